@@ -1,0 +1,133 @@
+"""What goes into a model and what comes out: typed, with shapes.
+
+Letters: B questions or captions, I pictures of the batch (I <= B), R regions, D numbers per region,
+T words, A answers, V vocabulary, G glimpses, K beams, M distinct human answers of one question.
+
+A picture stands in a batch once, however many questions or captions it has: `picture` says which
+one each example looks at. Models project regions per picture and spread the result to examples.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import NamedTuple, Protocol, Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Batch:
+    """The pictures of a batch, and which example looks at which."""
+
+    regions: Tensor  # (I, R, D) float; grid cells row by row, or detected boxes
+    region_mask: Tensor  # (I, R) bool, True where a region is real
+    picture: Tensor  # (B,) int64, row of `regions` that each example looks at
+
+    def to(self, device: torch.device | str) -> Self:
+        """Copy to a device; regions become float32 there, so half the bytes travel."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {n: v.to(device, non_blocking=True) for n, v in moved.items() if v is not None}
+        return replace(self, **{**moved, "regions": moved["regions"].float()})
+
+    def pin_memory(self) -> Self:
+        """Pin every tensor, as a loader of a CUDA run asks of its batches."""
+        held = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{n: v.pin_memory() for n, v in held.items() if v is not None})
+
+    def __len__(self) -> int:
+        return len(self.picture)
+
+
+@dataclass
+class VqaBatch(Batch):
+    """All that a VQA model is given."""
+
+    question: Tensor  # (B, T) int64 word ids, padded behind with the vocabulary's pad id
+    question_length: Tensor  # (B,) int64, at least 1
+    answers: Tensor | None = None  # (B, M) int64 answer ids, 0 where the weight is 0
+    answer_weights: Tensor | None = None  # (B, M) float: how right each answer is
+    boxes: Tensor | None = None  # (I, R, 4) float, x0 y0 x1 y1 as shares of width and height
+
+
+@dataclass
+class CaptionBatch(Batch):
+    """All that a captioning model is given. Examples stand longest first."""
+
+    caption: Tensor  # (B, T) int64: start, words, end, padding
+    caption_length: Tensor  # (B,) int64, counting start and end; falling
+
+
+@dataclass
+class VqaOutput:
+    """All that a VQA model gives back."""
+
+    logits: Tensor  # (B, A)
+    attention: Tensor | None = None  # (B, G, R): one map per glimpse, each sums to 1
+
+
+@dataclass
+class CaptionOutput:
+    """A teacher-forced reading of a batch, with the real words only, packed.
+
+    Packed means time first: the first word of every caption, then the second word of those that
+    have one, and so on; N = sum(caption_length - 1). `targets` holds the words to be said.
+    """
+
+    logits: Tensor  # (N, V)
+    targets: Tensor  # (N,) int64
+    attention: Tensor | None = None  # (B, T-1, R): where the model looked for each word, 0 behind
+    sentinel: Tensor | None = None  # (B, T-1): share of attention the picture did not get (beta)
+    penalty: Tensor | None = None  # scalar that the model's own paper adds to the loss
+
+
+class CaptionState(NamedTuple):
+    """What a captioner remembers while decoding: per picture (constant) and per beam."""
+
+    picture: tuple[Tensor, ...]  # each (I, ...)
+    beams: tuple[Tensor, ...]  # each (I, K, ...)
+
+    def pick(self, beams: Tensor) -> "CaptionState":
+        """Reorder or repeat beams: `beams (I, K')` names, per picture, the beams to go on with."""
+        rows = torch.arange(len(beams), device=beams.device)[:, None]
+        return CaptionState(self.picture, tuple(part[rows, beams] for part in self.beams))
+
+    def keep(self, pictures: Tensor) -> "CaptionState":
+        """Go on with some pictures only: `pictures (I',)` int64 rows or `(I,)` bool."""
+        return CaptionState(
+            tuple(part[pictures] for part in self.picture),
+            tuple(part[pictures] for part in self.beams),
+        )
+
+
+class Said(NamedTuple):
+    """One decoding step: what could be said next and where the model looked for it."""
+
+    logits: Tensor  # (I, K, V)
+    state: CaptionState
+    attention: Tensor | None = None  # (I, K, R)
+    sentinel: Tensor | None = None  # (I, K)
+
+
+class Captioner(Protocol):
+    """All that decoding asks of a captioner."""
+
+    def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+        """Look at pictures `(I, R, D)` before the first word; the state has one beam (K = 1)."""
+        ...
+
+    def step(self, words: Tensor, state: CaptionState) -> Said:
+        """Hear `words (I, K)` and say what could follow."""
+        ...
+
+
+class Sizes(NamedTuple):
+    """What the data dictates. What a person chooses stands in the model's own config."""
+
+    words: int
+    """Vocabulary size, all special words included."""
+    region_dim: int
+    answers: int = 0
+    """Length of the answer list; 0 for captioners."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns when the regions are a grid, row by row; None for boxes."""
+    regions: int = 0
+    """Regions per picture, at most."""

@@ -1,0 +1,41 @@
+"""The mistakes a user can mend.
+
+Every message says what is wrong, where, and what to do next. The command line prints it on one
+line and leaves with status 1; anything else that escapes is a defect of ours and keeps its trace.
+"""
+
+from pathlib import Path
+
+
+class SaccadeError(Exception):
+    """What is wrong, where it is, and how to mend it: three fields, so that none is forgotten."""
+
+    def __init__(self, what: str, *, where: str | Path | None = None, cure: str) -> None:
+        self.what = what
+        self.where = None if where is None else str(where)
+        self.cure = cure
+        super().__init__(f"{f'{where}: ' if where is not None else ''}{what}. {cure}")
+
+
+class BadData(SaccadeError):
+    """A data file is not what its name promises, or two files do not belong together."""
+
+
+class BadImage(SaccadeError):
+    """A picture file cannot be read, or is larger than the limits allow."""
+
+
+class BadStore(SaccadeError):
+    """A feature store is missing, incomplete, or made for something else."""
+
+
+class BadConfig(SaccadeError):
+    """A name or a setting that does not exist, or settings that contradict each other."""
+
+
+class BadRun(SaccadeError):
+    """A run folder is missing, incomplete, or from a version that cannot be read."""
+
+
+class MissingWeights(SaccadeError):
+    """Weights are neither on this machine nor to be had without the network."""

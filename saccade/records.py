@@ -1,0 +1,65 @@
+"""What every data set is, once a reader in `data/` has been through its files.
+
+Past this line nobody knows COCO from VQA v2: there are pictures, questions and captions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class Picture(NamedTuple):
+    """One image file of a data set."""
+
+    id: int
+    """The data set's own number (COCO id, Karpathy `imgid`), or its place in a sorted list."""
+    file: str
+    """Path below the image root, with forward slashes."""
+    split: Split
+
+
+class Question(NamedTuple):
+    """One question about one picture, with what people answered."""
+
+    id: int
+    image_id: int
+    text: str
+    split: Split
+    answers: tuple[str, ...] = ()
+    """Every human answer as released (ten in VQA); empty where the answers are secret."""
+    best_answer: str = ""
+    """The official `multiple_choice_answer`: the answer most people gave."""
+    answer_type: str = ""
+    """"yes/no", "number" or "other" in VQA; the data set's own word elsewhere."""
+    question_type: str = ""
+
+
+class Caption(NamedTuple):
+    """One sentence about one picture."""
+
+    id: int
+    image_id: int
+    text: str
+    """As written by the annotator."""
+    words: tuple[str, ...]
+    """The data set's own tokens where it has them (Karpathy), else `text.caption_words(text)`."""
+    split: Split
+
+
+@dataclass(frozen=True)
+class Collection:
+    """All that a reader found: what `prepare` checks and writes into a data folder."""
+
+    source: str
+    """Name of the reader, a key of `data.sources.SOURCES`."""
+    image_root: str
+    """Absolute folder below which `Picture.file` is found."""
+    pictures: Sequence[Picture]
+    questions: Sequence[Question] = ()
+    captions: Sequence[Caption] = ()
+    licence: str = "unknown: ask whoever gave you the files"
+    notes: Sequence[str] = field(default_factory=tuple)
+    """What the reader wants the user to know: records left out and why, one sentence each."""
