@@ -1,0 +1,220 @@
+"""Answers as the official VQA scorer reads them, and the list of answers a model can give.
+
+Two answers that mean the same may be written differently ("Two." and "2"). The official scorer
+mends that by fixed rules with well-known oddities; they are kept here to the letter, because a
+score by any other rules cannot be compared with a published one.
+Source: GT-Vision-Lab/VQA, `vqaEval.py`, revisions a013f00 (2021) and 458a8b2 (2016).
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from saccade.errors import BadConfig, BadData
+
+REVISIONS = ("2021-03", "2016")
+
+_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+_LISTED = re.compile(f"[{re.escape(_PUNCTUATION)}]")
+_BESIDE_BLANK = re.compile(f"(?<= ){_LISTED.pattern}|{_LISTED.pattern}(?= )")
+_COMMA_IN_NUMBER = re.compile(r"\d,\d")
+_FULL_STOP = re.compile(r"\.(?!\d)")
+_MOST_FULL_STOPS = 32  # the official code hands a flag (of value 32) to the place of a count
+_AS_BLANKS = str.maketrans("\n\t", "  ")
+
+_UP_TO_TEN = "zero one two three four five six seven eight nine ten"
+_NUMBERS = {word: str(n) for n, word in enumerate(_UP_TO_TEN.split(" "))} | {"none": "0"}
+_ARTICLES = frozenset({"a", "an", "the"})
+
+
+def _contractions() -> dict[str, str]:
+    """Write out the official table: 120 spellings with an apostrophe left out, and the full one."""
+    single = (
+        "ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's "
+        "how'd how'll how's I'm I've isn't it'd it'll ma'am mightn't might've mustn't must've "
+        "needn't not've o'clock oughtn't shan't should've shouldn't somebody'll somebody's "
+        "someone'd someone'll someone's something'd something'll that's there'd there're there's "
+        "they'd they'll they're they've 'twas wasn't we've weren't what'll what're what's what've "
+        "when's where'd where's where've who'd who'll who's who've why'll why're why's won't "
+        "would've wouldn't y'all you'd you'll you're you've"
+    )
+    double = (
+        "couldn't've hadn't've he'd've I'd've it'd've mightn't've she'd've shouldn't've "
+        "somebody'd've someone'd've something'd've there'd've they'd've we'd've who'd've "
+        "wouldn't've you'd've y'all'll"
+    )
+    table = {full.replace("'", ""): full for full in single.split()}
+    for full in double.split():
+        head, middle, tail = full.split("'")
+        table[f"{head}{middle}'{tail}"] = table[f"{head}'{middle}{tail}"] = full
+    table |= dict.fromkeys(("yall'd've", "y'alld've", "y'all'dve"), "y'all'd've")
+    table |= dict.fromkeys(("ow's'at", "'ows'at", "'ow'sat"), "'ow's'at")
+    # As released: two entries change nothing, and one is the wrong way round.
+    return table | {"let's": "let's", "she's": "she's", "somebody'd": "somebodyd"}
+
+
+CONTRACTIONS = _contractions()
+
+
+def normalise_punctuation(text: str) -> str:
+    """Take out the official 21 punctuation marks, and full stops that no digit follows.
+
+    A mark becomes a blank; but if anywhere in the text the same mark stands beside a blank, or a
+    comma stands between two digits, all of its occurrences vanish without one.
+    """
+    marks = set(_LISTED.findall(text))
+    if marks:
+        in_number = _COMMA_IN_NUMBER.search(text) is not None
+        vanish = set(_BESIDE_BLANK.findall(text)) if not in_number else marks
+        text = text.translate({ord(m): "" if m in vanish else " " for m in marks})
+    return _FULL_STOP.sub("", text, count=_MOST_FULL_STOPS) if "." in text else text
+
+
+def normalise_digits_and_articles(text: str) -> str:
+    """Lower-case; write none to ten as digits; drop a, an, the; restore apostrophes."""
+    words = (_NUMBERS.get(word, word) for word in text.lower().split())
+    return " ".join(CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+
+
+def normalise_answer(text: str) -> str:
+    """Normalise an answer in full: punctuation, then digits, articles and contractions."""
+    return normalise_digits_and_articles(normalise_punctuation(text))
+
+
+@lru_cache(maxsize=2**18)  # people repeat themselves: ten million answers, few different ones
+def clean_answer(text: str, steps: Literal["blanks", "punctuation", "all"]) -> str:
+    """Do some of the official steps: blanks (line ends and tabs too), one more, or all."""
+    if steps == "punctuation":
+        return normalise_punctuation(text)
+    text = text.translate(_AS_BLANKS).strip()
+    return text if steps == "blanks" else normalise_answer(text)
+
+
+def normalise_pair(
+    prediction: str, answers: Sequence[str], revision: str = REVISIONS[0]
+) -> tuple[str, list[str]]:
+    """Normalise a prediction and what people answered, as the official scorer does.
+
+    2021-03 (default) normalises both sides in full, unless all people wrote the same: then neither.
+    2016 always normalises the prediction in full; the people's answers only lose punctuation, and
+    only if they differ. So under 2016 an answer with an article can never be matched.
+    Raises BadConfig for any other revision.
+    """
+    if revision not in REVISIONS:
+        raise BadConfig(
+            f"there is no scorer revision {revision!r}", cure=f"Choose from {', '.join(REVISIONS)}."
+        )
+    if revision == "2021-03":
+        human = [clean_answer(answer, "blanks") for answer in answers]
+        if len(set(human)) == 1:
+            return clean_answer(prediction, "blanks"), human
+        return clean_answer(prediction, "all"), [clean_answer(a, "all") for a in human]
+    human = list(answers)
+    if len(set(human)) > 1:
+        human = [clean_answer(answer, "punctuation") for answer in human]
+    return clean_answer(prediction, "all"), human
+
+
+def _show_ask_attend_answer(text: str) -> str:
+    """Emulate the official punctuation rules in the way of Show, Ask, Attend, and Answer's code.
+
+    Without listed marks a text stays as it is. Else marks beside a blank vanish, commas vanish if
+    one then stands between digits, other marks become blanks, full stops go as officially.
+    """
+    if _LISTED.search(text) is None:
+        return text
+    text = _BESIDE_BLANK.sub("", text)
+    if _COMMA_IN_NUMBER.search(text):
+        text = text.replace(",", "")
+    return _FULL_STOP.sub("", _LISTED.sub(" ", text)).strip()
+
+
+NORMALISERS: dict[str, Callable[[str], str]] = {
+    "none": lambda text: text,
+    "official": normalise_answer,
+    "show_ask_attend_answer": _show_ask_attend_answer,
+}
+
+
+@dataclass(frozen=True)
+class AnswerList:
+    """The answers that a model chooses from; an answer's id is its place in `answers`."""
+
+    answers: tuple[str, ...]
+    normaliser: str
+
+    def __post_init__(self) -> None:
+        if self.normaliser not in NORMALISERS:
+            raise BadData(
+                f"an answer list was made with the unknown normaliser {self.normaliser!r}",
+                cure=f"Known are: {', '.join(NORMALISERS)}.",
+            )
+        if len(set(self.answers)) != len(self.answers):
+            raise BadData("an answer list has an answer twice", cure=_CURE)
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {answer: id_ for id_, answer in enumerate(self.answers)}
+
+    @cached_property
+    def _known(self) -> dict[str, int | None]:
+        """Ids of raw answers met so far: people repeat themselves, and normalising is slow."""
+        return {}
+
+    def _id(self, answer: str) -> int | None:
+        if answer not in self._known:
+            self._known[answer] = self._ids.get(NORMALISERS[self.normaliser](answer))
+        return self._known[answer]
+
+    def encode(self, human: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Give the ids of the listed answers among `human` and how many people gave each.
+
+        Ids stand in the order of their first occurrence; answers not in the list are left out.
+        """
+        counts = Counter(id_ for id_ in map(self._id, human) if id_ is not None)
+        return list(counts), list(counts.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Turn into plain lists and words, for a run folder."""
+        return {"normaliser": self.normaliser, "answers": list(self.answers)}
+
+    @classmethod
+    def from_json(cls, value: object, where: str | Path | None = None) -> Self:
+        """Take back what `to_json` gave; raises BadData, naming `where`, if it is anything else."""
+        match value:
+            case {"normaliser": str(normaliser), "answers": [*answers]} if all(
+                isinstance(answer, str) for answer in answers
+            ):
+                try:
+                    return cls(tuple(answers), normaliser)
+                except BadData as error:
+                    raise BadData(error.what, where=where, cure=error.cure) from None
+        raise BadData("this is not a list of answers", where=where, cure=_CURE)
+
+
+_CURE = "Make it again from the data folder; answer lists are not to be edited by hand."
+
+
+def answer_list(counts: Mapping[str, int], *, size: int, normaliser: str) -> AnswerList:
+    """List the `size` most frequent training answers, the most frequent first.
+
+    `counts` says how many people gave each raw answer, in order of first occurrence, which decides
+    who gets the last place among equals. In the list, equals stand in reverse order of spelling.
+    Source: the published code of Show, Ask, Attend, and Answer.
+    """
+    if normaliser not in NORMALISERS:
+        raise BadData(
+            f"there is no normaliser {normaliser!r}", cure=f"Known are: {', '.join(NORMALISERS)}."
+        )
+    totals: Counter[str] = Counter()
+    for answer, count in counts.items():
+        totals[NORMALISERS[normaliser](answer)] += count
+    kept = sorted(((count, answer) for answer, count in totals.most_common(size)), reverse=True)
+    return AnswerList(tuple(answer for _, answer in kept), normaliser)

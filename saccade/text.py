@@ -1,0 +1,172 @@
+"""From sentences to word ids and back: tokenizers as published, and the vocabulary.
+
+Every published system cuts sentences in its own way; a vocabulary remembers which way was its own.
+"""
+
+import string
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from saccade.errors import BadData
+
+PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def caption_words(text: str) -> tuple[str, ...]:
+    """Cut a caption into lower-case words without ASCII punctuation.
+
+    The form in which the Karpathy files hold COCO, Flickr8k and Flickr30k captions.
+    """
+    return tuple(text.lower().translate(_NO_PUNCTUATION).split())
+
+
+def as_question(text: str) -> str:
+    """Write a question as the released VQA files do: no blanks around it, "?" at its end.
+
+    Tokenizers may count on the last character being a question mark, and cut it off.
+    """
+    text = text.strip()
+    return text if text.endswith("?") else f"{text}?"
+
+
+def _show_ask_attend_answer(text: str) -> list[str]:
+    """Lower-case, drop the last character whatever it is, cut at every single blank.
+
+    So commas stay glued to words, and two blanks in a row give an empty word, as in the
+    published code of Show, Ask, Attend, and Answer (Kazemi & Elqursh 2017).
+    """
+    return text.lower()[:-1].split(" ")
+
+
+TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
+    "show_ask_attend_answer": _show_ask_attend_answer,
+    "karpathy": lambda text: list(caption_words(text)),
+}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """All words that a model knows; a word's id is its place in `words`.
+
+    `pad` fills short rows of a batch and `unknown` stands for every other word (they may be one
+    id). Captions also have `start` and `end`. Words that spell a special word of ours, such as
+    "<start>", are unknown words. Raises BadData when a word stands twice or an id has no word.
+    """
+
+    words: tuple[str, ...]
+    pad: int
+    unknown: int
+    tokenizer: str
+    start: int | None = None
+    end: int | None = None
+
+    def __post_init__(self) -> None:
+        specials = (self.pad, self.unknown, self.start, self.end)
+        if any(id_ is not None and not 0 <= id_ < len(self.words) for id_ in specials):
+            raise BadData("a vocabulary's special id has no word", cure=_CURE)
+        if len(set(self.words)) != len(self.words):
+            raise BadData("a vocabulary has a word twice", cure=_CURE)
+        if self.tokenizer not in TOKENIZERS:
+            raise BadData(
+                f"a vocabulary was made with the unknown tokenizer {self.tokenizer!r}",
+                cure=f"Known are: {', '.join(TOKENIZERS)}.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        special = {self.pad, self.unknown, self.start, self.end}
+        return {word: id_ for id_, word in enumerate(self.words) if id_ not in special}
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        """Give the ids of words, `unknown` for those that the vocabulary lacks."""
+        ids, unknown = self._ids, self.unknown
+        return [ids.get(token, unknown) for token in tokens]
+
+    def encode_caption(self, tokens: Iterable[str]) -> list[int]:
+        """Give the ids of a caption between `start` and `end`."""
+        if self.start is None or self.end is None:
+            raise ValueError("a question vocabulary has no start and end word")
+        return [self.start, *self.encode(tokens), self.end]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Give back the words up to the first `end`, without `start` and padding."""
+        words = []
+        for id_ in ids:
+            if id_ == self.end:
+                break
+            if id_ not in (self.pad, self.start):
+                words.append(self.words[id_])
+        return words
+
+    def to_json(self) -> dict[str, Any]:
+        """Turn into plain lists and numbers, for a run folder."""
+        return {
+            "tokenizer": self.tokenizer,
+            "pad": self.pad,
+            "unknown": self.unknown,
+            "start": self.start,
+            "end": self.end,
+            "words": list(self.words),
+        }
+
+    @classmethod
+    def from_json(cls, value: object, where: str | Path | None = None) -> Self:
+        """Take back what `to_json` gave; raises BadData, naming `where`, if it is anything else."""
+        match value:
+            case {
+                "tokenizer": str(tokenizer),
+                "pad": int(pad),
+                "unknown": int(unknown),
+                "start": int() | None as start,
+                "end": int() | None as end,
+                "words": [*words],
+            } if all(isinstance(word, str) for word in words):
+                try:
+                    return cls(tuple(words), pad, unknown, tokenizer, start, end)
+                except BadData as error:
+                    raise BadData(error.what, where=where, cure=error.cure) from None
+        raise BadData("this is not a vocabulary", where=where, cure=_CURE)
+
+
+_CURE = "Make it again from the data folder; vocabulary files are not to be edited by hand."
+
+
+def question_vocabulary(
+    counts: Mapping[str, int], *, tokenizer: str, min_count: int = 1
+) -> Vocabulary:
+    """Number the training words from 1, most frequent first, ties in reverse order of spelling.
+
+    Id 0 is both padding and the unknown word. Source: the published code of Show, Ask, Attend,
+    and Answer. `counts` gives each word's number of occurrences in training questions.
+    """
+    kept = ((count, word) for word, count in counts.items() if count >= min_count and word != PAD)
+    words = (word for _, word in sorted(kept, reverse=True))
+    return Vocabulary((PAD, *words), pad=0, unknown=0, tokenizer=tokenizer)
+
+
+def caption_vocabulary(
+    counts: Mapping[str, int], *, tokenizer: str = "karpathy", min_count: int = 6
+) -> Vocabulary:
+    """Number the training words from 1 in the order of `counts`, then the special words.
+
+    Words seen fewer than `min_count` times are unknown words; the published Show, Attend and Tell
+    ports keep words seen more than 5 times. Id 0 is padding.
+    """
+    special: Sequence[str] = (UNKNOWN, START, END)
+    words = [w for w, n in counts.items() if n >= min_count and w not in (PAD, *special)]
+    first = len(words) + 1
+    return Vocabulary(
+        (PAD, *words, *special),
+        pad=0,
+        unknown=first,
+        start=first + 1,
+        end=first + 2,
+        tokenizer=tokenizer,
+    )
