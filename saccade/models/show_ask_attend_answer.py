@@ -1,0 +1,109 @@
+"""Show, Ask, Attend, and Answer. Kazemi & Elqursh 2017, arXiv:1704.03162.
+
+An LSTM reads the question; its last memory steers two glimpses at the picture; what they saw and
+the question together choose the answer. With good features and care this simple model led its day.
+
+Follows the public code the numbers come from (Cyanogenoid/pytorch-vqa) where the paper is silent:
+dropout before every weight layer, tanh on word vectors, each region scaled to length 1.
+Differs: a picture's projection is computed once for all its questions in a batch, so they also
+share its dropout mask (same expectation); padded regions are masked.
+
+Shapes: B questions, I pictures, T words, R regions, D numbers per region, H hidden, G glimpses.
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from saccade.batch import Sizes, VqaBatch, VqaOutput
+from saccade.models.layers import Dropout, look_at, masked_softmax
+
+
+class ShowAskAttendAnswerConfig(BaseModel):
+    """The paper's sizes (section 3)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["show_ask_attend_answer"] = "show_ask_attend_answer"
+    embedding: int = Field(300, ge=1)
+    """Width of a word vector."""
+    question: int = Field(1024, ge=1)
+    """Width of the LSTM that reads the question."""
+    attention: int = Field(512, ge=1)
+    """Width of the layer in which question and region meet."""
+    glimpses: int = Field(2, ge=1)
+    hidden: int = Field(1024, ge=1)
+    """Width of the classifier's hidden layer."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
+class ShowAskAttendAnswer(nn.Module):
+    """Answers a question about a picture with two glimpses at it."""
+
+    def __init__(self, config: ShowAskAttendAnswerConfig, sizes: Sizes) -> None:
+        super().__init__()
+        # Xavier initialisation below also fills row 0, which padding_idx then keeps as it is:
+        # unknown words read as one fixed random vector, in the reference and here.
+        self.embed = nn.Embedding(sizes.words, config.embedding, padding_idx=0)
+        self.read = nn.LSTM(config.embedding, config.question, batch_first=True)
+        self.attention = Glimpses(config, sizes.region_dim)
+        seen = config.glimpses * sizes.region_dim
+        self.hidden = nn.Linear(seen + config.question, config.hidden)
+        self.answer = nn.Linear(config.hidden, sizes.answers)
+        self.dropout = Dropout(config.dropout)
+        self.apply(_initialise)
+
+    def forward(self, batch: VqaBatch) -> VqaOutput:
+        words = torch.tanh(self.dropout(self.embed(batch.question)))  # (B, T, E)
+        packed = pack_padded_sequence(
+            words, batch.question_length.cpu(), batch_first=True, enforce_sorted=False
+        )
+        _, (_, memory) = self.read(packed)
+        query = memory[-1]  # (B, H): the cell state, not the hidden state
+        seen, weights = self.attention(query, batch)  # (B, G*D), (B, G, R)
+        joint = self.dropout(torch.cat([seen, query], dim=1))
+        joint = self.dropout(torch.relu(self.hidden(joint)))
+        return VqaOutput(self.answer(joint), attention=weights)
+
+
+class Glimpses(nn.Module):
+    """Where the question looks: one small network scores every region for every glimpse."""
+
+    def __init__(self, config: ShowAskAttendAnswerConfig, region_dim: int) -> None:
+        super().__init__()
+        self.see = nn.Linear(region_dim, config.attention, bias=False)  # `ask` brings the bias
+        self.ask = nn.Linear(config.question, config.attention)
+        self.score = nn.Linear(config.attention, config.glimpses)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, query: Tensor, batch: VqaBatch) -> tuple[Tensor, Tensor]:
+        # Scaling a region to length 1 commutes with dropout, projection and weighted sum, so it
+        # is applied to their small results and the regions themselves are never copied.
+        scale = 1 / (batch.regions.norm(dim=-1, keepdim=True) + 1e-8)  # (I, R, 1)
+        regions = self.see(self.dropout(batch.regions)) * scale  # (I, R, attention)
+        asked = self.ask(self.dropout(query))[:, None]  # (B, 1, attention)
+        joint = self.dropout((regions[batch.picture] + asked).relu_())  # (B, R, attention)
+        mask = batch.region_mask[batch.picture][:, None]  # (B, 1, R)
+        weights = masked_softmax(self.score(joint).transpose(1, 2), mask)  # (B, G, R)
+        scaled = weights * scale[batch.picture].transpose(1, 2)
+        return look_at(scaled, batch.regions, batch.picture).flatten(1), weights
+
+
+def _initialise(layer: nn.Module) -> None:
+    """Xavier-uniform weights, the LSTM's gate by gate; zero biases, the forget gate's too."""
+    if isinstance(layer, nn.Linear):
+        nn.init.xavier_uniform_(layer.weight)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.Embedding):
+        nn.init.xavier_uniform_(layer.weight)
+    elif isinstance(layer, nn.LSTM):
+        for name, parameter in layer.named_parameters():
+            if "bias" in name:
+                nn.init.zeros_(parameter)
+            else:
+                for gate in parameter.detach().chunk(4):
+                    nn.init.xavier_uniform_(gate)

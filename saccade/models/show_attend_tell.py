@@ -1,0 +1,157 @@
+"""Show, Attend and Tell, soft attention. Xu et al., ICML 2015, arXiv:1502.03044.
+
+Before each word the LSTM looks at the picture again: its state scores every region, the weighted
+mean of the regions (behind a gate) is its next input. A penalty asks that over the whole sentence
+every region be looked at about equally often ("doubly stochastic", section 4.2.1).
+
+Follows the widely used PyTorch form (sgrvinod's tutorial): ReLU in the attention, a vector gate,
+linear first state without tanh, one linear output layer, ResNet features seen at 14x14.
+Differs from it: regions are projected once per picture, not once per word; words are packed, so
+the vocabulary layer runs once over real words only; an 8x8 map is seen at 14x14, never copied.
+
+Shapes: B captions, I pictures, K beams, T words, R regions, P looks (R without a view),
+D numbers per region, A attention width, H hidden, V vocabulary, N words to say in the whole batch.
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.models.layers import (
+    AdaptiveView,
+    Dropout,
+    masked_softmax,
+    mean_region,
+    rows_per_step,
+)
+
+
+class ShowAttendTellConfig(BaseModel):
+    """The sizes of the PyTorch form; 20,483,859 parameters for COCO's 9,490 words."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["show_attend_tell"] = "show_attend_tell"
+    embedding: int = Field(512, ge=1)
+    """Width of a word vector."""
+    hidden: int = Field(512, ge=1)
+    """Width of the LSTM."""
+    attention: int = Field(512, ge=1)
+    """Width of the layer in which state and region meet."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """On the LSTM's output, before the vocabulary layer."""
+    doubly_stochastic: float = Field(1.0, ge=0)
+    """Weight of the penalty on regions looked at too little or too much."""
+    view: int | None = Field(14, ge=1)
+    """Look at a grid as if it had view x view cells; none looks at the cells as they are."""
+
+
+class ShowAttendTell(nn.Module):
+    """Says a sentence about a picture, looking at it again for every word."""
+
+    def __init__(self, config: ShowAttendTellConfig, sizes: Sizes) -> None:
+        super().__init__()
+        dim = sizes.region_dim
+        self.view: AdaptiveView | None = None
+        if config.view and sizes.grid and sizes.grid != (config.view, config.view):
+            self.view = AdaptiveView(sizes.grid, config.view)
+        self.attention = Attention(dim, config)
+        self.embed = nn.Embedding(sizes.words, config.embedding)
+        self.first_hidden = nn.Linear(dim, config.hidden)
+        self.first_memory = nn.Linear(dim, config.hidden)
+        self.gate = nn.Linear(config.hidden, dim)
+        self.cell = nn.LSTMCell(config.embedding + dim, config.hidden)
+        self.dropout = Dropout(config.dropout)
+        self.say = nn.Linear(config.hidden, sizes.words)
+        self.doubly_stochastic = config.doubly_stochastic
+        nn.init.uniform_(self.embed.weight, -0.1, 0.1)
+        nn.init.uniform_(self.say.weight, -0.1, 0.1)
+        nn.init.zeros_(self.say.bias)
+
+    def forward(self, batch: CaptionBatch) -> CaptionOutput:
+        (regions, projected, mask), (hidden, memory) = self.begin(batch.regions, batch.region_mask)
+        spread = batch.picture  # each caption gets its picture's rows; K = 1 from here on
+        regions, projected, mask = regions[spread], projected[spread], mask[spread]
+        hidden, memory = hidden[spread, 0], memory[spread, 0]  # (B, H)
+        words = self.embed(batch.caption[:, :-1])  # (B, T-1, E)
+        steps = words.shape[1]
+        said, looks, targets = [], [], []
+        for t, n in enumerate(rows_per_step((batch.caption_length - 1).tolist(), steps)):
+            picture = (
+                regions[:n],
+                projected[:n],
+                mask[:n],
+            )  # captions stand longest first
+            seen, weights = self._look(hidden[:n, None], picture)  # (n, 1, D), (n, 1, P)
+            hidden, memory = self.cell(
+                torch.cat([words[:n, t], seen[:, 0]], dim=1), (hidden[:n], memory[:n])
+            )
+            said.append(hidden)
+            looks.append(functional.pad(weights[:, 0], (0, 0, 0, len(spread) - n)))
+            targets.append(batch.caption[:n, t + 1])
+        attention = torch.stack(looks, dim=1)  # (B, T-1, P)
+        return CaptionOutput(
+            self.say(self.dropout(torch.cat(said))),
+            torch.cat(targets),
+            attention=self._to_regions(attention),
+            penalty=self._penalty(attention, mask),
+        )
+
+    def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+        projected, mask = self.attention.see(regions), region_mask  # (I, R, A), (I, R)
+        mean = mean_region(regions, region_mask)  # (I, D)
+        if self.view is not None:  # a grid has no padding; its looks weigh cells unequally
+            projected = self.view.spread(projected)  # (I, P, A)
+            mask = mask.new_ones(projected.shape[:2])  # (I, P)
+            mean = self.view.pooling.mean(dim=0) @ regions
+        hidden, memory = (
+            self.first_hidden(mean)[:, None],
+            self.first_memory(mean)[:, None],
+        )
+        return CaptionState((regions, projected, mask), (hidden, memory))
+
+    def step(self, words: Tensor, state: CaptionState) -> Said:
+        hidden, memory = state.beams  # (I, K, H)
+        seen, weights = self._look(hidden, state.picture)  # (I, K, D), (I, K, P)
+        heard = torch.cat([self.embed(words), seen], dim=2)
+        hidden, memory = self.cell(
+            heard.flatten(0, 1), (hidden.flatten(0, 1), memory.flatten(0, 1))
+        )
+        logits = self.say(self.dropout(hidden)).view(*words.shape, -1)
+        beams = (hidden.view(*words.shape, -1), memory.view(*words.shape, -1))
+        return Said(logits, CaptionState(state.picture, beams), self._to_regions(weights))
+
+    def _look(self, hidden: Tensor, picture: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """What each beam sees, behind its gate, and where: (I, K, H) -> (I, K, D), (I, K, P)."""
+        regions, projected, mask = picture
+        weights = self.attention(hidden, projected, mask)
+        seen = torch.bmm(self._to_regions(weights), regions)
+        return torch.sigmoid(self.gate(hidden)) * seen, weights
+
+    def _to_regions(self, weights: Tensor) -> Tensor:
+        """Attention over looks as attention over the regions that were given."""
+        return weights if self.view is None else self.view.gather(weights)
+
+    def _penalty(self, attention: Tensor, mask: Tensor) -> Tensor:
+        """Mean over captions and looks of (1 - attention over the whole sentence)^2."""
+        unequal = (1 - attention.sum(dim=1)).square()  # (B, P)
+        return self.doubly_stochastic * unequal[mask].mean()
+
+
+class Attention(nn.Module):
+    """Scores every look at the picture with a one-layer network of state and region."""
+
+    def __init__(self, dim: int, config: ShowAttendTellConfig) -> None:
+        super().__init__()
+        self.see = nn.Linear(dim, config.attention)
+        self.hear = nn.Linear(config.hidden, config.attention)
+        self.score = nn.Linear(config.attention, 1)
+
+    def forward(self, hidden: Tensor, projected: Tensor, mask: Tensor) -> Tensor:
+        """`hidden (I, K, H)`, `projected (I, P, A)` (what `see` made), `mask (I, P)` -> (I, K, P)."""
+        joint = (projected[:, None] + self.hear(hidden)[:, :, None]).relu_()  # (I, K, P, A)
+        return masked_softmax(self.score(joint).squeeze(-1), mask[:, None])
