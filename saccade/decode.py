@@ -1,0 +1,233 @@
+"""What a captioner says when nobody tells it the words: beam search and sampling.
+
+Written once for every captioner and every number of pictures at a time. A picture is decoded once;
+it leaves the batch as soon as nothing that is still being said could win.
+
+Letters: I pictures, K beams, V vocabulary, T words said so far.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from saccade.batch import Captioner
+
+NEVER = float("-inf")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What may be said, and how two captions are compared."""
+
+    start: int
+    end: int
+    longest: int = 50
+    """Words at most, the end word included."""
+    shortest: int = 0
+    """Words at least, the end word not counted."""
+    banned: tuple[int, ...] = ()
+    """Words never said: padding, start, unknown."""
+    length_power: float = 0.0
+    """A caption of n words (end included) counts log p / n^length_power; 0 is the papers' raw sum,
+    which favours short captions."""
+    no_repeat: int = 0
+    """No run of this many words is said twice in a caption; 0 allows it."""
+
+
+@dataclass(frozen=True)
+class Saying:
+    """One caption as it was decoded."""
+
+    words: list[int]
+    """Word ids without start and end."""
+    log_probability: float
+    """Sum over the words, the end word included where it was reached."""
+    ended: bool
+    """False when the length limit came before the end word."""
+
+
+@torch.inference_mode()
+def beam_search(
+    model: Captioner, regions: Tensor, region_mask: Tensor, rules: Rules, beams: int = 3
+) -> list[Saying]:
+    """Keep the `beams` best beginnings of every picture; 1 is greedy. `regions (I, R, D)`.
+
+    As in the reference evaluation: a caption that ends leaves its beam, which is not refilled.
+    Stopping early is exact: log p only falls, so what is being said is worth at most
+    log p / longest^length_power in the end; a picture stops when a finished caption has that.
+    When nothing has ended at the limit, the best unfinished caption is the answer.
+    """
+    device = regions.device
+    best: list[Saying | None] = [None] * len(regions)
+    best_score = torch.full((len(regions),), NEVER, device=device)  # of finished captions
+    here = torch.arange(len(regions), device=device)  # which picture each row is
+    state = model.begin(regions, region_mask)
+    words = torch.full((len(regions), 1), rules.start, device=device)  # (I, K) said last
+    total = torch.zeros(len(regions), 1, device=device)  # (I, K) log p so far
+    said = torch.empty(len(regions), 1, 0, dtype=torch.int64, device=device)  # (I, K, T)
+    room = torch.full((len(regions),), beams, device=device)  # beams not used up by ended captions
+    rank = torch.arange(beams, device=device)
+    for length in range(1, rules.longest + 1):
+        step = model.step(words, state)
+        parent, words, total = _extend(step.logits, said, total, rules, beams)
+        total = total.masked_fill(rank >= room[:, None], NEVER)
+        said = torch.cat([said[torch.arange(len(said))[:, None], parent], words[..., None]], dim=2)
+        state = step.state.pick(parent)
+
+        ended = (words == rules.end) & (total > NEVER)
+        worth = (total / length**rules.length_power).masked_fill(~ended, NEVER)
+        score, winner = worth.max(dim=1)
+        better = score > best_score[here]
+        for row in better.nonzero().flatten().tolist():
+            k = int(winner[row])
+            best[int(here[row])] = Saying(said[row, k, :-1].tolist(), float(total[row, k]), True)
+        best_score[here] = torch.maximum(best_score[here], score)
+        room = room - ended.sum(dim=1)
+        total = total.masked_fill(ended, NEVER)
+
+        hope = total.max(dim=1).values / rules.longest**rules.length_power
+        alive = hope > best_score[here]
+        if not alive.all():
+            here, room, words, total, said = (x[alive] for x in (here, room, words, total, said))
+            state = state.keep(alive)
+        if not len(here):
+            break
+    for row in range(len(here)):
+        if best[int(here[row])] is None:
+            k = int(total[row].argmax())
+            best[int(here[row])] = Saying(said[row, k].tolist(), float(total[row, k]), False)
+    return [saying for saying in best if saying is not None]
+
+
+@torch.inference_mode()
+def sample(
+    model: Captioner,
+    regions: Tensor,
+    region_mask: Tensor,
+    rules: Rules,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> list[Saying]:
+    """Draw one caption per picture, word by word, from the model's own distribution.
+
+    `temperature` divides the logits; `top_k` keeps that many words (0 keeps all); `top_p` keeps
+    the fewest words whose probabilities reach it (Holtzman et al. 2020).
+    """
+    state = model.begin(regions, region_mask)
+    words = torch.full((len(regions), 1), rules.start, device=regions.device)
+    said = torch.empty(len(regions), 1, 0, dtype=torch.int64, device=regions.device)
+    total = torch.zeros(len(regions), device=regions.device)
+    done = torch.zeros(len(regions), dtype=torch.bool, device=regions.device)
+    for _ in range(rules.longest):
+        step = model.step(words, state)
+        state = step.state
+        logits = _allowed(step.logits, said, rules)[:, 0] / temperature  # (I, V)
+        log_p = _truncated(logits, top_k, top_p).log_softmax(dim=-1)
+        words = torch.multinomial(log_p.exp(), 1, generator=generator)  # (I, 1)
+        words = words.masked_fill(done[:, None], rules.end)
+        total = total + log_p.gather(1, words)[:, 0].masked_fill(done, 0)
+        said = torch.cat([said, words[:, None]], dim=2)
+        done = done | (words[:, 0] == rules.end)
+        if done.all():
+            break
+    sayings = []
+    for row, log_probability in zip(said[:, 0].tolist(), total.tolist(), strict=True):
+        ended = rules.end in row
+        words_said = row[: row.index(rules.end)] if ended else row
+        sayings.append(Saying(words_said, log_probability, ended))
+    return sayings
+
+
+@torch.inference_mode()
+def replay(
+    model: Captioner,
+    regions: Tensor,
+    region_mask: Tensor,
+    captions: Sequence[Sequence[int]],
+    rules: Rules,
+) -> tuple[list[Tensor | None], list[Tensor | None]]:
+    """Where the model looks while it says given captions, one for each picture.
+
+    Returns, per picture, attention (T, R) and the sentinel's share (T,), or None where the model
+    has no such thing. Beam search need not carry maps along: saying the winner again is cheap.
+    """
+    state = model.begin(regions, region_mask)
+    longest = max((len(caption) for caption in captions), default=0)
+    padded = torch.full((len(captions), longest + 1), rules.end, device=regions.device)
+    padded[:, 0] = rules.start
+    for row, caption in enumerate(captions):
+        padded[row, 1 : 1 + len(caption)] = torch.as_tensor(caption, device=regions.device)
+    looks, sentinels = [], []
+    for t in range(longest):
+        step = model.step(padded[:, t : t + 1], state)
+        state = step.state
+        looks.append(step.attention)
+        sentinels.append(step.sentinel)
+    return _per_picture(looks, captions), _per_picture(sentinels, captions)
+
+
+def _per_picture(
+    steps: list[Tensor | None], captions: Sequence[Sequence[int]]
+) -> list[Tensor | None]:
+    """From one (I, 1, ...) per step to one (T, ...) per picture."""
+    held = [step[:, 0] for step in steps if step is not None]
+    if not held:
+        return [None] * len(captions)
+    together = torch.stack(held, dim=1)  # (I, T, ...)
+    return [together[row, : len(caption)] for row, caption in enumerate(captions)]
+
+
+def _extend(
+    logits: Tensor, said: Tensor, total: Tensor, rules: Rules, beams: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The best `beams` continuations of each picture: parent beam, word and log p, each (I, K)."""
+    logits = _allowed(logits, said, rules)
+    # The best of all continuations are among the best of each beam: no sort over K * V.
+    best, words = logits.topk(min(beams, logits.shape[-1]), dim=-1)  # (I, K, k)
+    log_p = total[..., None] + (best - logits.logsumexp(dim=-1, keepdim=True))
+    log_p = log_p.masked_fill(best == NEVER, NEVER)
+    total, place = log_p.flatten(1).topk(min(beams, log_p[0].numel()), dim=1)
+    if total.shape[1] < beams:  # fewer words than beams: fill up with beams that cannot win
+        missing = beams - total.shape[1]
+        total = torch.cat([total, total.new_full((len(total), missing), NEVER)], dim=1)
+        place = torch.cat([place, place.new_zeros(len(place), missing)], dim=1)
+    return place // words.shape[-1], words.flatten(1).gather(1, place), total
+
+
+def _allowed(logits: Tensor, said: Tensor, rules: Rules) -> Tensor:
+    """Logits (I, K, V) with the words that the rules forbid at this place at -infinity."""
+    forbidden = list(rules.banned)
+    if said.shape[2] < rules.shortest:
+        forbidden.append(rules.end)
+    size = rules.no_repeat
+    repeats = size > 0 and said.shape[2] >= size
+    if not forbidden and not repeats:
+        return logits
+    logits = logits.clone()
+    logits[..., forbidden] = NEVER
+    if repeats:
+        runs = said.unfold(2, size, 1)  # (I, K, T - size + 1, size)
+        recent = said[:, :, said.shape[2] - size + 1 :]  # (I, K, size - 1)
+        again = (runs[..., :-1] == recent[:, :, None]).all(dim=-1)  # (I, K, T - size + 1)
+        bar = torch.zeros_like(again, dtype=logits.dtype).masked_fill(again, NEVER)
+        logits = logits + torch.zeros_like(logits).scatter_reduce(2, runs[..., -1], bar, "amin")
+    return logits
+
+
+def _truncated(logits: Tensor, top_k: int, top_p: float) -> Tensor:
+    """Logits (I, V) with the tail of the distribution at -infinity."""
+    if top_k:
+        least = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < least, NEVER)
+    if top_p < 1:
+        falling, order = logits.sort(dim=-1, descending=True)
+        probability = falling.softmax(dim=-1)
+        before = probability.cumsum(dim=-1) - probability
+        cut = torch.zeros_like(before, dtype=torch.bool).scatter(1, order, before >= top_p)
+        logits = logits.masked_fill(cut, NEVER)
+    return logits

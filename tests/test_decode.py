@@ -1,0 +1,145 @@
+"""Beam search and sampling, against a plain search over one picture."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saccade.batch import CaptionState, Said
+from saccade.decode import Rules, beam_search, replay, sample
+
+START, END = 1, 2
+
+
+class Parrot:
+    """A captioner without a network: what follows depends on the picture and the last two words."""
+
+    def __init__(self, seed: int, words: int, end_bias: float) -> None:
+        draw = torch.Generator().manual_seed(seed)
+        self.table = torch.randn(8, words, words, words, generator=draw) * 2
+        self.table[..., END] += end_bias
+
+    def begin(self, regions, region_mask):
+        name = regions[:, 0, 0].long()  # which picture it is
+        first = torch.full((len(regions), 1), 0)
+        return CaptionState((name,), (first,))
+
+    def step(self, words, state):
+        name, before = state.picture[0], state.beams[0]
+        logits = self.table[name[:, None], before, words]  # (I, K, V)
+        return Said(logits, CaptionState(state.picture, (words,)), logits.softmax(-1)[..., :3])
+
+
+def pictures(names):
+    return torch.tensor(names, dtype=torch.float32)[:, None, None], torch.ones(len(names), 1) > 0
+
+
+def plain_beam_search(parrot, name, rules, beams):
+    """One picture, Python lists, no tricks: as the reference evaluation goes about it."""
+    live, done, room = [([], 0.0, 0, rules.start)], [], beams
+    for length in range(1, rules.longest + 1):
+        options = []
+        for words, total, before, last in live:
+            logits = parrot.table[name, before, last].clone()
+            for word in rules.banned:
+                logits[word] = -math.inf
+            if len(words) < rules.shortest:
+                logits[rules.end] = -math.inf
+            n = rules.no_repeat
+            if n:
+                seen = {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
+                for run in seen:
+                    if run[:-1] == tuple(words[len(words) - n + 1 :]) or n == 1:
+                        logits[run[-1]] = -math.inf
+            log_p = logits.log_softmax(0)
+            for word in range(len(log_p)):
+                if log_p[word] > -math.inf:
+                    options.append((total + log_p[word].item(), words, word, last))
+        options.sort(key=lambda option: -option[0])
+        live = []
+        for total, words, word, last in options[:room]:
+            if word == rules.end:
+                done.append((total / length**rules.length_power, words))
+            else:
+                live.append(([*words, word], total, last, word))
+        room = beams - len(done)
+        if not live or not room:
+            break
+    if done:
+        return max(done, key=lambda pair: pair[0])[1]
+    return max(live, key=lambda beam: beam[1])[0]
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    words=st.integers(4, 9),
+    end_bias=st.floats(-6, 3),
+    beams=st.integers(1, 6),
+    names=st.lists(st.integers(0, 7), min_size=1, max_size=4),
+    rules=st.builds(
+        Rules,
+        start=st.just(START),
+        end=st.just(END),
+        longest=st.integers(1, 9),
+        shortest=st.integers(0, 3),
+        banned=st.sampled_from([(), (0, START), (START, 3)]),
+        length_power=st.sampled_from([0.0, 0.7, 1.0]),
+        no_repeat=st.sampled_from([0, 1, 2]),
+    ),
+)
+def test_batched_search_says_what_a_plain_search_says(
+    seed, words, end_bias, beams, names, rules
+):
+    parrot = Parrot(seed, words, end_bias)
+    try:
+        plain = [plain_beam_search(parrot, name, rules, beams) for name in names]
+    except ValueError:  # the rules leave nothing to say
+        return
+    batched = beam_search(parrot, *pictures(names), rules, beams=beams)
+    assert [saying.words for saying in batched] == plain
+
+
+def test_nothing_ends_and_there_is_an_answer_all_the_same():
+    parrot = Parrot(0, 6, end_bias=-1e9)
+    saying = beam_search(parrot, *pictures([0]), Rules(START, END, longest=7), beams=3)[0]
+    assert len(saying.words) == 7
+    assert not saying.ended
+
+
+def test_log_probability_is_that_of_the_words():
+    parrot = Parrot(5, 7, end_bias=1.0)
+    saying = beam_search(parrot, *pictures([4]), Rules(START, END), beams=4)[0]
+    before, last, total = 0, START, 0.0
+    for word in [*saying.words, END]:
+        total += parrot.table[4, before, last].log_softmax(0)[word].item()
+        before, last = last, word
+    assert saying.log_probability == pytest.approx(total, abs=1e-5)
+
+
+def test_replay_hands_out_where_the_model_looked_for_each_word():
+    parrot = Parrot(1, 6, 0.0)
+    rules = Rules(START, END)
+    maps, sentinels = replay(parrot, *pictures([0, 3]), [[3, 4, 5], [4]], rules)
+    assert [tuple(m.shape) for m in maps] == [(3, 3), (1, 3)]
+    assert sentinels == [None, None]
+    expected = parrot.table[0, 3, 4].softmax(-1)[:3]  # said 3, 4; now looking for the third word
+    torch.testing.assert_close(maps[0][2], expected)
+
+
+def test_sampling_follows_the_distribution_and_its_cuts():
+    parrot = Parrot(2, 6, 0.0)
+    many, mask = pictures([0]).__iter__()
+    many, mask = many.expand(4000, 1, 1), mask.expand(4000, 1)
+    rules = Rules(START, END, longest=1)
+    draw = torch.Generator().manual_seed(0)
+    first = [(s.words or [END])[0] for s in sample(parrot, many, mask, rules, generator=draw)]
+    share = torch.bincount(torch.tensor(first), minlength=6) / 4000
+    wanted = parrot.table[0, 0, START].softmax(0)
+    assert (share - wanted).abs().max() < 0.03
+    best = int(wanted.argmax())
+    for cut in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-3}):
+        said = sample(parrot, many[:50], mask[:50], rules, generator=draw, **cut)
+        assert {(s.words or [END])[0] for s in said} == {best}
