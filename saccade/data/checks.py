@@ -1,0 +1,256 @@
+"""Does a collection hold together? What stops `prepare`, and what is only worth knowing.
+
+Errors are raised; what was left out or looks odd becomes a finding in `dataset.json`.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Literal, TypeVar
+
+from saccade.errors import BadConfig, BadData
+from saccade.records import SPLITS, Caption, Collection, Picture, Question
+
+Item = TypeVar("Item", bound=Hashable)
+Record = TypeVar("Record", Question, Caption)
+
+MISSING = ("refuse", "drop", "keep")
+OVERLAP = ("refuse", "drop", "keep")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is odd about a data set, how often, and what to do about it."""
+
+    level: Literal["warning", "note"]
+    what: str
+    count: int
+    examples: tuple[str, ...]
+    """The first few records concerned."""
+    cause: str
+    cure: str
+
+
+def check(
+    collection: Collection, *, missing: str = "refuse", overlap: str = "refuse"
+) -> tuple[Collection, list[Finding]]:
+    """Verify a collection; returns what may be used of it, and the findings.
+
+    `missing` says what to do about pictures whose file is not there, `overlap` about pictures in
+    two splits: "refuse" (raise), "drop" (leave out their records: all of a missing picture's; of a
+    picture in two splits those of the less guarded one, train before val before test), "keep"
+    (leave them in: text-only use; a published split that is made like that). Raises BadData for
+    errors, BadConfig for other words.
+    """
+    for option, value, choices in (("missing", missing, MISSING), ("overlap", overlap, OVERLAP)):
+        if value not in choices:
+            cure = f"Give one of: {', '.join(choices)}."
+            raise BadConfig(f"{option}={value} is not known", cure=cure)
+    if not collection.pictures or not (collection.questions or collection.captions):
+        cure = "Check --root: do the files there hold any records?"
+        raise BadData("there is nothing to prepare", where=collection.image_root, cure=cure)
+    findings: list[Finding] = []
+    _check_ids(collection)
+    _check_paths(collection)
+    collection = _check_splits(collection, overlap, findings)
+    collection = _check_files(collection, missing, findings)
+    _look_for_oddities(collection, findings)
+    return collection, findings
+
+
+def _check_ids(collection: Collection) -> None:
+    where = collection.image_root
+    records: Sequence[Question | Caption]
+    for name, records in (("question", collection.questions), ("caption", collection.captions)):
+        ids = [record.id for record in records]
+        if twice := _twice(ids):
+            what = f"{len(twice)} {name} ids stand twice, the first is {twice[0]}"
+            cure = f"Every {name} needs its own id, also across splits."
+            raise BadData(what, where=where, cure=cure)
+        known = {picture.id for picture in collection.pictures}
+        stray = [record for record in records if record.image_id not in known]
+        if stray:
+            what = f"{name} {stray[0].id} is about picture {stray[0].image_id}, which is unknown"
+            raise BadData(what, where=where, cure="Take all files from the same release.")
+        empty = [record for record in records if not record.text.strip()]
+        if empty:
+            what = f"{len(empty)} {name}s are empty, the first is {name} {empty[0].id}"
+            raise BadData(what, where=where, cure="Leave these records out of the source files.")
+    file_of: dict[int, str] = {}
+    owner: dict[str, Picture] = {}
+    for picture in collection.pictures:
+        if file_of.setdefault(picture.id, picture.file) != picture.file:
+            what = f"picture {picture.id} has two files: {file_of[picture.id]}, {picture.file}"
+            raise BadData(what, where=where, cure="Keep one record per picture id.")
+        other = owner.setdefault(picture.file, picture)
+        if other.id != picture.id:
+            what = (
+                f"{picture.file} is picture {other.id} (split {other.split}) "
+                f"and picture {picture.id} (split {picture.split})"
+            )
+            raise BadData(what, where=where, cure="Keep one record per picture file.")
+    if copies := _twice(collection.pictures):
+        what = f"picture {copies[0].id} stands twice in split {copies[0].split}"
+        raise BadData(what, where=where, cure="Keep one record per picture.")
+
+
+def _check_paths(collection: Collection) -> None:
+    for picture in collection.pictures:
+        path = PurePosixPath(picture.file)
+        if path.is_absolute() or ".." in path.parts or "\0" in picture.file or not path.name:
+            what = f"picture {picture.id} names the file {picture.file!r}, outside of the folder"
+            cure = "File names are relative to the folder of pictures and stay in it."
+            raise BadData(what, where=collection.image_root, cure=cure)
+
+
+def _check_splits(collection: Collection, overlap: str, findings: list[Finding]) -> Collection:
+    """Give every picture one split, the most guarded of those that it is in."""
+    of: dict[int, Picture] = {}
+    shared: list[Picture] = []
+    for picture in collection.pictures:
+        before = of.setdefault(picture.id, picture)
+        if before.split != picture.split:
+            shared.append(picture)
+            of[picture.id] = max(before, picture, key=lambda p: SPLITS.index(p.split))
+    if not shared:
+        return collection
+    count = len({picture.id for picture in shared})
+    examples = _examples(f"{picture.id} ({picture.file})" for picture in shared)
+    what = f"{count} pictures are in two splits"
+    if overlap == "refuse":
+        raise BadData(
+            f"{what}, the first is {examples[0]}",
+            where=collection.image_root,
+            cure="A model would be tested on what it was trained on. overlap=drop leaves their "
+            "less guarded records out; overlap=keep leaves a published split as it is.",
+        )
+    cause = "The source divides records, not pictures."
+    collection = replace(collection, pictures=list(of.values()))
+    if overlap == "keep":
+        cure = "Say so beside every score, or prepare with overlap=drop."
+        findings.append(Finding("warning", what, count, examples, cause, cure))
+        return collection
+    split_of = {picture.id: picture.split for picture in of.values()}
+    collection, out = _keep(collection, lambda r: r.split == split_of[r.image_id])
+    what += f"; {out} records of the less guarded split were left out"
+    cure = "Nothing to do; scores differ from those of the published split."
+    findings.append(Finding("warning", what, count, examples, cause, cure))
+    return collection
+
+
+def _keep(
+    collection: Collection, wanted: Callable[[Question | Caption], bool]
+) -> tuple[Collection, int]:
+    """Records that are wanted, and how many were not."""
+    questions = [record for record in collection.questions if wanted(record)]
+    captions = [record for record in collection.captions if wanted(record)]
+    before = len(collection.questions) + len(collection.captions)
+    kept = replace(collection, questions=questions, captions=captions)
+    return kept, before - len(questions) - len(captions)
+
+
+def _check_files(collection: Collection, missing: str, findings: list[Finding]) -> Collection:
+    lost = _without_file(collection)
+    if not lost:
+        return collection
+    root, examples = collection.image_root, _examples(picture.file for picture in lost)
+    what = f"{len(lost)} of {len(collection.pictures)} pictures are not there"
+    if missing == "refuse":
+        raise BadData(
+            f"{what}, the first are {', '.join(examples)}",
+            where=root,
+            cure="Put them there, or give their folder with images=FOLDER. missing=drop leaves "
+            "them and their records out, missing=keep keeps the records for use without pictures.",
+        )
+    cause = f"The files are not below {root}."
+    if missing == "keep":
+        cure = "Use this folder without pictures only, or put them there and prepare again."
+        findings.append(Finding("warning", what, len(lost), examples, cause, cure))
+        return collection
+    gone = {picture.id for picture in lost}
+    collection, out = _keep(collection, lambda record: record.image_id not in gone)
+    if not collection.questions and not collection.captions:
+        cure = "Check --root and images=FOLDER; missing=keep keeps the text alone."
+        raise BadData(f"{what}: nothing would be left", where=root, cure=cure)
+    what += f"; they and their {out} records were left out"
+    cure = "Scores are of the rest only: find the files if they are to be compared."
+    findings.append(Finding("warning", what, len(lost), examples, cause, cure))
+    pictures = [picture for picture in collection.pictures if picture.id not in gone]
+    return replace(collection, pictures=pictures)
+
+
+def _without_file(collection: Collection) -> list[Picture]:
+    """Pictures whose file is not there. Lists each folder once: files are not touched."""
+    listed: dict[str, set[str]] = {}
+    lost = []
+    for picture in collection.pictures:
+        folder, _, name = picture.file.rpartition("/")
+        if folder not in listed:
+            try:
+                with os.scandir(os.path.join(collection.image_root, folder)) as entries:
+                    listed[folder] = {entry.name for entry in entries if not entry.is_dir()}
+            except OSError:
+                listed[folder] = set()
+        if name not in listed[folder]:
+            lost.append(picture)
+    return lost
+
+
+def _look_for_oddities(collection: Collection, findings: list[Finding]) -> None:
+    records: list[Question | Caption] = [*collection.questions, *collection.captions]
+    in_use = {record.split for record in records}
+    for split, use in (("train", "no vocabulary, no training"), ("val", "no early stopping")):
+        if split not in in_use:
+            cause = "The source has no records of this split below --root."
+            cure = "Add its files, or use this folder for evaluation only."
+            what = f"split {split} is empty: {use}"
+            findings.append(Finding("warning", what, 1, (split,), cause, cure))
+    spoken_of = {record.image_id for record in records}
+    silent = [picture for picture in collection.pictures if picture.id not in spoken_of]
+    if silent:
+        what = f"{len(silent)} pictures have neither question nor caption"
+        cause, cure = "The source lists them all the same.", "Nothing to do: they are kept."
+        examples = _examples(picture.file for picture in silent)
+        findings.append(Finding("note", what, len(silent), examples, cause, cure))
+    unanswered = [q for q in collection.questions if not q.answers]
+    if unanswered:
+        what = f"{len(unanswered)} questions have no answers"
+        cause, cure = "Their answers are secret.", "Predict them, and send the file to the server."
+        examples = _examples(str(question.id) for question in unanswered)
+        findings.append(Finding("note", what, len(unanswered), examples, cause, cure))
+    asked = [(q.image_id, q.text.lower()) for q in collection.questions]
+    if len(set(asked)) < len(asked):
+        again = _twice(asked)
+        count = len(asked) - len(set(asked))
+        what = f"{count} questions repeat an earlier one about the same picture"
+        examples = _examples(f"picture {image}: {text}" for image, text in again)
+        cause, cure = "The source has them twice.", "Nothing to do: each counts on its own."
+        findings.append(Finding("note", what, count, examples, cause, cure))
+    _look_for_leaks(collection.questions, findings)
+
+
+def _look_for_leaks(questions: Sequence[Question], findings: list[Finding]) -> None:
+    def key(q: Question) -> tuple[int, str, str]:
+        return q.image_id, q.text.lower(), q.best_answer.lower()
+
+    learnt = {key(q) for q in questions if q.split == "train"}
+    leaks = [q for q in questions if q.split != "train" and q.answers and key(q) in learnt]
+    if leaks:
+        what = f"{len(leaks)} questions to be judged on are, with their answer, training questions"
+        examples = _examples(f"{q.id}: {q.text}" for q in leaks)
+        cause = "The published split has them in both."
+        cure = "Leave them out for a clean score: overlap=drop."
+        findings.append(Finding("warning", what, len(leaks), examples, cause, cure))
+
+
+def _twice(items: Sequence[Item]) -> list[Item]:
+    """Those that occur more than once, in order."""
+    if len(set(items)) == len(items):
+        return []
+    return [item for item, times in Counter(items).items() if times > 1]
+
+
+def _examples(texts: Iterable[str], most: int = 3) -> tuple[str, ...]:
+    return tuple(text for _, text in zip(range(most), texts, strict=False))

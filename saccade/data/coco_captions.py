@@ -1,0 +1,86 @@
+"""COCO captions in the official layout: `captions_train2017.json`, `captions_val2017.json`.
+
+2014 and 2017 hold the same pictures, divided differently; 2017's training set has most of 2014's
+validation pictures. Layout: cocodataset.org, "Data format", caption annotations.
+"""
+
+from pathlib import Path
+
+from saccade.data.json_file import columns, read_json, record_list, unique
+from saccade.data.picture_files import PictureFiles
+from saccade.errors import BadConfig, BadData
+from saccade.records import Caption, Collection, Picture, Split
+from saccade.text import caption_words
+
+PARTS: tuple[Split, ...] = ("train", "val")
+
+
+def read(root: Path, year: str = "", images: str = "") -> Collection:
+    """Read `captions_{train,val}YEAR.json` in `root` or `root/annotations`.
+
+    `year` (2014 or 2017) chooses when both are there; `images` is the folder of the pictures
+    (else `train2017/`, `images/train2017/`, `images/` and `root` are looked through). Captions
+    without a word are left out and counted. Raises BadData for anything else than captions.
+    """
+    found = [
+        (path, split, other)
+        for other in ("2014", "2017")
+        for split in PARTS
+        for folder in ("", "annotations")
+        if (path := root / folder / f"captions_{split}{other}.json").is_file()
+        and year in ("", other)
+    ]
+    if not found:
+        raise BadData(
+            f"holds no captions_train{year or '2017'}.json, neither directly nor in annotations/",
+            where=root,
+            cure="Check --root; it should hold annotations/ as COCO's archives unpack.",
+        )
+    if len({other for _, _, other in found}) > 1:
+        what = "holds captions of 2014 and of 2017, which share their pictures"
+        raise BadConfig(what, where=root, cure="Say which: year=2014 or year=2017.")
+    files = PictureFiles(root, images or None)
+    pictures: list[Picture] = []
+    captions: list[Caption] = []
+    notes: list[str] = []
+    for path, split, other in found:
+        document = read_json(path, dict)
+        records = record_list(document, "annotations", path=path, expected="COCO captions")
+        seen = _pictures(document, path, split, other, files)
+        fields = {"id": int, "image_id": int, "caption": str}
+        ids, image_ids, texts = columns(records, fields, path=path, name="caption")
+        unique(ids, path=path, name="caption id")
+        known = {picture.id for picture in seen}
+        stray = [(n, image) for n, image in zip(ids, image_ids, strict=True) if image not in known]
+        if stray:
+            raise BadData(
+                f"{len(stray)} captions are about pictures that its list of images lacks, "
+                f"the first is caption {stray[0][0]} about picture {stray[0][1]}",
+                where=path,
+                cure="The file was cut or mixed: take the released one.",
+            )
+        for number, image, text in zip(ids, image_ids, texts, strict=True):
+            if words := caption_words(text):
+                captions.append(Caption(number, image, text, words, split))
+            else:
+                notes.append(f"caption {number} of picture {image} has no word: left out.")
+        pictures += seen
+    return Collection("coco-captions", str(files.root), pictures, captions=captions, notes=notes)
+
+
+def _pictures(
+    document: dict[str, object], path: Path, split: Split, year: str, files: PictureFiles
+) -> list[Picture]:
+    records = document.get("images")
+    if not isinstance(records, list) or not records:
+        cure = "Take the released file: it lists the pictures beside their captions."
+        raise BadData('has no list "images"', where=path, cure=cure)
+    fields = {"id": int, "file_name": str}
+    ids, names = columns(records, fields, path=path, name="image")
+    unique(ids, path=path, name="image id")
+    place = f"{split}{year}"
+    folders = (place, f"images/{place}", "images", "")
+    return [
+        Picture(number, files.find(folders, [name]), split)
+        for number, name in zip(ids, names, strict=True)
+    ]

@@ -1,0 +1,236 @@
+"""Questions and captions as a training loop wants them: encoded once, compact, batched by picture.
+
+A question takes about 70 bytes (word ids, answer ids and counts, its picture's row); the regions
+stay in the memory-mapped store and are read once per picture and batch.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from saccade.answers import AnswerList
+from saccade.batch import CaptionBatch, VqaBatch
+from saccade.data.folder import DataFolder
+from saccade.errors import BadData
+from saccade.records import Split
+from saccade.text import TOKENIZERS, Vocabulary, as_question
+
+
+class Ragged(NamedTuple):
+    """Rows of different lengths in one flat array."""
+
+    values: np.ndarray
+    offsets: np.ndarray  # (n + 1,) where each row begins
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]], dtype: type[np.generic]) -> "Ragged":
+        """Lay rows behind each other."""
+        lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        flat = (value for row in rows for value in row)
+        return cls(np.fromiter(flat, dtype, int(offsets[-1])), offsets.astype(np.uint32))
+
+    def padded(self, rows: np.ndarray, fill: int) -> tuple[np.ndarray, np.ndarray]:
+        """Some rows as a rectangle (n, longest) of int64, and their lengths (n,)."""
+        begin = self.offsets[rows].astype(np.int64)
+        length = self.offsets[rows + 1].astype(np.int64) - begin
+        place = np.arange(max(int(length.max(initial=1)), 1))
+        real = place < length[:, None]
+        where = np.minimum(begin[:, None] + place, max(len(self.values) - 1, 0))
+        values = self.values[where] if len(self.values) else np.int64(fill)
+        return np.where(real, values, fill).astype(np.int64), length
+
+
+class Regions(Protocol):
+    """What is asked of a feature store."""
+
+    counts: np.ndarray  # (N,) real regions of each picture; 0 where it could not be read
+
+    def rows(self, ids: np.ndarray) -> np.ndarray: ...
+    def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+class Examples(Protocol):
+    """What the batching below asks of a data set."""
+
+    picture: np.ndarray
+
+    def batch(self, rows: np.ndarray) -> VqaBatch | CaptionBatch: ...
+
+
+class VqaExamples:
+    """The questions of one split, encoded."""
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        split: Split,
+        store: Regions,
+        vocabulary: Vocabulary,
+        answers: AnswerList,
+        *,
+        longest: int | None = None,
+        only_answerable: bool = False,
+    ) -> None:
+        """Encode a split. `only_answerable` leaves out questions that no listed answer fits, as
+        training must; `left_out` counts what was left out and why.
+        """
+        self.store, self.vocabulary = store, vocabulary
+        table = folder.question_table(split)
+        tokenize = TOKENIZERS[vocabulary.tokenizer]
+        words = [
+            vocabulary.encode(tokenize(as_question(text))[:longest])
+            for text in table.column("text").to_pylist()
+        ]
+        encoded = [answers.encode(given) for given in table.column("answers").to_pylist()]
+        rows = store.rows(table.column("image_id").to_numpy())
+        seen = store.counts[rows] > 0
+        right = np.fromiter((bool(ids) for ids, _ in encoded), bool, len(encoded))
+        keep = np.flatnonzero(seen & right if only_answerable else seen)
+        self.left_out = {
+            "picture without features": int((~seen).sum()),
+            "no listed answer": int((seen & ~right).sum()) if only_answerable else 0,
+        }
+        self.ids = table.column("id").to_numpy()[keep]
+        self.picture = rows[keep].astype(np.int32)
+        self.words = Ragged.of([words[i] for i in keep], np.int32)
+        self.answers = Ragged.of([encoded[i][0] for i in keep], np.int32)
+        self.counts = Ragged.of([encoded[i][1] for i in keep], np.uint8)
+        people = pc.list_value_length(table.column("answers")).to_numpy()
+        self.people = np.maximum(people, 1).astype(np.uint8)[keep]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def batch(self, rows: np.ndarray) -> VqaBatch:
+        """Put some questions side by side, each of their pictures once."""
+        pictures, picture = np.unique(self.picture[rows], return_inverse=True)
+        words, length = self.words.padded(rows, fill=self.vocabulary.pad)
+        ids, _ = self.answers.padded(rows, fill=0)
+        counts, _ = self.counts.padded(rows, fill=0)
+        return VqaBatch(
+            *_regions(self.store, pictures),
+            picture=torch.from_numpy(picture),
+            question=torch.from_numpy(words),
+            question_length=torch.from_numpy(length),
+            answers=torch.from_numpy(ids),
+            answer_weights=torch.from_numpy((counts / self.people[rows, None]).astype(np.float32)),
+        )
+
+
+class CaptionExamples:
+    """The captions of one split, encoded."""
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        split: Split,
+        store: Regions,
+        vocabulary: Vocabulary,
+        *,
+        longest: int | None = None,
+    ) -> None:
+        """Encode a split, leaving out captions of more than `longest` words."""
+        self.store, self.vocabulary = store, vocabulary
+        table = folder.caption_table(split)
+        words = table.column("words").to_pylist()
+        rows = store.rows(table.column("image_id").to_numpy())
+        length = np.fromiter((len(row) for row in words), np.int64, len(words))
+        seen, fits = store.counts[rows] > 0, length <= (longest or length.max(initial=0))
+        keep = np.flatnonzero(seen & fits)
+        self.left_out = {
+            "picture without features": int((~seen).sum()),
+            "caption too long": int((seen & ~fits).sum()),
+        }
+        self.ids = table.column("id").to_numpy()[keep]
+        self.picture = rows[keep].astype(np.int32)
+        self.words = Ragged.of([vocabulary.encode_caption(words[i]) for i in keep], np.int32)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def batch(self, rows: np.ndarray) -> CaptionBatch:
+        """Put some captions side by side, longest first, each of their pictures once."""
+        length = self.words.offsets[rows + 1] - self.words.offsets[rows]
+        rows = rows[np.argsort(-length.astype(np.int64), kind="stable")]
+        pictures, picture = np.unique(self.picture[rows], return_inverse=True)
+        words, length = self.words.padded(rows, fill=self.vocabulary.pad)
+        return CaptionBatch(
+            *_regions(self.store, pictures),
+            picture=torch.from_numpy(picture),
+            caption=torch.from_numpy(words),
+            caption_length=torch.from_numpy(length),
+        )
+
+
+def _regions(store: Regions, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Regions and mask of some pictures, cut to the most regions that one of them has."""
+    regions, mask = store.read(rows)
+    most = max(int(store.counts[rows].max(initial=1)), 1)
+    return torch.from_numpy(regions[:, :most]), torch.from_numpy(mask[:, :most])
+
+
+def epoch_order(picture: np.ndarray, per_picture: int | None, seed: int, epoch: int) -> np.ndarray:
+    """The order in which an epoch takes its examples, the same for equal seed and epoch.
+
+    Up to `per_picture` examples of one picture (all when none) stand side by side; which ones,
+    and the order of these groups, is random.
+    """
+    random = np.random.default_rng((seed, epoch))
+    shuffled = random.permutation(len(picture))
+    shuffled = shuffled[np.argsort(picture[shuffled], kind="stable")]
+    of = picture[shuffled]
+    first = np.r_[True, of[1:] != of[:-1]]
+    place = np.arange(len(of)) - np.maximum.accumulate(np.where(first, np.arange(len(of)), 0))
+    begins = first | (place % per_picture == 0) if per_picture else first
+    group = np.cumsum(begins) - 1
+    rank = random.permutation(int(begins.sum()))
+    return shuffled[np.argsort(rank[group], kind="stable")]
+
+
+class Batches(Dataset[VqaBatch | CaptionBatch]):
+    """A data set whose items are whole batches, so that a worker assembles one in one go."""
+
+    def __init__(self, examples: Examples, order: np.ndarray, batch_size: int) -> None:
+        self.examples, self.order, self.batch_size = examples, order, batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.batch_size)
+
+    def __getitem__(self, number: int) -> VqaBatch | CaptionBatch:
+        begin = number * self.batch_size
+        return self.examples.batch(self.order[begin : begin + self.batch_size])
+
+
+def batches(
+    examples: Examples,
+    order: np.ndarray,
+    batch_size: int,
+    *,
+    skip: int = 0,
+    workers: int = 0,
+    pin: bool = False,
+) -> Iterator[VqaBatch | CaptionBatch]:
+    """Hand out `order` in batches; `skip` leaves out the first ones, to go on within an epoch."""
+    if len(order) == 0:
+        raise BadData("there is nothing to put into a batch", cure="Check the split's records.")
+    whole = Batches(examples, order[skip * batch_size :], batch_size)
+    # Its own generator: a loader draws from the global one otherwise, and a resumed run differs.
+    loader = DataLoader(
+        whole, batch_size=None, num_workers=workers, pin_memory=pin, generator=torch.Generator()
+    )
+    return iter(loader)
+
+
+def in_reading_order(examples: Examples) -> np.ndarray:
+    """Examples picture by picture, for evaluation."""
+    return np.argsort(examples.picture, kind="stable")
+
+
+def pictures_of(examples: Examples) -> np.ndarray:
+    """Store rows of the pictures that examples are about, each once."""
+    return np.unique(examples.picture)

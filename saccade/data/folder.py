@@ -1,0 +1,278 @@
+"""The data folder: what `prepare` writes and everything else reads.
+
+    dataset.json       source, licence, counts, fingerprint, notes and findings; written last
+    images.parquet     id, file, split                             (fields of `records.Picture`)
+    questions.parquet  id, image_id, text, split, answers, ...     (fields of `records.Question`)
+    captions.parquet   id, image_id, text, words, split            (fields of `records.Caption`)
+    vocabulary.json    how often each word stands in the training split, first seen first
+    answers.json       the same for human answers
+    features/NAME/     feature stores, made by `extract`
+
+Repeated text (answers, words, splits) is kept once, as Parquet dictionaries: a VQA v2 question
+takes about 150 bytes in memory.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from saccade.data.checks import Finding
+from saccade.data.json_file import read_json
+from saccade.data.tables import to_rows, to_table
+from saccade.errors import BadConfig, BadData
+from saccade.records import SPLITS, Caption, Collection, Picture, Question, Split
+from saccade.text import TOKENIZERS, as_question
+
+Task = Literal["vqa", "caption"]
+
+FORMAT = 1
+FILES = (
+    "images.parquet",
+    "questions.parquet",
+    "captions.parquet",
+    "vocabulary.json",
+    "answers.json",
+    "dataset.json",
+)
+PREPARE_AGAIN = "Make it again: saccade prepare SOURCE --root DIR --out DATA."
+CAPTION_TOKENIZER = "karpathy"
+"""What `Caption.words` are cut with; see `records.Caption`."""
+
+
+def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] = ()) -> None:
+    """Write a collection that has been through `data.checks.check`.
+
+    Every file is whole or absent, and `dataset.json` comes last: without it the folder does not
+    count. Equal collections give equal files. `features/` of an existing data folder stays.
+    Raises BadData if `out` holds anything that is not of a data folder.
+    """
+    _refuse_strange(out)
+    out.mkdir(parents=True, exist_ok=True)
+    questions = [q for q in collection.questions if q.split == "train"]
+    captions = [c for c in collection.captions if c.split == "train"]
+    words = {"questions": _question_words(questions), "captions": _caption_words(captions)}
+    answers = {
+        "answers": dict(Counter(chain.from_iterable(q.answers for q in questions))),
+        "best_answers": dict(Counter(q.best_answer for q in questions if q.answers)),
+    }
+    written = [_write_table(out / "images.parquet", collection.pictures, Picture._fields)]
+    if collection.questions:
+        written += [_write_table(out / "questions.parquet", collection.questions, Question._fields)]
+        written += [_write_json(out / "answers.json", answers)]
+    if collection.captions:
+        written += [_write_table(out / "captions.parquet", collection.captions, Caption._fields)]
+    written += [_write_json(out / "vocabulary.json", words)]
+    written += [_write_json(out / "dataset.json", _about(collection, findings))]
+    (out / "dataset.json").unlink(missing_ok=True)
+    for name in FILES:
+        if out / f"{name}.part" not in written:
+            (out / name).unlink(missing_ok=True)
+    for part in written:
+        os.replace(part, part.with_suffix(""))
+
+
+def _refuse_strange(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise BadData("is a file", where=out, cure="Give another --out.")
+    own = {*FILES, *(f"{name}.part" for name in FILES), "features"}
+    strange = [path.name for path in out.iterdir() if path.name not in own] if out.exists() else []
+    if strange:
+        raise BadData(
+            f"holds other things than a data folder, such as {sorted(strange)[0]}",
+            where=out,
+            cure="Give a new folder, or an earlier data folder, as --out.",
+        )
+
+
+def _about(collection: Collection, findings: Sequence[Finding]) -> dict[str, Any]:
+    kinds: dict[str, Sequence[Picture | Question | Caption]] = {
+        "pictures": collection.pictures,
+        "questions": collection.questions,
+        "captions": collection.captions,
+    }
+    counts = {kind: Counter(record.split for record in kinds[kind]) for kind in kinds}
+    return {
+        "format": FORMAT,
+        "source": collection.source,
+        "licence": collection.licence,
+        "image_root": collection.image_root,
+        "fingerprint": fingerprint(collection),
+        "splits": {split: {kind: counts[kind][split] for kind in kinds} for split in SPLITS},
+        "notes": list(collection.notes),
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def fingerprint(collection: Collection) -> str:
+    """SHA-256 over all records in order: equal data, equal fingerprint, wherever it lies."""
+    digest = hashlib.sha256()
+    for records in (collection.pictures, collection.questions, collection.captions):
+        rest = iter(records)
+        while some := list(islice(rest, 4096)):
+            digest.update(json.dumps(some).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _question_words(questions: Sequence[Question]) -> dict[str, dict[str, int]]:
+    texts = [as_question(question.text) for question in questions]
+    return {
+        name: dict(Counter(chain.from_iterable(map(tokenize, texts))))
+        for name, tokenize in TOKENIZERS.items()
+        if texts
+    }
+
+
+def _caption_words(captions: Sequence[Caption]) -> dict[str, dict[str, int]]:
+    counts = Counter(chain.from_iterable(caption.words for caption in captions))
+    return {CAPTION_TOKENIZER: dict(counts)} if counts else {}
+
+
+def _write_table(path: Path, records: Sequence[tuple[Any, ...]], fields: Sequence[str]) -> Path:
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        pq.write_table(to_table(records, fields), file, compression="zstd")
+        file.flush()
+        os.fsync(file.fileno())
+    return part
+
+
+def _write_json(path: Path, value: object) -> Path:
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return part
+
+
+class DataFolder:
+    """A prepared data set. Opening reads `dataset.json` alone; tables are read when asked for."""
+
+    def __init__(self, path: Path, *, image_root: Path | None = None) -> None:
+        """Open `path`; pictures are below `image_root`, else the environment's SACCADE_IMAGES,
+        else where they were when the folder was prepared.
+
+        Raises BadData if there is no data folder, an unfinished one, or one of a newer format.
+        """
+        self.path = Path(path)
+        seal = self.path / "dataset.json"
+        if not seal.is_file():
+            begun = any((self.path / name).exists() for name in FILES)
+            what = "is an unfinished data folder" if begun else "is not a data folder"
+            raise BadData(f"{what}: it has no dataset.json", where=path, cure=PREPARE_AGAIN)
+        self.about: dict[str, Any] = read_json(seal, dict)
+        number = self.about.get("format")
+        if not isinstance(number, int) or number > FORMAT:
+            what = f"was made by a newer saccade (format {number}, this one knows {FORMAT})"
+            raise BadData(what, where=seal, cure="Update saccade, or prepare the folder again.")
+        if not {"image_root", "fingerprint", "splits"} <= self.about.keys():
+            raise BadData("lacks some of its fields", where=seal, cure=PREPARE_AGAIN)
+        moved = image_root or os.environ.get("SACCADE_IMAGES")
+        self.image_root = Path(moved or self.about["image_root"])
+        self.fingerprint: str = self.about["fingerprint"]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What the records can be used for."""
+        splits = self.about["splits"].values()
+        needs: dict[Task, str] = {"vqa": "questions", "caption": "captions"}
+        return tuple(t for t, kind in needs.items() if any(counts[kind] for counts in splits))
+
+    def pictures(self, split: Split | None = None) -> list[Picture]:
+        """All pictures, or those of one split, in the source's order."""
+        return [Picture(*row) for row in to_rows(self._table("images", Picture, split))]
+
+    def questions(self, split: Split) -> list[Question]:
+        """The questions of a split, in the source's order. Raises BadData if the folder has none
+        at all; a split without questions is an empty list.
+        """
+        return [Question(*row) for row in to_rows(self.question_table(split))]
+
+    def captions(self, split: Split) -> list[Caption]:
+        """The captions of a split, as `questions`."""
+        return [Caption(*row) for row in to_rows(self.caption_table(split))]
+
+    def question_table(self, split: Split) -> pa.Table:
+        """The same as `questions`, as a table: a column per field of `records.Question`."""
+        return self._table("questions", Question, split)
+
+    def caption_table(self, split: Split) -> pa.Table:
+        """The same as `captions`, as a table: a column per field of `records.Caption`."""
+        return self._table("captions", Caption, split)
+
+    def word_counts(
+        self, tokenizer: str, of: Literal["questions", "captions"] | None = None
+    ) -> dict[str, int]:
+        """How often each word stands in the training split, in the order of first use.
+
+        By default captions are counted for "karpathy", their own tokenizer, if there are any, and
+        questions else. Raises BadConfig for a tokenizer that these were not counted with.
+        """
+        counts = read_json(self.path / "vocabulary.json", dict)
+        if of is None:
+            of = "captions" if counts.get("captions") and tokenizer == "karpathy" else "questions"
+        if tokenizer not in counts.get(of, {}):
+            raise BadConfig(
+                f"words of training {of} were not counted with tokenizer {tokenizer!r}",
+                where=self.path,
+                cure=f"There are: {', '.join(counts.get(of, {})) or 'none'}. {PREPARE_AGAIN}",
+            )
+        return cast(dict[str, int], counts[of][tokenizer])
+
+    def answer_counts(self, of: Literal["answers", "best_answers"] = "answers") -> dict[str, int]:
+        """How often people gave each answer in the training split, as released, first seen first.
+
+        `best_answers` counts each question's best answer instead.
+        """
+        if "vqa" not in self.tasks:
+            raise self._lacks("questions")
+        return cast(dict[str, int], read_json(self.path / "answers.json", dict)[of])
+
+    def stores(self) -> list[str]:
+        """Names of the feature stores, whole or not."""
+        features = self.path / "features"
+        if not features.is_dir():
+            return []
+        return sorted(entry.name for entry in features.iterdir() if entry.is_dir())
+
+    def store_path(self, name: str) -> Path:
+        """Where the feature store of that name is, or will be."""
+        return self.path / "features" / name
+
+    def _table(self, name: str, kind: type[Any], split: Split | None) -> pa.Table:
+        if split not in (None, *SPLITS):
+            raise BadConfig(f"there is no split {split!r}", cure=f"Splits: {', '.join(SPLITS)}.")
+        kind_name = "pictures" if name == "images" else name
+        counts = {key: value[kind_name] for key, value in self.about["splits"].items()}
+        if not sum(counts.values()):
+            raise self._lacks(kind_name)
+        path = self.path / f"{name}.parquet"
+        chosen = [("split", "=", split)] if split else None
+        try:
+            table = pq.read_table(path, memory_map=True, filters=chosen)
+        except FileNotFoundError:
+            raise BadData("is missing", where=path, cure=PREPARE_AGAIN) from None
+        except (pa.ArrowException, OSError) as error:
+            what = f"is not whole ({str(error).splitlines()[0][:80]})"
+            raise BadData(what, where=path, cure=PREPARE_AGAIN) from None
+        expected = counts[split] if split else sum(counts.values())
+        if len(table) != expected or tuple(table.column_names) != kind._fields:
+            what = f"has {len(table)} rows of {table.column_names}; dataset.json says {expected}"
+            raise BadData(what, where=path, cure=PREPARE_AGAIN)
+        return table.unify_dictionaries().combine_chunks()
+
+    def _lacks(self, kind: str) -> BadData:
+        has = " and ".join(self.tasks) or "no records"
+        cure = f"Prepare a source with {kind}; `saccade list sources` shows them."
+        return BadData(f"holds no {kind}, only {has}", where=self.path, cure=cure)

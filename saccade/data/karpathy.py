@@ -1,0 +1,101 @@
+"""Karpathy's caption files: `dataset_coco.json`, `dataset_flickr8k.json`, `dataset_flickr30k.json`.
+
+One JSON with pictures, their sentences (tokenised already) and their split. `restval`, the part of
+COCO's validation set that is neither validated nor tested on, joins the training split, as in all
+published work (113,287 training pictures). Layout: Karpathy & Fei-Fei 2015, released splits.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from saccade.data.json_file import columns, is_text, read_json, record_list, unique
+from saccade.data.picture_files import PictureFiles
+from saccade.errors import BadConfig, BadData
+from saccade.records import Caption, Collection, Picture, Split
+
+SPLIT_OF: dict[str, Split] = {"train": "train", "restval": "train", "val": "val", "test": "test"}
+FOLDERS = (
+    "images",
+    "",
+    "Images",
+    "Flicker8k_Dataset",  # the spelling of the release
+    "Flickr8k_Dataset",
+    "flickr30k_images",
+    "flickr30k-images",
+)
+CURE = "Take the released dataset_*.json, or mend this record."
+
+
+def read(root: Path, file: str = "", images: str = "") -> Collection:
+    """Read the `dataset_*.json` below `root`.
+
+    `file` names it when there are several; `images` is the folder of the pictures (else
+    `images/`, `root` and the folders of the releases are looked through). A picture's number is
+    its `cocoid` where it has one, else its `imgid`. Sentences without a word are left out and
+    counted. Raises BadData for anything that is not in this layout.
+    """
+    path = root / file if file else _find(root)
+    document = read_json(path, dict)
+    records = record_list(document, "images", path=path, expected="Karpathy captions")
+    fields = {"imgid": int, "split": str, "filename": str, "sentences": list}
+    numbers, splits, names, sentences = columns(records, fields, path=path, name="image")
+    unique(numbers, path=path, name="imgid")
+    if any("cocoid" in record for record in records):
+        (numbers,) = columns(records, {"cocoid": int}, path=path, name="image")
+        unique(numbers, path=path, name="cocoid")
+    files = PictureFiles(root, images or None)
+    pictures = []
+    for number, split, name, record in zip(numbers, splits, names, records, strict=True):
+        if split not in SPLIT_OF:
+            what = f"picture {number} ({name}) is of split {split!r}"
+            raise BadData(what, where=path, cure=f"Known are: {', '.join(SPLIT_OF)}.")
+        folder = str(record.get("filepath") or "")
+        folders = (folder, f"images/{folder}", *FOLDERS) if folder else FOLDERS
+        pictures.append(Picture(number, files.find(folders, [name]), SPLIT_OF[split]))
+    captions, left_out = _captions(pictures, sentences, path)
+    notes = [f"{left_out} sentences have no word and were left out."] if left_out else []
+    return Collection(
+        source="karpathy",
+        image_root=str(files.root),
+        pictures=pictures,
+        captions=captions,
+        licence=str(document.get("license", Collection.licence)),
+        notes=notes,
+    )
+
+
+def _find(root: Path) -> Path:
+    found = sorted(root.glob("dataset*.json")) + sorted(root.glob("*/dataset*.json"))
+    if not found:
+        cure = "Check --root, or name the file: file=FILE."
+        raise BadData("holds no dataset_*.json of Karpathy's splits", where=root, cure=cure)
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(root)) for path in found)
+        what = f"holds several files of splits: {names}"
+        raise BadConfig(what, where=root, cure="Say which: file=FILE.")
+    return found[0]
+
+
+def _captions(
+    pictures: Sequence[Picture], sentences: Sequence[list[Any]], path: Path
+) -> tuple[list[Caption], int]:
+    """All sentences in file order, and how many had no word."""
+    bare = next((p for p, own in zip(pictures, sentences, strict=True) if not own), None)
+    if bare:
+        what = f"picture {bare.id} ({bare.file}) has no sentences"
+        raise BadData(what, where=path, cure=CURE)
+    fields = {"sentid": int, "raw": str, "tokens": list}
+    flat = list(chain.from_iterable(sentences))
+    ids, texts, tokens = columns(flat, fields, path=path, name="sentence")
+    unique(ids, path=path, name="sentid")
+    owners = [p for p, own in zip(pictures, sentences, strict=True) for _ in own]
+    captions = []
+    for number, picture, text, words in zip(ids, owners, texts, tokens, strict=True):
+        if not is_text(words):
+            what = f"the tokens of sentence {number} are not all text: {ascii(words)[:60]}"
+            raise BadData(what, where=path, cure=CURE)
+        if words:
+            captions.append(Caption(number, picture.id, text, tuple(words), picture.split))
+    return captions, len(flat) - len(captions)

@@ -1,0 +1,222 @@
+"""What people would ask, answer and say about a scene of shapes.
+
+For every wording, the answers that are possible come up equally often, so that a model which does
+not look can do no better than guess.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+
+from saccade.data.shape_scenes import COLORS, KINDS, Scene, Shape
+
+HUMANS = 10
+CAPTIONS = 5
+TITLE = "a picture of "
+
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "circle": ("round", "ball", "disc"),
+    "square": ("box", "rectangle"),
+    "triangle": ("pyramid", "triangular"),
+    "star": ("star shape", "5 pointed star"),
+    "cross": ("plus", "plus sign", "x"),
+    "red": ("dark red", "crimson"),
+    "yellow": ("gold", "golden"),
+    "green": ("dark green",),
+    "blue": ("dark blue", "royal blue"),
+    "purple": ("violet", "lilac"),
+    "black": ("dark gray", "charcoal"),
+    "top left": ("upper left", "left", "top"),
+    "top right": ("upper right", "right", "top"),
+    "bottom left": ("lower left", "left", "bottom"),
+    "bottom right": ("lower right", "right", "bottom"),
+}
+MISTAKES: dict[str, tuple[str, ...]] = {
+    "color": tuple(COLORS),
+    "shape": KINDS,
+    "position": ("top left", "top right", "bottom left", "bottom right"),
+    "count": ("0", "1", "2", "3", "4", "5"),
+}
+
+
+class Asked(NamedTuple):
+    """A question with its true answer."""
+
+    kind: str
+    """exists, count, color, shape, position, beside or larger."""
+    wording: str
+    """What `Balance` counts answers by: the text, or its pattern where texts are too many."""
+    text: str
+    answer: str
+    about: tuple[Shape, ...]
+    """The shapes that the question is about; none where it is about no particular one."""
+
+    @property
+    def answer_type(self) -> str:
+        if self.answer in ("yes", "no"):
+            return "yes/no"
+        return "number" if self.kind == "count" else "other"
+
+    @property
+    def question_type(self) -> str:
+        """The longest opening that is in the official list of VQA question types."""
+        known = (
+            "what color is the",
+            "how many",
+            "is there a",
+            "are there any",
+            "where is the",
+            "is the",
+            "what",
+        )
+        return next(start for start in known if self.text.lower().startswith(start))
+
+
+def questions_about(scene: Scene) -> dict[str, list[Asked]]:
+    """All that can sensibly be asked about a scene, by kind."""
+    found: dict[str, list[Asked]] = {}
+    for ask in (_exists, _count, _color_and_shape, _position, _compare):
+        for asked in ask(scene.shapes):
+            found.setdefault(asked.kind, []).append(asked)
+    return found
+
+
+def _exists(shapes: Sequence[Shape]) -> Iterator[Asked]:
+    groups = [(f"Is there a {kind}?", [s for s in shapes if s.kind == kind]) for kind in KINDS]
+    groups += [
+        (f"Are there any {color} shapes?", [s for s in shapes if s.color == color])
+        for color in COLORS
+    ]
+    groups += [
+        (f"Is there a {color} {kind}?", [s for s in shapes if (s.kind, s.color) == (kind, color)])
+        for kind in KINDS
+        for color in COLORS
+    ]
+    for text, found in groups:
+        yield Asked("exists", text, text, "yes" if found else "no", tuple(found))
+
+
+def _count(shapes: Sequence[Shape]) -> Iterator[Asked]:
+    for kind in KINDS:
+        found = tuple(shape for shape in shapes if shape.kind == kind)
+        text = f"How many {kind}{'es' if kind == 'cross' else 's'} are there?"
+        yield Asked("count", text, text, str(len(found)), found)
+    for color in COLORS:
+        found = tuple(shape for shape in shapes if shape.color == color)
+        text = f"How many {color} shapes are there?"
+        yield Asked("count", text, text, str(len(found)), found)
+    text = "How many shapes are there?"
+    yield Asked("count", text, text, str(len(shapes)), ())
+
+
+def _color_and_shape(shapes: Sequence[Shape]) -> Iterator[Asked]:
+    kinds = Counter(shape.kind for shape in shapes)
+    colors = Counter(shape.color for shape in shapes)
+    sized_kinds = Counter((shape.size, shape.kind) for shape in shapes)
+    sized_colors = Counter((shape.size, shape.color) for shape in shapes)
+    for shape in shapes:
+        if sized_kinds[shape.size, shape.kind] == 1:
+            size = "" if kinds[shape.kind] == 1 else f"{shape.size} "
+            text = f"What color is the {size}{shape.kind}?"
+            yield Asked("color", text, text, shape.color, (shape,))
+        if sized_colors[shape.size, shape.color] == 1:
+            size = "" if colors[shape.color] == 1 else f"{shape.size} "
+            text = f"What shape is the {size}{shape.color} thing?"
+            yield Asked("shape", text, text, shape.kind, (shape,))
+
+
+def _position(shapes: Sequence[Shape]) -> Iterator[Asked]:
+    kinds = Counter(shape.kind for shape in shapes)
+    for shape in shapes:
+        if abs(shape.x - 0.5) < 0.08 or abs(shape.y - 0.5) < 0.08:
+            continue  # near a middle line people would not agree
+        place = f"{'top' if shape.y < 0.5 else 'bottom'} {'left' if shape.x < 0.5 else 'right'}"
+        name = shape.kind if kinds[shape.kind] == 1 else shape.name
+        text = f"Where is the {name}?"
+        yield Asked("position", text, text, place, (shape,))
+
+
+def _compare(shapes: Sequence[Shape]) -> Iterator[Asked]:
+    for pair in combinations(shapes, 2):
+        for one, other in (pair, pair[::-1]):
+            questions = [
+                ("beside", "left of", other.x - one.x, 0.15),
+                ("beside", "above", other.y - one.y, 0.15),
+                ("larger", "larger than", one.radius - other.radius, 0.04),
+            ]
+            for kind, relation, difference, least in questions:
+                if abs(difference) > least:
+                    text = f"Is the {one.name} {relation} the {other.name}?"
+                    answer = "yes" if difference > 0 else "no"
+                    yield Asked(kind, relation, text, answer, (one, other))
+
+
+class Balance:
+    """Chooses questions so that each answer to a wording is given as often as any other."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[tuple[str, str]] = Counter()
+
+    def choose(self, scene: Scene, how_many: int, random: np.random.Generator) -> list[Asked]:
+        """Pick questions of different kinds, the least often answered ones first."""
+        by_kind = questions_about(scene)
+        kinds = sorted(by_kind, key=lambda kind: (random.random(), kind))
+        chosen = []
+        for kind in kinds[:how_many]:
+            lots = random.random(len(by_kind[kind]))
+            rank = [
+                (self.asked[q.wording, q.answer], lot)
+                for q, lot in zip(by_kind[kind], lots, strict=True)
+            ]
+            question = by_kind[kind][rank.index(min(rank))]
+            self.asked[question.wording, question.answer] += 1
+            chosen.append(question)
+        return chosen
+
+
+def answers_to(question: Asked, random: np.random.Generator) -> list[tuple[str, str]]:
+    """Ten people's answers, each with how sure they were ("yes" or "maybe").
+
+    At least seven give the true answer, so that it scores 100 in the official measure.
+    """
+    wrong = int(np.searchsorted((0.6, 0.85, 0.95), random.random()))
+    if question.answer_type == "yes/no":
+        wrong = min(wrong, 1)
+    others = {int(place) for place in random.integers(HUMANS, size=wrong)}
+    return [
+        (_other(question, random), "maybe") if place in others else (question.answer, "yes")
+        for place in range(HUMANS)
+    ]
+
+
+def _other(question: Asked, random: np.random.Generator) -> str:
+    """Another word for it, or a mistake."""
+    if question.answer_type == "yes/no":
+        return "no" if question.answer == "yes" else "yes"
+    words = SYNONYMS.get(question.answer, ())
+    if not words or random.random() < 0.4:
+        words = tuple(w for w in MISTAKES[question.kind] if w != question.answer)
+    return words[int(random.integers(len(words)))]
+
+
+def captions_of(scene: Scene, random: np.random.Generator) -> list[str]:
+    """Five people's sentences: the shapes from left to right, with or without size and ground."""
+    sentences = []
+    for _ in range(CAPTIONS):
+        style, with_sizes = random.random(), random.random() < 0.8
+        names = [
+            f"a {shape.size} {shape.name}" if with_sizes else f"a {shape.name}"
+            for shape in scene.shapes
+        ]
+        sentence = f"{', '.join(names[:-1])} and {names[-1]}"
+        if style < 0.55:
+            sentence += f" on a {scene.texture} background"
+        elif style < 0.7:
+            sentence = TITLE + sentence
+        elif style < 0.8:
+            sentence = f"there is {sentence}"
+        sentences.append(f"{sentence[0].upper()}{sentence[1:]}.")
+    return sentences

@@ -1,0 +1,202 @@
+"""VQA v1 and v2 in the official layout: one file of questions and one of annotations per split.
+
+The split is read off the file name (`..._train2014_...`, `..._val_...`); a pair whose name is
+silent says it in its `data_subtype`, or the user does. Layout: visualqa.org, "Data format".
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from saccade.data.json_file import columns, read_json, record_list, unique
+from saccade.data.picture_files import PictureFiles
+from saccade.data.vqa_annotations import read_annotations
+from saccade.errors import BadConfig, BadData
+from saccade.records import SPLITS, Collection, Picture, Question, Split
+
+SUBSET = r"(?:(?P<subset>(?:train|val|test)[a-z0-9-]*)_)?"
+QUESTION_FIELDS = {"question_id": int, "image_id": int, "question": str}
+
+
+class Pair(NamedTuple):
+    """The two files of one split."""
+
+    questions: Path
+    annotations: Path | None
+    """None for test questions, whose answers are secret."""
+    subset: str
+    """What the file names say, "train2014" or "val"; empty where they are silent."""
+
+
+class Given(NamedTuple):
+    """What the user says about one pair; empty where nothing is said."""
+
+    questions: str
+    annotations: str
+    split: str
+
+
+def read_v1(
+    root: Path, questions: str = "", annotations: str = "", split: str = "", images: str = ""
+) -> Collection:
+    """Read VQA v1. Options as for `read_v2`."""
+    return _read(root, "", Given(questions, annotations, split), images)
+
+
+def read_v2(
+    root: Path, questions: str = "", annotations: str = "", split: str = "", images: str = ""
+) -> Collection:
+    """Read VQA v2: all pairs of files in `root` and the folders directly below it.
+
+    `questions` and `annotations` name one pair instead (relative to `root`); `split` (train, val
+    or test) says what a pair is when its names do not; `images` is the folder of the pictures.
+    Pictures are `COCO_train2014_000000000009.jpg` or `000000000009.jpg` (or `.png`), in a folder
+    named after the split, in `images/`, or in `root`. Raises BadData where the files disagree.
+    """
+    return _read(root, "v2_", Given(questions, annotations, split), images)
+
+
+def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
+    split = given.split
+    if split and split not in SPLITS:
+        cure = f"Give one of: {', '.join(SPLITS)}."
+        raise BadConfig(f"split={split!r} is not a split", cure=cure)
+    if given.annotations and not given.questions:
+        cure = "Name both files of the pair: questions=FILE annotations=FILE."
+        raise BadConfig("annotations= is of no use without questions=", cure=cure)
+    if given.questions:
+        pairs = [_named_pair(root, given)]
+    else:
+        pairs = list(_find_pairs(root, prefix))
+        if split and all(pair.subset for pair in pairs):
+            names = ", ".join(pair.questions.name for pair in pairs)
+            cure = "Leave split= out, or name one pair with questions= and annotations=."
+            raise BadConfig(f"split={split} is of no use: {names} say their splits", cure=cure)
+    notes = []
+    subsets = {pair.subset for pair in pairs}
+    if {"test2015", "test-dev2015"} <= subsets:
+        pairs = [pair for pair in pairs if pair.subset != "test-dev2015"]
+        notes.append("test-dev2015 was not read: its questions are a part of test2015.")
+    files = PictureFiles(root, images or None)
+    licences: dict[str, None] = {}
+    pictures: list[Picture] = []
+    found: list[Question] = []
+    for pair in pairs:
+        document = read_json(pair.questions, dict)
+        pictures_here, questions_here = _read_pair(pair, document, split, files)
+        pictures += pictures_here
+        found += questions_here
+        licences[_licence(document)] = None
+        if pair.annotations is None:
+            notes.append(f"{pair.questions.name}: {len(questions_here)} questions, no answers.")
+    return Collection(
+        source="vqa-v2" if prefix else "vqa-v1",
+        image_root=str(files.root),
+        pictures=pictures,
+        questions=found,
+        licence="; ".join(licences),
+        notes=notes,
+    )
+
+
+def _licence(document: dict[str, Any]) -> str:
+    """What the file says of itself. For COCO our table knows more: the pictures' licences too."""
+    stated = document.get("license")
+    if document.get("data_type", "mscoco") == "mscoco" or not isinstance(stated, dict):
+        return Collection.licence
+    return str(stated.get("name", Collection.licence))
+
+
+def _named_pair(root: Path, given: Given) -> Pair:
+    annotations = root / given.annotations if given.annotations else None
+    named = re.search(rf"_{SUBSET}questions\.json", given.questions)
+    return Pair(root / given.questions, annotations, (named and named.group("subset")) or "")
+
+
+def _find_pairs(root: Path, prefix: str) -> Iterator[Pair]:
+    """Match the files below `root` by their official names, in the order train, val, test."""
+    kind = r"(?:mscoco_)?"
+    questions = _by_subset(root, rf"{prefix}OpenEnded_{kind}{SUBSET}questions\.json(?:\.gz)?")
+    annotations = _by_subset(root, rf"{prefix}{kind}{SUBSET}annotations\.json(?:\.gz)?")
+    if not questions:
+        raise BadData(
+            f"holds no file named like {prefix}OpenEnded_mscoco_train2014_questions.json",
+            where=root,
+            cure="Check --root, or name the files: questions=FILE annotations=FILE split=train.",
+        )
+    lonely = next((path for subset, path in annotations.items() if subset not in questions), None)
+    if lonely:
+        cure = f"Put {prefix}OpenEnded_..._questions.json of the same split beside it."
+        raise BadData("are annotations without a file of questions", where=lonely, cure=cure)
+    order: dict[Split | None, int] = {split: place for place, split in enumerate(SPLITS)}
+    for subset in sorted(questions, key=lambda name: (order.get(_split_of(name), -1), name)):
+        yield Pair(questions[subset], annotations.get(subset), subset)
+
+
+def _by_subset(root: Path, pattern: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    folders = [root, *(Path(entry.path) for entry in os.scandir(root) if entry.is_dir())]
+    for folder in folders:
+        for name in sorted(os.listdir(folder)):
+            match = re.fullmatch(pattern, name) if "_" in name else None
+            if match is None:
+                continue
+            subset = match.group("subset") or ""
+            before = found.setdefault(subset, folder / name)
+            if before not in (folder / name, folder / name.removesuffix(".gz")):
+                raise BadData(
+                    f"and {before} are both there: which of them?",
+                    where=folder / name,
+                    cure="Move one away, or name the pair: questions=FILE annotations=FILE.",
+                )
+    return found
+
+
+def _split_of(subset: str) -> Split | None:
+    return next((split for split in SPLITS if subset.startswith(split)), None)
+
+
+def _read_pair(
+    pair: Pair, document: dict[str, Any], given: str, files: PictureFiles
+) -> tuple[list[Picture], list[Question]]:
+    records = record_list(document, "questions", path=pair.questions, expected="VQA questions")
+    ids, image_ids, texts = columns(records, QUESTION_FIELDS, path=pair.questions, name="question")
+    unique(ids, path=pair.questions, name="question_id")
+    subtype = str(document.get("data_subtype") or "")
+    if any(letter.isdigit() for letter in pair.subset) and subtype not in ("", pair.subset):
+        raise BadData(
+            f"is named {pair.subset} but holds {subtype} (its data_subtype)",
+            where=pair.questions,
+            cure="Give the file its released name back, or download it again.",
+        )
+    split = _split_of(pair.subset) or next((s for s in SPLITS if s == given), _split_of(subtype))
+    if split is None:
+        cure = "Say it: split=train, split=val or split=test."
+        raise BadConfig("does not say which split it is", where=pair.questions, cure=cure)
+    rows: Iterable[tuple[Any, ...]]
+    if pair.annotations is None and split != "test":
+        raise BadData(
+            f"has no annotations beside it, as questions of split {split} must have",
+            where=pair.questions,
+            cure="Put ..._annotations.json of the same part below --root, or name it: "
+            "annotations=FILE.",
+        )
+    if pair.annotations is None:
+        rows = zip(ids, image_ids, texts, [split] * len(ids), strict=True)
+    else:
+        answers = read_annotations(pair.annotations, subtype, pair.questions, ids, image_ids)
+        rows = zip(ids, image_ids, texts, [split] * len(ids), *answers, strict=True)
+    questions = [Question(*row) for row in rows]
+    place = (subtype or pair.subset).replace("test-dev", "test")
+    folders = [place, f"images/{place}", "images", "", "train2017", "val2017"]
+    pictures = [
+        Picture(n, files.find(folders, (f"COCO_{place}_{n:012}.jpg", *_plain(n))), split)
+        for n in dict.fromkeys(image_ids)
+    ]
+    return pictures, questions
+
+
+def _plain(number: int) -> tuple[str, ...]:
+    return f"{number:012}.jpg", f"{number:012}.png"

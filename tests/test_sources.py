@@ -1,0 +1,339 @@
+"""Every line of the table of sources, and what each reader makes of its layout."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from saccade.data.folder import fingerprint
+from saccade.data.sources import SOURCES, read_source
+from saccade.errors import BadConfig, BadData
+from saccade.records import SPLITS, Caption, Picture, Question
+from tests.source_samples import (
+    ANSWERS,
+    SAMPLES,
+    coco_captions,
+    karpathy,
+    rad_record,
+    save,
+    touch,
+    vqa_annotations,
+    vqa_questions,
+    write_vqa_v2,
+)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+class TestEverySource:
+    @pytest.fixture
+    def root(self, name, tmp_path):
+        SAMPLES[name](tmp_path)
+        return tmp_path
+
+    def test_every_source_reads_its_layout(self, name, root):
+        collection = read_source(name, root)
+        assert collection.source == name
+        assert collection.licence
+        assert collection.questions or collection.captions
+        assert {picture.split for picture in collection.pictures} >= {"train", "val"}
+        known = {picture.id: picture.split for picture in collection.pictures}
+        assert len(known) == len(collection.pictures)
+        for record in (*collection.questions, *collection.captions):
+            assert record.split == known[record.image_id]
+
+    def test_every_source_gives_plain_records(self, name, root):
+        collection = read_source(name, root)
+        for picture in collection.pictures:
+            assert [type(value) for value in picture] == [int, str, str]
+            assert (Path(collection.image_root) / picture.file).is_file()
+            assert picture.split in SPLITS
+        for question in collection.questions:
+            assert type(question) is Question
+            assert type(question.answers) is tuple
+            assert question.best_answer in question.answers
+        for caption in collection.captions:
+            assert type(caption) is Caption
+            assert type(caption.words) is tuple
+            assert caption.words
+            assert all(word == word.lower() for word in caption.words)
+
+    def test_every_source_is_deterministic(self, name, root):
+        assert fingerprint(read_source(name, root)) == fingerprint(read_source(name, root))
+
+    def test_every_source_refuses_an_empty_folder(self, name, tmp_path):
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        with pytest.raises(BadData) as caught:
+            read_source(name, empty)
+        assert str(empty) in str(caught.value)
+        assert caught.value.cure
+
+    def test_every_source_refuses_the_layouts_of_others(self, name, tmp_path):
+        for other, write in SAMPLES.items():
+            if other != name:
+                write(tmp_path / other)
+                with pytest.raises(BadData):
+                    read_source(name, tmp_path / other)
+
+    def test_every_source_knows_its_options(self, name, root):
+        with pytest.raises(BadConfig, match=r"no option 'colour'.*It has: .*images"):
+            read_source(name, root, colour="red")
+
+    def test_every_source_finds_pictures_elsewhere(self, name, root):
+        elsewhere = root.parent / "elsewhere"
+        for picture in read_source(name, root).pictures:
+            touch(elsewhere, Path(picture.file).name)
+        collection = read_source(name, root, images=str(elsewhere))
+        assert collection.image_root == str(elsewhere)
+        assert all((elsewhere / picture.file).is_file() for picture in collection.pictures)
+
+    def test_every_source_refuses_a_missing_picture_folder(self, name, root):
+        with pytest.raises(BadConfig, match="no such folder of pictures"):
+            read_source(name, root, images="nowhere")
+
+
+def test_samples_cover_the_table():
+    assert SAMPLES.keys() == SOURCES.keys()
+
+
+def test_unknown_source_is_refused(tmp_path):
+    with pytest.raises(BadConfig, match=r"no source 'vqa-v3'.*vqa-v2"):
+        read_source("vqa-v3", tmp_path)
+
+
+def test_missing_root_is_refused(tmp_path):
+    with pytest.raises(BadData, match="no such folder"):
+        read_source("vqa-v2", tmp_path / "nowhere")
+
+
+class TestVqa:
+    def test_records(self, tmp_path):
+        write_vqa_v2(tmp_path)
+        collection = read_source("vqa-v2", tmp_path)
+        assert collection.questions[0] == Question(
+            9000, 9, "What is 0?", "train", tuple(ANSWERS), "red", "other", "what is"
+        )
+        assert collection.pictures == [
+            Picture(9, "train2014/COCO_train2014_000000000009.jpg", "train"),
+            Picture(42, "val2014/COCO_val2014_000000000042.jpg", "val"),
+        ]
+
+    def test_versions_live_side_by_side(self, tmp_path):
+        SAMPLES["vqa-v1"](tmp_path)
+        questions = vqa_questions("train2014", 77)
+        save(tmp_path / "v2_OpenEnded_mscoco_train2014_questions.json", questions)
+        annotations = vqa_annotations("train2014", 77)
+        save(tmp_path / "v2_mscoco_train2014_annotations.json", annotations)
+        assert {q.image_id for q in read_source("vqa-v1", tmp_path).questions} == {9, 42}
+        assert {q.image_id for q in read_source("vqa-v2", tmp_path).questions} == {77}
+
+    def test_packed_files_in_a_folder_below(self, tmp_path):
+        for name, value in (
+            ("v2_OpenEnded_mscoco_val2014_questions.json.gz", vqa_questions("val2014", 42)),
+            ("v2_mscoco_val2014_annotations.json.gz", vqa_annotations("val2014", 42)),
+        ):
+            (tmp_path / "vqa").mkdir(exist_ok=True)
+            (tmp_path / "vqa" / name).write_bytes(gzip.compress(json.dumps(value).encode()))
+        assert len(read_source("vqa-v2", tmp_path).questions) == 3
+
+    def test_annotations_in_another_order(self, tmp_path):
+        write_vqa_v2(tmp_path)
+        annotations = vqa_annotations("train2014", 9)
+        for place, record in enumerate(annotations["annotations"]):
+            record["multiple_choice_answer"] = f"answer {place}"
+        annotations["annotations"].reverse()
+        save(tmp_path / "v2_mscoco_train2014_annotations.json", annotations)
+        best = [q.best_answer for q in read_source("vqa-v2", tmp_path).questions[:3]]
+        assert best == ["answer 0", "answer 1", "answer 2"]
+
+    def test_test_questions_come_without_answers(self, tmp_path):
+        write_vqa_v2(tmp_path)
+        for subset, count in (("test2015", 3), ("test-dev2015", 2)):
+            path = tmp_path / f"v2_OpenEnded_mscoco_{subset}_questions.json"
+            save(path, vqa_questions(subset, 5, count))
+        collection = read_source("vqa-v2", tmp_path)
+        secret = [q for q in collection.questions if q.split == "test"]
+        assert len(secret) == 3
+        assert secret[0].answers == ()
+        assert collection.pictures[-1].file.endswith("COCO_test2015_000000000005.jpg")
+        assert any("test-dev2015" in note for note in collection.notes)
+
+    def test_test_dev_alone_uses_test_pictures(self, tmp_path):
+        path = tmp_path / "v2_OpenEnded_mscoco_test-dev2015_questions.json"
+        save(path, vqa_questions("test-dev2015", 5))
+        touch(tmp_path, "test2015/COCO_test2015_000000000005.jpg")
+        collection = read_source("vqa-v2", tmp_path)
+        assert collection.pictures[0].file == "test2015/COCO_test2015_000000000005.jpg"
+
+    def test_names_without_a_split(self, tmp_path):
+        save(tmp_path / "v2_OpenEnded_questions.json", vqa_questions("train2014", 9))
+        save(tmp_path / "v2_annotations.json", vqa_annotations("train2014", 9))
+        touch(tmp_path, "train2017/000000000009.jpg")
+        collection = read_source("vqa-v2", tmp_path)
+        assert {q.split for q in collection.questions} == {"train"}
+        assert collection.pictures[0].file == "train2017/000000000009.jpg"
+        collection = read_source("vqa-v2", tmp_path, split="val")
+        assert {q.split for q in collection.questions} == {"val"}
+
+    def test_a_pair_named_by_the_user(self, tmp_path):
+        questions = vqa_questions("", 9)
+        save(tmp_path / "mine/q.json", questions)
+        save(tmp_path / "mine/a.json", vqa_annotations("", 9))
+        named = {"questions": "mine/q.json", "annotations": "mine/a.json"}
+        with pytest.raises(BadConfig, match="does not say which split"):
+            read_source("vqa-v2", tmp_path, **named)
+        collection = read_source("vqa-v2", tmp_path, **named, split="train")
+        assert len(collection.questions) == 3
+
+    def test_options_that_make_no_sense(self, tmp_path):
+        write_vqa_v2(tmp_path)
+        with pytest.raises(BadConfig, match="is of no use"):
+            read_source("vqa-v2", tmp_path, split="train")
+        with pytest.raises(BadConfig, match="is not a split"):
+            read_source("vqa-v2", tmp_path, split="training")
+        with pytest.raises(BadConfig, match="without questions="):
+            read_source("vqa-v2", tmp_path, annotations="a.json")
+
+
+class TestCaptions:
+    def test_restval_joins_train(self, tmp_path):
+        SAMPLES["karpathy"](tmp_path)
+        pictures = read_source("karpathy", tmp_path).pictures
+        assert [p.split for p in pictures] == ["train", "train", "val", "test"]
+
+    def test_coco_ids_and_folders(self, tmp_path):
+        document = karpathy()
+        for place, image in enumerate(document["images"]):
+            image |= {"cocoid": 500 + place, "filepath": "val2014"}
+            touch(tmp_path, f"val2014/{image['filename']}")
+        save(tmp_path / "dataset_coco.json", document)
+        collection = read_source("karpathy", tmp_path)
+        assert [p.id for p in collection.pictures] == [500, 501, 502, 503]
+        assert collection.pictures[0].file == "val2014/0.jpg"
+        assert collection.captions[-1].image_id == 503
+
+    def test_tokens_are_kept_as_given(self, tmp_path):
+        SAMPLES["karpathy"](tmp_path)
+        first = read_source("karpathy", tmp_path).captions[0]
+        assert first == Caption(0, 0, "A dog, number 0.", ("a", "dog", "number0"), "train")
+
+    def test_sentences_without_words_are_left_out_and_counted(self, tmp_path):
+        document = karpathy()
+        document["images"][0]["sentences"][1]["tokens"] = []
+        save(tmp_path / "dataset_flickr8k.json", document)
+        collection = read_source("karpathy", tmp_path)
+        assert len(collection.captions) == 7
+        assert "1 sentences have no word" in collection.notes[0]
+
+    def test_two_karpathy_files_want_a_choice(self, tmp_path):
+        SAMPLES["karpathy"](tmp_path)
+        save(tmp_path / "dataset_coco.json", karpathy())
+        with pytest.raises(BadConfig, match=r"dataset_coco\.json, dataset_flickr8k\.json"):
+            read_source("karpathy", tmp_path)
+        assert read_source("karpathy", tmp_path, file="dataset_coco.json").captions
+
+    def test_coco_words_and_years(self, tmp_path):
+        SAMPLES["coco-captions"](tmp_path)
+        captions = read_source("coco-captions", tmp_path).captions
+        assert captions[0].words == ("a", "cat", "number", "0")
+        save(tmp_path / "annotations/captions_val2014.json", coco_captions(42))
+        with pytest.raises(BadConfig, match="year=2014 or year=2017"):
+            read_source("coco-captions", tmp_path)
+        assert len(read_source("coco-captions", tmp_path, year="2014").captions) == 2
+
+    def test_flickr8k_leaves_out_unlisted_pictures_and_counts_them(self, tmp_path):
+        SAMPLES["flickr8k"](tmp_path)
+        collection = read_source("flickr8k", tmp_path)
+        assert collection.pictures == [
+            Picture(0, "Flicker8k_Dataset/a.jpg", "val"),
+            Picture(1, "Flicker8k_Dataset/b.jpg", "test"),
+            Picture(2, "Flicker8k_Dataset/c.jpg", "train"),
+        ]
+        assert [c.id for c in collection.captions] == list(range(6))
+        assert collection.captions[0].words == ("a", "horse", "number", "0")
+        assert "1 pictures with captions are in no split list" in collection.notes[0]
+
+
+class TestVqaRad:
+    def test_answers_are_text_without_blanks(self, tmp_path):
+        SAMPLES["vqa-rad"](tmp_path)
+        collection = read_source("vqa-rad", tmp_path)
+        assert {q.answers for q in collection.questions} == {("4",), ("Yes",)}
+        assert {q.answer_type for q in collection.questions} == {"CLOSED"}
+
+    def test_validation_pictures_are_drawn_by_seed(self, tmp_path):
+        SAMPLES["vqa-rad"](tmp_path)
+        val = [
+            {p.id for p in read_source("vqa-rad", tmp_path, seed=seed).pictures if p.split == "val"}
+            for seed in ("0", "0", "1")
+        ]
+        assert val[0] == val[1] != val[2]
+        assert len(val[0]) == 2
+        none = read_source("vqa-rad", tmp_path, val_share="0")
+        assert {p.split for p in none.pictures} == {"train"}
+
+    def test_official_test_file(self, tmp_path):
+        SAMPLES["vqa-rad"](tmp_path)
+        save(tmp_path / "testset.json", [rad_record(100, 3), rad_record(101, 55)])
+        collection = read_source("vqa-rad", tmp_path, val_share="0")
+        of_test = {p.id for p in collection.pictures if p.split == "test"}
+        of_train = {p.id for p in collection.pictures if p.split == "train"}
+        assert len(of_test) == 2
+        assert len(of_test & of_train) == 1
+
+    @pytest.mark.parametrize("share", ["1", "-0.1", "much", "nan"])
+    def test_shares_that_are_none(self, tmp_path, share):
+        SAMPLES["vqa-rad"](tmp_path)
+        with pytest.raises(BadConfig, match="is no share"):
+            read_source("vqa-rad", tmp_path, val_share=share)
+
+
+class TestJoined:
+    def test_other_files_for_the_same_picture_are_refused(self, tmp_path):
+        write_vqa_v2(tmp_path)
+        document = karpathy()
+        document["images"][0]["cocoid"] = 9
+        for place, image in enumerate(document["images"][1:], start=100):
+            image["cocoid"] = place
+        save(tmp_path / "dataset_coco.json", document)
+        with pytest.raises(BadData, match=r"picture 9 is train2014/.* in one source"):
+            read_source("vqa-v2+karpathy", tmp_path)
+
+    def test_options_go_to_the_reader_that_has_them(self, tmp_path):
+        write_vqa_v2(tmp_path)
+        SAMPLES["coco-captions"](tmp_path)
+        (tmp_path / "train2014").rename(tmp_path / "elsewhere")
+        with pytest.raises(BadConfig, match=r"no option 'file'\. It has: .*year"):
+            read_source("vqa-v2+coco-captions", tmp_path, file="x")
+
+
+class TestRealData:
+    def test_flickr8k_is_the_same_in_both_layouts(self, real_data):
+        root = real_data("flickr8k-2250")
+        one, other = read_source("karpathy", root), read_source("flickr8k", root)
+        assert len(one.pictures) == 2250
+        assert len(one.captions) == 11250
+        assert fingerprint(one) == fingerprint(other)
+
+    def test_vqa_rad(self, real_data):
+        collection = read_source("vqa-rad", real_data("vqa-rad"))
+        assert len(collection.questions) == 3064
+        assert len(collection.pictures) == 314
+        assert {q.answer_type for q in collection.questions} == {"CLOSED", "OPEN"}
+
+    def test_vqa_v2_text(self, real_data):
+        collection = read_source("vqa-v2", real_data("vqa-v2-text"))
+        splits = [q.split for q in collection.questions]
+        assert splits.count("train") == 48061
+        assert splits.count("val") == 8977
+        assert {len(q.answers) for q in collection.questions} == {10}
+
+    def test_coco_mini(self, real_data):
+        captions = read_source("coco-captions", real_data("coco-mini"))
+        questions = read_source("vqa-v2", real_data("coco-mini"))
+        assert len(captions.captions) == 795
+        assert len(questions.questions) == 38
+        for collection in (captions, questions):
+            root = Path(collection.image_root)
+            assert all((root / picture.file).is_file() for picture in collection.pictures)
