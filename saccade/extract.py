@@ -1,0 +1,286 @@
+"""Look at every picture once with a frozen backbone, and keep what it saw: `saccade extract`.
+
+Nothing later looks at the pictures again: training reads regions from the store, which is hundreds
+of times as fast. A run that was killed goes on where it stopped.
+"""
+
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from saccade.data.folder import DataFolder
+from saccade.errors import BadConfig, BadData
+from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
+from saccade.features.reading import PictureBatches, ReadBatch
+from saccade.features.settings import Colour, Interpolation, Option, Preprocessing
+from saccade.features.store import Skipped, StoreHeader, pictures_fingerprint
+from saccade.features.store_writer import StoreWriter
+from saccade.records import Picture
+
+CHUNK = 256
+"""Pictures, about, that a crash can cost."""
+PREPROCESSING = ("size", "resize", "resize_to", "mean", "std", "interpolation")
+"""Settings that, where given, replace the network's own."""
+NAMED = 20
+"""Skipped pictures that are named at the end; skipped.json has them all."""
+
+
+class ExtractSettings(BaseModel):
+    """What features are made with, and how much of the machine is used for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str
+    """`timm:NAME`."""
+    weights: str = "hub"
+    """`hub`, `random`, or a file."""
+    options: dict[str, Option] = {}
+    """Passed to `timm.create_model`."""
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Of the store; by default network and size."""
+    size: int | None = Field(None, ge=8, le=4096)
+    """Side of the square that the backbone sees, in pixels. This and the next five are the
+    network's own by default."""
+    resize: Literal["squash", "shorter_side"] | None = None
+    resize_to: int | None = None
+    mean: Colour | None = None
+    std: Colour | None = None
+    interpolation: Interpolation | None = None
+    dtype: Literal["float16", "float32"] = "float16"
+    batch_size: int = Field(32, ge=1)
+    workers: int = Field(0, ge=0)
+    """Processes that decode pictures; 0 decodes in this one."""
+    device: str = "auto"
+    """`auto` is the GPU where there is one."""
+    image_root: Path | None = None
+    """Where the pictures are now, if they have moved."""
+    progress: bool | None = None
+    """Show a bar; by default on a terminal only."""
+
+    def command(self, data: Path) -> str:
+        """The command that does, or goes on with, the same extraction."""
+        words = ["saccade", "extract", str(data)]
+        for field, value in self.model_dump(exclude_defaults=True).items():
+            if field == "options":
+                words += [w for k, v in value.items() for w in ("--option", f"{k}={v}")]
+            elif field in ("mean", "std"):
+                words += [f"--{field}", ",".join(f"{share:g}" for share in value)]
+            elif field != "progress":
+                words += [f"--{field.replace('_', '-')}", str(value)]
+        return shlex.join(words)
+
+
+def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
+    """Make the feature store of a data folder; returns its path.
+
+    `settings` are the other fields of `ExtractSettings`. A store that is there already, made with
+    equal settings, is finished, or left alone if it is complete. Pictures that cannot be read are
+    left out, named at the end and in `skipped.json`. Raises BadConfig, BadData, BadStore or
+    MissingWeights, nearly always before the first picture.
+    """
+    chosen = _checked(backbone, settings)
+    folder = DataFolder(Path(data), image_root=chosen.image_root)
+    pictures = sorted(folder.pictures(), key=lambda picture: picture.id)
+    _refuse_wrong_root(folder.image_root, pictures)
+    device = _device(chosen.device)
+    eye = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
+    wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
+    preprocessing = preprocessing_for(eye.spec, **wishes)
+    (rows, columns), dim = eye.measure(preprocessing)
+    header = StoreHeader(
+        backbone=eye.spec,
+        preprocessing=preprocessing,
+        grid=(rows, columns),
+        regions=rows * columns,
+        dim=dim,
+        dtype=chosen.dtype,
+        ids_count=len(pictures),
+        dataset_fingerprint=pictures_fingerprint(pictures),
+        complete=False,
+        command=chosen.command(Path(data)),
+    )
+    path = folder.store_path(chosen.name or _default_name(header))
+    ids = np.array([picture.id for picture in pictures], dtype=np.int64)
+    with StoreWriter(path, header, ids) as writer:
+        if writer.complete:
+            _say(f"{path} is complete already: nothing to do.")
+            return path
+        eye = _kept_or_keep(eye, path).to(device)
+        job = _Job(chosen, eye, preprocessing, folder.image_root, pictures[writer.done :], device)
+        _announce(job, writer)
+        _fill(job, writer)
+        writer.finish()
+        _report(path, writer.skipped, len(pictures))
+    return path
+
+
+class _Job(NamedTuple):
+    """What there is to do."""
+
+    settings: ExtractSettings
+    backbone: Backbone
+    preprocessing: Preprocessing
+    root: Path
+    pictures: Sequence[Picture]
+    """Those that are left."""
+    device: torch.device
+
+    def batches(self, size: int) -> PictureBatches:
+        return PictureBatches(self.root, self.pictures, self.preprocessing, size)
+
+
+def _fill(job: _Job, writer: StoreWriter) -> None:
+    size = job.settings.batch_size
+    loader = job.batches(size).loader(job.settings.workers, pin=job.device.type == "cuda")
+    show = _console().is_terminal if job.settings.progress is None else job.settings.progress
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress("extracting", *columns, console=_console(), disable=not show) as bar:
+        task = bar.add_task("", total=writer.header.ids_count, completed=writer.done)
+        for number, read in enumerate(loader, start=1):
+            counts = np.where(read.readable, writer.header.regions, 0)
+            writer.add(_regions(job, writer.header, read), counts, read.sizes, read.skipped)
+            if number % max(CHUNK // size, 1) == 0:
+                writer.close_chunk()
+            bar.advance(task, len(read.readable))
+
+
+def _regions(job: _Job, header: StoreHeader, read: ReadBatch) -> np.ndarray:
+    """What the backbone sees in a batch, `(n, R, D)` as it is stored; 0 for unreadable pictures."""
+    stored = np.zeros((len(read.readable), header.regions, header.dim), header.dtype)
+    if not read.readable.any():
+        return stored
+    try:
+        with torch.inference_mode():
+            pixels = read.pixels.to(job.device, non_blocking=True)
+            regions = job.backbone(job.preprocessing.normalise(pixels))
+            regions = regions.to(getattr(torch, header.dtype))
+            finite = bool(regions.isfinite().all())
+    except torch.OutOfMemoryError:
+        raise BadConfig(
+            f"{job.device} has no room for {job.settings.batch_size} pictures at once",
+            cure="Give a smaller --batch-size; the store goes on where it is.",
+        ) from None
+    if not finite:
+        raise BadConfig(
+            f"{job.backbone.spec.name} gives numbers that {header.dtype} cannot hold",
+            cure="Give --dtype float32 and another --name; if it stays, the weights are broken.",
+        )
+    stored[read.readable] = regions.cpu().numpy()
+    return stored
+
+
+def _announce(job: _Job, writer: StoreWriter) -> None:
+    """Say what will be made, how large it is and how long it takes, before the first picture."""
+    header, spec, into = writer.header, job.backbone.spec, job.preprocessing
+    assert header.grid is not None
+    _say(
+        f"{header.ids_count:,} pictures as {into.width} x {into.height} pixels ({into.resize}) "
+        f"through {spec.name} (weights: {spec.weights}): {header.grid[0]} x {header.grid[1]} "
+        f"regions of {header.dim} numbers, {header.dtype}."
+    )
+    if spec.weights == "random":
+        warning = "THE WEIGHTS ARE RANDOM: the network was never trained, these are no features "
+        _say(f"{warning}to publish. Give --weights FILE, or hub, for real ones.", "bold red")
+    if writer.done:
+        _say(f"{writer.done:,} are there already, {len(job.pictures):,} are left.")
+    left = _duration(_seconds_per_picture(job) * len(job.pictures))
+    _say(f"{header.nbytes() / 1e6:,.1f} MB on disk in {writer.path}; about {left} on {job.device}.")
+
+
+def _seconds_per_picture(job: _Job) -> float:
+    """Measured on the first few that are left; a GPU does better in full batches."""
+    few = max(min(4, job.settings.batch_size, len(job.pictures)), 1)
+    side = (job.preprocessing.height, job.preprocessing.width)
+    blank = torch.zeros(few, 3, *side, device=job.device)
+    job.backbone(blank)  # the first time is slow
+    begin = time.perf_counter()
+    if job.pictures:
+        job.batches(few)[0]
+    job.backbone(blank).cpu()
+    return (time.perf_counter() - begin) / few
+
+
+def _report(path: Path, skipped: Sequence[Skipped], count: int) -> None:
+    _say(f"{count - len(skipped):,} pictures are in {path}.")
+    if not skipped:
+        return
+    _say(f"{len(skipped):,} could not be read and are left out:", "bold yellow")
+    for one in skipped[:NAMED]:
+        _say(f"  {one.id}  {one.file}: {one.reason}")
+    if len(skipped) > NAMED:
+        _say(f"  and {len(skipped) - NAMED:,} others; all are in {path / 'skipped.json'}.")
+
+
+def _checked(backbone: str, settings: dict[str, Any]) -> ExtractSettings:
+    try:
+        return ExtractSettings(backbone=backbone, **settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise BadConfig(f"{place}: {problem['msg']}", cure="See: saccade extract --help") from None
+
+
+def _refuse_wrong_root(root: Path, pictures: Sequence[Picture]) -> None:
+    """Tell a wrong folder at once, before a hundred thousand pictures are reported missing."""
+    sample = pictures[:: max(len(pictures) // 32, 1)]
+    if not any((root / picture.file).is_file() for picture in sample):
+        raise BadData(
+            f"there is neither {sample[0].file} nor any other picture that was looked for",
+            where=root,
+            cure="Say where the pictures are now: --image-root DIR, or SACCADE_IMAGES.",
+        )
+
+
+def _default_name(header: StoreHeader) -> str:
+    spec = header.backbone
+    random = "-random" if spec.weights == "random" else ""
+    return f"{spec.network}-{header.preprocessing.height}{random}"
+
+
+def _kept_or_keep(backbone: Backbone, path: Path) -> Backbone:
+    """The network that the store was begun with; a new store is given a copy of its weights."""
+    kept = path / "backbone.safetensors"
+    if kept.exists():
+        return build_backbone(backbone.spec, kept)
+    backbone.save(kept)
+    return backbone
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        what = f"no device {name!r} here ({str(error).splitlines()[0][:100]})"
+        raise BadConfig(what, cure="Use --device auto, cpu or cuda.") from None
+    return device
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _say(text: str, style: str | None = None) -> None:
+    _console().print(text, style=style, markup=False)

@@ -1,0 +1,140 @@
+"""What features are made with: which backbone, and what is done to a picture before it.
+
+Both stand in the header of every feature store and in every run folder, so that a picture asked
+about tomorrow goes through the same steps as the training pictures did. No torchvision, no timm
+here: training reads these and needs neither.
+"""
+
+from typing import Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, tensor
+from torch.nn import functional
+
+Option = str | int | float | bool
+Interpolation = Literal["bilinear", "bicubic"]
+Colour = tuple[float, float, float]
+
+
+class BackboneSpec(BaseModel):
+    """Which frozen network turns a picture into regions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^timm:.+")
+    """`timm:` and a name that timm knows, such as `timm:resnet152` or `timm:resnet50.a1_in1k`."""
+    options: dict[str, Option] = {}
+    """Passed to `timm.create_model`, such as `pad_type` or `output_stride`."""
+    weights: str = "hub"
+    """`hub`, `random`, or the name of the file that was given."""
+    weights_sha256: str | None = None
+    """Of the weights file; of the tensors where they are random."""
+
+    @property
+    def network(self) -> str:
+        """The name as timm knows it."""
+        return self.name.removeprefix("timm:")
+
+
+class _Placed(NamedTuple):
+    """How large a picture becomes and where the crop lies in it, in pixels."""
+
+    width: np.ndarray
+    height: np.ndarray
+    left: np.ndarray
+    top: np.ndarray
+
+
+class Preprocessing(BaseModel):
+    """From a picture of any size to the numbers that a backbone sees."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    height: int = Field(ge=8, le=4096)
+    """Pixels that the backbone sees."""
+    width: int = Field(ge=8, le=4096)
+    resize: Literal["squash", "shorter_side"]
+    """`squash` keeps the whole picture and not its proportions. `shorter_side` keeps proportions:
+    the shorter side becomes `resize_to`, and the middle is cut out."""
+    resize_to: int | None = Field(None, ge=8, le=8192)
+    """For `shorter_side` alone; at least height and width."""
+    mean: Colour
+    """Red, green, blue on a scale of 0..1; subtracted."""
+    std: Colour
+    """On the same scale; divided by."""
+    interpolation: Interpolation
+    """Always antialiased, so that a smaller picture is not a noisier one."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.resize == "squash" and self.resize_to is not None:
+            raise ValueError("resize_to goes with resize=shorter_side")
+        if self.resize == "shorter_side" and (self.resize_to or 0) < max(self.height, self.width):
+            raise ValueError(
+                f"resize=shorter_side needs resize_to of at least {max(self.height, self.width)}"
+            )
+        if min(self.std) <= 0:
+            raise ValueError("std must be above 0")
+        return self
+
+    def apply(self, image: Tensor) -> Tensor:
+        """From a picture `(3, H, W)` uint8 to what a backbone takes, `(3, height, width)` float."""
+        return self.normalise(self.pixels(image))
+
+    def pixels(self, image: Tensor) -> Tensor:
+        """Resize and crop `(3, H, W)` uint8 to `(3, height, width)` uint8: a quarter of the bytes
+        of what `normalise` makes of it, so do that on the device.
+        """
+        placed = self._place(image.shape[2], image.shape[1])
+        resized = functional.interpolate(
+            image[None],
+            size=(int(placed.height), int(placed.width)),
+            mode=self.interpolation,
+            antialias=True,
+        )[0]
+        top, left = int(placed.top), int(placed.left)
+        return resized[:, top : top + self.height, left : left + self.width].contiguous()
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """From 0..255 to the backbone's scale; `(..., 3, height, width)` uint8 to float32."""
+        mean = tensor(self.mean, device=pixels.device)[:, None, None]
+        std = tensor(self.std, device=pixels.device)[:, None, None]
+        return (pixels.float() / 255 - mean) / std
+
+    def box_in_image(
+        self, boxes: np.ndarray, width: int | np.ndarray, height: int | np.ndarray
+    ) -> np.ndarray:
+        """Say where boxes of the crop lie in the original picture.
+
+        `boxes (R, 4)` are x0 y0 x1 y1 as shares of the crop, the result is shares of the picture:
+        `(R, 4)` for one picture, `(n, R, 4)` for arrays `width (n,)` and `height (n,)`. Float32.
+        """
+        placed = self._place(np.asarray(width), np.asarray(height))
+        x = [(placed.left[..., None] + boxes[:, i] * self.width) for i in (0, 2)]
+        y = [(placed.top[..., None] + boxes[:, i] * self.height) for i in (1, 3)]
+        x = [edge / placed.width[..., None] for edge in x]
+        y = [edge / placed.height[..., None] for edge in y]
+        return np.stack([x[0], y[0], x[1], y[1]], axis=-1).astype(np.float32)
+
+    def _place(self, width: int | np.ndarray, height: int | np.ndarray) -> _Placed:
+        """Sizes as torchvision's Resize and CenterCrop round them, which the weights were
+        measured with: the longer side downwards, half a pixel to the even side.
+        """
+        width, height = np.asarray(width), np.asarray(height)
+        if self.resize_to is None:
+            zero = np.zeros_like(width)
+            return _Placed(zero + self.width, zero + self.height, zero, zero)
+        shorter = np.minimum(width, height)
+        wide = (self.resize_to * width / shorter).astype(np.int64)
+        high = (self.resize_to * height / shorter).astype(np.int64)
+        left = np.rint((wide - self.width) / 2).astype(np.int64)
+        top = np.rint((high - self.height) / 2).astype(np.int64)
+        return _Placed(wide, high, left, top)
+
+
+def grid_boxes(rows: int, columns: int) -> np.ndarray:
+    """Boxes of a grid's cells, row by row: `(rows * columns, 4)` float32, x0 y0 x1 y1 in 0..1."""
+    y, x = np.divmod(np.arange(rows * columns), columns)
+    edges = (x / columns, y / rows, (x + 1) / columns, (y + 1) / rows)
+    return np.stack(edges, axis=1).astype(np.float32)

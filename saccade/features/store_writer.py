@@ -1,0 +1,276 @@
+"""Writing a feature store so that a crash at any moment costs one chunk of work and no more.
+
+Rows go straight to their place on disk. Every so often a chunk is closed: the arrays are flushed
+to the disk first, then one line in `chunks.jsonl` says so. What has no line is done again; the
+header says `complete` last of all.
+"""
+
+import json
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from saccade.errors import BadStore
+from saccade.features.store import (
+    Chunk,
+    Skipped,
+    StoreHeader,
+    checksum,
+    open_array,
+    read_chunks,
+    read_header,
+)
+
+if sys.platform != "win32":
+    import fcntl
+
+OWN = frozenset(
+    ["header.json", "chunks.jsonl", "skipped.json", "backbone.safetensors"]
+    + [f"{name}.npy" for name in ("features", "counts", "sizes", "boxes", "ids")]
+)
+
+
+class StoreWriter:
+    """An unfinished store, open for writing. Use it in a `with` statement."""
+
+    _next: int
+    """The row that is written next."""
+    _crc: int
+    """Checksum of the features of the open chunk."""
+
+    def __init__(self, path: Path, header: StoreHeader, ids: np.ndarray) -> None:
+        """Begin a store, or go on with one that was begun with equal settings.
+
+        `header` says complete=False; `ids (N,)` int64 rise. `done` is the row to go on with.
+        Raises BadStore where the folder holds a store made otherwise or other things, where
+        another process is writing it, or where the disk is too small.
+        """
+        self.path, self.header = path, header
+        self._columns = header.columns()
+        path.mkdir(parents=True, exist_ok=True)
+        self._refuse_strange()
+        self._journal = (path / "chunks.jsonl").open("ab")
+        self._lock()
+        try:
+            before = self._before(ids)
+            self.complete = before is not None and before.complete
+            """Was it finished earlier? Then there is nothing to write."""
+            self._chunks = self._kept() if before else []
+            self._refuse_small_disk()
+            if before is None:
+                self._create(ids)
+            self._files: dict[str, BinaryIO] = {
+                name: (path / f"{name}.npy").open("r+b") for name in self._columns
+            }
+        except BaseException:
+            self._journal.close()
+            if not (path / "header.json").exists():  # nothing was begun: leave nothing behind
+                shutil.rmtree(path)
+            raise
+        self._journal.truncate(sum(len(_line(chunk)) for chunk in self._chunks))
+        self._begin_chunk()
+
+    @property
+    def done(self) -> int:
+        """Rows that are safely on disk."""
+        return self._chunks[-1].end if self._chunks else 0
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Pictures without features, of the rows that are safely on disk."""
+        return [one for chunk in self._chunks for one in chunk.skipped]
+
+    def add(
+        self,
+        features: np.ndarray,
+        counts: np.ndarray,
+        sizes: np.ndarray,
+        skipped: Sequence[Skipped] = (),
+        boxes: np.ndarray | None = None,
+    ) -> None:
+        """Write the next n rows: `(n, R, D)`, `(n,)`, `(n, 2)`, and `(n, R, 4)` where there is no
+        grid. They count only once the chunk is closed. Raises BadStore when the disk is full.
+        """
+        if self._next + len(features) > self.header.ids_count:
+            raise ValueError(f"more than {self.header.ids_count} rows")
+        given = {"features": features, "counts": counts, "sizes": sizes, "boxes": boxes}
+        for name, (shape, kind) in self._columns.items():
+            array = given[name]
+            if array is None or array.shape != (len(features), *shape[1:]):
+                found = None if array is None else array.shape
+                raise ValueError(f"{name} {found} do not fit {shape}")
+            rows = np.ascontiguousarray(array, dtype=kind)
+            self._put(name, rows)
+            if name == "features":  # the only large one: not read again for its checksum
+                self._crc = zlib.crc32(rows.data, self._crc)
+            else:
+                self._small[name].append(rows)
+        self._next += len(features)
+        self._skipped += skipped
+
+    def close_chunk(self) -> None:
+        """Make sure that all rows so far survive a crash, then write the line that says so."""
+        if self._next == self.done:
+            return
+        with self._disk_errors():
+            for stream in self._files.values():
+                _to_disk(stream)
+        crc = self._crc
+        for parts in self._small.values():
+            crc = zlib.crc32(np.concatenate(parts).data, crc)
+        chunk = Chunk(self.done, self._next, crc, tuple(self._skipped))
+        with self._disk_errors():
+            self._journal.write(_line(chunk))
+            _to_disk(self._journal)
+        self._chunks.append(chunk)
+        self._begin_chunk()
+
+    def finish(self) -> None:
+        """Close the last chunk and declare the store complete."""
+        self.close_chunk()
+        if self.done != self.header.ids_count:
+            raise ValueError(f"{self.done} rows of {self.header.ids_count} are written")
+        _write(self.path / "skipped.json", _json([one._asdict() for one in self.skipped]))
+        self._write_header(complete=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for stream in (*self._files.values(), self._journal):
+            stream.close()
+
+    def _begin_chunk(self) -> None:
+        self._next, self._crc = self.done, 0
+        self._skipped: list[Skipped] = []
+        self._small: dict[str, list[np.ndarray]] = {
+            name: [] for name in self._columns if name != "features"
+        }
+
+    def _put(self, name: str, rows: np.ndarray) -> None:
+        shape, kind = self._columns[name]
+        stream = self._files[name]
+        stride = int(np.prod(shape[1:])) * kind.itemsize
+        head = os.fstat(stream.fileno()).st_size - shape[0] * stride
+        with self._disk_errors():
+            stream.seek(head + self._next * stride)
+            stream.write(rows.data)
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            cure = f"Make room, then go on with: {self.header.command}"
+            raise BadStore(f"cannot be written ({error})", where=self.path, cure=cure) from None
+
+    def _create(self, ids: np.ndarray) -> None:
+        with (self.path / "ids.npy").open("wb") as stream:
+            np.save(stream, ids, allow_pickle=False)
+            _to_disk(stream)
+        for name, (shape, kind) in self._columns.items():
+            # Its full length at once, which takes no room yet.
+            np.lib.format.open_memmap(self.path / f"{name}.npy", "w+", kind, shape)
+        self._write_header(complete=False)  # last: without it the store has not begun
+
+    def _write_header(self, *, complete: bool) -> None:
+        header = self.header.model_copy(update={"complete": complete})
+        _write(self.path / "header.json", header.model_dump_json(indent=2).encode() + b"\n")
+
+    def _kept(self) -> list[Chunk]:
+        """Chunks of an earlier run that are whole; the first damaged one ends the list."""
+        if self.complete:
+            return read_chunks(self.path)
+        arrays = {name: open_array(self.path, name, *c) for name, c in self._columns.items()}
+        kept: list[Chunk] = []
+        for chunk in read_chunks(self.path):
+            too_long = chunk.end > self.header.ids_count
+            if too_long or checksum(arrays, chunk.start, chunk.end) != chunk.crc32:
+                break
+            kept.append(chunk)
+        return kept
+
+    def _refuse_strange(self) -> None:
+        strange = sorted(
+            p.name for p in self.path.iterdir() if p.name.removesuffix(".part") not in OWN
+        )
+        if strange:
+            what = f"holds other things than a feature store, such as {strange[0]}"
+            raise BadStore(what, where=self.path, cure="Choose another --name.")
+
+    def _before(self, ids: np.ndarray) -> StoreHeader | None:
+        """The header of what was begun earlier, None if nothing was; it must be the same."""
+        if not (self.path / "header.json").exists():
+            return None
+        before = read_header(self.path)
+        for field in set(StoreHeader.model_fields) - {"complete", "command"}:
+            old, new = getattr(before, field), getattr(self.header, field)
+            if old != new:
+                raise BadStore(
+                    f"the store was begun with another {field}: {_short(old)}, now {_short(new)}",
+                    where=self.path,
+                    cure="Choose another --name, or delete the folder to begin again.",
+                )
+        if not np.array_equal(open_array(self.path, "ids", ids.shape, ids.dtype), ids):
+            cure = "Delete the folder to begin again."
+            raise BadStore("the store has other ids", where=self.path / "ids.npy", cure=cure)
+        return before
+
+    def _refuse_small_disk(self) -> None:
+        left = 1 - self.done / self.header.ids_count
+        needed, free = self.header.nbytes() * left, shutil.disk_usage(self.path).free
+        if needed > free:
+            what = f"needs {needed / 1e9:.1f} GB more, the disk has {free / 1e9:.1f} GB"
+            cure = "Make room, choose a smaller --size, or put the data folder on another disk."
+            raise BadStore(what, where=self.path, cure=cure)
+
+    def _lock(self) -> None:
+        """Keep a second process out; the system lifts the lock when this one dies."""
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self._journal.close()
+                cure = "Wait for the other `saccade extract`, or choose another --name."
+                what = "another process is writing this store"
+                raise BadStore(what, where=self.path, cure=cure) from None
+
+
+def _line(chunk: Chunk) -> bytes:
+    skipped = [one._asdict() for one in chunk.skipped]
+    return json.dumps({**chunk._asdict(), "skipped": skipped}).encode() + b"\n"
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _short(value: Any) -> str:
+    text = value.model_dump_json() if hasattr(value, "model_dump_json") else str(value)
+    return text if len(text) < 300 else f"{text[:300]}..."
+
+
+def _write(path: Path, data: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as stream:
+        stream.write(data)
+        _to_disk(stream)
+    part.replace(path)
+
+
+def _to_disk(stream: BinaryIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
