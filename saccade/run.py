@@ -1,0 +1,246 @@
+"""A run is a folder: alone it re-creates the model, its words and its preprocessing anywhere.
+
+`run.json` (recipe, sizes, versions, fingerprints) and `words.json` are to be read; weights are
+safetensors; `last/` holds what an exact resume needs. Nothing is ever unpickled, and every file
+is written beside its place and then moved there, so a crash leaves the old one whole.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from saccade.answers import AnswerList
+from saccade.batch import Sizes
+from saccade.config import Frozen, Recipe
+from saccade.errors import BadRun
+from saccade.features.store import StoreHeader
+from saccade.models.catalogue import build_model
+from saccade.tasks import Material, Words
+from saccade.text import Vocabulary
+
+FORMAT = 1
+VERSIONS = ("saccade", "torch", "timm", "numpy")
+
+
+class RunHeader(Frozen):
+    """What `run.json` says of a run."""
+
+    format: int
+    recipe_name: str
+    recipe: Recipe
+    sizes: Sizes
+    store: StoreHeader
+    """Backbone, its weights' hash and the preprocessing: what any new picture goes through."""
+    store_name: str
+    data: str
+    """Where the data folder was when the run began."""
+    fingerprint: str
+    """Of the data folder's records."""
+    versions: dict[str, str]
+    commit: str | None
+    began: str
+
+
+class OpenedRun(NamedTuple):
+    """A run folder, read and checked, without its weights."""
+
+    path: Path
+    header: RunHeader
+    words: Words
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one go: a reader sees the old one or the new one."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON that a person can read."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    """Write tensors and a few words about them into one safetensors file, in one go."""
+    part = path.with_name(path.name + ".part")
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(whole, part, metadata=dict(about))
+    with part.open("rb") as stream:
+        os.fsync(stream.fileno())
+    part.replace(path)
+
+
+def begin_run(out: Path, name: str, material: Material) -> OpenedRun:
+    """Make a run folder and write all but the weights."""
+    out.mkdir(parents=True, exist_ok=True)
+    header = RunHeader(
+        format=FORMAT,
+        recipe_name=name,
+        recipe=material.recipe,
+        sizes=material.sizes,
+        store=material.store.header,
+        store_name=material.store.path.name,
+        data=str(material.folder.path.resolve()),
+        fingerprint=material.folder.fingerprint,
+        versions={package: version(package) for package in VERSIONS},
+        commit=_commit(),
+        began=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    weights = material.store.path / "backbone.safetensors"
+    if weights.exists() and not (out / weights.name).exists():
+        try:
+            os.link(weights, out / weights.name)  # no second copy on the same disk
+        except OSError:
+            shutil.copyfile(weights, out / weights.name)
+    answers = material.words.answers
+    words = {
+        "vocabulary": material.words.vocabulary.to_json(),
+        "answers": answers.to_json() if answers else None,
+    }
+    write_json(out / "words.json", words)
+    write_text(out / "run.json", header.model_dump_json(indent=2) + "\n")
+    return OpenedRun(out, header, material.words)
+
+
+def open_run(path: Path) -> OpenedRun:
+    """Read and check a run folder. Raises BadRun where it is missing, broken or too new."""
+    about = _read_json(path / "run.json")
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else None
+        raise BadRun(
+            f"run format {found!r}, this version reads {FORMAT}",
+            where=path / "run.json",
+            cure="Use the version of saccade that wrote it; `versions` in the file names it.",
+        )
+    try:
+        header = RunHeader.model_validate(about)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise BadRun(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}",
+            where=path / "run.json",
+            cure="The file was changed by hand or by another version; train again.",
+        ) from None
+    words = _read_json(path / "words.json")
+    answers = words["answers"] and AnswerList.from_json(words["answers"])
+    return OpenedRun(path, header, Words(Vocabulary.from_json(words["vocabulary"]), answers))
+
+
+def load_model(run: OpenedRun) -> nn.Module:
+    """Build a run's model and fill it with its best weights, in eval mode."""
+    model = build_model(run.header.recipe.model, run.header.sizes)
+    path = run.path / "model.safetensors"
+    weights, _ = load_tensors(path)
+    wanted = model.state_dict()
+    wrong = sorted(
+        name
+        for name in wanted.keys() | weights.keys()
+        if name not in wanted or name not in weights or wanted[name].shape != weights[name].shape
+    )
+    if wrong:
+        raise BadRun(
+            f"{len(wrong)} weights do not fit the model, the first is {wrong[0]!r}",
+            where=path,
+            cure="The file belongs to another run; put the right one back or train again.",
+        )
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file and what was said about it. Raises BadRun."""
+    if not path.exists():
+        raise BadRun(
+            "there are no weights yet",
+            where=path,
+            cure="Train first: saccade train RECIPE --data DATA --out RUN",
+        )
+    try:
+        with safe_open(path, framework="pt") as stream:
+            about = stream.metadata() or {}
+        return load_file(path), about
+    except SafetensorError as error:
+        raise BadRun(
+            f"not a whole safetensors file ({error})",
+            where=path,
+            cure="Copy it again from where it came, or train again.",
+        ) from None
+
+
+def save_state(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Mapping[str, Any]
+) -> None:
+    """Write everything an exact resume needs into one file: weights, moments, random state."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, moments in optimiser.state_dict()["state"].items():
+        for name, value in moments.items():
+            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(path, tensors, {"progress": json.dumps(progress)})
+
+
+def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    """Put back what `save_state` wrote, and return its progress."""
+    tensors, about = load_tensors(path)
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "random": {}}
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        kind, _, name = key.partition(".")
+        if kind == "optimiser":
+            index, _, name = name.partition(".")
+            moments.setdefault(int(index), {})[name] = value
+        else:
+            groups[kind][name] = value
+    model.load_state_dict(groups["model"])
+    settings = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": moments, "param_groups": settings})
+    torch.set_rng_state(groups["random"]["cpu"])
+    if "cuda" in groups["random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(groups["random"]["cuda"])
+    progress: dict[str, Any] = json.loads(about["progress"])
+    return progress
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadRun(
+            "no such file: this is not a run folder",
+            where=path,
+            cure="Give the folder that `saccade train ... --out RUN` made.",
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadRun(
+            f"not JSON ({error})", where=path, cure="Train again, or restore it."
+        ) from None
+
+
+def _commit() -> str | None:
+    """The commit of the working directory, when it is a git repository."""
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout.strip() or None

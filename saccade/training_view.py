@@ -1,0 +1,131 @@
+"""What a person sees of a training run: its price before the first step, then how it goes."""
+
+import resource
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from saccade.batch import CaptionBatch, VqaBatch
+from saccade.config import Recipe
+
+GIB = 2**30
+
+
+class Estimate(NamedTuple):
+    """What a run will cost, measured on one batch."""
+
+    seconds_per_step: float
+    parameters: int
+    memory_bytes: int
+    """Peak of this process so far, and what the optimiser will add."""
+    disk_bytes: int
+    """Best weights, and weights with moments for an exact resume."""
+
+
+def estimate(
+    model: nn.Module, batch: VqaBatch | CaptionBatch, loss_of: Callable[[Any, Any], Tensor]
+) -> Estimate:
+    """Try two steps without learning. Give it a copy of the model: batch statistics may move.
+
+    The global random state is left as it was, so that a run does not depend on being estimated.
+    """
+    seconds = 0.0
+    with torch.random.fork_rng():
+        for _ in range(2):  # the first one warms up
+            begin = time.perf_counter()
+            loss_of(model.train()(batch), batch).backward()
+            seconds = time.perf_counter() - begin
+    parameters = sum(p.numel() for p in model.parameters())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Estimate(seconds, parameters, peak + 2 * 4 * parameters, 4 * 4 * parameters)
+
+
+class TrainingView:
+    """A progress bar on a terminal, one line per epoch everywhere."""
+
+    def __init__(self, console: Console, recipe: Recipe, examples: Any) -> None:
+        self.console, self.config = console, recipe.train
+        self.count, self.left_out = len(examples), examples.left_out
+        self.steps = -(-self.count // recipe.train.batch_size)
+        self.score = "-"
+        self.bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn(
+                "loss {task.fields[loss]:.3f} · score {task.fields[score]} · "
+                "{task.fields[rate]:.0f}/s · waiting for data {task.fields[waiting]:.0%} · ends in"
+            ),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.row: TaskID | None = None
+
+    def show_estimate(self, price: Estimate) -> None:
+        """Say what the run will cost before it begins."""
+        epoch = price.seconds_per_step * self.steps
+        self.console.print(
+            f"{price.parameters:,} parameters, {self.count:,} examples, {self.steps:,} steps an "
+            f"epoch. About {_duration(epoch)} an epoch, {_duration(epoch * self.config.epochs)} "
+            f"for {self.config.epochs} epochs; memory {price.memory_bytes / GIB:.1f} GiB; disk "
+            f"{price.disk_bytes / 2**20:.0f} MiB.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for reason, count in self.left_out.items():
+            if count:
+                self.console.print(f"Left out: {count:,} examples ({reason}).", highlight=False, soft_wrap=True)
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        fields = {"epoch": "1", "loss": 0.0, "score": "-", "rate": 0.0, "waiting": 0.0}
+        self.row = self.bar.add_task("", total=self.steps * self.config.epochs, **fields)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+
+    def step(self, progress: Any) -> None:
+        """Show one step."""
+        assert self.row is not None
+        self.bar.update(
+            self.row,
+            completed=progress.step,
+            epoch=f"{progress.epoch + 1}/{self.config.epochs}",
+            loss=progress.loss / progress.examples,
+            score=self.score,
+            rate=progress.examples / progress.seconds,
+            waiting=progress.waited / progress.seconds,
+        )
+
+    def epoch(self, row: dict[str, Any], best: float) -> None:
+        """Say how an epoch ended."""
+        self.score = f"{row['score']:.4g}"
+        mark = " (best)" if row["score"] >= best else ""
+        self.console.print(
+            f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  {row['metric']} "
+            f"{row['score']:.4g}{mark}  {row['examples_per_second']:.0f} examples/s  waiting for "
+            f"data {row['waiting']:.0%}  {row['seconds'] + row['seconds_judging']:.1f} s",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,215 @@
+"""The loop: it learns, it resumes exactly, it stops in time, and it refuses what cannot work."""
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from saccade.config import HalfLife, OnPlateau, Recipe, change
+from saccade.errors import SaccadeError
+from saccade.material import gather
+from saccade.recipes import RECIPES
+from saccade.run import load_model, load_state, load_tensors, open_run
+from saccade.tasks import TASKS
+from saccade.train import Progress, learning_rate_factor, train
+from tests.worlds import make_world, write_store
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return make_world(tmp_path_factory.mktemp("world") / "data")
+
+
+def small(name: str, *changes: str) -> Recipe:
+    recipe = RECIPES[f"{name}-small"]
+    for assignment in ("train.batch_size=16", *changes):
+        recipe = change(recipe, assignment)
+    return recipe
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(run / "last" / "state.safetensors")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "least"),
+    [("show-ask-attend-answer", "accuracy", 85), ("show-attend-tell", "bleu_4", 0.8)],
+)
+def test_it_learns_and_writes_a_whole_run(world, tmp_path, name, metric, least):
+    recipe = small(name, "train.epochs=20", "train.optimiser.learning_rate=0.005")
+    scores = train(recipe, world.path, tmp_path / "run", name=name, console=QUIET)
+    assert scores[metric] >= least
+    run = open_run(tmp_path / "run")
+    assert run.header.recipe == recipe
+    assert run.header.fingerprint == world.fingerprint
+    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in log] == list(range(1, 21))
+    assert max(row["score"] for row in log) == scores[metric]
+    assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
+    material = gather(recipe, world)
+    again = TASKS[recipe.task].judge(
+        load_model(run), material, "val", torch.device("cpu"), beams=1
+    )
+    assert again.scores[metric] == scores[metric], "the best epoch's weights are those kept"
+    assert not list((tmp_path / "run").rglob("*.part"))
+
+
+@pytest.mark.parametrize("name", ["show-ask-attend-answer", "show-attend-tell"])
+def test_resuming_in_the_middle_of_an_epoch_changes_nothing(world, tmp_path, name, monkeypatch):
+    recipe = small(name, "train.epochs=3")
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    train(recipe, world.path, straight, console=QUIET)
+
+    steps = 0
+
+    def interrupt(view, progress):
+        nonlocal steps
+        steps += 1
+        if steps == 8:  # within the second epoch
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("saccade.training_view.TrainingView.step", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, world.path, stopped, console=QUIET)
+    saved = json.loads(load_tensors(stopped / "last/state.safetensors")[1]["progress"])
+    assert 0 < saved["progress"]["batch"], "it stopped within an epoch"
+    torch.manual_seed(99)  # whatever happened in between
+    train(recipe, world.path, stopped, resume=True, console=QUIET)
+
+    for key, value in weights_of(straight).items():
+        assert torch.equal(value, weights_of(stopped)[key]), key
+    ours = [json.loads(line) for line in (stopped / "log.jsonl").read_text().splitlines()]
+    theirs = [json.loads(line) for line in (straight / "log.jsonl").read_text().splitlines()]
+    assert [(r["loss"], r["scores"]) for r in ours] == [(r["loss"], r["scores"]) for r in theirs]
+
+
+def test_equal_seeds_give_equal_runs_and_others_do_not(world, tmp_path):
+    recipe = small("show-attend-tell", "train.epochs=1")
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(change(recipe, f"train.seed={seed}"), world.path, tmp_path / name, console=QUIET)
+    a, b, c = (weights_of(tmp_path / name) for name in "abc")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert not torch.equal(a["model.say.weight"], c["model.say.weight"])
+
+
+def test_it_stops_when_nothing_gets_better(world, tmp_path):
+    recipe = small("show-ask-attend-answer", "train.epochs=50", "train.patience=2")
+    recipe = change(recipe, "train.optimiser.learning_rate=1e-9")
+    train(recipe, world.path, tmp_path / "run", console=QUIET)
+    assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 3
+
+
+def test_it_runs_outside_the_main_thread(world, tmp_path):
+    """Signals are heard in the main thread only; a notebook's worker must still be able to train."""
+    recipe, failed = small("show-ask-attend-answer", "train.epochs=1"), []
+
+    def work():
+        try:
+            train(recipe, world.path, tmp_path / "run", console=QUIET)
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert failed == []
+
+
+def test_a_loss_that_is_no_number_stops_the_run(world, tmp_path):
+    recipe = small("show-attend-tell", "train.optimiser.learning_rate=1e18", "train.clip_value=none")
+    with pytest.raises(SaccadeError, match="loss became nan"):
+        train(recipe, world.path, tmp_path / "run", console=QUIET)
+
+
+def test_schedules():
+    assert learning_rate_factor(HalfLife(steps=100), Progress(step=200)) == 0.25
+    assert learning_rate_factor(OnPlateau(factor=0.5), Progress(decays=3)) == 0.125
+
+
+def test_the_plateau_schedule_lowers_the_rate_and_the_log_says_so(world, tmp_path):
+    recipe = small("show-attend-tell", "train.epochs=6", "train.optimiser.learning_rate=1e-9")
+    plateau = OnPlateau(factor=0.5, patience=2)
+    recipe = recipe.model_copy(
+        update={"train": recipe.train.model_copy(update={"schedule": plateau})}
+    )
+    train(recipe, world.path, tmp_path / "run", console=QUIET)
+    log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [row["learning_rate"] for row in log] == pytest.approx(
+        [1e-9, 1e-9, 1e-9, 5e-10, 5e-10, 2.5e-10]
+    )
+
+
+class TestRefusals:
+    def test_another_run_in_the_way(self, world, tmp_path):
+        recipe = small("show-ask-attend-answer", "train.epochs=1")
+        train(recipe, world.path, tmp_path / "run", console=QUIET)
+        with pytest.raises(SaccadeError, match="--resume"):
+            train(recipe, world.path, tmp_path / "run", console=QUIET)
+        with pytest.raises(SaccadeError, match="other settings"):
+            train(
+                change(recipe, "train.seed=5"),
+                world.path,
+                tmp_path / "run",
+                resume=True,
+                console=QUIET,
+            )
+
+    def test_nothing_to_resume(self, world, tmp_path):
+        with pytest.raises(SaccadeError, match=r"run\.json"):
+            train(
+                small("show-attend-tell"), world.path, tmp_path / "no", resume=True, console=QUIET
+            )
+
+    def test_no_features_and_too_many(self, tmp_path):
+        folder = make_world(tmp_path / "data")
+        write_store(folder, "others", seed=1)
+        recipe = small("show-attend-tell", "train.epochs=1")
+        with pytest.raises(SaccadeError, match="--features: cells, others"):
+            train(recipe, folder.path, tmp_path / "run", console=QUIET)
+        with pytest.raises(SaccadeError, match="no features 'more'"):
+            train(recipe, folder.path, tmp_path / "run", features="more", console=QUIET)
+        train(recipe, folder.path, tmp_path / "run", features="others", console=QUIET)
+
+
+def test_a_damaged_run_is_named(world, tmp_path):
+    recipe = small("show-attend-tell", "train.epochs=1")
+    run = tmp_path / "run"
+    train(recipe, world.path, run, console=QUIET)
+    weights = (run / "model.safetensors").read_bytes()
+    (run / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(SaccadeError, match="not a whole safetensors file"):
+        load_model(open_run(run))
+    about = json.loads((run / "run.json").read_text())
+    for broken, message in [
+        ("{", "not JSON"),
+        (json.dumps({**about, "format": 99}), "run format 99"),
+        (json.dumps({**about, "sizes": {}}), "sizes"),
+    ]:
+        (run / "run.json").write_text(broken)
+        with pytest.raises(SaccadeError, match=message):
+            open_run(run)
+
+
+def test_state_holds_moments_and_random_numbers(tmp_path):
+    from saccade.run import save_state
+
+    model = torch.nn.Linear(3, 2)
+    optimiser = torch.optim.Adam(model.parameters(), fused=True)
+    model(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    save_state(tmp_path / "s.safetensors", model, optimiser, {"epoch": 4})
+    expected = torch.rand(3)
+    other = torch.nn.Linear(3, 2)
+    fresh = torch.optim.Adam(other.parameters(), fused=True)
+    assert load_state(tmp_path / "s.safetensors", other, fresh) == {"epoch": 4}
+    torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+    torch.testing.assert_close(other.weight, model.weight, rtol=0, atol=0)
+    torch.testing.assert_close(fresh.state_dict()["state"], optimiser.state_dict()["state"])

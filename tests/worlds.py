@@ -1,0 +1,74 @@
+"""A tiny world with records and features, in which a picture's features say what is in it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from saccade.data.folder import DataFolder, write_folder
+from saccade.features.settings import BackboneSpec, Preprocessing
+from saccade.features.store import StoreHeader, pictures_fingerprint
+from saccade.features.store_writer import StoreWriter
+from saccade.records import Caption, Collection, Picture, Question
+
+THINGS = ("cat", "dog", "cow", "fox")
+
+
+def make_world(out: Path, *, train: int = 40, val: int = 8) -> DataFolder:
+    """Every picture shows one of four things in one of six cells; the rest is grass."""
+    pictures = [
+        Picture(7 * i, f"{i}.png", "train" if i < train else "val") for i in range(train + val)
+    ]
+    questions, captions = [], []
+    for i, picture in enumerate(pictures):
+        thing, split = THINGS[i % 4], picture.split
+        for j, (text, answer) in enumerate(
+            [("What is it?", thing), ("Is it a cat?", "yes" if thing == "cat" else "no")]
+        ):
+            given = (answer,) * 9 + ("nothing",)
+            questions.append(
+                Question(10 * i + j, picture.id, text, split, given, answer, "other", "x")
+            )
+        words = ("a", *(["big"] if i % 3 else []), thing, "on", "the", "grass")
+        captions += [Caption(10 * i + j, picture.id, " ".join(words), words, split) for j in (0, 1)]
+    write_folder(out, Collection("tiny", str(out), pictures, questions, captions))
+    folder = DataFolder(out)
+    write_store(folder)
+    return folder
+
+
+def write_store(folder: DataFolder, name: str = "cells", seed: int = 0) -> Path:
+    """Features (N, 6, 12): grass, and in one cell what the thing looks like."""
+    pictures = folder.pictures()
+    random = np.random.default_rng(seed)
+    features = random.normal(0, 0.3, (len(pictures), 6, 12))
+    features[:, :, 8:] += 2
+    for i in range(len(pictures)):
+        cell, thing = i * 5 % 6, i % 4
+        features[i, cell, 8:] -= 2
+        features[i, cell, 2 * thing : 2 * thing + 2] += 3
+    header = StoreHeader(
+        backbone=BackboneSpec(name="timm:test_resnet", weights="random"),
+        preprocessing=Preprocessing(
+            height=64,
+            width=96,
+            resize="squash",
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            interpolation="bilinear",
+        ),
+        grid=(2, 3),
+        regions=6,
+        dim=12,
+        dtype="float16",
+        ids_count=len(pictures),
+        dataset_fingerprint=pictures_fingerprint(pictures),
+        complete=False,
+        command="saccade extract",
+    )
+    ids = np.array([picture.id for picture in pictures])
+    with StoreWriter(folder.store_path(name), header, ids) as writer:
+        size = np.full((len(ids), 2), 64)
+        writer.add(features, np.full(len(ids), 6), size)
+        writer.finish()
+    return folder.store_path(name)
+
