@@ -1,0 +1,96 @@
+"""What there is, as rows to print: tables of the house, fields of a recipe, versions."""
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import reduce
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from saccade.config import Recipe, change
+from saccade.data.sources import SOURCES
+from saccade.errors import BadConfig
+from saccade.metrics.scores import METRICS
+from saccade.models.catalogue import MODELS, look_up
+from saccade.recipes import RECIPES
+
+Row = tuple[str, ...]
+
+
+def _models(_: str) -> list[Row]:
+    return [(name, m.task, m.title, m.paper, m.published) for name, m in MODELS.items()]
+
+
+def _recipes(_: str) -> list[Row]:
+    first = {
+        name: " ".join(recipe.about.split()).split(". ")[0] for name, recipe in RECIPES.items()
+    }
+    return [(name, RECIPES[name].task, first[name].removesuffix(".")) for name in RECIPES]
+
+
+def _sources(_: str) -> list[Row]:
+    return [(name, source.summary) for name, source in SOURCES.items()]
+
+
+def _metrics(_: str) -> list[Row]:
+    return [(name, metric.task, metric.source) for name, metric in METRICS.items()]
+
+
+def _backbones(pattern: str) -> list[Row]:
+    import timm  # noqa: PLC0415 - seconds that only this list has to wait for
+
+    return [(f"timm:{name}",) for name in timm.list_models(pattern)]
+
+
+LISTS: Mapping[str, Callable[[str], list[Row]]] = {
+    "models": _models,
+    "recipes": _recipes,
+    "sources": _sources,
+    "metrics": _metrics,
+    "backbones": _backbones,
+}
+
+
+def rows_of(kind: str, pattern: str = "*") -> list[Row]:
+    """The rows of a list; `pattern` narrows backbones, of which there are more than a thousand.
+
+    Raises BadConfig where nothing is left.
+    """
+    rows = LISTS[kind](pattern)
+    if not rows:
+        raise BadConfig(f"no {kind} match {pattern!r}", cure=f"See them all: saccade list {kind}")
+    return rows
+
+
+def changed_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
+    """A named recipe with FIELD=VALUE changes. Raises BadConfig for names that do not exist."""
+    recipe: Recipe = look_up(RECIPES, "recipe", name)
+    return reduce(change, changes, recipe)
+
+
+def fields_of(recipe: Recipe) -> list[Row]:
+    """Every setting of a recipe as (dotted field, value), as `--set` takes them."""
+    values = recipe.model_dump(mode="json", exclude={"about"})
+    return [(field, "none" if value is None else str(value)) for field, value in _leaves(values)]
+
+
+def versions() -> list[Row]:
+    """What a report of a defect should begin with."""
+    packages = ("saccade", "torch", "torchvision", "timm", "lightning", "numpy")
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return [
+        *((name, version(name)) for name in packages),
+        ("python", platform.python_version()),
+        ("system", platform.platform()),
+        ("gpu", gpu),
+        ("threads", str(torch.get_num_threads())),
+    ]
+
+
+def _leaves(values: Mapping[str, Any], parents: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{parents}{name}.")
+        else:
+            yield f"{parents}{name}", value

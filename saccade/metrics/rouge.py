@@ -1,0 +1,63 @@
+"""ROUGE-L: how long a sequence of words do caption and reference share, in order?
+
+As in the COCO caption evaluation, which takes the best precision and the best recall over the
+references, even from different ones. Source: Lin 2004; tylin/coco-caption `rouge.py`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from saccade.metrics.ngrams import Sentence, check_captions
+
+_BETA_SQUARED = 1.2**2
+"""How much more recall weighs than precision."""
+
+
+class RougeScore(NamedTuple):
+    """ROUGE-L in 0..1; the corpus score is the mean over pictures."""
+
+    corpus: float
+    per_image: list[float]
+
+
+def corpus_rouge_l(
+    hypotheses: Sequence[Sentence], references: Sequence[Sequence[Sentence]]
+) -> RougeScore:
+    """Score one tokenised caption per picture against all of that picture's references.
+
+    Raises BadData when the two do not match in number or a picture has no reference.
+    """
+    check_captions(hypotheses, references)
+    scores = [rouge_l(said, human) for said, human in zip(hypotheses, references, strict=True)]
+    return RougeScore(sum(scores) / len(scores), scores)
+
+
+def rouge_l(hypothesis: Sentence, references: Sequence[Sentence]) -> float:
+    """Score one caption. A sentence without words counts as one empty word, as officially."""
+    said = hypothesis or ("",)
+    places: dict[str, int] = {}
+    for place, word in enumerate(said):
+        places[word] = places.get(word, 0) | 1 << place
+    precision = recall = 0.0
+    for reference in references:
+        human = reference or ("",)
+        shared = _longest_common_subsequence(places, len(said), human)
+        precision = max(precision, shared / len(said))
+        recall = max(recall, shared / len(human))
+    if precision == 0:
+        return 0.0
+    return (1 + _BETA_SQUARED) * precision * recall / (recall + _BETA_SQUARED * precision)
+
+
+def _longest_common_subsequence(places: dict[str, int], length: int, words: Sentence) -> int:
+    """Length of the longest common subsequence, a whole row of the usual table per step.
+
+    `places` has, for each word of one sentence, the bits of its places. Zero bits of `row` mark
+    where the table's row grows by one (Hyyrö 2004, bit-parallel computation).
+    """
+    everywhere = (1 << length) - 1
+    row = everywhere
+    for word in words:
+        here = row & places.get(word, 0)
+        row = (row + here | row - here) & everywhere
+    return length - row.bit_count()

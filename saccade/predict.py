@@ -1,0 +1,170 @@
+"""Asking and captioning any picture: the run's own preprocessing, backbone, words and weights.
+
+`saccade.load("runs/x")` gives a `Run`; a picture is looked at once, however often it is asked.
+"""
+
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saccade.batch import Captioner, VqaBatch, VqaOutput
+from saccade.decode import beam_search, replay
+from saccade.errors import BadConfig
+from saccade.features.backbones import Backbone, build_backbone
+from saccade.features.images import read_image
+from saccade.features.settings import grid_boxes
+from saccade.run import OpenedRun, load_model, open_run
+from saccade.tasks import rules_of
+from saccade.text import TOKENIZERS, as_question
+
+
+class Answer(NamedTuple):
+    """What a model answers, how sure it is, and where it looked."""
+
+    text: str
+    top: list[tuple[str, float]]
+    """The likeliest answers with their probabilities, falling."""
+    attention: np.ndarray | None
+    """(G, R) one map per glimpse, each sums to 1; None for a model that does not attend."""
+    boxes: np.ndarray
+    """(R, 4) x0 y0 x1 y1 of each region as shares of the picture's width and height."""
+
+
+class Word(NamedTuple):
+    """One word of a caption and where the model looked for it."""
+
+    text: str
+    attention: np.ndarray | None  # (R,)
+    sentinel: float | None
+    """Share of attention that went to the sentence so far instead of the picture."""
+
+
+class Captioned(NamedTuple):
+    """What a model says of a picture."""
+
+    text: str
+    words: list[Word]
+    log_probability: float
+    boxes: np.ndarray  # (R, 4)
+
+
+class Looked(NamedTuple):
+    """A picture as the model sees it; look once, ask often."""
+
+    regions: Tensor  # (1, R, D)
+    mask: Tensor  # (1, R)
+    boxes: np.ndarray  # (R, 4)
+
+
+class Run:
+    """A trained model with everything around it. Make one with `load`."""
+
+    def __init__(self, opened: OpenedRun, device: torch.device) -> None:
+        self.opened, self.device = opened, device
+        self.model = load_model(opened).to(device)
+        self.task = opened.header.recipe.task
+        self._backbone: Backbone | None = None
+
+    def look(self, image: str | Path) -> Looked:
+        """Read a picture file and extract its regions as the training features were.
+
+        Raises BadImage for a file that is no picture, MissingWeights where the backbone's weights
+        are not at hand.
+        """
+        header = self.opened.header.store
+        if self._backbone is None:
+            kept = self.opened.path / "backbone.safetensors"
+            self._backbone = build_backbone(header.backbone, kept if kept.exists() else None)
+            self._backbone.to(self.device)
+        pixels = read_image(Path(image))
+        with torch.inference_mode():
+            regions = self._backbone(header.preprocessing.apply(pixels)[None].to(self.device))
+        # Rounded as the store rounds, so that asking and training see the same numbers.
+        regions = regions.to(getattr(torch, header.dtype)).float()
+        grid = header.grid or (1, regions.shape[1])
+        height, width = pixels.shape[1:]
+        boxes = header.preprocessing.box_in_image(grid_boxes(*grid), width, height)
+        mask = torch.ones(regions.shape[:2], dtype=torch.bool, device=self.device)
+        return Looked(regions, mask, boxes)
+
+    def ask(self, image: str | Path | Looked, question: str, top: int = 5) -> Answer:
+        """Answer a question about a picture (a file, or what `look` made of one)."""
+        answers = self.opened.words.answers
+        if answers is None:
+            raise BadConfig(
+                "this run writes captions", where=self.opened.path, cure="Use `caption` with it."
+            )
+        looked = image if isinstance(image, Looked) else self.look(image)
+        vocabulary = self.opened.words.vocabulary
+        tokens = TOKENIZERS[vocabulary.tokenizer](as_question(question))
+        ids = vocabulary.encode(tokens[: self.opened.header.recipe.text.longest])
+        batch = VqaBatch(
+            looked.regions,
+            looked.mask,
+            picture=torch.zeros(1, dtype=torch.int64, device=self.device),
+            question=torch.tensor([ids], device=self.device),
+            question_length=torch.tensor([len(ids)], device=self.device),
+        )
+        with torch.inference_mode():
+            output: VqaOutput = self.model(batch)
+            best = output.logits[0].softmax(dim=0).topk(min(top, len(answers)))
+        ranked = [
+            (answers.answers[index], share)
+            for share, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+        attention = None if output.attention is None else output.attention[0].cpu().numpy()
+        return Answer(ranked[0][0], ranked, attention, looked.boxes)
+
+    def caption(self, image: str | Path | Looked, beam: int | None = None) -> Captioned:
+        """Say what a picture shows, with the recipe's number of beams or the one given."""
+        decode = self.opened.header.recipe.decode
+        if decode is None:
+            raise BadConfig(
+                "this run answers questions", where=self.opened.path, cure="Use `ask` with it."
+            )
+        looked = image if isinstance(image, Looked) else self.look(image)
+        vocabulary = self.opened.words.vocabulary
+        rules, model = rules_of(vocabulary, decode), cast(Captioner, self.model)
+        saying = beam_search(
+            model, looked.regions, looked.mask, rules, beams=beam or decode.beams
+        )[0]
+        maps, sentinels = replay(model, looked.regions, looked.mask, [saying.words], rules)
+        texts = vocabulary.decode(saying.words)
+        return Captioned(
+            " ".join(texts),
+            [
+                Word(text, _row(maps[0], t), _share(sentinels[0], t))
+                for t, text in enumerate(texts)
+            ],
+            saying.log_probability,
+            looked.boxes,
+        )
+
+
+def load(path: str | Path, device: str = "auto") -> Run:
+    """Open a run folder and put its best weights on a device. Raises BadRun."""
+    return Run(open_run(Path(path)), choose_device(device))
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one. Raises BadConfig for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BadConfig(f"no device {name!r}", cure="Use auto, cpu or cuda.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadConfig("no CUDA GPU is visible here", cure="Use --device cpu or auto.")
+    return device
+
+
+def _row(attention: Tensor | None, t: int) -> np.ndarray | None:
+    return None if attention is None else attention[t].cpu().numpy()
+
+
+def _share(sentinel: Tensor | None, t: int) -> float | None:
+    return None if sentinel is None else float(sentinel[t])

@@ -1,0 +1,121 @@
+"""The faces of a trained run: evaluate, ask, caption, with real pictures and a real backbone."""
+
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import saccade
+from saccade.config import change
+from saccade.data.shapes import make_shapes
+from saccade.errors import SaccadeError
+from saccade.evaluate import evaluate
+from saccade.extract import extract
+from saccade.features.store import FeatureStore
+from saccade.prepare import prepare
+from saccade.recipes import RECIPES
+from saccade.train import train
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Shapes, features of an untrained network, and one run of each task."""
+    root = tmp_path_factory.mktemp("faces")
+    make_shapes(root / "shapes", pictures={"train": 24, "val": 6, "test": 6}, seed=1)
+    data = prepare("vqa-v2+karpathy", root / "shapes", root / "data")
+    extract(data, "timm:test_resnet", weights="random", size=64, resize="squash")
+    for name in ("show-ask-attend-answer", "show-attend-tell"):
+        recipe = change(RECIPES[f"{name}-small"], "train.epochs=2")
+        train(recipe, data, root / name, name=name, console=Console(quiet=True))
+    return root
+
+
+def a_picture(made):
+    return sorted((made / "shapes" / "images").rglob("*.png"))[0]
+
+
+def test_evaluate_judges_on_the_test_split_beside_what_needs_no_picture(made):
+    scores = evaluate(made / "show-ask-attend-answer")
+    assert scores["split"] == "test"
+    assert scores["decoding"] == "free-running"
+    assert not scores["selected_on_this_split"]
+    assert set(scores["baselines"]) >= {"most_frequent_answer", "question_only"}
+    assert 0 <= scores["accuracy"] <= 100
+    written = json.loads((made / "show-ask-attend-answer/scores.json").read_text())
+    assert written["test"]["accuracy"] == scores["accuracy"]
+    predictions = json.loads((made / "show-ask-attend-answer/predictions.json").read_text())
+    assert set(predictions[0]) == {"question_id", "answer"}
+    assert len(predictions) == scores["questions"]
+
+    evaluate(made / "show-ask-attend-answer", split="val", revision="2016")
+    written = json.loads((made / "show-ask-attend-answer/scores.json").read_text())
+    assert set(written) == {"test", "val"}
+    assert written["val"]["selected_on_this_split"]
+    assert written["val"]["revision"] == "2016"
+
+
+def test_evaluate_decodes_each_picture_once(made):
+    scores = evaluate(made / "show-attend-tell", beams=3)
+    assert scores["beams"] == 3
+    assert scores["pictures"] == 6
+    assert all(0 <= scores[f"bleu_{n}"] <= 1 for n in (1, 2, 3, 4))
+    predictions = json.loads((made / "show-attend-tell/predictions.json").read_text())
+    assert len({row["image_id"] for row in predictions}) == len(predictions) == 6
+
+
+def test_asking_sees_what_training_saw(made):
+    run = saccade.load(made / "show-ask-attend-answer")
+    store = FeatureStore.open(next((made / "data/features").iterdir()))
+    looked = run.look(a_picture(made))
+    stored, _ = store.read(store.rows([int(a_picture(made).stem.split("_")[-1])]))
+    np.testing.assert_allclose(looked.regions[0].numpy(), stored[0].astype(np.float32), atol=1e-3)
+
+
+def test_ask(made):
+    run = saccade.load(made / "show-ask-attend-answer")
+    answer = run.ask(a_picture(made), "What colour is the circle", top=3)
+    assert answer.text == answer.top[0][0]
+    assert [share for _, share in answer.top] == sorted(
+        (share for _, share in answer.top), reverse=True
+    )
+    assert answer.attention.shape == (2, len(answer.boxes))
+    np.testing.assert_allclose(answer.attention.sum(axis=1), 1, rtol=1e-5)
+    once = run.look(a_picture(made))
+    assert run.ask(once, "What colour is the circle?").text == answer.text
+    with pytest.raises(SaccadeError, match="answers questions"):
+        run.caption(once)
+
+
+def test_caption(made):
+    run = saccade.load(made / "show-attend-tell")
+    said = run.caption(a_picture(made), beam=2)
+    assert said.text == " ".join(word.text for word in said.words)
+    assert said.log_probability < 0
+    for word in said.words:
+        assert word.attention.shape == (len(said.boxes),)
+        assert word.attention.sum() == pytest.approx(1, abs=1e-4)
+    with pytest.raises(SaccadeError, match="writes captions"):
+        run.ask(a_picture(made), "what?")
+
+
+def test_a_run_folder_is_enough(made, tmp_path):
+    """Moved away from its data, with the data folder out of reach, a run still answers."""
+    moved = tmp_path / "elsewhere"
+    (made / "show-attend-tell").rename(moved)
+    try:
+        (made / "data").rename(made / "hidden")
+        assert saccade.load(moved).caption(a_picture(made)).text is not None
+        with pytest.raises(SaccadeError, match="data folder"):
+            evaluate(moved)
+    finally:
+        (made / "hidden").rename(made / "data")
+        moved.rename(made / "show-attend-tell")
+
+
+def test_a_file_that_is_no_picture(made, tmp_path):
+    (tmp_path / "x.jpg").write_text("this is text")
+    with pytest.raises(SaccadeError, match=r"x\.jpg"):
+        saccade.load(made / "show-attend-tell").caption(tmp_path / "x.jpg")
+    with pytest.raises(SaccadeError, match="not a run folder"):
+        saccade.load(tmp_path)
