@@ -13,6 +13,7 @@ Shapes: B captions, I pictures, K beams, T words, R regions, P looks (R without 
 D numbers per region, A attention width, H hidden, V vocabulary, N words to say in the whole batch.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -24,10 +25,14 @@ from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.models.layers import (
     AdaptiveView,
     Dropout,
+    EveryStep,
+    lstm_state,
     masked_softmax,
     mean_region,
     rows_per_step,
 )
+
+Layer = Callable[[Tensor], Tensor]
 
 
 class ShowAttendTellConfig(BaseModel):
@@ -77,19 +82,22 @@ class ShowAttendTell(nn.Module):
         spread = batch.picture  # each caption gets its picture's rows; K = 1 from here on
         regions, projected, mask = regions[spread], projected[spread], mask[spread]
         hidden, memory = hidden[spread, 0], memory[spread, 0]  # (B, H)
+        cell, width = self.cell, self.embed.embedding_dim
         words = self.embed(batch.caption[:, :-1])  # (B, T-1, E)
-        steps = words.shape[1]
+        of_word, of_sight = cell.weight_ih.split([width, regions.shape[2]], dim=1)
+        words = functional.linear(words, of_word, cell.bias_ih + cell.bias_hh)  # (B, T-1, 4H)
+        see, repeat = EveryStep(of_sight), EveryStep(cell.weight_hh)
+        hear = EveryStep(self.attention.hear.weight, self.attention.hear.bias)
+        gate = EveryStep(self.gate.weight, self.gate.bias)
         said, looks, targets = [], [], []
-        for t, n in enumerate(rows_per_step((batch.caption_length - 1).tolist(), steps)):
-            picture = (
-                regions[:n],
-                projected[:n],
-                mask[:n],
-            )  # captions stand longest first
-            seen, weights = self._look(hidden[:n, None], picture)  # (n, 1, D), (n, 1, P)
-            hidden, memory = self.cell(
-                torch.cat([words[:n, t], seen[:, 0]], dim=1), (hidden[:n], memory[:n])
-            )
+        rows = rows_per_step((batch.caption_length - 1).tolist(), words.shape[1])
+        for t, (n, word) in enumerate(zip(rows, words.unbind(dim=1), strict=True)):
+            picture = (regions[:n], projected[:n], mask[:n])  # captions stand longest first
+            seen, weights = self._look(
+                hidden[:n, None], picture, hear, gate
+            )  # (n, 1, D), (n, 1, P)
+            gates = word[:n] + see(seen[:, 0]) + repeat(hidden[:n])  # (n, 4H)
+            hidden, memory = lstm_state(gates, memory[:n])
             said.append(hidden)
             looks.append(functional.pad(weights[:, 0], (0, 0, 0, len(spread) - n)))
             targets.append(batch.caption[:n, t + 1])
@@ -116,7 +124,7 @@ class ShowAttendTell(nn.Module):
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
         hidden, memory = state.beams  # (I, K, H)
-        seen, weights = self._look(hidden, state.picture)  # (I, K, D), (I, K, P)
+        seen, weights = self._look(hidden, state.picture, self.attention.hear, self.gate)
         heard = torch.cat([self.embed(words), seen], dim=2)
         hidden, memory = self.cell(
             heard.flatten(0, 1), (hidden.flatten(0, 1), memory.flatten(0, 1))
@@ -125,12 +133,14 @@ class ShowAttendTell(nn.Module):
         beams = (hidden.view(*words.shape, -1), memory.view(*words.shape, -1))
         return Said(logits, CaptionState(state.picture, beams), self._to_regions(weights))
 
-    def _look(self, hidden: Tensor, picture: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def _look(
+        self, hidden: Tensor, picture: tuple[Tensor, ...], hear: Layer, gate: Layer
+    ) -> tuple[Tensor, Tensor]:
         """What each beam sees, behind its gate, and where: (I, K, H) -> (I, K, D), (I, K, P)."""
         regions, projected, mask = picture
-        weights = self.attention(hidden, projected, mask)
+        weights = self.attention(hear(hidden), projected, mask)
         seen = torch.bmm(self._to_regions(weights), regions)
-        return torch.sigmoid(self.gate(hidden)) * seen, weights
+        return torch.sigmoid(gate(hidden)) * seen, weights
 
     def _to_regions(self, weights: Tensor) -> Tensor:
         """Attention over looks as attention over the regions that were given."""
@@ -151,7 +161,7 @@ class Attention(nn.Module):
         self.hear = nn.Linear(config.hidden, config.attention)
         self.score = nn.Linear(config.attention, 1)
 
-    def forward(self, hidden: Tensor, projected: Tensor, mask: Tensor) -> Tensor:
-        """`hidden (I, K, H)`, `projected (I, P, A)` (what `see` made), `mask (I, P)` -> (I, K, P)."""
-        joint = (projected[:, None] + self.hear(hidden)[:, :, None]).relu_()  # (I, K, P, A)
+    def forward(self, heard: Tensor, projected: Tensor, mask: Tensor) -> Tensor:
+        """`heard (I, K, A)` and `projected (I, P, A)` (what `hear` and `see` made) -> (I, K, P)."""
+        joint = (projected[:, None] + heard[:, :, None]).relu_()  # (I, K, P, A)
         return masked_softmax(self.score(joint).squeeze(-1), mask[:, None])
