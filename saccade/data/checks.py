@@ -14,7 +14,6 @@ from saccade.errors import BadConfig, BadData
 from saccade.records import SPLITS, Caption, Collection, Picture, Question
 
 Item = TypeVar("Item", bound=Hashable)
-Record = TypeVar("Record", Question, Caption)
 
 MISSING = ("refuse", "drop", "keep")
 OVERLAP = ("refuse", "drop", "keep")

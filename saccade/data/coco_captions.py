@@ -42,7 +42,7 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
     files = PictureFiles(root, images or None)
     pictures: list[Picture] = []
     captions: list[Caption] = []
-    notes: list[str] = []
+    wordless = 0
     for path, split, other in found:
         document = read_json(path, dict)
         records = record_list(document, "annotations", path=path, expected="COCO captions")
@@ -63,8 +63,9 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
             if words := caption_words(text):
                 captions.append(Caption(number, image, text, words, split))
             else:
-                notes.append(f"caption {number} of picture {image} has no word: left out.")
+                wordless += 1
         pictures += seen
+    notes = [f"{wordless} captions have no word and were left out."] if wordless else []
     return Collection("coco-captions", str(files.root), pictures, captions=captions, notes=notes)
 
 

@@ -17,6 +17,17 @@ HUMANS = 10
 CAPTIONS = 5
 TITLE = "a picture of "
 
+SHARES = {
+    "color": 5,
+    "shape": 5,
+    "position": 3,
+    "exists": 3,
+    "count": 2,
+    "beside": 1,
+    "larger": 1,
+}
+"""How often each kind of question is asked. Like people, mostly "what" and "where"."""
+
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "circle": ("round", "ball", "disc"),
     "square": ("box", "rectangle"),
@@ -85,18 +96,18 @@ def questions_about(scene: Scene) -> dict[str, list[Asked]]:
 
 
 def _exists(shapes: Sequence[Shape]) -> Iterator[Asked]:
-    groups = [(f"Is there a {kind}?", [s for s in shapes if s.kind == kind]) for kind in KINDS]
-    groups += [
-        (f"Are there any {color} shapes?", [s for s in shapes if s.color == color])
-        for color in COLORS
-    ]
-    groups += [
-        (f"Is there a {color} {kind}?", [s for s in shapes if (s.kind, s.color) == (kind, color)])
-        for kind in KINDS
-        for color in COLORS
-    ]
-    for text, found in groups:
-        yield Asked("exists", text, text, "yes" if found else "no", tuple(found))
+    for kind in KINDS:
+        found = tuple(shape for shape in shapes if shape.kind == kind)
+        text = f"Is there a {kind}?"
+        yield Asked("exists", text, text, "yes" if found else "no", found)
+        for color in COLORS:
+            both = tuple(shape for shape in found if shape.color == color)
+            text = f"Is there a {color} {kind}?"
+            yield Asked("exists", f"{kind} of a colour", text, "yes" if both else "no", both)
+    for color in COLORS:
+        found = tuple(shape for shape in shapes if shape.color == color)
+        text = f"Are there any {color} shapes?"
+        yield Asked("exists", text, text, "yes" if found else "no", found)
 
 
 def _count(shapes: Sequence[Shape]) -> Iterator[Asked]:
@@ -161,18 +172,20 @@ class Balance:
         self.asked: Counter[tuple[str, str]] = Counter()
 
     def choose(self, scene: Scene, how_many: int, random: np.random.Generator) -> list[Asked]:
-        """Pick questions of different kinds, the least often answered ones first."""
+        """Pick different questions, their kinds by lot, of each kind the least often answered."""
         by_kind = questions_about(scene)
-        kinds = sorted(by_kind, key=lambda kind: (random.random(), kind))
-        chosen = []
-        for kind in kinds[:how_many]:
+        chosen: list[Asked] = []
+        while len(chosen) < how_many:
+            kinds = [kind for kind in SHARES if by_kind.get(kind)]
+            total = np.cumsum([SHARES[kind] for kind in kinds])
+            kind = kinds[int(np.searchsorted(total, random.random() * total[-1], side="right"))]
             lots = random.random(len(by_kind[kind]))
-            rank = [
-                (self.asked[q.wording, q.answer], lot)
-                for q, lot in zip(by_kind[kind], lots, strict=True)
-            ]
-            question = by_kind[kind][rank.index(min(rank))]
+            _, _, question = min(
+                (self.asked[asked.wording, asked.answer], lot, asked)
+                for asked, lot in zip(by_kind[kind], lots, strict=True)
+            )
             self.asked[question.wording, question.answer] += 1
+            by_kind[kind].remove(question)
             chosen.append(question)
         return chosen
 

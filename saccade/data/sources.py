@@ -7,6 +7,7 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,9 +81,10 @@ def read_source(name: str, root: Path, **options: str) -> Collection:
     """
     unknown = [part for part in name.split("+") if part not in SOURCES]
     if unknown:
-        raise BadConfig(
-            f"there is no source {unknown[0]!r}", cure=f"Sources are: {', '.join(SOURCES)}."
-        )
+        near = get_close_matches(unknown[0], SOURCES, n=1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        what = f"there is no source {unknown[0]!r}"
+        raise BadConfig(what, cure=f"{hint}Sources are: {', '.join(SOURCES)}.")
     if not root.is_dir():
         raise BadData("there is no such folder", where=root, cure="Give the data set's as --root.")
     readers = {part: _reader(SOURCES[part].read) for part in name.split("+")}

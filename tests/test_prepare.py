@@ -1,0 +1,237 @@
+"""`prepare`: from the files of a data set to a data folder, and what it says on the way."""
+
+import pytest
+
+from saccade.data.folder import DataFolder
+from saccade.data.sources import SOURCES, read_source
+from saccade.errors import BadConfig, BadData, SaccadeError
+from saccade.prepare import prepare
+from saccade.records import Question
+from tests.source_samples import (
+    SAMPLES,
+    coco_captions,
+    rad_record,
+    save,
+    touch,
+    vqa_questions,
+    write_vqa_v2,
+)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_source_is_prepared_without_loss(name, tmp_path):
+    SAMPLES[name](tmp_path / "raw")
+    path = prepare(name, tmp_path / "raw", tmp_path / "data")
+    folder, read = DataFolder(path), read_source(name, tmp_path / "raw")
+    assert path == tmp_path / "data"
+    assert folder.pictures() == read.pictures
+    for split in ("train", "val", "test"):
+        if read.questions:
+            of_split = [q for q in read.questions if q.split == split]
+            assert folder.questions(split) == of_split
+        if read.captions:
+            assert folder.captions(split) == [c for c in read.captions if c.split == split]
+    assert folder.about["source"] == name
+    assert folder.about["licence"] == SOURCES[name].licence
+    for picture in folder.pictures():
+        assert (folder.image_root / picture.file).is_file()
+
+
+def test_vocabulary_and_answers_come_from_the_training_split_alone(tmp_path):
+    write_vqa_v2(tmp_path / "raw")
+    questions = vqa_questions("val2014", 42)
+    for question in questions["questions"]:
+        question["question"] = "Secret?"
+    save(tmp_path / "raw/v2_OpenEnded_mscoco_val2014_questions.json", questions)
+    folder = DataFolder(prepare("vqa-v2", tmp_path / "raw", tmp_path / "data"))
+    assert "secret" not in folder.word_counts("show_ask_attend_answer")
+    assert folder.answer_counts() == {"red": 24, "pink": 3, "crimson": 3}
+
+
+class TestMissingPictures:
+    @pytest.fixture
+    def raw(self, tmp_path):
+        write_vqa_v2(tmp_path / "raw")
+        (tmp_path / "raw/val2014/COCO_val2014_000000000042.jpg").unlink()
+        return tmp_path / "raw"
+
+    def test_refused(self, raw, tmp_path):
+        with pytest.raises(BadData, match=r"1 of 2 pictures are not there.*missing=drop"):
+            prepare("vqa-v2", raw, tmp_path / "data")
+        assert not (tmp_path / "data").exists()
+
+    def test_dropped_and_counted(self, raw, tmp_path):
+        folder = DataFolder(prepare("vqa-v2", raw, tmp_path / "data", missing="drop"))
+        assert [p.id for p in folder.pictures()] == [9]
+        assert folder.questions("val") == []
+        finding = folder.about["findings"][0]
+        assert finding["what"].startswith("1 of 2 pictures are not there; they and their 3 records")
+        assert (finding["level"], finding["count"]) == ("warning", 1)
+        assert finding["examples"] == ["val2014/COCO_val2014_000000000042.jpg"]
+        assert finding["cause"]
+        assert finding["cure"]
+
+    def test_kept_for_text_only(self, raw, tmp_path):
+        folder = DataFolder(prepare("vqa-v2", raw, tmp_path / "data", missing="keep"))
+        assert len(folder.questions("val")) == 3
+        assert "without pictures" in folder.about["findings"][0]["cure"]
+
+    def test_nothing_left(self, raw, tmp_path):
+        (raw / "train2014/COCO_train2014_000000000009.jpg").unlink()
+        with pytest.raises(BadData, match="nothing would be left"):
+            prepare("vqa-v2", raw, tmp_path / "data", missing="drop")
+
+    def test_a_folder_is_no_picture(self, raw, tmp_path):
+        (raw / "val2014/COCO_val2014_000000000042.jpg").mkdir()
+        with pytest.raises(BadData, match="1 of 2 pictures are not there"):
+            prepare("vqa-v2", raw, tmp_path / "data")
+
+
+class TestPicturesInTwoSplits:
+    @pytest.fixture
+    def raw(self, tmp_path):
+        SAMPLES["vqa-rad"](tmp_path / "raw")
+        again = {**rad_record(6, 3), "qid": 100}  # picture and words of training record 6
+        save(tmp_path / "raw/testset.json", [again, rad_record(101, 55)])
+        touch(tmp_path / "raw", "images/synpic55.jpg")
+        return tmp_path / "raw"
+
+    def prepared(self, raw, overlap):
+        return DataFolder(
+            prepare("vqa-rad", raw, raw.parent / "data", overlap=overlap, val_share="0")
+        )
+
+    def test_refused(self, raw):
+        with pytest.raises(BadData, match=r"1 pictures are in two splits.*overlap=keep"):
+            prepare("vqa-rad", raw, raw.parent / "data")
+
+    def test_less_guarded_records_dropped(self, raw):
+        folder = self.prepared(raw, "drop")
+        shared = {q.image_id for q in folder.questions("test")}
+        assert not shared & {q.image_id for q in folder.questions("train")}
+        assert len(folder.questions("train")) == 18
+        assert "2 records of the less guarded split" in folder.about["findings"][0]["what"]
+        assert {p.split for p in folder.pictures() if p.id in shared} == {"test"}
+
+    def test_kept_with_a_warning_about_leaks(self, raw):
+        folder = self.prepared(raw, "keep")
+        assert len(folder.questions("train")) == 20
+        assert len(folder.questions("test")) == 2
+        assert len({p.id for p in folder.pictures()}) == len(folder.pictures()) == 11
+        overlap, leaks = (
+            next(f for f in folder.about["findings"] if words in f["what"])
+            for words in ("in two splits", "training questions")
+        )
+        assert overlap["count"] == leaks["count"] == 1
+        assert leaks["examples"] == ["100: Is there 6?"]
+
+
+class TestFindings:
+    def test_empty_splits_are_pointed_out(self, tmp_path):
+        save(tmp_path / "raw/annotations/captions_val2017.json", coco_captions(42))
+        touch(tmp_path / "raw", "val2017/000000000042.jpg")
+        folder = DataFolder(prepare("coco-captions", tmp_path / "raw", tmp_path / "data"))
+        assert [f["what"] for f in folder.about["findings"]] == [
+            "split train is empty: no vocabulary, no training"
+        ]
+
+    def test_pictures_without_captions_are_kept_and_counted(self, tmp_path):
+        SAMPLES["coco-captions"](tmp_path / "raw")
+        document = coco_captions(42)
+        document["images"].append({"id": 43, "file_name": "43.jpg"})
+        save(tmp_path / "raw/annotations/captions_val2017.json", document)
+        touch(tmp_path / "raw", "val2017/43.jpg")
+        folder = DataFolder(prepare("coco-captions", tmp_path / "raw", tmp_path / "data"))
+        assert folder.about["findings"][0]["examples"] == ["val2017/43.jpg"]
+        assert 43 in {p.id for p in folder.pictures()}
+
+    def test_secret_answers_and_repeated_questions_are_counted(self, tmp_path):
+        write_vqa_v2(tmp_path / "raw")
+        questions = vqa_questions("test2015", 5)
+        questions["questions"][2]["question"] = "what is 0?"
+        save(tmp_path / "raw/v2_OpenEnded_mscoco_test2015_questions.json", questions)
+        touch(tmp_path / "raw", "test2015/COCO_test2015_000000000005.jpg")
+        folder = DataFolder(prepare("vqa-v2", tmp_path / "raw", tmp_path / "data"))
+        found = {f["what"]: f["level"] for f in folder.about["findings"]}
+        assert found == {
+            "3 questions have no answers": "note",
+            "1 questions repeat an earlier one about the same picture": "note",
+        }
+        assert folder.questions("test")[0] == Question(5000, 5, "What is 0?", "test")
+
+    def test_good_data_has_no_findings(self, tmp_path):
+        write_vqa_v2(tmp_path / "raw")
+        folder = DataFolder(prepare("vqa-v2", tmp_path / "raw", tmp_path / "data"))
+        assert folder.about["findings"] == []
+
+
+class TestOptions:
+    @pytest.mark.parametrize("option", ["missing", "overlap"])
+    def test_unknown_words(self, option, tmp_path):
+        write_vqa_v2(tmp_path)
+        with pytest.raises(BadConfig, match=f"{option}=ignore is not known"):
+            prepare("vqa-v2", tmp_path, tmp_path / "data", **{option: "ignore"})
+
+    def test_unknown_option(self, tmp_path):
+        write_vqa_v2(tmp_path)
+        with pytest.raises(BadConfig, match="no option 'jobs'"):
+            prepare("vqa-v2", tmp_path, tmp_path / "data", jobs="3")
+
+    def test_preparing_into_the_source_folder_is_refused(self, tmp_path):
+        write_vqa_v2(tmp_path)
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(BadData, match="other things than a data folder"):
+            prepare("vqa-v2", tmp_path, tmp_path)
+        assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_preparing_again_gives_the_same_folder(tmp_path):
+    SAMPLES["karpathy"](tmp_path / "raw")
+    path = prepare("karpathy", tmp_path / "raw", tmp_path / "data")
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    (path / "features").mkdir()
+    prepare("karpathy", tmp_path / "raw", path)
+    assert {file.name: file.read_bytes() for file in path.glob("*.*")} == before
+    assert (path / "features").is_dir()
+
+
+def test_every_message_stays_on_one_line(tmp_path):
+    write_vqa_v2(tmp_path)
+    for broken in ("", "[", '{"questions": [{}]}', '{"questions": 1}', "null"):
+        (tmp_path / "v2_OpenEnded_mscoco_val2014_questions.json").write_text(broken)
+        with pytest.raises(SaccadeError) as caught:
+            prepare("vqa-v2", tmp_path, tmp_path / "data")
+        assert "\n" not in str(caught.value)
+        assert "v2_OpenEnded_mscoco_val2014_questions.json" in str(caught.value)
+
+
+class TestRealData:
+    def test_flickr8k(self, real_data, tmp_path):
+        root = real_data("flickr8k-2250")
+        one = DataFolder(prepare("karpathy", root, tmp_path / "one"))
+        other = DataFolder(prepare("flickr8k", root, tmp_path / "other"))
+        assert one.fingerprint == other.fingerprint
+        assert one.about["findings"] == other.about["findings"] == []
+        words = one.word_counts("karpathy")
+        assert (len(words), sum(words.values())) == (4567, 108062)
+        assert sum(count > 5 for count in words.values()) == 1222
+
+    def test_vqa_rad(self, real_data, tmp_path):
+        folder = DataFolder(prepare("vqa-rad", real_data("vqa-rad"), tmp_path / "data"))
+        train, val = folder.questions("train"), folder.questions("val")
+        assert len(train) + len(val) == 3064
+        assert not {q.image_id for q in train} & {q.image_id for q in val}
+        assert {p.split for p in folder.pictures()} == {"train", "val"}
+
+    def test_vqa_v2_text(self, real_data, tmp_path):
+        root = real_data("vqa-v2-text")
+        with pytest.raises(BadData, match="3930 pictures are in two splits"):
+            prepare("vqa-v2", root, tmp_path / "data", missing="keep")
+        options = {"overlap": "keep", "missing": "keep"}
+        folder = DataFolder(prepare("vqa-v2", root, tmp_path / "data", **options))
+        table = folder.question_table("train")
+        assert len(table) == 48061
+        assert table.nbytes / len(table) < 300
+        assert sum(folder.answer_counts().values()) == 480610
+        counts = [finding["count"] for finding in folder.about["findings"][:2]]
+        assert counts == [3930, 38075]
