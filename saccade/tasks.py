@@ -27,6 +27,8 @@ from saccade.decode import Rules, beam_search
 from saccade.errors import BadData
 from saccade.features.store import FeatureStore
 from saccade.metrics.bleu import corpus_bleu
+from saccade.metrics.cider import corpus_cider
+from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.vqa import vqa_accuracy
 from saccade.records import Split
 from saccade.text import Vocabulary, caption_vocabulary, question_vocabulary
@@ -173,7 +175,7 @@ def judge_answers(
     revision: str = "2021-03",
     **_unused: Any,
 ) -> Judged:
-    """Official VQA accuracy of the likeliest answers; a question without features counts as wrong."""
+    """Official VQA accuracy of the likeliest answers; one without features counts as wrong."""
     assert material.words.answers is not None
     questions = material.folder.questions(split)
     if not questions or not questions[0].answers:
@@ -201,7 +203,8 @@ def judge_answers(
 
 def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
     """A recipe's way of saying captions, in a vocabulary's ids."""
-    assert vocabulary.start is not None and vocabulary.end is not None
+    assert vocabulary.start is not None
+    assert vocabulary.end is not None
     never = {vocabulary.pad, vocabulary.start} - {vocabulary.end}
     return Rules(
         start=vocabulary.start,
@@ -253,8 +256,11 @@ def judge_captions(
         )
         for id_, saying in zip(ids[chunk], sayings, strict=True):
             said[int(id_)] = vocabulary.decode(saying.words)
-    bleu = corpus_bleu(list(said.values()), list(references.values()))
+    captions, human = list(said.values()), list(references.values())
+    bleu = corpus_bleu(captions, human)
     scores = {f"bleu_{n}": value for n, value in enumerate(bleu.corpus, start=1)}
+    scores["rouge_l"] = corpus_rouge_l(captions, human).corpus
+    scores["cider"] = corpus_cider(captions, human).corpus
     about = {"beams": beams, "pictures": len(said), "without_features": int((~seen).sum())}
     return Judged(
         {**scores, **about},

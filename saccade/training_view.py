@@ -81,12 +81,16 @@ class TrainingView:
         )
         for reason, count in self.left_out.items():
             if count:
-                self.console.print(f"Left out: {count:,} examples ({reason}).", highlight=False, soft_wrap=True)
+                self.console.print(
+                    f"Left out: {count:,} examples ({reason}).", highlight=False, soft_wrap=True
+                )
 
     def __enter__(self) -> Self:
         self.bar.start()
-        fields = {"epoch": "1", "loss": 0.0, "score": "-", "rate": 0.0, "waiting": 0.0}
-        self.row = self.bar.add_task("", total=self.steps * self.config.epochs, **fields)
+        total = self.steps * self.config.epochs
+        self.row = self.bar.add_task(
+            "", total=total, epoch="1", loss=0.0, score="-", rate=0.0, waiting=0.0
+        )
         return self
 
     def __exit__(

@@ -13,10 +13,11 @@ from rich.console import Console
 from saccade.config import HalfLife, OnPlateau, Recipe, change
 from saccade.errors import SaccadeError
 from saccade.material import gather
+from saccade.optimisers import learning_rate_factor
 from saccade.recipes import RECIPES
 from saccade.run import load_model, load_state, load_tensors, open_run
 from saccade.tasks import TASKS
-from saccade.train import Progress, learning_rate_factor, train
+from saccade.train import train
 from tests.worlds import make_world, write_store
 
 QUIET = Console(quiet=True)
@@ -54,9 +55,7 @@ def test_it_learns_and_writes_a_whole_run(world, tmp_path, name, metric, least):
     assert max(row["score"] for row in log) == scores[metric]
     assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
     material = gather(recipe, world)
-    again = TASKS[recipe.task].judge(
-        load_model(run), material, "val", torch.device("cpu"), beams=1
-    )
+    again = TASKS[recipe.task].judge(load_model(run), material, "val", torch.device("cpu"), beams=1)
     assert again.scores[metric] == scores[metric], "the best epoch's weights are those kept"
     assert not list((tmp_path / "run").rglob("*.part"))
 
@@ -80,7 +79,7 @@ def test_resuming_in_the_middle_of_an_epoch_changes_nothing(world, tmp_path, nam
         with pytest.raises(KeyboardInterrupt):
             train(recipe, world.path, stopped, console=QUIET)
     saved = json.loads(load_tensors(stopped / "last/state.safetensors")[1]["progress"])
-    assert 0 < saved["progress"]["batch"], "it stopped within an epoch"
+    assert saved["progress"]["batch"] > 0, "it stopped within an epoch"
     torch.manual_seed(99)  # whatever happened in between
     train(recipe, world.path, stopped, resume=True, console=QUIET)
 
@@ -108,7 +107,7 @@ def test_it_stops_when_nothing_gets_better(world, tmp_path):
 
 
 def test_it_runs_outside_the_main_thread(world, tmp_path):
-    """Signals are heard in the main thread only; a notebook's worker must still be able to train."""
+    """Signals are heard in the main thread only; a notebook's worker must be able to train."""
     recipe, failed = small("show-ask-attend-answer", "train.epochs=1"), []
 
     def work():
@@ -124,14 +123,15 @@ def test_it_runs_outside_the_main_thread(world, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run(world, tmp_path):
-    recipe = small("show-attend-tell", "train.optimiser.learning_rate=1e18", "train.clip_value=none")
+    recipe = small("show-attend-tell", "train.clip_value=none")
+    recipe = change(recipe, "train.optimiser.learning_rate=1e18")
     with pytest.raises(SaccadeError, match="loss became nan"):
         train(recipe, world.path, tmp_path / "run", console=QUIET)
 
 
 def test_schedules():
-    assert learning_rate_factor(HalfLife(steps=100), Progress(step=200)) == 0.25
-    assert learning_rate_factor(OnPlateau(factor=0.5), Progress(decays=3)) == 0.125
+    assert learning_rate_factor(HalfLife(steps=100), step=200, decays=0) == 0.25
+    assert learning_rate_factor(OnPlateau(factor=0.5), step=9, decays=3) == 0.125
 
 
 def test_the_plateau_schedule_lowers_the_rate_and_the_log_says_so(world, tmp_path):

@@ -1,0 +1,130 @@
+"""Decoding with Show, Attend and Tell: all pictures at a time against one by one.
+
+    python -m benchmarks.beam_search
+
+The model first learns 16 made-up captions by heart, as random weights never end a sentence. Then
+both programs decode the same pictures with the same weights; every word must be the same. The
+published evaluation decodes each picture once per human caption; here it need not.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from benchmarks import inputs, timing
+from saccade.batch import CaptionBatch, Sizes
+from saccade.decode import Rules, Saying, beam_search
+from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
+from saccade.tasks import caption_loss
+from tests.oracles import names
+from tests.oracles import show_attend_tell as published
+
+PICTURES = 16
+SAID = 400
+"""So many different words stand in the captions that are learnt."""
+RULES = Rules(start=inputs.START, end=inputs.END, banned=(0, inputs.START))
+
+
+def main() -> None:
+    """Compare captions, then times."""
+    timing.one_thread()
+    given = inputs.captions(PICTURES, each=1)
+    ours = _taught(given)
+    theirs = published.ShowAttendTell(inputs.WORDS).eval()
+    for parameter, partner in names.partners(theirs, ours, names.SHOW_ATTEND_TELL):
+        parameter.data.copy_(partner.data)
+    looks = published.blow_up(given.grids).contiguous()
+    cells = inputs.cells(given.grids)
+    for beams in (3, 5):
+        _require_equal(ours, theirs, cells, looks, beams)
+    timings = timing.measure(
+        [
+            timing.Case(
+                f"beam {beams}, {count} pictures {way}",
+                _one_by_one(theirs, looks[:count], beams),
+                _batches(ours, cells[:count].split(at_a_time), beams),
+                bar,
+            )
+            for beams, count, at_a_time, way, bar in (
+                (3, PICTURES, PICTURES, "at a time", 7.0),
+                (5, PICTURES, PICTURES, "at a time", 9.0),
+                (3, 4, 1, "one by one", 2.5),
+                (5, 4, 1, "one by one", 2.5),
+            )
+        ],
+        rounds=3,
+    )
+    timing.report("Show, Attend and Tell: beam search", timings)
+
+
+def _taught(given: inputs.Captions) -> ShowAttendTell:
+    """A model that says each picture's caption by heart, and ends it."""
+    sizes = Sizes(words=inputs.WORDS, region_dim=inputs.CHANNELS, grid=(8, 8))
+    model = ShowAttendTell(ShowAttendTellConfig(dropout=0.0), sizes)
+    longest = int(given.lengths.max())
+    words = given.words[:, :longest]
+    words = torch.where((words > 0) & (words < inputs.START), words % SAID + 1, words)
+    regions = inputs.cells(given.grids)
+    mask = torch.ones(regions.shape[:2], dtype=torch.bool)
+    batch = CaptionBatch(regions, mask, given.picture, words, given.lengths)
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)
+    for _ in range(40):
+        loss = caption_loss(model(batch), batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return model.eval()
+
+
+def _one_by_one(
+    model: published.ShowAttendTell, looks: Tensor, beams: int
+) -> Callable[[], list[published.Spoken]]:
+    def decode() -> list[published.Spoken]:
+        return [
+            published.beam_search(
+                model, picture, start=RULES.start, end=RULES.end, beams=beams, longest=RULES.longest
+            )
+            for picture in looks.split(1)
+        ]
+
+    return decode
+
+
+def _batches(
+    model: ShowAttendTell, batches: Sequence[Tensor], beams: int
+) -> Callable[[], list[Saying]]:
+    def decode() -> list[Saying]:
+        return [
+            saying
+            for regions in batches
+            for saying in beam_search(
+                model, regions, torch.ones(regions.shape[:2], dtype=torch.bool), RULES, beams
+            )
+        ]
+
+    return decode
+
+
+def _require_equal(
+    ours: ShowAttendTell,
+    theirs: published.ShowAttendTell,
+    cells: Tensor,
+    looks: Tensor,
+    beams: int,
+) -> None:
+    """Every caption the same, word for word."""
+    wanted = [(s.words, s.ended) for s in _one_by_one(theirs, looks, beams)()]
+    got = [(s.words, s.ended) for s in _batches(ours, [cells], beams)()]
+    different = sum(a != b for a, b in zip(wanted, got, strict=True))
+    ended = sum(end for _, end in wanted) / len(wanted)
+    length = sum(len(words) for words, _ in wanted) / len(wanted)
+    timing.require_equal(
+        f"beam {beams}, {len(wanted)} captions of {length:.1f} words, {ended:.0%} ended",
+        different,
+        limit=0,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Made-up batches in the shapes of COCO captions and VQA questions.
+
+Lengths follow the real data: captions of 10.5 words on average (deviation 2.4) between start and
+end, questions of 6.2 words. Features are never negative, like those of any ResNet.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+WORDS = 9490
+"""COCO's captions with words said at least six times, and the four special words."""
+START, END = WORDS - 2, WORDS - 1
+PADDED = 52
+"""The published files pad every caption to 50 words, start and end."""
+QUESTION_WORDS = 15_193
+ANSWERS = 3000
+CHANNELS = 2048
+
+
+class Captions(NamedTuple):
+    """Captions and their pictures, longest caption first."""
+
+    grids: Tensor  # (I, CHANNELS, side, side) what the encoder's last layer gives
+    picture: Tensor  # (B,) which picture each caption is about
+    words: Tensor  # (B, PADDED)
+    lengths: Tensor  # (B,) start and end included
+
+
+class Questions(NamedTuple):
+    """Questions and their pictures."""
+
+    grids: Tensor  # (I, CHANNELS, 14, 14)
+    picture: Tensor  # (B,)
+    words: Tensor  # (B, longest), padded with 0
+    lengths: Tensor  # (B,)
+    answers: Tensor  # (B, 4) ids of different answers; 0 where nobody gave a further one
+    counts: Tensor  # (B, 4) how many of ten people gave each
+
+
+def captions(pictures: int, each: int, side: int = 8) -> Captions:
+    """Draw `each` captions for each of `pictures` pictures."""
+    grids = torch.randn(pictures, CHANNELS, side, side).relu_()
+    lengths = (torch.randn(pictures * each) * 2.4 + 10.5).round().clamp(5, 20).long() + 2
+    lengths = lengths.sort(descending=True).values
+    picture = torch.arange(pictures).repeat(each)
+    words = torch.randint(1, WORDS - 3, (pictures * each, PADDED))
+    place = torch.arange(PADDED)
+    words[:, 0] = START
+    words[place == lengths[:, None] - 1] = END
+    words[place >= lengths[:, None]] = 0
+    return Captions(grids, picture, words, lengths)
+
+
+def questions(pictures: int, each: int) -> Questions:
+    """Draw `each` questions for each of `pictures` pictures."""
+    count = pictures * each
+    grids = torch.randn(pictures, CHANNELS, 14, 14).relu_()
+    lengths = (torch.randn(count) * 1.9 + 6.2).round().clamp(2, 23).long()
+    words = torch.randint(1, QUESTION_WORDS, (count, int(lengths.max())))
+    words[torch.arange(words.shape[1]) >= lengths[:, None]] = 0
+    answers = torch.stack([torch.randperm(ANSWERS)[:4] for _ in range(count)])
+    counts = torch.stack([_votes() for _ in range(count)])
+    answers[counts == 0] = 0
+    picture = torch.arange(pictures).repeat_interleave(each)
+    return Questions(grids, picture, words, lengths, answers, counts)
+
+
+def _votes() -> Tensor:
+    """How ten people's answers might fall on four different listed ones, and none."""
+    given = torch.multinomial(torch.tensor([0.65, 0.15, 0.08, 0.04, 0.08]), 10, replacement=True)
+    return torch.bincount(given, minlength=5)[:4]
+
+
+def cells(grids: Tensor) -> Tensor:
+    """Grids (I, C, S, S) as regions (I, S * S, C), row by row."""
+    return grids.flatten(2).transpose(1, 2).contiguous()

@@ -1,0 +1,83 @@
+"""VQA as classification: accuracy, balanced accuracy, macro precision, recall and F1.
+
+How surgical VQA is judged, where a handful of answers is all there is. Computed by scikit-learn.
+Macro means are only comparable over the same labels, so the score says which ones it used.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
+
+from saccade.errors import BadData
+
+Averaging = Literal["plain", "pitvqa", "pitvqa_2024"]
+
+
+class ClassificationScore(NamedTuple):
+    """Shares in 0..1. Accuracy is over examples, everything else a mean over labels."""
+
+    accuracy: float
+    balanced_accuracy: float
+    """Mean recall over the labels that occur among the true answers."""
+    precision: float
+    recall: float
+    f1: float
+    labels: tuple[str, ...]
+    """What precision, recall and F1 are means over; also rows and columns of `confusion`."""
+    confusion: NDArray[np.int64]
+    """(L, L): row = true label, column = predicted label."""
+    averaging: Averaging
+
+
+def classification_score(
+    predicted: Sequence[str],
+    true: Sequence[str],
+    *,
+    labels: Sequence[str] | None = None,
+    averaging: Averaging = "plain",
+) -> ClassificationScore:
+    """Score one predicted label per example.
+
+    `labels` states the classes to average over; without it these are all that occur, true or
+    predicted. Averaging:
+    - "plain": a label that was never predicted has precision 0, one that never occurs recall 0.
+    - "pitvqa": both count as 1 (scikit-learn's `zero_division=1`), over all labels that occur; so
+      a label that was wrongly predicted but never true lifts the recall. As PitVQA's code asks.
+    - "pitvqa_2024": the same as scikit-learn 1.3.2 understood it, where a label without a single
+      hit has F1 = 1 if it was both predicted and true somewhere. So the published F1 values came
+      about, some of them above both precision and recall. For comparison with those alone.
+    Raises BadData when there is nothing to score, lengths differ or a true label is not stated.
+    """
+    if len(predicted) != len(true) or not len(true):
+        raise BadData(
+            f"{len(predicted)} predictions for {len(true)} examples cannot be scored",
+            cure="Give one prediction per example, and at least one.",
+        )
+    occurring = sorted({*true, *predicted})
+    stated = tuple(labels) if labels is not None else tuple(occurring)
+    if missing := sorted(set(true) - set(stated)):
+        raise BadData(
+            f"{len(missing)} true labels are not among those stated, such as {missing[0]!r}",
+            cure="State every label that can be true.",
+        )
+    plain = averaging == "plain"
+    over = stated if plain else tuple(occurring)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        true, predicted, labels=over, zero_division=0 if plain else 1
+    )
+    if averaging == "pitvqa_2024":
+        wrong_both_ways = np.isin(over, true) & np.isin(over, predicted) & (recall == 0)
+        f1 = np.where(wrong_both_ways, 1.0, f1)
+    return ClassificationScore(
+        accuracy=float(accuracy_score(true, predicted)),
+        balanced_accuracy=float(recall[np.isin(over, true)].mean()),
+        precision=float(precision.mean()),
+        recall=float(recall.mean()),
+        f1=float(f1.mean()),
+        labels=over,
+        confusion=confusion_matrix(true, predicted, labels=over),
+        averaging=averaging,
+    )

@@ -1,0 +1,65 @@
+"""Which published parameter is which of saccade's: how both programs come to the same weights.
+
+Only names stand here, no mathematics. A weight may differ in shape (a 1 x 1 convolution is a
+linear layer), never in the order of its numbers.
+"""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+SHOW_ATTEND_TELL = {
+    "attention.encoder_att": "attention.see",
+    "attention.decoder_att": "attention.hear",
+    "attention.full_att": "attention.score",
+    "embedding": "embed",
+    "decode_step": "cell",
+    "init_h": "first_hidden",
+    "init_c": "first_memory",
+    "f_beta": "gate",
+    "fc": "say",
+}
+
+SHOW_ASK_ATTEND_ANSWER = {
+    "text.embedding": "embed",
+    "text.lstm": "read",
+    "attention.v_conv": "attention.see",
+    "attention.q_lin": "attention.ask",
+    "attention.x_conv": "attention.score",
+    "classifier.lin1": "hidden",
+    "classifier.lin2": "answer",
+}
+
+
+def partners(
+    published: nn.Module, ours: nn.Module, names: Mapping[str, str]
+) -> list[tuple[nn.Parameter, nn.Parameter]]:
+    """Every parameter of a published model with its partner; both sides must come out even."""
+    theirs, mine = dict(published.named_parameters()), dict(ours.named_parameters())
+    pairs = []
+    for name, parameter in theirs.items():
+        layer, _, leaf = name.rpartition(".")
+        pairs.append((parameter, mine.pop(f"{names[layer]}.{leaf}")))
+    if mine:
+        raise KeyError(f"without a published partner: {', '.join(mine)}")
+    return pairs
+
+
+def copy_weights(published: nn.Module, ours: nn.Module, names: Mapping[str, str]) -> None:
+    """Give saccade's model the published model's weights."""
+    for theirs, mine in partners(published, ours, names):
+        mine.data.copy_(theirs.data.view_as(mine))
+
+
+def gradient_difference(published: nn.Module, ours: nn.Module, names: Mapping[str, str]) -> float:
+    """Relative L2 distance of the two whole gradients; a gradient that is missing counts as 0."""
+    apart = size = 0.0
+    for theirs, mine in partners(published, ours, names):
+        wanted, got = _gradient(theirs), _gradient(mine).view_as(theirs)
+        apart += float((wanted - got).double().square().sum())
+        size += float(wanted.double().square().sum())
+    return float((apart / size) ** 0.5)
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    return parameter.new_zeros(parameter.shape) if parameter.grad is None else parameter.grad
