@@ -29,6 +29,13 @@ class FeaturesConfig(Frozen):
     size: int = Field(448, ge=8)
     """Height and width of the picture that the backbone sees, in pixels."""
     resize: Literal["squash", "shorter_side"] = "shorter_side"
+    resize_to: int | None = Field(None, ge=8)
+    """The shorter side before the middle is cut out; none for squash."""
+
+    def flags(self) -> str:
+        """The options of `saccade extract` that make these features."""
+        flags = f"--backbone {self.backbone} --size {self.size} --resize {self.resize}"
+        return f"{flags} --resize-to {self.resize_to}" if self.resize_to else flags
 
 
 class TextConfig(Frozen):

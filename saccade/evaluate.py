@@ -10,10 +10,10 @@ from typing import Any
 
 from saccade.baselines import most_frequent_answer, question_only
 from saccade.data.folder import DataFolder
+from saccade.devices import choose_device
 from saccade.errors import BadData
 from saccade.material import gather_for_run
 from saccade.metrics.vqa import vqa_accuracy
-from saccade.predict import choose_device
 from saccade.records import SPLITS, Split
 from saccade.run import OpenedRun, load_model, open_run, write_json
 from saccade.tasks import TASKS, Material

@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from saccade.data.folder import DataFolder
+from saccade.devices import choose_device
 from saccade.errors import BadConfig, BadData
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.reading import PictureBatches, ReadBatch
@@ -30,6 +31,7 @@ from saccade.features.settings import Colour, Interpolation, Option, Preprocessi
 from saccade.features.store import Skipped, StoreHeader, pictures_fingerprint
 from saccade.features.store_writer import StoreWriter
 from saccade.records import Picture
+from saccade.terminal import duration
 
 CHUNK = 256
 """Pictures, about, that a crash can cost."""
@@ -46,7 +48,7 @@ class ExtractSettings(BaseModel):
 
     backbone: str
     """`timm:NAME`."""
-    weights: str = "hub"
+    weights: str | Path = "hub"
     """`hub`, `random`, or a file."""
     options: dict[str, Option] = {}
     """Passed to `timm.create_model`."""
@@ -96,7 +98,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     folder = DataFolder(Path(data), image_root=chosen.image_root)
     pictures = sorted(folder.pictures(), key=lambda picture: picture.id)
     _refuse_wrong_root(folder.image_root, pictures)
-    device = _device(chosen.device)
+    device = choose_device(chosen.device)
     eye = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
     preprocessing = preprocessing_for(eye.spec, **wishes)
@@ -197,7 +199,7 @@ def _announce(job: _Job, writer: StoreWriter) -> None:
         _say(f"{warning}to publish. Give --weights FILE, or hub, for real ones.", "bold red")
     if writer.done:
         _say(f"{writer.done:,} are there already, {len(job.pictures):,} are left.")
-    left = _duration(_seconds_per_picture(job) * len(job.pictures))
+    left = duration(_seconds_per_picture(job) * len(job.pictures))
     _say(f"{header.nbytes() / 1e6:,.1f} MB on disk in {writer.path}; about {left} on {job.device}.")
 
 
@@ -258,24 +260,6 @@ def _kept_or_keep(backbone: Backbone, path: Path) -> Backbone:
         return build_backbone(backbone.spec, kept)
     backbone.save(kept)
     return backbone
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        what = f"no device {name!r} here ({str(error).splitlines()[0][:100]})"
-        raise BadConfig(what, cure="Use --device auto, cpu or cuda.") from None
-    return device
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _console() -> Console:

@@ -5,7 +5,7 @@ from pathlib import Path
 from saccade.config import Recipe
 from saccade.data.folder import DataFolder
 from saccade.errors import BadData, BadStore
-from saccade.features.store import FeatureStore
+from saccade.features.store import FeatureStore, StoreHeader
 from saccade.run import OpenedRun
 from saccade.tasks import TASKS, Material
 
@@ -22,7 +22,7 @@ def gather(recipe: Recipe, folder: DataFolder, features: str | None = None) -> M
             where=folder.path,
             cure="Choose a recipe for what the folder holds: saccade list recipes",
         )
-    store = FeatureStore.open(choose_store(recipe, folder, features))
+    store = FeatureStore.open(choose_store(recipe, folder, features), pictures=folder.pictures())
     return Material(recipe, folder, store, TASKS[recipe.task].words(recipe, folder))
 
 
@@ -32,9 +32,8 @@ def gather_for_run(run: OpenedRun, folder: DataFolder, features: str | None = No
     Raises BadStore where the features were not made as those the run was trained on.
     """
     path = choose_store(run.header.recipe, folder, features or run.header.store_name)
-    store = FeatureStore.open(path)
-    trained, here = run.header.store, store.header
-    if (trained.backbone, trained.preprocessing) != (here.backbone, here.preprocessing):
+    store = FeatureStore.open(path, pictures=folder.pictures())
+    if made_with(run.header.store) != made_with(store.header):
         raise BadStore(
             "these features come from another backbone or preprocessing than the run's",
             where=path,
@@ -42,6 +41,12 @@ def gather_for_run(run: OpenedRun, folder: DataFolder, features: str | None = No
             "(`store` in run.json).",
         )
     return Material(run.header.recipe, folder, store, run.words)
+
+
+def made_with(header: StoreHeader) -> tuple[object, ...]:
+    """What decides a picture's features: network, options, weights and preprocessing."""
+    spec = header.backbone
+    return spec.name, spec.options, spec.weights_sha256, header.preprocessing
 
 
 def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:
@@ -55,8 +60,7 @@ def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:
     cure = (
         f"Choose one with --features: {', '.join(stores)}."
         if stores
-        else f"Extract them once: saccade extract {folder.path} --backbone {wanted.backbone} "
-        f"--size {wanted.size} --resize {wanted.resize}"
+        else f"Extract them once: saccade extract {folder.path} {wanted.flags()}"
     )
     what = f"there are no features {name!r}" if name else f"there are {len(stores)} feature stores"
     raise BadStore(what, where=folder.path / "features", cure=cure)

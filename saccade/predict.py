@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saccade.batch import Captioner, VqaBatch, VqaOutput
 from saccade.decode import beam_search, replay
+from saccade.devices import choose_device
 from saccade.errors import BadConfig
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
@@ -128,17 +129,13 @@ class Run:
         looked = image if isinstance(image, Looked) else self.look(image)
         vocabulary = self.opened.words.vocabulary
         rules, model = rules_of(vocabulary, decode), cast(Captioner, self.model)
-        saying = beam_search(
-            model, looked.regions, looked.mask, rules, beams=beam or decode.beams
-        )[0]
+        beams = beam or decode.beams
+        (saying,) = beam_search(model, looked.regions, looked.mask, rules, beams=beams)
         maps, sentinels = replay(model, looked.regions, looked.mask, [saying.words], rules)
         texts = vocabulary.decode(saying.words)
         return Captioned(
             " ".join(texts),
-            [
-                Word(text, _row(maps[0], t), _share(sentinels[0], t))
-                for t, text in enumerate(texts)
-            ],
+            [Word(text, _row(maps[0], t), _share(sentinels[0], t)) for t, text in enumerate(texts)],
             saying.log_probability,
             looked.boxes,
         )
@@ -147,19 +144,6 @@ class Run:
 def load(path: str | Path, device: str = "auto") -> Run:
     """Open a run folder and put its best weights on a device. Raises BadRun."""
     return Run(open_run(Path(path)), choose_device(device))
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one. Raises BadConfig for a device that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise BadConfig(f"no device {name!r}", cure="Use auto, cpu or cuda.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadConfig("no CUDA GPU is visible here", cure="Use --device cpu or auto.")
-    return device
 
 
 def _row(attention: Tensor | None, t: int) -> np.ndarray | None:

@@ -26,7 +26,7 @@ SHOW_ASK_ATTEND_ANSWER = Recipe(
     Published: test-standard 64.6 (yes/no 82.0, number 39.1, other 55.2); VQA v2 validation 59.7.
     Expect 50 epochs of about 2,000 steps; a few hours on one GPU once features are extracted.""",
     model=ShowAskAttendAnswerConfig(),
-    features=FeaturesConfig(backbone="timm:resnet152", size=448, resize="shorter_side"),
+    features=FeaturesConfig(backbone="timm:resnet152", size=448, resize_to=512),
     text=TextConfig(tokenizer="show_ask_attend_answer"),
     answers=AnswersConfig(size=3000, normaliser="show_ask_attend_answer"),
     train=TrainConfig(
@@ -60,10 +60,14 @@ RECIPES: dict[str, Recipe] = {
     "show-ask-attend-answer-small": SHOW_ASK_ATTEND_ANSWER.model_copy(
         update={
             "about": "A small Show, Ask, Attend, and Answer that learns Shapes in a minute.",
-            "model": MODELS["show_ask_attend_answer"].small,
+            # Half of so few units would be too little to learn from: no dropout.
+            "model": MODELS["show_ask_attend_answer"].small.model_copy(update={"dropout": 0.0}),
             "features": SHAPES_FEATURES,
             "train": TrainConfig(
-                epochs=20, batch_size=64, optimiser=Adam(learning_rate=3e-3), schedule=HalfLife()
+                epochs=12,
+                batch_size=32,
+                optimiser=Adam(learning_rate=3e-3),
+                schedule=HalfLife(steps=3000),
             ),
         }
     ),
@@ -75,7 +79,7 @@ RECIPES: dict[str, Recipe] = {
             "features": SHAPES_FEATURES,
             "text": TextConfig(tokenizer="karpathy", at_least=1, longest=50),
             "train": TrainConfig(
-                epochs=10,
+                epochs=4,
                 batch_size=64,
                 optimiser=Adam(learning_rate=3e-3),
                 clip_value=5.0,

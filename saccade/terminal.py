@@ -52,10 +52,18 @@ def table(rows: Iterable[Sequence[str]]) -> str:
 
 
 def values(named: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
-    """Named values as rows; nested ones stand below their name, further in."""
+    """Named values as rows; nested ones stand below their name, further in, if there are any."""
     for name, value in named.items():
         if isinstance(value, Mapping):
-            yield f"{indent}{name}", ""
-            yield from values(value, f"{indent}  ")
+            if value:
+                yield f"{indent}{name}", ""
+                yield from values(value, f"{indent}  ")
         else:
             yield f"{indent}{name}", f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the unit that a person would use."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

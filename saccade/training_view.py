@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from saccade.batch import CaptionBatch, VqaBatch
 from saccade.config import Recipe
+from saccade.terminal import duration
 
 GIB = 2**30
 
@@ -73,7 +74,7 @@ class TrainingView:
         epoch = price.seconds_per_step * self.steps
         self.console.print(
             f"{price.parameters:,} parameters, {self.count:,} examples, {self.steps:,} steps an "
-            f"epoch. About {_duration(epoch)} an epoch, {_duration(epoch * self.config.epochs)} "
+            f"epoch. About {duration(epoch)} an epoch, {duration(epoch * self.config.epochs)} "
             f"for {self.config.epochs} epochs; memory {price.memory_bytes / GIB:.1f} GiB; disk "
             f"{price.disk_bytes / 2**20:.0f} MiB.",
             highlight=False,
@@ -125,11 +126,3 @@ class TrainingView:
             highlight=False,
             soft_wrap=True,
         )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -90,9 +90,7 @@ def plain_beam_search(parrot, name, rules, beams):
         no_repeat=st.sampled_from([0, 1, 2]),
     ),
 )
-def test_batched_search_says_what_a_plain_search_says(
-    seed, words, end_bias, beams, names, rules
-):
+def test_batched_search_says_what_a_plain_search_says(seed, words, end_bias, beams, names, rules):
     parrot = Parrot(seed, words, end_bias)
     try:
         plain = [plain_beam_search(parrot, name, rules, beams) for name in names]

@@ -71,4 +71,3 @@ def write_store(folder: DataFolder, name: str = "cells", seed: int = 0) -> Path:
         writer.add(features, np.full(len(ids), 6), size)
         writer.finish()
     return folder.store_path(name)
-

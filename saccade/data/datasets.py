@@ -4,6 +4,7 @@ A question takes about 70 bytes (word ids, answer ids and counts, its picture's 
 stay in the memory-mapped store and are read once per picture and batch.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -199,7 +200,7 @@ class Batches(Dataset[VqaBatch | CaptionBatch]):
         self.examples, self.order, self.batch_size = examples, order, batch_size
 
     def __len__(self) -> int:
-        return -(-len(self.order) // self.batch_size)
+        return math.ceil(len(self.order) / self.batch_size)
 
     def __getitem__(self, number: int) -> VqaBatch | CaptionBatch:
         begin = number * self.batch_size

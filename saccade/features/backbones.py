@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import save_file
+from pydantic import ValidationError
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from saccade.errors import BadConfig, MissingWeights
@@ -91,8 +92,9 @@ class Backbone(nn.Module):
         state = self.model.state_dict()
         # Cloned: two names for one tensor would not be written.
         whole = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
-        save_file(whole, part)
-        with part.open("rb") as stream:
+        with part.open("wb") as stream:  # its own save_file would make it unreadable for others
+            stream.write(save(whole))
+            stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
 
@@ -172,9 +174,11 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
         values["resize_to"] = math.floor(side / known.crop_pct)
     try:
         return Preprocessing(**values)
-    except ValueError as error:
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"])) or "preprocessing"
         raise BadConfig(
-            f"this preprocessing cannot be: {str(error).splitlines()[2].strip()}",
+            f"{place}: {problem['msg']}",
             cure="Change --size, --resize, --resize-to, --mean, --std or --interpolation.",
         ) from None
 

@@ -1,8 +1,9 @@
 """Reading picture files that came from anywhere, without trusting them.
 
-Limits are checked on the header, before a pixel is decoded. JPEG goes through torchvision, twice
-as fast as Pillow and equal to the bit; everything else goes through Pillow, because torchvision's
-PNG decoder takes the whole process down on some damaged files.
+Limits are checked on the header, before a pixel is decoded. JPEG goes through torchvision, which
+is faster than Pillow, nearly twice for large pictures, and equal to the bit; everything else goes
+through Pillow, because torchvision's PNG decoder takes the whole process down on some damaged
+files.
 """
 
 import warnings
@@ -24,6 +25,9 @@ MAX_RATIO = 100
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """No EPS, no PSD, no PDF: formats of pixels only, none that runs another program."""
+
+PNG = b"\x89PNG"
+"""How a PNG file begins."""
 
 COPY_AGAIN = "Copy the file again from where it came, or leave the picture out."
 
@@ -58,6 +62,10 @@ def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which harms nobody
         try:
+            if data.startswith(PNG):
+                with Image.open(BytesIO(data), formats=["PNG"]) as picture:
+                    _check_limits(picture, name, max_pixels)
+                    picture.verify()  # the checksums, which reading does not compare
             with Image.open(BytesIO(data), formats=FORMATS) as picture:
                 _check_limits(picture, name, max_pixels)
                 if picture.format in ("JPEG", "MPO"):
@@ -92,8 +100,8 @@ def _decode_jpeg(data: bytes, picture: Image.Image, name: str | Path) -> Tensor:
     except RuntimeError:
         # Pillow has the better message for damage, and reads some rare kinds of JPEG.
         pixels = _decode_other(picture, name)
-    corners = pixels[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-    if bool((corners == 128).all(dim=0).any()) and _ends_early(data):
+    corners = pixels.numpy()[:, (0, 0, -1, -1), (0, -1, 0, -1)]
+    if (corners == 128).all(axis=0).any() and _ends_early(data):
         what = "damaged: the compressed data end before the picture does"
         raise BadImage(what, where=name, cure=COPY_AGAIN)
     return pixels
@@ -125,7 +133,7 @@ def _decode_other(picture: Image.Image, name: str | Path) -> Tensor:
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
     pixels = np.array(picture.convert("RGB"))
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def _upright(picture: Image.Image) -> Image.Image:

@@ -75,7 +75,9 @@ class StoreWriter:
             if not (path / "header.json").exists():  # nothing was begun: leave nothing behind
                 shutil.rmtree(path)
             raise
-        self._journal.truncate(sum(len(_line(chunk)) for chunk in self._chunks))
+        promised = sum(len(_line(chunk)) for chunk in self._chunks)
+        if os.fstat(self._journal.fileno()).st_size != promised:
+            self._journal.truncate(promised)
         self._begin_chunk()
 
     @property
@@ -216,7 +218,9 @@ class StoreWriter:
         if not (self.path / "header.json").exists():
             return None
         before = read_header(self.path)
-        for field in set(StoreHeader.model_fields) - {"complete", "command"}:
+        for field in StoreHeader.model_fields:
+            if field in ("complete", "command"):
+                continue
             old, new = getattr(before, field), getattr(self.header, field)
             if old != new:
                 raise BadStore(

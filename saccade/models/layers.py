@@ -145,7 +145,7 @@ class _Step(torch.autograd.Function):
         return functional.linear(inputs, weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         inputs, weight = ctx.saved_tensors
         layer: EveryStep = ctx.layer
         layer.inputs.append(inputs.flatten(0, -2))

@@ -1,0 +1,18 @@
+"""Where a model runs."""
+
+import torch
+
+from saccade.errors import BadConfig
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one. Raises BadConfig for a device that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        what = f"no device {name!r} here ({str(error).splitlines()[0][:100]})"
+        raise BadConfig(what, cure="Use --device auto, cpu or cuda.") from None
+    return device
