@@ -83,6 +83,18 @@ def _print(rows: Iterable[Sequence[str]]) -> None:
 
 
 @app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal scores.")] = 0,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Everything, end to end, on pictures drawn on the spot."""
+    from saccade.demo import demo as show_all
+
+    show_all(out, seed=seed, device=device)
+
+
+@app.command()
 def prepare(
     source: Annotated[str, typer.Argument(help="See: saccade list sources. A+B joins two.")],
     root: Annotated[Path, typer.Option(help="The folder with the data set's files.")],

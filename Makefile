@@ -1,0 +1,43 @@
+# Everything a person types. Needs Python 3.11 or newer and make; all else is set up here.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# pytest -n: each worker imports torch once, so more workers than cores only cost.
+WORKERS ?= 2
+
+.PHONY: help setup demo test check format bench clean
+
+help:  ## list these
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## install into .venv, with the versions of constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'saccade needs Python 3.11 or newer: make setup PYTHON=python3.12' >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(READY)
+
+demo: setup  ## make data, train both systems, score them, write demo/report.html
+	$(BIN)/saccade demo
+
+test: setup  ## all tests; no network, no GPU
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+check: setup  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: setup  ## put the code into its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup  ## hot paths against their published form, one thread
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+clean:  ## remove what tools left behind, and .venv
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,0 +1,173 @@
+"""The command line: the whole way on a few pictures, and what a user's mistakes look like."""
+
+import json
+import sys
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from saccade.cli import app, main
+from saccade.data.shapes import make_shapes
+from saccade.errors import BadConfig
+from saccade.terminal import colour, number, pairs, table, values
+
+
+def saccade(*words, status=0):
+    """What a command prints; its errors where it is meant to fail."""
+    asked = CliRunner().invoke(app, [str(word) for word in words])
+    if asked.exception and not isinstance(asked.exception, SystemExit):
+        raise asked.exception
+    assert asked.exit_code == status, asked.output
+    return asked.stderr if status else asked.stdout
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with pictures, data, features and two runs, all made by commands."""
+    root = tmp_path_factory.mktemp("cli")
+    make_shapes(root / "shapes", pictures={"train": 24, "val": 6, "test": 6}, size=64)
+    data = root / "data"
+    told = saccade("prepare", "vqa-v2+karpathy", "--root", root / "shapes", "--out", data)
+    assert "train" in told
+    assert f"Next: saccade extract {data}" in told
+    told = saccade(
+        "extract", data, "--backbone", "timm:test_resnet", "--weights", "random", "--name", "tiny",
+        "--size", 64, "--resize", "squash", "--mean", "0.5,0.5,0.5", "--option", "output_stride=16",
+    )  # fmt: skip
+    assert "--features tiny" in told
+    header = json.loads((data / "features" / "tiny" / "header.json").read_text())
+    assert header["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
+    assert header["backbone"]["options"] == {"output_stride": 16}
+    for run, recipe in (("vqa", "show-ask-attend-answer"), ("caption", "show-attend-tell")):
+        told = saccade(
+            "train", f"{recipe}-small", "--data", data, "--out", root / run,
+            "--set", "train.epochs=1", "--set", "train.batch_size=16", "--device", "cpu",
+        )  # fmt: skip
+        assert f"Next: saccade evaluate {root / run}" in told
+    return root
+
+
+def picture(place):
+    return next((place / "shapes" / "images").iterdir())
+
+
+@pytest.mark.parametrize(("run", "score"), [("vqa", "accuracy"), ("caption", "bleu_4")])
+def test_evaluate_prints_what_it_writes(place, run, score):
+    told = saccade("evaluate", place / run, "--split", "val", "--device", "cpu")
+    assert score in told
+    assert "val" in json.loads((place / run / "scores.json").read_text())
+
+
+def test_ask_prints_answers_with_their_probabilities_and_draws(place):
+    drawn = place / "asked.png"
+    told = saccade(
+        "ask", place / "vqa", picture(place), "what colour is it?", "--top", 3, "--explain", drawn
+    )
+    shares = [float(line.split()[0]) for line in told.splitlines()]
+    assert len(shares) == 3
+    assert shares == sorted(shares, reverse=True)
+    with Image.open(drawn) as page:
+        assert page.width > 360
+
+
+def test_caption_names_the_pictures_where_there_are_several(place):
+    one, two = sorted((place / "shapes" / "images").iterdir())[:2]
+    alone = saccade("caption", place / "caption", one).strip()
+    both = saccade("caption", place / "caption", one, two, "--beam", 2).splitlines()
+    assert str(one) not in alone
+    assert [line.split(":")[0] for line in both] == [str(one), str(two)]
+
+
+@pytest.mark.parametrize(("run", "words"), [("vqa", ["is it red?"]), ("caption", [])])
+def test_explain_draws_a_page(place, run, words):
+    drawn = place / f"{run}.png"
+    assert str(drawn) in saccade("explain", place / run, picture(place), *words, "--out", drawn)
+    with Image.open(drawn) as page:
+        assert page.format == "PNG"
+
+
+def test_a_mistake_is_one_line_and_no_trace(place):
+    said = saccade("train", "show-atend-tell", "--data", place, "--out", place / "x", status=1)
+    assert said.startswith("error: ")
+    assert "show-attend-tell" in said
+    assert said.count("\n") == 1
+    said = saccade("ask", place / "caption", picture(place), "why?", status=1)
+    assert "Use `caption`" in said
+    said = saccade("explain", place / "vqa", place / "none.png", "why?", status=1)
+    assert "none.png" in said
+    said = saccade("train", "show-attend-tell-small", "--data", place / "data",
+                   "--out", place / "caption", status=1)  # fmt: skip
+    assert "--resume" in said
+
+
+def test_a_defect_of_ours_keeps_its_trace(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr("saccade.listing.rows_of", broken)
+    with pytest.raises(RuntimeError, match="ours"):
+        saccade("list", "models")
+
+
+def test_who_interrupts_is_told_how_to_go_on(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("saccade.train.train", interrupted)
+    words = ["train", "show-attend-tell", "--data", "my data", "--out", "run"]
+    monkeypatch.setattr(sys, "argv", ["saccade", *words])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    again = "saccade train show-attend-tell --data 'my data' --out run --resume"
+    assert capsys.readouterr().err.endswith(f"Go on with: {again}\n")
+
+
+@pytest.mark.parametrize("kind", ["models", "recipes", "sources", "metrics"])
+def test_lists_have_a_line_for_everything(kind):
+    from saccade.data.sources import SOURCES
+    from saccade.metrics.scores import METRICS
+    from saccade.models.catalogue import MODELS
+    from saccade.recipes import RECIPES
+
+    tables = {"models": MODELS, "recipes": RECIPES, "sources": SOURCES, "metrics": METRICS}
+    names = [line.split()[0] for line in saccade("list", kind).splitlines()]
+    assert names == list(tables[kind])
+
+
+def test_backbones_can_be_narrowed():
+    assert "timm:resnet50\n" in saccade("list", "backbones", "resnet5*")
+    assert "no backbones match" in saccade("list", "backbones", "nothing-like-it", status=1)
+
+
+def test_what_show_prints_is_what_set_takes():
+    plain = saccade("show", "show-attend-tell").splitlines()
+    changes = [line for line in plain if not line.startswith("#") and "betas" not in line]
+    assert "train.optimiser.learning_rate=0.0004" in changes
+    again = [word for change in changes for word in ("--set", change)]
+    assert saccade("show", "show-attend-tell", *again).splitlines() == plain
+    other = saccade("show", "show-attend-tell", "--set", "train.epochs=3").splitlines()
+    assert set(other) - set(plain) == {"train.epochs=3"}
+
+
+def test_about_names_versions():
+    told = saccade("about")
+    assert "torch" in told
+    assert "python" in told
+
+
+def test_typed_words_become_values():
+    assert pairs(["a=1", "b=x=y"]) == {"a": "1", "b": "x=y"}
+    assert [number(word) for word in ("3", "0.5", "true", "same")] == [3, 0.5, True, "same"]
+    assert colour("0.1,0.2,0.3") == (0.1, 0.2, 0.3)
+    assert colour(None) is None
+    with pytest.raises(BadConfig, match="no '='"):
+        pairs(["a"])
+    with pytest.raises(BadConfig, match="no colour"):
+        colour("0.1,red")
+
+
+def test_tables_line_up():
+    rows = values({"split": "val", "accuracy": 61.23456, "of": {"number": 30.0}})
+    assert table(rows) == "split     val\naccuracy  61.23\nof\n  number  30"
