@@ -11,10 +11,13 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
+from threading import Timer
+from time import monotonic
 from typing import NamedTuple
 
 from saccade.metrics.ngrams import Sentence, check_captions
@@ -48,22 +51,71 @@ def meteor(
     Raises BadData when captions and references do not match in number; for nothing else.
     """
     check_captions(hypotheses, references)
-    command = ["-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", "meteor-1.5.jar"]
-    command += ["-", "-", "-stdio", "-l", "en", "-norm"]
+    questions = [
+        " ||| ".join(["SCORE", *map(_plain, human), _plain(said)])
+        for said, human in zip(hypotheses, references, strict=True)
+    ]
     try:
-        folder = _archive("meteor/meteor-1.5.jar").parent
-        questions = (
-            " ||| ".join(["SCORE", *map(_plain, human), _plain(said)])
-            for said, human in zip(hypotheses, references, strict=True)
-        )
-        statistics = _java(command, folder, seconds, "".join(f"{line}\n" for line in questions))
-        asked = " ||| ".join(["EVAL", *statistics.splitlines()])
-        scores = [float(line) for line in _java(command, folder, seconds, f"{asked}\n").split()]
-        if len(scores) != len(hypotheses) + 1:
-            raise _NoScoreError(f"{len(scores)} scores came back for {len(hypotheses)} pictures")
+        archive = _archive("meteor/meteor-1.5.jar")
+        scores = _converse(archive, questions, seconds)
         return _finite(scores[-1], scores[:-1])
     except (_NoScoreError, OSError, ValueError) as error:
         return NotMeasured(f"METEOR: {error}")
+
+
+def _converse(archive: Path, questions: Sequence[str], seconds: float) -> list[float]:
+    """Ask for the statistics of each caption, then for the scores that they amount to.
+
+    One question, one answer, so that neither side ever waits for the other to read.
+    """
+    command = [_java(), "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", archive.name]
+    command += ["-", "-", "-stdio", "-l", "en", "-norm"]
+    with (
+        TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
+        ExitStack() as stack,
+    ):
+        pipe = subprocess.PIPE
+        program = subprocess.Popen(
+            command,
+            cwd=archive.parent,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=complaints,
+            encoding="utf-8",
+        )
+        stack.callback(_end, program)
+        timer, deadline = Timer(seconds, program.kill), monotonic() + seconds
+        stack.callback(timer.cancel)
+        timer.start()
+        try:
+            statistics = [_ask(program, question) for question in questions]
+            first = _ask(program, " ||| ".join(["EVAL", *statistics]))
+            assert program.stdout is not None
+            return [float(first), *(float(program.stdout.readline()) for _ in questions)]
+        except (OSError, ValueError):  # it is gone, or says something that is no number
+            if monotonic() >= deadline:
+                raise _too_long(seconds) from None
+            program.kill()
+            program.wait()
+            complaints.seek(0)
+            raise _NoScoreError(_failure(program.returncode, complaints.read())) from None
+
+
+def _ask(program: subprocess.Popen[str], question: str) -> str:
+    assert program.stdin is not None
+    assert program.stdout is not None
+    program.stdin.write(f"{question}\n")
+    program.stdin.flush()
+    return program.stdout.readline().strip()
+
+
+def _end(program: subprocess.Popen[str]) -> None:
+    program.kill()
+    program.wait()
+    for pipe in (program.stdin, program.stdout):
+        with suppress(OSError):  # what was still to be written has no reader any more
+            if pipe is not None:
+                pipe.close()
 
 
 def spice(
@@ -87,11 +139,10 @@ def spice(
         with TemporaryDirectory() as folder:
             given, result = Path(folder, "captions.json"), Path(folder, "scores.json")
             given.write_text(json.dumps(rows), "utf-8")
-            command = ["-Xmx8G", "-jar", str(archive), str(given), "-out", str(result)]
-            _java([*command, "-subset", "-silent"], archive.parent, seconds)
-            found = {
-                row["image_id"]: row["scores"]["All"]["f"] for row in json.loads(result.read_text())
-            }
+            command = [_java(), "-Xmx8G", "-jar", str(archive), str(given), "-out", str(result)]
+            _run([*command, "-subset", "-silent"], archive.parent, seconds)
+            rows_back = json.loads(result.read_text("utf-8"))
+        found = {row["image_id"]: row["scores"]["All"]["f"] for row in rows_back}
         scores = [float(found[place]) for place in range(len(rows))]
         return _finite(sum(scores) / len(scores), scores)
     except (_NoScoreError, OSError, ValueError, KeyError, TypeError) as error:
@@ -117,15 +168,19 @@ def _archive(name: str) -> Path:
     return path
 
 
-def _java(arguments: Sequence[str], folder: Path, seconds: float, text: str = "") -> str:
+def _java() -> str:
     program = shutil.which("java")
     if program is None:
         raise _NoScoreError("Java is not installed")
+    return program
+
+
+def _run(command: Sequence[str], folder: Path, seconds: float) -> None:
     try:
         run = subprocess.run(
-            [program, *arguments],
+            command,
             cwd=folder,
-            input=text,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -133,11 +188,18 @@ def _java(arguments: Sequence[str], folder: Path, seconds: float, text: str = ""
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise _NoScoreError(f"it took longer than the {seconds:g} seconds allowed") from None
+        raise _too_long(seconds) from None
     if run.returncode != 0:
-        said = run.stderr.strip().splitlines() or ["and said nothing"]
-        raise _NoScoreError(f"Java ended with status {run.returncode}: {said[0][:200]}")
-    return run.stdout
+        raise _NoScoreError(_failure(run.returncode, run.stderr))
+
+
+def _too_long(seconds: float) -> _NoScoreError:
+    return _NoScoreError(f"it took longer than the {seconds:g} seconds allowed")
+
+
+def _failure(status: int, complaints: str) -> str:
+    first = next(iter(complaints.strip().splitlines()), "it said nothing")
+    return f"Java failed (status {status}): {first[:200]}"
 
 
 def _finite(corpus: float, per_image: list[float]) -> Measured:

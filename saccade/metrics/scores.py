@@ -1,31 +1,79 @@
-"""Every metric saccade scores with: one line each. A new one is a file here and a line here."""
+"""Every metric saccade has: one line each. A new one is a file in this folder and a line here.
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+What a line promises is written out in `docs/metrics.md`, oddities and golden tests included.
+"""
 
-from saccade.metrics.bleu import corpus_bleu
-from saccade.metrics.cider import corpus_cider
-from saccade.metrics.rouge import corpus_rouge_l
-from saccade.metrics.vqa import vqa_accuracy
+from typing import Literal, NamedTuple
 
 
 class Metric(NamedTuple):
     """One metric."""
 
+    function: str
+    """`module:function`, imported when it is first needed."""
     task: Literal["vqa", "caption"]
-    function: Callable[..., Any]
     range: str
+    best: Literal["high", "none"]
+    """Whether more is better, or the number only describes."""
     source: str
-    """Whose definition it follows to the letter."""
+    """Whose definition it is, and the code that it agrees with."""
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(
-        "vqa", vqa_accuracy, "0..100", "Antol et al. 2015; GT-Vision-Lab/VQA, 2021-03 or 2016"
+    "vqa_accuracy": Metric(
+        "saccade.metrics.vqa:vqa_accuracy",
+        "vqa",
+        "0..100",
+        "high",
+        "Antol et al. 2015; GT-Vision-Lab/VQA vqaEval.py, revisions of 2021 and 2016",
     ),
-    "bleu": Metric("caption", corpus_bleu, "0..1", "Papineni et al. 2002; tylin/coco-caption"),
-    "rouge_l": Metric("caption", corpus_rouge_l, "0..1", "Lin 2004; tylin/coco-caption"),
+    "classification": Metric(
+        "saccade.metrics.classification:classification_score",
+        "vqa",
+        "0..1",
+        "high",
+        "accuracy (balanced too), macro precision, recall, F1; scikit-learn, PitVQA's averaging",
+    ),
+    "bleu": Metric(
+        "saccade.metrics.bleu:corpus_bleu",
+        "caption",
+        "0..1",
+        "high",
+        "bilingual evaluation understudy, Papineni et al. 2002; coco-caption bleu_scorer.py",
+    ),
+    "rouge_l": Metric(
+        "saccade.metrics.rouge:corpus_rouge_l",
+        "caption",
+        "0..1",
+        "high",
+        "Lin 2004; coco-caption rouge.py",
+    ),
     "cider": Metric(
-        "caption", corpus_cider, "0..10", "Vedantam et al. 2015, CIDEr-D; tylin/coco-caption"
+        "saccade.metrics.cider:corpus_cider",
+        "caption",
+        "0..10",
+        "high",
+        "Vedantam et al. 2015; CIDEr-D as coco-caption, plain CIDEr as ruotianluo/cider",
+    ),
+    "meteor": Metric(
+        "saccade.metrics.java:meteor",
+        "caption",
+        "0..1",
+        "high",
+        "Denkowski & Lavie 2014; the METEOR 1.5 program itself: needs Java and saccade[metrics]",
+    ),
+    "spice": Metric(
+        "saccade.metrics.java:spice",
+        "caption",
+        "0..1",
+        "high",
+        "Anderson et al. 2016; the SPICE 1.0 program itself: needs Java, saccade[metrics], models",
+    ),
+    "diversity": Metric(
+        "saccade.metrics.diversity:caption_diversity",
+        "caption",
+        "shares in 0..1, counts",
+        "none",
+        "distinct n-grams (Li et al. 2016), novel captions (Devlin et al. 2015), words used",
     ),
 }
