@@ -1,0 +1,179 @@
+"""Everything once, on pictures drawn on the spot: data, eye, features, two models, scores, a page.
+
+The way is the one that real data goes: official file layouts, `prepare`, `extract --weights`,
+`train`, `evaluate`. It needs no network and no GPU, and about two minutes on two cores.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import reduce
+from pathlib import Path
+
+from rich.console import Console
+
+from saccade.baselines import constant_caption
+from saccade.config import Frozen, Recipe, change
+from saccade.data.folder import DataFolder
+from saccade.data.shapes import make_shapes
+from saccade.demo_backbone import NAME, OPTIONS, Taught, teach_backbone
+from saccade.demo_folder import DemoFolder
+from saccade.demo_page import Made, Measured, build_report, summary
+from saccade.demo_samples import Samples
+from saccade.evaluate import evaluate
+from saccade.extract import extract
+from saccade.gaze import measure_gaze, read_boxes
+from saccade.metrics.bleu import corpus_bleu
+from saccade.pictures.files import write_bytes
+from saccade.predict import load
+from saccade.prepare import prepare
+from saccade.recipes import RECIPES
+from saccade.records import Split
+from saccade.report import Stage, render
+from saccade.train import train
+
+RUNS = {"vqa": "show-ask-attend-answer-small", "caption": "show-attend-tell-small"}
+"""Folder below `runs/`, and the recipe that fills it."""
+STORE = "shapes"
+
+
+class DemoSettings(Frozen):
+    """How large the demonstration is. Smaller ones learn less."""
+
+    train: int = 1500
+    """Pictures to learn from."""
+    val: int = 200
+    """Pictures that choose the best epoch."""
+    test: int = 300
+    """Pictures that are looked at once, at the end."""
+    size: int = 128
+    """Side of a picture in pixels."""
+    backbone_epochs: int = 4
+    changes: tuple[str, ...] = ()
+    """Of both recipes, as `--set` takes them."""
+
+
+class _Clock:
+    """Says which stage begins, and remembers what each one cost."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.stages: list[Stage] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.console.print(f"\n[bold]{name}[/bold]")
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        stage = Stage(name, time.perf_counter() - wall, time.process_time() - cpu)
+        self.stages.append(stage)
+        self.console.print(f"[dim]{stage.seconds:.1f} s[/dim]")
+
+
+def demo(
+    out: Path = Path("demo"),
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    settings: DemoSettings | None = None,
+    console: Console | None = None,
+) -> Path:
+    """Make the whole demonstration in `out`; returns the path of its page, `report.html`.
+
+    What an earlier demonstration left in `out` is made anew; nothing else is touched. Equal seeds
+    give equal scores on one machine. Raises BadData where `out` holds other things.
+    """
+    chosen, console = settings or DemoSettings(), console or Console(highlight=False)
+    folder, clock = DemoFolder(out), _Clock(console)
+    folder.clear()
+    taught = _make_data(folder, clock, chosen, seed, device)
+    for name, recipe_name in RUNS.items():
+        changes = (f"train.seed={seed}", *chosen.changes)
+        recipe: Recipe = reduce(change, changes, RECIPES[recipe_name])
+        with clock.stage(f"Training {recipe_name}"), folder.making(f"runs/{name}") as run:
+            train(
+                recipe,
+                out / "data",
+                run,
+                name=recipe_name,
+                features=STORE,
+                device=device,
+                console=console,
+            )
+    with clock.stage("Scoring on the test pictures"):
+        made, measured = _score(folder, taught, device)
+    with clock.stage("Drawing where they looked"):
+        report = build_report(made, Samples(DataFolder(out / "data"), "test"), measured)
+    report = replace(report, stages=clock.stages)
+    with folder.making("report.html") as page:
+        write_bytes(page, render(report).encode())
+    console.print("\n[bold]Done[/bold]", *summary(measured), sep="\n", soft_wrap=True)
+    console.print(f"\n[bold]Open {page}[/bold] in a browser, or type:", soft_wrap=True)
+    for what, lines in report.commands:
+        console.print(f"\n[dim]{what}[/dim]\n{lines}", markup=True, soft_wrap=True)
+    return page
+
+
+def _make_data(
+    folder: DemoFolder, clock: _Clock, chosen: DemoSettings, seed: int, device: str
+) -> Taught:
+    """From nothing to a data folder with features."""
+    shapes, data = folder.path / "shapes", folder.path / "data"
+    numbers: dict[Split, int] = {"train": chosen.train, "val": chosen.val, "test": chosen.test}
+    with clock.stage(f"Drawing {sum(numbers.values()):,} pictures"), folder.making("shapes"):
+        make_shapes(shapes, pictures=numbers, seed=seed, size=chosen.size)
+    with clock.stage("Reading them back as VQA v2 and Karpathy files"), folder.making("data"):
+        prepare("vqa-v2+karpathy", shapes, data)
+    with (
+        clock.stage("Teaching a small network to see"),
+        folder.making("backbone.safetensors") as weights,
+    ):
+        epochs = chosen.backbone_epochs
+        taught = teach_backbone(
+            shapes, weights, size=chosen.size, epochs=epochs, seed=seed, device=device
+        )
+        clock.console.print(f"Of the cells with a shape it names {taught.shapes:.0%} rightly.")
+    with clock.stage("Extracting features, once"), folder.making(f"data/features/{STORE}"):
+        extract(
+            data,
+            NAME,
+            weights=str(weights),
+            options=OPTIONS,
+            name=STORE,
+            size=chosen.size,
+            resize="squash",
+            device=device,
+        )
+    return taught
+
+
+def _score(folder: DemoFolder, taught: Taught, device: str) -> tuple[Made, Measured]:
+    """Judge both runs on the test pictures, beside what needs no picture."""
+    data, scores, said = DataFolder(folder.path / "data"), {}, {}
+    for name in RUNS:
+        with folder.making(f"runs/{name}") as run:
+            scores[name] = evaluate(run, split="test", features=STORE, device=device)
+            said[name] = json.loads((run / "predictions.json").read_text(encoding="utf-8"))
+    runs = {name: load(folder.path / "runs" / name, device) for name in RUNS}
+    boxes = read_boxes(folder.path / "shapes" / "boxes.json")
+    gaze = measure_gaze(runs["vqa"], data, boxes)
+    measured = Measured(taught, scores["vqa"], scores["caption"], _constant(data), gaze)
+    answers = {row["question_id"]: row["answer"] for row in said["vqa"]}
+    captions = {row["image_id"]: row["caption"] for row in said["caption"]}
+    return Made(folder.path, runs, answers, captions, boxes), measured
+
+
+def _constant(data: DataFolder) -> tuple[str, float]:
+    """The training caption that does best when it is said of every picture, and its test BLEU-4."""
+    training, test = (list(_by_picture(data, split).values()) for split in ("train", "test"))
+    words = constant_caption(training)
+    return " ".join(words), corpus_bleu([words] * len(test), test).corpus[-1]
+
+
+def _by_picture(data: DataFolder, split: Split) -> Mapping[int, list[tuple[str, ...]]]:
+    captions: dict[int, list[tuple[str, ...]]] = {}
+    for caption in data.captions(split):
+        captions.setdefault(caption.image_id, []).append(caption.words)
+    return captions

@@ -1,0 +1,235 @@
+"""What the demonstration's page says: numbers into charts, samples into cards, honest notes."""
+
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from saccade.demo_backbone import NAME, Taught
+from saccade.demo_samples import Samples
+from saccade.gaze import Box, Gaze
+from saccade.predict import Run
+from saccade.records import Picture
+from saccade.report import Asked, Bar, Chart, Report, Tile, address
+
+WRONG, CAPTIONS = 3, 3
+"""So many examples, at most."""
+
+
+class Measured(NamedTuple):
+    """All numbers that the page shows."""
+
+    taught: Taught
+    vqa: Mapping[str, Any]
+    """As `evaluate` returns them."""
+    caption: Mapping[str, Any]
+    constant: tuple[str, float]
+    """The one caption that is best said of every picture alike, and its BLEU-4."""
+    gaze: Gaze
+
+
+class Made(NamedTuple):
+    """What the demonstration has made, and where."""
+
+    out: Path
+    runs: Mapping[str, Run]
+    """By task: vqa, caption."""
+    answers: Mapping[int, str]
+    """What was answered to each test question, by id."""
+    captions: Mapping[int, str]
+    """What was said of each test picture, by id."""
+    boxes: Mapping[int, Sequence[Box]]
+
+
+def build_report(made: Made, samples: Samples, measured: Measured) -> Report:
+    """Put the page together; `stages` are left for the end, when their price is known."""
+    first, wrong = samples.first_of_each_kind(), samples.first_wrong(made.answers, WRONG)
+    asked = samples.asked(made.runs["vqa"], first, made.boxes)
+    return Report(
+        lead="One answers questions about a picture, one describes it. Both learned on this "
+        f"machine, just now, from {measured.taught.pictures:,} drawn pictures; everything below "
+        f"is about {len(samples.pictures):,} pictures that they had never seen.",
+        headlines=_headlines(measured),
+        asked=asked,
+        wrong=samples.asked(made.runs["vqa"], wrong, made.boxes),
+        described=samples.described(made.runs["caption"], made.captions, CAPTIONS),
+        charts=_charts(measured),
+        curves=[_curves(made.out, name) for name in made.runs],
+        stages=(),
+        notes=_notes(made, measured),
+        commands=_commands(made.out, samples.pictures[next(iter(made.captions))], asked),
+        versions=" · ".join(f"{name} {version(name)}" for name in ("saccade", "torch", "timm")),
+    )
+
+
+def summary(measured: Measured) -> list[str]:
+    """The three results, a line each."""
+    vqa, gaze = measured.vqa, measured.gaze
+    return [
+        f"Answers: {vqa['accuracy']:.1f} of 100 (official VQA accuracy); the question alone "
+        f"{vqa['baselines']['question_only']:.1f}, always the commonest answer "
+        f"{vqa['baselines']['most_frequent_answer']:.1f}",
+        f"Captions: BLEU-4 {measured.caption['bleu_4']:.3f}; one caption for every picture "
+        f"{measured.constant[1]:.3f}",
+        f"Attention: lands on what is asked about in {gaze.landed:.0%} of {gaze.questions:,} "
+        f"questions; by chance {gaze.landed_by_chance:.0%}",
+    ]
+
+
+def _headlines(measured: Measured) -> list[Bar]:
+    vqa, gaze = measured.vqa, measured.gaze
+    alone = vqa["baselines"]["question_only"]
+    return [
+        Bar(
+            f"of 100 points for answers (official VQA accuracy). Without the picture: {alone:.1f}.",
+            vqa["accuracy"] / 100,
+            f"{vqa['accuracy']:.1f}",
+        ),
+        Bar(
+            "BLEU-4 for captions, of 1. The best single caption for all pictures: "
+            f"{measured.constant[1]:.2f}.",
+            measured.caption["bleu_4"],
+            f"{measured.caption['bleu_4']:.2f}",
+        ),
+        Bar(
+            "of questions: attention lands on the very shape asked about. By chance: "
+            f"{gaze.landed_by_chance:.0%}.",
+            gaze.landed,
+            f"{gaze.landed:.0%}",
+        ),
+    ]
+
+
+def _charts(measured: Measured) -> list[Chart]:
+    vqa, caption, gaze = measured.vqa, measured.caption, measured.gaze
+    alone, commonest = (vqa["baselines"][n] for n in ("question_only", "most_frequent_answer"))
+    kinds = sorted(vqa["per_question_type"].items(), key=lambda item: -item[1])
+    return [
+        Chart(
+            "Answers",
+            f"Official VQA accuracy on {vqa['questions']:,} test questions, 0 to 100. The question "
+            "alone: a classifier that reads the question and sees no picture.",
+            [
+                _points("Show, Ask, Attend, and Answer", vqa["accuracy"], ours=True),
+                _points("the question alone", alone),
+                _points("commonest answer", commonest),
+            ],
+        ),
+        Chart(
+            "Answers by how the question begins",
+            "The same accuracy. Of questions with two answers, half are right by luck.",
+            [_points(f"{kind} …", share, ours=True) for kind, share in kinds],
+        ),
+        Chart(
+            "Captions",
+            f"Corpus BLEU on {caption['pictures']:,} test pictures, 0 to 1, against five captions "
+            f"each; beam search with {caption['beams']} beams. The best caption for every picture "
+            f"alike is “{measured.constant[0]}”.",
+            [
+                *(
+                    _share(f"BLEU-{n}", caption[f"bleu_{n}"], ours=n == 4, digits=2)
+                    for n in (1, 2, 3)
+                ),
+                _share("BLEU-4", caption["bleu_4"], ours=True, digits=2),
+                _share("BLEU-4, one for all", measured.constant[1], digits=2),
+            ],
+        ),
+        Chart(
+            "Attention",
+            f"{gaze.questions:,} test questions about shapes whose place is known. Lands: the cell "
+            "looked at most has its centre in a shape's box. Inside: share of all attention that "
+            "lies in the boxes.",
+            [
+                _share("lands", gaze.landed, ours=True),
+                _share("lands, by chance", gaze.landed_by_chance),
+                _share("inside", gaze.inside, ours=True),
+                _share("inside, by chance", gaze.inside_by_chance),
+            ],
+        ),
+    ]
+
+
+def _points(name: str, value: float, ours: bool = False) -> Bar:
+    return Bar(name, value / 100, f"{value:.1f}", ours)
+
+
+def _share(name: str, value: float, ours: bool = False, digits: int | None = None) -> Bar:
+    return Bar(name, value, f"{value:.0%}" if digits is None else f"{value:.{digits}f}", ours)
+
+
+def _curves(out: Path, name: str) -> Tile:
+    path = out / "runs" / name / "curves.png"
+    title = {"vqa": "Show, Ask, Attend, and Answer", "caption": "Show, Attend and Tell"}[name]
+    return Tile(title, address(path.read_bytes(), "png"))
+
+
+def _notes(made: Made, measured: Measured) -> list[str]:
+    taught = measured.taught
+    sizes = {n: sum(p.numel() for p in run.model.parameters()) for n, run in made.runs.items()}
+    return [
+        "The pictures, questions, answers and captions were drawn and written by a program, from "
+        "one seed, into the files that VQA v2 and Karpathy's captions come in, and read back by "
+        "the readers of those. For every kind of question each answer is about equally often "
+        "right, so that guessing from the question does not pay.",
+        f"The eye is {NAME.removeprefix('timm:')}, one of timm's smallest networks. Nothing could "
+        f"be downloaded, so it was first taught, for {taught.epochs} epochs and from the training "
+        "pictures alone, to name what each cell of an 8 x 8 grid shows; of the cells with a shape "
+        f"in validation pictures it names kind and colour of {taught.shapes:.0%} rightly. Then it "
+        "was frozen. With real pictures this part is played by a network trained on photos.",
+        f"The two models ({sizes['vqa']:,} and {sizes['caption']:,} weights) were never told where "
+        "anything is. They learned from questions with answers, and from captions, alone; where "
+        "they look is their own invention. Bright places show what a model used, not a proof of "
+        "why it said what it said.",
+        "The best epoch was chosen on validation pictures; the test pictures above were used once.",
+        "This is a small world of five shapes and six colours. With photos expect far less: Show, "
+        "Ask, Attend, and Answer is published with 64.6 points on VQA v1, Show, Attend and Tell "
+        "with BLEU-4 0.24 on COCO.",
+    ]
+
+
+def _commands(out: Path, picture: Picture, asked: Sequence[Asked]) -> list[tuple[str, str]]:
+    """Lines that work as they stand, from the folder that the demonstration was started in."""
+    image = _typed(out / "shapes" / picture.file)
+    vqa, caption = (_typed(out / "runs" / name) for name in ("vqa", "caption"))
+    question = shlex.quote(asked[0].question)
+    program = _program()
+    own = [
+        f"{program} list sources",
+        f"{program} prepare karpathy --root FOLDER --out mine",
+        f"{program} extract mine --backbone timm:resnet101 --size 256 --resize squash",
+        f"{program} train show-attend-tell --data mine --out runs/mine",
+        f"{program} evaluate runs/mine",
+    ]
+    return [
+        ("Ask something else.", f"{program} ask {vqa} {image} {question}"),
+        ("Describe a picture.", f"{program} caption {caption} {image}"),
+        (
+            "Draw where a model looks, for an answer or word by word.",
+            f"{program} explain {vqa} {image} {question} --out looked.png\n"
+            f"{program} explain {caption} {image} --out words.png",
+        ),
+        (
+            "Begin with data of your own: any source that is listed, such as Flickr8k with "
+            "Karpathy's splits.",
+            "\n".join(own),
+        ),
+    ]
+
+
+def _program() -> str:
+    """How `saccade` is called here: its name where the shell finds it, else its path."""
+    beside = Path(sys.executable).with_name("saccade")
+    found = shutil.which("saccade")
+    if found and beside.exists() and Path(found).samefile(beside):
+        return "saccade"
+    return _typed(beside) if beside.exists() else "saccade"
+
+
+def _typed(path: Path) -> str:
+    """A path as one would type it from here."""
+    near = os.path.relpath(path)
+    return shlex.quote(str(path.absolute()) if near.startswith("..") else near)

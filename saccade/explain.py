@@ -1,0 +1,104 @@
+"""Where a model looked, drawn onto the picture: for each glimpse of an answer, or for each word.
+
+An attention map shows which regions were weighed most. It is what the model used as its input,
+not proof of why it said what it said.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from saccade.errors import BadConfig
+from saccade.features.images import read_image
+from saccade.pictures.files import save_png
+from saccade.pictures.heat import Heat, heat_map
+from saccade.pictures.overlay import panel
+from saccade.predict import Answer, Captioned, Run, load
+
+SIDE = 480
+"""Pixels of the longer side of a picture that is drawn on: as large as it will be shown."""
+
+
+def explain(
+    run: Path,
+    image: Path,
+    out: Path,
+    question: str | None = None,
+    beam: int | None = None,
+    device: str = "auto",
+) -> Path:
+    """Draw where a run looks in a picture, into the PNG file `out`, and return its path.
+
+    A VQA run needs a `question` and gets one map per glimpse; a captioning run says its caption
+    (with `beam` beams) and gets one map per word. Raises BadConfig where the question is missing
+    or not wanted, or the model has no attention; BadRun, BadImage as `predict` does.
+    """
+    opened = load(run, device)
+    if opened.task == "vqa":
+        if question is None:
+            raise BadConfig("this run answers questions", where=run, cure="Give it a question.")
+        pixels = draw_answer(opened, image, question, opened.ask(image, question))
+    elif question is not None:
+        raise BadConfig("this run writes captions", where=run, cure="Leave the question out.")
+    else:
+        pixels = draw_caption(opened, image, opened.caption(image, beam=beam))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_png(out, pixels)
+    return out
+
+
+def draw_answer(run: Run, image: Path, question: str, answer: Answer) -> NDArray[np.uint8]:
+    """One page `(height, width, 3)`: the question, the likeliest answers, and every glimpse."""
+    if answer.attention is None:
+        raise _no_attention(run)
+    picture = _shown(image)
+    glimpses = [_heat(run, weights, answer.boxes, picture) for weights in answer.attention]
+    first, *others = [f"{text} ({share:.0%})" for text, share in answer.top if share >= 0.01]
+    line = f"{first}, else {', '.join(others)}" if others else first
+    titles = [f"glimpse {number}" for number in range(1, len(glimpses) + 1)]
+    return panel(picture, glimpses, titles, f"{question}\n{line}")
+
+
+def draw_caption(run: Run, image: Path, captioned: Captioned) -> NDArray[np.uint8]:
+    """One page `(height, width, 3)`: the caption, and where the model looked for each word."""
+    picture = _shown(image)
+    maps, titles = [], []
+    for word in captioned.words:
+        if word.attention is None:
+            raise _no_attention(run)
+        maps.append(_heat(run, word.attention, captioned.boxes, picture))
+        share = "" if word.sentinel is None else f" ({1 - word.sentinel:.0%} seen)"
+        titles.append(word.text + share)
+    return panel(picture, maps, titles, captioned.text)
+
+
+def _shown(image: Path) -> NDArray[np.uint8]:
+    """The picture `(H, W, 3)`, as large as it will be shown."""
+    pixels = read_image(image).permute(1, 2, 0).numpy()
+    height, width = pixels.shape[:2]
+    scale = SIDE / max(height, width)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+
+
+def _heat(
+    run: Run,
+    weights: Sequence[float] | NDArray[np.float32],
+    boxes: NDArray[np.float32],
+    picture: NDArray[np.uint8],
+) -> Heat:
+    smooth = run.opened.header.store.grid is not None  # cells blend, detected boxes have edges
+    height, width = picture.shape[:2]
+    return heat_map(weights, boxes, height, width, smooth=smooth)
+
+
+def _no_attention(run: Run) -> BadConfig:
+    kind = run.opened.header.recipe.model.kind
+    return BadConfig(
+        f"{kind} looks at the picture as a whole: it has no attention to draw",
+        where=run.opened.path,
+        cure="Choose a run of a model with attention, such as show_ask_attend_answer.",
+    )

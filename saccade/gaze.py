@@ -1,0 +1,121 @@
+"""Does attention land on what a question is about? Measured where the true boxes are known.
+
+Two numbers, each beside what a model would reach that looks anywhere: how often the region looked
+at most has its centre inside an asked-about box, and how much of all attention lies inside.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from saccade.batch import VqaBatch, VqaOutput
+from saccade.data.datasets import batches, in_reading_order
+from saccade.data.folder import DataFolder
+from saccade.errors import BadConfig, BadData
+from saccade.material import gather_for_run
+from saccade.predict import Run
+from saccade.records import Split
+from saccade.tasks import question_examples
+
+Box = Sequence[float]
+"""x0 y0 x1 y1 as shares of width and height."""
+FINE = 8
+"""Points along each side of a region that are tried for lying inside a box."""
+
+
+class Gaze(NamedTuple):
+    """How well a model's attention agrees with true boxes: shares, means over questions."""
+
+    questions: int
+    """So many had boxes."""
+    landed: float
+    """Share of questions whose most looked-at region has its centre in a box."""
+    landed_by_chance: float
+    """The same for a region drawn by lot."""
+    inside: float
+    """Share of attention that lies inside the boxes."""
+    inside_by_chance: float
+    """The same for attention spread evenly: the share of the picture that the boxes cover."""
+
+
+def measure_gaze(
+    run: Run,
+    folder: DataFolder,
+    boxes: Mapping[int, Sequence[Box]],
+    *,
+    split: Split = "test",
+    batch_size: int = 256,
+) -> Gaze:
+    """Measure a VQA run on the questions of a split that `boxes` (question id to boxes) knows.
+
+    A model with several glimpses is judged by their mean. Raises BadConfig for a model without
+    attention, BadData where no question of the split has a box.
+    """
+    material = gather_for_run(run.opened, folder)
+    examples = question_examples(material, split, only_answerable=False)
+    order = in_reading_order(examples)
+    rows = []
+    for number, batch in enumerate(batches(examples, order, batch_size)):
+        places = order[number * batch_size : number * batch_size + len(batch)]
+        looks = _looks(run, cast(VqaBatch, batch))
+        regions = material.store.boxes(examples.picture[places])
+        for place, weights, cells in zip(places, looks, regions, strict=True):
+            asked = boxes.get(int(examples.ids[place]))
+            if asked:
+                rows.append(_agreement(weights, cells, np.asarray(asked, np.float32)))
+    if not rows:
+        raise BadData(
+            f"no question of the {split} split has a box",
+            where=folder.path,
+            cure="Give the boxes of this very data.",
+        )
+    return Gaze(len(rows), *np.mean(rows, axis=0).tolist())
+
+
+def read_boxes(path: Path) -> dict[int, list[list[float]]]:
+    """Read `boxes.json` of a Shapes world: question id to the boxes it is about."""
+    return {int(k): v for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def _looks(run: Run, batch: VqaBatch) -> NDArray[np.float32]:
+    """Attention over regions, `(B, R)`: the mean of a question's glimpses."""
+    with torch.inference_mode():
+        output: VqaOutput = run.model(batch.to(run.device))
+    if output.attention is None:
+        raise BadConfig(
+            f"{run.opened.header.recipe.model.kind} has no attention",
+            where=run.opened.path,
+            cure="Choose a run of a model with attention.",
+        )
+    return np.asarray(output.attention.mean(dim=1).cpu().numpy())
+
+
+def _agreement(
+    weights: NDArray[np.float32], regions: NDArray[np.float32], boxes: NDArray[np.float32]
+) -> tuple[float, float, float, float]:
+    """The four shares of `Gaze` for one question."""
+    regions = regions[: len(weights)]
+    steps = (np.arange(FINE) + 0.5) / FINE
+    x = regions[:, :1] + steps * (regions[:, 2:3] - regions[:, :1])  # (R, FINE)
+    y = regions[:, 1:2] + steps * (regions[:, 3:] - regions[:, 1:2])
+    share = _inside(x[:, None, :], y[:, :, None], boxes).mean(axis=(1, 2))  # (R,)
+    centre = _inside(
+        (regions[:, 0] + regions[:, 2]) / 2, (regions[:, 1] + regions[:, 3]) / 2, boxes
+    )
+    best = int(weights.argmax())
+    return float(centre[best]), float(centre.mean()), float(weights @ share), float(share.mean())
+
+
+def _inside(
+    x: NDArray[np.floating], y: NDArray[np.floating], boxes: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Which points lie in any of the boxes."""
+    found = np.zeros(np.broadcast(x, y).shape, bool)
+    for left, top, right, bottom in boxes:
+        found |= (x >= left) & (x < right) & (y >= top) & (y < bottom)
+    return found

@@ -1,0 +1,128 @@
+"""The page of a demonstration: one HTML file with everything inside, readable without network.
+
+What is on the page is plain data here; how it looks stands in `report.html.j2`.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One score among others, drawn as a bar."""
+
+    name: str
+    share: float
+    """Length, 0..1."""
+    text: str
+    """The number as it is written."""
+    ours: bool = False
+    """Of a trained model; baselines are paler."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Scores that belong beside each other."""
+
+    title: str
+    says: str
+    """What is measured, on what, and what the baselines are."""
+    bars: Sequence[Bar]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A small picture with words below it."""
+
+    label: str
+    picture: str
+    """A data address, see `embed`."""
+    boxes: Sequence[Sequence[float]] = ()
+    """Outlined, x0 y0 x1 y1 as shares of width and height."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question, what the model answered and where it looked."""
+
+    question: str
+    answer: str
+    share: float
+    """The model's own probability of its answer."""
+    people: str
+    """What people answered."""
+    right: float
+    """Official accuracy of the answer, 0..1."""
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True)
+class Described:
+    """One caption, a person's one, and where the model looked for each word."""
+
+    caption: str
+    person: str
+    why: str
+    """Why it stands here."""
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the work and its price."""
+
+    name: str
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is on the page."""
+
+    lead: str
+    headlines: Sequence[Bar]
+    """Few large numbers; `text` is the number, `name` what it is."""
+    asked: Sequence[Asked]
+    wrong: Sequence[Asked]
+    described: Sequence[Described]
+    charts: Sequence[Chart]
+    curves: Sequence[Tile]
+    stages: Sequence[Stage]
+    notes: Sequence[str]
+    """How it was made and what it does not show, a sentence or two each."""
+    commands: Sequence[tuple[str, str]]
+    """What can be typed next: what it does, and the line itself."""
+    versions: str
+
+
+def embed(pixels: Pixels, side: int) -> str:
+    """A picture `(H, W, 3)`, its longer side at most `side` pixels, as a data address."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    # A photograph's format: the pictures are grainy, and a page of PNGs would be five times as big.
+    image.save(stream, format="JPEG", quality=88, subsampling=0)
+    return address(stream.getvalue(), "jpeg")
+
+
+def address(content: bytes, kind: str) -> str:
+    """Bytes of an image file as a data address; `kind` is "png" or "jpeg"."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def render(report: Report) -> str:
+    """Write the page. All text is escaped; no file but the template is read."""
+    template = files("saccade").joinpath("report.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.from_string(template).render(report=report)
