@@ -23,10 +23,9 @@ def _models(_: str) -> list[Row]:
 
 
 def _recipes(_: str) -> list[Row]:
-    first = {
-        name: " ".join(recipe.about.split()).split(". ")[0] for name, recipe in RECIPES.items()
-    }
-    return [(name, RECIPES[name].task, first[name].removesuffix(".")) for name in RECIPES]
+    about = {name: " ".join(recipe.about.split()) for name, recipe in RECIPES.items()}
+    what = {name: text.split(" Published")[0].removesuffix(".") for name, text in about.items()}
+    return [(name, recipe.task, what[name]) for name, recipe in RECIPES.items()]
 
 
 def _sources(_: str) -> list[Row]:

@@ -2,10 +2,10 @@
 
 import ast
 import re
+import resource
 import shlex
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -136,14 +136,15 @@ finally:
 def test_help_answers_at_once_and_imports_nothing_heavy():
     seconds = []
     for _ in range(3):
-        begin = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         asked = subprocess.run(
             [sys.executable, "-c", LIGHT, "--help"], capture_output=True, text=True, check=False
         )
-        seconds.append(time.perf_counter() - begin)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert asked.returncode == 0, asked.stderr
         assert "demo" in asked.stdout
-    assert min(seconds) < 1.0  # 0.2 s on a quiet machine; a busy one must not fail
+    assert min(seconds) < 0.3  # of CPU: a busy machine is no defect
 
 
 def test_importing_saccade_imports_no_torch():
