@@ -1,0 +1,58 @@
+"""A demonstration of a few dozen pictures: everything is made, and nothing else is touched."""
+
+import re
+
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from saccade.demo import DemoSettings, demo
+from saccade.errors import SaccadeError
+from saccade.explain import explain
+
+TINY = DemoSettings(
+    train=32, val=8, test=10, size=64, backbone_epochs=1, changes=("train.epochs=1",)
+)
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo") / "demo"
+    demo(out, settings=TINY, console=QUIET)
+    return out
+
+
+def test_the_report_is_one_page_that_needs_nothing_else(made):
+    page = (made / "report.html").read_text(encoding="utf-8")
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!data:|#)", page), "it loads something"
+    assert not re.search(r"@import|url\((?![\"']?data:)", page)
+    assert page.count("data:image/") > 5
+    assert "BLEU-4" in page
+    assert "saccade ask" in page
+    assert "saccade caption" in page
+
+
+def test_the_runs_can_be_asked_and_explained(made, tmp_path):
+    picture = min((made / "shapes" / "images").iterdir())
+    drawn = explain(made / "runs/vqa", picture, tmp_path / "a.png", "What colour is the circle?")
+    with Image.open(drawn) as image:
+        assert min(image.size) > 100
+    drawn = explain(made / "runs/caption", picture, tmp_path / "b.png")
+    with Image.open(drawn) as image:
+        assert min(image.size) > 100
+    with pytest.raises(SaccadeError, match="Give it a question"):
+        explain(made / "runs/vqa", picture, tmp_path / "c.png")
+    with pytest.raises(SaccadeError, match="Leave the question out"):
+        explain(made / "runs/caption", picture, tmp_path / "c.png", "what?")
+
+
+def test_again_into_the_same_folder_and_never_over_other_things(made, tmp_path):
+    before = (made / "runs/vqa/scores.json").read_text()
+    demo(made, settings=TINY, console=QUIET)
+    assert (made / "runs/vqa/scores.json").read_text() == before, "equal seeds, equal scores"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(SaccadeError, match="mine"):
+        demo(tmp_path / "mine", settings=TINY, console=QUIET)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
