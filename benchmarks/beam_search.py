@@ -15,8 +15,8 @@ from torch import Tensor
 from benchmarks import inputs, timing
 from saccade.batch import CaptionBatch, Sizes
 from saccade.decode import Rules, Saying, beam_search
+from saccade.losses import caption_loss
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
-from saccade.tasks import caption_loss
 from tests.oracles import names
 from tests.oracles import show_attend_tell as published
 

@@ -17,13 +17,14 @@ import torch
 
 from benchmarks import inputs, timing
 from saccade.batch import CaptionBatch, Sizes, VqaBatch
-from saccade.config import Adam
 from saccade.data.datasets import Ragged
+from saccade.losses import Loss, answer_loss, caption_loss
 from saccade.models.catalogue import MODELS, build_model
 from saccade.optimisers import make_optimiser
-from saccade.tasks import TASKS
+from saccade.train_config import TrainConfig
 
 STEPS = 4
+LOSSES: dict[str, Loss] = {"vqa": answer_loss, "caption": caption_loss}
 QUESTIONS = 200_000
 GIB = 2**30
 
@@ -70,10 +71,10 @@ def _train(name: str) -> None:
         )
         entry = MODELS[name]
         model = build_model(entry.config(), sizes)
-        optimiser = make_optimiser(model, Adam())
+        optimiser = make_optimiser(model, TrainConfig())
         for _ in range(STEPS):
             batch = batch_of(stored).to("cpu")
-            loss = TASKS[entry.task].loss(model(batch), batch)
+            loss = LOSSES[entry.task](model(batch), batch)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

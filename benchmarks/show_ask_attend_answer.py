@@ -13,10 +13,10 @@ from torch import Tensor
 
 from benchmarks import inputs, timing
 from saccade.batch import Sizes, VqaBatch
-from saccade.config import Adam
+from saccade.losses import answer_loss
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
 from saccade.optimisers import make_optimiser
-from saccade.tasks import answer_loss
+from saccade.train_config import Adam, TrainConfig
 from tests.oracles import names
 from tests.oracles import show_ask_attend_answer as published
 
@@ -98,7 +98,7 @@ def _published_step(copies: Tensor, counts: Tensor, given: inputs.Questions) -> 
 def _saccade_step(batch: VqaBatch) -> Callable[[], float]:
     """One step as `saccade.train` takes it."""
     model = _saccade()
-    optimiser = make_optimiser(model, Adam(learning_rate=LEARNING_RATE))
+    optimiser = make_optimiser(model, TrainConfig(optimiser=Adam(learning_rate=LEARNING_RATE)))
 
     def step() -> float:
         loss = answer_loss(model(batch), batch)

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from benchmarks import inputs, timing
 from saccade.batch import CaptionBatch, Sizes
-from saccade.config import Adam
+from saccade.losses import caption_loss
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
 from saccade.optimisers import make_optimiser
-from saccade.tasks import caption_loss
+from saccade.train_config import Adam, TrainConfig
 from tests.oracles import names
 from tests.oracles import show_attend_tell as published
 
@@ -132,7 +132,7 @@ def _published_step(encoded: Callable[[], Tensor], given: inputs.Captions) -> Ca
 def _saccade_step(batch: Callable[[], CaptionBatch], grid: tuple[int, int]) -> Callable[[], float]:
     """One step as `saccade.train` takes it."""
     model = _saccade(grid)
-    optimiser = make_optimiser(model, Adam(learning_rate=LEARNING_RATE))
+    optimiser = make_optimiser(model, TrainConfig(optimiser=Adam(learning_rate=LEARNING_RATE)))
 
     def step() -> float:
         given = batch()

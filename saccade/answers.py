@@ -202,9 +202,18 @@ class AnswerList:
 _CURE = "Make it again from the data folder; answer lists are not to be edited by hand."
 
 
-def answer_list(counts: Mapping[str, int], *, size: int, normaliser: str) -> AnswerList:
-    """List the `size` most frequent training answers, the most frequent first.
+def answer_list(
+    counts: Mapping[str, int],
+    *,
+    size: int | None,
+    normaliser: str,
+    min_count: int = 1,
+    only_words: bool = False,
+) -> AnswerList:
+    """List the `size` most frequent training answers (all if None), the most frequent first.
 
+    Left out are answers that nothing is left of after normalising, that fewer than `min_count`
+    people gave, and with `only_words` those of more than letters, digits and underscores.
     `counts` says how many people gave each raw answer, in order of first occurrence, which decides
     who gets the last place among equals. In the list, equals stand in reverse order of spelling.
     Source: the published code of Show, Ask, Attend, and Answer.
@@ -216,5 +225,12 @@ def answer_list(counts: Mapping[str, int], *, size: int, normaliser: str) -> Ans
     totals: Counter[str] = Counter()
     for answer, count in counts.items():
         totals[NORMALISERS[normaliser](answer)] += count
-    kept = sorted(((count, answer) for answer, count in totals.most_common(size)), reverse=True)
+    fit = Counter(
+        {
+            answer: count
+            for answer, count in totals.items()
+            if answer and count >= min_count and (not only_words or re.fullmatch(r"\w+", answer))
+        }
+    )
+    kept = sorted(((count, answer) for answer, count in fit.most_common(size)), reverse=True)
     return AnswerList(tuple(answer for _, answer in kept), normaliser)

@@ -6,20 +6,24 @@ All of it is frozen; a change makes a new recipe. `change(recipe, "train.epochs=
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from saccade.answers import NORMALISERS
 from saccade.errors import BadConfig
+from saccade.models.adaptive_attention import AdaptiveAttentionConfig
 from saccade.models.catalogue import MODELS
+from saccade.models.ibowimg import IBowImgConfig
+from saccade.models.joint_embedding import JointEmbeddingConfig
+from saccade.models.lstm_cnn import LstmCnnConfig
+from saccade.models.mcan import McanConfig
+from saccade.models.san import SanConfig
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
 from saccade.models.show_attend_tell import ShowAttendTellConfig
+from saccade.models.show_tell import ShowTellConfig
+from saccade.models.transformer import TransformerConfig
+from saccade.models.up_down import UpDownConfig
 from saccade.text import TOKENIZERS
-
-
-class Frozen(BaseModel):
-    """Settings: no field may be changed, and none may be misspelt."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from saccade.train_config import Frozen, TrainConfig
 
 
 class FeaturesConfig(Frozen):
@@ -44,6 +48,8 @@ class TextConfig(Frozen):
     tokenizer: str = "karpathy"
     at_least: int = Field(1, ge=1)
     """Rarer words are unknown words."""
+    unknown_word: bool = False
+    """Questions: unknown words are a word of their own, not the padding's."""
     longest: int | None = Field(None, ge=1)
     """Questions are cut behind so many words; longer training captions are left out."""
 
@@ -57,78 +63,30 @@ class TextConfig(Frozen):
 class AnswersConfig(Frozen):
     """The answers that a VQA model can give."""
 
-    size: int = Field(3000, ge=2)
-    """So many of the most frequent training answers."""
+    size: int | None = Field(3000, ge=2)
+    """So many of the most frequent training answers; none takes all."""
     normaliser: str = "show_ask_attend_answer"
     """How an answer is written before it is counted."""
+    count: Literal["answers", "best_answers"] = "answers"
+    """Count what every person answered, or each question's most frequent answer."""
+    at_least: int = Field(1, ge=1)
+    """Rarer answers are left out."""
+    only_words: bool = False
+    """Leave out answers with a blank or any other character that is not of a word."""
+    target: Literal["shares", "scores", "best"] = "shares"
+    """What is right: each listed answer by its share of people, by the accuracy that it would
+    earn, or the best answer alone."""
+    loss: Literal["softmax", "sampled", "logistic"] = "softmax"
+    """Answers compete, all at once or one drawn each time; or each is judged by itself."""
+    summed: bool = False
+    """Add up the losses of a batch instead of taking their mean."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
         if self.normaliser not in NORMALISERS:
             raise ValueError(f"normaliser must be one of {', '.join(NORMALISERS)}")
-        return self
-
-
-class Adam(Frozen):
-    """Kingma & Ba 2015."""
-
-    kind: Literal["adam"] = "adam"
-    learning_rate: float = Field(1e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = Field(1e-8, gt=0)
-
-
-class Constant(Frozen):
-    """The learning rate stays as it is."""
-
-    kind: Literal["constant"] = "constant"
-
-
-class HalfLife(Frozen):
-    """The learning rate falls smoothly, by half every so many steps."""
-
-    kind: Literal["half_life"] = "half_life"
-    steps: int = Field(50_000, ge=1)
-
-
-class OnPlateau(Frozen):
-    """The learning rate is multiplied by `factor` after every `patience` epochs without a best."""
-
-    kind: Literal["on_plateau"] = "on_plateau"
-    factor: float = Field(0.8, gt=0, lt=1)
-    patience: int = Field(8, ge=1)
-
-
-Schedule = Annotated[Constant | HalfLife | OnPlateau, Field(discriminator="kind")]
-
-
-class TrainConfig(Frozen):
-    """How to train, whatever the model."""
-
-    epochs: int = Field(50, ge=1)
-    batch_size: int = Field(128, ge=1)
-    """Questions or captions, not pictures."""
-    per_picture: int | None = Field(None, ge=1)
-    """At most so many questions or captions of one picture stand side by side in a batch and
-    share its features; none takes all of them, 1 mixes pictures freely and is slower."""
-    optimiser: Adam = Adam()
-    schedule: Schedule = Constant()
-    clip_value: float | None = Field(None, gt=0)
-    """Every element of the gradient is kept within plus and minus this; none leaves it alone."""
-    clip_norm: float | None = Field(None, gt=0)
-    """The gradient is scaled down to this norm; none leaves it alone."""
-    patience: int | None = Field(None, ge=1)
-    """Stop after so many epochs without a better validation score; none runs them all."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    workers: int = Field(0, ge=0)
-    """Processes that read features; 0 reads in the training process, which a warm page cache and a
-    CPU run want."""
-    seed: int = Field(0, ge=0)
-
-    @model_validator(mode="after")
-    def _one_way_to_clip(self) -> Self:
-        if self.clip_value is not None and self.clip_norm is not None:
-            raise ValueError("clip_value and clip_norm exclude each other: set one to none")
+        if self.loss == "sampled" and self.target == "scores":
+            raise ValueError("scores are no shares to draw by: set target=shares or best")
         return self
 
 
@@ -148,7 +106,18 @@ class DecodeConfig(Frozen):
 
 
 ModelConfig = Annotated[
-    ShowAskAttendAnswerConfig | ShowAttendTellConfig, Field(discriminator="kind")
+    IBowImgConfig
+    | LstmCnnConfig
+    | SanConfig
+    | ShowAskAttendAnswerConfig
+    | JointEmbeddingConfig
+    | McanConfig
+    | ShowTellConfig
+    | ShowAttendTellConfig
+    | AdaptiveAttentionConfig
+    | UpDownConfig
+    | TransformerConfig,
+    Field(discriminator="kind"),
 ]
 
 

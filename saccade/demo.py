@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from saccade.baselines import constant_caption
-from saccade.config import Frozen, Recipe, change
+from saccade.config import Recipe, change
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
 from saccade.demo_backbone import NAME, OPTIONS, Taught, teach_backbone
@@ -33,6 +33,7 @@ from saccade.recipes import RECIPES
 from saccade.records import Split
 from saccade.report import Stage, render
 from saccade.train import train
+from saccade.train_config import Frozen
 
 RUNS = {"vqa": "show-ask-attend-answer-small", "caption": "show-attend-tell-small"}
 """Folder below `runs/`, and the recipe that fills it."""

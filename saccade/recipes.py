@@ -4,22 +4,12 @@
 each `-small` one must learn.
 """
 
-from saccade.config import (
-    Adam,
-    AnswersConfig,
-    DecodeConfig,
-    FeaturesConfig,
-    HalfLife,
-    OnPlateau,
-    Recipe,
-    TextConfig,
-    TrainConfig,
-)
+from saccade.caption_recipes import CAPTION_RECIPES
+from saccade.config import AnswersConfig, FeaturesConfig, Recipe, TextConfig
 from saccade.models.catalogue import MODELS
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
-from saccade.models.show_attend_tell import ShowAttendTellConfig
-
-SHAPES_FEATURES = FeaturesConfig(backbone="timm:test_resnet", size=128, resize="squash")
+from saccade.train_config import Adam, HalfLife, TrainConfig
+from saccade.vqa_recipes import SHAPES_FEATURES, VQA_RECIPES
 
 SHOW_ASK_ATTEND_ANSWER = Recipe(
     about="""Kazemi & Elqursh 2017 on VQA v1 (train), as the public code trains it.
@@ -37,25 +27,9 @@ SHOW_ASK_ATTEND_ANSWER = Recipe(
     ),
 )
 
-SHOW_ATTEND_TELL = Recipe(
-    about="""Xu et al. 2015 on COCO (Karpathy splits), frozen encoder, in the PyTorch form that
-    most people build on. Published: paper BLEU-4 24.3; PyTorch form 27.9 (frozen, 10 epochs).
-    Expect about 17,700 steps an epoch; minutes an epoch on one GPU once features are extracted.""",
-    model=ShowAttendTellConfig(),
-    features=FeaturesConfig(backbone="timm:resnet101", size=256, resize="squash"),
-    text=TextConfig(tokenizer="karpathy", at_least=6, longest=50),
-    train=TrainConfig(
-        epochs=120,
-        batch_size=32,
-        optimiser=Adam(learning_rate=4e-4),
-        schedule=OnPlateau(factor=0.8, patience=8),
-        clip_value=5.0,
-        patience=20,
-    ),
-    decode=DecodeConfig(beams=3),
-)
-
 RECIPES: dict[str, Recipe] = {
+    **VQA_RECIPES,
+    **VQA_RECIPES,
     "show-ask-attend-answer": SHOW_ASK_ATTEND_ANSWER,
     "show-ask-attend-answer-small": SHOW_ASK_ATTEND_ANSWER.model_copy(
         update={
@@ -71,19 +45,5 @@ RECIPES: dict[str, Recipe] = {
             ),
         }
     ),
-    "show-attend-tell": SHOW_ATTEND_TELL,
-    "show-attend-tell-small": SHOW_ATTEND_TELL.model_copy(
-        update={
-            "about": "A small Show, Attend and Tell that learns Shapes in a minute.",
-            "model": MODELS["show_attend_tell"].small,
-            "features": SHAPES_FEATURES,
-            "text": TextConfig(tokenizer="karpathy", at_least=1, longest=50),
-            "train": TrainConfig(
-                epochs=4,
-                batch_size=64,
-                optimiser=Adam(learning_rate=3e-3),
-                clip_value=5.0,
-            ),
-        }
-    ),
+    **CAPTION_RECIPES,
 }

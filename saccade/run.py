@@ -23,12 +23,13 @@ from torch import Tensor, nn
 
 from saccade.answers import AnswerList
 from saccade.batch import Sizes
-from saccade.config import Frozen, Recipe
+from saccade.config import Recipe
 from saccade.errors import BadRun
 from saccade.features.store import StoreHeader
 from saccade.models.catalogue import build_model
 from saccade.tasks import Material, Words
 from saccade.text import Vocabulary
+from saccade.train_config import Frozen
 
 FORMAT = 1
 VERSIONS = ("saccade", "torch", "timm", "numpy")

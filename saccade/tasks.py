@@ -11,10 +11,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from saccade.answers import AnswerList, answer_list
-from saccade.batch import CaptionBatch, Captioner, CaptionOutput, Sizes, VqaBatch, VqaOutput
+from saccade.batch import Captioner, Sizes
 from saccade.config import DecodeConfig, Recipe
 from saccade.data.datasets import (
     CaptionExamples,
@@ -29,8 +28,8 @@ from saccade.features.store import FeatureStore
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.rouge import corpus_rouge_l
-from saccade.metrics.vqa import vqa_accuracy
-from saccade.records import Split
+from saccade.metrics.vqa import vqa_accuracy, vqa_accuracy_of
+from saccade.records import Question, Split
 from saccade.text import Vocabulary, caption_vocabulary, question_vocabulary
 
 
@@ -79,28 +78,8 @@ class Task(NamedTuple):
     words: Callable[[Recipe, DataFolder], Words]
     examples: Callable[[Material, Split], VqaExamples | CaptionExamples]
     """What is learnt from: a split, encoded."""
-    loss: Callable[[Any, Any], Tensor]
-    """(output, batch) -> scalar."""
     judge: Callable[..., Judged]
     """(model, material, split, device, *, beams, revision): free-running, never teacher-forced."""
-
-
-def answer_loss(output: VqaOutput, batch: VqaBatch) -> Tensor:
-    """Cross-entropy with soft targets: mean over questions of the sum over human answers.
-
-    Weights are shares of people; where an answer is not in the list they sum to less than 1
-    (Kazemi & Elqursh 2017, section 3.3). Only listed answers are looked up, nothing dense is made.
-    """
-    if batch.answers is None or batch.answer_weights is None:
-        raise ValueError("a batch without answers has no loss")
-    log_p = output.logits.gather(1, batch.answers) - output.logits.logsumexp(1, keepdim=True)
-    return -(batch.answer_weights * log_p).sum(dim=1).mean()
-
-
-def caption_loss(output: CaptionOutput, batch: CaptionBatch) -> Tensor:
-    """Mean cross-entropy over the words to be said, and what the model's own paper adds to it."""
-    loss = functional.cross_entropy(output.logits, output.targets)
-    return loss if output.penalty is None else loss + output.penalty
 
 
 def _vqa_words(recipe: Recipe, folder: DataFolder) -> Words:
@@ -111,8 +90,15 @@ def _vqa_words(recipe: Recipe, folder: DataFolder) -> Words:
             folder.word_counts(text.tokenizer, "questions"),
             tokenizer=text.tokenizer,
             min_count=text.at_least,
+            unknown_word=text.unknown_word,
         ),
-        answer_list(folder.answer_counts(), size=answers.size, normaliser=answers.normaliser),
+        answer_list(
+            folder.answer_counts(answers.count),
+            size=answers.size,
+            normaliser=answers.normaliser,
+            min_count=answers.at_least,
+            only_words=answers.only_words,
+        ),
     )
 
 
@@ -132,6 +118,7 @@ def question_examples(
 ) -> VqaExamples:
     """The questions of a split; those whose answer is not in the list teach nothing."""
     assert material.words.answers is not None
+    assert material.recipe.answers is not None
     return VqaExamples(
         material.folder,
         split,
@@ -139,7 +126,7 @@ def question_examples(
         material.words.vocabulary,
         material.words.answers,
         longest=material.recipe.text.longest,
-        only_answerable=only_answerable,
+        target=material.recipe.answers.target if only_answerable else None,
     )
 
 
@@ -194,11 +181,27 @@ def judge_answers(
         "accuracy": score.overall,
         "per_answer_type": dict(score.per_answer_type),
         "per_question_type": dict(score.per_question_type),
+        "upper_bound": _upper_bound(questions, material.words.answers, revision),
         "revision": score.revision,
         "questions": len(questions),
         "without_features": examples.left_out["picture without features"],
     }
     return Judged(scores, [{"question_id": id_, "answer": said[id_]} for id_ in said])
+
+
+def _upper_bound(questions: list[Question], answers: AnswerList, revision: str) -> float:
+    """Accuracy of always giving the best of the listed answers, in per cent."""
+    best = [
+        max(
+            (
+                vqa_accuracy_of(answers.answers[id_], question.answers, revision)
+                for id_ in answers.encode(question.answers)[0]
+            ),
+            default=0.0,
+        )
+        for question in questions
+    ]
+    return 100 * sum(best) / len(best)
 
 
 def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
@@ -269,6 +272,6 @@ def judge_captions(
 
 
 TASKS: Mapping[str, Task] = {
-    "vqa": Task("accuracy", _vqa_words, question_examples, answer_loss, judge_answers),
-    "caption": Task("bleu_4", _caption_words, caption_examples, caption_loss, judge_captions),
+    "vqa": Task("accuracy", _vqa_words, question_examples, judge_answers),
+    "caption": Task("bleu_4", _caption_words, caption_examples, judge_captions),
 }

@@ -3,6 +3,7 @@
 Every published system cuts sentences in its own way; a vocabulary remembers which way was its own.
 """
 
+import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from saccade.answers import CONTRACTIONS, normalise_punctuation
 from saccade.errors import BadData
 
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
@@ -42,9 +44,60 @@ def _show_ask_attend_answer(text: str) -> list[str]:
     return text.lower()[:-1].split(" ")
 
 
+def _treebank(text: str) -> list[str]:
+    """Lower-case; split off punctuation, and what hangs on an apostrophe, as the Penn Treebank.
+
+    Marks of numbers, abbreviations and hyphens stay; a full stop is split off at the end only.
+    """
+    text = f" {text.lower()} "
+    for pattern, replacement in _TREEBANK:
+        text = pattern.sub(replacement, text)
+    return text.split()
+
+
+_TREEBANK = [
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r'(?<=[ (\[{<])"', " `` "),
+        (r'"', " '' "),
+        (r"[;@#$%&?!*()\[\]{}<>]|--|\.\.+|[:,](?!\d)", r" \g<0> "),
+        (r"(?<=[^. ])\.(?=[\s')\]}>]*$)", " . "),
+        (r"(?<= )'(?!(?:re|ve|ll|[mtsdn])\b)(?=\w)", "' "),
+        (r"(?<=[^' ])'(?= )", " ' "),
+        (r"(?<=[^' ])(?:n't|'(?:[smd]|ll|re|ve))(?= )", r" \g<0> "),
+        (r"\b(can)(not)\b|\b(gon|wan)(na)\b|\b(got)(ta)\b", r"\1\3\5 \2\4\6"),
+        (r"\b(gim|lem)(me)\b|(?<= )('t)(is|was)(?= )", r"\1\3 \2\4"),
+    )
+]
+
+
+def _basic_vqa(text: str) -> list[str]:
+    """Lower-case, cut wherever something else than a word begins, keep what was in between."""
+    pieces = (piece.strip() for piece in re.split(r"(\W+)", text.lower()))
+    return [piece for piece in pieces if piece]
+
+
+def _san(text: str) -> list[str]:
+    """The official answer normaliser's punctuation and apostrophes on lower-case words."""
+    words = normalise_punctuation(text.lower()).split()
+    return [CONTRACTIONS.get(word, word) for word in words]
+
+
+def _bottom_up(text: str) -> list[str]:
+    """Lower-case without commas and question marks; "'s" is a word."""
+    return text.lower().replace(",", "").replace("?", "").replace("'s", " 's").split()
+
+
+_OPENVQA = str.maketrans("-/", "  ", ".,'!?\"()*#:;")
+
 TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
     "show_ask_attend_answer": _show_ask_attend_answer,
     "karpathy": lambda text: list(caption_words(text)),
+    "treebank": _treebank,
+    "basic_vqa": _basic_vqa,
+    "san": _san,
+    "bottom_up": _bottom_up,
+    "openvqa": lambda text: text.lower().translate(_OPENVQA).split(),
 }
 
 
@@ -139,16 +192,18 @@ _CURE = "Make it again from the data folder; vocabulary files are not to be edit
 
 
 def question_vocabulary(
-    counts: Mapping[str, int], *, tokenizer: str, min_count: int = 1
+    counts: Mapping[str, int], *, tokenizer: str, min_count: int = 1, unknown_word: bool = False
 ) -> Vocabulary:
     """Number the training words from 1, most frequent first, ties in reverse order of spelling.
 
-    Id 0 is both padding and the unknown word. Source: the published code of Show, Ask, Attend,
-    and Answer. `counts` gives each word's number of occurrences in training questions.
+    Id 0 is both padding and the unknown word; with `unknown_word` that is id 1 and words begin
+    at 2. Source: the published code of Show, Ask, Attend, and Answer. `counts` gives each word's
+    number of occurrences in training questions.
     """
-    kept = ((count, word) for word, count in counts.items() if count >= min_count and word != PAD)
+    special = (PAD, UNKNOWN) if unknown_word else (PAD,)
+    kept = ((n, word) for word, n in counts.items() if n >= min_count and word not in special)
     words = (word for _, word in sorted(kept, reverse=True))
-    return Vocabulary((PAD, *words), pad=0, unknown=0, tokenizer=tokenizer)
+    return Vocabulary((*special, *words), pad=0, unknown=len(special) - 1, tokenizer=tokenizer)
 
 
 def caption_vocabulary(

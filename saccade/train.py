@@ -21,20 +21,28 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from saccade.batch import CaptionBatch, VqaBatch
-from saccade.config import OnPlateau, Recipe, TrainConfig
+from saccade.config import Recipe
 from saccade.data.datasets import CaptionExamples, VqaExamples, batches, epoch_order
 from saccade.data.folder import DataFolder
 from saccade.errors import BadData, BadRun
+from saccade.losses import Loss, loss_for
 from saccade.material import gather
 from saccade.models.catalogue import build_model
-from saccade.optimisers import learning_rate_factor, make_optimiser
+from saccade.optimisers import (
+    Moment,
+    make_optimiser,
+    set_learning_rate,
+    tend_gradients,
+    tend_weights,
+)
 from saccade.pictures.curves import curves
 from saccade.pictures.files import write_bytes
 from saccade.run import begin_run, load_state, open_run, save_state, save_tensors, write_text
 from saccade.tasks import TASKS, Material, Task
+from saccade.train_config import OnPlateau, TrainConfig
 from saccade.training_view import TrainingView, estimate
 
 SAVE_EVERY_SECONDS = 600.0
@@ -96,7 +104,7 @@ def train(
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     torch.manual_seed(recipe.train.seed)
     model = build_model(recipe.model, material.sizes)
-    optimiser: Any = make_optimiser(model, recipe.train.optimiser)
+    optimiser: Any = make_optimiser(model, recipe.train)
     model, optimiser = fabric.setup(model, optimiser)
     progress, rows = Progress(), list[dict[str, Any]]()
     if resume:
@@ -105,8 +113,9 @@ def train(
     else:
         begin_run(out, name, material)
     trial = examples.batch(epoch_order(examples.picture, None, 0, 0)[: recipe.train.batch_size])
-    view.show_estimate(estimate(copy.deepcopy(model.module), trial.to(fabric.device), task.loss))
-    fitting = _Fitting(fabric, model, optimiser, task, recipe.train, examples)
+    loss = loss_for(recipe)
+    view.show_estimate(estimate(copy.deepcopy(model.module), trial.to(fabric.device), loss))
+    fitting = _Fitting(fabric, model, optimiser, task, loss, recipe.train, examples)
     with _stop_on_signal() as stopped, view:
         while progress.epoch < recipe.train.epochs and not _give_up(progress, recipe.train):
             saved = time.monotonic()
@@ -160,6 +169,7 @@ class _Fitting:
     model: Any
     optimiser: Any
     task: Task
+    loss: Loss
     config: TrainConfig
     examples: VqaExamples | CaptionExamples
     losses: list[Tensor] = field(default_factory=list)
@@ -195,19 +205,14 @@ class _Fitting:
 
     def step(self, batch: VqaBatch | CaptionBatch, progress: Progress) -> Tensor:
         """One step: look, compare, learn. Returns the loss, without waiting for it."""
-        factor = learning_rate_factor(
-            self.config.schedule, step=progress.step, decays=progress.decays
-        )
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.optimiser.learning_rate * factor
-        loss: Tensor = self.task.loss(self.model(batch), batch)
+        moment = Moment(progress.step, progress.epoch, progress.decays)
+        set_learning_rate(self.optimiser, self.config, moment)
+        loss = self.loss(self.model(batch), batch)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        if self.config.clip_value is not None:
-            nn.utils.clip_grad_value_(self.model.parameters(), self.config.clip_value)
-        if self.config.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        tend_gradients(self.model.module, self.config)
         self.optimiser.step()
+        tend_weights(self.model.module, self.optimiser, self.config)
         return loss.detach()
 
     def settle(self, progress: Progress) -> None:

@@ -62,7 +62,7 @@ def test_questions_are_encoded_and_batched_by_picture(folder):
     whole = VqaExamples(folder, "train", Shelf(), vocabulary, answers)
     assert whole.ids.tolist() == [1, 3, 4]
     assert whole.left_out == {"picture without features": 1, "no listed answer": 0}
-    examples = VqaExamples(folder, "train", Shelf(), vocabulary, answers, only_answerable=True)
+    examples = VqaExamples(folder, "train", Shelf(), vocabulary, answers, target="shares")
     assert examples.ids.tolist() == [1, 3]
     assert examples.left_out["no listed answer"] == 1
 

@@ -65,7 +65,7 @@ def test_a_change_is_typed_and_leaves_the_recipe_alone():
         ("train.epochs=many", "integer"),
         ("nonsense.epochs=1", "no such field"),
         ("text.tokenizer=nltk", "tokenizer must be one of"),
-        ("train.clip_norm=1", "exclude each other"),
+        ("train.clip_norm=1", "all but one to none"),
         ("decode=none", "needs `decode`"),
         ("model.kind=show_tel", "show_attend_tell"),
     ],

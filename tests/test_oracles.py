@@ -6,9 +6,9 @@ from torch.nn import functional
 
 from saccade.batch import CaptionBatch, Sizes, VqaBatch
 from saccade.decode import Rules, beam_search, replay
+from saccade.losses import answer_loss, caption_loss
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
-from saccade.tasks import answer_loss, caption_loss
 from tests.oracles import names
 from tests.oracles import show_ask_attend_answer as saaa
 from tests.oracles import show_attend_tell as sat

@@ -10,14 +10,15 @@ import pytest
 import torch
 from rich.console import Console
 
-from saccade.config import HalfLife, OnPlateau, Recipe, change
+from saccade.config import Recipe, change
 from saccade.errors import SaccadeError
 from saccade.material import gather
-from saccade.optimisers import learning_rate_factor
+from saccade.optimisers import Moment, learning_rate_factor
 from saccade.recipes import RECIPES
 from saccade.run import load_model, load_state, load_tensors, open_run
 from saccade.tasks import TASKS
 from saccade.train import train
+from saccade.train_config import HalfLife, OnPlateau
 from tests.worlds import make_world, write_store
 
 QUIET = Console(quiet=True)
@@ -130,8 +131,8 @@ def test_a_loss_that_is_no_number_stops_the_run(world, tmp_path):
 
 
 def test_schedules():
-    assert learning_rate_factor(HalfLife(steps=100), step=200, decays=0) == 0.25
-    assert learning_rate_factor(OnPlateau(factor=0.5), step=9, decays=3) == 0.125
+    assert learning_rate_factor(HalfLife(steps=100), Moment(200, 0)) == 0.25
+    assert learning_rate_factor(OnPlateau(factor=0.5), Moment(0, 0, decays=3)) == 0.125
 
 
 def test_the_plateau_schedule_lowers_the_rate_and_the_log_says_so(world, tmp_path):

@@ -6,10 +6,9 @@ stay in the memory-mapped store and are read once per picture and batch.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
-import pyarrow.compute as pc
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -19,6 +18,8 @@ from saccade.data.folder import DataFolder
 from saccade.errors import BadData
 from saccade.records import Split
 from saccade.text import TOKENIZERS, Vocabulary, as_question
+
+Target = Literal["shares", "scores", "best"]
 
 
 class Ragged(NamedTuple):
@@ -75,33 +76,39 @@ class VqaExamples:
         answers: AnswerList,
         *,
         longest: int | None = None,
-        only_answerable: bool = False,
+        target: Target | None = None,
     ) -> None:
-        """Encode a split. `only_answerable` leaves out questions that no listed answer fits, as
-        training must; `left_out` counts what was left out and why.
+        """Encode a split. `target` says how right a listed answer is: its share of people, the
+        accuracy it would earn, or 1 for the best answer; questions that no listed answer fits then
+        teach nothing and are left out. None keeps them. `left_out` counts what was left out.
         """
+        self.target = target
         self.store, self.vocabulary = store, vocabulary
         table = folder.question_table(split)
         tokenize = TOKENIZERS[vocabulary.tokenizer]
         words = [
-            vocabulary.encode(tokenize(as_question(text))[:longest])
+            vocabulary.encode(tokenize(as_question(text))[:longest]) or [vocabulary.unknown]
             for text in table.column("text").to_pylist()
         ]
-        encoded = [answers.encode(given) for given in table.column("answers").to_pylist()]
+        given = table.column("answers").to_pylist()
+        people = np.fromiter((len(some) for some in given), np.int64, len(given))
+        if target == "best":
+            best = table.column("best_answer").to_pylist()
+            given, people = [[answer] for answer in best], np.ones_like(people)
+        encoded = [answers.encode(some) for some in given]
         rows = store.rows(table.column("image_id").to_numpy())
         seen = store.counts[rows] > 0
         right = np.fromiter((bool(ids) for ids, _ in encoded), bool, len(encoded))
-        keep = np.flatnonzero(seen & right if only_answerable else seen)
+        keep = np.flatnonzero(seen & right if target else seen)
         self.left_out = {
             "picture without features": int((~seen).sum()),
-            "no listed answer": int((seen & ~right).sum()) if only_answerable else 0,
+            "no listed answer": int((seen & ~right).sum()) if target else 0,
         }
         self.ids = table.column("id").to_numpy()[keep]
         self.picture = rows[keep].astype(np.int32)
         self.words = Ragged.of([words[i] for i in keep], np.int32)
         self.answers = Ragged.of([encoded[i][0] for i in keep], np.int32)
         self.counts = Ragged.of([encoded[i][1] for i in keep], np.uint8)
-        people = pc.list_value_length(table.column("answers")).to_numpy()
         self.people = np.maximum(people, 1).astype(np.uint8)[keep]
 
     def __len__(self) -> int:
@@ -119,8 +126,21 @@ class VqaExamples:
             question=torch.from_numpy(words),
             question_length=torch.from_numpy(length),
             answers=torch.from_numpy(ids),
-            answer_weights=torch.from_numpy((counts / self.people[rows, None]).astype(np.float32)),
+            answer_weights=torch.from_numpy(self._weights(counts, self.people[rows, None])),
         )
+
+    def _weights(self, counts: np.ndarray, people: np.ndarray) -> np.ndarray:
+        """How right answers are that so many of `people` gave."""
+        right: np.ndarray = counts / people
+        if self.target == "scores":
+            # Official accuracy: of the others three must agree; a single person has no others.
+            counted = (
+                counts * np.minimum(1, np.maximum(counts - 1.0, 0) / 3)
+                + (people - counts) * np.minimum(1, counts / 3)
+            ) / people
+            right = np.where(people == 1, right, counted)
+        weights: np.ndarray = right.astype(np.float32)
+        return weights
 
 
 class CaptionExamples:

@@ -1,0 +1,149 @@
+"""The experiments of the captioning systems that have a name, as their public codes run them."""
+
+from saccade.config import DecodeConfig, FeaturesConfig, Recipe, TextConfig
+from saccade.models.adaptive_attention import AdaptiveAttentionConfig
+from saccade.models.catalogue import MODELS
+from saccade.models.show_attend_tell import ShowAttendTellConfig
+from saccade.models.show_tell import ShowTellConfig
+from saccade.models.transformer import TransformerConfig
+from saccade.models.up_down import UpDownConfig
+from saccade.train_config import Adam, InverseRoot, OnPlateau, Stairs, TrainConfig
+from saccade.vqa_recipes import SHAPES_FEATURES
+
+SHOW_ATTEND_TELL = Recipe(
+    about="""Xu et al. 2015 on COCO (Karpathy splits), frozen encoder, in the PyTorch form that
+    most people build on. Published: paper BLEU-4 24.3; PyTorch form 27.9 (frozen, 10 epochs).
+    Expect about 17,700 steps an epoch; minutes an epoch on one GPU once features are extracted.""",
+    model=ShowAttendTellConfig(),
+    features=FeaturesConfig(backbone="timm:resnet101", size=256, resize="squash"),
+    text=TextConfig(tokenizer="karpathy", at_least=6, longest=50),
+    train=TrainConfig(
+        epochs=120,
+        batch_size=32,
+        optimiser=Adam(learning_rate=4e-4),
+        schedule=OnPlateau(factor=0.8, patience=8),
+        clip_value=5.0,
+        patience=20,
+    ),
+    decode=DecodeConfig(beams=3),
+)
+
+SHOW_TELL = SHOW_ATTEND_TELL.model_copy(
+    update={
+        "about": """Vinyals et al. 2015 on COCO, as a course's model "without attention" has it: the
+    whole flattened map through one layer and a batch norm stands before the words. Published:
+    paper BLEU-4 27.7 (ensemble); this form 26.7 on test after 10 epochs, frozen encoder.
+    Expect about 17,700 steps an epoch; the first layer alone has 205 million weights.""",
+        "model": ShowTellConfig(),
+        "train": SHOW_ATTEND_TELL.train.model_copy(update={"epochs": 10}),
+    }
+)
+
+SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.model_copy(
+    update={
+        "about": """Vinyals et al. 2015 on COCO: the mean of the picture's cells is the first word
+    that the LSTM hears. Sizes as ruotianluo's port. Published: paper BLEU-4 27.7; Flickr8k 19.8
+    (a frozen VGG-16, beam 3). Expect about 11,300 steps an epoch of 50 captions.""",
+        "model": ShowTellConfig(
+            init_pool="mean", view=None, batch_norm=None, picture_bias=True, cell_bias=False
+        ),
+        "train": TrainConfig(
+            epochs=30,
+            batch_size=50,
+            optimiser=Adam(learning_rate=5e-4),
+            schedule=Stairs(unit="epoch", falls=tuple(range(3, 30, 3)), factor=0.8),
+            clip_value=0.1,
+        ),
+    }
+)
+
+ADAPTIVE_ATTENTION = Recipe(
+    about="""Lu et al. 2017 on COCO, the network of the paper's equations. Published: BLEU-4 33.2,
+    CIDEr 1.085, with the CNN fine-tuned from epoch 20 on; frozen features reach less, which its
+    author calls essential. Expect about 7,100 steps an epoch of 80 captions, at most 50 epochs.""",
+    model=AdaptiveAttentionConfig(),
+    features=FeaturesConfig(backbone="timm:resnet152", size=224, resize="squash"),
+    text=TextConfig(tokenizer="karpathy", at_least=5, longest=18),
+    train=TrainConfig(
+        epochs=50,
+        batch_size=80,
+        optimiser=Adam(learning_rate=5e-4, betas=(0.8, 0.999)),
+        patience=6,
+    ),
+    decode=DecodeConfig(beams=3, longest=20),
+)
+
+ADAPTIVE_ATTENTION_LUA = ADAPTIVE_ATTENTION.model_copy(
+    update={
+        "about": """Lu et al. 2017 on COCO, the network of the authors' Lua code, which is another
+    one than the paper's: sentinel and picture each go through layers of their own. Published:
+    BLEU-4 33.2, CIDEr 1.085 (fine-tuned). Expect about 5,700 steps an epoch of 100 captions.""",
+        "model": AdaptiveAttentionConfig(variant="lua", embedding=512, attention=512),
+        "train": TrainConfig(
+            epochs=20,
+            batch_size=100,
+            optimiser=Adam(learning_rate=4e-4, betas=(0.8, 0.999)),
+            clip_value=0.1,
+        ),
+    }
+)
+
+UP_DOWN = Recipe(
+    about="""Anderson et al. 2018 on COCO, ruotianluo's sizes: one LSTM attends, one speaks.
+    Published: paper BLEU-4 36.2, CIDEr 1.135; the port CIDEr 1.099 (cross-entropy, 36 boxes).
+    Expect about 11,300 steps an epoch of 50 captions, 30 epochs; half a day on one GPU.""",
+    model=UpDownConfig(),
+    features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),
+    text=TextConfig(tokenizer="karpathy", at_least=6, longest=16),
+    train=SHOW_TELL_FIRST_WORD.train,
+    decode=DecodeConfig(beams=5, longest=20),
+)
+
+TRANSFORMER = UP_DOWN.model_copy(
+    update={
+        "about": """A pre-norm Transformer captioner on COCO as ruotianluo's self-critical.pytorch
+    trains it. Published: CIDEr 1.126 (cross-entropy, bottom-up features).
+    Expect about 11,300 steps an epoch of 50 captions, 15 epochs; a day on one GPU.""",
+        "model": TransformerConfig(),
+        "train": TrainConfig(
+            epochs=15,
+            batch_size=50,
+            # 512^-0.5 * 20000^-0.5, the highest rate of the published schedule
+            optimiser=Adam(learning_rate=3.125e-4, betas=(0.9, 0.98), epsilon=1e-9),
+            schedule=InverseRoot(rise=20_000),
+            clip_value=0.1,
+        ),
+    }
+)
+
+
+def _small(recipe: Recipe, title: str) -> Recipe:
+    """The same system for the embedded Shapes world, small and quick."""
+    return recipe.model_copy(
+        update={
+            "about": f"A small {title} that learns Shapes in a minute.",
+            "model": MODELS[recipe.model.kind].small,
+            "features": SHAPES_FEATURES,
+            "text": TextConfig(tokenizer="karpathy", at_least=1, longest=50),
+            "train": TrainConfig(
+                epochs=4, batch_size=64, optimiser=Adam(learning_rate=3e-3), clip_value=5.0
+            ),
+            "decode": DecodeConfig(beams=3),
+        }
+    )
+
+
+CAPTION_RECIPES: dict[str, Recipe] = {
+    "show-tell": SHOW_TELL,
+    "show-tell-first-word": SHOW_TELL_FIRST_WORD,
+    "show-tell-small": _small(SHOW_TELL, "Show and Tell"),
+    "show-attend-tell": SHOW_ATTEND_TELL,
+    "show-attend-tell-small": _small(SHOW_ATTEND_TELL, "Show, Attend and Tell"),
+    "adaptive-attention": ADAPTIVE_ATTENTION,
+    "adaptive-attention-lua": ADAPTIVE_ATTENTION_LUA,
+    "adaptive-attention-small": _small(ADAPTIVE_ATTENTION, "Adaptive Attention"),
+    "up-down": UP_DOWN,
+    "up-down-small": _small(UP_DOWN, "Up-Down captioner"),
+    "transformer": TRANSFORMER,
+    "transformer-small": _small(TRANSFORMER, "Transformer captioner"),
+}

@@ -1,0 +1,71 @@
+"""iBOWIMG: a bag of words and a picture vector. Zhou et al. 2015, arXiv:1512.02167.
+
+Which words occur in the question (not where, nor how often) becomes one vector; it stands beside
+the picture's vector, and one linear layer scores the answers. No hidden layer, no nonlinearity,
+no dropout: what a score owes to each word and to the picture simply adds up. A baseline that
+stood close to far larger models, and so a measure of how much of VQA is guessing well.
+
+Follows the public code (metalbubble/VQAbaseline): neither layer has a bias, but the two blind
+variants have one. Differs: a picture that is given as several regions is seen as their mean.
+
+Shapes: B questions, I pictures, T words, D numbers per picture, E word width, A answers.
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from saccade.batch import Sizes, VqaBatch, VqaOutput
+from saccade.models.layers import mean_region
+
+
+class IBowImgConfig(BaseModel):
+    """The released sizes: E V + (E + D) A parameters, with D = 1024 for GoogLeNet."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["ibowimg"] = "ibowimg"
+    embedding: int = Field(1024, ge=1)
+    """Width of the vector that the words of a question add up to."""
+    sees: Literal["both", "question", "picture"] = "both"
+    """The released blind variants: BOW hears the question only, IMG sees the picture only."""
+
+
+class IBowImg(nn.Module):
+    """Answers a question from the words in it and from the picture as a whole."""
+
+    def __init__(self, config: IBowImgConfig, sizes: Sizes) -> None:
+        super().__init__()
+        self.hears, self.looks = config.sees != "picture", config.sees != "question"
+        inputs = config.embedding * self.hears + sizes.region_dim * self.looks
+        if self.hears:
+            self.embed = nn.EmbeddingBag(sizes.words, config.embedding, mode="sum")
+            # As torch initialises a linear layer from V words: uniform up to 1 / sqrt(V).
+            nn.init.uniform_(self.embed.weight, -(sizes.words**-0.5), sizes.words**-0.5)
+        self.answer = nn.Linear(inputs, sizes.answers, bias=config.sees != "both")
+
+    def forward(self, batch: VqaBatch) -> VqaOutput:
+        heard = self.embed.embedding_dim if self.hears else 0
+        weight, bias = self.answer.weight, self.answer.bias  # (A, E + D)
+        scores = []
+        if self.hears:
+            words, present = each_word_once(batch.question, batch.question_length)
+            bag = self.embed(words, per_sample_weights=present.to(weight.dtype))  # (B, E)
+            scores.append(functional.linear(bag, weight[:, :heard], bias))
+        if self.looks:  # once per picture, however many questions it has
+            picture = mean_region(batch.regions, batch.region_mask)  # (I, D)
+            seen = functional.linear(picture, weight[:, heard:], None if self.hears else bias)
+            scores.append(seen[batch.picture])
+        return VqaOutput(torch.stack(scores).sum(dim=0))
+
+
+def each_word_once(question: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort each question's words and mark the first of equal ones: ids and marks, both (B, T)."""
+    real = torch.arange(question.shape[1], device=question.device) < length[:, None]
+    words = question.masked_fill(~real, -1).sort(dim=1).values
+    present = words >= 0
+    present[:, 1:] &= words[:, 1:] != words[:, :-1]
+    return words.clamp_min(0), present

@@ -1,0 +1,261 @@
+"""The experiments of the VQA systems that have a name, as their papers' public codes run them."""
+
+from saccade.config import AnswersConfig, FeaturesConfig, Recipe, TextConfig
+from saccade.models.catalogue import MODELS
+from saccade.models.ibowimg import IBowImgConfig
+from saccade.models.joint_embedding import JointEmbeddingConfig
+from saccade.models.lstm_cnn import LstmCnnConfig
+from saccade.models.mcan import McanConfig
+from saccade.models.san import SanConfig
+from saccade.train_config import (
+    Adam,
+    Adamax,
+    HalfLife,
+    RmsProp,
+    Sgd,
+    Stairs,
+    TrainConfig,
+    WeightRule,
+)
+
+SHAPES_FEATURES = FeaturesConfig(backbone="timm:test_resnet", size=128, resize="squash")
+
+IBOWIMG = Recipe(
+    about="""Zhou et al. 2015 on VQA v1, as the public code trains it: loss added up over a batch,
+    every weight tensor clipped, paced and limited by itself, which its authors call critical.
+    Published: test-standard 55.9 (yes/no 76.8, number 35.0, other 42.6). They chose the epoch on a
+    part of the validation split, then trained on all of it. Its pictures are GoogLeNet vectors;
+    here a picture is the mean of its cells. Expect 100 epochs of about 2,400 short steps.""",
+    model=IBowImgConfig(),
+    features=FeaturesConfig(backbone="timm:resnet152", size=224, resize="shorter_side"),
+    text=TextConfig(tokenizer="karpathy", at_least=6, longest=50),
+    answers=AnswersConfig(
+        size=None, normaliser="none", at_least=3, summed=True, count="best_answers", target="best"
+    ),
+    train=TrainConfig(
+        epochs=100,
+        batch_size=100,
+        optimiser=Sgd(learning_rate=0.8, momentum=0.9),
+        clip_each=0.1,
+        shrink=5e-6,
+        rules={
+            "embed": WeightRule(longest=1500),
+            "answer": WeightRule(rate=0.0125, longest=20),
+        },
+    ),
+)
+
+LSTM_CNN = Recipe(
+    about="""Antol et al. 2015 (deeper LSTM Q + norm I) on VQA v1, as the authors' code trains it.
+    Published: test-standard 58.2 (yes/no 80.6, number 36.5, other 43.7) with fc7 of VGG-19, after
+    150,000 steps of 500 questions drawn with replacement, which are 348 epochs.
+    Expect about 430 steps an epoch; 348 epochs are an hour or two on one GPU.""",
+    model=LstmCnnConfig(),
+    features=FeaturesConfig(backbone="timm:vgg19", size=224, resize="squash"),
+    text=TextConfig(tokenizer="treebank", longest=26),
+    answers=AnswersConfig(size=1000, normaliser="none", count="best_answers", target="best"),
+    train=TrainConfig(
+        epochs=348,
+        batch_size=500,
+        optimiser=RmsProp(learning_rate=3e-4),
+        schedule=HalfLife(steps=28_786),
+        clip_value=10.0,
+        seed=123,
+    ),
+)
+
+BASIC_VQA = Recipe(
+    about="""tbmoon/basic_vqa on VQA v2: the same idea with tanh elsewhere, a hidden layer, and an
+    LSTM that reads padding too. Published: 54.7 in its README, by another metric (any human
+    answer is right). Expect about 1,700 steps an epoch, 30 epochs.""",
+    model=LstmCnnConfig(form="basic_vqa", embedding=300, padded_to=30),
+    features=FeaturesConfig(backbone="timm:vgg19", size=224, resize="squash"),
+    text=TextConfig(tokenizer="basic_vqa", longest=30, unknown_word=True),
+    answers=AnswersConfig(size=999, normaliser="none", only_words=True, loss="sampled"),
+    train=TrainConfig(
+        epochs=30,
+        batch_size=256,
+        optimiser=Adam(learning_rate=1e-3),
+        schedule=Stairs(unit="epoch", falls=(10, 20), factor=0.1),
+    ),
+)
+
+SAN_CNN = Recipe(
+    about="""Yang et al. 2016 on VQA v1, SAN(2, CNN) as the public code trains it: attention with
+    squashed scores, an answer drawn from the ten each time. Published: test-standard 58.9.
+    Expect about 2,400 steps an epoch, 50 epochs; use model.attention=paper for the paper's own.""",
+    model=SanConfig(attention="released"),
+    features=FeaturesConfig(backbone="timm:vgg19", size=448, resize="squash"),
+    text=TextConfig(tokenizer="san", unknown_word=True),
+    answers=AnswersConfig(size=1000, normaliser="official", loss="sampled"),
+    train=TrainConfig(
+        epochs=50,
+        batch_size=100,
+        optimiser=Sgd(learning_rate=0.1, momentum=0.9),
+        clip_each=0.1,
+        l2=1e-3,
+        rules={"embed": WeightRule(rate=80, l2=False)},
+    ),
+)
+
+SAN_LSTM = SAN_CNN.model_copy(
+    update={
+        "about": """Yang et al. 2016 on VQA v1, SAN(2, LSTM): the same with the released LSTM, which
+    reads backwards. Published: 57.3 on the authors' own split, against the CNN's 57.6.
+    Expect about 2,400 steps an epoch, 50 epochs.""",
+        "model": SanConfig(reader="released_lstm", attention="released"),
+        "train": SAN_CNN.train.model_copy(
+            update={"optimiser": Sgd(learning_rate=0.05, momentum=0.9)}
+        ),
+    }
+)
+
+SAN_COURSE = Recipe(
+    about="""Stacked attention as a public course port has it (UCSD ECE285), its bugs mended: grids
+    read in order, logits into the loss, official accuracy. 49 cells of a 224-pixel crop, ordinary
+    LSTM, RMSprop. Published: no score. Expect 10 epochs; the port used half of VQA v2 train.""",
+    model=SanConfig(reader="lstm", embedding=1000, attention_dropout=0.5),
+    features=FeaturesConfig(backbone="timm:vgg19", size=224, resize="shorter_side"),
+    text=TextConfig(tokenizer="karpathy"),
+    answers=AnswersConfig(
+        size=1000, normaliser="official", only_words=True, count="best_answers", target="best"
+    ),
+    train=TrainConfig(
+        epochs=10,
+        batch_size=200,
+        optimiser=RmsProp(learning_rate=4e-4, momentum=0.9),
+    ),
+)
+
+SCORES = AnswersConfig(
+    size=None,
+    normaliser="official",
+    count="best_answers",
+    at_least=9,
+    target="scores",
+    loss="logistic",
+)
+
+JOINT_EMBEDDING = Recipe(
+    about="""Bottom-up top-down attention (Anderson et al. 2018) on VQA v2, as hengyuan-hu's code
+    trains it. Published: validation 63.15 (paper), 63.58 (that code, own metric; its answer list
+    allows at most 92.66). It looks at 36 detected boxes: import them, or use any grid.
+    Expect about 870 steps an epoch, 30 epochs; an hour or two on one GPU.
+    Validation near 45 means that the picture does not reach the model.""",
+    model=JointEmbeddingConfig(),
+    features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),
+    text=TextConfig(tokenizer="bottom_up", longest=14),
+    answers=SCORES,
+    train=TrainConfig(
+        epochs=30,
+        batch_size=512,
+        optimiser=Adamax(learning_rate=2e-3),
+        clip_norm=0.25,
+        seed=1111,
+    ),
+)
+
+JOINT_EMBEDDING_CONCAT = JOINT_EMBEDDING.model_copy(
+    update={
+        "about": """hengyuan-hu's `baseline0`: attention by one layer over region and question side
+    by side. Published: about 62.8 on VQA v2 validation, 0.8 below the product.
+    Expect about 870 steps an epoch, 30 epochs.""",
+        "model": JointEmbeddingConfig(attention="concat", attention_dropout=0),
+    }
+)
+
+JOINT_EMBEDDING_OPENVQA = JOINT_EMBEDDING.model_copy(
+    update={
+        "about": """openvqa's BUTD on VQA v2: LSTM, ELU, projected attention, loss added up, three
+    epochs of warm-up. Published: validation 63.84, test-dev 66.98 (with Visual Genome).
+    Expect about 870 steps an epoch, 13 epochs.""",
+        "model": JointEmbeddingConfig(
+            reader="lstm", padding="behind", attention="projected", activation="elu"
+        ),
+        "text": TextConfig(tokenizer="openvqa", longest=14, unknown_word=True),
+        "answers": SCORES.model_copy(update={"summed": True}),
+        "train": TrainConfig(
+            epochs=13,
+            batch_size=512,
+            optimiser=Adamax(learning_rate=2e-3, epsilon=1e-9),
+            schedule=Stairs(unit="epoch", rise=3, begin=0.25, falls=(10, 12), factor=0.2),
+            clip_norm=0.25,
+        ),
+    }
+)
+
+JOINT_EMBEDDING_PYTHIA = JOINT_EMBEDDING.model_copy(
+    update={
+        "about": """Joint embedding with Pythia's warm-up and steps (12,000 of 512 questions), which
+    a write-up's code builds but forgets to attach; answers.loss=softmax is its other loss.
+    Published: no score of that code. Expect about 870 steps an epoch, 14 epochs.""",
+        "train": TrainConfig(
+            epochs=14,
+            batch_size=512,
+            optimiser=Adamax(learning_rate=0.01),
+            schedule=Stairs(
+                unit="step",
+                rise=1000,
+                begin=0.2,
+                falls=(5000, 7000, 9000, 11_000),
+                factor=0.1,
+            ),
+            clip_norm=0.25,
+        ),
+    }
+)
+
+MCAN_SMALL = JOINT_EMBEDDING.model_copy(
+    update={
+        "about": """Yu et al. 2019, MCAN-small on VQA v2 as openvqa trains it. Published: validation
+    67.17 (yes/no 84.8, number 49.3, other 58.5), test-dev 70.33; on 10 to 100 detected boxes, with
+    word vectors from outside. Expect about 6,900 steps an epoch, 13 epochs; a day on one GPU.""",
+        "model": McanConfig(),
+        "text": TextConfig(tokenizer="openvqa", longest=14, unknown_word=True),
+        "answers": SCORES.model_copy(update={"summed": True}),
+        "train": TrainConfig(
+            epochs=13,
+            batch_size=64,
+            optimiser=Adam(learning_rate=1e-4, betas=(0.9, 0.98), epsilon=1e-9),
+            schedule=Stairs(unit="epoch", rise=3, begin=0.25, falls=(10, 12), factor=0.2),
+        ),
+    }
+)
+
+
+def _small(recipe: Recipe, title: str, learning_rate: float = 3e-3) -> Recipe:
+    """The same recipe for the embedded Shapes world: its own model and loss, small and quick."""
+    answers = recipe.answers
+    assert answers is not None  # a VQA recipe cannot be built without
+    return recipe.model_copy(
+        update={
+            "about": f"A small {title} that learns Shapes in a minute.",
+            "model": MODELS[recipe.model.kind].small,
+            "features": SHAPES_FEATURES,
+            "text": recipe.text.model_copy(update={"at_least": 1}),
+            "answers": answers.model_copy(update={"at_least": 1, "summed": False}),
+            "train": TrainConfig(
+                epochs=20, batch_size=64, optimiser=Adam(learning_rate=learning_rate)
+            ),
+        }
+    )
+
+
+VQA_RECIPES: dict[str, Recipe] = {
+    "ibowimg": IBOWIMG,
+    "ibowimg-small": _small(IBOWIMG, "iBOWIMG"),
+    "lstm-cnn": LSTM_CNN,
+    "lstm-cnn-small": _small(LSTM_CNN, "deeper LSTM Q + norm I"),
+    "basic-vqa": BASIC_VQA,
+    "san-cnn": SAN_CNN,
+    "san-lstm": SAN_LSTM,
+    "san-course": SAN_COURSE,
+    "san-small": _small(SAN_CNN, "stacked attention network"),
+    "joint-embedding": JOINT_EMBEDDING,
+    "joint-embedding-concat": JOINT_EMBEDDING_CONCAT,
+    "joint-embedding-openvqa": JOINT_EMBEDDING_OPENVQA,
+    "joint-embedding-pythia": JOINT_EMBEDDING_PYTHIA,
+    "joint-embedding-small": _small(JOINT_EMBEDDING, "joint embedding"),
+    "mcan": MCAN_SMALL,
+    "mcan-small": _small(MCAN_SMALL, "MCAN", learning_rate=1e-3),
+}

@@ -1,0 +1,41 @@
+"""Beam search over one picture, saying the whole beginning again before every word.
+
+No state is carried along, so nothing can be mixed up: `log_p` is asked for the distribution of
+the next word after any list of words. An ended caption leaves its beam, which is not refilled.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+LogP = Callable[[tuple[int, ...]], Tensor]
+"""From words said so far, the start word among them, to log p of the next word (V,)."""
+
+
+class Spoken(NamedTuple):
+    """One caption as it was decoded."""
+
+    words: list[int]  # without start and end
+    score: float  # sum of log-probabilities, the end word's included where it was reached
+
+
+def beam_search(log_p: LogP, *, start: int, end: int, beams: int, longest: int) -> Spoken:
+    """The best caption by the plain sum of log-probabilities; one beam is greedy decoding."""
+    live: list[tuple[list[int], float]] = [([start], 0.0)]
+    done: list[Spoken] = []
+    for _ in range(longest):
+        options = [
+            ([*words, word], score + value)
+            for words, score in live
+            for word, value in enumerate(log_p(tuple(words)).tolist())
+        ]
+        best = sorted(options, key=lambda option: -option[1])[: beams - len(done)]
+        done += [Spoken(words[1:-1], score) for words, score in best if words[-1] == end]
+        live = [(words, score) for words, score in best if words[-1] != end]
+        if not live:
+            break
+    if done:
+        return max(done, key=lambda spoken: spoken.score)
+    words, score = max(live, key=lambda beam: beam[1])
+    return Spoken(words[1:], score)

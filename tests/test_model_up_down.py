@@ -1,0 +1,94 @@
+"""The Up-Down captioner against the port that it follows."""
+
+import pytest
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from saccade.batch import Sizes
+from saccade.models.up_down import UpDown, UpDownConfig
+from tests import captioner_checks as checks
+from tests.oracles import pairs
+from tests.oracles import up_down as published
+
+CONFIG = UpDownConfig(embedding=7, hidden=8, attention=5, dropout=0)
+CONVERT = pairs.renaming(
+    {
+        "embed.0": "embed",
+        "fc_embed.0": "see_whole",
+        "att_embed.0": "see_region",
+        "ctx2att": "project",
+        "core.att_lstm": "look",
+        "core.lang_lstm": "speak",
+        "core.attention.h2att": "ask",
+        "core.attention.alpha_net": "score",
+        "logit": "say",
+    }
+)
+
+
+def both():
+    """An oracle and saccade's model with its weights, in float64."""
+    torch.manual_seed(1)
+    oracle = published.UpDown(13, 6, 7, 8, 5, dropout=0)
+    oracle.embed[0].weight.data.mul_(3)  # sharper, so that beams differ
+    oracle.logit.weight.data.mul_(4)
+    ours = UpDown(CONFIG, checks.SIZES)
+    pairs.copy_weights(oracle, ours, CONVERT)
+    return oracle.double(), ours.double()
+
+
+@pytest.mark.parametrize("special", [checks.OWN, checks.SHARED])
+def test_reading(special):
+    oracle, ours = both()
+    batch = checks.caption_batch(special)
+    told = [
+        oracle(regions[None], caption[None, :length])
+        for regions, caption, length in zip(
+            checks.own_pictures(batch), batch.caption, batch.caption_length, strict=True
+        )
+    ]
+    logits = pad_sequence([logits[0] for logits, _ in told], batch_first=True)
+    checks.assert_reads_as(oracle, ours, batch, CONVERT, logits)
+    attention = ours(batch).attention
+    for row, (_, alpha) in enumerate(told):
+        steps, regions = alpha.shape[1:]
+        torch.testing.assert_close(attention[row, :steps, :regions], alpha[0])
+
+
+def test_saying():
+    oracle, ours = both()
+
+    def log_p_of(regions):
+        def log_p(words):
+            return oracle(regions[None], torch.tensor([[*words, 0]]))[0][0, -1].log_softmax(0)
+
+        return log_p
+
+    checks.assert_says_as(log_p_of, ours, checks.caption_batch())
+
+
+def test_steps_and_beams():
+    ours = both()[1]
+    checks.assert_steps_as_it_reads(ours, checks.caption_batch())
+    checks.assert_beams_do_not_mix(ours, checks.caption_batch())
+
+
+@pytest.mark.parametrize("special", [checks.OWN, checks.SHARED])
+def test_padding_changes_nothing(special):
+    checks.assert_padding_changes_nothing(both()[1], special)
+
+
+def test_attention_sums_to_one():
+    checks.assert_attention_sums_to_one(both()[1], checks.caption_batch())
+
+
+def test_it_learns_by_heart():
+    torch.manual_seed(0)
+    checks.assert_learns_by_heart(UpDown(CONFIG, checks.SIZES), checks.caption_batch())
+
+
+def test_the_parameter_count_is_the_published_one():
+    """9,487 words, and one id for start, end and padding."""
+    with torch.device("meta"):
+        model = UpDown(UpDownConfig(), Sizes(words=9488, region_dim=2048))
+    assert sum(parameter.numel() for parameter in model.parameters()) == 52_125_025
