@@ -117,16 +117,20 @@ TRANSFORMER = UP_DOWN.model_copy(
 )
 
 
-def _small(recipe: Recipe, title: str) -> Recipe:
+def _small(recipe: Recipe, title: str, **model: float) -> Recipe:
     """The same system for the embedded Shapes world, small and quick."""
     return recipe.model_copy(
         update={
             "about": f"A small {title} that learns Shapes in a minute.",
-            "model": MODELS[recipe.model.kind].small,
+            "model": MODELS[recipe.model.kind].small.model_copy(update=model),
             "features": SHAPES_FEATURES,
             "text": TextConfig(tokenizer="karpathy", at_least=1, longest=50),
             "train": TrainConfig(
-                epochs=4, batch_size=64, optimiser=Adam(learning_rate=3e-3), clip_value=5.0
+                epochs=4,
+                batch_size=64,
+                per_picture=1,  # so small a batch learns more from many pictures than from few
+                optimiser=Adam(learning_rate=3e-3),
+                clip_value=5.0,
             ),
             "decode": DecodeConfig(beams=3),
         }
@@ -138,7 +142,10 @@ CAPTION_RECIPES: dict[str, Recipe] = {
     "show-tell-first-word": SHOW_TELL_FIRST_WORD,
     "show-tell-small": _small(SHOW_TELL, "Show and Tell"),
     "show-attend-tell": SHOW_ATTEND_TELL,
-    "show-attend-tell-small": _small(SHOW_ATTEND_TELL, "Show, Attend and Tell"),
+    # Few shapes on a plain ground: no reason to look at every place equally often.
+    "show-attend-tell-small": _small(
+        SHOW_ATTEND_TELL, "Show, Attend and Tell", dropout=0.0, doubly_stochastic=0.0
+    ),
     "adaptive-attention": ADAPTIVE_ATTENTION,
     "adaptive-attention-lua": ADAPTIVE_ATTENTION_LUA,
     "adaptive-attention-small": _small(ADAPTIVE_ATTENTION, "Adaptive Attention"),

@@ -4,6 +4,7 @@ Heavy imports stand inside the verbs, so `saccade --help` answers at once. A use
 line on stderr and status 1; anything else that escapes is a defect of ours and keeps its trace.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -89,6 +90,8 @@ def demo(
     device: DeviceOption = "cpu",
 ) -> None:
     """Everything, end to end, on pictures drawn on the spot."""
+    # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from saccade.demo import demo as show_all
 
     show_all(out, seed=seed, device=device)

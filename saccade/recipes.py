@@ -29,7 +29,6 @@ SHOW_ASK_ATTEND_ANSWER = Recipe(
 
 RECIPES: dict[str, Recipe] = {
     **VQA_RECIPES,
-    **VQA_RECIPES,
     "show-ask-attend-answer": SHOW_ASK_ATTEND_ANSWER,
     "show-ask-attend-answer-small": SHOW_ASK_ATTEND_ANSWER.model_copy(
         update={
@@ -38,7 +37,7 @@ RECIPES: dict[str, Recipe] = {
             "model": MODELS["show_ask_attend_answer"].small.model_copy(update={"dropout": 0.0}),
             "features": SHAPES_FEATURES,
             "train": TrainConfig(
-                epochs=12,
+                epochs=10,
                 batch_size=32,
                 optimiser=Adam(learning_rate=3e-3),
                 schedule=HalfLife(steps=3000),

@@ -169,7 +169,7 @@ def judge_answers(
         raise BadData(
             f"the {split} split has no answers to judge by",
             where=material.folder.path,
-            cure="Choose a split with annotations, or make an upload file with `saccade predict`.",
+            cure="Choose a split with annotations: --split val.",
         )
     examples = question_examples(material, split, only_answerable=False)
     said = {question.id: "" for question in questions}

@@ -122,6 +122,19 @@ def test_every_target_in_the_texts_is_in_the_makefile():
             assert target in made, f"{short(path)} says `make {target}`"
 
 
+def test_the_readme_lists_every_model_with_its_published_score():
+    from saccade.models.catalogue import MODELS
+
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    table = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
+    assert set(table) == set(MODELS)
+    for name, entry in MODELS.items():
+        assert entry.published in table[name]
+        assert (f"docs/models/{name}.md" in table[name]) == (
+            ROOT / "docs" / "models" / f"{name}.md"
+        ).exists()
+
+
 LIGHT = """
 import sys
 from saccade.cli import main
