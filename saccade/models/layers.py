@@ -33,7 +33,9 @@ class Dropout(nn.Module):
         # From -2^63: without the lower bound the top bit is never set, and one byte lane is biased.
         draws = torch.empty(-(-values.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
         kept = draws.view(torch.uint8)[: values.numel()].view(values.shape) >= dropped
-        return values * kept.to(values.dtype).mul_(256 / (256 - dropped))
+        scale = kept.to(values.dtype).mul_(256 / (256 - dropped))
+        # In place where no gradient follows: fresh memory costs more than the product.
+        return values * scale if values.requires_grad else scale.mul_(values)
 
     def extra_repr(self) -> str:
         return f"share={self.share}"
