@@ -114,7 +114,7 @@ def _charts(measured: Measured) -> list[Chart]:
             f"Official VQA accuracy on {vqa['questions']:,} test questions, 0 to 100. The question "
             "alone: a classifier that reads the question and sees no picture.",
             [
-                _points("Show, Ask, Attend, and Answer", vqa["accuracy"], ours=True),
+                _points("the model", vqa["accuracy"], ours=True),
                 _points("the question alone", alone),
                 _points("commonest answer", commonest),
             ],
@@ -131,10 +131,9 @@ def _charts(measured: Measured) -> list[Chart]:
             f"alike is “{measured.constant[0]}”.",
             [
                 *(
-                    _share(f"BLEU-{n}", caption[f"bleu_{n}"], ours=n == 4, digits=2)
-                    for n in (1, 2, 3)
+                    _share(f"BLEU-{n}", caption[f"bleu_{n}"], ours=True, digits=2)
+                    for n in (1, 2, 3, 4)
                 ),
-                _share("BLEU-4", caption["bleu_4"], ours=True, digits=2),
                 _share("BLEU-4, one for all", measured.constant[1], digits=2),
             ],
         ),
@@ -180,10 +179,12 @@ def _notes(made: Made, measured: Measured) -> list[str]:
         "pictures alone, to name what each cell of an 8 x 8 grid shows; of the cells with a shape "
         f"in validation pictures it names kind and colour of {taught.shapes:.0%} rightly. Then it "
         "was frozen. With real pictures this part is played by a network trained on photos.",
-        f"The two models ({sizes['vqa']:,} and {sizes['caption']:,} weights) were never told where "
-        "anything is. They learned from questions with answers, and from captions, alone; where "
-        "they look is their own invention. Bright places show what a model used, not a proof of "
-        "why it said what it said.",
+        "The two models are Show, Ask, Attend, and Answer and Show, Attend and Tell as published, "
+        f"with fewer weights ({sizes['vqa']:,} and {sizes['caption']:,}), without dropout, and the "
+        "second without its penalty for looking at some places more than at others.",
+        "They were never told where anything is. They learned from questions with answers, and "
+        "from captions, alone; where they look is their own invention. Bright places show what a "
+        "model used; they do not prove why it said what it said.",
         "The best epoch was chosen on validation pictures; the test pictures above were used once.",
         "This is a small world of five shapes and six colours. With photos expect far less: Show, "
         "Ask, Attend, and Answer is published with 64.6 points on VQA v1, Show, Attend and Tell "
