@@ -1,6 +1,10 @@
 """A demonstration of a few dozen pictures: everything is made, and nothing else is touched."""
 
+import html
+import json
 import re
+import shlex
+import subprocess
 
 import pytest
 from PIL import Image
@@ -9,6 +13,7 @@ from rich.console import Console
 from saccade.demo import DemoSettings, demo
 from saccade.errors import SaccadeError
 from saccade.explain import explain
+from saccade.report import Report, render
 
 TINY = DemoSettings(
     train=32, val=8, test=10, size=64, backbone_epochs=1, changes=("train.epochs=1",)
@@ -31,6 +36,31 @@ def test_the_report_is_one_page_that_needs_nothing_else(made):
     assert "BLEU-4" in page
     assert "saccade ask" in page
     assert "saccade caption" in page
+
+
+def test_the_report_shows_every_kind_of_question_and_its_own_scores(made):
+    page = (made / "report.html").read_text(encoding="utf-8")
+    scores = json.loads((made / "runs/vqa/scores.json").read_text())["test"]
+    assert f">{scores['accuracy']:.1f}<" in page
+    for kind in scores["per_question_type"]:
+        assert f"{kind} …" in page
+    assert page.count('class="box"') > 0, "no asked-about shape is framed"
+
+
+def test_text_of_others_cannot_become_part_of_the_page():
+    evil = "<script>alert(1)</script>"
+    report = Report(evil, [], [], [], [], [], [], [], [evil], [(evil, evil)], evil)
+    page = render(report)
+    assert "<script>" not in page
+    assert page.count("&lt;script&gt;") == 5
+
+
+def test_the_commands_on_the_page_work_as_they_stand(made):
+    page = html.unescape((made / "report.html").read_text(encoding="utf-8"))
+    lines = re.search(r"<pre><code>(.*? ask .*?)</code>", page)[1]
+    done = subprocess.run(shlex.split(lines), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"[01]\.\d+  \w+", done.stdout)
 
 
 def test_the_runs_can_be_asked_and_explained(made, tmp_path):

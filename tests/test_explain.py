@@ -1,0 +1,69 @@
+"""Overlays of where a model looked: for any shape of picture, and only where there is attention."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from saccade.errors import BadConfig
+from saccade.explain import draw_answer, draw_caption
+from saccade.features.store import grid_boxes
+from saccade.predict import Answer, Captioned, Word
+
+BOXES = grid_boxes(2, 2)
+
+
+def run(grid=(2, 2)):
+    header = SimpleNamespace(
+        store=SimpleNamespace(grid=grid),
+        recipe=SimpleNamespace(model=SimpleNamespace(kind="some_model")),
+    )
+    return SimpleNamespace(opened=SimpleNamespace(header=header, path="runs/x"))
+
+
+def picture(tmp_path, width=160, height=120):
+    path = tmp_path / "picture.png"
+    Image.fromarray(np.full((height, width, 3), 200, np.uint8)).save(path)
+    return path
+
+
+def answer(attention):
+    return Answer("red", [("red", 0.9), ("blue", 0.095), ("x", 0.005)], attention, BOXES)
+
+
+def test_each_glimpse_glows_where_the_model_looked(tmp_path):
+    looks = np.array([[1, 0, 0, 0], [0, 0, 0, 1]], np.float32)
+    page = draw_answer(run(), picture(tmp_path), "What colour?", answer(looks)).astype(int)
+    assert page.ndim == 3
+    other = draw_answer(run(), picture(tmp_path), "What colour?", answer(looks[::-1].copy()))
+    third = page.shape[1] // 3
+    # With the glimpses exchanged only the two overlays change, not the plain picture before them.
+    assert (page[:, : third - 20] == other[:, : third - 20]).all()
+    assert (page[:, third + 20 :] != other[:, third + 20 :]).any()
+
+
+@pytest.mark.parametrize(("width", "height"), [(900, 30), (30, 900), (1, 1), (2000, 1500)])
+def test_any_shape_of_picture_can_be_drawn_on(tmp_path, width, height):
+    looks = np.full((2, 4), 0.25, np.float32)
+    page = draw_answer(run(), picture(tmp_path, width, height), "Where?", answer(looks))
+    assert page.dtype == np.uint8
+    assert max(page.shape[:2]) < 2000
+
+
+def test_a_caption_has_one_map_per_word_and_says_what_the_sentinel_kept(tmp_path):
+    look = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+    words = [Word("a", look, 0.9), Word("cat", look, None)]
+    few = draw_caption(run(), picture(tmp_path), Captioned("a cat", words, -1.0, BOXES))
+    many = draw_caption(
+        run(grid=None), picture(tmp_path), Captioned("a cat " * 9, words * 9, -1.0, BOXES)
+    )
+    assert many.shape[0] > few.shape[0], "18 words take more rows than two"
+
+
+def test_a_model_without_attention_is_refused_by_name(tmp_path):
+    with pytest.raises(BadConfig, match="some_model"):
+        draw_answer(run(), picture(tmp_path), "What?", answer(None))
+    said = Captioned("a", [Word("a", None, None)], -1.0, BOXES)
+    with pytest.raises(BadConfig, match="no attention to draw"):
+        draw_caption(run(), picture(tmp_path), said)
