@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from saccade.cli import app, main
+from saccade.cli.main import app, main
 from saccade.data.shapes import make_shapes
 from saccade.errors import BadConfig
 from saccade.terminal import colour, number, pairs, table, values

@@ -106,7 +106,7 @@ def test_the_readme_shows_how_to_use_the_command_line():
 def test_every_command_in_the_texts_can_be_typed(path, words):
     from typer.main import get_command
 
-    from saccade.cli import app
+    from saccade.cli.main import app
 
     name, *arguments = words
     if name.startswith("-"):
@@ -137,7 +137,7 @@ def test_the_readme_lists_every_model_with_its_published_score():
 
 LIGHT = """
 import sys
-from saccade.cli import main
+from saccade.cli.main import main
 try:
     main()
 finally:

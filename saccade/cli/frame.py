@@ -1,0 +1,77 @@
+"""The command line's frame: what all verbs share, and what happens when one does not end well.
+
+Heavy imports stand inside the verbs, so `saccade --help` answers at once. A user's mistake is one
+line on stderr and status 1; anything else that escapes is a defect of ours and keeps its trace.
+"""
+
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from saccade.errors import SaccadeError
+from saccade.terminal import table
+
+STOPPED = 130
+"""What a shell expects of a program that was interrupted: 128 and the signal's number."""
+
+
+class Verbs(TyperGroup):
+    """All verbs, and what happens when one does not end well."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SaccadeError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo(f"\n{_how_to_go_on(sys.argv[1:])}", err=True)
+            raise typer.Exit(STOPPED) from None
+
+
+app = typer.Typer(
+    cls=Verbs,
+    help="Ask pictures, caption pictures, and see where the model looked. Begin with: saccade demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+DataFolderArgument = Annotated[Path, typer.Argument(metavar="DATA", help="What prepare made.")]
+DataFolderOption = Annotated[Path, typer.Option(help="The data folder, which prepare made.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="What train made.")]
+ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.")]
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="See: saccade list recipes.")]
+FeaturesOption = Annotated[
+    str | None, typer.Option(help="The feature store, where the data has several.")
+]
+BeamOption = Annotated[int | None, typer.Option(min=1, help="Beams; by default the recipe's.")]
+ChangesOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="May be repeated.")
+]
+OptionsOption = Annotated[
+    list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="May be repeated.")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto (the GPU if there is one), cpu or cuda.")]
+ExplainOption = Annotated[
+    Path | None, typer.Option(help="Also draw where the model looked, as this PNG file.")
+]
+OnFault = Literal["refuse", "drop", "keep"]
+
+
+def _how_to_go_on(words: Sequence[str]) -> str:
+    again = ["saccade", *words]
+    if words[:1] == ["train"] and "--resume" not in words:
+        again.append("--resume")
+    return f"Stopped; nothing is half-written. Go on with: {shlex.join(again)}"
+
+
+def show_rows(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows in columns."""
+    typer.echo(table(rows))

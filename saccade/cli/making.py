@@ -1,0 +1,122 @@
+"""The verbs that make something: data folders, features, runs, and the demo of it all."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from saccade.cli.frame import (
+    ChangesOption,
+    DataFolderArgument,
+    DataFolderOption,
+    DeviceOption,
+    FeaturesOption,
+    OnFault,
+    OptionsOption,
+    RecipeArgument,
+    app,
+    show_rows,
+)
+from saccade.terminal import colour, number, pairs, values
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal scores.")] = 0,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Everything, end to end, on pictures drawn on the spot."""
+    # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
+    from saccade.demo import demo as show_all
+
+    show_all(out, seed=seed, device=device)
+
+
+@app.command()
+def prepare(
+    source: Annotated[str, typer.Argument(help="See: saccade list sources. A+B joins two.")],
+    root: Annotated[Path, typer.Option(help="The folder with the data set's files.")],
+    out: Annotated[Path, typer.Option(help="The data folder to make.")],
+    option: OptionsOption = None,
+    missing: Annotated[OnFault, typer.Option(help="Pictures that are not there.")] = "refuse",
+    overlap: Annotated[OnFault, typer.Option(help="Pictures in two splits.")] = "refuse",
+) -> None:
+    """Read a data set, verify it, write a data folder."""
+    from saccade.data.folder import DataFolder
+    from saccade.prepare import prepare as make
+
+    make(source, root, out, missing=missing, overlap=overlap, **pairs(option))
+    about = DataFolder(out).about
+    for note in about["notes"]:
+        typer.echo(f"note: {note}")
+    for found in about["findings"]:
+        typer.echo(f"{found['level']}: {found['what']}: {found['count']}. {found['cure']}")
+    show_rows(
+        values({split: counts for split, counts in about["splits"].items() if any(counts.values())})
+    )
+    typer.echo(f"Next: saccade extract {out} --backbone timm:NAME (a recipe names its own)")
+
+
+@app.command()
+def extract(
+    data: DataFolderArgument,
+    backbone: Annotated[str, typer.Option(help="timm:NAME, see: saccade list backbones.")],
+    weights: Annotated[str, typer.Option(help="hub, random, or a file.")] = "hub",
+    option: OptionsOption = None,
+    name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of what the network sees.")] = None,
+    resize: Annotated[Literal["squash", "shorter_side"] | None, typer.Option()] = None,
+    resize_to: Annotated[int | None, typer.Option(help="Shorter side before the crop.")] = None,
+    mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
+    std: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
+    interpolation: Annotated[Literal["bilinear", "bicubic"] | None, typer.Option()] = None,
+    dtype: Literal["float16", "float32"] = "float16",
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode pictures.")] = 0,
+    image_root: Annotated[Path | None, typer.Option(help="Where the pictures are now.")] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Look at every picture once with a frozen network."""
+    from saccade.extract import extract as make
+
+    store = make(
+        data,
+        backbone,
+        weights=weights,
+        options={key: number(value) for key, value in pairs(option).items()},
+        name=name,
+        size=size,
+        resize=resize,
+        resize_to=resize_to,
+        mean=colour(mean),
+        std=colour(std),
+        interpolation=interpolation,
+        dtype=dtype,
+        batch_size=batch_size,
+        workers=workers,
+        image_root=image_root,
+        device=device,
+    )
+    typer.echo(f"Next: saccade train RECIPE --data {data} --features {store.name} --out RUN")
+
+
+@app.command()
+def train(
+    recipe: RecipeArgument,
+    data: DataFolderOption,
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    changes: ChangesOption = None,
+    features: FeaturesOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where OUT stands.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a recipe on a data folder, write a run folder."""
+    from saccade.listing import changed_recipe
+    from saccade.train import train as fit
+
+    chosen = changed_recipe(recipe, changes or ())
+    fit(chosen, data, out, name=recipe, features=features, resume=resume, device=device)
+    typer.echo(f"Next: saccade evaluate {out}")

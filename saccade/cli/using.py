@@ -1,0 +1,100 @@
+"""The verbs that use a run: judge it, ask it, let it speak, see where it looks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from saccade.cli.frame import (
+    BeamOption,
+    DeviceOption,
+    ExplainOption,
+    FeaturesOption,
+    ImageArgument,
+    RunArgument,
+    app,
+    show_rows,
+)
+from saccade.records import Split
+from saccade.terminal import values
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    split: Annotated[Split | None, typer.Option(help="By default test, else val.")] = None,
+    beam: BeamOption = None,
+    revision: Annotated[str, typer.Option(help="Of the VQA scorer: 2021-03, 2016.")] = "2021-03",
+    data: Annotated[Path | None, typer.Option(help="Where the data folder is now.")] = None,
+    features: FeaturesOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Score a run officially, beside baselines that never look."""
+    from saccade.evaluate import evaluate as judge
+
+    scores = judge(
+        run,
+        split=split,
+        data=data,
+        features=features,
+        beams=beam,
+        revision=revision,
+        device=device,
+    )
+    show_rows(values(scores))
+    typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}")
+
+
+@app.command()
+def ask(
+    run: RunArgument,
+    image: ImageArgument,
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
+    top: Annotated[int, typer.Option(min=1, help="So many answers, likeliest first.")] = 5,
+    explain: ExplainOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Ask a question about a picture."""
+    from saccade.predict import load
+
+    opened = load(run, device)
+    answer = opened.ask(image, question, top=top)
+    show_rows((f"{share:.3f}", text) for text, share in answer.top)
+    if explain is not None:
+        from saccade.explain import draw_answer
+        from saccade.pictures.files import save_png
+
+        save_png(explain, draw_answer(opened, image, question, answer))
+
+
+@app.command()
+def caption(
+    run: RunArgument,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files.")],
+    beam: BeamOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Say what pictures show."""
+    from saccade.predict import load
+
+    opened = load(run, device)
+    for image in images:
+        said = opened.caption(image, beam=beam).text
+        typer.echo(said if len(images) == 1 else f"{image}: {said}")
+
+
+@app.command()
+def explain(
+    run: RunArgument,
+    image: ImageArgument,
+    question: Annotated[str | None, typer.Argument(help="For runs that answer.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to draw.")] = Path(
+        "looked.png"
+    ),
+    beam: BeamOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Draw where the model looked: per glimpse, or per word."""
+    from saccade.explain import explain as draw
+
+    typer.echo(f"Drawn: {draw(run, image, out, question=question, beam=beam, device=device)}")
