@@ -146,7 +146,30 @@ def open_run(path: Path) -> OpenedRun:
 def load_model(run: OpenedRun) -> nn.Module:
     """Build a run's model and fill it with its best weights, in eval mode."""
     model = build_model(run.header.recipe.model, run.header.sizes)
-    path = run.path / "model.safetensors"
+    fill(
+        model,
+        run.path / "model.safetensors",
+        "The file belongs to another run; put the right one back or train again.",
+    )
+    return model.eval()
+
+
+def start_from(path: Path, model: nn.Module, words: Words) -> None:
+    """Fill a new model with the best weights of an earlier run. Raises BadRun where ids mean
+    other words there, or the model is another one.
+    """
+    if open_run(path).words != words:
+        raise BadRun(
+            "that run has other words or answers, so its weights mean something else",
+            where=path,
+            cure="Begin with a run on the same data folder and with the same text and answers "
+            "settings.",
+        )
+    fill(model, path / "model.safetensors", "Begin with a run of the same model settings.")
+
+
+def fill(model: nn.Module, path: Path, cure: str) -> None:
+    """Load weights, every one of the model's and no other. Raises BadRun."""
     weights, _ = load_tensors(path)
     wanted = model.state_dict()
     wrong = sorted(
@@ -158,10 +181,9 @@ def load_model(run: OpenedRun) -> nn.Module:
         raise BadRun(
             f"{len(wrong)} weights do not fit the model, the first is {wrong[0]!r}",
             where=path,
-            cure="The file belongs to another run; put the right one back or train again.",
+            cure=cure,
         )
     model.load_state_dict(weights)
-    return model.eval()
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

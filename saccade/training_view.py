@@ -2,17 +2,18 @@
 
 import resource
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import nn
 
 from saccade.batch import CaptionBatch, VqaBatch
 from saccade.config import Recipe
+from saccade.objectives import Objective
+from saccade.optimisers import Moment
 from saccade.terminal import duration
 
 GIB = 2**30
@@ -29,9 +30,7 @@ class Estimate(NamedTuple):
     """Best weights, and weights with moments for an exact resume."""
 
 
-def estimate(
-    model: nn.Module, batch: VqaBatch | CaptionBatch, loss_of: Callable[[Any, Any], Tensor]
-) -> Estimate:
+def estimate(model: nn.Module, batch: VqaBatch | CaptionBatch, objective: Objective) -> Estimate:
     """Try two steps without learning. Give it a copy of the model: batch statistics may move.
 
     The global random state is left as it was, so that a run does not depend on being estimated.
@@ -40,7 +39,7 @@ def estimate(
     with torch.random.fork_rng():
         for _ in range(2):  # the first one warms up
             begin = time.perf_counter()
-            loss_of(model.train()(batch), batch).backward()
+            objective(model.train(), batch, Moment(0, 0)).backward()
             seconds = time.perf_counter() - begin
     parameters = sum(p.numel() for p in model.parameters())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

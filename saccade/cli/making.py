@@ -110,6 +110,9 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
     changes: ChangesOption = None,
     features: FeaturesOption = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Begin with the weights of this run.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where OUT stands.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -118,5 +121,14 @@ def train(
     from saccade.train import train as fit
 
     chosen = changed_recipe(recipe, changes or ())
-    fit(chosen, data, out, name=recipe, features=features, resume=resume, device=device)
+    fit(
+        chosen,
+        data,
+        out,
+        name=recipe,
+        features=features,
+        start=start,
+        resume=resume,
+        device=device,
+    )
     typer.echo(f"Next: saccade evaluate {out}")

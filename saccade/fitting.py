@@ -1,0 +1,111 @@
+"""The inside of the training loop: how far it has come, and what one epoch and one step do."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor
+
+from saccade.batch import CaptionBatch, VqaBatch
+from saccade.data.datasets import CaptionExamples, VqaExamples, batches, epoch_order
+from saccade.errors import BadData
+from saccade.objectives import Objective
+from saccade.optimisers import Moment, set_learning_rate, tend_gradients, tend_weights
+from saccade.train_config import TrainConfig
+
+SETTLE_EVERY = 10  # steps
+
+
+@dataclass
+class Progress:
+    """Where a run stands: with the weights and the random state, all that an exact resume needs."""
+
+    epoch: int = 0
+    """Epochs finished."""
+    batch: int = 0
+    """Batches of the current epoch finished."""
+    step: int = 0
+    """Batches finished altogether."""
+    decays: int = 0
+    """How often the plateau schedule has lowered the learning rate."""
+    stale: int = 0
+    """Epochs since the best score."""
+    best: float = -math.inf
+    loss: float = 0.0
+    """Sum over the current epoch's examples."""
+    examples: int = 0
+    """Examples of the current epoch so far."""
+    seconds: float = 0.0
+    """Training time of the current epoch so far."""
+    waited: float = 0.0
+    """The part of it spent waiting for data."""
+
+
+@dataclass
+class Fitting:
+    """The pieces of the loop that stay the same from step to step."""
+
+    fabric: Fabric
+    model: Any
+    optimiser: Any
+    objective: Objective
+    config: TrainConfig
+    examples: VqaExamples | CaptionExamples
+    losses: list[Tensor] = field(default_factory=list)
+    """Of the last few steps, not yet waited for: on a GPU, waiting costs more than the step."""
+
+    def epoch(self, progress: Progress) -> Iterator[None]:
+        """Go through the rest of the current epoch, one step at a time."""
+        config = self.config
+        order = epoch_order(self.examples.picture, config.per_picture, config.seed, progress.epoch)
+        data = batches(
+            self.examples,
+            order,
+            config.batch_size,
+            skip=progress.batch,
+            workers=config.workers,
+            pin=self.fabric.device.type == "cuda",
+        )
+        self.model.train()
+        begin = time.perf_counter()
+        for batch in data:
+            waited = time.perf_counter() - begin
+            self.losses.append(self.step(batch.to(self.fabric.device), progress) * len(batch))
+            progress.batch += 1
+            progress.step += 1
+            progress.examples += len(batch)
+            progress.waited += waited
+            if len(self.losses) == SETTLE_EVERY:
+                self.settle(progress)
+            progress.seconds += time.perf_counter() - begin
+            begin = time.perf_counter()
+            yield
+        self.settle(progress)
+
+    def step(self, batch: VqaBatch | CaptionBatch, progress: Progress) -> Tensor:
+        """One step: look, compare, learn. Returns the loss, without waiting for it."""
+        moment = Moment(progress.step, progress.epoch, progress.decays)
+        set_learning_rate(self.optimiser, self.config, moment)
+        loss = self.objective(self.model, batch, moment)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward(loss)
+        tend_gradients(self.model.module, self.config)
+        self.optimiser.step()
+        tend_weights(self.model.module, self.optimiser, self.config)
+        return loss.detach()
+
+    def settle(self, progress: Progress) -> None:
+        """Wait for the losses of the last steps and add them up. Raises BadData for NaN."""
+        for loss in torch.stack(self.losses).tolist() if self.losses else []:
+            if not math.isfinite(loss):
+                raise BadData(
+                    f"the loss became {loss} before step {progress.step}",
+                    cure="Lower train.optimiser.learning_rate or clip the gradient; the best "
+                    "weights so far are kept.",
+                )
+            progress.loss += loss
+        self.losses.clear()
