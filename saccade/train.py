@@ -44,7 +44,7 @@ from saccade.training_view import TrainingView, estimate
 SAVE_EVERY_SECONDS = 600.0
 
 
-def train(
+def train(  # noqa: PLR0913  each is something a person may want to say
     recipe: Recipe,
     data: Path,
     out: Path,
@@ -74,10 +74,7 @@ def train(
     _check_out(out, material, resume)
     view = TrainingView(console or Console(), recipe, examples)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
-    torch.manual_seed(recipe.train.seed)
-    model = build_model(recipe.model, material.sizes)
-    optimiser: Any = make_optimiser(model, recipe.train)
-    model, optimiser = fabric.setup(model, optimiser)
+    model, optimiser = _begin(fabric, material)
     progress, rows = Progress(), list[dict[str, Any]]()
     if resume:
         state = load_state(out / "last" / "state.safetensors", model.module, optimiser.optimizer)
@@ -88,9 +85,10 @@ def train(
         elif hasattr(model.module, "initialise"):
             model.module.initialise()
         begin_run(out, name, material)
-    trial = examples.batch(epoch_order(examples.picture, None, 0, 0)[: recipe.train.batch_size])
     objective = objective_for(recipe)
-    view.show_estimate(estimate(copy.deepcopy(model.module), trial.to(fabric.device), objective))
+    trial = examples.batch(epoch_order(examples.picture, None, 0, 0)[: recipe.train.batch_size])
+    twin = copy.deepcopy(model.module)
+    view.show_estimate(estimate(twin, trial.to(fabric.device), objective))
     fitting = Fitting(fabric, model, optimiser, objective, recipe.train, examples)
     with stop_on_signal() as stopped, view:
         while progress.epoch < recipe.train.epochs and not _give_up(progress, recipe.train):
@@ -109,6 +107,14 @@ def train(
             _save_last(out, model, optimiser, progress, rows)
             view.epoch(rows[-1], progress.best)
     return max(rows, key=lambda row: row["scores"][task.metric])["scores"]  # type: ignore[no-any-return]
+
+
+def _begin(fabric: Fabric, material: Material) -> tuple[Any, Any]:
+    """A new model and its optimiser, on their device."""
+    config = material.recipe.train
+    torch.manual_seed(config.seed)
+    model = build_model(material.recipe.model, material.sizes)
+    return fabric.setup(model, make_optimiser(model, config))  # type: ignore[no-any-return]
 
 
 def _check_out(out: Path, material: Material, resume: bool) -> None:
