@@ -1,7 +1,8 @@
 """Where a model looked, drawn onto the picture: for each glimpse of an answer, or for each word.
 
 An attention map shows which regions were weighed most. It is what the model used as its input,
-not proof of why it said what it said.
+not proof of why it said what it said. For a model without attention each region is hidden in turn
+instead, and the map shows where that costs most; the drawing says so.
 """
 
 from collections.abc import Sequence
@@ -13,11 +14,13 @@ from PIL import Image
 
 from saccade.errors import BadConfig
 from saccade.features.images import read_image
+from saccade.occlusion import occlude_answer, occlude_caption
 from saccade.pictures.files import save_png
 from saccade.pictures.heat import Heat, heat_map
 from saccade.pictures.overlay import panel
-from saccade.predict import Answer, Captioned, Run, load
+from saccade.predict import Answer, Captioned, Looked, Run, load
 
+HIDDEN = "what hiding a place costs"
 SIDE = 480
 """Pixels of the longer side of a picture that is drawn on: as large as it will be shown."""
 
@@ -34,45 +37,70 @@ def explain(
 
     A VQA run needs a `question` and gets one map per glimpse; a captioning run says its caption
     (with `beam` beams) and gets one map per word. Raises BadConfig where the question is missing
-    or not wanted, or the model has no attention; BadRun, BadImage as `predict` does.
+    or not wanted, or the picture is one region; BadRun, BadImage as `predict` does.
     """
     opened = load(run, device)
+    looked = opened.look(image)
     if opened.task == "vqa":
         if question is None:
             raise BadConfig("this run answers questions", where=run, cure="Give it a question.")
-        pixels = draw_answer(opened, image, question, opened.ask(image, question))
+        pixels = explain_answer(opened, image, looked, question, opened.ask(looked, question))
     elif question is not None:
         raise BadConfig("this run writes captions", where=run, cure="Leave the question out.")
     else:
-        pixels = draw_caption(opened, image, opened.caption(image, beam=beam))
+        captioned = opened.caption(looked, beam=beam)
+        hidden = any(word.attention is None for word in captioned.words)
+        if hidden:
+            captioned = occlude_caption(opened, looked, captioned)
+        pixels = draw_caption(opened, image, captioned, hidden=hidden)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_png(out, pixels)
     return out
 
 
-def draw_answer(run: Run, image: Path, question: str, answer: Answer) -> NDArray[np.uint8]:
-    """One page `(height, width, 3)`: the question, the likeliest answers, and every glimpse."""
-    if answer.attention is None:
-        raise _no_attention(run)
+def explain_answer(
+    run: Run, image: Path, looked: Looked, question: str, answer: Answer
+) -> NDArray[np.uint8]:
+    """Draw an answer: by the model's attention, or by hiding regions where it has none."""
+    hidden = answer.attention is None
+    if hidden:
+        answer = occlude_answer(run, looked, question, answer)
+    return draw_answer(run, image, question, answer, hidden=hidden)
+
+
+def draw_answer(
+    run: Run, image: Path, question: str, answer: Answer, *, hidden: bool = False
+) -> NDArray[np.uint8]:
+    """One page `(height, width, 3)`: the question, the likeliest answers, and every glimpse.
+
+    `hidden` says that the maps came from hiding regions. An answer without maps is drawn without.
+    """
     picture = _shown(image)
-    glimpses = [_heat(run, weights, answer.boxes, picture) for weights in answer.attention]
+    maps = () if answer.attention is None else answer.attention
+    glimpses = [_heat(run, weights, answer.boxes, picture) for weights in maps]
     first, *others = [f"{text} ({share:.0%})" for text, share in answer.top if share >= 0.01]
     line = f"{first}, else {', '.join(others)}" if others else first
-    titles = [f"glimpse {number}" for number in range(1, len(glimpses) + 1)]
+    titles = [HIDDEN if hidden else f"glimpse {n}" for n in range(1, len(glimpses) + 1)]
     return panel(picture, glimpses, titles, f"{question}\n{line}")
 
 
-def draw_caption(run: Run, image: Path, captioned: Captioned) -> NDArray[np.uint8]:
-    """One page `(height, width, 3)`: the caption, and where the model looked for each word."""
+def draw_caption(
+    run: Run, image: Path, captioned: Captioned, *, hidden: bool = False
+) -> NDArray[np.uint8]:
+    """One page `(height, width, 3)`: the caption, and where the model looked for each word.
+
+    `hidden` says that the maps came from hiding regions. A word without a map is drawn without.
+    """
     picture = _shown(image)
     maps, titles = [], []
     for word in captioned.words:
         if word.attention is None:
-            raise _no_attention(run)
+            continue
         maps.append(_heat(run, word.attention, captioned.boxes, picture))
         share = "" if word.sentinel is None else f" ({1 - word.sentinel:.0%} seen)"
         titles.append(word.text + share)
-    return panel(picture, maps, titles, captioned.text)
+    note = f"\n{HIDDEN}" if hidden else ""
+    return panel(picture, maps, titles, captioned.text + note)
 
 
 def _shown(image: Path) -> NDArray[np.uint8]:
@@ -93,12 +121,3 @@ def _heat(
     smooth = run.opened.header.store.grid is not None  # cells blend, detected boxes have edges
     height, width = picture.shape[:2]
     return heat_map(weights, boxes, height, width, smooth=smooth)
-
-
-def _no_attention(run: Run) -> BadConfig:
-    kind = run.opened.header.recipe.model.kind
-    return BadConfig(
-        f"{kind} looks at the picture as a whole: it has no attention to draw",
-        where=run.opened.path,
-        cure="Choose a run of a model with attention, such as show_ask_attend_answer.",
-    )

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saccade.errors import BadConfig
 from saccade.explain import draw_answer, draw_caption
 from saccade.features.store import grid_boxes
 from saccade.predict import Answer, Captioned, Word
@@ -61,9 +60,12 @@ def test_a_caption_has_one_map_per_word_and_says_what_the_sentinel_kept(tmp_path
     assert many.shape[0] > few.shape[0], "18 words take more rows than two"
 
 
-def test_a_model_without_attention_is_refused_by_name(tmp_path):
-    with pytest.raises(BadConfig, match="some_model"):
-        draw_answer(run(), picture(tmp_path), "What?", answer(None))
-    said = Captioned("a", [Word("a", None, None)], -1.0, BOXES)
-    with pytest.raises(BadConfig, match="no attention to draw"):
-        draw_caption(run(), picture(tmp_path), said)
+def test_maps_made_by_hiding_say_so(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr("saccade.explain.panel", lambda *given: written.append(given) or given[0])
+    look = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
+    draw_answer(run(), picture(tmp_path), "What?", answer(look[None]), hidden=True)
+    said = Captioned("a", [Word("a", look, None)], -1.0, BOXES)
+    draw_caption(run(), picture(tmp_path), said, hidden=True)
+    assert written[0][2] == ["what hiding a place costs"]
+    assert written[1][3] == "a\nwhat hiding a place costs"

@@ -58,13 +58,14 @@ def ask(
     from saccade.predict import load
 
     opened = load(run, device)
-    answer = opened.ask(image, question, top=top)
+    looked = opened.look(image)
+    answer = opened.ask(looked, question, top=top)
     show_rows((f"{share:.3f}", text) for text, share in answer.top)
     if explain is not None:
-        from saccade.explain import draw_answer
+        from saccade.explain import explain_answer
         from saccade.pictures.files import save_png
 
-        save_png(explain, draw_answer(opened, image, question, answer))
+        save_png(explain, explain_answer(opened, image, looked, question, answer))
 
 
 @app.command()
