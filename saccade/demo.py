@@ -9,35 +9,35 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rich.console import Console
 
-from saccade.baselines import constant_caption
-from saccade.config import Recipe, change
+from saccade.baselines.captions import constant_caption
+from saccade.config import Recipe
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
 from saccade.demo_backbone import NAME, OPTIONS, Taught, teach_backbone
 from saccade.demo_folder import DemoFolder
 from saccade.demo_page import Made, Measured, build_report, summary
 from saccade.demo_samples import Samples
+from saccade.errors import BadConfig
 from saccade.evaluate import evaluate
 from saccade.extract import extract
 from saccade.gaze import measure_gaze, read_boxes
+from saccade.listing import changed_recipe
 from saccade.metrics.bleu import corpus_bleu
 from saccade.pictures.files import write_bytes
 from saccade.predict import load
 from saccade.prepare import prepare
-from saccade.recipes import RECIPES
 from saccade.records import Split
 from saccade.report import Stage, render
+from saccade.tasks import TASKS
 from saccade.train import train
 from saccade.train_config import Frozen
 
-RUNS = {"vqa": "show-ask-attend-answer-small", "caption": "show-attend-tell-small"}
-"""Folder below `runs/`, and the recipe that fills it."""
 STORE = "shapes"
 
 
@@ -53,6 +53,10 @@ class DemoSettings(Frozen):
     size: int = 128
     """Side of a picture in pixels."""
     backbone_epochs: int = 4
+    vqa: str = "show-ask-attend-answer-small"
+    """The recipe of the model that answers."""
+    caption: str = "show-attend-tell-small"
+    """The recipe of the model that describes."""
     changes: tuple[str, ...] = ()
     """Of both recipes, as `--set` takes them."""
 
@@ -85,22 +89,25 @@ def demo(
     """Make the whole demonstration in `out`; returns the path of its page, `report.html`.
 
     What an earlier demonstration left in `out` is made anew; nothing else is touched. Equal seeds
-    give equal scores on one machine. Raises BadData where `out` holds other things.
+    give equal scores on one machine. Raises BadData where `out` holds other things, BadConfig for
+    recipes that are not there or of another task.
     """
     chosen, console = settings or DemoSettings(), console or Console(highlight=False)
+    recipes = {
+        "vqa": _recipe(chosen, "vqa", seed),
+        "caption": _recipe(chosen, "caption", seed),
+    }
     folder, clock = DemoFolder(out), _Clock(console)
     folder.clear()
     taught = _make_data(folder, clock, chosen, seed, device)
     with _one_thread():
-        for name, recipe_name in RUNS.items():
-            changes = (f"train.seed={seed}", *chosen.changes)
-            recipe: Recipe = reduce(change, changes, RECIPES[recipe_name])
-            with clock.stage(f"Training {recipe_name}"), folder.making(f"runs/{name}") as run:
+        for task, (name, recipe) in recipes.items():
+            with clock.stage(f"Training {name}"), folder.making(f"runs/{task}") as run:
                 train(
                     recipe,
                     out / "data",
                     run,
-                    name=recipe_name,
+                    name=name,
                     features=STORE,
                     device=device,
                     console=console,
@@ -117,6 +124,17 @@ def demo(
     for what, lines in report.commands:
         console.print(f"\n[dim]{what}[/dim]\n{lines}", markup=True, soft_wrap=True)
     return page
+
+
+def _recipe(chosen: DemoSettings, task: Literal["vqa", "caption"], seed: int) -> tuple[str, Recipe]:
+    """Name and settings of what one task is shown with."""
+    name = getattr(chosen, task)
+    recipe = changed_recipe(name, (f"train.seed={seed}", *chosen.changes))
+    if recipe.task != task:
+        raise BadConfig(
+            f"{name} is no {task} recipe", cure="Choose one from: saccade list recipes."
+        )
+    return name, recipe
 
 
 @contextmanager
@@ -166,11 +184,11 @@ def _make_data(
 def _score(folder: DemoFolder, taught: Taught, device: str) -> tuple[Made, Measured]:
     """Judge both runs on the test pictures, beside what needs no picture."""
     data, scores, said = DataFolder(folder.path / "data"), {}, {}
-    for name in RUNS:
+    for name in TASKS:
         with folder.making(f"runs/{name}") as run:
             scores[name] = evaluate(run, split="test", features=STORE, device=device)
             said[name] = json.loads((run / "predictions.json").read_text(encoding="utf-8"))
-    runs = {name: load(folder.path / "runs" / name, device) for name in RUNS}
+    runs = {name: load(folder.path / "runs" / name, device) for name in TASKS}
     boxes = read_boxes(folder.path / "shapes" / "boxes.json")
     gaze = measure_gaze(runs["vqa"], data, boxes)
     measured = Measured(taught, scores["vqa"], scores["caption"], _constant(data), gaze)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from saccade.demo_backbone import NAME, Taught
 from saccade.demo_samples import Samples
 from saccade.gaze import Box, Gaze
+from saccade.models.catalogue import MODELS, Entry
 from saccade.predict import Run
 from saccade.records import Picture
 from saccade.report import Asked, Bar, Chart, Report, Tile, address
@@ -29,7 +30,8 @@ class Measured(NamedTuple):
     caption: Mapping[str, Any]
     constant: tuple[str, float]
     """The one caption that is best said of every picture alike, and its BLEU-4."""
-    gaze: Gaze
+    gaze: Gaze | None
+    """None where the model that answers does not attend."""
 
 
 class Made(NamedTuple):
@@ -58,7 +60,7 @@ def build_report(made: Made, samples: Samples, measured: Measured) -> Report:
         wrong=samples.asked(made.runs["vqa"], wrong, made.boxes),
         described=samples.described(made.runs["caption"], made.captions, CAPTIONS),
         charts=_charts(measured),
-        curves=[_curves(made.out, name) for name in made.runs],
+        curves=[_curves(made, name) for name in made.runs],
         stages=(),
         notes=_notes(made, measured),
         commands=_commands(made.out, samples.pictures[next(iter(made.captions))], asked),
@@ -69,21 +71,25 @@ def build_report(made: Made, samples: Samples, measured: Measured) -> Report:
 def summary(measured: Measured) -> list[str]:
     """The three results, a line each."""
     vqa, gaze = measured.vqa, measured.gaze
-    return [
+    lines = [
         f"Answers: {vqa['accuracy']:.1f} of 100 (official VQA accuracy); the question alone "
         f"{vqa['baselines']['question_only']:.1f}, always the commonest answer "
         f"{vqa['baselines']['most_frequent_answer']:.1f}",
         f"Captions: BLEU-4 {measured.caption['bleu_4']:.3f}; one caption for every picture "
         f"{measured.constant[1]:.3f}",
-        f"Attention: lands on what is asked about in {gaze.landed:.0%} of {gaze.questions:,} "
-        f"questions; by chance {gaze.landed_by_chance:.0%}",
     ]
+    if gaze is not None:
+        lines.append(
+            f"Attention: lands on what is asked about in {gaze.landed:.0%} of {gaze.questions:,} "
+            f"questions; by chance {gaze.landed_by_chance:.0%}"
+        )
+    return lines
 
 
 def _headlines(measured: Measured) -> list[Bar]:
     vqa, gaze = measured.vqa, measured.gaze
     alone = vqa["baselines"]["question_only"]
-    return [
+    bars = [
         Bar(
             f"of 100 points for answers (official VQA accuracy). Without the picture: {alone:.1f}.",
             vqa["accuracy"] / 100,
@@ -95,17 +101,18 @@ def _headlines(measured: Measured) -> list[Bar]:
             measured.caption["bleu_4"],
             f"{measured.caption['bleu_4']:.2f}",
         ),
-        Bar(
-            "of questions: attention lands on the very shape asked about. By chance: "
-            f"{gaze.landed_by_chance:.0%}.",
-            gaze.landed,
-            f"{gaze.landed:.0%}",
-        ),
     ]
+    if gaze is not None:
+        landed = (
+            "of questions: attention lands on the very shape asked about. By chance: "
+            f"{gaze.landed_by_chance:.0%}."
+        )
+        bars.append(Bar(landed, gaze.landed, f"{gaze.landed:.0%}"))
+    return bars
 
 
 def _charts(measured: Measured) -> list[Chart]:
-    vqa, caption, gaze = measured.vqa, measured.caption, measured.gaze
+    vqa, caption = measured.vqa, measured.caption
     alone, commonest = (vqa["baselines"][n] for n in ("question_only", "most_frequent_answer"))
     kinds = sorted(vqa["per_question_type"].items(), key=lambda item: -item[1])
     return [
@@ -137,6 +144,14 @@ def _charts(measured: Measured) -> list[Chart]:
                 _share("BLEU-4, one for all", measured.constant[1], digits=2),
             ],
         ),
+        *_attention(measured.gaze),
+    ]
+
+
+def _attention(gaze: Gaze | None) -> list[Chart]:
+    if gaze is None:
+        return []
+    return [
         Chart(
             "Attention",
             f"{gaze.questions:,} test questions about shapes whose place is known. Lands: the cell "
@@ -148,7 +163,7 @@ def _charts(measured: Measured) -> list[Chart]:
                 _share("inside", gaze.inside, ours=True),
                 _share("inside, by chance", gaze.inside_by_chance),
             ],
-        ),
+        )
     ]
 
 
@@ -160,15 +175,19 @@ def _share(name: str, value: float, ours: bool = False, digits: int | None = Non
     return Bar(name, value, f"{value:.0%}" if digits is None else f"{value:.{digits}f}", ours)
 
 
-def _curves(out: Path, name: str) -> Tile:
-    path = out / "runs" / name / "curves.png"
-    title = {"vqa": "Show, Ask, Attend, and Answer", "caption": "Show, Attend and Tell"}[name]
-    return Tile(title, address(path.read_bytes(), "png"))
+def _curves(made: Made, name: str) -> Tile:
+    path = made.out / "runs" / name / "curves.png"
+    return Tile(_entry(made.runs[name]).title, address(path.read_bytes(), "png"))
+
+
+def _entry(run: Run) -> Entry:
+    return MODELS[run.opened.header.recipe.model.kind]
 
 
 def _notes(made: Made, measured: Measured) -> list[str]:
     taught = measured.taught
     sizes = {n: sum(p.numel() for p in run.model.parameters()) for n, run in made.runs.items()}
+    vqa, caption = (_entry(made.runs[name]) for name in ("vqa", "caption"))
     return [
         "The pictures, questions, answers and captions were drawn and written by a program, from "
         "one seed, into the files that VQA v2 and Karpathy's captions come in, and read back by "
@@ -179,16 +198,15 @@ def _notes(made: Made, measured: Measured) -> list[str]:
         "pictures alone, to name what each cell of an 8 x 8 grid shows; of the cells with a shape "
         f"in validation pictures it names kind and colour of {taught.shapes:.0%} rightly. Then it "
         "was frozen. With real pictures this part is played by a network trained on photos.",
-        "The two models are Show, Ask, Attend, and Answer and Show, Attend and Tell as published, "
-        f"with fewer weights ({sizes['vqa']:,} and {sizes['caption']:,}), without dropout, and the "
-        "second without its penalty for looking at some places more than at others.",
+        f"The two models are {vqa.title} and {caption.title} as published, with fewer weights "
+        f"({sizes['vqa']:,} and {sizes['caption']:,}) and with less dropout, the second without a "
+        "penalty for looking at some places more than at others.",
         "They were never told where anything is. They learned from questions with answers, and "
         "from captions, alone; where they look is their own invention. Bright places show what a "
         "model used; they do not prove why it said what it said.",
         "The best epoch was chosen on validation pictures; the test pictures above were used once.",
-        "This is a small world of five shapes and six colours. With photos expect far less: Show, "
-        "Ask, Attend, and Answer is published with 64.6 points on VQA v1, Show, Attend and Tell "
-        "with BLEU-4 0.24 on COCO.",
+        "This is a small world of five shapes and six colours. With photos expect far less: "
+        f"published are, for the first, {vqa.published}; for the second, {caption.published}.",
     ]
 
 

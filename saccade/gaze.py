@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from saccade.batch import VqaBatch, VqaOutput
 from saccade.data.datasets import batches, in_reading_order
 from saccade.data.folder import DataFolder
-from saccade.errors import BadConfig, BadData
+from saccade.errors import BadData
 from saccade.material import gather_for_run
 from saccade.predict import Run
 from saccade.records import Split
@@ -50,11 +50,11 @@ def measure_gaze(
     *,
     split: Split = "test",
     batch_size: int = 256,
-) -> Gaze:
+) -> Gaze | None:
     """Measure a VQA run on the questions of a split that `boxes` (question id to boxes) knows.
 
-    A model with several glimpses is judged by their mean. Raises BadConfig for a model without
-    attention, BadData where no question of the split has a box.
+    A model with several glimpses is judged by their mean; None for a model without attention.
+    Raises BadData where no question of the split has a box.
     """
     material = gather_for_run(run.opened, folder)
     examples = question_examples(material, split, only_answerable=False)
@@ -63,7 +63,10 @@ def measure_gaze(
     for number, batch in enumerate(batches(examples, order, batch_size)):
         places = order[number * batch_size : number * batch_size + len(batch)]
         looks = _looks(run, cast(VqaBatch, batch))
-        regions = material.store.boxes(examples.picture[places])
+        if looks is None:
+            return None
+        cells = run.encoder.sight.boxes if run.encoder else None
+        regions = material.store.boxes(examples.picture[places], cells)
         for place, weights, cells in zip(places, looks, regions, strict=True):
             asked = boxes.get(int(examples.ids[place]))
             if asked:
@@ -82,16 +85,12 @@ def read_boxes(path: Path) -> dict[int, list[list[float]]]:
     return {int(k): v for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
-def _looks(run: Run, batch: VqaBatch) -> NDArray[np.float32]:
-    """Attention over regions, `(B, R)`: the mean of a question's glimpses."""
+def _looks(run: Run, batch: VqaBatch) -> NDArray[np.float32] | None:
+    """Attention over regions, `(B, R)`: the mean of a question's glimpses; None without any."""
     with torch.inference_mode():
-        output: VqaOutput = run.model(batch.to(run.device))
+        output: VqaOutput = run.model(run.seen(batch.to(run.device)))
     if output.attention is None:
-        raise BadConfig(
-            f"{run.opened.header.recipe.model.kind} has no attention",
-            where=run.opened.path,
-            cure="Choose a run of a model with attention.",
-        )
+        return None
     return np.asarray(output.attention.mean(dim=1).cpu().numpy())
 
 

@@ -77,6 +77,28 @@ def test_the_runs_can_be_asked_and_explained(made, tmp_path):
         explain(made / "runs/caption", picture, tmp_path / "c.png", "what?")
 
 
+def test_other_systems_can_be_shown_even_ones_without_attention(tmp_path):
+    chosen = TINY.model_copy(update={"vqa": "ibowimg-small", "caption": "show-tell-small"})
+    page = demo(tmp_path / "demo", settings=chosen, console=QUIET).read_text(encoding="utf-8")
+    assert "iBOWIMG" in page
+    assert "Attention</h" not in page, "nothing attends, so there is nothing to measure"
+    picture = min((tmp_path / "demo/shapes/images").iterdir())
+    for run, question in (("vqa", "What colour is the circle?"), ("caption", None)):
+        drawn = explain(tmp_path / "demo/runs" / run, picture, tmp_path / "x.png", question)
+        with Image.open(drawn) as image:
+            assert min(image.size) > 100
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "said"),
+    [("vqa", "show-tell-small", "no vqa recipe"), ("caption", "show_tell", "show-tell")],
+)
+def test_recipes_of_another_task_or_unknown_are_refused(tmp_path, task, name, said):
+    with pytest.raises(SaccadeError, match=said):
+        demo(tmp_path / "demo", settings=TINY.model_copy(update={task: name}), console=QUIET)
+    assert not (tmp_path / "demo").exists()
+
+
 def test_again_into_the_same_folder_and_never_over_other_things(made, tmp_path):
     before = (made / "runs/vqa/scores.json").read_text()
     demo(made, settings=TINY, console=QUIET)
