@@ -37,5 +37,9 @@ class BadRun(SaccadeError):
     """A run folder is missing, incomplete, or from a version that cannot be read."""
 
 
+class BadCheckpoint(SaccadeError):
+    """A checkpoint of another program cannot be read, or is not what it was said to be."""
+
+
 class MissingWeights(SaccadeError):
     """Weights are neither on this machine nor to be had without the network."""

@@ -51,6 +51,8 @@ class ShowAttendTellConfig(BaseModel):
     """On the LSTM's output, before the vocabulary layer."""
     doubly_stochastic: float = Field(1.0, ge=0)
     """Weight of the penalty on regions looked at too little or too much."""
+    gate: Literal["vector", "scalar"] = "vector"
+    """On what was seen: a share of each number, or one factor, not squashed (a course copy's)."""
     view: int | None = Field(14, ge=1)
     """Look at a grid as if it had view x view cells; none looks at the cells as they are."""
 
@@ -68,7 +70,8 @@ class ShowAttendTell(nn.Module):
         self.embed = nn.Embedding(sizes.words, config.embedding)
         self.first_hidden = nn.Linear(dim, config.hidden)
         self.first_memory = nn.Linear(dim, config.hidden)
-        self.gate = nn.Linear(config.hidden, dim)
+        self.scalar = config.gate == "scalar"
+        self.gate = nn.Linear(config.hidden, 1 if self.scalar else dim)
         self.cell = nn.LSTMCell(config.embedding + dim, config.hidden)
         self.dropout = Dropout(config.dropout)
         self.say = nn.Linear(config.hidden, sizes.words)
@@ -140,7 +143,8 @@ class ShowAttendTell(nn.Module):
         regions, projected, mask = picture
         weights = self.attention(hear(hidden), projected, mask)
         seen = torch.bmm(self._to_regions(weights), regions)
-        return torch.sigmoid(gate(hidden)) * seen, weights
+        opened = gate(hidden) if self.scalar else torch.sigmoid(gate(hidden))
+        return opened * seen, weights
 
     def _to_regions(self, weights: Tensor) -> Tensor:
         """Attention over looks as attention over the regions that were given."""

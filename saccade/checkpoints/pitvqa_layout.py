@@ -1,0 +1,187 @@
+"""Checkpoints of PitVQA-Net: a whole pickled module, or its state dict.
+
+Keys as in the captioning specification, 5.4, those of the ViT as transformers 4 or 5 names them.
+GPT-2's tokenizer stands in a pickled module, or in files beside a state dict; the answers are known
+by how many there are.
+"""
+
+import json
+import math
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from saccade.answers import AnswerList
+from saccade.checkpoints.reading import WRAPPERS, Bundle, Looking, Reading, matrix, skeleton
+from saccade.checkpoints.renaming import Source, Tensors, below, count, cut, require, sources
+from saccade.checkpoints.unpickle import Inert
+from saccade.checkpoints.words import answers_of, beside, check_sizes, read_file
+from saccade.data.pitvqa_questions import CLASSES
+from saccade.errors import BadCheckpoint
+from saccade.models.pitvqa import PitVqaConfig
+from saccade.subwords import PARTS, WHOLE
+from saccade.tasks import Words
+from saccade.text import FILE, Vocabulary, file_vocabulary
+
+LAYOUT = "pitvqa (PitVQANet)"
+NAMES = {
+    "text_encoder": "text",
+    "gpt_decoder": "language",
+    "intermediate_layer": "narrow",
+    "se_layer.0": "gate",
+    "LayerNorm": "norm",
+    "classifier": "answer",
+}
+ENDOVIS18 = (
+    *("kidney", "Idle", "Grasping", "Retraction", "Tissue_Manipulation", "Tool_Manipulation"),
+    *("Cutting", "Cauterization", "Suction", "Looping", "Suturing", "Clipping", "Staple"),
+    *("Ultrasound_Sensing", "left-top", "right-top", "left-bottom", "right-bottom"),
+)
+"""The 18 answers of EndoVis18-VQA in the order of the published classifier."""
+
+CONSTANT = r".+\.(position_ids|attn\.(masked_)?bias)"
+"""Buffers that older versions of transformers saved, which hold no weights."""
+HEAD_WIDTH = 64
+"""Numbers per head of ViT-B, BLIP and GPT-2, where no config says how many heads there are."""
+VIT = "transformers:google/vit-base-patch16-224-in21k"
+
+
+def pitvqa(bundle: Bundle) -> Reading:
+    """The released network with its fine-tuned ViT."""
+    tensors = cut(bundle.tensors(), CONSTANT)
+    sight = below(tensors, "visual_encoder.")
+    tensors = cut(tensors, r"visual_encoder\..+")
+    structure: dict[str, Any] = {
+        "mode": "faithful",
+        "text_layers": max(count(tensors, r"text_encoder\.encoder\.layer\.(\d+)\."), 1),
+        "language_layers": max(count(tensors, r"gpt_decoder\.h\.(\d+)\."), 1),
+    }
+    require(tensors, _sources(skeleton(PitVqaConfig(**structure))), LAYOUT)
+    words, width = matrix(tensors, "text_encoder.embeddings.word_embeddings.weight")
+    layer = "text_encoder.encoder.layer.0"
+    _, region_dim = matrix(tensors, f"{layer}.crossattention.self.key.weight")
+    answers, hidden = matrix(tensors, "classifier.weight")
+    config = _part(bundle, "text_encoder", "config")
+    vocabulary = _words(bundle)
+    check_sizes("pieces of words", len(vocabulary), words, bundle.words or bundle.path)
+    return Reading(
+        LAYOUT,
+        "pitvqa",
+        {
+            **structure,
+            **_heads("heads", width, config.get("num_attention_heads")),
+            "width": width,
+            "feed_forward": matrix(tensors, f"{layer}.intermediate.dense.weight")[0],
+            "hidden": hidden,
+            "text_weights": None,
+            "language_weights": None,
+        },
+        tensors,
+        _sources,
+        lambda _: region_dim,
+        Words(vocabulary, _answers(bundle, answers)),
+        _looking(sight, _part(bundle, "visual_encoder", "config")),
+        sight,
+        notes=(
+            "pictures: frames of PitVQA are to be cut out as that data set's own program does",
+            *(() if sight else (f"pictures: it holds no ViT, so {VIT} looks instead",)),
+        ),
+    )
+
+
+def _sources(model: nn.Module) -> dict[str, Source]:
+    return sources(model, NAMES)
+
+
+def _heads(field: str, width: int, told: object) -> dict[str, int]:
+    """How many heads: as the pickled config says, else as wide as usual, else not known."""
+    if isinstance(told, int):
+        return {field: told}
+    return {} if width % HEAD_WIDTH else {field: width // HEAD_WIDTH}
+
+
+def _part(bundle: Bundle, *names: str) -> Mapping[str, Any]:
+    """Attributes of a part of the pickled module; none where the file holds a state dict."""
+    found = bundle.value
+    for name in WRAPPERS:
+        found = bundle.part.get(name, found)
+    for name in names:
+        about = found.attributes if isinstance(found, Inert) else {}
+        found = dict(about.get("_modules") or {}).get(name, about.get(name))
+    return found.attributes if isinstance(found, Inert) else {}
+
+
+def _looking(sight: Tensors, config: Mapping[str, Any]) -> Looking:
+    """The ViT's sizes, as far as they are not ViT-B/16's, and frames as they were: not normalised.
+
+    Raises BadCheckpoint for a ViT that lacks its first layers.
+    """
+    options: dict[str, Any] = {}
+    size = 224
+    if sight:
+        names = {
+            "position": "embeddings.position_embeddings",
+            "patches": "embeddings.patch_embeddings.projection.weight",
+        }
+        if lacking := [name for name in names.values() if name not in sight]:
+            raise BadCheckpoint(
+                f"{LAYOUT}: {len(lacking)} missing (visual_encoder.{lacking[0]})",
+                cure="Give the whole of the checkpoint.",
+            )
+        *_, cells, width = sight[names["position"]].shape
+        patch = sight[names["patches"]].shape[-1]
+        size = math.isqrt(max(cells - 1, 0)) * patch
+        inner = [t.shape[0] for n, t in sight.items() if re.search(r"(fc1|te\.dense)\.weight$", n)]
+        options = {
+            "hidden_size": width,
+            "num_hidden_layers": count(sight, r"(?:encoder\.layer|layers)\.(\d+)\."),
+            "intermediate_size": inner[0] if inner else 4 * width,
+            "image_size": size,
+            "patch_size": patch,
+            **_heads("num_attention_heads", width, config.get("num_attention_heads")),
+        }
+        usual = {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072}
+        usual |= {"image_size": 224, "patch_size": 16, "num_attention_heads": 12}
+        options = {name: value for name, value in options.items() if usual[name] != value}
+    zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    return Looking(VIT, size, interpolation="bicubic", mean=zero, std=one, options=options)
+
+
+def _words(bundle: Bundle) -> Vocabulary:
+    """GPT-2's pieces of words and how text is cut into them. Raises BadCheckpoint."""
+    held = _part(bundle, "tokenizer")
+    ids, ranks = held.get("encoder"), held.get("bpe_ranks")
+    if bundle.words is None and isinstance(ids, dict) and isinstance(ranks, dict):
+        merges = sorted(ranks, key=ranks.__getitem__)
+        lines = ["#version: 0.2", *(" ".join(map(str, pair)) for pair in merges)]
+        with tempfile.TemporaryDirectory() as made:
+            for name, text in zip(PARTS, (json.dumps(ids), "\n".join(lines) + "\n"), strict=True):
+                (Path(made) / name).write_text(text, encoding="utf-8")
+            return _of_file(Path(made), "gpt2")
+    folder = bundle.path.parent
+    parts = all((folder / name).exists() for name in PARTS)
+    found = [folder / WHOLE] if (folder / WHOLE).exists() else [folder] if parts else []
+    looked = f"{WHOLE}, nor {' and '.join(PARTS)}"
+    where = beside(bundle.path, bundle.words, found, looked, "words")
+    return _of_file(where, where.name)
+
+
+def _of_file(path: Path, name: str) -> Vocabulary:
+    """A tokenizer's words; the file itself is needed no more."""
+    made = file_vocabulary(f"{FILE}{path}")
+    return Vocabulary(made.words, made.pad, made.unknown, f"{FILE}{name}", rules=made.rules)
+
+
+def _answers(bundle: Bundle, size: int) -> AnswerList:
+    """The answers of a published data set, or of a file. Raises BadCheckpoint."""
+    known = {len(CLASSES): CLASSES, len(ENDOVIS18): ENDOVIS18}
+    if bundle.answers is None and size in known:
+        return AnswerList(known[size], "none")
+    where = beside(bundle.path, bundle.answers, [], f"known data set of {size} of them", "answers")
+    listed = answers_of(read_file(where), "none", where)
+    check_sizes("answers", len(listed), size, where)
+    return listed

@@ -1,0 +1,270 @@
+"""Reading what `torch.save` wrote, or `pickle` alone, without running it.
+
+Three layouts: the zip archive of torch 1.6 and later, the stream of pickles and raw numbers of
+earlier ones, and a pickle alone. Tensors stay on disk until somebody asks for their numbers, so an
+optimiser's moments, twice as large as the weights, cost nothing.
+"""
+
+import io
+import math
+import mmap
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from saccade.checkpoints.unpickle import DEFECTS, Called, Inert, Machine, RefusedPickle
+from saccade.errors import BadCheckpoint
+
+MAGIC = 0x1950A86A20F9469CFC6C
+"""The first pickle of a file that an early torch wrote."""
+
+_DTYPES = {
+    "Double": torch.float64,
+    "Float": torch.float32,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+}
+COPY_AGAIN = "Copy the file again from where it came."
+
+
+@dataclass(eq=False)
+class Storage:
+    """Numbers in a file, in a row."""
+
+    file: mmap.mmap
+    dtype: torch.dtype
+    numbers: int
+    start: int | None = None
+    """Byte of the file at which they begin; unknown until the end of an early file is read."""
+    crc32: int = 0
+    """Of the bytes; 0 where the file does not say."""
+
+    def read(self) -> Tensor:
+        """All of the numbers, `(numbers,)`. Raises ValueError where the file is not whole."""
+        size = self.numbers * self.dtype.itemsize
+        if self.start is None or not 0 <= self.start <= len(self.file) - size:
+            raise ValueError("a tensor's numbers are missing")
+        raw = bytearray(self.file[self.start : self.start + size])
+        if self.crc32 and zlib.crc32(raw) != self.crc32:
+            raise ValueError("a tensor's numbers have changed since they were written")
+        return torch.frombuffer(raw, dtype=self.dtype) if raw else torch.empty(0, dtype=self.dtype)
+
+
+class Saved(NamedTuple):
+    """A tensor that a file holds, not read yet."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def read(self) -> Tensor:
+        """The tensor, on the CPU, with memory of its own. Raises BadCheckpoint."""
+        try:
+            whole = self.storage.read()
+        except ValueError as error:
+            raise BadCheckpoint(str(error), cure=COPY_AGAIN) from None
+        return whole.as_strided(self.shape, self.stride, self.offset).clone()
+
+
+def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
+    """What a file holds: containers, numbers and text as they are, tensors as `Saved`, and objects
+    as `Inert`. `classes` names the checkpoint's own classes, which stand in any module.
+
+    Raises BadCheckpoint for a file that is missing, damaged, no pickle, or whose pickle names
+    anything that is on no list, such as `os.system`; that is neither imported nor run.
+    """
+    file = open_file(path)
+    try:
+        if file[:4] == b"PK\x03\x04":
+            return _archive(path, file, classes)
+        return _stream(file, classes)
+    except RefusedPickle as refused:
+        raise BadCheckpoint(
+            f"its pickle asks for {refused}, which is on no list of harmless things; "
+            "nothing of it was run",
+            where=path,
+            cure="Do not load this file with other programs unless you trust who made it.",
+        ) from None
+    except (*DEFECTS, zipfile.BadZipFile, RuntimeError, OSError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise BadCheckpoint(
+            f"not a whole file of torch.save or pickle ({why})",
+            where=path,
+            cure=COPY_AGAIN,
+        ) from None
+
+
+def open_file(path: Path) -> mmap.mmap:
+    """A file as if it stood in memory. Raises BadCheckpoint where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise BadCheckpoint("no such file", where=path, cure="Check the name.") from None
+    except ValueError:
+        raise BadCheckpoint("the file is empty", where=path, cure=COPY_AGAIN) from None
+    except OSError as error:
+        raise BadCheckpoint(
+            f"unreadable ({error.strerror})", where=path, cure="Give the path of a file."
+        ) from None
+
+
+def _archive(path: Path, file: mmap.mmap, classes: Collection[str]) -> Any:
+    """A zip archive: one pickle, and an entry per storage."""
+    with zipfile.ZipFile(path) as archive:
+        return _opened(archive, file, classes)
+
+
+def _opened(archive: zipfile.ZipFile, file: mmap.mmap, classes: Collection[str]) -> Any:
+    entries = {info.filename: info for info in archive.infolist()}
+    (name,) = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
+    root = name.removesuffix("data.pkl")
+    if f"{root}constants.pkl" in entries:
+        raise RefusedPickle("a TorchScript program")
+    if any(info.compress_type != zipfile.ZIP_STORED for info in entries.values()):
+        raise ValueError("an entry is compressed, which torch.save does not do")
+    order = entries.get(f"{root}byteorder")
+    if order is not None and archive.read(order) != b"little":
+        raise ValueError("written on a machine with another order of bytes")
+
+    def storage(about: Any) -> Storage:
+        what, kind, key, _location, numbers, *_ = about
+        if what != "storage":
+            raise ValueError(f"a persistent {what}")
+        info = entries[f"{root}data/{key}"]
+        head = info.header_offset
+        names, extra = struct.unpack("<HH", file[head + 26 : head + 30])
+        dtype = _dtype(kind)
+        if numbers * dtype.itemsize > info.file_size:
+            raise ValueError("a tensor's numbers are missing")
+        whole = numbers * dtype.itemsize == info.file_size
+        return Storage(file, dtype, numbers, head + 30 + names + extra, info.CRC if whole else 0)
+
+    return _machine(io.BytesIO(archive.read(name)), classes, storage).read()
+
+
+def _stream(file: mmap.mmap, classes: Collection[str]) -> Any:
+    """A pickle alone, or an early torch file: five pickles, then the numbers of each storage."""
+    stream = cast(BinaryIO, file)
+    storages: dict[str, Storage] = {}
+
+    def storage(about: Any) -> Any:
+        if about[0] == "module":  # a class with its source text, which is of no use here
+            return about[1]
+        what, kind, key, _location, numbers, view = about
+        if what != "storage" or view is not None:
+            raise ValueError(f"a persistent {what}, or a view of one")
+        return storages.setdefault(key, Storage(file, _dtype(kind), numbers))
+
+    first = _machine(stream, classes, storage).read()
+    if first != MAGIC:
+        return first
+    _version, system = (_machine(stream, classes, storage).read() for _ in range(2))
+    if not system["little_endian"]:
+        raise ValueError("written on a machine with another order of bytes")
+    value = _machine(stream, classes, storage).read()
+    for key in _machine(stream, classes, storage).read():
+        (numbers,) = struct.unpack("<q", file.read(8))
+        found = storages.get(key)
+        if found is None or found.numbers != numbers:
+            raise ValueError(f"storage {key} is not as it was announced")
+        found.start = file.tell()
+        end = found.start + numbers * found.dtype.itemsize
+        if end > len(file):
+            raise EOFError("it ends in the middle of a tensor")
+        file.seek(end)
+    return value
+
+
+def _machine(stream: BinaryIO, classes: Collection[str], storage: Callable[[Any], Any]) -> Machine:
+    names: dict[str, Callable[..., Any]] = {
+        "torch._utils._rebuild_tensor": _tensor,
+        "torch._utils._rebuild_tensor_v2": _tensor,
+        "torch._utils._rebuild_parameter": lambda data, *_: data,
+        "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+        "torch._tensor._rebuild_from_type_v2": _with_attributes,
+        "torch.nn.parameter.Parameter": lambda data=None, *_: data,
+        "torch.nn.parameter.Buffer": lambda data=None, *_: data,
+        "torch.autograd.variable.Variable": lambda data=None, *_: data,
+    }
+    return Machine(stream, names=names, classes=classes, storage=storage)
+
+
+def _with_attributes(build: Any, _kind: Any, args: Any, _state: Any) -> Any:
+    """A tensor somebody gave attributes to, which are left out."""
+    if not isinstance(build, Called):
+        raise ValueError("a tensor that is not made of numbers")
+    return build.build(*args)
+
+
+def _tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> Saved:
+    """A view of a storage, which must lie within it."""
+    if not isinstance(storage, Storage) or len(shape) != len(stride):
+        raise ValueError("a tensor without a storage")
+    numbers = (offset, *shape, *stride)
+    if not all(isinstance(n, int) and n >= 0 for n in numbers):
+        raise ValueError("a tensor of impossible shape")
+    last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+    if math.prod(shape) > storage.numbers or (math.prod(shape) and last >= storage.numbers):
+        raise ValueError("a tensor that is larger than its storage")
+    return Saved(storage, offset, tuple(shape), tuple(stride))
+
+
+def _dtype(kind: Any) -> torch.dtype:
+    name = kind.name.rpartition(".")[2] if isinstance(kind, Inert) else ""
+    dtype = _DTYPES.get(name.removesuffix("Storage"))
+    if dtype is None:
+        raise ValueError(f"numbers of the kind {name or kind!r}")
+    return dtype
+
+
+def tensors_of(value: Any) -> dict[str, Saved] | None:
+    """The tensors of a state dict, or of a pickled module with all it holds, by name.
+
+    A prefix "module.", which a wrapper for several GPUs leaves, is taken away. None for anything
+    else. Buffers that the module does not save are left out.
+    """
+    if isinstance(value, Inert) and "_parameters" in value.attributes:
+        found: dict[str, Saved] = {}
+        _walk(value, "", found, depth=0)
+    elif isinstance(value, dict) and value and _is_state(value):
+        found = {name: tensor for name, tensor in value.items() if isinstance(tensor, Saved)}
+    else:
+        return None
+    if found and all(name.startswith("module.") for name in found):
+        found = {name.removeprefix("module."): tensor for name, tensor in found.items()}
+    return found
+
+
+def _is_state(value: dict[Any, Any]) -> bool:
+    return all(isinstance(name, str) for name in value) and all(
+        isinstance(tensor, Saved) for tensor in value.values()
+    )
+
+
+def _walk(module: Inert, prefix: str, found: dict[str, Saved], depth: int) -> None:
+    about = module.attributes
+    if depth > 40 or len(found) > 100_000:
+        raise BadCheckpoint("a module that contains itself", cure=COPY_AGAIN)
+    passing = about.get("_non_persistent_buffers_set") or ()
+    for part in ("_parameters", "_buffers"):
+        for name, tensor in dict(about.get(part) or {}).items():
+            if isinstance(tensor, Saved) and not (part == "_buffers" and name in passing):
+                found[f"{prefix}{name}"] = tensor
+    for name, child in dict(about.get("_modules") or {}).items():
+        if isinstance(child, Inert):
+            _walk(child, f"{prefix}{name}.", found, depth + 1)

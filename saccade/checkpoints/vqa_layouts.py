@@ -1,0 +1,174 @@
+"""Checkpoints of programs that answer questions: Cyanogenoid/pytorch-vqa and
+hengyuan-hu/bottom-up-attention-vqa. Keys and files as in the VQA specification, 6 and 7.1.
+"""
+
+import re
+from typing import Any
+
+from torch import Tensor, nn
+
+from saccade.checkpoints.reading import CAFFE, Bundle, Looking, Reading, matrix, skeleton
+from saccade.checkpoints.renaming import Source, Tensors, count, require, sources
+from saccade.checkpoints.words import (
+    answers_of,
+    beside,
+    check_sizes,
+    question_words,
+    read_file,
+)
+from saccade.errors import BadCheckpoint
+from saccade.models.joint_embedding import JointEmbeddingConfig
+from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
+from saccade.tasks import Words
+
+PYTORCH_VQA = {
+    "text.embedding": "embed",
+    "text.lstm": "read",
+    "attention.v_conv": "attention.see",
+    "attention.q_lin": "attention.ask",
+    "attention.x_conv": "attention.score",
+    "classifier.lin1": "hidden",
+    "classifier.lin2": "answer",
+}
+HENGYUAN_HU = {
+    "w_emb.emb": "embed",
+    "q_emb.rnn": "read.cells",
+    "v_att.linear": "attention.score",
+    "q_net.main.0": "ask",
+    "v_net.main.0": "see",
+    "classifier.main.0": "hidden",
+    "classifier.main.3": "answer",
+}
+NEWATT = {"v_att.v_proj.main.0": "attention.see", "v_att.q_proj.main.0": "attention.ask"}
+BASELINE0 = {"v_att.nonlinear.main.0": "attention.both"}
+
+
+def pytorch_vqa(bundle: Bundle) -> Reading:
+    """Show, Ask, Attend, and Answer; its vocabulary stands in the checkpoint."""
+    layout = "pytorch-vqa"
+    tensors = bundle.tensors()
+    require(tensors, sources(skeleton(ShowAskAttendAnswerConfig()), PYTORCH_VQA), layout)
+    words, embedding = matrix(tensors, "text.embedding.weight")
+    hidden, _ = matrix(tensors, "classifier.lin1.weight")
+    answers, _ = matrix(tensors, "classifier.lin2.weight")
+    glimpses, attention = matrix(tensors, "attention.x_conv.weight")
+    _, region_dim = matrix(tensors, "attention.v_conv.weight")
+    known = bundle.part.get("vocab")
+    where = bundle.path
+    if known is None or bundle.words is not None:
+        found = sorted(bundle.path.parent.glob("vocab.json"))
+        where = beside(bundle.path, bundle.words, found, "vocab.json", "words")
+        known = read_file(where)
+    if not isinstance(known, dict) or not {"question", "answer"} <= known.keys():
+        cure = "Give vocab.json, or a checkpoint that holds it."
+        raise BadCheckpoint("no words of questions and answers", where=where, cure=cure)
+    vocabulary = question_words(known["question"], "show_ask_attend_answer", where)
+    listed = answers_of(known["answer"], "show_ask_attend_answer", where)
+    check_sizes("words", len(vocabulary), words, where)
+    check_sizes("answers", len(listed), answers, where)
+    return Reading(
+        layout,
+        "show-ask-attend-answer",
+        {
+            "embedding": embedding,
+            "question": matrix(tensors, "text.lstm.weight_hh_l0")[1],
+            "attention": attention,
+            "glimpses": glimpses,
+            "hidden": hidden,
+        },
+        tensors,
+        lambda model: sources(model, PYTORCH_VQA),
+        lambda _: region_dim,
+        Words(vocabulary, listed),
+        Looking("timm:resnet152.tv_in1k", 448, "shorter_side", 512),
+        notes=(CAFFE.format(network="ResNet-152", backbone="timm:resnet152.tv_in1k"),),
+    )
+
+
+def hengyuan_hu(bundle: Bundle) -> Reading:
+    """Joint embedding, `baseline0_newatt` or `baseline0`; its words and answers are two files."""
+    tensors = _weight_norm_names(bundle.tensors())
+    product = any(name.startswith("v_att.v_proj.") for name in tensors)
+    layout = f"hengyuan-hu ({'baseline0_newatt' if product else 'baseline0'})"
+    names = {**HENGYUAN_HU, **(NEWATT if product else BASELINE0)}
+    structure: dict[str, Any] = {
+        "attention": "product" if product else "concat",
+        "activation": "relu",
+        "weight_norm": True,
+        "padding": "front",
+        "padded_to": 14,
+        "layers": max(count(tensors, r"q_emb\.rnn\.weight_hh_l(\d+)"), 1),
+        "bidirectional": any("_reverse" in name for name in tensors),
+    }
+
+    def made(model: nn.Module) -> dict[str, Source]:
+        found = sources(model, names)
+        # Their padding is the last word, ours the first.
+        return {**found, "embed.weight": Source(("w_emb.emb.weight",), _last_row_first)}
+
+    require(tensors, made(skeleton(JointEmbeddingConfig(**structure))), layout)
+    rows, question = matrix(tensors, "q_emb.rnn.weight_hh_l0")
+    words, embedding = matrix(tensors, "w_emb.emb.weight")
+    hidden, _ = matrix(tensors, "q_net.main.0.weight_v")
+    answers, classifier = matrix(tensors, "classifier.main.3.weight_v")
+    _, region_dim = matrix(tensors, "v_net.main.0.weight_v")
+    return Reading(
+        layout,
+        "joint-embedding" if product else "joint-embedding-concat",
+        {
+            **structure,
+            "reader": "gru" if rows == 3 * question else "lstm",
+            "embedding": embedding,
+            "question": question,
+            "hidden": hidden,
+            "classifier": classifier,
+        },
+        tensors,
+        made,
+        lambda _: region_dim,
+        _hengyuan_hu_words(bundle, words, answers),
+        Looking("timm:resnet101.tv_in1k", 448),
+        notes=(
+            "pictures: it was trained on 36 detected boxes of bottom-up attention, for which a "
+            "grid of timm:resnet101.tv_in1k is a poor substitute; --store takes features of boxes",
+            "words: a question's unknown words are read as padding; the published program stops",
+        ),
+    )
+
+
+def _hengyuan_hu_words(bundle: Bundle, words: int, answers: int) -> Words:
+    folder = bundle.path.parent
+    found = sorted(folder.glob("dictionary.pkl"))
+    where = beside(bundle.path, bundle.words, found, "dictionary.pkl", "words")
+    value = read_file(where)  # [word -> id, words in their order]
+    numbered = value[0] if isinstance(value, list) and len(value) == 2 else value
+    if not isinstance(numbered, dict) or not all(isinstance(n, int) for n in numbered.values()):
+        raise BadCheckpoint(
+            "this is no dictionary.pkl: it holds no map from words to ids",
+            where=where,
+            cure="Give the file that the checkpoint's own program wrote.",
+        )
+    shifted = {word: number + 1 for word, number in numbered.items()}
+    vocabulary = question_words(shifted, "bottom_up", where)
+    check_sizes("words and the padding", len(vocabulary), words, where)
+    # The same labels twice: as {answer: id} and as a list.
+    files = [folder / f"trainval_{name}.pkl" for name in ("label2ans", "ans2label")]
+    there = [path for path in files if path.exists()][:1]
+    looked = "trainval_label2ans.pkl or trainval_ans2label.pkl"
+    where = beside(bundle.path, bundle.answers, there, looked, "answers")
+    listed = answers_of(read_file(where), "official", where)
+    check_sizes("answers", len(listed), answers, where)
+    return Words(vocabulary, listed)
+
+
+def _last_row_first(table: Tensor) -> Tensor:
+    return table.roll(1, dims=0)
+
+
+def _weight_norm_names(tensors: Tensors) -> Tensors:
+    """Weight norm under today's names in torch (a parametrization) as under those of old."""
+    turned = {}
+    for name, tensor in tensors.items():
+        old = re.sub(r"\.parametrizations\.weight\.original0$", ".weight_g", name)
+        turned[re.sub(r"\.parametrizations\.weight\.original1$", ".weight_v", old)] = tensor
+    return turned

@@ -1,0 +1,262 @@
+"""Making a run folder out of another program's checkpoint: weights, words and preprocessing.
+
+Nothing of the checkpoint is executed. A run that was imported is asked, explained and evaluated as
+one that was trained here.
+"""
+
+import shlex
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from saccade.batch import Sizes
+from saccade.checkpoints.kinds import KINDS, Kind
+from saccade.checkpoints.reading import Bundle, Reading, skeleton
+from saccade.checkpoints.renaming import fill
+from saccade.checkpoints.torch_files import read_checkpoint, tensors_of
+from saccade.config import FeaturesConfig, Recipe, change
+from saccade.errors import BadCheckpoint, BadData, BadRun
+from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
+from saccade.features.settings import BackboneSpec, Preprocessing
+from saccade.features.store import StoreHeader, read_header
+from saccade.models.catalogue import look_up
+from saccade.recipes import RECIPES
+from saccade.run import BACKBONE, OpenedRun, Origin, save_tensors, write_run
+from saccade.train_config import Frozen
+
+SAY = "Say with --set model.FIELD=VALUE what the file does not say."
+
+
+class ImportSettings(Frozen):
+    """What a person may say of a checkpoint beside its kind."""
+
+    words: Path | None = None
+    """The file of its words, where it is not in the checkpoint nor alone beside it."""
+    answers: Path | None = None
+    backbone: str | None = None
+    """Another network to look at pictures with, `timm:NAME`."""
+    weights: str = "hub"
+    """That network's: hub, random, or a file. Those of the hub are looked for when first used."""
+    size: int | None = None
+    """Side of what that network sees, in pixels."""
+    store: Path | None = None
+    """A feature store to take network and preprocessing from."""
+    changes: tuple[str, ...] = ()
+    """Fields of the recipe that the file does not decide, as FIELD=VALUE."""
+
+
+class Imported(NamedTuple):
+    """A run folder made from a checkpoint."""
+
+    run: OpenedRun
+    layout: str
+    notes: tuple[str, ...]
+    extract: str
+    """The command that extracts features of a data folder as this run wants them."""
+
+
+class _Eye(NamedTuple):
+    """What the run's pictures go through."""
+
+    header: StoreHeader
+    file: Path | None
+    """The network's weights, to be kept beside the run."""
+    weights: str | None
+    """What `saccade extract` is told of them; None where a store was given."""
+
+
+def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Imported:
+    """Read a checkpoint of a kind in `KINDS` and write a run folder; `settings` are the fields of
+    `ImportSettings`.
+
+    Raises BadCheckpoint for a file that is not such a checkpoint, with what is missing, unknown or
+    of another shape; BadRun where `out` holds a run already; BadConfig for a change of no field.
+    """
+    chosen, program = ImportSettings(**settings), look_up(dict(KINDS), "kind of checkpoint", kind)
+    if (out / "run.json").exists():
+        raise BadRun("there is a run already", where=out, cure="Choose another --out.")
+    classes = {name for one in KINDS.values() for name in one.classes}
+    bundle = Bundle(file, read_checkpoint(file, classes), chosen.words, chosen.answers)
+    _refuse_other_kind(bundle, kind, program)
+    try:
+        reading: Reading = program.read(bundle)
+        recipe = _recipe(reading, file, chosen.changes)
+        dim = reading.region_dim(recipe.model)
+    except (BadCheckpoint, BadData) as error:
+        raise BadCheckpoint(error.what, where=error.where or file, cure=error.cure) from None
+    with tempfile.TemporaryDirectory() as folder:
+        eye = _eye(reading, chosen, dim, Path(folder) / BACKBONE)
+        sizes = Sizes(
+            words=len(reading.words.vocabulary),
+            region_dim=dim,
+            answers=len(reading.words.answers) if reading.words.answers else 0,
+            grid=eye.header.grid,
+            regions=eye.header.regions,
+            pad=reading.words.vocabulary.pad,
+        )
+        recipe = recipe.model_copy(update={"features": _features(eye.header)})
+        weights = _weights(reading, recipe, sizes, file)
+        out.mkdir(parents=True, exist_ok=True)
+        about = {"imported": f"{reading.layout}: {file.name}"}
+        save_tensors(out / "model.safetensors", weights, about)
+        # `run.json` comes last: without it the folder is no run.
+        run = write_run(
+            out, kind, (recipe, sizes, reading.words), Origin(eye.header), backbone=eye.file
+        )
+    return Imported(run, reading.layout, reading.notes, _command(run, eye.weights))
+
+
+def _refuse_other_kind(bundle: Bundle, kind: str, program: Kind) -> None:
+    """Say which kind it is when its tensors are another's. Raises BadCheckpoint."""
+    parts = [bundle.value, *bundle.part.values()]
+    names = {name for part in parts for name in (tensors_of(part) or {})}
+    if any(program.fits(name) for name in names):
+        return
+    others = [other for other, one in KINDS.items() if any(map(one.fits, names))]
+    if others:
+        raise BadCheckpoint(
+            f"its tensors are not those of {kind}, but of {' or '.join(others)}",
+            where=bundle.path,
+            cure=f"Write: saccade import-checkpoint {others[0]} ...",
+        )
+
+
+def _recipe(reading: Reading, file: Path, changes: tuple[str, ...]) -> Recipe:
+    """The recipe of the checkpoint's system with what the file decides, and a person after it.
+
+    Raises BadCheckpoint for sizes that contradict each other, BadConfig for a field there is not.
+    """
+    values = RECIPES[reading.recipe].model_dump()
+    values["about"] = f"Imported: {file.name}, a checkpoint of {reading.layout}."
+    values["encoder"] = None  # its own one, if it has any, is kept beside the run, as it is
+    values["model"] |= reading.model
+    for path, value in reading.recipe_fields.items():
+        part, _, field = path.partition(".")
+        values[part][field] = value
+    for assignment in changes:  # before the model is checked: they may be what it lacks
+        path, _, value = assignment.partition("=")
+        part, _, field = path.strip().partition(".")
+        if part == "model" and field in values["model"]:
+            values["model"][field] = None if value.strip().lower() == "none" else value.strip()
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"] if part != reading.model.get("kind"))
+        raise BadCheckpoint(
+            f"{reading.layout}: {place}: {problem['msg']}",
+            where=file,
+            cure=SAY,
+        ) from None
+    for assignment in changes:
+        recipe = change(recipe, assignment)
+    return recipe
+
+
+def _weights(reading: Reading, recipe: Recipe, sizes: Sizes, file: Path) -> dict[str, Tensor]:
+    try:
+        model = skeleton(recipe.model, sizes)
+        return fill(model, reading.tensors, reading.sources(model), reading.layout)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(error.what, where=error.where or file, cure=error.cure) from None
+    except ValueError as error:  # of a library's own model
+        why = str(error).splitlines()[0][:200]
+        raise BadCheckpoint(f"{reading.layout}: {why}", where=file, cure=SAY) from None
+
+
+def _eye(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> _Eye:
+    """What pictures go through: a store's, the checkpoint's own encoder, or another network.
+
+    Raises BadCheckpoint where its regions are not as wide as the checkpoint's.
+    """
+    if chosen.store is not None:
+        header = read_header(chosen.store)
+        kept = chosen.store / BACKBONE
+        found = _Eye(header, kept if kept.exists() else None, None)
+    elif reading.backbone and chosen.backbone is None:
+        tensors = {name: saved.read() for name, saved in reading.backbone.items()}
+        counters = [name for name in tensors if name.endswith(".running_mean")]
+        for name in counters:  # which early versions of torch did not have
+            key = name.replace("running_mean", "num_batches_tracked")
+            tensors.setdefault(key, tensors[name].new_zeros(()).long())
+        save_tensors(file, tensors, {})
+        found = _Eye(_header(*_look(reading, chosen, str(file))), file, BACKBONE)
+    else:
+        network, preprocessing = _look(reading, chosen, chosen.weights)
+        found = _Eye(_header(network, preprocessing), None, chosen.weights)
+        if chosen.weights not in ("hub", "random"):
+            network.save(file)
+            found = found._replace(file=file)
+    if found.header.dim != dim:
+        raise BadCheckpoint(
+            f"its regions have {dim} numbers, those of {found.header.backbone.name} have "
+            f"{found.header.dim}",
+            cure="Give its network with --backbone timm:NAME, or features with --store FOLDER.",
+        )
+    return found
+
+
+def _look(reading: Reading, chosen: ImportSettings, weights: str) -> tuple[Backbone, Preprocessing]:
+    """The network and what pictures go through before it."""
+    looking = reading.looking
+    own = chosen.backbone is not None
+    name, options = chosen.backbone or looking.backbone, {} if own else dict(looking.options)
+    size = chosen.size or looking.size
+    # The hub's weights are not needed yet: random ones tell as well how wide regions are.
+    network = choose_backbone(name, "random" if weights == "hub" else weights, options, size=size)
+    if weights == "hub":
+        network.spec = BackboneSpec(name=name, options=network.spec.options)
+    wishes: dict[str, Any] = {"size": size}
+    if not own:
+        wishes |= {
+            "resize": looking.resize,
+            "resize_to": looking.resize_to,
+            "interpolation": looking.interpolation,
+            "mean": looking.mean,
+            "std": looking.std,
+        }
+    return network, preprocessing_for(network.spec, **wishes)
+
+
+def _header(network: Backbone, preprocessing: Preprocessing) -> StoreHeader:
+    grid, dim = network.measure(preprocessing)
+    return StoreHeader(
+        backbone=network.spec,
+        preprocessing=preprocessing,
+        grid=None if network.kept_tokens else grid,
+        regions=len(network.boxes(grid)),
+        dim=dim,
+        dtype="float32",
+        ids_count=1,
+        dataset_fingerprint="",
+        complete=True,
+        command="saccade import-checkpoint",
+    )
+
+
+def _features(header: StoreHeader) -> FeaturesConfig:
+    into = header.preprocessing
+    return FeaturesConfig(
+        backbone=header.backbone.name,
+        size=into.height,
+        resize=into.resize,
+        resize_to=into.resize_to,
+        mean=into.mean,
+        std=into.std,
+        interpolation=into.interpolation,
+    )
+
+
+def _command(run: OpenedRun, weights: str | None) -> str:
+    """How to extract a data folder's features so that the run can be evaluated on it."""
+    if weights is None:
+        return run.header.store.command
+    words = ["saccade", "extract", "DATA", *shlex.split(run.header.recipe.features.flags())]
+    if weights != "hub":
+        words += ["--weights", str(run.path / BACKBONE) if weights == BACKBONE else weights]
+    for name, value in run.header.store.backbone.options.items():
+        words += ["--option", f"{name}={value}"]
+    return shlex.join(words)

@@ -1,0 +1,248 @@
+"""Reading checkpoint files that nobody vouches for: nothing is executed, nothing escapes."""
+
+import argparse
+import contextlib
+import os
+import pickle
+import zipfile
+from collections import Counter, OrderedDict
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from saccade.checkpoints.torch_files import Saved, read_checkpoint, tensors_of
+from saccade.checkpoints.unpickle import Inert
+from saccade.errors import BadCheckpoint
+from tests import import_samples as samples
+
+PLAIN = {
+    "text": ["é", "", "a\nb", "日本"],
+    "numbers": [0, -1, 255, 65536, 2**31, -(2**40), 10**40, 1.5, True, False, None],
+    "nested": {"tuple": (1, (2, 3), ()), 5: [[], {}], "bytes": b"\xff\x00"},
+    "sets": {1, 2},
+    "frozen": frozenset({"a"}),
+    "many": list(range(3000)),
+    "ordered": OrderedDict(b=1, a=2),
+}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_values_are_read_as_pickle_reads_them(tmp_path, protocol):
+    path = tmp_path / "plain.pkl"
+    shared = [1]
+    value = {**PLAIN, "twice": [shared, shared]}
+    path.write_bytes(pickle.dumps(value, protocol))
+    got = read_checkpoint(path)
+    assert got == value
+    assert got["twice"][0] is got["twice"][1]
+
+
+def test_strings_of_python_2_are_utf_8_where_they_can_be(tmp_path):
+    path = tmp_path / "old.pkl"
+    path.write_bytes(b"(lp1\nS'caf\\xc3\\xa9'\np2\naS'\\xe9'\naVw\\u00f6rd\naI01\naL12L\na.")
+    assert read_checkpoint(path) == ["café", "é", "wörd", True, 12]
+    path.write_bytes(b"\x80\x02]q\x00(U\x05caf\xc3\xa9T\x02\x00\x00\x00okh\x00e.")
+    assert read_checkpoint(path)[:2] == ["café", "ok"]
+
+
+def test_objects_are_remembered_and_do_nothing(tmp_path):
+    path = tmp_path / "objects.pkl"
+    told = argparse.Namespace(rnn_size=512, vocab={"1": "a"})
+    path.write_bytes(
+        pickle.dumps({"opt": told, "count": Counter("aab"), "kind": argparse.Namespace})
+    )
+    got = read_checkpoint(path)
+    assert isinstance(got["opt"], Inert)
+    assert got["opt"].attributes == {"rnn_size": 512, "vocab": {"1": "a"}}
+    assert got["kind"].name == "argparse.Namespace"
+
+
+class Evil:
+    """Calls something when it is unpickled."""
+
+    def __init__(self, call, *args):
+        self.call, self.args = call, args
+
+    def __reduce__(self):
+        return self.call, self.args
+
+
+def evils(marker):
+    return {
+        "os.system": Evil(os.system, f"touch {marker}"),
+        "eval": Evil(eval, f"open({str(marker)!r}, 'w')"),
+        "exec": Evil(exec, f"open({str(marker)!r}, 'w')"),
+        "open": Evil(open, str(marker), "w"),
+        "getattr": Evil(getattr, "x", "upper"),
+        "import": Evil(__import__, "os"),
+        "torch.load": Evil(torch.load, str(marker)),
+        "bare": os.system,
+    }
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", evils("m"))
+def test_a_malicious_pickle_is_refused_by_name_and_not_run(tmp_path, name, protocol):
+    marker, path = tmp_path / "marker", tmp_path / "evil.pkl"
+    path.write_bytes(pickle.dumps({"weights": evils(marker)[name]}, protocol))
+    with pytest.raises(BadCheckpoint, match=r"asks for \S+\.\w+, which is on no list") as refused:
+        read_checkpoint(path)
+    assert str(path) in str(refused.value)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_a_malicious_checkpoint_is_refused_too(tmp_path, new):
+    marker, path = tmp_path / "marker", tmp_path / "evil.pth"
+    value = {"weights": {"w": torch.ones(2)}, "tracker": Evil(os.system, f"touch {marker}")}
+    torch.save(value, path, _use_new_zipfile_serialization=new)
+    with pytest.raises(BadCheckpoint, match=r"\.system"):
+        read_checkpoint(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("code", [b"\x82\x01.", b"\x83\x01\x00.", b"\x84\x01\x00\x00\x00."])
+def test_the_extension_registry_is_not_asked(tmp_path, code):
+    path = tmp_path / "extension.pkl"
+    path.write_bytes(b"\x80\x02" + code)
+    with pytest.raises(BadCheckpoint, match="instruction EXT"):
+        read_checkpoint(path)
+
+
+def a_module():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.LSTM(4, 2, bidirectional=True))
+    module.register_buffer("passing", torch.ones(2), persistent=False)
+    return module
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_module_and_its_state_dict_have_the_same_tensors(tmp_path, new, whole, wrapped):
+    module, path = a_module(), tmp_path / "module.pt"
+    state = samples.parallel(module.state_dict()) if wrapped else module.state_dict()
+    torch.save(
+        nn.DataParallel(module) if whole and wrapped else module if whole else state,
+        path,
+        _use_new_zipfile_serialization=new,
+    )
+    got = tensors_of(read_checkpoint(path))
+    assert {name: saved.read().tolist() for name, saved in got.items()} == {
+        name: tensor.tolist() for name, tensor in module.state_dict().items()
+    }
+
+
+def test_tensors_of_every_kind_and_view(tmp_path):
+    path = tmp_path / "kinds.pt"
+    whole = torch.arange(24).reshape(4, 6)
+    value = {
+        "half": torch.rand(3).half(),
+        "brain": torch.rand(3).bfloat16(),
+        "double": torch.rand(2, 2).double(),
+        "bool": torch.tensor([True, False]),
+        "bytes": torch.arange(3, dtype=torch.uint8),
+        "scalar": torch.tensor(3.5),
+        "empty": torch.empty(0, 5),
+        "turned": whole.T,
+        "part": whole[1:3, 2:],
+    }
+    for new in (True, False):
+        torch.save(value, path, _use_new_zipfile_serialization=new)
+        for name, saved in read_checkpoint(path).items():
+            assert isinstance(saved, Saved)
+            assert saved.read().dtype == value[name].dtype
+            torch.testing.assert_close(saved.read(), value[name])
+
+
+def files(folder):
+    """One file of each layout, as bytes."""
+    module = a_module()
+    found = []
+    for new in (True, False):
+        path = folder / f"{new}.pt"
+        torch.save({"model": module, "state": module.state_dict()}, path,
+                   _use_new_zipfile_serialization=new)  # fmt: skip
+        found.append(path.read_bytes())
+    return [*found, pickle.dumps(PLAIN, 2), pickle.dumps(PLAIN, 0)]
+
+
+@pytest.fixture(scope="module")
+def whole_files(tmp_path_factory):
+    return files(tmp_path_factory.mktemp("whole"))
+
+
+def read_all(path):
+    """Read a file with every tensor in it; only BadCheckpoint may be raised."""
+    value = read_checkpoint(path)
+    for part in [value, *(value.values() if isinstance(value, dict) else [])]:
+        for saved in (tensors_of(part) or {}).values():
+            saved.read()
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(which=st.integers(0, 3), share=st.floats(0, 1, exclude_max=True))
+def test_a_file_cut_short_gives_one_error(whole_files, tmp_path, which, share):
+    whole = whole_files[which]
+    path = tmp_path / "cut"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(BadCheckpoint):
+        read_all(path)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(which=st.integers(0, 3), data=st.data())
+def test_changed_bytes_give_an_error_or_nothing_worse_than_another_value(
+    whole_files, tmp_path, which, data
+):
+    changed = bytearray(whole_files[which])
+    for _ in range(data.draw(st.integers(1, 3))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "changed"
+    path.write_bytes(changed)
+    with contextlib.suppress(BadCheckpoint):
+        read_all(path)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(code=st.binary(max_size=60))
+def test_any_bytes_at_all_give_an_error_or_a_value(tmp_path, code):
+    path = tmp_path / "any"
+    path.write_bytes(b"\x80\x02" + code + b".")
+    with contextlib.suppress(BadCheckpoint):
+        read_all(path)
+
+
+def test_a_tensor_beyond_its_storage_is_refused(tmp_path):
+    path = tmp_path / "beyond.pt"
+    torch.save({"w": torch.zeros(4)}, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    code = parts["beyond/data.pkl"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, raw in parts.items():
+            # BININT1 4 says how many: as the shape, but not as the storage's length.
+            at = code.rindex(b"K\x04")
+            broken = code[:at] + b"K\x63" + code[at + 2 :]
+            archive.writestr(name, broken if raw is code else raw)
+    with pytest.raises(BadCheckpoint, match="larger than its storage"):
+        read_checkpoint(path)
+
+
+def test_other_files_are_named_for_what_they_are(tmp_path):
+    path = tmp_path / "x"
+    for raw, what in (
+        (b"", "empty"),
+        (b"hello world", "not a whole file"),
+        (b"PK\x03\x04", "not a"),
+    ):
+        path.write_bytes(raw)
+        with pytest.raises(BadCheckpoint, match=what):
+            read_checkpoint(path)
+    with pytest.raises(BadCheckpoint, match="no such file"):
+        read_checkpoint(tmp_path / "nothing")
+    with pytest.raises(BadCheckpoint, match="unreadable"):
+        read_checkpoint(tmp_path)
