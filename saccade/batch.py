@@ -131,3 +131,5 @@ class Sizes(NamedTuple):
     """Rows and columns when the regions are a grid, row by row; None for boxes."""
     regions: int = 0
     """Regions per picture, at most."""
+    pad: int = 0
+    """The word that stands behind short questions and captions."""

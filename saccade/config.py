@@ -10,19 +10,22 @@ from pydantic import Field, ValidationError, model_validator
 
 from saccade.answers import NORMALISERS
 from saccade.errors import BadConfig
+from saccade.features.settings import Colour, Interpolation
 from saccade.models.adaptive_attention import AdaptiveAttentionConfig
 from saccade.models.catalogue import MODELS
 from saccade.models.ibowimg import IBowImgConfig
 from saccade.models.joint_embedding import JointEmbeddingConfig
 from saccade.models.lstm_cnn import LstmCnnConfig
 from saccade.models.mcan import McanConfig
+from saccade.models.pitvqa import PitVqaConfig
+from saccade.models.pixels import EncoderConfig
 from saccade.models.san import SanConfig
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
 from saccade.models.show_attend_tell import ShowAttendTellConfig
 from saccade.models.show_tell import ShowTellConfig
 from saccade.models.transformer import TransformerConfig
 from saccade.models.up_down import UpDownConfig
-from saccade.text import TOKENIZERS
+from saccade.text import FILE, TOKENIZERS
 from saccade.train_config import Frozen, TrainConfig
 
 
@@ -35,28 +38,49 @@ class FeaturesConfig(Frozen):
     resize: Literal["squash", "shorter_side"] = "shorter_side"
     resize_to: int | None = Field(None, ge=8)
     """The shorter side before the middle is cut out; none for squash."""
+    mean: Colour | None = None
+    """Red, green, blue on a scale of 0..1; this and the next two are the backbone's own by default.
+    """
+    std: Colour | None = None
+    interpolation: Interpolation | None = None
 
     def flags(self) -> str:
         """The options of `saccade extract` that make these features."""
         flags = f"--backbone {self.backbone} --size {self.size} --resize {self.resize}"
-        return f"{flags} --resize-to {self.resize_to}" if self.resize_to else flags
+        flags += f" --resize-to {self.resize_to}" if self.resize_to else ""
+        for name, colour in (("mean", self.mean), ("std", self.std)):
+            flags += f" --{name} {','.join(f'{share:g}' for share in colour)}" if colour else ""
+        return flags + (f" --interpolation {self.interpolation}" if self.interpolation else "")
 
 
 class TextConfig(Frozen):
     """From text to word ids. The vocabulary comes from the training split alone."""
 
     tokenizer: str = "karpathy"
+    """Or, for questions, `file:` and the path of a pretrained language model's tokenizer: a
+    `tokenizer.json`, or a folder with it or with vocab.json and merges.txt. Its words come along.
+    """
     at_least: int = Field(1, ge=1)
     """Rarer words are unknown words."""
     unknown_word: bool = False
     """Questions: unknown words are a word of their own, not the padding's."""
     longest: int | None = Field(None, ge=1)
     """Questions are cut behind so many words; longer training captions are left out."""
+    vectors: str | None = None
+    """A file of word vectors that the word embedding of a new run begins with: GloVe or word2vec
+    text, perhaps with gzip. They learn like any weight."""
+    vectors_missing: Literal["random", "zero"] = "random"
+    """What words without one begin with: what the model gives them, or zeros."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        if self.tokenizer not in TOKENIZERS:
-            raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}")
+        if self.tokenizer.startswith(FILE):
+            if self.at_least > 1 or self.unknown_word:
+                raise ValueError("a file's words are all known: set at_least=1, unknown_word=false")
+            if self.vectors is not None:
+                raise ValueError("word vectors are of whole words, not of a file's pieces")
+        elif self.tokenizer not in TOKENIZERS:
+            raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}, or {FILE}PATH")
         return self
 
 
@@ -112,6 +136,7 @@ ModelConfig = Annotated[
     | ShowAskAttendAnswerConfig
     | JointEmbeddingConfig
     | McanConfig
+    | PitVqaConfig
     | ShowTellConfig
     | ShowAttendTellConfig
     | AdaptiveAttentionConfig
@@ -119,6 +144,13 @@ ModelConfig = Annotated[
     | TransformerConfig,
     Field(discriminator="kind"),
 ]
+
+
+SCORES = {
+    "vqa": ("accuracy",),
+    "caption": ("bleu_4", "bleu_1", "bleu_2", "bleu_3", "rouge_l", "cider"),
+}
+"""What can choose the best epoch (`train.select_by`); higher is better."""
 
 
 class Recipe(Frozen):
@@ -130,6 +162,8 @@ class Recipe(Frozen):
     features: FeaturesConfig
     text: TextConfig
     answers: AnswersConfig | None = None
+    encoder: EncoderConfig | None = None
+    """The network that looks at pixels and may learn; without one, a store has the regions."""
     train: TrainConfig
     decode: DecodeConfig | None = None
 
@@ -143,6 +177,26 @@ class Recipe(Frozen):
             raise ValueError("a VQA recipe needs `answers`")
         if self.task == "caption" and self.decode is None:
             raise ValueError("a captioning recipe needs `decode`")
+        if self.task == "caption" and self.text.tokenizer.startswith(FILE):
+            raise ValueError(
+                "captions are counted in the data's words: set text.tokenizer=karpathy"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_learnt_so(self) -> Self:
+        train, known = self.train, SCORES[self.task]
+        if train.select_by not in (None, *known):
+            raise ValueError(f"train.select_by must be none or one of {', '.join(known)}")
+        saying = "scheduled_sampling" if train.scheduled_sampling else "self_critical"
+        if train.scheduled_sampling or train.self_critical:
+            if self.task != "caption":
+                raise ValueError(f"train.{saying} is for captions: set it to none")
+            if isinstance(self.model, ShowAttendTellConfig) and self.model.doubly_stochastic:
+                raise ValueError(
+                    f"train.{saying} says captions word by word, where the penalty on a whole "
+                    "sentence's attention cannot be had: set model.doubly_stochastic=0"
+                )
         return self
 
 

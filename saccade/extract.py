@@ -8,11 +8,11 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -27,7 +27,7 @@ from saccade.devices import choose_device
 from saccade.errors import BadConfig, BadData
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.reading import PictureBatches, ReadBatch
-from saccade.features.settings import Colour, Interpolation, Option, Preprocessing
+from saccade.features.settings import PIXELS, Colour, Interpolation, Option, Preprocessing
 from saccade.features.store import Skipped, StoreHeader, pictures_fingerprint
 from saccade.features.store_writer import StoreWriter
 from saccade.records import Picture
@@ -47,11 +47,11 @@ class ExtractSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str
-    """`timm:NAME`."""
+    """`timm:NAME` or `transformers:NAME`; or `pixels`, for an encoder that learns."""
     weights: str | Path = "hub"
-    """`hub`, `random`, or a file."""
+    """`hub`, `random`, or a file; for `transformers:NAME` also a folder."""
     options: dict[str, Option] = {}
-    """Passed to `timm.create_model`."""
+    """Passed to `timm.create_model`, or to `ViTConfig`."""
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of the store; by default network and size."""
     size: int | None = Field(None, ge=8, le=4096)
@@ -62,7 +62,8 @@ class ExtractSettings(BaseModel):
     mean: Colour | None = None
     std: Colour | None = None
     interpolation: Interpolation | None = None
-    dtype: Literal["float16", "float32"] = "float16"
+    dtype: Literal["float16", "float32"] | None = None
+    """By default float16; pixels are uint8."""
     batch_size: int = Field(32, ge=1)
     workers: int = Field(0, ge=0)
     """Processes that decode pictures; 0 decodes in this one."""
@@ -72,6 +73,12 @@ class ExtractSettings(BaseModel):
     """Where the pictures are now, if they have moved."""
     progress: bool | None = None
     """Show a bar; by default on a terminal only."""
+
+    @model_validator(mode="after")
+    def _pixels_are_bytes(self) -> Self:
+        if self.backbone == PIXELS and self.dtype is not None:
+            raise ValueError("pixels are always uint8: leave dtype out")
+        return self
 
     def command(self, data: Path) -> str:
         """The command that does, or goes on with, the same extraction."""
@@ -102,14 +109,15 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     eye = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
     preprocessing = preprocessing_for(eye.spec, **wishes)
-    (rows, columns), dim = eye.measure(preprocessing)
+    grid, dim = eye.measure(preprocessing)
+    boxes = eye.boxes(grid)
     header = StoreHeader(
         backbone=eye.spec,
         preprocessing=preprocessing,
-        grid=(rows, columns),
-        regions=rows * columns,
+        grid=None if eye.kept_tokens else grid,
+        regions=len(boxes),
         dim=dim,
-        dtype=chosen.dtype,
+        dtype="uint8" if eye.spec.name == PIXELS else chosen.dtype or "float16",
         ids_count=len(pictures),
         dataset_fingerprint=pictures_fingerprint(pictures),
         complete=False,
@@ -122,7 +130,8 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
             _say(f"{path} is complete already: nothing to do.")
             return path
         eye = _kept_or_keep(eye, path).to(device)
-        job = _Job(chosen, eye, preprocessing, folder.image_root, pictures[writer.done :], device)
+        left = pictures[writer.done :]
+        job = _Job(chosen, eye, preprocessing, folder.image_root, left, device, boxes)
         _announce(job, writer)
         _fill(job, writer)
         writer.finish()
@@ -140,6 +149,8 @@ class _Job(NamedTuple):
     pictures: Sequence[Picture]
     """Those that are left."""
     device: torch.device
+    boxes: np.ndarray
+    """(R, 4) of the regions, as shares of what the network sees."""
 
     def batches(self, size: int) -> PictureBatches:
         return PictureBatches(self.root, self.pictures, self.preprocessing, size)
@@ -154,7 +165,8 @@ def _fill(job: _Job, writer: StoreWriter) -> None:
         task = bar.add_task("", total=writer.header.ids_count, completed=writer.done)
         for number, read in enumerate(loader, start=1):
             counts = np.where(read.readable, writer.header.regions, 0)
-            writer.add(_regions(job, writer.header, read), counts, read.sizes, read.skipped)
+            seen, boxes = _regions(job, writer.header, read), _boxes(job, writer.header, read)
+            writer.add(seen, counts, read.sizes, read.skipped, boxes)
             if number % max(CHUNK // size, 1) == 0:
                 writer.close_chunk()
             bar.advance(task, len(read.readable))
@@ -168,7 +180,7 @@ def _regions(job: _Job, header: StoreHeader, read: ReadBatch) -> np.ndarray:
     try:
         with torch.inference_mode():
             pixels = read.pixels.to(job.device, non_blocking=True)
-            regions = job.backbone(job.preprocessing.normalise(pixels))
+            regions = job.backbone(job.backbone.images(pixels, job.preprocessing))
             regions = regions.to(getattr(torch, header.dtype))
             finite = bool(regions.isfinite().all())
     except torch.OutOfMemoryError:
@@ -185,14 +197,21 @@ def _regions(job: _Job, header: StoreHeader, read: ReadBatch) -> np.ndarray:
     return stored
 
 
+def _boxes(job: _Job, header: StoreHeader, read: ReadBatch) -> np.ndarray | None:
+    """Where the regions lie in each picture, `(n, R, 4)`; None for a grid, which says so itself."""
+    if header.grid is not None:
+        return None
+    return job.preprocessing.box_in_image(job.boxes, *np.maximum(read.sizes, 1).T)
+
+
 def _announce(job: _Job, writer: StoreWriter) -> None:
     """Say what will be made, how large it is and how long it takes, before the first picture."""
     header, spec, into = writer.header, job.backbone.spec, job.preprocessing
-    assert header.grid is not None
+    regions = " x ".join(map(str, header.grid or (header.regions,)))
     _say(
         f"{header.ids_count:,} pictures as {into.width} x {into.height} pixels ({into.resize}) "
-        f"through {spec.name} (weights: {spec.weights}): {header.grid[0]} x {header.grid[1]} "
-        f"regions of {header.dim} numbers, {header.dtype}."
+        f"through {spec.name} (weights: {spec.weights}): {regions} regions of {header.dim} "
+        f"numbers, {header.dtype}."
     )
     if spec.weights == "random":
         warning = "THE WEIGHTS ARE RANDOM: the network was never trained, these are no features "
@@ -232,7 +251,7 @@ def _checked(backbone: str, settings: dict[str, Any]) -> ExtractSettings:
         return ExtractSettings(backbone=backbone, **settings)
     except ValidationError as error:
         problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"]))
+        place = ".".join(map(str, problem["loc"])) or "settings"
         raise BadConfig(f"{place}: {problem['msg']}", cure="See: saccade extract --help") from None
 
 
@@ -250,12 +269,14 @@ def _refuse_wrong_root(root: Path, pictures: Sequence[Picture]) -> None:
 def _default_name(header: StoreHeader) -> str:
     spec = header.backbone
     random = "-random" if spec.weights == "random" else ""
-    return f"{spec.network}-{header.preprocessing.height}{random}"
+    return f"{spec.network.rpartition('/')[2]}-{header.preprocessing.height}{random}"
 
 
 def _kept_or_keep(backbone: Backbone, path: Path) -> Backbone:
     """The network that the store was begun with; a new store is given a copy of its weights."""
     kept = path / "backbone.safetensors"
+    if backbone.spec.name == PIXELS:
+        return backbone
     if kept.exists():
         return build_backbone(backbone.spec, kept)
     backbone.save(kept)

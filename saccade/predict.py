@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saccade.batch import Captioner, VqaBatch, VqaOutput
+from saccade.batch import Batch, Captioner, VqaBatch, VqaOutput
 from saccade.decode import beam_search, replay
 from saccade.devices import choose_device
 from saccade.errors import BadConfig
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
-from saccade.features.settings import grid_boxes
+from saccade.models.pixels import Pixels, behind
 from saccade.run import OpenedRun, load_model, open_run
 from saccade.tasks import rules_of
-from saccade.text import TOKENIZERS, as_question
+from saccade.text import as_question
 
 
 class Answer(NamedTuple):
@@ -65,7 +65,11 @@ class Run:
 
     def __init__(self, opened: OpenedRun, device: torch.device) -> None:
         self.opened, self.device = opened, device
-        self.model = load_model(opened).to(device)
+        whole = load_model(opened).to(device)
+        self.encoder = whole if isinstance(whole, Pixels) else None
+        """What looks at pixels, where the run has an encoder."""
+        self.model = behind(whole)
+        """What looks at regions, such as `look` hands out."""
         self.task = opened.header.recipe.task
         self._backbone: Backbone | None = None
 
@@ -75,21 +79,37 @@ class Run:
         Raises BadImage for a file that is no picture, MissingWeights where the backbone's weights
         are not at hand.
         """
+        picture = read_image(Path(image))
+        preprocessing = self.opened.header.store.preprocessing
+        with torch.inference_mode():
+            regions, boxes = self._see(preprocessing.pixels(picture)[None].to(self.device))
+        height, width = picture.shape[1:]
+        mask = torch.ones(regions.shape[:2], dtype=torch.bool, device=self.device)
+        return Looked(regions, mask, preprocessing.box_in_image(boxes, width, height))
+
+    def _see(self, pixels: Tensor) -> tuple[Tensor, np.ndarray]:
+        """Regions `(1, R, D)` of a prepared picture `(1, 3, h, w)`, and where in it they lie."""
+        if self.encoder is not None:
+            return self.encoder.see(pixels.flatten(2).mT)[0], self.encoder.sight.boxes
         header = self.opened.header.store
         if self._backbone is None:
             kept = self.opened.path / "backbone.safetensors"
             self._backbone = build_backbone(header.backbone, kept if kept.exists() else None)
             self._backbone.to(self.device)
-        pixels = read_image(Path(image))
-        with torch.inference_mode():
-            regions = self._backbone(header.preprocessing.apply(pixels)[None].to(self.device))
+        regions, grid = self._backbone.look(header.preprocessing.normalise(pixels))
         # Rounded as the store rounds, so that asking and training see the same numbers.
         regions = regions.to(getattr(torch, header.dtype)).float()
-        grid = header.grid or (1, regions.shape[1])
-        height, width = pixels.shape[1:]
-        boxes = header.preprocessing.box_in_image(grid_boxes(*grid), width, height)
-        mask = torch.ones(regions.shape[:2], dtype=torch.bool, device=self.device)
-        return Looked(regions, mask, boxes)
+        return regions, self._backbone.boxes(grid)
+
+    def seen(self, batch: Batch) -> Batch:
+        """A batch from the run's store as `model` takes it: pixels are looked at first."""
+        return batch if self.encoder is None else self.encoder.seen(batch)
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of the regions that the model looks at; none for boxes."""
+        header = self.opened.header.store
+        return header.grid if self.encoder is None else self.encoder.sight.grid
 
     def ask(self, image: str | Path | Looked, question: str, top: int = 5) -> Answer:
         """Answer a question about a picture (a file, or what `look` made of one)."""
@@ -99,16 +119,7 @@ class Run:
                 "this run writes captions", where=self.opened.path, cure="Use `caption` with it."
             )
         looked = image if isinstance(image, Looked) else self.look(image)
-        vocabulary = self.opened.words.vocabulary
-        tokens = TOKENIZERS[vocabulary.tokenizer](as_question(question))
-        ids = vocabulary.encode(tokens[: self.opened.header.recipe.text.longest])
-        batch = VqaBatch(
-            looked.regions,
-            looked.mask,
-            picture=torch.zeros(1, dtype=torch.int64, device=self.device),
-            question=torch.tensor([ids], device=self.device),
-            question_length=torch.tensor([len(ids)], device=self.device),
-        )
+        batch = self.question(looked, question)
         with torch.inference_mode():
             output: VqaOutput = self.model(batch)
             best = output.logits[0].softmax(dim=0).topk(min(top, len(answers)))
@@ -118,6 +129,19 @@ class Run:
         ]
         attention = None if output.attention is None else output.attention[0].cpu().numpy()
         return Answer(ranked[0][0], ranked, attention, looked.boxes)
+
+    def question(self, looked: Looked, question: str) -> VqaBatch:
+        """A batch of one: a question about a picture, as the model was trained to hear it."""
+        vocabulary = self.opened.words.vocabulary
+        tokens = vocabulary.cut(as_question(question))
+        ids = vocabulary.encode(tokens[: self.opened.header.recipe.text.longest])
+        return VqaBatch(
+            looked.regions,
+            looked.mask,
+            picture=torch.zeros(1, dtype=torch.int64, device=self.device),
+            question=torch.tensor([ids], device=self.device),
+            question_length=torch.tensor([len(ids)], device=self.device),
+        )
 
     def caption(self, image: str | Path | Looked, beam: int | None = None) -> Captioned:
         """Say what a picture shows, with the recipe's number of beams or the one given."""

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 from saccade.answers import CONTRACTIONS, normalise_punctuation
 from saccade.errors import BadData
+from saccade.scripts import QUESTION_MARKS, has_no_blanks, words_of_any_script
+from saccade.subwords import cutter_of, read_subwords
 
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -21,8 +23,11 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 def caption_words(text: str) -> tuple[str, ...]:
     """Cut a caption into lower-case words without ASCII punctuation.
 
-    The form in which the Karpathy files hold COCO, Flickr8k and Flickr30k captions.
+    The form in which the Karpathy files hold COCO, Flickr8k and Flickr30k captions. A caption in
+    Han, Kana or Hangul, which blanks do not cut, is cut as tokenizer "scripts" does.
     """
+    if has_no_blanks(text):
+        return tuple(words_of_any_script(text))
     return tuple(text.lower().translate(_NO_PUNCTUATION).split())
 
 
@@ -32,7 +37,7 @@ def as_question(text: str) -> str:
     Tokenizers may count on the last character being a question mark, and cut it off.
     """
     text = text.strip()
-    return text if text.endswith("?") else f"{text}?"
+    return text if text.endswith(QUESTION_MARKS) else f"{text}?"
 
 
 def _show_ask_attend_answer(text: str) -> list[str]:
@@ -66,7 +71,7 @@ _TREEBANK = [
         (r"(?<=[^' ])'(?= )", " ' "),
         (r"(?<=[^' ])(?:n't|'(?:[smd]|ll|re|ve))(?= )", r" \g<0> "),
         (r"\b(can)(not)\b|\b(gon|wan)(na)\b|\b(got)(ta)\b", r"\1\3\5 \2\4\6"),
-        (r"\b(gim|lem)(me)\b|(?<= )('t)(is|was)(?= )", r"\1\3 \2\4"),
+        (r"\b(gim|lem)(me)\b|\b(d)('ye)\b|\b(more)('n)\b", r"\1\3\5 \2\4\6"),
     )
 ]
 
@@ -98,7 +103,12 @@ TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
     "san": _san,
     "bottom_up": _bottom_up,
     "openvqa": lambda text: text.lower().translate(_OPENVQA).split(),
+    "scripts": words_of_any_script,  # Chinese, Japanese, Korean, and every script with blanks
 }
+
+
+FILE = "file:"
+"""Before the path of a pretrained language model's tokenizer, in place of a tokenizer's name."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +126,8 @@ class Vocabulary:
     tokenizer: str
     start: int | None = None
     end: int | None = None
+    rules: str | None = None
+    """How text is cut where the tokenizer came from a file; see `subwords`."""
 
     def __post_init__(self) -> None:
         specials = (self.pad, self.unknown, self.start, self.end)
@@ -123,7 +135,7 @@ class Vocabulary:
             raise BadData("a vocabulary's special id has no word", cure=_CURE)
         if len(set(self.words)) != len(self.words):
             raise BadData("a vocabulary has a word twice", cure=_CURE)
-        if self.tokenizer not in TOKENIZERS:
+        if (self.rules is None) != (self.tokenizer in TOKENIZERS):
             raise BadData(
                 f"a vocabulary was made with the unknown tokenizer {self.tokenizer!r}",
                 cure=f"Known are: {', '.join(TOKENIZERS)}.",
@@ -137,6 +149,17 @@ class Vocabulary:
         special = {self.pad, self.unknown, self.start, self.end}
         return {word: id_ for id_, word in enumerate(self.words) if id_ not in special}
 
+    @cached_property
+    def _cutter(self) -> Any:
+        assert self.rules is not None
+        return cutter_of(self.rules)
+
+    def cut(self, text: str) -> list[str]:
+        """Cut text into the vocabulary's own kind of words."""
+        if self.rules is None:
+            return TOKENIZERS[self.tokenizer](text)
+        return list(self._cutter.encode(text).tokens)
+
     def encode(self, tokens: Iterable[str]) -> list[int]:
         """Give the ids of words, `unknown` for those that the vocabulary lacks."""
         ids, unknown = self._ids, self.unknown
@@ -149,10 +172,13 @@ class Vocabulary:
         return [self.start, *self.encode(tokens), self.end]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """Give back the words up to the first `end`, without `start` and padding."""
+        """Give back the words up to the first `end`, without `start` and padding.
+
+        Where one id is both start and end, as in self-critical.pytorch, the first one begins.
+        """
         words = []
-        for id_ in ids:
-            if id_ == self.end:
+        for place, id_ in enumerate(ids):
+            if id_ == self.end and (place > 0 or id_ != self.start):
                 break
             if id_ not in (self.pad, self.start):
                 words.append(self.words[id_])
@@ -167,6 +193,7 @@ class Vocabulary:
             "start": self.start,
             "end": self.end,
             "words": list(self.words),
+            **({} if self.rules is None else {"rules": self.rules}),
         }
 
     @classmethod
@@ -180,9 +207,11 @@ class Vocabulary:
                 "start": int() | None as start,
                 "end": int() | None as end,
                 "words": [*words],
+                **others,
             } if all(isinstance(word, str) for word in words):
+                rules = str(others["rules"]) if "rules" in others else None
                 try:
-                    return cls(tuple(words), pad, unknown, tokenizer, start, end)
+                    return cls(tuple(words), pad, unknown, tokenizer, start, end, rules)
                 except BadData as error:
                     raise BadData(error.what, where=where, cure=error.cure) from None
         raise BadData("this is not a vocabulary", where=where, cure=_CURE)
@@ -204,6 +233,15 @@ def question_vocabulary(
     kept = ((n, word) for word, n in counts.items() if n >= min_count and word not in special)
     words = (word for _, word in sorted(kept, reverse=True))
     return Vocabulary((*special, *words), pad=0, unknown=len(special) - 1, tokenizer=tokenizer)
+
+
+def file_vocabulary(tokenizer: str) -> Vocabulary:
+    """The vocabulary of a pretrained language model: `file:` and a path, see `read_subwords`.
+
+    Its words are those of the file, whatever the training questions are. Raises BadConfig, BadData.
+    """
+    found = read_subwords(Path(tokenizer.removeprefix(FILE)))
+    return Vocabulary(found.pieces, found.pad, found.unknown, tokenizer, rules=found.rules)
 
 
 def caption_vocabulary(

@@ -24,22 +24,34 @@ from saccade.terminal import colour, number, pairs, values
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
+    vqa: Annotated[str | None, typer.Option(help="A recipe that answers; use a small one.")] = None,
+    caption: Annotated[str | None, typer.Option(help="A recipe that describes.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal scores.")] = 0,
     device: DeviceOption = "cpu",
 ) -> None:
     """Everything, end to end, on pictures drawn on the spot."""
     # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
+    from saccade.demo import DemoSettings
     from saccade.demo import demo as show_all
 
-    show_all(out, seed=seed, device=device)
+    chosen = {task: name for task, name in (("vqa", vqa), ("caption", caption)) if name}
+    show_all(out, seed=seed, device=device, settings=DemoSettings(**chosen))
 
 
 @app.command()
 def prepare(
-    source: Annotated[str, typer.Argument(help="See: saccade list sources. A+B joins two.")],
-    root: Annotated[Path, typer.Option(help="The folder with the data set's files.")],
     out: Annotated[Path, typer.Option(help="The data folder to make.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE|DIR",
+            help="See: saccade list sources. A+B joins two. A folder alone is looked at.",
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="The folder with the data set's files; then name a SOURCE.")
+    ] = None,
     option: OptionsOption = None,
     missing: Annotated[OnFault, typer.Option(help="Pictures that are not there.")] = "refuse",
     overlap: Annotated[OnFault, typer.Option(help="Pictures in two splits.")] = "refuse",
@@ -47,13 +59,16 @@ def prepare(
     """Read a data set, verify it, write a data folder."""
     from saccade.data.folder import DataFolder
     from saccade.prepare import prepare as make
+    from saccade.prepare import source_and_root
 
-    make(source, root, out, missing=missing, overlap=overlap, **pairs(option))
+    name, folder = source_and_root(source, root)
+    make(name, folder, out, missing=missing, overlap=overlap, **pairs(option))
     about = DataFolder(out).about
     for note in about["notes"]:
         typer.echo(f"note: {note}")
     for found in about["findings"]:
-        typer.echo(f"{found['level']}: {found['what']}: {found['count']}. {found['cure']}")
+        told = [f"{found['what']}: {', '.join(found['examples'])}", found["cause"], found["cure"]]
+        typer.echo(f"{found['level']}: {' '.join(part.rstrip('.') + '.' for part in told)}")
     show_rows(
         values({split: counts for split, counts in about["splits"].items() if any(counts.values())})
     )
@@ -61,10 +76,30 @@ def prepare(
 
 
 @app.command()
+def frames(
+    videos: Annotated[Path, typer.Argument(help="A video, or a folder of PitVQA's 25.")],
+    out: Annotated[Path, typer.Option(help="The folder of pictures: images/ of the data set.")],
+) -> None:
+    """Cut PitVQA's videos into a picture a second, as published."""
+    from saccade.data.pitvqa_frames import cut_videos
+
+    for folder, count in cut_videos(videos, out):
+        typer.echo(f"{folder}: {count} pictures")
+    typer.echo(
+        "Next: saccade prepare pitvqa --root DIR --out DATA (DIR holds images/ and the text)"
+    )
+
+
+@app.command()
 def extract(
     data: DataFolderArgument,
-    backbone: Annotated[str, typer.Option(help="timm:NAME, see: saccade list backbones.")],
-    weights: Annotated[str, typer.Option(help="hub, random, or a file.")] = "hub",
+    backbone: Annotated[
+        str,
+        typer.Option(
+            help="timm:NAME, see: saccade list backbones; transformers:NAME of a ViT; or pixels."
+        ),
+    ],
+    weights: Annotated[str, typer.Option(help="hub, random, a file, or a ViT's folder.")] = "hub",
     option: OptionsOption = None,
     name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of what the network sees.")] = None,
@@ -73,7 +108,9 @@ def extract(
     mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
     std: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
     interpolation: Annotated[Literal["bilinear", "bicubic"] | None, typer.Option()] = None,
-    dtype: Literal["float16", "float32"] = "float16",
+    dtype: Annotated[
+        Literal["float16", "float32"] | None, typer.Option(help="float16, but uint8 for pixels.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode pictures.")] = 0,
     image_root: Annotated[Path | None, typer.Option(help="Where the pictures are now.")] = None,

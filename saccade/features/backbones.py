@@ -1,29 +1,53 @@
-"""Frozen networks that turn pictures into regions: any timm model, by name.
+"""Frozen networks that turn pictures into regions: any timm model, or a ViT of `transformers`.
 
 A region is one cell of the network's last grid: row r of the output is cell (r // W, r % W).
+Networks of `transformers` have one more in front of these, for the picture as a whole. The backbone
+`pixels` is no network: what it sees are the pixels.
 """
 
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, Protocol, Self
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from saccade.errors import BadConfig, MissingWeights
-from saccade.features.networks import config_of, create_network, digest_of
-from saccade.features.settings import BackboneSpec, Option, Preprocessing
-from saccade.features.weights import find_weights, sha256_of
+from saccade.features import networks, picture_itself, transformer_networks
+from saccade.features.networks import TrainedOn, digest_of
+from saccade.features.settings import PIXELS, BackboneSpec, Option, Preprocessing, grid_boxes
+from saccade.features.weights import sha256_of
 
-OURS = frozenset(
-    {"num_classes", "in_chans", "features_only", "scriptable", "exportable", "cache_dir"}
-    | {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"}
+
+class Library(Protocol):
+    """What is asked of the file that knows a library's networks."""
+
+    def prepare(
+        self, network: str, weights: str, options: Mapping[str, Option], size: int | None
+    ) -> tuple[dict[str, Option], Path | None]:
+        """What the network is built with: options, and the weights file that a word or a path
+        means (None for random).
+        """
+        ...
+
+    def create_network(self, spec: BackboneSpec, file: Path | None) -> nn.Module:
+        """The network, whose `forward_features` turns pictures into a grid or into tokens."""
+        ...
+
+    def trained_on(self, spec: BackboneSpec) -> TrainedOn:
+        """The pictures that it was trained to see."""
+        ...
+
+
+LIBRARIES: Mapping[str, Library] = MappingProxyType(
+    {"timm": networks, "transformers": transformer_networks, PIXELS: picture_itself}
 )
-"""What saccade itself tells `timm.create_model`."""
 
 
 class Backbone(nn.Module):
@@ -34,6 +58,8 @@ class Backbone(nn.Module):
         self.spec = spec
         self.model = model.eval().requires_grad_(False)
         self._first_tokens = int(getattr(model, "num_prefix_tokens", 0) or 0)
+        self.kept_tokens = int(getattr(model, "kept_tokens", 0))
+        """Regions in front of the grid's, each of which belongs to the whole picture."""
         self._channels_last_out = getattr(model, "output_fmt", None) == "NHWC"
         if _is_convolutional(model):  # 1.2 to 1.6 times as fast on a CPU, equal to 1e-5
             self.model.to(memory_format=torch.channels_last)
@@ -43,17 +69,32 @@ class Backbone(nn.Module):
         del mode
         return super().train(False)
 
+    def images(self, pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
+        """What the network is shown of pictures `(B, 3, h, w)` uint8: normalised, or pixels as
+        they are.
+        """
+        return pixels if self.spec.name == PIXELS else preprocessing.normalise(pixels)
+
     def forward(self, images: Tensor) -> Tensor:
-        """From preprocessed pictures `(B, 3, h, w)` to regions `(B, R, D)`."""
-        return self.look(images)[0]
+        """From preprocessed pictures `(B, 3, h, w)` to regions `(B, R, D)`.
+
+        A gradient follows only where weights were made to learn, as `models/pixels.py` does.
+        """
+        learns = any(weight.requires_grad for weight in self.parameters())
+        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+            return self._look(images)[0]
 
     @torch.no_grad()
     def look(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Regions `(B, R, D)` of pictures `(B, 3, h, w)`, and the rows and columns of their grid.
+        """Regions `(B, R, D)` of pictures `(B, 3, h, w)`, and the rows and columns of their grid,
+        in front of which stand `kept_tokens` other regions. `boxes` says where all of them lie.
 
         Raises BadConfig for pictures of a size that the network does not take, and for a network
         whose output is no grid.
         """
+        return self._look(images)
+
+    def _look(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         height, width = images.shape[-2:]
         try:
             features = self.model.forward_features(images)  # type: ignore[operator]
@@ -71,7 +112,7 @@ class Backbone(nn.Module):
             return features.flatten(1, 2), (features.shape[1], features.shape[2])
         if isinstance(features, Tensor) and features.ndim == 3:
             regions = features[:, self._first_tokens :]
-            if grid := _grid_of(regions.shape[1], height / width):
+            if grid := _grid_of(regions.shape[1] - self.kept_tokens, height / width):
                 return regions, grid
         raise BadConfig(
             f"the output of {self.spec.name} is no grid of regions",
@@ -81,10 +122,15 @@ class Backbone(nn.Module):
 
     def measure(self, preprocessing: Preprocessing) -> tuple[tuple[int, int], int]:
         """Rows and columns of the grid, and numbers per region, for pictures of that size."""
-        device = next(self.parameters()).device
+        device = next((weight.device for weight in self.parameters()), None)
         blank = torch.zeros(1, 3, preprocessing.height, preprocessing.width, device=device)
         regions, grid = self.look(blank)
         return grid, regions.shape[2]
+
+    def boxes(self, grid: tuple[int, int]) -> np.ndarray:
+        """Where the regions lie in what the network sees: `(R, 4)` x0 y0 x1 y1, from 0 to 1."""
+        whole = np.tile(np.array([0, 0, 1, 1], np.float32), (self.kept_tokens, 1))
+        return np.concatenate([whole, grid_boxes(*grid)])
 
     def save(self, path: Path) -> None:
         """Write the weights as one safetensors file that `build_backbone` reads, in one go."""
@@ -110,20 +156,21 @@ def choose_backbone(
 
     `weights` is "hub", "random" or a file, as in `find_weights`. `size` is the side of the
     pictures in pixels, for networks that have to be built for it. Raises BadConfig for a name or
-    an option that timm does not have, and for weights of another network.
+    an option that the library does not have, and for weights of another network.
     """
-    if not name.startswith("timm:"):
-        raise BadConfig(f"no backbone {name!r}", cure="Backbones are timm's: write timm:NAME.")
-    chosen = dict(options or {})
-    if ours := sorted(OURS & chosen.keys()):
-        raise BadConfig(f"--option {ours[0]} is saccade's own business", cure="Leave it out.")
-    known = config_of(name.removeprefix("timm:"))
-    if size is not None and known.fixed_input_size and size != known.input_size[-1]:
-        chosen.setdefault("img_size", size)
+    prefix, _, network = name.partition(":")
+    if prefix not in LIBRARIES or bool(network) == (prefix == PIXELS):
+        cure = (
+            "Say whose it is: write timm:NAME, or transformers:NAME for a ViT with all its tokens; "
+            "or pixels, for an encoder that learns."
+        )
+        raise BadConfig(f"no backbone {name!r}", cure=cure)
+    library = LIBRARIES[prefix]
+    chosen, file = library.prepare(network, str(weights), options or {}, size)
     kind = str(weights) if str(weights) in ("hub", "random") else Path(weights).name
+    kind = "none" if name == PIXELS else kind
     spec = BackboneSpec(name=name, options=chosen, weights=kind)
-    file = find_weights(spec.network, str(weights))
-    model = create_network(spec, file)
+    model = library.create_network(spec, file)
     digest = sha256_of(file) if file else digest_of(model)
     if file is not None and spec.weights == "hub" and file.stem == spec.network:
         spec = spec.model_copy(update={"weights": file.name})  # it came from SACCADE_WEIGHTS
@@ -136,8 +183,9 @@ def build_backbone(spec: BackboneSpec, weights_file: Path | None = None) -> Back
     `weights_file` is what `Backbone.save` wrote; without it the weights are searched for as they
     were the first time, and must be the same ones. Raises MissingWeights, BadConfig.
     """
-    file = weights_file or find_weights(spec.network, spec.weights)
-    model = create_network(spec, file)
+    library = LIBRARIES[spec.library]
+    file = weights_file or library.prepare(spec.network, spec.weights, spec.options, None)[1]
+    model = library.create_network(spec, file)
     if weights_file is None and spec.weights_sha256 is not None:
         found = sha256_of(file) if file else digest_of(model)
         if found != spec.weights_sha256:
@@ -156,14 +204,13 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
     `size=N` sets height and width; the margin that is cropped away keeps its share. Raises
     BadConfig for settings that contradict each other.
     """
-    known = config_of(spec.network)
-    own = spec.options.get("img_size")
-    size = wishes.pop("size", None) or (own if isinstance(own, int) else None)
+    known = LIBRARIES[spec.library].trained_on(spec)
+    size = wishes.pop("size", None)
     wished = {name: value for name, value in wishes.items() if value is not None}
     values: dict[str, Any] = {
-        "height": size or known.input_size[1],
-        "width": size or known.input_size[2],
-        "resize": "squash" if known.crop_mode == "squash" else "shorter_side",
+        "height": size or known.height,
+        "width": size or known.width,
+        "resize": "shorter_side" if known.crop else "squash",
         "mean": known.mean,
         "std": known.std,
         "interpolation": known.interpolation,
@@ -171,7 +218,7 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
     }
     if values["resize"] == "shorter_side" and "resize_to" not in wished:
         side = max(values["height"], values["width"])
-        values["resize_to"] = math.floor(side / known.crop_pct)
+        values["resize_to"] = math.floor(side / (known.crop or 1))
     try:
         return Preprocessing(**values)
     except ValidationError as error:

@@ -7,7 +7,7 @@ import difflib
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -15,11 +15,28 @@ from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import Tensor, nn
 
 from saccade.errors import BadConfig
-from saccade.features.settings import BackboneSpec
-from saccade.features.weights import shapes_in
+from saccade.features.settings import BackboneSpec, Option
+from saccade.features.weights import find_weights, shapes_in
 
 SEED = 0
 """Random weights are the same ones everywhere with the same torch."""
+OURS = frozenset(
+    {"num_classes", "in_chans", "features_only", "scriptable", "exportable", "cache_dir"}
+    | {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"}
+)
+"""What saccade itself tells `timm.create_model`."""
+
+
+class TrainedOn(NamedTuple):
+    """The pictures that a network was trained to see."""
+
+    height: int
+    width: int
+    crop: float | None
+    """The crop's share of a picture's shorter side; none for a whole, squashed picture."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
 
 
 def config_of(network: str) -> PretrainedCfg:
@@ -31,6 +48,35 @@ def config_of(network: str) -> PretrainedCfg:
     except RuntimeError as error:
         cure = "Leave out what follows the dot, or see timm.list_pretrained()."
         raise BadConfig(str(error).rstrip("."), cure=cure) from None
+
+
+def prepare(
+    network: str, weights: str, options: Mapping[str, Option], size: int | None
+) -> tuple[dict[str, Option], Path | None]:
+    """Options that make the network take pictures of `size` pixels, and its weights file.
+
+    Raises BadConfig for a network or an option that timm does not have, MissingWeights.
+    """
+    if ours := sorted(OURS & options.keys()):
+        raise BadConfig(f"--option {ours[0]} is saccade's own business", cure="Leave it out.")
+    known, chosen = config_of(network), dict(options)
+    if size is not None and known.fixed_input_size and size != known.input_size[-1]:
+        chosen.setdefault("img_size", size)
+    return chosen, find_weights(network, weights)
+
+
+def trained_on(spec: BackboneSpec) -> TrainedOn:
+    """What timm knows of the pictures that a network was trained on. Raises BadConfig."""
+    known, own = config_of(spec.network), spec.options.get("img_size")
+    side = own if isinstance(own, int) else None
+    return TrainedOn(
+        side or known.input_size[1],
+        side or known.input_size[2],
+        None if known.crop_mode == "squash" else known.crop_pct,
+        known.mean,
+        known.std,
+        known.interpolation,
+    )
 
 
 def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
@@ -56,7 +102,7 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
         )
     except Exception as error:  # timm's own conversions may trip over another network's tensors
         wanted = _plain(spec, num_classes=classes).state_dict()
-        raise _misfit(spec, file, wanted, shapes, error) from None
+        raise misfit(spec, file, wanted, shapes, str(error).splitlines()[0][:200]) from None
     if classes:
         model.reset_classifier(0)  # type: ignore[operator]
     return model
@@ -75,14 +121,14 @@ def _plain(spec: BackboneSpec, num_classes: int) -> nn.Module:
         ) from None
 
 
-def _misfit(
+def misfit(
     spec: BackboneSpec,
     file: Path,
     wanted: Mapping[str, Tensor],
     found: Mapping[str, tuple[int, ...]],
-    error: Exception,
+    error: str = "they differ",
 ) -> BadConfig:
-    """Say what in a file is not the network's."""
+    """Say what in a file is not the network's; where names and shapes agree, what `error` says."""
     other = [
         f"{name} is {tuple(found[name])} in the file and {tuple(wanted[name].shape)} in the network"
         for name in wanted
@@ -96,8 +142,7 @@ def _misfit(
     said = [f"{len(x)} {kind} ({', '.join(x[:3])}{', ...' * (len(x) > 3)})"
             for kind, x in lists.items() if x]  # fmt: skip
     return BadConfig(
-        f"the file's tensors are not those of {spec.network}: "
-        f"{'; '.join(said) or str(error).splitlines()[0][:200]}",
+        f"the file's tensors are not those of {spec.network}: {'; '.join(said) or error}",
         where=file,
         cure="Give the weights of this very network, or the --option values they were trained with",
     )

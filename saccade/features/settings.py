@@ -15,6 +15,8 @@ from torch.nn import functional
 Option = str | int | float | bool
 Interpolation = Literal["bilinear", "bicubic"]
 Colour = tuple[float, float, float]
+PIXELS = "pixels"
+"""The backbone that is none."""
 
 
 class BackboneSpec(BaseModel):
@@ -22,19 +24,25 @@ class BackboneSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^timm:.+")
-    """`timm:` and a name that timm knows, such as `timm:resnet152` or `timm:resnet50.a1_in1k`."""
+    name: str = Field(pattern=r"^(timm|transformers):.+|^pixels$")
+    """`timm:` and a name that timm knows, such as `timm:resnet152` or `timm:resnet50.a1_in1k`; or
+    `transformers:` and the hub's name of a ViT; or `pixels`, which is no network."""
     options: dict[str, Option] = {}
-    """Passed to `timm.create_model`, such as `pad_type` or `output_stride`."""
+    """Passed to `timm.create_model`, such as `pad_type` or `output_stride`; or to `ViTConfig`."""
     weights: str = "hub"
-    """`hub`, `random`, or the name of the file that was given."""
+    """`hub`, `random`, or the name of the file or folder that was given; `none` of pixels."""
     weights_sha256: str | None = None
     """Of the weights file; of the tensors where they are random."""
 
     @property
+    def library(self) -> str:
+        """Whose network it is: `timm`, `transformers`, or `pixels`."""
+        return self.name.partition(":")[0]
+
+    @property
     def network(self) -> str:
-        """The name as timm knows it."""
-        return self.name.removeprefix("timm:")
+        """The name as the library knows it."""
+        return self.name.partition(":")[2] or self.name
 
 
 class _Placed(NamedTuple):

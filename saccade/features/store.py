@@ -25,7 +25,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from saccade.errors import BadStore
-from saccade.features.settings import BackboneSpec, Preprocessing, grid_boxes
+from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, grid_boxes
 from saccade.records import Picture
 
 EXTRACT_AGAIN = "Delete the folder and make it again: saccade extract DATA --backbone NAME."
@@ -45,7 +45,8 @@ class StoreHeader(BaseModel):
     """Regions per picture, at most."""
     dim: int = Field(ge=1)
     """Numbers per region."""
-    dtype: Literal["float16", "float32"]
+    dtype: Literal["float16", "float32", "uint8"]
+    """`uint8` for pixels, and for nothing else."""
     ids_count: int = Field(ge=1)
     """Pictures."""
     dataset_fingerprint: str
@@ -58,6 +59,8 @@ class StoreHeader(BaseModel):
     def _grid_fills_the_regions(self) -> Self:
         if self.grid is not None and self.grid[0] * self.grid[1] != self.regions:
             raise ValueError(f"a grid of {self.grid} does not have {self.regions} regions")
+        if (self.dtype == "uint8") != (self.backbone.name == PIXELS):
+            raise ValueError(f"{self.backbone.name} are not kept as {self.dtype}")
         return self
 
     def columns(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -160,16 +163,20 @@ class FeatureStore:
         mask = np.arange(self.header.regions) < self.counts[rows][:, None]
         return self.features[rows], mask
 
-    def boxes(self, rows: np.ndarray) -> np.ndarray:
+    def boxes(self, rows: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:
         """Boxes `(n, R, 4)` float32 of the regions, x0 y0 x1 y1 as shares of width and height of
         the original picture. Boxes of a skipped picture mean nothing.
+
+        `cells (R, 4)` are what an encoder makes of pixels, as shares of what it is shown.
         """
-        if self._boxes is not None:
+        if cells is None and self._boxes is not None:
             boxes: np.ndarray = self._boxes[rows]
             return boxes
-        assert self.header.grid is not None
+        if cells is None:
+            assert self.header.grid is not None
+            cells = grid_boxes(*self.header.grid)
         width, height = np.maximum(self.sizes[rows], 1).T
-        return self.header.preprocessing.box_in_image(grid_boxes(*self.header.grid), width, height)
+        return self.header.preprocessing.box_in_image(cells, width, height)
 
     def skipped(self) -> list[Skipped]:
         """Pictures that could not be read."""

@@ -40,7 +40,7 @@ def find_weights(network: str, weights: str) -> Path | None:
         given = [Path(weights)] + ([Path(folder) / weights] if folder else [])
         return _first(given) or _refuse(weights, "; ".join(map(str, given)))
     own = [Path(folder) / f"{network}{suffix}" for suffix in SUFFIXES] if folder else []
-    return _first(own) or _from_hub(network)
+    return _first(own) or _from_timms_hub(network)
 
 
 def _first(paths: list[Path]) -> Path | None:
@@ -55,7 +55,7 @@ def _refuse(weights: str, looked: str) -> Path:
     )
 
 
-def _from_hub(network: str) -> Path:
+def _from_timms_hub(network: str) -> Path:
     known = get_pretrained_cfg(network)
     name = f"{network}{SUFFIXES[0]}"
     put = f"save it as {name} in the folder that {FOLDER} names, or give it with --weights FILE"
@@ -65,12 +65,19 @@ def _from_hub(network: str) -> Path:
             f"timm's hub has no weights for {network}",
             cure=f"Fetch {url} and give it with --weights FILE." if url else "Give --weights FILE.",
         )
-    repository = str(known.hf_hub_id)
+    return from_hub(str(known.hf_hub_id), HUB_FILE, network, put)
+
+
+def from_hub(repository: str, file: str, network: str, put: str) -> Path:
+    """A file of a repository, from the hub's cache or else from the hub.
+
+    `put` says where a person may put it instead. Raises MissingWeights.
+    """
     try:
-        return Path(hf_hub_download(repository, HUB_FILE, local_files_only=True))
+        return Path(hf_hub_download(repository, file, local_files_only=True))
     except LocalEntryNotFoundError:
         pass
-    url = hf_hub_url(repository, HUB_FILE)
+    url = hf_hub_url(repository, file)
     cure = f"On a machine with network fetch {url}, {put}. For a trial: --weights random."
     if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
         raise MissingWeights(
@@ -82,7 +89,7 @@ def _from_hub(network: str) -> Path:
             cure=cure,
         )
     try:
-        return Path(hf_hub_download(repository, HUB_FILE))
+        return Path(hf_hub_download(repository, file))
     except (HfHubHTTPError, OSError) as error:
         what = f"the hub did not give the weights of {network}: {str(error).splitlines()[0]}"
         raise MissingWeights(what, cure=cure) from None

@@ -16,6 +16,7 @@ from saccade.models.ibowimg import IBowImg, IBowImgConfig
 from saccade.models.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from saccade.models.lstm_cnn import LstmCnn, LstmCnnConfig
 from saccade.models.mcan import Mcan, McanConfig
+from saccade.models.pitvqa import PitVqa, PitVqaConfig
 from saccade.models.san import San, SanConfig
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
@@ -94,6 +95,25 @@ MODELS: dict[str, Entry] = {
         "MCAN (modular co-attention, small)",
         "Yu et al. 2019, arXiv:1906.10770",
         "VQA v2 validation 67.2, test-dev 70.3",
+    ),
+    "pitvqa": Entry(
+        PitVqa,
+        PitVqaConfig,
+        PitVqaConfig(
+            mode="fixed",
+            width=64,
+            heads=4,
+            feed_forward=128,
+            text_layers=2,
+            language_layers=1,
+            hidden=64,
+            dropout=0,
+            language_dropout=0,
+        ),
+        "vqa",
+        "PitVQA-Net (surgical scenes)",
+        "He et al. 2024, arXiv:2405.13949",
+        "PitVQA validation 76.0 (balanced 56.7)",
     ),
     "show_tell": Entry(
         ShowTell,

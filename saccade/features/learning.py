@@ -1,0 +1,125 @@
+"""What of a network can learn: its stages, its batch norm, and memory for its gradients."""
+
+import re
+from collections.abc import Iterable
+from typing import Any, cast
+
+import torch
+from timm.models import group_parameters
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from saccade.errors import BadConfig
+
+STAGE = re.compile(r"\D+\.\d+(?=\.)|[^.]+\.[^.]+(?=\.)")
+"""A numbered module, or one of the network's second level, in the name of a weight."""
+
+
+def weights_from(network: nn.Module, stage: str) -> frozenset[str]:
+    """Names of the weights of a stage and of all stages behind it.
+
+    `stage` is a number, 0 for the stem, or what the names of its weights begin with, such as
+    `layer2` or `blocks.10`. Raises BadConfig where there is no such stage.
+    """
+    numbered = stage.isdigit()
+    order = _places(network, coarse=numbered)
+    first = (
+        int(stage)
+        if numbered
+        else min(
+            (place for name, place in order.items() if f"{name}.".startswith(f"{stage}.")),
+            default=None,
+        )
+    )
+    found = frozenset(name for name, place in order.items() if first is not None and place >= first)
+    if not found:
+        coarse = _places(network, coarse=True)
+        begins = {place: name for name, place in reversed(coarse.items())}
+        stages = [f"{place} ({'.'.join(begins[place].split('.')[:2])})" for place in sorted(begins)]
+        raise BadConfig(
+            f"encoder.trains_from={stage}: the network has no such stage",
+            cure=f"Stages and the weights they begin with: {', '.join(stages)}.",
+        )
+    return found
+
+
+def _places(network: Any, *, coarse: bool) -> dict[str, int]:
+    """Which stage, or which block of one, every weight belongs to, from the picture on."""
+    if hasattr(network, "group_matcher"):
+        matcher = network.group_matcher(coarse=coarse)
+        return dict(group_parameters(network, matcher, reverse=True))
+    # Else numbered modules follow each other, something else stands before and behind them.
+    stages: dict[str, int] = {}
+    found = {name: STAGE.match(name) for name, _ in network.named_parameters()}
+    return {
+        name: stages.setdefault(stage.group() if stage else name, len(stages))
+        for name, stage in found.items()
+    }
+
+
+def forget_activations(network: Any) -> None:
+    """Compute activations again for the gradient instead of keeping them. Raises BadConfig."""
+    try:
+        network.set_grad_checkpointing(True)
+    except (AttributeError, AssertionError):
+        raise BadConfig(
+            "this network cannot forget its activations", cure="Set encoder.checkpointing=false."
+        ) from None
+
+
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """The batch-norm layers of a network."""
+    return [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+
+
+def is_folded(network: nn.Module) -> bool:
+    """Were statistics of batch norm folded into the convolutions, so that these are placeholders?
+
+    Then every layer has weight 1, mean 0 and variance 1 - epsilon: it adds its bias and does
+    nothing else. Statistics of a batch would do something else entirely.
+    """
+    layers = batch_norms(network)
+    return bool(layers) and all(
+        layer.weight is not None
+        and layer.running_mean is not None
+        and layer.running_var is not None
+        and bool((layer.weight == 1).all())
+        and not layer.running_mean.any()
+        and bool(((layer.running_var + layer.eps - 1).abs() < layer.eps / 2).all())
+        for layer in layers
+    )
+
+
+@torch.no_grad()
+def unfold_batch_norm(network: nn.Module, pictures: Iterable[Tensor]) -> None:
+    """Give folded batch norm true statistics; what the network computes in eval mode stays.
+
+    `pictures` are normalised `(n, 3, h, w)`, some hundreds together. Each layer's mean and variance
+    become those of its input, and its weight and bias take them back.
+    """
+    zero = torch.zeros((), dtype=torch.float64)
+    sums: dict[nn.Module, tuple[Tensor, Tensor, int]] = {}
+
+    def add(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        values = given[0].transpose(0, 1).flatten(1)  # (channels, all else)
+        total, squares, count = sums.get(layer, (zero, zero, 0))
+        sums[layer] = (
+            total + values.sum(dim=1, dtype=torch.float64),
+            squares + values.square().sum(dim=1, dtype=torch.float64),
+            count + values.shape[1],
+        )
+
+    layers = batch_norms(network)
+    hooks = [layer.register_forward_pre_hook(add) for layer in layers]
+    for some in pictures:
+        network(some)
+    for hook in hooks:
+        hook.remove()
+    for layer in layers:
+        total, squares, count = sums[layer]
+        mean = total / count
+        variance = (squares / count - mean.square()).clamp_min(0)
+        cast(Tensor, layer.running_mean).copy_(mean)
+        cast(Tensor, layer.running_var).copy_(variance)
+        layer.weight.copy_((variance + layer.eps).sqrt())
+        layer.bias.add_(mean)

@@ -1,0 +1,48 @@
+"""The backbone `pixels`: no network, every pixel is a region of three numbers, red, green, blue.
+
+What is extracted with it is a store of small pictures, from which an encoder can learn
+(`models/pixels.py`) without a picture file being decoded a second time.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor, nn
+
+from saccade.errors import BadConfig
+from saccade.features.networks import TrainedOn
+from saccade.features.settings import BackboneSpec, Option
+
+
+class Picture(nn.Module):
+    """Shows what it is shown."""
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Pictures `(B, 3, h, w)`, as they are."""
+        return images
+
+
+def prepare(
+    network: str, weights: str, options: Mapping[str, Option], size: int | None
+) -> tuple[dict[str, Option], Path | None]:
+    """Nothing. Raises BadConfig for weights and options: those are the encoder's."""
+    del network, size
+    if options or weights not in ("hub", "none"):
+        raise BadConfig(
+            "pixels have neither weights nor options",
+            cure="Leave them out; an encoder's stand in the recipe: see `encoder` there.",
+        )
+    return {}, None
+
+
+def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
+    """No network."""
+    del spec, file
+    return Picture()
+
+
+def trained_on(spec: BackboneSpec) -> TrainedOn:
+    """What most networks were trained on, for the encoder that will look at the pixels."""
+    del spec
+    return TrainedOn(224, 224, None, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, "bicubic")

@@ -1,0 +1,188 @@
+"""PitVQA-Net, surgical VQA. He et al., MICCAI 2024, arXiv:2405.13949.
+
+A text encoder (BLIP's) reads the question, each of its layers also looking at the picture's ViT
+tokens; GPT-2 then reads the encoder's states as if they were words; their mean, through a gate,
+chooses one of a closed list of answers.
+
+Regions are the ViT's last states, class token first (197 x 768 for ViT-B/16), as backbones named
+`transformers:` give them; the questions of one frame share them, and each layer's keys and values
+of them. The layers are `transformers`'.
+`mode="faithful"` is the released code: questions padded to 30 words, padding read by GPT-2 and
+counted in the mean; batch norm (named LayerNorm); word vectors as its vocabulary mix-up leaves
+them; GPT-2's own word table carried along, never used. `mode="fixed"` averages real words only
+and stops at the longest question, with layer norm and equal word vectors, without the table.
+
+Shapes: B questions, I pictures, T words, R regions, D numbers per region, W width, A answers,
+S questions of one picture side by side.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from huggingface_hub import hf_hub_download
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from saccade.batch import Sizes, VqaBatch, VqaOutput
+from saccade.errors import BadConfig, MissingWeights
+from saccade.models.layers import Dropout, mean_region
+
+BERT_WORDS = 30_524
+"""Rows of BLIP's word table, which the released code copies onto GPT-2's ids."""
+
+
+class PitVqaConfig(BaseModel):
+    """The released sizes: 277,540,923 parameters for PitVQA's 59 answers, and the ViT's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["pitvqa"] = "pitvqa"
+    mode: Literal["faithful", "fixed"] = "faithful"
+    width: int = Field(768, ge=1)
+    heads: int = Field(12, ge=1)
+    feed_forward: int = Field(3072, ge=1)
+    text_layers: int = Field(12, ge=1)
+    language_layers: int = Field(12, ge=1)
+    longest: int = Field(30, ge=1, le=512)
+    """Questions are cut behind so many words; `faithful` also pads them to it."""
+    hidden: int = Field(512, ge=1)
+    """Width of the gated layer before the answers."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Before the answers. BLIP's encoder has none."""
+    language_dropout: float = Field(0.1, ge=0, lt=1)
+    """In GPT-2, which is trained with its own."""
+    text_weights: str | None = None
+    """Folder or hub name of a BLIP text encoder to start from; none: random, as released."""
+    language_weights: str | None = None
+    """Folder or hub name of a GPT-2; the released code starts from "gpt2"."""
+
+
+class PitVqa(nn.Module):
+    """Answers a question about a surgical scene."""
+
+    def __init__(self, config: PitVqaConfig, sizes: Sizes) -> None:
+        super().__init__()
+        self.config, self.faithful, self.pad = config, config.mode == "faithful", sizes.pad
+        self.text, self.language = _text(config, sizes), _language(config, sizes)
+        self.narrow = nn.Linear(config.width, config.hidden)
+        self.gate = nn.Linear(config.hidden, config.hidden)
+        self.norm = (nn.BatchNorm1d if self.faithful else nn.LayerNorm)(config.hidden)
+        self.dropout = Dropout(config.dropout)
+        self.answer = nn.Linear(config.hidden, sizes.answers)
+
+    def forward(self, batch: VqaBatch) -> VqaOutput:
+        length = batch.question_length.clamp(max=self.config.longest)
+        longest = self.config.longest if self.faithful else int(length.max())
+        words = functional.pad(batch.question, (0, longest - batch.question.shape[1]))  # or cut
+        real = torch.arange(longest, device=words.device) < length[:, None]  # (B, T)
+        words = words.masked_fill(~real, self.pad)
+        states, weights = self._read(words, real, batch)
+        # No mask: padding stands behind, and GPT-2 looks back only.
+        states = self.language(inputs_embeds=states, use_cache=False).last_hidden_state
+        mean = states.mean(dim=1) if self.faithful else mean_region(states, real)
+        joint = self.narrow(mean)  # (B, hidden)
+        self.norm.train(self.training and len(batch) > 1)  # one question has no batch statistics
+        joint = self.norm(joint * torch.sigmoid(self.gate(joint)))
+        attention = mean_region(weights, real)[:, None]  # (B, 1, R)
+        return VqaOutput(self.answer(self.dropout(joint)), attention=attention)
+
+    def initialise(self) -> None:
+        """Take over the pretrained weights that the config names, before training begins.
+
+        A word table of another size stays random. Raises MissingWeights or BadConfig.
+        """
+        starts = (
+            (self.text, self.config.text_weights),
+            (self.language, self.config.language_weights),
+        )
+        for model, source in starts:
+            if source is not None:
+                _take_over(model, source)
+
+    def _read(self, words: Tensor, real: Tensor, batch: VqaBatch) -> tuple[Tensor, Tensor]:
+        """The text encoder: states (B, T, W); the last layer's attention (B, T, R).
+
+        Its own `forward` would copy each picture for each of its questions, and (transformers
+        5.23) forgets the mask of what is looked at; so its layers are called one by one.
+        """
+        states = self.text.embeddings(input_ids=words)
+        behind, unseen = ((~mask)[:, None, None] * -1e9 for mask in (real, batch.region_mask))
+        slot = (batch.picture[:, None] == batch.picture).tril(-1).sum(dim=1)  # (B,) among its own
+        most, weights = int(slot.max()) + 1, states
+        for layer in self.text.encoder.layer:
+            states, _ = layer.attention(states, attention_mask=behind)
+            rows = states.new_zeros(len(batch.regions), most, *states.shape[1:])
+            rows = rows.index_put((batch.picture, slot), states).flatten(1, 2)  # (I, S * T, W)
+            looking = layer.crossattention
+            seen, weights = looking.self(
+                rows, encoder_hidden_states=batch.regions, encoder_attention_mask=unseen
+            )
+            seen = looking.output(seen, rows).unflatten(1, (most, -1))[batch.picture, slot]
+            states = layer.feed_forward_chunk(seen)
+        weights = weights.mean(dim=1).unflatten(1, (most, -1))[batch.picture, slot]
+        return states, weights
+
+
+def _library() -> Any:
+    """Only this system pays the seconds that importing its models takes."""
+    return import_module("transformers")
+
+
+def _text(config: PitVqaConfig, sizes: Sizes) -> Any:
+    about = _library().BlipTextConfig(
+        vocab_size=sizes.words,
+        hidden_size=config.width,
+        encoder_hidden_size=sizes.region_dim,
+        intermediate_size=config.feed_forward,
+        num_hidden_layers=config.text_layers,
+        num_attention_heads=config.heads,
+        **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id")),
+    )
+    model = _library().BlipTextModel(about, add_pooling_layer=False)
+    if config.mode == "faithful":
+        table = model.embeddings.word_embeddings.weight.detach()
+        nn.init.normal_(table[BERT_WORDS:])  # the rest stands within 0.02
+        nn.init.zeros_(table[:1])  # BERT's padding, which is GPT-2's "!"
+    return model
+
+
+def _language(config: PitVqaConfig, sizes: Sizes) -> Any:
+    about = _library().GPT2Config(
+        vocab_size=sizes.words,
+        n_embd=config.width,
+        n_inner=config.feed_forward,
+        n_layer=config.language_layers,
+        n_head=config.heads,
+        **dict.fromkeys(("bos_token_id", "eos_token_id")),  # only for writing, which it never does
+        **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.language_dropout),
+    )
+    model = _library().GPT2Model(about)
+    if config.mode == "fixed":
+        del model.wte
+    else:
+        model.wte.requires_grad_(False)
+    return model
+
+
+def _take_over(model: Any, source: str) -> None:
+    """Fill a model from a folder or the hub; a word table of another size stays as it is."""
+    file, wanted = Path(source) / "model.safetensors", model.state_dict()
+    try:
+        found = load_file(file if file.is_file() else hf_hub_download(source, file.name))
+    except (OSError, ValueError, SafetensorError) as error:
+        cure = "Give a folder with a model.safetensors, or set it to none."
+        raise MissingWeights(f"no weights to be read ({error})", where=source, cure=cure) from None
+    for key in list(found):  # a part's names as its whole would have them
+        found[key.removeprefix("text_encoder.").removeprefix("transformer.")] = found.pop(key)
+    fitting = {n: found[n] for n in wanted if n in found and found[n].shape == wanted[n].shape}
+    missing = [n for n in wanted if n not in fitting and "wte." not in n and "word_emb" not in n]
+    if missing:
+        cure = "Give the weights of a model of the same width and number of layers."
+        what = f"{len(missing)} weights are missing or of another shape, first {missing[0]!r}"
+        raise BadConfig(what, where=source, cure=cure)
+    model.load_state_dict(fitting, strict=False)

@@ -1,0 +1,169 @@
+"""Pixels in front of any model: the network that sees learns with the one that speaks.
+
+A pixel is a region of 3 numbers, so a store of pixels is a store like any other (`saccade extract
+DATA --backbone pixels`). `Pixels` turns them into the regions of its encoder, once per picture, and
+hands these to any model, which knows nothing of it.
+
+As public codes fine-tune (sgrvinod's tutorial; Lu et al. 2017): the lower stages of the encoder
+stay as they are and keep no activations, the upper ones learn at a rate of their own, perhaps only
+after some epochs. Differs: batch norm keeps its statistics unless `batch_norm=trained`; those codes
+leave it in training mode, even in the stages that do not learn. Drop-path stays off.
+
+Shapes: I pictures, h x w pixels each, R regions, D numbers per region.
+"""
+
+from collections.abc import Set
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, Self, TypeVar, cast
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from saccade.batch import Batch, Captioner, CaptionState, Said
+from saccade.terminal import number, pairs
+
+Some = TypeVar("Some", bound=Batch)
+
+
+class EncoderConfig(BaseModel):
+    """Which network sees, and what of it learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backbone: str = Field(pattern=r"^\w+:.+")
+    """As for `saccade extract`: `timm:` or `transformers:`, and a name."""
+    options: dict[str, str | int | float | bool] = {}
+    """Passed to the library; from a command line as `NAME=VALUE,NAME=VALUE`."""
+    weights: str = "hub"
+    """What a new run begins with: `hub`, `random`, or a file."""
+    trains_from: str | None = Field(None, coerce_numbers_to_str=True)
+    """The first stage that learns, by the beginning of its weights' names (`layer2`) or by number
+    (0 is the stem); none leaves the whole network as it is."""
+    learning_rate: float | None = Field(None, gt=0)
+    """The encoder's own, which follows the same schedule; none is the optimiser's."""
+    first_epoch: int = Field(0, ge=0)
+    """So many epochs the rest learns alone."""
+    batch_norm: Literal["frozen", "trained"] = "frozen"
+    """Statistics of batch norm stay, or are the batch's, in every stage, once the encoder learns:
+    the habit of the public codes. Its weights learn like any others of their stage."""
+    checkpointing: bool = False
+    """Forget what each block saw and compute it again for the gradient: less memory, more time."""
+    channels_last: bool = True
+    """Lay pictures out as convolutions are fastest on; the numbers are the same."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_name(cls, given: Any) -> Any:
+        return {"backbone": given} if isinstance(given, str) else given
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _from_words(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        return {name: number(value) for name, value in pairs(given.split(",")).items()}
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.checkpointing and self.batch_norm == "trained":
+            raise ValueError(
+                "checkpointing shows every batch twice, so batch norm would count it twice: "
+                "set batch_norm=frozen"
+            )
+        return self
+
+
+class Sight(NamedTuple):
+    """What the encoder is shown, and what it makes of that."""
+
+    size: tuple[int, int]
+    """Height and width of a picture, in pixels."""
+    mean: tuple[float, float, float]
+    """Red, green, blue on a scale of 0..1; subtracted."""
+    std: tuple[float, float, float]
+    """On the same scale; divided by."""
+    grid: tuple[int, int] | None
+    """Rows and columns of the regions; none where they are not a grid alone."""
+    boxes: np.ndarray
+    """(R, 4) where the regions lie: x0 y0 x1 y1 as shares of what the encoder is shown."""
+
+
+class Pixels(nn.Module):
+    """Any model with an encoder of its own in front of it."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        model: nn.Module,
+        config: EncoderConfig,
+        sight: Sight,
+        learns: Set[str] = frozenset(),
+    ) -> None:
+        """Put an encoder, from normalised pictures `(I, 3, h, w)` to regions `(I, R, D)`, in front
+        of a model. `learns` names the encoder's weights that learn.
+        """
+        super().__init__()
+        self.model = model
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.encoder = encoder.to(memory_format=layout)
+        self.config, self.sight, self.learns = config, sight, learns
+        for name, colour in (("mean", sight.mean), ("std", sight.std)):
+            self.register_buffer(name, torch.tensor(colour)[:, None, None], persistent=False)
+        self.begin_epoch(0)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Say which epoch begins, counted from 0: it decides whether the encoder learns."""
+        self.awake = epoch >= self.config.first_epoch
+        for name, weight in self.encoder.named_parameters():
+            weight.requires_grad_(self.awake and name in self.learns)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of the model; of the encoder only batch norm ever trains."""
+        super().train(mode)
+        self.encoder.eval()
+        if mode and self.awake and self.config.batch_norm == "trained":
+            for layer in self.encoder.modules():
+                if isinstance(layer, _BatchNorm):
+                    layer.train()
+        return self
+
+    def images(self, pixels: Tensor) -> Tensor:
+        """From pixels `(I, h * w, 3)`, 0..255, to normalised pictures `(I, 3, h, w)`."""
+        images = pixels.reshape(-1, *self.sight.size, 3).permute(0, 3, 1, 2)  # channels are last
+        images = (images.float() / 255 - self.mean) / self.std
+        return images if self.config.channels_last else images.contiguous()
+
+    def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """From pixels `(I, h * w, 3)` to regions `(I, R, D)` and their mask `(I, R)`."""
+        regions: Tensor = self.encoder(self.images(pixels)).float()
+        return regions, torch.ones_like(regions[:, :, 0], dtype=torch.bool)
+
+    def seen(self, batch: Some) -> Some:
+        """The same batch with the encoder's regions in the place of pixels."""
+        regions, mask = self.see(batch.regions)
+        return replace(batch, regions=regions, region_mask=mask)
+
+    def forward(self, batch: Any) -> Any:
+        """What the model makes of a batch of pixels."""
+        return self.model(self.seen(batch))
+
+    def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+        """Look at pixels `(I, h * w, 3)` before the first word."""
+        del region_mask  # of pixels; a picture has all of them
+        return cast(Captioner, self.model).begin(*self.see(regions))
+
+    def step(self, words: Tensor, state: CaptionState) -> Said:
+        """Hear `words (I, K)` and say what could follow."""
+        return cast(Captioner, self.model).step(words, state)
+
+
+def behind(model: nn.Module) -> nn.Module:
+    """The model behind its encoder, or the model itself."""
+    return model.model if isinstance(model, Pixels) else model
