@@ -29,7 +29,7 @@ def _recipes(_: str) -> list[Row]:
 
 
 def _sources(_: str) -> list[Row]:
-    return [(name, source.summary) for name, source in SOURCES.items()]
+    return [(name, source.summary, source.layout) for name, source in SOURCES.items()]
 
 
 def _metrics(_: str) -> list[Row]:

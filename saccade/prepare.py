@@ -1,14 +1,18 @@
 """Read a data set, verify it, and write it as a data folder: `saccade prepare`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from saccade.data.checks import check
 from saccade.data.folder import write_folder
-from saccade.data.sources import read_source
+from saccade.data.official import compare
+from saccade.data.recognise import recognise
+from saccade.data.sources import SOURCES, join, read_parts
+from saccade.errors import BadConfig
 
 
 def prepare(
-    source: str,
+    source: str | None,
     root: Path,
     out: Path,
     *,
@@ -19,15 +23,40 @@ def prepare(
     """Make a data folder at `out` of the data set below `root`; returns `out`.
 
     `source` is a name of `data.sources.SOURCES`, or two joined by a plus that describe the same
-    pictures ("vqa-v2+karpathy"); `options` are its reader's own, such as `images=FOLDER`.
+    pictures ("vqa-v2+karpathy"); without one the layout is recognised by looking, and
+    `dataset.json` notes as what and why. `options` are its reader's own, such as `images=FOLDER`.
     `missing` (pictures whose file is not there) and `overlap` (pictures in two splits) are
     "refuse", "drop" or "keep"; `data.checks.check` says what each does. An existing data folder
     is replaced, its features are kept. Raises BadData or BadConfig; what was found, but does not
-    stop, stands in `dataset.json`.
+    stop, stands in `dataset.json`, with what differs from the published counts.
     """
     root, out = Path(root), Path(out)
-    collection, findings = check(
-        read_source(source, root, **options), missing=missing, overlap=overlap
-    )
-    write_folder(out, collection, findings)
+    if source is None:
+        parts, notes = recognise(root, **options)
+    else:
+        parts, notes = read_parts(source, root, **options), []
+    compared = [compare(part) for part in parts]
+    collection, findings = check(join(parts), missing=missing, overlap=overlap)
+    for agree, differ in compared:
+        notes, findings = [*notes, *agree], [*findings, *differ]
+    write_folder(out, replace(collection, notes=[*notes, *collection.notes]), findings)
     return out
+
+
+def source_and_root(source: str | None, root: Path | None) -> tuple[str | None, Path]:
+    """What a command line names: a SOURCE and its --root, or a folder alone, to be looked at.
+
+    Raises BadConfig where there is no folder.
+    """
+    if root is not None:
+        return source, root
+    if source is None:
+        cure = "Write: saccade prepare DIR --out DATA, or SOURCE --root DIR --out DATA."
+        raise BadConfig("neither a folder nor a source is named", cure=cure)
+    if Path(source).is_dir():
+        return None, Path(source)
+    if all(part in SOURCES for part in source.split("+")):
+        cure = "Give their folder: --root DIR."
+        raise BadConfig(f"where are the files of {source}?", cure=cure)
+    cure = "Give a folder, or one of `saccade list sources` with --root DIR."
+    raise BadConfig(f"{source} is neither a folder nor a source", cure=cure)

@@ -3,7 +3,7 @@
 Past this line nobody knows COCO from VQA v2: there are pictures, questions and captions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -63,3 +63,10 @@ class Collection:
     licence: str = "unknown: ask whoever gave you the files"
     notes: Sequence[str] = field(default_factory=tuple)
     """What the reader wants the user to know: records left out and why, one sentence each."""
+    choices: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Multiple choice: what each question, by its id, offers. Open-ended sets have none."""
+    pairs: Sequence[tuple[int, int]] = ()
+    """VQA v2: ids of two questions with equal words, two pictures, and different answers."""
+    edition: str = ""
+    """Which published set this says it is ("2017", "balanced"), a key of `data.official`; empty
+    where nothing is published to compare with."""

@@ -154,11 +154,217 @@ def write_vqa_rad(root: Path) -> None:
     touch(root, *(f"images/synpic{n}.jpg" for n in range(10)))
 
 
+FLICKR30K_TOKENS = "".join(
+    f"{name}.jpg#{n}\tA horse , number {n} .\n" for name in ("30", "20", "10") for n in range(5)
+)
+
+
+def write_flickr30k(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "results_20130124.token").write_text(FLICKR30K_TOKENS)
+    for part, name in (("train", "20"), ("val", "10"), ("test", "30")):
+        (root / f"{part}.txt").write_text(f"{name}\n")
+        touch(root, f"flickr30k_images/{name}.jpg")
+
+
+def genome_questions(pictures: int = 20) -> list[Any]:
+    return [
+        {
+            "id": image,
+            "qas": [
+                {
+                    "qa_id": image * 10 + n,
+                    "image_id": image,
+                    "question": f"What is {n}?",
+                    "answer": "A clock.",
+                    "a_objects": [],
+                    "q_objects": [],
+                }
+                for n in range(2)
+            ],
+        }
+        for image in range(1, pictures + 1)
+    ]
+
+
+def write_visual_genome(root: Path) -> None:
+    save(root / "question_answers.json", genome_questions())
+    listed = [
+        {
+            "image_id": image,
+            "url": f"https://host/people/rak248/VG_100K_2/{image}.jpg",
+            "width": 8,
+            "height": 6,
+            "coco_id": image + 500 if image % 2 else None,
+            "flickr_id": None,
+        }
+        for image in range(1, 22)
+    ]
+    save(root / "image_data.json", listed)
+    touch(root, *(f"VG_100K/{image}.jpg" for image in range(1, 11)))
+    touch(root, *(f"VG_100K_2/{image}.jpg" for image in range(11, 22)))
+
+
+def gqa_questions(start: str, image: str, *, answers: bool = True) -> dict[str, Any]:
+    return {
+        f"{start}{n}": {
+            "imageId": image,
+            "question": f"Is it {n}?",
+            "isBalanced": True,
+            "groups": {"global": None, "local": "10c"},
+            "types": {"detailed": "existC", "semantic": "obj", "structural": "verify"},
+            **({"answer": "yes", "fullAnswer": "Yes, it is."} if answers else {}),
+        }
+        for n in range(3)
+    }
+
+
+def write_gqa(root: Path) -> None:
+    for part, start, image in (
+        ("train", "029301", "2370799"),
+        ("val", "0507", "2321003"),
+        ("testdev", "20", "n578223"),
+    ):
+        save(root / f"questions/{part}_balanced_questions.json", gqa_questions(start, image))
+        touch(root, f"images/{image}.jpg")
+
+
+def daquar_lines(images: range) -> str:
+    return "".join(
+        f"what is on the table in the image{image} ?\nlamp\n"
+        f"how many chairs are in the image{image} ?\n{'2' if image % 2 else 'knife, fork'}\n"
+        for image in images
+    )
+
+
+def write_daquar(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "qa.894.raw.train.txt").write_text(daquar_lines(range(1, 11)))
+    (root / "qa.894.raw.test.txt").write_text(daquar_lines(range(11, 13)))
+    touch(root, *(f"nyu_depth_images/image{image}.png" for image in range(1, 13)))
+
+
+def write_easy_vqa(root: Path) -> None:
+    for part, count in (("train", 10), ("test", 3)):
+        rows = [
+            row
+            for image in range(count)
+            for row in (
+                ["what shape is in the image?", "circle", image],
+                ["is there a red shape?", "no", image],
+            )
+        ]
+        save(root / f"{part}/questions.json", rows)
+        touch(root, *(f"{part}/images/{image}.png" for image in range(count)))
+    (root / "answers.txt").write_text("circle\nno\nyes\n")
+
+
+PIT_LINES = """What is the surgical phase shown in the image?|sellar
+What is the surgical step shown in this frame?|sellotomy
+What is the surgical operation performed in the image?|The sella is identified, confirmed and carefully opened
+What is the next surgical phase?|closure
+What is the next surgical step?|durotomy
+What instrument is used at the centre of the image?|no_visible_instrument
+What surgical activity is performing by the instrument no_visible_instrument?|The sella is identified, confirmed and carefully opened
+Where is the surgical instrument no_visible_instrument tip located in the image?|centre
+How many instruments are present in the image?|one
+"""  # noqa: E501 - the released lines
+
+
+def write_pitvqa(root: Path) -> None:
+    for video in (1, 2):
+        for second, text in ((3, PIT_LINES), (4, ""), (5, PIT_LINES)):
+            path = root / f"QA/video_{video:02}/{second:05}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            touch(root, f"images/video_{video:02}/{second:05}.png")
+
+
+def write_endovis(root: Path) -> None:
+    for sequence in (1, 2):
+        for frame in (0, 120):
+            path = root / f"seq_{sequence}/vqa/Classification/frame{frame:03}_QA.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(
+                "What organ is being operated?|kidney\n"
+                "What is the state of bipolar_forceps?|Idle\n\n"
+            )
+            touch(root, f"seq_{sequence}/left_frames/frame{frame:03}.png")
+
+
+def write_cholec(root: Path) -> None:
+    for video in (1, 5):
+        for frame in (0, 25, 100):
+            path = root / f"Classification/{video}/{frame}_QA.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("what is the phase of image?|preparation\nis grasper used?|no\n")
+            if frame % 100 == 0:
+                touch(root, f"cropped_image/{video}/{frame}.png")
+
+
+OWN_TABLE = """image,question,answer,split
+cat.jpg,What is it?,a cat|cat|cat,train
+cat.jpg,"Black, or white?",black,train
+dog.jpg,What is it?,"[""a dog"", ""dog|wolf""]",val
+"""
+
+
+def write_table(root: Path) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "mine.csv").write_text(OWN_TABLE)
+    touch(root, "images/cat.jpg", "images/dog.jpg")
+
+
+JPEG = b"\xff\xd8\xff"
+
+
+def save_arrow(folder: Path, table: Any) -> None:
+    """As `Dataset.save_to_disk` lays out one split."""
+    import pyarrow as pa
+
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "data-00000-of-00001.arrow"
+    path = str(folder / name)
+    with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table, max_chunksize=2)
+    save(folder / "state.json", {"_data_files": [{"filename": name}], "_fingerprint": "0"})
+    save(folder / "dataset_info.json", {"features": {}})
+
+
+def hf_table(first: int, count: int) -> Any:
+    import pyarrow as pa
+
+    numbers = range(first, first + count)
+    rows = {
+        "image": [{"bytes": JPEG + bytes([n]), "path": None} for n in numbers],
+        "question": [f"What is {n}?" for n in numbers],
+        "answers": [[{"answer": "red", "answer_id": 1}] for _ in numbers],
+        "caption": [["A cat.", "A red cat."] for _ in numbers],
+    }
+    return pa.table(rows)
+
+
+def write_hf(root: Path) -> None:
+    save(root / "dataset_dict.json", {"splits": ["train", "validation"]})
+    save_arrow(root / "train", hf_table(0, 3))
+    save_arrow(root / "validation", hf_table(10, 2))
+
+
 SAMPLES: dict[str, Callable[[Path], None]] = {
     "vqa-v1": write_vqa_v1,
     "vqa-v2": write_vqa_v2,
+    "visual-genome": write_visual_genome,
+    "gqa": write_gqa,
+    "daquar": write_daquar,
+    "easy-vqa": write_easy_vqa,
+    "vqa-rad": write_vqa_rad,
+    "pitvqa": write_pitvqa,
+    "endovis18-vqa": write_endovis,
+    "cholec80-vqa": write_cholec,
     "karpathy": write_karpathy,
     "coco-captions": write_coco,
     "flickr8k": write_flickr8k,
-    "vqa-rad": write_vqa_rad,
+    "flickr30k": write_flickr30k,
+    "table": write_table,
+    "hf-datasets": write_hf,
 }

@@ -347,10 +347,10 @@ BROKEN = {
         "flickr8k", write("Flickr_8k.testImages.txt", "b.jpg\nc.jpg\n"),
         "Flickr_8k.testImages.txt", "c.jpg is also in the list of the train", "released lists",
     ),
-    "table without splits": Broken(
+    "token file named as Kaggle's table": Broken(
         "flickr8k",
         lambda root: (root / TOKENS).rename(root / "captions.txt"),
-        "captions.txt", "without the official splits", "source karpathy",
+        "captions.txt", "begins with the columns 'c.jpg#0", "prepare the source table",
     ),
     "qid twice": Broken(
         "vqa-rad", change(RAD, lambda d: d[3].update(qid=0)), RAD, "qid 0 stands twice", "Keep one",

@@ -132,7 +132,8 @@ class TestFindings:
         touch(tmp_path / "raw", "val2017/000000000042.jpg")
         folder = DataFolder(prepare("coco-captions", tmp_path / "raw", tmp_path / "data"))
         assert [f["what"] for f in folder.about["findings"]] == [
-            "split train is empty: no vocabulary, no training"
+            "split train is empty: no vocabulary, no training",
+            "1 splits of coco-captions are not the published ones",
         ]
 
     def test_pictures_without_captions_are_kept_and_counted(self, tmp_path):
@@ -154,14 +155,15 @@ class TestFindings:
         folder = DataFolder(prepare("vqa-v2", tmp_path / "raw", tmp_path / "data"))
         found = {f["what"]: f["level"] for f in folder.about["findings"]}
         assert found == {
+            "3 splits of vqa-v2 are not the published ones": "warning",
             "3 questions have no answers": "note",
             "1 questions repeat an earlier one about the same picture": "note",
         }
         assert folder.questions("test")[0] == Question(5000, 5, "What is 0?", "test")
 
     def test_good_data_has_no_findings(self, tmp_path):
-        write_vqa_v2(tmp_path / "raw")
-        folder = DataFolder(prepare("vqa-v2", tmp_path / "raw", tmp_path / "data"))
+        SAMPLES["table"](tmp_path / "raw")
+        folder = DataFolder(prepare("table", tmp_path / "raw", tmp_path / "data"))
         assert folder.about["findings"] == []
 
 
@@ -211,7 +213,13 @@ class TestRealData:
         one = DataFolder(prepare("karpathy", root, tmp_path / "one"))
         other = DataFolder(prepare("flickr8k", root, tmp_path / "other"))
         assert one.fingerprint == other.fingerprint
-        assert one.about["findings"] == other.about["findings"] == []
+        for folder in (one, other):
+            (finding,) = folder.about["findings"]  # a quarter of the set: that is said
+            assert finding["examples"] == [
+                "train: 2,000 pictures and 10,000 captions, "
+                "published 6,000 pictures and 30,000 captions",
+                "val: 250 pictures and 1,250 captions, published 1,000 pictures and 5,000 captions",
+            ]
         words = one.word_counts("karpathy")
         assert (len(words), sum(words.values())) == (4567, 108062)
         assert sum(count > 5 for count in words.values()) == 1222

@@ -82,8 +82,9 @@ class TestEverySource:
 
     def test_every_source_finds_pictures_elsewhere(self, name, root):
         elsewhere = root.parent / "elsewhere"
-        for picture in read_source(name, root).pictures:
-            touch(elsewhere, Path(picture.file).name)
+        files = [picture.file for picture in read_source(name, root).pictures]
+        names = [Path(file).name for file in files]
+        touch(elsewhere, *(names if len(set(names)) == len(names) else files))
         collection = read_source(name, root, images=str(elsewhere))
         assert collection.image_root == str(elsewhere)
         assert all((elsewhere / picture.file).is_file() for picture in collection.pictures)

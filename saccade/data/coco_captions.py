@@ -7,6 +7,7 @@ validation pictures. Layout: cocodataset.org, "Data format", caption annotations
 from pathlib import Path
 
 from saccade.data.json_file import columns, read_json, record_list, unique
+from saccade.data.looking import first_reason
 from saccade.data.picture_files import PictureFiles
 from saccade.errors import BadConfig, BadData
 from saccade.records import Caption, Collection, Picture, Split
@@ -66,7 +67,19 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
                 wordless += 1
         pictures += seen
     notes = [f"{wordless} captions have no word and were left out."] if wordless else []
-    return Collection("coco-captions", str(files.root), pictures, captions=captions, notes=notes)
+    return Collection(
+        source="coco-captions",
+        image_root=str(files.root),
+        pictures=pictures,
+        captions=captions,
+        notes=notes,
+        edition=found[0][2],
+    )
+
+
+def recognise(root: Path) -> str | None:
+    """Captions named as COCO's are."""
+    return first_reason(root, r"captions_(?:train|val)(?:2014|2017)\.json")
 
 
 def _pictures(

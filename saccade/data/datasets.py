@@ -17,7 +17,7 @@ from saccade.batch import CaptionBatch, VqaBatch
 from saccade.data.folder import DataFolder
 from saccade.errors import BadData
 from saccade.records import Split
-from saccade.text import TOKENIZERS, Vocabulary, as_question
+from saccade.text import Vocabulary, as_question
 
 Target = Literal["shares", "scores", "best"]
 
@@ -45,6 +45,13 @@ class Ragged(NamedTuple):
         where = np.minimum(begin[:, None] + place, max(len(self.values) - 1, 0))
         values = self.values[where] if len(self.values) else np.int64(fill)
         return np.where(real, values, fill).astype(np.int64), length
+
+    def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Places in `values` of some rows, one row behind the other, and where each begins."""
+        begin = self.offsets[rows].astype(np.int64)
+        length = self.offsets[rows + 1].astype(np.int64) - begin
+        first = np.cumsum(length) - length
+        return np.repeat(begin - first, length) + np.arange(length.sum()), first
 
 
 class Regions(Protocol):
@@ -77,17 +84,18 @@ class VqaExamples:
         *,
         longest: int | None = None,
         target: Target | None = None,
+        only_answerable: bool = True,
     ) -> None:
         """Encode a split. `target` says how right a listed answer is: its share of people, the
         accuracy it would earn, or 1 for the best answer; questions that no listed answer fits then
-        teach nothing and are left out. None keeps them. `left_out` counts what was left out.
+        teach nothing and are left out, if `only_answerable`. None keeps them. `left_out` counts
+        what was left out.
         """
         self.target = target
         self.store, self.vocabulary = store, vocabulary
         table = folder.question_table(split)
-        tokenize = TOKENIZERS[vocabulary.tokenizer]
         words = [
-            vocabulary.encode(tokenize(as_question(text))[:longest]) or [vocabulary.unknown]
+            vocabulary.encode(vocabulary.cut(as_question(text))[:longest]) or [vocabulary.unknown]
             for text in table.column("text").to_pylist()
         ]
         given = table.column("answers").to_pylist()
@@ -99,10 +107,11 @@ class VqaExamples:
         rows = store.rows(table.column("image_id").to_numpy())
         seen = store.counts[rows] > 0
         right = np.fromiter((bool(ids) for ids, _ in encoded), bool, len(encoded))
-        keep = np.flatnonzero(seen & right if target else seen)
+        teach = right if target and only_answerable else np.ones_like(right)
+        keep = np.flatnonzero(seen & teach)
         self.left_out = {
             "picture without features": int((~seen).sum()),
-            "no listed answer": int((seen & ~right).sum()) if target else 0,
+            "no listed answer": int((seen & ~teach).sum()),
         }
         self.ids = table.column("id").to_numpy()[keep]
         self.picture = rows[keep].astype(np.int32)
@@ -186,6 +195,25 @@ class CaptionExamples:
             caption=torch.from_numpy(words),
             caption_length=torch.from_numpy(length),
         )
+
+
+class PictureExamples:
+    """The pictures of one split, each with all its captions, which judge what is said of it."""
+
+    def __init__(self, captions: CaptionExamples) -> None:
+        """Go through `captions` picture by picture; what was left out there is left out here."""
+        self.captions, self.left_out = captions, captions.left_out
+        self.order = np.argsort(captions.picture, kind="stable")
+        self.picture, first = np.unique(captions.picture[self.order], return_index=True)
+        self.first = np.append(first, len(self.order))
+
+    def __len__(self) -> int:
+        return len(self.picture)
+
+    def batch(self, rows: np.ndarray) -> CaptionBatch:
+        """All captions of some pictures."""
+        own = [self.order[self.first[row] : self.first[row + 1]] for row in rows]
+        return self.captions.batch(np.concatenate(own))
 
 
 def _regions(store: Regions, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

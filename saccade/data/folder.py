@@ -4,6 +4,7 @@
     images.parquet     id, file, split                             (fields of `records.Picture`)
     questions.parquet  id, image_id, text, split, answers, ...     (fields of `records.Question`)
     captions.parquet   id, image_id, text, words, split            (fields of `records.Caption`)
+    choices.parquet, pairs.parquet                                 (see `data.companions`)
     vocabulary.json    how often each word stands in the training split, first seen first
     answers.json       the same for human answers
     features/NAME/     feature stores, made by `extract`
@@ -16,7 +17,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
@@ -26,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saccade.data.checks import Finding
+from saccade.data.companions import CHOICES, PAIRS, companions
 from saccade.data.json_file import read_json
 from saccade.data.tables import to_rows, to_table
 from saccade.errors import BadConfig, BadData
@@ -39,11 +41,13 @@ FILES = (
     "images.parquet",
     "questions.parquet",
     "captions.parquet",
+    CHOICES,
+    PAIRS,
     "vocabulary.json",
     "answers.json",
     "dataset.json",
 )
-PREPARE_AGAIN = "Make it again: saccade prepare SOURCE --root DIR --out DATA."
+PREPARE_AGAIN = "Make it again: saccade prepare DIR --out DATA."
 CAPTION_TOKENIZER = "karpathy"
 """What `Caption.words` are cut with; see `records.Caption`."""
 
@@ -70,6 +74,8 @@ def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] 
         written += [_write_json(out / "answers.json", answers)]
     if collection.captions:
         written += [_write_table(out / "captions.parquet", collection.captions, Caption._fields)]
+    for name, records, fields in companions(collection):
+        written += [_write_table(out / name, records, fields)]
     written += [_write_json(out / "vocabulary.json", words)]
     written += [_write_json(out / "dataset.json", _about(collection, findings))]
     (out / "dataset.json").unlink(missing_ok=True)
@@ -115,7 +121,8 @@ def _about(collection: Collection, findings: Sequence[Finding]) -> dict[str, Any
 def fingerprint(collection: Collection) -> str:
     """SHA-256 over all records in order: equal data, equal fingerprint, wherever it lies."""
     digest = hashlib.sha256()
-    for records in (collection.pictures, collection.questions, collection.captions):
+    beside = [table.records for table in companions(collection)]
+    for records in (collection.pictures, collection.questions, collection.captions, *beside):
         rest = iter(records)
         while some := list(islice(rest, 4096)):
             digest.update(json.dumps(some).encode())
@@ -124,12 +131,17 @@ def fingerprint(collection: Collection) -> str:
 
 
 def _question_words(questions: Sequence[Question]) -> dict[str, dict[str, int]]:
-    texts = [as_question(question.text) for question in questions]
-    return {
-        name: dict(Counter(chain.from_iterable(map(tokenize, texts))))
-        for name, tokenize in TOKENIZERS.items()
-        if texts
-    }
+    """Words of each tokenizer with their counts; a question that is asked again is cut once."""
+    texts = Counter(as_question(question.text) for question in questions)
+    return {name: _weighted(tokenize, texts) for name, tokenize in TOKENIZERS.items() if texts}
+
+
+def _weighted(tokenize: Callable[[str], list[str]], texts: Counter[str]) -> dict[str, int]:
+    words: dict[str, int] = {}
+    for text, times in texts.items():
+        for word in tokenize(text):
+            words[word] = words.get(word, 0) + times
+    return words
 
 
 def _caption_words(captions: Sequence[Caption]) -> dict[str, dict[str, int]]:

@@ -4,19 +4,17 @@ Real sizes matter (VQA v2 has 444 thousand questions), so records are checked by
 one; only when a check fails is the guilty record looked for.
 """
 
-import gzip
 import json
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from saccade.data.text_file import COPY_AGAIN, read_text
 from saccade.errors import BadData
 
 Top = TypeVar("Top", dict[str, Any], list[Any])
 
-COPY_AGAIN = "Copy or download the file again and compare its size with the source."
 KINDS = {dict: "an object {…}", list: "a list […]", str: "text", int: "a whole number"}
 
 
@@ -28,7 +26,7 @@ def read_json(
     `object_hook` sees every object as soon as it is parsed, as in `json.loads`. Raises BadData for
     a file that is missing, empty, cut off, no UTF-8, no JSON, or of another outermost type.
     """
-    text = _text(path)
+    text = read_text(path)
     try:
         document = json.loads(text, parse_constant=_refuse_constant, object_hook=object_hook)
     except json.JSONDecodeError as error:
@@ -49,34 +47,6 @@ def read_json(
             cure="Give the file that this source names; `saccade list sources` shows the layouts.",
         )
     return document
-
-
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if path.name.endswith(".gz") else data
-        text = data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise BadData(
-            "there is no such file", where=path, cure="Check the name and --root."
-        ) from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadData(
-            f"is not whole as a gzip file ({error})", where=path, cure=COPY_AGAIN
-        ) from None
-    except OSError as error:
-        raise BadData(
-            f"cannot be read ({error.strerror})", where=path, cure="Check its permissions."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise BadData(
-            f"is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}",
-            where=path,
-            cure="Save it as UTF-8, or unpack it first if it is an archive.",
-        ) from None
-    if not text.strip():
-        raise BadData("is empty", where=path, cure=COPY_AGAIN)
-    return text
 
 
 def _refuse_constant(name: str) -> float:

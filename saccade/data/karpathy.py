@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.data.json_file import columns, is_text, read_json, record_list, unique
+from saccade.data.looking import first_reason
 from saccade.data.picture_files import PictureFiles
 from saccade.errors import BadConfig, BadData
 from saccade.records import Caption, Collection, Picture, Split
@@ -25,6 +26,7 @@ FOLDERS = (
     "flickr30k_images",
     "flickr30k-images",
 )
+OTHERS = ("dataset_dict.json", "dataset_info.json")  # Hugging Face's
 CURE = "Take the released dataset_*.json, or mend this record."
 
 
@@ -63,11 +65,18 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
         captions=captions,
         licence=str(document.get("license", Collection.licence)),
         notes=notes,
+        edition=str(document.get("dataset", "")),
     )
+
+
+def recognise(root: Path) -> str | None:
+    """A `dataset_*.json`."""
+    return first_reason(root, r"dataset_(?!dict\.|info\.)\w+\.json")
 
 
 def _find(root: Path) -> Path:
     found = sorted(root.glob("dataset*.json")) + sorted(root.glob("*/dataset*.json"))
+    found = [path for path in found if path.name not in OTHERS]
     if not found:
         cure = "Check --root, or name the file: file=FILE."
         raise BadData("holds no dataset_*.json of Karpathy's splits", where=root, cure=cure)

@@ -38,6 +38,21 @@ class PictureFiles:
         home = next((folder for folder in folders if folder and self.names(folder)), folders[0])
         return _join(home, names[0])
 
+    def find_path(
+        self, name: str, folders: Sequence[str] = ("",), endings: Sequence[str] = ("",)
+    ) -> str:
+        """The same for a name that may have folders in it, or be a whole path below the root.
+
+        `endings` are tried behind it. A path that leads elsewhere is given back as it is.
+        """
+        if name.startswith("/"):
+            if not name.startswith(f"{self.root}/"):
+                return name
+            name = name.removeprefix(f"{self.root}/")
+        below, _, file = name.rpartition("/")
+        places = [_join(folder, below) if below else folder for folder in folders]
+        return self.find(places, [file + ending for ending in endings])
+
     def names(self, folder: str) -> frozenset[str]:
         """Names of what lies directly in a folder below the root; none if there is no such."""
         if folder not in self._listed:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Picture
@@ -18,66 +18,133 @@ from saccade.records import Collection, Picture
 class Source(NamedTuple):
     """One line of the table."""
 
-    read: str
-    """`module:function` of the reader, imported when it is first needed."""
+    module: str
+    """Below `saccade.data`: a reader `read(root, **options)` and a recogniser `recognise(root)`,
+    which says by what it knows the layout, or None. Imported when first needed."""
     summary: str
     layout: str
     """The files it expects below --root."""
     licence: str
+    suffix: str = ""
+    """Behind both names, where a module reads two sources."""
 
 
 CC_BY = "annotations CC BY 4.0; each picture under its own Flickr licence"
 FLICKR = "non-commercial research and education only; the pictures belong to their Flickr owners"
+OWN = "yours to say: nothing is known of it"
+CHALLENGE = "non-commercial research only, under the terms of the challenge whose pictures it uses"
 
 SOURCES: dict[str, Source] = {
     "vqa-v1": Source(
-        read="saccade.data.vqa:read_v1",
-        summary="VQA v1 (Antol et al. 2015): COCO pictures, questions, ten answers each",
-        layout="OpenEnded_mscoco_{train2014,val2014,test2015}_questions.json, "
+        "vqa",
+        "VQA v1 (Antol et al. 2015): COCO pictures, questions, ten answers each",
+        "{OpenEnded,MultipleChoice}_mscoco_{train2014,val2014,test2015}_questions.json, "
         "mscoco_{train2014,val2014}_annotations.json, pictures in train2014/ ...",
-        licence=CC_BY,
+        CC_BY,
+        suffix="_v1",
     ),
     "vqa-v2": Source(
-        read="saccade.data.vqa:read_v2",
-        summary="VQA v2 (Goyal et al. 2017): VQA with every question balanced by a second picture",
-        layout="v2_OpenEnded_mscoco_{train2014,val2014,test2015}_questions.json, "
+        "vqa",
+        "VQA v2 (Goyal et al. 2017): VQA with every question balanced by a second picture",
+        "v2_OpenEnded_mscoco_{train2014,val2014,test2015}_questions.json, "
         "v2_mscoco_{train2014,val2014}_annotations.json, pictures in train2014/ ...",
-        licence=CC_BY,
+        CC_BY,
+        suffix="_v2",
     ),
-    "karpathy": Source(
-        read="saccade.data.karpathy:read",
-        summary="Karpathy's splits of COCO, Flickr8k or Flickr30k captions (2015)",
-        layout="dataset_{coco,flickr8k,flickr30k}.json, pictures in images/ or train2014/ ...",
-        licence=f"COCO: {CC_BY}; Flickr8k, Flickr30k: {FLICKR}",
+    "visual-genome": Source(
+        "visual_genome",
+        "Visual Genome's questions (Krishna et al. 2017), one answer each",
+        "question_answers.json, image_data.json, pictures in VG_100K/ and VG_100K_2/",
+        "CC BY 4.0; each picture under its own Flickr licence",
     ),
-    "coco-captions": Source(
-        read="saccade.data.coco_captions:read",
-        summary="COCO captions in the official layout and splits, 2014 or 2017",
-        layout="annotations/captions_{train,val}{2014,2017}.json, pictures in train2017/ ...",
-        licence=CC_BY,
+    "gqa": Source(
+        "gqa",
+        "GQA (Hudson & Manning 2019): questions made from scene graphs, balanced or all",
+        "{train,val,testdev}_{balanced,all}_questions.json, pictures in images/",
+        "annotations CC BY 4.0; pictures are Visual Genome's",
     ),
-    "flickr8k": Source(
-        read="saccade.data.flickr8k:read",
-        summary="Flickr8k (Hodosh et al. 2013) in the official layout and splits",
-        layout="Flickr8k.token.txt, Flickr_8k.{train,dev,test}Images.txt, "
-        "pictures in Flicker8k_Dataset/",
-        licence=FLICKR,
+    "daquar": Source(
+        "daquar",
+        "DAQUAR (Malinowski & Fritz 2014): questions about indoor scenes",
+        "qa.{894,37}.raw.{train,test}.txt, pictures in nyu_depth_images/",
+        "research; the pictures are NYU-Depth v2's",
+    ),
+    "easy-vqa": Source(
+        "easy_vqa",
+        "easy-VQA (Victor Zhou 2019): drawn shapes, 13 answers",
+        "{train,test}/questions.json, answers.txt, pictures in {train,test}/images/",
+        "MIT",
     ),
     "vqa-rad": Source(
-        read="saccade.data.vqa_rad:read",
-        summary="VQA-RAD (Lau et al. 2018): questions of clinicians about radiology pictures",
-        layout="trainset.json, testset.json (if there), pictures in images/",
-        licence="CC0 1.0",
+        "vqa_rad",
+        "VQA-RAD (Lau et al. 2018): questions of clinicians about radiology pictures",
+        "trainset.json, testset.json (if there), pictures in images/",
+        "CC0 1.0",
+    ),
+    "pitvqa": Source(
+        "pitvqa",
+        "PitVQA (He et al. 2024): pituitary surgery, as text files or from its annotations",
+        "QA/video_01/00042.txt ..., or steps_csv/ and instruments_csv/, "
+        "pictures in images/video_01/",
+        "text: none stated by its repository, ask the authors; videos: UCL's terms",
+    ),
+    "endovis18-vqa": Source(
+        "endovis18_vqa",
+        "EndoVis-18-VQA (Seenivasan et al. 2022): robotic kidney surgery",
+        "seq_N/vqa/Classification/frameNNN_QA.txt, pictures in seq_N/left_frames/",
+        CHALLENGE,
+    ),
+    "cholec80-vqa": Source(
+        "cholec80_vqa",
+        "Cholec80-VQA (Seenivasan et al. 2022): gall bladder surgery",
+        "Classification/N/FRAME_QA.txt, pictures in cropped_image/N/",
+        CHALLENGE,
+    ),
+    "karpathy": Source(
+        "karpathy",
+        "Karpathy's splits of COCO, Flickr8k or Flickr30k captions (2015)",
+        "dataset_{coco,flickr8k,flickr30k}.json, pictures in images/ or train2014/ ...",
+        f"COCO: {CC_BY}; Flickr8k, Flickr30k: {FLICKR}",
+    ),
+    "coco-captions": Source(
+        "coco_captions",
+        "COCO captions in the official layout and splits, 2014 or 2017",
+        "annotations/captions_{train,val}{2014,2017}.json, pictures in train2017/ ...",
+        CC_BY,
+    ),
+    "flickr8k": Source(
+        "flickr8k",
+        "Flickr8k (Hodosh et al. 2013) in the official layout and splits, or Kaggle's table",
+        "Flickr8k.token.txt, Flickr_8k.{train,dev,test}Images.txt, or captions.txt, "
+        "pictures in Flicker8k_Dataset/ or Images/",
+        FLICKR,
+    ),
+    "flickr30k": Source(
+        "flickr30k",
+        "Flickr30k (Young et al. 2014): the released token file, or Kaggle's table",
+        "results_20130124.token or results.csv, pictures in flickr30k_images/",
+        FLICKR,
+    ),
+    "table": Source(
+        "table",
+        "your own: CSV, TSV or JSON lines with columns image, question, answer, caption, split",
+        "any .csv, .tsv or .jsonl, pictures in images/ or beside it",
+        OWN,
+    ),
+    "hf-datasets": Source(
+        "hf_datasets",
+        "a folder that Hugging Face datasets saved, columns named as in a table",
+        "dataset_dict.json and a folder for each split, or state.json and data-*.arrow",
+        OWN,
     ),
 }
 
 
-def read_source(name: str, root: Path, **options: str) -> Collection:
-    """Read a data set below `root`; two sources over the same pictures are joined by a plus.
+def read_parts(name: str, root: Path, **options: str) -> list[Collection]:
+    """Read a data set below `root`, or several over the same pictures, joined by pluses.
 
-    `"vqa-v2+karpathy"` gives one collection with questions and captions. Options are the
-    reader's own (see its docstring). Raises BadConfig for an unknown source or option, BadData
-    for files that are not what the source promises.
+    Options are the readers' own (see their docstrings). Raises BadConfig for an unknown source or
+    option, BadData for files that are not what the source promises.
     """
     unknown = [part for part in name.split("+") if part not in SOURCES]
     if unknown:
@@ -87,7 +154,7 @@ def read_source(name: str, root: Path, **options: str) -> Collection:
         raise BadConfig(what, cure=f"{hint}Sources are: {', '.join(SOURCES)}.")
     if not root.is_dir():
         raise BadData("there is no such folder", where=root, cure="Give the data set's as --root.")
-    readers = {part: _reader(SOURCES[part].read) for part in name.split("+")}
+    readers = {part: _function(part, "read") for part in name.split("+")}
     takes = {part: _options(reader) for part, reader in readers.items()}
     known = sorted({option for options_of in takes.values() for option in options_of})
     strange = [option for option in options if option not in known]
@@ -95,17 +162,31 @@ def read_source(name: str, root: Path, **options: str) -> Collection:
         raise BadConfig(
             f"source {name} has no option {strange[0]!r}", cure=f"It has: {', '.join(known)}."
         )
-    parts = [
+    return [
         _with_licence(reader(root, **{key: options[key] for key in options if key in takes[part]}))
         for part, reader in readers.items()
     ]
-    return parts[0] if len(parts) == 1 else _join(parts)
 
 
-def _reader(path: str) -> Callable[..., Collection]:
-    module, _, function = path.partition(":")
-    reader: Callable[..., Collection] = getattr(importlib.import_module(module), function)
-    return reader
+def read_source(name: str, root: Path, **options: str) -> Collection:
+    """The same as one collection: `"vqa-v2+karpathy"` gives one with questions and captions."""
+    return join(read_parts(name, root, **options))
+
+
+def reason(name: str, root: Path) -> str | None:
+    """By what the layout of a source is recognised in a folder; None if it is not there."""
+    try:
+        found: str | None = _function(name, "recognise")(root)
+    except (OSError, BadData):  # a file that cannot be opened or read gives nothing away
+        return None
+    return found
+
+
+def _function(name: str, kind: str) -> Callable[..., Any]:
+    source = SOURCES[name]
+    module = importlib.import_module(f"saccade.data.{source.module}")
+    function: Callable[..., Any] = getattr(module, kind + source.suffix)
+    return function
 
 
 def _options(reader: Callable[..., Collection]) -> list[str]:
@@ -119,8 +200,13 @@ def _with_licence(collection: Collection) -> Collection:
     return replace(collection, licence=SOURCES[collection.source].licence)
 
 
-def _join(parts: list[Collection]) -> Collection:
-    """Put collections over the same pictures together; a picture's file must be the same."""
+def join(parts: list[Collection]) -> Collection:
+    """Put collections over the same pictures together.
+
+    Raises BadData where a picture is another file in each, BadConfig where their folders differ.
+    """
+    if len(parts) == 1:
+        return parts[0]
     pictures: dict[Picture, None] = {}
     file_of: dict[int, str] = {}
     for part in parts:
@@ -143,4 +229,6 @@ def _join(parts: list[Collection]) -> Collection:
         captions=[caption for part in parts for caption in part.captions],
         licence="; ".join(dict.fromkeys(part.licence for part in parts)),
         notes=[f"{part.source}: {note}" for part in parts for note in part.notes],
+        choices={id_: offered for part in parts for id_, offered in part.choices.items()},
+        pairs=[pair for part in parts for pair in part.pairs],
     )

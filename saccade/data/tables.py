@@ -18,6 +18,9 @@ _KIND = {
     "best_answer": _SHARED,
     "answer_type": _SHARED,
     "question_type": _SHARED,
+    "choices": pa.list_(_SHARED),
+    "question_id": pa.int64(),
+    "other_id": pa.int64(),
 }
 
 

@@ -1,7 +1,8 @@
 """VQA v1 and v2 in the official layout: one file of questions and one of annotations per split.
 
 The split is read off the file name (`..._train2014_...`, `..._val_...`); a pair whose name is
-silent says it in its `data_subtype`, or the user does. Layout: visualqa.org, "Data format".
+silent says it in its `data_subtype`, or the user does. Open-ended and multiple-choice questions are
+the same ones, with the same ids. Layout: visualqa.org, "Data format".
 """
 
 import os
@@ -11,13 +12,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.data.json_file import columns, read_json, record_list, unique
+from saccade.data.looking import first_reason
 from saccade.data.picture_files import PictureFiles
 from saccade.data.vqa_annotations import read_annotations
+from saccade.data.vqa_beside import read_pairs, the_choices
 from saccade.errors import BadConfig, BadData
 from saccade.records import SPLITS, Collection, Picture, Question, Split
 
 SUBSET = r"(?:(?P<subset>(?:train|val|test)[a-z0-9-]*)_)?"
+QUESTIONS = r"questions\.json(?:\.gz)?"
 QUESTION_FIELDS = {"question_id": int, "image_id": int, "question": str}
+FORMS = {"open-ended": "OpenEnded", "multiple-choice": "MultipleChoice"}
 
 
 class Pair(NamedTuple):
@@ -36,13 +41,25 @@ class Given(NamedTuple):
     questions: str
     annotations: str
     split: str
+    form: str
 
 
 def read_v1(
-    root: Path, questions: str = "", annotations: str = "", split: str = "", images: str = ""
+    root: Path,
+    questions: str = "",
+    annotations: str = "",
+    split: str = "",
+    images: str = "",
+    form: str = "open-ended",
 ) -> Collection:
-    """Read VQA v1. Options as for `read_v2`."""
-    return _read(root, "", Given(questions, annotations, split), images)
+    """Read VQA v1. Options as for `read_v2`, and `form`: "open-ended" or "multiple-choice".
+
+    Multiple choice has the same questions, each with 18 answers to choose from
+    (`MultipleChoice_mscoco_train2014_questions.json`); they are kept beside the questions.
+    """
+    if form not in FORMS:
+        raise BadConfig(f"form={form} is not known", cure=f"Give one of: {', '.join(FORMS)}.")
+    return _read(root, "", Given(questions, annotations, split, form), images)
 
 
 def read_v2(
@@ -53,9 +70,20 @@ def read_v2(
     `questions` and `annotations` name one pair instead (relative to `root`); `split` (train, val
     or test) says what a pair is when its names do not; `images` is the folder of the pictures.
     Pictures are `COCO_train2014_000000000009.jpg` or `000000000009.jpg` (or `.png`), in a folder
-    named after the split, in `images/`, or in `root`. Raises BadData where the files disagree.
+    named after the split, in `images/`, or in `root`. `v2_mscoco_*_complementary_pairs.json`, where
+    there, is kept beside the questions. Raises BadData where the files disagree.
     """
-    return _read(root, "v2_", Given(questions, annotations, split), images)
+    return _read(root, "v2_", Given(questions, annotations, split, "open-ended"), images)
+
+
+def recognise_v1(root: Path) -> str | None:
+    """Questions named as VQA v1's are."""
+    return first_reason(root, rf"(?:OpenEnded|MultipleChoice)_(?:mscoco_)?{SUBSET}{QUESTIONS}")
+
+
+def recognise_v2(root: Path) -> str | None:
+    """Questions named as VQA v2's are."""
+    return first_reason(root, rf"v2_OpenEnded_(?:mscoco_)?{SUBSET}{QUESTIONS}")
 
 
 def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
@@ -69,7 +97,7 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
     if given.questions:
         pairs = [_named_pair(root, given)]
     else:
-        pairs = list(_find_pairs(root, prefix))
+        pairs = list(_find_pairs(root, prefix, FORMS[given.form]))
         if split and all(pair.subset for pair in pairs):
             names = ", ".join(pair.questions.name for pair in pairs)
             cure = "Leave split= out, or name one pair with questions= and annotations=."
@@ -83,11 +111,14 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
     licences: dict[str, None] = {}
     pictures: list[Picture] = []
     found: list[Question] = []
+    choices: dict[int, tuple[str, ...]] = {}
     for pair in pairs:
         document = read_json(pair.questions, dict)
         pictures_here, questions_here = _read_pair(pair, document, split, files)
         pictures += pictures_here
         found += questions_here
+        if given.form == "multiple-choice":
+            choices |= the_choices(document["questions"], pair.questions)
         licences[_licence(document)] = None
         if pair.annotations is None:
             notes.append(f"{pair.questions.name}: {len(questions_here)} questions, no answers.")
@@ -98,6 +129,9 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
         questions=found,
         licence="; ".join(licences),
         notes=notes,
+        choices=choices,
+        pairs=read_pairs(root) if prefix else (),
+        edition="mscoco" if list(licences) == [Collection.licence] else "",
     )
 
 
@@ -115,20 +149,20 @@ def _named_pair(root: Path, given: Given) -> Pair:
     return Pair(root / given.questions, annotations, (named and named.group("subset")) or "")
 
 
-def _find_pairs(root: Path, prefix: str) -> Iterator[Pair]:
+def _find_pairs(root: Path, prefix: str, form: str) -> Iterator[Pair]:
     """Match the files below `root` by their official names, in the order train, val, test."""
     kind = r"(?:mscoco_)?"
-    questions = _by_subset(root, rf"{prefix}OpenEnded_{kind}{SUBSET}questions\.json(?:\.gz)?")
+    questions = _by_subset(root, rf"{prefix}{form}_{kind}{SUBSET}{QUESTIONS}")
     annotations = _by_subset(root, rf"{prefix}{kind}{SUBSET}annotations\.json(?:\.gz)?")
     if not questions:
         raise BadData(
-            f"holds no file named like {prefix}OpenEnded_mscoco_train2014_questions.json",
+            f"holds no file named like {prefix}{form}_mscoco_train2014_questions.json",
             where=root,
             cure="Check --root, or name the files: questions=FILE annotations=FILE split=train.",
         )
     lonely = next((path for subset, path in annotations.items() if subset not in questions), None)
     if lonely:
-        cure = f"Put {prefix}OpenEnded_..._questions.json of the same split beside it."
+        cure = f"Put {prefix}{form}_..._questions.json of the same split beside it."
         raise BadData("are annotations without a file of questions", where=lonely, cure=cure)
     order: dict[Split | None, int] = {split: place for place, split in enumerate(SPLITS)}
     for subset in sorted(questions, key=lambda name: (order.get(_split_of(name), -1), name)):

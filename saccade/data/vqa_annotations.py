@@ -6,7 +6,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from saccade.data.json_file import COPY_AGAIN, columns, is_text, read_json, record_list, unique
+from saccade.data.json_file import columns, is_text, read_json, record_list, unique
+from saccade.data.text_file import COPY_AGAIN
 from saccade.errors import BadData
 
 ANNOTATION_FIELDS = {

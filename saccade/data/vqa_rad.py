@@ -5,12 +5,12 @@ most test pictures are training pictures too. Source: Lau et al. 2018; files as 
 `trainset.json` and `testset.json`.
 """
 
-import random
 from pathlib import Path
 
+from saccade.data.drawn_split import as_share, as_whole, draw
 from saccade.data.json_file import columns, read_json, unique
 from saccade.data.picture_files import PictureFiles
-from saccade.errors import BadConfig, BadData
+from saccade.errors import BadData
 from saccade.records import Collection, Picture, Question, Split
 
 FIELDS = {"qid": int, "image_name": str, "question": str, "answer_type": str, "question_type": str}
@@ -26,12 +26,13 @@ def read(
     lose blanks at their ends and numbers become text; nothing else is changed. Each question has
     the one released answer. `images` is the folder of the pictures (else `images/`).
     """
-    share, draw = _share(val_share), _whole(seed)
+    share, draw_seed = as_share("val_share", val_share), as_whole("seed", seed)
     train = _records(root / "trainset.json", "train")
     test_file = root / "testset.json"
     test = _records(test_file, "test") if test_file.is_file() else []
     names = sorted({name for name, _ in train})
-    held_out = set(random.Random(draw).sample(names, round(share * len(names))))
+    drawn = draw(names, {"val": share}, draw_seed)
+    held_out = {name for name, split in drawn.items() if split == "val"}
     rows = [(n, q._replace(split="val") if n in held_out else q) for n, q in train] + test
     number_of = {n: place for place, n in enumerate(sorted({n for n, _ in rows}))}
     files = PictureFiles(root, images or None)
@@ -40,8 +41,8 @@ def read(
         for n, q in rows
     }
     notes = [
-        f"{len(held_out)} of {len(names)} training pictures, drawn with seed {draw}, and their "
-        f"questions are the validation split (val_share={share:g}); there is no official one."
+        f"{len(held_out)} of {len(names)} training pictures, drawn with seed {draw_seed}, and "
+        f"their questions are the validation split (val_share={share:g}); there is no official one."
     ]
     if not test:
         notes.append("testset.json is not there: no test split.")
@@ -51,7 +52,19 @@ def read(
         pictures=[pictures[key] for key in sorted(pictures)],
         questions=[q._replace(image_id=number_of[n]) for n, q in rows],
         notes=notes,
+        edition="official",
     )
+
+
+def recognise(root: Path) -> str | None:
+    """`trainset.json` whose first record has a qid and an image_name."""
+    path = root / "trainset.json"
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(4096)
+        if b'"qid"' in head and b'"image_name"' in head:
+            return "there is trainset.json with the fields qid and image_name"
+    return None
 
 
 def _records(path: Path, split: Split) -> list[tuple[str, Question]]:
@@ -82,21 +95,3 @@ def _records(path: Path, split: Split) -> list[tuple[str, Question]]:
     if not rows:
         raise BadData("is an empty list", where=path, cure="Copy it again from the release.")
     return rows
-
-
-def _share(value: str | float) -> float:
-    try:
-        share = float(value)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share < 1:
-        cure = "Give a share of at least 0 and less than 1, such as 0.2."
-        raise BadConfig(f"val_share={value} is no share", cure=cure)
-    return share
-
-
-def _whole(value: str | int) -> int:
-    try:
-        return int(value)
-    except ValueError:
-        raise BadConfig(f"seed={value} is no whole number", cure="Give one, such as 0.") from None

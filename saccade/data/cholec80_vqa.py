@@ -1,0 +1,83 @@
+"""Cholec80-VQA: gall bladder operations, questions about phase and instruments.
+
+`Classification/VIDEO/FRAME_QA.txt` holds `question|answer` lines about the picture
+`cropped_image/VIDEO/FRAME.png`. Layout and split: Seenivasan et al. 2022 (Surgical-VQA), whose
+program uses every hundredth frame; pictures of Cholec80 (Twinanda et al. 2016).
+"""
+
+import os
+import re
+from pathlib import Path
+
+from saccade.data.drawn_split import as_whole
+from saccade.data.looking import folder_like
+from saccade.data.picture_files import PictureFiles
+from saccade.data.surgical_text import read_pairs
+from saccade.errors import BadConfig, BadData
+from saccade.records import Collection, Picture, Question, Split
+
+VAL = (5, 11, 12, 17, 19, 26, 27, 31)
+VIDEOS = range(1, 41)
+FORMS = ("Classification", "Sentence")
+
+
+def read(
+    root: Path, form: str = "Classification", every: str | int = 100, images: str = ""
+) -> Collection:
+    """Read the 40 operations in `root` or a folder directly below it.
+
+    `form` is "Classification" (short answers) or "Sentence"; frames whose number `every` does not
+    divide are left out, as published (1 keeps all); `images` is the folder that holds
+    `cropped_image/1/` ... or `1/` ... (else the same). A picture's number is 1,000,000 times its
+    operation and its frame, a question's 100 times that and its line. There is no test split.
+    Raises BadData for files of another form.
+    """
+    step = as_whole("every", every, least=1)
+    if form not in FORMS:
+        raise BadConfig(f"form={form} is not known", cure=f"Give one of: {', '.join(FORMS)}.")
+    home = folder_like(root, _holds)
+    if home is None:
+        cure = "Check --root: Cholec80-VQA has Classification/1/0_QA.txt ..."
+        raise BadData("holds no Classification/1/ of Cholec80-VQA", where=root, cure=cure)
+    files = PictureFiles(root if images else home, images or None)
+    pictures: list[Picture] = []
+    questions: list[Question] = []
+    left_out = 0
+    for video in VIDEOS:
+        folder = home / form / str(video)
+        split: Split = "val" if video in VAL else "train"
+        for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+            match = re.fullmatch(r"(\d{1,6})_.*\.txt", name)
+            if match is None:
+                what = "is not named after its frame, as 1200_QA.txt is"
+                raise BadData(what, where=folder / name, cure="Rename it, or move it away.")
+            if int(match[1]) % step:
+                left_out += 1
+                continue
+            number = video * 1_000_000 + int(match[1])
+            places = (f"cropped_image/{video}", f"images/{video}", str(video))
+            pictures.append(Picture(number, files.find(places, [f"{match[1]}.png"]), split))
+            for line, asked, answer in read_pairs(folder / name):
+                id_ = number * 100 + line
+                questions.append(Question(id_, number, asked, split, (answer,), answer))
+    if not questions:
+        what = f"has no question in {form}/1 to {form}/40 (of frames that {step} divides)"
+        raise BadData(what, where=home, cure="Check every=, or copy it again from the release.")
+    notes = ["The published split has no test part: its validation part is what is reported."]
+    if left_out:
+        notes.append(f"{left_out} frames were left out: {step} does not divide their number.")
+    return Collection("cholec80-vqa", str(files.root), pictures, questions, notes=notes)
+
+
+def recognise(root: Path) -> str | None:
+    """`Classification/1/` with files named after frames."""
+    home = folder_like(root, _holds)
+    return (
+        f"there is Classification/ with a folder for each operation in {home.name}"
+        if home
+        else None
+    )
+
+
+def _holds(folder: Path) -> bool:
+    return any((folder / form / str(video)).is_dir() for form in FORMS for video in VIDEOS)

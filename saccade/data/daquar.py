@@ -1,0 +1,103 @@
+"""DAQUAR: questions about indoor scenes (NYU-Depth v2), a question and its answer in turn.
+
+Odd lines are questions, "what is on the table in the image3 ?", even lines answers, several things
+set apart by commas. The picture's name is taken out of the question ("in the image ?"): a model is
+shown the picture, and a number would only be learnt by heart. Layout: Malinowski & Fritz 2014,
+`qa.894.raw.train.txt` (all answers) and `qa.37.raw.train.txt` (37 kinds of things).
+"""
+
+import re
+from pathlib import Path
+
+from saccade.data.drawn_split import as_share, as_whole, draw
+from saccade.data.looking import files_like, first_reason
+from saccade.data.picture_files import PictureFiles
+from saccade.data.text_file import read_lines
+from saccade.errors import BadConfig, BadData
+from saccade.records import Collection, Picture, Question, Split
+
+PARTS: tuple[Split, ...] = ("train", "test")
+FOLDERS = ("nyu_depth_images", "images", "")
+IMAGE = re.compile(r"\bimage\s?(\d{1,9})\b")
+
+
+def read(
+    root: Path,
+    kind: str = "",
+    images: str = "",
+    val_share: str | float = 0.1,
+    seed: str | int = 0,
+) -> Collection:
+    """Read `qa.{894,37}.raw.{train,test}.txt` in `root` or a folder directly below it.
+
+    `kind` (894 or 37) chooses when both are there. There is no published validation split:
+    `val_share` of the training pictures, drawn with `seed`, become one. `images` is the folder of
+    the pictures (else `nyu_depth_images/`, `images/` and `root`). A question's number is the
+    number of its line, test questions above 1,000,000. Raises BadData for lines of another form.
+    """
+    share, draw_seed = as_share("val_share", val_share), as_whole("seed", seed)
+    found = files_like(root, r"qa\.(?:894|37)\.raw\.(?:train|test)\.txt")
+    found = [path for path in found if not kind or path.name.startswith(f"qa.{kind}.")]
+    kinds = sorted({path.name.split(".")[1] for path in found})
+    if not found:
+        what = f"holds no qa.{kind or '894'}.raw.train.txt"
+        raise BadData(what, where=root, cure="Check --root, and kind=894 or kind=37.")
+    if len(kinds) > 1:
+        what = "holds the questions of 894 kinds and of 37, which share their pictures"
+        raise BadConfig(what, where=root, cure="Say which: kind=894 or kind=37.")
+    rows = [
+        row
+        for part in PARTS
+        for path in found
+        if path.name.endswith(f"{part}.txt")
+        for row in _pairs(path, part)
+    ]
+    drawn = draw([q.image_id for q in rows if q.split == "train"], {"val": share}, draw_seed)
+    held_out = {image for image, split in drawn.items() if split == "val"}
+    questions = [
+        q._replace(split="val") if q.split == "train" and q.image_id in held_out else q
+        for q in rows
+    ]
+    files = PictureFiles(root, images or None)
+    pictures = [
+        Picture(number, files.find(FOLDERS, [f"image{number}.png", f"image{number}.jpg"]), split)
+        for number, split in dict.fromkeys((q.image_id, q.split) for q in questions)
+    ]
+    several = sum("," in q.best_answer for q in questions)
+    return Collection(
+        source="daquar",
+        image_root=str(files.root),
+        pictures=pictures,
+        questions=questions,
+        notes=[
+            f"{len(held_out)} of {len(drawn)} training pictures, drawn with seed {draw_seed}, and "
+            f"their questions are the validation split; there is no published one.",
+            f"{several} answers name several things; each such answer is one answer here.",
+        ],
+        edition=kinds[0],
+    )
+
+
+def recognise(root: Path) -> str | None:
+    """Files named as DAQUAR's are."""
+    return first_reason(root, r"qa\.(?:894|37)\.raw\.(?:train|test)\.txt")
+
+
+def _pairs(path: Path, split: Split) -> list[Question]:
+    lines = [(n, line.strip()) for n, line in enumerate(read_lines(path), start=1) if line.strip()]
+    if len(lines) % 2:
+        what = f"has {len(lines)} lines: the last question has no answer"
+        raise BadData(what, where=path, cure="A question and its answer stand in turn; copy again.")
+    questions = []
+    for (number, asked), (_, answer) in zip(lines[::2], lines[1::2], strict=True):
+        numbers = IMAGE.findall(asked)
+        if not numbers:
+            raise BadData(
+                f"line {number} should be a question about imageN: {asked[:50]!a}",
+                where=path,
+                cure="A question and its answer stand in turn; was a line lost or added above?",
+            )
+        text = re.sub(r"\s+", " ", IMAGE.sub("image", asked))
+        id_ = number + (1_000_000 if split == "test" else 0)
+        questions.append(Question(id_, int(numbers[-1]), text, split, (answer,), answer))
+    return questions

@@ -1,0 +1,95 @@
+"""easy-VQA: 5,000 drawn shapes, simple questions, 13 answers; a first set to try a program on.
+
+`train/questions.json` and `test/questions.json` are lists of [question, answer, picture number],
+pictures are `train/images/0.png`, answers stand in `answers.txt`. Layout: Victor Zhou 2019.
+"""
+
+from pathlib import Path
+
+from saccade.data.drawn_split import as_share, as_whole, draw
+from saccade.data.json_file import is_text, read_json
+from saccade.data.looking import folder_like
+from saccade.data.picture_files import PictureFiles
+from saccade.data.text_file import read_lines
+from saccade.errors import BadData
+from saccade.records import Collection, Picture, Question, Split
+
+PARTS: tuple[Split, ...] = ("train", "test")
+TEST_NUMBERS = 1_000_000
+"""Added to the numbers of test pictures and test questions: both parts count from 0."""
+
+
+def read(
+    root: Path, images: str = "", val_share: str | float = 0.1, seed: str | int = 0
+) -> Collection:
+    """Read `{train,test}/questions.json` and `answers.txt` in `root` or a folder below it.
+
+    There is no published validation split: `val_share` of the training pictures, drawn with
+    `seed`, become one. `images` is a folder of pictures laid out likewise (`train/images/0.png`
+    or `train/0.png`). Raises BadData for records of another form, and for an answer that
+    is not in `answers.txt`.
+    """
+    share, draw_seed = as_share("val_share", val_share), as_whole("seed", seed)
+    home = folder_like(root, _holds)
+    if home is None:
+        cure = "Check --root: easy-VQA's data folder holds train/, test/ and answers.txt."
+        raise BadData("holds no train/questions.json of easy-VQA", where=root, cure=cure)
+    files = PictureFiles(home, images or None)
+    known = {line.strip() for line in read_lines(home / "answers.txt")} - {""}
+    pictures: list[Picture] = []
+    questions: list[Question] = []
+    notes = []
+    for part in PARTS:
+        path = home / part / "questions.json"
+        if part == "test" and not path.is_file():
+            notes.append("test/questions.json is not there: no test split.")
+            continue
+        rows = _rows(path, known)
+        split_of: dict[int, Split] = {image: part for _, _, image in rows}
+        if part == "train":
+            split_of = draw(split_of, {"val": share}, draw_seed)
+            held_out = sum(split == "val" for split in split_of.values())
+            notes.append(
+                f"{held_out} of {len(split_of)} training pictures, drawn with seed {draw_seed}, "
+                "and their questions are the validation split; there is no published one."
+            )
+        more = TEST_NUMBERS if part == "test" else 0
+        folders = (f"{part}/images", part)
+        for image, split in split_of.items():
+            pictures.append(Picture(image + more, files.find(folders, [f"{image}.png"]), split))
+        for number, (text, answer, image) in enumerate(rows):
+            split = split_of[image]
+            questions.append(Question(number + more, image + more, text, split, (answer,), answer))
+    return Collection("easy-vqa", str(files.root), pictures, questions, notes=notes, edition="all")
+
+
+def recognise(root: Path) -> str | None:
+    """`train/questions.json` beside `answers.txt`."""
+    home = folder_like(root, _holds)
+    return f"there are train/questions.json and answers.txt in {home.name}" if home else None
+
+
+def _holds(folder: Path) -> bool:
+    return (folder / "train/questions.json").is_file() and (folder / "answers.txt").is_file()
+
+
+def _rows(path: Path, known: set[str]) -> list[tuple[str, str, int]]:
+    rows = []
+    for place, row in enumerate(read_json(path, list), start=1):
+        match row:
+            case [str(text), str(answer), int(image)] if (
+                image in range(TEST_NUMBERS) and type(image) is int and is_text([text, answer])
+            ):
+                rows.append((text, answer, image))
+            case _:
+                raise BadData(
+                    f"record {place} is {ascii(row)[:60]}, not [question, answer, picture number]",
+                    where=path,
+                    cure="Take the released questions.json, or mend this record.",
+                )
+        if answer not in known:
+            what = f"record {place} has the answer {answer[:30]!a}, which answers.txt lacks"
+            raise BadData(what, where=path, cure="Take all files from the same release.")
+    if not rows:
+        raise BadData("is an empty list", where=path, cure="Copy it again from the release.")
+    return rows

@@ -1,0 +1,80 @@
+"""EndoVis-18-VQA: robotic kidney surgery, questions about organ, instruments, actions and places.
+
+`seq_N/vqa/Classification/frameNNN_QA.txt` holds `question|answer` lines about the picture
+`seq_N/left_frames/frameNNN.png` (some copies say `left_fr/`). Layout and split: Seenivasan et al.
+2022 (Surgical-VQA), pictures of the EndoVis challenge of 2018.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from saccade.data.looking import folder_like
+from saccade.data.picture_files import PictureFiles
+from saccade.data.surgical_text import read_pairs
+from saccade.errors import BadConfig, BadData
+from saccade.records import Collection, Picture, Question, Split
+
+TRAIN = (2, 3, 4, 6, 7, 9, 10, 11, 12, 14, 15)
+VAL = (1, 5, 16)
+FORMS = ("Classification", "Sentence")
+
+
+def read(root: Path, form: str = "Classification", images: str = "") -> Collection:
+    """Read all `seq_N/` of the published split in `root` or a folder directly below it.
+
+    `form` is "Classification" (short answers) or "Sentence" (the same in sentences); `images` is
+    the folder that holds `seq_1/left_frames/` ... (else the same). A picture's number is 10,000
+    times its sequence and its frame, a question's 100 times that and its line. There is no test
+    split. Raises BadData for files of another form.
+    """
+    if form not in FORMS:
+        raise BadConfig(f"form={form} is not known", cure=f"Give one of: {', '.join(FORMS)}.")
+    home = folder_like(root, _holds)
+    if home is None:
+        cure = "Check --root: EndoVis-18-VQA has seq_1/vqa/Classification/frame000_QA.txt ..."
+        raise BadData("holds no seq_N/vqa/ of EndoVis-18-VQA", where=root, cure=cure)
+    files = PictureFiles(root if images else home, images or None)
+    pictures: list[Picture] = []
+    questions: list[Question] = []
+    for sequence in sorted((*TRAIN, *VAL)):
+        folder = home / f"seq_{sequence}/vqa/{form}"
+        if not folder.is_dir():
+            continue
+        split: Split = "val" if sequence in VAL else "train"
+        for name in sorted(os.listdir(folder)):
+            match = re.fullmatch(r"(frame(\d{1,4}))_.*\.txt", name)
+            if match is None:
+                what = "is not named after its frame, as frame042_QA.txt is"
+                raise BadData(what, where=folder / name, cure="Rename it, or move it away.")
+            number = sequence * 10_000 + int(match[2])
+            places = (f"seq_{sequence}/left_frames", f"seq_{sequence}/left_fr", f"seq_{sequence}")
+            pictures.append(Picture(number, files.find(places, [f"{match[1]}.png"]), split))
+            for line, asked, answer in read_pairs(folder / name):
+                id_ = number * 100 + line
+                questions.append(Question(id_, number, asked, split, (answer,), answer))
+    if not questions:
+        what = f"has no question in any seq_N/vqa/{form}/"
+        raise BadData(what, where=home, cure="Copy it again from the release.")
+    return Collection(
+        source="endovis18-vqa",
+        image_root=str(files.root),
+        pictures=pictures,
+        questions=questions,
+        notes=["The published split has no test part: its validation part is what is reported."],
+        edition=form,
+    )
+
+
+def recognise(root: Path) -> str | None:
+    """`seq_N/vqa/Classification/`."""
+    home = folder_like(root, _holds)
+    return f"there is seq_N/vqa/ with question|answer files in {home.name}" if home else None
+
+
+def _holds(folder: Path) -> bool:
+    return any(
+        (folder / f"seq_{sequence}/vqa/{form}").is_dir()
+        for sequence in (*TRAIN, *VAL)
+        for form in FORMS
+    )

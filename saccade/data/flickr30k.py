@@ -1,0 +1,76 @@
+"""Flickr30k: the released token file, or Kaggle's table `results.csv`; five captions a picture.
+
+The release has no splits. Published work uses Karpathy's (source karpathy) or those of Flickr30k
+Entities (`train.txt`, `val.txt`, `test.txt`). Source: Young, Lai, Hodosh & Hockenmaier 2014.
+"""
+
+from pathlib import Path
+
+from saccade.data.drawn_split import as_share, as_whole, draw, told
+from saccade.data.looking import files_like, first_reason, one_file
+from saccade.data.picture_files import PictureFiles
+from saccade.data.token_file import as_collection, bar_table, split_lists, token_lines
+from saccade.records import Collection, Split
+
+LISTS: dict[str, Split] = {
+    r"(?:flickr30k_)?train\.txt": "train",
+    r"(?:flickr30k_)?val\.txt": "val",
+    r"(?:flickr30k_)?test\.txt": "test",
+}
+FOLDERS = (
+    "images",
+    "flickr30k_images",
+    "flickr30k-images",
+    "flickr30k_images/flickr30k_images",
+    "",
+)
+FILE = r"results(?:_20130124\.token|\.csv)"
+
+
+def read(
+    root: Path,
+    captions: str = "",
+    images: str = "",
+    val_share: str | float = 0.0319,
+    test_share: str | float = 0.0315,
+    seed: str | int = 0,
+) -> Collection:
+    """Read `results_20130124.token` or `results.csv` in `root` or a folder directly below it.
+
+    `captions` names another such file (one ending in `.csv` is read as Kaggle's table); `images`
+    is the folder of the pictures. Lists of names (`train.txt` or `flickr30k_train.txt`, with or
+    without `.jpg`) are the split; where there are none, `val_share` and `test_share` of the
+    pictures are drawn with `seed`, by default as many as Karpathy's 1,014 and 1,000. A picture's
+    number is its place in the sorted list. Raises BadData for lines of another form.
+    """
+    shares: dict[Split, float] = {
+        "val": as_share("val_share", val_share),
+        "test": as_share("test_share", test_share),
+    }
+    draw_seed = as_whole("seed", seed)
+    path = one_file(root, captions, FILE, "captions", "results_20130124.token")
+    texts = bar_table(path) if path.suffix == ".csv" else token_lines(path)
+    split_of = split_lists(root, LISTS, suffix=".jpg")
+    edition, notes = "entities", []
+    if not split_of:
+        split_of = draw(texts, shares, draw_seed)
+        edition, notes = "", [
+            f"{told(split_of, draw_seed)} Scores do not compare with published ones: for these, "
+            "prepare Karpathy's dataset_flickr30k.json with the source karpathy."
+        ]  # fmt: skip
+    files = PictureFiles(root, images or None)
+    return as_collection(
+        texts, split_of, source="flickr30k", path=path, files=files, folders=FOLDERS,
+        notes=notes, edition=edition,
+    )  # fmt: skip
+
+
+def recognise(root: Path) -> str | None:
+    """The released token file, or a table with bars."""
+    if reason := first_reason(root, r"results_20130124\.token"):
+        return reason
+    for path in files_like(root, r"results\.csv"):
+        with path.open("rb") as file:
+            if file.readline(100).startswith(b"image_name|"):
+                return f"there is {path.relative_to(root).as_posix()} (image_name| ...)"
+    return None

@@ -1,0 +1,135 @@
+"""GQA: questions made from scene graphs, balanced or all; one dictionary of questions per split.
+
+Question ids are digits with zeros in front ("02930152"), so a question's number is its id behind a
+1 (102930152): nothing is lost and nothing collides. Pictures are Visual Genome's numbers; those of
+testdev and test ("n578223") are 1,000,000,000,000 and their number. Layout: Hudson & Manning 2019,
+the questions of version 1.2.
+"""
+
+import re
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from saccade.data.json_file import columns, is_text, read_json
+from saccade.data.looking import files_like, first_reason
+from saccade.data.picture_files import PictureFiles
+from saccade.errors import BadConfig, BadData
+from saccade.records import Collection, Picture, Question, Split
+
+PART_OF: dict[str, Split] = {"train": "train", "val": "val", "testdev": "test"}
+SECRET = ("test", "challenge", "submission")
+KINDS = ("balanced", "all")
+FLICKR_NUMBERS = 10**12
+
+
+def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") -> Collection:
+    """Read `{train,val,testdev}_{balanced,all}_questions.json`, there or in `questions/`.
+
+    `kind` is "balanced" (the default where there are such files) or "all" (15 times as many).
+    `test` names the questions of our test split: "testdev", or one of those whose answers are
+    secret, "test", "challenge", "submission". `images` is the folder of the pictures (else
+    `images/` or `root`). Raises BadData for questions of another form.
+    """
+    if kind not in ("", *KINDS):
+        raise BadConfig(f"kind={kind} is not known", cure=f"Give one of: {', '.join(KINDS)}.")
+    if test not in ("testdev", *SECRET):
+        cure = f"Give one of: testdev, {', '.join(SECRET)}."
+        raise BadConfig(f"test={test} is not known", cure=cure)
+    kinds = [kind] if kind else list(KINDS)
+    parts: dict[str, Split] = {"train": "train", "val": "val", test: "test"}
+    for chosen in kinds:
+        found = {part: _files(root, part, chosen) for part in parts}
+        if any(found.values()):
+            break
+    else:
+        what = f"holds no train_{kinds[0]}_questions.json, neither directly nor in questions/"
+        cure = "Check --root; it should hold the questions as GQA's archive unpacks."
+        raise BadData(what, where=root, cure=cure)
+    files = PictureFiles(root, images or None)
+    pictures: dict[Picture, None] = {}
+    questions: list[Question] = []
+    for path, split in ((path, parts[part]) for part in parts for path in found[part]):
+        for name, question in _questions(path, split):
+            file = files.find(("images", ""), [f"{name}.jpg"])
+            pictures[Picture(question.image_id, file, split)] = None
+            questions.append(question)
+    return Collection(
+        source="gqa",
+        image_root=str(files.root),
+        pictures=list(pictures),
+        questions=questions,
+        notes=[f"The {chosen} questions were read."],
+        edition=f"{chosen}, {test}",
+    )
+
+
+def recognise(root: Path) -> str | None:
+    """Questions named as GQA's are."""
+    return first_reason(root, rf"(?:train|val|testdev)_(?:{'|'.join(KINDS)})_questions\.json")
+
+
+def _files(root: Path, part: str, kind: str) -> list[Path]:
+    """The file of a part; `train_all` is released as a folder of ten."""
+    found = files_like(root, rf"{part}_{kind}_questions\.json")
+    if len(found) > 1:
+        what = f"and {found[1]} are both there: which of them?"
+        raise BadData(what, where=found[0], cure="Move one of them away.")
+    folders = (root / f"{part}_{kind}_questions", root / f"questions/{part}_{kind}_questions")
+    pieces = (folder.glob(f"{part}_{kind}_questions_*.json") for folder in folders)
+    return found or sorted(chain.from_iterable(pieces))
+
+
+def _questions(path: Path, split: Split) -> list[tuple[str, Question]]:
+    """Name of the picture, and question, in the file's order."""
+    document = read_json(path, dict)
+    records = list(document.values())
+    fields = {"imageId": str, "question": str}
+    names, texts = columns(records, fields, path=path, name="question")
+    strange = next((id_ for id_ in document if not re.fullmatch(r"[0-9]{1,17}", id_)), None)
+    if strange is not None or not records:
+        shown = "it is empty" if strange is None else f"one key is {strange[:30]!a}"
+        what = f"is not a dictionary from question ids to questions: {shown}"
+        raise BadData(what, where=path, cure="Take GQA's released file of questions.")
+    questions = []
+    for id_, record, name, text in zip(document, records, names, texts, strict=True):
+        answer, kind = _answer(id_, record, path), _type(record)
+        image = _number(name, id_, path)
+        answers = (answer,) if answer else ()
+        questions.append(
+            (name, Question(int(f"1{id_}"), image, text, split, answers, answer, kind[0], kind[1]))
+        )
+    answered = sum(bool(question.answers) for _, question in questions)
+    if split != "test" and answered < len(questions):
+        what = f"{len(questions) - answered} of {len(questions)} questions have no answer"
+        raise BadData(what, where=path, cure="Take GQA's released file of questions.")
+    return questions
+
+
+def _answer(id_: str, record: dict[str, Any], path: Path) -> str:
+    given = record.get("answer")
+    if given is None:
+        return ""
+    if not is_text([given]) or not given.strip():
+        what = f"the answer of question {id_} is {ascii(given)[:40]}, not text"
+        raise BadData(what, where=path, cure="Mend or remove this record.")
+    return str(given).strip()
+
+
+def _type(record: dict[str, Any]) -> tuple[str, str]:
+    """GQA's `types`: what is asked for ("obj", "attr", ...) and the form ("query", "verify")."""
+    types = record.get("types")
+    if not isinstance(types, dict):
+        return "", ""
+    words = [types.get("semantic"), types.get("structural")]
+    semantic, structural = (word if is_text([word]) else "" for word in words)
+    return str(structural), str(semantic)
+
+
+def _number(name: str, id_: str, path: Path) -> int:
+    match = re.fullmatch(r"(n?)([0-9]{1,12})", name)
+    if not match:
+        what = f"question {id_} is about picture {name[:30]!a}, which is no number"
+        cure = 'GQA\'s pictures are numbers such as "2370799" or "n578223".'
+        raise BadData(what, where=path, cure=cure)
+    return int(match[2]) + (FLICKR_NUMBERS if match[1] else 0)

@@ -1,0 +1,195 @@
+"""What the public sets are known to hold, so that a cut or mixed-up copy is noticed.
+
+Counts are those of the releases, or of the papers that published the split. Where the records
+themselves could be had, a fingerprint of their words is known too: equal counts with other words
+are then noticed. A difference is no error (a selection is a data set too) but it is said, since
+scores of such a copy do not compare with published ones.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import NamedTuple
+
+from saccade.data.checks import Finding
+from saccade.records import Collection, Question, Split
+
+TRAIN: tuple[Split, ...] = ("train",)
+VAL: tuple[Split, ...] = ("val",)
+TEST: tuple[Split, ...] = ("test",)
+NOT_TEST: tuple[Split, ...] = ("train", "val")
+ALL: tuple[Split, ...] = ("train", "val", "test")
+
+
+class Count(NamedTuple):
+    """What some splits hold together: where we draw a split ourselves, only the sum is known."""
+
+    splits: tuple[Split, ...]
+    pictures: int | None
+    questions: int = 0
+    captions: int = 0
+
+
+# A set may have several counts for the same splits (test and test-dev): any of them will do.
+OFFICIAL: dict[tuple[str, str], tuple[Count, ...]] = {
+    ("vqa-v1", "mscoco"): (
+        Count(TRAIN, 82_783, 248_349),
+        Count(VAL, 40_504, 121_512),
+        Count(TEST, 81_434, 244_302),
+        Count(TEST, None, 60_864),
+    ),
+    ("vqa-v2", "mscoco"): (
+        Count(TRAIN, 82_783, 443_757),
+        Count(VAL, 40_504, 214_354),
+        Count(TEST, 81_434, 447_793),
+        Count(TEST, None, 107_394),
+    ),
+    ("karpathy", "coco"): (
+        Count(TRAIN, 113_287, 0, 566_747),
+        Count(VAL, 5_000, 0, 25_010),
+        Count(TEST, 5_000, 0, 25_010),
+    ),
+    ("karpathy", "flickr8k"): (
+        Count(TRAIN, 6_000, 0, 30_000),
+        Count(VAL, 1_000, 0, 5_000),
+        Count(TEST, 1_000, 0, 5_000),
+    ),
+    ("karpathy", "flickr30k"): (
+        Count(TRAIN, 29_000, 0, 145_000),
+        Count(VAL, 1_014, 0, 5_070),
+        Count(TEST, 1_000, 0, 5_000),
+    ),
+    ("flickr8k", "official"): (
+        Count(TRAIN, 6_000, 0, 30_000),
+        Count(VAL, 1_000, 0, 5_000),
+        Count(TEST, 1_000, 0, 5_000),
+    ),
+    ("flickr30k", "entities"): (
+        Count(TRAIN, 29_783, 0, 148_915),
+        Count(VAL, 1_000, 0, 5_000),
+        Count(TEST, 1_000, 0, 5_000),
+    ),
+    ("coco-captions", "2014"): (
+        Count(TRAIN, 82_783, 0, 414_113),
+        Count(VAL, 40_504, 0, 202_654),
+    ),
+    ("coco-captions", "2017"): (
+        Count(TRAIN, 118_287, 0, 591_753),
+        Count(VAL, 5_000, 0, 25_014),
+    ),
+    ("visual-genome", "qa"): (Count(ALL, None, 1_445_322), Count(ALL, None, 1_773_258)),
+    ("gqa", "balanced, testdev"): (
+        Count(TRAIN, 72_140, 943_000),
+        Count(VAL, 10_234, 132_062),
+        Count(TEST, 398, 12_578),
+    ),
+    ("gqa", "all, testdev"): (
+        Count(TRAIN, None, 14_305_356),
+        Count(VAL, None, 2_011_853),
+        Count(TEST, 398, 172_174),
+    ),
+    ("daquar", "894"): (Count(ALL, None, 12_468),),
+    ("easy-vqa", "all"): (Count(NOT_TEST, 4_000, 38_575), Count(TEST, 1_000, 9_673)),
+    ("vqa-rad", "official"): (Count(NOT_TEST, None, 3_064), Count(TEST, None, 451)),
+    ("pitvqa", "published"): (Count(TRAIN, 84_406, 680_147), Count(VAL, 24_767, 203_868)),
+    ("endovis18-vqa", "Classification"): (Count(TRAIN, 1_560, 9_014), Count(VAL, 447, 2_769)),
+}
+
+FINGERPRINTS: dict[tuple[str, str], dict[tuple[Split, ...], str]] = {
+    ("vqa-rad", "official"): {
+        NOT_TEST: "5cba217e44a9825ee1e65cde8e0a7a7b5d81539c0e5679431a12a562fdfc089e"
+    },
+    ("pitvqa", "published"): {  # as the published rules make them
+        TRAIN: "3de476fc31dc4b33f9cc95ac78d85d01e64bafeff5d1c41048c14c3b2b64bad7",
+        VAL: "71e422ed3f7275fcf0def882630cdc927ccaccf96daf895799abe835a2af5080",
+    },
+}
+"""`words_of` the questions of those splits."""
+
+MISTAKEN = {
+    ("karpathy", "coco", 82_783): "the 30,504 pictures of split restval are missing",
+    ("karpathy", "coco", 118_287): "these are COCO 2017's pictures, divided differently",
+    ("coco-captions", "2014", 113_287): "these are Karpathy's training pictures",
+    ("coco-captions", "2017", 113_287): "these are Karpathy's training pictures",
+    ("vqa-v2", "mscoco", 248_349): "these are the questions of VQA v1",
+    ("vqa-v1", "mscoco", 443_757): "these are the questions of VQA v2",
+}
+"""What a count that is known from elsewhere means."""
+
+
+def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
+    """Hold a collection, as read, against what is published: notes where it agrees, findings where
+    it does not. Splits that are not there are passed over; an unknown set gives neither.
+    """
+    key = (collection.source, collection.edition)
+    there = {q.split for q in collection.questions} | {c.split for c in collection.captions}
+    known: dict[tuple[Split, ...], list[Count]] = {}
+    for count in OFFICIAL.get(key, ()):
+        if there & set(count.splits):
+            known.setdefault(count.splits, []).append(count)
+    agree, differ, causes = [], [], []
+    for splits, counts in known.items():
+        found = _count(collection, splits)
+        right = next((count for count in counts if _same(found, count)), None)
+        name = " and ".join(splits)
+        if right is None:
+            differ.append(f"{name}: {_said(found, counts[0])}, published {_said(counts[0])}")
+            numbers = (found.pictures, found.questions, found.captions)
+            causes += [said for n in numbers if n and (said := MISTAKEN.get((*key, n)))]
+        elif wanted := FINGERPRINTS.get(key, {}).get(splits):
+            if words_of([q for q in collection.questions if q.split in splits]) == wanted:
+                agree.append(f"{name} is word for word the published one")
+            else:
+                differ.append(f"{name}: as many questions as published, but other words")
+        else:
+            agree.append(f"{name} has the published counts")
+    notes = [f"Held against what is published: {'; '.join(agree)}."] if agree else []
+    if not differ:
+        return notes, []
+    cause = "; ".join(dict.fromkeys(causes)) or "a selection was made, or files are cut or mixed"
+    return notes, [
+        Finding(
+            level="warning",
+            what=f"{len(differ)} splits of {collection.source} are not the published ones",
+            count=len(differ),
+            examples=tuple(differ),
+            cause=f"{cause[0].upper()}{cause[1:]}.",
+            cure="If that is not meant, compare the files with the release; scores of this set do "
+            "not compare with published ones.",
+        )
+    ]
+
+
+def words_of(questions: Sequence[Question]) -> str:
+    """SHA-256 over ids, words and answers in the order of ids, wherever the pictures lie."""
+    digest = hashlib.sha256()
+    records = ((q.id, q.text, q.answers) for q in sorted(questions, key=itemgetter(0)))
+    while some := list(islice(records, 4096)):
+        digest.update(json.dumps(some).encode())
+    return digest.hexdigest()
+
+
+def _count(collection: Collection, splits: Sequence[Split]) -> Count:
+    chosen = set(splits)
+    questions = [q.image_id for q in collection.questions if q.split in chosen]
+    captions = [c.image_id for c in collection.captions if c.split in chosen]
+    pictures = len({*questions, *captions})
+    return Count(tuple(splits), pictures, len(questions), len(captions))
+
+
+def _same(found: Count, wanted: Count) -> bool:
+    pictures = wanted.pictures in (None, found.pictures)
+    return pictures and found[2:] == wanted[2:]
+
+
+def _said(count: Count, like: Count | None = None) -> str:
+    """The counts in words, without those that are not known of `like`."""
+    like = like or count
+    parts = [
+        f"{number:,} {name}"
+        for name, number, known in zip(count._fields[1:], count[1:], like[1:], strict=True)
+        if known
+    ]
+    return " and ".join(parts)

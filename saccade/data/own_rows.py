@@ -1,0 +1,201 @@
+"""Rows that somebody made of their own data: which column is what, and what a row says.
+
+A row names a picture, and a question with its answers, or captions, or both. Tables and Hugging
+Face folders are read through here, so that the same rules hold for both.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from saccade.data.drawn_split import draw, told
+from saccade.data.json_file import is_text
+from saccade.errors import BadConfig, BadData
+from saccade.records import Caption, Collection, Picture, Question, Split
+from saccade.text import caption_words
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "image": ("image", "image_path", "image_file", "file_name", "filename", "file", "path"),
+    "question": ("question",),
+    "answer": ("answers", "answer"),
+    "caption": ("captions", "caption"),
+    "split": ("split",),
+    "answer_type": ("answer_type",),
+    "question_type": ("question_type",),
+}
+"""What a row may say, and the column names that are taken for it, the first one that is there."""
+
+SPLIT_WORDS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp")
+"""Tried behind a picture's name, in this order: many tables leave the ending out."""
+
+
+class Row(NamedTuple):
+    """One row, by the names of `COLUMNS`, and where it stands, for messages."""
+
+    place: str
+    values: Mapping[str, Any]
+
+
+def columns_of(names: Sequence[str], given: str, where: Path) -> dict[str, str]:
+    """The column for each of `COLUMNS` that is there.
+
+    `given` is what the user says about columns of other names: "image:photo,question:frage".
+    Raises BadConfig where that is no such list or names a column that is not there, BadData where
+    there is no column of pictures, or neither questions nor captions.
+    """
+    chosen = {
+        what: next(name for name in usual if name in names)
+        for what, usual in COLUMNS.items()
+        if set(usual) & set(names)
+    }
+    for part in filter(None, given.split(",")):
+        what, colon, name = (word.strip() for word in part.partition(":"))
+        if not colon or what not in COLUMNS:
+            raise BadConfig(
+                f"columns={given} is not a list like image:photo,question:frage",
+                cure=f"Before a colon stands one of: {', '.join(COLUMNS)}.",
+            )
+        if name not in names:
+            what = f"has no column {name!r}; it has {', '.join(names[:12])}"
+            raise BadConfig(what, where=where, cure="Mend columns=...")
+        chosen[what] = name
+    if "image" not in chosen or not {"question", "caption"} & chosen.keys():
+        lacks = "pictures (image)" if "image" not in chosen else "questions or captions"
+        raise BadData(
+            f"has no column of {lacks}; it has {', '.join(names[:12]) or 'none'}",
+            where=where,
+            cure="Name the columns image, question, answer, caption, or say which they are: "
+            "columns=image:photo,question:frage.",
+        )
+    return chosen
+
+
+def fits(names: Sequence[str]) -> bool:
+    """Say whether columns of these names can be read without any word from the user."""
+    has = {what for what, usual in COLUMNS.items() if set(usual) & set(names)}
+    return "image" in has and bool({"question", "caption"} & has)
+
+
+@dataclass
+class Own:
+    """Everything found in somebody's rows, gathered file by file."""
+
+    find: Callable[[str], str]
+    """From a picture's name in a row to its path below the root of pictures."""
+    shares: Mapping[Split, float]
+    seed: int
+    rows: list[tuple[Path, Row, Split | None]] = field(default_factory=list)
+
+    def take(self, where: Path, rows: Iterable[Row], split: Split | None = None) -> None:
+        """Take all rows of a file; `split` is what the file's name says."""
+        self.rows += [(where, row, split) for row in rows]
+
+    def collection(self, source: str, root: str, notes: Sequence[str] = ()) -> Collection:
+        """Turn all rows into records. Raises BadData, naming the row, for one that says nothing,
+        lacks its picture or answer, or holds no text.
+        """
+        if not self.rows:
+            cure = "Check --root: do the files there hold any rows?"
+            raise BadData("there is not one row", where=root, cure=cure)
+        names = [_name(where, row) for where, row, _ in self.rows]
+        numbers = {name: place for place, name in enumerate(sorted(set(names)))}
+        splits = [split or _split(where, row) for where, row, split in self.rows]
+        notes = list(notes)
+        if not any(splits):
+            drawn = draw(numbers, self.shares, self.seed)
+            splits = [drawn[name] for name in names]
+            notes.append(told(drawn, self.seed))
+        pictures: dict[Picture, None] = {}
+        questions: list[Question] = []
+        captions: list[Caption] = []
+        for (where, row, _), name, split in zip(self.rows, names, splits, strict=True):
+            if split is None:
+                raise _bad(where, row, "has no split, but others have", "Fill it in for every row.")
+            number = numbers[name]
+            pictures[Picture(number, self.find(name), split)] = None
+            question = _question(where, row, len(questions), number, split)
+            spoken = _captions(where, row, len(captions), number, split)
+            if question:
+                questions.append(question)
+            captions += spoken
+            if not question and not spoken:
+                cure = "Give it a question with an answer, or a caption, or leave the row out."
+                raise _bad(where, row, "says nothing about its picture", cure)
+        return Collection(source, root, list(pictures), questions, captions, notes=notes)
+
+
+def _name(where: Path, row: Row) -> str:
+    name = row.values.get("image")
+    if not is_text([name]) or not str(name).strip():
+        cure = "Write the name of the picture's file, relative to the folder of pictures."
+        raise _bad(where, row, f"names no picture, but {ascii(name)[:40]}", cure)
+    return str(name).strip().replace("\\", "/").removeprefix("./")
+
+
+def _split(where: Path, row: Row) -> Split | None:
+    word = row.values.get("split")
+    if word is None or (isinstance(word, str) and not word.strip()):
+        return None
+    split = SPLIT_WORDS.get(str(word).strip().lower())
+    if split is None:
+        cure = "Write train, val or test."
+        raise _bad(where, row, f"is of split {str(word)[:30]!a}", cure)
+    return split
+
+
+def _question(where: Path, row: Row, id_: int, image: int, split: Split) -> Question | None:
+    text = row.values.get("question")
+    if text is None or (isinstance(text, str) and not text.strip()):
+        return None
+    if not is_text([text]):
+        raise _bad(where, row, f"asks {ascii(text)[:40]}, which is no text", "Write it as text.")
+    answers = _texts(where, row, "answer")
+    if not answers and split != "test":
+        cure = "Only questions of split test may lack an answer."
+        raise _bad(where, row, f"has no answer to {str(text)[:40]!a}", cure)
+    best = Counter(answers).most_common(1)[0][0] if answers else ""
+    kinds = (str(row.values.get(kind) or "").strip() for kind in ("answer_type", "question_type"))
+    return Question(id_, image, str(text).strip(), split, answers, best, *kinds)
+
+
+def _captions(where: Path, row: Row, first: int, image: int, split: Split) -> list[Caption]:
+    found: list[Caption] = []
+    for text in _texts(where, row, "caption"):
+        words = caption_words(text)
+        if not words:
+            raise _bad(where, row, f"has a caption without a word: {text[:40]!a}", "Leave it out.")
+        found.append(Caption(first + len(found), image, text, words, split))
+    return found
+
+
+def _texts(where: Path, row: Row, what: str) -> tuple[str, ...]:
+    """One text or several: set apart by bars, as a JSON list, or a list already."""
+    given = row.values.get(what)
+    if isinstance(given, dict):  # a Hugging Face sequence of records: a list for each field
+        given = given.get(what)
+    if isinstance(given, str) and given.lstrip().startswith("["):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            cure = f'Write ["one", "two"] or one|two; quote a {what} that begins with a bracket.'
+            raise _bad(where, row, f"has a broken list: {given[:40]!a}", cure) from None
+    parts = given.split("|") if isinstance(given, str) else given
+    parts = parts if isinstance(parts, list | tuple) else [] if parts is None else [parts]
+    texts: list[Any] = [part.get(what) if isinstance(part, dict) else part for part in parts]
+    texts = [str(text) if type(text) in (int, float) else text for text in texts]
+    if not is_text(texts):
+        cure = f"Write each {what} as text."
+        raise _bad(where, row, f"has the {what} {ascii(given)[:40]}, which is no text", cure)
+    return tuple(text.strip() for text in texts if text.strip())
+
+
+def _bad(where: Path, row: Row, what: str, cure: str) -> BadData:
+    return BadData(f"{row.place} {what}", where=where, cure=cure)

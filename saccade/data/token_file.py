@@ -1,0 +1,146 @@
+"""Captions as the Flickr sets hold them: a token file, or one of the tables made from it later.
+
+A line of a token file is `NAME.jpg#K<tab>caption`. Layouts: Hodosh, Young & Hockenmaier 2013 and
+Young et al. 2014 (token files); the tables that Kaggle hands out (`captions.txt`, `results.csv`).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from saccade.data.looking import files_like
+from saccade.data.picture_files import PictureFiles
+from saccade.data.text_file import read_lines, read_table
+from saccade.errors import BadData
+from saccade.records import Caption, Collection, Picture, Split
+from saccade.text import caption_words
+
+Texts = dict[str, list[str]]
+"""Captions of each picture's name, in the file's order."""
+
+
+def token_lines(path: Path) -> Texts:
+    """Read a token file. Raises BadData for a line of another form, or one that stands twice."""
+    texts: Texts = {}
+    seen: set[str] = set()
+    for number, line in enumerate(read_lines(path), start=1):
+        key, tab, text = line.partition("\t")
+        name, hash_sign, place = key.rpartition("#")
+        if not line.strip():
+            continue
+        if not (tab and hash_sign and name and place.isascii() and place.isdigit()):
+            raise BadData(
+                f"line {number} is not NAME.jpg#K, a tab, and a caption: {line[:50]!a}",
+                where=path,
+                cure=f"Take the released {path.name}; mind that editors turn tabs to blanks.",
+            )
+        if key in seen:
+            what = f"line {number} has {key} a second time"
+            raise BadData(what, where=path, cure="Keep one line of each.")
+        seen.add(key)
+        texts.setdefault(name, []).append(text)
+    return texts
+
+
+def comma_table(path: Path) -> Texts:
+    """Read a CSV with the columns `image` and `caption`, as Kaggle's copy of Flickr8k."""
+    names, rows = read_table(path)
+    if names[:2] != ["image", "caption"]:
+        raise BadData(
+            f"begins with the columns {', '.join(names)[:50]!a}, not with image, caption",
+            where=path,
+            cure="For a table of your own, prepare the source table.",
+        )
+    texts: Texts = {}
+    for row in rows:
+        texts.setdefault(row.values[0].strip(), []).append(row.values[1].strip())
+    return texts
+
+
+def bar_table(path: Path) -> Texts:
+    """Read `image_name| comment_number| comment`, as Kaggle's copy of Flickr30k.
+
+    One released row has lost its second bar (`2199200615.jpg| 4   A dog runs ...`): a number
+    followed by the caption is read as what it was.
+    """
+    lines = read_lines(path)
+    if [part.strip() for part in lines[0].split("|")] != [
+        "image_name",
+        "comment_number",
+        "comment",
+    ]:
+        what = (
+            f"does not begin with image_name| comment_number| comment, but with {lines[0][:50]!a}"
+        )
+        raise BadData(what, where=path, cure="Take the file as it was handed out.")
+    texts: Texts = {}
+    for number, line in enumerate(lines[1:], start=2):
+        match = re.fullmatch(r"([^|]+)\|\s*(\d+)\s*[|\s]\s*(\S.*)", line)
+        if match:
+            texts.setdefault(match[1].strip(), []).append(match[3].strip())
+        elif line.strip():
+            raise BadData(
+                f"line {number} is not NAME.jpg| K| caption: {line[:50]!a}",
+                where=path,
+                cure="Mend or remove this line, or take the file as it was handed out.",
+            )
+    return texts
+
+
+def split_lists(root: Path, patterns: Mapping[str, Split], suffix: str = "") -> dict[str, Split]:
+    """Which split each name of the lists is in; empty where no file has one of the names.
+
+    `patterns` match names of files with one picture's name a line; `suffix` is put behind names
+    that lack it. Raises BadData for a name in two lists, and for two files of one split.
+    """
+    split_of: dict[str, Split] = {}
+    for pattern, split in patterns.items():
+        found = files_like(root, pattern)
+        if len(found) > 1:
+            what = f"and {found[1]} both list the {split} pictures"
+            raise BadData(what, where=found[0], cure="Move one of them away.")
+        for line in (line.strip() for path in found for line in read_lines(path)):
+            name = line if line.endswith(suffix) else line + suffix
+            if line and split_of.setdefault(name, split) != split:
+                raise BadData(
+                    f"{name} is also in the list of the {split_of[name]} pictures",
+                    where=found[0],
+                    cure="A picture belongs to one split: take the released lists.",
+                )
+    return split_of
+
+
+def as_collection(
+    texts: Texts, split_of: Mapping[str, Split], *, source: str, path: Path, files: PictureFiles,
+    folders: Sequence[str], notes: Sequence[str] = (), edition: str = "",
+) -> Collection:  # fmt: skip
+    """Pictures of `split_of` in the order of their names, numbered so, with their captions.
+
+    `path` is the file of captions, named when a picture has none (BadData); pictures of no split
+    and captions without a word are left out and counted.
+    """
+    bare = [name for name in split_of if name not in texts]
+    if bare:
+        raise BadData(
+            f"has no caption for {len(bare)} pictures of the split lists, the first is {bare[0]}",
+            where=path,
+            cure="Take token file and lists from the same release.",
+        )
+    pictures: list[Picture] = []
+    found: list[Caption] = []
+    wordless = 0
+    for number, name in enumerate(sorted(split_of)):
+        pictures.append(Picture(number, files.find(folders, [name]), split_of[name]))
+        for text in texts[name]:
+            if words := caption_words(text):
+                found.append(Caption(len(found), number, text, words, split_of[name]))
+            else:
+                wordless += 1
+    notes = [
+        *notes,
+        *([f"{wordless} captions have no word and were left out."] if wordless else []),
+    ]
+    if unlisted := len(texts) - len(split_of):
+        notes.append(f"{unlisted} pictures with captions are in no split list and were left out.")
+    root = str(files.root)
+    return Collection(source, root, pictures, captions=found, notes=notes, edition=edition)

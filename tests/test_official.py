@@ -1,0 +1,102 @@
+"""What is known of the public sets, and what is said about a copy that differs."""
+
+import pytest
+
+from saccade.data.official import FINGERPRINTS, MISTAKEN, OFFICIAL, compare, words_of
+from saccade.data.sources import SOURCES, read_source
+from saccade.records import Caption, Collection, Picture, Question
+from tests.source_samples import SAMPLES
+
+
+def captions(source, edition, **counts):
+    """A collection with so many pictures in each split, a caption each."""
+    pictures, said, number = [], [], 0
+    for split, count in counts.items():
+        for _ in range(count):
+            pictures.append(Picture(number, f"{number}.jpg", split))
+            said.append(Caption(number, number, "A dog", ("a", "dog"), split))
+            number += 1
+    return Collection(source, ".", pictures, captions=said, edition=edition)
+
+
+def test_karpathy_without_restval_is_noticed():
+    notes, (finding,) = compare(captions("karpathy", "coco", train=82_783))
+    assert notes == []
+    assert finding.level == "warning"
+    assert finding.examples == (
+        "train: 82,783 pictures and 82,783 captions, "
+        "published 113,287 pictures and 566,747 captions",
+    )
+    assert finding.cause == "The 30,504 pictures of split restval are missing."
+    assert "do not compare" in finding.cure
+
+
+def test_questions_of_the_other_version_are_noticed():
+    questions = [Question(n, 0, "?", "train", ("a",), "a") for n in range(248_349)]
+    collection = Collection("vqa-v2", ".", [Picture(0, "a", "train")], questions, edition="mscoco")
+    (finding,) = compare(collection)[1]
+    assert finding.cause == "These are the questions of VQA v1."
+
+
+@pytest.mark.parametrize(("source", "edition"), OFFICIAL)
+def test_every_published_count_is_one_that_could_be(source, edition):
+    assert source in SOURCES
+    for count in OFFICIAL[source, edition]:
+        assert bool(count.questions) != bool(count.captions)
+        if count.pictures:
+            assert max(count.questions, count.captions) > count.pictures
+    assert FINGERPRINTS.keys() <= OFFICIAL.keys()
+    assert {key[:2] for key in MISTAKEN} <= OFFICIAL.keys()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_samples_say_which_edition_they_would_be(name, tmp_path):
+    SAMPLES[name](tmp_path)
+    collection = read_source(name, tmp_path)
+    known = {edition for source, edition in OFFICIAL if source == name}
+    if name in ("table", "hf-datasets", "cholec80-vqa"):
+        assert not known
+        assert compare(collection) == ([], [])
+    else:
+        assert collection.edition in known
+        (finding,) = compare(collection)[1]
+        assert finding.count == len(finding.examples)
+
+
+def test_counts_that_agree_are_noted_and_other_words_are_not_forgiven(monkeypatch):
+    questions = [Question(n, n, f"Is it {n}?", "train", ("no",), "no") for n in range(5)]
+    pictures = [Picture(n, f"{n}.jpg", "train") for n in range(5)]
+    key = ("vqa-rad", "official")
+    collection = Collection("vqa-rad", ".", pictures, questions, edition="official")
+    splits = ("train", "val")
+    rows = (OFFICIAL[key][0]._replace(questions=5), OFFICIAL[key][1])
+    monkeypatch.setitem(OFFICIAL, key, rows)
+    monkeypatch.setitem(FINGERPRINTS, key, {splits: words_of(questions)})
+    assert compare(collection) == (
+        ["Held against what is published: train and val is word for word the published one."],
+        [],
+    )
+    assert words_of(questions[::-1]) == words_of(questions)
+    questions[2] = questions[2]._replace(text="Is it not?")
+    (finding,) = compare(collection)[1]
+    assert finding.examples == ("train and val: as many questions as published, but other words",)
+    monkeypatch.setitem(FINGERPRINTS, key, {})
+    assert compare(collection)[0] == [
+        "Held against what is published: train and val has the published counts."
+    ]
+
+
+def test_one_of_several_counts_will_do():
+    questions = [Question(n, n % 9, "?", "test") for n in range(107_394)]
+    pictures = [Picture(n, f"{n}", "test") for n in range(9)]
+    collection = Collection("vqa-v2", ".", pictures, questions, edition="mscoco")
+    assert compare(collection) == (
+        ["Held against what is published: test has the published counts."],
+        [],
+    )
+
+
+def test_vqa_rad_is_word_for_word_the_published_one(real_data):
+    notes, findings = compare(read_source("vqa-rad", real_data("vqa-rad")))
+    assert "word for word" in notes[0]
+    assert findings == []

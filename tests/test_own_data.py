@@ -1,0 +1,327 @@
+"""Data of one's own: tables in every form, folders of Hugging Face datasets, Kaggle's copies."""
+
+import gzip
+import json
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saccade.data.drawn_split import draw
+from saccade.data.folder import DataFolder
+from saccade.data.sources import read_source
+from saccade.errors import BadConfig, BadData
+from saccade.prepare import prepare
+from saccade.records import Picture, Question
+from tests.source_samples import (
+    JPEG,
+    OWN_TABLE,
+    SAMPLES,
+    hf_table,
+    save,
+    save_arrow,
+    touch,
+)
+
+
+def write(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+class TestTable:
+    def test_records(self, tmp_path):
+        SAMPLES["table"](tmp_path)
+        collection = read_source("table", tmp_path)
+        assert collection.pictures == [
+            Picture(0, "images/cat.jpg", "train"),
+            Picture(1, "images/dog.jpg", "val"),
+        ]
+        assert collection.questions == [
+            Question(0, 0, "What is it?", "train", ("a cat", "cat", "cat"), "cat"),
+            Question(1, 0, "Black, or white?", "train", ("black",), "black"),
+            Question(2, 1, "What is it?", "val", ("a dog", "dog|wolf"), "a dog"),
+        ]
+
+    @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "csv.gz", "semicolons", "marked"])
+    def test_every_form_gives_the_same_records(self, tmp_path, kind):
+        SAMPLES["table"](tmp_path)
+        expected = read_source("table", tmp_path).questions
+        (tmp_path / "mine.csv").unlink()
+        rows = [
+            {"image": "cat.jpg", "question": "What is it?", "answer": "a cat|cat|cat"},
+            {"image": "cat.jpg", "question": "Black, or white?", "answer": "black"},
+            {"image": "dog.jpg", "question": "What is it?", "answer": ["a dog", "dog|wolf"]},
+        ]
+        for row, split in zip(rows, ("train", "train", "val"), strict=True):
+            row["split"] = split
+        if kind == "csv.gz":
+            (tmp_path / "mine.csv.gz").write_bytes(gzip.compress(OWN_TABLE.encode()))
+        elif kind == "marked":
+            (tmp_path / "mine.csv").write_bytes(b"\xef\xbb\xbf" + OWN_TABLE.encode())
+        elif kind == "jsonl":
+            write(tmp_path / "mine.jsonl", *map(json.dumps, rows))
+        else:
+            mark = {"csv": ",", "tsv": "\t", "semicolons": ";"}[kind]
+            lines = [mark.join(rows[0])]
+            for row in rows:
+                given = row["answer"]
+                told = given if isinstance(given, str) else json.dumps(given)
+                fields = [row["image"], row["question"], told, row["split"]]
+                lines.append(mark.join('"{}"'.format(f.replace('"', '""')) for f in fields))
+            write(tmp_path / f"mine.{'tsv' if kind == 'tsv' else 'csv'}", *lines)
+        assert read_source("table", tmp_path).questions == expected
+
+    def test_a_list_of_objects_when_it_is_named(self, tmp_path):
+        save(tmp_path / "a/mine.json", [{"image": "x.jpg", "caption": ["A dog.", "It runs."]}])
+        touch(tmp_path, "a/x.jpg")
+        with pytest.raises(BadData, match="holds no table"):
+            read_source("table", tmp_path)
+        collection = read_source("table", tmp_path, table="a/mine.json")
+        assert [c.text for c in collection.captions] == ["A dog.", "It runs."]
+        assert collection.pictures[0].file == "a/x.jpg"
+
+    def test_captions_and_questions_in_one_row(self, tmp_path):
+        write(
+            tmp_path / "t.csv", "file_name,caption,question,answers", "a.jpg,A dog.|It runs.,Who?,7"
+        )
+        touch(tmp_path, "a.jpg")
+        folder = DataFolder(prepare("table", tmp_path, tmp_path.parent / "made"))
+        assert folder.tasks == ("vqa", "caption")
+        assert folder.questions("train")[0].answers == ("7",)
+        assert [c.words for c in folder.captions("train")] == [("a", "dog"), ("it", "runs")]
+
+    def test_columns_of_other_names(self, tmp_path):
+        write(tmp_path / "t.csv", "bild,frage,antwort", "a.jpg,Was?,ein Hund")
+        touch(tmp_path, "a.jpg")
+        with pytest.raises(BadData, match="no column of pictures"):
+            read_source("table", tmp_path)
+        collection = read_source(
+            "table", tmp_path, columns="image:bild, question:frage, answer:antwort"
+        )
+        assert collection.questions[0].best_answer == "ein Hund"
+
+    def test_a_file_for_each_split(self, tmp_path):
+        for name in ("train", "dev", "test"):
+            write(tmp_path / f"{name}.csv", "image,question,answer", f"{name}.jpg,What?,{name}")
+        write(tmp_path / "colours.csv", "name,red,green,blue", "pink,1,0,1")
+        touch(tmp_path, *(f"images/{name}.jpg" for name in ("train", "dev", "test")))
+        questions = read_source("table", tmp_path).questions
+        assert {q.best_answer: q.split for q in questions} == {
+            "train": "train", "dev": "val", "test": "test",
+        }  # fmt: skip
+
+    def test_several_tables_want_a_choice(self, tmp_path):
+        for name in ("one", "two"):
+            write(tmp_path / f"{name}.csv", "image,caption", f"{name}.jpg,A thing.")
+            touch(tmp_path, f"{name}.jpg")
+        with pytest.raises(BadConfig, match=r"holds several tables: one\.csv, two\.csv"):
+            read_source("table", tmp_path)
+        assert len(read_source("table", tmp_path, table="two.csv").captions) == 1
+
+    def test_names_without_endings_and_with_folders(self, tmp_path):
+        root = tmp_path / "mine"
+        write(
+            root / "t.csv", "image,caption", "a,One.", "sub/b.png,Two.", "sub\\c.png,Three.",
+            f"{root}/images/d.png,Four.", "./e.jpg,Five.",
+        )  # fmt: skip
+        touch(
+            root, "images/a.jpeg", "images/sub/b.png", "images/sub/c.png", "images/d.png", "e.jpg"
+        )
+        files = {p.file for p in read_source("table", root).pictures}
+        assert files == {
+            "images/a.jpeg", "images/sub/b.png", "images/sub/c.png", "images/d.png", "e.jpg",
+        }  # fmt: skip
+
+    @pytest.mark.parametrize("name", ["/etc/passwd", "../secret.jpg", "images/../../secret.jpg"])
+    def test_pictures_outside_of_the_folder_are_refused(self, tmp_path, name):
+        write(tmp_path / "t.csv", "image,caption", f"{name},A thing.")
+        with pytest.raises(BadData, match="outside of the folder"):
+            prepare("table", tmp_path, tmp_path / "data", missing="keep")
+
+    def test_test_questions_may_lack_answers(self, tmp_path):
+        write(tmp_path / "t.jsonl", '{"image": "a.jpg", "question": "Why?", "split": "test"}')
+        touch(tmp_path, "a.jpg")
+        assert read_source("table", tmp_path).questions[0].answers == ()
+
+    @pytest.mark.parametrize(
+        ("line", "what"),
+        [
+            ("{", "line 2 is not JSON"),
+            ("[1]", r"line 2 is \[1\], not an object"),
+            ('{"image": 3, "caption": "x"}', "line 2 names no picture, but 3"),
+            (
+                '{"image": "a.jpg", "caption": true}',
+                "line 2 has the caption True, which is no text",
+            ),
+            ('{"image": "a.jpg", "caption": "..."}', "line 2 has a caption without a word"),
+            ('{"image": "a.jpg", "question": 5, "answer": "x"}', "line 2 asks 5, which is no text"),
+            ('{"image": "a\\ud800.jpg", "caption": "x"}', "line 2 names no picture"),
+        ],
+    )
+    def test_broken_json_lines(self, tmp_path, line, what):
+        path = write(tmp_path / "t.jsonl", '{"image": "a.jpg", "caption": "A dog."}', line)
+        with pytest.raises(BadData, match=what) as caught:
+            read_source("table", tmp_path)
+        assert caught.value.where == str(path)
+
+
+class TestDrawnSplits:
+    def test_no_picture_is_in_two_splits(self, tmp_path):
+        lines = [f"{n % 30}.jpg,Question {n}?,yes" for n in range(90)]
+        write(tmp_path / "t.csv", "image,question,answer", *lines)
+        touch(tmp_path, *(f"{n}.jpg" for n in range(30)))
+        folder = DataFolder(prepare("table", tmp_path, tmp_path.parent / "made", val_share="0.2"))
+        assert Counter(p.split for p in folder.pictures()) == {"train": 21, "val": 6, "test": 3}
+        assert len(folder.questions("val")) == 18
+        assert "6 for val and 3 for test were drawn with seed 0" in folder.about["notes"][1]
+
+    @given(
+        names=st.sets(st.text(max_size=5), max_size=40),
+        val=st.floats(0, 0.6),
+        test=st.floats(0, 0.39),
+        seed=st.integers(0, 9),
+    )
+    def test_shares_hold_whatever_the_order(self, names, val, test, seed):
+        shares = {"val": val, "test": test}
+        drawn = draw(names, shares, seed)
+        assert drawn == draw(sorted(names, reverse=True), shares, seed)
+        assert drawn.keys() == names
+        counts = Counter(drawn.values())
+        assert counts["train"] >= min(len(names), 1)
+        for split, share in shares.items():
+            assert counts[split] <= max(round(share * len(names)), 1 if share else 0)
+
+
+class TestHuggingFace:
+    def test_pictures_inside_are_written_out_once(self, tmp_path):
+        SAMPLES["hf-datasets"](tmp_path)
+        collection = read_source("hf-datasets", tmp_path)
+        assert Counter(p.split for p in collection.pictures) == {"train": 3, "val": 2}
+        for picture in collection.pictures:
+            assert picture.file.startswith("unpacked-pictures/")
+            assert (tmp_path / picture.file).read_bytes()[:3] == JPEG
+        assert collection.questions[0].answers == ("red",)
+        assert len(collection.captions) == 10
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
+        assert len(before) == 5
+        read_source("hf-datasets", tmp_path)
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")} == before
+
+    def test_equal_pictures_are_one(self, tmp_path):
+        table = pa.concat_tables([hf_table(0, 2), hf_table(0, 2)])
+        save_arrow(tmp_path, table)
+        collection = read_source("hf-datasets", tmp_path, val_share="0", test_share="0")
+        assert len(collection.pictures) == 2
+        assert len(collection.questions) == 4
+
+    def test_one_split_is_divided_by_picture(self, tmp_path):
+        save_arrow(tmp_path / "saved", hf_table(0, 20))
+        collection = read_source("hf-datasets", tmp_path)
+        assert Counter(p.split for p in collection.pictures) == {"train": 16, "val": 2, "test": 2}
+
+    def test_pictures_as_paths_and_records_as_lists(self, tmp_path):
+        rows = {
+            "image": ["pictures/a.png", "pictures/b.png"],
+            "question": ["Who?", "Why?"],
+            "answers": [{"answer": ["me", "I", "me"]}, {"answer": ["so"]}],
+        }
+        save_arrow(tmp_path, pa.table(rows))
+        touch(tmp_path, "pictures/a.png", "pictures/b.png")
+        collection = read_source("hf-datasets", tmp_path, val_share="0", test_share="0")
+        assert [p.file for p in collection.pictures] == ["pictures/a.png", "pictures/b.png"]
+        assert collection.questions[0].answers == ("me", "I", "me")
+        assert collection.questions[0].best_answer == "me"
+        assert not (tmp_path / "unpacked-pictures").exists()
+
+    def test_classes_are_called_by_their_names(self, tmp_path):
+        rows = {"image": ["a.png"] * 2, "question": ["Who?"] * 2, "answer": [1, 0]}
+        save_arrow(tmp_path, pa.table(rows))
+        label = {"_type": "ClassLabel", "names": ["cat", "dog"]}
+        save(tmp_path / "dataset_info.json", {"features": {"answer": label}})
+        questions = read_source("hf-datasets", tmp_path).questions
+        assert [q.best_answer for q in questions] == ["dog", "cat"]
+
+    def test_arrow_files_as_well_as_streams(self, tmp_path):
+        SAMPLES["hf-datasets"](tmp_path)
+        expected = read_source("hf-datasets", tmp_path)
+        path = tmp_path / "train/data-00000-of-00001.arrow"
+        table = hf_table(0, 3)
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        assert read_source("hf-datasets", tmp_path) == expected
+
+    def test_a_folder_that_cannot_be_written_to(self, tmp_path):
+        SAMPLES["hf-datasets"](tmp_path)
+        (tmp_path / "unpacked-pictures").write_text("in the way")
+        with pytest.raises(BadData, match="cannot be written to") as caught:
+            read_source("hf-datasets", tmp_path)
+        assert "images=FOLDER" in caught.value.cure
+        (tmp_path / "elsewhere").mkdir()
+        collection = read_source("hf-datasets", tmp_path, images="elsewhere")
+        assert all((tmp_path / "elsewhere" / p.file).is_file() for p in collection.pictures)
+
+
+class TestFlickrTables:
+    def test_kaggles_flickr8k(self, tmp_path):
+        write(
+            tmp_path / "captions.txt", "image,caption", "a.jpg,A dog runs .",
+            'a.jpg,"A black dog , running ."', "b.jpg,A cat .",
+        )  # fmt: skip
+        touch(tmp_path, "Images/a.jpg", "Images/b.jpg")
+        collection = read_source("flickr8k", tmp_path, test_share="0")
+        assert [p.file for p in collection.pictures] == ["Images/a.jpg", "Images/b.jpg"]
+        assert {c.text for c in collection.captions} >= {"A black dog , running ."}
+        assert Counter(p.split for p in collection.pictures) == {"train": 1, "val": 1}
+        assert "Flickr_8k.trainImages.txt" in collection.notes[0]
+        assert collection.edition == ""
+
+    def test_kaggles_flickr8k_with_the_official_lists(self, tmp_path):
+        SAMPLES["flickr8k"](tmp_path)
+        official = read_source("flickr8k", tmp_path)
+        lines = [
+            f"{p.file.split('/')[1]},A horse , number {n} ."
+            for p in official.pictures
+            for n in (0, 1)
+        ]
+        (tmp_path / "Flickr8k.token.txt").unlink()
+        quoted = ['{},"{}"'.format(*line.split(",", 1)) for line in lines]
+        write(tmp_path / "captions.txt", "image,caption", *quoted)
+        table = read_source("flickr8k", tmp_path)
+        assert table.captions == official.captions
+        assert table.edition == "official"
+
+    def test_kaggles_flickr30k(self, tmp_path):
+        write(
+            tmp_path / "results.csv", "image_name| comment_number| comment",
+            '10.jpg| 0| A "dog" , he said , runs .', "10.jpg| 4   A dog runs across the grass .",
+            "20.jpg| 0| A cat | or two .",
+        )  # fmt: skip
+        touch(tmp_path, "flickr30k_images/10.jpg", "flickr30k_images/20.jpg")
+        collection = read_source("flickr30k", tmp_path, val_share="0", test_share="0")
+        assert [c.text for c in collection.captions] == [
+            'A "dog" , he said , runs .', "A dog runs across the grass .", "A cat | or two .",
+        ]  # fmt: skip
+        assert "source karpathy" in collection.notes[0]
+
+    @pytest.mark.parametrize(
+        ("lines", "what"),
+        [
+            (["image_name,comment"], "does not begin with image_name"),
+            (["image_name| comment_number| comment", "10.jpg| A dog ."], "line 2 is not NAME.jpg"),
+        ],
+    )
+    def test_broken_bars(self, tmp_path, lines, what):
+        write(tmp_path / "results.csv", *lines)
+        with pytest.raises(BadData, match=what):
+            read_source("flickr30k", tmp_path)
+
+    def test_lists_of_flickr30k_entities_lack_the_ending(self, tmp_path):
+        SAMPLES["flickr30k"](tmp_path)
+        pictures = read_source("flickr30k", tmp_path).pictures
+        assert [(p.file.split("/")[1], p.split) for p in pictures] == [
+            ("10.jpg", "val"), ("20.jpg", "train"), ("30.jpg", "test"),
+        ]  # fmt: skip

@@ -1,0 +1,299 @@
+# ruff: noqa: E501 - the released lines are long
+"""PitVQA from its annotations and its videos: golden counts, and files that are broken."""
+
+import json
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from saccade.data.official import compare
+from saccade.data.pitvqa_frames import SIDE, VIEW, cut_video, cut_videos
+from saccade.data.pitvqa_questions import CLASSES, NO_ANSWER, Line, seconds_of
+from saccade.data.sources import read_source
+from saccade.errors import BadConfig, BadData
+from tests.source_samples import touch
+
+STEPS = """int_video,int_time,str_step,int_step
+1,0,operation_not_started,-1
+1,2,sellotomy,5
+1,5,debris_clearance,14
+1,6,operation_ended,-1
+"""
+TOOLS = """int_video,int_time,str_instrument1,str_instrument2,int_instrument1,int_instrument2,\
+pos_instrument1,pos_instrument2,,
+1,0,suction,no_secondary_instrument,16,-2,1,,,
+1,1,suction,no_secondary_instrument,16,-2,1,,,
+1,2,no_visible_instrument,no_secondary_instrument,0,-2,,,,
+1,3,suction,kerrisons,16,8,3,5,,
+1,4,out_of_patient,no_secondary_instrument,-1,-2,,,,
+1,5,no_visible_instrument,suction,0,16,,2,,
+1,6,suction,no_secondary_instrument,16,-2,1,,,
+"""
+
+
+def write_annotations(root, steps=STEPS, tools=TOOLS):
+    for folder, text in (("steps", steps), ("instruments", tools)):
+        (root / f"{folder}_csv").mkdir(parents=True, exist_ok=True)
+        (root / f"{folder}_csv/{folder}_01.csv").write_bytes(text.replace("\n", "\r\n").encode())
+
+
+def seconds(root):
+    return dict(
+        seconds_of(root / "steps_csv/steps_01.csv", root / "instruments_csv/instruments_01.csv")
+    )
+
+
+class TestQuestions:
+    def test_lines_of_a_second_in_the_released_order(self, tmp_path):
+        write_annotations(tmp_path)
+        made = seconds(tmp_path)
+        assert [(second, len(lines)) for second, lines in made.items()] == [(2, 5), (3, 12), (5, 9)]
+        opened = "The sella is identified, confirmed and carefully opened"
+        assert made[3] == (
+            Line("What is the surgical phase shown in the image?", "sellar", "phase"),
+            Line("What is the surgical step shown in this frame?", "sellotomy", "step"),
+            Line("What is the surgical operation performed in the image?", opened, "note"),
+            Line("What is the next surgical phase?", "closure", "phase"),
+            Line("What is the next surgical step?", "durotomy", "step"),
+            Line("What instrument is used at the centre of the image?", "suction", "instrument"),
+            Line("What instrument is used in the bottom-right of the image?", "kerrisons", "instrument"),
+            Line("What surgical activity is performing by the instrument suction?", opened, "note"),
+            Line("What surgical activity is performing by the instrument kerrisons?", opened, "note"),
+            Line("Where is the surgical instrument suction tip located in the image?", "centre", "position"),
+            Line(
+                "Where is the surgical instrument kerrisons tip located in the image?",
+                "bottom-right",
+                "position",
+            ),
+            Line("How many instruments are present in the image?", "two", "quantity"),
+        )  # fmt: skip
+        assert made[5][3].answer == "end_of_phase"
+        assert made[5][4].answer == "end_of_step"
+        assert made[5][5] == Line(
+            "What instrument is used in the top-right of the image?", "suction", "instrument"
+        )
+
+    def test_text_files_and_annotations_give_the_same_records(self, tmp_path):
+        write_annotations(tmp_path)
+        for second, lines in seconds(tmp_path).items():
+            path = tmp_path / f"text/QA/video_01/{second:05}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(f"{line.question}|{line.answer}\n" for line in lines))
+            touch(tmp_path, f"images/video_01/{second:05}.png")
+        one = read_source("pitvqa", tmp_path, origin="annotations", images="images")
+        other = read_source("pitvqa", tmp_path, origin="text", images="images")
+        assert one.questions == other.questions
+        assert one.pictures == other.pictures
+        assert one.pictures[0].file == "video_01/00002.png"
+        assert "were made from the steps" in one.notes[1]
+
+    def test_a_row_out_of_order_is_passed_over(self, tmp_path):
+        steps = STEPS.replace("1,5,debris", "1,1,septum_displacement,3\n1,5,debris")
+        write_annotations(tmp_path, steps)
+        assert seconds(tmp_path)[3][1].answer == "septum_displacement"  # the row before a later one
+        assert seconds(tmp_path)[5][1].answer == "debris_clearance"
+
+    @pytest.mark.parametrize(
+        ("old", "new", "what"),
+        [
+            ("str_step", "step", "has no column str_step; it has int_video, int_time, step"),
+            ("sellotomy", "lunch", "has the unknown step 'lunch'"),
+            ("1,5,debris", "1,soon,debris", "line 4: int_time is 'soon', not a whole number"),
+            ("1,5,debris_clearance,14", "1,5", "line 4 has 2 fields, line 1 has 4"),
+            (STEPS, "", "is empty"),
+        ],
+    )
+    def test_broken_steps(self, tmp_path, old, new, what):
+        write_annotations(tmp_path, STEPS.replace(old, new))
+        with pytest.raises(BadData) as caught:
+            read_source("pitvqa", tmp_path)
+        assert caught.value.where == str(tmp_path / "steps_csv/steps_01.csv")
+        assert what in caught.value.what
+
+    @pytest.mark.parametrize(
+        ("old", "new", "what"),
+        [
+            ("pos_instrument2", "place", "has no column pos_instrument2"),
+            ("16,8,3,5", "16,8,3,6", "second 3 has an instrument at place '6'"),
+            ("1,3,suction", "1,x,suction", "line 5: int_time is 'x'"),
+            ("16,8,3,5,,", "16,8", "line 5 has 6 fields"),
+        ],
+    )
+    def test_broken_instruments(self, tmp_path, old, new, what):
+        write_annotations(tmp_path, tools=TOOLS.replace(old, new))
+        with pytest.raises(BadData) as caught:
+            read_source("pitvqa", tmp_path)
+        assert caught.value.where == str(tmp_path / "instruments_csv/instruments_01.csv")
+        assert what in caught.value.what
+
+    def test_one_file_of_a_pair(self, tmp_path):
+        write_annotations(tmp_path)
+        (tmp_path / "steps_csv/steps_01.csv").unlink()
+        with pytest.raises(BadData, match=r"is there, but steps_01\.csv is not"):
+            read_source("pitvqa", tmp_path)
+        (tmp_path / "instruments_csv/instruments_01.csv").unlink()
+        with pytest.raises(BadData, match=r"has no steps_01\.csv"):
+            read_source("pitvqa", tmp_path)
+
+    def test_the_59_classes(self):
+        assert len(CLASSES) == len(set(CLASSES)) == 59
+        assert not NO_ANSWER & set(CLASSES)
+        assert CLASSES.index("end_of_step") == 14
+        assert CLASSES.index("nasal_sphenoid") == 15
+        assert CLASSES.index("suction") == 19
+        assert CLASSES.index("zero") == 37
+        assert CLASSES.index("top-left") == 40
+        assert CLASSES[54] == "A fat graft is placed over the defact"
+        assert CLASSES[58].endswith("Bismuth soaked ribbon gauze")
+
+
+class TestGoldenCounts:
+    """Against the public annotations of all 25 operations, where they are there."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def made(cls, real_data):
+        return read_source("pitvqa", real_data("pitvqa-annotations"), all_answers="yes")
+
+    def test_frames_and_questions(self, made):
+        assert len(made.pictures) == 109_173
+        assert len(made.questions) == 884_242
+        assert Counter(q.split for q in made.questions) == {"train": 680_361, "val": 203_881}
+        assert Counter(p.split for p in made.pictures) == {"train": 84_406, "val": 24_767}
+        lines = Counter(Counter(q.image_id for q in made.questions).values())
+        assert lines == {5: 37_712, 9: 53_950, 12: 17_511}
+        assert len({q.text for q in made.questions}) == 51
+
+    def test_every_answer_as_often_as_published(self, made, real_data):
+        golden = json.loads(real_data("metrics-golden/pit_answers.json").read_text())
+        for split, counts in golden.items():
+            found = Counter(q.best_answer for q in made.questions if q.split == split)
+            assert found == counts
+
+    def test_shares_of_the_categories(self, made):
+        counts = Counter(q.question_type for q in made.questions)
+        shares = {
+            kind: round(100 * count / len(made.questions), 2) for kind, count in counts.items()
+        }
+        assert shares == {
+            "phase": 24.69, "step": 24.69, "note": 18.14, "quantity": 12.35, "instrument": 10.06,
+            "position": 10.06,
+        }  # fmt: skip
+
+    def test_without_two_answers_it_is_the_published_set(self, real_data):
+        collection = read_source("pitvqa", real_data("pitvqa-annotations"))
+        counts = Counter(q.split for q in collection.questions)
+        assert counts == {"train": 680_147, "val": 203_868}
+        assert {q.best_answer for q in collection.questions} == set(CLASSES)
+        notes, findings = compare(collection)
+        assert notes == [
+            "Held against what is published: train is word for word the published one; "
+            "val is word for word the published one."
+        ]
+        assert findings == []
+
+
+def write_video(path, seconds=3, rate=4, size=(1280, 720), sound=False):
+    """A film whose every frame has its number as brightness, inside the round view."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        if sound:
+            stream = container.add_stream("aac", rate=8000)
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.sample_rate = 8000
+        else:
+            stream = container.add_stream("mpeg4", rate=Fraction(rate))
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuv420p"
+            stream.bit_rate = 4_000_000
+        for number in range(1 if sound else int(seconds * rate)):
+            if not sound:
+                picture = np.full((size[1], size[0], 3), 255, np.uint8)
+                picture[VIEW[1] : VIEW[3], VIEW[0] : VIEW[2]] = 15 * number
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+class TestFrames:
+    @pytest.fixture(autouse=True)
+    def _needs_av(self):
+        pytest.importorskip("av")
+
+    def test_one_picture_a_second_of_the_round_view(self, tmp_path):
+        write_video(tmp_path / "videos/video_02.mp4")
+        assert list(cut_videos(tmp_path / "videos", tmp_path / "images")) == [("video_02", 3)]
+        names = sorted(path.name for path in (tmp_path / "images/video_02").iterdir())
+        assert names == ["00000.png", "00001.png", "00002.png"]
+        for second, name in enumerate(names):
+            with Image.open(tmp_path / "images/video_02" / name) as picture:
+                assert picture.size == (SIDE, SIDE)
+                assert picture.mode == "RGB"
+                shades = np.asarray(picture)[4:-4, 4:-4]
+            assert abs(shades.astype(int) - 60 * second).max() <= 12  # frame 4 * second, compressed
+
+    def test_a_rate_between_numbers_is_rounded_up(self, tmp_path):
+        video = write_video(tmp_path / "video_01.mp4", seconds=1, rate=7)
+        assert cut_video(video, tmp_path / "out") == 1
+        film = write_video(tmp_path / "video_03.mp4", seconds=4, rate=Fraction(7, 2))
+        assert cut_video(film, tmp_path / "more") == 4  # 14 frames: 0, 4, 8 and 12
+
+    def test_a_stopped_run_goes_on_and_writes_the_same(self, tmp_path):
+        video = write_video(tmp_path / "video_01.mp4")
+        cut_video(video, tmp_path / "out")
+        before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+        (tmp_path / "out/00001.png").unlink()
+        stamp = (tmp_path / "out/00000.png").stat().st_mtime_ns
+        assert cut_video(video, tmp_path / "out") == 3
+        assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+        assert (tmp_path / "out/00000.png").stat().st_mtime_ns == stamp
+
+    def test_frames_are_what_the_reader_looks_for(self, tmp_path):
+        write_annotations(tmp_path)
+        write_video(tmp_path / "videos/video_01.mp4", seconds=6, rate=2)
+        list(cut_videos(tmp_path / "videos", tmp_path / "images"))
+        for picture in read_source("pitvqa", tmp_path).pictures:
+            assert (tmp_path / picture.file).is_file()
+
+    @pytest.mark.parametrize(
+        ("spoil", "what"),
+        [
+            (lambda p: p.write_bytes(b"no film at all"), "cannot be read as a video"),
+            (lambda p: p.write_bytes(p.read_bytes()[:900]), "cannot be read as a video"),
+            (lambda p: write_video(p, size=(640, 480)), "640 by 480, not 1280 by 720"),
+            (lambda p: write_video(p, sound=True), "only sound"),
+            (lambda p: p.unlink(), "holds no video"),
+            (lambda p: p.rename(p.with_name("film.mp4")), "not named after one operation"),
+            (lambda p: p.rename(p.with_name("video_26.mp4")), "not named after one operation"),
+        ],
+    )
+    def test_broken_videos(self, tmp_path, spoil, what):
+        spoil(write_video(tmp_path / "videos/video_01.mp4"))
+        with pytest.raises(BadData, match=what) as caught:
+            list(cut_videos(tmp_path / "videos", tmp_path / "images"))
+        assert str(tmp_path / "videos") in caught.value.where
+        assert caught.value.cure
+
+    def test_without_pyav(self, tmp_path, monkeypatch):
+        import sys
+
+        monkeypatch.setitem(sys.modules, "av", None)
+        with pytest.raises(BadConfig, match="needs the package PyAV") as caught:
+            list(cut_videos(tmp_path, tmp_path))
+        assert "saccade[video]" in caught.value.cure
+
+    def test_the_command_line(self, tmp_path):
+        from typer.testing import CliRunner
+
+        from saccade.cli.main import app
+
+        video = write_video(tmp_path / "video_07.mp4", seconds=1)
+        told = CliRunner().invoke(app, ["frames", str(video), "--out", str(tmp_path / "images")])
+        assert told.exit_code == 0, told.output
+        assert "video_07: 1 pictures" in told.output

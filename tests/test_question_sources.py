@@ -1,0 +1,229 @@
+"""What each reader of questions makes of its layout: ids, splits, answers, what is beside them."""
+
+import json
+
+import pytest
+
+from saccade.data.companions import read_choices, read_pairs
+from saccade.data.folder import DataFolder, fingerprint
+from saccade.data.sources import read_source
+from saccade.errors import BadConfig, BadData
+from saccade.prepare import prepare
+from saccade.records import Picture, Question
+from tests.source_samples import (
+    SAMPLES,
+    daquar_lines,
+    gqa_questions,
+    save,
+    touch,
+    vqa_annotations,
+    vqa_questions,
+    write_vqa_v2,
+)
+
+
+class TestMultipleChoice:
+    @pytest.fixture
+    def root(self, tmp_path):
+        root = tmp_path / "raw"
+        for subset, image in (("train2014", 9), ("val2014", 42)):
+            document = vqa_questions(subset, image)
+            document["num_choices"] = 3
+            for question in document["questions"]:
+                question["multiple_choices"] = ["red", "blue", f"{question['question_id']}"]
+            save(root / f"MultipleChoice_mscoco_{subset}_questions.json", document)
+            save(root / f"mscoco_{subset}_annotations.json", vqa_annotations(subset, image))
+            touch(root, f"{subset}/COCO_{subset}_{image:012}.jpg")
+        return root
+
+    def test_choices_are_kept_beside_the_questions(self, root, tmp_path):
+        with pytest.raises(BadData, match="OpenEnded_mscoco_train2014"):
+            read_source("vqa-v1", root)
+        made = prepare("vqa-v1", root, tmp_path / "data", form="multiple-choice")
+        assert read_choices(made)[42001] == ("red", "blue", "42001")
+        assert len(read_choices(made)) == 6
+        assert DataFolder(made).questions("val")[0].answers
+
+    def test_open_ended_folders_have_none(self, root, tmp_path):
+        write_vqa_v2(tmp_path / "open")
+        made = prepare("vqa-v2", tmp_path / "open", tmp_path / "data")
+        assert read_choices(made) == {}
+        assert read_pairs(made) == []
+
+    def test_they_count_in_the_fingerprint_and_go_when_prepared_again(self, root, tmp_path):
+        made = prepare("vqa-v1", root, tmp_path / "data", form="multiple-choice")
+        before = DataFolder(made).fingerprint
+        for subset in ("train2014", "val2014"):
+            document = json.loads(
+                (root / f"MultipleChoice_mscoco_{subset}_questions.json").read_text()
+            )
+            save(root / f"OpenEnded_mscoco_{subset}_questions.json", document)
+        prepare("vqa-v1", root, made)
+        assert DataFolder(made).fingerprint != before
+        assert not (made / "choices.parquet").exists()
+
+    @pytest.mark.parametrize("choices", [[], "red", ["red", 3]])
+    def test_choices_of_another_form_are_refused(self, root, choices):
+        path = root / "MultipleChoice_mscoco_val2014_questions.json"
+        document = json.loads(path.read_text())
+        document["questions"][0]["multiple_choices"] = choices
+        save(path, document)
+        with pytest.raises(BadData, match=r"multiple_choices|choices of question 42000"):
+            read_source("vqa-v1", root, form="multiple-choice")
+
+
+class TestBalancedPairs:
+    def test_pairs_of_questions_that_are_there_are_kept(self, tmp_path):
+        write_vqa_v2(tmp_path / "raw")
+        name = "v2_mscoco_train2014_complementary_pairs.json"
+        save(tmp_path / "raw" / name, [[9000, 9001], [9002, 555]])
+        made = prepare("vqa-v2", tmp_path / "raw", tmp_path / "data")
+        assert read_pairs(made) == [(9000, 9001)]
+
+    @pytest.mark.parametrize("pairs", [[[1, 2, 3]], [["1", "2"]], [7], [[True, 2]]])
+    def test_other_lists_are_refused(self, tmp_path, pairs):
+        write_vqa_v2(tmp_path)
+        name = "v2_mscoco_val2014_complementary_pairs.json"
+        save(tmp_path / name, pairs)
+        with pytest.raises(BadData, match=r"pair number 1 is .*not two question ids"):
+            read_source("vqa-v2", tmp_path)
+
+
+class TestVisualGenome:
+    def test_records(self, tmp_path):
+        SAMPLES["visual-genome"](tmp_path)
+        collection = read_source("visual-genome", tmp_path, val_share="0.2")
+        assert collection.questions[0] == Question(
+            10, 1, "What is 0?", collection.questions[0].split, ("A clock",), "A clock"
+        )
+        assert [p.file for p in collection.pictures][9:11] == ["VG_100K/10.jpg", "VG_100K_2/11.jpg"]
+        assert sum(p.split == "val" for p in collection.pictures) == 4
+        assert any(note.startswith("10 of 20 pictures are COCO's too") for note in collection.notes)
+
+    def test_pictures_are_found_without_their_list(self, tmp_path):
+        SAMPLES["visual-genome"](tmp_path)
+        (tmp_path / "image_data.json").unlink()
+        collection = read_source("visual-genome", tmp_path)
+        assert collection.pictures[19].file == "VG_100K_2/20.jpg"
+
+
+class TestGqa:
+    def test_records(self, tmp_path):
+        SAMPLES["gqa"](tmp_path)
+        collection = read_source("gqa", tmp_path)
+        first, *_, last = collection.questions
+        assert first == Question(
+            10293010, 2370799, "Is it 0?", "train", ("yes",), "yes", "verify", "obj"
+        )
+        assert (last.id, last.image_id, last.split) == (1202, 1_000_000_578_223, "test")
+
+    def test_ids_that_differ_by_a_zero_stay_apart(self, tmp_path):
+        SAMPLES["gqa"](tmp_path)
+        questions = gqa_questions("029301", "2370799") | gqa_questions("0029301", "2370799")
+        save(tmp_path / "questions/train_balanced_questions.json", questions)
+        ids = [q.id for q in read_source("gqa", tmp_path).questions if q.split == "train"]
+        assert len(set(ids)) == 6
+
+    def test_all_questions_lie_in_a_folder_of_their_own(self, tmp_path):
+        SAMPLES["gqa"](tmp_path)
+        for place in range(2):
+            name = f"questions/train_all_questions/train_all_questions_{place}.json"
+            save(tmp_path / name, gqa_questions(f"09{place}", "2370799"))
+        assert read_source("gqa", tmp_path).edition == "balanced, testdev"
+        collection = read_source("gqa", tmp_path, kind="all")
+        assert [q.id for q in collection.questions][2:4] == [10902, 10910]
+        with pytest.raises(BadConfig, match="kind=most"):
+            read_source("gqa", tmp_path, kind="most")
+
+    def test_secret_answers(self, tmp_path):
+        SAMPLES["gqa"](tmp_path)
+        name = "questions/test_balanced_questions.json"
+        save(tmp_path / name, gqa_questions("201", "n7", answers=False))
+        touch(tmp_path, "images/n7.jpg")
+        collection = read_source("gqa", tmp_path, test="test")
+        secret = [q for q in collection.questions if q.split == "test"]
+        assert {(q.answers, q.best_answer) for q in secret} == {((), "")}
+        assert len(secret) == 3
+
+
+class TestDaquar:
+    def test_the_picture_leaves_the_question(self, tmp_path):
+        SAMPLES["daquar"](tmp_path)
+        questions = read_source("daquar", tmp_path, val_share="0").questions
+        assert questions[2] == Question(
+            5, 2, "what is on the table in the image ?", "train", ("lamp",), "lamp"
+        )
+        assert questions[3].answers == ("knife, fork",)
+        assert not any(digit in q.text for q in questions for digit in "0123456789")
+        assert [q.id for q in questions if q.split == "test"] == [
+            1000001,
+            1000003,
+            1000005,
+            1000007,
+        ]
+
+    def test_both_kinds_want_a_choice(self, tmp_path):
+        SAMPLES["daquar"](tmp_path)
+        (tmp_path / "qa.37.raw.train.txt").write_text(daquar_lines(range(1, 3)))
+        with pytest.raises(BadConfig, match="kind=894 or kind=37"):
+            read_source("daquar", tmp_path)
+        collection = read_source("daquar", tmp_path, kind="37")
+        assert len(collection.questions) == 4
+        assert collection.edition == "37"
+
+
+class TestEasyVqa:
+    def test_both_parts_count_from_zero(self, tmp_path):
+        SAMPLES["easy-vqa"](tmp_path / "easy_vqa/data")
+        collection = read_source("easy-vqa", tmp_path / "easy_vqa")
+        assert collection.image_root == str(tmp_path / "easy_vqa/data")
+        assert collection.pictures[0].file == "train/images/0.png"
+        assert collection.pictures[10] == Picture(1_000_000, "test/images/0.png", "test")
+        assert [q.split for q in collection.questions].count("val") == 2
+
+    def test_without_a_test_part(self, tmp_path):
+        SAMPLES["easy-vqa"](tmp_path)
+        (tmp_path / "test/questions.json").unlink()
+        assert "no test split" in read_source("easy-vqa", tmp_path).notes[-1]
+
+
+class TestSurgery:
+    def test_endovis(self, tmp_path):
+        SAMPLES["endovis18-vqa"](tmp_path)
+        collection = read_source("endovis18-vqa", tmp_path)
+        assert collection.pictures[1] == Picture(10120, "seq_1/left_frames/frame120.png", "val")
+        assert collection.questions[3] == Question(
+            1012002, 10120, "What is the state of bipolar_forceps?", "val", ("Idle",), "Idle"
+        )
+        assert {p.split for p in collection.pictures if p.id > 20000} == {"train"}
+
+    def test_endovis_with_the_other_name_of_its_pictures(self, tmp_path):
+        SAMPLES["endovis18-vqa"](tmp_path)
+        (tmp_path / "seq_2/left_frames").rename(tmp_path / "seq_2/left_fr")
+        pictures = read_source("endovis18-vqa", tmp_path).pictures
+        assert pictures[-1].file == "seq_2/left_fr/frame120.png"
+
+    def test_cholec_uses_every_hundredth_frame(self, tmp_path):
+        SAMPLES["cholec80-vqa"](tmp_path)
+        collection = read_source("cholec80-vqa", tmp_path)
+        assert [(p.id, p.split) for p in collection.pictures] == [
+            (1_000_000, "train"), (1_000_100, "train"), (5_000_000, "val"), (5_000_100, "val"),
+        ]  # fmt: skip
+        assert "2 frames were left out" in collection.notes[-1]
+        assert len(read_source("cholec80-vqa", tmp_path, every="25").pictures) == 6
+
+    def test_pitvqa_leaves_out_two_answers(self, tmp_path):
+        SAMPLES["pitvqa"](tmp_path)
+        collection = read_source("pitvqa", tmp_path)
+        assert collection.pictures[0] == Picture(100003, "images/video_01/00003.png", "train")
+        assert {p.split for p in collection.pictures} == {"train", "val"}
+        assert len(collection.questions) == 4 * 8
+        assert collection.questions[5] == Question(
+            10000306, 100003,
+            "What surgical activity is performing by the instrument no_visible_instrument?",
+            "train", ("The sella is identified, confirmed and carefully opened",),
+            "The sella is identified, confirmed and carefully opened", "", "note",
+        )  # fmt: skip
+        everything = read_source("pitvqa", tmp_path, all_answers="yes")
+        assert len(everything.questions) == 4 * 9
+        assert fingerprint(everything) != fingerprint(collection)

@@ -1,0 +1,207 @@
+"""`prepare DIR`: what lies in a folder is told by looking, and said with the reason."""
+
+import pytest
+
+from saccade.data.folder import DataFolder
+from saccade.data.recognise import recognise
+from saccade.data.sources import SOURCES, read_source, reason
+from saccade.errors import BadConfig, BadData
+from saccade.prepare import prepare, source_and_root
+from tests.source_samples import (
+    JPEG,
+    OWN_TABLE,
+    SAMPLES,
+    coco_captions,
+    save,
+    touch,
+    write_vqa_v1,
+    write_vqa_v2,
+)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_layout_is_recognised_as_itself_alone(name, tmp_path):
+    SAMPLES[name](tmp_path)
+    why = {other: said for other in SOURCES if (said := reason(other, tmp_path))}
+    assert list(why) == [name]
+    assert why[name].startswith("there ")
+    parts, notes = recognise(tmp_path)
+    assert parts == [read_source(name, tmp_path)]
+    assert notes == [f"Recognised as {name}: {why[name]}."]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_was_recognised_is_prepared_and_said(name, tmp_path):
+    SAMPLES[name](tmp_path / "raw")
+    folder = DataFolder(prepare(None, tmp_path / "raw", tmp_path / "data"))
+    assert folder.about["source"] == name
+    assert folder.about["notes"][0].startswith(f"Recognised as {name}: there ")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_rubbish_under_a_good_name_is_no_defect(name, tmp_path):
+    SAMPLES[name](tmp_path)
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"\xff\xfe\x00 rubbish")
+    for other in SOURCES:
+        assert reason(other, tmp_path) is None or isinstance(reason(other, tmp_path), str)
+    with pytest.raises((BadData, BadConfig)):
+        prepare(None, tmp_path, tmp_path / "data")
+
+
+class TestSeveral:
+    def test_questions_and_captions_of_the_same_pictures_are_joined(self, tmp_path):
+        save(tmp_path / "v2_OpenEnded_mscoco_train2014_questions.json", _one_question())
+        save(tmp_path / "v2_mscoco_train2014_annotations.json", _one_answer())
+        document = coco_captions(9)
+        document["images"][0]["file_name"] = "COCO_train2014_000000000009.jpg"
+        save(tmp_path / "annotations/captions_train2014.json", document)
+        touch(tmp_path, "train2014/COCO_train2014_000000000009.jpg")
+        folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / "joined"))
+        assert folder.about["source"] == "vqa-v2+coco-captions"
+        assert folder.tasks == ("vqa", "caption")
+        assert [note.split(":")[0] for note in folder.about["notes"][:2]] == [
+            "Recognised as vqa-v2",
+            "Recognised as coco-captions",
+        ]
+
+    def test_two_sets_of_questions_are_for_the_user_to_choose(self, tmp_path):
+        write_vqa_v1(tmp_path)
+        write_vqa_v2(tmp_path)
+        (tmp_path / "v2_mscoco_val2014_annotations.json").write_text(
+            (tmp_path / "mscoco_val2014_annotations.json").read_text().replace("pink", "blue")
+        )
+        with pytest.raises(BadConfig) as caught:
+            prepare(None, tmp_path, tmp_path / "data")
+        assert "vqa-v1 (there is OpenEnded_mscoco_train2014_questions.json)" in caught.value.what
+        assert "vqa-v2 (there is v2_OpenEnded" in caught.value.what
+        assert "Say which: saccade prepare vqa-v1 --root" in caught.value.cure
+
+    def test_the_same_records_in_two_layouts_are_one(self, tmp_path):
+        SAMPLES["flickr8k"](tmp_path)
+        captions = read_source("flickr8k", tmp_path).captions
+        images = [
+            {
+                "filename": f"{name}.jpg",
+                "imgid": place,
+                "split": split,
+                "sentences": [
+                    {"sentid": c.id, "raw": c.text, "tokens": list(c.words)}
+                    for c in captions
+                    if c.image_id == place
+                ],
+            }
+            for place, (name, split) in enumerate(zip("abc", ("val", "test", "train"), strict=True))
+        ]
+        save(tmp_path / "dataset_flickr8k.json", {"images": images, "dataset": "flickr8k"})
+        parts, notes = recognise(tmp_path)
+        assert [part.source for part in parts] == ["karpathy"]
+        assert notes[1].startswith("It is flickr8k, too (there is Flickr8k.token.txt")
+        images[0]["sentences"][0]["tokens"] = ["else"]
+        save(tmp_path / "dataset_flickr8k.json", {"images": images, "dataset": "flickr8k"})
+        with pytest.raises(BadConfig, match=r"karpathy \(.*\); flickr8k \("):
+            recognise(tmp_path)
+
+    def test_pictures_that_are_in_another_split_there_are_not_joined(self, tmp_path):
+        SAMPLES["coco-captions"](tmp_path)  # picture 9 is for training there
+        (tmp_path / "mine.csv").write_text(
+            "image,question,answer,split\nval2017/000000000042.jpg,What?,a cat,train\n"
+        )
+        with pytest.raises(BadConfig, match=r"coco-captions \(.*\); table \("):
+            prepare(None, tmp_path, tmp_path / "data")
+
+
+class TestNothing:
+    def test_the_message_says_what_was_looked_for(self, tmp_path):
+        (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+        with pytest.raises(BadData) as caught:
+            prepare(None, tmp_path, tmp_path / "data")
+        for name in SOURCES:
+            assert f"{name}: " in caught.value.what
+        assert "image, question, answer" in caught.value.cure
+        assert "\n" not in str(caught.value)
+
+    def test_a_folder_further_down_is_pointed_to(self, tmp_path):
+        write_vqa_v2(tmp_path / "download/unpacked")
+        with pytest.raises(BadData, match=r"Below download/ lies what looks like vqa-v2"):
+            prepare(None, tmp_path, tmp_path / "data")
+
+    def test_a_missing_folder(self, tmp_path):
+        with pytest.raises(BadData, match="no such folder"):
+            prepare(None, tmp_path / "nowhere", tmp_path / "data")
+
+
+class TestCommandLine:
+    def test_what_the_words_mean(self, tmp_path):
+        assert source_and_root("vqa-v2", tmp_path) == ("vqa-v2", tmp_path)
+        assert source_and_root(None, tmp_path) == (None, tmp_path)
+        assert source_and_root(str(tmp_path), None) == (None, tmp_path)
+
+    @pytest.mark.parametrize(
+        ("word", "what"),
+        [
+            (None, "neither a folder nor a source is named"),
+            ("vqa-v2+karpathy", "where are the files of"),
+            ("vqa-v3", "vqa-v3 is neither a folder nor a source"),
+        ],
+    )
+    def test_words_that_name_no_folder(self, word, what):
+        with pytest.raises(BadConfig, match=what) as caught:
+            source_and_root(word, None)
+        assert "--root DIR" in caught.value.cure
+
+    def test_a_folder_alone(self, tmp_path):
+        from typer.testing import CliRunner
+
+        from saccade.cli.main import app
+
+        (tmp_path / "mine.csv").write_text(OWN_TABLE)
+        for name in ("cat", "dog"):
+            (tmp_path / f"{name}.jpg").write_bytes(JPEG)
+        words = ["prepare", str(tmp_path), "--out", str(tmp_path.parent / "told")]
+        told = CliRunner().invoke(app, words)
+        assert told.exit_code == 0, told.output
+        assert "note: Recognised as table: there is mine.csv with the columns image" in told.output
+        assert CliRunner().invoke(app, ["prepare", "--out", "x"]).exit_code == 1
+
+
+class TestRealData:
+    @pytest.mark.parametrize(
+        ("folder", "source", "questions", "captions"),
+        [
+            ("flickr8k-2250", "karpathy", 0, 11250),
+            ("vqa-rad", "vqa-rad", 3064, 0),
+            ("coco-mini", "vqa-v2+coco-captions", 38, 795),
+        ],
+    )
+    def test_folders_with_pictures(self, folder, source, questions, captions, real_data, tmp_path):
+        made = DataFolder(prepare(None, real_data(folder), tmp_path / "data"))
+        assert made.about["source"] == source
+        splits = made.about["splits"].values()
+        assert sum(split["questions"] for split in splits) == questions
+        assert sum(split["captions"] for split in splits) == captions
+
+    def test_questions_without_pictures(self, real_data, tmp_path):
+        root = real_data("vqa-v2-text")
+        kept = {"missing": "keep", "overlap": "keep"}
+        made = DataFolder(prepare(None, root, tmp_path / "data", **kept))
+        assert made.about["notes"][0].endswith("v2_OpenEnded_train_questions.json.gz.")
+        (finding,) = [f for f in made.about["findings"] if "published" in f["what"]]
+        assert "train: 33,745 pictures and 48,061 questions, published 82,783" in str(finding)
+
+    def test_a_folder_without_a_data_set(self, real_data, tmp_path):
+        with pytest.raises(BadData, match="no data set that is known"):
+            prepare(None, real_data("metrics-golden"), tmp_path / "data")
+
+
+def _one_question():
+    from tests.source_samples import vqa_questions
+
+    return vqa_questions("train2014", 9)
+
+
+def _one_answer():
+    from tests.source_samples import vqa_annotations
+
+    return vqa_annotations("train2014", 9)

@@ -1,0 +1,113 @@
+# ruff: noqa: RUF001 - letters of other scripts are what this is about
+"""Other scripts than the Latin: from a table in UTF-8 to words, answers and scores."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saccade.answers import normalise_answer
+from saccade.data.folder import DataFolder
+from saccade.metrics.bleu import corpus_bleu
+from saccade.prepare import prepare
+from saccade.scripts import words_of_any_script
+from saccade.text import TOKENIZERS, as_question, caption_words, question_vocabulary
+from tests.source_samples import touch
+
+CUT = [
+    ("图中有什么颜色的猫？", "图 中 有 什 么 颜 色 的 猫"),
+    ("这是iPhone 15吗?", "这 是 iphone 15 吗"),
+    ("猫は何匹いますか？", "猫 は 何 匹 い ま す か"),
+    ("ｶﾒﾗとカメラ", "カ メ ラ と カ メ ラ"),  # narrow Kana are the same letters
+    ("고양이가 몇 마리 있어요?", "고 양 이 가 몇 마 리 있 어 요"),
+    ("한글", "한 글"),  # decomposed Hangul
+    ("𠮷野家", "𠮷 野 家"),  # beyond the first 65,536 characters
+    ("人々", "人 々"),
+    ("Ｗｈａｔ　ｉｓ　２？", "what is 2"),  # wide Latin
+    ("Was für ein Tier ist's?", "was für ein tier ists"),
+    ("Où est l’élève ?", "où est lélève"),
+    ("Какого цвета кошка?", "какого цвета кошка"),
+    ("ما لون القطة؟", "ما لون القطة"),
+    ("बिल्ली कहाँ है?", "बिल्ली कहाँ है"),  # vowel signs belong to their letters
+    ("می‌خواهم", "میخواهم"),  # a joiner of no width
+    ("Ποιο ζώο είναι;", "ποιο ζώο είναι"),
+    ("", ""),
+    ("…？！", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), CUT)
+def test_words_of_every_script(text, words):
+    assert words_of_any_script(text) == words.split()
+    assert TOKENIZERS["scripts"](text) == words.split()
+
+
+@given(st.text(max_size=30))
+def test_any_text_gives_words_that_stay_as_they_are(text):
+    words = words_of_any_script(text)
+    assert all(word and word.split() == [word] for word in words)
+    again = words_of_any_script(" ".join(words))
+    assert words_of_any_script(" ".join(again)) == again  # lower case may compose anew, once
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=0x2FF), max_size=30))
+def test_captions_with_blanks_are_cut_as_they_ever_were(text):
+    from string import punctuation
+
+    plain = text.lower().translate(str.maketrans("", "", punctuation)).split()
+    assert caption_words(text) == tuple(plain)
+
+
+@pytest.mark.parametrize("text", ["图中有什么？", "何ですか？", "Was?", "ما هذا؟"])
+def test_questions_end_with_the_mark_of_their_script(text):
+    assert as_question(text) == text
+    assert as_question(text[:-1]) == f"{text[:-1]}?"
+
+
+# A set of one's own in three languages, with names of files in them, as a spreadsheet writes it.
+ROWS = [
+    ("猫.jpg", "图中有什么动物？", "猫|猫|小猫", "一只黑色的猫坐在桌子上。", "train"),
+    ("猫.jpg", "猫是什么颜色的？", "黑色", "桌子上有一只猫。", "train"),
+    ("犬.jpg", "何匹の犬がいますか？", "２匹|2匹", "二匹の犬が走っている。", "train"),
+    ("개.jpg", "개가 몇 마리 있어요?", "두 마리", "개 두 마리가 뛰고 있다.", "val"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    root = tmp_path / "图片"
+    root.mkdir()
+    lines = ["image,question,answer,caption,split", *(",".join(row) for row in ROWS)]
+    (root / "表.csv").write_text("\n".join(lines), encoding="utf-8")
+    touch(root, *(row[0] for row in ROWS))
+    return DataFolder(prepare(None, root, tmp_path / "data"))
+
+
+class TestCjkSet:
+    def test_texts_and_names_are_kept_letter_for_letter(self, folder):
+        train = folder.questions("train")
+        assert [q.text for q in train] == [row[1] for row in ROWS[:3]]
+        assert train[0].answers == ("猫", "猫", "小猫")
+        assert {p.file for p in folder.pictures()} == {row[0] for row in ROWS}
+        assert all((folder.image_root / p.file).is_file() for p in folder.pictures())
+        assert (folder.path / "answers.json").read_text(encoding="utf-8").count("小猫") == 1
+
+    def test_question_words_are_characters_that_a_vocabulary_knows(self, folder):
+        counts = folder.word_counts("scripts", "questions")
+        assert counts["猫"] == 1
+        assert counts["什"] == 2
+        vocabulary = question_vocabulary(counts, tokenizer="scripts")
+        ids = vocabulary.encode(vocabulary.cut("什么颜色的猫？"))
+        assert vocabulary.decode(ids) == ["什", "么", "颜", "色", "的", "猫"]
+
+    def test_captions_are_words_that_scores_can_count(self, folder):
+        said = [caption.words for caption in folder.captions("train")]
+        assert said[0] == tuple("一只黑色的猫坐在桌子上")
+        assert folder.word_counts("karpathy", "captions")["一"] == 2
+        bleu = corpus_bleu([said[1]], [[said[0], said[1]]]).corpus
+        assert bleu[0] == pytest.approx(1)
+        # 一只猫桌子上: six of its eleven characters stand in the other caption
+        assert corpus_bleu([said[0]], [[said[1]]]).corpus[0] == pytest.approx(6 / 11)
+
+    def test_answers_are_compared_without_being_cut(self):
+        assert normalise_answer("小猫") == "小猫"
+        assert normalise_answer(" 猫 ") == "猫"
