@@ -118,6 +118,6 @@ def _heat(
     boxes: NDArray[np.float32],
     picture: NDArray[np.uint8],
 ) -> Heat:
-    smooth = run.opened.header.store.grid is not None  # cells blend, detected boxes have edges
+    smooth = run.grid is not None  # cells blend, detected boxes have edges
     height, width = picture.shape[:2]
     return heat_map(weights, boxes, height, width, smooth=smooth)

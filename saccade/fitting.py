@@ -11,8 +11,9 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from saccade.batch import CaptionBatch, VqaBatch
-from saccade.data.datasets import CaptionExamples, VqaExamples, batches, epoch_order
+from saccade.data.datasets import Examples, batches, epoch_order
 from saccade.errors import BadData
+from saccade.models.pixels import Pixels
 from saccade.objectives import Objective
 from saccade.optimisers import Moment, set_learning_rate, tend_gradients, tend_weights
 from saccade.train_config import TrainConfig
@@ -54,7 +55,7 @@ class Fitting:
     optimiser: Any
     objective: Objective
     config: TrainConfig
-    examples: VqaExamples | CaptionExamples
+    examples: Examples
     losses: list[Tensor] = field(default_factory=list)
     """Of the last few steps, not yet waited for: on a GPU, waiting costs more than the step."""
 
@@ -70,6 +71,8 @@ class Fitting:
             workers=config.workers,
             pin=self.fabric.device.type == "cuda",
         )
+        if isinstance(self.model.module, Pixels):
+            self.model.module.begin_epoch(progress.epoch)
         self.model.train()
         begin = time.perf_counter()
         for batch in data:
@@ -90,7 +93,8 @@ class Fitting:
         """One step: look, compare, learn. Returns the loss, without waiting for it."""
         moment = Moment(progress.step, progress.epoch, progress.decays)
         set_learning_rate(self.optimiser, self.config, moment)
-        loss = self.objective(self.model, batch, moment)
+        with self.fabric.autocast():  # an objective may call more of a model than `forward`
+            loss = self.objective(self.model, batch, moment)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         tend_gradients(self.model.module, self.config)

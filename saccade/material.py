@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from saccade.config import Recipe
+from saccade.config import FeaturesConfig, Recipe
 from saccade.data.folder import DataFolder
 from saccade.errors import BadData, BadStore
-from saccade.features.store import FeatureStore, StoreHeader
+from saccade.features.settings import PIXELS
+from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.run import OpenedRun
 from saccade.tasks import TASKS, Material
 
@@ -14,7 +15,8 @@ def gather(recipe: Recipe, folder: DataFolder, features: str | None = None) -> M
     """Bring a recipe and a data folder together; words come from its training split.
 
     `features` names a store where the folder has several. Raises BadData for a recipe of a task
-    that the folder has no records for, BadStore where features are missing.
+    that the folder has no records for, BadStore where features are missing or are not what the
+    recipe looks at: pixels where it has an encoder, regions where it has none.
     """
     if recipe.task not in folder.tasks:
         raise BadData(
@@ -33,7 +35,7 @@ def gather_for_run(run: OpenedRun, folder: DataFolder, features: str | None = No
     """
     path = choose_store(run.header.recipe, folder, features or run.header.store_name)
     store = FeatureStore.open(path, pictures=folder.pictures())
-    if made_with(run.header.store) != made_with(store.header):
+    if not _alike(run.header.store, store.header):
         raise BadStore(
             "these features come from another backbone or preprocessing than the run's",
             where=path,
@@ -43,24 +45,66 @@ def gather_for_run(run: OpenedRun, folder: DataFolder, features: str | None = No
     return Material(run.header.recipe, folder, store, run.words)
 
 
+def _alike(wanted: StoreHeader, found: StoreHeader) -> bool:
+    """Do pictures go through the same? An imported run may not know its backbone's weights."""
+    if wanted.backbone.weights_sha256 is None:
+        backbone = found.backbone.model_copy(update={"weights_sha256": None})
+        found = found.model_copy(update={"backbone": backbone})
+    return made_with(wanted) == made_with(found)
+
+
 def made_with(header: StoreHeader) -> tuple[object, ...]:
-    """What decides a picture's features: network, options, weights and preprocessing."""
+    """What decides a picture's features: network, options, weights, preprocessing, and what was
+    done afterwards. How many bytes a number takes is rounding, and makes no other features.
+    """
     spec = header.backbone
-    return spec.name, spec.options, spec.weights_sha256, header.preprocessing
+    return spec.name, spec.options, spec.weights_sha256, header.preprocessing, header.reduction
 
 
 def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:
-    """The folder's store of that name, or its only one. Raises BadStore."""
+    """The folder's store of that name, or the only one that fits the recipe. Raises BadStore."""
     stores = folder.stores()
-    if name is None and len(stores) == 1:
-        return folder.store_path(stores[0])
     if name in stores:
-        return folder.store_path(name)
-    wanted = recipe.features
+        return _refuse_other_kind(recipe, folder, name)
+    fitting = [one for one in stores if _fits(recipe, folder.store_path(one))]
+    if name is None and len(fitting) == 1:
+        return folder.store_path(fitting[0])
+    if name is None and len(stores) == 1:
+        return _refuse_other_kind(recipe, folder, stores[0])
+    kind = "stores of pixels" if recipe.encoder else "feature stores"
     cure = (
-        f"Choose one with --features: {', '.join(stores)}."
-        if stores
-        else f"Extract them once: saccade extract {folder.path} {wanted.flags()}"
+        f"Choose one with --features: {', '.join(fitting)}."
+        if fitting
+        else f"Extract them once: saccade extract {folder.path} {wanted(recipe).flags()}"
     )
-    what = f"there are no features {name!r}" if name else f"there are {len(stores)} feature stores"
+    what = f"there are no features {name!r}" if name else f"there are {len(fitting)} {kind}"
     raise BadStore(what, where=folder.path / "features", cure=cure)
+
+
+def wanted(recipe: Recipe) -> FeaturesConfig:
+    """What a recipe was published with, as pixels where it has an encoder."""
+    return recipe.features.model_copy(update={"backbone": PIXELS} if recipe.encoder else {})
+
+
+def _fits(recipe: Recipe, path: Path) -> bool:
+    """Has a store what the recipe looks at? One that cannot be read says so when it is opened."""
+    try:
+        pixels = read_header(path).backbone.name == PIXELS
+    except BadStore:
+        return True
+    return pixels == (recipe.encoder is not None)
+
+
+def _refuse_other_kind(recipe: Recipe, folder: DataFolder, name: str) -> Path:
+    path = folder.store_path(name)
+    if _fits(recipe, path):
+        return path
+    there, cure = "pixels", "Or give the recipe an encoder: --set encoder=timm:NAME"
+    if recipe.encoder:
+        there, cure = "features of a frozen network", "Or take its encoder away: --set encoder=none"
+    raise BadStore(
+        f"the recipe {'has an' if recipe.encoder else 'has no'} encoder, and these are {there}",
+        where=path,
+        cure=f"Extract what it looks at: saccade extract {folder.path} {wanted(recipe).flags()}. "
+        f"{cure}.",
+    )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from saccade.errors import BadConfig
 from saccade.train_config import (
     Adam,
     Adamax,
@@ -40,8 +41,16 @@ class Moment(NamedTuple):
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The recipe's optimiser over every weight, one group for each learning rate.
 
-    In one kernel (`fused`) where torch has one: five times as fast on a CPU.
+    In one kernel (`fused`) where torch has one: five times as fast on a CPU. Raises BadConfig for
+    a rule that fits no weight.
     """
+    names = [name for name, _ in model.named_parameters()]
+    for begin in config.rules:
+        if not any(name.startswith(begin) for name in names):
+            raise BadConfig(
+                f"train.rules has a rule for {begin!r}, but no weight's name begins so",
+                cure=f"Weights begin with: {', '.join(sorted({n.split('.')[0] for n in names}))}.",
+            )
     chosen, rates = config.optimiser, defaultdict[float, list[nn.Parameter]](list)
     for parameter, rule in _ruled(model, config):
         rates[rule.rate].append(parameter)
@@ -96,7 +105,9 @@ def tend_gradients(model: nn.Module, config: TrainConfig) -> None:
             if parameter.grad is not None and rule.l2:
                 parameter.grad.add_(parameter.detach(), alpha=config.l2)
     if config.clip_value is not None:
-        nn.utils.clip_grad_value_(model.parameters(), config.clip_value)
+        for parameter in model.parameters():  # torch's own clipping goes over them twice
+            if parameter.grad is not None:
+                parameter.grad.clamp_(-config.clip_value, config.clip_value)
     if config.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
     if config.clip_each is not None:
@@ -110,7 +121,8 @@ def tend_weights(model: nn.Module, optimiser: torch.optim.Optimizer, config: Tra
     if config.shrink:
         for group in optimiser.param_groups:
             for parameter in group["params"]:
-                parameter.mul_(1 - group["lr"] * config.shrink)
+                if parameter.requires_grad:  # what does not learn stays as it is
+                    parameter.mul_(1 - group["lr"] * config.shrink)
     if any(rule.longest is not None for rule in config.rules.values()):
         for parameter, rule in _ruled(model, config):
             if rule.longest is not None:

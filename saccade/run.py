@@ -23,15 +23,17 @@ from torch import Tensor, nn
 
 from saccade.answers import AnswerList
 from saccade.batch import Sizes
+from saccade.build import build
 from saccade.config import Recipe
 from saccade.errors import BadRun
+from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store import StoreHeader
-from saccade.models.catalogue import build_model
 from saccade.tasks import Material, Words
 from saccade.text import Vocabulary
 from saccade.train_config import Frozen
 
 FORMAT = 1
+BACKBONE = "backbone.safetensors"
 VERSIONS = ("saccade", "torch", "timm", "numpy")
 
 
@@ -44,10 +46,10 @@ class RunHeader(Frozen):
     sizes: Sizes
     store: StoreHeader
     """Backbone, its weights' hash and the preprocessing: what any new picture goes through."""
-    store_name: str
-    data: str
-    """Where the data folder was when the run began."""
-    fingerprint: str
+    store_name: str | None
+    data: str | None
+    """Where the data folder was when the run began; none for a run that was imported."""
+    fingerprint: str | None
     """Of the data folder's records."""
     versions: dict[str, str]
     commit: str | None
@@ -87,36 +89,56 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     part.replace(path)
 
 
+class Origin(NamedTuple):
+    """What a run is made from; an imported one knows its pictures' preprocessing alone."""
+
+    store: StoreHeader
+    store_name: str | None = None
+    data: str | None = None
+    fingerprint: str | None = None
+
+
 def begin_run(out: Path, name: str, material: Material) -> OpenedRun:
-    """Make a run folder and write all but the weights."""
+    """Make a run folder for training and write all but the weights."""
+    store, folder = material.store, material.folder
+    data = str(folder.path.resolve())
+    origin = Origin(store.header, store.path.name, data, folder.fingerprint)
+    weights = store.path / BACKBONE
+    return write_run(out, name, (material.recipe, material.sizes, material.words), origin, weights)
+
+
+def write_run(
+    out: Path, name: str, made: tuple[Recipe, Sizes, Words], origin: Origin, backbone: Path | None
+) -> OpenedRun:
+    """Make a run folder and write all but the weights; `backbone` is linked where it exists."""
     out.mkdir(parents=True, exist_ok=True)
+    recipe, sizes, words = made
     header = RunHeader(
         format=FORMAT,
         recipe_name=name,
-        recipe=material.recipe,
-        sizes=material.sizes,
-        store=material.store.header,
-        store_name=material.store.path.name,
-        data=str(material.folder.path.resolve()),
-        fingerprint=material.folder.fingerprint,
+        recipe=recipe,
+        sizes=sizes,
+        **origin._asdict(),
         versions={package: version(package) for package in VERSIONS},
         commit=_commit(),
         began=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    weights = material.store.path / "backbone.safetensors"
-    if weights.exists() and not (out / weights.name).exists():
-        try:
-            os.link(weights, out / weights.name)  # no second copy on the same disk
-        except OSError:
-            shutil.copyfile(weights, out / weights.name)
-    answers = material.words.answers
-    words = {
-        "vocabulary": material.words.vocabulary.to_json(),
-        "answers": answers.to_json() if answers else None,
-    }
-    write_json(out / "words.json", words)
+    if backbone is not None:
+        _bring(backbone, out)
+        _bring(backbone.with_name(REDUCTION), out)
+    answers = words.answers.to_json() if words.answers else None
+    write_json(out / "words.json", {"vocabulary": words.vocabulary.to_json(), "answers": answers})
     write_text(out / "run.json", header.model_dump_json(indent=2) + "\n")
-    return OpenedRun(out, header, material.words)
+    return OpenedRun(out, header, words)
+
+
+def _bring(file: Path, out: Path) -> None:
+    """Link a store's file into a run, if it is there: no second copy on the same disk."""
+    if file.exists() and not (out / file.name).exists():
+        try:
+            os.link(file, out / file.name)
+        except OSError:
+            shutil.copyfile(file, out / file.name)
 
 
 def open_run(path: Path) -> OpenedRun:
@@ -145,27 +167,14 @@ def open_run(path: Path) -> OpenedRun:
 
 def load_model(run: OpenedRun) -> nn.Module:
     """Build a run's model and fill it with its best weights, in eval mode."""
-    model = build_model(run.header.recipe.model, run.header.sizes)
+    header = run.header
+    model = build(header.recipe, header.sizes, header.store.preprocessing)
     fill(
         model,
         run.path / "model.safetensors",
         "The file belongs to another run; put the right one back or train again.",
     )
     return model.eval()
-
-
-def start_from(path: Path, model: nn.Module, words: Words) -> None:
-    """Fill a new model with the best weights of an earlier run. Raises BadRun where ids mean
-    other words there, or the model is another one.
-    """
-    if open_run(path).words != words:
-        raise BadRun(
-            "that run has other words or answers, so its weights mean something else",
-            where=path,
-            cure="Begin with a run on the same data folder and with the same text and answers "
-            "settings.",
-        )
-    fill(model, path / "model.safetensors", "Begin with a run of the same model settings.")
 
 
 def fill(model: nn.Module, path: Path, cure: str) -> None:
@@ -236,6 +245,10 @@ def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -
     model.load_state_dict(groups["model"])
     settings = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": moments, "param_groups": settings})
+    for parameter, kept in optimiser.state.items():
+        for name, value in kept.items():
+            if value.ndim > 1:  # laid out as the weight is: fused steps rely on it
+                kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     torch.set_rng_state(groups["random"]["cpu"])
     if "cuda" in groups["random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(groups["random"]["cuda"])

@@ -12,10 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric import Fabric
 from rich.console import Console
+from torch import nn
 
+from saccade.build import training_of
 from saccade.config import Recipe
 from saccade.data.datasets import epoch_order
 from saccade.data.folder import DataFolder
@@ -23,7 +24,7 @@ from saccade.errors import BadData, BadRun
 from saccade.fitting import Fitting, Progress
 from saccade.interruption import stop_on_signal
 from saccade.material import gather
-from saccade.models.catalogue import build_model
+from saccade.models.pixels import Pixels
 from saccade.objectives import objective_for
 from saccade.optimisers import make_optimiser
 from saccade.pictures.curves import curves
@@ -34,9 +35,9 @@ from saccade.run import (
     open_run,
     save_state,
     save_tensors,
-    start_from,
     write_text,
 )
+from saccade.start import begin_with, fresh_model
 from saccade.tasks import TASKS, Material, Task
 from saccade.train_config import OnPlateau, TrainConfig
 from saccade.training_view import TrainingView, estimate
@@ -74,24 +75,21 @@ def train(  # noqa: PLR0913  each is something a person may want to say
     _check_out(out, material, resume)
     view = TrainingView(console or Console(), recipe, examples)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
-    model, optimiser = _begin(fabric, material)
+    config = training_of(recipe)
+    model, optimiser = _begin(fabric, fresh_model(material, start=start, resume=resume), config)
     progress, rows = Progress(), list[dict[str, Any]]()
     if resume:
         state = load_state(out / "last" / "state.safetensors", model.module, optimiser.optimizer)
         progress, rows = Progress(**state["progress"]), state["log"]
     else:
-        if start is not None:
-            start_from(start, model.module, material.words)
-        elif hasattr(model.module, "initialise"):
-            model.module.initialise()
+        begin_with(model.module, material, examples, start, view.say)
         begin_run(out, name, material)
-    objective = objective_for(recipe)
+    objective = objective_for(recipe, examples)
     trial = examples.batch(epoch_order(examples.picture, None, 0, 0)[: recipe.train.batch_size])
-    twin = copy.deepcopy(model.module)
-    view.show_estimate(estimate(twin, trial.to(fabric.device), objective))
-    fitting = Fitting(fabric, model, optimiser, objective, recipe.train, examples)
+    view.show_estimate(estimate(_twin(model), trial.to(fabric.device), objective, config.epochs))
+    fitting = Fitting(fabric, model, optimiser, objective, config, examples)
     with stop_on_signal() as stopped, view:
-        while progress.epoch < recipe.train.epochs and not _give_up(progress, recipe.train):
+        while progress.epoch < config.epochs and not _give_up(progress, recipe):
             saved = time.monotonic()
             for _ in fitting.epoch(progress):
                 view.step(progress)
@@ -106,15 +104,20 @@ def train(  # noqa: PLR0913  each is something a person may want to say
             write_bytes(out / "curves.png", curves(rows))
             _save_last(out, model, optimiser, progress, rows)
             view.epoch(rows[-1], progress.best)
-    return max(rows, key=lambda row: row["scores"][task.metric])["scores"]  # type: ignore[no-any-return]
+    return max(rows, key=lambda row: row["score"])["scores"]  # type: ignore[no-any-return]
 
 
-def _begin(fabric: Fabric, material: Material) -> tuple[Any, Any]:
-    """A new model and its optimiser, on their device."""
-    config = material.recipe.train
-    torch.manual_seed(config.seed)
-    model = build_model(material.recipe.model, material.sizes)
+def _begin(fabric: Fabric, model: nn.Module, config: TrainConfig) -> tuple[Any, Any]:
+    """A model and its optimiser, on their device."""
     return fabric.setup(model, make_optimiser(model, config))  # type: ignore[no-any-return]
+
+
+def _twin(model: Any) -> nn.Module:
+    """A copy to measure the price of a step on: of the dearest, where an encoder learns later."""
+    twin: nn.Module = copy.deepcopy(model.module)
+    if isinstance(twin, Pixels):
+        twin.begin_epoch(twin.config.first_epoch)
+    return twin
 
 
 def _check_out(out: Path, material: Material, resume: bool) -> None:
@@ -158,12 +161,13 @@ def _end_epoch(
             fitting.fabric.device,
             beams=decode.validation_beams if decode else None,
         )
-    score = judged.scores[task.metric]
+    metric = material.recipe.train.select_by or task.metric
+    score = judged.scores[metric]
     row = {
         "epoch": progress.epoch + 1,
         "step": progress.step,
         "loss": progress.loss / progress.examples,
-        "metric": task.metric,
+        "metric": metric,
         "score": score,
         "scores": judged.scores,
         "learning_rate": fitting.optimiser.param_groups[0]["lr"],
@@ -182,11 +186,20 @@ def _end_epoch(
     progress.epoch += 1
     progress.batch = progress.examples = 0
     progress.loss = progress.seconds = progress.waited = 0.0
+    if progress.epoch == _alone(material.recipe):
+        progress.stale = 0  # with an encoder that learns, a new search for the best begins
     return row
 
 
-def _give_up(progress: Progress, config: TrainConfig) -> bool:
-    return config.patience is not None and progress.stale >= config.patience
+def _give_up(progress: Progress, recipe: Recipe) -> bool:
+    patience = recipe.train.patience
+    tired = patience is not None and progress.stale >= patience
+    return tired and progress.epoch >= _alone(recipe)
+
+
+def _alone(recipe: Recipe) -> int:
+    """So many epochs the model learns without its encoder."""
+    return recipe.encoder.first_epoch if recipe.encoder else 0
 
 
 def _save_last(

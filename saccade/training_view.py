@@ -30,20 +30,24 @@ class Estimate(NamedTuple):
     """Best weights, and weights with moments for an exact resume."""
 
 
-def estimate(model: nn.Module, batch: VqaBatch | CaptionBatch, objective: Objective) -> Estimate:
-    """Try two steps without learning. Give it a copy of the model: batch statistics may move.
+def estimate(
+    model: nn.Module, batch: VqaBatch | CaptionBatch, objective: Objective, epoch: int
+) -> Estimate:
+    """Try two steps without learning, as in an epoch counted from 0; late ones may cost more.
 
+    Give it a copy of the model: batch statistics may move.
     The global random state is left as it was, so that a run does not depend on being estimated.
     """
     seconds = 0.0
     with torch.random.fork_rng():
         for _ in range(2):  # the first one warms up
             begin = time.perf_counter()
-            objective(model.train(), batch, Moment(0, 0)).backward()
+            objective(model.train(), batch, Moment(0, epoch)).backward()
             seconds = time.perf_counter() - begin
     parameters = sum(p.numel() for p in model.parameters())
+    moments = 2 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Estimate(seconds, parameters, peak + 2 * 4 * parameters, 4 * 4 * parameters)
+    return Estimate(seconds, parameters, peak + 4 * moments, 4 * (2 * parameters + moments))
 
 
 class TrainingView:
@@ -67,6 +71,10 @@ class TrainingView:
             disable=not console.is_terminal,
         )
         self.row: TaskID | None = None
+
+    def say(self, line: str) -> None:
+        """One line for the person who waits."""
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def show_estimate(self, price: Estimate) -> None:
         """Say what the run will cost before it begins."""

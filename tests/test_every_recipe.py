@@ -10,14 +10,16 @@ from saccade.errors import SaccadeError
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes import RECIPES
 from saccade.train import train
-from tests.worlds import make_world
+from tests.worlds import make_world, write_pixels
 
 SMALL = [name for name in RECIPES if name.endswith("-small")]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    return make_world(tmp_path_factory.mktemp("recipes") / "data")
+    folder = make_world(tmp_path_factory.mktemp("recipes") / "data")
+    write_pixels(folder)
+    return folder
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -15,10 +15,9 @@ BOXES = grid_boxes(2, 2)
 
 def run(grid=(2, 2)):
     header = SimpleNamespace(
-        store=SimpleNamespace(grid=grid),
         recipe=SimpleNamespace(model=SimpleNamespace(kind="some_model")),
     )
-    return SimpleNamespace(opened=SimpleNamespace(header=header, path="runs/x"))
+    return SimpleNamespace(opened=SimpleNamespace(header=header, path="runs/x"), grid=grid)
 
 
 def picture(tmp_path, width=160, height=120):

@@ -71,3 +71,41 @@ def write_store(folder: DataFolder, name: str = "cells", seed: int = 0) -> Path:
         writer.add(features, np.full(len(ids), 6), size)
         writer.finish()
     return folder.store_path(name)
+
+
+def write_pixels(folder: DataFolder, name: str = "pixels", side: int = 64) -> Path:
+    """Pixels (N, side * side, 3): noise, and in one quarter a square of the thing's colour."""
+    pictures = folder.pictures()
+    random = np.random.default_rng(0)
+    features = random.integers(90, 160, (len(pictures), side, side, 3), dtype=np.uint8)
+    colours = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], np.uint8)
+    half = side // 2
+    for i in range(len(pictures)):
+        row, column = divmod(i // 4 % 4, 2)
+        features[i, row * half :, column * half :][:half, :half] = colours[i % 4]
+    header = StoreHeader(
+        backbone=BackboneSpec(name="pixels", weights="none"),
+        preprocessing=Preprocessing(
+            height=side,
+            width=side,
+            resize="squash",
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            interpolation="bilinear",
+        ),
+        grid=(side, side),
+        regions=side * side,
+        dim=3,
+        dtype="uint8",
+        ids_count=len(pictures),
+        dataset_fingerprint=pictures_fingerprint(pictures),
+        complete=False,
+        command="saccade extract",
+    )
+    ids = np.array([picture.id for picture in pictures])
+    with StoreWriter(folder.store_path(name), header, ids) as writer:
+        size = np.full((len(ids), 2), side)
+        flat = features.reshape(len(ids), side * side, 3)
+        writer.add(flat, np.full(len(ids), side * side), size)
+        writer.finish()
+    return folder.store_path(name)

@@ -33,7 +33,7 @@ class EncoderConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backbone: str = Field(pattern=r"^\w+:.+")
+    backbone: str = Field(pattern=r"^(timm|transformers):.+")
     """As for `saccade extract`: `timm:` or `transformers:`, and a name."""
     options: dict[str, str | int | float | bool] = {}
     """Passed to the library; from a command line as `NAME=VALUE,NAME=VALUE`."""
