@@ -6,7 +6,7 @@ The way is the one that real data goes: official file layouts, `prepare`, `extra
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Literal
 import torch
 from rich.console import Console
 
-from saccade.baselines.captions import constant_caption
 from saccade.config import Recipe
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
@@ -28,7 +27,6 @@ from saccade.evaluate import evaluate
 from saccade.extract import extract
 from saccade.gaze import measure_gaze, read_boxes
 from saccade.listing import changed_recipe
-from saccade.metrics.bleu import corpus_bleu
 from saccade.pictures.files import write_bytes
 from saccade.predict import load
 from saccade.prepare import prepare
@@ -191,21 +189,7 @@ def _score(folder: DemoFolder, taught: Taught, device: str) -> tuple[Made, Measu
     runs = {name: load(folder.path / "runs" / name, device) for name in TASKS}
     boxes = read_boxes(folder.path / "shapes" / "boxes.json")
     gaze = measure_gaze(runs["vqa"], data, boxes)
-    measured = Measured(taught, scores["vqa"], scores["caption"], _constant(data), gaze)
+    measured = Measured(taught, scores["vqa"], scores["caption"], gaze)
     answers = {row["question_id"]: row["answer"] for row in said["vqa"]}
     captions = {row["image_id"]: row["caption"] for row in said["caption"]}
     return Made(folder.path, runs, answers, captions, boxes), measured
-
-
-def _constant(data: DataFolder) -> tuple[str, float]:
-    """The training caption that does best when it is said of every picture, and its test BLEU-4."""
-    training, test = (list(_by_picture(data, split).values()) for split in ("train", "test"))
-    words = constant_caption(training)
-    return " ".join(words), corpus_bleu([words] * len(test), test).corpus[-1]
-
-
-def _by_picture(data: DataFolder, split: Split) -> Mapping[int, list[tuple[str, ...]]]:
-    captions: dict[int, list[tuple[str, ...]]] = {}
-    for caption in data.captions(split):
-        captions.setdefault(caption.image_id, []).append(caption.words)
-    return captions

@@ -28,8 +28,6 @@ class Measured(NamedTuple):
     vqa: Mapping[str, Any]
     """As `evaluate` returns them."""
     caption: Mapping[str, Any]
-    constant: tuple[str, float]
-    """The one caption that is best said of every picture alike, and its BLEU-4."""
     gaze: Gaze | None
     """None where the model that answers does not attend."""
 
@@ -70,13 +68,15 @@ def build_report(made: Made, samples: Samples, measured: Measured) -> Report:
 
 def summary(measured: Measured) -> list[str]:
     """The three results, a line each."""
-    vqa, gaze = measured.vqa, measured.gaze
+    vqa, caption, gaze = measured.vqa, measured.caption, measured.gaze
     lines = [
         f"Answers: {vqa['accuracy']:.1f} of 100 (official VQA accuracy); the question alone "
-        f"{vqa['baselines']['question_only']:.1f}, always the commonest answer "
-        f"{vqa['baselines']['most_frequent_answer']:.1f}",
-        f"Captions: BLEU-4 {measured.caption['bleu_4']:.3f}; one caption for every picture "
-        f"{measured.constant[1]:.3f}",
+        f"{_prior(vqa, 'question_only'):.1f}, always the commonest answer "
+        f"{_prior(vqa, 'most_frequent_answer'):.1f}, the wrong picture "
+        f"{_prior(vqa, 'shuffled_images'):.1f}",
+        f"Captions: BLEU-4 {caption['bleu_4']:.3f}; one caption for every picture "
+        f"{_prior(caption, 'constant_caption'):.3f}, one of similar pictures "
+        f"{_prior(caption, 'nearest_neighbour'):.3f}",
     ]
     if gaze is not None:
         lines.append(
@@ -88,7 +88,7 @@ def summary(measured: Measured) -> list[str]:
 
 def _headlines(measured: Measured) -> list[Bar]:
     vqa, gaze = measured.vqa, measured.gaze
-    alone = vqa["baselines"]["question_only"]
+    alone = _prior(vqa, "question_only")
     bars = [
         Bar(
             f"of 100 points for answers (official VQA accuracy). Without the picture: {alone:.1f}.",
@@ -97,7 +97,7 @@ def _headlines(measured: Measured) -> list[Bar]:
         ),
         Bar(
             "BLEU-4 for captions, of 1. The best single caption for all pictures: "
-            f"{measured.constant[1]:.2f}.",
+            f"{_prior(measured.caption, 'constant_caption'):.2f}.",
             measured.caption["bleu_4"],
             f"{measured.caption['bleu_4']:.2f}",
         ),
@@ -113,17 +113,19 @@ def _headlines(measured: Measured) -> list[Bar]:
 
 def _charts(measured: Measured) -> list[Chart]:
     vqa, caption = measured.vqa, measured.caption
-    alone, commonest = (vqa["baselines"][n] for n in ("question_only", "most_frequent_answer"))
     kinds = sorted(vqa["per_question_type"].items(), key=lambda item: -item[1])
     return [
         Chart(
             "Answers",
             f"Official VQA accuracy on {vqa['questions']:,} test questions, 0 to 100. The question "
-            "alone: a classifier that reads the question and sees no picture.",
+            "alone: a classifier that reads the question and sees no picture. The wrong picture, "
+            "the wrong question: the model itself, with these exchanged among the test questions.",
             [
                 _points("the model", vqa["accuracy"], ours=True),
-                _points("the question alone", alone),
-                _points("commonest answer", commonest),
+                _points("the wrong picture", _prior(vqa, "shuffled_images")),
+                _points("the wrong question", _prior(vqa, "shuffled_questions")),
+                _points("the question alone", _prior(vqa, "question_only")),
+                _points("commonest answer", _prior(vqa, "most_frequent_answer")),
             ],
         ),
         Chart(
@@ -135,13 +137,21 @@ def _charts(measured: Measured) -> list[Chart]:
             "Captions",
             f"Corpus BLEU on {caption['pictures']:,} test pictures, 0 to 1, against five captions "
             f"each; beam search with {caption['beams']} beams. The best caption for every picture "
-            f"alike is “{measured.constant[0]}”.",
+            f"alike is “{caption['baselines']['constant_caption']['caption']}”; similar pictures "
+            "lend the training caption that most of their captions agree with.",
             [
                 *(
                     _share(f"BLEU-{n}", caption[f"bleu_{n}"], ours=True, digits=2)
                     for n in (1, 2, 3, 4)
                 ),
-                _share("BLEU-4, one for all", measured.constant[1], digits=2),
+                *(
+                    _share(f"BLEU-4, {says}", _prior(caption, name), digits=2)
+                    for name, says in (
+                        ("nearest_neighbour", "similar pictures"),
+                        ("shuffled_images", "the wrong picture"),
+                        ("constant_caption", "one for all"),
+                    )
+                ),
             ],
         ),
         *_attention(measured.gaze),
@@ -165,6 +175,12 @@ def _attention(gaze: Gaze | None) -> list[Chart]:
             ],
         )
     ]
+
+
+def _prior(scores: Mapping[str, Any], name: str) -> float:
+    """What a rung of the prior ladder reaches, in the unit of the main score."""
+    value: float = scores["baselines"][name]["accuracy" if scores["task"] == "vqa" else "bleu_4"]
+    return value
 
 
 def _points(name: str, value: float, ours: bool = False) -> Bar:

@@ -1,25 +1,31 @@
 """Judging a run on a split, with the official metric and beside what needs no picture at all.
 
-Writes `scores.json` (every number with what it means: split, beams, scorer, data) and
-`predictions.json` (the official upload form) into the run folder.
+Writes into the run folder `scores.json` (every number with what it means, see
+`docs/honest-numbers.md`), `predictions.json` (the official upload form) and `judged-SPLIT.parquet`
+(how right each answer or caption was, for comparing runs). Equal runs give equal files.
 """
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from saccade.baselines import most_frequent_answer, question_only
+from safetensors import safe_open
+
 from saccade.data.folder import DataFolder
 from saccade.devices import choose_device
-from saccade.errors import BadData
+from saccade.errors import BadData, BadRun
+from saccade.features.store import StoreHeader
+from saccade.further_scores import intervals, of_answers, of_captions
+from saccade.judged import Judged, write_rows
+from saccade.ladder import SHUFFLED, ladder, visual_gain
 from saccade.material import gather_for_run
-from saccade.metrics.vqa import vqa_accuracy
 from saccade.records import SPLITS, Split
 from saccade.run import OpenedRun, load_model, open_run, write_json
 from saccade.tasks import TASKS, Material
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913  each is something a person may want to say
     run: Path,
     *,
     split: Split | None = None,
@@ -27,52 +33,93 @@ def evaluate(
     features: str | None = None,
     beams: int | None = None,
     revision: str = "2021-03",
+    wordnet: Path | None = None,
+    java: bool = False,
     device: str = "auto",
 ) -> dict[str, Any]:
     """Judge a run's best weights; returns what stands in `scores.json` for the split.
 
     Without `split` it is "test" where that has answers or captions, else "val". `data` is needed
-    only where the data folder has moved since training. Raises BadRun, BadData or BadStore.
+    only where the data folder has moved since training. `wordnet` is WordNet's folder or zip file,
+    for WUPS; `java` asks for METEOR and SPICE too. Raises BadRun, BadData or BadStore.
     """
     opened = open_run(run)
-    folder = DataFolder(data or Path(opened.header.data))
+    folder = DataFolder(data or _own_data(opened))
     material = gather_for_run(opened, folder, features)
-    task_name = material.recipe.task
-    split = split or _judgeable(folder, task_name)
+    task = material.recipe.task
+    split = split or _judgeable(folder, task)
     where = choose_device(device)
-    judged = TASKS[task_name].judge(
-        load_model(opened).to(where), material, split, where, beams=beams, revision=revision
-    )
+    model = load_model(opened).to(where)
+    judged = TASKS[task].judge(model, material, split, where, beams=beams, revision=revision)
+    rungs = ladder(model, material, split, where, judged, revision=revision)
     scores = {
         "split": split,
-        "decoding": "free-running",
+        "task": task,
         **judged.scores,
-        "selected_on_this_split": split == "val",
-        "trained_on_this_split": split == "train",
-        "baselines": _vqa_baselines(material, split, revision) if task_name == "vqa" else {},
-        "data": folder.fingerprint,
-        "same_data_as_in_training": folder.fingerprint == opened.header.fingerprint,
-        "features": material.store.path.name,
+        "interval": intervals(task, judged),
+        "baselines": {name: rung.shown(task) for name, rung in rungs.items()},
+        **visual_gain(task, judged, rungs[SHUFFLED]),
+        **_further(judged, material, split, wordnet, java),
+        **_labels(opened, material, split, revision),
     }
     whole = _scores_so_far(opened)
     whole[split] = scores
     write_json(run / "scores.json", whole)
     write_json(run / "predictions.json", judged.predictions)
+    write_rows(run, split, judged.rows)
     return scores
 
 
-def _vqa_baselines(material: Material, split: Split, revision: str) -> dict[str, float]:
-    """What is reached without looking: the commonest answer, and the question alone."""
-    questions = material.folder.questions(split)
-    training = material.folder.questions("train")
-    said = {
-        "most_frequent_answer": most_frequent_answer(training, questions),
-        "question_only": question_only(training, questions),
-    }
+def _further(
+    judged: Judged, material: Material, split: Split, wordnet: Path | None, java: bool
+) -> dict[str, Any]:
+    if material.recipe.task == "vqa":
+        return of_answers(judged, material.folder.questions(split), wordnet)
+    return of_captions(judged, material.folder, split, java=java)
+
+
+def _labels(opened: OpenedRun, material: Material, split: Split, revision: str) -> dict[str, Any]:
+    """What every number above must be read with. None where it cannot be known."""
+    header, recipe = opened.header, material.recipe
+    same = material.folder.fingerprint == header.fingerprint
+    with safe_open(opened.path / "model.safetensors", framework="pt") as stream:
+        about = stream.metadata() or {}
+    decode = recipe.decode.model_dump() if recipe.decode else {}
+    decode = {name: value for name, value in decode.items() if "beams" not in name}
     return {
-        name: vqa_accuracy(answers, questions, revision=revision).overall
-        for name, answers in said.items()
+        "decoding": "free-running",
+        **({"decoding_rules": decode} if decode else {}),
+        "scorer": (
+            f"GT-Vision-Lab/VQA vqaEval.py, revision {revision}"
+            if recipe.task == "vqa"
+            else "coco-caption BLEU, ROUGE-L and CIDEr-D, over the data set's own words"
+        ),
+        "selected_on_this_split": split == "val" if same else None,
+        "trained_on_this_split": split == "train" if same else None,
+        "data": material.folder.fingerprint,
+        "same_data_as_in_training": same,
+        "features": material.store.path.name,
+        "features_fingerprint": _fingerprint(material.store.header),
+        "recipe": header.recipe_name,
+        "model": recipe.model.kind,
+        "seed": recipe.train.seed,
+        "epoch": int(about["epoch"]) if "epoch" in about else None,
+        "versions": header.versions,
     }
+
+
+def _fingerprint(header: StoreHeader) -> str:
+    """SHA-256 of what the features were made of and with: equal features, equal fingerprint."""
+    made = header.model_dump_json(exclude={"format", "complete", "command"})
+    return sha256(made.encode()).hexdigest()
+
+
+def _own_data(opened: OpenedRun) -> Path:
+    if opened.header.data is None:
+        raise BadRun(
+            "an imported run has no data folder", where=opened.path, cure="Give one with --data."
+        )
+    return Path(opened.header.data)
 
 
 def _judgeable(folder: DataFolder, task: str) -> Split:

@@ -4,6 +4,7 @@ Answering and captioning differ in these questions and in nothing else; training
 the faces ask a `Task` and need not know which one it is.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from saccade.answers import AnswerList, answer_list
-from saccade.batch import Captioner, Sizes
-from saccade.config import DecodeConfig, Recipe
+from saccade.batch import Captioner, Sizes, VqaBatch, VqaOutput
+from saccade.config import DecodeConfig, Recipe, TextConfig
 from saccade.data.datasets import (
     CaptionExamples,
+    PictureExamples,
     VqaExamples,
     batches,
     in_reading_order,
@@ -25,12 +27,18 @@ from saccade.data.folder import DataFolder
 from saccade.decode import Rules, beam_search
 from saccade.errors import BadData
 from saccade.features.store import FeatureStore
-from saccade.metrics.bleu import corpus_bleu
-from saccade.metrics.cider import corpus_cider
-from saccade.metrics.rouge import corpus_rouge_l
-from saccade.metrics.vqa import vqa_accuracy, vqa_accuracy_of
-from saccade.records import Question, Split
-from saccade.text import Vocabulary, caption_vocabulary, question_vocabulary
+from saccade.judged import Judged, upper_bound
+from saccade.judged import judge_answers as judge_said_answers
+from saccade.judged import judge_captions as judge_said_captions
+from saccade.records import Split
+from saccade.teacher_forced import AnswerLoss, read_captions
+from saccade.text import (
+    FILE,
+    Vocabulary,
+    caption_vocabulary,
+    file_vocabulary,
+    question_vocabulary,
+)
 
 
 @dataclass(frozen=True)
@@ -60,14 +68,8 @@ class Material:
             answers=len(answers) if answers else 0,
             grid=header.grid,
             regions=header.regions,
+            pad=self.words.vocabulary.pad,
         )
-
-
-class Judged(NamedTuple):
-    """How good free-running predictions are, and the predictions in the official upload form."""
-
-    scores: dict[str, Any]
-    predictions: list[dict[str, Any]]
 
 
 class Task(NamedTuple):
@@ -76,7 +78,7 @@ class Task(NamedTuple):
     metric: str
     """The score that chooses the best epoch; higher is better."""
     words: Callable[[Recipe, DataFolder], Words]
-    examples: Callable[[Material, Split], VqaExamples | CaptionExamples]
+    examples: Callable[[Material, Split], VqaExamples | CaptionExamples | PictureExamples]
     """What is learnt from: a split, encoded."""
     judge: Callable[..., Judged]
     """(model, material, split, device, *, beams, revision): free-running, never teacher-forced."""
@@ -84,14 +86,9 @@ class Task(NamedTuple):
 
 def _vqa_words(recipe: Recipe, folder: DataFolder) -> Words:
     assert recipe.answers is not None  # a recipe cannot be built without
-    text, answers = recipe.text, recipe.answers
+    answers = recipe.answers
     return Words(
-        question_vocabulary(
-            folder.word_counts(text.tokenizer, "questions"),
-            tokenizer=text.tokenizer,
-            min_count=text.at_least,
-            unknown_word=text.unknown_word,
-        ),
+        _question_vocabulary(recipe.text, folder),
         answer_list(
             folder.answer_counts(answers.count),
             size=answers.size,
@@ -99,6 +96,17 @@ def _vqa_words(recipe: Recipe, folder: DataFolder) -> Words:
             min_count=answers.at_least,
             only_words=answers.only_words,
         ),
+    )
+
+
+def _question_vocabulary(text: TextConfig, folder: DataFolder) -> Vocabulary:
+    if text.tokenizer.startswith(FILE):
+        return file_vocabulary(text.tokenizer)
+    return question_vocabulary(
+        folder.word_counts(text.tokenizer, "questions"),
+        tokenizer=text.tokenizer,
+        min_count=text.at_least,
+        unknown_word=text.unknown_word,
     )
 
 
@@ -126,11 +134,20 @@ def question_examples(
         material.words.vocabulary,
         material.words.answers,
         longest=material.recipe.text.longest,
-        target=material.recipe.answers.target if only_answerable else None,
+        target=material.recipe.answers.target,
+        only_answerable=only_answerable,
     )
 
 
-def caption_examples(material: Material, split: Split) -> CaptionExamples:
+def caption_examples(material: Material, split: Split) -> CaptionExamples | PictureExamples:
+    """The captions of a split that are not longer than the recipe allows, or its pictures with
+    their captions where training is self-critical.
+    """
+    captions = captions_to_read(material, split)
+    return PictureExamples(captions) if material.recipe.train.self_critical else captions
+
+
+def captions_to_read(material: Material, split: Split) -> CaptionExamples:
     """The captions of a split that are not longer than the recipe allows."""
     return CaptionExamples(
         material.folder,
@@ -144,13 +161,14 @@ def caption_examples(material: Material, split: Split) -> CaptionExamples:
 @torch.inference_mode()
 def answer_logits(
     model: nn.Module, examples: VqaExamples, device: torch.device, batch_size: int = 256
-) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Ask every question of a split: pairs of example rows (n,) and logits (n, A)."""
+) -> Iterator[tuple[np.ndarray, VqaBatch, Tensor]]:
+    """Ask every question of a split: example rows (n,), their batch, and float32 logits (n, A)."""
     model.eval()
     order = in_reading_order(examples)
     for number, batch in enumerate(batches(examples, order, batch_size)):
         rows = order[number * batch_size : number * batch_size + len(batch)]
-        yield rows, model(batch.to(device)).logits
+        asked = cast(VqaBatch, batch.to(device))
+        yield rows, asked, model(asked).logits.float()
 
 
 def judge_answers(
@@ -162,8 +180,13 @@ def judge_answers(
     revision: str = "2021-03",
     **_unused: Any,
 ) -> Judged:
-    """Official VQA accuracy of the likeliest answers; one without features counts as wrong."""
+    """Official VQA accuracy of the likeliest answers; one without features counts as wrong.
+
+    A model's confidence in its answer is the answer's probability: of the softmax over all answers
+    where they compete in the loss, of the logistic function where each is judged by itself.
+    """
     assert material.words.answers is not None
+    assert material.recipe.answers is not None
     questions = material.folder.questions(split)
     if not questions or not questions[0].answers:
         raise BadData(
@@ -172,36 +195,28 @@ def judge_answers(
             cure="Choose a split with annotations: --split val.",
         )
     examples = question_examples(material, split, only_answerable=False)
+    alone = material.recipe.answers.loss == "logistic"
     said = {question.id: "" for question in questions}
-    for rows, logits in answer_logits(model, examples, device):
-        for row, best in zip(rows, logits.argmax(dim=1).tolist(), strict=True):
-            said[int(examples.ids[row])] = material.words.answers.answers[best]
-    score = vqa_accuracy(said, questions, revision=revision)
-    scores = {
-        "accuracy": score.overall,
-        "per_answer_type": dict(score.per_answer_type),
-        "per_question_type": dict(score.per_question_type),
-        "upper_bound": _upper_bound(questions, material.words.answers, revision),
-        "revision": score.revision,
-        "questions": len(questions),
+    sure = dict.fromkeys(said, 0.0)
+    loss = AnswerLoss(material.recipe.answers.loss)
+    for rows, batch, logits in answer_logits(model, examples, device):
+        loss.add(VqaOutput(logits), batch)
+        best = logits.argmax(dim=1, keepdim=True)
+        shares = logits.sigmoid() if alone else logits.softmax(dim=1)
+        surest = shares.gather(1, best)
+        for row, place, share in zip(rows, best.tolist(), surest.tolist(), strict=True):
+            said[int(examples.ids[row])] = material.words.answers.answers[place[0]]
+            sure[int(examples.ids[row])] = share[0]
+    judged = judge_said_answers(said, questions, revision, sure)
+    about = {
+        "upper_bound": upper_bound(questions, material.words.answers, revision),
         "without_features": examples.left_out["picture without features"],
+        "confidence": "sigmoid of the best answer's logit"
+        if alone
+        else "softmax of the best answer",
+        "answer_loss": loss.mean(),
     }
-    return Judged(scores, [{"question_id": id_, "answer": said[id_]} for id_ in said])
-
-
-def _upper_bound(questions: list[Question], answers: AnswerList, revision: str) -> float:
-    """Accuracy of always giving the best of the listed answers, in per cent."""
-    best = [
-        max(
-            (
-                vqa_accuracy_of(answers.answers[id_], question.answers, revision)
-                for id_ in answers.encode(question.answers)[0]
-            ),
-            default=0.0,
-        )
-        for question in questions
-    ]
-    return 100 * sum(best) / len(best)
+    return judged._replace(scores=judged.scores | about)
 
 
 def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
@@ -229,7 +244,11 @@ def judge_captions(
     beams: int | None = None,
     **_unused: Any,
 ) -> Judged:
-    """Corpus BLEU of one free-running caption per picture against all its human captions."""
+    """Corpus BLEU of one free-running caption per picture against all its human captions.
+
+    A model's confidence in its caption is the geometric mean of the probabilities of its words.
+    Beside that, and so called, stands how well it reads human captions, teacher-forced.
+    """
     decode = material.recipe.decode
     assert decode is not None  # a captioning recipe cannot be built without
     beams = beams or decode.beams
@@ -247,6 +266,7 @@ def judge_captions(
     rows = store.rows(ids)
     seen = store.counts[rows] > 0
     said: dict[int, list[str]] = {int(id_): [] for id_ in ids}
+    sure = dict.fromkeys(said, 0.0)
     model.eval()
     for chunk in np.array_split(np.flatnonzero(seen), max(1, -(-int(seen.sum()) // 32))):
         regions, mask = store.read(rows[chunk])
@@ -259,16 +279,16 @@ def judge_captions(
         )
         for id_, saying in zip(ids[chunk], sayings, strict=True):
             said[int(id_)] = vocabulary.decode(saying.words)
-    captions, human = list(said.values()), list(references.values())
-    bleu = corpus_bleu(captions, human)
-    scores = {f"bleu_{n}": value for n, value in enumerate(bleu.corpus, start=1)}
-    scores["rouge_l"] = corpus_rouge_l(captions, human).corpus
-    scores["cider"] = corpus_cider(captions, human).corpus
-    about = {"beams": beams, "pictures": len(said), "without_features": int((~seen).sum())}
-    return Judged(
-        {**scores, **about},
-        [{"image_id": id_, "caption": " ".join(words)} for id_, words in said.items()],
-    )
+            words = len(saying.words) + saying.ended
+            sure[int(id_)] = math.exp(saying.log_probability / max(words, 1))
+    judged = judge_said_captions(said, references, sure)
+    read = captions_to_read(material, split)
+    about = {
+        "beams": beams,
+        "without_features": int((~seen).sum()),
+        "teacher_forced": read_captions(model, read, device, material.recipe.train.batch_size),
+    }
+    return judged._replace(scores=judged.scores | about)
 
 
 TASKS: Mapping[str, Task] = {

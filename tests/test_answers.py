@@ -91,6 +91,21 @@ def test_a_hundred_thousand_answers_as_an_independent_transcription():
     assert min(tried.values()) > 5_000  # both kinds were met: changed and unchanged
 
 
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_hundred_thousand_answers_of_people_and_models_in_both_revisions(revision):
+    """Whole records: which side is normalised, and how far, depends on what all people wrote."""
+    choose = random.Random(7)
+    pool = list(invented_answers(60_000, seed=1))
+    agreed = 0
+    for _ in range(10_000):
+        few = choose.sample(pool, k=choose.choice([1, 1, 2, 3, 9]))
+        people = choose.choices([*few, *few, few[0].upper()] if len(few) > 1 else few, k=10)
+        said = choose.choice([*few, choose.choice(pool)])
+        assert normalise_pair(said, people, revision) == oracle.NORMALISED[revision](said, people)
+        agreed += len(set(people)) == 1
+    assert 2_000 < agreed < 8_000  # both kinds of records were met
+
+
 @given(st.text(alphabet="aA1٣.,-/ \n\t'\u2019?!é", max_size=12))
 def test_any_text_as_an_independent_transcription(text):
     assert normalise_answer(text) == oracle.digits_and_articles(oracle.punctuation(text))
@@ -121,6 +136,42 @@ def test_answer_list_takes_the_commonest_and_sorts_backwards():
     assert len(listed) == 4
     assert listed.encode(["T-shirt", "green", "yes", "T shirt"]) == ([2, 1], [2, 1])
     assert listed.encode(["green"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("options", "listed"),
+    [
+        ({}, ("a cat", "2", "x_y", "Two", "u.s.", "A cat")),
+        ({"size": 2}, ("a cat", "2")),
+        ({"size": 5}, ("a cat", "2", "x_y", "Two", "A cat")),  # it came before "u.s."
+        ({"size": 99}, ("a cat", "2", "x_y", "Two", "u.s.", "A cat")),
+        ({"min_count": 3}, ("a cat", "2")),
+        ({"min_count": 9}, ()),
+        ({"only_words": True}, ("2", "x_y", "Two")),
+        ({"only_words": True, "size": 2}, ("2", "x_y")),  # what is left out takes no place
+        ({"normaliser": "official"}, ("cat", "2", "x y", "us")),
+        ({"normaliser": "official", "min_count": 5}, ("cat", "2")),  # counted after normalising
+        ({"normaliser": "official", "only_words": True}, ("cat", "2", "us")),
+        ({"normaliser": "show_ask_attend_answer"}, ("a cat", "2", "x y", "Two", "u.s.", "A cat")),
+    ],
+)
+def test_answer_list_options(options, listed):
+    counts = {"a cat": 4, "A cat": 1, "x_y": 2, "2": 3, "Two": 2, "the": 0, "u.s.": 1}
+    counts = {answer: count for answer, count in counts.items() if count}
+    made = answer_list(counts, **{"size": None, "normaliser": "none", **options})
+    assert made.answers == listed
+
+
+def test_an_answer_of_which_nothing_is_left_is_no_answer():
+    listed = answer_list({"the": 9, "": 7, "yes": 1}, size=2, normaliser="official")
+    assert listed.answers == ("yes",)
+
+
+def test_raw_answers_that_read_alike_are_one():
+    listed = AnswerList(("2", "t shirt"), "official")
+    assert listed.encode(["two", "T-shirt", "2.", "three", "the 2"]) == ([0, 1], [3, 1])
+    raw = AnswerList(("2", "t shirt"), "none")
+    assert raw.encode(["two", "T-shirt", "2", "three"]) == ([0], [1])
 
 
 def test_answer_list_survives_json():

@@ -5,19 +5,24 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from saccade.baselines import (
-    constant_caption,
+from saccade.baselines.captions import constant_caption, neighbour_captions
+from saccade.baselines.frequent import (
     most_frequent_answer,
     most_frequent_per_question,
     most_frequent_per_question_type,
-    nearest_neighbour_captions,
-    question_only,
 )
+from saccade.baselines.question_only import question_only
+from saccade.baselines.shuffled import OtherQuestions, derangement, with_other_pictures
 from saccade.errors import BadData
+from saccade.features.store import FeatureStore
 from saccade.metrics.bleu import corpus_bleu
+from saccade.metrics.cider import corpus_cider, document_frequencies
 from saccade.metrics.vqa import vqa_accuracy
 from saccade.records import Question
+from tests.worlds import make_world
 
 
 def question(id_, text, answers, question_type=""):
@@ -139,17 +144,91 @@ def test_constant_caption_of_a_sample_is_seeded():
         constant_caption([[]])
 
 
-def test_nearest_neighbour_captions():
-    captions = [
-        [["a", "red", "bus"], ["a", "big", "red", "bus"], ["people", "wait"]],
-        [["two", "dogs"]],
-        [],
-    ]
+BUS = [["a", "red", "bus"], ["a", "big", "red", "bus"], ["people", "wait"]]
+
+
+def test_the_nearest_picture_s_most_agreed_caption():
+    captions = [BUS, [["two", "dogs"]], []]
     features = np.array([[1, 0], [0, 1], [1, 1]], np.float16)
     asked = np.array([[9, 1], [0.1, 5], [3, 3.1], [0, 0]], np.float32)
-    said = nearest_neighbour_captions(features, captions, asked)
+    said = neighbour_captions(features, captions, asked, neighbours=1)
     # the third picture looks most like one without captions, which cannot be taken
-    bus, dogs = ("a", "big", "red", "bus"), ("two", "dogs")
-    assert said == [bus, dogs, dogs, bus]
+    bus, dogs = ("a", "red", "bus"), ("two", "dogs")  # the two buses agree; the first is taken
+    assert said[:3] == [bus, dogs, dogs]
+    assert said[3] in (bus, dogs)  # a picture of nothing is like all others
     with pytest.raises(BadData, match="3 training pictures have features and 1 have captions"):
-        nearest_neighbour_captions(features, captions[:1], asked)
+        neighbour_captions(features, captions[:1], asked, neighbours=1)
+    with pytest.raises(BadData, match="1 training pictures have features and 0 have captions"):
+        neighbour_captions(features[:1], [[]], asked, neighbours=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_consensus_is_the_mean_cider_with_all_other_candidates(seed):
+    """Against the metric itself, candidate by candidate."""
+    captions = [*invented_captions(seed, pictures=12), [["a"], [], ["a", "dog"]]]
+    random = np.random.default_rng(seed)
+    known, asked = random.normal(size=(13, 5)), random.normal(size=(6, 5))
+    rarity = document_frequencies(captions)
+    said = neighbour_captions(known, captions, asked, neighbours=4)
+    for row, words in zip(asked, said, strict=True):
+        cosine = known @ row / np.linalg.norm(known, axis=1)
+        candidates = [s for place in np.argsort(-cosine)[:4] for s in captions[place]]
+
+        def agreement(place, candidates=candidates):
+            others = candidates[:place] + candidates[place + 1 :]
+            score = corpus_cider(
+                [candidates[place]] * len(others),
+                [[other] for other in others],
+                variant="cider",
+                frequencies=rarity,
+            )
+            return score.corpus
+
+        scores = [agreement(place) for place in range(len(candidates))]
+        taken = max(scores[p] for p, s in enumerate(candidates) if tuple(s) == words)
+        assert taken == pytest.approx(max(scores), abs=1e-9)
+
+
+def test_more_neighbours_than_pictures_and_captions_that_nobody_shares():
+    one = neighbour_captions(np.ones((1, 3)), [BUS], np.ones((2, 3)), neighbours=9)
+    assert one == [("a", "red", "bus")] * 2  # one picture: nothing is rare, the first is taken
+    silent = neighbour_captions(np.ones((2, 3)), [[[]], [[]]], np.ones((1, 3)), neighbours=2)
+    assert silent == [()]
+
+
+@given(number=st.integers(2, 60), seed=st.integers(0, 5))
+def test_nobody_keeps_their_place(number, seed):
+    order = derangement(number, seed)
+    assert sorted(order) == list(range(number))
+    assert (order != np.arange(number)).all()
+    assert (order == derangement(number, seed)).all()
+
+
+def test_one_alone_cannot_be_exchanged():
+    with pytest.raises(BadData, match="1 cannot be exchanged"):
+        derangement(1)
+
+
+def test_a_store_that_shows_other_pictures(tmp_path):
+    folder = make_world(tmp_path / "data")
+    store = FeatureStore.open(folder.store_path("cells"))
+    val = np.array([picture.id for picture in folder.pictures("val")])
+    store.counts[store.rows(val[:1])] = 0  # could not be read
+    other = with_other_pictures(store, val)
+    assert (other.rows(val[:1]) == store.rows(val[:1])).all()
+    assert (other.rows(val[1:]) != store.rows(val[1:])).all()
+    assert sorted(other.rows(val)) == sorted(store.rows(val)), "only among themselves"
+    train = np.array([picture.id for picture in folder.pictures("train")])
+    assert (other.rows(train) == store.rows(train)).all()
+    assert other.header is store.header
+    assert (other.read(other.rows(val))[0] == store.read(other.rows(val))[0]).all()
+
+
+def test_a_folder_whose_questions_have_changed_places(tmp_path):
+    folder = make_world(tmp_path / "data")
+    other = OtherQuestions(folder, "val", seed=1)
+    assert other.questions("train") == folder.questions("train")
+    before, after = folder.questions("val"), other.questions("val")
+    assert [q._replace(text="") for q in after] == [q._replace(text="") for q in before]
+    assert sorted(q.text for q in after) == sorted(q.text for q in before)
+    assert [q.text for q in after] != [q.text for q in before]

@@ -8,8 +8,10 @@ there, about 1e-6 here); on ordinary corpora the two agree to about 1e-11.
 """
 
 from collections.abc import Sequence
-from math import exp
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from saccade.metrics.ngrams import Sentence, check_captions, ngram_counts
 
@@ -24,6 +26,8 @@ class BleuScore(NamedTuple):
 
     corpus: tuple[float, ...]
     per_image: list[tuple[float, ...]]
+    sums: NDArray[np.int64]
+    """(I, 2n + 2): the `BleuSums` of each picture as one row."""
 
 
 class BleuSums(NamedTuple):
@@ -46,14 +50,16 @@ def corpus_bleu(
     Raises BadData when the two do not match in number or a picture has no reference.
     """
     check_captions(hypotheses, references)
-    sums = [bleu_sums(said, human, n) for said, human in zip(hypotheses, references, strict=True)]
-    corpus = BleuSums(
-        correct=tuple(map(sum, zip(*(of.correct for of in sums), strict=True))),
-        possible=tuple(map(sum, zip(*(of.possible for of in sums), strict=True))),
-        length=sum(of.length for of in sums),
-        reference_length=sum(of.reference_length for of in sums),
+    sums = np.array(
+        [
+            (*of.correct, *of.possible, of.length, of.reference_length)
+            for said, human in zip(hypotheses, references, strict=True)
+            for of in [bleu_sums(said, human, n)]
+        ],
+        np.int64,
     )
-    return BleuScore(bleu_of(corpus), [bleu_of(of) for of in sums])
+    rows = bleu_of_rows(np.vstack([sums.sum(axis=0), sums])).tolist()
+    return BleuScore(tuple(rows[0]), [tuple(row) for row in rows[1:]], sums)
 
 
 def bleu_sums(hypothesis: Sentence, references: Sequence[Sentence], n: int = 4) -> BleuSums:
@@ -75,10 +81,16 @@ def closest_length(length: int, references: Sequence[Sentence]) -> int:
 
 def bleu_of(sums: BleuSums) -> tuple[float, ...]:
     """Turn sums into BLEU-1 to BLEU-n: geometric means of precisions, times brevity penalty."""
-    ratio = (sums.length + _TINY) / (sums.reference_length + _SMALL)
-    brevity = exp(1 - 1 / ratio) if ratio < 1 else 1.0
-    scores, product = [], 1.0
-    for order, (correct, possible) in enumerate(zip(sums.correct, sums.possible, strict=True), 1):
-        product *= (correct + _TINY) / (possible + _SMALL)
-        scores.append(product ** (1 / order) * brevity)
-    return tuple(scores)
+    row = (*sums.correct, *sums.possible, sums.length, sums.reference_length)
+    return tuple(bleu_of_rows(np.array(row)).tolist())
+
+
+def bleu_of_rows(sums: NDArray[np.integer] | NDArray[np.floating]) -> NDArray[np.float64]:
+    """The same for many corpora at once: sums `(..., 2n + 2)` as rows, BLEU `(..., n)`."""
+    n = sums.shape[-1] // 2 - 1
+    correct, possible = sums[..., :n] + _TINY, sums[..., n : 2 * n] + _SMALL
+    ratio = (sums[..., -2:-1] + _TINY) / (sums[..., -1:] + _SMALL)
+    brevity = np.exp(1 - 1 / np.minimum(ratio, 1))
+    means = np.cumprod(correct / possible, axis=-1) ** (1 / np.arange(1, n + 1))
+    scores: NDArray[np.float64] = means * brevity
+    return scores

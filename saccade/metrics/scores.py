@@ -13,8 +13,8 @@ class Metric(NamedTuple):
     """`module:function`, imported when it is first needed."""
     task: Literal["vqa", "caption"]
     range: str
-    best: Literal["high", "none"]
-    """Whether more is better, or the number only describes."""
+    best: Literal["high", "low", "none"]
+    """Whether more or less is better, or the number only describes."""
     source: str
     """Whose definition it is, and the code that it agrees with."""
 
@@ -33,6 +33,20 @@ METRICS: dict[str, Metric] = {
         "0..1",
         "high",
         "accuracy (balanced too), macro precision, recall, F1; scikit-learn, PitVQA's averaging",
+    ),
+    "wups": Metric(
+        "saccade.metrics.wups:wups",
+        "vqa",
+        "0..100",
+        "high",
+        "Malinowski & Fritz 2014, at 0.9 and 0.0; the published program: needs a WordNet, nltk",
+    ),
+    "calibration": Metric(
+        "saccade.metrics.calibration:calibration_score",
+        "vqa",
+        "0..1",
+        "low",
+        "expected calibration error (Guo et al. 2017), risk and coverage (Geifman et al. 2019)",
     ),
     "bleu": Metric(
         "saccade.metrics.bleu:corpus_bleu",

@@ -31,6 +31,50 @@ SHOW_ASK_ATTEND_ANSWER = {
 }
 
 
+_PARTS = {
+    "embedding": "embed",
+    "lstm": "read",
+    "adapter.frcn_linear": "see",
+    "backbone.enc_list": "think",
+    "backbone.dec_list": "look",
+    "attflat_lang": "words",
+    "attflat_img": "regions",
+    "proj_norm": "norm",
+    "proj": "answer",
+}
+_INSIDE = [  # one after the other
+    ("mhatt1.", "own."),
+    ("mhatt2.", "guide."),
+    ("mhatt.", "own."),
+    ("ffn.mlp.", "network."),
+    ("fc.linear.", "hidden."),
+    ("network.linear.", "network.out."),
+    ("mlp.linear.", "score.out."),
+    ("mlp.", "score."),
+    ("linear_merge.", "merge."),
+    ("linear_q.", "query."),
+    ("linear_k.", "key."),
+    ("linear_v.", "value."),
+    (".a_2", ".scale"),
+    (".b_2", ".shift"),
+]
+_NORMS = {"think": ["own", "network"], "look": ["own", "guide", "network"]}
+
+
+def mcan(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn openvqa's MCAN, weights or gradients, into saccade's."""
+    ours = {}
+    for name, tensor in theirs.items():
+        part = max((p for p in _PARTS if name.startswith(f"{p}.")), key=len)
+        new = _PARTS[part] + name.removeprefix(part)
+        for old, replacement in _INSIDE:
+            new = new.replace(old, replacement)
+        for number, of in enumerate(_NORMS.get(_PARTS[part], []), start=1):
+            new = new.replace(f".norm{number}.", f".{of}_norm.")
+        ours[new] = tensor
+    return ours
+
+
 def partners(
     published: nn.Module, ours: nn.Module, names: Mapping[str, str]
 ) -> list[tuple[nn.Parameter, nn.Parameter]]:

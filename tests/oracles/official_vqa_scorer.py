@@ -57,20 +57,20 @@ def digits_and_articles(text):
     return " ".join(words)
 
 
-def accuracy_2021(prediction, answers):
+def normalised_2021(prediction, answers):
     answers = [tidy(a) for a in answers]
     prediction = tidy(prediction)
     if any(a != answers[0] for a in answers):
         answers = [digits_and_articles(punctuation(a)) for a in answers]
         prediction = digits_and_articles(punctuation(prediction))
-    return leave_one_out(prediction, answers)
+    return prediction, answers
 
 
-def accuracy_2016(prediction, answers):
+def normalised_2016(prediction, answers):
     prediction = digits_and_articles(punctuation(tidy(prediction)))
     if any(a != answers[0] for a in answers):
         answers = [punctuation(a) for a in answers]
-    return leave_one_out(prediction, answers)
+    return prediction, answers
 
 
 def leave_one_out(prediction, answers):
@@ -84,4 +84,8 @@ def leave_one_out(prediction, answers):
     return total / len(answers)
 
 
-ACCURACY = {"2021-03": accuracy_2021, "2016": accuracy_2016}
+NORMALISED = {"2021-03": normalised_2021, "2016": normalised_2016}
+ACCURACY = {
+    revision: lambda said, answers, of=of: leave_one_out(*of(said, answers))
+    for revision, of in NORMALISED.items()
+}

@@ -1,0 +1,94 @@
+"""What stands in `scores.json` beside the score itself: how sure, how varied, how nearly right.
+
+Made from the judged rows alone. What cannot be measured here says why.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from saccade.answers import normalise_answer
+from saccade.data.folder import DataFolder
+from saccade.judged import MAIN, Judged, statistics
+from saccade.metrics.calibration import calibration_score
+from saccade.metrics.classification import Averaging, classification_score
+from saccade.metrics.diversity import caption_diversity
+from saccade.metrics.intervals import interval
+from saccade.metrics.java import Measured, NotMeasured, meteor, spice
+from saccade.metrics.wups import wups
+from saccade.records import Question, Split
+
+AVERAGINGS: tuple[Averaging, ...] = ("plain", "pitvqa")
+
+
+def intervals(task: str, judged: Judged) -> dict[str, Any]:
+    """95 % intervals of the main scores, by drawing pictures anew; see `metrics.intervals`."""
+    found = statistics(judged.rows)
+    names = [*MAIN[task], *(["rouge_l"] if task == "caption" else [])]
+    if len(found[names[0]].sums) < 2:
+        return {"not_measured": "one picture says nothing about others"}
+    return {name: list(interval(found[name])) for name in names}
+
+
+def of_answers(
+    judged: Judged, questions: Sequence[Question], wordnet: Path | None
+) -> dict[str, Any]:
+    """Calibration, WUPS, and where every question has one answer, classification scores."""
+    rows = judged.rows
+    calibration = calibration_score(rows["confidence"], rows["score"])
+    found = wups(rows["answer"], [_best_answer(question) for question in questions], wordnet)
+    further: dict[str, Any] = {
+        "calibration": {
+            "ece": calibration.ece,
+            "aurc": calibration.aurc,
+            "bins": [bin_._asdict() for bin_ in calibration.bins if bin_.answers],
+            "coverage": calibration.coverage,
+            "risk": calibration.risk,
+        },
+        "wups": {"not_measured": found.reason}
+        if isinstance(found, NotMeasured)
+        else {str(threshold): score for threshold, score in found.overall.items()},
+    }
+    if all(len(question.answers) == 1 for question in questions):
+        said = [normalise_answer(answer) for answer in rows["answer"]]
+        true = [normalise_answer(question.answers[0]) for question in questions]
+        further["classification"] = {name: _classified(said, true, name) for name in AVERAGINGS}
+    return further
+
+
+def _best_answer(question: Question) -> str:
+    """The answer that counts as the right one: the official best, else the commonest."""
+    return question.best_answer or Counter(question.answers).most_common(1)[0][0]
+
+
+def _classified(said: Sequence[str], true: Sequence[str], averaging: Averaging) -> dict[str, Any]:
+    score = classification_score(said, true, averaging=averaging)
+    names = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
+    return {name: getattr(score, name) for name in names} | {"labels": len(score.labels)}
+
+
+def of_captions(judged: Judged, folder: DataFolder, split: Split, *, java: bool) -> dict[str, Any]:
+    """Diversity beside that of people, and METEOR and SPICE where `java` asks for them."""
+    training = [caption.words for caption in folder.captions("train")]
+    human: dict[int, list[tuple[str, ...]]] = {}
+    for caption in folder.captions(split):
+        human.setdefault(caption.image_id, []).append(caption.words)
+    said = {row["image_id"]: row["caption"].split() for row in judged.predictions}
+    captions = [said[id_] for id_ in human]
+    one_each = [sentences[0] for sentences in human.values()]
+    official = {"meteor": meteor, "spice": spice}
+    return {
+        "diversity": caption_diversity(captions, training)._asdict(),
+        "diversity_of_people": caption_diversity(one_each, training)._asdict(),
+        **{
+            name: _or_reason(measure(captions, list(human.values())))
+            if java
+            else {"not_measured": f"{name.upper()}: not asked for (--java)"}
+            for name, measure in official.items()
+        },
+    }
+
+
+def _or_reason(found: Measured | NotMeasured) -> float | dict[str, str]:
+    return found.corpus if isinstance(found, Measured) else {"not_measured": found.reason}

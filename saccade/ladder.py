@@ -1,0 +1,197 @@
+"""The prior ladder: what is reached without looking at the picture, judged like the model itself.
+
+From the bottom: one answer (or caption) for everything, the question alone, similar pictures, and
+the model with the wrong pictures. What it gains over that last rung, it gains by looking. All of it
+is seeded and costs a few passes over the split, none over the training set but the neighbours' one.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from saccade.baselines.captions import constant_caption, neighbour_captions
+from saccade.baselines.frequent import (
+    most_frequent_answer,
+    most_frequent_per_question,
+    most_frequent_per_question_type,
+)
+from saccade.baselines.question_only import question_only
+from saccade.baselines.shuffled import OtherQuestions, derangement, with_other_pictures
+from saccade.data.folder import DataFolder
+from saccade.errors import BadData
+from saccade.features.settings import PIXELS
+from saccade.features.store import FeatureStore
+from saccade.judged import MAIN, POINTS, Judged, judge_answers, judge_captions, statistics
+from saccade.metrics.intervals import compare
+from saccade.records import Split
+from saccade.tasks import TASKS, Material
+
+SEED = 0
+SHUFFLED = "shuffled_images"
+LITTLE = 2.0
+"""Points: less than this is as good as not having looked."""
+NEIGHBOURS = 60
+"""Their captions are searched for the most agreed; fewer of fewer than 1,200 training pictures."""
+TRAINING_PICTURES = 20_000
+"""So many training pictures, at most, are looked through for neighbours."""
+
+
+class Rung(NamedTuple):
+    """One prior, judged; or why it was not."""
+
+    judged: Judged | None
+    about: dict[str, Any]
+    """What else there is to know of it."""
+
+    def shown(self, task: str) -> dict[str, Any]:
+        """What stands in `scores.json`."""
+        scores = self.judged.scores if self.judged else {}
+        return {name: scores[name] for name in MAIN[task] if name in scores} | self.about
+
+
+def ladder(
+    model: nn.Module,
+    material: Material,
+    split: Split,
+    device: torch.device,
+    judged: Judged,
+    *,
+    revision: str = "2021-03",
+) -> dict[str, Rung]:
+    """Climb all rungs for a split on which the model was judged as `judged` says, lowest first."""
+    if material.recipe.task == "caption":
+        return _of_captions(material, split, judged)
+    folder, questions = material.folder, material.folder.questions(split)
+    training = folder.questions("train")
+
+    def of_answers(answer: Callable[..., dict[int, str]]) -> Rung:
+        return _rung(lambda: judge_answers(answer(training, questions), questions, revision))
+
+    def of_model(other: Callable[[], Material]) -> Rung:
+        judge = TASKS["vqa"].judge
+        return _rung(lambda: judge(model, other(), split, device, revision=revision))
+
+    ids = np.array([question.image_id for question in questions])
+    return {
+        "most_frequent_answer": of_answers(most_frequent_answer),
+        "most_frequent_per_question_type": of_answers(most_frequent_per_question_type),
+        "most_frequent_per_question": of_answers(most_frequent_per_question),
+        "question_only": of_answers(question_only),
+        "shuffled_questions": of_model(
+            lambda: replace(material, folder=OtherQuestions(folder, split, SEED))
+        ),
+        SHUFFLED: of_model(
+            lambda: replace(material, store=with_other_pictures(material.store, ids, SEED))
+        ),
+    }
+
+
+def _of_captions(material: Material, split: Split, judged: Judged) -> dict[str, Rung]:
+    store, folder = material.store, material.folder
+    training, references = _by_picture(folder, "train"), _by_picture(folder, split)
+    said = {row["image_id"]: row["caption"].split() for row in judged.predictions}
+    seen = np.array([id_ for id_ in said if store.counts[store.rows([id_])[0]] > 0])
+
+    def constant() -> tuple[Judged, dict[str, Any]]:
+        words = constant_caption(list(training.values()), seed=SEED)
+        found = judge_captions(dict.fromkeys(references, words), references)
+        return found, {"caption": " ".join(words)}
+
+    def neighbours() -> tuple[Judged, dict[str, Any]]:
+        known = _some(np.array(list(training)), store)
+        number = min(NEIGHBOURS, max(1, len(known) // 20))
+        captions = neighbour_captions(
+            _pooled(store, known),
+            [training[int(id_)] for id_ in known],
+            _pooled(store, seen),
+            neighbours=number,
+        )
+        of_seen = dict(zip(seen.tolist(), captions, strict=True))
+        found = judge_captions({id_: of_seen.get(id_, ()) for id_ in references}, references)
+        return found, {"neighbours": number, "training_pictures": len(known)}
+
+    def exchanged() -> Judged:
+        # A caption depends on its picture alone: what is said of another one need not be said anew.
+        other = seen[derangement(len(seen), SEED)]
+        moved = {id_: said[o] for id_, o in zip(seen.tolist(), other.tolist(), strict=True)}
+        return judge_captions(said | moved, references)
+
+    return {
+        "constant_caption": _rung(constant),
+        "nearest_neighbour": _rung(neighbours),
+        SHUFFLED: _rung(exchanged),
+    }
+
+
+def _rung(judge: Callable[[], Judged | tuple[Judged, dict[str, Any]]]) -> Rung:
+    """A prior that the data has nothing for is said to be missing; it is no zero and no crash."""
+    try:
+        found = judge()
+    except BadData as error:
+        return Rung(None, {"not_measured": error.what})
+    return Rung(found, {}) if isinstance(found, Judged) else Rung(*found)
+
+
+def visual_gain(task: str, judged: Judged, shuffled: Rung) -> dict[str, Any]:
+    """What the model gains by looking: its scores less those with shuffled images, in points.
+
+    Points are per cent of accuracy, or BLEU-4 and CIDEr times 100. A gain under two points is also
+    said in words, in `visual_gain_note`.
+    """
+    if shuffled.judged is None:
+        return {"visual_gain": shuffled.about}
+    with_it, without = statistics(judged.rows), statistics(shuffled.judged.rows)
+    found = {name: compare(with_it[name], without[name], seed=SEED) for name in MAIN[task]}
+    gains = {name: POINTS[name] * gap.difference for name, gap in found.items()}
+    notes = [
+        f"With the pictures exchanged for each other the {name} is "
+        f"{POINTS[name] * shuffled.judged.scores[name]:.1f} instead of "
+        f"{POINTS[name] * judged.scores[name]:.1f}: looking at the right one gains "
+        f"{gain:.1f} points, so the model hardly uses the picture."
+        for name, gain in gains.items()
+        if gain < LITTLE
+    ]
+    return {
+        "visual_gain": gains,
+        "visual_gain_interval": {
+            name: [POINTS[name] * gap.low, POINTS[name] * gap.high] for name, gap in found.items()
+        },
+        **({"visual_gain_note": " ".join(notes)} if notes else {}),
+    }
+
+
+def _by_picture(folder: DataFolder, split: Split) -> Mapping[int, list[tuple[str, ...]]]:
+    captions: dict[int, list[tuple[str, ...]]] = {}
+    for caption in folder.captions(split):
+        captions.setdefault(caption.image_id, []).append(caption.words)
+    return captions
+
+
+def _some(ids: np.ndarray, store: FeatureStore) -> np.ndarray:
+    """Pictures with features, at most `TRAINING_PICTURES` of them drawn by lot.
+
+    Raises BadData for pixels: a mean colour says nothing of what a picture shows.
+    """
+    if store.header.backbone.name == PIXELS:
+        raise BadData("pixels are no features to find similar pictures by", cure="Extract some.")
+    ids = ids[store.counts[store.rows(ids)] > 0] if len(ids) else ids
+    if len(ids) > TRAINING_PICTURES:
+        ids = np.random.default_rng(SEED).choice(ids, TRAINING_PICTURES, replace=False)
+    return ids
+
+
+def _pooled(store: FeatureStore, ids: np.ndarray, at_once: int = 64) -> np.ndarray:
+    """Mean region of each picture: (n, D) float32."""
+    rows, pooled = store.rows(ids), np.empty((len(ids), store.header.dim), np.float32)
+    order = np.argsort(rows)  # the disk's own
+    for begin in range(0, len(rows), at_once):
+        places = order[begin : begin + at_once]
+        regions, mask = store.read(rows[places])
+        real = mask[..., None]
+        total = np.where(real, regions, 0).sum(axis=1, dtype=np.float32)
+        pooled[places] = total / mask.sum(axis=1, keepdims=True)
+    return pooled

@@ -1,0 +1,172 @@
+"""WUPS: how near is a wrong answer to the right one, in WordNet's tree of nouns?
+
+Wu-Palmer similarity of two words is twice the depth of what they have in common over the sum of
+their depths: 1 for synonyms, high for "cat" and "dog". Unlike nouns are still rather similar, so
+whatever is below a threshold counts a tenth: WUPS@0.9 forgives little, WUPS@0.0 much.
+Source: Malinowski & Fritz 2014, section 4 and its published program: an answer is a set of items
+with commas between them; every noun sense is tried; a word that WordNet does not know is similar to
+itself alone. WordNet is not part of saccade: without it the result is `NotMeasured`.
+"""
+
+import io
+import warnings
+import zipfile
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from math import prod
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from saccade.errors import BadData
+from saccade.metrics.java import NotMeasured
+
+THRESHOLDS = (0.9, 0.0)
+_DOWN = 0.1
+_CURE = "Give the folder with WordNet's index.noun and data.noun, or nltk's wordnet.zip."
+Answer = str | Sequence[str]
+Similarity = Callable[[str, str], float]
+
+
+class WupsScore(NamedTuple):
+    """WUPS in 0..100 by threshold, and in 0..1 of each answer."""
+
+    overall: dict[float, float]
+    per_answer: dict[float, list[float]]
+
+
+def wups(
+    predicted: Sequence[Answer],
+    true: Sequence[Answer],
+    wordnet: Path | None,
+    *,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> WupsScore | NotMeasured:
+    """Score answers: a text with commas between its items, or the items themselves.
+
+    `wordnet` is WordNet's folder (`index.noun`, `data.noun`, ...) or a zip file with it, as
+    distributed for nltk. Raises BadData where it is neither, when there is nothing to score, or
+    lengths differ.
+    """
+    if len(predicted) != len(true) or not len(true):
+        raise BadData(
+            f"{len(predicted)} predictions for {len(true)} questions cannot be scored",
+            cure="Give one prediction per question, and at least one.",
+        )
+    if wordnet is None:
+        return NotMeasured("WUPS: no WordNet was given")
+    if find_spec("nltk") is None:
+        return NotMeasured("WUPS: nltk is not installed; pip install 'saccade[metrics]'")
+    similarity = noun_similarity(wordnet)
+    per_answer = {
+        threshold: [
+            wups_of(said, human, similarity, threshold)
+            for said, human in zip(predicted, true, strict=True)
+        ]
+        for threshold in thresholds
+    }
+    overall = {of: 100 * sum(scores) / len(scores) for of, scores in per_answer.items()}
+    return WupsScore(overall, per_answer)
+
+
+def wups_of(predicted: Answer, true: Answer, similarity: Similarity, threshold: float) -> float:
+    """One answer, 0..1: the worse of both directions, in each the product over items of the
+    likeness to the nearest item of the other side.
+    """
+    said, human = _items(predicted), _items(true)
+    if not said or not human:
+        return float(said == human)
+
+    def alike(one: str, other: str) -> float:
+        near = 1.0 if one == other else similarity(one, other)
+        return near if near >= threshold else _DOWN * near
+
+    return min(
+        prod(max(alike(item, other) for other in others) for item in items)
+        for items, others in ((said, human), (human, said))
+    )
+
+
+def _items(answer: Answer) -> list[str]:
+    if isinstance(answer, str):
+        answer = answer.split(",")
+    return [item.strip() for item in answer if item.strip()]
+
+
+def noun_similarity(wordnet: Path) -> Similarity:
+    """Wu-Palmer similarity of two nouns in a WordNet on disk: the best over their senses, 0 where
+    one is unknown. Raises BadData where `wordnet` is none.
+    """
+    reader = _open(wordnet)
+
+    @lru_cache(maxsize=2**20)
+    def similarity(one: str, other: str) -> float:
+        pairs = ((a, b) for a in senses(one) for b in senses(other))
+        return max((a.wup_similarity(b) or 0.0 for a, b in pairs), default=0.0)
+
+    @lru_cache(maxsize=2**16)
+    def senses(word: str) -> tuple[Any, ...]:
+        # WordNet writes a blank as _, which the published program leaves to its user.
+        return tuple(reader.synsets(word.replace(" ", "_"), pos="n"))
+
+    return similarity
+
+
+def _open(path: Path) -> Any:
+    """nltk's reader over files that are read here, each as a whole: nltk would only read below
+    folders of its own, leave files open, and look for other versions of WordNet.
+    """
+    from nltk.corpus.reader.wordnet import (  # noqa: PLC0415  (it takes seconds, may be missing)
+        WordNetCorpusReader,
+        WordNetError,
+    )
+    from nltk.data import PathPointer  # noqa: PLC0415
+
+    read = _reader_of(path)
+
+    class File(PathPointer):  # type: ignore[misc]
+        def __init__(self, name: str = "") -> None:
+            self.name = name
+
+        def join(self, fileid: str) -> "File":
+            return File(fileid)
+
+        def open(self, encoding: str | None = None) -> io.StringIO:
+            del encoding
+            return io.StringIO(read(self.name).decode("latin-1"))  # a letter a byte: places fit
+
+        def file_size(self) -> int:
+            return len(read(self.name))
+
+    class Reader(WordNetCorpusReader):  # type: ignore[misc]
+        def open(self, file: str) -> io.StringIO:
+            return File(file).open()
+
+        def map_wn(self, version: str = "wordnet") -> None:
+            del version
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "multilingual functions are not available"
+            return Reader(File(), None)
+    except (OSError, KeyError, WordNetError, AssertionError, ValueError, IndexError) as error:
+        what = f"is no whole WordNet ({str(error) or type(error).__name__})"
+        raise BadData(what, where=path, cure=_CURE) from None
+
+
+def _reader_of(path: Path) -> Callable[[str], bytes]:
+    """How to read a file of the WordNet in a folder or a zip file, by its name."""
+    if not zipfile.is_zipfile(path):
+        if not (path / "index.noun").is_file():
+            raise BadData("is no WordNet", where=path, cure=_CURE)
+        return lambda name: (path / name).read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        files = {PurePosixPath(name).name: name for name in archive.namelist()}
+    if "index.noun" not in files:
+        raise BadData("holds no index.noun", where=path, cure=_CURE)
+
+    def read(name: str) -> bytes:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(files[name])
+
+    return read
