@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from saccade.answers import NORMALISERS
 from saccade.errors import BadConfig
-from saccade.features.settings import Colour, Interpolation
+from saccade.features.settings import Colour, Interpolation, Resize
 from saccade.models.adaptive_attention import AdaptiveAttentionConfig
 from saccade.models.catalogue import MODELS
 from saccade.models.ibowimg import IBowImgConfig
@@ -35,9 +35,9 @@ class FeaturesConfig(Frozen):
     backbone: str = "timm:resnet152"
     size: int = Field(448, ge=8)
     """Height and width of the picture that the backbone sees, in pixels."""
-    resize: Literal["squash", "shorter_side"] = "shorter_side"
+    resize: Resize = "shorter_side"
     resize_to: int | None = Field(None, ge=8)
-    """The shorter side before the middle is cut out; none for squash."""
+    """The shorter side before the middle is cut out; none for squash, optional for inside."""
     mean: Colour | None = None
     """Red, green, blue on a scale of 0..1; this and the next two are the backbone's own by default.
     """

@@ -8,6 +8,7 @@ Letters: I pictures, K beams, V vocabulary, T words said so far.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -81,7 +82,7 @@ def beam_search(
 
         ended = (words == rules.end) & (total > NEVER)
         worth = (total / length**rules.length_power).masked_fill(~ended, NEVER)
-        score, winner = worth.max(dim=1)
+        score, winner = worth.float().max(dim=1)  # as `best_score`, whatever the model's type
         better = score > best_score[here]
         for row in better.nonzero().flatten().tolist():
             k = int(winner[row])
@@ -104,45 +105,69 @@ def beam_search(
     return [saying for saying in best if saying is not None]
 
 
-@torch.inference_mode()
-def sample(
+class Drawn(NamedTuple):
+    """Captions as they were drawn, several of each picture, the end word included."""
+
+    words: Tensor  # (I, K, T) int64; behind an end word stand more of them
+    log_probability: Tensor  # (I, K, T) of each word, with gradients; 0 behind an end word
+    length: Tensor  # (I, K) int64, counting the end word where it was reached
+
+
+def draw(  # noqa: PLR0913  each is something that a person may want to say
     model: Captioner,
     regions: Tensor,
     region_mask: Tensor,
     rules: Rules,
     *,
+    samples: int = 1,
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
     generator: torch.Generator | None = None,
-) -> list[Saying]:
-    """Draw one caption per picture, word by word, from the model's own distribution.
+) -> Drawn:
+    """Draw captions of every picture, word by word, from the model's own distribution.
 
+    `regions (I, R, D)` are looked at once for all K = `samples` captions of a picture.
     `temperature` divides the logits; `top_k` keeps that many words (0 keeps all); `top_p` keeps
     the fewest words whose probabilities reach it (Holtzman et al. 2020).
     """
+    pictures, device = len(regions), regions.device
     state = model.begin(regions, region_mask)
-    words = torch.full((len(regions), 1), rules.start, device=regions.device)
-    said = torch.empty(len(regions), 1, 0, dtype=torch.int64, device=regions.device)
-    total = torch.zeros(len(regions), device=regions.device)
-    done = torch.zeros(len(regions), dtype=torch.bool, device=regions.device)
+    state = state.pick(torch.zeros(pictures, samples, dtype=torch.int64, device=device))
+    words = torch.full((pictures, samples), rules.start, device=device)
+    said = torch.empty(pictures, samples, 0, dtype=torch.int64, device=device)
+    done = torch.zeros(pictures, samples, dtype=torch.bool, device=device)
+    length, log_ps = torch.zeros_like(words), []
     for _ in range(rules.longest):
         step = model.step(words, state)
         state = step.state
-        logits = _allowed(step.logits, said, rules)[:, 0] / temperature  # (I, V)
-        log_p = _truncated(logits, top_k, top_p).log_softmax(dim=-1)
-        words = torch.multinomial(log_p.exp(), 1, generator=generator)  # (I, 1)
-        words = words.masked_fill(done[:, None], rules.end)
-        total = total + log_p.gather(1, words)[:, 0].masked_fill(done, 0)
-        said = torch.cat([said, words[:, None]], dim=2)
-        done = done | (words[:, 0] == rules.end)
+        logits = _allowed(step.logits, said, rules).flatten(0, 1) / temperature  # (I * K, V)
+        exact = torch.promote_types(logits.dtype, torch.float32)
+        log_p = _truncated(logits, top_k, top_p).log_softmax(dim=-1, dtype=exact)
+        drawn = torch.multinomial(log_p.detach().exp(), 1, generator=generator)  # (I * K, 1)
+        words = drawn.view_as(words).masked_fill(done, rules.end)
+        of_words = log_p.gather(1, words.view(-1, 1)).view(words.shape)
+        # Picked, not multiplied by 0: the end word may have been forbidden here, at -infinity.
+        log_ps.append(torch.where(done, 0, of_words))
+        said = torch.cat([said, words[..., None]], dim=2)
+        length = length + ~done
+        done = done | (words == rules.end)
         if done.all():
             break
+    return Drawn(said, torch.stack(log_ps, dim=2), length)
+
+
+@torch.inference_mode()
+def sample(
+    model: Captioner, regions: Tensor, region_mask: Tensor, rules: Rules, **how: Any
+) -> list[Saying]:
+    """Draw one caption per picture; `how` as in `draw`: temperature, top_k, top_p, generator."""
+    drawn = draw(model, regions, region_mask, rules, **how)
+    words, total = drawn.words[:, 0].tolist(), drawn.log_probability[:, 0].sum(dim=1).tolist()
     sayings = []
-    for row, log_probability in zip(said[:, 0].tolist(), total.tolist(), strict=True):
-        ended = rules.end in row
-        words_said = row[: row.index(rules.end)] if ended else row
-        sayings.append(Saying(words_said, log_probability, ended))
+    for row, length, log_probability in zip(words, drawn.length[:, 0].tolist(), total, strict=True):
+        ended = row[length - 1] == rules.end
+        sayings.append(Saying(row[: length - ended], log_probability, ended))
     return sayings
 
 

@@ -8,6 +8,7 @@ from saccade.caption_recipes import CAPTION_RECIPES
 from saccade.config import AnswersConfig, FeaturesConfig, Recipe, TextConfig
 from saccade.models.catalogue import MODELS
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
+from saccade.surgical_recipes import SURGICAL_RECIPES
 from saccade.train_config import Adam, HalfLife, TrainConfig
 from saccade.vqa_recipes import SHAPES_FEATURES, VQA_RECIPES
 
@@ -44,5 +45,6 @@ RECIPES: dict[str, Recipe] = {
             ),
         }
     ),
+    **SURGICAL_RECIPES,
     **CAPTION_RECIPES,
 }

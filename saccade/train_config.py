@@ -1,6 +1,6 @@
 """How to train, whatever the model: optimiser, learning rate over time, clipping, stopping."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -109,12 +109,54 @@ class WeightRule(Frozen):
     """After each step a longer weight tensor is scaled down to this norm."""
 
 
+class Switched(Frozen):
+    """Settings that are none unless they are wanted; the word `on` means their defaults."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_word(cls, given: Any) -> Any:
+        if isinstance(given, str) and given != "on":
+            raise ValueError("write on or none; then set its fields")
+        return {} if given == "on" else given
+
+
+class ScheduledSampling(Switched):
+    """A captioner hears more and more of its own words while it learns. Bengio et al. 2015,
+    arXiv:1506.03099; the defaults are those of ruotianluo's self-critical.pytorch."""
+
+    step: float = Field(0.05, gt=0, le=1)
+    """So much the probability of a word of its own rises,"""
+    every: int = Field(5, ge=1)
+    """every so many epochs,"""
+    most: float = Field(0.25, gt=0, le=1)
+    """up to this."""
+    first_epoch: int = Field(0, ge=0)
+    """Epochs are counted from here; before it all words are human."""
+
+
+class SelfCritical(Switched):
+    """Learn from the CIDEr-D of drawn captions instead of from human words. Rennie et al., CVPR
+    2017, arXiv:1612.00563; the defaults are those of ruotianluo's self-critical.pytorch."""
+
+    samples: int = Field(5, ge=1)
+    """Captions drawn of each picture."""
+    baseline: Literal["greedy", "others"] = "greedy"
+    """What a caption must be better than: the picture's greedy caption, or the mean of the other
+    samples ("new self-critical"), which needs no greedy decoding."""
+
+    @model_validator(mode="after")
+    def _has_others(self) -> Self:
+        if self.baseline == "others" and self.samples < 2:
+            raise ValueError("baseline=others compares samples: set samples to 2 or more")
+        return self
+
+
 class TrainConfig(Frozen):
     """How to train, whatever the model."""
 
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(128, ge=1)
-    """Questions or captions, not pictures."""
+    """Questions or captions, not pictures; pictures where training is self-critical."""
     per_picture: int | None = Field(None, ge=1)
     """At most so many questions or captions of one picture stand side by side in a batch and
     share its features; none takes all of them, 1 mixes pictures freely and is slower."""
@@ -132,6 +174,13 @@ class TrainConfig(Frozen):
     """After each step a weight loses so many times the learning rate of itself."""
     rules: dict[str, WeightRule] = {}
     """Rules for the weights whose names begin so."""
+    scheduled_sampling: ScheduledSampling | None = None
+    """Captions: none always hears the human words; `on` takes the published settings."""
+    self_critical: SelfCritical | None = None
+    """Captions: none learns from human words; `on` takes the published settings. Such a run goes
+    on from one that has learnt to speak (`saccade train RECIPE --from RUN`)."""
+    select_by: str | None = None
+    """The validation score that chooses the best epoch; none is the task's own."""
     patience: int | None = Field(None, ge=1)
     """Stop after so many epochs without a better validation score; none runs them all."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
@@ -144,4 +193,12 @@ class TrainConfig(Frozen):
     def _one_way_to_clip(self) -> Self:
         if sum(x is not None for x in (self.clip_value, self.clip_norm, self.clip_each)) > 1:
             raise ValueError("of clip_value, clip_norm and clip_each set all but one to none")
+        return self
+
+    @model_validator(mode="after")
+    def _one_teacher(self) -> Self:
+        if self.scheduled_sampling and self.self_critical:
+            raise ValueError(
+                "self-critical training hears no human words: set scheduled_sampling=none"
+            )
         return self

@@ -139,12 +139,13 @@ SCORES = AnswersConfig(
 JOINT_EMBEDDING = Recipe(
     about="""Bottom-up top-down attention (Anderson et al. 2018) on VQA v2, as hengyuan-hu's code
     trains it. Published: validation 63.15 (paper), 63.58 (that code, own metric; its answer list
-    allows at most 92.66). It looks at 36 detected boxes: import them, or use any grid.
-    Expect about 870 steps an epoch, 30 epochs; an hour or two on one GPU.
-    Validation near 45 means that the picture does not reach the model.""",
+    allows at most 92.66). It looks at 36 detected boxes: import them, or use any grid; its words
+    begin with GloVe, if you have it: text.vectors=glove.6B.300d.txt. Expect about 870 steps an
+    epoch, 30 epochs; an hour or two on one GPU. Validation near 45 means that the picture does not
+    reach the model.""",
     model=JointEmbeddingConfig(),
     features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),
-    text=TextConfig(tokenizer="bottom_up", longest=14),
+    text=TextConfig(tokenizer="bottom_up", longest=14, vectors_missing="zero"),
     answers=SCORES,
     train=TrainConfig(
         epochs=30,
@@ -172,7 +173,9 @@ JOINT_EMBEDDING_OPENVQA = JOINT_EMBEDDING.model_copy(
         "model": JointEmbeddingConfig(
             reader="lstm", padding="behind", attention="projected", activation="elu"
         ),
-        "text": TextConfig(tokenizer="openvqa", longest=14, unknown_word=True),
+        "text": TextConfig(
+            tokenizer="openvqa", longest=14, unknown_word=True, vectors_missing="zero"
+        ),
         "answers": SCORES.model_copy(update={"summed": True}),
         "train": TrainConfig(
             epochs=13,
@@ -211,7 +214,9 @@ MCAN_SMALL = JOINT_EMBEDDING.model_copy(
     67.17 (yes/no 84.8, number 49.3, other 58.5), test-dev 70.33; on 10 to 100 detected boxes, with
     word vectors from outside. Expect about 6,900 steps an epoch, 13 epochs; a day on one GPU.""",
         "model": McanConfig(),
-        "text": TextConfig(tokenizer="openvqa", longest=14, unknown_word=True),
+        "text": TextConfig(
+            tokenizer="openvqa", longest=14, unknown_word=True, vectors_missing="zero"
+        ),
         "answers": SCORES.model_copy(update={"summed": True}),
         "train": TrainConfig(
             epochs=13,
@@ -223,19 +228,26 @@ MCAN_SMALL = JOINT_EMBEDDING.model_copy(
 )
 
 
-def _small(recipe: Recipe, title: str, learning_rate: float = 3e-3) -> Recipe:
+def small(
+    recipe: Recipe,
+    title: str,
+    *,
+    learning_rate: float = 3e-3,
+    epochs: int = 20,
+    time: str = "a minute",
+) -> Recipe:
     """The same recipe for the embedded Shapes world: its own model and loss, small and quick."""
     answers = recipe.answers
     assert answers is not None  # a VQA recipe cannot be built without
     return recipe.model_copy(
         update={
-            "about": f"A small {title} that learns Shapes in a minute.",
+            "about": f"A small {title} that learns Shapes in {time} on one core.",
             "model": MODELS[recipe.model.kind].small,
             "features": SHAPES_FEATURES,
             "text": recipe.text.model_copy(update={"at_least": 1}),
             "answers": answers.model_copy(update={"at_least": 1, "summed": False}),
             "train": TrainConfig(
-                epochs=20, batch_size=64, optimiser=Adam(learning_rate=learning_rate)
+                epochs=epochs, batch_size=64, optimiser=Adam(learning_rate=learning_rate)
             ),
         }
     )
@@ -243,19 +255,19 @@ def _small(recipe: Recipe, title: str, learning_rate: float = 3e-3) -> Recipe:
 
 VQA_RECIPES: dict[str, Recipe] = {
     "ibowimg": IBOWIMG,
-    "ibowimg-small": _small(IBOWIMG, "iBOWIMG"),
+    "ibowimg-small": small(IBOWIMG, "iBOWIMG"),
     "lstm-cnn": LSTM_CNN,
-    "lstm-cnn-small": _small(LSTM_CNN, "deeper LSTM Q + norm I"),
+    "lstm-cnn-small": small(LSTM_CNN, "deeper LSTM Q + norm I"),
     "basic-vqa": BASIC_VQA,
     "san-cnn": SAN_CNN,
     "san-lstm": SAN_LSTM,
     "san-course": SAN_COURSE,
-    "san-small": _small(SAN_CNN, "stacked attention network"),
+    "san-small": small(SAN_CNN, "stacked attention network"),
     "joint-embedding": JOINT_EMBEDDING,
     "joint-embedding-concat": JOINT_EMBEDDING_CONCAT,
     "joint-embedding-openvqa": JOINT_EMBEDDING_OPENVQA,
     "joint-embedding-pythia": JOINT_EMBEDDING_PYTHIA,
-    "joint-embedding-small": _small(JOINT_EMBEDDING, "joint embedding"),
+    "joint-embedding-small": small(JOINT_EMBEDDING, "joint embedding"),
     "mcan": MCAN_SMALL,
-    "mcan-small": _small(MCAN_SMALL, "MCAN", learning_rate=1e-3),
+    "mcan-small": small(MCAN_SMALL, "MCAN", learning_rate=1e-3, epochs=16, time="five minutes"),
 }

@@ -80,6 +80,78 @@ def test_questions_are_encoded_and_batched_by_picture(folder):
     assert batch.answers.tolist() == [[0, 1], [1, 2], [0, 0]]
 
 
+def of_people(tmp_path, *questions: tuple[str, ...], target, listed=("yes", "no", "red")):
+    """Questions about one picture with what people answered; the first is the best answer."""
+    asked = [
+        Question(i, 30, "Is it?", "train", given, given[0], "other")
+        for i, given in enumerate(questions)
+    ]
+    picture = [Picture(30, "30.jpg", "train")]
+    write_folder(tmp_path / "d", Collection("x", str(tmp_path), picture, asked, []))
+    vocabulary = question_vocabulary({"is": 1, "it": 1}, tokenizer="openvqa")
+    answers = AnswerList(tuple(listed), "official")
+    return VqaExamples(
+        DataFolder(tmp_path / "d"), "train", Shelf(), vocabulary, answers, target=target
+    )
+
+
+def weights_of(examples) -> list[dict[int, float]]:
+    batch = examples.batch(np.arange(len(examples)))
+    return [
+        {id_: round(weight, 5) for id_, weight in zip(ids, weights, strict=True) if weight}
+        for ids, weights in zip(batch.answers.tolist(), batch.answer_weights.tolist(), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "weights"),
+    [
+        ("shares", [{0: 0.5, 1: 0.3, 2: 0.1}, {0: 1.0}]),
+        ("scores", [{0: 1.0, 1: 0.9, 2: 0.3}, {0: 1.0}]),
+        ("best", [{0: 1.0}, {0: 1.0}]),
+    ],
+)
+def test_targets_say_how_right_a_listed_answer_is(tmp_path, target, weights):
+    given = ("yes",) * 5 + ("No",) * 2 + ("no.", "Red", "green")
+    examples = of_people(tmp_path, given, ("yes",) * 10, target=target)
+    assert weights_of(examples) == weights
+
+
+@pytest.mark.parametrize("people", [1, 2, 3, 5, 10])
+def test_scores_are_the_official_accuracy_of_saying_the_answer(tmp_path, people):
+    """Each person left out in turn: min(1, agreeing others / 3), averaged; one person has none."""
+    for agreeing in range(1, people + 1):
+        given = ["yes"] * agreeing + ["other"] * (people - agreeing)
+        one_left_out = [
+            min(1, sum(answer == "yes" for j, answer in enumerate(given) if j != i) / 3)
+            for i in range(people)
+        ]
+        expected = sum(one_left_out) / people if people > 1 else 1.0
+        folder = tmp_path / str(agreeing)
+        folder.mkdir()
+        found = weights_of(of_people(folder, tuple(given), target="scores"))
+        assert found == ([{0: pytest.approx(expected, abs=1e-5)}] if expected else [{}])
+
+
+def test_the_best_answer_alone_decides_what_is_left_out(tmp_path):
+    """ "blue" is the best answer and not in the list: "yes" of nine others teaches nothing then."""
+    questions = [("blue", *["yes"] * 4), ("red", "yes", "yes")]
+    best = of_people(tmp_path, *questions, target="best")
+    assert best.ids.tolist() == [1]
+    assert best.left_out["no listed answer"] == 1
+    assert weights_of(best) == [{2: 1.0}]
+
+
+def test_questions_are_cut_and_never_empty(folder):
+    vocabulary = question_vocabulary({"is": 2, "it": 1}, tokenizer="openvqa", unknown_word=True)
+    whole = VqaExamples(
+        folder, "train", Shelf(), vocabulary, AnswerList(("no",), "none"), longest=2
+    )
+    batch = whole.batch(np.arange(3))
+    assert batch.question.tolist() == [[1, 2], [2, 3], [1, 0]]
+    assert batch.question_length.tolist() == [2, 2, 1]
+
+
 def test_regions_are_cut_to_the_most_that_a_picture_of_the_batch_has(folder):
     vocabulary = caption_vocabulary(folder.word_counts("karpathy", "captions"), min_count=1)
     examples = CaptionExamples(folder, "train", Shelf(), vocabulary)
