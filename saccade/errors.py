@@ -43,3 +43,11 @@ class BadCheckpoint(SaccadeError):
 
 class MissingWeights(SaccadeError):
     """Weights are neither on this machine nor to be had without the network."""
+
+
+class BadDownload(SaccadeError):
+    """A file cannot be fetched, is not the one that was published, or cannot be unpacked."""
+
+
+class BadBundle(SaccadeError):
+    """A folder cannot be packed, or what was packed is missing, damaged or unsafe."""

@@ -1,6 +1,7 @@
 """What there is, as rows to print: tables of the house, fields of a recipe, versions."""
 
 import platform
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from importlib.metadata import version
@@ -9,11 +10,13 @@ from typing import Any
 import torch
 
 from saccade.config import Recipe, change
+from saccade.data.downloads import DOWNLOADS, Download
 from saccade.data.sources import SOURCES
 from saccade.errors import BadConfig
 from saccade.metrics.scores import METRICS
 from saccade.models.catalogue import MODELS, look_up
 from saccade.recipes import RECIPES
+from saccade.terminal import size_in_words
 
 Row = tuple[str, ...]
 
@@ -23,9 +26,16 @@ def _models(_: str) -> list[Row]:
 
 
 def _recipes(_: str) -> list[Row]:
-    about = {name: " ".join(recipe.about.split()) for name, recipe in RECIPES.items()}
-    what = {name: text.split(" Published")[0].removesuffix(".") for name, text in about.items()}
-    return [(name, recipe.task, what[name]) for name, recipe in RECIPES.items()]
+    return [
+        (name, recipe.task, MODELS[recipe.model.kind].paper, in_short(recipe.about))
+        for name, recipe in RECIPES.items()
+    ]
+
+
+def in_short(about: str) -> str:
+    """What a recipe does, and the published score if its text has one."""
+    what, published, rest = " ".join(about.split()).partition(" Published")
+    return what + published + re.split(r"(?<=\.) (?=[A-Z])", rest)[0]
 
 
 def _sources(_: str) -> list[Row]:
@@ -34,6 +44,18 @@ def _sources(_: str) -> list[Row]:
 
 def _metrics(_: str) -> list[Row]:
     return [(name, metric.task, metric.source) for name, metric in METRICS.items()]
+
+
+def _downloads(_: str) -> list[Row]:
+    return [(name, _size(line), line.summary, line.licence) for name, line in DOWNLOADS.items()]
+
+
+def _size(line: Download) -> str:
+    known = [file.bytes for file in line.files if file.bytes is not None]
+    if not known:
+        return "size unknown" if line.files else "by hand"
+    least = "more than " if len(known) < len(line.files) else ""
+    return f"{least}{size_in_words(sum(known))}"
 
 
 def _backbones(pattern: str) -> list[Row]:
@@ -48,6 +70,7 @@ LISTS: Mapping[str, Callable[[str], list[Row]]] = {
     "sources": _sources,
     "metrics": _metrics,
     "backbones": _backbones,
+    "downloads": _downloads,
 }
 
 

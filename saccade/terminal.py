@@ -1,5 +1,6 @@
 """Words that a person typed into values, and values into lines that a person reads."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,7 +60,18 @@ def values(named: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, st
                 yield f"{indent}{name}", ""
                 yield from values(value, f"{indent}  ")
         else:
-            yield f"{indent}{name}", f"{value:.4g}" if isinstance(value, float) else str(value)
+            yield f"{indent}{name}", _in_short(value)
+
+
+def _in_short(value: Any) -> str:
+    """A value in a cell: four digits of a number; how many of a list of records."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        if any(isinstance(item, Mapping) for item in value):
+            return f"{len(value)} records"
+        return ", ".join(map(_in_short, value)) or "none"
+    return str(value)
 
 
 def duration(seconds: float) -> str:
@@ -67,3 +79,31 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def byte_size(text: str) -> int:
+    """A number of bytes as a person writes it: 500MB, 1.5GB, 700MiB, 1000000.
+
+    MB is a million bytes, MiB 1024 x 1024. Raises BadConfig for anything else.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if match is None or (match[3] and not match[2]):
+        raise BadConfig(f"{text!r} is no size", cure="Write a number and a unit, such as 500MB.")
+    unit = match[2].upper()
+    factor = 1024 ** ("KMGT".index(unit) + 1) if match[3] else BYTES[unit]
+    return int(float(match[1]) * factor)
+
+
+def size_in_words(count: int | None) -> str:
+    """A number of bytes in the unit that a person would use."""
+    if count is None:
+        return "size unknown"
+    for unit in ("GB", "MB", "kB"):
+        factor = BYTES[unit[0].upper()]
+        if count >= factor:
+            number = count / factor
+            return f"{number:.3g} {unit}" if number < 999.5 else f"{number:,.0f} {unit}"
+    return f"{count} bytes"

@@ -14,10 +14,10 @@ from saccade.cli.frame import (
 
 @app.command("list")
 def list_names(
-    kind: Literal["models", "recipes", "sources", "metrics", "backbones"],
+    kind: Literal["models", "recipes", "sources", "metrics", "backbones", "downloads"],
     pattern: Annotated[str, typer.Argument(help="Of backbones, such as 'resnet*'.")] = "*",
 ) -> None:
-    """List models, recipes, sources, metrics or backbones."""
+    """List models, recipes, sources, metrics, backbones or downloads."""
     from saccade.listing import rows_of
 
     show_rows(rows_of(kind, pattern))

@@ -8,6 +8,7 @@
     vocabulary.json    how often each word stands in the training split, first seen first
     answers.json       the same for human answers
     features/NAME/     feature stores, made by `extract`
+    pictures/          the pictures themselves, where `pack --pictures` brought them along
 
 Repeated text (answers, words, splits) is kept once, as Parquet dictionaries: a VQA v2 question
 takes about 150 bytes in memory.
@@ -47,6 +48,7 @@ FILES = (
     "answers.json",
     "dataset.json",
 )
+PICTURES = "pictures"
 PREPARE_AGAIN = "Make it again: saccade prepare DIR --out DATA."
 CAPTION_TOKENIZER = "karpathy"
 """What `Caption.words` are cut with; see `records.Caption`."""
@@ -173,7 +175,7 @@ class DataFolder:
 
     def __init__(self, path: Path, *, image_root: Path | None = None) -> None:
         """Open `path`; pictures are below `image_root`, else the environment's SACCADE_IMAGES,
-        else where they were when the folder was prepared.
+        else the folder's own `pictures/`, else where they were when the folder was prepared.
 
         Raises BadData if there is no data folder, an unfinished one, or one of a newer format.
         """
@@ -191,7 +193,8 @@ class DataFolder:
         if not {"image_root", "fingerprint", "splits"} <= self.about.keys():
             raise BadData("lacks some of its fields", where=seal, cure=PREPARE_AGAIN)
         moved = image_root or os.environ.get("SACCADE_IMAGES")
-        self.image_root = Path(moved or self.about["image_root"])
+        own = self.path / PICTURES
+        self.image_root = Path(moved or (own if own.is_dir() else self.about["image_root"]))
         self.fingerprint: str = self.about["fingerprint"]
 
     @property

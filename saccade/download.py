@@ -1,0 +1,223 @@
+"""Fetch public data sets from their makers: `saccade download`.
+
+`downloads.json` in the target folder writes down what came, from where and with which SHA-256:
+running the command again fetches only what is missing, and a file that has changed, here or there,
+is noticed. Archives are unpacked and kept; they may be deleted, what they held is not fetched anew.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from saccade.data.downloads import DOWNLOADS, Download, File
+from saccade.errors import BadConfig, BadDownload
+from saccade.moving.addresses import checked_mirror
+from saccade.moving.archives import ENDINGS, is_whole, unpack
+from saccade.moving.digests import sha256_of, write_json
+from saccade.moving.fetch import Patience, Wanted, fetch
+from saccade.moving.progress import bar
+from saccade.terminal import size_in_words
+
+RECORD = "downloads.json"
+Tell = Callable[[str], None]
+
+
+def download(
+    names: Sequence[str],
+    to: Path,
+    *,
+    mirrors: Sequence[str] = (),
+    tell: Tell = lambda _: None,
+    patience: Patience | None = None,
+) -> None:
+    """Fetch sets of `data.downloads.DOWNLOADS` below `to` and unpack them.
+
+    `mirrors` are folders on the web that are tried before the makers' addresses. `tell` is given
+    every line for the person who waits. Raises BadConfig for names that are not in the table,
+    BadDownload for what cannot be had, is not what it was, or must be asked for: then the steps
+    were told, and all else was fetched.
+    """
+    sets = [(name, _look_up(name)) for name in dict.fromkeys(names)]
+    before = [checked_mirror(url) for url in mirrors]
+    for name, line in sets:
+        tell(f"{name}: {line.summary}. Licence: {line.licence}")
+    try:
+        with _alone(to):
+            record = _read_record(to)
+            for _, line in sets:
+                for file in line.files:
+                    _one(file, to, record, before, tell, patience)
+    except OSError as error:
+        raise BadDownload(
+            f"cannot be written: {error.strerror or error}",
+            where=error.filename or to,
+            cure="Make room or give another --to; the same command goes on where it stopped.",
+        ) from None
+    asked = [name for name, line in sets if line.steps]
+    for name, line in sets:
+        for step in _steps(name, line):
+            tell(step)
+        if line.files:
+            tell(f"{name} is in {to}. Read by: {line.then}")
+    if asked:
+        raise BadDownload(
+            f"not fetched, since it must be asked for: {', '.join(asked)}",
+            cure="Follow the steps above; everything else that was named is there.",
+        )
+
+
+def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterator[str]:
+    """What `download` would fetch, line by line; nothing is asked of the network.
+
+    Raises BadConfig for names that are not in the table.
+    """
+    sets = [(name, _look_up(name)) for name in dict.fromkeys(names)]
+    before = [checked_mirror(url) for url in mirrors]
+    record = _read_record(to)
+    total, unknown = 0, False
+    for name, line in sets:
+        yield f"{name}: {line.summary}"
+        yield f"  licence: {line.licence}"
+        for file in line.files:
+            there = (to / file.name).exists() or _is_unpacked(file, to, record)
+            about = "" if file.sha256 or file.bytes is None else "about "
+            kept = ", there already" if there else ""
+            yield f"  {file.name}: {about}{size_in_words(file.bytes)}{kept}"
+            published = f"SHA-256 {file.sha256} ({file.sha256_from})"
+            yield f"    {published if file.sha256 else 'no SHA-256 known'}"
+            yield from (f"    {url}" for url in _urls(file, before))
+            if not there:
+                total, unknown = total + (file.bytes or 0), unknown or file.bytes is None
+        yield from _steps(name, line)
+    least = "at least " if unknown else ""
+    free = shutil.disk_usage(_existing(to)).free
+    yield f"To fetch: {least}{size_in_words(total)}; {size_in_words(free)} are free in {to}."
+    if any(not file.tried for _, line in sets for file in line.files):
+        yield "No address was tried by this project: makers move files. --mirror URL helps then."
+
+
+def _steps(name: str, line: Download) -> Iterator[str]:
+    if line.steps:
+        yield f"{name} is not fetched for you. By hand:"
+        yield from (f"  {number}. {step}" for number, step in enumerate(line.steps, start=1))
+        yield f"  Then: {line.then}"
+
+
+def _look_up(name: str) -> Download:
+    if name in DOWNLOADS:
+        return DOWNLOADS[name]
+    near = get_close_matches(name, DOWNLOADS, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    raise BadConfig(
+        f"there is no download {name!r}", cure=f"{hint}See them all: saccade list downloads"
+    )
+
+
+def _one(
+    file: File,
+    to: Path,
+    record: dict[str, Any],
+    mirrors: Sequence[str],
+    tell: Tell,
+    patience: Patience | None,
+) -> None:
+    path, seen = to / file.name, record.get(file.name, {})
+    known = file.sha256 or seen.get("sha256")
+    if not path.exists() and _is_unpacked(file, to, record):
+        tell(f"{file.name}: unpacked before")
+        return
+    if path.exists():
+        found = sha256_of(path)
+        if known and found != known:
+            raise BadDownload(
+                f"is not the file that is known: its SHA-256 is {found}, not {known}",
+                where=path,
+                cure="Move it away and run the same command again.",
+            )
+        entry = {**seen, "bytes": path.stat().st_size, "sha256": found}
+        tell(f"{file.name}: there already{'' if known else ', with nothing known to check it by'}")
+    else:
+        known = known if file.steady else file.sha256
+        wanted = Wanted(_urls(file, mirrors), known, seen.get("bytes", file.bytes))
+        try:
+            with bar(file.name) as show:
+                came = fetch(wanted, path, patience, show)
+        except BadDownload as error:
+            cure = error.cure
+            if known and not file.sha256:
+                cure += f" If a newer version is meant, delete its entry in {to / RECORD}."
+            raise BadDownload(error.what, where=error.where, cure=cure) from None
+        if _is_archive(file) and not is_whole(path):
+            path.unlink()
+            raise BadDownload(
+                f"{came.url} sent no {path.suffix} file",
+                where=path,
+                cure="Its makers may have moved it; if you know where to, give --mirror URL.",
+            )
+        entry = {**came._asdict(), "checked": "published" if file.sha256 else "seen first"}
+        tell(f"{file.name}: {size_in_words(came.bytes)} from {came.url}, SHA-256 {came.sha256}")
+    record[file.name] = entry
+    _write_record(to, record)
+    if _is_archive(file) and not _is_unpacked(file, to, record):
+        entry["unpacked"] = unpack(path, to / file.into)
+        _write_record(to, record)
+        tell(f"{file.name}: unpacked to {to / file.into}: {', '.join(entry['unpacked'][:8])}")
+
+
+def _is_archive(file: File) -> bool:
+    return file.unpacks and file.name.endswith(ENDINGS)
+
+
+def _is_unpacked(file: File, to: Path, record: dict[str, Any]) -> bool:
+    names = record.get(file.name, {}).get("unpacked", [])
+    return bool(names) and all((to / file.into / name).exists() for name in names)
+
+
+def _urls(file: File, mirrors: Iterable[str]) -> tuple[str, ...]:
+    return (*(f"{mirror}/{quote(file.name)}" for mirror in mirrors), *file.urls)
+
+
+@contextmanager
+def _alone(to: Path) -> Iterator[None]:
+    """Nobody else downloads into the folder meanwhile."""
+    to.mkdir(parents=True, exist_ok=True)
+    folder = os.open(to, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            cure = "Wait for it, or give another --to."
+            raise BadDownload("another download is at work here", where=to, cure=cure) from None
+        yield
+    finally:
+        os.close(folder)
+
+
+def _read_record(to: Path) -> dict[str, Any]:
+    path = to / RECORD
+    try:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        if not all(isinstance(entry, dict) for entry in files.values()):
+            raise TypeError
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        raise BadDownload(
+            "cannot be read", where=path, cure="Restore it, or move it away: it will be made anew."
+        ) from None
+    return dict(files)
+
+
+def _write_record(to: Path, record: dict[str, Any]) -> None:
+    write_json(to / RECORD, {"format": 1, "files": dict(sorted(record.items()))})
+
+
+def _existing(to: Path) -> Path:
+    return next(folder for folder in (to, *to.absolute().parents) if folder.is_dir())

@@ -1,0 +1,194 @@
+"""Unpacking a zip or tar file of others: never out of the folder, never more than it may become.
+
+Links, devices and encrypted members are refused, and nothing that is there is written over: a file
+that is there already must be the same. So unpacking again goes on where it stopped.
+"""
+
+import errno
+import lzma
+import shutil
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from saccade.errors import BadDownload
+from saccade.moving.names import CHUNK, place, why_unsafe
+from saccade.terminal import size_in_words
+
+ENDINGS = (".zip", ".tar")
+JUNK = ("__MACOSX/",)
+"""Folders that the packer of some archives left behind."""
+BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    RuntimeError,  # for a compression that is not known
+    LookupError,
+    ValueError,
+    OverflowError,
+)
+"""What the readers raise for files that are damaged."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may become."""
+
+    members: int = 2_000_000
+    growth: int = 100
+    """Times its own size; JSON grows to about 15 times."""
+    always: int = 50_000_000
+    """Bytes that are never too many."""
+
+
+class _Member(NamedTuple):
+    """A file in an archive."""
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def is_whole(path: Path) -> bool:
+    """If the structure of an archive is there, by which a cut one and a web page are told."""
+    return zipfile.is_zipfile(path) if path.suffix == ".zip" else tarfile.is_tarfile(path)
+
+
+def unpack(path: Path, into: Path, limits: Limits | None = None) -> list[str]:
+    """Unpack an archive below `into`; returns the names that then stand there.
+
+    Nothing is written before all members were looked at. Raises BadDownload for an archive that is
+    broken, unsafe or too large, and where it differs from a file that is there.
+    """
+    try:
+        with ExitStack() as stack:
+            members = _members(path, limits or Limits(), stack)
+            _refuse_small_disk(into, members)
+            for member in members:
+                _write(member, into / member.name, path)
+    except BROKEN as error:
+        raise _not_whole(path, error) from None
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise BadDownload(
+            "a file stands where a folder must be, or the other way round",
+            where=error.filename,
+            cure="Move it away and run the same command again.",
+        ) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a place before the beginning was to be read
+            raise
+        raise _not_whole(path, error) from None
+    return sorted({member.name.partition("/")[0] for member in members})
+
+
+def _members(path: Path, limits: Limits, stack: ExitStack) -> list[_Member]:
+    """All files of an archive, in its order, after every one was found to be safe."""
+    read = _of_zip if path.suffix == ".zip" else _of_tar
+    names: set[str] = set()
+    chosen = []
+    total, most = 0, max(limits.always, limits.growth * path.stat().st_size)
+    for member in read(path, stack):
+        if why := why_unsafe(member.name):
+            raise _unsafe(path, f"the name {member.name[:80]!r} {why}")
+        if member.name in names:
+            raise _unsafe(path, f"{member.name!r} stands in it twice")
+        total += member.size
+        if total > most or len(names) >= limits.members:
+            raise _unsafe(
+                path, f"it would become more than {size_in_words(most)} or too many files"
+            )
+        names.add(member.name)
+        if not member.name.startswith(JUNK):
+            chosen.append(member)
+    return chosen
+
+
+def _of_zip(path: Path, stack: ExitStack) -> Iterator[_Member]:
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    for info in archive.infolist():
+        mode = info.external_attr >> 16
+        if info.flag_bits & 1:
+            raise _unsafe(path, f"{info.filename[:80]!r} is encrypted")
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise _unsafe(path, f"{info.filename[:80]!r} is a link or a device")
+        if not info.is_dir():
+            yield _Member(info.filename, info.file_size, partial(archive.open, info))
+
+
+def _of_tar(path: Path, stack: ExitStack) -> Iterator[_Member]:
+    """A tar file that is not compressed: what it may become is then what it is."""
+    archive = stack.enter_context(tarfile.TarFile(path))
+    for info in archive:
+        if not (info.isreg() or info.isdir()) or info.issparse():
+            raise _unsafe(path, f"{info.name[:80]!r} is a link or a device")
+        if info.isreg():
+            name = info.name.removeprefix("./")
+            yield _Member(name, info.size, partial(_of_tar_member, archive, info))
+
+
+def _of_tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    stream = archive.extractfile(info)
+    if stream is None:  # only for what is no file
+        raise tarfile.TarError(f"{info.name} cannot be read")
+    return stream
+
+
+def _write(member: _Member, target: Path, path: Path) -> None:
+    with member.open() as stream:
+        chunks = iter(partial(stream.read, CHUNK), b"")
+        if target.exists():
+            if not _same(chunks, target):
+                raise BadDownload(
+                    f"is there already and is not what {path.name} holds",
+                    where=target,
+                    cure="Move it away and run the same command again.",
+                )
+            return
+        place(chunks, target, partial(_refuse_short, member))
+
+
+def _refuse_short(member: _Member, written: Path) -> None:
+    if written.stat().st_size != member.size:
+        raise EOFError(f"{member.name} is cut")
+
+
+def _same(chunks: Iterator[bytes], target: Path) -> bool:
+    with target.open("rb") as there:
+        return all(there.read(len(some)) == some for some in chunks) and not there.read(1)
+
+
+def _refuse_small_disk(into: Path, members: Sequence[_Member]) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    needed = sum(member.size for member in members if not (into / member.name).exists())
+    free = shutil.disk_usage(into).free
+    if needed > free:
+        raise BadDownload(
+            f"unpacking needs {size_in_words(needed)}, {size_in_words(free)} are free",
+            where=into,
+            cure="Make room, or give a folder on another disk: --to DIR.",
+        )
+
+
+def _not_whole(path: Path, error: Exception) -> BadDownload:
+    return BadDownload(
+        f"is not whole ({error or type(error).__name__})",
+        where=path,
+        cure="Delete it and run the same command again.",
+    )
+
+
+def _unsafe(path: Path, why: str) -> BadDownload:
+    return BadDownload(
+        f"is not unpacked: {why}", where=path, cure="Do not use it; fetch it from its makers."
+    )

@@ -1,0 +1,258 @@
+"""One file from the web: resumed where it was cut, checked before it gets its name.
+
+What has come lies in `NAME.part`; `NAME.part.json` beside it says from where, and by which ETag or
+date that version of the file is known. An interrupted download goes on there only if the server
+still has that very version, or the whole can be checked in the end: two versions of a file are
+never spliced.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.message import Message
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from saccade.errors import BadDownload
+from saccade.moving.addresses import NotHere, NotNow, request
+from saccade.moving.digests import chunks_of, write_json
+from saccade.moving.names import CHUNK
+from saccade.moving.progress import Show, show_nothing
+from saccade.terminal import size_in_words
+
+PROGRESS = 64 * 1024
+"""Bytes that make an attempt count as a success, so that a bad line is tried again and again."""
+LEEWAY = 10_000_000
+"""How much more than twice an approximate size may come."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for, in seconds, and how often it is tried."""
+
+    attempts: int = 6
+    """In a row, without progress."""
+    timeout: float = 30.0
+    slowest: float = 500.0
+    """Bytes a second, over `window`; below, the connection is given up and made anew."""
+    window: float = 60.0
+    longest_pause: float = 60.0
+    wait: Callable[[float], None] = time.sleep
+
+
+class Wanted(NamedTuple):
+    """A file, and what is known of it."""
+
+    urls: tuple[str, ...]
+    """Tried in turn."""
+    sha256: str | None = None
+    bytes: int | None = None
+    """Exact where the SHA-256 is known, otherwise about."""
+
+
+class Fetched(NamedTuple):
+    """What came."""
+
+    url: str
+    bytes: int
+    sha256: str
+
+
+class _Begun(NamedTuple):
+    """What `NAME.part` is a beginning of."""
+
+    url: str = ""
+    validator: str = ""
+    """An ETag or a date by which the server knows the version; empty if it gave none."""
+    total: int | None = None
+
+
+def fetch(
+    wanted: Wanted, path: Path, patience: Patience | None = None, show: Show = show_nothing
+) -> Fetched:
+    """Fetch a file to `path`, from the first address that has it.
+
+    Raises BadDownload where none has, where what comes is not the published file, and where the
+    disk is too small.
+    """
+    said = []
+    for url in wanted.urls:
+        try:
+            return _Download(url, wanted, path, patience or Patience(), show).run()
+        except NotHere as fault:
+            said.append(f"{url} {fault}")
+    raise BadDownload(
+        f"cannot be fetched: {'; '.join(said)}",
+        where=path.name,
+        cure="Run the same command later, it goes on where it stopped; or name another place that "
+        "has the file: --mirror URL.",
+    )
+
+
+class _Download:
+    """The attempts to fetch one file from one address."""
+
+    def __init__(
+        self, url: str, wanted: Wanted, path: Path, patience: Patience, show: Show
+    ) -> None:
+        self.url, self.wanted, self.path, self.patience = url, wanted, path, patience
+        self.show = show
+        self.part = path.with_name(path.name + ".part")
+        self.note = path.with_name(path.name + ".part.json")
+
+    def run(self) -> Fetched:
+        """Try until the file is whole. Raises NotHere when this address is of no use."""
+        left, again = self.patience.attempts, True
+        while True:
+            before = self._size()
+            try:
+                digest, resumed = self._attempt()
+            except NotNow as fault:
+                left = self.patience.attempts if self._size() - before >= PROGRESS else left - 1
+                if left <= 0:
+                    raise NotHere(f"{fault}, {self.patience.attempts} times in a row") from None
+                pause = min(2.0 ** (self.patience.attempts - left), self.patience.longest_pause)
+                self.patience.wait(pause if fault.seconds is None else fault.seconds)
+                continue
+            if digest == (self.wanted.sha256 or digest):
+                break
+            self._drop()
+            if not (resumed and again):
+                raise NotHere(f"has another file: its SHA-256 is {digest}, {self.wanted.sha256} "
+                              "is the one that is known")  # fmt: skip
+            again = False  # perhaps the beginning was bad: once more, from the start
+        size = self._size()
+        os.replace(self.part, self.path)
+        self.note.unlink(missing_ok=True)
+        return Fetched(self.url, size, digest)
+
+    def _size(self) -> int:
+        return self.part.stat().st_size if self.part.is_file() else 0
+
+    def _drop(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+    def _attempt(self) -> tuple[str, bool]:
+        """Ask once for what is missing; returns the whole's SHA-256 and if it was resumed."""
+        begun = self._begun()
+        digest, have = hashlib.sha256(), 0
+        if begun is not None:
+            for some in chunks_of(self.part):
+                digest.update(some)
+                have += len(some)
+            if have == begun.total:
+                return digest.hexdigest(), True  # it was killed before it could be renamed
+        headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
+        if begun is not None:
+            headers["Range"] = f"bytes={have}-"
+            if begun.url == self.url and begun.validator:
+                headers["If-Range"] = begun.validator
+        try:
+            answer = request(self.url, headers, self.patience.timeout)
+        except NotHere as fault:
+            if begun is not None and fault.status == 416:
+                self._drop()
+                raise NotNow("has a file of another length now") from None
+            raise
+        with answer:
+            total = self._total(answer, begun, have)
+            resumed = answer.status == 206
+            if not resumed:
+                digest, have = hashlib.sha256(), 0
+            self._refuse_small_disk(total, have)
+            with self.part.open("ab" if resumed else "wb") as stream:
+                write_json(self.note, _Begun(self.url, _validator(answer.headers), total)._asdict())
+                self._copy(answer, stream, digest, (have, total))
+        return digest.hexdigest(), resumed
+
+    def _begun(self) -> _Begun | None:
+        """What was begun, if it may be gone on with from this address; else it is thrown away."""
+        try:
+            begun = _Begun(**json.loads(self.note.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        known = self.wanted.sha256 is not None or (begun.url == self.url and bool(begun.validator))
+        return begun if known and self._size() else None
+
+    def _total(self, answer: HTTPResponse, begun: _Begun | None, have: int) -> int | None:
+        """How long the whole file is, by the answer; None if it does not say.
+
+        Raises NotHere for what cannot be the file, NotNow where the beginning does not fit.
+        """
+        headers = answer.headers
+        if headers.get("Content-Encoding", "identity") != "identity":
+            raise NotHere("sends the file in another coding than was asked for")
+        if headers.get_content_type() == "text/html" and self.path.suffix != ".html":
+            raise NotHere("answers with a web page: perhaps the network asks to log in first")
+        length = headers.get("Content-Length")
+        total = int(length) if length is not None and length.isdecimal() else None
+        if answer.status == 206:
+            span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
+            total = int(span[2]) if span else None
+            same = begun is not None and begun.total in (None, total)
+            if begun is not None and begun.url == self.url and begun.validator:
+                same = same and _validator(headers) in ("", begun.validator)
+            if span is None or int(span[1]) != have or not same:
+                self._drop()
+                raise NotNow("has another version of the file now")
+        elif total is None and not answer.chunked and self.wanted.sha256 is None:
+            raise NotHere("does not say how long the file is, so nobody can tell if all came")
+        known = self.wanted.bytes
+        if self.wanted.sha256 and known and total not in (None, known):
+            raise NotHere(f"has another file: {total:,} bytes, {known:,} are known")
+        if known and (total or 0) > 2 * known + LEEWAY:
+            raise NotHere(f"has {size_in_words(total)}, about {size_in_words(known)} are expected")
+        return total
+
+    def _refuse_small_disk(self, total: int | None, have: int) -> None:
+        free = shutil.disk_usage(self.path.parent).free
+        needed = (total or self.wanted.bytes or 0) - have
+        if needed > free:
+            raise BadDownload(
+                f"{self.path.name} needs {size_in_words(needed)}, {size_in_words(free)} are free",
+                where=self.path.parent,
+                cure="Make room, or give a folder on another disk: --to DIR.",
+            )
+
+    def _copy(
+        self, answer: HTTPResponse, stream: IO[bytes], digest: Any, at: tuple[int, int | None]
+    ) -> None:
+        """Write all that comes. Raises NotNow if it is cut or crawls, NotHere if it is too long."""
+        have, total = at
+        known = self.wanted.bytes
+        limit = total if total is not None else known and 2 * known + LEEWAY
+        since, seen = time.monotonic(), have
+        while True:
+            try:
+                some = answer.read1(CHUNK)
+            except (OSError, HTTPException) as error:
+                raise NotNow(f"broke off ({error or type(error).__name__})") from None
+            if not some:
+                break
+            have += len(some)
+            if limit is not None and have > limit:
+                raise NotHere("sends more than it announced")
+            stream.write(some)
+            digest.update(some)
+            self.show(have, total)
+            if (passed := time.monotonic() - since) >= self.patience.window:
+                if have - seen < self.patience.slowest * passed:
+                    raise NotNow(f"is too slow ({(have - seen) / passed:.0f} bytes a second)")
+                since, seen = time.monotonic(), have
+        if total is not None and have < total:
+            raise NotNow(f"was cut off after {have:,} of {total:,} bytes")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _validator(headers: Message) -> str:
+    """What a version of a file is known by: a strong ETag, else its date."""
+    tag = headers.get("ETag", "")
+    return str(tag if tag.startswith('"') else headers.get("Last-Modified", ""))

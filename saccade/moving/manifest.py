@@ -1,0 +1,151 @@
+"""What a packed folder says of itself: `manifest.json`.
+
+    format    1
+    what      data folder, run folder, or folder
+    bytes     length of the tar file whose slices the parts are
+    parts     [{name, bytes, sha256}], in order
+    files     [{name, bytes, sha256, offset}]; offset is where the content begins in the tar file
+
+It is written last: without it the folder does not count. `SHA256SUMS` says the same of parts and
+manifest for `sha256sum -c`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from saccade.errors import BadBundle
+from saccade.moving.digests import sha256_of, write_json, write_text
+from saccade.moving.names import why_unsafe
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+SUMS = "SHA256SUMS"
+PART = "pack.tar."
+COPY_AGAIN = "Copy it again from where it was packed."
+
+
+class Part(NamedTuple):
+    """A slice of the tar file."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Packed(NamedTuple):
+    """A file in it."""
+
+    name: str
+    bytes: int
+    sha256: str
+    offset: int
+
+
+class Manifest(NamedTuple):
+    """All that is in a packed folder."""
+
+    what: str
+    bytes: int
+    parts: tuple[Part, ...]
+    files: tuple[Packed, ...]
+
+
+def part_name(number: int, count: int) -> str:
+    """The name of a part, from 1 on; as many digits for all, so that a shell sorts them."""
+    return f"{PART}{number:0{max(4, len(str(count)))}d}"
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json`, then `SHA256SUMS`."""
+    about = {
+        "format": FORMAT,
+        "what": manifest.what,
+        "without_saccade": f"cat {PART}* | tar x -C FOLDER",
+        "bytes": manifest.bytes,
+        "parts": [part._asdict() for part in manifest.parts],
+        "files": [file._asdict() for file in manifest.files],
+    }
+    write_json(folder / MANIFEST, about)
+    sums = [(part.sha256, part.name) for part in manifest.parts]
+    sums.append((sha256_of(folder / MANIFEST), MANIFEST))
+    write_text(folder / SUMS, "".join(f"{digest}  {name}\n" for digest, name in sums))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check a manifest, which may be from anywhere. Raises BadBundle."""
+    path = folder / MANIFEST
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        parts = any(folder.glob(f"{PART}*")) if folder.is_dir() else False
+        raise BadBundle(
+            "packing did not end, or it was not copied: there is none" if parts
+            else "there is none: this is not what `saccade pack` made",
+            where=path,
+            cure=COPY_AGAIN,
+        ) from None  # fmt: skip
+    except (OSError, ValueError, RecursionError) as error:
+        raise _broken(path, f"not JSON ({error})") from None
+    _refuse_damaged(folder)
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else None
+        raise BadBundle(
+            f"is of format {found!r}, this version reads {FORMAT}",
+            where=path,
+            cure="Update saccade; or, without it: see `without_saccade` in the file.",
+        )
+    try:
+        made = Manifest(
+            str(about["what"]),
+            int(about["bytes"]),
+            tuple(Part(**part) for part in about["parts"]),
+            tuple(Packed(**file) for file in about["files"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _broken(path, f"a field is missing or strange ({error})") from None
+    for fault in _faults(made):
+        raise _broken(path, fault)
+    return made
+
+
+def _refuse_damaged(folder: Path) -> None:
+    """Hold the manifest against `SHA256SUMS`, where that was copied too."""
+    sums = folder / SUMS
+    if not sums.is_file():
+        return
+    lines = sums.read_text(encoding="utf-8", errors="replace").splitlines()
+    wanted = [line.split()[0] for line in lines if line.endswith(f"  {MANIFEST}")]
+    if wanted and wanted[0] != sha256_of(folder / MANIFEST):
+        raise _broken(folder / MANIFEST, f"{SUMS} knows another")
+
+
+def _faults(made: Manifest) -> Iterator[str]:
+    """What in a manifest contradicts itself, or would be unsafe to follow, the worst first."""
+    entries: list[Part | Packed] = [*made.parts, *made.files]
+    for entry in entries:
+        sizes = (entry.bytes, entry.offset if isinstance(entry, Packed) else 0)
+        if type(entry.name) is not str or any(type(n) is not int or n < 0 for n in sizes):
+            yield f"{entry.name!r} has no name or no size"
+        if type(entry.sha256) is not str or not re.fullmatch("[0-9a-f]{64}", entry.sha256):
+            yield f"{entry.name!r} has no SHA-256"
+    names = [part_name(number, len(made.parts)) for number in range(1, len(made.parts) + 1)]
+    if [part.name for part in made.parts] != names:
+        yield "the parts are not numbered from 1 on"
+    if sum(part.bytes for part in made.parts) != made.bytes:
+        yield "the parts are not as long as the whole"
+    at = 0
+    for file in made.files:
+        if why := why_unsafe(file.name):
+            yield f"the name {file.name[:80]!r} {why}"
+        if file.offset < at or file.offset + file.bytes > made.bytes:
+            yield f"{file.name!r} lies outside, or over another file"
+        at = file.offset + file.bytes
+    if len({file.name for file in made.files}) < len(made.files):
+        yield "a file stands in it twice"
+
+
+def _broken(path: Path, why: str) -> BadBundle:
+    return BadBundle(f"is damaged: {why}", where=path, cure=COPY_AGAIN)

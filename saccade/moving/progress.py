@@ -1,0 +1,35 @@
+"""A bar of bytes on the terminal; nothing where nobody looks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+Show = Callable[[int, int | None], None]
+"""Takes the bytes that are there and the bytes there will be, None where nobody knows."""
+
+
+def show_nothing(_done: int, _total: int | None) -> None:
+    """Where nobody looks."""
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Show]:
+    """Show on stderr how far a file has come."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    seen = console.is_terminal
+    with Progress(what, *columns, console=console, disable=not seen, transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def show(done: int, total: int | None) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield show

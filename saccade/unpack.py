@@ -1,0 +1,132 @@
+"""Make a folder of the parts that `saccade pack` made: `saccade unpack`.
+
+Every part is held against its SHA-256 before any is used, and every file again as it is written.
+The folder appears when all is there; what was stopped goes on where it was.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+
+from saccade.errors import BadBundle
+from saccade.moving.digests import chunks_of, sha256_of
+from saccade.moving.manifest import COPY_AGAIN, Manifest, Packed, Part, read_manifest
+from saccade.moving.names import TEMPORARY, place
+from saccade.moving.progress import bar
+from saccade.terminal import size_in_words
+
+NAMED = 20
+"""Damaged parts that are named one by one."""
+
+
+def unpack(folder: Path, out: Path) -> Manifest:
+    """Unpack the parts in `folder` to the new folder `out`.
+
+    Memory does not grow with the bytes. Raises BadBundle for parts that are missing or damaged,
+    naming them, for a manifest that is, and for an `out` that has something in it.
+    """
+    folder, out = Path(folder), Path(out)
+    manifest = read_manifest(folder)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise BadBundle("is there already", where=out, cure="Give a new folder as --out.")
+    _refuse_damaged_parts(folder, manifest.parts)
+    begun = out.absolute().with_name(f".{out.absolute().name}.unpacking")
+    _refuse_strange(begun, manifest.files)
+    begun.mkdir(parents=True, exist_ok=True)
+    _refuse_small_disk(begun, manifest.files)
+    ends = list(accumulate(part.bytes for part in manifest.parts))
+    try:
+        with bar(f"unpacking to {out}") as show:
+            for file in manifest.files:
+                target = begun / file.name
+                if not _is_there(target, file):
+                    chunks = _slice(folder, manifest.parts, ends, file)
+                    place(chunks, target, partial(_refuse_other, file, folder))
+                show(file.offset + file.bytes, manifest.bytes)
+        os.replace(begun, out)
+    except OSError as error:
+        raise BadBundle(
+            f"cannot be written: {error.strerror or error}",
+            where=error.filename or out,
+            cure="Make room or give another --out; the same command goes on where it stopped.",
+        ) from None
+    return manifest
+
+
+def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
+    """Look at every part, and name all that must be copied again."""
+    wrong, seen, total = [], 0, sum(part.bytes for part in parts)
+    with bar(f"checking {folder}") as show:
+        for part in parts:
+            path = folder / part.name
+            if not path.is_file():
+                wrong.append(f"{part.name} is missing")
+            elif path.stat().st_size != part.bytes:
+                wrong.append(f"{part.name} has {path.stat().st_size:,} of {part.bytes:,} bytes")
+            elif sha256_of(path) != part.sha256:
+                wrong.append(f"{part.name} is damaged")
+            seen += part.bytes
+            show(seen, total)
+    if wrong:
+        more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        raise BadBundle(
+            f"{len(wrong)} of {len(parts)} parts are not whole: {'; '.join(wrong[:NAMED])}{more}",
+            where=folder,
+            cure="Copy these again, and only these; then run the same command again.",
+        )
+
+
+def _refuse_strange(begun: Path, files: Sequence[Packed]) -> None:
+    """What an earlier try left must be of the same bundle."""
+    known = {file.name for file in files}
+    there = {p.relative_to(begun).as_posix() for p in begun.rglob("*") if not p.is_dir()}
+    strange = sorted(name for name in there - known if not name.endswith(TEMPORARY))
+    if strange or begun.is_symlink():
+        raise BadBundle(
+            f"holds {strange[0] if strange else 'a link'}, which is not of this bundle",
+            where=begun,
+            cure="Delete that folder, which an earlier try left, and run the same command again.",
+        )
+
+
+def _refuse_small_disk(begun: Path, files: Sequence[Packed]) -> None:
+    needed = sum(file.bytes for file in files if not (begun / file.name).exists())
+    free = shutil.disk_usage(begun).free
+    if needed > free:
+        raise BadBundle(
+            f"{size_in_words(needed)} are needed, {size_in_words(free)} are free",
+            where=begun,
+            cure="Make room, or give an --out on another disk.",
+        )
+
+
+def _is_there(target: Path, file: Packed) -> bool:
+    if not target.is_file() or target.stat().st_size != file.bytes:
+        return False
+    return sha256_of(target) == file.sha256
+
+
+def _slice(
+    folder: Path, parts: Sequence[Part], ends: Sequence[int], file: Packed
+) -> Iterator[bytes]:
+    """The content of a file, from the parts that hold it."""
+    at, stop = file.offset, file.offset + file.bytes
+    for part, end in zip(parts, ends, strict=True):
+        if at >= stop:
+            return
+        if at < end:
+            count = min(stop, end) - at
+            yield from chunks_of(folder / part.name, at - (end - part.bytes), count)
+            at += count
+
+
+def _refuse_other(file: Packed, folder: Path, written: Path) -> None:
+    if sha256_of(written) != file.sha256:
+        raise BadBundle(
+            f"{file.name} is not what the manifest says",
+            where=folder,
+            cure=f"Manifest and parts are of two packings, or the disk fails. {COPY_AGAIN}",
+        )
