@@ -126,7 +126,8 @@ class DecodeConfig(Frozen):
     length_power: float = Field(0.0, ge=0)
     no_repeat: int = Field(0, ge=0)
     ban_unknown: bool = False
-    """Never say the unknown word. The published evaluations let it stand."""
+    """Never say the unknown word, as ruotianluo's evaluations; the other published ones let it
+    stand."""
 
 
 ModelConfig = Annotated[

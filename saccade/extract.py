@@ -27,8 +27,17 @@ from saccade.devices import choose_device
 from saccade.errors import BadConfig, BadData
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.reading import PictureBatches, ReadBatch
-from saccade.features.settings import PIXELS, Colour, Interpolation, Option, Preprocessing
-from saccade.features.store import Skipped, StoreHeader, pictures_fingerprint
+from saccade.features.seen import Seen
+from saccade.features.settings import (
+    PIXELS,
+    Colour,
+    Interpolation,
+    Option,
+    Preprocessing,
+    Resize,
+)
+from saccade.features.store import StoreHeader, pictures_fingerprint
+from saccade.features.store_files import Skipped
 from saccade.features.store_writer import StoreWriter
 from saccade.records import Picture
 from saccade.terminal import duration
@@ -47,17 +56,17 @@ class ExtractSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str
-    """`timm:NAME` or `transformers:NAME`; or `pixels`, for an encoder that learns."""
+    """`timm:NAME`, `transformers:NAME`, or `torchvision:NAME` of a detector; or `pixels`."""
     weights: str | Path = "hub"
     """`hub`, `random`, or a file; for `transformers:NAME` also a folder."""
     options: dict[str, Option] = {}
-    """Passed to `timm.create_model`, or to `ViTConfig`."""
+    """Passed to `timm.create_model`, or to `ViTConfig`; or how a detector chooses boxes."""
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of the store; by default network and size."""
     size: int | None = Field(None, ge=8, le=4096)
     """Side of the square that the backbone sees, in pixels. This and the next five are the
     network's own by default."""
-    resize: Literal["squash", "shorter_side"] | None = None
+    resize: Resize | None = None
     resize_to: int | None = None
     mean: Colour | None = None
     std: Colour | None = None
@@ -109,14 +118,12 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     eye = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
     preprocessing = preprocessing_for(eye.spec, **wishes)
-    grid, dim = eye.measure(preprocessing)
-    boxes = eye.boxes(grid)
+    layout = eye.layout(preprocessing)
     header = StoreHeader(
         backbone=eye.spec,
         preprocessing=preprocessing,
-        grid=None if eye.kept_tokens else grid,
-        regions=len(boxes),
-        dim=dim,
+        **layout._asdict(),
+        scores=eye.finds_boxes,
         dtype="uint8" if eye.spec.name == PIXELS else chosen.dtype or "float16",
         ids_count=len(pictures),
         dataset_fingerprint=pictures_fingerprint(pictures),
@@ -131,7 +138,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
             return path
         eye = _kept_or_keep(eye, path).to(device)
         left = pictures[writer.done :]
-        job = _Job(chosen, eye, preprocessing, folder.image_root, left, device, boxes)
+        job = _Job(chosen, eye, preprocessing, folder.image_root, left, device)
         _announce(job, writer)
         _fill(job, writer)
         writer.finish()
@@ -149,8 +156,6 @@ class _Job(NamedTuple):
     pictures: Sequence[Picture]
     """Those that are left."""
     device: torch.device
-    boxes: np.ndarray
-    """(R, 4) of the regions, as shares of what the network sees."""
 
     def batches(self, size: int) -> PictureBatches:
         return PictureBatches(self.root, self.pictures, self.preprocessing, size)
@@ -164,25 +169,27 @@ def _fill(job: _Job, writer: StoreWriter) -> None:
     with Progress("extracting", *columns, console=_console(), disable=not show) as bar:
         task = bar.add_task("", total=writer.header.ids_count, completed=writer.done)
         for number, read in enumerate(loader, start=1):
-            counts = np.where(read.readable, writer.header.regions, 0)
-            seen, boxes = _regions(job, writer.header, read), _boxes(job, writer.header, read)
-            writer.add(seen, counts, read.sizes, read.skipped, boxes)
+            writer.add(**_columns(job, writer.header, read), skipped=read.skipped)
             if number % max(CHUNK // size, 1) == 0:
                 writer.close_chunk()
             bar.advance(task, len(read.readable))
 
 
-def _regions(job: _Job, header: StoreHeader, read: ReadBatch) -> np.ndarray:
-    """What the backbone sees in a batch, `(n, R, D)` as it is stored; 0 for unreadable pictures."""
-    stored = np.zeros((len(read.readable), header.regions, header.dim), header.dtype)
+def _columns(job: _Job, header: StoreHeader, read: ReadBatch) -> dict[str, np.ndarray]:
+    """What is stored of a batch, by column; 0 for unreadable pictures."""
+    count = len(read.readable)
+    stored = {
+        name: np.zeros((count, *shape[1:]), kind)
+        for name, (shape, kind) in header.columns().items()
+    }
+    stored["sizes"] = read.sizes
     if not read.readable.any():
         return stored
     try:
-        with torch.inference_mode():
-            pixels = read.pixels.to(job.device, non_blocking=True)
-            regions = job.backbone(job.backbone.images(pixels, job.preprocessing))
-            regions = regions.to(getattr(torch, header.dtype))
-            finite = bool(regions.isfinite().all())
+        seen = _see(job, read)
+        regions = seen.regions.to(getattr(torch, header.dtype))
+        finite = bool(regions.isfinite().all())
+        finite &= seen.scores is None or bool(np.isfinite(seen.scores).all())
     except torch.OutOfMemoryError:
         raise BadConfig(
             f"{job.device} has no room for {job.settings.batch_size} pictures at once",
@@ -193,21 +200,22 @@ def _regions(job: _Job, header: StoreHeader, read: ReadBatch) -> np.ndarray:
             f"{job.backbone.spec.name} gives numbers that {header.dtype} cannot hold",
             cure="Give --dtype float32 and another --name; if it stays, the weights are broken.",
         )
-    stored[read.readable] = regions.cpu().numpy()
+    found = {"features": regions.cpu().numpy(), **seen._asdict()}
+    for name in stored.keys() - {"sizes"}:
+        stored[name][read.readable] = found[name]
     return stored
 
 
-def _boxes(job: _Job, header: StoreHeader, read: ReadBatch) -> np.ndarray | None:
-    """Where the regions lie in each picture, `(n, R, 4)`; None for a grid, which says so itself."""
-    if header.grid is not None:
-        return None
-    return job.preprocessing.box_in_image(job.boxes, *np.maximum(read.sizes, 1).T)
+def _see(job: _Job, read: ReadBatch) -> Seen:
+    pixels = read.pixels.to(job.device, non_blocking=True)
+    return job.backbone.see(pixels, job.preprocessing, read.sizes[read.readable])
 
 
 def _announce(job: _Job, writer: StoreWriter) -> None:
     """Say what will be made, how large it is and how long it takes, before the first picture."""
     header, spec, into = writer.header, job.backbone.spec, job.preprocessing
     regions = " x ".join(map(str, header.grid or (header.regions,)))
+    regions = f"up to {regions}" if header.scores else regions
     _say(
         f"{header.ids_count:,} pictures as {into.width} x {into.height} pixels ({into.resize}) "
         f"through {spec.name} (weights: {spec.weights}): {regions} regions of {header.dim} "
@@ -226,12 +234,13 @@ def _seconds_per_picture(job: _Job) -> float:
     """Measured on the first few that are left; a GPU does better in full batches."""
     few = max(min(4, job.settings.batch_size, len(job.pictures)), 1)
     side = (job.preprocessing.height, job.preprocessing.width)
-    blank = torch.zeros(few, 3, *side, device=job.device)
-    job.backbone(blank)  # the first time is slow
+    blank = torch.zeros(few, 3, *side, dtype=torch.uint8, device=job.device)
+    sizes = np.full((few, 2), side[::-1])
+    job.backbone.see(blank, job.preprocessing, sizes)  # the first time is slow
     begin = time.perf_counter()
     if job.pictures:
         job.batches(few)[0]
-    job.backbone(blank).cpu()
+    job.backbone.see(blank, job.preprocessing, sizes).regions.cpu()
     return (time.perf_counter() - begin) / few
 
 

@@ -16,6 +16,8 @@ from saccade.devices import choose_device
 from saccade.errors import BadConfig
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
+from saccade.features.reduction import Reducer
+from saccade.features.settings import grid_boxes
 from saccade.models.pixels import Pixels, behind
 from saccade.run import OpenedRun, load_model, open_run
 from saccade.tasks import rules_of
@@ -72,6 +74,7 @@ class Run:
         """What looks at regions, such as `look` hands out."""
         self.task = opened.header.recipe.task
         self._backbone: Backbone | None = None
+        self._reducer: Reducer | None = None
 
     def look(self, image: str | Path) -> Looked:
         """Read a picture file and extract its regions as the training features were.
@@ -80,26 +83,35 @@ class Run:
         are not at hand.
         """
         picture = read_image(Path(image))
-        preprocessing = self.opened.header.store.preprocessing
+        size = (picture.shape[2], picture.shape[1])
         with torch.inference_mode():
-            regions, boxes = self._see(preprocessing.pixels(picture)[None].to(self.device))
-        height, width = picture.shape[1:]
+            preprocessing = self.opened.header.store.preprocessing
+            regions, boxes = self._see(preprocessing.pixels(picture)[None].to(self.device), size)
         mask = torch.ones(regions.shape[:2], dtype=torch.bool, device=self.device)
-        return Looked(regions, mask, preprocessing.box_in_image(boxes, width, height))
+        return Looked(regions, mask, boxes)
 
-    def _see(self, pixels: Tensor) -> tuple[Tensor, np.ndarray]:
-        """Regions `(1, R, D)` of a prepared picture `(1, 3, h, w)`, and where in it they lie."""
-        if self.encoder is not None:
-            return self.encoder.see(pixels.flatten(2).mT)[0], self.encoder.sight.boxes
+    def _see(self, pixels: Tensor, size: tuple[int, int]) -> tuple[Tensor, np.ndarray]:
+        """Regions `(1, R, D)` of a prepared picture `(1, 3, h, w)`, all of them real, and where
+        they lie in the original one, whose width and height are `size`.
+        """
         header = self.opened.header.store
+        if self.encoder is not None:
+            boxes = header.preprocessing.box_in_image(self.encoder.sight.boxes, *size)
+            return self.encoder.see(pixels.flatten(2).mT)[0], boxes
         if self._backbone is None:
             kept = self.opened.path / "backbone.safetensors"
             self._backbone = build_backbone(header.backbone, kept if kept.exists() else None)
             self._backbone.to(self.device)
-        regions, grid = self._backbone.look(header.preprocessing.normalise(pixels))
+        if self._reducer is None:
+            about = (header.reduction, header.dtype, header.scale)
+            self._reducer = Reducer(self.opened.path, *about)
+        seen = self._backbone.see(pixels, header.preprocessing, np.array([size]))
+        count, boxes = int(seen.counts[0]), seen.boxes[0]
+        if header.grid is not None:  # which may be coarser than the backbone's
+            boxes = header.preprocessing.box_in_image(grid_boxes(*header.grid), *size)
+        regions = self._reducer.reduce(seen.regions[:, :count], seen.grid)
         # Rounded as the store rounds, so that asking and training see the same numbers.
-        regions = regions.to(getattr(torch, header.dtype)).float()
-        return regions, self._backbone.boxes(grid)
+        return self._reducer.rounded(regions), boxes[:count]
 
     def seen(self, batch: Batch) -> Batch:
         """A batch from the run's store as `model` takes it: pixels are looked at first."""

@@ -259,7 +259,7 @@ def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -
 def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadRun(
             "no such file: this is not a run folder",
             where=path,

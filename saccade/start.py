@@ -19,6 +19,7 @@ from saccade.features.settings import Preprocessing
 from saccade.models.pixels import Pixels, behind
 from saccade.run import OpenedRun, fill, open_run
 from saccade.tasks import Material
+from saccade.weight_files import find_given
 
 PICTURES = 256
 """So many pictures tell the statistics of batch norm."""
@@ -65,7 +66,7 @@ def begin_with(
         if initialise is not None:
             initialise()
         if text.vectors is not None:
-            file, missing = Path(text.vectors), text.vectors_missing
+            file, missing = find_given(text.vectors, "word vectors"), text.vectors_missing
             say(begin_with_vectors(behind(model), file, material.words.vocabulary, missing))
     if isinstance(model, Pixels) and model.config.batch_norm == "trained":
         _tell_statistics(model, material, examples)

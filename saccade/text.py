@@ -15,6 +15,7 @@ from saccade.answers import CONTRACTIONS, normalise_punctuation
 from saccade.errors import BadData
 from saccade.scripts import QUESTION_MARKS, has_no_blanks, words_of_any_script
 from saccade.subwords import cutter_of, read_subwords
+from saccade.weight_files import find_given
 
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -240,7 +241,7 @@ def file_vocabulary(tokenizer: str) -> Vocabulary:
 
     Its words are those of the file, whatever the training questions are. Raises BadConfig, BadData.
     """
-    found = read_subwords(Path(tokenizer.removeprefix(FILE)))
+    found = read_subwords(find_given(tokenizer.removeprefix(FILE), "words of a language model"))
     return Vocabulary(found.pieces, found.pad, found.unknown, tokenizer, rules=found.rules)
 
 

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_image
 from torch import nn
 
+from saccade import weight_files as weights_module
 from saccade.errors import BadConfig, BadData, MissingWeights
-from saccade.features import weights as weights_module
 from saccade.features.backbones import (
     Backbone,
     build_backbone,

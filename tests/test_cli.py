@@ -136,6 +136,19 @@ def test_lists_have_a_line_for_everything(kind):
     assert names == list(tables[kind])
 
 
+def test_recipes_are_listed_with_task_paper_and_published_score():
+    from saccade.recipes import RECIPES
+
+    lines = dict(line.split(maxsplit=1) for line in saccade("list", "recipes").splitlines())
+    for name, line in lines.items():
+        assert RECIPES[name].task in line.split()
+        assert "arXiv:" in line
+        assert "Expect" not in line
+        assert ("Published" in line) == (not name.endswith("-small"))
+    assert lines["lstm-cnn"].endswith("which are 348 epochs.")
+    assert "Published: test-standard 58.9." in lines["san-cnn"]
+
+
 def test_backbones_can_be_narrowed():
     assert "timm:resnet50\n" in saccade("list", "backbones", "resnet5*")
     assert "no backbones match" in saccade("list", "backbones", "nothing-like-it", status=1)
@@ -171,3 +184,5 @@ def test_typed_words_become_values():
 def test_tables_line_up():
     rows = values({"split": "val", "accuracy": 61.23456, "of": {"number": 30.0}})
     assert table(rows) == "split     val\naccuracy  61.23\nof\n  number  30"
+    rows = values({"interval": [-7.69999, 7], "bins": [{"to": 0.1}, {"to": 0.2}], "bare": ()})
+    assert table(rows) == "interval  -7.7, 7\nbins      2 records\nbare      none"

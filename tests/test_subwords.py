@@ -14,7 +14,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import GPT2Tokenizer
 
 from saccade.config import TextConfig, change
-from saccade.errors import BadConfig, BadData
+from saccade.errors import BadConfig, BadData, MissingWeights
 from saccade.features.settings import grid_boxes
 from saccade.material import gather
 from saccade.predict import Looked, load
@@ -104,7 +104,7 @@ class TestWhatIsNoTokenizer:
     def test_a_folder_without_files(self, tmp_path) -> None:
         with pytest.raises(BadConfig, match=r"there is no tokenizer.*vocab\.json"):
             file_vocabulary(f"file:{tmp_path}")
-        with pytest.raises(BadConfig, match="nowhere"):
+        with pytest.raises(MissingWeights, match=r"nowhere: there are no words.*put it as nowhere"):
             file_vocabulary("file:nowhere")
 
     @pytest.mark.parametrize("text", ["{", "{}", "[1]", "\x00"])

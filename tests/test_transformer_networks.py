@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from transformers import ViTConfig, ViTForImageClassification, ViTModel
 
 import saccade
+from saccade import weight_files as weights_module
 from saccade.config import change
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
 from saccade.errors import BadConfig, BadData, MissingWeights
 from saccade.extract import extract
-from saccade.features import weights as weights_module
 from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
 from saccade.features.settings import BackboneSpec, grid_boxes
 from saccade.features.store import FeatureStore

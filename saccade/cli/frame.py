@@ -4,6 +4,7 @@ Heavy imports stand inside the verbs, so `saccade --help` answers at once. A use
 line on stderr and status 1; anything else that escapes is a defect of ours and keeps its trace.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -43,6 +44,22 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+@app.callback()
+def settings(
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SACCADE_WEIGHTS",
+            help="A folder of weights, words and vectors, looked into before any hub.",
+        ),
+    ] = None,
+) -> None:
+    """Ask pictures, caption pictures, and see where the model looked. Begin with: saccade demo"""
+    if weights is not None:
+        os.environ["SACCADE_WEIGHTS"] = str(weights)
+
+
 DataFolderArgument = Annotated[Path, typer.Argument(metavar="DATA", help="What prepare made.")]
 DataFolderOption = Annotated[Path, typer.Option(help="The data folder, which prepare made.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="What train made.")]
@@ -67,7 +84,7 @@ OnFault = Literal["refuse", "drop", "keep"]
 
 def _how_to_go_on(words: Sequence[str]) -> str:
     again = ["saccade", *words]
-    if words[:1] == ["train"] and "--resume" not in words:
+    if "train" in words[:3] and "--resume" not in words:
         again.append("--resume")
     return f"Stopped; nothing is half-written. Go on with: {shlex.join(again)}"
 

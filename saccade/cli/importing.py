@@ -1,11 +1,11 @@
-"""The verb that brings another program's checkpoint over."""
+"""The verbs that bring another program's checkpoint or features over."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from saccade.cli.frame import ChangesOption, app, show_rows
+from saccade.cli.frame import ChangesOption, DataFolderOption, app, show_rows
 from saccade.terminal import values
 
 
@@ -63,3 +63,25 @@ def import_checkpoint(
     typer.echo(f"Next: saccade {using.format(run=out)}")
     typer.echo(f"To evaluate it: {made.extract}")
     typer.echo(f"then: saccade evaluate {out} --data DATA")
+
+
+@app.command("import-features")
+def import_features(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="bottom-up, hengyuan-hu, pytorch-vqa, openvqa, self-critical or sgrvinod.",
+        ),
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, or the folder of them.")],
+    data: DataFolderOption,
+    name: Annotated[str | None, typer.Option(help="Of the store; default: the kind.")] = None,
+    dtype: Annotated[Literal["float16", "float32"], typer.Option()] = "float16",
+    image_root: Annotated[Path | None, typer.Option(help="Where the pictures are now.")] = None,
+) -> None:
+    """Make a feature store of another program's feature file."""
+    from saccade.import_features import import_features as bring
+
+    store = bring(kind, file, data, say=typer.echo, name=name, dtype=dtype, image_root=image_root)
+    typer.echo(f"Next: saccade train RECIPE --data {data} --features {store.name} --out RUN")

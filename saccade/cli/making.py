@@ -96,14 +96,15 @@ def extract(
     backbone: Annotated[
         str,
         typer.Option(
-            help="timm:NAME, see: saccade list backbones; transformers:NAME of a ViT; or pixels."
+            help="timm:NAME, see: saccade list backbones; transformers:NAME of a ViT; "
+            "torchvision:NAME of a detector; or pixels."
         ),
     ],
     weights: Annotated[str, typer.Option(help="hub, random, a file, or a ViT's folder.")] = "hub",
     option: OptionsOption = None,
     name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of what the network sees.")] = None,
-    resize: Annotated[Literal["squash", "shorter_side"] | None, typer.Option()] = None,
+    resize: Annotated[Literal["squash", "shorter_side", "inside"] | None, typer.Option()] = None,
     resize_to: Annotated[int | None, typer.Option(help="Shorter side before the crop.")] = None,
     mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
     std: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,

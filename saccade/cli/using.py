@@ -27,6 +27,10 @@ def evaluate(
     revision: Annotated[str, typer.Option(help="Of the VQA scorer: 2021-03, 2016.")] = "2021-03",
     data: Annotated[Path | None, typer.Option(help="Where the data folder is now.")] = None,
     features: FeaturesOption = None,
+    wordnet: Annotated[
+        Path | None, typer.Option(help="WordNet's folder or zip file, for WUPS.")
+    ] = None,
+    java: Annotated[bool, typer.Option("--java", help="Also METEOR and SPICE: minutes.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Score a run officially, beside baselines that never look."""
@@ -39,10 +43,13 @@ def evaluate(
         features=features,
         beams=beam,
         revision=revision,
+        wordnet=wordnet,
+        java=java,
         device=device,
     )
     show_rows(values(scores))
-    typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}")
+    rows = run / f"judged-{scores['split']}.parquet"
+    typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}, {rows}")
 
 
 @app.command()

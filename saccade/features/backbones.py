@@ -1,8 +1,9 @@
-"""Frozen networks that turn pictures into regions: any timm model, or a ViT of `transformers`.
+"""Frozen networks that turn pictures into regions: any timm model, a ViT of `transformers`, or a
+detector of torchvision.
 
 A region is one cell of the network's last grid: row r of the output is cell (r // W, r % W).
-Networks of `transformers` have one more in front of these, for the picture as a whole. The backbone
-`pixels` is no network: what it sees are the pixels.
+Networks of `transformers` have one more in front of these, for the picture as a whole; a region of
+a detector is a box. The backbone `pixels` is no network: what it sees are the pixels.
 """
 
 import math
@@ -19,8 +20,16 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from saccade.errors import BadConfig, MissingWeights
-from saccade.features import networks, picture_itself, transformer_networks
+from saccade.features import (
+    detectors,
+    imported,
+    networks,
+    picture_itself,
+    transformer_networks,
+)
+from saccade.features.detectors import Detector
 from saccade.features.networks import TrainedOn, digest_of
+from saccade.features.seen import Layout, Seen
 from saccade.features.settings import PIXELS, BackboneSpec, Option, Preprocessing, grid_boxes
 from saccade.features.weights import sha256_of
 
@@ -46,7 +55,13 @@ class Library(Protocol):
 
 
 LIBRARIES: Mapping[str, Library] = MappingProxyType(
-    {"timm": networks, "transformers": transformer_networks, PIXELS: picture_itself}
+    {
+        "timm": networks,
+        "transformers": transformer_networks,
+        "torchvision": detectors,
+        PIXELS: picture_itself,
+        "imported": imported,
+    }
 )
 
 
@@ -68,6 +83,31 @@ class Backbone(nn.Module):
         """Stay in eval mode: statistics of a batch would make features depend on neighbours."""
         del mode
         return super().train(False)
+
+    @property
+    def finds_boxes(self) -> bool:
+        """Is it a detector, which has no grid?"""
+        return isinstance(self.model, Detector)
+
+    @torch.inference_mode()
+    def see(self, pixels: Tensor, preprocessing: Preprocessing, sizes: np.ndarray) -> Seen:
+        """Look at prepared pictures `(B, 3, h, w)` uint8 of the original sizes `(B, 2)`, width and
+        height. Raises BadConfig as `look` does.
+        """
+        images = self.images(pixels, preprocessing)
+        if isinstance(self.model, Detector):
+            return self.model.see(images, preprocessing, sizes)
+        regions, grid = self.look(images)
+        boxes = preprocessing.box_in_image(self.boxes(grid), *sizes.T)
+        counts = np.full(len(regions), regions.shape[1])
+        return Seen(regions, counts, boxes, grid=None if self.kept_tokens else grid)
+
+    def layout(self, preprocessing: Preprocessing) -> Layout:
+        """The grid, if any, regions at most and numbers per region, for pictures of that size."""
+        if isinstance(self.model, Detector):
+            return Layout(None, self.model.choice.most, self.model.width)
+        grid, dim = self.measure(preprocessing)
+        return Layout(None if self.kept_tokens else grid, len(self.boxes(grid)), dim)
 
     def images(self, pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
         """What the network is shown of pictures `(B, 3, h, w)` uint8: normalised, or pixels as
@@ -95,6 +135,11 @@ class Backbone(nn.Module):
         return self._look(images)
 
     def _look(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        if isinstance(self.model, Detector):
+            raise BadConfig(
+                f"{self.spec.name} finds boxes, which are no grid and cannot learn here",
+                cure="Extract features with it: saccade extract DATA --backbone ...",
+            )
         height, width = images.shape[-2:]
         try:
             features = self.model.forward_features(images)  # type: ignore[operator]
@@ -162,7 +207,7 @@ def choose_backbone(
     if prefix not in LIBRARIES or bool(network) == (prefix == PIXELS):
         cure = (
             "Say whose it is: write timm:NAME, or transformers:NAME for a ViT with all its tokens; "
-            "or pixels, for an encoder that learns."
+            "torchvision:NAME for a detector; or pixels, for an encoder that learns."
         )
         raise BadConfig(f"no backbone {name!r}", cure=cure)
     library = LIBRARIES[prefix]
@@ -210,15 +255,17 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
     values: dict[str, Any] = {
         "height": size or known.height,
         "width": size or known.width,
-        "resize": "shorter_side" if known.crop else "squash",
+        "resize": "inside" if known.inside else "shorter_side" if known.crop else "squash",
         "mean": known.mean,
         "std": known.std,
         "interpolation": known.interpolation,
         **wished,
     }
+    side = max(values["height"], values["width"])
     if values["resize"] == "shorter_side" and "resize_to" not in wished:
-        side = max(values["height"], values["width"])
         values["resize_to"] = math.floor(side / (known.crop or 1))
+    if values["resize"] == "inside" and known.inside and "resize_to" not in wished:
+        values["resize_to"] = max(round(side * known.inside), 8)
     try:
         return Preprocessing(**values)
     except ValidationError as error:

@@ -37,6 +37,8 @@ class TrainedOn(NamedTuple):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str
+    inside: float | None = None
+    """For whole pictures with their proportions: the shorter side's share of the longest side."""
 
 
 def config_of(network: str) -> PretrainedCfg:

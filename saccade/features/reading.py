@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from saccade.errors import BadImage
 from saccade.features.images import read_image
 from saccade.features.settings import Preprocessing
-from saccade.features.store import Skipped
+from saccade.features.store_files import Skipped
 from saccade.records import Picture
 
 

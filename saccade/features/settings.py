@@ -14,6 +14,7 @@ from torch.nn import functional
 
 Option = str | int | float | bool
 Interpolation = Literal["bilinear", "bicubic"]
+Resize = Literal["squash", "shorter_side", "inside"]
 Colour = tuple[float, float, float]
 PIXELS = "pixels"
 """The backbone that is none."""
@@ -24,11 +25,13 @@ class BackboneSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(pattern=r"^(timm|transformers):.+|^pixels$")
+    name: str = Field(pattern=r"^(timm|transformers|torchvision|imported):.+|^pixels$")
     """`timm:` and a name that timm knows, such as `timm:resnet152` or `timm:resnet50.a1_in1k`; or
-    `transformers:` and the hub's name of a ViT; or `pixels`, which is no network."""
+    `transformers:` and the hub's name of a ViT; or `torchvision:` and a detector; or `pixels`,
+    which is no network; or `imported:` and whose feature file it was."""
     options: dict[str, Option] = {}
-    """Passed to `timm.create_model`, such as `pad_type` or `output_stride`; or to `ViTConfig`."""
+    """Passed to `timm.create_model`, such as `pad_type` or `output_stride`; or to `ViTConfig`; or
+    how a detector chooses its boxes."""
     weights: str = "hub"
     """`hub`, `random`, or the name of the file or folder that was given; `none` of pixels."""
     weights_sha256: str | None = None
@@ -36,13 +39,26 @@ class BackboneSpec(BaseModel):
 
     @property
     def library(self) -> str:
-        """Whose network it is: `timm`, `transformers`, or `pixels`."""
+        """Whose network it is, such as `timm`; or `pixels`."""
         return self.name.partition(":")[0]
 
     @property
     def network(self) -> str:
         """The name as the library knows it."""
         return self.name.partition(":")[2] or self.name
+
+
+class Reduction(BaseModel):
+    """What is done to a backbone's regions to make them fewer or narrower before they are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pool: tuple[int, int] | None = None
+    """Rows and columns of a coarser grid, each cell of which is the mean of those it covers."""
+    pca: int | None = Field(None, ge=1)
+    """Numbers per region afterwards: the first principal components of training regions."""
+    pca_sha256: str | None = None
+    """Of the mean and the components."""
 
 
 class _Placed(NamedTuple):
@@ -62,11 +78,12 @@ class Preprocessing(BaseModel):
     height: int = Field(ge=8, le=4096)
     """Pixels that the backbone sees."""
     width: int = Field(ge=8, le=4096)
-    resize: Literal["squash", "shorter_side"]
+    resize: Resize
     """`squash` keeps the whole picture and not its proportions. `shorter_side` keeps proportions:
-    the shorter side becomes `resize_to`, and the middle is cut out."""
+    the shorter side becomes `resize_to`, and the middle is cut out. `inside` keeps both: the
+    picture is made as large as fits, and what is left at the right and below is filled."""
     resize_to: int | None = Field(None, ge=8, le=8192)
-    """For `shorter_side` alone; at least height and width."""
+    """For `shorter_side`, at least height and width; for `inside` the shorter side at most."""
     mean: Colour
     """Red, green, blue on a scale of 0..1; subtracted."""
     std: Colour
@@ -77,7 +94,7 @@ class Preprocessing(BaseModel):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.resize == "squash" and self.resize_to is not None:
-            raise ValueError("resize_to goes with resize=shorter_side")
+            raise ValueError("resize_to goes with resize=shorter_side or inside")
         if self.resize == "shorter_side" and (self.resize_to or 0) < max(self.height, self.width):
             raise ValueError(
                 f"resize=shorter_side needs resize_to of at least {max(self.height, self.width)}"
@@ -101,6 +118,11 @@ class Preprocessing(BaseModel):
             mode=self.interpolation,
             antialias=True,
         )[0]
+        if self.resize == "inside":
+            filled = (tensor(self.mean) * 255).round().to(image.dtype)[:, None, None]
+            whole = filled.expand(3, self.height, self.width).clone()
+            whole[:, : resized.shape[1], : resized.shape[2]] = resized
+            return whole
         top, left = int(placed.top), int(placed.left)
         return resized[:, top : top + self.height, left : left + self.width].contiguous()
 
@@ -125,17 +147,30 @@ class Preprocessing(BaseModel):
         y = [edge / placed.height[..., None] for edge in y]
         return np.stack([x[0], y[0], x[1], y[1]], axis=-1).astype(np.float32)
 
+    def size_inside(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height in pixels of what a picture of that size becomes before the crop."""
+        placed = self._place(width, height)
+        return int(placed.width), int(placed.height)
+
     def _place(self, width: int | np.ndarray, height: int | np.ndarray) -> _Placed:
         """Sizes as torchvision's Resize and CenterCrop round them, which the weights were
         measured with: the longer side downwards, half a pixel to the even side.
         """
         width, height = np.asarray(width), np.asarray(height)
-        if self.resize_to is None:
+        if self.resize == "squash":
             zero = np.zeros_like(width)
             return _Placed(zero + self.width, zero + self.height, zero, zero)
         shorter = np.minimum(width, height)
-        wide = (self.resize_to * width / shorter).astype(np.int64)
-        high = (self.resize_to * height / shorter).astype(np.int64)
+        if self.resize == "inside":
+            scale = np.minimum(self.width / width, self.height / height)
+            if self.resize_to is not None:
+                scale = np.minimum(scale, self.resize_to / shorter)
+            wide = np.clip((width * scale).astype(np.int64), 1, self.width)
+            high = np.clip((height * scale).astype(np.int64), 1, self.height)
+            return _Placed(wide, high, np.zeros_like(wide), np.zeros_like(high))
+        side = self.resize_to or 0
+        wide = (side * width / shorter).astype(np.int64)
+        high = (side * height / shorter).astype(np.int64)
         left = np.rint((wide - self.width) / 2).astype(np.int64)
         top = np.rint((high - self.height) / 2).astype(np.int64)
         return _Placed(wide, high, left, top)

@@ -5,30 +5,43 @@
     counts.npy             (N,) int32 real regions of each picture, 0 where it could not be read
     sizes.npy              (N, 2) int32 width and height of each picture, in pixels
     boxes.npy              (N, R, 4) float32, only where regions are not the cells of a grid
+    scores.npy             (N, R) float32, only of a detector: how sure it is of each box
+    scales.npy             (N, R) float32, only where regions are bytes with a scale each
     ids.npy                (N,) int64 picture ids, rising
     chunks.jsonl           checksum of each stretch of rows, in the order they were written
     skipped.json           id, file and reason of each picture that could not be read
     backbone.safetensors   the backbone's weights, for pictures that come later
+    reduction.safetensors  what regions were made smaller with, where they were converted
 
 Plain arrays, mapped into memory: reading is as fast as copying. The backbone's own grid is kept;
 a model that wants another number of cells makes a view of it. `StoreWriter` writes all this.
 """
 
 import hashlib
-import json
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from saccade.errors import BadStore
-from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, grid_boxes
+from saccade.features.reduction import FILE as REDUCTION
+from saccade.features.reduction import Scale, file_digest, from_bytes, read_tensors
+from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction, grid_boxes
+from saccade.features.store_files import (
+    EXTRACT_AGAIN,
+    Skipped,
+    checksum,
+    let_go,
+    open_array,
+    read_chunks,
+)
 from saccade.records import Picture
 
-EXTRACT_AGAIN = "Delete the folder and make it again: saccade extract DATA --backbone NAME."
+HOLD = 256 * 2**20
+"""Bytes of a store that one process reads before it lets go of what the system mapped for it."""
 
 
 class StoreHeader(BaseModel):
@@ -45,8 +58,16 @@ class StoreHeader(BaseModel):
     """Regions per picture, at most."""
     dim: int = Field(ge=1)
     """Numbers per region."""
-    dtype: Literal["float16", "float32", "uint8"]
-    """`uint8` for pixels, and for nothing else."""
+    dtype: Literal["float16", "float32", "uint8", "int8"]
+    """`uint8` for pixels, and for nothing else; `int8` needs a scale."""
+    scale: Scale | None = None
+    """What bytes are multiplied by: a scale for each region, or for each of its numbers."""
+    scores: bool = False
+    """Is it known how sure a detector was of each box?"""
+    reduction: Reduction | None = None
+    """What was done to the backbone's regions."""
+    reduction_sha256: str | None = None
+    """Of `reduction.safetensors`, where there is one."""
     ids_count: int = Field(ge=1)
     """Pictures."""
     dataset_fingerprint: str
@@ -61,6 +82,8 @@ class StoreHeader(BaseModel):
             raise ValueError(f"a grid of {self.grid} does not have {self.regions} regions")
         if (self.dtype == "uint8") != (self.backbone.name == PIXELS):
             raise ValueError(f"{self.backbone.name} are not kept as {self.dtype}")
+        if (self.dtype == "int8") != (self.scale is not None):
+            raise ValueError(f"{self.dtype} and a scale of {self.scale} contradict each other")
         return self
 
     def columns(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -73,28 +96,15 @@ class StoreHeader(BaseModel):
         }
         if self.grid is None:
             arrays["boxes"] = ((count, self.regions, 4), np.dtype(np.float32))
+        if self.scores:
+            arrays["scores"] = ((count, self.regions), np.dtype(np.float32))
+        if self.scale == "row":
+            arrays["scales"] = ((count, self.regions), np.dtype(np.float32))
         return arrays
 
     def nbytes(self) -> int:
         """Bytes on disk of all arrays."""
         return sum(int(np.prod(shape)) * kind.itemsize for shape, kind in self.columns().values())
-
-
-class Skipped(NamedTuple):
-    """A picture without features, and why."""
-
-    id: int
-    file: str
-    reason: str
-
-
-class Chunk(NamedTuple):
-    """A stretch of rows that is safely on disk."""
-
-    start: int
-    end: int
-    crc32: int
-    skipped: tuple[Skipped, ...]
 
 
 class FeatureStore:
@@ -116,7 +126,10 @@ class FeatureStore:
         """(N,) int32 real regions of each picture; 0 means it was skipped."""
         self.sizes = np.array(arrays["sizes"])
         """(N, 2) int32 width and height, in pixels."""
-        self._boxes = arrays.get("boxes")
+        self._boxes, self._scores = arrays.get("boxes"), arrays.get("scores")
+        self._scales = arrays.get("scales")
+        self._channels = read_tensors(path)["scales"] if header.scale == "channel" else None
+        self._held = 0
 
     @classmethod
     def open(cls, path: str | Path, *, pictures: Iterable[Picture] | None = None) -> "FeatureStore":
@@ -159,9 +172,35 @@ class FeatureStore:
         return rows
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Regions `(n, R, D)` as stored, copied from the map, and which are real `(n, R)` bool."""
+        """Regions `(n, R, D)` copied from the map, and which are real `(n, R)` bool.
+
+        Numbers are as they are stored, but bytes with a scale are float32 again.
+        """
         mask = np.arange(self.header.regions) < self.counts[rows][:, None]
-        return self.features[rows], mask
+        return self._decoded(self.copy(rows), rows), mask
+
+    def copy(self, rows: np.ndarray) -> np.ndarray:
+        """Regions `(n, R, D)` as stored. Large stores are read to the end in little memory."""
+        taken: np.ndarray = self.features[rows]
+        self._held += taken.nbytes
+        if self._held > HOLD:
+            let_go(self.features)
+            self._held = 0
+        return taken
+
+    def _decoded(self, taken: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        if self.header.dtype != "int8":
+            return taken
+        scales = self._channels
+        if self._scales is not None:
+            scales = torch.from_numpy(self._scales[rows])[..., None]
+        assert scales is not None
+        decoded: np.ndarray = from_bytes(torch.from_numpy(taken), scales).numpy()
+        return decoded
+
+    def scores(self, rows: np.ndarray) -> np.ndarray | None:
+        """How sure the detector was of each box `(n, R)` float32; None of anything else."""
+        return None if self._scores is None else self._scores[rows]
 
     def boxes(self, rows: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:
         """Boxes `(n, R, 4)` float32 of the regions, x0 y0 x1 y1 as shares of width and height of
@@ -183,14 +222,35 @@ class FeatureStore:
         return [skipped for chunk in read_chunks(self.path) for skipped in chunk.skipped]
 
     def verify(self) -> None:
-        """Read everything and compare checksums. Raises BadStore naming the first damaged rows."""
+        """Read everything: compare checksums, look for what is no number, count regions.
+
+        Raises BadStore naming the first damaged rows.
+        """
         arrays = {
             name: open_array(self.path, name, *c) for name, c in self.header.columns().items()
         }
-        for chunk in read_chunks(self.path):
-            if checksum(arrays, chunk.start, chunk.end) != chunk.crc32:
-                what = f"rows {chunk.start} to {chunk.end - 1} have changed since they were written"
+        chunks, kept = read_chunks(self.path), self.header.reduction_sha256
+        for start, end, crc32, _ in chunks:
+            place = f"rows {start} to {end - 1}"
+            if end > len(self) or checksum(arrays, start, end) != crc32:
+                what = f"{place} have changed since they were written"
                 raise BadStore(what, where=self.path, cure=EXTRACT_AGAIN)
+            counts = arrays["counts"][start:end]
+            if ((counts < 0) | (counts > self.header.regions)).any():
+                what = f"{place}: a picture has {counts.max()} of {self.header.regions} regions"
+                raise BadStore(what, where=self.path, cure=EXTRACT_AGAIN)
+            for name in ("features", "boxes", "scores", "scales"):
+                floats = name in arrays and arrays[name].dtype.kind == "f"
+                if floats and not np.isfinite(arrays[name][start:end]).all():
+                    what = f"{place}: {name} that are no numbers"
+                    raise BadStore(what, where=self.path, cure=EXTRACT_AGAIN)
+            let_go(arrays["features"])
+        if (chunks[-1].end if chunks else 0) != len(self):
+            what = f"only {chunks[-1].end if chunks else 0} of {len(self)} rows have a checksum"
+            raise BadStore(what, where=self.path / "chunks.jsonl", cure=EXTRACT_AGAIN)
+        if kept is not None and file_digest(self.path / REDUCTION) != kept:
+            what = "has changed since it was written"
+            raise BadStore(what, where=self.path / REDUCTION, cure="Convert the store again.")
 
 
 def pictures_fingerprint(pictures: Iterable[Picture]) -> str:
@@ -219,49 +279,3 @@ def read_header(path: Path) -> StoreHeader:
         raise BadStore(f"{place}: {problem['msg']}", where=file, cure=cure) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadStore(f"unreadable ({error})", where=file, cure=EXTRACT_AGAIN) from None
-
-
-def open_array(path: Path, name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> np.ndarray:
-    """Map one array of a store, read-only. Raises BadStore unless it is as the header says."""
-    file = path / f"{name}.npy"
-    try:
-        # A plain view of the map: numpy's own subclass costs time on every index.
-        array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-    except FileNotFoundError:
-        raise BadStore("missing", where=file, cure=EXTRACT_AGAIN) from None
-    except (ValueError, OSError, EOFError) as error:
-        raise BadStore(f"not whole ({error})", where=file, cure=EXTRACT_AGAIN) from None
-    if array.shape != shape or array.dtype != kind:
-        what = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
-        raise BadStore(what, where=file, cure=EXTRACT_AGAIN)
-    return array
-
-
-def read_chunks(path: Path) -> list[Chunk]:
-    """What `chunks.jsonl` says is safely on disk: stretches that follow each other from row 0.
-
-    A last line that was cut off by a crash, and anything after it, does not count.
-    """
-    chunks: list[Chunk] = []
-    try:
-        lines = (path / "chunks.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
-    for line in lines:
-        try:
-            start, end, crc32, skipped = json.loads(line).values()
-            chunk = Chunk(start, end, crc32, tuple(Skipped(**one) for one in skipped))
-        except (ValueError, TypeError, AttributeError):
-            break
-        if not line.endswith("\n") or chunk.start != (chunks[-1].end if chunks else 0):
-            break
-        chunks.append(chunk)
-    return chunks
-
-
-def checksum(arrays: dict[str, np.ndarray], start: int, end: int) -> int:
-    """CRC-32 of some rows of a store's arrays, in the order of `StoreHeader.columns`."""
-    crc = 0
-    for array in arrays.values():
-        crc = zlib.crc32(np.ascontiguousarray(array[start:end]).data, crc)
-    return crc

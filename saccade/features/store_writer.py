@@ -19,22 +19,17 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from saccade.errors import BadStore
-from saccade.features.store import (
-    Chunk,
-    Skipped,
-    StoreHeader,
-    checksum,
-    open_array,
-    read_chunks,
-    read_header,
-)
+from saccade.features.reduction import FILE as REDUCTION
+from saccade.features.store import StoreHeader, read_header
+from saccade.features.store_files import Chunk, Skipped, checksum, open_array, read_chunks
 
 if sys.platform != "win32":
     import fcntl
 
 OWN = frozenset(
-    ["header.json", "chunks.jsonl", "skipped.json", "backbone.safetensors"]
+    ["header.json", "chunks.jsonl", "skipped.json", "backbone.safetensors", REDUCTION]
     + [f"{name}.npy" for name in ("features", "counts", "sizes", "boxes", "ids")]
+    + ["scores.npy", "scales.npy"]
 )
 
 
@@ -96,16 +91,17 @@ class StoreWriter:
         counts: np.ndarray,
         sizes: np.ndarray,
         skipped: Sequence[Skipped] = (),
-        boxes: np.ndarray | None = None,
+        **others: np.ndarray | None,
     ) -> None:
-        """Write the next n rows: `(n, R, D)`, `(n,)`, `(n, 2)`, and `(n, R, 4)` where there is no
-        grid. They count only once the chunk is closed. Raises BadStore when the disk is full.
+        """Write the next n rows: `(n, R, D)`, `(n,)`, `(n, 2)`, and where the store has them
+        `boxes (n, R, 4)`, `scores (n, R)` and `scales (n, R)`. They count only once the chunk is
+        closed. Raises BadStore when the disk is full.
         """
         if self._next + len(features) > self.header.ids_count:
             raise ValueError(f"more than {self.header.ids_count} rows")
-        given = {"features": features, "counts": counts, "sizes": sizes, "boxes": boxes}
+        given = {"features": features, "counts": counts, "sizes": sizes, **others}
         for name, (shape, kind) in self._columns.items():
-            array = given[name]
+            array = given.get(name)
             if array is None or array.shape != (len(features), *shape[1:]):
                 found = None if array is None else array.shape
                 raise ValueError(f"{name} {found} do not fit {shape}")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from saccade.errors import BadConfig, BadData, MissingWeights
 from saccade.features.networks import SEED, TrainedOn, misfit
 from saccade.features.settings import BackboneSpec, Option
-from saccade.features.weights import FOLDER, HUB_FILE, from_hub
+from saccade.weight_files import FOLDER, HUB_FILE, from_hub
 
 ABOUT = "config.json"
 SIZES = (

@@ -1,58 +1,98 @@
-"""Finding a backbone's weights: a given file, a folder of files, or timm's hub.
-
-Only the hub touches the network, only when its file is not in its cache yet, and only after one
-short question whether it answers at all: its own client would retry for most of a minute.
-"""
+"""Finding a backbone's weights, and looking into files of weights without trusting them."""
 
 import hashlib
-import os
 import pickle
-import urllib.error
-import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import constants, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from timm.models import clean_state_dict, get_pretrained_cfg, load_state_dict
+from torch import Tensor, hub
 
 from saccade.errors import BadData, MissingWeights
+from saccade.weight_files import (
+    FOLDER,
+    HUB_FILE,
+    answers,
+    first_of,
+    from_hub,
+    in_folder,
+    offline,
+    weights_folder,
+)
 
 SUFFIXES = (".safetensors", ".pth")
-FOLDER = "SACCADE_WEIGHTS"
-"""Environment variable: a folder of files such as `resnet152.safetensors`."""
-HUB_FILE = "model.safetensors"
-PATIENCE = 5.0
-"""Seconds that the hub has to answer at all."""
 
 
 def find_weights(network: str, weights: str) -> Path | None:
     """The weights file of a timm network; None for "random".
 
-    `weights` is a file, or the name of one in the folder $SACCADE_WEIGHTS; "hub" takes
-    `NETWORK.safetensors` or `NETWORK.pth` from that folder, else the hub's cache, else the hub.
-    Raises MissingWeights, saying which file is wanted, where to get it and where to put it.
+    `weights` is a file, a folder of files, or the name of either in the folder $SACCADE_WEIGHTS;
+    "hub" takes `NETWORK.safetensors` or `NETWORK.pth` from that folder, else the hub's cache, else
+    the hub. Raises MissingWeights, saying which file is wanted, where to get it and where to put
+    it.
     """
     if weights == "random":
         return None
-    folder = os.environ.get(FOLDER)
+    names = [f"{network}{suffix}" for suffix in SUFFIXES]
     if weights != "hub":
-        given = [Path(weights)] + ([Path(folder) / weights] if folder else [])
-        return _first(given) or _refuse(weights, "; ".join(map(str, given)))
-    own = [Path(folder) / f"{network}{suffix}" for suffix in SUFFIXES] if folder else []
-    return _first(own) or _from_timms_hub(network)
+        return _given(weights, names)
+    return in_folder(*names) or _from_timms_hub(network)
 
 
-def _first(paths: list[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)
+def find_detector_weights(network: str, weights: str, address: str) -> Path | None:
+    """The weights file of a torchvision detector; None for "random".
+
+    As `find_weights`, but "hub" is torch's cache of files, else `address`, whose file name is
+    looked for too.
+    """
+    if weights == "random":
+        return None
+    file = address.rpartition("/")[2]
+    names = [*(f"{network}{suffix}" for suffix in SUFFIXES), file]
+    if weights != "hub":
+        return _given(weights, names)
+    kept = Path(hub.get_dir()) / "checkpoints" / file
+    return in_folder(*names) or first_of([kept]) or _from_address(address, kept, network)
 
 
-def _refuse(weights: str, looked: str) -> Path:
-    raise MissingWeights(
-        f"no weights file {Path(weights).name!r}",
-        where=looked,
-        cure=f"Give --weights FILE, or put the file into the folder that {FOLDER} names.",
+def _given(weights: str, names: Sequence[str]) -> Path:
+    """A file that was given, or the first of some names in a folder that was."""
+    folder = weights_folder()
+    given = [Path(weights)] + ([folder / weights] if folder else [])
+    found = first_of(given)
+    if found is not None and found.is_dir():
+        given = [found / name for name in names]
+        found = first_of(given)
+    if found is None:
+        raise MissingWeights(
+            f"no weights file {given[0].name!r}",
+            where="; ".join(map(str, given)),
+            cure=f"Give --weights FILE, or put the file into the folder that {FOLDER} names.",
+        )
+    return found
+
+
+def _from_address(address: str, kept: Path, network: str) -> Path:
+    cure = (
+        f"On a machine with network fetch {address} and put it as {kept.name} into the folder that "
+        f"{FOLDER} names, or give it with --weights FILE. For a trial: --weights random."
     )
+    what = f"weights of {network} are not in torch's cache"
+    if offline():
+        raise MissingWeights(f"{what} and HF_HUB_OFFLINE is set", where=kept, cure=cure)
+    if not answers(address):
+        what = f"{what} and {address.split('/')[2]} does not answer"
+        raise MissingWeights(what, where=kept, cure=cure)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    digest = kept.stem.rpartition("-")[2]
+    try:
+        hub.download_url_to_file(address, str(kept), hash_prefix=digest, progress=False)
+    except (OSError, RuntimeError) as error:
+        what = f"{address} did not give the weights of {network}: {error}"
+        raise MissingWeights(what, cure=cure) from None
+    return kept
 
 
 def _from_timms_hub(network: str) -> Path:
@@ -68,45 +108,6 @@ def _from_timms_hub(network: str) -> Path:
     return from_hub(str(known.hf_hub_id), HUB_FILE, network, put)
 
 
-def from_hub(repository: str, file: str, network: str, put: str) -> Path:
-    """A file of a repository, from the hub's cache or else from the hub.
-
-    `put` says where a person may put it instead. Raises MissingWeights.
-    """
-    try:
-        return Path(hf_hub_download(repository, file, local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    url = hf_hub_url(repository, file)
-    cure = f"On a machine with network fetch {url}, {put}. For a trial: --weights random."
-    if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-        raise MissingWeights(
-            f"weights of {network} are not in the hub's cache and HF_HUB_OFFLINE is set", cure=cure
-        )
-    if not _answers(constants.ENDPOINT):
-        raise MissingWeights(
-            f"weights of {network} are not in the hub's cache and the hub does not answer",
-            cure=cure,
-        )
-    try:
-        return Path(hf_hub_download(repository, file))
-    except (HfHubHTTPError, OSError) as error:
-        what = f"the hub did not give the weights of {network}: {str(error).splitlines()[0]}"
-        raise MissingWeights(what, cure=cure) from None
-
-
-def _answers(address: str) -> bool:
-    """Is anybody there? An error page is an answer too."""
-    question = urllib.request.Request(address, method="HEAD")
-    try:
-        with urllib.request.urlopen(question, timeout=PATIENCE):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-
-
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
@@ -119,12 +120,23 @@ def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
     Of a safetensors file only the head is read. Nothing is unpickled but tensors and plain values.
     Raises BadData for a file that is damaged or holds anything else.
     """
+    if path.suffix != ".safetensors":
+        return {name: tuple(value.shape) for name, value in tensors_in(path).items()}
+    with _told(path), safe_open(path, framework="pt") as stream:
+        found = {name: stream.get_slice(name).get_shape() for name in stream.keys()}  # noqa: SIM118
+        return {name: tuple(shape) for name, shape in clean_state_dict(found).items()}
+
+
+def tensors_in(path: Path) -> dict[str, Tensor]:
+    """The tensors in a weights file, named as in `shapes_in`. Raises BadData."""
+    with _told(path):
+        return dict(load_state_dict(str(path)))
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as stream:
-                found = {name: stream.get_slice(name).get_shape() for name in stream.keys()}  # noqa: SIM118
-            return {name: tuple(shape) for name, shape in clean_state_dict(found).items()}
-        return {name: tuple(value.shape) for name, value in load_state_dict(str(path)).items()}
+        yield
     except (
         *(SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError),
         *(AttributeError, KeyError, TypeError, ValueError),

@@ -17,11 +17,9 @@ S questions of one picture side by side.
 """
 
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from huggingface_hub import hf_hub_download
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -31,6 +29,7 @@ from torch.nn import functional
 from saccade.batch import Sizes, VqaBatch, VqaOutput
 from saccade.errors import BadConfig, MissingWeights
 from saccade.models.layers import Dropout, mean_region
+from saccade.weight_files import find_pretrained
 
 BERT_WORDS = 30_524
 """Rows of BLIP's word table, which the released code copies onto GPT-2's ids."""
@@ -57,7 +56,8 @@ class PitVqaConfig(BaseModel):
     language_dropout: float = Field(0.1, ge=0, lt=1)
     """In GPT-2, which is trained with its own."""
     text_weights: str | None = None
-    """Folder or hub name of a BLIP text encoder to start from; none: random, as released."""
+    """Folder (also one in SACCADE_WEIGHTS) or hub name of a BLIP text encoder to start from; none:
+    random, as released."""
     language_weights: str | None = None
     """Folder or hub name of a GPT-2; the released code starts from "gpt2"."""
 
@@ -171,12 +171,12 @@ def _language(config: PitVqaConfig, sizes: Sizes) -> Any:
 
 def _take_over(model: Any, source: str) -> None:
     """Fill a model from a folder or the hub; a word table of another size stays as it is."""
-    file, wanted = Path(source) / "model.safetensors", model.state_dict()
+    file, wanted = find_pretrained(source), model.state_dict()
     try:
-        found = load_file(file if file.is_file() else hf_hub_download(source, file.name))
-    except (OSError, ValueError, SafetensorError) as error:
+        found = load_file(file)
+    except (OSError, SafetensorError) as error:
         cure = "Give a folder with a model.safetensors, or set it to none."
-        raise MissingWeights(f"no weights to be read ({error})", where=source, cure=cure) from None
+        raise MissingWeights(f"no weights to be read ({error})", where=file, cure=cure) from None
     for key in list(found):  # a part's names as its whole would have them
         found[key.removeprefix("text_encoder.").removeprefix("transformer.")] = found.pop(key)
     fitting = {n: found[n] for n in wanted if n in found and found[n].shape == wanted[n].shape}

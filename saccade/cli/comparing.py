@@ -1,0 +1,47 @@
+"""The verb that sets runs beside each other."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from saccade.cli.frame import DeviceOption, FeaturesOption, app
+from saccade.records import Split
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Judged runs; NAME=RUN gives a name.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The page; numbers go beside it, report/ here.")
+    ] = Path("report.html"),
+    split: Annotated[
+        Split | None, typer.Option(help="By default the last that all were judged on.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Where the data folder is now.")] = None,
+    features: FeaturesOption = None,
+    watts: Annotated[
+        float, typer.Option(min=0, help="What the machine draws, to estimate energy.")
+    ] = 100,
+    examples: Annotated[
+        int, typer.Option(min=0, help="So many good, bad and disputed examples.")
+    ] = 3,
+    device: DeviceOption = "auto",
+) -> None:
+    """Set judged runs beside each other: one HTML page with everything inside."""
+    from saccade.compare.page import compare as write
+    from saccade.compare.runs import named
+
+    page, *files = write(
+        named(runs),
+        out,
+        split=split,
+        data=data,
+        features=features,
+        watts=watts,
+        examples=examples,
+        device=device,
+    )
+    typer.echo(f"Written: {page}, and its numbers in {files[0].parent} ({len(files)} files)")

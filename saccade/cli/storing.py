@@ -1,0 +1,60 @@
+"""The verbs about feature stores: what one is, whether it is whole, and smaller copies of it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from saccade.cli.frame import app, show_rows
+from saccade.terminal import values
+
+store = typer.Typer(help="Describe, check or convert a feature store.", no_args_is_help=True)
+app.add_typer(store, name="store")
+
+StoreArgument = Annotated[
+    Path, typer.Argument(metavar="STORE", help="A folder in features/ of a data folder.")
+]
+
+
+@store.command()
+def info(path: StoreArgument) -> None:
+    """Say what a store holds and what it was made with."""
+    from saccade.stores import describe_store
+
+    show_rows(values(describe_store(path)))
+
+
+@store.command()
+def verify(path: StoreArgument) -> None:
+    """Read all of a store: checksums, counts, numbers that are none."""
+    from saccade.features.store import FeatureStore
+
+    found = FeatureStore.open(path)
+    found.verify()
+    typer.echo(f"{path} is whole: {len(found):,} pictures")
+
+
+@store.command()
+def convert(
+    path: StoreArgument,
+    name: Annotated[str | None, typer.Option(help="Of the new store, beside this one.")] = None,
+    dtype: Annotated[
+        Literal["float32", "float16", "int8"] | None, typer.Option(help="Kind of number.")
+    ] = None,
+    scale: Annotated[
+        Literal["row", "channel"] | None,
+        typer.Option(help="Of int8: one for each region (row) or for each of its numbers."),
+    ] = None,
+    pool: Annotated[int | None, typer.Option(help="Rows and columns of a coarser grid.")] = None,
+    pca: Annotated[int | None, typer.Option(help="Numbers per region afterwards.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data folder, where the store is not in it.")
+    ] = None,
+) -> None:
+    """Make a smaller store of a store."""
+    from saccade.stores import convert_store
+
+    made = convert_store(
+        path, say=typer.echo, name=name, dtype=dtype, scale=scale, pool=pool, pca=pca, data=data
+    )
+    typer.echo(f"Next: saccade train RECIPE --data DATA --features {made.name} --out RUN")

@@ -1,0 +1,280 @@
+"""What can be done with a feature store that is there: describe it, check it, make a smaller one.
+
+`convert` reads a store and writes another beside it: other numbers (float32, float16, or bytes with
+a scale), a coarser grid, fewer numbers per region. Pictures that come later go through the same
+steps; a run does not mind in how many bytes its features are kept.
+"""
+
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from saccade.data.folder import DataFolder
+from saccade.errors import BadConfig, BadData, BadStore
+from saccade.features.pca import TOGETHER, fit_pca
+from saccade.features.reduction import (
+    FILE,
+    Reducer,
+    Scale,
+    channel_scales,
+    digest_of_pca,
+    read_tensors,
+    tensors_digest,
+    to_bytes,
+    write_tensors,
+)
+from saccade.features.settings import PIXELS, Reduction
+from saccade.features.store import FeatureStore, StoreHeader, read_header
+from saccade.features.store_files import read_chunks
+from saccade.features.store_writer import StoreWriter
+
+CHUNK = 256
+"""Pictures, about, that a crash can cost."""
+BACKBONE = "backbone.safetensors"
+
+
+class ConvertSettings(BaseModel):
+    """What becomes of a store."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Of the new store; by default the old one's and what was done."""
+    dtype: Literal["float32", "float16", "int8"] | None = None
+    """By default the old one's."""
+    scale: Scale | None = None
+    """Of bytes: one for each region (`row`), or one for each of its numbers (`channel`)."""
+    pool: int | None = Field(None, ge=1)
+    """Rows and columns of a coarser grid."""
+    pca: int | None = Field(None, ge=1)
+    """Numbers per region afterwards."""
+    data: Path | None = None
+    """The data folder, where the store does not lie in it: PCA is fitted to training pictures."""
+
+
+def convert_store(path: Path, say: Callable[[str], object] = str, **settings: Any) -> Path:
+    """Write a converted store beside a complete one; returns its path.
+
+    `settings` are the fields of `ConvertSettings`; `say` hears sizes before anything is written.
+    A conversion that was killed goes on where it stopped. Raises BadConfig, BadData, BadStore.
+    """
+    try:
+        chosen = ConvertSettings(**settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"])) or "settings"
+        cure = "See: saccade store convert --help"
+        raise BadConfig(f"{place}: {problem['msg']}", cure=cure) from None
+    old = FeatureStore.open(path)
+    dtype, scale = _numbers(old.header, chosen)
+    name = chosen.name or "-".join([path.name, *_done(chosen, dtype, scale)])
+    target = path.absolute().parent / name
+    if target == path.absolute():
+        raise BadConfig("the new store is the old one", cure="Say what to do, or give --name.")
+    tensors = _tensors(old, chosen, scale, target, say)
+    header = _header(old.header, chosen, tensors, (dtype, scale), path)
+    say(
+        f"{old.header.nbytes() / 1e6:,.1f} MB become {header.nbytes() / 1e6:,.1f} MB "
+        f"({dtype}{f', a scale for each {scale}' if scale else ''}) in {target}"
+    )
+    with StoreWriter(target, header, old.ids) as writer:
+        if writer.complete:
+            say("complete already: nothing to do")
+            return target
+        if tensors:
+            write_tensors(target, tensors)
+        if (path / BACKBONE).exists() and not (target / BACKBONE).exists():
+            _link(path / BACKBONE, target / BACKBONE)
+        for number, columns in enumerate(_columns(old, header, target, writer.done), start=1):
+            writer.add(**columns)
+            if number % max(CHUNK // TOGETHER, 1) == 0:
+                writer.close_chunk()
+        writer.finish()
+    return target
+
+
+def describe_store(path: Path) -> dict[str, Any]:
+    """What a store is, complete or not, in the order of interest. Raises BadStore."""
+    header = read_header(path)
+    chunks = read_chunks(path)
+    done, skipped = (chunks[-1].end if chunks else 0), sum(len(one.skipped) for one in chunks)
+    into, reduced = header.preprocessing, header.reduction or Reduction()
+    grid = " x ".join(map(str, header.grid)) if header.grid else f"boxes, up to {header.regions}"
+    scaled = f", a scale for each {header.scale}" if header.scale else ""
+    told = {
+        "backbone": header.backbone.name,
+        "options": ", ".join(f"{k}={v}" for k, v in header.backbone.options.items()),
+        "weights": header.backbone.weights,
+        "weights SHA-256": header.backbone.weights_sha256,
+        "pictures": f"{header.ids_count:,}",
+        "left out": f"{skipped:,}" if skipped else None,
+        "seen as": f"{into.width} x {into.height} pixels ({into.resize})",
+        "regions": grid,
+        "numbers": f"{header.dim}, {header.dtype}{scaled}",
+        "pooled to": " x ".join(map(str, reduced.pool)) if reduced.pool else None,
+        "PCA": f"{reduced.pca} components" if reduced.pca else None,
+        "size": f"{header.nbytes() / 1e6:,.1f} MB",
+        "complete": "yes" if header.complete else f"no: {done:,} pictures are there",
+        "made by": header.command,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+class _Part(NamedTuple):
+    """Some pictures after pooling and projecting."""
+
+    rows: np.ndarray
+    regions: Tensor  # (n, R, D) float32; 0 where there is none
+    mask: Tensor  # (n, R) bool
+
+
+def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | None]:
+    """Kind of number and scale of the new store; whatever cannot be done is refused."""
+    if old.backbone.name == PIXELS:
+        raise BadConfig("pixels are not converted", cure="Extract smaller ones: --size.")
+    dtype = chosen.dtype or ("int8" if chosen.scale else old.dtype)
+    if chosen.scale and dtype != "int8":
+        raise BadConfig(f"{dtype} needs no scale", cure="Leave out --scale, or give --dtype int8.")
+    if chosen.pool and old.grid is None:
+        what = "regions that are no grid cannot be averaged"
+        raise BadConfig(what, cure="Leave out --pool.")
+    if (chosen.pool or chosen.pca) and old.reduction and old.reduction.pca:
+        raise BadConfig(
+            "PCA was done already, and nothing can come behind it",
+            cure="Convert the store that this one was made of.",
+        )
+    return dtype, (chosen.scale or old.scale or "row") if dtype == "int8" else None
+
+
+def _done(chosen: ConvertSettings, dtype: str, scale: Scale | None) -> list[str]:
+    words = [f"pool{chosen.pool}"] if chosen.pool else []
+    words += [f"pca{chosen.pca}"] if chosen.pca else []
+    return [*words, *([dtype] if chosen.dtype or scale else []), *([scale] if scale else [])]
+
+
+def _header(
+    old: StoreHeader,
+    chosen: ConvertSettings,
+    tensors: dict[str, Tensor],
+    numbers: tuple[str, Scale | None],
+    path: Path,
+) -> StoreHeader:
+    before = old.reduction or Reduction()
+    pool = (chosen.pool, chosen.pool) if chosen.pool else before.pool
+    reduction = Reduction(
+        pool=pool,
+        pca=chosen.pca or before.pca,
+        pca_sha256=digest_of_pca(tensors) if "mean" in tensors else None,
+    )
+    grid = pool or old.grid
+    given = chosen.model_dump(exclude_defaults=True).items()
+    words = [w for field, value in given for w in (f"--{field}", str(value))]
+    changes = {
+        "grid": grid,
+        "regions": grid[0] * grid[1] if grid else old.regions,
+        "dim": chosen.pca or old.dim,
+        "dtype": numbers[0],
+        "scale": numbers[1],
+        "reduction": reduction if reduction != Reduction() else None,
+        "reduction_sha256": tensors_digest(tensors) if tensors else None,
+        "complete": False,
+        "command": shlex.join(["saccade", "store", "convert", str(path), *words]),
+    }
+    return StoreHeader.model_validate({**old.model_dump(), **changes})
+
+
+def _tensors(
+    old: FeatureStore,
+    chosen: ConvertSettings,
+    scale: Scale | None,
+    target: Path,
+    say: Callable[[str], object],
+) -> dict[str, Tensor]:
+    """What the new store is computed with: components and scales, as the first try knew them."""
+    if (target / FILE).exists():
+        return read_tensors(target)
+    tensors: dict[str, Tensor] = {}
+    pool = (chosen.pool, chosen.pool) if chosen.pool else None
+    if chosen.pca is not None:
+        found = fit_pca(old, old.rows(_training_ids(old, chosen.data)), chosen.pca, pool)
+        tensors = {"mean": found.mean, "components": found.components}
+        say(
+            f"{chosen.pca} of {old.header.dim} components keep {100 * found.kept:.1f} % of variance"
+        )
+    elif old.header.reduction and old.header.reduction.pca:
+        kept = read_tensors(old.path)
+        tensors = {name: kept[name] for name in ("mean", "components")}
+    if scale == "channel":
+        largest = torch.zeros(chosen.pca or old.header.dim)
+        for part in _parts(old, pool, tensors if chosen.pca else {}, 0):
+            largest = torch.maximum(largest, part.regions.abs().amax(dim=(0, 1)))
+        tensors["scales"] = channel_scales(largest)
+    return tensors
+
+
+def _training_ids(old: FeatureStore, data: Path | None) -> np.ndarray:
+    folder = data or old.path.absolute().parent.parent
+    try:
+        pictures = DataFolder(folder).pictures()
+    except BadData as error:
+        cure = "Say where the data folder is, for its training pictures: --data DATA."
+        raise BadData(error.what, where=error.where, cure=cure) from None
+    return np.array(sorted(one.id for one in pictures if one.split == "train"), dtype=np.int64)
+
+
+def _parts(
+    old: FeatureStore, pool: tuple[int, int] | None, pca: dict[str, Tensor], begin: int
+) -> Iterator[_Part]:
+    """The old store's pictures from a row on, some at a time, pooled and projected."""
+    steps = Reducer.of(pool, pca)
+    for start in range(begin, len(old), TOGETHER):
+        rows = np.arange(start, min(start + TOGETHER, len(old)))
+        read, real = old.read(rows)
+        regions = steps.reduce(torch.from_numpy(read), old.header.grid).float()
+        real = np.repeat(real.any(axis=1, keepdims=True), regions.shape[1], 1) if pool else real
+        mask = torch.from_numpy(real)
+        yield _Part(rows, regions * mask[..., None], mask)
+
+
+def _columns(
+    old: FeatureStore, header: StoreHeader, target: Path, begin: int
+) -> Iterator[dict[str, Any]]:
+    """What the new store holds, by column. Raises BadStore for numbers that do not fit."""
+    new, before = header.reduction or Reduction(), old.header.reduction or Reduction()
+    tensors = read_tensors(target) if header.reduction_sha256 else {}
+    pca = tensors if new.pca != before.pca else {}
+    skipped = {one.id: one for one in old.skipped()}
+    for part in _parts(old, new.pool if new.pool != before.pool else None, pca, begin):
+        rows = part.rows
+        columns: dict[str, Any] = {
+            "counts": part.mask.sum(dim=1).numpy().astype(np.int32),
+            "sizes": old.sizes[rows],
+            "boxes": old.boxes(rows) if header.grid is None else None,
+            "scores": old.scores(rows),
+            "skipped": [skipped[one] for one in old.ids[rows].tolist() if one in skipped],
+        }
+        if header.dtype == "int8":
+            packed = to_bytes(part.regions, tensors.get("scales"))
+            columns |= {"features": packed.values.numpy(), "scales": packed.scales.numpy()}
+        else:
+            regions = part.regions.to(getattr(torch, header.dtype))
+            if not regions.isfinite().all():
+                what = f"numbers of picture {old.ids[rows[0]]} or a next one do not fit float16"
+                raise BadStore(what, where=target, cure="Give --dtype float32 and another --name.")
+            columns["features"] = regions.numpy()
+        yield columns
+
+
+def _link(file: Path, to: Path) -> None:
+    try:
+        os.link(file, to)
+    except OSError:
+        shutil.copyfile(file, to)

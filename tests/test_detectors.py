@@ -1,0 +1,293 @@
+"""torchvision's detectors: boxes instead of a grid, from extraction to a picture's question."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+from torchvision.models import detection
+
+import saccade
+from saccade.config import change
+from saccade.data.folder import DataFolder
+from saccade.data.shapes import make_shapes
+from saccade.errors import BadConfig, MissingWeights
+from saccade.evaluate import evaluate
+from saccade.explain import explain
+from saccade.extract import extract
+from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
+from saccade.features.detectors import Choice, choice_of
+from saccade.features.images import read_image
+from saccade.features.settings import Preprocessing
+from saccade.features.store import FeatureStore
+from saccade.prepare import prepare
+from saccade.recipes import RECIPES
+from saccade.train import train
+
+NET = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
+FEW = {"threshold": 0.1, "at_least": 3, "at_most": 9, "proposals": 40}
+VARYING = FEW | {"threshold": 0.0147}
+
+
+@pytest.fixture(scope="module")
+def lively(tmp_path_factory):
+    """Random weights of a network that tells boxes apart, as a file."""
+    eye = choose_backbone(NET, "random", {"proposals": 300})
+
+    def enliven(layer, given, got):
+        """Give a layer's output a spread of 1, as training would."""
+        spread = got.std()
+        for part in layer.parameters():
+            part.div_(spread)
+        return got / spread
+
+    layers = [m for m in eye.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    hooks = [layer.register_forward_hook(enliven) for layer in layers]
+    pixels, into, sizes = prepared(eye, [picture(60, 90), picture(90, 50, seed=1)])
+    eye.see(pixels, into, sizes)
+    for hook in hooks:
+        hook.remove()
+    path = tmp_path_factory.mktemp("weights") / "lively.safetensors"
+    eye.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def eye(lively):
+    return choose_backbone(NET, lively, FEW)
+
+
+def picture(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    cells = torch.randint(0, 256, (3, 5, 7), generator=torch.Generator().manual_seed(seed))
+    big = torch.nn.functional.interpolate(cells[None].float(), size=(height, width))
+    return big[0].to(torch.uint8)
+
+
+def prepared(eye, pictures, size=96):
+    """Pictures as the extraction prepares them, with their sizes."""
+    into = preprocessing_for(eye.spec, size=size)
+    pixels = torch.stack([into.pixels(one) for one in pictures])
+    return pixels, into, np.array([[one.shape[2], one.shape[1]] for one in pictures])
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "wanted"),
+    [(640, 480, (128, 96)), (480, 640, (96, 128)), (1000, 200, (160, 32)), (60, 60, (96, 96))],
+)
+def test_inside_keeps_all_of_a_picture_and_its_proportions(width, height, wanted):
+    into = Preprocessing(
+        height=160,
+        width=160,
+        resize="inside",
+        resize_to=96,
+        mean=(0.4, 0.4, 0.4),
+        std=(1, 1, 1),
+        interpolation="bilinear",
+    )
+    assert into.size_inside(width, height) == wanted
+    pixels = into.pixels(torch.full((3, height, width), 255, dtype=torch.uint8))
+    assert pixels.shape == (3, 160, 160)
+    assert (pixels[:, : wanted[1], : wanted[0]] == 255).all()
+    assert int((pixels == 255).sum()) == 3 * wanted[0] * wanted[1]
+    outside = into.normalise(pixels)[:, wanted[1] :].abs()
+    assert outside.numel() == 0 or float(outside.max()) < 0.002  # grey, which a network calls 0
+    whole = np.array([[0, 0, wanted[0] / 160, wanted[1] / 160]], np.float32)
+    np.testing.assert_allclose(into.box_in_image(whole, width, height), [[0, 0, 1, 1]], atol=1e-6)
+
+
+def test_sizes_are_those_of_torchvision(eye):
+    """A picture becomes as large as torchvision's own transform makes it."""
+    full = preprocessing_for(eye.spec)
+    assert (full.height, full.width, full.resize, full.resize_to) == (640, 640, "inside", 320)
+    transform = eye.model.network.transform.eval()
+    for width, height in ((500, 375), (333, 500), (1024, 300), (97, 211)):
+        (image,), _ = transform([torch.zeros(3, height, width)])[0].image_sizes, None
+        assert full.size_inside(width, height) == (image[1], image[0])
+    v2 = choose_backbone("torchvision:fasterrcnn_resnet50_fpn_v2", "random").spec
+    assert (preprocessing_for(v2).width, preprocessing_for(v2).resize_to) == (1333, 800)
+
+
+def test_boxes_are_chosen_as_bottom_up_attention_does(eye):
+    """Written out anew: proposals, per class suppression, the best class, a threshold, limits."""
+    pixels, into, sizes = prepared(eye, [picture(60, 90), picture(90, 50, seed=1)])
+    seen = eye.see(pixels, into, sizes)
+    assert seen.regions.shape == (2, 9, 1024)
+    assert seen.grid is None
+    net = eye.model.network
+    for row, (width, height) in enumerate(sizes.tolist()):
+        wide, high = into.size_inside(width, height)
+        image = into.normalise(pixels[row])[:, :high, :wide]
+        with torch.no_grad():
+            batch = net.transform.batch_images([image])
+            maps = net.backbone(batch)
+            listed = detection.image_list.ImageList(batch, [(high, wide)])
+            boxes = net.rpn(listed, maps)[0][0]
+            vectors = net.roi_heads.box_head(
+                net.roi_heads.box_roi_pool(maps, [boxes], [(high, wide)])
+            )
+            scores = net.roi_heads.box_predictor(vectors)[0].softmax(dim=1)[:, 1:].numpy()
+        best = np.zeros(len(boxes))
+        for one in scores.T:
+            left = sorted(range(len(boxes)), key=lambda i: -one[i])
+            while left:
+                first = left.pop(0)
+                best[first] = max(best[first], one[first])
+                left = [i for i in left if overlap(boxes[first], boxes[i]) <= 0.3]
+        count = min(max(int((best >= np.float32(0.1)).sum()), 3), 9)
+        assert seen.counts[row] == count
+        order = sorted(range(len(boxes)), key=lambda i: -best[i])[:count]
+        np.testing.assert_allclose(seen.scores[row, :count], best[order], rtol=1e-4)
+        assert (np.diff(seen.scores[row, :count]) <= 0).all()
+        shares = boxes[order].numpy() / (wide, high, wide, high)
+        np.testing.assert_allclose(seen.boxes[row, :count], shares, atol=1e-4)
+        np.testing.assert_allclose(seen.regions[row, :count], vectors[order], atol=1e-4)
+        for empty in (seen.regions[row, count:], seen.boxes[row, count:], seen.scores[row, count:]):
+            assert not empty.any()
+
+
+def overlap(one, other):
+    left, top = max(one[0], other[0]), max(one[1], other[1])
+    right, bottom = min(one[2], other[2]), min(one[3], other[3])
+    both = max(right - left, 0) * max(bottom - top, 0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return float(both / (sum(areas) - both))
+
+
+def test_a_picture_without_proposals_is_one_region(eye, monkeypatch):
+    monkeypatch.setattr(
+        eye.model.network.rpn, "forward", lambda images, maps: ([torch.zeros(0, 4)], {})
+    )
+    pixels, into, sizes = prepared(eye, [picture(60, 90)])
+    seen = eye.see(pixels, into, sizes)
+    assert seen.counts.tolist() == [1]
+    np.testing.assert_allclose(seen.boxes[0, 0], [0, 0, 1, 1], atol=1e-6)
+
+
+def test_neighbours_in_a_batch_change_nothing(eye):
+    pictures = [picture(60, 90), picture(120, 50, seed=2)]
+    pixels, into, sizes = prepared(eye, pictures)
+    both = eye.see(pixels, into, sizes)
+    alone = eye.see(pixels[:1], into, sizes[:1])
+    count = alone.counts[0]
+    assert both.counts[0] == count
+    np.testing.assert_allclose(both.boxes[0], alone.boxes[0], atol=1e-4)
+    np.testing.assert_allclose(both.regions[0], alone.regions[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"boxes": 36}, "no --option boxes. There are: regions, threshold"),
+        ({"regions": 36, "at_most": 50}, "as many boxes of every picture"),
+        ({"regions": 0.5}, "regions=0.5. Give a whole number"),
+        ({"threshold": "high"}, "threshold=high. Give a share"),
+        ({"at_least": 20, "at_most": 10}, "contradict each other"),
+        ({"proposals": 0}, "contradict each other"),
+    ],
+)
+def test_options_that_make_no_sense(options, message):
+    with pytest.raises(BadConfig, match=message):
+        choice_of(options)
+
+
+def test_options_say_how_many_regions_there_are():
+    assert choice_of({}) == Choice(0, 0.2, 10, 100, 0.3, 300)
+    assert choice_of({"regions": 36}).most == 36
+    assert choice_of({"at_most": 50, "proposals": 20}).most == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fasterrcnn_resnet50", "no detector 'fasterrcnn_resnet50'. Near it: torchvision:faster"),
+        ("retinanet_resnet50_fpn", "no head that makes one vector of each box"),
+        ("resnet50", "no detector 'resnet50'"),
+    ],
+)
+def test_networks_without_a_box_head(name, message):
+    with pytest.raises(BadConfig, match=message):
+        choose_backbone(f"torchvision:{name}", "random")
+
+
+def test_weights_come_from_files_and_go_to_files(eye, tmp_path, monkeypatch):
+    eye.save(tmp_path / "kept.safetensors")
+    again = build_backbone(eye.spec, tmp_path / "kept.safetensors")
+    pixels, into, sizes = prepared(eye, [picture(60, 90)])
+    assert torch.equal(again.see(pixels, into, sizes).regions, eye.see(pixels, into, sizes).regions)
+    # As torchvision publishes them, with other classes, under the name that its address ends in.
+    published = detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        weights=None, weights_backbone=None, num_classes=7
+    )
+    name = "fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth"
+    torch.save(published.state_dict(), tmp_path / name)
+    monkeypatch.setenv("SACCADE_WEIGHTS", str(tmp_path))
+    found = choose_backbone(NET, "hub", FEW)
+    assert found.spec.weights == "hub"
+    assert found.model.network.roi_heads.box_predictor.cls_score.out_features == 7
+    wanted = published.state_dict()["backbone.body.0.0.weight"]
+    assert torch.equal(found.model.network.state_dict()["backbone.body.0.0.weight"], wanted)
+
+    tensors = load_file(tmp_path / "kept.safetensors")
+    tensors.pop("network.rpn.head.cls_logits.bias")
+    save_file(tensors, tmp_path / "cut.safetensors")
+    with pytest.raises(BadConfig, match=r"1 missing \(rpn.head.cls_logits.bias\)"):
+        choose_backbone(NET, tmp_path / "cut.safetensors")
+
+
+def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("SACCADE_WEIGHTS", raising=False)
+    with pytest.raises(MissingWeights, match=r"fetch https://.*907ea3f9\.pth and put it as"):
+        choose_backbone(NET)
+    with pytest.raises(MissingWeights, match=r"no weights file 'nothing\.pth'"):
+        choose_backbone(NET, "nothing.pth")
+
+
+def test_a_detector_cannot_be_an_encoder(eye):
+    with pytest.raises(BadConfig, match="finds boxes"):
+        eye.measure(preprocessing_for(eye.spec, size=96))
+
+
+def test_from_pictures_to_answers(tmp_path: Path, lively: Path) -> None:
+    """Extract, train, evaluate, ask and explain: every picture has its own number of regions."""
+    make_shapes(tmp_path / "shapes", pictures={"train": 12, "val": 4, "test": 4}, seed=1)
+    data = prepare("vqa-v2+karpathy", tmp_path / "shapes", tmp_path / "data")
+    store = extract(data, NET, weights=lively, options=VARYING, size=96, batch_size=4)
+    assert store.name == "fasterrcnn_mobilenet_v3_large_320_fpn-96"
+    opened = FeatureStore.open(store, pictures=DataFolder(data).pictures())
+    opened.verify()
+    header = opened.header
+    assert (header.grid, header.regions, header.dim, header.scores) == (None, 9, 1024, True)
+    assert len(set(opened.counts)) > 1, opened.scores(np.arange(20))
+    rows = np.arange(len(opened))
+    regions, mask = opened.read(rows)
+    scores = opened.scores(rows)
+    assert scores is not None
+    for part in (regions, scores, opened.boxes(rows)):
+        assert not part[~mask].any()
+    assert (scores[mask] > 0).all()
+
+    for name, seen in (("joint-embedding-small", "answers"), ("up-down-small", "captions")):
+        run = tmp_path / name
+        train(change(RECIPES[name], "train.epochs=1"), data, run, console=Console(quiet=True))
+        assert evaluate(run)["split"] == "test"
+        image = DataFolder(data).image_root / DataFolder(data).pictures()[3].file
+        loaded = saccade.load(run)
+        looked = loaded.look(image)
+        row = opened.rows([DataFolder(data).pictures()[3].id])
+        count = int(opened.counts[row[0]])
+        assert looked.mask.all()
+        assert looked.regions.shape == (1, count, 1024)
+        stored, _ = opened.read(row)
+        np.testing.assert_allclose(looked.regions[0], stored[0, :count], atol=2e-2)
+        np.testing.assert_allclose(looked.boxes, opened.boxes(row)[0, :count], atol=1e-3)
+        if seen == "answers":
+            answer = loaded.ask(looked, "What colour is it?")
+            assert answer.attention.shape[1] == len(answer.boxes) == count
+        else:
+            assert loaded.caption(looked).text is not None
+    assert read_image(image).shape[0] == 3
+    explain(run, image, out=tmp_path / "where.png")
+    assert (tmp_path / "where.png").stat().st_size > 1000
