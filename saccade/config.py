@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from saccade.answers import NORMALISERS
 from saccade.errors import BadConfig
-from saccade.features.settings import Colour, Interpolation, Resize
+from saccade.features.settings import Colour, Interpolation, Option, Resize
 from saccade.models.adaptive_attention import AdaptiveAttentionConfig
 from saccade.models.catalogue import MODELS
 from saccade.models.ibowimg import IBowImgConfig
@@ -43,6 +43,8 @@ class FeaturesConfig(Frozen):
     """
     std: Colour | None = None
     interpolation: Interpolation | None = None
+    options: dict[str, Option] = Field(default_factory=dict)
+    """Of the backbone, as `--option`."""
 
     def flags(self) -> str:
         """The options of `saccade extract` that make these features."""
@@ -50,7 +52,8 @@ class FeaturesConfig(Frozen):
         flags += f" --resize-to {self.resize_to}" if self.resize_to else ""
         for name, colour in (("mean", self.mean), ("std", self.std)):
             flags += f" --{name} {','.join(f'{share:g}' for share in colour)}" if colour else ""
-        return flags + (f" --interpolation {self.interpolation}" if self.interpolation else "")
+        flags += f" --interpolation {self.interpolation}" if self.interpolation else ""
+        return flags + "".join(f" --option {name}={value}" for name, value in self.options.items())
 
 
 class TextConfig(Frozen):

@@ -45,13 +45,16 @@ IBOWIMG = Recipe(
     ),
 )
 
+FC7 = FeaturesConfig(backbone="timm:vgg19", size=224, resize="squash", options={"vector": True})
+"""The 4,096 numbers that a VGG's classifier reads."""
+
 LSTM_CNN = Recipe(
     about="""Antol et al. 2015 (deeper LSTM Q + norm I) on VQA v1, as the authors' code trains it.
     Published: test-standard 58.2 (yes/no 80.6, number 36.5, other 43.7) with fc7 of VGG-19, after
     150,000 steps of 500 questions drawn with replacement, which are 348 epochs.
     Expect about 430 steps an epoch; 348 epochs are an hour or two on one GPU.""",
     model=LstmCnnConfig(),
-    features=FeaturesConfig(backbone="timm:vgg19", size=224, resize="squash"),
+    features=FC7,
     text=TextConfig(tokenizer="treebank", longest=26),
     answers=AnswersConfig(size=1000, normaliser="none", count="best_answers", target="best"),
     train=TrainConfig(
@@ -67,9 +70,10 @@ LSTM_CNN = Recipe(
 BASIC_VQA = Recipe(
     about="""tbmoon/basic_vqa on VQA v2: the same idea with tanh elsewhere, a hidden layer, and an
     LSTM that reads padding too. Published: 54.7 in its README, by another metric (any human
-    answer is right). Expect about 1,700 steps an epoch, 30 epochs.""",
+    answer is right), with fc7 of VGG-19.
+    Expect about 1,700 steps an epoch, 30 epochs.""",
     model=LstmCnnConfig(form="basic_vqa", embedding=300, padded_to=30),
-    features=FeaturesConfig(backbone="timm:vgg19", size=224, resize="squash"),
+    features=FC7,
     text=TextConfig(tokenizer="basic_vqa", longest=30, unknown_word=True),
     answers=AnswersConfig(size=999, normaliser="none", only_words=True, loss="sampled"),
     train=TrainConfig(
@@ -112,10 +116,17 @@ SAN_LSTM = SAN_CNN.model_copy(
 
 SAN_COURSE = Recipe(
     about="""Stacked attention as a public course port has it (UCSD ECE285), its bugs mended: grids
-    read in order, logits into the loss, official accuracy. 49 cells of a 224-pixel crop, ordinary
-    LSTM, RMSprop. Published: no score. Expect 10 epochs; the port used half of VQA v2 train.""",
+    read in order, logits into the loss, official accuracy. 49 cells of a VGG-16 with batch norm,
+    ordinary LSTM, RMSprop. Published: no score. The port cuts 224 pixels out of the picture as it
+    is; here it is made small first. Expect 10 epochs; the port used half of VQA v2 train.""",
     model=SanConfig(reader="lstm", embedding=1000, attention_dropout=0.5),
-    features=FeaturesConfig(backbone="timm:vgg19", size=224, resize="shorter_side"),
+    features=FeaturesConfig(
+        backbone="timm:vgg16_bn",
+        size=224,
+        resize="shorter_side",
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+    ),
     text=TextConfig(tokenizer="karpathy"),
     answers=AnswersConfig(
         size=1000, normaliser="official", only_words=True, count="best_answers", target="best"

@@ -185,6 +185,7 @@ RUO = COCO._replace(words=9488)  # 9,487 words, and one id for start, end and pa
     [
         ({}, COCO, 217_350_930),
         ({"init_pool": "mean"}, COCO, 12_878_610),
+        ({**RUOTIANLUO, "picture_bias": False}, COCO, 12_877_074),
         ({**RUOTIANLUO, "cell_bias": False}, RUO, 12_871_440),
         ({**RUOTIANLUO, "cell": "maxout"}, RUO, 13_400_848),
     ],

@@ -25,6 +25,8 @@ OURS = frozenset(
     | {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path"}
 )
 """What saccade itself tells `timm.create_model`."""
+VECTOR = "vector"
+"""An option of saccade's: one region, the numbers that the network's classifier reads."""
 
 
 class TrainedOn(NamedTuple):
@@ -83,6 +85,30 @@ def trained_on(spec: BackboneSpec) -> TrainedOn:
 
 def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
     """Build a network without its classifier, with weights from a file, or else random ones."""
+    options: dict[str, Any] = dict(spec.options)
+    vector = options.pop(VECTOR, False)
+    model = _built(spec.model_copy(update={"options": options}), file)
+    return _one_vector(model) if vector else model
+
+
+def _one_vector(model: nn.Module) -> nn.Module:
+    """Make the network's output a grid of one cell: fc7 of a VGG, elsewhere the pooled grid."""
+    grid_of: Any = model.forward_features
+
+    def before_the_classifier(images: Tensor) -> Tensor:
+        vector: Tensor = model.forward_head(grid_of(images), pre_logits=True)  # type: ignore[operator]
+        return (
+            vector.flatten(2).mean(dim=2)[:, :, None, None]
+            if vector.ndim == 4
+            else (vector[:, :, None, None])
+        )
+
+    changed: Any = model
+    changed.forward_features, changed.output_fmt = before_the_classifier, "NCHW"
+    return model
+
+
+def _built(spec: BackboneSpec, file: Path | None) -> nn.Module:
     if file is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)

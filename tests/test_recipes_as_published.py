@@ -1,0 +1,72 @@
+"""What the published programs print or compute, against the recipes' settings."""
+
+import math
+
+import pytest
+
+from saccade.optimisers import Moment, learning_rate_factor
+from saccade.recipes import RECIPES
+
+STEP = {"transformer", "lstm-cnn", "show-ask-attend-answer", "joint-embedding-pythia"}
+
+
+def ruotianluo(epoch):
+    return 5e-4 * 0.8 ** (epoch // 3)
+
+
+def openvqa(begin):
+    return lambda epoch: begin * min((epoch + 1) / 4, 1) * 0.2 ** ((epoch >= 10) + (epoch >= 12))
+
+
+def pythia(step):
+    falls = sum(step >= fall for fall in (5000, 7000, 9000, 11_000))
+    return 0.01 * (0.2 + 0.8 * step / 1000 if step <= 1000 else 0.1**falls)
+
+
+PUBLISHED = {
+    "lstm-cnn": lambda step: 3e-4 * 0.99997592083**step,
+    "show-ask-attend-answer": lambda step: 1e-3 * 0.5 ** (step / 50_000),
+    "basic-vqa": lambda epoch: 1e-3 * 0.1 ** (epoch // 10),
+    "joint-embedding-openvqa": openvqa(2e-3),
+    "joint-embedding-pythia": pythia,
+    "mcan": openvqa(1e-4),
+    "show-tell-first-word": ruotianluo,
+    "show-tell-im2txt": lambda epoch: 2 * 0.5 ** (epoch // 8),
+    "up-down": ruotianluo,
+    # Noam's, whose first step is number 1.
+    "transformer": lambda step: 512**-0.5 * min((step + 1) ** -0.5, (step + 1) * 20_000**-1.5),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_learning_rates_over_time(name):
+    train = RECIPES[name].train
+    for time in [0, 1, 500, 5000, 20_000, 140_000] if name in STEP else range(train.epochs):
+        moment = Moment(time, 0) if name in STEP else Moment(10**6, time)
+        rate = train.optimiser.learning_rate * learning_rate_factor(train.schedule, moment)
+        assert math.isclose(rate, PUBLISHED[name](time), rel_tol=1e-4), (name, time)
+
+
+def test_ibowimgs_two_learning_rates():
+    train = RECIPES["ibowimg"].train
+    rates = {name: train.optimiser.learning_rate * rule.rate for name, rule in train.rules.items()}
+    assert rates == {"embed": pytest.approx(0.8), "answer": pytest.approx(0.01)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["show-tell-first-word", "up-down", "up-down-self-critical", "transformer"],
+)
+def test_ruotianluos_captioners_are_chosen_by_cider_and_never_say_unknown(name):
+    recipe = RECIPES[name]
+    assert recipe.train.select_by == "cider"
+    assert recipe.decode.ban_unknown
+    assert recipe.text.at_least == 6  # more than five times
+    assert recipe.text.longest == 16
+
+
+def test_the_two_adaptive_networks_count_words_and_stop_as_published():
+    paper, lua = RECIPES["adaptive-attention"], RECIPES["adaptive-attention-lua"]
+    assert (paper.text.at_least, lua.text.at_least) == (5, 6)
+    assert paper.train.select_by == "cider"
+    assert paper.train.patience == 6
