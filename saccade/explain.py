@@ -75,9 +75,9 @@ def draw_answer(
 
     `hidden` says that the maps came from hiding regions. An answer without maps is drawn without.
     """
-    picture = _shown(image)
+    picture = picture_of(image)
     maps = () if answer.attention is None else answer.attention
-    glimpses = [_heat(run, weights, answer.boxes, picture) for weights in maps]
+    glimpses = [heat_of(run, weights, answer.boxes, picture) for weights in maps]
     first, *others = [f"{text} ({share:.0%})" for text, share in answer.top if share >= 0.01]
     line = f"{first}, else {', '.join(others)}" if others else first
     titles = [HIDDEN if hidden else f"glimpse {n}" for n in range(1, len(glimpses) + 1)]
@@ -91,19 +91,19 @@ def draw_caption(
 
     `hidden` says that the maps came from hiding regions. A word without a map is drawn without.
     """
-    picture = _shown(image)
+    picture = picture_of(image)
     maps, titles = [], []
     for word in captioned.words:
         if word.attention is None:
             continue
-        maps.append(_heat(run, word.attention, captioned.boxes, picture))
+        maps.append(heat_of(run, word.attention, captioned.boxes, picture))
         share = "" if word.sentinel is None else f" ({1 - word.sentinel:.0%} seen)"
         titles.append(word.text + share)
     note = f"\n{HIDDEN}" if hidden else ""
     return panel(picture, maps, titles, captioned.text + note)
 
 
-def _shown(image: Path) -> NDArray[np.uint8]:
+def picture_of(image: Path) -> NDArray[np.uint8]:
     """The picture `(H, W, 3)`, as large as it will be shown."""
     pixels = read_image(image).permute(1, 2, 0).numpy()
     height, width = pixels.shape[:2]
@@ -112,12 +112,13 @@ def _shown(image: Path) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
 
 
-def _heat(
+def heat_of(
     run: Run,
     weights: Sequence[float] | NDArray[np.float32],
     boxes: NDArray[np.float32],
     picture: NDArray[np.uint8],
 ) -> Heat:
+    """A weight for each region as a map of the picture `(H, W, 3)`; cells of a grid blend."""
     smooth = run.grid is not None  # cells blend, detected boxes have edges
     height, width = picture.shape[:2]
     return heat_map(weights, boxes, height, width, smooth=smooth)

@@ -1,6 +1,7 @@
 """The page of a demonstration: one HTML file with everything inside, readable without network.
 
-What is on the page is plain data here; how it looks stands in `report.html.j2`.
+What is on the page is plain data here; how it looks stands in `report.html.j2`, and in `style.css`
+what all pages share.
 """
 
 import base64
@@ -8,9 +9,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -117,12 +119,26 @@ def embed(pixels: Pixels, side: int) -> str:
 
 
 def address(content: bytes, kind: str) -> str:
-    """Bytes of an image file as a data address; `kind` is "png" or "jpeg"."""
+    """Bytes of an image file as a data address; `kind` is "png", "jpeg" or "svg+xml"."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def render(report: Report) -> str:
-    """Write the page. All text is escaped; no file but the template is read."""
-    template = files("saccade").joinpath("report.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.from_string(template).render(report=report)
+    """Write the page of a demonstration."""
+    return fill("report.html.j2", report=report)
+
+
+def fill(template: str, **content: Any) -> str:
+    """Fill a template of the package. All text is escaped; no other file is read."""
+    environment = Environment(
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**content)
+
+
+def _source(name: str) -> str:
+    return files("saccade").joinpath(name).read_text(encoding="utf-8")

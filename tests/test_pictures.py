@@ -13,6 +13,7 @@ from saccade.pictures.curves import curves
 from saccade.pictures.files import save_png, write_bytes
 from saccade.pictures.heat import heat_map
 from saccade.pictures.lettering import fold, font, shorten
+from saccade.pictures.lines import Line, colour, lines, mark
 from saccade.pictures.overlay import overlay, panel
 
 
@@ -189,3 +190,20 @@ def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         write_bytes(target, b"half")
     with Image.open(target) as image:
         assert (np.asarray(image) == pixels).all()
+
+
+def test_lines_of_equal_runs_are_equal_files_and_need_no_font():
+    drawn = [Line(0, [1, 2, 3], [3.0, 2.0, 1.0]), Line(9, [1], [2.0])]
+    content = lines(drawn, "epoch", whole=True)
+    assert content == lines(drawn, "epoch", whole=True)
+    assert content.startswith(b"<?xml")
+    assert b"<text" not in content
+    assert colour(0).encode() in content
+    assert lines(drawn, "confidence", diagonal=True) != content
+    with pytest.raises(ValueError, match="nothing to draw"):
+        lines([Line(0, [], [])], "epoch")
+
+
+def test_runs_are_told_apart_without_colours():
+    assert len({mark(place) for place in range(8)}) == 8
+    assert len({(colour(place), mark(place)) for place in range(24)}) == 24

@@ -1,0 +1,229 @@
+"""The runs of a comparison: read, checked, and put into groups that may be ranked.
+
+Only runs of one task that were judged by one scorer on one split of one data set (its fingerprint
+says so) stand in one ranking. Nothing is judged here; what is missing is asked for.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from saccade.errors import BadConfig, BadRun
+from saccade.judged import MAIN, read_rows, statistics
+from saccade.models.catalogue import MODELS, Entry
+from saccade.models.pixels import Pixels, behind
+from saccade.records import SPLITS, Split
+from saccade.run import OpenedRun, load_model, open_run
+
+NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")
+"""What `evaluate` has written since it says how sure a score is; earlier ones had less."""
+READING = {"vqa": "answer_loss", "caption": "teacher_forced"}
+"""Where a task's scores keep the loss on a split that is not learnt from."""
+
+
+class Contender(NamedTuple):
+    """One run, with all that was measured of it on the split."""
+
+    name: str
+    """What the page calls it."""
+    opened: OpenedRun
+    scores: Mapping[str, Any]
+    """Of the split, as `evaluate` wrote them."""
+    rows: Mapping[str, Sequence[Any]]
+    """As in `judged.Judged`."""
+    log: Sequence[Mapping[str, Any]]
+    """An item for each epoch; none for a run that was imported."""
+    parameters: int
+    learning: int
+    """So many of them learnt; the others are a frozen encoder's."""
+
+    @property
+    def entry(self) -> Entry:
+        """The model's line in the catalogue."""
+        return MODELS[self.opened.header.recipe.model.kind]
+
+    @property
+    def eye(self) -> str:
+        """Who looked at the pictures, and whether it learnt."""
+        encoder = self.opened.header.recipe.encoder
+        if encoder is None:
+            return f"{self.opened.header.store.backbone.name}, frozen"
+        learns = f"learns from {encoder.trains_from}" if encoder.trains_from else "frozen"
+        return f"{encoder.backbone}, {learns}"
+
+
+class Group(NamedTuple):
+    """Runs that may be ranked, best first."""
+
+    name: str
+    """Begins the names of its files."""
+    task: str
+    split: Split
+    data: str
+    """Fingerprint of the data folder's records."""
+    scorer: str
+    runs: Sequence[Contender]
+    given: Sequence[int]
+    """Their places, in the order in which they were named."""
+
+    @property
+    def metric(self) -> str:
+        """What it is ranked by."""
+        return MAIN[self.task][0]
+
+
+def named(words: Sequence[str]) -> dict[str, Path]:
+    """Run folders by the name that the page shall give them, from RUN or NAME=RUN.
+
+    Unless said, a run is called as its folder is, with the folder around it where two would be
+    called the same. Raises BadConfig for a name or a run that stands there twice.
+    """
+    found: dict[str, Path] = {}
+    paths = [(None, Path(word)) if Path(word).exists() else _parted(word) for word in words]
+    folders = [path.resolve().name for name, path in paths if name is None]
+    for name, path in paths:
+        whole = path.resolve()
+        twice = folders.count(whole.name) > 1
+        called = name or (f"{whole.parent.name}/{whole.name}" if twice else whole.name)
+        if called in found or whole in (other.resolve() for other in found.values()):
+            raise BadConfig(
+                f"{called} is there twice", cure="Name each run once; NAME=RUN gives it a name."
+            )
+        found[called] = path
+    return found
+
+
+def _parted(word: str) -> tuple[str | None, Path]:
+    name, equals, path = word.partition("=")
+    return (name, Path(path)) if equals and name else (None, Path(word))
+
+
+def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
+    """Read all runs on a split, by default the last one on which each was judged.
+
+    Raises BadRun for a run that was not judged on it, or whose files do not belong together.
+    """
+    scores = {name: _scores(path) for name, path in runs.items()}
+    chosen = split or _common_split(runs, scores)
+    groups: dict[tuple[str, str, str], list[Contender]] = {}
+    for name, path in runs.items():
+        contender = _contender(name, path, scores[name], chosen)
+        own = contender.scores
+        groups.setdefault((own["task"], own["data"], own["scorer"]), []).append(contender)
+    found: list[Group] = []
+    for (task, data, scorer), members in groups.items():
+        _refuse_other_examples(members)
+        slug = f"{task}-{data[:8]}"
+        again = sum(group.name.startswith(slug) for group in found)
+        slug = f"{slug}-{again + 1}" if again else slug
+        metric = MAIN[task][0]
+        ranking = sorted(range(len(members)), key=lambda i: -members[i].scores[metric])
+        ranked = [members[i] for i in ranking]
+        given = [ranking.index(i) for i in range(len(members))]
+        found.append(Group(slug, task, chosen, data, scorer, ranked, given))
+    return found
+
+
+def _scores(run: Path) -> dict[str, Any]:
+    """All of a run's `scores.json`; nothing where it was never judged."""
+    open_run(run)
+    path = run / "scores.json"
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadRun(f"not JSON ({error})", where=path, cure=_cure(run, None)) from None
+    if not isinstance(found, dict) or not all(isinstance(of, dict) for of in found.values()):
+        raise BadRun("no scores by split", where=path, cure=_cure(run, None))
+    return found
+
+
+def _common_split(runs: Mapping[str, Path], scores: Mapping[str, Mapping[str, Any]]) -> Split:
+    """The last split that all runs were judged on; else the one that most were is asked for."""
+    for split in reversed(SPLITS):
+        if all(split in of for of in scores.values()):
+            return split
+    best = max(reversed(SPLITS), key=lambda split: sum(split in of for of in scores.values()))
+    missing = next(path for name, path in runs.items() if best not in scores[name])
+    known = [*next(scores[name] for name, path in runs.items() if path == missing)]
+    what = f"was judged on {known[0]} alone" if known else "was not judged"
+    some = any(scores.values())
+    raise BadRun(what, where=missing, cure=_cure(missing, best if some else None))
+
+
+def _cure(run: Path, split: Split | None) -> str:
+    return f"Judge it: saccade evaluate {run}{f' --split {split}' if split else ''}"
+
+
+def _contender(name: str, path: Path, whole: Mapping[str, Any], split: Split) -> Contender:
+    opened = open_run(path)
+    if split not in whole:
+        raise BadRun(f"was not judged on {split}", where=path, cure=_cure(path, split))
+    scores = whole[split]
+    task = opened.header.recipe.task
+    lacks = [field for field in (*NEEDED, READING[task], *MAIN[task]) if field not in scores]
+    if lacks:
+        what = f"was judged by an earlier saccade (its scores have no {lacks[0]!r})"
+        raise BadRun(what, where=path, cure=_cure(path, split))
+    if scores["epoch"] != _epoch(path):
+        what = f"has learnt on since it was judged (after epoch {scores['epoch']})"
+        raise BadRun(what, where=path, cure=_cure(path, split))
+    rows = read_rows(path, split)
+    found = statistics(rows)
+    if not all(math.isclose(found[m].whole(), scores[m], rel_tol=1e-6) for m in MAIN[task]):
+        what = f"judged-{split}.parquet does not amount to the scores in scores.json"
+        raise BadRun(what, where=path, cure=_cure(path, split))
+    return Contender(name, opened, scores, rows, _log(path), *_sizes(load_model(opened)))
+
+
+def _sizes(model: nn.Module) -> tuple[int, int]:
+    """How many weights a model has, and how many of them learn sooner or later."""
+    whole = sum(weight.numel() for weight in model.parameters())
+    learning = sum(weight.numel() for weight in behind(model).parameters() if weight.requires_grad)
+    if isinstance(model, Pixels):
+        encoder = model.encoder.named_parameters()
+        learning += sum(weight.numel() for name, weight in encoder if name in model.learns)
+    return whole, learning
+
+
+def _epoch(run: Path) -> int | None:
+    """Which epoch's weights a run keeps; none for one that was imported."""
+    try:
+        with safe_open(run / "model.safetensors", framework="pt") as stream:
+            about = stream.metadata() or {}
+    except (FileNotFoundError, SafetensorError):
+        return None  # reading the weights says what is wrong
+    return int(about["epoch"]) if "epoch" in about else None
+
+
+def _log(run: Path) -> list[dict[str, Any]]:
+    path = run / "log.jsonl"
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadRun(
+            f"not lines of JSON ({error})", where=path, cure="Restore it, or train again."
+        ) from None
+
+
+def _refuse_other_examples(runs: Sequence[Contender]) -> None:
+    """Equal data must mean equal examples, else one of the files is not of this data."""
+    first, *others = runs
+    for run in others:
+        for column in {"id", "image_id"} & first.rows.keys():
+            if list(run.rows[column]) != list(first.rows[column]):
+                path = run.opened.path
+                raise BadRun(
+                    f"was judged on other examples than {first.opened.path}, though the data "
+                    "has the same fingerprint",
+                    where=path,
+                    cure=_cure(path, run.scores["split"]),
+                )

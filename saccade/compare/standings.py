@@ -1,0 +1,268 @@
+"""Who stands where, and how sure that is: the ranking, beside what needs no picture."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from saccade.compare.figures import (
+    DIGITS,
+    NONE,
+    SURE,
+    TITLES,
+    Bar,
+    Cell,
+    Figure,
+    Row,
+    number_or_none,
+    reason,
+    shown,
+    span,
+)
+from saccade.compare.luck import difference
+from saccade.compare.runs import Contender, Group
+from saccade.judged import MAIN
+from saccade.ladder import LITTLE, SHUFFLED
+from saccade.metrics.intervals import Difference
+
+TOP = {"accuracy": 100.0, "bleu_4": 1.0, "cider": 1.0}
+"""The length of a bar is a score's share of this."""
+RUNGS = {
+    "most_frequent_answer": "the commonest answer",
+    "most_frequent_per_question_type": "commonest by type of question",
+    "most_frequent_per_question": "commonest to the same question",
+    "question_only": "the question alone",
+    "shuffled_questions": "the run, with the wrong questions",
+    SHUFFLED: "the run, with the wrong pictures",
+    "constant_caption": "one caption for all",
+    "nearest_neighbour": "a caption of similar pictures",
+}
+OWN = ("shuffled_questions", SHUFFLED)
+"""Priors that are the run itself."""
+
+
+def bounds(run: Contender, metric: str) -> tuple[float | None, float | None]:
+    """The 95 % interval of a run's score; nothing where it was not measured."""
+    return pair(run.scores["interval"], metric)
+
+
+def pair(intervals: Any, metric: str) -> tuple[float | None, float | None]:
+    """One interval among others; nothing where there is none."""
+    found = intervals.get(metric) if isinstance(intervals, Mapping) else None
+    return (found[0], found[1]) if isinstance(found, Sequence) else (None, None)
+
+
+def leaderboard(group: Group) -> Figure:
+    """All runs, best first, with intervals, gain by looking, and what was published."""
+    rows, body = [], []
+    first, metrics = group.runs[0], MAIN[group.task]
+    gaps = {run.name: difference(run, first, group.metric) for run in group.runs[1:]}
+    for place, run in enumerate(group.runs):
+        gap = gaps.get(run.name)
+        rows.append(_standing(run, metrics) | _behind(gap) | {"published": run.entry.published})
+        body.append(
+            [
+                name_cell(run, place),
+                *(_score_cell(run, metric) for metric in metrics),
+                _gain_cell(run, group.metric),
+                *([] if len(group.runs) == 1 else [_gap_cell(gap, group.metric, place)]),
+                Cell(run.entry.published, run.entry.paper, words=True),
+            ]
+        )
+    unit = TITLES[group.metric]
+    heads = [
+        "run",
+        *(f"{TITLES[m]} {SURE}" for m in metrics),
+        "gains by looking, points",
+    ]
+    heads += [] if len(group.runs) == 1 else [f"{unit}, against the first"]
+    return Figure(
+        "leaderboard",
+        "Standings",
+        _says(group),
+        rows,
+        [*heads, "published, on the paper's data"],
+        body,
+        notes=_warnings(group),
+    )
+
+
+def _says(group: Group) -> str:
+    percent = ""
+    if group.task == "vqa":
+        what = f"Official VQA accuracy, 0 to 100 ({group.scorer})"
+        number = f"{group.runs[0].scores['questions']:,} questions"
+    else:
+        percent = " Papers write BLEU in per cent: 24.3 is 0.243 here."
+        what = f"Corpus scores of one free-running caption for each picture ({group.scorer})"
+        number = f"{group.runs[0].scores['pictures']:,} pictures"
+    return (
+        f"{what}, on the {number} of the {group.split} split. In brackets 95 % intervals, pictures "
+        "drawn anew: so far a score would move with other pictures of the same kind, not with "
+        "another training seed. Gains by looking: the score less that of the same run with the "
+        "wrong pictures. What papers published was measured on other, mostly larger data, and "
+        f"is here to be known, not to be ranked with.{percent}"
+    )
+
+
+def _warnings(group: Group) -> list[str]:
+    """What a reader must know before the first number."""
+    found = []
+    for field, says in (
+        ("trained_on_this_split", "learnt from this very split: that is no result"),
+        (
+            "selected_on_this_split",
+            "chose the best epoch on this very split, so scores are too good",
+        ),
+    ):
+        of = [run.name for run in group.runs if run.scores.get(field) is True]
+        if of:
+            found.append(f"{'All runs' if len(of) == len(group.runs) else ', '.join(of)} {says}.")
+    other = [run.name for run in group.runs if run.scores.get("same_data_as_in_training") is False]
+    if other:
+        found.append(f"Trained on other data than they were judged on: {', '.join(other)}.")
+    for run in group.runs:
+        if note := run.scores.get("visual_gain_note"):
+            found.append(f"{run.name}: {note}")
+    beams = {run.scores["beams"] for run in group.runs if "beams" in run.scores}
+    if len(beams) > 1:
+        found.append("Captions were said with different numbers of beams, which moves BLEU.")
+    return found
+
+
+def _standing(run: Contender, metrics: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "run": run.name,
+        "recipe": run.opened.header.recipe_name,
+        "model": run.opened.header.recipe.model.kind,
+        "encoder": run.eye,
+    }
+    for metric in metrics:
+        low, high = bounds(run, metric)
+        row |= {metric: run.scores[metric], f"{metric}_low": low, f"{metric}_high": high}
+    for metric in metrics:
+        gain = number_or_none(run.scores["visual_gain"].get(metric))
+        low, high = pair(run.scores.get("visual_gain_interval"), metric)
+        gained = f"visual_gain_{metric}"
+        row |= {gained: gain, f"{gained}_low": low, f"{gained}_high": high}
+    return row
+
+
+def name_cell(run: Contender, place: int) -> Cell:
+    """A run's name, with what it is."""
+    about = f"{run.entry.title} · {run.opened.header.recipe_name} · {run.eye}"
+    return Cell(run.name, about, run=place, words=True, strong=True)
+
+
+def _score_cell(run: Contender, metric: str) -> Cell:
+    digits = DIGITS[metric]
+    return Cell(shown(run.scores[metric], digits), span(*bounds(run, metric), digits), strong=True)
+
+
+def _gain_cell(run: Contender, metric: str) -> Cell:
+    gain = number_or_none(run.scores["visual_gain"].get(metric))
+    if gain is None:
+        return Cell(NONE, reason(run.scores["visual_gain"]) or "")
+    low, high = pair(run.scores.get("visual_gain_interval"), metric)
+    below = span(low, high, 1) + (" hardly looks" if gain < LITTLE else "")
+    return Cell(shown(gain, 1), below)
+
+
+def _behind(gap: Difference | None) -> dict[str, Any]:
+    return {
+        "to_first": gap and gap.difference,
+        "to_first_low": gap and gap.low,
+        "to_first_high": gap and gap.high,
+        "to_first_p": gap and gap.p_permutation,
+    }
+
+
+def _gap_cell(gap: Difference | None, metric: str, place: int) -> Cell:
+    if gap is None:
+        return Cell(NONE if place else "first")
+    digits = DIGITS[metric]
+    return Cell(shown(gap.difference, digits), span(gap.low, gap.high, digits))
+
+
+def bars(group: Group) -> Figure:
+    """The ranking as bars, with intervals, and what is reached without looking."""
+    metric, rows, drawn = group.metric, list[Row](), list[Bar]()
+    digits, top = DIGITS[metric], _top(group)
+    for place, run in enumerate(group.runs):
+        (low, high), score = bounds(run, metric), run.scores[metric]
+        without = number_or_none(run.scores["baselines"].get(SHUFFLED, {}).get(metric))
+        rows.append(_reached(run.name, score, low, high, without))
+        ends = [None if value is None else value / top for value in (low, high, without)]
+        drawn.append(Bar(run.name, shown(score, digits), score / top, place, *ends))
+    for title, score in shared_priors(group):
+        rows.append(_reached(title, score, None, None, None))
+        drawn.append(Bar(title, shown(score, digits), score / top))
+    return Figure(
+        "scores",
+        "Scores and their intervals",
+        f"By {TITLES[metric]}. The line through the end of a bar is its interval; the notch is "
+        "what the same run reaches with the wrong pictures. Paler: what needs no picture, or not "
+        "the right one.",
+        rows,
+        bars=drawn,
+    )
+
+
+def _top(group: Group) -> float:
+    """The score that fills the whole width: a round number above the best one."""
+    metric = group.metric
+    highest = max((bounds(run, metric)[1] or run.scores[metric]) for run in group.runs)
+    highest = max(highest, *(score for _, score in shared_priors(group)), 0.0)
+    steps = (0.1, 0.2, 0.25, 0.4, 0.5, 0.75, 1.0)
+    fitting = (TOP[metric] * step for step in steps if TOP[metric] * step >= highest)
+    return next(fitting, max(highest, TOP[metric]))
+
+
+def _reached(
+    name: str, score: float, low: float | None, high: float | None, without: float | None
+) -> Row:
+    return {"name": name, "score": score, "low": low, "high": high, "wrong_pictures": without}
+
+
+def shared_priors(group: Group) -> list[tuple[str, float]]:
+    """Priors that are no run's own, by title, highest first; each different value once."""
+    found: dict[tuple[str, float], str] = {}
+    for run in group.runs:
+        for rung, reached in run.scores["baselines"].items():
+            score = number_or_none(reached.get(group.metric))
+            if rung not in OWN and score is not None:
+                found.setdefault((rung, score), run.name)
+    rungs = [rung for rung, _ in found]
+    named = [
+        (RUNGS.get(rung, rung) + (f" ({name}'s features)" if rungs.count(rung) > 1 else ""), score)
+        for (rung, score), name in found.items()
+    ]
+    return sorted(named, key=lambda item: -item[1])
+
+
+def priors(group: Group) -> Figure:
+    """What each run's data gives away, and what the run itself says without seeing right."""
+    rungs = list(dict.fromkeys(rung for run in group.runs for rung in run.scores["baselines"]))
+    rows, body = list[Row](), list[list[Cell]]()
+    for rung in rungs:
+        cells = []
+        for run in group.runs:
+            reached = run.scores["baselines"].get(rung, {})
+            values = {metric: number_or_none(reached.get(metric)) for metric in MAIN[group.task]}
+            why = reason(reached)
+            rows.append({"prior": rung, "run": run.name, **values, "not_measured": why})
+            cells.append(Cell(shown(values[group.metric], DIGITS[group.metric]), why or ""))
+        body.append([Cell(RUNGS.get(rung, rung), words=True), *cells])
+    own = [Cell(shown(run.scores[group.metric], DIGITS[group.metric])) for run in group.runs]
+    return Figure(
+        "priors",
+        "What is reached without looking",
+        f"The {TITLES[group.metric]} of what needs no picture, and of each run with the pictures "
+        "(or questions) exchanged for each other. Judged by the same code.",
+        rows,
+        ["", *run_heads(group)],
+        [*body, [Cell("the run itself", words=True, strong=True), *own]],
+    )
+
+
+def run_heads(group: Group) -> list[Cell]:
+    """A column for each run."""
+    return [Cell(run.name, run=place) for place, run in enumerate(group.runs)]

@@ -1,0 +1,96 @@
+"""Several lines in one drawing: how runs learnt, and how far their confidence can be trusted.
+
+A line is told from others by colour and by the mark on its points, so that a page printed without
+colours can be read; names stand on the page, not in the drawing.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from saccade.pictures.lettering import QUIET
+
+COLOURS = ("#2f6db5", "#c2570a", "#1c7c45", "#a8357f", "#7a5c00", "#0f7f8c", "#b3341f", "#5b4bb0")
+"""Told apart by most eyes, readable on white."""
+MARKS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "★")
+"""The points of a line, as letters for the page."""
+_POINTS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_DASHES = ("-", "--", ":")
+
+
+class Line(NamedTuple):
+    """One run's line."""
+
+    place: int
+    """Which run: it chooses colour and mark."""
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+def colour(place: int) -> str:
+    """The colour of a run."""
+    return COLOURS[place % len(COLOURS)]
+
+
+def mark(place: int) -> str:
+    """The mark of a run; runs of equal colour have different ones."""
+    return MARKS[(place + place // len(COLOURS)) % len(MARKS)]
+
+
+def lines(
+    drawn: Sequence[Line], x_title: str, *, whole: bool = False, diagonal: bool = False
+) -> bytes:
+    """Draw lines over one axis; returns the bytes of an SVG file that needs no font.
+
+    `whole` marks whole numbers alone on the x axis; `diagonal` draws where x and y are equal, over
+    0..1. Equal lines give equal bytes. Raises ValueError where there is nothing to draw.
+    """
+    if not any(len(line.x) for line in drawn):
+        raise ValueError("there is nothing to draw")
+    with matplotlib.rc_context({"svg.hashsalt": "saccade", "svg.fonttype": "path"}):
+        figure = Figure(figsize=(5.2, 3.2), layout="constrained")
+        FigureCanvasSVG(figure)
+        axes = figure.subplots()
+        if diagonal:
+            axes.plot([0, 1], [0, 1], color="#c5c9d4", linewidth=1.2, linestyle="--")
+            axes.set_xlim(-0.02, 1.02)
+            axes.set_ylim(-0.02, 1.02)
+        for line in drawn:
+            _draw(axes, line)
+        _dress(axes, x_title, whole)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
+
+
+def _draw(axes: Axes, line: Line) -> None:
+    place = line.place
+    axes.plot(
+        line.x,
+        line.y,
+        color=colour(place),
+        linewidth=1.8,
+        linestyle=_DASHES[place // len(COLOURS) % len(_DASHES)],
+        marker=_POINTS[MARKS.index(mark(place))],
+        markersize=5,
+        markevery=max(1, len(line.x) // 12),
+    )
+
+
+def _dress(axes: Axes, x_title: str, whole: bool) -> None:
+    """A quiet ground, as all drawings have it."""
+    axes.set_xlabel(x_title, color=QUIET)
+    if whole:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.tick_params(colors=QUIET, length=0)
+    axes.grid(axis="y", color="#e6e8ee", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color("#c5c9d4")

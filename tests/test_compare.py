@@ -1,0 +1,235 @@
+"""The page that compares runs: its numbers are the runs' own, and it needs nothing else."""
+
+import base64
+import csv
+import io
+import json
+import re
+import shutil
+from html import unescape
+
+import pytest
+from PIL import Image
+from rich.console import Console
+from typer.testing import CliRunner
+
+from saccade.cli.main import app
+from saccade.compare.luck import holm
+from saccade.compare.page import compare
+from saccade.compare.runs import named, read_groups
+from saccade.config import change
+from saccade.data.folder import DataFolder
+from saccade.errors import SaccadeError
+from saccade.evaluate import evaluate
+from saccade.judged import read_rows, statistics
+from saccade.metrics import intervals
+from saccade.recipes import RECIPES
+from saccade.train import train
+from tests.worlds import make_world
+
+QUIET = Console(quiet=True)
+
+
+def make_run(folder, out, recipe_name, *changes, epochs=4):
+    recipe = RECIPES[recipe_name]
+    fast = ("train.batch_size=16", "train.optimiser.learning_rate=0.005", f"train.epochs={epochs}")
+    for assignment in (*fast, *changes):
+        recipe = change(recipe, assignment)
+    train(recipe, folder.path, out, name=recipe_name, features="cells", console=QUIET)
+    evaluate(out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A world with picture files, and two judged runs that answer: one attends, one does not."""
+    root = tmp_path_factory.mktemp("compare")
+    folder = make_world(root / "data")
+    about = json.loads((folder.path / "dataset.json").read_text())
+    (root / "images").mkdir()
+    for i, picture in enumerate(folder.pictures()):
+        Image.new("RGB", (48, 36), (5 * i, 90, 200)).save(root / "images" / picture.file)
+    about["image_root"] = str(root / "images")
+    (folder.path / "dataset.json").write_text(json.dumps(about))
+    folder = DataFolder(folder.path)
+    make_run(folder, root / "looks", "show-ask-attend-answer-small", epochs=10)
+    make_run(folder, root / "bag", "ibowimg-small")
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(world):
+    runs = {"one that <b>looks</b>": world / "looks", "bag": world / "bag"}
+    written = compare(runs, world / "out" / "both.html", watts=50, device="cpu")
+    return written[0].read_text(encoding="utf-8")
+
+
+def numbers(world, figure, page="both"):
+    """Rows of a figure's files, which must agree with each other and with the page's own links."""
+    (path,) = (world / "out" / page).glob(f"*-{figure}.json")
+    rows = json.loads(path.read_text())["rows"]
+    as_csv = list(csv.DictReader(io.StringIO(path.with_suffix(".csv").read_text())))
+    assert as_csv == [
+        {name: "" if value is None else str(value) for name, value in row.items()} for row in rows
+    ]
+    return rows
+
+
+def scores_of(run, split="val"):
+    return json.loads((run / "scores.json").read_text())[split]
+
+
+def test_the_page_is_whole_and_needs_nothing_else(page):
+    assert not re.findall(r"(?:src|href)\s*=\s*[\"'](?!data:|#)", page), "it loads something"
+    assert not re.search(r"@import|url\(|<script|<link|<iframe|https?://", page)
+    assert "default-src 'none'" in page
+    assert 'name="viewport"' in page
+    assert "@media print" in page
+    for title in ("Standings", "Do they differ", "How they learnt", "Examples", "What they cost"):
+        assert title in page
+    assert "one that &lt;b&gt;looks&lt;/b&gt;" in page
+    assert "<b>looks</b>" not in page
+
+
+def test_numbers_on_the_page_are_those_of_the_scores(world, page):
+    for run in ("looks", "bag"):
+        scores = scores_of(world / run)
+        low, high = scores["interval"]["accuracy"]
+        assert f"<b>{scores['accuracy']:.1f}</b><small>[{low:.1f}, {high:.1f}]</small>" in page
+        assert f">{scores['baselines']['question_only']['accuracy']:.1f}<" in page
+        for value in scores["per_question_type"].values():
+            assert f">{value:.1f}<" in page
+        assert f"{sum(1 for _ in read_rows(world / run, 'val')['id']):,} questions" in page
+    assert "VQA v1 test-standard 64.6" in page
+    assert "VQA v1 test-standard 55.9" in page
+    assert "chose the best epoch on this very split" in page
+
+
+def test_files_hold_the_very_scores(world, page):
+    del page
+    standing = {row["run"]: row for row in numbers(world, "leaderboard")}
+    for name, run in (("one that <b>looks</b>", "looks"), ("bag", "bag")):
+        scores, row = scores_of(world / run), standing[name]
+        assert row["accuracy"] == scores["accuracy"]
+        assert [row["accuracy_low"], row["accuracy_high"]] == scores["interval"]["accuracy"]
+        assert row["visual_gain_accuracy"] == scores["visual_gain"]["accuracy"]
+    assert next(iter(standing)) == "one that <b>looks</b>", "the best stands first"
+    for row in numbers(world, "priors"):
+        run = "bag" if row["run"] == "bag" else "looks"
+        assert row["accuracy"] == scores_of(world / run)["baselines"][row["prior"]]["accuracy"]
+    (answers,) = {r["questions"] for r in numbers(world, "types") if r["type_of"] == "answer"}
+    assert answers == 16
+    risk = [row["risk"] for row in numbers(world, "risk") if row["run"] == "bag"]
+    assert risk == scores_of(world / "bag")["calibration"]["risk"]
+
+
+def test_every_link_holds_the_file_beside_the_page(world, page):
+    links = re.findall(r'<a download="([^"]+)" href="data:[^,]+;base64,([^"]+)"', page)
+    inside = {name: base64.b64decode(content) for name, content in links}
+    beside = {path.name: path.read_bytes() for path in (world / "out" / "both").iterdir()}
+    assert inside == beside
+    assert len(inside) >= 20
+
+
+def test_paired_tests_are_those_of_the_judged_rows(world, page):
+    del page
+    (row,) = numbers(world, "paired")
+    first, second = (
+        statistics(read_rows(world / run, "val"))["accuracy"] for run in ("looks", "bag")
+    )
+    found = intervals.compare(first, second)
+    assert row["difference"] == found.difference
+    assert (row["low"], row["high"], row["p_permutation"]) == (*found[1:3], found.p_permutation)
+    assert row["p_holm"] == found.p_permutation, "one test needs no correction"
+
+
+def test_holm_corrects_for_the_number_of_tests():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_cost_states_its_assumption_and_has_no_false_precision(world, page):
+    row = next(row for row in numbers(world, "cost") if row["run"] == "bag")
+    log = [json.loads(line) for line in (world / "bag/log.jsonl").read_text().splitlines()]
+    assert row["seconds"] == pytest.approx(sum(r["seconds"] + r["seconds_judging"] for r in log))
+    energy = 50 * row["seconds"] / 3600
+    assert row["energy_watt_hours"] == float(f"{energy:.2g}")
+    assert "at 50 W all the while" in unescape(page)
+    assert row["parameters"] == row["parameters_that_learn"] > 0
+
+
+def test_examples_are_what_the_rule_says(world, page):
+    rows, kinds = numbers(world, "examples"), {}
+    for row in rows:
+        kinds.setdefault((row["kind"], row["id"]), []).append(row["score"])
+    assert {kind for kind, _ in kinds} >= {"good", "disagreed"}
+    for (kind, _), scores in kinds.items():
+        assert len(scores) == 2
+        disagreed = min(scores) == 0 < max(scores)
+        fits = {"good": min(scores) > 0, "bad": max(scores) == 0, "disagreed": disagreed}
+        assert fits[kind]
+    pictures = [(row["image_id"], row["run"]) for row in rows]
+    assert len(set(pictures)) == len(pictures), "each picture stands there once"
+    assert "where it looked" in page
+    assert "what hiding a place costs" in page
+
+
+def test_equal_runs_give_equal_pages_and_other_files_are_left(world, page, tmp_path):
+    runs = {"one that <b>looks</b>": world / "looks", "bag": world / "bag"}
+    out = tmp_path / "both.html"
+    compare(runs, out, watts=50, device="cpu")
+    assert out.read_text(encoding="utf-8") == page
+    compare({"bag": world / "bag"}, out, device="cpu", examples=0)
+    assert not list((tmp_path / "both").glob("*paired*")), "what is no longer so is gone"
+    assert "One run, judged" in out.read_text()
+    (tmp_path / "both" / "thesis.txt").write_text("years of work")
+    with pytest.raises(SaccadeError, match=r"other things .* thesis.txt"):
+        compare({"bag": world / "bag"}, out, device="cpu")
+    with pytest.raises(SaccadeError, match="must be an HTML file"):
+        compare({"bag": world / "bag"}, tmp_path / "page", device="cpu")
+
+
+@pytest.fixture
+def copy(world, tmp_path):
+    shutil.copytree(world / "bag", tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_a_run_that_was_not_judged_says_what_to_type(world, copy):
+    (copy / "scores.json").unlink()
+    asked = CliRunner().invoke(app, ["compare", str(world / "looks"), str(copy)])
+    assert asked.exit_code == 1
+    assert f"saccade evaluate {copy} --split val" in asked.stderr
+    with pytest.raises(SaccadeError, match="was not judged on test"):
+        compare({"looks": world / "looks"}, copy / "x.html", split="test")
+    with pytest.raises(SaccadeError, match="not a run folder"):
+        compare({"x": world / "images"}, copy / "x.html")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda scores: scores.pop("interval"), "earlier saccade"),
+        (lambda scores: scores.update(epoch=99), "has learnt on"),
+        (lambda scores: scores.update(accuracy=99.0), "does not amount to"),
+    ],
+)
+def test_scores_that_are_not_of_the_run_are_refused(copy, spoil, said):
+    whole = json.loads((copy / "scores.json").read_text())
+    spoil(whole["val"])
+    (copy / "scores.json").write_text(json.dumps(whole))
+    with pytest.raises(SaccadeError, match=rf"{said}.*saccade evaluate"):
+        read_groups({"copy": copy}, None)
+    (copy / "scores.json").write_text("{")
+    with pytest.raises(SaccadeError, match="not JSON"):
+        read_groups({"copy": copy}, None)
+
+
+def test_runs_are_called_by_their_folders_or_as_said(world, copy):
+    twin = copy.with_name("deeper") / "bag"
+    shutil.copytree(copy, twin)
+    called = named([str(world / "bag"), str(twin), f"mine={world / 'looks'}"])
+    assert list(called) == [f"{world.name}/bag", "deeper/bag", "mine"]
+    with pytest.raises(SaccadeError, match="twice"):
+        named([str(copy), f"other={copy}"])
