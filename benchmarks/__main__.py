@@ -3,7 +3,19 @@
 import subprocess
 import sys
 
-NAMES = ("show_attend_tell", "show_ask_attend_answer", "beam_search", "memory")
+NAMES = (
+    "show_attend_tell",
+    "show_ask_attend_answer",
+    "joint_embedding",
+    "san",
+    "mcan",
+    "captioners",
+    "pitvqa",
+    "beam_search",
+    "metrics",
+    "memory",
+    "store",
+)
 
 
 def main() -> None:

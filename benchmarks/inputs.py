@@ -14,6 +14,8 @@ WORDS = 9490
 START, END = WORDS - 2, WORDS - 1
 PADDED = 52
 """The published files pad every caption to 50 words, start and end."""
+PORT_PADDED = 18
+"""ruotianluo's labels: 0, 16 words, 0."""
 QUESTION_WORDS = 15_193
 ANSWERS = 3000
 CHANNELS = 2048
@@ -31,16 +33,16 @@ class Captions(NamedTuple):
 class Questions(NamedTuple):
     """Questions and their pictures."""
 
-    grids: Tensor  # (I, CHANNELS, 14, 14)
+    grids: Tensor  # (I, channels, side, side)
     picture: Tensor  # (B,)
-    words: Tensor  # (B, longest), padded with 0
+    words: Tensor  # (B, the longest question's words), padded with 0
     lengths: Tensor  # (B,)
     answers: Tensor  # (B, 4) ids of different answers; 0 where nobody gave a further one
     counts: Tensor  # (B, 4) how many of ten people gave each
 
 
 def captions(pictures: int, each: int, side: int = 8) -> Captions:
-    """Draw `each` captions for each of `pictures` pictures."""
+    """Draw `each` captions for each of `pictures` pictures; neighbours are of different ones."""
     grids = torch.randn(pictures, CHANNELS, side, side).relu_()
     lengths = (torch.randn(pictures * each) * 2.4 + 10.5).round().clamp(5, 20).long() + 2
     lengths = lengths.sort(descending=True).values
@@ -53,14 +55,34 @@ def captions(pictures: int, each: int, side: int = 8) -> Captions:
     return Captions(grids, picture, words, lengths)
 
 
-def questions(pictures: int, each: int) -> Questions:
+def port_captions(pictures: int, each: int, side: int = 6) -> Captions:
+    """Captions as ruotianluo's port has them: 0 begins, ends and pads, 16 words at most, and those
+    of one picture stand together (so not longest first)."""
+    drawn = captions(pictures, each, side)
+    words = torch.where(drawn.words >= START, 0, drawn.words)[:, :PORT_PADDED]
+    words[:, -1] = 0
+    lengths = drawn.lengths.clamp_max(PORT_PADDED)
+    order = drawn.picture.argsort(stable=True)
+    return Captions(drawn.grids, drawn.picture[order], words[order], lengths[order])
+
+
+def questions(
+    pictures: int,
+    each: int,
+    *,
+    side: int = 14,
+    channels: int = CHANNELS,
+    vocabulary: int = QUESTION_WORDS,
+    listed: int = ANSWERS,
+    longest: int = 23,
+) -> Questions:
     """Draw `each` questions for each of `pictures` pictures."""
     count = pictures * each
-    grids = torch.randn(pictures, CHANNELS, 14, 14).relu_()
-    lengths = (torch.randn(count) * 1.9 + 6.2).round().clamp(2, 23).long()
-    words = torch.randint(1, QUESTION_WORDS, (count, int(lengths.max())))
+    grids = torch.randn(pictures, channels, side, side).relu_()
+    lengths = (torch.randn(count) * 1.9 + 6.2).round().clamp(2, longest).long()
+    words = torch.randint(1, vocabulary, (count, int(lengths.max())))
     words[torch.arange(words.shape[1]) >= lengths[:, None]] = 0
-    answers = torch.stack([torch.randperm(ANSWERS)[:4] for _ in range(count)])
+    answers = torch.stack([torch.randperm(listed)[:4] for _ in range(count)])
     counts = torch.stack([_votes() for _ in range(count)])
     answers[counts == 0] = 0
     picture = torch.arange(pictures).repeat_interleave(each)
@@ -71,6 +93,12 @@ def _votes() -> Tensor:
     """How ten people's answers might fall on four different listed ones, and none."""
     given = torch.multinomial(torch.tensor([0.65, 0.15, 0.08, 0.04, 0.08]), 10, replacement=True)
     return torch.bincount(given, minlength=5)[:4]
+
+
+def object_counts(pictures: int) -> Tensor:
+    """How many objects were detected in each picture: 10 to 100, 36 on average, few have many."""
+    drawn = 10 - 26 / 3 * torch.rand(pictures, 3).log().sum(dim=1)
+    return drawn.round().clamp_max(100).long()
 
 
 def cells(grids: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def measure(cases: Sequence[Case], rounds: int) -> list[Timing]:
     spent: list[list[tuple[float, float]]] = [[] for _ in cases]
     for turn in range(rounds + 1):
         for case, rows in zip(cases, spent, strict=True):
-            row = (_cpu_seconds(case.reference), _cpu_seconds(case.ours))
+            row = (cpu_seconds(case.reference), cpu_seconds(case.ours))
             if turn > 0:
                 rows.append(row)
     return [
@@ -65,7 +65,8 @@ def measure(cases: Sequence[Case], rounds: int) -> list[Timing]:
     ]
 
 
-def _cpu_seconds(work: Callable[[], object]) -> float:
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Do something once; what it took of this process's own CPU time."""
     begun = time.process_time()
     work()
     return time.process_time() - begun
@@ -98,7 +99,7 @@ def report(title: str, timings: Sequence[Timing]) -> None:
             f"{reference:.3f}",
             f"{ours:.3f}",
             f"{ratio:.2f}x",
-            "-" if bar is None else f"{bar:.1f}x",
+            "-" if bar is None else f"{bar:g}x",
             "-" if bar is None else _met(ratio >= bar),
         )
     Console().print(table)

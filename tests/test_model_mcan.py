@@ -15,6 +15,7 @@ from tests.model_checks import (
     questions,
 )
 from tests.oracles import mcan as published
+from tests.oracles import names
 from tests.oracles.agreement import give_weights, require_agreement
 
 SMALL = McanConfig(
@@ -25,47 +26,6 @@ VARIANTS = {
     "one layer": SMALL.model_copy(update={"layers": 1}),
     "two glimpses": SMALL.model_copy(update={"glimpses": 2}),
 }
-PARTS = {
-    "embedding": "embed",
-    "lstm": "read",
-    "adapter.frcn_linear": "see",
-    "backbone.enc_list": "think",
-    "backbone.dec_list": "look",
-    "attflat_lang": "words",
-    "attflat_img": "regions",
-    "proj_norm": "norm",
-    "proj": "answer",
-}
-INSIDE = [
-    ("mhatt1.", "own."),
-    ("mhatt2.", "guide."),
-    ("mhatt.", "own."),
-    ("ffn.mlp.", "network."),
-    ("fc.linear.", "hidden."),
-    ("network.linear.", "network.out."),
-    ("mlp.linear.", "score.out."),
-    ("mlp.", "score."),
-    ("linear_merge.", "merge."),
-    ("linear_q.", "query."),
-    ("linear_k.", "key."),
-    ("linear_v.", "value."),
-    (".a_2", ".scale"),
-    (".b_2", ".shift"),
-]
-NORMS = {"think": ["own", "network"], "look": ["own", "guide", "network"]}
-
-
-def translate(theirs):
-    ours = {}
-    for name, tensor in theirs.items():
-        part = max((p for p in PARTS if name.startswith(f"{p}.")), key=len)
-        new = PARTS[part] + name.removeprefix(part)
-        for old, ours_ in INSIDE:
-            new = new.replace(old, ours_)
-        for number, of in enumerate(NORMS.get(PARTS[part], []), start=1):
-            new = new.replace(f".norm{number}.", f".{of}_norm.")
-        ours[new] = tensor
-    return ours
 
 
 def test_it_computes_what_openvqa_computes():
@@ -85,13 +45,13 @@ def test_it_computes_what_openvqa_computes():
         most=10,
     ).double()
     ours = Mcan(SMALL, SIZES).double()
-    give_weights(theirs, ours, translate)
+    give_weights(theirs, ours, names.mcan)
     batch = questions(pad_words=2)
     batch.region_mask[1, 4:] = False  # the second picture has four regions
     shown = per_question(batch) * batch.region_mask[batch.picture][..., None]
     answered = theirs(shown, batch.question, batch.question_length)
     cut = published.Answered(answered.logits, answered.attention[..., :6])
-    require_agreement(theirs, ours, translate, cut, ours(batch))
+    require_agreement(theirs, ours, names.mcan, cut, ours(batch))
 
 
 @pytest.mark.parametrize("check", [*CHECKS, check_attention_sums_to_one])

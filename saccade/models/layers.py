@@ -29,16 +29,24 @@ class Dropout(nn.Module):
             return values
         if values.is_cuda:
             return functional.dropout(values, self.share)
-        dropped = round(self.share * 256)  # of 256 byte values
         # From -2^63: without the lower bound the top bit is never set, and one byte lane is biased.
         draws = torch.empty(-(-values.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
-        kept = draws.view(torch.uint8)[: values.numel()].view(values.shape) >= dropped
-        scale = kept.to(values.dtype).mul_(256 / (256 - dropped))
+        dropped = round(self.share * 256)  # of 256 byte values
+        if dropped == 128:  # one bit decides, and is the number to multiply with: 0 or 2
+            scale = _first(draws.bitwise_and_(0x0202020202020202), values).to(values.dtype)
+        else:
+            kept = _first(draws, values) >= dropped
+            scale = kept.to(values.dtype).mul_(256 / (256 - dropped))
         # In place where no gradient follows: fresh memory costs more than the product.
         return values * scale if values.requires_grad else scale.mul_(values)
 
     def extra_repr(self) -> str:
         return f"share={self.share}"
+
+
+def _first(draws: Tensor, values: Tensor) -> Tensor:
+    """One byte of the draws for each value."""
+    return draws.view(torch.uint8)[: values.numel()].view(values.shape)
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:

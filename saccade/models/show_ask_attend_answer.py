@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.layers import Dropout, look_at, masked_softmax
+from saccade.models.quick import PackedLstm
 
 
 class ShowAskAttendAnswerConfig(BaseModel):
@@ -48,7 +49,7 @@ class ShowAskAttendAnswer(nn.Module):
         # Xavier initialisation below also fills row 0, which padding_idx then keeps as it is:
         # unknown words read as one fixed random vector, in the reference and here.
         self.embed = nn.Embedding(sizes.words, config.embedding, padding_idx=0)
-        self.read = nn.LSTM(config.embedding, config.question, batch_first=True)
+        self.read = PackedLstm(config.embedding, config.question)
         self.attention = Glimpses(config, sizes.region_dim)
         seen = config.glimpses * sizes.region_dim
         self.hidden = nn.Linear(seen + config.question, config.hidden)
@@ -85,9 +86,13 @@ class Glimpses(nn.Module):
         scale = 1 / (batch.regions.norm(dim=-1, keepdim=True) + 1e-8)  # (I, R, 1)
         regions = self.see(self.dropout(batch.regions)) * scale  # (I, R, attention)
         asked = self.ask(self.dropout(query))[:, None]  # (B, 1, attention)
-        joint = self.dropout((regions[batch.picture] + asked).relu_())  # (B, R, attention)
+        # A few questions at a time on a CPU, so that (B, R, attention) stays in its cache.
+        # Dropping before the ReLU is dropping behind it, and lets that work in place.
+        some = len(query) if query.is_cuda else 16
+        parts = zip(regions[batch.picture].split(some), asked.split(some), strict=True)
+        scores = [self.score(self.dropout(seen + asks).relu_()) for seen, asks in parts]
         mask = batch.region_mask[batch.picture][:, None]  # (B, 1, R)
-        weights = masked_softmax(self.score(joint).transpose(1, 2), mask)  # (B, G, R)
+        weights = masked_softmax(torch.cat(scores).transpose(1, 2), mask)  # (B, G, R)
         scaled = weights * scale[batch.picture].transpose(1, 2)
         return look_at(scaled, batch.regions, batch.picture).flatten(1), weights
 

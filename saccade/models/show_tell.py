@@ -26,6 +26,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.errors import BadConfig
 from saccade.models.layers import AdaptiveView, Dropout, EveryStep, mean_region
+from saccade.models.quick import ManyScores, PackedLstm
 
 
 class ShowTellConfig(BaseModel):
@@ -73,11 +74,11 @@ class ShowTell(nn.Module):
         if config.batch_norm is not None:
             self.norm = nn.BatchNorm1d(config.embedding, momentum=config.batch_norm)
         self.embed = nn.Embedding(sizes.words, config.embedding)
-        cell = nn.LSTM if config.cell == "lstm" else MaxoutLSTM
+        cell = PackedLstm if config.cell == "lstm" else MaxoutLSTM
         self.cell = cell(config.embedding, config.hidden, bias=config.cell_bias)
         self.input_dropout = Dropout(config.input_dropout)
         self.dropout = Dropout(config.dropout)
-        self.say = nn.Linear(config.hidden, sizes.words)
+        self.say = ManyScores(config.hidden, sizes.words)
         _initialise(self, config)
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:

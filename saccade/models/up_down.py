@@ -24,6 +24,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.models.layers import Dropout, EveryStep, lstm_state, masked_softmax, mean_region
+from saccade.models.quick import ManyScores
 
 
 class UpDownConfig(BaseModel):
@@ -68,6 +69,16 @@ class Minds(NamedTuple):
         return Minds(*(part[:n] for part in self))
 
 
+class Columns(NamedTuple):
+    """The first LSTM's weights by what they are for, (4H, ...) each."""
+
+    said: Tensor
+    """What was said last."""
+    whole: Tensor
+    """The mean region."""
+    word: Tensor
+
+
 class Recurrence(NamedTuple):
     """The layers that run once a word."""
 
@@ -94,17 +105,18 @@ class UpDown(nn.Module):
         self.project = nn.Linear(hidden, config.attention)
         self.ask = nn.Linear(hidden, config.attention)
         self.score = nn.Linear(config.attention, 1)
-        self.say = nn.Linear(hidden, sizes.words)
+        self.say = ManyScores(hidden, sizes.words)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
         to_say = (batch.caption_length - 1).cpu()  # captions stand longest first
         packed = pack_padded_sequence(batch.caption[:, :-1], to_say, batch_first=True)
         targets = pack_padded_sequence(batch.caption[:, 1:], to_say, batch_first=True).data
-        seen = self._see(batch.regions, batch.region_mask).rows(batch.picture)
+        columns = self._columns()
+        seen = self._see(batch.regions, batch.region_mask, columns).rows(batch.picture)
         minds = Minds(*[seen.gates.new_zeros(len(batch), self.look.hidden_size)] * 4)
-        said, looks, layers = [], [], self._recurrence()
-        for gates in self._read(packed.data).split(packed.batch_sizes.tolist()):
+        said, looks, layers = [], [], self._recurrence(columns)
+        for gates in self._read(packed.data, columns).split(packed.batch_sizes.tolist()):
             n = len(gates)
             minds, weights = self._go_on(gates, seen.rows(slice(n)), minds.first(n), layers)
             said.append(minds.saying)
@@ -118,7 +130,7 @@ class UpDown(nn.Module):
         )
 
     def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
-        seen = self._see(regions, region_mask)
+        seen = self._see(regions, region_mask, self._columns())
         zero = seen.gates.new_zeros(len(regions), 1, self.look.hidden_size)
         return CaptionState(tuple(seen), (zero, zero, zero, zero))
 
@@ -126,33 +138,34 @@ class UpDown(nn.Module):
         picture = torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
         seen = Seen(*state.picture).rows(picture)
         minds = Minds(*(part.flatten(0, 1) for part in state.beams))
-        gates = self._read(words.flatten())
-        minds, weights = self._go_on(gates, seen, minds, self._recurrence())
+        columns = self._columns()
+        gates = self._read(words.flatten(), columns)
+        minds, weights = self._go_on(gates, seen, minds, self._recurrence(columns))
         logits = self.say(self.dropout(minds.saying)).view(*words.shape, -1)
         beams = tuple(part.view(*words.shape, -1) for part in minds)
         return Said(logits, CaptionState(state.picture, beams), weights.view(*words.shape, -1))
 
-    def _see(self, regions: Tensor, mask: Tensor) -> Seen:
+    def _see(self, regions: Tensor, mask: Tensor, columns: Columns) -> Seen:
         """Look at pictures before the first word: (I, R, D), (I, R)."""
         values = self.dropout(self.see_region(regions).relu_())
         whole = self.dropout(self.see_whole(mean_region(regions, mask)).relu_())
-        _, of_whole, _ = self._columns()
-        return Seen(values, self.project(values), functional.linear(whole, of_whole), mask)
+        gates = functional.linear(whole, columns.whole)
+        return Seen(values, self.project(values), gates, mask)
 
-    def _read(self, words: Tensor) -> Tensor:
+    def _read(self, words: Tensor, columns: Columns) -> Tensor:
         """What words (N,) give to the first LSTM's gates, biases included: (N, 4H)."""
         vectors = self.dropout(self.embed(words).relu_())
-        return functional.linear(vectors, self._columns()[2], self.look.bias_ih + self.look.bias_hh)
+        return functional.linear(vectors, columns.word, self.look.bias_ih + self.look.bias_hh)
 
-    def _columns(self) -> tuple[Tensor, ...]:
-        """The first LSTM's weights for what was said last, the mean region and the word."""
-        hidden = self.look.hidden_size
-        return self.look.weight_ih.tensor_split([hidden, 2 * hidden], dim=1)
+    def _columns(self) -> Columns:
+        """Ask once a pass: each asking costs a gradient as large as the whole matrix."""
+        hidden, embedding = self.look.hidden_size, self.embed.embedding_dim
+        return Columns(*self.look.weight_ih.split([hidden, hidden, embedding], dim=1))
 
-    def _recurrence(self) -> Recurrence:
+    def _recurrence(self, columns: Columns) -> Recurrence:
         look, speak, ask = self.look, self.speak, self.ask
         return Recurrence(
-            EveryStep(self._columns()[0]),
+            EveryStep(columns.said),
             EveryStep(look.weight_hh),
             EveryStep(ask.weight, ask.bias),
             EveryStep(speak.weight_ih, speak.bias_ih),

@@ -1,0 +1,97 @@
+"""Training the joint embedding of VQA: saccade against hengyuan-hu's program.
+
+    python -m benchmarks.joint_embedding
+
+255 questions about 51 pictures of 36 regions. The published program (whose batch is twice as large)
+reads 14 words of every question, padding in front, and has a copy of its picture for each.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks import inputs, published, steps, timing
+from saccade.batch import Sizes, VqaBatch
+from saccade.losses import loss_for
+from saccade.models.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from saccade.recipes import RECIPES
+
+RECIPE = RECIPES["joint-embedding"]
+WORDS, ANSWERS, REGIONS, LONGEST = 19_902, 3129, 36, 14
+NAMES = {
+    "w_emb": "embed",
+    "q_emb": "read.cells",
+    "v_proj": "attention.see",
+    "q_proj": "attention.ask",
+    "linear": "attention.score",
+    "q_net": "ask",
+    "v_net": "see",
+    "lin1": "hidden",
+    "lin2": "answer",
+}
+
+
+def main() -> None:
+    """Compare results, then times."""
+    timing.one_thread()
+    given = inputs.questions(
+        pictures=51, each=5, side=6, vocabulary=WORDS, listed=ANSWERS, longest=LONGEST
+    )
+    regions = inputs.cells(given.grids)
+    scores = (0.3 * given.counts).clamp_max(1)
+    dense = torch.zeros(len(scores), ANSWERS).scatter_add_(1, given.answers, scores)
+    copies, in_front = regions[given.picture], _in_front(given)
+    shared = _batch(given, regions, given.picture, scores)
+
+    def loss_of(model: nn.Module) -> Tensor:
+        logits = model(copies, in_front)
+        return functional.binary_cross_entropy_with_logits(logits, dense) * ANSWERS
+
+    theirs, ours = (
+        published.JointEmbedding(WORDS, ANSWERS, inputs.CHANNELS, dropout=False),
+        _ours(0),
+    )
+    own_loss = loss_for(RECIPE)
+    steps.require_equal(
+        "shared pictures",
+        (theirs, ours),
+        (lambda: loss_of(theirs), lambda: own_loss(ours(shared), shared)),
+        NAMES,
+    )
+    model = published.JointEmbedding(WORDS, ANSWERS, inputs.CHANNELS)
+    reference = steps.published_step(
+        lambda: loss_of(model),
+        torch.optim.Adamax(model.parameters(), lr=2e-3),
+        lambda: nn.utils.clip_grad_norm_(model.parameters(), 0.25),
+    )
+    case = timing.Case(
+        "training step, 51 pictures x 5 questions",
+        reference,
+        steps.saccade_step(_ours(), shared, RECIPE),
+        bar=1.4,
+    )
+    timing.report("Joint embedding: 255 questions", timing.measure([case], rounds=3))
+
+
+def _batch(given: inputs.Questions, regions: Tensor, picture: Tensor, scores: Tensor) -> VqaBatch:
+    """Questions as saccade's data sets hand them out."""
+    mask = torch.ones(regions.shape[:2], dtype=torch.bool)
+    return VqaBatch(regions, mask, picture, given.words, given.lengths, given.answers, scores)
+
+
+def _in_front(given: inputs.Questions) -> Tensor:
+    """Questions as the published data set holds them: 14 words, zeros in front."""
+    place = torch.arange(LONGEST) - (LONGEST - given.lengths)[:, None]
+    return given.words.gather(1, place.clamp_min(0)) * (place >= 0)
+
+
+def _ours(dropout: float | None = None) -> JointEmbedding:
+    config = JointEmbeddingConfig()
+    if dropout is not None:
+        config = JointEmbeddingConfig(dropout=dropout, attention_dropout=dropout)
+    sizes = Sizes(words=WORDS, region_dim=inputs.CHANNELS, answers=ANSWERS, regions=REGIONS)
+    return JointEmbedding(config, sizes)
+
+
+if __name__ == "__main__":
+    main()
