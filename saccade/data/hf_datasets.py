@@ -144,8 +144,11 @@ def _rows(
 ) -> Iterator[Row]:
     number = 0
     for batch in _batches(path):
-        wanted = columns_of(batch.schema.names, columns, path)
-        values = {what: batch.column(name).to_pylist() for what, name in wanted.items()}
+        try:
+            wanted = columns_of(batch.schema.names, columns, path)
+            values = {what: batch.column(name).to_pylist() for what, name in wanted.items()}
+        except (ValueError, OverflowError) as error:  # names that are no text, dates that are none
+            raise _damaged(path, error) from None
         for what, name in wanted.items():
             if name in classes:
                 values[what] = [_named(value, classes[name]) for value in values[what]]
@@ -167,8 +170,12 @@ def _batches(path: Path) -> Iterator[Any]:
         cure = "Copy the whole folder again; state.json lists its files."
         raise BadData("is missing", where=path, cure=cure) from None
     except (pa.ArrowException, OSError) as error:
-        what = f"is not a whole Arrow file ({str(error).splitlines()[0][:80]})"
-        raise BadData(what, where=path, cure="Copy it again, or save the set again.") from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> BadData:
+    what = f"is not a whole Arrow file ({str(error).splitlines()[0][:80]})"
+    return BadData(what, where=path, cure="Copy it again, or save the set again.")
 
 
 def _stream_or_file(source: Any) -> Iterator[Any]:
