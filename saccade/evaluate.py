@@ -89,11 +89,7 @@ def _labels(opened: OpenedRun, material: Material, split: Split, revision: str) 
     return {
         "decoding": "free-running",
         **({"decoding_rules": decode} if decode else {}),
-        "scorer": (
-            f"GT-Vision-Lab/VQA vqaEval.py, revision {revision}"
-            if recipe.task == "vqa"
-            else "coco-caption BLEU, ROUGE-L and CIDEr-D, over the data set's own words"
-        ),
+        "scorer": _scorer(material, split, revision),
         "selected_on_this_split": split == "val" if same else None,
         "trained_on_this_split": split == "train" if same else None,
         "data": material.folder.fingerprint,
@@ -106,6 +102,17 @@ def _labels(opened: OpenedRun, material: Material, split: Split, revision: str) 
         "epoch": int(about["epoch"]) if "epoch" in about else None,
         "versions": header.versions,
     }
+
+
+def _scorer(material: Material, split: Split, revision: str) -> str:
+    """Whose rules the scores follow. The official ones leave nobody where one person answered."""
+    if material.recipe.task == "caption":
+        return "coco-caption BLEU, ROUGE-L and CIDEr-D, over the data set's own words"
+    alone = {len(question.answers) == 1 for question in material.folder.questions(split)}
+    if alone == {True}:
+        return "equal after normalisation to the single human answer, which has no official rule"
+    mixed = "; single answers: equal after normalisation" if True in alone else ""
+    return f"GT-Vision-Lab/VQA vqaEval.py, revision {revision}{mixed}"
 
 
 def _fingerprint(header: StoreHeader) -> str:

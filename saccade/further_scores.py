@@ -54,6 +54,8 @@ def of_answers(
         said = [normalise_answer(answer) for answer in rows["answer"]]
         true = [normalise_answer(question.answers[0]) for question in questions]
         further["classification"] = {name: _classified(said, true, name) for name in AVERAGINGS}
+        pairs = sorted(Counter(zip(true, said, strict=True)).items())
+        further["confusion"] = [{"true": t, "said": s, "questions": n} for (t, s), n in pairs]
     return further
 
 
@@ -63,7 +65,10 @@ def _best_answer(question: Question) -> str:
 
 
 def _classified(said: Sequence[str], true: Sequence[str], averaging: Averaging) -> dict[str, Any]:
-    score = classification_score(said, true, averaging=averaging)
+    # Plain means are over the split's own answers, so that runs can be compared; PitVQA's own
+    # averaging counts what was only ever said as well.
+    stated = sorted(set(true)) if averaging == "plain" else None
+    score = classification_score(said, true, labels=stated, averaging=averaging)
     names = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
     return {name: getattr(score, name) for name in names} | {"labels": len(score.labels)}
 

@@ -193,6 +193,20 @@ def test_rows_survive_the_disk_and_broken_files_are_named(tmp_path):
         read_rows(tmp_path, "val")
 
 
+def test_plain_means_are_over_the_answers_of_the_split_whatever_was_said():
+    from saccade.further_scores import of_answers
+
+    single = [q._replace(answers=("a dog",) if q.id % 3 else ("cat",)) for q in QUESTIONS]
+    said = {q.id: "bird" if q.id == 0 else "cat" for q in single}
+    judged = judge_answers(said, single, "2021-03", dict.fromkeys(range(12), 0.5))
+    scores = of_answers(judged, single, None)
+    plain = scores["classification"]["plain"]
+    assert plain["labels"] == 2, "a bird is no answer of this split"
+    assert plain["recall"] == pytest.approx(plain["balanced_accuracy"])
+    assert {"true": "cat", "said": "bird", "questions": 1} in scores["confusion"]
+    assert sum(row["questions"] for row in scores["confusion"]) == 12
+
+
 def test_questions_with_one_answer_are_also_a_classification(tmp_path):
     from saccade.further_scores import of_answers
 

@@ -35,7 +35,7 @@ def types(group: Group) -> Figure | None:
     return Figure(
         "types",
         "By type of answer and of question",
-        "Official VQA accuracy, 0 to 100. Of a type with few questions, a score says little: "
+        "Accuracy, 0 to 100. Of a type with few questions, a score says little: "
         f"those with fewer than {FEW} are marked.",
         rows,
         ["", "questions", *run_heads(group)],
@@ -72,6 +72,8 @@ FURTHER: dict[str, list[tuple[str, int, Callable[[Mapping[str, Any]], Any]]]] = 
         ("WUPS at 0.9", 1, _of("wups", "0.9")),
         ("WUPS at 0.0", 1, _of("wups", "0.0")),
         ("balanced accuracy", 3, _of("classification", "plain", "balanced_accuracy")),
+        ("precision, macro", 3, _of("classification", "plain", "precision")),
+        ("recall, macro", 3, _of("classification", "plain", "recall")),
         ("F1, macro", 3, _of("classification", "plain", "f1")),
         ("F1, PitVQA's averaging", 3, _of("classification", "pitvqa", "f1")),
         ("loss of answers, as each recipe defines it", 3, _of("answer_loss", "loss")),

@@ -88,7 +88,7 @@ def leaderboard(group: Group) -> Figure:
 def _says(group: Group) -> str:
     percent = ""
     if group.task == "vqa":
-        what = f"Official VQA accuracy, 0 to 100 ({group.scorer})"
+        what = f"Accuracy, 0 to 100 ({group.scorer})"
         number = f"{group.runs[0].scores['questions']:,} questions"
     else:
         percent = " Papers write BLEU in per cent: 24.3 is 0.243 here."
@@ -125,6 +125,8 @@ def _warnings(group: Group) -> list[str]:
     beams = {run.scores["beams"] for run in group.runs if "beams" in run.scores}
     if len(beams) > 1:
         found.append("Captions were said with different numbers of beams, which moves BLEU.")
+    if len({str(run.scores.get("decoding_rules")) for run in group.runs}) > 1:
+        found.append("Captions were said by different decoding rules, which move BLEU (run.json).")
     return found
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from math import exp, log, sqrt
 from typing import Literal, NamedTuple
 
+from saccade.errors import BadData
 from saccade.metrics.ngrams import NGram, Sentence, check_captions, ngram_counts
 
 _LONGEST = 4
@@ -66,6 +67,8 @@ def corpus_cider(
     """
     check_captions(hypotheses, references)
     known = frequencies or document_frequencies(references)
+    if known.pictures < 1:
+        raise BadData("document frequencies of no pictures say nothing", cure="Count a corpus.")
     similarity = _similarity_d if variant == "cider-d" else _similarity
     scores = []
     for hypothesis, sentences in zip(hypotheses, references, strict=True):
