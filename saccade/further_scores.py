@@ -11,11 +11,15 @@ from typing import Any
 from saccade.answers import normalise_answer
 from saccade.data.folder import DataFolder
 from saccade.judged import MAIN, Judged, statistics
+from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.calibration import calibration_score
+from saccade.metrics.cider import corpus_cider
 from saccade.metrics.classification import Averaging, classification_score
 from saccade.metrics.diversity import caption_diversity
 from saccade.metrics.intervals import interval
 from saccade.metrics.java import Measured, NotMeasured, meteor, spice
+from saccade.metrics.ptb import coco_words
+from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.wups import wups
 from saccade.records import Question, Split
 
@@ -77,17 +81,22 @@ def of_captions(judged: Judged, folder: DataFolder, split: Split, *, java: bool)
     """Diversity beside that of people, and METEOR and SPICE where `java` asks for them."""
     training = [caption.words for caption in folder.captions("train")]
     human: dict[int, list[tuple[str, ...]]] = {}
+    texts: dict[int, list[str]] = {}
     for caption in folder.captions(split):
         human.setdefault(caption.image_id, []).append(caption.words)
+        texts.setdefault(caption.image_id, []).append(caption.text)
     said = {row["image_id"]: row["caption"].split() for row in judged.predictions}
     captions = [said[id_] for id_ in human]
     one_each = [sentences[0] for sentences in human.values()]
     official = {"meteor": meteor, "spice": spice}
+    cut = coco_words([" ".join(words) for words in captions])
+    references = _cut(list(texts.values()))
     return {
+        "leaderboard": _leaderboard(cut, references),
         "diversity": caption_diversity(captions, training)._asdict(),
         "diversity_of_people": caption_diversity(one_each, training)._asdict(),
         **{
-            name: _or_reason(measure(captions, list(human.values())))
+            name: _or_reason(measure(cut, references))
             if java
             else {"not_measured": f"{name.upper()}: not asked for (--java)"}
             for name, measure in official.items()
@@ -97,3 +106,22 @@ def of_captions(judged: Judged, folder: DataFolder, split: Split, *, java: bool)
 
 def _or_reason(found: Measured | NotMeasured) -> float | dict[str, str]:
     return found.corpus if isinstance(found, Measured) else {"not_measured": found.reason}
+
+
+def _cut(texts: Sequence[Sequence[str]]) -> list[list[list[str]]]:
+    """Each picture's captions in the words of the official tokenizer, which reads all in one go."""
+    words = iter(coco_words([text for several in texts for text in several]))
+    return [[next(words) for _ in several] for several in texts]
+
+
+def _leaderboard(
+    captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> dict[str, Any]:
+    """The same captions as the COCO server would score them: raw text, the official tokenizer."""
+    bleu = corpus_bleu(captions, references).corpus
+    return {
+        "tokens": "PTB, punctuation dropped",
+        **{f"bleu_{n}": value for n, value in enumerate(bleu, start=1)},
+        "rouge_l": corpus_rouge_l(captions, references).corpus,
+        "cider": corpus_cider(captions, references).corpus,
+    }

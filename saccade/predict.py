@@ -4,14 +4,15 @@
 """
 
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from saccade.batch import Batch, Captioner, VqaBatch, VqaOutput
-from saccade.decode import beam_search, replay
+from saccade.config import DecodeConfig
+from saccade.decode import beam_search, draw, replay
 from saccade.devices import choose_device
 from saccade.errors import BadConfig
 from saccade.features.backbones import Backbone, build_backbone
@@ -155,13 +156,38 @@ class Run:
             question_length=torch.tensor([len(ids)], device=self.device),
         )
 
-    def caption(self, image: str | Path | Looked, beam: int | None = None) -> Captioned:
-        """Say what a picture shows, with the recipe's number of beams or the one given."""
+    def sample(
+        self, image: str | Path | Looked, count: int = 5, *, seed: int = 0, **how: Any
+    ) -> list[str]:
+        """Draw captions of a picture instead of searching for the likeliest: different ones.
+
+        `how` as in `decode.draw`: temperature, top_k, top_p. Equal seeds draw equal captions.
+        """
+        decode = self._speaks()
+        looked = image if isinstance(image, Looked) else self.look(image)
+        vocabulary = self.opened.words.vocabulary
+        rules, model = rules_of(vocabulary, decode), cast(Captioner, self.model)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with torch.inference_mode():
+            drawn = draw(
+                model, looked.regions, looked.mask, rules,
+                samples=count, generator=generator, **how,
+            )  # fmt: skip
+        rows = zip(drawn.words[0].tolist(), drawn.length[0].tolist(), strict=True)
+        said = [words[: length - (words[length - 1] == rules.end)] for words, length in rows]
+        return [" ".join(vocabulary.decode(words)) for words in said]
+
+    def _speaks(self) -> DecodeConfig:
         decode = self.opened.header.recipe.decode
         if decode is None:
             raise BadConfig(
                 "this run answers questions", where=self.opened.path, cure="Use `ask` with it."
             )
+        return decode
+
+    def caption(self, image: str | Path | Looked, beam: int | None = None) -> Captioned:
+        """Say what a picture shows, with the recipe's number of beams or the one given."""
+        decode = self._speaks()
         looked = image if isinstance(image, Looked) else self.look(image)
         vocabulary = self.opened.words.vocabulary
         rules, model = rules_of(vocabulary, decode), cast(Captioner, self.model)

@@ -8,7 +8,7 @@ from saccade.data.folder import write_folder
 from saccade.data.official import compare
 from saccade.data.recognise import recognise
 from saccade.data.sources import SOURCES, join, read_parts
-from saccade.errors import BadConfig
+from saccade.errors import BadConfig, BadData
 
 
 def prepare(
@@ -36,7 +36,13 @@ def prepare(
     else:
         parts, notes = read_parts(source, root, **options), []
     compared = [compare(part) for part in parts]
-    collection, findings = check(join(parts), missing=missing, overlap=overlap)
+    try:
+        collection, findings = check(join(parts), missing=missing, overlap=overlap)
+    except BadData as error:
+        if notes:  # a folder that is taken for the wrong thing is refused for the wrong reason
+            what = f"{error.what}. {' '.join(notes).rstrip('.')}"
+            raise BadData(what, where=error.where, cure=error.cure) from None
+        raise
     for agree, differ in compared:
         notes, findings = [*notes, *agree], [*findings, *differ]
     write_folder(out, replace(collection, notes=[*notes, *collection.notes]), findings)

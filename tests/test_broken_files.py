@@ -366,7 +366,7 @@ BROKEN = {
         "images=FOLDER",
     ),
     "picture in two splits": Broken(
-        "vqa-v2", picture_in_two_splits, "", "1 pictures are in two splits", "overlap=drop",
+        "vqa-v2", picture_in_two_splits, "", "1 pictures are in two splits", "overlap drop",
     ),
     "picture file in two splits": Broken(
         "karpathy", change(KARPATHY, lambda d: d["images"][2].update(filename="0.jpg")), "",

@@ -52,6 +52,26 @@ def picture(place):
     return next((place / "shapes" / "images").iterdir())
 
 
+def test_captions_can_be_drawn_and_equal_seeds_draw_equal_ones(place):
+    drawn = ["caption", place / "caption", picture(place), "--samples", 3, "--device", "cpu"]
+    one = saccade(*drawn, "--temperature", 2, "--top-p", 0.9)
+    assert one == saccade(*drawn, "--temperature", 2, "--top-p", 0.9)
+    assert len(one.splitlines()) == 3
+    assert one != saccade(*drawn, "--temperature", 2, "--top-p", 0.9, "--seed", 1)
+    sure = saccade(*drawn, "--top-k", 1).splitlines()
+    greedy = saccade("caption", place / "caption", picture(place), "--beam", 1, "--device", "cpu")
+    assert sure == greedy.splitlines() * 3
+    told = saccade("caption", place / "vqa", picture(place), "--samples", 2, status=1)
+    assert "answers questions" in told
+
+
+def test_what_is_no_option_of_a_source_is_said(place):
+    given = ["prepare", place / "shapes", "--out", place / "x", "--option"]
+    for name in ("missing", "overlap", "root", "out", "source"):
+        told = saccade(*given, f"{name}=keep", status=1)
+        assert f"{name} is no --option of a source. Write it as an argument" in told
+
+
 @pytest.mark.parametrize(("run", "score"), [("vqa", "accuracy"), ("caption", "bleu_4")])
 def test_evaluate_prints_what_it_writes(place, run, score):
     told = saccade("evaluate", place / run, "--split", "val", "--device", "cpu")

@@ -220,3 +220,30 @@ def test_questions_with_one_answer_are_also_a_classification(tmp_path):
     assert scores["plain"]["labels"] == 2
     assert scores["plain"]["precision"] == pytest.approx(4 / 12 / 2)
     assert scores["pitvqa"]["precision"] == pytest.approx((4 / 12 + 1) / 2)
+
+
+def test_the_leaderboards_words_are_cut_by_the_official_tokenizer():
+    from saccade.further_scores import _cut, _leaderboard
+
+    references = _cut([["A dog's bone.", "The bone"], ["Two cats!"]])
+    assert references == [[["a", "dog", "'s", "bone"], ["the", "bone"]], [["two", "cats"]]]
+    said = [["a", "dog", "'s", "bone"], ["two", "dogs"]]
+    scores = _leaderboard(said, references)
+    assert scores["bleu_1"] == pytest.approx(5 / 6)
+    assert set(scores) == {"tokens", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"}
+
+
+def test_the_label_of_the_scorer_says_where_there_is_no_official_rule():
+    from types import SimpleNamespace
+
+    from saccade.evaluate import _scorer
+
+    def label(*counts):
+        asked = [SimpleNamespace(answers=("yes",) * count) for count in counts]
+        folder = SimpleNamespace(questions=lambda split: asked)
+        recipe = SimpleNamespace(task="vqa")
+        return _scorer(SimpleNamespace(recipe=recipe, folder=folder), "val", "2021-03")
+
+    assert label(10, 10) == "GT-Vision-Lab/VQA vqaEval.py, revision 2021-03"
+    assert "no official rule" in label(1, 1)
+    assert label(10, 1).endswith("single answers: equal after normalisation")

@@ -56,7 +56,7 @@ class TestMissingPictures:
         return tmp_path / "raw"
 
     def test_refused(self, raw, tmp_path):
-        with pytest.raises(BadData, match=r"1 of 2 pictures are not there.*missing=drop"):
+        with pytest.raises(BadData, match=r"1 of 2 pictures are not there.*missing drop"):
             prepare("vqa-v2", raw, tmp_path / "data")
         assert not (tmp_path / "data").exists()
 
@@ -102,7 +102,7 @@ class TestPicturesInTwoSplits:
         )
 
     def test_refused(self, raw):
-        with pytest.raises(BadData, match=r"1 pictures are in two splits.*overlap=keep"):
+        with pytest.raises(BadData, match=r"1 pictures are in two splits.*overlap keep"):
             prepare("vqa-rad", raw, raw.parent / "data")
 
     def test_less_guarded_records_dropped(self, raw):

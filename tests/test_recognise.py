@@ -190,6 +190,13 @@ class TestRealData:
         (finding,) = [f for f in made.about["findings"] if "published" in f["what"]]
         assert "train: 33,745 pictures and 48,061 questions, published 82,783" in str(finding)
 
+    def test_a_refusal_says_what_the_folder_was_taken_for(self, real_data, tmp_path):
+        root = real_data("pitvqa-annotations")
+        with pytest.raises(BadData, match="are not there.*Recognised as pitvqa"):
+            prepare(None, root, tmp_path / "data")
+        made = DataFolder(prepare(None, root, tmp_path / "data", missing="keep"))
+        assert made.about["splits"]["val"]["questions"] == 203_868
+
     def test_a_folder_without_a_data_set(self, real_data, tmp_path):
         with pytest.raises(BadData, match="no data set that is known"):
             prepare(None, real_data("metrics-golden"), tmp_path / "data")

@@ -18,6 +18,7 @@ from saccade.cli.frame import (
     app,
     show_rows,
 )
+from saccade.errors import BadConfig
 from saccade.terminal import colour, number, pairs, values
 
 
@@ -62,7 +63,11 @@ def prepare(
     from saccade.prepare import source_and_root
 
     name, folder = source_and_root(source, root)
-    make(name, folder, out, missing=missing, overlap=overlap, **pairs(option))
+    options = pairs(option)
+    if own := {"missing", "overlap", "root", "out", "source"} & options.keys():
+        cure = f"Write it as an argument of its own: --{min(own)}."
+        raise BadConfig(f"{min(own)} is no --option of a source", cure=cure)
+    make(name, folder, out, missing=missing, overlap=overlap, **options)
     about = DataFolder(out).about
     for note in about["notes"]:
         typer.echo(f"note: {note}")

@@ -80,15 +80,29 @@ def caption(
     run: RunArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files.")],
     beam: BeamOption = None,
+    samples: Annotated[
+        int, typer.Option(min=0, help="Draw so many captions instead of searching for one.")
+    ] = 0,
+    temperature: Annotated[float, typer.Option(min=0.01, help="Of draws; lower is surer.")] = 1.0,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw among so many words; 0: all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Draw among the fewest words that reach it.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds draw equal captions.")] = 0,
     device: DeviceOption = "auto",
 ) -> None:
     """Say what pictures show."""
     from saccade.predict import load
 
     opened = load(run, device)
+    how = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     for image in images:
-        said = opened.caption(image, beam=beam).text
-        typer.echo(said if len(images) == 1 else f"{image}: {said}")
+        if samples:
+            texts = opened.sample(image, samples, seed=seed, **how)
+        else:
+            texts = [opened.caption(image, beam=beam).text]
+        for said in texts:
+            typer.echo(said if len(images) == 1 else f"{image}: {said}")
 
 
 @app.command()

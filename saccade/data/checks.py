@@ -122,13 +122,13 @@ def _check_splits(collection: Collection, overlap: str, findings: list[Finding])
         raise BadData(
             f"{what}, the first is {examples[0]}",
             where=collection.image_root,
-            cure="A model would be tested on what it was trained on. overlap=drop leaves their "
-            "less guarded records out; overlap=keep leaves a published split as it is.",
+            cure="A model would be tested on what it was trained on. --overlap drop leaves their "
+            "less guarded records out; --overlap keep leaves a published split as it is.",
         )
     cause = "The source divides records, not pictures."
     collection = replace(collection, pictures=list(of.values()))
     if overlap == "keep":
-        cure = "Say so beside every score, or prepare with overlap=drop."
+        cure = "Say so beside every score, or prepare with --overlap drop."
         findings.append(Finding("warning", what, count, examples, cause, cure))
         return collection
     split_of = {picture.id: picture.split for picture in of.values()}
@@ -160,8 +160,9 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
         raise BadData(
             f"{what}, the first are {', '.join(examples)}",
             where=root,
-            cure="Put them there, or give their folder with images=FOLDER. missing=drop leaves "
-            "them and their records out, missing=keep keeps the records for use without pictures.",
+            cure="Put them there, or give their folder with --option images=FOLDER. "
+            "--missing drop leaves them and their records out, --missing keep keeps the records "
+            "for use without pictures.",
         )
     cause = f"The files are not below {root}."
     if missing == "keep":
@@ -171,7 +172,7 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
     gone = {picture.id for picture in lost}
     collection, out = _keep(collection, lambda record: record.image_id not in gone)
     if not collection.questions and not collection.captions:
-        cure = "Check --root and images=FOLDER; missing=keep keeps the text alone."
+        cure = "Check --root and --option images=FOLDER; --missing keep keeps the text alone."
         raise BadData(f"{what}: nothing would be left", where=root, cure=cure)
     what += f"; they and their {out} records were left out"
     cure = "Scores are of the rest only: find the files if they are to be compared."
@@ -240,7 +241,7 @@ def _look_for_leaks(questions: Sequence[Question], findings: list[Finding]) -> N
         what = f"{len(leaks)} questions to be judged on are, with their answer, training questions"
         examples = _examples(f"{q.id}: {q.text}" for q in leaks)
         cause = "The published split has them in both."
-        cure = "Leave them out for a clean score: overlap=drop."
+        cure = "Leave them out for a clean score: --overlap drop."
         findings.append(Finding("warning", what, len(leaks), examples, cause, cure))
 
 
