@@ -192,7 +192,7 @@ class TestRealData:
 
     def test_a_refusal_says_what_the_folder_was_taken_for(self, real_data, tmp_path):
         root = real_data("pitvqa-annotations")
-        with pytest.raises(BadData, match="are not there.*Recognised as pitvqa"):
+        with pytest.raises(BadData, match=r"are not there.*Recognised as pitvqa"):
             prepare(None, root, tmp_path / "data")
         made = DataFolder(prepare(None, root, tmp_path / "data", missing="keep"))
         assert made.about["splits"]["val"]["questions"] == 203_868
