@@ -25,9 +25,9 @@ from saccade.demo_samples import Samples
 from saccade.errors import BadConfig
 from saccade.evaluate import evaluate
 from saccade.extract import extract
+from saccade.files import write_bytes
 from saccade.gaze import measure_gaze, read_boxes
 from saccade.listing import changed_recipe
-from saccade.pictures.files import write_bytes
 from saccade.predict import load
 from saccade.prepare import prepare
 from saccade.records import Split

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from saccade.errors import BadData
-from saccade.pictures.files import write_bytes
+from saccade.files import write_bytes
 
 LIST = "made.json"
 

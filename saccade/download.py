@@ -18,9 +18,10 @@ from urllib.parse import quote
 
 from saccade.data.downloads import DOWNLOADS, Download, File
 from saccade.errors import BadConfig, BadDownload
+from saccade.files import sha256_of
 from saccade.moving.addresses import checked_mirror
 from saccade.moving.archives import ENDINGS, is_whole, unpack
-from saccade.moving.digests import sha256_of, write_json
+from saccade.moving.digests import write_json
 from saccade.moving.fetch import Patience, Wanted, fetch
 from saccade.moving.progress import bar
 from saccade.terminal import size_in_words

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from saccade.answers import AnswerList
 from saccade.errors import BadRun
+from saccade.files import in_one_go
 from saccade.metrics.bleu import bleu_of_rows, corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.intervals import Statistic, by_picture, mean
@@ -147,10 +148,8 @@ def rows_path(run: Path, split: Split) -> Path:
 
 def write_rows(run: Path, split: Split, rows: Mapping[str, Sequence[Any]]) -> None:
     """Keep the rows of a split in a run folder; a reader sees the old file or the new one."""
-    path = rows_path(run, split)
-    part = path.with_name(f"{path.name}.part")
-    pq.write_table(pa.table(dict(rows)), part, compression="zstd")
-    part.replace(path)
+    with in_one_go(rows_path(run, split)) as part:
+        pq.write_table(pa.table(dict(rows)), part, compression="zstd")
 
 
 def read_rows(run: Path, split: Split) -> dict[str, list[Any]]:

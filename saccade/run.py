@@ -28,6 +28,7 @@ from saccade.config import Recipe
 from saccade.errors import BadRun
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store import StoreHeader
+from saccade.files import in_one_go, write_text
 from saccade.tasks import Material, Words
 from saccade.text import Vocabulary
 from saccade.train_config import Frozen
@@ -64,16 +65,6 @@ class OpenedRun(NamedTuple):
     words: Words
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file in one go: a reader sees the old one or the new one."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write JSON that a person can read."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
@@ -81,12 +72,9 @@ def write_json(path: Path, value: Any) -> None:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
     """Write tensors and a few words about them into one safetensors file, in one go."""
-    part = path.with_name(path.name + ".part")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(whole, part, metadata=dict(about))
-    with part.open("rb") as stream:
-        os.fsync(stream.fileno())
-    part.replace(path)
+    with in_one_go(path) as part:
+        save_file(whole, part, metadata=dict(about))
 
 
 class Origin(NamedTuple):

@@ -21,6 +21,7 @@ from saccade.config import Recipe
 from saccade.data.datasets import epoch_order
 from saccade.data.folder import DataFolder
 from saccade.errors import BadData, BadRun
+from saccade.files import write_bytes, write_text
 from saccade.fitting import Fitting, Progress
 from saccade.interruption import stop_on_signal
 from saccade.material import gather
@@ -28,14 +29,12 @@ from saccade.models.pixels import Pixels
 from saccade.objectives import objective_for
 from saccade.optimisers import make_optimiser
 from saccade.pictures.curves import curves
-from saccade.pictures.files import write_bytes
 from saccade.run import (
     begin_run,
     load_state,
     open_run,
     save_state,
     save_tensors,
-    write_text,
 )
 from saccade.start import begin_with, fresh_model
 from saccade.tasks import TASKS, Material, Task

@@ -12,7 +12,8 @@ from itertools import accumulate
 from pathlib import Path
 
 from saccade.errors import BadBundle
-from saccade.moving.digests import chunks_of, sha256_of
+from saccade.files import sha256_of
+from saccade.moving.digests import chunks_of
 from saccade.moving.manifest import COPY_AGAIN, Manifest, Packed, Part, read_manifest
 from saccade.moving.names import TEMPORARY, place
 from saccade.moving.progress import bar

@@ -22,7 +22,8 @@ from saccade.features.backbones import (
     preprocessing_for,
 )
 from saccade.features.settings import BackboneSpec, Preprocessing, grid_boxes
-from saccade.features.weights import find_weights, sha256_of
+from saccade.features.weights import find_weights
+from saccade.files import sha256_of
 
 SMALL = "timm:test_resnet"
 SPEC = BackboneSpec(name=SMALL, weights="random")

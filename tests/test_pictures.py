@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from saccade.files import write_bytes
 from saccade.pictures.curves import curves
-from saccade.pictures.files import save_png, write_bytes
+from saccade.pictures.files import save_png
 from saccade.pictures.heat import heat_map
 from saccade.pictures.lettering import fold, font, shorten
 from saccade.pictures.lines import Line, colour, lines, mark

@@ -22,7 +22,7 @@ from saccade.features.backbones import build_backbone, choose_backbone, preproce
 from saccade.features.settings import BackboneSpec, grid_boxes
 from saccade.features.store import FeatureStore
 from saccade.features.transformer_networks import create_network
-from saccade.features.weights import sha256_of
+from saccade.files import sha256_of
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES
 from saccade.train import train

@@ -20,7 +20,7 @@ from saccade.compare.standings import bars, leaderboard, priors
 from saccade.compare.trust import calibration, risk
 from saccade.data.folder import DataFolder
 from saccade.errors import BadConfig, BadData, SaccadeError
-from saccade.pictures.files import write_bytes
+from saccade.files import write_bytes
 from saccade.pictures.lines import colour, mark
 from saccade.records import Split
 from saccade.report import fill

@@ -32,6 +32,7 @@ from saccade.data.companions import CHOICES, PAIRS, companions
 from saccade.data.json_file import read_json
 from saccade.data.tables import to_rows, to_table
 from saccade.errors import BadConfig, BadData
+from saccade.files import to_disk
 from saccade.records import SPLITS, Caption, Collection, Picture, Question, Split
 from saccade.text import TOKENIZERS, as_question
 
@@ -153,10 +154,8 @@ def _caption_words(captions: Sequence[Caption]) -> dict[str, dict[str, int]]:
 
 def _write_table(path: Path, records: Sequence[tuple[Any, ...]], fields: Sequence[str]) -> Path:
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        pq.write_table(to_table(records, fields), file, compression="zstd")
-        file.flush()
-        os.fsync(file.fileno())
+    pq.write_table(to_table(records, fields), part, compression="zstd")
+    to_disk(part)
     return part
 
 
@@ -165,8 +164,7 @@ def _write_json(path: Path, value: object) -> Path:
     with part.open("w", encoding="utf-8") as file:
         json.dump(value, file, ensure_ascii=False, indent=1)
         file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
+    to_disk(part)
     return part
 
 

@@ -6,7 +6,6 @@ people's answers, five captions. It is read back by the readers of VQA v2 and of
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from saccade.data.json_file import columns, read_json, record_list
 from saccade.data.shape_scenes import Scene, Shape, draw, make_scene
 from saccade.data.shape_talk import Asked, Balance, answers_to, captions_of
 from saccade.errors import BadConfig
+from saccade.files import write_text
 from saccade.records import SPLITS, Split
 from saccade.text import caption_words
 
@@ -75,11 +75,13 @@ def make_shapes(
                     boxes[number] = [shape.box for shape in asked.about]
         about = _header(split)
         asked_about = {**about, "task_type": "Open-Ended", "questions": questions}
-        _write(out / f"v2_OpenEnded_{split}_questions.json", asked_about)
-        _write(out / f"v2_{split}_annotations.json", {**about, "annotations": annotations})
-    _write(out / "boxes.json", boxes)
-    _write(out / "scenes.json", {"size": size, "scenes": scenes})
-    _write(out / "dataset_shapes.json", {"images": images, "dataset": "shapes", "license": LICENCE})
+        _write_json(out / f"v2_OpenEnded_{split}_questions.json", asked_about)
+        _write_json(out / f"v2_{split}_annotations.json", {**about, "annotations": annotations})
+    _write_json(out / "boxes.json", boxes)
+    _write_json(out / "scenes.json", {"size": size, "scenes": scenes})
+    _write_json(
+        out / "dataset_shapes.json", {"images": images, "dataset": "shapes", "license": LICENCE}
+    )
 
 
 def _scenes(split: Split, count: int, seed: int) -> Iterator[tuple[Seen, np.random.Generator]]:
@@ -141,13 +143,8 @@ def _scene_record(seen: Seen) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, value: object) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(value))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+def _write_json(path: Path, value: object) -> None:
+    write_text(path, json.dumps(value))
 
 
 def read_scenes(root: Path) -> list[Seen]:

@@ -7,7 +7,6 @@ a detector is a box. The backbone `pixels` is no network: what it sees are the p
 """
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -31,7 +30,7 @@ from saccade.features.detectors import Detector
 from saccade.features.networks import TrainedOn, digest_of
 from saccade.features.seen import Layout, Seen
 from saccade.features.settings import PIXELS, BackboneSpec, Option, Preprocessing, grid_boxes
-from saccade.features.weights import sha256_of
+from saccade.files import sha256_of, write_bytes
 
 
 class Library(Protocol):
@@ -179,15 +178,10 @@ class Backbone(nn.Module):
 
     def save(self, path: Path) -> None:
         """Write the weights as one safetensors file that `build_backbone` reads, in one go."""
-        part = path.with_name(path.name + ".part")
         state = self.model.state_dict()
         # Cloned: two names for one tensor would not be written.
         whole = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
-        with part.open("wb") as stream:  # its own save_file would make it unreadable for others
-            stream.write(save(whole))
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
+        write_bytes(path, save(whole))  # its own save_file would make it unreadable for others
 
 
 def choose_backbone(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from saccade.errors import BadConfig, BadStore
 from saccade.features.settings import Reduction
+from saccade.files import write_bytes
 
 FILE = "reduction.safetensors"
 """Beside a store and beside a run: `mean (D,)` and `components (k, D)` of PCA, and `scales (D,)`
@@ -144,17 +145,9 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 def write_tensors(folder: Path, tensors: dict[str, Tensor]) -> None:
     """Write them beside a store, in one go."""
-    part = folder / f"{FILE}.part"
-    part.write_bytes(save(tensors))
-    part.replace(folder / FILE)
+    write_bytes(folder / FILE, save(tensors))
 
 
 def tensors_digest(tensors: dict[str, Tensor]) -> str:
     """SHA-256 of the file that `write_tensors` makes, in hexadecimal."""
     return hashlib.sha256(save(tensors)).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from saccade.errors import BadStore
 from saccade.features.reduction import FILE as REDUCTION
-from saccade.features.reduction import Scale, file_digest, from_bytes, read_tensors
+from saccade.features.reduction import Scale, from_bytes, read_tensors
 from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction, grid_boxes
 from saccade.features.store_files import (
     EXTRACT_AGAIN,
@@ -38,6 +38,7 @@ from saccade.features.store_files import (
     open_array,
     read_chunks,
 )
+from saccade.files import sha256_of
 from saccade.records import Picture
 
 HOLD = 256 * 2**20
@@ -248,7 +249,7 @@ class FeatureStore:
         if (chunks[-1].end if chunks else 0) != len(self):
             what = f"only {chunks[-1].end if chunks else 0} of {len(self)} rows have a checksum"
             raise BadStore(what, where=self.path / "chunks.jsonl", cure=EXTRACT_AGAIN)
-        if kept is not None and file_digest(self.path / REDUCTION) != kept:
+        if kept is not None and sha256_of(self.path / REDUCTION) != kept:
             what = "has changed since it was written"
             raise BadStore(what, where=self.path / REDUCTION, cure="Convert the store again.")
 

@@ -22,6 +22,7 @@ from saccade.errors import BadStore
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store import StoreHeader, read_header
 from saccade.features.store_files import Chunk, Skipped, checksum, open_array, read_chunks
+from saccade.files import write_bytes
 
 if sys.platform != "win32":
     import fcntl
@@ -136,7 +137,7 @@ class StoreWriter:
         self.close_chunk()
         if self.done != self.header.ids_count:
             raise ValueError(f"{self.done} rows of {self.header.ids_count} are written")
-        _write(self.path / "skipped.json", _json([one._asdict() for one in self.skipped]))
+        write_bytes(self.path / "skipped.json", _json([one._asdict() for one in self.skipped]))
         self._write_header(complete=True)
 
     def __enter__(self) -> Self:
@@ -186,7 +187,7 @@ class StoreWriter:
 
     def _write_header(self, *, complete: bool) -> None:
         header = self.header.model_copy(update={"complete": complete})
-        _write(self.path / "header.json", header.model_dump_json(indent=2).encode() + b"\n")
+        write_bytes(self.path / "header.json", header.model_dump_json(indent=2).encode() + b"\n")
 
     def _kept(self) -> list[Chunk]:
         """Chunks of an earlier run that are whole; the first damaged one ends the list."""
@@ -261,14 +262,6 @@ def _json(value: object) -> bytes:
 def _short(value: Any) -> str:
     text = value.model_dump_json() if hasattr(value, "model_dump_json") else str(value)
     return text if len(text) < 300 else f"{text[:300]}..."
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as stream:
-        stream.write(data)
-        _to_disk(stream)
-    part.replace(path)
 
 
 def _to_disk(stream: BinaryIO) -> None:

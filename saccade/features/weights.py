@@ -1,6 +1,5 @@
 """Finding a backbone's weights, and looking into files of weights without trusting them."""
 
-import hashlib
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -106,12 +105,6 @@ def _from_timms_hub(network: str) -> Path:
             cure=f"Fetch {url} and give it with --weights FILE." if url else "Give --weights FILE.",
         )
     return from_hub(str(known.hf_hub_id), HUB_FILE, network, put)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.errors import BadBundle
-from saccade.moving.digests import sha256_of, write_json, write_text
+from saccade.files import sha256_of, write_text
+from saccade.moving.digests import write_json
 from saccade.moving.names import why_unsafe
 
 FORMAT = 1

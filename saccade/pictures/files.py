@@ -1,22 +1,13 @@
 """Pictures onto the disk: whole or not at all."""
 
 import io
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file in one go: a crash leaves the old one whole."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
+from saccade.files import write_bytes
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

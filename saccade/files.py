@@ -1,0 +1,42 @@
+"""Files that are whole or not there, and what tells two of them apart."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def in_one_go(path: Path) -> Iterator[Path]:
+    """Write a file beside its place, at the path handed out, and move it there at the end.
+
+    Whatever happens, a reader finds the old file whole, or the new one.
+    """
+    part = path.with_name(path.name + ".part")
+    yield part
+    to_disk(part)
+    part.replace(path)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file that was written is on the disk."""
+    with path.open("r+b") as stream:
+        os.fsync(stream.fileno())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one go."""
+    with in_one_go(path) as part:
+        part.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, UTF-8, in one go."""
+    write_bytes(path, text.encode())
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
