@@ -60,17 +60,13 @@ class Samples:
 
     def described(self, run: Run, said: Mapping[int, str], count: int) -> list[Described]:
         """The first captions of the split, and then the worst one by its own BLEU-4."""
-        people: dict[int, list[tuple[str, ...]]] = {}
-        texts: dict[int, str] = {}
-        for caption in self.folder.captions(self.split):
-            people.setdefault(caption.image_id, []).append(caption.words)
-            texts.setdefault(caption.image_id, caption.text)
-        ids = list(said)
-        bleu = corpus_bleu([said[i].split() for i in ids], [people[i] for i in ids]).per_image
+        people, ids = self.folder.captions_by_picture(self.split), list(said)
+        references = [[caption.words for caption in people[id_]] for id_ in ids]
+        bleu = corpus_bleu([said[id_].split() for id_ in ids], references).per_image
         worst = ids[int(np.argmin([scores[-1] for scores in bleu]))]
         chosen = {id_: "first of the test pictures" for id_ in ids[:count]}
         chosen[worst] = "worst of the test pictures"
-        return [self._describe(run, id_, texts[id_], why) for id_, why in chosen.items()]
+        return [self._describe(run, id_, people[id_][0].text, why) for id_, why in chosen.items()]
 
     def _ask(self, run: Run, question: Question, boxes: Sequence[Box]) -> Asked:
         answer = run.ask(self._look(run, question.image_id), question.text)

@@ -80,17 +80,13 @@ def _classified(said: Sequence[str], true: Sequence[str], averaging: Averaging) 
 def of_captions(judged: Judged, folder: DataFolder, split: Split, *, java: bool) -> dict[str, Any]:
     """Diversity beside that of people, and METEOR and SPICE where `java` asks for them."""
     training = [caption.words for caption in folder.captions("train")]
-    human: dict[int, list[tuple[str, ...]]] = {}
-    texts: dict[int, list[str]] = {}
-    for caption in folder.captions(split):
-        human.setdefault(caption.image_id, []).append(caption.words)
-        texts.setdefault(caption.image_id, []).append(caption.text)
+    people = folder.captions_by_picture(split)
     said = {row["image_id"]: row["caption"].split() for row in judged.predictions}
-    captions = [said[id_] for id_ in human]
-    one_each = [sentences[0] for sentences in human.values()]
+    captions = [said[id_] for id_ in people]
+    one_each = [some[0].words for some in people.values()]
     official = {"meteor": meteor, "spice": spice}
     cut = coco_words([" ".join(words) for words in captions])
-    references = _cut(list(texts.values()))
+    references = _cut([[caption.text for caption in some] for some in people.values()])
     return {
         "leaderboard": _leaderboard(cut, references),
         "diversity": caption_diversity(captions, training)._asdict(),

@@ -5,7 +5,7 @@ the model with the wrong pictures. What it gains over that last rung, it gains b
 is seeded and costs a few passes over the split, none over the training set but the neighbours' one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -164,11 +164,9 @@ def visual_gain(task: str, judged: Judged, shuffled: Rung) -> dict[str, Any]:
     }
 
 
-def _by_picture(folder: DataFolder, split: Split) -> Mapping[int, list[tuple[str, ...]]]:
-    captions: dict[int, list[tuple[str, ...]]] = {}
-    for caption in folder.captions(split):
-        captions.setdefault(caption.image_id, []).append(caption.words)
-    return captions
+def _by_picture(folder: DataFolder, split: Split) -> dict[int, list[tuple[str, ...]]]:
+    people = folder.captions_by_picture(split)
+    return {id_: [caption.words for caption in some] for id_, some in people.items()}
 
 
 def _some(ids: np.ndarray, store: FeatureStore) -> np.ndarray:

@@ -253,9 +253,8 @@ def judge_captions(
     assert decode is not None  # a captioning recipe cannot be built without
     beams = beams or decode.beams
     vocabulary, store = material.words.vocabulary, material.store
-    references: dict[int, list[tuple[str, ...]]] = {}
-    for caption in material.folder.captions(split):
-        references.setdefault(caption.image_id, []).append(caption.words)
+    people = material.folder.captions_by_picture(split)
+    references = {id_: [caption.words for caption in some] for id_, some in people.items()}
     if not references:
         raise BadData(
             f"the {split} split has no captions to judge by",

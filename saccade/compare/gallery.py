@@ -126,10 +126,11 @@ def _questions(
             place: (question.text, list(dict.fromkeys(question.answers)))
             for place, question in asked.items()
         }
-    said: dict[int, list[str]] = {}
-    for caption in folder.captions(group.split):
-        said.setdefault(caption.image_id, []).append(" ".join(caption.words))
-    return {place: ("", said[rows["image_id"][place]]) for place in places}
+    people = folder.captions_by_picture(group.split)
+    return {
+        place: ("", [" ".join(caption.words) for caption in people[rows["image_id"][place]]])
+        for place in places
+    }
 
 
 def _look(

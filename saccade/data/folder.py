@@ -216,6 +216,13 @@ class DataFolder:
         """The captions of a split, as `questions`."""
         return [Caption(*row) for row in to_rows(self.caption_table(split))]
 
+    def captions_by_picture(self, split: Split) -> dict[int, list[Caption]]:
+        """The captions of a split by the id of their picture, in the source's order."""
+        found: dict[int, list[Caption]] = {}
+        for caption in self.captions(split):
+            found.setdefault(caption.image_id, []).append(caption)
+        return found
+
     def question_table(self, split: Split) -> pa.Table:
         """The same as `questions`, as a table: a column per field of `records.Question`."""
         return self._table("questions", Question, split)
