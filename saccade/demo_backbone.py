@@ -32,6 +32,8 @@ WEIGHTS = (1.0, 1.0, 1.0, 0.3, 0.3, 0.3)
 """Of the labels' losses: the shapes are what questions are about."""
 LEARNING_RATE = 4e-3
 BATCH = 16  # pictures
+SHORTEST = 10
+"""Steps over which the learning rate can rise and fall; fewer lessons end before it has fallen."""
 
 
 class Taught(NamedTuple):
@@ -118,7 +120,7 @@ def _fit(
     """Adam, its learning rate rising and falling once; half of the pictures are mirrored."""
     parameters = [*network.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, fused=True)
-    steps = epochs * -(-len(lessons.pixels) // BATCH)
+    steps = max(epochs * -(-len(lessons.pixels) // BATCH), SHORTEST)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2
     )

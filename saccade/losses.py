@@ -53,6 +53,15 @@ def logistic(output: VqaOutput, batch: VqaBatch) -> Tensor:
     return said.sum(dim=1)
 
 
+def shares(logits: Tensor, loss: str) -> Tensor:
+    """How sure a model is of each answer, 0..1: (B, A) of logits (B, A).
+
+    Shares of 1 where the answers of a question compete in the loss; where each is judged by itself
+    ("logistic"), its own probability.
+    """
+    return logits.sigmoid() if loss == "logistic" else logits.softmax(dim=1)
+
+
 def targets(batch: VqaBatch) -> tuple[Tensor, Tensor]:
     """Answer ids and weights (B, M) of a batch. Raises ValueError where it has none."""
     if batch.answers is None or batch.answer_weights is None:

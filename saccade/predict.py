@@ -19,6 +19,7 @@ from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
 from saccade.features.reduction import Reducer
 from saccade.features.settings import grid_boxes
+from saccade.losses import shares
 from saccade.models.pixels import Pixels, behind
 from saccade.run import OpenedRun, load_model, open_run
 from saccade.tasks import rules_of
@@ -30,7 +31,8 @@ class Answer(NamedTuple):
 
     text: str
     top: list[tuple[str, float]]
-    """The likeliest answers with their probabilities, falling."""
+    """The likeliest answers with their probabilities, falling; they compete, and add up to 1 over
+    all answers, unless the model was taught to judge each by itself."""
     attention: np.ndarray | None
     """(G, R) one map per glimpse, each sums to 1; None for a model that does not attend."""
     boxes: np.ndarray
@@ -126,8 +128,8 @@ class Run:
 
     def ask(self, image: str | Path | Looked, question: str, top: int = 5) -> Answer:
         """Answer a question about a picture (a file, or what `look` made of one)."""
-        answers = self.opened.words.answers
-        if answers is None:
+        answers, said = self.opened.words.answers, self.opened.header.recipe.answers
+        if answers is None or said is None:
             raise BadConfig(
                 "this run writes captions", where=self.opened.path, cure="Use `caption` with it."
             )
@@ -135,7 +137,7 @@ class Run:
         batch = self.question(looked, question)
         with torch.inference_mode():
             output: VqaOutput = self.model(batch)
-            best = output.logits[0].softmax(dim=0).topk(min(top, len(answers)))
+            best = shares(output.logits, said.loss)[0].topk(min(top, len(answers)))
         ranked = [
             (answers.answers[index], share)
             for share, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)

@@ -30,6 +30,7 @@ from saccade.features.store import FeatureStore
 from saccade.judged import Judged, upper_bound
 from saccade.judged import judge_answers as judge_said_answers
 from saccade.judged import judge_captions as judge_said_captions
+from saccade.losses import shares
 from saccade.records import Split
 from saccade.teacher_forced import AnswerLoss, read_captions
 from saccade.text import (
@@ -182,8 +183,7 @@ def judge_answers(
 ) -> Judged:
     """Official VQA accuracy of the likeliest answers; one without features counts as wrong.
 
-    A model's confidence in its answer is the answer's probability: of the softmax over all answers
-    where they compete in the loss, of the logistic function where each is judged by itself.
+    A model's confidence in its answer is the answer's probability (`losses.shares`).
     """
     assert material.words.answers is not None
     assert material.recipe.answers is not None
@@ -195,15 +195,13 @@ def judge_answers(
             cure="Choose a split with annotations: --split val.",
         )
     examples = question_examples(material, split, only_answerable=False)
-    alone = material.recipe.answers.loss == "logistic"
     said = {question.id: "" for question in questions}
     sure = dict.fromkeys(said, 0.0)
     loss = AnswerLoss(material.recipe.answers.loss)
     for rows, batch, logits in answer_logits(model, examples, device):
         loss.add(VqaOutput(logits), batch)
         best = logits.argmax(dim=1, keepdim=True)
-        shares = logits.sigmoid() if alone else logits.softmax(dim=1)
-        surest = shares.gather(1, best)
+        surest = shares(logits, material.recipe.answers.loss).gather(1, best)
         for row, place, share in zip(rows, best.tolist(), surest.tolist(), strict=True):
             said[int(examples.ids[row])] = material.words.answers.answers[place[0]]
             sure[int(examples.ids[row])] = share[0]
@@ -212,7 +210,7 @@ def judge_answers(
         "upper_bound": upper_bound(questions, material.words.answers, revision),
         "without_features": examples.left_out["picture without features"],
         "confidence": "sigmoid of the best answer's logit"
-        if alone
+        if material.recipe.answers.loss == "logistic"
         else "softmax of the best answer",
         "answer_loss": loss.mean(),
     }

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from saccade.data.shapes import make_shapes
 from saccade.demo import DemoSettings, demo
+from saccade.demo_backbone import teach_backbone
 from saccade.errors import SaccadeError
 from saccade.explain import explain
 from saccade.report import Report, render
@@ -108,3 +110,10 @@ def test_again_into_the_same_folder_and_never_over_other_things(made, tmp_path):
     with pytest.raises(SaccadeError, match="mine"):
         demo(tmp_path / "mine", settings=TINY, console=QUIET)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_lesson_of_five_batches_is_learnt(tmp_path):
+    """Its schedule once divided by the 0 steps that a fifth of five left to rise in."""
+    make_shapes(tmp_path / "shapes", pictures={"train": 80, "val": 4, "test": 4}, seed=0)
+    taught = teach_backbone(tmp_path / "shapes", tmp_path / "eye.safetensors", size=64, epochs=1)
+    assert (taught.pictures, taught.epochs) == (80, 1)

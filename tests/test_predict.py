@@ -1,9 +1,11 @@
 """The faces of a trained run: evaluate, ask, caption, with real pictures and a real backbone."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 import saccade
@@ -92,6 +94,26 @@ def test_ask(made):
     assert run.ask(once, "What colour is the circle?").text == answer.text
     with pytest.raises(SaccadeError, match="answers questions"):
         run.caption(once)
+
+
+def test_how_sure_an_answer_is_follows_from_what_was_trained(made, tmp_path):
+    """Shares of 1 where answers compete, each answer's own probability where they do not."""
+    trained = saccade.load(made / "show-ask-attend-answer")
+    answers = trained.opened.words.answers
+    competing = trained.ask(a_picture(made), "What colour is it?", top=len(answers)).top
+    assert sum(share for _, share in competing) == pytest.approx(1, abs=1e-5)
+    alone = tmp_path / "alone"
+    shutil.copytree(made / "show-ask-attend-answer", alone)
+    header = json.loads((alone / "run.json").read_text())
+    header["recipe"]["answers"]["loss"] = "logistic"
+    (alone / "run.json").write_text(json.dumps(header))
+    run = saccade.load(alone)
+    looked = run.look(a_picture(made))
+    with torch.inference_mode():
+        logits = run.model(run.question(looked, "What colour is it?")).logits[0]
+    each = dict(run.ask(looked, "What colour is it?", top=len(answers)).top)
+    expected = 1 / (1 + np.exp(-logits.numpy()))
+    np.testing.assert_allclose([each[text] for text in answers.answers], expected, rtol=1e-5)
 
 
 def test_caption(made):

@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from saccade.pictures.lettering import BLUE, INK, ORANGE, QUIET
+from saccade.pictures.lettering import BLUE, INK, ORANGE
+from saccade.pictures.lines import dress
 
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -40,12 +40,4 @@ def _line(axes: Axes, epochs: list[int], values: list[float], colour: str, title
     """One curve on a quiet ground; a single epoch is still seen, as a dot."""
     axes.plot(epochs, values, color=colour, linewidth=2, marker="o", markersize=3)
     axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
-    axes.set_xlabel("epoch")
-    axes.xaxis.label.set_color(QUIET)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    axes.tick_params(colors=QUIET, length=0)
-    axes.grid(axis="y", color="#e6e8ee", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color("#c5c9d4")
+    dress(axes, "epoch", whole=True)

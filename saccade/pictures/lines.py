@@ -63,7 +63,7 @@ def lines(
             axes.set_ylim(-0.02, 1.02)
         for line in drawn:
             _draw(axes, line)
-        _dress(axes, x_title, whole)
+        dress(axes, x_title, whole)
         stream = io.BytesIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return stream.getvalue()
@@ -83,8 +83,8 @@ def _draw(axes: Axes, line: Line) -> None:
     )
 
 
-def _dress(axes: Axes, x_title: str, whole: bool) -> None:
-    """A quiet ground, as all drawings have it."""
+def dress(axes: Axes, x_title: str, whole: bool) -> None:
+    """Give axes the quiet ground that all drawings have; `whole` marks whole numbers alone on x."""
     axes.set_xlabel(x_title, color=QUIET)
     if whole:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
