@@ -82,6 +82,7 @@ def _labels(opened: OpenedRun, material: Material, split: Split, revision: str) 
     """What every number above must be read with. None where it cannot be known."""
     header, recipe = opened.header, material.recipe
     same = material.folder.fingerprint == header.fingerprint
+    known = same and all(one.fingerprint == header.fingerprint for one in header.earlier)
     with safe_open(opened.path / "model.safetensors", framework="pt") as stream:
         about = stream.metadata() or {}
     decode = recipe.decode.model_dump() if recipe.decode else {}
@@ -90,18 +91,24 @@ def _labels(opened: OpenedRun, material: Material, split: Split, revision: str) 
         "decoding": "free-running",
         **({"decoding_rules": decode} if decode else {}),
         "scorer": _scorer(material, split, revision),
-        "selected_on_this_split": split == "val" if same else None,
-        "trained_on_this_split": split == "train" if same else None,
+        "selected_on_this_split": _told(same and split == "val", known),
+        "trained_on_this_split": _told(same and split == "train", known),
         "data": material.folder.fingerprint,
         "same_data_as_in_training": same,
         "features": material.store.path.name,
         "features_fingerprint": _fingerprint(material.store.header),
         "recipe": header.recipe_name,
+        "began_with": ", ".join(f"{one.recipe_name}: {one.run}" for one in header.earlier) or None,
         "model": recipe.model.kind,
         "seed": recipe.train.seed,
         "epoch": int(about["epoch"]) if "epoch" in about else None,
         "versions": header.versions,
     }
+
+
+def _told(certain: bool, known: bool) -> bool | None:
+    """A yes is certain; a no is known only where all of a run's past was on this very data."""
+    return certain or (False if known else None)
 
 
 def _scorer(material: Material, split: Split, revision: str) -> str:

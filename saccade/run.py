@@ -28,7 +28,7 @@ from saccade.config import Recipe
 from saccade.errors import BadRun
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store import StoreHeader
-from saccade.files import in_one_go, write_text
+from saccade.files import in_one_go, sha256_of, write_text
 from saccade.tasks import Material, Words
 from saccade.text import Vocabulary
 from saccade.train_config import Frozen
@@ -36,6 +36,19 @@ from saccade.train_config import Frozen
 FORMAT = 1
 BACKBONE = "backbone.safetensors"
 VERSIONS = ("saccade", "torch", "timm", "numpy")
+
+
+class Earlier(Frozen):
+    """The run whose best weights another one began with (`train --from`)."""
+
+    run: str
+    """Where it was."""
+    recipe_name: str
+    fingerprint: str | None
+    """Of the records that it learnt from."""
+    sha256: str
+    """Of its `model.safetensors`."""
+    began_with: "Earlier | None" = None
 
 
 class RunHeader(Frozen):
@@ -55,6 +68,16 @@ class RunHeader(Frozen):
     versions: dict[str, str]
     commit: str | None
     began: str
+    began_with: Earlier | None = None
+
+    @property
+    def earlier(self) -> list[Earlier]:
+        """All runs that this one's weights went through before, the last one first."""
+        found, one = list[Earlier](), self.began_with
+        while one is not None:
+            found.append(one)
+            one = one.began_with
+        return found
 
 
 class OpenedRun(NamedTuple):
@@ -84,15 +107,28 @@ class Origin(NamedTuple):
     store_name: str | None = None
     data: str | None = None
     fingerprint: str | None = None
+    began_with: Earlier | None = None
 
 
-def begin_run(out: Path, name: str, material: Material) -> OpenedRun:
-    """Make a run folder for training and write all but the weights."""
+def begin_run(out: Path, name: str, material: Material, start: Path | None = None) -> OpenedRun:
+    """Make a run folder for training and write all but the weights; `start` is an earlier run."""
     store, folder = material.store, material.folder
     data = str(folder.path.resolve())
-    origin = Origin(store.header, store.path.name, data, folder.fingerprint)
+    earlier = _earlier(start) if start else None
+    origin = Origin(store.header, store.path.name, data, folder.fingerprint, earlier)
     weights = store.path / BACKBONE
     return write_run(out, name, (material.recipe, material.sizes, material.words), origin, weights)
+
+
+def _earlier(path: Path) -> Earlier:
+    header = open_run(path).header
+    return Earlier(
+        run=str(path.resolve()),
+        recipe_name=header.recipe_name,
+        fingerprint=header.fingerprint,
+        sha256=sha256_of(path / "model.safetensors"),
+        began_with=header.began_with,
+    )
 
 
 def write_run(

@@ -82,7 +82,7 @@ def train(  # noqa: PLR0913  each is something a person may want to say
         progress, rows = Progress(**state["progress"]), state["log"]
     else:
         begin_with(model.module, material, examples, start, view.say)
-        begin_run(out, name, material)
+        begin_run(out, name, material, start)
     objective = objective_for(recipe, examples)
     trial = examples.batch(epoch_order(examples.picture, None, 0, 0)[: recipe.train.batch_size])
     view.show_estimate(estimate(_twin(model), trial.to(fabric.device), objective, config.epochs))

@@ -8,6 +8,7 @@ import re
 import shutil
 from html import unescape
 
+import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -147,6 +148,34 @@ def test_holm_corrects_for_the_number_of_tests():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_seeds_of_one_recipe_are_a_mean_and_a_spread(world, tmp_path):
+    """A copy of a run is no second seed; a run of other settings is no seed at all."""
+    folder = DataFolder(world / "data")
+    runs = {"bag": world / "bag", "looks": world / "looks", "copy": tmp_path / "copy"}
+    shutil.copytree(world / "bag", runs["copy"])
+    for seed in (1, 2):
+        change_seed = f"train.seed={seed}"
+        runs[f"bag {seed}"] = make_run(
+            folder, tmp_path / f"bag{seed}", "ibowimg-small", change_seed
+        )
+    runs["longer"] = make_run(
+        folder, tmp_path / "longer", "ibowimg-small", "train.seed=3", epochs=5
+    )
+    compare(runs, tmp_path / "out" / "seeds.html", examples=0, device="cpu")
+    (path,) = (tmp_path / "out" / "seeds").glob("*-seeds.json")
+    (row,) = json.loads(path.read_text())["rows"]
+    scores = [scores_of(runs[name])["accuracy"] for name in ("bag", "bag 1", "bag 2")]
+    assert (row["recipe"], row["metric"], row["seeds"]) == ("ibowimg-small", "accuracy", 3)
+    assert row["mean"] == pytest.approx(np.mean(scores))
+    assert row["standard_deviation"] == pytest.approx(np.std(scores, ddof=1))
+    assert (row["lowest"], row["highest"]) == (min(scores), max(scores))
+
+
+def test_without_seeds_nothing_is_said_of_them(world, page):
+    assert not list((world / "out" / "both").glob("*-seeds.*"))
+    assert "Over training seeds" not in page
 
 
 def test_cost_states_its_assumption_and_has_no_false_precision(world, page):

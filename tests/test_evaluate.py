@@ -1,12 +1,14 @@
 """What stands in scores.json: priors, gain, intervals, labels, and a row for every example."""
 
 import json
+from hashlib import sha256
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from saccade.config import change
+from saccade.data.folder import DataFolder
 from saccade.errors import SaccadeError
 from saccade.evaluate import evaluate
 from saccade.judged import judge_answers, judge_captions, read_rows, statistics, write_rows
@@ -247,3 +249,25 @@ def test_the_label_of_the_scorer_says_where_there_is_no_official_rule():
     assert label(10, 10) == "GT-Vision-Lab/VQA vqaEval.py, revision 2021-03"
     assert "no official rule" in label(1, 1)
     assert label(10, 1).endswith("single answers: equal after normalisation")
+
+
+def test_a_run_remembers_whom_it_began_with(made, tmp_path):
+    """What an earlier run learnt from can no more be said to be unseen, unless it is known."""
+    first = made / "vqa"
+    folder = DataFolder(made / "data")
+    recipe = change(change(RECIPES[RUNS["vqa"]], "train.batch_size=16"), "train.epochs=1")
+    second, third = tmp_path / "second", tmp_path / "third"
+    for out, start in ((second, first), (third, second)):
+        train(recipe, folder.path, out, name="again", features="cells", start=start, console=QUIET)
+    header = json.loads((third / "run.json").read_text())
+    earlier = header["began_with"]
+    assert earlier["run"] == str(second)
+    assert earlier["sha256"] == sha256((second / "model.safetensors").read_bytes()).hexdigest()
+    assert earlier["began_with"]["recipe_name"] == RUNS["vqa"]
+    scores = evaluate(third)
+    assert scores["began_with"] == f"again: {second}, {RUNS['vqa']}: {first}"
+    assert (scores["selected_on_this_split"], scores["trained_on_this_split"]) == (True, False)
+    earlier["began_with"]["fingerprint"] = "other records"
+    (third / "run.json").write_text(json.dumps(header))
+    scores = evaluate(third)
+    assert (scores["selected_on_this_split"], scores["trained_on_this_split"]) == (True, None)

@@ -137,6 +137,7 @@ def _of_people(people: Mapping[str, Any], find: Callable[[Mapping[str, Any]], An
 LABELS = (
     "recipe",
     "model",
+    "began_with",
     "seed",
     "epoch",
     "decoding",

@@ -16,6 +16,7 @@ from saccade.compare.gallery import Gallery, gallery
 from saccade.compare.learning import curves, epochs
 from saccade.compare.luck import paired
 from saccade.compare.runs import Group, read_groups
+from saccade.compare.seeds import seeds
 from saccade.compare.standings import bars, leaderboard, priors
 from saccade.compare.trust import calibration, risk
 from saccade.data.folder import DataFolder
@@ -123,7 +124,14 @@ def _part(
     examples: int,
     device: str,
 ) -> Part:
-    standings = [leaderboard(group), bars(group), paired(group), priors(group), types(group)]
+    standings = [
+        leaderboard(group),
+        bars(group),
+        paired(group),
+        seeds(group),
+        priors(group),
+        types(group),
+    ]
     details = [
         further(group),
         curves(group),
