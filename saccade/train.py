@@ -29,13 +29,8 @@ from saccade.models.pixels import Pixels
 from saccade.objectives import objective_for
 from saccade.optimisers import make_optimiser
 from saccade.pictures.curves import curves
-from saccade.run import (
-    begin_run,
-    load_state,
-    open_run,
-    save_state,
-    save_tensors,
-)
+from saccade.resuming import load_state, save_state
+from saccade.run import begin_run, open_run, save_tensors
 from saccade.start import begin_with, fresh_model
 from saccade.tasks import TASKS, Material, Task
 from saccade.train_config import OnPlateau, TrainConfig

@@ -15,7 +15,8 @@ from saccade.errors import SaccadeError
 from saccade.material import gather
 from saccade.optimisers import Moment, learning_rate_factor
 from saccade.recipes import RECIPES
-from saccade.run import load_model, load_state, load_tensors, open_run
+from saccade.resuming import load_state, save_state
+from saccade.run import load_model, load_tensors, open_run
 from saccade.tasks import TASKS
 from saccade.train import train
 from saccade.train_config import HalfLife, OnPlateau
@@ -200,8 +201,6 @@ def test_a_damaged_run_is_named(world, tmp_path):
 
 
 def test_state_holds_moments_and_random_numbers(tmp_path):
-    from saccade.run import save_state
-
     model = torch.nn.Linear(3, 2)
     optimiser = torch.optim.Adam(model.parameters(), fused=True)
     model(torch.ones(1, 3)).sum().backward()
