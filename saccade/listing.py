@@ -3,6 +3,7 @@
 import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import reduce
 from importlib.metadata import version
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import torch
 
 from saccade.config import Recipe, change
-from saccade.data.downloads import DOWNLOADS, Download
+from saccade.data.downloadable import Download
+from saccade.data.downloads import DOWNLOADS
 from saccade.data.sources import SOURCES
 from saccade.errors import BadConfig
 from saccade.metrics.scores import METRICS
@@ -59,9 +61,18 @@ def _size(line: Download) -> str:
 
 
 def _backbones(pattern: str) -> list[Row]:
+    """Networks whose name fits, with or without its library's in front."""
     import timm  # noqa: PLC0415 - seconds that only this list has to wait for
 
-    return [(f"timm:{name}",) for name in timm.list_models(pattern)]
+    from saccade.features import detectors  # noqa: PLC0415
+
+    libraries = {"timm": timm.list_models(), "torchvision": detectors.NAMES}
+    return [
+        (f"{library}:{name}",)
+        for library, names in libraries.items()
+        for name in names
+        if fnmatchcase(name, pattern) or fnmatchcase(f"{library}:{name}", pattern)
+    ]
 
 
 LISTS: Mapping[str, Callable[[str], list[Row]]] = {

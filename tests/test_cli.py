@@ -172,6 +172,44 @@ def test_recipes_are_listed_with_task_paper_and_published_score():
 def test_backbones_can_be_narrowed():
     assert "timm:resnet50\n" in saccade("list", "backbones", "resnet5*")
     assert "no backbones match" in saccade("list", "backbones", "nothing-like-it", status=1)
+    detectors = saccade("list", "backbones", "torchvision:*").split()
+    assert "torchvision:fasterrcnn_resnet50_fpn_v2" in detectors
+    assert set(saccade("list", "backbones", "ss*").split()) == {
+        "torchvision:ssd300_vgg16",
+        "torchvision:ssdlite320_mobilenet_v3_large",
+    }
+    assert set(detectors) < set(saccade("list", "backbones").split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "either --backbone or --detector"),
+        (("--backbone", "timm:resnet50", "--detector", "torchvision:x"), "either --backbone or"),
+        (("--detector", "timm:resnet50"), "no detector 'timm:resnet50'. Give torchvision:NAME"),
+        (("--detector", "torchvision:ssd512_vgg16"), "'ssd512_vgg16'. Near it: torchvision:ssd300"),
+        (
+            ("--detector", "torchvision:ssd300_vgg16", "--option", "boxes=36"),
+            "no --option boxes. There are: regions",
+        ),
+    ],
+)
+def test_a_detector_that_cannot_be_had(place, words, message):
+    told = saccade("extract", place / "data", "--weights", "random", *words, status=1)
+    assert message in " ".join(told.split())
+
+
+def test_a_detector_is_a_backbone_with_a_name_of_its_own(place):
+    name = "torchvision:ssdlite320_mobilenet_v3_large"
+    told = saccade(
+        "extract", place / "data", "--detector", name, "--weights", "random", "--name", "boxes",
+        "--option", "regions=2",
+    )  # fmt: skip
+    assert "--features boxes" in told
+    header = json.loads((place / "data" / "features" / "boxes" / "header.json").read_text())
+    assert (header["backbone"]["name"], header["regions"]) == (name, 2)
+    again = header["command"].split()[1:]
+    assert "--features boxes" in saccade(*again)
 
 
 def test_what_show_prints_is_what_set_takes():

@@ -1,5 +1,8 @@
-"""torchvision's detectors: boxes instead of a grid, from extraction to a picture's question."""
+"""torchvision's detectors of two stages: boxes instead of a grid, from extraction to a picture's
+question.
+"""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,37 +21,26 @@ from saccade.evaluate import evaluate
 from saccade.explain import explain
 from saccade.extract import extract
 from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
-from saccade.features.detectors import Choice, choice_of
+from saccade.features.detecting import Choice
+from saccade.features.detectors import choice_of
 from saccade.features.images import read_image
 from saccade.features.settings import Preprocessing
 from saccade.features.store import FeatureStore
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES
 from saccade.train import train
+from tests.detector_samples import enliven, picture, prepared
 
 NET = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
 FEW = {"threshold": 0.1, "at_least": 3, "at_most": 9, "proposals": 40}
-VARYING = FEW | {"threshold": 0.0147}
+VARYING = FEW | {"threshold": 0.0134}
 
 
 @pytest.fixture(scope="module")
 def lively(tmp_path_factory):
     """Random weights of a network that tells boxes apart, as a file."""
     eye = choose_backbone(NET, "random", {"proposals": 300})
-
-    def enliven(layer, given, got):
-        """Give a layer's output a spread of 1, as training would."""
-        spread = got.std()
-        for part in layer.parameters():
-            part.div_(spread)
-        return got / spread
-
-    layers = [m for m in eye.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
-    hooks = [layer.register_forward_hook(enliven) for layer in layers]
-    pixels, into, sizes = prepared(eye, [picture(60, 90), picture(90, 50, seed=1)])
-    eye.see(pixels, into, sizes)
-    for hook in hooks:
-        hook.remove()
+    enliven(eye, picture(60, 90), picture(90, 50, seed=1))
     path = tmp_path_factory.mktemp("weights") / "lively.safetensors"
     eye.save(path)
     return path
@@ -57,19 +49,6 @@ def lively(tmp_path_factory):
 @pytest.fixture(scope="module")
 def eye(lively):
     return choose_backbone(NET, lively, FEW)
-
-
-def picture(height: int, width: int, seed: int = 0) -> torch.Tensor:
-    cells = torch.randint(0, 256, (3, 5, 7), generator=torch.Generator().manual_seed(seed))
-    big = torch.nn.functional.interpolate(cells[None].float(), size=(height, width))
-    return big[0].to(torch.uint8)
-
-
-def prepared(eye, pictures, size=96):
-    """Pictures as the extraction prepares them, with their sizes."""
-    into = preprocessing_for(eye.spec, size=size)
-    pixels = torch.stack([into.pixels(one) for one in pictures])
-    return pixels, into, np.array([[one.shape[2], one.shape[1]] for one in pictures])
 
 
 @pytest.mark.parametrize(
@@ -176,6 +155,20 @@ def test_neighbours_in_a_batch_change_nothing(eye):
     np.testing.assert_allclose(both.regions[0], alone.regions[0], atol=1e-4)
 
 
+def test_a_flat_picture_does_not_change_how_later_ones_are_read(eye, lively):
+    """It is filled up to a whole stride, so its own height says nothing of a map's scale."""
+    fresh, (pixels, into, sizes) = (
+        choose_backbone(NET, lively, FEW),
+        prepared(eye, [picture(60, 90)]),
+    )
+    flat = torch.rand(3, 8, 96)
+    with torch.no_grad():
+        regions = fresh.model.detect(flat).regions
+    assert torch.equal(fresh.see(pixels, into, sizes).regions, eye.see(pixels, into, sizes).regions)
+    with torch.no_grad():
+        assert torch.equal(eye.model.detect(flat).regions, regions)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -185,6 +178,9 @@ def test_neighbours_in_a_batch_change_nothing(eye):
         ({"threshold": "high"}, "threshold=high. Give a share"),
         ({"at_least": 20, "at_most": 10}, "contradict each other"),
         ({"proposals": 0}, "contradict each other"),
+        ({"regions": 301}, "contradict each other: regions=301"),
+        ({"overlap": 1.5}, "overlap=1.5. Give a share"),
+        ({"threshold": float("nan")}, "threshold=nan. Give a share"),
     ],
 )
 def test_options_that_make_no_sense(options, message):
@@ -194,6 +190,7 @@ def test_options_that_make_no_sense(options, message):
 
 def test_options_say_how_many_regions_there_are():
     assert choice_of({}) == Choice(0, 0.2, 10, 100, 0.3, 300)
+    assert choice_of({"regions": 301}, 1000) == Choice(301, 0.2, 10, 100, 0.3, 1000)
     assert choice_of({"regions": 36}).most == 36
     assert choice_of({"at_most": 50, "proposals": 20}).most == 20
 
@@ -202,11 +199,11 @@ def test_options_say_how_many_regions_there_are():
     ("name", "message"),
     [
         ("fasterrcnn_resnet50", "no detector 'fasterrcnn_resnet50'. Near it: torchvision:faster"),
-        ("retinanet_resnet50_fpn", "no head that makes one vector of each box"),
         ("resnet50", "no detector 'resnet50'"),
+        ("ssd512_vgg16", "no detector 'ssd512_vgg16'. Near it: torchvision:ssd300_vgg16"),
     ],
 )
-def test_networks_without_a_box_head(name, message):
+def test_networks_that_are_no_detectors(name, message):
     with pytest.raises(BadConfig, match=message):
         choose_backbone(f"torchvision:{name}", "random")
 
@@ -236,6 +233,25 @@ def test_weights_come_from_files_and_go_to_files(eye, tmp_path, monkeypatch):
         choose_backbone(NET, tmp_path / "cut.safetensors")
 
 
+def test_weights_with_the_names_of_early_files_fit(eye, tmp_path):
+    """As torchvision's oldest files have them: no counters, and layers that were not in a block."""
+    wanted = {
+        name.removeprefix("network."): value
+        for name, value in eye.model.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    early = {
+        re.sub(r"(fpn\.\w+_blocks\.\d|rpn\.head\.conv)(\.0)+\.", r"\1.", name): value
+        for name, value in wanted.items()
+    }
+    assert "rpn.head.conv.weight" in early
+    assert "backbone.fpn.inner_blocks.0.weight" in early
+    torch.save(early, tmp_path / "early.pth")
+    found = choose_backbone(NET, tmp_path / "early.pth", FEW).model.network.state_dict()
+    for name, value in wanted.items():
+        assert torch.equal(found[name], value), name
+
+
 def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("SACCADE_WEIGHTS", raising=False)
@@ -243,6 +259,8 @@ def test_missing_weights_say_where_to_get_them(tmp_path, monkeypatch):
         choose_backbone(NET)
     with pytest.raises(MissingWeights, match=r"no weights file 'nothing\.pth'"):
         choose_backbone(NET, "nothing.pth")
+    with pytest.raises(MissingWeights, match=r"fc266e95\.pth"):  # not those called LEGACY
+        choose_backbone("torchvision:keypointrcnn_resnet50_fpn")
 
 
 def test_a_detector_cannot_be_an_encoder(eye):

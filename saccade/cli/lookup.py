@@ -15,7 +15,7 @@ from saccade.cli.frame import (
 @app.command("list")
 def list_names(
     kind: Literal["models", "recipes", "sources", "metrics", "backbones", "downloads"],
-    pattern: Annotated[str, typer.Argument(help="Of backbones, such as 'resnet*'.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="Of backbones: 'resnet*', 'torchvision:*'.")] = "*",
 ) -> None:
     """List models, recipes, sources, metrics, backbones or downloads."""
     from saccade.listing import rows_of

@@ -59,8 +59,8 @@ def prepare(
 ) -> None:
     """Read a data set, verify it, write a data folder."""
     from saccade.data.folder import DataFolder
+    from saccade.prepare import next_step, source_and_root, told
     from saccade.prepare import prepare as make
-    from saccade.prepare import source_and_root
 
     name, folder = source_and_root(source, root)
     options = pairs(option)
@@ -68,16 +68,11 @@ def prepare(
         cure = f"Write it as an argument of its own: --{min(own)}."
         raise BadConfig(f"{min(own)} is no --option of a source", cure=cure)
     make(name, folder, out, missing=missing, overlap=overlap, **options)
-    about = DataFolder(out).about
-    for note in about["notes"]:
-        typer.echo(f"note: {note}")
-    for found in about["findings"]:
-        told = [f"{found['what']}: {', '.join(found['examples'])}", found["cause"], found["cure"]]
-        typer.echo(f"{found['level']}: {' '.join(part.rstrip('.') + '.' for part in told)}")
-    show_rows(
-        values({split: counts for split, counts in about["splits"].items() if any(counts.values())})
-    )
-    typer.echo(f"Next: saccade extract {out} --backbone timm:NAME (a recipe names its own)")
+    for line in told(out):
+        typer.echo(line)
+    splits = DataFolder(out).about["splits"]
+    show_rows(values({split: counts for split, counts in splits.items() if any(counts.values())}))
+    typer.echo(next_step(out))
 
 
 @app.command()
@@ -99,12 +94,18 @@ def frames(
 def extract(
     data: DataFolderArgument,
     backbone: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="timm:NAME, see: saccade list backbones; transformers:NAME of a ViT; "
-            "torchvision:NAME of a detector; or pixels."
+            help="timm:NAME, see: saccade list backbones; transformers:NAME of a ViT; or pixels."
         ),
-    ],
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead: torchvision:NAME, whose boxes are kept; see: saccade list backbones "
+            "'torchvision:*'."
+        ),
+    ] = None,
     weights: Annotated[str, typer.Option(help="hub, random, a file, or a ViT's folder.")] = "hub",
     option: OptionsOption = None,
     name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,
@@ -125,9 +126,10 @@ def extract(
     """Look at every picture once with a frozen network."""
     from saccade.extract import extract as make
 
+    network = _one_of(backbone, detector)
     store = make(
         data,
-        backbone,
+        network,
         weights=weights,
         options={key: number(value) for key, value in pairs(option).items()},
         name=name,
@@ -144,6 +146,20 @@ def extract(
         device=device,
     )
     typer.echo(f"Next: saccade train RECIPE --data {data} --features {store.name} --out RUN")
+
+
+def _one_of(backbone: str | None, detector: str | None) -> str:
+    """The network that features are made with. A detector is a backbone too; its own option refuses
+    what finds no boxes.
+    """
+    if detector is not None and not detector.startswith("torchvision:"):
+        cure = "Give torchvision:NAME, see: saccade list backbones 'torchvision:*'."
+        raise BadConfig(f"no detector {detector!r}", cure=cure)
+    network = detector if backbone is None else backbone
+    if network is None or None not in (backbone, detector):
+        cure = "Give one of them: --backbone timm:NAME, or --detector torchvision:NAME."
+        raise BadConfig("extract takes either --backbone or --detector", cure=cure)
+    return network
 
 
 @app.command()

@@ -26,7 +26,7 @@ from saccade.features import (
     picture_itself,
     transformer_networks,
 )
-from saccade.features.detectors import Detector
+from saccade.features.detecting import Detector
 from saccade.features.networks import TrainedOn, digest_of
 from saccade.features.seen import Layout, Seen
 from saccade.features.settings import PIXELS, BackboneSpec, Option, Preprocessing, grid_boxes
@@ -104,7 +104,7 @@ class Backbone(nn.Module):
     def layout(self, preprocessing: Preprocessing) -> Layout:
         """The grid, if any, regions at most and numbers per region, for pictures of that size."""
         if isinstance(self.model, Detector):
-            return Layout(None, self.model.choice.most, self.model.width)
+            return Layout(None, self.model.choice.most, self.model.way.width)
         grid, dim = self.measure(preprocessing)
         return Layout(None if self.kept_tokens else grid, len(self.boxes(grid)), dim)
 
