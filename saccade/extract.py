@@ -37,7 +37,7 @@ from saccade.features.settings import (
     Resize,
 )
 from saccade.features.store import StoreHeader, pictures_fingerprint
-from saccade.features.store_files import Skipped
+from saccade.features.store_files import BACKBONE, Skipped
 from saccade.features.store_writer import StoreWriter
 from saccade.records import Picture
 from saccade.terminal import duration
@@ -283,7 +283,7 @@ def _default_name(header: StoreHeader) -> str:
 
 def _kept_or_keep(backbone: Backbone, path: Path) -> Backbone:
     """The network that the store was begun with; a new store is given a copy of its weights."""
-    kept = path / "backbone.safetensors"
+    kept = path / BACKBONE
     if backbone.spec.name == PIXELS:
         return backbone
     if kept.exists():

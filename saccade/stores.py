@@ -33,12 +33,12 @@ from saccade.features.reduction import (
 )
 from saccade.features.settings import PIXELS, Reduction
 from saccade.features.store import FeatureStore, StoreHeader, read_header
-from saccade.features.store_files import read_chunks
+from saccade.features.store_files import BACKBONE, read_chunks
 from saccade.features.store_writer import StoreWriter
+from saccade.files import in_one_go
 
 CHUNK = 256
 """Pictures, about, that a crash can cost."""
-BACKBONE = "backbone.safetensors"
 
 
 class ConvertSettings(BaseModel):
@@ -188,7 +188,7 @@ def _header(
         "complete": False,
         "command": shlex.join(["saccade", "store", "convert", str(path), *words]),
     }
-    return StoreHeader.model_validate({**old.model_dump(), **changes})
+    return StoreHeader.model_validate({**old.model_dump(exclude={"format"}), **changes})
 
 
 def _tensors(
@@ -233,15 +233,21 @@ def _training_ids(old: FeatureStore, data: Path | None) -> np.ndarray:
 def _parts(
     old: FeatureStore, pool: tuple[int, int] | None, pca: dict[str, Tensor], begin: int
 ) -> Iterator[_Part]:
-    """The old store's pictures from a row on, some at a time, pooled and projected."""
+    """The old store's pictures from a row on, some at a time, pooled and projected.
+
+    Raises BadStore where the old store has what is no number.
+    """
     steps = Reducer.of(pool, pca)
     for start in range(begin, len(old), TOGETHER):
         rows = np.arange(start, min(start + TOGETHER, len(old)))
         read, real = old.read(rows)
+        if not np.isfinite(read).all():
+            what = f"features of picture {old.ids[start]} or a next one are no numbers"
+            raise BadStore(what, where=old.path, cure=f"See: saccade store verify {old.path}")
         regions = steps.reduce(torch.from_numpy(read), old.header.grid).float()
         real = np.repeat(real.any(axis=1, keepdims=True), regions.shape[1], 1) if pool else real
         mask = torch.from_numpy(real)
-        yield _Part(rows, regions * mask[..., None], mask)
+        yield _Part(rows, regions.mul_(mask[..., None]), mask)
 
 
 def _columns(
@@ -265,11 +271,10 @@ def _columns(
             packed = to_bytes(part.regions, tensors.get("scales"))
             columns |= {"features": packed.values.numpy(), "scales": packed.scales.numpy()}
         else:
-            regions = part.regions.to(getattr(torch, header.dtype))
-            if not regions.isfinite().all():
-                what = f"numbers of picture {old.ids[rows[0]]} or a next one do not fit float16"
+            columns["features"] = part.regions.to(getattr(torch, header.dtype)).numpy()
+            if not np.isfinite(columns["features"]).all():
+                what = f"picture {old.ids[rows[0]]} or a next one does not fit {header.dtype}"
                 raise BadStore(what, where=target, cure="Give --dtype float32 and another --name.")
-            columns["features"] = regions.numpy()
         yield columns
 
 
@@ -277,4 +282,5 @@ def _link(file: Path, to: Path) -> None:
     try:
         os.link(file, to)
     except OSError:
-        shutil.copyfile(file, to)
+        with in_one_go(to) as part:
+            shutil.copyfile(file, part)

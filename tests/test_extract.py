@@ -86,11 +86,15 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def files(path: Path) -> dict[str, bytes]:
-    """All bytes of a store, but for the command, which names the data folder."""
+    """All bytes of a store, but for the command, which names the data folder, and its checksum."""
     found = {file.name: file.read_bytes() for file in path.iterdir()}
-    header = json.loads(found["header.json"])
-    del header["command"]
-    return {**found, "header.json": json.dumps(header).encode()}
+    header, sums = (json.loads(found[name]) for name in ("header.json", "checksums.json"))
+    del header["command"], sums["header.json"]
+    return {
+        **found,
+        "header.json": json.dumps(header).encode(),
+        "checksums.json": json.dumps(sums).encode(),
+    }
 
 
 @pytest.fixture(scope="session")

@@ -216,7 +216,7 @@ DAMAGE = {
     "other type": (_save("features.npy", np.zeros((10, 6, 5), np.float32)), "the header says"),
     "objects": (_save("features.npy", np.array([{}] * 10, dtype=object)), "not whole"),
     "equal ids": (_save("ids.npy", np.full(10, 3)), "do not rise"),
-    "newer": (_say('"format": 1', '"format": 2'), "format: Input should be 1"),
+    "newer": (_say('"format": 2', '"format": 3'), "format: Input should be 1 or 2"),
     "grid": (_say('"regions": 6', '"regions": 7'), "does not have 7 regions"),
     "unknown field": (_say('"grid"', '"grit"'), "grid: Field required"),
 }

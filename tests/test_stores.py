@@ -23,11 +23,12 @@ from saccade.data.shapes import make_shapes
 from saccade.errors import BadConfig, BadData, BadStore
 from saccade.evaluate import evaluate
 from saccade.extract import extract
-from saccade.features import store as store_module
+from saccade.features import store_files
 from saccade.features.reduction import Reducer, channel_scales, from_bytes, pool, to_bytes
 from saccade.features.settings import grid_boxes
 from saccade.features.store import FeatureStore, StoreHeader, pictures_fingerprint
-from saccade.features.store_files import Skipped
+from saccade.features.store_checks import as_json, digests
+from saccade.features.store_files import CHECKSUMS, Skipped, checksum
 from saccade.features.store_writer import StoreWriter
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES
@@ -90,17 +91,16 @@ def test_bytes_are_half_a_step_from_the_numbers(seed: int, size: float, channel:
     scales = channel_scales(regions.abs().amax(dim=(0, 1))) if channel else None
     packed = to_bytes(regions, scales)
     step = packed.scales[..., None] if scales is None else scales
-    again = from_bytes(packed.values, step)
+    again = torch.from_numpy(from_bytes(packed.values.numpy(), step.numpy()))
+    assert torch.equal(again, packed.values.float() * step)
     assert ((again - regions).abs() <= 0.501 * step + 1e-30).all()
     assert not again[1, 2].any()
     assert packed.values.abs().max() == 127
     # What was rounded once stays.
     twice = to_bytes(again, scales)
-    np.testing.assert_allclose(
-        from_bytes(twice.values, twice.scales[..., None] if scales is None else scales),
-        again,
-        rtol=1e-5,
-    )
+    step = twice.scales[..., None] if scales is None else scales
+    twice_again = from_bytes(twice.values.numpy(), step.numpy())
+    np.testing.assert_allclose(twice_again, again, rtol=1e-5)
 
 
 def test_pooling_takes_means_of_neighbours() -> None:
@@ -262,13 +262,9 @@ def _rewrite(path: Path, name: str, array: np.ndarray) -> None:
     np.save(path / f"{name}.npy", array)
     store = FeatureStore.open(path)
     arrays = {n: np.load(path / f"{n}.npy") for n in store.header.columns()}
-    chunk = replace_chunk(arrays)
+    chunk = {"start": 0, "end": 36, "crc32": checksum(arrays, 0, 36), "skipped": []}
     (path / "chunks.jsonl").write_text(json.dumps(chunk) + "\n")
-
-
-def replace_chunk(arrays: dict[str, np.ndarray]) -> dict[str, object]:
-    crc = store_module.checksum(arrays, 0, 36)
-    return {"start": 0, "end": 36, "crc32": crc, "skipped": []}
+    (path / CHECKSUMS).write_bytes(as_json(digests(path, store.header.columns())))
 
 
 @pytest.mark.parametrize(
@@ -293,6 +289,23 @@ def test_verify_finds_what_is_broken(
         FeatureStore.open(path).verify()
 
 
+def test_numbers_that_are_none_are_not_converted(cells: FeatureStore) -> None:
+    path = convert_store(cells.path, name="new", dtype="float32")
+    _nan(path)
+    for wishes in ({"dtype": "float16"}, {"scale": "row"}, {"scale": "channel"}):
+        with pytest.raises(BadStore, match=r"are no numbers\. See: saccade store verify"):
+            convert_store(path, **wishes)
+
+
+def test_numbers_too_large_for_half_a_float(cells: FeatureStore) -> None:
+    path = convert_store(cells.path, name="new", dtype="float32")
+    features = np.load(path / "features.npy")
+    features[5, 0, 0] = 1e5
+    _rewrite(path, "features", features)
+    with pytest.raises(BadStore, match=r"does not fit float16\. Give --dtype float32"):
+        convert_store(path, dtype="float16")
+
+
 def test_headers_of_bytes_name_their_scale(cells: FeatureStore) -> None:
     about = cells.header.model_dump()
     with pytest.raises(ValueError, match="int8 and a scale of None"):
@@ -301,17 +314,27 @@ def test_headers_of_bytes_name_their_scale(cells: FeatureStore) -> None:
         StoreHeader(**{**about, "scale": "row"})
 
 
-def test_a_large_store_is_let_go_of(cells: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told", [False, True], ids=["by what was read", "by what the system says"])
+def test_a_large_store_is_let_go_of(
+    cells: FeatureStore, monkeypatch: pytest.MonkeyPatch, told: bool
+) -> None:
     """After so many bytes its pages leave the process; what is read stays right."""
     gone: list[int] = []
-    let_go = store_module.let_go
-    monkeypatch.setattr(store_module, "HOLD", 500)
-    monkeypatch.setattr(store_module, "let_go", lambda array: (gone.append(1), let_go(array)))
+    let_go, count = store_files.let_go, iter(range(10**6))
+    monkeypatch.setattr(store_files, "HOLD", 500)
+    monkeypatch.setattr(store_files, "let_go", lambda one: (gone.append(one.nbytes), let_go(one)))
+    monkeypatch.setattr(store_files, "_resident_files", lambda: 200 * next(count) if told else None)
+    large = FeatureStore.open(cells.path)
     wanted = np.array(cells.features)
-    for row in range(len(cells)):
-        assert np.array_equal(cells.read(np.array([row]))[0][0], wanted[row])
-    row = cells.features[0].nbytes
-    assert len(gone) == len(cells) // (500 // row + 1)
+    for row in range(len(large)):
+        assert np.array_equal(large.read(np.array([row]))[0][0], wanted[row])
+    assert cells.features[0].nbytes == 144
+    # After every fourth row, 4 * 144 bytes; or every third, when 3 * 200 have come.
+    assert gone.count(cells.features.nbytes) == len(large) // (3 if told else 4)
+    gone.clear()
+    monkeypatch.setattr(store_files, "HOLD", 10**6)
+    FeatureStore.open(cells.path).read(np.arange(len(large)))
+    assert not gone
 
 
 @pytest.fixture(scope="module")

@@ -26,11 +26,12 @@ def info(path: StoreArgument) -> None:
 
 @store.command()
 def verify(path: StoreArgument) -> None:
-    """Read all of a store: checksums, counts, numbers that are none."""
+    """Read every file of a store: checksums, counts, numbers that are none."""
     from saccade.features.store import FeatureStore
 
     found = FeatureStore.open(path)
-    found.verify()
+    for note in found.verify():
+        typer.echo(f"note: {note}", err=True)
     typer.echo(f"{path} is whole: {len(found):,} pictures")
 
 

@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -47,9 +48,14 @@ def to_bytes(regions: Tensor, channel: Tensor | None = None) -> Bytes:
     return Bytes((regions / step).round_().clamp_(-MOST, MOST).to(torch.int8), scales)
 
 
-def from_bytes(values: Tensor, scales: Tensor) -> Tensor:
-    """Regions `(n, R, D)` float32 again; scales are `(n, R, 1)` or `(D,)`."""
-    return values.float().mul_(scales)
+def from_bytes(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Regions `(n, R, D)` float32 of bytes again; scales are float32, `(n, R, 1)` or `(D,)`.
+
+    With numpy, which goes over them once: torch, which first writes them all as float32 and then
+    multiplies, takes 2.5 times as long.
+    """
+    regions: np.ndarray = np.multiply(values, scales, dtype=np.float32)
+    return regions
 
 
 def channel_scales(largest: Tensor) -> Tensor:
@@ -128,7 +134,8 @@ class Reducer:
         channel = self.tensors.get("scales")
         packed = to_bytes(regions.cpu(), channel)
         scales = packed.scales[..., None] if channel is None else channel
-        return from_bytes(packed.values, scales).to(regions.device)
+        again = from_bytes(packed.values.numpy(), scales.numpy())
+        return torch.from_numpy(again).to(regions.device)
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -141,6 +148,16 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         cure = "Copy it from the store that the features were converted to, or convert again."
         raise BadStore(f"unreadable ({error})", where=folder / FILE, cure=cure) from None
+
+
+def read_channel_scales(folder: Path, dim: int) -> np.ndarray:
+    """The scale of each channel beside a store or a run: `(dim,)` float32. Raises BadStore."""
+    scales = read_tensors(folder).get("scales")
+    if scales is None or scales.shape != (dim,) or scales.dtype != torch.float32:
+        what = f"holds no scales of {dim} channels"
+        raise BadStore(what, where=folder / FILE, cure="Convert the store again.")
+    found: np.ndarray = scales.numpy()
+    return found
 
 
 def write_tensors(folder: Path, tensors: dict[str, Tensor]) -> None:

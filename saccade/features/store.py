@@ -9,6 +9,7 @@
     scales.npy             (N, R) float32, only where regions are bytes with a scale each
     ids.npy                (N,) int64 picture ids, rising
     chunks.jsonl           checksum of each stretch of rows, in the order they were written
+    checksums.json         checksum of each file, of the arrays of all but their rows
     skipped.json           id, file and reason of each picture that could not be read
     backbone.safetensors   the backbone's weights, for pictures that come later
     reduction.safetensors  what regions were made smaller with, where they were converted
@@ -23,26 +24,29 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from saccade.errors import BadStore
-from saccade.features.reduction import FILE as REDUCTION
-from saccade.features.reduction import Scale, from_bytes, read_tensors
+from saccade.features.reduction import Scale, from_bytes, read_channel_scales
 from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction, grid_boxes
+from saccade.features.store_checks import (
+    damaged_files,
+    damaged_reduction,
+    damaged_rows,
+    strangers,
+)
 from saccade.features.store_files import (
+    CHECKSUMS,
     EXTRACT_AGAIN,
+    Grip,
     Skipped,
-    checksum,
-    let_go,
     open_array,
     read_chunks,
 )
-from saccade.files import sha256_of
 from saccade.records import Picture
 
-HOLD = 256 * 2**20
-"""Bytes of a store that one process reads before it lets go of what the system mapped for it."""
+NAMED = 5
+"""Damages that a message has room for."""
 
 
 class StoreHeader(BaseModel):
@@ -50,7 +54,8 @@ class StoreHeader(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 2
+    """1 has no `checksums.json`."""
     backbone: BackboneSpec
     preprocessing: Preprocessing
     grid: tuple[int, int] | None
@@ -104,7 +109,7 @@ class StoreHeader(BaseModel):
         return arrays
 
     def nbytes(self) -> int:
-        """Bytes on disk of all arrays."""
+        """Bytes on disk of all arrays but the ids."""
         return sum(int(np.prod(shape)) * kind.itemsize for shape, kind in self.columns().values())
 
 
@@ -119,7 +124,7 @@ class FeatureStore:
         }
         self.ids = np.array(open_array(path, "ids", (header.ids_count,), np.dtype(np.int64)))
         """(N,) int64, rising."""
-        if not (np.diff(self.ids) > 0).all():
+        if not (self.ids[1:] > self.ids[:-1]).all():
             raise BadStore("the ids do not rise", where=path / "ids.npy", cure=EXTRACT_AGAIN)
         self.features = arrays["features"]
         """(N, R, D) mapped from disk, read-only."""
@@ -129,8 +134,9 @@ class FeatureStore:
         """(N, 2) int32 width and height, in pixels."""
         self._boxes, self._scores = arrays.get("boxes"), arrays.get("scores")
         self._scales = arrays.get("scales")
-        self._channels = read_tensors(path)["scales"] if header.scale == "channel" else None
-        self._held = 0
+        by_channel = header.scale == "channel"
+        self._channels = read_channel_scales(path, header.dim) if by_channel else None
+        self._grip = Grip(list(arrays.values()))
 
     @classmethod
     def open(cls, path: str | Path, *, pictures: Iterable[Picture] | None = None) -> "FeatureStore":
@@ -139,19 +145,23 @@ class FeatureStore:
         With `pictures`, also check that it was made for exactly these. Raises BadStore where it is
         missing, not complete (with the command that goes on), damaged, or made for other pictures.
         """
-        path = Path(path)
+        path, wanted = Path(path), None if pictures is None else sorted(pictures)
         header = read_header(path)
         if not header.complete:
             done = sum(chunk.end - chunk.start for chunk in read_chunks(path))
             what = f"not complete: {done:,} of {header.ids_count:,} pictures are there"
             raise BadStore(what, where=path, cure=f"Go on with: {header.command}")
-        if pictures is not None and pictures_fingerprint(pictures) != header.dataset_fingerprint:
+        if wanted is not None and pictures_fingerprint(wanted) != header.dataset_fingerprint:
             raise BadStore(
                 "the store was made for other pictures than the data folder has now",
                 where=path,
                 cure="Extract again under another --name, or prepare the data folder as it was.",
             )
-        return cls(path, header)
+        store = cls(path, header)
+        if wanted is not None and store.ids.tolist() != [one.id for one in wanted]:
+            what = "the ids are not those of the pictures that the store was made for"
+            raise BadStore(what, where=path / "ids.npy", cure=EXTRACT_AGAIN)
+        return store
 
     def __reduce__(self) -> tuple[Callable[[Path], "FeatureStore"], tuple[Path]]:
         return (FeatureStore.open, (self.path,))
@@ -183,21 +193,15 @@ class FeatureStore:
     def copy(self, rows: np.ndarray) -> np.ndarray:
         """Regions `(n, R, D)` as stored. Large stores are read to the end in little memory."""
         taken: np.ndarray = self.features[rows]
-        self._held += taken.nbytes
-        if self._held > HOLD:
-            let_go(self.features)
-            self._held = 0
+        self._grip.loosen(taken.nbytes)
         return taken
 
     def _decoded(self, taken: np.ndarray, rows: np.ndarray) -> np.ndarray:
         if self.header.dtype != "int8":
             return taken
-        scales = self._channels
-        if self._scales is not None:
-            scales = torch.from_numpy(self._scales[rows])[..., None]
+        scales = self._channels if self._scales is None else self._scales[rows][..., None]
         assert scales is not None
-        decoded: np.ndarray = from_bytes(torch.from_numpy(taken), scales).numpy()
-        return decoded
+        return from_bytes(taken, scales)
 
     def scores(self, rows: np.ndarray) -> np.ndarray | None:
         """How sure the detector was of each box `(n, R)` float32; None of anything else."""
@@ -222,36 +226,31 @@ class FeatureStore:
         """Pictures that could not be read."""
         return [skipped for chunk in read_chunks(self.path) for skipped in chunk.skipped]
 
-    def verify(self) -> None:
+    def verify(self) -> list[str]:
         """Read everything: compare checksums, look for what is no number, count regions.
 
-        Raises BadStore naming the first damaged rows.
+        Returns notes about what does no harm: files that are not the store's, and files that
+        have no checksum because the store is old. Raises BadStore naming all that is damaged.
         """
-        arrays = {
-            name: open_array(self.path, name, *c) for name, c in self.header.columns().items()
-        }
-        chunks, kept = read_chunks(self.path), self.header.reduction_sha256
-        for start, end, crc32, _ in chunks:
-            place = f"rows {start} to {end - 1}"
-            if end > len(self) or checksum(arrays, start, end) != crc32:
-                what = f"{place} have changed since they were written"
-                raise BadStore(what, where=self.path, cure=EXTRACT_AGAIN)
-            counts = arrays["counts"][start:end]
-            if ((counts < 0) | (counts > self.header.regions)).any():
-                what = f"{place}: a picture has {counts.max()} of {self.header.regions} regions"
-                raise BadStore(what, where=self.path, cure=EXTRACT_AGAIN)
-            for name in ("features", "boxes", "scores", "scales"):
-                floats = name in arrays and arrays[name].dtype.kind == "f"
-                if floats and not np.isfinite(arrays[name][start:end]).all():
-                    what = f"{place}: {name} that are no numbers"
-                    raise BadStore(what, where=self.path, cure=EXTRACT_AGAIN)
-            let_go(arrays["features"])
-        if (chunks[-1].end if chunks else 0) != len(self):
-            what = f"only {chunks[-1].end if chunks else 0} of {len(self)} rows have a checksum"
-            raise BadStore(what, where=self.path / "chunks.jsonl", cure=EXTRACT_AGAIN)
-        if kept is not None and sha256_of(self.path / REDUCTION) != kept:
-            what = "has changed since it was written"
-            raise BadStore(what, where=self.path / REDUCTION, cure="Convert the store again.")
+        columns, notes = self.header.columns(), strangers(self.path)
+        damage = damaged_rows(self.path, columns, self.header.regions)
+        if self.header.format == 1 and not (self.path / CHECKSUMS).exists():
+            damage += damaged_reduction(self.path, self.header.reduction_sha256)
+            notes.append(
+                f"there is no {CHECKSUMS}, for the store was made by an older version: its rows "
+                "were compared with their checksums, but ids, header and weights with none"
+            )
+        else:
+            damage += damaged_files(self.path, columns)
+        if damage:
+            others = f"; and {len(damage) - NAMED} others" if len(damage) > NAMED else ""
+            raise BadStore(
+                "; ".join(damage[:NAMED]) + others,
+                where=self.path,
+                cure="Copy it again from where it came, or delete the folder and make it again: "
+                + self.header.command,
+            )
+        return notes
 
 
 def pictures_fingerprint(pictures: Iterable[Picture]) -> str:
@@ -271,6 +270,8 @@ def read_header(path: Path) -> StoreHeader:
         text = file.read_text(encoding="utf-8")
         return StoreHeader.model_validate_json(text)
     except FileNotFoundError:
+        if (path / "features.npy").exists():
+            raise BadStore("missing", where=file, cure=EXTRACT_AGAIN) from None
         cure = "Make one: saccade extract DATA --backbone NAME."
         raise BadStore("there is no feature store", where=path, cure=cure) from None
     except ValidationError as error:

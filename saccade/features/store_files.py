@@ -3,13 +3,28 @@
 import json
 import mmap
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from saccade.errors import BadStore
+from saccade.features.reduction import FILE as REDUCTION
 
+BACKBONE = "backbone.safetensors"
+CHECKSUMS = "checksums.json"
+ARRAYS = ("features", "counts", "sizes", "boxes", "scores", "scales", "ids")
+OWN = frozenset(
+    ["header.json", "chunks.jsonl", "skipped.json", CHECKSUMS, BACKBONE, REDUCTION]
+    + [f"{name}.npy" for name in ARRAYS]
+)
+"""Names of all files that a store may have."""
+PIECE = 32 * 2**20
+"""Bytes of an array that are in memory at once where all of it is read."""
+HOLD = 128 * 2**20
+"""Bytes of a store that a process has in its memory before it lets go of them."""
 EXTRACT_AGAIN = "Delete the folder and make it again: saccade extract DATA --backbone NAME."
 
 
@@ -38,7 +53,7 @@ def open_array(path: Path, name: str, shape: tuple[int, ...], kind: np.dtype[Any
         array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except FileNotFoundError:
         raise BadStore("missing", where=file, cure=EXTRACT_AGAIN) from None
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, SyntaxError, TokenError) as error:
         raise BadStore(f"not whole ({error})", where=file, cure=EXTRACT_AGAIN) from None
     if array.shape != shape or array.dtype != kind:
         what = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
@@ -53,16 +68,18 @@ def read_chunks(path: Path) -> list[Chunk]:
     """
     chunks: list[Chunk] = []
     try:
-        lines = (path / "chunks.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = (path / "chunks.jsonl").read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
         return []
     for line in lines:
         try:
-            start, end, crc32, skipped = json.loads(line).values()
-            chunk = Chunk(start, end, crc32, tuple(Skipped(**one) for one in skipped))
-        except (ValueError, TypeError, AttributeError):
+            said = json.loads(line)
+            chunk = Chunk(**{**said, "skipped": tuple(Skipped(**one) for one in said["skipped"])})
+        except (ValueError, TypeError, KeyError):
             break
-        if not line.endswith("\n") or chunk.start != (chunks[-1].end if chunks else 0):
+        before = chunks[-1].end if chunks else 0
+        numbers = all(type(number) is int for number in chunk[:3])
+        if not (line.endswith(b"\n") and numbers and before == chunk.start < chunk.end):
             break
         chunks.append(chunk)
     return chunks
@@ -72,8 +89,17 @@ def checksum(arrays: dict[str, np.ndarray], start: int, end: int) -> int:
     """CRC-32 of some rows of a store's arrays, in the order of `StoreHeader.columns`."""
     crc = 0
     for array in arrays.values():
-        crc = zlib.crc32(np.ascontiguousarray(array[start:end]).data, crc)
+        for piece in pieces(array, start, end):
+            crc = zlib.crc32(np.ascontiguousarray(piece).data, crc)
     return crc
+
+
+def pieces(array: np.ndarray, start: int, end: int) -> Iterator[np.ndarray]:
+    """Some rows of a mapped array in pieces of `PIECE` bytes, each let go of before the next."""
+    step = max(PIECE // max(array[:1].nbytes, 1), 1)
+    for begin in range(start, end, step):
+        yield array[begin : min(begin + step, end)]
+        let_go(array)
 
 
 def let_go(array: np.ndarray) -> None:
@@ -84,3 +110,37 @@ def let_go(array: np.ndarray) -> None:
     mapped = getattr(array.base, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
+
+
+class Grip:
+    """Keeps a store's mapped arrays from taking more than `HOLD` of this process's memory.
+
+    How many bytes were read does not tell: for one row a system may map two megabytes around it.
+    """
+
+    def __init__(self, arrays: Sequence[np.ndarray]) -> None:
+        self._arrays = arrays
+        self._small = sum(array.nbytes for array in arrays) <= HOLD
+        self._read, self._before = 0, _resident_files() or 0
+
+    def loosen(self, read: int) -> None:
+        """Let go of all arrays where they take much memory, now that so many bytes were read."""
+        if self._small:
+            return
+        self._read += read
+        now = _resident_files()
+        held = self._read if now is None else now - self._before
+        if held > HOLD:
+            for array in self._arrays:
+                let_go(array)
+            self._read, self._before = 0, _resident_files() or 0
+        elif held < 0:  # a process that was forked begins with less than its parent had
+            self._before = now or 0
+
+
+def _resident_files() -> int | None:
+    """Bytes of files in this process's memory; None where the system does not say (not Linux)."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[2]) * mmap.PAGESIZE
+    except (OSError, ValueError, IndexError):
+        return None

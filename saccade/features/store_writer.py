@@ -5,6 +5,7 @@ to the disk first, then one line in `chunks.jsonl` says so. What has no line is 
 header says `complete` last of all.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,19 +20,21 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from saccade.errors import BadStore
-from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store import StoreHeader, read_header
-from saccade.features.store_files import Chunk, Skipped, checksum, open_array, read_chunks
+from saccade.features.store_checks import as_json, digests
+from saccade.features.store_files import (
+    CHECKSUMS,
+    OWN,
+    Chunk,
+    Skipped,
+    checksum,
+    open_array,
+    read_chunks,
+)
 from saccade.files import write_bytes
 
 if sys.platform != "win32":
     import fcntl
-
-OWN = frozenset(
-    ["header.json", "chunks.jsonl", "skipped.json", "backbone.safetensors", REDUCTION]
-    + [f"{name}.npy" for name in ("features", "counts", "sizes", "boxes", "ids")]
-    + ["scores.npy", "scales.npy"]
-)
 
 
 class StoreWriter:
@@ -47,13 +50,14 @@ class StoreWriter:
 
         `header` says complete=False; `ids (N,)` int64 rise. `done` is the row to go on with.
         Raises BadStore where the folder holds a store made otherwise or other things, where
-        another process is writing it, or where the disk is too small.
+        another process is writing it, or where the disk is too small or cannot be written.
         """
         self.path, self.header = path, header
         self._columns = header.columns()
-        path.mkdir(parents=True, exist_ok=True)
-        self._refuse_strange()
-        self._journal = (path / "chunks.jsonl").open("ab")
+        with self._disk_errors():
+            path.mkdir(parents=True, exist_ok=True)
+            self._refuse_strange()
+            self._journal = (path / "chunks.jsonl").open("ab")
         self._lock()
         try:
             before = self._before(ids)
@@ -62,7 +66,8 @@ class StoreWriter:
             self._chunks = self._kept() if before else []
             self._refuse_small_disk()
             if before is None:
-                self._create(ids)
+                with self._disk_errors():
+                    self._create(ids)
             self._files: dict[str, BinaryIO] = {
                 name: (path / f"{name}.npy").open("r+b") for name in self._columns
             }
@@ -72,7 +77,7 @@ class StoreWriter:
                 shutil.rmtree(path)
             raise
         promised = sum(len(_line(chunk)) for chunk in self._chunks)
-        if os.fstat(self._journal.fileno()).st_size != promised:
+        if not self.complete and os.fstat(self._journal.fileno()).st_size != promised:
             self._journal.truncate(promised)
         self._begin_chunk()
 
@@ -133,12 +138,20 @@ class StoreWriter:
         self._begin_chunk()
 
     def finish(self) -> None:
-        """Close the last chunk and declare the store complete."""
+        """Close the last chunk, note the checksum of every file, and declare the store complete.
+
+        Raises ValueError where rows are lacking, BadStore when the disk is full.
+        """
         self.close_chunk()
         if self.done != self.header.ids_count:
             raise ValueError(f"{self.done} rows of {self.header.ids_count} are written")
-        write_bytes(self.path / "skipped.json", _json([one._asdict() for one in self.skipped]))
-        self._write_header(complete=True)
+        skipped, header = [one._asdict() for one in self.skipped], self._header(complete=True)
+        with self._disk_errors():
+            write_bytes(self.path / "skipped.json", as_json(skipped))
+            sums = digests(self.path, self._columns)
+            sums["header.json"] = hashlib.sha256(header).hexdigest()
+            write_bytes(self.path / CHECKSUMS, as_json(sums))
+            write_bytes(self.path / "header.json", header)
 
     def __enter__(self) -> Self:
         return self
@@ -173,7 +186,7 @@ class StoreWriter:
         try:
             yield
         except OSError as error:
-            cure = f"Make room, then go on with: {self.header.command}"
+            cure = f"Make room there, or a way to write, then go on with: {self.header.command}"
             raise BadStore(f"cannot be written ({error})", where=self.path, cure=cure) from None
 
     def _create(self, ids: np.ndarray) -> None:
@@ -183,11 +196,12 @@ class StoreWriter:
         for name, (shape, kind) in self._columns.items():
             # Its full length at once, which takes no room yet.
             np.lib.format.open_memmap(self.path / f"{name}.npy", "w+", kind, shape)
-        self._write_header(complete=False)  # last: without it the store has not begun
+        # Last: without it the store has not begun.
+        write_bytes(self.path / "header.json", self._header(complete=False))
 
-    def _write_header(self, *, complete: bool) -> None:
+    def _header(self, *, complete: bool) -> bytes:
         header = self.header.model_copy(update={"complete": complete})
-        write_bytes(self.path / "header.json", header.model_dump_json(indent=2).encode() + b"\n")
+        return header.model_dump_json(indent=2).encode() + b"\n"
 
     def _kept(self) -> list[Chunk]:
         """Chunks of an earlier run that are whole; the first damaged one ends the list."""
@@ -216,7 +230,7 @@ class StoreWriter:
             return None
         before = read_header(self.path)
         for field in StoreHeader.model_fields:
-            if field in ("complete", "command"):
+            if field in ("format", "complete", "command"):
                 continue
             old, new = getattr(before, field), getattr(self.header, field)
             if old != new:
@@ -245,7 +259,7 @@ class StoreWriter:
                 fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 self._journal.close()
-                cure = "Wait for the other `saccade extract`, or choose another --name."
+                cure = "Wait until it has ended, or choose another --name."
                 what = "another process is writing this store"
                 raise BadStore(what, where=self.path, cure=cure) from None
 
@@ -253,10 +267,6 @@ class StoreWriter:
 def _line(chunk: Chunk) -> bytes:
     skipped = [one._asdict() for one in chunk.skipped]
     return json.dumps({**chunk._asdict(), "skipped": skipped}).encode() + b"\n"
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def _short(value: Any) -> str:
