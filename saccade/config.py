@@ -70,8 +70,8 @@ class TextConfig(Frozen):
     longest: int | None = Field(None, ge=1)
     """Questions are cut behind so many words; longer training captions are left out."""
     vectors: str | None = None
-    """A file of word vectors that the word embedding of a new run begins with: GloVe or word2vec
-    text, perhaps with gzip. They learn like any weight."""
+    """A file of word vectors that the word embedding of a new run begins with: GloVe, fastText or
+    word2vec text, or word2vec's binary form, perhaps with gzip. They learn like any weight."""
     vectors_missing: Literal["random", "zero"] = "random"
     """What words without one begin with: what the model gives them, or zeros."""
 

@@ -5,10 +5,11 @@ running the command again fetches only what is missing, and a file that has chan
 is noticed. Archives are unpacked and kept; they may be deleted, what they held is not fetched anew.
 """
 
-import fcntl
 import json
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from saccade.data.downloads import DOWNLOADS, Download, File
+from saccade.data.downloadable import Download, File
+from saccade.data.downloads import DOWNLOADS
 from saccade.errors import BadConfig, BadDownload
 from saccade.files import sha256_of
 from saccade.moving.addresses import checked_mirror
@@ -25,6 +27,9 @@ from saccade.moving.digests import write_json
 from saccade.moving.fetch import Patience, Wanted, fetch
 from saccade.moving.progress import bar
 from saccade.terminal import size_in_words
+
+if sys.platform != "win32":
+    import fcntl
 
 RECORD = "downloads.json"
 Tell = Callable[[str], None]
@@ -63,10 +68,10 @@ def download(
         ) from None
     asked = [name for name, line in sets if line.steps]
     for name, line in sets:
-        for step in _steps(name, line):
+        for step in _steps(name, line, to):
             tell(step)
         if line.files:
-            tell(f"{name} is in {to}. Read by: {line.then}")
+            tell(f"{name} is in {to}. Next: {_in_place(line.then, to)}")
     if asked:
         raise BadDownload(
             f"not fetched, since it must be asked for: {', '.join(asked)}",
@@ -82,33 +87,66 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
     sets = [(name, _look_up(name)) for name in dict.fromkeys(names)]
     before = [checked_mirror(url) for url in mirrors]
     record = _read_record(to)
-    total, unknown = 0, False
+    missing: list[File] = []
     for name, line in sets:
         yield f"{name}: {line.summary}"
         yield f"  licence: {line.licence}"
         for file in line.files:
             there = (to / file.name).exists() or _is_unpacked(file, to, record)
-            about = "" if file.sha256 or file.bytes is None else "about "
-            kept = ", there already" if there else ""
-            yield f"  {file.name}: {about}{size_in_words(file.bytes)}{kept}"
-            published = f"SHA-256 {file.sha256} ({file.sha256_from})"
-            yield f"    {published if file.sha256 else 'no SHA-256 known'}"
-            yield from (f"    {url}" for url in _urls(file, before))
-            if not there:
-                total, unknown = total + (file.bytes or 0), unknown or file.bytes is None
-        yield from _steps(name, line)
-    least = "at least " if unknown else ""
-    free = shutil.disk_usage(_existing(to)).free
-    yield f"To fetch: {least}{size_in_words(total)}; {size_in_words(free)} are free in {to}."
-    if any(not file.tried for _, line in sets for file in line.files):
-        yield "No address was tried by this project: makers move files. --mirror URL helps then."
+            yield from _announced(file, to, before, there)
+            missing += [] if there else [file]
+        yield from _steps(name, line, to)
+        if line.files:
+            yield f"  Next: {_in_place(line.then, to)}"
+    free = size_in_words(shutil.disk_usage(_existing(to)).free)
+    yield f"To fetch to {to}: {_in_all(missing)}; {free} are free there."
+    if any(_is_archive(file) for file in missing):
+        yield "Archives are unpacked and kept: there must be room for both."
+    if not all(file.tried for _, line in sets for file in line.files):
+        yield (
+            "These addresses are published, but this project has fetched nothing from them. Where "
+            "one has moved, --mirror https://HOST/FOLDER names a folder that holds the same files."
+        )
 
 
-def _steps(name: str, line: Download) -> Iterator[str]:
+def _announced(file: File, to: Path, mirrors: Sequence[str], there: bool) -> Iterator[str]:
+    """What is known of a file, as lines for a person."""
+    about = "" if file.sha256 or file.bytes is None else "about "
+    place = f", unpacked to {to / file.into}" if _is_archive(file) else ""
+    kept = ", there already" if there else ""
+    yield f"  {file.name}: {about}{size_in_words(file.bytes)}{place}{kept}"
+    for number, url in enumerate(_urls(file, mirrors)):
+        yield f"    {'or' if number else 'from'} {url}"
+    if file.sha256:
+        yield f"    SHA-256 {file.sha256} ({file.sha256_from})"
+    elif file.steady:
+        yield "    SHA-256 not published: the first to come is noted, later ones must be the same"
+    else:
+        yield "    SHA-256 not known: the server packs it anew each time"
+
+
+def _in_all(files: Sequence[File]) -> str:
+    """How much some files are together, as far as anybody knows."""
+    if not files:
+        return "nothing"
+    known = [file.bytes for file in files if file.bytes is not None]
+    unknown = len(files) - len(known)
+    parts = [size_in_words(sum(known))] if known else []
+    parts += [f"{unknown} file{'s' if unknown > 1 else ''} of unknown size"] if unknown else []
+    return " and ".join(parts)
+
+
+def _steps(name: str, line: Download, to: Path) -> Iterator[str]:
     if line.steps:
-        yield f"{name} is not fetched for you. By hand:"
-        yield from (f"  {number}. {step}" for number, step in enumerate(line.steps, start=1))
-        yield f"  Then: {line.then}"
+        yield f"{name} is not fetched for you, since {line.why}. By hand:"
+        for number, step in enumerate(line.steps, start=1):
+            yield f"  {number}. {_in_place(step, to)}"
+        yield f"  {len(line.steps) + 1}. {_in_place(line.then, to)}"
+
+
+def _in_place(words: str, to: Path) -> str:
+    """Words of the table with the folder that is meant."""
+    return words.replace("DIR", shlex.quote(str(to)))
 
 
 def _look_up(name: str) -> Download:
@@ -187,18 +225,24 @@ def _urls(file: File, mirrors: Iterable[str]) -> tuple[str, ...]:
 
 @contextmanager
 def _alone(to: Path) -> Iterator[None]:
-    """Nobody else downloads into the folder meanwhile."""
+    """Nobody else downloads into the folder meanwhile; on Windows nobody looks."""
     to.mkdir(parents=True, exist_ok=True)
-    folder = os.open(to, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            cure = "Wait for it, or give another --to."
-            raise BadDownload("another download is at work here", where=to, cure=cure) from None
+    if sys.platform == "win32":  # a folder cannot be opened there
         yield
-    finally:
-        os.close(folder)
+    else:
+        folder = os.open(to, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                what, cure = (
+                    "another download is at work here",
+                    "Wait for it, or give another --to.",
+                )
+                raise BadDownload(what, where=to, cure=cure) from None
+            yield
+        finally:
+            os.close(folder)
 
 
 def _read_record(to: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from saccade.answers import CONTRACTIONS, normalise_punctuation
 from saccade.errors import BadData
 from saccade.scripts import QUESTION_MARKS, has_no_blanks, words_of_any_script
-from saccade.subwords import cutter_of, read_subwords
+from saccade.subwords import WHOLE, cutter_of, read_subwords
 from saccade.weight_files import find_given
 
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
@@ -241,7 +241,8 @@ def file_vocabulary(tokenizer: str) -> Vocabulary:
 
     Its words are those of the file, whatever the training questions are. Raises BadConfig, BadData.
     """
-    found = read_subwords(find_given(tokenizer.removeprefix(FILE), "words of a language model"))
+    named = tokenizer.removeprefix(FILE)
+    found = read_subwords(find_given(named, "words of a language model", WHOLE))
     return Vocabulary(found.pieces, found.pad, found.unknown, tokenizer, rules=found.rules)
 
 

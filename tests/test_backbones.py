@@ -296,7 +296,7 @@ def test_a_hub_that_does_not_answer_is_not_asked_twice(monkeypatch: pytest.Monke
             choose_backbone("timm:resnet18.a1_in1k")
         assert time.perf_counter() - begin < 5
         assert "timm/resnet18.a1_in1k/resolve/main/model.safetensors" in caught.value.cure
-        assert "save it as resnet18.a1_in1k.safetensors" in caught.value.cure
+        assert "put it as resnet18.a1_in1k.safetensors" in caught.value.cure
         assert "SACCADE_WEIGHTS" in caught.value.cure
     assert calls == [{"local_files_only": True}] * 2
 

@@ -1,9 +1,13 @@
 """The verb `download`: the table, the record beside the files, and archives that attack."""
 
 import hashlib
+import importlib
 import io
 import json
+import os
+import re
 import stat
+import sys
 import tarfile
 import zipfile
 from contextlib import suppress
@@ -14,8 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from saccade import download as downloading
 from saccade.cli.main import app
-from saccade.data.downloads import DOWNLOADS, Download, File
+from saccade.data.downloadable import Download, File
+from saccade.data.downloads import DOWNLOADS
 from saccade.data.sources import SOURCES
 from saccade.download import download, plan
 from saccade.errors import BadConfig, BadDownload
@@ -59,7 +65,8 @@ def toy(site, monkeypatch):
         File("list.txt", (f"{site.url}/list.txt",)),
     )
     monkeypatch.setitem(DOWNLOADS, "toy", Download("A toy", "CC0", "table", files))
-    asked = Download("On request", "theirs", "table", steps=("Ask them.", "Unpack it."))
+    steps = ("Ask them.", "Unpack it to DIR.")
+    asked = Download("On request", "theirs", "saccade prepare table --root DIR", (), steps, "so")
     monkeypatch.setitem(DOWNLOADS, "asked", asked)
     return site
 
@@ -157,7 +164,9 @@ def test_what_must_be_asked_for_is_told_after_all_else_came(toy, tmp_path):
         download(["asked", "toy"], tmp_path, tell=told.append, patience=QUICK)
     assert (tmp_path / "list.txt").exists()
     assert "  1. Ask them." in told
-    assert "  2. Unpack it." in told
+    assert f"  2. Unpack it to {tmp_path}." in told
+    assert f"  3. saccade prepare table --root {tmp_path}" in told
+    assert "asked is not fetched for you, since so. By hand:" in told
 
 
 def test_a_cut_archive_without_a_known_sum_is_not_kept(toy, tmp_path, monkeypatch):
@@ -192,12 +201,73 @@ def test_a_folder_that_cannot_be_written_is_one_line(toy, tmp_path):
 
 
 def test_the_plan_asks_nothing_of_the_network(toy, tmp_path):
-    lines = "\n".join(plan(["toy", "asked"], tmp_path / "not" / "yet", ["https://m.org/x"]))
+    to = tmp_path / "not" / "yet"
+    lines = list(plan(["toy", "asked"], to, ["https://m.org/x"]))
     assert toy.asked == []
-    assert not (tmp_path / "not").exists()
-    for wanted in ("CC0", "size unknown", f"{toy.url}/q.zip", "https://m.org/x/q.zip", "Ask them."):
-        assert wanted in lines
-    assert "No address was tried" in lines
+    assert not to.parent.exists()
+    assert lines[:11] == [
+        "toy: A toy",
+        "  licence: CC0",
+        f"  q.zip: size unknown, unpacked to {to}",
+        "    from https://m.org/x/q.zip",
+        f"    or {toy.url}/q.zip",
+        f"    SHA-256 {sha256(toy.files['/q.zip'])} (the test)",
+        "  list.txt: size unknown",
+        "    from https://m.org/x/list.txt",
+        f"    or {toy.url}/list.txt",
+        "    SHA-256 not published: the first to come is noted, later ones must be the same",
+        "  Next: table",
+    ]
+    assert "asked is not fetched for you, since so. By hand:" in lines
+    assert f"  3. saccade prepare table --root {to}" in lines
+    assert lines[-1].startswith("These addresses are published, but this project has fetched")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((), "nothing"),
+        ((None,), "1 file of unknown size"),
+        ((None, None), "2 files of unknown size"),
+        ((7_000_000, 3_000_000), "10 MB"),
+        ((7_000_000, None), "7 MB and 1 file of unknown size"),
+    ],
+)
+def test_the_plan_says_how_much_as_far_as_anybody_knows(monkeypatch, tmp_path, sizes, said):
+    files = tuple(File(f"{n}.txt", ("https://a.org/x",), size) for n, size in enumerate(sizes))
+    steps = () if files else ("Ask.",)
+    monkeypatch.setitem(DOWNLOADS, "some", Download("x", "y", "z", files, steps, "so"))
+    lines = list(plan(["some"], tmp_path))
+    assert any(line.startswith(f"To fetch to {tmp_path}: {said}; ") for line in lines)
+    assert not any("Archives" in line or "0 bytes" in line for line in lines)
+    for file in files:
+        (tmp_path / file.name).write_text("")
+    assert any(f"To fetch to {tmp_path}: nothing; " in line for line in plan(["some"], tmp_path))
+
+
+def test_a_folder_with_a_blank_is_written_as_a_shell_wants_it(toy, tmp_path):
+    lines = list(plan(["asked"], tmp_path / "my data"))
+    assert f"  3. saccade prepare table --root '{tmp_path}/my data'" in lines
+
+
+def test_a_known_sum_needs_no_known_size(toy, tmp_path):
+    assert DOWNLOADS["toy"].files[0].bytes is None
+    toy.files["/q.zip"] = zipped({"questions.json": "[2]"})
+    with pytest.raises(BadDownload, match="has another file: its SHA-256"):
+        fetch(["toy"], tmp_path)
+
+
+def test_it_works_where_folders_cannot_be_locked(toy, tmp_path, monkeypatch):
+    """Windows has no fcntl, and opens no folders."""
+    with monkeypatch.context() as there:
+        there.setitem(sys.modules, "fcntl", None)
+        there.setattr(sys, "platform", "win32")
+        there.setattr(os, "open", None)
+        there.delattr(downloading, "fcntl")
+        importlib.reload(downloading)
+        with downloading._alone(tmp_path / "to"):
+            assert (tmp_path / "to").is_dir()
+    importlib.reload(downloading)
 
 
 def test_the_command_line_fetches_plans_and_refuses(toy, tmp_path):
@@ -220,8 +290,19 @@ def test_the_command_line_fetches_plans_and_refuses(toy, tmp_path):
 def test_every_line_of_the_table_can_be_followed(name):
     line = DOWNLOADS[name]
     assert bool(line.files) != bool(line.steps)
+    assert bool(line.steps) == bool(line.why)
     assert line.licence
-    assert line.then.startswith("saccade") or line.then.split(",")[0].split()[0] in SOURCES
+    if line.then.startswith("pictures of "):
+        whose = line.then.removeprefix("pictures of ").partition(":")[0]
+        assert {"karpathy", *re.split(r", | and ", whose)} - {"coco-captions"} <= DOWNLOADS.keys()
+    else:
+        program, verb, first = line.then.split()[:3]
+        assert program == "saccade"
+        assert verb in {"prepare", "train", "evaluate"}
+        assert verb != "prepare" or first in SOURCES
+        assert "DIR" in line.then
+    for other in re.findall(r"[a-z0-9]+-(?:\d{4}-\w+|genome-pictures)", line.then):
+        assert other in DOWNLOADS
     for file in line.files:
         assert file.urls
         assert not [url for url in file.urls if why_refused(url)]
@@ -229,9 +310,10 @@ def test_every_line_of_the_table_can_be_followed(name):
         if file.sha256:
             assert len(file.sha256) == 64
             assert int(file.sha256, 16)
-            assert file.bytes
         else:  # nothing to check it by: the line must be one that nobody can write to
             assert all(url.startswith("https://") for url in file.urls)
+    for step in line.steps:
+        assert "DIR" in step or "http" in step
 
 
 def test_the_page_lists_every_set():

@@ -2,17 +2,22 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from rich.console import Console
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
+from saccade import weight_files
 from saccade.cli.main import app
 from saccade.config import change
-from saccade.errors import MissingWeights
+from saccade.errors import BadData, MissingWeights
+from saccade.features.backbones import choose_backbone
 from saccade.features.weights import find_detector_weights, find_weights
 from saccade.recipes import RECIPES
 from saccade.run import open_run
@@ -69,35 +74,207 @@ def test_pretrained_folders_are_looked_for_by_either_name(folder: Path, tmp_path
     assert find_pretrained(str(given.parent)) == given
 
 
-def test_missing_pretrained_weights_say_what_to_do(folder: Path, tmp_path: Path) -> None:
+VIT = "google/vit-base-patch16-224-in21k"
+DETECTOR = "fasterrcnn_resnet50_fpn_v2"
+HUB, TORCH = "https://huggingface.co", "https://download.pytorch.org/models"
+RESNET = f"{HUB}/timm/resnet101.a1h_in1k/resolve/main/model.safetensors"
+GCVIT = (
+    "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights-morevit/"
+    "gcvit_xxtiny_224_nvidia-d1d86009.pth"
+)
+
+
+class Lacking(NamedTuple):
+    """Something pretrained that is asked for, what its message has to name, and who asks."""
+
+    ask: Callable[[], object]
+    addresses: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+def backbone(name: str) -> Callable[[], object]:
+    return lambda: choose_backbone(name)
+
+
+def vectors(name: str) -> Callable[[], object]:
+    return lambda: find_given(name, "word vectors")
+
+
+LACKING = {
+    "timm": Lacking(backbone("timm:resnet101"), (RESNET,), ("resnet101.safetensors",)),
+    "timm, by tag": Lacking(
+        backbone("timm:resnet101.a1h_in1k"), (RESNET,), ("resnet101.a1h_in1k.safetensors",)
+    ),
+    "timm, not on its hub": Lacking(backbone("timm:gcvit_xxtiny"), (GCVIT,), ("gcvit_xxtiny.pth",)),
+    "torchvision": Lacking(
+        backbone(f"torchvision:{DETECTOR}"),
+        (f"{TORCH}/{DETECTOR}_coco-dd69338a.pth",),
+        (f"{DETECTOR}_coco-dd69338a.pth",),
+    ),
+    "ViT": Lacking(
+        backbone(f"transformers:{VIT}"),
+        (f"{HUB}/{VIT}/resolve/main/config.json", f"{HUB}/{VIT}/resolve/main/model.safetensors"),
+        ("vit-base-patch16-224-in21k/config.json", "vit-base-patch16-224-in21k/model.safetensors"),
+    ),
+    "BLIP": Lacking(
+        lambda: find_pretrained("Salesforce/blip-vqa-base"),
+        (f"{HUB}/Salesforce/blip-vqa-base/resolve/main/model.safetensors",),
+        ("blip-vqa-base/model.safetensors",),
+    ),
+    "GPT-2": Lacking(
+        lambda: find_pretrained("gpt2"),
+        (f"{HUB}/gpt2/resolve/main/model.safetensors",),
+        ("gpt2/model.safetensors",),
+    ),
+    "GPT-2, by path": Lacking(
+        lambda: find_pretrained("/nowhere/gpt2"),
+        (f"{HUB}/gpt2/resolve/main/model.safetensors",),
+        ("gpt2/model.safetensors",),
+    ),
+    "GPT-2's words": Lacking(
+        lambda: file_vocabulary("file:gpt2"),
+        (f"{HUB}/gpt2/resolve/main/tokenizer.json",),
+        ("gpt2/tokenizer.json",),
+    ),
+    "BERT's words": Lacking(
+        lambda: file_vocabulary("file:bert-base-uncased"),
+        (f"{HUB}/bert-base-uncased/resolve/main/tokenizer.json",),
+        ("bert-base-uncased/tokenizer.json",),
+    ),
+    "words of one's own": Lacking(
+        lambda: file_vocabulary("file:mine"), ("who made it",), ("mine/tokenizer.json",)
+    ),
+    "GloVe": Lacking(
+        vectors("glove.6B.300d.txt"),
+        ("https://nlp.stanford.edu/data/glove.6B.zip, unpack glove.6B.300d.txt",),
+        ("glove.6B.300d.txt",),
+    ),
+    "word2vec": Lacking(
+        vectors("GoogleNews-vectors-negative300.bin"),
+        ("https://code.google.com/archive/p/word2vec/",),
+        ("GoogleNews-vectors-negative300.bin",),
+    ),
+    "fastText": Lacking(
+        vectors("cc.zh.300.vec"),
+        ("https://dl.fbaipublicfiles.com/fasttext/vectors-crawl/cc.zh.300.vec.gz",),
+        ("cc.zh.300.vec",),
+    ),
+    "vectors of one's own": Lacking(vectors("ours.vec"), ("who made it",), ("ours.vec",)),
+}
+
+
+@pytest.fixture
+def alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing is cached, and no hub is asked."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(weight_files, "hf_hub_download", none_cached)
+    return folder
+
+
+def none_cached(*_: object, **__: object) -> str:
+    raise LocalEntryNotFoundError("none")
+
+
+@pytest.mark.parametrize("kind", LACKING)
+@pytest.mark.parametrize("named", ["not at all", "a folder", "a folder that is not there"])
+def test_what_is_missing_says_its_name_where_to_get_it_and_where_to_put_it(
+    alone: Path, monkeypatch: pytest.MonkeyPatch, kind: str, named: str
+) -> None:
+    ask, addresses, names = LACKING[kind]
+    if named == "not at all":
+        monkeypatch.delenv("SACCADE_WEIGHTS")
+    elif named == "a folder that is not there":
+        monkeypatch.setenv("SACCADE_WEIGHTS", str(alone / "none"))
     with pytest.raises(MissingWeights) as caught:
-        find_pretrained("gpt2")
-    said = str(caught.value)
-    assert "fetch https://huggingface.co/gpt2/resolve/main/model.safetensors" in said
-    assert "put it as gpt2/model.safetensors into the folder that SACCADE_WEIGHTS names" in said
-    with pytest.raises(MissingWeights, match=r"Put model\.safetensors there, or as none/model"):
-        find_pretrained(str(tmp_path / "none"))
+        ask()
+    cure = caught.value.cure
+    assert all(address in cure for address in addresses)
+    if named == "not at all":
+        put = f"as {' and '.join(names)} into a folder that SACCADE_WEIGHTS or saccade --weights"
+    else:
+        there = alone if named == "a folder" else alone / "none"
+        put = f"as {' and '.join(str(there / name) for name in names)}"
+    assert put in cure
+    assert ("it is not there yet" in cure) == (named == "a folder that is not there")
+    assert cure.endswith((".", ")."))
 
 
 @pytest.mark.parametrize(
-    ("name", "address"),
+    ("kind", "given", "network"),
     [
-        ("glove.6B.300d.txt", "Fetch https://nlp.stanford.edu/data/glove.6B.zip"),
-        ("gpt2", "Fetch https://huggingface.co/gpt2/resolve/main/tokenizer.json"),
-        ("ours.vec", "Get it from who made it"),
+        ("timm", "timm:resnet101", "resnet101.safetensors"),
+        ("timm, not on its hub", "timm:gcvit_xxtiny", "gcvit_xxtiny.pth"),
+        ("torchvision", f"torchvision:{DETECTOR}", f"{DETECTOR}_coco-dd69338a.pth"),
     ],
 )
-def test_a_missing_file_says_its_name_and_its_place(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, address: str
+def test_a_wrong_weights_option_says_what_would_be_right(
+    alone: Path, tmp_path: Path, kind: str, given: str, network: str
 ) -> None:
-    with pytest.raises(MissingWeights, match="there are no word vectors") as caught:
-        find_given(name, "word vectors")
-    assert address in caught.value.cure
-    assert f"put it as {name} into {folder}" in caught.value.cure
-    assert str(folder / name) in str(caught.value.where)
-    monkeypatch.delenv("SACCADE_WEIGHTS")
-    with pytest.raises(MissingWeights, match="into a folder that SACCADE_WEIGHTS names"):
-        find_given(name, "word vectors")
+    """`extract --weights FILE` and `--weights DIR`: a path, or a name in the folder of weights."""
+    for weights, home in (
+        ("nothing.pth", alone),
+        ("sub/nothing.pth", alone / "sub"),
+        (str(tmp_path / "nothing.pth"), tmp_path),
+        (str(tmp_path), tmp_path),
+    ):
+        with pytest.raises(MissingWeights) as caught:
+            choose_backbone(given, weights)
+        assert LACKING[kind].addresses[0] in caught.value.cure
+        assert caught.value.cure.endswith(f"give --weights {home / network}.")
+
+
+def test_a_wrong_weights_option_of_a_vit_says_what_would_be_right(
+    alone: Path, tmp_path: Path
+) -> None:
+    for weights in ("nothing", str(tmp_path)):
+        with pytest.raises(MissingWeights) as caught:
+            choose_backbone(f"transformers:{VIT}", weights)
+        assert str(Path(weights)) in str(caught.value.where)
+        assert all(address in caught.value.cure for address in LACKING["ViT"].addresses)
+
+
+def test_what_a_message_says_is_what_helps(alone: Path) -> None:
+    """Each file, put where its message says, is the one that is then found."""
+    for kind, lacking in LACKING.items():
+        for name in lacking.names:
+            touch(alone / name)
+        if kind.startswith(("timm", "torchvision", "ViT")) or "words" in kind:
+            with pytest.raises(BadData, match=r"can be read|no tokenizer|unreadable"):
+                lacking.ask()  # found, and damaged
+        elif kind != "GPT-2, by path":
+            assert lacking.ask() == alone / lacking.names[-1]
+
+
+def test_a_vit_is_found_in_a_folder_of_such_folders(folder: Path, tmp_path: Path) -> None:
+    from saccade.features.transformer_networks import _find
+
+    other = touch(tmp_path / "all" / "vit-base-patch16-224-in21k" / "model.safetensors")
+    assert _find(VIT, str(tmp_path / "all")) == other
+    short = touch(folder / "vit-base-patch16-224-in21k" / "model.safetensors")
+    assert _find(VIT, "hub") == short
+    whole = touch(folder / VIT / "model.safetensors")
+    assert _find(VIT, "hub") == whole
+
+
+def test_the_folder_of_weights_is_a_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`saccade --weights FILE extract` is what a newcomer writes who means the other --weights."""
+    file = touch(folder / "resnet18.pth")
+    monkeypatch.setenv("SACCADE_WEIGHTS", str(file))
+    with pytest.raises(MissingWeights, match=r"names a file; it is a folder.*behind the verb"):
+        find_weights("resnet18", "hub")
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("SACCADE_WEIGHTS", "~/weights")
+    assert find_weights("resnet18", "hub") == file
+
+
+def test_the_page_has_a_row_for_everything_that_is_looked_for() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "weights.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    for kind in ("ViT", "BLIP", "GPT-2", "GPT-2's words", "BERT's words", "GloVe", "word2vec"):
+        for name in LACKING[kind].names:
+            assert any(f"{name}`" in row for row in rows), name
+    for address in (*weight_files.ADDRESSES.values(), weight_files.FASTTEXT_SITE, TORCH):
+        assert any(address.split(" ")[0].removeprefix("https://") in row for row in rows), address
 
 
 def test_word_vectors_of_a_recipe_come_from_the_folder(folder: Path, tmp_path: Path) -> None:

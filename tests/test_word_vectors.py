@@ -81,9 +81,8 @@ def test_the_name_of_a_file_says_nothing_of_gzip(tmp_path):
         (GLOVE.encode("utf-16"), "line 1 begins with a word that is not UTF-8"),
         ("7 3\n" + GLOVE, "has 5 words, its first line promises 7"),
         ("foo 1 2 3\nbar 1 2 3\n", "none of its 2 words is one of the vocabulary's 4"),
-        ("PK\x03\x04", "line 1 is not a word and its numbers"),
         ("the\t1\t2\t3\n", "line 1 is not a word and its numbers"),
-        ("5 3\nthe \x00\x01\x02\x03", "line 2 has 1 numbers"),
+        ("5 3\nthe \t1 2", "line 2 has 2 numbers"),
         (gzip.compress(GLOVE.encode(), mtime=0)[:-9], "cannot be read"),
         (gzip.compress(GLOVE.encode(), mtime=0)[:20] + b"rubbish" * 9, "cannot be read"),
     ],
@@ -218,11 +217,13 @@ def test_a_wrong_file_stops_before_the_run_begins(world, tmp_path):
 
 
 def test_only_the_lines_of_known_words_are_turned_into_numbers(tmp_path, monkeypatch):
-    from saccade.data import word_vectors
+    from saccade.data import word_vector_files
 
     parsed = []
     monkeypatch.setattr(
-        word_vectors, "_numbers", lambda path, number, text: parsed.append(number) or np.zeros(3)
+        word_vector_files,
+        "_numbers",
+        lambda path, number, text: parsed.append(number) or np.zeros(3),
     )
     found(written(tmp_path, GLOVE))
     assert parsed == [1, 2, 4]

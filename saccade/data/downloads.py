@@ -8,47 +8,16 @@ SHA-256 values are those that others published, never made up: `sha256_from` say
 is known, the first download writes down what came, and later ones must be the same.
 """
 
-from typing import NamedTuple
-
-from saccade.data.sources import CC_BY, CHALLENGE, FLICKR
-
-
-class File(NamedTuple):
-    """A file of a set."""
-
-    name: str
-    urls: tuple[str, ...]
-    """Tried in turn."""
-    bytes: int | None = None
-    """Exact where the SHA-256 is known, otherwise about; None where nobody said."""
-    sha256: str | None = None
-    sha256_from: str = ""
-    into: str = ""
-    """The folder below the target that a picture archive is unpacked into."""
-    unpacks: bool = True
-    """If a .zip or .tar is unpacked."""
-    steady: bool = True
-    """False where the server packs it anew each time, so that its bytes differ."""
-    tried: bool = False
-    """If this project has fetched it from there."""
-
-
-class Download(NamedTuple):
-    """A line of the table: files to fetch, or steps for a person."""
-
-    summary: str
-    licence: str
-    then: str
-    """What reads it: a source of `saccade prepare`, or another command."""
-    files: tuple[File, ...] = ()
-    steps: tuple[str, ...] = ()
-
+from saccade.data.downloadable import Download, File
+from saccade.data.downloads_by_hand import BY_HAND
+from saccade.data.sources import CC_BY, FLICKR
 
 TFDS = "TensorFlow Datasets, url_checksums/coco_captions.txt"
 COCO_SITE = "http://images.cocodataset.org"  # its https certificate is not of that name
-VQA_SITE = "https://cvmlp.s3.amazonaws.com/vqa/mscoco/vqa"
-QUESTIONS = ("Questions_Train", "Questions_Val", "Questions_Test")
-ANSWERS = ("Annotations_Train", "Annotations_Val")
+VQA_SITES = (
+    "https://s3.amazonaws.com/cvmlp/vqa/mscoco/vqa",
+    "https://cvmlp.s3.amazonaws.com/vqa/mscoco/vqa",  # the same by its other name
+)
 VG_SITE = "https://homes.cs.washington.edu/~ranjay/visualgenome/data/dataset"
 RAD_COMMIT = "0cca6811e38cf54aff6a7cce3442296d07875e64"
 RAD_SITE = f"https://raw.githubusercontent.com/Awenbocc/med-vqa/{RAD_COMMIT}/data"
@@ -60,39 +29,98 @@ PHOTOS = "each picture under its own Flickr licence; the number stands in the an
 
 
 def _coco(summary: str, path: str, size: int, sha256: str) -> Download:
-    licence = CC_BY if path.startswith("annotations/") else PHOTOS
-    sources = "vqa-v1, vqa-v2, karpathy, coco-captions" if "2014.zip" in path else "coco-captions"
-    then = "vqa-v1, vqa-v2" if "test" in path else sources
     file = File(path.partition("/")[2], (f"{COCO_SITE}/{path}",), size, sha256, TFDS)
-    return Download(f"COCO {summary}", licence, then, (file,))
+    if path.startswith("annotations/"):
+        return Download(f"COCO {summary}", CC_BY, PREPARE.format("coco-captions"), (file,))
+    readers = "vqa-v1, vqa-v2, karpathy and coco-captions" if "2014" in path else "coco-captions"
+    then = PICTURES.format("vqa-v1 and vqa-v2" if "test" in path else readers)
+    return Download(f"COCO {summary}", PHOTOS, then, (file,))
 
 
-def _vqa(version: str, *parts: str) -> tuple[File, ...]:
-    names = [f"{version}{part}_mscoco.zip" for part in parts]
-    return tuple(File(name, (f"{VQA_SITE}/{name}",)) for name in names)
+def _vqa(part: str, size: int | None = None, sha256: str | None = None) -> File:
+    name, version = f"{part}_mscoco.zip", "vqa_v2" if part.startswith("v2_") else "vqa_v1"
+    whose = f"ParlAI, parlai/tasks/{version}/build.py" if sha256 else ""
+    return File(name, tuple(f"{site}/{name}" for site in VQA_SITES), size, sha256, whose)
 
 
 def _glove(name: str, size: int, sha256: str) -> tuple[File, ...]:
     return (File(name, tuple(f"{site}/{name}" for site in GLOVE_SITES), size, sha256, GLOVE_SUMS),)
 
 
+PREPARE = "saccade prepare {} --root DIR --out DATA"
+VQA_THEN = f"{PREPARE}; its pictures: coco-2014-train, coco-2014-val, and coco-2015-test for test"
+PICTURES = "pictures of {}: fetch those to DIR too"
+
 DOWNLOADS: dict[str, Download] = {
     "vqa-v2": Download(
         "VQA v2: questions, answers, balanced pairs",
         "CC BY 4.0",
-        "vqa-v2, with coco-2014-train, coco-2014-val (and coco-2015-test) beside it",
-        _vqa("v2_", *QUESTIONS, *ANSWERS, "Complementary_Pairs_Train", "Complementary_Pairs_Val"),
+        VQA_THEN.format("vqa-v2"),
+        (
+            _vqa(
+                "v2_Questions_Train",
+                7_239_401,
+                "05a64b6e2582d06d7585f5429674a9a33851878be1bff9f8668cdcf792df611e",
+            ),
+            _vqa(
+                "v2_Questions_Val",
+                3_494_929,
+                "e71f6c5c3e97a51d050f28243e262b28cd0c48d11a6b4632d769d30d3f93222a",
+            ),
+            _vqa(
+                "v2_Questions_Test",
+                None,
+                "982e2e687a86514b78ea83af356d151976c5e3fb4168a29ca543610574082ad7",
+            ),
+            _vqa(
+                "v2_Annotations_Train",
+                21_708_861,
+                "fb101bcefe91422c543c2bb6d70af11eb3119d0ff745ae283d09acdf66250853",
+            ),
+            _vqa(
+                "v2_Annotations_Val",
+                10_518_930,
+                "0caae7c8d1dafd852727f5ac046bc1efca9b72026bd6ffa34fc489f3a7b3291e",
+            ),
+            _vqa("v2_Complementary_Pairs_Train"),
+            _vqa("v2_Complementary_Pairs_Val"),
+        ),
     ),
     "vqa-v1": Download(
         "VQA v1: questions (open-ended and multiple choice) and answers",
         "CC BY 4.0",
-        "vqa-v1, with coco-2014-train, coco-2014-val (and coco-2015-test) beside it",
-        _vqa("", *QUESTIONS, *ANSWERS),
+        VQA_THEN.format("vqa-v1"),
+        tuple(
+            _vqa(part, None, sha256)
+            for part, sha256 in (
+                (
+                    "Questions_Train",
+                    "c3b2bb6155528eeae95e0a914af394d6f0d98f8f2b51012c44b27778e1a96707",
+                ),
+                (
+                    "Questions_Val",
+                    "e8839be5de2d711989bf0adc82e6717d1ce307d27c9b1dfb0abf413b79a5d4d0",
+                ),
+                (
+                    "Questions_Test",
+                    "bd080c297fc863bf8258caa4864d3b5afab29373375a6637f8546338291e28c0",
+                ),
+                (
+                    "Annotations_Train",
+                    "a5f5f97c162a4ad44896be08bac6deaa258aa3fec281afcc84fe85ae44cb1ebc",
+                ),
+                (
+                    "Annotations_Val",
+                    "29377c35186d90aeab3e61bdad890f51215d1f88b700bd22ef19004d73bf284f",
+                ),
+            )
+        ),
     ),
     "karpathy": Download(
         "Karpathy's splits and captions of COCO, Flickr8k and Flickr30k",
         f"COCO: {CC_BY}; Flickr8k, Flickr30k: {FLICKR}",
-        "karpathy, --option file=dataset_coco.json, with coco-2014-train and coco-2014-val",
+        f"{PREPARE.format('karpathy')} --option file=dataset_coco.json; its pictures: "
+        "coco-2014-train and coco-2014-val",
         (
             File(
                 "caption_datasets.zip",
@@ -148,25 +176,28 @@ DOWNLOADS: dict[str, Download] = {
     "visual-genome": Download(
         "Visual Genome: questions and the list of pictures",
         "CC BY 4.0",
-        "visual-genome, with visual-genome-pictures beside it",
+        f"{PREPARE.format('visual-genome')}; its pictures: visual-genome-pictures",
         tuple(
-            File(name, (f"{VG_SITE}/{name}",))
-            for name in ("question_answers.json.zip", "image_data.json.zip")
+            File(name, (f"{VG_SITE}/{name}",), size)
+            for name, size in (
+                ("question_answers.json.zip", 24_776_315),
+                ("image_data.json.zip", 1_780_854),
+            )
         ),
     ),
     "visual-genome-pictures": Download(
         "Visual Genome: 108,077 pictures",
         PHOTOS,
-        "visual-genome",
+        PICTURES.format("visual-genome"),
         tuple(
             File(name, (f"https://cs.stanford.edu/people/rak248/VG_100K_2/{name}",), size)
-            for name, size in (("images.zip", 9_700_000_000), ("images2.zip", 5_500_000_000))
+            for name, size in (("images.zip", 9_731_705_982), ("images2.zip", 5_471_658_058))
         ),
     ),
     "vqa-rad": Download(
         "VQA-RAD: questions in the widely used split, pictures from the makers' OSF page",
         "CC0 1.0",
-        "vqa-rad",
+        f"{PREPARE.format('vqa-rad')} --overlap keep",
         (
             File(
                 "trainset.json",
@@ -220,80 +251,5 @@ DOWNLOADS: dict[str, Download] = {
             ),
         ),
     ),
-    "flickr8k": Download(
-        "Flickr8k: pictures and captions, on request",
-        FLICKR,
-        "flickr8k, or karpathy with dataset_flickr8k.json beside the pictures",
-        steps=(
-            "Ask for it: https://forms.illinois.edu/sec/1713398; the links come by e-mail.",
-            "Unpack Flickr8k_Dataset.zip and Flickr8k_text.zip into DIR.",
-            "For Karpathy's splits: saccade download karpathy --to DIR",
-        ),
-    ),
-    "flickr30k": Download(
-        "Flickr30k: pictures and captions, on request",
-        FLICKR,
-        "flickr30k, or karpathy with dataset_flickr30k.json beside the pictures",
-        steps=(
-            "Ask for it: http://shannon.cs.illinois.edu/DenotationGraph/ has the form.",
-            "Unpack the pictures to DIR/flickr30k_images and results_20130124.token into DIR.",
-        ),
-    ),
-    "gqa": Download(
-        "GQA: questions and pictures",
-        "annotations CC BY 4.0; pictures are Visual Genome's; read its page's terms",
-        "gqa",
-        steps=(
-            "Read https://cs.stanford.edu/people/dorarad/gqa/download.html and take from there "
-            "the questions (version 1.2) and the images.",
-            "Unpack the questions into DIR, the pictures to DIR/images.",
-        ),
-    ),
-    "daquar": Download(
-        "DAQUAR: questions about NYU-Depth v2's pictures",
-        "none stated: research; the pictures are NYU-Depth v2's",
-        "daquar",
-        steps=(
-            "Search for DAQUAR, Visual Turing Challenge, at https://www.mpi-inf.mpg.de.",
-            "Put qa.894.raw.{train,test}.txt into DIR, unpack nyu_depth_images.tar there.",
-        ),
-    ),
-    "easy-vqa": Download(
-        "easy-VQA: drawn shapes",
-        "MIT",
-        "easy-vqa, --root easy-VQA/easy_vqa/data",
-        steps=("git clone https://github.com/vzhou842/easy-VQA",),
-    ),
-    "pitvqa": Download(
-        "PitVQA: 25 videos of pituitary surgery, questions from public annotations",
-        "text: none stated, ask the authors; videos: UCL's terms",
-        "pitvqa",
-        steps=(
-            "Videos: https://doi.org/10.5522/04/26531686 (PitVis), under the terms there.",
-            "Text: ask the authors, https://github.com/mobarakol/PitVQA; put QA (text files), or "
-            "steps_csv and instruments_csv of PitVQA_Annotations, into DIR.",
-            "saccade frames VIDEOS --out DIR/images",
-        ),
-    ),
-    "endovis18-vqa": Download(
-        "EndoVis-18-VQA: questions about robotic kidney surgery",
-        CHALLENGE,
-        "endovis18-vqa",
-        steps=(
-            "Pictures: join https://endovissub2018-roboticscenesegmentation.grand-challenge.org "
-            "and put each sequence's left_frames to DIR/seq_N/left_frames.",
-            "Questions: https://github.com/lalithjets/Surgical_VQA links them; put them to "
-            "DIR/seq_N/vqa.",
-        ),
-    ),
-    "cholec80-vqa": Download(
-        "Cholec80-VQA: questions about gall bladder surgery",
-        CHALLENGE,
-        "cholec80-vqa",
-        steps=(
-            "Videos: http://camma.u-strasbg.fr/datasets has the request form of Cholec80.",
-            "Questions: https://github.com/lalithjets/Surgical_VQA links them; put them to "
-            "DIR/Classification, the frames to DIR/cropped_image/N.",
-        ),
-    ),
+    **BY_HAND,
 }

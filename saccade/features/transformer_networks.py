@@ -5,7 +5,6 @@ timm's are grids: their class token is dropped. Systems such as PitVQA-Net look 
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from importlib import import_module
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import hf_hub_url
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from saccade.errors import BadConfig, BadData, MissingWeights
 from saccade.features.networks import SEED, TrainedOn, misfit
 from saccade.features.settings import BackboneSpec, Option
-from saccade.weight_files import FOLDER, HUB_FILE, from_hub
+from saccade.weight_files import HUB_FILE, fetch_and_put, from_hub, weights_folder
 
 ABOUT = "config.json"
 SIZES = (
@@ -93,29 +93,34 @@ def prepare(
 def _find(network: str, weights: str) -> Path | None:
     """The weights file of a network; None for "random".
 
-    `weights` is a file or a folder of `config.json` and `model.safetensors`, also one in the folder
-    $SACCADE_WEIGHTS; "hub" takes the network's from there, else from the hub's cache, else from
-    the hub. Raises MissingWeights.
+    `weights` is a file or a folder of `config.json` and `model.safetensors`, or a folder of such
+    folders, also one in the folder $SACCADE_WEIGHTS; "hub" takes the network's from there, else
+    from the hub's cache, else from the hub. Raises MissingWeights.
     """
     if weights == "random":
         return None
-    folder = os.environ.get(FOLDER)
-    name = network.rpartition("/")[2] if weights == "hub" else weights
+    name, folder = network.rpartition("/")[2], weights_folder()
+    wanted = [network, name] if weights == "hub" else [weights]
     given = [] if weights == "hub" else [Path(weights)]
-    given += [Path(folder) / name] if folder else []
-    for path in given:
+    given += [folder / one for one in wanted] if folder else []
+    for path in [*given, *(path / name for path in given)]:
         file = path / HUB_FILE if path.is_dir() else path
         if file.is_file():
             return file
+    files = (ABOUT, HUB_FILE)
+    cure = fetch_and_put(
+        [hf_hub_url(network, file) for file in files],
+        [f"{name}/{file}" for file in files],
+        "give the folder of both to extract with --weights DIR (--weights random is for trials)",
+    )
     if weights != "hub":
         raise MissingWeights(
             f"no weights {Path(weights).name!r}",
-            where="; ".join(map(str, given)),
-            cure=f"Give --weights a folder that has {ABOUT} and {HUB_FILE}, or such a file.",
+            where="; ".join(dict.fromkeys(map(str, given))),
+            cure=f"--weights is a folder of {ABOUT} and {HUB_FILE}, or such a file. {cure}",
         )
-    put = f"put both into one folder and give it with --weights, or put it as {name} into {FOLDER}"
-    from_hub(network, ABOUT, network, put)
-    return from_hub(network, HUB_FILE, network, put)
+    from_hub(network, ABOUT, network, cure)
+    return from_hub(network, HUB_FILE, network, cure)
 
 
 def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:

@@ -5,15 +5,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from huggingface_hub import hf_hub_url
 from safetensors import SafetensorError, safe_open
 from timm.models import clean_state_dict, get_pretrained_cfg, load_state_dict
 from torch import Tensor, hub
 
 from saccade.errors import BadData, MissingWeights
 from saccade.weight_files import (
-    FOLDER,
     HUB_FILE,
     answers,
+    fetch_and_put,
     first_of,
     from_hub,
     in_folder,
@@ -22,6 +23,7 @@ from saccade.weight_files import (
 )
 
 SUFFIXES = (".safetensors", ".pth")
+OTHERWISE = "give it to extract with --weights FILE (--weights random is for trials)"
 
 
 def find_weights(network: str, weights: str) -> Path | None:
@@ -35,9 +37,17 @@ def find_weights(network: str, weights: str) -> Path | None:
     if weights == "random":
         return None
     names = [f"{network}{suffix}" for suffix in SUFFIXES]
+    known = get_pretrained_cfg(network)
+    repository = str(getattr(known, "hf_hub_id", None) or "")
+    address = hf_hub_url(repository, HUB_FILE) if repository else getattr(known, "url", None) or ""
     if weights != "hub":
-        return _given(weights, names)
-    return in_folder(*names) or _from_timms_hub(network)
+        return _given(weights, names, network, address)
+    if found := in_folder(*names):
+        return found
+    cure = fetch_and_put([address], [_name_for(address, names)], OTHERWISE)
+    if not repository:
+        raise MissingWeights(f"timm's hub has no weights for {network}", cure=cure)
+    return from_hub(repository, HUB_FILE, network, cure)
 
 
 def find_detector_weights(network: str, weights: str, address: str) -> Path | None:
@@ -51,33 +61,40 @@ def find_detector_weights(network: str, weights: str, address: str) -> Path | No
     file = address.rpartition("/")[2]
     names = [*(f"{network}{suffix}" for suffix in SUFFIXES), file]
     if weights != "hub":
-        return _given(weights, names)
+        return _given(weights, names, network, address)
     kept = Path(hub.get_dir()) / "checkpoints" / file
     return in_folder(*names) or first_of([kept]) or _from_address(address, kept, network)
 
 
-def _given(weights: str, names: Sequence[str]) -> Path:
+def _name_for(address: str, names: Sequence[str]) -> str:
+    """Which of the names that are looked for a file from there has to get: what it is, its ending
+    says.
+    """
+    file = address.rpartition("/")[2]
+    return file if file in names else next((n for n in names if n.endswith(file[-4:])), names[0])
+
+
+def _given(weights: str, names: Sequence[str], network: str, address: str) -> Path:
     """A file that was given, or the first of some names in a folder that was."""
     folder = weights_folder()
     given = [Path(weights)] + ([folder / weights] if folder else [])
-    found = first_of(given)
+    found, home = first_of(given), given[-1].parent
     if found is not None and found.is_dir():
-        given = [found / name for name in names]
+        given, home = [found / name for name in names], found
         found = first_of(given)
     if found is None:
+        place = home / _name_for(address, names)
+        get = f"Weights of {network} are at {address}: save them" if address else "Put the file"
         raise MissingWeights(
             f"no weights file {given[0].name!r}",
-            where="; ".join(map(str, given)),
-            cure=f"Give --weights FILE, or put the file into the folder that {FOLDER} names.",
+            where="; ".join(dict.fromkeys(map(str, given))),
+            cure=f"Is the name right? {get} as {place} and give --weights {place}.",
         )
     return found
 
 
 def _from_address(address: str, kept: Path, network: str) -> Path:
-    cure = (
-        f"On a machine with network fetch {address} and put it as {kept.name} into the folder that "
-        f"{FOLDER} names, or give it with --weights FILE. For a trial: --weights random."
-    )
+    cure = fetch_and_put([address], [kept.name], OTHERWISE)
     what = f"weights of {network} are not in torch's cache"
     if offline():
         raise MissingWeights(f"{what} and HF_HUB_OFFLINE is set", where=kept, cure=cure)
@@ -92,19 +109,6 @@ def _from_address(address: str, kept: Path, network: str) -> Path:
         what = f"{address} did not give the weights of {network}: {error}"
         raise MissingWeights(what, cure=cure) from None
     return kept
-
-
-def _from_timms_hub(network: str) -> Path:
-    known = get_pretrained_cfg(network)
-    name = f"{network}{SUFFIXES[0]}"
-    put = f"save it as {name} in the folder that {FOLDER} names, or give it with --weights FILE"
-    if known is None or not known.hf_hub_id:
-        url = getattr(known, "url", None)
-        raise MissingWeights(
-            f"timm's hub has no weights for {network}",
-            cure=f"Fetch {url} and give it with --weights FILE." if url else "Give --weights FILE.",
-        )
-    return from_hub(str(known.hf_hub_id), HUB_FILE, network, put)
 
 
 def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
