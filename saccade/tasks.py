@@ -24,8 +24,8 @@ from saccade.data.datasets import (
     in_reading_order,
 )
 from saccade.data.folder import DataFolder
+from saccade.data.truth import answered_questions, captioned_pictures
 from saccade.decode import Rules, beam_search
-from saccade.errors import BadData
 from saccade.features.store import FeatureStore
 from saccade.judged import Judged, upper_bound
 from saccade.judged import judge_answers as judge_said_answers
@@ -81,6 +81,8 @@ class Task(NamedTuple):
     words: Callable[[Recipe, DataFolder], Words]
     examples: Callable[[Material, Split], VqaExamples | CaptionExamples | PictureExamples]
     """What is learnt from: a split, encoded."""
+    truth: Callable[[DataFolder, Split], Any]
+    """What people said of a split, which it is judged by. Raises BadData where that is nothing."""
     judge: Callable[..., Judged]
     """(model, material, split, device, *, beams, revision): free-running, never teacher-forced."""
 
@@ -187,13 +189,7 @@ def judge_answers(
     """
     assert material.words.answers is not None
     assert material.recipe.answers is not None
-    questions = material.folder.questions(split)
-    if not questions or not questions[0].answers:
-        raise BadData(
-            f"the {split} split has no answers to judge by",
-            where=material.folder.path,
-            cure="Choose a split with annotations: --split val.",
-        )
+    questions = answered_questions(material.folder, split)
     examples = question_examples(material, split, only_answerable=False)
     said = {question.id: "" for question in questions}
     sure = dict.fromkeys(said, 0.0)
@@ -251,14 +247,8 @@ def judge_captions(
     assert decode is not None  # a captioning recipe cannot be built without
     beams = beams or decode.beams
     vocabulary, store = material.words.vocabulary, material.store
-    people = material.folder.captions_by_picture(split)
+    people = captioned_pictures(material.folder, split)
     references = {id_: [caption.words for caption in some] for id_, some in people.items()}
-    if not references:
-        raise BadData(
-            f"the {split} split has no captions to judge by",
-            where=material.folder.path,
-            cure="Choose another split with --split.",
-        )
     ids = np.fromiter(references, np.int64, len(references))
     rows = store.rows(ids)
     seen = store.counts[rows] > 0
@@ -289,6 +279,6 @@ def judge_captions(
 
 
 TASKS: Mapping[str, Task] = {
-    "vqa": Task("accuracy", _vqa_words, question_examples, judge_answers),
-    "caption": Task("bleu_4", _caption_words, caption_examples, judge_captions),
+    "vqa": Task("accuracy", _vqa_words, question_examples, answered_questions, judge_answers),
+    "caption": Task("bleu_4", _caption_words, caption_examples, captioned_pictures, judge_captions),
 }

@@ -66,6 +66,7 @@ def train(  # noqa: PLR0913  each is something a person may want to say
         raise BadData(
             "no training example is left", where=data, cure=f"Left out: {examples.left_out}."
         )
+    task.truth(material.folder, "val")
     _check_out(out, material, resume)
     view = TrainingView(console or Console(), recipe, examples)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)

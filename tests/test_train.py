@@ -213,3 +213,14 @@ def test_state_holds_moments_and_random_numbers(tmp_path):
     torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
     torch.testing.assert_close(other.weight, model.weight, rtol=0, atol=0)
     torch.testing.assert_close(fresh.state_dict()["state"], optimiser.state_dict()["state"])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("show-ask-attend-answer", "answers"), ("show-attend-tell", "captions")]
+)
+def test_without_a_validation_split_it_says_so_before_the_first_step(tmp_path, name, kind):
+    folder = make_world(tmp_path / "data", train=8, val=0)
+    said = f"val split has no {kind}.*val_share=0.1.*--split: train"
+    with pytest.raises(SaccadeError, match=said):
+        train(small(name), folder.path, tmp_path / "run", name=name, console=QUIET)
+    assert not (tmp_path / "run").exists()

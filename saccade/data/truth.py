@@ -1,0 +1,34 @@
+"""What people said of a split, without which nothing can be judged on it."""
+
+from saccade.data.folder import DataFolder
+from saccade.errors import BadData
+from saccade.records import SPLITS, Caption, Question, Split
+
+
+def answered_questions(folder: DataFolder, split: Split) -> list[Question]:
+    """The questions of a split. Raises BadData where there are none, or nobody answered them."""
+    questions = folder.questions(split)
+    if not questions or not questions[0].answers:
+        raise _without_truth(folder, split, "answers")
+    return questions
+
+
+def captioned_pictures(folder: DataFolder, split: Split) -> dict[int, list[Caption]]:
+    """The captions of a split, by picture. Raises BadData where there are none."""
+    captions = folder.captions_by_picture(split)
+    if not captions:
+        raise _without_truth(folder, split, "captions")
+    return captions
+
+
+def _without_truth(folder: DataFolder, split: Split, kind: str) -> BadData:
+    splits = folder.about["splits"]
+    counted = "questions" if kind == "answers" else kind
+    others = [one for one in SPLITS if one != split and splits[one][counted]]
+    cure = f"Choose another split with --split: {', '.join(others) or 'there is none'}."
+    if split == "val":
+        cure = (
+            "Each epoch of training is judged on it: prepare the data with a validation split, "
+            f"such as --option val_share=0.1. {cure}"
+        )
+    return BadData(f"the {split} split has no {kind} to judge by", where=folder.path, cure=cure)
