@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from saccade.data.checks import check
-from saccade.data.folder import write_folder
+from saccade.data.checks import check, without_file
+from saccade.data.folder import DataFolder, write_folder
 from saccade.data.official import compare
 from saccade.data.recognise import recognise
 from saccade.data.sources import SOURCES, join, read_parts
@@ -47,6 +47,31 @@ def prepare(
         notes, findings = [*notes, *agree], [*findings, *differ]
     write_folder(out, replace(collection, notes=[*notes, *collection.notes]), findings)
     return out
+
+
+def told(out: Path) -> list[str]:
+    """What a data folder's user should know: a line for each note and each finding."""
+    about = DataFolder(out).about
+    lines = [f"note: {note}" for note in about["notes"]]
+    for found in about["findings"]:
+        what = ": ".join(filter(None, [found["what"], ", ".join(found["examples"])]))
+        parts = [part.rstrip(".") + "." for part in (what, found["cause"], found["cure"])]
+        lines.append(f"{found['level']}: {' '.join(parts)}")
+    return lines
+
+
+def next_step(out: Path) -> str:
+    """What to do with a data folder; without any picture nothing can be extracted."""
+    folder = DataFolder(out)
+    pictures = folder.pictures()
+    lost = without_file(folder.image_root, pictures)
+    if len(lost) == len(pictures):
+        return (
+            "Next: not one picture is there, so nothing can be extracted. Put them below "
+            f"{folder.image_root} (the first is {lost[0].file}), or give their folder with "
+            "--option images=FOLDER, and prepare again."
+        )
+    return f"Next: saccade extract {out} --backbone timm:NAME (a recipe names its own)"
 
 
 def source_and_root(source: str | None, root: Path | None) -> tuple[str | None, Path]:

@@ -350,6 +350,30 @@ def write_hf(root: Path) -> None:
     save_arrow(root / "validation", hf_table(10, 2))
 
 
+def write_imagefolder(root: Path) -> None:
+    for split in ("train", "validation"):
+        touch(root, *(f"{split}/000{n}.png" for n in range(3)))
+    lines = ["file_name,text", *(f'000{n}.png,"A dog, number {n}."' for n in range(3))]
+    (root / "train/metadata.csv").write_text("\n".join(lines))
+    rows = [{"file_name": f"000{n}.png", "text": ["A cat.", f"Cat {n}."]} for n in range(3)]
+    (root / "validation/metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+def save_parquet(path: Path, table: Any) -> None:
+    """As the hub keeps a table, two rows to a row group."""
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=2)
+
+
+def write_parquet(root: Path) -> None:
+    save_parquet(root / "data/train-00000-of-00002.parquet", hf_table(0, 3))
+    save_parquet(root / "data/train-00001-of-00002.parquet", hf_table(5, 2))
+    save_parquet(root / "data/validation-00000-of-00001.parquet", hf_table(10, 2))
+    (root / "README.md").write_text("---\ntags:\n- vqa\n---\n# A data set of ours\n")
+
+
 SAMPLES: dict[str, Callable[[Path], None]] = {
     "vqa-v1": write_vqa_v1,
     "vqa-v2": write_vqa_v2,
@@ -366,5 +390,7 @@ SAMPLES: dict[str, Callable[[Path], None]] = {
     "flickr8k": write_flickr8k,
     "flickr30k": write_flickr30k,
     "table": write_table,
+    "imagefolder": write_imagefolder,
+    "hf-parquet": write_parquet,
     "hf-datasets": write_hf,
 }

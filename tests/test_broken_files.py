@@ -1,22 +1,27 @@
 """Broken input of every kind: each message names the file, the cause, and the cure."""
 
-import gzip
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saccade.data.checks import check
 from saccade.data.json_file import read_json
-from saccade.data.sources import read_source
 from saccade.errors import BadData
+from tests.broken_input import (
+    Broken,
+    change,
+    cut,
+    is_read_or_refused,
+    is_refused,
+    packed,
+    remove,
+    write,
+)
 from tests.source_samples import (
-    SAMPLES,
     coco_captions,
     karpathy,
     save,
@@ -31,57 +36,6 @@ KARPATHY = "dataset_flickr8k.json"
 COCO = "annotations/captions_train2017.json"
 TOKENS = "Flickr8k.token.txt"
 RAD = "trainset.json"
-
-
-class Broken(NamedTuple):
-    source: str
-    spoil: Callable[[Path], object]
-    """Done to a good data set."""
-    names: str
-    """File or folder that the message must name."""
-    cause: str
-    cure: str
-
-
-def change(name: str, how: Callable[[Any], object]) -> Callable[[Path], object]:
-    """Load a JSON file, change what is in it, save it again."""
-
-    def spoil(root: Path) -> None:
-        document = json.loads((root / name).read_text())
-        how(document)
-        save(root / name, document)
-
-    return spoil
-
-
-def write(name: str, content: bytes | str | object) -> Callable[[Path], object]:
-    if isinstance(content, bytes | str):
-        data = content.encode() if isinstance(content, str) else content
-        return lambda root: (root / name).write_bytes(data)
-    return lambda root: save(root / name, content)
-
-
-def cut(name: str, keep: float) -> Callable[[Path], object]:
-    def spoil(root: Path) -> None:
-        data = (root / name).read_bytes()
-        (root / name).write_bytes(data[: int(len(data) * keep)])
-
-    return spoil
-
-
-def packed(name: str, keep: float) -> Callable[[Path], object]:
-    """Replace a file by a packed copy that ends too early."""
-
-    def spoil(root: Path) -> None:
-        data = gzip.compress((root / name).read_bytes())
-        (root / f"{name}.gz").write_bytes(data[: int(len(data) * keep)])
-        (root / name).unlink()
-
-    return spoil
-
-
-def remove(*names: str) -> Callable[[Path], object]:
-    return lambda root: [(root / name).unlink() for name in names]
 
 
 def first(key: str, **fields: object) -> Callable[[Any], object]:
@@ -401,18 +355,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_input_is_refused_with_file_cause_and_cure(name, tmp_path):
-    broken = BROKEN[name]
-    SAMPLES[broken.source](tmp_path)
-    check(read_source(broken.source, tmp_path))  # good so far
-    broken.spoil(tmp_path)
-    with pytest.raises(BadData) as caught:
-        check(read_source(broken.source, tmp_path))
-    error = caught.value
-    assert error.where == str(tmp_path / broken.names)
-    assert broken.cause in error.what
-    assert broken.cure in error.cure
-    assert "\n" not in str(error)
-    assert len(str(error)) < 200 + 2 * len(str(tmp_path)) + len(broken.cause) + len(broken.cure)
+    is_refused(BROKEN[name], tmp_path)
 
 
 @given(data=st.binary(max_size=200))
@@ -455,18 +398,4 @@ PLACES = [
 @settings(max_examples=30)
 @given(value=values)
 def test_any_value_anywhere_is_read_or_refused(tmp_path_factory, source, name, place, value):
-    root = tmp_path_factory.getbasetemp() / f"any-{source}"
-    if not root.exists():
-        SAMPLES[source](root)
-    whole = (root / name).read_text()
-    document = json.loads(whole)
-    parent = document
-    for step in place[:-1]:
-        parent = parent[step]
-    parent[place[-1]] = value
-    save(root / name, document)
-    try:
-        with suppress(BadData):
-            check(read_source(source, root))
-    finally:
-        (root / name).write_text(whole)
+    is_read_or_refused(tmp_path_factory.getbasetemp(), source, name, place, value)

@@ -3,7 +3,7 @@
 import pytest
 
 from saccade.data.official import FINGERPRINTS, MISTAKEN, OFFICIAL, compare, words_of
-from saccade.data.sources import SOURCES, read_source
+from saccade.data.sources import OWN, SOURCES, read_source
 from saccade.records import Caption, Collection, Picture, Question
 from tests.source_samples import SAMPLES
 
@@ -38,6 +38,14 @@ def test_questions_of_the_other_version_are_noticed():
     assert finding.cause == "These are the questions of VQA v1."
 
 
+def test_an_earlier_release_is_noticed():
+    questions = [Question(n, n % 1000, "?", "test", ("yes",), "yes") for n in range(9_599)]
+    pictures = [Picture(n, f"{n}.png", "test") for n in range(1000)]
+    collection = Collection("easy-vqa", ".", pictures, questions, edition="all")
+    (finding,) = compare(collection)[1]
+    assert finding.cause == "These are the questions of its first release."
+
+
 @pytest.mark.parametrize(("source", "edition"), OFFICIAL)
 def test_every_published_count_is_one_that_could_be(source, edition):
     assert source in SOURCES
@@ -54,7 +62,7 @@ def test_samples_say_which_edition_they_would_be(name, tmp_path):
     SAMPLES[name](tmp_path)
     collection = read_source(name, tmp_path)
     known = {edition for source, edition in OFFICIAL if source == name}
-    if name in ("table", "hf-datasets", "cholec80-vqa"):
+    if SOURCES[name].licence == OWN or name == "cholec80-vqa":
         assert not known
         assert compare(collection) == ([], [])
     else:

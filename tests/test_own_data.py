@@ -3,15 +3,19 @@
 import gzip
 import json
 from collections import Counter
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from saccade.data.drawn_split import draw
 from saccade.data.folder import DataFolder
-from saccade.data.sources import read_source
+from saccade.data.own_columns import columns_of, fits, known_among
+from saccade.data.recognise import recognise
+from saccade.data.row_files import first_row
+from saccade.data.sources import read_source, reason
 from saccade.errors import BadConfig, BadData
 from saccade.prepare import prepare
 from saccade.records import Picture, Question
@@ -75,14 +79,11 @@ class TestTable:
             write(tmp_path / f"mine.{'tsv' if kind == 'tsv' else 'csv'}", *lines)
         assert read_source("table", tmp_path).questions == expected
 
-    def test_a_list_of_objects_when_it_is_named(self, tmp_path):
-        save(tmp_path / "a/mine.json", [{"image": "x.jpg", "caption": ["A dog.", "It runs."]}])
-        touch(tmp_path, "a/x.jpg")
-        with pytest.raises(BadData, match="holds no table"):
-            read_source("table", tmp_path)
-        collection = read_source("table", tmp_path, table="a/mine.json")
-        assert [c.text for c in collection.captions] == ["A dog.", "It runs."]
-        assert collection.pictures[0].file == "a/x.jpg"
+    def test_a_table_that_lies_elsewhere(self, tmp_path):
+        path = write(tmp_path / "elsewhere/t.csv", "image,caption", "a.jpg,A dog.")
+        touch(tmp_path / "root", "a.jpg")
+        collection = read_source("table", tmp_path / "root", table=str(path))
+        assert [p.file for p in collection.pictures] == ["a.jpg"]
 
     def test_captions_and_questions_in_one_row(self, tmp_path):
         write(
@@ -169,7 +170,154 @@ class TestTable:
         assert caught.value.where == str(path)
 
 
+class TestJson:
+    ROWS = (
+        {"image": "x.jpg", "caption": ["A dog.", "It runs."]},
+        {"image": "y.jpg", "caption": "A"},
+    )
+
+    @pytest.mark.parametrize("indent", [None, 2])
+    @pytest.mark.parametrize("packed", [False, True])
+    def test_a_lone_list_of_objects_is_recognised(self, indent, packed, tmp_path):
+        text = json.dumps(self.ROWS, indent=indent)
+        touch(tmp_path, "x.jpg", "y.jpg")
+        name = "mine.json.gz" if packed else "mine.json"
+        (tmp_path / name).write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+        (part,), notes = recognise(tmp_path)
+        assert notes == [f"Recognised as table: there is {name} with the columns image, caption."]
+        assert [c.text for c in part.captions] == ["A dog.", "It runs.", "A"]
+
+    def test_json_lines_that_are_called_json(self, tmp_path):
+        write(tmp_path / "mine.json", *map(json.dumps, self.ROWS))
+        touch(tmp_path, "x.jpg", "y.jpg")
+        assert len(read_source("table", tmp_path).captions) == 3
+        write(tmp_path / "mine.json", *map(json.dumps, self.ROWS), "[1]")
+        with pytest.raises(BadData, match=r"line 3 is \[1\], not an object"):
+            read_source("table", tmp_path)
+
+    def test_a_list_below_with_its_pictures_beside_it(self, tmp_path):
+        save(tmp_path / "a/mine.json", self.ROWS)
+        touch(tmp_path, "a/x.jpg", "a/images/y.jpg")
+        for options in ({}, {"table": "a/mine.json"}):
+            pictures = read_source("table", tmp_path, **options).pictures
+            assert [p.file for p in pictures] == ["a/x.jpg", "a/images/y.jpg"]
+
+    def test_a_file_for_each_split(self, tmp_path):
+        for split in ("train", "val"):
+            rows = [{"image": f"{split}.jpg", "question": "Who?", "answer": split}]
+            save(tmp_path / f"{split}_questions.json", rows)
+            touch(tmp_path, f"{split}.jpg")
+        save(tmp_path / "settings.json", {"image": "x", "question": "y"})
+        questions = read_source("table", tmp_path).questions
+        assert {q.best_answer: q.split for q in questions} == {"train": "train", "val": "val"}
+
+    def test_only_the_beginning_is_looked_at(self, tmp_path, monkeypatch):
+        row = {"image": "x.jpg", "caption": "A dog.", "more": "x" * 2**16}
+        path = save(tmp_path / "mine.json", [row] * 64)
+        monkeypatch.setattr(Path, "read_bytes", None)  # all of it
+        assert list(first_row(path)) == ["image", "caption", "more"]
+        assert reason("table", tmp_path)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "", "[", "[]", "[1]", "{}", '{"image": 1}', '[{"image": "x"', '{"image":\n"x"}', "[[[[",
+            "[" * 2000, '[{"image": ' + "9" * 5000 + "}]", "\ufeff", "image",
+        ],
+    )  # fmt: skip
+    def test_what_is_no_list_of_objects_has_no_columns(self, text, tmp_path):
+        (tmp_path / "mine.json").write_text(text)
+        assert first_row(tmp_path / "mine.json") == {}
+        assert reason("table", tmp_path) is None
+
+    @given(data=st.binary(max_size=60))
+    @example(data=b"\x1f\x8b\x08")
+    def test_any_bytes_have_columns_or_none(self, tmp_path_factory, data):
+        for name in ("any.json", "any.jsonl", "any.csv", "any.tsv", "any.csv.gz"):
+            path = tmp_path_factory.getbasetemp() / name
+            path.write_bytes(data)
+            assert all(type(column) is str for column in first_row(path))
+
+
+class TestColumns:
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "Image,Question,Answer", "IMAGE,QUESTION,ANSWERS", " image , Question,answer ",
+            "Image Path,question,Answer", "image-path,question,answer", "File Name,QUESTION,Answer",
+        ],
+    )  # fmt: skip
+    def test_names_are_known_however_they_are_written(self, header, tmp_path):
+        write(tmp_path / "t.csv", header, "a.jpg,Was?,ein Hund")
+        touch(tmp_path, "a.jpg")
+        (part,), _ = recognise(tmp_path)
+        assert part.questions[0].best_answer == "ein Hund"
+        assert part.pictures[0].file == "a.jpg"
+
+    def test_the_very_name_comes_first(self):
+        names = ["Question", "question", "Path", "image", "Answer"]
+        assert columns_of(names, "", Path("t.csv")) == {
+            "question": "question", "image": "image", "answer": "Answer",
+        }  # fmt: skip
+        chosen = columns_of(names, "question:Question,image:path", Path("t.csv"))
+        assert (chosen["question"], chosen["image"]) == ("Question", "Path")
+
+    def test_two_columns_that_become_one_name_are_for_the_user_to_choose(self, tmp_path):
+        write(tmp_path / "t.csv", "image,Question,QUESTION,answer", "a.jpg,Was?,What?,it")
+        touch(tmp_path, "a.jpg")
+        with pytest.raises(BadConfig, match="several columns that could be the question") as caught:
+            prepare(None, tmp_path, tmp_path.parent / "data")
+        assert "'Question', 'QUESTION'" in caught.value.what
+        assert "columns=question:Question" in caught.value.cure
+        collection = read_source("table", tmp_path, columns="question:QUESTION")
+        assert collection.questions[0].text == "What?"
+
+    def test_others_may_be_alike(self, tmp_path):
+        write(tmp_path / "t.csv", "image,caption,Note,note", "a.jpg,A dog.,1,2")
+        assert read_source("table", tmp_path).captions[0].text == "A dog."
+
+    def test_every_row_of_json_lines_counts(self, tmp_path):
+        rows = [{"Image": "a.jpg", "Caption": "A."}, {"image": "b.jpg", "caption": "B."}]
+        write(tmp_path / "t.jsonl", *map(json.dumps, rows))
+        with pytest.raises(BadData, match="line 1 names no picture"):
+            read_source("table", tmp_path)
+
+    @given(st.lists(st.sampled_from(["image", "Image", " image", "caption", "CAPTION", "x", ""])))
+    def test_any_names_are_told_or_refused(self, names):
+        known = fits(names)
+        try:
+            chosen = columns_of(names, "", Path("t.csv"))
+        except BadConfig:
+            assert len({name.strip().lower() for name in names}) < len(names)
+        except BadData:
+            assert not known
+        else:
+            assert known
+            assert known_among(names).keys() == chosen.keys()
+            assert set(chosen.values()) <= set(names)
+
+
 class TestDrawnSplits:
+    def test_validation_is_drawn_from_training_pictures_where_only_it_is_missing(self, tmp_path):
+        lines = [
+            f"{n % 30}.jpg,Question {n}?,yes,{'test' if n % 3 else 'train'}" for n in range(90)
+        ]
+        write(tmp_path / "t.csv", "image,question,answer,split", *lines)
+        collection = read_source("table", tmp_path, val_share="0.2")
+        assert Counter(p.split for p in collection.pictures) == {"train": 8, "val": 2, "test": 20}
+        assert Counter(q.split for q in collection.questions) == {"train": 24, "val": 6, "test": 60}
+        assert "2 of 10 training pictures, drawn with seed 0" in collection.notes[-1]
+        none = read_source("table", tmp_path, val_share="0")
+        assert {p.split for p in none.pictures} == {"train", "test"}
+
+    def test_a_picture_that_is_tested_on_too_is_never_drawn(self, tmp_path):
+        lines = ["a.jpg,A.,train", "a.jpg,A.,test", "b.jpg,B.,train", "c.jpg,C.,train"]
+        write(tmp_path / "t.csv", "image,caption,split", *lines)
+        touch(tmp_path, *(f"images/{name}.jpg" for name in "abc"))
+        pictures = read_source("table", tmp_path, val_share="0.99").pictures
+        assert {p.split for p in pictures if p.file == "images/a.jpg"} == {"train", "test"}
+        assert Counter(p.split for p in pictures) == {"train": 2, "val": 1, "test": 1}
+
     def test_no_picture_is_in_two_splits(self, tmp_path):
         lines = [f"{n % 30}.jpg,Question {n}?,yes" for n in range(90)]
         write(tmp_path / "t.csv", "image,question,answer", *lines)

@@ -3,9 +3,9 @@
 import pytest
 
 from saccade.data.folder import DataFolder
-from saccade.data.sources import SOURCES, read_source
+from saccade.data.sources import SOURCES, has_option, read_source
 from saccade.errors import BadConfig, BadData, SaccadeError
-from saccade.prepare import prepare
+from saccade.prepare import next_step, prepare, told
 from saccade.records import Question
 from tests.source_samples import (
     SAMPLES,
@@ -132,9 +132,34 @@ class TestFindings:
         touch(tmp_path / "raw", "val2017/000000000042.jpg")
         folder = DataFolder(prepare("coco-captions", tmp_path / "raw", tmp_path / "data"))
         assert [f["what"] for f in folder.about["findings"]] == [
-            "split train is empty: no vocabulary, no training",
-            "1 splits of coco-captions are not the published ones",
+            "split train has no captions: there is nothing to learn from",
+            "1 split of coco-captions is not the published one",
         ]
+        assert folder.about["findings"][0]["cure"].endswith("do not train on these captions.")
+
+    def test_each_task_needs_its_own_validation_split(self, tmp_path):
+        """Captions of both splits, questions of one: as a joined folder may well be."""
+        lines = ["image,caption,question,answer,split", "a.jpg,A.,Who?,me,train", "b.jpg,B.,,,val"]
+        (tmp_path / "t.csv").write_text("\n".join(lines))
+        touch(tmp_path, "a.jpg", "b.jpg")
+        made = prepare("table", tmp_path, tmp_path.parent / "made")
+        (finding,) = DataFolder(made).about["findings"]
+        assert finding["level"] == "warning"
+        assert finding["what"].startswith("split val has no questions: training stops")
+        assert "--option val_share=0.1" in finding["cure"]
+        assert any("split val has no questions" in line for line in told(made))
+
+    def test_a_share_is_only_offered_where_the_source_draws(self, tmp_path):
+        write_vqa_v2(tmp_path / "raw")
+        for name in ("v2_OpenEnded_mscoco_val2014_questions", "v2_mscoco_val2014_annotations"):
+            (tmp_path / f"raw/{name}.json").unlink()
+        folder = DataFolder(prepare("vqa-v2", tmp_path / "raw", tmp_path / "data"))
+        finding = folder.about["findings"][0]
+        assert finding["what"].startswith("split val has no questions")
+        assert finding["cure"] == "Add its files, or do not train on these questions."
+        assert has_option("vqa-v2+karpathy", "val_share") is False
+        assert has_option("vqa-v2+easy-vqa", "val_share") is True
+        assert has_option("of nobody", "val_share") is False
 
     def test_pictures_without_captions_are_kept_and_counted(self, tmp_path):
         SAMPLES["coco-captions"](tmp_path / "raw")
@@ -185,6 +210,42 @@ class TestOptions:
         with pytest.raises(BadData, match="other things than a data folder"):
             prepare("vqa-v2", tmp_path, tmp_path)
         assert sorted(tmp_path.rglob("*")) == before
+
+
+class TestWhatIsSaid:
+    def test_next_is_extraction_where_there_are_pictures(self, tmp_path):
+        write_vqa_v2(tmp_path / "raw")
+        (tmp_path / "raw/val2014/COCO_val2014_000000000042.jpg").unlink()
+        made = prepare("vqa-v2", tmp_path / "raw", tmp_path / "data", missing="keep")
+        assert next_step(made).startswith(f"Next: saccade extract {made} --backbone")
+
+    def test_next_are_the_pictures_where_there_is_none(self, tmp_path):
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw/t.csv").write_text("image,caption\na.jpg,A dog.\nb.jpg,A cat.\n")
+        made = prepare("table", tmp_path / "raw", tmp_path / "data", missing="keep")
+        assert "extract " not in next_step(made)
+        assert f"below {tmp_path / 'raw'} (the first is images/a.jpg)" in next_step(made)
+        assert "--option images=FOLDER" in next_step(made)
+        touch(tmp_path / "raw", "images/a.jpg", "images/b.jpg")
+        assert "saccade extract" in next_step(made)
+
+    def test_every_line_is_a_sentence(self, tmp_path):
+        save(tmp_path / "raw/annotations/captions_val2017.json", coco_captions(42))
+        touch(tmp_path / "raw", "val2017/000000000042.jpg")
+        lines = told(prepare(None, tmp_path / "raw", tmp_path / "data"))
+        assert [line.split(":")[0] for line in lines] == ["note", "warning", "warning"]
+        assert all(line.endswith(".") and ".." not in line for line in lines)
+
+
+def test_an_unpacked_folder_with_its_own_pictures_is_not_prepared_over(tmp_path):
+    write_vqa_v2(tmp_path / "raw")
+    out = prepare("vqa-v2", tmp_path / "raw", tmp_path / "data")
+    touch(out, "pictures/a.jpg")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    with pytest.raises(BadData, match="was unpacked with pictures of its own") as caught:
+        prepare("vqa-v2", tmp_path / "raw", out)
+    assert caught.value.cure == "Give a new folder as --out."
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
 def test_preparing_again_gives_the_same_folder(tmp_path):

@@ -171,6 +171,20 @@ class TestDaquar:
         assert len(collection.questions) == 4
         assert collection.edition == "37"
 
+    def test_the_reduced_test_questions_are_read_where_the_others_are_not_there(self, tmp_path):
+        SAMPLES["daquar"](tmp_path)
+        (tmp_path / "qa.894.raw.test.txt").unlink()
+        (tmp_path / "qa.894.raw.train.txt").unlink()
+        (tmp_path / "qa.37.raw.train.txt").write_text(daquar_lines(range(1, 11)))
+        (tmp_path / "qa.37.raw.reduced.test.txt").write_text(daquar_lines(range(11, 12)))
+        collection = read_source("daquar", tmp_path)
+        assert sum(q.split == "test" for q in collection.questions) == 2
+        assert "the reduced ones of qa.37.raw.reduced.test.txt" in collection.notes[-1]
+        (tmp_path / "qa.37.raw.test.txt").write_text(daquar_lines(range(11, 13)))
+        collection = read_source("daquar", tmp_path)
+        assert sum(q.split == "test" for q in collection.questions) == 4
+        assert not any("reduced" in note for note in collection.notes)
+
 
 class TestEasyVqa:
     def test_both_parts_count_from_zero(self, tmp_path):
@@ -211,6 +225,9 @@ class TestSurgery:
         ]  # fmt: skip
         assert "2 frames were left out" in collection.notes[-1]
         assert len(read_source("cholec80-vqa", tmp_path, every="25").pictures) == 6
+        (tmp_path / "cropped_image").rename(tmp_path / "cropped_images")  # as its README writes it
+        pictures = read_source("cholec80-vqa", tmp_path).pictures
+        assert pictures[0].file == "cropped_images/1/0.png"
 
     def test_pitvqa_leaves_out_two_answers(self, tmp_path):
         SAMPLES["pitvqa"](tmp_path)

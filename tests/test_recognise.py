@@ -1,5 +1,8 @@
 """`prepare DIR`: what lies in a folder is told by looking, and said with the reason."""
 
+import re
+import shlex
+
 import pytest
 
 from saccade.data.folder import DataFolder
@@ -113,14 +116,53 @@ class TestSeveral:
 
 
 class TestNothing:
-    def test_the_message_says_what_was_looked_for(self, tmp_path):
-        (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    def test_a_table_of_unknown_columns_is_named_with_what_to_type(self, tmp_path):
+        """The command of the message, its COLUMNs filled in, does what it promises."""
+        (tmp_path / "notes.csv").write_text("id,my photo,prompt,reply\n7,a.JPG,What?,a cat\n")
+        touch(tmp_path, "a.JPG")
         with pytest.raises(BadData) as caught:
             prepare(None, tmp_path, tmp_path / "data")
-        for name in SOURCES:
-            assert f"{name}: " in caught.value.what
-        assert "image, question, answer" in caught.value.cure
+        assert "; notes.csv has the columns id, my photo, prompt, reply" in caught.value.what
+        typed = re.search(r"saccade prepare (.*) \(or caption:COLUMN", caught.value.cure)[1]
+        words = shlex.split(typed)
+        assert words == [
+            "table", "--root", str(tmp_path), "--out", "DATA", "--option", "table=notes.csv",
+            "--option", "columns=image:my photo,question:COLUMN,answer:COLUMN",
+        ]  # fmt: skip
+        columns = "image:my photo,question:prompt,answer:reply"
+        made = prepare("table", tmp_path, tmp_path.parent / "d", table="notes.csv", columns=columns)
+        assert DataFolder(made).questions("train")[0].best_answer == "a cat"
+
+    def test_only_what_is_not_known_is_asked(self, tmp_path):
+        save(tmp_path / "below/mine.json", [{"Image": "a.jpg", "text": "A dog."}])
+        (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+        (tmp_path / "numbers.txt").write_text("a,b\n1,2\n")
+        with pytest.raises(BadData, match=r"; below/mine\.json has the columns Image, text\."):
+            recognise(tmp_path)
+        with pytest.raises(
+            BadData, match=r"table=below/mine\.json --option columns=caption:text\."
+        ):
+            recognise(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("names", "what", "cure"),
+        [
+            ([], "there is nothing at all in it", "saccade list sources"),
+            (["a.bin", "b/c.bin", "d.txt"], "there is a.bin, b/, d.txt", "image,question,answer"),
+            ([f"{n}.bin" for n in range(9)], "3.bin and 5 others", "table=FILE"),
+            (["p/a.jpg", "b.png"], "only 2 pictures", "mine.csv: a first line image,question"),
+            (["set.tar.gz"], "but the archive set.tar.gz", "Unpack it"),
+        ],
+    )
+    def test_what_is_there_instead_is_said(self, names, what, cure, tmp_path):
+        touch(tmp_path, *names)
+        with pytest.raises(BadData) as caught:
+            recognise(tmp_path)
+        assert "holds no data set that is known here" in caught.value.what
+        assert what in caught.value.what
+        assert cure in caught.value.cure
         assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 500 + 2 * len(str(tmp_path))
 
     def test_a_folder_further_down_is_pointed_to(self, tmp_path):
         write_vqa_v2(tmp_path / "download/unpacked")
@@ -198,8 +240,15 @@ class TestRealData:
         assert made.about["splits"]["val"]["questions"] == 203_868
 
     def test_a_folder_without_a_data_set(self, real_data, tmp_path):
-        with pytest.raises(BadData, match="no data set that is known"):
+        with pytest.raises(BadData, match="no data set that is known") as caught:
             prepare(None, real_data("metrics-golden"), tmp_path / "data")
+        assert "saccade prepare table --root" in caught.value.cure
+
+    def test_every_folder_that_is_there_is_tried_above(self, real_data):
+        """A new one needs a line: `prepare` by recognition must read it, or say why not."""
+        tried = {"coco-mini", "flickr8k-2250", "metrics-golden"}
+        tried |= {"pitvqa-annotations", "vqa-rad", "vqa-v2-text"}
+        assert {path.name for path in real_data(".").iterdir() if path.is_dir()} <= tried
 
 
 def _one_question():

@@ -7,9 +7,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
+from saccade.data.sources import has_option
 from saccade.errors import BadConfig, BadData
 from saccade.records import SPLITS, Caption, Collection, Picture, Question
 
@@ -27,7 +28,7 @@ class Finding:
     what: str
     count: int
     examples: tuple[str, ...]
-    """The first few records concerned."""
+    """The first few records concerned, where there are some."""
     cause: str
     cure: str
 
@@ -151,7 +152,7 @@ def _keep(
 
 
 def _check_files(collection: Collection, missing: str, findings: list[Finding]) -> Collection:
-    lost = _without_file(collection)
+    lost = without_file(collection.image_root, collection.pictures)
     if not lost:
         return collection
     root, examples = collection.image_root, _examples(picture.file for picture in lost)
@@ -181,15 +182,15 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
     return replace(collection, pictures=pictures)
 
 
-def _without_file(collection: Collection) -> list[Picture]:
-    """Pictures whose file is not there. Lists each folder once: files are not touched."""
+def without_file(root: str | Path, pictures: Sequence[Picture]) -> list[Picture]:
+    """Pictures whose file is not below `root`. Lists each folder once: files are not touched."""
     listed: dict[str, set[str]] = {}
     lost = []
-    for picture in collection.pictures:
+    for picture in pictures:
         folder, _, name = picture.file.rpartition("/")
         if folder not in listed:
             try:
-                with os.scandir(os.path.join(collection.image_root, folder)) as entries:
+                with os.scandir(os.path.join(root, folder)) as entries:
                     listed[folder] = {entry.name for entry in entries if not entry.is_dir()}
             except OSError:
                 listed[folder] = set()
@@ -199,15 +200,9 @@ def _without_file(collection: Collection) -> list[Picture]:
 
 
 def _look_for_oddities(collection: Collection, findings: list[Finding]) -> None:
-    records: list[Question | Caption] = [*collection.questions, *collection.captions]
-    in_use = {record.split for record in records}
-    for split, use in (("train", "no vocabulary, no training"), ("val", "no early stopping")):
-        if split not in in_use:
-            cause = "The source has no records of this split below --root."
-            cure = "Add its files, or use this folder for evaluation only."
-            what = f"split {split} is empty: {use}"
-            findings.append(Finding("warning", what, 1, (split,), cause, cure))
-    spoken_of = {record.image_id for record in records}
+    _look_for_empty_splits(collection, findings)
+    spoken_of = {question.image_id for question in collection.questions}
+    spoken_of |= {caption.image_id for caption in collection.captions}
     silent = [picture for picture in collection.pictures if picture.id not in spoken_of]
     if silent:
         what = f"{len(silent)} pictures have neither question nor caption"
@@ -229,6 +224,28 @@ def _look_for_oddities(collection: Collection, findings: list[Finding]) -> None:
         cause, cure = "The source has them twice.", "Nothing to do: each counts on its own."
         findings.append(Finding("note", what, count, examples, cause, cure))
     _look_for_leaks(collection.questions, findings)
+
+
+def _look_for_empty_splits(collection: Collection, findings: list[Finding]) -> None:
+    """Each task on its own: a folder may have captions of a split, but no questions."""
+    records: Sequence[Question | Caption]
+    for kind, records in (("question", collection.questions), ("caption", collection.captions)):
+        in_use = {record.split for record in records}
+        for split, use in (
+            ("train", "there is nothing to learn from"),
+            ("val", "training stops when it is to be judged"),
+        ):
+            if not records or split in in_use:
+                continue
+            cure = f"Add its files, or do not train on these {kind}s."
+            if split == "val" and has_option(collection.source, "val_share"):
+                cure = (
+                    "Have some training pictures drawn for it, --option val_share=0.1, if the "
+                    "source draws its split; or add its files."
+                )
+            what = f"split {split} has no {kind}s: {use}"
+            cause = f"The source has no {kind}s of this split below --root."
+            findings.append(Finding("warning", what, 1, (), cause, cure))
 
 
 def _look_for_leaks(questions: Sequence[Question], findings: list[Finding]) -> None:

@@ -5,20 +5,20 @@
 program uses every hundredth frame; pictures of Cholec80 (Twinanda et al. 2016).
 """
 
-import os
-import re
 from pathlib import Path
 
 from saccade.data.drawn_split import as_whole
 from saccade.data.looking import folder_like
 from saccade.data.picture_files import PictureFiles
-from saccade.data.surgical_text import read_pairs
-from saccade.errors import BadConfig, BadData
+from saccade.data.surgical_text import FORMS, NO_TEST, as_form, named_files, read_questions
+from saccade.errors import BadData
 from saccade.records import Collection, Picture, Question, Split
 
 VAL = (5, 11, 12, 17, 19, 26, 27, 31)
 VIDEOS = range(1, 41)
-FORMS = ("Classification", "Sentence")
+NAME = r"(\d{1,6})_.*\.txt"
+PICTURES = ("cropped_image/", "cropped_images/", "images/", "")
+"""Before an operation's number; the release's code and its description differ in the first two."""
 
 
 def read(
@@ -33,8 +33,7 @@ def read(
     Raises BadData for files of another form.
     """
     step = as_whole("every", every, least=1)
-    if form not in FORMS:
-        raise BadConfig(f"form={form} is not known", cure=f"Give one of: {', '.join(FORMS)}.")
+    form = as_form(form)
     home = folder_like(root, _holds)
     if home is None:
         cure = "Check --root: Cholec80-VQA has Classification/1/0_QA.txt ..."
@@ -44,26 +43,20 @@ def read(
     questions: list[Question] = []
     left_out = 0
     for video in VIDEOS:
-        folder = home / form / str(video)
         split: Split = "val" if video in VAL else "train"
-        for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
-            match = re.fullmatch(r"(\d{1,6})_.*\.txt", name)
-            if match is None:
-                what = "is not named after its frame, as 1200_QA.txt is"
-                raise BadData(what, where=folder / name, cure="Rename it, or move it away.")
+        places = [f"{folder}{video}" for folder in PICTURES]
+        folder = home / form / str(video)
+        for path, match in named_files(folder, NAME, "its frame, as 1200_QA.txt is"):
             if int(match[1]) % step:
                 left_out += 1
                 continue
             number = video * 1_000_000 + int(match[1])
-            places = (f"cropped_image/{video}", f"images/{video}", str(video))
             pictures.append(Picture(number, files.find(places, [f"{match[1]}.png"]), split))
-            for line, asked, answer in read_pairs(folder / name):
-                id_ = number * 100 + line
-                questions.append(Question(id_, number, asked, split, (answer,), answer))
+            questions += read_questions(path, number, split)
     if not questions:
         what = f"has no question in {form}/1 to {form}/40 (of frames that {step} divides)"
         raise BadData(what, where=home, cure="Check every=, or copy it again from the release.")
-    notes = ["The published split has no test part: its validation part is what is reported."]
+    notes = [NO_TEST]
     if left_out:
         notes.append(f"{left_out} frames were left out: {step} does not divide their number.")
     return Collection("cholec80-vqa", str(files.root), pictures, questions, notes=notes)

@@ -3,7 +3,8 @@
 Odd lines are questions, "what is on the table in the image3 ?", even lines answers, several things
 set apart by commas. The picture's name is taken out of the question ("in the image ?"): a model is
 shown the picture, and a number would only be learnt by heart. Layout: Malinowski & Fritz 2014,
-`qa.894.raw.train.txt` (all answers) and `qa.37.raw.train.txt` (37 kinds of things).
+`qa.894.raw.train.txt` (all answers) and `qa.37.raw.train.txt` (37 kinds of things), whose test
+questions also come reduced to 25 pictures, `qa.37.raw.reduced.test.txt`.
 """
 
 import re
@@ -18,6 +19,7 @@ from saccade.records import Collection, Picture, Question, Split
 
 PARTS: tuple[Split, ...] = ("train", "test")
 FOLDERS = ("nyu_depth_images", "images", "")
+NAME = r"qa\.(?:894|37)\.raw\.(?:train|test|reduced\.test)\.txt"
 IMAGE = re.compile(r"\bimage\s?(\d{1,9})\b")
 
 
@@ -33,11 +35,14 @@ def read(
     `kind` (894 or 37) chooses when both are there. There is no published validation split:
     `val_share` of the training pictures, drawn with `seed`, become one. `images` is the folder of
     the pictures (else `nyu_depth_images/`, `images/` and `root`). A question's number is the
-    number of its line, test questions above 1,000,000. Raises BadData for lines of another form.
+    number of its line, test questions above 1,000,000. The reduced test questions are read where
+    the others are not there. Raises BadData for lines of another form.
     """
     share, draw_seed = as_share("val_share", val_share), as_whole("seed", seed)
-    found = files_like(root, r"qa\.(?:894|37)\.raw\.(?:train|test)\.txt")
+    found = files_like(root, NAME)
     found = [path for path in found if not kind or path.name.startswith(f"qa.{kind}.")]
+    whole = {path.name for path in found if "reduced" not in path.name}
+    found = [p for p in found if p.name in whole or p.name.replace(".reduced", "") not in whole]
     kinds = sorted({path.name.split(".")[1] for path in found})
     if not found:
         what = f"holds no qa.{kind or '894'}.raw.train.txt"
@@ -64,6 +69,7 @@ def read(
         for number, split in dict.fromkeys((q.image_id, q.split) for q in questions)
     ]
     several = sum("," in q.best_answer for q in questions)
+    reduced = [path.name for path in found if "reduced" in path.name]
     return Collection(
         source="daquar",
         image_root=str(files.root),
@@ -73,6 +79,7 @@ def read(
             f"{len(held_out)} of {len(drawn)} training pictures, drawn with seed {draw_seed}, and "
             f"their questions are the validation split; there is no published one.",
             f"{several} answers name several things; each such answer is one answer here.",
+            *(f"The test questions are the reduced ones of {name}." for name in reduced),
         ],
         edition=kinds[0],
     )
@@ -80,7 +87,7 @@ def read(
 
 def recognise(root: Path) -> str | None:
     """Files named as DAQUAR's are."""
-    return first_reason(root, r"qa\.(?:894|37)\.raw\.(?:train|test)\.txt")
+    return first_reason(root, NAME)
 
 
 def _pairs(path: Path, split: Split) -> list[Question]:

@@ -40,6 +40,11 @@ def as_share(name: str, value: str | float) -> float:
     return share
 
 
+def as_shares(val: str | float, test: str | float) -> dict[Split, float]:
+    """The shares of pictures for validation and test, as `draw` wants them; raises BadConfig."""
+    return {"val": as_share("val_share", val), "test": as_share("test_share", test)}
+
+
 def as_whole(name: str, value: str | int, least: int = 0) -> int:
     """A whole number, `least` or more. Raises BadConfig, calling it `name`."""
     try:

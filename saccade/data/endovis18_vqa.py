@@ -5,19 +5,17 @@
 2022 (Surgical-VQA), pictures of the EndoVis challenge of 2018.
 """
 
-import os
-import re
 from pathlib import Path
 
 from saccade.data.looking import folder_like
 from saccade.data.picture_files import PictureFiles
-from saccade.data.surgical_text import read_pairs
-from saccade.errors import BadConfig, BadData
+from saccade.data.surgical_text import FORMS, NO_TEST, as_form, named_files, read_questions
+from saccade.errors import BadData
 from saccade.records import Collection, Picture, Question, Split
 
 TRAIN = (2, 3, 4, 6, 7, 9, 10, 11, 12, 14, 15)
 VAL = (1, 5, 16)
-FORMS = ("Classification", "Sentence")
+NAME = r"(frame(\d{1,4}))_.*\.txt"
 
 
 def read(root: Path, form: str = "Classification", images: str = "") -> Collection:
@@ -28,8 +26,7 @@ def read(root: Path, form: str = "Classification", images: str = "") -> Collecti
     times its sequence and its frame, a question's 100 times that and its line. There is no test
     split. Raises BadData for files of another form.
     """
-    if form not in FORMS:
-        raise BadConfig(f"form={form} is not known", cure=f"Give one of: {', '.join(FORMS)}.")
+    form = as_form(form)
     home = folder_like(root, _holds)
     if home is None:
         cure = "Check --root: EndoVis-18-VQA has seq_1/vqa/Classification/frame000_QA.txt ..."
@@ -38,21 +35,13 @@ def read(root: Path, form: str = "Classification", images: str = "") -> Collecti
     pictures: list[Picture] = []
     questions: list[Question] = []
     for sequence in sorted((*TRAIN, *VAL)):
-        folder = home / f"seq_{sequence}/vqa/{form}"
-        if not folder.is_dir():
-            continue
         split: Split = "val" if sequence in VAL else "train"
-        for name in sorted(os.listdir(folder)):
-            match = re.fullmatch(r"(frame(\d{1,4}))_.*\.txt", name)
-            if match is None:
-                what = "is not named after its frame, as frame042_QA.txt is"
-                raise BadData(what, where=folder / name, cure="Rename it, or move it away.")
+        places = (f"seq_{sequence}/left_frames", f"seq_{sequence}/left_fr", f"seq_{sequence}")
+        folder = home / f"seq_{sequence}/vqa/{form}"
+        for path, match in named_files(folder, NAME, "its frame, as frame042_QA.txt is"):
             number = sequence * 10_000 + int(match[2])
-            places = (f"seq_{sequence}/left_frames", f"seq_{sequence}/left_fr", f"seq_{sequence}")
             pictures.append(Picture(number, files.find(places, [f"{match[1]}.png"]), split))
-            for line, asked, answer in read_pairs(folder / name):
-                id_ = number * 100 + line
-                questions.append(Question(id_, number, asked, split, (answer,), answer))
+            questions += read_questions(path, number, split)
     if not questions:
         what = f"has no question in any seq_N/vqa/{form}/"
         raise BadData(what, where=home, cure="Copy it again from the release.")
@@ -61,7 +50,7 @@ def read(root: Path, form: str = "Classification", images: str = "") -> Collecti
         image_root=str(files.root),
         pictures=pictures,
         questions=questions,
-        notes=["The published split has no test part: its validation part is what is reported."],
+        notes=[NO_TEST],
         edition=form,
     )
 

@@ -6,10 +6,10 @@ Entities (`train.txt`, `val.txt`, `test.txt`). Source: Young, Lai, Hodosh & Hock
 
 from pathlib import Path
 
-from saccade.data.drawn_split import as_share, as_whole, draw, told
+from saccade.data.drawn_split import as_shares, as_whole
 from saccade.data.looking import files_like, first_reason, one_file
 from saccade.data.picture_files import PictureFiles
-from saccade.data.token_file import as_collection, bar_table, split_lists, token_lines
+from saccade.data.token_file import Unlisted, as_collection, bar_table, split_lists, token_lines
 from saccade.records import Collection, Split
 
 LISTS: dict[str, Split] = {
@@ -43,25 +43,14 @@ def read(
     pictures are drawn with `seed`, by default as many as Karpathy's 1,014 and 1,000. A picture's
     number is its place in the sorted list. Raises BadData for lines of another form.
     """
-    shares: dict[Split, float] = {
-        "val": as_share("val_share", val_share),
-        "test": as_share("test_share", test_share),
-    }
-    draw_seed = as_whole("seed", seed)
+    advice = "for these, prepare Karpathy's dataset_flickr30k.json with the source karpathy."
+    unlisted = Unlisted(as_shares(val_share, test_share), as_whole("seed", seed), advice)
     path = one_file(root, captions, FILE, "captions", "results_20130124.token")
     texts = bar_table(path) if path.suffix == ".csv" else token_lines(path)
-    split_of = split_lists(root, LISTS, suffix=".jpg")
-    edition, notes = "entities", []
-    if not split_of:
-        split_of = draw(texts, shares, draw_seed)
-        edition, notes = "", [
-            f"{told(split_of, draw_seed)} Scores do not compare with published ones: for these, "
-            "prepare Karpathy's dataset_flickr30k.json with the source karpathy."
-        ]  # fmt: skip
-    files = PictureFiles(root, images or None)
+    listed = split_lists(root, LISTS, suffix=".jpg")
     return as_collection(
-        texts, split_of, source="flickr30k", path=path, files=files, folders=FOLDERS,
-        notes=notes, edition=edition,
+        texts, listed, unlisted, source="flickr30k", path=path,
+        files=PictureFiles(root, images or None), folders=FOLDERS, edition="entities",
     )  # fmt: skip
 
 

@@ -7,10 +7,16 @@ without the lists. Source: Hodosh, Young & Hockenmaier 2013, release "Flickr8k_t
 
 from pathlib import Path
 
-from saccade.data.drawn_split import as_share, as_whole, draw, told
+from saccade.data.drawn_split import as_shares, as_whole
 from saccade.data.looking import files_like, first_reason, one_file
 from saccade.data.picture_files import PictureFiles
-from saccade.data.token_file import as_collection, comma_table, split_lists, token_lines
+from saccade.data.token_file import (
+    Unlisted,
+    as_collection,
+    comma_table,
+    split_lists,
+    token_lines,
+)
 from saccade.errors import BadData
 from saccade.records import Collection, Split
 
@@ -41,30 +47,22 @@ def read(
     all split pictures. Raises BadData for lines of another form, and for a picture in two lists or
     without captions.
     """
-    shares: dict[Split, float] = {
-        "val": as_share("val_share", val_share),
-        "test": as_share("test_share", test_share),
-    }
-    draw_seed = as_whole("seed", seed)
+    advice = (
+        "put the lists of Flickr8k_text (Flickr_8k.trainImages.txt ...) beside it for the "
+        "official split."
+    )
+    unlisted = Unlisted(as_shares(val_share, test_share), as_whole("seed", seed), advice)
     table = not files_like(root, TOKENS) and bool(files_like(root, TABLE))
     path = one_file(root, captions, TABLE if table else TOKENS, "captions", "Flickr8k.token.txt")
     table = path.name.endswith("captions.txt")
     texts = comma_table(path) if table else token_lines(path)
-    split_of = split_lists(root, LISTS)
-    edition, notes = "official", []
-    if not split_of and not table:
+    listed = split_lists(root, LISTS)
+    if not listed and not table:
         cure = "Put Flickr_8k.trainImages.txt, .devImages.txt and .testImages.txt below --root."
         raise BadData("holds no split lists", where=root, cure=cure)
-    if not split_of:
-        split_of = draw(texts, shares, draw_seed)
-        edition, notes = "", [
-            f"{told(split_of, draw_seed)} Scores do not compare with published ones: put the lists "
-            "of Flickr8k_text (Flickr_8k.trainImages.txt ...) beside it for the official split."
-        ]  # fmt: skip
-    files = PictureFiles(root, images or None)
     return as_collection(
-        texts, split_of, source="flickr8k", path=path, files=files, folders=FOLDERS,
-        notes=notes, edition=edition,
+        texts, listed, unlisted, source="flickr8k", path=path,
+        files=PictureFiles(root, images or None), folders=FOLDERS, edition="official",
     )  # fmt: skip
 
 

@@ -94,12 +94,13 @@ def _refuse_strange(out: Path) -> None:
         raise BadData("is a file", where=out, cure="Give another --out.")
     own = {*FILES, *(f"{name}.part" for name in FILES), "features"}
     strange = [path.name for path in out.iterdir() if path.name not in own] if out.exists() else []
+    if strange == [PICTURES]:
+        what = "was unpacked with pictures of its own: other records would be looked up in them"
+        raise BadData(what, where=out, cure="Give a new folder as --out.")
     if strange:
-        raise BadData(
-            f"holds other things than a data folder, such as {sorted(strange)[0]}",
-            where=out,
-            cure="Give a new folder, or an earlier data folder, as --out.",
-        )
+        what = f"holds other things than a data folder, such as {min(strange)}"
+        cure = "Give a new folder, or an earlier data folder, as --out."
+        raise BadData(what, where=out, cure=cure)
 
 
 def _about(collection: Collection, findings: Sequence[Finding]) -> dict[str, Any]:

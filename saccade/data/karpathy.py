@@ -26,7 +26,7 @@ FOLDERS = (
     "flickr30k_images",
     "flickr30k-images",
 )
-OTHERS = ("dataset_dict.json", "dataset_info.json")  # Hugging Face's
+OTHERS = ("dataset_dict.json", "dataset_info.json", "dataset_infos.json")  # Hugging Face's
 CURE = "Take the released dataset_*.json, or mend this record."
 
 
@@ -71,7 +71,7 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
 
 def recognise(root: Path) -> str | None:
     """A `dataset_*.json`."""
-    return first_reason(root, r"dataset_(?!dict\.|info\.)\w+\.json")
+    return first_reason(root, r"dataset_(?!dict\.|infos?\.)\w+\.json")
 
 
 def _find(root: Path) -> Path:

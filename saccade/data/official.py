@@ -115,6 +115,8 @@ MISTAKEN = {
     ("coco-captions", "2017", 113_287): "these are Karpathy's training pictures",
     ("vqa-v2", "mscoco", 248_349): "these are the questions of VQA v1",
     ("vqa-v1", "mscoco", 443_757): "these are the questions of VQA v2",
+    ("easy-vqa", "all", 38_285): "these are the questions of its first release",
+    ("easy-vqa", "all", 9_599): "these are the questions of its first release",
 }
 """What a count that is known from elsewhere means."""
 
@@ -148,11 +150,16 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
     notes = [f"Held against what is published: {'; '.join(agree)}."] if agree else []
     if not differ:
         return notes, []
+    said = (
+        f"splits of {collection.source} are not the published ones"
+        if len(differ) > 1
+        else f"split of {collection.source} is not the published one"
+    )
     cause = "; ".join(dict.fromkeys(causes)) or "a selection was made, or files are cut or mixed"
     return notes, [
         Finding(
             level="warning",
-            what=f"{len(differ)} splits of {collection.source} are not the published ones",
+            what=f"{len(differ)} {said}",
             count=len(differ),
             examples=tuple(differ),
             cause=f"{cause[0].upper()}{cause[1:]}.",

@@ -1,10 +1,11 @@
-"""Rows that somebody made of their own data: which column is what, and what a row says.
+"""Rows that somebody made of their own data, and what a row says.
 
 A row names a picture, and a question with its answers, or captions, or both. Tables and Hugging
 Face folders are read through here, so that the same rules hold for both.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,20 +14,9 @@ from typing import Any, NamedTuple
 
 from saccade.data.drawn_split import draw, told
 from saccade.data.json_file import is_text
-from saccade.errors import BadConfig, BadData
+from saccade.errors import BadData
 from saccade.records import Caption, Collection, Picture, Question, Split
 from saccade.text import caption_words
-
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "image": ("image", "image_path", "image_file", "file_name", "filename", "file", "path"),
-    "question": ("question",),
-    "answer": ("answers", "answer"),
-    "caption": ("captions", "caption"),
-    "split": ("split",),
-    "answer_type": ("answer_type",),
-    "question_type": ("question_type",),
-}
-"""What a row may say, and the column names that are taken for it, the first one that is there."""
 
 SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -37,51 +27,18 @@ ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp")
 """Tried behind a picture's name, in this order: many tables leave the ending out."""
 
 
+def split_in(name: str) -> Split | None:
+    """What the name of a file or folder says: `val.csv`, `my_train.json`, `test-00000-of-00002`."""
+    words = re.split(r"[^a-z]+", name.lower())
+    said = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return said.pop() if len(said) == 1 else None
+
+
 class Row(NamedTuple):
-    """One row, by the names of `COLUMNS`, and where it stands, for messages."""
+    """One row, by the names of `own_columns.COLUMNS`, and where it stands, for messages."""
 
     place: str
     values: Mapping[str, Any]
-
-
-def columns_of(names: Sequence[str], given: str, where: Path) -> dict[str, str]:
-    """The column for each of `COLUMNS` that is there.
-
-    `given` is what the user says about columns of other names: "image:photo,question:frage".
-    Raises BadConfig where that is no such list or names a column that is not there, BadData where
-    there is no column of pictures, or neither questions nor captions.
-    """
-    chosen = {
-        what: next(name for name in usual if name in names)
-        for what, usual in COLUMNS.items()
-        if set(usual) & set(names)
-    }
-    for part in filter(None, given.split(",")):
-        what, colon, name = (word.strip() for word in part.partition(":"))
-        if not colon or what not in COLUMNS:
-            raise BadConfig(
-                f"columns={given} is not a list like image:photo,question:frage",
-                cure=f"Before a colon stands one of: {', '.join(COLUMNS)}.",
-            )
-        if name not in names:
-            what = f"has no column {name!r}; it has {', '.join(names[:12])}"
-            raise BadConfig(what, where=where, cure="Mend columns=...")
-        chosen[what] = name
-    if "image" not in chosen or not {"question", "caption"} & chosen.keys():
-        lacks = "pictures (image)" if "image" not in chosen else "questions or captions"
-        raise BadData(
-            f"has no column of {lacks}; it has {', '.join(names[:12]) or 'none'}",
-            where=where,
-            cure="Name the columns image, question, answer, caption, or say which they are: "
-            "columns=image:photo,question:frage.",
-        )
-    return chosen
-
-
-def fits(names: Sequence[str]) -> bool:
-    """Say whether columns of these names can be read without any word from the user."""
-    has = {what for what, usual in COLUMNS.items() if set(usual) & set(names)}
-    return "image" in has and bool({"question", "caption"} & has)
 
 
 @dataclass
@@ -113,6 +70,8 @@ class Own:
             drawn = draw(numbers, self.shares, self.seed)
             splits = [drawn[name] for name in names]
             notes.append(told(drawn, self.seed))
+        elif all(splits) and "val" not in splits and self.shares["val"]:
+            splits = self._with_validation(names, splits, notes)
         pictures: dict[Picture, None] = {}
         questions: list[Question] = []
         captions: list[Caption] = []
@@ -130,6 +89,20 @@ class Own:
                 cure = "Give it a question with an answer, or a caption, or leave the row out."
                 raise _bad(where, row, "says nothing about its picture", cure)
         return Collection(source, root, list(pictures), questions, captions, notes=notes)
+
+    def _with_validation(
+        self, names: Sequence[str], splits: Sequence[Split | None], notes: list[str]
+    ) -> list[Split | None]:
+        """The splits of all rows, some of the training pictures being for validation now."""
+        others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
+        drawn = draw(set(names) - others, {"val": self.shares["val"]}, self.seed)
+        if held_out := sum(split == "val" for split in drawn.values()):
+            notes.append(
+                f"No row is of split val: {held_out} of {len(drawn)} training pictures, drawn with "
+                f"seed {self.seed}, are the validation split, with all that belongs to them "
+                f"(val_share={self.shares['val']:g}; 0 draws none)."
+            )
+        return [drawn.get(name, split) for name, split in zip(names, splits, strict=True)]
 
 
 def _name(where: Path, row: Row) -> str:

@@ -6,7 +6,6 @@ records. Frames are `images/video_01/00042.png`; `saccade frames` makes them fro
 Layout and split: He et al. 2024.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from saccade.data.looking import folder_like
 from saccade.data.picture_files import PictureFiles
 from saccade.data.pitvqa_questions import CLASSES, NO_ANSWER, Line, category_of, seconds_of
-from saccade.data.surgical_text import read_pairs
+from saccade.data.surgical_text import named_files, read_pairs
 from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Picture, Question, Split
 
@@ -113,17 +112,14 @@ def _from_text(home: Path) -> Iterator[Second]:
         if match is None or int(match[1]) not in VIDEOS:
             what = "is no operation of PitVQA: these are video_01 to video_25"
             raise BadData(what, where=folder, cure="Move it away.")
-        for name in sorted(os.listdir(folder)):
-            if not re.fullmatch(r"\d{5}\.txt", name):
-                what = "is not named after its second, as 00042.txt is"
-                raise BadData(what, where=folder / name, cure="Rename it, or move it away.")
-            pairs = read_pairs(folder / name)
+        video = int(match[1])
+        for path, name in named_files(folder, r"(\d{5})\.txt", "its second, as 00042.txt is"):
             lines = [
                 (place, Line(asked, answer, category_of(asked)))
-                for place, (_, asked, answer) in enumerate(pairs)
+                for place, (_, asked, answer) in enumerate(read_pairs(path))
             ]
             if lines:  # an empty file is a frame that nothing is asked about
-                yield int(match[1]), int(name[:5]), lines
+                yield video, int(name[1]), lines
 
 
 def _from_annotations(home: Path) -> Iterator[Second]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.data.folder import fingerprint
-from saccade.data.looking import folders_in
 from saccade.data.sources import SOURCES, join, read_parts, reason
+from saccade.data.unknown_folder import nothing_known
 from saccade.errors import BadConfig, BadData
 from saccade.records import Collection
 
@@ -33,7 +33,7 @@ def recognise(root: Path, **options: str) -> Recognised:
         raise BadData("there is no such folder", where=root, cure="Give the data set's.")
     why = {name: said for name in SOURCES if (said := reason(name, root))}
     if not why:
-        raise _nothing(root)
+        raise nothing_known(root)
     parts = [part for name in why for part in read_parts(name, root, **options)]
     chosen = _first_of_each_kind(parts, root, why)
     notes = [f"Recognised as {part.source}: {why[part.source]}." for part in chosen]
@@ -73,28 +73,4 @@ def _several(root: Path, why: dict[str, str]) -> BadConfig:
         f"could be several data sets: {found}",
         where=root,
         cure=f"Say which: saccade prepare {next(iter(why))} --root {root} --out DATA.",
-    )
-
-
-def _nothing(root: Path) -> BadData:
-    below = {
-        folder.name: name
-        for folder in folders_in(root)
-        for inner in (folder, *folders_in(folder))
-        for name in SOURCES
-        if reason(name, inner)
-    }
-    looked = "; ".join(
-        f"{name}: {source.layout.split(', ')[0]}" for name, source in SOURCES.items()
-    )
-    if below:
-        folder, name = next(iter(below.items()))
-        cure = f"Below {folder}/ lies what looks like {name}: give that folder."
-    else:
-        cure = (
-            "Lay the files out as `saccade list sources` says and give their folder; for data of "
-            "your own, write a CSV with the columns image, question, answer or image, caption."
-        )
-    return BadData(
-        f"holds no data set that is known here. Looked for {looked}", where=root, cure=cure
     )

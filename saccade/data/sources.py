@@ -61,7 +61,7 @@ SOURCES: dict[str, Source] = {
         "gqa",
         "GQA (Hudson & Manning 2019): questions made from scene graphs, balanced or all",
         "{train,val,testdev}_{balanced,all}_questions.json, pictures in images/",
-        "annotations CC BY 4.0; pictures are Visual Genome's",
+        "questions: CC BY 4.0 according to others, its page counts; pictures are Visual Genome's",
     ),
     "daquar": Source(
         "daquar",
@@ -86,7 +86,7 @@ SOURCES: dict[str, Source] = {
         "PitVQA (He et al. 2024): pituitary surgery, as text files or from its annotations",
         "QA/video_01/00042.txt ..., or steps_csv/ and instruments_csv/, "
         "pictures in images/video_01/",
-        "text: none stated by its repository, ask the authors; videos: UCL's terms",
+        "as UCL's repository states, doi.org/10.5522/04/27004666; the code's repository: none",
     ),
     "endovis18-vqa": Source(
         "endovis18_vqa",
@@ -127,8 +127,20 @@ SOURCES: dict[str, Source] = {
     ),
     "table": Source(
         "table",
-        "your own: CSV, TSV or JSON lines with columns image, question, answer, caption, split",
-        "any .csv, .tsv or .jsonl, pictures in images/ or beside it",
+        "your own: CSV, TSV or JSON with columns image, question, answer, caption, split",
+        "any .csv, .tsv, .jsonl, or .json that is a list; pictures in images/ or beside it",
+        OWN,
+    ),
+    "imagefolder": Source(
+        "imagefolder",
+        "pictures with metadata (Hugging Face's imagefolder), columns named as in a table, or text",
+        "{train,validation,test}/metadata.{csv,jsonl} with file_name, pictures beside it",
+        OWN,
+    ),
+    "hf-parquet": Source(
+        "hf_parquet",
+        "a data set as the Hugging Face hub keeps it, columns named as in a table",
+        "data/{train,validation,test}-*.parquet or {train,validation,test}/*.parquet",
         OWN,
     ),
     "hf-datasets": Source(
@@ -171,6 +183,12 @@ def read_parts(name: str, root: Path, **options: str) -> list[Collection]:
 def read_source(name: str, root: Path, **options: str) -> Collection:
     """The same as one collection: `"vqa-v2+karpathy"` gives one with questions and captions."""
     return join(read_parts(name, root, **options))
+
+
+def has_option(name: str, option: str) -> bool:
+    """Say whether a source, or one of several joined by pluses, has that option."""
+    known = [part for part in name.split("+") if part in SOURCES]
+    return any(option in _options(_function(part, "read")) for part in known)
 
 
 def reason(name: str, root: Path) -> str | None:

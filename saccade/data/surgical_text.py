@@ -1,12 +1,50 @@
 """Question-answer text files, one per picture: `question|answer` on each line.
 
-The form of EndoVis-18-VQA, Cholec80-VQA (Seenivasan et al. 2022) and PitVQA (He et al. 2024).
+The form of EndoVis-18-VQA, Cholec80-VQA (Seenivasan et al. 2022) and PitVQA (He et al. 2024). A
+file is named after its picture, and lies in the folder of its operation.
 """
 
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from saccade.data.json_file import is_text
-from saccade.errors import BadData
+from saccade.errors import BadConfig, BadData
+from saccade.records import Question, Split
+
+FORMS = ("Classification", "Sentence")
+"""Of EndoVis-18-VQA and Cholec80-VQA: short answers, or the same in sentences."""
+NO_TEST = "The published split has no test part: its validation part is what is reported."
+
+
+def as_form(form: str) -> str:
+    """One of `FORMS`. Raises BadConfig for another word."""
+    if form not in FORMS:
+        raise BadConfig(f"form={form} is not known", cure=f"Give one of: {', '.join(FORMS)}.")
+    return form
+
+
+def named_files(folder: Path, pattern: str, after: str) -> Iterator[tuple[Path, re.Match[str]]]:
+    """The files of a folder in the order of their names, and how `pattern` matches each name.
+
+    A folder that is not there has none. Raises BadData for a file of another name; `after` says
+    what it should be named after, with an example ("its frame, as 1200_QA.txt is").
+    """
+    for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+        match = re.fullmatch(pattern, name)
+        if match is None:
+            what = f"is not named after {after}"
+            raise BadData(what, where=folder / name, cure="Rename it, or move it away.")
+        yield folder / name, match
+
+
+def read_questions(path: Path, picture: int, split: Split) -> list[Question]:
+    """The questions of a file, numbered 100 times the picture's number and their line."""
+    return [
+        Question(picture * 100 + line, picture, asked, split, (answer,), answer)
+        for line, asked, answer in read_pairs(path)
+    ]
 
 
 def read_pairs(path: Path) -> list[tuple[int, str, str]]:

@@ -4,6 +4,7 @@ UTF-8 throughout, with or without a byte order mark. Anything else is refused ra
 a wrong guess turns names and answers of other scripts into rubbish that looks like data.
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -33,6 +34,23 @@ def read_text(path: Path) -> str:
     if not text.strip():
         raise BadData("is empty", where=path, cure=COPY_AGAIN)
     return text
+
+
+def read_start(path: Path, size: int = 2**18) -> str:
+    """The text of the first `size` bytes: enough to tell what a file is, however long it is.
+
+    Unpacked as by `read_text`. What is no UTF-8 ends the text; a file that cannot be opened or
+    unpacked has none.
+    """
+    try:
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+            data = file.read(size)
+    except (OSError, EOFError, zlib.error):
+        return ""
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(data)
+    except UnicodeDecodeError as error:
+        return data[: error.start].decode("utf-8-sig")
 
 
 def _bytes(path: Path) -> bytes:

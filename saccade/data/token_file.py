@@ -7,7 +7,9 @@ Young et al. 2014 (token files); the tables that Kaggle hands out (`captions.txt
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from saccade.data.drawn_split import draw, told
 from saccade.data.looking import files_like
 from saccade.data.picture_files import PictureFiles
 from saccade.data.text_file import read_lines, read_table
@@ -110,15 +112,36 @@ def split_lists(root: Path, patterns: Mapping[str, Split], suffix: str = "") -> 
     return split_of
 
 
-def as_collection(
-    texts: Texts, split_of: Mapping[str, Split], *, source: str, path: Path, files: PictureFiles,
-    folders: Sequence[str], notes: Sequence[str] = (), edition: str = "",
-) -> Collection:  # fmt: skip
-    """Pictures of `split_of` in the order of their names, numbered so, with their captions.
+class Unlisted(NamedTuple):
+    """What is done where no list says which picture is in which split."""
 
-    `path` is the file of captions, named when a picture has none (BadData); pictures of no split
-    and captions without a word are left out and counted.
+    shares: Mapping[Split, float]
+    seed: int
+    advice: str
+    """How the user gets the published split; ends the note that the split was drawn."""
+
+    def drawn(self, texts: Texts) -> tuple[dict[str, Split], str]:
+        """A split of the pictures, and the note about it."""
+        split_of = draw(texts, self.shares, self.seed)
+        note = f"{told(split_of, self.seed)} Scores do not compare with published ones: "
+        return split_of, note + self.advice
+
+
+def as_collection(
+    texts: Texts, listed: Mapping[str, Split], unlisted: Unlisted, *, source: str, path: Path,
+    files: PictureFiles, folders: Sequence[str], edition: str,
+) -> Collection:  # fmt: skip
+    """Pictures of the lists in the order of their names, numbered so, with their captions.
+
+    Where nothing is `listed`, all pictures as `unlisted` says, and of no `edition`. `path` is the
+    file of captions, named when a picture has none (BadData); pictures of no split and captions
+    without a word are left out and counted.
     """
+    split_of, notes = listed, list[str]()
+    if not listed:
+        edition = ""
+        split_of, note = unlisted.drawn(texts)
+        notes.append(note)
     bare = [name for name in split_of if name not in texts]
     if bare:
         raise BadData(
@@ -136,11 +159,9 @@ def as_collection(
                 found.append(Caption(len(found), number, text, words, split_of[name]))
             else:
                 wordless += 1
-    notes = [
-        *notes,
-        *([f"{wordless} captions have no word and were left out."] if wordless else []),
-    ]
-    if unlisted := len(texts) - len(split_of):
-        notes.append(f"{unlisted} pictures with captions are in no split list and were left out.")
+    if wordless:
+        notes.append(f"{wordless} captions have no word and were left out.")
+    if others := len(texts) - len(split_of):
+        notes.append(f"{others} pictures with captions are in no split list and were left out.")
     root = str(files.root)
     return Collection(source, root, pictures, captions=found, notes=notes, edition=edition)

@@ -8,12 +8,12 @@ full stop at their end. Layout: visualgenome.org, versions 1.0 and 1.2 (Krishna 
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from saccade.data.drawn_split import as_share, as_whole, draw, told
+from saccade.data.drawn_split import as_shares, as_whole, draw, told
 from saccade.data.json_file import columns, read_json, unique
 from saccade.data.looking import first_reason
 from saccade.data.picture_files import PictureFiles
 from saccade.errors import BadData
-from saccade.records import Collection, Picture, Question, Split
+from saccade.records import Collection, Picture, Question
 
 FOLDERS = ("VG_100K", "VG_100K_2", "images", "images/VG_100K", "images/VG_100K_2", "")
 FIELDS = {"qa_id": int, "image_id": int, "question": str, "answer": str}
@@ -33,10 +33,7 @@ def read(
     Pictures without questions are left out. Raises BadData for records of another form, and for
     questions about a picture that `image_data.json` does not list.
     """
-    shares: dict[Split, float] = {
-        "val": as_share("val_share", val_share),
-        "test": as_share("test_share", test_share),
-    }
+    shares = as_shares(val_share, test_share)
     draw_seed = as_whole("seed", seed)
     path = root / "question_answers.json"
     records = _questions(path)

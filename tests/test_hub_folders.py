@@ -1,0 +1,255 @@
+"""Folders as the Hugging Face hub has them: pictures with metadata, and Parquet files."""
+
+import json
+from collections import Counter
+from hashlib import sha256
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from saccade.data.checks import check
+from saccade.data.folder import DataFolder
+from saccade.data.recognise import recognise
+from saccade.data.sources import OWN, read_source
+from saccade.errors import BadConfig, BadData
+from saccade.prepare import prepare
+from saccade.records import Caption, Picture, Question
+from tests.source_samples import JPEG, SAMPLES, hf_table, save_parquet, touch
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def write(path, *lines):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+class TestImagefolder:
+    def test_text_is_the_caption_and_folders_are_splits(self, tmp_path):
+        SAMPLES["imagefolder"](tmp_path)
+        collection = read_source("imagefolder", tmp_path)
+        assert collection.pictures[:2] == [
+            Picture(0, "train/0000.png", "train"),
+            Picture(1, "train/0001.png", "train"),
+        ]
+        assert collection.captions[0] == Caption(
+            0, 0, "A dog, number 0.", ("a", "dog", "number", "0"), "train"
+        )
+        assert Counter(c.split for c in collection.captions) == {"train": 3, "val": 6}
+        (note,) = collection.notes
+        assert note == "Read from train/metadata.csv, validation/metadata.jsonl."
+
+    def test_questions_below_a_folder_of_data(self, tmp_path):
+        row = {"file_name": "pictures/a.png", "question": "Who?", "answers": ["me", "I", "me"]}
+        write(tmp_path / "data/train/metadata.jsonl", json.dumps(row))
+        write(tmp_path / "data/test/metadata.jsonl", json.dumps(row))
+        touch(tmp_path, "data/train/pictures/a.png", "data/test/pictures/a.png")
+        collection = read_source("imagefolder", tmp_path)
+        assert {p.file: p.split for p in collection.pictures} == {
+            "train/pictures/a.png": "train",
+            "test/pictures/a.png": "test",
+        }
+        assert collection.questions[0].answers == ("me", "I", "me")
+
+    def test_one_folder_is_divided_by_picture(self, tmp_path):
+        write(tmp_path / "metadata.csv", "file_name,text", *(f"{n}.png,A {n}." for n in range(20)))
+        touch(tmp_path, *(f"{n}.png" for n in range(20)))
+        collection = read_source("imagefolder", tmp_path)
+        assert Counter(p.split for p in collection.pictures) == {"train": 16, "val": 2, "test": 2}
+
+    def test_one_file_above_the_folders_of_the_splits(self, tmp_path):
+        names = ["train/a.png", "validation/a.png", "test/a.png"]
+        write(tmp_path / "metadata.csv", "file_name,text", *(f"{name},A dog." for name in names))
+        touch(tmp_path, *names)
+        pictures = read_source("imagefolder", tmp_path).pictures
+        assert {p.file: p.split for p in pictures} == dict(
+            zip(names, ("train", "val", "test"), strict=True)
+        )
+
+    def test_a_column_of_splits_counts_more_than_folders(self, tmp_path):
+        write(
+            tmp_path / "metadata.csv", "file_name,text,split", "train/a.png,A dog.,val",
+            "train/b.png,A cat.,train",
+        )  # fmt: skip
+        touch(tmp_path, "train/a.png", "train/b.png")
+        assert [p.split for p in read_source("imagefolder", tmp_path).pictures] == ["val", "train"]
+
+    def test_captions_of_another_name(self, tmp_path):
+        write(tmp_path / "metadata.csv", "file_name,prompt", "a.png,A dog.")
+        touch(tmp_path, "a.png")
+        with pytest.raises(BadData) as caught:
+            recognise(tmp_path)
+        assert "metadata.csv has the columns file_name, prompt" in caught.value.what
+        assert f"prepare imagefolder --root {tmp_path} --out DATA" in caught.value.cure
+        collection = read_source("imagefolder", tmp_path, columns="caption:prompt")
+        assert collection.captions[0].text == "A dog."
+
+    def test_metadata_for_the_same_pictures_twice(self, tmp_path):
+        SAMPLES["imagefolder"](tmp_path)
+        write(tmp_path / "train/metadata.jsonl", '{"file_name": "0000.png", "text": "A dog."}')
+        with pytest.raises(BadConfig, match=r"metadata twice: train/metadata\.csv, train/metadata"):
+            read_source("imagefolder", tmp_path)
+
+    def test_it_is_no_table(self, tmp_path):
+        write(tmp_path / "metadata.csv", "file_name,caption", "a.png,A dog.")
+        touch(tmp_path, "a.png")
+        with pytest.raises(BadData, match="holds no table"):
+            read_source("table", tmp_path)
+        (part,), _ = recognise(tmp_path)
+        assert part.source == "imagefolder"
+
+
+class TestParquet:
+    def test_records(self, tmp_path):
+        SAMPLES["hf-parquet"](tmp_path)
+        collection = read_source("hf-parquet", tmp_path)
+        assert Counter(p.split for p in collection.pictures) == {"train": 5, "val": 2}
+        assert collection.questions[0] == Question(
+            0, collection.pictures[0].id, "What is 0?", "train", ("red",), "red"
+        )
+        assert len(collection.captions) == 14
+        first = JPEG + bytes([0])
+        assert (
+            collection.pictures[0].file == f"unpacked-pictures/{sha256(first).hexdigest()[:24]}.jpg"
+        )
+        assert (tmp_path / collection.pictures[0].file).read_bytes() == first
+        assert "Pictures lay inside the tables" in collection.notes[1]
+
+    def test_the_same_records_as_a_saved_folder(self, tmp_path):
+        SAMPLES["hf-datasets"](tmp_path / "saved")
+        save_parquet(tmp_path / "hub/train.parquet", hf_table(0, 3))
+        save_parquet(tmp_path / "hub/validation.parquet", hf_table(10, 2))
+        saved = read_source("hf-datasets", tmp_path / "saved")
+        hub = read_source("hf-parquet", tmp_path / "hub")
+        assert hub.questions == saved.questions
+        assert hub.captions == saved.captions
+        assert hub.pictures == saved.pictures
+
+    def test_what_else_lies_in_a_clone_from_the_hub_changes_nothing(self, tmp_path):
+        SAMPLES["hf-parquet"](tmp_path)
+        (tmp_path / "dataset_infos.json").write_text('{"default": {"features": {}}}')
+        (tmp_path / ".gitattributes").write_text("*.parquet filter=lfs\n")
+        (part,), (note,) = recognise(tmp_path)
+        assert part == read_source("hf-parquet", tmp_path)
+        assert "Recognised as hf-parquet: there is data/train-00000-of-00002.parquet" in note
+
+    def test_folders_named_after_splits(self, tmp_path):
+        save_parquet(tmp_path / "default/train/0000.parquet", hf_table(0, 3))
+        save_parquet(tmp_path / "default/test/0000.parquet", hf_table(10, 2))
+        with pytest.raises(BadData, match="Below default/ lies what looks like hf-parquet"):
+            recognise(tmp_path)
+        collection = read_source("hf-parquet", tmp_path / "default", val_share="0")
+        assert Counter(p.split for p in collection.pictures) == {"train": 3, "test": 2}
+
+    def test_validation_is_drawn_where_only_it_is_missing(self, tmp_path):
+        save_parquet(tmp_path / "data/train-00000-of-00001.parquet", hf_table(0, 20))
+        save_parquet(tmp_path / "data/test-00000-of-00001.parquet", hf_table(30, 5))
+        collection = read_source("hf-parquet", tmp_path)
+        assert Counter(p.split for p in collection.pictures) == {"train": 18, "val": 2, "test": 5}
+        assert Counter(c.split for c in collection.captions) == {"train": 36, "val": 4, "test": 10}
+        assert any("2 of 20 training pictures, drawn with seed 0" in n for n in collection.notes)
+        assert check(collection)[1] == []
+
+    def test_several_data_sets_are_for_the_user_to_choose(self, tmp_path):
+        for name in ("radiology", "surgery"):
+            save_parquet(tmp_path / f"{name}/train-00000-of-00001.parquet", hf_table(0, 3))
+        with pytest.raises(BadConfig, match="several data sets: radiology/, surgery/"):
+            read_source("hf-parquet", tmp_path)
+        assert len(read_source("hf-parquet", tmp_path / "surgery").questions) == 3
+
+    def test_pictures_as_paths_and_as_bytes_alone(self, tmp_path):
+        rows = {
+            "image": pa.array([{"bytes": None, "path": "a.png"}, {"bytes": PNG, "path": "b.png"}]),
+            "question": ["Who?", "Why?"],
+            "answer": ["me", "so"],
+        }
+        save_parquet(tmp_path / "train.parquet", pa.table(rows))
+        save_parquet(tmp_path / "val.parquet", pa.table({**rows, "image": [PNG + b"1", PNG]}))
+        touch(tmp_path, "images/a.png")
+        files = {p.file for p in read_source("hf-parquet", tmp_path).pictures}
+        assert {"images/a.png"} < files
+        assert {file.partition("/")[0] for file in files} == {"images", "unpacked-pictures"}
+
+    def test_classes_are_called_by_their_names(self, tmp_path):
+        label = {"_type": "ClassLabel", "names": ["cat", "dog"]}
+        about = json.dumps({"info": {"features": {"Answer": label}}})
+        rows = {"Image": ["a.png"] * 2, "Question": ["Who?"] * 2, "Answer": [1, 0]}
+        table = pa.table(rows).replace_schema_metadata({"huggingface": about})
+        save_parquet(tmp_path / "train.parquet", table)
+        questions = read_source("hf-parquet", tmp_path, val_share="0").questions
+        assert [q.best_answer for q in questions] == ["dog", "cat"]
+
+    @pytest.mark.parametrize("about", ["[", "[]", '{"info": 3}', '{"info": {"features": [1]}}'])
+    def test_metadata_of_others_is_passed_over(self, about, tmp_path):
+        table = hf_table(0, 2).replace_schema_metadata({"huggingface": about})
+        save_parquet(tmp_path / "train.parquet", table)
+        assert len(read_source("hf-parquet", tmp_path).questions) == 2
+
+    def test_two_columns_of_one_name(self, tmp_path):
+        table = hf_table(0, 2)
+        table = table.append_column("question", table["question"])
+        save_parquet(tmp_path / "train.parquet", table)
+        with pytest.raises(BadConfig, match="several columns that could be the question"):
+            read_source("hf-parquet", tmp_path)
+
+    def test_text_is_a_caption_only_by_the_users_word(self, tmp_path):
+        rows = {"image": [JPEG + b"1", JPEG + b"2"], "text": ["A dog.", "A cat."]}
+        save_parquet(tmp_path / "data/train-00000-of-00001.parquet", pa.table(rows))
+        with pytest.raises(BadData) as caught:
+            recognise(tmp_path)
+        assert f"prepare hf-parquet --root {tmp_path} --out DATA" in caught.value.cure
+        assert "--option columns=caption:text. " in caught.value.cure
+        collection = read_source("hf-parquet", tmp_path, columns="caption:text")
+        assert [c.text for c in collection.captions] == ["A dog.", "A cat."]
+
+    def test_what_cannot_be_read_is_recognised_by_its_name_and_refused(self, tmp_path):
+        pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+        write(tmp_path / "data/train-00000-of-00001.parquet", pointer)
+        with pytest.raises(BadData, match="Git LFS pointer"):
+            prepare(None, tmp_path, tmp_path.parent / "data")
+
+    def test_a_data_folder_is_none_of_these(self, tmp_path):
+        SAMPLES["hf-parquet"](tmp_path / "hub")
+        made = prepare(None, tmp_path / "hub", tmp_path / "data")
+        with pytest.raises(BadData, match=r"it is a data folder already\. Go on with: saccade ext"):
+            recognise(made)
+
+    def test_one_row_group_is_in_memory_at_a_time(self, tmp_path):
+        """48 MiB of pictures in row groups of 8 MiB."""
+        pictures = [JPEG + n.to_bytes(2) + bytes(2**17) for n in range(384)]
+        rows = {"image": pictures, "caption": ["A dog."] * len(pictures)}
+        path = tmp_path / "train.parquet"
+        pq.write_table(
+            pa.table(rows), path, compression="none", use_dictionary=False, row_group_size=64
+        )
+        del rows, pictures
+        before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.system_memory_pool())
+        pa.set_memory_pool(pool)
+        try:
+            assert len(read_source("hf-parquet", tmp_path).captions) == 384
+        finally:
+            pa.set_memory_pool(before)
+        assert path.stat().st_size > 48 * 2**20
+        assert 8 * 2**20 < pool.max_memory() < 24 * 2**20
+
+
+class TestCard:
+    @pytest.mark.parametrize(
+        ("card", "licence"),
+        [
+            ("---\nlicense: cc-by-4.0\n---\n# Ours", "cc-by-4.0, says its card"),
+            ("---\nlicense:\n- mit\ntags: []\n---\n", "mit, says its card"),
+            ("---\r\ntask: vqa\r\nlicense: mit\r\n---\r\n", "mit, says its card"),
+            ("# Ours\nlicense: mit\n", OWN),
+            ("---\ntask: vqa\n---\nlicense: mit\n", OWN),
+            ("", OWN),
+        ],
+    )
+    @pytest.mark.parametrize("source", ["imagefolder", "hf-parquet"])
+    def test_the_licence_is_the_cards(self, source, card, licence, tmp_path):
+        SAMPLES[source](tmp_path)
+        (tmp_path / "README.md").write_bytes(card.encode())
+        folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / "made"))
+        assert folder.about["licence"] == licence
