@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from saccade.answers import NORMALISERS
 from saccade.errors import BadConfig
 from saccade.features.settings import Colour, Interpolation, Option, Resize
+from saccade.frozen import Frozen, first_problem
 from saccade.models.adaptive_attention import AdaptiveAttentionConfig
 from saccade.models.catalogue import MODELS
 from saccade.models.ibowimg import IBowImgConfig
@@ -26,7 +27,7 @@ from saccade.models.show_tell import ShowTellConfig
 from saccade.models.transformer import TransformerConfig
 from saccade.models.up_down import UpDownConfig
 from saccade.text import FILE, TOKENIZERS
-from saccade.train_config import Frozen, TrainConfig
+from saccade.train_config import TrainConfig
 
 
 class FeaturesConfig(Frozen):
@@ -227,9 +228,7 @@ def change(recipe: Recipe, assignment: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"]) or path
         raise BadConfig(
-            f"--set {assignment!r}: {place}: {problem['msg']}",
+            f"--set {assignment!r}: {first_problem(error, path)}",
             cure="See `saccade show RECIPE` for the fields and their values.",
         ) from None

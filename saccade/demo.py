@@ -26,6 +26,7 @@ from saccade.errors import BadConfig
 from saccade.evaluate import evaluate
 from saccade.extract import extract
 from saccade.files import write_bytes
+from saccade.frozen import Frozen
 from saccade.gaze import measure_gaze, read_boxes
 from saccade.listing import changed_recipe
 from saccade.predict import load
@@ -34,7 +35,6 @@ from saccade.records import Split
 from saccade.report import Stage, render
 from saccade.tasks import TASKS
 from saccade.train import train
-from saccade.train_config import Frozen
 
 STORE = "shapes"
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -39,6 +39,7 @@ from saccade.features.settings import (
 from saccade.features.store import StoreHeader, pictures_fingerprint
 from saccade.features.store_files import BACKBONE, Skipped
 from saccade.features.store_writer import StoreWriter
+from saccade.frozen import Frozen, first_problem
 from saccade.records import Picture
 from saccade.terminal import duration
 
@@ -50,16 +51,14 @@ NAMED = 20
 """Skipped pictures that are named at the end; skipped.json has them all."""
 
 
-class ExtractSettings(BaseModel):
+class ExtractSettings(Frozen):
     """What features are made with, and how much of the machine is used for it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str
     """`timm:NAME`, `transformers:NAME`, or `torchvision:NAME` of a detector; or `pixels`."""
     weights: str | Path = "hub"
     """`hub`, `random`, or a file; for `transformers:NAME` also a folder."""
-    options: dict[str, Option] = {}
+    options: dict[str, Option] = Field({})
     """Passed to `timm.create_model`, or to `ViTConfig`; or how a detector chooses boxes."""
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of the store; by default network and size."""
@@ -188,14 +187,14 @@ def _columns(job: _Job, header: StoreHeader, read: ReadBatch) -> dict[str, np.nd
     try:
         seen = _see(job, read)
         regions = seen.regions.to(getattr(torch, header.dtype))
-        finite = bool(regions.isfinite().all())
-        finite &= seen.scores is None or bool(np.isfinite(seen.scores).all())
+        fits = bool(regions.isfinite().all() & (regions.any() == seen.regions.any()))
+        fits &= seen.scores is None or bool(np.isfinite(seen.scores).all())
     except torch.OutOfMemoryError:
         raise BadConfig(
             f"{job.device} has no room for {job.settings.batch_size} pictures at once",
             cure="Give a smaller --batch-size; the store goes on where it is.",
         ) from None
-    if not finite:
+    if not fits:  # too large, or so small that all of them would be 0
         raise BadConfig(
             f"{job.backbone.spec.name} gives numbers that {header.dtype} cannot hold",
             cure="Give --dtype float32 and another --name; if it stays, the weights are broken.",
@@ -259,9 +258,8 @@ def _checked(backbone: str, settings: dict[str, Any]) -> ExtractSettings:
     try:
         return ExtractSettings(backbone=backbone, **settings)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "settings"
-        raise BadConfig(f"{place}: {problem['msg']}", cure="See: saccade extract --help") from None
+        what = first_problem(error, "settings")
+        raise BadConfig(what, cure="See: saccade extract --help") from None
 
 
 def _refuse_wrong_root(root: Path, pictures: Sequence[Picture]) -> None:

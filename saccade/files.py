@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file, UTF-8, in one go."""
     write_bytes(path, text.encode())
+
+
+def link_or_copy(file: Path, to: Path) -> None:
+    """Give a file a second name, or, where that cannot be, make a copy in one go."""
+    try:
+        os.link(file, to)
+    except OSError:
+        with in_one_go(to) as part:
+            shutil.copyfile(file, part)
 
 
 def sha256_of(path: Path) -> str:

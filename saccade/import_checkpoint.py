@@ -22,10 +22,10 @@ from saccade.errors import BadCheckpoint, BadData, BadRun
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
 from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, read_header
+from saccade.frozen import Frozen
 from saccade.models.catalogue import look_up
 from saccade.recipes import RECIPES
 from saccade.run import BACKBONE, OpenedRun, Origin, save_tensors, write_run
-from saccade.train_config import Frozen
 
 SAY = "Say with --set model.FIELD=VALUE what the file does not say."
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from saccade.data.folder import DataFolder
 from saccade.errors import BadConfig, BadData, BadStore
@@ -22,6 +22,7 @@ from saccade.features.settings import PIXELS, BackboneSpec
 from saccade.features.store import StoreHeader, pictures_fingerprint
 from saccade.features.store_files import Skipped
 from saccade.features.store_writer import StoreWriter
+from saccade.frozen import Frozen, first_problem
 from saccade.models.catalogue import look_up
 from saccade.records import Picture
 
@@ -31,10 +32,8 @@ CHUNK = 256
 NAMED = 5
 
 
-class FeatureImport(BaseModel):
+class FeatureImport(Frozen):
     """How a feature file becomes a store."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of the store; by default the file's kind."""
@@ -61,10 +60,8 @@ def import_features(
     try:
         chosen = FeatureImport(**settings)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "settings"
-        cure = "See: saccade import-features --help"
-        raise BadConfig(f"{place}: {problem['msg']}", cure=cure) from None
+        what = first_problem(error, "settings")
+        raise BadConfig(what, cure="See: saccade import-features --help") from None
     path, folder = Path(file), DataFolder(Path(data), image_root=chosen.image_root)
     pictures = sorted(folder.pictures(), key=lambda one: one.id)
     opened = opener(path, folder, pictures)

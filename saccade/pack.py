@@ -8,7 +8,6 @@ missing or differ, and copying again carries only those.
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,8 +27,8 @@ from saccade.moving.manifest import (
 )
 from saccade.moving.names import TEMPORARY, why_unsafe
 from saccade.moving.progress import bar
+from saccade.moving.room import refuse_small_disk
 from saccade.moving.tar_stream import TarStream, lay_out
-from saccade.terminal import size_in_words
 
 PART_SIZE = 500_000_000
 MOST_PARTS = 99_999
@@ -151,13 +150,7 @@ def _prepare(out: Path, total: int, part_size: int, count: int) -> None:
             path.unlink()
     there = sum(path.stat().st_size for path in map(out.joinpath, names) if path.is_file())
     needed = total - there + (part_size if there else 0)
-    free = shutil.disk_usage(out).free
-    if needed > free:
-        raise BadBundle(
-            f"{size_in_words(needed)} are needed, {size_in_words(free)} are free",
-            where=out,
-            cure="Make room, or give an --out on another disk.",
-        )
+    refuse_small_disk(BadBundle, out, "packing", needed, "--out DIR")
 
 
 def _write(

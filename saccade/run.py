@@ -6,8 +6,6 @@ is written beside its place and then moved there, so a crash leaves the old one 
 """
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,10 +25,10 @@ from saccade.config import Recipe
 from saccade.errors import BadRun
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store import StoreHeader
-from saccade.files import in_one_go, sha256_of, write_text
+from saccade.files import in_one_go, link_or_copy, sha256_of, write_text
+from saccade.frozen import Frozen, first_problem
 from saccade.tasks import Material, Words
 from saccade.text import Vocabulary
-from saccade.train_config import Frozen
 
 FORMAT = 1
 BACKBONE = "backbone.safetensors"
@@ -158,10 +156,7 @@ def write_run(
 def _bring(file: Path, out: Path) -> None:
     """Link a store's file into a run, if it is there: no second copy on the same disk."""
     if file.exists() and not (out / file.name).exists():
-        try:
-            os.link(file, out / file.name)
-        except OSError:
-            shutil.copyfile(file, out / file.name)
+        link_or_copy(file, out / file.name)
 
 
 def open_run(path: Path) -> OpenedRun:
@@ -177,9 +172,8 @@ def open_run(path: Path) -> OpenedRun:
     try:
         header = RunHeader.model_validate(about)
     except ValidationError as error:
-        problem = error.errors()[0]
         raise BadRun(
-            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}",
+            first_problem(error, "the whole"),
             where=path / "run.json",
             cure="The file was changed by hand or by another version; train again.",
         ) from None

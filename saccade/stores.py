@@ -5,16 +5,14 @@ a scale), a coarser grid, fewer numbers per region. Pictures that come later go 
 steps; a run does not mind in how many bytes its features are kept.
 """
 
-import os
 import shlex
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from saccade.data.folder import DataFolder
@@ -35,16 +33,15 @@ from saccade.features.settings import PIXELS, Reduction
 from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.features.store_files import BACKBONE, read_chunks
 from saccade.features.store_writer import StoreWriter
-from saccade.files import in_one_go
+from saccade.files import link_or_copy
+from saccade.frozen import Frozen, first_problem
 
 CHUNK = 256
 """Pictures, about, that a crash can cost."""
 
 
-class ConvertSettings(BaseModel):
+class ConvertSettings(Frozen):
     """What becomes of a store."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of the new store; by default the old one's and what was done."""
@@ -69,10 +66,8 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
     try:
         chosen = ConvertSettings(**settings)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "settings"
-        cure = "See: saccade store convert --help"
-        raise BadConfig(f"{place}: {problem['msg']}", cure=cure) from None
+        what = first_problem(error, "settings")
+        raise BadConfig(what, cure="See: saccade store convert --help") from None
     old = FeatureStore.open(path)
     dtype, scale = _numbers(old.header, chosen)
     name = chosen.name or "-".join([path.name, *_done(chosen, dtype, scale)])
@@ -92,7 +87,7 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
         if tensors:
             write_tensors(target, tensors)
         if (path / BACKBONE).exists() and not (target / BACKBONE).exists():
-            _link(path / BACKBONE, target / BACKBONE)
+            link_or_copy(path / BACKBONE, target / BACKBONE)
         for number, columns in enumerate(_columns(old, header, target, writer.done), start=1):
             writer.add(**columns)
             if number % max(CHUNK // TOGETHER, 1) == 0:
@@ -276,11 +271,3 @@ def _columns(
                 what = f"picture {old.ids[rows[0]]} or a next one does not fit {header.dtype}"
                 raise BadStore(what, where=target, cure="Give --dtype float32 and another --name.")
         yield columns
-
-
-def _link(file: Path, to: Path) -> None:
-    try:
-        os.link(file, to)
-    except OSError:
-        with in_one_go(to) as part:
-            shutil.copyfile(file, part)

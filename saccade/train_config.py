@@ -2,13 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class Frozen(BaseModel):
-    """Settings: no field may be changed, and none may be misspelt."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from saccade.frozen import Frozen
 
 
 class Adam(Frozen):
@@ -172,7 +168,7 @@ class TrainConfig(Frozen):
     """So many times a weight is added to its gradient, before clipping."""
     shrink: float = Field(0.0, ge=0)
     """After each step a weight loses so many times the learning rate of itself."""
-    rules: dict[str, WeightRule] = {}
+    rules: dict[str, WeightRule] = Field({})
     """Rules for the weights whose names begin so."""
     scheduled_sampling: ScheduledSampling | None = None
     """Captions: none always hears the human words; `on` takes the published settings."""

@@ -5,7 +5,6 @@ The folder appears when all is there; what was stopped goes on where it was.
 """
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import accumulate
@@ -17,7 +16,7 @@ from saccade.moving.digests import chunks_of
 from saccade.moving.manifest import COPY_AGAIN, Manifest, Packed, Part, read_manifest
 from saccade.moving.names import TEMPORARY, place
 from saccade.moving.progress import bar
-from saccade.terminal import size_in_words
+from saccade.moving.room import refuse_small_disk
 
 NAMED = 20
 """Damaged parts that are named one by one."""
@@ -95,13 +94,7 @@ def _refuse_strange(begun: Path, files: Sequence[Packed]) -> None:
 
 def _refuse_small_disk(begun: Path, files: Sequence[Packed]) -> None:
     needed = sum(file.bytes for file in files if not (begun / file.name).exists())
-    free = shutil.disk_usage(begun).free
-    if needed > free:
-        raise BadBundle(
-            f"{size_in_words(needed)} are needed, {size_in_words(free)} are free",
-            where=begun,
-            cure="Make room, or give an --out on another disk.",
-        )
+    refuse_small_disk(BadBundle, begun, "unpacking", needed, "--out DIR")
 
 
 def _is_there(target: Path, file: Packed) -> bool:

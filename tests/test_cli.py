@@ -203,7 +203,7 @@ def test_a_detector_is_a_backbone_with_a_name_of_its_own(place):
     name = "torchvision:ssdlite320_mobilenet_v3_large"
     told = saccade(
         "extract", place / "data", "--detector", name, "--weights", "random", "--name", "boxes",
-        "--option", "regions=2",
+        "--option", "regions=2", "--dtype", "float32",
     )  # fmt: skip
     assert "--features boxes" in told
     header = json.loads((place / "data" / "features" / "boxes" / "header.json").read_text())

@@ -335,12 +335,14 @@ def test_missing_weights_leave_nothing_behind(data: Path) -> None:
     assert not (data / "features").exists()
 
 
+@pytest.mark.parametrize("size", [70_000, 1e-9])
 def test_numbers_that_do_not_fit_the_type_are_no_features(
-    data: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, monkeypatch: pytest.MonkeyPatch, size: float
 ) -> None:
+    """Too large, or so small that every one of them would be stored as 0."""
     look = Backbone.look
     monkeypatch.setattr(
-        Backbone, "look", lambda self, pixels: (look(self, pixels)[0] * 0 + 70_000, (2, 2))
+        Backbone, "look", lambda self, pixels: (look(self, pixels)[0] * 0 + size, (2, 2))
     )
     with pytest.raises(BadConfig, match=r"numbers that float16 cannot hold.*--dtype float32"):
         extract(data, NET, **USUAL)

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from saccade.errors import BadConfig, BadDownload
-from saccade.moving import addresses
-from saccade.moving import fetch as fetching
+from saccade.moving import addresses, room
 from saccade.moving.addresses import checked_mirror, why_refused
 from saccade.moving.fetch import Patience, Wanted, fetch
 from tests.web_site import serve
@@ -247,8 +246,8 @@ def test_coded_endless_and_unmeasured_bodies_are_refused(site, quick, tmp_path):
 
 
 def test_a_disk_that_is_too_small_is_told_before(site, quick, tmp_path, monkeypatch):
-    usage = fetching.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    usage = room.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(BadDownload, match="needs 300 kB, 1 kB are free"):
         get(site, tmp_path / "a.bin", quick)
     assert list(tmp_path.iterdir()) == []

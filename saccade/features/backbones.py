@@ -31,6 +31,7 @@ from saccade.features.networks import TrainedOn, digest_of
 from saccade.features.seen import Layout, Seen
 from saccade.features.settings import PIXELS, BackboneSpec, Option, Preprocessing, grid_boxes
 from saccade.files import sha256_of, write_bytes
+from saccade.frozen import first_problem
 
 
 class Library(Protocol):
@@ -263,10 +264,8 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
     try:
         return Preprocessing(**values)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "preprocessing"
         raise BadConfig(
-            f"{place}: {problem['msg']}",
+            first_problem(error, "preprocessing"),
             cure="Change --size, --resize, --resize-to, --mean, --std or --interpolation.",
         ) from None
 

@@ -8,9 +8,11 @@ here: training reads these and needs neither.
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, tensor
 from torch.nn import functional
+
+from saccade.frozen import Frozen
 
 Option = str | int | float | bool
 Interpolation = Literal["bilinear", "bicubic"]
@@ -20,16 +22,14 @@ PIXELS = "pixels"
 """The backbone that is none."""
 
 
-class BackboneSpec(BaseModel):
+class BackboneSpec(Frozen):
     """Which frozen network turns a picture into regions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^(timm|transformers|torchvision|imported):.+|^pixels$")
     """`timm:` and a name that timm knows, such as `timm:resnet152` or `timm:resnet50.a1_in1k`; or
     `transformers:` and the hub's name of a ViT; or `torchvision:` and a detector; or `pixels`,
     which is no network; or `imported:` and whose feature file it was."""
-    options: dict[str, Option] = {}
+    options: dict[str, Option] = Field({})
     """Passed to `timm.create_model`, such as `pad_type` or `output_stride`; or to `ViTConfig`; or
     how a detector chooses its boxes."""
     weights: str = "hub"
@@ -48,10 +48,8 @@ class BackboneSpec(BaseModel):
         return self.name.partition(":")[2] or self.name
 
 
-class Reduction(BaseModel):
+class Reduction(Frozen):
     """What is done to a backbone's regions to make them fewer or narrower before they are kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     pool: tuple[int, int] | None = None
     """Rows and columns of a coarser grid, each cell of which is the mean of those it covers."""
@@ -70,10 +68,8 @@ class _Placed(NamedTuple):
     top: np.ndarray
 
 
-class Preprocessing(BaseModel):
+class Preprocessing(Frozen):
     """From a picture of any size to the numbers that a backbone sees."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     height: int = Field(ge=8, le=4096)
     """Pixels that the backbone sees."""

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from saccade.errors import BadStore
 from saccade.features.reduction import Scale, from_bytes, read_channel_scales
@@ -43,16 +43,15 @@ from saccade.features.store_files import (
     open_array,
     read_chunks,
 )
+from saccade.frozen import Frozen, first_problem
 from saccade.records import Picture
 
 NAMED = 5
 """Damages that a message has room for."""
 
 
-class StoreHeader(BaseModel):
+class StoreHeader(Frozen):
     """What `header.json` says."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1, 2] = 2
     """1 has no `checksums.json`."""
@@ -275,9 +274,7 @@ def read_header(path: Path) -> StoreHeader:
         cure = "Make one: saccade extract DATA --backbone NAME."
         raise BadStore("there is no feature store", where=path, cure=cure) from None
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"])) or "header"
         cure = "It is damaged or from another version of saccade. " + EXTRACT_AGAIN
-        raise BadStore(f"{place}: {problem['msg']}", where=file, cure=cure) from None
+        raise BadStore(first_problem(error, "header"), where=file, cure=cure) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadStore(f"unreadable ({error})", where=file, cure=EXTRACT_AGAIN) from None

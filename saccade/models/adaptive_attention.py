@@ -18,18 +18,17 @@ H hidden, A attention width, V vocabulary, N words to say in the whole batch (or
 from typing import Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.frozen import Frozen
 from saccade.models.layers import Dropout, EveryStep, look_at, lstm_state, mean_region
 
 
-class AdaptiveAttentionConfig(BaseModel):
+class AdaptiveAttentionConfig(Frozen):
     """The port's sizes, 11,569,984 parameters for 9,487 words; `lua` wants 512 everywhere."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["adaptive_attention"] = "adaptive_attention"
     variant: Literal["paper", "lua"] = "paper"

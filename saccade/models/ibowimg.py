@@ -14,18 +14,17 @@ Shapes: B questions, I pictures, T words, D numbers per picture, E word width, A
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
+from saccade.frozen import Frozen
 from saccade.models.layers import mean_region
 
 
-class IBowImgConfig(BaseModel):
+class IBowImgConfig(Frozen):
     """The released sizes: E V + (E + D) A parameters, with D = 1024 for GoogLeNet."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["ibowimg"] = "ibowimg"
     embedding: int = Field(1024, ge=1)

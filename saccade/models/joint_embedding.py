@@ -19,19 +19,18 @@ Shapes: B questions, I pictures, T words, R regions, D numbers per region, Q que
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
+from saccade.frozen import Frozen
 from saccade.models.layers import Dropout, look_at, masked_softmax
 
 
-class JointEmbeddingConfig(BaseModel):
+class JointEmbeddingConfig(Frozen):
     """hengyuan-hu's sizes: 24,851,177 parameters for 19,901 words and 3,129 answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["joint_embedding"] = "joint_embedding"
     reader: Literal["gru", "lstm"] = "gru"

@@ -17,19 +17,18 @@ Shapes: B questions, I pictures, T words, D numbers per picture, H hidden, C com
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
+from saccade.frozen import Frozen
 from saccade.models.layers import Dropout, mean_region
 
 
-class LstmCnnConfig(BaseModel):
+class LstmCnnConfig(Frozen):
     """The paper's sizes: 10,882,224 + 200 V parameters for VGG's 4096 numbers, 1000 answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["lstm_cnn"] = "lstm_cnn"
     form: Literal["paper", "basic_vqa"] = "paper"

@@ -15,18 +15,17 @@ Shapes: B questions, I pictures, T words, R regions, D numbers per region, H hid
 from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
+from saccade.frozen import Frozen
 from saccade.models.layers import Dropout, masked_softmax
 
 
-class McanConfig(BaseModel):
+class McanConfig(Frozen):
     """MCAN-small: 57,812,791 parameters for 20,573 words and 3,129 answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["mcan"] = "mcan"
     embedding: int = Field(300, ge=1)

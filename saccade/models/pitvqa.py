@@ -20,7 +20,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from torch.nn import functional
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
 from saccade.errors import BadConfig, MissingWeights
+from saccade.frozen import Frozen
 from saccade.models.layers import Dropout, mean_region
 from saccade.weight_files import find_pretrained
 
@@ -35,10 +36,8 @@ BERT_WORDS = 30_524
 """Rows of BLIP's word table, which the released code copies onto GPT-2's ids."""
 
 
-class PitVqaConfig(BaseModel):
+class PitVqaConfig(Frozen):
     """The released sizes: 277,540,923 parameters for PitVQA's 59 answers, and the ViT's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["pitvqa"] = "pitvqa"
     mode: Literal["faithful", "fixed"] = "faithful"

@@ -18,24 +18,23 @@ from typing import Any, Literal, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from saccade.batch import Batch, Captioner, CaptionState, Said
+from saccade.frozen import Frozen
 from saccade.terminal import number, pairs
 
 Some = TypeVar("Some", bound=Batch)
 
 
-class EncoderConfig(BaseModel):
+class EncoderConfig(Frozen):
     """Which network sees, and what of it learns."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     backbone: str = Field(pattern=r"^(timm|transformers):.+")
     """As for `saccade extract`: `timm:` or `transformers:`, and a name."""
-    options: dict[str, str | int | float | bool] = {}
+    options: dict[str, str | int | float | bool] = Field({})
     """Passed to the library; from a command line as `NAME=VALUE,NAME=VALUE`."""
     weights: str = "hub"
     """What a new run begins with: `hub`, `random`, or a file."""

@@ -18,19 +18,18 @@ Shapes: B questions, I pictures, T words, E word width, R regions, H width of qu
 from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
+from saccade.frozen import Frozen
 from saccade.models.layers import Dropout, look_at, masked_softmax
 
 
-class SanConfig(BaseModel):
+class SanConfig(Frozen):
     """The sizes of SAN(2, CNN), the better of the paper's two."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["san"] = "san"
     reader: Literal["convolution", "released_lstm", "lstm"] = "convolution"

@@ -14,19 +14,18 @@ Shapes: B questions, I pictures, T words, R regions, D numbers per region, H hid
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
+from saccade.frozen import Frozen
 from saccade.models.layers import Dropout, look_at, masked_softmax
 from saccade.models.quick import PackedLstm
 
 
-class ShowAskAttendAnswerConfig(BaseModel):
+class ShowAskAttendAnswerConfig(Frozen):
     """The paper's sizes (section 3)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["show_ask_attend_answer"] = "show_ask_attend_answer"
     embedding: int = Field(300, ge=1)

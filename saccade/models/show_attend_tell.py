@@ -17,11 +17,12 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.frozen import Frozen
 from saccade.models.layers import (
     AdaptiveView,
     Dropout,
@@ -35,10 +36,8 @@ from saccade.models.layers import (
 Layer = Callable[[Tensor], Tensor]
 
 
-class ShowAttendTellConfig(BaseModel):
+class ShowAttendTellConfig(Frozen):
     """The sizes of the PyTorch form; 20,483,859 parameters for COCO's 9,490 words."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["show_attend_tell"] = "show_attend_tell"
     embedding: int = Field(512, ge=1)

@@ -18,21 +18,20 @@ E word width, H hidden, V vocabulary, N words to be heard or said in the whole b
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.errors import BadConfig
+from saccade.frozen import Frozen
 from saccade.models.layers import AdaptiveView, Dropout, EveryStep, mean_region
 from saccade.models.quick import ManyScores, PackedLstm
 
 
-class ShowTellConfig(BaseModel):
+class ShowTellConfig(Frozen):
     """The course form; 217,350,930 parameters for COCO's 9,490 words, 12,878,610 with `mean`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["show_tell"] = "show_tell"
     embedding: int = Field(512, ge=1)

@@ -19,18 +19,17 @@ import math
 from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.frozen import Frozen
 from saccade.models.layers import Dropout, masked_softmax
 
 
-class TransformerConfig(BaseModel):
+class TransformerConfig(Frozen):
     """The port's sizes; 54,914,832 parameters for COCO's 9,487 words."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["transformer"] = "transformer"
     width: int = Field(512, ge=2, multiple_of=2)

@@ -17,20 +17,19 @@ H hidden, A attention width, V vocabulary, N words to say in the whole batch; n 
 from typing import Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.frozen import Frozen
 from saccade.models.layers import Dropout, EveryStep, lstm_state, masked_softmax, mean_region
 from saccade.models.quick import ManyScores
 
 
-class UpDownConfig(BaseModel):
+class UpDownConfig(Frozen):
     """The port's sizes; 52,125,025 parameters for COCO's 9,487 words."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["up_down"] = "up_down"
     embedding: int = Field(1000, ge=1)

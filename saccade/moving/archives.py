@@ -6,7 +6,6 @@ that is there already must be the same. So unpacking again goes on where it stop
 
 import errno
 import lzma
-import shutil
 import stat
 import struct
 import tarfile
@@ -21,6 +20,7 @@ from typing import IO, NamedTuple
 
 from saccade.errors import BadDownload
 from saccade.moving.names import CHUNK, place, why_unsafe
+from saccade.moving.room import refuse_small_disk
 from saccade.terminal import size_in_words
 
 ENDINGS = (".zip", ".tar")
@@ -171,13 +171,7 @@ def _same(chunks: Iterator[bytes], target: Path) -> bool:
 def _refuse_small_disk(into: Path, members: Sequence[_Member]) -> None:
     into.mkdir(parents=True, exist_ok=True)
     needed = sum(member.size for member in members if not (into / member.name).exists())
-    free = shutil.disk_usage(into).free
-    if needed > free:
-        raise BadDownload(
-            f"unpacking needs {size_in_words(needed)}, {size_in_words(free)} are free",
-            where=into,
-            cure="Make room, or give a folder on another disk: --to DIR.",
-        )
+    refuse_small_disk(BadDownload, into, "unpacking", needed, "--to DIR")
 
 
 def _not_whole(path: Path, error: Exception) -> BadDownload:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from saccade.moving.addresses import NotHere, NotNow, request
 from saccade.moving.digests import chunks_of, write_json
 from saccade.moving.names import CHUNK
 from saccade.moving.progress import Show, show_nothing
+from saccade.moving.room import refuse_small_disk
 from saccade.terminal import size_in_words
 
 PROGRESS = 64 * 1024
@@ -212,14 +212,8 @@ class _Download:
         return total
 
     def _refuse_small_disk(self, total: int | None, have: int) -> None:
-        free = shutil.disk_usage(self.path.parent).free
         needed = (total or self.wanted.bytes or 0) - have
-        if needed > free:
-            raise BadDownload(
-                f"{self.path.name} needs {size_in_words(needed)}, {size_in_words(free)} are free",
-                where=self.path.parent,
-                cure="Make room, or give a folder on another disk: --to DIR.",
-            )
+        refuse_small_disk(BadDownload, self.path.parent, self.path.name, needed, "--to DIR")
 
     def _copy(
         self, answer: HTTPResponse, stream: IO[bytes], digest: Any, at: tuple[int, int | None]

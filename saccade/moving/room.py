@@ -1,0 +1,23 @@
+"""Is there room on the disk? Asked before the first byte is written."""
+
+import shutil
+from pathlib import Path
+
+from saccade.errors import SaccadeError
+from saccade.terminal import size_in_words
+
+
+def refuse_small_disk(
+    error: type[SaccadeError], folder: Path, what: str, needed: int, option: str
+) -> None:
+    """Raise an error where `folder`, which is there, lies on a disk without `needed` free bytes.
+
+    `what` needs them; `option` is the one that names the folder.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise error(
+            f"{what} needs {size_in_words(needed)}, {size_in_words(free)} are free",
+            where=folder,
+            cure=f"Make room, or give a folder on another disk: {option}.",
+        )
