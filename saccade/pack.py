@@ -27,8 +27,8 @@ from saccade.moving.manifest import (
 )
 from saccade.moving.names import TEMPORARY, why_unsafe
 from saccade.moving.progress import bar
-from saccade.moving.room import refuse_small_disk
 from saccade.moving.tar_stream import TarStream, lay_out
+from saccade.room import refuse_small_disk
 
 PART_SIZE = 500_000_000
 MOST_PARTS = 99_999
@@ -150,7 +150,7 @@ def _prepare(out: Path, total: int, part_size: int, count: int) -> None:
             path.unlink()
     there = sum(path.stat().st_size for path in map(out.joinpath, names) if path.is_file())
     needed = total - there + (part_size if there else 0)
-    refuse_small_disk(BadBundle, out, "packing", needed, "--out DIR")
+    refuse_small_disk(BadBundle, out, "packing", needed, "give another disk: --out DIR")
 
 
 def _write(

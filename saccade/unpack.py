@@ -16,7 +16,7 @@ from saccade.moving.digests import chunks_of
 from saccade.moving.manifest import COPY_AGAIN, Manifest, Packed, Part, read_manifest
 from saccade.moving.names import TEMPORARY, place
 from saccade.moving.progress import bar
-from saccade.moving.room import refuse_small_disk
+from saccade.room import refuse_small_disk
 
 NAMED = 20
 """Damaged parts that are named one by one."""
@@ -94,7 +94,7 @@ def _refuse_strange(begun: Path, files: Sequence[Packed]) -> None:
 
 def _refuse_small_disk(begun: Path, files: Sequence[Packed]) -> None:
     needed = sum(file.bytes for file in files if not (begun / file.name).exists())
-    refuse_small_disk(BadBundle, begun, "unpacking", needed, "--out DIR")
+    refuse_small_disk(BadBundle, begun, "unpacking", needed, "give another disk: --out DIR")
 
 
 def _is_there(target: Path, file: Packed) -> bool:

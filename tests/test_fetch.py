@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from saccade import room
 from saccade.errors import BadConfig, BadDownload
-from saccade.moving import addresses, room
+from saccade.moving import addresses
 from saccade.moving.addresses import checked_mirror, why_refused
 from saccade.moving.fetch import Patience, Wanted, fetch
 from tests.web_site import serve

@@ -414,7 +414,7 @@ def test_a_folder_that_was_never_packed_is_told(tmp_path):
 def test_a_disk_that_is_too_small_is_told_before(run, tmp_path, monkeypatch):
     free = shutil.disk_usage(tmp_path)._replace(free=100)
     pack(run, tmp_path / "out")
-    monkeypatch.setattr("saccade.moving.room.shutil.disk_usage", lambda _: free)
+    monkeypatch.setattr("saccade.room.shutil.disk_usage", lambda _: free)
     with pytest.raises(BadBundle, match="100 bytes are free"):
         pack(run, tmp_path / "other")
     with pytest.raises(BadBundle, match="100 bytes are free"):

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
+from saccade import room
 from saccade.errors import BadStore
-from saccade.features import store_writer
 from saccade.features.settings import BackboneSpec, Preprocessing, grid_boxes
 from saccade.features.store import FeatureStore, Skipped, StoreHeader, pictures_fingerprint
 from saccade.features.store_writer import StoreWriter
@@ -352,10 +352,25 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(store_writer.shutil, "disk_usage", lambda _: usage(1000, 900, 100))
-    with pytest.raises(BadStore, match=r"needs 0\.0 GB more, the disk has 0\.0 GB"):
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage(1000, 900, 100))
+    with pytest.raises(BadStore, match="needs 720 bytes, 100 bytes are free"):
         StoreWriter(path, header(), IDS)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("lost", ["header.json", "chunks.jsonl"])
+@pytest.mark.parametrize("free", [100, 10**9])
+def test_a_store_that_was_copied_in_part_is_not_written_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch, lost: str, free: int
+) -> None:
+    make(path)
+    (path / lost).unlink()
+    before = files(path)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage(10**9, 0, free))
+    with pytest.raises(BadStore, match=f"of a feature store, but no {lost}"):
+        StoreWriter(path, header(), IDS)
+    assert files(path) == before
 
 
 def test_a_full_disk_names_the_command_that_goes_on(path: Path) -> None:

@@ -58,4 +58,5 @@ def convert(
     made = convert_store(
         path, say=typer.echo, name=name, dtype=dtype, scale=scale, pool=pool, pca=pca, data=data
     )
-    typer.echo(f"Next: saccade train RECIPE --data DATA --features {made.name} --out RUN")
+    home = data or (made.parent.parent if made.parent.name == "features" else Path("DATA"))
+    typer.echo(f"Next: saccade train RECIPE --data {home} --features {made.name} --out RUN")

@@ -7,6 +7,7 @@ header says `complete` last of all.
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -32,9 +33,13 @@ from saccade.features.store_files import (
     read_chunks,
 )
 from saccade.files import write_bytes
+from saccade.room import refuse_small_disk
 
 if sys.platform != "win32":
     import fcntl
+
+BEGUN = frozenset(["header.json", "chunks.jsonl"])
+"""Files that every store has from its beginning."""
 
 
 class StoreWriter:
@@ -56,16 +61,18 @@ class StoreWriter:
         self._columns = header.columns()
         with self._disk_errors():
             path.mkdir(parents=True, exist_ok=True)
-            self._refuse_strange()
+            fresh = self._refuse_strange()
             self._journal = (path / "chunks.jsonl").open("ab")
         self._lock()
         try:
-            before = self._before(ids)
+            before = self._before()
             self.complete = before is not None and before.complete
             """Was it finished earlier? Then there is nothing to write."""
             self._chunks = self._kept() if before else []
             self._refuse_small_disk()
-            if before is None:
+            if self._chunks or self.complete:
+                self._refuse_other_ids(ids)
+            else:
                 with self._disk_errors():
                     self._create(ids)
             self._files: dict[str, BinaryIO] = {
@@ -73,7 +80,7 @@ class StoreWriter:
             }
         except BaseException:
             self._journal.close()
-            if not (path / "header.json").exists():  # nothing was begun: leave nothing behind
+            if fresh:
                 shutil.rmtree(path)
             raise
         promised = sum(len(_line(chunk)) for chunk in self._chunks)
@@ -190,14 +197,14 @@ class StoreWriter:
             raise BadStore(f"cannot be written ({error})", where=self.path, cure=cure) from None
 
     def _create(self, ids: np.ndarray) -> None:
+        # First: files without it are no store that was begun, and are not written over.
+        write_bytes(self.path / "header.json", self._header(complete=False))
         with (self.path / "ids.npy").open("wb") as stream:
             np.save(stream, ids, allow_pickle=False)
             _to_disk(stream)
         for name, (shape, kind) in self._columns.items():
             # Its full length at once, which takes no room yet.
             np.lib.format.open_memmap(self.path / f"{name}.npy", "w+", kind, shape)
-        # Last: without it the store has not begun.
-        write_bytes(self.path / "header.json", self._header(complete=False))
 
     def _header(self, *, complete: bool) -> bytes:
         header = self.header.model_copy(update={"complete": complete})
@@ -205,26 +212,35 @@ class StoreWriter:
 
     def _kept(self) -> list[Chunk]:
         """Chunks of an earlier run that are whole; the first damaged one ends the list."""
-        if self.complete:
-            return read_chunks(self.path)
+        chunks = read_chunks(self.path)
+        if self.complete or not chunks:
+            return chunks
         arrays = {name: open_array(self.path, name, *c) for name, c in self._columns.items()}
         kept: list[Chunk] = []
-        for chunk in read_chunks(self.path):
+        for chunk in chunks:
             too_long = chunk.end > self.header.ids_count
             if too_long or checksum(arrays, chunk.start, chunk.end) != chunk.crc32:
                 break
             kept.append(chunk)
         return kept
 
-    def _refuse_strange(self) -> None:
-        strange = sorted(
-            p.name for p in self.path.iterdir() if p.name.removesuffix(".part") not in OWN
-        )
+    def _refuse_strange(self) -> bool:
+        """Is the folder empty? What is in it must be of a store that was begun here, or copied
+        with its header and its journal: nothing else is written over.
+        """
+        there = {path.name for path in self.path.iterdir()}
+        strange = sorted(name for name in there if name.removesuffix(".part") not in OWN)
         if strange:
             what = f"holds other things than a feature store, such as {strange[0]}"
             raise BadStore(what, where=self.path, cure="Choose another --name.")
+        lonely, lacking = sorted(there & OWN - {"chunks.jsonl"}), sorted(BEGUN - there)
+        if lonely and lacking:
+            what = f"holds {lonely[0]} of a feature store, but no {lacking[0]}"
+            cure = "Copy the rest of it, choose another --name, or delete the folder."
+            raise BadStore(what, where=self.path, cure=cure)
+        return not there
 
-    def _before(self, ids: np.ndarray) -> StoreHeader | None:
+    def _before(self) -> StoreHeader | None:
         """The header of what was begun earlier, None if nothing was; it must be the same."""
         if not (self.path / "header.json").exists():
             return None
@@ -239,18 +255,18 @@ class StoreWriter:
                     where=self.path,
                     cure="Choose another --name, or delete the folder to begin again.",
                 )
+        return before
+
+    def _refuse_other_ids(self, ids: np.ndarray) -> None:
         if not np.array_equal(open_array(self.path, "ids", ids.shape, ids.dtype), ids):
             cure = "Delete the folder to begin again."
             raise BadStore("the store has other ids", where=self.path / "ids.npy", cure=cure)
-        return before
 
     def _refuse_small_disk(self) -> None:
         left = 1 - self.done / self.header.ids_count
-        needed, free = self.header.nbytes() * left, shutil.disk_usage(self.path).free
-        if needed > free:
-            what = f"needs {needed / 1e9:.1f} GB more, the disk has {free / 1e9:.1f} GB"
-            cure = "Make room, choose a smaller --size, or put the data folder on another disk."
-            raise BadStore(what, where=self.path, cure=cure)
+        needed = math.ceil(self.header.nbytes() * left)
+        cure = "choose a smaller --size, or put the data folder on another disk"
+        refuse_small_disk(BadStore, self.path, "the store", needed, cure)
 
     def _lock(self) -> None:
         """Keep a second process out; the system lifts the lock when this one dies."""

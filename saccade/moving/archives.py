@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 
 from saccade.errors import BadDownload
 from saccade.moving.names import CHUNK, place, why_unsafe
-from saccade.moving.room import refuse_small_disk
+from saccade.room import refuse_small_disk
 from saccade.terminal import size_in_words
 
 ENDINGS = (".zip", ".tar")
@@ -171,7 +171,7 @@ def _same(chunks: Iterator[bytes], target: Path) -> bool:
 def _refuse_small_disk(into: Path, members: Sequence[_Member]) -> None:
     into.mkdir(parents=True, exist_ok=True)
     needed = sum(member.size for member in members if not (into / member.name).exists())
-    refuse_small_disk(BadDownload, into, "unpacking", needed, "--to DIR")
+    refuse_small_disk(BadDownload, into, "unpacking", needed, "give another disk: --to DIR")
 
 
 def _not_whole(path: Path, error: Exception) -> BadDownload:

@@ -23,7 +23,7 @@ from saccade.moving.addresses import NotHere, NotNow, request
 from saccade.moving.digests import chunks_of, write_json
 from saccade.moving.names import CHUNK
 from saccade.moving.progress import Show, show_nothing
-from saccade.moving.room import refuse_small_disk
+from saccade.room import refuse_small_disk
 from saccade.terminal import size_in_words
 
 PROGRESS = 64 * 1024
@@ -213,7 +213,13 @@ class _Download:
 
     def _refuse_small_disk(self, total: int | None, have: int) -> None:
         needed = (total or self.wanted.bytes or 0) - have
-        refuse_small_disk(BadDownload, self.path.parent, self.path.name, needed, "--to DIR")
+        refuse_small_disk(
+            BadDownload,
+            self.path.parent,
+            self.path.name,
+            needed,
+            "give another disk: --to DIR",
+        )
 
     def _copy(
         self, answer: HTTPResponse, stream: IO[bytes], digest: Any, at: tuple[int, int | None]

@@ -8,16 +8,16 @@ from saccade.terminal import size_in_words
 
 
 def refuse_small_disk(
-    error: type[SaccadeError], folder: Path, what: str, needed: int, option: str
+    error: type[SaccadeError], folder: Path, what: str, needed: int, cure: str
 ) -> None:
     """Raise an error where `folder`, which is there, lies on a disk without `needed` free bytes.
 
-    `what` needs them; `option` is the one that names the folder.
+    `what` needs them; `cure` is what helps besides making room.
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise error(
             f"{what} needs {size_in_words(needed)}, {size_in_words(free)} are free",
             where=folder,
-            cure=f"Make room, or give a folder on another disk: {option}.",
+            cure=f"Make room, or {cure}.",
         )
