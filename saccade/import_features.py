@@ -1,12 +1,13 @@
 """Make a feature store of another program's feature file: `saccade import-features`.
 
 Files are read a picture at a time, in the order of the data folder's ids, and nothing in them is
-executed. A run on such features can be trained and evaluated; a picture that comes later it cannot
-be shown, for the network that made them is no part of saccade.
+executed. Which picture is which is never guessed: see `feature_files/matching.py`. A run on such
+features can be trained and evaluated; a picture that comes later it cannot be shown, for the
+network that made them is no part of saccade.
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +17,12 @@ from pydantic import Field, ValidationError
 from saccade.data.folder import DataFolder
 from saccade.errors import BadConfig, BadData, BadStore
 from saccade.feature_files.kinds import KINDS
-from saccade.feature_files.opened import COPY_AGAIN, DEFECTS, Opened, Row
+from saccade.feature_files.matching import By, Key, Matched, match, published
+from saccade.feature_files.opened import COPY_AGAIN, DEFECTS, Opened
+from saccade.feature_files.rows import PictureSides, SoundRow, checked, refuse_beyond
 from saccade.features.imported import IMPORTED
 from saccade.features.settings import PIXELS, BackboneSpec
-from saccade.features.store import StoreHeader, pictures_fingerprint
+from saccade.features.store import StoreHeader, pictures_fingerprint, read_header
 from saccade.features.store_files import Skipped
 from saccade.features.store_writer import StoreWriter
 from saccade.frozen import Frozen, first_problem
@@ -40,7 +43,12 @@ class FeatureImport(Frozen):
     dtype: Literal["float16", "float32"] = "float16"
     """Small pictures stay what they are, uint8."""
     image_root: Path | None = None
-    """Where the pictures are now; they tell their sizes, where the file does not."""
+    """Where the pictures are now; they tell their sizes, which must be those that the file says."""
+    match: By | None = None
+    """Numbers are the pictures' names, or ids of the data folder; by default names, and ids where
+    these are the published ones."""
+    missing: Literal["refuse", "drop"] = "refuse"
+    """What to do where more than half of the pictures are not in the file."""
 
 
 def import_features(
@@ -54,7 +62,8 @@ def import_features(
 
     `settings` are the fields of `FeatureImport`; `say` hears sizes and what does not belong
     together. Pictures of the data folder that the file lacks are left out, as unreadable ones are
-    by `extract`. A store that was begun is gone on with. Raises BadConfig, BadData, BadStore.
+    by `extract`; more than half of them only with `missing="drop"`. A store that was begun is gone
+    on with. Raises BadConfig, BadData, BadStore.
     """
     opener = look_up(dict(KINDS), "kind of feature file", kind)
     try:
@@ -66,16 +75,21 @@ def import_features(
     pictures = sorted(folder.pictures(), key=lambda one: one.id)
     opened = opener(path, folder, pictures)
     with opened.held:
-        _compare(opened, pictures, path, say)
+        matched = _match(opened, pictures, folder, path, chosen)
+        _compare(opened, matched, pictures, folder, path, chosen, say)
+        sides = PictureSides(folder.image_root)
         header = _header(kind, opened, pictures, path, Path(data), chosen)
+        read = _reader(opened, matched.keys, sides, path)
+        sides.compare([one for one in pictures if one.id in matched.keys], read, path)
         target = folder.store_path(chosen.name or kind)
+        _refuse_other_matching(target, chosen)
         say(f"{header.nbytes() / 1e6:,.1f} MB on disk in {target}")
         ids = np.array([one.id for one in pictures], dtype=np.int64)
         with StoreWriter(target, header, ids) as writer:
             if writer.complete:
                 say("complete already: nothing to do")
                 return target
-            batches = _batches(opened, pictures[writer.done :], header, path)
+            batches = _batches(read, pictures[writer.done :], matched.keys, header, path)
             for number, columns in enumerate(batches, start=1):
                 writer.add(**columns)
                 if number % max(CHUNK // TOGETHER, 1) == 0:
@@ -84,29 +98,79 @@ def import_features(
     return target
 
 
+def _match(
+    opened: Opened,
+    pictures: Sequence[Picture],
+    folder: DataFolder,
+    path: Path,
+    chosen: FeatureImport,
+) -> Matched:
+    """What the file calls each picture. Raises BadData where a name could be two pictures."""
+    if opened.matched:
+        return Matched({int(key): key for key in opened.places})
+    source = str(folder.about.get("source", ""))
+    return match(tuple(opened.places), pictures, source, chosen.match, path)
+
+
 def _compare(
-    opened: Opened, pictures: Sequence[Picture], path: Path, say: Callable[[str], object]
+    opened: Opened,
+    matched: Matched,
+    pictures: Sequence[Picture],
+    folder: DataFolder,
+    path: Path,
+    chosen: FeatureImport,
+    say: Callable[[str], object],
 ) -> None:
-    """Say which pictures only one side has. Raises BadData where they have none in common."""
-    here, there = {one.id for one in pictures}, opened.places.keys()
-    lacking, extra = sorted(here - there), sorted(there - here)
-    if len(lacking) == len(here):
-        raise BadData(
-            f"none of its {len(there):,} pictures ({_some(extra)}) is one of the data folder's "
-            f"{len(here):,} ({_some(lacking)})",
-            where=path,
-            cure="Give features of this data set, or prepare the data set that they belong to.",
+    """Say which pictures only one side has. Raises BadData where they have few in common."""
+    lacking = [one.file for one in pictures if one.id not in matched.keys]
+    extra = sorted(opened.places.keys() - set(matched.keys.values()))
+    if len(lacking) == len(pictures):
+        what = (
+            f"none of its {len(opened.places):,} pictures ({_some(extra)}) is one of the data "
+            f"folder's {len(pictures):,} ({_some(lacking)})"
         )
+        raise BadData(what, where=path, cure=_cure(folder, chosen))
+    if 2 * len(lacking) > len(pictures) and chosen.missing == "refuse":
+        what = (
+            f"{len(lacking):,} of the data folder's {len(pictures):,} pictures are not in it "
+            f"({_some(lacking)}), but {len(extra):,} others are ({_some(extra) or 'none'})"
+        )
+        cure = f"{_cure(folder, chosen)} --missing drop leaves out what is not there."
+        raise BadData(what, where=path, cure=cure)
     if lacking:
         say(f"{len(lacking):,} pictures are not in the file and left out: {_some(lacking)}")
     if extra:
         say(f"{len(extra):,} of its pictures are not in the data folder: {_some(extra)}")
-    for note in opened.notes:
+    for note in (*opened.notes, *matched.notes):
         say(note)
 
 
-def _some(ids: Sequence[int]) -> str:
-    return ", ".join(map(str, ids[:NAMED])) + ("..." if len(ids) > NAMED else "")
+def _cure(folder: DataFolder, chosen: FeatureImport) -> str:
+    cure = "Give features of this data set, or prepare the data set that they belong to."
+    source = folder.about.get("source", "")
+    if chosen.match is None and not published(source):
+        cure += (
+            f" The ids of source {source} are places in a list, so numbers are looked for in "
+            "names alone; only if the file was made with the ids of this data folder's "
+            "images.parquet, give --match id."
+        )
+    return cure
+
+
+def _refuse_other_matching(target: Path, chosen: FeatureImport) -> None:
+    """Raises BadStore where a store was begun with pictures found in another way."""
+    if not (target / "header.json").is_file():
+        return
+    words = shlex.split(read_header(target).command)
+    before = words[words.index("--match") + 1] if "--match" in words[:-1] else None
+    if before != chosen.match:
+        said = f"--match {before}" if before else "no --match"
+        cure = "Choose another --name, or delete the folder to begin again."
+        raise BadStore(f"the store was begun with {said}", where=target, cure=cure)
+
+
+def _some(names: Sequence[Key]) -> str:
+    return ", ".join(map(str, names[:NAMED])) + ("..." if len(names) > NAMED else "")
 
 
 def _header(
@@ -136,7 +200,11 @@ def _header(
 
 
 def _batches(
-    opened: Opened, pictures: Sequence[Picture], header: StoreHeader, path: Path
+    read: Callable[[Picture], SoundRow],
+    pictures: Sequence[Picture],
+    known: Mapping[int, Key],
+    header: StoreHeader,
+    path: Path,
 ) -> Iterator[dict[str, Any]]:
     """What is stored, by column, some pictures at a time."""
     for begin in range(0, len(pictures), TOGETHER):
@@ -147,11 +215,11 @@ def _batches(
         }
         columns["skipped"] = []
         for place, picture in enumerate(some):
-            if picture.id not in opened.places:
+            if picture.id not in known:
                 skipped = Skipped(picture.id, picture.file, f"not in {path.name}")
                 columns["skipped"].append(skipped)
                 continue
-            row = _row(opened, picture, header, path)
+            row = read(picture)
             count = len(row.regions)
             with np.errstate(over="ignore"):  # told below
                 columns["features"][place, :count] = row.regions
@@ -165,15 +233,26 @@ def _batches(
         yield columns
 
 
-def _row(opened: Opened, picture: Picture, header: StoreHeader, path: Path) -> Row:
-    """One picture's regions. Raises BadData for damage and for what is not as it was announced."""
-    try:
-        row = opened.read(opened.places[picture.id])
-        wanted = (min(len(row.regions), header.regions), header.dim)
-        if row.regions.shape != wanted or not len(row.regions):
-            raise ValueError(f"regions {row.regions.shape}, announced were {wanted}")
-    except DEFECTS as error:
-        why = " ".join(f"{error}".split())[:200]
-        what = f"features of picture {picture.id} cannot be read ({why})"
-        raise BadData(what, where=path, cure=COPY_AGAIN) from None
-    return row
+def _reader(
+    opened: Opened, keys: Mapping[int, Key], sides: PictureSides, path: Path
+) -> Callable[[Picture], SoundRow]:
+    """What reads one picture's regions. It raises BadData for damage, for what is not as it was
+    announced, and for what is not of this picture.
+    """
+
+    def read(picture: Picture) -> SoundRow:
+        try:
+            row = checked(opened.read(opened.places[keys[picture.id]]), lambda: sides.of(picture))
+            wanted = (min(len(row.regions), opened.regions), opened.dim)
+            if row.regions.shape != wanted or not len(row.regions):
+                raise ValueError(f"regions {row.regions.shape}, announced were {wanted}")
+            if (row.boxes is None) != (opened.grid is not None):
+                raise ValueError("boxes of a grid" if row.boxes is not None else "no boxes")
+        except DEFECTS as error:
+            why = " ".join(f"{error}".split())[:200]
+            what = f"features of picture {picture.id} ({picture.file}) cannot be read ({why})"
+            raise BadData(what, where=path, cure=COPY_AGAIN) from None
+        refuse_beyond(row, picture, path)
+        return row
+
+    return read

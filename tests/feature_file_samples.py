@@ -1,4 +1,4 @@
-"""Feature files of other programs, written as those write them, for a tiny world's pictures."""
+"""Feature files of other programs, written as those write them, for pictures of COCO's numbers."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ def count_of(number: int) -> int:
 
 
 def tsv_row(number: int, count: int, width: int = 640, height: int = 480) -> bytes:
-    boxes, regions = boxes_of(number, count), regions_of(number, count)
+    boxes, regions = boxes_of(number, count, width, height), regions_of(number, count)
     fields = [str(x).encode() for x in (number, width, height, count)]
     fields += [base64.b64encode(part.astype("<f4").tobytes()) for part in (boxes, regions)]
     return b"\t".join(fields) + b"\n"
@@ -118,14 +118,14 @@ def write_grids(out: Path, ids: list[int]) -> Path:
     return out
 
 
-def write_boxes(out: Path, ids: list[int], width: int = 64, height: int = 64) -> Path:
+def write_boxes(out: Path, ids: list[int]) -> Path:
     """`..._att` and `..._box`."""
     folder = out.with_name(f"{out.name}_att")
     for name in (folder, out.with_name(f"{out.name}_box")):
         name.mkdir()
     for one in ids:
         np.savez(folder / f"{one}.npz", feat=regions_of(one, count_of(one)))
-        boxes = boxes_of(one, count_of(one), width, height)
+        boxes = boxes_of(one, count_of(one))
         np.save(out.with_name(f"{out.name}_box") / f"{one}.npy", boxes)
     return folder
 
@@ -160,4 +160,4 @@ WRITERS: dict[str, tuple[str, Callable[[Path, list[int]], Path]]] = {
     "grids": ("self-critical", write_grids),
     "boxes": ("self-critical", write_boxes),
 }
-"""Name of a layout, its kind, and what writes it for some picture ids."""
+"""Name of a layout, its kind, and what writes it for some pictures' numbers."""

@@ -1,6 +1,7 @@
 """`import-features`: other programs' feature files, whole and broken, become feature stores."""
 
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,29 +22,52 @@ from saccade.evaluate import evaluate
 from saccade.extract import extract
 from saccade.features.settings import grid_boxes
 from saccade.features.store import FeatureStore
+from saccade.features.store_writer import StoreWriter
 from saccade.import_features import import_features
 from saccade.recipes import RECIPES
+from saccade.records import Picture
 from saccade.train import train
 from tests import feature_file_samples as samples
 from tests.feature_file_samples import WRITERS
 from tests.worlds import make_world
 
 GRIDS = {"pytorch-vqa": (2, 3), "grids": (2, 3), "vectors": (1, 1)}
+OPENVQA = ("openvqa", "published")
+
+
+PICTURES = 28
+WORLDS = {
+    # Somebody's table of COCO's pictures: ids are places, and other pictures' numbers too.
+    "own": ("table", lambda i: (7 * ((5 * i + 3) % PICTURES), f"COCO_train2014_{7 * i:012}.png")),
+    # Karpathy's Flickr: ids are published, and names say nothing of them.
+    "published": ("karpathy", lambda i: (7 * i, f"photo-{(5 * i + 3) % PICTURES}a.png")),
+}
+
+
+def world(kind: str, path: Path) -> DataFolder:
+    """A world of which some pictures are at hand, 640 x 480."""
+    source, picture = WORLDS[kind]
+    made = make_world(path / "data", train=24, val=4, source=source, picture=picture)
+    images = path / "images"
+    images.mkdir()
+    for one in made.pictures()[::2]:
+        Image.new("RGB", (640, 480)).save(images / one.file)
+    return DataFolder(made.path, image_root=images)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> DataFolder:
-    """A world of which some pictures are at hand, 64 pixels a side."""
-    world = make_world(tmp_path / "data", train=24, val=4)
-    images = tmp_path / "images"
-    images.mkdir()
-    for one in world.pictures()[::2]:
-        Image.new("RGB", (64, 64)).save(images / one.file)
-    return DataFolder(world.path, image_root=images)
+    return world("own", tmp_path)
 
 
-def ids_of(folder: DataFolder) -> list[int]:
-    return sorted(one.id for one in folder.pictures())
+def number_of(picture: Picture) -> int:
+    """What feature files call a picture."""
+    named = re.search(r"COCO_train2014_(\d+)", picture.file)
+    return int(named[1]) if named else picture.id
+
+
+def numbers_of(folder: DataFolder) -> list[int]:
+    return sorted(number_of(one) for one in folder.pictures())
 
 
 def bring(folder: DataFolder, layout: str, path: Path, **settings: object) -> FeatureStore:
@@ -56,17 +80,24 @@ def bring(folder: DataFolder, layout: str, path: Path, **settings: object) -> Fe
     return store
 
 
-@pytest.mark.parametrize("layout", WRITERS)
-def test_every_layout_is_read(folder: DataFolder, tmp_path: Path, layout: str) -> None:
+@pytest.mark.parametrize(
+    ("layout", "where"),
+    # openvqa's files have COCO's names, which Flickr's pictures have not.
+    [(layout, where) for layout in WRITERS for where in WORLDS if (layout, where) != OPENVQA],
+)
+def test_every_layout_is_read(tmp_path: Path, layout: str, where: str) -> None:
     kind, write = WRITERS[layout]
-    ids = ids_of(folder)
-    store = bring(folder, layout, write(tmp_path / "files", ids), dtype="float32")
+    folder = world(where, tmp_path)
+    pictures = sorted(folder.pictures(), key=lambda one: one.id)
+    path = write(tmp_path / "files", numbers_of(folder))
+    store = bring(folder, layout, path, dtype="float32")
     assert store.header.backbone.name == f"imported:{kind}"
     assert store.header.grid == GRIDS.get(layout)
     assert (store.counts > 0).all()
-    regions, mask = store.read(np.arange(len(ids)))
-    boxes = store.boxes(np.arange(len(ids)))
-    for row, one in enumerate(ids):
+    regions, mask = store.read(np.arange(len(pictures)))
+    boxes = store.boxes(np.arange(len(pictures)))
+    for row, picture in enumerate(pictures):
+        one = number_of(picture)
         count = 3 if layout == "hengyuan-hu" else samples.count_of(one)
         count = int(np.prod(GRIDS[layout])) if layout in GRIDS else count
         assert store.counts[row] == mask[row].sum() == count
@@ -76,8 +107,7 @@ def test_every_layout_is_read(folder: DataFolder, tmp_path: Path, layout: str) -
         assert not regions[row, count:].any()
         if layout in GRIDS:
             continue
-        at_hand = (folder.image_root / f"{one // 7}.png").exists()
-        if layout == "boxes" and not at_hand:
+        if layout == "boxes" and not (folder.image_root / picture.file).exists():
             wanted = np.tile([0, 0, 1, 1], (count, 1))
         else:
             wanted = samples.boxes_of(one, count) / [640, 480, 640, 480]
@@ -87,19 +117,22 @@ def test_every_layout_is_read(folder: DataFolder, tmp_path: Path, layout: str) -
     if layout == "pytorch-vqa":
         into = store.header.preprocessing
         assert (into.height, into.resize, into.resize_to) == (448, "shorter_side", 512)
-        wanted = into.box_in_image(grid_boxes(2, 3), 64, 64)
-        np.testing.assert_allclose(boxes[0], wanted)
+        seen = int(np.flatnonzero(store.sizes[:, 0])[0])
+        wanted = into.box_in_image(grid_boxes(2, 3), 640, 480)
+        np.testing.assert_allclose(boxes[seen], wanted)
 
 
 def test_pictures_that_only_one_side_has(folder: DataFolder, tmp_path: Path) -> None:
-    ids = ids_of(folder)
-    path = samples.write_bottom_up(tmp_path / "files", [*ids[3:], 1001, 1002])
+    pictures = sorted(folder.pictures(), key=lambda one: one.id)
+    numbers = [number_of(one) for one in pictures]
+    path = samples.write_bottom_up(tmp_path / "files", [*numbers[3:], 1001, 1002])
     said: list[object] = []
     made = import_features("bottom-up", path, folder.path, said.append)
-    assert said[0] == "3 pictures are not in the file and left out: 0, 7, 14"
+    files = ", ".join(one.file for one in pictures[:3])
+    assert said[0] == f"3 pictures are not in the file and left out: {files}"
     assert said[1] == "2 of its pictures are not in the data folder: 1001, 1002"
     store = FeatureStore.open(made)
-    assert [one.id for one in store.skipped()] == ids[:3]
+    assert [one.id for one in store.skipped()] == [one.id for one in pictures[:3]]
     assert store.skipped()[0].reason == "not in files"
     assert not store.counts[:3].any()
     said.clear()
@@ -107,7 +140,7 @@ def test_pictures_that_only_one_side_has(folder: DataFolder, tmp_path: Path) -> 
     assert said[-1] == "complete already: nothing to do"
     other = samples.write_bottom_up(tmp_path / "others", [5000, 6000])
     with pytest.raises(BadData, match=r"none of its 2 pictures \(5000, 6000\) is one of the data"):
-        import_features("bottom-up", other, folder.path, name="other")
+        import_features("bottom-up", other, folder.path, name="other", missing="drop")
 
 
 def test_small_pictures_become_a_store_of_pixels(folder: DataFolder, tmp_path: Path) -> None:
@@ -115,7 +148,7 @@ def test_small_pictures_become_a_store_of_pixels(folder: DataFolder, tmp_path: P
     store = bring(folder, "sgrvinod", path)
     assert store.header.backbone.name == "pixels"
     assert (store.header.grid, store.header.dim, store.header.dtype) == ((8, 8), 3, "uint8")
-    for row, one in enumerate(ids_of(folder)):
+    for row, one in enumerate(sorted(one.id for one in folder.pictures())):
         picture = store.read(np.array([row]))[0][0].T.reshape(3, 8, 8)
         assert np.array_equal(picture, samples.pixels_of(one))
     assert store.header.preprocessing.resize == "squash"
@@ -133,7 +166,7 @@ def test_small_pictures_become_a_store_of_pixels(folder: DataFolder, tmp_path: P
 
 
 def test_trained_on_and_evaluated_but_not_asked(folder: DataFolder, tmp_path: Path) -> None:
-    path = samples.write_bottom_up(tmp_path / "files", ids_of(folder))
+    path = samples.write_bottom_up(tmp_path / "files", numbers_of(folder))
     import_features("bottom-up", path, folder.path, name="regions")
     run = tmp_path / "run"
     recipe = change(RECIPES["joint-embedding-small"], "train.epochs=1")
@@ -229,7 +262,11 @@ BROKEN = [
     ("pytorch-vqa", _cut, "not a whole HDF5|cannot be read"),
     ("pytorch-vqa", _array("features", lambda a: a[:, :, 0]), "no array 'features' of 4"),
     ("pytorch-vqa", _array("ids", lambda a: a[:5]), "28 pictures and 5 ids"),
-    ("pytorch-vqa", _array("ids", lambda a: a.astype(np.float32)), "ids of type float32"),
+    (
+        "pytorch-vqa",
+        _array("ids", lambda a: a.astype(np.float32)),
+        "'ids' is .* of type float32",
+    ),
     ("pytorch-vqa", lambda path: path.unlink(), "no such file"),
     ("openvqa", _cut, "not a whole array"),
     ("openvqa", _npz(y=np.zeros(3)), "not a whole array 'x'"),
@@ -253,7 +290,7 @@ BROKEN = [
 def test_broken_files_are_told(
     folder: DataFolder, tmp_path: Path, layout: str, harm, message: str
 ) -> None:
-    path = WRITERS[layout][1](tmp_path / "files", ids_of(folder))
+    path = WRITERS[layout][1](tmp_path / "files", numbers_of(folder))
     harm(path)
     with pytest.raises(SaccadeError, match=message) as caught:
         bring(folder, layout, path)
@@ -262,7 +299,7 @@ def test_broken_files_are_told(
 
 
 def test_numbers_too_large_for_half_a_float(folder: DataFolder, tmp_path: Path) -> None:
-    path = samples.write_vectors(tmp_path / "files", ids_of(folder))
+    path = samples.write_vectors(tmp_path / "files", numbers_of(folder))
     _npy(lambda a: a + 1e6)(path)
     with pytest.raises(BadStore, match=r"do not fit float16\. Give --dtype float32"):
         bring(folder, "vectors", path)
@@ -272,7 +309,7 @@ def test_numbers_too_large_for_half_a_float(folder: DataFolder, tmp_path: Path) 
 def test_without_h5py_it_says_what_to_install(
     folder: DataFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = samples.write_pytorch_vqa(tmp_path / "files", ids_of(folder))
+    path = samples.write_pytorch_vqa(tmp_path / "files", numbers_of(folder))
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(SaccadeError, match=r"pip install 'saccade\[h5\]'"):
         bring(folder, "pytorch-vqa", path)
@@ -285,16 +322,16 @@ def test_an_import_that_was_stopped_goes_on(
 
     monkeypatch.setattr(module, "TOGETHER", 4)
     monkeypatch.setattr(module, "CHUNK", 4)
-    path = samples.write_bottom_up(tmp_path / "files", ids_of(folder))
-    row = module._row
+    path = samples.write_bottom_up(tmp_path / "files", numbers_of(folder))
+    add = StoreWriter.add
 
-    def stop(opened, picture, *others):
-        if picture.id == 7 * 13:
+    def stop(writer, **columns):
+        if writer.done == 12:
             raise KeyboardInterrupt
-        return row(opened, picture, *others)
+        add(writer, **columns)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_row", stop)
+        patch.setattr(StoreWriter, "add", stop)
         with pytest.raises(KeyboardInterrupt):
             bring(folder, "bottom-up", path)
     with pytest.raises(
@@ -320,7 +357,7 @@ def test_a_large_file_is_never_in_memory(folder: DataFolder, tmp_path: Path) -> 
     monstrous = 60_000
     file = tmp_path / "large.tsv"
     with file.open("wb") as stream:
-        for one in ids_of(folder):
+        for one in numbers_of(folder):
             row = samples.tsv_row(one, 8).split(b"\t")
             row[5] = samples.base64.b64encode(np.ones((8, monstrous), "<f4").tobytes()) + b"\n"
             stream.write(b"\t".join(row))
@@ -336,7 +373,7 @@ def test_a_large_file_is_never_in_memory(folder: DataFolder, tmp_path: Path) -> 
 
 
 def test_the_command_line(folder: DataFolder, tmp_path: Path) -> None:
-    path = samples.write_openvqa(tmp_path / "files", ids_of(folder))
+    path = samples.write_openvqa(tmp_path / "files", numbers_of(folder))
     told = CliRunner().invoke(
         app, ["import-features", "openvqa", str(path), "--data", str(folder.path)]
     )

@@ -1,5 +1,6 @@
 """A tiny world with records and features, in which a picture's features say what is in it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +14,30 @@ from saccade.records import Caption, Collection, Picture, Question
 THINGS = ("cat", "dog", "cow", "fox")
 
 
-def make_world(out: Path, *, train: int = 40, val: int = 8) -> DataFolder:
-    """Every picture shows one of four things in one of six cells; the rest is grass."""
-    pictures = [
-        Picture(7 * i, f"{i}.png", "train" if i < train else "val") for i in range(train + val)
-    ]
+def make_world(
+    out: Path,
+    *,
+    train: int = 40,
+    val: int = 8,
+    source: str = "tiny",
+    picture: Callable[[int], tuple[int, str]] = lambda i: (7 * i, f"{i}.png"),
+) -> DataFolder:
+    """Every picture shows one of four things in one of six cells; the rest is grass.
+
+    `picture` tells id and file of the i-th.
+    """
+    pictures = [Picture(*picture(i), "train" if i < train else "val") for i in range(train + val)]
     questions, captions = [], []
-    for i, picture in enumerate(pictures):
-        thing, split = THINGS[i % 4], picture.split
+    for i, one in enumerate(pictures):
+        thing, split = THINGS[i % 4], one.split
         for j, (text, answer) in enumerate(
             [("What is it?", thing), ("Is it a cat?", "yes" if thing == "cat" else "no")]
         ):
             given = (answer,) * 9 + ("nothing",)
-            questions.append(
-                Question(10 * i + j, picture.id, text, split, given, answer, "other", "x")
-            )
+            questions.append(Question(10 * i + j, one.id, text, split, given, answer, "other", "x"))
         words = ("a", *(["big"] if i % 3 else []), thing, "on", "the", "grass")
-        captions += [Caption(10 * i + j, picture.id, " ".join(words), words, split) for j in (0, 1)]
-    write_folder(out, Collection("tiny", str(out), pictures, questions, captions))
+        captions += [Caption(10 * i + j, one.id, " ".join(words), words, split) for j in (0, 1)]
+    write_folder(out, Collection(source, str(out), pictures, questions, captions))
     folder = DataFolder(out)
     write_store(folder)
     return folder

@@ -1,11 +1,12 @@
 """The verbs that bring another program's checkpoint or features over."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from saccade.cli.frame import ChangesOption, DataFolderOption, app, show_rows
+from saccade.cli.frame import ChangesOption, DataFolderOption, app, say_next, show_rows
 from saccade.terminal import values
 
 
@@ -60,9 +61,9 @@ def import_checkpoint(
     for note in made.notes:
         typer.echo(f"note: {note}")
     using = 'ask {run} IMAGE "QUESTION"' if header.recipe.task == "vqa" else "caption {run} IMAGE"
-    typer.echo(f"Next: saccade {using.format(run=out)}")
+    typer.echo(f"Next: saccade {using.format(run=shlex.quote(str(out)))}")
     typer.echo(f"To evaluate it: {made.extract}")
-    typer.echo(f"then: saccade evaluate {out} --data DATA")
+    typer.echo(f"then: saccade evaluate {shlex.quote(str(out))} --data DATA")
 
 
 @app.command("import-features")
@@ -79,9 +80,27 @@ def import_features(
     name: Annotated[str | None, typer.Option(help="Of the store; default: the kind.")] = None,
     dtype: Annotated[Literal["float16", "float32"], typer.Option()] = "float16",
     image_root: Annotated[Path | None, typer.Option(help="Where the pictures are now.")] = None,
+    match: Annotated[
+        Literal["name", "id"] | None,
+        typer.Option(help="What the file's numbers are; default: names, or published ids."),
+    ] = None,
+    missing: Annotated[
+        Literal["refuse", "drop"],
+        typer.Option(help="More than half of the pictures, where they are not in the file."),
+    ] = "refuse",
 ) -> None:
     """Make a feature store of another program's feature file."""
     from saccade.import_features import import_features as bring
 
-    store = bring(kind, file, data, say=typer.echo, name=name, dtype=dtype, image_root=image_root)
-    typer.echo(f"Next: saccade train RECIPE --data {data} --features {store.name} --out RUN")
+    store = bring(
+        kind,
+        file,
+        data,
+        say=typer.echo,
+        name=name,
+        dtype=dtype,
+        image_root=image_root,
+        match=match,
+        missing=missing,
+    )
+    say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")

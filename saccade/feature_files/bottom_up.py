@@ -16,7 +16,7 @@ import numpy as np
 
 from saccade.data.folder import DataFolder
 from saccade.errors import BadData
-from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, looked, read_exactly, shares
+from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, looked, read_exactly
 from saccade.records import Picture
 
 LONGEST = 256 * 2**20
@@ -38,7 +38,7 @@ def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -
     if not files or not all(one.is_file() for one in files):
         what = "there is no file .tsv" if path.is_dir() else "no such file"
         raise BadData(what, where=path, cure="Unpack the archive and give its folder or file.")
-    places: dict[int, _Place] = {}
+    places: dict[int | str, _Place] = {}
     most = dim = twice = 0
     for number, file in enumerate(files):
         offset = 0
@@ -49,8 +49,11 @@ def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -
                 if dim not in (0, width):
                     what = f"regions of {width} numbers, before there were {dim}"
                     raise BadData(what, where=where, cure=COPY_AGAIN)
-                twice += id_ in places
-                places.setdefault(id_, _Place(number, offset, len(line)))
+                before = places.setdefault(id_, _Place(number, offset, len(line)))
+                if before.file != number:
+                    what = f"picture {id_} is in {files[before.file].name} and in {file.name}"
+                    raise BadData(what, where=path, cure="Give the file that is meant.")
+                twice += before.offset != offset
                 most, dim, offset = max(most, boxes), width, offset + len(line)
     if not places:
         raise BadData("there is not one row", where=path, cure=COPY_AGAIN)
@@ -97,4 +100,4 @@ def _read(streams: Sequence[BinaryIO], place: _Place) -> Row:
         np.frombuffer(base64.b64decode(text, validate=True), "<f4").reshape(int(count), -1)
         for text in (boxes, features)
     ]
-    return Row(found[1], shares(found[0], size), size)
+    return Row(found[1], found[0], size, in_pixels=True)

@@ -16,10 +16,25 @@ import numpy as np
 from saccade.checkpoints.torch_files import read_checkpoint
 from saccade.data.folder import DataFolder
 from saccade.errors import BadData
-from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, array_in, looked, open_hdf5
+from saccade.feature_files.opened import (
+    COPY_AGAIN,
+    Opened,
+    Row,
+    array_in,
+    looked,
+    open_hdf5,
+    whole,
+)
 from saccade.records import Picture
 
 ENDINGS = (".hdf5", ".h5")
+
+
+class _Arrays(NamedTuple):
+    features: Any
+    spatial: Any
+    boxes: Any
+    """In pixels; None where the file lacks them."""
 
 
 class _Place(NamedTuple):
@@ -39,16 +54,13 @@ def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -
         what = "there are no train36.hdf5 with train36_imgid2idx.pkl, nor others of that kind"
         raise BadData(what, where=path, cure="Give the folder or file that the converter made.")
     held = ExitStack()
-    opened: list[Any] = []
-    places: dict[int, _Place] = {}
+    opened: list[_Arrays] = []
+    places: dict[int | str, _Place] = {}
     most = dim = 0
     for number, file in enumerate(files):
-        arrays = held.enter_context(open_hdf5(file))
+        arrays, spans = _arrays(held.enter_context(open_hdf5(file)), file)
         opened.append(arrays)
-        adaptive = "pos_boxes" in arrays
-        features = array_in(arrays, "image_features", file, 2 if adaptive else 3)
-        array_in(arrays, "spatial_features", file, features.ndim)
-        spans = np.asarray(array_in(arrays, "pos_boxes", file, 2)) if adaptive else None
+        features = arrays.features
         rows = len(features) if spans is None else len(spans)
         if dim not in (0, features.shape[-1]):
             what = f"regions of {features.shape[-1]} numbers, before there were {dim}"
@@ -59,24 +71,42 @@ def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -
             if not 0 <= begin < end <= len(features):
                 what = f"row {row} is boxes {begin} to {end} of {len(features)}"
                 raise BadData(what, where=file, cure=COPY_AGAIN)
-            places.setdefault(id_, _Place(number, begin, end))
-            most = max(most, end - begin if adaptive else features.shape[1])
+            if id_ in places:
+                what = f"picture {id_} is in {files[places[id_].file].name} and in {file.name}"
+                raise BadData(what, where=path, cure="Give the file that is meant.")
+            places[id_] = _Place(number, begin, end)
+            most = max(most, features.shape[1] if spans is None else end - begin)
     if not places:
         raise BadData("there is not one picture", where=path, cure=COPY_AGAIN)
     into = looked(1000, "inside", 600)
     return Opened(places, lambda one: _read(opened, one), most, dim, None, into, held=held)
 
 
-def _read(opened: list[Any], place: _Place) -> Row:
+def _arrays(file: Any, path: Path) -> tuple[_Arrays, np.ndarray | None]:
+    """The arrays of a file, and of an adaptive one `(N, 2)` where each picture begins and ends."""
+    named = list(file)
+    adaptive = "pos_boxes" in named
+    features = array_in(file, "image_features", path, 2 if adaptive else 3)
+    spatial = array_in(file, "spatial_features", path, features.ndim)
+    stated = "image_bb" in named
+    boxes = array_in(file, "image_bb", path, features.ndim) if stated else None
+    spans = whole(array_in(file, "pos_boxes", path, 2, "iu"), path) if adaptive else None
+    if spans is not None and spans.shape[1] != 2:
+        what = f"pos_boxes are {spans.shape}, not where each picture begins and ends"
+        raise BadData(what, where=path, cure=COPY_AGAIN)
+    return _Arrays(features, spatial, boxes), spans
+
+
+def _read(opened: list[_Arrays], place: _Place) -> Row:
     arrays = opened[place.file]
-    regions = np.asarray(arrays["image_features"][place.begin : place.end])
-    spatial = np.asarray(arrays["spatial_features"][place.begin : place.end], np.float32)
+    regions = np.asarray(arrays.features[place.begin : place.end])
+    spatial = np.asarray(arrays.spatial[place.begin : place.end], np.float32)
     regions, spatial = regions.reshape(-1, regions.shape[-1]), spatial.reshape(-1, 6)
-    size = (0, 0)
-    if "image_bb" in arrays:
-        pixels = np.asarray(arrays["image_bb"][place.begin : place.end]).reshape(-1, 4)
+    size = None
+    if arrays.boxes is not None:
+        pixels = np.asarray(arrays.boxes[place.begin : place.end]).reshape(-1, 4)
         size = (_length(pixels[:, 2], spatial[:, 2]), _length(pixels[:, 3], spatial[:, 3]))
-    return Row(regions, spatial[:, :4], size)
+    return Row(regions, spatial[:, :4], size if size and all(size) else None)
 
 
 def _length(pixels: np.ndarray, share: np.ndarray) -> int:

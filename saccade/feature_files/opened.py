@@ -1,44 +1,46 @@
 """A feature file of another program, opened: which pictures it has, and a way to read each."""
 
-import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from saccade.data.folder import DataFolder
 from saccade.errors import BadConfig, BadData
+from saccade.feature_files.matching import Key
 from saccade.features.settings import Preprocessing, Resize
-from saccade.records import Picture
 
 CAFFE_MEAN = (0.485, 0.458, 0.408)
 """What Caffe's networks subtract, on a scale of 0..1."""
 COPY_AGAIN = "Copy the file again from where it came, or make it again."
 DEFECTS = (
     *(ValueError, KeyError, IndexError, TypeError, OSError, EOFError, RuntimeError),
-    *(zipfile.BadZipFile, OverflowError, UnicodeDecodeError),
+    *(zipfile.BadZipFile, OverflowError, UnicodeDecodeError, MemoryError),
 )
 """What damaged files make their readers raise."""
+NUMBERS = "fiu"
+"""What numpy calls the kinds of number that regions and boxes are made of."""
 
 
 class Row(NamedTuple):
-    """One picture's regions."""
+    """One picture's regions, as the file has them."""
 
     regions: np.ndarray  # (n, D)
-    boxes: np.ndarray | None = None  # (n, 4) x0 y0 x1 y1 as shares of the picture; None of a grid
-    size: tuple[int, int] = (0, 0)
-    """Width and height in pixels; 0 where the file does not say."""
+    boxes: np.ndarray | None = None
+    """`(n, 4)` x0 y0 x1 y1; None of a grid, and where nobody knows."""
+    size: tuple[int, int] | None = None
+    """Width and height in pixels; None where the file does not say."""
+    in_pixels: bool = False
+    """Are the boxes in pixels of the picture? Else they are shares of its sides."""
 
 
 class Opened(NamedTuple):
     """A feature file and what there is to know before its first picture is read."""
 
-    places: Mapping[int, Any]
-    """Where each picture is, by its id."""
+    places: Mapping[Key, Any]
+    """Where each picture is, by the number or the path that the file knows it by."""
     read: Callable[[Any], Row]
     """Reads the picture at a place; may raise one of DEFECTS."""
     regions: int
@@ -49,6 +51,8 @@ class Opened(NamedTuple):
     """What pictures went through, as near as there is here."""
     pixels: bool = False
     """Are these no features but small pictures?"""
+    matched: bool = False
+    """Are the places by the data folder's own ids already?"""
     notes: tuple[str, ...] = ()
     """What a person should know."""
     held: AbstractContextManager[Any] = nullcontext()
@@ -84,24 +88,55 @@ def open_hdf5(path: Path) -> Any:
         raise BadData(what, where=path, cure=COPY_AGAIN) from None
 
 
-def array_in(file: Any, name: str, path: Path, dimensions: int) -> Any:
-    """One array of an HDF5 file, unread. Raises BadData where there is none of so many sides."""
-    found = file.get(name)
+def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUMBERS) -> Any:
+    """One array of an HDF5 file, unread, of numbers of the `kinds` that numpy knows.
+
+    Raises BadData where there is none of so many sides, or where it lies in another file: whoever
+    made this one would choose what is read.
+    """
+    import h5py  # noqa: PLC0415 - open_hdf5 found it
+
+    link = file.get(name, getlink=True)
+    found: Any = file.get(name) if isinstance(link, h5py.HardLink) else None
+    elsewhere = link is not None and not isinstance(link, h5py.HardLink)
+    if isinstance(found, h5py.Dataset):
+        elsewhere = bool(found.external) or found.is_virtual
+    if elsewhere:
+        what = f"the array {name!r} lies in another place, to which a link leads"
+        raise BadData(what, where=path, cure="Copy the arrays themselves into one file.")
     shape = getattr(found, "shape", None)
     if shape is None or len(shape) != dimensions:
-        there = ", ".join(f"{key} {getattr(file[key], 'shape', '')}" for key in list(file)[:8])
+        there = ", ".join(f"{key} {_shape_in(file, key)}" for key in list(file)[:8])
         raise BadData(
             f"there is no array {name!r} of {dimensions} dimensions, but: {there or 'nothing'}",
             where=path,
             cure="It is a file of another program, or another of its files: see docs/features.md.",
         )
+    kind = found.dtype
+    if kind.kind not in kinds or 0 in shape:
+        what = f"the array {name!r} is {shape} of type {kind}"
+        raise BadData(what, where=path, cure=COPY_AGAIN)
     return found
+
+
+def whole(array: Any, path: Path) -> np.ndarray:
+    """A small array of an HDF5 file, read. Raises BadData for damage."""
+    try:
+        return np.asarray(array)
+    except DEFECTS as error:
+        what = f"{array.name} cannot be read ({str(error).splitlines()[0][:150]})"
+        raise BadData(what, where=path, cure=COPY_AGAIN) from None
+
+
+def _shape_in(file: Any, name: str) -> str:
+    kind = file.get(name, getclass=True, getlink=True).__name__
+    return str(getattr(file[name], "shape", "")) if kind == "HardLink" else "(a link)"
 
 
 def shape_of(path: Path, key: str | None = None) -> tuple[int, ...]:
     """Shape of the array in a .npy file, or of one array in a .npz file, without reading it.
 
-    Raises BadData for what is no such file or lacks the array.
+    Raises BadData for what is no such file, lacks the array or has no numbers in it.
     """
     try:
         if path.suffix == ".npz":
@@ -121,50 +156,10 @@ def _shape(stream: Any) -> tuple[int, ...]:
         if version == (1, 0)
         else np.lib.format.read_array_header_2_0
     )
-    shape: tuple[int, ...] = read(stream)[0]
-    return shape
-
-
-class Names:
-    """Which picture a file is about: its name is the picture's, or ends in its id."""
-
-    def __init__(self, pictures: Sequence[Picture]) -> None:
-        self.by_name = {Path(one.file).stem: one.id for one in pictures}
-
-    def id_of(self, path: Path) -> int | None:
-        """The picture's id; None where the name is neither."""
-        stem = re.sub(r"\.(jpe?g|png)$", "", path.stem, flags=re.IGNORECASE)
-        if stem in self.by_name:
-            return self.by_name[stem]
-        number = re.search(r"(\d+)$", stem)
-        return int(number[1]) if number else None
-
-
-class PictureSizes:
-    """Widths and heights of a data folder's pictures, where they are at hand."""
-
-    def __init__(self, folder: DataFolder, pictures: Sequence[Picture]) -> None:
-        self.root, self.file = folder.image_root, {one.id: one.file for one in pictures}
-
-    def of(self, number: int) -> tuple[int, int]:
-        """Width and height of a picture; (0, 0) where it cannot be read."""
-        try:
-            with Image.open(self.root / self.file[number]) as picture:
-                return picture.size
-        except (OSError, KeyError, ValueError, Image.DecompressionBombError):
-            return (0, 0)
-
-
-def shares(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Boxes `(n, 4)` in pixels as shares of a picture's width and height; float32."""
-    width, height = max(size[0], 1), max(size[1], 1)
-    found: np.ndarray = (boxes / np.array([width, height, width, height])).astype(np.float32)
-    return found
-
-
-def whole_picture(count: int) -> np.ndarray:
-    """Boxes `(count, 4)` of regions of which nobody knows where they lie."""
-    return np.tile(np.array([0, 0, 1, 1], np.float32), (count, 1))
+    shape, _, kind = read(stream)
+    if kind.kind not in NUMBERS:
+        raise ValueError(f"it is of type {kind}")
+    return tuple(map(int, shape))
 
 
 def read_exactly(stream: BinaryIO, offset: int, length: int) -> bytes:

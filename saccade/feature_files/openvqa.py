@@ -12,32 +12,32 @@ import numpy as np
 
 from saccade.data.folder import DataFolder
 from saccade.errors import BadData
-from saccade.feature_files.opened import COPY_AGAIN, Names, Opened, Row, looked, shape_of, shares
+from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, looked, shape_of
 from saccade.records import Picture
 
 
 def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:
     """Open a folder with such files, in folders below it too. Raises BadData."""
-    del folder
+    del folder, pictures
     files = sorted(path.rglob("*.npz")) if path.is_dir() else []
     if not files:
         raise BadData("there is no file .npz in it", where=path, cure="Give the folder of them.")
-    names, places, most, dim = Names(pictures), {}, 0, 0
+    places: dict[int | str, Any] = {}
+    most = dim = 0
     for file in files:
-        shape, number = shape_of(file, "x"), names.id_of(file)
+        shape = shape_of(file, "x")
         if len(shape) != 2 or 0 in shape or dim not in (0, shape[0]):
             what = f"x is {shape}; wanted are {dim or 'some'} numbers for each of its columns"
             raise BadData(what, where=file, cure=COPY_AGAIN)
         dim, most = shape[0], max(most, shape[1])
-        if number is not None:
-            places[number] = file
+        places[file.relative_to(path).as_posix()] = (file, shape[1])
     return Opened(places, _read, most, dim, None, looked(1000, "inside", 600))
 
 
-def _read(file: Any) -> Row:
+def _read(place: Any) -> Row:
+    file, count = place
     with np.load(file, allow_pickle=False) as held:
-        regions, boxes = held["x"].T, held["bbox"]
-        size = (int(held["image_w"]), int(held["image_h"]))
-    if boxes.shape != (len(regions), 4):
-        raise ValueError(f"{len(regions)} regions and boxes {boxes.shape}")
-    return Row(regions, shares(boxes, size), size)
+        boxes, size = held["bbox"], (int(held["image_w"]), int(held["image_h"]))
+        if boxes.shape != (count, 4):  # before x, which may be large, is read
+            raise ValueError(f"{count} regions and boxes {boxes.shape}")
+        return Row(held["x"].T, boxes, size, in_pixels=True)

@@ -6,7 +6,6 @@ pixels on their shorter side; the middle 448 were looked at.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,11 +14,11 @@ from saccade.errors import BadData
 from saccade.feature_files.opened import (
     COPY_AGAIN,
     Opened,
-    PictureSizes,
     Row,
     array_in,
     looked,
     open_hdf5,
+    whole,
 )
 from saccade.records import Picture
 
@@ -29,21 +28,23 @@ SHORTER = 512
 
 def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:
     """Open the HDF5 file. Raises BadConfig, BadData."""
+    del folder, pictures
     if not path.is_file():
         raise BadData("no such file", where=path, cure="Give the file resnet-14x14.h5.")
     file = open_hdf5(path)
-    features, ids = array_in(file, "features", path, 4), array_in(file, "ids", path, 1)
-    if len(ids) != len(features) or ids.dtype.kind not in "iu":
-        what = f"{len(features)} pictures and {len(ids)} ids of type {ids.dtype}"
+    features, ids = array_in(file, "features", path, 4), array_in(file, "ids", path, 1, "iu")
+    if len(ids) != len(features):
+        what = f"{len(features)} pictures and {len(ids)} ids"
         raise BadData(what, where=path, cure=COPY_AGAIN)
     _, dim, rows, columns = features.shape
-    sizes = PictureSizes(folder, pictures)
+    places: dict[int | str, int] = {}
+    for row, id_ in enumerate(whole(ids, path).tolist()):
+        if places.setdefault(id_, row) != row:
+            what = f"picture {id_} stands in it twice, as rows {places[id_]} and {row}"
+            raise BadData(what, where=path, cure=COPY_AGAIN)
 
-    def read(place: Any) -> Row:
-        id_, row = place
-        grid = np.asarray(features[row])
-        return Row(grid.reshape(dim, -1).T, None, sizes.of(id_))
+    def read(row: int) -> Row:
+        return Row(np.asarray(features[row]).reshape(dim, -1).T)
 
-    places = {int(id_): (int(id_), row) for row, id_ in enumerate(np.asarray(ids))}
     into = looked(SIDE, "shorter_side", SHORTER, std=0.226)
     return Opened(places, read, rows * columns, dim, (rows, columns), into, held=file)

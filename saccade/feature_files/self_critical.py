@@ -14,15 +14,12 @@ from saccade.data.folder import DataFolder
 from saccade.errors import BadData
 from saccade.feature_files.opened import (
     COPY_AGAIN,
-    Names,
     Opened,
-    PictureSizes,
     Row,
     looked,
     shape_of,
-    shares,
-    whole_picture,
 )
+from saccade.feature_files.rows import whole_picture
 from saccade.records import Picture
 
 KEY = "feat"
@@ -30,41 +27,35 @@ KEY = "feat"
 
 def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:
     """Open a folder of such files. Raises BadData where their shapes do not agree."""
+    del folder, pictures
     files = sorted(one for one in path.glob("*.np[yz]")) if path.is_dir() else []
     if not files:
         what = "there is no file .npy or .npz in it"
         raise BadData(what, where=path, cure="Give the folder, such as cocotalk_att.")
-    by_name = Names(pictures)
-    places: dict[int, Any] = {}
+    places: dict[int | str, Any] = {}
     first, most = shape_of(files[0], KEY), 0
     for file in files:
         shape = shape_of(file, KEY)
-        number = int(file.stem) if file.stem.isdecimal() else by_name.id_of(file)
         same = shape[:-1] == first[:-1] or len(shape) == len(first) == 2
         if len(shape) not in (1, 2, 3) or not same or shape[-1] != first[-1] or 0 in shape:
             what = f"an array of {shape}, in {files[0].name} it is {first}"
             raise BadData(what, where=file, cure=COPY_AGAIN)
         most = max(most, int(np.prod(shape[:-1])))
-        if number is not None:
-            places[number] = (number, file)
+        places[file.name] = file
     grid = {1: (1, 1), 2: None, 3: (first[0], first[1 % len(first)])}[len(first)]
     beside = path.with_name(path.name.removesuffix("_att") + "_box") if grid is None else None
     known = beside is not None and beside.is_dir()
-    sizes = PictureSizes(folder, pictures)
     notes = (
         () if known or grid else ("no folder of boxes: each region is drawn as the whole picture",)
     )
 
-    def read(place: Any) -> Row:
-        number, file = place
-        regions, size, boxes = _array(file).reshape(-1, first[-1]), sizes.of(number), None
-        if known and beside is not None and size != (0, 0):
-            boxes = shares(_array(beside / f"{file.stem}.npy"), size)
-            if boxes.shape != (len(regions), 4):
-                raise ValueError(f"{len(regions)} regions and boxes {boxes.shape}")
-        elif grid is None:
-            boxes = whole_picture(len(regions))
-        return Row(regions, boxes, size)
+    def read(file: Path) -> Row:
+        regions = _array(file).reshape(-1, first[-1])
+        if grid is not None:
+            return Row(regions)
+        if known and beside is not None:
+            return Row(regions, _array(beside / f"{file.stem}.npy"), in_pixels=True)
+        return Row(regions, whole_picture(len(regions)))
 
     return Opened(places, read, most, first[-1], grid, looked(448), notes=notes)
 

@@ -17,7 +17,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from saccade.data.folder import DataFolder
 from saccade.errors import BadData
-from saccade.feature_files.opened import COPY_AGAIN, Opened, PictureSizes, Row, array_in, open_hdf5
+from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, array_in, open_hdf5
 from saccade.features.settings import Preprocessing
 from saccade.records import Picture, Split
 
@@ -28,13 +28,14 @@ LONGEST = 50
 
 def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:
     """Open the files of a folder, or the one that is given. Raises BadConfig, BadData."""
+    del pictures
     files = sorted(path.glob("*_IMAGES_*.hdf5")) if path.is_dir() else [path]
     if not files or any(one.name.split("_IMAGES_")[0] not in SPLITS for one in files):
         what = "there is no TRAIN_IMAGES_*.hdf5, nor VAL or TEST"
         raise BadData(what, where=path, cure="Give the folder that create_input_files.py filled.")
     held = ExitStack()
     opened: list[Any] = []
-    places: dict[int, Any] = {}
+    places: dict[int | str, Any] = {}
     side = 0
     for number, file in enumerate(files):
         images = array_in(held.enter_context(open_hdf5(file)), "images", file, 4)
@@ -46,12 +47,11 @@ def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -
         side = int(images.shape[2])
         opened.append(images)
         ids = _ids(folder, SPLITS[file.name.split("_IMAGES_")[0]], file, len(images))
-        places |= {id_: (id_, number, row) for row, id_ in enumerate(ids)}
-    sizes = PictureSizes(folder, pictures)
+        places |= {id_: (number, row) for row, id_ in enumerate(ids)}
 
     def read(place: Any) -> Row:
-        id_, number, row = place
-        return Row(np.asarray(opened[number][row]).reshape(3, -1).T, None, sizes.of(id_))
+        number, row = place
+        return Row(np.asarray(opened[number][row]).reshape(3, -1).T)
 
     into = Preprocessing(
         height=side,
@@ -61,7 +61,9 @@ def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -
         std=IMAGENET_DEFAULT_STD,
         interpolation="bilinear",
     )
-    return Opened(places, read, side * side, 3, (side, side), into, pixels=True, held=held)
+    return Opened(
+        places, read, side * side, 3, (side, side), into, pixels=True, matched=True, held=held
+    )
 
 
 def _ids(folder: DataFolder, split: Split, file: Path, count: int) -> list[int]:

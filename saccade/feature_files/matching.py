@@ -1,0 +1,183 @@
+"""Which picture of a data folder each picture of a feature file is.
+
+Files know their pictures by a path (`train2014/COCO_train2014_000000000009.jpg.npz`) or by a number
+(9). A path is held against the data folder's paths from its end on. A number is looked for in the
+pictures' own names, and among the data folder's ids only where those are the published ones: a
+place in a sorted list is a number too, and a small one is somebody's COCO number nearly always.
+What could be two pictures is refused, never guessed.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple, TypeVar
+
+from saccade.data.sources import SOURCES
+from saccade.errors import BadData
+from saccade.records import Picture
+
+Key = int | str
+Name = TypeVar("Name", int, str)
+By = Literal["name", "id"]
+SAY_WHICH = "Say what the numbers are: --match name, or --match id."
+NUMBERED = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?(\d{1,18})")
+"""A name that is a number, or COCO's."""
+PICTURE = re.compile(r"\.(jpe?g|jfif|jp2|png|gif|bmp|tiff?|webp|p[bgnp]m|avif|heic)$", re.I)
+ARRAY = re.compile(r"\.np[yz]$")
+
+
+class Matched(NamedTuple):
+    """What belongs together."""
+
+    keys: dict[int, Key]
+    """How the file knows each picture, by the picture's id."""
+    notes: tuple[str, ...] = ()
+    """What a person should know."""
+
+
+def published(source: str) -> bool:
+    """Are the ids of such a data folder those that the data set was published with?
+
+    `source` is what `dataset.json` says, several joined by pluses.
+    """
+    parts = source.split("+")
+    return all(part in SOURCES and SOURCES[part].published_ids for part in parts)
+
+
+def match(
+    keys: Sequence[Key],
+    pictures: Sequence[Picture],
+    source: str,
+    by: By | None = None,
+    where: Path | None = None,
+) -> Matched:
+    """Find the picture of each key: of a number, or of a path below the feature file's folder.
+
+    `by` takes numbers for names alone, or for ids alone, whatever the `source` of the data folder.
+    Keys without a picture are left out. Raises BadData where a key could be two pictures, or where
+    a picture has two keys.
+    """
+    names, ids = _Names(pictures, keys), {one.id: one for one in pictures}
+    trusted = by == "id" or (by is None and published(source))
+    found: dict[int, Key] = {}
+    file_of = {one.id: one.file for one in pictures}
+    by_name: tuple[Key, Picture] | None = None
+    by_id: tuple[Key, Picture] | None = None
+    for key in keys:
+        number = None if _is_picture(key) else _number(key)
+        named = names.find(key) if by != "id" else None
+        told = ids.get(number) if trusted and number is not None else None
+        if number is not None and trusted and named is not told:
+            by_name = by_name or (key, named) if named else by_name
+            by_id = by_id or (key, told) if told else by_id
+            if by_name and by_id:
+                raise _two_numberings(by_name, by_id, where)
+        picture = named or told
+        if picture is None:
+            continue
+        if picture.id in found:
+            what = f"{found[picture.id]} and {key} are both picture {file_of[picture.id]}"
+            raise BadData(what, where=where, cure="Leave one of them, or name its folder too.")
+        found[picture.id] = key
+    return Matched(found, names.notes())
+
+
+class _Names:
+    """The data folder's pictures by every end of their paths, and by the number in their names."""
+
+    def __init__(self, pictures: Sequence[Picture], keys: Sequence[Key]) -> None:
+        """`keys` tell whether a name says without its folders which picture is meant."""
+        self._whole = _only((end, p) for p in pictures for end in _ends(p.file))
+        self._bare = _only((end, p) for p in pictures for end in _ends(_bare(p.file)))
+        numbered = ((_number(p.file), p) for p in pictures)
+        self._numbered = _only((number, p) for number, p in numbered if number is not None)
+        self._paths = [_bare(key) for key in keys if isinstance(key, str)]
+        self._files = [_bare(picture.file) for picture in pictures]
+        self._enough: dict[int, bool] = {}
+        self._elsewhere: list[str] = []
+
+    def find(self, key: Key) -> Picture | None:
+        """The picture of that name; None where there is none, or where it could be several."""
+        path = ARRAY.sub("", str(key))
+        for end in _ends(path):
+            # With the picture's ending first: of a.jpg and a.png only one is a.png.
+            for index, name in ((self._whole, end), (self._bare, end), (self._bare, _bare(end))):
+                if name in index:
+                    return self._sure(path, index[name], len(PurePosixPath(end).parts))
+        number = _number(key)
+        return self._sure(path, None if number is None else self._numbered.get(number), 1)
+
+    def _sure(self, path: str, picture: Picture | None, agreed: int) -> Picture | None:
+        """The picture, but not one in another folder, where such names stand in several of them.
+
+        `agreed` is how many parts of the paths are equal, from their ends on.
+        """
+        if picture is None:
+            return None
+        if agreed < min(len(PurePosixPath(one).parts) for one in (path, picture.file)):
+            if agreed not in self._enough:
+                both = (self._paths, self._files)
+                self._enough[agreed] = not any(_repeats(_end(p, agreed) for p in s) for s in both)
+            if not self._enough[agreed]:
+                return None
+            self._elsewhere.append(f"{path} for {picture.file}")
+        return picture
+
+    def notes(self) -> tuple[str, ...]:
+        """What was found in a folder of another name."""
+        if not self._elsewhere:
+            return ()
+        count, first = len(self._elsewhere), self._elsewhere[0]
+        return (f"{count:,} pictures were found by name in a folder of another name: {first}",)
+
+
+def _ends(path: str) -> Iterable[str]:
+    """`a/b/c`, `b/c`, `c`."""
+    parts = PurePosixPath(path).parts
+    return ("/".join(parts[place:]) for place in range(len(parts)))
+
+
+def _end(path: str, parts: int) -> str:
+    return "/".join(PurePosixPath(path).parts[-parts:])
+
+
+def _bare(path: str) -> str:
+    """A path without its ending, of an array and of a picture."""
+    return PICTURE.sub("", ARRAY.sub("", path))
+
+
+def _is_picture(key: Key) -> bool:
+    """Does it end as a picture's name does? Then it is one, and no id."""
+    return isinstance(key, str) and PICTURE.search(ARRAY.sub("", key)) is not None
+
+
+def _number(key: Key) -> int | None:
+    """The number that a key is, or that its name is."""
+    if isinstance(key, int):
+        return key
+    told = NUMBERED.fullmatch(_bare(PurePosixPath(key).name))
+    return int(told[1]) if told else None
+
+
+def _only(pairs: Iterable[tuple[Name, Picture]]) -> Mapping[Name, Picture | None]:
+    """Pictures by a name; None where several have it."""
+    found: dict[Name, Picture | None] = {}
+    for name, picture in pairs:
+        found[name] = picture if found.get(name, picture) is picture else None
+    return found
+
+
+def _repeats(names: Iterable[str]) -> bool:
+    return any(times > 1 for times in Counter(names).values())
+
+
+def _two_numberings(
+    by_name: tuple[Key, Picture], by_id: tuple[Key, Picture], where: Path | None
+) -> BadData:
+    (first, named), (second, told) = by_name, by_id
+    what = (
+        f"its numbers could be names or ids: {first} is the name of {named.file}, "
+        f"{second} the id of {told.file}"
+    )
+    return BadData(what, where=where, cure=SAY_WHICH)
