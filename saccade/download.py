@@ -11,7 +11,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from saccade.moving.addresses import checked_mirror
 from saccade.moving.archives import ENDINGS, is_whole, unpack
 from saccade.moving.digests import write_json
 from saccade.moving.fetch import Patience, Wanted, fetch
-from saccade.moving.progress import bar
+from saccade.moving.progress import bar, say
 from saccade.terminal import size_in_words
 
 if sys.platform != "win32":
@@ -46,37 +46,34 @@ def download(
     """Fetch sets of `data.downloads.DOWNLOADS` below `to` and unpack them.
 
     `mirrors` are folders on the web that are tried before the makers' addresses. `tell` is given
-    every line for the person who waits. Raises BadConfig for names that are not in the table,
-    BadDownload for what cannot be had, is not what it was, or must be asked for: then the steps
-    were told, and all else was fetched.
+    every line for the person who waits, and the steps to sets that must be had by hand, which are
+    no mistake. Raises BadConfig for names that are not in the table, BadDownload for what cannot be
+    had or is not what it was.
     """
     sets = [(name, _look_up(name)) for name in dict.fromkeys(names)]
     before = [checked_mirror(url) for url in mirrors]
     for name, line in sets:
         tell(f"{name}: {line.summary}. Licence: {line.licence}")
+    files = [file for _, line in sets for file in line.files]
     try:
-        with _alone(to):
-            record = _read_record(to)
-            for _, line in sets:
-                for file in line.files:
-                    _one(file, to, record, before, tell, patience)
+        with _alone(to) if files else nullcontext():
+            record = _read_record(to) if files else {}
+            for file in files:
+                _one(file, to, record, before, tell, patience)
     except OSError as error:
         raise BadDownload(
             f"cannot be written: {error.strerror or error}",
             where=error.filename or to,
             cure="Make room or give another --to; the same command goes on where it stopped.",
         ) from None
-    asked = [name for name, line in sets if line.steps]
     for name, line in sets:
         for step in _steps(name, line, to):
             tell(step)
         if line.files:
             tell(f"{name} is in {to}. Next: {_in_place(line.then, to)}")
-    if asked:
-        raise BadDownload(
-            f"not fetched, since it must be asked for: {', '.join(asked)}",
-            cure="Follow the steps above; everything else that was named is there.",
-        )
+    if by_hand := [name for name, line in sets if line.steps]:
+        rest = f"; all else that was named is in {to}" if files else ""
+        tell(f"Left to you, by the steps above: {', '.join(by_hand)}{rest}.")
 
 
 def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterator[str]:
@@ -187,7 +184,7 @@ def _one(
         wanted = Wanted(_urls(file, mirrors), known, seen.get("bytes", file.bytes))
         try:
             with bar(file.name) as show:
-                came = fetch(wanted, path, patience, show)
+                came = fetch(wanted, path, patience, show, say)
         except BadDownload as error:
             cure = error.cure
             if known and not file.sha256:

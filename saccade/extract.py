@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import torch
 from pydantic import Field, ValidationError, model_validator
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -37,18 +36,17 @@ from saccade.features.settings import (
     Resize,
 )
 from saccade.features.store import StoreHeader, pictures_fingerprint
-from saccade.features.store_files import BACKBONE, Skipped
+from saccade.features.store_files import BACKBONE
 from saccade.features.store_writer import StoreWriter
+from saccade.features.telling import console, say, tell_complete, tell_made
 from saccade.frozen import Frozen, first_problem
 from saccade.records import Picture
-from saccade.terminal import duration
+from saccade.terminal import duration, size_in_words
 
 CHUNK = 256
 """Pictures, about, that a crash can cost."""
 PREPROCESSING = ("size", "resize", "resize_to", "mean", "std", "interpolation")
 """Settings that, where given, replace the network's own."""
-NAMED = 20
-"""Skipped pictures that are named at the end; skipped.json has them all."""
 
 
 class ExtractSettings(Frozen):
@@ -133,7 +131,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     ids = np.array([picture.id for picture in pictures], dtype=np.int64)
     with StoreWriter(path, header, ids) as writer:
         if writer.complete:
-            _say(f"{path} is complete already: nothing to do.")
+            tell_complete(path, len(writer.skipped))
             return path
         eye = _kept_or_keep(eye, path).to(device)
         left = pictures[writer.done :]
@@ -141,7 +139,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         _announce(job, writer)
         _fill(job, writer)
         writer.finish()
-        _report(path, writer.skipped, len(pictures))
+        tell_made(path, writer.skipped, len(pictures))
     return path
 
 
@@ -163,20 +161,20 @@ class _Job(NamedTuple):
 def _fill(job: _Job, writer: StoreWriter) -> None:
     size = job.settings.batch_size
     loader = job.batches(size).loader(job.settings.workers, pin=job.device.type == "cuda")
-    show = _console().is_terminal if job.settings.progress is None else job.settings.progress
+    show = console().is_terminal if job.settings.progress is None else job.settings.progress
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress("extracting", *columns, console=_console(), disable=not show) as bar:
+    with Progress("extracting", *columns, console=console(), disable=not show) as bar:
         task = bar.add_task("", total=writer.header.ids_count, completed=writer.done)
         for number, read in enumerate(loader, start=1):
-            writer.add(**_columns(job, writer.header, read), skipped=read.skipped)
+            writer.add(**_columns(job, writer, read), skipped=read.skipped)
             if number % max(CHUNK // size, 1) == 0:
                 writer.close_chunk()
             bar.advance(task, len(read.readable))
 
 
-def _columns(job: _Job, header: StoreHeader, read: ReadBatch) -> dict[str, np.ndarray]:
+def _columns(job: _Job, writer: StoreWriter, read: ReadBatch) -> dict[str, np.ndarray]:
     """What is stored of a batch, by column; 0 for unreadable pictures."""
-    count = len(read.readable)
+    header, count = writer.header, len(read.readable)
     stored = {
         name: np.zeros((count, *shape[1:]), kind)
         for name, (shape, kind) in header.columns().items()
@@ -192,12 +190,13 @@ def _columns(job: _Job, header: StoreHeader, read: ReadBatch) -> dict[str, np.nd
     except torch.OutOfMemoryError:
         raise BadConfig(
             f"{job.device} has no room for {job.settings.batch_size} pictures at once",
-            cure="Give a smaller --batch-size; the store goes on where it is.",
+            cure="Give a smaller --batch-size; what is in the store stays.",
         ) from None
     if not fits:  # too large, or so small that all of them would be 0
+        other = " and another --name" if writer.done else ""
         raise BadConfig(
             f"{job.backbone.spec.name} gives numbers that {header.dtype} cannot hold",
-            cure="Give --dtype float32 and another --name; if it stays, the weights are broken.",
+            cure=f"Give --dtype float32{other}; if it stays, the weights are broken.",
         )
     found = {"features": regions.cpu().numpy(), **seen._asdict()}
     for name in stored.keys() - {"sizes"}:
@@ -215,18 +214,19 @@ def _announce(job: _Job, writer: StoreWriter) -> None:
     header, spec, into = writer.header, job.backbone.spec, job.preprocessing
     regions = " x ".join(map(str, header.grid or (header.regions,)))
     regions = f"up to {regions}" if header.scores else regions
-    _say(
+    say(
         f"{header.ids_count:,} pictures as {into.width} x {into.height} pixels ({into.resize}) "
         f"through {spec.name} (weights: {spec.weights}): {regions} regions of {header.dim} "
         f"numbers, {header.dtype}."
     )
     if spec.weights == "random":
         warning = "THE WEIGHTS ARE RANDOM: the network was never trained, these are no features "
-        _say(f"{warning}to publish. Give --weights FILE, or hub, for real ones.", "bold red")
+        say(f"{warning}to publish. Give --weights FILE, or hub, for real ones.", "bold red")
     if writer.done:
-        _say(f"{writer.done:,} are there already, {len(job.pictures):,} are left.")
+        say(f"{writer.done:,} are there already, {len(job.pictures):,} are left.")
     left = duration(_seconds_per_picture(job) * len(job.pictures))
-    _say(f"{header.nbytes() / 1e6:,.1f} MB on disk in {writer.path}; about {left} on {job.device}.")
+    size = size_in_words(header.nbytes())
+    say(f"{size} on disk in {writer.path}; about {left} on {job.device}.")
 
 
 def _seconds_per_picture(job: _Job) -> float:
@@ -241,17 +241,6 @@ def _seconds_per_picture(job: _Job) -> float:
         job.batches(few)[0]
     job.backbone.see(blank, job.preprocessing, sizes).regions.cpu()
     return (time.perf_counter() - begin) / few
-
-
-def _report(path: Path, skipped: Sequence[Skipped], count: int) -> None:
-    _say(f"{count - len(skipped):,} pictures are in {path}.")
-    if not skipped:
-        return
-    _say(f"{len(skipped):,} could not be read and are left out:", "bold yellow")
-    for one in skipped[:NAMED]:
-        _say(f"  {one.id}  {one.file}: {one.reason}")
-    if len(skipped) > NAMED:
-        _say(f"  and {len(skipped) - NAMED:,} others; all are in {path / 'skipped.json'}.")
 
 
 def _checked(backbone: str, settings: dict[str, Any]) -> ExtractSettings:
@@ -288,11 +277,3 @@ def _kept_or_keep(backbone: Backbone, path: Path) -> Backbone:
         return build_backbone(backbone.spec, kept)
     backbone.save(kept)
     return backbone
-
-
-def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def _say(text: str, style: str | None = None) -> None:
-    _console().print(text, style=style, markup=False)

@@ -12,10 +12,15 @@ from pathlib import Path
 def in_one_go(path: Path) -> Iterator[Path]:
     """Write a file beside its place, at the path handed out, and move it there at the end.
 
-    Whatever happens, a reader finds the old file whole, or the new one.
+    Whatever happens, a reader finds the old file whole, or the new one. Who may read it is what the
+    system gives to new files, also where a library is stricter.
     """
     part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    part.touch()
+    usual = part.stat().st_mode
     yield part
+    part.chmod(usual)
     to_disk(part)
     part.replace(path)
 

@@ -141,16 +141,16 @@ def _walk(
 
 def _prepare(out: Path, total: int, part_size: int, count: int) -> None:
     """Make room: the old manifest goes first, parts of another packing go too."""
-    out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     (out / SUMS).unlink(missing_ok=True)
     names = {part_name(number, count) for number in range(1, count + 1)}
-    for path in list(out.iterdir()):
+    for path in list(out.iterdir()) if out.exists() else ():
         if re.fullmatch(re.escape(PART) + r"\d{4,}", path.name) and path.name not in names:
             path.unlink()
     there = sum(path.stat().st_size for path in map(out.joinpath, names) if path.is_file())
     needed = total - there + (part_size if there else 0)
     refuse_small_disk(BadBundle, out, "packing", needed, "give another disk: --out DIR")
+    out.mkdir(parents=True, exist_ok=True)
 
 
 def _write(
@@ -167,11 +167,13 @@ def _write(
             kept += _write_part(pieces, path, stop - start)
             parts.append(Part(path.name, stop - start, whole.hexdigest()))
             show(stop, stream.total)
-    packed = (
-        Packed(member.name, member.bytes, digest.hexdigest(), member.offset)
-        for member, digest in zip(stream.members, digests, strict=True)
-    )
-    return tuple(parts), tuple(packed), kept
+    packed: dict[str, Packed] = {}
+    for member, digest in zip(stream.members, digests, strict=True):
+        own = Packed(member.name, member.bytes, digest.hexdigest(), member.offset)
+        if member.same_as:
+            own = packed[member.same_as]._replace(name=member.name, same_as=member.same_as)
+        packed[member.name] = own
+    return tuple(parts), tuple(packed.values()), kept
 
 
 def _counted(

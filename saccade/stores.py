@@ -25,6 +25,7 @@ from saccade.features.reduction import (
     channel_scales,
     digest_of_pca,
     read_tensors,
+    refuse_uneven,
     tensors_digest,
     to_bytes,
     write_tensors,
@@ -35,6 +36,7 @@ from saccade.features.store_files import BACKBONE, read_chunks
 from saccade.features.store_writer import StoreWriter
 from saccade.files import link_or_copy
 from saccade.frozen import Frozen, first_problem
+from saccade.terminal import size_in_words
 
 CHUNK = 256
 """Pictures, about, that a crash can cost."""
@@ -70,14 +72,15 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
         raise BadConfig(what, cure="See: saccade store convert --help") from None
     old = FeatureStore.open(path)
     dtype, scale = _numbers(old.header, chosen)
+    path = path if path.name not in ("", "..") else path.resolve()
     name = chosen.name or "-".join([path.name, *_done(chosen, dtype, scale)])
-    target = path.absolute().parent / name
-    if target == path.absolute():
+    target = path.parent / name
+    if name == path.name:
         raise BadConfig("the new store is the old one", cure="Say what to do, or give --name.")
     tensors = _tensors(old, chosen, scale, target, say)
     header = _header(old.header, chosen, tensors, (dtype, scale), path)
     say(
-        f"{old.header.nbytes() / 1e6:,.1f} MB become {header.nbytes() / 1e6:,.1f} MB "
+        f"{size_in_words(old.header.nbytes())} become {size_in_words(header.nbytes())} "
         f"({dtype}{f', a scale for each {scale}' if scale else ''}) in {target}"
     )
     with StoreWriter(target, header, old.ids) as writer:
@@ -88,7 +91,7 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
             write_tensors(target, tensors)
         if (path / BACKBONE).exists() and not (target / BACKBONE).exists():
             link_or_copy(path / BACKBONE, target / BACKBONE)
-        for number, columns in enumerate(_columns(old, header, target, writer.done), start=1):
+        for number, columns in enumerate(_columns(old, writer), start=1):
             writer.add(**columns)
             if number % max(CHUNK // TOGETHER, 1) == 0:
                 writer.close_chunk()
@@ -102,21 +105,22 @@ def describe_store(path: Path) -> dict[str, Any]:
     chunks = read_chunks(path)
     done, skipped = (chunks[-1].end if chunks else 0), sum(len(one.skipped) for one in chunks)
     into, reduced = header.preprocessing, header.reduction or Reduction()
+    weights = header.backbone.weights
     grid = " x ".join(map(str, header.grid)) if header.grid else f"boxes, up to {header.regions}"
     scaled = f", a scale for each {header.scale}" if header.scale else ""
     told = {
         "backbone": header.backbone.name,
         "options": ", ".join(f"{k}={v}" for k, v in header.backbone.options.items()),
-        "weights": header.backbone.weights,
+        "weights": f"{weights}, THE NETWORK WAS NEVER TRAINED" if weights == "random" else weights,
         "weights SHA-256": header.backbone.weights_sha256,
         "pictures": f"{header.ids_count:,}",
-        "left out": f"{skipped:,}" if skipped else None,
+        "left out": f"{skipped:,} of these, which could not be read" if skipped else None,
         "seen as": f"{into.width} x {into.height} pixels ({into.resize})",
         "regions": grid,
         "numbers": f"{header.dim}, {header.dtype}{scaled}",
         "pooled to": " x ".join(map(str, reduced.pool)) if reduced.pool else None,
         "PCA": f"{reduced.pca} components" if reduced.pca else None,
-        "size": f"{header.nbytes() / 1e6:,.1f} MB",
+        "size": size_in_words(header.nbytes()),
         "complete": "yes" if header.complete else f"no: {done:,} pictures are there",
         "made by": header.command,
     }
@@ -141,6 +145,8 @@ def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | No
     if chosen.pool and old.grid is None:
         what = "regions that are no grid cannot be averaged"
         raise BadConfig(what, cure="Leave out --pool.")
+    if chosen.pool and old.grid:
+        refuse_uneven(old.grid, (chosen.pool, chosen.pool))
     if (chosen.pool or chosen.pca) and old.reduction and old.reduction.pca:
         raise BadConfig(
             "PCA was done already, and nothing can come behind it",
@@ -245,10 +251,9 @@ def _parts(
         yield _Part(rows, regions.mul_(mask[..., None]), mask)
 
 
-def _columns(
-    old: FeatureStore, header: StoreHeader, target: Path, begin: int
-) -> Iterator[dict[str, Any]]:
+def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]:
     """What the new store holds, by column. Raises BadStore for numbers that do not fit."""
+    header, target, begin = writer.header, writer.path, writer.done
     new, before = header.reduction or Reduction(), old.header.reduction or Reduction()
     tensors = read_tensors(target) if header.reduction_sha256 else {}
     pca = tensors if new.pca != before.pca else {}
@@ -269,5 +274,6 @@ def _columns(
             columns["features"] = part.regions.to(getattr(torch, header.dtype)).numpy()
             if not np.isfinite(columns["features"]).all():
                 what = f"picture {old.ids[rows[0]]} or a next one does not fit {header.dtype}"
-                raise BadStore(what, where=target, cure="Give --dtype float32 and another --name.")
+                other = " and another --name" if writer.done else ""
+                raise BadStore(what, where=target, cure=f"Give --dtype float32{other}.")
         yield columns

@@ -5,7 +5,9 @@ The folder appears when all is there; what was stopped goes on where it was.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -18,6 +20,9 @@ from saccade.moving.names import TEMPORARY, place
 from saccade.moving.progress import bar
 from saccade.room import refuse_small_disk
 
+if sys.platform != "win32":
+    import fcntl
+
 NAMED = 20
 """Damaged parts that are named one by one."""
 
@@ -26,34 +31,68 @@ def unpack(folder: Path, out: Path) -> Manifest:
     """Unpack the parts in `folder` to the new folder `out`.
 
     Memory does not grow with the bytes. Raises BadBundle for parts that are missing or damaged,
-    naming them, for a manifest that is, and for an `out` that has something in it.
+    naming them, for a manifest that is, for an `out` that has something in it, and where another
+    process unpacks there.
     """
     folder, out = Path(folder), Path(out)
     manifest = read_manifest(folder)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BadBundle("is there already", where=out, cure="Give a new folder as --out.")
-    _refuse_damaged_parts(folder, manifest.parts)
+    _refuse_filled(out)
     begun = out.absolute().with_name(f".{out.absolute().name}.unpacking")
     _refuse_strange(begun, manifest.files)
-    begun.mkdir(parents=True, exist_ok=True)
-    _refuse_small_disk(begun, manifest.files)
     ends = list(accumulate(part.bytes for part in manifest.parts))
     try:
-        with bar(f"unpacking to {out}") as show:
-            for file in manifest.files:
-                target = begun / file.name
-                if not _is_there(target, file):
-                    chunks = _slice(folder, manifest.parts, ends, file)
-                    place(chunks, target, partial(_refuse_other, file, folder))
-                show(file.offset + file.bytes, manifest.bytes)
-        os.replace(begun, out)
+        with _alone(begun, out):
+            _refuse_filled(out)  # another may just have ended
+            _refuse_damaged_parts(folder, manifest.parts)
+            _refuse_small_disk(begun, manifest.files)
+            with bar(f"unpacking to {out}") as show:
+                for file in manifest.files:
+                    target = begun / file.name
+                    if not (_is_there(target, file) or _linked(begun, file)):
+                        chunks = _slice(folder, manifest.parts, ends, file)
+                        place(chunks, target, partial(_refuse_other, file, folder))
+                    show(file.offset + file.bytes, manifest.bytes)
+            os.replace(begun, out)
     except OSError as error:
         raise BadBundle(
-            f"cannot be written: {error.strerror or error}",
+            f"cannot be read or written: {error.strerror or error}",
             where=error.filename or out,
             cure="Make room or give another --out; the same command goes on where it stopped.",
         ) from None
     return manifest
+
+
+@contextmanager
+def _alone(begun: Path, out: Path) -> Iterator[None]:
+    """Nobody else unpacks to `begun` meanwhile (the system lifts the lock when this process dies;
+    on Windows nobody looks). If nothing was begun, nothing is left.
+    """
+    begun.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":  # a folder cannot be opened there
+        yield
+        return
+    held = os.open(begun, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            mine = os.path.samestat(os.fstat(held), os.stat(begun))
+        except (BlockingIOError, FileNotFoundError):
+            mine = False
+        if not mine:  # or it has got its name, or was deleted, since it was opened
+            what, cure = "another unpack is at work here", "Wait for it, or give another --out."
+            raise BadBundle(what, where=out, cure=cure)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                begun.rmdir()
+    finally:
+        os.close(held)
+
+
+def _refuse_filled(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise BadBundle("is there already", where=out, cure="Give a new folder as --out.")
 
 
 def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
@@ -93,7 +132,8 @@ def _refuse_strange(begun: Path, files: Sequence[Packed]) -> None:
 
 
 def _refuse_small_disk(begun: Path, files: Sequence[Packed]) -> None:
-    needed = sum(file.bytes for file in files if not (begun / file.name).exists())
+    own = [file for file in files if file.same_as is None]
+    needed = sum(file.bytes for file in own if not (begun / file.name).exists())
     refuse_small_disk(BadBundle, begun, "unpacking", needed, "give another disk: --out DIR")
 
 
@@ -101,6 +141,20 @@ def _is_there(target: Path, file: Packed) -> bool:
     if not target.is_file() or target.stat().st_size != file.bytes:
         return False
     return sha256_of(target) == file.sha256
+
+
+def _linked(begun: Path, file: Packed) -> bool:
+    """Give a file that was unpacked its further name; False if it has none, or the disk cannot."""
+    if file.same_as is None:
+        return False
+    target = begun / file.name
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        os.link(begun / file.same_as, target)
+    except OSError:
+        return False
+    return True
 
 
 def _slice(

@@ -159,14 +159,36 @@ def test_a_mirror_is_tried_first_and_left_if_it_has_not_got_it(toy, tmp_path):
 
 
 def test_what_must_be_asked_for_is_told_after_all_else_came(toy, tmp_path):
-    told = []
-    with pytest.raises(BadDownload, match="asked for: asked"):
-        download(["asked", "toy"], tmp_path, tell=told.append, patience=QUICK)
+    told = fetch(["asked", "toy"], tmp_path)
     assert (tmp_path / "list.txt").exists()
     assert "  1. Ask them." in told
     assert f"  2. Unpack it to {tmp_path}." in told
     assert f"  3. saccade prepare table --root {tmp_path}" in told
     assert "asked is not fetched for you, since so. By hand:" in told
+    left = "Left to you, by the steps above: asked"
+    assert told[-1] == f"{left}; all else that was named is in {tmp_path}."
+
+
+def test_a_set_that_must_be_had_by_hand_is_told_and_is_no_mistake(toy, tmp_path):
+    """Nothing failed and nothing was written, not even the folder that is to hold it."""
+    told = CliRunner().invoke(app, ["download", "asked", "--to", str(tmp_path / "new")])
+    assert told.exit_code == 0, told.output
+    assert told.stdout.endswith(f"--root {tmp_path}/new\nLeft to you, by the steps above: asked.\n")
+    assert told.stderr == ""
+    assert not (tmp_path / "new").exists()
+    toy.files.clear()
+    told = CliRunner().invoke(app, ["download", "asked", "toy", "--to", str(tmp_path / "new")])
+    assert told.exit_code == 1
+    assert "answers 404" in told.stderr
+
+
+def test_who_waits_is_told_on_stderr(toy, tmp_path, capsys):
+    toy.answers = [503]
+    told = fetch(["toy"], tmp_path)
+    assert capsys.readouterr().err == (
+        f"q.zip: {toy.url}/q.zip answers 503 Service Unavailable; again in 2 s\n"
+    )
+    assert not any("again in" in line for line in told)
 
 
 def test_a_cut_archive_without_a_known_sum_is_not_kept(toy, tmp_path, monkeypatch):

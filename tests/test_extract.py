@@ -141,6 +141,7 @@ def test_skipped_pictures_are_named(data: Path, capsys: pytest.CaptureFixture[st
     for one, cause in zip(skipped, causes, strict=True):
         assert one.reason.startswith(cause)
     said = capsys.readouterr().err
+    assert f"19 of 23 pictures are in {path}." in said
     assert "4 could not be read" in said
     assert "122  22.jpg: damaged" in said
     assert len(json.loads((path / "skipped.json").read_text())) == 4
@@ -152,7 +153,7 @@ def test_what_is_said_before_it_starts(data: Path, capsys: pytest.CaptureFixture
     assert out == ""
     assert "23 pictures as 64 x 64 pixels (shorter_side)" in said
     assert "2 x 2 regions of 96 numbers, float16" in said
-    assert re.search(rf"0\.0 MB on disk in {re.escape(str(path))}; about \d+ s on cpu", said)
+    assert re.search(rf"17\.\d kB on disk in {re.escape(str(path))}; about \d+ s on cpu", said)
     assert said.index("THE WEIGHTS ARE RANDOM") < said.index("on disk")
     assert "━" not in said
     extract(data, NET, **{**USUAL, "name": "bar", "progress": True})
@@ -167,7 +168,11 @@ def test_a_complete_store_is_left_alone(
     seen.clear()
     assert extract(data, NET, **USUAL) == path
     assert seen == []
-    assert "complete already" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "complete already" in said
+    left = f"4 of its pictures could not be read and are left out, see {path / 'skipped.json'}"
+    assert left in said
+    assert f"delete the folder {path} and give the same command again" in said
     assert files(path) == before
     assert {file: file.stat().st_mtime_ns for file in path.iterdir()} == times
 
@@ -344,9 +349,27 @@ def test_numbers_that_do_not_fit_the_type_are_no_features(
     monkeypatch.setattr(
         Backbone, "look", lambda self, pixels: (look(self, pixels)[0] * 0 + size, (2, 2))
     )
-    with pytest.raises(BadConfig, match=r"numbers that float16 cannot hold.*--dtype float32"):
+    with pytest.raises(BadConfig, match=r"float16 cannot hold\. Give --dtype float32; if it"):
         extract(data, NET, **USUAL)
-    assert extract(data, NET, **{**USUAL, "dtype": "float32", "name": "b"}).exists()
+    assert not (data / "features" / "net").exists()
+    assert extract(data, NET, **{**USUAL, "dtype": "float32"}).exists()
+
+
+def test_numbers_that_do_not_fit_later_on_leave_what_is_there(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looked = Backbone.look, []
+
+    def grow(self: Backbone, pixels: torch.Tensor) -> Any:
+        looked.append(1)
+        regions, grid = look(self, pixels)
+        return regions * (1e9 if len(looked) > 8 else 1), grid
+
+    monkeypatch.setattr(Backbone, "look", grow)
+    with pytest.raises(BadConfig, match="--dtype float32 and another --name; if it"):
+        extract(data, NET, **USUAL)
+    with pytest.raises(BadStore, match="not complete: 8 of 23"):
+        FeatureStore.open(data / "features" / "net")
 
 
 def test_a_batch_that_is_too_large_for_the_device(
@@ -361,6 +384,7 @@ def test_a_batch_that_is_too_large_for_the_device(
     monkeypatch.setattr(Backbone, "look", full)
     with pytest.raises(BadConfig, match=r"no room for 2 pictures.*smaller --batch-size"):
         extract(data, NET, **USUAL)
+    assert not (data / "features" / "net").exists()
 
 
 def test_real_photos_through_real_weights(real_data, real_weights, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import socket
 import time
 
 import pytest
@@ -206,6 +207,60 @@ def test_nobody_waits_for_a_page_that_is_gone(site, quick, tmp_path, pauses):
 def test_nobody_there(quick, tmp_path, site):
     with pytest.raises(BadDownload, match="cannot be reached"):
         fetch(Wanted(("http://127.0.0.1:9/a",)), tmp_path / "a", quick)
+
+
+@pytest.fixture
+def nobody_knows(monkeypatch):
+    """Names that no name server knows, for so long as there are entries in the list."""
+    tried = []
+
+    def fail(address, *_):
+        tried.append(address[0])
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr("http.client.socket.create_connection", fail)
+    return tried
+
+
+def test_a_machine_that_nobody_knows_is_tried_twice(tmp_path, nobody_knows, site):
+    waited, said = [], []
+    urls = ("http://one.invalid/a", "http://two.invalid/a")
+    with pytest.raises(BadDownload, match=r"looked up: is there a network\?\), 2 times in a row"):
+        fetch(Wanted(urls), tmp_path / "a", Patience(wait=waited.append), say=said.append)
+    assert nobody_knows == ["one.invalid"] * 2 + ["two.invalid"] * 2
+    assert waited == [2.0, 2.0]
+    assert said[0].startswith("a: http://one.invalid/a cannot be reached")
+    assert said[0].endswith("; again in 2 s")
+
+
+def test_a_machine_that_has_answered_is_waited_for_though_nobody_knows_it_now(
+    site, tmp_path, monkeypatch
+):
+    """A line that was lost takes the name server with it."""
+    site.cuts = [100_000]
+    pauses = []
+
+    def wait(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            monkeypatch.setattr("http.client.socket.create_connection", lost)
+        if len(pauses) == 5:
+            monkeypatch.setattr("http.client.socket.create_connection", connect)
+
+    def lost(*_):
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    connect = socket.create_connection
+    get(site, tmp_path / "a.bin", Patience(wait=wait))
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0]
+
+
+def test_why_and_how_long_it_is_waited_is_said(site, quick, tmp_path, pauses):
+    said = []
+    site.answers = [503, 503]
+    fetch(Wanted((f"{site.url}/a.bin",)), tmp_path / "a.bin", quick, say=said.append)
+    busy = f"a.bin: {site.url}/a.bin answers 503 Service Unavailable; again in"
+    assert said == [f"{busy} 2 s", f"{busy} 4 s"]
 
 
 def test_a_line_that_crawls_is_given_up_and_made_anew(site, tmp_path):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -104,6 +105,86 @@ def test_equal_folders_give_equal_bytes_wherever_and_whenever(run, tmp_path):
     (other / "empty").chmod(0o600)
     pack(other, tmp_path / "two", part_size=3000)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+LINKED = {"a/far/" + "名" * 60: "b/weights", "b/again": "b/weights", "c/" + "x" * 101: "c/other"}
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """Two contents of three and two names; a third equals one of them and is a file of its own."""
+    content = random.Random(0).randbytes(200_000)
+    files = {"b/weights": content, "c/other": b"2" * 700, "d/copy": b"2" * 700, "run.json": b""}
+    folder = fill(tmp_path / "linked", files)
+    for name, old in LINKED.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.link(folder / old, folder / name)
+    return folder
+
+
+def groups(folder):
+    """Names of each file."""
+    found = {}
+    for name in contents(folder):
+        found.setdefault((folder / name).stat().st_ino, set()).add(name)
+    return sorted(map(sorted, found.values()))
+
+
+def test_a_file_of_several_names_is_packed_once(linked, tmp_path):
+    made = pack(linked, tmp_path / "out", part_size=90_000).manifest
+    assert made.bytes < 220_000
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["format"] == 2
+    unpack(tmp_path / "out", tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(linked)
+    assert groups(tmp_path / "back") == groups(linked)
+    assert len(groups(linked)) == 4
+    assert pack(tmp_path / "back", tmp_path / "again", part_size=90_000).manifest == made
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
+
+
+def test_links_are_a_tar_files_own_and_come_after_their_file(linked, tmp_path):
+    pack(linked, tmp_path / "out", part_size=90_000)
+    whole = b"".join(path.read_bytes() for path in parts_of(tmp_path / "out"))
+    with tarfile.open(fileobj=io.BytesIO(whole)) as archive:
+        members = archive.getmembers()
+        assert {one.name: one.linkname for one in members if one.islnk()} == {
+            "b/again": "a/far/" + "名" * 60,
+            "b/weights": "a/far/" + "名" * 60,
+            "c/" + "x" * 101: "c/other",
+        }
+        archive.extractall(tmp_path / "back", filter="data")
+    assert contents(tmp_path / "back") == contents(linked)
+    assert groups(tmp_path / "back") == groups(linked)
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
+def test_tar_undoes_links(linked, tmp_path):
+    pack(linked, tmp_path / "out", part_size=90_000)
+    (tmp_path / "back").mkdir()
+    words = "cat out/pack.tar.* | tar x -C back"
+    subprocess.run(words, shell=True, cwd=tmp_path, check=True)
+    assert contents(tmp_path / "back") == contents(linked)
+    assert groups(tmp_path / "back") == groups(linked)
+
+
+def test_where_a_disk_has_no_links_files_are_written_again(linked, tmp_path, monkeypatch):
+    pack(linked, tmp_path / "out", part_size=90_000)
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("saccade.unpack.os.link", refuse)
+    unpack(tmp_path / "out", tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(linked)
+    assert len(groups(tmp_path / "back")) == 7
+
+
+def test_a_begun_folder_with_damaged_links_is_mended(linked, tmp_path):
+    pack(linked, tmp_path / "out", part_size=90_000)
+    fill(tmp_path / ".back.unpacking", {"b/again": bytes(200_000), "b/weights": b"cut"})
+    unpack(tmp_path / "out", tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(linked)
+    assert groups(tmp_path / "back") == groups(linked)
 
 
 def test_packing_again_writes_only_what_differs(run, tmp_path):
@@ -344,6 +425,67 @@ def test_unpacking_goes_on_with_what_is_right_and_mends_what_is_not(run, tmp_pat
         unpack(tmp_path / "out", tmp_path / "back")
 
 
+HELD = """
+import sys, time
+from pathlib import Path
+import saccade.unpack as verb
+def slowly(*_):
+    print("at work", flush=True)
+    time.sleep(60)
+verb.{step} = slowly
+verb.unpack(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("step", ["_refuse_damaged_parts", "place"])
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+def test_a_second_unpacking_is_refused_plainly_and_harms_nothing(run, tmp_path, step):
+    pack(run, tmp_path / "out")
+    back = tmp_path / "back"
+    words = [sys.executable, "-c", HELD.format(step=step), str(tmp_path / "out"), str(back)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as first:
+        assert first.stdout.readline() == b"at work\n"
+        for _ in range(2):  # the one that is refused takes nothing away
+            with pytest.raises(BadBundle, match="another unpack is at work here") as error:
+                unpack(tmp_path / "out", back)
+            assert error.value.where == str(back)
+            assert "Wait for it" in error.value.cure
+        assert (tmp_path / ".back.unpacking").is_dir()
+        first.kill()
+    unpack(tmp_path / "out", back)
+    assert contents(back) == FILES
+    assert not (tmp_path / ".back.unpacking").exists()
+
+
+def test_who_comes_just_as_another_ends_is_told_that_it_is_there(run, tmp_path, monkeypatch):
+    pack(run, tmp_path / "out")
+
+    def other_ends(begun, _):
+        monkeypatch.undo()
+        unpack(tmp_path / "out", tmp_path / "back")
+
+    monkeypatch.setattr("saccade.unpack._refuse_strange", other_ends)
+    with pytest.raises(BadBundle, match="is there already"):
+        unpack(tmp_path / "out", tmp_path / "back")
+    assert contents(tmp_path / "back") == FILES
+    assert not (tmp_path / ".back.unpacking").exists()
+
+
+def test_parts_that_are_damaged_leave_nothing_behind(run, tmp_path):
+    pack(run, tmp_path / "out")
+    (tmp_path / "out" / "pack.tar.0001").unlink()
+    with pytest.raises(BadBundle, match="0001 is missing"):
+        unpack(tmp_path / "out", tmp_path / "back")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_a_folder_that_cannot_be_made_is_told(run, tmp_path):
+    pack(run, tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadBundle, match="cannot be read or written"):
+        unpack(tmp_path / "out", tmp_path / "file" / "back")
+
+
 def spoil(out, change):
     """Change a manifest and its sum, as an attacker could."""
     about = json.loads((out / "manifest.json").read_text())
@@ -353,7 +495,7 @@ def spoil(out, change):
 
 
 CHANGES = {
-    "a newer format": lambda m: m.update(format=2),
+    "a newer format": lambda m: m.update(format=3),
     "no parts": lambda m: m.pop("parts"),
     "parts of other names": lambda m: m["parts"][0].update(name="../../x"),
     "parts in another order": lambda m: m["parts"].reverse(),
@@ -368,6 +510,11 @@ CHANGES = {
     "a file twice": lambda m: m["files"][1].update(name=m["files"][0]["name"]),
     "a strange field": lambda m: m["files"][0].update(link="x"),
     "a size that is true": lambda m: m["files"][0].update(bytes=True),
+    "the same as nothing": lambda m: m["files"][1].update(same_as="../x"),
+    "the same as itself": lambda m: m["files"][1].update(same_as=m["files"][1]["name"]),
+    "the same as what follows": lambda m: m["files"][1].update(same_as=m["files"][2]["name"]),
+    "the same as what differs": lambda m: m["files"][1].update(same_as=m["files"][0]["name"]),
+    "the same as a number": lambda m: m["files"][1].update(same_as=[1]),
 }
 
 
@@ -419,6 +566,7 @@ def test_a_disk_that_is_too_small_is_told_before(run, tmp_path, monkeypatch):
         pack(run, tmp_path / "other")
     with pytest.raises(BadBundle, match="100 bytes are free"):
         unpack(tmp_path / "out", tmp_path / "back")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
 
 def test_memory_does_not_grow_with_the_bytes(tmp_path):
@@ -441,6 +589,9 @@ def test_the_command_line_packs_and_unpacks(run, tmp_path):
     told = CliRunner().invoke(app, ["pack", str(run), "--out", str(out), "--part-size", "3kB"])
     assert told.exit_code == 0
     assert "Next: saccade unpack out --out run" in told.stdout
+    assert "parts in" in told.stdout
+    told = CliRunner().invoke(app, ["pack", str(run), "--out", str(tmp_path / "one")])
+    assert "in one part in" in told.stdout
     told = CliRunner().invoke(app, ["unpack", str(out), "--out", str(back)])
     assert "a run folder" in told.stdout
     told = CliRunner().invoke(app, ["pack", str(run), "--out", str(out), "--part-size", "big"])

@@ -2,20 +2,27 @@
 
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import get_data_path
 from PIL import Image
 
 from saccade.files import write_bytes
+from saccade.pictures import lettering
 from saccade.pictures.curves import curves
 from saccade.pictures.files import save_png
+from saccade.pictures.fonts import Fonts
 from saccade.pictures.heat import heat_map
 from saccade.pictures.lettering import fold, font, shorten
 from saccade.pictures.lines import Line, colour, lines, mark
 from saccade.pictures.overlay import overlay, panel
+from saccade.scripts import has_no_blanks
 
 
 def grid(rows, columns):
@@ -145,8 +152,18 @@ def test_folded_lines_fit_and_lose_no_short_word(text, width):
     face = font(16)
     lines = fold(text, face, width)
     assert all(face.getlength(line) <= width for line in lines)
-    kept = " ".join(lines).split()
-    assert all(a == b or b.endswith("…") for a, b in zip(text.split(), kept, strict=True))
+    if not any("…" in line for line in lines):
+        assert "".join("".join(lines).split()) == "".join(text.split())
+    if not has_no_blanks(text):
+        kept = " ".join(lines).split()
+        assert all(a == b or b.endswith("…") for a, b in zip(text.split(), kept, strict=True))
+
+
+def test_text_without_blanks_is_folded_between_characters_before_its_marks():
+    face = font(16)
+    width = int(face.getlength("猫猫猫猫")) + 1
+    assert fold("猫狗 猫狗。猫 dog猫", face, width) == ["猫狗 猫", "狗。猫", "dog", "猫"]
+    assert fold("猫狗猫狗猫", face, width) == ["猫狗猫狗", "猫"]
 
 
 def test_a_word_that_is_too_wide_ends_in_dots():
@@ -156,6 +173,94 @@ def test_a_word_that_is_too_wide_ends_in_dots():
     assert cut.startswith("glimpse")
     assert cut.endswith("…")
     assert face.getlength(cut) <= 200
+
+
+def font_file(path, letters, weight=400):
+    """A font in which every one of some letters is a box of its own height."""
+    names = {letter: f"u{ord(letter):x}" for letter in letters}
+    glyphs = {}
+    for number, name in enumerate([".notdef", *names.values()]):
+        pen = TTGlyphPen(None)
+        corners = ((0, 0), (0, 300 + 50 * number), (weight, 300 + 50 * number), (weight, 0))
+        pen.moveTo(corners[0])
+        for corner in corners[1:]:
+            pen.lineTo(corner)
+        pen.closePath()
+        glyphs[name] = pen.glyph()
+    made = FontBuilder(1000)
+    made.setupGlyphOrder(list(glyphs))
+    made.setupCharacterMap({ord(letter): name for letter, name in names.items()})
+    made.setupGlyf(glyphs)
+    made.setupHorizontalMetrics(dict.fromkeys(glyphs, (1000, 0)))
+    made.setupHorizontalHeader(ascent=1000, descent=0)
+    made.setupNameTable({"familyName": "x", "styleName": "y"})
+    made.setupOS2()
+    made.setupPost()
+    made.save(path)
+    return str(path)
+
+
+def fonts_of(others, said):
+    folder = Path(get_data_path()) / "fonts" / "ttf"
+    own = [folder / name for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")]
+    return Fonts(*own, lambda: others, said.append), own
+
+
+def test_the_font_that_is_always_there_is_left_for_one_with_more_of_the_letters(tmp_path):
+    said = []
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    latin = font_file(tmp_path / "aaa.ttf", "ab")
+    some = font_file(tmp_path / "abc.ttf", "猫狗")
+    whole = font_file(tmp_path / "Noto Sans CJK-Regular.ttf", "猫狗在a?")
+    bold = font_file(tmp_path / "NotoSansCJK-Bold.ttf", "猫狗在a?")
+    every = font_file(tmp_path / "AdobeBlank.ttf", "猫狗在a?龍")
+    others = [str(tmp_path / "broken.ttf"), latin, every, some, bold, whole]
+    fonts, own = fonts_of(others, said)
+    assert fonts.file_for("Où? Что? 80%", False) == own[0]
+    assert fonts.file_for("Où? Что? 80%", True) == own[1]
+    assert fonts.file_for("猫a?", False) == Path(whole)
+    assert fonts.file_for("猫a?", True) == Path(bold)
+    assert fonts_of([latin, some], said)[0].file_for("猫", True) == Path(some)
+    assert fonts_of([latin, some], said)[0].file_for("猫 Où, comment?", True) == own[1]
+    assert said == []
+
+
+def test_letters_that_no_font_has_are_told_once_with_the_cure(tmp_path):
+    said, asked = [], []
+    some = font_file(tmp_path / "some.ttf", "猫")
+    fonts, own = fonts_of([some], said)
+    fonts._others = lambda: asked.append(1) or [some]
+    assert fonts.file_for("猫狗", False) == Path(some)
+    assert fonts.file_for("狗。", False) == own[0]
+    assert fonts.file_for("狗!", False) == own[0]
+    assert fonts.file_for("狗!", False) == own[0]
+    assert len(said) == 1
+    assert said[0].startswith("note: no font here has 狗: empty boxes are drawn.")
+    assert said[0].endswith("apt install fonts-noto-cjk")
+    assert len(asked) == 2, "letters that are nowhere are not looked for again"
+
+
+def test_questions_answers_and_words_of_any_script_are_drawn(tmp_path, monkeypatch, capsys):
+    """Two characters that are empty boxes in DejaVu are two drawings in a font that has them."""
+    image, heat = np.zeros((30, 40, 3), dtype=np.uint8), np.zeros((30, 40), dtype=np.float32)
+
+    def pages():
+        for one in "猫狗":
+            yield panel(image, [heat], ["x"], f"{one}?\na")
+            yield panel(image, [heat], ["x"], f"a?\n{one}")
+            yield panel(image, [heat], [one], "a?\nb")
+
+    def draw(others):
+        monkeypatch.setattr(lettering, "fonts", lambda: made)
+        made, _ = fonts_of(others, said)
+        first, second, third, *others = pages()
+        return [(a == b).all() for a, b in zip((first, second, third), others, strict=True)]
+
+    said = []
+    assert draw([]) == [True, True, True]
+    assert len(said) == 1
+    assert draw([font_file(tmp_path / "some.ttf", "猫狗ab?")]) == [False, False, False]
+    assert len(said) == 1
 
 
 def log_row(epoch, loss, score):

@@ -209,8 +209,14 @@ DAMAGE = {
     "no folder": (shutil.rmtree, "there is no feature store"),
     "no features": (lambda path: (path / "features.npy").unlink(), r"features\.npy: missing"),
     "no ids": (lambda path: (path / "ids.npy").unlink(), r"ids\.npy: missing"),
-    "cut features": (_cut("features.npy", 500), r"features\.npy: not whole"),
-    "empty counts": (_cut("counts.npy", 0), r"counts\.npy: not whole"),
+    "cut features": (
+        _cut("features.npy", 500),
+        r"features\.npy: not whole: 500 bytes, the header says 728\. Delete .*: saccade",
+    ),
+    "empty counts": (
+        _cut("counts.npy", 0),
+        r"counts\.npy: not whole: 0 bytes, the header says 168\.",
+    ),
     "cut header": (_cut("header.json", 50), r"header\.json: .*JSON"),
     "other shape": (_save("features.npy", np.zeros((10, 5, 5), np.float16)), "the header says"),
     "other type": (_save("features.npy", np.zeros((10, 6, 5), np.float32)), "the header says"),
@@ -391,6 +397,31 @@ def test_a_full_disk_names_the_command_that_goes_on(path: Path) -> None:
         with pytest.raises(BadStore, match=r"No space left.*go on with: saccade extract"):
             fill(writer, content(header()), until=3)
         stream.close()
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_mistake_before_the_first_rows_are_safe_leaves_nothing(path: Path, rows: int) -> None:
+    """A defect, a kill, and a store with rows leave all that is there."""
+    arrays = content(header())
+
+    def write(error: type[BaseException], until: int) -> None:
+        with StoreWriter(path, header(), IDS) as writer:
+            (path / "backbone.safetensors").touch()
+            fill(writer, arrays, until=until)
+            raise error("full", cure="Wait.") if error is BadStore else error
+
+    for error in (KeyboardInterrupt, ValueError, BadStore):
+        with pytest.raises(error):
+            write(error, rows)
+        assert path.exists() == (error is not BadStore or rows >= 3)
+
+
+def test_only_a_stores_own_files_are_deleted(path: Path) -> None:
+    writer = StoreWriter(path, header(), IDS)
+    (path / "thesis.tex").touch()
+    error = BadStore("full", cure="Wait.")
+    writer.__exit__(BadStore, error, None)
+    assert [file.name for file in path.iterdir()] == ["thesis.tex"]
 
 
 def test_folders_with_other_things_are_left_alone(path: Path) -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from saccade.cli.main import app
 from saccade.errors import BadStore
-from saccade.features.store import FeatureStore
+from saccade.features.store import FeatureStore, verify_store
 from saccade.features.store_checks import as_json, damaged_reduction, digests
 from saccade.features.store_files import CHECKSUMS, OWN
 from saccade.features.store_writer import StoreWriter
@@ -153,6 +153,36 @@ def test_all_that_is_damaged_is_named_at_once(stores: dict[str, Path]) -> None:
         "skipped.json: has changed since it was written"
     )
     assert caught.value.cure.endswith(FeatureStore.open(path).header.command)
+
+
+def test_what_is_missing_or_cut_hides_no_other_damage(stores: dict[str, Path]) -> None:
+    path = stores["boxes"]
+    text = (path / "header.json").read_bytes()
+    whole = (path / "features.npy").read_bytes()
+    size = len(whole)
+    command = FeatureStore.open(path).header.command
+    with (
+        changed(path / "header.json", text.replace(b'"random"', b'"hub"')),
+        changed(path / "scores.npy", None),
+        changed(path / "features.npy", whole[:-7]),
+        changed(path / "ids.npy", (path / "ids.npy").read_bytes()[::-1]),
+    ):
+        with pytest.raises(BadStore) as caught:
+            verify_store(path)
+        with pytest.raises(
+            BadStore, match=r"Delete the folder .*: saccade extract DATA --backbone"
+        ):
+            FeatureStore.open(path)
+    assert caught.value.what == (
+        f"features.npy: not whole: {size - 7:,} bytes, the header says {size:,}; "
+        "scores.npy: missing; "
+        "ids.npy: not whole: it does not begin as an array does; "
+        "the rows cannot be compared without features.npy, scores.npy; "
+        "header.json: has changed since it was written"
+    )
+    assert caught.value.cure.endswith(command)
+    told = CliRunner().invoke(app, ["store", "verify", str(path)])
+    assert told.exit_code == 0, told.output
 
 
 def test_many_damages_are_counted(tmp_path: Path) -> None:

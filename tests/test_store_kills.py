@@ -94,7 +94,7 @@ def _import(folder: DataFolder, tmp_path: Path, name: str) -> Path:
     file = tmp_path / "files"
     if not file.exists():
         samples.write_bottom_up(file, [one.id for one in folder.pictures()])
-    return import_features("bottom-up", file, folder.path, name=name)
+    return import_features("bottom-up", file, folder.path, name=name, match="id")
 
 
 def _extract(folder: DataFolder, tmp_path: Path, name: str) -> Path:
@@ -179,16 +179,17 @@ def test_sizes_are_said_before_anything_is_made(
         rows(self, *given, **columns)  # type: ignore[arg-type]
 
     monkeypatch.setattr(StoreWriter, "add", add)
-    monkeypatch.setattr(extract_module, "_say", lambda text, style=None: said.append(text))
+    monkeypatch.setattr(extract_module, "say", lambda text, style=None: said.append(text))
     extract(folder_at(tmp_path / "pictures", images, count=5), "timm:test_resnet", weights="random")
-    assert "MB on disk in" in said[said.index("a row") - 1]
+    assert "kB on disk in" in said[said.index("a row") - 1]
     folder = make_world(tmp_path / "data", train=8, val=3)
     said.clear()
     convert_store(folder.store_path("cells"), said.append, dtype="int8")  # type: ignore[arg-type]
-    assert "MB become" in said[said.index("a row") - 1]
+    assert "kB become" in said[said.index("a row") - 1]
     said.clear()
     tsv = samples.write_bottom_up(tmp_path / "files", [p.id for p in folder.pictures()])
-    import_features("bottom-up", tsv, folder.path, said.append)  # type: ignore[arg-type]
+    say = said.append
+    import_features("bottom-up", tsv, folder.path, say, match="id")  # type: ignore[arg-type]
     assert "MB on disk in" in said[said.index("a row") - 1]
 
 
@@ -204,8 +205,8 @@ import sys
 import numpy as np
 from pathlib import Path
 from saccade.features.store import FeatureStore, StoreHeader
-from saccade.features.store_files import Chunk, checksum, open_array
-from saccade.features.store_writer import StoreWriter, _line
+from saccade.features.store_files import Chunk, checksum, chunk_line, open_array
+from saccade.features.store_writer import StoreWriter
 from saccade.stores import convert_store
 
 def peak():  # of this program alone, not of what started it
@@ -221,7 +222,7 @@ before = peak()
 with StoreWriter(path, header, np.arange(count)):  # files of full length, of nothing but zeros
     arrays = {name: open_array(path, name, *about) for name, about in header.columns().items()}
     chunks = [(start, min(start + 256, count)) for start in range(0, count, 256)]
-    lines = [_line(Chunk(*one, checksum(arrays, *one), ())) for one in chunks]
+    lines = [chunk_line(Chunk(*one, checksum(arrays, *one), ())) for one in chunks]
     (path / "chunks.jsonl").write_bytes(b"".join(lines))
 with StoreWriter(path, header, np.arange(count)) as writer:  # goes on: all is read
     assert writer.done == count

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import saccade
+from saccade import stores
 from saccade.cli.main import app
 from saccade.config import change
 from saccade.data.folder import DataFolder
@@ -121,7 +123,7 @@ def test_a_store_of_bytes_reads_as_numbers(cells: FeatureStore, scale: str) -> N
     said: list[object] = []
     path = convert_store(cells.path, said.append, scale=scale)
     assert path.name == f"cells-int8-{scale}"
-    assert "MB become" in str(said[0])
+    assert re.match(r"5\.62 kB become 3\.\d+ kB \(int8, a scale", str(said[0]))
     small = FeatureStore.open(path)
     small.verify()
     assert small.header.dtype == "int8"
@@ -304,6 +306,51 @@ def test_numbers_too_large_for_half_a_float(cells: FeatureStore) -> None:
     _rewrite(path, "features", features)
     with pytest.raises(BadStore, match=r"does not fit float16\. Give --dtype float32"):
         convert_store(path, dtype="float16")
+
+
+def test_what_cannot_be_pooled_leaves_nothing_and_says_nothing_else(cells: FeatureStore) -> None:
+    said: list[object] = []
+    with pytest.raises(BadConfig, match=r"a grid of 2 x 3 cannot be averaged to 2 x 2"):
+        convert_store(cells.path, said.append, pool=2)
+    assert said == []
+    assert [path.name for path in cells.path.parent.iterdir()] == ["cells"]
+
+
+def test_a_conversion_refused_at_its_first_rows_leaves_nothing(
+    cells: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = convert_store(cells.path, name="new", dtype="float32")
+    features = np.load(path / "features.npy")
+    features[35, 0, 0] = 1e5
+    _rewrite(path, "features", features)
+    with pytest.raises(BadStore, match=r"does not fit float16\. Give --dtype float32\.$"):
+        convert_store(path, dtype="float16", name="half")
+    assert not path.with_name("half").exists()
+    monkeypatch.setattr(stores, "CHUNK", 4)
+    monkeypatch.setattr(stores, "TOGETHER", 4)
+    with pytest.raises(BadStore, match=r"--dtype float32 and another --name\.$"):
+        convert_store(path, dtype="float16", name="half")
+    assert "no: 32 pictures" in describe_store(path.with_name("half"))["complete"]
+
+
+def test_what_is_said_names_folders_as_they_were_given(
+    cells: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[object] = []
+    monkeypatch.chdir(cells.path.parents[1])
+    made = convert_store(Path("features/cells"), said.append, dtype="int8")
+    assert made == Path("features/cells-int8-row")
+    assert str(said[-1]).endswith(" in features/cells-int8-row")
+    monkeypatch.chdir(cells.path)
+    assert convert_store(Path(), dtype="float32") == cells.path.with_name("cells-float32")
+
+
+def test_info_says_what_was_left_out_and_that_weights_are_random(folder: DataFolder) -> None:
+    told = describe_store(boxes_store(folder).path)
+    assert told["pictures"] == "36"
+    assert told["left out"] == "1 of these, which could not be read"
+    assert told["size"].endswith(" kB")
+    assert "NEVER TRAINED" in told["weights"]
 
 
 def test_headers_of_bytes_name_their_scale(cells: FeatureStore) -> None:

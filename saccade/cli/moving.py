@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.frame import app
+from saccade.cli.frame import app, say_next
 from saccade.terminal import byte_size, size_in_words
 
 
@@ -45,14 +45,15 @@ def pack(
     from saccade.pack import pack as bundle
 
     made = bundle(data, out, part_size=byte_size(part_size), pictures=pictures)
-    parts, size = len(made.manifest.parts), size_in_words(made.manifest.bytes)
-    typer.echo(f"{len(made.manifest.files):,} files, {size}, in {parts:,} parts in {out}.")
+    count, size = len(made.manifest.parts), size_in_words(made.manifest.bytes)
+    parts = f"{count:,} parts" if count > 1 else "one part"
+    typer.echo(f"{len(made.manifest.files):,} files, {size}, in {parts} in {out}.")
     if made.kept:
-        typer.echo(f"{made.kept:,} parts were there already.")
+        typer.echo(f"{made.kept:,} of these were there already.")
     if made.left_out:
         typer.echo(f"warning: {made.left_out:,} pictures are not where the data folder says.")
     typer.echo("Copy the whole folder; there, `sha256sum -c SHA256SUMS` checks it, and")
-    typer.echo(f"Next: saccade unpack {out.name} --out {data.name}")
+    say_next("unpack", out.name, "--out", data.name)
 
 
 @app.command()
@@ -64,5 +65,5 @@ def unpack(
     from saccade.unpack import unpack as unbundle
 
     made = unbundle(folder, out)
-    size = size_in_words(sum(file.bytes for file in made.files))
+    size = size_in_words(sum(file.bytes for file in made.files if file.same_as is None))
     typer.echo(f"{len(made.files):,} files, {size}, in {out}: a {made.what}.")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from saccade.cli.frame import app, show_rows
+from saccade.cli.frame import app, say_next, show_rows
 from saccade.terminal import values
 
 store = typer.Typer(help="Describe, check or convert a feature store.", no_args_is_help=True)
@@ -27,12 +27,12 @@ def info(path: StoreArgument) -> None:
 @store.command()
 def verify(path: StoreArgument) -> None:
     """Read every file of a store: checksums, counts, numbers that are none."""
-    from saccade.features.store import FeatureStore
+    from saccade.features.store import verify_store
 
-    found = FeatureStore.open(path)
-    for note in found.verify():
+    pictures, notes = verify_store(path)
+    for note in notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(f"{path} is whole: {len(found):,} pictures")
+    typer.echo(f"{path} is whole: {pictures:,} pictures")
 
 
 @store.command()
@@ -59,4 +59,4 @@ def convert(
         path, say=typer.echo, name=name, dtype=dtype, scale=scale, pool=pool, pca=pca, data=data
     )
     home = data or (made.parent.parent if made.parent.name == "features" else Path("DATA"))
-    typer.echo(f"Next: saccade train RECIPE --data {home} --features {made.name} --out RUN")
+    say_next("train", "RECIPE", "--data", home, "--features", made.name, "--out", "RUN")

@@ -63,17 +63,23 @@ def channel_scales(largest: Tensor) -> Tensor:
     return (largest.float() / MOST).clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def pool(regions: Tensor, grid: tuple[int, int], smaller: tuple[int, int]) -> Tensor:
-    """Average the cells of a grid: `(n, rows * columns, D)` to `(n, fewer, D)`.
-
-    Raises BadConfig unless whole cells fall together.
-    """
+def refuse_uneven(grid: tuple[int, int], smaller: tuple[int, int]) -> None:
+    """Raise BadConfig for a grid whose cells cannot be averaged to so many rows and columns."""
     (rows, columns), (high, wide) = grid, smaller
     if min(smaller) < 1 or rows % high or columns % wide:
         raise BadConfig(
             f"a grid of {rows} x {columns} cannot be averaged to {high} x {wide}",
             cure="Choose a grid whose sides divide the old one's, such as 7 for 14.",
         )
+
+
+def pool(regions: Tensor, grid: tuple[int, int], smaller: tuple[int, int]) -> Tensor:
+    """Average the cells of a grid: `(n, rows * columns, D)` to `(n, fewer, D)`.
+
+    Raises BadConfig unless whole cells fall together.
+    """
+    refuse_uneven(grid, smaller)
+    (rows, columns), (high, wide) = grid, smaller
     cells = regions.unflatten(1, (high, rows // high, wide, columns // wide))
     averaged: Tensor = cells.float().mean(dim=(2, 4))
     return averaged.flatten(1, 2)

@@ -30,6 +30,7 @@ from saccade.errors import BadStore
 from saccade.features.reduction import Scale, from_bytes, read_channel_scales
 from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction, grid_boxes
 from saccade.features.store_checks import (
+    damaged_arrays,
     damaged_files,
     damaged_reduction,
     damaged_rows,
@@ -38,6 +39,7 @@ from saccade.features.store_checks import (
 from saccade.features.store_files import (
     CHECKSUMS,
     EXTRACT_AGAIN,
+    MAKE_AGAIN,
     Grip,
     Skipped,
     open_array,
@@ -117,14 +119,15 @@ class FeatureStore:
 
     def __init__(self, path: Path, header: StoreHeader) -> None:
         self.path, self.header = path, header
+        cure = MAKE_AGAIN.format(header.command)
         arrays = {
-            name: open_array(path, name, shape, kind)
+            name: open_array(path, name, shape, kind, cure)
             for name, (shape, kind) in header.columns().items()
         }
-        self.ids = np.array(open_array(path, "ids", (header.ids_count,), np.dtype(np.int64)))
+        self.ids = np.array(open_array(path, "ids", (header.ids_count,), np.dtype(np.int64), cure))
         """(N,) int64, rising."""
         if not (self.ids[1:] > self.ids[:-1]).all():
-            raise BadStore("the ids do not rise", where=path / "ids.npy", cure=EXTRACT_AGAIN)
+            raise BadStore("the ids do not rise", where=path / "ids.npy", cure=cure)
         self.features = arrays["features"]
         """(N, R, D) mapped from disk, read-only."""
         self.counts = np.array(arrays["counts"])
@@ -145,11 +148,7 @@ class FeatureStore:
         missing, not complete (with the command that goes on), damaged, or made for other pictures.
         """
         path, wanted = Path(path), None if pictures is None else sorted(pictures)
-        header = read_header(path)
-        if not header.complete:
-            done = sum(chunk.end - chunk.start for chunk in read_chunks(path))
-            what = f"not complete: {done:,} of {header.ids_count:,} pictures are there"
-            raise BadStore(what, where=path, cure=f"Go on with: {header.command}")
+        header = _complete_header(path)
         if wanted is not None and pictures_fingerprint(wanted) != header.dataset_fingerprint:
             raise BadStore(
                 "the store was made for other pictures than the data folder has now",
@@ -159,7 +158,8 @@ class FeatureStore:
         store = cls(path, header)
         if wanted is not None and store.ids.tolist() != [one.id for one in wanted]:
             what = "the ids are not those of the pictures that the store was made for"
-            raise BadStore(what, where=path / "ids.npy", cure=EXTRACT_AGAIN)
+            cure = MAKE_AGAIN.format(header.command)
+            raise BadStore(what, where=path / "ids.npy", cure=cure)
         return store
 
     def __reduce__(self) -> tuple[Callable[[Path], "FeatureStore"], tuple[Path]]:
@@ -226,30 +226,39 @@ class FeatureStore:
         return [skipped for chunk in read_chunks(self.path) for skipped in chunk.skipped]
 
     def verify(self) -> list[str]:
-        """Read everything: compare checksums, look for what is no number, count regions.
+        """Notes about a whole store; raises BadStore for a damaged one: see `verify_store`."""
+        return verify_store(self.path)[1]
 
-        Returns notes about what does no harm: files that are not the store's, and files that
-        have no checksum because the store is old. Raises BadStore naming all that is damaged.
-        """
-        columns, notes = self.header.columns(), strangers(self.path)
-        damage = damaged_rows(self.path, columns, self.header.regions)
-        if self.header.format == 1 and not (self.path / CHECKSUMS).exists():
-            damage += damaged_reduction(self.path, self.header.reduction_sha256)
-            notes.append(
-                f"there is no {CHECKSUMS}, for the store was made by an older version: its rows "
-                "were compared with their checksums, but ids, header and weights with none"
-            )
-        else:
-            damage += damaged_files(self.path, columns)
-        if damage:
-            others = f"; and {len(damage) - NAMED} others" if len(damage) > NAMED else ""
-            raise BadStore(
-                "; ".join(damage[:NAMED]) + others,
-                where=self.path,
-                cure="Copy it again from where it came, or delete the folder and make it again: "
-                + self.header.command,
-            )
-        return notes
+
+def verify_store(path: Path) -> tuple[int, list[str]]:
+    """Read everything: compare checksums, look for what is no number, count regions.
+
+    Returns how many pictures there are, and notes about what does no harm: files that are not the
+    store's, and files that have no checksum because the store is old. Raises BadStore naming all
+    that is damaged; a header that cannot be read is named alone.
+    """
+    header = _complete_header(path)
+    columns, notes = header.columns(), strangers(path)
+    broken = damaged_arrays(path, columns, header.ids_count)
+    damage = list(broken.values())
+    if lacking := sorted(name for name in broken if name.removesuffix(".npy") in columns):
+        damage.append(f"the rows cannot be compared without {', '.join(lacking)}")
+    else:
+        damage += damaged_rows(path, columns, header.regions)
+    if header.format == 1 and not (path / CHECKSUMS).exists():
+        damage += damaged_reduction(path, header.reduction_sha256)
+        notes.append(
+            f"there is no {CHECKSUMS}, for the store was made by an older version: its rows "
+            "were compared with their checksums, but ids, header and weights with none"
+        )
+    else:
+        damage += damaged_files(path, columns, known=broken)
+    if damage:
+        others = f"; and {len(damage) - NAMED} others" if len(damage) > NAMED else ""
+        cure = "Copy it again from where it came, or delete the folder and make it again: "
+        what = "; ".join(damage[:NAMED]) + others
+        raise BadStore(what, where=path, cure=cure + header.command)
+    return header.ids_count, notes
 
 
 def pictures_fingerprint(pictures: Iterable[Picture]) -> str:
@@ -260,6 +269,16 @@ def pictures_fingerprint(pictures: Iterable[Picture]) -> str:
     for number, file in sorted((picture.id, picture.file) for picture in pictures):
         digest.update(f"{number}\t{file}\n".encode())
     return digest.hexdigest()
+
+
+def _complete_header(path: Path) -> StoreHeader:
+    """The header of a store that is complete. Raises BadStore with the command that goes on."""
+    header = read_header(path)
+    if not header.complete:
+        done = sum(chunk.end - chunk.start for chunk in read_chunks(path))
+        what = f"not complete: {done:,} of {header.ids_count:,} pictures are there"
+        raise BadStore(what, where=path, cure=f"Go on with: {header.command}")
+    return header
 
 
 def read_header(path: Path) -> StoreHeader:

@@ -7,12 +7,13 @@ SHA-256 of each file; of an array with rows, of what stands before and behind th
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from saccade.errors import BadStore
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store_files import CHECKSUMS, OWN, checksum, open_array, pieces, read_chunks
 from saccade.files import sha256_of
@@ -28,12 +29,17 @@ def as_json(value: object) -> bytes:
 
 def digests(path: Path, columns: Columns) -> dict[str, str]:
     """What `checksums.json` says, by file name: SHA-256 in hexadecimal of all but the rows."""
-    rows = {
+    rows = _row_bytes(columns)
+    files = [path / name for name in sorted(OWN - {CHECKSUMS}) if (path / name).exists()]
+    return {one.name: _digest(one, rows.get(one.name)) for one in files}
+
+
+def _row_bytes(columns: Columns) -> dict[str, int]:
+    """Bytes of the rows of each array, by file name."""
+    return {
         f"{name}.npy": int(np.prod(shape)) * kind.itemsize
         for name, (shape, kind) in columns.items()
     }
-    files = [path / name for name in sorted(OWN - {CHECKSUMS}) if (path / name).exists()]
-    return {one.name: _digest(one, rows.get(one.name)) for one in files}
 
 
 def _digest(file: Path, rows: int | None) -> str:
@@ -42,6 +48,23 @@ def _digest(file: Path, rows: int | None) -> str:
     with file.open("rb") as stream:
         # All that is no row, whose number of bytes grows when something is put behind the rows.
         return hashlib.sha256(stream.read(file.stat().st_size - rows)).hexdigest()
+
+
+def damaged_arrays(path: Path, columns: Columns, count: int) -> dict[str, str]:
+    """Arrays that are missing, cut or not as the header says, a sentence each by file name.
+
+    `count` is how many ids there must be, which must rise.
+    """
+    damage = {}
+    for name, about in {**columns, "ids": ((count,), np.dtype(np.int64))}.items():
+        try:
+            array = open_array(path, name, *about)
+        except BadStore as error:
+            damage[f"{name}.npy"] = f"{name}.npy: {error.what}"
+        else:
+            if name == "ids" and not (array[1:] > array[:-1]).all():
+                damage["ids.npy"] = "ids.npy: the ids do not rise"
+    return damage
 
 
 def damaged_rows(path: Path, columns: Columns, regions: int) -> list[str]:
@@ -69,8 +92,11 @@ def damaged_rows(path: Path, columns: Columns, regions: int) -> list[str]:
     return damage
 
 
-def damaged_files(path: Path, columns: Columns) -> list[str]:
-    """Files that are not what `checksums.json` says, rows of arrays aside, a sentence each."""
+def damaged_files(path: Path, columns: Columns, known: Collection[str] = ()) -> list[str]:
+    """Files that are not what `checksums.json` says, rows of arrays aside, a sentence each.
+
+    Nothing is said of files that are `known` to be damaged.
+    """
     try:
         text = (path / CHECKSUMS).read_bytes()
         wanted = dict(json.loads(text))
@@ -80,17 +106,21 @@ def damaged_files(path: Path, columns: Columns) -> list[str]:
         return [f"{CHECKSUMS}: unreadable"]
     except OSError as error:
         return [f"{CHECKSUMS}: unreadable ({error.strerror})"]
-    try:
-        found = digests(path, columns)
-    except OSError as error:
-        return [f"{Path(error.filename or path).name}: unreadable ({error.strerror})"]
-    damage = [f"{name}: missing" for name in wanted if name not in found]
-    for name, digest in found.items():
-        if name not in wanted:
+    there = {name for name in OWN - {CHECKSUMS} if (path / name).exists()}
+    damage = []
+    for name in sorted({*wanted, *there} - {*known}):
+        if name not in there:
+            damage.append(f"{name}: missing")
+        elif name not in wanted:
             damage.append(f"{name}: has no checksum in {CHECKSUMS}")
-        elif wanted[name] != digest:
-            damage.append(f"{name}: has changed since it was written")
-    if not damage and text != as_json(found):
+        else:
+            try:
+                same = wanted[name] == _digest(path / name, _row_bytes(columns).get(name))
+            except OSError as error:
+                damage.append(f"{name}: unreadable ({error.strerror})")
+                continue
+            damage += [] if same else [f"{name}: has changed since it was written"]
+    if not damage and text != as_json(dict(sorted(wanted.items()))):
         damage.append(f"{CHECKSUMS}: has changed since it was written")
     return damage
 

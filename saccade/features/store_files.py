@@ -1,6 +1,8 @@
 """The files of a feature store: arrays mapped into memory, and the journal of what is whole."""
 
+import io
 import json
+import math
 import mmap
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,7 +27,10 @@ PIECE = 32 * 2**20
 """Bytes of an array that are in memory at once where all of it is read."""
 HOLD = 128 * 2**20
 """Bytes of a store that a process has in its memory before it lets go of them."""
-EXTRACT_AGAIN = "Delete the folder and make it again: saccade extract DATA --backbone NAME."
+MAKE_AGAIN = "Delete the folder and make it again: {}"
+"""What to do about a damaged store, with the command that made it."""
+EXTRACT_AGAIN = MAKE_AGAIN.format("saccade extract DATA --backbone NAME.")
+"""The same where the header, which knows that command, cannot be read."""
 
 
 class Skipped(NamedTuple):
@@ -45,20 +50,36 @@ class Chunk(NamedTuple):
     skipped: tuple[Skipped, ...]
 
 
-def open_array(path: Path, name: str, shape: tuple[int, ...], kind: np.dtype[Any]) -> np.ndarray:
+def open_array(
+    path: Path, name: str, shape: tuple[int, ...], kind: np.dtype[Any], cure: str = EXTRACT_AGAIN
+) -> np.ndarray:
     """Map one array of a store, read-only. Raises BadStore unless it is as the header says."""
     file = path / f"{name}.npy"
     try:
         # A plain view of the map: numpy's own subclass costs time on every index.
         array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except FileNotFoundError:
-        raise BadStore("missing", where=file, cure=EXTRACT_AGAIN) from None
-    except (ValueError, OSError, EOFError, SyntaxError, TokenError) as error:
-        raise BadStore(f"not whole ({error})", where=file, cure=EXTRACT_AGAIN) from None
+        raise BadStore("missing", where=file, cure=cure) from None
+    except OSError as error:
+        what = f"unreadable ({error.strerror or error})"
+        raise BadStore(what, where=file, cure=cure) from None
+    except (ValueError, EOFError, SyntaxError, TokenError):
+        found, wanted = file.stat().st_size, _file_bytes(shape, kind)
+        cut = f"{found:,} bytes, the header says {wanted:,}"
+        what = f"not whole: {cut if found < wanted else 'it does not begin as an array does'}"
+        raise BadStore(what, where=file, cure=cure) from None
     if array.shape != shape or array.dtype != kind:
         what = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
-        raise BadStore(what, where=file, cure=EXTRACT_AGAIN)
+        raise BadStore(what, where=file, cure=cure)
     return array
+
+
+def _file_bytes(shape: tuple[int, ...], kind: np.dtype[Any]) -> int:
+    """Length of the file of an array: what stands before its numbers, and these."""
+    head = io.BytesIO()
+    about = {"descr": kind.str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, about)
+    return head.tell() + math.prod(shape) * kind.itemsize
 
 
 def read_chunks(path: Path) -> list[Chunk]:
@@ -83,6 +104,21 @@ def read_chunks(path: Path) -> list[Chunk]:
             break
         chunks.append(chunk)
     return chunks
+
+
+def chunk_line(chunk: Chunk) -> bytes:
+    """The line of `chunks.jsonl` that says so."""
+    skipped = [one._asdict() for one in chunk.skipped]
+    return json.dumps({**chunk._asdict(), "skipped": skipped}).encode() + b"\n"
+
+
+def remove_store(path: Path) -> None:
+    """Delete the files that a store may have, and the folder if nothing else lies in it."""
+    for file in list(path.iterdir()):
+        if file.name.removesuffix(".part") in OWN:
+            file.unlink()
+    if not any(path.iterdir()):
+        path.rmdir()
 
 
 def checksum(arrays: dict[str, np.ndarray], start: int, end: int) -> int:

@@ -6,7 +6,6 @@ header says `complete` last of all.
 """
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -20,17 +19,20 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from saccade.errors import BadStore
+from saccade.errors import BadStore, SaccadeError
 from saccade.features.store import StoreHeader, read_header
 from saccade.features.store_checks import as_json, digests
 from saccade.features.store_files import (
     CHECKSUMS,
+    MAKE_AGAIN,
     OWN,
     Chunk,
     Skipped,
     checksum,
+    chunk_line,
     open_array,
     read_chunks,
+    remove_store,
 )
 from saccade.files import write_bytes
 from saccade.room import refuse_small_disk
@@ -43,7 +45,10 @@ BEGUN = frozenset(["header.json", "chunks.jsonl"])
 
 
 class StoreWriter:
-    """An unfinished store, open for writing. Use it in a `with` statement."""
+    """An unfinished store, open for writing. Use it in a `with` statement.
+
+    Left by a mistake of the user before the first chunk was closed, it takes its files with it.
+    """
 
     _next: int
     """The row that is written next."""
@@ -83,7 +88,7 @@ class StoreWriter:
             if fresh:
                 shutil.rmtree(path)
             raise
-        promised = sum(len(_line(chunk)) for chunk in self._chunks)
+        promised = sum(len(chunk_line(chunk)) for chunk in self._chunks)
         if not self.complete and os.fstat(self._journal.fileno()).st_size != promised:
             self._journal.truncate(promised)
         self._begin_chunk()
@@ -139,7 +144,7 @@ class StoreWriter:
             crc = zlib.crc32(np.concatenate(parts).data, crc)
         chunk = Chunk(self.done, self._next, crc, tuple(self._skipped))
         with self._disk_errors():
-            self._journal.write(_line(chunk))
+            self._journal.write(chunk_line(chunk))
             _to_disk(self._journal)
         self._chunks.append(chunk)
         self._begin_chunk()
@@ -171,6 +176,8 @@ class StoreWriter:
     ) -> None:
         for stream in (*self._files.values(), self._journal):
             stream.close()
+        if isinstance(error, SaccadeError) and not (self._chunks or self.complete):
+            remove_store(self.path)  # so that other settings may have its name
 
     def _begin_chunk(self) -> None:
         self._next, self._crc = self.done, 0
@@ -215,7 +222,8 @@ class StoreWriter:
         chunks = read_chunks(self.path)
         if self.complete or not chunks:
             return chunks
-        arrays = {name: open_array(self.path, name, *c) for name, c in self._columns.items()}
+        cure = MAKE_AGAIN.format(self.header.command)
+        arrays = {name: open_array(self.path, name, *c, cure) for name, c in self._columns.items()}
         kept: list[Chunk] = []
         for chunk in chunks:
             too_long = chunk.end > self.header.ids_count
@@ -278,11 +286,6 @@ class StoreWriter:
                 cure = "Wait until it has ended, or choose another --name."
                 what = "another process is writing this store"
                 raise BadStore(what, where=self.path, cure=cure) from None
-
-
-def _line(chunk: Chunk) -> bytes:
-    skipped = [one._asdict() for one in chunk.skipped]
-    return json.dumps({**chunk._asdict(), "skipped": skipped}).encode() + b"\n"
 
 
 def _short(value: Any) -> str:

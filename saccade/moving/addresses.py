@@ -4,6 +4,7 @@
 certificates of a network's own. Nothing is ever sent but the request for a file.
 """
 
+import socket
 import ssl
 from http.client import HTTPException, HTTPResponse
 from importlib.metadata import version
@@ -29,10 +30,13 @@ LONGEST_WAIT = 300.0
 
 
 class NotNow(Exception):
-    """A fault that may pass: the same address is tried again, after `seconds` if it said so."""
+    """A fault that may pass: the same address is tried again, after `seconds` if it said so.
 
-    def __init__(self, what: str, seconds: float | None = None) -> None:
-        self.seconds = seconds
+    `unknown` means that nobody could say which machine that is.
+    """
+
+    def __init__(self, what: str, seconds: float | None = None, *, unknown: bool = False) -> None:
+        self.seconds, self.unknown = seconds, unknown
         super().__init__(what)
 
 
@@ -103,7 +107,9 @@ def request(url: str, headers: dict[str, str], timeout: float) -> HTTPResponse:
                 f"its certificate is not trusted ({error.reason.verify_message}); "
                 "where the network has its own, name it in SSL_CERT_FILE"
             ) from None
-        raise NotNow(f"cannot be reached ({error.reason})") from None
+        unknown = isinstance(error.reason, socket.gaierror)
+        reason = "its name cannot be looked up: is there a network?" if unknown else error.reason
+        raise NotNow(f"cannot be reached ({reason})", unknown=unknown) from None
     except (OSError, HTTPException) as error:
         raise NotNow(f"gave no answer ({error or type(error).__name__})") from None
     if not isinstance(answer, HTTPResponse) or answer.status not in (200, 206):

@@ -28,6 +28,8 @@ from saccade.terminal import size_in_words
 
 PROGRESS = 64 * 1024
 """Bytes that make an attempt count as a success, so that a bad line is tried again and again."""
+UNKNOWN = 2
+"""Tries of an address whose machine nobody knows, before it has answered once."""
 LEEWAY = 10_000_000
 """How much more than twice an approximate size may come."""
 
@@ -74,17 +76,21 @@ class _Begun(NamedTuple):
 
 
 def fetch(
-    wanted: Wanted, path: Path, patience: Patience | None = None, show: Show = show_nothing
+    wanted: Wanted,
+    path: Path,
+    patience: Patience | None = None,
+    show: Show = show_nothing,
+    say: Callable[[str], object] = str,
 ) -> Fetched:
     """Fetch a file to `path`, from the first address that has it.
 
-    Raises BadDownload where none has, where what comes is not the published file, and where the
-    disk is too small.
+    `say` hears why it is waited, and how long, before each pause. Raises BadDownload where none
+    has, where what comes is not the published file, and where the disk is too small.
     """
     said = []
     for url in wanted.urls:
         try:
-            return _Download(url, wanted, path, patience or Patience(), show).run()
+            return _Download(url, wanted, path, patience or Patience(), show, say).run()
         except NotHere as fault:
             said.append(f"{url} {fault}")
     raise BadDownload(
@@ -99,10 +105,17 @@ class _Download:
     """The attempts to fetch one file from one address."""
 
     def __init__(
-        self, url: str, wanted: Wanted, path: Path, patience: Patience, show: Show
+        self,
+        url: str,
+        wanted: Wanted,
+        path: Path,
+        patience: Patience,
+        show: Show,
+        say: Callable[[str], object],
     ) -> None:
         self.url, self.wanted, self.path, self.patience = url, wanted, path, patience
-        self.show = show
+        self.show, self.say = show, say
+        self.answered = False
         self.part = path.with_name(path.name + ".part")
         self.note = path.with_name(path.name + ".part.json")
 
@@ -115,10 +128,14 @@ class _Download:
                 digest, resumed = self._attempt()
             except NotNow as fault:
                 left = self.patience.attempts if self._size() - before >= PROGRESS else left - 1
-                if left <= 0:
-                    raise NotHere(f"{fault}, {self.patience.attempts} times in a row") from None
-                pause = min(2.0 ** (self.patience.attempts - left), self.patience.longest_pause)
-                self.patience.wait(pause if fault.seconds is None else fault.seconds)
+                tried = self.patience.attempts - left
+                hopeless = fault.unknown and not self.answered and tried >= UNKNOWN
+                if left <= 0 or hopeless:
+                    raise NotHere(f"{fault}, {tried} times in a row") from None
+                pause = min(2.0**tried, self.patience.longest_pause)
+                pause = pause if fault.seconds is None else fault.seconds
+                self.say(f"{self.path.name}: {self.url} {fault}; again in {pause:.0f} s")
+                self.patience.wait(pause)
                 continue
             if digest == (self.wanted.sha256 or digest):
                 break
@@ -161,6 +178,7 @@ class _Download:
                 self._drop()
                 raise NotNow("has a file of another length now") from None
             raise
+        self.answered = True
         with answer:
             total = self._total(answer, begun, have)
             resumed = answer.status == 206

@@ -1,10 +1,11 @@
 """What a packed folder says of itself: `manifest.json`.
 
-    format    1
+    format    1; 2 where a file has several names
     what      data folder, run folder, or folder
     bytes     length of the tar file whose slices the parts are
     parts     [{name, bytes, sha256}], in order
-    files     [{name, bytes, sha256, offset}]; offset is where the content begins in the tar file
+    files     [{name, bytes, sha256, offset}]; offset is where the content begins in the tar file.
+              Where several names are one file, all but the first also have `same_as`, that name
 
 It is written last: without it the folder does not count. `SHA256SUMS` says the same of parts and
 manifest for `sha256sum -c`.
@@ -14,14 +15,14 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from saccade.errors import BadBundle
 from saccade.files import sha256_of, write_text
 from saccade.moving.digests import write_json
 from saccade.moving.names import why_unsafe
 
-FORMAT = 1
+FORMATS = (1, 2)
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 PART = "pack.tar."
@@ -43,6 +44,8 @@ class Packed(NamedTuple):
     bytes: int
     sha256: str
     offset: int
+    same_as: str | None = None
+    """The file before it that has its content."""
 
 
 class Manifest(NamedTuple):
@@ -62,17 +65,21 @@ def part_name(number: int, count: int) -> str:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`, then `SHA256SUMS`."""
     about = {
-        "format": FORMAT,
+        "format": FORMATS[any(file.same_as for file in manifest.files)],
         "what": manifest.what,
         "without_saccade": f"cat {PART}* | tar x -C FOLDER",
         "bytes": manifest.bytes,
         "parts": [part._asdict() for part in manifest.parts],
-        "files": [file._asdict() for file in manifest.files],
+        "files": [_without_none(file._asdict()) for file in manifest.files],
     }
     write_json(folder / MANIFEST, about)
     sums = [(part.sha256, part.name) for part in manifest.parts]
     sums.append((sha256_of(folder / MANIFEST), MANIFEST))
     write_text(folder / SUMS, "".join(f"{digest}  {name}\n" for digest, name in sums))
+
+
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -91,10 +98,10 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, ValueError, RecursionError) as error:
         raise _broken(path, f"not JSON ({error})") from None
     _refuse_damaged(folder)
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
+    if not isinstance(about, dict) or about.get("format") not in FORMATS:
         found = about.get("format") if isinstance(about, dict) else None
         raise BadBundle(
-            f"is of format {found!r}, this version reads {FORMAT}",
+            f"is of format {found!r}, this version reads {FORMATS[-1]}",
             where=path,
             cure="Update saccade; or, without it: see `without_saccade` in the file.",
         )
@@ -138,9 +145,15 @@ def _faults(made: Manifest) -> Iterator[str]:
     if sum(part.bytes for part in made.parts) != made.bytes:
         yield "the parts are not as long as the whole"
     at = 0
+    before: dict[str, Packed] = {}
     for file in made.files:
         if why := why_unsafe(file.name):
             yield f"the name {file.name[:80]!r} {why}"
+        if file.same_as is not None:
+            if file._replace(name=str(file.same_as), same_as=None) != before.get(str(file.same_as)):
+                yield f"{file.name!r} is said to be the same as what does not stand before it"
+            continue
+        before[file.name] = file
         if file.offset < at or file.offset + file.bytes > made.bytes:
             yield f"{file.name!r} lies outside, or over another file"
         at = file.offset + file.bytes

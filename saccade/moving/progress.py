@@ -20,6 +20,11 @@ def show_nothing(_done: int, _total: int | None) -> None:
     """Where nobody looks."""
 
 
+def say(line: str) -> None:
+    """Print a line on stderr; a bar that stands there moves out of its way."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
+
+
 @contextmanager
 def bar(what: str) -> Iterator[Show]:
     """Show on stderr how far a file has come."""

@@ -1,7 +1,8 @@
 """A tar file that is never written as one: any slice of it can be read at any time.
 
-The same files give the same bytes: names in order, no owners, no dates. It is a plain POSIX tar
-without compression; names or sizes that its old header has no room for stand in a pax header.
+The same files give the same bytes: names in order, no owners, no dates. A file of several names is
+written at the first, the others are hard links to that one. It is a plain POSIX tar without
+compression; names or sizes that its old header has no room for stand in a pax header.
 """
 
 import os
@@ -27,12 +28,15 @@ class Member(NamedTuple):
     name: str
     path: Path
     bytes: int
+    """Of its content; 0 of a link."""
     changed: int
     """When the file was last written, in nanoseconds."""
     begin: int
     """Where its header begins."""
     offset: int
     """Where its content begins."""
+    same_as: str | None = None
+    """The earlier member that it is a link to."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class TarStream:
             if at >= stop or member.begin >= stop:
                 break
             if at < member.offset:
-                head = header(member.name, member.bytes)[at - member.begin : stop - member.begin]
+                head = header(member.name, member.bytes, member.same_as)
+                head = head[at - member.begin : stop - member.begin]
                 yield None, head
                 at += len(head)
             end = member.offset + member.bytes
@@ -74,27 +79,44 @@ class TarStream:
 def lay_out(files: Iterable[tuple[str, Path]]) -> TarStream:
     """Give every file, by its name in the archive, its place. Nothing is read yet."""
     members = []
+    first: dict[tuple[int, ...], str] = {}
     at = 0
     for name, path in sorted(files, key=lambda file: file[0].encode()):
         about = path.stat()
-        offset = at + len(header(name, about.st_size))
-        members.append(Member(name, path, about.st_size, about.st_mtime_ns, at, offset))
-        at = _padded(offset + about.st_size)
+        # Size and date too: not every file system has numbers of its own for its files.
+        one = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns)
+        same_as = first.get(one) if about.st_ino else None
+        first.setdefault(one, name)
+        size = 0 if same_as else about.st_size
+        offset = at + len(header(name, size, same_as))
+        members.append(Member(name, path, size, about.st_mtime_ns, at, offset, same_as))
+        at = _padded(offset + size)
     total = at + 2 * BLOCK
     return TarStream(tuple(members), total + -total % RECORD)
 
 
-def header(name: str, size: int) -> bytes:
-    """The header of a file: one block, with a pax header before it where one is too small."""
+def header(name: str, size: int, same_as: str | None = None) -> bytes:
+    """The header of a file, or of a link to an earlier one: one block, with a pax header before it
+    where one is too small.
+    """
     short = _split(name)
     more = b"" if short else _pax("path", name)
     if size > LARGEST:
         more += _pax("size", str(size))
-    kept = "".join(letter if letter.isascii() else "_" for letter in name)[-100:]
-    last = _block(*(short or ("", kept.lstrip("/"))), min(size, LARGEST), b"0")
+    if same_as and not (same_as.isascii() and len(same_as) <= 100):
+        more += _pax("linkpath", same_as)
+    kind = b"1" if same_as else b"0"
+    names = short or ("", _kept(name))
+    last = _block(*names, min(size, LARGEST), kind, _kept(same_as or ""))
     if not more:
         return last
     return _block("", "pax", len(more), b"x") + more + bytes(-len(more) % BLOCK) + last
+
+
+def _kept(name: str) -> str:
+    """What the old header has room for of a name that stands in a pax header, if it is too long."""
+    kept = "".join(letter if letter.isascii() else "_" for letter in name)
+    return kept if len(kept) <= 100 else kept[-100:].lstrip("/")
 
 
 def _split(name: str) -> tuple[str, str] | None:
@@ -118,7 +140,7 @@ def _pax(key: str, value: str) -> bytes:
     return str(length).encode() + rest
 
 
-def _block(prefix: str, name: str, size: int, kind: bytes) -> bytes:
+def _block(prefix: str, name: str, size: int, kind: bytes, same_as: str = "") -> bytes:
     fields = (
         name.encode().ljust(100, b"\0"),
         b"0000644\0",  # who may read it
@@ -127,7 +149,7 @@ def _block(prefix: str, name: str, size: int, kind: bytes) -> bytes:
         b"00000000000\0",  # date
         b" " * 8,  # for now: the sum counts blanks in its own place
         kind,
-        bytes(100),
+        same_as.encode().ljust(100, b"\0"),
         b"ustar\x0000",
         bytes(64),
         b"0000000\0" * 2,

@@ -79,7 +79,7 @@ def panel(
         x = layout.margin + column * (layout.tile[0] + layout.gap)
         y = top + row * (row_height + layout.gap)
         page.paste(Image.fromarray(pixels).resize(layout.tile, Image.Resampling.LANCZOS), (x, y))
-        face = font(16, bold=place > 0)
+        face = font(16, bold=place > 0, text=title)
         label = shorten(title, face, layout.tile[0])
         below = (x + layout.tile[0] // 2, y + layout.tile[1] + 6)
         draw.text(below, label, fill=INK if place else QUIET, font=face, anchor="ma")
@@ -100,9 +100,12 @@ def _lay_out(image: Pixels, columns: int) -> _Layout:
 def _heading(caption: str, width: int) -> list[tuple[str, ImageFont.FreeTypeFont, int]]:
     """The lines above the pictures: text, type, height in pixels."""
     first, *others = caption.strip().split("\n")
-    large, small = font(22, bold=True), font(18)
+    large = font(22, bold=True, text=first)
     lines = [(text, large, 32) for text in fold(first, large, width)]
-    return lines + [(text, small, 27) for line in others for text in fold(line, small, width)]
+    for line in others:
+        small = font(18, text=line)
+        lines += [(text, small, 27) for text in fold(line, small, width)]
+    return lines
 
 
 def _legend(page: Image.Image, draw: ImageDraw.ImageDraw, margin: int) -> None:
