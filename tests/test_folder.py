@@ -2,6 +2,7 @@
 
 import json
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from saccade.data import folder as folder_module
 from saccade.data.checks import Finding
+from saccade.data.companions import read_choices
 from saccade.data.folder import FORMAT, DataFolder, fingerprint, write_folder
+from saccade.data.tables import write_table
 from saccade.errors import BadConfig, BadData
 from saccade.records import Caption, Collection, Picture, Question
 
@@ -48,6 +51,29 @@ def path(tmp_path):
 def change(path: Path, **fields: object) -> None:
     seal = path / "dataset.json"
     seal.write_text(json.dumps({**json.loads(seal.read_text()), **fields}))
+
+
+class TestManyRecords:
+    def test_what_is_written_lot_by_lot_comes_back(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("saccade.data.tables.ROWS", 2)
+        write_folder(tmp_path / "data", replace(BOTH, choices={71: ("cat", "dog"), 91: ("left",)}))
+        folder = DataFolder(tmp_path / "data")
+        assert pq.ParquetFile(tmp_path / "data/questions.parquet").num_row_groups == 3
+        assert folder.pictures() == PICTURES
+        for split in ("train", "val", "test"):
+            assert folder.questions(split) == [q for q in QUESTIONS if q.split == split]
+            assert folder.captions(split) == [c for c in CAPTIONS if c.split == split]
+        assert read_choices(folder.path) == {71: ("cat", "dog"), 91: ("left",)}
+
+    def test_little_is_held_beside_the_records(self, tmp_path):
+        questions = QUESTIONS[:1] * 60_000
+        tracemalloc.start()
+        try:
+            write_table(tmp_path / "questions.parquet", questions, Question._fields)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < 32 * len(questions)  # one column of references at a time, of eight
 
 
 class TestReading:

@@ -2,6 +2,7 @@
 """PitVQA from its annotations and its videos: golden counts, and files that are broken."""
 
 import json
+import math
 from collections import Counter
 from fractions import Fraction
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from saccade.data.official import compare
 from saccade.data.pitvqa_frames import SIDE, VIEW, cut_video, cut_videos
+from saccade.data.pitvqa_journal import Journal
 from saccade.data.pitvqa_questions import CLASSES, NO_ANSWER, Line, seconds_of
 from saccade.data.sources import read_source
 from saccade.errors import BadConfig, BadData
@@ -221,6 +223,157 @@ def write_video(path, seconds=3, rate=4, size=(1280, 720), sound=False):
     return path
 
 
+def pictures_in(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.png*")}
+
+
+class Stopped(Exception):
+    """In place of a kill."""
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """How many frames were decoded, the calls of `cut_video` together."""
+    from saccade.data import pitvqa_frames
+
+    met = []
+    whole = pitvqa_frames._decoded
+
+    def counted(container):
+        for frame in whole(container):
+            met.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(pitvqa_frames, "_decoded", counted)
+    return met
+
+
+def write_moving(path, codec="libx264", rate=Fraction(30000, 1001), frames=200, options=None):
+    """A film with noise that moves, so that no two frames are alike, and key frames here and there:
+    their distance varies from 7 to 60 frames, with frames between that refer to later ones."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8).repeat(8, 0)
+    noise = noise.repeat(8, 1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        stream.gop_size, stream.bit_rate = 60, 2_000_000
+        stream.options = options or {}
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.roll(noise, 5 * number, 1), format="rgb24")
+            if number in (7, 50, 61, 130):
+                frame.pict_type = av.video.frame.PictureType.I
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+FAST = {"preset": "ultrafast", "bf": "3", "b_adapt": "0", "forced-idr": "1"}
+OPEN = {"preset": "ultrafast", "x264-params": "open-gop=1:bframes=3:b-adapt=0:keyint=40:scenecut=0"}
+FILMS = {
+    "mp4": ("video_01.mp4", {"options": FAST}),
+    "mp4, open groups": ("video_01.mp4", {"options": OPEN}),
+    "mkv": ("video_01.mkv", {"options": FAST}),
+    "mov": ("video_01.mov", {"options": FAST, "rate": Fraction(24)}),
+    "avi": ("video_01.avi", {"codec": "mpeg4"}),
+    "avi, H.264": ("video_01.avi", {"options": FAST}),
+}
+
+
+class TestGoingOn:
+    """A run that was stopped anywhere goes on where it stood, and ends as if it had not been."""
+
+    @pytest.fixture(autouse=True)
+    def _needs_av(self):
+        pytest.importorskip("av")
+
+    @pytest.mark.parametrize("film", FILMS)
+    def test_the_pictures_are_those_of_a_run_that_was_not_stopped(
+        self, film, tmp_path, decoded, monkeypatch
+    ):
+        name, how = FILMS[film]
+        video = write_moving(tmp_path / name, **how)
+        count = cut_video(video, tmp_path / "whole")
+        wanted = pictures_in(tmp_path / "whole")
+        assert len(set(wanted.values())) == count >= 7
+        for second in range(1, count):
+            out = tmp_path / f"stopped-{second}"
+
+            def stop(journal, at, time, second=second, add=Journal.add):
+                add(journal, at, time)
+                if at == second - 1:
+                    raise Stopped
+
+            with monkeypatch.context() as broken:
+                broken.setattr(Journal, "add", stop)
+                with pytest.raises(Stopped):
+                    cut_video(video, out)
+            assert len(pictures_in(out)) == second
+            del decoded[:]
+            assert cut_video(video, out) == count
+            assert pictures_in(out) == wanted
+            if "avi" not in film:  # from a key frame before the last picture that was there
+                before = math.ceil(how.get("rate", 30)) * (second - 1)
+                assert len(decoded) <= 200 - before + 2 * 60
+            del decoded[:]
+            assert cut_video(video, out) == count
+            assert decoded == []
+
+    def test_a_video_that_is_another_one_now_is_cut_again(self, tmp_path, decoded):
+        video = write_video(tmp_path / "video_01.mp4")
+        cut_video(video, tmp_path / "out")
+        write_moving(video, options=FAST, frames=40)
+        del decoded[:]
+        assert cut_video(video, tmp_path / "out") == 2
+        assert len(decoded) == 40
+        cut_video(video, tmp_path / "fresh")
+        for name, content in pictures_in(tmp_path / "fresh").items():
+            assert (tmp_path / "out" / name).read_bytes() == content
+
+    def test_pictures_that_no_journal_knows_do_not_count(self, tmp_path):
+        video = write_video(tmp_path / "video_01.mp4")
+        cut_video(video, tmp_path / "out")
+        wanted = pictures_in(tmp_path / "out")
+        (tmp_path / "out" / "cut.journal").unlink()
+        (tmp_path / "out" / "00001.png").write_bytes(b"half")
+        cut_video(video, tmp_path / "out")
+        assert pictures_in(tmp_path / "out") == wanted
+
+    @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.99])
+    def test_a_journal_that_breaks_off(self, tmp_path, keep):
+        video = write_video(tmp_path / "video_01.mp4")
+        cut_video(video, tmp_path / "out")
+        wanted = pictures_in(tmp_path / "out")
+        journal = tmp_path / "out" / "cut.journal"
+        whole = journal.read_bytes()
+        journal.write_bytes(whole[: int(len(whole) * keep)])
+        assert cut_video(video, tmp_path / "out") == 3
+        assert pictures_in(tmp_path / "out") == wanted
+        assert sorted(journal.read_bytes().split()) == sorted(whole.split())
+
+    @pytest.mark.parametrize("line", ['{"second": "x", "time": 0}', '{"count": "x"}', "[]", "\xff"])
+    def test_a_journal_with_something_else_in_it(self, tmp_path, line):
+        video = write_video(tmp_path / "video_01.mp4")
+        cut_video(video, tmp_path / "out")
+        journal = tmp_path / "out" / "cut.journal"
+        head, *rest = journal.read_text().splitlines()
+        journal.write_text("\n".join([head, line, *rest]), encoding="latin-1")
+        (tmp_path / "out/00002.png").unlink()
+        assert cut_video(video, tmp_path / "out") == 3
+        assert len(pictures_in(tmp_path / "out")) == 3
+
+    def test_a_damaged_picture_at_the_place_of_going_on_is_made_again(self, tmp_path):
+        video = write_video(tmp_path / "video_01.mp4")
+        cut_video(video, tmp_path / "out")
+        wanted = pictures_in(tmp_path / "out")
+        (tmp_path / "out/00001.png").write_bytes(b"half")
+        (tmp_path / "out/00002.png").unlink()
+        assert cut_video(video, tmp_path / "out") == 3
+        assert pictures_in(tmp_path / "out") == wanted
+
+
 class TestFrames:
     @pytest.fixture(autouse=True)
     def _needs_av(self):
@@ -229,7 +382,7 @@ class TestFrames:
     def test_one_picture_a_second_of_the_round_view(self, tmp_path):
         write_video(tmp_path / "videos/video_02.mp4")
         assert list(cut_videos(tmp_path / "videos", tmp_path / "images")) == [("video_02", 3)]
-        names = sorted(path.name for path in (tmp_path / "images/video_02").iterdir())
+        names = sorted(path.name for path in (tmp_path / "images/video_02").glob("*.png*"))
         assert names == ["00000.png", "00001.png", "00002.png"]
         for second, name in enumerate(names):
             with Image.open(tmp_path / "images/video_02" / name) as picture:
@@ -247,11 +400,11 @@ class TestFrames:
     def test_a_stopped_run_goes_on_and_writes_the_same(self, tmp_path):
         video = write_video(tmp_path / "video_01.mp4")
         cut_video(video, tmp_path / "out")
-        before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+        before = pictures_in(tmp_path / "out")
         (tmp_path / "out/00001.png").unlink()
         stamp = (tmp_path / "out/00000.png").stat().st_mtime_ns
         assert cut_video(video, tmp_path / "out") == 3
-        assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+        assert pictures_in(tmp_path / "out") == before
         assert (tmp_path / "out/00000.png").stat().st_mtime_ns == stamp
 
     def test_frames_are_what_the_reader_looks_for(self, tmp_path):

@@ -30,7 +30,7 @@ import pyarrow.parquet as pq
 from saccade.data.checks import Finding
 from saccade.data.companions import CHOICES, PAIRS, companions
 from saccade.data.json_file import read_json
-from saccade.data.tables import to_rows, to_table
+from saccade.data.tables import to_rows, write_table
 from saccade.errors import BadConfig, BadData
 from saccade.files import to_disk
 from saccade.records import SPLITS, Caption, Collection, Picture, Question, Split
@@ -155,7 +155,7 @@ def _caption_words(captions: Sequence[Caption]) -> dict[str, dict[str, int]]:
 
 def _write_table(path: Path, records: Sequence[tuple[Any, ...]], fields: Sequence[str]) -> Path:
     part = path.with_name(path.name + ".part")
-    pq.write_table(to_table(records, fields), part, compression="zstd")
+    write_table(part, records, fields)
     to_disk(part)
     return part
 

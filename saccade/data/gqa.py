@@ -7,11 +7,13 @@ the questions of version 1.2.
 """
 
 import re
-from itertools import chain
+import sys
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from saccade.data.json_file import columns, is_text, read_json
+from saccade.data.json_file import collector_paused, columns, is_text
+from saccade.data.long_json import read_entries
 from saccade.data.looking import files_like, first_reason
 from saccade.data.picture_files import PictureFiles
 from saccade.errors import BadConfig, BadData
@@ -21,6 +23,10 @@ PART_OF: dict[str, Split] = {"train": "train", "val": "val", "testdev": "test"}
 SECRET = ("test", "challenge", "submission")
 KINDS = ("balanced", "all")
 FLICKR_NUMBERS = 10**12
+FIELDS = {"imageId": str, "question": str}
+KEPT = (*FIELDS, "answer", "types")
+AT_ONCE = 1000
+"""Questions that are looked at together."""
 
 
 def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") -> Collection:
@@ -32,10 +38,11 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
     `images/` or `root`). Raises BadData for questions of another form.
     """
     if kind not in ("", *KINDS):
-        raise BadConfig(f"kind={kind} is not known", cure=f"Give one of: {', '.join(KINDS)}.")
+        cure = f"Give one of: {', '.join(KINDS)}."
+        raise BadConfig(f"--option kind={kind} is not known", cure=cure)
     if test not in ("testdev", *SECRET):
         cure = f"Give one of: testdev, {', '.join(SECRET)}."
-        raise BadConfig(f"test={test} is not known", cure=cure)
+        raise BadConfig(f"--option test={test} is not known", cure=cure)
     kinds = [kind] if kind else list(KINDS)
     parts: dict[str, Split] = {"train": "train", "val": "val", test: "test"}
     for chosen in kinds:
@@ -46,14 +53,17 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
         what = f"holds no train_{kinds[0]}_questions.json, neither directly nor in questions/"
         cure = "Check --root; it should hold the questions as GQA's archive unpacks."
         raise BadData(what, where=root, cure=cure)
-    files = PictureFiles(root, images or None)
+    first = next(path for paths in found.values() for path in paths)
+    files = PictureFiles(root, images or None).beside(first)
     pictures: dict[Picture, None] = {}
     questions: list[Question] = []
-    for path, split in ((path, parts[part]) for part in parts for path in found[part]):
-        for name, question in _questions(path, split):
-            file = files.find(("images", ""), [f"{name}.jpg"])
-            pictures[Picture(question.image_id, file, split)] = None
-            questions.append(question)
+    with collector_paused():
+        for path, split in ((path, parts[part]) for part in parts for path in found[part]):
+            asked, number_of = _questions(path, split)
+            questions += asked
+            for name, number in number_of.items():
+                file = files.find(("images", ""), [f"{name}.jpg"])
+                pictures[Picture(number, file, split)] = None
     return Collection(
         source="gqa",
         image_root=str(files.root),
@@ -80,30 +90,46 @@ def _files(root: Path, part: str, kind: str) -> list[Path]:
     return found or sorted(chain.from_iterable(pieces))
 
 
-def _questions(path: Path, split: Split) -> list[tuple[str, Question]]:
-    """Name of the picture, and question, in the file's order."""
-    document = read_json(path, dict)
-    records = list(document.values())
-    fields = {"imageId": str, "question": str}
-    names, texts = columns(records, fields, path=path, name="question")
-    strange = next((id_ for id_ in document if not re.fullmatch(r"[0-9]{1,17}", id_)), None)
-    if strange is not None or not records:
-        shown = "it is empty" if strange is None else f"one key is {strange[:30]!a}"
-        what = f"is not a dictionary from question ids to questions: {shown}"
-        raise BadData(what, where=path, cure="Take GQA's released file of questions.")
-    questions = []
-    for id_, record, name, text in zip(document, records, names, texts, strict=True):
-        answer, kind = _answer(id_, record, path), _type(record)
-        image = _number(name, id_, path)
-        answers = (answer,) if answer else ()
-        questions.append(
-            (name, Question(int(f"1{id_}"), image, text, split, answers, answer, kind[0], kind[1]))
-        )
-    answered = sum(bool(question.answers) for _, question in questions)
+def _questions(path: Path, split: Split) -> tuple[list[Question], dict[str, int]]:
+    """The questions in the file's order, and the number of each picture by its name.
+
+    Nine tenths of a record are programs and scene graphs: they go as soon as they are read. Equal
+    answers, types and numbers of pictures are one object.
+    """
+    questions: list[Question] = []
+    number_of: dict[str, int] = {}
+    answers_of: dict[str, tuple[str, ...]] = {"": ()}
+    entries = ((id_, _kept(record)) for id_, record in read_entries(path, dict))
+    while some := list(islice(entries, AT_ONCE)):
+        records = [record for _, record in some]
+        names, texts = columns(records, FIELDS, path=path, name="question", before=len(questions))
+        for (id_, record), name, text in zip(some, names, texts, strict=True):
+            if not re.fullmatch(r"[0-9]{1,17}", id_):
+                raise _no_questions(f"one key is {id_[:30]!a}", path)
+            answer, kind = _answer(id_, record, path), _type(record)
+            answers = answers_of.setdefault(answer, (answer,))
+            image = number_of.get(name)
+            if image is None:
+                image = number_of[name] = _number(name, id_, path)
+            questions.append(Question(int(f"1{id_}"), image, text, split, answers, answer, *kind))
+    if not questions:
+        raise _no_questions("it is empty", path)
+    answered = sum(bool(question.answers) for question in questions)
     if split != "test" and answered < len(questions):
         what = f"{len(questions) - answered} of {len(questions)} questions have no answer"
         raise BadData(what, where=path, cure="Take GQA's released file of questions.")
-    return questions
+    return questions, number_of
+
+
+def _kept(record: Any) -> Any:
+    if not isinstance(record, dict):
+        return record
+    return {field: record[field] for field in KEPT if field in record}
+
+
+def _no_questions(shown: str, path: Path) -> BadData:
+    what = f"is not a dictionary from question ids to questions: {shown}"
+    return BadData(what, where=path, cure="Take GQA's released file of questions.")
 
 
 def _answer(id_: str, record: dict[str, Any], path: Path) -> str:
@@ -113,7 +139,7 @@ def _answer(id_: str, record: dict[str, Any], path: Path) -> str:
     if not is_text([given]) or not given.strip():
         what = f"the answer of question {id_} is {ascii(given)[:40]}, not text"
         raise BadData(what, where=path, cure="Mend or remove this record.")
-    return str(given).strip()
+    return sys.intern(str(given).strip())
 
 
 def _type(record: dict[str, Any]) -> tuple[str, str]:
@@ -121,9 +147,9 @@ def _type(record: dict[str, Any]) -> tuple[str, str]:
     types = record.get("types")
     if not isinstance(types, dict):
         return "", ""
-    words = [types.get("semantic"), types.get("structural")]
-    semantic, structural = (word if is_text([word]) else "" for word in words)
-    return str(structural), str(semantic)
+    words = [types.get("structural"), types.get("semantic")]
+    structural, semantic = (sys.intern(str(word)) if is_text([word]) else "" for word in words)
+    return structural, semantic
 
 
 def _number(name: str, id_: str, path: Path) -> int:

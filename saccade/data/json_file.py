@@ -4,9 +4,11 @@ Real sizes matter (VQA v2 has 444 thousand questions), so records are checked by
 one; only when a check fails is the guilty record looked for.
 """
 
+import gc
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +30,8 @@ def read_json(
     """
     text = read_text(path)
     try:
-        document = json.loads(text, parse_constant=_refuse_constant, object_hook=object_hook)
+        with collector_paused():
+            document = json.loads(text, parse_constant=refuse_constant, object_hook=object_hook)
     except json.JSONDecodeError as error:
         raise _no_json(path, text, error) from None
     except RecursionError:
@@ -49,8 +52,23 @@ def read_json(
     return document
 
 
-def _refuse_constant(name: str) -> float:
+def refuse_constant(name: str) -> float:
+    """For `parse_constant`: NaN and the infinities are no JSON. Raises ValueError."""
     raise ValueError(name)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Let no cyclic garbage collector run meanwhile: where millions of records come into being it
+    looks at all of them again and again, and none of them is garbage. What it was is restored.
+    """
+    was_at_work = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_at_work:
+            gc.enable()
 
 
 def _no_json(path: Path, text: str, error: json.JSONDecodeError) -> BadData:
@@ -135,21 +153,21 @@ def _cure_for_mixed_files(found: str) -> str:
 
 
 def columns(
-    records: Sequence[Any], fields: Mapping[str, type], *, path: Path, name: str
+    records: Sequence[Any], fields: Mapping[str, type], *, path: Path, name: str, before: int = 0
 ) -> list[list[Any]]:
     """Turn records into one list per field, each value of exactly the type given in `fields`.
 
-    `name` is what one record is called in messages ("question"). Raises BadData naming the first
-    record that lacks a field, or holds a value of another type, a number beyond 64 bits, or text
-    that is not Unicode.
+    `name` is what one record is called in messages ("question"), `before` says how many of the
+    file came earlier. Raises BadData naming the first record that lacks a field, or holds a value
+    of another type, a number beyond 64 bits, or text that is not Unicode.
     """
     try:
         table = [[record[field] for record in records] for field in fields]
     except (KeyError, TypeError):
-        raise _first_bad(records, fields, path, name) from None
+        raise _first_bad(records, fields, path, name, before) from None
     for column, wanted in zip(table, fields.values(), strict=True):
         if set(map(type, column)) - {wanted} or not _storable(column, wanted):
-            raise _first_bad(records, fields, path, name)
+            raise _first_bad(records, fields, path, name, before)
     return table
 
 
@@ -169,11 +187,11 @@ def is_text(values: Sequence[Any]) -> bool:
 
 
 def _first_bad(
-    records: Sequence[Any], fields: Mapping[str, type], path: Path, name: str
+    records: Sequence[Any], fields: Mapping[str, type], path: Path, name: str, before: int
 ) -> BadData:
     cure = "Mend or remove this record, or take the released file."
-    for place, record in enumerate(records):
-        which = f"{name} number {place + 1}"
+    for place, record in enumerate(records, start=before + 1):
+        which = f"{name} number {place}"
         if not isinstance(record, dict):
             return BadData(f"{which} is not an object {{…}}", where=path, cure=cure)
         shown = next((f" ({key} {record[key]})" for key in fields if _is_id(key, record)), "")
@@ -198,7 +216,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def unique(ids: Sequence[int], *, path: Path, name: str) -> None:
+def unique(ids: Sequence[int | str], *, path: Path, name: str) -> None:
     """Refuse a list in which a number stands twice; `name` is the field it comes from."""
     if len(set(ids)) < len(ids):
         twice = next(number for number, times in Counter(ids).items() if times > 1)

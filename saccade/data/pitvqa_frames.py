@@ -3,18 +3,25 @@
 A frame is kept where its number is divided by the frame rate (rounded up); it is the second's
 number that names it: `video_01/00042.png`. The view is the square (295, 50, 935, 690) of a picture
 of 1280 by 720, resized bicubically. Source: the preparation published with PitVQA (He et al. 2024).
+
+A stopped run goes on where it stood: a journal says what is there (`pitvqa_journal`). The video is
+entered at the key frame before the last picture in a row; if the frame of that picture's time then
+gives that picture again, frames are counted from it. Where it does not (some containers, AVI among
+them, cannot be entered exactly), the video is decoded from its start; whole pictures stay.
 """
 
 import math
-import os
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from saccade.data.pitvqa_journal import Journal
 from saccade.errors import BadConfig, BadData
+from saccade.files import in_one_go
 
 VIEW = (295, 50, 935, 690)
 """Left, top, right and bottom edge of the round view, in pixels."""
@@ -25,8 +32,9 @@ ENDINGS = (".mp4", ".mkv", ".mov", ".avi")
 def cut_videos(videos: Path, out: Path) -> Iterator[tuple[str, int]]:
     """Cut a video, or all of a folder, into `out/video_01/` ...; gives each folder and its count.
 
-    Pictures that are there already are kept, so a stopped run goes on where it stood. Raises
-    BadData for a file that is no such video, BadConfig where PyAV is not installed.
+    A video that is cut already is passed over at once, unless its size or time of change is
+    another now. Raises BadData for a file that is no such video, BadConfig where PyAV is not
+    installed.
     """
     _av()
     for video in _videos(videos):
@@ -38,33 +46,90 @@ def cut_video(video: Path, out: Path) -> int:
     """Write one picture a second of one video into `out`; returns how many there are."""
     av = _av()
     out.mkdir(parents=True, exist_ok=True)
-    count = 0
+    journal = Journal(video, out, {"view": list(VIEW), "side": SIDE})
+    if journal.complete:
+        return len(journal.times)
+    second = -1
     try:
-        with av.open(str(video)) as container:
-            if not container.streams.video:
-                raise BadData("has no pictures, only sound", where=video, cure="Is it the video?")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            if not stream.average_rate:
-                cure = "Copy or download it again."
-                raise BadData(
-                    "does not say how many pictures a second it has", where=video, cure=cure
-                )
-            rate = math.ceil(stream.average_rate)
-            for place, frame in enumerate(container.decode(stream)):
-                if place % rate:
+        rate = _rate(video)
+        with journal:
+            for number, frame in _frames(video, rate, journal):
+                if number % rate:
                     continue
-                file = out / f"{place // rate:05}.png"
-                count += 1
-                if not file.is_file():
-                    _write(_view(frame, video), file)
+                second = number // rate
+                if second not in journal.times:
+                    with in_one_go(journal.path_of(second)) as part:
+                        _view(frame, video).save(part, format="PNG")
+                    journal.add(second, frame.pts)
+            count = second + 1
+            if count:
+                journal.finish(count)
     except av.FFmpegError as error:
-        what = f"cannot be read as a video behind second {max(count - 1, 0)} ({error})"
+        what = f"cannot be read as a video behind second {max(second, 0)} ({error})"
         cure = "Compare its size with the source, and copy or download it again."
         raise BadData(what, where=video, cure=cure) from None
     if not count:
         raise BadData("holds no picture", where=video, cure="Copy or download it again.")
     return count
+
+
+def _rate(video: Path) -> int:
+    """Pictures a second, rounded up."""
+    with _av().open(str(video)) as container:
+        if not container.streams.video:
+            raise BadData("has no pictures, only sound", where=video, cure="Is it the video?")
+        average = container.streams.video[0].average_rate
+    if not average:
+        cure = "Copy or download it again."
+        raise BadData("does not say how many pictures a second it has", where=video, cure=cure)
+    rate: int = math.ceil(average)
+    return rate
+
+
+def _frames(video: Path, rate: int, journal: Journal) -> Iterator[tuple[int, Any]]:
+    """Number and frame: all of the video, or those from the last picture in a row on."""
+    last = journal.first_missing - 1
+    if last >= 0:
+        with _av().open(str(video)) as container:
+            frames = _decoded_from(container, journal.times[last])
+            found = next(frames, None)
+            if found and _is_picture(found, journal.path_of(last), video):
+                yield from enumerate(chain([found], frames), start=last * rate)
+                return
+        del journal.times[last]  # made again, should it be the picture that is wrong
+    with _av().open(str(video)) as container:
+        yield from enumerate(_decoded(container))
+
+
+def _decoded_from(container: Any, time: int | None) -> Iterator[Any]:
+    """The frames from that of a time stamp on; none where it is not met exactly."""
+    if time is None:
+        return
+    try:
+        container.seek(time, stream=container.streams.video[0])  # the key frame at or before it
+    except _av().FFmpegError:
+        return
+    frames = _decoded(container)
+    first = next((frame for frame in frames if frame.pts is None or frame.pts >= time), None)
+    if first and first.pts == time:
+        yield first
+        yield from frames
+
+
+def _is_picture(frame: Any, file: Path, video: Path) -> bool:
+    """Does a frame give the very picture of a file?"""
+    try:
+        with Image.open(file) as picture:
+            return picture.tobytes() == _view(frame, video).tobytes()
+    except OSError:
+        return False
+
+
+def _decoded(container: Any) -> Iterator[Any]:
+    stream = container.streams.video[0]
+    stream.thread_type = "AUTO"
+    frames: Iterator[Any] = container.decode(stream)
+    return frames
 
 
 def _view(frame: Any, video: Path) -> Image.Image:
@@ -75,12 +140,6 @@ def _view(frame: Any, video: Path) -> Image.Image:
         raise BadData(what, where=video, cure=cure)
     picture: Image.Image = frame.to_image()
     return picture.crop(VIEW).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-
-
-def _write(picture: Image.Image, file: Path) -> None:
-    part = file.with_suffix(".part")
-    picture.save(part, format="PNG")
-    os.replace(part, file)
 
 
 def _videos(videos: Path) -> list[Path]:

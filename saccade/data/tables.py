@@ -2,9 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS = 2**17
+"""Records that are laid out at a time; each lot is a row group of the file."""
 
 _SHARED = pa.dictionary(pa.int32(), pa.string())
 _KIND = {
@@ -24,12 +29,20 @@ _KIND = {
 }
 
 
-def to_table(records: Sequence[tuple[Any, ...]], fields: Sequence[str]) -> pa.Table:
-    """Lay out at least one record of `saccade.records`; `fields` are its kind's `_fields`."""
+def write_table(path: Path, records: Sequence[tuple[Any, ...]], fields: Sequence[str]) -> None:
+    """Write records of `saccade.records` as Parquet; `fields` are their kind's `_fields`.
+
+    They are laid out `ROWS` at a time, so little is held beside them, however many there are.
+    """
     schema = pa.schema([(field, _KIND[field]) for field in fields])
-    values = zip(*records, strict=True)
-    columns = [pa.array(column, kind) for column, kind in zip(values, schema.types, strict=True)]
-    return pa.table(columns, schema)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, len(records), ROWS):
+            some = records[start : start + ROWS]
+            columns = [
+                pa.array([record[place] for record in some], kind)
+                for place, kind in enumerate(schema.types)
+            ]
+            writer.write_table(pa.table(columns, schema))
 
 
 def to_rows(table: pa.Table) -> Iterable[tuple[Any, ...]]:

@@ -8,9 +8,10 @@ full stop at their end. Layout: visualgenome.org, versions 1.0 and 1.2 (Krishna 
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from saccade.data.drawn_split import as_shares, as_whole, draw, told
-from saccade.data.json_file import columns, read_json, unique
-from saccade.data.looking import first_reason
+from saccade.data.drawn_split import as_drawing
+from saccade.data.json_file import collector_paused, columns, read_json, unique
+from saccade.data.long_json import read_entries
+from saccade.data.looking import first_reason, folder_like
 from saccade.data.picture_files import PictureFiles
 from saccade.errors import BadData
 from saccade.records import Collection, Picture, Question
@@ -33,59 +34,64 @@ def read(
     Pictures without questions are left out. Raises BadData for records of another form, and for
     questions about a picture that `image_data.json` does not list.
     """
-    shares = as_shares(val_share, test_share)
-    draw_seed = as_whole("seed", seed)
-    path = root / "question_answers.json"
-    records = _questions(path)
-    ids, image_ids, texts, answers = columns(records, FIELDS, path=path, name="question")
+    drawing = as_drawing(val_share, test_share, seed)
+    home = folder_like(root, _holds) or root
+    path = home / "question_answers.json"
+    with collector_paused():
+        ids, image_ids, texts, answers = _questions(path)
     unique(ids, path=path, name="qa_id")
-    split_of = draw(image_ids, shares, draw_seed)
-    names, notes = _pictures(root / "image_data.json", set(image_ids))
-    files = PictureFiles(root, images or None)
+    split_of = drawing.draw(image_ids)
+    names, notes = _pictures(home / "image_data.json", set(image_ids))
+    files = PictureFiles(root, images or None).beside(path)
     pictures = [
         Picture(number, files.find(FOLDERS, names.get(number, [f"{number}.jpg"])), split)
         for number, split in split_of.items()
     ]
     questions = []
+    answers_of: dict[str, tuple[str, ...]] = {}
     for number, image, text, given in zip(ids, image_ids, texts, answers, strict=True):
         answer = given.strip().rstrip(".").strip() or given.strip()
         if not answer:
             what = f"question {number} (picture {image}) has an empty answer"
             raise BadData(what, where=path, cure="Give it an answer, or leave the record out.")
-        questions.append(Question(number, image, text.strip(), split_of[image], (answer,), answer))
+        same = answers_of.setdefault(answer, (answer,))
+        questions.append(Question(number, image, text.strip(), split_of[image], same, same[0]))
     return Collection(
         source="visual-genome",
         image_root=str(files.root),
         pictures=pictures,
         questions=questions,
-        notes=[told(split_of, draw_seed), *notes],
+        notes=[drawing.told(split_of), *notes],
         edition="qa",
     )
 
 
 def recognise(root: Path) -> str | None:
     """`question_answers.json`."""
-    return first_reason(root, r"question_answers\.json") if _here(root) else None
+    return first_reason(root, r"question_answers\.json")
 
 
-def _here(root: Path) -> bool:
-    return (root / "question_answers.json").is_file()
+def _holds(folder: Path) -> bool:
+    return (folder / "question_answers.json").is_file()
 
 
-def _questions(path: Path) -> list[Any]:
-    records = []
-    for place, record in enumerate(read_json(path, list), start=1):
+def _questions(path: Path) -> list[list[Any]]:
+    """A list for each of `FIELDS`; names and places of things go as soon as they are read."""
+    table: list[list[Any]] = [[] for _ in FIELDS]
+    for place, record in read_entries(path, list):
         own = record.get("qas") if isinstance(record, dict) else None
         if not isinstance(own, list):
             raise BadData(
-                f'picture number {place} has no list "qas" of questions and answers',
+                f'picture number {place + 1} has no list "qas" of questions and answers',
                 where=path,
                 cure="Take the released question_answers.json of Visual Genome.",
             )
-        records += own
-    if not records:
+        more = columns(own, FIELDS, path=path, name="question", before=len(table[0]))
+        for column, values in zip(table, more, strict=True):
+            column.extend(values)
+    if not table[0]:
         raise BadData("has no question", where=path, cure="Copy it again from the release.")
-    return records
+    return table
 
 
 def _pictures(path: Path, asked: set[int]) -> tuple[dict[int, list[str]], list[str]]:

@@ -2,50 +2,76 @@
 
 Every question has one answer, open or closed. The published split divides questions, not pictures:
 most test pictures are training pictures too. Source: Lau et al. 2018; files as in the widely used
-`trainset.json` and `testset.json`.
+`trainset.json` and `testset.json`, or the makers' own `VQA_RAD Dataset Public.json`, of which those
+two were made: its `phrase_type` says which questions are for testing, and every `question_frame`
+(the question put into a fixed form) is one more training question, that of a test question too.
+Numbers count all of these in the file's order.
 """
 
 from pathlib import Path
+from typing import Any
 
 from saccade.data.drawn_split import as_share, as_whole, draw
-from saccade.data.json_file import columns, read_json, unique
+from saccade.data.json_file import columns, is_text, read_json, unique
+from saccade.data.looking import files_like, first_reason, folder_like
 from saccade.data.picture_files import PictureFiles
+from saccade.data.text_file import COPY_AGAIN
 from saccade.errors import BadData
 from saccade.records import Collection, Picture, Question, Split
 
-FIELDS = {"qid": int, "image_name": str, "question": str, "answer_type": str, "question_type": str}
+FIELDS = {"image_name": str, "question": str, "answer_type": str, "question_type": str}
+FOLDERS = ("images", "VQA_RAD Image Folder", "VQA_RAD_Image_Folder", "")
+MAKERS = r"VQA_RAD[ _]Dataset[ _]Public\.json"
+SPLIT_OF: dict[str, Split] = {
+    "freeform": "train",
+    "para": "train",
+    "test_freeform": "test",
+    "test_para": "test",
+}
+"""By `phrase_type`: asked freely, or a paraphrase."""
+
+Row = tuple[str, Question]
+"""Name of a picture, and a question about it whose `image_id` is still open."""
 
 
 def read(
     root: Path, val_share: str | float = 0.2, seed: str | int = 0, images: str = ""
 ) -> Collection:
-    """Read `trainset.json`, and `testset.json` if it is there.
+    """Read `trainset.json` and `testset.json`, or else the makers' file, or `trainset.json` alone.
 
     There is no official validation split: `val_share` (0 to below 1) of the training PICTURES,
     drawn with `seed`, become one, with all their questions; so no picture is in both. Answers
     lose blanks at their ends and numbers become text; nothing else is changed. Each question has
-    the one released answer. `images` is the folder of the pictures (else `images/`).
+    the one released answer. `images` is the folder of the pictures (else `images/`, or that of the
+    makers). Raises BadData for records of another form.
     """
     share, draw_seed = as_share("val_share", val_share), as_whole("seed", seed)
-    train = _records(root / "trainset.json", "train")
-    test_file = root / "testset.json"
-    test = _records(test_file, "test") if test_file.is_file() else []
+    makers = files_like(root, MAKERS)
+    home = folder_like(root, _holds) or root
+    train_file, test_file = home / "trainset.json", home / "testset.json"
+    notes: list[str] = []
+    if makers and not (train_file.is_file() and test_file.is_file()):
+        train, test, notes = _of_makers(makers[0])
+    else:
+        train = _of_one_split(train_file, "train")
+        test = _of_one_split(test_file, "test") if test_file.is_file() else []
     names = sorted({name for name, _ in train})
     drawn = draw(names, {"val": share}, draw_seed)
     held_out = {name for name, split in drawn.items() if split == "val"}
     rows = [(n, q._replace(split="val") if n in held_out else q) for n, q in train] + test
     number_of = {n: place for place, n in enumerate(sorted({n for n, _ in rows}))}
-    files = PictureFiles(root, images or None)
+    files = PictureFiles(root, images or None).beside(makers[0] if makers else train_file)
     pictures = {
-        (number_of[n], q.split): Picture(number_of[n], files.find(("images", ""), [n]), q.split)
+        (number_of[n], q.split): Picture(number_of[n], files.find(FOLDERS, [n]), q.split)
         for n, q in rows
     }
-    notes = [
+    notes.append(
         f"{len(held_out)} of {len(names)} training pictures, drawn with seed {draw_seed}, and "
-        f"their questions are the validation split (val_share={share:g}); there is no official one."
-    ]
+        f"their questions are the validation split (--option val_share={share:g}); there is no "
+        "official one."
+    )
     if not test:
-        notes.append("testset.json is not there: no test split.")
+        notes.append("testset.json, or the makers' file, is not there: no test split.")
     return Collection(
         source="vqa-rad",
         image_root=str(files.root),
@@ -57,41 +83,95 @@ def read(
 
 
 def recognise(root: Path) -> str | None:
-    """`trainset.json` whose first record has a qid and an image_name."""
-    path = root / "trainset.json"
-    if path.is_file():
-        with path.open("rb") as file:
-            head = file.read(4096)
-        if b'"qid"' in head and b'"image_name"' in head:
-            return "there is trainset.json with the fields qid and image_name"
+    """The makers' file, or `trainset.json` whose first record has a qid and an image_name."""
+    if makers := first_reason(root, MAKERS):
+        return makers
+    if home := folder_like(root, _holds):
+        shown = (home / "trainset.json").relative_to(root).as_posix()
+        return f"there is {shown} with the fields qid and image_name"
     return None
 
 
-def _records(path: Path, split: Split) -> list[tuple[str, Question]]:
-    """Picture name and question (its `image_id` still open) of every record."""
-    records = read_json(path, list)
-    ids, names, texts, answer_types, question_types = columns(
-        records, FIELDS, path=path, name="record"
-    )
+def _holds(folder: Path) -> bool:
+    path = folder / "trainset.json"
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(4096)
+    return b'"qid"' in head and b'"image_name"' in head
+
+
+def _of_one_split(path: Path, split: Split) -> list[Row]:
+    """The records of `trainset.json` or `testset.json`."""
+    records = _records(path)
+    (ids,) = columns(records, {"qid": int}, path=path, name="record")
     unique(ids, path=path, name="qid")
+    rows = zip(ids, _rows(records, path), strict=True)
+    return [(name, question._replace(id=id_, split=split)) for id_, (name, question) in rows]
+
+
+def _of_makers(path: Path) -> tuple[list[Row], list[Row], list[str]]:
+    """Training and test questions of the makers' file, and what is to be said of them."""
+    records = _records(path)
+    rows = _rows(records, path)
+    (phrases,) = columns(records, {"phrase_type": str}, path=path, name="record")
+    unique([str(record.get("qid")) for record in records], path=path, name="qid")
+    parts: dict[Split, list[Row]] = {"train": [], "test": []}
+    number = framed = of_test = 0
+    for place, (name, question) in enumerate(rows):
+        split = SPLIT_OF.get(phrases[place])
+        if split is None:
+            what = f'"phrase_type" of record {place + 1} is {phrases[place][:30]!a}'
+            cure = f"Known are: {', '.join(SPLIT_OF)}. Take the released file."
+            raise BadData(what, where=path, cure=cure)
+        number += 1
+        parts[split].append((name, question._replace(id=number, split=split)))
+        if frame := _frame(records[place], place, path):
+            number, framed, of_test = number + 1, framed + 1, of_test + (split == "test")
+            parts["train"].append((name, question._replace(id=number, text=frame)))
+    note = (
+        f"{framed} training questions are others once more, put into a fixed form "
+        f"(question_frame), {of_test} of them test questions: so it is in the widely used split."
+    )
+    return parts["train"], parts["test"], [note] if framed else []
+
+
+def _frame(record: dict[str, Any], place: int, path: Path) -> str:
+    frame = record.get("question_frame") or ""
+    if not is_text([frame]):
+        what = f'"question_frame" of record {place + 1} is {ascii(frame)[:40]}, not text'
+        raise BadData(what, where=path, cure='Write "NULL" where there is none.')
+    text = str(frame).strip()
+    return "" if text.upper() == "NULL" else text
+
+
+def _records(path: Path) -> list[Any]:
+    records = read_json(path, list)
+    if not records:
+        raise BadData("is an empty list", where=path, cure=COPY_AGAIN)
+    return records
+
+
+def _rows(records: list[Any], path: Path) -> list[Row]:
+    """Every record as a training question; its number is still open, too."""
+    table = columns(records, FIELDS, path=path, name="record")
     rows = []
-    for row, record in enumerate(records):
-        given = record.get("answer")
+    for place, (name, text, answer_type, question_type) in enumerate(zip(*table, strict=True)):
+        given = records[place].get("answer")
         answer = str(given).strip() if type(given) in (str, int, float) else ""
         if not answer:
-            what = f"the answer of record {row + 1} (qid {ids[row]}) is {given!r}"
+            shown = f"record {place + 1} (qid {records[place].get('qid')})"
+            what = f"the answer of {shown} is {ascii(given)[:40]}"
             raise BadData(what, where=path, cure="Give it an answer, or leave the record out.")
         question = Question(
-            id=ids[row],
+            id=-1,
             image_id=-1,
-            text=texts[row].strip(),
-            split=split,
+            text=text.strip(),
+            split="train",
             answers=(answer,),
             best_answer=answer,
-            answer_type=answer_types[row].strip(),
-            question_type=question_types[row].strip(),
+            answer_type=answer_type.strip(),
+            question_type=question_type.strip(),
         )
-        rows.append((names[row], question))
-    if not rows:
-        raise BadData("is an empty list", where=path, cure="Copy it again from the release.")
+        rows.append((name, question))
     return rows
