@@ -22,6 +22,7 @@ from saccade.features.settings import grid_boxes
 from saccade.losses import shares
 from saccade.models.pixels import Pixels, behind
 from saccade.run import OpenedRun, load_model, open_run
+from saccade.scripts import as_sentence
 from saccade.tasks import rules_of
 from saccade.text import as_question
 
@@ -146,10 +147,15 @@ class Run:
         return Answer(ranked[0][0], ranked, attention, looked.boxes)
 
     def question(self, looked: Looked, question: str) -> VqaBatch:
-        """A batch of one: a question about a picture, as the model was trained to hear it."""
+        """A batch of one: a question about a picture, as the model was trained to hear it.
+
+        Raises BadConfig for a question without a word.
+        """
         vocabulary = self.opened.words.vocabulary
         tokens = vocabulary.cut(as_question(question))
         ids = vocabulary.encode(tokens[: self.opened.header.recipe.text.longest])
+        if not ids or not any(map(str.isalnum, question)):
+            raise BadConfig(f"{question[:40]!r} holds no word", cure="Ask in words.")
         return VqaBatch(
             looked.regions,
             looked.mask,
@@ -177,7 +183,7 @@ class Run:
             )  # fmt: skip
         rows = zip(drawn.words[0].tolist(), drawn.length[0].tolist(), strict=True)
         said = [words[: length - (words[length - 1] == rules.end)] for words, length in rows]
-        return [" ".join(vocabulary.decode(words)) for words in said]
+        return [as_sentence(vocabulary.decode(words)) for words in said]
 
     def _speaks(self) -> DecodeConfig:
         decode = self.opened.header.recipe.decode
@@ -198,7 +204,7 @@ class Run:
         maps, sentinels = replay(model, looked.regions, looked.mask, [saying.words], rules)
         texts = vocabulary.decode(saying.words)
         return Captioned(
-            " ".join(texts),
+            as_sentence(texts),
             [Word(text, _row(maps[0], t), _share(sentinels[0], t)) for t, text in enumerate(texts)],
             saying.log_probability,
             looked.boxes,

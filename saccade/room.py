@@ -10,11 +10,12 @@ from saccade.terminal import size_in_words
 def refuse_small_disk(
     error: type[SaccadeError], folder: Path, what: str, needed: int, cure: str
 ) -> None:
-    """Raise an error where `folder`, which is there, lies on a disk without `needed` free bytes.
+    """Raise an error where `folder` lies, or will lie, on a disk without `needed` free bytes.
 
     `what` needs them; `cure` is what helps besides making room.
     """
-    free = shutil.disk_usage(folder).free
+    above = (folder.absolute(), *folder.absolute().parents)
+    free = shutil.disk_usage(next(path for path in above if path.exists())).free
     if needed > free:
         raise error(
             f"{what} needs {size_in_words(needed)}, {size_in_words(free)} are free",

@@ -7,6 +7,7 @@ these scripts are commonly scored; every other script is cut at blanks and marks
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 CHARACTERS = (
     "\u1100-\u11ff\u3005-\u3007\u3041-\u30ff\u3105-\u318f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -16,6 +17,7 @@ CHARACTERS = (
 """Han, Kana, Bopomofo and Hangul (Unicode 15), as inside the brackets of a regular expression."""
 
 _ALONE = re.compile(f"[{CHARACTERS}]")
+_BETWEEN = re.compile(f"(?<=[{CHARACTERS}]) (?=[{CHARACTERS}])")
 QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\ufe56", "\u2048", "\u2047", "\u0df4", "\ua60f")
 """Of Latin, of Chinese and Japanese, of Arabic, and rarer ones."""
 
@@ -46,6 +48,11 @@ def words_of_any_script(text: str) -> list[str]:
     made one first (Unicode NFKC), so that the same word is always spelt the same.
     """
     return unicodedata.normalize("NFKC", text).lower().translate(_MARKS).split()
+
+
+def as_sentence(words: Iterable[str]) -> str:
+    """Words as they are written: with blanks between them, but for scripts that have none."""
+    return _BETWEEN.sub("", " ".join(words))
 
 
 def has_no_blanks(text: str) -> bool:

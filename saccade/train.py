@@ -30,6 +30,7 @@ from saccade.objectives import objective_for
 from saccade.optimisers import make_optimiser
 from saccade.pictures.curves import curves
 from saccade.resuming import load_state, save_state
+from saccade.room import refuse_small_disk
 from saccade.run import begin_run, open_run, save_tensors
 from saccade.start import begin_with, fresh_model
 from saccade.tasks import TASKS, Material, Task
@@ -72,6 +73,10 @@ def train(  # noqa: PLR0913  each is something a person may want to say
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     config = training_of(recipe)
     model, optimiser = _begin(fabric, fresh_model(material, start=start, resume=resume), config)
+    objective = objective_for(recipe, examples)
+    trial = examples.batch(epoch_order(examples.picture, None, 0, 0)[: recipe.train.batch_size])
+    price = estimate(_twin(model), trial.to(fabric.device), objective, config.epochs)
+    refuse_small_disk(BadRun, out, "the run", price.disk_bytes, "choose another --out")
     progress, rows = Progress(), list[dict[str, Any]]()
     if resume:
         state = load_state(out / "last" / "state.safetensors", model.module, optimiser.optimizer)
@@ -79,9 +84,7 @@ def train(  # noqa: PLR0913  each is something a person may want to say
     else:
         begin_with(model.module, material, examples, start, view.say)
         begin_run(out, name, material, start)
-    objective = objective_for(recipe, examples)
-    trial = examples.batch(epoch_order(examples.picture, None, 0, 0)[: recipe.train.batch_size])
-    view.show_estimate(estimate(_twin(model), trial.to(fabric.device), objective, config.epochs))
+    view.show_estimate(price)
     fitting = Fitting(fabric, model, optimiser, objective, config, examples)
     with stop_on_signal() as stopped, view:
         while progress.epoch < config.epochs and not _give_up(progress, recipe):

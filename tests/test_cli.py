@@ -1,6 +1,9 @@
 """The command line: the whole way on a few pictures, and what a user's mistakes look like."""
 
+import errno
 import json
+import os
+import shlex
 import sys
 
 import pytest
@@ -244,3 +247,28 @@ def test_tables_line_up():
     assert table(rows) == "split     val\naccuracy  61.23\nof\n  number  30"
     rows = values({"interval": [-7.69999, 7], "bins": [{"to": 0.1}, {"to": 0.2}], "bare": ()})
     assert table(rows) == "interval  -7.7, 7\nbins      2 records\nbare      none"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(errno.EACCES, "permission denied. Give another path"), (errno.ENOSPC, "Make room, then")],
+)
+def test_what_the_system_refuses_is_one_line(place, monkeypatch, number, said):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number), "/far/away")
+
+    monkeypatch.setattr("saccade.prepare.prepare", refuse)
+    told = saccade("prepare", place / "shapes", "--out", place / "new", status=1)
+    assert told.startswith("error: /far/away: ")
+    assert said in told
+    monkeypatch.setattr("saccade.prepare.prepare", lambda *_, **__: (place / "nothing").stat())
+    with pytest.raises(FileNotFoundError):  # a defect of ours keeps its trace
+        saccade("prepare", place / "shapes", "--out", place / "new", status=1)
+
+
+def test_commands_to_give_next_can_be_typed(place, tmp_path):
+    """Blanks in a name are quoted."""
+    out = tmp_path / "my data"
+    told = saccade("prepare", "vqa-v2", "--root", place / "shapes", "--out", out)
+    line = next(one for one in told.splitlines() if one.startswith("Next: "))
+    assert shlex.split(line)[:4] == ["Next:", "saccade", "extract", str(out)]

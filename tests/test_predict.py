@@ -94,6 +94,9 @@ def test_ask(made):
     assert run.ask(once, "What colour is the circle?").text == answer.text
     with pytest.raises(SaccadeError, match="answers questions"):
         run.caption(once)
+    for nothing in ("", " ", "?!"):
+        with pytest.raises(SaccadeError, match="holds no word"):
+            run.ask(once, nothing)
 
 
 def test_how_sure_an_answer_is_follows_from_what_was_trained(made, tmp_path):

@@ -9,7 +9,7 @@ from saccade.answers import normalise_answer
 from saccade.data.folder import DataFolder
 from saccade.metrics.bleu import corpus_bleu
 from saccade.prepare import prepare
-from saccade.scripts import words_of_any_script
+from saccade.scripts import as_sentence, words_of_any_script
 from saccade.text import TOKENIZERS, as_question, caption_words, question_vocabulary
 from tests.source_samples import touch
 
@@ -111,3 +111,15 @@ class TestCjkSet:
     def test_answers_are_compared_without_being_cut(self):
         assert normalise_answer("小猫") == "小猫"
         assert normalise_answer(" 猫 ") == "猫"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("a dog runs .", "a dog runs ."),
+        ("\u4e00 \u53ea \u72d7 \u5728 \u8dd1", "\u4e00\u53ea\u72d7\u5728\u8dd1"),
+        ("\u4e00 iphone 15 \u624b \u673a", "\u4e00 iphone 15 \u624b\u673a"),
+    ],
+)
+def test_sentences_are_written_as_their_script_is(words, sentence):
+    assert as_sentence(words.split()) == sentence

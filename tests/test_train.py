@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -220,7 +221,16 @@ def test_state_holds_moments_and_random_numbers(tmp_path):
 )
 def test_without_a_validation_split_it_says_so_before_the_first_step(tmp_path, name, kind):
     folder = make_world(tmp_path / "data", train=8, val=0)
-    said = f"val split has no {kind}.*val_share=0.1.*--split: train"
+    said = f"val split has no {kind}.*--hold-out 0.1.*--split: train"
     with pytest.raises(SaccadeError, match=said):
         train(small(name), folder.path, tmp_path / "run", name=name, console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_that_is_too_small_is_told_before_a_run_is_begun(world, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("saccade.room.shutil.disk_usage", lambda _: usage)
+    recipe = small("show-ask-attend-answer")
+    with pytest.raises(SaccadeError, match=r"the run needs .* 1 kB are free.*another --out"):
+        train(recipe, world.path, tmp_path / "run", name="x", console=QUIET)
     assert not (tmp_path / "run").exists()

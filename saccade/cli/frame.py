@@ -4,6 +4,7 @@ Heavy imports stand inside the verbs, so `saccade --help` answers at once. A use
 line on stderr and status 1; anything else that escapes is a defect of ours and keeps its trace.
 """
 
+import errno
 import os
 import shlex
 import sys
@@ -19,6 +20,14 @@ from saccade.terminal import table
 
 STOPPED = 130
 """What a shell expects of a program that was interrupted: 128 and the signal's number."""
+MAKE_ROOM = "Make room, then give the same command again."
+ALLOW = "Give another path, or see that you may read and write there."
+CURES = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), ALLOW),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), MAKE_ROOM),
+    errno.ENAMETOOLONG: "Give a shorter path.",
+}
+"""What the system refuses and a user can mend, wherever a program comes upon it."""
 
 
 class Verbs(TyperGroup):
@@ -29,6 +38,12 @@ class Verbs(TyperGroup):
             return super().invoke(ctx)
         except SaccadeError as error:
             typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.errno not in CURES:
+                raise
+            what = os.strerror(error.errno).lower()
+            typer.echo(f"error: {error.filename or 'disk'}: {what}. {CURES[error.errno]}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo(f"\n{_how_to_go_on(sys.argv[1:])}", err=True)
@@ -87,6 +102,11 @@ def _how_to_go_on(words: Sequence[str]) -> str:
     if "train" in words[:3] and "--resume" not in words:
         again.append("--resume")
     return f"Stopped; nothing is half-written. Go on with: {shlex.join(again)}"
+
+
+def say_next(*words: object) -> None:
+    """Print the command to give next; what holds blanks is quoted."""
+    typer.echo(f"Next: {shlex.join(['saccade', *map(str, words)])}")
 
 
 def show_rows(rows: Iterable[Sequence[str]]) -> None:

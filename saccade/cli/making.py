@@ -16,6 +16,7 @@ from saccade.cli.frame import (
     OptionsOption,
     RecipeArgument,
     app,
+    say_next,
     show_rows,
 )
 from saccade.errors import BadConfig
@@ -56,6 +57,13 @@ def prepare(
     option: OptionsOption = None,
     missing: Annotated[OnFault, typer.Option(help="Pictures that are not there.")] = "refuse",
     overlap: Annotated[OnFault, typer.Option(help="Pictures in two splits.")] = "refuse",
+    hold_out: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Of the training pictures: the validation split of a task that has none.",
+        ),
+    ] = None,
 ) -> None:
     """Read a data set, verify it, write a data folder."""
     from saccade.data.folder import DataFolder
@@ -64,10 +72,10 @@ def prepare(
 
     name, folder = source_and_root(source, root)
     options = pairs(option)
-    if own := {"missing", "overlap", "root", "out", "source"} & options.keys():
+    if own := {"missing", "overlap", "hold-out", "root", "out", "source"} & options.keys():
         cure = f"Write it as an argument of its own: --{min(own)}."
         raise BadConfig(f"{min(own)} is no --option of a source", cure=cure)
-    make(name, folder, out, missing=missing, overlap=overlap, **options)
+    make(name, folder, out, missing=missing, overlap=overlap, hold_out=hold_out, **options)
     for line in told(out):
         typer.echo(line)
     splits = DataFolder(out).about["splits"]
@@ -145,7 +153,7 @@ def extract(
         image_root=image_root,
         device=device,
     )
-    typer.echo(f"Next: saccade train RECIPE --data {data} --features {store.name} --out RUN")
+    say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
 
 
 def _one_of(backbone: str | None, detector: str | None) -> str:
@@ -190,4 +198,4 @@ def train(
         resume=resume,
         device=device,
     )
-    typer.echo(f"Next: saccade evaluate {out}")
+    say_next("evaluate", out)
