@@ -1,14 +1,18 @@
 """Read a data set, verify it, and write it as a data folder: `saccade prepare`."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 from saccade.data.checks import check, without_file
 from saccade.data.folder import DataFolder, write_folder
+from saccade.data.hold_out import hold_out as held_out
+from saccade.data.looking import no_folder
 from saccade.data.official import compare
 from saccade.data.recognise import recognise
 from saccade.data.sources import SOURCES, join, read_parts
 from saccade.errors import BadConfig, BadData
+from saccade.records import Collection
 
 
 def prepare(
@@ -18,6 +22,7 @@ def prepare(
     *,
     missing: str = "refuse",
     overlap: str = "refuse",
+    hold_out: float | None = None,
     **options: str,
 ) -> Path:
     """Make a data folder at `out` of the data set below `root`; returns `out`.
@@ -26,9 +31,10 @@ def prepare(
     pictures ("vqa-v2+karpathy"); without one the layout is recognised by looking, and
     `dataset.json` notes as what and why. `options` are its reader's own, such as `images=FOLDER`.
     `missing` (pictures whose file is not there) and `overlap` (pictures in two splits) are
-    "refuse", "drop" or "keep"; `data.checks.check` says what each does. An existing data folder
-    is replaced, its features are kept. Raises BadData or BadConfig; what was found, but does not
-    stop, stands in `dataset.json`, with what differs from the published counts.
+    "refuse", "drop" or "keep"; `data.checks.check` says what each does. `hold_out` is the share of
+    training pictures that become the validation split of a task that has none. An existing data
+    folder is replaced, its features are kept. Raises BadData or BadConfig; what was found, but does
+    not stop, stands in `dataset.json`, with what differs from the published counts.
     """
     root, out = Path(root), Path(out)
     if source is None:
@@ -36,17 +42,26 @@ def prepare(
     else:
         parts, notes = read_parts(source, root, **options), []
     compared = [compare(part) for part in parts]
+    whole = join(parts)
+    whole = whole if hold_out is None else held_out(whole, hold_out)
     try:
-        collection, findings = check(join(parts), missing=missing, overlap=overlap)
+        collection, findings = check(whole, missing=missing, overlap=overlap)
     except BadData as error:
         if notes:  # a folder that is taken for the wrong thing is refused for the wrong reason
             what = f"{error.what}. {' '.join(notes).rstrip('.')}"
             raise BadData(what, where=error.where, cure=error.cure) from None
         raise
+    less = _records(collection) < _records(whole)
+    end = ", before records were left out." if less else "."
     for agree, differ in compared:
-        notes, findings = [*notes, *agree], [*findings, *differ]
+        notes += [f"{note.rstrip('.')}{end}" for note in agree]
+        findings += differ
     write_folder(out, replace(collection, notes=[*notes, *collection.notes]), findings)
     return out
+
+
+def _records(collection: Collection) -> int:
+    return len(collection.questions) + len(collection.captions)
 
 
 def told(out: Path) -> list[str]:
@@ -71,13 +86,14 @@ def next_step(out: Path) -> str:
             f"{folder.image_root} (the first is {lost[0].file}), or give their folder with "
             "--option images=FOLDER, and prepare again."
         )
-    return f"Next: saccade extract {out} --backbone timm:NAME (a recipe names its own)"
+    named = shlex.quote(str(out))
+    return f"Next: saccade extract {named} --backbone timm:NAME (a recipe names its own)"
 
 
 def source_and_root(source: str | None, root: Path | None) -> tuple[str | None, Path]:
     """What a command line names: a SOURCE and its --root, or a folder alone, to be looked at.
 
-    Raises BadConfig where there is no folder.
+    Raises BadConfig where there is no folder, BadData where there is a file instead.
     """
     if root is not None:
         return source, root
@@ -88,6 +104,8 @@ def source_and_root(source: str | None, root: Path | None) -> tuple[str | None, 
         return None, Path(source)
     if all(part in SOURCES for part in source.split("+")):
         cure = "Give their folder: --root DIR."
-        raise BadConfig(f"where are the files of {source}?", cure=cure)
+        raise BadConfig(f"it is not said where the files of {source} are", cure=cure)
+    if Path(source).is_file():
+        raise no_folder(Path(source))
     cure = "Give a folder, or one of `saccade list sources` with --root DIR."
     raise BadConfig(f"{source} is neither a folder nor a source", cure=cure)

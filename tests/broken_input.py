@@ -62,6 +62,16 @@ def packed(name: str, keep: float) -> Callable[[Path], object]:
     return spoil
 
 
+def inflated(name: str) -> Callable[[Path], object]:
+    """Replace a file by a small packed one that would become 51 MB."""
+
+    def spoil(root: Path) -> None:
+        (root / f"{name}.gz").write_bytes(gzip.compress(b" " * 51_000_000))
+        (root / name).unlink()
+
+    return spoil
+
+
 def remove(*names: str) -> Callable[[Path], object]:
     return lambda root: [(root / name).unlink() for name in names]
 

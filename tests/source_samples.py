@@ -154,6 +154,34 @@ def write_vqa_rad(root: Path) -> None:
     touch(root, *(f"images/synpic{n}.jpg" for n in range(10)))
 
 
+RAD_MAKERS = "VQA_RAD Dataset Public.json"
+
+
+def rad_makers_records(count: int = 20) -> list[dict[str, Any]]:
+    """As the makers released them: every third is a test question, every fourth has a frame."""
+    records = []
+    for place in range(count):
+        record = rad_record(place, place // 2)
+        kind = "para" if place % 2 else "freeform"
+        record |= {
+            "qid": str(place + 100),
+            "phrase_type": kind if place % 3 else f"test_{kind}",
+            "qid_linked_id": "03f451ca-de62-4617-9679-e836026a7642",
+            "image_case_url": "https://host/case?id=48e1dd0e",
+            "evaluation": "not evaluated",
+            "question_rephrase": "NULL",
+            "question_relation": "NULL",
+            "question_frame": "NULL" if place % 4 else f"Is/Are there {place}? ",
+        }
+        records.append(record)
+    return records
+
+
+def write_vqa_rad_of_makers(root: Path) -> None:
+    save(root / RAD_MAKERS, rad_makers_records())
+    touch(root, *(f"VQA_RAD Image Folder/synpic{n}.jpg" for n in range(10)))
+
+
 FLICKR30K_TOKENS = "".join(
     f"{name}.jpg#{n}\tA horse , number {n} .\n" for name in ("30", "20", "10") for n in range(5)
 )

@@ -15,6 +15,7 @@ from tests.broken_input import (
     Broken,
     change,
     cut,
+    inflated,
     is_read_or_refused,
     is_refused,
     packed,
@@ -102,6 +103,13 @@ BROKEN = {
     ),
     "gzip cut off": Broken(
         "vqa-v2", packed(QUESTIONS, 0.5), f"{QUESTIONS}.gz", "not whole as a gzip", COPY
+    ),
+    "gzip that grows": Broken(
+        "vqa-v2",
+        inflated(QUESTIONS),
+        f"{QUESTIONS}.gz",
+        "would become more than 50",
+        "unpack it yourself",
     ),
     "gzip in name only": Broken(
         "vqa-v2",

@@ -92,6 +92,18 @@ BROKEN = {
     "table: row says nothing": Broken(
         "table", rewrite(TABLE, 'What is it?,"[', ',"['), TABLE, "line 4 says nothing", "leave",
     ),
+    "table: brackets never closed": Broken(
+        "table", write(TABLE, f"image,caption\ncat.jpg,{'[' * 100_000}\n"), TABLE,
+        "line 2 has a broken list: '[[[[", "quote a caption",
+    ),
+    "table: no number in a list": Broken(
+        "table", rewrite(TABLE, "a cat|cat|cat", '"[""a cat"", NaN]"'), TABLE,
+        "line 2 has a broken list", "Write [",
+    ),
+    "table: a number without end": Broken(
+        "table", rewrite(TABLE, "a cat|cat|cat", "[1e999]"), TABLE,
+        "line 2 has the answer [inf], which is no text", "as text",
+    ),
     "table: only a header": Broken(
         "table", write(TABLE, "image,question,answer\n"), "", "there is not one row", "--root",
     ),
@@ -142,6 +154,10 @@ BROKEN = {
     "list: a bare value in it": Broken(
         "table", as_json([1]), "mine.json", "record 4 is [1], not an object", "Write {",
     ),
+    "list: a number without end": Broken(
+        "table", as_json({"image": "cat.jpg", "question": "?", "answer": float("inf")}), "mine.json",
+        "a number that JSON does not know: Infinity", "null",
+    ),
     # An imagefolder
     "folder: picture missing": Broken(
         "imagefolder", rewrite(METADATA, "0002.png", "nowhere.png"), "",
@@ -172,6 +188,18 @@ BROKEN = {
     ),
     "folder: JSON lines cut off": Broken(
         "imagefolder", cut(LINES, 0.9), LINES, "line 3 is not JSON", "one object",
+    ),
+    "folder: no number": Broken(
+        "imagefolder", rewrite(LINES, '["A cat.", "Cat 1."]', "NaN"), LINES,
+        "line 2 holds a number that JSON does not know: NaN", "null",
+    ),
+    "folder: a number without end": Broken(
+        "imagefolder", rewrite(LINES, '["A cat.", "Cat 1."]', "-Infinity"), LINES,
+        "line 2 holds a number that JSON does not know: -Infinity", "leave the row out",
+    ),
+    "folder: a number too large": Broken(
+        "imagefolder", rewrite(LINES, '["A cat.", "Cat 1."]', "1e999"), LINES,
+        "line 2 has the caption inf, which is no text", "as text",
     ),
     "folder: a list of records": Broken(
         "imagefolder", rewrite(LINES, '["A cat.", "Cat 1."]', '{"en": "A cat."}'), LINES,
@@ -217,6 +245,14 @@ BROKEN = {
     "parquet: nested answers": Broken(
         "hf-parquet", parquet(answers=[{"answer": [["a"]]}] * 3), PARQUET,
         "row 1 has the answer [['a']], which is no text", "as text",
+    ),
+    "parquet: answers that are no numbers": Broken(
+        "hf-parquet", parquet(answers=[1.5, float("nan"), 2.0]), PARQUET,
+        "row 2 has the answer nan, which is no text", "as text",
+    ),
+    "parquet: kinds that are no numbers": Broken(
+        "hf-parquet", parquet(answer_type=[1.0, 1.0, float("nan")]), PARQUET,
+        "row 3 has the answer_type nan", "Leave it empty",
     ),
     "parquet: nothing said": Broken(
         "hf-parquet", parquet(question=None, caption=None), PARQUET, "no column of questions", "columns=",

@@ -21,7 +21,14 @@ from tests.broken_input import (
     rewrite,
     write,
 )
-from tests.source_samples import PIT_LINES, SAMPLES, vqa_questions
+from tests.source_samples import (
+    PIT_LINES,
+    RAD_MAKERS,
+    SAMPLES,
+    rad_makers_records,
+    save,
+    vqa_questions,
+)
 from tests.test_broken_files import BROKEN as BROKEN_JSON
 from tests.test_broken_own_data import ARROW, LINES, METADATA, PARQUET, TABLE
 from tests.test_broken_own_data import BROKEN as BROKEN_OWN
@@ -43,6 +50,22 @@ def gqa(**fields):
 
 def genome(**fields):
     return change(GENOME, lambda document: document[3]["qas"][1].update(fields))
+
+
+def rad(how):
+    """The makers' file in place of the two that were made of it, with something wrong in it."""
+
+    def spoil(root):
+        records = rad_makers_records()
+        how(records)
+        save(root / RAD_MAKERS, records)
+        (root / "trainset.json").unlink()
+
+    return spoil
+
+
+def rad_of(**fields):
+    return rad(lambda records: records[3].update(fields))
 
 
 BROKEN = {
@@ -99,6 +122,31 @@ BROKEN = {
     "gqa: training questions without answers": Broken(
         "gqa", change(GQA, lambda d: d["0293010"].pop("answer")), GQA,
         "1 of 3 questions have no answer", "released file",
+    ),
+    # VQA-RAD as its makers released it
+    "rad: nothing in it": Broken("vqa-rad", rad(list.clear), RAD_MAKERS, "an empty list", "again"),
+    "rad: unknown phrase": Broken(
+        "vqa-rad", rad_of(phrase_type="validation"), RAD_MAKERS,
+        "\"phrase_type\" of record 4 is 'validation'", "test_freeform, test_para",
+    ),
+    "rad: no phrase": Broken(
+        "vqa-rad", rad(lambda records: records[3].pop("phrase_type")), RAD_MAKERS,
+        'record number 4 has no field "phrase_type"', "Mend or remove",
+    ),
+    "rad: number of a record twice": Broken(
+        "vqa-rad", rad_of(qid="101"), RAD_MAKERS, "qid 101 stands twice", "two files",
+    ),
+    "rad: frame that is no text": Broken(
+        "vqa-rad", rad_of(question_frame=["a"]), RAD_MAKERS,
+        "\"question_frame\" of record 4 is ['a'], not text", '"NULL"',
+    ),
+    "rad: no answer": Broken(
+        "vqa-rad", rad_of(answer=None), RAD_MAKERS,
+        "the answer of record 4 (qid 103) is None", "leave the record out",
+    ),
+    "rad: no objects": Broken(
+        "vqa-rad", rad(lambda records: records.__setitem__(3, [1])), RAD_MAKERS,
+        "record number 4 is not an object", "released file",
     ),
     # DAQUAR
     "daquar: a line lost": Broken(

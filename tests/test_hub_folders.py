@@ -82,8 +82,9 @@ class TestImagefolder:
         with pytest.raises(BadData) as caught:
             recognise(tmp_path)
         assert "metadata.csv has the columns file_name, prompt" in caught.value.what
-        assert f"prepare imagefolder --root {tmp_path} --out DATA" in caught.value.cure
-        collection = read_source("imagefolder", tmp_path, columns="caption:prompt")
+        assert f"prepare {tmp_path} --out DATA --option columns=question:" in caught.value.cure
+        (collection,), _ = recognise(tmp_path, columns="caption:prompt")
+        assert collection == read_source("imagefolder", tmp_path, columns="caption:prompt")
         assert collection.captions[0].text == "A dog."
 
     def test_metadata_for_the_same_pictures_twice(self, tmp_path):
@@ -138,7 +139,7 @@ class TestParquet:
     def test_folders_named_after_splits(self, tmp_path):
         save_parquet(tmp_path / "default/train/0000.parquet", hf_table(0, 3))
         save_parquet(tmp_path / "default/test/0000.parquet", hf_table(10, 2))
-        with pytest.raises(BadData, match="Below default/ lies what looks like hf-parquet"):
+        with pytest.raises(BadData, match=r"further down: default/ \(hf-parquet\)"):
             recognise(tmp_path)
         collection = read_source("hf-parquet", tmp_path / "default", val_share="0")
         assert Counter(p.split for p in collection.pictures) == {"train": 3, "test": 2}
@@ -199,9 +200,9 @@ class TestParquet:
         save_parquet(tmp_path / "data/train-00000-of-00001.parquet", pa.table(rows))
         with pytest.raises(BadData) as caught:
             recognise(tmp_path)
-        assert f"prepare hf-parquet --root {tmp_path} --out DATA" in caught.value.cure
-        assert "--option columns=caption:text. " in caught.value.cure
-        collection = read_source("hf-parquet", tmp_path, columns="caption:text")
+        assert f"prepare {tmp_path} --out DATA --option columns=caption:text. " in str(caught.value)
+        (collection,), _ = recognise(tmp_path, columns="caption:text")
+        assert collection == read_source("hf-parquet", tmp_path, columns="caption:text")
         assert [c.text for c in collection.captions] == ["A dog.", "A cat."]
 
     def test_what_cannot_be_read_is_recognised_by_its_name_and_refused(self, tmp_path):

@@ -94,6 +94,21 @@ def test_counts_that_agree_are_noted_and_other_words_are_not_forgiven(monkeypatc
     ]
 
 
+@pytest.mark.parametrize(("train", "val", "test", "known"), [
+    (6_100, 694, 5_674, True), (6_794, 0, 5_674, True), (6_200, 694, 5_574, False),
+    (6_794, 0, 5_573, False),
+])  # fmt: skip
+def test_daquars_test_questions_count_on_their_own(train, val, test, known):
+    """Validation is drawn from training questions; none of them makes up for a test question."""
+    splits = ["train"] * train + ["val"] * val + ["test"] * test
+    questions = [Question(n, n, "?", split, ("a",), "a") for n, split in enumerate(splits)]
+    pictures = [Picture(n, f"{n}.png", split) for n, split in enumerate(splits)]
+    notes, findings = compare(Collection("daquar", ".", pictures, questions, edition="894"))
+    assert (len(notes), len(findings)) == ((1, 0) if known else (int(train + val == 6_794), 1))
+    if not known:
+        assert f"test: {test:,} questions, published 5,674 questions" in findings[0].examples
+
+
 def test_one_of_several_counts_will_do():
     questions = [Question(n, n % 9, "?", "test") for n in range(107_394)]
     pictures = [Picture(n, f"{n}", "test") for n in range(9)]

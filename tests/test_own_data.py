@@ -79,6 +79,14 @@ class TestTable:
             write(tmp_path / f"mine.{'tsv' if kind == 'tsv' else 'csv'}", *lines)
         assert read_source("table", tmp_path).questions == expected
 
+    def test_a_small_packed_table_may_grow_as_it_likes(self, tmp_path):
+        rows = "".join(f"{n}.jpg,A dog.\n" for n in range(9)) + "\n" * 2_000_000
+        (tmp_path / "mine.csv.gz").write_bytes(
+            packed := gzip.compress(f"image,caption\n{rows}".encode())
+        )
+        assert len(packed) * 100 < len(rows)
+        assert len(read_source("table", tmp_path).captions) == 9
+
     def test_a_table_that_lies_elsewhere(self, tmp_path):
         path = write(tmp_path / "elsewhere/t.csv", "image,caption", "a.jpg,A dog.")
         touch(tmp_path / "root", "a.jpg")
@@ -454,6 +462,24 @@ class TestFlickrTables:
             'A "dog" , he said , runs .', "A dog runs across the grass .", "A cat | or two .",
         ]  # fmt: skip
         assert "source karpathy" in collection.notes[0]
+
+    @pytest.mark.parametrize(
+        ("name", "head"),
+        [("captions.txt", "image,caption"), ("results.csv", "image_name| comment_number| comment")],
+    )
+    def test_a_byte_order_mark_hides_nothing(self, tmp_path, name, head):
+        row = "a.jpg| 0| A dog ." if "|" in head else "a.jpg,A dog ."
+        (tmp_path / name).write_text(f"{head}\n{row}\n", encoding="utf-8-sig")
+        touch(tmp_path, "a.jpg")
+        (part,), _ = recognise(tmp_path)
+        assert part.source.startswith("flickr")
+        assert [c.text for c in part.captions] == ["A dog ."]
+
+    def test_as_many_pictures_of_flickr30k_are_drawn_as_karpathy_took(self, tmp_path):
+        rows = (f"{n}.jpg| 0| A dog ." for n in range(31_783))
+        write(tmp_path / "results.csv", "image_name| comment_number| comment", *rows)
+        pictures = read_source("flickr30k", tmp_path).pictures
+        assert Counter(p.split for p in pictures) == {"train": 29_769, "val": 1_014, "test": 1_000}
 
     @pytest.mark.parametrize(
         ("lines", "what"),

@@ -3,10 +3,11 @@
 import pytest
 
 from saccade.data.folder import DataFolder
-from saccade.data.sources import SOURCES, has_option, read_source
+from saccade.data.hold_out import hold_out
+from saccade.data.sources import SOURCES, read_source
 from saccade.errors import BadConfig, BadData, SaccadeError
 from saccade.prepare import next_step, prepare, told
-from saccade.records import Question
+from saccade.records import Caption, Collection, Picture, Question
 from tests.source_samples import (
     SAMPLES,
     coco_captions,
@@ -146,20 +147,42 @@ class TestFindings:
         (finding,) = DataFolder(made).about["findings"]
         assert finding["level"] == "warning"
         assert finding["what"].startswith("split val has no questions: training stops")
-        assert "--option val_share=0.1" in finding["cure"]
+        assert "--hold-out 0.1" in finding["cure"]
         assert any("split val has no questions" in line for line in told(made))
 
-    def test_a_share_is_only_offered_where_the_source_draws(self, tmp_path):
-        write_vqa_v2(tmp_path / "raw")
-        for name in ("v2_OpenEnded_mscoco_val2014_questions", "v2_mscoco_val2014_annotations"):
-            (tmp_path / f"raw/{name}.json").unlink()
-        folder = DataFolder(prepare("vqa-v2", tmp_path / "raw", tmp_path / "data"))
-        finding = folder.about["findings"][0]
-        assert finding["what"].startswith("split val has no questions")
-        assert finding["cure"] == "Add its files, or do not train on these questions."
-        assert has_option("vqa-v2+karpathy", "val_share") is False
-        assert has_option("vqa-v2+easy-vqa", "val_share") is True
-        assert has_option("of nobody", "val_share") is False
+    def test_training_pictures_are_held_out_on_demand(self, tmp_path):
+        """Of the task that lacks a validation split, with all that belongs to them."""
+        root = tmp_path / "raw"
+        SAMPLES["table"](root)
+        rows = [f"{n}.png,Is it {n}?,yes,train" for n in range(20)]
+        (root / "mine.csv").write_text("\n".join(["image,question,answer,split", *rows]))
+        for n in range(20):
+            touch(root, f"{n}.png")
+        before = prepare("table", root, tmp_path / "none", val_share="0", table="mine.csv")
+        assert "--hold-out 0.1" in DataFolder(before).about["findings"][0]["cure"]
+        made = prepare(
+            "table", root, tmp_path / "data", val_share="0", table="mine.csv", hold_out=0.2
+        )
+        folder = DataFolder(made)
+        held = {question.image_id for question in folder.questions("val")}
+        assert len(held) == 4 == len(folder.pictures("val"))
+        assert held.isdisjoint(question.image_id for question in folder.questions("train"))
+        assert "4 of 20 training pictures with questions, drawn with seed 0" in told(made)[1]
+        for share, said in ((0.2, "there is a validation split"), (1.0, "no share")):
+            with pytest.raises(BadConfig, match=said):
+                prepare("table", root, tmp_path / "no", table="mine.csv", hold_out=share)
+
+    def test_questions_that_lack_validation_take_it_from_captions_training(self, tmp_path):
+        """As in coco-mini: captions of both splits, questions about training pictures alone."""
+        pictures = [Picture(n, f"{n}.jpg", "train" if n < 10 else "val") for n in range(12)]
+        questions = [Question(n, n, "what?", "train", ("cat",), "cat") for n in range(6)]
+        captions = [Caption(n, n, "a cat", ("a", "cat"), pictures[n].split) for n in range(12)]
+        whole = hold_out(Collection("a+b", "", pictures, questions, captions), 0.5)
+        held = {question.image_id for question in whole.questions if question.split == "val"}
+        assert len(held) == 3
+        assert {c.image_id for c in whole.captions if c.split == "val"} == held | {10, 11}
+        assert {p.id for p in whole.pictures if p.split == "val"} == held | {10, 11}
+        assert len(whole.notes) == 1
 
     def test_pictures_without_captions_are_kept_and_counted(self, tmp_path):
         SAMPLES["coco-captions"](tmp_path / "raw")
@@ -196,7 +219,7 @@ class TestOptions:
     @pytest.mark.parametrize("option", ["missing", "overlap"])
     def test_unknown_words(self, option, tmp_path):
         write_vqa_v2(tmp_path)
-        with pytest.raises(BadConfig, match=f"{option}=ignore is not known"):
+        with pytest.raises(BadConfig, match=f"--{option} ignore is not known"):
             prepare("vqa-v2", tmp_path, tmp_path / "data", **{option: "ignore"})
 
     def test_unknown_option(self, tmp_path):
@@ -224,9 +247,9 @@ class TestWhatIsSaid:
         (tmp_path / "raw/t.csv").write_text("image,caption\na.jpg,A dog.\nb.jpg,A cat.\n")
         made = prepare("table", tmp_path / "raw", tmp_path / "data", missing="keep")
         assert "extract " not in next_step(made)
-        assert f"below {tmp_path / 'raw'} (the first is images/a.jpg)" in next_step(made)
+        assert f"below {tmp_path / 'raw'} (the first is a.jpg)" in next_step(made)
         assert "--option images=FOLDER" in next_step(made)
-        touch(tmp_path / "raw", "images/a.jpg", "images/b.jpg")
+        touch(tmp_path / "raw", "a.jpg", "b.jpg")
         assert "saccade extract" in next_step(made)
 
     def test_every_line_is_a_sentence(self, tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from saccade.data.companions import read_choices, read_pairs
+from saccade.data.companions import read_balanced_pairs, read_choices
 from saccade.data.folder import DataFolder, fingerprint
 from saccade.data.sources import read_source
 from saccade.errors import BadConfig, BadData
@@ -48,7 +48,7 @@ class TestMultipleChoice:
         write_vqa_v2(tmp_path / "open")
         made = prepare("vqa-v2", tmp_path / "open", tmp_path / "data")
         assert read_choices(made) == {}
-        assert read_pairs(made) == []
+        assert read_balanced_pairs(made) == []
 
     def test_they_count_in_the_fingerprint_and_go_when_prepared_again(self, root, tmp_path):
         made = prepare("vqa-v1", root, tmp_path / "data", form="multiple-choice")
@@ -78,7 +78,7 @@ class TestBalancedPairs:
         name = "v2_mscoco_train2014_complementary_pairs.json"
         save(tmp_path / "raw" / name, [[9000, 9001], [9002, 555]])
         made = prepare("vqa-v2", tmp_path / "raw", tmp_path / "data")
-        assert read_pairs(made) == [(9000, 9001)]
+        assert read_balanced_pairs(made) == [(9000, 9001)]
 
     @pytest.mark.parametrize("pairs", [[[1, 2, 3]], [["1", "2"]], [7], [[True, 2]]])
     def test_other_lists_are_refused(self, tmp_path, pairs):
@@ -165,7 +165,7 @@ class TestDaquar:
     def test_both_kinds_want_a_choice(self, tmp_path):
         SAMPLES["daquar"](tmp_path)
         (tmp_path / "qa.37.raw.train.txt").write_text(daquar_lines(range(1, 3)))
-        with pytest.raises(BadConfig, match="kind=894 or kind=37"):
+        with pytest.raises(BadConfig, match="--option kind=894 or --option kind=37"):
             read_source("daquar", tmp_path)
         collection = read_source("daquar", tmp_path, kind="37")
         assert len(collection.questions) == 4

@@ -15,11 +15,52 @@ from tests.source_samples import (
     OWN_TABLE,
     SAMPLES,
     coco_captions,
+    karpathy,
     save,
     touch,
+    vqa_annotations,
+    vqa_questions,
     write_vqa_v1,
     write_vqa_v2,
 )
+
+
+def write_questions_and_captions(root):
+    """VQA v2 and COCO captions about the same picture."""
+    save(root / "v2_OpenEnded_mscoco_train2014_questions.json", vqa_questions("train2014", 9))
+    save(root / "v2_mscoco_train2014_annotations.json", vqa_annotations("train2014", 9))
+    document = coco_captions(9)
+    document["images"][0]["file_name"] = "COCO_train2014_000000000009.jpg"
+    save(root / "annotations/captions_train2014.json", document)
+    touch(root, "train2014/COCO_train2014_000000000009.jpg")
+
+
+def flickr8k_as_karpathy_has_it():
+    """The sample's captions in an order, with numbers and tokens, of Karpathy's own."""
+    return [
+        {
+            "filename": f"{name}.jpg",
+            "imgid": place,
+            "split": split,
+            "sentences": [
+                {"sentid": 2 * place + n, "raw": f"A horse , number {n} . ", "tokens": ["a"]}
+                for n in (1, 0)
+            ],
+        }
+        for place, (name, split) in enumerate(zip("cab", ("train", "val", "test"), strict=True))
+    ]
+
+
+def typed(command, out):
+    """The data folder that a command makes, as a message names it, with OUT for DATA."""
+    from typer.testing import CliRunner
+
+    from saccade.cli.main import app
+
+    words = [str(out) if word == "DATA" else word for word in shlex.split(command)]
+    told = CliRunner().invoke(app, words[1:])
+    assert told.exit_code == 0, told.output
+    return out
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -53,14 +94,21 @@ def test_rubbish_under_a_good_name_is_no_defect(name, tmp_path):
         prepare(None, tmp_path, tmp_path / "data")
 
 
+@pytest.mark.parametrize("name", SOURCES)
+def test_what_a_mac_leaves_in_every_folder_changes_nothing(name, tmp_path):
+    SAMPLES[name](tmp_path)
+    before = recognise(tmp_path)
+    for path in list(tmp_path.rglob("*")):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7 not yours")
+    for folder in [tmp_path, *(path for path in tmp_path.rglob("*") if path.is_dir())]:
+        (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+        (folder / ".Trashes").mkdir()
+    assert recognise(tmp_path) == before
+
+
 class TestSeveral:
     def test_questions_and_captions_of_the_same_pictures_are_joined(self, tmp_path):
-        save(tmp_path / "v2_OpenEnded_mscoco_train2014_questions.json", _one_question())
-        save(tmp_path / "v2_mscoco_train2014_annotations.json", _one_answer())
-        document = coco_captions(9)
-        document["images"][0]["file_name"] = "COCO_train2014_000000000009.jpg"
-        save(tmp_path / "annotations/captions_train2014.json", document)
-        touch(tmp_path, "train2014/COCO_train2014_000000000009.jpg")
+        write_questions_and_captions(tmp_path)
         folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / "joined"))
         assert folder.about["source"] == "vqa-v2+coco-captions"
         assert folder.tasks == ("vqa", "caption")
@@ -68,6 +116,51 @@ class TestSeveral:
             "Recognised as vqa-v2",
             "Recognised as coco-captions",
         ]
+
+    def test_each_gets_the_options_that_it_has(self, tmp_path):
+        write_questions_and_captions(tmp_path)
+        later = coco_captions(9)  # both years: the user must say which
+        save(tmp_path / "annotations/captions_train2017.json", later)
+        with pytest.raises(BadConfig, match="as coco-captions it holds captions of 2014 and of"):
+            recognise(tmp_path)
+        parts, _ = recognise(tmp_path, year="2014", images=".")
+        assert [part.source for part in parts] == ["vqa-v2", "coco-captions"]
+        assert parts[1].edition == "2014"
+        with pytest.raises(BadConfig, match="or coco-captions has no option 'yaer'") as caught:
+            recognise(tmp_path, yaer="2014")
+        assert "year" in caught.value.cure
+        assert "questions" in caught.value.cure
+
+    def test_where_one_of_several_has_several_files_both_commands_work(self, tmp_path):
+        write_questions_and_captions(tmp_path)
+        (tmp_path / "annotations/captions_train2014.json").unlink()
+        for name in ("coco", "flickr8k", "flickr30k"):
+            save(tmp_path / f"dataset_{name}.json", karpathy() | {"dataset": name})
+        touch(tmp_path, *(f"{place}.jpg" for place in range(4)))
+        with pytest.raises(BadConfig) as caught:
+            recognise(tmp_path)
+        assert "as karpathy it holds several files like dataset_*.json" in caught.value.what
+        told = re.fullmatch(r"Say which: (.*), or leave karpathy aside: (.*)\.", caught.value.cure)
+        assert told
+        for command, source in zip(told.groups(), ("karpathy", "vqa-v2"), strict=True):
+            assert DataFolder(typed(command, tmp_path.parent / source)).about["source"] == source
+        with pytest.raises(BadConfig) as caught:  # the option alone does not choose the source
+            recognise(tmp_path, file="dataset_flickr8k.json")
+        command = caught.value.cure.removeprefix("Say which: ").removesuffix(".")
+        assert command.endswith("--option file=dataset_flickr8k.json")
+        assert typed(command, tmp_path.parent / "again").is_dir()
+
+    def test_one_alone_says_which_option_is_missing(self, tmp_path):
+        for name in ("coco", "flickr8k"):
+            save(tmp_path / f"dataset_{name}.json", karpathy())
+        touch(tmp_path, *(f"{place}.jpg" for place in range(4)))
+        with pytest.raises(BadConfig) as caught:
+            recognise(tmp_path)
+        assert caught.value.cure == (
+            "Say which: --option file=dataset_coco.json or --option file=dataset_flickr8k.json."
+        )
+        (part,), _ = recognise(tmp_path, file="dataset_coco.json")
+        assert part.source == "karpathy"
 
     def test_two_sets_of_questions_are_for_the_user_to_choose(self, tmp_path):
         write_vqa_v1(tmp_path)
@@ -83,25 +176,20 @@ class TestSeveral:
 
     def test_the_same_records_in_two_layouts_are_one(self, tmp_path):
         SAMPLES["flickr8k"](tmp_path)
-        captions = read_source("flickr8k", tmp_path).captions
-        images = [
-            {
-                "filename": f"{name}.jpg",
-                "imgid": place,
-                "split": split,
-                "sentences": [
-                    {"sentid": c.id, "raw": c.text, "tokens": list(c.words)}
-                    for c in captions
-                    if c.image_id == place
-                ],
-            }
-            for place, (name, split) in enumerate(zip("abc", ("val", "test", "train"), strict=True))
-        ]
+        images = flickr8k_as_karpathy_has_it()
         save(tmp_path / "dataset_flickr8k.json", {"images": images, "dataset": "flickr8k"})
         parts, notes = recognise(tmp_path)
         assert [part.source for part in parts] == ["karpathy"]
+        assert parts[0].pictures[0].file.endswith("/c.jpg")
         assert notes[1].startswith("It is flickr8k, too (there is Flickr8k.token.txt")
-        images[0]["sentences"][0]["tokens"] = ["else"]
+
+    @pytest.mark.parametrize(
+        ("field", "value"), [("sentences", []), ("split", "test"), ("filename", "d.jpg")]
+    )
+    def test_another_text_split_or_picture_makes_another_set(self, field, value, tmp_path):
+        SAMPLES["flickr8k"](tmp_path)
+        images = flickr8k_as_karpathy_has_it()
+        images[0][field] = value or [{**images[0]["sentences"][0], "raw": "A cow ."}]
         save(tmp_path / "dataset_flickr8k.json", {"images": images, "dataset": "flickr8k"})
         with pytest.raises(BadConfig, match=r"karpathy \(.*\); flickr8k \("):
             recognise(tmp_path)
@@ -123,14 +211,15 @@ class TestNothing:
         with pytest.raises(BadData) as caught:
             prepare(None, tmp_path, tmp_path / "data")
         assert "; notes.csv has the columns id, my photo, prompt, reply" in caught.value.what
-        typed = re.search(r"saccade prepare (.*) \(or caption:COLUMN", caught.value.cure)[1]
-        words = shlex.split(typed)
-        assert words == [
-            "table", "--root", str(tmp_path), "--out", "DATA", "--option", "table=notes.csv",
+        command = re.search(r"(saccade prepare .*) \(or caption:COLUMN", caught.value.cure)[1]
+        assert shlex.split(command)[2:] == [
+            str(tmp_path), "--out", "DATA",
             "--option", "columns=image:my photo,question:COLUMN,answer:COLUMN",
         ]  # fmt: skip
-        columns = "image:my photo,question:prompt,answer:reply"
-        made = prepare("table", tmp_path, tmp_path.parent / "d", table="notes.csv", columns=columns)
+        with pytest.raises(BadConfig, match="has no column 'COLUMN'"):
+            recognise(tmp_path, columns="image:my photo,question:COLUMN,answer:COLUMN")
+        command = command.replace("question:COLUMN", "question:prompt")
+        made = typed(command.replace("answer:COLUMN", "answer:reply"), tmp_path.parent / "d")
         assert DataFolder(made).questions("train")[0].best_answer == "a cat"
 
     def test_only_what_is_not_known_is_asked(self, tmp_path):
@@ -148,6 +237,7 @@ class TestNothing:
         ("names", "what", "cure"),
         [
             ([], "there is nothing at all in it", "saccade list sources"),
+            ([".DS_Store", "._a.csv"], "there is nothing at all in it", "saccade list sources"),
             (["a.bin", "b/c.bin", "d.txt"], "there is a.bin, b/, d.txt", "image,question,answer"),
             ([f"{n}.bin" for n in range(9)], "3.bin and 5 others", "table=FILE"),
             (["p/a.jpg", "b.png"], "only 2 pictures", "mine.csv: a first line image,question"),
@@ -166,7 +256,7 @@ class TestNothing:
 
     def test_a_folder_further_down_is_pointed_to(self, tmp_path):
         write_vqa_v2(tmp_path / "download/unpacked")
-        with pytest.raises(BadData, match=r"Below download/ lies what looks like vqa-v2"):
+        with pytest.raises(BadData, match=r"further down: download/ \(vqa-v2\)"):
             prepare(None, tmp_path, tmp_path / "data")
 
     def test_a_missing_folder(self, tmp_path):
@@ -184,7 +274,7 @@ class TestCommandLine:
         ("word", "what"),
         [
             (None, "neither a folder nor a source is named"),
-            ("vqa-v2+karpathy", "where are the files of"),
+            ("vqa-v2+karpathy", "it is not said where the files of vqa-v2.karpathy are"),
             ("vqa-v3", "vqa-v3 is neither a folder nor a source"),
         ],
     )
@@ -242,22 +332,10 @@ class TestRealData:
     def test_a_folder_without_a_data_set(self, real_data, tmp_path):
         with pytest.raises(BadData, match="no data set that is known") as caught:
             prepare(None, real_data("metrics-golden"), tmp_path / "data")
-        assert "saccade prepare table --root" in caught.value.cure
+        assert "saccade prepare" in caught.value.cure
 
     def test_every_folder_that_is_there_is_tried_above(self, real_data):
         """A new one needs a line: `prepare` by recognition must read it, or say why not."""
         tried = {"coco-mini", "flickr8k-2250", "metrics-golden"}
         tried |= {"pitvqa-annotations", "vqa-rad", "vqa-v2-text"}
         assert {path.name for path in real_data(".").iterdir() if path.is_dir()} <= tried
-
-
-def _one_question():
-    from tests.source_samples import vqa_questions
-
-    return vqa_questions("train2014", 9)
-
-
-def _one_answer():
-    from tests.source_samples import vqa_annotations
-
-    return vqa_annotations("train2014", 9)

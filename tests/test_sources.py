@@ -7,19 +7,23 @@ from pathlib import Path
 import pytest
 
 from saccade.data.folder import fingerprint
-from saccade.data.sources import SOURCES, read_source
+from saccade.data.official import compare
+from saccade.data.sources import SOURCES, read_source, reason
 from saccade.errors import BadConfig, BadData
 from saccade.records import SPLITS, Caption, Picture, Question
 from tests.source_samples import (
     ANSWERS,
+    RAD_MAKERS,
     SAMPLES,
     coco_captions,
     karpathy,
+    rad_makers_records,
     rad_record,
     save,
     touch,
     vqa_annotations,
     vqa_questions,
+    write_vqa_rad_of_makers,
     write_vqa_v2,
 )
 
@@ -234,12 +238,29 @@ class TestCaptions:
             read_source("karpathy", tmp_path)
         assert read_source("karpathy", tmp_path, file="dataset_coco.json").captions
 
+    @pytest.mark.parametrize(
+        ("name", "known"),
+        [
+            ("dataset_flickr8k-v2.json", True),
+            ("dataset.json", False),
+            ("datasets.json", False),
+        ],
+    )
+    def test_karpathys_file_is_found_by_the_name_that_is_recognised(self, name, known, tmp_path):
+        save(tmp_path / name, karpathy())
+        assert (reason("karpathy", tmp_path) is not None) == known
+        if not known:
+            with pytest.raises(BadData, match=r"holds no dataset_\*\.json .* file=FILE"):
+                read_source("karpathy", tmp_path)
+        given = {} if known else {"file": name}
+        assert read_source("karpathy", tmp_path, **given).captions
+
     def test_coco_words_and_years(self, tmp_path):
         SAMPLES["coco-captions"](tmp_path)
         captions = read_source("coco-captions", tmp_path).captions
         assert captions[0].words == ("a", "cat", "number", "0")
         save(tmp_path / "annotations/captions_val2014.json", coco_captions(42))
-        with pytest.raises(BadConfig, match="year=2014 or year=2017"):
+        with pytest.raises(BadConfig, match="--option year=2014 or --option year=2017"):
             read_source("coco-captions", tmp_path)
         assert len(read_source("coco-captions", tmp_path, year="2014").captions) == 2
 
@@ -283,6 +304,47 @@ class TestVqaRad:
         assert len(of_test) == 2
         assert len(of_test & of_train) == 1
 
+    def test_the_makers_file(self, tmp_path):
+        write_vqa_rad_of_makers(tmp_path)
+        collection = read_source("vqa-rad", tmp_path, val_share="0")
+        assert collection.edition == "official"
+        records = rad_makers_records()
+        told = {q.id: (q.text, q.split) for q in collection.questions}
+        # Numbers 1 and 2 are the first record, a test question, and its frame, for training.
+        assert [told[n] for n in range(1, 5)] == [
+            ("Is there 0?", "test"),
+            ("Is/Are there 0?", "train"),
+            ("Is there 1?", "train"),
+            ("Is there 2?", "train"),
+        ]
+        asked = {text for text, split in told.values() if split == "test"}
+        assert asked == {r["question"] for r in records if r["phrase_type"].startswith("test_")}
+        assert sorted(told) == list(range(1, 26))
+        assert collection.notes[0].startswith("5 training questions are others once more")
+        assert "2 of them test questions" in collection.notes[0]
+        assert collection.pictures[0].file == "VQA_RAD Image Folder/synpic0.jpg"
+        found = {name: said for name in SOURCES if (said := reason(name, tmp_path))}
+        assert found == {"vqa-rad": f"there is {RAD_MAKERS}"}
+
+    @pytest.mark.parametrize("gone", [None, "", "drop"])
+    def test_a_frame_that_is_not_there(self, tmp_path, gone):
+        records = rad_makers_records()
+        for record in records:
+            record["question_frame"] = gone
+            if gone == "drop":
+                del record["question_frame"]
+        save(tmp_path / RAD_MAKERS, records)
+        collection = read_source("vqa-rad", tmp_path)
+        assert len(collection.questions) == len(records)
+        assert len(collection.notes) == 1
+
+    def test_the_makers_file_is_read_where_a_part_of_the_other_is_missing(self, tmp_path):
+        write_vqa_rad_of_makers(tmp_path)
+        save(tmp_path / "trainset.json", [rad_record(n, n // 2) for n in range(6)])
+        assert len(read_source("vqa-rad", tmp_path).questions) == 25
+        save(tmp_path / "testset.json", [rad_record(100, 3)])
+        assert len(read_source("vqa-rad", tmp_path).questions) == 7
+
     @pytest.mark.parametrize("share", ["1", "-0.1", "much", "nan"])
     def test_shares_that_are_none(self, tmp_path, share):
         SAMPLES["vqa-rad"](tmp_path)
@@ -323,6 +385,33 @@ class TestRealData:
         assert len(collection.pictures) == 314
         assert {q.answer_type for q in collection.questions} == {"CLOSED", "OPEN"}
 
+    def test_vqa_rad_of_the_makers_gives_the_published_training_questions(
+        self, real_data, tmp_path
+    ):
+        """Their file as it must have been: what number the training file lacks is a test question,
+        and a question behind whose number comes a frame had that frame."""
+        known = {
+            r["qid"]: r for r in json.loads((real_data("vqa-rad") / "trainset.json").read_text())
+        }
+        frames = {n for n, r in known.items() if r["phrase_type"] == "frame"}
+        made = []
+        for number in sorted(set(range(1, 3516)) - frames):
+            record = known.get(number)
+            if record is None:  # a test question is not here, but its frame may be
+                like = known.get(number + 1, known[1])
+                record = {**like, "question": "Is it?", "phrase_type": "test_freeform"}
+            frame = known[number + 1]["question"] if number + 1 in frames else "NULL"
+            made.append({**record, "qid": len(made), "question_frame": frame})
+        assert len(made) == 2248
+        save(tmp_path / RAD_MAKERS, made)
+        collection = read_source("vqa-rad", tmp_path, images=str(real_data("vqa-rad") / "images"))
+        notes, findings = compare(collection)
+        assert "train and val is word for word the published one" in notes[0]
+        assert "test has the published counts" in notes[0]
+        assert findings == []
+        assert "1267 training questions are others once more" in collection.notes[0]
+        assert "284 of them test questions" in collection.notes[0]
+
     def test_coco_mini(self, real_data):
         captions = read_source("coco-captions", real_data("coco-mini"))
         questions = read_source("vqa-v2", real_data("coco-mini"))
@@ -331,3 +420,13 @@ class TestRealData:
         for collection in (captions, questions):
             root = Path(collection.image_root)
             assert all((root / picture.file).is_file() for picture in collection.pictures)
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES.keys() - {"gqa", "coco-captions", "hf-parquet"}))
+def test_files_may_lie_in_a_folder_directly_below(name, tmp_path):
+    """With their pictures beside them, as archives unpack; the others' layouts have folders."""
+    (tmp_path / "inner").mkdir()
+    SAMPLES[name](tmp_path / "inner")
+    collection = read_source(name, tmp_path)
+    assert collection.pictures
+    assert all((Path(collection.image_root) / one.file).exists() for one in collection.pictures)

@@ -103,7 +103,7 @@ def _of_any_kind(source: Any, path: Path, columns: str) -> Iterator[Any]:
     if head.startswith(b"version https://git-lfs"):
         cure = "Fetch the real file with `git lfs pull`."
         raise BadData("is a Git LFS pointer, not the file itself", where=path, cure=cure)
-    if head.startswith(b"PAR1") or path.suffix == ".parquet":
+    if head.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
         file = pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
         wanted = columns_of(file.schema_arrow.names, columns, path).values()
         yield from file.iter_batches(AT_ONCE, columns=list(dict.fromkeys(wanted)))
@@ -116,6 +116,6 @@ def _of_any_kind(source: Any, path: Path, columns: str) -> Iterator[Any]:
 
 
 def _damaged(path: Path, error: Exception) -> BadData:
-    kind = "Parquet" if path.suffix == ".parquet" else "Arrow"
+    kind = "Parquet" if path.suffix.lower() == ".parquet" else "Arrow"
     what = f"is not a whole {kind} file ({str(error).splitlines()[0][:80]})"
     return BadData(what, where=path, cure="Copy it again from where it came.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
-from saccade.data.sources import has_option
+from saccade.data.picture_files import is_absolute, there_instead
 from saccade.errors import BadConfig, BadData
 from saccade.records import SPLITS, Caption, Collection, Picture, Question
 
@@ -47,7 +47,7 @@ def check(
     for option, value, choices in (("missing", missing, MISSING), ("overlap", overlap, OVERLAP)):
         if value not in choices:
             cure = f"Give one of: {', '.join(choices)}."
-            raise BadConfig(f"{option}={value} is not known", cure=cure)
+            raise BadConfig(f"--{option} {value} is not known", cure=cure)
     if not collection.pictures or not (collection.questions or collection.captions):
         cure = "Check --root: do the files there hold any records?"
         raise BadData("there is nothing to prepare", where=collection.image_root, cure=cure)
@@ -99,7 +99,7 @@ def _check_ids(collection: Collection) -> None:
 def _check_paths(collection: Collection) -> None:
     for picture in collection.pictures:
         path = PurePosixPath(picture.file)
-        if path.is_absolute() or ".." in path.parts or "\0" in picture.file or not path.name:
+        if is_absolute(picture.file) or ".." in path.parts or "\0" in picture.file or not path.name:
             what = f"picture {picture.id} names the file {picture.file!r}, outside of the folder"
             cure = "File names are relative to the folder of pictures and stay in it."
             raise BadData(what, where=collection.image_root, cure=cure)
@@ -155,7 +155,8 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
     lost = without_file(collection.image_root, collection.pictures)
     if not lost:
         return collection
-    root, examples = collection.image_root, _examples(picture.file for picture in lost)
+    root = collection.image_root
+    examples = _examples(f"{p.file}{there_instead(root, p.file)}" for p in lost)
     what = f"{len(lost)} of {len(collection.pictures)} pictures are not there"
     if missing == "refuse":
         raise BadData(
@@ -215,15 +216,26 @@ def _look_for_oddities(collection: Collection, findings: list[Finding]) -> None:
         cause, cure = "Their answers are secret.", "Predict them, and send the file to the server."
         examples = _examples(str(question.id) for question in unanswered)
         findings.append(Finding("note", what, len(unanswered), examples, cause, cure))
-    asked = [(q.image_id, q.text.lower()) for q in collection.questions]
-    if len(set(asked)) < len(asked):
-        again = _twice(asked)
-        count = len(asked) - len(set(asked))
+    _look_for_repeats(collection.questions, findings)
+    _look_for_leaks(collection.questions, findings)
+
+
+def _look_for_repeats(questions: Sequence[Question], findings: list[Finding]) -> None:
+    def key(q: Question) -> tuple[int, str]:
+        return q.image_id, q.text.lower()
+
+    seen: set[int] = set()  # hashes: with the keys, millions of questions would be held twice
+    met: set[int] = set()
+    for question in questions:
+        number = hash(key(question))
+        (met if number in seen else seen).add(number)
+    times = Counter(asked for asked in map(key, questions) if hash(asked) in met)
+    if count := sum(times.values()) - len(times):
         what = f"{count} questions repeat an earlier one about the same picture"
+        again = (asked for asked, often in times.items() if often > 1)
         examples = _examples(f"picture {image}: {text}" for image, text in again)
         cause, cure = "The source has them twice.", "Nothing to do: each counts on its own."
         findings.append(Finding("note", what, count, examples, cause, cure))
-    _look_for_leaks(collection.questions, findings)
 
 
 def _look_for_empty_splits(collection: Collection, findings: list[Finding]) -> None:
@@ -238,11 +250,10 @@ def _look_for_empty_splits(collection: Collection, findings: list[Finding]) -> N
             if not records or split in in_use:
                 continue
             cure = f"Add its files, or do not train on these {kind}s."
-            if split == "val" and has_option(collection.source, "val_share"):
-                cure = (
-                    "Have some training pictures drawn for it, --option val_share=0.1, if the "
-                    "source draws its split; or add its files."
-                )
+            if split == "val" and len(collection.pictures) == 1:
+                cure = "Add pictures: one alone cannot be in two splits."
+            elif split == "val":
+                cure = "Add its files, or take some training pictures for it: --hold-out 0.1."
             what = f"split {split} has no {kind}s: {use}"
             cause = f"The source has no {kind}s of this split below --root."
             findings.append(Finding("warning", what, 1, (), cause, cure))
@@ -252,7 +263,8 @@ def _look_for_leaks(questions: Sequence[Question], findings: list[Finding]) -> N
     def key(q: Question) -> tuple[int, str, str]:
         return q.image_id, q.text.lower(), q.best_answer.lower()
 
-    learnt = {key(q) for q in questions if q.split == "train"}
+    judged = {key(q) for q in questions if q.split != "train" and q.answers}
+    learnt = judged.intersection(key(q) for q in questions if q.split == "train")
     leaks = [q for q in questions if q.split != "train" and q.answers and key(q) in learnt]
     if leaks:
         what = f"{len(leaks)} questions to be judged on are, with their answer, training questions"

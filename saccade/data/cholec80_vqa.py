@@ -55,7 +55,8 @@ def read(
             questions += read_questions(path, number, split)
     if not questions:
         what = f"has no question in {form}/1 to {form}/40 (of frames that {step} divides)"
-        raise BadData(what, where=home, cure="Check every=, or copy it again from the release.")
+        cure = "Check --option every=, or copy it again from the release."
+        raise BadData(what, where=home, cure=cure)
     notes = [NO_TEST]
     if left_out:
         notes.append(f"{left_out} frames were left out: {step} does not divide their number.")

@@ -7,9 +7,9 @@ validation pictures. Layout: cocodataset.org, "Data format", caption annotations
 from pathlib import Path
 
 from saccade.data.json_file import columns, read_json, record_list, unique
-from saccade.data.looking import first_reason
+from saccade.data.looking import SeveralFit, first_reason
 from saccade.data.picture_files import PictureFiles
-from saccade.errors import BadConfig, BadData
+from saccade.errors import BadData
 from saccade.records import Caption, Collection, Picture, Split
 from saccade.text import caption_words
 
@@ -39,7 +39,7 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
         )
     if len({other for _, _, other in found}) > 1:
         what = "holds captions of 2014 and of 2017, which share their pictures"
-        raise BadConfig(what, where=root, cure="Say which: year=2014 or year=2017.")
+        raise SeveralFit(what, where=root, option="year", choices=("2014", "2017"))
     files = PictureFiles(root, images or None)
     pictures: list[Picture] = []
     captions: list[Caption] = []

@@ -45,7 +45,7 @@ def read_choices(folder: Path) -> dict[int, tuple[str, ...]]:
     return dict(_rows(folder / CHOICES))
 
 
-def read_pairs(folder: Path) -> list[tuple[int, int]]:
+def read_balanced_pairs(folder: Path) -> list[tuple[int, int]]:
     """The balanced pairs of question ids of a data folder; empty where none are known."""
     return [(one, other) for one, other in _rows(folder / PAIRS)]
 

@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 
 from saccade.data.drawn_split import as_share, as_whole, draw
-from saccade.data.looking import files_like, first_reason
+from saccade.data.looking import SeveralFit, files_like, first_reason
 from saccade.data.picture_files import PictureFiles
 from saccade.data.text_file import read_lines
-from saccade.errors import BadConfig, BadData
+from saccade.errors import BadData
 from saccade.records import Collection, Picture, Question, Split
 
 PARTS: tuple[Split, ...] = ("train", "test")
@@ -46,10 +46,10 @@ def read(
     kinds = sorted({path.name.split(".")[1] for path in found})
     if not found:
         what = f"holds no qa.{kind or '894'}.raw.train.txt"
-        raise BadData(what, where=root, cure="Check --root, and kind=894 or kind=37.")
+        raise BadData(what, where=root, cure="Check --root, and --option kind=894 or kind=37.")
     if len(kinds) > 1:
         what = "holds the questions of 894 kinds and of 37, which share their pictures"
-        raise BadConfig(what, where=root, cure="Say which: kind=894 or kind=37.")
+        raise SeveralFit(what, where=root, option="kind", choices=("894", "37"))
     rows = [
         row
         for part in PARTS
@@ -63,7 +63,7 @@ def read(
         q._replace(split="val") if q.split == "train" and q.image_id in held_out else q
         for q in rows
     ]
-    files = PictureFiles(root, images or None)
+    files = PictureFiles(root, images or None).beside(found[0])
     pictures = [
         Picture(number, files.find(FOLDERS, [f"image{number}.png", f"image{number}.jpg"]), split)
         for number, split in dict.fromkeys((q.image_id, q.split) for q in questions)

@@ -4,7 +4,7 @@ Addresses and terms are as far as they could be looked up; `docs/data.md` says w
 """
 
 from saccade.data.downloadable import Download
-from saccade.data.sources import CHALLENGE, FLICKR
+from saccade.data.sources import CHALLENGE, CHOLEC80, FLICKR
 
 PREPARE = "saccade prepare {} --root DIR --out DATA"
 ASKED = "its makers give it to those who ask"
@@ -96,7 +96,7 @@ BY_HAND: dict[str, Download] = {
     ),
     "cholec80-vqa": Download(
         "Cholec80-VQA: questions about gall bladder surgery",
-        CHALLENGE,
+        CHOLEC80,
         PREPARE.format("cholec80-vqa"),
         steps=(
             "Videos: http://camma.u-strasbg.fr/datasets has the request form of Cholec80.",

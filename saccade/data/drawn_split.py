@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from saccade.errors import BadConfig
 from saccade.records import Split
@@ -28,6 +28,31 @@ def draw(pictures: Iterable[Key], shares: Mapping[Split, float], seed: int) -> d
     return split_of
 
 
+class Drawing(NamedTuple):
+    """How a split is drawn where nobody published one: as the user says, or as is usual."""
+
+    shares: Mapping[Split, float]
+    """Of the pictures, for validation and test."""
+    seed: int
+
+    def draw(self, pictures: Iterable[Key]) -> dict[Key, Split]:
+        """The split of each picture, as the function `draw` says."""
+        return draw(pictures, self.shares, self.seed)
+
+    def told(self, split_of: Mapping[Key, Split]) -> str:
+        """The sentence for the user about a split that was drawn so."""
+        return told(split_of, self.seed)
+
+
+def as_drawing(val: str | float, test: str | float, seed: str | int) -> Drawing:
+    """The options `val_share`, `test_share` and `seed` of a reader. Raises BadConfig."""
+    shares: dict[Split, float] = {
+        "val": as_share("val_share", val),
+        "test": as_share("test_share", test),
+    }
+    return Drawing(shares, as_whole("seed", seed))
+
+
 def as_share(name: str, value: str | float) -> float:
     """A share from 0 to below 1. Raises BadConfig, calling it `name`."""
     try:
@@ -36,13 +61,8 @@ def as_share(name: str, value: str | float) -> float:
         share = -1.0
     if not 0 <= share < 1:
         cure = "Give a share of at least 0 and less than 1, such as 0.2."
-        raise BadConfig(f"{name}={value} is no share", cure=cure)
+        raise BadConfig(f"--option {name}={value} is no share", cure=cure)
     return share
-
-
-def as_shares(val: str | float, test: str | float) -> dict[Split, float]:
-    """The shares of pictures for validation and test, as `draw` wants them; raises BadConfig."""
-    return {"val": as_share("val_share", val), "test": as_share("test_share", test)}
 
 
 def as_whole(name: str, value: str | int, least: int = 0) -> int:
@@ -53,14 +73,16 @@ def as_whole(name: str, value: str | int, least: int = 0) -> int:
         number = least - 1
     if number < least:
         cure = f"Give a whole number of at least {least}."
-        raise BadConfig(f"{name}={value} is no such number", cure=cure)
+        raise BadConfig(f"--option {name}={value} is no such number", cure=cure)
     return number
 
 
 def told(split_of: Mapping[Key, Split], seed: int) -> str:
     """The sentence for the user: how many pictures each split got, and from which seed."""
     counts = {split: sum(s == split for s in split_of.values()) for split in ("val", "test")}
-    parts = [f"{count} for {split}" for split, count in counts.items() if count] or ["none"]
+    parts = [f"{count} for {split}" for split, count in counts.items() if count]
+    if not parts:
+        return "There is no published split, and none was drawn: all pictures are for training."
     return (
         f"There is no published split: of {len(split_of)} pictures, {' and '.join(parts)} were "
         f"drawn with seed {seed}, with all that belongs to them; the rest is for training."

@@ -6,9 +6,10 @@ Entities (`train.txt`, `val.txt`, `test.txt`). Source: Young, Lai, Hodosh & Hock
 
 from pathlib import Path
 
-from saccade.data.drawn_split import as_shares, as_whole
+from saccade.data.drawn_split import as_drawing
 from saccade.data.looking import files_like, first_reason, one_file
 from saccade.data.picture_files import PictureFiles
+from saccade.data.text_file import read_start
 from saccade.data.token_file import Unlisted, as_collection, bar_table, split_lists, token_lines
 from saccade.records import Collection, Split
 
@@ -32,7 +33,7 @@ def read(
     captions: str = "",
     images: str = "",
     val_share: str | float = 0.0319,
-    test_share: str | float = 0.0315,
+    test_share: str | float = 0.03146,
     seed: str | int = 0,
 ) -> Collection:
     """Read `results_20130124.token` or `results.csv` in `root` or a folder directly below it.
@@ -40,11 +41,12 @@ def read(
     `captions` names another such file (one ending in `.csv` is read as Kaggle's table); `images`
     is the folder of the pictures. Lists of names (`train.txt` or `flickr30k_train.txt`, with or
     without `.jpg`) are the split; where there are none, `val_share` and `test_share` of the
-    pictures are drawn with `seed`, by default as many as Karpathy's 1,014 and 1,000. A picture's
-    number is its place in the sorted list. Raises BadData for lines of another form.
+    pictures are drawn with `seed`, by default, of all 31,783, as many as Karpathy's 1,014 and
+    1,000. A picture's number is its place in the sorted list. Raises BadData for lines of another
+    form.
     """
     advice = "for these, prepare Karpathy's dataset_flickr30k.json with the source karpathy."
-    unlisted = Unlisted(as_shares(val_share, test_share), as_whole("seed", seed), advice)
+    unlisted = Unlisted(as_drawing(val_share, test_share, seed), advice)
     path = one_file(root, captions, FILE, "captions", "results_20130124.token")
     texts = bar_table(path) if path.suffix == ".csv" else token_lines(path)
     listed = split_lists(root, LISTS, suffix=".jpg")
@@ -59,7 +61,6 @@ def recognise(root: Path) -> str | None:
     if reason := first_reason(root, r"results_20130124\.token"):
         return reason
     for path in files_like(root, r"results\.csv"):
-        with path.open("rb") as file:
-            if file.readline(100).startswith(b"image_name|"):
-                return f"there is {path.relative_to(root).as_posix()} (image_name| ...)"
+        if read_start(path, 100).startswith("image_name|"):
+            return f"there is {path.relative_to(root).as_posix()} (image_name| ...)"
     return None

@@ -7,9 +7,10 @@ without the lists. Source: Hodosh, Young & Hockenmaier 2013, release "Flickr8k_t
 
 from pathlib import Path
 
-from saccade.data.drawn_split import as_shares, as_whole
+from saccade.data.drawn_split import as_drawing
 from saccade.data.looking import files_like, first_reason, one_file
 from saccade.data.picture_files import PictureFiles
+from saccade.data.row_files import first_row
 from saccade.data.token_file import (
     Unlisted,
     as_collection,
@@ -51,7 +52,7 @@ def read(
         "put the lists of Flickr8k_text (Flickr_8k.trainImages.txt ...) beside it for the "
         "official split."
     )
-    unlisted = Unlisted(as_shares(val_share, test_share), as_whole("seed", seed), advice)
+    unlisted = Unlisted(as_drawing(val_share, test_share, seed), advice)
     table = not files_like(root, TOKENS) and bool(files_like(root, TABLE))
     path = one_file(root, captions, TABLE if table else TOKENS, "captions", "Flickr8k.token.txt")
     table = path.name.endswith("captions.txt")
@@ -70,10 +71,6 @@ def recognise(root: Path) -> str | None:
     """A token file beside Flickr8k's lists, or Kaggle's table beside its pictures."""
     if files_like(root, r".*trainImages\.txt") and files_like(root, TOKENS):
         return f"{first_reason(root, TOKENS)} and lists such as Flickr_8k.trainImages.txt"
-    heads = [path for path in files_like(root, TABLE) if _first_line(path) == b"image,caption"]
+    tables = files_like(root, TABLE)
+    heads = [path for path in tables if list(first_row(path))[:2] == ["image", "caption"]]
     return f"there is {heads[0].relative_to(root).as_posix()} (image,caption)" if heads else None
-
-
-def _first_line(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.readline(100).strip()

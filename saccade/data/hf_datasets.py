@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.data.arrow_rows import class_names, read_rows
-from saccade.data.drawn_split import as_shares, as_whole
+from saccade.data.drawn_split import as_drawing
 from saccade.data.json_file import is_text, read_json
 from saccade.data.looking import folder_like
 from saccade.data.own_rows import SPLIT_WORDS, Own
@@ -36,8 +36,7 @@ def read(
     missing, `val_share` of the training pictures. Raises BadData for a file that is not whole, and
     for rows that lack what they need.
     """
-    shares = as_shares(val_share, test_share)
-    draw_seed = as_whole("seed", seed)
+    drawing = as_drawing(val_share, test_share, seed)
     home = folder_like(root, _holds)
     if home is None:
         cure = "Check --root: save_to_disk writes dataset_dict.json, or state.json."
@@ -45,7 +44,7 @@ def read(
     files = PictureFiles(root if images else home, images or None)
     inside = PicturesInside.of(files.root, chosen=bool(images))
     parts = _parts(home)
-    own = Own(files.find_path, shares, draw_seed)
+    own = Own(files.find_path, drawing)
     for folder, split in parts:
         about = folder / "dataset_info.json"
         classes = class_names(read_json(about, dict).get("features")) if about.is_file() else {}

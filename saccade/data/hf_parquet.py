@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from saccade.data.arrow_rows import column_names, read_rows
-from saccade.data.drawn_split import as_shares, as_whole
+from saccade.data.drawn_split import as_drawing
 from saccade.data.hub_card import stated_licence
 from saccade.data.looking import files_like
 from saccade.data.own_columns import fits
@@ -39,8 +39,7 @@ def read(
     validation is missing, `val_share` of the training pictures. Raises BadData for a file that is
     not whole and for rows that lack what they need, BadConfig where there are several sets.
     """
-    shares = as_shares(val_share, test_share)
-    draw_seed = as_whole("seed", seed)
+    drawing = as_drawing(val_share, test_share, seed)
     found = _parquet_files(root)
     if not found:
         cure = "Check --root: the hub has data/train-00000-of-00001.parquet ..."
@@ -50,7 +49,7 @@ def read(
     files = PictureFiles(root, images or None)
     inside = PicturesInside.of(files.root, chosen=bool(images))
     folders = dict.fromkeys(("", "images", home.relative_to(root).as_posix()))
-    own = Own(lambda name: files.find_path(name, list(folders)), shares, draw_seed)
+    own = Own(lambda name: files.find_path(name, list(folders)), drawing)
     for path, split in zip(found, splits, strict=True):
         own.take(path, read_rows(path, columns, inside), split)
     notes = [f"Read from {len(found)} Parquet files: {', '.join(_shown(root, found))}."]
@@ -58,7 +57,7 @@ def read(
     return replace(collection, licence=stated_licence(root))
 
 
-def recognise(root: Path) -> str | None:
+def recognise(root: Path, columns: str = "") -> str | None:
     """Parquet files with columns of pictures and of questions or captions.
 
     Files that cannot be read count when their names say splits: `read` tells what is wrong.
@@ -66,7 +65,7 @@ def recognise(root: Path) -> str | None:
     for path in _parquet_files(root):
         names = column_names(path)
         shown = path.relative_to(root).as_posix()
-        if names is not None and fits(names):
+        if names is not None and fits(names, given=columns):
             return f"there is {shown} with the columns {', '.join(names[:6])}"
         if names is None and split_in(path.name):
             return f"there is {shown}"
@@ -74,7 +73,7 @@ def recognise(root: Path) -> str | None:
 
 
 def _parquet_files(root: Path) -> list[Path]:
-    return files_like(root, r".*\.parquet")
+    return files_like(root, r".*\.(?i:parquet)")
 
 
 def _is_split(folder: Path, root: Path) -> bool:

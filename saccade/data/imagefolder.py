@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from saccade.data.drawn_split import as_shares, as_whole
+from saccade.data.drawn_split import as_drawing
 from saccade.data.hub_card import stated_licence
 from saccade.data.looking import files_like, folder_like
 from saccade.data.own_columns import COLUMNS, Names, columns_of, fits
@@ -25,6 +25,7 @@ from saccade.data.row_files import first_row, read_rows
 from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Split
 
+METADATA = r"(?i:metadata\.(?:csv|jsonl))"
 NAME = "file_name"
 """The column that makes a file such metadata."""
 USUAL: Names = MappingProxyType(
@@ -48,14 +49,13 @@ def read(
     `seed`; where only validation is missing, `val_share` of the training pictures. Raises BadData
     for rows of another form, with file and line, BadConfig for pictures with several metadata.
     """
-    shares = as_shares(val_share, test_share)
-    draw_seed = as_whole("seed", seed)
+    drawing = as_drawing(val_share, test_share, seed)
     home = folder_like(root, lambda folder: bool(_metadata(folder)))
     if home is None:
         cure = "Check --root: metadata.csv or metadata.jsonl has a column file_name."
         raise BadData("holds no metadata of an imagefolder", where=root, cure=cure)
     files = PictureFiles(root if images else home, images or None)
-    own = Own(lambda name: _find(files, name, elsewhere=bool(images)), shares, draw_seed)
+    own = Own(lambda name: _find(files, name, elsewhere=bool(images)), drawing)
     found = _metadata(home)
     _refuse_twice(home, found)
     for path in found:
@@ -66,11 +66,11 @@ def read(
     return replace(collection, licence=stated_licence(root))
 
 
-def recognise(root: Path) -> str | None:
+def recognise(root: Path, columns: str = "") -> str | None:
     """`metadata.csv` or `metadata.jsonl` with file_name, and captions or questions."""
     home = folder_like(root, lambda folder: bool(_metadata(folder)))
     for path in _metadata(home) if home else ():
-        if fits(names := list(first_row(path)), USUAL):
+        if fits(names := list(first_row(path)), USUAL, columns):
             shown = path.relative_to(root).as_posix()
             return f"there is {shown} with the columns {', '.join(names[:6])}"
     return None
@@ -78,12 +78,13 @@ def recognise(root: Path) -> str | None:
 
 def is_metadata(path: Path) -> bool:
     """Say whether a file is an imagefolder's metadata, by its name and its column file_name."""
-    return path.name in ("metadata.csv", "metadata.jsonl") and NAME in first_row(path)
+    named = path.name.lower() in ("metadata.csv", "metadata.jsonl")
+    return named and NAME in first_row(path)
 
 
 def _metadata(folder: Path) -> list[Path]:
     """The metadata of a folder, and of its folders that are named after splits."""
-    there = [path for path in files_like(folder, r"metadata\.(?:csv|jsonl)") if is_metadata(path)]
+    there = [path for path in files_like(folder, METADATA) if is_metadata(path)]
     return [path for path in there if path.parent == folder or split_in(path.parent.name)]
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from saccade.data.json_file import columns, is_text, read_json, record_list, unique
-from saccade.data.looking import first_reason
+from saccade.data.looking import first_reason, one_file
 from saccade.data.picture_files import PictureFiles
-from saccade.errors import BadConfig, BadData
+from saccade.errors import BadData
 from saccade.records import Caption, Collection, Picture, Split
 
 SPLIT_OF: dict[str, Split] = {"train": "train", "restval": "train", "val": "val", "test": "test"}
@@ -26,19 +26,20 @@ FOLDERS = (
     "flickr30k_images",
     "flickr30k-images",
 )
-OTHERS = ("dataset_dict.json", "dataset_info.json", "dataset_infos.json")  # Hugging Face's
+NAME = r"dataset_(?!dict\.|infos?\.)[\w.-]+\.json"
+"""Of the released files; the names left out are those that Hugging Face's `datasets` writes."""
 CURE = "Take the released dataset_*.json, or mend this record."
 
 
 def read(root: Path, file: str = "", images: str = "") -> Collection:
-    """Read the `dataset_*.json` below `root`.
+    """Read the `dataset_*.json` in `root` or a folder directly below it.
 
     `file` names it when there are several; `images` is the folder of the pictures (else
-    `images/`, `root` and the folders of the releases are looked through). A picture's number is
-    its `cocoid` where it has one, else its `imgid`. Sentences without a word are left out and
-    counted. Raises BadData for anything that is not in this layout.
+    `images/`, `root` and the folders of the releases are looked through, beside the file first). A
+    picture's number is its `cocoid` where it has one, else its `imgid`. Sentences without a word
+    are left out and counted. Raises BadData for anything that is not in this layout.
     """
-    path = root / file if file else _find(root)
+    path = one_file(root, file, NAME, "file", "dataset_*.json of Karpathy's splits")
     document = read_json(path, dict)
     records = record_list(document, "images", path=path, expected="Karpathy captions")
     fields = {"imgid": int, "split": str, "filename": str, "sentences": list}
@@ -47,7 +48,7 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
     if any("cocoid" in record for record in records):
         (numbers,) = columns(records, {"cocoid": int}, path=path, name="image")
         unique(numbers, path=path, name="cocoid")
-    files = PictureFiles(root, images or None)
+    files = PictureFiles(root, images or None).beside(path)
     pictures = []
     for number, split, name, record in zip(numbers, splits, names, records, strict=True):
         if split not in SPLIT_OF:
@@ -71,20 +72,7 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
 
 def recognise(root: Path) -> str | None:
     """A `dataset_*.json`."""
-    return first_reason(root, r"dataset_(?!dict\.|infos?\.)\w+\.json")
-
-
-def _find(root: Path) -> Path:
-    found = sorted(root.glob("dataset*.json")) + sorted(root.glob("*/dataset*.json"))
-    found = [path for path in found if path.name not in OTHERS]
-    if not found:
-        cure = "Check --root, or name the file: file=FILE."
-        raise BadData("holds no dataset_*.json of Karpathy's splits", where=root, cure=cure)
-    if len(found) > 1:
-        names = ", ".join(str(path.relative_to(root)) for path in found)
-        what = f"holds several files of splits: {names}"
-        raise BadConfig(what, where=root, cure="Say which: file=FILE.")
-    return found[0]
+    return first_reason(root, NAME)
 
 
 def _captions(

@@ -42,13 +42,14 @@ def columns_of(
         what, colon, name = (word.strip() for word in part.partition(":"))
         if not colon or what not in usual:
             raise BadConfig(
-                f"columns={given} is not a list like image:photo,question:frage",
+                f"--option columns={given} is not a list like image:photo,question:frage",
                 cure=f"Before a colon stands one of: {', '.join(usual)}.",
             )
         found = _column(what, (name,), names, where)
         if found is None:
             what = f"has no column {name!r}; it has {_listed(names)}"
-            raise BadConfig(what, where=where, cure="Mend columns=...")
+            cure = "Mend --option columns=..."
+            raise BadConfig(what, where=where, cure=cure)
         chosen[what] = found
     for what, known in usual.items():
         if what not in chosen and (found := _column(what, known, names, where)) is not None:
@@ -59,13 +60,20 @@ def columns_of(
             f"has no column of {lacks}; it has {_listed(names)}",
             where=where,
             cure="Name the columns image, question, answer, caption, or say which they are: "
-            "columns=image:photo,question:frage.",
+            "--option columns=image:photo,question:frage.",
         )
     return chosen
 
 
-def fits(names: Sequence[str], usual: Names = COLUMNS) -> bool:
-    """Say whether columns of these names can be read without any word from the user."""
+def fits(names: Sequence[str], usual: Names = COLUMNS, given: str = "") -> bool:
+    """Say whether columns of these names can be read, with what the user says of them in `given`
+    (as in `columns_of`), or without any word.
+    """
+    if given:
+        try:
+            return bool(columns_of(names, given, Path(), usual))
+        except (BadConfig, BadData):
+            return False
     has = known_among(names, usual).keys()
     return "image" in has and bool({"question", "caption"} & has)
 
@@ -93,7 +101,7 @@ def _column(what: str, known: Sequence[str], names: Sequence[str], where: Path) 
         raise BadConfig(
             f"has several columns that could be the {what}: {', '.join(map(repr, found))}",
             where=where,
-            cure=f"Say which: columns={what}:{found[0]}, or give every column a name of its own.",
+            cure=f"Say which: --option columns={what}:{found[0]}, or give each its own name.",
         )
     return found[0] if found else None
 

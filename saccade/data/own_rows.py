@@ -5,15 +5,19 @@ Face folders are read through here, so that the same rules hold for both.
 """
 
 import json
+import math
+import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saccade.data.drawn_split import draw, told
-from saccade.data.json_file import is_text
+from saccade.data.drawn_split import Drawing, draw
+from saccade.data.json_file import is_text, refuse_constant
+from saccade.data.picture_files import is_absolute
 from saccade.errors import BadData
 from saccade.records import Caption, Collection, Picture, Question, Split
 from saccade.text import caption_words
@@ -47,8 +51,8 @@ class Own:
 
     find: Callable[[str], str]
     """From a picture's name in a row to its path below the root of pictures."""
-    shares: Mapping[Split, float]
-    seed: int
+    drawing: Drawing
+    """For rows that say no split."""
     rows: list[tuple[Path, Row, Split | None]] = field(default_factory=list)
 
     def take(self, where: Path, rows: Iterable[Row], split: Split | None = None) -> None:
@@ -63,14 +67,15 @@ class Own:
             cure = "Check --root: do the files there hold any rows?"
             raise BadData("there is not one row", where=root, cure=cure)
         names = [_name(where, row) for where, row, _ in self.rows]
+        self._refuse_paths_elsewhere(names, Path(root))
         numbers = {name: place for place, name in enumerate(sorted(set(names)))}
         splits = [split or _split(where, row) for where, row, split in self.rows]
         notes = list(notes)
         if not any(splits):
-            drawn = draw(numbers, self.shares, self.seed)
+            drawn = self.drawing.draw(numbers)
             splits = [drawn[name] for name in names]
-            notes.append(told(drawn, self.seed))
-        elif all(splits) and "val" not in splits and self.shares["val"]:
+            notes.append(self.drawing.told(drawn))
+        elif all(splits) and "val" not in splits and self.drawing.shares["val"]:
             splits = self._with_validation(names, splits, notes)
         pictures: dict[Picture, None] = {}
         questions: list[Question] = []
@@ -90,19 +95,48 @@ class Own:
                 raise _bad(where, row, "says nothing about its picture", cure)
         return Collection(source, root, list(pictures), questions, captions, notes=notes)
 
+    def _refuse_paths_elsewhere(self, names: Sequence[str], root: Path) -> None:
+        """Whole paths are followed only into the folder of pictures, which the user can choose."""
+        below = f"{root.as_posix().rstrip('/')}/"
+        places = [n for n, name in enumerate(names) if is_absolute(name)]
+        first = next((n for n in places if not names[n].startswith(below)), None)
+        if first is None or any(".." in name.split("/") for name in names):
+            return  # one that leads out of its own folder is refused by `data.checks`
+        home = _common_folder(names) if len(places) == len(names) else ""
+        cure = "Name every picture relative to one folder, or every one by its whole path."
+        if home and not os.path.isdir(home):
+            cure = f"There is no folder {home} here: name the pictures relative to theirs."
+        elif home:
+            given = shlex.quote(f"images={home}")
+            cure = f"If these are the pictures that you mean, say so: --option {given}."
+        where, row, _ = self.rows[first]
+        what = f"names {ascii(names[first])[:80]}, outside of the folder of pictures {root}"
+        raise _bad(where, row, what, cure)
+
     def _with_validation(
         self, names: Sequence[str], splits: Sequence[Split | None], notes: list[str]
     ) -> list[Split | None]:
         """The splits of all rows, some of the training pictures being for validation now."""
         others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
-        drawn = draw(set(names) - others, {"val": self.shares["val"]}, self.seed)
+        share, seed = self.drawing.shares["val"], self.drawing.seed
+        drawn = draw(set(names) - others, {"val": share}, seed)
         if held_out := sum(split == "val" for split in drawn.values()):
             notes.append(
                 f"No row is of split val: {held_out} of {len(drawn)} training pictures, drawn with "
-                f"seed {self.seed}, are the validation split, with all that belongs to them "
-                f"(val_share={self.shares['val']:g}; 0 draws none)."
+                f"seed {seed}, are the validation split, with all that belongs to them "
+                f"(--option val_share={share:g}; 0 draws none)."
             )
         return [drawn.get(name, split) for name, split in zip(names, splits, strict=True)]
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    """Where files lie, all of them named by whole paths; empty where they share no folder."""
+    try:
+        return Path(
+            os.path.commonpath({name.rpartition("/")[0] or "/" for name in names})
+        ).as_posix()
+    except ValueError:  # several drives
+        return ""
 
 
 def _name(where: Path, row: Row) -> str:
@@ -110,6 +144,9 @@ def _name(where: Path, row: Row) -> str:
     if not is_text([name]) or not str(name).strip():
         cure = "Write the name of the picture's file, relative to the folder of pictures."
         raise _bad(where, row, f"names no picture, but {ascii(name)[:40]}", cure)
+    if re.match(r"[a-z][a-z0-9+.]+://", str(name).strip(), re.I):
+        cure = "Download the pictures first, and write the names of their files."
+        raise _bad(where, row, f"names no file, but the address {ascii(name)[:60]}", cure)
     return str(name).strip().replace("\\", "/").removeprefix("./")
 
 
@@ -135,8 +172,15 @@ def _question(where: Path, row: Row, id_: int, image: int, split: Split) -> Ques
         cure = "Only questions of split test may lack an answer."
         raise _bad(where, row, f"has no answer to {str(text)[:40]!a}", cure)
     best = Counter(answers).most_common(1)[0][0] if answers else ""
-    kinds = (str(row.values.get(kind) or "").strip() for kind in ("answer_type", "question_type"))
+    kinds = (_kind(where, row, what) for what in ("answer_type", "question_type"))
     return Question(id_, image, str(text).strip(), split, answers, best, *kinds)
+
+
+def _kind(where: Path, row: Row, what: str) -> str:
+    value = row.values.get(what)
+    if type(value) is float and not math.isfinite(value):
+        raise _bad(where, row, f"has the {what} {value}", "Leave it empty, or write a word.")
+    return str(value or "").strip()
 
 
 def _captions(where: Path, row: Row, first: int, image: int, split: Split) -> list[Caption]:
@@ -156,18 +200,25 @@ def _texts(where: Path, row: Row, what: str) -> tuple[str, ...]:
         given = given.get(what)
     if isinstance(given, str) and given.lstrip().startswith("["):
         try:
-            given = json.loads(given)
-        except ValueError:
+            given = json.loads(given, parse_constant=refuse_constant)
+        except (ValueError, RecursionError):
             cure = f'Write ["one", "two"] or one|two; quote a {what} that begins with a bracket.'
             raise _bad(where, row, f"has a broken list: {given[:40]!a}", cure) from None
     parts = given.split("|") if isinstance(given, str) else given
     parts = parts if isinstance(parts, list | tuple) else [] if parts is None else [parts]
     texts: list[Any] = [part.get(what) if isinstance(part, dict) else part for part in parts]
-    texts = [str(text) if type(text) in (int, float) else text for text in texts]
+    texts = [_number_as_text(text) for text in texts]
     if not is_text(texts):
-        cure = f"Write each {what} as text."
+        truth = any(type(text) is bool for text in texts)
+        cure = 'Write "yes" or "no".' if truth else f"Write each {what} as text."
         raise _bad(where, row, f"has the {what} {ascii(given)[:40]}, which is no text", cure)
     return tuple(text.strip() for text in texts if text.strip())
+
+
+def _number_as_text(value: object) -> object:
+    """A number as people write it; what is no number (NaN) or has no end is no text either."""
+    is_number = type(value) is int or (type(value) is float and math.isfinite(value))
+    return str(value) if is_number else value
 
 
 def _bad(where: Path, row: Row, what: str, cure: str) -> BadData:

@@ -51,7 +51,7 @@ class PicturesInside(NamedTuple):
                 part.replace(file)
         except OSError as error:
             what = f"cannot be written to ({error.strerror}): the pictures lie inside the tables"
-            cure = "Give a folder for them: images=FOLDER."
+            cure = "Give a folder for them: --option images=FOLDER."
             raise BadData(what, where=self.folder, cure=cure) from None
         return self.below + name
 

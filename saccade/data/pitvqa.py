@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from saccade.data.looking import folder_like
+from saccade.data.looking import folder_like, names_in
 from saccade.data.picture_files import PictureFiles
 from saccade.data.pitvqa_questions import CLASSES, NO_ANSWER, Line, category_of, seconds_of
-from saccade.data.surgical_text import named_files, read_pairs
+from saccade.data.surgical_text import named_files, read_question_lines
 from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Picture, Question, Split
 
@@ -36,9 +36,10 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
     that and its line. Raises BadData for files of another form, BadConfig for other words.
     """
     if origin not in ("", *FROM):
-        raise BadConfig(f"origin={origin} is not known", cure=f"Give one of: {', '.join(FROM)}.")
+        cure = f"Give one of: {', '.join(FROM)}."
+        raise BadConfig(f"--option origin={origin} is not known", cure=cure)
     if all_answers not in ("yes", "no"):
-        raise BadConfig(f"all_answers={all_answers} is not known", cure="Give yes or no.")
+        raise BadConfig(f"--option all_answers={all_answers} is not known", cure="Give yes or no.")
     text, annotations = folder_like(root, _has_text), folder_like(root, _has_annotations)
     if origin == "annotations" or (text is None and origin == ""):
         home, seconds = annotations, _from_annotations
@@ -107,7 +108,7 @@ def _notes(questions: list[Question], left_out: int, *, made: bool) -> list[str]
 
 
 def _from_text(home: Path) -> Iterator[Second]:
-    for folder in sorted((home / "QA").iterdir()):
+    for folder in (home / "QA" / name for name in names_in(home / "QA")):
         match = re.fullmatch(r"video_(\d\d)", folder.name)
         if match is None or int(match[1]) not in VIDEOS:
             what = "is no operation of PitVQA: these are video_01 to video_25"
@@ -116,7 +117,7 @@ def _from_text(home: Path) -> Iterator[Second]:
         for path, name in named_files(folder, r"(\d{5})\.txt", "its second, as 00042.txt is"):
             lines = [
                 (place, Line(asked, answer, category_of(asked)))
-                for place, (_, asked, answer) in enumerate(read_pairs(path))
+                for place, (_, asked, answer) in enumerate(read_question_lines(path))
             ]
             if lines:  # an empty file is a frame that nothing is asked about
                 yield video, int(name[1]), lines

@@ -5,15 +5,20 @@ same records twice, or questions and captions about the same pictures; anything 
 user to decide, and nothing is guessed.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from saccade.data.folder import fingerprint
-from saccade.data.sources import SOURCES, join, read_parts, reason
+from saccade.data.further_down import Known, several_sets
+from saccade.data.looking import SeveralFit, no_folder
+from saccade.data.sources import SOURCES, join, own_options, read_parts, reason
 from saccade.data.unknown_folder import nothing_known
 from saccade.errors import BadConfig, BadData
-from saccade.records import Collection
+from saccade.records import Collection, Split
+
+Said = tuple[str, Split, list[tuple[str, ...]]]
+"""A picture's name, its split, and what is asked or said about it there, in order."""
 
 
 class Recognised(NamedTuple):
@@ -26,16 +31,20 @@ class Recognised(NamedTuple):
 def recognise(root: Path, **options: str) -> Recognised:
     """Find the source whose layout a folder has, and read it.
 
-    `options` are for the readers. Raises BadData where no layout fits, BadConfig where several do
-    that differ.
+    `options` are for the readers: each of several sources gets those that it has. Raises BadData
+    where no layout fits, BadConfig where several do that differ, or that want an option to say
+    which of several files, and for an option that no source has that was found.
     """
     if not root.is_dir():
-        raise BadData("there is no such folder", where=root, cure="Give the data set's.")
-    why = {name: said for name in SOURCES if (said := reason(name, root))}
+        raise no_folder(root)
+    why = {name: said for name in SOURCES if (said := reason(name, root, options))}
     if not why:
-        raise nothing_known(root)
-    parts = [part for name in why for part in read_parts(name, root, **options)]
-    chosen = _first_of_each_kind(parts, root, why)
+        raise nothing_known(root, options)
+    if below := several_sets(root, why, options):
+        raise _one_of(root, below)
+    found = _Found(root, why, own_options(why, options))
+    parts = [part for name in why for part in _read(name, found)]
+    chosen = _first_of_each_kind(parts, found)
     notes = [f"Recognised as {part.source}: {why[part.source]}." for part in chosen]
     kept = {part.source for part in chosen}
     notes += [
@@ -44,33 +53,97 @@ def recognise(root: Path, **options: str) -> Recognised:
     return Recognised(chosen, notes)
 
 
-def _first_of_each_kind(
-    parts: Sequence[Collection], root: Path, why: dict[str, str]
-) -> list[Collection]:
+class _Found(NamedTuple):
+    """The sources whose layout a folder has."""
+
+    root: Path
+    why: Mapping[str, str]
+    """By what each was recognised."""
+    options: Mapping[str, Mapping[str, str]]
+    """What the user says, to each of them."""
+
+    def said(self) -> str:
+        return "; ".join(f"{name} ({said})" for name, said in self.why.items())
+
+    def command(self, name: str, **more: str) -> str:
+        """What to type for one of them alone."""
+        words = ["saccade", "prepare", name, "--root", str(self.root), "--out", "DATA"]
+        for option, value in {**self.options[name], **more}.items():
+            words += ["--option", f"{option}={value}"]
+        return shlex.join(words)
+
+
+def _read(name: str, found: _Found) -> list[Collection]:
+    try:
+        return read_parts(name, found.root, **found.options[name])
+    except SeveralFit as error:
+        others = [other for other in found.why if other != name]
+        if not others:
+            raise
+        raise BadConfig(
+            f"could be several data sets: {found.said()}; as {name} it {error.what}",
+            where=error.where,
+            cure=f"Say which: {found.command(name, **{error.option: error.choices[0]})}, or "
+            f"leave {name} aside: {found.command(others[0])}.",
+        ) from None
+
+
+def _first_of_each_kind(parts: Sequence[Collection], found: _Found) -> list[Collection]:
     """One collection of questions, or of captions, or one of each about the same pictures."""
     kinds: dict[tuple[bool, bool], list[Collection]] = {}
     for part in parts:
         kinds.setdefault((bool(part.questions), bool(part.captions)), []).append(part)
-    for alike in kinds.values():
-        if len(alike) > 1 and len({fingerprint(part) for part in alike}) > 1:
-            raise _several(root, why)
+    for first, *others in kinds.values():
+        if others and any(_by_picture(other) != _by_picture(first) for other in others):
+            raise _several(found)
     chosen = [alike[0] for alike in kinds.values()]
     try:
         pictures = join(chosen).pictures
     except (BadConfig, BadData):
-        raise _several(root, why) from None
+        raise _several(found) from None
     alone = sum(len(part.pictures) for part in chosen)
     ids, files = {picture.id for picture in pictures}, {picture.file for picture in pictures}
     # Joined sets share pictures, by number and file, and have them in the same split.
     if len(chosen) > 1 and not len(ids) == len(files) == len(pictures) < alone:
-        raise _several(root, why)
+        raise _several(found)
     return chosen
 
 
-def _several(root: Path, why: dict[str, str]) -> BadConfig:
-    found = "; ".join(f"{name} ({said})" for name, said in why.items())
+def _by_picture(part: Collection) -> list[Said]:
+    """What two collections of the same records have in common, whatever their layouts: not the
+    numbers, which each layout gives in its own way, nor the order, nor the folder of the pictures.
+    """
+    names = {picture.id: PurePosixPath(picture.file).name for picture in part.pictures}
+    said: dict[tuple[int, Split], list[tuple[str, ...]]] = {}
+    for question in part.questions:
+        words = (_plain(question.text), *sorted(question.answers))
+        said.setdefault((question.image_id, question.split), []).append(words)
+    for caption in part.captions:
+        said.setdefault((caption.image_id, caption.split), []).append((_plain(caption.text),))
+    return sorted(
+        (names.get(id_, ""), split, sorted(texts)) for (id_, split), texts in said.items()
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _one_of(root: Path, below: Known) -> BadConfig:
+    """The error for a folder of several data sets, each in a folder of its own."""
+    shown = (f"{folder.name}/ ({', '.join(names)})" for folder, names in below.items())
+    words = ["saccade", "prepare", str(next(iter(below))), "--out", "DATA"]
     return BadConfig(
-        f"could be several data sets: {found}",
+        f"holds several data sets: {', '.join(shown)}",
         where=root,
-        cure=f"Say which: saccade prepare {next(iter(why))} --root {root} --out DATA.",
+        cure=f"Give the folder of one: {shlex.join(words)}.",
+    )
+
+
+def _several(found: _Found) -> BadConfig:
+    likely = max(found.why, key=lambda name: len(found.options[name]))
+    return BadConfig(
+        f"could be several data sets: {found.said()}",
+        where=found.root,
+        cure=f"Say which: {found.command(likely)}.",
     )

@@ -6,16 +6,19 @@ What such a file is, and its columns, is told from its beginning alone: it may b
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from saccade.data.json_file import read_json
-from saccade.data.text_file import read_lines, read_start, read_table
+from saccade.data.json_file import read_json, refuse_constant
+from saccade.data.text_file import NAMES_IT, read_lines, read_start, read_table
 from saccade.errors import BadData
 
-ENDINGS = r"\.(?:csv|tsv|jsonl|json)(?:\.gz)?"
+ENDINGS = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
 """Of the names of such files, as a pattern."""
+SEPARATORS = (",", "\t", ";")
+"""Between the columns: that of the format, and what spreadsheets write under the same name."""
 
 Named = tuple[str, dict[str, Any]]
 """A row's place ("line 7"), and its values by the names of the columns."""
@@ -23,11 +26,13 @@ Named = tuple[str, dict[str, Any]]
 
 def first_row(path: Path) -> dict[str, Any]:
     """The columns with the values of the first row; empty where this is no such file."""
-    start = read_start(path).lstrip()
-    if ".json" in path.name:
-        is_rows = ".jsonl" in path.name or start.startswith("[") or _is_lines(start)
+    start = read_start(path)
+    if is_json(path):
+        start = start.lstrip()
+        is_rows = _is_jsonl(path) or start.startswith("[") or _is_lines(start)
         return _object_at(start.removeprefix("[")) if is_rows else {}
-    rows = csv.reader(io.StringIO(start, newline=""), delimiter=_delimiter(path, start))
+    lines = csv.reader(io.StringIO(start, newline=""), delimiter=_separator(path, start))
+    rows = (values for values in lines if any(map(str.strip, values)) and values != NAMES_IT)
     try:
         names, values = next(rows, []), next(rows, [])
     except csv.Error:
@@ -38,11 +43,11 @@ def first_row(path: Path) -> dict[str, Any]:
 
 def read_rows(path: Path) -> tuple[Sequence[str], list[Named]]:
     """Names of the columns, and all rows. Raises BadData for what cannot be read, with its line."""
-    if ".json" not in path.name:
-        names, table = read_table(path, _delimiter(path, read_start(path)))
+    if not is_json(path):
+        names, table = read_table(path, _separator(path, read_start(path)))
         named = ((f"line {row.line}", zip(names, row.values, strict=True)) for row in table)
         return names, [(place, dict(values)) for place, values in named]
-    if ".jsonl" in path.name or _is_lines(read_start(path).lstrip()):
+    if _is_jsonl(path) or _is_lines(read_start(path).lstrip()):
         rows = list(_json_lines(path))
     else:
         listed = enumerate(read_json(path, list), start=1)
@@ -50,11 +55,24 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Named]]:
     return list(dict.fromkeys(name for _, row in rows for name in row)), rows
 
 
-def _delimiter(path: Path, start: str) -> str:
-    if ".tsv" in path.name:
+def is_json(path: Path) -> bool:
+    """Say whether a file is called JSON, or lines of it; else it is a table with separators."""
+    return ".json" in path.name.lower()
+
+
+def _is_jsonl(path: Path) -> bool:
+    return ".jsonl" in path.name.lower()
+
+
+def _separator(path: Path, start: str) -> str:
+    """The commonest outside of quotes in the first line, or the one that a line `sep=;` names."""
+    first = next(filter(str.strip, start.split("\n")), "").strip("\r")
+    if named := re.fullmatch(r"sep=([,\t;])", first):
+        return named[1]
+    bare = re.sub(r'"[^"]*"', "", first)
+    if ".tsv" in path.name.lower() and "\t" in bare:
         return "\t"
-    first = start.partition("\n")[0]  # spreadsheets of many countries write semicolons
-    return ";" if ";" in first and "," not in first else ","
+    return max(SEPARATORS, key=bare.count)
 
 
 def _is_lines(start: str) -> bool:
@@ -77,10 +95,16 @@ def _json_lines(path: Path) -> Iterator[Named]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            what = f"line {number} is not JSON ({str(error)[:60]})"
+            row = json.loads(line, parse_constant=refuse_constant)
+        except (json.JSONDecodeError, RecursionError) as error:
+            known = error if isinstance(error, json.JSONDecodeError) else None
+            why = f"{known.msg}, column {known.colno}" if known else "nested too deeply"
+            what = f"line {number} is not JSON ({why})"
             raise BadData(what, where=path, cure="Each line is one object {…}; mend it.") from None
+        except ValueError as error:
+            what = f"line {number} holds a number that JSON does not know: {str(error)[:60]}"
+            cure = "Write null, or leave the row out, where there is no number."
+            raise BadData(what, where=path, cure=cure) from None
         yield f"line {number}", _object(row, f"line {number}", path)
 
 

@@ -5,12 +5,13 @@
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saccade.data.looking import no_folder
 from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Picture
 
@@ -27,12 +28,19 @@ class Source(NamedTuple):
     licence: str
     suffix: str = ""
     """Behind both names, where a module reads two sources."""
+    published_ids: bool = False
+    """Are its pictures' ids those that everybody uses, and no places in a list made here?"""
 
 
 CC_BY = "annotations CC BY 4.0; each picture under its own Flickr licence"
 FLICKR = "non-commercial research and education only; the pictures belong to their Flickr owners"
 OWN = "yours to say: nothing is known of it"
 CHALLENGE = "non-commercial research only, under the terms of the challenge whose pictures it uses"
+
+CHOLEC80 = (
+    "not confirmed: Cholec80 is given to those who fill in its form; its makers' package "
+    "TF-Cholec80 is for non-commercial research (CC BY-NC-SA 4.0)"
+)
 
 SOURCES: dict[str, Source] = {
     "vqa-v1": Source(
@@ -42,6 +50,7 @@ SOURCES: dict[str, Source] = {
         "mscoco_{train2014,val2014}_annotations.json, pictures in train2014/ ...",
         CC_BY,
         suffix="_v1",
+        published_ids=True,
     ),
     "vqa-v2": Source(
         "vqa",
@@ -50,24 +59,28 @@ SOURCES: dict[str, Source] = {
         "v2_mscoco_{train2014,val2014}_annotations.json, pictures in train2014/ ...",
         CC_BY,
         suffix="_v2",
+        published_ids=True,
     ),
     "visual-genome": Source(
         "visual_genome",
         "Visual Genome's questions (Krishna et al. 2017), one answer each",
         "question_answers.json, image_data.json, pictures in VG_100K/ and VG_100K_2/",
         "CC BY 4.0; each picture under its own Flickr licence",
+        published_ids=True,
     ),
     "gqa": Source(
         "gqa",
         "GQA (Hudson & Manning 2019): questions made from scene graphs, balanced or all",
         "{train,val,testdev}_{balanced,all}_questions.json, pictures in images/",
         "questions: CC BY 4.0 according to others, its page counts; pictures are Visual Genome's",
+        published_ids=True,
     ),
     "daquar": Source(
         "daquar",
         "DAQUAR (Malinowski & Fritz 2014): questions about indoor scenes",
         "qa.{894,37}.raw.{train,test}.txt, pictures in nyu_depth_images/",
         "research; the pictures are NYU-Depth v2's",
+        published_ids=True,
     ),
     "easy-vqa": Source(
         "easy_vqa",
@@ -78,7 +91,8 @@ SOURCES: dict[str, Source] = {
     "vqa-rad": Source(
         "vqa_rad",
         "VQA-RAD (Lau et al. 2018): questions of clinicians about radiology pictures",
-        "trainset.json, testset.json (if there), pictures in images/",
+        "trainset.json, testset.json (if there), or the makers' VQA_RAD Dataset Public.json, "
+        "pictures in images/ or VQA_RAD Image Folder/",
         "CC0 1.0",
     ),
     "pitvqa": Source(
@@ -98,19 +112,21 @@ SOURCES: dict[str, Source] = {
         "cholec80_vqa",
         "Cholec80-VQA (Seenivasan et al. 2022): gall bladder surgery",
         "Classification/N/FRAME_QA.txt, pictures in cropped_image/N/",
-        CHALLENGE,
+        CHOLEC80,
     ),
     "karpathy": Source(
         "karpathy",
         "Karpathy's splits of COCO, Flickr8k or Flickr30k captions (2015)",
         "dataset_{coco,flickr8k,flickr30k}.json, pictures in images/ or train2014/ ...",
         f"COCO: {CC_BY}; Flickr8k, Flickr30k: {FLICKR}",
+        published_ids=True,
     ),
     "coco-captions": Source(
         "coco_captions",
         "COCO captions in the official layout and splits, 2014 or 2017",
         "annotations/captions_{train,val}{2014,2017}.json, pictures in train2017/ ...",
         CC_BY,
+        published_ids=True,
     ),
     "flickr8k": Source(
         "flickr8k",
@@ -165,19 +181,9 @@ def read_parts(name: str, root: Path, **options: str) -> list[Collection]:
         what = f"there is no source {unknown[0]!r}"
         raise BadConfig(what, cure=f"{hint}Sources are: {', '.join(SOURCES)}.")
     if not root.is_dir():
-        raise BadData("there is no such folder", where=root, cure="Give the data set's as --root.")
-    readers = {part: _function(part, "read") for part in name.split("+")}
-    takes = {part: _options(reader) for part, reader in readers.items()}
-    known = sorted({option for options_of in takes.values() for option in options_of})
-    strange = [option for option in options if option not in known]
-    if strange:
-        raise BadConfig(
-            f"source {name} has no option {strange[0]!r}", cure=f"It has: {', '.join(known)}."
-        )
-    return [
-        _with_licence(reader(root, **{key: options[key] for key in options if key in takes[part]}))
-        for part, reader in readers.items()
-    ]
+        raise no_folder(root, name)
+    takes = own_options(name.split("+"), options)
+    return [_with_licence(_function(part, "read")(root, **own)) for part, own in takes.items()]
 
 
 def read_source(name: str, root: Path, **options: str) -> Collection:
@@ -185,16 +191,31 @@ def read_source(name: str, root: Path, **options: str) -> Collection:
     return join(read_parts(name, root, **options))
 
 
-def has_option(name: str, option: str) -> bool:
-    """Say whether a source, or one of several joined by pluses, has that option."""
-    known = [part for part in name.split("+") if part in SOURCES]
-    return any(option in _options(_function(part, "read")) for part in known)
+def own_options(names: Iterable[str], options: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Divide options among sources: each gets those that it has.
+
+    Raises BadConfig for an option that none of them has.
+    """
+    takes = {name: _options(name) for name in names}
+    known = sorted({option for taken in takes.values() for option in taken})
+    if strange := [option for option in options if option not in known]:
+        what = f"source {' or '.join(takes)} has no option {strange[0]!r}"
+        raise BadConfig(what, cure=f"It has: {', '.join(known)}.")
+    return {
+        name: {option: options[option] for option in options if option in taken}
+        for name, taken in takes.items()
+    }
 
 
-def reason(name: str, root: Path) -> str | None:
-    """By what the layout of a source is recognised in a folder; None if it is not there."""
+def reason(name: str, root: Path, options: Mapping[str, str] | None = None) -> str | None:
+    """By what the layout of a source is recognised in a folder; None if it is not there.
+
+    What the user says in `options` counts where the source's recogniser asks for it.
+    """
+    recognise = _function(name, "recognise")
+    asked = inspect.signature(recognise).parameters.keys() & (options or {}).keys()
     try:
-        found: str | None = _function(name, "recognise")(root)
+        found: str | None = recognise(root, **{option: (options or {})[option] for option in asked})
     except (OSError, BadData):  # a file that cannot be opened or read gives nothing away
         return None
     return found
@@ -207,8 +228,9 @@ def _function(name: str, kind: str) -> Callable[..., Any]:
     return function
 
 
-def _options(reader: Callable[..., Collection]) -> list[str]:
-    return [name for name in inspect.signature(reader).parameters if name != "root"]
+def _options(source: str) -> list[str]:
+    parameters = inspect.signature(_function(source, "read")).parameters
+    return [name for name in parameters if name != "root"]
 
 
 def _with_licence(collection: Collection) -> Collection:
@@ -238,7 +260,9 @@ def join(parts: list[Collection]) -> Collection:
                 )
             pictures[picture] = None
     if len({part.image_root for part in parts}) > 1:
-        raise BadConfig("joined sources need one folder of pictures", cure="Give images=FOLDER.")
+        raise BadConfig(
+            "joined sources need one folder of pictures", cure="Give --option images=FOLDER."
+        )
     return Collection(
         source="+".join(part.source for part in parts),
         image_root=parts[0].image_root,

@@ -4,12 +4,12 @@ The form of EndoVis-18-VQA, Cholec80-VQA (Seenivasan et al. 2022) and PitVQA (He
 file is named after its picture, and lies in the folder of its operation.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from saccade.data.json_file import is_text
+from saccade.data.looking import names_in
 from saccade.errors import BadConfig, BadData
 from saccade.records import Question, Split
 
@@ -21,17 +21,19 @@ NO_TEST = "The published split has no test part: its validation part is what is 
 def as_form(form: str) -> str:
     """One of `FORMS`. Raises BadConfig for another word."""
     if form not in FORMS:
-        raise BadConfig(f"form={form} is not known", cure=f"Give one of: {', '.join(FORMS)}.")
+        cure = f"Give one of: {', '.join(FORMS)}."
+        raise BadConfig(f"--option form={form} is not known", cure=cure)
     return form
 
 
 def named_files(folder: Path, pattern: str, after: str) -> Iterator[tuple[Path, re.Match[str]]]:
     """The files of a folder in the order of their names, and how `pattern` matches each name.
 
-    A folder that is not there has none. Raises BadData for a file of another name; `after` says
-    what it should be named after, with an example ("its frame, as 1200_QA.txt is").
+    A folder that is not there has none, and hidden files are passed over. Raises BadData for a file
+    of another name; `after` says what it should be named after, with an example ("its frame, as
+    1200_QA.txt is").
     """
-    for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+    for name in names_in(folder) if folder.is_dir() else ():
         match = re.fullmatch(pattern, name)
         if match is None:
             what = f"is not named after {after}"
@@ -43,11 +45,11 @@ def read_questions(path: Path, picture: int, split: Split) -> list[Question]:
     """The questions of a file, numbered 100 times the picture's number and their line."""
     return [
         Question(picture * 100 + line, picture, asked, split, (answer,), answer)
-        for line, asked, answer in read_pairs(path)
+        for line, asked, answer in read_question_lines(path)
     ]
 
 
-def read_pairs(path: Path) -> list[tuple[int, str, str]]:
+def read_question_lines(path: Path) -> list[tuple[int, str, str]]:
     """Line number, question and answer of each line; an empty file has none.
 
     Blank lines are passed over. Raises BadData for a file that cannot be read, and for a line of

@@ -5,8 +5,8 @@
 
 Columns are found by name (`own_columns.COLUMNS`). Several answers or captions are set apart by
 bars, or written as a JSON list. The split is the column `split`; or each split has its own file
-(`train.csv`, `val.csv`); or it is drawn by picture, so that no picture is in two. The metadata of
-an imagefolder is no such table: see `imagefolder`.
+(`train.csv`, `val.csv`); or it is drawn by picture, so that no picture is in two. Questions and
+captions may have a table each. The metadata of an imagefolder is no such table: see `imagefolder`.
 """
 
 import re
@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from saccade.data import imagefolder, row_files
-from saccade.data.drawn_split import as_shares, as_whole
-from saccade.data.looking import files_like
+from saccade.data.drawn_split import as_drawing
+from saccade.data.looking import SeveralFit, files_like
 from saccade.data.own_columns import columns_of, fits
 from saccade.data.own_rows import ENDINGS, Own, Row, split_in
 from saccade.data.picture_files import PictureFiles
 from saccade.data.row_files import first_row, read_rows
-from saccade.errors import BadConfig, BadData
-from saccade.records import Collection
+from saccade.errors import BadData
+from saccade.records import Collection, Split
 
 
 def read(
@@ -35,23 +35,24 @@ def read(
 ) -> Collection:
     """Read the table in `root` or a folder directly below it.
 
-    `table` names the file when there are several that fit; `images` is the folder of the pictures
-    (else `images/`, `root` and the table's own folder); `columns` says what columns of other names
-    are ("image:photo,question:frage"). Where no split is given, `val_share` and `test_share` of
-    the pictures are drawn with `seed`; where only validation is missing, `val_share` of the
-    training pictures. A picture's number is its place in the sorted list of names; a name without
-    an ending finds a picture that has one. Raises BadData for rows of another form, with file and
-    line.
+    `table` names the file when there are several that fit (one of questions and one of captions are
+    joined, if they share pictures, and both say their split or neither does); `images` is the
+    folder of the pictures (else `images/`, `root` and the table's own folder); `columns` says what
+    columns of other names are ("image:photo,question:frage"). Where no split is given, `val_share`
+    and `test_share` of the pictures are drawn with `seed`; where only validation is missing,
+    `val_share` of the training pictures. A picture's number is its place in the sorted list of
+    names; a name without an ending finds a picture that has one. Raises BadData for rows of another
+    form, with file and line, BadConfig for several tables of which none is to be preferred.
     """
-    shares = as_shares(val_share, test_share)
-    draw_seed = as_whole("seed", seed)
+    drawing = as_drawing(val_share, test_share, seed)
     files = PictureFiles(root, images or None)
-    chosen = [root / table] if table else _tables(root, columns)
-    homes = dict.fromkeys(path.parent for path in chosen if path.parent.is_relative_to(root))
+    chosen = [(root / table, None)] if table else _tables(root, columns)
+    homes = dict.fromkeys(path.parent for path, _ in chosen if path.parent.is_relative_to(root))
     beside = [home.relative_to(root).as_posix() for home in homes if home != root]
     folders = ["images", "", *(f"{folder}{end}" for folder in beside for end in ("/images", ""))]
-    own = Own(lambda name: _find(files, folders, name), shares, draw_seed)
-    for path in chosen:
+    folders = [folder for folder in folders if (files.root / folder).is_dir()]
+    own = Own(lambda name: _find(files, folders, name), drawing)
+    for path, split in chosen:
         names, rows = read_rows(path)
         wanted = columns_of(names, columns, path)
         own.take(
@@ -60,19 +61,22 @@ def read(
                 Row(place, {what: row.get(name) for what, name in wanted.items()})
                 for place, row in rows
             ],
-            split_in(path.name) if len(chosen) > 1 else None,
+            split,
         )
-    notes = [f"Read from {', '.join(path.name for path in chosen)}."]
+    paths = [path for path, _ in chosen]
+    if not _belong_together(own.rows):
+        raise _several(root, paths)
+    notes = [f"Read from {', '.join(path.name for path in paths)}."]
     return own.collection("table", str(files.root), notes)
 
 
-def recognise(root: Path) -> str | None:
-    """A table with a column of pictures, and questions or captions."""
-    for path in _found(root):
-        if fits(names := list(first_row(path))):
-            shown = path.relative_to(root).as_posix()
+def recognise(root: Path, table: str = "", columns: str = "") -> str | None:
+    """A table with a column of pictures, and questions or captions; or the one that is named."""
+    for path in [root / table] if table else _found(root):
+        if fits(names := list(first_row(path)), given=columns):
+            shown = table or path.relative_to(root).as_posix()
             return f"there is {shown} with the columns {', '.join(names[:6])}"
-    return None
+    return f"the table is said to be {table}" if table else None
 
 
 def _found(root: Path) -> list[Path]:
@@ -81,32 +85,55 @@ def _found(root: Path) -> list[Path]:
     return [path for path in found if not imagefolder.is_metadata(path)]
 
 
-def _tables(root: Path, columns: str) -> list[Path]:
-    """The one table that fits, or one for each split."""
+def _tables(root: Path, columns: str) -> list[tuple[Path, Split | None]]:
+    """The table that fits, or one for each split, which its name then says; or one of questions
+    and one of captions, or for each split of both.
+    """
     found = _found(root)
     if not found:
-        cure = "Check --root, or name the file: table=FILE."
+        cure = "Check --root, or name the file: --option table=FILE."
         raise BadData("holds no table (.csv, .tsv, .jsonl, .json)", where=root, cure=cure)
-    fitting = [path for path in found if _suits(path, columns)]
+    fitting = [path for path in found if fits(list(first_row(path)), given=columns)]
     fitting = fitting or [path for path in found if first_row(path)][:1] or found[:1]
-    by_split = {path: split for path in fitting if (split := split_in(path.name))}
-    if by_split and len(set(by_split.values())) == len(by_split):
-        return list(by_split)
-    if len(fitting) > 1:
-        names = ", ".join(path.relative_to(root).as_posix() for path in fitting[:6])
-        what = f"holds several tables: {names}"
-        raise BadConfig(what, where=root, cure="Say which: table=FILE.")
-    return fitting
+    if chosen := _one_or_split(fitting):
+        return chosen
+    kinds: dict[frozenset[str], list[Path]] = {}
+    for path in fitting:
+        names = columns_of(list(first_row(path)), columns, path).keys()
+        kinds.setdefault(frozenset({"question", "caption"} & names), []).append(path)
+    parts = [_one_or_split(alike) for alike in kinds.values()]
+    if all(len(kind) == 1 for kind in kinds) and all(parts):
+        return [table for part in parts for table in part]
+    raise _several(root, fitting)
 
 
-def _suits(path: Path, columns: str) -> bool:
-    names = list(first_row(path))
-    if not columns:
-        return fits(names)
-    try:
-        return bool(columns_of(names, columns, path))
-    except (BadConfig, BadData):
-        return False
+def _one_or_split(paths: Sequence[Path]) -> list[tuple[Path, Split | None]]:
+    """The only table, or those whose names say a split, if each says its own; else none."""
+    if len(paths) == 1:
+        return [(paths[0], None)]
+    by_split = {path: split for path in paths if (split := split_in(path.name))}
+    return list(by_split.items()) if len(set(by_split.values())) == len(by_split) else []
+
+
+def _belong_together(rows: Sequence[tuple[Path, Row, Split | None]]) -> bool:
+    """Say whether tables of questions and of captions share pictures, and all rows say their split
+    or none does. Tables of one kind belong together.
+    """
+    kinds = {path: {"question", "caption"} & row.values.keys() for path, row, _ in rows}
+    if all(kind == next(iter(kinds.values())) for kind in kinds.values()):
+        return True
+    pictures: dict[str, set[str]] = {"question": set(), "caption": set()}
+    for _, row, _ in rows:
+        for what in pictures.keys() & row.values.keys():
+            pictures[what].add(str(row.values["image"]))
+    say_it = {bool(split or str(row.values.get("split") or "").strip()) for _, row, split in rows}
+    return bool(pictures["question"] & pictures["caption"]) and len(say_it) == 1
+
+
+def _several(root: Path, paths: Sequence[Path]) -> SeveralFit:
+    names = [path.relative_to(root).as_posix() for path in paths]
+    what = f"holds several tables: {', '.join(names[:6])}"
+    return SeveralFit(what, where=root, option="table", choices=names)
 
 
 def _find(files: PictureFiles, folders: Sequence[str], name: str) -> str:

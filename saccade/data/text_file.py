@@ -13,14 +13,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.errors import BadData
+from saccade.moving.archives import Limits
+from saccade.terminal import size_in_words
 
 COPY_AGAIN = "Copy or download the file again and compare its size with the source."
+NAMES_IT = ["sep=", ""]
+"""What a first line `sep=;`, with which spreadsheets name their separator, is as a row."""
+PIECE = 2**20
+"""Bytes of a packed file that are unpacked at once."""
 
 
 def read_text(path: Path) -> str:
     """The text of a file, unpacked if its name ends in `.gz`.
 
-    Raises BadData for a file that is missing, unreadable, empty, cut off, or no UTF-8.
+    Raises BadData for a file that is missing, unreadable, empty, cut off, no UTF-8, or that would
+    become larger by far than text does (`archives.Limits`).
     """
     data = _bytes(path)
     try:
@@ -53,10 +60,9 @@ def read_start(path: Path, size: int = 2**18) -> str:
         return data[: error.start].decode("utf-8-sig")
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path) -> bytes | bytearray:
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.name.endswith(".gz") else data
+        return _unpacked(path) if path.name.endswith(".gz") else path.read_bytes()
     except FileNotFoundError:
         raise BadData(
             "there is no such file", where=path, cure="Check the name and --root."
@@ -69,6 +75,19 @@ def _bytes(path: Path) -> bytes:
         raise BadData(
             f"cannot be read ({error.strerror})", where=path, cure="Check its permissions."
         ) from None
+
+
+def _unpacked(path: Path) -> bytearray:
+    limits, data = Limits(), bytearray()
+    most = max(limits.always, limits.growth * path.stat().st_size)
+    with gzip.open(path) as file:
+        while piece := file.read(PIECE):
+            data += piece
+            if len(data) > most:
+                what = f"would become more than {size_in_words(most)} when unpacked"
+                cure = "If it should hold that much, unpack it yourself; else download it again."
+                raise BadData(what, where=path, cure=cure)
+    return data
 
 
 def refuse_what_is_no_text(path: Path, text: str) -> None:
@@ -101,8 +120,9 @@ class Row(NamedTuple):
 def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
     """Column names and rows of a CSV file (RFC 4180: quotes around fields with commas in them).
 
-    Names lose blanks around them; blank lines are left out. Raises BadData as `read_text`, and for
-    a quotation that is never closed, a row of another length, or a name that stands twice.
+    Names lose blanks around them; blank lines, and a first one `sep=,`, are left out. Raises
+    BadData as `read_text`, and for a quotation that is never closed, a row of another length, or a
+    name that stands twice.
     """
     text = read_text(path)
     refuse_what_is_no_text(path, text)
@@ -114,6 +134,10 @@ def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
         what = f"line {reader.line_num} cannot be read as a table ({error})"
         cure = 'Quote a field that holds commas or quotes; write " in it as "".'
         raise BadData(what, where=path, cure=cure) from None
+    if rows[0].values == NAMES_IT:
+        del rows[0]
+    if not rows:
+        raise BadData("is empty", where=path, cure=COPY_AGAIN)
     names = [name.strip() for name in rows[0].values]
     if len(set(names) - {""}) < len([name for name in names if name]):
         twice = next(name for name in names if names.count(name) > 1)

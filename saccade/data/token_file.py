@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from saccade.data.drawn_split import draw, told
+from saccade.data.drawn_split import Drawing
 from saccade.data.looking import files_like
 from saccade.data.picture_files import PictureFiles
 from saccade.data.text_file import read_lines, read_table
@@ -115,15 +115,14 @@ def split_lists(root: Path, patterns: Mapping[str, Split], suffix: str = "") -> 
 class Unlisted(NamedTuple):
     """What is done where no list says which picture is in which split."""
 
-    shares: Mapping[Split, float]
-    seed: int
+    drawing: Drawing
     advice: str
     """How the user gets the published split; ends the note that the split was drawn."""
 
     def drawn(self, texts: Texts) -> tuple[dict[str, Split], str]:
         """A split of the pictures, and the note about it."""
-        split_of = draw(texts, self.shares, self.seed)
-        note = f"{told(split_of, self.seed)} Scores do not compare with published ones: "
+        split_of = self.drawing.draw(texts)
+        note = f"{self.drawing.told(split_of)} Scores do not compare with published ones: "
         return split_of, note + self.advice
 
 
@@ -149,6 +148,7 @@ def as_collection(
             where=path,
             cure="Take token file and lists from the same release.",
         )
+    files = files.beside(path)
     pictures: list[Picture] = []
     found: list[Caption] = []
     wordless = 0

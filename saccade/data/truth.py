@@ -28,7 +28,7 @@ def _without_truth(folder: DataFolder, split: Split, kind: str) -> BadData:
     cure = f"Choose another split with --split: {', '.join(others) or 'there is none'}."
     if split == "val":
         cure = (
-            "Each epoch of training is judged on it: prepare the data with a validation split, "
-            f"such as --option val_share=0.1. {cure}"
+            "Each epoch of training is judged on it: saccade prepare ... --hold-out 0.1 takes some "
+            f"training pictures for it. To evaluate alone: {cure[0].lower()}{cure[1:]}"
         )
     return BadData(f"the {split} split has no {kind} to judge by", where=folder.path, cure=cure)

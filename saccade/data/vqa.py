@@ -5,17 +5,16 @@ silent says it in its `data_subtype`, or the user does. Open-ended and multiple-
 the same ones, with the same ids. Layout: visualqa.org, "Data format".
 """
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.data.json_file import columns, read_json, record_list, unique
-from saccade.data.looking import first_reason
+from saccade.data.looking import files_like, first_reason
 from saccade.data.picture_files import PictureFiles
 from saccade.data.vqa_annotations import read_annotations
-from saccade.data.vqa_beside import read_pairs, the_choices
+from saccade.data.vqa_beside import read_complementary_pairs, the_choices
 from saccade.errors import BadConfig, BadData
 from saccade.records import SPLITS, Collection, Picture, Question, Split
 
@@ -23,6 +22,8 @@ SUBSET = r"(?:(?P<subset>(?:train|val|test)[a-z0-9-]*)_)?"
 QUESTIONS = r"questions\.json(?:\.gz)?"
 QUESTION_FIELDS = {"question_id": int, "image_id": int, "question": str}
 FORMS = {"open-ended": "OpenEnded", "multiple-choice": "MultipleChoice"}
+BOTH = "--option questions=FILE --option annotations=FILE"
+"""What a message tells the user to type."""
 
 
 class Pair(NamedTuple):
@@ -58,7 +59,8 @@ def read_v1(
     (`MultipleChoice_mscoco_train2014_questions.json`); they are kept beside the questions.
     """
     if form not in FORMS:
-        raise BadConfig(f"form={form} is not known", cure=f"Give one of: {', '.join(FORMS)}.")
+        cure = f"Give one of: {', '.join(FORMS)}."
+        raise BadConfig(f"--option form={form} is not known", cure=cure)
     return _read(root, "", Given(questions, annotations, split, form), images)
 
 
@@ -90,18 +92,20 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
     split = given.split
     if split and split not in SPLITS:
         cure = f"Give one of: {', '.join(SPLITS)}."
-        raise BadConfig(f"split={split!r} is not a split", cure=cure)
+        raise BadConfig(f"--option split={split!r} is not a split", cure=cure)
     if given.annotations and not given.questions:
-        cure = "Name both files of the pair: questions=FILE annotations=FILE."
-        raise BadConfig("annotations= is of no use without questions=", cure=cure)
+        cure = f"Name both files of the pair: {BOTH}."
+        raise BadConfig("--option annotations= is of no use without questions=", cure=cure)
     if given.questions:
         pairs = [_named_pair(root, given)]
     else:
         pairs = list(_find_pairs(root, prefix, FORMS[given.form]))
         if split and all(pair.subset for pair in pairs):
             names = ", ".join(pair.questions.name for pair in pairs)
-            cure = "Leave split= out, or name one pair with questions= and annotations=."
-            raise BadConfig(f"split={split} is of no use: {names} say their splits", cure=cure)
+            cure = f"Leave it out, or name one pair: {BOTH}."
+            raise BadConfig(
+                f"--option split={split} is of no use: {names} say their splits", cure=cure
+            )
     notes = []
     subsets = {pair.subset for pair in pairs}
     if {"test2015", "test-dev2015"} <= subsets:
@@ -130,7 +134,7 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
         licence="; ".join(licences),
         notes=notes,
         choices=choices,
-        pairs=read_pairs(root) if prefix else (),
+        pairs=read_complementary_pairs(root) if prefix else (),
         edition="mscoco" if list(licences) == [Collection.licence] else "",
     )
 
@@ -158,7 +162,7 @@ def _find_pairs(root: Path, prefix: str, form: str) -> Iterator[Pair]:
         raise BadData(
             f"holds no file named like {prefix}{form}_mscoco_train2014_questions.json",
             where=root,
-            cure="Check --root, or name the files: questions=FILE annotations=FILE split=train.",
+            cure=f"Check --root, or name the files: {BOTH} --option split=train.",
         )
     lonely = next((path for subset, path in annotations.items() if subset not in questions), None)
     if lonely:
@@ -171,20 +175,16 @@ def _find_pairs(root: Path, prefix: str, form: str) -> Iterator[Pair]:
 
 def _by_subset(root: Path, pattern: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    folders = [root, *(Path(entry.path) for entry in os.scandir(root) if entry.is_dir())]
-    for folder in folders:
-        for name in sorted(os.listdir(folder)):
-            match = re.fullmatch(pattern, name) if "_" in name else None
-            if match is None:
-                continue
-            subset = match.group("subset") or ""
-            before = found.setdefault(subset, folder / name)
-            if before not in (folder / name, folder / name.removesuffix(".gz")):
-                raise BadData(
-                    f"and {before} are both there: which of them?",
-                    where=folder / name,
-                    cure="Move one away, or name the pair: questions=FILE annotations=FILE.",
-                )
+    for path in files_like(root, pattern):
+        match = re.fullmatch(pattern, path.name)
+        subset = (match and match.group("subset")) or ""
+        before = found.setdefault(subset, path)
+        if before not in (path, path.with_name(path.name.removesuffix(".gz"))):
+            raise BadData(
+                f"and {before} are both there: which of them?",
+                where=path,
+                cure=f"Move one away, or name the pair: {BOTH}.",
+            )
     return found
 
 
@@ -207,7 +207,7 @@ def _read_pair(
         )
     split = _split_of(pair.subset) or next((s for s in SPLITS if s == given), _split_of(subtype))
     if split is None:
-        cure = "Say it: split=train, split=val or split=test."
+        cure = "Say it: --option split=train, split=val or split=test."
         raise BadConfig("does not say which split it is", where=pair.questions, cure=cure)
     rows: Iterable[tuple[Any, ...]]
     if pair.annotations is None and split != "test":
@@ -215,7 +215,7 @@ def _read_pair(
             f"has no annotations beside it, as questions of split {split} must have",
             where=pair.questions,
             cure="Put ..._annotations.json of the same part below --root, or name it: "
-            "annotations=FILE.",
+            "--option annotations=FILE.",
         )
     if pair.annotations is None:
         rows = zip(ids, image_ids, texts, [split] * len(ids), strict=True)
@@ -225,8 +225,9 @@ def _read_pair(
     questions = [Question(*row) for row in rows]
     place = (subtype or pair.subset).replace("test-dev", "test")
     folders = [place, f"images/{place}", "images", "", "train2017", "val2017"]
+    beside = files.beside(pair.questions)
     pictures = [
-        Picture(n, files.find(folders, (f"COCO_{place}_{n:012}.jpg", *_plain(n))), split)
+        Picture(n, beside.find(folders, (f"COCO_{place}_{n:012}.jpg", *_plain(n))), split)
         for n in dict.fromkeys(image_ids)
     ]
     return pictures, questions

@@ -24,7 +24,7 @@ def the_choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
     return {number: tuple(texts) for number, texts in zip(ids, offered, strict=True)}
 
 
-def read_pairs(root: Path) -> list[tuple[int, int]]:
+def read_complementary_pairs(root: Path) -> list[tuple[int, int]]:
     """The pairs of question ids of every `v2_mscoco_*_complementary_pairs.json` below `root`.
 
     Raises BadData for anything but a list of two numbers each.
