@@ -146,7 +146,7 @@ class TestFindings:
         made = prepare("table", tmp_path, tmp_path.parent / "made")
         (finding,) = DataFolder(made).about["findings"]
         assert finding["level"] == "warning"
-        assert finding["what"].startswith("split val has no questions: training stops")
+        assert finding["what"].startswith("split val has no questions: nothing can be trained")
         assert "--hold-out 0.1" in finding["cure"]
         assert any("split val has no questions" in line for line in told(made))
 

@@ -108,6 +108,11 @@ class TestCjkSet:
         # 一只猫桌子上: six of its eleven characters stand in the other caption
         assert corpus_bleu([said[0]], [[said[1]]]).corpus[0] == pytest.approx(6 / 11)
 
+    def test_the_way_to_cut_questions_is_told(self, folder):
+        (told,) = [f for f in folder.about["findings"] if "tokenizer=scripts" in f["cure"]]
+        assert told["level"] == "note"
+        assert "questions are in Chinese, Japanese or Korean letters" in told["what"]
+
     def test_answers_are_compared_without_being_cut(self):
         assert normalise_answer("小猫") == "小猫"
         assert normalise_answer(" 猫 ") == "猫"

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 from saccade.data.picture_files import is_absolute, there_instead
 from saccade.errors import BadConfig, BadData
 from saccade.records import SPLITS, Caption, Collection, Picture, Question
+from saccade.scripts import has_no_blanks
 
 Item = TypeVar("Item", bound=Hashable)
 
@@ -216,6 +217,12 @@ def _look_for_oddities(collection: Collection, findings: list[Finding]) -> None:
         cause, cure = "Their answers are secret.", "Predict them, and send the file to the server."
         examples = _examples(str(question.id) for question in unanswered)
         findings.append(Finding("note", what, len(unanswered), examples, cause, cure))
+    unspaced = [q.text for q in collection.questions if has_no_blanks(q.text)]
+    if 2 * len(unspaced) > len(collection.questions):
+        what = f"{len(unspaced)} questions are in Chinese, Japanese or Korean letters"
+        cause = "Most tokenizers cut at blanks and would make one word of each."
+        cure = "Train with --set text.tokenizer=scripts."
+        findings.append(Finding("note", what, len(unspaced), _examples(unspaced), cause, cure))
     _look_for_repeats(collection.questions, findings)
     _look_for_leaks(collection.questions, findings)
 
@@ -245,7 +252,7 @@ def _look_for_empty_splits(collection: Collection, findings: list[Finding]) -> N
         in_use = {record.split for record in records}
         for split, use in (
             ("train", "there is nothing to learn from"),
-            ("val", "training stops when it is to be judged"),
+            ("val", "nothing can be trained on them"),
         ):
             if not records or split in in_use:
                 continue
