@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from saccade.console import say
 from saccade.data.downloadable import Download, File
 from saccade.data.downloads import DOWNLOADS
 from saccade.errors import BadConfig, BadDownload
@@ -25,7 +26,7 @@ from saccade.moving.addresses import checked_mirror
 from saccade.moving.archives import ENDINGS, is_whole, unpack
 from saccade.moving.digests import write_json
 from saccade.moving.fetch import Patience, Wanted, fetch
-from saccade.moving.progress import bar, say
+from saccade.moving.progress import bar
 from saccade.terminal import size_in_words
 
 if sys.platform != "win32":

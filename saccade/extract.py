@@ -21,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from saccade.console import console, say
 from saccade.data.folder import DataFolder
 from saccade.devices import choose_device
 from saccade.errors import BadConfig, BadData
@@ -38,7 +39,7 @@ from saccade.features.settings import (
 from saccade.features.store import StoreHeader, pictures_fingerprint
 from saccade.features.store_files import BACKBONE
 from saccade.features.store_writer import StoreWriter
-from saccade.features.telling import console, say, tell_complete, tell_made
+from saccade.features.telling import tell_complete, tell_made
 from saccade.frozen import Frozen, first_problem
 from saccade.records import Picture
 from saccade.terminal import duration, size_in_words

@@ -244,7 +244,9 @@ def _parts(
         read, real = old.read(rows)
         if not np.isfinite(read).all():
             what = f"features of picture {old.ids[start]} or a next one are no numbers"
-            raise BadStore(what, where=old.path, cure=f"See: saccade store verify {old.path}")
+            raise BadStore(
+                what, where=old.path, cure=f"See: saccade store verify {shlex.quote(str(old.path))}"
+            )
         regions = steps.reduce(torch.from_numpy(read), old.header.grid).float()
         real = np.repeat(real.any(axis=1, keepdims=True), regions.shape[1], 1) if pool else real
         mask = torch.from_numpy(real)

@@ -266,6 +266,20 @@ def test_what_the_system_refuses_is_one_line(place, monkeypatch, number, said):
         saccade("prepare", place / "shapes", "--out", place / "new", status=1)
 
 
+@pytest.mark.parametrize("option", ["hold_out=0.1", "hold-out=0.1", "out=x", "name=x"])
+def test_an_option_of_another_kind_is_told(place, tmp_path, option):
+    words = ["--root", place / "shapes", "--out", tmp_path / "data", "--option", option]
+    told = saccade("prepare", "vqa-v2", *words, status=1)
+    assert told.startswith("error: ")
+    assert "--hold-out" in told or option.partition("=")[0] in told
+
+
+def test_a_file_in_place_of_a_folder_is_one_line(place, tmp_path):
+    (tmp_path / "file").write_text("")
+    words = ["--root", place / "shapes", "--out", tmp_path / "file" / "data"]
+    assert "not a directory" in saccade("prepare", "vqa-v2", *words, status=1)
+
+
 def test_commands_to_give_next_can_be_typed(place, tmp_path):
     """Blanks in a name are quoted."""
     out = tmp_path / "my data"

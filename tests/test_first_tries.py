@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 import saccade.data
+from saccade.data import picture_files
 from saccade.data.folder import DataFolder
 from saccade.data.recognise import recognise
 from saccade.data.row_files import first_row, read_rows
@@ -362,3 +363,39 @@ def test_what_agrees_with_the_published_set_agreed_before_records_were_left_out(
     monkeypatch.setattr("saccade.prepare.compare", lambda part: (["All agree."], []))
     about = DataFolder(prepare(None, tmp_path, tmp_path.parent / "d", missing="drop")).about
     assert "All agree, before records were left out." in about["notes"]
+
+
+class TestBrokenBeginnings:
+    """What is looked at while a folder is recognised may be anything at all."""
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("t.csv", b"\xef\xbb\xbfimage;caption\n1.png;\xc3\xa9 a\xff"),
+            ("t.json", b'{"a\\x": 1}'),
+            ("t.json", b'{"\\ud800": [1]}'),
+            ("t.csv.gz", b"\x1f\x8bjunk"),
+        ],
+    )
+    def test_it_is_told_and_nothing_escapes(self, name, content, tmp_path):
+        root = tmp_path / "raw"
+        touch(root, "1.png")
+        (root / name).write_bytes(content)
+        error = refused(root)
+        assert name in str(error) or "UTF-8" in str(error)
+        assert "is empty." not in str(error)
+
+
+class TestPicturesThatAreSpeltApart:
+    def test_a_folder_is_looked_through_once(self, tmp_path, monkeypatch):
+        """Each name is composed once, however many pictures are looked for."""
+        names = [f"gr\u00e4\u00df{number}.png" for number in range(40)]
+        touch(tmp_path, *(unicodedata.normalize("NFD", name) for name in names))
+        made, plain = [], picture_files._composed
+        monkeypatch.setattr(
+            picture_files, "_composed", lambda name: (made.append(name), plain(name))[1]
+        )
+        files = picture_files.PictureFiles(tmp_path)
+        found = [files.find([""], [name]) for name in names]
+        assert found == [unicodedata.normalize("NFD", name) for name in names]
+        assert len(made) <= 3 * len(names)

@@ -238,6 +238,10 @@ def test_letters_that_no_font_has_are_told_once_with_the_cure(tmp_path):
     assert said[0].startswith("note: no font here has 狗: empty boxes are drawn.")
     assert said[0].endswith("apt install fonts-noto-cjk")
     assert len(asked) == 2, "letters that are nowhere are not looked for again"
+    marks, told = font_file(tmp_path / "LastResort.ttf", "\u5618"), []
+    fonts, own = fonts_of([marks], told)
+    assert fonts.file_for("\u5618", False) == own[0], "it has a mark for every letter"
+    assert len(told) == 1
 
 
 def test_questions_answers_and_words_of_any_script_are_drawn(tmp_path, monkeypatch, capsys):

@@ -172,6 +172,17 @@ class TestFindings:
             with pytest.raises(BadConfig, match=said):
                 prepare("table", root, tmp_path / "no", table="mine.csv", hold_out=share)
 
+    def test_pictures_of_another_split_are_not_held_out(self):
+        """A picture that is in training and test keeps its test questions where they are."""
+        pictures = [Picture(n, f"{n}.jpg", "train") for n in range(6)]
+        pictures += [Picture(n, f"{n}.jpg", "test") for n in range(4)]
+        asked = [Question(10 * p.id, p.id, "what?", p.split, ("cat",), "cat") for p in pictures]
+        whole = hold_out(Collection("own", "", pictures, asked), 0.9)
+        assert sum(question.split == "val" for question in whole.questions) == 1
+        assert sum(question.split == "test" for question in whole.questions) == 4
+        with pytest.raises(BadConfig, match="no two pictures for training alone"):
+            hold_out(Collection("own", "", pictures[5:], asked[5:]), 0.5)
+
     def test_questions_that_lack_validation_take_it_from_captions_training(self, tmp_path):
         """As in coco-mini: captions of both splits, questions about training pictures alone."""
         pictures = [Picture(n, f"{n}.jpg", "train" if n < 10 else "val") for n in range(12)]

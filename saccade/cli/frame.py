@@ -26,6 +26,7 @@ CURES = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), ALLOW),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), MAKE_ROOM),
     errno.ENAMETOOLONG: "Give a shorter path.",
+    errno.ENOTDIR: "A part of that path is a file: give another path.",
 }
 """What the system refuses and a user can mend, wherever a program comes upon it."""
 

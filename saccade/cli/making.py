@@ -72,8 +72,9 @@ def prepare(
 
     name, folder = source_and_root(source, root)
     options = pairs(option)
-    if own := {"missing", "overlap", "hold-out", "root", "out", "source"} & options.keys():
-        cure = f"Write it as an argument of its own: --{min(own)}."
+    named = {key.replace("-", "_") for key in options}
+    if own := {"missing", "overlap", "hold_out", "root", "out", "source"} & named:
+        cure = f"Write it as an argument of its own: --{min(own).replace('_', '-')}."
         raise BadConfig(f"{min(own)} is no --option of a source", cure=cure)
     make(name, folder, out, missing=missing, overlap=overlap, hold_out=hold_out, **options)
     for line in told(out):

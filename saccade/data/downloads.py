@@ -9,7 +9,7 @@ is known, the first download writes down what came, and later ones must be the s
 """
 
 from saccade.data.downloadable import Download, File
-from saccade.data.downloads_by_hand import BY_HAND
+from saccade.data.downloads_by_hand import BY_HAND, PREPARE
 from saccade.data.sources import CC_BY, FLICKR
 
 TFDS = "TensorFlow Datasets, url_checksums/coco_captions.txt"
@@ -47,7 +47,6 @@ def _glove(name: str, size: int, sha256: str) -> tuple[File, ...]:
     return (File(name, tuple(f"{site}/{name}" for site in GLOVE_SITES), size, sha256, GLOVE_SUMS),)
 
 
-PREPARE = "saccade prepare {} --root DIR --out DATA"
 VQA_THEN = f"{PREPARE}; its pictures: coco-2014-train, coco-2014-val, and coco-2015-test for test"
 PICTURES = "pictures of {}: fetch those to DIR too"
 

@@ -19,7 +19,6 @@ from saccade.data.picture_files import PictureFiles
 from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Picture, Question, Split
 
-PART_OF: dict[str, Split] = {"train": "train", "val": "val", "testdev": "test"}
 SECRET = ("test", "challenge", "submission")
 KINDS = ("balanced", "all")
 FLICKR_NUMBERS = 10**12

@@ -16,15 +16,18 @@ def hold_out(collection: Collection, share: float) -> Collection:
 
     Everything that belongs to these pictures goes with them, of the other task too, so that no
     picture is in two splits. The pictures are drawn from a seed: equal ones, equal split. Raises
-    BadConfig for a share that is none, and where every task has a validation split already.
+    BadConfig for a share that is none, and where every task has a validation split already or no
+    two pictures that are for training alone.
     """
     if not 0 < share < 1:
         raise BadConfig(f"--hold-out {share:g} is no share", cure="Give one such as 0.1.")
     held: set[int] = set()
+    elsewhere = {picture.id for picture in collection.pictures if picture.split != "train"}
     notes = list(collection.notes)
     for kind, records in (("question", collection.questions), ("caption", collection.captions)):
-        training = {record.image_id for record in records if record.split == "train"} - held
-        if not training or any(r.split == "val" or r.image_id in held for r in records):
+        training = {record.image_id for record in records if record.split == "train"}
+        training -= held | elsewhere
+        if len(training) < 2 or any(r.split == "val" or r.image_id in held for r in records):
             continue
         drawn = draw(training, {"val": share}, SEED)
         taken = {number for number, split in drawn.items() if split == "val"}
@@ -36,7 +39,8 @@ def hold_out(collection: Collection, share: float) -> Collection:
         )
     if not held:
         raise BadConfig(
-            "nothing is to be held out: there is a validation split, or nothing to train on",
+            "nothing is to be held out: there is a validation split, or there are no two pictures "
+            "for training alone",
             cure="Leave out --hold-out.",
         )
     return replace(

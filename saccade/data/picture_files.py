@@ -25,6 +25,7 @@ class PictureFiles:
                 cure="Give --option images=FOLDER, absolute or relative to --root.",
             )
         self._listed: dict[str, frozenset[str]] = {}
+        self._composed: dict[str, dict[str, str]] = {}
         self._text = ""
 
     def beside(self, text: Path) -> "PictureFiles":
@@ -84,8 +85,10 @@ class PictureFiles:
         """A path as the disk spells it, where only its accents are written otherwise."""
         found = ""
         for part in path.split("/"):
-            here = (name for name in self.names(found) if _composed(name) == _composed(part))
-            if (name := min(here, default=None)) is None:
+            if found not in self._composed:
+                names = sorted(self.names(found), reverse=True)
+                self._composed[found] = {_composed(name): name for name in names}
+            if (name := self._composed[found].get(_composed(part))) is None:
                 return None
             found = _join(found, name)
         return found

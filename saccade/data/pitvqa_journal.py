@@ -99,6 +99,6 @@ def _read(path: Path) -> list[dict[str, Any]]:
             if set(map(type, whole)) - {int} or type(line.get("time")) not in (int, NoneType):
                 break
             lines.append(line)
-    except (OSError, ValueError, AttributeError):  # not there, no JSON, no object
+    except (OSError, ValueError, AttributeError, RecursionError):  # not there, no JSON, no object
         pass
     return lines

@@ -168,7 +168,7 @@ SOURCES: dict[str, Source] = {
 }
 
 
-def read_parts(name: str, root: Path, **options: str) -> list[Collection]:
+def read_parts(name: str, root: Path, /, **options: str) -> list[Collection]:
     """Read a data set below `root`, or several over the same pictures, joined by pluses.
 
     Options are the readers' own (see their docstrings). Raises BadConfig for an unknown source or
@@ -186,7 +186,7 @@ def read_parts(name: str, root: Path, **options: str) -> list[Collection]:
     return [_with_licence(_function(part, "read")(root, **own)) for part, own in takes.items()]
 
 
-def read_source(name: str, root: Path, **options: str) -> Collection:
+def read_source(name: str, root: Path, /, **options: str) -> Collection:
     """The same as one collection: `"vqa-v2+karpathy"` gives one with questions and captions."""
     return join(read_parts(name, root, **options))
 

@@ -57,7 +57,7 @@ def read_start(path: Path, size: int = 2**18) -> str:
     try:
         return codecs.getincrementaldecoder("utf-8-sig")().decode(data)
     except UnicodeDecodeError as error:
-        return data[: error.start].decode("utf-8-sig")
+        return error.object[: error.start].decode()  # counts from behind a byte order mark
 
 
 def _bytes(path: Path) -> bytes | bytearray:

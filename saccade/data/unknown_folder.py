@@ -49,7 +49,10 @@ def nothing_known(root: Path, options: Mapping[str, str]) -> SaccadeError:
 def _told(root: Path, rows: Sequence[_Rows], options: Mapping[str, str]) -> tuple[str, str]:
     """What is there instead, and what to do about it."""
     if (root / "dataset.json").is_file() and (root / "images.parquet").is_file():
-        return ": it is a data folder already", f"Go on with: saccade extract {root} --backbone ..."
+        return (
+            ": it is a data folder already",
+            f"Go on with: saccade extract {shlex.quote(str(root))} --backbone ...",
+        )
     if below := further_down(root, options):
         return _told_below(root, below)
     unread = unread_files(root)

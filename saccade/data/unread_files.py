@@ -1,6 +1,5 @@
 """Files that could be a table of one's own, and why they are not read as one."""
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -64,7 +63,9 @@ def _why_no_text(path: Path) -> Unread | None:
     if path.name.lower().endswith(".gz"):
         start = read_start(path, 4096).encode()
     if not start.strip():
-        return Unread(path, "is empty", "Save or copy it again.")
+        packed = path.name.lower().endswith(".gz")
+        what = "is empty, cut off, or no UTF-8 text" if packed else "is empty"
+        return Unread(path, what, "Save or copy it again.")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return Unread(path, "is UTF-16", "Save it as CSV UTF-8.")
     if b"\0" in start:
@@ -83,8 +84,8 @@ def _why_json(path: Path, pictures: bool) -> Unread:
     """
     start = read_start(path).strip()
     if start.startswith("{"):
-        key = re.match(r'\{\s*("(?:[^"\\]|\\.)*")', start)
-        shown = f' (its first field is "{json.loads(key[1], strict=False)[:30]}")' if key else ""
+        key = re.match(r'\{\s*"([^"\\]*)"', start)
+        shown = f' (its first field is "{key[1][:30]}")' if key else ""
         likely = pictures and re.search(r":\s*\[", start) is not None
         return Unread(path, f"is an object, not a list{shown}", AS_ROWS, likely)
     if re.fullmatch(r"\[\s*\]", start):

@@ -51,8 +51,10 @@ def read(
     train_file, test_file = home / "trainset.json", home / "testset.json"
     notes: list[str] = []
     if makers and not (train_file.is_file() and test_file.is_file()):
-        train, test, notes = _of_makers(makers[0])
+        text = makers[0]
+        train, test, notes = _of_makers(text)
     else:
+        text = train_file
         train = _of_one_split(train_file, "train")
         test = _of_one_split(test_file, "test") if test_file.is_file() else []
     names = sorted({name for name, _ in train})
@@ -60,7 +62,7 @@ def read(
     held_out = {name for name, split in drawn.items() if split == "val"}
     rows = [(n, q._replace(split="val") if n in held_out else q) for n, q in train] + test
     number_of = {n: place for place, n in enumerate(sorted({n for n, _ in rows}))}
-    files = PictureFiles(root, images or None).beside(makers[0] if makers else train_file)
+    files = PictureFiles(root, images or None).beside(text)
     pictures = {
         (number_of[n], q.split): Picture(number_of[n], files.find(FOLDERS, [n]), q.split)
         for n, q in rows

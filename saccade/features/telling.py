@@ -3,22 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
+from saccade.console import say
 from saccade.features.store_files import Skipped
 
 NAMED = 20
 """Skipped pictures that are named at the end; skipped.json has them all."""
-
-
-def console() -> Console:
-    """Where the person who waits looks."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def say(text: str, style: str | None = None) -> None:
-    """Print a line."""
-    console().print(text, style=style, markup=False)
 
 
 def tell_made(path: Path, skipped: Sequence[Skipped], count: int) -> None:

@@ -1,6 +1,7 @@
 """Finding a backbone's weights, and looking into files of weights without trusting them."""
 
 import pickle
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,11 +85,12 @@ def _given(weights: str, names: Sequence[str], network: str, address: str) -> Pa
         found = first_of(given)
     if found is None:
         place = home / _name_for(address, names)
+        named = shlex.quote(str(place))
         get = f"Weights of {network} are at {address}: save them" if address else "Put the file"
         raise MissingWeights(
             f"no weights file {given[0].name!r}",
             where="; ".join(dict.fromkeys(map(str, given))),
-            cure=f"Is the name right? {get} as {place} and give --weights {place}.",
+            cure=f"Is the name right? {get} as {place} and give --weights {named}.",
         )
     return found
 

@@ -150,7 +150,8 @@ def _faults(made: Manifest) -> Iterator[str]:
         if why := why_unsafe(file.name):
             yield f"the name {file.name[:80]!r} {why}"
         if file.same_as is not None:
-            if file._replace(name=str(file.same_as), same_as=None) != before.get(str(file.same_as)):
+            first = before.get(file.same_as) if type(file.same_as) is str else None
+            if first is None or file._replace(name=first.name, same_as=None) != first:
                 yield f"{file.name!r} is said to be the same as what does not stand before it"
             continue
         before[file.name] = file

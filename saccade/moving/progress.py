@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -11,6 +10,8 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+
+from saccade.console import console
 
 Show = Callable[[int, int | None], None]
 """Takes the bytes that are there and the bytes there will be, None where nobody knows."""
@@ -20,18 +21,13 @@ def show_nothing(_done: int, _total: int | None) -> None:
     """Where nobody looks."""
 
 
-def say(line: str) -> None:
-    """Print a line on stderr; a bar that stands there moves out of its way."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
-
-
 @contextmanager
 def bar(what: str) -> Iterator[Show]:
     """Show on stderr how far a file has come."""
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    seen = console.is_terminal
-    with Progress(what, *columns, console=console, disable=not seen, transient=True) as progress:
+    here = console()
+    hidden = not here.is_terminal
+    with Progress(what, *columns, console=here, disable=hidden, transient=True) as progress:
         task = progress.add_task("", total=None)
 
         def show(done: int, total: int | None) -> None:

@@ -6,17 +6,13 @@ from pathlib import Path
 
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
-from rich.console import Console
+
+from saccade.console import say as tell
 
 LIKED = ("notosanscjk", "sourcehansans", "pingfang", "hiragino", "msyh", "yugoth", "malgun", "noto")
 """How names of fonts begin that are even and easy to read, the best first."""
 EMPTY = ("lastresort", "adobeblank")
 """Fonts that have a mark, or nothing, in place of every letter."""
-
-
-def tell(line: str) -> None:
-    """Say something to the person who waits."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(line, markup=False)
 
 
 class Fonts:
@@ -53,8 +49,10 @@ class Fonts:
             return best
         for file in sorted(map(Path, self._others()), key=lambda path: _rank(path, bold)):
             known = _known(file, wanted)
+            if (known <= somewhere and len(known) <= len(most)) or not _opens(file):
+                continue
             somewhere |= known
-            if len(known) > len(most) and _opens(file):
+            if len(known) > len(most):
                 best, most = file, known
             if most == wanted:
                 return best
@@ -85,7 +83,7 @@ def _known(file: Path, wanted: frozenset[int]) -> frozenset[int]:
 
 
 def _opens(file: Path) -> bool:
-    """Can letters of any size be drawn with it? Not with a font of coloured pictures."""
+    """Can letters of any size be drawn with it? Not with coloured pictures, nor with `EMPTY`."""
     name = file.name.lower().replace(" ", "").replace("-", "")
     try:
         ImageFont.truetype(str(file), 16)
