@@ -79,10 +79,11 @@ class TrainingView:
     def show_estimate(self, price: Estimate) -> None:
         """Say what the run will cost before it begins."""
         epoch = price.seconds_per_step * self.steps
+        whole = duration(epoch * self.config.epochs)
         self.console.print(
-            f"{price.parameters:,} parameters, {self.count:,} examples, {self.steps:,} steps an "
-            f"epoch. About {duration(epoch)} an epoch, {duration(epoch * self.config.epochs)} "
-            f"for {self.config.epochs} epochs; memory {price.memory_bytes / GIB:.1f} GiB; disk "
+            f"{price.parameters:,} parameters, {self.count:,} examples; steps an epoch: "
+            f"{self.steps:,}. About {duration(epoch)} an epoch, {whole} in all (epochs: "
+            f"{self.config.epochs}); memory {price.memory_bytes / GIB:.1f} GiB; disk "
             f"{price.disk_bytes / 2**20:.0f} MiB.",
             highlight=False,
             soft_wrap=True,

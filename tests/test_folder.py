@@ -224,6 +224,11 @@ class TestWriting:
             write_folder(tmp_path / "thesis.tex", BOTH)
         assert os.listdir(tmp_path) == ["thesis.tex"]
 
+    def test_what_systems_leave_everywhere_is_no_other_thing(self, path):
+        (path / ".DS_Store").write_bytes(b"a window's place")
+        write_folder(path, BOTH)
+        assert (path / ".DS_Store").read_bytes() == b"a window's place"
+
 
 class TestBroken:
     def test_no_folder(self, tmp_path):

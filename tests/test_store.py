@@ -364,6 +364,15 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
     assert not path.exists()
 
 
+def test_what_systems_leave_everywhere_does_not_stop_a_store(path: Path) -> None:
+    path.mkdir(parents=True)
+    (path / ".DS_Store").write_bytes(b"a window's place")
+    make(path)
+    with StoreWriter(path, header(), IDS) as writer:
+        assert writer.complete
+    assert (path / ".DS_Store").exists()
+
+
 @pytest.mark.parametrize("lost", ["header.json", "chunks.jsonl"])
 @pytest.mark.parametrize("free", [100, 10**9])
 def test_a_store_that_was_copied_in_part_is_not_written_over(

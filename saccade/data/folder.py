@@ -93,7 +93,8 @@ def _refuse_strange(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise BadData("is a file", where=out, cure="Give another --out.")
     own = {*FILES, *(f"{name}.part" for name in FILES), "features"}
-    strange = [path.name for path in out.iterdir() if path.name not in own] if out.exists() else []
+    there = {path.name for path in out.iterdir()} if out.exists() else set()
+    strange = [name for name in there - own if not name.startswith(".")]  # left by systems
     if strange == [PICTURES]:
         what = "was unpacked with pictures of its own: other records would be looked up in them"
         raise BadData(what, where=out, cure="Give a new folder as --out.")

@@ -236,7 +236,8 @@ class StoreWriter:
         """Is the folder empty? What is in it must be of a store that was begun here, or copied
         with its header and its journal: nothing else is written over.
         """
-        there = {path.name for path in self.path.iterdir()}
+        inside = (path.name for path in self.path.iterdir())
+        there = {name for name in inside if not name.startswith(".")}  # left by systems
         strange = sorted(name for name in there if name.removesuffix(".part") not in OWN)
         if strange:
             what = f"holds other things than a feature store, such as {strange[0]}"
