@@ -6,10 +6,7 @@ is noticed. Archives are unpacked and kept; they may be deleted, what they held 
 """
 
 import json
-import os
 import shlex
-import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from difflib import get_close_matches
@@ -21,16 +18,14 @@ from saccade.console import say
 from saccade.data.downloadable import Download, File
 from saccade.data.downloads import DOWNLOADS
 from saccade.errors import BadConfig, BadDownload
-from saccade.files import sha256_of
+from saccade.files import sha256_of, write_json
+from saccade.locks import held
 from saccade.moving.addresses import checked_mirror
 from saccade.moving.archives import ENDINGS, is_whole, unpack
-from saccade.moving.digests import write_json
 from saccade.moving.fetch import Patience, Wanted, fetch
 from saccade.moving.progress import bar
+from saccade.room import disk_errors, free_bytes
 from saccade.terminal import size_in_words
-
-if sys.platform != "win32":
-    import fcntl
 
 RECORD = "downloads.json"
 Tell = Callable[[str], None]
@@ -56,17 +51,10 @@ def download(
     for name, line in sets:
         tell(f"{name}: {line.summary}. Licence: {line.licence}")
     files = [file for _, line in sets for file in line.files]
-    try:
-        with _alone(to) if files else nullcontext():
-            record = _read_record(to) if files else {}
-            for file in files:
-                _one(file, to, record, before, tell, patience)
-    except OSError as error:
-        raise BadDownload(
-            f"cannot be written: {error.strerror or error}",
-            where=error.filename or to,
-            cure="Make room or give another --to; the same command goes on where it stopped.",
-        ) from None
+    with disk_errors(BadDownload, to, "--to"), _alone(to) if files else nullcontext():
+        record = _read_record(to) if files else {}
+        for file in files:
+            _one(file, to, record, before, tell, patience)
     for name, line in sets:
         for step in _steps(name, line, to):
             tell(step)
@@ -96,7 +84,7 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
         yield from _steps(name, line, to)
         if line.files:
             yield f"  Next: {_in_place(line.then, to)}"
-    free = size_in_words(shutil.disk_usage(_existing(to)).free)
+    free = size_in_words(free_bytes(to))
     yield f"To fetch to {to}: {_in_all(missing)}; {free} are free there."
     if any(_is_archive(file) for file in missing):
         yield "Archives are unpacked and kept: there must be room for both."
@@ -223,24 +211,12 @@ def _urls(file: File, mirrors: Iterable[str]) -> tuple[str, ...]:
 
 @contextmanager
 def _alone(to: Path) -> Iterator[None]:
-    """Nobody else downloads into the folder meanwhile; on Windows nobody looks."""
-    to.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":  # a folder cannot be opened there
+    """Nobody else downloads into the folder meanwhile."""
+    with held(to) as mine:
+        if not mine:
+            what, cure = "another download is at work here", "Wait for it, or give another --to."
+            raise BadDownload(what, where=to, cure=cure)
         yield
-    else:
-        folder = os.open(to, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                what, cure = (
-                    "another download is at work here",
-                    "Wait for it, or give another --to.",
-                )
-                raise BadDownload(what, where=to, cure=cure) from None
-            yield
-        finally:
-            os.close(folder)
 
 
 def _read_record(to: Path) -> dict[str, Any]:
@@ -260,7 +236,3 @@ def _read_record(to: Path) -> dict[str, Any]:
 
 def _write_record(to: Path, record: dict[str, Any]) -> None:
     write_json(to / RECORD, {"format": 1, "files": dict(sorted(record.items()))})
-
-
-def _existing(to: Path) -> Path:
-    return next(folder for folder in (to, *to.absolute().parents) if folder.is_dir())

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -40,7 +40,7 @@ from saccade.features.store import StoreHeader, pictures_fingerprint
 from saccade.features.store_files import BACKBONE
 from saccade.features.store_writer import StoreWriter
 from saccade.features.telling import tell_complete, tell_made
-from saccade.frozen import Frozen, first_problem
+from saccade.frozen import Frozen, checked_settings
 from saccade.records import Picture
 from saccade.terminal import duration, size_in_words
 
@@ -108,7 +108,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     left out, named at the end and in `skipped.json`. Raises BadConfig, BadData, BadStore or
     MissingWeights, nearly always before the first picture.
     """
-    chosen = _checked(backbone, settings)
+    chosen = checked_settings(ExtractSettings, "extract", backbone=backbone, **settings)
     folder = DataFolder(Path(data), image_root=chosen.image_root)
     pictures = sorted(folder.pictures(), key=lambda picture: picture.id)
     _refuse_wrong_root(folder.image_root, pictures)
@@ -242,14 +242,6 @@ def _seconds_per_picture(job: _Job) -> float:
         job.batches(few)[0]
     job.backbone.see(blank, job.preprocessing, sizes).regions.cpu()
     return (time.perf_counter() - begin) / few
-
-
-def _checked(backbone: str, settings: dict[str, Any]) -> ExtractSettings:
-    try:
-        return ExtractSettings(backbone=backbone, **settings)
-    except ValidationError as error:
-        what = first_problem(error, "settings")
-        raise BadConfig(what, cure="See: saccade extract --help") from None
 
 
 def _refuse_wrong_root(root: Path, pictures: Sequence[Picture]) -> None:

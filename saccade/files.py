@@ -1,6 +1,7 @@
 """Files that are whole or not there, and what tells two of them apart."""
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -40,6 +41,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a text file, UTF-8, in one go."""
     write_bytes(path, text.encode())
+
+
+def as_json(value: object) -> str:
+    """JSON that a person can read; equal values give equal text."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write such JSON in one go."""
+    write_text(path, as_json(value))
 
 
 def link_or_copy(file: Path, to: Path) -> None:

@@ -1,12 +1,28 @@
 """Settings that cannot be changed or misspelt, and one sentence for what is wrong with some."""
 
+from typing import TypeVar
+
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from saccade.errors import BadConfig
 
 
 class Frozen(BaseModel):
     """Settings: no field may be changed, and none may be misspelt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Settings = TypeVar("Settings", bound=Frozen)
+
+
+def checked_settings(kind: type[Settings], command: str, **given: object) -> Settings:
+    """Settings of a command. Raises BadConfig for what cannot be, with the command that helps."""
+    try:
+        return kind(**given)
+    except ValidationError as error:
+        cure = f"See: saccade {command} --help"
+        raise BadConfig(first_problem(error, "settings"), cure=cure) from None
 
 
 def first_problem(error: ValidationError, whole: str) -> str:

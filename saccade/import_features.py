@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from saccade.data.folder import DataFolder
-from saccade.errors import BadConfig, BadData, BadStore
+from saccade.errors import BadData, BadStore
 from saccade.feature_files.kinds import KINDS
 from saccade.feature_files.matching import By, Key, Matched, match, published
 from saccade.feature_files.opened import COPY_AGAIN, DEFECTS, Opened
@@ -25,7 +25,7 @@ from saccade.features.settings import PIXELS, BackboneSpec
 from saccade.features.store import StoreHeader, pictures_fingerprint, read_header
 from saccade.features.store_files import Skipped
 from saccade.features.store_writer import StoreWriter
-from saccade.frozen import Frozen, first_problem
+from saccade.frozen import Frozen, checked_settings
 from saccade.models.catalogue import look_up
 from saccade.records import Picture
 
@@ -66,11 +66,7 @@ def import_features(
     on with. Raises BadConfig, BadData, BadStore.
     """
     opener = look_up(dict(KINDS), "kind of feature file", kind)
-    try:
-        chosen = FeatureImport(**settings)
-    except ValidationError as error:
-        what = first_problem(error, "settings")
-        raise BadConfig(what, cure="See: saccade import-features --help") from None
+    chosen = checked_settings(FeatureImport, "import-features", **settings)
     path, folder = Path(file), DataFolder(Path(data), image_root=chosen.image_root)
     pictures = sorted(folder.pictures(), key=lambda one: one.id)
     opened = opener(path, folder, pictures)

@@ -28,7 +28,7 @@ from saccade.moving.manifest import (
 from saccade.moving.names import TEMPORARY, why_unsafe
 from saccade.moving.progress import bar
 from saccade.moving.tar_stream import TarStream, lay_out
-from saccade.room import refuse_small_disk
+from saccade.room import disk_errors, refuse_small_disk
 
 PART_SIZE = 500_000_000
 MOST_PARTS = 99_999
@@ -72,17 +72,11 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, pictures: bool = 
         raise BadConfig(
             f"that would be {count:,} parts", cure=f"At most {MOST_PARTS:,}: give larger ones."
         )
-    try:
+    with disk_errors(BadBundle, out, "--out"):
         _prepare(out, stream.total, part_size, count)
         parts, packed, kept = _write(stream, out, part_size, count)
         manifest = Manifest(what, stream.total, parts, packed)
         write_manifest(out, manifest)
-    except OSError as error:
-        raise BadBundle(
-            f"cannot be written: {error.strerror or error}",
-            where=error.filename or out,
-            cure="Make room or give another --out; the same command goes on where it stopped.",
-        ) from None
     return Made(manifest, kept, left_out)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor
 
 from saccade.data.folder import DataFolder
@@ -35,7 +35,7 @@ from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.features.store_files import BACKBONE, read_chunks
 from saccade.features.store_writer import StoreWriter
 from saccade.files import link_or_copy
-from saccade.frozen import Frozen, first_problem
+from saccade.frozen import Frozen, checked_settings
 from saccade.terminal import size_in_words
 
 CHUNK = 256
@@ -65,11 +65,7 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
     `settings` are the fields of `ConvertSettings`; `say` hears sizes before anything is written.
     A conversion that was killed goes on where it stopped. Raises BadConfig, BadData, BadStore.
     """
-    try:
-        chosen = ConvertSettings(**settings)
-    except ValidationError as error:
-        what = first_problem(error, "settings")
-        raise BadConfig(what, cure="See: saccade store convert --help") from None
+    chosen = checked_settings(ConvertSettings, "store convert", **settings)
     old = FeatureStore.open(path)
     dtype, scale = _numbers(old.header, chosen)
     path = path if path.name not in ("", "..") else path.resolve()

@@ -5,7 +5,6 @@ The folder appears when all is there; what was stopped goes on where it was.
 """
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,14 +13,12 @@ from pathlib import Path
 
 from saccade.errors import BadBundle
 from saccade.files import sha256_of
+from saccade.locks import held
 from saccade.moving.digests import chunks_of
 from saccade.moving.manifest import COPY_AGAIN, Manifest, Packed, Part, read_manifest
 from saccade.moving.names import TEMPORARY, place
 from saccade.moving.progress import bar
-from saccade.room import refuse_small_disk
-
-if sys.platform != "win32":
-    import fcntl
+from saccade.room import disk_errors, refuse_small_disk
 
 NAMED = 20
 """Damaged parts that are named one by one."""
@@ -40,45 +37,26 @@ def unpack(folder: Path, out: Path) -> Manifest:
     begun = out.absolute().with_name(f".{out.absolute().name}.unpacking")
     _refuse_strange(begun, manifest.files)
     ends = list(accumulate(part.bytes for part in manifest.parts))
-    try:
-        with _alone(begun, out):
-            _refuse_filled(out)  # another may just have ended
-            _refuse_damaged_parts(folder, manifest.parts)
-            _refuse_small_disk(begun, manifest.files)
-            with bar(f"unpacking to {out}") as show:
-                for file in manifest.files:
-                    target = begun / file.name
-                    if not (_is_there(target, file) or _linked(begun, file)):
-                        chunks = _slice(folder, manifest.parts, ends, file)
-                        place(chunks, target, partial(_refuse_other, file, folder))
-                    show(file.offset + file.bytes, manifest.bytes)
-            os.replace(begun, out)
-    except OSError as error:
-        raise BadBundle(
-            f"cannot be read or written: {error.strerror or error}",
-            where=error.filename or out,
-            cure="Make room or give another --out; the same command goes on where it stopped.",
-        ) from None
+    with disk_errors(BadBundle, out, "--out", "read or written"), _alone(begun, out):
+        _refuse_filled(out)  # another may just have ended
+        _refuse_damaged_parts(folder, manifest.parts)
+        _refuse_small_disk(begun, manifest.files)
+        with bar(f"unpacking to {out}") as show:
+            for file in manifest.files:
+                target = begun / file.name
+                if not (_is_there(target, file) or _linked(begun, file)):
+                    chunks = _slice(folder, manifest.parts, ends, file)
+                    place(chunks, target, partial(_refuse_other, file, folder))
+                show(file.offset + file.bytes, manifest.bytes)
+        os.replace(begun, out)
     return manifest
 
 
 @contextmanager
 def _alone(begun: Path, out: Path) -> Iterator[None]:
-    """Nobody else unpacks to `begun` meanwhile (the system lifts the lock when this process dies;
-    on Windows nobody looks). If nothing was begun, nothing is left.
-    """
-    begun.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":  # a folder cannot be opened there
-        yield
-        return
-    held = os.open(begun, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = os.path.samestat(os.fstat(held), os.stat(begun))
-        except (BlockingIOError, FileNotFoundError):
-            mine = False
-        if not mine:  # or it has got its name, or was deleted, since it was opened
+    """Nobody else unpacks to `begun` meanwhile. If nothing was begun, nothing is left."""
+    with held(begun) as mine:
+        if not mine:
             what, cure = "another unpack is at work here", "Wait for it, or give another --out."
             raise BadBundle(what, where=out, cure=cure)
         try:
@@ -86,8 +64,6 @@ def _alone(begun: Path, out: Path) -> Iterator[None]:
         finally:
             with suppress(OSError):
                 begun.rmdir()
-    finally:
-        os.close(held)
 
 
 def _refuse_filled(out: Path) -> None:

@@ -14,6 +14,12 @@ def save(path: Path, value: object) -> Path:
     return path
 
 
+def write_lines(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
 def touch(root: Path, *names: str) -> None:
     """Picture files that nobody will open."""
     for name in names:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from saccade import download as downloading
+from saccade import locks
 from saccade.cli.main import app
 from saccade.data.downloadable import Download, File
 from saccade.data.downloads import DOWNLOADS
@@ -285,11 +286,12 @@ def test_it_works_where_folders_cannot_be_locked(toy, tmp_path, monkeypatch):
         there.setitem(sys.modules, "fcntl", None)
         there.setattr(sys, "platform", "win32")
         there.setattr(os, "open", None)
-        there.delattr(downloading, "fcntl")
-        importlib.reload(downloading)
+        there.delattr(locks, "fcntl")
+        importlib.reload(locks)
+        there.setattr(downloading, "held", locks.held)
         with downloading._alone(tmp_path / "to"):
             assert (tmp_path / "to").is_dir()
-    importlib.reload(downloading)
+    importlib.reload(locks)
 
 
 def test_the_command_line_fetches_plans_and_refuses(toy, tmp_path):

@@ -16,14 +16,9 @@ from saccade.errors import BadConfig, BadData
 from saccade.prepare import prepare
 from saccade.records import Caption, Picture, Question
 from tests.source_samples import JPEG, SAMPLES, hf_table, save_parquet, touch
+from tests.source_samples import write_lines as write
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def write(path, *lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
 
 
 class TestImagefolder:

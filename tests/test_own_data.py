@@ -28,12 +28,7 @@ from tests.source_samples import (
     save_arrow,
     touch,
 )
-
-
-def write(path, *lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
+from tests.source_samples import write_lines as write
 
 
 class TestTable:

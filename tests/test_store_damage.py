@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 from saccade.cli.main import app
 from saccade.errors import BadStore
 from saccade.features.store import FeatureStore, verify_store
-from saccade.features.store_checks import as_json, damaged_reduction, digests
+from saccade.features.store_checks import damaged_reduction, digests
 from saccade.features.store_files import CHECKSUMS, OWN
 from saccade.features.store_writer import StoreWriter
+from saccade.files import write_json
 from saccade.stores import convert_store
 from tests.test_store import IDS, PICTURES, content, fill, header, make
 
@@ -208,7 +209,7 @@ def test_ids_out_of_order_are_told(tmp_path: Path, ids: np.ndarray) -> None:
     path = tmp_path / "store"
     make(path)
     np.save(path / "ids.npy", ids)
-    (path / CHECKSUMS).write_bytes(as_json(digests(path, header().columns())))
+    write_json(path / CHECKSUMS, digests(path, header().columns()))
     with pytest.raises(BadStore, match=r"ids\.npy: the ids do not rise"):
         FeatureStore.open(path)
 

@@ -29,9 +29,10 @@ from saccade.features import store_files
 from saccade.features.reduction import Reducer, channel_scales, from_bytes, pool, to_bytes
 from saccade.features.settings import grid_boxes
 from saccade.features.store import FeatureStore, StoreHeader, pictures_fingerprint
-from saccade.features.store_checks import as_json, digests
+from saccade.features.store_checks import digests
 from saccade.features.store_files import CHECKSUMS, Skipped, checksum
 from saccade.features.store_writer import StoreWriter
+from saccade.files import write_json
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES
 from saccade.stores import convert_store, describe_store
@@ -266,7 +267,7 @@ def _rewrite(path: Path, name: str, array: np.ndarray) -> None:
     arrays = {n: np.load(path / f"{n}.npy") for n in store.header.columns()}
     chunk = {"start": 0, "end": 36, "crc32": checksum(arrays, 0, 36), "skipped": []}
     (path / "chunks.jsonl").write_text(json.dumps(chunk) + "\n")
-    (path / CHECKSUMS).write_bytes(as_json(digests(path, store.header.columns())))
+    write_json(path / CHECKSUMS, digests(path, store.header.columns()))
 
 
 @pytest.mark.parametrize(

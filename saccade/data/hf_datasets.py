@@ -93,13 +93,14 @@ def _parts(home: Path) -> list[tuple[Path, Split | None]]:
 def _arrow_files(folder: Path) -> list[Path]:
     """The files that `state.json` lists."""
     state = folder / "state.json"
-    listed = read_json(state, dict).get("_data_files")
+    about = read_json(state, dict)
+    listed = about.get("_data_files")
     listed = listed if isinstance(listed, list) else []
     names: list[Any] = [entry.get("filename") for entry in listed if isinstance(entry, dict)]
     if not _are_names(names):
         cure = "Save the data set again: save_to_disk."
         raise BadData('has no list "_data_files" of file names', where=state, cure=cure)
-    if read_json(state, dict).get("_indices_data_files"):
+    if about.get("_indices_data_files"):
         what = "keeps a choice of rows (_indices_data_files), which is not read here"
         cure = "Save the data set again after flatten_indices()."
         raise BadData(what, where=state, cure=cure)

@@ -16,15 +16,10 @@ import numpy as np
 from saccade.errors import BadStore
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store_files import CHECKSUMS, OWN, checksum, open_array, pieces, read_chunks
-from saccade.files import sha256_of
+from saccade.files import as_json, sha256_of
 
 Columns = Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
 """Shape and type of every array with rows, as `StoreHeader.columns` has them."""
-
-
-def as_json(value: object) -> bytes:
-    """JSON as the store's small files have it."""
-    return json.dumps(value, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def digests(path: Path, columns: Columns) -> dict[str, str]:
@@ -120,7 +115,7 @@ def damaged_files(path: Path, columns: Columns, known: Collection[str] = ()) -> 
                 damage.append(f"{name}: unreadable ({error.strerror})")
                 continue
             damage += [] if same else [f"{name}: has changed since it was written"]
-    if not damage and text != as_json(dict(sorted(wanted.items()))):
+    if not damage and text != as_json(dict(sorted(wanted.items()))).encode():
         damage.append(f"{CHECKSUMS}: has changed since it was written")
     return damage
 

@@ -9,7 +9,6 @@ import hashlib
 import math
 import os
 import shutil
-import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import numpy as np
 
 from saccade.errors import BadStore, SaccadeError
 from saccade.features.store import StoreHeader, read_header
-from saccade.features.store_checks import as_json, digests
+from saccade.features.store_checks import digests
 from saccade.features.store_files import (
     CHECKSUMS,
     MAKE_AGAIN,
@@ -34,11 +33,9 @@ from saccade.features.store_files import (
     read_chunks,
     remove_store,
 )
-from saccade.files import write_bytes
+from saccade.files import write_bytes, write_json
+from saccade.locks import claim
 from saccade.room import refuse_small_disk
-
-if sys.platform != "win32":
-    import fcntl
 
 BEGUN = frozenset(["header.json", "chunks.jsonl"])
 """Files that every store has from its beginning."""
@@ -68,7 +65,7 @@ class StoreWriter:
             path.mkdir(parents=True, exist_ok=True)
             fresh = self._refuse_strange()
             self._journal = (path / "chunks.jsonl").open("ab")
-        self._lock()
+            self._lock()
         try:
             before = self._before()
             self.complete = before is not None and before.complete
@@ -159,10 +156,10 @@ class StoreWriter:
             raise ValueError(f"{self.done} rows of {self.header.ids_count} are written")
         skipped, header = [one._asdict() for one in self.skipped], self._header(complete=True)
         with self._disk_errors():
-            write_bytes(self.path / "skipped.json", as_json(skipped))
+            write_json(self.path / "skipped.json", skipped)
             sums = digests(self.path, self._columns)
             sums["header.json"] = hashlib.sha256(header).hexdigest()
-            write_bytes(self.path / CHECKSUMS, as_json(sums))
+            write_json(self.path / CHECKSUMS, sums)
             write_bytes(self.path / "header.json", header)
 
     def __enter__(self) -> Self:
@@ -278,15 +275,12 @@ class StoreWriter:
         refuse_small_disk(BadStore, self.path, "the store", needed, cure)
 
     def _lock(self) -> None:
-        """Keep a second process out; the system lifts the lock when this one dies."""
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                self._journal.close()
-                cure = "Wait until it has ended, or choose another --name."
-                what = "another process is writing this store"
-                raise BadStore(what, where=self.path, cure=cure) from None
+        """Keep a second process out."""
+        if not claim(self._journal.fileno()):
+            self._journal.close()
+            cure = "Wait until it has ended, or choose another --name."
+            what = "another process is writing this store"
+            raise BadStore(what, where=self.path, cure=cure)
 
 
 def _short(value: Any) -> str:

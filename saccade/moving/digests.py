@@ -1,11 +1,8 @@
-"""Files a piece at a time, and the small JSON files that tell of them."""
+"""Files a piece at a time."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from saccade.files import write_text
 from saccade.moving.names import CHUNK
 
 
@@ -17,8 +14,3 @@ def chunks_of(path: Path, start: int = 0, count: int | None = None) -> Iterator[
             yield some
             if count is not None:
                 count -= len(some)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON that a person can read, in one go; equal values give equal bytes."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from saccade.errors import BadDownload
+from saccade.files import write_json
 from saccade.moving.addresses import NotHere, NotNow, request
-from saccade.moving.digests import chunks_of, write_json
+from saccade.moving.digests import chunks_of
 from saccade.moving.names import CHUNK
 from saccade.moving.progress import Show, show_nothing
 from saccade.room import refuse_small_disk

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.errors import BadBundle
-from saccade.files import sha256_of, write_text
-from saccade.moving.digests import write_json
+from saccade.files import sha256_of, write_json, write_text
 from saccade.moving.names import why_unsafe
 
 FORMATS = (1, 2)
