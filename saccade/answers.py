@@ -14,7 +14,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from saccade.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData
 
 REVISIONS = ("2021-03", "2016")
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from saccade.batch import Sizes
 from saccade.config import Recipe
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.features.settings import Option, Preprocessing
 from saccade.models.catalogue import build_model
 from saccade.models.pixels import EncoderConfig, Pixels, Sight

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from saccade.answers import NORMALISERS
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
+from saccade.core.settings import Frozen, first_problem
 from saccade.features.settings import Colour, Interpolation, Option, Resize
-from saccade.frozen import Frozen, first_problem
 from saccade.models.adaptive_attention import AdaptiveAttentionConfig
 from saccade.models.catalogue import MODELS
 from saccade.models.ibowimg import IBowImgConfig

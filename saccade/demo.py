@@ -16,17 +16,17 @@ import torch
 from rich.console import Console
 
 from saccade.config import Recipe
+from saccade.core.errors import BadConfig
+from saccade.core.files import write_bytes
+from saccade.core.settings import Frozen
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
 from saccade.demo_backbone import NAME, OPTIONS, Taught, teach_backbone
 from saccade.demo_folder import DemoFolder
 from saccade.demo_page import Made, Measured, build_report, summary
 from saccade.demo_samples import Samples
-from saccade.errors import BadConfig
 from saccade.evaluate import evaluate
 from saccade.extract import extract
-from saccade.files import write_bytes
-from saccade.frozen import Frozen
 from saccade.gaze import measure_gaze, read_boxes
 from saccade.listing import changed_recipe
 from saccade.predict import load

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from saccade.errors import BadData
-from saccade.files import write_bytes
+from saccade.core.errors import BadData
+from saccade.core.files import write_bytes
 
 LIST = "made.json"
 

@@ -14,18 +14,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from saccade.console import say
+from saccade.core.console import say
+from saccade.core.errors import BadConfig, BadDownload
+from saccade.core.files import disk_errors, free_bytes, held, sha256_of, write_json
+from saccade.core.formatting import size_in_words
 from saccade.data.downloadable import Download, File
 from saccade.data.downloads import DOWNLOADS
-from saccade.errors import BadConfig, BadDownload
-from saccade.files import sha256_of, write_json
-from saccade.locks import held
 from saccade.moving.addresses import checked_mirror
 from saccade.moving.archives import ENDINGS, is_whole, unpack
 from saccade.moving.fetch import Patience, Wanted, fetch
 from saccade.moving.progress import bar
-from saccade.room import disk_errors, free_bytes
-from saccade.terminal import size_in_words
 
 RECORD = "downloads.json"
 Tell = Callable[[str], None]

@@ -12,9 +12,9 @@ from typing import Any
 
 from safetensors import safe_open
 
+from saccade.core.devices import choose_device
+from saccade.core.errors import BadData, BadRun
 from saccade.data.folder import DataFolder
-from saccade.devices import choose_device
-from saccade.errors import BadData, BadRun
 from saccade.features.store import StoreHeader
 from saccade.further_scores import intervals, of_answers, of_captions
 from saccade.judged import Judged, write_rows

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.features.images import read_image
 from saccade.occlusion import occlude_answer, occlude_caption
 from saccade.pictures.files import save_png

@@ -21,10 +21,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from saccade.console import console, say
+from saccade.core.console import console, say
+from saccade.core.devices import choose_device
+from saccade.core.errors import BadConfig, BadData
+from saccade.core.formatting import duration, size_in_words
+from saccade.core.settings import Frozen, checked_settings
 from saccade.data.folder import DataFolder
-from saccade.devices import choose_device
-from saccade.errors import BadConfig, BadData
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.reading import PictureBatches, ReadBatch
 from saccade.features.seen import Seen
@@ -40,9 +42,7 @@ from saccade.features.store import StoreHeader, pictures_fingerprint
 from saccade.features.store_files import BACKBONE
 from saccade.features.store_writer import StoreWriter
 from saccade.features.telling import tell_complete, tell_made
-from saccade.frozen import Frozen, checked_settings
 from saccade.records import Picture
-from saccade.terminal import duration, size_in_words
 
 CHUNK = 256
 """Pictures, about, that a crash can cost."""

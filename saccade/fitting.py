@@ -11,8 +11,8 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from saccade.batch import CaptionBatch, VqaBatch
+from saccade.core.errors import BadData
 from saccade.data.datasets import Examples, batches, epoch_order
-from saccade.errors import BadData
 from saccade.models.pixels import Pixels
 from saccade.objectives import Objective
 from saccade.optimisers import Moment, set_learning_rate, tend_gradients, tend_weights

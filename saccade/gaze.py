@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from saccade.batch import VqaBatch, VqaOutput
+from saccade.core.errors import BadData
 from saccade.data.datasets import batches, in_reading_order
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData
 from saccade.material import gather_for_run
 from saccade.predict import Run
 from saccade.records import Split

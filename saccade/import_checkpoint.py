@@ -18,11 +18,11 @@ from saccade.checkpoints.reading import Bundle, Reading, skeleton
 from saccade.checkpoints.renaming import fill
 from saccade.checkpoints.torch_files import read_checkpoint, tensors_of
 from saccade.config import FeaturesConfig, Recipe, change
-from saccade.errors import BadCheckpoint, BadData, BadRun
+from saccade.core.errors import BadCheckpoint, BadData, BadRun
+from saccade.core.settings import Frozen
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
 from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, read_header
-from saccade.frozen import Frozen
 from saccade.models.catalogue import look_up
 from saccade.recipes import RECIPES
 from saccade.run import BACKBONE, OpenedRun, Origin, save_tensors, write_run

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from saccade.core.errors import BadData, BadStore
+from saccade.core.settings import Frozen, checked_settings
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData, BadStore
 from saccade.feature_files.kinds import KINDS
 from saccade.feature_files.matching import By, Key, Matched, match, published
 from saccade.feature_files.opened import COPY_AGAIN, DEFECTS, Opened
@@ -25,7 +26,6 @@ from saccade.features.settings import PIXELS, BackboneSpec
 from saccade.features.store import StoreHeader, pictures_fingerprint, read_header
 from saccade.features.store_files import Skipped
 from saccade.features.store_writer import StoreWriter
-from saccade.frozen import Frozen, checked_settings
 from saccade.models.catalogue import look_up
 from saccade.records import Picture
 

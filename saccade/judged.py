@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saccade.answers import AnswerList
-from saccade.errors import BadRun
-from saccade.files import in_one_go
+from saccade.core.errors import BadRun
+from saccade.core.files import in_one_go
 from saccade.metrics.bleu import bleu_of_rows, corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.intervals import Statistic, by_picture, mean

@@ -21,8 +21,8 @@ from saccade.baselines.frequent import (
 )
 from saccade.baselines.question_only import question_only
 from saccade.baselines.shuffled import OtherQuestions, derangement, with_other_pictures
+from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData
 from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore
 from saccade.judged import MAIN, POINTS, Judged, judge_answers, judge_captions, statistics

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from saccade.config import Recipe, change
+from saccade.core.errors import BadConfig
+from saccade.core.formatting import size_in_words
 from saccade.data.downloadable import Download
 from saccade.data.downloads import DOWNLOADS
 from saccade.data.sources import SOURCES
-from saccade.errors import BadConfig
 from saccade.metrics.scores import METRICS
 from saccade.models.catalogue import MODELS, look_up
 from saccade.recipes import RECIPES
-from saccade.terminal import size_in_words
 
 Row = tuple[str, ...]
 

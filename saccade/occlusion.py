@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from saccade.batch import CaptionBatch
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.predict import Answer, Captioned, Looked, Run
 
 TOGETHER = 64

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.train_config import (
     Adam,
     Adamax,

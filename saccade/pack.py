@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saccade.core.errors import BadBundle, BadConfig
+from saccade.core.files import disk_errors, refuse_small_disk
 from saccade.data.folder import PICTURES, DataFolder
-from saccade.errors import BadBundle, BadConfig
 from saccade.moving.digests import chunks_of
 from saccade.moving.manifest import (
     MANIFEST,
@@ -28,7 +29,6 @@ from saccade.moving.manifest import (
 from saccade.moving.names import TEMPORARY, why_unsafe
 from saccade.moving.progress import bar
 from saccade.moving.tar_stream import TarStream, lay_out
-from saccade.room import disk_errors, refuse_small_disk
 
 PART_SIZE = 500_000_000
 MOST_PARTS = 99_999

@@ -4,6 +4,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check, without_file
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.hold_out import hold_out as held_out
@@ -11,7 +12,6 @@ from saccade.data.looking import no_folder
 from saccade.data.official import compare
 from saccade.data.recognise import recognise
 from saccade.data.sources import SOURCES, join, read_parts
-from saccade.errors import BadConfig, BadData
 from saccade.records import Collection
 
 

@@ -22,11 +22,11 @@ from saccade.answers import AnswerList
 from saccade.batch import Sizes
 from saccade.build import build
 from saccade.config import Recipe
-from saccade.errors import BadRun
+from saccade.core.errors import BadRun
+from saccade.core.files import in_one_go, link_or_copy, sha256_of, write_text
+from saccade.core.settings import Frozen, first_problem
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store import StoreHeader
-from saccade.files import in_one_go, link_or_copy, sha256_of, write_text
-from saccade.frozen import Frozen, first_problem
 from saccade.tasks import Material, Words
 from saccade.text import Vocabulary
 

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from saccade.build import build
+from saccade.core.errors import BadConfig, BadRun
+from saccade.core.weights import find_given
 from saccade.data.datasets import Examples, pictures_of
 from saccade.data.word_vectors import begin_with_vectors
-from saccade.errors import BadConfig, BadRun
 from saccade.features.settings import Preprocessing
 from saccade.models.pixels import Pixels, behind
 from saccade.run import OpenedRun, fill, open_run
 from saccade.tasks import Material
-from saccade.weight_files import find_given
 
 PICTURES = 256
 """So many pictures tell the statistics of batch norm."""

@@ -15,8 +15,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from saccade.core.errors import BadConfig, BadData, BadStore
+from saccade.core.files import link_or_copy
+from saccade.core.formatting import size_in_words
+from saccade.core.settings import Frozen, checked_settings
 from saccade.data.folder import DataFolder
-from saccade.errors import BadConfig, BadData, BadStore
 from saccade.features.pca import TOGETHER, fit_pca
 from saccade.features.reduction import (
     FILE,
@@ -34,9 +37,6 @@ from saccade.features.settings import PIXELS, Reduction
 from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.features.store_files import BACKBONE, read_chunks
 from saccade.features.store_writer import StoreWriter
-from saccade.files import link_or_copy
-from saccade.frozen import Frozen, checked_settings
-from saccade.terminal import size_in_words
 
 CHUNK = 256
 """Pictures, about, that a crash can cost."""

@@ -13,7 +13,7 @@ from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
-from saccade.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData
 
 WHOLE = "tokenizer.json"
 PARTS = ("vocab.json", "merges.txt")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from saccade.answers import CONTRACTIONS, normalise_punctuation
-from saccade.errors import BadData
+from saccade.core.errors import BadData
+from saccade.core.weights import find_given
 from saccade.scripts import QUESTION_MARKS, has_no_blanks, words_of_any_script
 from saccade.subwords import WHOLE, cutter_of, read_subwords
-from saccade.weight_files import find_given
 
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)

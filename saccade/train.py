@@ -18,19 +18,18 @@ from torch import nn
 
 from saccade.build import training_of
 from saccade.config import Recipe
+from saccade.core.console import stop_on_signal
+from saccade.core.errors import BadData, BadRun
+from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.data.datasets import epoch_order
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData, BadRun
-from saccade.files import write_bytes, write_text
 from saccade.fitting import Fitting, Progress
-from saccade.interruption import stop_on_signal
 from saccade.material import gather
 from saccade.models.pixels import Pixels
 from saccade.objectives import objective_for
 from saccade.optimisers import make_optimiser
 from saccade.pictures.curves import curves
 from saccade.resuming import load_state, save_state
-from saccade.room import refuse_small_disk
 from saccade.run import begin_run, open_run, save_tensors
 from saccade.start import begin_with, fresh_model
 from saccade.tasks import TASKS, Material, Task

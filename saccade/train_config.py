@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from saccade.frozen import Frozen
+from saccade.core.settings import Frozen
 
 
 class Adam(Frozen):

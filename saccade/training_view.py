@@ -12,9 +12,9 @@ from torch import nn
 
 from saccade.batch import CaptionBatch, VqaBatch
 from saccade.config import Recipe
+from saccade.core.formatting import duration
 from saccade.objectives import Objective
 from saccade.optimisers import Moment
-from saccade.terminal import duration
 
 GIB = 2**30
 

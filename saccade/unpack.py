@@ -11,14 +11,12 @@ from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
-from saccade.errors import BadBundle
-from saccade.files import sha256_of
-from saccade.locks import held
+from saccade.core.errors import BadBundle
+from saccade.core.files import disk_errors, held, refuse_small_disk, sha256_of
 from saccade.moving.digests import chunks_of
 from saccade.moving.manifest import COPY_AGAIN, Manifest, Packed, Part, read_manifest
 from saccade.moving.names import TEMPORARY, place
 from saccade.moving.progress import bar
-from saccade.room import disk_errors, refuse_small_disk
 
 NAMED = 20
 """Damaged parts that are named one by one."""

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from saccade.core.errors import BadData, SaccadeError
 from saccade.data.checks import check
 from saccade.data.sources import read_source
-from saccade.errors import BadData, SaccadeError
 from tests.source_samples import SAMPLES, save
 
 

@@ -20,7 +20,7 @@ from saccade.answers import (
     normalise_pair,
     normalise_punctuation,
 )
-from saccade.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData
 from tests.oracles import official_vqa_scorer as oracle
 
 # input, official in full, the variant of Show, Ask, Attend, and Answer

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_image
 from torch import nn
 
-from saccade import weight_files as weights_module
-from saccade.errors import BadConfig, BadData, MissingWeights
+from saccade.core import weights as weights_module
+from saccade.core.errors import BadConfig, BadData, MissingWeights
+from saccade.core.files import sha256_of
 from saccade.features.backbones import (
     Backbone,
     build_backbone,
@@ -23,7 +24,6 @@ from saccade.features.backbones import (
 )
 from saccade.features.settings import BackboneSpec, Preprocessing, grid_boxes
 from saccade.features.weights import find_weights
-from saccade.files import sha256_of
 
 SMALL = "timm:test_resnet"
 SPEC = BackboneSpec(name=SMALL, weights="random")

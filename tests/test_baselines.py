@@ -16,7 +16,7 @@ from saccade.baselines.frequent import (
 )
 from saccade.baselines.question_only import question_only
 from saccade.baselines.shuffled import OtherQuestions, derangement, with_other_pictures
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.features.store import FeatureStore
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider, document_frequencies

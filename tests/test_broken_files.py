@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from saccade.core.errors import BadData
 from saccade.data.json_file import read_json
-from saccade.errors import BadData
 from tests.broken_input import (
     Broken,
     change,

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from saccade.core.errors import BadConfig, SaccadeError
 from saccade.data.checks import check
 from saccade.data.sources import SOURCES, read_source
-from saccade.errors import BadConfig, SaccadeError
 from tests.broken_input import (
     Broken,
     change,

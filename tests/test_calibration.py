@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.metrics.calibration import calibration_score
 
 SHARES = st.floats(0, 1, allow_subnormal=False)

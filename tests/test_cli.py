@@ -11,9 +11,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from saccade.cli.main import app, main
+from saccade.core.errors import BadConfig
+from saccade.core.formatting import colour, number, pairs, table, values
 from saccade.data.shapes import make_shapes
-from saccade.errors import BadConfig
-from saccade.terminal import colour, number, pairs, table, values
 
 
 def saccade(*words, status=0):

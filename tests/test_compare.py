@@ -19,8 +19,8 @@ from saccade.compare.luck import holm
 from saccade.compare.page import compare
 from saccade.compare.runs import named, read_groups
 from saccade.config import change
+from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.errors import SaccadeError
 from saccade.evaluate import evaluate
 from saccade.judged import read_rows, statistics
 from saccade.metrics import intervals

@@ -9,8 +9,8 @@ from rich.console import Console
 from saccade.compare.page import compare
 from saccade.compare.runs import read_groups
 from saccade.config import change
+from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder, write_folder
-from saccade.errors import SaccadeError
 from saccade.evaluate import evaluate
 from saccade.judged import read_rows, write_rows
 from saccade.recipes import RECIPES

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from saccade.core.errors import SaccadeError
 from saccade.data.shapes import make_shapes
 from saccade.demo import DemoSettings, demo
 from saccade.demo_backbone import teach_backbone
-from saccade.errors import SaccadeError
 from saccade.explain import explain
 from saccade.report import Report, render
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from saccade.core.errors import BadData
 from saccade.demo_folder import LIST, DemoFolder
-from saccade.errors import BadData
 
 
 def files(root):

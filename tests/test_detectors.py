@@ -14,9 +14,9 @@ from torchvision.models import detection
 
 import saccade
 from saccade.config import change
+from saccade.core.errors import BadConfig, MissingWeights
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
-from saccade.errors import BadConfig, MissingWeights
 from saccade.evaluate import evaluate
 from saccade.explain import explain
 from saccade.extract import extract

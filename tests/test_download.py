@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from saccade import download as downloading
-from saccade import locks
 from saccade.cli.main import app
+from saccade.core import files as locks
+from saccade.core.errors import BadConfig, BadDownload
 from saccade.data.downloadable import Download, File
 from saccade.data.downloads import DOWNLOADS
 from saccade.data.sources import SOURCES
 from saccade.download import download, plan
-from saccade.errors import BadConfig, BadDownload
 from saccade.moving.addresses import why_refused
 from saccade.moving.archives import Limits, unpack
 from saccade.moving.fetch import Patience

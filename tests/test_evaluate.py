@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from saccade.config import change
+from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.errors import SaccadeError
 from saccade.evaluate import evaluate
 from saccade.judged import judge_answers, judge_captions, read_rows, statistics, write_rows
 from saccade.ladder import Rung, visual_gain

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from saccade.batch import Sizes
 from saccade.config import Recipe, change
-from saccade.errors import SaccadeError
+from saccade.core.errors import SaccadeError
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes import RECIPES
 from saccade.train import train

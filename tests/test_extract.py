@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from saccade import extract as extract_module
+from saccade.core.errors import BadConfig, BadData, BadStore, MissingWeights
 from saccade.data.folder import DataFolder, write_folder
-from saccade.errors import BadConfig, BadData, BadStore, MissingWeights
 from saccade.extract import ExtractSettings, extract
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image

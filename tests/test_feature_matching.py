@@ -13,9 +13,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from saccade.cli.main import app
+from saccade.core.errors import BadData, BadStore, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.sources import SOURCES
-from saccade.errors import BadData, BadStore, SaccadeError
 from saccade.feature_files.matching import match, published
 from saccade.features.store import FeatureStore
 from saccade.import_features import import_features

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saccade import room
-from saccade.errors import BadConfig, BadDownload
+from saccade.core import files as room
+from saccade.core.errors import BadConfig, BadDownload
 from saccade.moving import addresses
 from saccade.moving.addresses import checked_mirror, why_refused
 from saccade.moving.fetch import Patience, Wanted, fetch

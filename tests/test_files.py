@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from saccade.files import write_text
+from saccade.core.files import write_text
 from saccade.run import load_tensors, save_tensors
 
 

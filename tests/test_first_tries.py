@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 import saccade.data
+from saccade.core.errors import BadConfig, BadData
 from saccade.data import picture_files
 from saccade.data.folder import DataFolder
 from saccade.data.recognise import recognise
 from saccade.data.row_files import first_row, read_rows
 from saccade.data.sources import SOURCES, _options, read_source
-from saccade.errors import BadConfig, BadData
 from saccade.prepare import prepare, source_and_root
 from tests.source_samples import SAMPLES, save, save_arrow, touch, write_karpathy, write_vqa_v2
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data import folder as folder_module
 from saccade.data.checks import Finding
 from saccade.data.companions import read_choices
 from saccade.data.folder import FORMAT, DataFolder, fingerprint, write_folder
 from saccade.data.tables import write_table
-from saccade.errors import BadConfig, BadData
 from saccade.records import Caption, Collection, Picture, Question
 
 PICTURES = [

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check
 from saccade.data.folder import DataFolder
 from saccade.data.recognise import recognise
 from saccade.data.sources import OWN, read_source
-from saccade.errors import BadConfig, BadData
 from saccade.prepare import prepare
 from saccade.records import Caption, Picture, Question
 from tests.source_samples import JPEG, SAMPLES, hf_table, save_parquet, touch

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from pydantic import ValidationError
 from torchvision.transforms.v2 import functional as vision
 
-from saccade.errors import BadImage
+from saccade.core.errors import BadImage
 from saccade.features import images
 from saccade.features.images import decode_image, read_image
 from saccade.features.settings import Preprocessing, grid_boxes

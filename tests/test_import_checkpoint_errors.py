@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from saccade.cli.main import app
-from saccade.errors import BadCheckpoint, BadConfig, BadRun, SaccadeError
+from saccade.core.errors import BadCheckpoint, BadConfig, BadRun, SaccadeError
 from saccade.evaluate import evaluate
 from saccade.extract import extract
 from saccade.import_checkpoint import import_checkpoint

@@ -15,7 +15,7 @@ from torch import nn
 
 from saccade.checkpoints.torch_files import Saved, read_checkpoint, tensors_of
 from saccade.checkpoints.unpickle import Inert
-from saccade.errors import BadCheckpoint
+from saccade.core.errors import BadCheckpoint
 from tests import import_samples as samples
 
 PLAIN = {

@@ -15,8 +15,8 @@ from transformers import ViTConfig, ViTModel
 import saccade
 from saccade.batch import VqaBatch
 from saccade.checkpoints.pitvqa_layout import ENDOVIS18
+from saccade.core.errors import BadCheckpoint
 from saccade.data.pitvqa_questions import CLASSES
-from saccade.errors import BadCheckpoint
 from saccade.import_checkpoint import import_checkpoint
 from saccade.run import load_model, open_run
 from tests.import_samples import parallel, published_as, shaken

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 import saccade
 from saccade.cli.main import app
 from saccade.config import change
+from saccade.core.errors import BadData, BadStore, MissingWeights, SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData, BadStore, MissingWeights, SaccadeError
 from saccade.evaluate import evaluate
 from saccade.extract import extract
 from saccade.features.settings import grid_boxes

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.metrics.bleu import bleu_of_rows, corpus_bleu
 from saccade.metrics.intervals import Statistic, by_picture, compare, interval, mean
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.metrics import java
 from saccade.metrics.java import Measured, NotMeasured, meteor, spice
 

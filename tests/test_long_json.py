@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from saccade.core.errors import BadData
 from saccade.data import long_json
 from saccade.data.json_file import collector_paused, read_json
 from saccade.data.long_json import read_entries
 from saccade.data.sources import read_source
-from saccade.errors import BadData
 from tests.source_samples import SAMPLES, save
 
 values = st.recursive(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saccade.metrics.bleu
-from saccade.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider, document_frequencies
 from saccade.metrics.rouge import corpus_rouge_l, rouge_l

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.metrics.classification import classification_score
 from saccade.metrics.diversity import caption_diversity
 

@@ -9,7 +9,7 @@ from transformers import BlipTextConfig, BlipTextModel, GPT2Model, ViTConfig, Vi
 
 from saccade.batch import Sizes, VqaBatch
 from saccade.config import change
-from saccade.errors import BadConfig, MissingWeights
+from saccade.core.errors import BadConfig, MissingWeights
 from saccade.models.catalogue import MODELS
 from saccade.models.pitvqa import PitVqa, PitVqaConfig
 from saccade.predict import load

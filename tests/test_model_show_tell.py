@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import Sizes
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.models.show_tell import MaxoutLSTM, ShowTell, ShowTellConfig
 from tests import captioner_checks as checks
 from tests.oracles import pairs

@@ -9,7 +9,7 @@ from torch import nn
 
 from saccade.answers import AnswerList
 from saccade.batch import CaptionOutput, VqaBatch, VqaOutput
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.occlusion import occlude_answer, occlude_caption
 from saccade.predict import Answer, Captioned, Looked, Word
 from saccade.text import caption_vocabulary

@@ -12,9 +12,9 @@ from torchvision.models import detection, get_model_builder, list_models
 import saccade
 from saccade import extract as extracting
 from saccade.config import change
+from saccade.core.errors import BadConfig
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
-from saccade.errors import BadConfig
 from saccade.extract import extract
 from saccade.features import detectors
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for

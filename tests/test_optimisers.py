@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.optimisers import (
     Moment,
     learning_rate_factor,

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from saccade.cli.main import app
+from saccade.core.errors import BadBundle, BadConfig
+from saccade.core.formatting import byte_size, size_in_words
 from saccade.data.folder import DataFolder
-from saccade.errors import BadBundle, BadConfig
 from saccade.moving import tar_stream
 from saccade.moving.tar_stream import header, lay_out
 from saccade.pack import pack
-from saccade.terminal import byte_size, size_in_words
 from saccade.unpack import unpack
 from tests.worlds import make_world
 
@@ -561,7 +561,7 @@ def test_a_folder_that_was_never_packed_is_told(tmp_path):
 def test_a_disk_that_is_too_small_is_told_before(run, tmp_path, monkeypatch):
     free = shutil.disk_usage(tmp_path)._replace(free=100)
     pack(run, tmp_path / "out")
-    monkeypatch.setattr("saccade.room.shutil.disk_usage", lambda _: free)
+    monkeypatch.setattr("saccade.core.files.shutil.disk_usage", lambda _: free)
     with pytest.raises(BadBundle, match="100 bytes are free"):
         pack(run, tmp_path / "other")
     with pytest.raises(BadBundle, match="100 bytes are free"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from matplotlib import get_data_path
 from PIL import Image
 
-from saccade.files import write_bytes
+from saccade.core.files import write_bytes
 from saccade.pictures import lettering
 from saccade.pictures.curves import curves
 from saccade.pictures.files import save_png

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.official import compare
 from saccade.data.pitvqa_frames import SIDE, VIEW, cut_video, cut_videos
 from saccade.data.pitvqa_journal import Journal
 from saccade.data.pitvqa_questions import CLASSES, NO_ANSWER, Line, seconds_of
 from saccade.data.sources import read_source
-from saccade.errors import BadConfig, BadData
 from tests.source_samples import touch
 
 STEPS = """int_video,int_time,str_step,int_step

@@ -16,9 +16,9 @@ import saccade
 from saccade.build import build, training_of
 from saccade.cli.main import app
 from saccade.config import Recipe, change
+from saccade.core.errors import BadConfig, BadRun, BadStore, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
-from saccade.errors import BadConfig, BadRun, BadStore, SaccadeError
 from saccade.evaluate import evaluate
 from saccade.extract import extract
 from saccade.features.backbones import choose_backbone, preprocessing_for

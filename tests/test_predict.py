@@ -10,8 +10,8 @@ from rich.console import Console
 
 import saccade
 from saccade.config import change
+from saccade.core.errors import SaccadeError
 from saccade.data.shapes import make_shapes
-from saccade.errors import SaccadeError
 from saccade.evaluate import evaluate
 from saccade.extract import extract
 from saccade.features.store import FeatureStore

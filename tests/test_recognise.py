@@ -5,10 +5,10 @@ import shlex
 
 import pytest
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import DataFolder
 from saccade.data.recognise import recognise
 from saccade.data.sources import SOURCES, read_source, reason
-from saccade.errors import BadConfig, BadData
 from saccade.prepare import prepare, source_and_root
 from tests.source_samples import (
     JPEG,

@@ -14,9 +14,9 @@ from rich.console import Console
 
 from saccade.batch import CaptionBatch
 from saccade.config import change
+from saccade.core.errors import SaccadeError
 from saccade.data.datasets import PictureExamples
 from saccade.decode import Rules, draw, sample
-from saccade.errors import SaccadeError
 from saccade.material import gather
 from saccade.metrics.cider import corpus_cider, document_frequencies
 from saccade.metrics.cider_of_ids import CiderOfIds, Sentences

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import DataFolder
 from saccade.data.shape_scenes import (
     COLORS,
@@ -27,7 +28,6 @@ from saccade.data.shape_scenes import (
 )
 from saccade.data.shape_talk import Balance, captions_of, questions_about
 from saccade.data.shapes import QUESTIONS, make_shapes, read_scenes
-from saccade.errors import BadConfig, BadData
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.prepare import prepare

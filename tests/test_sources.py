@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import fingerprint
 from saccade.data.official import compare
 from saccade.data.sources import SOURCES, read_source, reason
-from saccade.errors import BadConfig, BadData
 from saccade.records import SPLITS, Caption, Picture, Question
 from tests.source_samples import (
     ANSWERS,

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
-from saccade import room
-from saccade.errors import BadStore
+from saccade.core import files as room
+from saccade.core.errors import BadStore
 from saccade.features.settings import BackboneSpec, Preprocessing, grid_boxes
 from saccade.features.store import FeatureStore, Skipped, StoreHeader, pictures_fingerprint
 from saccade.features.store_writer import StoreWriter

@@ -16,8 +16,8 @@ from saccade import extract as extract_module
 from saccade import import_features as import_module
 from saccade import stores as stores_module
 from saccade.cli.main import app
+from saccade.core.errors import BadStore
 from saccade.data.folder import DataFolder
-from saccade.errors import BadStore
 from saccade.extract import extract
 from saccade.features.store import FeatureStore, read_header
 from saccade.features.store_files import checksum, open_array, read_chunks

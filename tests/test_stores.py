@@ -20,9 +20,10 @@ import saccade
 from saccade import stores
 from saccade.cli.main import app
 from saccade.config import change
+from saccade.core.errors import BadConfig, BadData, BadStore
+from saccade.core.files import write_json
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
-from saccade.errors import BadConfig, BadData, BadStore
 from saccade.evaluate import evaluate
 from saccade.extract import extract
 from saccade.features import store_files
@@ -32,7 +33,6 @@ from saccade.features.store import FeatureStore, StoreHeader, pictures_fingerpri
 from saccade.features.store_checks import digests
 from saccade.features.store_files import CHECKSUMS, Skipped, checksum
 from saccade.features.store_writer import StoreWriter
-from saccade.files import write_json
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES
 from saccade.stores import convert_store, describe_store

@@ -14,7 +14,7 @@ from tokenizers.trainers import BpeTrainer
 from transformers import GPT2Tokenizer
 
 from saccade.config import TextConfig, change
-from saccade.errors import BadConfig, BadData, MissingWeights
+from saccade.core.errors import BadConfig, BadData, MissingWeights
 from saccade.features.settings import grid_boxes
 from saccade.material import gather
 from saccade.predict import Looked, load

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.text import (
     TOKENIZERS,
     Vocabulary,

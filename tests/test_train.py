@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from saccade.config import Recipe, change
-from saccade.errors import SaccadeError
+from saccade.core.errors import SaccadeError
 from saccade.material import gather
 from saccade.optimisers import Moment, learning_rate_factor
 from saccade.recipes import RECIPES
@@ -229,7 +229,7 @@ def test_without_a_validation_split_it_says_so_before_the_first_step(tmp_path, n
 
 def test_a_disk_that_is_too_small_is_told_before_a_run_is_begun(world, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr("saccade.room.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("saccade.core.files.shutil.disk_usage", lambda _: usage)
     recipe = small("show-ask-attend-answer")
     with pytest.raises(SaccadeError, match=r"the run needs .* 1 kB are free.*another --out"):
         train(recipe, world.path, tmp_path / "run", name="x", console=QUIET)

@@ -12,17 +12,17 @@ from safetensors.torch import load_file, save_file
 from transformers import ViTConfig, ViTForImageClassification, ViTModel
 
 import saccade
-from saccade import weight_files as weights_module
 from saccade.config import change
+from saccade.core import weights as weights_module
+from saccade.core.errors import BadConfig, BadData, MissingWeights
+from saccade.core.files import sha256_of
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
-from saccade.errors import BadConfig, BadData, MissingWeights
 from saccade.extract import extract
 from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
 from saccade.features.settings import BackboneSpec, grid_boxes
 from saccade.features.store import FeatureStore
 from saccade.features.transformer_networks import create_network
-from saccade.files import sha256_of
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES
 from saccade.train import train

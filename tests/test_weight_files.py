@@ -13,17 +13,17 @@ from rich.console import Console
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from saccade import weight_files
 from saccade.cli.main import app
 from saccade.config import change
-from saccade.errors import BadData, MissingWeights
+from saccade.core import weights as weight_files
+from saccade.core.errors import BadData, MissingWeights
+from saccade.core.weights import find_given, find_pretrained
 from saccade.features.backbones import choose_backbone
 from saccade.features.weights import find_detector_weights, find_weights
 from saccade.recipes import RECIPES
 from saccade.run import open_run
 from saccade.text import file_vocabulary
 from saccade.train import train
-from saccade.weight_files import find_given, find_pretrained
 from tests.worlds import make_world
 
 ADDRESS = "https://example.org/models/net_coco-0123abcd.pth"

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from saccade.batch import Sizes
 from saccade.config import change
+from saccade.core.errors import SaccadeError
 from saccade.data.word_vectors import begin_with_vectors, read_word_vectors
-from saccade.errors import SaccadeError
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes import RECIPES
 from saccade.run import load_model, load_tensors, open_run

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from saccade.core.errors import BadData
 from saccade.data import word_vector_files
 from saccade.data.word_vectors import read_word_vectors
-from saccade.errors import BadData
 from saccade.scripts import words_of_any_script
 from saccade.text import Vocabulary, caption_vocabulary, question_vocabulary
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.metrics import wups as module
 from saccade.metrics.java import NotMeasured
 from saccade.metrics.wups import noun_similarity, wups, wups_of

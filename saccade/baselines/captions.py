@@ -11,8 +11,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.core.errors import BadData
 from saccade.data.datasets import Ragged
-from saccade.errors import BadData
 from saccade.metrics.bleu import BleuSums, bleu_of, closest_length
 from saccade.metrics.ngrams import NGram, Sentence, ngram_counts
 

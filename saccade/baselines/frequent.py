@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.records import Question
 from saccade.text import caption_words
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
+from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData
 from saccade.features.store import FeatureStore
 from saccade.records import Split
 

@@ -20,8 +20,8 @@ from saccade.checkpoints.reading import WRAPPERS, Bundle, Looking, Reading, matr
 from saccade.checkpoints.renaming import Source, Tensors, below, count, cut, require, sources
 from saccade.checkpoints.unpickle import Inert
 from saccade.checkpoints.words import answers_of, beside, check_sizes, read_file
+from saccade.core.errors import BadCheckpoint
 from saccade.data.pitvqa_questions import CLASSES
-from saccade.errors import BadCheckpoint
 from saccade.models.pitvqa import PitVqaConfig
 from saccade.subwords import PARTS, WHOLE
 from saccade.tasks import Words

@@ -12,7 +12,7 @@ from torch import nn
 from saccade.batch import Sizes
 from saccade.checkpoints.renaming import Source, Tensors
 from saccade.checkpoints.torch_files import Saved, tensors_of
-from saccade.errors import BadCheckpoint
+from saccade.core.errors import BadCheckpoint
 from saccade.features.settings import Colour, Interpolation
 from saccade.models.catalogue import build_model
 from saccade.tasks import Words

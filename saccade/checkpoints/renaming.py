@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from saccade.checkpoints.torch_files import Saved
-from saccade.errors import BadCheckpoint
+from saccade.core.errors import BadCheckpoint
 
 Tensors = Mapping[str, Saved]
 

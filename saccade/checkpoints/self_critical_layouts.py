@@ -23,7 +23,7 @@ from saccade.checkpoints.self_critical_networks import (
 )
 from saccade.checkpoints.unpickle import Inert
 from saccade.checkpoints.words import beside, check_sizes, one_end_words, read_file
-from saccade.errors import BadCheckpoint
+from saccade.core.errors import BadCheckpoint
 from saccade.models.transformer import TransformerConfig
 from saccade.tasks import Words
 from saccade.text import Vocabulary

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from saccade.checkpoints.unpickle import DEFECTS, Called, Inert, Machine, RefusedPickle
-from saccade.errors import BadCheckpoint
+from saccade.core.errors import BadCheckpoint
 
 MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file that an early torch wrote."""

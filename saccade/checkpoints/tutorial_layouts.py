@@ -11,7 +11,7 @@ from saccade.checkpoints.reading import Bundle, Looking, Reading, matrix, skelet
 from saccade.checkpoints.renaming import Source, Tensors, below, count, require, sources
 from saccade.checkpoints.torch_files import Saved, tensors_of
 from saccade.checkpoints.words import beside, caption_words, check_sizes, read_file
-from saccade.errors import BadCheckpoint
+from saccade.core.errors import BadCheckpoint
 from saccade.models.show_attend_tell import ShowAttendTellConfig
 from saccade.models.show_tell import ShowTellConfig
 from saccade.tasks import Words

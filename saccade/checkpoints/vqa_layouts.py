@@ -16,7 +16,7 @@ from saccade.checkpoints.words import (
     question_words,
     read_file,
 )
-from saccade.errors import BadCheckpoint
+from saccade.core.errors import BadCheckpoint
 from saccade.models.joint_embedding import JointEmbeddingConfig
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
 from saccade.tasks import Words

@@ -11,7 +11,7 @@ from typing import Any
 
 from saccade.answers import AnswerList
 from saccade.checkpoints.torch_files import read_checkpoint
-from saccade.errors import BadCheckpoint, BadData
+from saccade.core.errors import BadCheckpoint, BadData
 from saccade.text import PAD, Vocabulary
 
 

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from saccade.errors import SaccadeError
-from saccade.terminal import table
+from saccade.core.errors import SaccadeError
+from saccade.core.formatting import table
 
 STOPPED = 130
 """What a shell expects of a program that was interrupted: 128 and the signal's number."""

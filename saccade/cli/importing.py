@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from saccade.cli.frame import ChangesOption, DataFolderOption, app, say_next, show_rows
-from saccade.terminal import values
+from saccade.core.formatting import values
 
 
 @app.command("import-checkpoint")

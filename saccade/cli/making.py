@@ -19,8 +19,8 @@ from saccade.cli.frame import (
     say_next,
     show_rows,
 )
-from saccade.errors import BadConfig
-from saccade.terminal import colour, number, pairs, values
+from saccade.core.errors import BadConfig
+from saccade.core.formatting import colour, number, pairs, values
 
 
 @app.command()

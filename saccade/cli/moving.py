@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from saccade.cli.frame import app, say_next
-from saccade.terminal import byte_size, size_in_words
+from saccade.core.formatting import byte_size, size_in_words
 
 
 @app.command()

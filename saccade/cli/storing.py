@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from saccade.cli.frame import app, say_next, show_rows
-from saccade.terminal import values
+from saccade.core.formatting import values
 
 store = typer.Typer(help="Describe, check or convert a feature store.", no_args_is_help=True)
 app.add_typer(store, name="store")

@@ -15,8 +15,8 @@ from saccade.cli.frame import (
     app,
     show_rows,
 )
+from saccade.core.formatting import values
 from saccade.records import Split
-from saccade.terminal import values
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Any
 from saccade.compare.figures import NONE, Cell, Figure, Row, Value, number_or_none, reason, shown
 from saccade.compare.runs import READING, Contender, Group
 from saccade.compare.standings import name_cell, run_heads
-from saccade.terminal import duration
+from saccade.core.formatting import duration
 
 TALL = 24
 """Lines: a longer table gets a box of its own."""

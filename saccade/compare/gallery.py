@@ -14,8 +14,8 @@ from saccade.compare.choice import choose
 from saccade.compare.figures import Figure, Row, number_or_none, shown
 from saccade.compare.looks import WIDE, Drawer, drawer
 from saccade.compare.runs import Contender, Group
+from saccade.core.errors import BadImage
 from saccade.data.folder import DataFolder
-from saccade.errors import BadImage
 from saccade.explain import picture_of
 from saccade.report import Tile, embed
 

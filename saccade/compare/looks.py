@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from saccade.compare.runs import Contender
+from saccade.core.devices import choose_device
+from saccade.core.errors import BadConfig, SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.devices import choose_device
-from saccade.errors import BadConfig, SaccadeError
 from saccade.explain import HIDDEN, heat_of
 from saccade.features.store import FeatureStore
 from saccade.material import gather_for_run

@@ -19,9 +19,9 @@ from saccade.compare.runs import Group, read_groups
 from saccade.compare.seeds import seeds
 from saccade.compare.standings import bars, leaderboard, priors
 from saccade.compare.trust import calibration, risk
+from saccade.core.errors import BadConfig, BadData, SaccadeError
+from saccade.core.files import write_bytes
 from saccade.data.folder import DataFolder
-from saccade.errors import BadConfig, BadData, SaccadeError
-from saccade.files import write_bytes
 from saccade.pictures.lines import colour, mark
 from saccade.records import Split
 from saccade.report import fill

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from saccade.errors import BadConfig, BadRun
+from saccade.core.errors import BadConfig, BadRun
 from saccade.judged import MAIN, read_rows, statistics
 from saccade.models.catalogue import MODELS, Entry
 from saccade.models.pixels import Pixels, behind

@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from saccade.core.errors import BadData
 from saccade.data.own_columns import columns_of
 from saccade.data.own_rows import Row
 from saccade.data.pictures_inside import PicturesInside
-from saccade.errors import BadData
 
 AT_ONCE = 64
 """Rows of a Parquet file that are handed out together; each may hold a picture of megabytes."""

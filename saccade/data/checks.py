@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.picture_files import is_absolute, there_instead
-from saccade.errors import BadConfig, BadData
 from saccade.records import SPLITS, Caption, Collection, Picture, Question
 from saccade.scripts import has_no_blanks
 

@@ -7,11 +7,11 @@ program uses every hundredth frame; pictures of Cholec80 (Twinanda et al. 2016).
 
 from pathlib import Path
 
+from saccade.core.errors import BadData
 from saccade.data.drawn_split import as_whole
 from saccade.data.looking import folder_like
 from saccade.data.picture_files import PictureFiles
 from saccade.data.surgical_text import FORMS, NO_TEST, as_form, named_files, read_questions
-from saccade.errors import BadData
 from saccade.records import Collection, Picture, Question, Split
 
 VAL = (5, 11, 12, 17, 19, 26, 27, 31)

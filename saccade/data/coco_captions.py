@@ -6,10 +6,10 @@ validation pictures. Layout: cocodataset.org, "Data format", caption annotations
 
 from pathlib import Path
 
+from saccade.core.errors import BadData
 from saccade.data.json_file import columns, read_json, record_list, unique
 from saccade.data.looking import SeveralFit, first_reason
 from saccade.data.picture_files import PictureFiles
-from saccade.errors import BadData
 from saccade.records import Caption, Collection, Picture, Split
 from saccade.text import caption_words
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from saccade.core.errors import BadData
 from saccade.data.tables import to_rows
-from saccade.errors import BadData
 from saccade.records import Collection
 
 CHOICES, PAIRS = "choices.parquet", "pairs.parquet"

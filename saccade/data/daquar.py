@@ -10,11 +10,11 @@ questions also come reduced to 25 pictures, `qa.37.raw.reduced.test.txt`.
 import re
 from pathlib import Path
 
+from saccade.core.errors import BadData
 from saccade.data.drawn_split import as_share, as_whole, draw
 from saccade.data.looking import SeveralFit, files_like, first_reason
 from saccade.data.picture_files import PictureFiles
 from saccade.data.text_file import read_lines
-from saccade.errors import BadData
 from saccade.records import Collection, Picture, Question, Split
 
 PARTS: tuple[Split, ...] = ("train", "test")

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from saccade.answers import AnswerList
 from saccade.batch import CaptionBatch, VqaBatch
+from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData
 from saccade.records import Split
 from saccade.text import Vocabulary, as_question
 

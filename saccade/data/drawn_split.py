@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.records import Split
 
 Key = TypeVar("Key", str, int)

@@ -6,12 +6,12 @@ pictures are `train/images/0.png`, answers stand in `answers.txt`. Layout: Victo
 
 from pathlib import Path
 
+from saccade.core.errors import BadData
 from saccade.data.drawn_split import as_share, as_whole, draw
 from saccade.data.json_file import is_text, read_json
 from saccade.data.looking import folder_like
 from saccade.data.picture_files import PictureFiles
 from saccade.data.text_file import read_lines
-from saccade.errors import BadData
 from saccade.records import Collection, Picture, Question, Split
 
 PARTS: tuple[Split, ...] = ("train", "test")

@@ -7,6 +7,7 @@ without the lists. Source: Hodosh, Young & Hockenmaier 2013, release "Flickr8k_t
 
 from pathlib import Path
 
+from saccade.core.errors import BadData
 from saccade.data.drawn_split import as_drawing
 from saccade.data.looking import files_like, first_reason, one_file
 from saccade.data.picture_files import PictureFiles
@@ -18,7 +19,6 @@ from saccade.data.token_file import (
     split_lists,
     token_lines,
 )
-from saccade.errors import BadData
 from saccade.records import Collection, Split
 
 LISTS: dict[str, Split] = {

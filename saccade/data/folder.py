@@ -27,12 +27,12 @@ from typing import Any, Literal, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from saccade.core.errors import BadConfig, BadData
+from saccade.core.files import to_disk
 from saccade.data.checks import Finding
 from saccade.data.companions import CHOICES, PAIRS, companions
 from saccade.data.json_file import read_json
 from saccade.data.tables import to_rows, write_table
-from saccade.errors import BadConfig, BadData
-from saccade.files import to_disk
 from saccade.records import SPLITS, Caption, Collection, Picture, Question, Split
 from saccade.text import TOKENIZERS, as_question
 

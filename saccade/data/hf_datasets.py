@@ -8,6 +8,7 @@ lie inside the table as `{bytes, path}`.
 from pathlib import Path
 from typing import Any
 
+from saccade.core.errors import BadData
 from saccade.data.arrow_rows import class_names, read_rows
 from saccade.data.drawn_split import as_drawing
 from saccade.data.json_file import is_text, read_json
@@ -15,7 +16,6 @@ from saccade.data.looking import folder_like
 from saccade.data.own_rows import SPLIT_WORDS, Own
 from saccade.data.picture_files import PictureFiles
 from saccade.data.pictures_inside import PicturesInside
-from saccade.errors import BadData
 from saccade.records import Collection, Split
 
 

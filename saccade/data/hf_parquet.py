@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.arrow_rows import column_names, read_rows
 from saccade.data.drawn_split import as_drawing
 from saccade.data.hub_card import stated_licence
@@ -18,7 +19,6 @@ from saccade.data.own_columns import fits
 from saccade.data.own_rows import Own, split_in
 from saccade.data.picture_files import PictureFiles
 from saccade.data.pictures_inside import PicturesInside
-from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Split
 
 

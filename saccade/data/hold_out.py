@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import TypeVar
 
+from saccade.core.errors import BadConfig
 from saccade.data.drawn_split import draw
-from saccade.errors import BadConfig
 from saccade.records import Caption, Collection, Picture, Question
 
 SEED = 0

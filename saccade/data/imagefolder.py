@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.drawn_split import as_drawing
 from saccade.data.hub_card import stated_licence
 from saccade.data.looking import files_like, folder_like
@@ -22,7 +23,6 @@ from saccade.data.own_columns import COLUMNS, Names, columns_of, fits
 from saccade.data.own_rows import Own, Row, split_in
 from saccade.data.picture_files import PictureFiles
 from saccade.data.row_files import first_row, read_rows
-from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Split
 
 METADATA = r"(?i:metadata\.(?:csv|jsonl))"

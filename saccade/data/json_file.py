@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from saccade.core.errors import BadData
 from saccade.data.text_file import COPY_AGAIN, read_text
-from saccade.errors import BadData
 
 Top = TypeVar("Top", dict[str, Any], list[Any])
 

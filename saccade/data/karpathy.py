@@ -10,10 +10,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from saccade.core.errors import BadData
 from saccade.data.json_file import columns, is_text, read_json, record_list, unique
 from saccade.data.looking import first_reason, one_file
 from saccade.data.picture_files import PictureFiles
-from saccade.errors import BadData
 from saccade.records import Caption, Collection, Picture, Split
 
 SPLIT_OF: dict[str, Split] = {"train": "train", "restval": "train", "val": "val", "test": "test"}

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
+from saccade.core.errors import BadData
 from saccade.data.json_file import Top, read_json, refuse_constant
 from saccade.data.text_file import COPY_AGAIN
-from saccade.errors import BadData
 
 Value = TypeVar("Value")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from saccade.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData
 
 ARCHIVES = r".*\.(?i:zip|tar|tgz|tar\.\w+|7z|rar)"
 """Names of what is to be unpacked first, as a pattern."""

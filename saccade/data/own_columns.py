@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from saccade.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData
 
 Names = Mapping[str, tuple[str, ...]]
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saccade.core.errors import BadData
 from saccade.data.drawn_split import Drawing, draw
 from saccade.data.json_file import is_text, refuse_constant
 from saccade.data.picture_files import is_absolute
-from saccade.errors import BadData
 from saccade.records import Caption, Collection, Picture, Question, Split
 from saccade.text import caption_words
 

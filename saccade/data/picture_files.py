@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 from pathlib import Path, PurePosixPath
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 
 
 class PictureFiles:

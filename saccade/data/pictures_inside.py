@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 
 FOLDER = "unpacked-pictures"
 KINDS = {

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.looking import folder_like, names_in
 from saccade.data.picture_files import PictureFiles
 from saccade.data.pitvqa_questions import CLASSES, NO_ANSWER, Line, category_of, seconds_of
 from saccade.data.surgical_text import named_files, read_question_lines
-from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Picture, Question, Split
 
 VAL = (2, 6, 12, 13, 24)

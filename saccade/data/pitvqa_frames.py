@@ -19,9 +19,9 @@ from typing import Any
 
 from PIL import Image
 
+from saccade.core.errors import BadConfig, BadData
+from saccade.core.files import in_one_go
 from saccade.data.pitvqa_journal import Journal
-from saccade.errors import BadConfig, BadData
-from saccade.files import in_one_go
 
 VIEW = (295, 50, 935, 690)
 """Left, top, right and bottom edge of the round view, in pixels."""

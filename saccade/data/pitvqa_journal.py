@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, Self
 
-from saccade.files import write_text
+from saccade.core.files import write_text
 
 NAME = "cut.journal"
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from saccade.core.errors import BadData
 from saccade.data.text_file import read_table
-from saccade.errors import BadData
 
 STEPS: dict[str, tuple[str, str]] = {
     "nasal_corridor_creation": (

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.further_down import Known, several_sets
 from saccade.data.looking import SeveralFit, no_folder
 from saccade.data.sources import SOURCES, join, own_options, read_parts, reason
 from saccade.data.unknown_folder import nothing_known
-from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Split
 
 Said = tuple[str, Split, list[tuple[str, ...]]]

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from saccade.core.errors import BadConfig
+from saccade.core.files import write_text
 from saccade.data.json_file import columns, read_json, record_list
 from saccade.data.shape_scenes import Scene, Shape, draw, make_scene
 from saccade.data.shape_talk import Asked, Balance, answers_to, captions_of
-from saccade.errors import BadConfig
-from saccade.files import write_text
 from saccade.records import SPLITS, Split
 from saccade.text import caption_words
 

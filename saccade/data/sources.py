@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.looking import no_folder
-from saccade.errors import BadConfig, BadData
 from saccade.records import Collection, Picture
 
 

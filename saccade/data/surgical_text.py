@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.json_file import is_text
 from saccade.data.looking import names_in
-from saccade.errors import BadConfig, BadData
 from saccade.records import Question, Split
 
 FORMS = ("Classification", "Sentence")

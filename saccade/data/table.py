@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from saccade.core.errors import BadData
 from saccade.data import imagefolder, row_files
 from saccade.data.drawn_split import as_drawing
 from saccade.data.looking import SeveralFit, files_like
@@ -20,7 +21,6 @@ from saccade.data.own_columns import columns_of, fits
 from saccade.data.own_rows import ENDINGS, Own, Row, split_in
 from saccade.data.picture_files import PictureFiles
 from saccade.data.row_files import first_row, read_rows
-from saccade.errors import BadData
 from saccade.records import Collection, Split
 
 

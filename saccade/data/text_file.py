@@ -12,9 +12,9 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
+from saccade.core.formatting import size_in_words
 from saccade.moving.archives import Limits
-from saccade.terminal import size_in_words
 
 COPY_AGAIN = "Copy or download the file again and compare its size with the source."
 NAMES_IT = ["sep=", ""]

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from saccade.core.errors import BadData
 from saccade.data.drawn_split import Drawing
 from saccade.data.looking import files_like
 from saccade.data.picture_files import PictureFiles
 from saccade.data.text_file import read_lines, read_table
-from saccade.errors import BadData
 from saccade.records import Caption, Collection, Picture, Split
 from saccade.text import caption_words
 

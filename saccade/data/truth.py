@@ -1,7 +1,7 @@
 """What people said of a split, without which nothing can be judged on it."""
 
+from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData
 from saccade.records import SPLITS, Caption, Question, Split
 
 

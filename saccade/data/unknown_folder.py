@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saccade.core.errors import BadData, SaccadeError
 from saccade.data import imagefolder, row_files
 from saccade.data.arrow_rows import column_names
 from saccade.data.further_down import PICTURES, Known, further_down
@@ -13,7 +14,6 @@ from saccade.data.looking import ARCHIVES, files_like, names_in
 from saccade.data.own_columns import COLUMNS, Names, columns_of, known_among
 from saccade.data.row_files import first_row
 from saccade.data.unread_files import Unread, unread_files
-from saccade.errors import BadData, SaccadeError
 
 LAYOUTS = "`saccade list sources` shows"
 OF_YOUR_OWN = "image,question,answer or image,caption"

@@ -8,12 +8,12 @@ full stop at their end. Layout: visualgenome.org, versions 1.0 and 1.2 (Krishna 
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from saccade.core.errors import BadData
 from saccade.data.drawn_split import as_drawing
 from saccade.data.json_file import collector_paused, columns, read_json, unique
 from saccade.data.long_json import read_entries
 from saccade.data.looking import first_reason, folder_like
 from saccade.data.picture_files import PictureFiles
-from saccade.errors import BadData
 from saccade.records import Collection, Picture, Question
 
 FOLDERS = ("VG_100K", "VG_100K_2", "images", "images/VG_100K", "images/VG_100K_2", "")

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.json_file import columns, read_json, record_list, unique
 from saccade.data.looking import files_like, first_reason
 from saccade.data.picture_files import PictureFiles
 from saccade.data.vqa_annotations import read_annotations
 from saccade.data.vqa_beside import read_complementary_pairs, the_choices
-from saccade.errors import BadConfig, BadData
 from saccade.records import SPLITS, Collection, Picture, Question, Split
 
 SUBSET = r"(?:(?P<subset>(?:train|val|test)[a-z0-9-]*)_)?"

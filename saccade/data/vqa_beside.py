@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from saccade.core.errors import BadData
 from saccade.data.json_file import columns, is_text, read_json
 from saccade.data.looking import files_like
-from saccade.errors import BadData
 
 PAIRS = r"v2_(?:mscoco_)?[a-z0-9-]+_complementary_pairs\.json(?:\.gz)?"
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 
 CURE = (
     "Give GloVe or word2vec text (a word and its numbers on each line, with single blanks between "

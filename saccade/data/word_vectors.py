@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.word_vector_files import CURE, read_vectors
-from saccade.errors import BadConfig, BadData
 from saccade.text import Vocabulary
 
 

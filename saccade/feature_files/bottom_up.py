@@ -14,8 +14,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData
 from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, looked, read_exactly
 from saccade.records import Picture
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saccade.checkpoints.torch_files import read_checkpoint
+from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData
 from saccade.feature_files.opened import (
     COPY_AGAIN,
     Opened,

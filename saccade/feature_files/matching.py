@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, TypeVar
 
+from saccade.core.errors import BadData
 from saccade.data.sources import SOURCES
-from saccade.errors import BadData
 from saccade.records import Picture
 
 Key = int | str

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from saccade.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData
 from saccade.feature_files.matching import Key
 from saccade.features.settings import Preprocessing, Resize
 

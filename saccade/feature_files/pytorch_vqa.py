@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData
 from saccade.feature_files.opened import (
     COPY_AGAIN,
     Opened,

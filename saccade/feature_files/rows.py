@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from saccade.core.errors import BadData
 from saccade.data.checks import without_file
-from saccade.errors import BadData
 from saccade.feature_files.opened import NUMBERS, Row
 from saccade.records import Picture
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
+from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.errors import BadData
 from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, array_in, open_hdf5
 from saccade.features.settings import Preprocessing
 from saccade.records import Picture, Split

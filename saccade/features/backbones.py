@@ -18,7 +18,9 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from saccade.errors import BadConfig, MissingWeights
+from saccade.core.errors import BadConfig, MissingWeights
+from saccade.core.files import sha256_of, write_bytes
+from saccade.core.settings import first_problem
 from saccade.features import (
     detectors,
     imported,
@@ -30,8 +32,6 @@ from saccade.features.detecting import Detector
 from saccade.features.networks import TrainedOn, digest_of
 from saccade.features.seen import Layout, Seen
 from saccade.features.settings import PIXELS, BackboneSpec, Option, Preprocessing, grid_boxes
-from saccade.files import sha256_of, write_bytes
-from saccade.frozen import first_problem
 
 
 class Library(Protocol):

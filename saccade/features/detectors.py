@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torchvision.models import detection, get_model_builder, get_model_weights, list_models
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.features.detecting import (
     Choice,
     Detector,

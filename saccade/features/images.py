@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from saccade.errors import BadImage
+from saccade.core.errors import BadImage
 
 MAX_PIXELS = 64 * 2**20
 MAX_BYTES = 256 * 2**20

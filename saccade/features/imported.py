@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from torch import nn
 
-from saccade.errors import BadConfig, MissingWeights
+from saccade.core.errors import BadConfig, MissingWeights
 from saccade.features.networks import TrainedOn
 from saccade.features.settings import BackboneSpec, Option
 

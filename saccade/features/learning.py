@@ -9,7 +9,7 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 
 STAGE = re.compile(r"\D+\.\d+(?=\.)|[^.]+\.[^.]+(?=\.)")
 """A numbered module, or one of the network's second level, in the name of a weight."""

@@ -14,7 +14,7 @@ import torch
 from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import Tensor, nn
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.features.settings import BackboneSpec, Option
 from saccade.features.weights import find_weights, shapes_in
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.features.reduction import pool as pooled
 from saccade.features.store import FeatureStore
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.features.networks import TrainedOn
 from saccade.features.settings import BackboneSpec, Option
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from saccade.errors import BadImage
+from saccade.core.errors import BadImage
 from saccade.features.images import read_image
 from saccade.features.settings import Preprocessing
 from saccade.features.store_files import Skipped

@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from saccade.errors import BadConfig, BadStore
+from saccade.core.errors import BadConfig, BadStore
+from saccade.core.files import write_bytes
 from saccade.features.settings import Reduction
-from saccade.files import write_bytes
 
 FILE = "reduction.safetensors"
 """Beside a store and beside a run: `mean (D,)` and `components (k, D)` of PCA, and `scales (D,)`

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, tensor
 from torch.nn import functional
 
-from saccade.frozen import Frozen
+from saccade.core.settings import Frozen
 
 Option = str | int | float | bool
 Interpolation = Literal["bilinear", "bicubic"]

@@ -26,7 +26,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from saccade.errors import BadStore
+from saccade.core.errors import BadStore
+from saccade.core.settings import Frozen, first_problem
 from saccade.features.reduction import Scale, from_bytes, read_channel_scales
 from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction, grid_boxes
 from saccade.features.store_checks import (
@@ -45,7 +46,6 @@ from saccade.features.store_files import (
     open_array,
     read_chunks,
 )
-from saccade.frozen import Frozen, first_problem
 from saccade.records import Picture
 
 NAMED = 5

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from saccade.errors import BadStore
+from saccade.core.errors import BadStore
+from saccade.core.files import as_json, sha256_of
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store_files import CHECKSUMS, OWN, checksum, open_array, pieces, read_chunks
-from saccade.files import as_json, sha256_of
 
 Columns = Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
 """Shape and type of every array with rows, as `StoreHeader.columns` has them."""

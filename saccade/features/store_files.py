@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saccade.errors import BadStore
+from saccade.core.errors import BadStore
 from saccade.features.reduction import FILE as REDUCTION
 
 BACKBONE = "backbone.safetensors"

@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from saccade.errors import BadStore, SaccadeError
+from saccade.core.errors import BadStore, SaccadeError
+from saccade.core.files import claim, refuse_small_disk, write_bytes, write_json
 from saccade.features.store import StoreHeader, read_header
 from saccade.features.store_checks import digests
 from saccade.features.store_files import (
@@ -33,9 +34,6 @@ from saccade.features.store_files import (
     read_chunks,
     remove_store,
 )
-from saccade.files import write_bytes, write_json
-from saccade.locks import claim
-from saccade.room import refuse_small_disk
 
 BEGUN = frozenset(["header.json", "chunks.jsonl"])
 """Files that every store has from its beginning."""

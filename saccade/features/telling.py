@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from saccade.console import say
+from saccade.core.console import say
 from saccade.features.store_files import Skipped
 
 NAMED = 20

@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from saccade.errors import BadConfig, BadData, MissingWeights
+from saccade.core.errors import BadConfig, BadData, MissingWeights
+from saccade.core.weights import HUB_FILE, fetch_and_put, from_hub, weights_folder
 from saccade.features.networks import SEED, TrainedOn, misfit
 from saccade.features.settings import BackboneSpec, Option
-from saccade.weight_files import HUB_FILE, fetch_and_put, from_hub, weights_folder
 
 ABOUT = "config.json"
 SIZES = (

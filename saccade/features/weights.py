@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from timm.models import clean_state_dict, get_pretrained_cfg, load_state_dict
 from torch import Tensor, hub
 
-from saccade.errors import BadData, MissingWeights
-from saccade.weight_files import (
+from saccade.core.errors import BadData, MissingWeights
+from saccade.core.weights import (
     HUB_FILE,
     answers,
     fetch_and_put,

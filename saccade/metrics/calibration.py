@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 
 BINS = 15
 POINTS = 20

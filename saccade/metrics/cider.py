@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from math import exp, log, sqrt
 from typing import Literal, NamedTuple
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.metrics.ngrams import NGram, Sentence, check_captions, ngram_counts
 
 _LONGEST = 4

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 
 Averaging = Literal["plain", "pitvqa", "pitvqa_2024"]
 

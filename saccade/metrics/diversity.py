@@ -8,7 +8,7 @@ of the novel captions: Devlin et al. 2015.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.metrics.ngrams import Sentence, ngram_counts
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 
 Floats = NDArray[np.float64]
 RESAMPLES = 2000

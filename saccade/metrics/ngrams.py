@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 
 Sentence = Sequence[str]
 NGram = tuple[str, ...]

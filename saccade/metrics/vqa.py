@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from saccade.answers import normalise_answer, normalise_pair
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.records import Question
 
 _ENOUGH = 3

@@ -18,7 +18,7 @@ from math import prod
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from saccade.errors import BadData
+from saccade.core.errors import BadData
 from saccade.metrics.java import NotMeasured
 
 THRESHOLDS = (0.9, 0.0)

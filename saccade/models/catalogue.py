@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from saccade.batch import Sizes
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 from saccade.models.adaptive_attention import AdaptiveAttention, AdaptiveAttentionConfig
 from saccade.models.ibowimg import IBowImg, IBowImgConfig
 from saccade.models.joint_embedding import JointEmbedding, JointEmbeddingConfig

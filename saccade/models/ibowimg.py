@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
-from saccade.frozen import Frozen
+from saccade.core.settings import Frozen
 from saccade.models.layers import mean_region
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
-from saccade.frozen import Frozen
+from saccade.core.settings import Frozen
 from saccade.models.layers import Dropout, mean_region
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
-from saccade.frozen import Frozen
+from saccade.core.settings import Frozen
 from saccade.models.layers import Dropout, masked_softmax
 
 

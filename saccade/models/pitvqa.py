@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
-from saccade.errors import BadConfig, MissingWeights
-from saccade.frozen import Frozen
+from saccade.core.errors import BadConfig, MissingWeights
+from saccade.core.settings import Frozen
+from saccade.core.weights import find_pretrained
 from saccade.models.layers import Dropout, mean_region
-from saccade.weight_files import find_pretrained
 
 BERT_WORDS = 30_524
 """Rows of BLIP's word table, which the released code copies onto GPT-2's ids."""

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from saccade.batch import Batch, Captioner, CaptionState, Said
-from saccade.frozen import Frozen
-from saccade.terminal import number, pairs
+from saccade.core.formatting import number, pairs
+from saccade.core.settings import Frozen
 
 Some = TypeVar("Some", bound=Batch)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import Sizes, VqaBatch, VqaOutput
-from saccade.frozen import Frozen
+from saccade.core.settings import Frozen
 from saccade.models.layers import Dropout, look_at, masked_softmax
 from saccade.models.quick import PackedLstm
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
-from saccade.frozen import Frozen
+from saccade.core.settings import Frozen
 from saccade.models.layers import (
     AdaptiveView,
     Dropout,

@@ -24,8 +24,8 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
-from saccade.errors import BadConfig
-from saccade.frozen import Frozen
+from saccade.core.errors import BadConfig
+from saccade.core.settings import Frozen
 from saccade.models.layers import AdaptiveView, Dropout, EveryStep, mean_region
 from saccade.models.quick import ManyScores, PackedLstm
 

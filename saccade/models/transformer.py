@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
-from saccade.frozen import Frozen
+from saccade.core.settings import Frozen
 from saccade.models.layers import Dropout, masked_softmax
 
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
-from saccade.frozen import Frozen
+from saccade.core.settings import Frozen
 from saccade.models.layers import Dropout, EveryStep, lstm_state, masked_softmax, mean_region
 from saccade.models.quick import ManyScores
 

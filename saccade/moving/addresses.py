@@ -22,7 +22,7 @@ from urllib.request import (
     Request,
 )
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 """Answers that mean: not now."""

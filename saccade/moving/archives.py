@@ -18,10 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from saccade.errors import BadDownload
+from saccade.core.errors import BadDownload
+from saccade.core.files import refuse_small_disk
+from saccade.core.formatting import size_in_words
 from saccade.moving.names import CHUNK, place, why_unsafe
-from saccade.room import refuse_small_disk
-from saccade.terminal import size_in_words
 
 ENDINGS = (".zip", ".tar")
 JUNK = ("__MACOSX/",)

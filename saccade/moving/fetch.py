@@ -18,14 +18,13 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from saccade.errors import BadDownload
-from saccade.files import write_json
+from saccade.core.errors import BadDownload
+from saccade.core.files import refuse_small_disk, write_json
+from saccade.core.formatting import size_in_words
 from saccade.moving.addresses import NotHere, NotNow, request
 from saccade.moving.digests import chunks_of
 from saccade.moving.names import CHUNK
 from saccade.moving.progress import Show, show_nothing
-from saccade.room import refuse_small_disk
-from saccade.terminal import size_in_words
 
 PROGRESS = 64 * 1024
 """Bytes that make an attempt count as a success, so that a bad line is tried again and again."""

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saccade.errors import BadBundle
-from saccade.files import sha256_of, write_json, write_text
+from saccade.core.errors import BadBundle
+from saccade.core.files import sha256_of, write_json, write_text
 from saccade.moving.names import why_unsafe
 
 FORMATS = (1, 2)

@@ -11,7 +11,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from saccade.console import console
+from saccade.core.console import console
 
 Show = Callable[[int, int | None], None]
 """Takes the bytes that are there and the bytes there will be, None where nobody knows."""

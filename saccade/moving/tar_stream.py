@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from saccade.errors import BadBundle
+from saccade.core.errors import BadBundle
 from saccade.moving.names import CHUNK
 
 BLOCK = 512

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from saccade.files import write_bytes
+from saccade.core.files import write_bytes
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
-from saccade.console import say as tell
+from saccade.core.console import say as tell
 
 LIKED = ("notosanscjk", "sourcehansans", "pingfang", "hiragino", "msyh", "yugoth", "malgun", "noto")
 """How names of fonts begin that are even and easy to read, the best first."""

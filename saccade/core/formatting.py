@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 
 
 def pairs(options: Iterable[str] | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from huggingface_hub import constants, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from saccade.errors import MissingWeights
+from saccade.core.errors import MissingWeights
 
 FOLDER = "SACCADE_WEIGHTS"
 """Environment variable: a folder of files such as `resnet152.safetensors`."""

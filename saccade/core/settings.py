@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 
 
 class Frozen(BaseModel):

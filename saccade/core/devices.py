@@ -2,7 +2,7 @@
 
 import torch
 
-from saccade.errors import BadConfig
+from saccade.core.errors import BadConfig
 
 
 def choose_device(name: str) -> torch.device:
