@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from saccade.answers import NORMALISERS
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Frozen, first_problem
 from saccade.features.settings import Colour, Interpolation, Option, Resize
@@ -26,7 +25,8 @@ from saccade.models.show_attend_tell import ShowAttendTellConfig
 from saccade.models.show_tell import ShowTellConfig
 from saccade.models.transformer import TransformerConfig
 from saccade.models.up_down import UpDownConfig
-from saccade.text import FILE, TOKENIZERS
+from saccade.text.answers import NORMALISERS
+from saccade.text.vocabulary import FILE, TOKENIZERS
 from saccade.train_config import TrainConfig
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from saccade.answers import normalise_answer
 from saccade.data.folder import DataFolder
 from saccade.judged import MAIN, Judged, statistics
 from saccade.metrics.bleu import corpus_bleu
@@ -22,6 +21,7 @@ from saccade.metrics.ptb import coco_words
 from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.wups import wups
 from saccade.records import Question, Split
+from saccade.text.answers import normalise_answer
 
 AVERAGINGS: tuple[Averaging, ...] = ("plain", "pitvqa")
 

@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from saccade.answers import AnswerList
 from saccade.core.errors import BadRun
 from saccade.core.files import in_one_go
 from saccade.metrics.bleu import bleu_of_rows, corpus_bleu
@@ -22,6 +21,7 @@ from saccade.metrics.ngrams import Sentence
 from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.vqa import vqa_accuracy, vqa_accuracy_of
 from saccade.records import Question, Split
+from saccade.text.answers import AnswerList
 
 MAIN = {"vqa": ("accuracy",), "caption": ("bleu_4", "cider")}
 """The scores of a task that its priors are compared by."""

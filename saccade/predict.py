@@ -22,9 +22,9 @@ from saccade.features.settings import grid_boxes
 from saccade.losses import shares
 from saccade.models.pixels import Pixels, behind
 from saccade.run import OpenedRun, load_model, open_run
-from saccade.scripts import as_sentence
 from saccade.tasks import rules_of
-from saccade.text import as_question
+from saccade.text.segmentation import as_sentence
+from saccade.text.vocabulary import as_question
 
 
 class Answer(NamedTuple):

@@ -18,7 +18,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from saccade.answers import AnswerList
 from saccade.batch import Sizes
 from saccade.build import build
 from saccade.config import Recipe
@@ -28,7 +27,8 @@ from saccade.core.settings import Frozen, first_problem
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store import StoreHeader
 from saccade.tasks import Material, Words
-from saccade.text import Vocabulary
+from saccade.text.answers import AnswerList
+from saccade.text.vocabulary import Vocabulary
 
 FORMAT = 1
 BACKBONE = "backbone.safetensors"

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saccade.answers import AnswerList, answer_list
 from saccade.batch import Captioner, Sizes, VqaBatch, VqaOutput
 from saccade.config import DecodeConfig, Recipe, TextConfig
 from saccade.data.datasets import (
@@ -33,7 +32,8 @@ from saccade.judged import judge_captions as judge_said_captions
 from saccade.losses import shares
 from saccade.records import Split
 from saccade.teacher_forced import AnswerLoss, read_captions
-from saccade.text import (
+from saccade.text.answers import AnswerList, answer_list
+from saccade.text.vocabulary import (
     FILE,
     Vocabulary,
     caption_vocabulary,

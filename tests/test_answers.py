@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.answers import (
+from saccade.core.errors import BadConfig, BadData
+from saccade.text.answers import (
     CONTRACTIONS,
     NORMALISERS,
     REVISIONS,
@@ -20,7 +21,6 @@ from saccade.answers import (
     normalise_pair,
     normalise_punctuation,
 )
-from saccade.core.errors import BadConfig, BadData
 from tests.oracles import official_vqa_scorer as oracle
 
 # input, official in full, the variant of Show, Ask, Attend, and Answer

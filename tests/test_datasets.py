@@ -8,7 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.answers import AnswerList
 from saccade.data.datasets import (
     CaptionExamples,
     Ragged,
@@ -19,7 +18,8 @@ from saccade.data.datasets import (
 )
 from saccade.data.folder import DataFolder, write_folder
 from saccade.records import Caption, Collection, Picture, Question
-from saccade.text import caption_vocabulary, question_vocabulary
+from saccade.text.answers import AnswerList
+from saccade.text.vocabulary import caption_vocabulary, question_vocabulary
 
 
 class Shelf:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from saccade.answers import AnswerList
 from saccade.batch import CaptionOutput, VqaBatch, VqaOutput
 from saccade.core.errors import BadConfig
 from saccade.occlusion import occlude_answer, occlude_caption
 from saccade.predict import Answer, Captioned, Looked, Word
-from saccade.text import caption_vocabulary
+from saccade.text.answers import AnswerList
+from saccade.text.vocabulary import caption_vocabulary
 
 REGIONS = 81  # more than go together in one batch
 SEEN, UNSEEN = 7, 70

@@ -22,7 +22,7 @@ from saccade.pictures.heat import heat_map
 from saccade.pictures.lettering import fold, font, shorten
 from saccade.pictures.lines import Line, colour, lines, mark
 from saccade.pictures.overlay import overlay, panel
-from saccade.scripts import has_no_blanks
+from saccade.text.segmentation import has_no_blanks
 
 
 def grid(rows, columns):

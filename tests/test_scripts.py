@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.answers import normalise_answer
 from saccade.data.folder import DataFolder
 from saccade.metrics.bleu import corpus_bleu
 from saccade.prepare import prepare
-from saccade.scripts import as_sentence, words_of_any_script
-from saccade.text import TOKENIZERS, as_question, caption_words, question_vocabulary
+from saccade.text.answers import normalise_answer
+from saccade.text.segmentation import as_sentence, words_of_any_script
+from saccade.text.vocabulary import TOKENIZERS, as_question, caption_words, question_vocabulary
 from tests.source_samples import touch
 
 CUT = [

@@ -31,7 +31,7 @@ from saccade.data.shapes import QUESTIONS, make_shapes, read_scenes
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.prepare import prepare
-from saccade.text import caption_words
+from saccade.text.vocabulary import caption_words
 
 NUMBERS = {"train": 400, "val": 100}
 PIXELS_AND_WORDS = "c1576c4156113712", "899159efa8f060b1"

@@ -20,8 +20,8 @@ from saccade.material import gather
 from saccade.predict import Looked, load
 from saccade.recipes import RECIPES
 from saccade.run import open_run
-from saccade.subwords import read_subwords
-from saccade.text import Vocabulary, file_vocabulary
+from saccade.text.subwords import read_subwords
+from saccade.text.vocabulary import Vocabulary, file_vocabulary
 from saccade.train import train
 from tests.worlds import make_world
 

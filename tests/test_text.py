@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saccade.core.errors import BadData
-from saccade.text import (
+from saccade.text.vocabulary import (
     TOKENIZERS,
     Vocabulary,
     as_question,

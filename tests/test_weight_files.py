@@ -22,7 +22,7 @@ from saccade.features.backbones import choose_backbone
 from saccade.features.weights import find_detector_weights, find_weights
 from saccade.recipes import RECIPES
 from saccade.run import open_run
-from saccade.text import file_vocabulary
+from saccade.text.vocabulary import file_vocabulary
 from saccade.train import train
 from tests.worlds import make_world
 

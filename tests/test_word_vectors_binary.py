@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from saccade.core.errors import BadData
 from saccade.data import word_vector_files
 from saccade.data.word_vectors import read_word_vectors
-from saccade.scripts import words_of_any_script
-from saccade.text import Vocabulary, caption_vocabulary, question_vocabulary
+from saccade.text.segmentation import words_of_any_script
+from saccade.text.vocabulary import Vocabulary, caption_vocabulary, question_vocabulary
 
 VECTORS = {
     "the": [0.5, -1.5, 2],

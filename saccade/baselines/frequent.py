@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from saccade.core.errors import BadData
 from saccade.records import Question
-from saccade.text import caption_words
+from saccade.text.vocabulary import caption_words
 
 Words = tuple[str, ...]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from saccade.baselines.frequent import Words, commonest
 from saccade.data.datasets import Ragged
 from saccade.records import Question
-from saccade.text import caption_words
+from saccade.text.vocabulary import caption_words
 
 
 def question_only(

@@ -15,7 +15,6 @@ from typing import Any
 
 from torch import nn
 
-from saccade.answers import AnswerList
 from saccade.checkpoints.reading import WRAPPERS, Bundle, Looking, Reading, matrix, skeleton
 from saccade.checkpoints.renaming import Source, Tensors, below, count, cut, require, sources
 from saccade.checkpoints.unpickle import Inert
@@ -23,9 +22,10 @@ from saccade.checkpoints.words import answers_of, beside, check_sizes, read_file
 from saccade.core.errors import BadCheckpoint
 from saccade.data.pitvqa_questions import CLASSES
 from saccade.models.pitvqa import PitVqaConfig
-from saccade.subwords import PARTS, WHOLE
 from saccade.tasks import Words
-from saccade.text import FILE, Vocabulary, file_vocabulary
+from saccade.text.answers import AnswerList
+from saccade.text.subwords import PARTS, WHOLE
+from saccade.text.vocabulary import FILE, Vocabulary, file_vocabulary
 
 LAYOUT = "pitvqa (PitVQANet)"
 NAMES = {

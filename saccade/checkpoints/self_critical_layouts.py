@@ -26,7 +26,7 @@ from saccade.checkpoints.words import beside, check_sizes, one_end_words, read_f
 from saccade.core.errors import BadCheckpoint
 from saccade.models.transformer import TransformerConfig
 from saccade.tasks import Words
-from saccade.text import Vocabulary
+from saccade.text.vocabulary import Vocabulary
 
 EPSILON = 1e-5
 """Of torch's batch norms."""

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from saccade.answers import AnswerList
 from saccade.checkpoints.torch_files import read_checkpoint
 from saccade.core.errors import BadCheckpoint, BadData
-from saccade.text import PAD, Vocabulary
+from saccade.text.answers import AnswerList
+from saccade.text.vocabulary import PAD, Vocabulary
 
 
 def read_file(path: Path) -> Any:

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.picture_files import is_absolute, there_instead
 from saccade.records import SPLITS, Caption, Collection, Picture, Question
-from saccade.scripts import has_no_blanks
+from saccade.text.segmentation import has_no_blanks
 
 Item = TypeVar("Item", bound=Hashable)
 

@@ -11,7 +11,7 @@ from saccade.data.json_file import columns, read_json, record_list, unique
 from saccade.data.looking import SeveralFit, first_reason
 from saccade.data.picture_files import PictureFiles
 from saccade.records import Caption, Collection, Picture, Split
-from saccade.text import caption_words
+from saccade.text.vocabulary import caption_words
 
 PARTS: tuple[Split, ...] = ("train", "val")
 

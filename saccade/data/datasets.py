@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from saccade.answers import AnswerList
 from saccade.batch import CaptionBatch, VqaBatch
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
 from saccade.records import Split
-from saccade.text import Vocabulary, as_question
+from saccade.text.answers import AnswerList
+from saccade.text.vocabulary import Vocabulary, as_question
 
 Target = Literal["shares", "scores", "best"]
 

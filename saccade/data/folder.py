@@ -34,7 +34,7 @@ from saccade.data.companions import CHOICES, PAIRS, companions
 from saccade.data.json_file import read_json
 from saccade.data.tables import to_rows, write_table
 from saccade.records import SPLITS, Caption, Collection, Picture, Question, Split
-from saccade.text import TOKENIZERS, as_question
+from saccade.text.vocabulary import TOKENIZERS, as_question
 
 Task = Literal["vqa", "caption"]
 

@@ -20,7 +20,7 @@ from saccade.data.drawn_split import Drawing, draw
 from saccade.data.json_file import is_text, refuse_constant
 from saccade.data.picture_files import is_absolute
 from saccade.records import Caption, Collection, Picture, Question, Split
-from saccade.text import caption_words
+from saccade.text.vocabulary import caption_words
 
 SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),

@@ -20,7 +20,7 @@ from saccade.data.json_file import columns, read_json, record_list
 from saccade.data.shape_scenes import Scene, Shape, draw, make_scene
 from saccade.data.shape_talk import Asked, Balance, answers_to, captions_of
 from saccade.records import SPLITS, Split
-from saccade.text import caption_words
+from saccade.text.vocabulary import caption_words
 
 PICTURES: Mapping[Split, int] = MappingProxyType({"train": 1500, "val": 250, "test": 250})
 QUESTIONS = 5

@@ -15,7 +15,7 @@ from saccade.data.looking import files_like
 from saccade.data.picture_files import PictureFiles
 from saccade.data.text_file import read_lines, read_table
 from saccade.records import Caption, Collection, Picture, Split
-from saccade.text import caption_words
+from saccade.text.vocabulary import caption_words
 
 Texts = dict[str, list[str]]
 """Captions of each picture's name, in the file's order."""

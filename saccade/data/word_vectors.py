@@ -9,7 +9,7 @@ from torch import nn
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.word_vector_files import CURE, read_vectors
-from saccade.text import Vocabulary
+from saccade.text.vocabulary import Vocabulary
 
 
 class WordVectors(NamedTuple):

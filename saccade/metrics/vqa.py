@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from saccade.answers import normalise_answer, normalise_pair
 from saccade.core.errors import BadData
 from saccade.records import Question
+from saccade.text.answers import normalise_answer, normalise_pair
 
 _ENOUGH = 3
 """So many other people must have given an answer for it to be wholly right."""

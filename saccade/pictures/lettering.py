@@ -9,7 +9,7 @@ from matplotlib.font_manager import findSystemFonts
 from PIL import ImageFont
 
 from saccade.pictures.fonts import Fonts
-from saccade.scripts import CHARACTERS
+from saccade.text.segmentation import CHARACTERS
 
 PAPER = "#ffffff"
 INK = "#1a1c22"

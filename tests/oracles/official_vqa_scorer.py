@@ -4,7 +4,7 @@ Slow and plain on purpose, and without the regular expressions and closed forms 
 The contraction table is the package's own: a test pins it by its published hash.
 """
 
-from saccade.answers import CONTRACTIONS
+from saccade.text.answers import CONTRACTIONS
 
 MARKS = [";", "/", "[", "]", '"', "{", "}", "(", ")", "=", "+", "\\", "_", "-", ">", "<", "@", "`"]
 MARKS += [",", "?", "!"]

@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from saccade.answers import CONTRACTIONS, normalise_punctuation
 from saccade.core.errors import BadData
 from saccade.core.weights import find_given
-from saccade.scripts import QUESTION_MARKS, has_no_blanks, words_of_any_script
-from saccade.subwords import WHOLE, cutter_of, read_subwords
+from saccade.text.answers import CONTRACTIONS, normalise_punctuation
+from saccade.text.segmentation import QUESTION_MARKS, has_no_blanks, words_of_any_script
+from saccade.text.subwords import WHOLE, cutter_of, read_subwords
 
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
