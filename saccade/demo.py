@@ -32,9 +32,9 @@ from saccade.listing import changed_recipe
 from saccade.predict import load
 from saccade.prepare import prepare
 from saccade.records import Split
-from saccade.report import Stage, render
 from saccade.tasks import TASKS
 from saccade.train import train
+from saccade.viz.html import Stage, render
 
 STORE = "shapes"
 

@@ -15,7 +15,7 @@ from saccade.gaze import Box, Gaze
 from saccade.models.catalogue import MODELS, Entry
 from saccade.predict import Run
 from saccade.records import Picture
-from saccade.report import Asked, Bar, Chart, Report, Tile, address
+from saccade.viz.html import Asked, Bar, Chart, Report, Tile, address
 
 WRONG, CAPTIONS = 3, 3
 """So many examples, at most."""

@@ -16,11 +16,10 @@ from saccade.features.images import read_image
 from saccade.gaze import Box
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.vqa import vqa_accuracy_of
-from saccade.pictures.heat import heat_map
-from saccade.pictures.overlay import overlay
 from saccade.predict import Looked, Run
 from saccade.records import Picture, Question, Split
-from saccade.report import Asked, Described, Tile, embed
+from saccade.viz.attention import heat_map, overlay
+from saccade.viz.html import Asked, Described, Tile, embed
 
 WIDE, NARROW = 220, 150
 """Pixels of a tile: of a glimpse, of a word."""

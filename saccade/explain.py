@@ -15,10 +15,9 @@ from PIL import Image
 from saccade.core.errors import BadConfig
 from saccade.features.images import read_image
 from saccade.occlusion import occlude_answer, occlude_caption
-from saccade.pictures.files import save_png
-from saccade.pictures.heat import Heat, heat_map
-from saccade.pictures.overlay import panel
 from saccade.predict import Answer, Captioned, Looked, Run, load
+from saccade.viz.attention import Heat, heat_map, panel
+from saccade.viz.plots import save_png
 
 HIDDEN = "what hiding a place costs"
 SIDE = 480

@@ -28,13 +28,13 @@ from saccade.material import gather
 from saccade.models.pixels import Pixels
 from saccade.objectives import objective_for
 from saccade.optimisers import make_optimiser
-from saccade.pictures.curves import curves
 from saccade.resuming import load_state, save_state
 from saccade.run import begin_run, open_run, save_tensors
 from saccade.start import begin_with, fresh_model
 from saccade.tasks import TASKS, Material, Task
 from saccade.train_config import OnPlateau, TrainConfig
 from saccade.training_view import TrainingView, estimate
+from saccade.viz.plots import curves
 
 SAVE_EVERY_SECONDS = 600.0
 

@@ -15,7 +15,7 @@ from saccade.data.shapes import make_shapes
 from saccade.demo import DemoSettings, demo
 from saccade.demo_backbone import teach_backbone
 from saccade.explain import explain
-from saccade.report import Report, render
+from saccade.viz.html import Report, render
 
 TINY = DemoSettings(
     train=32, val=8, test=10, size=64, backbone_epochs=1, changes=("train.epochs=1",)

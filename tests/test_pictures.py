@@ -14,15 +14,11 @@ from matplotlib import get_data_path
 from PIL import Image
 
 from saccade.core.files import write_bytes
-from saccade.pictures import lettering
-from saccade.pictures.curves import curves
-from saccade.pictures.files import save_png
-from saccade.pictures.fonts import Fonts
-from saccade.pictures.heat import heat_map
-from saccade.pictures.lettering import fold, font, shorten
-from saccade.pictures.lines import Line, colour, lines, mark
-from saccade.pictures.overlay import overlay, panel
 from saccade.text.segmentation import has_no_blanks
+from saccade.viz import fonts as lettering
+from saccade.viz.attention import heat_map, overlay, panel
+from saccade.viz.fonts import Fonts, fold, font, shorten
+from saccade.viz.plots import Line, colour, curves, lines, mark, save_png
 
 
 def grid(rows, columns):

@@ -70,7 +70,7 @@ def ask(
     show_rows((f"{share:.3f}", text) for text, share in answer.top)
     if explain is not None:
         from saccade.explain import explain_answer
-        from saccade.pictures.files import save_png
+        from saccade.viz.plots import save_png
 
         save_png(explain, explain_answer(opened, image, looked, question, answer))
 

@@ -17,7 +17,7 @@ from saccade.compare.runs import Contender, Group
 from saccade.core.errors import BadImage
 from saccade.data.folder import DataFolder
 from saccade.explain import picture_of
-from saccade.report import Tile, embed
+from saccade.viz.html import Tile, embed
 
 MAPPED = 6
 """So many runs, from the first on, are drawn; what the others said is written."""

@@ -21,8 +21,8 @@ from saccade.compare.figures import (
 )
 from saccade.compare.runs import Contender, Group
 from saccade.compare.standings import bounds
-from saccade.pictures.lines import Line, lines
-from saccade.report import address
+from saccade.viz.html import address
+from saccade.viz.plots import Line, lines
 
 SIDE_BY_SIDE = 3
 """So many runs stand in one table of epochs."""

@@ -18,9 +18,9 @@ from saccade.explain import HIDDEN, heat_of
 from saccade.features.store import FeatureStore
 from saccade.material import gather_for_run
 from saccade.occlusion import occlude_answer, occlude_caption
-from saccade.pictures.overlay import overlay
 from saccade.predict import Looked, Run
-from saccade.report import Tile, embed
+from saccade.viz.attention import overlay
+from saccade.viz.html import Tile, embed
 
 WORDS = 16
 """So many words of a caption, at most, are drawn."""

@@ -22,9 +22,9 @@ from saccade.compare.trust import calibration, risk
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.files import write_bytes
 from saccade.data.folder import DataFolder
-from saccade.pictures.lines import colour, mark
 from saccade.records import Split
-from saccade.report import fill
+from saccade.viz.html import fill
+from saccade.viz.plots import colour, mark
 
 WATTS = 100.0
 """Assumed unless said: a desktop computer at work. A graphics card draws several times as much."""

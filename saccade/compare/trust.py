@@ -2,8 +2,8 @@
 
 from saccade.compare.figures import Drawing, Figure, Row
 from saccade.compare.runs import Group
-from saccade.pictures.lines import Line, lines
-from saccade.report import address
+from saccade.viz.html import address
+from saccade.viz.plots import Line, lines
 
 
 def calibration(group: Group) -> Figure | None:

@@ -5,16 +5,22 @@ colours can be read; names stand on the page, not in the drawing.
 """
 
 import io
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
 
-from saccade.pictures.lettering import QUIET
+from saccade.core.files import write_bytes
+from saccade.viz.fonts import BLUE, INK, ORANGE, QUIET
 
 COLOURS = ("#2f6db5", "#c2570a", "#1c7c45", "#a8357f", "#7a5c00", "#0f7f8c", "#b3341f", "#5b4bb0")
 """Told apart by most eyes, readable on white."""
@@ -94,3 +100,52 @@ def dress(axes: Axes, x_title: str, whole: bool) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color("#c5c9d4")
+
+
+# How a training run went: loss and score, epoch by epoch.
+
+
+def curves(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Draw the rows of a run's `log.jsonl`; returns the bytes of a PNG file.
+
+    Each row has `epoch` (from 1), `loss` (training), `metric` (the name of what the run is judged
+    by on the validation split) and `score`. The best epoch is marked. Raises ValueError for no row.
+    """
+    if not rows:
+        raise ValueError("no epoch has ended yet: there is nothing to draw")
+    epochs = [int(row["epoch"]) for row in rows]
+    losses = [float(row["loss"]) for row in rows]
+    scores = [float(row["score"]) for row in rows]
+    figure = Figure(figsize=(9, 3.4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    _line(left, epochs, losses, BLUE, "training loss")
+    _line(right, epochs, scores, ORANGE, f"{str(rows[0]['metric']).replace('_', ' ')}, validation")
+    best = max(range(len(scores)), key=scores.__getitem__)
+    right.scatter([epochs[best]], [scores[best]], s=55, color=ORANGE, zorder=3)
+    right.set_xlabel(f"epoch (best: {epochs[best]}, {scores[best]:.4g})")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _line(axes: Axes, epochs: list[int], values: list[float], colour: str, title: str) -> None:
+    """One curve on a quiet ground; a single epoch is still seen, as a dot."""
+    axes.plot(epochs, values, color=colour, linewidth=2, marker="o", markersize=3)
+    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
+    dress(axes, "epoch", whole=True)
+
+
+# Pictures onto the disk: whole or not at all.
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Turn pixels `(H, W, 3)` into the bytes of a PNG file."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
+def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write pixels `(H, W, 3)` as a PNG file, in one go."""
+    write_bytes(path, png(pixels))

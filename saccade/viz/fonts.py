@@ -1,13 +1,18 @@
 """Which font has the letters of a text: the one that is always there, or another of the system."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
+from matplotlib import get_data_path
+from matplotlib.font_manager import findSystemFonts
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
 from saccade.core.console import say as tell
+from saccade.text.segmentation import CHARACTERS
 
 LIKED = ("notosanscjk", "sourcehansans", "pingfang", "hiragino", "msyh", "yugoth", "malgun", "noto")
 """How names of fonts begin that are even and easy to read, the best first."""
@@ -99,3 +104,58 @@ def _rank(file: Path, bold: bool) -> tuple[int, int, str]:
     heavy, plain = "bold" in name or name.endswith("bd"), "regular" in name
     slanted = any(word in name for word in ("italic", "oblique", "mono", "thin", "light", "black"))
     return liked, 2 * slanted + (not heavy if bold else heavy) + (not plain and not bold), str(file)
+
+
+# Letters and colours of everything that is drawn, so that all pages look alike.
+
+PAPER = "#ffffff"
+INK = "#1a1c22"
+QUIET = "#6b7080"
+BLUE = "#2f6db5"
+ORANGE = "#d9660b"
+
+
+_PIECE = re.compile(rf"\s*(?:[{CHARACTERS}][^\w\s]*|[^\s{CHARACTERS}]+)")
+"""What stays on one line: a word with the blanks before it; a character of Han and its like."""
+
+
+@cache
+def fonts() -> Fonts:
+    """DejaVu Sans, which comes with matplotlib and knows most alphabets, and the system's."""
+    folder = Path(get_data_path()) / "fonts" / "ttf"
+    return Fonts(folder / "DejaVuSans.ttf", folder / "DejaVuSans-Bold.ttf", findSystemFonts)
+
+
+def font(size: int, bold: bool = False, text: str = "") -> ImageFont.FreeTypeFont:
+    """A font at `size` pixels that has the letters of `text`, if there is one."""
+    return _opened(str(fonts().file_for(text, bold)), size)
+
+
+@cache
+def _opened(file: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, size)
+
+
+def fold(text: str, face: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Break a text into lines of at most `width` pixels; empty text has no line.
+
+    It is broken between words, and between characters of scripts that are written without blanks.
+    """
+    lines: list[str] = []
+    for piece in _PIECE.findall(text):
+        word = piece.strip()
+        longer = (lines[-1] + " " * piece[0].isspace() if lines else "") + word
+        if lines and face.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(shorten(word, face, width))
+    return lines
+
+
+def shorten(text: str, face: ImageFont.FreeTypeFont, width: int) -> str:
+    """Cut a text to `width` pixels; three dots say that something is missing."""
+    if face.getlength(text) <= width:
+        return text
+    while text and face.getlength(text + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
