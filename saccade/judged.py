@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 
 from saccade.core.errors import BadRun
 from saccade.core.files import in_one_go
-from saccade.metrics.bleu import bleu_of_rows, corpus_bleu
+from saccade.metrics.bleu import Sentence, bleu_of_rows, corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.intervals import Statistic, by_picture, mean
-from saccade.metrics.ngrams import Sentence
 from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.vqa import vqa_accuracy, vqa_accuracy_of
 from saccade.records import Question, Split

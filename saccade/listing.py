@@ -16,7 +16,7 @@ from saccade.core.formatting import size_in_words
 from saccade.data.downloadable import Download
 from saccade.data.downloads import DOWNLOADS
 from saccade.data.sources import SOURCES
-from saccade.metrics.scores import METRICS
+from saccade.metrics.catalogue import METRICS
 from saccade.models.catalogue import MODELS, look_up
 from saccade.recipes import RECIPES
 

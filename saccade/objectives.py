@@ -20,7 +20,7 @@ from saccade.config import Recipe
 from saccade.data.datasets import PictureExamples
 from saccade.decode import Drawn, Rules, Saying, beam_search, draw
 from saccade.losses import Loss, loss_for
-from saccade.metrics.cider_of_ids import CiderOfIds, Sentences
+from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import rows_per_step
 from saccade.optimisers import Moment
 from saccade.tasks import rules_of

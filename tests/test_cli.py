@@ -150,7 +150,7 @@ def test_who_interrupts_is_told_how_to_go_on(monkeypatch, capsys):
 @pytest.mark.parametrize("kind", ["models", "recipes", "sources", "metrics"])
 def test_lists_have_a_line_for_everything(kind):
     from saccade.data.sources import SOURCES
-    from saccade.metrics.scores import METRICS
+    from saccade.metrics.catalogue import METRICS
     from saccade.models.catalogue import MODELS
     from saccade.recipes import RECIPES
 

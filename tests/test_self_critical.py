@@ -18,8 +18,7 @@ from saccade.core.errors import SaccadeError
 from saccade.data.datasets import PictureExamples
 from saccade.decode import Rules, draw, sample
 from saccade.material import gather
-from saccade.metrics.cider import corpus_cider, document_frequencies
-from saccade.metrics.cider_of_ids import CiderOfIds, Sentences
+from saccade.metrics.cider import CiderOfIds, Sentences, corpus_cider, document_frequencies
 from saccade.models.catalogue import MODELS, build_model
 from saccade.objectives import (
     advantage,

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from saccade.core.errors import BadData
 from saccade.data.datasets import Ragged
-from saccade.metrics.bleu import BleuSums, bleu_of, closest_length
-from saccade.metrics.ngrams import NGram, Sentence, ngram_counts
+from saccade.metrics.bleu import BleuSums, NGram, Sentence, bleu_of, closest_length, ngram_counts
 
 Words = tuple[str, ...]
 _LONGEST = 4

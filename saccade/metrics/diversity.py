@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from saccade.core.errors import BadData
-from saccade.metrics.ngrams import Sentence, ngram_counts
+from saccade.metrics.bleu import Sentence, ngram_counts
 
 
 class DiversityScore(NamedTuple):

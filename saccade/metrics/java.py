@@ -20,7 +20,7 @@ from threading import Timer
 from time import monotonic
 from typing import NamedTuple
 
-from saccade.metrics.ngrams import Sentence, check_captions
+from saccade.metrics.bleu import Sentence, check_captions
 
 
 class Measured(NamedTuple):

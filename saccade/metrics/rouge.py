@@ -7,7 +7,7 @@ references, even from different ones. Source: Lin 2004; tylin/coco-caption `roug
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from saccade.metrics.ngrams import Sentence, check_captions
+from saccade.metrics.bleu import Sentence, check_captions
 
 _BETA_SQUARED = 1.2**2
 """How much more recall weighs than precision."""
