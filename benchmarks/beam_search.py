@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import inputs, timing
-from saccade.batch import CaptionBatch, Sizes
+from saccade.data.batch import CaptionBatch, Sizes
 from saccade.decode import Rules, Saying, beam_search
 from saccade.losses import caption_loss
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig

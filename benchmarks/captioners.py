@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import inputs, published, steps, timing
-from saccade.batch import CaptionBatch, Sizes
 from saccade.config import Recipe
+from saccade.data.batch import CaptionBatch, Sizes
 from saccade.losses import caption_loss
 from saccade.models.catalogue import build_model
 from saccade.recipes import RECIPES

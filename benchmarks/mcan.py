@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks import inputs, steps, timing
-from saccade.batch import Sizes, VqaBatch
+from saccade.data.batch import Sizes, VqaBatch
 from saccade.losses import loss_for
 from saccade.models.mcan import Mcan, McanConfig
 from saccade.recipes import RECIPES

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from benchmarks import inputs, timing
-from saccade.batch import CaptionBatch, Sizes, VqaBatch
-from saccade.data.datasets import Ragged
+from saccade.data.batch import CaptionBatch, Sizes, VqaBatch
+from saccade.data.examples import Ragged
 from saccade.losses import Loss, answer_loss, caption_loss
 from saccade.models.catalogue import MODELS, build_model
 from saccade.optimisers import make_optimiser

@@ -17,7 +17,7 @@ from torch.nn import functional
 from transformers import ViTConfig, ViTModel
 
 from benchmarks import steps, timing
-from saccade.batch import Sizes, VqaBatch, VqaOutput
+from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.losses import loss_for
 from saccade.models.pitvqa import PitVqa, PitVqaConfig
 from saccade.recipes import RECIPES

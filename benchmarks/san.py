@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks import inputs, published, steps, timing
-from saccade.batch import Sizes, VqaBatch
+from saccade.data.batch import Sizes, VqaBatch
 from saccade.losses import loss_for
 from saccade.models.catalogue import build_model
 from saccade.recipes import RECIPES

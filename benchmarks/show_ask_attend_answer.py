@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import inputs, timing
-from saccade.batch import Sizes, VqaBatch
+from saccade.data.batch import Sizes, VqaBatch
 from saccade.losses import answer_loss
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
 from saccade.optimisers import make_optimiser

@@ -18,7 +18,7 @@ import torchvision
 from torch import Tensor, nn
 
 from benchmarks import inputs, timing
-from saccade.batch import CaptionBatch, Sizes
+from saccade.data.batch import CaptionBatch, Sizes
 from saccade.losses import caption_loss
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
 from saccade.optimisers import make_optimiser

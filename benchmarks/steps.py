@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import timing
-from saccade.batch import CaptionBatch, VqaBatch
 from saccade.config import Recipe
+from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.losses import loss_for
 from saccade.optimisers import (
     Moment,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from saccade.batch import Sizes
 from saccade.config import Recipe
 from saccade.core.errors import BadConfig
+from saccade.data.batch import Sizes
 from saccade.features.settings import Option, Preprocessing
 from saccade.models.catalogue import build_model
 from saccade.models.pixels import EncoderConfig, Pixels, Sight

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from saccade.batch import Captioner
+from saccade.data.batch import Captioner
 
 NEVER = float("-inf")
 

@@ -20,6 +20,7 @@ from saccade.core.errors import BadConfig
 from saccade.core.files import write_bytes
 from saccade.core.settings import Frozen
 from saccade.data.folder import DataFolder
+from saccade.data.records import Split
 from saccade.data.shapes import make_shapes
 from saccade.demo_backbone import NAME, OPTIONS, Taught, teach_backbone
 from saccade.demo_folder import DemoFolder
@@ -31,7 +32,6 @@ from saccade.gaze import measure_gaze, read_boxes
 from saccade.listing import changed_recipe
 from saccade.predict import load
 from saccade.prepare import prepare
-from saccade.records import Split
 from saccade.tasks import TASKS
 from saccade.train import train
 from saccade.viz.html import Stage, render

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.core.errors import BadData
+from saccade.data.records import Split
 from saccade.data.shape_scenes import COLORS, KINDS, SIZES, TEXTURES, cell_labels
 from saccade.data.shapes import Seen, read_scenes
 from saccade.features.backbones import Backbone, build_backbone, preprocessing_for
 from saccade.features.images import read_image
 from saccade.features.settings import BackboneSpec, Option, Preprocessing
-from saccade.records import Split
 
 NAME = "timm:test_resnet"
 OPTIONS: dict[str, Option] = {"output_stride": 16}

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saccade.data.records import Picture
 from saccade.demo_backbone import NAME, Taught
 from saccade.demo_samples import Samples
 from saccade.gaze import Box, Gaze
 from saccade.models.catalogue import MODELS, Entry
 from saccade.predict import Run
-from saccade.records import Picture
 from saccade.viz.html import Asked, Bar, Chart, Report, Tile, address
 
 WRONG, CAPTIONS = 3, 3

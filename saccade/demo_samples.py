@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture, Question, Split
 from saccade.features.images import read_image
 from saccade.gaze import Box
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.predict import Looked, Run
-from saccade.records import Picture, Question, Split
 from saccade.viz.attention import heat_map, overlay
 from saccade.viz.html import Asked, Described, Tile, embed
 

@@ -15,12 +15,12 @@ from safetensors import safe_open
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.data.folder import DataFolder
+from saccade.data.records import SPLITS, Split
 from saccade.features.store import StoreHeader
 from saccade.further_scores import intervals, of_answers, of_captions
 from saccade.judged import Judged, write_rows
 from saccade.ladder import SHUFFLED, ladder, visual_gain
 from saccade.material import gather_for_run
-from saccade.records import SPLITS, Split
 from saccade.run import OpenedRun, load_model, open_run, write_json
 from saccade.tasks import TASKS, Material
 

@@ -27,6 +27,7 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.core.formatting import duration, size_in_words
 from saccade.core.settings import Frozen, checked_settings
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.reading import PictureBatches, ReadBatch
 from saccade.features.seen import Seen
@@ -42,7 +43,6 @@ from saccade.features.store import StoreHeader, pictures_fingerprint
 from saccade.features.store_files import BACKBONE
 from saccade.features.store_writer import StoreWriter
 from saccade.features.telling import tell_complete, tell_made
-from saccade.records import Picture
 
 CHUNK = 256
 """Pictures, about, that a crash can cost."""

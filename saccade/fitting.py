@@ -10,9 +10,9 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from saccade.batch import CaptionBatch, VqaBatch
 from saccade.core.errors import BadData
-from saccade.data.datasets import Examples, batches, epoch_order
+from saccade.data.batch import CaptionBatch, VqaBatch
+from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.pixels import Pixels
 from saccade.objectives import Objective
 from saccade.optimisers import Moment, set_learning_rate, tend_gradients, tend_weights

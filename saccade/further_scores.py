@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.data.folder import DataFolder
+from saccade.data.records import Question, Split
 from saccade.judged import MAIN, Judged, statistics
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.calibration import calibration_score
@@ -20,7 +21,6 @@ from saccade.metrics.java import Measured, NotMeasured, meteor, spice
 from saccade.metrics.ptb import coco_words
 from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.wups import wups
-from saccade.records import Question, Split
 from saccade.text.answers import normalise_answer
 
 AVERAGINGS: tuple[Averaging, ...] = ("plain", "pitvqa")

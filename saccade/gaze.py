@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saccade.batch import VqaBatch, VqaOutput
 from saccade.core.errors import BadData
-from saccade.data.datasets import batches, in_reading_order
+from saccade.data.batch import VqaBatch, VqaOutput
+from saccade.data.examples import batches, in_reading_order
 from saccade.data.folder import DataFolder
+from saccade.data.records import Split
 from saccade.material import gather_for_run
 from saccade.predict import Run
-from saccade.records import Split
 from saccade.tasks import question_examples
 
 Box = Sequence[float]

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from torch import Tensor
 
-from saccade.batch import Sizes
 from saccade.checkpoints.kinds import KINDS, Kind
 from saccade.checkpoints.reading import Bundle, Reading, skeleton
 from saccade.checkpoints.renaming import fill
@@ -20,6 +19,7 @@ from saccade.checkpoints.torch_files import read_checkpoint, tensors_of
 from saccade.config import FeaturesConfig, Recipe, change
 from saccade.core.errors import BadCheckpoint, BadData, BadRun
 from saccade.core.settings import Frozen
+from saccade.data.batch import Sizes
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
 from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, read_header

@@ -17,6 +17,7 @@ from pydantic import Field
 from saccade.core.errors import BadData, BadStore
 from saccade.core.settings import Frozen, checked_settings
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture
 from saccade.feature_files.kinds import KINDS
 from saccade.feature_files.matching import By, Key, Matched, match, published
 from saccade.feature_files.opened import COPY_AGAIN, DEFECTS, Opened
@@ -27,7 +28,6 @@ from saccade.features.store import StoreHeader, pictures_fingerprint, read_heade
 from saccade.features.store_files import Skipped
 from saccade.features.store_writer import StoreWriter
 from saccade.models.catalogue import look_up
-from saccade.records import Picture
 
 TOGETHER = 16
 CHUNK = 256

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from saccade.core.errors import BadRun
 from saccade.core.files import in_one_go
+from saccade.data.records import Question, Split
 from saccade.metrics.bleu import Sentence, bleu_of_rows, corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.intervals import Statistic, by_picture, mean
 from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.vqa import vqa_accuracy, vqa_accuracy_of
-from saccade.records import Question, Split
 from saccade.text.answers import AnswerList
 
 MAIN = {"vqa": ("accuracy",), "caption": ("bleu_4", "cider")}

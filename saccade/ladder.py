@@ -23,11 +23,11 @@ from saccade.baselines.question_only import question_only
 from saccade.baselines.shuffled import OtherQuestions, derangement, with_other_pictures
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
+from saccade.data.records import Split
 from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore
 from saccade.judged import MAIN, POINTS, Judged, judge_answers, judge_captions, statistics
 from saccade.metrics.intervals import compare
-from saccade.records import Split
 from saccade.tasks import TASKS, Material
 
 SEED = 0

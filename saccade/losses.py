@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from saccade.batch import CaptionBatch, CaptionOutput, VqaBatch, VqaOutput
 from saccade.config import Recipe
+from saccade.data.batch import CaptionBatch, CaptionOutput, VqaBatch, VqaOutput
 
 Loss = Callable[[Any, Any], Tensor]
 """(output, batch) -> scalar."""

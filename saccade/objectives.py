@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saccade.batch import CaptionBatch, Captioner, CaptionOutput, CaptionState
 from saccade.config import Recipe
-from saccade.data.datasets import PictureExamples
+from saccade.data.batch import CaptionBatch, Captioner, CaptionOutput, CaptionState
+from saccade.data.examples import PictureExamples
 from saccade.decode import Drawn, Rules, Saying, beam_search, draw
 from saccade.losses import Loss, loss_for
 from saccade.metrics.cider import CiderOfIds, Sentences

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from saccade.batch import CaptionBatch
 from saccade.core.errors import BadConfig
+from saccade.data.batch import CaptionBatch
 from saccade.predict import Answer, Captioned, Looked, Run
 
 TOGETHER = 64

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saccade.batch import Batch, Captioner, VqaBatch, VqaOutput
 from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
+from saccade.data.batch import Batch, Captioner, VqaBatch, VqaOutput
 from saccade.decode import beam_search, draw, replay
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check, without_file
+from saccade.data.find_files import no_folder
 from saccade.data.folder import DataFolder, write_folder
-from saccade.data.hold_out import hold_out as held_out
-from saccade.data.looking import no_folder
 from saccade.data.official import compare
 from saccade.data.recognise import recognise
+from saccade.data.records import Collection
 from saccade.data.sources import SOURCES, join, read_parts
-from saccade.records import Collection
+from saccade.data.splits import hold_out as held_out
 
 
 def prepare(

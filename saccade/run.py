@@ -18,12 +18,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from saccade.batch import Sizes
 from saccade.build import build
 from saccade.config import Recipe
 from saccade.core.errors import BadRun
 from saccade.core.files import in_one_go, link_or_copy, sha256_of, write_text
 from saccade.core.settings import Frozen, first_problem
+from saccade.data.batch import Sizes
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store import StoreHeader
 from saccade.tasks import Material, Words

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from saccade.build import build
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.weights import find_given
-from saccade.data.datasets import Examples, pictures_of
+from saccade.data.examples import Examples, pictures_of
 from saccade.data.word_vectors import begin_with_vectors
 from saccade.features.settings import Preprocessing
 from saccade.models.pixels import Pixels, behind

@@ -13,24 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saccade.batch import Captioner, Sizes, VqaBatch, VqaOutput
 from saccade.config import DecodeConfig, Recipe, TextConfig
-from saccade.data.datasets import (
+from saccade.data.batch import Captioner, Sizes, VqaBatch, VqaOutput
+from saccade.data.examples import (
     CaptionExamples,
     PictureExamples,
     VqaExamples,
+    answered_questions,
     batches,
+    captioned_pictures,
     in_reading_order,
 )
 from saccade.data.folder import DataFolder
-from saccade.data.truth import answered_questions, captioned_pictures
+from saccade.data.records import Split
 from saccade.decode import Rules, beam_search
 from saccade.features.store import FeatureStore
 from saccade.judged import Judged, upper_bound
 from saccade.judged import judge_answers as judge_said_answers
 from saccade.judged import judge_captions as judge_said_captions
 from saccade.losses import shares
-from saccade.records import Split
 from saccade.teacher_forced import AnswerLoss, read_captions
 from saccade.text.answers import AnswerList, answer_list
 from saccade.text.vocabulary import (

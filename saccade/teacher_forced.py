@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saccade.data.datasets import CaptionExamples, batches, in_reading_order
+from saccade.data.examples import CaptionExamples, batches, in_reading_order
 from saccade.losses import PER_QUESTION, targets
 
 LIKELIEST = 5

@@ -21,7 +21,7 @@ from saccade.config import Recipe
 from saccade.core.console import stop_on_signal
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
-from saccade.data.datasets import epoch_order
+from saccade.data.examples import epoch_order
 from saccade.data.folder import DataFolder
 from saccade.fitting import Fitting, Progress
 from saccade.material import gather

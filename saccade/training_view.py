@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from saccade.batch import CaptionBatch, VqaBatch
 from saccade.config import Recipe
 from saccade.core.formatting import duration
+from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.objectives import Objective
 from saccade.optimisers import Moment
 

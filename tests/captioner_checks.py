@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.batch import CaptionBatch, Sizes
+from saccade.data.batch import CaptionBatch, Sizes
 from saccade.decode import Rules, beam_search
 from tests.oracles import pairs, search
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from saccade.batch import Sizes, VqaBatch
+from saccade.data.batch import Sizes, VqaBatch
 
 SIZES = Sizes(words=11, region_dim=5, answers=7, grid=None, regions=6)
 

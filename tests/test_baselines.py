@@ -17,11 +17,11 @@ from saccade.baselines.frequent import (
 from saccade.baselines.question_only import question_only
 from saccade.baselines.shuffled import OtherQuestions, derangement, with_other_pictures
 from saccade.core.errors import BadData
+from saccade.data.records import Question
 from saccade.features.store import FeatureStore
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider, document_frequencies
 from saccade.metrics.vqa import vqa_accuracy
-from saccade.records import Question
 from tests.worlds import make_world
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saccade.core.errors import BadData
-from saccade.data.json_file import read_json
+from saccade.data.reading import read_json
 from tests.broken_input import (
     Broken,
     change,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.data.datasets import (
+from saccade.data.examples import (
     CaptionExamples,
     Ragged,
     VqaExamples,
@@ -17,7 +17,7 @@ from saccade.data.datasets import (
     in_reading_order,
 )
 from saccade.data.folder import DataFolder, write_folder
-from saccade.records import Caption, Collection, Picture, Question
+from saccade.data.records import Caption, Collection, Picture, Question
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import caption_vocabulary, question_vocabulary
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from saccade.batch import CaptionState, Said
+from saccade.data.batch import CaptionState, Said
 from saccade.decode import Rules, beam_search, replay, sample
 
 START, END = 1, 2

@@ -10,13 +10,13 @@ from rich.console import Console
 from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder
+from saccade.data.records import Question
 from saccade.evaluate import evaluate
 from saccade.judged import judge_answers, judge_captions, read_rows, statistics, write_rows
 from saccade.ladder import Rung, visual_gain
 from saccade.metrics.intervals import compare
 from saccade.metrics.vqa import vqa_accuracy
 from saccade.recipes import RECIPES
-from saccade.records import Question
 from saccade.train import train
 from tests.oracles import tiny_wordnet
 from tests.worlds import make_world

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from saccade.batch import CaptionBatch, Sizes, VqaBatch
+from saccade.data.batch import CaptionBatch, Sizes, VqaBatch
 from saccade.losses import answer_loss, caption_loss
 from saccade.models.catalogue import MODELS, build_model, look_up
 

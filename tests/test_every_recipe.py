@@ -4,9 +4,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from saccade.batch import Sizes
 from saccade.config import Recipe, change
 from saccade.core.errors import SaccadeError
+from saccade.data.batch import Sizes
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes import RECIPES
 from saccade.train import train

@@ -18,11 +18,11 @@ from PIL import Image
 from saccade import extract as extract_module
 from saccade.core.errors import BadConfig, BadData, BadStore, MissingWeights
 from saccade.data.folder import DataFolder, write_folder
+from saccade.data.records import Caption, Collection, Picture
 from saccade.extract import ExtractSettings, extract
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
 from saccade.features.store import FeatureStore
-from saccade.records import Caption, Collection, Picture
 
 NET = "timm:test_resnet"
 COUNT = 23

@@ -12,7 +12,7 @@ import pytest
 
 import saccade.data
 from saccade.core.errors import BadConfig, BadData
-from saccade.data import picture_files
+from saccade.data import find_files as picture_files
 from saccade.data.folder import DataFolder
 from saccade.data.recognise import recognise
 from saccade.data.row_files import first_row, read_rows

@@ -14,10 +14,15 @@ from hypothesis import strategies as st
 from saccade.core.errors import BadConfig, BadData
 from saccade.data import folder as folder_module
 from saccade.data.checks import Finding
-from saccade.data.companions import read_choices
-from saccade.data.folder import FORMAT, DataFolder, fingerprint, write_folder
-from saccade.data.tables import write_table
-from saccade.records import Caption, Collection, Picture, Question
+from saccade.data.folder import (
+    FORMAT,
+    DataFolder,
+    fingerprint,
+    read_choices,
+    write_folder,
+    write_table,
+)
+from saccade.data.records import Caption, Collection, Picture, Question
 
 PICTURES = [
     Picture(7, "train/7.jpg", "train"),
@@ -55,7 +60,7 @@ def change(path: Path, **fields: object) -> None:
 
 class TestManyRecords:
     def test_what_is_written_lot_by_lot_comes_back(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("saccade.data.tables.ROWS", 2)
+        monkeypatch.setattr("saccade.data.folder.ROWS", 2)
         write_folder(tmp_path / "data", replace(BOTH, choices={71: ("cat", "dog"), 91: ("left",)}))
         folder = DataFolder(tmp_path / "data")
         assert pq.ParquetFile(tmp_path / "data/questions.parquet").num_row_groups == 3

@@ -14,13 +14,13 @@ import pytest
 
 from saccade.baselines.frequent import most_frequent_per_question
 from saccade.data.pitvqa_questions import NO_ANSWER, seconds_of
+from saccade.data.records import Question
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.classification import classification_score
 from saccade.metrics.ptb import coco_words
 from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.vqa import vqa_accuracy
-from saccade.records import Question
 from tests import test_java_metrics, test_ptb
 
 EXACT = 1e-9

@@ -39,13 +39,14 @@ def imports(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=short)
-def test_a_file_is_a_few_screens_long_and_named_after_what_it_knows(path):
-    limit = 200 if path.parent.name == "models" else 300
-    lines = path.read_text(encoding="utf-8").count("\n")
-    assert lines <= limit, f"{short(path)} has {lines} lines, {limit} are allowed"
+def test_a_file_is_named_after_what_it_knows_and_a_function_fits_on_a_screen(path):
     assert path.name not in REFUSED_NAMES
+    text = path.read_text(encoding="utf-8")
     if path.name == "__init__.py" and path.parent.name != "saccade":
-        assert lines == 0, "packages have no front door but the first"
+        assert not text, "packages have no front door but the first"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno <= 62, f"{short(path)}: {node.name}"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=short)

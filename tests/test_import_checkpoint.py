@@ -10,7 +10,7 @@ from PIL import Image
 from torch.nn import functional
 
 import saccade
-from saccade.batch import CaptionBatch, VqaBatch
+from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.decode import beam_search
 from saccade.explain import explain
 from saccade.import_checkpoint import import_checkpoint

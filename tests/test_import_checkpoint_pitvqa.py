@@ -13,9 +13,9 @@ from tokenizers.trainers import BpeTrainer
 from transformers import ViTConfig, ViTModel
 
 import saccade
-from saccade.batch import VqaBatch
 from saccade.checkpoints.pitvqa_layout import ENDOVIS18
 from saccade.core.errors import BadCheckpoint
+from saccade.data.batch import VqaBatch
 from saccade.data.pitvqa_questions import CLASSES
 from saccade.import_checkpoint import import_checkpoint
 from saccade.run import load_model, open_run

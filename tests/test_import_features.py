@@ -18,6 +18,7 @@ from saccade.cli.main import app
 from saccade.config import change
 from saccade.core.errors import BadData, BadStore, MissingWeights, SaccadeError
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture
 from saccade.evaluate import evaluate
 from saccade.extract import extract
 from saccade.features.settings import grid_boxes
@@ -25,7 +26,6 @@ from saccade.features.store import FeatureStore
 from saccade.features.store_writer import StoreWriter
 from saccade.import_features import import_features
 from saccade.recipes import RECIPES
-from saccade.records import Picture
 from saccade.train import train
 from tests import feature_file_samples as samples
 from tests.feature_file_samples import WRITERS

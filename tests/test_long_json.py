@@ -9,9 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from saccade.core.errors import BadData
-from saccade.data import long_json
-from saccade.data.json_file import collector_paused, read_json
-from saccade.data.long_json import read_entries
+from saccade.data import reading as long_json
+from saccade.data.reading import collector_paused, read_entries, read_json
 from saccade.data.sources import read_source
 from tests.source_samples import SAMPLES, save
 
@@ -24,7 +23,7 @@ documents = st.lists(values) | st.dictionaries(st.text(max_size=5), values)
 
 
 def put(base, text, piece, monkeypatch):
-    monkeypatch.setattr(long_json, "PIECE", piece)
+    monkeypatch.setattr(long_json, "JSON_PIECE", piece)
     path = base / "any.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     return path

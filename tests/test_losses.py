@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.batch import CaptionBatch, CaptionOutput, VqaBatch, VqaOutput
 from saccade.config import change
+from saccade.data.batch import CaptionBatch, CaptionOutput, VqaBatch, VqaOutput
 from saccade.losses import (
     answer_loss,
     caption_loss,

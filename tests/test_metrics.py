@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 import saccade.metrics.bleu
 from saccade.core.errors import BadConfig, BadData
+from saccade.data.records import Question
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.catalogue import METRICS
 from saccade.metrics.cider import corpus_cider, document_frequencies
 from saccade.metrics.rouge import corpus_rouge_l, rouge_l
 from saccade.metrics.vqa import vqa_accuracy, vqa_accuracy_of
-from saccade.records import Question
 from tests.oracles import official_vqa_scorer
 
 

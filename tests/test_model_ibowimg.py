@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from saccade.batch import Sizes
+from saccade.data.batch import Sizes
 from saccade.models.ibowimg import IBowImg, IBowImgConfig, each_word_once
 from tests.model_checks import CHECKS, SIZES, questions
 from tests.oracles import ibowimg as published

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from saccade.batch import Sizes
+from saccade.data.batch import Sizes
 from saccade.models.joint_embedding import (
     JointEmbedding,
     JointEmbeddingConfig,

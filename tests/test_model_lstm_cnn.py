@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from saccade.batch import Sizes
+from saccade.data.batch import Sizes
 from saccade.models.lstm_cnn import LstmCnn, LstmCnnConfig
 from tests.model_checks import CHECKS, SIZES, questions
 from tests.oracles import lstm_cnn as published

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from saccade.batch import Sizes
+from saccade.data.batch import Sizes
 from saccade.models.mcan import Mcan, McanConfig, Norm
 from tests.model_checks import (
     CHECKS,

@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn import functional
 from transformers import BlipTextConfig, BlipTextModel, GPT2Model, ViTConfig, ViTModel
 
-from saccade.batch import Sizes, VqaBatch
 from saccade.config import change
 from saccade.core.errors import BadConfig, MissingWeights
+from saccade.data.batch import Sizes, VqaBatch
 from saccade.models.catalogue import MODELS
 from saccade.models.pitvqa import PitVqa, PitVqaConfig
 from saccade.predict import load

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from saccade.batch import Sizes
+from saccade.data.batch import Sizes
 from saccade.models.san import San, SanConfig
 from tests.model_checks import (
     CHECKS,

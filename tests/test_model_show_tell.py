@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.batch import Sizes
 from saccade.core.errors import BadConfig
+from saccade.data.batch import Sizes
 from saccade.models.show_tell import MaxoutLSTM, ShowTell, ShowTellConfig
 from tests import captioner_checks as checks
 from tests.oracles import pairs

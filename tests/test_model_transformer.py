@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch.nn.utils.rnn import pad_sequence
 
-from saccade.batch import Sizes
+from saccade.data.batch import Sizes
 from saccade.models.transformer import Norm, Transformer, TransformerConfig
 from tests import captioner_checks as checks
 from tests.oracles import pairs

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from saccade.batch import Sizes
+from saccade.data.batch import Sizes
 from saccade.models.up_down import UpDown, UpDownConfig
 from tests import captioner_checks as checks
 from tests.oracles import pairs

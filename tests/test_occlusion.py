@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from saccade.batch import CaptionOutput, VqaBatch, VqaOutput
 from saccade.core.errors import BadConfig
+from saccade.data.batch import CaptionOutput, VqaBatch, VqaOutput
 from saccade.occlusion import occlude_answer, occlude_caption
 from saccade.predict import Answer, Captioned, Looked, Word
 from saccade.text.answers import AnswerList

@@ -3,8 +3,8 @@
 import pytest
 
 from saccade.data.official import FINGERPRINTS, MISTAKEN, OFFICIAL, compare, words_of
+from saccade.data.records import Caption, Collection, Picture, Question
 from saccade.data.sources import OWN, SOURCES, read_source
-from saccade.records import Caption, Collection, Picture, Question
 from tests.source_samples import SAMPLES
 
 

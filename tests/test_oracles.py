@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from saccade.batch import CaptionBatch, Sizes, VqaBatch
+from saccade.data.batch import CaptionBatch, Sizes, VqaBatch
 from saccade.decode import Rules, beam_search, replay
 from saccade.losses import answer_loss, caption_loss
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig

@@ -11,14 +11,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.drawn_split import draw
 from saccade.data.folder import DataFolder
 from saccade.data.own_columns import columns_of, fits, known_among
 from saccade.data.recognise import recognise
+from saccade.data.records import Picture, Question
 from saccade.data.row_files import first_row
 from saccade.data.sources import read_source, reason
+from saccade.data.splits import draw
 from saccade.prepare import prepare
-from saccade.records import Picture, Question
 from tests.source_samples import (
     JPEG,
     OWN_TABLE,

@@ -5,11 +5,10 @@ import json
 import pytest
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.companions import read_balanced_pairs, read_choices
-from saccade.data.folder import DataFolder, fingerprint
+from saccade.data.folder import DataFolder, fingerprint, read_balanced_pairs, read_choices
+from saccade.data.records import Picture, Question
 from saccade.data.sources import read_source
 from saccade.prepare import prepare
-from saccade.records import Picture, Question
 from tests.source_samples import (
     SAMPLES,
     daquar_lines,

@@ -9,9 +9,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from saccade.batch import CaptionState, Said
 from saccade.config import change
 from saccade.core.errors import SaccadeError
+from saccade.data.batch import CaptionState, Said
 from saccade.losses import caption_loss
 from saccade.models.catalogue import MODELS, build_model
 from saccade.objectives import own_words, scheduled_sampling, unroll

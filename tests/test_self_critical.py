@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from saccade.batch import CaptionBatch
 from saccade.config import change
 from saccade.core.errors import SaccadeError
-from saccade.data.datasets import PictureExamples
+from saccade.data.batch import CaptionBatch
+from saccade.data.examples import PictureExamples
 from saccade.decode import Rules, draw, sample
 from saccade.material import gather
 from saccade.metrics.cider import CiderOfIds, Sentences, corpus_cider, document_frequencies

@@ -15,10 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from saccade.core import files as room
 from saccade.core.errors import BadStore
+from saccade.data.records import Picture
 from saccade.features.settings import BackboneSpec, Preprocessing, grid_boxes
 from saccade.features.store import FeatureStore, Skipped, StoreHeader, pictures_fingerprint
 from saccade.features.store_writer import StoreWriter
-from saccade.records import Picture
 
 IDS = np.array([3, 5, 8, 13, 21, 34, 55, 89, 144, 233], dtype=np.int64)
 PICTURES = [Picture(int(number), f"{number}.jpg", "train") for number in IDS]

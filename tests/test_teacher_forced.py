@@ -8,8 +8,8 @@ import torch
 from rich.console import Console
 from torch.nn import functional
 
-from saccade.batch import VqaBatch, VqaOutput
 from saccade.config import change
+from saccade.data.batch import VqaBatch, VqaOutput
 from saccade.material import gather
 from saccade.recipes import RECIPES
 from saccade.run import load_model, open_run

@@ -324,7 +324,7 @@ def test_the_folder_may_be_said_on_the_command_line(
 
 
 def test_a_model_of_a_language_comes_from_the_folder(folder: Path) -> None:
-    from saccade.batch import Sizes
+    from saccade.data.batch import Sizes
     from saccade.models.pitvqa import PitVqa, PitVqaConfig
 
     config = PitVqaConfig(

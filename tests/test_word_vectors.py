@@ -7,9 +7,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from saccade.batch import Sizes
 from saccade.config import change
 from saccade.core.errors import SaccadeError
+from saccade.data.batch import Sizes
 from saccade.data.word_vectors import begin_with_vectors, read_word_vectors
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes import RECIPES

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from saccade.data.folder import DataFolder, write_folder
+from saccade.data.records import Caption, Collection, Picture, Question
 from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, pictures_fingerprint
 from saccade.features.store_writer import StoreWriter
-from saccade.records import Caption, Collection, Picture, Question
 
 THINGS = ("cat", "dog", "cow", "fox")
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.core.errors import BadData
-from saccade.data.datasets import Ragged
+from saccade.data.examples import Ragged
 from saccade.metrics.bleu import BleuSums, NGram, Sentence, bleu_of, closest_length, ngram_counts
 
 Words = tuple[str, ...]

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from saccade.core.errors import BadData
-from saccade.records import Question
+from saccade.data.records import Question
 from saccade.text.vocabulary import caption_words
 
 Words = tuple[str, ...]

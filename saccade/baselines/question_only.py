@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from saccade.baselines.frequent import Words, commonest
-from saccade.data.datasets import Ragged
-from saccade.records import Question
+from saccade.data.examples import Ragged
+from saccade.data.records import Question
 from saccade.text.vocabulary import caption_words
 
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
+from saccade.data.records import Split
 from saccade.features.store import FeatureStore
-from saccade.records import Split
 
 
 def derangement(number: int, seed: int = 0) -> np.ndarray:

@@ -9,10 +9,10 @@ import torch
 from pydantic import BaseModel
 from torch import nn
 
-from saccade.batch import Sizes
 from saccade.checkpoints.renaming import Source, Tensors
 from saccade.checkpoints.torch_files import Saved, tensors_of
 from saccade.core.errors import BadCheckpoint
+from saccade.data.batch import Sizes
 from saccade.features.settings import Colour, Interpolation
 from saccade.models.catalogue import build_model
 from saccade.tasks import Words

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from saccade.cli.frame import DeviceOption, FeaturesOption, app
-from saccade.records import Split
+from saccade.data.records import Split
 
 
 @app.command()

@@ -16,7 +16,7 @@ from saccade.cli.frame import (
     show_rows,
 )
 from saccade.core.formatting import values
-from saccade.records import Split
+from saccade.data.records import Split
 
 
 @app.command()

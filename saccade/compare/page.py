@@ -22,7 +22,7 @@ from saccade.compare.trust import calibration, risk
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.files import write_bytes
 from saccade.data.folder import DataFolder
-from saccade.records import Split
+from saccade.data.records import Split
 from saccade.viz.html import fill
 from saccade.viz.plots import colour, mark
 

@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from saccade.core.errors import BadConfig, BadRun
+from saccade.data.records import SPLITS, Split
 from saccade.judged import MAIN, read_rows, statistics
 from saccade.models.catalogue import MODELS, Entry
 from saccade.models.pixels import Pixels, behind
-from saccade.records import SPLITS, Split
 from saccade.run import OpenedRun, load_model, open_run
 
 NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, TypeVar
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.picture_files import is_absolute, there_instead
-from saccade.records import SPLITS, Caption, Collection, Picture, Question
+from saccade.data.find_files import is_absolute, there_instead
+from saccade.data.records import SPLITS, Caption, Collection, Picture, Question
 from saccade.text.segmentation import has_no_blanks
 
 Item = TypeVar("Item", bound=Hashable)

@@ -8,11 +8,10 @@ program uses every hundredth frame; pictures of Cholec80 (Twinanda et al. 2016).
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.drawn_split import as_whole
-from saccade.data.looking import folder_like
-from saccade.data.picture_files import PictureFiles
+from saccade.data.find_files import PictureFiles, folder_like
+from saccade.data.records import Collection, Picture, Question, Split
+from saccade.data.splits import as_whole
 from saccade.data.surgical_text import FORMS, NO_TEST, as_form, named_files, read_questions
-from saccade.records import Collection, Picture, Question, Split
 
 VAL = (5, 11, 12, 17, 19, 26, 27, 31)
 VIDEOS = range(1, 41)

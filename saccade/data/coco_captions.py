@@ -7,10 +7,9 @@ validation pictures. Layout: cocodataset.org, "Data format", caption annotations
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.json_file import columns, read_json, record_list, unique
-from saccade.data.looking import SeveralFit, first_reason
-from saccade.data.picture_files import PictureFiles
-from saccade.records import Caption, Collection, Picture, Split
+from saccade.data.find_files import PictureFiles, SeveralFit, first_reason
+from saccade.data.reading import columns, read_json, record_list, unique
+from saccade.data.records import Caption, Collection, Picture, Split
 from saccade.text.vocabulary import caption_words
 
 PARTS: tuple[Split, ...] = ("train", "val")

@@ -11,11 +11,10 @@ import re
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.drawn_split import as_share, as_whole, draw
-from saccade.data.looking import SeveralFit, files_like, first_reason
-from saccade.data.picture_files import PictureFiles
-from saccade.data.text_file import read_lines
-from saccade.records import Collection, Picture, Question, Split
+from saccade.data.find_files import PictureFiles, SeveralFit, files_like, first_reason
+from saccade.data.reading import read_lines
+from saccade.data.records import Collection, Picture, Question, Split
+from saccade.data.splits import as_share, as_whole, draw
 
 PARTS: tuple[Split, ...] = ("train", "test")
 FOLDERS = ("nyu_depth_images", "images", "")

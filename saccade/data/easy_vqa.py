@@ -7,12 +7,10 @@ pictures are `train/images/0.png`, answers stand in `answers.txt`. Layout: Victo
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.drawn_split import as_share, as_whole, draw
-from saccade.data.json_file import is_text, read_json
-from saccade.data.looking import folder_like
-from saccade.data.picture_files import PictureFiles
-from saccade.data.text_file import read_lines
-from saccade.records import Collection, Picture, Question, Split
+from saccade.data.find_files import PictureFiles, folder_like
+from saccade.data.reading import is_text, read_json, read_lines
+from saccade.data.records import Collection, Picture, Question, Split
+from saccade.data.splits import as_share, as_whole, draw
 
 PARTS: tuple[Split, ...] = ("train", "test")
 TEST_NUMBERS = 1_000_000

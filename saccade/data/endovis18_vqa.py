@@ -8,10 +8,9 @@
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.looking import folder_like
-from saccade.data.picture_files import PictureFiles
+from saccade.data.find_files import PictureFiles, folder_like
+from saccade.data.records import Collection, Picture, Question, Split
 from saccade.data.surgical_text import FORMS, NO_TEST, as_form, named_files, read_questions
-from saccade.records import Collection, Picture, Question, Split
 
 TRAIN = (2, 3, 4, 6, 7, 9, 10, 11, 12, 14, 15)
 VAL = (1, 5, 16)

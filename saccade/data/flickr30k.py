@@ -6,12 +6,11 @@ Entities (`train.txt`, `val.txt`, `test.txt`). Source: Young, Lai, Hodosh & Hock
 
 from pathlib import Path
 
-from saccade.data.drawn_split import as_drawing
-from saccade.data.looking import files_like, first_reason, one_file
-from saccade.data.picture_files import PictureFiles
-from saccade.data.text_file import read_start
+from saccade.data.find_files import PictureFiles, files_like, first_reason, one_file
+from saccade.data.reading import read_start
+from saccade.data.records import Collection, Split
+from saccade.data.splits import as_drawing
 from saccade.data.token_file import Unlisted, as_collection, bar_table, split_lists, token_lines
-from saccade.records import Collection, Split
 
 LISTS: dict[str, Split] = {
     r"(?:flickr30k_)?train\.txt": "train",

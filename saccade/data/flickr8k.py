@@ -8,10 +8,10 @@ without the lists. Source: Hodosh, Young & Hockenmaier 2013, release "Flickr8k_t
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.drawn_split import as_drawing
-from saccade.data.looking import files_like, first_reason, one_file
-from saccade.data.picture_files import PictureFiles
+from saccade.data.find_files import PictureFiles, files_like, first_reason, one_file
+from saccade.data.records import Collection, Split
 from saccade.data.row_files import first_row
+from saccade.data.splits import as_drawing
 from saccade.data.token_file import (
     Unlisted,
     as_collection,
@@ -19,7 +19,6 @@ from saccade.data.token_file import (
     split_lists,
     token_lines,
 )
-from saccade.records import Collection, Split
 
 LISTS: dict[str, Split] = {
     r".*trainImages\.txt": "train",

@@ -18,11 +18,11 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,11 +30,108 @@ import pyarrow.parquet as pq
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import to_disk
 from saccade.data.checks import Finding
-from saccade.data.companions import CHOICES, PAIRS, companions
-from saccade.data.json_file import read_json
-from saccade.data.tables import to_rows, write_table
-from saccade.records import SPLITS, Caption, Collection, Picture, Question, Split
+from saccade.data.reading import read_json
+from saccade.data.records import SPLITS, Caption, Collection, Picture, Question, Split
 from saccade.text.vocabulary import TOKENIZERS, as_question
+
+# Records as Arrow tables and back: a column per field, repeated text kept once.
+
+ROWS = 2**17
+"""Records that are laid out at a time; each lot is a row group of the file."""
+
+_SHARED = pa.dictionary(pa.int32(), pa.string())
+_KIND = {
+    "id": pa.int64(),
+    "image_id": pa.int64(),
+    "text": pa.string(),
+    "file": pa.string(),
+    "split": _SHARED,
+    "answers": pa.list_(_SHARED),
+    "words": pa.list_(_SHARED),
+    "best_answer": _SHARED,
+    "answer_type": _SHARED,
+    "question_type": _SHARED,
+    "choices": pa.list_(_SHARED),
+    "question_id": pa.int64(),
+    "other_id": pa.int64(),
+}
+
+
+def write_table(path: Path, records: Sequence[tuple[Any, ...]], fields: Sequence[str]) -> None:
+    """Write records of `saccade.data.records` as Parquet; `fields` are their kind's `_fields`.
+
+    They are laid out `ROWS` at a time, so little is held beside them, however many there are.
+    """
+    schema = pa.schema([(field, _KIND[field]) for field in fields])
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for start in range(0, len(records), ROWS):
+            some = records[start : start + ROWS]
+            columns = [
+                pa.array([record[place] for record in some], kind)
+                for place, kind in enumerate(schema.types)
+            ]
+            writer.write_table(pa.table(columns, schema))
+
+
+def to_rows(table: pa.Table) -> Iterable[tuple[Any, ...]]:
+    """Hand out rows in which equal texts are one object, so that records stay small."""
+    return zip(*(_values(column.combine_chunks()) for column in table.columns), strict=True)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_dictionary(column.type):
+        words = column.dictionary.to_pylist()
+        return [words[index] for index in column.indices.to_pylist()]
+    if pa.types.is_list(column.type):
+        flat = iter(_values(column.flatten()))
+        return [tuple(islice(flat, length)) for length in column.value_lengths().to_pylist()]
+    return cast(list[Any], column.to_pylist())
+
+
+# What some data sets say beside their questions: choices to pick from, and balanced pairs.
+
+CHOICES, PAIRS = "choices.parquet", "pairs.parquet"
+
+
+class Companion(NamedTuple):
+    """A table to be written beside the questions."""
+
+    file: str
+    records: Sequence[tuple[Any, ...]]
+    fields: tuple[str, ...]
+
+
+def companions(collection: Collection) -> list[Companion]:
+    """The tables that a collection needs; what is about questions it no longer has is left out."""
+    ids = {question.id for question in collection.questions}
+    choices = [(id_, offered) for id_, offered in collection.choices.items() if id_ in ids]
+    pairs = [pair for pair in collection.pairs if ids.issuperset(pair)]
+    tables = (
+        Companion(CHOICES, choices, ("question_id", "choices")),
+        Companion(PAIRS, pairs, ("question_id", "other_id")),
+    )
+    return [table for table in tables if table.records]
+
+
+def read_choices(folder: Path) -> dict[int, tuple[str, ...]]:
+    """What each question of a data folder offers; empty for an open-ended set."""
+    return dict(_rows(folder / CHOICES))
+
+
+def read_balanced_pairs(folder: Path) -> list[tuple[int, int]]:
+    """The balanced pairs of question ids of a data folder; empty where none are known."""
+    return [(one, other) for one, other in _rows(folder / PAIRS)]
+
+
+def _rows(path: Path) -> list[tuple[Any, ...]]:
+    if not path.is_file():
+        return []
+    try:
+        return list(to_rows(pq.read_table(path).unify_dictionaries().combine_chunks()))
+    except (pa.ArrowException, OSError) as error:
+        what = f"is not whole ({str(error).splitlines()[0][:80]})"
+        raise BadData(what, where=path, cure="Prepare the data folder again.") from None
+
 
 Task = Literal["vqa", "caption"]
 

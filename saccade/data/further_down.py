@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from saccade.data.looking import files_like, folders_in
+from saccade.data.find_files import files_like, folders_in
 from saccade.data.sources import SOURCES, reason
 
 PICTURES = r".*\.(?i:jpe?g|png|webp|bmp|gif|tiff?)"

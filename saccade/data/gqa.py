@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.json_file import collector_paused, columns, is_text
-from saccade.data.long_json import read_entries
-from saccade.data.looking import files_like, first_reason
-from saccade.data.picture_files import PictureFiles
-from saccade.records import Collection, Picture, Question, Split
+from saccade.data.find_files import PictureFiles, files_like, first_reason
+from saccade.data.reading import collector_paused, columns, is_text, read_entries
+from saccade.data.records import Collection, Picture, Question, Split
 
 SECRET = ("test", "challenge", "submission")
 KINDS = ("balanced", "all")

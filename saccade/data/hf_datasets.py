@@ -10,13 +10,12 @@ from typing import Any
 
 from saccade.core.errors import BadData
 from saccade.data.arrow_rows import class_names, read_rows
-from saccade.data.drawn_split import as_drawing
-from saccade.data.json_file import is_text, read_json
-from saccade.data.looking import folder_like
+from saccade.data.find_files import PictureFiles, folder_like
 from saccade.data.own_rows import SPLIT_WORDS, Own
-from saccade.data.picture_files import PictureFiles
 from saccade.data.pictures_inside import PicturesInside
-from saccade.records import Collection, Split
+from saccade.data.reading import is_text, read_json
+from saccade.data.records import Collection, Split
+from saccade.data.splits import as_drawing
 
 
 def read(

@@ -12,14 +12,13 @@ from pathlib import Path
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.arrow_rows import column_names, read_rows
-from saccade.data.drawn_split import as_drawing
+from saccade.data.find_files import PictureFiles, files_like
 from saccade.data.hub_card import stated_licence
-from saccade.data.looking import files_like
 from saccade.data.own_columns import fits
 from saccade.data.own_rows import Own, split_in
-from saccade.data.picture_files import PictureFiles
 from saccade.data.pictures_inside import PicturesInside
-from saccade.records import Collection, Split
+from saccade.data.records import Collection, Split
+from saccade.data.splits import as_drawing
 
 
 def read(

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from saccade.data.text_file import read_start
-from saccade.records import Collection
+from saccade.data.reading import read_start
+from saccade.data.records import Collection
 
 
 def stated_licence(folder: Path) -> str:

@@ -16,14 +16,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.drawn_split import as_drawing
+from saccade.data.find_files import PictureFiles, files_like, folder_like
 from saccade.data.hub_card import stated_licence
-from saccade.data.looking import files_like, folder_like
 from saccade.data.own_columns import COLUMNS, Names, columns_of, fits
 from saccade.data.own_rows import Own, Row, split_in
-from saccade.data.picture_files import PictureFiles
+from saccade.data.records import Collection, Split
 from saccade.data.row_files import first_row, read_rows
-from saccade.records import Collection, Split
+from saccade.data.splits import as_drawing
 
 METADATA = r"(?i:metadata\.(?:csv|jsonl))"
 NAME = "file_name"

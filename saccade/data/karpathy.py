@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.json_file import columns, is_text, read_json, record_list, unique
-from saccade.data.looking import first_reason, one_file
-from saccade.data.picture_files import PictureFiles
-from saccade.records import Caption, Collection, Picture, Split
+from saccade.data.find_files import PictureFiles, first_reason, one_file
+from saccade.data.reading import columns, is_text, read_json, record_list, unique
+from saccade.data.records import Caption, Collection, Picture, Split
 
 SPLIT_OF: dict[str, Split] = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 FOLDERS = (

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from saccade.data.checks import Finding
-from saccade.records import Collection, Question, Split
+from saccade.data.records import Collection, Question, Split
 
 TRAIN: tuple[Split, ...] = ("train",)
 VAL: tuple[Split, ...] = ("val",)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadData
-from saccade.data.drawn_split import Drawing, draw
-from saccade.data.json_file import is_text, refuse_constant
-from saccade.data.picture_files import is_absolute
-from saccade.records import Caption, Collection, Picture, Question, Split
+from saccade.data.find_files import is_absolute
+from saccade.data.reading import is_text, refuse_constant
+from saccade.data.records import Caption, Collection, Picture, Question, Split
+from saccade.data.splits import Drawing, draw
 from saccade.text.vocabulary import caption_words
 
 SPLIT_WORDS: dict[str, Split] = {

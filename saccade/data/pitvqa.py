@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.looking import folder_like, names_in
-from saccade.data.picture_files import PictureFiles
+from saccade.data.find_files import PictureFiles, folder_like, names_in
 from saccade.data.pitvqa_questions import CLASSES, NO_ANSWER, Line, category_of, seconds_of
+from saccade.data.records import Collection, Picture, Question, Split
 from saccade.data.surgical_text import named_files, read_question_lines
-from saccade.records import Collection, Picture, Question, Split
 
 VAL = (2, 6, 12, 13, 24)
 """The operations of the validation split; the other 20 are for training. There is no test split."""

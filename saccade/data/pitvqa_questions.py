@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from saccade.core.errors import BadData
-from saccade.data.text_file import read_table
+from saccade.data.reading import read_table
 
 STEPS: dict[str, tuple[str, str]] = {
     "nasal_corridor_creation": (

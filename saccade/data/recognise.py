@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
+from saccade.data.find_files import SeveralFit, no_folder
 from saccade.data.further_down import Known, several_sets
-from saccade.data.looking import SeveralFit, no_folder
+from saccade.data.records import Collection, Split
 from saccade.data.sources import SOURCES, join, own_options, read_parts, reason
 from saccade.data.unknown_folder import nothing_known
-from saccade.records import Collection, Split
 
 Said = tuple[str, Split, list[tuple[str, ...]]]
 """A picture's name, its split, and what is asked or said about it there, in order."""

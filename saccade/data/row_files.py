@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.json_file import read_json, refuse_constant
-from saccade.data.text_file import NAMES_IT, read_lines, read_start, read_table
+from saccade.data.reading import (
+    NAMES_IT,
+    read_json,
+    read_lines,
+    read_start,
+    read_table,
+    refuse_constant,
+)
 
 ENDINGS = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
 """Of the names of such files, as a pattern."""

@@ -16,10 +16,10 @@ from PIL import Image
 
 from saccade.core.errors import BadConfig
 from saccade.core.files import write_text
-from saccade.data.json_file import columns, read_json, record_list
+from saccade.data.reading import columns, read_json, record_list
+from saccade.data.records import SPLITS, Split
 from saccade.data.shape_scenes import Scene, Shape, draw, make_scene
 from saccade.data.shape_talk import Asked, Balance, answers_to, captions_of
-from saccade.records import SPLITS, Split
 from saccade.text.vocabulary import caption_words
 
 PICTURES: Mapping[Split, int] = MappingProxyType({"train": 1500, "val": 250, "test": 250})

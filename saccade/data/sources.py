@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.looking import no_folder
-from saccade.records import Collection, Picture
+from saccade.data.find_files import no_folder
+from saccade.data.records import Collection, Picture
 
 
 class Source(NamedTuple):

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.json_file import is_text
-from saccade.data.looking import names_in
-from saccade.records import Question, Split
+from saccade.data.find_files import names_in
+from saccade.data.reading import is_text
+from saccade.data.records import Question, Split
 
 FORMS = ("Classification", "Sentence")
 """Of EndoVis-18-VQA and Cholec80-VQA: short answers, or the same in sentences."""

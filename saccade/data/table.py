@@ -15,13 +15,12 @@ from pathlib import Path
 
 from saccade.core.errors import BadData
 from saccade.data import imagefolder, row_files
-from saccade.data.drawn_split import as_drawing
-from saccade.data.looking import SeveralFit, files_like
+from saccade.data.find_files import PictureFiles, SeveralFit, files_like
 from saccade.data.own_columns import columns_of, fits
 from saccade.data.own_rows import ENDINGS, Own, Row, split_in
-from saccade.data.picture_files import PictureFiles
+from saccade.data.records import Collection, Split
 from saccade.data.row_files import first_row, read_rows
-from saccade.records import Collection, Split
+from saccade.data.splits import as_drawing
 
 
 def read(

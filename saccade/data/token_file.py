@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.core.errors import BadData
-from saccade.data.drawn_split import Drawing
-from saccade.data.looking import files_like
-from saccade.data.picture_files import PictureFiles
-from saccade.data.text_file import read_lines, read_table
-from saccade.records import Caption, Collection, Picture, Split
+from saccade.data.find_files import PictureFiles, files_like
+from saccade.data.reading import read_lines, read_table
+from saccade.data.records import Caption, Collection, Picture, Split
+from saccade.data.splits import Drawing
 from saccade.text.vocabulary import caption_words
 
 Texts = dict[str, list[str]]

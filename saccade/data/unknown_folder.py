@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from saccade.core.errors import BadData, SaccadeError
 from saccade.data import imagefolder, row_files
 from saccade.data.arrow_rows import column_names
+from saccade.data.find_files import ARCHIVES, files_like, names_in
 from saccade.data.further_down import PICTURES, Known, further_down
-from saccade.data.looking import ARCHIVES, files_like, names_in
 from saccade.data.own_columns import COLUMNS, Names, columns_of, known_among
 from saccade.data.row_files import first_row
 from saccade.data.unread_files import Unread, unread_files

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.data import row_files
+from saccade.data.find_files import files_like
 from saccade.data.further_down import PICTURES
-from saccade.data.looking import files_like
 from saccade.data.own_columns import fits
+from saccade.data.reading import read_start
 from saccade.data.row_files import first_row, is_json
-from saccade.data.text_file import read_start
 
 SPREADSHEETS = r".*\.(?i:xlsx?|xlsm|xlsb|ods|numbers)"
 TEXT = r".*\.(?i:txt)"

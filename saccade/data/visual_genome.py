@@ -9,12 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.drawn_split import as_drawing
-from saccade.data.json_file import collector_paused, columns, read_json, unique
-from saccade.data.long_json import read_entries
-from saccade.data.looking import first_reason, folder_like
-from saccade.data.picture_files import PictureFiles
-from saccade.records import Collection, Picture, Question
+from saccade.data.find_files import PictureFiles, first_reason, folder_like
+from saccade.data.reading import collector_paused, columns, read_entries, read_json, unique
+from saccade.data.records import Collection, Picture, Question
+from saccade.data.splits import as_drawing
 
 FOLDERS = ("VG_100K", "VG_100K_2", "images", "images/VG_100K", "images/VG_100K_2", "")
 FIELDS = {"qa_id": int, "image_id": int, "question": str, "answer": str}

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.json_file import columns, read_json, record_list, unique
-from saccade.data.looking import files_like, first_reason
-from saccade.data.picture_files import PictureFiles
+from saccade.data.find_files import PictureFiles, files_like, first_reason
+from saccade.data.reading import columns, read_json, record_list, unique
+from saccade.data.records import SPLITS, Collection, Picture, Question, Split
 from saccade.data.vqa_annotations import read_annotations
 from saccade.data.vqa_beside import read_complementary_pairs, the_choices
-from saccade.records import SPLITS, Collection, Picture, Question, Split
 
 SUBSET = r"(?:(?P<subset>(?:train|val|test)[a-z0-9-]*)_)?"
 QUESTIONS = r"questions\.json(?:\.gz)?"

@@ -7,8 +7,7 @@ from types import NoneType
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.json_file import columns, is_text, read_json, record_list, unique
-from saccade.data.text_file import COPY_AGAIN
+from saccade.data.reading import COPY_AGAIN, columns, is_text, read_json, record_list, unique
 
 ANNOTATION_FIELDS = {
     "question_id": int,

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.json_file import columns, is_text, read_json
-from saccade.data.looking import files_like
+from saccade.data.find_files import files_like
+from saccade.data.reading import columns, is_text, read_json
 
 PAIRS = r"v2_(?:mscoco_)?[a-z0-9-]+_complementary_pairs\.json(?:\.gz)?"
 

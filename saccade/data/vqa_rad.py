@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.drawn_split import as_share, as_whole, draw
-from saccade.data.json_file import columns, is_text, read_json, unique
-from saccade.data.looking import files_like, first_reason, folder_like
-from saccade.data.picture_files import PictureFiles
-from saccade.data.text_file import COPY_AGAIN
-from saccade.records import Collection, Picture, Question, Split
+from saccade.data.find_files import PictureFiles, files_like, first_reason, folder_like
+from saccade.data.reading import COPY_AGAIN, columns, is_text, read_json, unique
+from saccade.data.records import Collection, Picture, Question, Split
+from saccade.data.splits import as_share, as_whole, draw
 
 FIELDS = {"image_name": str, "question": str, "answer_type": str, "question_type": str}
 FOLDERS = ("images", "VQA_RAD Image Folder", "VQA_RAD_Image_Folder", "")

@@ -16,8 +16,8 @@ import numpy as np
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture
 from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, looked, read_exactly
-from saccade.records import Picture
 
 LONGEST = 256 * 2**20
 """Bytes of a row: more is no row of such a file."""

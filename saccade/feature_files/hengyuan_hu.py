@@ -16,6 +16,7 @@ import numpy as np
 from saccade.checkpoints.torch_files import read_checkpoint
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture
 from saccade.feature_files.opened import (
     COPY_AGAIN,
     Opened,
@@ -25,7 +26,6 @@ from saccade.feature_files.opened import (
     open_hdf5,
     whole,
 )
-from saccade.records import Picture
 
 ENDINGS = (".hdf5", ".h5")
 

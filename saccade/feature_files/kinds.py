@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture
 from saccade.feature_files import (
     bottom_up,
     hengyuan_hu,
@@ -14,7 +15,6 @@ from saccade.feature_files import (
     sgrvinod,
 )
 from saccade.feature_files.opened import Opened
-from saccade.records import Picture
 
 Opener = Callable[[Path, DataFolder, Sequence[Picture]], Opened]
 

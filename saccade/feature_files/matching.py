@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, TypeVar
 
 from saccade.core.errors import BadData
+from saccade.data.records import Picture
 from saccade.data.sources import SOURCES
-from saccade.records import Picture
 
 Key = int | str
 Name = TypeVar("Name", int, str)

@@ -12,8 +12,8 @@ import numpy as np
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture
 from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, looked, shape_of
-from saccade.records import Picture
 
 
 def open_features(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:

@@ -11,6 +11,7 @@ import numpy as np
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture
 from saccade.feature_files.opened import (
     COPY_AGAIN,
     Opened,
@@ -20,7 +21,6 @@ from saccade.feature_files.opened import (
     open_hdf5,
     whole,
 )
-from saccade.records import Picture
 
 SIDE = 448
 SHORTER = 512

@@ -13,8 +13,8 @@ from PIL import Image
 
 from saccade.core.errors import BadData
 from saccade.data.checks import without_file
+from saccade.data.records import Picture
 from saccade.feature_files.opened import NUMBERS, Row
-from saccade.records import Picture
 
 LOOKED_AT = 32
 """Pictures whose sides are compared with what the file says of them."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture
 from saccade.feature_files.opened import (
     COPY_AGAIN,
     Opened,
@@ -20,7 +21,6 @@ from saccade.feature_files.opened import (
     shape_of,
 )
 from saccade.feature_files.rows import whole_picture
-from saccade.records import Picture
 
 KEY = "feat"
 

@@ -17,9 +17,9 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
+from saccade.data.records import Picture, Split
 from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, array_in, open_hdf5
 from saccade.features.settings import Preprocessing
-from saccade.records import Picture, Split
 
 SPLITS: dict[str, Split] = {"TRAIN": "train", "VAL": "val", "TEST": "test"}
 LONGEST = 50

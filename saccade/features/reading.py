@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from saccade.core.errors import BadImage
+from saccade.data.records import Picture
 from saccade.features.images import read_image
 from saccade.features.settings import Preprocessing
 from saccade.features.store_files import Skipped
-from saccade.records import Picture
 
 
 class ReadBatch(NamedTuple):

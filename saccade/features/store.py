@@ -28,6 +28,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from saccade.core.errors import BadStore
 from saccade.core.settings import Frozen, first_problem
+from saccade.data.records import Picture
 from saccade.features.reduction import Scale, from_bytes, read_channel_scales
 from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction, grid_boxes
 from saccade.features.store_checks import (
@@ -46,7 +47,6 @@ from saccade.features.store_files import (
     open_array,
     read_chunks,
 )
-from saccade.records import Picture
 
 NAMED = 5
 """Damages that a message has room for."""

@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from saccade.core.errors import BadData
-from saccade.records import Question
+from saccade.data.records import Question
 from saccade.text.answers import normalise_answer, normalise_pair
 
 _ENOUGH = 3

@@ -22,8 +22,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.core.settings import Frozen
+from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.models.layers import Dropout, EveryStep, look_at, lstm_state, mean_region
 
 

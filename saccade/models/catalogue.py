@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 from torch import nn
 
-from saccade.batch import Sizes
 from saccade.core.errors import BadConfig
+from saccade.data.batch import Sizes
 from saccade.models.adaptive_attention import AdaptiveAttention, AdaptiveAttentionConfig
 from saccade.models.ibowimg import IBowImg, IBowImgConfig
 from saccade.models.joint_embedding import JointEmbedding, JointEmbeddingConfig

@@ -18,8 +18,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saccade.batch import Sizes, VqaBatch, VqaOutput
 from saccade.core.settings import Frozen
+from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.layers import mean_region
 
 

@@ -19,8 +19,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from saccade.batch import Sizes, VqaBatch, VqaOutput
 from saccade.core.settings import Frozen
+from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.layers import Dropout, masked_softmax
 
 

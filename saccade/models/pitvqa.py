@@ -26,10 +26,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saccade.batch import Sizes, VqaBatch, VqaOutput
 from saccade.core.errors import BadConfig, MissingWeights
 from saccade.core.settings import Frozen
 from saccade.core.weights import find_pretrained
+from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.layers import Dropout, mean_region
 
 BERT_WORDS = 30_524

@@ -22,9 +22,9 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from saccade.batch import Batch, Captioner, CaptionState, Said
 from saccade.core.formatting import number, pairs
 from saccade.core.settings import Frozen
+from saccade.data.batch import Batch, Captioner, CaptionState, Said
 
 Some = TypeVar("Some", bound=Batch)
 

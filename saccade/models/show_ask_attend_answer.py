@@ -18,8 +18,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.batch import Sizes, VqaBatch, VqaOutput
 from saccade.core.settings import Frozen
+from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.layers import Dropout, look_at, masked_softmax
 from saccade.models.quick import PackedLstm
 

@@ -21,8 +21,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.core.settings import Frozen
+from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.models.layers import (
     AdaptiveView,
     Dropout,

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Frozen
+from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.models.layers import AdaptiveView, Dropout, EveryStep, mean_region
 from saccade.models.quick import ManyScores, PackedLstm
 

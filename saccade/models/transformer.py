@@ -23,8 +23,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.core.settings import Frozen
+from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.models.layers import Dropout, masked_softmax
 
 

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.core.settings import Frozen
+from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
 from saccade.models.layers import Dropout, EveryStep, lstm_state, masked_softmax, mean_region
 from saccade.models.quick import ManyScores
 

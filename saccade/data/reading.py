@@ -1,0 +1,481 @@
+"""Reading JSON that strangers wrote: what is wrong with a file is said once, here, in plain words.
+
+Real sizes matter (VQA v2 has 444 thousand questions), so records are checked by column, not one by
+one; only when a check fails is the guilty record looked for.
+"""
+
+import codecs
+import csv
+import gc
+import gzip
+import io
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO, TypeVar
+
+from saccade.core.errors import BadData
+from saccade.core.formatting import size_in_words
+from saccade.moving.archives import Limits
+
+# Reading text that strangers wrote: what is wrong with a file is said once, here, in plain
+# words.
+
+COPY_AGAIN = "Copy or download the file again and compare its size with the source."
+NAMES_IT = ["sep=", ""]
+"""What a first line `sep=;`, with which spreadsheets name their separator, is as a row."""
+PIECE = 2**20
+"""Bytes of a packed file that are unpacked at once."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, unpacked if its name ends in `.gz`.
+
+    Raises BadData for a file that is missing, unreadable, empty, cut off, no UTF-8, or that would
+    become larger by far than text does (`archives.Limits`).
+    """
+    data = _bytes(path)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadData(
+            f"is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}",
+            where=path,
+            cure="Save it as UTF-8, or unpack it first if it is an archive.",
+        ) from None
+    if not text.strip():
+        raise BadData("is empty", where=path, cure=COPY_AGAIN)
+    return text
+
+
+def read_start(path: Path, size: int = 2**18) -> str:
+    """The text of the first `size` bytes: enough to tell what a file is, however long it is.
+
+    Unpacked as by `read_text`. What is no UTF-8 ends the text; a file that cannot be opened or
+    unpacked has none.
+    """
+    try:
+        with gzip.open(path) if path.name.endswith(".gz") else path.open("rb") as file:
+            data = file.read(size)
+    except (OSError, EOFError, zlib.error):
+        return ""
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(data)
+    except UnicodeDecodeError as error:
+        return error.object[: error.start].decode()  # counts from behind a byte order mark
+
+
+def _bytes(path: Path) -> bytes | bytearray:
+    try:
+        return _unpacked(path) if path.name.endswith(".gz") else path.read_bytes()
+    except FileNotFoundError:
+        raise BadData(
+            "there is no such file", where=path, cure="Check the name and --root."
+        ) from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise BadData(
+            f"is not whole as a gzip file ({error})", where=path, cure=COPY_AGAIN
+        ) from None
+    except OSError as error:
+        raise BadData(
+            f"cannot be read ({error.strerror})", where=path, cure="Check its permissions."
+        ) from None
+
+
+def _unpacked(path: Path) -> bytearray:
+    limits, data = Limits(), bytearray()
+    most = max(limits.always, limits.growth * path.stat().st_size)
+    with gzip.open(path) as file:
+        while piece := file.read(PIECE):
+            data += piece
+            if len(data) > most:
+                what = f"would become more than {size_in_words(most)} when unpacked"
+                cure = "If it should hold that much, unpack it yourself; else download it again."
+                raise BadData(what, where=path, cure=cure)
+    return data
+
+
+def refuse_what_is_no_text(path: Path, text: str) -> None:
+    """Raise BadData for what often lies where a table or a list should: a web page, a pointer."""
+    if text.startswith("version https://git-lfs"):
+        cure = "Fetch the real file with `git lfs pull`."
+        raise BadData("is a Git LFS pointer, not the file itself", where=path, cure=cure)
+    if text.lstrip()[:15].lower().startswith(("<!doctype", "<html")):
+        cure = "Open it to see what the server said, then download again."
+        raise BadData("is a web page: a download that failed", where=path, cure=cure)
+    if "\0" in text:
+        cure = "Is it an archive, or saved as UTF-16? Unpack it, or save it as UTF-8."
+        raise BadData("holds zero bytes: it is no text", where=path, cure=cure)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file without their ends; line 1 is at place 0. Raises as `read_text`."""
+    text = read_text(path)
+    refuse_what_is_no_text(path, text)
+    return [line.rstrip("\r") for line in text.split("\n")]
+
+
+class Row(NamedTuple):
+    """One row of a table, and the line of the file where it ends."""
+
+    line: int
+    values: list[str]
+
+
+def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
+    """Column names and rows of a CSV file (RFC 4180: quotes around fields with commas in them).
+
+    Names lose blanks around them; blank lines, and a first one `sep=,`, are left out. Raises
+    BadData as `read_text`, and for a quotation that is never closed, a row of another length, or a
+    name that stands twice.
+    """
+    text = read_text(path)
+    refuse_what_is_no_text(path, text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = []
+    try:
+        rows = [Row(reader.line_num, values) for values in reader if any(map(str.strip, values))]
+    except csv.Error as error:
+        what = f"line {reader.line_num} cannot be read as a table ({error})"
+        cure = 'Quote a field that holds commas or quotes; write " in it as "".'
+        raise BadData(what, where=path, cure=cure) from None
+    if rows[0].values == NAMES_IT:
+        del rows[0]
+    if not rows:
+        raise BadData("is empty", where=path, cure=COPY_AGAIN)
+    names = [name.strip() for name in rows[0].values]
+    if len(set(names) - {""}) < len([name for name in names if name]):
+        twice = next(name for name in names if names.count(name) > 1)
+        cure = "Give every column its own name in line 1."
+        raise BadData(f"has two columns named {twice!r}", where=path, cure=cure)
+    bad = next((row for row in rows[1:] if len(row.values) != len(names)), None)
+    if bad:
+        raise BadData(
+            f"line {bad.line} has {len(bad.values)} fields, line 1 has {len(names)}",
+            where=path,
+            cure="Quote a field that holds the separator, or fill what is missing.",
+        )
+    return names, rows[1:]
+
+
+Top = TypeVar("Top", dict[str, Any], list[Any])
+
+KINDS = {dict: "an object {…}", list: "a list […]", str: "text", int: "a whole number"}
+
+
+def read_json(
+    path: Path, top: type[Top], *, object_hook: Callable[[dict[str, Any]], Any] | None = None
+) -> Top:
+    """Read a JSON file, packed if its name ends in `.gz`; `top` is what it must be outermost.
+
+    `object_hook` sees every object as soon as it is parsed, as in `json.loads`. Raises BadData for
+    a file that is missing, empty, cut off, no UTF-8, no JSON, or of another outermost type.
+    """
+    text = read_text(path)
+    try:
+        with collector_paused():
+            document = json.loads(text, parse_constant=refuse_constant, object_hook=object_hook)
+    except json.JSONDecodeError as error:
+        raise _no_json(path, text, error) from None
+    except RecursionError:
+        raise BadData("is nested too deeply to be data", where=path, cure=COPY_AGAIN) from None
+    except ValueError as error:
+        raise BadData(
+            f"holds a number that JSON does not know: {error}",
+            where=path,
+            cure="Write null, or leave the record out, where there is no number.",
+        ) from None
+    if not isinstance(document, top):
+        found = KINDS.get(type(document), f"a {type(document).__name__}")
+        raise BadData(
+            f"is {found} where {KINDS[top]} was expected; it looks like {looks_like(document)}",
+            where=path,
+            cure="Give the file that this source names; `saccade list sources` shows the layouts.",
+        )
+    return document
+
+
+def refuse_constant(name: str) -> float:
+    """For `parse_constant`: NaN and the infinities are no JSON. Raises ValueError."""
+    raise ValueError(name)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Let no cyclic garbage collector run meanwhile: where millions of records come into being it
+    looks at all of them again and again, and none of them is garbage. What it was is restored.
+    """
+    was_at_work = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_at_work:
+            gc.enable()
+
+
+def _no_json(path: Path, text: str, error: json.JSONDecodeError) -> BadData:
+    """Tell a cut-off copy, a failed download and a typing mistake from each other."""
+    if text.startswith("version https://git-lfs"):
+        cure = "Fetch the real file with `git lfs pull`."
+        return BadData("is a Git LFS pointer, not the file itself", where=path, cure=cure)
+    if text.lstrip().startswith("<"):
+        cure = "Open it to see what the server said, then download again."
+        return BadData("is a web page, not JSON: a download that failed", where=path, cure=cure)
+    cut_off = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
+    if cut_off:
+        what = f"breaks off in the middle, at character {len(text)}"
+        return BadData(what, where=path, cure=COPY_AGAIN)
+    what = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+    return BadData(what, where=path, cure="Mend that place, or take the released file.")
+
+
+LISTS = (
+    ("VQA-RAD records", {"qid", "image_name"}),
+    ("a result file (answers of a model)", {"answer"}),
+    ("a result file (captions of a model)", {"caption"}),
+)
+OBJECTS: tuple[tuple[str, str, set[str]], ...] = (
+    ("VQA questions", "questions", set()),
+    ("COCO captions", "annotations", {"caption"}),
+    ("VQA annotations", "annotations", {"answers"}),
+    ("VQA annotations", "annotations", {"multiple_choice_answer"}),
+    ("COCO objects (instances)", "annotations", {"bbox"}),
+    ("Karpathy captions", "images", {"sentences"}),
+    ("scenes of Shapes", "scenes", {"texture", "shapes"}),
+    ("a COCO picture list without captions", "images", {"file_name"}),
+)
+
+
+def looks_like(document: object) -> str:
+    """Name a parsed document in the user's words, for the messages about mixed-up files."""
+    if isinstance(document, list):
+        has = _first_fields(document)
+        return next((name for name, fields in LISTS if fields <= has), "a bare list")
+    if not isinstance(document, dict):
+        return "a bare value"
+    for name, key, fields in OBJECTS:
+        if key in document and fields <= _first_fields(document[key]):
+            return name
+    names = ", ".join(list(document)[:4])
+    return f"JSON with the fields {names}" if names else "an empty object"
+
+
+def _first_fields(records: object) -> set[str]:
+    first = records[0] if isinstance(records, list) and records else None
+    return set(first) if isinstance(first, dict) else set()
+
+
+def record_list(document: dict[str, Any], key: str, *, path: Path, expected: str) -> list[Any]:
+    """Take the list `document[key]`; `expected` names the file that it should be.
+
+    Raises BadData, saying what the file looks like instead, when the list is missing or empty.
+    """
+    records = document.get(key)
+    if isinstance(records, list) and not records:
+        raise BadData(f'its list "{key}" is empty', where=path, cure=COPY_AGAIN)
+    found = looks_like(document)
+    if not isinstance(records, list) or found != expected:
+        raise BadData(
+            f'should be {expected} with a list "{key}", but it looks like {found}',
+            where=path,
+            cure=_cure_for_mixed_files(found),
+        )
+    return records
+
+
+def _cure_for_mixed_files(found: str) -> str:
+    sources = {
+        "COCO captions": "For captions, prepare the source coco-captions.",
+        "VQA annotations": "For questions and answers, prepare the source vqa-v2 (or vqa-v1).",
+        "VQA questions": "For questions and answers, prepare the source vqa-v2 (or vqa-v1).",
+        "Karpathy captions": "For captions in this layout, prepare the source karpathy.",
+        "VQA-RAD records": "For these, prepare the source vqa-rad.",
+    }
+    return sources.get(found, "`saccade list sources` shows the files that each source expects.")
+
+
+def columns(
+    records: Sequence[Any], fields: Mapping[str, type], *, path: Path, name: str, before: int = 0
+) -> list[list[Any]]:
+    """Turn records into one list per field, each value of exactly the type given in `fields`.
+
+    `name` is what one record is called in messages ("question"), `before` says how many of the
+    file came earlier. Raises BadData naming the first record that lacks a field, or holds a value
+    of another type, a number beyond 64 bits, or text that is not Unicode.
+    """
+    try:
+        table = [[record[field] for record in records] for field in fields]
+    except (KeyError, TypeError):
+        raise _first_bad(records, fields, path, name, before) from None
+    for column, wanted in zip(table, fields.values(), strict=True):
+        if set(map(type, column)) - {wanted} or not _storable(column, wanted):
+            raise _first_bad(records, fields, path, name, before)
+    return table
+
+
+def _storable(column: Sequence[Any], wanted: type) -> bool:
+    if wanted is int and column:
+        return all(-(2**63) <= edge < 2**63 for edge in (min(column), max(column)))
+    return wanted is not str or is_text(column)
+
+
+def is_text(values: Sequence[Any]) -> bool:
+    """Say whether all are strings that can be written as UTF-8 (JSON may hold half characters)."""
+    try:
+        "".join(values).encode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def _first_bad(
+    records: Sequence[Any], fields: Mapping[str, type], path: Path, name: str, before: int
+) -> BadData:
+    cure = "Mend or remove this record, or take the released file."
+    for place, record in enumerate(records, start=before + 1):
+        which = f"{name} number {place}"
+        if not isinstance(record, dict):
+            return BadData(f"{which} is not an object {{…}}", where=path, cure=cure)
+        shown = next((f" ({key} {record[key]})" for key in fields if _is_id(key, record)), "")
+        for field, wanted in fields.items():
+            if field not in record:
+                has = ", ".join(list(record)[:6])
+                what = f'{which}{shown} has no field "{field}"; it has {has}'
+                return BadData(what, where=path, cure=cure)
+            value = record[field]
+            if type(value) is not wanted or not _storable([value], wanted):
+                what = f'"{field}" of {which}{shown} is {_shown(value)}, not {KINDS[wanted]}'
+                return BadData(what, where=path, cure=cure)
+    return BadData(f"a {name} cannot be read", where=path, cure=cure)
+
+
+def _is_id(key: str, record: dict[str, Any]) -> bool:
+    return key.endswith("id") and type(record.get(key)) is int
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def unique(ids: Sequence[int | str], *, path: Path, name: str) -> None:
+    """Refuse a list in which a number stands twice; `name` is the field it comes from."""
+    if len(set(ids)) < len(ids):
+        twice = next(number for number, times in Counter(ids).items() if times > 1)
+        raise BadData(
+            f"{name} {twice} stands twice",
+            where=path,
+            cure="Keep one record of each; were two files put behind each other?",
+        )
+
+
+# Reading JSON files that need not fit into memory: the outermost object or list, entry by entry.
+
+Value = TypeVar("Value")
+
+JSON_PIECE = 2**20
+"""Characters that are fetched at a time."""
+_BEHIND = frozenset(" \t\n\r,:]}")
+"""What may stand behind a value."""
+_SHOWN = re.compile(r"[^ \t\n\r]")
+
+
+def read_entries(path: Path, top: type[Top]) -> Iterator[tuple[Any, Any]]:
+    """Key and value of each entry of an object, place (from 0) and value of each of a list.
+
+    One entry is held at a time; a key that stands twice is handed out twice. Raises BadData as
+    `json_file.read_json`, once the bad place is met.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _entries(_Text(file), top)
+    except (ValueError, RecursionError, OSError):
+        read_json(path, top)  # says what is wrong, and where
+        raise BadData("changed while it was read", where=path, cure=COPY_AGAIN) from None
+
+
+def _entries(text: "_Text", top: type) -> Iterator[tuple[Any, Any]]:
+    parse = json.JSONDecoder(parse_constant=refuse_constant).raw_decode
+
+    def decode(text: str, at: int) -> tuple[Any, int]:
+        value, end = parse(text, at)
+        if text[end : end + 1] not in _BEHIND:  # 12 may be the beginning of 123
+            raise ValueError("a value that goes on")
+        return value, end
+
+    begin, end = "{}" if top is dict else "[]"
+    text.take_mark(begin)
+    place, mark = 0, text.next_mark()
+    while mark != end:
+        key: object = place
+        if top is dict:
+            key = text.take(decode)
+            if not isinstance(key, str):
+                raise ValueError("a key that is no text")
+            text.take_mark(":")
+            text.next_mark()
+        yield key, text.take(decode)
+        place += 1
+        mark = text.take_mark(f",{end}")
+        if mark == ",":
+            text.next_mark()
+    if not place:
+        text.take_mark(end)
+    if not text.is_over():
+        raise ValueError("more behind the end")
+
+
+class _Text:
+    """The text of a file, of which no more is held than the entry that is being read."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._text, self._at = file, "", 0
+
+    def take(self, read: Callable[[str, int], tuple[Value, int]]) -> Value:
+        """What `read` finds from here on; while it raises ValueError, more text is fetched."""
+        size = JSON_PIECE
+        while True:
+            try:
+                value, self._at = read(self._text, self._at)
+                return value
+            except ValueError:
+                if not self._fetch(size):
+                    raise
+            size *= 2  # so that even one huge entry is looked at a few times only
+
+    def next_mark(self) -> str:
+        """The next character that is no blank; what comes next begins with it."""
+        return self.take(_next_mark)
+
+    def take_mark(self, wanted: str) -> str:
+        """Go past the next character that is no blank. Raises ValueError if it is not `wanted`."""
+        mark = self.next_mark()
+        if mark not in wanted:
+            raise ValueError(mark)
+        self._at += 1
+        return mark
+
+    def is_over(self) -> bool:
+        """Say whether nothing but blanks is left."""
+        while not self._text[self._at :].strip(" \t\n\r"):
+            self._at = len(self._text)
+            if not self._fetch(JSON_PIECE):
+                return True
+        return False
+
+    def _fetch(self, size: int) -> bool:
+        more = self._file.read(size)
+        self._text, self._at = self._text[self._at :] + more, 0
+        return bool(more)
+
+
+def _next_mark(text: str, at: int) -> tuple[str, int]:
+    found = _SHOWN.search(text, at)
+    if not found:
+        raise ValueError("no more text")
+    return found[0], found.start()
