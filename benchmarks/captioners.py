@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from benchmarks import inputs, published, steps, timing
 from saccade.config import Recipe
 from saccade.data.batch import CaptionBatch, Sizes
-from saccade.losses import caption_loss
 from saccade.models.catalogue import build_model
+from saccade.models.losses import caption_loss
 from saccade.recipes import RECIPES
 
 SIZES = Sizes(words=inputs.WORDS, region_dim=inputs.CHANNELS, grid=(6, 6))

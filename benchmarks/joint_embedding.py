@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from benchmarks import inputs, published, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
-from saccade.losses import loss_for
 from saccade.models.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from saccade.objectives import loss_for
 from saccade.recipes import RECIPES
 
 RECIPE = RECIPES["joint-embedding"]

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from benchmarks import inputs, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
-from saccade.losses import loss_for
 from saccade.models.mcan import Mcan, McanConfig
+from saccade.objectives import loss_for
 from saccade.recipes import RECIPES
 from tests.oracles import mcan as published
 from tests.oracles import names

@@ -18,8 +18,8 @@ import torch
 from benchmarks import inputs, timing
 from saccade.data.batch import CaptionBatch, Sizes, VqaBatch
 from saccade.data.examples import Ragged
-from saccade.losses import Loss, answer_loss, caption_loss
 from saccade.models.catalogue import MODELS, build_model
+from saccade.models.losses import Loss, answer_loss, caption_loss
 from saccade.optimisers import make_optimiser
 from saccade.train_config import TrainConfig
 

@@ -18,8 +18,8 @@ from transformers import ViTConfig, ViTModel
 
 from benchmarks import steps, timing
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
-from saccade.losses import loss_for
 from saccade.models.pitvqa import PitVqa, PitVqaConfig
+from saccade.objectives import loss_for
 from saccade.recipes import RECIPES
 from tests.oracles import pitvqa as published
 

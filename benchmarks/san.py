@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from benchmarks import inputs, published, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
-from saccade.losses import loss_for
 from saccade.models.catalogue import build_model
+from saccade.objectives import loss_for
 from saccade.recipes import RECIPES
 
 RECIPE = RECIPES["san-cnn"]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks import inputs, timing
 from saccade.data.batch import Sizes, VqaBatch
-from saccade.losses import answer_loss
+from saccade.models.losses import answer_loss
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
 from saccade.optimisers import make_optimiser
 from saccade.train_config import Adam, TrainConfig

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks import inputs, timing
 from saccade.data.batch import CaptionBatch, Sizes
-from saccade.losses import caption_loss
+from saccade.models.losses import caption_loss
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
 from saccade.optimisers import make_optimiser
 from saccade.train_config import Adam, TrainConfig

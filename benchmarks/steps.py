@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from benchmarks import timing
 from saccade.config import Recipe
 from saccade.data.batch import CaptionBatch, VqaBatch
-from saccade.losses import loss_for
+from saccade.objectives import loss_for
 from saccade.optimisers import (
     Moment,
     make_optimiser,

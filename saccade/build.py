@@ -13,7 +13,7 @@ from saccade.core.errors import BadConfig
 from saccade.data.batch import Sizes
 from saccade.features.settings import Option, Preprocessing
 from saccade.models.catalogue import build_model
-from saccade.models.pixels import EncoderConfig, Pixels, Sight
+from saccade.models.encoder import EncoderConfig, Pixels, Sight
 from saccade.train_config import TrainConfig, WeightRule
 
 

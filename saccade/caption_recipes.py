@@ -3,7 +3,7 @@
 from saccade.config import DecodeConfig, FeaturesConfig, Recipe, TextConfig
 from saccade.models.adaptive_attention import AdaptiveAttentionConfig
 from saccade.models.catalogue import MODELS
-from saccade.models.pixels import EncoderConfig
+from saccade.models.encoder import EncoderConfig
 from saccade.models.show_attend_tell import ShowAttendTellConfig
 from saccade.models.show_tell import ShowTellConfig
 from saccade.models.transformer import TransformerConfig

@@ -13,12 +13,12 @@ from saccade.core.settings import Frozen, first_problem
 from saccade.features.settings import Colour, Interpolation, Option, Resize
 from saccade.models.adaptive_attention import AdaptiveAttentionConfig
 from saccade.models.catalogue import MODELS
+from saccade.models.encoder import EncoderConfig
 from saccade.models.ibowimg import IBowImgConfig
 from saccade.models.joint_embedding import JointEmbeddingConfig
 from saccade.models.lstm_cnn import LstmCnnConfig
 from saccade.models.mcan import McanConfig
 from saccade.models.pitvqa import PitVqaConfig
-from saccade.models.pixels import EncoderConfig
 from saccade.models.san import SanConfig
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
 from saccade.models.show_attend_tell import ShowAttendTellConfig

@@ -259,3 +259,12 @@ def _truncated(logits: Tensor, top_k: int, top_p: float) -> Tensor:
         cut = torch.zeros_like(before, dtype=torch.bool).scatter(1, order, before >= top_p)
         logits = logits.masked_fill(cut, NEVER)
     return logits
+
+
+def shares(logits: Tensor, loss: str) -> Tensor:
+    """How sure a model is of each answer, 0..1: (B, A) of logits (B, A).
+
+    Shares of 1 where the answers of a question compete in the loss; where each is judged by itself
+    ("logistic"), its own probability.
+    """
+    return logits.sigmoid() if loss == "logistic" else logits.softmax(dim=1)

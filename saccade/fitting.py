@@ -13,7 +13,7 @@ from torch import Tensor
 from saccade.core.errors import BadData
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
-from saccade.models.pixels import Pixels
+from saccade.models.encoder import Pixels
 from saccade.objectives import Objective
 from saccade.optimisers import Moment, set_learning_rate, tend_gradients, tend_weights
 from saccade.train_config import TrainConfig

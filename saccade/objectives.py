@@ -16,12 +16,19 @@ import torch
 from torch import Tensor
 
 from saccade.config import Recipe
-from saccade.data.batch import CaptionBatch, Captioner, CaptionOutput, CaptionState
+from saccade.data.batch import (
+    CaptionBatch,
+    Captioner,
+    CaptionOutput,
+    CaptionState,
+    VqaBatch,
+    VqaOutput,
+)
 from saccade.data.examples import PictureExamples
 from saccade.decode import Drawn, Rules, Saying, beam_search, draw
-from saccade.losses import Loss, loss_for
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import rows_per_step
+from saccade.models.losses import PER_QUESTION, Loss, caption_loss
 from saccade.optimisers import Moment
 from saccade.tasks import rules_of
 from saccade.train_config import ScheduledSampling, SelfCritical
@@ -175,3 +182,16 @@ def reward_loss(drawn: Drawn, reward: Tensor) -> Tensor:
     """
     weighted = drawn.log_probability * reward[:, :, None]
     return -weighted.sum() / drawn.length.sum()
+
+
+def loss_for(recipe: Recipe) -> Loss:
+    """What training with a recipe makes smaller."""
+    if recipe.answers is None:
+        return caption_loss
+    per_question, summed = PER_QUESTION[recipe.answers.loss], recipe.answers.summed
+
+    def loss(output: VqaOutput, batch: VqaBatch) -> Tensor:
+        losses = per_question(output, batch)
+        return losses.sum() if summed else losses.mean()
+
+    return loss

@@ -14,13 +14,12 @@ from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
 from saccade.data.batch import Batch, Captioner, VqaBatch, VqaOutput
-from saccade.decode import beam_search, draw, replay
+from saccade.decode import beam_search, draw, replay, shares
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
 from saccade.features.reduction import Reducer
 from saccade.features.settings import grid_boxes
-from saccade.losses import shares
-from saccade.models.pixels import Pixels, behind
+from saccade.models.encoder import Pixels, behind
 from saccade.run import OpenedRun, load_model, open_run
 from saccade.tasks import rules_of
 from saccade.text.segmentation import as_sentence

@@ -17,7 +17,7 @@ from saccade.core.weights import find_given
 from saccade.data.examples import Examples, pictures_of
 from saccade.data.word_vectors import begin_with_vectors
 from saccade.features.settings import Preprocessing
-from saccade.models.pixels import Pixels, behind
+from saccade.models.encoder import Pixels, behind
 from saccade.run import OpenedRun, fill, open_run
 from saccade.tasks import Material
 

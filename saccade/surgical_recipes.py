@@ -1,8 +1,8 @@
 """The experiments of surgical VQA that have a name."""
 
 from saccade.config import AnswersConfig, FeaturesConfig, Recipe, TextConfig
+from saccade.models.encoder import EncoderConfig
 from saccade.models.pitvqa import PitVqaConfig
-from saccade.models.pixels import EncoderConfig
 from saccade.train_config import Adam, TrainConfig
 from saccade.vqa_recipes import small
 

@@ -26,12 +26,11 @@ from saccade.data.examples import (
 )
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.decode import Rules, beam_search
+from saccade.decode import Rules, beam_search, shares
 from saccade.features.store import FeatureStore
 from saccade.judged import Judged, upper_bound
 from saccade.judged import judge_answers as judge_said_answers
 from saccade.judged import judge_captions as judge_said_captions
-from saccade.losses import shares
 from saccade.teacher_forced import AnswerLoss, read_captions
 from saccade.text.answers import AnswerList, answer_list
 from saccade.text.vocabulary import (

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.data.examples import CaptionExamples, batches, in_reading_order
-from saccade.losses import PER_QUESTION, targets
+from saccade.models.losses import PER_QUESTION, targets
 
 LIKELIEST = 5
 

@@ -25,7 +25,7 @@ from saccade.data.examples import epoch_order
 from saccade.data.folder import DataFolder
 from saccade.fitting import Fitting, Progress
 from saccade.material import gather
-from saccade.models.pixels import Pixels
+from saccade.models.encoder import Pixels
 from saccade.objectives import objective_for
 from saccade.optimisers import make_optimiser
 from saccade.resuming import load_state, save_state

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from saccade.data.batch import CaptionBatch, Sizes, VqaBatch
-from saccade.losses import answer_loss, caption_loss
 from saccade.models.catalogue import MODELS, build_model, look_up
+from saccade.models.losses import answer_loss, caption_loss
 
 LOSSES = {"vqa": answer_loss, "caption": caption_loss}
 SIZES = Sizes(words=11, region_dim=5, answers=7, grid=(2, 3), regions=6)

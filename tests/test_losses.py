@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from saccade.config import change
 from saccade.data.batch import CaptionBatch, CaptionOutput, VqaBatch, VqaOutput
-from saccade.losses import (
-    answer_loss,
-    caption_loss,
-    logistic,
-    loss_for,
-    sampled,
-    soft,
-)
+from saccade.models.losses import answer_loss, caption_loss, logistic, sampled, soft
+from saccade.objectives import loss_for
 from saccade.recipes import RECIPES
 
 

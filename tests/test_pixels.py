@@ -26,10 +26,10 @@ from saccade.features.images import read_image
 from saccade.features.learning import is_folded, unfold_batch_norm, weights_from
 from saccade.features.store import FeatureStore
 from saccade.gaze import measure_gaze, read_boxes
-from saccade.losses import loss_for
 from saccade.material import choose_store, gather
 from saccade.models.catalogue import MODELS
-from saccade.models.pixels import EncoderConfig, Pixels, behind
+from saccade.models.encoder import EncoderConfig, Pixels, behind
+from saccade.objectives import loss_for
 from saccade.optimisers import Moment, make_optimiser, set_learning_rate, tend_weights
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.models.quick import ManyScores, PackedLstm
+from saccade.models.fast_rnn import ManyScores, PackedLstm
 
 
 def read(lstm, values, lengths, state=None):

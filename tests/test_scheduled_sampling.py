@@ -12,8 +12,8 @@ from rich.console import Console
 from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.batch import CaptionState, Said
-from saccade.losses import caption_loss
 from saccade.models.catalogue import MODELS, build_model
+from saccade.models.losses import caption_loss
 from saccade.objectives import own_words, scheduled_sampling, unroll
 from saccade.optimisers import Moment
 from saccade.recipes import RECIPES

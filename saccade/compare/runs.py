@@ -17,7 +17,7 @@ from saccade.core.errors import BadConfig, BadRun
 from saccade.data.records import SPLITS, Split
 from saccade.judged import MAIN, read_rows, statistics
 from saccade.models.catalogue import MODELS, Entry
-from saccade.models.pixels import Pixels, behind
+from saccade.models.encoder import Pixels, behind
 from saccade.run import OpenedRun, load_model, open_run
 
 NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")

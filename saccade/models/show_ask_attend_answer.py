@@ -20,8 +20,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.core.settings import Frozen
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
+from saccade.models.fast_rnn import PackedLstm
 from saccade.models.layers import Dropout, look_at, masked_softmax
-from saccade.models.quick import PackedLstm
 
 
 class ShowAskAttendAnswerConfig(Frozen):

@@ -26,8 +26,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Frozen
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.models.fast_rnn import ManyScores, PackedLstm
 from saccade.models.layers import AdaptiveView, Dropout, EveryStep, mean_region
-from saccade.models.quick import ManyScores, PackedLstm
 
 
 class ShowTellConfig(Frozen):

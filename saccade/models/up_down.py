@@ -24,8 +24,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.core.settings import Frozen
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.models.fast_rnn import ManyScores
 from saccade.models.layers import Dropout, EveryStep, lstm_state, masked_softmax, mean_region
-from saccade.models.quick import ManyScores
 
 
 class UpDownConfig(Frozen):

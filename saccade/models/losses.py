@@ -1,6 +1,6 @@
 """What a step of training makes smaller: one number per batch, from what a model said.
 
-`loss_for(recipe)` chooses. VQA systems differ in what they take for the truth (`AnswersConfig.
+`objectives.loss_for(recipe)` chooses. VQA systems differ in what they take for the truth (`AnswersConfig.
 target`, which the data sets turn into weights), in how a question's answers compete (`loss`), and
 in whether a batch's questions are averaged or added up, which gradient clipping notices.
 """
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from saccade.config import Recipe
 from saccade.data.batch import CaptionBatch, CaptionOutput, VqaBatch, VqaOutput
 
 Loss = Callable[[Any, Any], Tensor]
@@ -53,15 +52,6 @@ def logistic(output: VqaOutput, batch: VqaBatch) -> Tensor:
     return said.sum(dim=1)
 
 
-def shares(logits: Tensor, loss: str) -> Tensor:
-    """How sure a model is of each answer, 0..1: (B, A) of logits (B, A).
-
-    Shares of 1 where the answers of a question compete in the loss; where each is judged by itself
-    ("logistic"), its own probability.
-    """
-    return logits.sigmoid() if loss == "logistic" else logits.softmax(dim=1)
-
-
 def targets(batch: VqaBatch) -> tuple[Tensor, Tensor]:
     """Answer ids and weights (B, M) of a batch. Raises ValueError where it has none."""
     if batch.answers is None or batch.answer_weights is None:
@@ -77,16 +67,3 @@ def caption_loss(output: CaptionOutput, batch: CaptionBatch) -> Tensor:
 
 
 PER_QUESTION: dict[str, Loss] = {"softmax": soft, "sampled": sampled, "logistic": logistic}
-
-
-def loss_for(recipe: Recipe) -> Loss:
-    """What training with a recipe makes smaller."""
-    if recipe.answers is None:
-        return caption_loss
-    per_question, summed = PER_QUESTION[recipe.answers.loss], recipe.answers.summed
-
-    def loss(output: VqaOutput, batch: VqaBatch) -> Tensor:
-        losses = per_question(output, batch)
-        return losses.sum() if summed else losses.mean()
-
-    return loss
