@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 from benchmarks import timing
-from saccade.features.settings import BackboneSpec, Preprocessing
+from saccade.features.convert import convert_store
+from saccade.features.preprocessing import BackboneSpec, Preprocessing
 from saccade.features.store import FeatureStore, StoreHeader
 from saccade.features.store_writer import StoreWriter
-from saccade.stores import convert_store
 
 BATCH = 32
 ROUNDS = 9

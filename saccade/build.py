@@ -11,7 +11,7 @@ from torch import nn
 from saccade.config import Recipe
 from saccade.core.errors import BadConfig
 from saccade.data.batch import Sizes
-from saccade.features.settings import Option, Preprocessing
+from saccade.features.preprocessing import Option, Preprocessing
 from saccade.models.catalogue import build_model
 from saccade.models.encoder import EncoderConfig, Pixels, Sight
 from saccade.train_config import TrainConfig, WeightRule
@@ -31,7 +31,7 @@ def build(
         return build_model(recipe.model, sizes)
     # Seconds that only an encoder has to wait for.
     from saccade.features.backbones import choose_backbone  # noqa: PLC0415
-    from saccade.features.learning import forget_activations, weights_from  # noqa: PLC0415
+    from saccade.features.finetuning import forget_activations, weights_from  # noqa: PLC0415
 
     weights = config.weights if read_weights else "random"
     with torch.random.fork_rng(devices=[]):  # the model begins as it would without an encoder

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Frozen, first_problem
-from saccade.features.settings import Colour, Interpolation, Option, Resize
+from saccade.features.preprocessing import Colour, Interpolation, Option, Resize
 from saccade.models.adaptive_attention import AdaptiveAttentionConfig
 from saccade.models.catalogue import MODELS
 from saccade.models.encoder import EncoderConfig

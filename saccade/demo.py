@@ -27,7 +27,7 @@ from saccade.demo_folder import DemoFolder
 from saccade.demo_page import Made, Measured, build_report, summary
 from saccade.demo_samples import Samples
 from saccade.evaluate import evaluate
-from saccade.extract import extract
+from saccade.features.extract import extract
 from saccade.gaze import measure_gaze, read_boxes
 from saccade.listing import changed_recipe
 from saccade.predict import load

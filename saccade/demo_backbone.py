@@ -22,7 +22,7 @@ from saccade.data.shape_scenes import COLORS, KINDS, SIZES, TEXTURES, cell_label
 from saccade.data.shapes import Seen, read_scenes
 from saccade.features.backbones import Backbone, build_backbone, preprocessing_for
 from saccade.features.images import read_image
-from saccade.features.settings import BackboneSpec, Option, Preprocessing
+from saccade.features.preprocessing import BackboneSpec, Option, Preprocessing
 
 NAME = "timm:test_resnet"
 OPTIONS: dict[str, Option] = {"output_stride": 16}

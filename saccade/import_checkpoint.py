@@ -21,7 +21,7 @@ from saccade.core.errors import BadCheckpoint, BadData, BadRun
 from saccade.core.settings import Frozen
 from saccade.data.batch import Sizes
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
-from saccade.features.settings import BackboneSpec, Preprocessing
+from saccade.features.preprocessing import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, read_header
 from saccade.models.catalogue import look_up
 from saccade.recipes import RECIPES

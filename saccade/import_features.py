@@ -22,10 +22,10 @@ from saccade.feature_files.kinds import KINDS
 from saccade.feature_files.matching import By, Key, Matched, match, published
 from saccade.feature_files.opened import COPY_AGAIN, DEFECTS, Opened
 from saccade.feature_files.rows import PictureSides, SoundRow, checked, refuse_beyond
-from saccade.features.imported import IMPORTED
-from saccade.features.settings import PIXELS, BackboneSpec
+from saccade.features.imported_backbone import IMPORTED
+from saccade.features.preprocessing import PIXELS, BackboneSpec
 from saccade.features.store import StoreHeader, pictures_fingerprint, read_header
-from saccade.features.store_files import Skipped
+from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
 from saccade.models.catalogue import look_up
 

@@ -24,7 +24,7 @@ from saccade.baselines.shuffled import OtherQuestions, derangement, with_other_p
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.features.settings import PIXELS
+from saccade.features.preprocessing import PIXELS
 from saccade.features.store import FeatureStore
 from saccade.judged import MAIN, POINTS, Judged, judge_answers, judge_captions, statistics
 from saccade.metrics.intervals import compare

@@ -5,7 +5,7 @@ from pathlib import Path
 from saccade.config import FeaturesConfig, Recipe
 from saccade.core.errors import BadData, BadStore
 from saccade.data.folder import DataFolder
-from saccade.features.settings import PIXELS
+from saccade.features.preprocessing import PIXELS
 from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.run import OpenedRun
 from saccade.tasks import TASKS, Material

@@ -17,8 +17,8 @@ from saccade.data.batch import Batch, Captioner, VqaBatch, VqaOutput
 from saccade.decode import beam_search, draw, replay, shares
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
+from saccade.features.preprocessing import grid_boxes
 from saccade.features.reduction import Reducer
-from saccade.features.settings import grid_boxes
 from saccade.models.encoder import Pixels, behind
 from saccade.run import OpenedRun, load_model, open_run
 from saccade.tasks import rules_of

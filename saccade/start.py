@@ -16,7 +16,7 @@ from saccade.core.errors import BadConfig, BadRun
 from saccade.core.weights import find_given
 from saccade.data.examples import Examples, pictures_of
 from saccade.data.word_vectors import begin_with_vectors
-from saccade.features.settings import Preprocessing
+from saccade.features.preprocessing import Preprocessing
 from saccade.models.encoder import Pixels, behind
 from saccade.run import OpenedRun, fill, open_run
 from saccade.tasks import Material
@@ -132,7 +132,7 @@ def _command(seen: Preprocessing) -> str:
 def _tell_statistics(model: Pixels, material: Material, examples: Examples) -> None:
     """Give batch norm that was folded away its statistics back, before it learns from batches."""
     # Seconds that only an encoder has to wait for.
-    from saccade.features.learning import is_folded, unfold_batch_norm  # noqa: PLC0415
+    from saccade.features.finetuning import is_folded, unfold_batch_norm  # noqa: PLC0415
 
     if not is_folded(model.encoder):
         return

@@ -22,8 +22,8 @@ from saccade.features.backbones import (
     choose_backbone,
     preprocessing_for,
 )
-from saccade.features.settings import BackboneSpec, Preprocessing, grid_boxes
-from saccade.features.weights import find_weights
+from saccade.features.preprocessing import BackboneSpec, Preprocessing, grid_boxes
+from saccade.features.timm_backbones import find_weights
 
 SMALL = "timm:test_resnet"
 SPEC = BackboneSpec(name=SMALL, weights="random")

@@ -19,12 +19,11 @@ from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
 from saccade.evaluate import evaluate
 from saccade.explain import explain
-from saccade.extract import extract
 from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
-from saccade.features.detecting import Choice
-from saccade.features.detectors import choice_of
+from saccade.features.detectors import Choice, choice_of
+from saccade.features.extract import extract
 from saccade.features.images import read_image
-from saccade.features.settings import Preprocessing
+from saccade.features.preprocessing import Preprocessing
 from saccade.features.store import FeatureStore
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES

@@ -15,12 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
-from saccade import extract as extract_module
 from saccade.core.errors import BadConfig, BadData, BadStore, MissingWeights
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.records import Caption, Collection, Picture
-from saccade.extract import ExtractSettings, extract
+from saccade.features import extract as extract_module
 from saccade.features.backbones import Backbone, build_backbone
+from saccade.features.extract import ExtractSettings, extract
 from saccade.features.images import read_image
 from saccade.features.store import FeatureStore
 
@@ -208,7 +208,7 @@ def test_a_stopped_run_goes_on_and_does_nothing_twice(
 
 KILLED = """
 import os, signal, sys
-from saccade import extract as module
+from saccade.features import extract as module
 from saccade.features.store_writer import StoreWriter
 
 module.CHUNK = 4

@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as vision
 from saccade.core.errors import BadImage
 from saccade.features import images
 from saccade.features.images import decode_image, read_image
-from saccade.features.settings import Preprocessing, grid_boxes
+from saccade.features.preprocessing import Preprocessing, grid_boxes
 
 HALF = (0.5, 0.5, 0.5)
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from saccade.cli.main import app
 from saccade.core.errors import BadCheckpoint, BadConfig, BadRun, SaccadeError
 from saccade.evaluate import evaluate
-from saccade.extract import extract
+from saccade.features.extract import extract
 from saccade.import_checkpoint import import_checkpoint
 from saccade.run import open_run
 from tests import import_samples as samples

@@ -20,8 +20,8 @@ from saccade.core.errors import BadData, BadStore, MissingWeights, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.records import Picture
 from saccade.evaluate import evaluate
-from saccade.extract import extract
-from saccade.features.settings import grid_boxes
+from saccade.features.extract import extract
+from saccade.features.preprocessing import grid_boxes
 from saccade.features.store import FeatureStore
 from saccade.features.store_writer import StoreWriter
 from saccade.import_features import import_features

@@ -10,17 +10,16 @@ from safetensors.torch import load_file, save_file
 from torchvision.models import detection, get_model_builder, list_models
 
 import saccade
-from saccade import extract as extracting
 from saccade.config import change
 from saccade.core.errors import BadConfig
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
-from saccade.extract import extract
 from saccade.features import detectors
+from saccade.features import extract as extracting
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
-from saccade.features.detecting import Choice, Detector
-from saccade.features.detectors import EXACT, KINDS, NAMES
-from saccade.features.settings import BackboneSpec
+from saccade.features.detectors import EXACT, KINDS, NAMES, Choice, Detector
+from saccade.features.extract import extract
+from saccade.features.preprocessing import BackboneSpec
 from saccade.features.store import FeatureStore
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES

@@ -20,10 +20,10 @@ from saccade.core.errors import BadConfig, BadRun, BadStore, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
 from saccade.evaluate import evaluate
-from saccade.extract import extract
 from saccade.features.backbones import choose_backbone, preprocessing_for
+from saccade.features.extract import extract
+from saccade.features.finetuning import is_folded, unfold_batch_norm, weights_from
 from saccade.features.images import read_image
-from saccade.features.learning import is_folded, unfold_batch_norm, weights_from
 from saccade.features.store import FeatureStore
 from saccade.gaze import measure_gaze, read_boxes
 from saccade.material import choose_store, gather

@@ -13,7 +13,7 @@ from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.shapes import make_shapes
 from saccade.evaluate import evaluate
-from saccade.extract import extract
+from saccade.features.extract import extract
 from saccade.features.store import FeatureStore
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES

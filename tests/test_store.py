@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from saccade.core import files as room
 from saccade.core.errors import BadStore
 from saccade.data.records import Picture
-from saccade.features.settings import BackboneSpec, Preprocessing, grid_boxes
+from saccade.features.preprocessing import BackboneSpec, Preprocessing, grid_boxes
 from saccade.features.store import FeatureStore, Skipped, StoreHeader, pictures_fingerprint
 from saccade.features.store_writer import StoreWriter
 

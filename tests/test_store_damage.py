@@ -17,11 +17,10 @@ from typer.testing import CliRunner
 from saccade.cli.main import app
 from saccade.core.errors import BadStore
 from saccade.core.files import write_json
+from saccade.features.convert import convert_store
 from saccade.features.store import FeatureStore, verify_store
-from saccade.features.store_checks import damaged_reduction, digests
-from saccade.features.store_files import CHECKSUMS, OWN
+from saccade.features.store_format import CHECKSUMS, OWN, damaged_reduction, digests
 from saccade.features.store_writer import StoreWriter
-from saccade.stores import convert_store
 from tests.test_store import IDS, PICTURES, content, fill, header, make
 
 # Some bytes of an array's head make numpy warn before it refuses the file.

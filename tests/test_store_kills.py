@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from saccade import extract as extract_module
 from saccade import import_features as import_module
-from saccade import stores as stores_module
 from saccade.cli.main import app
 from saccade.core.errors import BadStore
 from saccade.data.folder import DataFolder
-from saccade.extract import extract
+from saccade.features import convert as stores_module
+from saccade.features import extract as extract_module
+from saccade.features.convert import convert_store
+from saccade.features.extract import extract
 from saccade.features.store import FeatureStore, read_header
-from saccade.features.store_files import checksum, open_array, read_chunks
+from saccade.features.store_format import checksum, open_array, read_chunks
 from saccade.features.store_writer import StoreWriter
 from saccade.import_features import import_features
-from saccade.stores import convert_store
 from tests import feature_file_samples as samples
 from tests.test_extract import files, folder_at, images  # noqa: F401
 from tests.worlds import make_world
@@ -205,9 +205,9 @@ import sys
 import numpy as np
 from pathlib import Path
 from saccade.features.store import FeatureStore, StoreHeader
-from saccade.features.store_files import Chunk, checksum, chunk_line, open_array
+from saccade.features.store_format import Chunk, checksum, chunk_line, open_array
 from saccade.features.store_writer import StoreWriter
-from saccade.stores import convert_store
+from saccade.features.convert import convert_store
 
 def peak():  # of this program alone, not of what started it
     lines = Path("/proc/self/status").read_text().splitlines()

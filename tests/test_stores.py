@@ -17,7 +17,6 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import saccade
-from saccade import stores
 from saccade.cli.main import app
 from saccade.config import change
 from saccade.core.errors import BadConfig, BadData, BadStore
@@ -25,17 +24,17 @@ from saccade.core.files import write_json
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
 from saccade.evaluate import evaluate
-from saccade.extract import extract
-from saccade.features import store_files
+from saccade.features import convert as stores
+from saccade.features import store_format as store_files
+from saccade.features.convert import convert_store, describe_store
+from saccade.features.extract import extract
+from saccade.features.preprocessing import grid_boxes
 from saccade.features.reduction import Reducer, channel_scales, from_bytes, pool, to_bytes
-from saccade.features.settings import grid_boxes
 from saccade.features.store import FeatureStore, StoreHeader, pictures_fingerprint
-from saccade.features.store_checks import digests
-from saccade.features.store_files import CHECKSUMS, Skipped, checksum
+from saccade.features.store_format import CHECKSUMS, Skipped, checksum, digests
 from saccade.features.store_writer import StoreWriter
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES
-from saccade.stores import convert_store, describe_store
 from saccade.train import train
 from tests.worlds import make_world, write_pixels
 
@@ -214,7 +213,7 @@ def test_what_cannot_be_converted(folder: DataFolder, cells: FeatureStore) -> No
 
 KILLED = """
 import os, signal, sys
-from saccade import stores
+from saccade.features import convert as stores
 from saccade.features.store_writer import StoreWriter
 
 stores.CHUNK = stores.TOGETHER = 4

@@ -15,7 +15,7 @@ from transformers import GPT2Tokenizer
 
 from saccade.config import TextConfig, change
 from saccade.core.errors import BadConfig, BadData, MissingWeights
-from saccade.features.settings import grid_boxes
+from saccade.features.preprocessing import grid_boxes
 from saccade.material import gather
 from saccade.predict import Looked, load
 from saccade.recipes import RECIPES

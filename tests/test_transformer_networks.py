@@ -18,11 +18,11 @@ from saccade.core.errors import BadConfig, BadData, MissingWeights
 from saccade.core.files import sha256_of
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
-from saccade.extract import extract
 from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
-from saccade.features.settings import BackboneSpec, grid_boxes
+from saccade.features.extract import extract
+from saccade.features.preprocessing import BackboneSpec, grid_boxes
 from saccade.features.store import FeatureStore
-from saccade.features.transformer_networks import create_network
+from saccade.features.transformers_backbones import create_network
 from saccade.prepare import prepare
 from saccade.recipes import RECIPES
 from saccade.train import train

@@ -19,7 +19,7 @@ from saccade.core import weights as weight_files
 from saccade.core.errors import BadData, MissingWeights
 from saccade.core.weights import find_given, find_pretrained
 from saccade.features.backbones import choose_backbone
-from saccade.features.weights import find_detector_weights, find_weights
+from saccade.features.timm_backbones import find_detector_weights, find_weights
 from saccade.recipes import RECIPES
 from saccade.run import open_run
 from saccade.text.vocabulary import file_vocabulary
@@ -246,7 +246,7 @@ def test_what_a_message_says_is_what_helps(alone: Path) -> None:
 
 
 def test_a_vit_is_found_in_a_folder_of_such_folders(folder: Path, tmp_path: Path) -> None:
-    from saccade.features.transformer_networks import _find
+    from saccade.features.transformers_backbones import _find
 
     other = touch(tmp_path / "all" / "vit-base-patch16-224-in21k" / "model.safetensors")
     assert _find(VIT, str(tmp_path / "all")) == other

@@ -13,7 +13,7 @@ from saccade.checkpoints.renaming import Source, Tensors
 from saccade.checkpoints.torch_files import Saved, tensors_of
 from saccade.core.errors import BadCheckpoint
 from saccade.data.batch import Sizes
-from saccade.features.settings import Colour, Interpolation
+from saccade.features.preprocessing import Colour, Interpolation
 from saccade.models.catalogue import build_model
 from saccade.tasks import Words
 

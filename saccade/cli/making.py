@@ -133,7 +133,7 @@ def extract(
     device: DeviceOption = "auto",
 ) -> None:
     """Look at every picture once with a frozen network."""
-    from saccade.extract import extract as make
+    from saccade.features.extract import extract as make
 
     network = _one_of(backbone, detector)
     store = make(

@@ -19,7 +19,7 @@ StoreArgument = Annotated[
 @store.command()
 def info(path: StoreArgument) -> None:
     """Say what a store holds and what it was made with."""
-    from saccade.stores import describe_store
+    from saccade.features.convert import describe_store
 
     show_rows(values(describe_store(path)))
 
@@ -53,7 +53,7 @@ def convert(
     ] = None,
 ) -> None:
     """Make a smaller store of a store."""
-    from saccade.stores import convert_store
+    from saccade.features.convert import convert_store
 
     made = convert_store(
         path, say=typer.echo, name=name, dtype=dtype, scale=scale, pool=pool, pca=pca, data=data

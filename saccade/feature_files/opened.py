@@ -10,7 +10,7 @@ import numpy as np
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.feature_files.matching import Key
-from saccade.features.settings import Preprocessing, Resize
+from saccade.features.preprocessing import Preprocessing, Resize
 
 CAFFE_MEAN = (0.485, 0.458, 0.408)
 """What Caffe's networks subtract, on a scale of 0..1."""

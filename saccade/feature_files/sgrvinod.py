@@ -19,7 +19,7 @@ from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
 from saccade.data.records import Picture, Split
 from saccade.feature_files.opened import COPY_AGAIN, Opened, Row, array_in, open_hdf5
-from saccade.features.settings import Preprocessing
+from saccade.features.preprocessing import Preprocessing
 
 SPLITS: dict[str, Split] = {"TRAIN": "train", "VAL": "val", "TEST": "test"}
 LONGEST = 50

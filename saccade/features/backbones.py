@@ -21,17 +21,22 @@ from torch import Tensor, nn
 from saccade.core.errors import BadConfig, MissingWeights
 from saccade.core.files import sha256_of, write_bytes
 from saccade.core.settings import first_problem
-from saccade.features import (
-    detectors,
-    imported,
-    networks,
-    picture_itself,
-    transformer_networks,
+from saccade.features import detectors
+from saccade.features import imported_backbone as imported
+from saccade.features import pixels_backbone as picture_itself
+from saccade.features import timm_backbones as networks
+from saccade.features import transformers_backbones as transformer_networks
+from saccade.features.detectors import Detector
+from saccade.features.preprocessing import (
+    PIXELS,
+    BackboneSpec,
+    Layout,
+    Option,
+    Preprocessing,
+    Seen,
+    grid_boxes,
 )
-from saccade.features.detecting import Detector
-from saccade.features.networks import TrainedOn, digest_of
-from saccade.features.seen import Layout, Seen
-from saccade.features.settings import PIXELS, BackboneSpec, Option, Preprocessing, grid_boxes
+from saccade.features.timm_backbones import TrainedOn, digest_of
 
 
 class Library(Protocol):

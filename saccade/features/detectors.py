@@ -5,28 +5,229 @@ stands in `detecting`.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 from torchvision.models import detection, get_model_builder, get_model_weights, list_models
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms, remove_small_boxes
 
 from saccade.core.errors import BadConfig
-from saccade.features.detecting import (
-    Choice,
-    Detector,
-    OneStage,
-    TwoStage,
-    each_class,
-    each_class_and_centre,
-    one_of_the_classes,
+from saccade.features.preprocessing import BackboneSpec, Colour, Option, Preprocessing, Seen
+from saccade.features.timm_backbones import (
+    SEED,
+    TrainedOn,
+    find_detector_weights,
+    misfit,
+    tensors_in,
 )
-from saccade.features.networks import SEED, TrainedOn, misfit
-from saccade.features.settings import BackboneSpec, Colour, Option
-from saccade.features.weights import find_detector_weights, tensors_in
+
+# How torchvision's detectors look at a picture, and which of the boxes they find are kept.
+
+CELLS, SAMPLES = 7, 2
+"""A box is cut into 7 x 7 cells and read at 2 x 2 points of each, as in torchvision's R-CNNs."""
+SMALLEST = 1e-3
+"""Pixels that a box must have a side, as region proposal networks have it."""
+
+
+class Choice(NamedTuple):
+    """Which boxes are kept: the options of a detector."""
+
+    regions: int = 0
+    """So many of every picture; 0 leaves it to the next three."""
+    threshold: float = 0.2
+    """All boxes that are at least so sure, ..."""
+    at_least: int = 10
+    """... but so many of the surest ones in any case, ..."""
+    at_most: int = 100
+    """... and no more than so many."""
+    overlap: float = 0.3
+    """Of two boxes whose intersection is more than this share of their union one loses."""
+    proposals: int = 300
+    """Boxes that are looked at: the surest ones, before any loses."""
+
+    @property
+    def most(self) -> int:
+        """Regions of a picture, at most."""
+        return min(self.regions or self.at_most, self.proposals)
+
+
+class Proposed(NamedTuple):
+    """What a network proposes in one picture."""
+
+    boxes: Tensor  # (n, 4) x0 y0 x1 y1 in pixels
+    scores: Tensor  # (n, classes) from 0 to 1, of things only: no background
+    regions: Callable[[Tensor], Tensor]  # from the numbers of k boxes to their vectors (k, D)
+
+
+class Found(NamedTuple):
+    """What is kept of it, the surest box first."""
+
+    regions: Tensor  # (n, D)
+    boxes: Tensor  # (n, 4) x0 y0 x1 y1 in pixels
+    scores: Tensor  # (n,)
+
+
+class TwoStage(NamedTuple):
+    """Proposals first, then a vector of each box, which its class is told from.
+
+    Boxes are the proposals themselves, not moved by the classes' regression.
+    """
+
+    width: int
+    """Numbers per region."""
+    usual: int = 300
+    """Boxes that are looked at, unless an option says otherwise."""
+
+    def settings(self, proposals: int) -> dict[str, int]:
+        """What such a network is built with to propose so many boxes."""
+        return {"rpn_post_nms_top_n_test": proposals}
+
+    def look(self, network: Any, image: Tensor, proposals: int) -> Proposed:
+        """So many boxes, or fewer, of a picture `(3, h, w)`, normalised."""
+        size, heads = (image.shape[1], image.shape[2]), network.roi_heads
+        canvas = _canvas(network.transform, image)
+        maps = network.backbone(canvas)
+        maps = OrderedDict([("0", maps)]) if isinstance(maps, Tensor) else maps
+        boxes = network.rpn(ImageList(canvas, [size]), maps)[0][0][:proposals]
+        boxes = boxes if len(boxes) else _all_of(image)
+        vectors = heads.box_head(heads.box_roi_pool(maps, [boxes], [tuple(canvas.shape[2:])]))
+        scores = heads.box_predictor(vectors)[0].softmax(dim=1)[:, 1:]  # 0 is the background
+        return Proposed(boxes, scores, vectors.__getitem__)
+
+
+class OneStage(NamedTuple):
+    """Places and classes of all cells at once; boxes are the network's own, moved by it."""
+
+    width: int
+    """Numbers per region: the channels of the maps."""
+    maps: tuple[str, ...]
+    """The backbone's maps that regions are cut from, fine ones first. The larger a box, the coarser
+    the map (Lin et al. 2017, equation 1)."""
+    scores: Callable[[Mapping[str, Tensor]], Tensor]
+    """From what the head says to `(1, anchors, classes)`."""
+    decoder: str
+    """The method of the network's box coder that moves anchors."""
+    usual: int = 1000
+    """As above; more of them, because no first stage has thinned them out."""
+
+    def settings(self, proposals: int) -> dict[str, int]:
+        """Nothing: there is no proposing part to be built for it."""
+        del proposals
+        return {}
+
+    def look(self, network: Any, image: Tensor, proposals: int) -> Proposed:
+        """So many boxes, or fewer, of a picture `(3, h, w)`, normalised: those with the surest best
+        class, out of a hundred thousand and more. What lies outside of the picture is none.
+        """
+        size = (image.shape[1], image.shape[2])
+        canvas = _canvas(network.transform, image)
+        maps = network.backbone(canvas)
+        levels = list(maps.values())
+        said = network.head(levels)
+        anchors = network.anchor_generator(ImageList(canvas, [size]), levels)[0]
+        moved = getattr(network.box_coder, self.decoder)(said["bbox_regression"][0], anchors)
+        boxes, scores = clip_boxes_to_image(moved, size), self.scores(said)[0]
+        real = remove_small_boxes(boxes, SMALLEST)
+        order = scores.amax(dim=1)[real].argsort(descending=True, stable=True)
+        surest = real[order[:proposals]]
+        boxes, scores = boxes[surest], scores[surest]
+        if not len(boxes):
+            boxes, scores = _all_of(image), scores.new_zeros(1, scores.shape[1])
+        cut = MultiScaleRoIAlign(list(self.maps), CELLS, SAMPLES)
+
+        def regions(chosen: Tensor) -> Tensor:
+            cells: Tensor = cut(maps, [boxes[chosen]], [tuple(canvas.shape[2:])])
+            return cells.mean(dim=(2, 3))
+
+        return Proposed(boxes, scores, regions)
+
+
+def each_class(said: Mapping[str, Tensor]) -> Tensor:
+    """Every class for itself, the first one too (RetinaNet, Lin et al. 2017b, section 4)."""
+    return said["cls_logits"].sigmoid()
+
+
+def each_class_and_centre(said: Mapping[str, Tensor]) -> Tensor:
+    """The same, less sure far from a thing's centre (FCOS, Tian et al. 2019, section 3.3; with the
+    root, by which torchvision's are chosen).
+    """
+    return (said["cls_logits"].sigmoid() * said["bbox_ctrness"].sigmoid()).sqrt()
+
+
+def one_of_the_classes(said: Mapping[str, Tensor]) -> Tensor:
+    """One class or none at all, which is the first (SSD, Liu et al. 2016, section 2.2)."""
+    return said["cls_logits"].softmax(dim=2)[:, :, 1:]
+
+
+class Detector(nn.Module):
+    """A detector of torchvision that hands out boxes, how sure it is, and a vector of each."""
+
+    def __init__(self, network: Any, way: TwoStage | OneStage, choice: Choice) -> None:
+        super().__init__()
+        self.network, self.way, self.choice = network, way, choice
+
+    def detect(self, image: Tensor) -> Found:
+        """Look at one picture `(3, h, w)` of any size, normalised.
+
+        One at a time: side by side, smaller ones would be filled up, which some networks see. A
+        picture in which nothing at all is proposed is one region, the whole of it.
+        """
+        return choose(self.way.look(self.network, image, self.choice.proposals), self.choice)
+
+    def see(self, images: Tensor, preprocessing: Preprocessing, sizes: np.ndarray) -> Seen:
+        """Look at pictures `(B, 3, h, w)` that were filled up to one size; `sizes (B, 2)` are the
+        original widths and heights.
+        """
+        canvas = np.array([images.shape[3], images.shape[2]] * 2, np.float32)
+        inner = [preprocessing.size_inside(width, height) for width, height in sizes.tolist()]
+        cut = [image[:, :high, :wide] for image, (wide, high) in zip(images, inner, strict=True)]
+        most, found = self.choice.most, [self.detect(one) for one in cut]
+        regions = images.new_zeros(len(found), most, self.way.width)
+        boxes = np.zeros((len(found), most, 4), np.float32)
+        scores = np.zeros((len(found), most), np.float32)
+        for row, (one, size) in enumerate(zip(found, sizes.tolist(), strict=True)):
+            count, shares = len(one.regions), one.boxes.cpu().numpy() / canvas
+            regions[row, :count] = one.regions
+            boxes[row, :count] = preprocessing.box_in_image(shares, *size)
+            scores[row, :count] = one.scores.cpu().numpy()
+        return Seen(regions, np.array([len(one.regions) for one in found]), boxes, scores)
+
+
+def choose(proposed: Proposed, choice: Choice) -> Found:
+    """Leave out what overlaps, class by class, and keep the surest of the rest."""
+    boxes, scores, regions = proposed
+    surest = scores.new_zeros(len(scores))
+    for one in scores.T:
+        kept = nms(boxes, one, choice.overlap)
+        surest[kept] = torch.maximum(surest[kept], one[kept])
+    count = choice.regions or min(
+        max(int((surest >= choice.threshold).sum()), choice.at_least), choice.at_most
+    )
+    best = surest.argsort(descending=True, stable=True)[:count]
+    return Found(regions(best), boxes[best], surest[best])
+
+
+def _canvas(transform: Any, image: Tensor) -> Tensor:
+    """The picture at the upper left of one that the network takes `(1, 3, H, W)`: of whole strides,
+    and no smaller than the one size that some are built for. Its size is what maps are shares of;
+    that of a flat picture, filled up to a stride, would not be.
+    """
+    whole = transform.batch_images([image], transform.size_divisible)
+    wide, high = transform.fixed_size or (0, 0)
+    right, below = max(wide - whole.shape[3], 0), max(high - whole.shape[2], 0)
+    return functional.pad(whole, (0, right, 0, below))
+
+
+def _all_of(image: Tensor) -> Tensor:
+    return image.new_tensor([[0, 0, image.shape[2], image.shape[1]]])
 
 
 def _inside(shorter: int, longer: int) -> TrainedOn:

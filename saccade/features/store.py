@@ -29,23 +29,27 @@ from pydantic import Field, ValidationError, model_validator
 from saccade.core.errors import BadStore
 from saccade.core.settings import Frozen, first_problem
 from saccade.data.records import Picture
-from saccade.features.reduction import Scale, from_bytes, read_channel_scales
-from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction, grid_boxes
-from saccade.features.store_checks import (
-    damaged_arrays,
-    damaged_files,
-    damaged_reduction,
-    damaged_rows,
-    strangers,
+from saccade.features.preprocessing import (
+    PIXELS,
+    BackboneSpec,
+    Preprocessing,
+    Reduction,
+    grid_boxes,
 )
-from saccade.features.store_files import (
+from saccade.features.reduction import Scale, from_bytes, read_channel_scales
+from saccade.features.store_format import (
     CHECKSUMS,
     EXTRACT_AGAIN,
     MAKE_AGAIN,
     Grip,
     Skipped,
+    damaged_arrays,
+    damaged_files,
+    damaged_reduction,
+    damaged_rows,
     open_array,
     read_chunks,
+    strangers,
 )
 
 NAMED = 5

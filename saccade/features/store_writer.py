@@ -21,8 +21,7 @@ import numpy as np
 from saccade.core.errors import BadStore, SaccadeError
 from saccade.core.files import claim, refuse_small_disk, write_bytes, write_json
 from saccade.features.store import StoreHeader, read_header
-from saccade.features.store_checks import digests
-from saccade.features.store_files import (
+from saccade.features.store_format import (
     CHECKSUMS,
     MAKE_AGAIN,
     OWN,
@@ -30,6 +29,7 @@ from saccade.features.store_files import (
     Skipped,
     checksum,
     chunk_line,
+    digests,
     open_array,
     read_chunks,
     remove_store,

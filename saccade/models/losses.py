@@ -1,8 +1,8 @@
 """What a step of training makes smaller: one number per batch, from what a model said.
 
-`objectives.loss_for(recipe)` chooses. VQA systems differ in what they take for the truth (`AnswersConfig.
-target`, which the data sets turn into weights), in how a question's answers compete (`loss`), and
-in whether a batch's questions are averaged or added up, which gradient clipping notices.
+VQA systems differ in what they take for the truth (`AnswersConfig.target`, which the data sets turn
+into weights), in how a question's answers compete (`loss`), and in whether a batch's questions are
+averaged or added up, which gradient clipping notices; `objectives.loss_for(recipe)` chooses.
 """
 
 from collections.abc import Callable

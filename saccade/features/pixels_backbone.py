@@ -11,8 +11,8 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig
-from saccade.features.networks import TrainedOn
-from saccade.features.settings import BackboneSpec, Option
+from saccade.features.preprocessing import BackboneSpec, Option
+from saccade.features.timm_backbones import TrainedOn
 
 
 class Picture(nn.Module):
