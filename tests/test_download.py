@@ -18,19 +18,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from saccade import download as downloading
 from saccade.cli.main import app
 from saccade.core import files as locks
 from saccade.core.errors import BadConfig, BadDownload
+from saccade.core.files import Limits
 from saccade.data.downloadable import Download, File
 from saccade.data.downloads import DOWNLOADS
 from saccade.data.sources import SOURCES
-from saccade.download import download, plan
-from saccade.moving.addresses import why_refused
-from saccade.moving.archives import Limits, unpack
-from saccade.moving.fetch import Patience
-from saccade.moving.names import why_unsafe
 from saccade.prepare import prepare
+from saccade.transfer import download as downloading
+from saccade.transfer.archives import unpack
+from saccade.transfer.download import download, plan
+from saccade.transfer.http import Patience, why_refused
+from saccade.transfer.manifest import why_unsafe
 from tests.web_site import serve
 
 QUICK = Patience(attempts=2, timeout=5.0, wait=lambda _: None)

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from saccade.core import files as room
 from saccade.core.errors import BadConfig, BadDownload
-from saccade.moving import addresses
-from saccade.moving.addresses import checked_mirror, why_refused
-from saccade.moving.fetch import Patience, Wanted, fetch
+from saccade.transfer import http as addresses
+from saccade.transfer.http import Patience, Wanted, checked_mirror, fetch, why_refused
 from tests.web_site import serve
 
 BODY = random.Random(0).randbytes(300_000)

@@ -23,10 +23,9 @@ from saccade.cli.main import app
 from saccade.core.errors import BadBundle, BadConfig
 from saccade.core.formatting import byte_size, size_in_words
 from saccade.data.folder import DataFolder
-from saccade.moving import tar_stream
-from saccade.moving.tar_stream import header, lay_out
-from saccade.pack import pack
-from saccade.unpack import unpack
+from saccade.transfer import pack as tar_stream
+from saccade.transfer.pack import header, lay_out, pack
+from saccade.transfer.unpack import unpack
 from tests.worlds import make_world
 
 
@@ -173,7 +172,7 @@ def test_where_a_disk_has_no_links_files_are_written_again(linked, tmp_path, mon
     def refuse(*_):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("saccade.unpack.os.link", refuse)
+    monkeypatch.setattr("saccade.transfer.unpack.os.link", refuse)
     unpack(tmp_path / "out", tmp_path / "back")
     assert contents(tmp_path / "back") == contents(linked)
     assert len(groups(tmp_path / "back")) == 7
@@ -369,7 +368,7 @@ def test_a_stopped_packing_does_not_count(run, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr("saccade.pack.os.fsync", stop)
+        broken.setattr("saccade.transfer.pack.os.fsync", stop)
         with pytest.raises(KeyboardInterrupt):
             pack(run, tmp_path / "out", part_size=2000)
     with pytest.raises(BadBundle, match="packing did not end"):
@@ -428,7 +427,7 @@ def test_unpacking_goes_on_with_what_is_right_and_mends_what_is_not(run, tmp_pat
 HELD = """
 import sys, time
 from pathlib import Path
-import saccade.unpack as verb
+import saccade.transfer.unpack as verb
 def slowly(*_):
     print("at work", flush=True)
     time.sleep(60)
@@ -464,7 +463,7 @@ def test_who_comes_just_as_another_ends_is_told_that_it_is_there(run, tmp_path, 
         monkeypatch.undo()
         unpack(tmp_path / "out", tmp_path / "back")
 
-    monkeypatch.setattr("saccade.unpack._refuse_strange", other_ends)
+    monkeypatch.setattr("saccade.transfer.unpack._refuse_strange", other_ends)
     with pytest.raises(BadBundle, match="is there already"):
         unpack(tmp_path / "out", tmp_path / "back")
     assert contents(tmp_path / "back") == FILES

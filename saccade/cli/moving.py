@@ -24,8 +24,8 @@ def download(
     ] = None,
 ) -> None:
     """Fetch public data sets; goes on where it was stopped."""
-    from saccade.download import download as fetch
-    from saccade.download import plan
+    from saccade.transfer.download import download as fetch
+    from saccade.transfer.download import plan
 
     if dry_run:
         for line in plan(names, to, mirror or ()):
@@ -42,7 +42,7 @@ def pack(
     pictures: Annotated[bool, typer.Option("--pictures", help="Bring the pictures too.")] = False,
 ) -> None:
     """Bundle a folder into checksummed parts for a slow line."""
-    from saccade.pack import pack as bundle
+    from saccade.transfer.pack import pack as bundle
 
     made = bundle(data, out, part_size=byte_size(part_size), pictures=pictures)
     count, size = len(made.manifest.parts), size_in_words(made.manifest.bytes)
@@ -62,7 +62,7 @@ def unpack(
     out: Annotated[Path, typer.Option(help="The new folder.")],
 ) -> None:
     """Make the folder again of its parts, every byte checked."""
-    from saccade.unpack import unpack as unbundle
+    from saccade.transfer.unpack import unpack as unbundle
 
     made = unbundle(folder, out)
     size = size_in_words(sum(file.bytes for file in made.files if file.same_as is None))

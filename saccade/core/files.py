@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from saccade.core.errors import SaccadeError
@@ -150,3 +151,14 @@ def disk_errors(
             where=refused.filename or folder,
             cure=f"Make room or give another {option}; the same command goes on where it stopped.",
         ) from None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may become."""
+
+    members: int = 2_000_000
+    growth: int = 100
+    """Times its own size; JSON grows to about 15 times."""
+    always: int = 50_000_000
+    """Bytes that are never too many."""

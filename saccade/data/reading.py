@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeVar
 
 from saccade.core.errors import BadData
+from saccade.core.files import Limits
 from saccade.core.formatting import size_in_words
-from saccade.moving.archives import Limits
 
 # Reading text that strangers wrote: what is wrong with a file is said once, here, in plain
 # words.
@@ -36,7 +36,7 @@ def read_text(path: Path) -> str:
     """The text of a file, unpacked if its name ends in `.gz`.
 
     Raises BadData for a file that is missing, unreadable, empty, cut off, no UTF-8, or that would
-    become larger by far than text does (`archives.Limits`).
+    become larger by far than text does (`files.Limits`).
     """
     data = _bytes(path)
     try:

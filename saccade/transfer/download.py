@@ -20,10 +20,9 @@ from saccade.core.files import disk_errors, free_bytes, held, sha256_of, write_j
 from saccade.core.formatting import size_in_words
 from saccade.data.downloadable import Download, File
 from saccade.data.downloads import DOWNLOADS
-from saccade.moving.addresses import checked_mirror
-from saccade.moving.archives import ENDINGS, is_whole, unpack
-from saccade.moving.fetch import Patience, Wanted, fetch
-from saccade.moving.progress import bar
+from saccade.transfer.archives import ENDINGS, is_whole, unpack
+from saccade.transfer.http import Patience, Wanted, checked_mirror, fetch
+from saccade.transfer.manifest import bar
 
 RECORD = "downloads.json"
 Tell = Callable[[str], None]

@@ -13,15 +13,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from saccade.core.errors import BadDownload
-from saccade.core.files import refuse_small_disk
+from saccade.core.files import Limits, refuse_small_disk
 from saccade.core.formatting import size_in_words
-from saccade.moving.names import CHUNK, place, why_unsafe
+from saccade.transfer.manifest import CHUNK, place, why_unsafe
 
 ENDINGS = (".zip", ".tar")
 JUNK = ("__MACOSX/",)
@@ -39,17 +38,6 @@ BROKEN = (
     OverflowError,
 )
 """What the readers raise for files that are damaged."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an archive may become."""
-
-    members: int = 2_000_000
-    growth: int = 100
-    """Times its own size; JSON grows to about 15 times."""
-    always: int = 50_000_000
-    """Bytes that are never too many."""
 
 
 class _Member(NamedTuple):

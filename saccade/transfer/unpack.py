@@ -13,10 +13,17 @@ from pathlib import Path
 
 from saccade.core.errors import BadBundle
 from saccade.core.files import disk_errors, held, refuse_small_disk, sha256_of
-from saccade.moving.digests import chunks_of
-from saccade.moving.manifest import COPY_AGAIN, Manifest, Packed, Part, read_manifest
-from saccade.moving.names import TEMPORARY, place
-from saccade.moving.progress import bar
+from saccade.transfer.manifest import (
+    COPY_AGAIN,
+    TEMPORARY,
+    Manifest,
+    Packed,
+    Part,
+    bar,
+    chunks_of,
+    place,
+    read_manifest,
+)
 
 NAMED = 20
 """Damaged parts that are named one by one."""

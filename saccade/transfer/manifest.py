@@ -12,14 +12,59 @@ manifest for `sha256sum -c`.
 """
 
 import json
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from saccade.core.console import console
 from saccade.core.errors import BadBundle
 from saccade.core.files import sha256_of, write_json, write_text
-from saccade.moving.names import why_unsafe
+
+# Names inside archives, which may come from anywhere, and files put in their place in one go.
+
+CHUNK = 1 << 20
+TEMPORARY = ".saccade-part"
+"""The file that is being written, beside its place; no member may have its name."""
+LONGEST = 4096
+
+
+def why_unsafe(name: str) -> str | None:
+    """What is wrong with a member's name, None if it is a plain path below the folder."""
+    parts = name.split("/")
+    longest = max(len(part.encode(errors="replace")) for part in parts)
+    if not name or longest > 255 or len(name) > LONGEST:
+        return "is empty, or longer than a file system takes"
+    if not name.isprintable():  # control characters, and what is not UTF-8
+        return "holds characters that cannot be printed"
+    if "\\" in name or re.match(r"/|[A-Za-z]:", name) or {"", ".", ".."} & set(parts):
+        return "is not a path below the folder"
+    return "is a name that is used while writing" if TEMPORARY in parts else None
+
+
+def place(chunks: Iterable[bytes], target: Path, whole: Callable[[Path], None]) -> None:
+    """Write a file in one go: `whole` looks at it before it gets its name, and raises to refuse."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(TEMPORARY)
+    try:
+        with part.open("wb") as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+        whole(part)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
 
 FORMATS = (1, 2)
 MANIFEST = "manifest.json"
@@ -163,3 +208,41 @@ def _faults(made: Manifest) -> Iterator[str]:
 
 def _broken(path: Path, why: str) -> BadBundle:
     return BadBundle(f"is damaged: {why}", where=path, cure=COPY_AGAIN)
+
+
+# Files a piece at a time.
+
+
+def chunks_of(path: Path, start: int = 0, count: int | None = None) -> Iterator[bytes]:
+    """The bytes of a file from `start` on, `count` of them or all, a piece at a time."""
+    with path.open("rb") as stream:
+        stream.seek(start)
+        while some := stream.read(CHUNK if count is None else min(CHUNK, count)):
+            yield some
+            if count is not None:
+                count -= len(some)
+
+
+# A bar of bytes on the terminal; nothing where nobody looks.
+
+Show = Callable[[int, int | None], None]
+"""Takes the bytes that are there and the bytes there will be, None where nobody knows."""
+
+
+def show_nothing(_done: int, _total: int | None) -> None:
+    """Where nobody looks."""
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Show]:
+    """Show on stderr how far a file has come."""
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    here = console()
+    hidden = not here.is_terminal
+    with Progress(what, *columns, console=here, disable=hidden, transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def show(done: int, total: int | None) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield show
