@@ -16,7 +16,7 @@ from saccade.config import Recipe
 from saccade.data.batch import CaptionBatch, Sizes
 from saccade.models.catalogue import build_model
 from saccade.models.losses import caption_loss
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 
 SIZES = Sizes(words=inputs.WORDS, region_dim=inputs.CHANNELS, grid=(6, 6))
 SHOW_TELL_NAMES = {"img_embed": "see", "core": "cell", "embed": "embed", "logit": "say"}

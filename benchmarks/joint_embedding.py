@@ -14,7 +14,7 @@ from benchmarks import inputs, published, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
 from saccade.models.joint_embedding import JointEmbedding, JointEmbeddingConfig
 from saccade.objectives import loss_for
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 
 RECIPE = RECIPES["joint-embedding"]
 WORDS, ANSWERS, REGIONS, LONGEST = 19_902, 3129, 36, 14

@@ -14,7 +14,7 @@ from benchmarks import inputs, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
 from saccade.models.mcan import Mcan, McanConfig
 from saccade.objectives import loss_for
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from tests.oracles import mcan as published
 from tests.oracles import names
 

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from benchmarks import inputs, timing
+from saccade.config import TrainConfig
 from saccade.data.batch import CaptionBatch, Sizes, VqaBatch
 from saccade.data.examples import Ragged
 from saccade.models.catalogue import MODELS, build_model
 from saccade.models.losses import Loss, answer_loss, caption_loss
 from saccade.optimisers import make_optimiser
-from saccade.train_config import TrainConfig
 
 STEPS = 4
 LOSSES: dict[str, Loss] = {"vqa": answer_loss, "caption": caption_loss}

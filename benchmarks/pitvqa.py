@@ -20,7 +20,7 @@ from benchmarks import steps, timing
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.pitvqa import PitVqa, PitVqaConfig
 from saccade.objectives import loss_for
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from tests.oracles import pitvqa as published
 
 RECIPE = RECIPES["pitvqa"]

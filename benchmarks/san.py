@@ -16,7 +16,7 @@ from benchmarks import inputs, published, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
 from saccade.models.catalogue import build_model
 from saccade.objectives import loss_for
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 
 RECIPE = RECIPES["san-cnn"]
 WORDS, ANSWERS, CHANNELS = 13_747, 1000, 512

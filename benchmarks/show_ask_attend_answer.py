@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from benchmarks import inputs, timing
+from saccade.config import Adam, TrainConfig
 from saccade.data.batch import Sizes, VqaBatch
 from saccade.models.losses import answer_loss
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
 from saccade.optimisers import make_optimiser
-from saccade.train_config import Adam, TrainConfig
 from tests.oracles import names
 from tests.oracles import show_ask_attend_answer as published
 

@@ -18,11 +18,11 @@ import torchvision
 from torch import Tensor, nn
 
 from benchmarks import inputs, timing
+from saccade.config import Adam, TrainConfig
 from saccade.data.batch import CaptionBatch, Sizes
 from saccade.models.losses import caption_loss
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
 from saccade.optimisers import make_optimiser
-from saccade.train_config import Adam, TrainConfig
 from tests.oracles import names
 from tests.oracles import show_attend_tell as published
 

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from saccade.config import Recipe
+from saccade.config import Recipe, TrainConfig, WeightRule
 from saccade.core.errors import BadConfig
 from saccade.data.batch import Sizes
 from saccade.features.preprocessing import Option, Preprocessing
 from saccade.models.catalogue import build_model
 from saccade.models.encoder import EncoderConfig, Pixels, Sight
-from saccade.train_config import TrainConfig, WeightRule
 
 
 def build(

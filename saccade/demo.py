@@ -29,9 +29,9 @@ from saccade.demo_samples import Samples
 from saccade.evaluate import evaluate
 from saccade.features.extract import extract
 from saccade.gaze import measure_gaze, read_boxes
-from saccade.listing import changed_recipe
 from saccade.predict import load
 from saccade.prepare import prepare
+from saccade.recipes.catalogue import changed_recipe
 from saccade.tasks import TASKS
 from saccade.train import train
 from saccade.viz.html import Stage, render

@@ -10,13 +10,13 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
+from saccade.config import TrainConfig
 from saccade.core.errors import BadData
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.encoder import Pixels
 from saccade.objectives import Objective
 from saccade.optimisers import Moment, set_learning_rate, tend_gradients, tend_weights
-from saccade.train_config import TrainConfig
 
 SETTLE_EVERY = 10  # steps
 

@@ -2,23 +2,22 @@
 
 import platform
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
-from functools import reduce
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
-from saccade.config import Recipe, change
+from saccade.config import Recipe
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import size_in_words
 from saccade.data.downloadable import Download
 from saccade.data.downloads import DOWNLOADS
 from saccade.data.sources import SOURCES
 from saccade.metrics.catalogue import METRICS
-from saccade.models.catalogue import MODELS, look_up
-from saccade.recipes import RECIPES
+from saccade.models.catalogue import MODELS
+from saccade.recipes.catalogue import RECIPES
 
 Row = tuple[str, ...]
 
@@ -94,12 +93,6 @@ def rows_of(kind: str, pattern: str = "*") -> list[Row]:
     if not rows:
         raise BadConfig(f"no {kind} match {pattern!r}", cure=f"See them all: saccade list {kind}")
     return rows
-
-
-def changed_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
-    """A named recipe with FIELD=VALUE changes. Raises BadConfig for names that do not exist."""
-    recipe: Recipe = look_up(RECIPES, "recipe", name)
-    return reduce(change, changes, recipe)
 
 
 def fields_of(recipe: Recipe) -> list[Row]:

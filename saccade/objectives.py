@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saccade.config import Recipe
+from saccade.config import Recipe, ScheduledSampling, SelfCritical
 from saccade.data.batch import (
     CaptionBatch,
     Captioner,
@@ -31,7 +31,6 @@ from saccade.models.layers import rows_per_step
 from saccade.models.losses import PER_QUESTION, Loss, caption_loss
 from saccade.optimisers import Moment
 from saccade.tasks import rules_of
-from saccade.train_config import ScheduledSampling, SelfCritical
 
 Objective = Callable[[Any, Any, Moment], Tensor]
 """(model, batch, moment) -> scalar."""

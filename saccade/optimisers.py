@@ -12,8 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from saccade.core.errors import BadConfig
-from saccade.train_config import (
+from saccade.config import (
     Adam,
     Adamax,
     HalfLife,
@@ -25,6 +24,7 @@ from saccade.train_config import (
     TrainConfig,
     WeightRule,
 )
+from saccade.core.errors import BadConfig
 
 
 class Moment(NamedTuple):

@@ -17,7 +17,7 @@ from rich.console import Console
 from torch import nn
 
 from saccade.build import training_of
-from saccade.config import Recipe
+from saccade.config import OnPlateau, Recipe, TrainConfig
 from saccade.core.console import stop_on_signal
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
@@ -32,7 +32,6 @@ from saccade.resuming import load_state, save_state
 from saccade.run import begin_run, open_run, save_tensors
 from saccade.start import begin_with, fresh_model
 from saccade.tasks import TASKS, Material, Task
-from saccade.train_config import OnPlateau, TrainConfig
 from saccade.training_view import TrainingView, estimate
 from saccade.viz.plots import curves
 

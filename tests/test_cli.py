@@ -152,7 +152,7 @@ def test_lists_have_a_line_for_everything(kind):
     from saccade.data.sources import SOURCES
     from saccade.metrics.catalogue import METRICS
     from saccade.models.catalogue import MODELS
-    from saccade.recipes import RECIPES
+    from saccade.recipes.catalogue import RECIPES
 
     tables = {"models": MODELS, "recipes": RECIPES, "sources": SOURCES, "metrics": METRICS}
     names = [line.split()[0] for line in saccade("list", kind).splitlines()]
@@ -160,7 +160,7 @@ def test_lists_have_a_line_for_everything(kind):
 
 
 def test_recipes_are_listed_with_task_paper_and_published_score():
-    from saccade.recipes import RECIPES
+    from saccade.recipes.catalogue import RECIPES
 
     lines = dict(line.split(maxsplit=1) for line in saccade("list", "recipes").splitlines())
     for name, line in lines.items():

@@ -24,7 +24,7 @@ from saccade.data.folder import DataFolder
 from saccade.evaluate import evaluate
 from saccade.judged import read_rows, statistics
 from saccade.metrics import intervals
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests.worlds import make_world
 

@@ -14,7 +14,7 @@ from saccade.data.folder import DataFolder, write_folder
 from saccade.data.records import Caption, Collection, Picture, Question
 from saccade.evaluate import evaluate
 from saccade.judged import read_rows, write_rows
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests.worlds import make_world, write_pixels, write_store
 

@@ -26,7 +26,7 @@ from saccade.features.images import read_image
 from saccade.features.preprocessing import Preprocessing
 from saccade.features.store import FeatureStore
 from saccade.prepare import prepare
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests.detector_samples import enliven, picture, prepared
 

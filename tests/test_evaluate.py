@@ -16,7 +16,7 @@ from saccade.judged import judge_answers, judge_captions, read_rows, statistics,
 from saccade.ladder import Rung, visual_gain
 from saccade.metrics.intervals import compare
 from saccade.metrics.vqa import vqa_accuracy
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests.oracles import tiny_wordnet
 from tests.worlds import make_world

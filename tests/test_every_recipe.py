@@ -8,7 +8,7 @@ from saccade.config import Recipe, change
 from saccade.core.errors import SaccadeError
 from saccade.data.batch import Sizes
 from saccade.models.catalogue import MODELS, build_model
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests.worlds import make_world, write_pixels
 

@@ -25,7 +25,7 @@ from saccade.features.preprocessing import grid_boxes
 from saccade.features.store import FeatureStore
 from saccade.features.store_writer import StoreWriter
 from saccade.import_features import import_features
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests import feature_file_samples as samples
 from tests.feature_file_samples import WRITERS

@@ -12,7 +12,7 @@ from saccade.config import change
 from saccade.data.batch import CaptionBatch, CaptionOutput, VqaBatch, VqaOutput
 from saccade.models.losses import answer_loss, caption_loss, logistic, sampled, soft
 from saccade.objectives import loss_for
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 
 
 def asked(answers, weights) -> VqaBatch:

@@ -13,7 +13,7 @@ from saccade.data.batch import Sizes, VqaBatch
 from saccade.models.catalogue import MODELS
 from saccade.models.pitvqa import PitVqa, PitVqaConfig
 from saccade.predict import load
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests.oracles import pairs
 from tests.oracles import pitvqa as published

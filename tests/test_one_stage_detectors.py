@@ -22,7 +22,7 @@ from saccade.features.extract import extract
 from saccade.features.preprocessing import BackboneSpec
 from saccade.features.store import FeatureStore
 from saccade.prepare import prepare
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests.detector_samples import enliven, picture, prepared
 

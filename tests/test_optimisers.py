@@ -8,16 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from saccade.core.errors import BadConfig
-from saccade.optimisers import (
-    Moment,
-    learning_rate_factor,
-    make_optimiser,
-    set_learning_rate,
-    tend_gradients,
-    tend_weights,
-)
-from saccade.train_config import (
+from saccade.config import (
     Adam,
     Adamax,
     Constant,
@@ -29,6 +20,15 @@ from saccade.train_config import (
     Stairs,
     TrainConfig,
     WeightRule,
+)
+from saccade.core.errors import BadConfig
+from saccade.optimisers import (
+    Moment,
+    learning_rate_factor,
+    make_optimiser,
+    set_learning_rate,
+    tend_gradients,
+    tend_weights,
 )
 
 STEPS = 6

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import saccade
 from saccade.build import build, training_of
 from saccade.cli.main import app
-from saccade.config import Recipe, change
+from saccade.config import Recipe, WeightRule, change
 from saccade.core.errors import BadConfig, BadRun, BadStore, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
@@ -32,11 +32,10 @@ from saccade.models.encoder import EncoderConfig, Pixels, behind
 from saccade.objectives import loss_for
 from saccade.optimisers import Moment, make_optimiser, set_learning_rate, tend_weights
 from saccade.prepare import prepare
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.run import load_model, load_tensors, open_run
 from saccade.tasks import TASKS
 from saccade.train import train
-from saccade.train_config import WeightRule
 from tests.worlds import make_world, write_pixels
 
 NET = "timm:test_resnet"

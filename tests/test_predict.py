@@ -16,7 +16,7 @@ from saccade.evaluate import evaluate
 from saccade.features.extract import extract
 from saccade.features.store import FeatureStore
 from saccade.prepare import prepare
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from saccade.optimisers import Moment, learning_rate_factor
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 
 STEP = {"transformer", "lstm-cnn", "show-ask-attend-answer", "joint-embedding-pythia"}
 

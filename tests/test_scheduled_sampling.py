@@ -9,17 +9,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from saccade.config import change
+from saccade.config import ScheduledSampling, change
 from saccade.core.errors import SaccadeError
 from saccade.data.batch import CaptionState, Said
 from saccade.models.catalogue import MODELS, build_model
 from saccade.models.losses import caption_loss
 from saccade.objectives import own_words, scheduled_sampling, unroll
 from saccade.optimisers import Moment
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.run import load_tensors
 from saccade.train import train
-from saccade.train_config import ScheduledSampling
 from tests.captioner_checks import SIZES, caption_batch
 from tests.worlds import make_world
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from saccade.config import change
+from saccade.config import SelfCritical, change
 from saccade.core.errors import SaccadeError
 from saccade.data.batch import CaptionBatch
 from saccade.data.examples import PictureExamples
@@ -30,11 +30,10 @@ from saccade.objectives import (
     self_critical,
 )
 from saccade.optimisers import Moment
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.run import load_model, load_tensors, open_run
 from saccade.tasks import TASKS, rules_of
 from saccade.train import train
-from saccade.train_config import SelfCritical
 from tests.captioner_checks import SIZES, caption_batch
 from tests.oracles import self_critical as oracle
 from tests.worlds import make_world, write_pixels

@@ -34,7 +34,7 @@ from saccade.features.store import FeatureStore, StoreHeader, pictures_fingerpri
 from saccade.features.store_format import CHECKSUMS, Skipped, checksum, digests
 from saccade.features.store_writer import StoreWriter
 from saccade.prepare import prepare
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests.worlds import make_world, write_pixels
 

@@ -18,7 +18,7 @@ from saccade.core.errors import BadConfig, BadData, MissingWeights
 from saccade.features.preprocessing import grid_boxes
 from saccade.material import gather
 from saccade.predict import Looked, load
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.run import open_run
 from saccade.text.subwords import read_subwords
 from saccade.text.vocabulary import Vocabulary, file_vocabulary

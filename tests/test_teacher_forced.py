@@ -11,7 +11,7 @@ from torch.nn import functional
 from saccade.config import change
 from saccade.data.batch import VqaBatch, VqaOutput
 from saccade.material import gather
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.run import load_model, open_run
 from saccade.tasks import TASKS, captions_to_read, question_examples
 from saccade.teacher_forced import AnswerLoss, read_captions

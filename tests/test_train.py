@@ -11,16 +11,15 @@ import pytest
 import torch
 from rich.console import Console
 
-from saccade.config import Recipe, change
+from saccade.config import HalfLife, OnPlateau, Recipe, change
 from saccade.core.errors import SaccadeError
 from saccade.material import gather
 from saccade.optimisers import Moment, learning_rate_factor
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.resuming import load_state, save_state
 from saccade.run import load_model, load_tensors, open_run
 from saccade.tasks import TASKS
 from saccade.train import train
-from saccade.train_config import HalfLife, OnPlateau
 from tests.worlds import make_world, write_store
 
 QUIET = Console(quiet=True)

@@ -24,7 +24,7 @@ from saccade.features.preprocessing import BackboneSpec, grid_boxes
 from saccade.features.store import FeatureStore
 from saccade.features.transformers_backbones import create_network
 from saccade.prepare import prepare
-from saccade.recipes import RECIPES
+from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 
 NAME = "transformers:google/vit-tiny-of-ours"

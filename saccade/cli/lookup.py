@@ -26,7 +26,8 @@ def list_names(
 @app.command()
 def show(recipe: RecipeArgument, changes: ChangesOption = None) -> None:
     """Print every setting of a recipe, as --set takes them."""
-    from saccade.listing import changed_recipe, fields_of
+    from saccade.listing import fields_of
+    from saccade.recipes.catalogue import changed_recipe
 
     chosen = changed_recipe(recipe, changes or ())
     for line in chosen.about.splitlines():

@@ -185,7 +185,7 @@ def train(
     device: DeviceOption = "auto",
 ) -> None:
     """Train a recipe on a data folder, write a run folder."""
-    from saccade.listing import changed_recipe
+    from saccade.recipes.catalogue import changed_recipe
     from saccade.train import train as fit
 
     chosen = changed_recipe(recipe, changes or ())

@@ -1,6 +1,18 @@
 """The experiments of the captioning systems that have a name, as their public codes run them."""
 
-from saccade.config import DecodeConfig, FeaturesConfig, Recipe, TextConfig
+from saccade.config import (
+    Adam,
+    DecodeConfig,
+    FeaturesConfig,
+    InverseRoot,
+    OnPlateau,
+    Recipe,
+    SelfCritical,
+    Sgd,
+    Stairs,
+    TextConfig,
+    TrainConfig,
+)
 from saccade.models.adaptive_attention import AdaptiveAttentionConfig
 from saccade.models.catalogue import MODELS
 from saccade.models.encoder import EncoderConfig
@@ -8,16 +20,7 @@ from saccade.models.show_attend_tell import ShowAttendTellConfig
 from saccade.models.show_tell import ShowTellConfig
 from saccade.models.transformer import TransformerConfig
 from saccade.models.up_down import UpDownConfig
-from saccade.train_config import (
-    Adam,
-    InverseRoot,
-    OnPlateau,
-    SelfCritical,
-    Sgd,
-    Stairs,
-    TrainConfig,
-)
-from saccade.vqa_recipes import SHAPES_FEATURES
+from saccade.recipes.vqa import SHAPES_FEATURES
 
 SHOW_ATTEND_TELL = Recipe(
     about="""Xu et al. 2015 on COCO (Karpathy splits), frozen encoder, in the PyTorch form that

@@ -4,13 +4,23 @@
 each `-small` one must learn.
 """
 
-from saccade.caption_recipes import CAPTION_RECIPES
-from saccade.config import AnswersConfig, FeaturesConfig, Recipe, TextConfig
-from saccade.models.catalogue import MODELS
+from collections.abc import Iterable
+from functools import reduce
+
+from saccade.config import (
+    Adam,
+    AnswersConfig,
+    FeaturesConfig,
+    HalfLife,
+    Recipe,
+    TextConfig,
+    TrainConfig,
+    change,
+)
+from saccade.models.catalogue import MODELS, look_up
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
-from saccade.surgical_recipes import SURGICAL_RECIPES
-from saccade.train_config import Adam, HalfLife, TrainConfig
-from saccade.vqa_recipes import SHAPES_FEATURES, VQA_RECIPES
+from saccade.recipes.captioning import CAPTION_RECIPES
+from saccade.recipes.vqa import SHAPES_FEATURES, SURGICAL_RECIPES, VQA_RECIPES
 
 SHOW_ASK_ATTEND_ANSWER = Recipe(
     about="""Kazemi & Elqursh 2017 on VQA v1 (train), as the public code trains it.
@@ -48,3 +58,9 @@ RECIPES: dict[str, Recipe] = {
     **SURGICAL_RECIPES,
     **CAPTION_RECIPES,
 }
+
+
+def changed_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
+    """A named recipe with FIELD=VALUE changes. Raises BadConfig for names that do not exist."""
+    recipe: Recipe = look_up(RECIPES, "recipe", name)
+    return reduce(change, changes, recipe)
