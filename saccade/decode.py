@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from saccade.config import DecodeConfig
 from saccade.data.batch import Captioner
+from saccade.text.vocabulary import Vocabulary
 
 NEVER = float("-inf")
 
@@ -268,3 +270,19 @@ def shares(logits: Tensor, loss: str) -> Tensor:
     ("logistic"), its own probability.
     """
     return logits.sigmoid() if loss == "logistic" else logits.softmax(dim=1)
+
+
+def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
+    """A recipe's way of saying captions, in a vocabulary's ids."""
+    assert vocabulary.start is not None
+    assert vocabulary.end is not None
+    never = {vocabulary.pad, vocabulary.start} - {vocabulary.end}
+    return Rules(
+        start=vocabulary.start,
+        end=vocabulary.end,
+        longest=decode.longest,
+        shortest=decode.shortest,
+        banned=tuple(sorted(never | ({vocabulary.unknown} if decode.ban_unknown else set()))),
+        length_power=decode.length_power,
+        no_repeat=decode.no_repeat,
+    )

@@ -21,8 +21,8 @@ from saccade.further_scores import intervals, of_answers, of_captions
 from saccade.judged import Judged, write_rows
 from saccade.ladder import SHUFFLED, ladder, visual_gain
 from saccade.material import gather_for_run
-from saccade.run import OpenedRun, load_model, open_run, write_json
-from saccade.tasks import TASKS, Material
+from saccade.run import Material, OpenedRun, load_model, open_run, write_json
+from saccade.tasks import TASKS
 
 
 def evaluate(  # noqa: PLR0913  each is something a person may want to say

@@ -28,7 +28,8 @@ from saccade.features.preprocessing import PIXELS
 from saccade.features.store import FeatureStore
 from saccade.judged import MAIN, POINTS, Judged, judge_answers, judge_captions, statistics
 from saccade.metrics.intervals import compare
-from saccade.tasks import TASKS, Material
+from saccade.run import Material
+from saccade.tasks import TASKS
 
 SEED = 0
 SHUFFLED = "shuffled_images"

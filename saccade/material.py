@@ -1,14 +1,25 @@
 """Bringing a recipe, or a run, together with a data folder and its features."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from saccade.config import FeaturesConfig, Recipe
+from saccade.config import FeaturesConfig, Recipe, TextConfig
 from saccade.core.errors import BadData, BadStore
+from saccade.data.examples import CaptionExamples, PictureExamples, VqaExamples
 from saccade.data.folder import DataFolder
+from saccade.data.records import Split
 from saccade.features.preprocessing import PIXELS
 from saccade.features.store import FeatureStore, StoreHeader, read_header
-from saccade.run import OpenedRun
-from saccade.tasks import TASKS, Material
+from saccade.run import Material, OpenedRun
+from saccade.text.answers import answer_list
+from saccade.text.vocabulary import (
+    FILE,
+    Vocabulary,
+    Words,
+    caption_vocabulary,
+    file_vocabulary,
+    question_vocabulary,
+)
 
 
 def gather(recipe: Recipe, folder: DataFolder, features: str | None = None) -> Material:
@@ -25,7 +36,7 @@ def gather(recipe: Recipe, folder: DataFolder, features: str | None = None) -> M
             cure="Choose a recipe for what the folder holds: saccade list recipes",
         )
     store = FeatureStore.open(choose_store(recipe, folder, features), pictures=folder.pictures())
-    return Material(recipe, folder, store, TASKS[recipe.task].words(recipe, folder))
+    return Material(recipe, folder, store, WORDS[recipe.task](recipe, folder))
 
 
 def gather_for_run(run: OpenedRun, folder: DataFolder, features: str | None = None) -> Material:
@@ -107,4 +118,84 @@ def _refuse_other_kind(recipe: Recipe, folder: DataFolder, name: str) -> Path:
         where=path,
         cure=f"Extract what it looks at: saccade extract {folder.path} {wanted(recipe).flags()}. "
         f"{cure}.",
+    )
+
+
+def _vqa_words(recipe: Recipe, folder: DataFolder) -> Words:
+    assert recipe.answers is not None  # a recipe cannot be built without
+    answers = recipe.answers
+    return Words(
+        _question_vocabulary(recipe.text, folder),
+        answer_list(
+            folder.answer_counts(answers.count),
+            size=answers.size,
+            normaliser=answers.normaliser,
+            min_count=answers.at_least,
+            only_words=answers.only_words,
+        ),
+    )
+
+
+def _question_vocabulary(text: TextConfig, folder: DataFolder) -> Vocabulary:
+    if text.tokenizer.startswith(FILE):
+        return file_vocabulary(text.tokenizer)
+    return question_vocabulary(
+        folder.word_counts(text.tokenizer, "questions"),
+        tokenizer=text.tokenizer,
+        min_count=text.at_least,
+        unknown_word=text.unknown_word,
+    )
+
+
+def _caption_words(recipe: Recipe, folder: DataFolder) -> Words:
+    text = recipe.text
+    return Words(
+        caption_vocabulary(
+            folder.word_counts(text.tokenizer, "captions"),
+            tokenizer=text.tokenizer,
+            min_count=text.at_least,
+        )
+    )
+
+
+WORDS: Mapping[str, Callable[[Recipe, DataFolder], Words]] = {
+    "vqa": _vqa_words,
+    "caption": _caption_words,
+}
+
+
+def question_examples(
+    material: Material, split: Split, *, only_answerable: bool = True
+) -> VqaExamples:
+    """The questions of a split; those whose answer is not in the list teach nothing."""
+    assert material.words.answers is not None
+    assert material.recipe.answers is not None
+    return VqaExamples(
+        material.folder,
+        split,
+        material.store,
+        material.words.vocabulary,
+        material.words.answers,
+        longest=material.recipe.text.longest,
+        target=material.recipe.answers.target,
+        only_answerable=only_answerable,
+    )
+
+
+def caption_examples(material: Material, split: Split) -> CaptionExamples | PictureExamples:
+    """The captions of a split that are not longer than the recipe allows, or its pictures with
+    their captions where training is self-critical.
+    """
+    captions = captions_to_read(material, split)
+    return PictureExamples(captions) if material.recipe.train.self_critical else captions
+
+
+def captions_to_read(material: Material, split: Split) -> CaptionExamples:
+    """The captions of a split that are not longer than the recipe allows."""
+    return CaptionExamples(
+        material.folder,
+        split,
+        material.store,
+        material.words.vocabulary,
+        longest=material.recipe.text.longest,
     )

@@ -8,6 +8,7 @@ is written beside its place and then moved there, so a crash leaves the old one 
 import json
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,11 +25,11 @@ from saccade.core.errors import BadRun
 from saccade.core.files import in_one_go, link_or_copy, sha256_of, write_text
 from saccade.core.settings import Frozen, first_problem
 from saccade.data.batch import Sizes
+from saccade.data.folder import DataFolder
 from saccade.features.reduction import FILE as REDUCTION
-from saccade.features.store import StoreHeader
-from saccade.tasks import Material, Words
+from saccade.features.store import FeatureStore, StoreHeader
 from saccade.text.answers import AnswerList
-from saccade.text.vocabulary import Vocabulary
+from saccade.text.vocabulary import Vocabulary, Words
 
 FORMAT = 1
 BACKBONE = "backbone.safetensors"
@@ -83,6 +84,29 @@ class OpenedRun(NamedTuple):
     path: Path
     header: RunHeader
     words: Words
+
+
+@dataclass(frozen=True)
+class Material:
+    """A recipe with the data it is applied to."""
+
+    recipe: Recipe
+    folder: DataFolder
+    store: FeatureStore
+    words: Words
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the data dictates to the model."""
+        header, answers = self.store.header, self.words.answers
+        return Sizes(
+            words=len(self.words.vocabulary),
+            region_dim=header.dim,
+            answers=len(answers) if answers else 0,
+            grid=header.grid,
+            regions=header.regions,
+            pad=self.words.vocabulary.pad,
+        )
 
 
 def write_json(path: Path, value: Any) -> None:

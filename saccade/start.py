@@ -18,8 +18,7 @@ from saccade.data.examples import Examples, pictures_of
 from saccade.data.word_vectors import begin_with_vectors
 from saccade.features.preprocessing import Preprocessing
 from saccade.models.encoder import Pixels, behind
-from saccade.run import OpenedRun, fill, open_run
-from saccade.tasks import Material
+from saccade.run import Material, OpenedRun, fill, open_run
 
 PICTURES = 256
 """So many pictures tell the statistics of batch norm."""

@@ -6,15 +6,13 @@ the faces ask a `Task` and need not know which one it is.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saccade.config import DecodeConfig, Recipe, TextConfig
-from saccade.data.batch import Captioner, Sizes, VqaBatch, VqaOutput
+from saccade.data.batch import Captioner, VqaBatch, VqaOutput
 from saccade.data.examples import (
     CaptionExamples,
     PictureExamples,
@@ -26,51 +24,17 @@ from saccade.data.examples import (
 )
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.decode import Rules, beam_search, shares
-from saccade.features.store import FeatureStore
+from saccade.decode import beam_search, rules_of, shares
 from saccade.judged import Judged, upper_bound
 from saccade.judged import judge_answers as judge_said_answers
 from saccade.judged import judge_captions as judge_said_captions
-from saccade.teacher_forced import AnswerLoss, read_captions
-from saccade.text.answers import AnswerList, answer_list
-from saccade.text.vocabulary import (
-    FILE,
-    Vocabulary,
-    caption_vocabulary,
-    file_vocabulary,
-    question_vocabulary,
+from saccade.material import (
+    caption_examples,
+    captions_to_read,
+    question_examples,
 )
-
-
-@dataclass(frozen=True)
-class Words:
-    """What turns a run's ids into text and back: alone it re-creates every sentence."""
-
-    vocabulary: Vocabulary
-    answers: AnswerList | None = None
-
-
-@dataclass(frozen=True)
-class Material:
-    """A recipe with the data it is applied to."""
-
-    recipe: Recipe
-    folder: DataFolder
-    store: FeatureStore
-    words: Words
-
-    @property
-    def sizes(self) -> Sizes:
-        """What the data dictates to the model."""
-        header, answers = self.store.header, self.words.answers
-        return Sizes(
-            words=len(self.words.vocabulary),
-            region_dim=header.dim,
-            answers=len(answers) if answers else 0,
-            grid=header.grid,
-            regions=header.regions,
-            pad=self.words.vocabulary.pad,
-        )
+from saccade.run import Material
+from saccade.teacher_forced import AnswerLoss, read_captions
 
 
 class Task(NamedTuple):
@@ -78,87 +42,12 @@ class Task(NamedTuple):
 
     metric: str
     """The score that chooses the best epoch; higher is better."""
-    words: Callable[[Recipe, DataFolder], Words]
     examples: Callable[[Material, Split], VqaExamples | CaptionExamples | PictureExamples]
     """What is learnt from: a split, encoded."""
     truth: Callable[[DataFolder, Split], Any]
     """What people said of a split, which it is judged by. Raises BadData where that is nothing."""
     judge: Callable[..., Judged]
     """(model, material, split, device, *, beams, revision): free-running, never teacher-forced."""
-
-
-def _vqa_words(recipe: Recipe, folder: DataFolder) -> Words:
-    assert recipe.answers is not None  # a recipe cannot be built without
-    answers = recipe.answers
-    return Words(
-        _question_vocabulary(recipe.text, folder),
-        answer_list(
-            folder.answer_counts(answers.count),
-            size=answers.size,
-            normaliser=answers.normaliser,
-            min_count=answers.at_least,
-            only_words=answers.only_words,
-        ),
-    )
-
-
-def _question_vocabulary(text: TextConfig, folder: DataFolder) -> Vocabulary:
-    if text.tokenizer.startswith(FILE):
-        return file_vocabulary(text.tokenizer)
-    return question_vocabulary(
-        folder.word_counts(text.tokenizer, "questions"),
-        tokenizer=text.tokenizer,
-        min_count=text.at_least,
-        unknown_word=text.unknown_word,
-    )
-
-
-def _caption_words(recipe: Recipe, folder: DataFolder) -> Words:
-    text = recipe.text
-    return Words(
-        caption_vocabulary(
-            folder.word_counts(text.tokenizer, "captions"),
-            tokenizer=text.tokenizer,
-            min_count=text.at_least,
-        )
-    )
-
-
-def question_examples(
-    material: Material, split: Split, *, only_answerable: bool = True
-) -> VqaExamples:
-    """The questions of a split; those whose answer is not in the list teach nothing."""
-    assert material.words.answers is not None
-    assert material.recipe.answers is not None
-    return VqaExamples(
-        material.folder,
-        split,
-        material.store,
-        material.words.vocabulary,
-        material.words.answers,
-        longest=material.recipe.text.longest,
-        target=material.recipe.answers.target,
-        only_answerable=only_answerable,
-    )
-
-
-def caption_examples(material: Material, split: Split) -> CaptionExamples | PictureExamples:
-    """The captions of a split that are not longer than the recipe allows, or its pictures with
-    their captions where training is self-critical.
-    """
-    captions = captions_to_read(material, split)
-    return PictureExamples(captions) if material.recipe.train.self_critical else captions
-
-
-def captions_to_read(material: Material, split: Split) -> CaptionExamples:
-    """The captions of a split that are not longer than the recipe allows."""
-    return CaptionExamples(
-        material.folder,
-        split,
-        material.store,
-        material.words.vocabulary,
-        longest=material.recipe.text.longest,
-    )
 
 
 @torch.inference_mode()
@@ -213,22 +102,6 @@ def judge_answers(
     return judged._replace(scores=judged.scores | about)
 
 
-def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
-    """A recipe's way of saying captions, in a vocabulary's ids."""
-    assert vocabulary.start is not None
-    assert vocabulary.end is not None
-    never = {vocabulary.pad, vocabulary.start} - {vocabulary.end}
-    return Rules(
-        start=vocabulary.start,
-        end=vocabulary.end,
-        longest=decode.longest,
-        shortest=decode.shortest,
-        banned=tuple(sorted(never | ({vocabulary.unknown} if decode.ban_unknown else set()))),
-        length_power=decode.length_power,
-        no_repeat=decode.no_repeat,
-    )
-
-
 def judge_captions(
     model: nn.Module,
     material: Material,
@@ -279,6 +152,6 @@ def judge_captions(
 
 
 TASKS: Mapping[str, Task] = {
-    "vqa": Task("accuracy", _vqa_words, question_examples, answered_questions, judge_answers),
-    "caption": Task("bleu_4", _caption_words, caption_examples, captioned_pictures, judge_captions),
+    "vqa": Task("accuracy", question_examples, answered_questions, judge_answers),
+    "caption": Task("bleu_4", caption_examples, captioned_pictures, judge_captions),
 }

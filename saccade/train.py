@@ -29,9 +29,9 @@ from saccade.models.encoder import Pixels
 from saccade.objectives import objective_for
 from saccade.optimisers import make_optimiser
 from saccade.resuming import load_state, save_state
-from saccade.run import begin_run, open_run, save_tensors
+from saccade.run import Material, begin_run, open_run, save_tensors
 from saccade.start import begin_with, fresh_model
-from saccade.tasks import TASKS, Material, Task
+from saccade.tasks import TASKS, Task
 from saccade.training_view import TrainingView, estimate
 from saccade.viz.plots import curves
 

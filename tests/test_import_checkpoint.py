@@ -11,11 +11,10 @@ from torch.nn import functional
 
 import saccade
 from saccade.data.batch import CaptionBatch, VqaBatch
-from saccade.decode import beam_search
+from saccade.decode import beam_search, rules_of
 from saccade.explain import explain
 from saccade.import_checkpoint import import_checkpoint
 from saccade.run import load_model, open_run
-from saccade.tasks import rules_of
 from tests import import_samples as samples
 from tests.captioner_checks import packed
 from tests.import_samples import ANSWERS, CAPTION_WORDS, DIM, EYE, TOKENS

@@ -16,7 +16,7 @@ from saccade.config import SelfCritical, change
 from saccade.core.errors import SaccadeError
 from saccade.data.batch import CaptionBatch
 from saccade.data.examples import PictureExamples
-from saccade.decode import Rules, draw, sample
+from saccade.decode import Rules, draw, rules_of, sample
 from saccade.material import gather
 from saccade.metrics.cider import CiderOfIds, Sentences, corpus_cider, document_frequencies
 from saccade.models.catalogue import MODELS, build_model
@@ -32,7 +32,7 @@ from saccade.objectives import (
 from saccade.optimisers import Moment
 from saccade.recipes.catalogue import RECIPES
 from saccade.run import load_model, load_tensors, open_run
-from saccade.tasks import TASKS, rules_of
+from saccade.tasks import TASKS
 from saccade.train import train
 from tests.captioner_checks import SIZES, caption_batch
 from tests.oracles import self_critical as oracle

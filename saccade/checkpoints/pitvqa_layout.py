@@ -22,10 +22,9 @@ from saccade.checkpoints.words import answers_of, beside, check_sizes, read_file
 from saccade.core.errors import BadCheckpoint
 from saccade.data.pitvqa_questions import CLASSES
 from saccade.models.pitvqa import PitVqaConfig
-from saccade.tasks import Words
 from saccade.text.answers import AnswerList
 from saccade.text.subwords import PARTS, WHOLE
-from saccade.text.vocabulary import FILE, Vocabulary, file_vocabulary
+from saccade.text.vocabulary import FILE, Vocabulary, Words, file_vocabulary
 
 LAYOUT = "pitvqa (PitVQANet)"
 NAMES = {

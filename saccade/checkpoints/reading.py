@@ -15,7 +15,7 @@ from saccade.core.errors import BadCheckpoint
 from saccade.data.batch import Sizes
 from saccade.features.preprocessing import Colour, Interpolation
 from saccade.models.catalogue import build_model
-from saccade.tasks import Words
+from saccade.text.vocabulary import Words
 
 WRAPPERS = ("weights", "state_dict", "model_state_dict", "model_state", "model", "net")
 """Under one of these a checkpoint may keep its tensors beside other things."""

@@ -25,8 +25,7 @@ from saccade.checkpoints.unpickle import Inert
 from saccade.checkpoints.words import beside, check_sizes, one_end_words, read_file
 from saccade.core.errors import BadCheckpoint
 from saccade.models.transformer import TransformerConfig
-from saccade.tasks import Words
-from saccade.text.vocabulary import Vocabulary
+from saccade.text.vocabulary import Vocabulary, Words
 
 EPSILON = 1e-5
 """Of torch's batch norms."""

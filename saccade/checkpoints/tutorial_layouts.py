@@ -14,7 +14,7 @@ from saccade.checkpoints.words import beside, caption_words, check_sizes, read_f
 from saccade.core.errors import BadCheckpoint
 from saccade.models.show_attend_tell import ShowAttendTellConfig
 from saccade.models.show_tell import ShowTellConfig
-from saccade.tasks import Words
+from saccade.text.vocabulary import Words
 
 SGRVINOD = {
     "attention.encoder_att": "attention.see",

@@ -19,7 +19,7 @@ from saccade.checkpoints.words import (
 from saccade.core.errors import BadCheckpoint
 from saccade.models.joint_embedding import JointEmbeddingConfig
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
-from saccade.tasks import Words
+from saccade.text.vocabulary import Words
 
 PYTORCH_VQA = {
     "text.embedding": "embed",

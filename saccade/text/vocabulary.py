@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from saccade.core.errors import BadData
 from saccade.core.weights import find_given
-from saccade.text.answers import CONTRACTIONS, normalise_punctuation
+from saccade.text.answers import CONTRACTIONS, AnswerList, normalise_punctuation
 from saccade.text.segmentation import QUESTION_MARKS, has_no_blanks, words_of_any_script
 from saccade.text.subwords import WHOLE, cutter_of, read_subwords
 
@@ -265,3 +265,11 @@ def caption_vocabulary(
         end=first + 2,
         tokenizer=tokenizer,
     )
+
+
+@dataclass(frozen=True)
+class Words:
+    """What turns a run's ids into text and back: alone it re-creates every sentence."""
+
+    vocabulary: Vocabulary
+    answers: AnswerList | None = None
