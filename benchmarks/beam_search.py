@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks import inputs, timing
 from saccade.data.batch import CaptionBatch, Sizes
-from saccade.decode import Rules, Saying, beam_search
+from saccade.inference.decoding import Rules, Saying, beam_search
 from saccade.models.losses import caption_loss
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
 from tests.oracles import names

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from benchmarks import timing
-from saccade.judged import judge_captions, statistics
+from saccade.evaluation.scoring import judge_captions, statistics
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.diversity import caption_diversity

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from saccade.predict import Run
+    from saccade.inference.predictor import Run
 
 __all__ = ["__version__", "load"]
 
@@ -20,7 +20,7 @@ def load(run: str | Path, device: str = "auto") -> "Run":
     `device` is "auto" (the GPU where there is one), "cpu" or "cuda". Raises `BadRun` where the
     folder is missing, incomplete or from a version that cannot be read.
     """
-    from saccade.predict import load as open_run
+    from saccade.inference.predictor import load as open_run
 
     return open_run(run, device)
 

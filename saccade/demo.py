@@ -26,13 +26,13 @@ from saccade.demo_backbone import NAME, OPTIONS, Taught, teach_backbone
 from saccade.demo_folder import DemoFolder
 from saccade.demo_page import Made, Measured, build_report, summary
 from saccade.demo_samples import Samples
-from saccade.evaluate import evaluate
+from saccade.evaluation.attention_grounding import measure_gaze, read_boxes
+from saccade.evaluation.evaluate import evaluate
+from saccade.evaluation.tasks import TASKS
 from saccade.features.extract import extract
-from saccade.gaze import measure_gaze, read_boxes
-from saccade.predict import load
+from saccade.inference.predictor import load
 from saccade.prepare import prepare
 from saccade.recipes.catalogue import changed_recipe
-from saccade.tasks import TASKS
 from saccade.train import train
 from saccade.viz.html import Stage, render
 

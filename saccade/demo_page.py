@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from saccade.data.records import Picture
 from saccade.demo_backbone import NAME, Taught
 from saccade.demo_samples import Samples
-from saccade.gaze import Box, Gaze
+from saccade.evaluation.attention_grounding import Box, Gaze
+from saccade.inference.predictor import Run
 from saccade.models.catalogue import MODELS, Entry
-from saccade.predict import Run
 from saccade.viz.html import Asked, Bar, Chart, Report, Tile, address
 
 WRONG, CAPTIONS = 3, 3

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from saccade.data.folder import DataFolder
 from saccade.data.records import Picture, Question, Split
+from saccade.evaluation.attention_grounding import Box
 from saccade.features.images import read_image
-from saccade.gaze import Box
+from saccade.inference.predictor import Looked, Run
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.vqa import vqa_accuracy_of
-from saccade.predict import Looked, Run
 from saccade.viz.attention import heat_map, overlay
 from saccade.viz.html import Asked, Described, Tile, embed
 

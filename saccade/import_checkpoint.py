@@ -25,7 +25,7 @@ from saccade.features.preprocessing import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, read_header
 from saccade.models.catalogue import look_up
 from saccade.recipes.catalogue import RECIPES
-from saccade.run import BACKBONE, OpenedRun, Origin, save_tensors, write_run
+from saccade.run_folder import BACKBONE, OpenedRun, Origin, save_tensors, write_run
 
 SAY = "Say with --set model.FIELD=VALUE what the file does not say."
 

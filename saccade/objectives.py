@@ -25,7 +25,7 @@ from saccade.data.batch import (
     VqaOutput,
 )
 from saccade.data.examples import PictureExamples
-from saccade.decode import Drawn, Rules, Saying, beam_search, draw, rules_of
+from saccade.inference.decoding import Drawn, Rules, Saying, beam_search, draw, rules_of
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import rows_per_step
 from saccade.models.losses import PER_QUESTION, Loss, caption_loss

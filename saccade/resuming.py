@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saccade.run import load_tensors, save_tensors
+from saccade.run_folder import load_tensors, save_tensors
 
 
 def save_state(

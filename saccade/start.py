@@ -11,14 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from saccade.build import build
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.weights import find_given
 from saccade.data.examples import Examples, pictures_of
 from saccade.data.word_vectors import begin_with_vectors
 from saccade.features.preprocessing import Preprocessing
 from saccade.models.encoder import Pixels, behind
-from saccade.run import Material, OpenedRun, fill, open_run
+from saccade.run_folder import Material, OpenedRun, build, fill, open_run
 
 PICTURES = 256
 """So many pictures tell the statistics of batch norm."""

@@ -16,22 +16,21 @@ from lightning.fabric import Fabric
 from rich.console import Console
 from torch import nn
 
-from saccade.build import training_of
 from saccade.config import OnPlateau, Recipe, TrainConfig
 from saccade.core.console import stop_on_signal
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.data.examples import epoch_order
 from saccade.data.folder import DataFolder
+from saccade.evaluation.tasks import TASKS, Task
+from saccade.experiment import gather
 from saccade.fitting import Fitting, Progress
-from saccade.material import gather
 from saccade.models.encoder import Pixels
 from saccade.objectives import objective_for
 from saccade.optimisers import make_optimiser
 from saccade.resuming import load_state, save_state
-from saccade.run import Material, begin_run, open_run, save_tensors
+from saccade.run_folder import Material, begin_run, open_run, save_tensors, training_of
 from saccade.start import begin_with, fresh_model
-from saccade.tasks import TASKS, Task
 from saccade.training_view import TrainingView, estimate
 from saccade.viz.plots import curves
 

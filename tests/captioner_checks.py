@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.data.batch import CaptionBatch, Sizes
-from saccade.decode import Rules, beam_search
+from saccade.inference.decoding import Rules, beam_search
 from tests.oracles import pairs, search
 
 SIZES = Sizes(words=13, region_dim=6, regions=7)

@@ -8,16 +8,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saccade.baselines.captions import constant_caption, neighbour_captions
-from saccade.baselines.frequent import (
+from saccade.core.errors import BadData
+from saccade.data.records import Question
+from saccade.evaluation.blind_answers import (
+    OtherQuestions,
+    derangement,
     most_frequent_answer,
     most_frequent_per_question,
     most_frequent_per_question_type,
+    question_only,
+    with_other_pictures,
 )
-from saccade.baselines.question_only import question_only
-from saccade.baselines.shuffled import OtherQuestions, derangement, with_other_pictures
-from saccade.core.errors import BadData
-from saccade.data.records import Question
+from saccade.evaluation.blind_captions import constant_caption, neighbour_captions
 from saccade.features.store import FeatureStore
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider, document_frequencies

@@ -21,8 +21,8 @@ from saccade.compare.runs import named, read_groups
 from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.evaluate import evaluate
-from saccade.judged import read_rows, statistics
+from saccade.evaluation.evaluate import evaluate
+from saccade.evaluation.scoring import read_rows, statistics
 from saccade.metrics import intervals
 from saccade.recipes.catalogue import RECIPES
 from saccade.train import train

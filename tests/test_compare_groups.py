@@ -12,8 +12,8 @@ from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.records import Caption, Collection, Picture, Question
-from saccade.evaluate import evaluate
-from saccade.judged import read_rows, write_rows
+from saccade.evaluation.evaluate import evaluate
+from saccade.evaluation.scoring import read_rows, write_rows
 from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests.worlds import make_world, write_pixels, write_store

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from saccade.data.batch import CaptionState, Said
-from saccade.decode import Rules, beam_search, replay, sample
+from saccade.inference.decoding import Rules, beam_search, replay, sample
 
 START, END = 1, 2
 

@@ -14,7 +14,7 @@ from saccade.core.errors import SaccadeError
 from saccade.data.shapes import make_shapes
 from saccade.demo import DemoSettings, demo
 from saccade.demo_backbone import teach_backbone
-from saccade.explain import explain
+from saccade.inference.explain import explain
 from saccade.viz.html import Report, render
 
 TINY = DemoSettings(

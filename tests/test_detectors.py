@@ -17,14 +17,14 @@ from saccade.config import change
 from saccade.core.errors import BadConfig, MissingWeights
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
-from saccade.evaluate import evaluate
-from saccade.explain import explain
+from saccade.evaluation.evaluate import evaluate
 from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
 from saccade.features.detectors import Choice, choice_of
 from saccade.features.extract import extract
 from saccade.features.images import read_image
 from saccade.features.preprocessing import Preprocessing
 from saccade.features.store import FeatureStore
+from saccade.inference.explain import explain
 from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
 from saccade.train import train

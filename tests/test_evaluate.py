@@ -11,9 +11,15 @@ from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question
-from saccade.evaluate import evaluate
-from saccade.judged import judge_answers, judge_captions, read_rows, statistics, write_rows
-from saccade.ladder import Rung, visual_gain
+from saccade.evaluation.baselines import Rung, visual_gain
+from saccade.evaluation.evaluate import evaluate
+from saccade.evaluation.scoring import (
+    judge_answers,
+    judge_captions,
+    read_rows,
+    statistics,
+    write_rows,
+)
 from saccade.metrics.intervals import compare
 from saccade.metrics.vqa import vqa_accuracy
 from saccade.recipes.catalogue import RECIPES
@@ -196,7 +202,7 @@ def test_rows_survive_the_disk_and_broken_files_are_named(tmp_path):
 
 
 def test_plain_means_are_over_the_answers_of_the_split_whatever_was_said():
-    from saccade.further_scores import of_answers
+    from saccade.evaluation.evaluate import of_answers
 
     single = [q._replace(answers=("a dog",) if q.id % 3 else ("cat",)) for q in QUESTIONS]
     said = {q.id: "bird" if q.id == 0 else "cat" for q in single}
@@ -210,7 +216,7 @@ def test_plain_means_are_over_the_answers_of_the_split_whatever_was_said():
 
 
 def test_questions_with_one_answer_are_also_a_classification(tmp_path):
-    from saccade.further_scores import of_answers
+    from saccade.evaluation.evaluate import of_answers
 
     single = [q._replace(answers=("A dog",) if q.id % 3 else ("cat",)) for q in QUESTIONS]
     judged = judge_answers(
@@ -225,7 +231,7 @@ def test_questions_with_one_answer_are_also_a_classification(tmp_path):
 
 
 def test_the_leaderboards_words_are_cut_by_the_official_tokenizer():
-    from saccade.further_scores import _cut, _leaderboard
+    from saccade.evaluation.evaluate import _cut, _leaderboard
 
     references = _cut([["A dog's bone.", "The bone"], ["Two cats!"]])
     assert references == [[["a", "dog", "'s", "bone"], ["the", "bone"]], [["two", "cats"]]]
@@ -238,7 +244,7 @@ def test_the_leaderboards_words_are_cut_by_the_official_tokenizer():
 def test_the_label_of_the_scorer_says_where_there_is_no_official_rule():
     from types import SimpleNamespace
 
-    from saccade.evaluate import _scorer
+    from saccade.evaluation.evaluate import _scorer
 
     def label(*counts):
         asked = [SimpleNamespace(answers=("yes",) * count) for count in counts]

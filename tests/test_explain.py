@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saccade.explain import draw_answer, draw_caption
 from saccade.features.store import grid_boxes
-from saccade.predict import Answer, Captioned, Word
+from saccade.inference.explain import draw_answer, draw_caption
+from saccade.inference.predictor import Answer, Captioned, Word
 
 BOXES = grid_boxes(2, 2)
 
@@ -61,7 +61,9 @@ def test_a_caption_has_one_map_per_word_and_says_what_the_sentinel_kept(tmp_path
 
 def test_maps_made_by_hiding_say_so(tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr("saccade.explain.panel", lambda *given: written.append(given) or given[0])
+    monkeypatch.setattr(
+        "saccade.inference.explain.panel", lambda *given: written.append(given) or given[0]
+    )
     look = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
     draw_answer(run(), picture(tmp_path), "What?", answer(look[None]), hidden=True)
     said = Captioned("a", [Word("a", look, None)], -1.0, BOXES)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from saccade.evaluation.attention_grounding import _agreement
 from saccade.features.store import grid_boxes
-from saccade.gaze import _agreement
 
 
 def test_by_hand():

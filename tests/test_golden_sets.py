@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saccade.baselines.frequent import most_frequent_per_question
 from saccade.data.pitvqa_questions import NO_ANSWER, seconds_of
 from saccade.data.records import Question
+from saccade.evaluation.blind_answers import most_frequent_per_question
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.classification import classification_score

@@ -11,10 +11,10 @@ from torch.nn import functional
 
 import saccade
 from saccade.data.batch import CaptionBatch, VqaBatch
-from saccade.decode import beam_search, rules_of
-from saccade.explain import explain
 from saccade.import_checkpoint import import_checkpoint
-from saccade.run import load_model, open_run
+from saccade.inference.decoding import beam_search, rules_of
+from saccade.inference.explain import explain
+from saccade.run_folder import load_model, open_run
 from tests import import_samples as samples
 from tests.captioner_checks import packed
 from tests.import_samples import ANSWERS, CAPTION_WORDS, DIM, EYE, TOKENS

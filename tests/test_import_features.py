@@ -19,7 +19,7 @@ from saccade.config import change
 from saccade.core.errors import BadData, BadStore, MissingWeights, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.records import Picture
-from saccade.evaluate import evaluate
+from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
 from saccade.features.preprocessing import grid_boxes
 from saccade.features.store import FeatureStore

@@ -10,9 +10,9 @@ from transformers import BlipTextConfig, BlipTextModel, GPT2Model, ViTConfig, Vi
 from saccade.config import change
 from saccade.core.errors import BadConfig, MissingWeights
 from saccade.data.batch import Sizes, VqaBatch
+from saccade.inference.predictor import load
 from saccade.models.catalogue import MODELS
 from saccade.models.pitvqa import PitVqa, PitVqaConfig
-from saccade.predict import load
 from saccade.recipes.catalogue import RECIPES
 from saccade.train import train
 from tests.oracles import pairs

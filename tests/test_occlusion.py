@@ -9,8 +9,8 @@ from torch import nn
 
 from saccade.core.errors import BadConfig
 from saccade.data.batch import CaptionOutput, VqaBatch, VqaOutput
-from saccade.occlusion import occlude_answer, occlude_caption
-from saccade.predict import Answer, Captioned, Looked, Word
+from saccade.inference.explain import occlude_answer, occlude_caption
+from saccade.inference.predictor import Answer, Captioned, Looked, Word
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import caption_vocabulary
 

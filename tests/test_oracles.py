@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from saccade.data.batch import CaptionBatch, Sizes, VqaBatch
-from saccade.decode import Rules, beam_search, replay
+from saccade.inference.decoding import Rules, beam_search, replay
 from saccade.models.losses import answer_loss, caption_loss
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig

@@ -13,28 +13,27 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from typer.testing import CliRunner
 
 import saccade
-from saccade.build import build, training_of
 from saccade.cli.main import app
 from saccade.config import Recipe, WeightRule, change
 from saccade.core.errors import BadConfig, BadRun, BadStore, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
-from saccade.evaluate import evaluate
+from saccade.evaluation.attention_grounding import measure_gaze, read_boxes
+from saccade.evaluation.evaluate import evaluate
+from saccade.evaluation.tasks import TASKS
+from saccade.experiment import choose_store, gather
 from saccade.features.backbones import choose_backbone, preprocessing_for
 from saccade.features.extract import extract
 from saccade.features.finetuning import is_folded, unfold_batch_norm, weights_from
 from saccade.features.images import read_image
 from saccade.features.store import FeatureStore
-from saccade.gaze import measure_gaze, read_boxes
-from saccade.material import choose_store, gather
 from saccade.models.catalogue import MODELS
 from saccade.models.encoder import EncoderConfig, Pixels, behind
 from saccade.objectives import loss_for
 from saccade.optimisers import Moment, make_optimiser, set_learning_rate, tend_weights
 from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
-from saccade.run import load_model, load_tensors, open_run
-from saccade.tasks import TASKS
+from saccade.run_folder import build, load_model, load_tensors, open_run, training_of
 from saccade.train import train
 from tests.worlds import make_world, write_pixels
 
@@ -590,7 +589,7 @@ class TestARun:
         assert answer.boxes.shape == (16, 4)
         assert answer.attention.shape[1] == 16
         assert run.grid == (4, 4)
-        from saccade.explain import explain
+        from saccade.inference.explain import explain
 
         drawn = explain(runs / "show-attend-tell", picture, shapes / "looked.png", device="cpu")
         assert drawn.exists()

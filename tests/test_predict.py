@@ -12,7 +12,7 @@ import saccade
 from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.shapes import make_shapes
-from saccade.evaluate import evaluate
+from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
 from saccade.features.store import FeatureStore
 from saccade.prepare import prepare

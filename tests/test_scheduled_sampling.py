@@ -17,7 +17,7 @@ from saccade.models.losses import caption_loss
 from saccade.objectives import own_words, scheduled_sampling, unroll
 from saccade.optimisers import Moment
 from saccade.recipes.catalogue import RECIPES
-from saccade.run import load_tensors
+from saccade.run_folder import load_tensors
 from saccade.train import train
 from tests.captioner_checks import SIZES, caption_batch
 from tests.worlds import make_world

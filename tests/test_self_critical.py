@@ -16,8 +16,9 @@ from saccade.config import SelfCritical, change
 from saccade.core.errors import SaccadeError
 from saccade.data.batch import CaptionBatch
 from saccade.data.examples import PictureExamples
-from saccade.decode import Rules, draw, rules_of, sample
-from saccade.material import gather
+from saccade.evaluation.tasks import TASKS
+from saccade.experiment import gather
+from saccade.inference.decoding import Rules, draw, rules_of, sample
 from saccade.metrics.cider import CiderOfIds, Sentences, corpus_cider, document_frequencies
 from saccade.models.catalogue import MODELS, build_model
 from saccade.objectives import (
@@ -31,8 +32,7 @@ from saccade.objectives import (
 )
 from saccade.optimisers import Moment
 from saccade.recipes.catalogue import RECIPES
-from saccade.run import load_model, load_tensors, open_run
-from saccade.tasks import TASKS
+from saccade.run_folder import load_model, load_tensors, open_run
 from saccade.train import train
 from tests.captioner_checks import SIZES, caption_batch
 from tests.oracles import self_critical as oracle

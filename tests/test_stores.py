@@ -23,7 +23,7 @@ from saccade.core.errors import BadConfig, BadData, BadStore
 from saccade.core.files import write_json
 from saccade.data.folder import DataFolder
 from saccade.data.shapes import make_shapes
-from saccade.evaluate import evaluate
+from saccade.evaluation.evaluate import evaluate
 from saccade.features import convert as stores
 from saccade.features import store_format as store_files
 from saccade.features.convert import convert_store, describe_store

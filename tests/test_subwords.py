@@ -15,11 +15,11 @@ from transformers import GPT2Tokenizer
 
 from saccade.config import TextConfig, change
 from saccade.core.errors import BadConfig, BadData, MissingWeights
+from saccade.experiment import gather
 from saccade.features.preprocessing import grid_boxes
-from saccade.material import gather
-from saccade.predict import Looked, load
+from saccade.inference.predictor import Looked, load
 from saccade.recipes.catalogue import RECIPES
-from saccade.run import open_run
+from saccade.run_folder import open_run
 from saccade.text.subwords import read_subwords
 from saccade.text.vocabulary import Vocabulary, file_vocabulary
 from saccade.train import train

@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from saccade.config import change
 from saccade.data.batch import VqaBatch, VqaOutput
-from saccade.material import captions_to_read, gather, question_examples
+from saccade.evaluation.tasks import TASKS
+from saccade.evaluation.teacher_forcing import AnswerLoss, read_captions
+from saccade.experiment import captions_to_read, gather, question_examples
 from saccade.recipes.catalogue import RECIPES
-from saccade.run import load_model, open_run
-from saccade.tasks import TASKS
-from saccade.teacher_forced import AnswerLoss, read_captions
+from saccade.run_folder import load_model, open_run
 from saccade.train import train
 from tests.worlds import make_world
 

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from saccade.config import HalfLife, OnPlateau, Recipe, change
 from saccade.core.errors import SaccadeError
-from saccade.material import gather
+from saccade.evaluation.tasks import TASKS
+from saccade.experiment import gather
 from saccade.optimisers import Moment, learning_rate_factor
 from saccade.recipes.catalogue import RECIPES
 from saccade.resuming import load_state, save_state
-from saccade.run import load_model, load_tensors, open_run
-from saccade.tasks import TASKS
+from saccade.run_folder import load_model, load_tensors, open_run
 from saccade.train import train
 from tests.worlds import make_world, write_store
 

@@ -21,7 +21,7 @@ from saccade.core.weights import find_given, find_pretrained
 from saccade.features.backbones import choose_backbone
 from saccade.features.timm_backbones import find_detector_weights, find_weights
 from saccade.recipes.catalogue import RECIPES
-from saccade.run import open_run
+from saccade.run_folder import open_run
 from saccade.text.vocabulary import file_vocabulary
 from saccade.train import train
 from tests.worlds import make_world

@@ -13,7 +13,7 @@ from saccade.data.batch import Sizes
 from saccade.data.word_vectors import begin_with_vectors, read_word_vectors
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes.catalogue import RECIPES
-from saccade.run import load_model, load_tensors, open_run
+from saccade.run_folder import load_model, load_tensors, open_run
 from saccade.text.vocabulary import caption_vocabulary, question_vocabulary
 from saccade.train import train
 from tests.worlds import make_world

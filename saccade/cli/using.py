@@ -34,7 +34,7 @@ def evaluate(
     device: DeviceOption = "auto",
 ) -> None:
     """Score a run officially, beside baselines that never look."""
-    from saccade.evaluate import evaluate as judge
+    from saccade.evaluation.evaluate import evaluate as judge
 
     scores = judge(
         run,
@@ -62,14 +62,14 @@ def ask(
     device: DeviceOption = "auto",
 ) -> None:
     """Ask a question about a picture."""
-    from saccade.predict import load
+    from saccade.inference.predictor import load
 
     opened = load(run, device)
     looked = opened.look(image)
     answer = opened.ask(looked, question, top=top)
     show_rows((f"{share:.3f}", text) for text, share in answer.top)
     if explain is not None:
-        from saccade.explain import explain_answer
+        from saccade.inference.explain import explain_answer
         from saccade.viz.plots import save_png
 
         save_png(explain, explain_answer(opened, image, looked, question, answer))
@@ -92,7 +92,7 @@ def caption(
     device: DeviceOption = "auto",
 ) -> None:
     """Say what pictures show."""
-    from saccade.predict import load
+    from saccade.inference.predictor import load
 
     opened = load(run, device)
     how = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
@@ -117,6 +117,6 @@ def explain(
     device: DeviceOption = "auto",
 ) -> None:
     """Draw where the model looked: per glimpse, or per word."""
-    from saccade.explain import explain as draw
+    from saccade.inference.explain import explain as draw
 
     typer.echo(f"Drawn: {draw(run, image, out, question=question, beam=beam, device=device)}")

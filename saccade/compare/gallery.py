@@ -16,7 +16,7 @@ from saccade.compare.looks import WIDE, Drawer, drawer
 from saccade.compare.runs import Contender, Group
 from saccade.core.errors import BadImage
 from saccade.data.folder import DataFolder
-from saccade.explain import picture_of
+from saccade.inference.explain import picture_of
 from saccade.viz.html import Tile, embed
 
 MAPPED = 6

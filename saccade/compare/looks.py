@@ -14,11 +14,10 @@ from saccade.compare.runs import Contender
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.explain import HIDDEN, heat_of
+from saccade.experiment import gather_for_run
 from saccade.features.store import FeatureStore
-from saccade.material import gather_for_run
-from saccade.occlusion import occlude_answer, occlude_caption
-from saccade.predict import Looked, Run
+from saccade.inference.explain import HIDDEN, heat_of, occlude_answer, occlude_caption
+from saccade.inference.predictor import Looked, Run
 from saccade.viz.attention import overlay
 from saccade.viz.html import Tile, embed
 

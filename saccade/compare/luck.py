@@ -5,8 +5,8 @@ from itertools import combinations
 
 from saccade.compare.figures import DIGITS, SURE, TITLES, Cell, Figure, shown, span
 from saccade.compare.runs import Contender, Group
-from saccade.judged import MAIN, statistics
-from saccade.ladder import SEED
+from saccade.evaluation.baselines import SEED
+from saccade.evaluation.scoring import MAIN, statistics
 from saccade.metrics.intervals import Difference, compare
 
 ALL_PAIRS = 8

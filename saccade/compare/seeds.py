@@ -5,7 +5,7 @@ from statistics import fmean, stdev
 
 from saccade.compare.figures import DIGITS, TITLES, Cell, Figure, Row, shown, span
 from saccade.compare.runs import Contender, Group
-from saccade.judged import MAIN
+from saccade.evaluation.scoring import MAIN
 
 
 def seeds(group: Group) -> Figure | None:

@@ -19,8 +19,8 @@ from saccade.compare.figures import (
 )
 from saccade.compare.luck import difference
 from saccade.compare.runs import Contender, Group
-from saccade.judged import MAIN
-from saccade.ladder import LITTLE, SHUFFLED
+from saccade.evaluation.baselines import LITTLE, SHUFFLED
+from saccade.evaluation.scoring import MAIN
 from saccade.metrics.intervals import Difference
 
 TOP = {"accuracy": 100.0, "bleu_4": 1.0, "cider": 1.0}

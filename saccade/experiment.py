@@ -10,7 +10,7 @@ from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.features.preprocessing import PIXELS
 from saccade.features.store import FeatureStore, StoreHeader, read_header
-from saccade.run import Material, OpenedRun
+from saccade.run_folder import Material, OpenedRun
 from saccade.text.answers import answer_list
 from saccade.text.vocabulary import (
     FILE,

@@ -14,13 +14,13 @@ from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
 from saccade.data.batch import Batch, Captioner, VqaBatch, VqaOutput
-from saccade.decode import beam_search, draw, replay, rules_of, shares
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
 from saccade.features.preprocessing import grid_boxes
 from saccade.features.reduction import Reducer
+from saccade.inference.decoding import beam_search, draw, replay, rules_of, shares
 from saccade.models.encoder import Pixels, behind
-from saccade.run import OpenedRun, load_model, open_run
+from saccade.run_folder import OpenedRun, load_model, open_run
 from saccade.text.segmentation import as_sentence
 from saccade.text.vocabulary import as_question
 

@@ -18,8 +18,8 @@ from saccade.data.batch import VqaBatch, VqaOutput
 from saccade.data.examples import batches, in_reading_order
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.material import gather_for_run, question_examples
-from saccade.predict import Run
+from saccade.experiment import gather_for_run, question_examples
+from saccade.inference.predictor import Run
 
 Box = Sequence[float]
 """x0 y0 x1 y1 as shares of width and height."""

@@ -24,17 +24,17 @@ from saccade.data.examples import (
 )
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.decode import beam_search, rules_of, shares
-from saccade.judged import Judged, upper_bound
-from saccade.judged import judge_answers as judge_said_answers
-from saccade.judged import judge_captions as judge_said_captions
-from saccade.material import (
+from saccade.evaluation.scoring import Judged, upper_bound
+from saccade.evaluation.scoring import judge_answers as judge_said_answers
+from saccade.evaluation.scoring import judge_captions as judge_said_captions
+from saccade.evaluation.teacher_forcing import AnswerLoss, read_captions
+from saccade.experiment import (
     caption_examples,
     captions_to_read,
     question_examples,
 )
-from saccade.run import Material
-from saccade.teacher_forced import AnswerLoss, read_captions
+from saccade.inference.decoding import beam_search, rules_of, shares
+from saccade.run_folder import Material
 
 
 class Task(NamedTuple):

@@ -13,23 +13,32 @@ import numpy as np
 import torch
 from torch import nn
 
-from saccade.baselines.captions import constant_caption, neighbour_captions
-from saccade.baselines.frequent import (
-    most_frequent_answer,
-    most_frequent_per_question,
-    most_frequent_per_question_type,
-)
-from saccade.baselines.question_only import question_only
-from saccade.baselines.shuffled import OtherQuestions, derangement, with_other_pictures
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
+from saccade.evaluation.blind_answers import (
+    OtherQuestions,
+    derangement,
+    most_frequent_answer,
+    most_frequent_per_question,
+    most_frequent_per_question_type,
+    question_only,
+    with_other_pictures,
+)
+from saccade.evaluation.blind_captions import constant_caption, neighbour_captions
+from saccade.evaluation.scoring import (
+    MAIN,
+    POINTS,
+    Judged,
+    judge_answers,
+    judge_captions,
+    statistics,
+)
+from saccade.evaluation.tasks import TASKS
 from saccade.features.preprocessing import PIXELS
 from saccade.features.store import FeatureStore
-from saccade.judged import MAIN, POINTS, Judged, judge_answers, judge_captions, statistics
 from saccade.metrics.intervals import compare
-from saccade.run import Material
-from saccade.tasks import TASKS
+from saccade.run_folder import Material
 
 SEED = 0
 SHUFFLED = "shuffled_images"

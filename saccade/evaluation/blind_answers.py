@@ -1,21 +1,79 @@
-"""Answers from the question alone: a classifier that is never shown a picture.
-
-What it reaches is what the data's habits give away; a model has to beat it to have seen anything.
-"""
+"""The commonest training answer: to everything, to questions of a type, to the very same words."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from saccade.baselines.frequent import Words, commonest
+from saccade.core.errors import BadData
 from saccade.data.examples import Ragged
-from saccade.data.records import Question
+from saccade.data.folder import DataFolder
+from saccade.data.records import Question, Split
+from saccade.features.store import FeatureStore
 from saccade.text.vocabulary import caption_words
+
+Words = tuple[str, ...]
+
+
+def most_frequent_answer(
+    training: Sequence[Question], questions: Sequence[Question]
+) -> dict[int, str]:
+    """Give every question the answer that most people gave in training."""
+    return _most_frequent(training, questions, lambda question: "")
+
+
+def most_frequent_per_question_type(
+    training: Sequence[Question], questions: Sequence[Question]
+) -> dict[int, str]:
+    """Give every question the commonest training answer to questions of its type."""
+    return _most_frequent(training, questions, lambda question: question.question_type)
+
+
+def most_frequent_per_question(
+    training: Sequence[Question], questions: Sequence[Question]
+) -> dict[int, str]:
+    """Give every question the commonest training answer to the very same words.
+
+    The whole prior where questions come from a few templates, as in PitVQA.
+    """
+    return _most_frequent(training, questions, lambda question: caption_words(question.text))
+
+
+def _most_frequent(
+    training: Sequence[Question],
+    questions: Sequence[Question],
+    kind: Callable[[Question], str | Words],
+) -> dict[int, str]:
+    """The commonest answer of each kind of question; of all questions for a kind never seen."""
+    everything: dict[str, float] = defaultdict(float)
+    by_kind: dict[str | Words, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for question in training:
+        of_kind = by_kind[kind(question)]
+        for answer in question.answers:
+            everything[answer] += 1 / len(question.answers)
+            of_kind[answer] += 1 / len(question.answers)
+    default = commonest(everything)
+    best = {name: commonest(shares) if shares else default for name, shares in by_kind.items()}
+    return {question.id: best.get(kind(question), default) for question in questions}
+
+
+def commonest(shares: Mapping[str, float]) -> str:
+    """The answer with the largest share. Raises BadData where there is none at all."""
+    if not shares:
+        raise BadData(
+            "no training question has an answer, so there is nothing to learn a baseline from",
+            cure="Prepare the data with its annotations.",
+        )
+    return max(shares, key=lambda answer: shares[answer])
+
+
+# Answers from the question alone: a classifier that is never shown a picture.
 
 
 def question_only(
@@ -136,3 +194,70 @@ def _likeliest(model: _Blind, questions: Ragged, batch_size: int = 4096) -> list
     rows = np.arange(len(questions.offsets) - 1)
     chunks = (rows[begin : begin + batch_size] for begin in range(0, len(rows), batch_size))
     return [id_ for chunk in chunks for id_ in model(questions, chunk).argmax(dim=1).tolist()]
+
+
+# The same examples with the wrong picture, or with the wrong question.
+
+
+def derangement(number: int, seed: int = 0) -> np.ndarray:
+    """A random order of 0, ..., number - 1 in which none keeps its place: (number,) int64.
+
+    One random ring in which everybody gets what the next one has. Raises BadData for fewer than
+    two, who have nobody to exchange with.
+    """
+    if number < 2:
+        raise BadData(
+            f"{number} cannot be exchanged for each other", cure="Judge a split with more pictures."
+        )
+    ring = np.random.default_rng(seed).permutation(number)
+    exchanged = np.empty(number, np.int64)
+    exchanged[ring] = np.roll(ring, 1)
+    return exchanged
+
+
+class OtherPictures:
+    """A feature store that shows another picture than the one asked for."""
+
+    def __init__(self, store: FeatureStore, ids: np.ndarray, seed: int = 0) -> None:
+        """Exchange the pictures `ids` for each other; those without features stay without.
+
+        Raises BadData where fewer than two of them have features.
+        """
+        self.store = store
+        self.row = np.arange(len(store))
+        rows = store.rows(np.unique(ids))
+        rows = rows[store.counts[rows] > 0]
+        self.row[rows] = rows[derangement(len(rows), seed)]
+
+    def rows(self, ids: np.ndarray) -> np.ndarray:
+        """Rows of other pictures in the place of these."""
+        rows: np.ndarray = self.row[self.store.rows(ids)]
+        return rows
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+def with_other_pictures(store: FeatureStore, ids: np.ndarray, seed: int = 0) -> FeatureStore:
+    """The store, showing for each of the pictures `ids` another one of them."""
+    return cast(FeatureStore, OtherPictures(store, ids, seed))
+
+
+class OtherQuestions(DataFolder):
+    """A data folder in which the questions of one split are asked about each other's pictures.
+
+    Answers, types and pictures stay; only the words change places.
+    """
+
+    def __init__(self, folder: DataFolder, split: Split, seed: int = 0) -> None:
+        super().__init__(folder.path, image_root=folder.image_root)
+        self.split, self.seed = split, seed
+
+    def question_table(self, split: Split) -> pa.Table:
+        """The split's questions, each with the words of another."""
+        table = super().question_table(split)
+        if split != self.split:
+            return table
+        order = pa.array(derangement(len(table), self.seed))
+        place = table.column_names.index("text")
+        return table.set_column(place, "text", table.column("text").take(order))
