@@ -13,8 +13,8 @@ from torch.nn import functional
 from benchmarks import inputs, published, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
 from saccade.models.joint_embedding import JointEmbedding, JointEmbeddingConfig
-from saccade.objectives import loss_for
 from saccade.recipes.catalogue import RECIPES
+from saccade.training.objectives import loss_for
 
 RECIPE = RECIPES["joint-embedding"]
 WORDS, ANSWERS, REGIONS, LONGEST = 19_902, 3129, 36, 14

@@ -13,8 +13,8 @@ from torch.nn import functional
 from benchmarks import inputs, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
 from saccade.models.mcan import Mcan, McanConfig
-from saccade.objectives import loss_for
 from saccade.recipes.catalogue import RECIPES
+from saccade.training.objectives import loss_for
 from tests.oracles import mcan as published
 from tests.oracles import names
 

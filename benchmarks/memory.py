@@ -21,7 +21,7 @@ from saccade.data.batch import CaptionBatch, Sizes, VqaBatch
 from saccade.data.examples import Ragged
 from saccade.models.catalogue import MODELS, build_model
 from saccade.models.losses import Loss, answer_loss, caption_loss
-from saccade.optimisers import make_optimiser
+from saccade.training.optim import make_optimiser
 
 STEPS = 4
 LOSSES: dict[str, Loss] = {"vqa": answer_loss, "caption": caption_loss}

@@ -19,8 +19,8 @@ from transformers import ViTConfig, ViTModel
 from benchmarks import steps, timing
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.pitvqa import PitVqa, PitVqaConfig
-from saccade.objectives import loss_for
 from saccade.recipes.catalogue import RECIPES
+from saccade.training.objectives import loss_for
 from tests.oracles import pitvqa as published
 
 RECIPE = RECIPES["pitvqa"]

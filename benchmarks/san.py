@@ -15,8 +15,8 @@ from torch.nn import functional
 from benchmarks import inputs, published, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
 from saccade.models.catalogue import build_model
-from saccade.objectives import loss_for
 from saccade.recipes.catalogue import RECIPES
+from saccade.training.objectives import loss_for
 
 RECIPE = RECIPES["san-cnn"]
 WORDS, ANSWERS, CHANNELS = 13_747, 1000, 512

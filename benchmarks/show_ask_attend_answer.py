@@ -17,7 +17,7 @@ from saccade.config import Adam, TrainConfig
 from saccade.data.batch import Sizes, VqaBatch
 from saccade.models.losses import answer_loss
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
-from saccade.optimisers import make_optimiser
+from saccade.training.optim import make_optimiser
 from tests.oracles import names
 from tests.oracles import show_ask_attend_answer as published
 
@@ -97,7 +97,7 @@ def _published_step(copies: Tensor, counts: Tensor, given: inputs.Questions) -> 
 
 
 def _saccade_step(batch: VqaBatch) -> Callable[[], float]:
-    """One step as `saccade.train` takes it."""
+    """One step as `saccade.training.train` takes it."""
     model = _saccade()
     optimiser = make_optimiser(model, TrainConfig(optimiser=Adam(learning_rate=LEARNING_RATE)))
 

@@ -22,7 +22,7 @@ from saccade.config import Adam, TrainConfig
 from saccade.data.batch import CaptionBatch, Sizes
 from saccade.models.losses import caption_loss
 from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
-from saccade.optimisers import make_optimiser
+from saccade.training.optim import make_optimiser
 from tests.oracles import names
 from tests.oracles import show_attend_tell as published
 
@@ -130,7 +130,7 @@ def _published_step(encoded: Callable[[], Tensor], given: inputs.Captions) -> Ca
 
 
 def _saccade_step(batch: Callable[[], CaptionBatch], grid: tuple[int, int]) -> Callable[[], float]:
-    """One step as `saccade.train` takes it."""
+    """One step as `saccade.training.train` takes it."""
     model = _saccade(grid)
     optimiser = make_optimiser(model, TrainConfig(optimiser=Adam(learning_rate=LEARNING_RATE)))
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from benchmarks import timing
 from saccade.config import Recipe
 from saccade.data.batch import CaptionBatch, VqaBatch
-from saccade.objectives import loss_for
-from saccade.optimisers import (
+from saccade.training.objectives import loss_for
+from saccade.training.optim import (
     Moment,
     make_optimiser,
     set_learning_rate,
@@ -22,7 +22,7 @@ Step = Callable[[], float]
 
 
 def saccade_step(model: nn.Module, batch: VqaBatch | CaptionBatch, recipe: Recipe) -> Step:
-    """One step as `saccade.train` takes it."""
+    """One step as `saccade.training.train` takes it."""
     optimiser, loss_of = make_optimiser(model, recipe.train), loss_for(recipe)
     set_learning_rate(optimiser, recipe.train, Moment(0, 0))
 

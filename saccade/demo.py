@@ -33,7 +33,7 @@ from saccade.features.extract import extract
 from saccade.inference.predictor import load
 from saccade.prepare import prepare
 from saccade.recipes.catalogue import changed_recipe
-from saccade.train import train
+from saccade.training.train import train
 from saccade.viz.html import Stage, render
 
 STORE = "shapes"

@@ -137,7 +137,7 @@ def test_who_interrupts_is_told_how_to_go_on(monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("saccade.train.train", interrupted)
+    monkeypatch.setattr("saccade.training.train.train", interrupted)
     words = ["train", "show-attend-tell", "--data", "my data", "--out", "run"]
     monkeypatch.setattr(sys, "argv", ["saccade", *words])
     with pytest.raises(SystemExit) as stopped:

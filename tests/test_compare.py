@@ -25,7 +25,7 @@ from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.scoring import read_rows, statistics
 from saccade.metrics import intervals
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 from tests.worlds import make_world
 
 QUIET = Console(quiet=True)

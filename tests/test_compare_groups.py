@@ -15,7 +15,7 @@ from saccade.data.records import Caption, Collection, Picture, Question
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.scoring import read_rows, write_rows
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 from tests.worlds import make_world, write_pixels, write_store
 
 QUIET = Console(quiet=True)

@@ -27,7 +27,7 @@ from saccade.features.store import FeatureStore
 from saccade.inference.explain import explain
 from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 from tests.detector_samples import enliven, picture, prepared
 
 NET = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"

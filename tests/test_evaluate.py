@@ -23,7 +23,7 @@ from saccade.evaluation.scoring import (
 from saccade.metrics.intervals import compare
 from saccade.metrics.vqa import vqa_accuracy
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 from tests.oracles import tiny_wordnet
 from tests.worlds import make_world
 

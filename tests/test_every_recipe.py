@@ -9,7 +9,7 @@ from saccade.core.errors import SaccadeError
 from saccade.data.batch import Sizes
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 from tests.worlds import make_world, write_pixels
 
 SMALL = [name for name in RECIPES if name.endswith("-small")]

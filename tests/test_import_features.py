@@ -26,7 +26,7 @@ from saccade.features.store import FeatureStore
 from saccade.features.store_writer import StoreWriter
 from saccade.import_features import import_features
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 from tests import feature_file_samples as samples
 from tests.feature_file_samples import WRITERS
 from tests.worlds import make_world

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from saccade.config import change
 from saccade.data.batch import CaptionBatch, CaptionOutput, VqaBatch, VqaOutput
 from saccade.models.losses import answer_loss, caption_loss, logistic, sampled, soft
-from saccade.objectives import loss_for
 from saccade.recipes.catalogue import RECIPES
+from saccade.training.objectives import loss_for
 
 
 def asked(answers, weights) -> VqaBatch:

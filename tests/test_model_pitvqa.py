@@ -14,7 +14,7 @@ from saccade.inference.predictor import load
 from saccade.models.catalogue import MODELS
 from saccade.models.pitvqa import PitVqa, PitVqaConfig
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 from tests.oracles import pairs
 from tests.oracles import pitvqa as published
 from tests.worlds import make_world

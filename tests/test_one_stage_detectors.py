@@ -23,7 +23,7 @@ from saccade.features.preprocessing import BackboneSpec
 from saccade.features.store import FeatureStore
 from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 from tests.detector_samples import enliven, picture, prepared
 
 LITE = "ssdlite320_mobilenet_v3_large"

@@ -22,7 +22,7 @@ from saccade.config import (
     WeightRule,
 )
 from saccade.core.errors import BadConfig
-from saccade.optimisers import (
+from saccade.training.optim import (
     Moment,
     learning_rate_factor,
     make_optimiser,

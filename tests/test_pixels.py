@@ -29,12 +29,12 @@ from saccade.features.images import read_image
 from saccade.features.store import FeatureStore
 from saccade.models.catalogue import MODELS
 from saccade.models.encoder import EncoderConfig, Pixels, behind
-from saccade.objectives import loss_for
-from saccade.optimisers import Moment, make_optimiser, set_learning_rate, tend_weights
 from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import build, load_model, load_tensors, open_run, training_of
-from saccade.train import train
+from saccade.training.objectives import loss_for
+from saccade.training.optim import Moment, make_optimiser, set_learning_rate, tend_weights
+from saccade.training.train import train
 from tests.worlds import make_world, write_pixels
 
 NET = "timm:test_resnet"
@@ -467,7 +467,7 @@ class TestTraining:
                     os.kill(os.getpid(), signal.SIGINT)
 
             with monkeypatch.context() as patch:
-                patch.setattr("saccade.training_view.TrainingView.step", interrupt)
+                patch.setattr("saccade.training.progress.TrainingView.step", interrupt)
                 with pytest.raises(KeyboardInterrupt):
                     train(recipe, world.path, stopped, resume=stop == 5, console=QUIET)
             saved = json.loads(load_tensors(stopped / "last/state.safetensors")[1]["progress"])

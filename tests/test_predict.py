@@ -17,7 +17,7 @@ from saccade.features.extract import extract
 from saccade.features.store import FeatureStore
 from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from saccade.optimisers import Moment, learning_rate_factor
 from saccade.recipes.catalogue import RECIPES
+from saccade.training.optim import Moment, learning_rate_factor
 
 STEP = {"transformer", "lstm-cnn", "show-ask-attend-answer", "joint-embedding-pythia"}
 

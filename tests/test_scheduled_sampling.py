@@ -14,11 +14,11 @@ from saccade.core.errors import SaccadeError
 from saccade.data.batch import CaptionState, Said
 from saccade.models.catalogue import MODELS, build_model
 from saccade.models.losses import caption_loss
-from saccade.objectives import own_words, scheduled_sampling, unroll
-from saccade.optimisers import Moment
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import load_tensors
-from saccade.train import train
+from saccade.training.objectives import own_words, scheduled_sampling, unroll
+from saccade.training.optim import Moment
+from saccade.training.train import train
 from tests.captioner_checks import SIZES, caption_batch
 from tests.worlds import make_world
 
@@ -186,7 +186,7 @@ def test_it_learns_and_resumes_exactly(world, tmp_path, monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("saccade.training_view.TrainingView.step", interrupt)
+        patch.setattr("saccade.training.progress.TrainingView.step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, world.path, stopped, console=QUIET)
     torch.manual_seed(99)

@@ -21,7 +21,9 @@ from saccade.experiment import gather
 from saccade.inference.decoding import Rules, draw, rules_of, sample
 from saccade.metrics.cider import CiderOfIds, Sentences, corpus_cider, document_frequencies
 from saccade.models.catalogue import MODELS, build_model
-from saccade.objectives import (
+from saccade.recipes.catalogue import RECIPES
+from saccade.run_folder import load_model, load_tensors, open_run
+from saccade.training.objectives import (
     advantage,
     cider_of,
     greedily,
@@ -30,10 +32,8 @@ from saccade.objectives import (
     said_of,
     self_critical,
 )
-from saccade.optimisers import Moment
-from saccade.recipes.catalogue import RECIPES
-from saccade.run_folder import load_model, load_tensors, open_run
-from saccade.train import train
+from saccade.training.optim import Moment
+from saccade.training.train import train
 from tests.captioner_checks import SIZES, caption_batch
 from tests.oracles import self_critical as oracle
 from tests.worlds import make_world, write_pixels
@@ -298,7 +298,7 @@ def test_resuming_in_the_middle_of_an_epoch_changes_nothing(world, begun, tmp_pa
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("saccade.training_view.TrainingView.step", interrupt)
+        patch.setattr("saccade.training.progress.TrainingView.step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, world.path, stopped, start=begun, console=QUIET)
     torch.manual_seed(99)

@@ -35,7 +35,7 @@ from saccade.features.store_format import CHECKSUMS, Skipped, checksum, digests
 from saccade.features.store_writer import StoreWriter
 from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 from tests.worlds import make_world, write_pixels
 
 

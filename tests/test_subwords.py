@@ -22,7 +22,7 @@ from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import open_run
 from saccade.text.subwords import read_subwords
 from saccade.text.vocabulary import Vocabulary, file_vocabulary
-from saccade.train import train
+from saccade.training.train import train
 from tests.worlds import make_world
 
 END = "<|endoftext|>"

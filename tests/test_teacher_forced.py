@@ -15,7 +15,7 @@ from saccade.evaluation.teacher_forcing import AnswerLoss, read_captions
 from saccade.experiment import captions_to_read, gather, question_examples
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import load_model, open_run
-from saccade.train import train
+from saccade.training.train import train
 from tests.worlds import make_world
 
 QUIET = Console(quiet=True)
@@ -79,7 +79,7 @@ def test_reading_adds_no_penalty_and_moves_nothing(world, tmp_path):
 
 @pytest.mark.parametrize("name", ["show-ask-attend-answer-small", "joint-embedding-small"])
 def test_answers_lose_what_training_would_on_the_same_questions(world, tmp_path, name):
-    from saccade.objectives import loss_for
+    from saccade.training.objectives import loss_for
 
     run = learnt(world, tmp_path / "run", name)
     material, model = gather(run.header.recipe, world), load_model(run)

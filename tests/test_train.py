@@ -15,11 +15,11 @@ from saccade.config import HalfLife, OnPlateau, Recipe, change
 from saccade.core.errors import SaccadeError
 from saccade.evaluation.tasks import TASKS
 from saccade.experiment import gather
-from saccade.optimisers import Moment, learning_rate_factor
 from saccade.recipes.catalogue import RECIPES
-from saccade.resuming import load_state, save_state
 from saccade.run_folder import load_model, load_tensors, open_run
-from saccade.train import train
+from saccade.training.loop import load_state, save_state
+from saccade.training.optim import Moment, learning_rate_factor
+from saccade.training.train import train
 from tests.worlds import make_world, write_store
 
 QUIET = Console(quiet=True)
@@ -77,7 +77,7 @@ def test_resuming_in_the_middle_of_an_epoch_changes_nothing(world, tmp_path, nam
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr("saccade.training_view.TrainingView.step", interrupt)
+        patch.setattr("saccade.training.progress.TrainingView.step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, world.path, stopped, console=QUIET)
     saved = json.loads(load_tensors(stopped / "last/state.safetensors")[1]["progress"])

@@ -25,7 +25,7 @@ from saccade.features.store import FeatureStore
 from saccade.features.transformers_backbones import create_network
 from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
-from saccade.train import train
+from saccade.training.train import train
 
 NAME = "transformers:google/vit-tiny-of-ours"
 SIZES = {

@@ -23,7 +23,7 @@ from saccade.features.timm_backbones import find_detector_weights, find_weights
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import open_run
 from saccade.text.vocabulary import file_vocabulary
-from saccade.train import train
+from saccade.training.train import train
 from tests.worlds import make_world
 
 ADDRESS = "https://example.org/models/net_coco-0123abcd.pth"

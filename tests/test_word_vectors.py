@@ -10,12 +10,12 @@ from rich.console import Console
 from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.batch import Sizes
-from saccade.data.word_vectors import begin_with_vectors, read_word_vectors
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import load_model, load_tensors, open_run
 from saccade.text.vocabulary import caption_vocabulary, question_vocabulary
-from saccade.train import train
+from saccade.training.train import train
+from saccade.training.word_vectors import begin_with_vectors, read_word_vectors
 from tests.worlds import make_world
 
 GLOVE = "the 0.5 -1.5 2\ncat 1 2e-1 3\nof 7 8 9\ncafé -0.25 0 0.125\ndog 4 5 6\n"
@@ -217,7 +217,7 @@ def test_a_wrong_file_stops_before_the_run_begins(world, tmp_path):
 
 
 def test_only_the_lines_of_known_words_are_turned_into_numbers(tmp_path, monkeypatch):
-    from saccade.data import word_vector_files
+    from saccade.training import word_vectors as word_vector_files
 
     parsed = []
     monkeypatch.setattr(

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from saccade.core.errors import BadData
-from saccade.data import word_vector_files
-from saccade.data.word_vectors import read_word_vectors
 from saccade.text.segmentation import words_of_any_script
 from saccade.text.vocabulary import Vocabulary, caption_vocabulary, question_vocabulary
+from saccade.training import word_vectors as word_vector_files
+from saccade.training.word_vectors import read_word_vectors
 
 VECTORS = {
     "the": [0.5, -1.5, 2],

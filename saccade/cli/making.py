@@ -186,7 +186,7 @@ def train(
 ) -> None:
     """Train a recipe on a data folder, write a run folder."""
     from saccade.recipes.catalogue import changed_recipe
-    from saccade.train import train as fit
+    from saccade.training.train import train as fit
 
     chosen = changed_recipe(recipe, changes or ())
     fit(

@@ -1,14 +1,4 @@
-"""Files of word vectors as they are published: GloVe and word2vec text, word2vec's binary form.
-
-Text has a line for each word, the word and its numbers; word2vec and fastText (.vec) have one line
-more, in front, that says how many words there are and how many numbers each has. The binary form
-(word2vec.c, GoogleNews-vectors-negative300.bin) begins with that line too; then comes for each
-word its name, a blank, so many little-endian float32, and sometimes a line's end. Any of them may
-be packed by gzip. What a file is, its content says, never its name.
-
-Files of millions of words are read a piece at a time; only the vectors of words that are wanted
-become numbers.
-"""
+"""Word vectors from a file, for the word embedding that training begins with."""
 
 import codecs
 import gzip
@@ -21,8 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import nn
 
-from saccade.core.errors import BadData
+from saccade.core.errors import BadConfig, BadData
+from saccade.text.vocabulary import Vocabulary
+
+# Files of word vectors as they are published: GloVe and word2vec text, word2vec's binary form.
 
 CURE = (
     "Give GloVe or word2vec text (a word and its numbers on each line, with single blanks between "
@@ -243,3 +238,53 @@ def _no_word(path: Path, rest: bytes, number: int, count: int) -> BadData:
         what = f"word {number:,} of {count:,} has no blank behind it"
         return BadData(what, where=path, cure=SHIFTED)
     return BadData(f"ends within word {number:,} of {count:,}", where=path, cure=FETCH_AGAIN)
+
+
+class WordVectors(NamedTuple):
+    """The vectors of those of a vocabulary's words that a file has."""
+
+    ids: np.ndarray  # (n,) int64
+    values: np.ndarray  # (n, width) float32
+    wanted: int
+    """So many words the vocabulary has, special ones not counted."""
+
+
+def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVectors:
+    """Read the vectors of a vocabulary's words; of a word that stands twice the first one counts.
+
+    Special words (padding, unknown, start, end) have none. Raises BadData, naming the line or the
+    word, for a file that cannot be read, whose vectors are not `width` long, or that ends too
+    early, and for one that has none of the words.
+    """
+    special = {vocabulary.pad, vocabulary.unknown, vocabulary.start, vocabulary.end}
+    ids = {word.encode(): id_ for id_, word in enumerate(vocabulary.words) if id_ not in special}
+    found, words = read_vectors(path, ids, width)
+    if not words:
+        raise BadData("is empty", where=path, cure=CURE)
+    if not found:
+        what = f"none of its {words:,} words is one of the vocabulary's {len(ids):,}"
+        raise BadData(what, where=path, cure="Choose word vectors of the data's language.")
+    return WordVectors(np.array(list(found), np.int64), np.stack(list(found.values())), len(ids))
+
+
+@torch.no_grad()
+def begin_with_vectors(
+    model: nn.Module, path: Path, vocabulary: Vocabulary, missing: str = "random"
+) -> str:
+    """Put the vectors of a file into a model's word embedding, `model.embed`, and say how many.
+
+    Words without one keep what the model gave them, or become zeros where `missing` is "zero".
+    Raises BadConfig for a model without a word embedding, BadData as `read_word_vectors`.
+    """
+    embed = getattr(model, "embed", None)
+    if not isinstance(embed, nn.Embedding | nn.EmbeddingBag):
+        raise BadConfig(
+            f"{type(model).__name__} has no word embedding that vectors could be put into",
+            cure="Set text.vectors=none.",
+        )
+    vectors = read_word_vectors(path, vocabulary, embed.embedding_dim)
+    weight = embed.weight
+    if missing == "zero":
+        weight.zero_()
+    weight[torch.from_numpy(vectors.ids)] = torch.from_numpy(vectors.values).to(weight)
+    return f"{len(vectors.ids):,} of {vectors.wanted:,} words have a vector in {path.name}."

@@ -29,7 +29,7 @@ from saccade.inference.decoding import Drawn, Rules, Saying, beam_search, draw, 
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import rows_per_step
 from saccade.models.losses import PER_QUESTION, Loss, caption_loss
-from saccade.optimisers import Moment
+from saccade.training.optim import Moment
 
 Objective = Callable[[Any, Any, Moment], Tensor]
 """(model, batch, moment) -> scalar."""

@@ -13,8 +13,8 @@ from torch import nn
 from saccade.config import Recipe
 from saccade.core.formatting import duration
 from saccade.data.batch import CaptionBatch, VqaBatch
-from saccade.objectives import Objective
-from saccade.optimisers import Moment
+from saccade.training.objectives import Objective
+from saccade.training.optim import Moment
 
 GIB = 2**30
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.weights import find_given
 from saccade.data.examples import Examples, pictures_of
-from saccade.data.word_vectors import begin_with_vectors
 from saccade.features.preprocessing import Preprocessing
 from saccade.models.encoder import Pixels, behind
 from saccade.run_folder import Material, OpenedRun, build, fill, open_run
+from saccade.training.word_vectors import begin_with_vectors
 
 PICTURES = 256
 """So many pictures tell the statistics of batch norm."""

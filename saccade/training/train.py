@@ -24,14 +24,13 @@ from saccade.data.examples import epoch_order
 from saccade.data.folder import DataFolder
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import gather
-from saccade.fitting import Fitting, Progress
 from saccade.models.encoder import Pixels
-from saccade.objectives import objective_for
-from saccade.optimisers import make_optimiser
-from saccade.resuming import load_state, save_state
 from saccade.run_folder import Material, begin_run, open_run, save_tensors, training_of
-from saccade.start import begin_with, fresh_model
-from saccade.training_view import TrainingView, estimate
+from saccade.training.initialise import begin_with, fresh_model
+from saccade.training.loop import Fitting, Progress, load_state, save_state
+from saccade.training.objectives import objective_for
+from saccade.training.optim import make_optimiser
+from saccade.training.progress import TrainingView, estimate
 from saccade.viz.plots import curves
 
 SAVE_EVERY_SECONDS = 600.0

@@ -1,22 +1,25 @@
 """The inside of the training loop: how far it has come, and what one epoch and one step do."""
 
+import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from saccade.config import TrainConfig
 from saccade.core.errors import BadData
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.encoder import Pixels
-from saccade.objectives import Objective
-from saccade.optimisers import Moment, set_learning_rate, tend_gradients, tend_weights
+from saccade.run_folder import load_tensors, save_tensors
+from saccade.training.objectives import Objective
+from saccade.training.optim import Moment, set_learning_rate, tend_gradients, tend_weights
 
 SETTLE_EVERY = 10  # steps
 
@@ -113,3 +116,47 @@ class Fitting:
                 )
             progress.loss += loss
         self.losses.clear()
+
+
+# All that an exact resume needs, in one file: weights, moments, random state, progress.
+
+
+def save_state(
+    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Mapping[str, Any]
+) -> None:
+    """Write everything an exact resume needs into one file: weights, moments, random state."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, moments in optimiser.state_dict()["state"].items():
+        for name, value in moments.items():
+            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(path, tensors, {"progress": json.dumps(progress)})
+
+
+def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    """Put back what `save_state` wrote, and return its progress."""
+    tensors, about = load_tensors(path)
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "random": {}}
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        kind, _, name = key.partition(".")
+        if kind == "optimiser":
+            index, _, name = name.partition(".")
+            moments.setdefault(int(index), {})[name] = value
+        else:
+            groups[kind][name] = value
+    model.load_state_dict(groups["model"])
+    settings = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": moments, "param_groups": settings})
+    for parameter, kept in optimiser.state.items():
+        for name, value in kept.items():
+            if value.ndim > 1:  # laid out as the weight is: fused steps rely on it
+                kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    torch.set_rng_state(groups["random"]["cpu"])
+    if "cuda" in groups["random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(groups["random"]["cuda"])
+    progress: dict[str, Any] = json.loads(about["progress"])
+    return progress
