@@ -21,7 +21,8 @@ from saccade.core.files import write_bytes
 from saccade.core.settings import Frozen
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.data.shapes import make_shapes
+from saccade.datasets.prepare import prepare
+from saccade.datasets.shapes import make_shapes
 from saccade.demo_backbone import NAME, OPTIONS, Taught, teach_backbone
 from saccade.demo_folder import DemoFolder
 from saccade.demo_page import Made, Measured, build_report, summary
@@ -31,7 +32,6 @@ from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.tasks import TASKS
 from saccade.features.extract import extract
 from saccade.inference.predictor import load
-from saccade.prepare import prepare
 from saccade.recipes.catalogue import changed_recipe
 from saccade.training.train import train
 from saccade.viz.html import Stage, render

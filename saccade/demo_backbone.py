@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from saccade.core.errors import BadData
 from saccade.data.records import Split
-from saccade.data.shape_scenes import COLORS, KINDS, SIZES, TEXTURES, cell_labels
-from saccade.data.shapes import Seen, read_scenes
+from saccade.datasets.shapes import Seen, read_scenes
+from saccade.datasets.shapes_scenes import COLORS, KINDS, SIZES, TEXTURES, cell_labels
 from saccade.features.backbones import Backbone, build_backbone, preprocessing_for
 from saccade.features.images import read_image
 from saccade.features.preprocessing import BackboneSpec, Option, Preprocessing

@@ -12,9 +12,8 @@ import torch
 from saccade.config import Recipe
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import size_in_words
-from saccade.data.downloadable import Download
-from saccade.data.downloads import DOWNLOADS
-from saccade.data.sources import SOURCES
+from saccade.datasets.catalogue import SOURCES
+from saccade.datasets.downloads import DOWNLOADS, Download
 from saccade.metrics.catalogue import METRICS
 from saccade.models.catalogue import MODELS
 from saccade.recipes.catalogue import RECIPES

@@ -11,7 +11,7 @@ import pytest
 
 from saccade.core.errors import BadData, SaccadeError
 from saccade.data.checks import check
-from saccade.data.sources import read_source
+from saccade.datasets.catalogue import read_source
 from tests.source_samples import SAMPLES, save
 
 

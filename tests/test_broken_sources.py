@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from saccade.core.errors import BadConfig, SaccadeError
 from saccade.data.checks import check
-from saccade.data.sources import SOURCES, read_source
+from saccade.datasets.catalogue import SOURCES, read_source
 from tests.broken_input import (
     Broken,
     change,

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from saccade.cli.main import app, main
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import colour, number, pairs, table, values
-from saccade.data.shapes import make_shapes
+from saccade.datasets.shapes import make_shapes
 
 
 def saccade(*words, status=0):
@@ -149,7 +149,7 @@ def test_who_interrupts_is_told_how_to_go_on(monkeypatch, capsys):
 
 @pytest.mark.parametrize("kind", ["models", "recipes", "sources", "metrics"])
 def test_lists_have_a_line_for_everything(kind):
-    from saccade.data.sources import SOURCES
+    from saccade.datasets.catalogue import SOURCES
     from saccade.metrics.catalogue import METRICS
     from saccade.models.catalogue import MODELS
     from saccade.recipes.catalogue import RECIPES
@@ -257,11 +257,13 @@ def test_what_the_system_refuses_is_one_line(place, monkeypatch, number, said):
     def refuse(*_, **__):
         raise OSError(number, os.strerror(number), "/far/away")
 
-    monkeypatch.setattr("saccade.prepare.prepare", refuse)
+    monkeypatch.setattr("saccade.datasets.prepare.prepare", refuse)
     told = saccade("prepare", place / "shapes", "--out", place / "new", status=1)
     assert told.startswith("error: /far/away: ")
     assert said in told
-    monkeypatch.setattr("saccade.prepare.prepare", lambda *_, **__: (place / "nothing").stat())
+    monkeypatch.setattr(
+        "saccade.datasets.prepare.prepare", lambda *_, **__: (place / "nothing").stat()
+    )
     with pytest.raises(FileNotFoundError):  # a defect of ours keeps its trace
         saccade("prepare", place / "shapes", "--out", place / "new", status=1)
 

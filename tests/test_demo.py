@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from saccade.core.errors import SaccadeError
-from saccade.data.shapes import make_shapes
+from saccade.datasets.shapes import make_shapes
 from saccade.demo import DemoSettings, demo
 from saccade.demo_backbone import teach_backbone
 from saccade.inference.explain import explain

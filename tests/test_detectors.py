@@ -16,7 +16,8 @@ import saccade
 from saccade.config import change
 from saccade.core.errors import BadConfig, MissingWeights
 from saccade.data.folder import DataFolder
-from saccade.data.shapes import make_shapes
+from saccade.datasets.prepare import prepare
+from saccade.datasets.shapes import make_shapes
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
 from saccade.features.detectors import Choice, choice_of
@@ -25,7 +26,6 @@ from saccade.features.images import read_image
 from saccade.features.preprocessing import Preprocessing
 from saccade.features.store import FeatureStore
 from saccade.inference.explain import explain
-from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 from tests.detector_samples import enliven, picture, prepared

@@ -22,10 +22,9 @@ from saccade.cli.main import app
 from saccade.core import files as locks
 from saccade.core.errors import BadConfig, BadDownload
 from saccade.core.files import Limits
-from saccade.data.downloadable import Download, File
-from saccade.data.downloads import DOWNLOADS
-from saccade.data.sources import SOURCES
-from saccade.prepare import prepare
+from saccade.datasets.catalogue import SOURCES
+from saccade.datasets.downloads import DOWNLOADS, Download, File
+from saccade.datasets.prepare import prepare
 from saccade.transfer import download as downloading
 from saccade.transfer.archives import unpack
 from saccade.transfer.download import download, plan

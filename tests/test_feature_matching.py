@@ -16,11 +16,11 @@ from saccade.cli.main import app
 from saccade.core.errors import BadData, BadStore, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.records import Picture
-from saccade.data.sources import SOURCES
+from saccade.datasets.catalogue import SOURCES
+from saccade.datasets.prepare import prepare
 from saccade.feature_files.matching import match, published
 from saccade.features.store import FeatureStore
 from saccade.import_features import import_features
-from saccade.prepare import prepare
 from tests import feature_file_samples as samples
 from tests.feature_file_samples import base64
 from tests.worlds import make_world

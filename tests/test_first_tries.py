@@ -14,10 +14,10 @@ import saccade.data
 from saccade.core.errors import BadConfig, BadData
 from saccade.data import find_files as picture_files
 from saccade.data.folder import DataFolder
-from saccade.data.recognise import recognise
-from saccade.data.row_files import first_row, read_rows
-from saccade.data.sources import SOURCES, _options, read_source
-from saccade.prepare import prepare, source_and_root
+from saccade.datasets.catalogue import SOURCES, _options, read_source
+from saccade.datasets.custom_rows import first_row, read_rows
+from saccade.datasets.detect import recognise
+from saccade.datasets.prepare import prepare, source_and_root
 from tests.source_samples import SAMPLES, save, save_arrow, touch, write_karpathy, write_vqa_v2
 
 ROWS = [("0.png", "A dog, big."), ("1.png", "A cat."), ("2.png", "A cow.")]
@@ -360,7 +360,7 @@ def test_what_agrees_with_the_published_set_agreed_before_records_were_left_out(
     tmp_path, monkeypatch
 ):
     own(tmp_path).write_text("image,caption\n0.png,A.\n1.png,A dog.\n8.png,A cow.\n")
-    monkeypatch.setattr("saccade.prepare.compare", lambda part: (["All agree."], []))
+    monkeypatch.setattr("saccade.datasets.prepare.compare", lambda part: (["All agree."], []))
     about = DataFolder(prepare(None, tmp_path, tmp_path.parent / "d", missing="drop")).about
     assert "All agree, before records were left out." in about["notes"]
 

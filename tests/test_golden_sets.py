@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saccade.data.pitvqa_questions import NO_ANSWER, seconds_of
 from saccade.data.records import Question
+from saccade.datasets.pitvqa import NO_ANSWER, seconds_of
 from saccade.evaluation.blind_answers import most_frequent_per_question
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider

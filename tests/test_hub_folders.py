@@ -11,10 +11,10 @@ import pytest
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check
 from saccade.data.folder import DataFolder
-from saccade.data.recognise import recognise
 from saccade.data.records import Caption, Picture, Question
-from saccade.data.sources import OWN, read_source
-from saccade.prepare import prepare
+from saccade.datasets.catalogue import OWN, read_source
+from saccade.datasets.detect import recognise
+from saccade.datasets.prepare import prepare
 from tests.source_samples import JPEG, SAMPLES, hf_table, save_parquet, touch
 from tests.source_samples import write_lines as write
 

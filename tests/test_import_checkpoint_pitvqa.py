@@ -16,7 +16,7 @@ import saccade
 from saccade.checkpoints.pitvqa_layout import ENDOVIS18
 from saccade.core.errors import BadCheckpoint
 from saccade.data.batch import VqaBatch
-from saccade.data.pitvqa_questions import CLASSES
+from saccade.datasets.pitvqa import CLASSES
 from saccade.import_checkpoint import import_checkpoint
 from saccade.run_folder import load_model, open_run
 from tests.import_samples import parallel, published_as, shaken

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from saccade.core.errors import BadData
 from saccade.data import reading as long_json
 from saccade.data.reading import collector_paused, read_entries, read_json
-from saccade.data.sources import read_source
+from saccade.datasets.catalogue import read_source
 from tests.source_samples import SAMPLES, save
 
 values = st.recursive(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from saccade.data.official import FINGERPRINTS, MISTAKEN, OFFICIAL, compare, words_of
 from saccade.data.records import Caption, Collection, Picture, Question
-from saccade.data.sources import OWN, SOURCES, read_source
+from saccade.datasets.catalogue import OWN, SOURCES, read_source
+from saccade.datasets.published_counts import FINGERPRINTS, MISTAKEN, OFFICIAL, compare, words_of
 from tests.source_samples import SAMPLES
 
 

@@ -13,7 +13,8 @@ import saccade
 from saccade.config import change
 from saccade.core.errors import BadConfig
 from saccade.data.folder import DataFolder
-from saccade.data.shapes import make_shapes
+from saccade.datasets.prepare import prepare
+from saccade.datasets.shapes import make_shapes
 from saccade.features import detectors
 from saccade.features import extract as extracting
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
@@ -21,7 +22,6 @@ from saccade.features.detectors import EXACT, KINDS, NAMES, Choice, Detector
 from saccade.features.extract import extract
 from saccade.features.preprocessing import BackboneSpec
 from saccade.features.store import FeatureStore
-from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 from tests.detector_samples import enliven, picture, prepared

@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import DataFolder
-from saccade.data.own_columns import columns_of, fits, known_among
-from saccade.data.recognise import recognise
 from saccade.data.records import Picture, Question
-from saccade.data.row_files import first_row
-from saccade.data.sources import read_source, reason
 from saccade.data.splits import draw
-from saccade.prepare import prepare
+from saccade.datasets.catalogue import read_source, reason
+from saccade.datasets.custom_rows import columns_of, first_row, fits, known_among
+from saccade.datasets.detect import recognise
+from saccade.datasets.prepare import prepare
 from tests.source_samples import (
     JPEG,
     OWN_TABLE,

@@ -11,11 +11,10 @@ import pytest
 from PIL import Image
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.official import compare
-from saccade.data.pitvqa_frames import SIDE, VIEW, cut_video, cut_videos
-from saccade.data.pitvqa_journal import Journal
-from saccade.data.pitvqa_questions import CLASSES, NO_ANSWER, Line, seconds_of
-from saccade.data.sources import read_source
+from saccade.datasets.catalogue import read_source
+from saccade.datasets.pitvqa import CLASSES, NO_ANSWER, Line, seconds_of
+from saccade.datasets.pitvqa_frames import SIDE, VIEW, Journal, cut_video, cut_videos
+from saccade.datasets.published_counts import compare
 from tests.source_samples import touch
 
 STEPS = """int_video,int_time,str_step,int_step
@@ -234,7 +233,7 @@ class Stopped(Exception):
 @pytest.fixture
 def decoded(monkeypatch):
     """How many frames were decoded, the calls of `cut_video` together."""
-    from saccade.data import pitvqa_frames
+    from saccade.datasets import pitvqa_frames
 
     met = []
     whole = pitvqa_frames._decoded

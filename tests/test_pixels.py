@@ -17,7 +17,8 @@ from saccade.cli.main import app
 from saccade.config import Recipe, WeightRule, change
 from saccade.core.errors import BadConfig, BadRun, BadStore, SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.data.shapes import make_shapes
+from saccade.datasets.prepare import prepare
+from saccade.datasets.shapes import make_shapes
 from saccade.evaluation.attention_grounding import measure_gaze, read_boxes
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.tasks import TASKS
@@ -29,7 +30,6 @@ from saccade.features.images import read_image
 from saccade.features.store import FeatureStore
 from saccade.models.catalogue import MODELS
 from saccade.models.encoder import EncoderConfig, Pixels, behind
-from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import build, load_model, load_tensors, open_run, training_of
 from saccade.training.objectives import loss_for

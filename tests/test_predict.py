@@ -11,11 +11,11 @@ from rich.console import Console
 import saccade
 from saccade.config import change
 from saccade.core.errors import SaccadeError
-from saccade.data.shapes import make_shapes
+from saccade.datasets.prepare import prepare
+from saccade.datasets.shapes import make_shapes
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
 from saccade.features.store import FeatureStore
-from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 

@@ -5,9 +5,9 @@ import pytest
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.records import Caption, Collection, Picture, Question
-from saccade.data.sources import SOURCES, read_source
 from saccade.data.splits import hold_out
-from saccade.prepare import next_step, prepare, told
+from saccade.datasets.catalogue import SOURCES, read_source
+from saccade.datasets.prepare import next_step, prepare, told
 from tests.source_samples import (
     SAMPLES,
     coco_captions,

@@ -7,8 +7,8 @@ import pytest
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import DataFolder, fingerprint, read_balanced_pairs, read_choices
 from saccade.data.records import Picture, Question
-from saccade.data.sources import read_source
-from saccade.prepare import prepare
+from saccade.datasets.catalogue import read_source
+from saccade.datasets.prepare import prepare
 from tests.source_samples import (
     SAMPLES,
     daquar_lines,

@@ -7,9 +7,9 @@ import pytest
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import DataFolder
-from saccade.data.recognise import recognise
-from saccade.data.sources import SOURCES, read_source, reason
-from saccade.prepare import prepare, source_and_root
+from saccade.datasets.catalogue import SOURCES, read_source, reason
+from saccade.datasets.detect import recognise
+from saccade.datasets.prepare import prepare, source_and_root
 from tests.source_samples import (
     JPEG,
     OWN_TABLE,

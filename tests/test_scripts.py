@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saccade.data.folder import DataFolder
+from saccade.datasets.prepare import prepare
 from saccade.metrics.bleu import corpus_bleu
-from saccade.prepare import prepare
 from saccade.text.answers import normalise_answer
 from saccade.text.segmentation import as_sentence, words_of_any_script
 from saccade.text.vocabulary import TOKENIZERS, as_question, caption_words, question_vocabulary

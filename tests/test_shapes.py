@@ -15,7 +15,16 @@ from PIL import Image
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import DataFolder
-from saccade.data.shape_scenes import (
+from saccade.datasets.prepare import prepare
+from saccade.datasets.shapes import (
+    QUESTIONS,
+    Balance,
+    captions_of,
+    make_shapes,
+    questions_about,
+    read_scenes,
+)
+from saccade.datasets.shapes_scenes import (
     COLORS,
     KINDS,
     SIZES,
@@ -26,11 +35,8 @@ from saccade.data.shape_scenes import (
     make_scene,
     middles,
 )
-from saccade.data.shape_talk import Balance, captions_of, questions_about
-from saccade.data.shapes import QUESTIONS, make_shapes, read_scenes
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.vqa import vqa_accuracy_of
-from saccade.prepare import prepare
 from saccade.text.vocabulary import caption_words
 
 NUMBERS = {"train": 400, "val": 100}

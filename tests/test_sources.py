@@ -8,9 +8,9 @@ import pytest
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import fingerprint
-from saccade.data.official import compare
 from saccade.data.records import SPLITS, Caption, Picture, Question
-from saccade.data.sources import SOURCES, read_source, reason
+from saccade.datasets.catalogue import SOURCES, read_source, reason
+from saccade.datasets.published_counts import compare
 from tests.source_samples import (
     ANSWERS,
     RAD_MAKERS,

@@ -22,7 +22,8 @@ from saccade.config import change
 from saccade.core.errors import BadConfig, BadData, BadStore
 from saccade.core.files import write_json
 from saccade.data.folder import DataFolder
-from saccade.data.shapes import make_shapes
+from saccade.datasets.prepare import prepare
+from saccade.datasets.shapes import make_shapes
 from saccade.evaluation.evaluate import evaluate
 from saccade.features import convert as stores
 from saccade.features import store_format as store_files
@@ -33,7 +34,6 @@ from saccade.features.reduction import Reducer, channel_scales, from_bytes, pool
 from saccade.features.store import FeatureStore, StoreHeader, pictures_fingerprint
 from saccade.features.store_format import CHECKSUMS, Skipped, checksum, digests
 from saccade.features.store_writer import StoreWriter
-from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 from tests.worlds import make_world, write_pixels

@@ -17,13 +17,13 @@ from saccade.core import weights as weights_module
 from saccade.core.errors import BadConfig, BadData, MissingWeights
 from saccade.core.files import sha256_of
 from saccade.data.folder import DataFolder
-from saccade.data.shapes import make_shapes
+from saccade.datasets.prepare import prepare
+from saccade.datasets.shapes import make_shapes
 from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
 from saccade.features.extract import extract
 from saccade.features.preprocessing import BackboneSpec, grid_boxes
 from saccade.features.store import FeatureStore
 from saccade.features.transformers_backbones import create_network
-from saccade.prepare import prepare
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 

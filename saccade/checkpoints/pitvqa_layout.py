@@ -20,7 +20,7 @@ from saccade.checkpoints.renaming import Source, Tensors, below, count, cut, req
 from saccade.checkpoints.unpickle import Inert
 from saccade.checkpoints.words import answers_of, beside, check_sizes, read_file
 from saccade.core.errors import BadCheckpoint
-from saccade.data.pitvqa_questions import CLASSES
+from saccade.datasets.pitvqa import CLASSES
 from saccade.models.pitvqa import PitVqaConfig
 from saccade.text.answers import AnswerList
 from saccade.text.subwords import PARTS, WHOLE

@@ -67,8 +67,8 @@ def prepare(
 ) -> None:
     """Read a data set, verify it, write a data folder."""
     from saccade.data.folder import DataFolder
-    from saccade.prepare import next_step, source_and_root, told
-    from saccade.prepare import prepare as make
+    from saccade.datasets.prepare import next_step, source_and_root, told
+    from saccade.datasets.prepare import prepare as make
 
     name, folder = source_and_root(source, root)
     options = pairs(option)
@@ -90,7 +90,7 @@ def frames(
     out: Annotated[Path, typer.Option(help="The folder of pictures: images/ of the data set.")],
 ) -> None:
     """Cut PitVQA's videos into a picture a second, as published."""
-    from saccade.data.pitvqa_frames import cut_videos
+    from saccade.datasets.pitvqa_frames import cut_videos
 
     for folder, count in cut_videos(videos, out):
         typer.echo(f"{folder}: {count} pictures")

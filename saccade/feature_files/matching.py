@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from saccade.core.errors import BadData
 from saccade.data.records import Picture
-from saccade.data.sources import SOURCES
+from saccade.datasets.catalogue import SOURCES
 
 Key = int | str
 Name = TypeVar("Name", int, str)

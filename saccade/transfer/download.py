@@ -18,8 +18,7 @@ from saccade.core.console import say
 from saccade.core.errors import BadConfig, BadDownload
 from saccade.core.files import disk_errors, free_bytes, held, sha256_of, write_json
 from saccade.core.formatting import size_in_words
-from saccade.data.downloadable import Download, File
-from saccade.data.downloads import DOWNLOADS
+from saccade.datasets.downloads import DOWNLOADS, Download, File
 from saccade.transfer.archives import ENDINGS, is_whole, unpack
 from saccade.transfer.http import Patience, Wanted, checked_mirror, fetch
 from saccade.transfer.manifest import bar

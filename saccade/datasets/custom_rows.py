@@ -4,20 +4,31 @@ A row names a picture, and a question with its answers, or captions, or both. Ta
 Face folders are read through here, so that the same rules hold for both.
 """
 
+import csv
+import io
 import json
 import math
 import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from saccade.core.errors import BadData
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import is_absolute
-from saccade.data.reading import is_text, refuse_constant
+from saccade.data.reading import (
+    NAMES_IT,
+    is_text,
+    read_json,
+    read_lines,
+    read_start,
+    read_table,
+    refuse_constant,
+)
 from saccade.data.records import Caption, Collection, Picture, Question, Split
 from saccade.data.splits import Drawing, draw
 from saccade.text.vocabulary import caption_words
@@ -223,3 +234,209 @@ def _number_as_text(value: object) -> object:
 
 def _bad(where: Path, row: Row, what: str, cure: str) -> BadData:
     return BadData(f"{row.place} {what}", where=where, cure=cure)
+
+
+# Which column of somebody's own data is what: told by its name, whoever wrote it.
+
+Names = Mapping[str, tuple[str, ...]]
+
+COLUMNS: Names = MappingProxyType(
+    {
+        "image": ("image", "image_path", "image_file", "file_name", "filename", "file", "path"),
+        "question": ("question",),
+        "answer": ("answers", "answer"),
+        "caption": ("captions", "caption"),
+        "split": ("split",),
+        "answer_type": ("answer_type",),
+        "question_type": ("question_type",),
+    }
+)
+"""What a row may say, and the column names that are taken for it, the first one that is there."""
+
+
+def columns_of(
+    names: Sequence[str], given: str, where: Path, usual: Names = COLUMNS
+) -> dict[str, str]:
+    """The column for each of `usual` that is there.
+
+    `given` is what the user says about columns of other names: "image:photo,question:frage".
+    A column of the very name comes before one that is written otherwise ("Answer", " answer").
+    Raises BadConfig where that is no such list, names a column that is not there, or two columns
+    have the same name; BadData where there is no column of pictures, or neither questions nor
+    captions.
+    """
+    chosen: dict[str, str] = {}
+    for part in filter(None, given.split(",")):
+        what, colon, name = (word.strip() for word in part.partition(":"))
+        if not colon or what not in usual:
+            raise BadConfig(
+                f"--option columns={given} is not a list like image:photo,question:frage",
+                cure=f"Before a colon stands one of: {', '.join(usual)}.",
+            )
+        found = _column(what, (name,), names, where)
+        if found is None:
+            what = f"has no column {name!r}; it has {_listed(names)}"
+            cure = "Mend --option columns=..."
+            raise BadConfig(what, where=where, cure=cure)
+        chosen[what] = found
+    for what, known in usual.items():
+        if what not in chosen and (found := _column(what, known, names, where)) is not None:
+            chosen[what] = found
+    if "image" not in chosen or not {"question", "caption"} & chosen.keys():
+        lacks = "pictures (image)" if "image" not in chosen else "questions or captions"
+        raise BadData(
+            f"has no column of {lacks}; it has {_listed(names)}",
+            where=where,
+            cure="Name the columns image, question, answer, caption, or say which they are: "
+            "--option columns=image:photo,question:frage.",
+        )
+    return chosen
+
+
+def fits(names: Sequence[str], usual: Names = COLUMNS, given: str = "") -> bool:
+    """Say whether columns of these names can be read, with what the user says of them in `given`
+    (as in `columns_of`), or without any word.
+    """
+    if given:
+        try:
+            return bool(columns_of(names, given, Path(), usual))
+        except (BadConfig, BadData):
+            return False
+    has = known_among(names, usual).keys()
+    return "image" in has and bool({"question", "caption"} & has)
+
+
+def known_among(names: Sequence[str], usual: Names = COLUMNS) -> dict[str, str]:
+    """What can be told of these columns, and the first column for it."""
+    plain = {_plain(name): name for name in reversed(names)}
+    return {
+        what: next(plain[name] for name in known if name in plain)
+        for what, known in usual.items()
+        if plain.keys() & set(known)
+    }
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold().replace("-", "_").replace(" ", "_")
+
+
+def _column(what: str, known: Sequence[str], names: Sequence[str], where: Path) -> str | None:
+    """The first column of one of these names, to the letter, else however it is written."""
+    exact = [[name for name in names if name == wanted] for wanted in known]
+    alike = [[name for name in names if _plain(name) == _plain(wanted)] for wanted in known]
+    found = next(filter(None, (*exact, *alike)), None)
+    if found and len(found) > 1:
+        raise BadConfig(
+            f"has several columns that could be the {what}: {', '.join(map(repr, found))}",
+            where=where,
+            cure=f"Say which: --option columns={what}:{found[0]}, or give each its own name.",
+        )
+    return found[0] if found else None
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) or "none"
+
+
+# Files of rows that somebody wrote: CSV, TSV, JSON lines, or one JSON list of objects.
+
+ROW_FILES = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
+"""Of the names of such files, as a pattern."""
+SEPARATORS = (",", "\t", ";")
+"""Between the columns: that of the format, and what spreadsheets write under the same name."""
+
+Named = tuple[str, dict[str, Any]]
+"""A row's place ("line 7"), and its values by the names of the columns."""
+
+
+def first_row(path: Path) -> dict[str, Any]:
+    """The columns with the values of the first row; empty where this is no such file."""
+    start = read_start(path)
+    if is_json(path):
+        start = start.lstrip()
+        is_rows = _is_jsonl(path) or start.startswith("[") or _is_lines(start)
+        return _object_at(start.removeprefix("[")) if is_rows else {}
+    lines = csv.reader(io.StringIO(start, newline=""), delimiter=_separator(path, start))
+    rows = (values for values in lines if any(map(str.strip, values)) and values != NAMES_IT)
+    try:
+        names, values = next(rows, []), next(rows, [])
+    except csv.Error:
+        return {}
+    values += [""] * (len(names) - len(values))
+    return {name.strip(): value for name, value in zip(names, values, strict=False)}
+
+
+def read_rows(path: Path) -> tuple[Sequence[str], list[Named]]:
+    """Names of the columns, and all rows. Raises BadData for what cannot be read, with its line."""
+    if not is_json(path):
+        names, table = read_table(path, _separator(path, read_start(path)))
+        named = ((f"line {row.line}", zip(names, row.values, strict=True)) for row in table)
+        return names, [(place, dict(values)) for place, values in named]
+    if _is_jsonl(path) or _is_lines(read_start(path).lstrip()):
+        rows = list(_json_lines(path))
+    else:
+        listed = enumerate(read_json(path, list), start=1)
+        rows = [(f"record {place}", _object(row, f"record {place}", path)) for place, row in listed]
+    return list(dict.fromkeys(name for _, row in rows for name in row)), rows
+
+
+def is_json(path: Path) -> bool:
+    """Say whether a file is called JSON, or lines of it; else it is a table with separators."""
+    return ".json" in path.name.lower()
+
+
+def _is_jsonl(path: Path) -> bool:
+    return ".jsonl" in path.name.lower()
+
+
+def _separator(path: Path, start: str) -> str:
+    """The commonest outside of quotes in the first line, or the one that a line `sep=;` names."""
+    first = next(filter(str.strip, start.split("\n")), "").strip("\r")
+    if named := re.fullmatch(r"sep=([,\t;])", first):
+        return named[1]
+    bare = re.sub(r'"[^"]*"', "", first)
+    if ".tsv" in path.name.lower() and "\t" in bare:
+        return "\t"
+    return max(SEPARATORS, key=bare.count)
+
+
+def _is_lines(start: str) -> bool:
+    """Say whether a `.json` is JSON lines: an object that ends with its line, then another."""
+    first, _, rest = start.partition("\n")
+    return rest.lstrip().startswith("{") and bool(_object_at(first))
+
+
+def _object_at(text: str) -> dict[str, Any]:
+    """The object that a text begins with; empty where it begins with something else, or is cut."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _json_lines(path: Path) -> Iterator[Named]:
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, parse_constant=refuse_constant)
+        except (json.JSONDecodeError, RecursionError) as error:
+            known = error if isinstance(error, json.JSONDecodeError) else None
+            why = f"{known.msg}, column {known.colno}" if known else "nested too deeply"
+            what = f"line {number} is not JSON ({why})"
+            raise BadData(what, where=path, cure="Each line is one object {…}; mend it.") from None
+        except ValueError as error:
+            what = f"line {number} holds a number that JSON does not know: {str(error)[:60]}"
+            cure = "Write null, or leave the row out, where there is no number."
+            raise BadData(what, where=path, cure=cure) from None
+        yield f"line {number}", _object(row, f"line {number}", path)
+
+
+def _object(row: object, place: str, path: Path) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        what = f"{place} is {ascii(row)[:40]}, not an object {{…}}"
+        raise BadData(
+            what, where=path, cure='Write {"image": ..., "question": ..., "answer": ...}.'
+        )
+    return row

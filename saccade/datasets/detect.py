@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import SeveralFit, no_folder
-from saccade.data.further_down import Known, several_sets
 from saccade.data.records import Collection, Split
-from saccade.data.sources import SOURCES, join, own_options, read_parts, reason
-from saccade.data.unknown_folder import nothing_known
+from saccade.datasets.catalogue import SOURCES, join, own_options, read_parts, reason
+from saccade.datasets.diagnose import Known, nothing_known, several_sets
 
 Said = tuple[str, Split, list[tuple[str, ...]]]
 """A picture's name, its split, and what is asked or said about it there, in order."""

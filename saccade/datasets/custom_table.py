@@ -14,13 +14,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data import imagefolder, row_files
 from saccade.data.find_files import PictureFiles, SeveralFit, files_like
-from saccade.data.own_columns import columns_of, fits
-from saccade.data.own_rows import ENDINGS, Own, Row, split_in
 from saccade.data.records import Collection, Split
-from saccade.data.row_files import first_row, read_rows
 from saccade.data.splits import as_drawing
+from saccade.datasets import custom_rows
+from saccade.datasets import huggingface as imagefolder
+from saccade.datasets.custom_rows import (
+    ENDINGS,
+    Own,
+    Row,
+    columns_of,
+    first_row,
+    fits,
+    read_rows,
+    split_in,
+)
 
 
 def read(
@@ -80,7 +88,7 @@ def recognise(root: Path, table: str = "", columns: str = "") -> str | None:
 
 def _found(root: Path) -> list[Path]:
     """Files that may be tables."""
-    found = files_like(root, rf".*{row_files.ENDINGS}")
+    found = files_like(root, rf".*{custom_rows.ROW_FILES}")
     return [path for path in found if not imagefolder.is_metadata(path)]
 
 

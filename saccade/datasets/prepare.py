@@ -8,11 +8,11 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check, without_file
 from saccade.data.find_files import no_folder
 from saccade.data.folder import DataFolder, write_folder
-from saccade.data.official import compare
-from saccade.data.recognise import recognise
 from saccade.data.records import Collection
-from saccade.data.sources import SOURCES, join, read_parts
 from saccade.data.splits import hold_out as held_out
+from saccade.datasets.catalogue import SOURCES, join, read_parts
+from saccade.datasets.detect import recognise
+from saccade.datasets.published_counts import compare
 
 
 def prepare(

@@ -20,7 +20,7 @@ class Source(NamedTuple):
     """One line of the table."""
 
     module: str
-    """Below `saccade.data`: a reader `read(root, **options)` and a recogniser `recognise(root)`,
+    """Below `saccade.datasets`: a reader `read(root, **options)` and a recogniser `recognise(root)`,
     which says by what it knows the layout, or None. Imported when first needed."""
     summary: str
     layout: str
@@ -103,16 +103,18 @@ SOURCES: dict[str, Source] = {
         "as UCL's repository states, doi.org/10.5522/04/27004666; the code's repository: none",
     ),
     "endovis18-vqa": Source(
-        "endovis18_vqa",
+        "surgical",
         "EndoVis-18-VQA (Seenivasan et al. 2022): robotic kidney surgery",
         "seq_N/vqa/Classification/frameNNN_QA.txt, pictures in seq_N/left_frames/",
         CHALLENGE,
+        suffix="_endovis18_vqa",
     ),
     "cholec80-vqa": Source(
-        "cholec80_vqa",
+        "surgical",
         "Cholec80-VQA (Seenivasan et al. 2022): gall bladder surgery",
         "Classification/N/FRAME_QA.txt, pictures in cropped_image/N/",
         CHOLEC80,
+        suffix="_cholec80_vqa",
     ),
     "karpathy": Source(
         "karpathy",
@@ -129,41 +131,46 @@ SOURCES: dict[str, Source] = {
         published_ids=True,
     ),
     "flickr8k": Source(
-        "flickr8k",
+        "flickr",
         "Flickr8k (Hodosh et al. 2013) in the official layout and splits, or Kaggle's table",
         "Flickr8k.token.txt, Flickr_8k.{train,dev,test}Images.txt, or captions.txt, "
         "pictures in Flicker8k_Dataset/ or Images/",
         FLICKR,
+        suffix="_flickr8k",
     ),
     "flickr30k": Source(
-        "flickr30k",
+        "flickr",
         "Flickr30k (Young et al. 2014): the released token file, or Kaggle's table",
         "results_20130124.token or results.csv, pictures in flickr30k_images/",
         FLICKR,
+        suffix="_flickr30k",
     ),
     "table": Source(
-        "table",
+        "custom_table",
         "your own: CSV, TSV or JSON with columns image, question, answer, caption, split",
         "any .csv, .tsv, .jsonl, or .json that is a list; pictures in images/ or beside it",
         OWN,
     ),
     "imagefolder": Source(
-        "imagefolder",
+        "huggingface",
         "pictures with metadata (Hugging Face's imagefolder), columns named as in a table, or text",
         "{train,validation,test}/metadata.{csv,jsonl} with file_name, pictures beside it",
         OWN,
+        suffix="_imagefolder",
     ),
     "hf-parquet": Source(
-        "hf_parquet",
+        "huggingface",
         "a data set as the Hugging Face hub keeps it, columns named as in a table",
         "data/{train,validation,test}-*.parquet or {train,validation,test}/*.parquet",
         OWN,
+        suffix="_parquet",
     ),
     "hf-datasets": Source(
-        "hf_datasets",
+        "huggingface",
         "a folder that Hugging Face datasets saved, columns named as in a table",
         "dataset_dict.json and a folder for each split, or state.json and data-*.arrow",
         OWN,
+        suffix="_saved",
     ),
 }
 
@@ -223,7 +230,7 @@ def reason(name: str, root: Path, options: Mapping[str, str] | None = None) -> s
 
 def _function(name: str, kind: str) -> Callable[..., Any]:
     source = SOURCES[name]
-    module = importlib.import_module(f"saccade.data.{source.module}")
+    module = importlib.import_module(f"saccade.datasets.{source.module}")
     function: Callable[..., Any] = getattr(module, kind + source.suffix)
     return function
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import PictureFiles, files_like
-from saccade.data.reading import read_lines, read_table
+from saccade.data.find_files import PictureFiles, files_like, first_reason, one_file
+from saccade.data.reading import read_lines, read_start, read_table
 from saccade.data.records import Caption, Collection, Picture, Split
-from saccade.data.splits import Drawing
+from saccade.data.splits import Drawing, as_drawing
+from saccade.datasets.custom_rows import first_row
 from saccade.text.vocabulary import caption_words
 
 Texts = dict[str, list[str]]
@@ -164,3 +165,115 @@ def as_collection(
         notes.append(f"{others} pictures with captions are in no split list and were left out.")
     root = str(files.root)
     return Collection(source, root, pictures, captions=found, notes=notes, edition=edition)
+
+
+# Flickr8k in the official layout: a token file with five captions a picture, three split lists.
+
+FLICKR8K_LISTS: dict[str, Split] = {
+    r".*trainImages\.txt": "train",
+    r".*devImages\.txt": "val",
+    r".*testImages\.txt": "test",
+}
+FLICKR8K_FOLDERS = ("images", "Flicker8k_Dataset", "Flickr8k_Dataset", "Images", "")
+TOKENS = r"(?!.*[Ll]emma).*token\.txt"
+TABLE = r"captions\.txt"
+
+
+def read_flickr8k(
+    root: Path,
+    captions: str = "",
+    images: str = "",
+    val_share: str | float = 0.1,
+    test_share: str | float = 0.1,
+    seed: str | int = 0,
+) -> Collection:
+    """Read the token file and the split lists in `root` or a folder directly below it.
+
+    `captions` names the token file (else the one ending in `token.txt`) or Kaggle's table (else
+    `captions.txt`); `images` is the folder of the pictures (else `images/`, `Flicker8k_Dataset/`
+    and `root` are looked through). With the table and without lists, `val_share` and `test_share`
+    of the pictures are drawn with `seed`. A picture's number is its place in the sorted list of
+    all split pictures. Raises BadData for lines of another form, and for a picture in two lists or
+    without captions.
+    """
+    advice = (
+        "put the lists of Flickr8k_text (Flickr_8k.trainImages.txt ...) beside it for the "
+        "official split."
+    )
+    unlisted = Unlisted(as_drawing(val_share, test_share, seed), advice)
+    table = not files_like(root, TOKENS) and bool(files_like(root, TABLE))
+    path = one_file(root, captions, TABLE if table else TOKENS, "captions", "Flickr8k.token.txt")
+    table = path.name.endswith("captions.txt")
+    texts = comma_table(path) if table else token_lines(path)
+    listed = split_lists(root, FLICKR8K_LISTS)
+    if not listed and not table:
+        cure = "Put Flickr_8k.trainImages.txt, .devImages.txt and .testImages.txt below --root."
+        raise BadData("holds no split lists", where=root, cure=cure)
+    return as_collection(
+        texts, listed, unlisted, source="flickr8k", path=path,
+        files=PictureFiles(root, images or None), folders=FLICKR8K_FOLDERS, edition="official",
+    )  # fmt: skip
+
+
+def recognise_flickr8k(root: Path) -> str | None:
+    """A token file beside Flickr8k's lists, or Kaggle's table beside its pictures."""
+    if files_like(root, r".*trainImages\.txt") and files_like(root, TOKENS):
+        return f"{first_reason(root, TOKENS)} and lists such as Flickr_8k.trainImages.txt"
+    tables = files_like(root, TABLE)
+    heads = [path for path in tables if list(first_row(path))[:2] == ["image", "caption"]]
+    return f"there is {heads[0].relative_to(root).as_posix()} (image,caption)" if heads else None
+
+
+# Flickr30k: the released token file, or Kaggle's table `results.csv`; five captions a picture.
+
+FLICKR30K_LISTS: dict[str, Split] = {
+    r"(?:flickr30k_)?train\.txt": "train",
+    r"(?:flickr30k_)?val\.txt": "val",
+    r"(?:flickr30k_)?test\.txt": "test",
+}
+FLICKR30K_FOLDERS = (
+    "images",
+    "flickr30k_images",
+    "flickr30k-images",
+    "flickr30k_images/flickr30k_images",
+    "",
+)
+FILE = r"results(?:_20130124\.token|\.csv)"
+
+
+def read_flickr30k(
+    root: Path,
+    captions: str = "",
+    images: str = "",
+    val_share: str | float = 0.0319,
+    test_share: str | float = 0.03146,
+    seed: str | int = 0,
+) -> Collection:
+    """Read `results_20130124.token` or `results.csv` in `root` or a folder directly below it.
+
+    `captions` names another such file (one ending in `.csv` is read as Kaggle's table); `images`
+    is the folder of the pictures. Lists of names (`train.txt` or `flickr30k_train.txt`, with or
+    without `.jpg`) are the split; where there are none, `val_share` and `test_share` of the
+    pictures are drawn with `seed`, by default, of all 31,783, as many as Karpathy's 1,014 and
+    1,000. A picture's number is its place in the sorted list. Raises BadData for lines of another
+    form.
+    """
+    advice = "for these, prepare Karpathy's dataset_flickr30k.json with the source karpathy."
+    unlisted = Unlisted(as_drawing(val_share, test_share, seed), advice)
+    path = one_file(root, captions, FILE, "captions", "results_20130124.token")
+    texts = bar_table(path) if path.suffix == ".csv" else token_lines(path)
+    listed = split_lists(root, FLICKR30K_LISTS, suffix=".jpg")
+    return as_collection(
+        texts, listed, unlisted, source="flickr30k", path=path,
+        files=PictureFiles(root, images or None), folders=FLICKR30K_FOLDERS, edition="entities",
+    )  # fmt: skip
+
+
+def recognise_flickr30k(root: Path) -> str | None:
+    """The released token file, or a table with bars."""
+    if reason := first_reason(root, r"results_20130124\.token"):
+        return reason
+    for path in files_like(root, r"results\.csv"):
+        if read_start(path, 100).startswith("image_name|"):
+            return f"there is {path.relative_to(root).as_posix()} (image_name| ...)"
+    return None

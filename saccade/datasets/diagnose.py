@@ -1,0 +1,302 @@
+"""What is said about a folder in which no data set was recognised: what is there, what to do."""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from saccade.core.errors import BadData, SaccadeError
+from saccade.data.find_files import ARCHIVES, files_like, folders_in, names_in
+from saccade.data.reading import read_start
+from saccade.datasets import custom_rows
+from saccade.datasets import huggingface as imagefolder
+from saccade.datasets.catalogue import SOURCES, reason
+from saccade.datasets.custom_rows import (
+    COLUMNS,
+    Names,
+    columns_of,
+    first_row,
+    fits,
+    is_json,
+    known_among,
+)
+from saccade.datasets.huggingface import column_names
+
+# Data sets in the folders below the one that was given: which of them to give instead.
+
+PICTURES = r".*\.(?i:jpe?g|png|webp|bmp|gif|tiff?)"
+"""Names of picture files, as a pattern."""
+DEEPEST = 4
+"""Folders below one another that are looked into."""
+MOST = 100
+"""Folders of one depth that are looked into: there may be one for each of 10,000 patients."""
+
+Known = dict[Path, list[str]]
+"""Folders, and the sources whose layouts they have."""
+
+
+def further_down(root: Path, options: Mapping[str, str]) -> Known:
+    """The folders nearest below in which a data set is recognised; empty where there is none."""
+    here = [root]
+    for _ in range(DEEPEST):
+        here = [inner for folder in here for inner in folders_in(folder)][:MOST]
+        if found := _recognised(here, options):
+            return found
+    return {}
+
+
+def several_sets(root: Path, names: Iterable[str], options: Mapping[str, str]) -> Known:
+    """The folders directly below `root`, where each has a data set of its own.
+
+    `names` are what `root` was recognised as. Empty where that may be one data set: where only one
+    folder is known, or all are of one layout, or `root` or an unknown folder has pictures.
+    """
+    inside = folders_in(root)
+    known = _recognised(inside, options)
+    alike = len({tuple(found) for found in known.values()}) < 2
+    elsewhere = set(names) - {name for found in known.values() for name in found}
+    if alike or elsewhere or any(path.parent == root for path in files_like(root, PICTURES)):
+        return {}
+    with_pictures = {folder for folder in inside if files_like(folder, PICTURES)}
+    return known if with_pictures and with_pictures <= known.keys() else {}
+
+
+def _recognised(folders: Iterable[Path], options: Mapping[str, str]) -> Known:
+    found = {
+        folder: [name for name in SOURCES if reason(name, folder, options)] for folder in folders
+    }
+    return {folder: names for folder, names in found.items() if names}
+
+
+# Files that could be a table of one's own, and why they are not read as one.
+
+SPREADSHEETS = r".*\.(?i:xlsx?|xlsm|xlsb|ods|numbers)"
+TEXT = r".*\.(?i:txt)"
+AS_CSV = "Save it as CSV UTF-8 with a first line image,question,answer or image,caption."
+AS_ROWS = 'Make it a list of rows: [{"image": ..., "caption": ...}, ...].'
+
+
+class Unread(NamedTuple):
+    """A file that is not read."""
+
+    path: Path
+    why: str
+    """What it is: "is empty"."""
+    cure: str
+    likely: bool = True
+    """Is it a table, as far as its name and its first line say?"""
+
+
+def unread_files(root: Path) -> list[Unread]:
+    """What could be a table in `root` and the folders directly below it: tables and text files of
+    unknown or no columns, and spreadsheets. A file with two columns or more is none of these.
+    """
+    sheets = [Unread(path, "is a spreadsheet", AS_CSV) for path in files_like(root, SPREADSHEETS)]
+    beside = bool(files_like(root, PICTURES))
+    tables = [_why(path, beside) for path in files_like(root, rf".*{custom_rows.ROW_FILES}")]
+    texts = [_why_text(root, path) for path in files_like(root, TEXT)]
+    return [*sheets, *filter(None, tables), *texts]
+
+
+def _why(path: Path, pictures: bool) -> Unread | None:
+    if (broken := _why_no_text(path)) is not None:
+        return broken
+    first = first_row(path)
+    if is_json(path):
+        return None if first else _why_json(path, pictures)
+    if len(first) < 2:
+        only = next(iter(first), "")
+        what = f"has only one column, {only[:30]!a}"
+        return Unread(path, what, "Put commas between its columns, and name them in line 1.")
+    return None
+
+
+def _why_no_text(path: Path) -> Unread | None:
+    """What keeps a file from being read as text at all."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(4096)
+    except OSError as error:
+        return Unread(path, f"cannot be read ({error.strerror})", "Check its permissions.")
+    if path.name.lower().endswith(".gz"):
+        start = read_start(path, 4096).encode()
+    if not start.strip():
+        packed = path.name.lower().endswith(".gz")
+        what = "is empty, cut off, or no UTF-8 text" if packed else "is empty"
+        return Unread(path, what, "Save or copy it again.")
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return Unread(path, "is UTF-16", "Save it as CSV UTF-8.")
+    if b"\0" in start:
+        return Unread(path, "is no text, whatever its name says", AS_CSV)
+    try:
+        start[: start.rfind(b"\n") + 1].decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return Unread(path, "is not UTF-8 text", "Save it as CSV UTF-8.")
+    return None
+
+
+def _why_json(path: Path, pictures: bool) -> Unread:
+    """Of JSON that does not begin with a list of objects, or with an object in each line.
+
+    It may hold anything; where there are pictures, lists in it may be about them.
+    """
+    start = read_start(path).strip()
+    if start.startswith("{"):
+        key = re.match(r'\{\s*"([^"\\]*)"', start)
+        shown = f' (its first field is "{key[1][:30]}")' if key else ""
+        likely = pictures and re.search(r":\s*\[", start) is not None
+        return Unread(path, f"is an object, not a list{shown}", AS_ROWS, likely)
+    if re.fullmatch(r"\[\s*\]", start):
+        return Unread(path, "is an empty list", AS_ROWS, pictures)
+    return Unread(path, "does not begin as a list of objects", AS_ROWS, pictures)
+
+
+def _why_text(root: Path, path: Path) -> Unread:
+    if (broken := _why_no_text(path)) is not None:
+        return broken._replace(likely=False)
+    if fits(list(first_row(path))):
+        given = shlex.quote(f"table={path.relative_to(root).as_posix()}")
+        return Unread(path, "is text", f"Say that it is a table: --option {given}.")
+    cure = "If it is a table, give it a first line image,question,answer or image,caption."
+    return Unread(path, "is text without known columns", cure, likely=False)
+
+
+LAYOUTS = "`saccade list sources` shows"
+OF_YOUR_OWN = "image,question,answer or image,caption"
+
+
+class _Rows(NamedTuple):
+    """A file of rows whose columns say too little."""
+
+    path: Path
+    source: str
+    """The source that would read it, if it knew the columns."""
+    first: dict[str, Any]
+    """The columns with the first row, as far as it is known."""
+    usual: Names = COLUMNS
+
+    def known(self) -> dict[str, str]:
+        return known_among(list(self.first), self.usual)
+
+
+def nothing_known(root: Path, options: Mapping[str, str]) -> SaccadeError:
+    """The error for a folder of which no source knows the layout, whatever `options` say."""
+    rows = _rows(root)
+    if rows and (given := options.get("columns")):
+        try:  # which of these words does not fit
+            best = _best(rows)
+            columns_of(list(best.first), given, best.path, best.usual)
+        except SaccadeError as error:
+            return error
+    there, cure = _told(root, rows, options)
+    return BadData(f"holds no data set that is known here{there}", where=root, cure=cure)
+
+
+def _told(root: Path, rows: Sequence[_Rows], options: Mapping[str, str]) -> tuple[str, str]:
+    """What is there instead, and what to do about it."""
+    if (root / "dataset.json").is_file() and (root / "images.parquet").is_file():
+        return (
+            ": it is a data folder already",
+            f"Go on with: saccade extract {shlex.quote(str(root))} --backbone ...",
+        )
+    if below := further_down(root, options):
+        return _told_below(root, below)
+    unread = unread_files(root)
+    if rows and (_best(rows).known() or not any(file.likely for file in unread)):
+        best = _best(rows)
+        shown = ", ".join(name[:40] for name in list(best.first)[:12])
+        return f"; {best.path.relative_to(root).as_posix()} has the columns {shown}", (
+            f"If it is a table of your own, say which is what: {_command(root, rows)}. Else lay "
+            f"the files out as {LAYOUTS}."
+        )
+    return _told_files(root, unread)
+
+
+def _told_files(root: Path, unread: Sequence[Unread]) -> tuple[str, str]:
+    """Of files that are no tables."""
+    pictures = files_like(root, PICTURES)
+    said, cure = _told_unread(root, unread)
+    if any(file.likely for file in unread):
+        return said, cure
+    if pictures:
+        name = pictures[0].name
+        return f", only {len(pictures)} pictures{said}", (
+            f"Write what is to be learnt about them into {root / 'mine.csv'}: a first line "
+            f"{OF_YOUR_OWN}, then lines like {name},..."
+        )
+    if archives := files_like(root, ARCHIVES):
+        name = archives[0].relative_to(root).as_posix()
+        return f", but the archive {name}", "Unpack it, and give the folder that comes out."
+    return f"; there is {_listed(root)}", (
+        f"Lay the files out as {LAYOUTS}. For data of your own put a CSV there with a first line "
+        f"{OF_YOUR_OWN}, or name a table: {_prepare(root, '--option', 'table=FILE')}."
+    )
+
+
+def _told_below(root: Path, below: Known) -> tuple[str, str]:
+    """Of folders further down that are known; the first few."""
+    named = [(folder.relative_to(root).as_posix(), names) for folder, names in below.items()]
+    shown = [f"{folder}/ ({', '.join(names)})" for folder, names in named[:3]]
+    more = f" and {len(below) - 3} others" if len(below) > 3 else ""
+    first = next(iter(below))
+    return f", but further down: {', '.join(shown)}{more}", f"Give the folder: {_prepare(first)}."
+
+
+def _told_unread(root: Path, unread: Sequence[Unread], most: int = 3) -> tuple[str, str]:
+    """Of files that could be tables; nothing where there are none."""
+    said = (f"{file.path.relative_to(root).as_posix()} {file.why}" for file in unread[:most])
+    more = f"; and {len(unread) - most} others" if len(unread) > most else ""
+    cures = dict.fromkeys(file.cure for file in unread[:most])
+    return "".join(f"; {text}" for text in said) + more, " ".join(cures)
+
+
+def _best(rows: Sequence[_Rows]) -> _Rows:
+    return max(rows, key=lambda file: len(file.known()))
+
+
+def _rows(root: Path) -> list[_Rows]:
+    found = []
+    for path in files_like(root, rf".*{custom_rows.ROW_FILES}"):
+        if imagefolder.is_metadata(path):
+            found.append(_Rows(path, "imagefolder", first_row(path), imagefolder.USUAL))
+        elif len(first := first_row(path)) > 1:  # one column is no table, but lines of anything
+            found.append(_Rows(path, "table", first))
+    for path in files_like(root, r".*\.(?i:parquet)"):
+        found.append(_Rows(path, "hf-parquet", dict.fromkeys(column_names(path) or ())))
+    return [file for file in found if file.first]
+
+
+def _command(root: Path, rows: Sequence[_Rows]) -> str:
+    """What to type: known columns are passed over, COLUMN stands for the others."""
+    file = _best(rows)
+    known = file.known()
+    asked = []
+    if "image" not in known:
+        asked.append(f"image:{_of_pictures(file.first) or 'COLUMN'}")
+    if not {"question", "caption"} & known.keys():
+        lone = "caption:text" if "text" in file.first else ""
+        asked.append(lone or "question:COLUMN,answer:COLUMN")
+    words = ["--option", f"columns={','.join(asked)}"]
+    if file.source == "table" and len(rows) > 1:
+        words = ["--option", f"table={file.path.relative_to(root).as_posix()}", *words]
+    command = _prepare(root, *words)
+    if "question:COLUMN" in command:
+        command += " (or caption:COLUMN in place of question and answer)"
+    return command
+
+
+def _prepare(folder: Path, *more: str) -> str:
+    return shlex.join(["saccade", "prepare", str(folder), "--out", "DATA", *more])
+
+
+def _of_pictures(first: dict[str, Any]) -> str | None:
+    """The column whose first value is the name of a picture file."""
+    values = ((name, value) for name, value in first.items() if isinstance(value, str))
+    return next((name for name, value in values if re.fullmatch(PICTURES, value)), None)
+
+
+def _listed(root: Path, most: int = 4) -> str:
+    names = [f"{name}/" if (root / name).is_dir() else name for name in names_in(root)]
+    more = f" and {len(names) - most} others" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}" if names else "nothing at all in it"
