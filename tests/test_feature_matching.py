@@ -18,9 +18,9 @@ from saccade.data.folder import DataFolder
 from saccade.data.records import Picture
 from saccade.datasets.catalogue import SOURCES
 from saccade.datasets.prepare import prepare
-from saccade.feature_files.matching import match, published
 from saccade.features.store import FeatureStore
-from saccade.import_features import import_features
+from saccade.interop.feature_matching import match, published
+from saccade.interop.import_features import import_features
 from tests import feature_file_samples as samples
 from tests.feature_file_samples import base64
 from tests.worlds import make_world

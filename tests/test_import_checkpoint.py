@@ -11,9 +11,9 @@ from torch.nn import functional
 
 import saccade
 from saccade.data.batch import CaptionBatch, VqaBatch
-from saccade.import_checkpoint import import_checkpoint
 from saccade.inference.decoding import beam_search, rules_of
 from saccade.inference.explain import explain
+from saccade.interop.import_checkpoint import import_checkpoint
 from saccade.run_folder import load_model, open_run
 from tests import import_samples as samples
 from tests.captioner_checks import packed

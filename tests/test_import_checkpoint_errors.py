@@ -12,7 +12,7 @@ from saccade.cli.main import app
 from saccade.core.errors import BadCheckpoint, BadConfig, BadRun, SaccadeError
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
-from saccade.import_checkpoint import import_checkpoint
+from saccade.interop.import_checkpoint import import_checkpoint
 from saccade.run_folder import open_run
 from tests import import_samples as samples
 from tests.import_samples import EYE

@@ -13,9 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from saccade.checkpoints.torch_files import Saved, read_checkpoint, tensors_of
-from saccade.checkpoints.unpickle import Inert
 from saccade.core.errors import BadCheckpoint
+from saccade.interop.torch_files import Inert, Saved, read_checkpoint, tensors_of
 from tests import import_samples as samples
 
 PLAIN = {

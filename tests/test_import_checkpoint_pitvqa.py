@@ -13,11 +13,11 @@ from tokenizers.trainers import BpeTrainer
 from transformers import ViTConfig, ViTModel
 
 import saccade
-from saccade.checkpoints.pitvqa_layout import ENDOVIS18
 from saccade.core.errors import BadCheckpoint
 from saccade.data.batch import VqaBatch
 from saccade.datasets.pitvqa import CLASSES
-from saccade.import_checkpoint import import_checkpoint
+from saccade.interop.import_checkpoint import import_checkpoint
+from saccade.interop.pitvqa import ENDOVIS18
 from saccade.run_folder import load_model, open_run
 from tests.import_samples import parallel, published_as, shaken
 from tests.oracles import pitvqa as published

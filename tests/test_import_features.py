@@ -24,7 +24,7 @@ from saccade.features.extract import extract
 from saccade.features.preprocessing import grid_boxes
 from saccade.features.store import FeatureStore
 from saccade.features.store_writer import StoreWriter
-from saccade.import_features import import_features
+from saccade.interop.import_features import import_features
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 from tests import feature_file_samples as samples
@@ -318,7 +318,7 @@ def test_without_h5py_it_says_what_to_install(
 def test_an_import_that_was_stopped_goes_on(
     folder: DataFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from saccade import import_features as module
+    from saccade.interop import import_features as module
 
     monkeypatch.setattr(module, "TOGETHER", 4)
     monkeypatch.setattr(module, "CHUNK", 4)
@@ -344,7 +344,7 @@ def test_an_import_that_was_stopped_goes_on(
 
 MEMORY = """
 import resource, sys
-from saccade.import_features import import_features
+from saccade.interop.import_features import import_features
 from pathlib import Path
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 import_features("bottom-up", sys.argv[1], sys.argv[2], name="large")

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from saccade import import_features as import_module
 from saccade.cli.main import app
 from saccade.core.errors import BadStore
 from saccade.data.folder import DataFolder
@@ -23,7 +22,8 @@ from saccade.features.extract import extract
 from saccade.features.store import FeatureStore, read_header
 from saccade.features.store_format import checksum, open_array, read_chunks
 from saccade.features.store_writer import StoreWriter
-from saccade.import_features import import_features
+from saccade.interop import import_features as import_module
+from saccade.interop.import_features import import_features
 from tests import feature_file_samples as samples
 from tests.test_extract import files, folder_at, images  # noqa: F401
 from tests.worlds import make_world

@@ -35,7 +35,7 @@ def import_checkpoint(
     ] = None,
 ) -> None:
     """Make a run of another program's checkpoint, without executing it."""
-    from saccade.import_checkpoint import import_checkpoint as bring
+    from saccade.interop.import_checkpoint import import_checkpoint as bring
 
     made = bring(
         kind,
@@ -90,7 +90,7 @@ def import_features(
     ] = "refuse",
 ) -> None:
     """Make a feature store of another program's feature file."""
-    from saccade.import_features import import_features as bring
+    from saccade.interop.import_features import import_features as bring
 
     store = bring(
         kind,

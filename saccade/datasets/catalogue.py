@@ -20,8 +20,8 @@ class Source(NamedTuple):
     """One line of the table."""
 
     module: str
-    """Below `saccade.datasets`: a reader `read(root, **options)` and a recogniser `recognise(root)`,
-    which says by what it knows the layout, or None. Imported when first needed."""
+    """Below `saccade.datasets`: a reader `read(root, **options)` and a recogniser
+    `recognise(root)`, which says by what it knows the layout, or None. Imported when needed."""
     summary: str
     layout: str
     """The files it expects below --root."""

@@ -15,12 +15,28 @@ from typing import Any
 
 from torch import nn
 
-from saccade.checkpoints.reading import WRAPPERS, Bundle, Looking, Reading, matrix, skeleton
-from saccade.checkpoints.renaming import Source, Tensors, below, count, cut, require, sources
-from saccade.checkpoints.unpickle import Inert
-from saccade.checkpoints.words import answers_of, beside, check_sizes, read_file
 from saccade.core.errors import BadCheckpoint
 from saccade.datasets.pitvqa import CLASSES
+from saccade.interop.checkpoint_mapping import (
+    WRAPPERS,
+    Bundle,
+    Looking,
+    Reading,
+    Source,
+    Tensors,
+    answers_of,
+    below,
+    beside,
+    check_sizes,
+    count,
+    cut,
+    matrix,
+    read_file,
+    require,
+    skeleton,
+    sources,
+)
+from saccade.interop.torch_files import Inert
 from saccade.models.pitvqa import PitVqaConfig
 from saccade.text.answers import AnswerList
 from saccade.text.subwords import PARTS, WHOLE

@@ -18,15 +18,22 @@ from saccade.core.errors import BadData, BadStore
 from saccade.core.settings import Frozen, checked_settings
 from saccade.data.folder import DataFolder
 from saccade.data.records import Picture
-from saccade.feature_files.kinds import KINDS
-from saccade.feature_files.matching import By, Key, Matched, match, published
-from saccade.feature_files.opened import COPY_AGAIN, DEFECTS, Opened
-from saccade.feature_files.rows import PictureSides, SoundRow, checked, refuse_beyond
 from saccade.features.imported_backbone import IMPORTED
 from saccade.features.preprocessing import PIXELS, BackboneSpec
 from saccade.features.store import StoreHeader, pictures_fingerprint, read_header
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
+from saccade.interop.feature_kinds import KINDS
+from saccade.interop.feature_matching import By, Key, Matched, match, published
+from saccade.interop.feature_reader import (
+    COPY_AGAIN,
+    DEFECTS,
+    Opened,
+    PictureSides,
+    SoundRow,
+    checked,
+    refuse_beyond,
+)
 from saccade.models.catalogue import look_up
 
 TOGETHER = 16

@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from saccade.checkpoints.pitvqa_layout import pitvqa
-from saccade.checkpoints.reading import Bundle, Reading
-from saccade.checkpoints.self_critical_layouts import self_critical
-from saccade.checkpoints.tutorial_layouts import sgrvinod
-from saccade.checkpoints.vqa_layouts import hengyuan_hu, pytorch_vqa
+from saccade.interop.checkpoint_mapping import Bundle, Reading
+from saccade.interop.pitvqa import pitvqa
+from saccade.interop.self_critical import self_critical
+from saccade.interop.sgrvinod import sgrvinod
+from saccade.interop.vqa_codes import hengyuan_hu, pytorch_vqa
 
 
 class Kind(NamedTuple):

@@ -12,10 +12,6 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from torch import Tensor
 
-from saccade.checkpoints.kinds import KINDS, Kind
-from saccade.checkpoints.reading import Bundle, Reading, skeleton
-from saccade.checkpoints.renaming import fill
-from saccade.checkpoints.torch_files import read_checkpoint, tensors_of
 from saccade.config import FeaturesConfig, Recipe, change
 from saccade.core.errors import BadCheckpoint, BadData, BadRun
 from saccade.core.settings import Frozen
@@ -23,6 +19,9 @@ from saccade.data.batch import Sizes
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
 from saccade.features.preprocessing import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, read_header
+from saccade.interop.checkpoint_kinds import KINDS, Kind
+from saccade.interop.checkpoint_mapping import Bundle, Reading, fill, skeleton
+from saccade.interop.torch_files import read_checkpoint, tensors_of
 from saccade.models.catalogue import look_up
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import BACKBONE, OpenedRun, Origin, save_tensors, write_run

@@ -7,16 +7,25 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from saccade.checkpoints.reading import CAFFE, Bundle, Looking, Reading, matrix, skeleton
-from saccade.checkpoints.renaming import Source, Tensors, count, require, sources
-from saccade.checkpoints.words import (
+from saccade.core.errors import BadCheckpoint
+from saccade.interop.checkpoint_mapping import (
+    CAFFE,
+    Bundle,
+    Looking,
+    Reading,
+    Source,
+    Tensors,
     answers_of,
     beside,
     check_sizes,
+    count,
+    matrix,
     question_words,
     read_file,
+    require,
+    skeleton,
+    sources,
 )
-from saccade.core.errors import BadCheckpoint
 from saccade.models.joint_embedding import JointEmbeddingConfig
 from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
 from saccade.text.vocabulary import Words

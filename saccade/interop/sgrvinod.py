@@ -7,11 +7,25 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from saccade.checkpoints.reading import Bundle, Looking, Reading, matrix, skeleton
-from saccade.checkpoints.renaming import Source, Tensors, below, count, require, sources
-from saccade.checkpoints.torch_files import Saved, tensors_of
-from saccade.checkpoints.words import beside, caption_words, check_sizes, read_file
 from saccade.core.errors import BadCheckpoint
+from saccade.interop.checkpoint_mapping import (
+    Bundle,
+    Looking,
+    Reading,
+    Source,
+    Tensors,
+    below,
+    beside,
+    caption_words,
+    check_sizes,
+    count,
+    matrix,
+    read_file,
+    require,
+    skeleton,
+    sources,
+)
+from saccade.interop.torch_files import Saved, tensors_of
 from saccade.models.show_attend_tell import ShowAttendTellConfig
 from saccade.models.show_tell import ShowTellConfig
 from saccade.text.vocabulary import Words

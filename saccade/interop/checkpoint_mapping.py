@@ -1,0 +1,356 @@
+"""What a layout makes of an opened checkpoint, and the steps that all layouts share."""
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from saccade.core.errors import BadCheckpoint, BadData
+from saccade.data.batch import Sizes
+from saccade.features.preprocessing import Colour, Interpolation
+from saccade.interop.torch_files import Saved, read_checkpoint, tensors_of
+from saccade.models.catalogue import build_model
+from saccade.text.answers import AnswerList
+from saccade.text.vocabulary import PAD, Vocabulary, Words
+
+# From a checkpoint's tensors to a model's: by names first, then shapes, and nothing is left
+# over.
+
+Tensors = Mapping[str, Saved]
+
+SHOWN = 4
+"""So many names of each kind stand in an error."""
+
+
+class Source(NamedTuple):
+    """What one of our tensors is made of."""
+
+    names: tuple[str, ...]
+    """Published ones."""
+    turn: Callable[..., Tensor] = lambda tensor: tensor
+    """From the published tensors to ours."""
+
+
+def sources(
+    model: nn.Module, names: Mapping[str, str], but: Collection[str] = ()
+) -> dict[str, Source]:
+    """One published tensor for each of a model's `but` some: `names` is {published layer: ours}.
+
+    A layer's longest name counts, and what lies below a named layer is named alike.
+    """
+    published = {ours: theirs for theirs, ours in names.items()}
+    made = {}
+    for key in model.state_dict():
+        if key in but:
+            continue
+        parts = key.split(".")
+        above = (".".join(parts[:n]) for n in range(len(parts), 0, -1))
+        ours = next(name for name in above if name in published)
+        made[key] = Source((f"{published[ours]}{key.removeprefix(ours)}",))
+    return made
+
+
+def require(tensors: Tensors, wanted: Mapping[str, Source], layout: str) -> None:
+    """Check that the names are exactly those of a layout. Raises BadCheckpoint, listing all."""
+    needed = [key for source in wanted.values() for key in source.names]
+    missing = [key for key in dict.fromkeys(needed) if key not in tensors and not _optional(key)]
+    unknown = sorted(tensors.keys() - set(needed))
+    if missing or unknown:
+        raise BadCheckpoint(
+            f"its tensors are not those of {layout}: {_counted(missing, 'missing')}"
+            f"{'; ' if missing and unknown else ''}{_counted(unknown, 'unknown')}",
+            cure="Give the kind of checkpoint that it is, and the whole of it.",
+        )
+
+
+def fill(
+    model: nn.Module, tensors: Tensors, wanted: Mapping[str, Source], layout: str
+) -> dict[str, Tensor]:
+    """Every tensor of a model, made of a checkpoint's, as float32. Raises BadCheckpoint for
+    tensors of another shape, with both shapes, and where one would be left over.
+    """
+    require(tensors, wanted, layout)
+    filled, wrong = {}, []
+    for key, own in model.state_dict().items():
+        source = wanted[key]
+        if all(_optional(name) and name not in tensors for name in source.names):
+            filled[key] = torch.zeros(own.shape, dtype=own.dtype)
+            continue
+        try:
+            made = _shaped(source.turn(*(tensors[name].read() for name in source.names)), own.shape)
+        except (RuntimeError, IndexError):  # gates that do not divide, widths that do not agree
+            made = None
+        if made is None:
+            shapes = " and ".join(str(tensors[name].shape) for name in source.names)
+            wrong.append(f"{' and '.join(source.names)} {shapes} where {tuple(own.shape)} fits")
+        else:
+            filled[key] = made.to(own.dtype).contiguous()
+    if wrong:
+        raise BadCheckpoint(
+            f"{len(wrong)} tensors do not fit {layout}: {_listed(wrong)}",
+            cure="Say with --set FIELD=VALUE what the file does not: `saccade show RECIPE`.",
+        )
+    return filled
+
+
+def cut(tensors: Tensors, pattern: str) -> dict[str, Saved]:
+    """Leave out the tensors whose whole name a pattern matches."""
+    return {name: tensor for name, tensor in tensors.items() if not re.fullmatch(pattern, name)}
+
+
+def below(tensors: Tensors, prefix: str) -> dict[str, Saved]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def count(tensors: Collection[str], pattern: str) -> int:
+    """How many different first groups a pattern finds at the beginnings of names."""
+    return len({found[1] for name in tensors if (found := re.match(pattern, name))})
+
+
+def gates_to_torch(tensor: Tensor) -> Tensor:
+    """Rows in, forget, out, candidate -> torch's in, forget, candidate, out."""
+    enter, keep, leave, candidate = tensor.tensor_split(4)
+    return torch.cat([enter, keep, candidate, leave])
+
+
+def side_by_side(*tensors: Tensor) -> Tensor:
+    """Two layers over the same numbers as one."""
+    return torch.cat(tensors)
+
+
+def _shaped(tensor: Tensor, shape: torch.Size) -> Tensor | None:
+    """A tensor in a shape that differs by dimensions of size 1 only: a 1 x 1 convolution's matrix,
+    a scalar in brackets. None where it does not.
+    """
+    same = [n for n in tensor.shape if n != 1] == [n for n in shape if n != 1]
+    return tensor.reshape(shape) if same else None
+
+
+def _optional(key: str) -> bool:
+    """Does a file of an early torch lack it? A counter that only cumulative averages read."""
+    return key.endswith("num_batches_tracked")
+
+
+def _counted(names: list[str], what: str) -> str:
+    return f"{len(names)} {what} ({_listed(names)})" if names else ""
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+
+
+WRAPPERS = ("weights", "state_dict", "model_state_dict", "model_state", "model", "net")
+"""Under one of these a checkpoint may keep its tensors beside other things."""
+
+
+class Bundle(NamedTuple):
+    """A checkpoint, opened, and the files given with it."""
+
+    path: Path
+    value: Any
+    words: Path | None
+    answers: Path | None
+
+    @property
+    def part(self) -> dict[str, Any]:
+        """What stands beside the tensors, by name; nothing where the file is a state dict."""
+        return self.value if isinstance(self.value, dict) else {}
+
+    def tensors(self, names: tuple[str, ...] = WRAPPERS) -> dict[str, Saved]:
+        """The tensors by name, be they all that the file holds or one part of it.
+
+        Raises BadCheckpoint where there are none, saying what there is.
+        """
+        found = tensors_of(self.value)
+        for name in names:
+            found = found or tensors_of(self.part.get(name))
+        if not found:
+            held = ", ".join(map(str, list(self.part)[:8])) or type(self.value).__name__
+            raise BadCheckpoint(
+                f"it holds no tensors by name, but: {held}",
+                where=self.path,
+                cure="Give the file with the model's weights.",
+            )
+        return found
+
+
+class Looking(NamedTuple):
+    """What pictures went through in the published program, as near as there is here."""
+
+    backbone: str
+    size: int
+    resize: str = "squash"
+    resize_to: int | None = None
+    interpolation: Interpolation = "bilinear"
+    mean: Colour | None = None
+    """None for what the network was trained with."""
+    std: Colour | None = None
+    options: Mapping[str, Any] = MappingProxyType({})
+
+
+class Reading(NamedTuple):
+    """A checkpoint understood: all but the numbers themselves."""
+
+    layout: str
+    """As errors name it."""
+    recipe: str
+    """The recipe whose settings it takes."""
+    model: dict[str, Any]
+    """Fields of the model that the file decides."""
+    tensors: Tensors
+    sources: Callable[[nn.Module], dict[str, Source]]
+    region_dim: Callable[[Any], int]
+    """Numbers per region, from the model's config."""
+    words: Words
+    looking: Looking
+    backbone: Mapping[str, Saved] = MappingProxyType({})
+    """The encoder's tensors by their names in saccade's backbone; empty where there are none."""
+    recipe_fields: Mapping[str, Any] = MappingProxyType({})
+    """Other fields of the recipe, such as "decode.beams"."""
+    notes: tuple[str, ...] = ()
+    """What a user should know: what was not brought along."""
+
+
+def skeleton(config: BaseModel, sizes: Sizes | None = None) -> nn.Module:
+    """A model without numbers, for its names and shapes."""
+    with torch.device("meta"):
+        return build_model(config, sizes or Sizes(9, 9, 9, (14, 14), 196))
+
+
+def matrix(tensors: Tensors, name: str) -> tuple[int, int]:
+    """Rows and columns of a tensor, or of a 1 x 1 convolution. Raises BadCheckpoint."""
+    shape = tensors[name].shape
+    if len(shape) < 2 or any(n != 1 for n in shape[2:]):
+        raise BadCheckpoint(
+            f"{name} has the shape {tuple(shape)}, which is no matrix",
+            cure="The file is of another program.",
+        )
+    return shape[0], shape[1]
+
+
+CAFFE = (
+    "pictures: it was trained on the features of Caffe's {network}, which are not those of "
+    "{backbone}; with these it answers and describes worse than published"
+)
+
+
+# The words and answers that stand beside a checkpoint, or in it: from files to `Vocabulary`.
+
+
+def read_file(path: Path) -> Any:
+    """What a file of words holds, be it JSON or a pickle. Raises BadCheckpoint."""
+    if path.suffix != ".json":
+        return read_checkpoint(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadCheckpoint("no such file", where=path, cure="Check the name.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        cure = "Give the file that the checkpoint's own program wrote."
+        raise BadCheckpoint(f"not JSON ({error})", where=path, cure=cure) from None
+
+
+def beside(
+    checkpoint: Path, given: Path | None, found: Sequence[Path], looked_for: str, what: str
+) -> Path:
+    """The file that was given, or the only one `found` beside the checkpoint.
+
+    Raises BadCheckpoint where there is none, or more than one.
+    """
+    if given is not None:
+        return given
+    if len(found) == 1:
+        return found[0]
+    there = f"{len(found)} files {looked_for}" if found else f"no {looked_for}"
+    raise BadCheckpoint(
+        f"it holds no {what}, and beside it there {'are' if found else 'is'} {there}",
+        where=checkpoint,
+        cure=f"Give the file with --{what} FILE.",
+    )
+
+
+def caption_words(word_map: object, where: Path) -> Vocabulary:
+    """A WORDMAP of the PyTorch tutorial: {word: id}, with the special words among them."""
+    words = in_order(word_map, where)
+    special = {
+        name: words.index(name) for name in (PAD, "<unk>", "<start>", "<end>") if name in words
+    }
+    if len(special) < 4:
+        lacking = sorted({PAD, "<unk>", "<start>", "<end>"} - special.keys())
+        raise _no_words(where, f"it lacks {', '.join(lacking)}")
+    return Vocabulary(
+        tuple(words),
+        pad=special[PAD],
+        unknown=special["<unk>"],
+        tokenizer="karpathy",
+        start=special["<start>"],
+        end=special["<end>"],
+    )
+
+
+def one_end_words(ix_to_word: object, where: Path) -> Vocabulary:
+    """{"1": word, ...} of self-critical.pytorch, where id 0 begins, ends and fills captions."""
+    if not isinstance(ix_to_word, dict) or not ix_to_word:
+        raise _no_words(where, "it is no map from ids to words")
+    try:
+        turned = {str(word): int(id_) for id_, word in ix_to_word.items()}
+    except (TypeError, ValueError):
+        raise _no_words(where, "an id is no number") from None
+    words = in_order({"<end>": 0, **turned}, where)
+    unknown = words.index("UNK") if "UNK" in words else 0
+    return Vocabulary(tuple(words), pad=0, unknown=unknown, tokenizer="karpathy", start=0, end=0)
+
+
+def question_words(token_to_id: object, tokenizer: str, where: Path) -> Vocabulary:
+    """{token: id from 1 on}; id 0 is padding and every unknown word."""
+    if not isinstance(token_to_id, dict):
+        raise _no_words(where, "it is no map from words to ids")
+    words = in_order({PAD: 0, **token_to_id}, where)
+    return Vocabulary(tuple(words), pad=0, unknown=0, tokenizer=tokenizer)
+
+
+def answers_of(labels: object, normaliser: str, where: Path) -> AnswerList:
+    """A list of answers, or {answer: id}. Raises BadCheckpoint."""
+    given = in_order(labels, where) if isinstance(labels, dict) else labels
+    if not isinstance(given, list) or not all(isinstance(answer, str) for answer in given):
+        raise BadCheckpoint("this is no list of answers", where=where, cure=_CURE)
+    try:
+        return AnswerList(tuple(given), normaliser)
+    except BadData as error:
+        raise BadCheckpoint(error.what, where=where, cure=_CURE) from None
+
+
+def in_order(ids: object, where: Path) -> list[str]:
+    """The words of {word: id} by their ids, which must be 0, 1, 2, ... Raises BadCheckpoint."""
+    if not isinstance(ids, Mapping) or not all(
+        isinstance(word, str) and isinstance(id_, int) for word, id_ in ids.items()
+    ):
+        raise _no_words(where, "it is no map from words to ids")
+    ordered = sorted(ids, key=ids.__getitem__)
+    if sorted(ids.values()) != list(range(len(ids))):
+        raise _no_words(where, f"its {len(ids)} ids are not 0 to {len(ids) - 1}")
+    return ordered
+
+
+def check_sizes(what: str, found: int, wanted: int, where: Path) -> None:
+    """The words of a file must be as many as the checkpoint's rows. Raises BadCheckpoint."""
+    if found != wanted:
+        raise BadCheckpoint(
+            f"{found} {what}, but the checkpoint was trained with {wanted}",
+            where=where,
+            cure="Give the file that was written for this checkpoint.",
+        )
+
+
+_CURE = "Give the file that the checkpoint's own program wrote."
+
+
+def _no_words(where: Path, why: str) -> BadCheckpoint:
+    return BadCheckpoint(f"this is no vocabulary of that program: {why}", where=where, cure=_CURE)

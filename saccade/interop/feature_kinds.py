@@ -1,0 +1,29 @@
+"""The feature files that can be imported, one line each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from saccade.data.folder import DataFolder
+from saccade.data.records import Picture
+from saccade.interop.bottom_up_features import open_bottom_up, open_hengyuan_hu
+from saccade.interop.feature_formats import (
+    open_openvqa,
+    open_pytorch_vqa,
+    open_self_critical,
+    open_sgrvinod,
+)
+from saccade.interop.feature_reader import Opened
+
+Opener = Callable[[Path, DataFolder, Sequence[Picture]], Opened]
+
+KINDS: Mapping[str, Opener] = MappingProxyType(
+    {
+        "bottom-up": open_bottom_up,
+        "hengyuan-hu": open_hengyuan_hu,
+        "pytorch-vqa": open_pytorch_vqa,
+        "openvqa": open_openvqa,
+        "self-critical": open_self_critical,
+        "sgrvinod": open_sgrvinod,
+    }
+)
