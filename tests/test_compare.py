@@ -15,8 +15,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from saccade.cli.main import app
-from saccade.compare.luck import holm
 from saccade.compare.page import compare
+from saccade.compare.ranking import holm
 from saccade.compare.runs import named, read_groups
 from saccade.config import change
 from saccade.core.errors import SaccadeError

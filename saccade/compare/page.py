@@ -10,15 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from saccade.compare.details import cost, further, labels, types
+from saccade.compare.curves import curves, epochs
+from saccade.compare.details import calibration, cost, further, labels, risk, types
+from saccade.compare.examples import Gallery, gallery
 from saccade.compare.figures import Figure
-from saccade.compare.gallery import Gallery, gallery
-from saccade.compare.learning import curves, epochs
-from saccade.compare.luck import paired
+from saccade.compare.ranking import bars, leaderboard, paired, priors, seeds
 from saccade.compare.runs import Group, read_groups
-from saccade.compare.seeds import seeds
-from saccade.compare.standings import bars, leaderboard, priors
-from saccade.compare.trust import calibration, risk
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.files import write_bytes
 from saccade.data.folder import DataFolder

@@ -19,8 +19,8 @@ from saccade.compare.figures import (
     shown,
     span,
 )
+from saccade.compare.ranking import bounds
 from saccade.compare.runs import Contender, Group
-from saccade.compare.standings import bounds
 from saccade.viz.html import address
 from saccade.viz.plots import Line, lines
 

@@ -1,6 +1,8 @@
 """Who stands where, and how sure that is: the ranking, beside what needs no picture."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
+from statistics import fmean, stdev
 from typing import Any
 
 from saccade.compare.figures import (
@@ -17,11 +19,88 @@ from saccade.compare.figures import (
     shown,
     span,
 )
-from saccade.compare.luck import difference
 from saccade.compare.runs import Contender, Group
-from saccade.evaluation.baselines import LITTLE, SHUFFLED
-from saccade.evaluation.scoring import MAIN
-from saccade.metrics.intervals import Difference
+from saccade.evaluation.baselines import LITTLE, SEED, SHUFFLED
+from saccade.evaluation.scoring import MAIN, statistics
+from saccade.metrics.intervals import Difference, compare
+
+# Do two runs differ by more than luck? Paired tests, corrected for how many there are.
+
+ALL_PAIRS = 8
+"""Of more runs each is compared with the first alone."""
+
+
+def difference(first: Contender, second: Contender, metric: str) -> Difference | None:
+    """How much better `first` is; nothing where one picture alone was judged."""
+    one, other = (statistics(run.rows)[metric] for run in (first, second))
+    return compare(one, other, seed=SEED) if len(one.sums) > 1 else None
+
+
+def paired(group: Group) -> Figure | None:
+    """Which runs differ by more than luck; nothing to say of a single run."""
+    pairs = list(combinations(group.runs, 2))
+    if len(group.runs) > ALL_PAIRS:
+        pairs = [(group.runs[0], run) for run in group.runs[1:]]
+    tests = [
+        (metric, one, other, gap)
+        for metric in MAIN[group.task]
+        for one, other in pairs
+        if (gap := difference(one, other, metric)) is not None
+    ]
+    if not tests:
+        return None
+    corrected = holm([gap.p_permutation for *_, gap in tests])
+    rows, body, places = [], [], {run.name: place for place, run in enumerate(group.runs)}
+    for (metric, one, other, gap), p in zip(tests, corrected, strict=True):
+        rows.append({"metric": metric, "run": one.name, "other": other.name, **gap._asdict()})
+        rows[-1]["p_holm"] = p
+        digits = DIGITS[metric]
+        body.append(
+            [
+                Cell(TITLES[metric], words=True),
+                Cell(one.name, run=places[one.name], words=True),
+                Cell(other.name, run=places[other.name], words=True),
+                Cell(shown(gap.difference, digits), span(gap.low, gap.high, digits)),
+                *(Cell(_p(value)) for value in (gap.p_permutation, gap.p_bootstrap, p)),
+                Cell("differ" if p < 0.05 else "not told apart", words=True),
+            ]
+        )
+    return Figure(
+        "paired",
+        "Do they differ by more than luck?",
+        f"Two runs on the same {tests[0][3].pictures:,} pictures. p, exchanged: the two runs' "
+        "results exchanged picture by picture, by the toss of a coin, 2,000 times; p, drawn: "
+        "pictures drawn anew. Many comparisons make some differ by luck, so the words go by the "
+        f"last p, Holm's correction for all {len(tests)} tests of this table, below 0.05.",
+        rows,
+        [
+            "",
+            "run",
+            "other",
+            f"difference {SURE}",
+            "p, exchanged",
+            "p, drawn",
+            "p, corrected",
+            "",
+        ],
+        body,
+        tall=len(body) > 24,
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: p of each test as if all were one question (Holm 1979)."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = highest
+    return corrected
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
 
 TOP = {"accuracy": 100.0, "bleu_4": 1.0, "cider": 1.0}
 """The length of a bar is a score's share of this."""
@@ -268,3 +347,68 @@ def priors(group: Group) -> Figure:
 def run_heads(group: Group) -> list[Cell]:
     """A column for each run."""
     return [Cell(run.name, run=place) for place, run in enumerate(group.runs)]
+
+
+# How far does a score move with the training seed alone? Runs that differ in nothing else.
+
+
+def seeds(group: Group) -> Figure | None:
+    """Mean and spread over seeds; nothing where no two runs differ in their seed alone."""
+    families = [runs for runs in _families(group.runs) if len(runs) > 1]
+    if not families:
+        return None
+    rows, body = list[Row](), list[list[Cell]]()
+    for runs in families:
+        name, tried = runs[0].opened.header.recipe_name, [_seed(run) for run in runs]
+        cells = [Cell(name, ", ".join(run.name for run in runs), words=True, strong=True)]
+        cells.append(Cell(str(len(runs)), f"seeds {', '.join(map(str, tried))}"))
+        for metric in MAIN[group.task]:
+            values = [float(run.scores[metric]) for run in runs]
+            mean, spread, low, high = fmean(values), stdev(values), min(values), max(values)
+            rows.append(
+                {
+                    "recipe": name,
+                    "runs": ", ".join(run.name for run in runs),
+                    "seeds": len(runs),
+                    "metric": metric,
+                    "mean": mean,
+                    "standard_deviation": spread,
+                    "lowest": low,
+                    "highest": high,
+                }
+            )
+            digits = DIGITS[metric]
+            text = f"{shown(mean, digits)} \N{PLUS-MINUS SIGN} {shown(spread, digits)}"
+            cells.append(Cell(text, span(low, high, digits), strong=True))
+        body.append(cells)
+    return Figure(
+        "seeds",
+        "Over training seeds",
+        "Runs of one recipe on the same features, which differ in their training seed alone: mean "
+        "\N{PLUS-MINUS SIGN} standard deviation over seeds (n \N{MINUS SIGN} 1), and in brackets "
+        "the lowest and the highest. The intervals above say how far a score moves with other "
+        "pictures; this, with other luck in training. A difference between recipes that is no "
+        "larger than this may be luck.",
+        rows,
+        ["recipe", "runs", *(TITLES[metric] for metric in MAIN[group.task])],
+        body,
+    )
+
+
+def _families(runs: Sequence[Contender]) -> list[list[Contender]]:
+    """Runs by all that may differ but the seed, in the order of the ranking; of two runs with one
+    seed, which say nothing about seeds, the first.
+    """
+    found: dict[str, dict[int, Contender]] = {}
+    for run in runs:
+        recipe = run.opened.header.recipe
+        unseeded = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": 0})})
+        past = [one.recipe_name for one in run.opened.header.earlier]
+        told = [run.scores.get(label) for label in ("features_fingerprint", "beams")]
+        alike = f"{unseeded.model_dump_json()} {past} {told}"
+        found.setdefault(alike, {}).setdefault(_seed(run), run)
+    return [list(family.values()) for family in found.values()]
+
+
+def _seed(run: Contender) -> int:
+    return run.opened.header.recipe.train.seed

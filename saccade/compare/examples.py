@@ -4,20 +4,164 @@ Chosen by rule from the judged rows, never by hand. Where a run looked is drawn 
 features, so that the page shows what was judged and needs no backbone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from saccade.compare.choice import choose
 from saccade.compare.figures import Figure, Row, number_or_none, shown
-from saccade.compare.looks import WIDE, Drawer, drawer
 from saccade.compare.runs import Contender, Group
-from saccade.core.errors import BadImage
+from saccade.core.devices import choose_device
+from saccade.core.errors import BadConfig, BadImage, SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.inference.explain import picture_of
+from saccade.experiment import gather_for_run
+from saccade.features.store import FeatureStore
+from saccade.inference.explain import HIDDEN, heat_of, occlude_answer, occlude_caption, picture_of
+from saccade.inference.predictor import Looked, Run
+from saccade.viz.attention import overlay
 from saccade.viz.html import Tile, embed
+
+# Which examples the page shows: chosen by rule from how right they were judged, never by hand.
+
+KINDS = ("good", "bad", "disagreed")
+
+
+def choose(group: Group, count: int) -> dict[str, list[int]]:
+    """Rows of good, bad and disagreed-on examples, `count` of each at most, all other pictures.
+
+    A single run agrees with itself: there is no third kind then.
+    """
+    column = "score" if group.task == "vqa" else "cider"
+    scores = np.array([run.rows[column] for run in group.runs], float)  # (runs, examples)
+    worst, best = scores.min(axis=0), scores.max(axis=0)
+    if group.task == "vqa":
+        right = scores > 0
+        split = np.flatnonzero(right.any(axis=0) & ~right.all(axis=0))
+        halves = np.abs(right[:, split].mean(axis=0) - 0.5)
+        agreed = np.flatnonzero(right.all(axis=0))
+        ordered = {
+            "disagreed": split[np.lexsort((-best[split], halves))],
+            "good": agreed[np.argsort(-worst[agreed], kind="stable")],
+            "bad": np.flatnonzero(~right.any(axis=0)),
+        }
+    else:
+        ordered = {
+            "disagreed": np.argsort(worst - best, kind="stable"),
+            "good": np.argsort(-worst, kind="stable"),
+            "bad": np.argsort(best, kind="stable"),
+        }
+    if len(group.runs) == 1:
+        del ordered["disagreed"]
+    pictures: set[int] = set()
+    rows = group.runs[0].rows
+    chosen = {kind: _varied(order, rows, count, pictures) for kind, order in ordered.items()}
+    return {kind: chosen[kind] for kind in KINDS if kind in chosen}
+
+
+def _varied(
+    order: NDArray[np.int64], rows: Mapping[str, Sequence[object]], count: int, pictures: set[int]
+) -> list[int]:
+    """The first of an order, each of another picture and, while there are, of another type."""
+    types, found = set[object](), list[int]()
+    for new_types_alone in (True, False) if "question_type" in rows else (False,):
+        for place in order.tolist():
+            picture = rows["image_id"][place]
+            assert isinstance(picture, int)
+            kind = rows["question_type"][place] if new_types_alone else None
+            if len(found) < count and picture not in pictures and kind not in types:
+                found.append(place)
+                pictures.add(picture)
+                types |= {kind} if new_types_alone else set()
+    return sorted(found, key=order.tolist().index)
+
+
+# Where a run looked when it was judged, drawn onto the picture.
+
+WORDS = 16
+"""So many words of a caption, at most, are drawn."""
+EVEN = 1.5
+"""So many times its fair share, at least, gets a region that stands out."""
+WIDE, NARROW = 300, 120
+"""Pixels of the longer side: of the picture and an answer's map, of a word's map."""
+
+Drawer = Callable[[int, str, NDArray[np.uint8]], tuple[list[Tile], str]]
+"""(picture's id, question, picture) -> maps, and what they are or why there are none."""
+
+
+def drawer(run: Contender, folder: DataFolder, device: str, features: str | None) -> Drawer:
+    """How to draw where a run looks; one that cannot be drawn says why."""
+    try:
+        store = gather_for_run(run.opened, folder, features or run.scores["features"]).store
+        seer = Run(run.opened, choose_device(device))
+    except SaccadeError as error:
+        why = f"no maps: {error.what}"
+        return lambda *_: ([], why)
+
+    def draw(id_: int, question: str, picture: NDArray[np.uint8]) -> tuple[list[Tile], str]:
+        looked = look_stored(seer, store, id_)
+        if looked is None:
+            return [], "no map: the picture has no features"
+        try:
+            if seer.task == "vqa":
+                return _answer_maps(seer, looked, question, picture)
+            return _word_maps(seer, looked, run.scores["beams"], picture)
+        except BadConfig:
+            return [], "no map: the features are one vector for the whole picture"
+
+    return draw
+
+
+def look_stored(run: Run, store: FeatureStore, id_: int) -> Looked | None:
+    """A picture as the run was judged on it, from the store; nothing where it has no features."""
+    row = store.rows([id_])
+    count = int(store.counts[row][0])
+    if not count:
+        return None
+    stored, mask = (torch.from_numpy(part[:, :count]) for part in store.read(row))
+    regions, mask = stored.to(run.device).float(), mask.to(run.device)
+    cells = None
+    if run.encoder is not None:
+        with torch.inference_mode():
+            regions, mask = run.encoder.see(regions)
+        cells = run.encoder.sight.boxes
+    return Looked(regions, mask, store.boxes(row, cells)[0][: regions.shape[1]])
+
+
+def _answer_maps(
+    run: Run, looked: Looked, question: str, picture: NDArray[np.uint8]
+) -> tuple[list[Tile], str]:
+    answer, says = run.ask(looked, question), "where it looked"
+    if answer.attention is None:
+        answer, says = occlude_answer(run, looked, question, answer), HIDDEN
+    assert answer.attention is not None
+    weights = answer.attention.mean(axis=0)
+    if len(answer.attention) > 1:
+        says += f", mean of {len(answer.attention)} glimpses"
+    if weights.max() * len(weights) < EVEN * weights.sum():
+        says += "; everywhere about alike"
+    glow = overlay(picture, heat_of(run, weights, answer.boxes, picture))
+    return [Tile(says, embed(glow, WIDE))], ""
+
+
+def _word_maps(
+    run: Run, looked: Looked, beams: int, picture: NDArray[np.uint8]
+) -> tuple[list[Tile], str]:
+    captioned, says = run.caption(looked, beam=beams), "where it looked for each word"
+    if any(word.attention is None for word in captioned.words):
+        captioned = occlude_caption(run, looked, captioned)
+        says = f"no attention; for each word {HIDDEN}"
+    tiles = [
+        Tile(
+            word.text,
+            embed(overlay(picture, heat_of(run, word.attention, captioned.boxes, picture)), NARROW),
+        )
+        for word in captioned.words[:WORDS]
+        if word.attention is not None
+    ]
+    return tiles, says
+
 
 MAPPED = 6
 """So many runs, from the first on, are drawn; what the others said is written."""
