@@ -12,8 +12,8 @@ from rich.console import Console
 
 from saccade.core.errors import SaccadeError
 from saccade.datasets.shapes import make_shapes
-from saccade.demo import DemoSettings, demo
-from saccade.demo_backbone import teach_backbone
+from saccade.demo.backbone import teach_backbone
+from saccade.demo.run import DemoSettings, demo
 from saccade.inference.explain import explain
 from saccade.viz.html import Report, render
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from saccade.core.errors import BadData
-from saccade.demo_folder import LIST, DemoFolder
+from saccade.demo.run import LIST, DemoFolder
 
 
 def files(root):

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "saccade").rglob("*.py"))
 TEXTS = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
-SPEAKERS = {"cli.py", "demo.py"}
+SPEAKERS = {"run.py"}
 """Files whose business it is to talk to a person."""
 REFUSED_NAMES = {"utils.py", "util.py", "common.py", "misc.py", "helpers.py", "base.py"}
 

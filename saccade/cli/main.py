@@ -1,23 +1,9 @@
-"""The command line: every verb parses, calls one function and prints what came of it.
+"""The command line: every verb parses, calls one function and prints what came of it."""
 
-The order of the modules below is the order of the verbs in `saccade --help`.
-"""
+from saccade.cli import data, evaluate, features, info, predict, train  # each adds its verbs
+from saccade.cli.app import app
 
-from saccade.cli import making, storing, importing, using  # noqa: I001  isort would shuffle the verbs
-from saccade.cli import comparing, moving, lookup
-from saccade.cli.frame import app
-
-__all__ = [
-    "app",
-    "comparing",
-    "importing",
-    "lookup",
-    "main",
-    "making",
-    "moving",
-    "storing",
-    "using",
-]
+__all__ = ["app", "data", "evaluate", "features", "info", "main", "predict", "train"]
 
 
 def main() -> None:

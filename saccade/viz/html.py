@@ -1,6 +1,6 @@
 """The page of a demonstration: one HTML file with everything inside, readable without network.
 
-What is on the page is plain data here; how it looks stands in `report.html.j2`, and in `style.css`
+What is on the page is plain data here; how it looks stands in `page.html.j2`, and in `style.css`
 what all pages share.
 """
 
@@ -125,7 +125,7 @@ def address(content: bytes, kind: str) -> str:
 
 def render(report: Report) -> str:
     """Write the page of a demonstration."""
-    return fill("report.html.j2", report=report)
+    return fill("viz/page.html.j2", report=report)
 
 
 def fill(template: str, **content: Any) -> str:

@@ -31,8 +31,19 @@ CURES = {
 """What the system refuses and a user can mend, wherever a program comes upon it."""
 
 
+ORDER = (
+    *("demo", "download", "prepare", "frames", "extract", "import-features", "store"),
+    *("train", "import-checkpoint", "evaluate", "compare", "ask", "caption", "explain"),
+    *("pack", "unpack", "list", "show", "about"),
+)
+"""Of the verbs in `saccade --help`: as they follow each other in a project."""
+
+
 class Verbs(TyperGroup):
     """All verbs, and what happens when one does not end well."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from saccade.cli.frame import (
+from saccade.cli.app import (
     ChangesOption,
     RecipeArgument,
     app,
@@ -18,7 +18,7 @@ def list_names(
     pattern: Annotated[str, typer.Argument(help="Of backbones: 'resnet*', 'torchvision:*'.")] = "*",
 ) -> None:
     """List models, recipes, sources, metrics, backbones or downloads."""
-    from saccade.listing import rows_of
+    from saccade.cli.listing import rows_of
 
     show_rows(rows_of(kind, pattern))
 
@@ -26,7 +26,7 @@ def list_names(
 @app.command()
 def show(recipe: RecipeArgument, changes: ChangesOption = None) -> None:
     """Print every setting of a recipe, as --set takes them."""
-    from saccade.listing import fields_of
+    from saccade.cli.listing import fields_of
     from saccade.recipes.catalogue import changed_recipe
 
     chosen = changed_recipe(recipe, changes or ())
@@ -39,6 +39,6 @@ def show(recipe: RecipeArgument, changes: ChangesOption = None) -> None:
 @app.command()
 def about() -> None:
     """Print versions and devices, for reports of defects."""
-    from saccade.listing import versions
+    from saccade.cli.listing import versions
 
     show_rows(versions())

@@ -5,51 +5,15 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.frame import (
+from saccade.cli.app import (
     BeamOption,
     DeviceOption,
     ExplainOption,
-    FeaturesOption,
     ImageArgument,
     RunArgument,
     app,
     show_rows,
 )
-from saccade.core.formatting import values
-from saccade.data.records import Split
-
-
-@app.command()
-def evaluate(
-    run: RunArgument,
-    split: Annotated[Split | None, typer.Option(help="By default test, else val.")] = None,
-    beam: BeamOption = None,
-    revision: Annotated[str, typer.Option(help="Of the VQA scorer: 2021-03, 2016.")] = "2021-03",
-    data: Annotated[Path | None, typer.Option(help="Where the data folder is now.")] = None,
-    features: FeaturesOption = None,
-    wordnet: Annotated[
-        Path | None, typer.Option(help="WordNet's folder or zip file, for WUPS.")
-    ] = None,
-    java: Annotated[bool, typer.Option("--java", help="Also METEOR and SPICE: minutes.")] = False,
-    device: DeviceOption = "auto",
-) -> None:
-    """Score a run officially, beside baselines that never look."""
-    from saccade.evaluation.evaluate import evaluate as judge
-
-    scores = judge(
-        run,
-        split=split,
-        data=data,
-        features=features,
-        beams=beam,
-        revision=revision,
-        wordnet=wordnet,
-        java=java,
-        device=device,
-    )
-    show_rows(values(scores))
-    rows = run / f"judged-{scores['split']}.parquet"
-    typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}, {rows}")
 
 
 @app.command()

@@ -1,13 +1,72 @@
-"""The verbs that bring another program's checkpoint or features over."""
+"""The verbs that make runs: demo, train, import-checkpoint."""
 
+import os
 import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from saccade.cli.frame import ChangesOption, DataFolderOption, app, say_next, show_rows
+from saccade.cli.app import (
+    ChangesOption,
+    DataFolderOption,
+    DeviceOption,
+    FeaturesOption,
+    RecipeArgument,
+    app,
+    say_next,
+    show_rows,
+)
 from saccade.core.formatting import values
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
+    vqa: Annotated[str | None, typer.Option(help="A recipe that answers; use a small one.")] = None,
+    caption: Annotated[str | None, typer.Option(help="A recipe that describes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal scores.")] = 0,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Everything, end to end, on pictures drawn on the spot."""
+    # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
+    from saccade.demo.run import DemoSettings
+    from saccade.demo.run import demo as show_all
+
+    chosen = {task: name for task, name in (("vqa", vqa), ("caption", caption)) if name}
+    show_all(out, seed=seed, device=device, settings=DemoSettings(**chosen))
+
+
+@app.command()
+def train(
+    recipe: RecipeArgument,
+    data: DataFolderOption,
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    changes: ChangesOption = None,
+    features: FeaturesOption = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Begin with the weights of this run.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where OUT stands.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a recipe on a data folder, write a run folder."""
+    from saccade.recipes.catalogue import changed_recipe
+    from saccade.training.train import train as fit
+
+    chosen = changed_recipe(recipe, changes or ())
+    fit(
+        chosen,
+        data,
+        out,
+        name=recipe,
+        features=features,
+        start=start,
+        resume=resume,
+        device=device,
+    )
+    say_next("evaluate", out)
 
 
 @app.command("import-checkpoint")
@@ -64,43 +123,3 @@ def import_checkpoint(
     typer.echo(f"Next: saccade {using.format(run=shlex.quote(str(out)))}")
     typer.echo(f"To evaluate it: {made.extract}")
     typer.echo(f"then: saccade evaluate {shlex.quote(str(out))} --data DATA")
-
-
-@app.command("import-features")
-def import_features(
-    kind: Annotated[
-        str,
-        typer.Argument(
-            metavar="KIND",
-            help="bottom-up, hengyuan-hu, pytorch-vqa, openvqa, self-critical or sgrvinod.",
-        ),
-    ],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, or the folder of them.")],
-    data: DataFolderOption,
-    name: Annotated[str | None, typer.Option(help="Of the store; default: the kind.")] = None,
-    dtype: Annotated[Literal["float16", "float32"], typer.Option()] = "float16",
-    image_root: Annotated[Path | None, typer.Option(help="Where the pictures are now.")] = None,
-    match: Annotated[
-        Literal["name", "id"] | None,
-        typer.Option(help="What the file's numbers are; default: names, or published ids."),
-    ] = None,
-    missing: Annotated[
-        Literal["refuse", "drop"],
-        typer.Option(help="More than half of the pictures, where they are not in the file."),
-    ] = "refuse",
-) -> None:
-    """Make a feature store of another program's feature file."""
-    from saccade.interop.import_features import import_features as bring
-
-    store = bring(
-        kind,
-        file,
-        data,
-        say=typer.echo,
-        name=name,
-        dtype=dtype,
-        image_root=image_root,
-        match=match,
-        missing=missing,
-    )
-    say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")

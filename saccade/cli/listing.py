@@ -60,9 +60,9 @@ def _size(line: Download) -> str:
 
 def _backbones(pattern: str) -> list[Row]:
     """Networks whose name fits, with or without its library's in front."""
-    import timm  # noqa: PLC0415 - seconds that only this list has to wait for
+    import timm
 
-    from saccade.features import detectors  # noqa: PLC0415
+    from saccade.features import detectors
 
     libraries = {"timm": timm.list_models(), "torchvision": detectors.NAMES}
     return [

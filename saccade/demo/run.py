@@ -9,24 +9,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
 
 from saccade.config import Recipe
-from saccade.core.errors import BadConfig
+from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import write_bytes
 from saccade.core.settings import Frozen
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
-from saccade.demo_backbone import NAME, OPTIONS, Taught, teach_backbone
-from saccade.demo_folder import DemoFolder
-from saccade.demo_page import Made, Measured, build_report, summary
-from saccade.demo_samples import Samples
+from saccade.demo.backbone import NAME, OPTIONS, Taught, teach_backbone
+from saccade.demo.page import Made, Measured, Samples, build_report, summary
 from saccade.evaluation.attention_grounding import measure_gaze, read_boxes
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.tasks import TASKS
@@ -35,6 +33,90 @@ from saccade.inference.predictor import load
 from saccade.recipes.catalogue import changed_recipe
 from saccade.training.train import train
 from saccade.viz.html import Stage, render
+
+# A folder that the demonstration may fill again and again without ever harming anybody's files.
+
+LIST = "made.json"
+
+
+class DemoFolder:
+    """A folder, and what in it is the demonstration's own."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a folder, which need not exist. Raises BadData for one that is not a demo's."""
+        self.path = path
+        self._files: set[str] = set()
+        self._began: str | None = None
+        """The part that is being made: all in it is ours, but for what was there before."""
+        self._kept: set[str] = set()
+        """What was there before."""
+        if path.exists() and not path.is_dir():
+            raise BadData("is a file", where=path, cure="Give another --out.")
+        if (path / LIST).exists():
+            self._read()
+        elif path.exists() and any(path.iterdir()):
+            raise BadData(
+                "holds other things, and nothing that `saccade demo` made",
+                where=path,
+                cure="Give a new or an empty folder as --out.",
+            )
+
+    def clear(self) -> None:
+        """Delete what an earlier demonstration made, and folders that this leaves empty."""
+        if self._began is not None:
+            self._files |= _files_in(self.path, self._began) - self._kept
+        folders: set[Path] = set()
+        for name in self._files:
+            file = self.path / name
+            if file.resolve().is_relative_to(self.path.resolve()):  # no way out by a link
+                file.unlink(missing_ok=True)
+                folders |= {self.path / above for above in PurePosixPath(name).parents}
+        for folder in sorted(folders, key=lambda f: len(f.parts), reverse=True):
+            if folder not in (self.path, Path()) and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        self._files, self._began, self._kept = set(), None, set()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._write()
+
+    @contextmanager
+    def making(self, part: str) -> Iterator[Path]:
+        """Make one part, a file or a folder: `part` is its path below the demonstration's."""
+        self._began, self._kept = part, _files_in(self.path, part) - self._files
+        self._write()
+        yield self.path / part
+        self._files |= _files_in(self.path, part) - self._kept
+        self._began, self._kept = None, set()
+        self._write()
+
+    def _write(self) -> None:
+        about = {
+            "made_by": "saccade demo",
+            "began": self._began,
+            "kept": sorted(self._kept),
+            "files": sorted(self._files),
+        }
+        write_bytes(self.path / LIST, json.dumps(about, indent=1).encode())
+
+    def _read(self) -> None:
+        file = self.path / LIST
+        cure = "Give another --out, or delete the folder yourself."
+        try:
+            about: Any = json.loads(file.read_text(encoding="utf-8"))
+            files, began, kept = about["files"], about["began"], about["kept"]
+            names = [PurePosixPath(name) for name in (*files, *([began] if began else []))]
+        except (ValueError, KeyError, TypeError):
+            raise BadData("is no list of files", where=file, cure=cure) from None
+        if any(name.is_absolute() or ".." in name.parts for name in names):
+            raise BadData("names files outside its folder", where=file, cure=cure)
+        self._files, self._began, self._kept = set(files), began, set(kept)
+
+
+def _files_in(root: Path, part: str) -> set[str]:
+    """All files of a part, as paths below `root` with forward slashes."""
+    path = root / part
+    found = [path] if path.is_file() else path.rglob("*")
+    return {file.relative_to(root).as_posix() for file in found if not file.is_dir()}
+
 
 STORE = "shapes"
 

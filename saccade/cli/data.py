@@ -1,0 +1,128 @@
+"""The verbs about data: prepare, frames, download, pack and unpack."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from saccade.cli.app import OnFault, OptionsOption, app, say_next, show_rows
+from saccade.core.errors import BadConfig
+from saccade.core.formatting import byte_size, pairs, size_in_words, values
+
+
+@app.command()
+def prepare(
+    out: Annotated[Path, typer.Option(help="The data folder to make.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE|DIR",
+            help="See: saccade list sources. A+B joins two. A folder alone is looked at.",
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="The folder with the data set's files; then name a SOURCE.")
+    ] = None,
+    option: OptionsOption = None,
+    missing: Annotated[OnFault, typer.Option(help="Pictures that are not there.")] = "refuse",
+    overlap: Annotated[OnFault, typer.Option(help="Pictures in two splits.")] = "refuse",
+    hold_out: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Of the training pictures: the validation split of a task that has none.",
+        ),
+    ] = None,
+) -> None:
+    """Read a data set, verify it, write a data folder."""
+    from saccade.data.folder import DataFolder
+    from saccade.datasets.prepare import next_step, source_and_root, told
+    from saccade.datasets.prepare import prepare as make
+
+    name, folder = source_and_root(source, root)
+    options = pairs(option)
+    named = {key.replace("-", "_") for key in options}
+    if own := {"missing", "overlap", "hold_out", "root", "out", "source"} & named:
+        cure = f"Write it as an argument of its own: --{min(own).replace('_', '-')}."
+        raise BadConfig(f"{min(own)} is no --option of a source", cure=cure)
+    make(name, folder, out, missing=missing, overlap=overlap, hold_out=hold_out, **options)
+    for line in told(out):
+        typer.echo(line)
+    splits = DataFolder(out).about["splits"]
+    show_rows(values({split: counts for split, counts in splits.items() if any(counts.values())}))
+    typer.echo(next_step(out))
+
+
+@app.command()
+def frames(
+    videos: Annotated[Path, typer.Argument(help="A video, or a folder of PitVQA's 25.")],
+    out: Annotated[Path, typer.Option(help="The folder of pictures: images/ of the data set.")],
+) -> None:
+    """Cut PitVQA's videos into a picture a second, as published."""
+    from saccade.datasets.pitvqa_frames import cut_videos
+
+    for folder, count in cut_videos(videos, out):
+        typer.echo(f"{folder}: {count} pictures")
+    typer.echo(
+        "Next: saccade prepare pitvqa --root DIR --out DATA (DIR holds images/ and the text)"
+    )
+
+
+@app.command()
+def download(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="See: saccade list downloads.")
+    ],
+    to: Annotated[Path, typer.Option(help="The folder to fetch to; sets may share one.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what, how much, and under which licence.")
+    ] = False,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="A folder on the web, tried first. May be repeated."),
+    ] = None,
+) -> None:
+    """Fetch public data sets; goes on where it was stopped."""
+    from saccade.transfer.download import download as fetch
+    from saccade.transfer.download import plan
+
+    if dry_run:
+        for line in plan(names, to, mirror or ()):
+            typer.echo(line)
+        return
+    fetch(names, to, mirrors=mirror or (), tell=typer.echo)
+
+
+@app.command()
+def pack(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A data or run folder.")],
+    out: Annotated[Path, typer.Option(help="The folder to fill with parts.")],
+    part_size: Annotated[str, typer.Option(help="Of each part, such as 500MB.")] = "500MB",
+    pictures: Annotated[bool, typer.Option("--pictures", help="Bring the pictures too.")] = False,
+) -> None:
+    """Bundle a folder into checksummed parts for a slow line."""
+    from saccade.transfer.pack import pack as bundle
+
+    made = bundle(data, out, part_size=byte_size(part_size), pictures=pictures)
+    count, size = len(made.manifest.parts), size_in_words(made.manifest.bytes)
+    parts = f"{count:,} parts" if count > 1 else "one part"
+    typer.echo(f"{len(made.manifest.files):,} files, {size}, in {parts} in {out}.")
+    if made.kept:
+        typer.echo(f"{made.kept:,} of these were there already.")
+    if made.left_out:
+        typer.echo(f"warning: {made.left_out:,} pictures are not where the data folder says.")
+    typer.echo("Copy the whole folder; there, `sha256sum -c SHA256SUMS` checks it, and")
+    say_next("unpack", out.name, "--out", data.name)
+
+
+@app.command()
+def unpack(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What pack made.")],
+    out: Annotated[Path, typer.Option(help="The new folder.")],
+) -> None:
+    """Make the folder again of its parts, every byte checked."""
+    from saccade.transfer.unpack import unpack as unbundle
+
+    made = unbundle(folder, out)
+    size = size_in_words(sum(file.bytes for file in made.files if file.same_as is None))
+    typer.echo(f"{len(made.files):,} files, {size}, in {out}: a {made.what}.")

@@ -1,0 +1,184 @@
+"""The verbs about features: extract, import-features, store."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from saccade.cli.app import (
+    DataFolderArgument,
+    DataFolderOption,
+    DeviceOption,
+    OptionsOption,
+    app,
+    say_next,
+    show_rows,
+)
+from saccade.core.errors import BadConfig
+from saccade.core.formatting import colour, number, pairs, values
+
+store = typer.Typer(help="Describe, check or convert a feature store.", no_args_is_help=True)
+app.add_typer(store, name="store")
+
+
+@app.command()
+def extract(
+    data: DataFolderArgument,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="timm:NAME, see: saccade list backbones; transformers:NAME of a ViT; or pixels."
+        ),
+    ] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead: torchvision:NAME, whose boxes are kept; see: saccade list backbones "
+            "'torchvision:*'."
+        ),
+    ] = None,
+    weights: Annotated[str, typer.Option(help="hub, random, a file, or a ViT's folder.")] = "hub",
+    option: OptionsOption = None,
+    name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of what the network sees.")] = None,
+    resize: Annotated[Literal["squash", "shorter_side", "inside"] | None, typer.Option()] = None,
+    resize_to: Annotated[int | None, typer.Option(help="Shorter side before the crop.")] = None,
+    mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
+    std: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
+    interpolation: Annotated[Literal["bilinear", "bicubic"] | None, typer.Option()] = None,
+    dtype: Annotated[
+        Literal["float16", "float32"] | None, typer.Option(help="float16, but uint8 for pixels.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode pictures.")] = 0,
+    image_root: Annotated[Path | None, typer.Option(help="Where the pictures are now.")] = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Look at every picture once with a frozen network."""
+    from saccade.features.extract import extract as make
+
+    network = _one_of(backbone, detector)
+    store = make(
+        data,
+        network,
+        weights=weights,
+        options={key: number(value) for key, value in pairs(option).items()},
+        name=name,
+        size=size,
+        resize=resize,
+        resize_to=resize_to,
+        mean=colour(mean),
+        std=colour(std),
+        interpolation=interpolation,
+        dtype=dtype,
+        batch_size=batch_size,
+        workers=workers,
+        image_root=image_root,
+        device=device,
+    )
+    say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
+
+
+def _one_of(backbone: str | None, detector: str | None) -> str:
+    """The network that features are made with. A detector is a backbone too; its own option refuses
+    what finds no boxes.
+    """
+    if detector is not None and not detector.startswith("torchvision:"):
+        cure = "Give torchvision:NAME, see: saccade list backbones 'torchvision:*'."
+        raise BadConfig(f"no detector {detector!r}", cure=cure)
+    network = detector if backbone is None else backbone
+    if network is None or None not in (backbone, detector):
+        cure = "Give one of them: --backbone timm:NAME, or --detector torchvision:NAME."
+        raise BadConfig("extract takes either --backbone or --detector", cure=cure)
+    return network
+
+
+@app.command("import-features")
+def import_features(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="bottom-up, hengyuan-hu, pytorch-vqa, openvqa, self-critical or sgrvinod.",
+        ),
+    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, or the folder of them.")],
+    data: DataFolderOption,
+    name: Annotated[str | None, typer.Option(help="Of the store; default: the kind.")] = None,
+    dtype: Annotated[Literal["float16", "float32"], typer.Option()] = "float16",
+    image_root: Annotated[Path | None, typer.Option(help="Where the pictures are now.")] = None,
+    match: Annotated[
+        Literal["name", "id"] | None,
+        typer.Option(help="What the file's numbers are; default: names, or published ids."),
+    ] = None,
+    missing: Annotated[
+        Literal["refuse", "drop"],
+        typer.Option(help="More than half of the pictures, where they are not in the file."),
+    ] = "refuse",
+) -> None:
+    """Make a feature store of another program's feature file."""
+    from saccade.interop.import_features import import_features as bring
+
+    store = bring(
+        kind,
+        file,
+        data,
+        say=typer.echo,
+        name=name,
+        dtype=dtype,
+        image_root=image_root,
+        match=match,
+        missing=missing,
+    )
+    say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
+
+
+StoreArgument = Annotated[
+    Path, typer.Argument(metavar="STORE", help="A folder in features/ of a data folder.")
+]
+
+
+@store.command()
+def info(path: StoreArgument) -> None:
+    """Say what a store holds and what it was made with."""
+    from saccade.features.convert import describe_store
+
+    show_rows(values(describe_store(path)))
+
+
+@store.command()
+def verify(path: StoreArgument) -> None:
+    """Read every file of a store: checksums, counts, numbers that are none."""
+    from saccade.features.store import verify_store
+
+    pictures, notes = verify_store(path)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{path} is whole: {pictures:,} pictures")
+
+
+@store.command()
+def convert(
+    path: StoreArgument,
+    name: Annotated[str | None, typer.Option(help="Of the new store, beside this one.")] = None,
+    dtype: Annotated[
+        Literal["float32", "float16", "int8"] | None, typer.Option(help="Kind of number.")
+    ] = None,
+    scale: Annotated[
+        Literal["row", "channel"] | None,
+        typer.Option(help="Of int8: one for each region (row) or for each of its numbers."),
+    ] = None,
+    pool: Annotated[int | None, typer.Option(help="Rows and columns of a coarser grid.")] = None,
+    pca: Annotated[int | None, typer.Option(help="Numbers per region afterwards.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data folder, where the store is not in it.")
+    ] = None,
+) -> None:
+    """Make a smaller store of a store."""
+    from saccade.features.convert import convert_store
+
+    made = convert_store(
+        path, say=typer.echo, name=name, dtype=dtype, scale=scale, pool=pool, pca=pca, data=data
+    )
+    home = data or (made.parent.parent if made.parent.name == "features" else Path("DATA"))
+    say_next("train", "RECIPE", "--data", home, "--features", made.name, "--out", "RUN")
