@@ -1,10 +1,10 @@
-"""Decoding with Show, Attend and Tell: all pictures at a time against one by one.
+"""Decoding with Show, Attend and Tell: all images at a time against one by one.
 
     python -m benchmarks.beam_search
 
 The model first learns 16 made-up captions by heart, as random weights never end a sentence. Then
-both programs decode the same pictures with the same weights; every word must be the same. The
-published evaluation decodes each picture once per human caption; here it need not.
+both programs decode the same images with the same weights; every word must be the same. The
+published evaluation decodes each image once per human caption; here it need not.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
 from tests.oracles import names
 from tests.oracles import show_attend_tell as published
 
-PICTURES = 16
+IMAGES = 16
 SAID = 400
 """So many different words stand in the captions that are learnt."""
 RULES = Rules(start=inputs.START, end=inputs.END, banned=(0, inputs.START))
@@ -29,7 +29,7 @@ RULES = Rules(start=inputs.START, end=inputs.END, banned=(0, inputs.START))
 def main() -> None:
     """Compare captions, then times."""
     timing.one_thread()
-    given = inputs.captions(PICTURES, each=1)
+    given = inputs.captions(IMAGES, each=1)
     ours = _taught(given)
     theirs = published.ShowAttendTell(inputs.WORDS).eval()
     for parameter, partner in names.partners(theirs, ours, names.SHOW_ATTEND_TELL):
@@ -41,14 +41,14 @@ def main() -> None:
     timings = timing.measure(
         [
             timing.Case(
-                f"beam {beams}, {count} pictures {way}",
+                f"beam {beams}, {count} images {way}",
                 _one_by_one(theirs, looks[:count], beams),
                 _batches(ours, cells[:count].split(at_a_time), beams),
                 bar,
             )
             for beams, count, at_a_time, way, bar in (
-                (3, PICTURES, PICTURES, "at a time", 7.0),
-                (5, PICTURES, PICTURES, "at a time", 9.0),
+                (3, IMAGES, IMAGES, "at a time", 7.0),
+                (5, IMAGES, IMAGES, "at a time", 9.0),
                 (3, 4, 1, "one by one", 2.5),
                 (5, 4, 1, "one by one", 2.5),
             )
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _taught(given: inputs.Captions) -> ShowAttendTell:
-    """A model that says each picture's caption by heart, and ends it."""
+    """A model that says each image's caption by heart, and ends it."""
     sizes = Sizes(words=inputs.WORDS, region_dim=inputs.CHANNELS, grid=(8, 8))
     model = ShowAttendTell(ShowAttendTellConfig(dropout=0.0), sizes)
     longest = int(given.lengths.max())
@@ -67,7 +67,7 @@ def _taught(given: inputs.Captions) -> ShowAttendTell:
     words = torch.where((words > 0) & (words < inputs.START), words % SAID + 1, words)
     regions = inputs.cells(given.grids)
     mask = torch.ones(regions.shape[:2], dtype=torch.bool)
-    batch = CaptionBatch(regions, mask, given.picture, words, given.lengths)
+    batch = CaptionBatch(regions, mask, given.image, words, given.lengths)
     optimiser = torch.optim.Adam(model.parameters(), lr=2e-3, fused=True)
     for _ in range(40):
         loss = caption_loss(model(batch), batch)
@@ -83,9 +83,9 @@ def _one_by_one(
     def decode() -> list[published.Spoken]:
         return [
             published.beam_search(
-                model, picture, start=RULES.start, end=RULES.end, beams=beams, longest=RULES.longest
+                model, image, start=RULES.start, end=RULES.end, beams=beams, longest=RULES.longest
             )
-            for picture in looks.split(1)
+            for image in looks.split(1)
         ]
 
     return decode

@@ -2,8 +2,8 @@
 
     python -m benchmarks.captioners
 
-50 captions of 10 pictures with 36 regions, features ready on both sides; the port too has each
-picture once. It says 16 words and an end for every caption, padding included.
+50 captions of 10 images with 36 regions, features ready on both sides; the port too has each
+image once. It says 16 words and an end for every caption, padding included.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ UP_DOWN_NAMES = {
 def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
-    given = inputs.port_captions(pictures=10, each=5)
+    given = inputs.port_captions(images=10, each=5)
     regions = inputs.cells(given.grids)
     pooled, words = regions.mean(dim=1), given.words[:, :-1]
     batch = _batch(given, regions)
@@ -52,7 +52,7 @@ def main() -> None:
     first = _case("Show and Tell", show_tell, "show-tell-first-word", SHOW_TELL_NAMES, batch, 2.4)
     second = _case("Up-Down", up_down, "up-down", UP_DOWN_NAMES, batch, 1.8)
     timings = [*timing.measure([first], rounds=7), *timing.measure([second], rounds=3)]
-    timing.report("Captioners: 10 pictures x 5 captions", timings)
+    timing.report("Captioners: 10 images x 5 captions", timings)
 
 
 def _case(
@@ -90,7 +90,7 @@ def _batch(given: inputs.Captions, regions: Tensor) -> CaptionBatch:
     order = given.lengths.argsort(descending=True, stable=True)
     mask = torch.ones(regions.shape[:2], dtype=torch.bool)
     words = given.words[order, : int(given.lengths.max())]
-    return CaptionBatch(regions, mask, given.picture[order], words, given.lengths[order])
+    return CaptionBatch(regions, mask, given.image[order], words, given.lengths[order])
 
 
 if __name__ == "__main__":

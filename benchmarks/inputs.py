@@ -22,52 +22,52 @@ CHANNELS = 2048
 
 
 class Captions(NamedTuple):
-    """Captions and their pictures, longest caption first."""
+    """Captions and their images, longest caption first."""
 
     grids: Tensor  # (I, CHANNELS, side, side) what the encoder's last layer gives
-    picture: Tensor  # (B,) which picture each caption is about
+    image: Tensor  # (B,) which image each caption is about
     words: Tensor  # (B, PADDED)
     lengths: Tensor  # (B,) start and end included
 
 
 class Questions(NamedTuple):
-    """Questions and their pictures."""
+    """Questions and their images."""
 
     grids: Tensor  # (I, channels, side, side)
-    picture: Tensor  # (B,)
+    image: Tensor  # (B,)
     words: Tensor  # (B, the longest question's words), padded with 0
     lengths: Tensor  # (B,)
     answers: Tensor  # (B, 4) ids of different answers; 0 where nobody gave a further one
     counts: Tensor  # (B, 4) how many of ten people gave each
 
 
-def captions(pictures: int, each: int, side: int = 8) -> Captions:
-    """Draw `each` captions for each of `pictures` pictures; neighbours are of different ones."""
-    grids = torch.randn(pictures, CHANNELS, side, side).relu_()
-    lengths = (torch.randn(pictures * each) * 2.4 + 10.5).round().clamp(5, 20).long() + 2
+def captions(images: int, each: int, side: int = 8) -> Captions:
+    """Draw `each` captions for each of `images` images; neighbours are of different ones."""
+    grids = torch.randn(images, CHANNELS, side, side).relu_()
+    lengths = (torch.randn(images * each) * 2.4 + 10.5).round().clamp(5, 20).long() + 2
     lengths = lengths.sort(descending=True).values
-    picture = torch.arange(pictures).repeat(each)
-    words = torch.randint(1, WORDS - 3, (pictures * each, PADDED))
+    image = torch.arange(images).repeat(each)
+    words = torch.randint(1, WORDS - 3, (images * each, PADDED))
     place = torch.arange(PADDED)
     words[:, 0] = START
     words[place == lengths[:, None] - 1] = END
     words[place >= lengths[:, None]] = 0
-    return Captions(grids, picture, words, lengths)
+    return Captions(grids, image, words, lengths)
 
 
-def port_captions(pictures: int, each: int, side: int = 6) -> Captions:
+def port_captions(images: int, each: int, side: int = 6) -> Captions:
     """Captions as ruotianluo's port has them: 0 begins, ends and pads, 16 words at most, and those
-    of one picture stand together (so not longest first)."""
-    drawn = captions(pictures, each, side)
+    of one image stand together (so not longest first)."""
+    drawn = captions(images, each, side)
     words = torch.where(drawn.words >= START, 0, drawn.words)[:, :PORT_PADDED]
     words[:, -1] = 0
     lengths = drawn.lengths.clamp_max(PORT_PADDED)
-    order = drawn.picture.argsort(stable=True)
-    return Captions(drawn.grids, drawn.picture[order], words[order], lengths[order])
+    order = drawn.image.argsort(stable=True)
+    return Captions(drawn.grids, drawn.image[order], words[order], lengths[order])
 
 
 def questions(
-    pictures: int,
+    images: int,
     each: int,
     *,
     side: int = 14,
@@ -76,17 +76,17 @@ def questions(
     listed: int = ANSWERS,
     longest: int = 23,
 ) -> Questions:
-    """Draw `each` questions for each of `pictures` pictures."""
-    count = pictures * each
-    grids = torch.randn(pictures, channels, side, side).relu_()
+    """Draw `each` questions for each of `images` images."""
+    count = images * each
+    grids = torch.randn(images, channels, side, side).relu_()
     lengths = (torch.randn(count) * 1.9 + 6.2).round().clamp(2, longest).long()
     words = torch.randint(1, vocabulary, (count, int(lengths.max())))
     words[torch.arange(words.shape[1]) >= lengths[:, None]] = 0
     answers = torch.stack([torch.randperm(listed)[:4] for _ in range(count)])
     counts = torch.stack([_votes() for _ in range(count)])
     answers[counts == 0] = 0
-    picture = torch.arange(pictures).repeat_interleave(each)
-    return Questions(grids, picture, words, lengths, answers, counts)
+    image = torch.arange(images).repeat_interleave(each)
+    return Questions(grids, image, words, lengths, answers, counts)
 
 
 def _votes() -> Tensor:
@@ -95,9 +95,9 @@ def _votes() -> Tensor:
     return torch.bincount(given, minlength=5)[:4]
 
 
-def object_counts(pictures: int) -> Tensor:
-    """How many objects were detected in each picture: 10 to 100, 36 on average, few have many."""
-    drawn = 10 - 26 / 3 * torch.rand(pictures, 3).log().sum(dim=1)
+def object_counts(images: int) -> Tensor:
+    """How many objects were detected in each image: 10 to 100, 36 on average, few have many."""
+    drawn = 10 - 26 / 3 * torch.rand(images, 3).log().sum(dim=1)
     return drawn.round().clamp_max(100).long()
 
 

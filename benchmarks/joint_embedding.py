@@ -2,8 +2,8 @@
 
     python -m benchmarks.joint_embedding
 
-255 questions about 51 pictures of 36 regions. The published program (whose batch is twice as large)
-reads 14 words of every question, padding in front, and has a copy of its picture for each.
+255 questions about 51 images of 36 regions. The published program (whose batch is twice as large)
+reads 14 words of every question, padding in front, and has a copy of its image for each.
 """
 
 import torch
@@ -35,13 +35,13 @@ def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
     given = inputs.questions(
-        pictures=51, each=5, side=6, vocabulary=WORDS, listed=ANSWERS, longest=LONGEST
+        images=51, each=5, side=6, vocabulary=WORDS, listed=ANSWERS, longest=LONGEST
     )
     regions = inputs.cells(given.grids)
     scores = (0.3 * given.counts).clamp_max(1)
     dense = torch.zeros(len(scores), ANSWERS).scatter_add_(1, given.answers, scores)
-    copies, in_front = regions[given.picture], _in_front(given)
-    shared = _batch(given, regions, given.picture, scores)
+    copies, in_front = regions[given.image], _in_front(given)
+    shared = _batch(given, regions, given.image, scores)
 
     def loss_of(model: nn.Module) -> Tensor:
         logits = model(copies, in_front)
@@ -53,7 +53,7 @@ def main() -> None:
     )
     own_loss = loss_for(RECIPE)
     steps.require_equal(
-        "shared pictures",
+        "shared images",
         (theirs, ours),
         (lambda: loss_of(theirs), lambda: own_loss(ours(shared), shared)),
         NAMES,
@@ -65,7 +65,7 @@ def main() -> None:
         lambda: nn.utils.clip_grad_norm_(model.parameters(), 0.25),
     )
     case = timing.Case(
-        "training step, 51 pictures x 5 questions",
+        "training step, 51 images x 5 questions",
         reference,
         steps.saccade_step(_ours(), shared, RECIPE),
         bar=1.4,
@@ -73,10 +73,10 @@ def main() -> None:
     timing.report("Joint embedding: 255 questions", timing.measure([case], rounds=3))
 
 
-def _batch(given: inputs.Questions, regions: Tensor, picture: Tensor, scores: Tensor) -> VqaBatch:
+def _batch(given: inputs.Questions, regions: Tensor, image: Tensor, scores: Tensor) -> VqaBatch:
     """Questions as saccade's data sets hand them out."""
     mask = torch.ones(regions.shape[:2], dtype=torch.bool)
-    return VqaBatch(regions, mask, picture, given.words, given.lengths, given.answers, scores)
+    return VqaBatch(regions, mask, image, given.words, given.lengths, given.answers, scores)
 
 
 def _in_front(given: inputs.Questions) -> Tensor:

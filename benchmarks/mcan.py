@@ -2,8 +2,8 @@
 
     python -m benchmarks.mcan
 
-16 questions, each about a picture of its own with 10 to 100 detected objects, 36 on average. The
-published program fills every picture up to 100 regions and every question up to 14 words.
+16 questions, each about an image of its own with 10 to 100 detected objects, 36 on average. The
+published program fills every image up to 100 regions and every question up to 14 words.
 """
 
 import torch
@@ -26,18 +26,18 @@ def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
     given = inputs.questions(
-        pictures=16, each=1, side=10, vocabulary=WORDS, listed=ANSWERS, longest=LONGEST
+        images=16, each=1, side=10, vocabulary=WORDS, listed=ANSWERS, longest=LONGEST
     )
-    counts = inputs.object_counts(pictures=16)
+    counts = inputs.object_counts(images=16)
     mask = torch.arange(MOST) < counts[:, None]
     padded = inputs.cells(given.grids) * mask[..., None]
-    copies, most = padded[given.picture], int(counts.max())
+    copies, most = padded[given.image], int(counts.max())
     scores = (0.3 * given.counts).clamp_max(1)
     dense = torch.zeros(len(scores), ANSWERS).scatter_add_(1, given.answers, scores)
     batch = VqaBatch(
         padded[:, :most],
         mask[:, :most],
-        given.picture,
+        given.image,
         given.words,
         given.lengths,
         given.answers,

@@ -82,22 +82,22 @@ def _train(name: str) -> None:
 
 
 def _caption_batch(stored: np.ndarray) -> CaptionBatch:
-    given = inputs.captions(pictures=6, each=5)
+    given = inputs.captions(images=6, each=5)
     rows = np.random.default_rng(0).choice(len(stored), 6, replace=False)
     regions = torch.from_numpy(stored[rows])
     mask = torch.ones(regions.shape[:2], dtype=torch.bool)
     longest = int(given.lengths.max())
-    return CaptionBatch(regions, mask, given.picture, given.words[:, :longest], given.lengths)
+    return CaptionBatch(regions, mask, given.image, given.words[:, :longest], given.lengths)
 
 
 def _vqa_batch(stored: np.ndarray) -> VqaBatch:
-    given = inputs.questions(pictures=25, each=5)
+    given = inputs.questions(images=25, each=5)
     rows = np.random.default_rng(0).choice(len(stored), 25, replace=False)
     regions = torch.from_numpy(stored[rows])
     return VqaBatch(
         regions,
         torch.ones(regions.shape[:2], dtype=torch.bool),
-        given.picture,
+        given.image,
         given.words,
         given.lengths,
         given.answers,
@@ -106,7 +106,7 @@ def _vqa_batch(stored: np.ndarray) -> VqaBatch:
 
 
 def _bytes_per_question() -> float:
-    """As `VqaExamples` holds them: words, answers, counts, id, picture row, people."""
+    """As `VqaExamples` holds them: words, answers, counts, id, image row, people."""
     random = np.random.default_rng(0)
     words = Ragged.of([[1] * n for n in random.poisson(6.2, QUESTIONS)], np.int32)
     distinct = random.integers(1, 6, QUESTIONS)

@@ -1,4 +1,4 @@
-"""All metrics without Java over the captions of a COCO test split: 5,000 pictures, 5 people each.
+"""All metrics without Java over the captions of a COCO test split: 5,000 images, 5 people each.
 
     python -m benchmarks.metrics
 
@@ -22,7 +22,7 @@ from saccade.metrics.intervals import compare, interval
 from saccade.metrics.ptb import coco_words
 from saccade.metrics.rouge import corpus_rouge_l
 
-PICTURES, PEOPLE = 5000, 5
+IMAGES, PEOPLE = 5000, 5
 WORDS = 9486
 BAR = 15.0
 """CPU seconds of one core, for all of it together."""
@@ -46,7 +46,7 @@ def main() -> None:
     }
     spent = {name: timing.cpu_seconds(do) for name, do in work.items()}
     timing.report_limits(
-        f"Metrics of {PICTURES:,} captions with {PEOPLE} references each",
+        f"Metrics of {IMAGES:,} captions with {PEOPLE} references each",
         [timing.Limit(name, "-", seconds, BAR, "CPU s") for name, seconds in spent.items()]
         + [
             timing.Limit("all of these", "-", sum(spent.values()), BAR, "CPU s"),
@@ -69,7 +69,7 @@ def _sureness(said: Sentences, human: list[Sentences]) -> timing.Limit:
 
 
 def _captions() -> tuple[Sentences, list[Sentences]]:
-    """One caption and five references of each picture, which share a good part of their words."""
+    """One caption and five references of each image, which share a good part of their words."""
     random = np.random.default_rng(0)
     shares = 1 / np.arange(3, WORDS + 3)
     shares /= shares.sum()
@@ -81,7 +81,7 @@ def _captions() -> tuple[Sentences, list[Sentences]]:
         length = int(np.clip(round(random.normal(10.5, 2.4)), 5, len(words)))
         return [f"word{word}" for word in kept[:length]]
 
-    seeds = random.choice(WORDS, (PICTURES, 16), p=shares)
+    seeds = random.choice(WORDS, (IMAGES, 16), p=shares)
     human = [[variant(words) for _ in range(PEOPLE)] for words in seeds.tolist()]
     return [variant(words) for words in seeds.tolist()], human
 

@@ -88,7 +88,7 @@ class Saccade(nn.Module):
         self.rest = PitVqa(config, sizes)
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
-        """A batch whose regions are still the pictures (I, 3, h, w)."""
+        """A batch whose regions are still the images (I, 3, h, w)."""
         tokens = self.vision(batch.regions).last_hidden_state
         output: VqaOutput = self.rest(replace(batch, regions=tokens))
         return output
@@ -98,7 +98,7 @@ def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
     batch = _questions()
-    copies = batch.regions[batch.picture]
+    copies = batch.regions[batch.image]
     words = [row[:n] for row, n in zip(batch.question, batch.question_length, strict=True)]
     ids, mask = published.padded(words, pad=WORDS - 1, longest=LONGEST)
     assert batch.answers is not None
@@ -140,18 +140,18 @@ def _vision() -> Any:
 
 def _questions() -> VqaBatch:
     """Questions of 8 to 16 pieces, as PitVQA's are, each with one right answer."""
-    picture = torch.arange(FRAMES).repeat_interleave(EACH)
-    length = torch.randint(8, 17, (len(picture),))
-    words = torch.randint(1, WORDS - 1, (len(picture), int(length.max())))
+    image = torch.arange(FRAMES).repeat_interleave(EACH)
+    length = torch.randint(8, 17, (len(image),))
+    words = torch.randint(1, WORDS - 1, (len(image), int(length.max())))
     words[torch.arange(words.shape[1]) >= length[:, None]] = WORDS - 1
     return VqaBatch(
         regions=torch.rand(FRAMES, 3, SIDE, SIDE),
         region_mask=torch.ones(FRAMES, 197, dtype=torch.bool),
-        picture=picture,
+        image=image,
         question=words,
         question_length=length,
-        answers=torch.randint(0, ANSWERS, (len(picture), 1)),
-        answer_weights=torch.ones(len(picture), 1),
+        answers=torch.randint(0, ANSWERS, (len(image), 1)),
+        answer_weights=torch.ones(len(image), 1),
     )
 
 

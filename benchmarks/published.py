@@ -1,10 +1,10 @@
 """Published programs, written anew for races: as fast as their authors had them, no slower.
 
 The oracles of the tests show every step and so would lose any race. These take the same shortcuts
-as the originals (one matrix product for all regions, layers that see a picture once where the
+as the originals (one matrix product for all regions, layers that see an image once where the
 original does so), and waste what the originals waste. Layers have their published names.
 
-Letters: B examples, I pictures, T words, R regions, D numbers per region, A answers, V vocabulary.
+Letters: B examples, I images, T words, R regions, D numbers per region, A answers, V vocabulary.
 """
 
 import torch
@@ -54,7 +54,7 @@ class JointEmbedding(nn.Module):
 
 
 class San(nn.Module):
-    """imageqa-san's SAN(2, CNN) with its own attention; every question brings its picture."""
+    """imageqa-san's SAN(2, CNN) with its own attention; every question brings its image."""
 
     def __init__(self, words: int, answers: int, dim: int, *, dropout: float = 0.5) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class San(nn.Module):
 
 
 class ShowTell(nn.Module):
-    """ruotianluo's `show_tell`: picture, then words, step by step over padding too."""
+    """ruotianluo's `show_tell`: image, then words, step by step over padding too."""
 
     def __init__(self, vocabulary: int, dim: int, *, dropout: float = 0.5) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class ShowTell(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, pooled: Tensor, words: Tensor) -> Tensor:
-        """`pooled (I, D)`, `words (B, T)` picture by picture -> log-probabilities (B, T, V)."""
+        """`pooled (I, D)`, `words (B, T)` image by image -> log-probabilities (B, T, V)."""
         pooled = pooled.repeat_interleave(len(words) // len(pooled), dim=0)
         _, state = self.core(self.img_embed(pooled)[None])
         said = []
@@ -114,7 +114,7 @@ class ShowTell(nn.Module):
 
 
 class UpDown(nn.Module):
-    """ruotianluo's `updown`: regions are projected once per picture, then copied per caption."""
+    """ruotianluo's `updown`: regions are projected once per image, then copied per caption."""
 
     def __init__(self, vocabulary: int, dim: int, *, dropout: float = 0.5) -> None:
         super().__init__()

@@ -2,8 +2,8 @@
 
     python -m benchmarks.san
 
-100 questions about 20 pictures of 14 x 14 cells: the released program has a copy of its picture
-for every question, saccade has each picture once.
+100 questions about 20 images of 14 x 14 cells: the released program has a copy of its image
+for every question, saccade has each image once.
 """
 
 from typing import Any
@@ -40,15 +40,13 @@ NAMES = {
 def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
-    given = inputs.questions(
-        pictures=20, each=5, channels=CHANNELS, vocabulary=WORDS, listed=ANSWERS
-    )
+    given = inputs.questions(images=20, each=5, channels=CHANNELS, vocabulary=WORDS, listed=ANSWERS)
     regions = inputs.cells(given.grids)
-    copies, label = regions[given.picture], given.answers[:, 0]  # the answer drawn this time
+    copies, label = regions[given.image], given.answers[:, 0]  # the answer drawn this time
     batch = VqaBatch(
         regions,
         torch.ones(regions.shape[:2], dtype=torch.bool),
-        given.picture,
+        given.image,
         given.words,
         given.lengths,
         label[:, None],
@@ -61,10 +59,10 @@ def main() -> None:
     theirs, ours = published.San(WORDS, ANSWERS, CHANNELS, dropout=0), _ours(dropout=0)
     own_loss = loss_for(RECIPE)
     losses = (lambda: loss_of(theirs), lambda: own_loss(ours(batch), batch))
-    steps.require_equal("shared pictures", (theirs, ours), losses, NAMES)
+    steps.require_equal("shared images", (theirs, ours), losses, NAMES)
     model = published.San(WORDS, ANSWERS, CHANNELS)
     case = timing.Case(
-        "training step, 20 pictures x 5 questions",
+        "training step, 20 images x 5 questions",
         steps.published_step(lambda: loss_of(model), _descent(model), lambda: _tend(model)),
         steps.saccade_step(_ours(), batch, RECIPE),
         bar=3.0,

@@ -2,9 +2,9 @@
 
     python -m benchmarks.show_ask_attend_answer
 
-125 questions about 25 pictures of 14 x 14 cells: the published program has a copy of its picture
-for every question, saccade has each picture once. Features are ready in memory on both sides.
-Where saccade too is given a picture per question, sharing cannot help.
+125 questions about 25 images of 14 x 14 cells: the published program has a copy of its image
+for every question, saccade has each image once. Features are ready in memory on both sides.
+Where saccade too is given an image per question, sharing cannot help.
 """
 
 from collections.abc import Callable
@@ -27,38 +27,36 @@ LEARNING_RATE = 1e-3
 def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
-    given = inputs.questions(pictures=25, each=5)
-    copies = given.grids[given.picture]  # (125, C, 14, 14)
+    given = inputs.questions(images=25, each=5)
+    copies = given.grids[given.image]  # (125, C, 14, 14)
     regions = inputs.cells(given.grids)
     counts = published.dense_counts(given.answers, given.counts, inputs.ANSWERS)
-    shared = _batch(given, regions, given.picture)
-    apart = _batch(given, regions[given.picture], torch.arange(len(given.picture)))
-    _require_equal("shared pictures", copies, counts, given, shared)
-    _require_equal("a picture per question", copies, counts, given, apart)
+    shared = _batch(given, regions, given.image)
+    apart = _batch(given, regions[given.image], torch.arange(len(given.image)))
+    _require_equal("shared images", copies, counts, given, shared)
+    _require_equal("an image per question", copies, counts, given, apart)
     reference, asked = _published_step(copies, counts, given), _published_answer(copies, given)
     timings = timing.measure(
         [
             timing.Case(
-                "training step, 25 pictures x 5 questions", reference, _saccade_step(shared), 3.0
+                "training step, 25 images x 5 questions", reference, _saccade_step(shared), 3.0
             ),
             timing.Case(
-                "training step, a picture per question", reference, _saccade_step(apart), 1.6
+                "training step, an image per question", reference, _saccade_step(apart), 1.6
             ),
-            timing.Case(
-                "answering, 25 pictures x 5 questions", asked, _saccade_answer(shared), 3.5
-            ),
+            timing.Case("answering, 25 images x 5 questions", asked, _saccade_answer(shared), 3.5),
         ],
         rounds=5,
     )
     timing.report("Show, Ask, Attend, and Answer: 125 questions", timings)
 
 
-def _batch(given: inputs.Questions, regions: Tensor, picture: Tensor) -> VqaBatch:
+def _batch(given: inputs.Questions, regions: Tensor, image: Tensor) -> VqaBatch:
     """Questions as saccade's data sets hand them out: only the answers that people gave."""
     return VqaBatch(
         regions,
         torch.ones(regions.shape[:2], dtype=torch.bool),
-        picture,
+        image,
         given.words,
         given.lengths,
         given.answers,

@@ -2,8 +2,8 @@
 
     python -m benchmarks.show_attend_tell
 
-Three cases of 30 captions: the decoder alone on the published batch (one picture per caption,
-14 x 14 cells); the decoder as saccade batches by itself (6 pictures of 5 captions, 8 x 8 cells
+Three cases of 30 captions: the decoder alone on the published batch (one image per caption,
+14 x 14 cells); the decoder as saccade batches by itself (6 images of 5 captions, 8 x 8 cells
 seen at 14 x 14); and the whole step, with the frozen ResNet-101 in the published loop and
 features from a memory-mapped file in saccade's.
 """
@@ -34,23 +34,23 @@ DEVIATION = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
 def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
-    given = inputs.captions(pictures=6, each=5)
+    given = inputs.captions(images=6, each=5)
     looks = published.blow_up(given.grids).contiguous()  # (6, 14, 14, C)
-    own = _batch(given, looks.flatten(1, 2)[given.picture], torch.arange(len(given.picture)))
-    grouped = _batch(given, inputs.cells(given.grids), given.picture)
-    per_caption = looks[given.picture]
+    own = _batch(given, looks.flatten(1, 2)[given.image], torch.arange(len(given.image)))
+    grouped = _batch(given, inputs.cells(given.grids), given.image)
+    per_caption = looks[given.image]
     _require_equal("own batch", per_caption, given, own, (14, 14))
     _require_equal("grouped", per_caption, given, grouped, (8, 8))
     decoders = timing.measure(
         [
             timing.Case(
-                "decoder step, 30 pictures of 14x14",
+                "decoder step, 30 images of 14x14",
                 _published_step(lambda: per_caption, given),
                 _saccade_step(lambda: own, (14, 14)),
                 bar=3.2,
             ),
             timing.Case(
-                "decoder step, 6 pictures x 5 captions, 8x8",
+                "decoder step, 6 images x 5 captions, 8x8",
                 _published_step(lambda: per_caption, given),
                 _saccade_step(lambda: grouped, (8, 8)),
                 bar=4.5,
@@ -61,18 +61,18 @@ def main() -> None:
     timing.report("Show, Attend and Tell: one training step", [*decoders, _whole_step(given)])
 
 
-def _batch(given: inputs.Captions, regions: Tensor, picture: Tensor) -> CaptionBatch:
+def _batch(given: inputs.Captions, regions: Tensor, image: Tensor) -> CaptionBatch:
     """Captions as saccade's data sets hand them out: cut to the longest of the batch."""
     mask = torch.ones(regions.shape[:2], dtype=torch.bool)
     longest = int(given.lengths.max())
-    return CaptionBatch(regions, mask, picture, given.words[:, :longest], given.lengths)
+    return CaptionBatch(regions, mask, image, given.words[:, :longest], given.lengths)
 
 
 def _whole_step(given: inputs.Captions) -> timing.Timing:
-    """From 256 x 256 pictures in the published loop, from stored features in saccade's."""
+    """From 256 x 256 images in the published loop, from stored features in saccade's."""
     pixels = torch.randint(0, 256, (len(given.grids), 3, 256, 256), dtype=torch.uint8)
     encoder = _encoder(pixels)
-    per_caption = pixels[given.picture]
+    per_caption = pixels[given.image]
 
     def encode() -> Tensor:
         with torch.no_grad():
@@ -80,8 +80,8 @@ def _whole_step(given: inputs.Captions) -> timing.Timing:
         return grids
 
     encoded = encode()
-    grids = encoded[: len(pixels)]  # the first caption of each picture
-    exact = _batch(given, inputs.cells(grids), given.picture)
+    grids = encoded[: len(pixels)]  # the first caption of each image
+    exact = _batch(given, inputs.cells(grids), given.image)
     _require_equal("whole step", published.blow_up(encoded), given, exact, (8, 8))
     with tempfile.TemporaryDirectory() as folder:
         np.save(Path(folder) / "features.npy", inputs.cells(grids).half().numpy())
@@ -89,7 +89,7 @@ def _whole_step(given: inputs.Captions) -> timing.Timing:
         rows = np.arange(len(grids))
 
         def read() -> CaptionBatch:
-            return _batch(given, torch.from_numpy(stored[rows]), given.picture).to("cpu")
+            return _batch(given, torch.from_numpy(stored[rows]), given.image).to("cpu")
 
         case = timing.Case(
             "whole step, ResNet-101 in the loop / features stored",

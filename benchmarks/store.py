@@ -2,11 +2,11 @@
 
     python -m benchmarks.store [STORE]
 
-Random batches of 32 pictures are read from a store mapped into memory, and as many bytes are copied
+Random batches of 32 images are read from a store mapped into memory, and as many bytes are copied
 from an array in memory: first equal, then CPU seconds in turn. Bytes with a scale become float32 on
 the way; that is compared with a copy of what was asked for, the float32 numbers. The store is
-made up in COCO's shape (14 x 14 x 2048, 200 pictures) unless one is named; another has a vector for
-each picture and is so large that it is let go of while it is read. Then fresh processes read stores
+made up in COCO's shape (14 x 14 x 2048, 200 images) unless one is named; another has a vector for
+each image and is so large that it is let go of while it is read. Then fresh processes read stores
 of 2 GiB in any order, and their peak resident memory is taken.
 """
 
@@ -32,7 +32,7 @@ BAR = 0.667
 GIB = 2**30
 LARGE = 2 * GIB
 SIDES = {"14 x 14 cells": 14, "boxes, as many as 36 cells": 6, "vectors": 1}
-"""What the large stores have of each picture: rows and columns of a grid."""
+"""What the large stores have of each image: rows and columns of a grid."""
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
         for name, peak in peaks.items()
     ]
     try:
-        timing.report("Reading 32 pictures: a plain copy, and the store", timings)
+        timing.report("Reading 32 images: a plain copy, and the store", timings)
     finally:
         timing.report_limits("Peak resident memory (torch itself: 0.5 GiB)", limits)
 
@@ -110,8 +110,8 @@ def _peak(path: Path, side: int) -> float:
     return float(done.stdout)
 
 
-def _make(path: Path, pictures: int, side: int = 14, *, sparse: bool = False) -> Path:
-    """A store of that many pictures; `sparse` leaves its numbers 0, which takes no room on disk."""
+def _make(path: Path, images: int, side: int = 14, *, sparse: bool = False) -> Path:
+    """A store of that many images; `sparse` leaves its numbers 0, which takes no room on disk."""
     cells = side * side
     header = StoreHeader(
         backbone=BackboneSpec(name="timm:resnet152", weights="random"),
@@ -127,7 +127,7 @@ def _make(path: Path, pictures: int, side: int = 14, *, sparse: bool = False) ->
         regions=cells,
         dim=2048,
         dtype="float16",
-        ids_count=pictures,
+        ids_count=images,
         dataset_fingerprint="",
         complete=False,
         command="python -m benchmarks.store",
@@ -136,14 +136,14 @@ def _make(path: Path, pictures: int, side: int = 14, *, sparse: bool = False) ->
     if sparse:
         for name, (shape, kind) in header.columns().items():
             np.lib.format.open_memmap(path / f"{name}.npy", "w+", kind, shape)
-        np.save(path / "ids.npy", np.arange(pictures))
+        np.save(path / "ids.npy", np.arange(images))
         whole = header.model_copy(update={"complete": True})
         (path / "header.json").write_text(whole.model_dump_json(), encoding="utf-8")
         return path
     random = np.random.default_rng(0)
-    with StoreWriter(path, header, np.arange(pictures)) as writer:
-        for start in range(0, pictures, BATCH):
-            count = min(BATCH, pictures - start)
+    with StoreWriter(path, header, np.arange(images)) as writer:
+        for start in range(0, images, BATCH):
+            count = min(BATCH, images - start)
             features = random.random((count, cells, 2048), dtype=np.float32)
             writer.add(features, np.full(count, cells), np.full((count, 2), 448))
         writer.finish()

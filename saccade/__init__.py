@@ -1,4 +1,4 @@
-"""Ask pictures, caption pictures, and see where the model looked.
+"""Ask images, caption images, and see where the model looked.
 
 `saccade.load(RUN)` opens a trained run. Importing this package imports no torch.
 """

@@ -159,9 +159,9 @@ class SelfCritical(Switched):
     2017, arXiv:1612.00563; the defaults are those of ruotianluo's self-critical.pytorch."""
 
     samples: int = Field(5, ge=1)
-    """Captions drawn of each picture."""
+    """Captions drawn of each image."""
     baseline: Literal["greedy", "others"] = "greedy"
-    """What a caption must be better than: the picture's greedy caption, or the mean of the other
+    """What a caption must be better than: the image's greedy caption, or the mean of the other
     samples ("new self-critical"), which needs no greedy decoding."""
 
     @model_validator(mode="after")
@@ -176,10 +176,10 @@ class TrainConfig(Frozen):
 
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(128, ge=1)
-    """Questions or captions, not pictures; pictures where training is self-critical."""
-    per_picture: int | None = Field(None, ge=1)
-    """At most so many questions or captions of one picture stand side by side in a batch and
-    share its features; none takes all of them, 1 mixes pictures freely and is slower."""
+    """Questions or captions, not images; images where training is self-critical."""
+    per_image: int | None = Field(None, ge=1)
+    """At most so many questions or captions of one image stand side by side in a batch and
+    share its features; none takes all of them, 1 mixes images freely and is slower."""
     optimiser: Optimiser = Adam()
     schedule: Schedule = Constant()
     clip_value: float | None = Field(None, gt=0)
@@ -229,7 +229,7 @@ class FeaturesConfig(Frozen):
 
     backbone: str = "timm:resnet152"
     size: int = Field(448, ge=8)
-    """Height and width of the picture that the backbone sees, in pixels."""
+    """Height and width of the image that the backbone sees, in pixels."""
     resize: Resize = "shorter_side"
     resize_to: int | None = Field(None, ge=8)
     """The shorter side before the middle is cut out; none for squash, optional for inside."""
@@ -317,7 +317,7 @@ class DecodeConfig(Frozen):
 
     beams: int = Field(3, ge=1)
     validation_beams: int = Field(1, ge=1)
-    """Beams while training, where each epoch's model is judged on the validation pictures."""
+    """Beams while training, where each epoch's model is judged on the validation images."""
     longest: int = Field(50, ge=1)
     """Words at most, the end word included."""
     shortest: int = Field(0, ge=0)

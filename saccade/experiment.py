@@ -5,7 +5,7 @@ from pathlib import Path
 
 from saccade.config import FeaturesConfig, Recipe, TextConfig
 from saccade.core.errors import BadData, BadStore
-from saccade.data.examples import CaptionExamples, PictureExamples, VqaExamples
+from saccade.data.examples import CaptionExamples, ImageExamples, VqaExamples
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.features.preprocessing import PIXELS
@@ -35,7 +35,7 @@ def gather(recipe: Recipe, folder: DataFolder, features: str | None = None) -> M
             where=folder.path,
             cure="Choose a recipe for what the folder holds: saccade list recipes",
         )
-    store = FeatureStore.open(choose_store(recipe, folder, features), pictures=folder.pictures())
+    store = FeatureStore.open(choose_store(recipe, folder, features), images=folder.images())
     return Material(recipe, folder, store, WORDS[recipe.task](recipe, folder))
 
 
@@ -45,7 +45,7 @@ def gather_for_run(run: OpenedRun, folder: DataFolder, features: str | None = No
     Raises BadStore where the features were not made as those the run was trained on.
     """
     path = choose_store(run.header.recipe, folder, features or run.header.store_name)
-    store = FeatureStore.open(path, pictures=folder.pictures())
+    store = FeatureStore.open(path, images=folder.images())
     if not _alike(run.header.store, store.header):
         raise BadStore(
             "these features come from another backbone or preprocessing than the run's",
@@ -57,7 +57,7 @@ def gather_for_run(run: OpenedRun, folder: DataFolder, features: str | None = No
 
 
 def _alike(wanted: StoreHeader, found: StoreHeader) -> bool:
-    """Do pictures go through the same? An imported run may not know its backbone's weights."""
+    """Do images go through the same? An imported run may not know its backbone's weights."""
     if wanted.backbone.weights_sha256 is None:
         backbone = found.backbone.model_copy(update={"weights_sha256": None})
         found = found.model_copy(update={"backbone": backbone})
@@ -65,7 +65,7 @@ def _alike(wanted: StoreHeader, found: StoreHeader) -> bool:
 
 
 def made_with(header: StoreHeader) -> tuple[object, ...]:
-    """What decides a picture's features: network, options, weights, preprocessing, and what was
+    """What decides an image's features: network, options, weights, preprocessing, and what was
     done afterwards. How many bytes a number takes is rounding, and makes no other features.
     """
     spec = header.backbone
@@ -182,12 +182,12 @@ def question_examples(
     )
 
 
-def caption_examples(material: Material, split: Split) -> CaptionExamples | PictureExamples:
-    """The captions of a split that are not longer than the recipe allows, or its pictures with
+def caption_examples(material: Material, split: Split) -> CaptionExamples | ImageExamples:
+    """The captions of a split that are not longer than the recipe allows, or its images with
     their captions where training is self-critical.
     """
     captions = captions_to_read(material, split)
-    return PictureExamples(captions) if material.recipe.train.self_critical else captions
+    return ImageExamples(captions) if material.recipe.train.self_critical else captions
 
 
 def captions_to_read(material: Material, split: Split) -> CaptionExamples:

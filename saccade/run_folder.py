@@ -130,7 +130,7 @@ class RunHeader(Frozen):
     recipe: Recipe
     sizes: Sizes
     store: StoreHeader
-    """Backbone, its weights' hash and the preprocessing: what any new picture goes through."""
+    """Backbone, its weights' hash and the preprocessing: what any new image goes through."""
     store_name: str | None
     data: str | None
     """Where the data folder was when the run began; none for a run that was imported."""
@@ -195,7 +195,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
 
 
 class Origin(NamedTuple):
-    """What a run is made from; an imported one knows its pictures' preprocessing alone."""
+    """What a run is made from; an imported one knows its images' preprocessing alone."""
 
     store: StoreHeader
     store_name: str | None = None

@@ -21,7 +21,7 @@ OWN, SHARED = (11, 12, 0), (0, 0, 0)
 def caption_batch(
     special=OWN, *, regions=(7, 4, 6), pad_words=0, pad_regions=0, dtype=torch.float64
 ):
-    """Five captions of three pictures, longest first; rubbish stands behind the real regions."""
+    """Five captions of three images, longest first; rubbish stands behind the real regions."""
     start, end, pad = special
     draw = torch.Generator().manual_seed(0)
     length = torch.tensor([6, 5, 5, 3, 2])
@@ -36,15 +36,15 @@ def caption_batch(
     return CaptionBatch(
         regions=values,
         region_mask=mask,
-        picture=torch.tensor([0, 1, 1, 0, 2]),
+        image=torch.tensor([0, 1, 1, 0, 2]),
         caption=functional.pad(words, (0, pad_words), value=pad),
         caption_length=length,
     )
 
 
-def own_pictures(batch):
+def own_images(batch):
     """The regions of each caption, real ones only, one tensor (R, D) for each."""
-    return [batch.regions[i][batch.region_mask[i]] for i in batch.picture.tolist()]
+    return [batch.regions[i][batch.region_mask[i]] for i in batch.image.tolist()]
 
 
 def packed(padded, batch):
@@ -69,7 +69,7 @@ def assert_reads_as(oracle, ours, batch, convert, predictions):
 
 
 def assert_says_as(log_p_of, ours, batch):
-    """Greedy and beam captions of all pictures at once are those of a one-picture search.
+    """Greedy and beam captions of all images at once are those of a one-image search.
 
     `log_p_of(regions (R, D))` gives the oracle's next-word distribution after any words. Every
     third word is tried as the one that ends a caption, once as the start word as well.
@@ -95,7 +95,7 @@ def assert_says_as(log_p_of, ours, batch):
 def assert_steps_as_it_reads(ours, batch):
     """Decoding walks through the very states that training walked through."""
     read = ours.eval()(batch)
-    state = ours.begin(batch.regions, batch.region_mask).keep(batch.picture)
+    state = ours.begin(batch.regions, batch.region_mask).keep(batch.image)
     said = []
     for t in range(int(batch.caption_length.max()) - 1):
         step = ours.step(batch.caption[:, t : t + 1], state)
@@ -144,7 +144,7 @@ def assert_attention_sums_to_one(ours, batch):
         total = total + output.sentinel
     real = torch.arange(total.shape[1]) < (batch.caption_length - 1)[:, None]
     torch.testing.assert_close(total, real.to(total.dtype))
-    hidden = ~batch.region_mask[batch.picture][:, None].expand(output.attention.shape)
+    hidden = ~batch.region_mask[batch.image][:, None].expand(output.attention.shape)
     assert output.attention[hidden].abs().sum() == 0
 
 
@@ -158,5 +158,5 @@ def assert_learns_by_heart(ours, batch, learning_rate=3e-2, steps=120):
         loss.backward()
         assert [n for n, p in ours.named_parameters() if p.grad is None] == []
         optimiser.step()
-    # Two pictures have two captions each: their first word keeps some doubt.
+    # Two images have two captions each: their first word keeps some doubt.
     assert loss.item() < 0.5, loss.item()

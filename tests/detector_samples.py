@@ -1,4 +1,4 @@
-"""Detectors that tell boxes apart without having been trained, and pictures for them."""
+"""Detectors that tell boxes apart without having been trained, and images for them."""
 
 import numpy as np
 import torch
@@ -6,26 +6,26 @@ import torch
 from saccade.features.backbones import preprocessing_for
 
 
-def picture(height: int, width: int, seed: int = 0) -> torch.Tensor:
+def photo(height: int, width: int, seed: int = 0) -> torch.Tensor:
     cells = torch.randint(0, 256, (3, 5, 7), generator=torch.Generator().manual_seed(seed))
     big = torch.nn.functional.interpolate(cells[None].float(), size=(height, width))
     return big[0].to(torch.uint8)
 
 
-def prepared(eye, pictures, size=96, **wishes):
-    """Pictures as the extraction prepares them, with their sizes."""
+def prepared(eye, images, size=96, **wishes):
+    """Images as the extraction prepares them, with their sizes."""
     into = preprocessing_for(eye.spec, size=size, **wishes)
-    pixels = torch.stack([into.pixels(one) for one in pictures])
-    return pixels, into, np.array([[one.shape[2], one.shape[1]] for one in pictures])
+    pixels = torch.stack([into.pixels(one) for one in images])
+    return pixels, into, np.array([[one.shape[2], one.shape[1]] for one in images])
 
 
-def enliven(eye, *pictures, size=96):
+def enliven(eye, *images, size=96):
     """Change a network's weights so that every layer's output has a spread of 1, as training
     would.
     """
 
     def spread_out(layer, given, got):
-        if layer in done:  # on another map of the same picture
+        if layer in done:  # on another map of the same image
             return got
         done.add(layer)
         spread = got.std()
@@ -36,6 +36,6 @@ def enliven(eye, *pictures, size=96):
     done = set()
     layers = [m for m in eye.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
     hooks = [layer.register_forward_hook(spread_out) for layer in layers]
-    eye.see(*prepared(eye, pictures, size))
+    eye.see(*prepared(eye, images, size))
     for hook in hooks:
         hook.remove()

@@ -1,4 +1,4 @@
-"""Feature files of other programs, written as those write them, for pictures of COCO's numbers."""
+"""Feature files of other programs, written as those write them, for images of COCO's numbers."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ DIM = 8
 
 
 def regions_of(number: int, count: int, dim: int = DIM) -> np.ndarray:
-    """A picture's regions, which say whose they are."""
+    """An image's regions, which say whose they are."""
     random = np.random.default_rng(number)
     return random.random((count, dim)).astype(np.float32)
 
@@ -28,7 +28,7 @@ def boxes_of(number: int, count: int, width: int = 640, height: int = 480) -> np
 
 
 def count_of(number: int) -> int:
-    """Boxes of a picture in adaptive files."""
+    """Boxes of an image in adaptive files."""
     return 2 + number % 4
 
 
@@ -66,7 +66,7 @@ def write_hengyuan_hu(out: Path, ids: list[int]) -> Path:
 
 
 def write_adaptive(out: Path, ids: list[int]) -> Path:
-    """BAN's file: boxes of all pictures behind each other."""
+    """BAN's file: boxes of all images behind each other."""
     out.mkdir()
     ends = np.cumsum([count_of(one) for one in ids])
     boxes = np.concatenate([boxes_of(one, count_of(one)) for one in ids])
@@ -131,17 +131,17 @@ def write_boxes(out: Path, ids: list[int]) -> Path:
 
 
 def write_sgrvinod(out: Path, folder: DataFolder, side: int = 8) -> Path:
-    """Pictures of every split in the data folder's order, and their captions' lengths."""
+    """Images of every split in the data folder's order, and their captions' lengths."""
     out.mkdir()
     base = "coco_2_cap_per_img_5_min_word_freq"
     for name, split in (("TRAIN", "train"), ("VAL", "val")):
-        pictures = folder.pictures(split)
+        images = folder.images(split)
         with h5py.File(out / f"{name}_IMAGES_{base}.hdf5", "w") as file:
-            file["images"] = np.stack([pixels_of(one.id, side) for one in pictures])
-        lengths = {one.id: [] for one in pictures}
+            file["images"] = np.stack([pixels_of(one.id, side) for one in images])
+        lengths = {one.id: [] for one in images}
         for caption in folder.captions(split):
             lengths[caption.image_id].append(len(caption.words) + 2)
-        flat = [length for one in pictures for length in lengths[one.id][::-1]]
+        flat = [length for one in images for length in lengths[one.id][::-1]]
         (out / f"{name}_CAPLENS_{base}.json").write_text(json.dumps(flat))
     return out
 
@@ -160,4 +160,4 @@ WRITERS: dict[str, tuple[str, Callable[[Path, list[int]], Path]]] = {
     "grids": ("self-critical", write_grids),
     "boxes": ("self-critical", write_boxes),
 }
-"""Name of a layout, its kind, and what writes it for some pictures' numbers."""
+"""Name of a layout, its kind, and what writes it for some images' numbers."""

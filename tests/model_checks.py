@@ -10,7 +10,7 @@ SIZES = Sizes(words=11, region_dim=5, answers=7, grid=None, regions=6)
 
 
 def questions(pad_words: int = 0, pad_regions: int = 0) -> VqaBatch:
-    """Five questions about two pictures, in double precision; rubbish stands in all padding."""
+    """Five questions about two images, in double precision; rubbish stands in all padding."""
     draw = torch.Generator().manual_seed(0)
     length = torch.tensor([4, 2, 3, 1, 4])
     words = torch.randint(1, SIZES.words, (5, 9), generator=draw)[:, : 4 + pad_words]
@@ -19,7 +19,7 @@ def questions(pad_words: int = 0, pad_regions: int = 0) -> VqaBatch:
     return VqaBatch(
         regions=torch.nn.functional.pad(regions, (0, 0, 0, pad_regions), value=9.0),
         region_mask=torch.arange(6 + pad_regions).repeat(2, 1) < 6,
-        picture=torch.tensor([0, 1, 1, 0, 1]),
+        image=torch.tensor([0, 1, 1, 0, 1]),
         question=words,
         question_length=length,
         answers=torch.tensor([[1, 0], [2, 3], [3, 0], [4, 0], [5, 0]]),
@@ -28,8 +28,8 @@ def questions(pad_words: int = 0, pad_regions: int = 0) -> VqaBatch:
 
 
 def per_question(batch: VqaBatch) -> torch.Tensor:
-    """Pictures as published codes take them: one copy for each question (B, R, D)."""
-    return batch.regions[batch.picture]
+    """Images as published codes take them: one copy for each question (B, R, D)."""
+    return batch.regions[batch.image]
 
 
 def soft_loss(model: torch.nn.Module, batch: VqaBatch) -> torch.Tensor:
@@ -49,16 +49,16 @@ def check_padding_changes_nothing(model: torch.nn.Module) -> None:
 
 
 def check_examples_do_not_see_each_other(model: torch.nn.Module) -> None:
-    """A question alone, with its own copy of its picture, is answered as among others."""
+    """A question alone, with its own copy of its image, is answered as among others."""
     model, batch = model.double().eval(), questions()
     together = model(batch)
     for row in range(len(batch)):
         alone = model(
             replace(
                 batch,
-                regions=batch.regions[batch.picture[row : row + 1]],
-                region_mask=batch.region_mask[batch.picture[row : row + 1]],
-                picture=torch.zeros(1, dtype=torch.int64),
+                regions=batch.regions[batch.image[row : row + 1]],
+                region_mask=batch.region_mask[batch.image[row : row + 1]],
+                image=torch.zeros(1, dtype=torch.int64),
                 question=batch.question[row : row + 1, : batch.question_length[row]],
                 question_length=batch.question_length[row : row + 1],
             )

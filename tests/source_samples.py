@@ -21,10 +21,10 @@ def write_lines(path: Path, *lines: str) -> Path:
 
 
 def touch(root: Path, *names: str) -> None:
-    """Picture files that nobody will open."""
+    """Image files that nobody will open."""
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"picture")
+        (root / name).write_bytes(b"image")
 
 
 def vqa_questions(subset: str, image: int, count: int = 3) -> dict[str, Any]:
@@ -142,10 +142,10 @@ def write_flickr8k(root: Path) -> None:
         touch(root, f"Flicker8k_Dataset/{name}")
 
 
-def rad_record(number: int, picture: int) -> dict[str, Any]:
+def rad_record(number: int, image: int) -> dict[str, Any]:
     return {
         "qid": number,
-        "image_name": f"synpic{picture}.jpg",
+        "image_name": f"synpic{image}.jpg",
         "image_organ": "HEAD",
         "answer": "Yes " if number % 2 else 4,
         "answer_type": "CLOSED ",
@@ -201,7 +201,7 @@ def write_flickr30k(root: Path) -> None:
         touch(root, f"flickr30k_images/{name}.jpg")
 
 
-def genome_questions(pictures: int = 20) -> list[Any]:
+def genome_questions(images: int = 20) -> list[Any]:
     return [
         {
             "id": image,
@@ -217,7 +217,7 @@ def genome_questions(pictures: int = 20) -> list[Any]:
                 for n in range(2)
             ],
         }
-        for image in range(1, pictures + 1)
+        for image in range(1, images + 1)
     ]
 
 

@@ -74,7 +74,7 @@ def test_row_r_is_cell_r_over_w_and_r_modulo_w(layout: str) -> None:
         assert regions[1, r].tolist() == [r // 3, r % 3, 9, r // 3]
 
 
-def test_grid_boxes_tile_the_picture_row_by_row() -> None:
+def test_grid_boxes_tile_the_image_row_by_row() -> None:
     boxes = grid_boxes(2, 3)
     assert boxes.shape == (6, 4)
     assert boxes.dtype == np.float32
@@ -116,28 +116,28 @@ def test_a_bright_spot_is_seen_in_its_own_cell(name: str, grid: tuple[int, int],
 
 
 def test_one_vector_is_what_the_classifier_reads(small: Backbone, tmp_path: Path) -> None:
-    pictures = torch.randn(2, 3, 64, 64)
+    images = torch.randn(2, 3, 64, 64)
     pooled = choose_backbone(SMALL, "random", {"vector": True})
-    regions, grid = pooled.look(pictures)
+    regions, grid = pooled.look(images)
     assert grid == (1, 1)
-    torch.testing.assert_close(regions[:, 0], small(pictures).mean(dim=1))
+    torch.testing.assert_close(regions[:, 0], small(images).mean(dim=1))
     pooled.save(tmp_path / "weights.safetensors")
     again = build_backbone(pooled.spec, tmp_path / "weights.safetensors")
-    assert torch.equal(again(pictures), regions)
+    assert torch.equal(again(images), regions)
 
 
 def test_the_vector_of_a_vgg_is_its_fc7_behind_the_relu() -> None:
     vgg = choose_backbone("timm:vgg11", "random", {"vector": True, "mlp_ratio": 0.01})
-    network, pictures = vgg.model, torch.randn(1, 3, 224, 224)
+    network, images = vgg.model, torch.randn(1, 3, 224, 224)
     with torch.no_grad():
-        grid = type(network).forward_features(network, pictures)
+        grid = type(network).forward_features(network, images)
         fc6 = network.pre_logits.fc1(grid).relu()
         fc7 = network.pre_logits.fc2(fc6).relu()
     assert fc7.shape == (1, 4096, 1, 1)
-    torch.testing.assert_close(vgg(pictures)[:, 0], fc7.flatten(1))
+    torch.testing.assert_close(vgg(images)[:, 0], fc7.flatten(1))
 
 
-def test_pictures_need_not_be_square(small: Backbone) -> None:
+def test_images_need_not_be_square(small: Backbone) -> None:
     regions, grid = small.look(torch.rand(1, 3, 64, 128))
     assert grid == (2, 4)
     assert regions.shape == (1, 8, 96)

@@ -17,7 +17,7 @@ from saccade.evaluation.blind_answers import (
     most_frequent_per_question,
     most_frequent_per_question_type,
     question_only,
-    with_other_pictures,
+    with_other_images,
 )
 from saccade.evaluation.blind_captions import constant_caption, neighbour_captions
 from saccade.features.store import FeatureStore
@@ -115,7 +115,7 @@ def test_question_only_answers_unknown_words_and_empty_questions():
     assert set(said.values()) <= {"yes", "no", "cat", "dog"}
 
 
-def invented_captions(seed, pictures=40):
+def invented_captions(seed, images=40):
     choose = random.Random(seed)
     nouns, places = ["dog", "cat", "man", "kettle"], ["street", "table", "grass"]
     return [
@@ -123,12 +123,12 @@ def invented_captions(seed, pictures=40):
             f"a {choose.choice(nouns)} is on the {choose.choice(places)}".split()
             for _ in range(choose.randint(1, 5))
         ]
-        for _ in range(pictures)
+        for _ in range(images)
     ]
 
 
 def test_constant_caption_is_the_best_of_all():
-    """Against trying every training caption on every picture with the metric itself."""
+    """Against trying every training caption on every image with the metric itself."""
     references = [*invented_captions(4), [], [["the", "the", "the", "the", "the", "the"]]]
     described = [of for of in references if of]
     scores = {}
@@ -140,8 +140,8 @@ def test_constant_caption_is_the_best_of_all():
 
 
 def test_constant_caption_of_a_sample_is_seeded():
-    references = invented_captions(5, pictures=60)
-    assert constant_caption(references, pictures=9) == constant_caption(references, pictures=9)
+    references = invented_captions(5, images=60)
+    assert constant_caption(references, images=9) == constant_caption(references, images=9)
     with pytest.raises(BadData, match="no training captions"):
         constant_caption([[]])
 
@@ -149,25 +149,25 @@ def test_constant_caption_of_a_sample_is_seeded():
 BUS = [["a", "red", "bus"], ["a", "big", "red", "bus"], ["people", "wait"]]
 
 
-def test_the_nearest_picture_s_most_agreed_caption():
+def test_the_nearest_image_s_most_agreed_caption():
     captions = [BUS, [["two", "dogs"]], []]
     features = np.array([[1, 0], [0, 1], [1, 1]], np.float16)
     asked = np.array([[9, 1], [0.1, 5], [3, 3.1], [0, 0]], np.float32)
     said = neighbour_captions(features, captions, asked, neighbours=1)
-    # the third picture looks most like one without captions, which cannot be taken
+    # the third image looks most like one without captions, which cannot be taken
     bus, dogs = ("a", "red", "bus"), ("two", "dogs")  # the two buses agree; the first is taken
     assert said[:3] == [bus, dogs, dogs]
-    assert said[3] in (bus, dogs)  # a picture of nothing is like all others
-    with pytest.raises(BadData, match="3 training pictures have features and 1 have captions"):
+    assert said[3] in (bus, dogs)  # an image of nothing is like all others
+    with pytest.raises(BadData, match="3 training images have features and 1 have captions"):
         neighbour_captions(features, captions[:1], asked, neighbours=1)
-    with pytest.raises(BadData, match="1 training pictures have features and 0 have captions"):
+    with pytest.raises(BadData, match="1 training images have features and 0 have captions"):
         neighbour_captions(features[:1], [[]], asked, neighbours=1)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_consensus_is_the_mean_cider_with_all_other_candidates(seed):
     """Against the metric itself, candidate by candidate."""
-    captions = [*invented_captions(seed, pictures=12), [["a"], [], ["a", "dog"]]]
+    captions = [*invented_captions(seed, images=12), [["a"], [], ["a", "dog"]]]
     random = np.random.default_rng(seed)
     known, asked = random.normal(size=(13, 5)), random.normal(size=(6, 5))
     rarity = document_frequencies(captions)
@@ -191,9 +191,9 @@ def test_consensus_is_the_mean_cider_with_all_other_candidates(seed):
         assert taken == pytest.approx(max(scores), abs=1e-9)
 
 
-def test_more_neighbours_than_pictures_and_captions_that_nobody_shares():
+def test_more_neighbours_than_images_and_captions_that_nobody_shares():
     one = neighbour_captions(np.ones((1, 3)), [BUS], np.ones((2, 3)), neighbours=9)
-    assert one == [("a", "red", "bus")] * 2  # one picture: nothing is rare, the first is taken
+    assert one == [("a", "red", "bus")] * 2  # one image: nothing is rare, the first is taken
     silent = neighbour_captions(np.ones((2, 3)), [[[]], [[]]], np.ones((1, 3)), neighbours=2)
     assert silent == [()]
 
@@ -211,16 +211,16 @@ def test_one_alone_cannot_be_exchanged():
         derangement(1)
 
 
-def test_a_store_that_shows_other_pictures(tmp_path):
+def test_a_store_that_shows_other_images(tmp_path):
     folder = make_world(tmp_path / "data")
     store = FeatureStore.open(folder.store_path("cells"))
-    val = np.array([picture.id for picture in folder.pictures("val")])
+    val = np.array([image.id for image in folder.images("val")])
     store.counts[store.rows(val[:1])] = 0  # could not be read
-    other = with_other_pictures(store, val)
+    other = with_other_images(store, val)
     assert (other.rows(val[:1]) == store.rows(val[:1])).all()
     assert (other.rows(val[1:]) != store.rows(val[1:])).all()
     assert sorted(other.rows(val)) == sorted(store.rows(val)), "only among themselves"
-    train = np.array([picture.id for picture in folder.pictures("train")])
+    train = np.array([image.id for image in folder.images("train")])
     assert (other.rows(train) == store.rows(train)).all()
     assert other.header is store.header
     assert (other.read(other.rows(val))[0] == store.read(other.rows(val))[0]).all()

@@ -51,7 +51,7 @@ def answer(**fields: object) -> Callable[[Any], object]:
     return lambda document: document["annotations"][1]["answers"][2].update(fields)
 
 
-def picture_in_two_splits(root: Path) -> None:
+def image_in_two_splits(root: Path) -> None:
     for subset in ("train2014", "val2014"):
         stem = f"mscoco_{subset}"
         start = 0 if subset == "train2014" else 5
@@ -185,26 +185,26 @@ BROKEN = {
         "vqa-v2", write(ANNOTATIONS, vqa_annotations("", 9, 4)), ANNOTATIONS,
         "answers 1 questions that nobody asked, the first is 9003", "split and release",
     ),
-    "another picture": Broken(
+    "another image": Broken(
         "vqa-v2", change(ANNOTATIONS, first("annotations", image_id=8)), ANNOTATIONS,
-        "question 9000 is about picture 8", "same release",
+        "question 9000 is about image 8", "same release",
     ),
     "two files for one split": Broken(
         "vqa-v2",
         lambda root: save(root / f"copy/{QUESTIONS}", vqa_questions("train2014", 9)),
         f"copy/{QUESTIONS}", "are both there", "Move one away",
     ),
-    "captions about unknown pictures": Broken(
+    "captions about unknown images": Broken(
         "coco-captions", change(COCO, first("annotations", image_id=77)), COCO,
-        "caption 90 about picture 77", "released one",
+        "caption 90 about image 77", "released one",
     ),
     "no list of images": Broken(
         "coco-captions", change(COCO, lambda d: d.pop("images")), COCO,
         'no list "images"', "released file",
     ),
-    "picture without captions": Broken(
+    "image without captions": Broken(
         "flickr8k", write("Flickr_8k.devImages.txt", "zebra.jpg\n"), TOKENS,
-        "no caption for 1 pictures of the split lists, the first is zebra.jpg", "same release",
+        "no caption for 1 images of the split lists, the first is zebra.jpg", "same release",
     ),
     "no split lists": Broken(
         "flickr8k", remove(*(f"Flickr_8k.{s}Images.txt" for s in ("train", "dev", "test"))), "",
@@ -272,11 +272,11 @@ BROKEN = {
     ),
     "unknown split": Broken(
         "karpathy", change(KARPATHY, first("images", split="dev")), KARPATHY,
-        "picture 0 (0.jpg) is of split 'dev'", "train, restval, val, test",
+        "image 0 (0.jpg) is of split 'dev'", "train, restval, val, test",
     ),
     "no sentences": Broken(
         "karpathy", change(KARPATHY, first("images", sentences=[])), KARPATHY,
-        "picture 0 (images/0.jpg) has no sentences", "dataset_*.json",
+        "image 0 (images/0.jpg) has no sentences", "dataset_*.json",
     ),
     "sentid twice": Broken(
         "karpathy", change(KARPATHY, sentence(1, sentid=0)), KARPATHY,
@@ -305,7 +305,7 @@ BROKEN = {
     "token file no UTF-8": Broken(
         "flickr8k", write(TOKENS, b"a.jpg#0\tcaf\xe9\n"), TOKENS, "byte 11", "UTF-8",
     ),
-    "picture in two lists": Broken(
+    "image in two lists": Broken(
         "flickr8k", write("Flickr_8k.testImages.txt", "b.jpg\nc.jpg\n"),
         "Flickr_8k.testImages.txt", "c.jpg is also in the list of the train", "released lists",
     ),
@@ -322,17 +322,17 @@ BROKEN = {
         "record 4 (qid 3) is '  '", "Give it an answer",
     ),
     # What only shows when all files have been read.
-    "picture file missing": Broken(
+    "image file missing": Broken(
         "vqa-v2", remove("train2014/COCO_train2014_000000000009.jpg"), "",
-        "1 of 2 pictures are not there, the first are train2014/COCO_train2014_000000000009.jpg",
+        "1 of 2 images are not there, the first are train2014/COCO_train2014_000000000009.jpg",
         "images=FOLDER",
     ),
-    "picture in two splits": Broken(
-        "vqa-v2", picture_in_two_splits, "", "1 pictures are in two splits", "overlap drop",
+    "image in two splits": Broken(
+        "vqa-v2", image_in_two_splits, "", "1 images are in two splits", "overlap drop",
     ),
-    "picture file in two splits": Broken(
+    "image file in two splits": Broken(
         "karpathy", change(KARPATHY, lambda d: d["images"][2].update(filename="0.jpg")), "",
-        "images/0.jpg is picture 0 (split train) and picture 2 (split val)", "one record",
+        "images/0.jpg is image 0 (split train) and image 2 (split val)", "one record",
     ),
     "caption ids twice over splits": Broken(
         "coco-captions",
@@ -354,7 +354,7 @@ BROKEN = {
         "vqa-v2", change(QUESTIONS, first("questions", question=" ")), "",
         "1 questions are empty, the first is question 9000", "Leave these records out",
     ),
-    "picture outside of the folder": Broken(
+    "image outside of the folder": Broken(
         "karpathy", change(KARPATHY, first("images", filename="../../secret.jpg")), "",
         "outside of the folder", "stay in it",
     ),

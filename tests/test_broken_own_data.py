@@ -45,7 +45,7 @@ def parquet(**columns):
 
 
 def damage(path):
-    """Overwrite the first page of the pictures: the file's end still says that all is well."""
+    """Overwrite the first page of the images: the file's end still says that all is well."""
     data = bytearray(path.read_bytes())
     column = pq.ParquetFile(path).metadata.row_group(0).column(0)
     start = column.dictionary_page_offset or column.data_page_offset
@@ -55,9 +55,9 @@ def damage(path):
 
 BROKEN = {
     # A table of one's own
-    "table: no picture column": Broken(
+    "table: no image column": Broken(
         "table", rewrite(TABLE, "image,", "photo,"), TABLE,
-        "has no column of pictures (image); it has photo, question, answer", "columns=image:photo",
+        "has no column of images (image); it has photo, question, answer", "columns=image:photo",
     ),
     "table: neither question nor caption": Broken(
         "table", rewrite(TABLE, "question,", "asked,"), TABLE, "no column of questions or", "columns=",
@@ -79,8 +79,8 @@ BROKEN = {
     "table: split here and there": Broken(
         "table", rewrite(TABLE, ",val", ","), TABLE, "line 4 has no split, but others have", "Fill",
     ),
-    "table: no picture": Broken(
-        "table", rewrite(TABLE, "dog.jpg", ""), TABLE, "line 4 names no picture, but ''", "name",
+    "table: no image": Broken(
+        "table", rewrite(TABLE, "dog.jpg", ""), TABLE, "line 4 names no image, but ''", "name",
     ),
     "table: broken list": Broken(
         "table", rewrite(TABLE, '""dog|wolf""]', '""dog|wolf'), TABLE, "line 4 has a broken list", "|",
@@ -110,8 +110,8 @@ BROKEN = {
     "table: UTF-16 as spreadsheets save it": Broken(
         "table", write(TABLE, OWN_TABLE.encode("utf-16")), TABLE, "byte 0 is 0xff", "UTF-8",
     ),
-    "table: picture missing": Broken(
-        "table", remove("images/dog.jpg"), "", "1 of 2 pictures are not there", "images=FOLDER",
+    "table: image missing": Broken(
+        "table", remove("images/dog.jpg"), "", "1 of 2 images are not there", "images=FOLDER",
     ),
     # A folder of Hugging Face datasets
     "hf: Arrow cut off": Broken("hf-datasets", cut(ARROW, 0.4), ARROW, "not a whole Arrow", "again"),
@@ -142,12 +142,12 @@ BROKEN = {
     "hf: no answer": Broken(
         "hf-datasets", arrow(answers=[["a"], [], ["b"]]), ARROW, "row 2 has no answer", "split test",
     ),
-    "hf: picture of unknown kind": Broken(
+    "hf: image of unknown kind": Broken(
         "hf-datasets", arrow(image=[{"bytes": b"rubbish", "path": None}] * 3), ARROW,
-        "row 1 has a picture of unknown kind", "JPEG",
+        "row 1 has an image of unknown kind", "JPEG",
     ),
-    "hf: no picture": Broken(
-        "hf-datasets", arrow(image=["a.jpg", None, "b.jpg"]), ARROW, "row 2 names no picture", "name",
+    "hf: no image": Broken(
+        "hf-datasets", arrow(image=["a.jpg", None, "b.jpg"]), ARROW, "row 2 names no image", "name",
     ),
     # A JSON list, as a table
     "list: cut off": Broken("table", as_json(cut=-9), "mine.json", "breaks off", "again"),
@@ -159,11 +159,11 @@ BROKEN = {
         "a number that JSON does not know: Infinity", "null",
     ),
     # An imagefolder
-    "folder: picture missing": Broken(
+    "folder: image missing": Broken(
         "imagefolder", rewrite(METADATA, "0002.png", "nowhere.png"), "",
-        "1 of 6 pictures are not there, the first are train/nowhere.png", "images=",
+        "1 of 6 images are not there, the first are train/nowhere.png", "images=",
     ),
-    "folder: picture outside": Broken(
+    "folder: image outside": Broken(
         "imagefolder", rewrite(METADATA, "0002.png", "../../secret.png"), "",
         "names the file 'train/../../secret.png', outside of the folder", "stay in it",
     ),
@@ -172,7 +172,7 @@ BROKEN = {
         "has no column of questions or captions; it has file_name, label", "columns=",
     ),
     "folder: no name": Broken(
-        "imagefolder", rewrite(METADATA, "0001.png", " "), METADATA, "line 3 names no picture", "name",
+        "imagefolder", rewrite(METADATA, "0001.png", " "), METADATA, "line 3 names no image", "name",
     ),
     "folder: row too long": Broken(
         "imagefolder", rewrite(METADATA, '"A dog, number 1."', "A dog, number 1."), METADATA,
@@ -203,7 +203,7 @@ BROKEN = {
     ),
     "folder: a list of records": Broken(
         "imagefolder", rewrite(LINES, '["A cat.", "Cat 1."]', '{"en": "A cat."}'), LINES,
-        "line 2 says nothing about its picture", "caption",
+        "line 2 says nothing about its image", "caption",
     ),
     # Parquet
     "parquet: cut off": Broken("hf-parquet", cut(PARQUET, 0.6), PARQUET, "not a whole Parquet", "again"),
@@ -215,28 +215,28 @@ BROKEN = {
         "hf-parquet", write(PARQUET, "version https://git-lfs.github.com/spec/v1\n"), PARQUET,
         "Git LFS pointer", "git lfs pull",
     ),
-    "parquet: bytes that are no picture": Broken(
+    "parquet: bytes that are no image": Broken(
         "hf-parquet", parquet(image=[{"bytes": b"rubbish", "path": "a.jpg"}] * 3), PARQUET,
-        "row 1 has a picture of unknown kind, beginning with 72756262", "JPEG",
+        "row 1 has an image of unknown kind, beginning with 72756262", "JPEG",
     ),
-    "parquet: a sound for a picture": Broken(
+    "parquet: a sound for an image": Broken(
         "hf-parquet", parquet(image=[b"RIFF\x24\0\0\0WAVEfmt "] * 3), PARQUET,
-        "row 1 has a picture of unknown kind, beginning with 52494646", "WebP",
+        "row 1 has an image of unknown kind, beginning with 52494646", "WebP",
     ),
     "parquet: empty bytes": Broken(
-        "hf-parquet", parquet(image=[b""] * 3), PARQUET, "row 1 has a picture of unknown kind", "JPEG",
+        "hf-parquet", parquet(image=[b""] * 3), PARQUET, "row 1 has an image of unknown kind", "JPEG",
     ),
-    "parquet: no picture": Broken(
+    "parquet: no image": Broken(
         "hf-parquet", parquet(image=[{"bytes": None, "path": None}] * 3), PARQUET,
-        "row 1 names no picture, but None", "name",
+        "row 1 names no image, but None", "name",
     ),
-    "parquet: picture file missing": Broken(
+    "parquet: image file missing": Broken(
         "hf-parquet", parquet(image=[{"bytes": None, "path": f"{n}.jpg"} for n in range(3)]), "",
-        "3 of 7 pictures are not there, the first are data/0.jpg", "images=FOLDER",
+        "3 of 7 images are not there, the first are data/0.jpg", "images=FOLDER",
     ),
-    "parquet: several pictures in a row": Broken(
+    "parquet: several images in a row": Broken(
         "hf-parquet", parquet(image=[["a.jpg", "b.jpg"]] * 3), PARQUET,
-        "row 1 names no picture, but ['a.jpg', 'b.jpg']", "name",
+        "row 1 names no image, but ['a.jpg', 'b.jpg']", "name",
     ),
     "parquet: nested questions": Broken(
         "hf-parquet", parquet(question=[{"en": "Who?", "de": "Wer?"}] * 3), PARQUET,

@@ -83,7 +83,7 @@ BROKEN = {
     "genome: cut off": Broken("visual-genome", cut(GENOME, 0.5), GENOME, "breaks off", "again"),
     "genome: no qas": Broken(
         "visual-genome", change(GENOME, lambda d: d[2].pop("qas")), GENOME,
-        'picture number 3 has no list "qas"', "released question_answers.json",
+        'image number 3 has no list "qas"', "released question_answers.json",
     ),
     "genome: no question": Broken("visual-genome", write(GENOME, []), GENOME, "no question", "Copy"),
     "genome: qa_id twice": Broken(
@@ -94,13 +94,13 @@ BROKEN = {
         '"answer" of question number 8 (qa_id 41) is 3, not text', "Mend or remove",
     ),
     "genome: empty answer": Broken(
-        "visual-genome", genome(answer="  "), GENOME, "question 41 (picture 4) has an empty", "leave",
+        "visual-genome", genome(answer="  "), GENOME, "question 41 (image 4) has an empty", "leave",
     ),
-    "genome: unlisted picture": Broken(
+    "genome: unlisted image": Broken(
         "visual-genome", genome(image_id=77), LISTED,
-        "does not list 1 pictures that are asked about, the first is 77", "same version",
+        "does not list 1 images that are asked about, the first is 77", "same version",
     ),
-    "genome: picture list of another kind": Broken(
+    "genome: image list of another kind": Broken(
         "visual-genome", write(LISTED, {"images": []}), LISTED, "an object {…} where a list", "list",
     ),
     # GQA
@@ -110,11 +110,11 @@ BROKEN = {
     "gqa: another dictionary": Broken(
         "gqa", write(GQA, {"a": {"imageId": "1", "question": "?"}}), GQA, "one key is 'a'", "released",
     ),
-    "gqa: no picture": Broken(
+    "gqa: no image": Broken(
         "gqa", change(GQA, lambda d: d["0293010"].pop("imageId")), GQA, 'no field "imageId"', "Mend",
     ),
-    "gqa: picture is no number": Broken(
-        "gqa", gqa(imageId="cat"), GQA, "question 0293010 is about picture 'cat'", '"n578223"',
+    "gqa: image is no number": Broken(
+        "gqa", gqa(imageId="cat"), GQA, "question 0293010 is about image 'cat'", '"n578223"',
     ),
     "gqa: answer is a number": Broken(
         "gqa", gqa(answer=3), GQA, "the answer of question 0293010 is 3, not text", "Mend",
@@ -199,7 +199,7 @@ BROKEN = {
         "video_01 to video_25", "Move it away",
     ),
     "pitvqa: frame missing": Broken(
-        "pitvqa", remove("images/video_01/00005.png"), "", "1 of 4 pictures are not there", "images=",
+        "pitvqa", remove("images/video_01/00005.png"), "", "1 of 4 images are not there", "images=",
     ),
     "endovis: no bar": Broken(
         "endovis18-vqa", write(ENDO, "What organ?\n"), ENDO, "line 1 is not question|answer", "Mend",
@@ -216,7 +216,7 @@ BROKEN = {
         "", "has no question", "Copy it again",
     ),
     "endovis: frame missing": Broken(
-        "endovis18-vqa", remove("seq_1/left_frames/frame120.png"), "", "1 of 4 pictures", "images=",
+        "endovis18-vqa", remove("seq_1/left_frames/frame120.png"), "", "1 of 4 images", "images=",
     ),
     "cholec: no bar": Broken("cholec80-vqa", write(CHOLEC, "phase\n"), CHOLEC, "line 1 is not", "Mend"),
     "cholec: no answer": Broken("cholec80-vqa", write(CHOLEC, "x?|\n"), CHOLEC, "line 1", "released"),
@@ -231,7 +231,7 @@ BROKEN = {
         "", "has no question in Classification/1", "every=",
     ),
     "cholec: frame missing": Broken(
-        "cholec80-vqa", remove("cropped_image/1/100.png"), "", "1 of 4 pictures", "images=",
+        "cholec80-vqa", remove("cropped_image/1/100.png"), "", "1 of 4 images", "images=",
     ),
     # Flickr30k
     "flickr30k: blanks for the tab": Broken(
@@ -241,11 +241,11 @@ BROKEN = {
         "flickr30k", write(TOKENS30, "10.jpg#0\tA\n10.jpg#0\tB\n"), TOKENS30,
         "line 2 has 10.jpg#0 a second time", "Keep one",
     ),
-    "flickr30k: picture without a caption": Broken(
+    "flickr30k: image without a caption": Broken(
         "flickr30k", write("train.txt", "20\n21\n"), TOKENS30,
-        "no caption for 1 pictures of the split lists, the first is 21.jpg", "same release",
+        "no caption for 1 images of the split lists, the first is 21.jpg", "same release",
     ),
-    "flickr30k: picture in two lists": Broken(
+    "flickr30k: image in two lists": Broken(
         "flickr30k", write("test.txt", "30\n20.jpg\n"), "test.txt", "20.jpg is also in", "one split",
     ),
     "flickr30k: LFS pointer": Broken(
@@ -287,7 +287,7 @@ def test_every_source_is_broken_in_at_least_five_ways():
         ("visual-genome", {"test_share": "much"}, "test_share=much is no share"),
         ("daquar", {"seed": "-1"}, "seed=-1 is no such number"),
         ("table", {"columns": "photo"}, "columns=photo is not a list like"),
-        ("table", {"columns": "image:picture"}, "has no column 'picture'; it has image"),
+        ("table", {"columns": "image:photo"}, "has no column 'photo'; it has image"),
         ("table", {"columns": "image:image,image:a b"}, "has no column 'a b'; it has image"),
         ("imagefolder", {"columns": "caption:prompt"}, "has no column 'prompt'; it has file_name"),
         ("hf-parquet", {"columns": "caption:text"}, "has no column 'text'; it has image, question"),
@@ -331,7 +331,7 @@ def test_any_bytes_anywhere_are_read_or_refused(tmp_path_factory, source, name, 
             check(read_source(source, root))
     finally:
         (root / name).write_bytes(whole)
-        shutil.rmtree(root / "unpacked-pictures", ignore_errors=True)
+        shutil.rmtree(root / "unpacked-images", ignore_errors=True)
 
 
 values = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.integers())

@@ -1,4 +1,4 @@
-"""The command line: the whole way on a few pictures, and what a user's mistakes look like."""
+"""The command line: the whole way on a few images, and what a user's mistakes look like."""
 
 import errno
 import json
@@ -27,9 +27,9 @@ def saccade(*words, status=0):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with pictures, data, features and two runs, all made by commands."""
+    """A folder with images, data, features and two runs, all made by commands."""
     root = tmp_path_factory.mktemp("cli")
-    make_shapes(root / "shapes", pictures={"train": 24, "val": 6, "test": 6}, size=64)
+    make_shapes(root / "shapes", images={"train": 24, "val": 6, "test": 6}, size=64)
     data = root / "data"
     told = saccade("prepare", "vqa-v2+karpathy", "--root", root / "shapes", "--out", data)
     assert "train" in told
@@ -51,20 +51,20 @@ def place(tmp_path_factory):
     return root
 
 
-def picture(place):
+def image(place):
     return next((place / "shapes" / "images").iterdir())
 
 
 def test_captions_can_be_drawn_and_equal_seeds_draw_equal_ones(place):
-    drawn = ["caption", place / "caption", picture(place), "--samples", 3, "--device", "cpu"]
+    drawn = ["caption", place / "caption", image(place), "--samples", 3, "--device", "cpu"]
     one = saccade(*drawn, "--temperature", 2, "--top-p", 0.9)
     assert one == saccade(*drawn, "--temperature", 2, "--top-p", 0.9)
     assert len(one.splitlines()) == 3
     assert one != saccade(*drawn, "--temperature", 2, "--top-p", 0.9, "--seed", 1)
     sure = saccade(*drawn, "--top-k", 1).splitlines()
-    greedy = saccade("caption", place / "caption", picture(place), "--beam", 1, "--device", "cpu")
+    greedy = saccade("caption", place / "caption", image(place), "--beam", 1, "--device", "cpu")
     assert sure == greedy.splitlines() * 3
-    told = saccade("caption", place / "vqa", picture(place), "--samples", 2, status=1)
+    told = saccade("caption", place / "vqa", image(place), "--samples", 2, status=1)
     assert "answers questions" in told
 
 
@@ -85,7 +85,7 @@ def test_evaluate_prints_what_it_writes(place, run, score):
 def test_ask_prints_answers_with_their_probabilities_and_draws(place):
     drawn = place / "asked.png"
     told = saccade(
-        "ask", place / "vqa", picture(place), "what colour is it?", "--top", 3, "--explain", drawn
+        "ask", place / "vqa", image(place), "what colour is it?", "--top", 3, "--explain", drawn
     )
     shares = [float(line.split()[0]) for line in told.splitlines()]
     assert len(shares) == 3
@@ -94,7 +94,7 @@ def test_ask_prints_answers_with_their_probabilities_and_draws(place):
         assert page.width > 360
 
 
-def test_caption_names_the_pictures_where_there_are_several(place):
+def test_caption_names_the_images_where_there_are_several(place):
     one, two = sorted((place / "shapes" / "images").iterdir())[:2]
     alone = saccade("caption", place / "caption", one).strip()
     both = saccade("caption", place / "caption", one, two, "--beam", 2).splitlines()
@@ -105,7 +105,7 @@ def test_caption_names_the_pictures_where_there_are_several(place):
 @pytest.mark.parametrize(("run", "words"), [("vqa", ["is it red?"]), ("caption", [])])
 def test_explain_draws_a_page(place, run, words):
     drawn = place / f"{run}.png"
-    assert str(drawn) in saccade("explain", place / run, picture(place), *words, "--out", drawn)
+    assert str(drawn) in saccade("explain", place / run, image(place), *words, "--out", drawn)
     with Image.open(drawn) as page:
         assert page.format == "PNG"
 
@@ -115,7 +115,7 @@ def test_a_mistake_is_one_line_and_no_trace(place):
     assert said.startswith("error: ")
     assert "show-attend-tell" in said
     assert said.count("\n") == 1
-    said = saccade("ask", place / "caption", picture(place), "why?", status=1)
+    said = saccade("ask", place / "caption", image(place), "why?", status=1)
     assert "Use `caption`" in said
     said = saccade("explain", place / "vqa", place / "none.png", "why?", status=1)
     assert "none.png" in said

@@ -43,13 +43,13 @@ def make_run(folder, out, recipe_name, *changes, epochs=4):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A world with picture files, and two judged runs that answer: one attends, one does not."""
+    """A world with image files, and two judged runs that answer: one attends, one does not."""
     root = tmp_path_factory.mktemp("compare")
     folder = make_world(root / "data")
     about = json.loads((folder.path / "dataset.json").read_text())
     (root / "images").mkdir()
-    for i, picture in enumerate(folder.pictures()):
-        Image.new("RGB", (48, 36), (5 * i, 90, 200)).save(root / "images" / picture.file)
+    for i, image in enumerate(folder.images()):
+        Image.new("RGB", (48, 36), (5 * i, 90, 200)).save(root / "images" / image.file)
     about["image_root"] = str(root / "images")
     (folder.path / "dataset.json").write_text(json.dumps(about))
     folder = DataFolder(folder.path)
@@ -198,8 +198,8 @@ def test_examples_are_what_the_rule_says(world, page):
         disagreed = min(scores) == 0 < max(scores)
         fits = {"good": min(scores) > 0, "bad": max(scores) == 0, "disagreed": disagreed}
         assert fits[kind]
-    pictures = [(row["image_id"], row["run"]) for row in rows]
-    assert len(set(pictures)) == len(pictures), "each picture stands there once"
+    images = [(row["image_id"], row["run"]) for row in rows]
+    assert len(set(images)) == len(images), "each image stands there once"
     assert "where it looked" in page
     assert "what hiding a place costs" in page
 

@@ -11,7 +11,7 @@ from saccade.compare.runs import read_groups
 from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder, write_folder
-from saccade.data.records import Caption, Collection, Picture, Question
+from saccade.data.records import Caption, Collection, ImageRecord, Question
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.scoring import read_rows, write_rows
 from saccade.recipes.catalogue import RECIPES
@@ -50,18 +50,18 @@ def captioners(tmp_path_factory):
 
 
 def with_test_split(root):
-    """A tiny world whose last pictures are for testing."""
+    """A tiny world whose last images are for testing."""
     first = make_world(root / "first", train=32, val=16)
-    last = {picture.id for picture in first.pictures("val")[8:]}
+    last = {image.id for image in first.images("val")[8:]}
 
     def moved(record, id_):
         return record._replace(split="test") if id_ in last else record
 
     splits = ("train", "val")
-    pictures = [moved(p, p.id) for p in first.pictures()]
+    images = [moved(p, p.id) for p in first.images()]
     captions = [moved(c, c.image_id) for split in splits for c in first.captions(split)]
     questions = [moved(q, q.image_id) for split in splits for q in first.questions(split)]
-    write_folder(root / "data", Collection("tiny", str(root), pictures, questions, captions))
+    write_folder(root / "data", Collection("tiny", str(root), images, questions, captions))
     folder = DataFolder(root / "data")
     write_store(folder)
     write_pixels(folder)
@@ -113,14 +113,14 @@ def others(captioners):
     folder = DataFolder(root / "data")
     answers = make_run(folder, root / "answers", "ibowimg-small")
     evaluate(answers, split="test")
-    pictures, captions, questions = [], [], []
+    images, captions, questions = [], [], []
     for i in range(24):
         split = "train" if i < 16 else "test" if i < 20 else "val"
-        pictures.append(Picture(i, f"{i}.png", split))
+        images.append(ImageRecord(i, f"{i}.png", split))
         said = (EVIL,) * 3
         questions.append(Question(i, i, f"{EVIL}?", split, said, EVIL, EVIL, EVIL))
         captions.append(Caption(i, i, EVIL, (EVIL, "a"), split))
-    write_folder(root / "evil", Collection(EVIL, str(root), pictures, questions, captions))
+    write_folder(root / "evil", Collection(EVIL, str(root), images, questions, captions))
     write_store(DataFolder(root / "evil"))
     evil = make_run(DataFolder(root / "evil"), root / "evil-run", "ibowimg-small")
     evaluate(evil, split="test")
@@ -160,7 +160,7 @@ def test_without_its_data_a_comparison_lacks_examples_alone(captioners, others, 
         assert "No examples" in page
         assert "--data" in page
         there = compare({"one": runs["with attention"]}, out, data=root / "data", device="cpu")
-        assert "The picture file could not be read" in there[0].read_text()
+        assert "The image file could not be read" in there[0].read_text()
     finally:
         (runs["with attention"] / "run.json").write_text(json.dumps(header))
 

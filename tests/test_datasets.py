@@ -17,13 +17,13 @@ from saccade.data.examples import (
     in_reading_order,
 )
 from saccade.data.folder import DataFolder, write_folder
-from saccade.data.records import Caption, Collection, Picture, Question
+from saccade.data.records import Caption, Collection, ImageRecord, Question
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import caption_vocabulary, question_vocabulary
 
 
 class Shelf:
-    """A feature store of three pictures, 30, 20 and 10, of which 20 could not be read."""
+    """A feature store of three images, 30, 20 and 10, of which 20 could not be read."""
 
     def __init__(self) -> None:
         self.counts = np.array([4, 0, 2])
@@ -38,7 +38,7 @@ class Shelf:
 
 @pytest.fixture
 def folder(tmp_path):
-    pictures = [Picture(i, f"{i}.jpg", "train") for i in (30, 20, 10)]
+    images = [ImageRecord(i, f"{i}.jpg", "train") for i in (30, 20, 10)]
     questions = [
         Question(1, 30, "What is it?", "train", ("cat",) * 7 + ("dog",) * 3, "cat", "other"),
         Question(2, 20, "Is it red?", "train", ("no",) * 10, "no", "yes/no"),
@@ -51,23 +51,23 @@ def folder(tmp_path):
         Caption(3, 10, "Dog", ("dog",), "train"),
         Caption(4, 20, "Unseen", ("unseen",), "train"),
     ]
-    write_folder(tmp_path / "d", Collection("x", str(tmp_path), pictures, questions, captions))
+    write_folder(tmp_path / "d", Collection("x", str(tmp_path), images, questions, captions))
     return DataFolder(tmp_path / "d")
 
 
-def test_questions_are_encoded_and_batched_by_picture(folder):
+def test_questions_are_encoded_and_batched_by_image(folder):
     name = "show_ask_attend_answer"
     vocabulary = question_vocabulary(folder.word_counts(name, "questions"), tokenizer=name)
     answers = AnswerList(("no", "cat", "dog"), "none")
     whole = VqaExamples(folder, "train", Shelf(), vocabulary, answers)
     assert whole.ids.tolist() == [1, 3, 4]
-    assert whole.left_out == {"picture without features": 1, "no listed answer": 0}
+    assert whole.left_out == {"image without features": 1, "no listed answer": 0}
     examples = VqaExamples(folder, "train", Shelf(), vocabulary, answers, target="shares")
     assert examples.ids.tolist() == [1, 3]
     assert examples.left_out["no listed answer"] == 1
 
     batch = whole.batch(np.array([1, 0, 2]))  # questions 3, 1, 4
-    assert batch.picture.tolist() == [1, 0, 1], "two pictures stand in the batch once each"
+    assert batch.image.tolist() == [1, 0, 1], "two images stand in the batch once each"
     assert batch.regions.shape == (2, 4, 2)
     assert batch.region_mask.tolist() == [[True] * 4, [True, True, False, False]]
     assert batch.question_length.tolist() == [6, 3, 1]
@@ -81,13 +81,13 @@ def test_questions_are_encoded_and_batched_by_picture(folder):
 
 
 def of_people(tmp_path, *questions: tuple[str, ...], target, listed=("yes", "no", "red")):
-    """Questions about one picture with what people answered; the first is the best answer."""
+    """Questions about one image with what people answered; the first is the best answer."""
     asked = [
         Question(i, 30, "Is it?", "train", given, given[0], "other")
         for i, given in enumerate(questions)
     ]
-    picture = [Picture(30, "30.jpg", "train")]
-    write_folder(tmp_path / "d", Collection("x", str(tmp_path), picture, asked, []))
+    image = [ImageRecord(30, "30.jpg", "train")]
+    write_folder(tmp_path / "d", Collection("x", str(tmp_path), image, asked, []))
     vocabulary = question_vocabulary({"is": 1, "it": 1}, tokenizer="openvqa")
     answers = AnswerList(tuple(listed), "official")
     return VqaExamples(
@@ -152,7 +152,7 @@ def test_questions_are_cut_and_never_empty(folder):
     assert batch.question_length.tolist() == [2, 2, 1]
 
 
-def test_regions_are_cut_to_the_most_that_a_picture_of_the_batch_has(folder):
+def test_regions_are_cut_to_the_most_that_an_image_of_the_batch_has(folder):
     vocabulary = caption_vocabulary(folder.word_counts("karpathy", "captions"), min_count=1)
     examples = CaptionExamples(folder, "train", Shelf(), vocabulary)
     assert examples.batch(np.array([1, 2])).regions.shape == (1, 2, 2)
@@ -161,7 +161,7 @@ def test_regions_are_cut_to_the_most_that_a_picture_of_the_batch_has(folder):
 def test_captions_stand_longest_first_between_start_and_end(folder):
     vocabulary = caption_vocabulary(folder.word_counts("karpathy", "captions"), min_count=1)
     examples = CaptionExamples(folder, "train", Shelf(), vocabulary, longest=4)
-    assert examples.left_out == {"picture without features": 1, "caption too long": 0}
+    assert examples.left_out == {"image without features": 1, "caption too long": 0}
     batch = examples.batch(np.array([2, 0, 1]))
     assert batch.caption_length.tolist() == [6, 4, 3]
     assert [vocabulary.decode(row) for row in batch.caption.tolist()] == [
@@ -180,25 +180,23 @@ def test_captions_stand_longest_first_between_start_and_end(folder):
     st.one_of(st.none(), st.integers(1, 4)),
     st.integers(0, 3),
 )
-def test_an_epoch_takes_everything_once_with_pictures_side_by_side(pictures, per_picture, epoch):
-    picture = np.array(pictures)
-    order = epoch_order(picture, per_picture, seed=1, epoch=epoch)
-    assert sorted(order.tolist()) == list(range(len(picture)))
-    assert order.tolist() == epoch_order(picture, per_picture, seed=1, epoch=epoch).tolist()
-    runs = np.diff(np.flatnonzero(np.r_[True, np.diff(picture[order]) != 0, True]))
-    if per_picture is None:
-        assert len(runs) == len(set(pictures)), "all examples of a picture stand together"
+def test_an_epoch_takes_everything_once_with_images_side_by_side(images, per_image, epoch):
+    image = np.array(images)
+    order = epoch_order(image, per_image, seed=1, epoch=epoch)
+    assert sorted(order.tolist()) == list(range(len(image)))
+    assert order.tolist() == epoch_order(image, per_image, seed=1, epoch=epoch).tolist()
+    runs = np.diff(np.flatnonzero(np.r_[True, np.diff(image[order]) != 0, True]))
+    if per_image is None:
+        assert len(runs) == len(set(images)), "all examples of an image stand together"
     else:
-        counts = np.bincount(picture)
-        groups = np.ceil(counts / per_picture).sum()
+        counts = np.bincount(image)
+        groups = np.ceil(counts / per_image).sum()
         assert len(runs) <= groups
 
 
 def test_epochs_differ_and_so_do_seeds():
-    picture = np.repeat(np.arange(20), 3)
-    orders = {
-        tuple(epoch_order(picture, 1, seed, epoch)) for seed in range(3) for epoch in range(3)
-    }
+    image = np.repeat(np.arange(20), 3)
+    orders = {tuple(epoch_order(image, 1, seed, epoch)) for seed in range(3) for epoch in range(3)}
     assert len(orders) == 9
 
 
@@ -206,7 +204,7 @@ def test_going_on_within_an_epoch_hands_out_the_rest(folder):
     vocabulary = caption_vocabulary(folder.word_counts("karpathy", "captions"), min_count=1)
     examples = CaptionExamples(folder, "train", Shelf(), vocabulary)
     order = in_reading_order(examples)
-    assert examples.picture[order].tolist() == sorted(examples.picture.tolist())
+    assert examples.image[order].tolist() == sorted(examples.image.tolist())
     whole = [batch.caption.tolist() for batch in batches(examples, order, 1)]
     assert [batch.caption.tolist() for batch in batches(examples, order, 1, skip=1)] == whole[1:]
 
@@ -226,4 +224,4 @@ def test_a_question_takes_few_bytes(folder):
         counts=Ragged.of([[1] * 3] * 1000, np.uint8),
     )
     held = sum(r.values.nbytes + r.offsets.nbytes for r in vars(examples).values())
-    assert held / 1000 + 8 + 4 + 1 < 300  # and id, picture row, people
+    assert held / 1000 + 8 + 4 + 1 < 300  # and id, image row, people

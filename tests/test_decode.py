@@ -1,4 +1,4 @@
-"""Beam search and sampling, against a plain search over one picture."""
+"""Beam search and sampling, against a plain search over one image."""
 
 import math
 import random
@@ -14,7 +14,7 @@ START, END = 1, 2
 
 
 class Parrot:
-    """A captioner without a network: what follows depends on the picture and the last two words."""
+    """A captioner without a network: what follows depends on the image and the last two words."""
 
     def __init__(self, seed: int, words: int, end_bias: float) -> None:
         draw = torch.Generator().manual_seed(seed)
@@ -22,22 +22,22 @@ class Parrot:
         self.table[..., END] += end_bias
 
     def begin(self, regions, region_mask):
-        name = regions[:, 0, 0].long()  # which picture it is
+        name = regions[:, 0, 0].long()  # which image it is
         first = torch.full((len(regions), 1), 0)
         return CaptionState((name,), (first,))
 
     def step(self, words, state):
-        name, before = state.picture[0], state.beams[0]
+        name, before = state.image[0], state.beams[0]
         logits = self.table[name[:, None], before, words]  # (I, K, V)
-        return Said(logits, CaptionState(state.picture, (words,)), logits.softmax(-1)[..., :3])
+        return Said(logits, CaptionState(state.image, (words,)), logits.softmax(-1)[..., :3])
 
 
-def pictures(names):
+def images(names):
     return torch.tensor(names, dtype=torch.float32)[:, None, None], torch.ones(len(names), 1) > 0
 
 
 def plain_beam_search(parrot, name, rules, beams):
-    """One picture, Python lists, no tricks: as the reference evaluation goes about it."""
+    """One image, Python lists, no tricks: as the reference evaluation goes about it."""
     live, done, room = [([], 0.0, 0, rules.start)], [], beams
     for length in range(1, rules.longest + 1):
         options = []
@@ -73,7 +73,7 @@ def plain_beam_search(parrot, name, rules, beams):
 
 
 def invented_case(choose):
-    """A parrot, pictures, beams and rules; now and then the rules leave nothing to say."""
+    """A parrot, images, beams and rules; now and then the rules leave nothing to say."""
     return (
         Parrot(choose.randrange(10_000), choose.randint(4, 9), choose.uniform(-6, 3)),
         [choose.randrange(8) for _ in range(choose.randint(1, 4))],
@@ -98,7 +98,7 @@ def test_batched_search_says_what_a_plain_search_says_in_a_thousand_cases():
             plain = [plain_beam_search(parrot, name, rules, beams) for name in names]
         except ValueError:  # the rules leave nothing to say
             continue
-        batched = beam_search(parrot, *pictures(names), rules, beams=beams)
+        batched = beam_search(parrot, *images(names), rules, beams=beams)
         assert [saying.words for saying in batched] == plain, case
         cases += 1
         unended += any(not saying.ended for saying in batched)
@@ -126,7 +126,7 @@ def test_one_beam_is_greedy():
     for _ in range(200):
         parrot, names, _, rules = invented_case(choose)
         rules = replace(rules, no_repeat=0)
-        said = beam_search(parrot, *pictures(names), rules, beams=1)
+        said = beam_search(parrot, *images(names), rules, beams=1)
         assert [(s.words, s.ended) for s in said] == [plain_greedy(parrot, n, rules) for n in names]
 
 
@@ -134,7 +134,7 @@ def test_one_beam_is_greedy():
 def test_nothing_ends_and_there_is_an_answer_all_the_same(beams):
     """At the limit the likeliest unfinished caption is taken, and says that it did not end."""
     parrot, rules = Parrot(0, 6, end_bias=-1e9), Rules(START, END, longest=7)
-    for name, saying in enumerate(beam_search(parrot, *pictures(range(8)), rules, beams=beams)):
+    for name, saying in enumerate(beam_search(parrot, *images(range(8)), rules, beams=beams)):
         assert saying.words == plain_beam_search(parrot, name, rules, beams)
         assert len(saying.words) == 7
         assert not saying.ended
@@ -142,7 +142,7 @@ def test_nothing_ends_and_there_is_an_answer_all_the_same(beams):
 
 def test_log_probability_is_that_of_the_words():
     parrot = Parrot(5, 7, end_bias=1.0)
-    saying = beam_search(parrot, *pictures([4]), Rules(START, END), beams=4)[0]
+    saying = beam_search(parrot, *images([4]), Rules(START, END), beams=4)[0]
     before, last, total = 0, START, 0.0
     for word in [*saying.words, END]:
         total += parrot.table[4, before, last].log_softmax(0)[word].item()
@@ -153,7 +153,7 @@ def test_log_probability_is_that_of_the_words():
 def test_replay_hands_out_where_the_model_looked_for_each_word():
     parrot = Parrot(1, 6, 0.0)
     rules = Rules(START, END)
-    maps, sentinels = replay(parrot, *pictures([0, 3]), [[3, 4, 5], [4]], rules)
+    maps, sentinels = replay(parrot, *images([0, 3]), [[3, 4, 5], [4]], rules)
     assert [tuple(m.shape) for m in maps] == [(3, 3), (1, 3)]
     assert sentinels == [None, None]
     expected = parrot.table[0, 3, 4].softmax(-1)[:3]  # said 3, 4; now looking for the third word
@@ -162,7 +162,7 @@ def test_replay_hands_out_where_the_model_looked_for_each_word():
 
 def test_sampling_follows_the_distribution_and_its_cuts():
     parrot = Parrot(2, 6, 0.0)
-    many, mask = pictures([0]).__iter__()
+    many, mask = images([0]).__iter__()
     many, mask = many.expand(4000, 1, 1), mask.expand(4000, 1)
     rules = Rules(START, END, longest=1)
     draw = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""A demonstration of a few dozen pictures: everything is made, and nothing else is touched."""
+"""A demonstration of a few dozen images: everything is made, and nothing else is touched."""
 
 import html
 import json
@@ -66,17 +66,19 @@ def test_the_commands_on_the_page_work_as_they_stand(made):
 
 
 def test_the_runs_can_be_asked_and_explained(made, tmp_path):
-    picture = min((made / "shapes" / "images").iterdir())
-    drawn = explain(made / "runs/vqa", picture, tmp_path / "a.png", "What colour is the circle?")
+    image_record = min((made / "shapes" / "images").iterdir())
+    drawn = explain(
+        made / "runs/vqa", image_record, tmp_path / "a.png", "What colour is the circle?"
+    )
     with Image.open(drawn) as image:
         assert min(image.size) > 100
-    drawn = explain(made / "runs/caption", picture, tmp_path / "b.png")
+    drawn = explain(made / "runs/caption", image_record, tmp_path / "b.png")
     with Image.open(drawn) as image:
         assert min(image.size) > 100
     with pytest.raises(SaccadeError, match="Give it a question"):
-        explain(made / "runs/vqa", picture, tmp_path / "c.png")
+        explain(made / "runs/vqa", image_record, tmp_path / "c.png")
     with pytest.raises(SaccadeError, match="Leave the question out"):
-        explain(made / "runs/caption", picture, tmp_path / "c.png", "what?")
+        explain(made / "runs/caption", image_record, tmp_path / "c.png", "what?")
 
 
 def test_other_systems_can_be_shown_even_ones_without_attention(tmp_path):
@@ -84,9 +86,9 @@ def test_other_systems_can_be_shown_even_ones_without_attention(tmp_path):
     page = demo(tmp_path / "demo", settings=chosen, console=QUIET).read_text(encoding="utf-8")
     assert "iBOWIMG" in page
     assert "Attention</h" not in page, "nothing attends, so there is nothing to measure"
-    picture = min((tmp_path / "demo/shapes/images").iterdir())
+    image_record = min((tmp_path / "demo/shapes/images").iterdir())
     for run, question in (("vqa", "What colour is the circle?"), ("caption", None)):
-        drawn = explain(tmp_path / "demo/runs" / run, picture, tmp_path / "x.png", question)
+        drawn = explain(tmp_path / "demo/runs" / run, image_record, tmp_path / "x.png", question)
         with Image.open(drawn) as image:
             assert min(image.size) > 100
 
@@ -114,6 +116,6 @@ def test_again_into_the_same_folder_and_never_over_other_things(made, tmp_path):
 
 def test_a_lesson_of_five_batches_is_learnt(tmp_path):
     """Its schedule once divided by the 0 steps that a fifth of five left to rise in."""
-    make_shapes(tmp_path / "shapes", pictures={"train": 80, "val": 4, "test": 4}, seed=0)
+    make_shapes(tmp_path / "shapes", images={"train": 80, "val": 4, "test": 4}, seed=0)
     taught = teach_backbone(tmp_path / "shapes", tmp_path / "eye.safetensors", size=64, epochs=1)
-    assert (taught.pictures, taught.epochs) == (80, 1)
+    assert (taught.images, taught.epochs) == (80, 1)

@@ -23,20 +23,20 @@ CHOICE = {"proposals": 30, "threshold": 0.02, "at_least": 2, "at_most": 12}
 
 
 def own_table(mini: Path, out: Path) -> Path:
-    """The 38 questions with all their answers in a table; a picture in four is for validation."""
+    """The 38 questions with all their answers in a table; an image in four is for validation."""
     asked, said = (
         json.loads((mini / "vqa" / f"v2_{name}.json").read_text())[key]
         for name, key in (("OpenEnded_questions", "questions"), ("annotations", "annotations"))
     )
     answers = {one["question_id"]: [a["answer"] for a in one["answers"]] for one in said}
-    pictures = sorted({one["image_id"] for one in asked})
+    images = sorted({one["image_id"] for one in asked})
     out.mkdir()
     (out / "images").symlink_to((mini / "train2017").absolute())
     with (out / "mine.csv").open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["image", "question", "answers", "split"])
         for one in asked:
-            split = "val" if pictures.index(one["image_id"]) % 4 == 3 else "train"
+            split = "val" if images.index(one["image_id"]) % 4 == 3 else "train"
             given = "|".join(answers[one["question_id"]])
             table.writerow([f"{one['image_id']:012d}.jpg", one["question"], given, split])
     return out
@@ -77,7 +77,7 @@ def made(mini: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_photo_has_its_own_number_of_boxes_inside_it(made: Path, mini: Path) -> None:
     folder = DataFolder(made / "data")
-    store = FeatureStore.open(folder.store_path("boxes"), pictures=folder.pictures())
+    store = FeatureStore.open(folder.store_path("boxes"), images=folder.images())
     assert store.verify() == []
     assert (len(store), store.header.regions, store.header.dim) == (24, 12, 1024)
     assert len(set(store.counts)) > 3
@@ -88,7 +88,7 @@ def test_every_photo_has_its_own_number_of_boxes_inside_it(made: Path, mini: Pat
     assert np.array_equal(mask.sum(axis=1), store.counts)
     boxes, scores = store.boxes(rows), store.scores(rows)
     assert scores is not None
-    for one, row in zip(sorted(folder.pictures()), rows, strict=True):
+    for one, row in zip(sorted(folder.images()), rows, strict=True):
         with Image.open(mini / "train2017" / Path(one.file).name) as photo:
             size = photo.size
         assert tuple(store.sizes[row]) == size
@@ -122,10 +122,10 @@ def test_attention_is_on_real_boxes_only(made: Path) -> None:
     folder, asked = DataFolder(made / "data"), "How many boats on the water?"
     store, run = FeatureStore.open(folder.store_path("boxes")), saccade.load(made / "run")
     fewest = int(store.counts.argmin())
-    picture = sorted(folder.pictures())[fewest]
+    image = sorted(folder.images())[fewest]
     count = int(store.counts[fewest])
     assert count < 12
-    looked = run.look(folder.image_root / picture.file)
+    looked = run.look(folder.image_root / image.file)
     answer = run.ask(looked, asked)
     assert answer.text == answer.top[0][0]
     assert answer.attention.shape == (1, count)
@@ -140,5 +140,5 @@ def test_attention_is_on_real_boxes_only(made: Path) -> None:
     assert attention.shape == (1, 12)
     assert not attention[:, count:].any()
     np.testing.assert_allclose(attention[:, :count], answer.attention, atol=2e-3)
-    shown = typed("ask", made / "run", folder.image_root / picture.file, asked)
+    shown = typed("ask", made / "run", folder.image_root / image.file, asked)
     assert shown.splitlines()[0].endswith(answer.text)

@@ -1,4 +1,4 @@
-"""torchvision's detectors of two stages: boxes instead of a grid, from extraction to a picture's
+"""torchvision's detectors of two stages: boxes instead of a grid, from extraction to an image's
 question.
 """
 
@@ -28,7 +28,7 @@ from saccade.features.store import FeatureStore
 from saccade.inference.explain import explain
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
-from tests.detector_samples import enliven, picture, prepared
+from tests.detector_samples import enliven, photo, prepared
 
 NET = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
 FEW = {"threshold": 0.1, "at_least": 3, "at_most": 9, "proposals": 40}
@@ -39,7 +39,7 @@ VARYING = FEW | {"threshold": 0.0134}
 def lively(tmp_path_factory):
     """Random weights of a network that tells boxes apart, as a file."""
     eye = choose_backbone(NET, "random", {"proposals": 300})
-    enliven(eye, picture(60, 90), picture(90, 50, seed=1))
+    enliven(eye, photo(60, 90), photo(90, 50, seed=1))
     path = tmp_path_factory.mktemp("weights") / "lively.safetensors"
     eye.save(path)
     return path
@@ -54,7 +54,7 @@ def eye(lively):
     ("width", "height", "wanted"),
     [(640, 480, (128, 96)), (480, 640, (96, 128)), (1000, 200, (160, 32)), (60, 60, (96, 96))],
 )
-def test_inside_keeps_all_of_a_picture_and_its_proportions(width, height, wanted):
+def test_inside_keeps_all_of_an_image_and_its_proportions(width, height, wanted):
     into = Preprocessing(
         height=160,
         width=160,
@@ -76,7 +76,7 @@ def test_inside_keeps_all_of_a_picture_and_its_proportions(width, height, wanted
 
 
 def test_sizes_are_those_of_torchvision(eye):
-    """A picture becomes as large as torchvision's own transform makes it."""
+    """An image becomes as large as torchvision's own transform makes it."""
     full = preprocessing_for(eye.spec)
     assert (full.height, full.width, full.resize, full.resize_to) == (640, 640, "inside", 320)
     transform = eye.model.network.transform.eval()
@@ -89,7 +89,7 @@ def test_sizes_are_those_of_torchvision(eye):
 
 def test_boxes_are_chosen_as_bottom_up_attention_does(eye):
     """Written out anew: proposals, per class suppression, the best class, a threshold, limits."""
-    pixels, into, sizes = prepared(eye, [picture(60, 90), picture(90, 50, seed=1)])
+    pixels, into, sizes = prepared(eye, [photo(60, 90), photo(90, 50, seed=1)])
     seen = eye.see(pixels, into, sizes)
     assert seen.regions.shape == (2, 9, 1024)
     assert seen.grid is None
@@ -133,19 +133,19 @@ def overlap(one, other):
     return float(both / (sum(areas) - both))
 
 
-def test_a_picture_without_proposals_is_one_region(eye, monkeypatch):
+def test_an_image_without_proposals_is_one_region(eye, monkeypatch):
     monkeypatch.setattr(
         eye.model.network.rpn, "forward", lambda images, maps: ([torch.zeros(0, 4)], {})
     )
-    pixels, into, sizes = prepared(eye, [picture(60, 90)])
+    pixels, into, sizes = prepared(eye, [photo(60, 90)])
     seen = eye.see(pixels, into, sizes)
     assert seen.counts.tolist() == [1]
     np.testing.assert_allclose(seen.boxes[0, 0], [0, 0, 1, 1], atol=1e-6)
 
 
 def test_neighbours_in_a_batch_change_nothing(eye):
-    pictures = [picture(60, 90), picture(120, 50, seed=2)]
-    pixels, into, sizes = prepared(eye, pictures)
+    images = [photo(60, 90), photo(120, 50, seed=2)]
+    pixels, into, sizes = prepared(eye, images)
     both = eye.see(pixels, into, sizes)
     alone = eye.see(pixels[:1], into, sizes[:1])
     count = alone.counts[0]
@@ -154,11 +154,11 @@ def test_neighbours_in_a_batch_change_nothing(eye):
     np.testing.assert_allclose(both.regions[0], alone.regions[0], atol=1e-4)
 
 
-def test_a_flat_picture_does_not_change_how_later_ones_are_read(eye, lively):
+def test_a_flat_image_does_not_change_how_later_ones_are_read(eye, lively):
     """It is filled up to a whole stride, so its own height says nothing of a map's scale."""
     fresh, (pixels, into, sizes) = (
         choose_backbone(NET, lively, FEW),
-        prepared(eye, [picture(60, 90)]),
+        prepared(eye, [photo(60, 90)]),
     )
     flat = torch.rand(3, 8, 96)
     with torch.no_grad():
@@ -172,7 +172,7 @@ def test_a_flat_picture_does_not_change_how_later_ones_are_read(eye, lively):
     ("options", "message"),
     [
         ({"boxes": 36}, "no --option boxes. There are: regions, threshold"),
-        ({"regions": 36, "at_most": 50}, "as many boxes of every picture"),
+        ({"regions": 36, "at_most": 50}, "as many boxes of every image"),
         ({"regions": 0.5}, "regions=0.5. Give a whole number"),
         ({"threshold": "high"}, "threshold=high. Give a share"),
         ({"at_least": 20, "at_most": 10}, "contradict each other"),
@@ -210,7 +210,7 @@ def test_networks_that_are_no_detectors(name, message):
 def test_weights_come_from_files_and_go_to_files(eye, tmp_path, monkeypatch):
     eye.save(tmp_path / "kept.safetensors")
     again = build_backbone(eye.spec, tmp_path / "kept.safetensors")
-    pixels, into, sizes = prepared(eye, [picture(60, 90)])
+    pixels, into, sizes = prepared(eye, [photo(60, 90)])
     assert torch.equal(again.see(pixels, into, sizes).regions, eye.see(pixels, into, sizes).regions)
     # As torchvision publishes them, with other classes, under the name that its address ends in.
     published = detection.fasterrcnn_mobilenet_v3_large_320_fpn(
@@ -267,13 +267,13 @@ def test_a_detector_cannot_be_an_encoder(eye):
         eye.measure(preprocessing_for(eye.spec, size=96))
 
 
-def test_from_pictures_to_answers(tmp_path: Path, lively: Path) -> None:
-    """Extract, train, evaluate, ask and explain: every picture has its own number of regions."""
-    make_shapes(tmp_path / "shapes", pictures={"train": 12, "val": 4, "test": 4}, seed=1)
+def test_from_images_to_answers(tmp_path: Path, lively: Path) -> None:
+    """Extract, train, evaluate, ask and explain: every image has its own number of regions."""
+    make_shapes(tmp_path / "shapes", images={"train": 12, "val": 4, "test": 4}, seed=1)
     data = prepare("vqa-v2+karpathy", tmp_path / "shapes", tmp_path / "data")
     store = extract(data, NET, weights=lively, options=VARYING, size=96, batch_size=4)
     assert store.name == "fasterrcnn_mobilenet_v3_large_320_fpn-96"
-    opened = FeatureStore.open(store, pictures=DataFolder(data).pictures())
+    opened = FeatureStore.open(store, images=DataFolder(data).images())
     opened.verify()
     header = opened.header
     assert (header.grid, header.regions, header.dim, header.scores) == (None, 9, 1024, True)
@@ -290,10 +290,10 @@ def test_from_pictures_to_answers(tmp_path: Path, lively: Path) -> None:
         run = tmp_path / name
         train(change(RECIPES[name], "train.epochs=1"), data, run, console=Console(quiet=True))
         assert evaluate(run)["split"] == "test"
-        image = DataFolder(data).image_root / DataFolder(data).pictures()[3].file
+        image = DataFolder(data).image_root / DataFolder(data).images()[3].file
         loaded = saccade.load(run)
         looked = loaded.look(image)
-        row = opened.rows([DataFolder(data).pictures()[3].id])
+        row = opened.rows([DataFolder(data).images()[3].id])
         count = int(opened.counts[row[0]])
         assert looked.mask.all()
         assert looked.regions.shape == (1, count, 1024)

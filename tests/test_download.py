@@ -138,10 +138,10 @@ def test_what_was_fetched_is_what_prepare_reads(toy, tmp_path, monkeypatch):
         for i in range(4)
     ]  # fmt: skip
     toy.files["/trainset.json"] = json.dumps(rows).encode()
-    toy.files["/pictures.zip"] = zipped({f"{i}.jpg": "" for i in range(4)})
+    toy.files["/images.zip"] = zipped({f"{i}.jpg": "" for i in range(4)})
     files = (
         File("trainset.json", (f"{toy.url}/trainset.json",)),
-        File("pictures.zip", (f"{toy.url}/pictures.zip",), into="images"),
+        File("images.zip", (f"{toy.url}/images.zip",), into="images"),
     )
     monkeypatch.setitem(DOWNLOADS, "rad", Download("x", "y", "vqa-rad", files))
     fetch(["rad"], tmp_path / "to")
@@ -315,8 +315,8 @@ def test_every_line_of_the_table_can_be_followed(name):
     assert bool(line.files) != bool(line.steps)
     assert bool(line.steps) == bool(line.why)
     assert line.licence
-    if line.then.startswith("pictures of "):
-        whose = line.then.removeprefix("pictures of ").partition(":")[0]
+    if line.then.startswith("images of "):
+        whose = line.then.removeprefix("images of ").partition(":")[0]
         assert {"karpathy", *re.split(r", | and ", whose)} - {"coco-captions"} <= DOWNLOADS.keys()
     else:
         program, verb, first = line.then.split()[:3]
@@ -324,7 +324,7 @@ def test_every_line_of_the_table_can_be_followed(name):
         assert verb in {"prepare", "train", "evaluate"}
         assert verb != "prepare" or first in SOURCES
         assert "DIR" in line.then
-    for other in re.findall(r"[a-z0-9]+-(?:\d{4}-\w+|genome-pictures)", line.then):
+    for other in re.findall(r"[a-z0-9]+-(?:\d{4}-\w+|genome-images)", line.then):
         assert other in DOWNLOADS
     for file in line.files:
         assert file.urls

@@ -134,7 +134,7 @@ def test_captions_are_also_judged_by_how_varied_they_are(made):
     assert 0 < scores["diversity"]["vocabulary_used"] <= 1
     assert "--java" in scores["meteor"]["not_measured"]
     assert scores["baselines"]["constant_caption"]["caption"].startswith("a ")
-    assert scores["baselines"]["nearest_neighbour"]["training_pictures"] == 40
+    assert scores["baselines"]["nearest_neighbour"]["training_images"] == 40
     words = {row["caption"] for row in json.loads((made / "caption/predictions.json").read_text())}
     assert len(words) > 1
 
@@ -146,7 +146,7 @@ def test_java_that_is_not_there_is_a_reason_and_no_crash(made, monkeypatch):
     assert "SPICE" in scores["spice"]["not_measured"]
 
 
-def test_what_needs_two_pictures_is_not_measured_on_one(tmp_path):
+def test_what_needs_two_images_is_not_measured_on_one(tmp_path):
     folder = make_world(tmp_path / "data", train=8, val=1)
     for task in RUNS:
         scores = evaluate(make_run(folder, tmp_path / task, task, "train.epochs=1"))

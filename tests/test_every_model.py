@@ -19,14 +19,14 @@ CAPTION = [name for name, entry in MODELS.items() if entry.task == "caption"]
 
 
 def vqa_batch(pad: int = 0) -> VqaBatch:
-    """Four questions about two pictures, then `pad` words and `pad` regions of rubbish."""
+    """Four questions about two images, then `pad` words and `pad` regions of rubbish."""
     draw = torch.Generator().manual_seed(0)
     length = torch.tensor([4, 2, 3, 4])
     words = torch.randint(1, SIZES.words, (4, 4), generator=draw)
     return VqaBatch(
         regions=functional.pad(torch.randn(2, 6, 5, generator=draw), (0, 0, 0, pad), value=9.0),
         region_mask=functional.pad(torch.ones(2, 6, dtype=torch.bool), (0, pad)),
-        picture=torch.tensor([0, 1, 1, 0]),
+        image=torch.tensor([0, 1, 1, 0]),
         question=functional.pad(words * (torch.arange(4) < length[:, None]), (0, pad)),
         question_length=length,
         answers=torch.tensor([[1, 0], [2, 3], [3, 0], [4, 0]]),
@@ -35,7 +35,7 @@ def vqa_batch(pad: int = 0) -> VqaBatch:
 
 
 def caption_batch(pad: int = 0) -> CaptionBatch:
-    """Four captions of two pictures, longest first; words 1..7, start 9, end 10."""
+    """Four captions of two images, longest first; words 1..7, start 9, end 10."""
     draw = torch.Generator().manual_seed(0)
     length = torch.tensor([6, 5, 5, 3])
     words = torch.randint(1, 8, (4, 6), generator=draw)
@@ -44,7 +44,7 @@ def caption_batch(pad: int = 0) -> CaptionBatch:
     return CaptionBatch(
         regions=functional.pad(torch.randn(2, 6, 5, generator=draw), (0, 0, 0, pad), value=9.0),
         region_mask=functional.pad(torch.ones(2, 6, dtype=torch.bool), (0, pad)),
-        picture=torch.tensor([0, 1, 1, 0]),
+        image=torch.tensor([0, 1, 1, 0]),
         caption=functional.pad(words * (torch.arange(6) < length[:, None]), (0, pad)),
         caption_length=length,
     )
@@ -83,18 +83,18 @@ class TestEveryModel:
     def test_examples_do_not_see_each_other(self, name):
         model, batch = fresh(name).eval(), batch_for(name)
         whole = model(batch)
-        order = torch.tensor([1, 2])  # both of picture 1, in the order they had
+        order = torch.tensor([1, 2])  # both of image 1, in the order they had
         cut = {
             key: value[order]
             for key, value in vars(batch).items()
-            if value is not None and key not in ("regions", "region_mask", "picture")
+            if value is not None and key not in ("regions", "region_mask", "image")
         }
         alone = model(
             replace(
                 batch,
                 regions=batch.regions[1:],
                 region_mask=batch.region_mask[1:],
-                picture=torch.zeros(2, dtype=torch.int64),
+                image=torch.zeros(2, dtype=torch.int64),
                 **cut,
             )
         )
@@ -104,13 +104,13 @@ class TestEveryModel:
             longest = alone.attention.shape[1]
             torch.testing.assert_close(alone.attention, whole.attention[order][:, :longest])
 
-    def test_sharing_a_picture_is_the_same_as_copying_it(self, name):
+    def test_sharing_an_image_is_the_same_as_copying_it(self, name):
         model, batch = fresh(name).eval(), batch_for(name)
         copied = replace(
             batch,
-            regions=batch.regions[batch.picture],
-            region_mask=batch.region_mask[batch.picture],
-            picture=torch.arange(len(batch)),
+            regions=batch.regions[batch.image],
+            region_mask=batch.region_mask[batch.image],
+            image=torch.arange(len(batch)),
         )
         torch.testing.assert_close(model(batch).logits, model(copied).logits)
 
@@ -159,8 +159,8 @@ def test_saying_word_by_word_is_the_same_as_reading(name):
     read = model(batch)
     state = model.begin(batch.regions, batch.region_mask)
     state = type(state)(
-        tuple(part[batch.picture] for part in state.picture),
-        tuple(part[batch.picture] for part in state.beams),
+        tuple(part[batch.image] for part in state.image),
+        tuple(part[batch.image] for part in state.beams),
     )
     said = []
     for t in range(batch.caption.shape[1] - 1):

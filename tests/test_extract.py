@@ -1,4 +1,4 @@
-"""`extract`: every picture once, whatever happens in between."""
+"""`extract`: every image once, whatever happens in between."""
 
 import io
 import json
@@ -17,7 +17,7 @@ from PIL import Image
 
 from saccade.core.errors import BadConfig, BadData, BadStore, MissingWeights
 from saccade.data.folder import DataFolder, write_folder
-from saccade.data.records import Caption, Collection, Picture
+from saccade.data.records import Caption, Collection, ImageRecord
 from saccade.features import extract as extract_module
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.extract import ExtractSettings, extract
@@ -26,17 +26,17 @@ from saccade.features.store import FeatureStore
 
 NET = "timm:test_resnet"
 COUNT = 23
-BROKEN = {4: b"", 11: b"no picture", 12: None, 22: "cut"}
-"""Pictures that cannot be read: empty, text, missing, cut short."""
+BROKEN = {4: b"", 11: b"no image", 12: None, 22: "cut"}
+"""Images that cannot be read: empty, text, missing, cut short."""
 USUAL = {"weights": "random", "size": 64, "batch_size": 2, "name": "net"}
 
 
 def jpeg(number: int) -> bytes:
     random = np.random.default_rng(number)
     cells = random.integers(0, 256, (5 + number % 4, 9 - number % 3, 3))
-    picture = Image.fromarray(np.kron(cells, np.ones((12, 12, 1))).astype(np.uint8))
+    image = Image.fromarray(np.kron(cells, np.ones((12, 12, 1))).astype(np.uint8))
     stream = io.BytesIO()
-    picture.save(stream, "JPEG")
+    image.save(stream, "JPEG")
     return stream.getvalue()
 
 
@@ -57,11 +57,13 @@ def data(tmp_path: Path, images: Path) -> Path:
 
 
 def folder_at(out: Path, images: Path, count: int = COUNT) -> Path:
-    """A data folder whose picture ids do not stand in order."""
+    """A data folder whose image ids do not stand in order."""
     numbers = sorted(range(count), key=lambda number: (number * 7) % 23)
-    pictures = [Picture(100 + n, f"{n}.jpg", "train" if n % 3 else "test") for n in numbers]
+    image_records = [
+        ImageRecord(100 + n, f"{n}.jpg", "train" if n % 3 else "test") for n in numbers
+    ]
     captions = [Caption(n, 100 + n, "a b", ("a", "b"), "train") for n in numbers if n % 3]
-    write_folder(out, Collection("fake", str(images), pictures, captions=captions))
+    write_folder(out, Collection("fake", str(images), image_records, captions=captions))
     return out
 
 
@@ -112,7 +114,7 @@ def test_the_store_holds_what_the_backbone_sees(data: Path, images: Path, seen: 
     assert path == data / "features" / "net"
     assert sum(seen) == COUNT - len(BROKEN)
     folder = DataFolder(data)
-    store = FeatureStore.open(folder.store_path("net"), pictures=folder.pictures())
+    store = FeatureStore.open(folder.store_path("net"), images=folder.images())
     assert store.ids.tolist() == [100 + number for number in range(COUNT)]
     assert store.header.grid == (2, 2)
     backbone = build_backbone(store.header.backbone, path / "backbone.safetensors")
@@ -132,16 +134,16 @@ def test_the_store_holds_what_the_backbone_sees(data: Path, images: Path, seen: 
     store.verify()
 
 
-def test_skipped_pictures_are_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_images_are_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = extract(data, NET, **USUAL)
     skipped = FeatureStore.open(path).skipped()
     assert [one.id for one in skipped] == [104, 111, 112, 122]
     assert [one.file for one in skipped] == ["4.jpg", "11.jpg", "12.jpg", "22.jpg"]
-    causes = ("the file is empty", "not a whole picture", "no such file", "damaged")
+    causes = ("the file is empty", "not a whole image", "no such file", "damaged")
     for one, cause in zip(skipped, causes, strict=True):
         assert one.reason.startswith(cause)
     said = capsys.readouterr().err
-    assert f"19 of 23 pictures are in {path}." in said
+    assert f"19 of 23 images are in {path}." in said
     assert "4 could not be read" in said
     assert "122  22.jpg: damaged" in said
     assert len(json.loads((path / "skipped.json").read_text())) == 4
@@ -151,7 +153,7 @@ def test_what_is_said_before_it_starts(data: Path, capsys: pytest.CaptureFixture
     path = extract(data, NET, **USUAL)
     out, said = capsys.readouterr()
     assert out == ""
-    assert "23 pictures as 64 x 64 pixels (shorter_side)" in said
+    assert "23 images as 64 x 64 pixels (shorter_side)" in said
     assert "2 x 2 regions of 96 numbers, float16" in said
     assert re.search(rf"17\.\d kB on disk in {re.escape(str(path))}; about \d+ s on cpu", said)
     assert said.index("THE WEIGHTS ARE RANDOM") < said.index("on disk")
@@ -170,7 +172,7 @@ def test_a_complete_store_is_left_alone(
     assert seen == []
     said = capsys.readouterr().err
     assert "complete already" in said
-    left = f"4 of its pictures could not be read and are left out, see {path / 'skipped.json'}"
+    left = f"4 of its images could not be read and are left out, see {path / 'skipped.json'}"
     assert left in said
     assert f"delete the folder {path} and give the same command again" in said
     assert files(path) == before
@@ -231,11 +233,11 @@ def test_killed_and_continued_is_the_same_to_the_byte(
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    with pytest.raises(BadStore, match="8 of 23 pictures are there"):
+    with pytest.raises(BadStore, match="8 of 23 images are there"):
         FeatureStore.open(data / "features" / "net")
     path = extract(data, NET, **USUAL)
     assert "8 are there already, 15 are left" in capsys.readouterr().err
-    assert sum(seen) == 15 - 3  # of pictures 8 to 22 three are broken
+    assert sum(seen) == 15 - 3  # of images 8 to 22 three are broken
     assert files(path) == whole
     FeatureStore.open(path).verify()
 
@@ -302,7 +304,7 @@ def test_weights_from_a_file_are_kept_with_the_store(data: Path, tmp_path: Path)
     assert backbone(torch.zeros(1, 3, 64, 64)).shape == (1, 4, 96)
 
 
-def test_pictures_that_have_moved(
+def test_images_that_have_moved(
     data: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = folder_at(tmp_path / "wrong", tmp_path / "nowhere")
@@ -382,7 +384,7 @@ def test_a_batch_that_is_too_large_for_the_device(
 
     look = Backbone.look
     monkeypatch.setattr(Backbone, "look", full)
-    with pytest.raises(BadConfig, match=r"no room for 2 pictures.*smaller --batch-size"):
+    with pytest.raises(BadConfig, match=r"no room for 2 images.*smaller --batch-size"):
         extract(data, NET, **USUAL)
     assert not (data / "features" / "net").exists()
 
@@ -391,9 +393,9 @@ def test_real_photos_through_real_weights(real_data, real_weights, tmp_path: Pat
     """Eight photos of Flickr8k through MobileNetV2: 7 x 7 regions, and near what they should be."""
     root = real_data("flickr8k-2250") / "images"
     names = sorted(file.name for file in root.iterdir())[:8]
-    pictures = [Picture(number, name, "train") for number, name in enumerate(names)]
+    image_records = [ImageRecord(number, name, "train") for number, name in enumerate(names)]
     captions = [Caption(number, number, "a", ("a",), "train") for number in range(8)]
-    write_folder(tmp_path / "data", Collection("x", str(root), pictures, captions=captions))
+    write_folder(tmp_path / "data", Collection("x", str(root), image_records, captions=captions))
     half = (0.5, 0.5, 0.5)
     path = extract(
         tmp_path / "data",

@@ -1,4 +1,4 @@
-"""Other programs' features go to their own pictures, or nowhere: names, numbers, sides, boxes."""
+"""Other programs' features go to their own images, or nowhere: names, numbers, sides, boxes."""
 
 import csv
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from saccade.cli.main import app
 from saccade.core.errors import BadData, BadStore, SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.datasets.catalogue import SOURCES
 from saccade.datasets.prepare import prepare
 from saccade.features.store import FeatureStore
@@ -26,7 +26,7 @@ from tests.feature_file_samples import base64
 from tests.worlds import make_world
 
 COCO = [9, 25, 30, 34, 36, 49, 61, 64, 71, 72, 73, 74, 77, 78, 81, 86, 89, 92, 94, 109, 110, 113]
-"""The first numbers of COCO's training pictures."""
+"""The first numbers of COCO's training images."""
 
 
 def coco(number: int) -> str:
@@ -34,12 +34,12 @@ def coco(number: int) -> str:
 
 
 def side(number: int) -> int:
-    """Width of a picture: no two are equal."""
+    """Width of an image: no two are equal."""
     return 100 + 2 * number
 
 
 def table(root: Path, names: Sequence[str], widths: Sequence[int] = ()) -> DataFolder:
-    """A person's own table of pictures, prepared: their ids are places in the sorted list."""
+    """A person's own table of images, prepared: their ids are places in the sorted list."""
     lines = [["image", "question", "answer", "split"]]
     for i, name in enumerate(names):
         path = root / "own" / "images" / name
@@ -70,7 +70,7 @@ def regions(folder: Path, values: dict[str, float], width: int = 64) -> Path:
 
 
 def tsv(path: Path, numbers: Sequence[int], width=side, high: int = 50, reach: float = 1.0) -> Path:
-    """Bottom-up attention's file of pictures, each with regions of its number."""
+    """Bottom-up attention's file of images, each with regions of its number."""
     rows = []
     for number in numbers:
         box = np.array([[0, 0, width(number) * reach, 50]])
@@ -83,21 +83,21 @@ def tsv(path: Path, numbers: Sequence[int], width=side, high: int = 50, reach: f
 
 
 def told(store: Path, folder: DataFolder) -> dict[str, float]:
-    """What each picture's features say; pictures without any are left out."""
-    opened, pictures = FeatureStore.open(store), folder.pictures()
+    """What each image's features say; images without any are left out."""
+    opened, images = FeatureStore.open(store), folder.images()
     opened.verify()
-    rows = opened.rows([one.id for one in pictures])
+    rows = opened.rows([one.id for one in images])
     return {
         one.file.removeprefix("images/"): float(opened.features[row, 0, 0])
-        for one, row in zip(pictures, rows, strict=True)
+        for one, row in zip(images, rows, strict=True)
         if opened.counts[row]
     }
 
 
 def test_coco_numbers_are_no_places_in_a_list(tmp_path: Path) -> None:
-    """Thirty-one pictures of COCO in a person's own table: 9, 25 and 30 are also places."""
+    """Thirty-one images of COCO in a person's own table: 9, 25 and 30 are also places."""
     folder = table(tmp_path, [coco(n) for n in COCO], [side(n) for n in COCO])
-    assert {one.id for one in folder.pictures()} & set(COCO)
+    assert {one.id for one in folder.images()} & set(COCO)
     file = tsv(tmp_path / "x.tsv", [*COCO, 2, 3])
     store = import_features("bottom-up", file, folder.path, dtype="float32")
     assert told(store, folder) == {coco(n): n for n in COCO}
@@ -112,11 +112,11 @@ def test_karpathys_numbers_are_no_places_in_a_list(tmp_path: Path) -> None:
         import_features("self-critical", file, folder.path)
     assert not folder.stores()
     # Unless the person says that they are just these.
-    ids = {str(one.id): one.id for one in folder.pictures()}
+    ids = {str(one.id): one.id for one in folder.images()}
     own = vectors(tmp_path / "mine_fc", ids)
     store = import_features("self-critical", own, folder.path, match="id")
     assert told(store, folder) == {
-        one.file.removeprefix("images/"): one.id for one in folder.pictures()
+        one.file.removeprefix("images/"): one.id for one in folder.images()
     }
 
 
@@ -156,35 +156,35 @@ def test_a_frame_of_another_video_does_not_stand_in(tmp_path: Path) -> None:
     assert told(store, folder) == {f"video_1/fr{k}.png": k for k in range(5)}
 
 
-def test_two_files_for_one_picture_are_named(tmp_path: Path) -> None:
+def test_two_files_for_one_image_are_named(tmp_path: Path) -> None:
     folder = table(tmp_path, [f"fr{k}.png" for k in range(6)])
     values = {f"video_{v}/fr{k}": v for v in (1, 2) for k in range(6)}
-    with pytest.raises(BadData, match=r"none of its 12 pictures \(video_1/fr0\.npz"):
+    with pytest.raises(BadData, match=r"none of its 12 images \(video_1/fr0\.npz"):
         import_features("openvqa", regions(tmp_path / "npz", values), folder.path)
     values = {f"{place}/fr{k}": k for place in ("images", "old/images") for k in range(6)}
     with pytest.raises(
-        BadData, match=r"images/fr0\.npz and old/images/fr0\.npz are both picture images/fr0\.png"
+        BadData, match=r"images/fr0\.npz and old/images/fr0\.npz are both image images/fr0\.png"
     ):
         import_features("openvqa", regions(tmp_path / "twice", values), folder.path)
     both = vectors(tmp_path / "fc", {f"fr{k}": k for k in range(6)})
     np.savez(both / "fr3.npz", feat=np.zeros(4, np.float32))
-    with pytest.raises(BadData, match=r"fr3\.npy and fr3\.npz are both picture images/fr3\.png"):
+    with pytest.raises(BadData, match=r"fr3\.npy and fr3\.npz are both image images/fr3\.png"):
         import_features("self-critical", both, folder.path)
 
 
-def test_one_picture_in_two_files_of_rows(tmp_path: Path) -> None:
+def test_one_image_in_two_files_of_rows(tmp_path: Path) -> None:
     folder = table(tmp_path, [coco(n) for n in COCO], [side(n) for n in COCO])
     both = tmp_path / "both"
     both.mkdir()
     tsv(both / "a.tsv", COCO[:9])
     tsv(both / "b.tsv", COCO[8:])
-    with pytest.raises(BadData, match=r"picture 71 is in a\.tsv and in b\.tsv"):
+    with pytest.raises(BadData, match=r"image 71 is in a\.tsv and in b\.tsv"):
         import_features("bottom-up", both, folder.path)
     path = samples.write_hengyuan_hu(tmp_path / "hu", [*COCO, COCO[0]])
-    with pytest.raises(BadData, match=r"picture 9 is in train36\.hdf5 and in val36\.hdf5"):
+    with pytest.raises(BadData, match=r"image 9 is in train36\.hdf5 and in val36\.hdf5"):
         import_features("hengyuan-hu", path, folder.path)
     path = samples.write_pytorch_vqa(tmp_path / "grid", [*COCO, COCO[3]])
-    with pytest.raises(BadData, match="picture 34 stands in it twice, as rows 3 and 22"):
+    with pytest.raises(BadData, match="image 34 stands in it twice, as rows 3 and 22"):
         import_features("pytorch-vqa", path, folder.path)
 
 
@@ -195,7 +195,7 @@ def test_numbers_that_could_be_names_or_ids(tmp_path: Path) -> None:
         train=10,
         val=2,
         source="coco-captions",
-        picture=lambda i: ((7 * i + 3) % 12, f"{i}.jpg"),
+        image=lambda i: ((7 * i + 3) % 12, f"{i}.jpg"),
     )
     file = vectors(tmp_path / "fc", {str(i): i for i in range(12)})
     with pytest.raises(
@@ -210,11 +210,11 @@ def test_numbers_that_could_be_names_or_ids(tmp_path: Path) -> None:
     assert told(by_id, folder) == {f"{i}.jpg": (7 * i + 3) % 12 for i in range(12)}
 
 
-def test_most_pictures_are_wanted(tmp_path: Path) -> None:
+def test_most_images_are_wanted(tmp_path: Path) -> None:
     folder = table(tmp_path, [coco(n) for n in COCO], [side(n) for n in COCO])
     file = tsv(tmp_path / "few.tsv", [*COCO[:10], 5001])
     message = (
-        r"12 of the data folder's 22 pictures are not in it \(images/COCO_train2014_000000000073"
+        r"12 of the data folder's 22 images are not in it \(images/COCO_train2014_000000000073"
         r".*, but 1 others are \(5001\).*--missing drop"
     )
     with pytest.raises(BadData, match=message):
@@ -223,14 +223,14 @@ def test_most_pictures_are_wanted(tmp_path: Path) -> None:
     command = ["import-features", "bottom-up", str(file), "--data", str(folder.path)]
     done = CliRunner().invoke(app, [*command, "--missing", "drop"])
     assert done.exit_code == 0, done.output
-    assert "12 pictures are not in the file and left out" in done.output
+    assert "12 images are not in the file and left out" in done.output
     assert len(told(folder.store_path("bottom-up"), folder)) == 10
     half = tsv(tmp_path / "half.tsv", COCO[:11])
     assert len(told(import_features("bottom-up", half, folder.path, name="half"), folder)) == 11
 
 
-def test_sides_that_are_another_pictures(tmp_path: Path) -> None:
-    """The numbers are the right ones, and the pictures others: nothing is stored."""
+def test_sides_that_are_another_images(tmp_path: Path) -> None:
+    """The numbers are the right ones, and the images others: nothing is stored."""
     folder = table(tmp_path, [coco(n) for n in COCO], [side(n) for n in COCO])
     other = tsv(tmp_path / "x.tsv", COCO, lambda n: side(n) + (40 if n == 113 else 0))
     message = (
@@ -242,15 +242,15 @@ def test_sides_that_are_another_pictures(tmp_path: Path) -> None:
     turned = tsv(tmp_path / "y.tsv", COCO, high=side(9))
     with pytest.raises(BadData, match=r"is 118 x 50 pixels, according to the features 118 x 118"):
         import_features("bottom-up", turned, folder.path)
-    # Without the pictures nothing is compared; boxes are, with what the file itself says.
+    # Without the images nothing is compared; boxes are, with what the file itself says.
     nowhere = {"image_root": tmp_path / "nowhere", "name": "unseen"}
     assert len(told(import_features("bottom-up", other, folder.path, **nowhere), folder)) == 22
     beyond = tsv(tmp_path / "z.tsv", COCO, reach=1.4)
-    with pytest.raises(BadData, match=r"boxes of picture .* reach from 0 to 1\.4 of its sides"):
+    with pytest.raises(BadData, match=r"boxes of image .* reach from 0 to 1\.4 of its sides"):
         import_features("bottom-up", beyond, folder.path, **{**nowhere, "name": "beyond"})
 
 
-def test_a_picture_that_lies_on_its_side(tmp_path: Path) -> None:
+def test_an_image_that_lies_on_its_side(tmp_path: Path) -> None:
     """Told as it is stored (older programs) or as it is looked at; not as a third thing."""
     folder = table(tmp_path, ["a.jpg", "b.jpg"], [64, 64])
     exif = Image.Exif()
@@ -272,14 +272,14 @@ def test_a_picture_that_lies_on_its_side(tmp_path: Path) -> None:
     assert store.sizes.tolist() == [[64, 50], [50, 64]]
 
 
-def test_pictures_in_a_folder_of_another_name_are_told(tmp_path: Path) -> None:
+def test_images_in_a_folder_of_another_name_are_told(tmp_path: Path) -> None:
     folder = table(tmp_path, [f"train2017/{n:012}.jpg" for n in COCO])
     said: list[object] = []
     values = {f"train2014/{coco(n)}": n for n in COCO}
     file = regions(tmp_path / "npz", values)
     store = import_features("openvqa", file, folder.path, said.append, name="other")
     assert told(store, folder) == {f"train2017/{n:012}.jpg": n for n in COCO}
-    assert "22 pictures were found by name in a folder of another name" in str(said)
+    assert "22 images were found by name in a folder of another name" in str(said)
 
 
 def test_published_ids_are_the_datas_own() -> None:
@@ -293,16 +293,16 @@ def test_published_ids_are_the_datas_own() -> None:
     assert not published("")
 
 
-def test_paths_of_which_several_pictures_end_so() -> None:
-    pictures = [Picture(0, "a/x.jpg", "train"), Picture(1, "a/x.png", "train")]
-    assert match(["x.npz", "x.png.npz"], pictures, "table").keys == {1: "x.png.npz"}
-    assert match(["x.npz"], pictures, "table").keys == {}
-    numbered = [Picture(4, "0009.jpg", "train"), Picture(9, "b.jpg", "train")]
+def test_paths_of_which_several_images_end_so() -> None:
+    images = [ImageRecord(0, "a/x.jpg", "train"), ImageRecord(1, "a/x.png", "train")]
+    assert match(["x.npz", "x.png.npz"], images, "table").keys == {1: "x.png.npz"}
+    assert match(["x.npz"], images, "table").keys == {}
+    numbered = [ImageRecord(4, "0009.jpg", "train"), ImageRecord(9, "b.jpg", "train")]
     assert match([9], numbered, "table").keys == {4: 9}
     assert match([9], numbered, "table", "id").keys == {9: 9}
     with pytest.raises(BadData, match="names or ids"):
         match([9], numbered, "karpathy")
-    # With the picture's ending it is a name, whatever the ids.
+    # With the image's ending it is a name, whatever the ids.
     assert match(["9.jpg.npz"], numbered, "karpathy").keys == {4: "9.jpg.npz"}
 
 
@@ -312,18 +312,18 @@ def test_paths_of_which_several_pictures_end_so() -> None:
     st.sampled_from(["table", "flickr8k", "hf-parquet", "vqa-rad"]),
 )
 def test_ids_that_are_places_never_matter(places: list[int], there: set[int], source: str) -> None:
-    """However the pictures are numbered, a number finds the picture of that name, or none."""
-    pictures = [Picture(place, coco(n), "train") for place, n in zip(places, COCO, strict=False)]
+    """However the images are numbered, a number finds the image of that name, or none."""
+    images = [ImageRecord(place, coco(n), "train") for place, n in zip(places, COCO, strict=False)]
     keys = [COCO[i] for i in sorted(there)] + [0, 1, 2, 3]
-    found = match(keys, pictures, source).keys
-    file_of = {one.id: one.file for one in pictures}
+    found = match(keys, images, source).keys
+    file_of = {one.id: one.file for one in images}
     assert {file_of[id_]: key for id_, key in found.items()} == {
         coco(COCO[i]): COCO[i] for i in there
     }
 
 
 def one_row(**arrays: object):
-    """Writers of one damaged thing each, for a folder of one picture, number 9."""
+    """Writers of one damaged thing each, for a folder of one image, number 9."""
 
     def write(folder: Path) -> Path:
         fields = {"width": 118, "height": 50, "boxes": [[0, 0, 9, 9]], **arrays}
@@ -399,9 +399,9 @@ def shaped(*shape: int, kind: str = "f4"):
 
 ELSEWHERE = "'features' lies in another place"
 IMPOSSIBLE = {
-    "height": ("bottom-up", one_row(height=99999999999), "picture of 118 x 99999999999 pixels"),
-    "negative": ("bottom-up", one_row(width=-5), "picture of -5 x 50 pixels"),
-    "no-sides": ("bottom-up", one_row(width=0, height=0), "boxes in pixels of a picture of 0 x 0"),
+    "height": ("bottom-up", one_row(height=99999999999), "image of 118 x 99999999999 pixels"),
+    "negative": ("bottom-up", one_row(width=-5), "image of -5 x 50 pixels"),
+    "no-sides": ("bottom-up", one_row(width=0, height=0), "boxes in pixels of an image of 0 x 0"),
     "nan-tsv": ("bottom-up", one_row(boxes=[[np.nan, 0, 1, 1]]), "boxes that are no numbers"),
     "inf-tsv": ("bottom-up", one_row(boxes=[[0, 0, np.inf, 1]]), "boxes that are no numbers"),
     "text-npz": ("openvqa", one_npz(x=np.full((8, 1), "a")), "it is of type <U1"),
@@ -409,9 +409,9 @@ IMPOSSIBLE = {
     "text-boxes": ("openvqa", one_npz(bbox=np.full((1, 4), "9")), "boxes .* of type <U1"),
     "nan-npz": ("openvqa", one_npz(bbox=[[np.nan] * 4]), "boxes that are no numbers"),
     "large-npz": ("openvqa", one_npz(bbox=[[0, 0, 1e300, 9]]), "boxes that are no numbers"),
-    "no-side": ("openvqa", one_npz(image_w=0), "boxes in pixels of a picture of 0 x 50 pixels"),
+    "no-side": ("openvqa", one_npz(image_w=0), "boxes in pixels of an image of 0 x 50 pixels"),
     "sides": ("openvqa", one_npz(image_w=np.array([1, 2])), "cannot be read"),
-    "huge-bb": ("hengyuan-hu", one_hdf5(image_bb=np.float32(1e30)), "a picture of [0-9]{30}"),
+    "huge-bb": ("hengyuan-hu", one_hdf5(image_bb=np.float32(1e30)), "an image of [0-9]{30}"),
     "nan-bb": ("hengyuan-hu", one_hdf5(image_bb=np.float32("nan")), "cannot be read"),
     "nan-share": ("hengyuan-hu", one_hdf5(spatial_features=np.float32("nan")), "no numbers"),
     "text-hdf5": ("pytorch-vqa", one_grid(shaped(1, 8, 2, 2, kind="S4")), r"of type \|S4"),

@@ -12,7 +12,7 @@ import pytest
 
 import saccade.data
 from saccade.core.errors import BadConfig, BadData
-from saccade.data import find_files as picture_files
+from saccade.data import find_files as image_files
 from saccade.data.folder import DataFolder
 from saccade.datasets.catalogue import SOURCES, _options, read_source
 from saccade.datasets.custom_rows import first_row, read_rows
@@ -24,10 +24,10 @@ ROWS = [("0.png", "A dog, big."), ("1.png", "A cat."), ("2.png", "A cow.")]
 
 
 def own(root: Path, name: str = "t.csv", separator: str = ",", head: str = "image,caption") -> Path:
-    """A table with pictures beside it."""
-    touch(root, *(picture for picture, _ in ROWS))
+    """A table with images beside it."""
+    touch(root, *(image for image, _ in ROWS))
     lines = [separator.join(head.split(","))]
-    lines += [f'{picture}{separator}"{text}"' for picture, text in ROWS]
+    lines += [f'{image}{separator}"{text}"' for image, text in ROWS]
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
@@ -116,11 +116,11 @@ class TestTables:
             ("t.xlsx", b"PK\x03\x04", "t.xlsx is a spreadsheet", "as CSV UTF-8"),
             ("sub/t.ODS", b"PK\x03\x04", "sub/t.ODS is a spreadsheet", "as CSV UTF-8"),
             ("t.txt", b"image\tcaption\n0.png\tA.\n", "t.txt is text", "--option table=t.txt"),
-            ("t.txt", b"Hello.\n", "only 3 pictures; t.txt is text without known", "mine.csv"),
+            ("t.txt", b"Hello.\n", "only 3 images; t.txt is text without known", "mine.csv"),
         ],
     )  # fmt: skip
     def test_a_table_that_is_not_read_is_named(self, name, content, what, cure, tmp_path):
-        touch(tmp_path, *(picture for picture, _ in ROWS))
+        touch(tmp_path, *(image for image, _ in ROWS))
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
         error = refused(tmp_path)
@@ -184,26 +184,26 @@ class TestColumns:
                     assert "--option" in text[: match.start()], f"{path.name}: {text}"
 
 
-class TestPictures:
+class TestImages:
     def test_whole_paths_want_the_users_word(self, tmp_path):
-        touch(tmp_path / "pictures", "a/0.png", "b/1.png")
-        lines = [f"{tmp_path}/pictures/{name},A dog." for name in ("a/0.png", "b/1.png")]
+        touch(tmp_path / "images", "a/0.png", "b/1.png")
+        lines = [f"{tmp_path}/images/{name},A dog." for name in ("a/0.png", "b/1.png")]
         (tmp_path / "own").mkdir()
         (tmp_path / "own/t.csv").write_text("image,caption\n" + "\n".join(lines))
         error = refused(tmp_path / "own")
         assert "line 2 names" in error.what
-        assert "outside of the folder of pictures" in error.what
-        assert f"say so: --option images={tmp_path}/pictures." in error.cure
-        for images in (f"{tmp_path}/pictures", "/"):
+        assert "outside of the folder of images" in error.what
+        assert f"say so: --option images={tmp_path}/images." in error.cure
+        for images in (f"{tmp_path}/images", "/"):
             (part,), _ = recognise(tmp_path / "own", images=images)
-            assert all((Path(part.image_root) / p.file).is_file() for p in part.pictures)
+            assert all((Path(part.image_root) / p.file).is_file() for p in part.images)
 
     def test_in_arrow_tables_too(self, tmp_path):
-        touch(tmp_path / "pictures", "0.png", "1.png")
-        names = [f"{tmp_path}/pictures/{n}.png" for n in range(2)]
+        touch(tmp_path / "images", "0.png", "1.png")
+        names = [f"{tmp_path}/images/{n}.png" for n in range(2)]
         save_arrow(tmp_path / "saved", pa.table({"image": names, "caption": ["A dog."] * 2}))
-        assert f"--option images={tmp_path}/pictures." in refused(tmp_path / "saved").cure
-        recognise(tmp_path / "saved", images=f"{tmp_path}/pictures")
+        assert f"--option images={tmp_path}/images." in refused(tmp_path / "saved").cure
+        recognise(tmp_path / "saved", images=f"{tmp_path}/images")
 
     @pytest.mark.parametrize(
         ("names", "what", "cure"),
@@ -212,7 +212,7 @@ class TestPictures:
             (("/nowhere/a.png", "b.png"), "outside of", "relative to one folder"),
             (("C:\\a.png", "D:\\b.png"), "names 'C:/a.png', outside of", "."),
             (("/etc/../a.png", "/etc/b.png"), "outside of the folder", "stay in it"),
-            (("http://a.b/c.png", "x.png"), "but the address 'http", "Download the pictures first"),
+            (("http://a.b/c.png", "x.png"), "but the address 'http", "Download the images first"),
         ],
     )  # fmt: skip
     def test_what_cannot_be_followed(self, names, what, cure, tmp_path):
@@ -230,7 +230,7 @@ class TestPictures:
             ("9.png", "the first are 9.png. "),
         ],
     )
-    def test_missing_pictures_are_named_with_what_is_there(self, named, what, tmp_path):
+    def test_missing_images_are_named_with_what_is_there(self, named, what, tmp_path):
         own(tmp_path).write_text(f"image,caption\n{named},A dog.\n2.png,A cow.\n")
         assert what in refused(tmp_path).what
 
@@ -242,14 +242,14 @@ class TestPictures:
         path = tmp_path / "t.csv"
         path.write_text(f"image,caption\n{unicodedata.normalize(form, name)},A bear.\n")
         collection = read_source("table", tmp_path)
-        assert (tmp_path / collection.pictures[0].file).is_file()
+        assert (tmp_path / collection.images[0].file).is_file()
 
-    def test_one_picture_alone(self, tmp_path):
+    def test_one_image_alone(self, tmp_path):
         own(tmp_path).write_text("image,caption\n0.png,A dog.\n")
         about = DataFolder(prepare(None, tmp_path, tmp_path.parent / "data")).about
         assert "none was drawn" in about["notes"][-1]
         assert [found["cure"] for found in about["findings"]] == [
-            "Add pictures: one alone cannot be in two splits."
+            "Add images: one alone cannot be in two splits."
         ]
 
     def test_answers_that_are_true_or_false(self, tmp_path):
@@ -259,22 +259,22 @@ class TestPictures:
 
 class TestFolders:
     @pytest.mark.parametrize("name", ["karpathy", "flickr8k", "flickr30k", "vqa-v2", "daquar"])
-    def test_pictures_lie_beside_the_text_one_folder_down(self, name, tmp_path):
+    def test_images_lie_beside_the_text_one_folder_down(self, name, tmp_path):
         SAMPLES[name](tmp_path / "inner")
         prepare(name, tmp_path, tmp_path.parent / "data")  # checks that they are there
-        inside = read_source(name, tmp_path / "inner").pictures
-        below = read_source(name, tmp_path).pictures
+        inside = read_source(name, tmp_path / "inner").images
+        below = read_source(name, tmp_path).images
         assert [p.file for p in below] == [f"inner/{p.file}" for p in inside]
 
     def test_text_in_a_folder_of_its_own_is_as_good(self, tmp_path):
         write_karpathy(tmp_path)
         (tmp_path / "text").mkdir()
         (tmp_path / "dataset_flickr8k.json").rename(tmp_path / "text/dataset_flickr8k.json")
-        assert read_source("karpathy", tmp_path).pictures[0].file == "images/0.jpg"
-        for picture in (tmp_path / "images").iterdir():
-            picture.unlink()
+        assert read_source("karpathy", tmp_path).images[0].file == "images/0.jpg"
+        for image in (tmp_path / "images").iterdir():
+            image.unlink()
         (tmp_path / "images").rmdir()  # where they should lie, though text/ is there
-        assert read_source("karpathy", tmp_path).pictures[0].file == "images/0.jpg"
+        assert read_source("karpathy", tmp_path).images[0].file == "images/0.jpg"
 
     def test_a_folder_of_several_data_sets(self, tmp_path):
         write_karpathy(tmp_path / "k")
@@ -283,7 +283,7 @@ class TestFolders:
         assert "holds several data sets: k/ (karpathy), v/ (vqa-v2)" in error.what
         assert typed(error.cure, tmp_path.parent / "d").about["source"] == "karpathy"
 
-    def test_text_in_folders_of_its_own_beside_the_pictures_is_one_set(self, tmp_path):
+    def test_text_in_folders_of_its_own_beside_the_images_is_one_set(self, tmp_path):
         SAMPLES["vqa-v2"](tmp_path)
         (tmp_path / "vqa").mkdir()
         for path in list(tmp_path.glob("*.json")):
@@ -320,13 +320,13 @@ class TestTwoTables:
         (root / "t.csv").write_text("\n".join(lines))
         (root / "u.csv").write_text("\n".join([head, *captions]))
 
-    def test_questions_and_captions_of_the_same_pictures_are_joined(self, tmp_path):
+    def test_questions_and_captions_of_the_same_images_are_joined(self, tmp_path):
         self.two(tmp_path, *(f"{n}.png,A dog {n}." for n in range(3, 9)))
         folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / "data"))
         assert folder.tasks == ("vqa", "caption")
-        assert len(folder.pictures()) == 9
+        assert len(folder.images()) == 9
         assert "Read from t.csv, u.csv." in folder.about["notes"]
-        split_of = {picture.id: picture.split for picture in folder.pictures()}
+        split_of = {image.id: image.split for image in folder.images()}
         for split in ("train", "val", "test"):
             for record in (*folder.questions(split), *folder.captions(split)):
                 assert split_of[record.image_id] == split
@@ -334,7 +334,7 @@ class TestTwoTables:
     @pytest.mark.parametrize(
         ("head", "captions"),
         [
-            ("image,caption", ["7.png,A dog.", "8.png,A cat."]),  # other pictures
+            ("image,caption", ["7.png,A dog.", "8.png,A cat."]),  # other images
             ("image,caption,split", ["1.png,A dog.,train", "2.png,A cat.,val"]),
             ("image,question,caption,answer", ["1.png,Who?,A dog.,me"]),  # of both kinds
         ],
@@ -386,16 +386,16 @@ class TestBrokenBeginnings:
         assert "is empty." not in str(error)
 
 
-class TestPicturesThatAreSpeltApart:
+class TestImagesThatAreSpeltApart:
     def test_a_folder_is_looked_through_once(self, tmp_path, monkeypatch):
-        """Each name is composed once, however many pictures are looked for."""
+        """Each name is composed once, however many images are looked for."""
         names = [f"gr\u00e4\u00df{number}.png" for number in range(40)]
         touch(tmp_path, *(unicodedata.normalize("NFD", name) for name in names))
-        made, plain = [], picture_files._composed
+        made, plain = [], image_files._composed
         monkeypatch.setattr(
-            picture_files, "_composed", lambda name: (made.append(name), plain(name))[1]
+            image_files, "_composed", lambda name: (made.append(name), plain(name))[1]
         )
-        files = picture_files.PictureFiles(tmp_path)
+        files = image_files.ImageFiles(tmp_path)
         found = [files.find([""], [name]) for name in names]
         assert found == [unicodedata.normalize("NFD", name) for name in names]
         assert len(made) <= 3 * len(names)

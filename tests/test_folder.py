@@ -22,13 +22,13 @@ from saccade.data.folder import (
     write_folder,
     write_table,
 )
-from saccade.data.records import Caption, Collection, Picture, Question
+from saccade.data.records import Caption, Collection, ImageRecord, Question
 
-PICTURES = [
-    Picture(7, "train/7.jpg", "train"),
-    Picture(3, "train/3.jpg", "train"),
-    Picture(9, "val/ü.png", "val"),
-    Picture(8, "test/8.jpg", "test"),
+IMAGES = [
+    ImageRecord(7, "train/7.jpg", "train"),
+    ImageRecord(3, "train/3.jpg", "train"),
+    ImageRecord(9, "val/ü.png", "val"),
+    ImageRecord(8, "test/8.jpg", "test"),
 ]
 QUESTIONS = [
     Question(71, 7, "What, is it?", "train", ("cat", "cat", "dog"), "cat", "other", "what"),
@@ -42,7 +42,7 @@ CAPTIONS = [
     Caption(2, 7, "A small cat", ("a", "small", "cat"), "train"),
     Caption(3, 9, "Ein Hund", ("ein", "hund"), "val"),
 ]
-BOTH = Collection("both", "/pictures", PICTURES, QUESTIONS, CAPTIONS, "free", ("a note",))
+BOTH = Collection("both", "/images", IMAGES, QUESTIONS, CAPTIONS, "free", ("a note",))
 VQA_ONLY = replace(BOTH, captions=())
 FINDING = Finding("warning", "two things", 2, ("one", "two"), "a cause", "a cure")
 
@@ -64,7 +64,7 @@ class TestManyRecords:
         write_folder(tmp_path / "data", replace(BOTH, choices={71: ("cat", "dog"), 91: ("left",)}))
         folder = DataFolder(tmp_path / "data")
         assert pq.ParquetFile(tmp_path / "data/questions.parquet").num_row_groups == 3
-        assert folder.pictures() == PICTURES
+        assert folder.images() == IMAGES
         for split in ("train", "val", "test"):
             assert folder.questions(split) == [q for q in QUESTIONS if q.split == split]
             assert folder.captions(split) == [c for c in CAPTIONS if c.split == split]
@@ -84,8 +84,8 @@ class TestManyRecords:
 class TestReading:
     def test_records_come_back_as_they_were(self, path):
         folder = DataFolder(path)
-        assert folder.pictures() == PICTURES
-        assert folder.pictures("train") == PICTURES[:2]
+        assert folder.images() == IMAGES
+        assert folder.images("train") == IMAGES[:2]
         assert [folder.questions(s) for s in ("train", "val", "test")] == [
             QUESTIONS[:3],
             QUESTIONS[3:4],
@@ -113,11 +113,11 @@ class TestReading:
         assert folder.about["licence"] == "free"
         assert folder.about["notes"] == ["a note"]
         assert folder.about["findings"][0]["examples"] == ["one", "two"]
-        assert folder.about["splits"]["train"] == {"pictures": 2, "questions": 3, "captions": 2}
+        assert folder.about["splits"]["train"] == {"images": 2, "questions": 3, "captions": 2}
         assert folder.fingerprint == fingerprint(BOTH)
 
-    def test_pictures_may_have_moved(self, path, monkeypatch):
-        assert DataFolder(path).image_root == Path("/pictures")
+    def test_images_may_have_moved(self, path, monkeypatch):
+        assert DataFolder(path).image_root == Path("/images")
         monkeypatch.setenv("SACCADE_IMAGES", "/elsewhere")
         assert DataFolder(path).image_root == Path("/elsewhere")
         assert DataFolder(path, image_root=Path("/here")).image_root == Path("/here")
@@ -291,7 +291,7 @@ class TestBroken:
         with pytest.raises(BadData, match="holds no questions, only caption"):
             DataFolder(tmp_path / "captions").answer_counts()
         with pytest.raises(BadConfig, match="no split 'dev'"):
-            DataFolder(path).pictures("dev")
+            DataFolder(path).images("dev")
 
 
 def test_fingerprint_sees_every_field_and_the_order():
@@ -302,7 +302,7 @@ def test_fingerprint_sees_every_field_and_the_order():
         changed = [QUESTIONS[0]._replace(**{field: other}), *QUESTIONS[1:]]
         seen.add(fingerprint(replace(BOTH, questions=changed)))
     seen.add(fingerprint(replace(BOTH, questions=QUESTIONS[::-1])))
-    seen.add(fingerprint(replace(BOTH, pictures=PICTURES[:3])))
+    seen.add(fingerprint(replace(BOTH, images=IMAGES[:3])))
     seen.add(fingerprint(replace(BOTH, captions=CAPTIONS[:2])))
     assert len(seen) == len(Question._fields) + 4
     elsewhere = replace(BOTH, image_root="/elsewhere", notes=(), source="other")

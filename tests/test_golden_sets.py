@@ -80,7 +80,7 @@ def test_vqa_accuracy(golden, real_data, split, records):
 # --- Captions -------------------------------------------------------------------------------------
 
 
-def test_official_demo_of_a_thousand_pictures(golden):
+def test_official_demo_of_a_thousand_images(golden):
     rows, corpus = golden("fakecap_tokenized.json"), golden("expected.json")
     per_image = golden("expected_per_image.json")
     said, human = cut(row["test"] for row in rows), [cut(row["refs"]) for row in rows]
@@ -103,7 +103,7 @@ def test_official_demo_of_a_thousand_pictures(golden):
         assert round(score.corpus, 3) == corpus["printed"][name]
 
 
-def test_three_invented_pictures(golden):
+def test_three_invented_images(golden):
     small, both = golden("golden_small.json"), golden("golden_cider.json")
     said = cut(small["res"][id_][0] for id_ in small["gts"])
     human = [cut(of) for of in small["gts"].values()]
@@ -198,13 +198,13 @@ def test_scores_of_pitvqa_s_best_prior(surgical):
 # --- Nothing is forgotten -------------------------------------------------------------------------
 
 JUDGED_BY = {
-    "expected.json": test_official_demo_of_a_thousand_pictures,
-    "expected_per_image.json": test_official_demo_of_a_thousand_pictures,
-    "fakecap_tokenized.json": test_official_demo_of_a_thousand_pictures,
+    "expected.json": test_official_demo_of_a_thousand_images,
+    "expected_per_image.json": test_official_demo_of_a_thousand_images,
+    "fakecap_tokenized.json": test_official_demo_of_a_thousand_images,
     "golden_cider.json": test_five_thousand_human_captions,
     "golden_human.json": test_five_thousand_human_captions,
     "golden_human_ptb.json": test_five_thousand_human_captions,
-    "golden_small.json": test_three_invented_pictures,
+    "golden_small.json": test_three_invented_images,
     "human_coco_test.json.gz": test_raw_captions_are_cut_as_the_original_cuts_them,
     "pit_answers.json": test_answers_of_pitvqa,
     "ptb_golden.json": test_ptb.test_hand_made_golden_captions,

@@ -1,4 +1,4 @@
-"""Folders as the Hugging Face hub has them: pictures with metadata, and Parquet files."""
+"""Folders as the Hugging Face hub has them: images with metadata, and Parquet files."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ import pytest
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check
 from saccade.data.folder import DataFolder
-from saccade.data.records import Caption, Picture, Question
+from saccade.data.records import Caption, ImageRecord, Question
 from saccade.datasets.catalogue import OWN, read_source
 from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare
@@ -25,9 +25,9 @@ class TestImagefolder:
     def test_text_is_the_caption_and_folders_are_splits(self, tmp_path):
         SAMPLES["imagefolder"](tmp_path)
         collection = read_source("imagefolder", tmp_path)
-        assert collection.pictures[:2] == [
-            Picture(0, "train/0000.png", "train"),
-            Picture(1, "train/0001.png", "train"),
+        assert collection.images[:2] == [
+            ImageRecord(0, "train/0000.png", "train"),
+            ImageRecord(1, "train/0001.png", "train"),
         ]
         assert collection.captions[0] == Caption(
             0, 0, "A dog, number 0.", ("a", "dog", "number", "0"), "train"
@@ -37,29 +37,29 @@ class TestImagefolder:
         assert note == "Read from train/metadata.csv, validation/metadata.jsonl."
 
     def test_questions_below_a_folder_of_data(self, tmp_path):
-        row = {"file_name": "pictures/a.png", "question": "Who?", "answers": ["me", "I", "me"]}
+        row = {"file_name": "images/a.png", "question": "Who?", "answers": ["me", "I", "me"]}
         write(tmp_path / "data/train/metadata.jsonl", json.dumps(row))
         write(tmp_path / "data/test/metadata.jsonl", json.dumps(row))
-        touch(tmp_path, "data/train/pictures/a.png", "data/test/pictures/a.png")
+        touch(tmp_path, "data/train/images/a.png", "data/test/images/a.png")
         collection = read_source("imagefolder", tmp_path)
-        assert {p.file: p.split for p in collection.pictures} == {
-            "train/pictures/a.png": "train",
-            "test/pictures/a.png": "test",
+        assert {p.file: p.split for p in collection.images} == {
+            "train/images/a.png": "train",
+            "test/images/a.png": "test",
         }
         assert collection.questions[0].answers == ("me", "I", "me")
 
-    def test_one_folder_is_divided_by_picture(self, tmp_path):
+    def test_one_folder_is_divided_by_image(self, tmp_path):
         write(tmp_path / "metadata.csv", "file_name,text", *(f"{n}.png,A {n}." for n in range(20)))
         touch(tmp_path, *(f"{n}.png" for n in range(20)))
         collection = read_source("imagefolder", tmp_path)
-        assert Counter(p.split for p in collection.pictures) == {"train": 16, "val": 2, "test": 2}
+        assert Counter(p.split for p in collection.images) == {"train": 16, "val": 2, "test": 2}
 
     def test_one_file_above_the_folders_of_the_splits(self, tmp_path):
         names = ["train/a.png", "validation/a.png", "test/a.png"]
         write(tmp_path / "metadata.csv", "file_name,text", *(f"{name},A dog." for name in names))
         touch(tmp_path, *names)
-        pictures = read_source("imagefolder", tmp_path).pictures
-        assert {p.file: p.split for p in pictures} == dict(
+        images = read_source("imagefolder", tmp_path).images
+        assert {p.file: p.split for p in images} == dict(
             zip(names, ("train", "val", "test"), strict=True)
         )
 
@@ -69,7 +69,7 @@ class TestImagefolder:
             "train/b.png,A cat.,train",
         )  # fmt: skip
         touch(tmp_path, "train/a.png", "train/b.png")
-        assert [p.split for p in read_source("imagefolder", tmp_path).pictures] == ["val", "train"]
+        assert [p.split for p in read_source("imagefolder", tmp_path).images] == ["val", "train"]
 
     def test_captions_of_another_name(self, tmp_path):
         write(tmp_path / "metadata.csv", "file_name,prompt", "a.png,A dog.")
@@ -82,7 +82,7 @@ class TestImagefolder:
         assert collection == read_source("imagefolder", tmp_path, columns="caption:prompt")
         assert collection.captions[0].text == "A dog."
 
-    def test_metadata_for_the_same_pictures_twice(self, tmp_path):
+    def test_metadata_for_the_same_images_twice(self, tmp_path):
         SAMPLES["imagefolder"](tmp_path)
         write(tmp_path / "train/metadata.jsonl", '{"file_name": "0000.png", "text": "A dog."}')
         with pytest.raises(BadConfig, match=r"metadata twice: train/metadata\.csv, train/metadata"):
@@ -101,17 +101,15 @@ class TestParquet:
     def test_records(self, tmp_path):
         SAMPLES["hf-parquet"](tmp_path)
         collection = read_source("hf-parquet", tmp_path)
-        assert Counter(p.split for p in collection.pictures) == {"train": 5, "val": 2}
+        assert Counter(p.split for p in collection.images) == {"train": 5, "val": 2}
         assert collection.questions[0] == Question(
-            0, collection.pictures[0].id, "What is 0?", "train", ("red",), "red"
+            0, collection.images[0].id, "What is 0?", "train", ("red",), "red"
         )
         assert len(collection.captions) == 14
         first = JPEG + bytes([0])
-        assert (
-            collection.pictures[0].file == f"unpacked-pictures/{sha256(first).hexdigest()[:24]}.jpg"
-        )
-        assert (tmp_path / collection.pictures[0].file).read_bytes() == first
-        assert "Pictures lay inside the tables" in collection.notes[1]
+        assert collection.images[0].file == f"unpacked-images/{sha256(first).hexdigest()[:24]}.jpg"
+        assert (tmp_path / collection.images[0].file).read_bytes() == first
+        assert "Images lay inside the tables" in collection.notes[1]
 
     def test_the_same_records_as_a_saved_folder(self, tmp_path):
         SAMPLES["hf-datasets"](tmp_path / "saved")
@@ -121,7 +119,7 @@ class TestParquet:
         hub = read_source("hf-parquet", tmp_path / "hub")
         assert hub.questions == saved.questions
         assert hub.captions == saved.captions
-        assert hub.pictures == saved.pictures
+        assert hub.images == saved.images
 
     def test_what_else_lies_in_a_clone_from_the_hub_changes_nothing(self, tmp_path):
         SAMPLES["hf-parquet"](tmp_path)
@@ -137,15 +135,15 @@ class TestParquet:
         with pytest.raises(BadData, match=r"further down: default/ \(hf-parquet\)"):
             recognise(tmp_path)
         collection = read_source("hf-parquet", tmp_path / "default", val_share="0")
-        assert Counter(p.split for p in collection.pictures) == {"train": 3, "test": 2}
+        assert Counter(p.split for p in collection.images) == {"train": 3, "test": 2}
 
     def test_validation_is_drawn_where_only_it_is_missing(self, tmp_path):
         save_parquet(tmp_path / "data/train-00000-of-00001.parquet", hf_table(0, 20))
         save_parquet(tmp_path / "data/test-00000-of-00001.parquet", hf_table(30, 5))
         collection = read_source("hf-parquet", tmp_path)
-        assert Counter(p.split for p in collection.pictures) == {"train": 18, "val": 2, "test": 5}
+        assert Counter(p.split for p in collection.images) == {"train": 18, "val": 2, "test": 5}
         assert Counter(c.split for c in collection.captions) == {"train": 36, "val": 4, "test": 10}
-        assert any("2 of 20 training pictures, drawn with seed 0" in n for n in collection.notes)
+        assert any("2 of 20 training images, drawn with seed 0" in n for n in collection.notes)
         assert check(collection)[1] == []
 
     def test_several_data_sets_are_for_the_user_to_choose(self, tmp_path):
@@ -155,7 +153,7 @@ class TestParquet:
             read_source("hf-parquet", tmp_path)
         assert len(read_source("hf-parquet", tmp_path / "surgery").questions) == 3
 
-    def test_pictures_as_paths_and_as_bytes_alone(self, tmp_path):
+    def test_images_as_paths_and_as_bytes_alone(self, tmp_path):
         rows = {
             "image": pa.array([{"bytes": None, "path": "a.png"}, {"bytes": PNG, "path": "b.png"}]),
             "question": ["Who?", "Why?"],
@@ -164,9 +162,9 @@ class TestParquet:
         save_parquet(tmp_path / "train.parquet", pa.table(rows))
         save_parquet(tmp_path / "val.parquet", pa.table({**rows, "image": [PNG + b"1", PNG]}))
         touch(tmp_path, "images/a.png")
-        files = {p.file for p in read_source("hf-parquet", tmp_path).pictures}
+        files = {p.file for p in read_source("hf-parquet", tmp_path).images}
         assert {"images/a.png"} < files
-        assert {file.partition("/")[0] for file in files} == {"images", "unpacked-pictures"}
+        assert {file.partition("/")[0] for file in files} == {"images", "unpacked-images"}
 
     def test_classes_are_called_by_their_names(self, tmp_path):
         label = {"_type": "ClassLabel", "names": ["cat", "dog"]}
@@ -213,14 +211,14 @@ class TestParquet:
             recognise(made)
 
     def test_one_row_group_is_in_memory_at_a_time(self, tmp_path):
-        """48 MiB of pictures in row groups of 8 MiB."""
-        pictures = [JPEG + n.to_bytes(2) + bytes(2**17) for n in range(384)]
-        rows = {"image": pictures, "caption": ["A dog."] * len(pictures)}
+        """48 MiB of images in row groups of 8 MiB."""
+        images = [JPEG + n.to_bytes(2) + bytes(2**17) for n in range(384)]
+        rows = {"image": images, "caption": ["A dog."] * len(images)}
         path = tmp_path / "train.parquet"
         pq.write_table(
             pa.table(rows), path, compression="none", use_dictionary=False, row_group_size=64
         )
-        del rows, pictures
+        del rows, images
         before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.system_memory_pool())
         pa.set_memory_pool(pool)
         try:

@@ -1,4 +1,4 @@
-"""Reading pictures that nobody should trust, and preparing them for a backbone."""
+"""Reading images that nobody should trust, and preparing them for a backbone."""
 
 import io
 import struct
@@ -28,9 +28,9 @@ def scene(width: int = 96, height: int = 64, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.kron(cells, np.ones((8, 8, 1))).astype(np.uint8))
 
 
-def encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)
+    image.save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -56,9 +56,9 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "GIF"])
 def test_lossless_formats_are_read_exactly(kind: str, mode: str) -> None:
-    picture = scene().convert(mode)
-    found = array(decode_image(encoded(picture, kind), "a"))
-    assert np.array_equal(found, np.array(picture.convert("RGB")))
+    image = scene().convert(mode)
+    found = array(decode_image(encoded(image, kind), "a"))
+    assert np.array_equal(found, np.array(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 30}])
@@ -86,20 +86,20 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparent_parts_are_white(mode: str) -> None:
-    picture = scene().convert(mode)
-    alpha = Image.new("L", picture.size, 255)
+    image = scene().convert(mode)
+    alpha = Image.new("L", image.size, 255)
     alpha.paste(0, (0, 0, 40, 64))
-    picture.putalpha(alpha)
-    found = array(decode_image(encoded(picture, "PNG"), "a"))
+    image.putalpha(alpha)
+    found = array(decode_image(encoded(image, "PNG"), "a"))
     assert (found[:, :40] == 255).all()
-    assert np.array_equal(found[:, 40:], np.array(picture.convert("RGB"))[:, 40:])
+    assert np.array_equal(found[:, 40:], np.array(image.convert("RGB"))[:, 40:])
 
 
 def test_a_transparent_palette_colour_is_white() -> None:
-    picture = Image.new("P", (16, 16), 1)
-    picture.putpalette([10, 20, 30, 40, 50, 60])
-    picture.paste(0, (0, 0, 8, 16))
-    found = array(decode_image(encoded(picture, "PNG", transparency=bytes([0, 255])), "a"))
+    image = Image.new("P", (16, 16), 1)
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.paste(0, (0, 0, 8, 16))
+    found = array(decode_image(encoded(image, "PNG", transparency=bytes([0, 255])), "a"))
     assert (found[:, :8] == 255).all()
     assert (found[:, 8:] == (40, 50, 60)).all()
 
@@ -128,7 +128,7 @@ def test_exif_rotation_is_applied(kind: str, orientation: int) -> None:
     assert np.array_equal(array(decode_image(data, "a")), np.array(upright))
 
 
-def test_damaged_exif_does_not_cost_the_picture() -> None:
+def test_damaged_exif_does_not_cost_the_image() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     for kind in ("JPEG", "PNG"):
@@ -154,15 +154,15 @@ def test_a_jpeg_that_was_cut_short_is_never_read(
 def test_nor_one_whose_end_mark_was_put_back(share: float) -> None:
     data = encoded(scene(), "JPEG", quality=90)
     cut = data[: int(len(data) * share)].rstrip(b"\xff") + b"\xff\xd9"
-    with pytest.raises(BadImage, match="end before the picture does"):
+    with pytest.raises(BadImage, match="end before the image does"):
         decode_image(cut, "a")
 
 
-def test_but_a_picture_that_ends_in_grey_is() -> None:
+def test_but_an_image_that_ends_in_grey_is() -> None:
     for mode in ("RGB", "L"):
-        picture = scene().convert(mode)
-        picture.paste(128 if mode == "L" else (128, 128, 128), (0, 32, 96, 64))
-        found = array(decode_image(encoded(picture, "JPEG"), "a"))
+        image = scene().convert(mode)
+        image.paste(128 if mode == "L" else (128, 128, 128), (0, 32, 96, 64))
+        found = array(decode_image(encoded(image, "JPEG"), "a"))
         assert (found[-8:] == 128).all()
 
 
@@ -180,14 +180,14 @@ def test_a_changed_byte_in_a_png_is_an_error_or_harmless(
     place: float, value: int, palette: bool
 ) -> None:
     """torchvision's decoder dies of a signal on some of these; a dead test run is the failure."""
-    picture = scene().convert("P" if palette else "RGB")
-    data = bytearray(encoded(picture, "PNG"))
+    image = scene().convert("P" if palette else "RGB")
+    data = bytearray(encoded(image, "PNG"))
     data[int(len(data) * place)] ^= value
     try:
         found = array(decode_image(bytes(data), "a"))
     except BadImage:
         return
-    assert np.array_equal(found, np.array(picture.convert("RGB")))
+    assert np.array_equal(found, np.array(image.convert("RGB")))
 
 
 @given(changes=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), max_size=6))
@@ -204,16 +204,16 @@ def test_no_damage_raises_anything_but_bad_image(changes: list[tuple[float, int]
         array(pixels)
 
 
-NO_PICTURES = {
+NO_IMAGES = {
     "empty": (b"", "the file is empty"),
-    "text": (b"these are words", "not a whole picture"),
-    "page": (b"<html><body>404 Not Found</body></html>", "not a whole picture"),
-    "zeros": (bytes(1000), "not a whole picture"),
+    "text": (b"these are words", "not a whole image"),
+    "page": (b"<html><body>404 Not Found</body></html>", "not a whole image"),
+    "zeros": (bytes(1000), "not a whole image"),
     "postscript": (
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF",
-        "not a whole picture",
+        "not a whole image",
     ),
-    "only a head": (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", "not a whole picture|damaged"),
+    "only a head": (b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", "not a whole image|damaged"),
     "floats": (encoded(Image.new("F", (9, 9)), "TIFF"), "32-bit numbers"),
     "integers": (encoded(Image.new("I", (9, 9)), "TIFF"), "32-bit numbers"),
     "bomb": (png(50_000, 50_000, 8, 2, b""), "too large"),
@@ -222,9 +222,9 @@ NO_PICTURES = {
 }
 
 
-@pytest.mark.parametrize("case", NO_PICTURES)
-def test_what_is_no_picture_is_refused_by_name(case: str, tmp_path: Path) -> None:
-    data, cause = NO_PICTURES[case]
+@pytest.mark.parametrize("case", NO_IMAGES)
+def test_what_is_no_image_is_refused_by_name(case: str, tmp_path: Path) -> None:
+    data, cause = NO_IMAGES[case]
     path = tmp_path / f"{case}.jpg"
     path.write_bytes(data)
     with pytest.raises(BadImage, match=cause) as caught:
@@ -277,14 +277,14 @@ def middle(height: int, width: int, resize_to: int) -> Preprocessing:
 
 
 def test_squash_is_pillows_resize() -> None:
-    picture = scene(200, 120)
-    image = decode_image(encoded(picture, "PNG"), "a")
+    image_record = scene(200, 120)
+    image = decode_image(encoded(image_record, "PNG"), "a")
     for name, kind in (
         ("bilinear", Image.Resampling.BILINEAR),
         ("bicubic", Image.Resampling.BICUBIC),
     ):
         found = array(squash(32, 48, name).pixels(image)).astype(int)
-        assert np.abs(found - np.array(picture.resize((48, 32), kind)).astype(int)).max() <= 1
+        assert np.abs(found - np.array(image_record.resize((48, 32), kind)).astype(int)).max() <= 1
 
 
 @given(width=st.integers(20, 90), height=st.integers(20, 90), resize_to=st.integers(24, 40))
@@ -318,10 +318,10 @@ def test_apply_scales_to_what_the_backbone_expects() -> None:
     cut=st.booleans(),
 )
 @settings(max_examples=100, deadline=None)
-def test_boxes_lead_back_to_the_place_in_the_picture(
+def test_boxes_lead_back_to_the_place_in_the_image(
     width: int, height: int, x: float, y: float, cut: bool
 ) -> None:
-    """A bright spot that the backbone sees in a cell lies in that cell's box in the picture."""
+    """A bright spot that the backbone sees in a cell lies in that cell's box in the image."""
     preprocessing = middle(64, 64, 80) if cut else squash(64, 64)
     column, row = int(x * width), int(y * height)
     image = torch.zeros(3, height, width, dtype=torch.uint8)
@@ -336,7 +336,7 @@ def test_boxes_lead_back_to_the_place_in_the_picture(
     assert box[1] - 3 / height <= (row + 0.5) / height <= box[3] + 3 / height
 
 
-def test_boxes_of_many_pictures_at_once() -> None:
+def test_boxes_of_many_images_at_once() -> None:
     preprocessing, grid = middle(32, 32, 40), grid_boxes(2, 3)
     width, height = np.array([50, 300, 41]), np.array([200, 40, 41])
     together = preprocessing.box_in_image(grid, width, height)

@@ -28,19 +28,19 @@ def imported(kind, path, **settings):
 
 
 def questions(dim=DIM):
-    """Four questions, padded behind with 0, about two pictures of 2 x 2 regions."""
+    """Four questions, padded behind with 0, about two images of 2 x 2 regions."""
     draw = torch.Generator().manual_seed(1)
     return VqaBatch(
         regions=torch.randn(2, 4, dim, generator=draw),
         region_mask=torch.ones(2, 4, dtype=torch.bool),
-        picture=torch.tensor([0, 1, 1, 0]),
+        image=torch.tensor([0, 1, 1, 0]),
         question=torch.tensor([[1, 2, 3], [4, 7, 0], [5, 0, 0], [6, 6, 1]]),
         question_length=torch.tensor([3, 2, 1, 3]),
     )
 
 
 def captions(vocabulary, regions):
-    """Two captions of two pictures, the longer one first."""
+    """Two captions of two images, the longer one first."""
     rows = [vocabulary.encode_caption(words) for words in (CAPTION_WORDS, ("a", "horse"))]
     length = torch.tensor([len(row) for row in rows])
     padded = [row + [vocabulary.pad] * (max(length) - len(row)) for row in rows]
@@ -52,8 +52,8 @@ def agree(got, wanted):
     torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
 
 
-def picture(folder):
-    path = folder / "picture.png"
+def image(folder):
+    path = folder / "image.png"
     pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
@@ -64,16 +64,16 @@ def test_pytorch_vqa(tmp_path, new):
     path, oracle = samples.pytorch_vqa(tmp_path, new=new)
     run, model = imported("pytorch-vqa", path)
     batch = questions()
-    grid = batch.regions[batch.picture].transpose(1, 2).unflatten(2, (2, 2))
+    grid = batch.regions[batch.image].transpose(1, 2).unflatten(2, (2, 2))
     wanted, got = oracle(grid, batch.question, batch.question_length), model(batch)
     agree(got.logits, wanted.logits)
     agree(got.attention, wanted.attention)
     assert run.words.vocabulary.encode(["what", "café", "unheard"]) == [2, 7, 0]
     assert run.words.answers.answers == ANSWERS
-    answer = saccade.load(run.path).ask(picture(tmp_path), "What is this?", top=2)
+    answer = saccade.load(run.path).ask(image(tmp_path), "What is this?", top=2)
     assert answer.text in ANSWERS
     assert answer.attention.shape == (3, 4)
-    drawn = explain(run.path, picture(tmp_path), tmp_path / "looked.png", question="What?")
+    drawn = explain(run.path, image(tmp_path), tmp_path / "looked.png", question="What?")
     assert drawn.stat().st_size > 1000
 
 
@@ -83,12 +83,12 @@ def test_hengyuan_hu(tmp_path, attention, protocol):
     path, oracle = samples.hengyuan_hu(tmp_path, attention=attention, protocol=protocol)
     run, model = imported("hengyuan-hu", path)
     batch = questions()
-    wanted = oracle(batch.regions[batch.picture], batch.question - 1, batch.question_length)
+    wanted = oracle(batch.regions[batch.image], batch.question - 1, batch.question_length)
     got = model(batch)
     agree(got.logits, wanted.logits)
     agree(got.attention, wanted.attention)
     assert [run.words.vocabulary.words[i] for i in (1, 7)] == [TOKENS[0], "café"]
-    assert saccade.load(run.path).ask(picture(tmp_path), "what's this?").text in ANSWERS
+    assert saccade.load(run.path).ask(image(tmp_path), "what's this?").text in ANSWERS
 
 
 def test_hengyuan_hu_with_more_layers_and_todays_names_of_weight_norm(tmp_path):
@@ -106,7 +106,7 @@ def test_hengyuan_hu_with_more_layers_and_todays_names_of_weight_norm(tmp_path):
     run, model = imported("hengyuan-hu", path)
     assert run.header.recipe.model.bidirectional
     batch = questions()
-    wanted = oracle(batch.regions[batch.picture], batch.question - 1, batch.question_length)
+    wanted = oracle(batch.regions[batch.image], batch.question - 1, batch.question_length)
     agree(model(batch).logits, wanted.logits)
 
 
@@ -128,7 +128,7 @@ def test_sgrvinod_whole_modules(tmp_path, new):
     oracle = samples.attend_tell(tmp_path)
     run, model = imported("sgrvinod", samples.whole_modules(tmp_path, oracle, new=new))
     attends(oracle, model, run.words.vocabulary)
-    said = saccade.load(run.path).caption(picture(tmp_path))
+    said = saccade.load(run.path).caption(image(tmp_path))
     assert said.boxes.shape == (4, 4)
     assert json.loads((run.path / "run.json").read_text())["store"]["preprocessing"]["height"] == 64
 
@@ -200,13 +200,13 @@ def test_sgrvinod_brings_its_own_encoder(tmp_path):
     made = import_checkpoint("sgrvinod", path, out)
     assert "--weights" in made.extract
     run = saccade.load(out)
-    image = picture(tmp_path)
-    pixels = torch.from_numpy(np.array(Image.open(image))).permute(2, 0, 1) / 255
+    image_path = image(tmp_path)
+    pixels = torch.from_numpy(np.array(Image.open(image_path))).permute(2, 0, 1) / 255
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.inference_mode():
         wanted = encoder.resnet(((pixels - mean[:, None, None]) / std[:, None, None])[None])
         cells = encoder.adaptive_pool(wanted).permute(0, 2, 3, 1)
-        looked = run.look(image)
+        looked = run.look(image_path)
         seen = looked.regions[0].T.unflatten(1, (8, 8))
         torch.testing.assert_close(seen, wanted[0], rtol=1e-3, atol=1e-4)
         vocabulary = open_run(out).words.vocabulary
@@ -261,7 +261,7 @@ def test_self_critical(tmp_path, name):
     assert rules.banned == (vocabulary.unknown,)
     for saying in beam_search(model, batch.regions, batch.region_mask, rules):
         assert len(vocabulary.decode(saying.words)) == len(saying.words)
-    assert isinstance(saccade.load(run.path).caption(picture(tmp_path)).text, str)
+    assert isinstance(saccade.load(run.path).caption(image(tmp_path)).text, str)
 
 
 @pytest.mark.parametrize("name", ["updown", "transformer"])

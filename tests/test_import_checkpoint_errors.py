@@ -161,7 +161,7 @@ def test_a_field_that_there_is_not(tmp_path):
     assert "no such field" in refusal("self-critical", path, changes=("model.hats=2",))
 
 
-def test_how_many_cells_a_flattened_picture_has(tmp_path):
+def test_how_many_cells_a_flattened_image_has(tmp_path):
     oracle = samples.course_rnn(tmp_path, cells=49)
     path = samples.whole_modules(tmp_path, oracle, name="DecoderWithRNN")
     flat = ("model.init_pool=flatten",)
@@ -188,8 +188,8 @@ def test_a_run_is_not_written_over(tmp_path):
 @pytest.mark.parametrize("kind", ["pytorch-vqa", "self-critical"])
 def test_an_imported_run_is_evaluated_on_any_folder_with_its_features(tmp_path, kind):
     world = make_world(tmp_path / "data")
-    for picture in world.pictures():
-        Image.new("RGB", (70, 64), (picture.id % 250, 90, 9)).save(world.path / picture.file)
+    for image in world.images():
+        Image.new("RGB", (70, 64), (image.id % 250, 90, 9)).save(world.path / image.file)
     store = extract(world.path, "timm:test_resnet", weights="random", size=64, name="own")
     path, _ = MADE[kind](tmp_path)
     made = import_checkpoint(kind, path, tmp_path / "run", **EYE)
@@ -213,7 +213,7 @@ def test_the_command_says_what_came_and_what_is_next(tmp_path):
     told = CliRunner().invoke(app, words)
     assert told.exit_code == 0, told.output
     assert "show_ask_attend_answer" in told.output
-    assert "note: pictures: it was trained on the features of Caffe's ResNet-152" in told.output
+    assert "note: images: it was trained on the features of Caffe's ResNet-152" in told.output
     assert f"Next: saccade ask {tmp_path / 'run'} IMAGE" in told.output
     again = CliRunner().invoke(app, words)
     assert again.exit_code == 1

@@ -18,7 +18,7 @@ from saccade.cli.main import app
 from saccade.config import change
 from saccade.core.errors import BadData, BadStore, MissingWeights, SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
 from saccade.features.preprocessing import grid_boxes
@@ -35,22 +35,22 @@ GRIDS = {"pytorch-vqa": (2, 3), "grids": (2, 3), "vectors": (1, 1)}
 OPENVQA = ("openvqa", "published")
 
 
-PICTURES = 28
+IMAGES = 28
 WORLDS = {
-    # Somebody's table of COCO's pictures: ids are places, and other pictures' numbers too.
-    "own": ("table", lambda i: (7 * ((5 * i + 3) % PICTURES), f"COCO_train2014_{7 * i:012}.png")),
+    # Somebody's table of COCO's images: ids are places, and other images' numbers too.
+    "own": ("table", lambda i: (7 * ((5 * i + 3) % IMAGES), f"COCO_train2014_{7 * i:012}.png")),
     # Karpathy's Flickr: ids are published, and names say nothing of them.
-    "published": ("karpathy", lambda i: (7 * i, f"photo-{(5 * i + 3) % PICTURES}a.png")),
+    "published": ("karpathy", lambda i: (7 * i, f"photo-{(5 * i + 3) % IMAGES}a.png")),
 }
 
 
 def world(kind: str, path: Path) -> DataFolder:
-    """A world of which some pictures are at hand, 640 x 480."""
-    source, picture = WORLDS[kind]
-    made = make_world(path / "data", train=24, val=4, source=source, picture=picture)
+    """A world of which some images are at hand, 640 x 480."""
+    source, image = WORLDS[kind]
+    made = make_world(path / "data", train=24, val=4, source=source, image=image)
     images = path / "images"
     images.mkdir()
-    for one in made.pictures()[::2]:
+    for one in made.images()[::2]:
         Image.new("RGB", (640, 480)).save(images / one.file)
     return DataFolder(made.path, image_root=images)
 
@@ -60,14 +60,14 @@ def folder(tmp_path: Path) -> DataFolder:
     return world("own", tmp_path)
 
 
-def number_of(picture: Picture) -> int:
-    """What feature files call a picture."""
-    named = re.search(r"COCO_train2014_(\d+)", picture.file)
-    return int(named[1]) if named else picture.id
+def number_of(image: ImageRecord) -> int:
+    """What feature files call an image."""
+    named = re.search(r"COCO_train2014_(\d+)", image.file)
+    return int(named[1]) if named else image.id
 
 
 def numbers_of(folder: DataFolder) -> list[int]:
-    return sorted(number_of(one) for one in folder.pictures())
+    return sorted(number_of(one) for one in folder.images())
 
 
 def bring(folder: DataFolder, layout: str, path: Path, **settings: object) -> FeatureStore:
@@ -75,29 +75,29 @@ def bring(folder: DataFolder, layout: str, path: Path, **settings: object) -> Fe
     made = import_features(
         kind, path, folder.path, **{"image_root": folder.image_root, "name": layout, **settings}
     )
-    store = FeatureStore.open(made, pictures=folder.pictures())
+    store = FeatureStore.open(made, images=folder.images())
     store.verify()
     return store
 
 
 @pytest.mark.parametrize(
     ("layout", "where"),
-    # openvqa's files have COCO's names, which Flickr's pictures have not.
+    # openvqa's files have COCO's names, which Flickr's images have not.
     [(layout, where) for layout in WRITERS for where in WORLDS if (layout, where) != OPENVQA],
 )
 def test_every_layout_is_read(tmp_path: Path, layout: str, where: str) -> None:
     kind, write = WRITERS[layout]
     folder = world(where, tmp_path)
-    pictures = sorted(folder.pictures(), key=lambda one: one.id)
+    images = sorted(folder.images(), key=lambda one: one.id)
     path = write(tmp_path / "files", numbers_of(folder))
     store = bring(folder, layout, path, dtype="float32")
     assert store.header.backbone.name == f"imported:{kind}"
     assert store.header.grid == GRIDS.get(layout)
     assert (store.counts > 0).all()
-    regions, mask = store.read(np.arange(len(pictures)))
-    boxes = store.boxes(np.arange(len(pictures)))
-    for row, picture in enumerate(pictures):
-        one = number_of(picture)
+    regions, mask = store.read(np.arange(len(images)))
+    boxes = store.boxes(np.arange(len(images)))
+    for row, image in enumerate(images):
+        one = number_of(image)
         count = 3 if layout == "hengyuan-hu" else samples.count_of(one)
         count = int(np.prod(GRIDS[layout])) if layout in GRIDS else count
         assert store.counts[row] == mask[row].sum() == count
@@ -107,7 +107,7 @@ def test_every_layout_is_read(tmp_path: Path, layout: str, where: str) -> None:
         assert not regions[row, count:].any()
         if layout in GRIDS:
             continue
-        if layout == "boxes" and not (folder.image_root / picture.file).exists():
+        if layout == "boxes" and not (folder.image_root / image.file).exists():
             wanted = np.tile([0, 0, 1, 1], (count, 1))
         else:
             wanted = samples.boxes_of(one, count) / [640, 480, 640, 480]
@@ -122,37 +122,37 @@ def test_every_layout_is_read(tmp_path: Path, layout: str, where: str) -> None:
         np.testing.assert_allclose(boxes[seen], wanted)
 
 
-def test_pictures_that_only_one_side_has(folder: DataFolder, tmp_path: Path) -> None:
-    pictures = sorted(folder.pictures(), key=lambda one: one.id)
-    numbers = [number_of(one) for one in pictures]
+def test_images_that_only_one_side_has(folder: DataFolder, tmp_path: Path) -> None:
+    images = sorted(folder.images(), key=lambda one: one.id)
+    numbers = [number_of(one) for one in images]
     path = samples.write_bottom_up(tmp_path / "files", [*numbers[3:], 1001, 1002])
     said: list[object] = []
     made = import_features("bottom-up", path, folder.path, said.append)
-    files = ", ".join(one.file for one in pictures[:3])
-    assert said[0] == f"3 pictures are not in the file and left out: {files}"
-    assert said[1] == "2 of its pictures are not in the data folder: 1001, 1002"
+    files = ", ".join(one.file for one in images[:3])
+    assert said[0] == f"3 images are not in the file and left out: {files}"
+    assert said[1] == "2 of its images are not in the data folder: 1001, 1002"
     store = FeatureStore.open(made)
-    assert [one.id for one in store.skipped()] == [one.id for one in pictures[:3]]
+    assert [one.id for one in store.skipped()] == [one.id for one in images[:3]]
     assert store.skipped()[0].reason == "not in files"
     assert not store.counts[:3].any()
     said.clear()
     import_features("bottom-up", path, folder.path, said.append)
     assert said[-1] == "complete already: nothing to do"
     other = samples.write_bottom_up(tmp_path / "others", [5000, 6000])
-    with pytest.raises(BadData, match=r"none of its 2 pictures \(5000, 6000\) is one of the data"):
+    with pytest.raises(BadData, match=r"none of its 2 images \(5000, 6000\) is one of the data"):
         import_features("bottom-up", other, folder.path, name="other", missing="drop")
 
 
-def test_small_pictures_become_a_store_of_pixels(folder: DataFolder, tmp_path: Path) -> None:
+def test_small_images_become_a_store_of_pixels(folder: DataFolder, tmp_path: Path) -> None:
     path = samples.write_sgrvinod(tmp_path / "files", folder)
     store = bring(folder, "sgrvinod", path)
     assert store.header.backbone.name == "pixels"
     assert (store.header.grid, store.header.dim, store.header.dtype) == ((8, 8), 3, "uint8")
-    for row, one in enumerate(sorted(one.id for one in folder.pictures())):
-        picture = store.read(np.array([row]))[0][0].T.reshape(3, 8, 8)
-        assert np.array_equal(picture, samples.pixels_of(one))
+    for row, one in enumerate(sorted(one.id for one in folder.images())):
+        image = store.read(np.array([row]))[0][0].T.reshape(3, 8, 8)
+        assert np.array_equal(image, samples.pixels_of(one))
     assert store.header.preprocessing.resize == "squash"
-    # Other captions at a picture's place: the order is another one.
+    # Other captions at an image's place: the order is another one.
     lengths = path / "VAL_CAPLENS_coco_2_cap_per_img_5_min_word_freq.json"
     lengths.write_text(lengths.read_text().replace("[", "[33, ").replace(", 7]", "]"))
     with pytest.raises(BadData, match=r"lengths of five captions|another order"):
@@ -161,7 +161,7 @@ def test_small_pictures_become_a_store_of_pixels(folder: DataFolder, tmp_path: P
         images = file["images"][:3]
         del file["images"]
         file["images"] = images
-    with pytest.raises(BadData, match="3 pictures, the data folder's val split has 4"):
+    with pytest.raises(BadData, match="3 images, the data folder's val split has 4"):
         bring(folder, "sgrvinod", path, name="again")
 
 
@@ -261,7 +261,7 @@ BROKEN = [
     ("adaptive", _array("pos_boxes", lambda a: a + 9), "row 27 is boxes|row 2. is boxes"),
     ("pytorch-vqa", _cut, "not a whole HDF5|cannot be read"),
     ("pytorch-vqa", _array("features", lambda a: a[:, :, 0]), "no array 'features' of 4"),
-    ("pytorch-vqa", _array("ids", lambda a: a[:5]), "28 pictures and 5 ids"),
+    ("pytorch-vqa", _array("ids", lambda a: a[:5]), "28 images and 5 ids"),
     (
         "pytorch-vqa",
         _array("ids", lambda a: a.astype(np.float32)),
@@ -334,9 +334,7 @@ def test_an_import_that_was_stopped_goes_on(
         patch.setattr(StoreWriter, "add", stop)
         with pytest.raises(KeyboardInterrupt):
             bring(folder, "bottom-up", path)
-    with pytest.raises(
-        BadStore, match=r"12 of 28 pictures are there\. Go on with: saccade import-"
-    ):
+    with pytest.raises(BadStore, match=r"12 of 28 images are there\. Go on with: saccade import-"):
         FeatureStore.open(folder.store_path("bottom-up"))
     store, whole = bring(folder, "bottom-up", path), bring(folder, "bottom-up", path, name="whole")
     assert np.array_equal(store.features, whole.features)

@@ -59,7 +59,7 @@ def test_meteor_is_asked_caption_by_caption(installed):
     assert meteor([[]], [[["a"]]]) == Measured(0.25, [0.0])
 
 
-def test_spice_scores_are_put_into_the_order_of_the_pictures(installed):
+def test_spice_scores_are_put_into_the_order_of_the_images(installed):
     installed(SPICE_PROGRAM)
     assert spice(SAID, HUMAN) == Measured(0.375, [0.25, 0.5])
 
@@ -112,7 +112,7 @@ def test_no_stanford_models(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("metric", BOTH)
 def test_captions_that_do_not_fit_are_refused(metric):
-    with pytest.raises(BadData, match="1 captions were said about 2 pictures"):
+    with pytest.raises(BadData, match="1 captions were said about 2 images"):
         metric(SAID[:1], HUMAN)
 
 

@@ -19,13 +19,13 @@ from saccade.models.layers import (
 @given(
     st.integers(1, 4), st.integers(1, 3), st.integers(1, 5), st.lists(st.integers(0, 3), min_size=1)
 )
-def test_look_at_is_a_weighted_sum_per_example(dim, glimpses, regions, pictures):
-    draw = torch.Generator().manual_seed(len(pictures))
-    picture = torch.tensor(pictures)
+def test_look_at_is_a_weighted_sum_per_example(dim, glimpses, regions, images):
+    draw = torch.Generator().manual_seed(len(images))
+    image = torch.tensor(images)
     shown = torch.randn(4, regions, dim, generator=draw)
-    weights = torch.randn(len(pictures), glimpses, regions, generator=draw)
-    plain = torch.stack([weights[b] @ shown[picture[b]] for b in range(len(pictures))])
-    torch.testing.assert_close(look_at(weights, shown, picture), plain)
+    weights = torch.randn(len(images), glimpses, regions, generator=draw)
+    plain = torch.stack([weights[b] @ shown[image[b]] for b in range(len(images))])
+    torch.testing.assert_close(look_at(weights, shown, image), plain)
 
 
 @pytest.mark.parametrize("grid", [(8, 8), (7, 7), (14, 14), (5, 9), (16, 20)])

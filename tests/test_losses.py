@@ -21,7 +21,7 @@ def asked(answers, weights) -> VqaBatch:
     return VqaBatch(
         regions=nothing[:, :, None],
         region_mask=nothing.bool(),
-        picture=nothing[:, 0].long(),
+        image=nothing[:, 0].long(),
         question=nothing.long(),
         question_length=nothing[:, 0].long() + 1,
         answers=torch.tensor(answers),
@@ -143,7 +143,7 @@ def test_captions_are_averaged_over_words_and_a_penalty_is_added():
     batch = CaptionBatch(
         regions=torch.zeros(2, 1, 1),
         region_mask=torch.ones(2, 1, dtype=torch.bool),
-        picture=torch.arange(2),
+        image=torch.arange(2),
         caption=torch.zeros(2, 4, dtype=torch.int64),
         caption_length=torch.tensor([4, 3]),
     )

@@ -134,7 +134,7 @@ def cut(sentences):
     return [sentence.split() for sentence in sentences]
 
 
-def invented_corpus(seed, pictures=12):
+def invented_corpus(seed, images=12):
     """Hypotheses and references of a few words, some of them empty or very short."""
     choose = random.Random(seed)
     words = ["a", "the", "dog", "cat", "runs", "sits", "on", "in", "red", "big", "street"]
@@ -144,8 +144,8 @@ def invented_corpus(seed, pictures=12):
         return choose.choices(words, weights, k=choose.randint(shortest, 9))
 
     return (
-        [sentence(0) for _ in range(pictures)],
-        [[sentence(1) for _ in range(choose.randint(1, 5))] for _ in range(pictures)],
+        [sentence(0) for _ in range(images)],
+        [[sentence(1) for _ in range(choose.randint(1, 5))] for _ in range(images)],
     )
 
 
@@ -211,7 +211,7 @@ def test_perfect_captions():
     assert corpus_rouge_l(said, human).corpus == pytest.approx(1)
     alone = [[of[0]] for of in human]
     assert corpus_cider(said, alone).corpus == pytest.approx(10)
-    assert corpus_cider(said[:1], alone[:1]).corpus == 0  # one picture: nothing is rare
+    assert corpus_cider(said[:1], alone[:1]).corpus == 0  # one image: nothing is rare
 
 
 def test_rouge_takes_precision_and_recall_from_different_references():
@@ -242,7 +242,7 @@ def test_longest_common_subsequence(one, other):
 def test_cider_with_frequencies_of_another_corpus():
     said, human = invented_corpus(1)
     own = document_frequencies(human)
-    assert own.pictures == 12
+    assert own.images == 12
     assert corpus_cider(said, human, frequencies=own) == corpus_cider(said, human)
     one_by_one = [
         corpus_cider([s], [h], frequencies=own).corpus for s, h in zip(said, human, strict=True)
@@ -260,9 +260,9 @@ def test_plain_cider_neither_clips_nor_punishes_length():
 
 @pytest.mark.parametrize("metric", [corpus_bleu, corpus_rouge_l, corpus_cider])
 def test_captions_that_do_not_fit_are_refused(metric):
-    with pytest.raises(BadData, match="1 captions were said about 2 pictures"):
+    with pytest.raises(BadData, match="1 captions were said about 2 images"):
         metric([["a"]], [[["a"]], [["b"]]])
-    with pytest.raises(BadData, match="picture number 1 has no reference"):
+    with pytest.raises(BadData, match="image number 1 has no reference"):
         metric([["a"], ["b"]], [[["a"]], []])
     with pytest.raises(BadData, match="no captions"):
         metric([], [])

@@ -89,11 +89,11 @@ def both(variant):
 
 
 def told_of(oracle, batch):
-    """The oracle's reading of a batch, one caption with its own picture after the other."""
+    """The oracle's reading of a batch, one caption with its own image after the other."""
     told = [
         oracle(regions, caption[:length])
         for regions, caption, length in zip(
-            checks.own_pictures(batch), batch.caption, batch.caption_length, strict=True
+            checks.own_images(batch), batch.caption, batch.caption_length, strict=True
         )
     ]
     return pad_sequence([one.logits[0] for one in told], batch_first=True), told

@@ -9,7 +9,7 @@ from tests.model_checks import CHECKS, SIZES, questions
 from tests.oracles import ibowimg as published
 from tests.oracles.agreement import give_weights, require_agreement
 
-SMALL = [IBowImgConfig(embedding=16, sees=sees) for sees in ("both", "question", "picture")]
+SMALL = [IBowImgConfig(embedding=16, sees=sees) for sees in ("both", "question", "image")]
 
 
 def translate(theirs):
@@ -22,8 +22,8 @@ def test_it_computes_what_the_public_code_computes():
     ours = IBowImg(SMALL[0], SIZES).double()
     give_weights(theirs, ours, translate)
     batch = questions(pad_words=2)
-    picture = batch.regions.mean(dim=1)[batch.picture]
-    answered = theirs(picture, batch.question, batch.question_length)
+    image = batch.regions.mean(dim=1)[batch.image]
+    answered = theirs(image, batch.question, batch.question_length)
     require_agreement(theirs, ours, translate, answered, ours(batch))
 
 

@@ -59,8 +59,8 @@ def test_it_computes_what_the_papers_code_computes(fusion, published_fusion):
     ours = LstmCnn(PAPER.model_copy(update={"fusion": fusion}), SIZES).double()
     give_weights(theirs, ours, translate_paper)
     batch = questions(pad_words=2)
-    picture = batch.regions.mean(dim=1)[batch.picture]
-    answered = theirs(picture, batch.question, batch.question_length)
+    image = batch.regions.mean(dim=1)[batch.image]
+    answered = theirs(image, batch.question, batch.question_length)
     require_agreement(theirs, ours, translate_paper, answered, ours(batch))
     assert theirs.proj.weight.grad is None, "what is left out here never learns there"
 
@@ -72,8 +72,8 @@ def test_it_computes_what_basic_vqa_computes():
     ours, translate = LstmCnn(BASIC, SIZES).double(), renamed(BASIC_NAMES)
     give_weights(theirs, ours, translate)
     batch = questions(pad_words=2)
-    picture = batch.regions.mean(dim=1)[batch.picture]
-    answered = theirs(picture, batch.question, batch.question_length)
+    image = batch.regions.mean(dim=1)[batch.image]
+    answered = theirs(image, batch.question, batch.question_length)
     require_agreement(theirs, ours, translate, answered, ours(batch))
 
 
@@ -102,7 +102,7 @@ def test_every_variant_keeps_the_contract(name, check):
     check(LstmCnn(config, SIZES))
 
 
-def test_the_picture_is_scaled_to_length_one_or_left_as_it_is():
+def test_the_image_is_scaled_to_length_one_or_left_as_it_is():
     batch = questions()
     ten_times = replace(batch, regions=batch.regions * 10)
     for config, same in ((PAPER, True), (VARIANTS["one layer, norm left out"], False)):
@@ -111,7 +111,7 @@ def test_the_picture_is_scaled_to_length_one_or_left_as_it_is():
 
 
 def test_no_gradient_goes_through_basic_vqas_length():
-    """So making a picture's projection longer is not counted as doing nothing."""
+    """So making an image's projection longer is not counted as doing nothing."""
     torch.manual_seed(0)
     model = LstmCnn(BASIC, SIZES).double()
     seen = []

@@ -47,8 +47,8 @@ def test_it_computes_what_openvqa_computes():
     ours = Mcan(SMALL, SIZES).double()
     give_weights(theirs, ours, names.mcan)
     batch = questions(pad_words=2)
-    batch.region_mask[1, 4:] = False  # the second picture has four regions
-    shown = per_question(batch) * batch.region_mask[batch.picture][..., None]
+    batch.region_mask[1, 4:] = False  # the second image has four regions
+    shown = per_question(batch) * batch.region_mask[batch.image][..., None]
     answered = theirs(shown, batch.question, batch.question_length)
     cut = published.Answered(answered.logits, answered.attention[..., :6])
     require_agreement(theirs, ours, names.mcan, cut, ours(batch))

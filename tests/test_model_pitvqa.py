@@ -59,7 +59,7 @@ def config(**changes):
 
 
 def vqa_batch(*, pad_words=0, pad_regions=0, dtype=torch.float64):
-    """Five questions about three pictures, one of them without any; rubbish behind the regions."""
+    """Five questions about three images, one of them without any; rubbish behind the regions."""
     draw = torch.Generator().manual_seed(0)
     length = torch.tensor([3, 8, 5, 1, 7])  # the second is longer than the model reads
     words = torch.randint(1, 22, (5, 8), generator=draw)
@@ -71,7 +71,7 @@ def vqa_batch(*, pad_words=0, pad_regions=0, dtype=torch.float64):
     return VqaBatch(
         regions=regions.masked_fill(~mask[..., None], 9.0),
         region_mask=mask,
-        picture=torch.tensor([2, 0, 2, 2, 0]),
+        image=torch.tensor([2, 0, 2, 2, 0]),
         question=functional.pad(words, (0, pad_words)),
         question_length=length,
         answers=torch.tensor([[0], [1], [2], [3], [1]]),
@@ -91,12 +91,12 @@ def both():
 
 
 def answers_of(oracle, batch):
-    """Each question on its own, with the real tokens of its picture, up to the head."""
+    """Each question on its own, with the real tokens of its image, up to the head."""
     pooled, looks = [], []
-    for row, picture in enumerate(batch.picture.tolist()):
+    for row, image in enumerate(batch.image.tolist()):
         question = batch.question[row, : int(batch.question_length[row])]
         ids, mask = published.padded([question], pad=22, longest=7)
-        one, look = oracle.pool(batch.regions[picture][batch.region_mask[picture]][None], ids, mask)
+        one, look = oracle.pool(batch.regions[image][batch.region_mask[image]][None], ids, mask)
         pooled.append(one)
         looks.append(look[0][mask[0] > 0])
     return oracle.head(torch.cat(pooled)), looks
@@ -129,9 +129,9 @@ def test_fixed_averages_real_words_only_and_knows_no_padding():
     ours.double().eval()
     batch = vqa_batch()
     output = ours(batch)
-    for row, picture in enumerate(batch.picture.tolist()):
+    for row, image in enumerate(batch.image.tolist()):
         question = batch.question[row, : min(int(batch.question_length[row]), 7)]
-        states = oracle.states(batch.regions[picture][batch.region_mask[picture]], question)
+        states = oracle.states(batch.regions[image][batch.region_mask[image]], question)
         hidden = ours.narrow(states.mean(dim=0))
         hidden = ours.norm(hidden * torch.sigmoid(ours.gate(hidden)))
         torch.testing.assert_close(output.logits[row], ours.answer(hidden))
@@ -153,14 +153,14 @@ class TestBothModes:
         torch.testing.assert_close(plain.attention, behind.attention[..., :6])
         assert behind.attention[..., 6:].abs().sum() == 0
 
-    def test_sharing_a_picture_is_the_same_as_copying_it(self, mode):
+    def test_sharing_an_image_is_the_same_as_copying_it(self, mode):
         model, batch = self.model(mode).double().eval(), vqa_batch()
         shared = model(batch)
         batch.regions, batch.region_mask = (
-            batch.regions[batch.picture],
-            batch.region_mask[batch.picture],
+            batch.regions[batch.image],
+            batch.region_mask[batch.image],
         )
-        batch.picture = torch.arange(5)
+        batch.image = torch.arange(5)
         copied = model(batch)
         torch.testing.assert_close(shared.logits, copied.logits)
         torch.testing.assert_close(shared.attention, copied.attention)
@@ -187,7 +187,7 @@ class TestBothModes:
     def test_one_question_can_be_trained_on(self, mode):
         """The released code stops here: batch norm wants two."""
         model, batch = self.model(mode).train(), vqa_batch(dtype=torch.float32)
-        for name in ("picture", "question", "question_length"):
+        for name in ("image", "question", "question_length"):
             setattr(batch, name, getattr(batch, name)[:1])
         model(batch).logits.sum().backward()
         assert model.training

@@ -51,12 +51,12 @@ FORMS = {
 }
 
 
-def pictures_for(name, batch):
-    """Each caption's picture as that form's code takes it."""
+def images_for(name, batch):
+    """Each caption's image as that form's code takes it."""
     grids = batch.regions.transpose(1, 2).unflatten(2, (2, 3))
     looks = nn.functional.adaptive_avg_pool2d(grids, 3).permute(0, 2, 3, 1)  # (I, 3, 3, D)
     shown = {"course flatten": looks, "course mean": looks.mean(dim=(1, 2))}
-    return shown.get(name, batch.regions.mean(dim=1))[batch.picture]
+    return shown.get(name, batch.regions.mean(dim=1))[batch.image]
 
 
 def both(name):
@@ -82,11 +82,11 @@ def both(name):
 class TestAgainstTheOracle:
     @pytest.mark.parametrize("training", [True, False])
     def test_reading(self, name, training):
-        """In training mode too: batch norm must see each caption's picture."""
+        """In training mode too: batch norm must see each caption's image."""
         oracle, ours, convert = both(name)
         batch = checks.caption_batch(regions=SAME)
         oracle.train(training), ours.train(training)
-        predictions = oracle(pictures_for(name, batch), batch.caption, batch.caption_length)
+        predictions = oracle(images_for(name, batch), batch.caption, batch.caption_length)
         loss = published.loss(predictions, batch.caption, batch.caption_length)
         torch.testing.assert_close(checks.loss_of(ours(batch)), loss)
         pairs.copy_weights(oracle, ours, convert)  # running statistics were counted twice
@@ -99,11 +99,11 @@ class TestAgainstTheOracle:
         def log_p_of(regions):
             batch = checks.caption_batch(regions=SAME)
             batch.regions[:] = regions
-            picture = pictures_for(name, batch)[:1]
+            image = images_for(name, batch)[:1]
 
             def log_p(words):
                 caption = torch.tensor([[*words, 0]])
-                said = oracle(picture, caption, torch.tensor([len(words) + 1]))
+                said = oracle(image, caption, torch.tensor([len(words) + 1]))
                 return said[0, -1].log_softmax(0)
 
             return log_p
@@ -133,7 +133,7 @@ def test_padding_changes_nothing(pool):
 def test_running_statistics_follow_the_captions_as_published():
     oracle, ours, _ = both("course mean")
     batch = checks.caption_batch(regions=SAME)
-    oracle(pictures_for("course mean", batch), batch.caption, batch.caption_length)
+    oracle(images_for("course mean", batch), batch.caption, batch.caption_length)
     ours(batch)
     torch.testing.assert_close(ours.norm.running_mean, oracle.bn.running_mean)
     torch.testing.assert_close(ours.norm.running_var, oracle.bn.running_var)
@@ -143,7 +143,7 @@ def test_a_batch_of_one_caption_can_be_trained_on():
     """The course's code stops here with an error."""
     torch.manual_seed(0)
     ours, batch = ShowTell(config(init_pool="mean"), GRID), checks.caption_batch(regions=SAME)
-    for name in ("picture", "caption", "caption_length"):
+    for name in ("image", "caption", "caption_length"):
         setattr(batch, name, getattr(batch, name)[:1])
     batch.regions = batch.regions.float()
     checks.loss_of(ours.train()(batch)).backward()
@@ -164,7 +164,7 @@ def test_first_weights():
     assert words.embed.weight.abs().max() <= 0.1
     assert words.say.weight.abs().max() <= 0.1
     assert words.say.bias.abs().sum() == 0
-    everything = ShowTell(config(init_pool="mean", init="everything", picture_bias=False), GRID)
+    everything = ShowTell(config(init_pool="mean", init="everything", image_bias=False), GRID)
     assert all(p.abs().max() <= 0.08 for p in everything.parameters() if p.dim() > 1)
     bias = everything.cell.bias_ih_l0 + everything.cell.bias_hh_l0
     assert bias.view(4, 9).sum(dim=1).tolist() == [0, 9, 0, 0]  # torch's order: in, forget, ...
@@ -185,7 +185,7 @@ RUO = COCO._replace(words=9488)  # 9,487 words, and one id for start, end and pa
     [
         ({}, COCO, 217_350_930),
         ({"init_pool": "mean"}, COCO, 12_878_610),
-        ({**RUOTIANLUO, "picture_bias": False}, COCO, 12_877_074),
+        ({**RUOTIANLUO, "image_bias": False}, COCO, 12_877_074),
         ({**RUOTIANLUO, "cell_bias": False}, RUO, 12_871_440),
         ({**RUOTIANLUO, "cell": "maxout"}, RUO, 13_400_848),
     ],

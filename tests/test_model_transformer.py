@@ -80,7 +80,7 @@ def test_reading(special):
     told = [
         oracle(regions, caption[:length])
         for regions, caption, length in zip(
-            checks.own_pictures(batch), batch.caption, batch.caption_length, strict=True
+            checks.own_images(batch), batch.caption, batch.caption_length, strict=True
         )
     ]
     logits = pad_sequence([logits for logits, _ in told], batch_first=True)

@@ -44,7 +44,7 @@ def test_reading(special):
     told = [
         oracle(regions[None], caption[None, :length])
         for regions, caption, length in zip(
-            checks.own_pictures(batch), batch.caption, batch.caption_length, strict=True
+            checks.own_images(batch), batch.caption, batch.caption_length, strict=True
         )
     ]
     logits = pad_sequence([logits[0] for logits, _ in told], batch_first=True)

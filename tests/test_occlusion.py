@@ -23,7 +23,7 @@ class OneEyed(nn.Module):
     """Says the first answer, or word, the surer the larger region SEEN is."""
 
     def forward(self, batch):
-        sure = batch.regions[batch.picture, SEEN, 0]
+        sure = batch.regions[batch.image, SEEN, 0]
         logits = torch.stack([sure, torch.zeros_like(sure)], dim=1)
         if isinstance(batch, VqaBatch):
             return VqaOutput(logits)
@@ -52,7 +52,7 @@ def run():
     made.question = lambda seen, text: VqaBatch(
         seen.regions,
         seen.mask,
-        picture=torch.zeros(1, dtype=torch.int64),
+        image=torch.zeros(1, dtype=torch.int64),
         question=torch.tensor([[1, 2]]),
         question_length=torch.tensor([2]),
     )
@@ -78,7 +78,7 @@ def test_every_word_has_its_own_map():
     assert cat.attention.sum() == 0, "the second word hangs on no region"
 
 
-def test_a_picture_of_one_region_has_nothing_to_hide():
+def test_an_image_of_one_region_has_nothing_to_hide():
     one = Looked(torch.ones(1, 1, 4), torch.ones(1, 1, dtype=torch.bool), BOXES[:1])
     with pytest.raises(BadConfig, match="no place to hide"):
         occlude_answer(run(), one, "what?", Answer("red", [("red", 0.9)], None, BOXES[:1]))

@@ -2,21 +2,21 @@
 
 import pytest
 
-from saccade.data.records import Caption, Collection, Picture, Question
+from saccade.data.records import Caption, Collection, ImageRecord, Question
 from saccade.datasets.catalogue import OWN, SOURCES, read_source
 from saccade.datasets.published_counts import FINGERPRINTS, MISTAKEN, OFFICIAL, compare, words_of
 from tests.source_samples import SAMPLES
 
 
 def captions(source, edition, **counts):
-    """A collection with so many pictures in each split, a caption each."""
-    pictures, said, number = [], [], 0
+    """A collection with so many images in each split, a caption each."""
+    images, said, number = [], [], 0
     for split, count in counts.items():
         for _ in range(count):
-            pictures.append(Picture(number, f"{number}.jpg", split))
+            images.append(ImageRecord(number, f"{number}.jpg", split))
             said.append(Caption(number, number, "A dog", ("a", "dog"), split))
             number += 1
-    return Collection(source, ".", pictures, captions=said, edition=edition)
+    return Collection(source, ".", images, captions=said, edition=edition)
 
 
 def test_karpathy_without_restval_is_noticed():
@@ -24,24 +24,25 @@ def test_karpathy_without_restval_is_noticed():
     assert notes == []
     assert finding.level == "warning"
     assert finding.examples == (
-        "train: 82,783 pictures and 82,783 captions, "
-        "published 113,287 pictures and 566,747 captions",
+        "train: 82,783 images and 82,783 captions, published 113,287 images and 566,747 captions",
     )
-    assert finding.cause == "The 30,504 pictures of split restval are missing."
+    assert finding.cause == "The 30,504 images of split restval are missing."
     assert "do not compare" in finding.cure
 
 
 def test_questions_of_the_other_version_are_noticed():
     questions = [Question(n, 0, "?", "train", ("a",), "a") for n in range(248_349)]
-    collection = Collection("vqa-v2", ".", [Picture(0, "a", "train")], questions, edition="mscoco")
+    collection = Collection(
+        "vqa-v2", ".", [ImageRecord(0, "a", "train")], questions, edition="mscoco"
+    )
     (finding,) = compare(collection)[1]
     assert finding.cause == "These are the questions of VQA v1."
 
 
 def test_an_earlier_release_is_noticed():
     questions = [Question(n, n % 1000, "?", "test", ("yes",), "yes") for n in range(9_599)]
-    pictures = [Picture(n, f"{n}.png", "test") for n in range(1000)]
-    collection = Collection("easy-vqa", ".", pictures, questions, edition="all")
+    images = [ImageRecord(n, f"{n}.png", "test") for n in range(1000)]
+    collection = Collection("easy-vqa", ".", images, questions, edition="all")
     (finding,) = compare(collection)[1]
     assert finding.cause == "These are the questions of its first release."
 
@@ -51,8 +52,8 @@ def test_every_published_count_is_one_that_could_be(source, edition):
     assert source in SOURCES
     for count in OFFICIAL[source, edition]:
         assert bool(count.questions) != bool(count.captions)
-        if count.pictures:
-            assert max(count.questions, count.captions) > count.pictures
+        if count.images:
+            assert max(count.questions, count.captions) > count.images
     assert FINGERPRINTS.keys() <= OFFICIAL.keys()
     assert {key[:2] for key in MISTAKEN} <= OFFICIAL.keys()
 
@@ -73,9 +74,9 @@ def test_samples_say_which_edition_they_would_be(name, tmp_path):
 
 def test_counts_that_agree_are_noted_and_other_words_are_not_forgiven(monkeypatch):
     questions = [Question(n, n, f"Is it {n}?", "train", ("no",), "no") for n in range(5)]
-    pictures = [Picture(n, f"{n}.jpg", "train") for n in range(5)]
+    images = [ImageRecord(n, f"{n}.jpg", "train") for n in range(5)]
     key = ("vqa-rad", "official")
-    collection = Collection("vqa-rad", ".", pictures, questions, edition="official")
+    collection = Collection("vqa-rad", ".", images, questions, edition="official")
     splits = ("train", "val")
     rows = (OFFICIAL[key][0]._replace(questions=5), OFFICIAL[key][1])
     monkeypatch.setitem(OFFICIAL, key, rows)
@@ -102,8 +103,8 @@ def test_daquars_test_questions_count_on_their_own(train, val, test, known):
     """Validation is drawn from training questions; none of them makes up for a test question."""
     splits = ["train"] * train + ["val"] * val + ["test"] * test
     questions = [Question(n, n, "?", split, ("a",), "a") for n, split in enumerate(splits)]
-    pictures = [Picture(n, f"{n}.png", split) for n, split in enumerate(splits)]
-    notes, findings = compare(Collection("daquar", ".", pictures, questions, edition="894"))
+    images = [ImageRecord(n, f"{n}.png", split) for n, split in enumerate(splits)]
+    notes, findings = compare(Collection("daquar", ".", images, questions, edition="894"))
     assert (len(notes), len(findings)) == ((1, 0) if known else (int(train + val == 6_794), 1))
     if not known:
         assert f"test: {test:,} questions, published 5,674 questions" in findings[0].examples
@@ -111,8 +112,8 @@ def test_daquars_test_questions_count_on_their_own(train, val, test, known):
 
 def test_one_of_several_counts_will_do():
     questions = [Question(n, n % 9, "?", "test") for n in range(107_394)]
-    pictures = [Picture(n, f"{n}", "test") for n in range(9)]
-    collection = Collection("vqa-v2", ".", pictures, questions, edition="mscoco")
+    images = [ImageRecord(n, f"{n}", "test") for n in range(9)]
+    collection = Collection("vqa-v2", ".", images, questions, edition="mscoco")
     assert compare(collection) == (
         ["Held against what is published: test has the published counts."],
         [],

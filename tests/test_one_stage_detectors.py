@@ -24,7 +24,7 @@ from saccade.features.preprocessing import BackboneSpec
 from saccade.features.store import FeatureStore
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
-from tests.detector_samples import enliven, picture, prepared
+from tests.detector_samples import enliven, photo, prepared
 
 LITE = "ssdlite320_mobilenet_v3_large"
 SIDES = {
@@ -34,7 +34,7 @@ SIDES = {
     "ssd300_vgg16": (300, 300),
     LITE: (320, 320),
 }
-"""Height and width of a picture that is shown as it is."""
+"""Height and width of an image that is shown as it is."""
 EVERYTHING = Choice(regions=40, overlap=0.3, proposals=10**6)
 CLASSES = 5
 
@@ -48,11 +48,11 @@ def small_eye(name: str) -> Backbone:
             torch.nn.init.zeros_(value)
     detector = Detector(network, KINDS[name.partition("_")[0]].way, EVERYTHING)
     eye = Backbone(detector, BackboneSpec(name=f"torchvision:{name}"))
-    enliven(eye, picture(*SIDES[name], seed=1), size=max(SIDES[name]))
+    enliven(eye, photo(*SIDES[name], seed=1), size=max(SIDES[name]))
     for coded in network.head.regression_head.modules():
         if isinstance(coded, torch.nn.Conv2d) and coded.out_channels % 4 == 0:
             last = coded
-    last.weight.mul_(0.3)  # boxes near their anchors, not all as large as the picture
+    last.weight.mul_(0.3)  # boxes near their anchors, not all as large as the image
     return eye
 
 
@@ -68,8 +68,8 @@ def eye(name):
 
 @pytest.fixture(scope="module")
 def image(name):
-    """A picture as it is and as the network is shown it."""
-    one = picture(*SIDES[name], seed=2)
+    """An image as it is and as the network is shown it."""
+    one = photo(*SIDES[name], seed=2)
     known = preprocessing_for(BackboneSpec(name=f"torchvision:{name}"))
     return one, known.normalise(one)
 
@@ -116,7 +116,7 @@ def test_norms_are_those_the_weights_were_trained_with():
     assert norms == {"retinanet_resnet50_fpn": {0.0}, "fcos_resnet50_fpn": {1e-5}}
 
 
-def test_pictures_are_shown_as_torchvision_shows_them(eye, name):
+def test_images_are_shown_as_torchvision_shows_them(eye, name):
     into, transform = preprocessing_for(eye.spec), eye.model.network.transform
     assert into.mean == pytest.approx(transform.image_mean)
     assert into.std == pytest.approx(transform.image_std)
@@ -213,10 +213,10 @@ def test_the_surest_candidates_are_looked_at(eye, image, proposed):
 
 
 @pytest.mark.parametrize(("size", "resize"), [(48, None), (320, "inside"), (400, None)])
-def test_an_ssd_is_shown_pictures_of_other_sizes_too(lively, size, resize):
-    """Smaller ones stand in the corner of the picture that it was built for."""
+def test_an_ssd_is_shown_images_of_other_sizes_too(lively, size, resize):
+    """Smaller ones stand in the corner of the image that it was built for."""
     eye = choose_backbone(f"torchvision:{LITE}", lively)
-    pixels, into, sizes = prepared(eye, [picture(60, 200), picture(90, 50)], size, resize=resize)
+    pixels, into, sizes = prepared(eye, [photo(60, 200), photo(90, 50)], size, resize=resize)
     seen = eye.see(pixels, into, sizes)
     assert seen.regions.shape == (2, 100, 672)
     for row, count in enumerate(seen.counts):
@@ -227,7 +227,7 @@ def test_an_ssd_is_shown_pictures_of_other_sizes_too(lively, size, resize):
         assert (box[:, 2:] > box[:, :2]).all()
 
 
-def test_a_small_flat_picture_is_filled_up(eye, image):
+def test_a_small_flat_image_is_filled_up(eye, image):
     """An SSD's last maps would have no cell left."""
     with torch.inference_mode():
         found = eye.model.detect(image[1][:, 10:50, :90])
@@ -237,7 +237,7 @@ def test_a_small_flat_picture_is_filled_up(eye, image):
     assert (found.boxes <= torch.tensor([90, 40, 90, 40])).all()
 
 
-def test_a_picture_without_candidates_is_one_region(eye, image, monkeypatch):
+def test_an_image_without_candidates_is_one_region(eye, image, monkeypatch):
     coder = eye.model.network.box_coder
     monkeypatch.setattr(coder, eye.model.way.decoder, lambda codes, anchors: -1 - anchors.abs())
     with torch.inference_mode():
@@ -299,7 +299,7 @@ def early_name(part: str) -> str:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("one-stage")
-    make_shapes(root / "shapes", pictures={"train": 12, "val": 4, "test": 4}, seed=1)
+    make_shapes(root / "shapes", images={"train": 12, "val": 4, "test": 4}, seed=1)
     return prepare("vqa-v2+karpathy", root / "shapes", root / "data")
 
 
@@ -310,15 +310,15 @@ def lite(data, lively, name, **options):
 
 @pytest.fixture(scope="module")
 def whole(data, lively):
-    """36 regions of every picture."""
+    """36 regions of every image."""
     return FeatureStore.open(lite(data, lively, "whole", regions=36))
 
 
-def test_every_picture_has_its_own_number_of_regions(data, lively, whole, tmp_path):
+def test_every_image_has_its_own_number_of_regions(data, lively, whole, tmp_path):
     """Extract, train and ask: what is no region is nowhere seen."""
     sure = float(np.median(whole.scores(np.arange(len(whole)))[:, 15]))
     store = lite(data, lively, "varying", threshold=sure, at_least=2, at_most=30)
-    opened = FeatureStore.open(store, pictures=DataFolder(data).pictures())
+    opened = FeatureStore.open(store, images=DataFolder(data).images())
     opened.verify()
     header = opened.header
     assert (header.grid, header.regions, header.dim, header.scores) == (None, 30, 672, True)
@@ -333,7 +333,7 @@ def test_every_picture_has_its_own_number_of_regions(data, lively, whole, tmp_pa
 
     run = tmp_path / "run"
     train(change(RECIPES["joint-embedding-small"], "train.epochs=1"), data, run, features="varying")
-    last = DataFolder(data).pictures()[-1]
+    last = DataFolder(data).images()[-1]
     looked = saccade.load(run).look(DataFolder(data).image_root / last.file)
     row = opened.rows([last.id])
     count = int(opened.counts[row[0]])

@@ -29,16 +29,16 @@ def captioners(side: int, seed: int = 0) -> tuple[sat.ShowAttendTell, ShowAttend
 def test_show_attend_tell_reads_as_published(side):
     theirs, ours = captioners(side)
     grids = torch.rand(3, CHANNELS, side, side)
-    picture = torch.tensor([0, 2, 1, 0, 2])
+    image = torch.tensor([0, 2, 1, 0, 2])
     lengths = torch.tensor([9, 7, 6, 5, 3])
     words = torch.randint(1, WORDS - 3, (5, 9))
     words[:, 0] = START
     words[torch.arange(5), lengths - 1] = END
     words = words * (torch.arange(9) < lengths[:, None])
-    reading = theirs(sat.blow_up(grids)[picture], words, lengths)
+    reading = theirs(sat.blow_up(grids)[image], words, lengths)
     regions = grids.flatten(2).transpose(1, 2)
     mask = torch.ones(3, side * side, dtype=torch.bool)
-    batch = CaptionBatch(regions, mask, picture, words, lengths)
+    batch = CaptionBatch(regions, mask, image, words, lengths)
     output = ours(batch)
 
     wanted = functional_pack(reading.predictions, reading.decode_lengths)
@@ -61,7 +61,7 @@ def functional_pack(padded: torch.Tensor, lengths: list[int]) -> torch.Tensor:
 @pytest.mark.parametrize("beams", [1, 2, 3, 5])
 def test_show_attend_tell_says_what_the_published_search_says(beams):
     theirs, ours = captioners(8, seed=5)
-    with torch.no_grad():  # so that captions depend on the picture, and some end and some do not
+    with torch.no_grad():  # so that captions depend on the image, and some end and some do not
         theirs.fc.weight *= 12
         theirs.f_beta.weight *= 20
     names.copy_weights(theirs, ours, names.SHOW_ATTEND_TELL)
@@ -99,15 +99,15 @@ def test_show_ask_attend_answer_answers_as_published():
     ours = ShowAskAttendAnswer(ShowAskAttendAnswerConfig(dropout=0.0), sizes)
     names.copy_weights(theirs, ours, names.SHOW_ASK_ATTEND_ANSWER)
     grids = torch.rand(3, CHANNELS, 5, 5)
-    picture, length = torch.tensor([2, 0, 0, 1]), torch.tensor([3, 6, 1, 4])
+    image, length = torch.tensor([2, 0, 0, 1]), torch.tensor([3, 6, 1, 4])
     words = torch.randint(1, WORDS, (4, 6)) * (torch.arange(6) < length[:, None])
     answers = torch.tensor([[1, 4], [0, 0], [10, 2], [3, 0]])
     counts = torch.tensor([[6.0, 4.0], [10.0, 0.0], [1.0, 1.0], [9.0, 0.0]])
-    answered = theirs(grids[picture], words, length)
+    answered = theirs(grids[image], words, length)
     batch = VqaBatch(
         grids.flatten(2).transpose(1, 2),
         torch.ones(3, 25, dtype=torch.bool),
-        picture,
+        image,
         words,
         length,
         answers,

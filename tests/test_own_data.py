@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import DataFolder
-from saccade.data.records import Picture, Question
+from saccade.data.records import ImageRecord, Question
 from saccade.data.splits import draw
 from saccade.datasets.catalogue import read_source, reason
 from saccade.datasets.custom_rows import columns_of, first_row, fits, known_among
@@ -34,9 +34,9 @@ class TestTable:
     def test_records(self, tmp_path):
         SAMPLES["table"](tmp_path)
         collection = read_source("table", tmp_path)
-        assert collection.pictures == [
-            Picture(0, "images/cat.jpg", "train"),
-            Picture(1, "images/dog.jpg", "val"),
+        assert collection.images == [
+            ImageRecord(0, "images/cat.jpg", "train"),
+            ImageRecord(1, "images/dog.jpg", "val"),
         ]
         assert collection.questions == [
             Question(0, 0, "What is it?", "train", ("a cat", "cat", "cat"), "cat"),
@@ -85,7 +85,7 @@ class TestTable:
         path = write(tmp_path / "elsewhere/t.csv", "image,caption", "a.jpg,A dog.")
         touch(tmp_path / "root", "a.jpg")
         collection = read_source("table", tmp_path / "root", table=str(path))
-        assert [p.file for p in collection.pictures] == ["a.jpg"]
+        assert [p.file for p in collection.images] == ["a.jpg"]
 
     def test_captions_and_questions_in_one_row(self, tmp_path):
         write(
@@ -100,7 +100,7 @@ class TestTable:
     def test_columns_of_other_names(self, tmp_path):
         write(tmp_path / "t.csv", "bild,frage,antwort", "a.jpg,Was?,ein Hund")
         touch(tmp_path, "a.jpg")
-        with pytest.raises(BadData, match="no column of pictures"):
+        with pytest.raises(BadData, match="no column of images"):
             read_source("table", tmp_path)
         collection = read_source(
             "table", tmp_path, columns="image:bild, question:frage, answer:antwort"
@@ -134,13 +134,13 @@ class TestTable:
         touch(
             root, "images/a.jpeg", "images/sub/b.png", "images/sub/c.png", "images/d.png", "e.jpg"
         )
-        files = {p.file for p in read_source("table", root).pictures}
+        files = {p.file for p in read_source("table", root).images}
         assert files == {
             "images/a.jpeg", "images/sub/b.png", "images/sub/c.png", "images/d.png", "e.jpg",
         }  # fmt: skip
 
     @pytest.mark.parametrize("name", ["/etc/passwd", "../secret.jpg", "images/../../secret.jpg"])
-    def test_pictures_outside_of_the_folder_are_refused(self, tmp_path, name):
+    def test_images_outside_of_the_folder_are_refused(self, tmp_path, name):
         write(tmp_path / "t.csv", "image,caption", f"{name},A thing.")
         with pytest.raises(BadData, match="outside of the folder"):
             prepare("table", tmp_path, tmp_path / "data", missing="keep")
@@ -155,14 +155,14 @@ class TestTable:
         [
             ("{", "line 2 is not JSON"),
             ("[1]", r"line 2 is \[1\], not an object"),
-            ('{"image": 3, "caption": "x"}', "line 2 names no picture, but 3"),
+            ('{"image": 3, "caption": "x"}', "line 2 names no image, but 3"),
             (
                 '{"image": "a.jpg", "caption": true}',
                 "line 2 has the caption True, which is no text",
             ),
             ('{"image": "a.jpg", "caption": "..."}', "line 2 has a caption without a word"),
             ('{"image": "a.jpg", "question": 5, "answer": "x"}', "line 2 asks 5, which is no text"),
-            ('{"image": "a\\ud800.jpg", "caption": "x"}', "line 2 names no picture"),
+            ('{"image": "a\\ud800.jpg", "caption": "x"}', "line 2 names no image"),
         ],
     )
     def test_broken_json_lines(self, tmp_path, line, what):
@@ -197,12 +197,12 @@ class TestJson:
         with pytest.raises(BadData, match=r"line 3 is \[1\], not an object"):
             read_source("table", tmp_path)
 
-    def test_a_list_below_with_its_pictures_beside_it(self, tmp_path):
+    def test_a_list_below_with_its_images_beside_it(self, tmp_path):
         save(tmp_path / "a/mine.json", self.ROWS)
         touch(tmp_path, "a/x.jpg", "a/images/y.jpg")
         for options in ({}, {"table": "a/mine.json"}):
-            pictures = read_source("table", tmp_path, **options).pictures
-            assert [p.file for p in pictures] == ["a/x.jpg", "a/images/y.jpg"]
+            images = read_source("table", tmp_path, **options).images
+            assert [p.file for p in images] == ["a/x.jpg", "a/images/y.jpg"]
 
     def test_a_file_for_each_split(self, tmp_path):
         for split in ("train", "val"):
@@ -254,7 +254,7 @@ class TestColumns:
         touch(tmp_path, "a.jpg")
         (part,), _ = recognise(tmp_path)
         assert part.questions[0].best_answer == "ein Hund"
-        assert part.pictures[0].file == "a.jpg"
+        assert part.images[0].file == "a.jpg"
 
     def test_the_very_name_comes_first(self):
         names = ["Question", "question", "Path", "image", "Answer"]
@@ -281,7 +281,7 @@ class TestColumns:
     def test_every_row_of_json_lines_counts(self, tmp_path):
         rows = [{"Image": "a.jpg", "Caption": "A."}, {"image": "b.jpg", "caption": "B."}]
         write(tmp_path / "t.jsonl", *map(json.dumps, rows))
-        with pytest.raises(BadData, match="line 1 names no picture"):
+        with pytest.raises(BadData, match="line 1 names no image"):
             read_source("table", tmp_path)
 
     @given(st.lists(st.sampled_from(["image", "Image", " image", "caption", "CAPTION", "x", ""])))
@@ -300,32 +300,32 @@ class TestColumns:
 
 
 class TestDrawnSplits:
-    def test_validation_is_drawn_from_training_pictures_where_only_it_is_missing(self, tmp_path):
+    def test_validation_is_drawn_from_training_images_where_only_it_is_missing(self, tmp_path):
         lines = [
             f"{n % 30}.jpg,Question {n}?,yes,{'test' if n % 3 else 'train'}" for n in range(90)
         ]
         write(tmp_path / "t.csv", "image,question,answer,split", *lines)
         collection = read_source("table", tmp_path, val_share="0.2")
-        assert Counter(p.split for p in collection.pictures) == {"train": 8, "val": 2, "test": 20}
+        assert Counter(p.split for p in collection.images) == {"train": 8, "val": 2, "test": 20}
         assert Counter(q.split for q in collection.questions) == {"train": 24, "val": 6, "test": 60}
-        assert "2 of 10 training pictures, drawn with seed 0" in collection.notes[-1]
+        assert "2 of 10 training images, drawn with seed 0" in collection.notes[-1]
         none = read_source("table", tmp_path, val_share="0")
-        assert {p.split for p in none.pictures} == {"train", "test"}
+        assert {p.split for p in none.images} == {"train", "test"}
 
-    def test_a_picture_that_is_tested_on_too_is_never_drawn(self, tmp_path):
+    def test_an_image_that_is_tested_on_too_is_never_drawn(self, tmp_path):
         lines = ["a.jpg,A.,train", "a.jpg,A.,test", "b.jpg,B.,train", "c.jpg,C.,train"]
         write(tmp_path / "t.csv", "image,caption,split", *lines)
         touch(tmp_path, *(f"images/{name}.jpg" for name in "abc"))
-        pictures = read_source("table", tmp_path, val_share="0.99").pictures
-        assert {p.split for p in pictures if p.file == "images/a.jpg"} == {"train", "test"}
-        assert Counter(p.split for p in pictures) == {"train": 2, "val": 1, "test": 1}
+        images = read_source("table", tmp_path, val_share="0.99").images
+        assert {p.split for p in images if p.file == "images/a.jpg"} == {"train", "test"}
+        assert Counter(p.split for p in images) == {"train": 2, "val": 1, "test": 1}
 
-    def test_no_picture_is_in_two_splits(self, tmp_path):
+    def test_no_image_is_in_two_splits(self, tmp_path):
         lines = [f"{n % 30}.jpg,Question {n}?,yes" for n in range(90)]
         write(tmp_path / "t.csv", "image,question,answer", *lines)
         touch(tmp_path, *(f"{n}.jpg" for n in range(30)))
         folder = DataFolder(prepare("table", tmp_path, tmp_path.parent / "made", val_share="0.2"))
-        assert Counter(p.split for p in folder.pictures()) == {"train": 21, "val": 6, "test": 3}
+        assert Counter(p.split for p in folder.images()) == {"train": 21, "val": 6, "test": 3}
         assert len(folder.questions("val")) == 18
         assert "6 for val and 3 for test were drawn with seed 0" in folder.about["notes"][1]
 
@@ -347,13 +347,13 @@ class TestDrawnSplits:
 
 
 class TestHuggingFace:
-    def test_pictures_inside_are_written_out_once(self, tmp_path):
+    def test_images_inside_are_written_out_once(self, tmp_path):
         SAMPLES["hf-datasets"](tmp_path)
         collection = read_source("hf-datasets", tmp_path)
-        assert Counter(p.split for p in collection.pictures) == {"train": 3, "val": 2}
-        for picture in collection.pictures:
-            assert picture.file.startswith("unpacked-pictures/")
-            assert (tmp_path / picture.file).read_bytes()[:3] == JPEG
+        assert Counter(p.split for p in collection.images) == {"train": 3, "val": 2}
+        for image in collection.images:
+            assert image.file.startswith("unpacked-images/")
+            assert (tmp_path / image.file).read_bytes()[:3] == JPEG
         assert collection.questions[0].answers == ("red",)
         assert len(collection.captions) == 10
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
@@ -361,31 +361,31 @@ class TestHuggingFace:
         read_source("hf-datasets", tmp_path)
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")} == before
 
-    def test_equal_pictures_are_one(self, tmp_path):
+    def test_equal_images_are_one(self, tmp_path):
         table = pa.concat_tables([hf_table(0, 2), hf_table(0, 2)])
         save_arrow(tmp_path, table)
         collection = read_source("hf-datasets", tmp_path, val_share="0", test_share="0")
-        assert len(collection.pictures) == 2
+        assert len(collection.images) == 2
         assert len(collection.questions) == 4
 
-    def test_one_split_is_divided_by_picture(self, tmp_path):
+    def test_one_split_is_divided_by_image(self, tmp_path):
         save_arrow(tmp_path / "saved", hf_table(0, 20))
         collection = read_source("hf-datasets", tmp_path)
-        assert Counter(p.split for p in collection.pictures) == {"train": 16, "val": 2, "test": 2}
+        assert Counter(p.split for p in collection.images) == {"train": 16, "val": 2, "test": 2}
 
-    def test_pictures_as_paths_and_records_as_lists(self, tmp_path):
+    def test_images_as_paths_and_records_as_lists(self, tmp_path):
         rows = {
-            "image": ["pictures/a.png", "pictures/b.png"],
+            "image": ["images/a.png", "images/b.png"],
             "question": ["Who?", "Why?"],
             "answers": [{"answer": ["me", "I", "me"]}, {"answer": ["so"]}],
         }
         save_arrow(tmp_path, pa.table(rows))
-        touch(tmp_path, "pictures/a.png", "pictures/b.png")
+        touch(tmp_path, "images/a.png", "images/b.png")
         collection = read_source("hf-datasets", tmp_path, val_share="0", test_share="0")
-        assert [p.file for p in collection.pictures] == ["pictures/a.png", "pictures/b.png"]
+        assert [p.file for p in collection.images] == ["images/a.png", "images/b.png"]
         assert collection.questions[0].answers == ("me", "I", "me")
         assert collection.questions[0].best_answer == "me"
-        assert not (tmp_path / "unpacked-pictures").exists()
+        assert not (tmp_path / "unpacked-images").exists()
 
     def test_classes_are_called_by_their_names(self, tmp_path):
         rows = {"image": ["a.png"] * 2, "question": ["Who?"] * 2, "answer": [1, 0]}
@@ -406,13 +406,13 @@ class TestHuggingFace:
 
     def test_a_folder_that_cannot_be_written_to(self, tmp_path):
         SAMPLES["hf-datasets"](tmp_path)
-        (tmp_path / "unpacked-pictures").write_text("in the way")
+        (tmp_path / "unpacked-images").write_text("in the way")
         with pytest.raises(BadData, match="cannot be written to") as caught:
             read_source("hf-datasets", tmp_path)
         assert "images=FOLDER" in caught.value.cure
         (tmp_path / "elsewhere").mkdir()
         collection = read_source("hf-datasets", tmp_path, images="elsewhere")
-        assert all((tmp_path / "elsewhere" / p.file).is_file() for p in collection.pictures)
+        assert all((tmp_path / "elsewhere" / p.file).is_file() for p in collection.images)
 
 
 class TestFlickrTables:
@@ -423,9 +423,9 @@ class TestFlickrTables:
         )  # fmt: skip
         touch(tmp_path, "Images/a.jpg", "Images/b.jpg")
         collection = read_source("flickr8k", tmp_path, test_share="0")
-        assert [p.file for p in collection.pictures] == ["Images/a.jpg", "Images/b.jpg"]
+        assert [p.file for p in collection.images] == ["Images/a.jpg", "Images/b.jpg"]
         assert {c.text for c in collection.captions} >= {"A black dog , running ."}
-        assert Counter(p.split for p in collection.pictures) == {"train": 1, "val": 1}
+        assert Counter(p.split for p in collection.images) == {"train": 1, "val": 1}
         assert "Flickr_8k.trainImages.txt" in collection.notes[0]
         assert collection.edition == ""
 
@@ -434,7 +434,7 @@ class TestFlickrTables:
         official = read_source("flickr8k", tmp_path)
         lines = [
             f"{p.file.split('/')[1]},A horse , number {n} ."
-            for p in official.pictures
+            for p in official.images
             for n in (0, 1)
         ]
         (tmp_path / "Flickr8k.token.txt").unlink()
@@ -469,11 +469,11 @@ class TestFlickrTables:
         assert part.source.startswith("flickr")
         assert [c.text for c in part.captions] == ["A dog ."]
 
-    def test_as_many_pictures_of_flickr30k_are_drawn_as_karpathy_took(self, tmp_path):
+    def test_as_many_images_of_flickr30k_are_drawn_as_karpathy_took(self, tmp_path):
         rows = (f"{n}.jpg| 0| A dog ." for n in range(31_783))
         write(tmp_path / "results.csv", "image_name| comment_number| comment", *rows)
-        pictures = read_source("flickr30k", tmp_path).pictures
-        assert Counter(p.split for p in pictures) == {"train": 29_769, "val": 1_014, "test": 1_000}
+        images = read_source("flickr30k", tmp_path).images
+        assert Counter(p.split for p in images) == {"train": 29_769, "val": 1_014, "test": 1_000}
 
     @pytest.mark.parametrize(
         ("lines", "what"),
@@ -489,7 +489,7 @@ class TestFlickrTables:
 
     def test_lists_of_flickr30k_entities_lack_the_ending(self, tmp_path):
         SAMPLES["flickr30k"](tmp_path)
-        pictures = read_source("flickr30k", tmp_path).pictures
-        assert [(p.file.split("/")[1], p.split) for p in pictures] == [
+        images = read_source("flickr30k", tmp_path).images
+        assert [(p.file.split("/")[1], p.split) for p in images] == [
             ("10.jpg", "val"), ("20.jpg", "train"), ("30.jpg", "test"),
         ]  # fmt: skip

@@ -277,10 +277,10 @@ def test_a_header_says_name_and_size_to_other_readers(name, size):
     assert (info.name, info.size, info.isreg(), info.mode) == (name, size, True, 0o644)
 
 
-def test_a_data_folder_takes_its_pictures_along_when_told(tmp_path, monkeypatch):
+def test_a_data_folder_takes_its_images_along_when_told(tmp_path, monkeypatch):
     made = make_world(tmp_path / "data")
-    pictures = {picture.file for picture in made.pictures()}
-    fill(tmp_path / "photos", {file: file.encode() for file in pictures})
+    images = {image.file for image in made.images()}
+    fill(tmp_path / "photos", {file: file.encode() for file in images})
     monkeypatch.setenv("SACCADE_IMAGES", str(tmp_path / "photos"))
     folder = DataFolder(made.path)
     store = {"features/x/features.npy": b"1", "features/x/half.part": b"1"}
@@ -289,18 +289,18 @@ def test_a_data_folder_takes_its_pictures_along_when_told(tmp_path, monkeypatch)
     assert "features/x/features.npy" in {file.name for file in plain.files}
     assert not [file.name for file in plain.files if file.name.endswith((".part", ".png", ".jpg"))]
     shutil.rmtree(tmp_path / "plain")
-    one = folder.image_root / sorted(pictures)[0]
+    one = folder.image_root / sorted(images)[0]
     one.unlink()
-    made = pack(folder.path, tmp_path / "out", pictures=True)
+    made = pack(folder.path, tmp_path / "out", images=True)
     assert made.left_out == 1
     unpack(tmp_path / "out", tmp_path / "far" / "away")
     monkeypatch.delenv("SACCADE_IMAGES")
     back = DataFolder(tmp_path / "far" / "away")
-    found = [picture for picture in back.pictures() if (back.image_root / picture.file).is_file()]
-    assert {picture.file for picture in found} == pictures - {sorted(pictures)[0]}
-    again = pack(back.path, tmp_path / "again", pictures=True)  # and on from there
+    found = [image for image in back.images() if (back.image_root / image.file).is_file()]
+    assert {image.file for image in found} == images - {sorted(images)[0]}
+    again = pack(back.path, tmp_path / "again", images=True)  # and on from there
     assert again.manifest == made.manifest
-    assert "pictures/" not in str(pack(back.path, tmp_path / "third").manifest)
+    assert "images/" not in str(pack(back.path, tmp_path / "third").manifest)
 
 
 def test_what_is_not_packed(run, tmp_path):
@@ -308,8 +308,8 @@ def test_what_is_not_packed(run, tmp_path):
         pack(tmp_path / "none", tmp_path / "out")
     with pytest.raises(BadBundle, match="lies in what is packed"):
         pack(run, run / "out")
-    with pytest.raises(BadConfig, match="no pictures"):
-        pack(run, tmp_path / "out", pictures=True)
+    with pytest.raises(BadConfig, match="no images"):
+        pack(run, tmp_path / "out", images=True)
     with pytest.raises(BadConfig, match="parts"):
         pack(run, tmp_path / "out", part_size=0)
     fill(tmp_path / "many", {"a": bytes(200_000)})

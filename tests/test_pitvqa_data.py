@@ -87,8 +87,8 @@ class TestQuestions:
         one = read_source("pitvqa", tmp_path, origin="annotations", images="images")
         other = read_source("pitvqa", tmp_path, origin="text", images="images")
         assert one.questions == other.questions
-        assert one.pictures == other.pictures
-        assert one.pictures[0].file == "video_01/00002.png"
+        assert one.images == other.images
+        assert one.images[0].file == "video_01/00002.png"
         assert "were made from the steps" in one.notes[1]
 
     def test_a_row_out_of_order_is_passed_over(self, tmp_path):
@@ -160,10 +160,10 @@ class TestGoldenCounts:
         return read_source("pitvqa", real_data("pitvqa-annotations"), all_answers="yes")
 
     def test_frames_and_questions(self, made):
-        assert len(made.pictures) == 109_173
+        assert len(made.images) == 109_173
         assert len(made.questions) == 884_242
         assert Counter(q.split for q in made.questions) == {"train": 680_361, "val": 203_881}
-        assert Counter(p.split for p in made.pictures) == {"train": 84_406, "val": 24_767}
+        assert Counter(p.split for p in made.images) == {"train": 84_406, "val": 24_767}
         lines = Counter(Counter(q.image_id for q in made.questions).values())
         assert lines == {5: 37_712, 9: 53_950, 12: 17_511}
         assert len({q.text for q in made.questions}) == 51
@@ -214,15 +214,15 @@ def write_video(path, seconds=3, rate=4, size=(1280, 720), sound=False):
             stream.bit_rate = 4_000_000
         for number in range(1 if sound else int(seconds * rate)):
             if not sound:
-                picture = np.full((size[1], size[0], 3), 255, np.uint8)
-                picture[VIEW[1] : VIEW[3], VIEW[0] : VIEW[2]] = 15 * number
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                image = np.full((size[1], size[0], 3), 255, np.uint8)
+                image[VIEW[1] : VIEW[3], VIEW[0] : VIEW[2]] = 15 * number
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
 
 
-def pictures_in(folder):
+def images_in(folder):
     return {path.name: path.read_bytes() for path in folder.glob("*.png*")}
 
 
@@ -289,13 +289,13 @@ class TestGoingOn:
         pytest.importorskip("av")
 
     @pytest.mark.parametrize("film", FILMS)
-    def test_the_pictures_are_those_of_a_run_that_was_not_stopped(
+    def test_the_images_are_those_of_a_run_that_was_not_stopped(
         self, film, tmp_path, decoded, monkeypatch
     ):
         name, how = FILMS[film]
         video = write_moving(tmp_path / name, **how)
         count = cut_video(video, tmp_path / "whole")
-        wanted = pictures_in(tmp_path / "whole")
+        wanted = images_in(tmp_path / "whole")
         assert len(set(wanted.values())) == count >= 7
         for second in range(1, count):
             out = tmp_path / f"stopped-{second}"
@@ -309,11 +309,11 @@ class TestGoingOn:
                 broken.setattr(Journal, "add", stop)
                 with pytest.raises(Stopped):
                     cut_video(video, out)
-            assert len(pictures_in(out)) == second
+            assert len(images_in(out)) == second
             del decoded[:]
             assert cut_video(video, out) == count
-            assert pictures_in(out) == wanted
-            if "avi" not in film:  # from a key frame before the last picture that was there
+            assert images_in(out) == wanted
+            if "avi" not in film:  # from a key frame before the last image that was there
                 before = math.ceil(how.get("rate", 30)) * (second - 1)
                 assert len(decoded) <= 200 - before + 2 * 60
             del decoded[:]
@@ -328,28 +328,28 @@ class TestGoingOn:
         assert cut_video(video, tmp_path / "out") == 2
         assert len(decoded) == 40
         cut_video(video, tmp_path / "fresh")
-        for name, content in pictures_in(tmp_path / "fresh").items():
+        for name, content in images_in(tmp_path / "fresh").items():
             assert (tmp_path / "out" / name).read_bytes() == content
 
-    def test_pictures_that_no_journal_knows_do_not_count(self, tmp_path):
+    def test_images_that_no_journal_knows_do_not_count(self, tmp_path):
         video = write_video(tmp_path / "video_01.mp4")
         cut_video(video, tmp_path / "out")
-        wanted = pictures_in(tmp_path / "out")
+        wanted = images_in(tmp_path / "out")
         (tmp_path / "out" / "cut.journal").unlink()
         (tmp_path / "out" / "00001.png").write_bytes(b"half")
         cut_video(video, tmp_path / "out")
-        assert pictures_in(tmp_path / "out") == wanted
+        assert images_in(tmp_path / "out") == wanted
 
     @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.99])
     def test_a_journal_that_breaks_off(self, tmp_path, keep):
         video = write_video(tmp_path / "video_01.mp4")
         cut_video(video, tmp_path / "out")
-        wanted = pictures_in(tmp_path / "out")
+        wanted = images_in(tmp_path / "out")
         journal = tmp_path / "out" / "cut.journal"
         whole = journal.read_bytes()
         journal.write_bytes(whole[: int(len(whole) * keep)])
         assert cut_video(video, tmp_path / "out") == 3
-        assert pictures_in(tmp_path / "out") == wanted
+        assert images_in(tmp_path / "out") == wanted
         assert sorted(journal.read_bytes().split()) == sorted(whole.split())
 
     @pytest.mark.parametrize("line", ['{"second": "x", "time": 0}', '{"count": "x"}', "[]", "\xff"])
@@ -361,16 +361,16 @@ class TestGoingOn:
         journal.write_text("\n".join([head, line, *rest]), encoding="latin-1")
         (tmp_path / "out/00002.png").unlink()
         assert cut_video(video, tmp_path / "out") == 3
-        assert len(pictures_in(tmp_path / "out")) == 3
+        assert len(images_in(tmp_path / "out")) == 3
 
-    def test_a_damaged_picture_at_the_place_of_going_on_is_made_again(self, tmp_path):
+    def test_a_damaged_image_at_the_place_of_going_on_is_made_again(self, tmp_path):
         video = write_video(tmp_path / "video_01.mp4")
         cut_video(video, tmp_path / "out")
-        wanted = pictures_in(tmp_path / "out")
+        wanted = images_in(tmp_path / "out")
         (tmp_path / "out/00001.png").write_bytes(b"half")
         (tmp_path / "out/00002.png").unlink()
         assert cut_video(video, tmp_path / "out") == 3
-        assert pictures_in(tmp_path / "out") == wanted
+        assert images_in(tmp_path / "out") == wanted
 
 
 class TestFrames:
@@ -378,16 +378,16 @@ class TestFrames:
     def _needs_av(self):
         pytest.importorskip("av")
 
-    def test_one_picture_a_second_of_the_round_view(self, tmp_path):
+    def test_one_image_a_second_of_the_round_view(self, tmp_path):
         write_video(tmp_path / "videos/video_02.mp4")
         assert list(cut_videos(tmp_path / "videos", tmp_path / "images")) == [("video_02", 3)]
         names = sorted(path.name for path in (tmp_path / "images/video_02").glob("*.png*"))
         assert names == ["00000.png", "00001.png", "00002.png"]
         for second, name in enumerate(names):
-            with Image.open(tmp_path / "images/video_02" / name) as picture:
-                assert picture.size == (SIDE, SIDE)
-                assert picture.mode == "RGB"
-                shades = np.asarray(picture)[4:-4, 4:-4]
+            with Image.open(tmp_path / "images/video_02" / name) as image:
+                assert image.size == (SIDE, SIDE)
+                assert image.mode == "RGB"
+                shades = np.asarray(image)[4:-4, 4:-4]
             assert abs(shades.astype(int) - 60 * second).max() <= 12  # frame 4 * second, compressed
 
     def test_a_rate_between_numbers_is_rounded_up(self, tmp_path):
@@ -399,19 +399,19 @@ class TestFrames:
     def test_a_stopped_run_goes_on_and_writes_the_same(self, tmp_path):
         video = write_video(tmp_path / "video_01.mp4")
         cut_video(video, tmp_path / "out")
-        before = pictures_in(tmp_path / "out")
+        before = images_in(tmp_path / "out")
         (tmp_path / "out/00001.png").unlink()
         stamp = (tmp_path / "out/00000.png").stat().st_mtime_ns
         assert cut_video(video, tmp_path / "out") == 3
-        assert pictures_in(tmp_path / "out") == before
+        assert images_in(tmp_path / "out") == before
         assert (tmp_path / "out/00000.png").stat().st_mtime_ns == stamp
 
     def test_frames_are_what_the_reader_looks_for(self, tmp_path):
         write_annotations(tmp_path)
         write_video(tmp_path / "videos/video_01.mp4", seconds=6, rate=2)
         list(cut_videos(tmp_path / "videos", tmp_path / "images"))
-        for picture in read_source("pitvqa", tmp_path).pictures:
-            assert (tmp_path / picture.file).is_file()
+        for image in read_source("pitvqa", tmp_path).images:
+            assert (tmp_path / image.file).is_file()
 
     @pytest.mark.parametrize(
         ("spoil", "what"),
@@ -448,4 +448,4 @@ class TestFrames:
         video = write_video(tmp_path / "video_07.mp4", seconds=1)
         told = CliRunner().invoke(app, ["frames", str(video), "--out", str(tmp_path / "images")])
         assert told.exit_code == 0, told.output
-        assert "video_07: 1 pictures" in told.output
+        assert "video_07: 1 images" in told.output

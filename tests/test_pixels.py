@@ -44,7 +44,7 @@ LAYERS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Forty pictures of four colours, as pixels, with questions and captions."""
+    """Forty images of four colours, as pixels, with questions and captions."""
     folder = make_world(tmp_path_factory.mktemp("pixels") / "data")
     write_pixels(folder)
     return folder
@@ -52,9 +52,9 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    """Real picture files, as pixels and as features of the same network and preprocessing."""
+    """Real image files, as pixels and as features of the same network and preprocessing."""
     root = tmp_path_factory.mktemp("shapes")
-    make_shapes(root / "shapes", pictures={"train": 24, "val": 6, "test": 6}, size=96)
+    make_shapes(root / "shapes", images={"train": 24, "val": 6, "test": 6}, size=96)
     data = prepare("vqa-v2+karpathy", root / "shapes", root / "data")
     same = {"size": 64, "resize": "squash"}
     extract(data, NET, weights="random", name="seen", **same)
@@ -100,13 +100,13 @@ def differ(some, others) -> list[bool]:
 class TestTheStore:
     def test_it_holds_the_very_pixels(self, shapes):
         folder = DataFolder(shapes / "data")
-        store = FeatureStore.open(folder.store_path("raw"), pictures=folder.pictures())
+        store = FeatureStore.open(folder.store_path("raw"), images=folder.images())
         header = store.header
         assert (header.dtype, header.grid, header.dim) == ("uint8", (64, 64), 3)
-        for picture in folder.pictures()[::7]:
-            image = read_image(folder.image_root / picture.file)
+        for image_record in folder.images()[::7]:
+            image = read_image(folder.image_root / image_record.file)
             wanted = header.preprocessing.pixels(image).permute(1, 2, 0).numpy()
-            regions, mask = store.read(store.rows([picture.id]))
+            regions, mask = store.read(store.rows([image_record.id]))
             assert mask.all()
             assert regions.dtype == np.uint8
             np.testing.assert_array_equal(regions[0].reshape(64, 64, 3), wanted)
@@ -186,7 +186,7 @@ class TestWhatIsSeen:
             model.step(words, state).logits, model.model.step(words, alone).logits
         )
 
-    def test_a_picture_is_seen_once_however_many_examples_look_at_it(self, world):
+    def test_an_image_is_seen_once_however_many_examples_look_at_it(self, world):
         model, batch, _ = made(world)
         assert len(batch) > len(batch.regions)
         shown = []
@@ -390,17 +390,17 @@ class TestFoldedBatchNorm:
 
     def test_true_statistics_change_nothing_but_the_statistics(self):
         eye, draw = self.folded(), torch.Generator().manual_seed(1)
-        pictures = torch.randn(40, 3, 64, 64, generator=draw)
-        wanted = eye(pictures)
-        unfold_batch_norm(eye, pictures.split(16))
+        images = torch.randn(40, 3, 64, 64, generator=draw)
+        wanted = eye(images)
+        unfold_batch_norm(eye, images.split(16))
         assert not is_folded(eye)
-        torch.testing.assert_close(eye(pictures), wanted, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(eye(images), wanted, rtol=1e-3, atol=1e-4)
         for layer in eye.modules():
             if isinstance(layer, _BatchNorm):
                 layer.train().momentum = None  # statistics of this very batch
                 layer.reset_running_stats()
-        before = [p.clone() for p in statistics_of(self.unfolded(pictures))]
-        eye.model.forward_features(pictures)
+        before = [p.clone() for p in statistics_of(self.unfolded(images))]
+        eye.model.forward_features(images)
         for ours, measured in zip(before, statistics_of(eye), strict=True):
             torch.testing.assert_close(ours, measured, rtol=0.02, atol=1e-3)
 
@@ -410,15 +410,15 @@ class TestFoldedBatchNorm:
         assert is_folded(eye)
         photos = sorted(real_data("flickr8k-2250").rglob("*.jpg"))[:12]
         shown = preprocessing_for(eye.spec, resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
-        pictures = torch.stack([shown.apply(read_image(photo)) for photo in photos])
-        wanted = eye(pictures)
-        unfold_batch_norm(eye, pictures.split(6))
+        images = torch.stack([shown.apply(read_image(photo)) for photo in photos])
+        wanted = eye(images)
+        unfold_batch_norm(eye, images.split(6))
         assert not is_folded(eye)
-        torch.testing.assert_close(eye(pictures), wanted, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(eye(images), wanted, rtol=1e-3, atol=1e-3)
 
-    def unfolded(self, pictures):
+    def unfolded(self, images):
         eye = self.folded()
-        unfold_batch_norm(eye, [pictures])
+        unfold_batch_norm(eye, [images])
         return eye
 
     def test_a_run_that_trains_it_begins_with_true_statistics(self, world, tmp_path, monkeypatch):
@@ -583,24 +583,24 @@ def runs(shapes, tmp_path_factory):
 
 class TestARun:
     def test_it_draws_over_regions_not_pixels(self, runs, shapes):
-        picture = sorted((shapes / "shapes" / "images").iterdir())[0]
+        image = sorted((shapes / "shapes" / "images").iterdir())[0]
         run = saccade.load(runs / "show-ask-attend-answer", "cpu")
-        answer = run.ask(picture, "what color is it?")
+        answer = run.ask(image, "what color is it?")
         assert answer.boxes.shape == (16, 4)
         assert answer.attention.shape[1] == 16
         assert run.grid == (4, 4)
         from saccade.inference.explain import explain
 
-        drawn = explain(runs / "show-attend-tell", picture, shapes / "looked.png", device="cpu")
+        drawn = explain(runs / "show-attend-tell", image, shapes / "looked.png", device="cpu")
         assert drawn.exists()
 
     def test_asking_sees_what_training_saw(self, runs, shapes):
         folder, run = DataFolder(shapes / "data"), runs / "show-ask-attend-answer"
         opened = saccade.load(run, "cpu")
-        picture = folder.pictures()[2]
+        image = folder.images()[2]
         store = gather(opened.opened.header.recipe, folder).store
-        pixels, _ = store.read(store.rows([picture.id]))
-        looked = opened.look(folder.image_root / picture.file)
+        pixels, _ = store.read(store.rows([image.id]))
+        looked = opened.look(folder.image_root / image.file)
         regions, _ = load_model(open_run(run)).see(torch.from_numpy(pixels))
         torch.testing.assert_close(looked.regions, regions)
 
@@ -619,9 +619,9 @@ class TestARun:
         about["data"] = str(tmp_path / "nowhere")
         (alone / "run.json").write_text(json.dumps(about))
         shutil.rmtree(alone / "last")
-        picture = sorted((shapes / "shapes" / "images").iterdir())[0]
-        said = saccade.load(alone, "cpu").caption(picture)
-        assert said.text == saccade.load(runs / "show-attend-tell", "cpu").caption(picture).text
+        image = sorted((shapes / "shapes" / "images").iterdir())[0]
+        said = saccade.load(alone, "cpu").caption(image)
+        assert said.text == saccade.load(runs / "show-attend-tell", "cpu").caption(image).text
         assert len(said.boxes) == 16
 
 
@@ -677,8 +677,8 @@ def test_the_whole_way_by_command(shapes, tmp_path):
     learns = ("--set", "encoder.trains_from=layer4")
     run = tmp_path / "run"
     saccade("train", "up-down-small", "--data", data, "--out", run, *encoder, *learns, *few)
-    picture = sorted((shapes / "shapes" / "images").iterdir())[0]
-    assert saccade("caption", run, picture, "--device", "cpu").strip()
+    image = sorted((shapes / "shapes" / "images").iterdir())[0]
+    assert saccade("caption", run, image, "--device", "cpu").strip()
     assert "bleu_4" in saccade("evaluate", run, "--split", "val", "--device", "cpu")
     told = saccade("train", "up-down-small", "--data", data, "--out", tmp_path / "x", status=1)
     assert "has no encoder" in told

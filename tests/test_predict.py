@@ -1,4 +1,4 @@
-"""The faces of a trained run: evaluate, ask, caption, with real pictures and a real backbone."""
+"""The faces of a trained run: evaluate, ask, caption, with real images and a real backbone."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ from saccade.training.train import train
 def made(tmp_path_factory):
     """Shapes, features of an untrained network, and one run of each task."""
     root = tmp_path_factory.mktemp("faces")
-    make_shapes(root / "shapes", pictures={"train": 24, "val": 6, "test": 6}, seed=1)
+    make_shapes(root / "shapes", images={"train": 24, "val": 6, "test": 6}, seed=1)
     data = prepare("vqa-v2+karpathy", root / "shapes", root / "data")
     extract(data, "timm:test_resnet", weights="random", size=64, resize="squash")
     for name in ("show-ask-attend-answer", "show-attend-tell"):
@@ -33,11 +33,11 @@ def made(tmp_path_factory):
     return root
 
 
-def a_picture(made):
+def an_image(made):
     return sorted((made / "shapes" / "images").rglob("*.png"))[0]
 
 
-def test_evaluate_judges_on_the_test_split_beside_what_needs_no_picture(made):
+def test_evaluate_judges_on_the_test_split_beside_what_needs_no_image(made):
     scores = evaluate(made / "show-ask-attend-answer")
     assert scores["split"] == "test"
     assert scores["decoding"] == "free-running"
@@ -64,10 +64,10 @@ def test_evaluate_judges_on_the_test_split_beside_what_needs_no_picture(made):
     assert written["val"]["revision"] == "2016"
 
 
-def test_evaluate_decodes_each_picture_once(made):
+def test_evaluate_decodes_each_image_once(made):
     scores = evaluate(made / "show-attend-tell", beams=3)
     assert scores["beams"] == 3
-    assert scores["pictures"] == 6
+    assert scores["images"] == 6
     assert all(0 <= scores[f"bleu_{n}"] <= 1 for n in (1, 2, 3, 4))
     predictions = json.loads((made / "show-attend-tell/predictions.json").read_text())
     assert len({row["image_id"] for row in predictions}) == len(predictions) == 6
@@ -76,21 +76,21 @@ def test_evaluate_decodes_each_picture_once(made):
 def test_asking_sees_what_training_saw(made):
     run = saccade.load(made / "show-ask-attend-answer")
     store = FeatureStore.open(next((made / "data/features").iterdir()))
-    looked = run.look(a_picture(made))
-    stored, _ = store.read(store.rows([int(a_picture(made).stem.split("_")[-1])]))
+    looked = run.look(an_image(made))
+    stored, _ = store.read(store.rows([int(an_image(made).stem.split("_")[-1])]))
     np.testing.assert_allclose(looked.regions[0].numpy(), stored[0].astype(np.float32), atol=1e-3)
 
 
 def test_ask(made):
     run = saccade.load(made / "show-ask-attend-answer")
-    answer = run.ask(a_picture(made), "What colour is the circle", top=3)
+    answer = run.ask(an_image(made), "What colour is the circle", top=3)
     assert answer.text == answer.top[0][0]
     assert [share for _, share in answer.top] == sorted(
         (share for _, share in answer.top), reverse=True
     )
     assert answer.attention.shape == (2, len(answer.boxes))
     np.testing.assert_allclose(answer.attention.sum(axis=1), 1, rtol=1e-5)
-    once = run.look(a_picture(made))
+    once = run.look(an_image(made))
     assert run.ask(once, "What colour is the circle?").text == answer.text
     with pytest.raises(SaccadeError, match="answers questions"):
         run.caption(once)
@@ -103,7 +103,7 @@ def test_how_sure_an_answer_is_follows_from_what_was_trained(made, tmp_path):
     """Shares of 1 where answers compete, each answer's own probability where they do not."""
     trained = saccade.load(made / "show-ask-attend-answer")
     answers = trained.opened.words.answers
-    competing = trained.ask(a_picture(made), "What colour is it?", top=len(answers)).top
+    competing = trained.ask(an_image(made), "What colour is it?", top=len(answers)).top
     assert sum(share for _, share in competing) == pytest.approx(1, abs=1e-5)
     alone = tmp_path / "alone"
     shutil.copytree(made / "show-ask-attend-answer", alone)
@@ -111,7 +111,7 @@ def test_how_sure_an_answer_is_follows_from_what_was_trained(made, tmp_path):
     header["recipe"]["answers"]["loss"] = "logistic"
     (alone / "run.json").write_text(json.dumps(header))
     run = saccade.load(alone)
-    looked = run.look(a_picture(made))
+    looked = run.look(an_image(made))
     with torch.inference_mode():
         logits = run.model(run.question(looked, "What colour is it?")).logits[0]
     each = dict(run.ask(looked, "What colour is it?", top=len(answers)).top)
@@ -121,14 +121,14 @@ def test_how_sure_an_answer_is_follows_from_what_was_trained(made, tmp_path):
 
 def test_caption(made):
     run = saccade.load(made / "show-attend-tell")
-    said = run.caption(a_picture(made), beam=2)
+    said = run.caption(an_image(made), beam=2)
     assert said.text == " ".join(word.text for word in said.words)
     assert said.log_probability < 0
     for word in said.words:
         assert word.attention.shape == (len(said.boxes),)
         assert word.attention.sum() == pytest.approx(1, abs=1e-4)
     with pytest.raises(SaccadeError, match="writes captions"):
-        run.ask(a_picture(made), "what?")
+        run.ask(an_image(made), "what?")
 
 
 def test_a_run_folder_is_enough(made, tmp_path):
@@ -137,7 +137,7 @@ def test_a_run_folder_is_enough(made, tmp_path):
     (made / "show-attend-tell").rename(moved)
     try:
         (made / "data").rename(made / "hidden")
-        assert saccade.load(moved).caption(a_picture(made)).text is not None
+        assert saccade.load(moved).caption(an_image(made)).text is not None
         with pytest.raises(SaccadeError, match="data folder"):
             evaluate(moved)
     finally:
@@ -145,7 +145,7 @@ def test_a_run_folder_is_enough(made, tmp_path):
         moved.rename(made / "show-attend-tell")
 
 
-def test_a_file_that_is_no_picture(made, tmp_path):
+def test_a_file_that_is_no_image(made, tmp_path):
     (tmp_path / "x.jpg").write_text("this is text")
     with pytest.raises(SaccadeError, match=r"x\.jpg"):
         saccade.load(made / "show-attend-tell").caption(tmp_path / "x.jpg")

@@ -4,7 +4,7 @@ import pytest
 
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.data.records import Caption, Collection, Picture, Question
+from saccade.data.records import Caption, Collection, ImageRecord, Question
 from saccade.data.splits import hold_out
 from saccade.datasets.catalogue import SOURCES, read_source
 from saccade.datasets.prepare import next_step, prepare, told
@@ -25,7 +25,7 @@ def test_every_source_is_prepared_without_loss(name, tmp_path):
     path = prepare(name, tmp_path / "raw", tmp_path / "data")
     folder, read = DataFolder(path), read_source(name, tmp_path / "raw")
     assert path == tmp_path / "data"
-    assert folder.pictures() == read.pictures
+    assert folder.images() == read.images
     for split in ("train", "val", "test"):
         if read.questions:
             of_split = [q for q in read.questions if q.split == split]
@@ -34,8 +34,8 @@ def test_every_source_is_prepared_without_loss(name, tmp_path):
             assert folder.captions(split) == [c for c in read.captions if c.split == split]
     assert folder.about["source"] == name
     assert folder.about["licence"] == SOURCES[name].licence
-    for picture in folder.pictures():
-        assert (folder.image_root / picture.file).is_file()
+    for image in folder.images():
+        assert (folder.image_root / image.file).is_file()
 
 
 def test_vocabulary_and_answers_come_from_the_training_split_alone(tmp_path):
@@ -49,7 +49,7 @@ def test_vocabulary_and_answers_come_from_the_training_split_alone(tmp_path):
     assert folder.answer_counts() == {"red": 24, "pink": 3, "crimson": 3}
 
 
-class TestMissingPictures:
+class TestMissingImages:
     @pytest.fixture
     def raw(self, tmp_path):
         write_vqa_v2(tmp_path / "raw")
@@ -57,16 +57,16 @@ class TestMissingPictures:
         return tmp_path / "raw"
 
     def test_refused(self, raw, tmp_path):
-        with pytest.raises(BadData, match=r"1 of 2 pictures are not there.*missing drop"):
+        with pytest.raises(BadData, match=r"1 of 2 images are not there.*missing drop"):
             prepare("vqa-v2", raw, tmp_path / "data")
         assert not (tmp_path / "data").exists()
 
     def test_dropped_and_counted(self, raw, tmp_path):
         folder = DataFolder(prepare("vqa-v2", raw, tmp_path / "data", missing="drop"))
-        assert [p.id for p in folder.pictures()] == [9]
+        assert [p.id for p in folder.images()] == [9]
         assert folder.questions("val") == []
         finding = folder.about["findings"][0]
-        assert finding["what"].startswith("1 of 2 pictures are not there; they and their 3 records")
+        assert finding["what"].startswith("1 of 2 images are not there; they and their 3 records")
         assert (finding["level"], finding["count"]) == ("warning", 1)
         assert finding["examples"] == ["val2014/COCO_val2014_000000000042.jpg"]
         assert finding["cause"]
@@ -75,24 +75,24 @@ class TestMissingPictures:
     def test_kept_for_text_only(self, raw, tmp_path):
         folder = DataFolder(prepare("vqa-v2", raw, tmp_path / "data", missing="keep"))
         assert len(folder.questions("val")) == 3
-        assert "without pictures" in folder.about["findings"][0]["cure"]
+        assert "without images" in folder.about["findings"][0]["cure"]
 
     def test_nothing_left(self, raw, tmp_path):
         (raw / "train2014/COCO_train2014_000000000009.jpg").unlink()
         with pytest.raises(BadData, match="nothing would be left"):
             prepare("vqa-v2", raw, tmp_path / "data", missing="drop")
 
-    def test_a_folder_is_no_picture(self, raw, tmp_path):
+    def test_a_folder_is_no_image(self, raw, tmp_path):
         (raw / "val2014/COCO_val2014_000000000042.jpg").mkdir()
-        with pytest.raises(BadData, match="1 of 2 pictures are not there"):
+        with pytest.raises(BadData, match="1 of 2 images are not there"):
             prepare("vqa-v2", raw, tmp_path / "data")
 
 
-class TestPicturesInTwoSplits:
+class TestImagesInTwoSplits:
     @pytest.fixture
     def raw(self, tmp_path):
         SAMPLES["vqa-rad"](tmp_path / "raw")
-        again = {**rad_record(6, 3), "qid": 100}  # picture and words of training record 6
+        again = {**rad_record(6, 3), "qid": 100}  # image and words of training record 6
         save(tmp_path / "raw/testset.json", [again, rad_record(101, 55)])
         touch(tmp_path / "raw", "images/synpic55.jpg")
         return tmp_path / "raw"
@@ -103,7 +103,7 @@ class TestPicturesInTwoSplits:
         )
 
     def test_refused(self, raw):
-        with pytest.raises(BadData, match=r"1 pictures are in two splits.*overlap keep"):
+        with pytest.raises(BadData, match=r"1 images are in two splits.*overlap keep"):
             prepare("vqa-rad", raw, raw.parent / "data")
 
     def test_less_guarded_records_dropped(self, raw):
@@ -112,13 +112,13 @@ class TestPicturesInTwoSplits:
         assert not shared & {q.image_id for q in folder.questions("train")}
         assert len(folder.questions("train")) == 18
         assert "2 records of the less guarded split" in folder.about["findings"][0]["what"]
-        assert {p.split for p in folder.pictures() if p.id in shared} == {"test"}
+        assert {p.split for p in folder.images() if p.id in shared} == {"test"}
 
     def test_kept_with_a_warning_about_leaks(self, raw):
         folder = self.prepared(raw, "keep")
         assert len(folder.questions("train")) == 20
         assert len(folder.questions("test")) == 2
-        assert len({p.id for p in folder.pictures()}) == len(folder.pictures()) == 11
+        assert len({p.id for p in folder.images()}) == len(folder.images()) == 11
         overlap, leaks = (
             next(f for f in folder.about["findings"] if words in f["what"])
             for words in ("in two splits", "training questions")
@@ -150,7 +150,7 @@ class TestFindings:
         assert "--hold-out 0.1" in finding["cure"]
         assert any("split val has no questions" in line for line in told(made))
 
-    def test_training_pictures_are_held_out_on_demand(self, tmp_path):
+    def test_training_images_are_held_out_on_demand(self, tmp_path):
         """Of the task that lacks a validation split, with all that belongs to them."""
         root = tmp_path / "raw"
         SAMPLES["table"](root)
@@ -165,37 +165,37 @@ class TestFindings:
         )
         folder = DataFolder(made)
         held = {question.image_id for question in folder.questions("val")}
-        assert len(held) == 4 == len(folder.pictures("val"))
+        assert len(held) == 4 == len(folder.images("val"))
         assert held.isdisjoint(question.image_id for question in folder.questions("train"))
-        assert "4 of 20 training pictures with questions, drawn with seed 0" in told(made)[1]
+        assert "4 of 20 training images with questions, drawn with seed 0" in told(made)[1]
         for share, said in ((0.2, "there is a validation split"), (1.0, "no share")):
             with pytest.raises(BadConfig, match=said):
                 prepare("table", root, tmp_path / "no", table="mine.csv", hold_out=share)
 
-    def test_pictures_of_another_split_are_not_held_out(self):
-        """A picture that is in training and test keeps its test questions where they are."""
-        pictures = [Picture(n, f"{n}.jpg", "train") for n in range(6)]
-        pictures += [Picture(n, f"{n}.jpg", "test") for n in range(4)]
-        asked = [Question(10 * p.id, p.id, "what?", p.split, ("cat",), "cat") for p in pictures]
-        whole = hold_out(Collection("own", "", pictures, asked), 0.9)
+    def test_images_of_another_split_are_not_held_out(self):
+        """An image that is in training and test keeps its test questions where they are."""
+        images = [ImageRecord(n, f"{n}.jpg", "train") for n in range(6)]
+        images += [ImageRecord(n, f"{n}.jpg", "test") for n in range(4)]
+        asked = [Question(10 * p.id, p.id, "what?", p.split, ("cat",), "cat") for p in images]
+        whole = hold_out(Collection("own", "", images, asked), 0.9)
         assert sum(question.split == "val" for question in whole.questions) == 1
         assert sum(question.split == "test" for question in whole.questions) == 4
-        with pytest.raises(BadConfig, match="no two pictures for training alone"):
-            hold_out(Collection("own", "", pictures[5:], asked[5:]), 0.5)
+        with pytest.raises(BadConfig, match="no two images for training alone"):
+            hold_out(Collection("own", "", images[5:], asked[5:]), 0.5)
 
     def test_questions_that_lack_validation_take_it_from_captions_training(self, tmp_path):
-        """As in coco-mini: captions of both splits, questions about training pictures alone."""
-        pictures = [Picture(n, f"{n}.jpg", "train" if n < 10 else "val") for n in range(12)]
+        """As in coco-mini: captions of both splits, questions about training images alone."""
+        images = [ImageRecord(n, f"{n}.jpg", "train" if n < 10 else "val") for n in range(12)]
         questions = [Question(n, n, "what?", "train", ("cat",), "cat") for n in range(6)]
-        captions = [Caption(n, n, "a cat", ("a", "cat"), pictures[n].split) for n in range(12)]
-        whole = hold_out(Collection("a+b", "", pictures, questions, captions), 0.5)
+        captions = [Caption(n, n, "a cat", ("a", "cat"), images[n].split) for n in range(12)]
+        whole = hold_out(Collection("a+b", "", images, questions, captions), 0.5)
         held = {question.image_id for question in whole.questions if question.split == "val"}
         assert len(held) == 3
         assert {c.image_id for c in whole.captions if c.split == "val"} == held | {10, 11}
-        assert {p.id for p in whole.pictures if p.split == "val"} == held | {10, 11}
+        assert {p.id for p in whole.images if p.split == "val"} == held | {10, 11}
         assert len(whole.notes) == 1
 
-    def test_pictures_without_captions_are_kept_and_counted(self, tmp_path):
+    def test_images_without_captions_are_kept_and_counted(self, tmp_path):
         SAMPLES["coco-captions"](tmp_path / "raw")
         document = coco_captions(42)
         document["images"].append({"id": 43, "file_name": "43.jpg"})
@@ -203,7 +203,7 @@ class TestFindings:
         touch(tmp_path / "raw", "val2017/43.jpg")
         folder = DataFolder(prepare("coco-captions", tmp_path / "raw", tmp_path / "data"))
         assert folder.about["findings"][0]["examples"] == ["val2017/43.jpg"]
-        assert 43 in {p.id for p in folder.pictures()}
+        assert 43 in {p.id for p in folder.images()}
 
     def test_secret_answers_and_repeated_questions_are_counted(self, tmp_path):
         write_vqa_v2(tmp_path / "raw")
@@ -216,7 +216,7 @@ class TestFindings:
         assert found == {
             "3 splits of vqa-v2 are not the published ones": "warning",
             "3 questions have no answers": "note",
-            "1 questions repeat an earlier one about the same picture": "note",
+            "1 questions repeat an earlier one about the same image": "note",
         }
         assert folder.questions("test")[0] == Question(5000, 5, "What is 0?", "test")
 
@@ -247,13 +247,13 @@ class TestOptions:
 
 
 class TestWhatIsSaid:
-    def test_next_is_extraction_where_there_are_pictures(self, tmp_path):
+    def test_next_is_extraction_where_there_are_images(self, tmp_path):
         write_vqa_v2(tmp_path / "raw")
         (tmp_path / "raw/val2014/COCO_val2014_000000000042.jpg").unlink()
         made = prepare("vqa-v2", tmp_path / "raw", tmp_path / "data", missing="keep")
         assert next_step(made).startswith(f"Next: saccade extract {made} --backbone")
 
-    def test_next_are_the_pictures_where_there_is_none(self, tmp_path):
+    def test_next_are_the_images_where_there_is_none(self, tmp_path):
         (tmp_path / "raw").mkdir()
         (tmp_path / "raw/t.csv").write_text("image,caption\na.jpg,A dog.\nb.jpg,A cat.\n")
         made = prepare("table", tmp_path / "raw", tmp_path / "data", missing="keep")
@@ -271,12 +271,12 @@ class TestWhatIsSaid:
         assert all(line.endswith(".") and ".." not in line for line in lines)
 
 
-def test_an_unpacked_folder_with_its_own_pictures_is_not_prepared_over(tmp_path):
+def test_an_unpacked_folder_with_its_own_images_is_not_prepared_over(tmp_path):
     write_vqa_v2(tmp_path / "raw")
     out = prepare("vqa-v2", tmp_path / "raw", tmp_path / "data")
-    touch(out, "pictures/a.jpg")
+    touch(out, "images/a.jpg")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    with pytest.raises(BadData, match="was unpacked with pictures of its own") as caught:
+    with pytest.raises(BadData, match="was unpacked with images of its own") as caught:
         prepare("vqa-v2", tmp_path / "raw", out)
     assert caught.value.cure == "Give a new folder as --out."
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
@@ -311,9 +311,9 @@ class TestRealData:
         for folder in (one, other):
             (finding,) = folder.about["findings"]  # a quarter of the set: that is said
             assert finding["examples"] == [
-                "train: 2,000 pictures and 10,000 captions, "
-                "published 6,000 pictures and 30,000 captions",
-                "val: 250 pictures and 1,250 captions, published 1,000 pictures and 5,000 captions",
+                "train: 2,000 images and 10,000 captions, "
+                "published 6,000 images and 30,000 captions",
+                "val: 250 images and 1,250 captions, published 1,000 images and 5,000 captions",
             ]
         words = one.word_counts("karpathy")
         assert (len(words), sum(words.values())) == (4567, 108062)
@@ -324,11 +324,11 @@ class TestRealData:
         train, val = folder.questions("train"), folder.questions("val")
         assert len(train) + len(val) == 3064
         assert not {q.image_id for q in train} & {q.image_id for q in val}
-        assert {p.split for p in folder.pictures()} == {"train", "val"}
+        assert {p.split for p in folder.images()} == {"train", "val"}
 
     def test_vqa_v2_text(self, real_data, tmp_path):
         root = real_data("vqa-v2-text")
-        with pytest.raises(BadData, match="3930 pictures are in two splits"):
+        with pytest.raises(BadData, match="3930 images are in two splits"):
             prepare("vqa-v2", root, tmp_path / "data", missing="keep")
         options = {"overlap": "keep", "missing": "keep"}
         folder = DataFolder(prepare("vqa-v2", root, tmp_path / "data", **options))

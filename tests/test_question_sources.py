@@ -6,7 +6,7 @@ import pytest
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import DataFolder, fingerprint, read_balanced_pairs, read_choices
-from saccade.data.records import Picture, Question
+from saccade.data.records import ImageRecord, Question
 from saccade.datasets.catalogue import read_source
 from saccade.datasets.prepare import prepare
 from tests.source_samples import (
@@ -95,15 +95,15 @@ class TestVisualGenome:
         assert collection.questions[0] == Question(
             10, 1, "What is 0?", collection.questions[0].split, ("A clock",), "A clock"
         )
-        assert [p.file for p in collection.pictures][9:11] == ["VG_100K/10.jpg", "VG_100K_2/11.jpg"]
-        assert sum(p.split == "val" for p in collection.pictures) == 4
-        assert any(note.startswith("10 of 20 pictures are COCO's too") for note in collection.notes)
+        assert [p.file for p in collection.images][9:11] == ["VG_100K/10.jpg", "VG_100K_2/11.jpg"]
+        assert sum(p.split == "val" for p in collection.images) == 4
+        assert any(note.startswith("10 of 20 images are COCO's too") for note in collection.notes)
 
-    def test_pictures_are_found_without_their_list(self, tmp_path):
+    def test_images_are_found_without_their_list(self, tmp_path):
         SAMPLES["visual-genome"](tmp_path)
         (tmp_path / "image_data.json").unlink()
         collection = read_source("visual-genome", tmp_path)
-        assert collection.pictures[19].file == "VG_100K_2/20.jpg"
+        assert collection.images[19].file == "VG_100K_2/20.jpg"
 
 
 class TestGqa:
@@ -146,7 +146,7 @@ class TestGqa:
 
 
 class TestDaquar:
-    def test_the_picture_leaves_the_question(self, tmp_path):
+    def test_the_image_leaves_the_question(self, tmp_path):
         SAMPLES["daquar"](tmp_path)
         questions = read_source("daquar", tmp_path, val_share="0").questions
         assert questions[2] == Question(
@@ -190,8 +190,8 @@ class TestEasyVqa:
         SAMPLES["easy-vqa"](tmp_path / "easy_vqa/data")
         collection = read_source("easy-vqa", tmp_path / "easy_vqa")
         assert collection.image_root == str(tmp_path / "easy_vqa/data")
-        assert collection.pictures[0].file == "train/images/0.png"
-        assert collection.pictures[10] == Picture(1_000_000, "test/images/0.png", "test")
+        assert collection.images[0].file == "train/images/0.png"
+        assert collection.images[10] == ImageRecord(1_000_000, "test/images/0.png", "test")
         assert [q.split for q in collection.questions].count("val") == 2
 
     def test_without_a_test_part(self, tmp_path):
@@ -204,35 +204,35 @@ class TestSurgery:
     def test_endovis(self, tmp_path):
         SAMPLES["endovis18-vqa"](tmp_path)
         collection = read_source("endovis18-vqa", tmp_path)
-        assert collection.pictures[1] == Picture(10120, "seq_1/left_frames/frame120.png", "val")
+        assert collection.images[1] == ImageRecord(10120, "seq_1/left_frames/frame120.png", "val")
         assert collection.questions[3] == Question(
             1012002, 10120, "What is the state of bipolar_forceps?", "val", ("Idle",), "Idle"
         )
-        assert {p.split for p in collection.pictures if p.id > 20000} == {"train"}
+        assert {p.split for p in collection.images if p.id > 20000} == {"train"}
 
-    def test_endovis_with_the_other_name_of_its_pictures(self, tmp_path):
+    def test_endovis_with_the_other_name_of_its_images(self, tmp_path):
         SAMPLES["endovis18-vqa"](tmp_path)
         (tmp_path / "seq_2/left_frames").rename(tmp_path / "seq_2/left_fr")
-        pictures = read_source("endovis18-vqa", tmp_path).pictures
-        assert pictures[-1].file == "seq_2/left_fr/frame120.png"
+        images = read_source("endovis18-vqa", tmp_path).images
+        assert images[-1].file == "seq_2/left_fr/frame120.png"
 
     def test_cholec_uses_every_hundredth_frame(self, tmp_path):
         SAMPLES["cholec80-vqa"](tmp_path)
         collection = read_source("cholec80-vqa", tmp_path)
-        assert [(p.id, p.split) for p in collection.pictures] == [
+        assert [(p.id, p.split) for p in collection.images] == [
             (1_000_000, "train"), (1_000_100, "train"), (5_000_000, "val"), (5_000_100, "val"),
         ]  # fmt: skip
         assert "2 frames were left out" in collection.notes[-1]
-        assert len(read_source("cholec80-vqa", tmp_path, every="25").pictures) == 6
+        assert len(read_source("cholec80-vqa", tmp_path, every="25").images) == 6
         (tmp_path / "cropped_image").rename(tmp_path / "cropped_images")  # as its README writes it
-        pictures = read_source("cholec80-vqa", tmp_path).pictures
-        assert pictures[0].file == "cropped_images/1/0.png"
+        images = read_source("cholec80-vqa", tmp_path).images
+        assert images[0].file == "cropped_images/1/0.png"
 
     def test_pitvqa_leaves_out_two_answers(self, tmp_path):
         SAMPLES["pitvqa"](tmp_path)
         collection = read_source("pitvqa", tmp_path)
-        assert collection.pictures[0] == Picture(100003, "images/video_01/00003.png", "train")
-        assert {p.split for p in collection.pictures} == {"train", "val"}
+        assert collection.images[0] == ImageRecord(100003, "images/video_01/00003.png", "train")
+        assert {p.split for p in collection.images} == {"train", "val"}
         assert len(collection.questions) == 4 * 8
         assert collection.questions[5] == Question(
             10000306, 100003,

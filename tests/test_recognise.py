@@ -26,7 +26,7 @@ from tests.source_samples import (
 
 
 def write_questions_and_captions(root):
-    """VQA v2 and COCO captions about the same picture."""
+    """VQA v2 and COCO captions about the same image."""
     save(root / "v2_OpenEnded_mscoco_train2014_questions.json", vqa_questions("train2014", 9))
     save(root / "v2_mscoco_train2014_annotations.json", vqa_annotations("train2014", 9))
     document = coco_captions(9)
@@ -107,7 +107,7 @@ def test_what_a_mac_leaves_in_every_folder_changes_nothing(name, tmp_path):
 
 
 class TestSeveral:
-    def test_questions_and_captions_of_the_same_pictures_are_joined(self, tmp_path):
+    def test_questions_and_captions_of_the_same_images_are_joined(self, tmp_path):
         write_questions_and_captions(tmp_path)
         folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / "joined"))
         assert folder.about["source"] == "vqa-v2+coco-captions"
@@ -180,13 +180,13 @@ class TestSeveral:
         save(tmp_path / "dataset_flickr8k.json", {"images": images, "dataset": "flickr8k"})
         parts, notes = recognise(tmp_path)
         assert [part.source for part in parts] == ["karpathy"]
-        assert parts[0].pictures[0].file.endswith("/c.jpg")
+        assert parts[0].images[0].file.endswith("/c.jpg")
         assert notes[1].startswith("It is flickr8k, too (there is Flickr8k.token.txt")
 
     @pytest.mark.parametrize(
         ("field", "value"), [("sentences", []), ("split", "test"), ("filename", "d.jpg")]
     )
-    def test_another_text_split_or_picture_makes_another_set(self, field, value, tmp_path):
+    def test_another_text_split_or_image_makes_another_set(self, field, value, tmp_path):
         SAMPLES["flickr8k"](tmp_path)
         images = flickr8k_as_karpathy_has_it()
         images[0][field] = value or [{**images[0]["sentences"][0], "raw": "A cow ."}]
@@ -194,8 +194,8 @@ class TestSeveral:
         with pytest.raises(BadConfig, match=r"karpathy \(.*\); flickr8k \("):
             recognise(tmp_path)
 
-    def test_pictures_that_are_in_another_split_there_are_not_joined(self, tmp_path):
-        SAMPLES["coco-captions"](tmp_path)  # picture 9 is for training there
+    def test_images_that_are_in_another_split_there_are_not_joined(self, tmp_path):
+        SAMPLES["coco-captions"](tmp_path)  # image 9 is for training there
         (tmp_path / "mine.csv").write_text(
             "image,question,answer,split\nval2017/000000000042.jpg,What?,a cat,train\n"
         )
@@ -240,7 +240,7 @@ class TestNothing:
             ([".DS_Store", "._a.csv"], "there is nothing at all in it", "saccade list sources"),
             (["a.bin", "b/c.bin", "d.txt"], "there is a.bin, b/, d.txt", "image,question,answer"),
             ([f"{n}.bin" for n in range(9)], "3.bin and 5 others", "table=FILE"),
-            (["p/a.jpg", "b.png"], "only 2 pictures", "mine.csv: a first line image,question"),
+            (["p/a.jpg", "b.png"], "only 2 images", "mine.csv: a first line image,question"),
             (["set.tar.gz"], "but the archive set.tar.gz", "Unpack it"),
         ],
     )
@@ -307,20 +307,20 @@ class TestRealData:
             ("coco-mini", "vqa-v2+coco-captions", 38, 795),
         ],
     )
-    def test_folders_with_pictures(self, folder, source, questions, captions, real_data, tmp_path):
+    def test_folders_with_images(self, folder, source, questions, captions, real_data, tmp_path):
         made = DataFolder(prepare(None, real_data(folder), tmp_path / "data"))
         assert made.about["source"] == source
         splits = made.about["splits"].values()
         assert sum(split["questions"] for split in splits) == questions
         assert sum(split["captions"] for split in splits) == captions
 
-    def test_questions_without_pictures(self, real_data, tmp_path):
+    def test_questions_without_images(self, real_data, tmp_path):
         root = real_data("vqa-v2-text")
         kept = {"missing": "keep", "overlap": "keep"}
         made = DataFolder(prepare(None, root, tmp_path / "data", **kept))
         assert made.about["notes"][0].endswith("v2_OpenEnded_train_questions.json.gz.")
         (finding,) = [f for f in made.about["findings"] if "published" in f["what"]]
-        assert "train: 33,745 pictures and 48,061 questions, published 82,783" in str(finding)
+        assert "train: 33,745 images and 48,061 questions, published 82,783" in str(finding)
 
     def test_a_refusal_says_what_the_folder_was_taken_for(self, real_data, tmp_path):
         root = real_data("pitvqa-annotations")

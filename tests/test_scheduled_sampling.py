@@ -54,8 +54,8 @@ class Listening:
     def __init__(self, model):
         self.model, self.heard = model, []
 
-    def begin(self, *picture):
-        return self.model.begin(*picture)
+    def begin(self, *image):
+        return self.model.begin(*image)
 
     def step(self, words, state):
         self.heard.append(words[:, 0].tolist())

@@ -87,8 +87,8 @@ class TestCjkSet:
         train = folder.questions("train")
         assert [q.text for q in train] == [row[1] for row in ROWS[:3]]
         assert train[0].answers == ("猫", "猫", "小猫")
-        assert {p.file for p in folder.pictures()} == {row[0] for row in ROWS}
-        assert all((folder.image_root / p.file).is_file() for p in folder.pictures())
+        assert {p.file for p in folder.images()} == {row[0] for row in ROWS}
+        assert all((folder.image_root / p.file).is_file() for p in folder.images())
         assert (folder.path / "answers.json").read_text(encoding="utf-8").count("小猫") == 1
 
     def test_question_words_are_characters_that_a_vocabulary_knows(self, folder):

@@ -15,7 +15,7 @@ from rich.console import Console
 from saccade.config import SelfCritical, change
 from saccade.core.errors import SaccadeError
 from saccade.data.batch import CaptionBatch
-from saccade.data.examples import PictureExamples
+from saccade.data.examples import ImageExamples
 from saccade.evaluation.tasks import TASKS
 from saccade.experiment import gather
 from saccade.inference.decoding import Rules, draw, rules_of, sample
@@ -56,9 +56,9 @@ def small(name: str, *changes: str):
     return model
 
 
-def sentences(captions: list[list[int]], pictures: list[int]) -> Sentences:
+def sentences(captions: list[list[int]], images: list[int]) -> Sentences:
     words = np.array([word for caption in captions for word in caption], np.int64)
-    return Sentences(words, np.array([len(c) for c in captions]), np.array(pictures))
+    return Sentences(words, np.array([len(c) for c in captions]), np.array(images))
 
 
 words = st.lists(st.integers(0, 5), max_size=9)
@@ -69,16 +69,16 @@ words = st.lists(st.integers(0, 5), max_size=9)
     st.data(),
 )
 def test_cider_of_ids_is_cider_of_the_ids_as_words(human, data):
-    """With the frequencies of a whole corpus, of which some pictures are spoken about."""
+    """With the frequencies of a whole corpus, of which some images are spoken about."""
     vocabulary = 8  # two words more than any reference has
     number = st.integers(0, len(human) - 1)
     said = st.lists(st.integers(0, vocabulary - 1), max_size=9)
     about = data.draw(st.lists(st.tuples(number, said), min_size=1, max_size=6))
     names = [7 * i + 3 for i in range(len(human))]
 
-    def laid_out(pictures):
+    def laid_out(images):
         return sentences(
-            [c for i in pictures for c in human[i]], [names[i] for i in pictures for _ in human[i]]
+            [c for i in images for c in human[i]], [names[i] for i in images for _ in human[i]]
         )
 
     cider = CiderOfIds.of(laid_out(range(len(human))), vocabulary)
@@ -110,21 +110,21 @@ def test_a_sample_is_compared_with_the_greedy_caption_or_with_the_others():
 
 
 def human_of(batch: CaptionBatch) -> dict[int, list[list[int]]]:
-    """Each picture's captions as plain lists, from behind the start word to the end word."""
+    """Each image's captions as plain lists, from behind the start word to the end word."""
     found: dict[int, list[list[int]]] = {}
     for i, row, length in zip(
-        batch.picture.tolist(), batch.caption.tolist(), batch.caption_length.tolist(), strict=True
+        batch.image.tolist(), batch.caption.tolist(), batch.caption_length.tolist(), strict=True
     ):
         found.setdefault(i, []).append(row[1:length])
     return found
 
 
-def read_log_p(model, batch, picture, caption):
+def read_log_p(model, batch, image, caption):
     """Log p of a caption's words as `forward` reads them, all at once: another way than `step`."""
     alone = CaptionBatch(
-        regions=batch.regions[picture : picture + 1],
-        region_mask=batch.region_mask[picture : picture + 1],
-        picture=torch.tensor([0]),
+        regions=batch.regions[image : image + 1],
+        region_mask=batch.region_mask[image : image + 1],
+        image=torch.tensor([0]),
         caption=torch.tensor([[START, *caption]]),
         caption_length=torch.tensor([len(caption) + 1]),
     )
@@ -133,16 +133,16 @@ def read_log_p(model, batch, picture, caption):
     return logits.log_softmax(dim=1)[range(len(caption)), caption]
 
 
-def greedy_words(model, batch, picture):
+def greedy_words(model, batch, image):
     said: list[int] = []
     while len(said) < RULES.longest and END not in said:
         with torch.no_grad():
-            said.append(int(read_log_p_of_next(model, batch, picture, said).argmax()))
+            said.append(int(read_log_p_of_next(model, batch, image, said).argmax()))
     return said
 
 
-def read_log_p_of_next(model, batch, picture, said):
-    every = [read_log_p(model, batch, picture, [*said, word])[-1] for word in range(SIZES.words)]
+def read_log_p_of_next(model, batch, image, said):
+    every = [read_log_p(model, batch, image, [*said, word])[-1] for word in range(SIZES.words)]
     return torch.stack(every)
 
 
@@ -174,7 +174,7 @@ def test_the_loss_and_its_gradient_are_those_written_out(name, baseline):
     expected = oracle.loss(
         oracle.Corpus(human),
         samples,
-        lambda picture, caption: read_log_p(model, batch, picture, caption),
+        lambda image, caption: read_log_p(model, batch, image, caption),
         {i: greedy_words(model, batch, i) for i in range(3)} if baseline == "greedy" else None,
     )
     assert abs(expected.item()) > 1e-3, "equal rewards would show nothing"
@@ -259,7 +259,7 @@ def begun(world, tmp_path_factory):
 
 
 def drawn_reward(run, recipe, world) -> float:
-    """Mean CIDEr-D of captions drawn of all training pictures."""
+    """Mean CIDEr-D of captions drawn of all training images."""
     examples = TASKS["caption"].examples(gather(recipe, world), "train")
     batch = examples.batch(np.arange(len(examples))).to("cpu")
     rules = rules_of(examples.captions.vocabulary, recipe.decode)
@@ -277,7 +277,7 @@ def test_a_few_steps_raise_the_reward_and_the_score(world, begun, tmp_path, base
     )
     scores = train(recipe, world.path, tmp_path / "run", start=begun, console=QUIET)
     log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in log] == [4, 8, 12, 16, 20, 24], "10 of 40 pictures a step"
+    assert [row["step"] for row in log] == [4, 8, 12, 16, 20, 24], "10 of 40 images a step"
     assert {row["metric"] for row in log} == {"cider"}
     assert max(row["scores"]["cider"] for row in log) == scores["cider"]
     before, after = (drawn_reward(run, recipe, world) for run in (begun, tmp_path / "run"))
@@ -309,17 +309,17 @@ def test_resuming_in_the_middle_of_an_epoch_changes_nothing(world, begun, tmp_pa
     assert all(torch.equal(value, ours[key]) for key, value in theirs.items())
 
 
-def test_an_epoch_takes_every_picture_once_with_all_its_captions(world):
+def test_an_epoch_takes_every_image_once_with_all_its_captions(world):
     examples = TASKS["caption"].examples(gather(refined("up-down"), world), "train")
-    assert isinstance(examples, PictureExamples)
+    assert isinstance(examples, ImageExamples)
     assert len(examples) == 40
     batch = examples.batch(np.array([3, 11]))
     assert batch.regions.shape[0] == 2
-    assert sorted(batch.picture.tolist()) == [0, 0, 1, 1]
+    assert sorted(batch.image.tolist()) == [0, 0, 1, 1]
     said = examples.captions.vocabulary
     texts = {tuple(said.decode(row)) for row in batch.caption.tolist()}
     assert texts == {
-        ("a", "fox", "on", "the", "grass"),  # pictures 3 and 11: 3 is not big, 11 is
+        ("a", "fox", "on", "the", "grass"),  # images 3 and 11: 3 is not big, 11 is
         ("a", "big", "fox", "on", "the", "grass"),
     }
     human = references(batch)
@@ -330,7 +330,7 @@ def test_an_epoch_takes_every_picture_once_with_all_its_captions(world):
 def test_the_document_frequencies_are_those_of_all_training_captions(world):
     examples = TASKS["caption"].examples(gather(refined("up-down"), world), "train")
     cider, vocabulary = cider_of(examples), examples.captions.vocabulary
-    assert cider.pictures == 40
+    assert cider.images == 40
     singles = dict(zip(cider.keys[0].tolist(), cider.having[0].tolist(), strict=True))
     assert singles[vocabulary.end] == singles[vocabulary.encode(["grass"])[0]] == 40
     assert singles[vocabulary.encode(["cat"])[0]] == 10
@@ -341,8 +341,8 @@ def test_greedy_captions_are_judged_with_their_end_word():
     model, batch = small("show_tell").eval(), caption_batch()
     said = greedily(model, batch, RULES)
     rows = np.split(said.words, np.cumsum(said.length)[:-1])
-    for picture, row in enumerate(rows):
-        assert row.tolist() == greedy_words(model, batch, picture)
+    for image, row in enumerate(rows):
+        assert row.tolist() == greedy_words(model, batch, image)
 
 
 def test_mixed_precision_keeps_the_gradients(world, begun, tmp_path):

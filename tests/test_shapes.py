@@ -1,4 +1,4 @@
-"""The Shapes world: honest pictures, questions that need looking, captions that can be learnt."""
+"""The Shapes world: honest images, questions that need looking, captions that can be learnt."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def generator(seed):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     root = tmp_path_factory.mktemp("shapes")
-    make_shapes(root, pictures=NUMBERS)
+    make_shapes(root, images=NUMBERS)
     return root
 
 
@@ -69,18 +69,18 @@ def seen(world):
 class TestWorld:
     def test_the_readers_of_real_data_read_it(self, folder):
         splits = folder.about["splits"]
-        assert splits["train"]["pictures"] == NUMBERS["train"]
+        assert splits["train"]["images"] == NUMBERS["train"]
         assert splits["val"]["captions"] == 5 * NUMBERS["val"]
         assert splits["train"]["questions"] == QUESTIONS * NUMBERS["train"]
         assert folder.tasks == ("vqa", "caption")
         assert folder.about["findings"] == []
         assert folder.about["licence"].startswith("made by saccade")
 
-    def test_pictures_are_as_large_as_asked(self, folder, tmp_path):
-        picture = folder.pictures("val")[0]
-        with Image.open(folder.image_root / picture.file) as image:
+    def test_images_are_as_large_as_asked(self, folder, tmp_path):
+        image_record = folder.images("val")[0]
+        with Image.open(folder.image_root / image_record.file) as image:
             assert (image.size, image.mode) == ((128, 128), "RGB")
-        make_shapes(tmp_path, pictures={"test": 1}, size=64)
+        make_shapes(tmp_path, images={"test": 1}, size=64)
         with Image.open(next((tmp_path / "images").iterdir())) as image:
             assert image.size == (64, 64)
 
@@ -93,8 +93,8 @@ class TestWorld:
             words.update((world / f"{name}.json").read_bytes())
         assert (pixels.hexdigest()[:16], words.hexdigest()[:16]) == PIXELS_AND_WORDS
 
-    def test_more_pictures_leave_the_first_ones_alone(self, world, tmp_path):
-        make_shapes(tmp_path, pictures={"train": 5, "val": 3})
+    def test_more_images_leave_the_first_ones_alone(self, world, tmp_path):
+        make_shapes(tmp_path, images={"train": 5, "val": 3})
         for path in (tmp_path / "images").iterdir():
             assert path.read_bytes() == (world / "images" / path.name).read_bytes()
         few = json.loads((tmp_path / "v2_OpenEnded_val_questions.json").read_text())
@@ -102,13 +102,13 @@ class TestWorld:
         assert few["questions"] == many["questions"][: len(few["questions"])]
 
     def test_seeds_differ(self, tmp_path):
-        make_shapes(tmp_path / "one", pictures={"train": 2}, seed=1)
-        make_shapes(tmp_path / "two", pictures={"train": 2}, seed=2)
+        make_shapes(tmp_path / "one", images={"train": 2}, seed=1)
+        make_shapes(tmp_path / "two", images={"train": 2}, seed=2)
         one, two = (read_scenes(tmp_path / name) for name in ("one", "two"))
         assert [s.scene for s in one] != [s.scene for s in two]
 
     @pytest.mark.parametrize(
-        "wrong", [{"pictures": {}}, {"pictures": {"dev": 3}}, {"pictures": {"val": 0}}, {"size": 8}]
+        "wrong", [{"images": {}}, {"images": {"dev": 3}}, {"images": {"val": 0}}, {"size": 8}]
     )
     def test_worlds_that_cannot_be(self, tmp_path, wrong):
         with pytest.raises(BadConfig, match="cannot be made"):
@@ -143,13 +143,13 @@ class TestScenes:
             slack = 6 if shape.kind in ("star", "triangle") else 2  # sharp tips miss pixel middles
             assert np.abs(np.array(shape.box) * 384 - edges).max() <= slack
 
-    def test_a_picture_shows_the_colours_of_its_scene(self):
+    def test_an_image_shows_the_colours_of_its_scene(self):
         for seed in range(20):
             random = generator(seed)
             scene = make_scene(random)
-            picture = draw(scene, 128, random).astype(int)
+            image = draw(scene, 128, random).astype(int)
             for shape in scene.shapes:
-                middle = picture[round(shape.y * 128), round(shape.x * 128)]
+                middle = image[round(shape.y * 128), round(shape.x * 128)]
                 distance = {c: np.abs(middle - rgb).sum() for c, rgb in COLORS.items()}
                 assert min(distance, key=distance.get) == shape.color
 

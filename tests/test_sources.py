@@ -8,7 +8,7 @@ import pytest
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.folder import fingerprint
-from saccade.data.records import SPLITS, Caption, Picture, Question
+from saccade.data.records import SPLITS, Caption, ImageRecord, Question
 from saccade.datasets.catalogue import SOURCES, read_source, reason
 from saccade.datasets.published_counts import compare
 from tests.source_samples import (
@@ -40,18 +40,18 @@ class TestEverySource:
         assert collection.source == name
         assert collection.licence
         assert collection.questions or collection.captions
-        assert {picture.split for picture in collection.pictures} >= {"train", "val"}
-        known = {picture.id: picture.split for picture in collection.pictures}
-        assert len(known) == len(collection.pictures)
+        assert {image.split for image in collection.images} >= {"train", "val"}
+        known = {image.id: image.split for image in collection.images}
+        assert len(known) == len(collection.images)
         for record in (*collection.questions, *collection.captions):
             assert record.split == known[record.image_id]
 
     def test_every_source_gives_plain_records(self, name, root):
         collection = read_source(name, root)
-        for picture in collection.pictures:
-            assert [type(value) for value in picture] == [int, str, str]
-            assert (Path(collection.image_root) / picture.file).is_file()
-            assert picture.split in SPLITS
+        for image in collection.images:
+            assert [type(value) for value in image] == [int, str, str]
+            assert (Path(collection.image_root) / image.file).is_file()
+            assert image.split in SPLITS
         for question in collection.questions:
             assert type(question) is Question
             assert type(question.answers) is tuple
@@ -84,17 +84,17 @@ class TestEverySource:
         with pytest.raises(BadConfig, match=r"no option 'colour'.*It has: .*images"):
             read_source(name, root, colour="red")
 
-    def test_every_source_finds_pictures_elsewhere(self, name, root):
+    def test_every_source_finds_images_elsewhere(self, name, root):
         elsewhere = root.parent / "elsewhere"
-        files = [picture.file for picture in read_source(name, root).pictures]
+        files = [image.file for image in read_source(name, root).images]
         names = [Path(file).name for file in files]
         touch(elsewhere, *(names if len(set(names)) == len(names) else files))
         collection = read_source(name, root, images=str(elsewhere))
         assert collection.image_root == str(elsewhere)
-        assert all((elsewhere / picture.file).is_file() for picture in collection.pictures)
+        assert all((elsewhere / image.file).is_file() for image in collection.images)
 
-    def test_every_source_refuses_a_missing_picture_folder(self, name, root):
-        with pytest.raises(BadConfig, match="no such folder of pictures"):
+    def test_every_source_refuses_a_missing_image_folder(self, name, root):
+        with pytest.raises(BadConfig, match="no such folder of images"):
             read_source(name, root, images="nowhere")
 
 
@@ -119,9 +119,9 @@ class TestVqa:
         assert collection.questions[0] == Question(
             9000, 9, "What is 0?", "train", tuple(ANSWERS), "red", "other", "what is"
         )
-        assert collection.pictures == [
-            Picture(9, "train2014/COCO_train2014_000000000009.jpg", "train"),
-            Picture(42, "val2014/COCO_val2014_000000000042.jpg", "val"),
+        assert collection.images == [
+            ImageRecord(9, "train2014/COCO_train2014_000000000009.jpg", "train"),
+            ImageRecord(42, "val2014/COCO_val2014_000000000042.jpg", "val"),
         ]
 
     def test_versions_live_side_by_side(self, tmp_path):
@@ -161,15 +161,15 @@ class TestVqa:
         secret = [q for q in collection.questions if q.split == "test"]
         assert len(secret) == 3
         assert secret[0].answers == ()
-        assert collection.pictures[-1].file.endswith("COCO_test2015_000000000005.jpg")
+        assert collection.images[-1].file.endswith("COCO_test2015_000000000005.jpg")
         assert any("test-dev2015" in note for note in collection.notes)
 
-    def test_test_dev_alone_uses_test_pictures(self, tmp_path):
+    def test_test_dev_alone_uses_test_images(self, tmp_path):
         path = tmp_path / "v2_OpenEnded_mscoco_test-dev2015_questions.json"
         save(path, vqa_questions("test-dev2015", 5))
         touch(tmp_path, "test2015/COCO_test2015_000000000005.jpg")
         collection = read_source("vqa-v2", tmp_path)
-        assert collection.pictures[0].file == "test2015/COCO_test2015_000000000005.jpg"
+        assert collection.images[0].file == "test2015/COCO_test2015_000000000005.jpg"
 
     def test_names_without_a_split(self, tmp_path):
         save(tmp_path / "v2_OpenEnded_questions.json", vqa_questions("train2014", 9))
@@ -177,7 +177,7 @@ class TestVqa:
         touch(tmp_path, "train2017/000000000009.jpg")
         collection = read_source("vqa-v2", tmp_path)
         assert {q.split for q in collection.questions} == {"train"}
-        assert collection.pictures[0].file == "train2017/000000000009.jpg"
+        assert collection.images[0].file == "train2017/000000000009.jpg"
         collection = read_source("vqa-v2", tmp_path, split="val")
         assert {q.split for q in collection.questions} == {"val"}
 
@@ -204,8 +204,8 @@ class TestVqa:
 class TestCaptions:
     def test_restval_joins_train(self, tmp_path):
         SAMPLES["karpathy"](tmp_path)
-        pictures = read_source("karpathy", tmp_path).pictures
-        assert [p.split for p in pictures] == ["train", "train", "val", "test"]
+        images = read_source("karpathy", tmp_path).images
+        assert [p.split for p in images] == ["train", "train", "val", "test"]
 
     def test_coco_ids_and_folders(self, tmp_path):
         document = karpathy()
@@ -214,8 +214,8 @@ class TestCaptions:
             touch(tmp_path, f"val2014/{image['filename']}")
         save(tmp_path / "dataset_coco.json", document)
         collection = read_source("karpathy", tmp_path)
-        assert [p.id for p in collection.pictures] == [500, 501, 502, 503]
-        assert collection.pictures[0].file == "val2014/0.jpg"
+        assert [p.id for p in collection.images] == [500, 501, 502, 503]
+        assert collection.images[0].file == "val2014/0.jpg"
         assert collection.captions[-1].image_id == 503
 
     def test_tokens_are_kept_as_given(self, tmp_path):
@@ -264,17 +264,17 @@ class TestCaptions:
             read_source("coco-captions", tmp_path)
         assert len(read_source("coco-captions", tmp_path, year="2014").captions) == 2
 
-    def test_flickr8k_leaves_out_unlisted_pictures_and_counts_them(self, tmp_path):
+    def test_flickr8k_leaves_out_unlisted_images_and_counts_them(self, tmp_path):
         SAMPLES["flickr8k"](tmp_path)
         collection = read_source("flickr8k", tmp_path)
-        assert collection.pictures == [
-            Picture(0, "Flicker8k_Dataset/a.jpg", "val"),
-            Picture(1, "Flicker8k_Dataset/b.jpg", "test"),
-            Picture(2, "Flicker8k_Dataset/c.jpg", "train"),
+        assert collection.images == [
+            ImageRecord(0, "Flicker8k_Dataset/a.jpg", "val"),
+            ImageRecord(1, "Flicker8k_Dataset/b.jpg", "test"),
+            ImageRecord(2, "Flicker8k_Dataset/c.jpg", "train"),
         ]
         assert [c.id for c in collection.captions] == list(range(6))
         assert collection.captions[0].words == ("a", "horse", "number", "0")
-        assert "1 pictures with captions are in no split list" in collection.notes[0]
+        assert "1 images with captions are in no split list" in collection.notes[0]
 
 
 class TestVqaRad:
@@ -284,23 +284,23 @@ class TestVqaRad:
         assert {q.answers for q in collection.questions} == {("4",), ("Yes",)}
         assert {q.answer_type for q in collection.questions} == {"CLOSED"}
 
-    def test_validation_pictures_are_drawn_by_seed(self, tmp_path):
+    def test_validation_images_are_drawn_by_seed(self, tmp_path):
         SAMPLES["vqa-rad"](tmp_path)
         val = [
-            {p.id for p in read_source("vqa-rad", tmp_path, seed=seed).pictures if p.split == "val"}
+            {p.id for p in read_source("vqa-rad", tmp_path, seed=seed).images if p.split == "val"}
             for seed in ("0", "0", "1")
         ]
         assert val[0] == val[1] != val[2]
         assert len(val[0]) == 2
         none = read_source("vqa-rad", tmp_path, val_share="0")
-        assert {p.split for p in none.pictures} == {"train"}
+        assert {p.split for p in none.images} == {"train"}
 
     def test_official_test_file(self, tmp_path):
         SAMPLES["vqa-rad"](tmp_path)
         save(tmp_path / "testset.json", [rad_record(100, 3), rad_record(101, 55)])
         collection = read_source("vqa-rad", tmp_path, val_share="0")
-        of_test = {p.id for p in collection.pictures if p.split == "test"}
-        of_train = {p.id for p in collection.pictures if p.split == "train"}
+        of_test = {p.id for p in collection.images if p.split == "test"}
+        of_train = {p.id for p in collection.images if p.split == "train"}
         assert len(of_test) == 2
         assert len(of_test & of_train) == 1
 
@@ -322,7 +322,7 @@ class TestVqaRad:
         assert sorted(told) == list(range(1, 26))
         assert collection.notes[0].startswith("5 training questions are others once more")
         assert "2 of them test questions" in collection.notes[0]
-        assert collection.pictures[0].file == "VQA_RAD Image Folder/synpic0.jpg"
+        assert collection.images[0].file == "VQA_RAD Image Folder/synpic0.jpg"
         found = {name: said for name in SOURCES if (said := reason(name, tmp_path))}
         assert found == {"vqa-rad": f"there is {RAD_MAKERS}"}
 
@@ -353,14 +353,14 @@ class TestVqaRad:
 
 
 class TestJoined:
-    def test_other_files_for_the_same_picture_are_refused(self, tmp_path):
+    def test_other_files_for_the_same_image_are_refused(self, tmp_path):
         write_vqa_v2(tmp_path)
         document = karpathy()
         document["images"][0]["cocoid"] = 9
         for place, image in enumerate(document["images"][1:], start=100):
             image["cocoid"] = place
         save(tmp_path / "dataset_coco.json", document)
-        with pytest.raises(BadData, match=r"picture 9 is train2014/.* in one source"):
+        with pytest.raises(BadData, match=r"image 9 is train2014/.* in one source"):
             read_source("vqa-v2+karpathy", tmp_path)
 
     def test_options_go_to_the_reader_that_has_them(self, tmp_path):
@@ -375,14 +375,14 @@ class TestRealData:
     def test_flickr8k_is_the_same_in_both_layouts(self, real_data):
         root = real_data("flickr8k-2250")
         one, other = read_source("karpathy", root), read_source("flickr8k", root)
-        assert len(one.pictures) == 2250
+        assert len(one.images) == 2250
         assert len(one.captions) == 11250
         assert fingerprint(one) == fingerprint(other)
 
     def test_vqa_rad(self, real_data):
         collection = read_source("vqa-rad", real_data("vqa-rad"))
         assert len(collection.questions) == 3064
-        assert len(collection.pictures) == 314
+        assert len(collection.images) == 314
         assert {q.answer_type for q in collection.questions} == {"CLOSED", "OPEN"}
 
     def test_vqa_rad_of_the_makers_gives_the_published_training_questions(
@@ -419,14 +419,14 @@ class TestRealData:
         assert len(questions.questions) == 38
         for collection in (captions, questions):
             root = Path(collection.image_root)
-            assert all((root / picture.file).is_file() for picture in collection.pictures)
+            assert all((root / image.file).is_file() for image in collection.images)
 
 
 @pytest.mark.parametrize("name", sorted(SAMPLES.keys() - {"gqa", "coco-captions", "hf-parquet"}))
 def test_files_may_lie_in_a_folder_directly_below(name, tmp_path):
-    """With their pictures beside them, as archives unpack; the others' layouts have folders."""
+    """With their images beside them, as archives unpack; the others' layouts have folders."""
     (tmp_path / "inner").mkdir()
     SAMPLES[name](tmp_path / "inner")
     collection = read_source(name, tmp_path)
-    assert collection.pictures
-    assert all((Path(collection.image_root) / one.file).exists() for one in collection.pictures)
+    assert collection.images
+    assert all((Path(collection.image_root) / one.file).exists() for one in collection.images)

@@ -15,13 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from saccade.core import files as room
 from saccade.core.errors import BadStore
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.features.preprocessing import BackboneSpec, Preprocessing, grid_boxes
-from saccade.features.store import FeatureStore, Skipped, StoreHeader, pictures_fingerprint
+from saccade.features.store import FeatureStore, Skipped, StoreHeader, images_fingerprint
 from saccade.features.store_writer import StoreWriter
 
 IDS = np.array([3, 5, 8, 13, 21, 34, 55, 89, 144, 233], dtype=np.int64)
-PICTURES = [Picture(int(number), f"{number}.jpg", "train") for number in IDS]
+IMAGES = [ImageRecord(int(number), f"{number}.jpg", "train") for number in IDS]
 SQUASH = Preprocessing(
     height=32, width=32, resize="squash", mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear"
 )
@@ -37,7 +37,7 @@ def header(**changes: object) -> StoreHeader:
         "dim": 5,
         "dtype": "float16",
         "ids_count": len(IDS),
-        "dataset_fingerprint": pictures_fingerprint(PICTURES),
+        "dataset_fingerprint": images_fingerprint(IMAGES),
         "complete": False,
         "command": "saccade extract DATA --backbone timm:test_resnet --weights random",
     }
@@ -91,7 +91,7 @@ def path(tmp_path: Path) -> Path:
 def test_what_is_written_is_read(path: Path, dtype: str, grid: tuple[int, int] | None) -> None:
     about = header(dtype=dtype, grid=grid)
     arrays = make(path, about)
-    store = FeatureStore.open(path, pictures=reversed(PICTURES))
+    store = FeatureStore.open(path, images=reversed(IMAGES))
     assert store.header == about.model_copy(update={"complete": True})
     assert len(store) == 10
     assert np.array_equal(store.ids, IDS)
@@ -111,7 +111,7 @@ def test_what_is_written_is_read(path: Path, dtype: str, grid: tuple[int, int] |
     store.verify()
 
 
-def test_boxes_of_cropped_pictures_are_boxes_of_the_original(path: Path) -> None:
+def test_boxes_of_cropped_images_are_boxes_of_the_original(path: Path) -> None:
     arrays = make(path, header(preprocessing=CUT))
     store = FeatureStore.open(path)
     boxes = store.boxes(np.array([4, 7]))
@@ -129,7 +129,7 @@ def test_features_are_mapped_and_cannot_be_changed(path: Path) -> None:
         store.features[0] = 0
 
 
-def test_skipped_pictures_are_kept_by_name(path: Path) -> None:
+def test_skipped_images_are_kept_by_name(path: Path) -> None:
     make(path)
     assert FeatureStore.open(path).skipped() == [Skipped(13, "13.jpg", "damaged: \u00fc")]
     said = json.loads((path / "skipped.json").read_text(encoding="utf-8"))
@@ -140,7 +140,7 @@ def test_ids_that_are_not_there_are_named(path: Path) -> None:
     make(path)
     store = FeatureStore.open(path)
     for strange in (4, -1, 10**12):
-        with pytest.raises(BadStore, match=f"no features of picture {strange}, nor of 0 others"):
+        with pytest.raises(BadStore, match=f"no features of image {strange}, nor of 0 others"):
             store.rows(np.array([3, strange]))
     assert store.rows([]).shape == (0,)
 
@@ -175,17 +175,17 @@ def test_workers_open_the_files_themselves(path: Path) -> None:
 def test_a_store_that_is_not_complete_names_the_command_that_goes_on(path: Path) -> None:
     with StoreWriter(path, header(), IDS) as writer:
         fill(writer, content(header()), until=7)
-    with pytest.raises(BadStore, match=r"6 of 10 pictures are there\. Go on with: saccade extract"):
+    with pytest.raises(BadStore, match=r"6 of 10 images are there\. Go on with: saccade extract"):
         FeatureStore.open(path)
 
 
-def test_a_store_for_other_pictures_is_told(path: Path) -> None:
+def test_a_store_for_other_images_is_told(path: Path) -> None:
     make(path)
-    others = [*PICTURES[:-1], PICTURES[-1]._replace(file="other.jpg")]
-    with pytest.raises(BadStore, match="for other pictures"):
-        FeatureStore.open(path, pictures=others)
-    moved = [picture._replace(split="test") for picture in PICTURES]
-    FeatureStore.open(path, pictures=moved)  # splits may change
+    others = [*IMAGES[:-1], IMAGES[-1]._replace(file="other.jpg")]
+    with pytest.raises(BadStore, match="for other images"):
+        FeatureStore.open(path, images=others)
+    moved = [image._replace(split="test") for image in IMAGES]
+    FeatureStore.open(path, images=moved)  # splits may change
 
 
 def _cut(name: str, size: int):
@@ -455,9 +455,9 @@ def test_rows_that_do_not_fit_are_a_defect(path: Path) -> None:
             writer.add(arrays["features"][:2], arrays["counts"][:2], arrays["sizes"][:2])
 
 
-def test_pictures_fingerprint_is_of_ids_and_files_alone() -> None:
-    wanted = pictures_fingerprint(PICTURES)
-    assert pictures_fingerprint(PICTURES[::-1]) == wanted
-    assert pictures_fingerprint(PICTURES[:-1]) != wanted
-    swapped = [PICTURES[0]._replace(file="5.jpg"), PICTURES[1]._replace(file="3.jpg")]
-    assert pictures_fingerprint([*swapped, *PICTURES[2:]]) != wanted
+def test_images_fingerprint_is_of_ids_and_files_alone() -> None:
+    wanted = images_fingerprint(IMAGES)
+    assert images_fingerprint(IMAGES[::-1]) == wanted
+    assert images_fingerprint(IMAGES[:-1]) != wanted
+    swapped = [IMAGES[0]._replace(file="5.jpg"), IMAGES[1]._replace(file="3.jpg")]
+    assert images_fingerprint([*swapped, *IMAGES[2:]]) != wanted

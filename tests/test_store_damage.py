@@ -21,7 +21,7 @@ from saccade.features.convert import convert_store
 from saccade.features.store import FeatureStore, verify_store
 from saccade.features.store_format import CHECKSUMS, OWN, damaged_reduction, digests
 from saccade.features.store_writer import StoreWriter
-from tests.test_store import IDS, PICTURES, content, fill, header, make
+from tests.test_store import IDS, IMAGES, content, fill, header, make
 
 # Some bytes of an array's head make numpy warn before it refuses the file.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -221,13 +221,13 @@ def test_far_apart_ids_still_rise(tmp_path: Path) -> None:
     assert FeatureStore.open(tmp_path / "store").rows(ids[-1:]).tolist() == [9]
 
 
-def test_ids_of_other_pictures_are_told_when_the_store_is_used(tmp_path: Path) -> None:
-    """Rows of another picture would be read in silence: its fingerprint says nothing of ids.npy."""
+def test_ids_of_other_images_are_told_when_the_store_is_used(tmp_path: Path) -> None:
+    """Rows of another image would be read in silence: its fingerprint says nothing of ids.npy."""
     path = tmp_path / "store"
     make(path)
     np.save(path / "ids.npy", np.append(IDS[:-1], 234))
-    with pytest.raises(BadStore, match=r"ids\.npy: the ids are not those of the pictures"):
-        FeatureStore.open(path, pictures=PICTURES)
+    with pytest.raises(BadStore, match=r"ids\.npy: the ids are not those of the images"):
+        FeatureStore.open(path, images=IMAGES)
     with pytest.raises(BadStore, match=r"ids\.npy: has changed since it was written"):
         check(path)
 
@@ -299,7 +299,7 @@ def test_the_command_line_says_notes_and_damage(stores: dict[str, Path], tmp_pat
     told = CliRunner().invoke(app, ["store", "verify", str(path)])
     assert told.exit_code == 0, told.output
     assert told.stderr == "note: notes.txt: not part of the store\n"
-    assert told.stdout == f"{path} is whole: 10 pictures\n"
+    assert told.stdout == f"{path} is whole: 10 images\n"
     np.save(path / "ids.npy", IDS - 1)
     told = CliRunner().invoke(app, ["store", "verify", str(path)])
     assert told.exit_code == 1

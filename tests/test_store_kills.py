@@ -93,7 +93,7 @@ def _convert(folder: DataFolder, tmp_path: Path, name: str) -> Path:
 def _import(folder: DataFolder, tmp_path: Path, name: str) -> Path:
     file = tmp_path / "files"
     if not file.exists():
-        samples.write_bottom_up(file, [one.id for one in folder.pictures()])
+        samples.write_bottom_up(file, [one.id for one in folder.images()])
     return import_features("bottom-up", file, folder.path, name=name, match="id")
 
 
@@ -111,7 +111,7 @@ def test_killed_at_any_moment_at_most_one_chunk_is_lost(
 ) -> None:
     folder = make_world(tmp_path / "data", train=8, val=3)
     if make is _extract:
-        folder = DataFolder(folder_at(tmp_path / "pictures", images, count=11))
+        folder = DataFolder(folder_at(tmp_path / "images", images, count=11))
     whole = files(make(folder, tmp_path, "whole"))
     added = mmap.mmap(-1, 1)
     for moment in range(1000):
@@ -126,7 +126,7 @@ def test_killed_at_any_moment_at_most_one_chunk_is_lost(
             columns = read_header(path).columns() if promised else {}
             arrays = {one: open_array(path, one, *about) for one, about in columns.items()}
             assert all(checksum(arrays, *one[:2]) == one.crc32 for one in promised), moment
-            with pytest.raises(BadStore, match=f"{done} of 11 pictures are there"):
+            with pytest.raises(BadStore, match=f"{done} of 11 images are there"):
                 FeatureStore.open(path)
         assert files(make(folder, tmp_path, name)) == whole, moment
         FeatureStore.open(path).verify()
@@ -180,14 +180,14 @@ def test_sizes_are_said_before_anything_is_made(
 
     monkeypatch.setattr(StoreWriter, "add", add)
     monkeypatch.setattr(extract_module, "say", lambda text, style=None: said.append(text))
-    extract(folder_at(tmp_path / "pictures", images, count=5), "timm:test_resnet", weights="random")
+    extract(folder_at(tmp_path / "images", images, count=5), "timm:test_resnet", weights="random")
     assert "kB on disk in" in said[said.index("a row") - 1]
     folder = make_world(tmp_path / "data", train=8, val=3)
     said.clear()
     convert_store(folder.store_path("cells"), said.append, dtype="int8")  # type: ignore[arg-type]
     assert "kB become" in said[said.index("a row") - 1]
     said.clear()
-    tsv = samples.write_bottom_up(tmp_path / "files", [p.id for p in folder.pictures()])
+    tsv = samples.write_bottom_up(tmp_path / "files", [p.id for p in folder.images()])
     say = said.append
     import_features("bottom-up", tsv, folder.path, say, match="id")  # type: ignore[arg-type]
     assert "MB on disk in" in said[said.index("a row") - 1]

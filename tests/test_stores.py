@@ -31,7 +31,7 @@ from saccade.features.convert import convert_store, describe_store
 from saccade.features.extract import extract
 from saccade.features.preprocessing import grid_boxes
 from saccade.features.reduction import Reducer, channel_scales, from_bytes, pool, to_bytes
-from saccade.features.store import FeatureStore, StoreHeader, pictures_fingerprint
+from saccade.features.store import FeatureStore, StoreHeader, images_fingerprint
 from saccade.features.store_format import CHECKSUMS, Skipped, checksum, digests
 from saccade.features.store_writer import StoreWriter
 from saccade.recipes.catalogue import RECIPES
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> DataFolder:
 
 @pytest.fixture
 def cells(folder: DataFolder) -> FeatureStore:
-    return FeatureStore.open(folder.store_path("cells"), pictures=folder.pictures())
+    return FeatureStore.open(folder.store_path("cells"), images=folder.images())
 
 
 def everything(store: FeatureStore) -> np.ndarray:
@@ -56,21 +56,21 @@ def everything(store: FeatureStore) -> np.ndarray:
 
 
 def boxes_store(folder: DataFolder) -> FeatureStore:
-    """Up to five boxes of seven numbers in each picture, with scores; one could not be read."""
-    pictures = sorted(folder.pictures())
+    """Up to five boxes of seven numbers in each image, with scores; one could not be read."""
+    images = sorted(folder.images())
     random = np.random.default_rng(3)
     old = FeatureStore.open(folder.store_path("cells")).header
     header = StoreHeader(
         **{
             **old.model_dump(),
             **{"grid": None, "regions": 5, "dim": 7, "scores": True, "complete": False},
-            "dataset_fingerprint": pictures_fingerprint(pictures),
+            "dataset_fingerprint": images_fingerprint(images),
         }
     )
-    counts = random.integers(1, 6, len(pictures))
+    counts = random.integers(1, 6, len(images))
     counts[4] = 0
     real = np.arange(5) < counts[:, None]
-    ids = np.array([one.id for one in pictures])
+    ids = np.array([one.id for one in images])
     with StoreWriter(folder.store_path("boxes"), header, ids) as writer:
         writer.add(
             features=random.normal(size=(len(ids), 5, 7)) * real[..., None],
@@ -155,7 +155,7 @@ def test_a_coarser_grid(cells: FeatureStore) -> None:
 def test_components_are_those_of_training_regions(folder: DataFolder, cells: FeatureStore) -> None:
     said: list[object] = []
     small = FeatureStore.open(convert_store(cells.path, said.append, pca=4, dtype="float32"))
-    training = cells.rows([one.id for one in folder.pictures("train")])
+    training = cells.rows([one.id for one in folder.images("train")])
     regions = everything(cells)[training].reshape(-1, 12).astype(np.float64)
     mean = regions.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov(regions.T, bias=True))
@@ -231,9 +231,9 @@ def test_a_killed_conversion_goes_on(cells: FeatureStore) -> None:
     died = subprocess.run(command, capture_output=True, check=False, cwd=os.getcwd())
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
     path = cells.path.with_name("new")
-    with pytest.raises(BadStore, match=r"16 of 36 pictures.*Go on with: saccade store convert"):
+    with pytest.raises(BadStore, match=r"16 of 36 images.*Go on with: saccade store convert"):
         FeatureStore.open(path)
-    assert "no: 16 pictures are there" in describe_store(path)["complete"]
+    assert "no: 16 images are there" in describe_store(path)["complete"]
     convert_store(cells.path, scale="channel", pca=5, name="new")
     whole = convert_store(cells.path, scale="channel", pca=5, name="whole")
     assert np.array_equal(everything(FeatureStore.open(path)), everything(FeatureStore.open(whole)))
@@ -277,7 +277,7 @@ def _rewrite(path: Path, name: str, array: np.ndarray) -> None:
         ("channel", _spoil("reduction.safetensors"), "reduction.safetensors: has changed"),
         ("channel", lambda path: (path / "reduction.safetensors").unlink(), "unreadable"),
         (None, _nan, "rows 0 to 35: features that are no numbers"),
-        (None, _counts, "a picture has 9 of 6 regions"),
+        (None, _counts, "an image has 9 of 6 regions"),
         (None, lambda path: (path / "chunks.jsonl").write_text(""), "only 0 of 36 rows"),
     ],
 )
@@ -330,7 +330,7 @@ def test_a_conversion_refused_at_its_first_rows_leaves_nothing(
     monkeypatch.setattr(stores, "TOGETHER", 4)
     with pytest.raises(BadStore, match=r"--dtype float32 and another --name\.$"):
         convert_store(path, dtype="float16", name="half")
-    assert "no: 32 pictures" in describe_store(path.with_name("half"))["complete"]
+    assert "no: 32 images" in describe_store(path.with_name("half"))["complete"]
 
 
 def test_what_is_said_names_folders_as_they_were_given(
@@ -347,7 +347,7 @@ def test_what_is_said_names_folders_as_they_were_given(
 
 def test_info_says_what_was_left_out_and_that_weights_are_random(folder: DataFolder) -> None:
     told = describe_store(boxes_store(folder).path)
-    assert told["pictures"] == "36"
+    assert told["images"] == "36"
     assert told["left out"] == "1 of these, which could not be read"
     assert told["size"].endswith(" kB")
     assert "NEVER TRAINED" in told["weights"]
@@ -387,7 +387,7 @@ def test_a_large_store_is_let_go_of(
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("faces")
-    make_shapes(root / "shapes", pictures={"train": 16, "val": 4, "test": 4}, seed=1)
+    make_shapes(root / "shapes", images={"train": 16, "val": 4, "test": 4}, seed=1)
     data = prepare("vqa-v2+karpathy", root / "shapes", root / "data")
     extract(data, "timm:test_resnet", weights="random", size=128, resize="squash", name="net")
     return root
@@ -405,16 +405,16 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=str,
 )
 def test_asking_sees_what_training_saw(faces: Path, wishes: dict[str, object]) -> None:
-    """A new picture goes through pooling, PCA and rounding as the training pictures did."""
+    """A new image goes through pooling, PCA and rounding as the training images did."""
     data = faces / "data"
     path = convert_store(data / "features" / "net", **wishes)
     run = faces / f"run-{path.name}"
     recipe = change(RECIPES["show-ask-attend-answer-small"], "train.epochs=1")
     train(recipe, data, run, features=path.name, console=Console(quiet=True))
     folder, store = DataFolder(data), FeatureStore.open(path)
-    picture = folder.pictures()[5]
-    looked = saccade.load(run).look(folder.image_root / picture.file)
-    rows = store.rows([picture.id])
+    image = folder.images()[5]
+    looked = saccade.load(run).look(folder.image_root / image.file)
+    rows = store.rows([image.id])
     stored, _ = store.read(rows)
     step = np.abs(stored).max() / 127 if store.header.dtype == "int8" else 1e-3
     assert looked.regions.shape == stored.shape
@@ -442,7 +442,7 @@ def test_a_run_without_its_numbers_says_so(faces: Path) -> None:
     recipe = change(RECIPES["show-ask-attend-answer-small"], "train.epochs=1")
     train(recipe, faces / "data", run, features=path.name, console=Console(quiet=True))
     folder = DataFolder(faces / "data")
-    image = folder.image_root / folder.pictures()[0].file
+    image = folder.image_root / folder.images()[0].file
     (run / "reduction.safetensors").unlink()
     with pytest.raises(BadStore, match=r"reduction\.safetensors: unreadable"):
         saccade.load(run).look(image)
@@ -469,7 +469,7 @@ def test_the_command_line(cells: FeatureStore) -> None:
     small = cells.path.with_name("cells-pool1-int8-row")
     assert "a scale for each row" in run.invoke(app, ["store", "info", str(small)]).output
     whole = run.invoke(app, ["store", "verify", str(small)])
-    assert "is whole: 36 pictures" in whole.output
+    assert "is whole: 36 images" in whole.output
     _spoil("features.npy")(small)
     broken = run.invoke(app, ["store", "verify", str(small)])
     assert broken.exit_code == 1

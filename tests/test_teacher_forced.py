@@ -94,10 +94,10 @@ def test_answers_lose_what_training_would_on_the_same_questions(world, tmp_path,
 
 
 def test_a_question_that_no_listed_answer_fits_is_not_counted():
-    pictures = torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool)
+    images = torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool)
     batch = VqaBatch(
-        *pictures,
-        picture=torch.zeros(2, dtype=torch.int64),
+        *images,
+        image=torch.zeros(2, dtype=torch.int64),
         question=torch.ones(2, 1, dtype=torch.int64),
         question_length=torch.ones(2, dtype=torch.int64),
         answers=torch.tensor([[0, 1], [0, 0]]),

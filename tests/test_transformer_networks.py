@@ -190,7 +190,7 @@ def test_folders_that_hold_something_else(folder: Path) -> None:
         choose_backbone(NAME, folder)
 
 
-def test_pictures_of_other_sizes_are_whole_patches() -> None:
+def test_images_of_other_sizes_are_whole_patches() -> None:
     backbone = choose_backbone(NAME, "random", SIZES)
     regions, grid = backbone.look(torch.rand(1, 3, 48, 64))
     assert grid == (3, 4)
@@ -214,7 +214,7 @@ def test_without_any_option_it_is_vit_b_16_and_its_usual_preprocessing() -> None
     assert preprocessing_for(spec.model_copy(update={"options": {"image_size": 32}})).height == 32
 
 
-def test_the_class_token_has_the_whole_picture_and_every_patch_its_cell() -> None:
+def test_the_class_token_has_the_whole_image_and_every_patch_its_cell() -> None:
     backbone = choose_backbone(NAME, "random", {**SIZES, "num_hidden_layers": 1})
     boxes = backbone.boxes((2, 2))
     assert boxes.dtype == np.float32
@@ -233,7 +233,7 @@ def test_the_class_token_has_the_whole_picture_and_every_patch_its_cell() -> Non
 def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shapes seen by a small ViT from a folder that is gone, and PitVQA-Net trained on that."""
     root = tmp_path_factory.mktemp("tokens")
-    make_shapes(root / "shapes", pictures={"train": 12, "val": 4}, seed=1, size=48)
+    make_shapes(root / "shapes", images={"train": 12, "val": 4}, seed=1, size=48)
     data = prepare("vqa-v2", root / "shapes", root / "data")
     a_network().save_pretrained(root / "vit")
     extract(data, NAME, weights=root / "vit", resize="shorter_side", resize_to=40, dtype="float32")
@@ -285,12 +285,12 @@ def test_the_store_has_boxes_and_no_grid(asked: Path) -> None:
     store.verify()
 
 
-def test_a_picture_asked_about_has_the_stores_regions_and_boxes(asked: Path) -> None:
+def test_an_image_asked_about_has_the_stores_regions_and_boxes(asked: Path) -> None:
     run = saccade.load(asked / "run")
     store = FeatureStore.open(asked / "data" / "features" / "vit-tiny-of-ours-32")
-    picture = min((asked / "shapes" / "images").iterdir())
-    row = store.rows([int(picture.stem)])
-    looked = run.look(picture)
+    image = min((asked / "shapes" / "images").iterdir())
+    row = store.rows([int(image.stem)])
+    looked = run.look(image)
     np.testing.assert_allclose(looked.regions[0].numpy(), store.read(row)[0][0], atol=1e-5)
     assert np.array_equal(looked.boxes, store.boxes(row)[0])
     answer = run.ask(looked, "What color is the circle?")
@@ -298,7 +298,7 @@ def test_a_picture_asked_about_has_the_stores_regions_and_boxes(asked: Path) -> 
     assert answer.attention.sum() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_picture_of_another_shape_keeps_its_boxes(asked: Path, tmp_path: Path) -> None:
+def test_an_image_of_another_shape_keeps_its_boxes(asked: Path, tmp_path: Path) -> None:
     Image.new("RGB", (80, 40)).save(tmp_path / "wide.png")
     boxes = saccade.load(asked / "run").look(tmp_path / "wide.png").boxes
     np.testing.assert_allclose(boxes[0], [0.3, 0.1, 0.7, 0.9], atol=1e-6)

@@ -1,4 +1,4 @@
-"""A tiny world with records and features, in which a picture's features say what is in it."""
+"""A tiny world with records and features, in which an image's features say what is in it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from saccade.data.folder import DataFolder, write_folder
-from saccade.data.records import Caption, Collection, Picture, Question
+from saccade.data.records import Caption, Collection, ImageRecord, Question
 from saccade.features.preprocessing import BackboneSpec, Preprocessing
-from saccade.features.store import StoreHeader, pictures_fingerprint
+from saccade.features.store import StoreHeader, images_fingerprint
 from saccade.features.store_writer import StoreWriter
 
 THINGS = ("cat", "dog", "cow", "fox")
@@ -20,15 +20,15 @@ def make_world(
     train: int = 40,
     val: int = 8,
     source: str = "tiny",
-    picture: Callable[[int], tuple[int, str]] = lambda i: (7 * i, f"{i}.png"),
+    image: Callable[[int], tuple[int, str]] = lambda i: (7 * i, f"{i}.png"),
 ) -> DataFolder:
-    """Every picture shows one of four things in one of six cells; the rest is grass.
+    """Every image shows one of four things in one of six cells; the rest is grass.
 
-    `picture` tells id and file of the i-th.
+    `image` tells id and file of the i-th.
     """
-    pictures = [Picture(*picture(i), "train" if i < train else "val") for i in range(train + val)]
+    images = [ImageRecord(*image(i), "train" if i < train else "val") for i in range(train + val)]
     questions, captions = [], []
-    for i, one in enumerate(pictures):
+    for i, one in enumerate(images):
         thing, split = THINGS[i % 4], one.split
         for j, (text, answer) in enumerate(
             [("What is it?", thing), ("Is it a cat?", "yes" if thing == "cat" else "no")]
@@ -37,7 +37,7 @@ def make_world(
             questions.append(Question(10 * i + j, one.id, text, split, given, answer, "other", "x"))
         words = ("a", *(["big"] if i % 3 else []), thing, "on", "the", "grass")
         captions += [Caption(10 * i + j, one.id, " ".join(words), words, split) for j in (0, 1)]
-    write_folder(out, Collection(source, str(out), pictures, questions, captions))
+    write_folder(out, Collection(source, str(out), images, questions, captions))
     folder = DataFolder(out)
     write_store(folder)
     return folder
@@ -45,11 +45,11 @@ def make_world(
 
 def write_store(folder: DataFolder, name: str = "cells", seed: int = 0) -> Path:
     """Features (N, 6, 12): grass, and in one cell what the thing looks like."""
-    pictures = folder.pictures()
+    images = folder.images()
     random = np.random.default_rng(seed)
-    features = random.normal(0, 0.3, (len(pictures), 6, 12))
+    features = random.normal(0, 0.3, (len(images), 6, 12))
     features[:, :, 8:] += 2
-    for i in range(len(pictures)):
+    for i in range(len(images)):
         cell, thing = i * 5 % 6, i % 4
         features[i, cell, 8:] -= 2
         features[i, cell, 2 * thing : 2 * thing + 2] += 3
@@ -67,12 +67,12 @@ def write_store(folder: DataFolder, name: str = "cells", seed: int = 0) -> Path:
         regions=6,
         dim=12,
         dtype="float16",
-        ids_count=len(pictures),
-        dataset_fingerprint=pictures_fingerprint(pictures),
+        ids_count=len(images),
+        dataset_fingerprint=images_fingerprint(images),
         complete=False,
         command="saccade extract",
     )
-    ids = np.array([picture.id for picture in pictures])
+    ids = np.array([image.id for image in images])
     with StoreWriter(folder.store_path(name), header, ids) as writer:
         size = np.full((len(ids), 2), 64)
         writer.add(features, np.full(len(ids), 6), size)
@@ -82,12 +82,12 @@ def write_store(folder: DataFolder, name: str = "cells", seed: int = 0) -> Path:
 
 def write_pixels(folder: DataFolder, name: str = "pixels", side: int = 64) -> Path:
     """Pixels (N, side * side, 3): noise, and in one quarter a square of the thing's colour."""
-    pictures = folder.pictures()
+    images = folder.images()
     random = np.random.default_rng(0)
-    features = random.integers(90, 160, (len(pictures), side, side, 3), dtype=np.uint8)
+    features = random.integers(90, 160, (len(images), side, side, 3), dtype=np.uint8)
     colours = np.array([(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], np.uint8)
     half = side // 2
-    for i in range(len(pictures)):
+    for i in range(len(images)):
         row, column = divmod(i // 4 % 4, 2)
         features[i, row * half :, column * half :][:half, :half] = colours[i % 4]
     header = StoreHeader(
@@ -104,12 +104,12 @@ def write_pixels(folder: DataFolder, name: str = "pixels", side: int = 64) -> Pa
         regions=side * side,
         dim=3,
         dtype="uint8",
-        ids_count=len(pictures),
-        dataset_fingerprint=pictures_fingerprint(pictures),
+        ids_count=len(images),
+        dataset_fingerprint=images_fingerprint(images),
         complete=False,
         command="saccade extract",
     )
-    ids = np.array([picture.id for picture in pictures])
+    ids = np.array([image.id for image in images])
     with StoreWriter(folder.store_path(name), header, ids) as writer:
         size = np.full((len(ids), 2), side)
         flat = features.reshape(len(ids), side * side, 3)

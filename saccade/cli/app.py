@@ -64,7 +64,7 @@ class Verbs(TyperGroup):
 
 app = typer.Typer(
     cls=Verbs,
-    help="Ask pictures, caption pictures, and see where the model looked. Begin with: saccade demo",
+    help="Ask images, caption images, and see where the model looked. Begin with: saccade demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -82,7 +82,7 @@ def settings(
         ),
     ] = None,
 ) -> None:
-    """Ask pictures, caption pictures, and see where the model looked. Begin with: saccade demo"""
+    """Ask images, caption images, and see where the model looked. Begin with: saccade demo"""
     if weights is not None:
         os.environ["SACCADE_WEIGHTS"] = str(weights)
 
@@ -90,7 +90,7 @@ def settings(
 DataFolderArgument = Annotated[Path, typer.Argument(metavar="DATA", help="What prepare made.")]
 DataFolderOption = Annotated[Path, typer.Option(help="The data folder, which prepare made.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="What train made.")]
-ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture file.")]
+ImageArgument = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")]
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="See: saccade list recipes.")]
 FeaturesOption = Annotated[
     str | None, typer.Option(help="The feature store, where the data has several.")

@@ -24,13 +24,13 @@ def prepare(
         Path | None, typer.Option(help="The folder with the data set's files; then name a SOURCE.")
     ] = None,
     option: OptionsOption = None,
-    missing: Annotated[OnFault, typer.Option(help="Pictures that are not there.")] = "refuse",
-    overlap: Annotated[OnFault, typer.Option(help="Pictures in two splits.")] = "refuse",
+    missing: Annotated[OnFault, typer.Option(help="Images that are not there.")] = "refuse",
+    overlap: Annotated[OnFault, typer.Option(help="Images in two splits.")] = "refuse",
     hold_out: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Of the training pictures: the validation split of a task that has none.",
+            help="Of the training images: the validation split of a task that has none.",
         ),
     ] = None,
 ) -> None:
@@ -56,13 +56,13 @@ def prepare(
 @app.command()
 def frames(
     videos: Annotated[Path, typer.Argument(help="A video, or a folder of PitVQA's 25.")],
-    out: Annotated[Path, typer.Option(help="The folder of pictures: images/ of the data set.")],
+    out: Annotated[Path, typer.Option(help="The folder of images: images/ of the data set.")],
 ) -> None:
-    """Cut PitVQA's videos into a picture a second, as published."""
+    """Cut PitVQA's videos into an image a second, as published."""
     from saccade.datasets.pitvqa_frames import cut_videos
 
     for folder, count in cut_videos(videos, out):
-        typer.echo(f"{folder}: {count} pictures")
+        typer.echo(f"{folder}: {count} images")
     typer.echo(
         "Next: saccade prepare pitvqa --root DIR --out DATA (DIR holds images/ and the text)"
     )
@@ -98,19 +98,19 @@ def pack(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="A data or run folder.")],
     out: Annotated[Path, typer.Option(help="The folder to fill with parts.")],
     part_size: Annotated[str, typer.Option(help="Of each part, such as 500MB.")] = "500MB",
-    pictures: Annotated[bool, typer.Option("--pictures", help="Bring the pictures too.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Bring the images too.")] = False,
 ) -> None:
     """Bundle a folder into checksummed parts for a slow line."""
     from saccade.transfer.pack import pack as bundle
 
-    made = bundle(data, out, part_size=byte_size(part_size), pictures=pictures)
+    made = bundle(data, out, part_size=byte_size(part_size), images=images)
     count, size = len(made.manifest.parts), size_in_words(made.manifest.bytes)
     parts = f"{count:,} parts" if count > 1 else "one part"
     typer.echo(f"{len(made.manifest.files):,} files, {size}, in {parts} in {out}.")
     if made.kept:
         typer.echo(f"{made.kept:,} of these were there already.")
     if made.left_out:
-        typer.echo(f"warning: {made.left_out:,} pictures are not where the data folder says.")
+        typer.echo(f"warning: {made.left_out:,} images are not where the data folder says.")
     typer.echo("Copy the whole folder; there, `sha256sum -c SHA256SUMS` checks it, and")
     say_next("unpack", out.name, "--out", data.name)
 

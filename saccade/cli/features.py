@@ -50,11 +50,11 @@ def extract(
         Literal["float16", "float32"] | None, typer.Option(help="float16, but uint8 for pixels.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode pictures.")] = 0,
-    image_root: Annotated[Path | None, typer.Option(help="Where the pictures are now.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 0,
+    image_root: Annotated[Path | None, typer.Option(help="Where the images are now.")] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Look at every picture once with a frozen network."""
+    """Look at every image once with a frozen network."""
     from saccade.features.extract import extract as make
 
     network = _one_of(backbone, detector)
@@ -106,14 +106,14 @@ def import_features(
     data: DataFolderOption,
     name: Annotated[str | None, typer.Option(help="Of the store; default: the kind.")] = None,
     dtype: Annotated[Literal["float16", "float32"], typer.Option()] = "float16",
-    image_root: Annotated[Path | None, typer.Option(help="Where the pictures are now.")] = None,
+    image_root: Annotated[Path | None, typer.Option(help="Where the images are now.")] = None,
     match: Annotated[
         Literal["name", "id"] | None,
         typer.Option(help="What the file's numbers are; default: names, or published ids."),
     ] = None,
     missing: Annotated[
         Literal["refuse", "drop"],
-        typer.Option(help="More than half of the pictures, where they are not in the file."),
+        typer.Option(help="More than half of the images, where they are not in the file."),
     ] = "refuse",
 ) -> None:
     """Make a feature store of another program's feature file."""
@@ -151,10 +151,10 @@ def verify(path: StoreArgument) -> None:
     """Read every file of a store: checksums, counts, numbers that are none."""
     from saccade.features.store import verify_store
 
-    pictures, notes = verify_store(path)
+    images, notes = verify_store(path)
     for note in notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(f"{path} is whole: {pictures:,} pictures")
+    typer.echo(f"{path} is whole: {images:,} images")
 
 
 @store.command()

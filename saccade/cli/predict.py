@@ -25,7 +25,7 @@ def ask(
     explain: ExplainOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Ask a question about a picture."""
+    """Ask a question about an image."""
     from saccade.inference.predictor import load
 
     opened = load(run, device)
@@ -42,7 +42,7 @@ def ask(
 @app.command()
 def caption(
     run: RunArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Picture files.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     beam: BeamOption = None,
     samples: Annotated[
         int, typer.Option(min=0, help="Draw so many captions instead of searching for one.")
@@ -55,7 +55,7 @@ def caption(
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds draw equal captions.")] = 0,
     device: DeviceOption = "auto",
 ) -> None:
-    """Say what pictures show."""
+    """Say what images show."""
     from saccade.inference.predictor import load
 
     opened = load(run, device)

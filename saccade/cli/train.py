@@ -28,7 +28,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal scores.")] = 0,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Everything, end to end, on pictures drawn on the spot."""
+    """Everything, end to end, on images drawn on the spot."""
     # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
     from saccade.demo.run import DemoSettings
@@ -85,12 +85,12 @@ def import_checkpoint(
     answers: Annotated[Path | None, typer.Option(help="Its answers, likewise.")] = None,
     changes: ChangesOption = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Another network to look at pictures with, timm:NAME.")
+        str | None, typer.Option(help="Another network to look at images with, timm:NAME.")
     ] = None,
     weights: Annotated[str, typer.Option(help="Its weights: hub, random, or a file.")] = "hub",
     size: Annotated[int | None, typer.Option(help="Side of what that network sees.")] = None,
     store: Annotated[
-        Path | None, typer.Option(help="A feature store, to look at pictures as it did.")
+        Path | None, typer.Option(help="A feature store, to look at images as it did.")
     ] = None,
 ) -> None:
     """Make a run of another program's checkpoint, without executing it."""

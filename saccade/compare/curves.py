@@ -102,8 +102,8 @@ def curves(group: Group) -> Figure | None:
         ]
         if drawn:
             told = "as a share of that after the first epoch" if as_share else says
-            picture = address(lines(drawn, "epoch", whole=True), "svg+xml")
-            drawings.append(Drawing(title, told, picture))
+            image = address(lines(drawn, "epoch", whole=True), "svg+xml")
+            drawings.append(Drawing(title, told, image))
     says = "After every epoch, on the validation split but for the training loss."
     if relative:
         says += (

@@ -103,7 +103,7 @@ FURTHER: dict[str, list[tuple[str, int, Callable[[Mapping[str, Any]], Any]]]] = 
         ("words in a caption", 1, _of("diversity", "mean_length")),
         ("of the vocabulary used, %", 1, _of("diversity", "vocabulary_used", times=100)),
         *((f"distinct {n}-grams, %", 1, _distinct(n)) for n in (1, 2)),
-        ("pictures without features, counted as wrong", 0, _of("without_features")),
+        ("images without features, counted as wrong", 0, _of("without_features")),
     ],
 }
 
@@ -126,7 +126,7 @@ def further(group: Group) -> Figure:
         body.append([Cell(title, words=True), *cells, *by_people])
     says = "Defined in the project's page on metrics."
     if people:
-        says += " People: the first human caption of each picture; variety has no best value."
+        says += " People: the first human caption of each image; variety has no best value."
     return Figure(
         "further",
         "Further metrics",
@@ -282,7 +282,7 @@ def calibration(group: Group) -> Figure | None:
         bins = run.scores["calibration"]["bins"]
         rows += [{"run": run.name, "confidence_is": run.scores["confidence"], **b} for b in bins]
         drawn.append(Line(place, [b["confidence"] for b in bins], [b["accuracy"] for b in bins]))
-    picture = address(lines(drawn, "mean confidence", diagonal=True), "svg+xml")
+    image = address(lines(drawn, "mean confidence", diagonal=True), "svg+xml")
     kinds = sorted({run.scores["confidence"] for run in group.runs})
     return Figure(
         "calibration",
@@ -291,7 +291,7 @@ def calibration(group: Group) -> Figure | None:
         f"sure, below it too sure of itself. Confidence is the {'; or the '.join(kinds)}. Bins "
         "with few answers jump; their numbers are in the files.",
         rows,
-        drawings=[Drawing("Calibration", "accuracy by confidence, both 0 to 1", picture)],
+        drawings=[Drawing("Calibration", "accuracy by confidence, both 0 to 1", image)],
     )
 
 
@@ -305,12 +305,12 @@ def risk(group: Group) -> Figure | None:
         points = list(zip(own["coverage"], own["risk"], strict=True))
         rows += [{"run": run.name, "coverage": c, "risk": r} for c, r in points]
         drawn.append(Line(place, own["coverage"], own["risk"]))
-    picture = address(lines(drawn, "share of questions answered, surest first"), "svg+xml")
+    image = address(lines(drawn, "share of questions answered, surest first"), "svg+xml")
     return Figure(
         "risk",
         "Right where they are surest?",
         "If a run answered only where it is surest: how wrong it would be (1 - accuracy) on so "
         "many questions. A run whose confidence says nothing has a level line.",
         rows,
-        drawings=[Drawing("Risk and coverage", "1 - accuracy of the surest answers", picture)],
+        drawings=[Drawing("Risk and coverage", "1 - accuracy of the surest answers", image)],
     )

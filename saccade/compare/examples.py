@@ -18,7 +18,7 @@ from saccade.core.errors import BadConfig, BadImage, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.experiment import gather_for_run
 from saccade.features.store import FeatureStore
-from saccade.inference.explain import HIDDEN, heat_of, occlude_answer, occlude_caption, picture_of
+from saccade.inference.explain import HIDDEN, heat_of, image_of, occlude_answer, occlude_caption
 from saccade.inference.predictor import Looked, Run
 from saccade.viz.attention import overlay
 from saccade.viz.html import Tile, embed
@@ -29,7 +29,7 @@ KINDS = ("good", "bad", "disagreed")
 
 
 def choose(group: Group, count: int) -> dict[str, list[int]]:
-    """Rows of good, bad and disagreed-on examples, `count` of each at most, all other pictures.
+    """Rows of good, bad and disagreed-on examples, `count` of each at most, all other images.
 
     A single run agrees with itself: there is no third kind then.
     """
@@ -54,40 +54,40 @@ def choose(group: Group, count: int) -> dict[str, list[int]]:
         }
     if len(group.runs) == 1:
         del ordered["disagreed"]
-    pictures: set[int] = set()
+    images: set[int] = set()
     rows = group.runs[0].rows
-    chosen = {kind: _varied(order, rows, count, pictures) for kind, order in ordered.items()}
+    chosen = {kind: _varied(order, rows, count, images) for kind, order in ordered.items()}
     return {kind: chosen[kind] for kind in KINDS if kind in chosen}
 
 
 def _varied(
-    order: NDArray[np.int64], rows: Mapping[str, Sequence[object]], count: int, pictures: set[int]
+    order: NDArray[np.int64], rows: Mapping[str, Sequence[object]], count: int, images: set[int]
 ) -> list[int]:
-    """The first of an order, each of another picture and, while there are, of another type."""
+    """The first of an order, each of another image and, while there are, of another type."""
     types, found = set[object](), list[int]()
     for new_types_alone in (True, False) if "question_type" in rows else (False,):
         for place in order.tolist():
-            picture = rows["image_id"][place]
-            assert isinstance(picture, int)
+            image = rows["image_id"][place]
+            assert isinstance(image, int)
             kind = rows["question_type"][place] if new_types_alone else None
-            if len(found) < count and picture not in pictures and kind not in types:
+            if len(found) < count and image not in images and kind not in types:
                 found.append(place)
-                pictures.add(picture)
+                images.add(image)
                 types |= {kind} if new_types_alone else set()
     return sorted(found, key=order.tolist().index)
 
 
-# Where a run looked when it was judged, drawn onto the picture.
+# Where a run looked when it was judged, drawn onto the image.
 
 WORDS = 16
 """So many words of a caption, at most, are drawn."""
 EVEN = 1.5
 """So many times its fair share, at least, gets a region that stands out."""
 WIDE, NARROW = 300, 120
-"""Pixels of the longer side: of the picture and an answer's map, of a word's map."""
+"""Pixels of the longer side: of the image and an answer's map, of a word's map."""
 
 Drawer = Callable[[int, str, NDArray[np.uint8]], tuple[list[Tile], str]]
-"""(picture's id, question, picture) -> maps, and what they are or why there are none."""
+"""(image's id, question, image) -> maps, and what they are or why there are none."""
 
 
 def drawer(run: Contender, folder: DataFolder, device: str, features: str | None) -> Drawer:
@@ -99,22 +99,22 @@ def drawer(run: Contender, folder: DataFolder, device: str, features: str | None
         why = f"no maps: {error.what}"
         return lambda *_: ([], why)
 
-    def draw(id_: int, question: str, picture: NDArray[np.uint8]) -> tuple[list[Tile], str]:
+    def draw(id_: int, question: str, image: NDArray[np.uint8]) -> tuple[list[Tile], str]:
         looked = look_stored(seer, store, id_)
         if looked is None:
-            return [], "no map: the picture has no features"
+            return [], "no map: the image has no features"
         try:
             if seer.task == "vqa":
-                return _answer_maps(seer, looked, question, picture)
-            return _word_maps(seer, looked, run.scores["beams"], picture)
+                return _answer_maps(seer, looked, question, image)
+            return _word_maps(seer, looked, run.scores["beams"], image)
         except BadConfig:
-            return [], "no map: the features are one vector for the whole picture"
+            return [], "no map: the features are one vector for the whole image"
 
     return draw
 
 
 def look_stored(run: Run, store: FeatureStore, id_: int) -> Looked | None:
-    """A picture as the run was judged on it, from the store; nothing where it has no features."""
+    """An image as the run was judged on it, from the store; nothing where it has no features."""
     row = store.rows([id_])
     count = int(store.counts[row][0])
     if not count:
@@ -130,7 +130,7 @@ def look_stored(run: Run, store: FeatureStore, id_: int) -> Looked | None:
 
 
 def _answer_maps(
-    run: Run, looked: Looked, question: str, picture: NDArray[np.uint8]
+    run: Run, looked: Looked, question: str, image: NDArray[np.uint8]
 ) -> tuple[list[Tile], str]:
     answer, says = run.ask(looked, question), "where it looked"
     if answer.attention is None:
@@ -141,12 +141,12 @@ def _answer_maps(
         says += f", mean of {len(answer.attention)} glimpses"
     if weights.max() * len(weights) < EVEN * weights.sum():
         says += "; everywhere about alike"
-    glow = overlay(picture, heat_of(run, weights, answer.boxes, picture))
+    glow = overlay(image, heat_of(run, weights, answer.boxes, image))
     return [Tile(says, embed(glow, WIDE))], ""
 
 
 def _word_maps(
-    run: Run, looked: Looked, beams: int, picture: NDArray[np.uint8]
+    run: Run, looked: Looked, beams: int, image: NDArray[np.uint8]
 ) -> tuple[list[Tile], str]:
     captioned, says = run.caption(looked, beam=beams), "where it looked for each word"
     if any(word.attention is None for word in captioned.words):
@@ -155,7 +155,7 @@ def _word_maps(
     tiles = [
         Tile(
             word.text,
-            embed(overlay(picture, heat_of(run, word.attention, captioned.boxes, picture)), NARROW),
+            embed(overlay(image, heat_of(run, word.attention, captioned.boxes, image)), NARROW),
         )
         for word in captioned.words[:WORDS]
         if word.attention is not None
@@ -184,13 +184,13 @@ class Look(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One question or picture with all that was said."""
+    """One question or image with all that was said."""
 
     question: str
     """Empty for captions."""
     people: Sequence[str]
-    picture: Tile | None
-    """None where the picture file cannot be read."""
+    image: Tile | None
+    """None where the image file cannot be read."""
     looks: Sequence[Look]
 
 
@@ -217,9 +217,9 @@ SAYS = {
         "disagreed": "Questions that about half of the runs answered as some person did.",
     },
     "caption": {
-        "good": "The pictures whose worst caption has the highest CIDEr-D.",
-        "bad": "The pictures whose best caption has the lowest CIDEr-D.",
-        "disagreed": "The pictures whose captions differ most in CIDEr-D.",
+        "good": "The images whose worst caption has the highest CIDEr-D.",
+        "bad": "The images whose best caption has the lowest CIDEr-D.",
+        "disagreed": "The images whose captions differ most in CIDEr-D.",
     },
 }
 
@@ -230,28 +230,25 @@ def gallery(
     """Draw the examples of a group; each run is loaded once, one after the other."""
     chosen = choose(group, count)
     places = [place for some in chosen.values() for place in some]
-    files = {picture.id: picture.file for picture in folder.pictures(group.split)}
-    pictures: dict[int, NDArray[np.uint8] | None] = {}
+    files = {image.id: image.file for image in folder.images(group.split)}
+    images: dict[int, NDArray[np.uint8] | None] = {}
     for place in places:
         id_ = int(group.runs[0].rows["image_id"][place])
         try:
-            pictures[place] = picture_of(folder.image_root / files[id_])
+            images[place] = image_of(folder.image_root / files[id_])
         except BadImage:
-            pictures[place] = None
+            images[place] = None
     asked = _questions(group, folder, places)
     looks: dict[int, list[Look]] = {place: [] for place in places}
     for number, run in enumerate(group.runs):
         draw = drawer(run, folder, device, features) if number < MAPPED else None
         for place in places:
-            looks[place].append(_look(run, number, place, asked[place][0], pictures[place], draw))
+            looks[place].append(_look(run, number, place, asked[place][0], images[place], draw))
     shelves = [
         Shelf(
             TITLES[kind],
             SAYS[group.task][kind],
-            [
-                Example(*asked[place], _tile(pictures[place]), looks[place])
-                for place in chosen[kind]
-            ],
+            [Example(*asked[place], _tile(images[place]), looks[place]) for place in chosen[kind]],
         )
         for kind in chosen
     ]
@@ -270,7 +267,7 @@ def _questions(
             place: (question.text, list(dict.fromkeys(question.answers)))
             for place, question in asked.items()
         }
-    people = folder.captions_by_picture(group.split)
+    people = folder.captions_by_image(group.split)
     return {
         place: ("", [" ".join(caption.words) for caption in people[rows["image_id"][place]]])
         for place in places
@@ -282,13 +279,13 @@ def _look(
     number: int,
     place: int,
     question: str,
-    picture: NDArray[np.uint8] | None,
+    image: NDArray[np.uint8] | None,
     draw: Drawer | None,
 ) -> Look:
     rows = run.rows
     tiles: tuple[Sequence[Tile], str] = ((), "")
-    if draw is not None and picture is not None:
-        tiles = draw(int(rows["image_id"][place]), question, picture)
+    if draw is not None and image is not None:
+        tiles = draw(int(rows["image_id"][place]), question, image)
     if "answer" in rows:
         score = rows["score"][place]
         sure = number_or_none(rows["confidence"][place])
@@ -303,8 +300,8 @@ def _look(
     return Look(number, run.name, said or "(nothing)", about, right, *tiles)
 
 
-def _tile(picture: NDArray[np.uint8] | None) -> Tile | None:
-    return None if picture is None else Tile("the picture", embed(picture, WIDE))
+def _tile(image: NDArray[np.uint8] | None) -> Tile | None:
+    return None if image is None else Tile("the image", embed(image, WIDE))
 
 
 def _figure(
@@ -326,7 +323,7 @@ def _figure(
                     about = {"question": question, "people": " | ".join(people), "file": file}
                     yield {"kind": kind, "run": run.name, **own, **about}
 
-    says = "Chosen by rule, not by hand; each picture stands here once."
+    says = "Chosen by rule, not by hand; each image stands here once."
     return Figure("examples", "Examples", says, list(rows()))
 
 

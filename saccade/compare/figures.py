@@ -35,11 +35,11 @@ class Cell(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """A picture of lines."""
+    """An image of lines."""
 
     title: str
     says: str
-    picture: str
+    image: str
     """A data address."""
 
 
@@ -57,7 +57,7 @@ class Bar(NamedTuple):
     """Where the interval begins, 0..1."""
     high: float | None = None
     without: float | None = None
-    """What is left with the pictures exchanged, 0..1."""
+    """What is left with the images exchanged, 0..1."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Who stands where, and how sure that is: the ranking, beside what needs no picture."""
+"""Who stands where, and how sure that is: the ranking, beside what needs no image."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -31,7 +31,7 @@ ALL_PAIRS = 8
 
 
 def difference(first: Contender, second: Contender, metric: str) -> Difference | None:
-    """How much better `first` is; nothing where one picture alone was judged."""
+    """How much better `first` is; nothing where one image alone was judged."""
     one, other = (statistics(run.rows)[metric] for run in (first, second))
     return compare(one, other, seed=SEED) if len(one.sums) > 1 else None
 
@@ -68,9 +68,9 @@ def paired(group: Group) -> Figure | None:
     return Figure(
         "paired",
         "Do they differ by more than luck?",
-        f"Two runs on the same {tests[0][3].pictures:,} pictures. p, exchanged: the two runs' "
-        "results exchanged picture by picture, by the toss of a coin, 2,000 times; p, drawn: "
-        "pictures drawn anew. Many comparisons make some differ by luck, so the words go by the "
+        f"Two runs on the same {tests[0][3].images:,} images. p, exchanged: the two runs' "
+        "results exchanged image by image, by the toss of a coin, 2,000 times; p, drawn: "
+        "images drawn anew. Many comparisons make some differ by luck, so the words go by the "
         f"last p, Holm's correction for all {len(tests)} tests of this table, below 0.05.",
         rows,
         [
@@ -110,9 +110,9 @@ RUNGS = {
     "most_frequent_per_question": "commonest to the same question",
     "question_only": "the question alone",
     "shuffled_questions": "the run, with the wrong questions",
-    SHUFFLED: "the run, with the wrong pictures",
+    SHUFFLED: "the run, with the wrong images",
     "constant_caption": "one caption for all",
-    "nearest_neighbour": "a caption of similar pictures",
+    "nearest_neighbour": "a caption of similar images",
 }
 OWN = ("shuffled_questions", SHUFFLED)
 """Priors that are the run itself."""
@@ -171,13 +171,13 @@ def _says(group: Group) -> str:
         number = f"{group.runs[0].scores['questions']:,} questions"
     else:
         percent = " Papers write BLEU in per cent: 24.3 is 0.243 here."
-        what = f"Corpus scores of one free-running caption for each picture ({group.scorer})"
-        number = f"{group.runs[0].scores['pictures']:,} pictures"
+        what = f"Corpus scores of one free-running caption for each image ({group.scorer})"
+        number = f"{group.runs[0].scores['images']:,} images"
     return (
-        f"{what}, on the {number} of the {group.split} split. In brackets 95 % intervals, pictures "
-        "drawn anew: so far a score would move with other pictures of the same kind, not with "
+        f"{what}, on the {number} of the {group.split} split. In brackets 95 % intervals, images "
+        "drawn anew: so far a score would move with other images of the same kind, not with "
         "another training seed. Gains by looking: the score less that of the same run with the "
-        "wrong pictures. What papers published was measured on other, mostly larger data, and "
+        "wrong images. What papers published was measured on other, mostly larger data, and "
         f"is here to be known, not to be ranked with.{percent}"
     )
 
@@ -280,7 +280,7 @@ def bars(group: Group) -> Figure:
         "scores",
         "Scores and their intervals",
         f"By {TITLES[metric]}. The line through the end of a bar is its interval; the notch is "
-        "what the same run reaches with the wrong pictures. Paler: what needs no picture, or not "
+        "what the same run reaches with the wrong images. Paler: what needs no image, or not "
         "the right one.",
         rows,
         bars=drawn,
@@ -300,7 +300,7 @@ def _top(group: Group) -> float:
 def _reached(
     name: str, score: float, low: float | None, high: float | None, without: float | None
 ) -> Row:
-    return {"name": name, "score": score, "low": low, "high": high, "wrong_pictures": without}
+    return {"name": name, "score": score, "low": low, "high": high, "wrong_images": without}
 
 
 def shared_priors(group: Group) -> list[tuple[str, float]]:
@@ -336,7 +336,7 @@ def priors(group: Group) -> Figure:
     return Figure(
         "priors",
         "What is reached without looking",
-        f"The {TITLES[group.metric]} of what needs no picture, and of each run with the pictures "
+        f"The {TITLES[group.metric]} of what needs no image, and of each run with the images "
         "(or questions) exchanged for each other. Judged by the same code.",
         rows,
         ["", *run_heads(group)],
@@ -387,7 +387,7 @@ def seeds(group: Group) -> Figure | None:
         "Runs of one recipe on the same features, which differ in their training seed alone: mean "
         "\N{PLUS-MINUS SIGN} standard deviation over seeds (n \N{MINUS SIGN} 1), and in brackets "
         "the lowest and the highest. The intervals above say how far a score moves with other "
-        "pictures; this, with other luck in training. A difference between recipes that is no "
+        "images; this, with other luck in training. A difference between recipes that is no "
         "larger than this may be luck.",
         rows,
         ["recipe", "runs", *(TITLES[metric] for metric in MAIN[group.task])],

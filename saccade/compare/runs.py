@@ -49,7 +49,7 @@ class Contender(NamedTuple):
 
     @property
     def eye(self) -> str:
-        """Who looked at the pictures, and whether it learnt."""
+        """Who looked at the images, and whether it learnt."""
         encoder = self.opened.header.recipe.encoder
         if encoder is None:
             return f"{self.opened.header.store.backbone.name}, frozen"

@@ -22,7 +22,7 @@ class BadData(SaccadeError):
 
 
 class BadImage(SaccadeError):
-    """A picture file cannot be read, or is larger than the limits allow."""
+    """An image file cannot be read, or is larger than the limits allow."""
 
 
 class BadStore(SaccadeError):

@@ -1,10 +1,10 @@
 """What goes into a model and what comes out: typed, with shapes.
 
-Letters: B questions or captions, I pictures of the batch (I <= B), R regions, D numbers per region,
+Letters: B questions or captions, I images of the batch (I <= B), R regions, D numbers per region,
 T words, A answers, V vocabulary, G glimpses, K beams, M distinct human answers of one question.
 
-A picture stands in a batch once, however many questions or captions it has: `picture` says which
-one each example looks at. Models project regions per picture and spread the result to examples.
+An image stands in a batch once, however many questions or captions it has: `image` says which
+one each example looks at. Models project regions per image and spread the result to examples.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -16,11 +16,11 @@ from torch import Tensor
 
 @dataclass
 class Batch:
-    """The pictures of a batch, and which example looks at which."""
+    """The images of a batch, and which example looks at which."""
 
     regions: Tensor  # (I, R, D) float; grid cells row by row, or detected boxes
     region_mask: Tensor  # (I, R) bool, True where a region is real
-    picture: Tensor  # (B,) int64, row of `regions` that each example looks at
+    image: Tensor  # (B,) int64, row of `regions` that each example looks at
 
     def to(self, device: torch.device | str) -> Self:
         """Copy to a device; regions become float32 there, so half the bytes travel."""
@@ -34,7 +34,7 @@ class Batch:
         return replace(self, **{n: v.pin_memory() for n, v in held.items() if v is not None})
 
     def __len__(self) -> int:
-        return len(self.picture)
+        return len(self.image)
 
 
 @dataclass
@@ -75,26 +75,26 @@ class CaptionOutput:
     logits: Tensor  # (N, V)
     targets: Tensor  # (N,) int64
     attention: Tensor | None = None  # (B, T-1, R): where the model looked for each word, 0 behind
-    sentinel: Tensor | None = None  # (B, T-1): share of attention the picture did not get (beta)
+    sentinel: Tensor | None = None  # (B, T-1): share of attention the image did not get (beta)
     penalty: Tensor | None = None  # scalar that the model's own paper adds to the loss
 
 
 class CaptionState(NamedTuple):
-    """What a captioner remembers while decoding: per picture (constant) and per beam."""
+    """What a captioner remembers while decoding: per image (constant) and per beam."""
 
-    picture: tuple[Tensor, ...]  # each (I, ...)
+    image: tuple[Tensor, ...]  # each (I, ...)
     beams: tuple[Tensor, ...]  # each (I, K, ...)
 
     def pick(self, beams: Tensor) -> "CaptionState":
-        """Reorder or repeat beams: `beams (I, K')` names, per picture, the beams to go on with."""
+        """Reorder or repeat beams: `beams (I, K')` names, per image, the beams to go on with."""
         rows = torch.arange(len(beams), device=beams.device)[:, None]
-        return CaptionState(self.picture, tuple(part[rows, beams] for part in self.beams))
+        return CaptionState(self.image, tuple(part[rows, beams] for part in self.beams))
 
-    def keep(self, pictures: Tensor) -> "CaptionState":
-        """Go on with some pictures only: `pictures (I',)` int64 rows or `(I,)` bool."""
+    def keep(self, images: Tensor) -> "CaptionState":
+        """Go on with some images only: `images (I',)` int64 rows or `(I,)` bool."""
         return CaptionState(
-            tuple(part[pictures] for part in self.picture),
-            tuple(part[pictures] for part in self.beams),
+            tuple(part[images] for part in self.image),
+            tuple(part[images] for part in self.beams),
         )
 
 
@@ -111,7 +111,7 @@ class Captioner(Protocol):
     """All that decoding asks of a captioner."""
 
     def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
-        """Look at pictures `(I, R, D)` before the first word; the state has one beam (K = 1)."""
+        """Look at images `(I, R, D)` before the first word; the state has one beam (K = 1)."""
         ...
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
@@ -130,6 +130,6 @@ class Sizes(NamedTuple):
     grid: tuple[int, int] | None = None
     """Rows and columns when the regions are a grid, row by row; None for boxes."""
     regions: int = 0
-    """Regions per picture, at most."""
+    """Regions per image, at most."""
     pad: int = 0
     """The word that stands behind short questions and captions."""

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import is_absolute, there_instead
-from saccade.data.records import SPLITS, Caption, Collection, Picture, Question
+from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question
 from saccade.text.segmentation import has_no_blanks
 
 Item = TypeVar("Item", bound=Hashable)
@@ -39,9 +39,9 @@ def check(
 ) -> tuple[Collection, list[Finding]]:
     """Verify a collection; returns what may be used of it, and the findings.
 
-    `missing` says what to do about pictures whose file is not there, `overlap` about pictures in
-    two splits: "refuse" (raise), "drop" (leave out their records: all of a missing picture's; of a
-    picture in two splits those of the less guarded one, train before val before test), "keep"
+    `missing` says what to do about images whose file is not there, `overlap` about images in
+    two splits: "refuse" (raise), "drop" (leave out their records: all of a missing image's; of a
+    image in two splits those of the less guarded one, train before val before test), "keep"
     (leave them in: text-only use; a published split that is made like that). Raises BadData for
     errors, BadConfig for other words.
     """
@@ -49,7 +49,7 @@ def check(
         if value not in choices:
             cure = f"Give one of: {', '.join(choices)}."
             raise BadConfig(f"--{option} {value} is not known", cure=cure)
-    if not collection.pictures or not (collection.questions or collection.captions):
+    if not collection.images or not (collection.questions or collection.captions):
         cure = "Check --root: do the files there hold any records?"
         raise BadData("there is nothing to prepare", where=collection.image_root, cure=cure)
     findings: list[Finding] = []
@@ -70,56 +70,56 @@ def _check_ids(collection: Collection) -> None:
             what = f"{len(twice)} {name} ids stand twice, the first is {twice[0]}"
             cure = f"Every {name} needs its own id, also across splits."
             raise BadData(what, where=where, cure=cure)
-        known = {picture.id for picture in collection.pictures}
+        known = {image.id for image in collection.images}
         stray = [record for record in records if record.image_id not in known]
         if stray:
-            what = f"{name} {stray[0].id} is about picture {stray[0].image_id}, which is unknown"
+            what = f"{name} {stray[0].id} is about image {stray[0].image_id}, which is unknown"
             raise BadData(what, where=where, cure="Take all files from the same release.")
         empty = [record for record in records if not record.text.strip()]
         if empty:
             what = f"{len(empty)} {name}s are empty, the first is {name} {empty[0].id}"
             raise BadData(what, where=where, cure="Leave these records out of the source files.")
     file_of: dict[int, str] = {}
-    owner: dict[str, Picture] = {}
-    for picture in collection.pictures:
-        if file_of.setdefault(picture.id, picture.file) != picture.file:
-            what = f"picture {picture.id} has two files: {file_of[picture.id]}, {picture.file}"
-            raise BadData(what, where=where, cure="Keep one record per picture id.")
-        other = owner.setdefault(picture.file, picture)
-        if other.id != picture.id:
+    owner: dict[str, ImageRecord] = {}
+    for image in collection.images:
+        if file_of.setdefault(image.id, image.file) != image.file:
+            what = f"image {image.id} has two files: {file_of[image.id]}, {image.file}"
+            raise BadData(what, where=where, cure="Keep one record per image id.")
+        other = owner.setdefault(image.file, image)
+        if other.id != image.id:
             what = (
-                f"{picture.file} is picture {other.id} (split {other.split}) "
-                f"and picture {picture.id} (split {picture.split})"
+                f"{image.file} is image {other.id} (split {other.split}) "
+                f"and image {image.id} (split {image.split})"
             )
-            raise BadData(what, where=where, cure="Keep one record per picture file.")
-    if copies := _twice(collection.pictures):
-        what = f"picture {copies[0].id} stands twice in split {copies[0].split}"
-        raise BadData(what, where=where, cure="Keep one record per picture.")
+            raise BadData(what, where=where, cure="Keep one record per image file.")
+    if copies := _twice(collection.images):
+        what = f"image {copies[0].id} stands twice in split {copies[0].split}"
+        raise BadData(what, where=where, cure="Keep one record per image.")
 
 
 def _check_paths(collection: Collection) -> None:
-    for picture in collection.pictures:
-        path = PurePosixPath(picture.file)
-        if is_absolute(picture.file) or ".." in path.parts or "\0" in picture.file or not path.name:
-            what = f"picture {picture.id} names the file {picture.file!r}, outside of the folder"
-            cure = "File names are relative to the folder of pictures and stay in it."
+    for image in collection.images:
+        path = PurePosixPath(image.file)
+        if is_absolute(image.file) or ".." in path.parts or "\0" in image.file or not path.name:
+            what = f"image {image.id} names the file {image.file!r}, outside of the folder"
+            cure = "File names are relative to the folder of images and stay in it."
             raise BadData(what, where=collection.image_root, cure=cure)
 
 
 def _check_splits(collection: Collection, overlap: str, findings: list[Finding]) -> Collection:
-    """Give every picture one split, the most guarded of those that it is in."""
-    of: dict[int, Picture] = {}
-    shared: list[Picture] = []
-    for picture in collection.pictures:
-        before = of.setdefault(picture.id, picture)
-        if before.split != picture.split:
-            shared.append(picture)
-            of[picture.id] = max(before, picture, key=lambda p: SPLITS.index(p.split))
+    """Give every image one split, the most guarded of those that it is in."""
+    of: dict[int, ImageRecord] = {}
+    shared: list[ImageRecord] = []
+    for image in collection.images:
+        before = of.setdefault(image.id, image)
+        if before.split != image.split:
+            shared.append(image)
+            of[image.id] = max(before, image, key=lambda p: SPLITS.index(p.split))
     if not shared:
         return collection
-    count = len({picture.id for picture in shared})
-    examples = _examples(f"{picture.id} ({picture.file})" for picture in shared)
-    what = f"{count} pictures are in two splits"
+    count = len({image.id for image in shared})
+    examples = _examples(f"{image.id} ({image.file})" for image in shared)
+    what = f"{count} images are in two splits"
     if overlap == "refuse":
         raise BadData(
             f"{what}, the first is {examples[0]}",
@@ -127,13 +127,13 @@ def _check_splits(collection: Collection, overlap: str, findings: list[Finding])
             cure="A model would be tested on what it was trained on. --overlap drop leaves their "
             "less guarded records out; --overlap keep leaves a published split as it is.",
         )
-    cause = "The source divides records, not pictures."
-    collection = replace(collection, pictures=list(of.values()))
+    cause = "The source divides records, not images."
+    collection = replace(collection, images=list(of.values()))
     if overlap == "keep":
         cure = "Say so beside every score, or prepare with --overlap drop."
         findings.append(Finding("warning", what, count, examples, cause, cure))
         return collection
-    split_of = {picture.id: picture.split for picture in of.values()}
+    split_of = {image.id: image.split for image in of.values()}
     collection, out = _keep(collection, lambda r: r.split == split_of[r.image_id])
     what += f"; {out} records of the less guarded split were left out"
     cure = "Nothing to do; scores differ from those of the published split."
@@ -153,26 +153,26 @@ def _keep(
 
 
 def _check_files(collection: Collection, missing: str, findings: list[Finding]) -> Collection:
-    lost = without_file(collection.image_root, collection.pictures)
+    lost = without_file(collection.image_root, collection.images)
     if not lost:
         return collection
     root = collection.image_root
     examples = _examples(f"{p.file}{there_instead(root, p.file)}" for p in lost)
-    what = f"{len(lost)} of {len(collection.pictures)} pictures are not there"
+    what = f"{len(lost)} of {len(collection.images)} images are not there"
     if missing == "refuse":
         raise BadData(
             f"{what}, the first are {', '.join(examples)}",
             where=root,
             cure="Put them there, or give their folder with --option images=FOLDER. "
             "--missing drop leaves them and their records out, --missing keep keeps the records "
-            "for use without pictures.",
+            "for use without images.",
         )
     cause = f"The files are not below {root}."
     if missing == "keep":
-        cure = "Use this folder without pictures only, or put them there and prepare again."
+        cure = "Use this folder without images only, or put them there and prepare again."
         findings.append(Finding("warning", what, len(lost), examples, cause, cure))
         return collection
-    gone = {picture.id for picture in lost}
+    gone = {image.id for image in lost}
     collection, out = _keep(collection, lambda record: record.image_id not in gone)
     if not collection.questions and not collection.captions:
         cure = "Check --root and --option images=FOLDER; --missing keep keeps the text alone."
@@ -180,16 +180,16 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
     what += f"; they and their {out} records were left out"
     cure = "Scores are of the rest only: find the files if they are to be compared."
     findings.append(Finding("warning", what, len(lost), examples, cause, cure))
-    pictures = [picture for picture in collection.pictures if picture.id not in gone]
-    return replace(collection, pictures=pictures)
+    images = [image for image in collection.images if image.id not in gone]
+    return replace(collection, images=images)
 
 
-def without_file(root: str | Path, pictures: Sequence[Picture]) -> list[Picture]:
-    """Pictures whose file is not below `root`. Lists each folder once: files are not touched."""
+def without_file(root: str | Path, images: Sequence[ImageRecord]) -> list[ImageRecord]:
+    """Images whose file is not below `root`. Lists each folder once: files are not touched."""
     listed: dict[str, set[str]] = {}
     lost = []
-    for picture in pictures:
-        folder, _, name = picture.file.rpartition("/")
+    for image in images:
+        folder, _, name = image.file.rpartition("/")
         if folder not in listed:
             try:
                 with os.scandir(os.path.join(root, folder)) as entries:
@@ -197,7 +197,7 @@ def without_file(root: str | Path, pictures: Sequence[Picture]) -> list[Picture]
             except OSError:
                 listed[folder] = set()
         if name not in listed[folder]:
-            lost.append(picture)
+            lost.append(image)
     return lost
 
 
@@ -205,11 +205,11 @@ def _look_for_oddities(collection: Collection, findings: list[Finding]) -> None:
     _look_for_empty_splits(collection, findings)
     spoken_of = {question.image_id for question in collection.questions}
     spoken_of |= {caption.image_id for caption in collection.captions}
-    silent = [picture for picture in collection.pictures if picture.id not in spoken_of]
+    silent = [image for image in collection.images if image.id not in spoken_of]
     if silent:
-        what = f"{len(silent)} pictures have neither question nor caption"
+        what = f"{len(silent)} images have neither question nor caption"
         cause, cure = "The source lists them all the same.", "Nothing to do: they are kept."
-        examples = _examples(picture.file for picture in silent)
+        examples = _examples(image.file for image in silent)
         findings.append(Finding("note", what, len(silent), examples, cause, cure))
     unanswered = [q for q in collection.questions if not q.answers]
     if unanswered:
@@ -238,9 +238,9 @@ def _look_for_repeats(questions: Sequence[Question], findings: list[Finding]) ->
         (met if number in seen else seen).add(number)
     times = Counter(asked for asked in map(key, questions) if hash(asked) in met)
     if count := sum(times.values()) - len(times):
-        what = f"{count} questions repeat an earlier one about the same picture"
+        what = f"{count} questions repeat an earlier one about the same image"
         again = (asked for asked, often in times.items() if often > 1)
-        examples = _examples(f"picture {image}: {text}" for image, text in again)
+        examples = _examples(f"image {image}: {text}" for image, text in again)
         cause, cure = "The source has them twice.", "Nothing to do: each counts on its own."
         findings.append(Finding("note", what, count, examples, cause, cure))
 
@@ -257,10 +257,10 @@ def _look_for_empty_splits(collection: Collection, findings: list[Finding]) -> N
             if not records or split in in_use:
                 continue
             cure = f"Add its files, or do not train on these {kind}s."
-            if split == "val" and len(collection.pictures) == 1:
-                cure = "Add pictures: one alone cannot be in two splits."
+            if split == "val" and len(collection.images) == 1:
+                cure = "Add images: one alone cannot be in two splits."
             elif split == "val":
-                cure = "Add its files, or take some training pictures for it: --hold-out 0.1."
+                cure = "Add its files, or take some training images for it: --hold-out 0.1."
             what = f"split {split} has no {kind}s: {use}"
             cause = f"The source has no {kind}s of this split below --root."
             findings.append(Finding("warning", what, 1, (), cause, cure))

@@ -1,7 +1,7 @@
-"""Questions and captions as a training loop wants them: encoded once, compact, batched by picture.
+"""Questions and captions as a training loop wants them: encoded once, compact, batched by image.
 
-A question takes about 70 bytes (word ids, answer ids and counts, its picture's row); the regions
-stay in the memory-mapped store and are read once per picture and batch.
+A question takes about 70 bytes (word ids, answer ids and counts, its image's row); the regions
+stay in the memory-mapped store and are read once per image and batch.
 """
 
 import math
@@ -57,7 +57,7 @@ class Ragged(NamedTuple):
 class Regions(Protocol):
     """What is asked of a feature store."""
 
-    counts: np.ndarray  # (N,) real regions of each picture; 0 where it could not be read
+    counts: np.ndarray  # (N,) real regions of each image; 0 where it could not be read
 
     def rows(self, ids: np.ndarray) -> np.ndarray: ...
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
@@ -66,7 +66,7 @@ class Regions(Protocol):
 class Examples(Protocol):
     """What the batching below asks of a data set."""
 
-    picture: np.ndarray
+    image: np.ndarray
 
     def batch(self, rows: np.ndarray) -> VqaBatch | CaptionBatch: ...
 
@@ -110,11 +110,11 @@ class VqaExamples:
         teach = right if target and only_answerable else np.ones_like(right)
         keep = np.flatnonzero(seen & teach)
         self.left_out = {
-            "picture without features": int((~seen).sum()),
+            "image without features": int((~seen).sum()),
             "no listed answer": int((seen & ~teach).sum()),
         }
         self.ids = table.column("id").to_numpy()[keep]
-        self.picture = rows[keep].astype(np.int32)
+        self.image = rows[keep].astype(np.int32)
         self.words = Ragged.of([words[i] for i in keep], np.int32)
         self.answers = Ragged.of([encoded[i][0] for i in keep], np.int32)
         self.counts = Ragged.of([encoded[i][1] for i in keep], np.uint8)
@@ -124,14 +124,14 @@ class VqaExamples:
         return len(self.ids)
 
     def batch(self, rows: np.ndarray) -> VqaBatch:
-        """Put some questions side by side, each of their pictures once."""
-        pictures, picture = np.unique(self.picture[rows], return_inverse=True)
+        """Put some questions side by side, each of their images once."""
+        images, image = np.unique(self.image[rows], return_inverse=True)
         words, length = self.words.padded(rows, fill=self.vocabulary.pad)
         ids, _ = self.answers.padded(rows, fill=0)
         counts, _ = self.counts.padded(rows, fill=0)
         return VqaBatch(
-            *_regions(self.store, pictures),
-            picture=torch.from_numpy(picture),
+            *_regions(self.store, images),
+            image=torch.from_numpy(image),
             question=torch.from_numpy(words),
             question_length=torch.from_numpy(length),
             answers=torch.from_numpy(ids),
@@ -173,69 +173,69 @@ class CaptionExamples:
         seen, fits = store.counts[rows] > 0, length <= (longest or length.max(initial=0))
         keep = np.flatnonzero(seen & fits)
         self.left_out = {
-            "picture without features": int((~seen).sum()),
+            "image without features": int((~seen).sum()),
             "caption too long": int((seen & ~fits).sum()),
         }
         self.ids = table.column("id").to_numpy()[keep]
-        self.picture = rows[keep].astype(np.int32)
+        self.image = rows[keep].astype(np.int32)
         self.words = Ragged.of([vocabulary.encode_caption(words[i]) for i in keep], np.int32)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def batch(self, rows: np.ndarray) -> CaptionBatch:
-        """Put some captions side by side, longest first, each of their pictures once."""
+        """Put some captions side by side, longest first, each of their images once."""
         length = self.words.offsets[rows + 1] - self.words.offsets[rows]
         rows = rows[np.argsort(-length.astype(np.int64), kind="stable")]
-        pictures, picture = np.unique(self.picture[rows], return_inverse=True)
+        images, image = np.unique(self.image[rows], return_inverse=True)
         words, length = self.words.padded(rows, fill=self.vocabulary.pad)
         return CaptionBatch(
-            *_regions(self.store, pictures),
-            picture=torch.from_numpy(picture),
+            *_regions(self.store, images),
+            image=torch.from_numpy(image),
             caption=torch.from_numpy(words),
             caption_length=torch.from_numpy(length),
         )
 
 
-class PictureExamples:
-    """The pictures of one split, each with all its captions, which judge what is said of it."""
+class ImageExamples:
+    """The images of one split, each with all its captions, which judge what is said of it."""
 
     def __init__(self, captions: CaptionExamples) -> None:
-        """Go through `captions` picture by picture; what was left out there is left out here."""
+        """Go through `captions` image by image; what was left out there is left out here."""
         self.captions, self.left_out = captions, captions.left_out
-        self.order = np.argsort(captions.picture, kind="stable")
-        self.picture, first = np.unique(captions.picture[self.order], return_index=True)
+        self.order = np.argsort(captions.image, kind="stable")
+        self.image, first = np.unique(captions.image[self.order], return_index=True)
         self.first = np.append(first, len(self.order))
 
     def __len__(self) -> int:
-        return len(self.picture)
+        return len(self.image)
 
     def batch(self, rows: np.ndarray) -> CaptionBatch:
-        """All captions of some pictures."""
+        """All captions of some images."""
         own = [self.order[self.first[row] : self.first[row + 1]] for row in rows]
         return self.captions.batch(np.concatenate(own))
 
 
 def _regions(store: Regions, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Regions and mask of some pictures, cut to the most regions that one of them has."""
+    """Regions and mask of some images, cut to the most regions that one of them has."""
     regions, mask = store.read(rows)
     most = max(int(store.counts[rows].max(initial=1)), 1)
     return torch.from_numpy(regions[:, :most]), torch.from_numpy(mask[:, :most])
 
 
-def epoch_order(picture: np.ndarray, per_picture: int | None, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(image: np.ndarray, per_image: int | None, seed: int, epoch: int) -> np.ndarray:
     """The order in which an epoch takes its examples, the same for equal seed and epoch.
 
-    Up to `per_picture` examples of one picture (all when none) stand side by side; which ones,
+    Up to `per_image` examples of one image (all when none) stand side by side; which ones,
     and the order of these groups, is random.
     """
     random = np.random.default_rng((seed, epoch))
-    shuffled = random.permutation(len(picture))
-    shuffled = shuffled[np.argsort(picture[shuffled], kind="stable")]
-    of = picture[shuffled]
+    shuffled = random.permutation(len(image))
+    shuffled = shuffled[np.argsort(image[shuffled], kind="stable")]
+    of = image[shuffled]
     first = np.r_[True, of[1:] != of[:-1]]
     place = np.arange(len(of)) - np.maximum.accumulate(np.where(first, np.arange(len(of)), 0))
-    begins = first | (place % per_picture == 0) if per_picture else first
+    begins = first | (place % per_image == 0) if per_image else first
     group = np.cumsum(begins) - 1
     rank = random.permutation(int(begins.sum()))
     return shuffled[np.argsort(rank[group], kind="stable")]
@@ -276,13 +276,13 @@ def batches(
 
 
 def in_reading_order(examples: Examples) -> np.ndarray:
-    """Examples picture by picture, for evaluation."""
-    return np.argsort(examples.picture, kind="stable")
+    """Examples image by image, for evaluation."""
+    return np.argsort(examples.image, kind="stable")
 
 
-def pictures_of(examples: Examples) -> np.ndarray:
-    """Store rows of the pictures that examples are about, each once."""
-    return np.unique(examples.picture)
+def images_of(examples: Examples) -> np.ndarray:
+    """Store rows of the images that examples are about, each once."""
+    return np.unique(examples.image)
 
 
 # What people said of a split, without which nothing can be judged on it.
@@ -296,9 +296,9 @@ def answered_questions(folder: DataFolder, split: Split) -> list[Question]:
     return questions
 
 
-def captioned_pictures(folder: DataFolder, split: Split) -> dict[int, list[Caption]]:
-    """The captions of a split, by picture. Raises BadData where there are none."""
-    captions = folder.captions_by_picture(split)
+def captioned_images(folder: DataFolder, split: Split) -> dict[int, list[Caption]]:
+    """The captions of a split, by image. Raises BadData where there are none."""
+    captions = folder.captions_by_image(split)
     if not captions:
         raise _without_truth(folder, split, "captions")
     return captions
@@ -312,6 +312,6 @@ def _without_truth(folder: DataFolder, split: Split, kind: str) -> BadData:
     if split == "val":
         cure = (
             "Each epoch of training is judged on it: saccade prepare ... --hold-out 0.1 takes some "
-            f"training pictures for it. To evaluate alone: {cure[0].lower()}{cure[1:]}"
+            f"training images for it. To evaluate alone: {cure[0].lower()}{cure[1:]}"
         )
     return BadData(f"the {split} split has no {kind} to judge by", where=folder.path, cure=cure)

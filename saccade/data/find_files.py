@@ -133,11 +133,11 @@ def no_folder(given: Path, source: str = "") -> BadData:
     return BadData("is a file, not a folder", where=given, cure=cure)
 
 
-# Finding picture files: data sets name pictures, but everybody unpacks them somewhere else.
+# Finding image files: data sets name images, but everybody unpacks them somewhere else.
 
 
-class PictureFiles:
-    """The usual folders of a data set, each listed once, however many pictures are asked for."""
+class ImageFiles:
+    """The usual folders of a data set, each listed once, however many images are asked for."""
 
     def __init__(self, root: Path, images: str | Path | None = None) -> None:
         """Look below `root`, or below `images` (absolute, or relative to `root`) if given.
@@ -147,7 +147,7 @@ class PictureFiles:
         self.root = (root if images is None else root / images).absolute()
         if not self.root.is_dir():
             raise BadConfig(
-                "there is no such folder of pictures",
+                "there is no such folder of images",
                 where=self.root,
                 cure="Give --option images=FOLDER, absolute or relative to --root.",
             )
@@ -155,7 +155,7 @@ class PictureFiles:
         self._composed: dict[str, dict[str, str]] = {}
         self._text = ""
 
-    def beside(self, text: Path) -> "PictureFiles":
+    def beside(self, text: Path) -> "ImageFiles":
         """The same, but looking beside a text file first, where that lies below the root."""
         files, home = copy(self), text.absolute().parent
         inside = home != self.root and home.is_relative_to(self.root)

@@ -1,14 +1,14 @@
 """The data folder: what `prepare` writes and everything else reads.
 
     dataset.json       source, licence, counts, fingerprint, notes and findings; written last
-    images.parquet     id, file, split                             (fields of `records.Picture`)
+    images.parquet     id, file, split                             (fields of `records.Image`)
     questions.parquet  id, image_id, text, split, answers, ...     (fields of `records.Question`)
     captions.parquet   id, image_id, text, words, split            (fields of `records.Caption`)
     choices.parquet, pairs.parquet                                 (see `data.companions`)
     vocabulary.json    how often each word stands in the training split, first seen first
     answers.json       the same for human answers
     features/NAME/     feature stores, made by `extract`
-    pictures/          the pictures themselves, where `pack --pictures` brought them along
+    images/          the images themselves, where `pack --images` brought them along
 
 Repeated text (answers, words, splits) is kept once, as Parquet dictionaries: a VQA v2 question
 takes about 150 bytes in memory.
@@ -31,7 +31,7 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import to_disk
 from saccade.data.checks import Finding
 from saccade.data.reading import read_json
-from saccade.data.records import SPLITS, Caption, Collection, Picture, Question, Split
+from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question, Split
 from saccade.text.vocabulary import TOKENIZERS, as_question
 
 # Records as Arrow tables and back: a column per field, repeated text kept once.
@@ -146,7 +146,7 @@ FILES = (
     "answers.json",
     "dataset.json",
 )
-PICTURES = "pictures"
+IMAGES = "images"
 PREPARE_AGAIN = "Make it again: saccade prepare DIR --out DATA."
 CAPTION_TOKENIZER = "karpathy"
 """What `Caption.words` are cut with; see `records.Caption`."""
@@ -168,7 +168,7 @@ def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] 
         "answers": dict(Counter(chain.from_iterable(q.answers for q in questions))),
         "best_answers": dict(Counter(q.best_answer for q in questions if q.answers)),
     }
-    written = [_write_table(out / "images.parquet", collection.pictures, Picture._fields)]
+    written = [_write_table(out / "images.parquet", collection.images, ImageRecord._fields)]
     if collection.questions:
         written += [_write_table(out / "questions.parquet", collection.questions, Question._fields)]
         written += [_write_json(out / "answers.json", answers)]
@@ -192,8 +192,8 @@ def _refuse_strange(out: Path) -> None:
     own = {*FILES, *(f"{name}.part" for name in FILES), "features"}
     there = {path.name for path in out.iterdir()} if out.exists() else set()
     strange = [name for name in there - own if not name.startswith(".")]  # left by systems
-    if strange == [PICTURES]:
-        what = "was unpacked with pictures of its own: other records would be looked up in them"
+    if strange == [IMAGES]:
+        what = "was unpacked with images of its own: other records would be looked up in them"
         raise BadData(what, where=out, cure="Give a new folder as --out.")
     if strange:
         what = f"holds other things than a data folder, such as {min(strange)}"
@@ -202,8 +202,8 @@ def _refuse_strange(out: Path) -> None:
 
 
 def _about(collection: Collection, findings: Sequence[Finding]) -> dict[str, Any]:
-    kinds: dict[str, Sequence[Picture | Question | Caption]] = {
-        "pictures": collection.pictures,
+    kinds: dict[str, Sequence[ImageRecord | Question | Caption]] = {
+        "images": collection.images,
         "questions": collection.questions,
         "captions": collection.captions,
     }
@@ -224,7 +224,7 @@ def fingerprint(collection: Collection) -> str:
     """SHA-256 over all records in order: equal data, equal fingerprint, wherever it lies."""
     digest = hashlib.sha256()
     beside = [table.records for table in companions(collection)]
-    for records in (collection.pictures, collection.questions, collection.captions, *beside):
+    for records in (collection.images, collection.questions, collection.captions, *beside):
         rest = iter(records)
         while some := list(islice(rest, 4096)):
             digest.update(json.dumps(some).encode())
@@ -271,8 +271,8 @@ class DataFolder:
     """A prepared data set. Opening reads `dataset.json` alone; tables are read when asked for."""
 
     def __init__(self, path: Path, *, image_root: Path | None = None) -> None:
-        """Open `path`; pictures are below `image_root`, else the environment's SACCADE_IMAGES,
-        else the folder's own `pictures/`, else where they were when the folder was prepared.
+        """Open `path`; images are below `image_root`, else the environment's SACCADE_IMAGES,
+        else the folder's own `images/`, else where they were when the folder was prepared.
 
         Raises BadData if there is no data folder, an unfinished one, or one of a newer format.
         """
@@ -290,7 +290,7 @@ class DataFolder:
         if not {"image_root", "fingerprint", "splits"} <= self.about.keys():
             raise BadData("lacks some of its fields", where=seal, cure=PREPARE_AGAIN)
         moved = image_root or os.environ.get("SACCADE_IMAGES")
-        own = self.path / PICTURES
+        own = self.path / IMAGES
         self.image_root = Path(moved or (own if own.is_dir() else self.about["image_root"]))
         self.fingerprint: str = self.about["fingerprint"]
 
@@ -301,9 +301,9 @@ class DataFolder:
         needs: dict[Task, str] = {"vqa": "questions", "caption": "captions"}
         return tuple(t for t, kind in needs.items() if any(counts[kind] for counts in splits))
 
-    def pictures(self, split: Split | None = None) -> list[Picture]:
-        """All pictures, or those of one split, in the source's order."""
-        return [Picture(*row) for row in to_rows(self._table("images", Picture, split))]
+    def images(self, split: Split | None = None) -> list[ImageRecord]:
+        """All images, or those of one split, in the source's order."""
+        return [ImageRecord(*row) for row in to_rows(self._table("images", ImageRecord, split))]
 
     def questions(self, split: Split) -> list[Question]:
         """The questions of a split, in the source's order. Raises BadData if the folder has none
@@ -315,8 +315,8 @@ class DataFolder:
         """The captions of a split, as `questions`."""
         return [Caption(*row) for row in to_rows(self.caption_table(split))]
 
-    def captions_by_picture(self, split: Split) -> dict[int, list[Caption]]:
-        """The captions of a split by the id of their picture, in the source's order."""
+    def captions_by_image(self, split: Split) -> dict[int, list[Caption]]:
+        """The captions of a split by the id of their image, in the source's order."""
         found: dict[int, list[Caption]] = {}
         for caption in self.captions(split):
             found.setdefault(caption.image_id, []).append(caption)
@@ -372,7 +372,7 @@ class DataFolder:
     def _table(self, name: str, kind: type[Any], split: Split | None) -> pa.Table:
         if split not in (None, *SPLITS):
             raise BadConfig(f"there is no split {split!r}", cure=f"Splits: {', '.join(SPLITS)}.")
-        kind_name = "pictures" if name == "images" else name
+        kind_name = "images" if name == "images" else name
         counts = {key: value[kind_name] for key, value in self.about["splits"].items()}
         if not sum(counts.values()):
             raise self._lacks(kind_name)

@@ -247,7 +247,7 @@ OBJECTS: tuple[tuple[str, str, set[str]], ...] = (
     ("COCO objects (instances)", "annotations", {"bbox"}),
     ("Karpathy captions", "images", {"sentences"}),
     ("scenes of Shapes", "scenes", {"texture", "shapes"}),
-    ("a COCO picture list without captions", "images", {"file_name"}),
+    ("a COCO image list without captions", "images", {"file_name"}),
 )
 
 

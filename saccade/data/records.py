@@ -1,6 +1,6 @@
 """What every data set is, once a reader in `data/` has been through its files.
 
-Past this line nobody knows COCO from VQA v2: there are pictures, questions and captions.
+Past this line nobody knows COCO from VQA v2: there are images, questions and captions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
-class Picture(NamedTuple):
+class ImageRecord(NamedTuple):
     """One image file of a data set."""
 
     id: int
@@ -22,7 +22,7 @@ class Picture(NamedTuple):
 
 
 class Question(NamedTuple):
-    """One question about one picture, with what people answered."""
+    """One question about one image, with what people answered."""
 
     id: int
     image_id: int
@@ -38,7 +38,7 @@ class Question(NamedTuple):
 
 
 class Caption(NamedTuple):
-    """One sentence about one picture."""
+    """One sentence about one image."""
 
     id: int
     image_id: int
@@ -56,8 +56,8 @@ class Collection:
     source: str
     """Name of the reader, a key of `data.sources.SOURCES`."""
     image_root: str
-    """Absolute folder below which `Picture.file` is found."""
-    pictures: Sequence[Picture]
+    """Absolute folder below which `Image.file` is found."""
+    images: Sequence[ImageRecord]
     questions: Sequence[Question] = ()
     captions: Sequence[Caption] = ()
     licence: str = "unknown: ask whoever gave you the files"
@@ -66,7 +66,7 @@ class Collection:
     choices: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Multiple choice: what each question, by its id, offers. Open-ended sets have none."""
     pairs: Sequence[tuple[int, int]] = ()
-    """VQA v2: ids of two questions with equal words, two pictures, and different answers."""
+    """VQA v2: ids of two questions with equal words, two images, and different answers."""
     edition: str = ""
     """Which published set this says it is ("2017", "balanced"), a key of `data.official`; empty
     where nothing is published to compare with."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import no_folder
-from saccade.data.records import Collection, Picture
+from saccade.data.records import Collection, ImageRecord
 
 
 class Source(NamedTuple):
@@ -29,13 +29,13 @@ class Source(NamedTuple):
     suffix: str = ""
     """Behind both names, where a module reads two sources."""
     published_ids: bool = False
-    """Are its pictures' ids those that everybody uses, and no places in a list made here?"""
+    """Are its images' ids those that everybody uses, and no places in a list made here?"""
 
 
-CC_BY = "annotations CC BY 4.0; each picture under its own Flickr licence"
-FLICKR = "non-commercial research and education only; the pictures belong to their Flickr owners"
+CC_BY = "annotations CC BY 4.0; each image under its own Flickr licence"
+FLICKR = "non-commercial research and education only; the images belong to their Flickr owners"
 OWN = "yours to say: nothing is known of it"
-CHALLENGE = "non-commercial research only, under the terms of the challenge whose pictures it uses"
+CHALLENGE = "non-commercial research only, under the terms of the challenge whose images it uses"
 
 CHOLEC80 = (
     "not confirmed: Cholec80 is given to those who fill in its form; its makers' package "
@@ -45,18 +45,18 @@ CHOLEC80 = (
 SOURCES: dict[str, Source] = {
     "vqa-v1": Source(
         "vqa",
-        "VQA v1 (Antol et al. 2015): COCO pictures, questions, ten answers each",
+        "VQA v1 (Antol et al. 2015): COCO images, questions, ten answers each",
         "{OpenEnded,MultipleChoice}_mscoco_{train2014,val2014,test2015}_questions.json, "
-        "mscoco_{train2014,val2014}_annotations.json, pictures in train2014/ ...",
+        "mscoco_{train2014,val2014}_annotations.json, images in train2014/ ...",
         CC_BY,
         suffix="_v1",
         published_ids=True,
     ),
     "vqa-v2": Source(
         "vqa",
-        "VQA v2 (Goyal et al. 2017): VQA with every question balanced by a second picture",
+        "VQA v2 (Goyal et al. 2017): VQA with every question balanced by a second image",
         "v2_OpenEnded_mscoco_{train2014,val2014,test2015}_questions.json, "
-        "v2_mscoco_{train2014,val2014}_annotations.json, pictures in train2014/ ...",
+        "v2_mscoco_{train2014,val2014}_annotations.json, images in train2014/ ...",
         CC_BY,
         suffix="_v2",
         published_ids=True,
@@ -64,69 +64,68 @@ SOURCES: dict[str, Source] = {
     "visual-genome": Source(
         "visual_genome",
         "Visual Genome's questions (Krishna et al. 2017), one answer each",
-        "question_answers.json, image_data.json, pictures in VG_100K/ and VG_100K_2/",
-        "CC BY 4.0; each picture under its own Flickr licence",
+        "question_answers.json, image_data.json, images in VG_100K/ and VG_100K_2/",
+        "CC BY 4.0; each image under its own Flickr licence",
         published_ids=True,
     ),
     "gqa": Source(
         "gqa",
         "GQA (Hudson & Manning 2019): questions made from scene graphs, balanced or all",
-        "{train,val,testdev}_{balanced,all}_questions.json, pictures in images/",
-        "questions: CC BY 4.0 according to others, its page counts; pictures are Visual Genome's",
+        "{train,val,testdev}_{balanced,all}_questions.json, images in images/",
+        "questions: CC BY 4.0 according to others, its page counts; images are Visual Genome's",
         published_ids=True,
     ),
     "daquar": Source(
         "daquar",
         "DAQUAR (Malinowski & Fritz 2014): questions about indoor scenes",
-        "qa.{894,37}.raw.{train,test}.txt, pictures in nyu_depth_images/",
-        "research; the pictures are NYU-Depth v2's",
+        "qa.{894,37}.raw.{train,test}.txt, images in nyu_depth_images/",
+        "research; the images are NYU-Depth v2's",
         published_ids=True,
     ),
     "easy-vqa": Source(
         "easy_vqa",
         "easy-VQA (Victor Zhou 2019): drawn shapes, 13 answers",
-        "{train,test}/questions.json, answers.txt, pictures in {train,test}/images/",
+        "{train,test}/questions.json, answers.txt, images in {train,test}/images/",
         "MIT",
     ),
     "vqa-rad": Source(
         "vqa_rad",
-        "VQA-RAD (Lau et al. 2018): questions of clinicians about radiology pictures",
+        "VQA-RAD (Lau et al. 2018): questions of clinicians about radiology images",
         "trainset.json, testset.json (if there), or the makers' VQA_RAD Dataset Public.json, "
-        "pictures in images/ or VQA_RAD Image Folder/",
+        "images in images/ or VQA_RAD Image Folder/",
         "CC0 1.0",
     ),
     "pitvqa": Source(
         "pitvqa",
         "PitVQA (He et al. 2024): pituitary surgery, as text files or from its annotations",
-        "QA/video_01/00042.txt ..., or steps_csv/ and instruments_csv/, "
-        "pictures in images/video_01/",
+        "QA/video_01/00042.txt ..., or steps_csv/ and instruments_csv/, images in images/video_01/",
         "as UCL's repository states, doi.org/10.5522/04/27004666; the code's repository: none",
     ),
     "endovis18-vqa": Source(
         "surgical",
         "EndoVis-18-VQA (Seenivasan et al. 2022): robotic kidney surgery",
-        "seq_N/vqa/Classification/frameNNN_QA.txt, pictures in seq_N/left_frames/",
+        "seq_N/vqa/Classification/frameNNN_QA.txt, images in seq_N/left_frames/",
         CHALLENGE,
         suffix="_endovis18_vqa",
     ),
     "cholec80-vqa": Source(
         "surgical",
         "Cholec80-VQA (Seenivasan et al. 2022): gall bladder surgery",
-        "Classification/N/FRAME_QA.txt, pictures in cropped_image/N/",
+        "Classification/N/FRAME_QA.txt, images in cropped_image/N/",
         CHOLEC80,
         suffix="_cholec80_vqa",
     ),
     "karpathy": Source(
         "karpathy",
         "Karpathy's splits of COCO, Flickr8k or Flickr30k captions (2015)",
-        "dataset_{coco,flickr8k,flickr30k}.json, pictures in images/ or train2014/ ...",
+        "dataset_{coco,flickr8k,flickr30k}.json, images in images/ or train2014/ ...",
         f"COCO: {CC_BY}; Flickr8k, Flickr30k: {FLICKR}",
         published_ids=True,
     ),
     "coco-captions": Source(
         "coco_captions",
         "COCO captions in the official layout and splits, 2014 or 2017",
-        "annotations/captions_{train,val}{2014,2017}.json, pictures in train2017/ ...",
+        "annotations/captions_{train,val}{2014,2017}.json, images in train2017/ ...",
         CC_BY,
         published_ids=True,
     ),
@@ -134,27 +133,27 @@ SOURCES: dict[str, Source] = {
         "flickr",
         "Flickr8k (Hodosh et al. 2013) in the official layout and splits, or Kaggle's table",
         "Flickr8k.token.txt, Flickr_8k.{train,dev,test}Images.txt, or captions.txt, "
-        "pictures in Flicker8k_Dataset/ or Images/",
+        "images in Flicker8k_Dataset/ or Images/",
         FLICKR,
         suffix="_flickr8k",
     ),
     "flickr30k": Source(
         "flickr",
         "Flickr30k (Young et al. 2014): the released token file, or Kaggle's table",
-        "results_20130124.token or results.csv, pictures in flickr30k_images/",
+        "results_20130124.token or results.csv, images in flickr30k_images/",
         FLICKR,
         suffix="_flickr30k",
     ),
     "table": Source(
         "custom_table",
         "your own: CSV, TSV or JSON with columns image, question, answer, caption, split",
-        "any .csv, .tsv, .jsonl, or .json that is a list; pictures in images/ or beside it",
+        "any .csv, .tsv, .jsonl, or .json that is a list; images in images/ or beside it",
         OWN,
     ),
     "imagefolder": Source(
         "huggingface",
-        "pictures with metadata (Hugging Face's imagefolder), columns named as in a table, or text",
-        "{train,validation,test}/metadata.{csv,jsonl} with file_name, pictures beside it",
+        "images with metadata (Hugging Face's imagefolder), columns named as in a table, or text",
+        "{train,validation,test}/metadata.{csv,jsonl} with file_name, images beside it",
         OWN,
         suffix="_imagefolder",
     ),
@@ -176,7 +175,7 @@ SOURCES: dict[str, Source] = {
 
 
 def read_parts(name: str, root: Path, /, **options: str) -> list[Collection]:
-    """Read a data set below `root`, or several over the same pictures, joined by pluses.
+    """Read a data set below `root`, or several over the same images, joined by pluses.
 
     Options are the readers' own (see their docstrings). Raises BadConfig for an unknown source or
     option, BadData for files that are not what the source promises.
@@ -248,32 +247,32 @@ def _with_licence(collection: Collection) -> Collection:
 
 
 def join(parts: list[Collection]) -> Collection:
-    """Put collections over the same pictures together.
+    """Put collections over the same images together.
 
-    Raises BadData where a picture is another file in each, BadConfig where their folders differ.
+    Raises BadData where an image is another file in each, BadConfig where their folders differ.
     """
     if len(parts) == 1:
         return parts[0]
-    pictures: dict[Picture, None] = {}
+    images: dict[ImageRecord, None] = {}
     file_of: dict[int, str] = {}
     for part in parts:
-        for picture in part.pictures:
-            if file_of.setdefault(picture.id, picture.file) != picture.file:
+        for image in part.images:
+            if file_of.setdefault(image.id, image.file) != image.file:
                 raise BadData(
-                    f"picture {picture.id} is {file_of[picture.id]} in one source and "
-                    f"{picture.file} in the other",
+                    f"image {image.id} is {file_of[image.id]} in one source and "
+                    f"{image.file} in the other",
                     where=part.image_root,
-                    cure="These sources do not share pictures: prepare each into its own folder.",
+                    cure="These sources do not share images: prepare each into its own folder.",
                 )
-            pictures[picture] = None
+            images[image] = None
     if len({part.image_root for part in parts}) > 1:
         raise BadConfig(
-            "joined sources need one folder of pictures", cure="Give --option images=FOLDER."
+            "joined sources need one folder of images", cure="Give --option images=FOLDER."
         )
     return Collection(
         source="+".join(part.source for part in parts),
         image_root=parts[0].image_root,
-        pictures=list(pictures),
+        images=list(images),
         questions=[question for part in parts for question in part.questions],
         captions=[caption for part in parts for caption in part.captions],
         licence="; ".join(dict.fromkeys(part.licence for part in parts)),

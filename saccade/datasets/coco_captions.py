@@ -1,15 +1,15 @@
 """COCO captions in the official layout: `captions_train2017.json`, `captions_val2017.json`.
 
-2014 and 2017 hold the same pictures, divided differently; 2017's training set has most of 2014's
-validation pictures. Layout: cocodataset.org, "Data format", caption annotations.
+2014 and 2017 hold the same images, divided differently; 2017's training set has most of 2014's
+validation images. Layout: cocodataset.org, "Data format", caption annotations.
 """
 
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import PictureFiles, SeveralFit, first_reason
+from saccade.data.find_files import ImageFiles, SeveralFit, first_reason
 from saccade.data.reading import columns, read_json, record_list, unique
-from saccade.data.records import Caption, Collection, Picture, Split
+from saccade.data.records import Caption, Collection, ImageRecord, Split
 from saccade.text.vocabulary import caption_words
 
 PARTS: tuple[Split, ...] = ("train", "val")
@@ -18,7 +18,7 @@ PARTS: tuple[Split, ...] = ("train", "val")
 def read(root: Path, year: str = "", images: str = "") -> Collection:
     """Read `captions_{train,val}YEAR.json` in `root` or `root/annotations`.
 
-    `year` (2014 or 2017) chooses when both are there; `images` is the folder of the pictures
+    `year` (2014 or 2017) chooses when both are there; `images` is the folder of the images
     (else `train2017/`, `images/train2017/`, `images/` and `root` are looked through). Captions
     without a word are left out and counted. Raises BadData for anything else than captions.
     """
@@ -37,25 +37,25 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
             cure="Check --root; it should hold annotations/ as COCO's archives unpack.",
         )
     if len({other for _, _, other in found}) > 1:
-        what = "holds captions of 2014 and of 2017, which share their pictures"
+        what = "holds captions of 2014 and of 2017, which share their images"
         raise SeveralFit(what, where=root, option="year", choices=("2014", "2017"))
-    files = PictureFiles(root, images or None)
-    pictures: list[Picture] = []
+    files = ImageFiles(root, images or None)
+    image_records: list[ImageRecord] = []
     captions: list[Caption] = []
     wordless = 0
     for path, split, other in found:
         document = read_json(path, dict)
         records = record_list(document, "annotations", path=path, expected="COCO captions")
-        seen = _pictures(document, path, split, other, files)
+        seen = _images(document, path, split, other, files)
         fields = {"id": int, "image_id": int, "caption": str}
         ids, image_ids, texts = columns(records, fields, path=path, name="caption")
         unique(ids, path=path, name="caption id")
-        known = {picture.id for picture in seen}
+        known = {image_record.id for image_record in seen}
         stray = [(n, image) for n, image in zip(ids, image_ids, strict=True) if image not in known]
         if stray:
             raise BadData(
-                f"{len(stray)} captions are about pictures that its list of images lacks, "
-                f"the first is caption {stray[0][0]} about picture {stray[0][1]}",
+                f"{len(stray)} captions are about images that its list of images lacks, "
+                f"the first is caption {stray[0][0]} about image {stray[0][1]}",
                 where=path,
                 cure="The file was cut or mixed: take the released one.",
             )
@@ -64,12 +64,12 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
                 captions.append(Caption(number, image, text, words, split))
             else:
                 wordless += 1
-        pictures += seen
+        image_records += seen
     notes = [f"{wordless} captions have no word and were left out."] if wordless else []
     return Collection(
         source="coco-captions",
         image_root=str(files.root),
-        pictures=pictures,
+        images=image_records,
         captions=captions,
         notes=notes,
         edition=found[0][2],
@@ -81,12 +81,12 @@ def recognise(root: Path) -> str | None:
     return first_reason(root, r"captions_(?:train|val)(?:2014|2017)\.json")
 
 
-def _pictures(
-    document: dict[str, object], path: Path, split: Split, year: str, files: PictureFiles
-) -> list[Picture]:
+def _images(
+    document: dict[str, object], path: Path, split: Split, year: str, files: ImageFiles
+) -> list[ImageRecord]:
     records = document.get("images")
     if not isinstance(records, list) or not records:
-        cure = "Take the released file: it lists the pictures beside their captions."
+        cure = "Take the released file: it lists the images beside their captions."
         raise BadData('has no list "images"', where=path, cure=cure)
     fields = {"id": int, "file_name": str}
     ids, names = columns(records, fields, path=path, name="image")
@@ -94,6 +94,6 @@ def _pictures(
     place = f"{split}{year}"
     folders = (place, f"images/{place}", "images", "")
     return [
-        Picture(number, files.find(folders, [name]), split)
+        ImageRecord(number, files.find(folders, [name]), split)
         for number, name in zip(ids, names, strict=True)
     ]

@@ -1,6 +1,6 @@
 """Rows that somebody made of their own data, and what a row says.
 
-A row names a picture, and a question with its answers, or captions, or both. Tables and Hugging
+A row names an image, and a question with its answers, or captions, or both. Tables and Hugging
 Face folders are read through here, so that the same rules hold for both.
 """
 
@@ -29,7 +29,7 @@ from saccade.data.reading import (
     read_table,
     refuse_constant,
 )
-from saccade.data.records import Caption, Collection, Picture, Question, Split
+from saccade.data.records import Caption, Collection, ImageRecord, Question, Split
 from saccade.data.splits import Drawing, draw
 from saccade.text.vocabulary import caption_words
 
@@ -39,7 +39,7 @@ SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp")
-"""Tried behind a picture's name, in this order: many tables leave the ending out."""
+"""Tried behind an image's name, in this order: many tables leave the ending out."""
 
 
 def split_in(name: str) -> Split | None:
@@ -61,7 +61,7 @@ class Own:
     """Everything found in somebody's rows, gathered file by file."""
 
     find: Callable[[str], str]
-    """From a picture's name in a row to its path below the root of pictures."""
+    """From an image's name in a row to its path below the root of images."""
     drawing: Drawing
     """For rows that say no split."""
     rows: list[tuple[Path, Row, Split | None]] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Own:
 
     def collection(self, source: str, root: str, notes: Sequence[str] = ()) -> Collection:
         """Turn all rows into records. Raises BadData, naming the row, for one that says nothing,
-        lacks its picture or answer, or holds no text.
+        lacks its image or answer, or holds no text.
         """
         if not self.rows:
             cure = "Check --root: do the files there hold any rows?"
@@ -88,14 +88,14 @@ class Own:
             notes.append(self.drawing.told(drawn))
         elif all(splits) and "val" not in splits and self.drawing.shares["val"]:
             splits = self._with_validation(names, splits, notes)
-        pictures: dict[Picture, None] = {}
+        images: dict[ImageRecord, None] = {}
         questions: list[Question] = []
         captions: list[Caption] = []
         for (where, row, _), name, split in zip(self.rows, names, splits, strict=True):
             if split is None:
                 raise _bad(where, row, "has no split, but others have", "Fill it in for every row.")
             number = numbers[name]
-            pictures[Picture(number, self.find(name), split)] = None
+            images[ImageRecord(number, self.find(name), split)] = None
             question = _question(where, row, len(questions), number, split)
             spoken = _captions(where, row, len(captions), number, split)
             if question:
@@ -103,37 +103,37 @@ class Own:
             captions += spoken
             if not question and not spoken:
                 cure = "Give it a question with an answer, or a caption, or leave the row out."
-                raise _bad(where, row, "says nothing about its picture", cure)
-        return Collection(source, root, list(pictures), questions, captions, notes=notes)
+                raise _bad(where, row, "says nothing about its image", cure)
+        return Collection(source, root, list(images), questions, captions, notes=notes)
 
     def _refuse_paths_elsewhere(self, names: Sequence[str], root: Path) -> None:
-        """Whole paths are followed only into the folder of pictures, which the user can choose."""
+        """Whole paths are followed only into the folder of images, which the user can choose."""
         below = f"{root.as_posix().rstrip('/')}/"
         places = [n for n, name in enumerate(names) if is_absolute(name)]
         first = next((n for n in places if not names[n].startswith(below)), None)
         if first is None or any(".." in name.split("/") for name in names):
             return  # one that leads out of its own folder is refused by `data.checks`
         home = _common_folder(names) if len(places) == len(names) else ""
-        cure = "Name every picture relative to one folder, or every one by its whole path."
+        cure = "Name every image relative to one folder, or every one by its whole path."
         if home and not os.path.isdir(home):
-            cure = f"There is no folder {home} here: name the pictures relative to theirs."
+            cure = f"There is no folder {home} here: name the images relative to theirs."
         elif home:
             given = shlex.quote(f"images={home}")
-            cure = f"If these are the pictures that you mean, say so: --option {given}."
+            cure = f"If these are the images that you mean, say so: --option {given}."
         where, row, _ = self.rows[first]
-        what = f"names {ascii(names[first])[:80]}, outside of the folder of pictures {root}"
+        what = f"names {ascii(names[first])[:80]}, outside of the folder of images {root}"
         raise _bad(where, row, what, cure)
 
     def _with_validation(
         self, names: Sequence[str], splits: Sequence[Split | None], notes: list[str]
     ) -> list[Split | None]:
-        """The splits of all rows, some of the training pictures being for validation now."""
+        """The splits of all rows, some of the training images being for validation now."""
         others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
         share, seed = self.drawing.shares["val"], self.drawing.seed
         drawn = draw(set(names) - others, {"val": share}, seed)
         if held_out := sum(split == "val" for split in drawn.values()):
             notes.append(
-                f"No row is of split val: {held_out} of {len(drawn)} training pictures, drawn with "
+                f"No row is of split val: {held_out} of {len(drawn)} training images, drawn with "
                 f"seed {seed}, are the validation split, with all that belongs to them "
                 f"(--option val_share={share:g}; 0 draws none)."
             )
@@ -153,10 +153,10 @@ def _common_folder(names: Sequence[str]) -> str:
 def _name(where: Path, row: Row) -> str:
     name = row.values.get("image")
     if not is_text([name]) or not str(name).strip():
-        cure = "Write the name of the picture's file, relative to the folder of pictures."
-        raise _bad(where, row, f"names no picture, but {ascii(name)[:40]}", cure)
+        cure = "Write the name of the image's file, relative to the folder of images."
+        raise _bad(where, row, f"names no image, but {ascii(name)[:40]}", cure)
     if re.match(r"[a-z][a-z0-9+.]+://", str(name).strip(), re.I):
-        cure = "Download the pictures first, and write the names of their files."
+        cure = "Download the images first, and write the names of their files."
         raise _bad(where, row, f"names no file, but the address {ascii(name)[:60]}", cure)
     return str(name).strip().replace("\\", "/").removeprefix("./")
 
@@ -262,7 +262,7 @@ def columns_of(
     `given` is what the user says about columns of other names: "image:photo,question:frage".
     A column of the very name comes before one that is written otherwise ("Answer", " answer").
     Raises BadConfig where that is no such list, names a column that is not there, or two columns
-    have the same name; BadData where there is no column of pictures, or neither questions nor
+    have the same name; BadData where there is no column of images, or neither questions nor
     captions.
     """
     chosen: dict[str, str] = {}
@@ -283,7 +283,7 @@ def columns_of(
         if what not in chosen and (found := _column(what, known, names, where)) is not None:
             chosen[what] = found
     if "image" not in chosen or not {"question", "caption"} & chosen.keys():
-        lacks = "pictures (image)" if "image" not in chosen else "questions or captions"
+        lacks = "images (image)" if "image" not in chosen else "questions or captions"
         raise BadData(
             f"has no column of {lacks}; it has {_listed(names)}",
             where=where,

@@ -1,11 +1,11 @@
-"""Your own data as a table: CSV, TSV, JSON lines or a JSON list, beside a folder of pictures.
+"""Your own data as a table: CSV, TSV, JSON lines or a JSON list, beside a folder of images.
 
     image,question,answer           image,caption               {"image": "a.jpg", "question":
     a.jpg,What is it?,a dog|dog     a.jpg,A dog runs.            "What is it?", "answers": ["dog"]}
 
 Columns are found by name (`own_columns.COLUMNS`). Several answers or captions are set apart by
 bars, or written as a JSON list. The split is the column `split`; or each split has its own file
-(`train.csv`, `val.csv`); or it is drawn by picture, so that no picture is in two. Questions and
+(`train.csv`, `val.csv`); or it is drawn by image, so that no image is in two. Questions and
 captions may have a table each. The metadata of an imagefolder is no such table: see `imagefolder`.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import PictureFiles, SeveralFit, files_like
+from saccade.data.find_files import ImageFiles, SeveralFit, files_like
 from saccade.data.records import Collection, Split
 from saccade.data.splits import as_drawing
 from saccade.datasets import custom_rows
@@ -43,16 +43,16 @@ def read(
     """Read the table in `root` or a folder directly below it.
 
     `table` names the file when there are several that fit (one of questions and one of captions are
-    joined, if they share pictures, and both say their split or neither does); `images` is the
-    folder of the pictures (else `images/`, `root` and the table's own folder); `columns` says what
+    joined, if they share images, and both say their split or neither does); `images` is the
+    folder of the images (else `images/`, `root` and the table's own folder); `columns` says what
     columns of other names are ("image:photo,question:frage"). Where no split is given, `val_share`
-    and `test_share` of the pictures are drawn with `seed`; where only validation is missing,
-    `val_share` of the training pictures. A picture's number is its place in the sorted list of
-    names; a name without an ending finds a picture that has one. Raises BadData for rows of another
+    and `test_share` of the images are drawn with `seed`; where only validation is missing,
+    `val_share` of the training images. An image's number is its place in the sorted list of
+    names; a name without an ending finds an image that has one. Raises BadData for rows of another
     form, with file and line, BadConfig for several tables of which none is to be preferred.
     """
     drawing = as_drawing(val_share, test_share, seed)
-    files = PictureFiles(root, images or None)
+    files = ImageFiles(root, images or None)
     chosen = [(root / table, None)] if table else _tables(root, columns)
     homes = dict.fromkeys(path.parent for path, _ in chosen if path.parent.is_relative_to(root))
     beside = [home.relative_to(root).as_posix() for home in homes if home != root]
@@ -78,7 +78,7 @@ def read(
 
 
 def recognise(root: Path, table: str = "", columns: str = "") -> str | None:
-    """A table with a column of pictures, and questions or captions; or the one that is named."""
+    """A table with a column of images, and questions or captions; or the one that is named."""
     for path in [root / table] if table else _found(root):
         if fits(names := list(first_row(path)), given=columns):
             shown = table or path.relative_to(root).as_posix()
@@ -123,18 +123,18 @@ def _one_or_split(paths: Sequence[Path]) -> list[tuple[Path, Split | None]]:
 
 
 def _belong_together(rows: Sequence[tuple[Path, Row, Split | None]]) -> bool:
-    """Say whether tables of questions and of captions share pictures, and all rows say their split
+    """Say whether tables of questions and of captions share images, and all rows say their split
     or none does. Tables of one kind belong together.
     """
     kinds = {path: {"question", "caption"} & row.values.keys() for path, row, _ in rows}
     if all(kind == next(iter(kinds.values())) for kind in kinds.values()):
         return True
-    pictures: dict[str, set[str]] = {"question": set(), "caption": set()}
+    images: dict[str, set[str]] = {"question": set(), "caption": set()}
     for _, row, _ in rows:
-        for what in pictures.keys() & row.values.keys():
-            pictures[what].add(str(row.values["image"]))
+        for what in images.keys() & row.values.keys():
+            images[what].add(str(row.values["image"]))
     say_it = {bool(split or str(row.values.get("split") or "").strip()) for _, row, split in rows}
-    return bool(pictures["question"] & pictures["caption"]) and len(say_it) == 1
+    return bool(images["question"] & images["caption"]) and len(say_it) == 1
 
 
 def _several(root: Path, paths: Sequence[Path]) -> SeveralFit:
@@ -143,6 +143,6 @@ def _several(root: Path, paths: Sequence[Path]) -> SeveralFit:
     return SeveralFit(what, where=root, option="table", choices=names)
 
 
-def _find(files: PictureFiles, folders: Sequence[str], name: str) -> str:
+def _find(files: ImageFiles, folders: Sequence[str], name: str) -> str:
     bare = not re.search(r"\.\w{2,5}$", name)
     return files.find_path(name, folders, ENDINGS if bare else ENDINGS[:1])

@@ -1,19 +1,19 @@
 """DAQUAR: questions about indoor scenes (NYU-Depth v2), a question and its answer in turn.
 
 Odd lines are questions, "what is on the table in the image3 ?", even lines answers, several things
-set apart by commas. The picture's name is taken out of the question ("in the image ?"): a model is
-shown the picture, and a number would only be learnt by heart. Layout: Malinowski & Fritz 2014,
+set apart by commas. The image's name is taken out of the question ("in the image ?"): a model is
+shown the image, and a number would only be learnt by heart. Layout: Malinowski & Fritz 2014,
 `qa.894.raw.train.txt` (all answers) and `qa.37.raw.train.txt` (37 kinds of things), whose test
-questions also come reduced to 25 pictures, `qa.37.raw.reduced.test.txt`.
+questions also come reduced to 25 images, `qa.37.raw.reduced.test.txt`.
 """
 
 import re
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import PictureFiles, SeveralFit, files_like, first_reason
+from saccade.data.find_files import ImageFiles, SeveralFit, files_like, first_reason
 from saccade.data.reading import read_lines
-from saccade.data.records import Collection, Picture, Question, Split
+from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.data.splits import as_share, as_whole, draw
 
 PARTS: tuple[Split, ...] = ("train", "test")
@@ -32,8 +32,8 @@ def read(
     """Read `qa.{894,37}.raw.{train,test}.txt` in `root` or a folder directly below it.
 
     `kind` (894 or 37) chooses when both are there. There is no published validation split:
-    `val_share` of the training pictures, drawn with `seed`, become one. `images` is the folder of
-    the pictures (else `nyu_depth_images/`, `images/` and `root`). A question's number is the
+    `val_share` of the training images, drawn with `seed`, become one. `images` is the folder of
+    the images (else `nyu_depth_images/`, `images/` and `root`). A question's number is the
     number of its line, test questions above 1,000,000. The reduced test questions are read where
     the others are not there. Raises BadData for lines of another form.
     """
@@ -47,7 +47,7 @@ def read(
         what = f"holds no qa.{kind or '894'}.raw.train.txt"
         raise BadData(what, where=root, cure="Check --root, and --option kind=894 or kind=37.")
     if len(kinds) > 1:
-        what = "holds the questions of 894 kinds and of 37, which share their pictures"
+        what = "holds the questions of 894 kinds and of 37, which share their images"
         raise SeveralFit(what, where=root, option="kind", choices=("894", "37"))
     rows = [
         row
@@ -62,9 +62,11 @@ def read(
         q._replace(split="val") if q.split == "train" and q.image_id in held_out else q
         for q in rows
     ]
-    files = PictureFiles(root, images or None).beside(found[0])
-    pictures = [
-        Picture(number, files.find(FOLDERS, [f"image{number}.png", f"image{number}.jpg"]), split)
+    files = ImageFiles(root, images or None).beside(found[0])
+    image_records = [
+        ImageRecord(
+            number, files.find(FOLDERS, [f"image{number}.png", f"image{number}.jpg"]), split
+        )
         for number, split in dict.fromkeys((q.image_id, q.split) for q in questions)
     ]
     several = sum("," in q.best_answer for q in questions)
@@ -72,10 +74,10 @@ def read(
     return Collection(
         source="daquar",
         image_root=str(files.root),
-        pictures=pictures,
+        images=image_records,
         questions=questions,
         notes=[
-            f"{len(held_out)} of {len(drawn)} training pictures, drawn with seed {draw_seed}, and "
+            f"{len(held_out)} of {len(drawn)} training images, drawn with seed {draw_seed}, and "
             f"their questions are the validation split; there is no published one.",
             f"{several} answers name several things; each such answer is one answer here.",
             *(f"The test questions are the reduced ones of {name}." for name in reduced),

@@ -1,7 +1,7 @@
 """Which data set lies in a folder? Told by looking, and said with the reason.
 
 Every source knows its own layout (`recognise` in its module). Where several fit, they may be the
-same records twice, or questions and captions about the same pictures; anything else is for the
+same records twice, or questions and captions about the same images; anything else is for the
 user to decide, and nothing is guessed.
 """
 
@@ -17,7 +17,7 @@ from saccade.datasets.catalogue import SOURCES, join, own_options, read_parts, r
 from saccade.datasets.diagnose import Known, nothing_known, several_sets
 
 Said = tuple[str, Split, list[tuple[str, ...]]]
-"""A picture's name, its split, and what is asked or said about it there, in order."""
+"""An image's name, its split, and what is asked or said about it there, in order."""
 
 
 class Recognised(NamedTuple):
@@ -88,31 +88,31 @@ def _read(name: str, found: _Found) -> list[Collection]:
 
 
 def _first_of_each_kind(parts: Sequence[Collection], found: _Found) -> list[Collection]:
-    """One collection of questions, or of captions, or one of each about the same pictures."""
+    """One collection of questions, or of captions, or one of each about the same images."""
     kinds: dict[tuple[bool, bool], list[Collection]] = {}
     for part in parts:
         kinds.setdefault((bool(part.questions), bool(part.captions)), []).append(part)
     for first, *others in kinds.values():
-        if others and any(_by_picture(other) != _by_picture(first) for other in others):
+        if others and any(_by_image(other) != _by_image(first) for other in others):
             raise _several(found)
     chosen = [alike[0] for alike in kinds.values()]
     try:
-        pictures = join(chosen).pictures
+        images = join(chosen).images
     except (BadConfig, BadData):
         raise _several(found) from None
-    alone = sum(len(part.pictures) for part in chosen)
-    ids, files = {picture.id for picture in pictures}, {picture.file for picture in pictures}
-    # Joined sets share pictures, by number and file, and have them in the same split.
-    if len(chosen) > 1 and not len(ids) == len(files) == len(pictures) < alone:
+    alone = sum(len(part.images) for part in chosen)
+    ids, files = {image.id for image in images}, {image.file for image in images}
+    # Joined sets share images, by number and file, and have them in the same split.
+    if len(chosen) > 1 and not len(ids) == len(files) == len(images) < alone:
         raise _several(found)
     return chosen
 
 
-def _by_picture(part: Collection) -> list[Said]:
+def _by_image(part: Collection) -> list[Said]:
     """What two collections of the same records have in common, whatever their layouts: not the
-    numbers, which each layout gives in its own way, nor the order, nor the folder of the pictures.
+    numbers, which each layout gives in its own way, nor the order, nor the folder of the images.
     """
-    names = {picture.id: PurePosixPath(picture.file).name for picture in part.pictures}
+    names = {image.id: PurePosixPath(image.file).name for image in part.images}
     said: dict[tuple[int, Split], list[tuple[str, ...]]] = {}
     for question in part.questions:
         words = (_plain(question.text), *sorted(question.answers))

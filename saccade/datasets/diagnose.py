@@ -25,8 +25,8 @@ from saccade.datasets.huggingface import column_names
 
 # Data sets in the folders below the one that was given: which of them to give instead.
 
-PICTURES = r".*\.(?i:jpe?g|png|webp|bmp|gif|tiff?)"
-"""Names of picture files, as a pattern."""
+IMAGES = r".*\.(?i:jpe?g|png|webp|bmp|gif|tiff?)"
+"""Names of image files, as a pattern."""
 DEEPEST = 4
 """Folders below one another that are looked into."""
 MOST = 100
@@ -50,16 +50,16 @@ def several_sets(root: Path, names: Iterable[str], options: Mapping[str, str]) -
     """The folders directly below `root`, where each has a data set of its own.
 
     `names` are what `root` was recognised as. Empty where that may be one data set: where only one
-    folder is known, or all are of one layout, or `root` or an unknown folder has pictures.
+    folder is known, or all are of one layout, or `root` or an unknown folder has images.
     """
     inside = folders_in(root)
     known = _recognised(inside, options)
     alike = len({tuple(found) for found in known.values()}) < 2
     elsewhere = set(names) - {name for found in known.values() for name in found}
-    if alike or elsewhere or any(path.parent == root for path in files_like(root, PICTURES)):
+    if alike or elsewhere or any(path.parent == root for path in files_like(root, IMAGES)):
         return {}
-    with_pictures = {folder for folder in inside if files_like(folder, PICTURES)}
-    return known if with_pictures and with_pictures <= known.keys() else {}
+    with_images = {folder for folder in inside if files_like(folder, IMAGES)}
+    return known if with_images and with_images <= known.keys() else {}
 
 
 def _recognised(folders: Iterable[Path], options: Mapping[str, str]) -> Known:
@@ -93,18 +93,18 @@ def unread_files(root: Path) -> list[Unread]:
     unknown or no columns, and spreadsheets. A file with two columns or more is none of these.
     """
     sheets = [Unread(path, "is a spreadsheet", AS_CSV) for path in files_like(root, SPREADSHEETS)]
-    beside = bool(files_like(root, PICTURES))
+    beside = bool(files_like(root, IMAGES))
     tables = [_why(path, beside) for path in files_like(root, rf".*{custom_rows.ROW_FILES}")]
     texts = [_why_text(root, path) for path in files_like(root, TEXT)]
     return [*sheets, *filter(None, tables), *texts]
 
 
-def _why(path: Path, pictures: bool) -> Unread | None:
+def _why(path: Path, images: bool) -> Unread | None:
     if (broken := _why_no_text(path)) is not None:
         return broken
     first = first_row(path)
     if is_json(path):
-        return None if first else _why_json(path, pictures)
+        return None if first else _why_json(path, images)
     if len(first) < 2:
         only = next(iter(first), "")
         what = f"has only one column, {only[:30]!a}"
@@ -136,20 +136,20 @@ def _why_no_text(path: Path) -> Unread | None:
     return None
 
 
-def _why_json(path: Path, pictures: bool) -> Unread:
+def _why_json(path: Path, images: bool) -> Unread:
     """Of JSON that does not begin with a list of objects, or with an object in each line.
 
-    It may hold anything; where there are pictures, lists in it may be about them.
+    It may hold anything; where there are images, lists in it may be about them.
     """
     start = read_start(path).strip()
     if start.startswith("{"):
         key = re.match(r'\{\s*"([^"\\]*)"', start)
         shown = f' (its first field is "{key[1][:30]}")' if key else ""
-        likely = pictures and re.search(r":\s*\[", start) is not None
+        likely = images and re.search(r":\s*\[", start) is not None
         return Unread(path, f"is an object, not a list{shown}", AS_ROWS, likely)
     if re.fullmatch(r"\[\s*\]", start):
-        return Unread(path, "is an empty list", AS_ROWS, pictures)
-    return Unread(path, "does not begin as a list of objects", AS_ROWS, pictures)
+        return Unread(path, "is an empty list", AS_ROWS, images)
+    return Unread(path, "does not begin as a list of objects", AS_ROWS, images)
 
 
 def _why_text(root: Path, path: Path) -> Unread:
@@ -215,13 +215,13 @@ def _told(root: Path, rows: Sequence[_Rows], options: Mapping[str, str]) -> tupl
 
 def _told_files(root: Path, unread: Sequence[Unread]) -> tuple[str, str]:
     """Of files that are no tables."""
-    pictures = files_like(root, PICTURES)
+    images = files_like(root, IMAGES)
     said, cure = _told_unread(root, unread)
     if any(file.likely for file in unread):
         return said, cure
-    if pictures:
-        name = pictures[0].name
-        return f", only {len(pictures)} pictures{said}", (
+    if images:
+        name = images[0].name
+        return f", only {len(images)} images{said}", (
             f"Write what is to be learnt about them into {root / 'mine.csv'}: a first line "
             f"{OF_YOUR_OWN}, then lines like {name},..."
         )
@@ -273,7 +273,7 @@ def _command(root: Path, rows: Sequence[_Rows]) -> str:
     known = file.known()
     asked = []
     if "image" not in known:
-        asked.append(f"image:{_of_pictures(file.first) or 'COLUMN'}")
+        asked.append(f"image:{_of_images(file.first) or 'COLUMN'}")
     if not {"question", "caption"} & known.keys():
         lone = "caption:text" if "text" in file.first else ""
         asked.append(lone or "question:COLUMN,answer:COLUMN")
@@ -290,10 +290,10 @@ def _prepare(folder: Path, *more: str) -> str:
     return shlex.join(["saccade", "prepare", str(folder), "--out", "DATA", *more])
 
 
-def _of_pictures(first: dict[str, Any]) -> str | None:
-    """The column whose first value is the name of a picture file."""
+def _of_images(first: dict[str, Any]) -> str | None:
+    """The column whose first value is the name of an image file."""
     values = ((name, value) for name, value in first.items() if isinstance(value, str))
-    return next((name for name, value in values if re.fullmatch(PICTURES, value)), None)
+    return next((name for name, value in values if re.fullmatch(IMAGES, value)), None)
 
 
 def _listed(root: Path, most: int = 4) -> str:

@@ -26,7 +26,7 @@ class File(NamedTuple):
     sha256: str | None = None
     sha256_from: str = ""
     into: str = ""
-    """The folder below the target that a picture archive is unpacked into."""
+    """The folder below the target that an image archive is unpacked into."""
     unpacks: bool = True
     """If a .zip or .tar is unpacked."""
     steady: bool = True
@@ -57,7 +57,7 @@ ASKED = "its makers give it to those who ask"
 
 BY_HAND: dict[str, Download] = {
     "flickr8k": Download(
-        "Flickr8k: pictures and captions, on request",
+        "Flickr8k: images and captions, on request",
         FLICKR,
         PREPARE.format("flickr8k"),
         steps=(
@@ -69,41 +69,41 @@ BY_HAND: dict[str, Download] = {
         why=ASKED,
     ),
     "flickr30k": Download(
-        "Flickr30k: pictures and captions, on request",
+        "Flickr30k: images and captions, on request",
         FLICKR,
         PREPARE.format("flickr30k"),
         steps=(
             "Ask for it: https://forms.illinois.edu/sec/229675; about it: "
             "http://shannon.cs.illinois.edu/DenotationGraph/",
-            "Unpack the pictures to DIR/flickr30k_images and results_20130124.token into DIR.",
+            "Unpack the images to DIR/flickr30k_images and results_20130124.token into DIR.",
             "For Karpathy's splits: saccade download karpathy --to DIR, and later prepare karpathy "
             "--option file=dataset_flickr30k.json",
         ),
         why=ASKED,
     ),
     "gqa": Download(
-        "GQA: questions and pictures",
-        "questions: CC BY 4.0 according to others, its page counts; pictures are Visual Genome's",
+        "GQA: questions and images",
+        "questions: CC BY 4.0 according to others, its page counts; images are Visual Genome's",
         PREPARE.format("gqa"),
         steps=(
             "Read the terms: https://cs.stanford.edu/people/dorarad/gqa/download.html",
             "Fetch https://downloads.cs.stanford.edu/nlp/data/gqa/questions1.2.zip (1.4 GB) and "
             "unpack it into DIR.",
             "Fetch https://downloads.cs.stanford.edu/nlp/data/gqa/images.zip (21.8 GB) and unpack "
-            "it into DIR, so that DIR/images holds the pictures.",
+            "it into DIR, so that DIR/images holds the images.",
         ),
         why="it has terms of its own",
     ),
     "daquar": Download(
-        "DAQUAR: questions about NYU-Depth v2's pictures",
-        "none stated: research; the pictures are NYU-Depth v2's",
+        "DAQUAR: questions about NYU-Depth v2's images",
+        "none stated: research; the images are NYU-Depth v2's",
         PREPARE.format("daquar"),
         steps=(
             "Its page: https://www.mpi-inf.mpg.de/departments/computer-vision-and-multimodal-"
             "computing/research/vision-and-language/visual-turing-challenge/",
             "Put qa.894.raw.train.txt and qa.894.raw.test.txt (or the two of 37) into DIR.",
             "Fetch http://datasets.d2.mpi-inf.mpg.de/mateusz14visual-turing/nyu_depth_images.tar "
-            "and unpack it into DIR, so that DIR/nyu_depth_images holds the pictures.",
+            "and unpack it into DIR, so that DIR/nyu_depth_images holds the images.",
         ),
         why="no licence is stated",
     ),
@@ -133,12 +133,12 @@ BY_HAND: dict[str, Download] = {
         CHALLENGE,
         PREPARE.format("endovis18-vqa"),
         steps=(
-            "Pictures: join https://endovissub2018-roboticscenesegmentation.grand-challenge.org "
+            "Images: join https://endovissub2018-roboticscenesegmentation.grand-challenge.org "
             "and put each sequence's left_frames to DIR/seq_N/left_frames.",
             "Questions: https://github.com/lalithjets/Surgical_VQA links them (EndoVis-18-VQA Q&A "
             "pair annotation); put them to DIR/seq_N/vqa.",
         ),
-        why="its pictures are a challenge's, which one has to join",
+        why="its images are a challenge's, which one has to join",
     ),
     "cholec80-vqa": Download(
         "Cholec80-VQA: questions about gall bladder surgery",
@@ -168,7 +168,7 @@ OSF_SITE = "https://files.osf.io/v1/resources/89kps/providers/osfstorage"
 NLTK_SITE = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages"
 GLOVE_SITES = ("https://nlp.stanford.edu/data", "https://downloads.cs.stanford.edu/nlp/data")
 GLOVE_SUMS = "Embeddings.jl, Thinc and others"
-PHOTOS = "each picture under its own Flickr licence; the number stands in the annotations"
+PHOTOS = "each image under its own Flickr licence; the number stands in the annotations"
 
 
 def _coco(summary: str, path: str, size: int, sha256: str) -> Download:
@@ -176,7 +176,7 @@ def _coco(summary: str, path: str, size: int, sha256: str) -> Download:
     if path.startswith("annotations/"):
         return Download(f"COCO {summary}", CC_BY, PREPARE.format("coco-captions"), (file,))
     readers = "vqa-v1, vqa-v2, karpathy and coco-captions" if "2014" in path else "coco-captions"
-    then = PICTURES.format("vqa-v1 and vqa-v2" if "test" in path else readers)
+    then = IMAGES.format("vqa-v1 and vqa-v2" if "test" in path else readers)
     return Download(f"COCO {summary}", PHOTOS, then, (file,))
 
 
@@ -190,8 +190,8 @@ def _glove(name: str, size: int, sha256: str) -> tuple[File, ...]:
     return (File(name, tuple(f"{site}/{name}" for site in GLOVE_SITES), size, sha256, GLOVE_SUMS),)
 
 
-VQA_THEN = f"{PREPARE}; its pictures: coco-2014-train, coco-2014-val, and coco-2015-test for test"
-PICTURES = "pictures of {}: fetch those to DIR too"
+VQA_THEN = f"{PREPARE}; its images: coco-2014-train, coco-2014-val, and coco-2015-test for test"
+IMAGES = "images of {}: fetch those to DIR too"
 
 DOWNLOADS: dict[str, Download] = {
     "vqa-v2": Download(
@@ -261,7 +261,7 @@ DOWNLOADS: dict[str, Download] = {
     "karpathy": Download(
         "Karpathy's splits and captions of COCO, Flickr8k and Flickr30k",
         f"COCO: {CC_BY}; Flickr8k, Flickr30k: {FLICKR}",
-        f"{PREPARE.format('karpathy')} --option file=dataset_coco.json; its pictures: "
+        f"{PREPARE.format('karpathy')} --option file=dataset_coco.json; its images: "
         "coco-2014-train and coco-2014-val",
         (
             File(
@@ -280,19 +280,19 @@ DOWNLOADS: dict[str, Download] = {
         "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
     ),
     "coco-2014-train": _coco(
-        "2014: 82,783 training pictures",
+        "2014: 82,783 training images",
         "zips/train2014.zip",
         13_510_573_713,
         "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775",
     ),
     "coco-2014-val": _coco(
-        "2014: 40,504 validation pictures",
+        "2014: 40,504 validation images",
         "zips/val2014.zip",
         6_645_013_297,
         "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0",
     ),
     "coco-2015-test": _coco(
-        "2015: 81,434 test pictures, for VQA's test questions",
+        "2015: 81,434 test images, for VQA's test questions",
         "zips/test2015.zip",
         13_270_587_935,
         "1a2aa896b81140a850a78fa8bff07d455698d2abf364ff05721763458a8101ca",
@@ -304,21 +304,21 @@ DOWNLOADS: dict[str, Download] = {
         "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
     ),
     "coco-2017-train": _coco(
-        "2017: 118,287 training pictures",
+        "2017: 118,287 training images",
         "zips/train2017.zip",
         19_336_861_798,
         "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
     ),
     "coco-2017-val": _coco(
-        "2017: 5,000 validation pictures",
+        "2017: 5,000 validation images",
         "zips/val2017.zip",
         815_585_330,
         "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
     ),
     "visual-genome": Download(
-        "Visual Genome: questions and the list of pictures",
+        "Visual Genome: questions and the list of images",
         "CC BY 4.0",
-        f"{PREPARE.format('visual-genome')}; its pictures: visual-genome-pictures",
+        f"{PREPARE.format('visual-genome')}; its images: visual-genome-images",
         tuple(
             File(name, (f"{VG_SITE}/{name}",), size)
             for name, size in (
@@ -327,17 +327,17 @@ DOWNLOADS: dict[str, Download] = {
             )
         ),
     ),
-    "visual-genome-pictures": Download(
-        "Visual Genome: 108,077 pictures",
+    "visual-genome-images": Download(
+        "Visual Genome: 108,077 images",
         PHOTOS,
-        PICTURES.format("visual-genome"),
+        IMAGES.format("visual-genome"),
         tuple(
             File(name, (f"https://cs.stanford.edu/people/rak248/VG_100K_2/{name}",), size)
             for name, size in (("images.zip", 9_731_705_982), ("images2.zip", 5_471_658_058))
         ),
     ),
     "vqa-rad": Download(
-        "VQA-RAD: questions in the widely used split, pictures from the makers' OSF page",
+        "VQA-RAD: questions in the widely used split, images from the makers' OSF page",
         "CC0 1.0",
         f"{PREPARE.format('vqa-rad')} --overlap keep",
         (

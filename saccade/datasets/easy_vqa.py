@@ -1,20 +1,20 @@
 """easy-VQA: 5,000 drawn shapes, simple questions, 13 answers; a first set to try a program on.
 
-`train/questions.json` and `test/questions.json` are lists of [question, answer, picture number],
-pictures are `train/images/0.png`, answers stand in `answers.txt`. Layout: Victor Zhou 2019.
+`train/questions.json` and `test/questions.json` are lists of [question, answer, image number],
+images are `train/images/0.png`, answers stand in `answers.txt`. Layout: Victor Zhou 2019.
 """
 
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import PictureFiles, folder_like
+from saccade.data.find_files import ImageFiles, folder_like
 from saccade.data.reading import is_text, read_json, read_lines
-from saccade.data.records import Collection, Picture, Question, Split
+from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.data.splits import as_share, as_whole, draw
 
 PARTS: tuple[Split, ...] = ("train", "test")
 TEST_NUMBERS = 1_000_000
-"""Added to the numbers of test pictures and test questions: both parts count from 0."""
+"""Added to the numbers of test images and test questions: both parts count from 0."""
 
 
 def read(
@@ -22,8 +22,8 @@ def read(
 ) -> Collection:
     """Read `{train,test}/questions.json` and `answers.txt` in `root` or a folder below it.
 
-    There is no published validation split: `val_share` of the training pictures, drawn with
-    `seed`, become one. `images` is a folder of pictures laid out likewise (`train/images/0.png`
+    There is no published validation split: `val_share` of the training images, drawn with
+    `seed`, become one. `images` is a folder of images laid out likewise (`train/images/0.png`
     or `train/0.png`). Raises BadData for records of another form, and for an answer that
     is not in `answers.txt`.
     """
@@ -32,9 +32,9 @@ def read(
     if home is None:
         cure = "Check --root: easy-VQA's data folder holds train/, test/ and answers.txt."
         raise BadData("holds no train/questions.json of easy-VQA", where=root, cure=cure)
-    files = PictureFiles(home, images or None)
+    files = ImageFiles(home, images or None)
     known = {line.strip() for line in read_lines(home / "answers.txt")} - {""}
-    pictures: list[Picture] = []
+    image_records: list[ImageRecord] = []
     questions: list[Question] = []
     notes = []
     for part in PARTS:
@@ -48,17 +48,21 @@ def read(
             split_of = draw(split_of, {"val": share}, draw_seed)
             held_out = sum(split == "val" for split in split_of.values())
             notes.append(
-                f"{held_out} of {len(split_of)} training pictures, drawn with seed {draw_seed}, "
+                f"{held_out} of {len(split_of)} training images, drawn with seed {draw_seed}, "
                 "and their questions are the validation split; there is no published one."
             )
         more = TEST_NUMBERS if part == "test" else 0
         folders = (f"{part}/images", part)
         for image, split in split_of.items():
-            pictures.append(Picture(image + more, files.find(folders, [f"{image}.png"]), split))
+            image_records.append(
+                ImageRecord(image + more, files.find(folders, [f"{image}.png"]), split)
+            )
         for number, (text, answer, image) in enumerate(rows):
             split = split_of[image]
             questions.append(Question(number + more, image + more, text, split, (answer,), answer))
-    return Collection("easy-vqa", str(files.root), pictures, questions, notes=notes, edition="all")
+    return Collection(
+        "easy-vqa", str(files.root), image_records, questions, notes=notes, edition="all"
+    )
 
 
 def recognise(root: Path) -> str | None:
@@ -81,7 +85,7 @@ def _rows(path: Path, known: set[str]) -> list[tuple[str, str, int]]:
                 rows.append((text, answer, image))
             case _:
                 raise BadData(
-                    f"record {place} is {ascii(row)[:60]}, not [question, answer, picture number]",
+                    f"record {place} is {ascii(row)[:60]}, not [question, answer, image number]",
                     where=path,
                     cure="Take the released questions.json, or mend this record.",
                 )

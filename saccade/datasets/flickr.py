@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import PictureFiles, files_like, first_reason, one_file
+from saccade.data.find_files import ImageFiles, files_like, first_reason, one_file
 from saccade.data.reading import read_lines, read_start, read_table
-from saccade.data.records import Caption, Collection, Picture, Split
+from saccade.data.records import Caption, Collection, ImageRecord, Split
 from saccade.data.splits import Drawing, as_drawing
 from saccade.datasets.custom_rows import first_row
 from saccade.text.vocabulary import caption_words
 
 Texts = dict[str, list[str]]
-"""Captions of each picture's name, in the file's order."""
+"""Captions of each image's name, in the file's order."""
 
 
 def token_lines(path: Path) -> Texts:
@@ -92,35 +92,35 @@ def bar_table(path: Path) -> Texts:
 def split_lists(root: Path, patterns: Mapping[str, Split], suffix: str = "") -> dict[str, Split]:
     """Which split each name of the lists is in; empty where no file has one of the names.
 
-    `patterns` match names of files with one picture's name a line; `suffix` is put behind names
+    `patterns` match names of files with one image's name a line; `suffix` is put behind names
     that lack it. Raises BadData for a name in two lists, and for two files of one split.
     """
     split_of: dict[str, Split] = {}
     for pattern, split in patterns.items():
         found = files_like(root, pattern)
         if len(found) > 1:
-            what = f"and {found[1]} both list the {split} pictures"
+            what = f"and {found[1]} both list the {split} images"
             raise BadData(what, where=found[0], cure="Move one of them away.")
         for line in (line.strip() for path in found for line in read_lines(path)):
             name = line if line.endswith(suffix) else line + suffix
             if line and split_of.setdefault(name, split) != split:
                 raise BadData(
-                    f"{name} is also in the list of the {split_of[name]} pictures",
+                    f"{name} is also in the list of the {split_of[name]} images",
                     where=found[0],
-                    cure="A picture belongs to one split: take the released lists.",
+                    cure="An image belongs to one split: take the released lists.",
                 )
     return split_of
 
 
 class Unlisted(NamedTuple):
-    """What is done where no list says which picture is in which split."""
+    """What is done where no list says which image is in which split."""
 
     drawing: Drawing
     advice: str
     """How the user gets the published split; ends the note that the split was drawn."""
 
     def drawn(self, texts: Texts) -> tuple[dict[str, Split], str]:
-        """A split of the pictures, and the note about it."""
+        """A split of the images, and the note about it."""
         split_of = self.drawing.draw(texts)
         note = f"{self.drawing.told(split_of)} Scores do not compare with published ones: "
         return split_of, note + self.advice
@@ -128,12 +128,12 @@ class Unlisted(NamedTuple):
 
 def as_collection(
     texts: Texts, listed: Mapping[str, Split], unlisted: Unlisted, *, source: str, path: Path,
-    files: PictureFiles, folders: Sequence[str], edition: str,
+    files: ImageFiles, folders: Sequence[str], edition: str,
 ) -> Collection:  # fmt: skip
-    """Pictures of the lists in the order of their names, numbered so, with their captions.
+    """Images of the lists in the order of their names, numbered so, with their captions.
 
-    Where nothing is `listed`, all pictures as `unlisted` says, and of no `edition`. `path` is the
-    file of captions, named when a picture has none (BadData); pictures of no split and captions
+    Where nothing is `listed`, all images as `unlisted` says, and of no `edition`. `path` is the
+    file of captions, named when an image has none (BadData); images of no split and captions
     without a word are left out and counted.
     """
     split_of, notes = listed, list[str]()
@@ -144,16 +144,16 @@ def as_collection(
     bare = [name for name in split_of if name not in texts]
     if bare:
         raise BadData(
-            f"has no caption for {len(bare)} pictures of the split lists, the first is {bare[0]}",
+            f"has no caption for {len(bare)} images of the split lists, the first is {bare[0]}",
             where=path,
             cure="Take token file and lists from the same release.",
         )
     files = files.beside(path)
-    pictures: list[Picture] = []
+    images: list[ImageRecord] = []
     found: list[Caption] = []
     wordless = 0
     for number, name in enumerate(sorted(split_of)):
-        pictures.append(Picture(number, files.find(folders, [name]), split_of[name]))
+        images.append(ImageRecord(number, files.find(folders, [name]), split_of[name]))
         for text in texts[name]:
             if words := caption_words(text):
                 found.append(Caption(len(found), number, text, words, split_of[name]))
@@ -162,12 +162,12 @@ def as_collection(
     if wordless:
         notes.append(f"{wordless} captions have no word and were left out.")
     if others := len(texts) - len(split_of):
-        notes.append(f"{others} pictures with captions are in no split list and were left out.")
+        notes.append(f"{others} images with captions are in no split list and were left out.")
     root = str(files.root)
-    return Collection(source, root, pictures, captions=found, notes=notes, edition=edition)
+    return Collection(source, root, images, captions=found, notes=notes, edition=edition)
 
 
-# Flickr8k in the official layout: a token file with five captions a picture, three split lists.
+# Flickr8k in the official layout: a token file with five captions an image, three split lists.
 
 FLICKR8K_LISTS: dict[str, Split] = {
     r".*trainImages\.txt": "train",
@@ -190,10 +190,10 @@ def read_flickr8k(
     """Read the token file and the split lists in `root` or a folder directly below it.
 
     `captions` names the token file (else the one ending in `token.txt`) or Kaggle's table (else
-    `captions.txt`); `images` is the folder of the pictures (else `images/`, `Flicker8k_Dataset/`
+    `captions.txt`); `images` is the folder of the images (else `images/`, `Flicker8k_Dataset/`
     and `root` are looked through). With the table and without lists, `val_share` and `test_share`
-    of the pictures are drawn with `seed`. A picture's number is its place in the sorted list of
-    all split pictures. Raises BadData for lines of another form, and for a picture in two lists or
+    of the images are drawn with `seed`. An image's number is its place in the sorted list of
+    all split images. Raises BadData for lines of another form, and for an image in two lists or
     without captions.
     """
     advice = (
@@ -211,12 +211,12 @@ def read_flickr8k(
         raise BadData("holds no split lists", where=root, cure=cure)
     return as_collection(
         texts, listed, unlisted, source="flickr8k", path=path,
-        files=PictureFiles(root, images or None), folders=FLICKR8K_FOLDERS, edition="official",
+        files=ImageFiles(root, images or None), folders=FLICKR8K_FOLDERS, edition="official",
     )  # fmt: skip
 
 
 def recognise_flickr8k(root: Path) -> str | None:
-    """A token file beside Flickr8k's lists, or Kaggle's table beside its pictures."""
+    """A token file beside Flickr8k's lists, or Kaggle's table beside its images."""
     if files_like(root, r".*trainImages\.txt") and files_like(root, TOKENS):
         return f"{first_reason(root, TOKENS)} and lists such as Flickr_8k.trainImages.txt"
     tables = files_like(root, TABLE)
@@ -224,7 +224,7 @@ def recognise_flickr8k(root: Path) -> str | None:
     return f"there is {heads[0].relative_to(root).as_posix()} (image,caption)" if heads else None
 
 
-# Flickr30k: the released token file, or Kaggle's table `results.csv`; five captions a picture.
+# Flickr30k: the released token file, or Kaggle's table `results.csv`; five captions an image.
 
 FLICKR30K_LISTS: dict[str, Split] = {
     r"(?:flickr30k_)?train\.txt": "train",
@@ -252,10 +252,10 @@ def read_flickr30k(
     """Read `results_20130124.token` or `results.csv` in `root` or a folder directly below it.
 
     `captions` names another such file (one ending in `.csv` is read as Kaggle's table); `images`
-    is the folder of the pictures. Lists of names (`train.txt` or `flickr30k_train.txt`, with or
+    is the folder of the images. Lists of names (`train.txt` or `flickr30k_train.txt`, with or
     without `.jpg`) are the split; where there are none, `val_share` and `test_share` of the
-    pictures are drawn with `seed`, by default, of all 31,783, as many as Karpathy's 1,014 and
-    1,000. A picture's number is its place in the sorted list. Raises BadData for lines of another
+    images are drawn with `seed`, by default, of all 31,783, as many as Karpathy's 1,014 and
+    1,000. An image's number is its place in the sorted list. Raises BadData for lines of another
     form.
     """
     advice = "for these, prepare Karpathy's dataset_flickr30k.json with the source karpathy."
@@ -265,7 +265,7 @@ def read_flickr30k(
     listed = split_lists(root, FLICKR30K_LISTS, suffix=".jpg")
     return as_collection(
         texts, listed, unlisted, source="flickr30k", path=path,
-        files=PictureFiles(root, images or None), folders=FLICKR30K_FOLDERS, edition="entities",
+        files=ImageFiles(root, images or None), folders=FLICKR30K_FOLDERS, edition="entities",
     )  # fmt: skip
 
 

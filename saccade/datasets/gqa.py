@@ -1,7 +1,7 @@
 """GQA: questions made from scene graphs, balanced or all; one dictionary of questions per split.
 
 Question ids are digits with zeros in front ("02930152"), so a question's number is its id behind a
-1 (102930152): nothing is lost and nothing collides. Pictures are Visual Genome's numbers; those of
+1 (102930152): nothing is lost and nothing collides. Images are Visual Genome's numbers; those of
 testdev and test ("n578223") are 1,000,000,000,000 and their number. Layout: Hudson & Manning 2019,
 the questions of version 1.2.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import PictureFiles, files_like, first_reason
+from saccade.data.find_files import ImageFiles, files_like, first_reason
 from saccade.data.reading import collector_paused, columns, is_text, read_entries
-from saccade.data.records import Collection, Picture, Question, Split
+from saccade.data.records import Collection, ImageRecord, Question, Split
 
 SECRET = ("test", "challenge", "submission")
 KINDS = ("balanced", "all")
@@ -31,7 +31,7 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
 
     `kind` is "balanced" (the default where there are such files) or "all" (15 times as many).
     `test` names the questions of our test split: "testdev", or one of those whose answers are
-    secret, "test", "challenge", "submission". `images` is the folder of the pictures (else
+    secret, "test", "challenge", "submission". `images` is the folder of the images (else
     `images/` or `root`). Raises BadData for questions of another form.
     """
     if kind not in ("", *KINDS):
@@ -51,8 +51,8 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
         cure = "Check --root; it should hold the questions as GQA's archive unpacks."
         raise BadData(what, where=root, cure=cure)
     first = next(path for paths in found.values() for path in paths)
-    files = PictureFiles(root, images or None).beside(first)
-    pictures: dict[Picture, None] = {}
+    files = ImageFiles(root, images or None).beside(first)
+    image_records: dict[ImageRecord, None] = {}
     questions: list[Question] = []
     with collector_paused():
         for path, split in ((path, parts[part]) for part in parts for path in found[part]):
@@ -60,11 +60,11 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
             questions += asked
             for name, number in number_of.items():
                 file = files.find(("images", ""), [f"{name}.jpg"])
-                pictures[Picture(number, file, split)] = None
+                image_records[ImageRecord(number, file, split)] = None
     return Collection(
         source="gqa",
         image_root=str(files.root),
-        pictures=list(pictures),
+        images=list(image_records),
         questions=questions,
         notes=[f"The {chosen} questions were read."],
         edition=f"{chosen}, {test}",
@@ -88,10 +88,10 @@ def _files(root: Path, part: str, kind: str) -> list[Path]:
 
 
 def _questions(path: Path, split: Split) -> tuple[list[Question], dict[str, int]]:
-    """The questions in the file's order, and the number of each picture by its name.
+    """The questions in the file's order, and the number of each image by its name.
 
     Nine tenths of a record are programs and scene graphs: they go as soon as they are read. Equal
-    answers, types and numbers of pictures are one object.
+    answers, types and numbers of images are one object.
     """
     questions: list[Question] = []
     number_of: dict[str, int] = {}
@@ -152,7 +152,7 @@ def _type(record: dict[str, Any]) -> tuple[str, str]:
 def _number(name: str, id_: str, path: Path) -> int:
     match = re.fullmatch(r"(n?)([0-9]{1,12})", name)
     if not match:
-        what = f"question {id_} is about picture {name[:30]!a}, which is no number"
-        cure = 'GQA\'s pictures are numbers such as "2370799" or "n578223".'
+        what = f"question {id_} is about image {name[:30]!a}, which is no number"
+        cure = 'GQA\'s images are numbers such as "2370799" or "n578223".'
         raise BadData(what, where=path, cure=cure)
     return int(match[2]) + (FLICKR_NUMBERS if match[1] else 0)

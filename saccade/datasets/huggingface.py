@@ -1,7 +1,7 @@
 """A data set as the Hugging Face hub keeps it: Parquet files, read without the `datasets` package.
 
 `data/train-00000-of-00002.parquet`, `data/validation-...` and `data/test-...`, or a folder for each
-split (`train/0000.parquet`): what the names say of splits is what counts. Pictures are paths, or
+split (`train/0000.parquet`): what the names say of splits is what counts. Images are paths, or
 lie inside the table as `{bytes, path}`, or as bytes alone. The card (`README.md`) states the
 licence.
 """
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import PictureFiles, files_like, folder_like
+from saccade.data.find_files import ImageFiles, files_like, folder_like
 from saccade.data.reading import is_text, read_json, read_start
 from saccade.data.records import Collection, Split
 from saccade.data.splits import as_drawing
@@ -36,39 +36,39 @@ from saccade.datasets.custom_rows import (
     split_in,
 )
 
-# Pictures that lie inside tables, as bytes: written out once as files, named by their content.
+# Images that lie inside tables, as bytes: written out once as files, named by their content.
 
-FOLDER = "unpacked-pictures"
+FOLDER = "unpacked-images"
 KINDS = {
     b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp",
     b"II*\0": "tif", b"MM\0*": "tif",
 }  # fmt: skip
 
 
-class PicturesInside(NamedTuple):
-    """Where pictures from inside go."""
+class ImagesInside(NamedTuple):
+    """Where images from inside go."""
 
     folder: Path
     below: str
-    """The folder's path, with a slash behind it, below the root of pictures."""
+    """The folder's path, with a slash behind it, below the root of images."""
 
     @classmethod
-    def of(cls, root: Path, *, chosen: bool) -> "PicturesInside":
-        """Into `root`, where the user has chosen it for pictures, else into a folder below."""
+    def of(cls, root: Path, *, chosen: bool) -> "ImagesInside":
+        """Into `root`, where the user has chosen it for images, else into a folder below."""
         return cls(root, "") if chosen else cls(root / FOLDER, f"{FOLDER}/")
 
     def name(self, value: Any, where: Path, place: str) -> Any:
-        """The picture's path; bytes become a file first. `value` is a path, bytes, or both as
+        """The image's path; bytes become a file first. `value` is a path, bytes, or both as
         `{bytes, path}`; anything else is given back as it is. `where` and `place` are for messages.
 
-        Raises BadData for bytes that are no picture, and where nothing can be written.
+        Raises BadData for bytes that are no image, and where nothing can be written.
         """
         data = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(data, bytes) or (not data and isinstance(value, dict)):
             return value.get("path") if isinstance(value, dict) else value
         kind = _kind(data)
         if kind is None:
-            what = f"{place} has a picture of unknown kind, beginning with {data[:8].hex()}"
+            what = f"{place} has an image of unknown kind, beginning with {data[:8].hex()}"
             raise BadData(what, where=where, cure="Use JPEG, PNG, GIF, WebP, TIFF or BMP.")
         name = f"{hashlib.sha256(data).hexdigest()[:24]}.{kind}"
         file = self.folder / name
@@ -79,16 +79,16 @@ class PicturesInside(NamedTuple):
                 part.write_bytes(data)  # not waiting for the disk: there may be 100,000
                 part.replace(file)
         except OSError as error:
-            what = f"cannot be written to ({error.strerror}): the pictures lie inside the tables"
+            what = f"cannot be written to ({error.strerror}): the images lie inside the tables"
             cure = "Give a folder for them: --option images=FOLDER."
             raise BadData(what, where=self.folder, cure=cure) from None
         return self.below + name
 
     def notes(self) -> list[str]:
-        """What the user should know: nothing where no picture lay inside, or by their own wish."""
+        """What the user should know: nothing where no image lay inside, or by their own wish."""
         if not self.below or not self.folder.is_dir():
             return []
-        return [f"Pictures lay inside the tables; they are files in {self.below} now."]
+        return [f"Images lay inside the tables; they are files in {self.below} now."]
 
 
 def _kind(data: bytes) -> str | None:
@@ -100,7 +100,7 @@ def _kind(data: bytes) -> str | None:
 # Rows of Arrow and Parquet files, a few at a time, however long the file is.
 
 AT_ONCE = 64
-"""Rows of a Parquet file that are handed out together; each may hold a picture of megabytes."""
+"""Rows of a Parquet file that are handed out together; each may hold an image of megabytes."""
 BUFFER = 2**20
 """Bytes of a Parquet column that are read at once; else a row group would be in memory twice."""
 
@@ -109,11 +109,11 @@ Classes = Mapping[str, Sequence[Any]]
 
 
 def read_arrow_rows(
-    path: Path, columns: str, pictures: PicturesInside, classes: Classes | None = None
+    path: Path, columns: str, images: ImagesInside, classes: Classes | None = None
 ) -> Iterator[Row]:
     """Hand out the rows of a file; `columns` is the user's word about columns of other names.
 
-    `pictures` writes out what lies inside; `classes` go before those that the file names. Raises
+    `images` writes out what lies inside; `classes` go before those that the file names. Raises
     BadData for a file that is missing or not whole, BadConfig as `columns_of`.
     """
     number = 0
@@ -130,7 +130,7 @@ def read_arrow_rows(
         for row in zip(*values.values(), strict=True):
             number += 1
             said = dict(zip(values, row, strict=True))
-            said["image"] = pictures.name(said["image"], path, f"row {number}")
+            said["image"] = images.name(said["image"], path, f"row {number}")
             yield Row(f"row {number}", said)
 
 
@@ -224,11 +224,11 @@ def read_parquet(
 ) -> Collection:
     """Read the Parquet files in `root`, in a folder directly below it, or in one for each split.
 
-    Columns are found by name as in a table; `columns` says what others are. Pictures inside are
-    written to `images` (else to `unpacked-pictures/` below `root`); pictures that are paths are
+    Columns are found by name as in a table; `columns` says what others are. Images inside are
+    written to `images` (else to `unpacked-images/` below `root`); images that are paths are
     looked for below `images` (else `root`, its `images/` and the files' folder). Where no name
-    says a split, `val_share` and `test_share` of the pictures are drawn with `seed`; where only
-    validation is missing, `val_share` of the training pictures. Raises BadData for a file that is
+    says a split, `val_share` and `test_share` of the images are drawn with `seed`; where only
+    validation is missing, `val_share` of the training images. Raises BadData for a file that is
     not whole and for rows that lack what they need, BadConfig where there are several sets.
     """
     drawing = as_drawing(val_share, test_share, seed)
@@ -238,8 +238,8 @@ def read_parquet(
         raise BadData("holds no Parquet files of a data set", where=root, cure=cure)
     home = _home(root, found)
     splits = _splits(root, found)
-    files = PictureFiles(root, images or None)
-    inside = PicturesInside.of(files.root, chosen=bool(images))
+    files = ImageFiles(root, images or None)
+    inside = ImagesInside.of(files.root, chosen=bool(images))
     folders = dict.fromkeys(("", "images", home.relative_to(root).as_posix()))
     own = Own(lambda name: files.find_path(name, list(folders)), drawing)
     for path, split in zip(found, splits, strict=True):
@@ -250,7 +250,7 @@ def read_parquet(
 
 
 def recognise_parquet(root: Path, columns: str = "") -> str | None:
-    """Parquet files with columns of pictures and of questions or captions.
+    """Parquet files with columns of images and of questions or captions.
 
     Files that cannot be read count when their names say splits: `read` tells what is wrong.
     """
@@ -313,11 +313,11 @@ def read_saved(
 ) -> Collection:
     """Read the saved folder `root`, or the first one directly below it.
 
-    Columns are found by name as in a table; `columns` says what others are. Pictures inside the
-    table are written to `images` (else to `unpacked-pictures/` below the folder); pictures that
+    Columns are found by name as in a table; `columns` says what others are. Images inside the
+    table are written to `images` (else to `unpacked-images/` below the folder); images that
     are paths are looked for below `images` (else below the folder). Where there is one split only,
-    `val_share` and `test_share` of the pictures are drawn with `seed`; where only validation is
-    missing, `val_share` of the training pictures. Raises BadData for a file that is not whole, and
+    `val_share` and `test_share` of the images are drawn with `seed`; where only validation is
+    missing, `val_share` of the training images. Raises BadData for a file that is not whole, and
     for rows that lack what they need.
     """
     drawing = as_drawing(val_share, test_share, seed)
@@ -325,8 +325,8 @@ def read_saved(
     if home is None:
         cure = "Check --root: save_to_disk writes dataset_dict.json, or state.json."
         raise BadData("holds no folder that datasets saved", where=root, cure=cure)
-    files = PictureFiles(root if images else home, images or None)
-    inside = PicturesInside.of(files.root, chosen=bool(images))
+    files = ImageFiles(root if images else home, images or None)
+    inside = ImagesInside.of(files.root, chosen=bool(images))
     parts = _parts(home)
     own = Own(files.find_path, drawing)
     for folder, split in parts:
@@ -396,7 +396,7 @@ def _are_names(names: list[Any]) -> bool:
     return bool(names) and is_text(names) and not any({"/", "\0"} & set(name) for name in names)
 
 
-# A folder of pictures with metadata, as Hugging Face's `imagefolder`, read without that package.
+# A folder of images with metadata, as Hugging Face's `imagefolder`, read without that package.
 
 METADATA = r"(?i:metadata\.(?:csv|jsonl))"
 NAME = "file_name"
@@ -416,18 +416,18 @@ def read_imagefolder(
 ) -> Collection:
     """Read `metadata.csv` or `metadata.jsonl` in `root`, a folder directly below, or its splits.
 
-    `images` is a folder of pictures laid out likewise, or without the folders of the splits;
+    `images` is a folder of images laid out likewise, or without the folders of the splits;
     `columns` says what columns of other names are ("caption:prompt"). Where folders name no split
-    and there is no column `split`, `val_share` and `test_share` of the pictures are drawn with
-    `seed`; where only validation is missing, `val_share` of the training pictures. Raises BadData
-    for rows of another form, with file and line, BadConfig for pictures with several metadata.
+    and there is no column `split`, `val_share` and `test_share` of the images are drawn with
+    `seed`; where only validation is missing, `val_share` of the training images. Raises BadData
+    for rows of another form, with file and line, BadConfig for images with several metadata.
     """
     drawing = as_drawing(val_share, test_share, seed)
     home = folder_like(root, lambda folder: bool(_metadata(folder)))
     if home is None:
         cure = "Check --root: metadata.csv or metadata.jsonl has a column file_name."
         raise BadData("holds no metadata of an imagefolder", where=root, cure=cure)
-    files = PictureFiles(root if images else home, images or None)
+    files = ImageFiles(root if images else home, images or None)
     own = Own(lambda name: _find(files, name, elsewhere=bool(images)), drawing)
     found = _metadata(home)
     _refuse_twice(home, found)
@@ -465,12 +465,12 @@ def _refuse_twice(home: Path, found: Sequence[Path]) -> None:
     folders = {path.parent for path in found}
     if len(folders) < len(found) or (home in folders and len(found) > 1):
         names = ", ".join(path.relative_to(home).as_posix() for path in found)
-        cure = "Keep one for each picture: move the others away."
+        cure = "Keep one for each image: move the others away."
         raise BadConfig(f"holds metadata twice: {names}", where=home, cure=cure)
 
 
 def _rows(path: Path, columns: str, folder: str) -> Iterator[Row]:
-    """Rows that name pictures relative to the data set, where `folder` (of a split) may lie."""
+    """Rows that name images relative to the data set, where `folder` (of a split) may lie."""
     names, rows = read_rows(path)
     wanted = columns_of(names, columns, path, USUAL)
     told = [(place, {what: row.get(name) for what, name in wanted.items()}) for place, row in rows]
@@ -489,7 +489,7 @@ def _split_of(name: str) -> Split | None:
     return split_in(folder) if slash else None
 
 
-def _find(files: PictureFiles, name: str, *, elsewhere: bool) -> str:
+def _find(files: ImageFiles, name: str, *, elsewhere: bool) -> str:
     """Beside the metadata; in `images=`, also without the folders of the splits."""
     folder, _, rest = name.partition("/")
     if _split_of(name):

@@ -1,8 +1,8 @@
 """Karpathy's caption files: `dataset_coco.json`, `dataset_flickr8k.json`, `dataset_flickr30k.json`.
 
-One JSON with pictures, their sentences (tokenised already) and their split. `restval`, the part of
+One JSON with images, their sentences (tokenised already) and their split. `restval`, the part of
 COCO's validation set that is neither validated nor tested on, joins the training split, as in all
-published work (113,287 training pictures). Layout: Karpathy & Fei-Fei 2015, released splits.
+published work (113,287 training images). Layout: Karpathy & Fei-Fei 2015, released splits.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import PictureFiles, first_reason, one_file
+from saccade.data.find_files import ImageFiles, first_reason, one_file
 from saccade.data.reading import columns, is_text, read_json, record_list, unique
-from saccade.data.records import Caption, Collection, Picture, Split
+from saccade.data.records import Caption, Collection, ImageRecord, Split
 
 SPLIT_OF: dict[str, Split] = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 FOLDERS = (
@@ -33,9 +33,9 @@ CURE = "Take the released dataset_*.json, or mend this record."
 def read(root: Path, file: str = "", images: str = "") -> Collection:
     """Read the `dataset_*.json` in `root` or a folder directly below it.
 
-    `file` names it when there are several; `images` is the folder of the pictures (else
+    `file` names it when there are several; `images` is the folder of the images (else
     `images/`, `root` and the folders of the releases are looked through, beside the file first). A
-    picture's number is its `cocoid` where it has one, else its `imgid`. Sentences without a word
+    image's number is its `cocoid` where it has one, else its `imgid`. Sentences without a word
     are left out and counted. Raises BadData for anything that is not in this layout.
     """
     path = one_file(root, file, NAME, "file", "dataset_*.json of Karpathy's splits")
@@ -47,21 +47,21 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
     if any("cocoid" in record for record in records):
         (numbers,) = columns(records, {"cocoid": int}, path=path, name="image")
         unique(numbers, path=path, name="cocoid")
-    files = PictureFiles(root, images or None).beside(path)
-    pictures = []
+    files = ImageFiles(root, images or None).beside(path)
+    image_records = []
     for number, split, name, record in zip(numbers, splits, names, records, strict=True):
         if split not in SPLIT_OF:
-            what = f"picture {number} ({name}) is of split {split!r}"
+            what = f"image {number} ({name}) is of split {split!r}"
             raise BadData(what, where=path, cure=f"Known are: {', '.join(SPLIT_OF)}.")
         folder = str(record.get("filepath") or "")
         folders = (folder, f"images/{folder}", *FOLDERS) if folder else FOLDERS
-        pictures.append(Picture(number, files.find(folders, [name]), SPLIT_OF[split]))
-    captions, left_out = _captions(pictures, sentences, path)
+        image_records.append(ImageRecord(number, files.find(folders, [name]), SPLIT_OF[split]))
+    captions, left_out = _captions(image_records, sentences, path)
     notes = [f"{left_out} sentences have no word and were left out."] if left_out else []
     return Collection(
         source="karpathy",
         image_root=str(files.root),
-        pictures=pictures,
+        images=image_records,
         captions=captions,
         licence=str(document.get("license", Collection.licence)),
         notes=notes,
@@ -75,23 +75,23 @@ def recognise(root: Path) -> str | None:
 
 
 def _captions(
-    pictures: Sequence[Picture], sentences: Sequence[list[Any]], path: Path
+    images: Sequence[ImageRecord], sentences: Sequence[list[Any]], path: Path
 ) -> tuple[list[Caption], int]:
     """All sentences in file order, and how many had no word."""
-    bare = next((p for p, own in zip(pictures, sentences, strict=True) if not own), None)
+    bare = next((p for p, own in zip(images, sentences, strict=True) if not own), None)
     if bare:
-        what = f"picture {bare.id} ({bare.file}) has no sentences"
+        what = f"image {bare.id} ({bare.file}) has no sentences"
         raise BadData(what, where=path, cure=CURE)
     fields = {"sentid": int, "raw": str, "tokens": list}
     flat = list(chain.from_iterable(sentences))
     ids, texts, tokens = columns(flat, fields, path=path, name="sentence")
     unique(ids, path=path, name="sentid")
-    owners = [p for p, own in zip(pictures, sentences, strict=True) for _ in own]
+    owners = [p for p, own in zip(images, sentences, strict=True) for _ in own]
     captions = []
-    for number, picture, text, words in zip(ids, owners, texts, tokens, strict=True):
+    for number, image, text, words in zip(ids, owners, texts, tokens, strict=True):
         if not is_text(words):
             what = f"the tokens of sentence {number} are not all text: {ascii(words)[:60]}"
             raise BadData(what, where=path, cure=CURE)
         if words:
-            captions.append(Caption(number, picture.id, text, tuple(words), picture.split))
+            captions.append(Caption(number, image.id, text, tuple(words), image.split))
     return captions, len(flat) - len(captions)

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import PictureFiles, folder_like, names_in
+from saccade.data.find_files import ImageFiles, folder_like, names_in
 from saccade.data.reading import read_table
-from saccade.data.records import Collection, Picture, Question, Split
+from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.datasets.surgical import named_files, read_question_lines
 
 # PitVQA's questions and answers, made from the steps and instruments of 25 operations.
@@ -206,7 +206,7 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
     `origin` ("text" or "annotations") chooses where both are there (else the text); `images` is
     the folder that holds `video_01/` ... (else `images/` and `root`). `all_answers=yes` keeps the
     answers no_visible_instrument and no_secondary_instrument, which the published loader leaves
-    out. A picture's number is 100,000 times its operation and its second, a question's 100 times
+    out. An image's number is 100,000 times its operation and its second, a question's 100 times
     that and its line. Raises BadData for files of another form, BadConfig for other words.
     """
     if origin not in ("", *FROM):
@@ -223,15 +223,15 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
         wanted = "QA/video_01/00000.txt" if seconds is _from_text else "QA/, nor steps_csv/"
         cure = "Check --root: it holds QA/, or steps_csv/ and instruments_csv/."
         raise BadData(f"holds no {wanted} of PitVQA", where=root, cure=cure)
-    files = PictureFiles(root if images else home, images or None)
-    pictures: list[Picture] = []
+    files = ImageFiles(root if images else home, images or None)
+    image_records: list[ImageRecord] = []
     questions: list[Question] = []
     left_out = 0
     for video, second, lines in seconds(home):
         split: Split = "val" if video in VAL else "train"
         folder, number = f"video_{video:02}", video * 100_000 + second
         file = files.find((f"images/{folder}", folder), [f"{second:05}.png"])
-        pictures.append(Picture(number, file, split))
+        image_records.append(ImageRecord(number, file, split))
         for place, (asked, answer, category) in lines:
             if answer in NO_ANSWER and all_answers == "no":
                 left_out += 1
@@ -241,7 +241,7 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
     return Collection(
         source="pitvqa",
         image_root=str(files.root),
-        pictures=pictures,
+        images=image_records,
         questions=questions,
         notes=_notes(questions, left_out, made=seconds is _from_annotations),
         edition="" if all_answers == "yes" else "published",

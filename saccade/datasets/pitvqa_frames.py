@@ -1,13 +1,13 @@
-"""PitVQA's pictures from its videos: one a second, the round view cut out, 224 pixels a side.
+"""PitVQA's images from its videos: one a second, the round view cut out, 224 pixels a side.
 
 A frame is kept where its number is divided by the frame rate (rounded up); it is the second's
-number that names it: `video_01/00042.png`. The view is the square (295, 50, 935, 690) of a picture
+number that names it: `video_01/00042.png`. The view is the square (295, 50, 935, 690) of an image
 of 1280 by 720, resized bicubically. Source: the preparation published with PitVQA (He et al. 2024).
 
 A stopped run goes on where it stood: a journal says what is there (`pitvqa_journal`). The video is
-entered at the key frame before the last picture in a row; if the frame of that picture's time then
-gives that picture again, frames are counted from it. Where it does not (some containers, AVI among
-them, cannot be entered exactly), the video is decoded from its start; whole pictures stay.
+entered at the key frame before the last image in a row; if the frame of that image's time then
+gives that image again, frames are counted from it. Where it does not (some containers, AVI among
+them, cannot be entered exactly), the video is decoded from its start; whole images stay.
 """
 
 import json
@@ -25,13 +25,13 @@ from PIL import Image
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import in_one_go, write_text
 
-# What of a PitVQA video is cut already: `cut.journal` beside its pictures.
+# What of a PitVQA video is cut already: `cut.journal` beside its images.
 
 NAME = "cut.journal"
 
 
 class Journal:
-    """The pictures of one folder that are whole. Opened for writing by a `with` statement."""
+    """The images of one folder that are whole. Opened for writing by a `with` statement."""
 
     def __init__(self, video: Path, out: Path, how: dict[str, Any]) -> None:
         """Read what is there about `video` in `out`, cut as `how` says; else nothing is."""
@@ -51,20 +51,20 @@ class Journal:
         self.count: int | None = next(
             (line["count"] for line in lines if line.keys() == {"count"}), None
         )
-        """Pictures of the whole video, if it was cut to its end."""
+        """Images of the whole video, if it was cut to its end."""
 
     @property
     def complete(self) -> bool:
-        """Is every picture of the video there?"""
+        """Is every image of the video there?"""
         return self.count is not None and self.first_missing >= self.count
 
     @property
     def first_missing(self) -> int:
-        """The first second without a picture, as far as is known."""
+        """The first second without an image, as far as is known."""
         return next(second for second in range(len(self.times) + 1) if second not in self.times)
 
     def path_of(self, second: int) -> Path:
-        """Where the picture of a second is, or will be."""
+        """Where the image of a second is, or will be."""
         return self._path.with_name(_name(second))
 
     def __enter__(self) -> Self:
@@ -84,12 +84,12 @@ class Journal:
         self._file.close()
 
     def add(self, second: int, time: int | None) -> None:
-        """Note that the picture of a second is on disk."""
+        """Note that the image of a second is on disk."""
         self.times[second] = time
         self._write({"second": second, "time": time})
 
     def finish(self, count: int) -> None:
-        """Note that the video has no more than `count` pictures, and all are there."""
+        """Note that the video has no more than `count` images, and all are there."""
         self.count = count
         self._write({"count": count})
 
@@ -138,7 +138,7 @@ def cut_videos(videos: Path, out: Path) -> Iterator[tuple[str, int]]:
 
 
 def cut_video(video: Path, out: Path) -> int:
-    """Write one picture a second of one video into `out`; returns how many there are."""
+    """Write one image a second of one video into `out`; returns how many there are."""
     av = _av()
     out.mkdir(parents=True, exist_ok=True)
     journal = Journal(video, out, {"view": list(VIEW), "side": SIDE})
@@ -164,34 +164,34 @@ def cut_video(video: Path, out: Path) -> int:
         cure = "Compare its size with the source, and copy or download it again."
         raise BadData(what, where=video, cure=cure) from None
     if not count:
-        raise BadData("holds no picture", where=video, cure="Copy or download it again.")
+        raise BadData("holds no image", where=video, cure="Copy or download it again.")
     return count
 
 
 def _rate(video: Path) -> int:
-    """Pictures a second, rounded up."""
+    """Images a second, rounded up."""
     with _av().open(str(video)) as container:
         if not container.streams.video:
-            raise BadData("has no pictures, only sound", where=video, cure="Is it the video?")
+            raise BadData("has no images, only sound", where=video, cure="Is it the video?")
         average = container.streams.video[0].average_rate
     if not average:
         cure = "Copy or download it again."
-        raise BadData("does not say how many pictures a second it has", where=video, cure=cure)
+        raise BadData("does not say how many images a second it has", where=video, cure=cure)
     rate: int = math.ceil(average)
     return rate
 
 
 def _frames(video: Path, rate: int, journal: Journal) -> Iterator[tuple[int, Any]]:
-    """Number and frame: all of the video, or those from the last picture in a row on."""
+    """Number and frame: all of the video, or those from the last image in a row on."""
     last = journal.first_missing - 1
     if last >= 0:
         with _av().open(str(video)) as container:
             frames = _decoded_from(container, journal.times[last])
             found = next(frames, None)
-            if found and _is_picture(found, journal.path_of(last), video):
+            if found and _is_image(found, journal.path_of(last), video):
                 yield from enumerate(chain([found], frames), start=last * rate)
                 return
-        del journal.times[last]  # made again, should it be the picture that is wrong
+        del journal.times[last]  # made again, should it be the image that is wrong
     with _av().open(str(video)) as container:
         yield from enumerate(_decoded(container))
 
@@ -211,11 +211,11 @@ def _decoded_from(container: Any, time: int | None) -> Iterator[Any]:
         yield from frames
 
 
-def _is_picture(frame: Any, file: Path, video: Path) -> bool:
-    """Does a frame give the very picture of a file?"""
+def _is_image(frame: Any, file: Path, video: Path) -> bool:
+    """Does a frame give the very image of a file?"""
     try:
-        with Image.open(file) as picture:
-            return picture.tobytes() == _view(frame, video).tobytes()
+        with Image.open(file) as image:
+            return image.tobytes() == _view(frame, video).tobytes()
     except OSError:
         return False
 
@@ -230,11 +230,11 @@ def _decoded(container: Any) -> Iterator[Any]:
 def _view(frame: Any, video: Path) -> Image.Image:
     """The round view of one frame; frames of another shape are not PitVQA's."""
     if (frame.width, frame.height) != (1280, 720):
-        what = f"has pictures of {frame.width} by {frame.height}, not 1280 by 720"
+        what = f"has images of {frame.width} by {frame.height}, not 1280 by 720"
         cure = "Take the videos as released: the view is cut out at fixed pixels."
         raise BadData(what, where=video, cure=cure)
-    picture: Image.Image = frame.to_image()
-    return picture.crop(VIEW).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    image: Image.Image = frame.to_image()
+    return image.crop(VIEW).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
 
 
 def _videos(videos: Path) -> list[Path]:

@@ -28,11 +28,11 @@ def prepare(
     """Make a data folder at `out` of the data set below `root`; returns `out`.
 
     `source` is a name of `data.sources.SOURCES`, or two joined by a plus that describe the same
-    pictures ("vqa-v2+karpathy"); without one the layout is recognised by looking, and
+    images ("vqa-v2+karpathy"); without one the layout is recognised by looking, and
     `dataset.json` notes as what and why. `options` are its reader's own, such as `images=FOLDER`.
-    `missing` (pictures whose file is not there) and `overlap` (pictures in two splits) are
+    `missing` (images whose file is not there) and `overlap` (images in two splits) are
     "refuse", "drop" or "keep"; `data.checks.check` says what each does. `hold_out` is the share of
-    training pictures that become the validation split of a task that has none. An existing data
+    training images that become the validation split of a task that has none. An existing data
     folder is replaced, its features are kept. Raises BadData or BadConfig; what was found, but does
     not stop, stands in `dataset.json`, with what differs from the published counts.
     """
@@ -76,13 +76,13 @@ def told(out: Path) -> list[str]:
 
 
 def next_step(out: Path) -> str:
-    """What to do with a data folder; without any picture nothing can be extracted."""
+    """What to do with a data folder; without any image nothing can be extracted."""
     folder = DataFolder(out)
-    pictures = folder.pictures()
-    lost = without_file(folder.image_root, pictures)
-    if len(lost) == len(pictures):
+    images = folder.images()
+    lost = without_file(folder.image_root, images)
+    if len(lost) == len(images):
         return (
-            "Next: not one picture is there, so nothing can be extracted. Put them below "
+            "Next: not one image is there, so nothing can be extracted. Put them below "
             f"{folder.image_root} (the first is {lost[0].file}), or give their folder with "
             "--option images=FOLDER, and prepare again."
         )

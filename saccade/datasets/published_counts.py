@@ -27,7 +27,7 @@ class Count(NamedTuple):
     """What some splits hold together: where we draw a split ourselves, only the sum is known."""
 
     splits: tuple[Split, ...]
-    pictures: int | None
+    images: int | None
     questions: int = 0
     captions: int = 0
 
@@ -109,10 +109,10 @@ FINGERPRINTS: dict[tuple[str, str], dict[tuple[Split, ...], str]] = {
 """`words_of` the questions of those splits."""
 
 MISTAKEN = {
-    ("karpathy", "coco", 82_783): "the 30,504 pictures of split restval are missing",
-    ("karpathy", "coco", 118_287): "these are COCO 2017's pictures, divided differently",
-    ("coco-captions", "2014", 113_287): "these are Karpathy's training pictures",
-    ("coco-captions", "2017", 113_287): "these are Karpathy's training pictures",
+    ("karpathy", "coco", 82_783): "the 30,504 images of split restval are missing",
+    ("karpathy", "coco", 118_287): "these are COCO 2017's images, divided differently",
+    ("coco-captions", "2014", 113_287): "these are Karpathy's training images",
+    ("coco-captions", "2017", 113_287): "these are Karpathy's training images",
     ("vqa-v2", "mscoco", 248_349): "these are the questions of VQA v1",
     ("vqa-v1", "mscoco", 443_757): "these are the questions of VQA v2",
     ("easy-vqa", "all", 38_285): "these are the questions of its first release",
@@ -138,7 +138,7 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
         name = " and ".join(splits)
         if right is None:
             differ.append(f"{name}: {_said(found, counts[0])}, published {_said(counts[0])}")
-            numbers = (found.pictures, found.questions, found.captions)
+            numbers = (found.images, found.questions, found.captions)
             causes += [said for n in numbers if n and (said := MISTAKEN.get((*key, n)))]
         elif wanted := FINGERPRINTS.get(key, {}).get(splits):
             if words_of([q for q in collection.questions if q.split in splits]) == wanted:
@@ -170,7 +170,7 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
 
 
 def words_of(questions: Sequence[Question]) -> str:
-    """SHA-256 over ids, words and answers in the order of ids, wherever the pictures lie."""
+    """SHA-256 over ids, words and answers in the order of ids, wherever the images lie."""
     digest = hashlib.sha256()
     records = ((q.id, q.text, q.answers) for q in sorted(questions, key=itemgetter(0)))
     while some := list(islice(records, 4096)):
@@ -182,13 +182,13 @@ def _count(collection: Collection, splits: Sequence[Split]) -> Count:
     chosen = set(splits)
     questions = [q.image_id for q in collection.questions if q.split in chosen]
     captions = [c.image_id for c in collection.captions if c.split in chosen]
-    pictures = len({*questions, *captions})
-    return Count(tuple(splits), pictures, len(questions), len(captions))
+    images = len({*questions, *captions})
+    return Count(tuple(splits), images, len(questions), len(captions))
 
 
 def _same(found: Count, wanted: Count) -> bool:
-    pictures = wanted.pictures in (None, found.pictures)
-    return pictures and found[2:] == wanted[2:]
+    images = wanted.images in (None, found.images)
+    return images and found[2:] == wanted[2:]
 
 
 def _said(count: Count, like: Count | None = None) -> str:

@@ -247,15 +247,15 @@ def captions_of(scene: Scene, random: np.random.Generator) -> list[str]:
     return sentences
 
 
-PICTURES: Mapping[Split, int] = MappingProxyType({"train": 1500, "val": 250, "test": 250})
+IMAGES: Mapping[Split, int] = MappingProxyType({"train": 1500, "val": 250, "test": 250})
 QUESTIONS = 5
-"""Per picture."""
+"""Per image."""
 LICENCE = "made by saccade from a seed: free of rights"
-"""Of the pictures and the words; CC0 1.0 where a licence is needed."""
+"""Of the images and the words; CC0 1.0 where a licence is needed."""
 
 
 class Seen(NamedTuple):
-    """A picture of the Shapes world, and the truth about it."""
+    """An image of the Shapes world, and the truth about it."""
 
     id: int
     file: str
@@ -265,32 +265,34 @@ class Seen(NamedTuple):
 
 
 def make_shapes(
-    out: Path, *, pictures: Mapping[Split, int] = PICTURES, seed: int = 0, size: int = 128
+    out: Path, *, images: Mapping[Split, int] = IMAGES, seed: int = 0, size: int = 128
 ) -> None:
     """Write a Shapes world: equal numbers and seed give equal pixels and texts on any machine.
 
-    `pictures` is how many each split gets (the first ones stay the same when there are more),
-    `size` the side of a picture in pixels. Writes `images/`, per split
+    `images` is how many each split gets (the first ones stay the same when there are more),
+    `size` the side of an image in pixels. Writes `images/`, per split
     `v2_OpenEnded_SPLIT_questions.json` and `v2_SPLIT_annotations.json`, `dataset_shapes.json`,
     `boxes.json` (question id to the boxes, 0..1, of the shapes that it is about, for questions
     about particular ones), and `scenes.json` (see `read_scenes`).
     """
-    if size < 32 or not pictures or set(pictures) - set(SPLITS) or min(pictures.values()) < 1:
-        what = f"a Shapes world of {dict(pictures)} pictures of {size} pixels cannot be made"
-        cure = f"Give at least one picture for some of {', '.join(SPLITS)}; size from 32."
+    if size < 32 or not images or set(images) - set(SPLITS) or min(images.values()) < 1:
+        what = f"a Shapes world of {dict(images)} images of {size} pixels cannot be made"
+        cure = f"Give at least one image for some of {', '.join(SPLITS)}; size from 32."
         raise BadConfig(what, cure=cure)
     (out / "images").mkdir(parents=True, exist_ok=True)
     boxes: dict[int, list[tuple[float, ...]]] = {}
-    images: list[dict[str, Any]] = []
+    image_entries: list[dict[str, Any]] = []
     scenes: list[dict[str, Any]] = []
-    for split in (split for split in SPLITS if split in pictures):
+    for split in (split for split in SPLITS if split in images):
         balance = Balance()
         questions: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
-        for seen, random in _scenes(split, pictures[split], seed):
+        for seen, random in _scenes(split, images[split], seed):
             Image.fromarray(draw(seen.scene, size, random)).save(out / seen.file, compress_level=1)
             scenes.append(_scene_record(seen))
-            images.append(_karpathy_record(seen, captions_of(seen.scene, random), len(images)))
+            image_entries.append(
+                _karpathy_record(seen, captions_of(seen.scene, random), len(image_entries))
+            )
             for place, asked in enumerate(balance.choose(seen.scene, QUESTIONS, random)):
                 number = seen.id * 1000 + place
                 record = {"question_id": number, "image_id": seen.id}
@@ -305,12 +307,13 @@ def make_shapes(
     _write_json(out / "boxes.json", boxes)
     _write_json(out / "scenes.json", {"size": size, "scenes": scenes})
     _write_json(
-        out / "dataset_shapes.json", {"images": images, "dataset": "shapes", "license": LICENCE}
+        out / "dataset_shapes.json",
+        {"images": image_entries, "dataset": "shapes", "license": LICENCE},
     )
 
 
 def _scenes(split: Split, count: int, seed: int) -> Iterator[tuple[Seen, np.random.Generator]]:
-    """Every picture has its own random numbers, so none depends on how many others there are."""
+    """Every image has its own random numbers, so none depends on how many others there are."""
     part = SPLITS.index(split)
     for place in range(count):
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, part, place))))
@@ -373,7 +376,7 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def read_scenes(root: Path) -> list[Seen]:
-    """Read back the truth about every picture that `make_shapes` wrote below `root`.
+    """Read back the truth about every image that `make_shapes` wrote below `root`.
 
     `shape_scenes.cell_labels(seen.scene.shapes, rows, columns)` says what each grid cell shows.
     """

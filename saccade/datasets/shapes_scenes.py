@@ -1,4 +1,4 @@
-"""Scenes of coloured shapes, and pictures of them: the pixels of the embedded Shapes world.
+"""Scenes of coloured shapes, and images of them: the pixels of the embedded Shapes world.
 
 Equal seeds give equal pixels on any machine: random numbers come from PCG64, and drawing uses only
 operations whose rounding is fixed (no sine, no power).
@@ -24,14 +24,14 @@ COLORS = {
 }
 KINDS = ("circle", "square", "triangle", "star", "cross")
 SIZES = {"small": (9.5, 12.0), "large": (17.0, 22.0)}
-"""Least and greatest radius, in pixels of a picture of 128 x 128."""
+"""Least and greatest radius, in pixels of an image of 128 x 128."""
 TEXTURES = ("plain", "striped", "dotted", "checked")
 _GROUNDS = ((226, 218, 204), (208, 217, 224), (215, 223, 208), (227, 212, 214), (214, 210, 225))
 _HOW_MANY = (2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 5, 5)
 
 
 class Shape(NamedTuple):
-    """One shape. Lengths are shares of the picture's side, so they hold at any size."""
+    """One shape. Lengths are shares of the image's side, so they hold at any size."""
 
     kind: str
     color: str
@@ -60,7 +60,7 @@ class Shape(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """All that is in one picture, from left to right."""
+    """All that is in one image, from left to right."""
 
     texture: str
     shapes: tuple[Shape, ...]
@@ -105,22 +105,22 @@ def _apart(one: Shape, other: Shape) -> bool:
 
 def draw(scene: Scene, size: int, random: np.random.Generator) -> NDArray[np.uint8]:
     """Paint a scene as (size, size, 3) RGB, with soft edges, shadows and a little noise."""
-    picture = _ground(scene.texture, size, random)  # (3, size, size): faster to work on
+    image = _ground(scene.texture, size, random)  # (3, size, size): faster to work on
     for shape in scene.shapes:
         left, top, right, bottom = (edge * size for edge in shape.box)
         rows = slice(max(math.floor(top) - 3, 0), min(math.ceil(bottom) + 6, size))
         columns = slice(max(math.floor(left) - 3, 0), min(math.ceil(right) + 6, size))
         x = middles(columns.start, columns.stop)[None, :]
         y = middles(rows.start, rows.stop)[:, None]
-        patch = picture[:, rows, columns]
+        patch = image[:, rows, columns]
         patch *= 1 - 0.28 * np.clip((inside(shape, x - 1.5, y - 2.0, size) + 2) / 4, 0, 1)
         depth = inside(shape, x, y, size)
         light = 1.1 - 0.2 * ((x - left) + (y - top)) / (right - left + bottom - top)
         rim = 0.72 + 0.28 * np.clip(depth - 1.0, 0, 1)
         paint = np.array(COLORS[shape.color], np.float32)[:, None, None] * (light * rim)
         patch += np.clip(depth + 0.5, 0, 1) * (paint - patch)
-    picture += random.integers(-3, 4, (size, size), dtype=np.int8)
-    pixels = np.clip(np.rint(picture, out=picture), 0, 255, out=picture).astype(np.uint8)
+    image += random.integers(-3, 4, (size, size), dtype=np.int8)
+    pixels = np.clip(np.rint(image, out=image), 0, 255, out=image).astype(np.uint8)
     return np.ascontiguousarray(pixels.transpose(1, 2, 0))
 
 

@@ -1,7 +1,7 @@
-"""Question-answer text files, one per picture: `question|answer` on each line.
+"""Question-answer text files, one per image: `question|answer` on each line.
 
 The form of EndoVis-18-VQA, Cholec80-VQA (Seenivasan et al. 2022) and PitVQA (He et al. 2024). A
-file is named after its picture, and lies in the folder of its operation.
+file is named after its image, and lies in the folder of its operation.
 """
 
 import re
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import PictureFiles, folder_like, names_in
+from saccade.data.find_files import ImageFiles, folder_like, names_in
 from saccade.data.reading import is_text
-from saccade.data.records import Collection, Picture, Question, Split
+from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.data.splits import as_whole
 
 FORMS = ("Classification", "Sentence")
@@ -42,10 +42,10 @@ def named_files(folder: Path, pattern: str, after: str) -> Iterator[tuple[Path, 
         yield folder / name, match
 
 
-def read_questions(path: Path, picture: int, split: Split) -> list[Question]:
-    """The questions of a file, numbered 100 times the picture's number and their line."""
+def read_questions(path: Path, image: int, split: Split) -> list[Question]:
+    """The questions of a file, numbered 100 times the image's number and their line."""
     return [
-        Question(picture * 100 + line, picture, asked, split, (answer,), answer)
+        Question(image * 100 + line, image, asked, split, (answer,), answer)
         for line, asked, answer in read_question_lines(path)
     ]
 
@@ -90,7 +90,7 @@ def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "
     """Read all `seq_N/` of the published split in `root` or a folder directly below it.
 
     `form` is "Classification" (short answers) or "Sentence" (the same in sentences); `images` is
-    the folder that holds `seq_1/left_frames/` ... (else the same). A picture's number is 10,000
+    the folder that holds `seq_1/left_frames/` ... (else the same). An image's number is 10,000
     times its sequence and its frame, a question's 100 times that and its line. There is no test
     split. Raises BadData for files of another form.
     """
@@ -99,8 +99,8 @@ def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "
     if home is None:
         cure = "Check --root: EndoVis-18-VQA has seq_1/vqa/Classification/frame000_QA.txt ..."
         raise BadData("holds no seq_N/vqa/ of EndoVis-18-VQA", where=root, cure=cure)
-    files = PictureFiles(root if images else home, images or None)
-    pictures: list[Picture] = []
+    files = ImageFiles(root if images else home, images or None)
+    image_records: list[ImageRecord] = []
     questions: list[Question] = []
     for sequence in sorted((*ENDOVIS_TRAIN, *ENDOVIS_VAL)):
         split: Split = "val" if sequence in ENDOVIS_VAL else "train"
@@ -108,7 +108,9 @@ def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "
         folder = home / f"seq_{sequence}/vqa/{form}"
         for path, match in named_files(folder, ENDOVIS_NAME, "its frame, as frame042_QA.txt is"):
             number = sequence * 10_000 + int(match[2])
-            pictures.append(Picture(number, files.find(places, [f"{match[1]}.png"]), split))
+            image_records.append(
+                ImageRecord(number, files.find(places, [f"{match[1]}.png"]), split)
+            )
             questions += read_questions(path, number, split)
     if not questions:
         what = f"has no question in any seq_N/vqa/{form}/"
@@ -116,7 +118,7 @@ def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "
     return Collection(
         source="endovis18-vqa",
         image_root=str(files.root),
-        pictures=pictures,
+        images=image_records,
         questions=questions,
         notes=[NO_TEST],
         edition=form,
@@ -142,7 +144,7 @@ def _holds_endovis(folder: Path) -> bool:
 CHOLEC_VAL = (5, 11, 12, 17, 19, 26, 27, 31)
 VIDEOS = range(1, 41)
 CHOLEC_NAME = r"(\d{1,6})_.*\.txt"
-PICTURES = ("cropped_image/", "cropped_images/", "images/", "")
+IMAGES = ("cropped_image/", "cropped_images/", "images/", "")
 """Before an operation's number; the release's code and its description differ in the first two."""
 
 
@@ -153,7 +155,7 @@ def read_cholec80_vqa(
 
     `form` is "Classification" (short answers) or "Sentence"; frames whose number `every` does not
     divide are left out, as published (1 keeps all); `images` is the folder that holds
-    `cropped_image/1/` ... or `1/` ... (else the same). A picture's number is 1,000,000 times its
+    `cropped_image/1/` ... or `1/` ... (else the same). An image's number is 1,000,000 times its
     operation and its frame, a question's 100 times that and its line. There is no test split.
     Raises BadData for files of another form.
     """
@@ -163,20 +165,22 @@ def read_cholec80_vqa(
     if home is None:
         cure = "Check --root: Cholec80-VQA has Classification/1/0_QA.txt ..."
         raise BadData("holds no Classification/1/ of Cholec80-VQA", where=root, cure=cure)
-    files = PictureFiles(root if images else home, images or None)
-    pictures: list[Picture] = []
+    files = ImageFiles(root if images else home, images or None)
+    image_records: list[ImageRecord] = []
     questions: list[Question] = []
     left_out = 0
     for video in VIDEOS:
         split: Split = "val" if video in CHOLEC_VAL else "train"
-        places = [f"{folder}{video}" for folder in PICTURES]
+        places = [f"{folder}{video}" for folder in IMAGES]
         folder = home / form / str(video)
         for path, match in named_files(folder, CHOLEC_NAME, "its frame, as 1200_QA.txt is"):
             if int(match[1]) % step:
                 left_out += 1
                 continue
             number = video * 1_000_000 + int(match[1])
-            pictures.append(Picture(number, files.find(places, [f"{match[1]}.png"]), split))
+            image_records.append(
+                ImageRecord(number, files.find(places, [f"{match[1]}.png"]), split)
+            )
             questions += read_questions(path, number, split)
     if not questions:
         what = f"has no question in {form}/1 to {form}/40 (of frames that {step} divides)"
@@ -185,7 +189,7 @@ def read_cholec80_vqa(
     notes = [NO_TEST]
     if left_out:
         notes.append(f"{left_out} frames were left out: {step} does not divide their number.")
-    return Collection("cholec80-vqa", str(files.root), pictures, questions, notes=notes)
+    return Collection("cholec80-vqa", str(files.root), image_records, questions, notes=notes)
 
 
 def recognise_cholec80_vqa(root: Path) -> str | None:

@@ -1,6 +1,6 @@
-"""Visual Genome's questions: `question_answers.json`, pictures listed in `image_data.json`.
+"""Visual Genome's questions: `question_answers.json`, images listed in `image_data.json`.
 
-Free-form questions with one answer each, written about regions of 108,077 pictures, about half of
+Free-form questions with one answer each, written about regions of 108,077 images, about half of
 them COCO's. There is no published split of the questions. Answers are kept as written, but for the
 full stop at their end. Layout: visualgenome.org, versions 1.0 and 1.2 (Krishna et al. 2017).
 """
@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import PictureFiles, first_reason, folder_like
+from saccade.data.find_files import ImageFiles, first_reason, folder_like
 from saccade.data.reading import collector_paused, columns, read_entries, read_json, unique
-from saccade.data.records import Collection, Picture, Question
+from saccade.data.records import Collection, ImageRecord, Question
 from saccade.data.splits import as_drawing
 
 FOLDERS = ("VG_100K", "VG_100K_2", "images", "images/VG_100K", "images/VG_100K_2", "")
@@ -27,10 +27,10 @@ def read(
 ) -> Collection:
     """Read `question_answers.json`, and `image_data.json` if it is there.
 
-    `images` is the folder of the pictures (else `VG_100K/`, `VG_100K_2/`, `images/` and `root`).
-    `val_share` and `test_share` of the pictures are drawn with `seed`, with all their questions.
-    Pictures without questions are left out. Raises BadData for records of another form, and for
-    questions about a picture that `image_data.json` does not list.
+    `images` is the folder of the images (else `VG_100K/`, `VG_100K_2/`, `images/` and `root`).
+    `val_share` and `test_share` of the images are drawn with `seed`, with all their questions.
+    Images without questions are left out. Raises BadData for records of another form, and for
+    questions about an image that `image_data.json` does not list.
     """
     drawing = as_drawing(val_share, test_share, seed)
     home = folder_like(root, _holds) or root
@@ -39,10 +39,10 @@ def read(
         ids, image_ids, texts, answers = _questions(path)
     unique(ids, path=path, name="qa_id")
     split_of = drawing.draw(image_ids)
-    names, notes = _pictures(home / "image_data.json", set(image_ids))
-    files = PictureFiles(root, images or None).beside(path)
-    pictures = [
-        Picture(number, files.find(FOLDERS, names.get(number, [f"{number}.jpg"])), split)
+    names, notes = _images(home / "image_data.json", set(image_ids))
+    files = ImageFiles(root, images or None).beside(path)
+    image_records = [
+        ImageRecord(number, files.find(FOLDERS, names.get(number, [f"{number}.jpg"])), split)
         for number, split in split_of.items()
     ]
     questions = []
@@ -50,14 +50,14 @@ def read(
     for number, image, text, given in zip(ids, image_ids, texts, answers, strict=True):
         answer = given.strip().rstrip(".").strip() or given.strip()
         if not answer:
-            what = f"question {number} (picture {image}) has an empty answer"
+            what = f"question {number} (image {image}) has an empty answer"
             raise BadData(what, where=path, cure="Give it an answer, or leave the record out.")
         same = answers_of.setdefault(answer, (answer,))
         questions.append(Question(number, image, text.strip(), split_of[image], same, same[0]))
     return Collection(
         source="visual-genome",
         image_root=str(files.root),
-        pictures=pictures,
+        images=image_records,
         questions=questions,
         notes=[drawing.told(split_of), *notes],
         edition="qa",
@@ -80,7 +80,7 @@ def _questions(path: Path) -> list[list[Any]]:
         own = record.get("qas") if isinstance(record, dict) else None
         if not isinstance(own, list):
             raise BadData(
-                f'picture number {place + 1} has no list "qas" of questions and answers',
+                f'image number {place + 1} has no list "qas" of questions and answers',
                 where=path,
                 cure="Take the released question_answers.json of Visual Genome.",
             )
@@ -92,17 +92,17 @@ def _questions(path: Path) -> list[list[Any]]:
     return table
 
 
-def _pictures(path: Path, asked: set[int]) -> tuple[dict[int, list[str]], list[str]]:
-    """Names of the pictures' files by number, with the folder that each was released in."""
+def _images(path: Path, asked: set[int]) -> tuple[dict[int, list[str]], list[str]]:
+    """Names of the images' files by number, with the folder that each was released in."""
     if not path.is_file():
-        return {}, ["image_data.json is not there: pictures are looked for by their number."]
+        return {}, ["image_data.json is not there: images are looked for by their number."]
     records = read_json(path, list)
-    ids, urls = columns(records, {"image_id": int, "url": str}, path=path, name="picture")
+    ids, urls = columns(records, {"image_id": int, "url": str}, path=path, name="image")
     unique(ids, path=path, name="image_id")
     stray = asked - set(ids)
     if stray:
         raise BadData(
-            f"does not list {len(stray)} pictures that are asked about, the first is {min(stray)}",
+            f"does not list {len(stray)} images that are asked about, the first is {min(stray)}",
             where=path,
             cure="Take both files from the same version of the release.",
         )
@@ -112,6 +112,6 @@ def _pictures(path: Path, asked: set[int]) -> tuple[dict[int, list[str]], list[s
     }
     coco = sum(isinstance(r.get("coco_id"), int) for r in records if r["image_id"] in asked)
     return names, [
-        f"{coco} of {len(asked)} pictures are COCO's too (coco_id in image_data.json): mind that "
+        f"{coco} of {len(asked)} images are COCO's too (coco_id in image_data.json): mind that "
         "they may stand in another split there."
     ]

@@ -13,9 +13,9 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import PictureFiles, files_like, first_reason
+from saccade.data.find_files import ImageFiles, files_like, first_reason
 from saccade.data.reading import COPY_AGAIN, columns, is_text, read_json, record_list, unique
-from saccade.data.records import SPLITS, Collection, Picture, Question, Split
+from saccade.data.records import SPLITS, Collection, ImageRecord, Question, Split
 
 # The annotations file of VQA v1 and v2: ten human answers to each question.
 
@@ -64,7 +64,7 @@ def read_annotations(
     if about != image_ids:
         row = next(row for row, image in enumerate(about) if image != image_ids[row])
         raise BadData(
-            f"says that question {ids[row]} is about picture {about[row]}; "
+            f"says that question {ids[row]} is about image {about[row]}; "
             f"{questions.name} says {image_ids[row]}",
             where=path,
             cure="The two files are not a pair: take both from the same release.",
@@ -229,8 +229,8 @@ def read_v2(
     """Read VQA v2: all pairs of files in `root` and the folders directly below it.
 
     `questions` and `annotations` name one pair instead (relative to `root`); `split` (train, val
-    or test) says what a pair is when its names do not; `images` is the folder of the pictures.
-    Pictures are `COCO_train2014_000000000009.jpg` or `000000000009.jpg` (or `.png`), in a folder
+    or test) says what a pair is when its names do not; `images` is the folder of the images.
+    Images are `COCO_train2014_000000000009.jpg` or `000000000009.jpg` (or `.png`), in a folder
     named after the split, in `images/`, or in `root`. `v2_mscoco_*_complementary_pairs.json`, where
     there, is kept beside the questions. Raises BadData where the files disagree.
     """
@@ -270,15 +270,15 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
     if {"test2015", "test-dev2015"} <= subsets:
         pairs = [pair for pair in pairs if pair.subset != "test-dev2015"]
         notes.append("test-dev2015 was not read: its questions are a part of test2015.")
-    files = PictureFiles(root, images or None)
+    files = ImageFiles(root, images or None)
     licences: dict[str, None] = {}
-    pictures: list[Picture] = []
+    image_records: list[ImageRecord] = []
     found: list[Question] = []
     choices: dict[int, tuple[str, ...]] = {}
     for pair in pairs:
         document = read_json(pair.questions, dict)
-        pictures_here, questions_here = _read_pair(pair, document, split, files)
-        pictures += pictures_here
+        images_here, questions_here = _read_pair(pair, document, split, files)
+        image_records += images_here
         found += questions_here
         if given.form == "multiple-choice":
             choices |= the_choices(document["questions"], pair.questions)
@@ -288,7 +288,7 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
     return Collection(
         source="vqa-v2" if prefix else "vqa-v1",
         image_root=str(files.root),
-        pictures=pictures,
+        images=image_records,
         questions=found,
         licence="; ".join(licences),
         notes=notes,
@@ -299,7 +299,7 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
 
 
 def _licence(document: dict[str, Any]) -> str:
-    """What the file says of itself. For COCO our table knows more: the pictures' licences too."""
+    """What the file says of itself. For COCO our table knows more: the images' licences too."""
     stated = document.get("license")
     if document.get("data_type", "mscoco") == "mscoco" or not isinstance(stated, dict):
         return Collection.licence
@@ -352,8 +352,8 @@ def _split_of(subset: str) -> Split | None:
 
 
 def _read_pair(
-    pair: Pair, document: dict[str, Any], given: str, files: PictureFiles
-) -> tuple[list[Picture], list[Question]]:
+    pair: Pair, document: dict[str, Any], given: str, files: ImageFiles
+) -> tuple[list[ImageRecord], list[Question]]:
     records = record_list(document, "questions", path=pair.questions, expected="VQA questions")
     ids, image_ids, texts = columns(records, QUESTION_FIELDS, path=pair.questions, name="question")
     unique(ids, path=pair.questions, name="question_id")
@@ -385,11 +385,11 @@ def _read_pair(
     place = (subtype or pair.subset).replace("test-dev", "test")
     folders = [place, f"images/{place}", "images", "", "train2017", "val2017"]
     beside = files.beside(pair.questions)
-    pictures = [
-        Picture(n, beside.find(folders, (f"COCO_{place}_{n:012}.jpg", *_plain(n))), split)
+    images = [
+        ImageRecord(n, beside.find(folders, (f"COCO_{place}_{n:012}.jpg", *_plain(n))), split)
         for n in dict.fromkeys(image_ids)
     ]
-    return pictures, questions
+    return images, questions
 
 
 def _plain(number: int) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""VQA-RAD: 315 radiology pictures with questions that clinicians asked and answered.
+"""VQA-RAD: 315 radiology images with questions that clinicians asked and answered.
 
-Every question has one answer, open or closed. The published split divides questions, not pictures:
-most test pictures are training pictures too. Source: Lau et al. 2018; files as in the widely used
+Every question has one answer, open or closed. The published split divides questions, not images:
+most test images are training images too. Source: Lau et al. 2018; files as in the widely used
 `trainset.json` and `testset.json`, or the makers' own `VQA_RAD Dataset Public.json`, of which those
 two were made: its `phrase_type` says which questions are for testing, and every `question_frame`
 (the question put into a fixed form) is one more training question, that of a test question too.
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import PictureFiles, files_like, first_reason, folder_like
+from saccade.data.find_files import ImageFiles, files_like, first_reason, folder_like
 from saccade.data.reading import COPY_AGAIN, columns, is_text, read_json, unique
-from saccade.data.records import Collection, Picture, Question, Split
+from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.data.splits import as_share, as_whole, draw
 
 FIELDS = {"image_name": str, "question": str, "answer_type": str, "question_type": str}
@@ -29,7 +29,7 @@ SPLIT_OF: dict[str, Split] = {
 """By `phrase_type`: asked freely, or a paraphrase."""
 
 Row = tuple[str, Question]
-"""Name of a picture, and a question about it whose `image_id` is still open."""
+"""Name of an image, and a question about it whose `image_id` is still open."""
 
 
 def read(
@@ -37,10 +37,10 @@ def read(
 ) -> Collection:
     """Read `trainset.json` and `testset.json`, or else the makers' file, or `trainset.json` alone.
 
-    There is no official validation split: `val_share` (0 to below 1) of the training PICTURES,
-    drawn with `seed`, become one, with all their questions; so no picture is in both. Answers
+    There is no official validation split: `val_share` (0 to below 1) of the training IMAGES,
+    drawn with `seed`, become one, with all their questions; so no image is in both. Answers
     lose blanks at their ends and numbers become text; nothing else is changed. Each question has
-    the one released answer. `images` is the folder of the pictures (else `images/`, or that of the
+    the one released answer. `images` is the folder of the images (else `images/`, or that of the
     makers). Raises BadData for records of another form.
     """
     share, draw_seed = as_share("val_share", val_share), as_whole("seed", seed)
@@ -60,13 +60,13 @@ def read(
     held_out = {name for name, split in drawn.items() if split == "val"}
     rows = [(n, q._replace(split="val") if n in held_out else q) for n, q in train] + test
     number_of = {n: place for place, n in enumerate(sorted({n for n, _ in rows}))}
-    files = PictureFiles(root, images or None).beside(text)
-    pictures = {
-        (number_of[n], q.split): Picture(number_of[n], files.find(FOLDERS, [n]), q.split)
+    files = ImageFiles(root, images or None).beside(text)
+    image_records = {
+        (number_of[n], q.split): ImageRecord(number_of[n], files.find(FOLDERS, [n]), q.split)
         for n, q in rows
     }
     notes.append(
-        f"{len(held_out)} of {len(names)} training pictures, drawn with seed {draw_seed}, and "
+        f"{len(held_out)} of {len(names)} training images, drawn with seed {draw_seed}, and "
         f"their questions are the validation split (--option val_share={share:g}); there is no "
         "official one."
     )
@@ -75,7 +75,7 @@ def read(
     return Collection(
         source="vqa-rad",
         image_root=str(files.root),
-        pictures=[pictures[key] for key in sorted(pictures)],
+        images=[image_records[key] for key in sorted(image_records)],
         questions=[q._replace(image_id=number_of[n]) for n, q in rows],
         notes=notes,
         edition="official",

@@ -1,4 +1,4 @@
-"""The small eye of the demonstration: a network taught to name what each cell of a picture shows.
+"""The small eye of the demonstration: a network taught to name what each cell of an image shows.
 
 Backbones are usually trained on a million photos. Nothing may be fetched here, so one of timm's
 smallest networks learns the Shapes world first, from the training scenes alone: for every cell of
@@ -26,30 +26,30 @@ from saccade.features.preprocessing import BackboneSpec, Option, Preprocessing
 
 NAME = "timm:test_resnet"
 OPTIONS: dict[str, Option] = {"output_stride": 16}
-"""Keeps an 8 x 8 grid of a 128-pixel picture; the network's own stride of 32 would leave 4 x 4."""
+"""Keeps an 8 x 8 grid of a 128-pixel image; the network's own stride of 32 would leave 4 x 4."""
 LABELS = ("kind", "color", "size", "texture", "row", "column")
 WEIGHTS = (1.0, 1.0, 1.0, 0.3, 0.3, 0.3)
 """Of the labels' losses: the shapes are what questions are about."""
 LEARNING_RATE = 4e-3
-BATCH = 16  # pictures
+BATCH = 16  # images
 SHORTEST = 10
 """Steps over which the learning rate can rise and fall; fewer lessons end before it has fallen."""
 
 
 class Taught(NamedTuple):
-    """How well the network names cells of validation pictures, which it has not learnt from."""
+    """How well the network names cells of validation images, which it has not learnt from."""
 
     shapes: float
     """Share of the cells with a shape where kind and colour are both right."""
     labels: dict[str, float]
     """Share of right cells for each label; kind, colour and size where there is a shape."""
-    pictures: int
-    """How many training pictures there were."""
+    images: int
+    """How many training images there were."""
     epochs: int
 
 
 class _Lesson(NamedTuple):
-    """Pictures as the network sees them, and what their cells show."""
+    """Images as the network sees them, and what their cells show."""
 
     pixels: Tensor  # (N, 3, h, w) uint8
     labels: Tensor  # (N, 6, rows, columns) int64, in the order of LABELS
@@ -93,7 +93,7 @@ def teach_backbone(
 def _read(
     root: Path, scenes: Sequence[Seen], split: Split, preprocessing: Preprocessing, rows: int
 ) -> _Lesson:
-    """All pictures of a split and their labels; some 50 kB a picture."""
+    """All images of a split and their labels; some 50 kB an image."""
     if not scenes:
         raise BadData(
             f"there are no scenes of the {split} split", where=root, cure="Make Shapes again."
@@ -117,7 +117,7 @@ def _fit(
     epochs: int,
     sizes: Sequence[int],
 ) -> None:
-    """Adam, its learning rate rising and falling once; half of the pictures are mirrored."""
+    """Adam, its learning rate rising and falling once; half of the images are mirrored."""
     parameters = [*network.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, fused=True)
     steps = max(epochs * -(-len(lessons.pixels) // BATCH), SHORTEST)
@@ -137,7 +137,7 @@ def _fit(
 
 
 def _shuffled(lessons: _Lesson) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every picture once, in batches, mirrored or not; a mirrored cell keeps its place's name."""
+    """Every image once, in batches, mirrored or not; a mirrored cell keeps its place's name."""
     for rows in torch.randperm(len(lessons.pixels)).split(BATCH):
         pixels, labels = lessons.pixels[rows], lessons.labels[rows]
         mirrored = labels.flip(3)

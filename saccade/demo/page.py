@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.data.folder import DataFolder
-from saccade.data.records import Picture, Question, Split
+from saccade.data.records import ImageRecord, Question, Split
 from saccade.demo.backbone import NAME, Taught
 from saccade.evaluation.attention_grounding import Box, Gaze
 from saccade.features.images import read_image
@@ -25,18 +25,18 @@ from saccade.models.catalogue import MODELS, Entry
 from saccade.viz.attention import heat_map, overlay
 from saccade.viz.html import Asked, Bar, Chart, Described, Report, Tile, address, embed
 
-# Which questions and captions of the test pictures stand on the demonstration's page, and why.
+# Which questions and captions of the test images stand on the demonstration's page, and why.
 
 WIDE, NARROW = 220, 150
 """Pixels of a tile: of a glimpse, of a word."""
 
 
 class Samples:
-    """Makes the examples of one split; each picture is looked at once by each run."""
+    """Makes the examples of one split; each image is looked at once by each run."""
 
     def __init__(self, folder: DataFolder, split: Split) -> None:
         self.folder, self.split = folder, split
-        self.pictures: Mapping[int, Picture] = {p.id: p for p in folder.pictures(split)}
+        self.images: Mapping[int, ImageRecord] = {p.id: p for p in folder.images(split)}
         self._looked: dict[tuple[str, int], Looked] = {}
 
     def asked(
@@ -47,7 +47,7 @@ class Samples:
         return [self._ask(run, questions[id_], boxes.get(id_, ())) for id_ in ids]
 
     def first_of_each_kind(self) -> list[int]:
-        """Ids of the first question of each type, each about another picture."""
+        """Ids of the first question of each type, each about another image."""
         chosen: dict[str, Question] = {}
         for question in self.folder.questions(self.split):
             taken = {other.image_id for other in chosen.values()}
@@ -65,20 +65,20 @@ class Samples:
 
     def described(self, run: Run, said: Mapping[int, str], count: int) -> list[Described]:
         """The first captions of the split, and then the worst one by its own BLEU-4."""
-        people, ids = self.folder.captions_by_picture(self.split), list(said)
+        people, ids = self.folder.captions_by_image(self.split), list(said)
         references = [[caption.words for caption in people[id_]] for id_ in ids]
         bleu = corpus_bleu([said[id_].split() for id_ in ids], references).per_image
         worst = ids[int(np.argmin([scores[-1] for scores in bleu]))]
-        chosen = {id_: "first of the test pictures" for id_ in ids[:count]}
-        chosen[worst] = "worst of the test pictures"
+        chosen = {id_: "first of the test images" for id_ in ids[:count]}
+        chosen[worst] = "worst of the test images"
         return [self._describe(run, id_, people[id_][0].text, why) for id_, why in chosen.items()]
 
     def _ask(self, run: Run, question: Question, boxes: Sequence[Box]) -> Asked:
         answer = run.ask(self._look(run, question.image_id), question.text)
-        picture = self._pixels(question.image_id)
-        tiles = [Tile("asked about" if boxes else "the picture", embed(picture, WIDE), boxes)]
+        image = self._pixels(question.image_id)
+        tiles = [Tile("asked about" if boxes else "the image", embed(image, WIDE), boxes)]
         for number, weights in enumerate(() if answer.attention is None else answer.attention, 1):
-            glow = _glow(picture, weights, answer.boxes)
+            glow = _glow(image, weights, answer.boxes)
             tiles.append(Tile(f"glimpse {number}", embed(glow, WIDE)))
         counts = Counter(question.answers).most_common(3)
         people = ", ".join(f"{text} ({count})" for text, count in counts)
@@ -87,11 +87,11 @@ class Samples:
 
     def _describe(self, run: Run, id_: int, person: str, why: str) -> Described:
         captioned = run.caption(self._look(run, id_))
-        picture = self._pixels(id_)
-        tiles = [Tile("the picture", embed(picture, NARROW))]
+        image = self._pixels(id_)
+        tiles = [Tile("the image", embed(image, NARROW))]
         for word in captioned.words:
             if word.attention is not None:
-                glow = _glow(picture, word.attention, captioned.boxes)
+                glow = _glow(image, word.attention, captioned.boxes)
                 tiles.append(Tile(word.text, embed(glow, NARROW)))
         return Described(captioned.text, person, why, tiles)
 
@@ -105,14 +105,14 @@ class Samples:
         return np.asarray(read_image(self._file(id_)).permute(1, 2, 0).numpy())
 
     def _file(self, id_: int) -> Path:
-        return self.folder.image_root / self.pictures[id_].file
+        return self.folder.image_root / self.images[id_].file
 
 
 def _glow(
-    picture: NDArray[np.uint8], weights: NDArray[np.float32], boxes: NDArray[np.float32]
+    image: NDArray[np.uint8], weights: NDArray[np.float32], boxes: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
-    height, width = picture.shape[:2]
-    return overlay(picture, heat_map(weights, boxes, height, width))
+    height, width = image.shape[:2]
+    return overlay(image, heat_map(weights, boxes, height, width))
 
 
 WRONG, CAPTIONS = 3, 3
@@ -139,7 +139,7 @@ class Made(NamedTuple):
     answers: Mapping[int, str]
     """What was answered to each test question, by id."""
     captions: Mapping[int, str]
-    """What was said of each test picture, by id."""
+    """What was said of each test image, by id."""
     boxes: Mapping[int, Sequence[Box]]
 
 
@@ -148,9 +148,9 @@ def build_report(made: Made, samples: Samples, measured: Measured) -> Report:
     first, wrong = samples.first_of_each_kind(), samples.first_wrong(made.answers, WRONG)
     asked = samples.asked(made.runs["vqa"], first, made.boxes)
     return Report(
-        lead="One answers questions about a picture, one describes it. Both learned on this "
-        f"machine, just now, from {measured.taught.pictures:,} drawn pictures; everything below "
-        f"is about {len(samples.pictures):,} pictures that they had never seen.",
+        lead="One answers questions about an image, one describes it. Both learned on this "
+        f"machine, just now, from {measured.taught.images:,} drawn images; everything below "
+        f"is about {len(samples.images):,} images that they had never seen.",
         headlines=_headlines(measured),
         asked=asked,
         wrong=samples.asked(made.runs["vqa"], wrong, made.boxes),
@@ -159,7 +159,7 @@ def build_report(made: Made, samples: Samples, measured: Measured) -> Report:
         curves=[_curves(made, name) for name in made.runs],
         stages=(),
         notes=_notes(made, measured),
-        commands=_commands(made.out, samples.pictures[next(iter(made.captions))], asked),
+        commands=_commands(made.out, samples.images[next(iter(made.captions))], asked),
         versions=" · ".join(f"{name} {version(name)}" for name in ("saccade", "torch", "timm")),
     )
 
@@ -170,10 +170,10 @@ def summary(measured: Measured) -> list[str]:
     lines = [
         f"Answers: {vqa['accuracy']:.1f} of 100 (official VQA accuracy); the question alone "
         f"{_prior(vqa, 'question_only'):.1f}, always the commonest answer "
-        f"{_prior(vqa, 'most_frequent_answer'):.1f}, the wrong picture "
+        f"{_prior(vqa, 'most_frequent_answer'):.1f}, the wrong image "
         f"{_prior(vqa, 'shuffled_images'):.1f}",
-        f"Captions: BLEU-4 {caption['bleu_4']:.3f}; one caption for every picture "
-        f"{_prior(caption, 'constant_caption'):.3f}, one of similar pictures "
+        f"Captions: BLEU-4 {caption['bleu_4']:.3f}; one caption for every image "
+        f"{_prior(caption, 'constant_caption'):.3f}, one of similar images "
         f"{_prior(caption, 'nearest_neighbour'):.3f}",
     ]
     if gaze is not None:
@@ -189,12 +189,12 @@ def _headlines(measured: Measured) -> list[Bar]:
     alone = _prior(vqa, "question_only")
     bars = [
         Bar(
-            f"of 100 points for answers (official VQA accuracy). Without the picture: {alone:.1f}.",
+            f"of 100 points for answers (official VQA accuracy). Without the image: {alone:.1f}.",
             vqa["accuracy"] / 100,
             f"{vqa['accuracy']:.1f}",
         ),
         Bar(
-            "BLEU-4 for captions, of 1. The best single caption for all pictures: "
+            "BLEU-4 for captions, of 1. The best single caption for all images: "
             f"{_prior(measured.caption, 'constant_caption'):.2f}.",
             measured.caption["bleu_4"],
             f"{measured.caption['bleu_4']:.2f}",
@@ -216,11 +216,11 @@ def _charts(measured: Measured) -> list[Chart]:
         Chart(
             "Answers",
             f"Official VQA accuracy on {vqa['questions']:,} test questions, 0 to 100. The question "
-            "alone: a classifier that reads the question and sees no picture. The wrong picture, "
+            "alone: a classifier that reads the question and sees no image. The wrong image, "
             "the wrong question: the model itself, with these exchanged among the test questions.",
             [
                 _points("the model", vqa["accuracy"], ours=True),
-                _points("the wrong picture", _prior(vqa, "shuffled_images")),
+                _points("the wrong image", _prior(vqa, "shuffled_images")),
                 _points("the wrong question", _prior(vqa, "shuffled_questions")),
                 _points("the question alone", _prior(vqa, "question_only")),
                 _points("commonest answer", _prior(vqa, "most_frequent_answer")),
@@ -233,9 +233,9 @@ def _charts(measured: Measured) -> list[Chart]:
         ),
         Chart(
             "Captions",
-            f"Corpus BLEU on {caption['pictures']:,} test pictures, 0 to 1, against five captions "
-            f"each; beam search with {caption['beams']} beams. The best caption for every picture "
-            f"alike is “{caption['baselines']['constant_caption']['caption']}”; similar pictures "
+            f"Corpus BLEU on {caption['images']:,} test images, 0 to 1, against five captions "
+            f"each; beam search with {caption['beams']} beams. The best caption for every image "
+            f"alike is “{caption['baselines']['constant_caption']['caption']}”; similar images "
             "lend the training caption that most of their captions agree with.",
             [
                 *(
@@ -245,8 +245,8 @@ def _charts(measured: Measured) -> list[Chart]:
                 *(
                     _share(f"BLEU-4, {says}", _prior(caption, name), digits=2)
                     for name, says in (
-                        ("nearest_neighbour", "similar pictures"),
-                        ("shuffled_images", "the wrong picture"),
+                        ("nearest_neighbour", "similar images"),
+                        ("shuffled_images", "the wrong image"),
                         ("constant_caption", "one for all"),
                     )
                 ),
@@ -303,30 +303,32 @@ def _notes(made: Made, measured: Measured) -> list[str]:
     sizes = {n: sum(p.numel() for p in run.model.parameters()) for n, run in made.runs.items()}
     vqa, caption = (_entry(made.runs[name]) for name in ("vqa", "caption"))
     return [
-        "The pictures, questions, answers and captions were drawn and written by a program, from "
+        "The images, questions, answers and captions were drawn and written by a program, from "
         "one seed, into the files that VQA v2 and Karpathy's captions come in, and read back by "
         "the readers of those. For every kind of question each answer is about equally often "
         "right, so that guessing from the question does not pay.",
         f"The eye is {NAME.removeprefix('timm:')}, one of timm's smallest networks. Nothing could "
         f"be downloaded, so it was first taught, for {taught.epochs} epochs and from the training "
-        "pictures alone, to name what each cell of an 8 x 8 grid shows; of the cells with a shape "
-        f"in validation pictures it names kind and colour of {taught.shapes:.0%} rightly. Then it "
-        "was frozen. With real pictures this part is played by a network trained on photos.",
+        "images alone, to name what each cell of an 8 x 8 grid shows; of the cells with a shape "
+        f"in validation images it names kind and colour of {taught.shapes:.0%} rightly. Then it "
+        "was frozen. With real images this part is played by a network trained on photos.",
         f"The two models are {vqa.title} and {caption.title} as published, with fewer weights "
         f"({sizes['vqa']:,} and {sizes['caption']:,}) and with less dropout, the second without a "
         "penalty for looking at some places more than at others.",
         "They were never told where anything is. They learned from questions with answers, and "
         "from captions, alone; where they look is their own invention. Bright places show what a "
         "model used; they do not prove why it said what it said.",
-        "The best epoch was chosen on validation pictures; the test pictures above were used once.",
+        "The best epoch was chosen on validation images; the test images above were used once.",
         "This is a small world of five shapes and six colours. With photos expect far less: "
         f"published are, for the first, {vqa.published}; for the second, {caption.published}.",
     ]
 
 
-def _commands(out: Path, picture: Picture, asked: Sequence[Asked]) -> list[tuple[str, str]]:
+def _commands(
+    out: Path, image_record: ImageRecord, asked: Sequence[Asked]
+) -> list[tuple[str, str]]:
     """Lines that work as they stand, from the folder that the demonstration was started in."""
-    image = _typed(out / "shapes" / picture.file)
+    image = _typed(out / "shapes" / image_record.file)
     vqa, caption = (_typed(out / "runs" / name) for name in ("vqa", "caption"))
     question = shlex.quote(asked[0].question)
     program = _program()
@@ -339,7 +341,7 @@ def _commands(out: Path, picture: Picture, asked: Sequence[Asked]) -> list[tuple
     ]
     return [
         ("Ask something else.", f"{program} ask {vqa} {image} {question}"),
-        ("Describe a picture.", f"{program} caption {caption} {image}"),
+        ("Describe an image.", f"{program} caption {caption} {image}"),
         (
             "Draw where a model looks, for an answer or word by word.",
             f"{program} explain {vqa} {image} {question} --out looked.png\n"

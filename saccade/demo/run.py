@@ -1,4 +1,4 @@
-"""Everything once, on pictures drawn on the spot: data, eye, features, two models, scores, a page.
+"""Everything once, on images drawn on the spot: data, eye, features, two models, scores, a page.
 
 The way is the one that real data goes: official file layouts, `prepare`, `extract --weights`,
 `train`, `evaluate`. It needs no network and no GPU, and about two minutes on two cores.
@@ -125,13 +125,13 @@ class DemoSettings(Frozen):
     """How large the demonstration is. Smaller ones learn less."""
 
     train: int = 1500
-    """Pictures to learn from."""
+    """Images to learn from."""
     val: int = 200
-    """Pictures that choose the best epoch."""
+    """Images that choose the best epoch."""
     test: int = 300
-    """Pictures that are looked at once, at the end."""
+    """Images that are looked at once, at the end."""
     size: int = 128
-    """Side of a picture in pixels."""
+    """Side of an image in pixels."""
     backbone_epochs: int = 4
     vqa: str = "show-ask-attend-answer-small"
     """The recipe of the model that answers."""
@@ -192,7 +192,7 @@ def demo(
                     device=device,
                     console=console,
                 )
-        with clock.stage("Scoring on the test pictures"):
+        with clock.stage("Scoring on the test images"):
             made, measured = _score(folder, taught, device)
         with clock.stage("Drawing where they looked"):
             report = build_report(made, Samples(DataFolder(out / "data"), "test"), measured)
@@ -234,8 +234,8 @@ def _make_data(
     """From nothing to a data folder with features."""
     shapes, data = folder.path / "shapes", folder.path / "data"
     numbers: dict[Split, int] = {"train": chosen.train, "val": chosen.val, "test": chosen.test}
-    with clock.stage(f"Drawing {sum(numbers.values()):,} pictures"), folder.making("shapes"):
-        make_shapes(shapes, pictures=numbers, seed=seed, size=chosen.size)
+    with clock.stage(f"Drawing {sum(numbers.values()):,} images"), folder.making("shapes"):
+        make_shapes(shapes, images=numbers, seed=seed, size=chosen.size)
     with clock.stage("Reading them back as VQA v2 and Karpathy files"), folder.making("data"):
         prepare("vqa-v2+karpathy", shapes, data)
     with (
@@ -262,7 +262,7 @@ def _make_data(
 
 
 def _score(folder: DemoFolder, taught: Taught, device: str) -> tuple[Made, Measured]:
-    """Judge both runs on the test pictures, beside what needs no picture."""
+    """Judge both runs on the test images, beside what needs no image."""
     data, scores, said = DataFolder(folder.path / "data"), {}, {}
     for name in TASKS:
         with folder.making(f"runs/{name}") as run:

@@ -39,7 +39,7 @@ class Gaze(NamedTuple):
     inside: float
     """Share of attention that lies inside the boxes."""
     inside_by_chance: float
-    """The same for attention spread evenly: the share of the picture that the boxes cover."""
+    """The same for attention spread evenly: the share of the image that the boxes cover."""
 
 
 def measure_gaze(
@@ -65,7 +65,7 @@ def measure_gaze(
         if looks is None:
             return None
         cells = run.encoder.sight.boxes if run.encoder else None
-        regions = material.store.boxes(examples.picture[places], cells)
+        regions = material.store.boxes(examples.image[places], cells)
         for place, weights, cells in zip(places, looks, regions, strict=True):
             asked = boxes.get(int(examples.ids[place]))
             if asked:

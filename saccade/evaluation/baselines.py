@@ -1,7 +1,7 @@
-"""The prior ladder: what is reached without looking at the picture, judged like the model itself.
+"""The prior ladder: what is reached without looking at the image, judged like the model itself.
 
-From the bottom: one answer (or caption) for everything, the question alone, similar pictures, and
-the model with the wrong pictures. What it gains over that last rung, it gains by looking. All of it
+From the bottom: one answer (or caption) for everything, the question alone, similar images, and
+the model with the wrong images. What it gains over that last rung, it gains by looking. All of it
 is seeded and costs a few passes over the split, none over the training set but the neighbours' one.
 """
 
@@ -23,7 +23,7 @@ from saccade.evaluation.blind_answers import (
     most_frequent_per_question,
     most_frequent_per_question_type,
     question_only,
-    with_other_pictures,
+    with_other_images,
 )
 from saccade.evaluation.blind_captions import constant_caption, neighbour_captions
 from saccade.evaluation.scoring import (
@@ -45,9 +45,9 @@ SHUFFLED = "shuffled_images"
 LITTLE = 2.0
 """Points: less than this is as good as not having looked."""
 NEIGHBOURS = 60
-"""Their captions are searched for the most agreed; fewer of fewer than 1,200 training pictures."""
-TRAINING_PICTURES = 20_000
-"""So many training pictures, at most, are looked through for neighbours."""
+"""Their captions are searched for the most agreed; fewer of fewer than 1,200 training images."""
+TRAINING_IMAGES = 20_000
+"""So many training images, at most, are looked through for neighbours."""
 
 
 class Rung(NamedTuple):
@@ -95,14 +95,14 @@ def ladder(
             lambda: replace(material, folder=OtherQuestions(folder, split, SEED))
         ),
         SHUFFLED: of_model(
-            lambda: replace(material, store=with_other_pictures(material.store, ids, SEED))
+            lambda: replace(material, store=with_other_images(material.store, ids, SEED))
         ),
     }
 
 
 def _of_captions(material: Material, split: Split, judged: Judged) -> dict[str, Rung]:
     store, folder = material.store, material.folder
-    training, references = _by_picture(folder, "train"), _by_picture(folder, split)
+    training, references = _by_image(folder, "train"), _by_image(folder, split)
     said = {row["image_id"]: row["caption"].split() for row in judged.predictions}
     seen = np.array([id_ for id_ in said if store.counts[store.rows([id_])[0]] > 0])
 
@@ -122,10 +122,10 @@ def _of_captions(material: Material, split: Split, judged: Judged) -> dict[str, 
         )
         of_seen = dict(zip(seen.tolist(), captions, strict=True))
         found = judge_captions({id_: of_seen.get(id_, ()) for id_ in references}, references)
-        return found, {"neighbours": number, "training_pictures": len(known)}
+        return found, {"neighbours": number, "training_images": len(known)}
 
     def exchanged() -> Judged:
-        # A caption depends on its picture alone: what is said of another one need not be said anew.
+        # A caption depends on its image alone: what is said of another one need not be said anew.
         other = seen[derangement(len(seen), SEED)]
         moved = {id_: said[o] for id_, o in zip(seen.tolist(), other.tolist(), strict=True)}
         return judge_captions(said | moved, references)
@@ -158,10 +158,10 @@ def visual_gain(task: str, judged: Judged, shuffled: Rung) -> dict[str, Any]:
     found = {name: compare(with_it[name], without[name], seed=SEED) for name in MAIN[task]}
     gains = {name: POINTS[name] * gap.difference for name, gap in found.items()}
     notes = [
-        f"With the pictures exchanged for each other the {name} is "
+        f"With the images exchanged for each other the {name} is "
         f"{POINTS[name] * shuffled.judged.scores[name]:.1f} instead of "
         f"{POINTS[name] * judged.scores[name]:.1f}: looking at the right one gains "
-        f"{gain:.1f} points, so the model hardly uses the picture."
+        f"{gain:.1f} points, so the model hardly uses the image."
         for name, gain in gains.items()
         if gain < LITTLE
     ]
@@ -174,26 +174,26 @@ def visual_gain(task: str, judged: Judged, shuffled: Rung) -> dict[str, Any]:
     }
 
 
-def _by_picture(folder: DataFolder, split: Split) -> dict[int, list[tuple[str, ...]]]:
-    people = folder.captions_by_picture(split)
+def _by_image(folder: DataFolder, split: Split) -> dict[int, list[tuple[str, ...]]]:
+    people = folder.captions_by_image(split)
     return {id_: [caption.words for caption in some] for id_, some in people.items()}
 
 
 def _some(ids: np.ndarray, store: FeatureStore) -> np.ndarray:
-    """Pictures with features, at most `TRAINING_PICTURES` of them drawn by lot.
+    """Images with features, at most `TRAINING_IMAGES` of them drawn by lot.
 
-    Raises BadData for pixels: a mean colour says nothing of what a picture shows.
+    Raises BadData for pixels: a mean colour says nothing of what an image shows.
     """
     if store.header.backbone.name == PIXELS:
-        raise BadData("pixels are no features to find similar pictures by", cure="Extract some.")
+        raise BadData("pixels are no features to find similar images by", cure="Extract some.")
     ids = ids[store.counts[store.rows(ids)] > 0] if len(ids) else ids
-    if len(ids) > TRAINING_PICTURES:
-        ids = np.random.default_rng(SEED).choice(ids, TRAINING_PICTURES, replace=False)
+    if len(ids) > TRAINING_IMAGES:
+        ids = np.random.default_rng(SEED).choice(ids, TRAINING_IMAGES, replace=False)
     return ids
 
 
 def _pooled(store: FeatureStore, ids: np.ndarray, at_once: int = 64) -> np.ndarray:
-    """Mean region of each picture: (n, D) float32."""
+    """Mean region of each image: (n, D) float32."""
     rows, pooled = store.rows(ids), np.empty((len(ids), store.header.dim), np.float32)
     order = np.argsort(rows)  # the disk's own
     for begin in range(0, len(rows), at_once):

@@ -73,7 +73,7 @@ def commonest(shares: Mapping[str, float]) -> str:
     return max(shares, key=lambda answer: shares[answer])
 
 
-# Answers from the question alone: a classifier that is never shown a picture.
+# Answers from the question alone: a classifier that is never shown an image.
 
 
 def question_only(
@@ -84,11 +84,11 @@ def question_only(
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[int, str]:
-    """Answer every question by a classifier that never sees a picture.
+    """Answer every question by a classifier that never sees an image.
 
     Words, pairs of neighbouring words and the question as a whole each have a vector of 128
     numbers; their mean goes through ReLU, dropout 0.3 and a softmax over the `answers` commonest
-    training answers, fitted to the shares of people who gave them. As the picture plays no part,
+    training answers, fitted to the shares of people who gave them. As the image plays no part,
     equal questions are merged first, which changes nothing but the time: half a million questions
     take about a minute. Raises BadData when no training question has an answer.
     """
@@ -196,7 +196,7 @@ def _likeliest(model: _Blind, questions: Ragged, batch_size: int = 4096) -> list
     return [id_ for chunk in chunks for id_ in model(questions, chunk).argmax(dim=1).tolist()]
 
 
-# The same examples with the wrong picture, or with the wrong question.
+# The same examples with the wrong image, or with the wrong question.
 
 
 def derangement(number: int, seed: int = 0) -> np.ndarray:
@@ -207,7 +207,7 @@ def derangement(number: int, seed: int = 0) -> np.ndarray:
     """
     if number < 2:
         raise BadData(
-            f"{number} cannot be exchanged for each other", cure="Judge a split with more pictures."
+            f"{number} cannot be exchanged for each other", cure="Judge a split with more images."
         )
     ring = np.random.default_rng(seed).permutation(number)
     exchanged = np.empty(number, np.int64)
@@ -215,11 +215,11 @@ def derangement(number: int, seed: int = 0) -> np.ndarray:
     return exchanged
 
 
-class OtherPictures:
-    """A feature store that shows another picture than the one asked for."""
+class OtherImages:
+    """A feature store that shows another image than the one asked for."""
 
     def __init__(self, store: FeatureStore, ids: np.ndarray, seed: int = 0) -> None:
-        """Exchange the pictures `ids` for each other; those without features stay without.
+        """Exchange the images `ids` for each other; those without features stay without.
 
         Raises BadData where fewer than two of them have features.
         """
@@ -230,7 +230,7 @@ class OtherPictures:
         self.row[rows] = rows[derangement(len(rows), seed)]
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
-        """Rows of other pictures in the place of these."""
+        """Rows of other images in the place of these."""
         rows: np.ndarray = self.row[self.store.rows(ids)]
         return rows
 
@@ -238,15 +238,15 @@ class OtherPictures:
         return getattr(self.store, name)
 
 
-def with_other_pictures(store: FeatureStore, ids: np.ndarray, seed: int = 0) -> FeatureStore:
-    """The store, showing for each of the pictures `ids` another one of them."""
-    return cast(FeatureStore, OtherPictures(store, ids, seed))
+def with_other_images(store: FeatureStore, ids: np.ndarray, seed: int = 0) -> FeatureStore:
+    """The store, showing for each of the images `ids` another one of them."""
+    return cast(FeatureStore, OtherImages(store, ids, seed))
 
 
 class OtherQuestions(DataFolder):
-    """A data folder in which the questions of one split are asked about each other's pictures.
+    """A data folder in which the questions of one split are asked about each other's images.
 
-    Answers, types and pictures stay; only the words change places.
+    Answers, types and images stay; only the words change places.
     """
 
     def __init__(self, folder: DataFolder, split: Split, seed: int = 0) -> None:

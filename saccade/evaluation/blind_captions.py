@@ -1,4 +1,4 @@
-"""Captions without a captioner: one sentence for every picture, or what was said of similar ones.
+"""Captions without a captioner: one sentence for every image, or what was said of similar ones.
 
 A captioner that does not clearly beat the first has learnt how people write; one that does not beat
 the second has learnt to remember.
@@ -20,21 +20,21 @@ _LONGEST = 4
 
 
 def constant_caption(
-    references: Sequence[Sequence[Sentence]], *, pictures: int = 2000, seed: int = 0
+    references: Sequence[Sequence[Sentence]], *, images: int = 2000, seed: int = 0
 ) -> Words:
-    """Find the training caption that scores best when it is said about every training picture.
+    """Find the training caption that scores best when it is said about every training image.
 
-    Best by corpus BLEU-4, computed exactly over (a random choice of) `pictures` of them;
-    `references` are the captions of each training picture. Raises BadData when there are none.
+    Best by corpus BLEU-4, computed exactly over (a random choice of) `images` of them;
+    `references` are the captions of each training image. Raises BadData when there are none.
     """
     chosen = [sentences for sentences in references if sentences]
     if not chosen:
         raise BadData("there are no training captions", cure="Check the split's name.")
-    if len(chosen) > pictures:
+    if len(chosen) > images:
         random = np.random.default_rng(seed)
-        chosen = [chosen[i] for i in random.choice(len(chosen), pictures, replace=False)]
+        chosen = [chosen[i] for i in random.choice(len(chosen), images, replace=False)]
     having: Counter[tuple[NGram, int]] = Counter()
-    """Per n-gram and number k: pictures of which some caption has it at least k times."""
+    """Per n-gram and number k: images of which some caption has it at least k times."""
     for sentences in chosen:
         most: Counter[NGram] = Counter()
         for sentence in sentences:
@@ -66,11 +66,11 @@ def neighbour_captions(
     *,
     neighbours: int,
 ) -> list[Words]:
-    """Caption every picture with what people agree on about the training pictures most like it.
+    """Caption every image with what people agree on about the training images most like it.
 
     `training_features (N, D)` and `features (M, D)` are pooled features, compared by their cosine;
     `training_captions` has the captions of each of the N. Of all captions of the `neighbours`
-    nearest pictures the one is taken whose mean CIDEr with all the others is highest: the consensus
+    nearest images the one is taken whose mean CIDEr with all the others is highest: the consensus
     of Devlin et al. 2015 ("Exploring nearest neighbor approaches"), section 3, with all candidates
     in place of the best few. Plain CIDEr is the cosine of vectors, so the mean over the others is
     one product with their sum. Raises BadData when sizes do not fit together.
@@ -78,22 +78,22 @@ def neighbour_captions(
     described = np.flatnonzero([bool(sentences) for sentences in training_captions])
     if len(training_features) != len(training_captions) or not len(described):
         raise BadData(
-            f"{len(training_features)} training pictures have features and "
+            f"{len(training_features)} training images have features and "
             f"{len(described)} have captions",
-            cure="Give features and captions of the same pictures, in the same order.",
+            cure="Give features and captions of the same images, in the same order.",
         )
     groups = [training_captions[int(place)] for place in described]
     sentences = [tuple(sentence) for sentence in chain.from_iterable(groups)]
     grams, weights = _cider_vectors(groups)
-    of_picture = Ragged.of([[1] * len(group) for group in groups], np.int8)  # rows: their captions
+    of_image = Ragged.of([[1] * len(group) for group in groups], np.int8)  # rows: their captions
     known = _unit(np.asarray(training_features)[described])
     chosen: list[Words] = []
     for begin in range(0, len(features), 1024):
         alike = _unit(features[begin : begin + 1024]) @ known.T
         number = min(neighbours, alike.shape[1])
         nearest = np.argpartition(-alike, number - 1, axis=1)[:, :number]
-        for pictures in nearest:
-            candidates, _ = of_picture.places(np.sort(pictures))
+        for images in nearest:
+            candidates, _ = of_image.places(np.sort(images))
             chosen.append(sentences[_consensus(candidates, grams, weights)])
     return chosen
 
@@ -113,16 +113,16 @@ def _consensus(candidates: NDArray[np.int64], grams: Ragged, weights: NDArray[np
 def _cider_vectors(groups: Sequence[Sequence[Sentence]]) -> tuple[Ragged, NDArray[np.float64]]:
     """Every sentence as n-gram numbers with weights, whose products are plain CIDEr / 10.
 
-    Rarity is counted over the pictures of `groups`, whose sentences follow each other.
+    Rarity is counted over the images of `groups`, whose sentences follow each other.
     """
     sentences = [sentence for group in groups for sentence in group]
     ids: dict[str, int] = {}
     words = np.array([ids.setdefault(w, len(ids)) for s in sentences for w in s], np.int64)
     length = np.array([len(sentence) for sentence in sentences])
     sentence = np.repeat(np.arange(len(sentences)), length)
-    picture = np.repeat(np.arange(len(groups)), [len(group) for group in groups])[sentence]
+    image = np.repeat(np.arange(len(groups)), [len(group) for group in groups])[sentence]
     found = [
-        _weigh(sentence[last], picture[last], gram, len(sentences), len(groups))
+        _weigh(sentence[last], image[last], gram, len(sentences), len(groups))
         for last, gram in _ngrams(words, sentence, len(ids))
     ]
     beside = np.cumsum([0, *(int(gram.max(initial=-1)) + 1 for _, gram, _ in found)])
@@ -153,17 +153,17 @@ def _ngrams(
 
 def _weigh(
     sentence: NDArray[np.int64],
-    picture: NDArray[np.int64],
+    image: NDArray[np.int64],
     gram: NDArray[np.int64],
     sentences: int,
-    pictures: int,
+    images: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """The different n-grams of every sentence with their tf-idf weights; squares sum to 1/4."""
     size = int(gram.max(initial=-1)) + 1
-    having = np.bincount(np.unique(picture * size + gram) % max(size, 1), minlength=size)
+    having = np.bincount(np.unique(image * size + gram) % max(size, 1), minlength=size)
     code, count = np.unique(sentence * size + gram, return_counts=True)
     of, gram = code // max(size, 1), code % max(size, 1)
-    weight = count * np.log(pictures / having[gram])
+    weight = count * np.log(images / having[gram])
     norm = np.sqrt(np.bincount(of, weight**2, minlength=sentences))[of]
     return of, gram, np.divide(weight, 2 * norm, out=np.zeros(len(weight)), where=norm > 0)
 

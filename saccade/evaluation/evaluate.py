@@ -1,4 +1,4 @@
-"""Judging a run on a split, with the official metric and beside what needs no picture at all.
+"""Judging a run on a split, with the official metric and beside what needs no image at all.
 
 Writes into the run folder `scores.json` (every number with what it means, see
 `docs/honest-numbers.md`), `predictions.json` (the official upload form) and `judged-SPLIT.parquet`
@@ -42,11 +42,11 @@ AVERAGINGS: tuple[Averaging, ...] = ("plain", "pitvqa")
 
 
 def intervals(task: str, judged: Judged) -> dict[str, Any]:
-    """95 % intervals of the main scores, by drawing pictures anew; see `metrics.intervals`."""
+    """95 % intervals of the main scores, by drawing images anew; see `metrics.intervals`."""
     found = statistics(judged.rows)
     names = [*MAIN[task], *(["rouge_l"] if task == "caption" else [])]
     if len(found[names[0]].sums) < 2:
-        return {"not_measured": "one picture says nothing about others"}
+        return {"not_measured": "one image says nothing about others"}
     return {name: list(interval(found[name])) for name in names}
 
 
@@ -95,7 +95,7 @@ def _classified(said: Sequence[str], true: Sequence[str], averaging: Averaging) 
 def of_captions(judged: Judged, folder: DataFolder, split: Split, *, java: bool) -> dict[str, Any]:
     """Diversity beside that of people, and METEOR and SPICE where `java` asks for them."""
     training = [caption.words for caption in folder.captions("train")]
-    people = folder.captions_by_picture(split)
+    people = folder.captions_by_image(split)
     said = {row["image_id"]: row["caption"].split() for row in judged.predictions}
     captions = [said[id_] for id_ in people]
     one_each = [some[0].words for some in people.values()]
@@ -120,7 +120,7 @@ def _or_reason(found: Measured | NotMeasured) -> float | dict[str, str]:
 
 
 def _cut(texts: Sequence[Sequence[str]]) -> list[list[list[str]]]:
-    """Each picture's captions in the words of the official tokenizer, which reads all in one go."""
+    """Each image's captions in the words of the official tokenizer, which reads all in one go."""
     words = iter(coco_words([text for several in texts for text in several]))
     return [[next(words) for _ in several] for several in texts]
 

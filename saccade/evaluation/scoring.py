@@ -17,7 +17,7 @@ from saccade.core.files import in_one_go
 from saccade.data.records import Question, Split
 from saccade.metrics.bleu import Sentence, bleu_of_rows, corpus_bleu
 from saccade.metrics.cider import corpus_cider
-from saccade.metrics.intervals import Statistic, by_picture, mean
+from saccade.metrics.intervals import Statistic, by_image, mean
 from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.vqa import vqa_accuracy, vqa_accuracy_of
 from saccade.text.answers import AnswerList
@@ -36,7 +36,7 @@ class Judged(NamedTuple):
     predictions: list[dict[str, Any]]
     """In the official upload form."""
     rows: dict[str, list[Any]]
-    """Columns with an item for each question, or for each picture that was captioned:
+    """Columns with an item for each question, or for each image that was captioned:
 
     VQA: id, image_id, answer, score (official accuracy, 0..1), confidence, answer_type,
     question_type. Captions: image_id, caption, bleu (sums as in `metrics.bleu`), bleu_4, cider,
@@ -94,7 +94,7 @@ def judge_captions(
     references: Mapping[int, Sequence[Sentence]],
     sure: Mapping[int, float] | None = None,
 ) -> Judged:
-    """Judge one caption for each picture of `references` against all its human captions."""
+    """Judge one caption for each image of `references` against all its human captions."""
     captions, human = [said[id_] for id_ in references], list(references.values())
     bleu, rouge = corpus_bleu(captions, human, _LONGEST), corpus_rouge_l(captions, human)
     cider, sure = corpus_cider(captions, human), sure or {}
@@ -104,7 +104,7 @@ def judge_captions(
             **{f"bleu_{n}": value for n, value in enumerate(bleu.corpus, start=1)},
             "rouge_l": rouge.corpus,
             "cider": cider.corpus,
-            "pictures": len(references),
+            "images": len(references),
         },
         [{"image_id": id_, "caption": text} for id_, text in zip(references, texts, strict=True)],
         {
@@ -120,19 +120,19 @@ def judge_captions(
 
 
 def statistics(rows: Mapping[str, Sequence[Any]]) -> dict[str, Statistic]:
-    """The scores that rows amount to, as sums over pictures (ids rising): for intervals and tests.
+    """The scores that rows amount to, as sums over images (ids rising): for intervals and tests.
 
     VQA: accuracy in per cent. Captions: bleu_1 to bleu_4, rouge_l, cider.
     """
-    pictures = np.asarray(rows["image_id"], np.int64)
+    images = np.asarray(rows["image_id"], np.int64)
 
     def of_means(values: Sequence[float], scale: float = 1.0) -> Statistic:
-        each = np.column_stack([np.asarray(values, float) * scale, np.ones(len(pictures))])
-        return Statistic(by_picture(pictures, each), mean)
+        each = np.column_stack([np.asarray(values, float) * scale, np.ones(len(images))])
+        return Statistic(by_image(images, each), mean)
 
     if "score" in rows:
         return {"accuracy": of_means(rows["score"], 100.0)}
-    sums = by_picture(pictures, np.asarray(rows["bleu"], float))
+    sums = by_image(images, np.asarray(rows["bleu"], float))
     bleu = {
         f"bleu_{n}": Statistic(sums, lambda of, n=n: bleu_of_rows(of)[..., n - 1])  # type: ignore[misc]
         for n in range(1, _LONGEST + 1)

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from saccade.data.batch import Captioner, VqaBatch, VqaOutput
 from saccade.data.examples import (
     CaptionExamples,
-    PictureExamples,
+    ImageExamples,
     VqaExamples,
     answered_questions,
     batches,
-    captioned_pictures,
+    captioned_images,
     in_reading_order,
 )
 from saccade.data.folder import DataFolder
@@ -42,7 +42,7 @@ class Task(NamedTuple):
 
     metric: str
     """The score that chooses the best epoch; higher is better."""
-    examples: Callable[[Material, Split], VqaExamples | CaptionExamples | PictureExamples]
+    examples: Callable[[Material, Split], VqaExamples | CaptionExamples | ImageExamples]
     """What is learnt from: a split, encoded."""
     truth: Callable[[DataFolder, Split], Any]
     """What people said of a split, which it is judged by. Raises BadData where that is nothing."""
@@ -93,7 +93,7 @@ def judge_answers(
     judged = judge_said_answers(said, questions, revision, sure)
     about = {
         "upper_bound": upper_bound(questions, material.words.answers, revision),
-        "without_features": examples.left_out["picture without features"],
+        "without_features": examples.left_out["image without features"],
         "confidence": "sigmoid of the best answer's logit"
         if material.recipe.answers.loss == "logistic"
         else "softmax of the best answer",
@@ -111,7 +111,7 @@ def judge_captions(
     beams: int | None = None,
     **_unused: Any,
 ) -> Judged:
-    """Corpus BLEU of one free-running caption per picture against all its human captions.
+    """Corpus BLEU of one free-running caption per image against all its human captions.
 
     A model's confidence in its caption is the geometric mean of the probabilities of its words.
     Beside that, and so called, stands how well it reads human captions, teacher-forced.
@@ -120,7 +120,7 @@ def judge_captions(
     assert decode is not None  # a captioning recipe cannot be built without
     beams = beams or decode.beams
     vocabulary, store = material.words.vocabulary, material.store
-    people = captioned_pictures(material.folder, split)
+    people = captioned_images(material.folder, split)
     references = {id_: [caption.words for caption in some] for id_, some in people.items()}
     ids = np.fromiter(references, np.int64, len(references))
     rows = store.rows(ids)
@@ -153,5 +153,5 @@ def judge_captions(
 
 TASKS: Mapping[str, Task] = {
     "vqa": Task("accuracy", question_examples, answered_questions, judge_answers),
-    "caption": Task("bleu_4", caption_examples, captioned_pictures, judge_captions),
+    "caption": Task("bleu_4", caption_examples, captioned_images, judge_captions),
 }

@@ -1,8 +1,8 @@
-"""Frozen networks that turn pictures into regions: any timm model, a ViT of `transformers`, or a
+"""Frozen networks that turn images into regions: any timm model, a ViT of `transformers`, or a
 detector of torchvision.
 
 A region is one cell of the network's last grid: row r of the output is cell (r // W, r % W).
-Networks of `transformers` have one more in front of these, for the picture as a whole; a region of
+Networks of `transformers` have one more in front of these, for the image as a whole; a region of
 a detector is a box. The backbone `pixels` is no network: what it sees are the pixels.
 """
 
@@ -23,7 +23,7 @@ from saccade.core.files import sha256_of, write_bytes
 from saccade.core.settings import first_problem
 from saccade.features import detectors
 from saccade.features import imported_backbone as imported
-from saccade.features import pixels_backbone as picture_itself
+from saccade.features import pixels_backbone as image_itself
 from saccade.features import timm_backbones as networks
 from saccade.features import transformers_backbones as transformer_networks
 from saccade.features.detectors import Detector
@@ -51,11 +51,11 @@ class Library(Protocol):
         ...
 
     def create_network(self, spec: BackboneSpec, file: Path | None) -> nn.Module:
-        """The network, whose `forward_features` turns pictures into a grid or into tokens."""
+        """The network, whose `forward_features` turns images into a grid or into tokens."""
         ...
 
     def trained_on(self, spec: BackboneSpec) -> TrainedOn:
-        """The pictures that it was trained to see."""
+        """The images that it was trained to see."""
         ...
 
 
@@ -64,7 +64,7 @@ LIBRARIES: Mapping[str, Library] = MappingProxyType(
         "timm": networks,
         "transformers": transformer_networks,
         "torchvision": detectors,
-        PIXELS: picture_itself,
+        PIXELS: image_itself,
         "imported": imported,
     }
 )
@@ -79,7 +79,7 @@ class Backbone(nn.Module):
         self.model = model.eval().requires_grad_(False)
         self._first_tokens = int(getattr(model, "num_prefix_tokens", 0) or 0)
         self.kept_tokens = int(getattr(model, "kept_tokens", 0))
-        """Regions in front of the grid's, each of which belongs to the whole picture."""
+        """Regions in front of the grid's, each of which belongs to the whole image."""
         self._channels_last_out = getattr(model, "output_fmt", None) == "NHWC"
         if _is_convolutional(model):  # 1.2 to 1.6 times as fast on a CPU, equal to 1e-5
             self.model.to(memory_format=torch.channels_last)
@@ -96,7 +96,7 @@ class Backbone(nn.Module):
 
     @torch.inference_mode()
     def see(self, pixels: Tensor, preprocessing: Preprocessing, sizes: np.ndarray) -> Seen:
-        """Look at prepared pictures `(B, 3, h, w)` uint8 of the original sizes `(B, 2)`, width and
+        """Look at prepared images `(B, 3, h, w)` uint8 of the original sizes `(B, 2)`, width and
         height. Raises BadConfig as `look` does.
         """
         images = self.images(pixels, preprocessing)
@@ -108,20 +108,20 @@ class Backbone(nn.Module):
         return Seen(regions, counts, boxes, grid=None if self.kept_tokens else grid)
 
     def layout(self, preprocessing: Preprocessing) -> Layout:
-        """The grid, if any, regions at most and numbers per region, for pictures of that size."""
+        """The grid, if any, regions at most and numbers per region, for images of that size."""
         if isinstance(self.model, Detector):
             return Layout(None, self.model.choice.most, self.model.way.width)
         grid, dim = self.measure(preprocessing)
         return Layout(None if self.kept_tokens else grid, len(self.boxes(grid)), dim)
 
     def images(self, pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-        """What the network is shown of pictures `(B, 3, h, w)` uint8: normalised, or pixels as
+        """What the network is shown of images `(B, 3, h, w)` uint8: normalised, or pixels as
         they are.
         """
         return pixels if self.spec.name == PIXELS else preprocessing.normalise(pixels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """From preprocessed pictures `(B, 3, h, w)` to regions `(B, R, D)`.
+        """From preprocessed images `(B, 3, h, w)` to regions `(B, R, D)`.
 
         A gradient follows only where weights were made to learn, as `models/pixels.py` does.
         """
@@ -131,10 +131,10 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def look(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Regions `(B, R, D)` of pictures `(B, 3, h, w)`, and the rows and columns of their grid,
+        """Regions `(B, R, D)` of images `(B, 3, h, w)`, and the rows and columns of their grid,
         in front of which stand `kept_tokens` other regions. `boxes` says where all of them lie.
 
-        Raises BadConfig for pictures of a size that the network does not take, and for a network
+        Raises BadConfig for images of a size that the network does not take, and for a network
         whose output is no grid.
         """
         return self._look(images)
@@ -171,7 +171,7 @@ class Backbone(nn.Module):
         )
 
     def measure(self, preprocessing: Preprocessing) -> tuple[tuple[int, int], int]:
-        """Rows and columns of the grid, and numbers per region, for pictures of that size."""
+        """Rows and columns of the grid, and numbers per region, for images of that size."""
         device = next((weight.device for weight in self.parameters()), None)
         blank = torch.zeros(1, 3, preprocessing.height, preprocessing.width, device=device)
         regions, grid = self.look(blank)
@@ -200,7 +200,7 @@ def choose_backbone(
     """Build a backbone by name, and note exactly which weights it has in its `spec`.
 
     `weights` is "hub", "random" or a file, as in `find_weights`. `size` is the side of the
-    pictures in pixels, for networks that have to be built for it. Raises BadConfig for a name or
+    images in pixels, for networks that have to be built for it. Raises BadConfig for a name or
     an option that the library does not have, and for weights of another network.
     """
     prefix, _, network = name.partition(":")
@@ -286,6 +286,6 @@ def _is_convolutional(model: nn.Module) -> bool:
 
 
 def _grid_of(regions: int, ratio: float) -> tuple[int, int] | None:
-    """Rows and columns of so many cells over a picture of height / width `ratio`, if any fit."""
+    """Rows and columns of so many cells over an image of height / width `ratio`, if any fit."""
     rows = max(round(math.sqrt(regions * ratio)), 1)
     return (rows, regions // rows) if regions and regions % rows == 0 else None

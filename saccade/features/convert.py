@@ -1,7 +1,7 @@
 """What can be done with a feature store that is there: describe it, check it, make a smaller one.
 
 `convert` reads a store and writes another beside it: other numbers (float32, float16, or bytes with
-a scale), a coarser grid, fewer numbers per region. Pictures that come later go through the same
+a scale), a coarser grid, fewer numbers per region. Images that come later go through the same
 steps; a run does not mind in how many bytes its features are kept.
 """
 
@@ -57,7 +57,7 @@ class Components(NamedTuple):
 def fit_pca(
     store: FeatureStore, rows: np.ndarray, number: int, pool: tuple[int, int] | None = None
 ) -> Components:
-    """Fit `number` components to the real regions of some pictures, of some of these where they
+    """Fit `number` components to the real regions of some images, of some of these where they
     are many, after pooling.
 
     Raises BadConfig where there are fewer regions or fewer numbers per region.
@@ -92,7 +92,7 @@ def fit_pca(
 
 
 def _real_regions(store: FeatureStore, rows: np.ndarray, pool: tuple[int, int] | None) -> Tensor:
-    """Regions `(n, D)` float32 of some pictures, without what only fills up."""
+    """Regions `(n, D)` float32 of some images, without what only fills up."""
     read, mask = store.read(rows)
     regions = torch.from_numpy(read)
     if pool is None:
@@ -102,7 +102,7 @@ def _real_regions(store: FeatureStore, rows: np.ndarray, pool: tuple[int, int] |
 
 
 CHUNK = 256
-"""Pictures, about, that a crash can cost."""
+"""Images, about, that a crash can cost."""
 
 
 class ConvertSettings(Frozen):
@@ -119,7 +119,7 @@ class ConvertSettings(Frozen):
     pca: int | None = Field(None, ge=1)
     """Numbers per region afterwards."""
     data: Path | None = None
-    """The data folder, where the store does not lie in it: PCA is fitted to training pictures."""
+    """The data folder, where the store does not lie in it: PCA is fitted to training images."""
 
 
 def convert_store(path: Path, say: Callable[[str], object] = str, **settings: Any) -> Path:
@@ -172,7 +172,7 @@ def describe_store(path: Path) -> dict[str, Any]:
         "options": ", ".join(f"{k}={v}" for k, v in header.backbone.options.items()),
         "weights": f"{weights}, THE NETWORK WAS NEVER TRAINED" if weights == "random" else weights,
         "weights SHA-256": header.backbone.weights_sha256,
-        "pictures": f"{header.ids_count:,}",
+        "images": f"{header.ids_count:,}",
         "left out": f"{skipped:,} of these, which could not be read" if skipped else None,
         "seen as": f"{into.width} x {into.height} pixels ({into.resize})",
         "regions": grid,
@@ -180,14 +180,14 @@ def describe_store(path: Path) -> dict[str, Any]:
         "pooled to": " x ".join(map(str, reduced.pool)) if reduced.pool else None,
         "PCA": f"{reduced.pca} components" if reduced.pca else None,
         "size": size_in_words(header.nbytes()),
-        "complete": "yes" if header.complete else f"no: {done:,} pictures are there",
+        "complete": "yes" if header.complete else f"no: {done:,} images are there",
         "made by": header.command,
     }
     return {name: value for name, value in told.items() if value}
 
 
 class _Part(NamedTuple):
-    """Some pictures after pooling and projecting."""
+    """Some images after pooling and projecting."""
 
     rows: np.ndarray
     regions: Tensor  # (n, R, D) float32; 0 where there is none
@@ -283,17 +283,17 @@ def _tensors(
 def _training_ids(old: FeatureStore, data: Path | None) -> np.ndarray:
     folder = data or old.path.absolute().parent.parent
     try:
-        pictures = DataFolder(folder).pictures()
+        images = DataFolder(folder).images()
     except BadData as error:
-        cure = "Say where the data folder is, for its training pictures: --data DATA."
+        cure = "Say where the data folder is, for its training images: --data DATA."
         raise BadData(error.what, where=error.where, cure=cure) from None
-    return np.array(sorted(one.id for one in pictures if one.split == "train"), dtype=np.int64)
+    return np.array(sorted(one.id for one in images if one.split == "train"), dtype=np.int64)
 
 
 def _parts(
     old: FeatureStore, pool: tuple[int, int] | None, pca: dict[str, Tensor], begin: int
 ) -> Iterator[_Part]:
-    """The old store's pictures from a row on, some at a time, pooled and projected.
+    """The old store's images from a row on, some at a time, pooled and projected.
 
     Raises BadStore where the old store has what is no number.
     """
@@ -302,7 +302,7 @@ def _parts(
         rows = np.arange(start, min(start + TOGETHER, len(old)))
         read, real = old.read(rows)
         if not np.isfinite(read).all():
-            what = f"features of picture {old.ids[start]} or a next one are no numbers"
+            what = f"features of image {old.ids[start]} or a next one are no numbers"
             raise BadStore(
                 what, where=old.path, cure=f"See: saccade store verify {shlex.quote(str(old.path))}"
             )
@@ -334,7 +334,7 @@ def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]
         else:
             columns["features"] = part.regions.to(getattr(torch, header.dtype)).numpy()
             if not np.isfinite(columns["features"]).all():
-                what = f"picture {old.ids[rows[0]]} or a next one does not fit {header.dtype}"
+                what = f"image {old.ids[rows[0]]} or a next one does not fit {header.dtype}"
                 other = " and another --name" if writer.done else ""
                 raise BadStore(what, where=target, cure=f"Give --dtype float32{other}.")
         yield columns

@@ -1,6 +1,6 @@
-"""torchvision's detectors as backbones: the regions of a picture are the objects found in it.
+"""torchvision's detectors as backbones: the regions of an image are the objects found in it.
 
-Here stands which networks there are and how they are built and filled; how they look at a picture
+Here stands which networks there are and how they are built and filled; how they look at an image
 stands in `detecting`.
 """
 
@@ -29,7 +29,7 @@ from saccade.features.timm_backbones import (
     tensors_in,
 )
 
-# How torchvision's detectors look at a picture, and which of the boxes they find are kept.
+# How torchvision's detectors look at an image, and which of the boxes they find are kept.
 
 CELLS, SAMPLES = 7, 2
 """A box is cut into 7 x 7 cells and read at 2 x 2 points of each, as in torchvision's R-CNNs."""
@@ -41,7 +41,7 @@ class Choice(NamedTuple):
     """Which boxes are kept: the options of a detector."""
 
     regions: int = 0
-    """So many of every picture; 0 leaves it to the next three."""
+    """So many of every image; 0 leaves it to the next three."""
     threshold: float = 0.2
     """All boxes that are at least so sure, ..."""
     at_least: int = 10
@@ -55,12 +55,12 @@ class Choice(NamedTuple):
 
     @property
     def most(self) -> int:
-        """Regions of a picture, at most."""
+        """Regions of an image, at most."""
         return min(self.regions or self.at_most, self.proposals)
 
 
 class Proposed(NamedTuple):
-    """What a network proposes in one picture."""
+    """What a network proposes in one image."""
 
     boxes: Tensor  # (n, 4) x0 y0 x1 y1 in pixels
     scores: Tensor  # (n, classes) from 0 to 1, of things only: no background
@@ -91,7 +91,7 @@ class TwoStage(NamedTuple):
         return {"rpn_post_nms_top_n_test": proposals}
 
     def look(self, network: Any, image: Tensor, proposals: int) -> Proposed:
-        """So many boxes, or fewer, of a picture `(3, h, w)`, normalised."""
+        """So many boxes, or fewer, of an image `(3, h, w)`, normalised."""
         size, heads = (image.shape[1], image.shape[2]), network.roi_heads
         canvas = _canvas(network.transform, image)
         maps = network.backbone(canvas)
@@ -124,8 +124,8 @@ class OneStage(NamedTuple):
         return {}
 
     def look(self, network: Any, image: Tensor, proposals: int) -> Proposed:
-        """So many boxes, or fewer, of a picture `(3, h, w)`, normalised: those with the surest best
-        class, out of a hundred thousand and more. What lies outside of the picture is none.
+        """So many boxes, or fewer, of an image `(3, h, w)`, normalised: those with the surest best
+        class, out of a hundred thousand and more. What lies outside of the image is none.
         """
         size = (image.shape[1], image.shape[2])
         canvas = _canvas(network.transform, image)
@@ -175,15 +175,15 @@ class Detector(nn.Module):
         self.network, self.way, self.choice = network, way, choice
 
     def detect(self, image: Tensor) -> Found:
-        """Look at one picture `(3, h, w)` of any size, normalised.
+        """Look at one image `(3, h, w)` of any size, normalised.
 
         One at a time: side by side, smaller ones would be filled up, which some networks see. A
-        picture in which nothing at all is proposed is one region, the whole of it.
+        image in which nothing at all is proposed is one region, the whole of it.
         """
         return choose(self.way.look(self.network, image, self.choice.proposals), self.choice)
 
     def see(self, images: Tensor, preprocessing: Preprocessing, sizes: np.ndarray) -> Seen:
-        """Look at pictures `(B, 3, h, w)` that were filled up to one size; `sizes (B, 2)` are the
+        """Look at images `(B, 3, h, w)` that were filled up to one size; `sizes (B, 2)` are the
         original widths and heights.
         """
         canvas = np.array([images.shape[3], images.shape[2]] * 2, np.float32)
@@ -216,9 +216,9 @@ def choose(proposed: Proposed, choice: Choice) -> Found:
 
 
 def _canvas(transform: Any, image: Tensor) -> Tensor:
-    """The picture at the upper left of one that the network takes `(1, 3, H, W)`: of whole strides,
+    """The image at the upper left of one that the network takes `(1, 3, H, W)`: of whole strides,
     and no smaller than the one size that some are built for. Its size is what maps are shares of;
-    that of a flat picture, filled up to a stride, would not be.
+    that of a flat image, filled up to a stride, would not be.
     """
     whole = transform.batch_images([image], transform.size_divisible)
     wide, high = transform.fixed_size or (0, 0)
@@ -231,7 +231,7 @@ def _all_of(image: Tensor) -> Tensor:
 
 
 def _inside(shorter: int, longer: int) -> TrainedOn:
-    """A whole picture with its proportions: its shorter side, and the most its longer may have."""
+    """A whole image with its proportions: its shorter side, and the most its longer may have."""
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     return TrainedOn(longer, longer, None, mean, std, "bilinear", inside=shorter / longer)
 
@@ -291,7 +291,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 """By what stands before the first _ of a network's name."""
 SHOWN = {"fasterrcnn_mobilenet_v3_large_320_fpn": _inside(320, 640)}
-"""Networks that see pictures otherwise than their kind."""
+"""Networks that see images otherwise than their kind."""
 EXACT = frozenset(
     f"{kind}_resnet50_fpn" for kind in ("fasterrcnn", "maskrcnn", "keypointrcnn", "retinanet")
 )
@@ -346,7 +346,7 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
 
 
 def trained_on(spec: BackboneSpec) -> TrainedOn:
-    """What torchvision's detectors make of a picture before they look at it."""
+    """What torchvision's detectors make of an image before they look at it."""
     return SHOWN.get(spec.network, _kind(spec.network).shown)
 
 
@@ -372,7 +372,7 @@ def choice_of(options: Mapping[str, Option], proposals: int = 300) -> Choice:
     choice = usual._replace(**given)
     if choice.regions and {"threshold", "at_least", "at_most"} & given.keys():
         raise BadConfig(
-            "--option regions takes as many boxes of every picture, whatever their scores",
+            "--option regions takes as many boxes of every image, whatever their scores",
             cure="Leave it out, or leave out threshold, at_least and at_most.",
         )
     agrees = choice.most >= 1 and choice.at_least <= choice.at_most

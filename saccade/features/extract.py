@@ -1,6 +1,6 @@
-"""Look at every picture once with a frozen backbone, and keep what it saw: `saccade extract`.
+"""Look at every image once with a frozen backbone, and keep what it saw: `saccade extract`.
 
-Nothing later looks at the pictures again: training reads regions from the store, which is hundreds
+Nothing later looks at the images again: training reads regions from the store, which is hundreds
 of times as fast. A run that was killed goes on where it stopped.
 """
 
@@ -27,9 +27,9 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.core.formatting import duration, size_in_words
 from saccade.core.settings import Frozen, checked_settings
 from saccade.data.folder import DataFolder
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
-from saccade.features.images import PictureBatches, ReadBatch
+from saccade.features.images import ImageBatches, ReadBatch
 from saccade.features.preprocessing import (
     PIXELS,
     Colour,
@@ -39,19 +39,19 @@ from saccade.features.preprocessing import (
     Resize,
     Seen,
 )
-from saccade.features.store import StoreHeader, pictures_fingerprint
+from saccade.features.store import StoreHeader, images_fingerprint
 from saccade.features.store_format import BACKBONE, Skipped
 from saccade.features.store_writer import StoreWriter
 
-# What is said on stderr about a store: what is in it, and which pictures are not.
+# What is said on stderr about a store: what is in it, and which images are not.
 
 NAMED = 20
-"""Skipped pictures that are named at the end; skipped.json has them all."""
+"""Skipped images that are named at the end; skipped.json has them all."""
 
 
 def tell_made(path: Path, skipped: Sequence[Skipped], count: int) -> None:
-    """Say how many of `count` pictures are in a store, and why the others are not."""
-    say(f"{count - len(skipped):,} of {count:,} pictures are in {path}.")
+    """Say how many of `count` images are in a store, and why the others are not."""
+    say(f"{count - len(skipped):,} of {count:,} images are in {path}.")
     if not skipped:
         return
     say(f"{len(skipped):,} could not be read and are left out:", "bold yellow")
@@ -62,18 +62,18 @@ def tell_made(path: Path, skipped: Sequence[Skipped], count: int) -> None:
 
 
 def tell_complete(path: Path, left_out: int) -> None:
-    """Say that a store is there already, and how pictures that it lacks are looked at again."""
+    """Say that a store is there already, and how images that it lacks are looked at again."""
     say(f"{path} is complete already: nothing to do.")
     if left_out:
         say(
-            f"{left_out:,} of its pictures could not be read and are left out, see "
+            f"{left_out:,} of its images could not be read and are left out, see "
             f"{path / 'skipped.json'}. Once they are mended, delete the folder {path} and give the "
             "same command again, or give it with another --name: then all are looked at again."
         )
 
 
 CHUNK = 256
-"""Pictures, about, that a crash can cost."""
+"""Images, about, that a crash can cost."""
 PREPROCESSING = ("size", "resize", "resize_to", "mean", "std", "interpolation")
 """Settings that, where given, replace the network's own."""
 
@@ -101,11 +101,11 @@ class ExtractSettings(Frozen):
     """By default float16; pixels are uint8."""
     batch_size: int = Field(32, ge=1)
     workers: int = Field(0, ge=0)
-    """Processes that decode pictures; 0 decodes in this one."""
+    """Processes that decode images; 0 decodes in this one."""
     device: str = "auto"
     """`auto` is the GPU where there is one."""
     image_root: Path | None = None
-    """Where the pictures are now, if they have moved."""
+    """Where the images are now, if they have moved."""
     progress: bool | None = None
     """Show a bar; by default on a terminal only."""
 
@@ -132,14 +132,14 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     """Make the feature store of a data folder; returns its path.
 
     `settings` are the other fields of `ExtractSettings`. A store that is there already, made with
-    equal settings, is finished, or left alone if it is complete. Pictures that cannot be read are
+    equal settings, is finished, or left alone if it is complete. Images that cannot be read are
     left out, named at the end and in `skipped.json`. Raises BadConfig, BadData, BadStore or
-    MissingWeights, nearly always before the first picture.
+    MissingWeights, nearly always before the first image.
     """
     chosen = checked_settings(ExtractSettings, "extract", backbone=backbone, **settings)
     folder = DataFolder(Path(data), image_root=chosen.image_root)
-    pictures = sorted(folder.pictures(), key=lambda picture: picture.id)
-    _refuse_wrong_root(folder.image_root, pictures)
+    images = sorted(folder.images(), key=lambda image: image.id)
+    _refuse_wrong_root(folder.image_root, images)
     device = choose_device(chosen.device)
     eye = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
@@ -151,24 +151,24 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         **layout._asdict(),
         scores=eye.finds_boxes,
         dtype="uint8" if eye.spec.name == PIXELS else chosen.dtype or "float16",
-        ids_count=len(pictures),
-        dataset_fingerprint=pictures_fingerprint(pictures),
+        ids_count=len(images),
+        dataset_fingerprint=images_fingerprint(images),
         complete=False,
         command=chosen.command(Path(data)),
     )
     path = folder.store_path(chosen.name or _default_name(header))
-    ids = np.array([picture.id for picture in pictures], dtype=np.int64)
+    ids = np.array([image.id for image in images], dtype=np.int64)
     with StoreWriter(path, header, ids) as writer:
         if writer.complete:
             tell_complete(path, len(writer.skipped))
             return path
         eye = _kept_or_keep(eye, path).to(device)
-        left = pictures[writer.done :]
+        left = images[writer.done :]
         job = _Job(chosen, eye, preprocessing, folder.image_root, left, device)
         _announce(job, writer)
         _fill(job, writer)
         writer.finish()
-        tell_made(path, writer.skipped, len(pictures))
+        tell_made(path, writer.skipped, len(images))
     return path
 
 
@@ -179,12 +179,12 @@ class _Job(NamedTuple):
     backbone: Backbone
     preprocessing: Preprocessing
     root: Path
-    pictures: Sequence[Picture]
+    images: Sequence[ImageRecord]
     """Those that are left."""
     device: torch.device
 
-    def batches(self, size: int) -> PictureBatches:
-        return PictureBatches(self.root, self.pictures, self.preprocessing, size)
+    def batches(self, size: int) -> ImageBatches:
+        return ImageBatches(self.root, self.images, self.preprocessing, size)
 
 
 def _fill(job: _Job, writer: StoreWriter) -> None:
@@ -202,7 +202,7 @@ def _fill(job: _Job, writer: StoreWriter) -> None:
 
 
 def _columns(job: _Job, writer: StoreWriter, read: ReadBatch) -> dict[str, np.ndarray]:
-    """What is stored of a batch, by column; 0 for unreadable pictures."""
+    """What is stored of a batch, by column; 0 for unreadable images."""
     header, count = writer.header, len(read.readable)
     stored = {
         name: np.zeros((count, *shape[1:]), kind)
@@ -218,7 +218,7 @@ def _columns(job: _Job, writer: StoreWriter, read: ReadBatch) -> dict[str, np.nd
         fits &= seen.scores is None or bool(np.isfinite(seen.scores).all())
     except torch.OutOfMemoryError:
         raise BadConfig(
-            f"{job.device} has no room for {job.settings.batch_size} pictures at once",
+            f"{job.device} has no room for {job.settings.batch_size} images at once",
             cure="Give a smaller --batch-size; what is in the store stays.",
         ) from None
     if not fits:  # too large, or so small that all of them would be 0
@@ -239,12 +239,12 @@ def _see(job: _Job, read: ReadBatch) -> Seen:
 
 
 def _announce(job: _Job, writer: StoreWriter) -> None:
-    """Say what will be made, how large it is and how long it takes, before the first picture."""
+    """Say what will be made, how large it is and how long it takes, before the first image."""
     header, spec, into = writer.header, job.backbone.spec, job.preprocessing
     regions = " x ".join(map(str, header.grid or (header.regions,)))
     regions = f"up to {regions}" if header.scores else regions
     say(
-        f"{header.ids_count:,} pictures as {into.width} x {into.height} pixels ({into.resize}) "
+        f"{header.ids_count:,} images as {into.width} x {into.height} pixels ({into.resize}) "
         f"through {spec.name} (weights: {spec.weights}): {regions} regions of {header.dim} "
         f"numbers, {header.dtype}."
     )
@@ -252,34 +252,34 @@ def _announce(job: _Job, writer: StoreWriter) -> None:
         warning = "THE WEIGHTS ARE RANDOM: the network was never trained, these are no features "
         say(f"{warning}to publish. Give --weights FILE, or hub, for real ones.", "bold red")
     if writer.done:
-        say(f"{writer.done:,} are there already, {len(job.pictures):,} are left.")
-    left = duration(_seconds_per_picture(job) * len(job.pictures))
+        say(f"{writer.done:,} are there already, {len(job.images):,} are left.")
+    left = duration(_seconds_per_image(job) * len(job.images))
     size = size_in_words(header.nbytes())
     say(f"{size} on disk in {writer.path}; about {left} on {job.device}.")
 
 
-def _seconds_per_picture(job: _Job) -> float:
+def _seconds_per_image(job: _Job) -> float:
     """Measured on the first few that are left; a GPU does better in full batches."""
-    few = max(min(4, job.settings.batch_size, len(job.pictures)), 1)
+    few = max(min(4, job.settings.batch_size, len(job.images)), 1)
     side = (job.preprocessing.height, job.preprocessing.width)
     blank = torch.zeros(few, 3, *side, dtype=torch.uint8, device=job.device)
     sizes = np.full((few, 2), side[::-1])
     job.backbone.see(blank, job.preprocessing, sizes)  # the first time is slow
     begin = time.perf_counter()
-    if job.pictures:
+    if job.images:
         job.batches(few)[0]
     job.backbone.see(blank, job.preprocessing, sizes).regions.cpu()
     return (time.perf_counter() - begin) / few
 
 
-def _refuse_wrong_root(root: Path, pictures: Sequence[Picture]) -> None:
-    """Tell a wrong folder at once, before a hundred thousand pictures are reported missing."""
-    sample = pictures[:: max(len(pictures) // 32, 1)]
-    if not any((root / picture.file).is_file() for picture in sample):
+def _refuse_wrong_root(root: Path, images: Sequence[ImageRecord]) -> None:
+    """Tell a wrong folder at once, before a hundred thousand images are reported missing."""
+    sample = images[:: max(len(images) // 32, 1)]
+    if not any((root / image.file).is_file() for image in sample):
         raise BadData(
-            f"there is neither {sample[0].file} nor any other picture that was looked for",
+            f"there is neither {sample[0].file} nor any other image that was looked for",
             where=root,
-            cure="Say where the pictures are now: --image-root DIR, or SACCADE_IMAGES.",
+            cure="Say where the images are now: --image-root DIR, or SACCADE_IMAGES.",
         )
 
 

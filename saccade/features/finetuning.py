@@ -44,7 +44,7 @@ def weights_from(network: nn.Module, stage: str) -> frozenset[str]:
 
 
 def _places(network: Any, *, coarse: bool) -> dict[str, int]:
-    """Which stage, or which block of one, every weight belongs to, from the picture on."""
+    """Which stage, or which block of one, every weight belongs to, from the image on."""
     if hasattr(network, "group_matcher"):
         matcher = network.group_matcher(coarse=coarse)
         return dict(group_parameters(network, matcher, reverse=True))
@@ -91,10 +91,10 @@ def is_folded(network: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def unfold_batch_norm(network: nn.Module, pictures: Iterable[Tensor]) -> None:
+def unfold_batch_norm(network: nn.Module, images: Iterable[Tensor]) -> None:
     """Give folded batch norm true statistics; what the network computes in eval mode stays.
 
-    `pictures` are normalised `(n, 3, h, w)`, some hundreds together. Each layer's mean and variance
+    `images` are normalised `(n, 3, h, w)`, some hundreds together. Each layer's mean and variance
     become those of its input, and its weight and bias take them back.
     """
     zero = torch.zeros((), dtype=torch.float64)
@@ -111,7 +111,7 @@ def unfold_batch_norm(network: nn.Module, pictures: Iterable[Tensor]) -> None:
 
     layers = batch_norms(network)
     hooks = [layer.register_forward_pre_hook(add) for layer in layers]
-    for some in pictures:
+    for some in images:
         network(some)
     for hook in hooks:
         hook.remove()

@@ -1,7 +1,7 @@
-"""Reading picture files that came from anywhere, without trusting them.
+"""Reading image files that came from anywhere, without trusting them.
 
 Limits are checked on the header, before a pixel is decoded. JPEG goes through torchvision, which
-is faster than Pillow, nearly twice for large pictures, and equal to the bit; everything else goes
+is faster than Pillow, nearly twice for large images, and equal to the bit; everything else goes
 through Pillow, because torchvision's PNG decoder takes the whole process down on some damaged
 files.
 """
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.io import ImageReadMode, decode_jpeg
 
 from saccade.core.errors import BadImage
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.features.preprocessing import Preprocessing
 from saccade.features.store_format import Skipped
 
@@ -35,52 +35,52 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF
 PNG = b"\x89PNG"
 """How a PNG file begins."""
 
-COPY_AGAIN = "Copy the file again from where it came, or leave the picture out."
+COPY_AGAIN = "Copy the file again from where it came, or leave the image out."
 
 
 def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """Read a picture file as `(3, H, W)` uint8, RGB, the right way up.
+    """Read an image file as `(3, H, W)` uint8, RGB, the right way up.
 
     The first frame of an animation; transparent parts are white; grey is three equal channels;
     16 bits a channel become 8. Raises BadImage, naming the file and the cause, for a file that is
-    missing, empty, damaged, cut short, no picture, or larger than `max_pixels`.
+    missing, empty, damaged, cut short, no image, or larger than `max_pixels`.
     """
     path = Path(path)
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise BadImage("is not a file", where=path, cure="Give the path of a picture file.")
+            raise BadImage("is not a file", where=path, cure="Give the path of an image file.")
         if size > MAX_BYTES:
             what = f"has {size / 2**20:.0f} MiB, more than {MAX_BYTES // 2**20}"
-            raise BadImage(what, where=path, cure="Make a smaller copy of the picture.")
+            raise BadImage(what, where=path, cure="Make a smaller copy of the image.")
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         what = "no such file" if isinstance(error, FileNotFoundError) else f"unreadable ({error})"
-        cure = "Check the folder of pictures (SACCADE_IMAGES) and the name."
+        cure = "Check the folder of images (SACCADE_IMAGES) and the name."
         raise BadImage(what, where=path, cure=cure) from None
     return decode_image(data, path, max_pixels=max_pixels)
 
 
 def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """Decode the bytes of a picture file as `read_image` does; `name` is for the message."""
+    """Decode the bytes of an image file as `read_image` does; `name` is for the message."""
     if not data:
         raise BadImage("the file is empty", where=name, cure=COPY_AGAIN)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which harms nobody
         try:
             if data.startswith(PNG):
-                with Image.open(BytesIO(data), formats=["PNG"]) as picture:
-                    _check_limits(picture, name, max_pixels)
-                    picture.verify()  # the checksums, which reading does not compare
-            with Image.open(BytesIO(data), formats=FORMATS) as picture:
-                _check_limits(picture, name, max_pixels)
-                if picture.format in ("JPEG", "MPO"):
-                    return _decode_jpeg(data, picture, name)
-                return _decode_other(picture, name)
+                with Image.open(BytesIO(data), formats=["PNG"]) as image:
+                    _check_limits(image, name, max_pixels)
+                    image.verify()  # the checksums, which reading does not compare
+            with Image.open(BytesIO(data), formats=FORMATS) as image:
+                _check_limits(image, name, max_pixels)
+                if image.format in ("JPEG", "MPO"):
+                    return _decode_jpeg(data, image, name)
+                return _decode_other(image, name)
         except BadImage:
             raise
         except UnidentifiedImageError:
-            what = f"not a whole picture in a format known here ({', '.join(FORMATS)})"
+            what = f"not a whole image in a format known here ({', '.join(FORMATS)})"
             raise BadImage(what, where=name, cure="Convert it to JPEG or PNG.") from None
         except Image.DecompressionBombError as error:
             raise BadImage(f"too large: {error}", where=name, cure="Make a smaller copy.") from None
@@ -89,26 +89,26 @@ def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS)
             raise BadImage(what, where=name, cure=COPY_AGAIN) from None
 
 
-def _check_limits(picture: Image.Image, name: str | Path, max_pixels: int) -> None:
-    width, height = picture.size
+def _check_limits(image: Image.Image, name: str | Path, max_pixels: int) -> None:
+    width, height = image.size
     if width * height > max_pixels:
         what = f"{width} x {height} pixels are more than {max_pixels / 1e6:.0f} million"
-        raise BadImage(what, where=name, cure="Make a smaller copy of the picture.")
+        raise BadImage(what, where=name, cure="Make a smaller copy of the image.")
     if max(width, height) > MAX_RATIO * min(width, height):
         what = f"{width} x {height} pixels: one side is over {MAX_RATIO} times the other"
-        raise BadImage(what, where=name, cure="Crop the picture, or leave it out.")
+        raise BadImage(what, where=name, cure="Crop the image, or leave it out.")
 
 
-def _decode_jpeg(data: bytes, picture: Image.Image, name: str | Path) -> Tensor:
+def _decode_jpeg(data: bytes, image: Image.Image, name: str | Path) -> Tensor:
     try:
         encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         pixels: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB, apply_exif_orientation=True)
     except RuntimeError:
         # Pillow has the better message for damage, and reads some rare kinds of JPEG.
-        pixels = _decode_other(picture, name)
+        pixels = _decode_other(image, name)
     corners = pixels.numpy()[:, (0, 0, -1, -1), (0, -1, 0, -1)]
     if (corners == 128).all(axis=0).any() and _ends_early(data):
-        what = "damaged: the compressed data end before the picture does"
+        what = "damaged: the compressed data end before the image does"
         raise BadImage(what, where=name, cure=COPY_AGAIN)
     return pixels
 
@@ -117,7 +117,7 @@ def _ends_early(data: bytes) -> bool:
     """Does a JPEG end, with a proper end mark, before all pixels have been said?
 
     Decoders then fill the rest with mid-grey and say nothing. More data before the end mark tell:
-    a whole picture ignores them, an incomplete one goes on with them.
+    a whole image ignores them, an incomplete one goes on with them.
     """
     end = data.rfind(b"\xff\xd9")
     longer = data[:end] + b"\x55" * 512 + data[end:]
@@ -125,35 +125,35 @@ def _ends_early(data: bytes) -> bool:
         return before.tobytes() != after.tobytes()
 
 
-def _decode_other(picture: Image.Image, name: str | Path) -> Tensor:
-    picture.load()
-    picture = _upright(picture)
-    if picture.mode.startswith("I;16"):
+def _decode_other(image: Image.Image, name: str | Path) -> Tensor:
+    image.load()
+    image = _upright(image)
+    if image.mode.startswith("I;16"):
         # Pillow's own conversion clips instead of scaling: nearly all would be white.
-        picture = Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
-    if picture.mode in ("I", "F"):
-        what = f"its pixels are 32-bit numbers (mode {picture.mode}) of unknown range"
+        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        what = f"its pixels are 32-bit numbers (mode {image.mode}) of unknown range"
         raise BadImage(what, where=name, cure="Convert it to 8 or 16 bits a channel.")
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    pixels = np.array(picture.convert("RGB"))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    pixels = np.array(image.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     try:
-        return ImageOps.exif_transpose(picture)
+        return ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF: the pixels are good, and so is the way they lie
-        return picture
+        return image
 
 
-# Reading pictures in batches, in this process or in others, ready for a backbone.
+# Reading images in batches, in this process or in others, ready for a backbone.
 
 
 class ReadBatch(NamedTuple):
-    """Some pictures that follow each other: pixels of the readable ones, facts about all."""
+    """Some images that follow each other: pixels of the readable ones, facts about all."""
 
     pixels: Tensor  # (readable, 3, height, width) uint8
     readable: np.ndarray  # (n,) bool
@@ -161,31 +161,31 @@ class ReadBatch(NamedTuple):
     skipped: list[Skipped]
 
 
-class PictureBatches(Dataset[ReadBatch]):
-    """Pictures decoded, resized and cut, a batch an item. One that cannot be read is a fact about
+class ImageBatches(Dataset[ReadBatch]):
+    """Images decoded, resized and cut, a batch an item. One that cannot be read is a fact about
     the batch, no error: it must not stop the others.
     """
 
     def __init__(
-        self, root: Path, pictures: Sequence[Picture], preprocessing: Preprocessing, size: int
+        self, root: Path, images: Sequence[ImageRecord], preprocessing: Preprocessing, size: int
     ) -> None:
-        self.root, self.pictures = root, pictures
+        self.root, self.images = root, images
         self.preprocessing, self.size = preprocessing, size
 
     def __len__(self) -> int:
-        return (len(self.pictures) + self.size - 1) // self.size
+        return (len(self.images) + self.size - 1) // self.size
 
     def __getitem__(self, number: int) -> ReadBatch:
-        pictures = self.pictures[number * self.size : (number + 1) * self.size]
+        images = self.images[number * self.size : (number + 1) * self.size]
         pixels: list[Tensor] = []
-        readable = np.zeros(len(pictures), bool)
-        sizes = np.zeros((len(pictures), 2), np.int32)
+        readable = np.zeros(len(images), bool)
+        sizes = np.zeros((len(images), 2), np.int32)
         skipped: list[Skipped] = []
-        for place, picture in enumerate(pictures):
+        for place, image_record in enumerate(images):
             try:
-                image = read_image(self.root / picture.file)
+                image = read_image(self.root / image_record.file)
             except BadImage as error:
-                skipped.append(Skipped(picture.id, picture.file, error.what))
+                skipped.append(Skipped(image_record.id, image_record.file, error.what))
                 continue
             pixels.append(self.preprocessing.pixels(image))
             readable[place] = True

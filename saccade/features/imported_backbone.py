@@ -1,4 +1,4 @@
-"""Features from another program's file: there is no network, so no new picture can be seen."""
+"""Features from another program's file: there is no network, so no new image can be seen."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,7 +44,7 @@ def _refuse(kind: str) -> NoReturn:
     maker = MAKERS.get(kind, "another program")
     raise MissingWeights(
         f"these features came from a file of {kind}, made by {maker}, which is no part of saccade, "
-        "so a new picture cannot be looked at",
-        cure="Ask about pictures of the data folder (saccade evaluate), or train on features "
+        "so a new image cannot be looked at",
+        cure="Ask about images of the data folder (saccade evaluate), or train on features "
         "extracted here, such as --backbone torchvision:fasterrcnn_resnet50_fpn_v2.",
     )

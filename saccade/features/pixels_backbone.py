@@ -1,7 +1,7 @@
 """The backbone `pixels`: no network, every pixel is a region of three numbers, red, green, blue.
 
-What is extracted with it is a store of small pictures, from which an encoder can learn
-(`models/pixels.py`) without a picture file being decoded a second time.
+What is extracted with it is a store of small images, from which an encoder can learn
+(`models/pixels.py`) without an image file being decoded a second time.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from saccade.features.preprocessing import BackboneSpec, Option
 from saccade.features.timm_backbones import TrainedOn
 
 
-class Picture(nn.Module):
+class ImageRecord(nn.Module):
     """Shows what it is shown."""
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """Pictures `(B, 3, h, w)`, as they are."""
+        """Images `(B, 3, h, w)`, as they are."""
         return images
 
 
@@ -39,7 +39,7 @@ def prepare(
 def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
     """No network."""
     del spec, file
-    return Picture()
+    return ImageRecord()
 
 
 def trained_on(spec: BackboneSpec) -> TrainedOn:

@@ -1,7 +1,7 @@
-"""What features are made with: which backbone, and what is done to a picture before it.
+"""What features are made with: which backbone, and what is done to an image before it.
 
-Both stand in the header of every feature store and in every run folder, so that a picture asked
-about tomorrow goes through the same steps as the training pictures did. No torchvision, no timm
+Both stand in the header of every feature store and in every run folder, so that an image asked
+about tomorrow goes through the same steps as the training images did. No torchvision, no timm
 here: training reads these and needs neither.
 """
 
@@ -23,7 +23,7 @@ PIXELS = "pixels"
 
 
 class BackboneSpec(Frozen):
-    """Which frozen network turns a picture into regions."""
+    """Which frozen network turns an image into regions."""
 
     name: str = Field(pattern=r"^(timm|transformers|torchvision|imported):.+|^pixels$")
     """`timm:` and a name that timm knows, such as `timm:resnet152` or `timm:resnet50.a1_in1k`; or
@@ -60,7 +60,7 @@ class Reduction(Frozen):
 
 
 class _Placed(NamedTuple):
-    """How large a picture becomes and where the crop lies in it, in pixels."""
+    """How large an image becomes and where the crop lies in it, in pixels."""
 
     width: np.ndarray
     height: np.ndarray
@@ -69,15 +69,15 @@ class _Placed(NamedTuple):
 
 
 class Preprocessing(Frozen):
-    """From a picture of any size to the numbers that a backbone sees."""
+    """From an image of any size to the numbers that a backbone sees."""
 
     height: int = Field(ge=8, le=4096)
     """Pixels that the backbone sees."""
     width: int = Field(ge=8, le=4096)
     resize: Resize
-    """`squash` keeps the whole picture and not its proportions. `shorter_side` keeps proportions:
+    """`squash` keeps the whole image and not its proportions. `shorter_side` keeps proportions:
     the shorter side becomes `resize_to`, and the middle is cut out. `inside` keeps both: the
-    picture is made as large as fits, and what is left at the right and below is filled."""
+    image is made as large as fits, and what is left at the right and below is filled."""
     resize_to: int | None = Field(None, ge=8, le=8192)
     """For `shorter_side`, at least height and width; for `inside` the shorter side at most."""
     mean: Colour
@@ -85,7 +85,7 @@ class Preprocessing(Frozen):
     std: Colour
     """On the same scale; divided by."""
     interpolation: Interpolation
-    """Always antialiased, so that a smaller picture is not a noisier one."""
+    """Always antialiased, so that a smaller image is not a noisier one."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -100,7 +100,7 @@ class Preprocessing(Frozen):
         return self
 
     def apply(self, image: Tensor) -> Tensor:
-        """From a picture `(3, H, W)` uint8 to what a backbone takes, `(3, height, width)` float."""
+        """From an image `(3, H, W)` uint8 to what a backbone takes, `(3, height, width)` float."""
         return self.normalise(self.pixels(image))
 
     def pixels(self, image: Tensor) -> Tensor:
@@ -131,10 +131,10 @@ class Preprocessing(Frozen):
     def box_in_image(
         self, boxes: np.ndarray, width: int | np.ndarray, height: int | np.ndarray
     ) -> np.ndarray:
-        """Say where boxes of the crop lie in the original picture.
+        """Say where boxes of the crop lie in the original image.
 
-        `boxes (R, 4)` are x0 y0 x1 y1 as shares of the crop, the result is shares of the picture:
-        `(R, 4)` for one picture, `(n, R, 4)` for arrays `width (n,)` and `height (n,)`. Float32.
+        `boxes (R, 4)` are x0 y0 x1 y1 as shares of the crop, the result is shares of the image:
+        `(R, 4)` for one image, `(n, R, 4)` for arrays `width (n,)` and `height (n,)`. Float32.
         """
         placed = self._place(np.asarray(width), np.asarray(height))
         x = [(placed.left[..., None] + boxes[:, i] * self.width) for i in (0, 2)]
@@ -144,7 +144,7 @@ class Preprocessing(Frozen):
         return np.stack([x[0], y[0], x[1], y[1]], axis=-1).astype(np.float32)
 
     def size_inside(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height in pixels of what a picture of that size becomes before the crop."""
+        """Width and height in pixels of what an image of that size becomes before the crop."""
         placed = self._place(width, height)
         return int(placed.width), int(placed.height)
 
@@ -183,11 +183,11 @@ def grid_boxes(rows: int, columns: int) -> np.ndarray:
 
 
 class Seen(NamedTuple):
-    """What a backbone makes of a batch of pictures."""
+    """What a backbone makes of a batch of images."""
 
     regions: Tensor  # (B, R, D); real ones first
     counts: np.ndarray  # (B,) how many of them are real
-    boxes: np.ndarray  # (B, R, 4) float32: x0 y0 x1 y1 as shares of the original picture
+    boxes: np.ndarray  # (B, R, 4) float32: x0 y0 x1 y1 as shares of the original image
     scores: np.ndarray | None = None  # (B, R) float32, of a detector
     grid: tuple[int, int] | None = None
 
@@ -197,5 +197,5 @@ class Layout(NamedTuple):
 
     grid: tuple[int, int] | None
     regions: int
-    """Of a picture, at most."""
+    """Of an image, at most."""
     dim: int

@@ -1,6 +1,6 @@
 """Making regions smaller: neighbours averaged, fewer numbers each, or one byte a number.
 
-A store is converted with these steps, and a picture that comes later goes through the same ones
+A store is converted with these steps, and an image that comes later goes through the same ones
 (`Reducer`), down to the rounding, so that asking and training see the same numbers.
 """
 
@@ -94,7 +94,7 @@ def digest_of_pca(tensors: dict[str, Tensor]) -> str:
 
 
 class Reducer:
-    """What a store's header says was done behind the backbone, ready for other pictures."""
+    """What a store's header says was done behind the backbone, ready for other images."""
 
     def __init__(
         self, folder: Path, reduction: Reduction | None, dtype: str, scale: Scale | None

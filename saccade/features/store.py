@@ -1,17 +1,17 @@
-"""The feature store: what a frozen backbone saw in every picture, ready to be read at any speed.
+"""The feature store: what a frozen backbone saw in every image, ready to be read at any speed.
 
     header.json            what the features are and what they were made with
-    features.npy           (N, R, D) regions, one row per picture
-    counts.npy             (N,) int32 real regions of each picture, 0 where it could not be read
-    sizes.npy              (N, 2) int32 width and height of each picture, in pixels
+    features.npy           (N, R, D) regions, one row per image
+    counts.npy             (N,) int32 real regions of each image, 0 where it could not be read
+    sizes.npy              (N, 2) int32 width and height of each image, in pixels
     boxes.npy              (N, R, 4) float32, only where regions are not the cells of a grid
     scores.npy             (N, R) float32, only of a detector: how sure it is of each box
     scales.npy             (N, R) float32, only where regions are bytes with a scale each
-    ids.npy                (N,) int64 picture ids, rising
+    ids.npy                (N,) int64 image ids, rising
     chunks.jsonl           checksum of each stretch of rows, in the order they were written
     checksums.json         checksum of each file, of the arrays of all but their rows
-    skipped.json           id, file and reason of each picture that could not be read
-    backbone.safetensors   the backbone's weights, for pictures that come later
+    skipped.json           id, file and reason of each image that could not be read
+    backbone.safetensors   the backbone's weights, for images that come later
     reduction.safetensors  what regions were made smaller with, where they were converted
 
 Plain arrays, mapped into memory: reading is as fast as copying. The backbone's own grid is kept;
@@ -28,7 +28,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from saccade.core.errors import BadStore
 from saccade.core.settings import Frozen, first_problem
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.features.preprocessing import (
     PIXELS,
     BackboneSpec,
@@ -66,7 +66,7 @@ class StoreHeader(Frozen):
     grid: tuple[int, int] | None
     """Rows and columns: region r is cell (r // columns, r % columns). None for boxes."""
     regions: int = Field(ge=1)
-    """Regions per picture, at most."""
+    """Regions per image, at most."""
     dim: int = Field(ge=1)
     """Numbers per region."""
     dtype: Literal["float16", "float32", "uint8", "int8"]
@@ -80,9 +80,9 @@ class StoreHeader(Frozen):
     reduction_sha256: str | None = None
     """Of `reduction.safetensors`, where there is one."""
     ids_count: int = Field(ge=1)
-    """Pictures."""
+    """Images."""
     dataset_fingerprint: str
-    """Of the data set's pictures, see `pictures_fingerprint`."""
+    """Of the data set's images, see `images_fingerprint`."""
     complete: bool
     command: str
     """What made the store, and goes on with it where it is not complete."""
@@ -135,7 +135,7 @@ class FeatureStore:
         self.features = arrays["features"]
         """(N, R, D) mapped from disk, read-only."""
         self.counts = np.array(arrays["counts"])
-        """(N,) int32 real regions of each picture; 0 means it was skipped."""
+        """(N,) int32 real regions of each image; 0 means it was skipped."""
         self.sizes = np.array(arrays["sizes"])
         """(N, 2) int32 width and height, in pixels."""
         self._boxes, self._scores = arrays.get("boxes"), arrays.get("scores")
@@ -145,23 +145,25 @@ class FeatureStore:
         self._grip = Grip(list(arrays.values()))
 
     @classmethod
-    def open(cls, path: str | Path, *, pictures: Iterable[Picture] | None = None) -> "FeatureStore":
+    def open(
+        cls, path: str | Path, *, images: Iterable[ImageRecord] | None = None
+    ) -> "FeatureStore":
         """Open a store and check its arrays against its header.
 
-        With `pictures`, also check that it was made for exactly these. Raises BadStore where it is
-        missing, not complete (with the command that goes on), damaged, or made for other pictures.
+        With `images`, also check that it was made for exactly these. Raises BadStore where it is
+        missing, not complete (with the command that goes on), damaged, or made for other images.
         """
-        path, wanted = Path(path), None if pictures is None else sorted(pictures)
+        path, wanted = Path(path), None if images is None else sorted(images)
         header = _complete_header(path)
-        if wanted is not None and pictures_fingerprint(wanted) != header.dataset_fingerprint:
+        if wanted is not None and images_fingerprint(wanted) != header.dataset_fingerprint:
             raise BadStore(
-                "the store was made for other pictures than the data folder has now",
+                "the store was made for other images than the data folder has now",
                 where=path,
                 cure="Extract again under another --name, or prepare the data folder as it was.",
             )
         store = cls(path, header)
         if wanted is not None and store.ids.tolist() != [one.id for one in wanted]:
-            what = "the ids are not those of the pictures that the store was made for"
+            what = "the ids are not those of the images that the store was made for"
             cure = MAKE_AGAIN.format(header.command)
             raise BadStore(what, where=path / "ids.npy", cure=cure)
         return store
@@ -173,13 +175,13 @@ class FeatureStore:
         return len(self.ids)
 
     def rows(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
-        """Row numbers of picture ids, `(n,)` int64. Raises BadStore naming an id it lacks."""
+        """Row numbers of image ids, `(n,)` int64. Raises BadStore naming an id it lacks."""
         wanted = np.asarray(ids, dtype=np.int64)
         rows = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
         lacking = wanted[self.ids[rows] != wanted]
         if len(lacking):
             raise BadStore(
-                f"there are no features of picture {lacking[0]}, nor of {len(lacking) - 1} others",
+                f"there are no features of image {lacking[0]}, nor of {len(lacking) - 1} others",
                 where=self.path,
                 cure="The store belongs to other data; extract this data folder's own.",
             )
@@ -212,7 +214,7 @@ class FeatureStore:
 
     def boxes(self, rows: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:
         """Boxes `(n, R, 4)` float32 of the regions, x0 y0 x1 y1 as shares of width and height of
-        the original picture. Boxes of a skipped picture mean nothing.
+        the original image. Boxes of a skipped image mean nothing.
 
         `cells (R, 4)` are what an encoder makes of pixels, as shares of what it is shown.
         """
@@ -226,7 +228,7 @@ class FeatureStore:
         return self.header.preprocessing.box_in_image(cells, width, height)
 
     def skipped(self) -> list[Skipped]:
-        """Pictures that could not be read."""
+        """Images that could not be read."""
         return [skipped for chunk in read_chunks(self.path) for skipped in chunk.skipped]
 
     def verify(self) -> list[str]:
@@ -237,7 +239,7 @@ class FeatureStore:
 def verify_store(path: Path) -> tuple[int, list[str]]:
     """Read everything: compare checksums, look for what is no number, count regions.
 
-    Returns how many pictures there are, and notes about what does no harm: files that are not the
+    Returns how many images there are, and notes about what does no harm: files that are not the
     store's, and files that have no checksum because the store is old. Raises BadStore naming all
     that is damaged; a header that cannot be read is named alone.
     """
@@ -265,12 +267,12 @@ def verify_store(path: Path) -> tuple[int, list[str]]:
     return header.ids_count, notes
 
 
-def pictures_fingerprint(pictures: Iterable[Picture]) -> str:
-    """SHA-256 over ids and files in the order of ids: equal for equal pictures, whatever is asked
+def images_fingerprint(images: Iterable[ImageRecord]) -> str:
+    """SHA-256 over ids and files in the order of ids: equal for equal images, whatever is asked
     or said about them and however they are split.
     """
     digest = hashlib.sha256()
-    for number, file in sorted((picture.id, picture.file) for picture in pictures):
+    for number, file in sorted((image.id, image.file) for image in images):
         digest.update(f"{number}\t{file}\n".encode())
     return digest.hexdigest()
 
@@ -280,7 +282,7 @@ def _complete_header(path: Path) -> StoreHeader:
     header = read_header(path)
     if not header.complete:
         done = sum(chunk.end - chunk.start for chunk in read_chunks(path))
-        what = f"not complete: {done:,} of {header.ids_count:,} pictures are there"
+        what = f"not complete: {done:,} of {header.ids_count:,} images are there"
         raise BadStore(what, where=path, cure=f"Go on with: {header.command}")
     return header
 

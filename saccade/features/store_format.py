@@ -36,7 +36,7 @@ EXTRACT_AGAIN = MAKE_AGAIN.format("saccade extract DATA --backbone NAME.")
 
 
 class Skipped(NamedTuple):
-    """A picture without features, and why."""
+    """An image without features, and why."""
 
     id: int
     file: str
@@ -233,7 +233,7 @@ def damaged_arrays(path: Path, columns: Columns, count: int) -> dict[str, str]:
 def damaged_rows(path: Path, columns: Columns, regions: int) -> list[str]:
     """Stretches of rows that have changed, or hold what cannot be, a sentence each.
 
-    `regions` is how many a picture has at most. Raises BadStore for an array that is not whole.
+    `regions` is how many an image has at most. Raises BadStore for an array that is not whole.
     """
     arrays = {name: open_array(path, name, *about) for name, about in columns.items()}
     count = len(arrays["counts"])
@@ -245,7 +245,7 @@ def damaged_rows(path: Path, columns: Columns, regions: int) -> list[str]:
             continue
         counts = arrays["counts"][start:end]
         if ((counts < 0) | (counts > regions)).any():
-            damage.append(f"{place}: a picture has {counts.max()} of {regions} regions")
+            damage.append(f"{place}: an image has {counts.max()} of {regions} regions")
         for name, array in arrays.items():
             parts = pieces(array, start, end) if array.dtype.kind == "f" else ()
             if not all(np.isfinite(part).all() for part in parts):

@@ -95,7 +95,7 @@ class StoreWriter:
 
     @property
     def skipped(self) -> list[Skipped]:
-        """Pictures without features, of the rows that are safely on disk."""
+        """Images without features, of the rows that are safely on disk."""
         return [one for chunk in self._chunks for one in chunk.skipped]
 
     def add(

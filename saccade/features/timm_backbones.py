@@ -171,17 +171,17 @@ VECTOR = "vector"
 
 
 class TrainedOn(NamedTuple):
-    """The pictures that a network was trained to see."""
+    """The images that a network was trained to see."""
 
     height: int
     width: int
     crop: float | None
-    """The crop's share of a picture's shorter side; none for a whole, squashed picture."""
+    """The crop's share of an image's shorter side; none for a whole, squashed image."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str
     inside: float | None = None
-    """For whole pictures with their proportions: the shorter side's share of the longest side."""
+    """For whole images with their proportions: the shorter side's share of the longest side."""
 
 
 def config_of(network: str) -> PretrainedCfg:
@@ -198,7 +198,7 @@ def config_of(network: str) -> PretrainedCfg:
 def prepare(
     network: str, weights: str, options: Mapping[str, Option], size: int | None
 ) -> tuple[dict[str, Option], Path | None]:
-    """Options that make the network take pictures of `size` pixels, and its weights file.
+    """Options that make the network take images of `size` pixels, and its weights file.
 
     Raises BadConfig for a network or an option that timm does not have, MissingWeights.
     """
@@ -211,7 +211,7 @@ def prepare(
 
 
 def trained_on(spec: BackboneSpec) -> TrainedOn:
-    """What timm knows of the pictures that a network was trained on. Raises BadConfig."""
+    """What timm knows of the images that a network was trained on. Raises BadConfig."""
     known, own = config_of(spec.network), spec.options.get("img_size")
     side = own if isinstance(own, int) else None
     return TrainedOn(

@@ -53,7 +53,7 @@ class Tokens(nn.Module):
         self.vit = library.ViTModel(self.about, add_pooling_layer=False)
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """From pictures `(B, 3, h, w)` to tokens `(B, 1 + patches, D)`.
+        """From images `(B, 3, h, w)` to tokens `(B, 1 + patches, D)`.
 
         Positions are interpolated for another size than the network's own. Raises ValueError for
         sides that are not whole patches.
@@ -171,7 +171,7 @@ def _sizes_in(about: Path) -> dict[str, Option]:
     other = {n: values[n] for n in SIZES if n in values and values[n] != getattr(default, n)}
     if strange := [name for name, value in other.items() if not isinstance(value, Option)]:
         what = f"{strange[0]} is {other[strange[0]]}, which is no plain number"
-        raise BadConfig(what, where=about, cure="Give a ViT for square pictures.")
+        raise BadConfig(what, where=about, cure="Give a ViT for square images.")
     return other
 
 

@@ -1,9 +1,9 @@
 """What a captioner says when nobody tells it the words: beam search and sampling.
 
-Written once for every captioner and every number of pictures at a time. A picture is decoded once;
+Written once for every captioner and every number of images at a time. An image is decoded once;
 it leaves the batch as soon as nothing that is still being said could win.
 
-Letters: I pictures, K beams, V vocabulary, T words said so far.
+Letters: I images, K beams, V vocabulary, T words said so far.
 """
 
 from collections.abc import Sequence
@@ -55,17 +55,17 @@ class Saying:
 def beam_search(
     model: Captioner, regions: Tensor, region_mask: Tensor, rules: Rules, beams: int = 3
 ) -> list[Saying]:
-    """Keep the `beams` best beginnings of every picture; 1 is greedy. `regions (I, R, D)`.
+    """Keep the `beams` best beginnings of every image; 1 is greedy. `regions (I, R, D)`.
 
     As in the reference evaluation: a caption that ends leaves its beam, which is not refilled.
     Stopping early is exact: log p only falls, so what is being said is worth at most
-    log p / longest^length_power in the end; a picture stops when a finished caption has that.
+    log p / longest^length_power in the end; an image stops when a finished caption has that.
     When nothing has ended at the limit, the best unfinished caption is the answer.
     """
     device = regions.device
     best: list[Saying | None] = [None] * len(regions)
     best_score = torch.full((len(regions),), NEVER, device=device)  # of finished captions
-    here = torch.arange(len(regions), device=device)  # which picture each row is
+    here = torch.arange(len(regions), device=device)  # which image each row is
     state = model.begin(regions, region_mask)
     words = torch.full((len(regions), 1), rules.start, device=device)  # (I, K) said last
     total = torch.zeros(len(regions), 1, device=device)  # (I, K) log p so far
@@ -108,7 +108,7 @@ def beam_search(
 
 
 class Drawn(NamedTuple):
-    """Captions as they were drawn, several of each picture, the end word included."""
+    """Captions as they were drawn, several of each image, the end word included."""
 
     words: Tensor  # (I, K, T) int64; behind an end word stand more of them
     log_probability: Tensor  # (I, K, T) of each word, with gradients; 0 behind an end word
@@ -127,18 +127,18 @@ def draw(  # noqa: PLR0913  each is something that a person may want to say
     top_p: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Drawn:
-    """Draw captions of every picture, word by word, from the model's own distribution.
+    """Draw captions of every image, word by word, from the model's own distribution.
 
-    `regions (I, R, D)` are looked at once for all K = `samples` captions of a picture.
+    `regions (I, R, D)` are looked at once for all K = `samples` captions of an image.
     `temperature` divides the logits; `top_k` keeps that many words (0 keeps all); `top_p` keeps
     the fewest words whose probabilities reach it (Holtzman et al. 2020).
     """
-    pictures, device = len(regions), regions.device
+    images, device = len(regions), regions.device
     state = model.begin(regions, region_mask)
-    state = state.pick(torch.zeros(pictures, samples, dtype=torch.int64, device=device))
-    words = torch.full((pictures, samples), rules.start, device=device)
-    said = torch.empty(pictures, samples, 0, dtype=torch.int64, device=device)
-    done = torch.zeros(pictures, samples, dtype=torch.bool, device=device)
+    state = state.pick(torch.zeros(images, samples, dtype=torch.int64, device=device))
+    words = torch.full((images, samples), rules.start, device=device)
+    said = torch.empty(images, samples, 0, dtype=torch.int64, device=device)
+    done = torch.zeros(images, samples, dtype=torch.bool, device=device)
     length, log_ps = torch.zeros_like(words), []
     for _ in range(rules.longest):
         step = model.step(words, state)
@@ -163,7 +163,7 @@ def draw(  # noqa: PLR0913  each is something that a person may want to say
 def sample(
     model: Captioner, regions: Tensor, region_mask: Tensor, rules: Rules, **how: Any
 ) -> list[Saying]:
-    """Draw one caption per picture; `how` as in `draw`: temperature, top_k, top_p, generator."""
+    """Draw one caption per image; `how` as in `draw`: temperature, top_k, top_p, generator."""
     drawn = draw(model, regions, region_mask, rules, **how)
     words, total = drawn.words[:, 0].tolist(), drawn.log_probability[:, 0].sum(dim=1).tolist()
     sayings = []
@@ -181,9 +181,9 @@ def replay(
     captions: Sequence[Sequence[int]],
     rules: Rules,
 ) -> tuple[list[Tensor | None], list[Tensor | None]]:
-    """Where the model looks while it says given captions, one for each picture.
+    """Where the model looks while it says given captions, one for each image.
 
-    Returns, per picture, attention (T, R) and the sentinel's share (T,), or None where the model
+    Returns, per image, attention (T, R) and the sentinel's share (T,), or None where the model
     has no such thing. Beam search need not carry maps along: saying the winner again is cheap.
     """
     state = model.begin(regions, region_mask)
@@ -198,13 +198,13 @@ def replay(
         state = step.state
         looks.append(step.attention)
         sentinels.append(step.sentinel)
-    return _per_picture(looks, captions), _per_picture(sentinels, captions)
+    return _per_image(looks, captions), _per_image(sentinels, captions)
 
 
-def _per_picture(
+def _per_image(
     steps: list[Tensor | None], captions: Sequence[Sequence[int]]
 ) -> list[Tensor | None]:
-    """From one (I, 1, ...) per step to one (T, ...) per picture."""
+    """From one (I, 1, ...) per step to one (T, ...) per image."""
     held = [step[:, 0] for step in steps if step is not None]
     if not held:
         return [None] * len(captions)
@@ -215,7 +215,7 @@ def _per_picture(
 def _extend(
     logits: Tensor, said: Tensor, total: Tensor, rules: Rules, beams: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The best `beams` continuations of each picture: parent beam, word and log p, each (I, K)."""
+    """The best `beams` continuations of each image: parent beam, word and log p, each (I, K)."""
     logits = _allowed(logits, said, rules)
     # The best of all continuations are among the best of each beam: no sort over K * V.
     best, words = logits.topk(min(beams, logits.shape[-1]), dim=-1)  # (I, K, k)

@@ -1,4 +1,4 @@
-"""Where a model looked, drawn onto the picture: for each glimpse of an answer, or for each word.
+"""Where a model looked, drawn onto the image: for each glimpse of an answer, or for each word.
 
 An attention map shows which regions were weighed most. It is what the model used as its input,
 not proof of why it said what it said. For a model without attention each region is hidden in turn
@@ -26,13 +26,13 @@ from saccade.viz.plots import save_png
 # hidden?
 
 TOGETHER = 64
-"""So many pictures with a hidden region are looked at in one go."""
+"""So many images with a hidden region are looked at in one go."""
 
 
 def occlude_answer(run: Run, looked: Looked, question: str, answer: Answer) -> Answer:
     """The answer with, as its one map, what hiding each region costs its log-probability: (1, R).
 
-    Raises BadConfig where the picture is a single region, which cannot be hidden.
+    Raises BadConfig where the image is a single region, which cannot be hidden.
     """
     _check(run, looked)
     batch, answers = run.question(looked, question), run.opened.words.answers
@@ -45,7 +45,7 @@ def occlude_answer(run: Run, looked: Looked, question: str, answer: Answer) -> A
             batch,
             regions=regions,
             region_mask=looked.mask.expand(many, -1),
-            picture=torch.arange(many, device=regions.device),
+            image=torch.arange(many, device=regions.device),
             question=batch.question.expand(many, -1),
             question_length=batch.question_length.expand(many),
         )
@@ -70,14 +70,14 @@ def occlude_caption(run: Run, looked: Looked, captioned: Captioned) -> Captioned
         batch = CaptionBatch(
             regions,
             looked.mask.expand(many, -1),
-            picture=torch.arange(many, device=regions.device),
+            image=torch.arange(many, device=regions.device),
             caption=ids.expand(many, -1),
             caption_length=torch.full((many,), ids.shape[1], device=regions.device),
         )
         with torch.inference_mode():
             output = run.model(batch)
         right = output.logits.log_softmax(dim=1).gather(1, output.targets[:, None])
-        costs.append(right.view(-1, many))  # (T, pictures): packed means time first
+        costs.append(right.view(-1, many))  # (T, images): packed means time first
     said = torch.cat(costs, dim=1)
     maps = [_weights(row[:1] - row[1:]) for row in said]
     heard = [
@@ -88,7 +88,7 @@ def occlude_caption(run: Run, looked: Looked, captioned: Captioned) -> Captioned
 
 
 def _hidden(looked: Looked) -> Sequence[Tensor]:
-    """The picture's regions, as they are and then each one hidden: chunks of (n, R, D)."""
+    """The image's regions, as they are and then each one hidden: chunks of (n, R, D)."""
     regions, real = looked.regions[0], looked.mask[0, :, None]
     mean = (regions * real).sum(dim=0) / real.sum()
     count = len(regions)
@@ -106,7 +106,7 @@ def _weights(cost: Tensor) -> NDArray[np.float32]:
 def _check(run: Run, looked: Looked) -> None:
     if looked.regions.shape[1] == 1:
         raise BadConfig(
-            "the features are one vector for the whole picture: there is no place to hide",
+            "the features are one vector for the whole image: there is no place to hide",
             where=run.opened.path,
             cure="Extract features that keep their grid, and train on those.",
         )
@@ -114,7 +114,7 @@ def _check(run: Run, looked: Looked) -> None:
 
 HIDDEN = "what hiding a place costs"
 SIDE = 480
-"""Pixels of the longer side of a picture that is drawn on: as large as it will be shown."""
+"""Pixels of the longer side of an image that is drawn on: as large as it will be shown."""
 
 
 def explain(
@@ -125,11 +125,11 @@ def explain(
     beam: int | None = None,
     device: str = "auto",
 ) -> Path:
-    """Draw where a run looks in a picture, into the PNG file `out`, and return its path.
+    """Draw where a run looks in an image, into the PNG file `out`, and return its path.
 
     A VQA run needs a `question` and gets one map per glimpse; a captioning run says its caption
     (with `beam` beams) and gets one map per word. Raises BadConfig where the question is missing
-    or not wanted, or the picture is one region; BadRun, BadImage as `predict` does.
+    or not wanted, or the image is one region; BadRun, BadImage as `predict` does.
     """
     opened = load(run, device)
     looked = opened.look(image)
@@ -167,13 +167,13 @@ def draw_answer(
 
     `hidden` says that the maps came from hiding regions. An answer without maps is drawn without.
     """
-    picture = picture_of(image)
+    image_record = image_of(image)
     maps = () if answer.attention is None else answer.attention
-    glimpses = [heat_of(run, weights, answer.boxes, picture) for weights in maps]
+    glimpses = [heat_of(run, weights, answer.boxes, image_record) for weights in maps]
     first, *others = [f"{text} ({share:.0%})" for text, share in answer.top if share >= 0.01]
     line = f"{first}, else {', '.join(others)}" if others else first
     titles = [HIDDEN if hidden else f"glimpse {n}" for n in range(1, len(glimpses) + 1)]
-    return panel(picture, glimpses, titles, f"{question}\n{line}")
+    return panel(image_record, glimpses, titles, f"{question}\n{line}")
 
 
 def draw_caption(
@@ -183,20 +183,20 @@ def draw_caption(
 
     `hidden` says that the maps came from hiding regions. A word without a map is drawn without.
     """
-    picture = picture_of(image)
+    image_record = image_of(image)
     maps, titles = [], []
     for word in captioned.words:
         if word.attention is None:
             continue
-        maps.append(heat_of(run, word.attention, captioned.boxes, picture))
+        maps.append(heat_of(run, word.attention, captioned.boxes, image_record))
         share = "" if word.sentinel is None else f" ({1 - word.sentinel:.0%} seen)"
         titles.append(word.text + share)
     note = f"\n{HIDDEN}" if hidden else ""
-    return panel(picture, maps, titles, captioned.text + note)
+    return panel(image_record, maps, titles, captioned.text + note)
 
 
-def picture_of(image: Path) -> NDArray[np.uint8]:
-    """The picture `(H, W, 3)`, as large as it will be shown."""
+def image_of(image: Path) -> NDArray[np.uint8]:
+    """The image `(H, W, 3)`, as large as it will be shown."""
     pixels = read_image(image).permute(1, 2, 0).numpy()
     height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
@@ -208,9 +208,9 @@ def heat_of(
     run: Run,
     weights: Sequence[float] | NDArray[np.float32],
     boxes: NDArray[np.float32],
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
 ) -> Heat:
-    """A weight for each region as a map of the picture `(H, W, 3)`; cells of a grid blend."""
+    """A weight for each region as a map of the image `(H, W, 3)`; cells of a grid blend."""
     smooth = run.grid is not None  # cells blend, detected boxes have edges
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     return heat_map(weights, boxes, height, width, smooth=smooth)

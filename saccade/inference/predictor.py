@@ -1,6 +1,6 @@
-"""Asking and captioning any picture: the run's own preprocessing, backbone, words and weights.
+"""Asking and captioning any image: the run's own preprocessing, backbone, words and weights.
 
-`saccade.load("runs/x")` gives a `Run`; a picture is looked at once, however often it is asked.
+`saccade.load("runs/x")` gives a `Run`; an image is looked at once, however often it is asked.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
     attention: np.ndarray | None
     """(G, R) one map per glimpse, each sums to 1; None for a model that does not attend."""
     boxes: np.ndarray
-    """(R, 4) x0 y0 x1 y1 of each region as shares of the picture's width and height."""
+    """(R, 4) x0 y0 x1 y1 of each region as shares of the image's width and height."""
 
 
 class Word(NamedTuple):
@@ -44,11 +44,11 @@ class Word(NamedTuple):
     text: str
     attention: np.ndarray | None  # (R,)
     sentinel: float | None
-    """Share of attention that went to the sentence so far instead of the picture."""
+    """Share of attention that went to the sentence so far instead of the image."""
 
 
 class Captioned(NamedTuple):
-    """What a model says of a picture."""
+    """What a model says of an image."""
 
     text: str
     words: list[Word]
@@ -57,7 +57,7 @@ class Captioned(NamedTuple):
 
 
 class Looked(NamedTuple):
-    """A picture as the model sees it; look once, ask often."""
+    """An image as the model sees it; look once, ask often."""
 
     regions: Tensor  # (1, R, D)
     mask: Tensor  # (1, R)
@@ -79,21 +79,23 @@ class Run:
         self._reducer: Reducer | None = None
 
     def look(self, image: str | Path) -> Looked:
-        """Read a picture file and extract its regions as the training features were.
+        """Read an image file and extract its regions as the training features were.
 
-        Raises BadImage for a file that is no picture, MissingWeights where the backbone's weights
+        Raises BadImage for a file that is no image, MissingWeights where the backbone's weights
         are not at hand.
         """
-        picture = read_image(Path(image))
-        size = (picture.shape[2], picture.shape[1])
+        image_record = read_image(Path(image))
+        size = (image_record.shape[2], image_record.shape[1])
         with torch.inference_mode():
             preprocessing = self.opened.header.store.preprocessing
-            regions, boxes = self._see(preprocessing.pixels(picture)[None].to(self.device), size)
+            regions, boxes = self._see(
+                preprocessing.pixels(image_record)[None].to(self.device), size
+            )
         mask = torch.ones(regions.shape[:2], dtype=torch.bool, device=self.device)
         return Looked(regions, mask, boxes)
 
     def _see(self, pixels: Tensor, size: tuple[int, int]) -> tuple[Tensor, np.ndarray]:
-        """Regions `(1, R, D)` of a prepared picture `(1, 3, h, w)`, all of them real, and where
+        """Regions `(1, R, D)` of a prepared image `(1, 3, h, w)`, all of them real, and where
         they lie in the original one, whose width and height are `size`.
         """
         header = self.opened.header.store
@@ -126,7 +128,7 @@ class Run:
         return header.grid if self.encoder is None else self.encoder.sight.grid
 
     def ask(self, image: str | Path | Looked, question: str, top: int = 5) -> Answer:
-        """Answer a question about a picture (a file, or what `look` made of one)."""
+        """Answer a question about an image (a file, or what `look` made of one)."""
         answers, said = self.opened.words.answers, self.opened.header.recipe.answers
         if answers is None or said is None:
             raise BadConfig(
@@ -145,7 +147,7 @@ class Run:
         return Answer(ranked[0][0], ranked, attention, looked.boxes)
 
     def question(self, looked: Looked, question: str) -> VqaBatch:
-        """A batch of one: a question about a picture, as the model was trained to hear it.
+        """A batch of one: a question about an image, as the model was trained to hear it.
 
         Raises BadConfig for a question without a word.
         """
@@ -157,7 +159,7 @@ class Run:
         return VqaBatch(
             looked.regions,
             looked.mask,
-            picture=torch.zeros(1, dtype=torch.int64, device=self.device),
+            image=torch.zeros(1, dtype=torch.int64, device=self.device),
             question=torch.tensor([ids], device=self.device),
             question_length=torch.tensor([len(ids)], device=self.device),
         )
@@ -165,7 +167,7 @@ class Run:
     def sample(
         self, image: str | Path | Looked, count: int = 5, *, seed: int = 0, **how: Any
     ) -> list[str]:
-        """Draw captions of a picture instead of searching for the likeliest: different ones.
+        """Draw captions of an image instead of searching for the likeliest: different ones.
 
         `how` as in `decode.draw`: temperature, top_k, top_p. Equal seeds draw equal captions.
         """
@@ -192,7 +194,7 @@ class Run:
         return decode
 
     def caption(self, image: str | Path | Looked, beam: int | None = None) -> Captioned:
-        """Say what a picture shows, with the recipe's number of beams or the one given."""
+        """Say what an image shows, with the recipe's number of beams or the one given."""
         decode = self._speaks()
         looked = image if isinstance(image, Looked) else self.look(image)
         vocabulary = self.opened.words.vocabulary

@@ -1,7 +1,7 @@
 """Bottom-up attention's TSV files: `image_id, width, height, num_boxes, boxes, features`.
 
-Boxes and features are base64 of float32, boxes in pixels of the original picture (Anderson et al.
-2018, `tools/read_tsv.py` of its code). Rows stand in any order and are as long as a picture's
+Boxes and features are base64 of float32, boxes in pixels of the original image (Anderson et al.
+2018, `tools/read_tsv.py` of its code). Rows stand in any order and are as long as an image's
 features, so the file is read once to learn where each begins, and once more in the order of ids.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.interop.feature_reader import (
     COPY_AGAIN,
     Opened,
@@ -39,9 +39,9 @@ class _RowPlace(NamedTuple):
     length: int
 
 
-def open_bottom_up(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:
+def open_bottom_up(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> Opened:
     """Open a TSV file, or a folder of them (`trainval_36/*.tsv*`). Raises BadData."""
-    del folder, pictures
+    del folder, images
     files = [path]
     if path.is_dir():
         files = sorted(one for one in path.iterdir() if re.search(r"\.tsv(\.\d+)?$", one.name))
@@ -61,7 +61,7 @@ def open_bottom_up(path: Path, folder: DataFolder, pictures: Sequence[Picture]) 
                     raise BadData(what, where=where, cure=COPY_AGAIN)
                 before = places.setdefault(id_, _RowPlace(number, offset, len(line)))
                 if before.file != number:
-                    what = f"picture {id_} is in {files[before.file].name} and in {file.name}"
+                    what = f"image {id_} is in {files[before.file].name} and in {file.name}"
                     raise BadData(what, where=path, cure="Give the file that is meant.")
                 twice += before.offset != offset
                 most, dim, offset = max(most, boxes), width, offset + len(line)
@@ -69,7 +69,7 @@ def open_bottom_up(path: Path, folder: DataFolder, pictures: Sequence[Picture]) 
         raise BadData("there is not one row", where=path, cure=COPY_AGAIN)
     held = ExitStack()
     streams = [held.enter_context(file.open("rb")) for file in files]
-    notes = (f"{twice:,} pictures stand in it twice; the first row was taken",) if twice else ()
+    notes = (f"{twice:,} images stand in it twice; the first row was taken",) if twice else ()
     # The detector's own: shorter side 600, longer at most 1000, values of 0..255.
     into = looked(1000, "inside", 600)
     return Opened(
@@ -78,7 +78,7 @@ def open_bottom_up(path: Path, folder: DataFolder, pictures: Sequence[Picture]) 
 
 
 def _told(line: bytes, where: str) -> tuple[int, int, int]:
-    """Picture id, boxes and numbers per box of a row, from its beginning and the length of its
+    """Image id, boxes and numbers per box of a row, from its beginning and the length of its
     fields. Raises BadData.
     """
     fields = line.rstrip(b"\r\n").split(b"\t")
@@ -132,9 +132,9 @@ class _ArrayPlace(NamedTuple):
     end: int
 
 
-def open_hengyuan_hu(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:
+def open_hengyuan_hu(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> Opened:
     """Open one HDF5 file, or all in a folder that have pickled ids. Raises BadConfig, BadData."""
-    del folder, pictures
+    del folder, images
     files = [path]
     if path.is_dir():
         files = sorted(f for f in path.iterdir() if f.suffix in ENDINGS and _ids_of(f).is_file())
@@ -160,18 +160,18 @@ def open_hengyuan_hu(path: Path, folder: DataFolder, pictures: Sequence[Picture]
                 what = f"row {row} is boxes {begin} to {end} of {len(features)}"
                 raise BadData(what, where=file, cure=COPY_AGAIN)
             if id_ in places:
-                what = f"picture {id_} is in {files[places[id_].file].name} and in {file.name}"
+                what = f"image {id_} is in {files[places[id_].file].name} and in {file.name}"
                 raise BadData(what, where=path, cure="Give the file that is meant.")
             places[id_] = _ArrayPlace(number, begin, end)
             most = max(most, features.shape[1] if spans is None else end - begin)
     if not places:
-        raise BadData("there is not one picture", where=path, cure=COPY_AGAIN)
+        raise BadData("there is not one image", where=path, cure=COPY_AGAIN)
     into = looked(1000, "inside", 600)
     return Opened(places, lambda one: _read_arrays(opened, one), most, dim, None, into, held=held)
 
 
 def _arrays(file: Any, path: Path) -> tuple[_Arrays, np.ndarray | None]:
-    """The arrays of a file, and of an adaptive one `(N, 2)` where each picture begins and ends."""
+    """The arrays of a file, and of an adaptive one `(N, 2)` where each image begins and ends."""
     named = list(file)
     adaptive = "pos_boxes" in named
     features = array_in(file, "image_features", path, 2 if adaptive else 3)
@@ -180,7 +180,7 @@ def _arrays(file: Any, path: Path) -> tuple[_Arrays, np.ndarray | None]:
     boxes = array_in(file, "image_bb", path, features.ndim) if stated else None
     spans = whole(array_in(file, "pos_boxes", path, 2, "iu"), path) if adaptive else None
     if spans is not None and spans.shape[1] != 2:
-        what = f"pos_boxes are {spans.shape}, not where each picture begins and ends"
+        what = f"pos_boxes are {spans.shape}, not where each image begins and ends"
         raise BadData(what, where=path, cure=COPY_AGAIN)
     return _Arrays(features, spatial, boxes), spans
 
@@ -208,11 +208,11 @@ def _ids_of(file: Path) -> Path:
 
 
 def _ids(path: Path, rows: int) -> dict[int, int]:
-    """Rows by picture id, from a pickle of which nothing is run. Raises BadCheckpoint, BadData."""
+    """Rows by image id, from a pickle of which nothing is run. Raises BadCheckpoint, BadData."""
     value = read_checkpoint(path)
     if not isinstance(value, dict) or not all(
         type(id_) is int and type(row) is int and 0 <= row < rows for id_, row in value.items()
     ):
-        what = f"it does not say which of {rows} rows each picture is"
+        what = f"it does not say which of {rows} rows each image is"
         raise BadData(what, where=path, cure="Give the pickle that belongs to the HDF5 file.")
     return value

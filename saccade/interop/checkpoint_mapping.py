@@ -182,7 +182,7 @@ class Bundle(NamedTuple):
 
 
 class Looking(NamedTuple):
-    """What pictures went through in the published program, as near as there is here."""
+    """What images went through in the published program, as near as there is here."""
 
     backbone: str
     size: int
@@ -236,7 +236,7 @@ def matrix(tensors: Tensors, name: str) -> tuple[int, int]:
 
 
 CAFFE = (
-    "pictures: it was trained on the features of Caffe's {network}, which are not those of "
+    "images: it was trained on the features of Caffe's {network}, which are not those of "
     "{backbone}; with these it answers and describes worse than published"
 )
 

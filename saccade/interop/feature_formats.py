@@ -1,4 +1,4 @@
-"""Feature files of MILVLG/openvqa: one `.npz` a picture, `COCO_train2014_000000000009.jpg.npz`.
+"""Feature files of MILVLG/openvqa: one `.npz` an image, `COCO_train2014_000000000009.jpg.npz`.
 
 `x (2048, n)` are the regions, side by side; `bbox (n, 4)` their boxes in pixels; `image_w`,
 `image_h`.
@@ -15,7 +15,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.data.records import Picture, Split
+from saccade.data.records import ImageRecord, Split
 from saccade.features.preprocessing import Preprocessing
 from saccade.interop.feature_reader import (
     COPY_AGAIN,
@@ -26,13 +26,13 @@ from saccade.interop.feature_reader import (
     open_hdf5,
     shape_of,
     whole,
-    whole_picture,
+    whole_image,
 )
 
 
-def open_openvqa(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:
+def open_openvqa(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> Opened:
     """Open a folder with such files, in folders below it too. Raises BadData."""
-    del folder, pictures
+    del folder, images
     files = sorted(path.rglob("*.npz")) if path.is_dir() else []
     if not files:
         raise BadData("there is no file .npz in it", where=path, cure="Give the folder of them.")
@@ -63,21 +63,21 @@ SIDE = 448
 SHORTER = 512
 
 
-def open_pytorch_vqa(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:
+def open_pytorch_vqa(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> Opened:
     """Open the HDF5 file. Raises BadConfig, BadData."""
-    del folder, pictures
+    del folder, images
     if not path.is_file():
         raise BadData("no such file", where=path, cure="Give the file resnet-14x14.h5.")
     file = open_hdf5(path)
     features, ids = array_in(file, "features", path, 4), array_in(file, "ids", path, 1, "iu")
     if len(ids) != len(features):
-        what = f"{len(features)} pictures and {len(ids)} ids"
+        what = f"{len(features)} images and {len(ids)} ids"
         raise BadData(what, where=path, cure=COPY_AGAIN)
     _, dim, rows, columns = features.shape
     places: dict[int | str, int] = {}
     for row, id_ in enumerate(whole(ids, path).tolist()):
         if places.setdefault(id_, row) != row:
-            what = f"picture {id_} stands in it twice, as rows {places[id_]} and {row}"
+            what = f"image {id_} stands in it twice, as rows {places[id_]} and {row}"
             raise BadData(what, where=path, cure=COPY_AGAIN)
 
     def read(row: int) -> Row:
@@ -92,9 +92,9 @@ def open_pytorch_vqa(path: Path, folder: DataFolder, pictures: Sequence[Picture]
 KEY = "feat"
 
 
-def open_self_critical(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:
+def open_self_critical(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> Opened:
     """Open a folder of such files. Raises BadData where their shapes do not agree."""
-    del folder, pictures
+    del folder, images
     files = sorted(one for one in path.glob("*.np[yz]")) if path.is_dir() else []
     if not files:
         what = "there is no file .npy or .npz in it"
@@ -113,7 +113,7 @@ def open_self_critical(path: Path, folder: DataFolder, pictures: Sequence[Pictur
     beside = path.with_name(path.name.removesuffix("_att") + "_box") if grid is None else None
     known = beside is not None and beside.is_dir()
     notes = (
-        () if known or grid else ("no folder of boxes: each region is drawn as the whole picture",)
+        () if known or grid else ("no folder of boxes: each region is drawn as the whole image",)
     )
 
     def read(file: Path) -> Row:
@@ -122,7 +122,7 @@ def open_self_critical(path: Path, folder: DataFolder, pictures: Sequence[Pictur
             return Row(regions)
         if known and beside is not None:
             return Row(regions, _array(beside / f"{file.stem}.npy"), in_pixels=True)
-        return Row(regions, whole_picture(len(regions)))
+        return Row(regions, whole_image(len(regions)))
 
     return Opened(places, read, most, first[-1], grid, looked(448), notes=notes)
 
@@ -136,16 +136,16 @@ def _array(file: Path) -> np.ndarray:
     return array
 
 
-# Picture files of sgrvinod's tutorial: `TRAIN_IMAGES_coco_5_cap_per_img_5_min_word_freq.hdf5`.
+# Image files of sgrvinod's tutorial: `TRAIN_IMAGES_coco_5_cap_per_img_5_min_word_freq.hdf5`.
 
 SPLITS: dict[str, Split] = {"TRAIN": "train", "VAL": "val", "TEST": "test"}
 LONGEST = 50
 """Words of a caption that is kept."""
 
 
-def open_sgrvinod(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -> Opened:
+def open_sgrvinod(path: Path, folder: DataFolder, image_records: Sequence[ImageRecord]) -> Opened:
     """Open the files of a folder, or the one that is given. Raises BadConfig, BadData."""
-    del pictures
+    del image_records
     files = sorted(path.glob("*_IMAGES_*.hdf5")) if path.is_dir() else [path]
     if not files or any(one.name.split("_IMAGES_")[0] not in SPLITS for one in files):
         what = "there is no TRAIN_IMAGES_*.hdf5, nor VAL or TEST"
@@ -157,10 +157,10 @@ def open_sgrvinod(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -
     for number, file in enumerate(files):
         images = array_in(held.enter_context(open_hdf5(file)), "images", file, 4)
         if images.shape[1] != 3 or images.shape[2] != images.shape[3] or images.dtype != np.uint8:
-            what = f"images are {images.dtype} {images.shape}, not square pictures of 3 colours"
+            what = f"images are {images.dtype} {images.shape}, not square images of 3 colours"
             raise BadData(what, where=file, cure=COPY_AGAIN)
         if side not in (0, images.shape[2]):
-            raise BadData("pictures of several sizes", where=path, cure="Give files of one run.")
+            raise BadData("images of several sizes", where=path, cure="Give files of one run.")
         side = int(images.shape[2])
         opened.append(images)
         ids = _ids(folder, SPLITS[file.name.split("_IMAGES_")[0]], file, len(images))
@@ -184,15 +184,15 @@ def open_sgrvinod(path: Path, folder: DataFolder, pictures: Sequence[Picture]) -
 
 
 def _ids(folder: DataFolder, split: Split, file: Path, count: int) -> list[int]:
-    """Pictures of a split in the file's order, checked by the lengths of their captions."""
+    """Images of a split in the file's order, checked by the lengths of their captions."""
     lengths: dict[int, set[int]] = {}
     for caption in folder.captions(split):
         if len(caption.words) <= LONGEST:
             lengths.setdefault(caption.image_id, set()).add(len(caption.words) + 2)
-    ids = [one.id for one in folder.pictures(split) if one.id in lengths]
+    ids = [one.id for one in folder.images(split) if one.id in lengths]
     if len(ids) != count:
         raise BadData(
-            f"{count:,} pictures, the data folder's {split} split has {len(ids):,} with captions",
+            f"{count:,} images, the data folder's {split} split has {len(ids):,} with captions",
             where=file,
             cure="Prepare the data folder from the JSON file that these were made of: "
             "saccade prepare karpathy.",
@@ -207,8 +207,8 @@ def _ids(folder: DataFolder, split: Split, file: Path, count: int) -> list[int]:
     for id_, own in zip(ids, each, strict=True):
         if not set(own) <= lengths[id_]:
             raise BadData(
-                f"picture {id_} would have captions of {sorted(own)} words, the data folder's have "
-                f"{sorted(lengths[id_])}: the pictures stand in another order",
+                f"image {id_} would have captions of {sorted(own)} words, the data folder's have "
+                f"{sorted(lengths[id_])}: the images stand in another order",
                 where=file,
                 cure="Prepare the data folder from the JSON file that these were made of.",
             )

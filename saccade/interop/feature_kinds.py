@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from saccade.data.folder import DataFolder
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.interop.bottom_up_features import open_bottom_up, open_hengyuan_hu
 from saccade.interop.feature_formats import (
     open_openvqa,
@@ -15,7 +15,7 @@ from saccade.interop.feature_formats import (
 )
 from saccade.interop.feature_reader import Opened
 
-Opener = Callable[[Path, DataFolder, Sequence[Picture]], Opened]
+Opener = Callable[[Path, DataFolder, Sequence[ImageRecord]], Opened]
 
 KINDS: Mapping[str, Opener] = MappingProxyType(
     {

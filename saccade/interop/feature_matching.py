@@ -1,10 +1,10 @@
-"""Which picture of a data folder each picture of a feature file is.
+"""Which image of a data folder each image of a feature file is.
 
-Files know their pictures by a path (`train2014/COCO_train2014_000000000009.jpg.npz`) or by a number
+Files know their images by a path (`train2014/COCO_train2014_000000000009.jpg.npz`) or by a number
 (9). A path is held against the data folder's paths from its end on. A number is looked for in the
-pictures' own names, and among the data folder's ids only where those are the published ones: a
+images' own names, and among the data folder's ids only where those are the published ones: a
 place in a sorted list is a number too, and a small one is somebody's COCO number nearly always.
-What could be two pictures is refused, never guessed.
+What could be two images is refused, never guessed.
 """
 
 import re
@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, TypeVar
 
 from saccade.core.errors import BadData
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.datasets.catalogue import SOURCES
 
 Key = int | str
@@ -23,7 +23,7 @@ By = Literal["name", "id"]
 SAY_WHICH = "Say what the numbers are: --match name, or --match id."
 NUMBERED = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?(\d{1,18})")
 """A name that is a number, or COCO's."""
-PICTURE = re.compile(r"\.(jpe?g|jfif|jp2|png|gif|bmp|tiff?|webp|p[bgnp]m|avif|heic)$", re.I)
+IMAGE = re.compile(r"\.(jpe?g|jfif|jp2|png|gif|bmp|tiff?|webp|p[bgnp]m|avif|heic)$", re.I)
 ARRAY = re.compile(r"\.np[yz]$")
 
 
@@ -31,7 +31,7 @@ class Matched(NamedTuple):
     """What belongs together."""
 
     keys: dict[int, Key]
-    """How the file knows each picture, by the picture's id."""
+    """How the file knows each image, by the image's id."""
     notes: tuple[str, ...] = ()
     """What a person should know."""
 
@@ -47,25 +47,25 @@ def published(source: str) -> bool:
 
 def match(
     keys: Sequence[Key],
-    pictures: Sequence[Picture],
+    images: Sequence[ImageRecord],
     source: str,
     by: By | None = None,
     where: Path | None = None,
 ) -> Matched:
-    """Find the picture of each key: of a number, or of a path below the feature file's folder.
+    """Find the image of each key: of a number, or of a path below the feature file's folder.
 
     `by` takes numbers for names alone, or for ids alone, whatever the `source` of the data folder.
-    Keys without a picture are left out. Raises BadData where a key could be two pictures, or where
-    a picture has two keys.
+    Keys without an image are left out. Raises BadData where a key could be two images, or where
+    an image has two keys.
     """
-    names, ids = _Names(pictures, keys), {one.id: one for one in pictures}
+    names, ids = _Names(images, keys), {one.id: one for one in images}
     trusted = by == "id" or (by is None and published(source))
     found: dict[int, Key] = {}
-    file_of = {one.id: one.file for one in pictures}
-    by_name: tuple[Key, Picture] | None = None
-    by_id: tuple[Key, Picture] | None = None
+    file_of = {one.id: one.file for one in images}
+    by_name: tuple[Key, ImageRecord] | None = None
+    by_id: tuple[Key, ImageRecord] | None = None
     for key in keys:
-        number = None if _is_picture(key) else _number(key)
+        number = None if _is_image(key) else _number(key)
         named = names.find(key) if by != "id" else None
         told = ids.get(number) if trusted and number is not None else None
         if number is not None and trusted and named is not told:
@@ -73,63 +73,63 @@ def match(
             by_id = by_id or (key, told) if told else by_id
             if by_name and by_id:
                 raise _two_numberings(by_name, by_id, where)
-        picture = named or told
-        if picture is None:
+        image = named or told
+        if image is None:
             continue
-        if picture.id in found:
-            what = f"{found[picture.id]} and {key} are both picture {file_of[picture.id]}"
+        if image.id in found:
+            what = f"{found[image.id]} and {key} are both image {file_of[image.id]}"
             raise BadData(what, where=where, cure="Leave one of them, or name its folder too.")
-        found[picture.id] = key
+        found[image.id] = key
     return Matched(found, names.notes())
 
 
 class _Names:
-    """The data folder's pictures by every end of their paths, and by the number in their names."""
+    """The data folder's images by every end of their paths, and by the number in their names."""
 
-    def __init__(self, pictures: Sequence[Picture], keys: Sequence[Key]) -> None:
-        """`keys` tell whether a name says without its folders which picture is meant."""
-        self._whole = _only((end, p) for p in pictures for end in _ends(p.file))
-        self._bare = _only((end, p) for p in pictures for end in _ends(_bare(p.file)))
-        numbered = ((_number(p.file), p) for p in pictures)
+    def __init__(self, images: Sequence[ImageRecord], keys: Sequence[Key]) -> None:
+        """`keys` tell whether a name says without its folders which image is meant."""
+        self._whole = _only((end, p) for p in images for end in _ends(p.file))
+        self._bare = _only((end, p) for p in images for end in _ends(_bare(p.file)))
+        numbered = ((_number(p.file), p) for p in images)
         self._numbered = _only((number, p) for number, p in numbered if number is not None)
         self._paths = [_bare(key) for key in keys if isinstance(key, str)]
-        self._files = [_bare(picture.file) for picture in pictures]
+        self._files = [_bare(image.file) for image in images]
         self._enough: dict[int, bool] = {}
         self._elsewhere: list[str] = []
 
-    def find(self, key: Key) -> Picture | None:
-        """The picture of that name; None where there is none, or where it could be several."""
+    def find(self, key: Key) -> ImageRecord | None:
+        """The image of that name; None where there is none, or where it could be several."""
         path = ARRAY.sub("", str(key))
         for end in _ends(path):
-            # With the picture's ending first: of a.jpg and a.png only one is a.png.
+            # With the image's ending first: of a.jpg and a.png only one is a.png.
             for index, name in ((self._whole, end), (self._bare, end), (self._bare, _bare(end))):
                 if name in index:
                     return self._sure(path, index[name], len(PurePosixPath(end).parts))
         number = _number(key)
         return self._sure(path, None if number is None else self._numbered.get(number), 1)
 
-    def _sure(self, path: str, picture: Picture | None, agreed: int) -> Picture | None:
-        """The picture, but not one in another folder, where such names stand in several of them.
+    def _sure(self, path: str, image: ImageRecord | None, agreed: int) -> ImageRecord | None:
+        """The image, but not one in another folder, where such names stand in several of them.
 
         `agreed` is how many parts of the paths are equal, from their ends on.
         """
-        if picture is None:
+        if image is None:
             return None
-        if agreed < min(len(PurePosixPath(one).parts) for one in (path, picture.file)):
+        if agreed < min(len(PurePosixPath(one).parts) for one in (path, image.file)):
             if agreed not in self._enough:
                 both = (self._paths, self._files)
                 self._enough[agreed] = not any(_repeats(_end(p, agreed) for p in s) for s in both)
             if not self._enough[agreed]:
                 return None
-            self._elsewhere.append(f"{path} for {picture.file}")
-        return picture
+            self._elsewhere.append(f"{path} for {image.file}")
+        return image
 
     def notes(self) -> tuple[str, ...]:
         """What was found in a folder of another name."""
         if not self._elsewhere:
             return ()
         count, first = len(self._elsewhere), self._elsewhere[0]
-        return (f"{count:,} pictures were found by name in a folder of another name: {first}",)
+        return (f"{count:,} images were found by name in a folder of another name: {first}",)
 
 
 def _ends(path: str) -> Iterable[str]:
@@ -143,13 +143,13 @@ def _end(path: str, parts: int) -> str:
 
 
 def _bare(path: str) -> str:
-    """A path without its ending, of an array and of a picture."""
-    return PICTURE.sub("", ARRAY.sub("", path))
+    """A path without its ending, of an array and of an image."""
+    return IMAGE.sub("", ARRAY.sub("", path))
 
 
-def _is_picture(key: Key) -> bool:
-    """Does it end as a picture's name does? Then it is one, and no id."""
-    return isinstance(key, str) and PICTURE.search(ARRAY.sub("", key)) is not None
+def _is_image(key: Key) -> bool:
+    """Does it end as an image's name does? Then it is one, and no id."""
+    return isinstance(key, str) and IMAGE.search(ARRAY.sub("", key)) is not None
 
 
 def _number(key: Key) -> int | None:
@@ -160,11 +160,11 @@ def _number(key: Key) -> int | None:
     return int(told[1]) if told else None
 
 
-def _only(pairs: Iterable[tuple[Name, Picture]]) -> Mapping[Name, Picture | None]:
-    """Pictures by a name; None where several have it."""
-    found: dict[Name, Picture | None] = {}
-    for name, picture in pairs:
-        found[name] = picture if found.get(name, picture) is picture else None
+def _only(pairs: Iterable[tuple[Name, ImageRecord]]) -> Mapping[Name, ImageRecord | None]:
+    """Images by a name; None where several have it."""
+    found: dict[Name, ImageRecord | None] = {}
+    for name, image in pairs:
+        found[name] = image if found.get(name, image) is image else None
     return found
 
 
@@ -173,7 +173,7 @@ def _repeats(names: Iterable[str]) -> bool:
 
 
 def _two_numberings(
-    by_name: tuple[Key, Picture], by_id: tuple[Key, Picture], where: Path | None
+    by_name: tuple[Key, ImageRecord], by_id: tuple[Key, ImageRecord], where: Path | None
 ) -> BadData:
     (first, named), (second, told) = by_name, by_id
     what = (

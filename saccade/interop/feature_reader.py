@@ -1,4 +1,4 @@
-"""A feature file of another program, opened: which pictures it has, and a way to read each."""
+"""A feature file of another program, opened: which images it has, and a way to read each."""
 
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from PIL import Image
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import without_file
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.features.preprocessing import Preprocessing, Resize
 from saccade.interop.feature_matching import Key
 
@@ -28,7 +28,7 @@ NUMBERS = "fiu"
 
 
 class Row(NamedTuple):
-    """One picture's regions, as the file has them."""
+    """One image's regions, as the file has them."""
 
     regions: np.ndarray  # (n, D)
     boxes: np.ndarray | None = None
@@ -36,24 +36,24 @@ class Row(NamedTuple):
     size: tuple[int, int] | None = None
     """Width and height in pixels; None where the file does not say."""
     in_pixels: bool = False
-    """Are the boxes in pixels of the picture? Else they are shares of its sides."""
+    """Are the boxes in pixels of the image? Else they are shares of its sides."""
 
 
 class Opened(NamedTuple):
-    """A feature file and what there is to know before its first picture is read."""
+    """A feature file and what there is to know before its first image is read."""
 
     places: Mapping[Key, Any]
-    """Where each picture is, by the number or the path that the file knows it by."""
+    """Where each image is, by the number or the path that the file knows it by."""
     read: Callable[[Any], Row]
-    """Reads the picture at a place; may raise one of DEFECTS."""
+    """Reads the image at a place; may raise one of DEFECTS."""
     regions: int
-    """Of a picture, at most."""
+    """Of an image, at most."""
     dim: int
     grid: tuple[int, int] | None
     looked: Preprocessing
-    """What pictures went through, as near as there is here."""
+    """What images went through, as near as there is here."""
     pixels: bool = False
-    """Are these no features but small pictures?"""
+    """Are these no features but small images?"""
     matched: bool = False
     """Are the places by the data folder's own ids already?"""
     notes: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ class Opened(NamedTuple):
 def looked(
     size: int, resize: Resize = "squash", resize_to: int | None = None, std: float = 1 / 255
 ) -> Preprocessing:
-    """Preprocessing of a network of Caffe for pictures of a size."""
+    """Preprocessing of a network of Caffe for images of a size."""
     return Preprocessing(
         height=size,
         width=size,
@@ -78,7 +78,7 @@ def looked(
 
 
 def open_hdf5(path: Path) -> Any:
-    """An HDF5 file, to be read a picture at a time. Raises BadConfig without h5py, BadData."""
+    """An HDF5 file, to be read an image at a time. Raises BadConfig without h5py, BadData."""
     try:
         import h5py  # noqa: PLC0415 - only these files need it
     except ImportError:
@@ -174,39 +174,39 @@ def read_exactly(stream: BinaryIO, offset: int, length: int) -> bytes:
     return data
 
 
-# Is what a feature file says of a picture possible, and is it said of this picture?
+# Is what a feature file says of an image possible, and is it said of this image?
 
 LOOKED_AT = 32
-"""Pictures whose sides are compared with what the file says of them."""
+"""Images whose sides are compared with what the file says of them."""
 LONGEST = 2**31 - 1
 """Pixels of a side: what a store has room for."""
 BEYOND = 0.05
-"""How far a box may reach beyond a picture, in shares of its side: programs round differently."""
+"""How far a box may reach beyond an image, in shares of its side: programs round differently."""
 SIDEWAYS = (5, 6, 7, 8)
 """Values of EXIF's orientation with which width and height change places."""
 ORIENTATION = 0x0112
 OTHERS = (
-    "These are features of other pictures, or of copies of another size. Prepare the data set that "
-    "they belong to, or give the pictures that they were made of: --image-root DIR (of an empty "
+    "These are features of other images, or of copies of another size. Prepare the data set that "
+    "they belong to, or give the images that they were made of: --image-root DIR (of an empty "
     "folder nothing is compared)."
 )
 
 
 class SoundRow(NamedTuple):
-    """One picture's regions, as they are stored."""
+    """One image's regions, as they are stored."""
 
     regions: np.ndarray  # (n, D)
     boxes: np.ndarray | None
-    """`(n, 4)` float32 x0 y0 x1 y1 as shares of the picture; None of a grid."""
+    """`(n, 4)` float32 x0 y0 x1 y1 as shares of the image; None of a grid."""
     size: tuple[int, int]
     """Width and height in pixels; (0, 0) where nobody knows."""
 
 
 def checked(row: Row, sides: Callable[[], tuple[int, int]]) -> SoundRow:
-    """What a file says of a picture, as it is stored; `sides` tells the sides of the picture's own
-    file. Boxes in pixels of a picture of unknown size become the whole picture.
+    """What a file says of an image, as it is stored; `sides` tells the sides of the image's own
+    file. Boxes in pixels of an image of unknown size become the whole image.
 
-    Raises ValueError for what no picture has: text for numbers, boxes of no place, sides of
+    Raises ValueError for what no image has: text for numbers, boxes of no place, sides of
     nothing.
     """
     regions, boxes = np.asarray(row.regions), row.boxes
@@ -214,17 +214,17 @@ def checked(row: Row, sides: Callable[[], tuple[int, int]]) -> SoundRow:
         raise ValueError(f"regions of type {regions.dtype}")
     size = sides() if row.size is None else row.size
     if not all(0 <= side <= LONGEST for side in size):
-        raise ValueError(f"a picture of {size[0]} x {size[1]} pixels")
+        raise ValueError(f"an image of {size[0]} x {size[1]} pixels")
     if boxes is None:
         return SoundRow(regions, None, size)
     boxes = np.asarray(boxes)
     if boxes.shape != (len(regions), 4) or boxes.dtype.kind not in NUMBERS:
         raise ValueError(f"{len(regions)} regions and boxes {boxes.shape} of type {boxes.dtype}")
     if row.in_pixels and row.size is None and size == (0, 0):
-        return SoundRow(regions, whole_picture(len(regions)), size)
+        return SoundRow(regions, whole_image(len(regions)), size)
     if row.in_pixels:
         if 0 in size:
-            raise ValueError(f"boxes in pixels of a picture of {size[0]} x {size[1]} pixels")
+            raise ValueError(f"boxes in pixels of an image of {size[0]} x {size[1]} pixels")
         boxes = boxes.astype(np.float64) / np.array([*size, *size])
     with np.errstate(over="ignore"):  # told below
         boxes = boxes.astype(np.float32)
@@ -233,63 +233,63 @@ def checked(row: Row, sides: Callable[[], tuple[int, int]]) -> SoundRow:
     return SoundRow(regions, boxes, size)
 
 
-def whole_picture(count: int) -> np.ndarray:
+def whole_image(count: int) -> np.ndarray:
     """Boxes `(count, 4)` of regions of which nobody knows where they lie."""
     return np.tile(np.array([0, 0, 1, 1], np.float32), (count, 1))
 
 
-def refuse_beyond(row: SoundRow, picture: Picture, path: Path) -> None:
-    """Raises BadData where boxes, as shares, lie beyond their picture."""
+def refuse_beyond(row: SoundRow, image: ImageRecord, path: Path) -> None:
+    """Raises BadData where boxes, as shares, lie beyond their image."""
     if row.boxes is None or not row.boxes.size:
         return
     least, most = float(row.boxes.min()), float(row.boxes.max())
     if least < -BEYOND or most > 1 + BEYOND:
         width, height = row.size
         what = (
-            f"boxes of picture {picture.id} ({picture.file}, {width} x {height} pixels) reach from "
+            f"boxes of image {image.id} ({image.file}, {width} x {height} pixels) reach from "
             f"{least:.3g} to {most:.3g} of its sides"
         )
         raise BadData(what, where=path, cure=OTHERS)
 
 
-class PictureSides:
-    """Widths and heights of a data folder's pictures, where they are at hand."""
+class ImageSides:
+    """Widths and heights of a data folder's images, where they are at hand."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def of(self, picture: Picture) -> tuple[int, int]:
-        """Width and height of a picture as it is looked at; (0, 0) where it cannot be read."""
-        size, sideways = self._told(picture)
+    def of(self, image: ImageRecord) -> tuple[int, int]:
+        """Width and height of an image as it is looked at; (0, 0) where it cannot be read."""
+        size, sideways = self._told(image)
         return size[::-1] if sideways else size
 
     def compare(
-        self, pictures: Sequence[Picture], read: Callable[[Picture], SoundRow], path: Path
+        self, images: Sequence[ImageRecord], read: Callable[[ImageRecord], SoundRow], path: Path
     ) -> None:
-        """Hold the sides that a feature file says, and its boxes, against some picture files.
+        """Hold the sides that a feature file says, and its boxes, against some image files.
 
-        Raises BadData for one that differs by more than a pixel. A picture that lies on its side
+        Raises BadData for one that differs by more than a pixel. An image that lies on its side
         may also be described as it lies: not every program turns it.
         """
-        lost = set(without_file(self.root, pictures))
-        there = [picture for picture in pictures if picture not in lost]
+        lost = set(without_file(self.root, images))
+        there = [image for image in images if image not in lost]
         places = np.linspace(0, len(there) - 1, min(len(there), LOOKED_AT)).round().astype(int)
-        for picture in (there[place] for place in dict.fromkeys(places.tolist())):
-            row, (size, sideways) = read(picture), self._told(picture)
+        for image in (there[place] for place in dict.fromkeys(places.tolist())):
+            row, (size, sideways) = read(image), self._told(image)
             if size == (0, 0) or row.size == (0, 0) or _same(size, row.size):
                 continue
             if sideways and _same(size[::-1], row.size):
                 continue
             what = (
-                f"picture {picture.id} ({picture.file}) is {size[0]} x {size[1]} pixels, "
+                f"image {image.id} ({image.file}) is {size[0]} x {size[1]} pixels, "
                 f"according to the features {row.size[0]} x {row.size[1]}"
             )
             raise BadData(what, where=path, cure=OTHERS)
 
-    def _told(self, picture: Picture) -> tuple[tuple[int, int], bool]:
+    def _told(self, image: ImageRecord) -> tuple[tuple[int, int], bool]:
         """Width and height of what the file holds, and whether it lies on its side."""
         try:
-            with Image.open(self.root / picture.file) as found:
+            with Image.open(self.root / image.file) as found:
                 return found.size, _sideways(found)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return (0, 0), False
@@ -299,8 +299,8 @@ def _same(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(one, other, strict=True))
 
 
-def _sideways(picture: Image.Image) -> bool:
+def _sideways(image: Image.Image) -> bool:
     try:
-        return picture.getexif().get(ORIENTATION) in SIDEWAYS
-    except Exception:  # damaged EXIF: the picture is good, and so is the way it lies
+        return image.getexif().get(ORIENTATION) in SIDEWAYS
+    except Exception:  # damaged EXIF: the image is good, and so is the way it lies
         return False

@@ -36,7 +36,7 @@ class ImportSettings(Frozen):
     """The file of its words, where it is not in the checkpoint nor alone beside it."""
     answers: Path | None = None
     backbone: str | None = None
-    """Another network to look at pictures with, `timm:NAME`."""
+    """Another network to look at images with, `timm:NAME`."""
     weights: str = "hub"
     """That network's: hub, random, or a file. Those of the hub are looked for when first used."""
     size: int | None = None
@@ -58,7 +58,7 @@ class Imported(NamedTuple):
 
 
 class _Eye(NamedTuple):
-    """What the run's pictures go through."""
+    """What the run's images go through."""
 
     header: StoreHeader
     file: Path | None
@@ -167,7 +167,7 @@ def _weights(reading: Reading, recipe: Recipe, sizes: Sizes, file: Path) -> dict
 
 
 def _eye(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> _Eye:
-    """What pictures go through: a store's, the checkpoint's own encoder, or another network.
+    """What images go through: a store's, the checkpoint's own encoder, or another network.
 
     Raises BadCheckpoint where its regions are not as wide as the checkpoint's.
     """
@@ -199,7 +199,7 @@ def _eye(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> _Eye
 
 
 def _look(reading: Reading, chosen: ImportSettings, weights: str) -> tuple[Backbone, Preprocessing]:
-    """The network and what pictures go through before it."""
+    """The network and what images go through before it."""
     looking = reading.looking
     own = chosen.backbone is not None
     name, options = chosen.backbone or looking.backbone, {} if own else dict(looking.options)

@@ -1,8 +1,8 @@
 """Make a feature store of another program's feature file: `saccade import-features`.
 
-Files are read a picture at a time, in the order of the data folder's ids, and nothing in them is
-executed. Which picture is which is never guessed: see `feature_files/matching.py`. A run on such
-features can be trained and evaluated; a picture that comes later it cannot be shown, for the
+Files are read an image at a time, in the order of the data folder's ids, and nothing in them is
+executed. Which image is which is never guessed: see `feature_files/matching.py`. A run on such
+features can be trained and evaluated; an image that comes later it cannot be shown, for the
 network that made them is no part of saccade.
 """
 
@@ -17,10 +17,10 @@ from pydantic import Field
 from saccade.core.errors import BadData, BadStore
 from saccade.core.settings import Frozen, checked_settings
 from saccade.data.folder import DataFolder
-from saccade.data.records import Picture
+from saccade.data.records import ImageRecord
 from saccade.features.imported_backbone import IMPORTED
 from saccade.features.preprocessing import PIXELS, BackboneSpec
-from saccade.features.store import StoreHeader, pictures_fingerprint, read_header
+from saccade.features.store import StoreHeader, images_fingerprint, read_header
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
 from saccade.interop.feature_kinds import KINDS
@@ -28,8 +28,8 @@ from saccade.interop.feature_matching import By, Key, Matched, match, published
 from saccade.interop.feature_reader import (
     COPY_AGAIN,
     DEFECTS,
+    ImageSides,
     Opened,
-    PictureSides,
     SoundRow,
     checked,
     refuse_beyond,
@@ -38,7 +38,7 @@ from saccade.models.catalogue import look_up
 
 TOGETHER = 16
 CHUNK = 256
-"""Pictures, about, that a crash can cost."""
+"""Images, about, that a crash can cost."""
 NAMED = 5
 
 
@@ -48,14 +48,14 @@ class FeatureImport(Frozen):
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of the store; by default the file's kind."""
     dtype: Literal["float16", "float32"] = "float16"
-    """Small pictures stay what they are, uint8."""
+    """Small images stay what they are, uint8."""
     image_root: Path | None = None
-    """Where the pictures are now; they tell their sizes, which must be those that the file says."""
+    """Where the images are now; they tell their sizes, which must be those that the file says."""
     match: By | None = None
-    """Numbers are the pictures' names, or ids of the data folder; by default names, and ids where
+    """Numbers are the images' names, or ids of the data folder; by default names, and ids where
     these are the published ones."""
     missing: Literal["refuse", "drop"] = "refuse"
-    """What to do where more than half of the pictures are not in the file."""
+    """What to do where more than half of the images are not in the file."""
 
 
 def import_features(
@@ -68,31 +68,31 @@ def import_features(
     """Make a store of a feature file of a kind in `KINDS`; returns its path.
 
     `settings` are the fields of `FeatureImport`; `say` hears sizes and what does not belong
-    together. Pictures of the data folder that the file lacks are left out, as unreadable ones are
+    together. Images of the data folder that the file lacks are left out, as unreadable ones are
     by `extract`; more than half of them only with `missing="drop"`. A store that was begun is gone
     on with. Raises BadConfig, BadData, BadStore.
     """
     opener = look_up(dict(KINDS), "kind of feature file", kind)
     chosen = checked_settings(FeatureImport, "import-features", **settings)
     path, folder = Path(file), DataFolder(Path(data), image_root=chosen.image_root)
-    pictures = sorted(folder.pictures(), key=lambda one: one.id)
-    opened = opener(path, folder, pictures)
+    images = sorted(folder.images(), key=lambda one: one.id)
+    opened = opener(path, folder, images)
     with opened.held:
-        matched = _match(opened, pictures, folder, path, chosen)
-        _compare(opened, matched, pictures, folder, path, chosen, say)
-        sides = PictureSides(folder.image_root)
-        header = _header(kind, opened, pictures, path, Path(data), chosen)
+        matched = _match(opened, images, folder, path, chosen)
+        _compare(opened, matched, images, folder, path, chosen, say)
+        sides = ImageSides(folder.image_root)
+        header = _header(kind, opened, images, path, Path(data), chosen)
         read = _reader(opened, matched.keys, sides, path)
-        sides.compare([one for one in pictures if one.id in matched.keys], read, path)
+        sides.compare([one for one in images if one.id in matched.keys], read, path)
         target = folder.store_path(chosen.name or kind)
         _refuse_other_matching(target, chosen)
         say(f"{header.nbytes() / 1e6:,.1f} MB on disk in {target}")
-        ids = np.array([one.id for one in pictures], dtype=np.int64)
+        ids = np.array([one.id for one in images], dtype=np.int64)
         with StoreWriter(target, header, ids) as writer:
             if writer.complete:
                 say("complete already: nothing to do")
                 return target
-            batches = _batches(read, pictures[writer.done :], matched.keys, header, path)
+            batches = _batches(read, images[writer.done :], matched.keys, header, path)
             for number, columns in enumerate(batches, start=1):
                 writer.add(**columns)
                 if number % max(CHUNK // TOGETHER, 1) == 0:
@@ -103,47 +103,47 @@ def import_features(
 
 def _match(
     opened: Opened,
-    pictures: Sequence[Picture],
+    images: Sequence[ImageRecord],
     folder: DataFolder,
     path: Path,
     chosen: FeatureImport,
 ) -> Matched:
-    """What the file calls each picture. Raises BadData where a name could be two pictures."""
+    """What the file calls each image. Raises BadData where a name could be two images."""
     if opened.matched:
         return Matched({int(key): key for key in opened.places})
     source = str(folder.about.get("source", ""))
-    return match(tuple(opened.places), pictures, source, chosen.match, path)
+    return match(tuple(opened.places), images, source, chosen.match, path)
 
 
 def _compare(
     opened: Opened,
     matched: Matched,
-    pictures: Sequence[Picture],
+    images: Sequence[ImageRecord],
     folder: DataFolder,
     path: Path,
     chosen: FeatureImport,
     say: Callable[[str], object],
 ) -> None:
-    """Say which pictures only one side has. Raises BadData where they have few in common."""
-    lacking = [one.file for one in pictures if one.id not in matched.keys]
+    """Say which images only one side has. Raises BadData where they have few in common."""
+    lacking = [one.file for one in images if one.id not in matched.keys]
     extra = sorted(opened.places.keys() - set(matched.keys.values()))
-    if len(lacking) == len(pictures):
+    if len(lacking) == len(images):
         what = (
-            f"none of its {len(opened.places):,} pictures ({_some(extra)}) is one of the data "
-            f"folder's {len(pictures):,} ({_some(lacking)})"
+            f"none of its {len(opened.places):,} images ({_some(extra)}) is one of the data "
+            f"folder's {len(images):,} ({_some(lacking)})"
         )
         raise BadData(what, where=path, cure=_cure(folder, chosen))
-    if 2 * len(lacking) > len(pictures) and chosen.missing == "refuse":
+    if 2 * len(lacking) > len(images) and chosen.missing == "refuse":
         what = (
-            f"{len(lacking):,} of the data folder's {len(pictures):,} pictures are not in it "
+            f"{len(lacking):,} of the data folder's {len(images):,} images are not in it "
             f"({_some(lacking)}), but {len(extra):,} others are ({_some(extra) or 'none'})"
         )
         cure = f"{_cure(folder, chosen)} --missing drop leaves out what is not there."
         raise BadData(what, where=path, cure=cure)
     if lacking:
-        say(f"{len(lacking):,} pictures are not in the file and left out: {_some(lacking)}")
+        say(f"{len(lacking):,} images are not in the file and left out: {_some(lacking)}")
     if extra:
-        say(f"{len(extra):,} of its pictures are not in the data folder: {_some(extra)}")
+        say(f"{len(extra):,} of its images are not in the data folder: {_some(extra)}")
     for note in (*opened.notes, *matched.notes):
         say(note)
 
@@ -161,7 +161,7 @@ def _cure(folder: DataFolder, chosen: FeatureImport) -> str:
 
 
 def _refuse_other_matching(target: Path, chosen: FeatureImport) -> None:
-    """Raises BadStore where a store was begun with pictures found in another way."""
+    """Raises BadStore where a store was begun with images found in another way."""
     if not (target / "header.json").is_file():
         return
     words = shlex.split(read_header(target).command)
@@ -179,7 +179,7 @@ def _some(names: Sequence[Key]) -> str:
 def _header(
     kind: str,
     opened: Opened,
-    pictures: Sequence[Picture],
+    images: Sequence[ImageRecord],
     path: Path,
     data: Path,
     chosen: FeatureImport,
@@ -195,34 +195,34 @@ def _header(
         regions=opened.regions,
         dim=opened.dim,
         dtype="uint8" if opened.pixels else chosen.dtype,
-        ids_count=len(pictures),
-        dataset_fingerprint=pictures_fingerprint(pictures),
+        ids_count=len(images),
+        dataset_fingerprint=images_fingerprint(images),
         complete=False,
         command=shlex.join(words),
     )
 
 
 def _batches(
-    read: Callable[[Picture], SoundRow],
-    pictures: Sequence[Picture],
+    read: Callable[[ImageRecord], SoundRow],
+    images: Sequence[ImageRecord],
     known: Mapping[int, Key],
     header: StoreHeader,
     path: Path,
 ) -> Iterator[dict[str, Any]]:
-    """What is stored, by column, some pictures at a time."""
-    for begin in range(0, len(pictures), TOGETHER):
-        some = pictures[begin : begin + TOGETHER]
+    """What is stored, by column, some images at a time."""
+    for begin in range(0, len(images), TOGETHER):
+        some = images[begin : begin + TOGETHER]
         columns: dict[str, Any] = {
             name: np.zeros((len(some), *shape[1:]), kind)
             for name, (shape, kind) in header.columns().items()
         }
         columns["skipped"] = []
-        for place, picture in enumerate(some):
-            if picture.id not in known:
-                skipped = Skipped(picture.id, picture.file, f"not in {path.name}")
+        for place, image in enumerate(some):
+            if image.id not in known:
+                skipped = Skipped(image.id, image.file, f"not in {path.name}")
                 columns["skipped"].append(skipped)
                 continue
-            row = read(picture)
+            row = read(image)
             count = len(row.regions)
             with np.errstate(over="ignore"):  # told below
                 columns["features"][place, :count] = row.regions
@@ -230,22 +230,22 @@ def _batches(
             if header.grid is None:
                 columns["boxes"][place, :count] = row.boxes
         if not np.isfinite(columns["features"]).all():
-            what = f"features of picture {some[0].id} or a next one do not fit {header.dtype}"
+            what = f"features of image {some[0].id} or a next one do not fit {header.dtype}"
             cure = "Give --dtype float32 and another --name; if it stays, the file is damaged."
             raise BadStore(what, where=path, cure=cure)
         yield columns
 
 
 def _reader(
-    opened: Opened, keys: Mapping[int, Key], sides: PictureSides, path: Path
-) -> Callable[[Picture], SoundRow]:
-    """What reads one picture's regions. It raises BadData for damage, for what is not as it was
-    announced, and for what is not of this picture.
+    opened: Opened, keys: Mapping[int, Key], sides: ImageSides, path: Path
+) -> Callable[[ImageRecord], SoundRow]:
+    """What reads one image's regions. It raises BadData for damage, for what is not as it was
+    announced, and for what is not of this image.
     """
 
-    def read(picture: Picture) -> SoundRow:
+    def read(image: ImageRecord) -> SoundRow:
         try:
-            row = checked(opened.read(opened.places[keys[picture.id]]), lambda: sides.of(picture))
+            row = checked(opened.read(opened.places[keys[image.id]]), lambda: sides.of(image))
             wanted = (min(len(row.regions), opened.regions), opened.dim)
             if row.regions.shape != wanted or not len(row.regions):
                 raise ValueError(f"regions {row.regions.shape}, announced were {wanted}")
@@ -253,9 +253,9 @@ def _reader(
                 raise ValueError("boxes of a grid" if row.boxes is not None else "no boxes")
         except DEFECTS as error:
             why = " ".join(f"{error}".split())[:200]
-            what = f"features of picture {picture.id} ({picture.file}) cannot be read ({why})"
+            what = f"features of image {image.id} ({image.file}) cannot be read ({why})"
             raise BadData(what, where=path, cure=COPY_AGAIN) from None
-        refuse_beyond(row, picture, path)
+        refuse_beyond(row, image, path)
         return row
 
     return read

@@ -102,8 +102,8 @@ def pitvqa(bundle: Bundle) -> Reading:
         _looking(sight, _part(bundle, "visual_encoder", "config")),
         sight,
         notes=(
-            "pictures: frames of PitVQA are to be cut out as that data set's own program does",
-            *(() if sight else (f"pictures: it holds no ViT, so {VIT} looks instead",)),
+            "images: frames of PitVQA are to be cut out as that data set's own program does",
+            *(() if sight else (f"images: it holds no ViT, so {VIT} looks instead",)),
         ),
     )
 

@@ -124,7 +124,7 @@ NETS = {
         "_core.i2h.",
         "show-tell-first-word",
         ShowTellConfig,
-        {"cell": "maxout", "cell_bias": True, "picture_bias": True} | MEAN,
+        {"cell": "maxout", "cell_bias": True, "image_bias": True} | MEAN,
         {
             "fc_embed": "see",
             "embed": "embed",
@@ -140,7 +140,7 @@ NETS = {
         "img_embed.",
         "show-tell-first-word",
         ShowTellConfig,
-        {"cell": "lstm", "cell_bias": False, "picture_bias": True} | MEAN,
+        {"cell": "lstm", "cell_bias": False, "image_bias": True} | MEAN,
         {"img_embed": "see", "embed": "embed", "core": "cell", "logit": "say"},
         {"embedding": ("embed.weight", 1), "hidden": ("core.weight_hh_l0", 1)},
         "embed.weight",
@@ -168,7 +168,7 @@ NETS = {
 
 
 PUBLISHED = ("self_attn", "src_attn")
-"""Attention to what is said, and to the picture."""
+"""Attention to what is said, and to the image."""
 
 
 def layers_of(tensors: Tensors) -> dict[str, int]:

@@ -57,7 +57,7 @@ COURSE_RNN = {
     "fc": "say",
 }
 SIDE = 14
-"""The tutorial's encoder hands out 14 x 14 cells, whatever the picture's size."""
+"""The tutorial's encoder hands out 14 x 14 cells, whatever the image's size."""
 
 PARTS = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 """The tutorial's encoder is a torchvision ResNet in a row: places by the names of old."""
@@ -93,7 +93,7 @@ def sgrvinod(bundle: Bundle) -> Reading:
     check_sizes("words", len(vocabulary), matrix(tensors, "embedding.weight")[0], where)
     network, backbone = _resnet(encoder) if encoder else ("resnet101", {})
     looking = Looking(f"timm:{network}.tv_in1k", 256)
-    missing = f"pictures: it holds no encoder, so {looking.backbone}, not fine-tuned, looks instead"
+    missing = f"images: it holds no encoder, so {looking.backbone}, not fine-tuned, looks instead"
     return Reading(
         decoder.layout,
         decoder.recipe,
@@ -152,7 +152,7 @@ def _course_rnn(tensors: Tensors) -> Decoder:
     model = {
         "embedding": embedding,
         "hidden": matrix(tensors, "decode_step.weight_hh")[1],
-        "picture_bias": True,
+        "image_bias": True,
         "batch_norm": 0.1,
         "cell": "lstm",
         "cell_bias": True,
@@ -167,7 +167,7 @@ def _course_rnn(tensors: Tensors) -> Decoder:
         if not cells or width % cells:
             raise BadCheckpoint(
                 f"{layout}: init.weight takes {width} numbers, which are not {cells} cells",
-                cure="Say how many cells a picture has: --set model.view=SIDE.",
+                cure="Say how many cells an image has: --set model.view=SIDE.",
             )
         return width // cells
 

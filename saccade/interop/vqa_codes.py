@@ -138,7 +138,7 @@ def hengyuan_hu(bundle: Bundle) -> Reading:
         _hengyuan_hu_words(bundle, words, answers),
         Looking("timm:resnet101.tv_in1k", 448),
         notes=(
-            "pictures: it was trained on 36 detected boxes of bottom-up attention, for which a "
+            "images: it was trained on 36 detected boxes of bottom-up attention, for which a "
             "grid of timm:resnet101.tv_in1k is a poor substitute; --store takes features of boxes",
             "words: a question's unknown words are read as padding; the published program stops",
         ),

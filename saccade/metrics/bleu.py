@@ -36,16 +36,16 @@ def check_captions(
     """Raise BadData unless every hypothesis has its references, and there is one at all."""
     if len(hypotheses) != len(references):
         raise BadData(
-            f"{len(hypotheses)} captions were said about {len(references)} pictures",
-            cure="Give exactly one caption for each picture, in the same order.",
+            f"{len(hypotheses)} captions were said about {len(references)} images",
+            cure="Give exactly one caption for each image, in the same order.",
         )
     if not hypotheses:
         raise BadData("there are no captions to score", cure="Check the split's name.")
     for place, sentences in enumerate(references):
         if not sentences:
             raise BadData(
-                f"picture number {place} has no reference captions",
-                cure="Leave pictures without human captions out of the scoring.",
+                f"image number {place} has no reference captions",
+                cure="Leave images without human captions out of the scoring.",
             )
 
 
@@ -53,19 +53,19 @@ _TINY, _SMALL = 1e-15, 1e-9
 
 
 class BleuScore(NamedTuple):
-    """BLEU-1 to BLEU-n in 0..1, of the corpus and of each picture.
+    """BLEU-1 to BLEU-n in 0..1, of the corpus and of each image.
 
-    The corpus score is not a mean: matches and lengths are summed over the pictures first.
+    The corpus score is not a mean: matches and lengths are summed over the images first.
     """
 
     corpus: tuple[float, ...]
     per_image: list[tuple[float, ...]]
     sums: NDArray[np.int64]
-    """(I, 2n + 2): the `BleuSums` of each picture as one row."""
+    """(I, 2n + 2): the `BleuSums` of each image as one row."""
 
 
 class BleuSums(NamedTuple):
-    """What BLEU is made from. Sums of several pictures are the sums of their corpus."""
+    """What BLEU is made from. Sums of several images are the sums of their corpus."""
 
     correct: tuple[int, ...]
     """Per n: n-grams that a reference has too, each counted at most as often as there."""
@@ -79,9 +79,9 @@ class BleuSums(NamedTuple):
 def corpus_bleu(
     hypotheses: Sequence[Sentence], references: Sequence[Sequence[Sentence]], n: int = 4
 ) -> BleuScore:
-    """Score one tokenised caption per picture against all of that picture's references.
+    """Score one tokenised caption per image against all of that image's references.
 
-    Raises BadData when the two do not match in number or a picture has no reference.
+    Raises BadData when the two do not match in number or an image has no reference.
     """
     check_captions(hypotheses, references)
     sums = np.array(
@@ -97,7 +97,7 @@ def corpus_bleu(
 
 
 def bleu_sums(hypothesis: Sentence, references: Sequence[Sentence], n: int = 4) -> BleuSums:
-    """Compare one caption with a picture's references."""
+    """Compare one caption with an image's references."""
     human = [ngram_counts(reference, n) for reference in references]
     correct = [
         sum(min(count, max(of[order].get(gram, 0) for of in human)) for gram, count in said.items())

@@ -1,11 +1,11 @@
-"""CIDEr: does the caption use the rare words that people use for this picture?
+"""CIDEr: does the caption use the rare words that people use for this image?
 
-N-grams weigh more the fewer pictures they occur with (tf-idf), and caption and reference are
+N-grams weigh more the fewer images they occur with (tf-idf), and caption and reference are
 compared by the cosine of their weights, for n = 1 to 4. What COCO calls "CIDEr" is CIDEr-D, which
 clips repeated n-grams and punishes a different length. Range 0..10, above 1 for good captions.
 Source: Vedantam et al. 2015; tylin/coco-caption and ruotianluo/cider, oddities included: counts
 are not divided by length, a sentence's length is its number of bigrams, and a corpus of one
-picture scores 0, because there no n-gram is rarer than another.
+image scores 0, because there no n-gram is rarer than another.
 """
 
 from collections import Counter
@@ -24,16 +24,16 @@ _SCALE = 10.0
 
 
 class CiderScore(NamedTuple):
-    """CIDEr in 0..10; the corpus score is the mean over pictures."""
+    """CIDEr in 0..10; the corpus score is the mean over images."""
 
     corpus: float
     per_image: list[float]
 
 
 class DocumentFrequencies(NamedTuple):
-    """With how many pictures each n-gram occurs, in some corpus of references."""
+    """With how many images each n-gram occurs, in some corpus of references."""
 
-    pictures: int
+    images: int
     having: Counter[NGram]
 
 
@@ -46,12 +46,12 @@ class _Weights(NamedTuple):
 
 
 def document_frequencies(references: Iterable[Sequence[Sentence]]) -> DocumentFrequencies:
-    """Count, for every n-gram, the pictures whose references contain it."""
+    """Count, for every n-gram, the images whose references contain it."""
     having: Counter[NGram] = Counter()
-    pictures = 0
-    for pictures, sentences in enumerate(references, start=1):  # noqa: B007 (the last number stays)
+    images = 0
+    for images, sentences in enumerate(references, start=1):  # noqa: B007 (the last number stays)
         having.update({g for s in sentences for of in ngram_counts(s, _LONGEST) for g in of})
-    return DocumentFrequencies(pictures, having)
+    return DocumentFrequencies(images, having)
 
 
 def corpus_cider(
@@ -61,16 +61,16 @@ def corpus_cider(
     variant: Literal["cider-d", "cider"] = "cider-d",
     frequencies: DocumentFrequencies | None = None,
 ) -> CiderScore:
-    """Score one tokenised caption per picture against all of that picture's references.
+    """Score one tokenised caption per image against all of that image's references.
 
     Rarity is judged on `references` themselves, as officially, unless `frequencies` of another
-    corpus are given; so scores of different sets of pictures cannot be compared otherwise.
-    Raises BadData when the two do not match in number or a picture has no reference.
+    corpus are given; so scores of different sets of images cannot be compared otherwise.
+    Raises BadData when the two do not match in number or an image has no reference.
     """
     check_captions(hypotheses, references)
     known = frequencies or document_frequencies(references)
-    if known.pictures < 1:
-        raise BadData("document frequencies of no pictures say nothing", cure="Count a corpus.")
+    if known.images < 1:
+        raise BadData("document frequencies of no images say nothing", cure="Count a corpus.")
     similarity = _similarity_d if variant == "cider-d" else _similarity
     scores = []
     for hypothesis, sentences in zip(hypotheses, references, strict=True):
@@ -81,7 +81,7 @@ def corpus_cider(
 
 
 def _weights(sentence: Sentence, known: DocumentFrequencies) -> _Weights:
-    most, having = log(known.pictures), known.having
+    most, having = log(known.images), known.having
     of = [
         {gram: count * (most - log(having.get(gram, 0) or 1)) for gram, count in counts.items()}
         for counts in ngram_counts(sentence, _LONGEST)
@@ -117,16 +117,16 @@ def _products(said: _Weights, human: _Weights) -> list[float]:
 
 
 class Sentences(NamedTuple):
-    """Sentences of word ids behind each other, and the picture that each is about."""
+    """Sentences of word ids behind each other, and the image that each is about."""
 
     words: np.ndarray  # (N,) int64
     length: np.ndarray  # (S,) int64, sums to N
-    picture: np.ndarray  # (S,) int64
+    image: np.ndarray  # (S,) int64
 
     @classmethod
-    def of(cls, padded: np.ndarray, length: np.ndarray, picture: np.ndarray) -> Self:
+    def of(cls, padded: np.ndarray, length: np.ndarray, image: np.ndarray) -> Self:
         """Lay the rows of a rectangle `(S, T)` behind each other, without what pads them."""
-        return cls(padded[np.arange(padded.shape[1]) < length[:, None]], length, picture)
+        return cls(padded[np.arange(padded.shape[1]) < length[:, None]], length, image)
 
     @classmethod
     def joined(cls, *some: "Sentences") -> Self:
@@ -137,34 +137,34 @@ class Sentences(NamedTuple):
 class CiderOfIds(NamedTuple):
     """The n-grams of a corpus; item n - 1 belongs to those of n words, and there are G of them."""
 
-    pictures: int
+    images: int
     vocabulary: int
     keys: list[np.ndarray]  # (G,) int64, rising; an n-gram's number is its place
-    having: list[np.ndarray]  # (G,) with how many pictures it occurs
+    having: list[np.ndarray]  # (G,) with how many images it occurs
 
     @classmethod
     def of(cls, corpus: Sentences, vocabulary: int) -> Self:
         """Count the n-grams of a corpus, whose words are below `vocabulary`."""
-        pictures, picture = np.unique(corpus.picture, return_inverse=True)
+        images, image = np.unique(corpus.image, return_inverse=True)
         keys, having = [], []
         numbers = np.zeros(len(corpus.words), np.int64)  # of the beginnings, one word shorter
         for begin, last, sentence in _places(corpus):
             own, numbers[begin] = np.unique(
                 numbers[begin] * vocabulary + corpus.words[last], return_inverse=True
             )
-            together = np.sort(picture[sentence] * np.int64(len(own)) + numbers[begin])
+            together = np.sort(image[sentence] * np.int64(len(own)) + numbers[begin])
             together = together[np.diff(together, prepend=-1) > 0]  # as np.unique, 10 times as fast
             keys.append(own)
             having.append(np.bincount(together % max(len(own), 1), minlength=len(own)))
-        return cls(len(pictures), vocabulary, keys, having)
+        return cls(len(images), vocabulary, keys, having)
 
     def score(self, said: Sentences, references: Sentences) -> np.ndarray:
-        """CIDEr-D in 0..10 of each sentence `(S,)` against the references of the same picture.
+        """CIDEr-D in 0..10 of each sentence `(S,)` against the references of the same image.
 
-        Every picture that something is said about must have a reference.
+        Every image that something is said about must have a reference.
         """
         both = Sentences.joined(said, references)
-        mine, theirs = np.nonzero(said.picture[:, None] == references.picture)  # (P,) each
+        mine, theirs = np.nonzero(said.image[:, None] == references.image)  # (P,) each
         theirs = theirs + len(said.length)
         total = np.zeros(len(mine))
         for sentence, gram, weight in self._weigh(both):
@@ -197,9 +197,9 @@ class CiderOfIds(NamedTuple):
             size = len(known) + len(strange) + 1
             code, count = np.unique(sentence * size + place, return_counts=True)
             gram = code % size
-            pictures = np.ones(len(gram))
-            pictures[gram < len(known)] = having[gram[gram < len(known)]]
-            weighed.append((code // size, gram, count * (np.log(self.pictures) - np.log(pictures))))
+            images = np.ones(len(gram))
+            images[gram < len(known)] = having[gram[gram < len(known)]]
+            weighed.append((code // size, gram, count * (np.log(self.images) - np.log(images))))
         return weighed
 
 

@@ -46,7 +46,7 @@ def meteor(
     *,
     seconds: float = 600,
 ) -> Measured | NotMeasured:
-    """Score tokenised captions by METEOR 1.5, as COCO does; 5,000 pictures take about 20 seconds.
+    """Score tokenised captions by METEOR 1.5, as COCO does; 5,000 images take about 20 seconds.
 
     Raises BadData when captions and references do not match in number; for nothing else.
     """
@@ -124,7 +124,7 @@ def spice(
     *,
     seconds: float = 1800,
 ) -> Measured | NotMeasured:
-    """Score tokenised captions by SPICE 1.0, as COCO does; 5,000 pictures take some 15 minutes.
+    """Score tokenised captions by SPICE 1.0, as COCO does; 5,000 images take some 15 minutes.
 
     Raises BadData when captions and references do not match in number; for nothing else.
     """

@@ -149,7 +149,7 @@ def _write(found: re.Match[str], text: str) -> list[str]:
 def coco_words(captions: Sequence[str]) -> list[list[str]]:
     """Cut captions into the words that official scores are computed over.
 
-    Takes all captions in one go and in the official order (references: picture by picture), as
+    Takes all captions in one go and in the official order (references: image by image), as
     the last abbreviation of a caption depends on the next caption. "1 1/2" gives two words, as
     it does in the official BLEU and CIDEr.
     """

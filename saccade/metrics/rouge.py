@@ -14,7 +14,7 @@ _BETA_SQUARED = 1.2**2
 
 
 class RougeScore(NamedTuple):
-    """ROUGE-L in 0..1; the corpus score is the mean over pictures."""
+    """ROUGE-L in 0..1; the corpus score is the mean over images."""
 
     corpus: float
     per_image: list[float]
@@ -23,9 +23,9 @@ class RougeScore(NamedTuple):
 def corpus_rouge_l(
     hypotheses: Sequence[Sentence], references: Sequence[Sequence[Sentence]]
 ) -> RougeScore:
-    """Score one tokenised caption per picture against all of that picture's references.
+    """Score one tokenised caption per image against all of that image's references.
 
-    Raises BadData when the two do not match in number or a picture has no reference.
+    Raises BadData when the two do not match in number or an image has no reference.
     """
     check_captions(hypotheses, references)
     scores = [rouge_l(said, human) for said, human in zip(hypotheses, references, strict=True)]

@@ -1,6 +1,6 @@
 """Adaptive attention with a visual sentinel. Lu et al., CVPR 2017, arXiv:1612.01887.
 
-For words such as "of" there is nothing to look at. Beside the picture's regions the model may
+For words such as "of" there is nothing to look at. Beside the image's regions the model may
 attend to its own memory, the sentinel; the sentinel's share, beta, says how much it does.
 
 `variant="paper"`: the paper's equations in the form of the PyTorch port yufengm/Adaptive: dropout
@@ -9,9 +9,9 @@ released and that their scores come from, as ruotianluo's `adaatt` lays it out: 
 every activation, biases, and three more layers (`sentinel_value`, `hidden_value`, `tell`).
 What is attended never enters the LSTM, so here it runs first, its input products made for all
 words at once; sentinel, attention and vocabulary layer then run once over all real words.
-Regions are projected once per picture, whose captions so share its dropout masks.
+Regions are projected once per image, whose captions so share its dropout masks.
 
-Shapes: B captions, I pictures, K beams, T words, R regions, D numbers per region, E word width,
+Shapes: B captions, I images, K beams, T words, R regions, D numbers per region, E word width,
 H hidden, A attention width, V vocabulary, N words to say in the whole batch (or I * K beams).
 """
 
@@ -42,7 +42,7 @@ class AdaptiveAttentionConfig(Frozen):
 
 
 class Seen(NamedTuple):
-    """Pictures, ready for every word."""
+    """Images, ready for every word."""
 
     regions: Tensor  # (I, R, H) what is attended to
     projected: Tensor  # (I, R, A) what it is compared by
@@ -61,7 +61,7 @@ class Heard(NamedTuple):
 
 
 class AdaptiveAttention(nn.Module):
-    """Says a sentence, and of each word how much of it came from the picture."""
+    """Says a sentence, and of each word how much of it came from the image."""
 
     def __init__(self, config: AdaptiveAttentionConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -98,17 +98,17 @@ class AdaptiveAttention(nn.Module):
         packed = pack_padded_sequence(batch.caption[:, :-1], to_say, batch_first=True)
         targets = pack_padded_sequence(batch.caption[:, 1:], to_say, batch_first=True).data
         steps = packed.batch_sizes.tolist()
-        picture = torch.cat([batch.picture[:n] for n in steps])  # (N,)
+        image = torch.cat([batch.image[:n] for n in steps])  # (N,)
         seen = self._see(batch.regions, batch.region_mask)
         gates, gate = self._read(packed.data)
         hidden = memory = gate.new_zeros(len(batch), gate.shape[1])
         life, repeat = [], EveryStep(self.hidden_gates.weight, self.hidden_gates.bias)
-        for step in (gates + seen.gates[picture]).split(steps):
+        for step in (gates + seen.gates[image]).split(steps):
             before = hidden[: len(step)]
             hidden, memory = lstm_state(step + repeat(before), memory[: len(step)])
             life.append((before, hidden, memory))
         heard = Heard(gate, *(torch.cat(parts) for parts in zip(*life, strict=True)))
-        logits, weights = self._attend(heard, seen, picture)  # (N, V), (N, R + 1)
+        logits, weights = self._attend(heard, seen, image)  # (N, V), (N, R + 1)
         padded, _ = pad_packed_sequence(
             PackedSequence(weights, packed.batch_sizes),
             batch_first=True,
@@ -122,21 +122,21 @@ class AdaptiveAttention(nn.Module):
         return CaptionState(tuple(seen), (zero, zero))
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
-        seen = Seen(*state.picture)
-        picture = torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
+        seen = Seen(*state.image)
+        image = torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
         before, memory = (part.flatten(0, 1) for part in state.beams)  # (I * K, H)
         gates, gate = self._read(words.flatten())
-        gates = gates + seen.gates[picture] + self.hidden_gates(before)
+        gates = gates + seen.gates[image] + self.hidden_gates(before)
         hidden, memory = lstm_state(gates, memory)
-        logits, weights = self._attend(Heard(gate, before, hidden, memory), seen, picture)
+        logits, weights = self._attend(Heard(gate, before, hidden, memory), seen, image)
         logits, weights, hidden, memory = (
             part.view(*words.shape, -1) for part in (logits, weights, hidden, memory)
         )
-        state = CaptionState(state.picture, (hidden, memory))
+        state = CaptionState(state.image, (hidden, memory))
         return Said(logits, state, attention=weights[..., :-1], sentinel=weights[..., -1])
 
     def _see(self, regions: Tensor, mask: Tensor) -> Seen:
-        """Look at pictures before the first word: (I, R, D), (I, R)."""
+        """Look at images before the first word: (I, R, D), (I, R)."""
         values = self.behind(self.see_region(self.before(regions)).relu_())
         mean = self.before(mean_region(regions, mask))
         whole = self.behind(self.see_whole(mean).relu_())
@@ -150,20 +150,20 @@ class AdaptiveAttention(nn.Module):
             vectors = self.behind(vectors.relu_())
         return self.word_gates(vectors), self.sentinel_word(self.before(vectors))
 
-    def _attend(self, heard: Heard, seen: Seen, picture: Tensor) -> tuple[Tensor, Tensor]:
+    def _attend(self, heard: Heard, seen: Seen, image: Tensor) -> tuple[Tensor, Tensor]:
         """What each word is (N, V) and what was attended to, the sentinel last (N, R + 1)."""
-        gate = heard.gate + seen.gate[picture] + self.sentinel_hidden(self.before(heard.before))
+        gate = heard.gate + seen.gate[image] + self.sentinel_hidden(self.before(heard.before))
         sentinel, hidden = gate.sigmoid() * heard.memory.tanh(), heard.hidden  # (N, H)
         if self.lua:
             sentinel = self.behind(self.sentinel_value(self.behind(sentinel)).relu_())
             hidden = self.behind(self.hidden_value(self.behind(hidden)).tanh_())
         asked = self.ask(self.before(hidden))  # (N, A)
-        joint = (seen.projected[picture] + asked[:, None]).tanh_()  # (N, R, A)
+        joint = (seen.projected[image] + asked[:, None]).tanh_()  # (N, R, A)
         own = (self.project_sentinel(self.before(sentinel)) + asked).tanh_()  # (N, A)
         scores = self.score(self.dropout(joint)).squeeze(-1)  # (N, R)
-        scores = scores.masked_fill(~seen.mask[picture], float("-inf"))
+        scores = scores.masked_fill(~seen.mask[image], float("-inf"))
         weights = torch.cat([scores, self.score(self.dropout(own))], dim=1).softmax(dim=1)
-        looked = look_at(weights[:, None, :-1], seen.regions, picture).squeeze(1)
+        looked = look_at(weights[:, None, :-1], seen.regions, image).squeeze(1)
         # The paper's beta s + (1 - beta) c: its c is weighted by the same scores without s.
         told = looked + weights[:, -1:] * sentinel + hidden
         if self.lua:

@@ -45,7 +45,7 @@ MODELS: dict[str, Entry] = {
         IBowImgConfig,
         IBowImgConfig(embedding=64),
         "vqa",
-        "iBOWIMG (bag of words and a picture vector)",
+        "iBOWIMG (bag of words and an image vector)",
         "Zhou et al. 2015, arXiv:1512.02167",
         "VQA v1 test-standard 55.9",
     ),

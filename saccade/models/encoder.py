@@ -1,7 +1,7 @@
 """Pixels in front of any model: the network that sees learns with the one that speaks.
 
 A pixel is a region of 3 numbers, so a store of pixels is a store like any other (`saccade extract
-DATA --backbone pixels`). `Pixels` turns them into the regions of its encoder, once per picture, and
+DATA --backbone pixels`). `Pixels` turns them into the regions of its encoder, once per image, and
 hands these to any model, which knows nothing of it.
 
 As public codes fine-tune (sgrvinod's tutorial; Lu et al. 2017): the lower stages of the encoder
@@ -9,7 +9,7 @@ stay as they are and keep no activations, the upper ones learn at a rate of thei
 after some epochs. Differs: batch norm keeps its statistics unless `batch_norm=trained`; those codes
 leave it in training mode, even in the stages that do not learn. Drop-path stays off.
 
-Shapes: I pictures, h x w pixels each, R regions, D numbers per region.
+Shapes: I images, h x w pixels each, R regions, D numbers per region.
 """
 
 from collections.abc import Set
@@ -51,7 +51,7 @@ class EncoderConfig(Frozen):
     checkpointing: bool = False
     """Forget what each block saw and compute it again for the gradient: less memory, more time."""
     channels_last: bool = True
-    """Lay pictures out as convolutions are fastest on; the numbers are the same."""
+    """Lay images out as convolutions are fastest on; the numbers are the same."""
 
     @model_validator(mode="before")
     @classmethod
@@ -79,7 +79,7 @@ class Sight(NamedTuple):
     """What the encoder is shown, and what it makes of that."""
 
     size: tuple[int, int]
-    """Height and width of a picture, in pixels."""
+    """Height and width of an image, in pixels."""
     mean: tuple[float, float, float]
     """Red, green, blue on a scale of 0..1; subtracted."""
     std: tuple[float, float, float]
@@ -104,7 +104,7 @@ class Pixels(nn.Module):
         sight: Sight,
         learns: Set[str] = frozenset(),
     ) -> None:
-        """Put an encoder, from normalised pictures `(I, 3, h, w)` to regions `(I, R, D)`, in front
+        """Put an encoder, from normalised images `(I, 3, h, w)` to regions `(I, R, D)`, in front
         of a model. `learns` names the encoder's weights that learn.
         """
         super().__init__()
@@ -134,7 +134,7 @@ class Pixels(nn.Module):
         return self
 
     def images(self, pixels: Tensor) -> Tensor:
-        """From pixels `(I, h * w, 3)`, 0..255, to normalised pictures `(I, 3, h, w)`."""
+        """From pixels `(I, h * w, 3)`, 0..255, to normalised images `(I, 3, h, w)`."""
         images = pixels.reshape(-1, *self.sight.size, 3).permute(0, 3, 1, 2)  # channels are last
         images = (images.float() / 255 - self.mean) / self.std
         return images if self.config.channels_last else images.contiguous()
@@ -155,7 +155,7 @@ class Pixels(nn.Module):
 
     def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         """Look at pixels `(I, h * w, 3)` before the first word."""
-        del region_mask  # of pixels; a picture has all of them
+        del region_mask  # of pixels; an image has all of them
         return cast(Captioner, self.model).begin(*self.see(regions))
 
     def step(self, words: Tensor, state: CaptionState) -> Said:

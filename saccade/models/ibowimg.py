@@ -1,14 +1,14 @@
-"""iBOWIMG: a bag of words and a picture vector. Zhou et al. 2015, arXiv:1512.02167.
+"""iBOWIMG: a bag of words and an image vector. Zhou et al. 2015, arXiv:1512.02167.
 
 Which words occur in the question (not where, nor how often) becomes one vector; it stands beside
-the picture's vector, and one linear layer scores the answers. No hidden layer, no nonlinearity,
-no dropout: what a score owes to each word and to the picture simply adds up. A baseline that
+the image's vector, and one linear layer scores the answers. No hidden layer, no nonlinearity,
+no dropout: what a score owes to each word and to the image simply adds up. A baseline that
 stood close to far larger models, and so a measure of how much of VQA is guessing well.
 
 Follows the public code (metalbubble/VQAbaseline): neither layer has a bias, but the two blind
-variants have one. Differs: a picture that is given as several regions is seen as their mean.
+variants have one. Differs: an image that is given as several regions is seen as their mean.
 
-Shapes: B questions, I pictures, T words, D numbers per picture, E word width, A answers.
+Shapes: B questions, I images, T words, D numbers per image, E word width, A answers.
 """
 
 from typing import Literal
@@ -29,16 +29,16 @@ class IBowImgConfig(Frozen):
     kind: Literal["ibowimg"] = "ibowimg"
     embedding: int = Field(1024, ge=1)
     """Width of the vector that the words of a question add up to."""
-    sees: Literal["both", "question", "picture"] = "both"
-    """The released blind variants: BOW hears the question only, IMG sees the picture only."""
+    sees: Literal["both", "question", "image"] = "both"
+    """The released blind variants: BOW hears the question only, IMG sees the image only."""
 
 
 class IBowImg(nn.Module):
-    """Answers a question from the words in it and from the picture as a whole."""
+    """Answers a question from the words in it and from the image as a whole."""
 
     def __init__(self, config: IBowImgConfig, sizes: Sizes) -> None:
         super().__init__()
-        self.hears, self.looks = config.sees != "picture", config.sees != "question"
+        self.hears, self.looks = config.sees != "image", config.sees != "question"
         inputs = config.embedding * self.hears + sizes.region_dim * self.looks
         if self.hears:
             self.embed = nn.EmbeddingBag(sizes.words, config.embedding, mode="sum")
@@ -54,10 +54,10 @@ class IBowImg(nn.Module):
             words, present = each_word_once(batch.question, batch.question_length)
             bag = self.embed(words, per_sample_weights=present.to(weight.dtype))  # (B, E)
             scores.append(functional.linear(bag, weight[:, :heard], bias))
-        if self.looks:  # once per picture, however many questions it has
-            picture = mean_region(batch.regions, batch.region_mask)  # (I, D)
-            seen = functional.linear(picture, weight[:, heard:], None if self.hears else bias)
-            scores.append(seen[batch.picture])
+        if self.looks:  # once per image, however many questions it has
+            image = mean_region(batch.regions, batch.region_mask)  # (I, D)
+            seen = functional.linear(image, weight[:, heard:], None if self.hears else bias)
+            scores.append(seen[batch.image])
         return VqaOutput(torch.stack(scores).sum(dim=0))
 
 

@@ -10,10 +10,10 @@ times question; `concat` (hengyuan-hu, `baseline0`): one layer over both side by
 Those codes fill questions up to 14 words: hengyuan-hu in front, with vectors of zeros, openvqa
 behind, with a word that learns. Here questions come as they are and `padding` says what the
 reader makes of it; the state after n zeros is the same for all questions and computed once.
-Differs: regions are projected once per picture, and with `concat` and `projected` a picture's
+Differs: regions are projected once per image, and with `concat` and `projected` an image's
 questions share its dropout mask; padded regions are masked (openvqa attends to them).
 
-Shapes: B questions, I pictures, T words, R regions, D numbers per region, Q question, H hidden.
+Shapes: B questions, I images, T words, R regions, D numbers per region, Q question, H hidden.
 """
 
 from typing import Literal
@@ -57,7 +57,7 @@ class JointEmbeddingConfig(Frozen):
 
 
 class JointEmbedding(nn.Module):
-    """Answers a question about a picture with one look at its objects."""
+    """Answers a question about an image with one look at its objects."""
 
     def __init__(self, config: JointEmbeddingConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -77,8 +77,8 @@ class JointEmbedding(nn.Module):
     def forward(self, batch: VqaBatch) -> VqaOutput:
         query = self.read(self.embed, batch.question, batch.question_length)  # (B, Q)
         scores = self.attention(query, batch)  # (B, R)
-        weights = masked_softmax(scores, batch.region_mask[batch.picture])[:, None]  # (B, 1, R)
-        seen = look_at(weights, batch.regions, batch.picture).squeeze(1)  # (B, D)
+        weights = masked_softmax(scores, batch.region_mask[batch.image])[:, None]  # (B, 1, R)
+        seen = look_at(weights, batch.regions, batch.image).squeeze(1)  # (B, D)
         joint = self.activate(self.ask(query)) * self.activate(self.see(seen))  # (B, H)
         hidden = self.dropout(torch.relu(self.hidden(joint)))
         return VqaOutput(self.answer(hidden), attention=weights)
@@ -146,7 +146,7 @@ class Product(nn.Module):
     def forward(self, query: Tensor, batch: VqaBatch) -> Tensor:
         seen = self.activate(self.see(batch.regions))  # (I, R, H)
         asked = self.activate(self.ask(query))  # (B, H)
-        joint = self.dropout(seen[batch.picture] * asked[:, None])  # (B, R, H)
+        joint = self.dropout(seen[batch.image] * asked[:, None])  # (B, R, H)
         return torch.squeeze(self.score(joint), -1)
 
 
@@ -168,7 +168,7 @@ class Concatenation(nn.Module):
         weight = self.both.weight  # one matrix with one length, applied in two halves
         seen = functional.linear(regions, weight[:, : regions.shape[2]])  # (I, R, H)
         asked = functional.linear(query, weight[:, regions.shape[2] :], self.both.bias)
-        joint = self.activate(seen[batch.picture] + asked[:, None])  # (B, R, H)
+        joint = self.activate(seen[batch.image] + asked[:, None])  # (B, R, H)
         return torch.squeeze(self.score(joint), -1)
 
 

@@ -1,6 +1,6 @@
-"""Pieces that several papers share: dropout, masked attention, one picture for many examples.
+"""Pieces that several papers share: dropout, masked attention, one image for many examples.
 
-Shapes: B examples, I pictures, R regions, D numbers per region, G glimpses, P looks of a view.
+Shapes: B examples, I images, R regions, D numbers per region, G glimpses, P looks of a view.
 """
 
 from collections.abc import Sequence
@@ -55,31 +55,31 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 def mean_region(regions: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the real regions of each picture: (I, R, D), (I, R) -> (I, D)."""
+    """Mean of the real regions of each image: (I, R, D), (I, R) -> (I, D)."""
     weights = mask.to(regions.dtype)
     weights = weights / weights.sum(dim=1, keepdim=True)
     return torch.bmm(weights[:, None], regions).squeeze(1)
 
 
-def look_at(weights: Tensor, regions: Tensor, picture: Tensor) -> Tensor:
+def look_at(weights: Tensor, regions: Tensor, image: Tensor) -> Tensor:
     """What each example sees through each of its glimpses.
 
-    `weights (B, G, R)`, `regions (I, R, D)`, `picture (B,)` -> (B, G, D). One matrix product per
-    picture, for all its examples at once: the regions are not copied for each of them.
+    `weights (B, G, R)`, `regions (I, R, D)`, `image (B,)` -> (B, G, D). One matrix product per
+    image, for all its examples at once: the regions are not copied for each of them.
     """
-    if len(regions) == len(picture) == 1:
+    if len(regions) == len(image) == 1:
         return weights @ regions
     examples, glimpses, size = weights.shape
-    per_picture = torch.bincount(picture, minlength=len(regions))
-    order = torch.argsort(picture, stable=True)
-    first = torch.cumsum(per_picture, dim=0) - per_picture
+    per_image = torch.bincount(image, minlength=len(regions))
+    order = torch.argsort(image, stable=True)
+    first = torch.cumsum(per_image, dim=0) - per_image
     place = torch.empty_like(order)
     place[order] = torch.arange(examples, device=order.device)
-    slot = place - first[picture]  # (B,) how many examples of its picture stand before it
-    padded = weights.new_zeros(len(regions), int(per_picture.max()), glimpses, size)
-    padded = padded.index_put((picture, slot), weights)
+    slot = place - first[image]  # (B,) how many examples of its image stand before it
+    padded = weights.new_zeros(len(regions), int(per_image.max()), glimpses, size)
+    padded = padded.index_put((image, slot), weights)
     seen = torch.bmm(padded.flatten(1, 2), regions).view(*padded.shape[:3], -1)
-    return seen[picture, slot]
+    return seen[image, slot]
 
 
 class AdaptiveView(nn.Module):

@@ -1,17 +1,17 @@
 """Deeper LSTM Q + norm I, the VQA paper's model. Antol et al., ICCV 2015, arXiv:1505.00468.
 
 A two-layer LSTM reads the question, and all it remembers at the end (memories and outputs of both
-layers) is projected to one vector; the picture's vector, scaled to length 1, is projected to
+layers) is projected to one vector; the image's vector, scaled to length 1, is projected to
 another. Their product, number by number, chooses the answer.
 
 Two public codes are followed to the letter. `form="paper"`: GT-Vision-Lab/VQA_LSTM_CNN, the
 authors' own. `form="basic_vqa"`: tbmoon/basic_vqa, a widely copied PyTorch variant that puts
 tanh, scaling and dropout elsewhere, adds a hidden layer, and lets padding run through its LSTM.
-Differs: pictures are projected once for all their questions, which so share a dropout mask; a
-picture given as several regions is seen as their mean; basic_vqa's forgotten dropout inside the
+Differs: images are projected once for all their questions, which so share a dropout mask; a
+image given as several regions is seen as their mean; basic_vqa's forgotten dropout inside the
 frozen VGG is left out, and so is a 512-to-1 layer of the paper's code that never learns.
 
-Shapes: B questions, I pictures, T words, D numbers per picture, H hidden, C common width.
+Shapes: B questions, I images, T words, D numbers per image, H hidden, C common width.
 """
 
 from typing import Literal
@@ -39,10 +39,10 @@ class LstmCnnConfig(Frozen):
     layers: int = Field(2, ge=1)
     """LSTM layers; the paper's smaller "LSTM Q" has one."""
     common: int = Field(1024, ge=1)
-    """Width in which question and picture meet."""
+    """Width in which question and image meet."""
     fusion: Literal["product", "concat"] = "product"
     normalise: bool = True
-    """Scale the picture's vector to length 1 ("norm I")."""
+    """Scale the image's vector to length 1 ("norm I")."""
     padded_to: int | None = Field(None, ge=1)
     """Read on through padding up to so many words, as basic_vqa does (30); none stops at the
     question's last word."""
@@ -50,7 +50,7 @@ class LstmCnnConfig(Frozen):
 
 
 class LstmCnn(nn.Module):
-    """Answers a question from its LSTM memories and one vector of the picture."""
+    """Answers a question from its LSTM memories and one vector of the image."""
 
     def __init__(self, config: LstmCnnConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -80,16 +80,16 @@ class LstmCnn(nn.Module):
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
         question = self._remember(batch)  # (B, 2 * layers * H)
-        picture = mean_region(batch.regions, batch.region_mask)  # (I, D)
+        image = mean_region(batch.regions, batch.region_mask)  # (I, D)
         if self.is_paper:
-            picture = functional.normalize(picture) if self.config.normalise else picture
+            image = functional.normalize(image) if self.config.normalise else image
             asked = torch.tanh(self.ask(self.dropout(question)))  # (B, C)
-            seen = torch.tanh(self.see(self.dropout(picture)))  # (I, C)
-            return VqaOutput(self.answer(self.dropout(self._fuse(asked, seen[batch.picture]))))
-        asked, seen = self.ask(torch.tanh(question)), self.see(picture)
+            seen = torch.tanh(self.see(self.dropout(image)))  # (I, C)
+            return VqaOutput(self.answer(self.dropout(self._fuse(asked, seen[batch.image]))))
+        asked, seen = self.ask(torch.tanh(question)), self.see(image)
         if self.config.normalise:  # the length counts as a constant: no gradient goes through it
             seen = seen / seen.detach().norm(dim=1, keepdim=True).clamp_min(1e-12)
-        joint = self.dropout(torch.tanh(self._fuse(asked, seen[batch.picture])))
+        joint = self.dropout(torch.tanh(self._fuse(asked, seen[batch.image])))
         return VqaOutput(self.answer(self.dropout(torch.tanh(self.hidden(joint)))))
 
     def _fuse(self, asked: Tensor, seen: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ a Transformer between two kinds of things. Winner of the VQA challenge 2019.
 
 Follows MILVLG/openvqa, which the numbers come from: an LSTM before the words, normalisation after
 each step with its own formula (unbiased deviation, epsilon outside the root).
-Differs: the first self-attention over regions is done once per picture, not per question;
+Differs: the first self-attention over regions is done once per image, not per question;
 nothing is padded to 100 regions or 14 words, which the masks make an exact saving.
 
-Shapes: B questions, I pictures, T words, R regions, D numbers per region, H hidden, G glimpses.
+Shapes: B questions, I images, T words, R regions, D numbers per region, H hidden, G glimpses.
 """
 
 from typing import Literal, Self
@@ -51,7 +51,7 @@ class McanConfig(Frozen):
 
 
 class Mcan(nn.Module):
-    """Answers a question about a picture by attention of words and regions to each other."""
+    """Answers a question about an image by attention of words and regions to each other."""
 
     def __init__(self, config: McanConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -74,11 +74,11 @@ class Mcan(nn.Module):
         real = place < batch.question_length[:, None]  # (B, T)
         for step in self.think:
             words = step(words, real)
-        # Until the first step's own attention is done no question was heard: once per picture.
+        # Until the first step's own attention is done no question was heard: once per image.
         first, *others = self.look
         regions = self.see(batch.regions)  # (I, R, H)
-        regions = first(regions, batch.region_mask, (words, real), batch.picture)  # (B, R, H)
-        mask = batch.region_mask[batch.picture]
+        regions = first(regions, batch.region_mask, (words, real), batch.image)  # (B, R, H)
+        mask = batch.region_mask[batch.image]
         for step in others:
             regions = step(regions, mask, (words, real))
         heard, _ = self.words(words, real)
@@ -103,15 +103,15 @@ class Step(nn.Module):
         items: Tensor,
         mask: Tensor,
         guides: tuple[Tensor, Tensor] | None = None,
-        picture: Tensor | None = None,
+        image: Tensor | None = None,
     ) -> Tensor:
         """Items (I, N, H) where `mask (I, N)`, and guides (B, M, H) with their mask (B, M).
 
-        With `picture (B,)` the items are those of pictures and then spread to examples.
+        With `image (B,)` the items are those of images and then spread to examples.
         """
         items = self.own_norm(items + self.dropout(self.own(items, items, mask)))
-        if picture is not None:
-            items = items[picture]
+        if image is not None:
+            items = items[image]
         if guides is not None:
             items = self.guide_norm(items + self.dropout(self.guide(items, *guides)))
         items = self.network_norm(items + self.dropout(self.network(items)))

@@ -1,6 +1,6 @@
 """PitVQA-Net, surgical VQA. He et al., MICCAI 2024, arXiv:2405.13949.
 
-A text encoder (BLIP's) reads the question, each of its layers also looking at the picture's ViT
+A text encoder (BLIP's) reads the question, each of its layers also looking at the image's ViT
 tokens; GPT-2 then reads the encoder's states as if they were words; their mean, through a gate,
 chooses one of a closed list of answers.
 
@@ -12,8 +12,8 @@ counted in the mean; batch norm (named LayerNorm); word vectors as its vocabular
 them; GPT-2's own word table carried along, never used. `mode="fixed"` averages real words only
 and stops at the longest question, with layer norm and equal word vectors, without the table.
 
-Shapes: B questions, I pictures, T words, R regions, D numbers per region, W width, A answers,
-S questions of one picture side by side.
+Shapes: B questions, I images, T words, R regions, D numbers per region, W width, A answers,
+S questions of one image side by side.
 """
 
 from importlib import import_module
@@ -106,24 +106,24 @@ class PitVqa(nn.Module):
     def _read(self, words: Tensor, real: Tensor, batch: VqaBatch) -> tuple[Tensor, Tensor]:
         """The text encoder: states (B, T, W); the last layer's attention (B, T, R).
 
-        Its own `forward` would copy each picture for each of its questions, and (transformers
+        Its own `forward` would copy each image for each of its questions, and (transformers
         5.23) forgets the mask of what is looked at; so its layers are called one by one.
         """
         states = self.text.embeddings(input_ids=words)
         behind, unseen = ((~mask)[:, None, None] * -1e9 for mask in (real, batch.region_mask))
-        slot = (batch.picture[:, None] == batch.picture).tril(-1).sum(dim=1)  # (B,) among its own
+        slot = (batch.image[:, None] == batch.image).tril(-1).sum(dim=1)  # (B,) among its own
         most, weights = int(slot.max()) + 1, states
         for layer in self.text.encoder.layer:
             states, _ = layer.attention(states, attention_mask=behind)
             rows = states.new_zeros(len(batch.regions), most, *states.shape[1:])
-            rows = rows.index_put((batch.picture, slot), states).flatten(1, 2)  # (I, S * T, W)
+            rows = rows.index_put((batch.image, slot), states).flatten(1, 2)  # (I, S * T, W)
             looking = layer.crossattention
             seen, weights = looking.self(
                 rows, encoder_hidden_states=batch.regions, encoder_attention_mask=unseen
             )
-            seen = looking.output(seen, rows).unflatten(1, (most, -1))[batch.picture, slot]
+            seen = looking.output(seen, rows).unflatten(1, (most, -1))[batch.image, slot]
             states = layer.feed_forward_chunk(seen)
-        weights = weights.mean(dim=1).unflatten(1, (most, -1))[batch.picture, slot]
+        weights = weights.mean(dim=1).unflatten(1, (most, -1))[batch.image, slot]
         return states, weights
 
 

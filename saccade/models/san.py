@@ -1,6 +1,6 @@
 """Stacked attention networks. Yang et al., CVPR 2016, arXiv:1511.02274.
 
-The question looks at the picture more than once. What the first look saw is added to the
+The question looks at the image more than once. What the first look saw is added to the
 question, so that the second look can ask about what the first one found.
 
 Two forms of a look: `attention="paper"` squashes the sum of question and region, and any score is
@@ -8,11 +8,11 @@ possible; `attention="released"` (zcyang/imageqa-san, which the numbers come fro
 separately and the score again, so that no region gets more than e^2 = 7.4 times another's weight.
 Three readers: `convolution` over 1, 2 and 3 words; `released_lstm`, which reads backwards, has one
 bias and no tanh on its output; `lstm`, the ordinary one of a public course port (UCSD ECE285).
-Differs: regions are projected once per picture; padded regions are masked; a question is read as
+Differs: regions are projected once per image; padded regions are masked; a question is read as
 if three words of padding stood behind it (in the released convolution that depends on its batch);
 the course port's scrambled grid, which mixes channels with places, is read in order.
 
-Shapes: B questions, I pictures, T words, E word width, R regions, H width of question and region.
+Shapes: B questions, I images, T words, E word width, R regions, H width of question and region.
 """
 
 from typing import Literal, Self
@@ -57,7 +57,7 @@ class SanConfig(Frozen):
 
 
 class San(nn.Module):
-    """Answers a question about a picture by looking at it several times."""
+    """Answers a question about an image by looking at it several times."""
 
     def __init__(self, config: SanConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -115,12 +115,12 @@ class Hop(nn.Module):
         if self.released:  # what is squashed separately is also scored separately, then added
             of_regions = self.score(torch.tanh(seen)).squeeze(-1)  # (I, R)
             of_query = functional.linear(torch.tanh(asked), self.score.weight)  # (B, 1)
-            scores = torch.tanh(of_regions[batch.picture] + of_query)
+            scores = torch.tanh(of_regions[batch.image] + of_query)
         else:
-            joint = (seen[batch.picture] + asked[:, None]).tanh_()  # (B, R, attention)
+            joint = (seen[batch.image] + asked[:, None]).tanh_()  # (B, R, attention)
             scores = self.score(self.dropout(joint)).squeeze(-1)
-        weights = masked_softmax(scores, batch.region_mask[batch.picture])  # (B, R)
-        return query + look_at(weights[:, None], regions, batch.picture).squeeze(1), weights
+        weights = masked_softmax(scores, batch.region_mask[batch.image])  # (B, R)
+        return query + look_at(weights[:, None], regions, batch.image).squeeze(1), weights
 
 
 class Convolution(nn.Module):

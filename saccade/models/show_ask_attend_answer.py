@@ -1,14 +1,14 @@
 """Show, Ask, Attend, and Answer. Kazemi & Elqursh 2017, arXiv:1704.03162.
 
-An LSTM reads the question; its last memory steers two glimpses at the picture; what they saw and
+An LSTM reads the question; its last memory steers two glimpses at the image; what they saw and
 the question together choose the answer. With good features and care this simple model led its day.
 
 Follows the public code the numbers come from (Cyanogenoid/pytorch-vqa) where the paper is silent:
 dropout before every weight layer, tanh on word vectors, each region scaled to length 1.
-Differs: a picture's projection is computed once for all its questions in a batch, so they also
+Differs: an image's projection is computed once for all its questions in a batch, so they also
 share its dropout mask (same expectation); padded regions are masked.
 
-Shapes: B questions, I pictures, T words, R regions, D numbers per region, H hidden, G glimpses.
+Shapes: B questions, I images, T words, R regions, D numbers per region, H hidden, G glimpses.
 """
 
 from typing import Literal
@@ -41,7 +41,7 @@ class ShowAskAttendAnswerConfig(Frozen):
 
 
 class ShowAskAttendAnswer(nn.Module):
-    """Answers a question about a picture with two glimpses at it."""
+    """Answers a question about an image with two glimpses at it."""
 
     def __init__(self, config: ShowAskAttendAnswerConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -88,12 +88,12 @@ class Glimpses(nn.Module):
         # A few questions at a time on a CPU, so that (B, R, attention) stays in its cache.
         # Dropping before the ReLU is dropping behind it, and lets that work in place.
         some = len(query) if query.is_cuda else 16
-        parts = zip(regions[batch.picture].split(some), asked.split(some), strict=True)
+        parts = zip(regions[batch.image].split(some), asked.split(some), strict=True)
         scores = [self.score(self.dropout(seen + asks).relu_()) for seen, asks in parts]
-        mask = batch.region_mask[batch.picture][:, None]  # (B, 1, R)
+        mask = batch.region_mask[batch.image][:, None]  # (B, 1, R)
         weights = masked_softmax(torch.cat(scores).transpose(1, 2), mask)  # (B, G, R)
-        scaled = weights * scale[batch.picture].transpose(1, 2)
-        return look_at(scaled, batch.regions, batch.picture).flatten(1), weights
+        scaled = weights * scale[batch.image].transpose(1, 2)
+        return look_at(scaled, batch.regions, batch.image).flatten(1), weights
 
 
 def _initialise(layer: nn.Module) -> None:

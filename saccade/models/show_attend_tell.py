@@ -1,15 +1,15 @@
 """Show, Attend and Tell, soft attention. Xu et al., ICML 2015, arXiv:1502.03044.
 
-Before each word the LSTM looks at the picture again: its state scores every region, the weighted
+Before each word the LSTM looks at the image again: its state scores every region, the weighted
 mean of the regions (behind a gate) is its next input. A penalty asks that over the whole sentence
 every region be looked at about equally often ("doubly stochastic", section 4.2.1).
 
 Follows the widely used PyTorch form (sgrvinod's tutorial): ReLU in the attention, a vector gate,
 linear first state without tanh, one linear output layer, ResNet features seen at 14x14.
-Differs from it: regions are projected once per picture, not once per word; words are packed, so
+Differs from it: regions are projected once per image, not once per word; words are packed, so
 the vocabulary layer runs once over real words only; an 8x8 map is seen at 14x14, never copied.
 
-Shapes: B captions, I pictures, K beams, T words, R regions, P looks (R without a view),
+Shapes: B captions, I images, K beams, T words, R regions, P looks (R without a view),
 D numbers per region, A attention width, H hidden, V vocabulary, N words to say in the whole batch.
 """
 
@@ -57,7 +57,7 @@ class ShowAttendTellConfig(Frozen):
 
 
 class ShowAttendTell(nn.Module):
-    """Says a sentence about a picture, looking at it again for every word."""
+    """Says a sentence about an image, looking at it again for every word."""
 
     def __init__(self, config: ShowAttendTellConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class ShowAttendTell(nn.Module):
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
         (regions, projected, mask), (hidden, memory) = self.begin(batch.regions, batch.region_mask)
-        spread = batch.picture  # each caption gets its picture's rows; K = 1 from here on
+        spread = batch.image  # each caption gets its image's rows; K = 1 from here on
         regions, projected, mask = regions[spread], projected[spread], mask[spread]
         hidden, memory = hidden[spread, 0], memory[spread, 0]  # (B, H)
         cell, width = self.cell, self.embed.embedding_dim
@@ -94,10 +94,8 @@ class ShowAttendTell(nn.Module):
         said, looks, targets = [], [], []
         rows = rows_per_step((batch.caption_length - 1).tolist(), words.shape[1])
         for t, (n, word) in enumerate(zip(rows, words.unbind(dim=1), strict=True)):
-            picture = (regions[:n], projected[:n], mask[:n])  # captions stand longest first
-            seen, weights = self._look(
-                hidden[:n, None], picture, hear, gate
-            )  # (n, 1, D), (n, 1, P)
+            image = (regions[:n], projected[:n], mask[:n])  # captions stand longest first
+            seen, weights = self._look(hidden[:n, None], image, hear, gate)  # (n, 1, D), (n, 1, P)
             gates = word[:n] + see(seen[:, 0]) + repeat(hidden[:n])  # (n, 4H)
             hidden, memory = lstm_state(gates, memory[:n])
             said.append(hidden)
@@ -126,20 +124,20 @@ class ShowAttendTell(nn.Module):
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
         hidden, memory = state.beams  # (I, K, H)
-        seen, weights = self._look(hidden, state.picture, self.attention.hear, self.gate)
+        seen, weights = self._look(hidden, state.image, self.attention.hear, self.gate)
         heard = torch.cat([self.embed(words), seen], dim=2)
         hidden, memory = self.cell(
             heard.flatten(0, 1), (hidden.flatten(0, 1), memory.flatten(0, 1))
         )
         logits = self.say(self.dropout(hidden)).view(*words.shape, -1)
         beams = (hidden.view(*words.shape, -1), memory.view(*words.shape, -1))
-        return Said(logits, CaptionState(state.picture, beams), self._to_regions(weights))
+        return Said(logits, CaptionState(state.image, beams), self._to_regions(weights))
 
     def _look(
-        self, hidden: Tensor, picture: tuple[Tensor, ...], hear: Layer, gate: Layer
+        self, hidden: Tensor, image: tuple[Tensor, ...], hear: Layer, gate: Layer
     ) -> tuple[Tensor, Tensor]:
         """What each beam sees, behind its gate, and where: (I, K, H) -> (I, K, D), (I, K, P)."""
-        regions, projected, mask = picture
+        regions, projected, mask = image
         weights = self.attention(hear(hidden), projected, mask)
         seen = torch.bmm(self._to_regions(weights), regions)
         opened = gate(hidden) if self.scalar else torch.sigmoid(gate(hidden))
@@ -156,7 +154,7 @@ class ShowAttendTell(nn.Module):
 
 
 class Attention(nn.Module):
-    """Scores every look at the picture with a one-layer network of state and region."""
+    """Scores every look at the image with a one-layer network of state and region."""
 
     def __init__(self, dim: int, config: ShowAttendTellConfig) -> None:
         super().__init__()

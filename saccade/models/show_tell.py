@@ -1,17 +1,17 @@
 """Show and Tell. Vinyals et al., CVPR 2015, arXiv:1411.4555.
 
-The picture is the first word an LSTM hears; the sentence is what it says next. It looks once and
+The image is the first word an LSTM hears; the sentence is what it says next. It looks once and
 has to remember.
 
 Two families share this file. The course form (`DecoderWithRNN`) lays all 14x14 cells of the
-picture side by side (`init_pool="flatten"`), projects them with one huge layer and normalises over
+image side by side (`init_pool="flatten"`), projects them with one huge layer and normalises over
 the batch. The image-as-first-word form (the authors' im2txt; ruotianluo's ports) projects the mean
 cell, without batch norm; `cell="maxout"` is the LSTM of self-critical training's FC model, whose
 candidate is the greater of two sums.
 Differs from all: words are packed, so the LSTM runs over real words only, in one call, and the
-vocabulary layer once; a picture is projected once for all its captions; padded regions count not.
+vocabulary layer once; an image is projected once for all its captions; padded regions count not.
 
-Shapes: B captions, I pictures, K beams, T words, R regions, P looks, D numbers per region,
+Shapes: B captions, I images, K beams, T words, R regions, P looks, D numbers per region,
 E word width, H hidden, V vocabulary, N words to be heard or said in the whole batch.
 """
 
@@ -35,20 +35,20 @@ class ShowTellConfig(Frozen):
 
     kind: Literal["show_tell"] = "show_tell"
     embedding: int = Field(512, ge=1)
-    """Width of a word vector, and so of the picture that stands before the words."""
+    """Width of a word vector, and so of the image that stands before the words."""
     hidden: int = Field(512, ge=1)
     """Width of the LSTM."""
     init_pool: Literal["flatten", "mean"] = "flatten"
     """What the LSTM is shown: every look with its own weights, or the mean look."""
     view: int | None = Field(14, ge=1)
     """Look at a grid as if it had view x view cells; none looks at the cells as they are."""
-    picture_bias: bool = True
+    image_bias: bool = True
     batch_norm: float | None = Field(0.1, gt=0, le=1)
-    """Momentum of the batch norm on the projected picture; none leaves it out."""
+    """Momentum of the batch norm on the projected image; none leaves it out."""
     cell: Literal["lstm", "maxout"] = "lstm"
     cell_bias: bool = True
     input_dropout: float = Field(0.0, ge=0, lt=1)
-    """On the picture and the words as the LSTM hears them; 0.3 in im2txt."""
+    """On the image and the words as the LSTM hears them; 0.3 in im2txt."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """On the LSTM's output, before the vocabulary layer."""
     init: Literal["words", "everything", "torch"] = "words"
@@ -57,7 +57,7 @@ class ShowTellConfig(Frozen):
 
 
 class ShowTell(nn.Module):
-    """Says a sentence about a picture after one look at it."""
+    """Says a sentence about an image after one look at it."""
 
     def __init__(self, config: ShowTellConfig, sizes: Sizes) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class ShowTell(nn.Module):
         if config.init_pool == "flatten":
             self.looks = len(self.view.pooling) if self.view else _regions(sizes)
         width = max(self.looks, 1) * sizes.region_dim
-        self.see = nn.Linear(width, config.embedding, bias=config.picture_bias)
+        self.see = nn.Linear(width, config.embedding, bias=config.image_bias)
         self.norm: nn.BatchNorm1d | None = None
         if config.batch_norm is not None:
             self.norm = nn.BatchNorm1d(config.embedding, momentum=config.batch_norm)
@@ -81,19 +81,19 @@ class ShowTell(nn.Module):
         _initialise(self, config)
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
-        picture = self._look(batch.regions, batch.region_mask)[batch.picture]  # (B, E)
-        picture = self._normalise(picture)  # over captions, as where each brings its own picture
+        image = self._look(batch.regions, batch.region_mask)[batch.image]  # (B, E)
+        image = self._normalise(image)  # over captions, as where each brings its own image
         to_say = (batch.caption_length - 1).cpu()  # captions stand longest first
         words = pack_padded_sequence(batch.caption[:, :-1], to_say, batch_first=True)
         targets = pack_padded_sequence(batch.caption[:, 1:], to_say, batch_first=True).data
-        heard = self.input_dropout(torch.cat([picture, self.embed(words.data)]))
-        steps = torch.cat([words.batch_sizes[:1], words.batch_sizes])  # the picture comes first
-        hidden = self.cell(PackedSequence(heard, steps))[0].data[len(picture) :]
+        heard = self.input_dropout(torch.cat([image, self.embed(words.data)]))
+        steps = torch.cat([words.batch_sizes[:1], words.batch_sizes])  # the image comes first
+        hidden = self.cell(PackedSequence(heard, steps))[0].data[len(image) :]
         return CaptionOutput(self.say(self.dropout(hidden)), targets)
 
     def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
-        picture = self._normalise(self._look(regions, region_mask))
-        _, (hidden, memory) = self.cell(self._hear(picture))
+        image = self._normalise(self._look(regions, region_mask))
+        _, (hidden, memory) = self.cell(self._hear(image))
         return CaptionState((), (hidden[0][:, None], memory[0][:, None]))
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
@@ -102,10 +102,10 @@ class ShowTell(nn.Module):
         _, (hidden, memory) = self.cell(heard, (hidden, memory))
         logits = self.say(self.dropout(hidden[0])).view(*words.shape, -1)
         beams = (hidden[0].view(*words.shape, -1), memory[0].view(*words.shape, -1))
-        return Said(logits, CaptionState(state.picture, beams))
+        return Said(logits, CaptionState(state.image, beams))
 
     def _look(self, regions: Tensor, mask: Tensor) -> Tensor:
-        """One vector per picture: (I, R, D), (I, R) -> (I, E)."""
+        """One vector per image: (I, R, D), (I, R) -> (I, E)."""
         if not self.looks:
             weights = None if self.view is None else self.view.pooling.mean(dim=0)
             shown = mean_region(regions, mask) if weights is None else weights @ regions
@@ -118,16 +118,16 @@ class ShowTell(nn.Module):
         seen: Tensor = self.see(shown)
         return seen
 
-    def _normalise(self, picture: Tensor) -> Tensor:
+    def _normalise(self, image: Tensor) -> Tensor:
         """Batch norm (n, E); the batch's statistics while training, the running ones otherwise."""
         norm = self.norm
         if norm is None:
-            return picture
-        if len(picture) > 1:
-            normal: Tensor = norm(picture)
+            return image
+        if len(image) > 1:
+            normal: Tensor = norm(image)
             return normal
-        return functional.batch_norm(  # one picture has no spread; the course's code stops here
-            picture, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+        return functional.batch_norm(  # one image has no spread; the course's code stops here
+            image, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         )
 
     def _hear(self, vectors: Tensor) -> PackedSequence:
@@ -177,7 +177,7 @@ def _regions(sizes: Sizes) -> int:
     looks = sizes.grid[0] * sizes.grid[1] if sizes.grid else sizes.regions
     if not looks:
         raise BadConfig(
-            "init_pool=flatten needs a known number of regions per picture",
+            "init_pool=flatten needs a known number of regions per image",
             cure="Use features on a grid, or set model.init_pool=mean.",
         )
     return looks

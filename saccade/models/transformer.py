@@ -1,4 +1,4 @@
-"""A Transformer that captions. Vaswani et al. 2017, arXiv:1706.03762; for pictures as in
+"""A Transformer that captions. Vaswani et al. 2017, arXiv:1706.03762; for images as in
 Luo's ImageCaptioning.pytorch (`transformer`), without the later refinements of memory or geometry.
 
 The encoder lets regions look at each other; the decoder lets each word look at the words before
@@ -7,12 +7,12 @@ it and at the regions. Nothing is recurrent: a caption is read in one go.
 Follows that port: layer norm before each block and once behind each stack, with the unbiased
 standard deviation plus 1e-6 (not `nn.LayerNorm`); no positions for regions, sine and cosine ones
 for words; word vectors times sqrt(width); Xavier-uniform weights.
-Differs: a picture is encoded once for all its captions or beams; decoding keeps the keys of what
+Differs: an image is encoded once for all its captions or beams; decoding keeps the keys of what
 was said; the vocabulary layer runs over real words only. Attention handed out is that of the last
 layer, the mean of its heads. "Keys" are keys and values side by side.
 
-Shapes: B captions, I pictures, K beams, T words, R regions, D numbers per region, W width,
-V vocabulary; n rows (captions, pictures, or I * K beams), Q queries, S things looked at.
+Shapes: B captions, I images, K beams, T words, R regions, D numbers per region, W width,
+V vocabulary; n rows (captions, images, or I * K beams), Q queries, S things looked at.
 """
 
 import math
@@ -74,7 +74,7 @@ class Transformer(nn.Module):
         seen, nothing = self.begin(batch.regions, batch.region_mask)
         nothing = tuple(part.new_zeros(len(batch), *part.shape[2:]) for part in nothing)
         heard = batch.caption[:, :-1]
-        told, _, weights = self._decode(heard, nothing, tuple(part[batch.picture] for part in seen))
+        told, _, weights = self._decode(heard, nothing, tuple(part[batch.image] for part in seen))
         to_say = (batch.caption_length - 1).cpu()  # captions stand longest first
         words = pack_padded_sequence(told, to_say, batch_first=True).data  # (N, W)
         targets = pack_padded_sequence(batch.caption[:, 1:], to_say, batch_first=True).data
@@ -92,10 +92,10 @@ class Transformer(nn.Module):
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
         before = tuple(part.flatten(0, 1) for part in state.beams)
-        told, heard, weights = self._decode(words.reshape(-1, 1), before, state.picture)
+        told, heard, weights = self._decode(words.reshape(-1, 1), before, state.image)
         beams = tuple(part.unflatten(0, words.shape) for part in heard)
         logits, weights = self.say(told).view(*words.shape, -1), weights.view(*words.shape, -1)
-        return Said(logits, CaptionState(state.picture, beams), weights)
+        return Said(logits, CaptionState(state.image, beams), weights)
 
     def _decode(
         self, words: Tensor, before: tuple[Tensor, ...], seen: tuple[Tensor, ...]
@@ -103,7 +103,7 @@ class Transformer(nn.Module):
         """Read words (n, T) after others, whose keys are `before` (n, earlier words, 2W) each.
 
         `seen` is a mask (m, 1, R) and each layer's keys (m, R, 2W), where m is n, or a divisor of
-        n when the rows of one picture stand together. Returns what the vocabulary layer is told
+        n when the rows of one image stand together. Returns what the vocabulary layer is told
         (n, T, W), `before` with these words, and attention (n, T, R).
         """
         mask, *shown = seen
@@ -120,7 +120,7 @@ class Transformer(nn.Module):
 
 
 class Layer(nn.Module):
-    """Looks at its own kind, in the decoder at the picture too, then thinks; each adds its bit."""
+    """Looks at its own kind, in the decoder at the image too, then thinks; each adds its bit."""
 
     def __init__(self, config: TransformerConfig, looks: bool) -> None:
         super().__init__()

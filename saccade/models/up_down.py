@@ -7,10 +7,10 @@ works on any regions.
 Follows ruotianluo's `updown`, which most people build on: regions, mean region and words pass a
 layer with ReLU and dropout first. The authors' own network looks at raw 2,048-number regions,
 without biases in the attention and with a forget bias of 1.
-Differs: regions are projected once per picture, whose captions so share its dropout masks; the
-first LSTM's products with words and picture are made before the first step; words are packed.
+Differs: regions are projected once per image, whose captions so share its dropout masks; the
+first LSTM's products with words and image are made before the first step; words are packed.
 
-Shapes: B captions, I pictures, K beams, T words, R regions, D numbers per region, E word width,
+Shapes: B captions, I images, K beams, T words, R regions, D numbers per region, E word width,
 H hidden, A attention width, V vocabulary, N words to say in the whole batch; n captions of a step.
 """
 
@@ -43,7 +43,7 @@ class UpDownConfig(Frozen):
 
 
 class Seen(NamedTuple):
-    """Pictures, ready for every word; or, in training, the picture of each caption."""
+    """Images, ready for every word; or, in training, the image of each caption."""
 
     regions: Tensor  # (I, R, H)
     projected: Tensor  # (I, R, A)
@@ -51,7 +51,7 @@ class Seen(NamedTuple):
     mask: Tensor  # (I, R)
 
     def rows(self, which: Tensor | slice) -> "Seen":
-        """Take the pictures of some examples."""
+        """Take the images of some examples."""
         return Seen(*(part[which] for part in self))
 
 
@@ -112,7 +112,7 @@ class UpDown(nn.Module):
         packed = pack_padded_sequence(batch.caption[:, :-1], to_say, batch_first=True)
         targets = pack_padded_sequence(batch.caption[:, 1:], to_say, batch_first=True).data
         columns = self._columns()
-        seen = self._see(batch.regions, batch.region_mask, columns).rows(batch.picture)
+        seen = self._see(batch.regions, batch.region_mask, columns).rows(batch.image)
         minds = Minds(*[seen.gates.new_zeros(len(batch), self.look.hidden_size)] * 4)
         said, looks, layers = [], [], self._recurrence(columns)
         for gates in self._read(packed.data, columns).split(packed.batch_sizes.tolist()):
@@ -134,18 +134,18 @@ class UpDown(nn.Module):
         return CaptionState(tuple(seen), (zero, zero, zero, zero))
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
-        picture = torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
-        seen = Seen(*state.picture).rows(picture)
+        image = torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
+        seen = Seen(*state.image).rows(image)
         minds = Minds(*(part.flatten(0, 1) for part in state.beams))
         columns = self._columns()
         gates = self._read(words.flatten(), columns)
         minds, weights = self._go_on(gates, seen, minds, self._recurrence(columns))
         logits = self.say(self.dropout(minds.saying)).view(*words.shape, -1)
         beams = tuple(part.view(*words.shape, -1) for part in minds)
-        return Said(logits, CaptionState(state.picture, beams), weights.view(*words.shape, -1))
+        return Said(logits, CaptionState(state.image, beams), weights.view(*words.shape, -1))
 
     def _see(self, regions: Tensor, mask: Tensor, columns: Columns) -> Seen:
-        """Look at pictures before the first word: (I, R, D), (I, R)."""
+        """Look at images before the first word: (I, R, D), (I, R)."""
         values = self.dropout(self.see_region(regions).relu_())
         whole = self.dropout(self.see_whole(mean_region(regions, mask)).relu_())
         gates = functional.linear(whole, columns.whole)

@@ -68,11 +68,11 @@ SHOW_TELL = SHOW_ATTEND_TELL.model_copy(
 
 SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.model_copy(
     update={
-        "about": """Vinyals et al. 2015 on COCO: the mean of the picture's cells is the first word
+        "about": """Vinyals et al. 2015 on COCO: the mean of the image's cells is the first word
     that the LSTM hears. Sizes as ruotianluo's port. Published: paper BLEU-4 27.7; Flickr8k 19.8
     (a frozen VGG-16, beam 3). Expect about 11,300 steps an epoch of 50 captions.""",
         "model": ShowTellConfig(
-            init_pool="mean", view=None, batch_norm=None, picture_bias=True, cell_bias=False
+            init_pool="mean", view=None, batch_norm=None, image_bias=True, cell_bias=False
         ),
         "text": TextConfig(tokenizer="karpathy", at_least=6, longest=16),
         "decode": DecodeConfig(beams=3, longest=20, ban_unknown=True),
@@ -96,7 +96,7 @@ SHOW_TELL_IM2TXT = Recipe(
         init_pool="mean",
         view=None,
         batch_norm=None,
-        picture_bias=False,
+        image_bias=False,
         input_dropout=0.3,
         dropout=0.3,
         init="everything",
@@ -147,7 +147,7 @@ ADAPTIVE_ATTENTION_FINE_TUNED = ADAPTIVE_ATTENTION.model_copy(
 ADAPTIVE_ATTENTION_LUA = ADAPTIVE_ATTENTION.model_copy(
     update={
         "about": """Lu et al. 2017 on COCO, the network of the authors' Lua code, which is another
-    one than the paper's: sentinel and picture each go through layers of their own. Published:
+    one than the paper's: sentinel and image each go through layers of their own. Published:
     BLEU-4 33.2, CIDEr 1.085 (fine-tuned). Expect about 5,700 steps an epoch of 100 captions.""",
         "model": AdaptiveAttentionConfig(variant="lua", embedding=512, attention=512),
         "text": TextConfig(tokenizer="karpathy", at_least=6, longest=18),
@@ -177,7 +177,7 @@ UP_DOWN_SELF_CRITICAL = UP_DOWN.model_copy(
         "about": """Rennie et al. 2017 for the Up-Down captioner: what it draws is rewarded by
     CIDEr-D. Begin --from a run of `up-down`. Published, COCO: the paper of Up-Down CIDEr 1.201,
     BLEU-4 36.3; ruotianluo's port 1.227, or 1.239 with train.self_critical.baseline=others.
-    Expect about 11,300 steps an epoch of 10 pictures, 20 epochs; a day on one GPU.""",
+    Expect about 11,300 steps an epoch of 10 images, 20 epochs; a day on one GPU.""",
         "train": TrainConfig(
             epochs=20,
             batch_size=10,
@@ -219,7 +219,7 @@ def _small(recipe: Recipe, title: str, epochs: int = 4, **model: float) -> Recip
             "train": TrainConfig(
                 epochs=epochs,
                 batch_size=64,
-                per_picture=1,  # so small a batch learns more from many pictures than from few
+                per_image=1,  # so small a batch learns more from many images than from few
                 optimiser=Adam(learning_rate=3e-3),
                 clip_value=5.0,
             ),
@@ -245,8 +245,8 @@ SHOW_ATTEND_TELL_FINE_TUNED_SMALL = SHOW_ATTEND_TELL_SMALL.model_copy(
             trains_from="0",
             batch_norm="trained",
         ),
-        # A picture's five captions together: the encoder sees it once for all of them.
-        "train": SHOW_ATTEND_TELL_SMALL.train.model_copy(update={"per_picture": None}),
+        # An image's five captions together: the encoder sees it once for all of them.
+        "train": SHOW_ATTEND_TELL_SMALL.train.model_copy(update={"per_image": None}),
     }
 )
 
@@ -254,7 +254,7 @@ CAPTION_RECIPES: dict[str, Recipe] = {
     "show-tell": SHOW_TELL,
     "show-tell-first-word": SHOW_TELL_FIRST_WORD,
     "show-tell-im2txt": SHOW_TELL_IM2TXT,
-    # One vector for the picture: without a batch norm its few differences drown in what is common.
+    # One vector for the image: without a batch norm its few differences drown in what is common.
     "show-tell-small": _small(SHOW_TELL, "Show and Tell", 10, dropout=0.1, batch_norm=0.1),
     "show-attend-tell": SHOW_ATTEND_TELL,
     "show-attend-tell-small": SHOW_ATTEND_TELL_SMALL,

@@ -29,8 +29,8 @@ IBOWIMG = Recipe(
     about="""Zhou et al. 2015 on VQA v1, as the public code trains it: loss added up over a batch,
     every weight tensor clipped, paced and limited by itself, which its authors call critical.
     Published: test-standard 55.9 (yes/no 76.8, number 35.0, other 42.6). They chose the epoch on a
-    part of the validation split, then trained on all of it. Its pictures are GoogLeNet vectors;
-    here a picture is the mean of its cells. Expect 100 epochs of about 2,400 short steps.""",
+    part of the validation split, then trained on all of it. Its images are GoogLeNet vectors;
+    here an image is the mean of its cells. Expect 100 epochs of about 2,400 short steps.""",
     model=IBowImgConfig(),
     features=FeaturesConfig(backbone="timm:resnet152", size=224, resize="shorter_side"),
     text=TextConfig(tokenizer="karpathy", at_least=6, longest=50),
@@ -122,7 +122,7 @@ SAN_LSTM = SAN_CNN.model_copy(
 SAN_COURSE = Recipe(
     about="""Stacked attention as a public course port has it (UCSD ECE285), its bugs mended: grids
     read in order, logits into the loss, official accuracy. 49 cells of a VGG-16 with batch norm,
-    ordinary LSTM, RMSprop. Published: no score. The port cuts 224 pixels out of the picture as it
+    ordinary LSTM, RMSprop. Published: no score. The port cuts 224 pixels out of the image as it
     is; here it is made small first. Expect 10 epochs; the port used half of VQA v2 train.""",
     model=SanConfig(reader="lstm", embedding=1000, attention_dropout=0.5),
     features=FeaturesConfig(
@@ -157,7 +157,7 @@ JOINT_EMBEDDING = Recipe(
     trains it. Published: validation 63.15 (paper), 63.58 (that code, own metric; its answer list
     allows at most 92.66). It looks at 36 detected boxes: import them, or use any grid; its words
     begin with GloVe, if you have it: text.vectors=glove.6B.300d.txt. Expect about 870 steps an
-    epoch, 30 epochs; an hour or two on one GPU. Validation near 45 means that the picture does not
+    epoch, 30 epochs; an hour or two on one GPU. Validation near 45 means that the image does not
     reach the model.""",
     model=JointEmbeddingConfig(),
     features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.weights import find_given
-from saccade.data.examples import Examples, pictures_of
+from saccade.data.examples import Examples, images_of
 from saccade.features.preprocessing import Preprocessing
 from saccade.models.encoder import Pixels, behind
 from saccade.run_folder import Material, OpenedRun, build, fill, open_run
 from saccade.training.word_vectors import begin_with_vectors
 
-PICTURES = 256
-"""So many pictures tell the statistics of batch norm."""
+IMAGES = 256
+"""So many images tell the statistics of batch norm."""
 TOGETHER = 16
 
 
@@ -111,7 +111,7 @@ def _refuse_other_eyes(run: OpenedRun, encoder: Any, shown: Preprocessing) -> No
         )
     if told.preprocessing != shown:
         raise BadRun(
-            "that run looked at pictures that were prepared otherwise than these pixels",
+            "that run looked at images that were prepared otherwise than these pixels",
             where=run.path,
             cure=f"Extract pixels as it saw them: {_command(told.preprocessing)}",
         )
@@ -134,12 +134,12 @@ def _tell_statistics(model: Pixels, material: Material, examples: Examples) -> N
 
     if not is_folded(model.encoder):
         return
-    rows = pictures_of(examples)
-    rows = rows[:: max(len(rows) // PICTURES, 1)][:PICTURES]
+    rows = images_of(examples)
+    rows = rows[:: max(len(rows) // IMAGES, 1)][:IMAGES]
 
-    def pictures() -> Iterator[Tensor]:
+    def images() -> Iterator[Tensor]:
         for begin in range(0, len(rows), TOGETHER):
             pixels, _ = material.store.read(rows[begin : begin + TOGETHER])
             yield model.images(torch.from_numpy(pixels).to(model.mean.device))
 
-    unfold_batch_norm(model.encoder, pictures())
+    unfold_batch_norm(model.encoder, images())

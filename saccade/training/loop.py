@@ -65,7 +65,7 @@ class Fitting:
     def epoch(self, progress: Progress) -> Iterator[None]:
         """Go through the rest of the current epoch, one step at a time."""
         config = self.config
-        order = epoch_order(self.examples.picture, config.per_picture, config.seed, progress.epoch)
+        order = epoch_order(self.examples.image, config.per_image, config.seed, progress.epoch)
         data = batches(
             self.examples,
             order,

@@ -5,7 +5,7 @@ word from their human beginning (teacher forcing), and the loss compares. A capt
 made to say captions word by word, without knowing of it: now and then it hears a word of its own
 (scheduled sampling), or it is rewarded for whole captions that it drew (self-critical training).
 
-Shapes: B captions, I pictures, K samples of each, T words, N words to say in the whole batch.
+Shapes: B captions, I images, K samples of each, T words, N words to say in the whole batch.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from saccade.data.batch import (
     VqaBatch,
     VqaOutput,
 )
-from saccade.data.examples import PictureExamples
+from saccade.data.examples import ImageExamples
 from saccade.inference.decoding import Drawn, Rules, Saying, beam_search, draw, rules_of
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import rows_per_step
@@ -39,7 +39,7 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
     """What training with a recipe on its task's examples makes smaller."""
     config = recipe.train
     if config.self_critical is not None:
-        assert isinstance(examples, PictureExamples)  # what the task makes of such a recipe
+        assert isinstance(examples, ImageExamples)  # what the task makes of such a recipe
         assert recipe.decode is not None  # a captioning recipe cannot be built without
         rules = rules_of(examples.captions.vocabulary, recipe.decode)
         return self_critical(config.self_critical, rules, cider_of(examples))
@@ -75,10 +75,10 @@ def unroll(model: Captioner, batch: CaptionBatch, probability: float) -> Caption
     """Say the captions of a batch word by word; from the second word on each may hear, instead of
     the human word, one drawn from what it could have said there.
 
-    The draw has no gradient. Pictures are looked at once each, so batch norm averages over
-    pictures where `forward` may average over captions.
+    The draw has no gradient. Images are looked at once each, so batch norm averages over
+    images where `forward` may average over captions.
     """
-    state = model.begin(batch.regions, batch.region_mask).keep(batch.picture)  # K = 1
+    state = model.begin(batch.regions, batch.region_mask).keep(batch.image)  # K = 1
     logits, targets = list[Tensor](), []
     rows = rows_per_step((batch.caption_length - 1).tolist(), batch.caption.shape[1] - 1)
     for t, n in enumerate(rows):  # captions stand longest first
@@ -105,7 +105,7 @@ def first(n: int, state: CaptionState) -> CaptionState:
 def self_critical(config: SelfCritical, rules: Rules, cider: CiderOfIds) -> Objective:
     """Make drawn captions likelier whose CIDEr-D is better than a baseline's, and others less so.
 
-    The references of a picture are its captions in the batch, the end word included.
+    The references of an image are its captions in the batch, the end word included.
     """
 
     def objective(model: Any, batch: CaptionBatch, moment: Moment) -> Tensor:
@@ -126,30 +126,30 @@ def self_critical(config: SelfCritical, rules: Rules, cider: CiderOfIds) -> Obje
     return objective
 
 
-def cider_of(examples: PictureExamples) -> CiderOfIds:
+def cider_of(examples: ImageExamples) -> CiderOfIds:
     """CIDEr-D with the document frequencies of all captions that are learnt from."""
     captions = examples.captions
     length = np.diff(captions.words.offsets.astype(np.int64))
     words = np.delete(captions.words.values, captions.words.offsets[:-1])  # without the start
-    corpus = Sentences(words.astype(np.int64), length - 1, captions.picture)
+    corpus = Sentences(words.astype(np.int64), length - 1, captions.image)
     return CiderOfIds.of(corpus, len(captions.vocabulary))
 
 
 def references(batch: CaptionBatch) -> Sentences:
     """The human captions of a batch, from behind the start word to the end word."""
-    length, picture = batch.caption_length.cpu().numpy() - 1, batch.picture.cpu().numpy()
-    return Sentences.of(batch.caption[:, 1:].cpu().numpy(), length, picture)
+    length, image = batch.caption_length.cpu().numpy() - 1, batch.image.cpu().numpy()
+    return Sentences.of(batch.caption[:, 1:].cpu().numpy(), length, image)
 
 
 def said_of(drawn: Drawn) -> Sentences:
-    """Drawn captions, picture by picture."""
-    pictures, samples = drawn.length.shape
+    """Drawn captions, image by image."""
+    images, samples = drawn.length.shape
     words, length = drawn.words.flatten(0, 1).cpu().numpy(), drawn.length.flatten().cpu().numpy()
-    return Sentences.of(words, length, np.repeat(np.arange(pictures), samples))
+    return Sentences.of(words, length, np.repeat(np.arange(images), samples))
 
 
 def greedily(model: Captioner, batch: CaptionBatch, rules: Rules) -> Sentences:
-    """What a model says at its surest, one caption for each picture of the batch."""
+    """What a model says at its surest, one caption for each image of the batch."""
     sayings = beam_search(model, batch.regions, batch.region_mask, rules, beams=1)
     said = [whole(saying, rules) for saying in sayings]
     length = np.array([len(words) for words in said])
@@ -161,15 +161,15 @@ def whole(saying: Saying, rules: Rules) -> np.ndarray:
     return np.array([*saying.words, *([rules.end] if saying.ended else [])], np.int64)
 
 
-def advantage(scores: Tensor, pictures: int, samples: int, *, greedy: bool) -> Tensor:
+def advantage(scores: Tensor, images: int, samples: int, *, greedy: bool) -> Tensor:
     """How much better each sample is than what it is compared with: (I, K).
 
-    `scores` are those of the samples, picture by picture, and then, with `greedy`, those of the
-    greedy captions; else a sample is compared with the mean of its picture's others.
+    `scores` are those of the samples, image by image, and then, with `greedy`, those of the
+    greedy captions; else a sample is compared with the mean of its image's others.
     """
-    own = scores[: pictures * samples].view(pictures, samples)
+    own = scores[: images * samples].view(images, samples)
     if greedy:
-        return own - scores[pictures * samples :, None]
+        return own - scores[images * samples :, None]
     return own - (own.sum(dim=1, keepdim=True) - own) / (samples - 1)
 
 

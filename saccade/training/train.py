@@ -70,7 +70,7 @@ def train(  # noqa: PLR0913  each is something a person may want to say
     config = training_of(recipe)
     model, optimiser = _begin(fabric, fresh_model(material, start=start, resume=resume), config)
     objective = objective_for(recipe, examples)
-    trial = examples.batch(epoch_order(examples.picture, None, 0, 0)[: recipe.train.batch_size])
+    trial = examples.batch(epoch_order(examples.image, None, 0, 0)[: recipe.train.batch_size])
     price = estimate(_twin(model), trial.to(fabric.device), objective, config.epochs)
     refuse_small_disk(BadRun, out, "the run", price.disk_bytes, "choose another --out")
     progress, rows = Progress(), list[dict[str, Any]]()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from saccade.core.errors import BadBundle, BadConfig
 from saccade.core.files import disk_errors, refuse_small_disk
-from saccade.data.folder import PICTURES, DataFolder
+from saccade.data.folder import IMAGES, DataFolder
 from saccade.transfer.manifest import (
     CHUNK,
     MANIFEST,
@@ -226,13 +226,13 @@ class Made(NamedTuple):
     kept: int
     """Parts that were there already, equal to the byte."""
     left_out: int
-    """Pictures that are not where the data folder says."""
+    """Images that are not where the data folder says."""
 
 
-def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, pictures: bool = False) -> Made:
+def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, images: bool = False) -> Made:
     """Pack a data folder, a run folder, or any other folder of files into `out`.
 
-    `pictures` adds those of a data folder, to `pictures/`, where an unpacked data folder looks for
+    `images` adds those of a data folder, to `images/`, where an unpacked data folder looks for
     them; else they stay behind. Links are followed. Memory does not grow with the bytes. Raises
     BadBundle for what cannot be packed, BadConfig for sizes and options that do not fit.
     """
@@ -242,13 +242,13 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, pictures: bool = 
     if not data.is_dir():
         raise BadBundle("there is no such folder", where=data, cure="Give a data or run folder.")
     what = _kind(data)
-    if pictures and what != "data folder":
-        raise BadConfig(f"{data} is a {what}: it has no pictures", cure="Leave out --pictures.")
+    if images and what != "data folder":
+        raise BadConfig(f"{data} is a {what}: it has no images", cure="Leave out --images.")
     if out.resolve().is_relative_to(data.resolve()):
         raise BadBundle("lies in what is packed", where=out, cure="Give another --out.")
     if out.exists() and not out.is_dir():
         raise BadBundle("is a file", where=out, cure="Give another --out.")
-    files, left_out = _files(data, what, pictures)
+    files, left_out = _files(data, what, images)
     stream = lay_out(files.items())
     count = -(-stream.total // part_size)
     if count > MOST_PARTS:
@@ -269,17 +269,17 @@ def _kind(data: Path) -> str:
     return "run folder" if (data / "run.json").is_file() else "folder"
 
 
-def _files(data: Path, what: str, pictures: bool) -> tuple[dict[str, Path], int]:
-    """Name in the archive and place of every file, and how many pictures are not there."""
+def _files(data: Path, what: str, images: bool) -> tuple[dict[str, Path], int]:
+    """Name in the archive and place of every file, and how many images are not there."""
     folder = DataFolder(data) if what == "data folder" else None
-    apart = {(data / PICTURES).resolve(), folder.image_root.resolve()} if folder else set()
+    apart = {(data / IMAGES).resolve(), folder.image_root.resolve()} if folder else set()
     files = dict(_walk(data, "", apart, ()))
     left_out = 0
-    if folder is not None and pictures:
-        for file in {picture.file for picture in folder.pictures()}:
+    if folder is not None and images:
+        for file in {image.file for image in folder.images()}:
             path = folder.image_root / file
             if path.is_file():
-                files[f"{PICTURES}/{Path(file).as_posix()}"] = path
+                files[f"{IMAGES}/{Path(file).as_posix()}"] = path
             else:
                 left_out += 1
     if not files:

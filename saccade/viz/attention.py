@@ -1,4 +1,4 @@
-"""Where the model looked, drawn onto the picture itself."""
+"""Where the model looked, drawn onto the image itself."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ def heat_map(
     """Paint attention over its regions: `(height, width)` from 0 to 1.
 
     `weights (R,)` are not negative; `boxes (R, 4)` are x0 y0 x1 y1 as shares of width and height,
-    may overlap and may leave parts of the picture out. A pixel shows the mean weight of the regions
+    may overlap and may leave parts of the image out. A pixel shows the mean weight of the regions
     that cover it, so a heap of overlapping boxes is no brighter than one box; where nothing covers
     it, it shows 0. With `smooth` a region fades out over its own size, which for a grid blends
     neighbouring cells into each other; without it edges are sharp, as suits detected boxes.
@@ -76,7 +76,7 @@ GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 def overlay(image: Pixels, heat: Heat, colour_map: str = COLOUR_MAP) -> Pixels:
-    """Make a picture glow where the model looked and step back where it did not.
+    """Make an image glow where the model looked and step back where it did not.
 
     `image (H, W, 3)` uint8, `heat (H, W)` from 0 to 1; returns `(H, W, 3)` uint8. Cold places are
     darker and paler, hot ones keep their own light under the colour map. Raises ValueError where
@@ -87,10 +87,10 @@ def overlay(image: Pixels, heat: Heat, colour_map: str = COLOUR_MAP) -> Pixels:
     light = image.astype(np.float32) / 255
     hot = heat[..., None].astype(np.float32)
     cold = 0.75 * (0.55 * light + 0.45 * (light @ GREY)[..., None])
-    picture = cold * (1 - hot) + light * hot
+    image_record = cold * (1 - hot) + light * hot
     glow = _colours(colour_map)[np.round(heat * 255).astype(np.intp)]
     strength = 0.1 + 0.5 * hot
-    mixed = picture * (1 - strength) + glow * strength
+    mixed = image_record * (1 - strength) + glow * strength
     return np.asarray(np.round(np.clip(mixed, 0, 1) * 255), dtype=np.uint8)
 
 
@@ -99,20 +99,20 @@ class _Layout(NamedTuple):
 
     columns: int
     tile: tuple[int, int]
-    """Width and height of one picture."""
+    """Width and height of one image."""
     margin: int = 20
     gap: int = 12
     title: int = 30
-    """Height of the line below a picture."""
+    """Height of the line below an image."""
 
 
 def panel(
     image: Pixels, maps: Sequence[Heat], titles: Sequence[str], caption: str, columns: int = 5
 ) -> Pixels:
-    """Put a picture and all the model's looks at it onto one page, `(height, width, 3)` uint8.
+    """Put an image and all the model's looks at it onto one page, `(height, width, 3)` uint8.
 
     The first line of `caption` is the heading, the others stand below it. Then come the plain
-    picture and one overlay per map, each above its title (a glimpse, or a word of the caption),
+    image and one overlay per map, each above its title (a glimpse, or a word of the caption),
     at most `columns` in a row. Raises ValueError where there are not as many titles as maps.
     """
     if len(maps) != len(titles):
@@ -131,7 +131,7 @@ def panel(
     for text, face, line_height in heading:
         draw.text((layout.margin, y), text, fill=INK, font=face)
         y += line_height
-    for place, (pixels, title) in enumerate(zip(tiles, ["the picture", *titles], strict=True)):
+    for place, (pixels, title) in enumerate(zip(tiles, ["the image", *titles], strict=True)):
         row, column = divmod(place, layout.columns)
         x = layout.margin + column * (layout.tile[0] + layout.gap)
         y = top + row * (row_height + layout.gap)
@@ -146,7 +146,7 @@ def panel(
 
 
 def _lay_out(image: Pixels, columns: int) -> _Layout:
-    """Few pictures are shown large, many small; a tall picture is narrow rather than cut."""
+    """Few images are shown large, many small; a tall image is narrow rather than cut."""
     height, width = image.shape[:2]
     side = 360 if columns <= 3 else 240
     scale = min(side / width, 1.25 * side / height)
@@ -155,7 +155,7 @@ def _lay_out(image: Pixels, columns: int) -> _Layout:
 
 
 def _heading(caption: str, width: int) -> list[tuple[str, ImageFont.FreeTypeFont, int]]:
-    """The lines above the pictures: text, type, height in pixels."""
+    """The lines above the images: text, type, height in pixels."""
     first, *others = caption.strip().split("\n")
     large = font(22, bold=True, text=first)
     lines = [(text, large, 32) for text in fold(first, large, width)]

@@ -88,7 +88,7 @@ def _known(file: Path, wanted: frozenset[int]) -> frozenset[int]:
 
 
 def _opens(file: Path) -> bool:
-    """Can letters of any size be drawn with it? Not with coloured pictures, nor with `EMPTY`."""
+    """Can letters of any size be drawn with it? Not with coloured images, nor with `EMPTY`."""
     name = file.name.lower().replace(" ", "").replace("-", "")
     try:
         ImageFont.truetype(str(file), 16)

@@ -44,10 +44,10 @@ class Chart:
 
 @dataclass(frozen=True)
 class Tile:
-    """A small picture with words below it."""
+    """A small image with words below it."""
 
     label: str
-    picture: str
+    image: str
     """A data address, see `embed`."""
     boxes: Sequence[Sequence[float]] = ()
     """Outlined, x0 y0 x1 y1 as shares of width and height."""
@@ -109,11 +109,11 @@ class Report:
 
 
 def embed(pixels: Pixels, side: int) -> str:
-    """A picture `(H, W, 3)`, its longer side at most `side` pixels, as a data address."""
+    """An image `(H, W, 3)`, its longer side at most `side` pixels, as a data address."""
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    # A photograph's format: the pictures are grainy, and a page of PNGs would be five times as big.
+    # A photograph's format: the images are grainy, and a page of PNGs would be five times as big.
     image.save(stream, format="JPEG", quality=88, subsampling=0)
     return address(stream.getvalue(), "jpeg")
 

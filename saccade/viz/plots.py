@@ -136,7 +136,7 @@ def _line(axes: Axes, epochs: list[int], values: list[float], colour: str, title
     dress(axes, "epoch", whole=True)
 
 
-# Pictures onto the disk: whole or not at all.
+# Images onto the disk: whole or not at all.
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:

@@ -1,7 +1,7 @@
 """Adaptive attention in its two public forms, in plain steps: captioning specification, section 3.
 
 `Paper` follows the equations of 3.1 under the names of the PyTorch port (3.4), `AdaAtt` the
-released network (3.2) under the names of its port (3.3). Every caption brings its own picture,
+released network (3.2) under the names of its port (3.3). Every caption brings its own image,
 every word looks again. No saccade in here.
 
 Letters: B captions, k regions, C channels, E word vector, H hidden, V vocabulary, T length.
@@ -32,7 +32,7 @@ class Affines(nn.Module):
 
 
 class Paper(nn.Module):
-    """The paper's equations; the fully connected picture vector is as wide as a word vector."""
+    """The paper's equations; the fully connected image vector is as wide as a word vector."""
 
     def __init__(self, vocabulary: int, channels: int, embed: int, hidden: int, k: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Paper(nn.Module):
         self.decoder.adaptive.mlp = nn.Linear(hidden, vocabulary)
 
     def forward(self, features: Tensor, caption: Tensor) -> Told:
-        """One picture `features (k, C)`, one `caption (T,)`; B = 1. Dropout is left out."""
+        """One image `features (k, C)`, one `caption (T,)`; B = 1. Dropout is left out."""
         head, tail = self.encoder, self.decoder.adaptive
         v = torch.relu(head.affine_a(features))  # (k, H)
         v_g = torch.relu(head.affine_b(features.mean(dim=0)))  # (E,)
@@ -100,7 +100,7 @@ class AdaAtt(nn.Module):
         self.width = width
 
     def forward(self, features: Tensor, caption: Tensor) -> Told:
-        """One picture `features (k, C)`, one `caption (T,)`; B = 1. Dropout is left out."""
+        """One image `features (k, C)`, one `caption (T,)`; B = 1. Dropout is left out."""
         d, cell, look = self.width, self.core.lstm, self.core.attention
         v = self.att_embed(features)  # (k, d)
         v_embed = self.ctx2att(v)

@@ -3,7 +3,7 @@
 `BottomUp` is hengyuan-hu's code (`newatt` and `baseline0`), questions filled up with zeros in
 front; `OpenVqa` is openvqa's BUTD, questions filled up behind with word 0, which is a word like
 any other. Both under their published names. Dropout is left out: all comparisons are made without.
-What is as slow as the original: every question brings its own copy of its picture, and the
+What is as slow as the original: every question brings its own copy of its image, and the
 attention's layers see them all. No saccade in here.
 
 Letters: B questions, T words, R regions, D numbers per region, H hidden.
@@ -112,7 +112,7 @@ class BottomUp(nn.Module):
         self,
         words: int,
         answers: int,
-        picture: int = 2048,
+        image: int = 2048,
         *,
         attention: Literal["newatt", "baseline0"] = "newatt",
         embedding: int = 300,
@@ -128,21 +128,21 @@ class BottomUp(nn.Module):
         self.w_emb = _Embedding(words, embedding)
         self.q_emb = _Reader(embedding, hidden, layers, ways, kind)
         look = _NewAttention if attention == "newatt" else _Attention
-        self.v_att = look(picture, asking, hidden)
+        self.v_att = look(image, asking, hidden)
         self.q_net = FCNet(asking, hidden)
-        self.v_net = FCNet(picture, hidden)
+        self.v_net = FCNet(image, hidden)
         self.classifier = _Classifier(hidden, 2 * hidden, answers, dropout)
         self.padding, self.longest = words, longest
 
-    def forward(self, picture: Tensor, question: Tensor, length: Tensor) -> Answered:
-        """`picture (B, R, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
+    def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
+        """`image (B, R, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
         in_front = torch.full((len(question), self.longest), self.padding)
         for row, many in enumerate(length.tolist()):
             words = question[row, : min(many, self.longest)]
             in_front[row, self.longest - len(words) :] = words
         query = self.q_emb(self.w_emb.emb(in_front))
-        weights = self.v_att(picture, query)
-        seen = (weights * picture).sum(dim=1)
+        weights = self.v_att(image, query)
+        seen = (weights * image).sum(dim=1)
         joint = self.q_net(query) * self.v_net(seen)
         return Answered(self.classifier.main(joint), weights.transpose(1, 2))
 
@@ -187,7 +187,7 @@ class OpenVqa(nn.Module):
         self,
         words: int,
         answers: int,
-        picture: int = 2048,
+        image: int = 2048,
         *,
         embedding: int = 300,
         hidden: int = 1024,
@@ -196,21 +196,21 @@ class OpenVqa(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(words, embedding)
         self.rnn = nn.LSTM(embedding, hidden, batch_first=True)
-        self.backbone = _TDA(picture, hidden)
+        self.backbone = _TDA(image, hidden)
         self.classifer = nn.Sequential(
             WeightNorm(hidden, 2 * hidden), nn.ReLU(), WeightNorm(2 * hidden, answers)
         )
         self.longest = longest
 
-    def forward(self, picture: Tensor, question: Tensor, length: Tensor) -> Answered:
-        """`picture (B, R, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
+    def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
+        """`image (B, R, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
         behind = torch.zeros(len(question), self.longest, dtype=torch.int64)
         for row, many in enumerate(length.tolist()):
             words = question[row, : min(many, self.longest)]
             behind[row, : len(words)] = words
         states, _ = self.rnn(self.embedding(behind))
         query = states[:, -1]
-        weights = self.backbone.v_att(query, picture)
-        seen = (weights * picture).sum(dim=1)
+        weights = self.backbone.v_att(query, image)
+        seen = (weights * image).sum(dim=1)
         joint = self.backbone.q_net(query) * self.backbone.v_net(seen)
         return Answered(self.classifer(joint), weights.transpose(1, 2))

@@ -5,7 +5,7 @@ the order input, forget, output, candidate with two biases each, state c1 h1 c2 
 512-to-1 layer, which receives no gradient, is there too. `BasicVqa` is the PyTorch variant, under
 its published names. Dropout is left out: all comparisons are made without. No saccade in here.
 
-Letters: B questions, T words, H hidden, C common width, D numbers per picture.
+Letters: B questions, T words, H hidden, C common width, D numbers per image.
 """
 
 from typing import Literal
@@ -23,7 +23,7 @@ class DeeperLstm(nn.Module):
         self,
         words: int,
         answers: int,
-        picture: int = 4096,
+        image: int = 4096,
         *,
         embedding: int = 200,
         hidden: int = 512,
@@ -36,7 +36,7 @@ class DeeperLstm(nn.Module):
         self.i2h_2, self.h2h_2 = nn.Linear(hidden, 4 * hidden), nn.Linear(hidden, 4 * hidden)
         self.proj = nn.Linear(hidden, 1)  # an output nobody listens to
         self.question = nn.Linear(4 * hidden, common)
-        self.image = nn.Linear(picture, common)
+        self.image = nn.Linear(image, common)
         self.classifier = nn.Linear(common if fusion == "AxB" else 2 * common, answers)
         self.fusion, self.hidden = fusion, hidden
         for parameter in self.parameters():
@@ -59,24 +59,24 @@ class DeeperLstm(nn.Module):
             c2, h2 = self.cell(self.i2h_2(h1) + self.h2h_2(h2), c2)
         return torch.cat([c1, h1, c2, h2])
 
-    def forward(self, picture: Tensor, question: Tensor, length: Tensor) -> Answered:
-        """`picture (B, D)`; `question (B, T)` padded behind; `length (B,)`."""
+    def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
+        """`image (B, D)`; `question (B, T)` padded behind; `length (B,)`."""
         many = length.tolist()
         states = [self.read(words[:n]) for words, n in zip(question.tolist(), many, strict=True)]
         asked = torch.tanh(self.question(torch.stack(states)))
-        length_one = picture / (picture * picture).sum(dim=1, keepdim=True).sqrt()
+        length_one = image / (image * image).sum(dim=1, keepdim=True).sqrt()
         seen = torch.tanh(self.image(length_one))
         joint = asked * seen if self.fusion == "AxB" else torch.cat([asked, seen], dim=1)
         return Answered(self.classifier(joint))
 
 
 class _Image(nn.Module):
-    def __init__(self, picture: int, common: int) -> None:
+    def __init__(self, image: int, common: int) -> None:
         super().__init__()
-        self.fc = nn.Linear(picture, common)
+        self.fc = nn.Linear(image, common)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        projected: Tensor = self.fc(picture)
+    def forward(self, image: Tensor) -> Tensor:
+        projected: Tensor = self.fc(image)
         norm = projected.norm(p=2, dim=1, keepdim=True).detach()
         return projected / norm
 
@@ -103,7 +103,7 @@ class BasicVqa(nn.Module):
         self,
         words: int,
         answers: int,
-        picture: int = 4096,
+        image: int = 4096,
         *,
         embedding: int = 300,
         hidden: int = 512,
@@ -111,16 +111,16 @@ class BasicVqa(nn.Module):
         positions: int = 30,
     ) -> None:
         super().__init__()
-        self.img_encoder = _Image(picture, common)
+        self.img_encoder = _Image(image, common)
         self.qst_encoder = _Question(words, embedding, hidden, common)
         self.fc1 = nn.Linear(common, answers)
         self.fc2 = nn.Linear(answers, answers)
         self.positions = positions
 
-    def forward(self, picture: Tensor, question: Tensor, length: Tensor) -> Answered:
-        """`picture (B, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
+    def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
+        """`image (B, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
         fixed = torch.zeros(len(question), self.positions, dtype=torch.int64)
         for row, many in enumerate(length.tolist()):
             fixed[row, :many] = question[row, :many]
-        joint = torch.tanh(self.qst_encoder(fixed) * self.img_encoder(picture))
+        joint = torch.tanh(self.qst_encoder(fixed) * self.img_encoder(image))
         return Answered(self.fc2(torch.tanh(self.fc1(joint))))

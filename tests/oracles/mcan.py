@@ -118,9 +118,9 @@ class SGA(nn.Module):
 
 
 class _Adapter(nn.Module):
-    def __init__(self, picture: int, hidden: int) -> None:
+    def __init__(self, image: int, hidden: int) -> None:
         super().__init__()
-        self.frcn_linear = nn.Linear(picture, hidden)
+        self.frcn_linear = nn.Linear(image, hidden)
 
 
 class _Backbone(nn.Module):
@@ -151,7 +151,7 @@ class Mcan(nn.Module):
         self,
         words: int,
         answers: int,
-        picture: int = 2048,
+        image: int = 2048,
         *,
         embedding: int = 300,
         hidden: int = 512,
@@ -167,7 +167,7 @@ class Mcan(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(words, embedding)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
-        self.adapter = _Adapter(picture, hidden)
+        self.adapter = _Adapter(image, hidden)
         self.backbone = _Backbone(hidden, heads, feed_forward, layers, dropout)
         self.attflat_img = AttFlat(hidden, flat, joint, dropout)
         self.attflat_lang = AttFlat(hidden, flat, joint, dropout)
@@ -175,15 +175,15 @@ class Mcan(nn.Module):
         self.proj = nn.Linear(joint, answers)
         self.longest, self.most = longest, most
 
-    def forward(self, picture: Tensor, question: Tensor, length: Tensor) -> Answered:
-        """`picture (B, R, D)`, rows of zeros hidden; `question (B, T)`; `length (B,)`."""
+    def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
+        """`image (B, R, D)`, rows of zeros hidden; `question (B, T)`; `length (B,)`."""
         ids = torch.zeros(len(question), self.longest, dtype=torch.int64)
         for row, many in enumerate(length.tolist()):
             ids[row, :many] = question[row, :many]
-        picture = functional.pad(picture, (0, 0, 0, self.most - picture.shape[1]))
-        hide_words, hide = ids == 0, picture.abs().sum(dim=2) == 0
+        image = functional.pad(image, (0, 0, 0, self.most - image.shape[1]))
+        hide_words, hide = ids == 0, image.abs().sum(dim=2) == 0
         words, _ = self.lstm(self.embedding(ids))
-        regions = self.adapter.frcn_linear(picture)
+        regions = self.adapter.frcn_linear(image)
         for layer in self.backbone.enc_list:
             words = layer(words, hide_words)
         for layer in self.backbone.dec_list:

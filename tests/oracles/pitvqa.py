@@ -1,10 +1,10 @@
 """PitVQA-Net as the released code wires it: captioning specification, 5.4.
 
 The three pretrained parts are those of `transformers`, called as a whole, as the original does;
-what lies between them is written out. Every question brings its own picture. Parameters carry
+what lies between them is written out. Every question brings its own image. Parameters carry
 the published names. No saccade in here.
 
-Letters: B questions, T words after padding, R tokens of a picture, D numbers per token, W width.
+Letters: B questions, T words after padding, R tokens of an image, D numbers per token, W width.
 """
 
 import torch
@@ -57,16 +57,16 @@ class PitVQANet(nn.Module):
         self.LayerNorm = nn.BatchNorm1d(hidden)
         self.classifier = nn.Linear(hidden, classes)
 
-    def pool(self, pictures: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """`pictures (B, R, D)`, `ids` and `mask (B, T)` -> mean state (B, W), attention (B, T, R).
+    def pool(self, images: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """`images (B, R, D)`, `ids` and `mask (B, T)` -> mean state (B, W), attention (B, T, R).
 
         All T states count, padding's too. Attention is the last layer's, the mean of its heads.
         """
         text = self.text_encoder(
             input_ids=ids,
             attention_mask=mask,
-            encoder_hidden_states=pictures,
-            encoder_attention_mask=torch.ones(pictures.shape[:2], dtype=torch.int64),
+            encoder_hidden_states=images,
+            encoder_attention_mask=torch.ones(images.shape[:2], dtype=torch.int64),
             output_attentions=True,
         )
         read = self.gpt_decoder(inputs_embeds=text.last_hidden_state).last_hidden_state
@@ -78,9 +78,9 @@ class PitVQANet(nn.Module):
         logits: Tensor = self.classifier(self.LayerNorm(hidden * self.se_layer(hidden)))
         return logits
 
-    def states(self, picture: Tensor, question: Tensor) -> Tensor:
+    def states(self, image: Tensor, question: Tensor) -> Tensor:
         """GPT-2's states (T, W) for one question as it is, without any padding."""
-        text = self.text_encoder(input_ids=question[None], encoder_hidden_states=picture[None])
+        text = self.text_encoder(input_ids=question[None], encoder_hidden_states=image[None])
         states: Tensor = self.gpt_decoder(inputs_embeds=text.last_hidden_state).last_hidden_state
         return states[0]
 

@@ -4,7 +4,7 @@
 the empty word is a row of zeros in front of `w_emb`, not a parameter. `attention="paper"` puts the
 paper's own formula in the place of the released one. `Course` is the final model of the UCSD
 course port (with its grid in the right order). Dropout is left out: all comparisons are made
-without. What is as slow as the original: every question brings its own copy of its picture, and
+without. What is as slow as the original: every question brings its own copy of its image, and
 each look makes a tensor of the sum of every region with the question. No saccade in here.
 
 Letters: B questions, T words, R regions, D numbers per region, H width of question and region.
@@ -29,7 +29,7 @@ class Released(nn.Module):
         self,
         words: int,
         answers: int,
-        picture: int = 512,
+        image: int = 512,
         *,
         reader: Literal["lstm", "conv"] = "conv",
         attention: Literal["released", "paper"] = "released",
@@ -43,7 +43,7 @@ class Released(nn.Module):
         self.filters = filters or FILTERS
         width = hidden if reader == "lstm" else sum(self.filters.values())
         self.w_emb = nn.Parameter(torch.empty(words, embedding).uniform_(-0.5, 0.5))
-        self.layer("image_mlp", picture, width)
+        self.layer("image_mlp", image, width)
         for look in ("1", "2"):
             self.layer(f"image_att_mlp_{look}", width, middle, bias=attention == "released")
             self.layer(f"sent_att_mlp_{look}", width, middle)
@@ -119,11 +119,11 @@ class Released(nn.Module):
         weights = functional.softmax(scores.squeeze(2), dim=1)
         return weights, (weights[:, :, None] * regions).sum(dim=1) + query
 
-    def forward(self, picture: Tensor, question: Tensor, length: Tensor) -> Answered:
-        """`picture (B, R, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
+    def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
+        """`image (B, R, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
         read = self.read_lstm if self.reader == "lstm" else self.read_conv
         query = read(question, length)
-        regions = torch.tanh(self.apply_layer("image_mlp", picture))
+        regions = torch.tanh(self.apply_layer("image_mlp", image))
         first, query = self.look("1", query, regions)
         second, query = self.look("2", query, regions)
         return Answered(
@@ -138,14 +138,14 @@ class Course(nn.Module):
         self,
         words: int,
         answers: int,
-        picture: int = 512,
+        image: int = 512,
         *,
         embedding: int = 1000,
         hidden: int = 1024,
         middle: int = 512,
     ) -> None:
         super().__init__()
-        self.classifier = nn.Linear(picture, hidden)
+        self.classifier = nn.Linear(image, hidden)
         self.embed = nn.Embedding(words, embedding, padding_idx=0)
         self.lstm = nn.LSTM(embedding, hidden, batch_first=True)
         nn.init.xavier_uniform_(self.embed.weight)
@@ -157,13 +157,13 @@ class Course(nn.Module):
         self.attention2 = nn.Linear(middle, 1)
         self.answer_dist = nn.Linear(hidden, answers)
 
-    def forward(self, picture: Tensor, question: Tensor, length: Tensor) -> Answered:
-        """`picture (B, R, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
+    def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
+        """`image (B, R, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
         packed = pack_padded_sequence(
             self.embed(question), length, batch_first=True, enforce_sorted=False
         )
         _, (hidden, _) = self.lstm(packed)
-        query, regions = hidden[0], torch.tanh(self.classifier(picture))
+        query, regions = hidden[0], torch.tanh(self.classifier(image))
         joint = torch.tanh(self.image1(regions) + self.question1(query).unsqueeze(1))
         first = functional.softmax(self.attention1(joint), dim=1)
         query = (first * regions).sum(dim=1) + query

@@ -1,4 +1,4 @@
-"""Beam search over one picture, saying the whole beginning again before every word.
+"""Beam search over one image, saying the whole beginning again before every word.
 
 No state is carried along, so nothing can be mixed up: `log_p` is asked for the distribution of
 the next word after any list of words. An ended caption leaves its beam, which is not refilled.

@@ -13,10 +13,10 @@ def grams(words, n):
 
 
 class Corpus:
-    """In how many pictures of the training split an n-gram occurs."""
+    """In how many images of the training split an n-gram occurs."""
 
     def __init__(self, references_of):
-        self.references_of = references_of  # picture -> list of captions
+        self.references_of = references_of  # image -> list of captions
 
     def idf(self, gram):
         having = 0
@@ -43,21 +43,21 @@ class Corpus:
 
 
 def loss(corpus, samples_of, log_p_of, greedy_of=None):
-    """Of fixed samples: picture -> captions, and `log_p_of(picture, caption)` for its words.
+    """Of fixed samples: image -> captions, and `log_p_of(image, caption)` for its words.
 
-    The baseline is the picture's greedy caption, or the mean of the other samples.
+    The baseline is the image's greedy caption, or the mean of the other samples.
     """
     total, words = 0.0, 0
-    for picture, samples in samples_of.items():
-        references = corpus.references_of[picture]
+    for image, samples in samples_of.items():
+        references = corpus.references_of[image]
         scores = [corpus.cider_d(caption, references) for caption in samples]
         for k, caption in enumerate(samples):
             if greedy_of is None:
                 others = scores[:k] + scores[k + 1 :]
                 baseline = sum(others) / len(others)
             else:
-                baseline = corpus.cider_d(greedy_of[picture], references)
-            for log_p in log_p_of(picture, caption):
+                baseline = corpus.cider_d(greedy_of[image], references)
+            for log_p in log_p_of(image, caption):
                 total = total - log_p * (scores[k] - baseline)
                 words += 1
     return total / words

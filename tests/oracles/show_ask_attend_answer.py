@@ -4,8 +4,8 @@ Parameters carry the published names and shapes (`text.lstm.weight_ih_l0`,
 `attention.v_conv.weight`, ...), so that a published state dict, or one made after the published
 table of shapes, loads as it is. No saccade in here.
 
-What is on purpose as slow as the original: each question brings its own copy of its picture,
-channels first; scaling to length 1 writes the whole picture again; the projection is a 1 x 1
+What is on purpose as slow as the original: each question brings its own copy of its image,
+channels first; scaling to length 1 writes the whole image again; the projection is a 1 x 1
 convolution over it; the weighted sum multiplies out every cell, channel and glimpse.
 
 Letters: B questions, C channels, S x S cells, T words, H question width, A attention width,
@@ -65,8 +65,8 @@ class Attention(nn.Module):
         self.x_conv = nn.Conv2d(middle, glimpses, 1)
         self.dropout = dropout
 
-    def forward(self, picture: Tensor, question: Tensor) -> Tensor:
-        seen = self.v_conv(functional.dropout(picture, self.dropout, self.training))
+    def forward(self, image: Tensor, question: Tensor) -> Tensor:
+        seen = self.v_conv(functional.dropout(image, self.dropout, self.training))
         asked = self.q_lin(functional.dropout(question, self.dropout, self.training))
         spread = asked[:, :, None, None].expand_as(seen)  # the same at every cell
         together = functional.relu(seen + spread)
@@ -117,22 +117,22 @@ class ShowAskAttendAnswer(nn.Module):
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
 
-    def forward(self, picture: Tensor, question: Tensor, length: Tensor) -> Answered:
-        """`picture (B, C, S, S)`, one a question; `question (B, T)` padded with 0; length (B,)."""
+    def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
+        """`image (B, C, S, S)`, one a question; `question (B, T)` padded with 0; length (B,)."""
         asked = self.text(question, length)
-        picture = picture / (picture.norm(p=2, dim=1, keepdim=True) + 1e-8)
-        scores = self.attention(picture, asked)
-        seen, weights = attend(picture, scores)
+        image = image / (image.norm(p=2, dim=1, keepdim=True) + 1e-8)
+        scores = self.attention(image, asked)
+        seen, weights = attend(image, scores)
         logits = self.classifier(torch.cat([seen, asked], dim=1))
         return Answered(logits, weights)
 
 
-def attend(picture: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted means of the picture, glimpse after glimpse: (B, G * C), and the weights."""
-    batch, channels = picture.shape[:2]
+def attend(image: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted means of the image, glimpse after glimpse: (B, G * C), and the weights."""
+    batch, channels = image.shape[:2]
     glimpses = scores.shape[1]
     weights = functional.softmax(scores.view(batch, glimpses, -1), dim=-1)  # (B, G, S * S)
-    every_cell = picture.reshape(batch, 1, channels, -1) * weights.unsqueeze(2)
+    every_cell = image.reshape(batch, 1, channels, -1) * weights.unsqueeze(2)
     return every_cell.sum(dim=-1).view(batch, -1), weights
 
 

@@ -52,9 +52,9 @@ class Attention(nn.Module):
         self.full_att = nn.Linear(attention_dim, 1)
 
     def forward(self, encoder_out: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        from_picture = self.encoder_att(encoder_out)  # (B, P, A), again for every word
+        from_image = self.encoder_att(encoder_out)  # (B, P, A), again for every word
         from_state = self.decoder_att(hidden)  # (B, A)
-        together = functional.relu(from_picture + from_state.unsqueeze(1))
+        together = functional.relu(from_image + from_state.unsqueeze(1))
         scores = self.full_att(together).squeeze(2)  # (B, P)
         alpha = functional.softmax(scores, dim=1)
         seen = (encoder_out * alpha.unsqueeze(2)).sum(dim=1)  # (B, E)
@@ -150,7 +150,7 @@ def clamp_gradients(model: nn.Module, limit: float = 5.0) -> None:
 def greedy(
     model: ShowAttendTell, encoder_out: Tensor, *, start: int, end: int, longest: int = 50
 ) -> Spoken:
-    """Say the likeliest word again and again; `encoder_out (1, 14, 14, E)`, one picture."""
+    """Say the likeliest word again and again; `encoder_out (1, 14, 14, E)`, one image."""
     looks = encoder_out.reshape(1, -1, encoder_out.shape[-1])
     hidden, memory = model.first_state(looks)
     word, score, words, alphas = start, 0.0, list[int](), list[Tensor]()
@@ -177,9 +177,9 @@ def beam_search(
     beams: int = 3,
     longest: int = 50,
 ) -> Spoken:
-    """Keep the best beginnings of one picture's caption; `encoder_out (1, 14, 14, E)`.
+    """Keep the best beginnings of one image's caption; `encoder_out (1, 14, 14, E)`.
 
-    As the published evaluation does it: the picture is copied for every beam; the first word comes
+    As the published evaluation does it: the image is copied for every beam; the first word comes
     from one beam; an ended caption leaves and its beam is not refilled; the sum of
     log-probabilities is compared without regard to length. Two defects of it are mended: the
     parent beam is found by floor division, and when nothing has ended after `longest` words the

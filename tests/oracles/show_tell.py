@@ -1,7 +1,7 @@
 """Show and Tell in its three public forms, in plain steps: captioning specification, section 1.
 
 Parameters carry the published names and shapes, so that a published state dict loads as it is.
-Every caption brings its own picture; everything is done word by word, over padding too where the
+Every caption brings its own image; everything is done word by word, over padding too where the
 original does so. No saccade in here.
 
 Letters: B captions, C encoder channels, M word vector, H hidden, V vocabulary, T caption length.
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 
 class DecoderWithRNN(nn.Module):
-    """The course form (1.3): a flattened picture, batch norm, one LSTM cell for everything."""
+    """The course form (1.3): a flattened image, batch norm, one LSTM cell for everything."""
 
     def __init__(
         self, vocabulary: int, encoder_dim: int, *, width: int = 512, dropout: float = 0.5
@@ -29,11 +29,11 @@ class DecoderWithRNN(nn.Module):
     def forward(self, encoder_out: Tensor, captions: Tensor, lengths: Tensor) -> Tensor:
         """`encoder_out (B, S, S, C)` or, mean-pooled, (B, C) -> predictions (B, T - 1, V)."""
         batch = len(encoder_out)
-        picture = self.bn(self.init(encoder_out.reshape(batch, -1)))
-        zero = torch.zeros(batch, self.decode_step.hidden_size, dtype=picture.dtype)
-        hidden, memory = self.decode_step(picture, (zero, zero))
+        image = self.bn(self.init(encoder_out.reshape(batch, -1)))
+        zero = torch.zeros(batch, self.decode_step.hidden_size, dtype=image.dtype)
+        hidden, memory = self.decode_step(image, (zero, zero))
         predictions = torch.zeros(
-            batch, captions.shape[1] - 1, self.fc.out_features, dtype=picture.dtype
+            batch, captions.shape[1] - 1, self.fc.out_features, dtype=image.dtype
         )
         for t in range(int(lengths.max()) - 1):
             n = int((lengths - 1 > t).sum())  # longest first
@@ -45,7 +45,7 @@ class DecoderWithRNN(nn.Module):
 
 
 class ShowTellModel(nn.Module):
-    """The image-as-first-word form (1.2): one LSTM without biases hears picture, start, words."""
+    """The image-as-first-word form (1.2): one LSTM without biases hears image, start, words."""
 
     def __init__(self, vocabulary: int, encoder_dim: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class ShowTellModel(nn.Module):
         self.dropout = dropout
 
     def forward(self, pooled: Tensor, captions: Tensor, _lengths: Tensor) -> Tensor:
-        """`pooled (B, C)` -> logits (B, T - 1, V); what is said of the picture alone is dropped."""
+        """`pooled (B, C)` -> logits (B, T - 1, V); what is said of the image alone is dropped."""
         _, state = self.core(self.img_embed(pooled).unsqueeze(0))
         said = []
         for t in range(captions.shape[1] - 1):

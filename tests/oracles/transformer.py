@@ -1,6 +1,6 @@
 """The Transformer captioner of ruotianluo's port, in plain steps: captioning specification, 4.6.
 
-Published names, one caption with its own picture at a time, the whole beginning again for every
+Published names, one caption with its own image at a time, the whole beginning again for every
 word. Dropout is left out. No saccade in here.
 
 Letters: R regions, C channels, T words, d width, h heads.
@@ -114,11 +114,11 @@ class Transformer(nn.Module):
         heard = caption[:-1]
         y = words.lut(heard) * math.sqrt(self.d) + places.pe[0, : len(heard)]
         before = torch.tril(torch.ones(len(y), len(y), dtype=torch.bool))
-        picture = torch.ones(len(y), len(memory), dtype=torch.bool)
+        image = torch.ones(len(y), len(memory), dtype=torch.bool)
         for layer in self.model.decoder.layers:
             normal = layer.sublayer[0].norm(y)
             y = y + layer.self_attn(normal, normal, before)[0]
-            seen, attention = layer.src_attn(layer.sublayer[1].norm(y), memory, picture)
+            seen, attention = layer.src_attn(layer.sublayer[1].norm(y), memory, image)
             y = y + seen
             y = y + layer.feed_forward(layer.sublayer[2].norm(y))
         logits = self.model.generator.proj(self.model.decoder.norm(y))

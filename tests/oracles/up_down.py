@@ -1,6 +1,6 @@
 """The Up-Down captioner of ruotianluo's port, in plain steps: captioning specification, 4.5.
 
-Published names; every caption brings its own picture; word by word, over padding too, as the
+Published names; every caption brings its own image; word by word, over padding too, as the
 original does. No saccade in here.
 
 Letters: B captions, R regions, C channels, V vocabulary, T caption length.

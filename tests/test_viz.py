@@ -79,8 +79,8 @@ def test_a_heap_of_boxes_is_no_brighter_than_one_and_gaps_stay_cold():
     assert not heat[:, 4:6].any()
 
 
-def test_a_crop_leaves_the_rest_of_the_picture_cold():
-    crop = grid(4, 4) * 0.5 + 0.25  # the middle of the picture
+def test_a_crop_leaves_the_rest_of_the_image_cold():
+    crop = grid(4, 4) * 0.5 + 0.25  # the middle of the image
     heat = heat_map(np.ones(16), crop, 80, 80)
     np.testing.assert_allclose(heat[25:55, 25:55], 1 / 3, atol=1e-4)
     assert heat[:5].max() == 0
@@ -104,7 +104,7 @@ def test_weights_that_cannot_be_drawn_are_refused(weights, boxes):
         heat_map(weights, boxes, 8, 8)
 
 
-def test_overlay_leaves_hot_places_brighter_and_the_given_picture_alone():
+def test_overlay_leaves_hot_places_brighter_and_the_given_image_alone():
     image = np.full((20, 20, 3), 120, dtype=np.uint8)
     heat = np.zeros((20, 20), dtype=np.float32)
     heat[:, 10:] = 1
@@ -130,7 +130,7 @@ def test_a_panel_has_at_most_five_columns_and_as_many_rows_as_it_needs(maps, row
     tall = wide * 3 // 4 + 30 + 12
     assert rows * tall < page.shape[0] < rows * tall + 110
     red = (page == (200, 30, 30)).all(axis=2)
-    assert red.sum() == wide * wide * 3 // 4  # the plain picture stands there once
+    assert red.sum() == wide * wide * 3 // 4  # the plain image stands there once
 
 
 def test_a_panel_folds_a_long_heading_and_names_what_is_missing():
@@ -282,7 +282,7 @@ def test_curves_of_no_epoch_are_refused():
         curves([])
 
 
-def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_an_image_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     target, pixels = tmp_path / "a.png", np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     save_png(target, pixels)
     with Image.open(target) as image:
