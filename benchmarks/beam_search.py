@@ -14,9 +14,10 @@ from torch import Tensor
 
 from benchmarks import inputs, timing
 from saccade.data.batch import CaptionBatch, Sizes
-from saccade.inference.decoding import Rules, Saying, beam_search
+from saccade.inference.decoding import Hypothesis, Rules, beam_search
+from saccade.models.catalogue import ShowAttendTellConfig
 from saccade.models.losses import caption_loss
-from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
+from saccade.models.show_attend_tell import ShowAttendTell
 from tests.oracles import names
 from tests.oracles import show_attend_tell as published
 
@@ -36,17 +37,17 @@ def main() -> None:
         parameter.data.copy_(partner.data)
     looks = published.blow_up(given.grids).contiguous()
     cells = inputs.cells(given.grids)
-    for beams in (3, 5):
-        _require_equal(ours, theirs, cells, looks, beams)
+    for beam_size in (3, 5):
+        _require_equal(ours, theirs, cells, looks, beam_size)
     timings = timing.measure(
         [
             timing.Case(
-                f"beam {beams}, {count} images {way}",
-                _one_by_one(theirs, looks[:count], beams),
-                _batches(ours, cells[:count].split(at_a_time), beams),
+                f"beam {beam_size}, {count} images {way}",
+                _one_by_one(theirs, looks[:count], beam_size),
+                _batches(ours, cells[:count].split(at_a_time), beam_size),
                 bar,
             )
-            for beams, count, at_a_time, way, bar in (
+            for beam_size, count, at_a_time, way, bar in (
                 (3, IMAGES, IMAGES, "at a time", 7.0),
                 (5, IMAGES, IMAGES, "at a time", 9.0),
                 (3, 4, 1, "one by one", 2.5),
@@ -62,8 +63,8 @@ def _taught(given: inputs.Captions) -> ShowAttendTell:
     """A model that says each image's caption by heart, and ends it."""
     sizes = Sizes(words=inputs.WORDS, region_dim=inputs.CHANNELS, grid=(8, 8))
     model = ShowAttendTell(ShowAttendTellConfig(dropout=0.0), sizes)
-    longest = int(given.lengths.max())
-    words = given.words[:, :longest]
+    max_length = int(given.lengths.max())
+    words = given.words[:, :max_length]
     words = torch.where((words > 0) & (words < inputs.START), words % SAID + 1, words)
     regions = inputs.cells(given.grids)
     mask = torch.ones(regions.shape[:2], dtype=torch.bool)
@@ -78,12 +79,17 @@ def _taught(given: inputs.Captions) -> ShowAttendTell:
 
 
 def _one_by_one(
-    model: published.ShowAttendTell, looks: Tensor, beams: int
+    model: published.ShowAttendTell, looks: Tensor, beam_size: int
 ) -> Callable[[], list[published.Spoken]]:
     def decode() -> list[published.Spoken]:
         return [
             published.beam_search(
-                model, image, start=RULES.start, end=RULES.end, beams=beams, longest=RULES.longest
+                model,
+                image,
+                start=RULES.start,
+                end=RULES.end,
+                beam_size=beam_size,
+                max_length=RULES.max_length,
             )
             for image in looks.split(1)
         ]
@@ -92,14 +98,14 @@ def _one_by_one(
 
 
 def _batches(
-    model: ShowAttendTell, batches: Sequence[Tensor], beams: int
-) -> Callable[[], list[Saying]]:
-    def decode() -> list[Saying]:
+    model: ShowAttendTell, batches: Sequence[Tensor], beam_size: int
+) -> Callable[[], list[Hypothesis]]:
+    def decode() -> list[Hypothesis]:
         return [
-            saying
+            hypothesis
             for regions in batches
-            for saying in beam_search(
-                model, regions, torch.ones(regions.shape[:2], dtype=torch.bool), RULES, beams
+            for hypothesis in beam_search(
+                model, regions, torch.ones(regions.shape[:2], dtype=torch.bool), RULES, beam_size
             )
         ]
 
@@ -111,16 +117,16 @@ def _require_equal(
     theirs: published.ShowAttendTell,
     cells: Tensor,
     looks: Tensor,
-    beams: int,
+    beam_size: int,
 ) -> None:
     """Every caption the same, word for word."""
-    wanted = [(s.words, s.ended) for s in _one_by_one(theirs, looks, beams)()]
-    got = [(s.words, s.ended) for s in _batches(ours, [cells], beams)()]
+    wanted = [(s.words, s.ended) for s in _one_by_one(theirs, looks, beam_size)()]
+    got = [(s.words, s.ended) for s in _batches(ours, [cells], beam_size)()]
     different = sum(a != b for a, b in zip(wanted, got, strict=True))
     ended = sum(end for _, end in wanted) / len(wanted)
     length = sum(len(words) for words, _ in wanted) / len(wanted)
     timing.require_equal(
-        f"beam {beams}, {len(wanted)} captions of {length:.1f} words, {ended:.0%} ended",
+        f"beam {beam_size}, {len(wanted)} captions of {length:.1f} words, {ended:.0%} ended",
         different,
         limit=0,
     )

@@ -74,12 +74,12 @@ def questions(
     channels: int = CHANNELS,
     vocabulary: int = QUESTION_WORDS,
     listed: int = ANSWERS,
-    longest: int = 23,
+    max_length: int = 23,
 ) -> Questions:
     """Draw `each` questions for each of `images` images."""
     count = images * each
     grids = torch.randn(images, channels, side, side).relu_()
-    lengths = (torch.randn(count) * 1.9 + 6.2).round().clamp(2, longest).long()
+    lengths = (torch.randn(count) * 1.9 + 6.2).round().clamp(2, max_length).long()
     words = torch.randint(1, vocabulary, (count, int(lengths.max())))
     words[torch.arange(words.shape[1]) >= lengths[:, None]] = 0
     answers = torch.stack([torch.randperm(listed)[:4] for _ in range(count)])

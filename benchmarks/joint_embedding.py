@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from benchmarks import inputs, published, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
-from saccade.models.joint_embedding import JointEmbedding, JointEmbeddingConfig
+from saccade.models.catalogue import JointEmbeddingConfig
+from saccade.models.joint_embedding import JointEmbedding
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.objectives import loss_for
 
@@ -35,7 +36,7 @@ def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
     given = inputs.questions(
-        images=51, each=5, side=6, vocabulary=WORDS, listed=ANSWERS, longest=LONGEST
+        images=51, each=5, side=6, vocabulary=WORDS, listed=ANSWERS, max_length=LONGEST
     )
     regions = inputs.cells(given.grids)
     scores = (0.3 * given.counts).clamp_max(1)

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from benchmarks import inputs, steps, timing
 from saccade.data.batch import Sizes, VqaBatch
-from saccade.models.mcan import Mcan, McanConfig
+from saccade.models.catalogue import McanConfig
+from saccade.models.mcan import Mcan
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.objectives import loss_for
 from tests.oracles import mcan as published
@@ -26,7 +27,7 @@ def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
     given = inputs.questions(
-        images=16, each=1, side=10, vocabulary=WORDS, listed=ANSWERS, longest=LONGEST
+        images=16, each=1, side=10, vocabulary=WORDS, listed=ANSWERS, max_length=LONGEST
     )
     counts = inputs.object_counts(images=16)
     mask = torch.arange(MOST) < counts[:, None]

@@ -86,8 +86,8 @@ def _caption_batch(stored: np.ndarray) -> CaptionBatch:
     rows = np.random.default_rng(0).choice(len(stored), 6, replace=False)
     regions = torch.from_numpy(stored[rows])
     mask = torch.ones(regions.shape[:2], dtype=torch.bool)
-    longest = int(given.lengths.max())
-    return CaptionBatch(regions, mask, given.image, given.words[:, :longest], given.lengths)
+    max_length = int(given.lengths.max())
+    return CaptionBatch(regions, mask, given.image, given.words[:, :max_length], given.lengths)
 
 
 def _vqa_batch(stored: np.ndarray) -> VqaBatch:

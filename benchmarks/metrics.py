@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from benchmarks import timing
-from saccade.evaluation.scoring import judge_captions, statistics
+from saccade.evaluation.scoring import score_captions, statistics
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.diversity import caption_diversity
@@ -57,8 +57,8 @@ def main() -> None:
 
 def _sureness(said: Sentences, human: list[Sentences]) -> timing.Limit:
     """Three intervals and a paired test, from what was judged already."""
-    judged = judge_captions(dict(enumerate(said)), dict(enumerate(human)))
-    found = statistics(judged.rows)
+    scored = score_captions(dict(enumerate(said)), dict(enumerate(human)))
+    found = statistics(scored.rows)
 
     def ask() -> None:
         for name in ("bleu_4", "cider", "rouge_l"):

@@ -18,7 +18,8 @@ from transformers import ViTConfig, ViTModel
 
 from benchmarks import steps, timing
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
-from saccade.models.pitvqa import PitVqa, PitVqaConfig
+from saccade.models.catalogue import PitVqaConfig
+from saccade.models.pitvqa import PitVqa
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.objectives import loss_for
 from tests.oracles import pitvqa as published
@@ -100,7 +101,7 @@ def main() -> None:
     batch = _questions()
     copies = batch.regions[batch.image]
     words = [row[:n] for row, n in zip(batch.question, batch.question_length, strict=True)]
-    ids, mask = published.padded(words, pad=WORDS - 1, longest=LONGEST)
+    ids, mask = published.padded(words, pad=WORDS - 1, max_length=LONGEST)
     assert batch.answers is not None
     right = batch.answers[:, 0]
     theirs, ours, loss_of = Published(), Saccade(), loss_for(RECIPE)

@@ -47,8 +47,8 @@ class JointEmbedding(nn.Module):
         asked = torch.relu(self.q_proj(query)).unsqueeze(1).repeat(1, regions.shape[1], 1)
         scores = self.linear(self.attention_dropout(seen * asked))
         weights = functional.softmax(scores, dim=1)  # (B, R, 1)
-        looked = (weights * regions).sum(dim=1)
-        joint = torch.relu(self.q_net(query)) * torch.relu(self.v_net(looked))
+        encoded = (weights * regions).sum(dim=1)
+        joint = torch.relu(self.q_net(query)) * torch.relu(self.v_net(encoded))
         logits: Tensor = self.lin2(self.classifier_dropout(torch.relu(self.lin1(joint))))
         return logits
 

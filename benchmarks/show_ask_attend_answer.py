@@ -15,8 +15,9 @@ from torch import Tensor
 from benchmarks import inputs, timing
 from saccade.config import Adam, TrainConfig
 from saccade.data.batch import Sizes, VqaBatch
+from saccade.models.catalogue import ShowAskAttendAnswerConfig
 from saccade.models.losses import answer_loss
-from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
+from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer
 from saccade.training.optim import make_optimiser
 from tests.oracles import names
 from tests.oracles import show_ask_attend_answer as published
@@ -143,8 +144,8 @@ def _require_equal(
     wanted.backward()
     got.backward()
     assert output.attention is not None
-    looked = timing.relative_difference(answered.attention, output.attention)
-    timing.require_equal(f"{what}, attention", looked)
+    encoded = timing.relative_difference(answered.attention, output.attention)
+    timing.require_equal(f"{what}, attention", encoded)
     timing.require_equal(f"{what}, loss", timing.relative_difference(wanted, got))
     apart = names.gradient_difference(theirs, ours, names.SHOW_ASK_ATTEND_ANSWER)
     timing.require_equal(f"{what}, gradient", apart)

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from benchmarks import inputs, timing
 from saccade.config import Adam, TrainConfig
 from saccade.data.batch import CaptionBatch, Sizes
+from saccade.models.catalogue import ShowAttendTellConfig
 from saccade.models.losses import caption_loss
-from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
+from saccade.models.show_attend_tell import ShowAttendTell
 from saccade.training.optim import make_optimiser
 from tests.oracles import names
 from tests.oracles import show_attend_tell as published
@@ -64,8 +65,8 @@ def main() -> None:
 def _batch(given: inputs.Captions, regions: Tensor, image: Tensor) -> CaptionBatch:
     """Captions as saccade's data sets hand them out: cut to the longest of the batch."""
     mask = torch.ones(regions.shape[:2], dtype=torch.bool)
-    longest = int(given.lengths.max())
-    return CaptionBatch(regions, mask, image, given.words[:, :longest], given.lengths)
+    max_length = int(given.lengths.max())
+    return CaptionBatch(regions, mask, image, given.words[:, :max_length], given.lengths)
 
 
 def _whole_step(given: inputs.Captions) -> timing.Timing:

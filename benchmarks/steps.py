@@ -10,11 +10,11 @@ from saccade.config import Recipe
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.training.objectives import loss_for
 from saccade.training.optim import (
-    Moment,
+    ScheduleState,
+    clip_gradients,
+    constrain_weights,
     make_optimiser,
     set_learning_rate,
-    tend_gradients,
-    tend_weights,
 )
 from tests.oracles import pairs
 
@@ -24,15 +24,15 @@ Step = Callable[[], float]
 def saccade_step(model: nn.Module, batch: VqaBatch | CaptionBatch, recipe: Recipe) -> Step:
     """One step as `saccade.training.train` takes it."""
     optimiser, loss_of = make_optimiser(model, recipe.train), loss_for(recipe)
-    set_learning_rate(optimiser, recipe.train, Moment(0, 0))
+    set_learning_rate(optimiser, recipe.train, ScheduleState(0, 0))
 
     def step() -> float:
         loss = loss_of(model(batch), batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        tend_gradients(model, recipe.train)
+        clip_gradients(model, recipe.train)
         optimiser.step()
-        tend_weights(model, optimiser, recipe.train)
+        constrain_weights(model, optimiser, recipe.train)
         return float(loss.detach())
 
     return step

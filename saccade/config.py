@@ -9,29 +9,31 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from saccade.core.errors import BadConfig
-from saccade.core.settings import Frozen, first_problem
+from saccade.core.settings import Settings, first_problem
 from saccade.features.preprocessing import Colour, Interpolation, Option, Resize
-from saccade.models.adaptive_attention import AdaptiveAttentionConfig
-from saccade.models.catalogue import MODELS
-from saccade.models.encoder import EncoderConfig
-from saccade.models.ibowimg import IBowImgConfig
-from saccade.models.joint_embedding import JointEmbeddingConfig
-from saccade.models.lstm_cnn import LstmCnnConfig
-from saccade.models.mcan import McanConfig
-from saccade.models.pitvqa import PitVqaConfig
-from saccade.models.san import SanConfig
-from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
-from saccade.models.show_attend_tell import ShowAttendTellConfig
-from saccade.models.show_tell import ShowTellConfig
-from saccade.models.transformer import TransformerConfig
-from saccade.models.up_down import UpDownConfig
+from saccade.models.catalogue import (
+    MODELS,
+    AdaptiveAttentionConfig,
+    EncoderConfig,
+    IBowImgConfig,
+    JointEmbeddingConfig,
+    LstmCnnConfig,
+    McanConfig,
+    PitVqaConfig,
+    SanConfig,
+    ShowAskAttendAnswerConfig,
+    ShowAttendTellConfig,
+    ShowTellConfig,
+    TransformerConfig,
+    UpDownConfig,
+)
 from saccade.text.answers import NORMALISERS
 from saccade.text.vocabulary import FILE, TOKENIZERS
 
 # How to train, whatever the model: optimiser, learning rate over time, clipping, stopping.
 
 
-class Adam(Frozen):
+class Adam(Settings):
     """Kingma & Ba 2015."""
 
     kind: Literal["adam"] = "adam"
@@ -40,7 +42,7 @@ class Adam(Frozen):
     epsilon: float = Field(1e-8, gt=0)
 
 
-class Adamax(Frozen):
+class Adamax(Settings):
     """Adam with the largest instead of the mean square. Kingma & Ba 2015, section 7.1."""
 
     kind: Literal["adamax"] = "adamax"
@@ -49,17 +51,17 @@ class Adamax(Frozen):
     epsilon: float = Field(1e-8, gt=0)
 
 
-class RmsProp(Frozen):
+class RmsProp(Settings):
     """Gradients by their recent root mean square. Tieleman & Hinton 2012."""
 
     kind: Literal["rmsprop"] = "rmsprop"
     learning_rate: float = Field(3e-4, gt=0)
-    smoothing: float = Field(0.99, ge=0, lt=1)
+    alpha: float = Field(0.99, ge=0, lt=1)
     momentum: float = Field(0.0, ge=0, lt=1)
     epsilon: float = Field(1e-8, gt=0)
 
 
-class Sgd(Frozen):
+class Sgd(Settings):
     """Gradient descent with momentum."""
 
     kind: Literal["sgd"] = "sgd"
@@ -70,66 +72,66 @@ class Sgd(Frozen):
 Optimiser = Annotated[Adam | Adamax | RmsProp | Sgd, Field(discriminator="kind")]
 
 
-class Constant(Frozen):
+class Constant(Settings):
     """The learning rate stays as it is."""
 
     kind: Literal["constant"] = "constant"
 
 
-class HalfLife(Frozen):
+class Exponential(Settings):
     """The learning rate falls smoothly, by half every so many steps."""
 
-    kind: Literal["half_life"] = "half_life"
-    steps: int = Field(50_000, ge=1)
+    kind: Literal["exponential"] = "exponential"
+    half_life: int = Field(50_000, ge=1)
 
 
-class OnPlateau(Frozen):
+class ReduceOnPlateau(Settings):
     """The learning rate is multiplied by `factor` after every `patience` epochs without a best."""
 
-    kind: Literal["on_plateau"] = "on_plateau"
+    kind: Literal["reduce_on_plateau"] = "reduce_on_plateau"
     factor: float = Field(0.8, gt=0, lt=1)
     patience: int = Field(8, ge=1)
 
 
-class InverseRoot(Frozen):
-    """The learning rate rises in a line for `rise` steps and falls with the root of time after
-    (Vaswani et al. 2017, section 5.3); the optimiser's own rate is the highest."""
+class InverseSqrt(Settings):
+    """Linear warm-up for `warmup_steps`, then the learning rate falls with the inverse square root
+    of the step (Vaswani et al. 2017, section 5.3); the optimiser's own rate is the highest."""
 
-    kind: Literal["inverse_root"] = "inverse_root"
-    rise: int = Field(20_000, ge=1)
+    kind: Literal["inverse_sqrt"] = "inverse_sqrt"
+    warmup_steps: int = Field(20_000, ge=1)
 
 
-class Stairs(Frozen):
+class MultiStep(Settings):
     """The learning rate rises in a line at first and is multiplied by `factor` at each fall."""
 
-    kind: Literal["stairs"] = "stairs"
+    kind: Literal["multistep"] = "multistep"
     unit: Literal["step", "epoch"] = "epoch"
-    rise: int = Field(0, ge=0)
+    warmup_steps: int = Field(0, ge=0)
     """So many units until the full learning rate."""
-    begin: float = Field(1.0, gt=0)
+    warmup_factor: float = Field(1.0, gt=0)
     """What the rise begins with, as a share of the full rate."""
-    falls: tuple[int, ...] = ()
+    milestones: tuple[int, ...] = ()
     """After so many units each."""
     factor: float = Field(0.1, gt=0)
 
 
 Schedule = Annotated[
-    Constant | HalfLife | OnPlateau | InverseRoot | Stairs, Field(discriminator="kind")
+    Constant | Exponential | ReduceOnPlateau | InverseSqrt | MultiStep, Field(discriminator="kind")
 ]
 
 
-class WeightRule(Frozen):
+class WeightRule(Settings):
     """What is special about some weights."""
 
     rate: float = Field(1.0, gt=0)
     """Their learning rate, as a multiple of everybody's."""
     l2: bool = True
     """Whether `train.l2` holds for them."""
-    longest: float | None = Field(None, gt=0)
+    max_norm: float | None = Field(None, gt=0)
     """After each step a longer weight tensor is scaled down to this norm."""
 
 
-class Switched(Frozen):
+class Switched(Settings):
     """Settings that are none unless they are wanted; the word `on` means their defaults."""
 
     @model_validator(mode="before")
@@ -171,13 +173,13 @@ class SelfCritical(Switched):
         return self
 
 
-class TrainConfig(Frozen):
+class TrainConfig(Settings):
     """How to train, whatever the model."""
 
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(128, ge=1)
     """Questions or captions, not images; images where training is self-critical."""
-    per_image: int | None = Field(None, ge=1)
+    samples_per_image: int | None = Field(None, ge=1)
     """At most so many questions or captions of one image stand side by side in a batch and
     share its features; none takes all of them, 1 mixes images freely and is slower."""
     optimiser: Optimiser = Adam()
@@ -186,7 +188,7 @@ class TrainConfig(Frozen):
     """Every element of the gradient is kept within plus and minus this; none leaves it alone."""
     clip_norm: float | None = Field(None, gt=0)
     """The gradient is scaled down to this norm; none leaves it alone."""
-    clip_each: float | None = Field(None, gt=0)
+    clip_norm_per_tensor: float | None = Field(None, gt=0)
     """The gradient of every weight tensor by itself is scaled down to this norm."""
     l2: float = Field(0.0, ge=0)
     """So many times a weight is added to its gradient, before clipping."""
@@ -211,8 +213,13 @@ class TrainConfig(Frozen):
 
     @model_validator(mode="after")
     def _one_way_to_clip(self) -> Self:
-        if sum(x is not None for x in (self.clip_value, self.clip_norm, self.clip_each)) > 1:
-            raise ValueError("of clip_value, clip_norm and clip_each set all but one to none")
+        if (
+            sum(x is not None for x in (self.clip_value, self.clip_norm, self.clip_norm_per_tensor))
+            > 1
+        ):
+            raise ValueError(
+                "of clip_value, clip_norm and clip_norm_per_tensor set all but one to none"
+            )
         return self
 
     @model_validator(mode="after")
@@ -224,7 +231,7 @@ class TrainConfig(Frozen):
         return self
 
 
-class FeaturesConfig(Frozen):
+class FeaturesConfig(Settings):
     """The image features that a recipe was published with. Any store can be used instead."""
 
     backbone: str = "timm:resnet152"
@@ -251,18 +258,18 @@ class FeaturesConfig(Frozen):
         return flags + "".join(f" --option {name}={value}" for name, value in self.options.items())
 
 
-class TextConfig(Frozen):
+class TextConfig(Settings):
     """From text to word ids. The vocabulary comes from the training split alone."""
 
     tokenizer: str = "karpathy"
     """Or, for questions, `file:` and the path of a pretrained language model's tokenizer: a
     `tokenizer.json`, or a folder with it or with vocab.json and merges.txt. Its words come along.
     """
-    at_least: int = Field(1, ge=1)
+    min_count: int = Field(1, ge=1)
     """Rarer words are unknown words."""
-    unknown_word: bool = False
+    unk_token: bool = False
     """Questions: unknown words are a word of their own, not the padding's."""
-    longest: int | None = Field(None, ge=1)
+    max_length: int | None = Field(None, ge=1)
     """Questions are cut behind so many words; longer training captions are left out."""
     vectors: str | None = None
     """A file of word vectors that the word embedding of a new run begins with: GloVe, fastText or
@@ -273,8 +280,8 @@ class TextConfig(Frozen):
     @model_validator(mode="after")
     def _known(self) -> Self:
         if self.tokenizer.startswith(FILE):
-            if self.at_least > 1 or self.unknown_word:
-                raise ValueError("a file's words are all known: set at_least=1, unknown_word=false")
+            if self.min_count > 1 or self.unk_token:
+                raise ValueError("a file's words are all known: set min_count=1, unk_token=false")
             if self.vectors is not None:
                 raise ValueError("word vectors are of whole words, not of a file's pieces")
         elif self.tokenizer not in TOKENIZERS:
@@ -282,7 +289,7 @@ class TextConfig(Frozen):
         return self
 
 
-class AnswersConfig(Frozen):
+class AnswersConfig(Settings):
     """The answers that a VQA model can give."""
 
     size: int | None = Field(3000, ge=2)
@@ -291,7 +298,7 @@ class AnswersConfig(Frozen):
     """How an answer is written before it is counted."""
     count: Literal["answers", "best_answers"] = "answers"
     """Count what every person answered, or each question's most frequent answer."""
-    at_least: int = Field(1, ge=1)
+    min_count: int = Field(1, ge=1)
     """Rarer answers are left out."""
     only_words: bool = False
     """Leave out answers with a blank or any other character that is not of a word."""
@@ -312,18 +319,18 @@ class AnswersConfig(Frozen):
         return self
 
 
-class DecodeConfig(Frozen):
+class DecodeConfig(Settings):
     """How captions are said. Questions have one answer each and need none of this."""
 
-    beams: int = Field(3, ge=1)
-    validation_beams: int = Field(1, ge=1)
+    beam_size: int = Field(3, ge=1)
+    validation_beam_size: int = Field(1, ge=1)
     """Beams while training, where each epoch's model is judged on the validation images."""
-    longest: int = Field(50, ge=1)
+    max_length: int = Field(50, ge=1)
     """Words at most, the end word included."""
-    shortest: int = Field(0, ge=0)
-    length_power: float = Field(0.0, ge=0)
-    no_repeat: int = Field(0, ge=0)
-    ban_unknown: bool = False
+    min_length: int = Field(0, ge=0)
+    length_penalty: float = Field(0.0, ge=0)
+    no_repeat_ngram_size: int = Field(0, ge=0)
+    suppress_unk: bool = False
     """Never say the unknown word, as ruotianluo's evaluations; the other published ones let it
     stand."""
 
@@ -352,7 +359,7 @@ SCORES = {
 """What can choose the best epoch (`train.select_by`); higher is better."""
 
 
-class Recipe(Frozen):
+class Recipe(Settings):
     """A whole experiment: equal recipes on equal data give equal runs."""
 
     about: str
@@ -387,13 +394,13 @@ class Recipe(Frozen):
         train, known = self.train, SCORES[self.task]
         if train.select_by not in (None, *known):
             raise ValueError(f"train.select_by must be none or one of {', '.join(known)}")
-        saying = "scheduled_sampling" if train.scheduled_sampling else "self_critical"
+        hypothesis = "scheduled_sampling" if train.scheduled_sampling else "self_critical"
         if train.scheduled_sampling or train.self_critical:
             if self.task != "caption":
-                raise ValueError(f"train.{saying} is for captions: set it to none")
+                raise ValueError(f"train.{hypothesis} is for captions: set it to none")
             if isinstance(self.model, ShowAttendTellConfig) and self.model.doubly_stochastic:
                 raise ValueError(
-                    f"train.{saying} says captions word by word, where the penalty on a whole "
+                    f"train.{hypothesis} says captions word by word, where the penalty on a whole "
                     "sentence's attention cannot be had: set model.doubly_stochastic=0"
                 )
         return self
@@ -406,7 +413,7 @@ def change(recipe: Recipe, assignment: str) -> Recipe:
     """
     path, equals, text = assignment.partition("=")
     if not equals:
-        raise BadConfig(f"--set {assignment!r} has no '='", cure="Write --set FIELD=VALUE.")
+        raise BadConfig(f"--set {assignment!r} has no '='", hint="Write --set FIELD=VALUE.")
     values = recipe.model_dump()
     *parents, leaf = path.strip().split(".")
     level: Any = values
@@ -416,7 +423,7 @@ def change(recipe: Recipe, assignment: str) -> Recipe:
         known = sorted(level) if isinstance(level, dict) else sorted(values)
         raise BadConfig(
             f"--set {path!r}: a recipe has no such field",
-            cure=f"At that place there are: {', '.join(known)}. See `saccade show RECIPE`.",
+            hint=f"At that place there are: {', '.join(known)}. See `saccade show RECIPE`.",
         )
     level[leaf] = None if text.strip().lower() == "none" else text.strip()
     try:
@@ -424,5 +431,5 @@ def change(recipe: Recipe, assignment: str) -> Recipe:
     except ValidationError as error:
         raise BadConfig(
             f"--set {assignment!r}: {first_problem(error, path)}",
-            cure="See `saccade show RECIPE` for the fields and their values.",
+            hint="See `saccade show RECIPE` for the fields and their values.",
         ) from None

@@ -10,7 +10,7 @@ from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.features.preprocessing import PIXELS
 from saccade.features.store import FeatureStore, StoreHeader, read_header
-from saccade.run_folder import Material, OpenedRun
+from saccade.run_folder import Experiment, OpenedRun
 from saccade.text.answers import answer_list
 from saccade.text.vocabulary import (
     FILE,
@@ -22,7 +22,7 @@ from saccade.text.vocabulary import (
 )
 
 
-def gather(recipe: Recipe, folder: DataFolder, features: str | None = None) -> Material:
+def assemble(recipe: Recipe, folder: DataFolder, features: str | None = None) -> Experiment:
     """Bring a recipe and a data folder together; words come from its training split.
 
     `features` names a store where the folder has several. Raises BadData for a recipe of a task
@@ -32,14 +32,14 @@ def gather(recipe: Recipe, folder: DataFolder, features: str | None = None) -> M
     if recipe.task not in folder.tasks:
         raise BadData(
             f"the recipe needs {recipe.task} records, the folder has {', '.join(folder.tasks)}",
-            where=folder.path,
-            cure="Choose a recipe for what the folder holds: saccade list recipes",
+            location=folder.path,
+            hint="Choose a recipe for what the folder holds: saccade list recipes",
         )
     store = FeatureStore.open(choose_store(recipe, folder, features), images=folder.images())
-    return Material(recipe, folder, store, WORDS[recipe.task](recipe, folder))
+    return Experiment(recipe, folder, store, WORDS[recipe.task](recipe, folder))
 
 
-def gather_for_run(run: OpenedRun, folder: DataFolder, features: str | None = None) -> Material:
+def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = None) -> Experiment:
     """Bring a trained run and a data folder together; words are the run's own.
 
     Raises BadStore where the features were not made as those the run was trained on.
@@ -49,11 +49,11 @@ def gather_for_run(run: OpenedRun, folder: DataFolder, features: str | None = No
     if not _alike(run.header.store, store.header):
         raise BadStore(
             "these features come from another backbone or preprocessing than the run's",
-            where=path,
-            cure="Choose the store with --features, or extract with the run's own settings "
+            location=path,
+            hint="Choose the store with --features, or extract with the run's own settings "
             "(`store` in run.json).",
         )
-    return Material(run.header.recipe, folder, store, run.words)
+    return Experiment(run.header.recipe, folder, store, run.words)
 
 
 def _alike(wanted: StoreHeader, found: StoreHeader) -> bool:
@@ -83,13 +83,13 @@ def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:
     if name is None and len(stores) == 1:
         return _refuse_other_kind(recipe, folder, stores[0])
     kind = "stores of pixels" if recipe.encoder else "feature stores"
-    cure = (
+    hint = (
         f"Choose one with --features: {', '.join(fitting)}."
         if fitting
         else f"Extract them once: saccade extract {folder.path} {wanted(recipe).flags()}"
     )
-    what = f"there are no features {name!r}" if name else f"there are {len(fitting)} {kind}"
-    raise BadStore(what, where=folder.path / "features", cure=cure)
+    message = f"there are no features {name!r}" if name else f"there are {len(fitting)} {kind}"
+    raise BadStore(message, location=folder.path / "features", hint=hint)
 
 
 def wanted(recipe: Recipe) -> FeaturesConfig:
@@ -110,14 +110,14 @@ def _refuse_other_kind(recipe: Recipe, folder: DataFolder, name: str) -> Path:
     path = folder.store_path(name)
     if _fits(recipe, path):
         return path
-    there, cure = "pixels", "Or give the recipe an encoder: --set encoder=timm:NAME"
+    there, hint = "pixels", "Or give the recipe an encoder: --set encoder=timm:NAME"
     if recipe.encoder:
-        there, cure = "features of a frozen network", "Or take its encoder away: --set encoder=none"
+        there, hint = "features of a frozen network", "Or take its encoder away: --set encoder=none"
     raise BadStore(
         f"the recipe {'has an' if recipe.encoder else 'has no'} encoder, and these are {there}",
-        where=path,
-        cure=f"Extract what it looks at: saccade extract {folder.path} {wanted(recipe).flags()}. "
-        f"{cure}.",
+        location=path,
+        hint=f"Extract what it looks at: saccade extract {folder.path} {wanted(recipe).flags()}. "
+        f"{hint}.",
     )
 
 
@@ -130,7 +130,7 @@ def _vqa_words(recipe: Recipe, folder: DataFolder) -> Words:
             folder.answer_counts(answers.count),
             size=answers.size,
             normaliser=answers.normaliser,
-            min_count=answers.at_least,
+            min_count=answers.min_count,
             only_words=answers.only_words,
         ),
     )
@@ -142,8 +142,8 @@ def _question_vocabulary(text: TextConfig, folder: DataFolder) -> Vocabulary:
     return question_vocabulary(
         folder.word_counts(text.tokenizer, "questions"),
         tokenizer=text.tokenizer,
-        min_count=text.at_least,
-        unknown_word=text.unknown_word,
+        min_count=text.min_count,
+        unk_token=text.unk_token,
     )
 
 
@@ -153,7 +153,7 @@ def _caption_words(recipe: Recipe, folder: DataFolder) -> Words:
         caption_vocabulary(
             folder.word_counts(text.tokenizer, "captions"),
             tokenizer=text.tokenizer,
-            min_count=text.at_least,
+            min_count=text.min_count,
         )
     )
 
@@ -165,37 +165,37 @@ WORDS: Mapping[str, Callable[[Recipe, DataFolder], Words]] = {
 
 
 def question_examples(
-    material: Material, split: Split, *, only_answerable: bool = True
+    experiment: Experiment, split: Split, *, only_answerable: bool = True
 ) -> VqaExamples:
     """The questions of a split; those whose answer is not in the list teach nothing."""
-    assert material.words.answers is not None
-    assert material.recipe.answers is not None
+    assert experiment.words.answers is not None
+    assert experiment.recipe.answers is not None
     return VqaExamples(
-        material.folder,
+        experiment.folder,
         split,
-        material.store,
-        material.words.vocabulary,
-        material.words.answers,
-        longest=material.recipe.text.longest,
-        target=material.recipe.answers.target,
+        experiment.store,
+        experiment.words.vocabulary,
+        experiment.words.answers,
+        max_length=experiment.recipe.text.max_length,
+        target=experiment.recipe.answers.target,
         only_answerable=only_answerable,
     )
 
 
-def caption_examples(material: Material, split: Split) -> CaptionExamples | ImageExamples:
+def caption_examples(experiment: Experiment, split: Split) -> CaptionExamples | ImageExamples:
     """The captions of a split that are not longer than the recipe allows, or its images with
     their captions where training is self-critical.
     """
-    captions = captions_to_read(material, split)
-    return ImageExamples(captions) if material.recipe.train.self_critical else captions
+    captions = captions_to_read(experiment, split)
+    return ImageExamples(captions) if experiment.recipe.train.self_critical else captions
 
 
-def captions_to_read(material: Material, split: Split) -> CaptionExamples:
+def captions_to_read(experiment: Experiment, split: Split) -> CaptionExamples:
     """The captions of a split that are not longer than the recipe allows."""
     return CaptionExamples(
-        material.folder,
+        experiment.folder,
         split,
-        material.store,
-        material.words.vocabulary,
-        longest=material.recipe.text.longest,
+        experiment.store,
+        experiment.words.vocabulary,
+        max_length=experiment.recipe.text.max_length,
     )

@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from saccade.config import Recipe, TrainConfig, WeightRule
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.files import in_one_go, link_or_copy, sha256_of, write_text
-from saccade.core.settings import Frozen, first_problem
+from saccade.core.settings import Settings, first_problem
 from saccade.data.batch import Sizes
 from saccade.data.folder import DataFolder
 from saccade.features.preprocessing import Option, Preprocessing
 from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.store import FeatureStore, StoreHeader
-from saccade.models.catalogue import build_model
-from saccade.models.encoder import EncoderConfig, Pixels, Sight
+from saccade.models.catalogue import EncoderConfig, build_model
+from saccade.models.encoder import Pixels, Sight
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import Vocabulary, Words
 
@@ -87,8 +87,8 @@ def _refuse_untold(config: EncoderConfig, options: Mapping[str, Option]) -> None
         words = ",".join(f"{name}={value}" for name, value in (config.options | untold).items())
         raise BadConfig(
             "the encoder's weights are of a network of other sizes than the recipe says",
-            where=config.weights,
-            cure=f"Say them: --set encoder.options={words}",
+            location=config.weights,
+            hint=f"Say them: --set encoder.options={words}",
         )
 
 
@@ -109,7 +109,7 @@ BACKBONE = "backbone.safetensors"
 VERSIONS = ("saccade", "torch", "timm", "numpy")
 
 
-class Earlier(Frozen):
+class Earlier(Settings):
     """The run whose best weights another one began with (`train --from`)."""
 
     run: str
@@ -119,10 +119,10 @@ class Earlier(Frozen):
     """Of the records that it learnt from."""
     sha256: str
     """Of its `model.safetensors`."""
-    began_with: "Earlier | None" = None
+    initialised_from: "Earlier | None" = None
 
 
-class RunHeader(Frozen):
+class RunHeader(Settings):
     """What `run.json` says of a run."""
 
     format: int
@@ -139,15 +139,15 @@ class RunHeader(Frozen):
     versions: dict[str, str]
     commit: str | None
     began: str
-    began_with: Earlier | None = None
+    initialised_from: Earlier | None = None
 
     @property
     def earlier(self) -> list[Earlier]:
         """All runs that this one's weights went through before, the last one first."""
-        found, one = list[Earlier](), self.began_with
+        found, one = list[Earlier](), self.initialised_from
         while one is not None:
             found.append(one)
-            one = one.began_with
+            one = one.initialised_from
         return found
 
 
@@ -160,7 +160,7 @@ class OpenedRun(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Material:
+class Experiment:
     """A recipe with the data it is applied to."""
 
     recipe: Recipe
@@ -201,17 +201,21 @@ class Origin(NamedTuple):
     store_name: str | None = None
     data: str | None = None
     fingerprint: str | None = None
-    began_with: Earlier | None = None
+    initialised_from: Earlier | None = None
 
 
-def begin_run(out: Path, name: str, material: Material, start: Path | None = None) -> OpenedRun:
+def create_run(
+    out: Path, name: str, experiment: Experiment, start: Path | None = None
+) -> OpenedRun:
     """Make a run folder for training and write all but the weights; `start` is an earlier run."""
-    store, folder = material.store, material.folder
+    store, folder = experiment.store, experiment.folder
     data = str(folder.path.resolve())
     earlier = _earlier(start) if start else None
     origin = Origin(store.header, store.path.name, data, folder.fingerprint, earlier)
     weights = store.path / BACKBONE
-    return write_run(out, name, (material.recipe, material.sizes, material.words), origin, weights)
+    return write_run(
+        out, name, (experiment.recipe, experiment.sizes, experiment.words), origin, weights
+    )
 
 
 def _earlier(path: Path) -> Earlier:
@@ -221,7 +225,7 @@ def _earlier(path: Path) -> Earlier:
         recipe_name=header.recipe_name,
         fingerprint=header.fingerprint,
         sha256=sha256_of(path / "model.safetensors"),
-        began_with=header.began_with,
+        initialised_from=header.initialised_from,
     )
 
 
@@ -263,16 +267,16 @@ def open_run(path: Path) -> OpenedRun:
         found = about.get("format") if isinstance(about, dict) else None
         raise BadRun(
             f"run format {found!r}, this version reads {FORMAT}",
-            where=path / "run.json",
-            cure="Use the version of saccade that wrote it; `versions` in the file names it.",
+            location=path / "run.json",
+            hint="Use the version of saccade that wrote it; `versions` in the file names it.",
         )
     try:
         header = RunHeader.model_validate(about)
     except ValidationError as error:
         raise BadRun(
             first_problem(error, "the whole"),
-            where=path / "run.json",
-            cure="The file was changed by hand or by another version; train again.",
+            location=path / "run.json",
+            hint="The file was changed by hand or by another version; train again.",
         ) from None
     words = _read_json(path / "words.json")
     answers = words["answers"] and AnswerList.from_json(words["answers"])
@@ -291,7 +295,7 @@ def load_model(run: OpenedRun) -> nn.Module:
     return model.eval()
 
 
-def fill(model: nn.Module, path: Path, cure: str) -> None:
+def fill(model: nn.Module, path: Path, hint: str) -> None:
     """Load weights, every one of the model's and no other. Raises BadRun."""
     weights, _ = load_tensors(path)
     wanted = model.state_dict()
@@ -303,8 +307,8 @@ def fill(model: nn.Module, path: Path, cure: str) -> None:
     if wrong:
         raise BadRun(
             f"{len(wrong)} weights do not fit the model, the first is {wrong[0]!r}",
-            where=path,
-            cure=cure,
+            location=path,
+            hint=hint,
         )
     model.load_state_dict(weights)
 
@@ -314,8 +318,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if not path.exists():
         raise BadRun(
             "there are no weights yet",
-            where=path,
-            cure="Train first: saccade train RECIPE --data DATA --out RUN",
+            location=path,
+            hint="Train first: saccade train RECIPE --data DATA --out RUN",
         )
     try:
         with safe_open(path, framework="pt") as stream:
@@ -324,8 +328,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except SafetensorError as error:
         raise BadRun(
             f"not a whole safetensors file ({error})",
-            where=path,
-            cure="Copy it again from where it came, or train again.",
+            location=path,
+            hint="Copy it again from where it came, or train again.",
         ) from None
 
 
@@ -335,12 +339,12 @@ def _read_json(path: Path) -> Any:
     except (FileNotFoundError, NotADirectoryError):
         raise BadRun(
             "no such file: this is not a run folder",
-            where=path,
-            cure="Give the folder that `saccade train ... --out RUN` made.",
+            location=path,
+            hint="Give the folder that `saccade train ... --out RUN` made.",
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadRun(
-            f"not JSON ({error})", where=path, cure="Train again, or restore it."
+            f"not JSON ({error})", location=path, hint="Train again, or restore it."
         ) from None
 
 

@@ -22,7 +22,7 @@ class Broken(NamedTuple):
     names: str
     """File or folder that the message must name."""
     cause: str
-    cure: str
+    hint: str
 
 
 def change(name: str, how: Callable[[Any], object]) -> Callable[[Path], object]:
@@ -95,9 +95,9 @@ def is_refused(broken: Broken, tmp_path: Path) -> None:
     with pytest.raises(BadData) as caught:
         check(read_source(broken.source, tmp_path))
     error = caught.value
-    assert error.where == str(tmp_path / broken.names)
-    assert broken.cause in error.what, error.what
-    assert broken.cure in error.cure, error.cure
+    assert error.location == str(tmp_path / broken.names)
+    assert broken.cause in error.message, error.message
+    assert broken.hint in error.hint, error.hint
     assert "\n" not in str(error)
     assert len(str(error)) < 400 + 2 * len(str(tmp_path))
 

@@ -80,22 +80,24 @@ def assert_says_as(log_p_of, ours, batch):
         for shown, mask in zip(batch.regions, batch.region_mask, strict=True)
     ]
     lengths = set()
-    for end, shared, beams in itertools.product(range(0, 13, 3), (False, True), (1, 2, 4)):
+    for end, shared, beam_size in itertools.product(range(0, 13, 3), (False, True), (1, 2, 4)):
         start = end if shared else 11
-        rules = Rules(start=start, end=end, longest=7)
-        said = beam_search(model, regions, batch.region_mask, rules, beams=beams)
-        for log_p, saying in zip(oracles, said, strict=True):
-            wanted = search.beam_search(log_p, start=start, end=end, beams=beams, longest=7)
-            assert saying.words == wanted.words
-            assert abs(saying.log_probability - wanted.score) < 1e-4
-            lengths.add(len(saying.words))
+        rules = Rules(start=start, end=end, max_length=7)
+        said = beam_search(model, regions, batch.region_mask, rules, beam_size=beam_size)
+        for log_p, hypothesis in zip(oracles, said, strict=True):
+            wanted = search.beam_search(
+                log_p, start=start, end=end, beam_size=beam_size, max_length=7
+            )
+            assert hypothesis.words == wanted.words
+            assert abs(hypothesis.log_probability - wanted.score) < 1e-4
+            lengths.add(len(hypothesis.words))
     assert len(lengths) > 2, "captions of nearly one length try too little: sharpen the weights"
 
 
 def assert_steps_as_it_reads(ours, batch):
     """Decoding walks through the very states that training walked through."""
     read = ours.eval()(batch)
-    state = ours.begin(batch.regions, batch.region_mask).keep(batch.image)
+    state = ours.init_state(batch.regions, batch.region_mask).keep(batch.image)
     said = []
     for t in range(int(batch.caption_length.max()) - 1):
         step = ours.step(batch.caption[:, t : t + 1], state)
@@ -112,14 +114,14 @@ def assert_steps_as_it_reads(ours, batch):
 
 def assert_beams_do_not_mix(ours, batch):
     """Beams side by side say what each would say alone, after any reordering."""
-    state = ours.eval().begin(batch.regions, batch.region_mask)
+    state = ours.eval().init_state(batch.regions, batch.region_mask)
     first = torch.tensor([[1, 2, 3]]).expand(len(batch.regions), 3)
     state = ours.step(first, state.pick(torch.zeros_like(first))).state
     order = torch.tensor([[2, 0, 0], [1, 1, 2], [0, 2, 1]])
     together = ours.step(torch.tensor([[4, 5, 6]]).expand(3, 3), state.pick(order)).logits
     for i in range(3):
         for k, word in enumerate((4, 5, 6)):
-            alone = ours.begin(batch.regions[i : i + 1], batch.region_mask[i : i + 1])
+            alone = ours.init_state(batch.regions[i : i + 1], batch.region_mask[i : i + 1])
             alone = ours.step(first[i, order[i, k]].view(1, 1), alone).state
             wanted = ours.step(torch.tensor([[word]]), alone).logits[0, 0]
             torch.testing.assert_close(together[i, k], wanted)

@@ -36,6 +36,6 @@ def enliven(eye, *images, size=96):
     done = set()
     layers = [m for m in eye.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
     hooks = [layer.register_forward_hook(spread_out) for layer in layers]
-    eye.see(*prepared(eye, images, size))
+    eye.encode(*prepared(eye, images, size))
     for hook in hooks:
         hook.remove()

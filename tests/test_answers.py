@@ -193,7 +193,7 @@ def test_answer_list_survives_json():
 )
 def test_broken_answer_list_is_refused(value):
     with pytest.raises(BadData, match=r"answers\.json"):
-        AnswerList.from_json(value, where="answers.json")
+        AnswerList.from_json(value, location="answers.json")
 
 
 def test_unknown_normaliser_is_refused():

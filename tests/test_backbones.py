@@ -1,4 +1,4 @@
-"""Frozen networks: where their regions lie, and whose weights they have."""
+"""Settings networks: where their regions lie, and whose weights they have."""
 
 import socket
 import time
@@ -67,7 +67,7 @@ class Cells(nn.Module):
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC", "tokens"])
 def test_row_r_is_cell_r_over_w_and_r_modulo_w(layout: str) -> None:
-    regions, grid = Backbone(Cells(layout), SPEC).look(torch.zeros(2, 3, 20, 30))
+    regions, grid = Backbone(Cells(layout), SPEC).encode(torch.zeros(2, 3, 20, 30))
     assert grid == (2, 3)
     assert regions.shape == (2, 6, 4)
     for r in range(6):
@@ -118,7 +118,7 @@ def test_a_bright_spot_is_seen_in_its_own_cell(name: str, grid: tuple[int, int],
 def test_one_vector_is_what_the_classifier_reads(small: Backbone, tmp_path: Path) -> None:
     images = torch.randn(2, 3, 64, 64)
     pooled = choose_backbone(SMALL, "random", {"vector": True})
-    regions, grid = pooled.look(images)
+    regions, grid = pooled.encode(images)
     assert grid == (1, 1)
     torch.testing.assert_close(regions[:, 0], small(images).mean(dim=1))
     pooled.save(tmp_path / "weights.safetensors")
@@ -138,11 +138,11 @@ def test_the_vector_of_a_vgg_is_its_fc7_behind_the_relu() -> None:
 
 
 def test_images_need_not_be_square(small: Backbone) -> None:
-    regions, grid = small.look(torch.rand(1, 3, 64, 128))
+    regions, grid = small.encode(torch.rand(1, 3, 64, 128))
     assert grid == (2, 4)
     assert regions.shape == (1, 8, 96)
     wide = choose_backbone("timm:test_vit", "random", {"dynamic_img_size": True})
-    assert wide.look(torch.rand(1, 3, 64, 128))[1] == (4, 8)
+    assert wide.encode(torch.rand(1, 3, 64, 128))[1] == (4, 8)
 
 
 def test_always_in_eval_mode_and_frozen(small: Backbone) -> None:
@@ -295,9 +295,9 @@ def test_a_hub_that_does_not_answer_is_not_asked_twice(monkeypatch: pytest.Monke
         with pytest.raises(MissingWeights, match=cause) as caught:
             choose_backbone("timm:resnet18.a1_in1k")
         assert time.perf_counter() - begin < 5
-        assert "timm/resnet18.a1_in1k/resolve/main/model.safetensors" in caught.value.cure
-        assert "put it as resnet18.a1_in1k.safetensors" in caught.value.cure
-        assert "SACCADE_WEIGHTS" in caught.value.cure
+        assert "timm/resnet18.a1_in1k/resolve/main/model.safetensors" in caught.value.hint
+        assert "put it as resnet18.a1_in1k.safetensors" in caught.value.hint
+        assert "SACCADE_WEIGHTS" in caught.value.hint
     assert calls == [{"local_files_only": True}] * 2
 
 
@@ -321,7 +321,7 @@ def test_networks_without_weights_on_the_hub_say_so(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("SACCADE_WEIGHTS", raising=False)
     with pytest.raises(MissingWeights, match="hub has no weights for gcvit_xxtiny") as caught:
         find_weights("gcvit_xxtiny", "hub")
-    assert ".pth" in caught.value.cure
+    assert ".pth" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_options_reach_the_network() -> None:
     plain = choose_backbone(SMALL, "random")
     finer = choose_backbone(SMALL, "random", {"output_stride": 16})
     images = torch.zeros(1, 3, 160, 160)
-    assert (plain.look(images)[1], finer.look(images)[1]) == ((5, 5), (10, 10))
+    assert (plain.encode(images)[1], finer.encode(images)[1]) == ((5, 5), (10, 10))
 
 
 def test_preprocessing_is_the_networks_own_unless_wished_otherwise() -> None:

@@ -37,16 +37,17 @@ def test_error_as_its_definition(answers, bins):
     total = 0.0
     for number in range(bins):
         inside = [
-            (sure, right)
-            for sure, right in answers
-            if (number / bins < sure <= (number + 1) / bins) or (number == 0 and sure == 0)
+            (confidence, right)
+            for confidence, right in answers
+            if (number / bins < confidence <= (number + 1) / bins)
+            or (number == 0 and confidence == 0)
         ]
         if inside:
             total += abs(sum(r for _, r in inside) - sum(s for s, _ in inside))
     score = calibration_score(*zip(*answers, strict=True), bins=bins)
     assert sum(bin_.answers for bin_ in score.bins) == len(answers)
     # a confidence within rounding of a bound may fall on either side of it
-    edges = [abs(sure * bins - round(sure * bins)) for sure, _ in answers]
+    edges = [abs(confidence * bins - round(confidence * bins)) for confidence, _ in answers]
     if not any(0 < edge < 1e-9 for edge in edges):
         assert score.ece == pytest.approx(total / len(answers), abs=1e-9)
 
@@ -73,6 +74,6 @@ def test_confidence_that_says_nothing_has_the_error_rate_for_an_area():
 @pytest.mark.parametrize(
     ("sure", "right"), [([], []), ([0.5], []), ([1.5], [1]), ([0.5], [30]), ([np.nan], [1])]
 )
-def test_what_says_nothing_is_refused(sure, right):
+def test_what_says_nothing_is_refused(confidence, right):
     with pytest.raises(BadData):
-        calibration_score(sure, right)
+        calibration_score(confidence, right)

@@ -61,9 +61,9 @@ def test_captions_can_be_drawn_and_equal_seeds_draw_equal_ones(place):
     assert one == saccade(*drawn, "--temperature", 2, "--top-p", 0.9)
     assert len(one.splitlines()) == 3
     assert one != saccade(*drawn, "--temperature", 2, "--top-p", 0.9, "--seed", 1)
-    sure = saccade(*drawn, "--top-k", 1).splitlines()
+    confidence = saccade(*drawn, "--top-k", 1).splitlines()
     greedy = saccade("caption", place / "caption", image(place), "--beam", 1, "--device", "cpu")
-    assert sure == greedy.splitlines() * 3
+    assert confidence == greedy.splitlines() * 3
     told = saccade("caption", place / "vqa", image(place), "--samples", 2, status=1)
     assert "answers questions" in told
 

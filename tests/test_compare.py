@@ -181,7 +181,7 @@ def test_without_seeds_nothing_is_said_of_them(world, page):
 def test_cost_states_its_assumption_and_has_no_false_precision(world, page):
     row = next(row for row in numbers(world, "cost") if row["run"] == "bag")
     log = [json.loads(line) for line in (world / "bag/log.jsonl").read_text().splitlines()]
-    assert row["seconds"] == pytest.approx(sum(r["seconds"] + r["seconds_judging"] for r in log))
+    assert row["seconds"] == pytest.approx(sum(r["seconds"] + r["seconds_scoring"] for r in log))
     energy = 50 * row["seconds"] / 3600
     assert row["energy_watt_hours"] == float(f"{energy:.2g}")
     assert "at 50 W all the while" in unescape(page)

@@ -143,9 +143,9 @@ def test_the_best_answer_alone_decides_what_is_left_out(tmp_path):
 
 
 def test_questions_are_cut_and_never_empty(folder):
-    vocabulary = question_vocabulary({"is": 2, "it": 1}, tokenizer="openvqa", unknown_word=True)
+    vocabulary = question_vocabulary({"is": 2, "it": 1}, tokenizer="openvqa", unk_token=True)
     whole = VqaExamples(
-        folder, "train", Shelf(), vocabulary, AnswerList(("no",), "none"), longest=2
+        folder, "train", Shelf(), vocabulary, AnswerList(("no",), "none"), max_length=2
     )
     batch = whole.batch(np.arange(3))
     assert batch.question.tolist() == [[1, 2], [2, 3], [1, 0]]
@@ -160,7 +160,7 @@ def test_regions_are_cut_to_the_most_that_an_image_of_the_batch_has(folder):
 
 def test_captions_stand_longest_first_between_start_and_end(folder):
     vocabulary = caption_vocabulary(folder.word_counts("karpathy", "captions"), min_count=1)
-    examples = CaptionExamples(folder, "train", Shelf(), vocabulary, longest=4)
+    examples = CaptionExamples(folder, "train", Shelf(), vocabulary, max_length=4)
     assert examples.left_out == {"image without features": 1, "caption too long": 0}
     batch = examples.batch(np.array([2, 0, 1]))
     assert batch.caption_length.tolist() == [6, 4, 3]
@@ -171,7 +171,7 @@ def test_captions_stand_longest_first_between_start_and_end(folder):
     ]
     assert batch.caption[:, 0].tolist() == [vocabulary.start] * 3
     assert batch.caption.dtype == torch.int64
-    short = CaptionExamples(folder, "train", Shelf(), vocabulary, longest=3)
+    short = CaptionExamples(folder, "train", Shelf(), vocabulary, max_length=3)
     assert short.left_out["caption too long"] == 1
 
 

@@ -19,7 +19,7 @@ from saccade.features.store import FeatureStore
 from tests.detector_samples import enliven
 
 NET = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
-CHOICE = {"proposals": 30, "threshold": 0.02, "at_least": 2, "at_most": 12}
+CHOICE = {"proposals": 30, "threshold": 0.02, "min_count": 2, "at_most": 12}
 
 
 def own_table(mini: Path, out: Path) -> Path:
@@ -99,8 +99,8 @@ def test_every_photo_has_its_own_number_of_boxes_inside_it(made: Path, mini: Pat
         assert (np.diff(scores[row, : store.counts[row]]) <= 0).all()
     for part in (regions, boxes, scores):
         assert not part[~mask].any()
-    sure = (scores >= CHOICE["threshold"]).sum(axis=1)
-    assert np.array_equal(store.counts, np.clip(sure, 2, 12))
+    confidence = (scores >= CHOICE["threshold"]).sum(axis=1)
+    assert np.array_equal(store.counts, np.clip(confidence, 2, 12))
 
 
 def test_joint_embedding_learns_from_them(made: Path) -> None:
@@ -125,8 +125,8 @@ def test_attention_is_on_real_boxes_only(made: Path) -> None:
     image = sorted(folder.images())[fewest]
     count = int(store.counts[fewest])
     assert count < 12
-    looked = run.look(folder.image_root / image.file)
-    answer = run.ask(looked, asked)
+    encoded = run.encode(folder.image_root / image.file)
+    answer = run.ask(encoded, asked)
     assert answer.text == answer.top[0][0]
     assert answer.attention.shape == (1, count)
     assert len(answer.boxes) == count
@@ -134,7 +134,7 @@ def test_attention_is_on_real_boxes_only(made: Path) -> None:
     np.testing.assert_allclose(answer.boxes, store.boxes(np.array([fewest]))[0, :count], atol=1e-3)
 
     regions, mask = map(torch.from_numpy, store.read(np.array([fewest])))
-    filled = looked._replace(regions=regions.float(), mask=mask)
+    filled = encoded._replace(regions=regions.float(), mask=mask)
     with torch.inference_mode():
         attention = run.model(run.question(filled, asked)).attention[0]
     assert attention.shape == (1, 12)

@@ -31,7 +31,7 @@ from saccade.training.train import train
 from tests.detector_samples import enliven, photo, prepared
 
 NET = "torchvision:fasterrcnn_mobilenet_v3_large_320_fpn"
-FEW = {"threshold": 0.1, "at_least": 3, "at_most": 9, "proposals": 40}
+FEW = {"threshold": 0.1, "min_count": 3, "at_most": 9, "proposals": 40}
 VARYING = FEW | {"threshold": 0.0134}
 
 
@@ -90,7 +90,7 @@ def test_sizes_are_those_of_torchvision(eye):
 def test_boxes_are_chosen_as_bottom_up_attention_does(eye):
     """Written out anew: proposals, per class suppression, the best class, a threshold, limits."""
     pixels, into, sizes = prepared(eye, [photo(60, 90), photo(90, 50, seed=1)])
-    seen = eye.see(pixels, into, sizes)
+    seen = eye.encode(pixels, into, sizes)
     assert seen.regions.shape == (2, 9, 1024)
     assert seen.grid is None
     net = eye.model.network
@@ -138,7 +138,7 @@ def test_an_image_without_proposals_is_one_region(eye, monkeypatch):
         eye.model.network.rpn, "forward", lambda images, maps: ([torch.zeros(0, 4)], {})
     )
     pixels, into, sizes = prepared(eye, [photo(60, 90)])
-    seen = eye.see(pixels, into, sizes)
+    seen = eye.encode(pixels, into, sizes)
     assert seen.counts.tolist() == [1]
     np.testing.assert_allclose(seen.boxes[0, 0], [0, 0, 1, 1], atol=1e-6)
 
@@ -146,8 +146,8 @@ def test_an_image_without_proposals_is_one_region(eye, monkeypatch):
 def test_neighbours_in_a_batch_change_nothing(eye):
     images = [photo(60, 90), photo(120, 50, seed=2)]
     pixels, into, sizes = prepared(eye, images)
-    both = eye.see(pixels, into, sizes)
-    alone = eye.see(pixels[:1], into, sizes[:1])
+    both = eye.encode(pixels, into, sizes)
+    alone = eye.encode(pixels[:1], into, sizes[:1])
     count = alone.counts[0]
     assert both.counts[0] == count
     np.testing.assert_allclose(both.boxes[0], alone.boxes[0], atol=1e-4)
@@ -163,7 +163,9 @@ def test_a_flat_image_does_not_change_how_later_ones_are_read(eye, lively):
     flat = torch.rand(3, 8, 96)
     with torch.no_grad():
         regions = fresh.model.detect(flat).regions
-    assert torch.equal(fresh.see(pixels, into, sizes).regions, eye.see(pixels, into, sizes).regions)
+    assert torch.equal(
+        fresh.encode(pixels, into, sizes).regions, eye.encode(pixels, into, sizes).regions
+    )
     with torch.no_grad():
         assert torch.equal(eye.model.detect(flat).regions, regions)
 
@@ -175,7 +177,7 @@ def test_a_flat_image_does_not_change_how_later_ones_are_read(eye, lively):
         ({"regions": 36, "at_most": 50}, "as many boxes of every image"),
         ({"regions": 0.5}, "regions=0.5. Give a whole number"),
         ({"threshold": "high"}, "threshold=high. Give a share"),
-        ({"at_least": 20, "at_most": 10}, "contradict each other"),
+        ({"min_count": 20, "at_most": 10}, "contradict each other"),
         ({"proposals": 0}, "contradict each other"),
         ({"regions": 301}, "contradict each other: regions=301"),
         ({"overlap": 1.5}, "overlap=1.5. Give a share"),
@@ -211,7 +213,9 @@ def test_weights_come_from_files_and_go_to_files(eye, tmp_path, monkeypatch):
     eye.save(tmp_path / "kept.safetensors")
     again = build_backbone(eye.spec, tmp_path / "kept.safetensors")
     pixels, into, sizes = prepared(eye, [photo(60, 90)])
-    assert torch.equal(again.see(pixels, into, sizes).regions, eye.see(pixels, into, sizes).regions)
+    assert torch.equal(
+        again.encode(pixels, into, sizes).regions, eye.encode(pixels, into, sizes).regions
+    )
     # As torchvision publishes them, with other classes, under the name that its address ends in.
     published = detection.fasterrcnn_mobilenet_v3_large_320_fpn(
         weights=None, weights_backbone=None, num_classes=7
@@ -292,19 +296,19 @@ def test_from_images_to_answers(tmp_path: Path, lively: Path) -> None:
         assert evaluate(run)["split"] == "test"
         image = DataFolder(data).image_root / DataFolder(data).images()[3].file
         loaded = saccade.load(run)
-        looked = loaded.look(image)
+        encoded = loaded.encode(image)
         row = opened.rows([DataFolder(data).images()[3].id])
         count = int(opened.counts[row[0]])
-        assert looked.mask.all()
-        assert looked.regions.shape == (1, count, 1024)
+        assert encoded.mask.all()
+        assert encoded.regions.shape == (1, count, 1024)
         stored, _ = opened.read(row)
-        np.testing.assert_allclose(looked.regions[0], stored[0, :count], atol=2e-2)
-        np.testing.assert_allclose(looked.boxes, opened.boxes(row)[0, :count], atol=1e-3)
+        np.testing.assert_allclose(encoded.regions[0], stored[0, :count], atol=2e-2)
+        np.testing.assert_allclose(encoded.boxes, opened.boxes(row)[0, :count], atol=1e-3)
         if seen == "answers":
-            answer = loaded.ask(looked, "What colour is it?")
+            answer = loaded.ask(encoded, "What colour is it?")
             assert answer.attention.shape[1] == len(answer.boxes) == count
         else:
-            assert loaded.caption(looked).text is not None
+            assert loaded.caption(encoded).text is not None
     assert read_image(image).shape[0] == 3
     explain(run, image, out=tmp_path / "where.png")
     assert (tmp_path / "where.png").stat().st_size > 1000

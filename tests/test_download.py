@@ -113,7 +113,7 @@ def test_a_file_that_changed_there_or_here_is_noticed(toy, tmp_path):
     toy.files["/list.txt"] = b"two\n"
     with pytest.raises(BadDownload, match="another file") as error:
         fetch(["toy"], tmp_path)
-    assert "delete its entry" in error.value.cure
+    assert "delete its entry" in error.value.hint
     assert not (tmp_path / "list.txt").exists()
     (tmp_path / "list.txt").write_bytes(b"my own\n")
     with pytest.raises(BadDownload, match="is not the file that is known"):

@@ -11,12 +11,12 @@ from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question
-from saccade.evaluation.baselines import Rung, visual_gain
+from saccade.evaluation.baselines import Baseline, visual_gain
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.scoring import (
-    judge_answers,
-    judge_captions,
     read_rows,
+    score_answers,
+    score_captions,
     statistics,
     write_rows,
 )
@@ -55,17 +55,19 @@ def scores(request, made):
 
 
 def test_a_model_that_looks_gains_by_looking(made, scores):
-    ladder = scores["baselines"]
+    run_baselines = scores["baselines"]
     metrics = {"vqa": {"accuracy": 1}, "caption": {"bleu_4": 100, "cider": 100}}[scores["task"]]
     for name, points in metrics.items():
-        gain = points * (scores[name] - ladder["shuffled_images"][name])
+        gain = points * (scores[name] - run_baselines["shuffled_images"][name])
         assert scores["visual_gain"][name] == pytest.approx(gain)
         assert gain > 10
         low, high = scores["visual_gain_interval"][name]
         assert 0 < low <= gain <= high
         # nobody who does not look comes near
         blind = [
-            rung[name] for rung_name, rung in ladder.items() if rung_name != "nearest_neighbour"
+            baseline[name]
+            for rung_name, baseline in run_baselines.items()
+            if rung_name != "nearest_neighbour"
         ]
         assert max(blind) < scores[name]
         low, high = scores["interval"][name]
@@ -88,7 +90,7 @@ def test_every_number_says_what_it_means(made, scores):
         assert scores["confidence"] == "softmax of the best answer"
     else:
         assert scores["beams"] >= 1
-        assert scores["decoding_rules"]["longest"] == 50
+        assert scores["decoding_rules"]["max_length"] == 50
     json.dumps(scores, allow_nan=False)  # nothing in it that JSON has no word for
 
 
@@ -99,7 +101,7 @@ def test_rows_amount_to_the_scores(made, scores):
     for name, statistic in found.items():
         assert statistic.whole() == pytest.approx(scores[name])
     assert {"accuracy"} == set(found) or {"bleu_1", "bleu_4", "rouge_l", "cider"} < set(found)
-    assert all(0 <= sure <= 1 for sure in rows["confidence"])
+    assert all(0 <= confidence <= 1 for confidence in rows["confidence"])
     assert compare(found[next(iter(found))], found[next(iter(found))]).p_permutation == 1
     with pytest.raises(SaccadeError, match="was not judged on the test split"):
         read_rows(run, "test")
@@ -107,9 +109,9 @@ def test_rows_amount_to_the_scores(made, scores):
 
 def test_equal_runs_give_equal_files(made, scores):
     run = made / scores["task"]
-    before = [(run / name).read_bytes() for name in ("scores.json", "judged-val.parquet")]
+    before = [(run / name).read_bytes() for name in ("scores.json", "scored-val.parquet")]
     evaluate(run)
-    assert before == [(run / name).read_bytes() for name in ("scores.json", "judged-val.parquet")]
+    assert before == [(run / name).read_bytes() for name in ("scores.json", "scored-val.parquet")]
 
 
 def test_calibration_is_that_of_the_answers(made):
@@ -170,33 +172,33 @@ QUESTIONS = [
 
 
 def test_a_gain_under_two_points_is_said_in_words():
-    same = judge_answers({q.id: "cat" for q in QUESTIONS}, QUESTIONS, "2021-03")
-    gain = visual_gain("vqa", same, Rung(same, {}))
+    same = score_answers({q.id: "cat" for q in QUESTIONS}, QUESTIONS, "2021-03")
+    gain = visual_gain("vqa", same, Baseline(same, {}))
     assert gain["visual_gain"] == {"accuracy": 0}
     assert gain["visual_gain_interval"] == {"accuracy": [0, 0]}
     assert "gains 0.0 points" in gain["visual_gain_note"]
     assert "accuracy is 100.0 instead of 100.0" in gain["visual_gain_note"]
     said = {i: [("a", "cat"), ("a", "dog")][i % 2] for i in range(4)}
     human = {i: [("a", "cat", "sits", "here")] for i in range(4)}
-    captions = judge_captions(said, human)
-    note = visual_gain("caption", captions, Rung(captions, {}))["visual_gain_note"]
+    captions = score_captions(said, human)
+    note = visual_gain("caption", captions, Baseline(captions, {}))["visual_gain_note"]
     assert "bleu_4" in note
     assert "cider" in note
 
 
 def test_rows_survive_the_disk_and_broken_files_are_named(tmp_path):
-    judged = judge_answers({q.id: "cat" for q in QUESTIONS}, QUESTIONS, "2021-03", {0: 0.25})
-    write_rows(tmp_path, "val", judged.rows)
+    scored = score_answers({q.id: "cat" for q in QUESTIONS}, QUESTIONS, "2021-03", {0: 0.25})
+    write_rows(tmp_path, "val", scored.rows)
     rows = read_rows(tmp_path, "val")
     assert rows["confidence"][0] == 0.25
     assert np.isnan(rows["confidence"][1])
     assert {name: of for name, of in rows.items() if name != "confidence"} == {
-        name: of for name, of in judged.rows.items() if name != "confidence"
+        name: of for name, of in scored.rows.items() if name != "confidence"
     }
     said = dict(zip(rows["id"], rows["answer"], strict=True))
     assert vqa_accuracy(said, QUESTIONS).overall == statistics(rows)["accuracy"].whole()
-    whole = (tmp_path / "judged-val.parquet").read_bytes()
-    (tmp_path / "judged-val.parquet").write_bytes(whole[: len(whole) // 2])
+    whole = (tmp_path / "scored-val.parquet").read_bytes()
+    (tmp_path / "scored-val.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SaccadeError, match="is not whole"):
         read_rows(tmp_path, "val")
 
@@ -206,8 +208,8 @@ def test_plain_means_are_over_the_answers_of_the_split_whatever_was_said():
 
     single = [q._replace(answers=("a dog",) if q.id % 3 else ("cat",)) for q in QUESTIONS]
     said = {q.id: "bird" if q.id == 0 else "cat" for q in single}
-    judged = judge_answers(said, single, "2021-03", dict.fromkeys(range(12), 0.5))
-    scores = of_answers(judged, single, None)
+    scored = score_answers(said, single, "2021-03", dict.fromkeys(range(12), 0.5))
+    scores = of_answers(scored, single, None)
     plain = scores["classification"]["plain"]
     assert plain["labels"] == 2, "a bird is no answer of this split"
     assert plain["recall"] == pytest.approx(plain["balanced_accuracy"])
@@ -219,10 +221,10 @@ def test_questions_with_one_answer_are_also_a_classification(tmp_path):
     from saccade.evaluation.evaluate import of_answers
 
     single = [q._replace(answers=("A dog",) if q.id % 3 else ("cat",)) for q in QUESTIONS]
-    judged = judge_answers(
+    scored = score_answers(
         {q.id: "cat" for q in single}, single, "2021-03", dict.fromkeys(range(12), 0.5)
     )
-    scores = of_answers(judged, single, None)["classification"]
+    scores = of_answers(scored, single, None)["classification"]
     assert scores["plain"]["accuracy"] == pytest.approx(4 / 12)
     assert scores["plain"]["recall"] == scores["pitvqa"]["recall"] == pytest.approx(1 / 2)
     assert scores["plain"]["labels"] == 2
@@ -266,14 +268,14 @@ def test_a_run_remembers_whom_it_began_with(made, tmp_path):
     for out, start in ((second, first), (third, second)):
         train(recipe, folder.path, out, name="again", features="cells", start=start, console=QUIET)
     header = json.loads((third / "run.json").read_text())
-    earlier = header["began_with"]
+    earlier = header["initialised_from"]
     assert earlier["run"] == str(second)
     assert earlier["sha256"] == sha256((second / "model.safetensors").read_bytes()).hexdigest()
-    assert earlier["began_with"]["recipe_name"] == RUNS["vqa"]
+    assert earlier["initialised_from"]["recipe_name"] == RUNS["vqa"]
     scores = evaluate(third)
-    assert scores["began_with"] == f"again: {second}, {RUNS['vqa']}: {first}"
+    assert scores["initialised_from"] == f"again: {second}, {RUNS['vqa']}: {first}"
     assert (scores["selected_on_this_split"], scores["trained_on_this_split"]) == (True, False)
-    earlier["began_with"]["fingerprint"] = "other records"
+    earlier["initialised_from"]["fingerprint"] = "other records"
     (third / "run.json").write_text(json.dumps(header))
     scores = evaluate(third)
     assert (scores["selected_on_this_split"], scores["trained_on_this_split"]) == (True, None)

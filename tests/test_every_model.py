@@ -157,10 +157,10 @@ def test_saying_word_by_word_is_the_same_as_reading(name):
     """Decoding must walk through the very states that training walked through."""
     model, batch = fresh(name).eval(), caption_batch()
     read = model(batch)
-    state = model.begin(batch.regions, batch.region_mask)
+    state = model.init_state(batch.regions, batch.region_mask)
     state = type(state)(
         tuple(part[batch.image] for part in state.image),
-        tuple(part[batch.image] for part in state.beams),
+        tuple(part[batch.image] for part in state.beam_size),
     )
     said = []
     for t in range(batch.caption.shape[1] - 1):

@@ -55,7 +55,7 @@ def test_a_change_is_typed_and_leaves_the_recipe_alone():
     assert recipe.train.optimiser.learning_rate == 4e-4
     assert change(recipe, "train.clip_value=none").train.clip_value is None
     assert change(recipe, "model.view=none").model.view is None
-    assert change(recipe, "decode.ban_unknown=true").decode.ban_unknown is True
+    assert change(recipe, "decode.suppress_unk=true").decode.suppress_unk is True
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that went through the backbone, but for its trials on black."""
     sizes: list[int] = []
-    look = Backbone.look
+    look = Backbone.encode
 
     def counted(self: Backbone, images: torch.Tensor) -> Any:
         if (images != images[0, :, :1, :1]).any():
@@ -188,7 +188,7 @@ def test_a_stopped_run_goes_on_and_does_nothing_twice(
     after: int,
 ) -> None:
     """Two batches a chunk: at most one batch that was done and not closed is done again."""
-    look = Backbone.look
+    look = Backbone.encode
 
     def stop(self: Backbone, pixels: torch.Tensor) -> Any:
         if len(seen) == after and (pixels != pixels[0, :, :1, :1]).any():
@@ -347,7 +347,7 @@ def test_numbers_that_do_not_fit_the_type_are_no_features(
     data: Path, monkeypatch: pytest.MonkeyPatch, size: float
 ) -> None:
     """Too large, or so small that every one of them would be stored as 0."""
-    look = Backbone.look
+    look = Backbone.encode
     monkeypatch.setattr(
         Backbone, "look", lambda self, pixels: (look(self, pixels)[0] * 0 + size, (2, 2))
     )
@@ -360,12 +360,12 @@ def test_numbers_that_do_not_fit_the_type_are_no_features(
 def test_numbers_that_do_not_fit_later_on_leave_what_is_there(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, looked = Backbone.look, []
+    look, encoded = Backbone.encode, []
 
     def grow(self: Backbone, pixels: torch.Tensor) -> Any:
-        looked.append(1)
+        encoded.append(1)
         regions, grid = look(self, pixels)
-        return regions * (1e9 if len(looked) > 8 else 1), grid
+        return regions * (1e9 if len(encoded) > 8 else 1), grid
 
     monkeypatch.setattr(Backbone, "look", grow)
     with pytest.raises(BadConfig, match="--dtype float32 and another --name; if it"):
@@ -382,7 +382,7 @@ def test_a_batch_that_is_too_large_for_the_device(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return look(self, pixels)
 
-    look = Backbone.look
+    look = Backbone.encode
     monkeypatch.setattr(Backbone, "look", full)
     with pytest.raises(BadConfig, match=r"no room for 2 images.*smaller --batch-size"):
         extract(data, NET, **USUAL)

@@ -437,5 +437,5 @@ def test_impossible_things_are_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(SaccadeError, match=message) as caught:
         import_features(kind, write(tmp_path), folder.path, missing="drop")
     assert str(tmp_path) in str(caught.value)
-    assert caught.value.cure
+    assert caught.value.hint
     assert not folder.stores()

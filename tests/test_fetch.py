@@ -200,7 +200,7 @@ def test_nobody_waits_for_a_page_that_is_gone(site, quick, tmp_path, pauses):
     with pytest.raises(BadDownload, match="answers 404") as error:
         get(site, tmp_path / "a.bin", quick)
     assert pauses == []
-    assert "--mirror" in error.value.cure
+    assert "--mirror" in error.value.hint
 
 
 def test_nobody_there(quick, tmp_path, site):

@@ -41,13 +41,13 @@ def refused(root: Path, **options: str) -> BadData | BadConfig:
     return caught.value
 
 
-def typed(cure: str, out: Path) -> DataFolder:
+def typed(hint: str, out: Path) -> DataFolder:
     """The data folder that the first command in a message makes, OUT for DATA."""
     from typer.testing import CliRunner
 
     from saccade.cli.main import app
 
-    command = re.search(r"saccade (prepare .*?)(?: \(or |\.(?: |$))", cure)[1]
+    command = re.search(r"saccade (prepare .*?)(?: \(or |\.(?: |$))", hint)[1]
     words = [str(out) if word == "DATA" else word for word in shlex.split(command)]
     told = CliRunner().invoke(app, words)
     assert told.exit_code == 0, told.output
@@ -119,13 +119,13 @@ class TestTables:
             ("t.txt", b"Hello.\n", "only 3 images; t.txt is text without known", "mine.csv"),
         ],
     )  # fmt: skip
-    def test_a_table_that_is_not_read_is_named(self, name, content, what, cure, tmp_path):
+    def test_a_table_that_is_not_read_is_named(self, name, content, what, hint, tmp_path):
         touch(tmp_path, *(image for image, _ in ROWS))
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
         error = refused(tmp_path)
-        assert what in error.what
-        assert cure in error.cure
+        assert what in error.message
+        assert hint in error.hint
 
     def test_a_table_that_may_not_be_opened(self, tmp_path, monkeypatch):
         path, opened = own(tmp_path), Path.open
@@ -136,7 +136,7 @@ class TestTables:
             return opened(self, *words, **more)
 
         monkeypatch.setattr(Path, "open", guarded)
-        assert "t.csv cannot be read (Permission denied)" in refused(tmp_path).what
+        assert "t.csv cannot be read (Permission denied)" in refused(tmp_path).message
 
     def test_text_that_is_said_to_be_a_table(self, tmp_path):
         own(tmp_path, "t.txt", "\t")
@@ -149,7 +149,7 @@ class TestTables:
         own(tmp_path, "u.csv")
         _, notes = recognise(tmp_path, table="u.csv")
         assert notes[0].startswith("Recognised as table: there is u.csv")
-        assert "no such file" in refused(tmp_path, table="no.csv").what
+        assert "no such file" in refused(tmp_path, table="no.csv").message
 
 
 class TestColumns:
@@ -157,15 +157,17 @@ class TestColumns:
         own(tmp_path, head="photo,words")
         (part,), _ = recognise(tmp_path, columns="image:photo,caption:words")
         assert len(part.captions) == 3
-        assert "has no column 'foto'" in refused(tmp_path, columns="image:foto,caption:words").what
-        assert "is not a list like" in refused(tmp_path, columns="photo").what
+        assert (
+            "has no column 'foto'" in refused(tmp_path, columns="image:foto,caption:words").message
+        )
+        assert "is not a list like" in refused(tmp_path, columns="photo").message
 
     def test_with_several_tables_the_command_names_one(self, tmp_path):
         own(tmp_path, "a b.csv", head="photo,caption")
         (tmp_path / "z.csv").write_text("x,y\n1,2\n")
-        cure = refused(tmp_path).cure
-        assert "--option 'table=a b.csv' --option columns=image:photo" in cure
-        assert len(typed(cure, tmp_path.parent / "d").captions("train")) == 1
+        hint = refused(tmp_path).hint
+        assert "--option 'table=a b.csv' --option columns=image:photo" in hint
+        assert len(typed(hint, tmp_path.parent / "d").captions("train")) == 1
 
     def test_every_message_says_option_before_an_option(self):
         names = "|".join(sorted({name for source in SOURCES for name in _options(source)}))
@@ -191,9 +193,9 @@ class TestImages:
         (tmp_path / "own").mkdir()
         (tmp_path / "own/t.csv").write_text("image,caption\n" + "\n".join(lines))
         error = refused(tmp_path / "own")
-        assert "line 2 names" in error.what
-        assert "outside of the folder of images" in error.what
-        assert f"say so: --option images={tmp_path}/images." in error.cure
+        assert "line 2 names" in error.message
+        assert "outside of the folder of images" in error.message
+        assert f"say so: --option images={tmp_path}/images." in error.hint
         for images in (f"{tmp_path}/images", "/"):
             (part,), _ = recognise(tmp_path / "own", images=images)
             assert all((Path(part.image_root) / p.file).is_file() for p in part.images)
@@ -202,7 +204,7 @@ class TestImages:
         touch(tmp_path / "images", "0.png", "1.png")
         names = [f"{tmp_path}/images/{n}.png" for n in range(2)]
         save_arrow(tmp_path / "saved", pa.table({"image": names, "caption": ["A dog."] * 2}))
-        assert f"--option images={tmp_path}/images." in refused(tmp_path / "saved").cure
+        assert f"--option images={tmp_path}/images." in refused(tmp_path / "saved").hint
         recognise(tmp_path / "saved", images=f"{tmp_path}/images")
 
     @pytest.mark.parametrize(
@@ -215,11 +217,11 @@ class TestImages:
             (("http://a.b/c.png", "x.png"), "but the address 'http", "Download the images first"),
         ],
     )  # fmt: skip
-    def test_what_cannot_be_followed(self, names, what, cure, tmp_path):
+    def test_what_cannot_be_followed(self, names, what, hint, tmp_path):
         (tmp_path / "t.csv").write_text("image,caption\n" + "".join(f"{n},A.\n" for n in names))
         error = refused(tmp_path, missing="keep") if ".." in names[0] else refused(tmp_path)
-        assert what in error.what
-        assert cure in error.cure
+        assert what in error.message
+        assert hint in error.hint
 
     @pytest.mark.parametrize(
         ("named", "what"),
@@ -232,7 +234,7 @@ class TestImages:
     )
     def test_missing_images_are_named_with_what_is_there(self, named, what, tmp_path):
         own(tmp_path).write_text(f"image,caption\n{named},A dog.\n2.png,A cow.\n")
-        assert what in refused(tmp_path).what
+        assert what in refused(tmp_path).message
 
     @pytest.mark.parametrize("form", ["NFC", "NFD"])
     def test_accents_may_be_written_either_way(self, form, tmp_path):
@@ -254,7 +256,7 @@ class TestImages:
 
     def test_answers_that_are_true_or_false(self, tmp_path):
         save(tmp_path / "t.json", [{"image": "0.png", "question": "Is it?", "answer": True}])
-        assert refused(tmp_path).cure == 'Write "yes" or "no".'
+        assert refused(tmp_path).hint == 'Write "yes" or "no".'
 
 
 class TestFolders:
@@ -280,8 +282,8 @@ class TestFolders:
         write_karpathy(tmp_path / "k")
         write_vqa_v2(tmp_path / "v")
         error = refused(tmp_path)
-        assert "holds several data sets: k/ (karpathy), v/ (vqa-v2)" in error.what
-        assert typed(error.cure, tmp_path.parent / "d").about["source"] == "karpathy"
+        assert "holds several data sets: k/ (karpathy), v/ (vqa-v2)" in error.message
+        assert typed(error.hint, tmp_path.parent / "d").about["source"] == "karpathy"
 
     def test_text_in_folders_of_its_own_beside_the_images_is_one_set(self, tmp_path):
         SAMPLES["vqa-v2"](tmp_path)
@@ -289,23 +291,23 @@ class TestFolders:
         for path in list(tmp_path.glob("*.json")):
             path.rename(tmp_path / "vqa" / path.name)
         own(tmp_path / "more")
-        assert "could be several data sets: vqa-v2" in refused(tmp_path).what
+        assert "could be several data sets: vqa-v2" in refused(tmp_path).message
 
     @pytest.mark.parametrize("inner", ["a", "a/b", "a/b/c", "a/b/c/d"])
     def test_the_folder_that_is_named_is_recognised(self, inner, tmp_path):
         own(tmp_path / "root/x" / inner)
-        cure = refused(tmp_path / "root").cure
-        assert typed(cure, tmp_path / "data").about["source"] == "table"
+        hint = refused(tmp_path / "root").hint
+        assert typed(hint, tmp_path / "data").about["source"] == "table"
 
     @pytest.mark.parametrize("name", ["t.csv", "0.png"])
     def test_a_file_for_a_folder(self, name, tmp_path):
         own(tmp_path / "my data")
         with pytest.raises(BadData, match="is a file, not a folder") as caught:
             source_and_root(str(tmp_path / "my data" / name), None)
-        assert typed(caught.value.cure, tmp_path / "data").about["source"] == "table"
+        assert typed(caught.value.hint, tmp_path / "data").about["source"] == "table"
         with pytest.raises(BadData, match="is a file") as caught:
             prepare("table", tmp_path / "my data" / name, tmp_path / "d")
-        assert typed(caught.value.cure, tmp_path / "again").about["source"] == "table"
+        assert typed(caught.value.hint, tmp_path / "again").about["source"] == "table"
 
     def test_an_archive_for_a_folder(self, tmp_path):
         touch(tmp_path, "data.zip")
@@ -342,8 +344,8 @@ class TestTwoTables:
     def test_others_are_for_the_user_to_choose(self, head, captions, tmp_path):
         self.two(tmp_path, *captions, head=head)
         error = refused(tmp_path)
-        assert "holds several tables: t.csv, u.csv" in error.what
-        assert "--option table=t.csv or --option table=u.csv" in error.cure
+        assert "holds several tables: t.csv, u.csv" in error.message
+        assert "--option table=t.csv or --option table=u.csv" in error.hint
 
     def test_a_file_of_each_kind_for_each_split(self, tmp_path):
         for split, n in (("train", 0), ("val", 1)):

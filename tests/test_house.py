@@ -57,12 +57,12 @@ def test_nothing_is_ever_unpickled(path):
     of_pickle = re.findall(r"\bpickle\.(\w+)|from pickle import", path.read_text(encoding="utf-8"))
     assert set(of_pickle) <= {"UnpicklingError"}
     for name, words, node in calls(path):
-        where = f"{short(path)}:{node.lineno}"
+        location = f"{short(path)}:{node.lineno}"
         if name == "torch.load":
-            assert ast.unparse(words.get("weights_only", ast.Constant(False))) == "True", where
+            assert ast.unparse(words.get("weights_only", ast.Constant(False))) == "True", location
         if name in {"np.load", "numpy.load"}:
-            assert ast.unparse(words.get("allow_pickle", ast.Constant(True))) == "False", where
-        assert name not in {"eval", "exec", "pd.read_pickle"}, where
+            assert ast.unparse(words.get("allow_pickle", ast.Constant(True))) == "False", location
+        assert name not in {"eval", "exec", "pd.read_pickle"}, location
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=short)

@@ -76,8 +76,8 @@ class TestImagefolder:
         touch(tmp_path, "a.png")
         with pytest.raises(BadData) as caught:
             recognise(tmp_path)
-        assert "metadata.csv has the columns file_name, prompt" in caught.value.what
-        assert f"prepare {tmp_path} --out DATA --option columns=question:" in caught.value.cure
+        assert "metadata.csv has the columns file_name, prompt" in caught.value.message
+        assert f"prepare {tmp_path} --out DATA --option columns=question:" in caught.value.hint
         (collection,), _ = recognise(tmp_path, columns="caption:prompt")
         assert collection == read_source("imagefolder", tmp_path, columns="caption:prompt")
         assert collection.captions[0].text == "A dog."

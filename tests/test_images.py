@@ -229,8 +229,8 @@ def test_what_is_no_image_is_refused_by_name(case: str, tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(BadImage, match=cause) as caught:
         read_image(path)
-    assert caught.value.where == str(path)
-    assert caught.value.cure
+    assert caught.value.location == str(path)
+    assert caught.value.hint
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

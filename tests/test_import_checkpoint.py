@@ -206,14 +206,16 @@ def test_sgrvinod_brings_its_own_encoder(tmp_path):
     with torch.inference_mode():
         wanted = encoder.resnet(((pixels - mean[:, None, None]) / std[:, None, None])[None])
         cells = encoder.adaptive_pool(wanted).permute(0, 2, 3, 1)
-        looked = run.look(image_path)
-        seen = looked.regions[0].T.unflatten(1, (8, 8))
+        encoded = run.encode(image_path)
+        seen = encoded.regions[0].T.unflatten(1, (8, 8))
         torch.testing.assert_close(seen, wanted[0], rtol=1e-3, atol=1e-4)
         vocabulary = open_run(out).words.vocabulary
         kinds = {"start": vocabulary.start, "end": vocabulary.end}
-        spoken = samples.show_attend_tell.beam_search(oracle, cells, beams=3, **kinds)
+        spoken = samples.show_attend_tell.beam_search(oracle, cells, beam_size=3, **kinds)
         assert vocabulary.start == 7
-        assert run.caption(looked, beam=3).text.split() == vocabulary.decode(spoken.words) != []
+        assert (
+            run.caption(encoded, beam_size=3).text.split() == vocabulary.decode(spoken.words) != []
+        )
 
 
 @pytest.mark.parametrize("cells", [196, 1])
@@ -259,8 +261,8 @@ def test_self_critical(tmp_path, name):
     agree(model(batch).logits, reads(name, oracle, batch.regions, batch))
     rules = rules_of(vocabulary, run.header.recipe.decode)
     assert rules.banned == (vocabulary.unknown,)
-    for saying in beam_search(model, batch.regions, batch.region_mask, rules):
-        assert len(vocabulary.decode(saying.words)) == len(saying.words)
+    for hypothesis in beam_search(model, batch.regions, batch.region_mask, rules):
+        assert len(vocabulary.decode(hypothesis.words)) == len(hypothesis.words)
     assert isinstance(saccade.load(run.path).caption(image(tmp_path)).text, str)
 
 

@@ -99,18 +99,18 @@ def agrees(oracle, run, folder):
     loaded = saccade.load(run)
     image = folder / "frame.png"
     Image.effect_mandelbrot((32, 32), (-2, -1.5, 1, 1.5), 50).convert("RGB").save(image)
-    looked = loaded.look(image)
+    encoded = loaded.encode(image)
     pixels = torch.tensor(list(Image.open(image).get_flattened_data())).reshape(32, 32, 3)
     with torch.inference_mode():
         frame = pixels.permute(2, 0, 1)[None] / 255  # and no more: not normalised
         seen = oracle.visual_encoder(frame).last_hidden_state
-        torch.testing.assert_close(looked.regions, seen, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(encoded.regions, seen, rtol=1e-4, atol=1e-4)
         vocabulary = loaded.opened.words.vocabulary
         for question in ("What is the image?", "shown?"):
             ids = vocabulary.encode(vocabulary.cut(question))
             padded, mask = published.padded([torch.tensor(ids)], vocabulary.pad, 30)
             wanted = oracle.head(oracle.pool(seen, padded, mask)[0])[0].softmax(dim=0)
-            top = loaded.ask(looked, question, top=3).top
+            top = loaded.ask(encoded, question, top=3).top
             best = wanted.topk(3)
             answers = loaded.opened.words.answers.answers
             assert [name for name, _ in top] == [answers[i] for i in best.indices.tolist()]

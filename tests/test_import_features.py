@@ -83,11 +83,16 @@ def bring(folder: DataFolder, layout: str, path: Path, **settings: object) -> Fe
 @pytest.mark.parametrize(
     ("layout", "where"),
     # openvqa's files have COCO's names, which Flickr's images have not.
-    [(layout, where) for layout in WRITERS for where in WORLDS if (layout, where) != OPENVQA],
+    [
+        (layout, location)
+        for layout in WRITERS
+        for location in WORLDS
+        if (layout, location) != OPENVQA
+    ],
 )
-def test_every_layout_is_read(tmp_path: Path, layout: str, where: str) -> None:
+def test_every_layout_is_read(tmp_path: Path, layout: str, location: str) -> None:
     kind, write = WRITERS[layout]
-    folder = world(where, tmp_path)
+    folder = world(location, tmp_path)
     images = sorted(folder.images(), key=lambda one: one.id)
     path = write(tmp_path / "files", numbers_of(folder))
     store = bring(folder, layout, path, dtype="float32")
@@ -174,7 +179,7 @@ def test_trained_on_and_evaluated_but_not_asked(folder: DataFolder, tmp_path: Pa
     assert evaluate(run, split="val")["features"] == "regions"
     image = next(folder.image_root.iterdir())
     with pytest.raises(MissingWeights, match="came from a file of bottom-up, made by the Caffe"):
-        saccade.load(run).look(image)
+        saccade.load(run).encode(image)
     with pytest.raises(MissingWeights, match="file of bottom-up"):
         extract(folder.path, "imported:bottom-up", image_root=folder.image_root)
 
@@ -295,7 +300,7 @@ def test_broken_files_are_told(
     with pytest.raises(SaccadeError, match=message) as caught:
         bring(folder, layout, path)
     assert str(tmp_path) in str(caught.value)
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 def test_numbers_too_large_for_half_a_float(folder: DataFolder, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_the_view_is_adaptive_average_pooling(grid):
     linear, weights = torch.nn.Linear(6, 3), torch.rand(2, 14 * 14).softmax(dim=-1)
     torch.testing.assert_close(view.spread(linear(cells)), linear(pooled))
     seen = torch.einsum("bp,bpd->bd", weights, pooled)
-    torch.testing.assert_close(torch.einsum("br,brd->bd", view.gather(weights), cells), seen)
+    torch.testing.assert_close(torch.einsum("br,brd->bd", view.to_regions(weights), cells), seen)
     assert view.state_dict() == {}, "the view is a constant, not a weight"
 
 

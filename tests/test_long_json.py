@@ -137,17 +137,17 @@ class TestCollector:
         path = save(tmp_path / "one.json", {"a": {}})
         seen = []
 
-        def look(record):
+        def encode(record):
             seen.append(gc.isenabled())
             return record
 
         assert gc.isenabled()
-        read_json(path, dict, object_hook=look)
+        read_json(path, dict, object_hook=encode)
         assert seen == [False, False]
         assert gc.isenabled()
         path.write_text('{"a": {}, oh}')
         with pytest.raises(BadData):
-            read_json(path, dict, object_hook=look)
+            read_json(path, dict, object_hook=encode)
         assert gc.isenabled()
 
     def test_one_pause_in_another_ends_with_the_outer_one(self):

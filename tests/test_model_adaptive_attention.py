@@ -5,7 +5,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.data.batch import Sizes
-from saccade.models.adaptive_attention import AdaptiveAttention, AdaptiveAttentionConfig
+from saccade.models.adaptive_attention import AdaptiveAttention
+from saccade.models.catalogue import AdaptiveAttentionConfig
 from tests import captioner_checks as checks
 from tests.oracles import adaptive_attention as published
 from tests.oracles import pairs

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from saccade.data.batch import Sizes
-from saccade.models.ibowimg import IBowImg, IBowImgConfig, each_word_once
+from saccade.models.catalogue import IBowImgConfig
+from saccade.models.ibowimg import IBowImg, each_word_once
 from tests.model_checks import CHECKS, SIZES, questions
 from tests.oracles import ibowimg as published
 from tests.oracles.agreement import give_weights, require_agreement

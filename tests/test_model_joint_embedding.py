@@ -4,11 +4,8 @@ import pytest
 import torch
 
 from saccade.data.batch import Sizes
-from saccade.models.joint_embedding import (
-    JointEmbedding,
-    JointEmbeddingConfig,
-    WeightNormLinear,
-)
+from saccade.models.catalogue import JointEmbeddingConfig
+from saccade.models.joint_embedding import JointEmbedding, WeightNormLinear
 from tests.model_checks import (
     CHECKS,
     SIZES,
@@ -88,7 +85,7 @@ def test_it_computes_what_the_public_code_computes(attention, look, layers, ways
         layers=layers,
         ways=ways,
         kind=kind,
-        longest=7,
+        max_length=7,
     ).double()
     reader = {"reader": kind.lower(), "layers": layers, "bidirectional": ways == 2, "question": 9}
     ours = JointEmbedding(SMALL.model_copy(update={"attention": look, **reader}), SIZES).double()
@@ -100,7 +97,7 @@ def test_it_computes_what_the_public_code_computes(attention, look, layers, ways
 
 def test_a_question_that_is_too_long_is_cut_behind():
     torch.manual_seed(0)
-    sizes = {"embedding": 8, "hidden": 9, "longest": 3}
+    sizes = {"embedding": 8, "hidden": 9, "max_length": 3}
     theirs = published.BottomUp(SIZES.words - 1, SIZES.answers, SIZES.region_dim, **sizes).double()
     ours = JointEmbedding(SMALL.model_copy(update={"question": 9, "padded_to": 3}), SIZES).double()
     give_weights(theirs, ours, translate)
@@ -111,7 +108,7 @@ def test_a_question_that_is_too_long_is_cut_behind():
 
 def test_it_computes_what_openvqa_computes():
     torch.manual_seed(0)
-    sizes = {"embedding": 8, "hidden": 9, "longest": 7}
+    sizes = {"embedding": 8, "hidden": 9, "max_length": 7}
     theirs = published.OpenVqa(SIZES.words, SIZES.answers, SIZES.region_dim, **sizes).double()
     ours, names = JointEmbedding(OPENVQA, SIZES).double(), renamed(OPENVQA_NAMES)
     give_weights(theirs, ours, names)

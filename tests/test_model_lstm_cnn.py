@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from saccade.data.batch import Sizes
-from saccade.models.lstm_cnn import LstmCnn, LstmCnnConfig
+from saccade.models.catalogue import LstmCnnConfig
+from saccade.models.lstm_cnn import LstmCnn
 from tests.model_checks import CHECKS, SIZES, questions
 from tests.oracles import lstm_cnn as published
 from tests.oracles.agreement import give_weights, renamed, require_agreement

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from saccade.data.batch import Sizes
-from saccade.models.mcan import Mcan, McanConfig, Norm
+from saccade.models.catalogue import McanConfig
+from saccade.models.mcan import Mcan, Norm
 from tests.model_checks import (
     CHECKS,
     SIZES,

@@ -11,8 +11,8 @@ from saccade.config import change
 from saccade.core.errors import BadConfig, MissingWeights
 from saccade.data.batch import Sizes, VqaBatch
 from saccade.inference.predictor import load
-from saccade.models.catalogue import MODELS
-from saccade.models.pitvqa import PitVqa, PitVqaConfig
+from saccade.models.catalogue import MODELS, PitVqaConfig
+from saccade.models.pitvqa import PitVqa
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 from tests.oracles import pairs
@@ -49,7 +49,7 @@ def config(**changes):
             "feed_forward": 12,
             "text_layers": 2,
             "language_layers": 2,
-            "longest": 7,
+            "max_length": 7,
             "hidden": 5,
             "dropout": 0,
             "language_dropout": 0,
@@ -95,7 +95,7 @@ def answers_of(oracle, batch):
     pooled, looks = [], []
     for row, image in enumerate(batch.image.tolist()):
         question = batch.question[row, : int(batch.question_length[row])]
-        ids, mask = published.padded([question], pad=22, longest=7)
+        ids, mask = published.padded([question], pad=22, max_length=7)
         one, look = oracle.pool(batch.regions[image][batch.region_mask[image]][None], ids, mask)
         pooled.append(one)
         looks.append(look[0][mask[0] > 0])

@@ -7,7 +7,8 @@ import torch
 from pydantic import ValidationError
 
 from saccade.data.batch import Sizes
-from saccade.models.san import San, SanConfig
+from saccade.models.catalogue import SanConfig
+from saccade.models.san import San
 from tests.model_checks import (
     CHECKS,
     SIZES,

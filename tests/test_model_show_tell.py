@@ -7,7 +7,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from saccade.core.errors import BadConfig
 from saccade.data.batch import Sizes
-from saccade.models.show_tell import MaxoutLSTM, ShowTell, ShowTellConfig
+from saccade.models.catalogue import ShowTellConfig
+from saccade.models.show_tell import MaxoutLSTM, ShowTell
 from tests import captioner_checks as checks
 from tests.oracles import pairs
 from tests.oracles import show_tell as published

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.data.batch import Sizes
-from saccade.models.transformer import Norm, Transformer, TransformerConfig
+from saccade.models.catalogue import TransformerConfig
+from saccade.models.transformer import Norm, Transformer
 from tests import captioner_checks as checks
 from tests.oracles import pairs
 from tests.oracles import transformer as published

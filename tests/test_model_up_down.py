@@ -5,7 +5,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from saccade.data.batch import Sizes
-from saccade.models.up_down import UpDown, UpDownConfig
+from saccade.models.catalogue import UpDownConfig
+from saccade.models.up_down import UpDown
 from tests import captioner_checks as checks
 from tests.oracles import pairs
 from tests.oracles import up_down as published

@@ -27,7 +27,7 @@ def test_karpathy_without_restval_is_noticed():
         "train: 82,783 images and 82,783 captions, published 113,287 images and 566,747 captions",
     )
     assert finding.cause == "The 30,504 images of split restval are missing."
-    assert "do not compare" in finding.cure
+    assert "do not compare" in finding.hint
 
 
 def test_questions_of_the_other_version_are_noticed():

@@ -77,7 +77,7 @@ def image(name):
 @pytest.fixture(scope="module")
 def proposed(eye, image):
     with torch.inference_mode():
-        return eye.model.way.look(eye.model.network, image[1], 10**6)
+        return eye.model.way.encode(eye.model.network, image[1], 10**6)
 
 
 def as_torchvision(eye, one, overlap):
@@ -205,7 +205,7 @@ def between(place, count):
 
 def test_the_surest_candidates_are_looked_at(eye, image, proposed):
     with torch.inference_mode():
-        few = eye.model.way.look(eye.model.network, image[1], 50)
+        few = eye.model.way.encode(eye.model.network, image[1], 50)
     best = proposed.scores.amax(dim=1)
     assert len(best) > 80
     torch.testing.assert_close(few.scores.amax(dim=1), best.sort(descending=True).values[:50])
@@ -217,7 +217,7 @@ def test_an_ssd_is_shown_images_of_other_sizes_too(lively, size, resize):
     """Smaller ones stand in the corner of the image that it was built for."""
     eye = choose_backbone(f"torchvision:{LITE}", lively)
     pixels, into, sizes = prepared(eye, [photo(60, 200), photo(90, 50)], size, resize=resize)
-    seen = eye.see(pixels, into, sizes)
+    seen = eye.encode(pixels, into, sizes)
     assert seen.regions.shape == (2, 100, 672)
     for row, count in enumerate(seen.counts):
         box = seen.boxes[row, :count]
@@ -316,8 +316,8 @@ def whole(data, lively):
 
 def test_every_image_has_its_own_number_of_regions(data, lively, whole, tmp_path):
     """Extract, train and ask: what is no region is nowhere seen."""
-    sure = float(np.median(whole.scores(np.arange(len(whole)))[:, 15]))
-    store = lite(data, lively, "varying", threshold=sure, at_least=2, at_most=30)
+    confidence = float(np.median(whole.scores(np.arange(len(whole)))[:, 15]))
+    store = lite(data, lively, "varying", threshold=confidence, min_count=2, at_most=30)
     opened = FeatureStore.open(store, images=DataFolder(data).images())
     opened.verify()
     header = opened.header
@@ -329,21 +329,21 @@ def test_every_image_has_its_own_number_of_regions(data, lively, whole, tmp_path
     assert (mask.sum(axis=1) == opened.counts).all()
     for part in (regions, scores, boxes):
         assert not part[~mask].any()
-    assert ((scores >= np.float32(sure)).sum(axis=1).clip(2, 30) == opened.counts).all()
+    assert ((scores >= np.float32(confidence)).sum(axis=1).clip(2, 30) == opened.counts).all()
 
     run = tmp_path / "run"
     train(change(RECIPES["joint-embedding-small"], "train.epochs=1"), data, run, features="varying")
     last = DataFolder(data).images()[-1]
-    looked = saccade.load(run).look(DataFolder(data).image_root / last.file)
+    encoded = saccade.load(run).encode(DataFolder(data).image_root / last.file)
     row = opened.rows([last.id])
     count = int(opened.counts[row[0]])
-    assert looked.regions.shape == (1, count, 672)
-    np.testing.assert_allclose(looked.boxes, opened.boxes(row)[0, :count], atol=1e-3)
-    np.testing.assert_allclose(looked.regions[0], opened.read(row)[0][0, :count], atol=2e-2)
+    assert encoded.regions.shape == (1, count, 672)
+    np.testing.assert_allclose(encoded.boxes, opened.boxes(row)[0, :count], atol=1e-3)
+    np.testing.assert_allclose(encoded.regions[0], opened.read(row)[0][0, :count], atol=2e-2)
 
 
 def test_a_fixed_number_of_regions_stopped_and_gone_on_with(data, lively, whole, monkeypatch):
-    seen, see = [], Detector.see
+    seen, see = [], Detector.encode
 
     def stop(self, images, preprocessing, sizes):
         if len(seen) == 5:  # two of which are for the estimate

@@ -12,23 +12,23 @@ from saccade.config import (
     Adam,
     Adamax,
     Constant,
-    HalfLife,
-    InverseRoot,
-    OnPlateau,
+    Exponential,
+    InverseSqrt,
+    MultiStep,
+    ReduceOnPlateau,
     RmsProp,
     Sgd,
-    Stairs,
     TrainConfig,
     WeightRule,
 )
 from saccade.core.errors import BadConfig
 from saccade.training.optim import (
-    Moment,
+    ScheduleState,
+    clip_gradients,
+    constrain_weights,
     learning_rate_factor,
     make_optimiser,
     set_learning_rate,
-    tend_gradients,
-    tend_weights,
 )
 
 STEPS = 6
@@ -51,7 +51,7 @@ def adamax(chosen, weight, gradient, kept, step):
 
 
 def rmsprop(chosen, weight, gradient, kept, step):
-    square = chosen.smoothing * kept.get("square", 0.0) + (1 - chosen.smoothing) * gradient**2
+    square = chosen.alpha * kept.get("square", 0.0) + (1 - chosen.alpha) * gradient**2
     move = gradient / (math.sqrt(square) + chosen.epsilon)  # epsilon outside the root
     move += chosen.momentum * kept.get("move", 0.0)
     kept.update(square=square, move=move)
@@ -68,8 +68,8 @@ def sgd(chosen, weight, gradient, kept, step):
     [
         (Adam(learning_rate=0.01, betas=(0.8, 0.95), epsilon=1e-2), adam),
         (Adamax(learning_rate=0.01, betas=(0.8, 0.95), epsilon=1e-2), adamax),
-        (RmsProp(learning_rate=0.01, smoothing=0.9, momentum=0.5, epsilon=1e-2), rmsprop),
-        (RmsProp(learning_rate=0.01, smoothing=0.9, epsilon=1e-2), rmsprop),
+        (RmsProp(learning_rate=0.01, alpha=0.9, momentum=0.5, epsilon=1e-2), rmsprop),
+        (RmsProp(learning_rate=0.01, alpha=0.9, epsilon=1e-2), rmsprop),
         (Sgd(learning_rate=0.01, momentum=0.7), sgd),
         (Sgd(learning_rate=0.01, momentum=0), sgd),
     ],
@@ -95,24 +95,29 @@ def test_every_optimiser_steps_as_its_paper_says_with_the_recipe_s_numbers(chose
 
 class TestSchedules:
     def test_constant(self):
-        assert learning_rate_factor(Constant(), Moment(10**6, 99, 9)) == 1
+        assert learning_rate_factor(Constant(), ScheduleState(10**6, 99, 9)) == 1
 
     @given(st.integers(0, 10**6), st.integers(1, 10**6))
     def test_half_life_falls_smoothly(self, step, steps):
-        factor = learning_rate_factor(HalfLife(steps=steps), Moment(step, 0))
+        factor = learning_rate_factor(Exponential(half_life=steps), ScheduleState(step, 0))
         assert factor == pytest.approx(math.exp(-math.log(2) * step / steps), rel=1e-9)
 
     def test_half_life_of_deeper_lstm_is_the_published_factor_per_step(self):
-        one = learning_rate_factor(HalfLife(steps=28_786), Moment(1, 0))
+        one = learning_rate_factor(Exponential(half_life=28_786), ScheduleState(1, 0))
         assert one == pytest.approx(0.99997592083, abs=1e-9)
 
     def test_on_plateau_counts_decays_and_nothing_else(self):
-        factors = [learning_rate_factor(OnPlateau(factor=0.8), Moment(9, 9, n)) for n in range(4)]
+        factors = [
+            learning_rate_factor(ReduceOnPlateau(factor=0.8), ScheduleState(9, 9, n))
+            for n in range(4)
+        ]
         assert factors == pytest.approx([1, 0.8, 0.64, 0.512])
 
     def test_inverse_root_is_highest_at_the_end_of_its_rise(self):
-        schedule = InverseRoot(rise=4)
-        factors = [learning_rate_factor(schedule, Moment(step, 0)) for step in (0, 1, 2, 3, 15, 63)]
+        schedule = InverseSqrt(warmup_steps=4)
+        factors = [
+            learning_rate_factor(schedule, ScheduleState(step, 0)) for step in (0, 1, 2, 3, 15, 63)
+        ]
         assert factors == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1, 1 / 2, 1 / 4])
 
     def test_inverse_root_is_the_published_formula(self):
@@ -120,30 +125,40 @@ class TestSchedules:
         highest = width**-0.5 * rise**-0.5
         for step in (1, 777, 20_000, 20_001, 500_000):
             published = width**-0.5 * min(step**-0.5, step * rise**-1.5)
-            factor = learning_rate_factor(InverseRoot(rise=rise), Moment(step - 1, 0))
+            factor = learning_rate_factor(
+                InverseSqrt(warmup_steps=rise), ScheduleState(step - 1, 0)
+            )
             assert highest * factor == pytest.approx(published, rel=1e-12)
 
     def test_stairs_of_openvqa_in_epochs(self):
         """A quarter, a half and three quarters, then all; a fifth of it twice."""
-        schedule = Stairs(unit="epoch", rise=3, begin=0.25, falls=(10, 12), factor=0.2)
-        factors = [learning_rate_factor(schedule, Moment(10**6, epoch)) for epoch in range(13)]
+        schedule = MultiStep(
+            unit="epoch", warmup_steps=3, warmup_factor=0.25, milestones=(10, 12), factor=0.2
+        )
+        factors = [
+            learning_rate_factor(schedule, ScheduleState(10**6, epoch)) for epoch in range(13)
+        ]
         assert factors == pytest.approx([0.25, 0.5, 0.75, *[1] * 7, 0.2, 0.2, 0.04])
 
     def test_stairs_of_pythia_in_steps(self):
-        schedule = Stairs(unit="step", rise=1000, begin=0.2, falls=(5000, 7000), factor=0.1)
+        schedule = MultiStep(
+            unit="step", warmup_steps=1000, warmup_factor=0.2, milestones=(5000, 7000), factor=0.1
+        )
         steps = (0, 500, 999, 1000, 4999, 5000, 6999, 7000)
-        factors = [learning_rate_factor(schedule, Moment(step, 99)) for step in steps]
+        factors = [learning_rate_factor(schedule, ScheduleState(step, 99)) for step in steps]
         assert factors == pytest.approx([0.2, 0.6, 0.9992, 1, 1, 0.1, 0.1, 0.01])
 
     def test_stairs_without_a_rise_begin_in_full(self):
-        schedule = Stairs(begin=0.2, falls=(1,), factor=0.5)
-        factors = [learning_rate_factor(schedule, Moment(0, epoch)) for epoch in range(3)]
+        schedule = MultiStep(warmup_factor=0.2, milestones=(1,), factor=0.5)
+        factors = [learning_rate_factor(schedule, ScheduleState(0, epoch)) for epoch in range(3)]
         assert factors == [1, 0.5, 0.5]
 
     def test_stairs_may_fall_while_they_rise_and_twice_at_once(self):
-        schedule = Stairs(unit="step", rise=10, begin=1e-9, falls=(5, 5), factor=0.1)
-        assert learning_rate_factor(schedule, Moment(4, 0)) == pytest.approx(0.4, rel=1e-6)
-        assert learning_rate_factor(schedule, Moment(5, 0)) == pytest.approx(0.005, rel=1e-6)
+        schedule = MultiStep(
+            unit="step", warmup_steps=10, warmup_factor=1e-9, milestones=(5, 5), factor=0.1
+        )
+        assert learning_rate_factor(schedule, ScheduleState(4, 0)) == pytest.approx(0.4, rel=1e-6)
+        assert learning_rate_factor(schedule, ScheduleState(5, 0)) == pytest.approx(0.005, rel=1e-6)
 
 
 class Pair(nn.Module):
@@ -171,7 +186,7 @@ class TestRules:
         model = Pair()
         config = TrainConfig(
             optimiser=Sgd(learning_rate=0.5, momentum=0),
-            schedule=Stairs(unit="epoch", falls=(2,), factor=0.1),
+            schedule=MultiStep(unit="epoch", milestones=(2,), factor=0.1),
             rules={"embed": WeightRule(rate=80), "embed_more": WeightRule(rate=2)},
         )
         optimiser = make_optimiser(model, config)
@@ -179,7 +194,7 @@ class TestRules:
         for epoch, rate in ((0, 0.5), (2, 0.05)):
             before = {name: p.detach().clone() for name, p in model.named_parameters()}
             gradients = model.with_gradients()
-            set_learning_rate(optimiser, config, Moment(0, epoch))
+            set_learning_rate(optimiser, config, ScheduleState(0, epoch))
             optimiser.step()
             times = {"embed.weight": 80, "embed_more.weight": 2}
             for name, parameter in model.named_parameters():
@@ -201,11 +216,11 @@ class TestRules:
 
     def test_weights_are_held_to_their_longest(self):
         model = Pair()
-        rules = {"embed": WeightRule(longest=0.5), "embed_more": WeightRule(longest=50)}
+        rules = {"embed": WeightRule(max_norm=0.5), "embed_more": WeightRule(max_norm=50)}
         config = TrainConfig(rules=rules)
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         assert before["embed.weight"].norm() > 0.5
-        tend_weights(model, make_optimiser(model, config), config)
+        constrain_weights(model, make_optimiser(model, config), config)
         after = dict(model.named_parameters())
         short = before["embed.weight"] * 0.5 / before["embed.weight"].norm()
         torch.testing.assert_close(after["embed.weight"].detach(), short)
@@ -213,9 +228,9 @@ class TestRules:
             torch.testing.assert_close(after[name].detach(), before[name], rtol=0, atol=0)
 
     def test_a_weight_of_zeros_stays_a_number_when_held(self):
-        model, config = Pair(), TrainConfig(rules={"embed": WeightRule(longest=1)})
+        model, config = Pair(), TrainConfig(rules={"embed": WeightRule(max_norm=1)})
         nn.init.zeros_(model.embed.weight)
-        tend_weights(model, make_optimiser(model, config), config)
+        constrain_weights(model, make_optimiser(model, config), config)
         assert model.embed.weight.eq(0).all()
 
     def test_shrinking_follows_each_weight_s_learning_rate(self):
@@ -224,9 +239,9 @@ class TestRules:
             optimiser=Sgd(learning_rate=0.5), shrink=0.1, rules={"embed.": WeightRule(rate=4)}
         )
         optimiser = make_optimiser(model, config)
-        set_learning_rate(optimiser, config, Moment(0, 0))
+        set_learning_rate(optimiser, config, ScheduleState(0, 0))
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        tend_weights(model, optimiser, config)
+        constrain_weights(model, optimiser, config)
         for name, parameter in model.named_parameters():
             share = 1 - 0.5 * 0.1 * (4 if name == "embed.weight" else 1)
             torch.testing.assert_close(parameter.detach(), before[name] * share)
@@ -236,13 +251,13 @@ class TestGradients:
     def test_nothing_is_touched_unless_asked(self):
         model = Pair()
         before = model.with_gradients()
-        tend_gradients(model, TrainConfig())
+        clip_gradients(model, TrainConfig())
         torch.testing.assert_close(model.gradients(), before, rtol=0, atol=0)
 
     def test_every_element_is_kept_within_a_value(self):
         model = Pair()
         before = model.with_gradients()
-        tend_gradients(model, TrainConfig(clip_value=0.5))
+        clip_gradients(model, TrainConfig(clip_value=0.5))
         expected = {name: gradient.clamp(-0.5, 0.5) for name, gradient in before.items()}
         assert any((before[name].abs() > 0.5).any() for name in before)
         torch.testing.assert_close(model.gradients(), expected, rtol=0, atol=0)
@@ -252,7 +267,7 @@ class TestGradients:
         model = Pair()
         before = model.with_gradients(factor)
         norm = math.sqrt(sum(float(gradient.pow(2).sum()) for gradient in before.values()))
-        tend_gradients(model, TrainConfig(clip_norm=0.25))
+        clip_gradients(model, TrainConfig(clip_norm=0.25))
         share = min(1, 0.25 / norm)
         expected = {name: gradient * share for name, gradient in before.items()}
         torch.testing.assert_close(model.gradients(), expected, rtol=1e-5, atol=1e-8)
@@ -263,7 +278,7 @@ class TestGradients:
         with torch.no_grad():
             model.answer.bias.grad.mul_(1e-3)
         before = {name: gradient.clone() for name, gradient in model.gradients().items()}
-        tend_gradients(model, TrainConfig(clip_each=0.1))
+        clip_gradients(model, TrainConfig(clip_norm_per_tensor=0.1))
         expected = {n: g * min(1, 0.1 / float(g.norm())) for n, g in before.items()}
         torch.testing.assert_close(model.gradients(), expected, rtol=1e-4, atol=1e-8)
         torch.testing.assert_close(model.answer.bias.grad, before["answer.bias"], rtol=0, atol=0)
@@ -272,7 +287,7 @@ class TestGradients:
         model = Pair()
         before = model.with_gradients()
         rules = {"embed": WeightRule(l2=False), "embed_more": WeightRule()}
-        tend_gradients(model, TrainConfig(l2=3.0, clip_value=0.5, rules=rules))
+        clip_gradients(model, TrainConfig(l2=3.0, clip_value=0.5, rules=rules))
         for name, parameter in model.named_parameters():
             pull = 0 if name == "embed.weight" else 3.0 * parameter.detach()
             expected = (before[name] + pull).clamp(-0.5, 0.5)
@@ -282,12 +297,12 @@ class TestGradients:
         model = Pair()
         model.with_gradients()
         model.embed.weight.grad = None
-        tend_gradients(model, TrainConfig(l2=1.0, clip_each=0.1))
+        clip_gradients(model, TrainConfig(l2=1.0, clip_norm_per_tensor=0.1))
         assert model.embed.weight.grad is None
 
     def test_two_ways_to_clip_are_refused(self):
         with pytest.raises(ValueError, match="all but one"):
-            TrainConfig(clip_norm=1, clip_each=1)
+            TrainConfig(clip_norm=1, clip_norm_per_tensor=1)
 
 
 def test_a_step_of_ibowimg_is_the_published_one():
@@ -295,9 +310,9 @@ def test_a_step_of_ibowimg_is_the_published_one():
     model = nn.ModuleDict({"embed": nn.Linear(5, 3, bias=False)})
     config = TrainConfig(
         optimiser=Sgd(learning_rate=0.8, momentum=0.9),
-        clip_each=0.1,
+        clip_norm_per_tensor=0.1,
         shrink=5e-6,
-        rules={"embed": WeightRule(rate=0.5, longest=0.9)},
+        rules={"embed": WeightRule(rate=0.5, max_norm=0.9)},
     )
     optimiser = make_optimiser(model, config)
     weight = model["embed"].weight
@@ -308,8 +323,8 @@ def test_a_step_of_ibowimg_is_the_published_one():
         momentum = 0.9 * momentum - 0.4 * gradient
         expected = (expected + momentum) * (1 - 0.4 * 5e-6)
         expected = expected * min(1, 0.9 / float(expected.norm()))
-        set_learning_rate(optimiser, config, Moment(step, 0))
-        tend_gradients(model, config)
+        set_learning_rate(optimiser, config, ScheduleState(step, 0))
+        clip_gradients(model, config)
         optimiser.step()
-        tend_weights(model, optimiser, config)
+        constrain_weights(model, optimiser, config)
     torch.testing.assert_close(weight.detach().double(), expected, rtol=1e-5, atol=1e-6)

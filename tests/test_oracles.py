@@ -6,9 +6,10 @@ from torch.nn import functional
 
 from saccade.data.batch import CaptionBatch, Sizes, VqaBatch
 from saccade.inference.decoding import Rules, beam_search, replay
+from saccade.models.catalogue import ShowAskAttendAnswerConfig, ShowAttendTellConfig
 from saccade.models.losses import answer_loss, caption_loss
-from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
-from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
+from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer
+from saccade.models.show_attend_tell import ShowAttendTell
 from tests.oracles import names
 from tests.oracles import show_ask_attend_answer as saaa
 from tests.oracles import show_attend_tell as sat
@@ -44,7 +45,7 @@ def test_show_attend_tell_reads_as_published(side):
     wanted = functional_pack(reading.predictions, reading.decode_lengths)
     torch.testing.assert_close(output.logits, wanted, atol=1e-5, rtol=1e-5)
     looks = reading.alphas  # over 14 x 14 looks; ours are over the cells below them
-    cells = looks if ours.view is None else ours.view.gather(looks)
+    cells = looks if ours.view is None else ours.view.to_regions(looks)
     torch.testing.assert_close(output.attention, cells, atol=1e-5, rtol=1e-5)
 
     published, found = sat.loss(reading), caption_loss(output, batch)
@@ -59,7 +60,7 @@ def functional_pack(padded: torch.Tensor, lengths: list[int]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("beams", [1, 2, 3, 5])
-def test_show_attend_tell_says_what_the_published_search_says(beams):
+def test_show_attend_tell_says_what_the_published_search_says(beam_size):
     theirs, ours = captioners(8, seed=5)
     with torch.no_grad():  # so that captions depend on the image, and some end and some do not
         theirs.fc.weight *= 12
@@ -69,27 +70,33 @@ def test_show_attend_tell_says_what_the_published_search_says(beams):
     ours.eval()
     grids = torch.randn(12, CHANNELS, 8, 8) * 4
     regions, mask = grids.flatten(2).transpose(1, 2), torch.ones(12, 64, dtype=torch.bool)
-    rules = Rules(START, END, longest=20)
-    sayings = beam_search(ours, regions, mask, rules, beams=beams)
+    rules = Rules(START, END, max_length=20)
+    hypotheses = beam_search(ours, regions, mask, rules, beam_size=beam_size)
     looks = sat.blow_up(grids)
     one_by_one = [
-        sat.beam_search(theirs, looks[i : i + 1], start=START, end=END, beams=beams, longest=20)
+        sat.beam_search(
+            theirs, looks[i : i + 1], start=START, end=END, beam_size=beam_size, max_length=20
+        )
         for i in range(12)
     ]
-    assert [saying.words for saying in sayings] == [spoken.words for spoken in one_by_one]
-    assert {saying.ended for saying in sayings} == {True, False}, "both kinds must be tried"
-    for saying, spoken in zip(sayings, one_by_one, strict=True):
-        assert saying.log_probability == pytest.approx(spoken.score, abs=1e-3)
-    maps, _ = replay(ours, regions, mask, [saying.words for saying in sayings], rules)
+    assert [hypothesis.words for hypothesis in hypotheses] == [
+        spoken.words for spoken in one_by_one
+    ]
+    assert {hypothesis.ended for hypothesis in hypotheses} == {True, False}, (
+        "both kinds must be tried"
+    )
+    for hypothesis, spoken in zip(hypotheses, one_by_one, strict=True):
+        assert hypothesis.log_probability == pytest.approx(spoken.score, abs=1e-3)
+    maps, _ = replay(ours, regions, mask, [hypothesis.words for hypothesis in hypotheses], rules)
     for found, spoken in zip(maps, one_by_one, strict=True):
-        wanted = ours.view.gather(spoken.alphas[: len(found)])
+        wanted = ours.view.to_regions(spoken.alphas[: len(found)])
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
-    if beams == 1:
+    if beam_size == 1:
         greedy = [
-            sat.greedy(theirs, looks[i : i + 1], start=START, end=END, longest=20).words
+            sat.greedy(theirs, looks[i : i + 1], start=START, end=END, max_length=20).words
             for i in range(12)
         ]
-        assert [saying.words for saying in sayings] == greedy
+        assert [hypothesis.words for hypothesis in hypotheses] == greedy
 
 
 def test_show_ask_attend_answer_answers_as_published():

@@ -169,7 +169,7 @@ class TestTable:
         path = write(tmp_path / "t.jsonl", '{"image": "a.jpg", "caption": "A dog."}', line)
         with pytest.raises(BadData, match=what) as caught:
             read_source("table", tmp_path)
-        assert caught.value.where == str(path)
+        assert caught.value.location == str(path)
 
 
 class TestJson:
@@ -269,8 +269,8 @@ class TestColumns:
         touch(tmp_path, "a.jpg")
         with pytest.raises(BadConfig, match="several columns that could be the question") as caught:
             prepare(None, tmp_path, tmp_path.parent / "data")
-        assert "'Question', 'QUESTION'" in caught.value.what
-        assert "columns=question:Question" in caught.value.cure
+        assert "'Question', 'QUESTION'" in caught.value.message
+        assert "columns=question:Question" in caught.value.hint
         collection = read_source("table", tmp_path, columns="question:QUESTION")
         assert collection.questions[0].text == "What?"
 
@@ -409,7 +409,7 @@ class TestHuggingFace:
         (tmp_path / "unpacked-images").write_text("in the way")
         with pytest.raises(BadData, match="cannot be written to") as caught:
             read_source("hf-datasets", tmp_path)
-        assert "images=FOLDER" in caught.value.cure
+        assert "images=FOLDER" in caught.value.hint
         (tmp_path / "elsewhere").mkdir()
         collection = read_source("hf-datasets", tmp_path, images="elsewhere")
         assert all((tmp_path / "elsewhere" / p.file).is_file() for p in collection.images)

@@ -66,7 +66,7 @@ def run(tmp_path):
 
 def test_there_and_back(run, tmp_path):
     made = pack(run, tmp_path / "out", part_size=5000)
-    assert made.manifest.what == "run folder"
+    assert made.manifest.message == "run folder"
     assert len(parts_of(tmp_path / "out")) == len(made.manifest.parts) > 3
     assert {path.stat().st_size for path in parts_of(tmp_path / "out")[:-1]} == {5000}
     unpack(tmp_path / "out", tmp_path / "back")
@@ -447,8 +447,8 @@ def test_a_second_unpacking_is_refused_plainly_and_harms_nothing(run, tmp_path, 
         for _ in range(2):  # the one that is refused takes nothing away
             with pytest.raises(BadBundle, match="another unpack is at work here") as error:
                 unpack(tmp_path / "out", back)
-            assert error.value.where == str(back)
-            assert "Wait for it" in error.value.cure
+            assert error.value.location == str(back)
+            assert "Wait for it" in error.value.hint
         assert (tmp_path / ".back.unpacking").is_dir()
         first.kill()
     unpack(tmp_path / "out", back)
@@ -523,7 +523,7 @@ def test_a_manifest_is_not_trusted(run, tmp_path, change):
     spoil(tmp_path / "out", change)
     with pytest.raises(BadBundle) as error:
         unpack(tmp_path / "out", tmp_path / "back")
-    assert error.value.where.endswith("manifest.json")
+    assert error.value.location.endswith("manifest.json")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
 

@@ -111,8 +111,8 @@ class TestQuestions:
         write_annotations(tmp_path, STEPS.replace(old, new))
         with pytest.raises(BadData) as caught:
             read_source("pitvqa", tmp_path)
-        assert caught.value.where == str(tmp_path / "steps_csv/steps_01.csv")
-        assert what in caught.value.what
+        assert caught.value.location == str(tmp_path / "steps_csv/steps_01.csv")
+        assert what in caught.value.message
 
     @pytest.mark.parametrize(
         ("old", "new", "what"),
@@ -127,8 +127,8 @@ class TestQuestions:
         write_annotations(tmp_path, tools=TOOLS.replace(old, new))
         with pytest.raises(BadData) as caught:
             read_source("pitvqa", tmp_path)
-        assert caught.value.where == str(tmp_path / "instruments_csv/instruments_01.csv")
-        assert what in caught.value.what
+        assert caught.value.location == str(tmp_path / "instruments_csv/instruments_01.csv")
+        assert what in caught.value.message
 
     def test_one_file_of_a_pair(self, tmp_path):
         write_annotations(tmp_path)
@@ -429,8 +429,8 @@ class TestFrames:
         spoil(write_video(tmp_path / "videos/video_01.mp4"))
         with pytest.raises(BadData, match=what) as caught:
             list(cut_videos(tmp_path / "videos", tmp_path / "images"))
-        assert str(tmp_path / "videos") in caught.value.where
-        assert caught.value.cure
+        assert str(tmp_path / "videos") in caught.value.location
+        assert caught.value.hint
 
     def test_without_pyav(self, tmp_path, monkeypatch):
         import sys
@@ -438,7 +438,7 @@ class TestFrames:
         monkeypatch.setitem(sys.modules, "av", None)
         with pytest.raises(BadConfig, match="needs the package PyAV") as caught:
             list(cut_videos(tmp_path, tmp_path))
-        assert "saccade[video]" in caught.value.cure
+        assert "saccade[video]" in caught.value.hint
 
     def test_the_command_line(self, tmp_path):
         from typer.testing import CliRunner

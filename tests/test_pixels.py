@@ -16,24 +16,30 @@ import saccade
 from saccade.cli.main import app
 from saccade.config import Recipe, WeightRule, change
 from saccade.core.errors import BadConfig, BadRun, BadStore, SaccadeError
+from saccade.core.tables import load_object
 from saccade.data.folder import DataFolder
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
-from saccade.evaluation.attention_grounding import measure_gaze, read_boxes
+from saccade.evaluation.attention_grounding import measure_attention_grounding, read_boxes
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.tasks import TASKS
-from saccade.experiment import choose_store, gather
+from saccade.experiment import assemble, choose_store
 from saccade.features.backbones import choose_backbone, preprocessing_for
 from saccade.features.extract import extract
 from saccade.features.finetuning import is_folded, unfold_batch_norm, weights_from
 from saccade.features.images import read_image
 from saccade.features.store import FeatureStore
-from saccade.models.catalogue import MODELS
-from saccade.models.encoder import EncoderConfig, Pixels, behind
+from saccade.models.catalogue import MODELS, EncoderConfig
+from saccade.models.encoder import Pixels, behind
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import build, load_model, load_tensors, open_run, training_of
 from saccade.training.objectives import loss_for
-from saccade.training.optim import Moment, make_optimiser, set_learning_rate, tend_weights
+from saccade.training.optim import (
+    ScheduleState,
+    constrain_weights,
+    make_optimiser,
+    set_learning_rate,
+)
 from saccade.training.train import train
 from tests.worlds import make_world, write_pixels
 
@@ -75,10 +81,10 @@ def recipe_for(name: str, *changes: str, **encoder) -> Recipe:
 def made(folder, name="show-attend-tell", *, seed=0, **encoder) -> tuple[Pixels, object, object]:
     """A model behind its encoder, a batch for it, and its loss."""
     recipe = recipe_for(name, **encoder)
-    material = gather(recipe, folder)
+    experiment = assemble(recipe, folder)
     torch.manual_seed(seed)
-    model = build(recipe, material.sizes, material.store.header.preprocessing)
-    batch = TASKS[recipe.task].examples(material, "train").batch(np.arange(12)).to("cpu")
+    model = build(recipe, experiment.sizes, experiment.store.header.preprocessing)
+    batch = TASKS[recipe.task].examples(experiment, "train").batch(np.arange(12)).to("cpu")
     return model, batch, loss_for(recipe)
 
 
@@ -149,7 +155,7 @@ class TestTheStore:
             choose_store(recipe_for("show-attend-tell"), self.twins(tmp_path / "two"), None)
         folder = make_world(tmp_path / "data")
         with pytest.raises(BadStore, match=r"has an encoder.*extract .* --backbone pixels"):
-            gather(recipe_for("show-attend-tell"), folder)
+            assemble(recipe_for("show-attend-tell"), folder)
 
     def twins(self, path):
         folder = make_world(path)
@@ -165,7 +171,7 @@ class TestWhatIsSeen:
         model, _, _ = made(folder)
         rows = stored.rows(stored.ids[3:4])
         pixels, _ = FeatureStore.open(folder.store_path("raw")).read(rows)
-        regions, mask = model.see(torch.from_numpy(pixels))
+        regions, mask = model.encode(torch.from_numpy(pixels))
         assert mask.all()
         assert regions.shape == (1, 4, 96)
         wanted = torch.from_numpy(stored.read(rows)[0]).float()
@@ -180,8 +186,8 @@ class TestWhatIsSeen:
         assert seen.regions.dtype == torch.float32
         torch.testing.assert_close(model(batch).logits, model.model(seen).logits, rtol=0, atol=0)
         words = torch.zeros(len(batch.regions), 1, dtype=torch.int64)
-        state = model.begin(batch.regions, batch.region_mask)
-        alone = model.model.begin(seen.regions, seen.region_mask)
+        state = model.init_state(batch.regions, batch.region_mask)
+        alone = model.model.init_state(seen.regions, seen.region_mask)
         torch.testing.assert_close(
             model.step(words, state).logits, model.model.step(words, alone).logits
         )
@@ -201,7 +207,7 @@ class TestWhatIsSeen:
         assert last.images(batch.regions).is_contiguous(memory_format=torch.channels_last)
         assert first.images(batch.regions).is_contiguous()
         torch.testing.assert_close(
-            last.see(batch.regions)[0], first.see(batch.regions)[0], rtol=1e-4, atol=1e-4
+            last.encode(batch.regions)[0], first.encode(batch.regions)[0], rtol=1e-4, atol=1e-4
         )
 
     @pytest.mark.parametrize("name", MODELS)
@@ -209,10 +215,10 @@ class TestWhatIsSeen:
         entry = MODELS[name]
         recipe = recipe_for("show-attend-tell" if entry.task == "caption" else "mcan")
         recipe = recipe.model_copy(update={"model": entry.small})
-        material = gather(recipe, world)
-        model = build(recipe, material.sizes, material.store.header.preprocessing)
-        assert behind(model).__class__ is entry.model
-        batch = TASKS[entry.task].examples(material, "train").batch(np.arange(6)).to("cpu")
+        experiment = assemble(recipe, world)
+        model = build(recipe, experiment.sizes, experiment.store.header.preprocessing)
+        assert behind(model).__class__ is load_object(entry.model)
+        batch = TASKS[entry.task].examples(experiment, "train").batch(np.arange(6)).to("cpu")
         loss_for(recipe)(model.train()(batch), batch).backward()
         assert all(weight.grad is not None for weight in model.parameters())
 
@@ -243,7 +249,7 @@ class TestWhatLearns:
             sizes = []
             keep = lambda value: sizes.append(value.numel()) or value  # noqa: B023, E731
             with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
-                regions, _ = model.train().see(batch.regions)
+                regions, _ = model.train().encode(batch.regions)
             kept[since] = sum(sizes)
             assert regions.requires_grad == (since is not None)
         assert kept[None] == 0
@@ -286,7 +292,7 @@ class TestWhatLearns:
         model, batch, loss = made(world, trains_from="layer3", first_epoch=2)
         for epoch, layers in ((0, set()), (1, set()), (2, {"layer3", "layer4"})):
             model.zero_grad()
-            model.begin_epoch(epoch)
+            model.start_epoch(epoch)
             loss(model.train()(batch), batch).backward()
             assert learning(model) == layers
 
@@ -308,7 +314,7 @@ class TestWhatLearns:
     def test_dropped_paths_stay_off(self, world):
         model, batch, _ = made(world, options={"drop_path_rate": 0.9, "drop_rate": 0.9})
         torch.testing.assert_close(
-            model.train().see(batch.regions)[0], model.eval().see(batch.regions)[0]
+            model.train().encode(batch.regions)[0], model.eval().encode(batch.regions)[0]
         )
 
     def test_forgetting_activations_changes_no_gradient(self, world):
@@ -335,11 +341,11 @@ class TestWhatLearns:
         recipe = recipe.model_copy(
             update={"train": recipe.train.model_copy(update={"rules": rules})}
         )
-        material = gather(recipe, world)
-        model = build(recipe, material.sizes, material.store.header.preprocessing)
+        experiment = assemble(recipe, world)
+        model = build(recipe, experiment.sizes, experiment.store.header.preprocessing)
         config = training_of(recipe)
         optimiser = make_optimiser(model, config)
-        set_learning_rate(optimiser, config, Moment(0, 0))
+        set_learning_rate(optimiser, config, ScheduleState(0, 0))
         rates = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
         for name, parameter in model.named_parameters():
             rate = 1e-5 if name.startswith("encoder.") else 4e-4
@@ -353,7 +359,7 @@ class TestWhatLearns:
         config = training_of(recipe_for("show-attend-tell", "train.shrink=0.1"))
         optimiser = make_optimiser(model, config)
         before = {name: value.clone() for name, value in model.named_parameters()}
-        tend_weights(model, optimiser, config)
+        constrain_weights(model, optimiser, config)
         for name, value in model.named_parameters():
             assert torch.equal(value, before[name]) == (not value.requires_grad or not value.any())
 
@@ -444,9 +450,9 @@ def statistics_of(module):
 
 
 def build_with_weights(recipe, folder):
-    material = gather(recipe, folder)
-    shown = material.store.header.preprocessing
-    return build(recipe, material.sizes, shown, read_weights=True)
+    experiment = assemble(recipe, folder)
+    shown = experiment.store.header.preprocessing
+    return build(recipe, experiment.sizes, shown, read_weights=True)
 
 
 class TestTraining:
@@ -598,17 +604,19 @@ class TestARun:
         folder, run = DataFolder(shapes / "data"), runs / "show-ask-attend-answer"
         opened = saccade.load(run, "cpu")
         image = folder.images()[2]
-        store = gather(opened.opened.header.recipe, folder).store
+        store = assemble(opened.opened.header.recipe, folder).store
         pixels, _ = store.read(store.rows([image.id]))
-        looked = opened.look(folder.image_root / image.file)
-        regions, _ = load_model(open_run(run)).see(torch.from_numpy(pixels))
-        torch.testing.assert_close(looked.regions, regions)
+        encoded = opened.encode(folder.image_root / image.file)
+        regions, _ = load_model(open_run(run)).encode(torch.from_numpy(pixels))
+        torch.testing.assert_close(encoded.regions, regions)
 
     def test_gaze_is_measured_on_regions(self, runs, shapes):
         run = saccade.load(runs / "show-ask-attend-answer", "cpu")
         boxes = read_boxes(shapes / "shapes" / "boxes.json")
-        gaze = measure_gaze(run, DataFolder(shapes / "data"), boxes, split="test")
-        assert 0 < gaze.landed_by_chance < 1
+        attention_grounding = measure_attention_grounding(
+            run, DataFolder(shapes / "data"), boxes, split="test"
+        )
+        assert 0 < attention_grounding.landed_by_chance < 1
 
     def test_alone_it_captions(self, runs, shapes, tmp_path, monkeypatch):
         """Without its data, its store, and any weights but its own."""

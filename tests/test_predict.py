@@ -65,7 +65,7 @@ def test_evaluate_judges_on_the_test_split_beside_what_needs_no_image(made):
 
 
 def test_evaluate_decodes_each_image_once(made):
-    scores = evaluate(made / "show-attend-tell", beams=3)
+    scores = evaluate(made / "show-attend-tell", beam_size=3)
     assert scores["beams"] == 3
     assert scores["images"] == 6
     assert all(0 <= scores[f"bleu_{n}"] <= 1 for n in (1, 2, 3, 4))
@@ -76,9 +76,9 @@ def test_evaluate_decodes_each_image_once(made):
 def test_asking_sees_what_training_saw(made):
     run = saccade.load(made / "show-ask-attend-answer")
     store = FeatureStore.open(next((made / "data/features").iterdir()))
-    looked = run.look(an_image(made))
+    encoded = run.encode(an_image(made))
     stored, _ = store.read(store.rows([int(an_image(made).stem.split("_")[-1])]))
-    np.testing.assert_allclose(looked.regions[0].numpy(), stored[0].astype(np.float32), atol=1e-3)
+    np.testing.assert_allclose(encoded.regions[0].numpy(), stored[0].astype(np.float32), atol=1e-3)
 
 
 def test_ask(made):
@@ -90,7 +90,7 @@ def test_ask(made):
     )
     assert answer.attention.shape == (2, len(answer.boxes))
     np.testing.assert_allclose(answer.attention.sum(axis=1), 1, rtol=1e-5)
-    once = run.look(an_image(made))
+    once = run.encode(an_image(made))
     assert run.ask(once, "What colour is the circle?").text == answer.text
     with pytest.raises(SaccadeError, match="answers questions"):
         run.caption(once)
@@ -111,17 +111,17 @@ def test_how_sure_an_answer_is_follows_from_what_was_trained(made, tmp_path):
     header["recipe"]["answers"]["loss"] = "logistic"
     (alone / "run.json").write_text(json.dumps(header))
     run = saccade.load(alone)
-    looked = run.look(an_image(made))
+    encoded = run.encode(an_image(made))
     with torch.inference_mode():
-        logits = run.model(run.question(looked, "What colour is it?")).logits[0]
-    each = dict(run.ask(looked, "What colour is it?", top=len(answers)).top)
+        logits = run.model(run.question(encoded, "What colour is it?")).logits[0]
+    each = dict(run.ask(encoded, "What colour is it?", top=len(answers)).top)
     expected = 1 / (1 + np.exp(-logits.numpy()))
     np.testing.assert_allclose([each[text] for text in answers.answers], expected, rtol=1e-5)
 
 
 def test_caption(made):
     run = saccade.load(made / "show-attend-tell")
-    said = run.caption(an_image(made), beam=2)
+    said = run.caption(an_image(made), beam_size=2)
     assert said.text == " ".join(word.text for word in said.words)
     assert said.log_probability < 0
     for word in said.words:

@@ -278,7 +278,7 @@ def test_an_unpacked_folder_with_its_own_images_is_not_prepared_over(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     with pytest.raises(BadData, match="was unpacked with images of its own") as caught:
         prepare("vqa-v2", tmp_path / "raw", out)
-    assert caught.value.cure == "Give a new folder as --out."
+    assert caught.value.hint == "Give a new folder as --out."
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from saccade.recipes.catalogue import RECIPES
-from saccade.training.optim import Moment, learning_rate_factor
+from saccade.training.optim import ScheduleState, learning_rate_factor
 
 STEP = {"transformer", "lstm-cnn", "show-ask-attend-answer", "joint-embedding-pythia"}
 
@@ -42,8 +42,8 @@ PUBLISHED = {
 def test_learning_rates_over_time(name):
     train = RECIPES[name].train
     for time in [0, 1, 500, 5000, 20_000, 140_000] if name in STEP else range(train.epochs):
-        moment = Moment(time, 0) if name in STEP else Moment(10**6, time)
-        rate = train.optimiser.learning_rate * learning_rate_factor(train.schedule, moment)
+        schedule_state = ScheduleState(time, 0) if name in STEP else ScheduleState(10**6, time)
+        rate = train.optimiser.learning_rate * learning_rate_factor(train.schedule, schedule_state)
         assert math.isclose(rate, PUBLISHED[name](time), rel_tol=1e-4), (name, time)
 
 
@@ -60,13 +60,13 @@ def test_ibowimgs_two_learning_rates():
 def test_ruotianluos_captioners_are_chosen_by_cider_and_never_say_unknown(name):
     recipe = RECIPES[name]
     assert recipe.train.select_by == "cider"
-    assert recipe.decode.ban_unknown
-    assert recipe.text.at_least == 6  # more than five times
-    assert recipe.text.longest == 16
+    assert recipe.decode.suppress_unk
+    assert recipe.text.min_count == 6  # more than five times
+    assert recipe.text.max_length == 16
 
 
 def test_the_two_adaptive_networks_count_words_and_stop_as_published():
     paper, lua = RECIPES["adaptive-attention"], RECIPES["adaptive-attention-lua"]
-    assert (paper.text.at_least, lua.text.at_least) == (5, 6)
+    assert (paper.text.min_count, lua.text.min_count) == (5, 6)
     assert paper.train.select_by == "cider"
     assert paper.train.patience == 6

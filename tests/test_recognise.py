@@ -128,8 +128,8 @@ class TestSeveral:
         assert parts[1].edition == "2014"
         with pytest.raises(BadConfig, match="or coco-captions has no option 'yaer'") as caught:
             recognise(tmp_path, yaer="2014")
-        assert "year" in caught.value.cure
-        assert "questions" in caught.value.cure
+        assert "year" in caught.value.hint
+        assert "questions" in caught.value.hint
 
     def test_where_one_of_several_has_several_files_both_commands_work(self, tmp_path):
         write_questions_and_captions(tmp_path)
@@ -139,14 +139,14 @@ class TestSeveral:
         touch(tmp_path, *(f"{place}.jpg" for place in range(4)))
         with pytest.raises(BadConfig) as caught:
             recognise(tmp_path)
-        assert "as karpathy it holds several files like dataset_*.json" in caught.value.what
-        told = re.fullmatch(r"Say which: (.*), or leave karpathy aside: (.*)\.", caught.value.cure)
+        assert "as karpathy it holds several files like dataset_*.json" in caught.value.message
+        told = re.fullmatch(r"Say which: (.*), or leave karpathy aside: (.*)\.", caught.value.hint)
         assert told
         for command, source in zip(told.groups(), ("karpathy", "vqa-v2"), strict=True):
             assert DataFolder(typed(command, tmp_path.parent / source)).about["source"] == source
         with pytest.raises(BadConfig) as caught:  # the option alone does not choose the source
             recognise(tmp_path, file="dataset_flickr8k.json")
-        command = caught.value.cure.removeprefix("Say which: ").removesuffix(".")
+        command = caught.value.hint.removeprefix("Say which: ").removesuffix(".")
         assert command.endswith("--option file=dataset_flickr8k.json")
         assert typed(command, tmp_path.parent / "again").is_dir()
 
@@ -156,7 +156,7 @@ class TestSeveral:
         touch(tmp_path, *(f"{place}.jpg" for place in range(4)))
         with pytest.raises(BadConfig) as caught:
             recognise(tmp_path)
-        assert caught.value.cure == (
+        assert caught.value.hint == (
             "Say which: --option file=dataset_coco.json or --option file=dataset_flickr8k.json."
         )
         (part,), _ = recognise(tmp_path, file="dataset_coco.json")
@@ -170,9 +170,9 @@ class TestSeveral:
         )
         with pytest.raises(BadConfig) as caught:
             prepare(None, tmp_path, tmp_path / "data")
-        assert "vqa-v1 (there is OpenEnded_mscoco_train2014_questions.json)" in caught.value.what
-        assert "vqa-v2 (there is v2_OpenEnded" in caught.value.what
-        assert "Say which: saccade prepare vqa-v1 --root" in caught.value.cure
+        assert "vqa-v1 (there is OpenEnded_mscoco_train2014_questions.json)" in caught.value.message
+        assert "vqa-v2 (there is v2_OpenEnded" in caught.value.message
+        assert "Say which: saccade prepare vqa-v1 --root" in caught.value.hint
 
     def test_the_same_records_in_two_layouts_are_one(self, tmp_path):
         SAMPLES["flickr8k"](tmp_path)
@@ -210,8 +210,8 @@ class TestNothing:
         touch(tmp_path, "a.JPG")
         with pytest.raises(BadData) as caught:
             prepare(None, tmp_path, tmp_path / "data")
-        assert "; notes.csv has the columns id, my photo, prompt, reply" in caught.value.what
-        command = re.search(r"(saccade prepare .*) \(or caption:COLUMN", caught.value.cure)[1]
+        assert "; notes.csv has the columns id, my photo, prompt, reply" in caught.value.message
+        command = re.search(r"(saccade prepare .*) \(or caption:COLUMN", caught.value.hint)[1]
         assert shlex.split(command)[2:] == [
             str(tmp_path), "--out", "DATA",
             "--option", "columns=image:my photo,question:COLUMN,answer:COLUMN",
@@ -244,13 +244,13 @@ class TestNothing:
             (["set.tar.gz"], "but the archive set.tar.gz", "Unpack it"),
         ],
     )
-    def test_what_is_there_instead_is_said(self, names, what, cure, tmp_path):
+    def test_what_is_there_instead_is_said(self, names, what, hint, tmp_path):
         touch(tmp_path, *names)
         with pytest.raises(BadData) as caught:
             recognise(tmp_path)
-        assert "holds no data set that is known here" in caught.value.what
-        assert what in caught.value.what
-        assert cure in caught.value.cure
+        assert "holds no data set that is known here" in caught.value.message
+        assert what in caught.value.message
+        assert hint in caught.value.hint
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 500 + 2 * len(str(tmp_path))
 
@@ -281,7 +281,7 @@ class TestCommandLine:
     def test_words_that_name_no_folder(self, word, what):
         with pytest.raises(BadConfig, match=what) as caught:
             source_and_root(word, None)
-        assert "--root DIR" in caught.value.cure
+        assert "--root DIR" in caught.value.hint
 
     def test_a_folder_alone(self, tmp_path):
         from typer.testing import CliRunner
@@ -332,7 +332,7 @@ class TestRealData:
     def test_a_folder_without_a_data_set(self, real_data, tmp_path):
         with pytest.raises(BadData, match="no data set that is known") as caught:
             prepare(None, real_data("metrics-golden"), tmp_path / "data")
-        assert "saccade prepare" in caught.value.cure
+        assert "saccade prepare" in caught.value.hint
 
     def test_every_folder_that_is_there_is_tried_above(self, real_data):
         """A new one needs a line: `prepare` by recognition must read it, or say why not."""

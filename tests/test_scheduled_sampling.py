@@ -17,7 +17,7 @@ from saccade.models.losses import caption_loss
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import load_tensors
 from saccade.training.objectives import own_words, scheduled_sampling, unroll
-from saccade.training.optim import Moment
+from saccade.training.optim import ScheduleState
 from saccade.training.train import train
 from tests.captioner_checks import SIZES, caption_batch
 from tests.worlds import make_world
@@ -54,8 +54,8 @@ class Listening:
     def __init__(self, model):
         self.model, self.heard = model, []
 
-    def begin(self, *image):
-        return self.model.begin(*image)
+    def init_state(self, *image):
+        return self.model.init_state(*image)
 
     def step(self, words, state):
         self.heard.append(words[:, 0].tolist())
@@ -104,7 +104,7 @@ def test_it_is_the_reading_of_what_was_heard(name, probability):
 class Cautious(torch.nn.Module):
     """Always says word 3 or word 5, whatever it hears: one time in four word 5."""
 
-    def begin(self, regions, region_mask):
+    def init_state(self, regions, region_mask):
         del region_mask
         return CaptionState((), (regions.new_zeros(len(regions), 1),))
 
@@ -151,10 +151,13 @@ def test_before_its_first_epoch_a_model_simply_reads():
     objective = scheduled_sampling(ScheduledSampling(), caption_loss)
     before = torch.get_rng_state()
     torch.testing.assert_close(
-        objective(model, batch, Moment(0, 4)), caption_loss(model(batch), batch), rtol=0, atol=0
+        objective(model, batch, ScheduleState(0, 4)),
+        caption_loss(model(batch), batch),
+        rtol=0,
+        atol=0,
     )
     assert torch.equal(torch.get_rng_state(), before), "no random number is used up"
-    objective(model, batch, Moment(0, 5))
+    objective(model, batch, ScheduleState(0, 5))
     assert not torch.equal(torch.get_rng_state(), before)
 
 

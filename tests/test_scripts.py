@@ -38,7 +38,7 @@ CUT = [
 @pytest.mark.parametrize(("text", "words"), CUT)
 def test_words_of_every_script(text, words):
     assert words_of_any_script(text) == words.split()
-    assert TOKENIZERS["scripts"](text) == words.split()
+    assert TOKENIZERS["multilingual"](text) == words.split()
 
 
 @given(st.text(max_size=30))
@@ -92,10 +92,10 @@ class TestCjkSet:
         assert (folder.path / "answers.json").read_text(encoding="utf-8").count("小猫") == 1
 
     def test_question_words_are_characters_that_a_vocabulary_knows(self, folder):
-        counts = folder.word_counts("scripts", "questions")
+        counts = folder.word_counts("multilingual", "questions")
         assert counts["猫"] == 1
         assert counts["什"] == 2
-        vocabulary = question_vocabulary(counts, tokenizer="scripts")
+        vocabulary = question_vocabulary(counts, tokenizer="multilingual")
         ids = vocabulary.encode(vocabulary.cut("什么颜色的猫？"))
         assert vocabulary.decode(ids) == ["什", "么", "颜", "色", "的", "猫"]
 
@@ -109,7 +109,7 @@ class TestCjkSet:
         assert corpus_bleu([said[0]], [[said[1]]]).corpus[0] == pytest.approx(6 / 11)
 
     def test_the_way_to_cut_questions_is_told(self, folder):
-        (told,) = [f for f in folder.about["findings"] if "tokenizer=scripts" in f["cure"]]
+        (told,) = [f for f in folder.about["findings"] if "tokenizer=multilingual" in f["cure"]]
         assert told["level"] == "note"
         assert "questions are in Chinese, Japanese or Korean letters" in told["what"]
 

@@ -17,7 +17,7 @@ from saccade.core.errors import SaccadeError
 from saccade.data.batch import CaptionBatch
 from saccade.data.examples import ImageExamples
 from saccade.evaluation.tasks import TASKS
-from saccade.experiment import gather
+from saccade.experiment import assemble
 from saccade.inference.decoding import Rules, draw, rules_of, sample
 from saccade.metrics.cider import CiderOfIds, Sentences, corpus_cider, document_frequencies
 from saccade.models.catalogue import MODELS, build_model
@@ -32,16 +32,16 @@ from saccade.training.objectives import (
     said_of,
     self_critical,
 )
-from saccade.training.optim import Moment
+from saccade.training.optim import ScheduleState
 from saccade.training.train import train
 from tests.captioner_checks import SIZES, caption_batch
 from tests.oracles import self_critical as oracle
 from tests.worlds import make_world, write_pixels
 
 QUIET = Console(quiet=True)
-NOW = Moment(0, 0)
+NOW = ScheduleState(0, 0)
 START, END, PAD = 11, 12, 0
-RULES = Rules(start=START, end=END, longest=7, banned=(PAD, START))
+RULES = Rules(start=START, end=END, max_length=7, banned=(PAD, START))
 CAPTIONERS = [name for name, entry in MODELS.items() if entry.task == "caption"]
 
 
@@ -135,7 +135,7 @@ def read_log_p(model, batch, image, caption):
 
 def greedy_words(model, batch, image):
     said: list[int] = []
-    while len(said) < RULES.longest and END not in said:
+    while len(said) < RULES.max_length and END not in said:
         with torch.no_grad():
             said.append(int(read_log_p_of_next(model, batch, image, said).argmax()))
     return said
@@ -203,13 +203,15 @@ def test_drawn_captions_stop_at_their_end_word():
         assert not any(log_p[length:])
         assert not {PAD, START} & set(words)
         lengths.add(length)
-    assert {1, RULES.longest} <= lengths, "some end at once, some never"
+    assert {1, RULES.max_length} <= lengths, "some end at once, some never"
 
 
 def test_a_forbidden_end_word_behind_a_caption_harms_nothing():
     """What stands behind a caption is not judged, even where the rules forbid it there."""
     model, batch = small("show_tell"), caption_batch()
-    rules = replace(RULES, no_repeat=1)  # no word twice, so the end word is forbidden behind itself
+    rules = replace(
+        RULES, no_repeat_ngram_size=1
+    )  # no word twice, so the end word is forbidden behind itself
     torch.manual_seed(0)
     drawn = draw(model, batch.regions, batch.region_mask, rules, samples=8)
     assert torch.isfinite(drawn.log_probability).all()
@@ -222,12 +224,12 @@ def test_one_sample_is_what_sampling_says():
     torch.manual_seed(3)
     drawn = draw(model, batch.regions, batch.region_mask, RULES)
     torch.manual_seed(3)
-    sayings = sample(model, batch.regions, batch.region_mask, RULES)
-    for i, saying in enumerate(sayings):
+    hypotheses = sample(model, batch.regions, batch.region_mask, RULES)
+    for i, hypothesis in enumerate(hypotheses):
         row = trimmed(drawn.words[i, 0].tolist())
-        assert saying.words == [word for word in row if word != END]
-        assert saying.ended == (END in row)
-        assert saying.log_probability == pytest.approx(drawn.log_probability[i, 0].sum().item())
+        assert hypothesis.words == [word for word in row if word != END]
+        assert hypothesis.ended == (END in row)
+        assert hypothesis.log_probability == pytest.approx(drawn.log_probability[i, 0].sum().item())
 
 
 # From a run that has learnt a little, on a small world
@@ -260,7 +262,7 @@ def begun(world, tmp_path_factory):
 
 def drawn_reward(run, recipe, world) -> float:
     """Mean CIDEr-D of captions drawn of all training images."""
-    examples = TASKS["caption"].examples(gather(recipe, world), "train")
+    examples = TASKS["caption"].examples(assemble(recipe, world), "train")
     batch = examples.batch(np.arange(len(examples))).to("cpu")
     rules = rules_of(examples.captions.vocabulary, recipe.decode)
     torch.manual_seed(0)
@@ -273,7 +275,11 @@ def drawn_reward(run, recipe, world) -> float:
 def test_a_few_steps_raise_the_reward_and_the_score(world, begun, tmp_path, baseline):
     recipe = refined("up-down", f"train.self_critical.baseline={baseline}")
     first = TASKS["caption"].judge(
-        load_model(open_run(begun)), gather(recipe, world), "val", torch.device("cpu"), beams=1
+        load_model(open_run(begun)),
+        assemble(recipe, world),
+        "val",
+        torch.device("cpu"),
+        beam_size=1,
     )
     scores = train(recipe, world.path, tmp_path / "run", start=begun, console=QUIET)
     log = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
@@ -310,7 +316,7 @@ def test_resuming_in_the_middle_of_an_epoch_changes_nothing(world, begun, tmp_pa
 
 
 def test_an_epoch_takes_every_image_once_with_all_its_captions(world):
-    examples = TASKS["caption"].examples(gather(refined("up-down"), world), "train")
+    examples = TASKS["caption"].examples(assemble(refined("up-down"), world), "train")
     assert isinstance(examples, ImageExamples)
     assert len(examples) == 40
     batch = examples.batch(np.array([3, 11]))
@@ -328,7 +334,7 @@ def test_an_epoch_takes_every_image_once_with_all_its_captions(world):
 
 
 def test_the_document_frequencies_are_those_of_all_training_captions(world):
-    examples = TASKS["caption"].examples(gather(refined("up-down"), world), "train")
+    examples = TASKS["caption"].examples(assemble(refined("up-down"), world), "train")
     cider, vocabulary = cider_of(examples), examples.captions.vocabulary
     assert cider.images == 40
     singles = dict(zip(cider.keys[0].tolist(), cider.having[0].tolist(), strict=True))
@@ -366,8 +372,12 @@ def test_an_encoder_learns_from_own_words_and_from_rewards(tmp_path):
     world = make_world(tmp_path / "data", train=12, val=4)
     write_pixels(world)
     eye = ("encoder=timm:test_resnet", "encoder.weights=random", "encoder.trains_from=0")
-    sure = ("train.scheduled_sampling=on", "train.scheduled_sampling.every=1", "train.epochs=2")
-    train(taught("up-down", *eye, *sure), world.path, tmp_path / "a", console=QUIET)
+    confidence = (
+        "train.scheduled_sampling=on",
+        "train.scheduled_sampling.every=1",
+        "train.epochs=2",
+    )
+    train(taught("up-down", *eye, *confidence), world.path, tmp_path / "a", console=QUIET)
     recipe = refined("up-down", *eye, "train.epochs=1")
     train(recipe, world.path, tmp_path / "b", start=tmp_path / "a", console=QUIET)
     first = load_tensors(tmp_path / "a/model.safetensors")[0]
@@ -410,18 +420,18 @@ def test_the_published_recipe_differs_in_its_training_alone():
 def test_every_score_that_may_choose_the_best_epoch_is_judged(world, begun):
     from saccade.config import SCORES
 
-    material = gather(taught("up-down"), world)
-    judged = TASKS["caption"].judge(
-        load_model(open_run(begun)), material, "val", torch.device("cpu"), beams=1
+    experiment = assemble(taught("up-down"), world)
+    scored = TASKS["caption"].judge(
+        load_model(open_run(begun)), experiment, "val", torch.device("cpu"), beam_size=1
     )
-    assert set(SCORES["caption"]) <= judged.scores.keys()
+    assert set(SCORES["caption"]) <= scored.scores.keys()
     assert all(task.metric in SCORES[name] for name, task in TASKS.items())
 
 
 def test_training_mode_goes_on_after_the_greedy_look(world):
     recipe = refined("up-down")
-    material = gather(recipe, world)
-    examples = TASKS["caption"].examples(material, "train")
-    model = build_model(recipe.model, material.sizes).train()
+    experiment = assemble(recipe, world)
+    examples = TASKS["caption"].examples(experiment, "train")
+    model = build_model(recipe.model, experiment.sizes).train()
     objective_for(recipe, examples)(model, examples.batch(np.arange(4)).to("cpu"), NOW)
     assert all(part.training for part in model.modules())

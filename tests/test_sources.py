@@ -71,7 +71,7 @@ class TestEverySource:
         with pytest.raises(BadData) as caught:
             read_source(name, empty)
         assert str(empty) in str(caught.value)
-        assert caught.value.cure
+        assert caught.value.hint
 
     def test_every_source_refuses_the_layouts_of_others(self, name, tmp_path):
         for other, write in SAMPLES.items():

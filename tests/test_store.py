@@ -236,7 +236,7 @@ def test_damaged_stores_are_told(path: Path, case: str) -> None:
     with pytest.raises(BadStore, match=message) as caught:
         FeatureStore.open(path)
     assert str(path) in str(caught.value)
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 def test_changed_bytes_are_found_by_verify(path: Path) -> None:
@@ -417,7 +417,7 @@ def test_a_mistake_before_the_first_rows_are_safe_leaves_nothing(path: Path, row
         with StoreWriter(path, header(), IDS) as writer:
             (path / "backbone.safetensors").touch()
             fill(writer, arrays, until=until)
-            raise error("full", cure="Wait.") if error is BadStore else error
+            raise error("full", hint="Wait.") if error is BadStore else error
 
     for error in (KeyboardInterrupt, ValueError, BadStore):
         with pytest.raises(error):
@@ -428,7 +428,7 @@ def test_a_mistake_before_the_first_rows_are_safe_leaves_nothing(path: Path, row
 def test_only_a_stores_own_files_are_deleted(path: Path) -> None:
     writer = StoreWriter(path, header(), IDS)
     (path / "thesis.tex").touch()
-    error = BadStore("full", cure="Wait.")
+    error = BadStore("full", hint="Wait.")
     writer.__exit__(BadStore, error, None)
     assert [file.name for file in path.iterdir()] == ["thesis.tex"]
 

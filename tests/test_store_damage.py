@@ -92,7 +92,7 @@ def test_one_changed_byte_anywhere_is_found(
     data[int(place * len(data))] ^= mask
     with changed(file, bytes(data)), pytest.raises(BadStore) as caught:
         check(stores[kind])
-    assert caught.value.cure
+    assert caught.value.hint
     assert str(stores[kind]) in str(caught.value)
 
 
@@ -147,12 +147,12 @@ def test_all_that_is_damaged_is_named_at_once(stores: dict[str, Path]) -> None:
         pytest.raises(BadStore) as caught,
     ):
         check(path)
-    assert caught.value.what == (
+    assert caught.value.message == (
         "rows 9 to 9 have changed since they were written; "
         "backbone.safetensors: has changed since it was written; "
         "skipped.json: has changed since it was written"
     )
-    assert caught.value.cure.endswith(FeatureStore.open(path).header.command)
+    assert caught.value.hint.endswith(FeatureStore.open(path).header.command)
 
 
 def test_what_is_missing_or_cut_hides_no_other_damage(stores: dict[str, Path]) -> None:
@@ -173,14 +173,14 @@ def test_what_is_missing_or_cut_hides_no_other_damage(stores: dict[str, Path]) -
             BadStore, match=r"Delete the folder .*: saccade extract DATA --backbone"
         ):
             FeatureStore.open(path)
-    assert caught.value.what == (
+    assert caught.value.message == (
         f"features.npy: not whole: {size - 7:,} bytes, the header says {size:,}; "
         "scores.npy: missing; "
         "ids.npy: not whole: it does not begin as an array does; "
         "the rows cannot be compared without features.npy, scores.npy; "
         "header.json: has changed since it was written"
     )
-    assert caught.value.cure.endswith(command)
+    assert caught.value.hint.endswith(command)
     told = CliRunner().invoke(app, ["store", "verify", str(path)])
     assert told.exit_code == 0, told.output
 

@@ -37,7 +37,7 @@ MOMENTS = ("fsync", "replace", "link")
 CHUNK = 4
 
 
-def killed_before(moment: int, work: Callable[[], object], added: mmap.mmap) -> bool:
+def killed_before(schedule_state: int, work: Callable[[], object], added: mmap.mmap) -> bool:
     """Do something in another process that dies before its n-th such call. False if it lived.
 
     `added` says how many rows were handed to the store before.
@@ -45,7 +45,7 @@ def killed_before(moment: int, work: Callable[[], object], added: mmap.mmap) -> 
     child = os.fork()
     if child == 0:
         try:
-            _die_before(moment, added)
+            _die_before(schedule_state, added)
             work()
             os._exit(0)
         finally:
@@ -55,8 +55,8 @@ def killed_before(moment: int, work: Callable[[], object], added: mmap.mmap) -> 
     return code != 0
 
 
-def _die_before(moment: int, added: mmap.mmap) -> None:
-    left = [moment]
+def _die_before(schedule_state: int, added: mmap.mmap) -> None:
+    left = [schedule_state]
 
     def counted(call: Callable[..., object]) -> Callable[..., object]:
         def do(*given: object, **named: object) -> object:
@@ -114,23 +114,23 @@ def test_killed_at_any_moment_at_most_one_chunk_is_lost(
         folder = DataFolder(folder_at(tmp_path / "images", images, count=11))
     whole = files(make(folder, tmp_path, "whole"))
     added = mmap.mmap(-1, 1)
-    for moment in range(1000):
-        name, added[0] = f"try{moment}", 0
-        if not killed_before(moment, lambda name=name: make(folder, tmp_path, name), added):
+    for schedule_state in range(1000):
+        name, added[0] = f"try{schedule_state}", 0
+        if not killed_before(schedule_state, lambda name=name: make(folder, tmp_path, name), added):
             break
         path = folder.store_path(name)
         promised = read_chunks(path)
         done = promised[-1].end if promised else 0
-        assert added[0] - done <= CHUNK, moment
+        assert added[0] - done <= CHUNK, schedule_state
         if (path / "header.json").exists():
             columns = read_header(path).columns() if promised else {}
             arrays = {one: open_array(path, one, *about) for one, about in columns.items()}
-            assert all(checksum(arrays, *one[:2]) == one.crc32 for one in promised), moment
+            assert all(checksum(arrays, *one[:2]) == one.crc32 for one in promised), schedule_state
             with pytest.raises(BadStore, match=f"{done} of 11 images are there"):
                 FeatureStore.open(path)
-        assert files(make(folder, tmp_path, name)) == whole, moment
+        assert files(make(folder, tmp_path, name)) == whole, schedule_state
         FeatureStore.open(path).verify()
-    assert moment > 25
+    assert schedule_state > 25
 
 
 def test_two_processes_cannot_write_one_store(tmp_path: Path) -> None:

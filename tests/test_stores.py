@@ -413,14 +413,14 @@ def test_asking_sees_what_training_saw(faces: Path, wishes: dict[str, object]) -
     train(recipe, data, run, features=path.name, console=Console(quiet=True))
     folder, store = DataFolder(data), FeatureStore.open(path)
     image = folder.images()[5]
-    looked = saccade.load(run).look(folder.image_root / image.file)
+    encoded = saccade.load(run).encode(folder.image_root / image.file)
     rows = store.rows([image.id])
     stored, _ = store.read(rows)
     step = np.abs(stored).max() / 127 if store.header.dtype == "int8" else 1e-3
-    assert looked.regions.shape == stored.shape
-    assert np.abs(looked.regions.numpy() - stored).max() <= 1.01 * step
-    np.testing.assert_allclose(looked.boxes, store.boxes(rows)[0], atol=1e-6)
-    answer = saccade.load(run).ask(looked, "What colour is the circle?")
+    assert encoded.regions.shape == stored.shape
+    assert np.abs(encoded.regions.numpy() - stored).max() <= 1.01 * step
+    np.testing.assert_allclose(encoded.boxes, store.boxes(rows)[0], atol=1e-6)
+    answer = saccade.load(run).ask(encoded, "What colour is the circle?")
     assert answer.attention.shape[1] == stored.shape[1]
 
 
@@ -445,11 +445,11 @@ def test_a_run_without_its_numbers_says_so(faces: Path) -> None:
     image = folder.image_root / folder.images()[0].file
     (run / "reduction.safetensors").unlink()
     with pytest.raises(BadStore, match=r"reduction\.safetensors: unreadable"):
-        saccade.load(run).look(image)
+        saccade.load(run).encode(image)
     other = convert_store(faces / "data" / "features" / "net", pca=9, name="nine")
     (run / "reduction.safetensors").write_bytes((other / "reduction.safetensors").read_bytes())
     with pytest.raises(BadStore, match="not the numbers that the features were made smaller with"):
-        saccade.load(run).look(image)
+        saccade.load(run).encode(image)
 
 
 def test_rounding_of_a_store_that_was_not_converted(tmp_path: Path) -> None:

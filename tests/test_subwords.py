@@ -15,9 +15,9 @@ from transformers import GPT2Tokenizer
 
 from saccade.config import TextConfig, change
 from saccade.core.errors import BadConfig, BadData, MissingWeights
-from saccade.experiment import gather
+from saccade.experiment import assemble
 from saccade.features.preprocessing import grid_boxes
-from saccade.inference.predictor import Looked, load
+from saccade.inference.predictor import EncodedImage, load
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import open_run
 from saccade.text.subwords import read_subwords
@@ -140,11 +140,11 @@ class TestWhatIsNoTokenizer:
 
 
 def test_a_recipe_takes_them_for_questions_only_and_takes_them_whole() -> None:
-    assert TextConfig(tokenizer="file:gpt2", longest=3).tokenizer == "file:gpt2"
+    assert TextConfig(tokenizer="file:gpt2", max_length=3).tokenizer == "file:gpt2"
     for recipe, change_, message in (
         ("show-attend-tell-small", "text.tokenizer=file:gpt2", "captions are counted in the data"),
         ("joint-embedding-openvqa", "text.tokenizer=file:gpt2", "all known"),
-        ("pitvqa", "text.at_least=2", "all known"),
+        ("pitvqa", "text.min_count=2", "all known"),
     ):
         with pytest.raises(BadConfig, match=message):
             change(RECIPES[recipe], change_)
@@ -161,17 +161,19 @@ def test_a_run_carries_its_tokenizer(gpt2: Path, tmp_path: Path, mode: str) -> N
     recipe = RECIPES["pitvqa-small"]
     for setting in (f"text.tokenizer=file:{away}", f"model.mode={mode}", "train.epochs=1"):
         recipe = change(recipe, setting)
-    material = gather(recipe, world)
-    assert material.sizes.pad == material.sizes.words - 1
+    experiment = assemble(recipe, world)
+    assert experiment.sizes.pad == experiment.sizes.words - 1
     train(recipe, world.path, tmp_path / "run", console=Console(quiet=True))
     for file in away.iterdir():
         file.unlink()
     run = open_run(tmp_path / "run")
-    assert run.words.vocabulary == material.words.vocabulary
-    assert run.header.sizes == material.sizes
-    regions, mask = material.store.read(material.store.rows([0]))
-    looked = Looked(torch.from_numpy(regions).float(), torch.from_numpy(mask), grid_boxes(2, 3))
-    answer = load(tmp_path / "run").ask(looked, "What is it")
+    assert run.words.vocabulary == experiment.words.vocabulary
+    assert run.header.sizes == experiment.sizes
+    regions, mask = experiment.store.read(experiment.store.rows([0]))
+    encoded = EncodedImage(
+        torch.from_numpy(regions).float(), torch.from_numpy(mask), grid_boxes(2, 3)
+    )
+    answer = load(tmp_path / "run").ask(encoded, "What is it")
     assert answer.text in ("cat", "dog", "cow", "fox", "yes", "no", "nothing")
     with pytest.raises(BadConfig, match="there is no tokenizer"):
-        gather(recipe, world)
+        assemble(recipe, world)

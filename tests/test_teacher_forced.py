@@ -12,7 +12,7 @@ from saccade.config import change
 from saccade.data.batch import VqaBatch, VqaOutput
 from saccade.evaluation.tasks import TASKS
 from saccade.evaluation.teacher_forcing import AnswerLoss, read_captions
-from saccade.experiment import captions_to_read, gather, question_examples
+from saccade.experiment import assemble, captions_to_read, question_examples
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import load_model, open_run
 from saccade.training.train import train
@@ -38,13 +38,13 @@ def learnt(world, out, name):
 @pytest.mark.parametrize("name", ["show-attend-tell-small", "show-tell-small"])
 def test_captions_are_read_as_word_by_word(world, tmp_path, name):
     run = learnt(world, tmp_path / "run", name)
-    material, model = gather(run.header.recipe, world), load_model(run)
+    experiment, model = assemble(run.header.recipe, world), load_model(run)
     loss, likely, words = 0.0, 0, 0
-    ids = material.words.vocabulary.encode_caption
+    ids = experiment.words.vocabulary.encode_caption
     for caption in world.captions("val"):
-        regions, mask = material.store.read(material.store.rows([caption.image_id]))
+        regions, mask = experiment.store.read(experiment.store.rows([caption.image_id]))
         with torch.inference_mode():
-            state = model.begin(torch.from_numpy(regions).float(), torch.from_numpy(mask))
+            state = model.init_state(torch.from_numpy(regions).float(), torch.from_numpy(mask))
             said = ids(caption.words)
             for heard, next_word in pairwise(said):
                 step = model.step(torch.tensor([[heard]]), state)
@@ -52,7 +52,7 @@ def test_captions_are_read_as_word_by_word(world, tmp_path, name):
                 loss -= float(logits.log_softmax(0)[next_word])
                 likely += next_word in logits.topk(5).indices
                 words += 1
-    found = read_captions(model, captions_to_read(material, "val"), CPU, batch_size=5)
+    found = read_captions(model, captions_to_read(experiment, "val"), CPU, batch_size=5)
     assert found["words"] == words
     assert found["loss"] == pytest.approx(loss / words, rel=1e-5)
     assert found["top_5_accuracy"] == pytest.approx(100 * likely / words)
@@ -64,9 +64,9 @@ def test_captions_are_read_as_word_by_word(world, tmp_path, name):
 def test_reading_adds_no_penalty_and_moves_nothing(world, tmp_path):
     """What a paper adds to the training loss would make models incomparable."""
     run = learnt(world, tmp_path / "run", "show-attend-tell-small")
-    material, model = gather(run.header.recipe, world), load_model(run)
+    experiment, model = assemble(run.header.recipe, world), load_model(run)
     before, random = {k: v.clone() for k, v in model.state_dict().items()}, torch.get_rng_state()
-    examples = captions_to_read(material, "val")
+    examples = captions_to_read(experiment, "val")
     batch = examples.batch(torch.arange(len(examples)).numpy())
     with torch.inference_mode():
         output = model(batch.to(CPU))
@@ -82,9 +82,9 @@ def test_answers_lose_what_training_would_on_the_same_questions(world, tmp_path,
     from saccade.training.objectives import loss_for
 
     run = learnt(world, tmp_path / "run", name)
-    material, model = gather(run.header.recipe, world), load_model(run)
-    found = TASKS["vqa"].judge(model, material, "val", CPU).scores["answer_loss"]
-    examples = question_examples(material, "val")
+    experiment, model = assemble(run.header.recipe, world), load_model(run)
+    found = TASKS["vqa"].judge(model, experiment, "val", CPU).scores["answer_loss"]
+    examples = question_examples(experiment, "val")
     batch = examples.batch(torch.arange(len(examples)).numpy())
     with torch.inference_mode():
         loss = float(loss_for(run.header.recipe)(model(batch.to(CPU)), batch))

@@ -105,7 +105,7 @@ def test_every_published_way_of_cutting_a_question(name, text, words):
 
 
 def test_no_tokenizer_is_forgotten():
-    here = {"show_ask_attend_answer", "karpathy", "scripts"} | set(CUTS[0][1])
+    here = {"show_ask_attend_answer", "karpathy", "multilingual"} | set(CUTS[0][1])
     assert here == set(TOKENIZERS)
 
 
@@ -235,6 +235,6 @@ def test_vocabulary_survives_json():
 def test_broken_vocabulary_is_refused(change):
     good = question_vocabulary({"a": 2, "b": 1}, tokenizer="karpathy").to_json()
     with pytest.raises(BadData, match=r"vocabulary\.json"):
-        Vocabulary.from_json(good | change, where="vocabulary.json")
+        Vocabulary.from_json(good | change, location="vocabulary.json")
     with pytest.raises(BadData, match="not a vocabulary"):
-        Vocabulary.from_json([], where="vocabulary.json")
+        Vocabulary.from_json([], location="vocabulary.json")

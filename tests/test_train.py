@@ -11,14 +11,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from saccade.config import HalfLife, OnPlateau, Recipe, change
+from saccade.config import Exponential, Recipe, ReduceOnPlateau, change
 from saccade.core.errors import SaccadeError
 from saccade.evaluation.tasks import TASKS
-from saccade.experiment import gather
+from saccade.experiment import assemble
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import load_model, load_tensors, open_run
 from saccade.training.loop import load_state, save_state
-from saccade.training.optim import Moment, learning_rate_factor
+from saccade.training.optim import ScheduleState, learning_rate_factor
 from saccade.training.train import train
 from tests.worlds import make_world, write_store
 
@@ -56,8 +56,10 @@ def test_it_learns_and_writes_a_whole_run(world, tmp_path, name, metric, least):
     assert [row["epoch"] for row in log] == list(range(1, 21))
     assert max(row["score"] for row in log) == scores[metric]
     assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
-    material = gather(recipe, world)
-    again = TASKS[recipe.task].judge(load_model(run), material, "val", torch.device("cpu"), beams=1)
+    experiment = assemble(recipe, world)
+    again = TASKS[recipe.task].judge(
+        load_model(run), experiment, "val", torch.device("cpu"), beam_size=1
+    )
     assert again.scores[metric] == scores[metric], "the best epoch's weights are those kept"
     assert not list((tmp_path / "run").rglob("*.part"))
 
@@ -132,13 +134,13 @@ def test_a_loss_that_is_no_number_stops_the_run(world, tmp_path):
 
 
 def test_schedules():
-    assert learning_rate_factor(HalfLife(steps=100), Moment(200, 0)) == 0.25
-    assert learning_rate_factor(OnPlateau(factor=0.5), Moment(0, 0, decays=3)) == 0.125
+    assert learning_rate_factor(Exponential(half_life=100), ScheduleState(200, 0)) == 0.25
+    assert learning_rate_factor(ReduceOnPlateau(factor=0.5), ScheduleState(0, 0, decays=3)) == 0.125
 
 
 def test_the_plateau_schedule_lowers_the_rate_and_the_log_says_so(world, tmp_path):
     recipe = small("show-attend-tell", "train.epochs=6", "train.optimiser.learning_rate=1e-9")
-    plateau = OnPlateau(factor=0.5, patience=2)
+    plateau = ReduceOnPlateau(factor=0.5, patience=2)
     recipe = recipe.model_copy(
         update={"train": recipe.train.model_copy(update={"schedule": plateau})}
     )

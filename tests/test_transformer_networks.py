@@ -64,7 +64,7 @@ class TestWeights:
     def test_of_a_folder_bring_their_sizes_along(self, folder: Path) -> None:
         backbone = choose_backbone(NAME, folder)
         images = torch.rand(3, 3, 32, 32)
-        regions, grid = backbone.look(images)
+        regions, grid = backbone.encode(images)
         assert grid == (2, 2)
         assert torch.equal(regions, tokens_of(a_network(), images))
         assert backbone.spec.weights == "vit"
@@ -192,7 +192,7 @@ def test_folders_that_hold_something_else(folder: Path) -> None:
 
 def test_images_of_other_sizes_are_whole_patches() -> None:
     backbone = choose_backbone(NAME, "random", SIZES)
-    regions, grid = backbone.look(torch.rand(1, 3, 48, 64))
+    regions, grid = backbone.encode(torch.rand(1, 3, 48, 64))
     assert grid == (3, 4)
     assert regions.shape == (1, 13, 8)
     with pytest.raises(BadConfig, match=r"cannot look at 40 x 32 pixels \(patches have 16 pixels"):
@@ -257,7 +257,7 @@ def test_the_network_can_learn_as_the_encoder_of_a_model(asked: Path) -> None:
         recipe = change(recipe, setting)
     with pytest.raises(BadConfig, match="of other sizes than the recipe says") as caught:
         train(recipe, asked / "data", asked / "learnt", console=Console(quiet=True))
-    recipe = change(recipe, caught.value.cure.rpartition(" ")[2])  # the run needs no folder
+    recipe = change(recipe, caught.value.hint.rpartition(" ")[2])  # the run needs no folder
     train(recipe, asked / "data", asked / "learnt", console=Console(quiet=True))
     fresh = choose_backbone(NAME, asked / "again").state_dict()
     (asked / "again" / "model.safetensors").unlink()
@@ -266,10 +266,10 @@ def test_the_network_can_learn_as_the_encoder_of_a_model(asked: Path) -> None:
         name for name, value in fresh.items() if not torch.equal(learnt[f"encoder.{name}"], value)
     ]
     assert len(moved) == len(fresh) > 30
-    looked = saccade.load(asked / "learnt").look(min((asked / "shapes" / "images").iterdir()))
-    assert looked.regions.shape == (1, 5, 8)
-    assert looked.boxes[0].tolist() == [0, 0, 1, 1]
-    np.testing.assert_allclose(looked.boxes[1:], grid_boxes(2, 2))
+    encoded = saccade.load(asked / "learnt").encode(min((asked / "shapes" / "images").iterdir()))
+    assert encoded.regions.shape == (1, 5, 8)
+    assert encoded.boxes[0].tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(encoded.boxes[1:], grid_boxes(2, 2))
 
 
 def test_the_store_has_boxes_and_no_grid(asked: Path) -> None:
@@ -290,16 +290,16 @@ def test_an_image_asked_about_has_the_stores_regions_and_boxes(asked: Path) -> N
     store = FeatureStore.open(asked / "data" / "features" / "vit-tiny-of-ours-32")
     image = min((asked / "shapes" / "images").iterdir())
     row = store.rows([int(image.stem)])
-    looked = run.look(image)
-    np.testing.assert_allclose(looked.regions[0].numpy(), store.read(row)[0][0], atol=1e-5)
-    assert np.array_equal(looked.boxes, store.boxes(row)[0])
-    answer = run.ask(looked, "What color is the circle?")
+    encoded = run.encode(image)
+    np.testing.assert_allclose(encoded.regions[0].numpy(), store.read(row)[0][0], atol=1e-5)
+    assert np.array_equal(encoded.boxes, store.boxes(row)[0])
+    answer = run.ask(encoded, "What color is the circle?")
     assert answer.attention.shape == (1, 5)
     assert answer.attention.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_an_image_of_another_shape_keeps_its_boxes(asked: Path, tmp_path: Path) -> None:
     Image.new("RGB", (80, 40)).save(tmp_path / "wide.png")
-    boxes = saccade.load(asked / "run").look(tmp_path / "wide.png").boxes
+    boxes = saccade.load(asked / "run").encode(tmp_path / "wide.png").boxes
     np.testing.assert_allclose(boxes[0], [0.3, 0.1, 0.7, 0.9], atol=1e-6)
     assert len(boxes) == 5

@@ -187,16 +187,16 @@ def test_what_is_missing_says_its_name_where_to_get_it_and_where_to_put_it(
         monkeypatch.setenv("SACCADE_WEIGHTS", str(alone / "none"))
     with pytest.raises(MissingWeights) as caught:
         ask()
-    cure = caught.value.cure
-    assert all(address in cure for address in addresses)
+    hint = caught.value.hint
+    assert all(address in hint for address in addresses)
     if named == "not at all":
         put = f"as {' and '.join(names)} into a folder that SACCADE_WEIGHTS or saccade --weights"
     else:
         there = alone if named == "a folder" else alone / "none"
         put = f"as {' and '.join(str(there / name) for name in names)}"
-    assert put in cure
-    assert ("it is not there yet" in cure) == (named == "a folder that is not there")
-    assert cure.endswith((".", ")."))
+    assert put in hint
+    assert ("it is not there yet" in hint) == (named == "a folder that is not there")
+    assert hint.endswith((".", ")."))
 
 
 @pytest.mark.parametrize(
@@ -219,8 +219,8 @@ def test_a_wrong_weights_option_says_what_would_be_right(
     ):
         with pytest.raises(MissingWeights) as caught:
             choose_backbone(given, weights)
-        assert LACKING[kind].addresses[0] in caught.value.cure
-        assert caught.value.cure.endswith(f"give --weights {home / network}.")
+        assert LACKING[kind].addresses[0] in caught.value.hint
+        assert caught.value.hint.endswith(f"give --weights {home / network}.")
 
 
 def test_a_wrong_weights_option_of_a_vit_says_what_would_be_right(
@@ -229,8 +229,8 @@ def test_a_wrong_weights_option_of_a_vit_says_what_would_be_right(
     for weights in ("nothing", str(tmp_path)):
         with pytest.raises(MissingWeights) as caught:
             choose_backbone(f"transformers:{VIT}", weights)
-        assert str(Path(weights)) in str(caught.value.where)
-        assert all(address in caught.value.cure for address in LACKING["ViT"].addresses)
+        assert str(Path(weights)) in str(caught.value.location)
+        assert all(address in caught.value.hint for address in LACKING["ViT"].addresses)
 
 
 def test_what_a_message_says_is_what_helps(alone: Path) -> None:
@@ -325,7 +325,8 @@ def test_the_folder_may_be_said_on_the_command_line(
 
 def test_a_model_of_a_language_comes_from_the_folder(folder: Path) -> None:
     from saccade.data.batch import Sizes
-    from saccade.models.pitvqa import PitVqa, PitVqaConfig
+    from saccade.models.catalogue import PitVqaConfig
+    from saccade.models.pitvqa import PitVqa
 
     config = PitVqaConfig(
         width=8, heads=2, feed_forward=16, text_layers=1, language_layers=1, hidden=4,

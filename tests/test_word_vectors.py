@@ -15,7 +15,7 @@ from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import load_model, load_tensors, open_run
 from saccade.text.vocabulary import caption_vocabulary, question_vocabulary
 from saccade.training.train import train
-from saccade.training.word_vectors import begin_with_vectors, read_word_vectors
+from saccade.training.word_vectors import initialise_embedding, read_word_vectors
 from tests.worlds import make_world
 
 GLOVE = "the 0.5 -1.5 2\ncat 1 2e-1 3\nof 7 8 9\ncafé -0.25 0 0.125\ndog 4 5 6\n"
@@ -91,7 +91,7 @@ def test_a_broken_file_is_named_with_its_line(tmp_path, content, message):
     path = written(tmp_path, content)
     with pytest.raises(SaccadeError, match=message) as caught:
         read_word_vectors(path, WORDS, 3)
-    assert caught.value.where == str(path)
+    assert caught.value.location == str(path)
 
 
 def test_a_file_that_is_not_there(tmp_path):
@@ -124,10 +124,10 @@ def test_every_model_with_words_takes_them(tmp_path, name):
         torch.manual_seed(0)
         model = build_model(MODELS[name].small, SIZES)
         with pytest.raises(SaccadeError, match=r"no word embedding|vectors of 3 numbers"):
-            begin_with_vectors(model, path, QUESTION)
+            initialise_embedding(model, path, QUESTION)
         return
     before = model.embed.weight.detach().clone()
-    said = begin_with_vectors(model, path, QUESTION)
+    said = initialise_embedding(model, path, QUESTION)
     assert said == "3 of 5 words have a vector in vectors.txt."
     wanted = [[1, 0.2, 3], [0.5, -1.5, 2], [7, 8, 9]]
     torch.testing.assert_close(model.embed.weight[HAVE].detach(), torch.tensor(wanted))
@@ -138,7 +138,7 @@ def test_every_model_with_words_takes_them(tmp_path, name):
 
 def test_the_published_code_gives_other_words_zeros(tmp_path):
     model = with_width("joint_embedding")
-    begin_with_vectors(model, written(tmp_path, GLOVE), QUESTION, missing="zero")
+    initialise_embedding(model, written(tmp_path, GLOVE), QUESTION, missing="zero")
     others = [id_ for id_ in range(6) if id_ not in HAVE]
     assert not model.embed.weight[others].any()
     assert RECIPES["joint-embedding"].text.vectors_missing == "zero"
@@ -147,7 +147,7 @@ def test_the_published_code_gives_other_words_zeros(tmp_path):
 def test_a_model_that_hears_nothing_has_no_words(tmp_path):
     config = MODELS["ibowimg"].small.model_copy(update={"sees": "image"})
     with pytest.raises(SaccadeError, match="IBowImg has no word embedding"):
-        begin_with_vectors(build_model(config, SIZES), written(tmp_path, GLOVE), QUESTION)
+        initialise_embedding(build_model(config, SIZES), written(tmp_path, GLOVE), QUESTION)
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def test_a_broken_file_is_named_with_its_word(tmp_path, content, message):
         return
     with pytest.raises(BadData, match=message) as caught:
         read_word_vectors(path, WORDS, 3)
-    assert caught.value.where == str(path)
+    assert caught.value.location == str(path)
 
 
 def test_vectors_of_another_length_than_the_first_line_says(tmp_path):
@@ -257,7 +257,7 @@ def test_chinese_words_are_found_in_fasttexts_file(tmp_path):
     counts: dict[str, int] = {}
     for word in (word for question in asked for word in words_of_any_script(question)):
         counts[word] = counts.get(word, 0) + 1
-    words = question_vocabulary(counts, tokenizer="scripts")
+    words = question_vocabulary(counts, tokenizer="multilingual")
     read = read_word_vectors(
         written(tmp_path, gzip.compress(content), "cc.zh.300.vec.gz"), words, 3
     )

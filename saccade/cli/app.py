@@ -22,7 +22,7 @@ STOPPED = 130
 """What a shell expects of a program that was interrupted: 128 and the signal's number."""
 MAKE_ROOM = "Make room, then give the same command again."
 ALLOW = "Give another path, or see that you may read and write there."
-CURES = {
+HINTS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), ALLOW),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), MAKE_ROOM),
     errno.ENAMETOOLONG: "Give a shorter path.",
@@ -52,10 +52,10 @@ class Verbs(TyperGroup):
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(1) from None
         except OSError as error:
-            if error.errno not in CURES:
+            if error.errno not in HINTS:
                 raise
             what = os.strerror(error.errno).lower()
-            typer.echo(f"error: {error.filename or 'disk'}: {what}. {CURES[error.errno]}", err=True)
+            typer.echo(f"error: {error.filename or 'disk'}: {what}. {HINTS[error.errno]}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo(f"\n{_how_to_go_on(sys.argv[1:])}", err=True)

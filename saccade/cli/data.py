@@ -43,8 +43,8 @@ def prepare(
     options = pairs(option)
     named = {key.replace("-", "_") for key in options}
     if own := {"missing", "overlap", "hold_out", "root", "out", "source"} & named:
-        cure = f"Write it as an argument of its own: --{min(own).replace('_', '-')}."
-        raise BadConfig(f"{min(own)} is no --option of a source", cure=cure)
+        hint = f"Write it as an argument of its own: --{min(own).replace('_', '-')}."
+        raise BadConfig(f"{min(own)} is no --option of a source", hint=hint)
     make(name, folder, out, missing=missing, overlap=overlap, hold_out=hold_out, **options)
     for line in told(out):
         typer.echo(line)

@@ -14,7 +14,7 @@ from saccade.data.records import Split
 def evaluate(
     run: RunArgument,
     split: Annotated[Split | None, typer.Option(help="By default test, else val.")] = None,
-    beam: BeamOption = None,
+    beam_size: BeamOption = None,
     revision: Annotated[str, typer.Option(help="Of the VQA scorer: 2021-03, 2016.")] = "2021-03",
     data: Annotated[Path | None, typer.Option(help="Where the data folder is now.")] = None,
     features: FeaturesOption = None,
@@ -32,21 +32,22 @@ def evaluate(
         split=split,
         data=data,
         features=features,
-        beams=beam,
+        beam_size=beam_size,
         revision=revision,
         wordnet=wordnet,
         java=java,
         device=device,
     )
     show_rows(values(scores))
-    rows = run / f"judged-{scores['split']}.parquet"
+    rows = run / f"scored-{scores['split']}.parquet"
     typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}, {rows}")
 
 
 @app.command()
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Judged runs; NAME=RUN gives a name.")
+        list[str],
+        typer.Argument(metavar="RUN...", help="ScoredExamples runs; NAME=RUN gives a name."),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The page; numbers go beside it, report/ here.")

@@ -84,12 +84,12 @@ def _one_of(backbone: str | None, detector: str | None) -> str:
     what finds no boxes.
     """
     if detector is not None and not detector.startswith("torchvision:"):
-        cure = "Give torchvision:NAME, see: saccade list backbones 'torchvision:*'."
-        raise BadConfig(f"no detector {detector!r}", cure=cure)
+        hint = "Give torchvision:NAME, see: saccade list backbones 'torchvision:*'."
+        raise BadConfig(f"no detector {detector!r}", hint=hint)
     network = detector if backbone is None else backbone
     if network is None or None not in (backbone, detector):
-        cure = "Give one of them: --backbone timm:NAME, or --detector torchvision:NAME."
-        raise BadConfig("extract takes either --backbone or --detector", cure=cure)
+        hint = "Give one of them: --backbone timm:NAME, or --detector torchvision:NAME."
+        raise BadConfig("extract takes either --backbone or --detector", hint=hint)
     return network
 
 

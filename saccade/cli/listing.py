@@ -90,7 +90,7 @@ def rows_of(kind: str, pattern: str = "*") -> list[Row]:
     """
     rows = LISTS[kind](pattern)
     if not rows:
-        raise BadConfig(f"no {kind} match {pattern!r}", cure=f"See them all: saccade list {kind}")
+        raise BadConfig(f"no {kind} match {pattern!r}", hint=f"See them all: saccade list {kind}")
     return rows
 
 

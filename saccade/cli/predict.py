@@ -29,21 +29,21 @@ def ask(
     from saccade.inference.predictor import load
 
     opened = load(run, device)
-    looked = opened.look(image)
-    answer = opened.ask(looked, question, top=top)
+    encoded = opened.encode(image)
+    answer = opened.ask(encoded, question, top=top)
     show_rows((f"{share:.3f}", text) for text, share in answer.top)
     if explain is not None:
         from saccade.inference.explain import explain_answer
         from saccade.viz.plots import save_png
 
-        save_png(explain, explain_answer(opened, image, looked, question, answer))
+        save_png(explain, explain_answer(opened, image, encoded, question, answer))
 
 
 @app.command()
 def caption(
     run: RunArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    beam: BeamOption = None,
+    beam_size: BeamOption = None,
     samples: Annotated[
         int, typer.Option(min=0, help="Draw so many captions instead of searching for one.")
     ] = 0,
@@ -64,7 +64,7 @@ def caption(
         if samples:
             texts = opened.sample(image, samples, seed=seed, **how)
         else:
-            texts = [opened.caption(image, beam=beam).text]
+            texts = [opened.caption(image, beam_size=beam_size).text]
         for said in texts:
             typer.echo(said if len(images) == 1 else f"{image}: {said}")
 
@@ -77,10 +77,12 @@ def explain(
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to draw.")] = Path(
         "looked.png"
     ),
-    beam: BeamOption = None,
+    beam_size: BeamOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Draw where the model looked: per glimpse, or per word."""
     from saccade.inference.explain import explain as draw
 
-    typer.echo(f"Drawn: {draw(run, image, out, question=question, beam=beam, device=device)}")
+    typer.echo(
+        f"Drawn: {draw(run, image, out, question=question, beam_size=beam_size, device=device)}"
+    )

@@ -88,7 +88,7 @@ def curves(group: Group) -> Figure | None:
     for run in group.runs:
         for row in run.log:
             values = {name: of.find(run, row) for name, of in measures(group).items()}
-            seconds = row["seconds"] + row["seconds_judging"]
+            seconds = row["seconds"] + row["seconds_scoring"]
             rows.append({"run": run.name, "epoch": row["epoch"], **values, "seconds": seconds})
     if not rows:
         return None
@@ -204,10 +204,10 @@ def _says(group: Group) -> str:
         "of a word of the validation split's human captions, nothing added; top-5: per cent of "
         "them that were among the five likeliest; both teacher-forced. BLEU-4 is free-running: "
         "in the epochs with the recipe's beams for validation, in the last line with "
-        f"{_beams(group)}. {kept}{other}"
+        f"{_beam_size(group)}. {kept}{other}"
     )
 
 
-def _beams(group: Group) -> str:
-    beams = sorted({run.scores["beams"] for run in group.runs})
-    return f"{', '.join(map(str, beams))} beam{'s' if beams != [1] else ''}"
+def _beam_size(group: Group) -> str:
+    beam_size = sorted({run.scores["beams"] for run in group.runs})
+    return f"{', '.join(map(str, beam_size))} beam{'s' if beam_size != [1] else ''}"

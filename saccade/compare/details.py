@@ -149,7 +149,7 @@ def _of_people(people: Mapping[str, Any], find: Callable[[Mapping[str, Any]], An
 LABELS = (
     "recipe",
     "model",
-    "began_with",
+    "initialised_from",
     "seed",
     "epoch",
     "decoding",
@@ -244,7 +244,7 @@ def cost(group: Group, watts: float) -> Figure:
 
 
 def _seconds(log: Iterable[Mapping[str, Any]]) -> float | None:
-    return sum(row["seconds"] + row["seconds_judging"] for row in log) or None
+    return sum(row["seconds"] + row["seconds_scoring"] for row in log) or None
 
 
 def two_digits(value: float) -> float:

@@ -16,10 +16,10 @@ from saccade.compare.runs import Contender, Group
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadImage, SaccadeError
 from saccade.data.folder import DataFolder
-from saccade.experiment import gather_for_run
+from saccade.experiment import assemble_for_run
 from saccade.features.store import FeatureStore
 from saccade.inference.explain import HIDDEN, heat_of, image_of, occlude_answer, occlude_caption
-from saccade.inference.predictor import Looked, Run
+from saccade.inference.predictor import EncodedImage, Run
 from saccade.viz.attention import overlay
 from saccade.viz.html import Tile, embed
 
@@ -93,27 +93,27 @@ Drawer = Callable[[int, str, NDArray[np.uint8]], tuple[list[Tile], str]]
 def drawer(run: Contender, folder: DataFolder, device: str, features: str | None) -> Drawer:
     """How to draw where a run looks; one that cannot be drawn says why."""
     try:
-        store = gather_for_run(run.opened, folder, features or run.scores["features"]).store
+        store = assemble_for_run(run.opened, folder, features or run.scores["features"]).store
         seer = Run(run.opened, choose_device(device))
     except SaccadeError as error:
-        why = f"no maps: {error.what}"
+        why = f"no maps: {error.message}"
         return lambda *_: ([], why)
 
     def draw(id_: int, question: str, image: NDArray[np.uint8]) -> tuple[list[Tile], str]:
-        looked = look_stored(seer, store, id_)
-        if looked is None:
+        encoded = look_stored(seer, store, id_)
+        if encoded is None:
             return [], "no map: the image has no features"
         try:
             if seer.task == "vqa":
-                return _answer_maps(seer, looked, question, image)
-            return _word_maps(seer, looked, run.scores["beams"], image)
+                return _answer_maps(seer, encoded, question, image)
+            return _word_maps(seer, encoded, run.scores["beams"], image)
         except BadConfig:
             return [], "no map: the features are one vector for the whole image"
 
     return draw
 
 
-def look_stored(run: Run, store: FeatureStore, id_: int) -> Looked | None:
+def look_stored(run: Run, store: FeatureStore, id_: int) -> EncodedImage | None:
     """An image as the run was judged on it, from the store; nothing where it has no features."""
     row = store.rows([id_])
     count = int(store.counts[row][0])
@@ -124,17 +124,17 @@ def look_stored(run: Run, store: FeatureStore, id_: int) -> Looked | None:
     cells = None
     if run.encoder is not None:
         with torch.inference_mode():
-            regions, mask = run.encoder.see(regions)
+            regions, mask = run.encoder.encode(regions)
         cells = run.encoder.sight.boxes
-    return Looked(regions, mask, store.boxes(row, cells)[0][: regions.shape[1]])
+    return EncodedImage(regions, mask, store.boxes(row, cells)[0][: regions.shape[1]])
 
 
 def _answer_maps(
-    run: Run, looked: Looked, question: str, image: NDArray[np.uint8]
+    run: Run, encoded: EncodedImage, question: str, image: NDArray[np.uint8]
 ) -> tuple[list[Tile], str]:
-    answer, says = run.ask(looked, question), "where it looked"
+    answer, says = run.ask(encoded, question), "where it looked"
     if answer.attention is None:
-        answer, says = occlude_answer(run, looked, question, answer), HIDDEN
+        answer, says = occlude_answer(run, encoded, question, answer), HIDDEN
     assert answer.attention is not None
     weights = answer.attention.mean(axis=0)
     if len(answer.attention) > 1:
@@ -146,11 +146,11 @@ def _answer_maps(
 
 
 def _word_maps(
-    run: Run, looked: Looked, beams: int, image: NDArray[np.uint8]
+    run: Run, encoded: EncodedImage, beam_size: int, image: NDArray[np.uint8]
 ) -> tuple[list[Tile], str]:
-    captioned, says = run.caption(looked, beam=beams), "where it looked for each word"
+    captioned, says = run.caption(encoded, beam_size=beam_size), "where it looked for each word"
     if any(word.attention is None for word in captioned.words):
-        captioned = occlude_caption(run, looked, captioned)
+        captioned = occlude_caption(run, encoded, captioned)
         says = f"no attention; for each word {HIDDEN}"
     tiles = [
         Tile(
@@ -288,8 +288,10 @@ def _look(
         tiles = draw(int(rows["image_id"][place]), question, image)
     if "answer" in rows:
         score = rows["score"][place]
-        sure = number_or_none(rows["confidence"][place])
-        about = f"accuracy {shown(score, 2)}" + ("" if sure is None else f", {sure:.0%} sure")
+        confidence = number_or_none(rows["confidence"][place])
+        about = f"accuracy {shown(score, 2)}" + (
+            "" if confidence is None else f", {confidence:.0%} sure"
+        )
         right = score > 0
         said = rows["answer"][place]
     else:

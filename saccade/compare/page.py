@@ -98,17 +98,17 @@ def compare(
 def _folder(out: Path) -> Path:
     """Where the numbers go, refused before the work begins."""
     if out.suffix.lower() not in (".html", ".htm"):
-        raise BadConfig("the page must be an HTML file", where=out, cure="Give -o NAME.html.")
+        raise BadConfig("the page must be an HTML file", location=out, hint="Give -o NAME.html.")
     folder = out.with_suffix("")
     if folder.exists() and not folder.is_dir():
-        raise BadData("is a file", where=folder, cure="Give the page another name with -o.")
+        raise BadData("is a file", location=folder, hint="Give the page another name with -o.")
     inside = folder.iterdir() if folder.exists() else ()
     strange = [path.name for path in inside if not OURS.fullmatch(path.name)]
     if strange:
         raise BadData(
             f"holds other things than a comparison's numbers, such as {sorted(strange)[0]}",
-            where=folder,
-            cure="Give the page another name with -o.",
+            location=folder,
+            hint="Give the page another name with -o.",
         )
     return folder
 
@@ -164,7 +164,7 @@ def _data(group: Group, data: Path | None) -> tuple[DataFolder | None, str]:
         try:
             folder = DataFolder(place)
         except SaccadeError as error:
-            why = f"{place}: {error.what}"
+            why = f"{place}: {error.message}"
             continue
         if folder.fingerprint == group.data:
             return folder, ""

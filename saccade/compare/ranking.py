@@ -104,7 +104,7 @@ def _p(value: float) -> str:
 
 TOP = {"accuracy": 100.0, "bleu_4": 1.0, "cider": 1.0}
 """The length of a bar is a score's share of this."""
-RUNGS = {
+BASELINES = {
     "most_frequent_answer": "the commonest answer",
     "most_frequent_per_question_type": "commonest by type of question",
     "most_frequent_per_question": "commonest to the same question",
@@ -201,8 +201,8 @@ def _warnings(group: Group) -> list[str]:
     for run in group.runs:
         if note := run.scores.get("visual_gain_note"):
             found.append(f"{run.name}: {note}")
-    beams = {run.scores["beams"] for run in group.runs if "beams" in run.scores}
-    if len(beams) > 1:
+    beam_size = {run.scores["beams"] for run in group.runs if "beams" in run.scores}
+    if len(beam_size) > 1:
         found.append("Captions were said with different numbers of beams, which moves BLEU.")
     if len({str(run.scores.get("decoding_rules")) for run in group.runs}) > 1:
         found.append("Captions were said by different decoding rules, which move BLEU (run.json).")
@@ -307,37 +307,43 @@ def shared_priors(group: Group) -> list[tuple[str, float]]:
     """Priors that are no run's own, by title, highest first; each different value once."""
     found: dict[tuple[str, float], str] = {}
     for run in group.runs:
-        for rung, reached in run.scores["baselines"].items():
+        for baseline, reached in run.scores["baselines"].items():
             score = number_or_none(reached.get(group.metric))
-            if rung not in OWN and score is not None:
-                found.setdefault((rung, score), run.name)
-    rungs = [rung for rung, _ in found]
+            if baseline not in OWN and score is not None:
+                found.setdefault((baseline, score), run.name)
+    baselines = [baseline for baseline, _ in found]
     named = [
-        (RUNGS.get(rung, rung) + (f" ({name}'s features)" if rungs.count(rung) > 1 else ""), score)
-        for (rung, score), name in found.items()
+        (
+            BASELINES.get(baseline, baseline)
+            + (f" ({name}'s features)" if baselines.count(baseline) > 1 else ""),
+            score,
+        )
+        for (baseline, score), name in found.items()
     ]
     return sorted(named, key=lambda item: -item[1])
 
 
 def priors(group: Group) -> Figure:
     """What each run's data gives away, and what the run itself says without seeing right."""
-    rungs = list(dict.fromkeys(rung for run in group.runs for rung in run.scores["baselines"]))
+    baselines = list(
+        dict.fromkeys(baseline for run in group.runs for baseline in run.scores["baselines"])
+    )
     rows, body = list[Row](), list[list[Cell]]()
-    for rung in rungs:
+    for baseline in baselines:
         cells = []
         for run in group.runs:
-            reached = run.scores["baselines"].get(rung, {})
+            reached = run.scores["baselines"].get(baseline, {})
             values = {metric: number_or_none(reached.get(metric)) for metric in MAIN[group.task]}
             why = reason(reached)
-            rows.append({"prior": rung, "run": run.name, **values, "not_measured": why})
+            rows.append({"prior": baseline, "run": run.name, **values, "not_measured": why})
             cells.append(Cell(shown(values[group.metric], DIGITS[group.metric]), why or ""))
-        body.append([Cell(RUNGS.get(rung, rung), words=True), *cells])
+        body.append([Cell(BASELINES.get(baseline, baseline), words=True), *cells])
     own = [Cell(shown(run.scores[group.metric], DIGITS[group.metric])) for run in group.runs]
     return Figure(
         "priors",
         "What is reached without looking",
         f"The {TITLES[group.metric]} of what needs no image, and of each run with the images "
-        "(or questions) exchanged for each other. Judged by the same code.",
+        "(or questions) exchanged for each other. ScoredExamples by the same code.",
         rows,
         ["", *run_heads(group)],
         [*body, [Cell("the run itself", words=True, strong=True), *own]],

@@ -35,7 +35,7 @@ class Contender(NamedTuple):
     scores: Mapping[str, Any]
     """Of the split, as `evaluate` wrote them."""
     rows: Mapping[str, Sequence[Any]]
-    """As in `judged.Judged`."""
+    """As in `judged.ScoredExamples`."""
     log: Sequence[Mapping[str, Any]]
     """An item for each epoch; none for a run that was imported."""
     parameters: int
@@ -92,7 +92,7 @@ def named(words: Sequence[str]) -> dict[str, Path]:
         called = name or (f"{whole.parent.name}/{whole.name}" if twice else whole.name)
         if called in found or whole in (other.resolve() for other in found.values()):
             raise BadConfig(
-                f"{called} is there twice", cure="Name each run once; NAME=RUN gives it a name."
+                f"{called} is there twice", hint="Name each run once; NAME=RUN gives it a name."
             )
         found[called] = path
     return found
@@ -138,9 +138,9 @@ def _scores(run: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadRun(f"not JSON ({error})", where=path, cure=_cure(run, None)) from None
+        raise BadRun(f"not JSON ({error})", location=path, hint=_hint(run, None)) from None
     if not isinstance(found, dict) or not all(isinstance(of, dict) for of in found.values()):
-        raise BadRun("no scores by split", where=path, cure=_cure(run, None))
+        raise BadRun("no scores by split", location=path, hint=_hint(run, None))
     return found
 
 
@@ -152,33 +152,33 @@ def _common_split(runs: Mapping[str, Path], scores: Mapping[str, Mapping[str, An
     best = max(reversed(SPLITS), key=lambda split: sum(split in of for of in scores.values()))
     missing = next(path for name, path in runs.items() if best not in scores[name])
     known = [*next(scores[name] for name, path in runs.items() if path == missing)]
-    what = f"was judged on {known[0]} alone" if known else "was not judged"
+    message = f"was judged on {known[0]} alone" if known else "was not judged"
     some = any(scores.values())
-    raise BadRun(what, where=missing, cure=_cure(missing, best if some else None))
+    raise BadRun(message, location=missing, hint=_hint(missing, best if some else None))
 
 
-def _cure(run: Path, split: Split | None) -> str:
+def _hint(run: Path, split: Split | None) -> str:
     return f"Judge it: saccade evaluate {run}{f' --split {split}' if split else ''}"
 
 
 def _contender(name: str, path: Path, whole: Mapping[str, Any], split: Split) -> Contender:
     opened = open_run(path)
     if split not in whole:
-        raise BadRun(f"was not judged on {split}", where=path, cure=_cure(path, split))
+        raise BadRun(f"was not judged on {split}", location=path, hint=_hint(path, split))
     scores = whole[split]
     task = opened.header.recipe.task
     lacks = [field for field in (*NEEDED, READING[task], *MAIN[task]) if field not in scores]
     if lacks:
-        what = f"was judged by an earlier saccade (its scores have no {lacks[0]!r})"
-        raise BadRun(what, where=path, cure=_cure(path, split))
+        message = f"was judged by an earlier saccade (its scores have no {lacks[0]!r})"
+        raise BadRun(message, location=path, hint=_hint(path, split))
     if scores["epoch"] != _epoch(path):
-        what = f"has learnt on since it was judged (after epoch {scores['epoch']})"
-        raise BadRun(what, where=path, cure=_cure(path, split))
+        message = f"has learnt on since it was judged (after epoch {scores['epoch']})"
+        raise BadRun(message, location=path, hint=_hint(path, split))
     rows = read_rows(path, split)
     found = statistics(rows)
     if not all(math.isclose(found[m].whole(), scores[m], rel_tol=1e-6) for m in MAIN[task]):
-        what = f"judged-{split}.parquet does not amount to the scores in scores.json"
-        raise BadRun(what, where=path, cure=_cure(path, split))
+        message = f"scored-{split}.parquet does not amount to the scores in scores.json"
+        raise BadRun(message, location=path, hint=_hint(path, split))
     return Contender(name, opened, scores, rows, _log(path), *_sizes(load_model(opened)))
 
 
@@ -210,7 +210,7 @@ def _log(run: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadRun(
-            f"not lines of JSON ({error})", where=path, cure="Restore it, or train again."
+            f"not lines of JSON ({error})", location=path, hint="Restore it, or train again."
         ) from None
 
 
@@ -224,6 +224,6 @@ def _refuse_other_examples(runs: Sequence[Contender]) -> None:
                 raise BadRun(
                     f"was judged on other examples than {first.opened.path}, though the data "
                     "has the same fingerprint",
-                    where=path,
-                    cure=_cure(path, run.scores["split"]),
+                    location=path,
+                    hint=_hint(path, run.scores["split"]),
                 )

@@ -13,6 +13,6 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        what = f"no device {name!r} here ({str(error).splitlines()[0][:100]})"
-        raise BadConfig(what, cure="Use --device auto, cpu or cuda.") from None
+        message = f"no device {name!r} here ({str(error).splitlines()[0][:100]})"
+        raise BadConfig(message, hint="Use --device auto, cpu or cuda.") from None
     return device

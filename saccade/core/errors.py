@@ -8,13 +8,17 @@ from pathlib import Path
 
 
 class SaccadeError(Exception):
-    """What is wrong, where it is, and how to mend it: three fields, so that none is forgotten."""
+    """An error of the user's: what is wrong, where it is, and what to do next.
 
-    def __init__(self, what: str, *, where: str | Path | None = None, cure: str) -> None:
-        self.what = what
-        self.where = None if where is None else str(where)
-        self.cure = cure
-        super().__init__(f"{f'{where}: ' if where is not None else ''}{what}. {cure}")
+    Three fields, so that none is forgotten: `message`, `location` (a file, folder or setting, or
+    None) and `hint`.
+    """
+
+    def __init__(self, message: str, *, location: str | Path | None = None, hint: str) -> None:
+        self.message = message
+        self.location = None if location is None else str(location)
+        self.hint = hint
+        super().__init__(f"{f'{location}: ' if location is not None else ''}{message}. {hint}")
 
 
 class BadData(SaccadeError):

@@ -120,7 +120,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def refuse_small_disk(
-    error: type[SaccadeError], folder: Path, what: str, needed: int, cure: str
+    error: type[SaccadeError], folder: Path, what: str, needed: int, hint: str
 ) -> None:
     """Raise an error where `folder` lies, or will lie, on a disk without `needed` free bytes.
 
@@ -130,8 +130,8 @@ def refuse_small_disk(
     if needed > free:
         raise error(
             f"{what} needs {size_in_words(needed)}, {size_in_words(free)} are free",
-            where=folder,
-            cure=f"Make room, or {cure}.",
+            location=folder,
+            hint=f"Make room, or {hint}.",
         )
 
 
@@ -148,8 +148,8 @@ def disk_errors(
     except OSError as refused:
         raise error(
             f"cannot be {does}: {refused.strerror or refused}",
-            where=refused.filename or folder,
-            cure=f"Make room or give another {option}; the same command goes on where it stopped.",
+            location=refused.filename or folder,
+            hint=f"Make room or give another {option}; the same command goes on where it stopped.",
         ) from None
 
 

@@ -13,7 +13,7 @@ def pairs(options: Iterable[str] | None) -> dict[str, str]:
     for option in options or ():
         name, equals, value = option.partition("=")
         if not equals:
-            raise BadConfig(f"--option {option!r} has no '='", cure="Write --option NAME=VALUE.")
+            raise BadConfig(f"--option {option!r} has no '='", hint="Write --option NAME=VALUE.")
         found[name] = value
     return found
 
@@ -37,8 +37,8 @@ def colour(text: str | None) -> tuple[float, ...] | None:
     try:
         red, green, blue = map(float, text.split(","))
     except ValueError:
-        cure = "Write red, green and blue on a scale of 0..1, such as 0.5,0.5,0.5"
-        raise BadConfig(f"{text!r} is no colour", cure=cure) from None
+        hint = "Write red, green and blue on a scale of 0..1, such as 0.5,0.5,0.5"
+        raise BadConfig(f"{text!r} is no colour", hint=hint) from None
     return red, green, blue
 
 
@@ -91,7 +91,7 @@ def byte_size(text: str) -> int:
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
     if match is None or (match[3] and not match[2]):
-        raise BadConfig(f"{text!r} is no size", cure="Write a number and a unit, such as 500MB.")
+        raise BadConfig(f"{text!r} is no size", hint="Write a number and a unit, such as 500MB.")
     unit = match[2].upper()
     factor = 1024 ** ("KMGT".index(unit) + 1) if match[3] else BYTES[unit]
     return int(float(match[1]) * factor)

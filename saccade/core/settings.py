@@ -7,22 +7,22 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from saccade.core.errors import BadConfig
 
 
-class Frozen(BaseModel):
+class Settings(BaseModel):
     """Settings: no field may be changed, and none may be misspelt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Settings = TypeVar("Settings", bound=Frozen)
+Some = TypeVar("Some", bound=Settings)
 
 
-def checked_settings(kind: type[Settings], command: str, **given: object) -> Settings:
+def checked_settings(kind: type[Some], command: str, **given: object) -> Some:
     """Settings of a command. Raises BadConfig for what cannot be, with the command that helps."""
     try:
         return kind(**given)
     except ValidationError as error:
-        cure = f"See: saccade {command} --help"
-        raise BadConfig(first_problem(error, "settings"), cure=cure) from None
+        hint = f"See: saccade {command} --help"
+        raise BadConfig(first_problem(error, "settings"), hint=hint) from None
 
 
 def first_problem(error: ValidationError, whole: str) -> str:

@@ -54,8 +54,8 @@ def weights_folder() -> Path | None:
     if folder is not None and folder.is_file():
         raise MissingWeights(
             f"{FOLDER}, which saccade --weights sets, names a file; it is a folder of such files",
-            where=folder,
-            cure="Name the folder; a single file is given behind the verb: extract --weights FILE.",
+            location=folder,
+            hint="Name the folder; a single file is given behind the verb: extract --weights FILE.",
         )
     return folder
 
@@ -104,8 +104,8 @@ def find_given(name: str, what: str, file: str = "") -> Path:
     put = short if not file or short == file else f"{short}/{file}"
     raise MissingWeights(
         f"there are no {what}",
-        where="; ".join(dict.fromkeys([name, *([str(folder / name)] if folder else [])])),
-        cure=fetch_and_put([address], [put], "give the path of where it is"),
+        location="; ".join(dict.fromkeys([name, *([str(folder / name)] if folder else [])])),
+        hint=fetch_and_put([address], [put], "give the path of where it is"),
     )
 
 
@@ -125,15 +125,15 @@ def find_pretrained(source: str, file: str = HUB_FILE) -> Path:
     if found is not None:
         return found
     repository = source if _is_repository(source) else REPOSITORIES.get(name, "")
-    cure = fetch_and_put(
+    hint = fetch_and_put(
         [hf_hub_url(repository, file) if repository else ""],
         [f"{name}/{file}"],
         f"say which folder holds it in place of {source} (none: random weights)",
     )
     if not _is_repository(source):
-        what = f"there is no {file}, the weights of a pretrained model"
-        raise MissingWeights(what, where=Path(source) / file, cure=cure)
-    return from_hub(source, file, source, cure)
+        message = f"there is no {file}, the weights of a pretrained model"
+        raise MissingWeights(message, location=Path(source) / file, hint=hint)
+    return from_hub(source, file, source, hint)
 
 
 def _is_repository(source: str) -> bool:
@@ -141,7 +141,7 @@ def _is_repository(source: str) -> bool:
     return source.count("/") <= 1 and not source.startswith((".", "/", "~"))
 
 
-def from_hub(repository: str, file: str, network: str, cure: str) -> Path:
+def from_hub(repository: str, file: str, network: str, hint: str) -> Path:
     """A file of a repository, from the hub's cache or else from the hub.
 
     `cure` says how a person may get it instead. Raises MissingWeights.
@@ -152,18 +152,18 @@ def from_hub(repository: str, file: str, network: str, cure: str) -> Path:
         pass
     if offline():
         raise MissingWeights(
-            f"weights of {network} are not in the hub's cache and HF_HUB_OFFLINE is set", cure=cure
+            f"weights of {network} are not in the hub's cache and HF_HUB_OFFLINE is set", hint=hint
         )
     if not answers(constants.ENDPOINT):
         raise MissingWeights(
             f"weights of {network} are not in the hub's cache and the hub does not answer",
-            cure=cure,
+            hint=hint,
         )
     try:
         return Path(hf_hub_download(repository, file))
     except (HfHubHTTPError, OSError) as error:
-        what = f"the hub did not give the weights of {network}: {str(error).splitlines()[0]}"
-        raise MissingWeights(what, cure=cure) from None
+        message = f"the hub did not give the weights of {network}: {str(error).splitlines()[0]}"
+        raise MissingWeights(message, hint=hint) from None
 
 
 def offline() -> bool:

@@ -83,18 +83,18 @@ class CaptionState(NamedTuple):
     """What a captioner remembers while decoding: per image (constant) and per beam."""
 
     image: tuple[Tensor, ...]  # each (I, ...)
-    beams: tuple[Tensor, ...]  # each (I, K, ...)
+    beam_size: tuple[Tensor, ...]  # each (I, K, ...)
 
-    def pick(self, beams: Tensor) -> "CaptionState":
+    def pick(self, beam_size: Tensor) -> "CaptionState":
         """Reorder or repeat beams: `beams (I, K')` names, per image, the beams to go on with."""
-        rows = torch.arange(len(beams), device=beams.device)[:, None]
-        return CaptionState(self.image, tuple(part[rows, beams] for part in self.beams))
+        rows = torch.arange(len(beam_size), device=beam_size.device)[:, None]
+        return CaptionState(self.image, tuple(part[rows, beam_size] for part in self.beam_size))
 
     def keep(self, images: Tensor) -> "CaptionState":
         """Go on with some images only: `images (I',)` int64 rows or `(I,)` bool."""
         return CaptionState(
             tuple(part[images] for part in self.image),
-            tuple(part[images] for part in self.beams),
+            tuple(part[images] for part in self.beam_size),
         )
 
 
@@ -110,7 +110,7 @@ class Said(NamedTuple):
 class Captioner(Protocol):
     """All that decoding asks of a captioner."""
 
-    def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+    def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         """Look at images `(I, R, D)` before the first word; the state has one beam (K = 1)."""
         ...
 

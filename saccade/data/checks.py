@@ -31,7 +31,7 @@ class Finding:
     examples: tuple[str, ...]
     """The first few records concerned, where there are some."""
     cause: str
-    cure: str
+    hint: str
 
 
 def check(
@@ -47,11 +47,11 @@ def check(
     """
     for option, value, choices in (("missing", missing, MISSING), ("overlap", overlap, OVERLAP)):
         if value not in choices:
-            cure = f"Give one of: {', '.join(choices)}."
-            raise BadConfig(f"--{option} {value} is not known", cure=cure)
+            hint = f"Give one of: {', '.join(choices)}."
+            raise BadConfig(f"--{option} {value} is not known", hint=hint)
     if not collection.images or not (collection.questions or collection.captions):
-        cure = "Check --root: do the files there hold any records?"
-        raise BadData("there is nothing to prepare", where=collection.image_root, cure=cure)
+        hint = "Check --root: do the files there hold any records?"
+        raise BadData("there is nothing to prepare", location=collection.image_root, hint=hint)
     findings: list[Finding] = []
     _check_ids(collection)
     _check_paths(collection)
@@ -62,48 +62,50 @@ def check(
 
 
 def _check_ids(collection: Collection) -> None:
-    where = collection.image_root
+    location = collection.image_root
     records: Sequence[Question | Caption]
     for name, records in (("question", collection.questions), ("caption", collection.captions)):
         ids = [record.id for record in records]
         if twice := _twice(ids):
-            what = f"{len(twice)} {name} ids stand twice, the first is {twice[0]}"
-            cure = f"Every {name} needs its own id, also across splits."
-            raise BadData(what, where=where, cure=cure)
+            message = f"{len(twice)} {name} ids stand twice, the first is {twice[0]}"
+            hint = f"Every {name} needs its own id, also across splits."
+            raise BadData(message, location=location, hint=hint)
         known = {image.id for image in collection.images}
         stray = [record for record in records if record.image_id not in known]
         if stray:
-            what = f"{name} {stray[0].id} is about image {stray[0].image_id}, which is unknown"
-            raise BadData(what, where=where, cure="Take all files from the same release.")
+            message = f"{name} {stray[0].id} is about image {stray[0].image_id}, which is unknown"
+            raise BadData(message, location=location, hint="Take all files from the same release.")
         empty = [record for record in records if not record.text.strip()]
         if empty:
-            what = f"{len(empty)} {name}s are empty, the first is {name} {empty[0].id}"
-            raise BadData(what, where=where, cure="Leave these records out of the source files.")
+            message = f"{len(empty)} {name}s are empty, the first is {name} {empty[0].id}"
+            raise BadData(
+                message, location=location, hint="Leave these records out of the source files."
+            )
     file_of: dict[int, str] = {}
     owner: dict[str, ImageRecord] = {}
     for image in collection.images:
         if file_of.setdefault(image.id, image.file) != image.file:
-            what = f"image {image.id} has two files: {file_of[image.id]}, {image.file}"
-            raise BadData(what, where=where, cure="Keep one record per image id.")
+            message = f"image {image.id} has two files: {file_of[image.id]}, {image.file}"
+            raise BadData(message, location=location, hint="Keep one record per image id.")
         other = owner.setdefault(image.file, image)
         if other.id != image.id:
-            what = (
+            message = (
                 f"{image.file} is image {other.id} (split {other.split}) "
                 f"and image {image.id} (split {image.split})"
             )
-            raise BadData(what, where=where, cure="Keep one record per image file.")
+            raise BadData(message, location=location, hint="Keep one record per image file.")
     if copies := _twice(collection.images):
-        what = f"image {copies[0].id} stands twice in split {copies[0].split}"
-        raise BadData(what, where=where, cure="Keep one record per image.")
+        message = f"image {copies[0].id} stands twice in split {copies[0].split}"
+        raise BadData(message, location=location, hint="Keep one record per image.")
 
 
 def _check_paths(collection: Collection) -> None:
     for image in collection.images:
         path = PurePosixPath(image.file)
         if is_absolute(image.file) or ".." in path.parts or "\0" in image.file or not path.name:
-            what = f"image {image.id} names the file {image.file!r}, outside of the folder"
-            cure = "File names are relative to the folder of images and stay in it."
-            raise BadData(what, where=collection.image_root, cure=cure)
+            message = f"image {image.id} names the file {image.file!r}, outside of the folder"
+            hint = "File names are relative to the folder of images and stay in it."
+            raise BadData(message, location=collection.image_root, hint=hint)
 
 
 def _check_splits(collection: Collection, overlap: str, findings: list[Finding]) -> Collection:
@@ -123,21 +125,21 @@ def _check_splits(collection: Collection, overlap: str, findings: list[Finding])
     if overlap == "refuse":
         raise BadData(
             f"{what}, the first is {examples[0]}",
-            where=collection.image_root,
-            cure="A model would be tested on what it was trained on. --overlap drop leaves their "
+            location=collection.image_root,
+            hint="A model would be tested on what it was trained on. --overlap drop leaves their "
             "less guarded records out; --overlap keep leaves a published split as it is.",
         )
     cause = "The source divides records, not images."
     collection = replace(collection, images=list(of.values()))
     if overlap == "keep":
-        cure = "Say so beside every score, or prepare with --overlap drop."
-        findings.append(Finding("warning", what, count, examples, cause, cure))
+        hint = "Say so beside every score, or prepare with --overlap drop."
+        findings.append(Finding("warning", what, count, examples, cause, hint))
         return collection
     split_of = {image.id: image.split for image in of.values()}
     collection, out = _keep(collection, lambda r: r.split == split_of[r.image_id])
     what += f"; {out} records of the less guarded split were left out"
-    cure = "Nothing to do; scores differ from those of the published split."
-    findings.append(Finding("warning", what, count, examples, cause, cure))
+    hint = "Nothing to do; scores differ from those of the published split."
+    findings.append(Finding("warning", what, count, examples, cause, hint))
     return collection
 
 
@@ -162,24 +164,24 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
     if missing == "refuse":
         raise BadData(
             f"{what}, the first are {', '.join(examples)}",
-            where=root,
-            cure="Put them there, or give their folder with --option images=FOLDER. "
+            location=root,
+            hint="Put them there, or give their folder with --option images=FOLDER. "
             "--missing drop leaves them and their records out, --missing keep keeps the records "
             "for use without images.",
         )
     cause = f"The files are not below {root}."
     if missing == "keep":
-        cure = "Use this folder without images only, or put them there and prepare again."
-        findings.append(Finding("warning", what, len(lost), examples, cause, cure))
+        hint = "Use this folder without images only, or put them there and prepare again."
+        findings.append(Finding("warning", what, len(lost), examples, cause, hint))
         return collection
     gone = {image.id for image in lost}
     collection, out = _keep(collection, lambda record: record.image_id not in gone)
     if not collection.questions and not collection.captions:
-        cure = "Check --root and --option images=FOLDER; --missing keep keeps the text alone."
-        raise BadData(f"{what}: nothing would be left", where=root, cure=cure)
+        hint = "Check --root and --option images=FOLDER; --missing keep keeps the text alone."
+        raise BadData(f"{what}: nothing would be left", location=root, hint=hint)
     what += f"; they and their {out} records were left out"
-    cure = "Scores are of the rest only: find the files if they are to be compared."
-    findings.append(Finding("warning", what, len(lost), examples, cause, cure))
+    hint = "Scores are of the rest only: find the files if they are to be compared."
+    findings.append(Finding("warning", what, len(lost), examples, cause, hint))
     images = [image for image in collection.images if image.id not in gone]
     return replace(collection, images=images)
 
@@ -208,21 +210,21 @@ def _look_for_oddities(collection: Collection, findings: list[Finding]) -> None:
     silent = [image for image in collection.images if image.id not in spoken_of]
     if silent:
         what = f"{len(silent)} images have neither question nor caption"
-        cause, cure = "The source lists them all the same.", "Nothing to do: they are kept."
+        cause, hint = "The source lists them all the same.", "Nothing to do: they are kept."
         examples = _examples(image.file for image in silent)
-        findings.append(Finding("note", what, len(silent), examples, cause, cure))
+        findings.append(Finding("note", what, len(silent), examples, cause, hint))
     unanswered = [q for q in collection.questions if not q.answers]
     if unanswered:
         what = f"{len(unanswered)} questions have no answers"
-        cause, cure = "Their answers are secret.", "Predict them, and send the file to the server."
+        cause, hint = "Their answers are secret.", "Predict them, and send the file to the server."
         examples = _examples(str(question.id) for question in unanswered)
-        findings.append(Finding("note", what, len(unanswered), examples, cause, cure))
+        findings.append(Finding("note", what, len(unanswered), examples, cause, hint))
     unspaced = [q.text for q in collection.questions if has_no_blanks(q.text)]
     if 2 * len(unspaced) > len(collection.questions):
         what = f"{len(unspaced)} questions are in Chinese, Japanese or Korean letters"
         cause = "Most tokenizers cut at blanks and would make one word of each."
-        cure = "Train with --set text.tokenizer=scripts."
-        findings.append(Finding("note", what, len(unspaced), _examples(unspaced), cause, cure))
+        hint = "Train with --set text.tokenizer=multilingual."
+        findings.append(Finding("note", what, len(unspaced), _examples(unspaced), cause, hint))
     _look_for_repeats(collection.questions, findings)
     _look_for_leaks(collection.questions, findings)
 
@@ -241,8 +243,8 @@ def _look_for_repeats(questions: Sequence[Question], findings: list[Finding]) ->
         what = f"{count} questions repeat an earlier one about the same image"
         again = (asked for asked, often in times.items() if often > 1)
         examples = _examples(f"image {image}: {text}" for image, text in again)
-        cause, cure = "The source has them twice.", "Nothing to do: each counts on its own."
-        findings.append(Finding("note", what, count, examples, cause, cure))
+        cause, hint = "The source has them twice.", "Nothing to do: each counts on its own."
+        findings.append(Finding("note", what, count, examples, cause, hint))
 
 
 def _look_for_empty_splits(collection: Collection, findings: list[Finding]) -> None:
@@ -256,29 +258,29 @@ def _look_for_empty_splits(collection: Collection, findings: list[Finding]) -> N
         ):
             if not records or split in in_use:
                 continue
-            cure = f"Add its files, or do not train on these {kind}s."
+            hint = f"Add its files, or do not train on these {kind}s."
             if split == "val" and len(collection.images) == 1:
-                cure = "Add images: one alone cannot be in two splits."
+                hint = "Add images: one alone cannot be in two splits."
             elif split == "val":
-                cure = "Add its files, or take some training images for it: --hold-out 0.1."
+                hint = "Add its files, or take some training images for it: --hold-out 0.1."
             what = f"split {split} has no {kind}s: {use}"
             cause = f"The source has no {kind}s of this split below --root."
-            findings.append(Finding("warning", what, 1, (), cause, cure))
+            findings.append(Finding("warning", what, 1, (), cause, hint))
 
 
 def _look_for_leaks(questions: Sequence[Question], findings: list[Finding]) -> None:
     def key(q: Question) -> tuple[int, str, str]:
         return q.image_id, q.text.lower(), q.best_answer.lower()
 
-    judged = {key(q) for q in questions if q.split != "train" and q.answers}
-    learnt = judged.intersection(key(q) for q in questions if q.split == "train")
+    scored = {key(q) for q in questions if q.split != "train" and q.answers}
+    learnt = scored.intersection(key(q) for q in questions if q.split == "train")
     leaks = [q for q in questions if q.split != "train" and q.answers and key(q) in learnt]
     if leaks:
         what = f"{len(leaks)} questions to be judged on are, with their answer, training questions"
         examples = _examples(f"{q.id}: {q.text}" for q in leaks)
         cause = "The published split has them in both."
-        cure = "Leave them out for a clean score: --overlap drop."
-        findings.append(Finding("warning", what, len(leaks), examples, cause, cure))
+        hint = "Leave them out for a clean score: --overlap drop."
+        findings.append(Finding("warning", what, len(leaks), examples, cause, hint))
 
 
 def _twice(items: Sequence[Item]) -> list[Item]:

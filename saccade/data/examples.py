@@ -37,13 +37,13 @@ class Ragged(NamedTuple):
         return cls(np.fromiter(flat, dtype, int(offsets[-1])), offsets.astype(np.uint32))
 
     def padded(self, rows: np.ndarray, fill: int) -> tuple[np.ndarray, np.ndarray]:
-        """Some rows as a rectangle (n, longest) of int64, and their lengths (n,)."""
+        """Some rows as a rectangle (n, max_length) of int64, and their lengths (n,)."""
         begin = self.offsets[rows].astype(np.int64)
         length = self.offsets[rows + 1].astype(np.int64) - begin
         place = np.arange(max(int(length.max(initial=1)), 1))
         real = place < length[:, None]
-        where = np.minimum(begin[:, None] + place, max(len(self.values) - 1, 0))
-        values = self.values[where] if len(self.values) else np.int64(fill)
+        location = np.minimum(begin[:, None] + place, max(len(self.values) - 1, 0))
+        values = self.values[location] if len(self.values) else np.int64(fill)
         return np.where(real, values, fill).astype(np.int64), length
 
     def places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +82,7 @@ class VqaExamples:
         vocabulary: Vocabulary,
         answers: AnswerList,
         *,
-        longest: int | None = None,
+        max_length: int | None = None,
         target: Target | None = None,
         only_answerable: bool = True,
     ) -> None:
@@ -95,7 +95,8 @@ class VqaExamples:
         self.store, self.vocabulary = store, vocabulary
         table = folder.question_table(split)
         words = [
-            vocabulary.encode(vocabulary.cut(as_question(text))[:longest]) or [vocabulary.unknown]
+            vocabulary.encode(vocabulary.cut(as_question(text))[:max_length])
+            or [vocabulary.unknown]
             for text in table.column("text").to_pylist()
         ]
         given = table.column("answers").to_pylist()
@@ -162,15 +163,15 @@ class CaptionExamples:
         store: Regions,
         vocabulary: Vocabulary,
         *,
-        longest: int | None = None,
+        max_length: int | None = None,
     ) -> None:
-        """Encode a split, leaving out captions of more than `longest` words."""
+        """Encode a split, leaving out captions of more than `max_length` words."""
         self.store, self.vocabulary = store, vocabulary
         table = folder.caption_table(split)
         words = table.column("words").to_pylist()
         rows = store.rows(table.column("image_id").to_numpy())
         length = np.fromiter((len(row) for row in words), np.int64, len(words))
-        seen, fits = store.counts[rows] > 0, length <= (longest or length.max(initial=0))
+        seen, fits = store.counts[rows] > 0, length <= (max_length or length.max(initial=0))
         keep = np.flatnonzero(seen & fits)
         self.left_out = {
             "image without features": int((~seen).sum()),
@@ -184,7 +185,7 @@ class CaptionExamples:
         return len(self.ids)
 
     def batch(self, rows: np.ndarray) -> CaptionBatch:
-        """Put some captions side by side, longest first, each of their images once."""
+        """Put some captions side by side, max_length first, each of their images once."""
         length = self.words.offsets[rows + 1] - self.words.offsets[rows]
         rows = rows[np.argsort(-length.astype(np.int64), kind="stable")]
         images, image = np.unique(self.image[rows], return_inverse=True)
@@ -223,10 +224,12 @@ def _regions(store: Regions, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tens
     return torch.from_numpy(regions[:, :most]), torch.from_numpy(mask[:, :most])
 
 
-def epoch_order(image: np.ndarray, per_image: int | None, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(
+    image: np.ndarray, samples_per_image: int | None, seed: int, epoch: int
+) -> np.ndarray:
     """The order in which an epoch takes its examples, the same for equal seed and epoch.
 
-    Up to `per_image` examples of one image (all when none) stand side by side; which ones,
+    Up to `samples_per_image` examples of one image (all when none) stand side by side; which ones,
     and the order of these groups, is random.
     """
     random = np.random.default_rng((seed, epoch))
@@ -235,7 +238,7 @@ def epoch_order(image: np.ndarray, per_image: int | None, seed: int, epoch: int)
     of = image[shuffled]
     first = np.r_[True, of[1:] != of[:-1]]
     place = np.arange(len(of)) - np.maximum.accumulate(np.where(first, np.arange(len(of)), 0))
-    begins = first | (place % per_image == 0) if per_image else first
+    begins = first | (place % samples_per_image == 0) if samples_per_image else first
     group = np.cumsum(begins) - 1
     rank = random.permutation(int(begins.sum()))
     return shuffled[np.argsort(rank[group], kind="stable")]
@@ -266,7 +269,7 @@ def batches(
 ) -> Iterator[VqaBatch | CaptionBatch]:
     """Hand out `order` in batches; `skip` leaves out the first ones, to go on within an epoch."""
     if len(order) == 0:
-        raise BadData("there is nothing to put into a batch", cure="Check the split's records.")
+        raise BadData("there is nothing to put into a batch", hint="Check the split's records.")
     whole = Batches(examples, order[skip * batch_size :], batch_size)
     # Its own generator: a loader draws from the global one otherwise, and a resumed run differs.
     loader = DataLoader(
@@ -308,10 +311,10 @@ def _without_truth(folder: DataFolder, split: Split, kind: str) -> BadData:
     splits = folder.about["splits"]
     counted = "questions" if kind == "answers" else kind
     others = [one for one in SPLITS if one != split and splits[one][counted]]
-    cure = f"Choose another split with --split: {', '.join(others) or 'there is none'}."
+    hint = f"Choose another split with --split: {', '.join(others) or 'there is none'}."
     if split == "val":
-        cure = (
+        hint = (
             "Each epoch of training is judged on it: saccade prepare ... --hold-out 0.1 takes some "
-            f"training images for it. To evaluate alone: {cure[0].lower()}{cure[1:]}"
+            f"training images for it. To evaluate alone: {hint[0].lower()}{hint[1:]}"
         )
-    return BadData(f"the {split} split has no {kind} to judge by", where=folder.path, cure=cure)
+    return BadData(f"the {split} split has no {kind} to judge by", location=folder.path, hint=hint)

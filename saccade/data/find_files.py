@@ -60,8 +60,8 @@ def names_in(folder: Path) -> list[str]:
     try:
         return sorted(entry.name for entry in _entries(folder))
     except OSError as error:
-        what = f"cannot be listed ({error.strerror})"
-        raise BadData(what, where=folder, cure="Check its permissions.") from None
+        message = f"cannot be listed ({error.strerror})"
+        raise BadData(message, location=folder, hint="Check its permissions.") from None
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -76,11 +76,11 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 class SeveralFit(BadConfig):
     """Several things in a folder would do, and an option of the source says which."""
 
-    def __init__(self, what: str, *, where: Path, option: str, choices: Sequence[str]) -> None:
+    def __init__(self, what: str, *, location: Path, option: str, choices: Sequence[str]) -> None:
         self.option, self.choices = option, choices
         said = (f"--option {shlex.quote(f'{option}={choice}')}" for choice in choices[:3])
-        cure = f"Say which: {' or '.join(said)}."
-        super().__init__(what, where=where, cure=cure)
+        hint = f"Say which: {' or '.join(said)}."
+        super().__init__(what, location=location, hint=hint)
 
 
 def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> Path:
@@ -93,12 +93,12 @@ def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> P
         return root / given
     found = files_like(root, pattern)
     if not found:
-        cure = f"Check --root, or name the file: --option {option}=FILE."
-        raise BadData(f"holds no {usual}", where=root, cure=cure)
+        hint = f"Check --root, or name the file: --option {option}=FILE."
+        raise BadData(f"holds no {usual}", location=root, hint=hint)
     if len(found) > 1:
         names = [path.relative_to(root).as_posix() for path in found]
         what = f"holds several files like {usual}: {', '.join(names[:6])}"
-        raise SeveralFit(what, where=root, option=option, choices=names)
+        raise SeveralFit(what, location=root, option=option, choices=names)
     return found[0]
 
 
@@ -124,13 +124,13 @@ def folders_in(root: Path) -> list[Path]:
 def no_folder(given: Path, source: str = "") -> BadData:
     """The error for what should be the folder of a data set (of a `source`), but is none."""
     if not given.is_file():
-        return BadData("there is no such folder", where=given, cure="Give the data set's.")
+        return BadData("there is no such folder", location=given, hint="Give the data set's.")
     if re.fullmatch(ARCHIVES, given.name):
-        cure = "Unpack it, and give the folder that comes out."
-        return BadData("is an archive, not a folder", where=given, cure=cure)
+        hint = "Unpack it, and give the folder that comes out."
+        return BadData("is an archive, not a folder", location=given, hint=hint)
     words = [*([source, "--root"] if source else []), str(given.parent), "--out", "DATA"]
-    cure = f"Give its folder: saccade prepare {shlex.join(words)}."
-    return BadData("is a file, not a folder", where=given, cure=cure)
+    hint = f"Give its folder: saccade prepare {shlex.join(words)}."
+    return BadData("is a file, not a folder", location=given, hint=hint)
 
 
 # Finding image files: data sets name images, but everybody unpacks them somewhere else.
@@ -148,8 +148,8 @@ class ImageFiles:
         if not self.root.is_dir():
             raise BadConfig(
                 "there is no such folder of images",
-                where=self.root,
-                cure="Give --option images=FOLDER, absolute or relative to --root.",
+                location=self.root,
+                hint="Give --option images=FOLDER, absolute or relative to --root.",
             )
         self._listed: dict[str, frozenset[str]] = {}
         self._composed: dict[str, dict[str, str]] = {}

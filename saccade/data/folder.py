@@ -129,8 +129,8 @@ def _rows(path: Path) -> list[tuple[Any, ...]]:
     try:
         return list(to_rows(pq.read_table(path).unify_dictionaries().combine_chunks()))
     except (pa.ArrowException, OSError) as error:
-        what = f"is not whole ({str(error).splitlines()[0][:80]})"
-        raise BadData(what, where=path, cure="Prepare the data folder again.") from None
+        message = f"is not whole ({str(error).splitlines()[0][:80]})"
+        raise BadData(message, location=path, hint="Prepare the data folder again.") from None
 
 
 Task = Literal["vqa", "caption"]
@@ -188,17 +188,17 @@ def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] 
 
 def _refuse_strange(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise BadData("is a file", where=out, cure="Give another --out.")
+        raise BadData("is a file", location=out, hint="Give another --out.")
     own = {*FILES, *(f"{name}.part" for name in FILES), "features"}
     there = {path.name for path in out.iterdir()} if out.exists() else set()
     strange = [name for name in there - own if not name.startswith(".")]  # left by systems
     if strange == [IMAGES]:
-        what = "was unpacked with images of its own: other records would be looked up in them"
-        raise BadData(what, where=out, cure="Give a new folder as --out.")
+        message = "was unpacked with images of its own: other records would be looked up in them"
+        raise BadData(message, location=out, hint="Give a new folder as --out.")
     if strange:
-        what = f"holds other things than a data folder, such as {min(strange)}"
-        cure = "Give a new folder, or an earlier data folder, as --out."
-        raise BadData(what, where=out, cure=cure)
+        message = f"holds other things than a data folder, such as {min(strange)}"
+        hint = "Give a new folder, or an earlier data folder, as --out."
+        raise BadData(message, location=out, hint=hint)
 
 
 def _about(collection: Collection, findings: Sequence[Finding]) -> dict[str, Any]:
@@ -280,15 +280,17 @@ class DataFolder:
         seal = self.path / "dataset.json"
         if not seal.is_file():
             begun = any((self.path / name).exists() for name in FILES)
-            what = "is an unfinished data folder" if begun else "is not a data folder"
-            raise BadData(f"{what}: it has no dataset.json", where=path, cure=PREPARE_AGAIN)
+            message = "is an unfinished data folder" if begun else "is not a data folder"
+            raise BadData(f"{message}: it has no dataset.json", location=path, hint=PREPARE_AGAIN)
         self.about: dict[str, Any] = read_json(seal, dict)
         number = self.about.get("format")
         if not isinstance(number, int) or number > FORMAT:
-            what = f"was made by a newer saccade (format {number}, this one knows {FORMAT})"
-            raise BadData(what, where=seal, cure="Update saccade, or prepare the folder again.")
+            message = f"was made by a newer saccade (format {number}, this one knows {FORMAT})"
+            raise BadData(
+                message, location=seal, hint="Update saccade, or prepare the folder again."
+            )
         if not {"image_root", "fingerprint", "splits"} <= self.about.keys():
-            raise BadData("lacks some of its fields", where=seal, cure=PREPARE_AGAIN)
+            raise BadData("lacks some of its fields", location=seal, hint=PREPARE_AGAIN)
         moved = image_root or os.environ.get("SACCADE_IMAGES")
         own = self.path / IMAGES
         self.image_root = Path(moved or (own if own.is_dir() else self.about["image_root"]))
@@ -344,8 +346,8 @@ class DataFolder:
         if tokenizer not in counts.get(of, {}):
             raise BadConfig(
                 f"words of training {of} were not counted with tokenizer {tokenizer!r}",
-                where=self.path,
-                cure=f"There are: {', '.join(counts.get(of, {})) or 'none'}. {PREPARE_AGAIN}",
+                location=self.path,
+                hint=f"There are: {', '.join(counts.get(of, {})) or 'none'}. {PREPARE_AGAIN}",
             )
         return cast(dict[str, int], counts[of][tokenizer])
 
@@ -371,7 +373,7 @@ class DataFolder:
 
     def _table(self, name: str, kind: type[Any], split: Split | None) -> pa.Table:
         if split not in (None, *SPLITS):
-            raise BadConfig(f"there is no split {split!r}", cure=f"Splits: {', '.join(SPLITS)}.")
+            raise BadConfig(f"there is no split {split!r}", hint=f"Splits: {', '.join(SPLITS)}.")
         kind_name = "images" if name == "images" else name
         counts = {key: value[kind_name] for key, value in self.about["splits"].items()}
         if not sum(counts.values()):
@@ -381,17 +383,17 @@ class DataFolder:
         try:
             table = pq.read_table(path, memory_map=True, filters=chosen)
         except FileNotFoundError:
-            raise BadData("is missing", where=path, cure=PREPARE_AGAIN) from None
+            raise BadData("is missing", location=path, hint=PREPARE_AGAIN) from None
         except (pa.ArrowException, OSError) as error:
-            what = f"is not whole ({str(error).splitlines()[0][:80]})"
-            raise BadData(what, where=path, cure=PREPARE_AGAIN) from None
+            message = f"is not whole ({str(error).splitlines()[0][:80]})"
+            raise BadData(message, location=path, hint=PREPARE_AGAIN) from None
         expected = counts[split] if split else sum(counts.values())
         if len(table) != expected or tuple(table.column_names) != kind._fields:
-            what = f"has {len(table)} rows of {table.column_names}; dataset.json says {expected}"
-            raise BadData(what, where=path, cure=PREPARE_AGAIN)
+            message = f"has {len(table)} rows of {table.column_names}; dataset.json says {expected}"
+            raise BadData(message, location=path, hint=PREPARE_AGAIN)
         return table.unify_dictionaries().combine_chunks()
 
     def _lacks(self, kind: str) -> BadData:
         has = " and ".join(self.tasks) or "no records"
-        cure = f"Prepare a source with {kind}; `saccade list sources` shows them."
-        return BadData(f"holds no {kind}, only {has}", where=self.path, cure=cure)
+        hint = f"Prepare a source with {kind}; `saccade list sources` shows them."
+        return BadData(f"holds no {kind}, only {has}", location=self.path, hint=hint)

@@ -44,11 +44,11 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise BadData(
             f"is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}",
-            where=path,
-            cure="Save it as UTF-8, or unpack it first if it is an archive.",
+            location=path,
+            hint="Save it as UTF-8, or unpack it first if it is an archive.",
         ) from None
     if not text.strip():
-        raise BadData("is empty", where=path, cure=COPY_AGAIN)
+        raise BadData("is empty", location=path, hint=COPY_AGAIN)
     return text
 
 
@@ -74,15 +74,15 @@ def _bytes(path: Path) -> bytes | bytearray:
         return _unpacked(path) if path.name.endswith(".gz") else path.read_bytes()
     except FileNotFoundError:
         raise BadData(
-            "there is no such file", where=path, cure="Check the name and --root."
+            "there is no such file", location=path, hint="Check the name and --root."
         ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadData(
-            f"is not whole as a gzip file ({error})", where=path, cure=COPY_AGAIN
+            f"is not whole as a gzip file ({error})", location=path, hint=COPY_AGAIN
         ) from None
     except OSError as error:
         raise BadData(
-            f"cannot be read ({error.strerror})", where=path, cure="Check its permissions."
+            f"cannot be read ({error.strerror})", location=path, hint="Check its permissions."
         ) from None
 
 
@@ -93,23 +93,23 @@ def _unpacked(path: Path) -> bytearray:
         while piece := file.read(PIECE):
             data += piece
             if len(data) > most:
-                what = f"would become more than {size_in_words(most)} when unpacked"
-                cure = "If it should hold that much, unpack it yourself; else download it again."
-                raise BadData(what, where=path, cure=cure)
+                message = f"would become more than {size_in_words(most)} when unpacked"
+                hint = "If it should hold that much, unpack it yourself; else download it again."
+                raise BadData(message, location=path, hint=hint)
     return data
 
 
 def refuse_what_is_no_text(path: Path, text: str) -> None:
     """Raise BadData for what often lies where a table or a list should: a web page, a pointer."""
     if text.startswith("version https://git-lfs"):
-        cure = "Fetch the real file with `git lfs pull`."
-        raise BadData("is a Git LFS pointer, not the file itself", where=path, cure=cure)
+        hint = "Fetch the real file with `git lfs pull`."
+        raise BadData("is a Git LFS pointer, not the file itself", location=path, hint=hint)
     if text.lstrip()[:15].lower().startswith(("<!doctype", "<html")):
-        cure = "Open it to see what the server said, then download again."
-        raise BadData("is a web page: a download that failed", where=path, cure=cure)
+        hint = "Open it to see what the server said, then download again."
+        raise BadData("is a web page: a download that failed", location=path, hint=hint)
     if "\0" in text:
-        cure = "Is it an archive, or saved as UTF-16? Unpack it, or save it as UTF-8."
-        raise BadData("holds zero bytes: it is no text", where=path, cure=cure)
+        hint = "Is it an archive, or saved as UTF-16? Unpack it, or save it as UTF-8."
+        raise BadData("holds zero bytes: it is no text", location=path, hint=hint)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -140,24 +140,24 @@ def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
     try:
         rows = [Row(reader.line_num, values) for values in reader if any(map(str.strip, values))]
     except csv.Error as error:
-        what = f"line {reader.line_num} cannot be read as a table ({error})"
-        cure = 'Quote a field that holds commas or quotes; write " in it as "".'
-        raise BadData(what, where=path, cure=cure) from None
+        message = f"line {reader.line_num} cannot be read as a table ({error})"
+        hint = 'Quote a field that holds commas or quotes; write " in it as "".'
+        raise BadData(message, location=path, hint=hint) from None
     if rows[0].values == NAMES_IT:
         del rows[0]
     if not rows:
-        raise BadData("is empty", where=path, cure=COPY_AGAIN)
+        raise BadData("is empty", location=path, hint=COPY_AGAIN)
     names = [name.strip() for name in rows[0].values]
     if len(set(names) - {""}) < len([name for name in names if name]):
         twice = next(name for name in names if names.count(name) > 1)
-        cure = "Give every column its own name in line 1."
-        raise BadData(f"has two columns named {twice!r}", where=path, cure=cure)
+        hint = "Give every column its own name in line 1."
+        raise BadData(f"has two columns named {twice!r}", location=path, hint=hint)
     bad = next((row for row in rows[1:] if len(row.values) != len(names)), None)
     if bad:
         raise BadData(
             f"line {bad.line} has {len(bad.values)} fields, line 1 has {len(names)}",
-            where=path,
-            cure="Quote a field that holds the separator, or fill what is missing.",
+            location=path,
+            hint="Quote a field that holds the separator, or fill what is missing.",
         )
     return names, rows[1:]
 
@@ -182,19 +182,19 @@ def read_json(
     except json.JSONDecodeError as error:
         raise _no_json(path, text, error) from None
     except RecursionError:
-        raise BadData("is nested too deeply to be data", where=path, cure=COPY_AGAIN) from None
+        raise BadData("is nested too deeply to be data", location=path, hint=COPY_AGAIN) from None
     except ValueError as error:
         raise BadData(
             f"holds a number that JSON does not know: {error}",
-            where=path,
-            cure="Write null, or leave the record out, where there is no number.",
+            location=path,
+            hint="Write null, or leave the record out, where there is no number.",
         ) from None
     if not isinstance(document, top):
         found = KINDS.get(type(document), f"a {type(document).__name__}")
         raise BadData(
             f"is {found} where {KINDS[top]} was expected; it looks like {looks_like(document)}",
-            where=path,
-            cure="Give the file that this source names; `saccade list sources` shows the layouts.",
+            location=path,
+            hint="Give the file that this source names; `saccade list sources` shows the layouts.",
         )
     return document
 
@@ -221,17 +221,17 @@ def collector_paused() -> Iterator[None]:
 def _no_json(path: Path, text: str, error: json.JSONDecodeError) -> BadData:
     """Tell a cut-off copy, a failed download and a typing mistake from each other."""
     if text.startswith("version https://git-lfs"):
-        cure = "Fetch the real file with `git lfs pull`."
-        return BadData("is a Git LFS pointer, not the file itself", where=path, cure=cure)
+        hint = "Fetch the real file with `git lfs pull`."
+        return BadData("is a Git LFS pointer, not the file itself", location=path, hint=hint)
     if text.lstrip().startswith("<"):
-        cure = "Open it to see what the server said, then download again."
-        return BadData("is a web page, not JSON: a download that failed", where=path, cure=cure)
+        hint = "Open it to see what the server said, then download again."
+        return BadData("is a web page, not JSON: a download that failed", location=path, hint=hint)
     cut_off = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
     if cut_off:
-        what = f"breaks off in the middle, at character {len(text)}"
-        return BadData(what, where=path, cure=COPY_AGAIN)
-    what = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-    return BadData(what, where=path, cure="Mend that place, or take the released file.")
+        message = f"breaks off in the middle, at character {len(text)}"
+        return BadData(message, location=path, hint=COPY_AGAIN)
+    message = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+    return BadData(message, location=path, hint="Mend that place, or take the released file.")
 
 
 LISTS = (
@@ -277,13 +277,13 @@ def record_list(document: dict[str, Any], key: str, *, path: Path, expected: str
     """
     records = document.get(key)
     if isinstance(records, list) and not records:
-        raise BadData(f'its list "{key}" is empty', where=path, cure=COPY_AGAIN)
+        raise BadData(f'its list "{key}" is empty', location=path, hint=COPY_AGAIN)
     found = looks_like(document)
     if not isinstance(records, list) or found != expected:
         raise BadData(
             f'should be {expected} with a list "{key}", but it looks like {found}',
-            where=path,
-            cure=_cure_for_mixed_files(found),
+            location=path,
+            hint=_cure_for_mixed_files(found),
         )
     return records
 
@@ -336,22 +336,22 @@ def is_text(values: Sequence[Any]) -> bool:
 def _first_bad(
     records: Sequence[Any], fields: Mapping[str, type], path: Path, name: str, before: int
 ) -> BadData:
-    cure = "Mend or remove this record, or take the released file."
+    hint = "Mend or remove this record, or take the released file."
     for place, record in enumerate(records, start=before + 1):
         which = f"{name} number {place}"
         if not isinstance(record, dict):
-            return BadData(f"{which} is not an object {{…}}", where=path, cure=cure)
+            return BadData(f"{which} is not an object {{…}}", location=path, hint=hint)
         shown = next((f" ({key} {record[key]})" for key in fields if _is_id(key, record)), "")
         for field, wanted in fields.items():
             if field not in record:
                 has = ", ".join(list(record)[:6])
-                what = f'{which}{shown} has no field "{field}"; it has {has}'
-                return BadData(what, where=path, cure=cure)
+                message = f'{which}{shown} has no field "{field}"; it has {has}'
+                return BadData(message, location=path, hint=hint)
             value = record[field]
             if type(value) is not wanted or not _storable([value], wanted):
-                what = f'"{field}" of {which}{shown} is {_shown(value)}, not {KINDS[wanted]}'
-                return BadData(what, where=path, cure=cure)
-    return BadData(f"a {name} cannot be read", where=path, cure=cure)
+                message = f'"{field}" of {which}{shown} is {_shown(value)}, not {KINDS[wanted]}'
+                return BadData(message, location=path, hint=hint)
+    return BadData(f"a {name} cannot be read", location=path, hint=hint)
 
 
 def _is_id(key: str, record: dict[str, Any]) -> bool:
@@ -369,8 +369,8 @@ def unique(ids: Sequence[int | str], *, path: Path, name: str) -> None:
         twice = next(number for number, times in Counter(ids).items() if times > 1)
         raise BadData(
             f"{name} {twice} stands twice",
-            where=path,
-            cure="Keep one record of each; were two files put behind each other?",
+            location=path,
+            hint="Keep one record of each; were two files put behind each other?",
         )
 
 
@@ -396,7 +396,7 @@ def read_entries(path: Path, top: type[Top]) -> Iterator[tuple[Any, Any]]:
             yield from _entries(_Text(file), top)
     except (ValueError, RecursionError, OSError):
         read_json(path, top)  # says what is wrong, and where
-        raise BadData("changed while it was read", where=path, cure=COPY_AGAIN) from None
+        raise BadData("changed while it was read", location=path, hint=COPY_AGAIN) from None
 
 
 def _entries(text: "_Text", top: type) -> Iterator[tuple[Any, Any]]:

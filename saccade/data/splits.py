@@ -61,8 +61,8 @@ def as_share(name: str, value: str | float) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share < 1:
-        cure = "Give a share of at least 0 and less than 1, such as 0.2."
-        raise BadConfig(f"--option {name}={value} is no share", cure=cure)
+        hint = "Give a share of at least 0 and less than 1, such as 0.2."
+        raise BadConfig(f"--option {name}={value} is no share", hint=hint)
     return share
 
 
@@ -73,8 +73,8 @@ def as_whole(name: str, value: str | int, least: int = 0) -> int:
     except ValueError:
         number = least - 1
     if number < least:
-        cure = f"Give a whole number of at least {least}."
-        raise BadConfig(f"--option {name}={value} is no such number", cure=cure)
+        hint = f"Give a whole number of at least {least}."
+        raise BadConfig(f"--option {name}={value} is no such number", hint=hint)
     return number
 
 
@@ -105,7 +105,7 @@ def hold_out(collection: Collection, share: float) -> Collection:
     two images that are for training alone.
     """
     if not 0 < share < 1:
-        raise BadConfig(f"--hold-out {share:g} is no share", cure="Give one such as 0.1.")
+        raise BadConfig(f"--hold-out {share:g} is no share", hint="Give one such as 0.1.")
     held: set[int] = set()
     elsewhere = {image.id for image in collection.images if image.split != "train"}
     notes = list(collection.notes)
@@ -126,7 +126,7 @@ def hold_out(collection: Collection, share: float) -> Collection:
         raise BadConfig(
             "nothing is to be held out: there is a validation split, or there are no two images "
             "for training alone",
-            cure="Leave out --hold-out.",
+            hint="Leave out --hold-out.",
         )
     return replace(
         collection,

@@ -184,8 +184,8 @@ def read_parts(name: str, root: Path, /, **options: str) -> list[Collection]:
     if unknown:
         near = get_close_matches(unknown[0], SOURCES, n=1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
-        what = f"there is no source {unknown[0]!r}"
-        raise BadConfig(what, cure=f"{hint}Sources are: {', '.join(SOURCES)}.")
+        message = f"there is no source {unknown[0]!r}"
+        raise BadConfig(message, hint=f"{hint}Sources are: {', '.join(SOURCES)}.")
     if not root.is_dir():
         raise no_folder(root, name)
     takes = own_options(name.split("+"), options)
@@ -205,8 +205,8 @@ def own_options(names: Iterable[str], options: Mapping[str, str]) -> dict[str, d
     takes = {name: _options(name) for name in names}
     known = sorted({option for taken in takes.values() for option in taken})
     if strange := [option for option in options if option not in known]:
-        what = f"source {' or '.join(takes)} has no option {strange[0]!r}"
-        raise BadConfig(what, cure=f"It has: {', '.join(known)}.")
+        message = f"source {' or '.join(takes)} has no option {strange[0]!r}"
+        raise BadConfig(message, hint=f"It has: {', '.join(known)}.")
     return {
         name: {option: options[option] for option in options if option in taken}
         for name, taken in takes.items()
@@ -261,13 +261,13 @@ def join(parts: list[Collection]) -> Collection:
                 raise BadData(
                     f"image {image.id} is {file_of[image.id]} in one source and "
                     f"{image.file} in the other",
-                    where=part.image_root,
-                    cure="These sources do not share images: prepare each into its own folder.",
+                    location=part.image_root,
+                    hint="These sources do not share images: prepare each into its own folder.",
                 )
             images[image] = None
     if len({part.image_root for part in parts}) > 1:
         raise BadConfig(
-            "joined sources need one folder of images", cure="Give --option images=FOLDER."
+            "joined sources need one folder of images", hint="Give --option images=FOLDER."
         )
     return Collection(
         source="+".join(part.source for part in parts),

@@ -33,12 +33,12 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
     if not found:
         raise BadData(
             f"holds no captions_train{year or '2017'}.json, neither directly nor in annotations/",
-            where=root,
-            cure="Check --root; it should hold annotations/ as COCO's archives unpack.",
+            location=root,
+            hint="Check --root; it should hold annotations/ as COCO's archives unpack.",
         )
     if len({other for _, _, other in found}) > 1:
         what = "holds captions of 2014 and of 2017, which share their images"
-        raise SeveralFit(what, where=root, option="year", choices=("2014", "2017"))
+        raise SeveralFit(what, location=root, option="year", choices=("2014", "2017"))
     files = ImageFiles(root, images or None)
     image_records: list[ImageRecord] = []
     captions: list[Caption] = []
@@ -56,8 +56,8 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
             raise BadData(
                 f"{len(stray)} captions are about images that its list of images lacks, "
                 f"the first is caption {stray[0][0]} about image {stray[0][1]}",
-                where=path,
-                cure="The file was cut or mixed: take the released one.",
+                location=path,
+                hint="The file was cut or mixed: take the released one.",
             )
         for number, image, text in zip(ids, image_ids, texts, strict=True):
             if words := caption_words(text):
@@ -86,8 +86,8 @@ def _images(
 ) -> list[ImageRecord]:
     records = document.get("images")
     if not isinstance(records, list) or not records:
-        cure = "Take the released file: it lists the images beside their captions."
-        raise BadData('has no list "images"', where=path, cure=cure)
+        hint = "Take the released file: it lists the images beside their captions."
+        raise BadData('has no list "images"', location=path, hint=hint)
     fields = {"id": int, "file_name": str}
     ids, names = columns(records, fields, path=path, name="image")
     unique(ids, path=path, name="image id")

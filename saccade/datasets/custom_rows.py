@@ -66,21 +66,21 @@ class Own:
     """For rows that say no split."""
     rows: list[tuple[Path, Row, Split | None]] = field(default_factory=list)
 
-    def take(self, where: Path, rows: Iterable[Row], split: Split | None = None) -> None:
+    def take(self, location: Path, rows: Iterable[Row], split: Split | None = None) -> None:
         """Take all rows of a file; `split` is what the file's name says."""
-        self.rows += [(where, row, split) for row in rows]
+        self.rows += [(location, row, split) for row in rows]
 
     def collection(self, source: str, root: str, notes: Sequence[str] = ()) -> Collection:
         """Turn all rows into records. Raises BadData, naming the row, for one that says nothing,
         lacks its image or answer, or holds no text.
         """
         if not self.rows:
-            cure = "Check --root: do the files there hold any rows?"
-            raise BadData("there is not one row", where=root, cure=cure)
-        names = [_name(where, row) for where, row, _ in self.rows]
+            hint = "Check --root: do the files there hold any rows?"
+            raise BadData("there is not one row", location=root, hint=hint)
+        names = [_name(location, row) for location, row, _ in self.rows]
         self._refuse_paths_elsewhere(names, Path(root))
         numbers = {name: place for place, name in enumerate(sorted(set(names)))}
-        splits = [split or _split(where, row) for where, row, split in self.rows]
+        splits = [split or _split(location, row) for location, row, split in self.rows]
         notes = list(notes)
         if not any(splits):
             drawn = self.drawing.draw(numbers)
@@ -91,19 +91,21 @@ class Own:
         images: dict[ImageRecord, None] = {}
         questions: list[Question] = []
         captions: list[Caption] = []
-        for (where, row, _), name, split in zip(self.rows, names, splits, strict=True):
+        for (location, row, _), name, split in zip(self.rows, names, splits, strict=True):
             if split is None:
-                raise _bad(where, row, "has no split, but others have", "Fill it in for every row.")
+                raise _bad(
+                    location, row, "has no split, but others have", "Fill it in for every row."
+                )
             number = numbers[name]
             images[ImageRecord(number, self.find(name), split)] = None
-            question = _question(where, row, len(questions), number, split)
-            spoken = _captions(where, row, len(captions), number, split)
+            question = _question(location, row, len(questions), number, split)
+            spoken = _captions(location, row, len(captions), number, split)
             if question:
                 questions.append(question)
             captions += spoken
             if not question and not spoken:
-                cure = "Give it a question with an answer, or a caption, or leave the row out."
-                raise _bad(where, row, "says nothing about its image", cure)
+                hint = "Give it a question with an answer, or a caption, or leave the row out."
+                raise _bad(location, row, "says nothing about its image", hint)
         return Collection(source, root, list(images), questions, captions, notes=notes)
 
     def _refuse_paths_elsewhere(self, names: Sequence[str], root: Path) -> None:
@@ -114,15 +116,15 @@ class Own:
         if first is None or any(".." in name.split("/") for name in names):
             return  # one that leads out of its own folder is refused by `data.checks`
         home = _common_folder(names) if len(places) == len(names) else ""
-        cure = "Name every image relative to one folder, or every one by its whole path."
+        hint = "Name every image relative to one folder, or every one by its whole path."
         if home and not os.path.isdir(home):
-            cure = f"There is no folder {home} here: name the images relative to theirs."
+            hint = f"There is no folder {home} here: name the images relative to theirs."
         elif home:
             given = shlex.quote(f"images={home}")
-            cure = f"If these are the images that you mean, say so: --option {given}."
-        where, row, _ = self.rows[first]
+            hint = f"If these are the images that you mean, say so: --option {given}."
+        location, row, _ = self.rows[first]
         what = f"names {ascii(names[first])[:80]}, outside of the folder of images {root}"
-        raise _bad(where, row, what, cure)
+        raise _bad(location, row, what, hint)
 
     def _with_validation(
         self, names: Sequence[str], splits: Sequence[Split | None], notes: list[str]
@@ -150,61 +152,63 @@ def _common_folder(names: Sequence[str]) -> str:
         return ""
 
 
-def _name(where: Path, row: Row) -> str:
+def _name(location: Path, row: Row) -> str:
     name = row.values.get("image")
     if not is_text([name]) or not str(name).strip():
-        cure = "Write the name of the image's file, relative to the folder of images."
-        raise _bad(where, row, f"names no image, but {ascii(name)[:40]}", cure)
+        hint = "Write the name of the image's file, relative to the folder of images."
+        raise _bad(location, row, f"names no image, but {ascii(name)[:40]}", hint)
     if re.match(r"[a-z][a-z0-9+.]+://", str(name).strip(), re.I):
-        cure = "Download the images first, and write the names of their files."
-        raise _bad(where, row, f"names no file, but the address {ascii(name)[:60]}", cure)
+        hint = "Download the images first, and write the names of their files."
+        raise _bad(location, row, f"names no file, but the address {ascii(name)[:60]}", hint)
     return str(name).strip().replace("\\", "/").removeprefix("./")
 
 
-def _split(where: Path, row: Row) -> Split | None:
+def _split(location: Path, row: Row) -> Split | None:
     word = row.values.get("split")
     if word is None or (isinstance(word, str) and not word.strip()):
         return None
     split = SPLIT_WORDS.get(str(word).strip().lower())
     if split is None:
-        cure = "Write train, val or test."
-        raise _bad(where, row, f"is of split {str(word)[:30]!a}", cure)
+        hint = "Write train, val or test."
+        raise _bad(location, row, f"is of split {str(word)[:30]!a}", hint)
     return split
 
 
-def _question(where: Path, row: Row, id_: int, image: int, split: Split) -> Question | None:
+def _question(location: Path, row: Row, id_: int, image: int, split: Split) -> Question | None:
     text = row.values.get("question")
     if text is None or (isinstance(text, str) and not text.strip()):
         return None
     if not is_text([text]):
-        raise _bad(where, row, f"asks {ascii(text)[:40]}, which is no text", "Write it as text.")
-    answers = _texts(where, row, "answer")
+        raise _bad(location, row, f"asks {ascii(text)[:40]}, which is no text", "Write it as text.")
+    answers = _texts(location, row, "answer")
     if not answers and split != "test":
-        cure = "Only questions of split test may lack an answer."
-        raise _bad(where, row, f"has no answer to {str(text)[:40]!a}", cure)
+        hint = "Only questions of split test may lack an answer."
+        raise _bad(location, row, f"has no answer to {str(text)[:40]!a}", hint)
     best = Counter(answers).most_common(1)[0][0] if answers else ""
-    kinds = (_kind(where, row, what) for what in ("answer_type", "question_type"))
+    kinds = (_kind(location, row, what) for what in ("answer_type", "question_type"))
     return Question(id_, image, str(text).strip(), split, answers, best, *kinds)
 
 
-def _kind(where: Path, row: Row, what: str) -> str:
+def _kind(location: Path, row: Row, what: str) -> str:
     value = row.values.get(what)
     if type(value) is float and not math.isfinite(value):
-        raise _bad(where, row, f"has the {what} {value}", "Leave it empty, or write a word.")
+        raise _bad(location, row, f"has the {what} {value}", "Leave it empty, or write a word.")
     return str(value or "").strip()
 
 
-def _captions(where: Path, row: Row, first: int, image: int, split: Split) -> list[Caption]:
+def _captions(location: Path, row: Row, first: int, image: int, split: Split) -> list[Caption]:
     found: list[Caption] = []
-    for text in _texts(where, row, "caption"):
+    for text in _texts(location, row, "caption"):
         words = caption_words(text)
         if not words:
-            raise _bad(where, row, f"has a caption without a word: {text[:40]!a}", "Leave it out.")
+            raise _bad(
+                location, row, f"has a caption without a word: {text[:40]!a}", "Leave it out."
+            )
         found.append(Caption(first + len(found), image, text, words, split))
     return found
 
 
-def _texts(where: Path, row: Row, what: str) -> tuple[str, ...]:
+def _texts(location: Path, row: Row, what: str) -> tuple[str, ...]:
     """One text or several: set apart by bars, as a JSON list, or a list already."""
     given = row.values.get(what)
     if isinstance(given, dict):  # a Hugging Face sequence of records: a list for each field
@@ -213,16 +217,16 @@ def _texts(where: Path, row: Row, what: str) -> tuple[str, ...]:
         try:
             given = json.loads(given, parse_constant=refuse_constant)
         except (ValueError, RecursionError):
-            cure = f'Write ["one", "two"] or one|two; quote a {what} that begins with a bracket.'
-            raise _bad(where, row, f"has a broken list: {given[:40]!a}", cure) from None
+            hint = f'Write ["one", "two"] or one|two; quote a {what} that begins with a bracket.'
+            raise _bad(location, row, f"has a broken list: {given[:40]!a}", hint) from None
     parts = given.split("|") if isinstance(given, str) else given
     parts = parts if isinstance(parts, list | tuple) else [] if parts is None else [parts]
     texts: list[Any] = [part.get(what) if isinstance(part, dict) else part for part in parts]
     texts = [_number_as_text(text) for text in texts]
     if not is_text(texts):
         truth = any(type(text) is bool for text in texts)
-        cure = 'Write "yes" or "no".' if truth else f"Write each {what} as text."
-        raise _bad(where, row, f"has the {what} {ascii(given)[:40]}, which is no text", cure)
+        hint = 'Write "yes" or "no".' if truth else f"Write each {what} as text."
+        raise _bad(location, row, f"has the {what} {ascii(given)[:40]}, which is no text", hint)
     return tuple(text.strip() for text in texts if text.strip())
 
 
@@ -232,8 +236,8 @@ def _number_as_text(value: object) -> object:
     return str(value) if is_number else value
 
 
-def _bad(where: Path, row: Row, what: str, cure: str) -> BadData:
-    return BadData(f"{row.place} {what}", where=where, cure=cure)
+def _bad(location: Path, row: Row, what: str, hint: str) -> BadData:
+    return BadData(f"{row.place} {what}", location=location, hint=hint)
 
 
 # Which column of somebody's own data is what: told by its name, whoever wrote it.
@@ -255,7 +259,7 @@ COLUMNS: Names = MappingProxyType(
 
 
 def columns_of(
-    names: Sequence[str], given: str, where: Path, usual: Names = COLUMNS
+    names: Sequence[str], given: str, location: Path, usual: Names = COLUMNS
 ) -> dict[str, str]:
     """The column for each of `usual` that is there.
 
@@ -267,27 +271,30 @@ def columns_of(
     """
     chosen: dict[str, str] = {}
     for part in filter(None, given.split(",")):
-        what, colon, name = (word.strip() for word in part.partition(":"))
-        if not colon or what not in usual:
+        message, colon, name = (word.strip() for word in part.partition(":"))
+        if not colon or message not in usual:
             raise BadConfig(
                 f"--option columns={given} is not a list like image:photo,question:frage",
-                cure=f"Before a colon stands one of: {', '.join(usual)}.",
+                hint=f"Before a colon stands one of: {', '.join(usual)}.",
             )
-        found = _column(what, (name,), names, where)
+        found = _column(message, (name,), names, location)
         if found is None:
-            what = f"has no column {name!r}; it has {_listed(names)}"
-            cure = "Mend --option columns=..."
-            raise BadConfig(what, where=where, cure=cure)
-        chosen[what] = found
-    for what, known in usual.items():
-        if what not in chosen and (found := _column(what, known, names, where)) is not None:
-            chosen[what] = found
+            message = f"has no column {name!r}; it has {_listed(names)}"
+            hint = "Mend --option columns=..."
+            raise BadConfig(message, location=location, hint=hint)
+        chosen[message] = found
+    for message, known in usual.items():
+        if (
+            message not in chosen
+            and (found := _column(message, known, names, location)) is not None
+        ):
+            chosen[message] = found
     if "image" not in chosen or not {"question", "caption"} & chosen.keys():
         lacks = "images (image)" if "image" not in chosen else "questions or captions"
         raise BadData(
             f"has no column of {lacks}; it has {_listed(names)}",
-            where=where,
-            cure="Name the columns image, question, answer, caption, or say which they are: "
+            location=location,
+            hint="Name the columns image, question, answer, caption, or say which they are: "
             "--option columns=image:photo,question:frage.",
         )
     return chosen
@@ -320,7 +327,7 @@ def _plain(name: str) -> str:
     return name.strip().casefold().replace("-", "_").replace(" ", "_")
 
 
-def _column(what: str, known: Sequence[str], names: Sequence[str], where: Path) -> str | None:
+def _column(what: str, known: Sequence[str], names: Sequence[str], location: Path) -> str | None:
     """The first column of one of these names, to the letter, else however it is written."""
     exact = [[name for name in names if name == wanted] for wanted in known]
     alike = [[name for name in names if _plain(name) == _plain(wanted)] for wanted in known]
@@ -328,8 +335,8 @@ def _column(what: str, known: Sequence[str], names: Sequence[str], where: Path) 
     if found and len(found) > 1:
         raise BadConfig(
             f"has several columns that could be the {what}: {', '.join(map(repr, found))}",
-            where=where,
-            cure=f"Say which: --option columns={what}:{found[0]}, or give each its own name.",
+            location=location,
+            hint=f"Say which: --option columns={what}:{found[0]}, or give each its own name.",
         )
     return found[0] if found else None
 
@@ -424,19 +431,21 @@ def _json_lines(path: Path) -> Iterator[Named]:
         except (json.JSONDecodeError, RecursionError) as error:
             known = error if isinstance(error, json.JSONDecodeError) else None
             why = f"{known.msg}, column {known.colno}" if known else "nested too deeply"
-            what = f"line {number} is not JSON ({why})"
-            raise BadData(what, where=path, cure="Each line is one object {…}; mend it.") from None
+            message = f"line {number} is not JSON ({why})"
+            raise BadData(
+                message, location=path, hint="Each line is one object {…}; mend it."
+            ) from None
         except ValueError as error:
-            what = f"line {number} holds a number that JSON does not know: {str(error)[:60]}"
-            cure = "Write null, or leave the row out, where there is no number."
-            raise BadData(what, where=path, cure=cure) from None
+            message = f"line {number} holds a number that JSON does not know: {str(error)[:60]}"
+            hint = "Write null, or leave the row out, where there is no number."
+            raise BadData(message, location=path, hint=hint) from None
         yield f"line {number}", _object(row, f"line {number}", path)
 
 
 def _object(row: object, place: str, path: Path) -> dict[str, Any]:
     if not isinstance(row, dict):
-        what = f"{place} is {ascii(row)[:40]}, not an object {{…}}"
+        message = f"{place} is {ascii(row)[:40]}, not an object {{…}}"
         raise BadData(
-            what, where=path, cure='Write {"image": ..., "question": ..., "answer": ...}.'
+            message, location=path, hint='Write {"image": ..., "question": ..., "answer": ...}.'
         )
     return row

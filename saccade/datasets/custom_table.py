@@ -98,8 +98,8 @@ def _tables(root: Path, columns: str) -> list[tuple[Path, Split | None]]:
     """
     found = _found(root)
     if not found:
-        cure = "Check --root, or name the file: --option table=FILE."
-        raise BadData("holds no table (.csv, .tsv, .jsonl, .json)", where=root, cure=cure)
+        hint = "Check --root, or name the file: --option table=FILE."
+        raise BadData("holds no table (.csv, .tsv, .jsonl, .json)", location=root, hint=hint)
     fitting = [path for path in found if fits(list(first_row(path)), given=columns)]
     fitting = fitting or [path for path in found if first_row(path)][:1] or found[:1]
     if chosen := _one_or_split(fitting):
@@ -140,7 +140,7 @@ def _belong_together(rows: Sequence[tuple[Path, Row, Split | None]]) -> bool:
 def _several(root: Path, paths: Sequence[Path]) -> SeveralFit:
     names = [path.relative_to(root).as_posix() for path in paths]
     what = f"holds several tables: {', '.join(names[:6])}"
-    return SeveralFit(what, where=root, option="table", choices=names)
+    return SeveralFit(what, location=root, option="table", choices=names)
 
 
 def _find(files: ImageFiles, folders: Sequence[str], name: str) -> str:

@@ -44,11 +44,13 @@ def read(
     found = [p for p in found if p.name in whole or p.name.replace(".reduced", "") not in whole]
     kinds = sorted({path.name.split(".")[1] for path in found})
     if not found:
-        what = f"holds no qa.{kind or '894'}.raw.train.txt"
-        raise BadData(what, where=root, cure="Check --root, and --option kind=894 or kind=37.")
+        message = f"holds no qa.{kind or '894'}.raw.train.txt"
+        raise BadData(
+            message, location=root, hint="Check --root, and --option kind=894 or kind=37."
+        )
     if len(kinds) > 1:
-        what = "holds the questions of 894 kinds and of 37, which share their images"
-        raise SeveralFit(what, where=root, option="kind", choices=("894", "37"))
+        message = "holds the questions of 894 kinds and of 37, which share their images"
+        raise SeveralFit(message, location=root, option="kind", choices=("894", "37"))
     rows = [
         row
         for part in PARTS
@@ -94,16 +96,18 @@ def recognise(root: Path) -> str | None:
 def _pairs(path: Path, split: Split) -> list[Question]:
     lines = [(n, line.strip()) for n, line in enumerate(read_lines(path), start=1) if line.strip()]
     if len(lines) % 2:
-        what = f"has {len(lines)} lines: the last question has no answer"
-        raise BadData(what, where=path, cure="A question and its answer stand in turn; copy again.")
+        message = f"has {len(lines)} lines: the last question has no answer"
+        raise BadData(
+            message, location=path, hint="A question and its answer stand in turn; copy again."
+        )
     questions = []
     for (number, asked), (_, answer) in zip(lines[::2], lines[1::2], strict=True):
         numbers = IMAGE.findall(asked)
         if not numbers:
             raise BadData(
                 f"line {number} should be a question about imageN: {asked[:50]!a}",
-                where=path,
-                cure="A question and its answer stand in turn; was a line lost or added above?",
+                location=path,
+                hint="A question and its answer stand in turn; was a line lost or added above?",
             )
         text = re.sub(r"\s+", " ", IMAGE.sub("image", asked))
         id_ = number + (1_000_000 if split == "test" else 0)

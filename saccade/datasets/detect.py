@@ -80,9 +80,9 @@ def _read(name: str, found: _Found) -> list[Collection]:
         if not others:
             raise
         raise BadConfig(
-            f"could be several data sets: {found.said()}; as {name} it {error.what}",
-            where=error.where,
-            cure=f"Say which: {found.command(name, **{error.option: error.choices[0]})}, or "
+            f"could be several data sets: {found.said()}; as {name} it {error.message}",
+            location=error.location,
+            hint=f"Say which: {found.command(name, **{error.option: error.choices[0]})}, or "
             f"leave {name} aside: {found.command(others[0])}.",
         ) from None
 
@@ -134,8 +134,8 @@ def _one_of(root: Path, below: Known) -> BadConfig:
     words = ["saccade", "prepare", str(next(iter(below))), "--out", "DATA"]
     return BadConfig(
         f"holds several data sets: {', '.join(shown)}",
-        where=root,
-        cure=f"Give the folder of one: {shlex.join(words)}.",
+        location=root,
+        hint=f"Give the folder of one: {shlex.join(words)}.",
     )
 
 
@@ -143,6 +143,6 @@ def _several(found: _Found) -> BadConfig:
     likely = max(found.why, key=lambda name: len(found.options[name]))
     return BadConfig(
         f"could be several data sets: {found.said()}",
-        where=found.root,
-        cure=f"Say which: {found.command(likely)}.",
+        location=found.root,
+        hint=f"Say which: {found.command(likely)}.",
     )

@@ -83,7 +83,7 @@ class Unread(NamedTuple):
     path: Path
     why: str
     """What it is: "is empty"."""
-    cure: str
+    hint: str
     likely: bool = True
     """Is it a table, as far as its name and its first line say?"""
 
@@ -158,8 +158,8 @@ def _why_text(root: Path, path: Path) -> Unread:
     if fits(list(first_row(path))):
         given = shlex.quote(f"table={path.relative_to(root).as_posix()}")
         return Unread(path, "is text", f"Say that it is a table: --option {given}.")
-    cure = "If it is a table, give it a first line image,question,answer or image,caption."
-    return Unread(path, "is text without known columns", cure, likely=False)
+    hint = "If it is a table, give it a first line image,question,answer or image,caption."
+    return Unread(path, "is text without known columns", hint, likely=False)
 
 
 LAYOUTS = "`saccade list sources` shows"
@@ -189,8 +189,8 @@ def nothing_known(root: Path, options: Mapping[str, str]) -> SaccadeError:
             columns_of(list(best.first), given, best.path, best.usual)
         except SaccadeError as error:
             return error
-    there, cure = _told(root, rows, options)
-    return BadData(f"holds no data set that is known here{there}", where=root, cure=cure)
+    there, hint = _told(root, rows, options)
+    return BadData(f"holds no data set that is known here{there}", location=root, hint=hint)
 
 
 def _told(root: Path, rows: Sequence[_Rows], options: Mapping[str, str]) -> tuple[str, str]:
@@ -216,9 +216,9 @@ def _told(root: Path, rows: Sequence[_Rows], options: Mapping[str, str]) -> tupl
 def _told_files(root: Path, unread: Sequence[Unread]) -> tuple[str, str]:
     """Of files that are no tables."""
     images = files_like(root, IMAGES)
-    said, cure = _told_unread(root, unread)
+    said, hint = _told_unread(root, unread)
     if any(file.likely for file in unread):
-        return said, cure
+        return said, hint
     if images:
         name = images[0].name
         return f", only {len(images)} images{said}", (
@@ -247,7 +247,7 @@ def _told_unread(root: Path, unread: Sequence[Unread], most: int = 3) -> tuple[s
     """Of files that could be tables; nothing where there are none."""
     said = (f"{file.path.relative_to(root).as_posix()} {file.why}" for file in unread[:most])
     more = f"; and {len(unread) - most} others" if len(unread) > most else ""
-    cures = dict.fromkeys(file.cure for file in unread[:most])
+    cures = dict.fromkeys(file.hint for file in unread[:most])
     return "".join(f"; {text}" for text in said) + more, " ".join(cures)
 
 

@@ -30,8 +30,8 @@ def read(
     share, draw_seed = as_share("val_share", val_share), as_whole("seed", seed)
     home = folder_like(root, _holds)
     if home is None:
-        cure = "Check --root: easy-VQA's data folder holds train/, test/ and answers.txt."
-        raise BadData("holds no train/questions.json of easy-VQA", where=root, cure=cure)
+        hint = "Check --root: easy-VQA's data folder holds train/, test/ and answers.txt."
+        raise BadData("holds no train/questions.json of easy-VQA", location=root, hint=hint)
     files = ImageFiles(home, images or None)
     known = {line.strip() for line in read_lines(home / "answers.txt")} - {""}
     image_records: list[ImageRecord] = []
@@ -86,12 +86,12 @@ def _rows(path: Path, known: set[str]) -> list[tuple[str, str, int]]:
             case _:
                 raise BadData(
                     f"record {place} is {ascii(row)[:60]}, not [question, answer, image number]",
-                    where=path,
-                    cure="Take the released questions.json, or mend this record.",
+                    location=path,
+                    hint="Take the released questions.json, or mend this record.",
                 )
         if answer not in known:
-            what = f"record {place} has the answer {answer[:30]!a}, which answers.txt lacks"
-            raise BadData(what, where=path, cure="Take all files from the same release.")
+            message = f"record {place} has the answer {answer[:30]!a}, which answers.txt lacks"
+            raise BadData(message, location=path, hint="Take all files from the same release.")
     if not rows:
-        raise BadData("is an empty list", where=path, cure="Copy it again from the release.")
+        raise BadData("is an empty list", location=path, hint="Copy it again from the release.")
     return rows

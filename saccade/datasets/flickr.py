@@ -33,12 +33,12 @@ def token_lines(path: Path) -> Texts:
         if not (tab and hash_sign and name and place.isascii() and place.isdigit()):
             raise BadData(
                 f"line {number} is not NAME.jpg#K, a tab, and a caption: {line[:50]!a}",
-                where=path,
-                cure=f"Take the released {path.name}; mind that editors turn tabs to blanks.",
+                location=path,
+                hint=f"Take the released {path.name}; mind that editors turn tabs to blanks.",
             )
         if key in seen:
-            what = f"line {number} has {key} a second time"
-            raise BadData(what, where=path, cure="Keep one line of each.")
+            message = f"line {number} has {key} a second time"
+            raise BadData(message, location=path, hint="Keep one line of each.")
         seen.add(key)
         texts.setdefault(name, []).append(text)
     return texts
@@ -50,8 +50,8 @@ def comma_table(path: Path) -> Texts:
     if names[:2] != ["image", "caption"]:
         raise BadData(
             f"begins with the columns {', '.join(names)[:50]!a}, not with image, caption",
-            where=path,
-            cure="For a table of your own, prepare the source table.",
+            location=path,
+            hint="For a table of your own, prepare the source table.",
         )
     texts: Texts = {}
     for row in rows:
@@ -71,10 +71,10 @@ def bar_table(path: Path) -> Texts:
         "comment_number",
         "comment",
     ]:
-        what = (
+        message = (
             f"does not begin with image_name| comment_number| comment, but with {lines[0][:50]!a}"
         )
-        raise BadData(what, where=path, cure="Take the file as it was handed out.")
+        raise BadData(message, location=path, hint="Take the file as it was handed out.")
     texts: Texts = {}
     for number, line in enumerate(lines[1:], start=2):
         match = re.fullmatch(r"([^|]+)\|\s*(\d+)\s*[|\s]\s*(\S.*)", line)
@@ -83,8 +83,8 @@ def bar_table(path: Path) -> Texts:
         elif line.strip():
             raise BadData(
                 f"line {number} is not NAME.jpg| K| caption: {line[:50]!a}",
-                where=path,
-                cure="Mend or remove this line, or take the file as it was handed out.",
+                location=path,
+                hint="Mend or remove this line, or take the file as it was handed out.",
             )
     return texts
 
@@ -99,15 +99,15 @@ def split_lists(root: Path, patterns: Mapping[str, Split], suffix: str = "") -> 
     for pattern, split in patterns.items():
         found = files_like(root, pattern)
         if len(found) > 1:
-            what = f"and {found[1]} both list the {split} images"
-            raise BadData(what, where=found[0], cure="Move one of them away.")
+            message = f"and {found[1]} both list the {split} images"
+            raise BadData(message, location=found[0], hint="Move one of them away.")
         for line in (line.strip() for path in found for line in read_lines(path)):
             name = line if line.endswith(suffix) else line + suffix
             if line and split_of.setdefault(name, split) != split:
                 raise BadData(
                     f"{name} is also in the list of the {split_of[name]} images",
-                    where=found[0],
-                    cure="An image belongs to one split: take the released lists.",
+                    location=found[0],
+                    hint="An image belongs to one split: take the released lists.",
                 )
     return split_of
 
@@ -145,8 +145,8 @@ def as_collection(
     if bare:
         raise BadData(
             f"has no caption for {len(bare)} images of the split lists, the first is {bare[0]}",
-            where=path,
-            cure="Take token file and lists from the same release.",
+            location=path,
+            hint="Take token file and lists from the same release.",
         )
     files = files.beside(path)
     images: list[ImageRecord] = []
@@ -207,8 +207,8 @@ def read_flickr8k(
     texts = comma_table(path) if table else token_lines(path)
     listed = split_lists(root, FLICKR8K_LISTS)
     if not listed and not table:
-        cure = "Put Flickr_8k.trainImages.txt, .devImages.txt and .testImages.txt below --root."
-        raise BadData("holds no split lists", where=root, cure=cure)
+        hint = "Put Flickr_8k.trainImages.txt, .devImages.txt and .testImages.txt below --root."
+        raise BadData("holds no split lists", location=root, hint=hint)
     return as_collection(
         texts, listed, unlisted, source="flickr8k", path=path,
         files=ImageFiles(root, images or None), folders=FLICKR8K_FOLDERS, edition="official",

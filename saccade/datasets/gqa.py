@@ -35,11 +35,11 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
     `images/` or `root`). Raises BadData for questions of another form.
     """
     if kind not in ("", *KINDS):
-        cure = f"Give one of: {', '.join(KINDS)}."
-        raise BadConfig(f"--option kind={kind} is not known", cure=cure)
+        hint = f"Give one of: {', '.join(KINDS)}."
+        raise BadConfig(f"--option kind={kind} is not known", hint=hint)
     if test not in ("testdev", *SECRET):
-        cure = f"Give one of: testdev, {', '.join(SECRET)}."
-        raise BadConfig(f"--option test={test} is not known", cure=cure)
+        hint = f"Give one of: testdev, {', '.join(SECRET)}."
+        raise BadConfig(f"--option test={test} is not known", hint=hint)
     kinds = [kind] if kind else list(KINDS)
     parts: dict[str, Split] = {"train": "train", "val": "val", test: "test"}
     for chosen in kinds:
@@ -47,9 +47,9 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
         if any(found.values()):
             break
     else:
-        what = f"holds no train_{kinds[0]}_questions.json, neither directly nor in questions/"
-        cure = "Check --root; it should hold the questions as GQA's archive unpacks."
-        raise BadData(what, where=root, cure=cure)
+        message = f"holds no train_{kinds[0]}_questions.json, neither directly nor in questions/"
+        hint = "Check --root; it should hold the questions as GQA's archive unpacks."
+        raise BadData(message, location=root, hint=hint)
     first = next(path for paths in found.values() for path in paths)
     files = ImageFiles(root, images or None).beside(first)
     image_records: dict[ImageRecord, None] = {}
@@ -80,8 +80,8 @@ def _files(root: Path, part: str, kind: str) -> list[Path]:
     """The file of a part; `train_all` is released as a folder of ten."""
     found = files_like(root, rf"{part}_{kind}_questions\.json")
     if len(found) > 1:
-        what = f"and {found[1]} are both there: which of them?"
-        raise BadData(what, where=found[0], cure="Move one of them away.")
+        message = f"and {found[1]} are both there: which of them?"
+        raise BadData(message, location=found[0], hint="Move one of them away.")
     folders = (root / f"{part}_{kind}_questions", root / f"questions/{part}_{kind}_questions")
     pieces = (folder.glob(f"{part}_{kind}_questions_*.json") for folder in folders)
     return found or sorted(chain.from_iterable(pieces))
@@ -113,8 +113,8 @@ def _questions(path: Path, split: Split) -> tuple[list[Question], dict[str, int]
         raise _no_questions("it is empty", path)
     answered = sum(bool(question.answers) for question in questions)
     if split != "test" and answered < len(questions):
-        what = f"{len(questions) - answered} of {len(questions)} questions have no answer"
-        raise BadData(what, where=path, cure="Take GQA's released file of questions.")
+        message = f"{len(questions) - answered} of {len(questions)} questions have no answer"
+        raise BadData(message, location=path, hint="Take GQA's released file of questions.")
     return questions, number_of
 
 
@@ -125,8 +125,8 @@ def _kept(record: Any) -> Any:
 
 
 def _no_questions(shown: str, path: Path) -> BadData:
-    what = f"is not a dictionary from question ids to questions: {shown}"
-    return BadData(what, where=path, cure="Take GQA's released file of questions.")
+    message = f"is not a dictionary from question ids to questions: {shown}"
+    return BadData(message, location=path, hint="Take GQA's released file of questions.")
 
 
 def _answer(id_: str, record: dict[str, Any], path: Path) -> str:
@@ -134,8 +134,8 @@ def _answer(id_: str, record: dict[str, Any], path: Path) -> str:
     if given is None:
         return ""
     if not is_text([given]) or not given.strip():
-        what = f"the answer of question {id_} is {ascii(given)[:40]}, not text"
-        raise BadData(what, where=path, cure="Mend or remove this record.")
+        message = f"the answer of question {id_} is {ascii(given)[:40]}, not text"
+        raise BadData(message, location=path, hint="Mend or remove this record.")
     return sys.intern(str(given).strip())
 
 
@@ -152,7 +152,7 @@ def _type(record: dict[str, Any]) -> tuple[str, str]:
 def _number(name: str, id_: str, path: Path) -> int:
     match = re.fullmatch(r"(n?)([0-9]{1,12})", name)
     if not match:
-        what = f"question {id_} is about image {name[:30]!a}, which is no number"
-        cure = 'GQA\'s images are numbers such as "2370799" or "n578223".'
-        raise BadData(what, where=path, cure=cure)
+        message = f"question {id_} is about image {name[:30]!a}, which is no number"
+        hint = 'GQA\'s images are numbers such as "2370799" or "n578223".'
+        raise BadData(message, location=path, hint=hint)
     return int(match[2]) + (FLICKR_NUMBERS if match[1] else 0)

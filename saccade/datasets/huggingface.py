@@ -57,7 +57,7 @@ class ImagesInside(NamedTuple):
         """Into `root`, where the user has chosen it for images, else into a folder below."""
         return cls(root, "") if chosen else cls(root / FOLDER, f"{FOLDER}/")
 
-    def name(self, value: Any, where: Path, place: str) -> Any:
+    def name(self, value: Any, location: Path, place: str) -> Any:
         """The image's path; bytes become a file first. `value` is a path, bytes, or both as
         `{bytes, path}`; anything else is given back as it is. `where` and `place` are for messages.
 
@@ -68,8 +68,8 @@ class ImagesInside(NamedTuple):
             return value.get("path") if isinstance(value, dict) else value
         kind = _kind(data)
         if kind is None:
-            what = f"{place} has an image of unknown kind, beginning with {data[:8].hex()}"
-            raise BadData(what, where=where, cure="Use JPEG, PNG, GIF, WebP, TIFF or BMP.")
+            message = f"{place} has an image of unknown kind, beginning with {data[:8].hex()}"
+            raise BadData(message, location=location, hint="Use JPEG, PNG, GIF, WebP, TIFF or BMP.")
         name = f"{hashlib.sha256(data).hexdigest()[:24]}.{kind}"
         file = self.folder / name
         try:
@@ -79,9 +79,9 @@ class ImagesInside(NamedTuple):
                 part.write_bytes(data)  # not waiting for the disk: there may be 100,000
                 part.replace(file)
         except OSError as error:
-            what = f"cannot be written to ({error.strerror}): the images lie inside the tables"
-            cure = "Give a folder for them: --option images=FOLDER."
-            raise BadData(what, where=self.folder, cure=cure) from None
+            message = f"cannot be written to ({error.strerror}): the images lie inside the tables"
+            hint = "Give a folder for them: --option images=FOLDER."
+            raise BadData(message, location=self.folder, hint=hint) from None
         return self.below + name
 
     def notes(self) -> list[str]:
@@ -173,7 +173,7 @@ def _batches(path: Path, columns: str) -> Iterator[Any]:
                 batch.validate(full=True)  # damaged offsets would lead outside of the buffers
                 yield batch
     except FileNotFoundError:
-        raise BadData("is missing", where=path, cure="Copy the whole folder again.") from None
+        raise BadData("is missing", location=path, hint="Copy the whole folder again.") from None
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
 
@@ -183,8 +183,8 @@ def _of_any_kind(source: Any, path: Path, columns: str) -> Iterator[Any]:
     head = source.read(24)
     source.seek(0)
     if head.startswith(b"version https://git-lfs"):
-        cure = "Fetch the real file with `git lfs pull`."
-        raise BadData("is a Git LFS pointer, not the file itself", where=path, cure=cure)
+        hint = "Fetch the real file with `git lfs pull`."
+        raise BadData("is a Git LFS pointer, not the file itself", location=path, hint=hint)
     if head.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
         file = pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
         wanted = columns_of(file.schema_arrow.names, columns, path).values()
@@ -199,8 +199,8 @@ def _of_any_kind(source: Any, path: Path, columns: str) -> Iterator[Any]:
 
 def _damaged(path: Path, error: Exception) -> BadData:
     kind = "Parquet" if path.suffix.lower() == ".parquet" else "Arrow"
-    what = f"is not a whole {kind} file ({str(error).splitlines()[0][:80]})"
-    return BadData(what, where=path, cure="Copy it again from where it came.")
+    message = f"is not a whole {kind} file ({str(error).splitlines()[0][:80]})"
+    return BadData(message, location=path, hint="Copy it again from where it came.")
 
 
 # The card of a data set from the Hugging Face hub: what its `README.md` states of the licence.
@@ -234,8 +234,8 @@ def read_parquet(
     drawing = as_drawing(val_share, test_share, seed)
     found = _parquet_files(root)
     if not found:
-        cure = "Check --root: the hub has data/train-00000-of-00001.parquet ..."
-        raise BadData("holds no Parquet files of a data set", where=root, cure=cure)
+        hint = "Check --root: the hub has data/train-00000-of-00001.parquet ..."
+        raise BadData("holds no Parquet files of a data set", location=root, hint=hint)
     home = _home(root, found)
     splits = _splits(root, found)
     files = ImageFiles(root, images or None)
@@ -278,8 +278,8 @@ def _home(root: Path, found: Sequence[Path]) -> Path:
     homes = dict.fromkeys(f.parent if _is_split(f, root) else f for f in folders)
     if len(homes) > 1:
         names = ", ".join(f"{home.relative_to(root).as_posix()}/" for home in homes)
-        what = f"holds Parquet files of several data sets: {names}"
-        raise BadConfig(what, where=root, cure="Give the folder of one of them as --root.")
+        message = f"holds Parquet files of several data sets: {names}"
+        raise BadConfig(message, location=root, hint="Give the folder of one of them as --root.")
     return next(iter(homes))
 
 
@@ -289,9 +289,9 @@ def _splits(root: Path, found: Sequence[Path]) -> list[Split | None]:
         for path in found
     ]
     if any(splits) and not all(splits):
-        what = "says no split in its name, but others do"
-        cure = "Name it after train, validation or test, or move it away."
-        raise BadData(what, where=found[splits.index(None)], cure=cure)
+        message = "says no split in its name, but others do"
+        hint = "Name it after train, validation or test, or move it away."
+        raise BadData(message, location=found[splits.index(None)], hint=hint)
     return splits
 
 
@@ -323,8 +323,8 @@ def read_saved(
     drawing = as_drawing(val_share, test_share, seed)
     home = folder_like(root, _holds_saved)
     if home is None:
-        cure = "Check --root: save_to_disk writes dataset_dict.json, or state.json."
-        raise BadData("holds no folder that datasets saved", where=root, cure=cure)
+        hint = "Check --root: save_to_disk writes dataset_dict.json, or state.json."
+        raise BadData("holds no folder that datasets saved", location=root, hint=hint)
     files = ImageFiles(root if images else home, images or None)
     inside = ImagesInside.of(files.root, chosen=bool(images))
     parts = _parts(home)
@@ -359,17 +359,17 @@ def _parts(home: Path) -> list[tuple[Path, Split | None]]:
         return [(home, None)]
     names = read_json(seal, dict).get("splits")
     if not isinstance(names, list) or not _are_names(names):
-        what = 'has no list "splits"'
-        raise BadData(what, where=seal, cure="Save the data set again: save_to_disk.")
+        message = 'has no list "splits"'
+        raise BadData(message, location=seal, hint="Save the data set again: save_to_disk.")
     if len(names) == 1:
         return [(home / names[0], None)]
     parts: list[tuple[Path, Split | None]] = []
     for name in names:
         split = SPLIT_WORDS.get(name.lower())
         if split is None:
-            what = f"has the split {name[:30]!a}, which is neither train, validation nor test"
-            cure = "Rename or leave out that split, and save again."
-            raise BadData(what, where=seal, cure=cure)
+            message = f"has the split {name[:30]!a}, which is neither train, validation nor test"
+            hint = "Rename or leave out that split, and save again."
+            raise BadData(message, location=seal, hint=hint)
         parts.append((home / name, split))
     return parts
 
@@ -382,12 +382,12 @@ def _arrow_files(folder: Path) -> list[Path]:
     listed = listed if isinstance(listed, list) else []
     names: list[Any] = [entry.get("filename") for entry in listed if isinstance(entry, dict)]
     if not _are_names(names):
-        cure = "Save the data set again: save_to_disk."
-        raise BadData('has no list "_data_files" of file names', where=state, cure=cure)
+        hint = "Save the data set again: save_to_disk."
+        raise BadData('has no list "_data_files" of file names', location=state, hint=hint)
     if about.get("_indices_data_files"):
-        what = "keeps a choice of rows (_indices_data_files), which is not read here"
-        cure = "Save the data set again after flatten_indices()."
-        raise BadData(what, where=state, cure=cure)
+        message = "keeps a choice of rows (_indices_data_files), which is not read here"
+        hint = "Save the data set again after flatten_indices()."
+        raise BadData(message, location=state, hint=hint)
     return [folder / name for name in names]
 
 
@@ -425,8 +425,8 @@ def read_imagefolder(
     drawing = as_drawing(val_share, test_share, seed)
     home = folder_like(root, lambda folder: bool(_metadata(folder)))
     if home is None:
-        cure = "Check --root: metadata.csv or metadata.jsonl has a column file_name."
-        raise BadData("holds no metadata of an imagefolder", where=root, cure=cure)
+        hint = "Check --root: metadata.csv or metadata.jsonl has a column file_name."
+        raise BadData("holds no metadata of an imagefolder", location=root, hint=hint)
     files = ImageFiles(root if images else home, images or None)
     own = Own(lambda name: _find(files, name, elsewhere=bool(images)), drawing)
     found = _metadata(home)
@@ -465,8 +465,8 @@ def _refuse_twice(home: Path, found: Sequence[Path]) -> None:
     folders = {path.parent for path in found}
     if len(folders) < len(found) or (home in folders and len(found) > 1):
         names = ", ".join(path.relative_to(home).as_posix() for path in found)
-        cure = "Keep one for each image: move the others away."
-        raise BadConfig(f"holds metadata twice: {names}", where=home, cure=cure)
+        hint = "Keep one for each image: move the others away."
+        raise BadConfig(f"holds metadata twice: {names}", location=home, hint=hint)
 
 
 def _rows(path: Path, columns: str, folder: str) -> Iterator[Row]:

@@ -27,7 +27,7 @@ FOLDERS = (
 )
 NAME = r"dataset_(?!dict\.|infos?\.)[\w.-]+\.json"
 """Of the released files; the names left out are those that Hugging Face's `datasets` writes."""
-CURE = "Take the released dataset_*.json, or mend this record."
+HINT = "Take the released dataset_*.json, or mend this record."
 
 
 def read(root: Path, file: str = "", images: str = "") -> Collection:
@@ -51,8 +51,8 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
     image_records = []
     for number, split, name, record in zip(numbers, splits, names, records, strict=True):
         if split not in SPLIT_OF:
-            what = f"image {number} ({name}) is of split {split!r}"
-            raise BadData(what, where=path, cure=f"Known are: {', '.join(SPLIT_OF)}.")
+            message = f"image {number} ({name}) is of split {split!r}"
+            raise BadData(message, location=path, hint=f"Known are: {', '.join(SPLIT_OF)}.")
         folder = str(record.get("filepath") or "")
         folders = (folder, f"images/{folder}", *FOLDERS) if folder else FOLDERS
         image_records.append(ImageRecord(number, files.find(folders, [name]), SPLIT_OF[split]))
@@ -80,8 +80,8 @@ def _captions(
     """All sentences in file order, and how many had no word."""
     bare = next((p for p, own in zip(images, sentences, strict=True) if not own), None)
     if bare:
-        what = f"image {bare.id} ({bare.file}) has no sentences"
-        raise BadData(what, where=path, cure=CURE)
+        message = f"image {bare.id} ({bare.file}) has no sentences"
+        raise BadData(message, location=path, hint=HINT)
     fields = {"sentid": int, "raw": str, "tokens": list}
     flat = list(chain.from_iterable(sentences))
     ids, texts, tokens = columns(flat, fields, path=path, name="sentence")
@@ -90,8 +90,8 @@ def _captions(
     captions = []
     for number, image, text, words in zip(ids, owners, texts, tokens, strict=True):
         if not is_text(words):
-            what = f"the tokens of sentence {number} are not all text: {ascii(words)[:60]}"
-            raise BadData(what, where=path, cure=CURE)
+            message = f"the tokens of sentence {number} are not all text: {ascii(words)[:60]}"
+            raise BadData(message, location=path, hint=HINT)
         if words:
             captions.append(Caption(number, image.id, text, tuple(words), image.split))
     return captions, len(flat) - len(captions)

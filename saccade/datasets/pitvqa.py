@@ -120,8 +120,8 @@ def seconds_of(steps: Path, instruments: Path) -> Iterator[tuple[int, tuple[Line
     at = _whole(steps, "int_time", starts)
     strange = next((name for name in names if name not in STEPS and name not in NO_STEP), None)
     if strange is not None:
-        cure = f"Known are: {', '.join(STEPS)}."
-        raise BadData(f"has the unknown step {strange[:40]!a}", where=steps, cure=cure)
+        hint = f"Known are: {', '.join(STEPS)}."
+        raise BadData(f"has the unknown step {strange[:40]!a}", location=steps, hint=hint)
     times, one, two, place_one, place_two = _columns(instruments, TOOL_COLUMNS)
     seconds = _whole(instruments, "int_time", times)
     # A second's step is the row before the first that begins later; operation 16 has one row out of
@@ -134,8 +134,8 @@ def seconds_of(steps: Path, instruments: Path) -> Iterator[tuple[int, tuple[Line
         tools = ((one[row], place_one[row]), (two[row], place_two[row]))
         seen = tuple((tool, place) for tool, place in tools if place)
         if strange := next((p for _, p in seen if p not in ("1", "2", "3", "4", "5")), ""):
-            what = f"second {seconds[row]} has an instrument at place {strange[:20]!a}"
-            raise BadData(what, where=instruments, cure="Places are 1 to 5, or empty.")
+            message = f"second {seconds[row]} has an instrument at place {strange[:20]!a}"
+            raise BadData(message, location=instruments, hint="Places are 1 to 5, or empty.")
         yield int(seconds[row]), _lines(names[running[row]], seen)
 
 
@@ -144,7 +144,9 @@ def _lines(step: str, tools: tuple[tuple[str, str], ...]) -> tuple[Line, ...]:
     """What is asked of a second in which `tools` are seen, as (name, place "1".."5")."""
     phase, operation = STEPS[step]
     places = [PLACES[int(place) - 1] for _, place in tools]
-    where = [f"{'at' if place == 'centre' else 'in'} the {place} of the image" for place in places]
+    location = [
+        f"{'at' if place == 'centre' else 'in'} the {place} of the image" for place in places
+    ]
     names = [tool for tool, _ in tools]
     pairs = [
         ("What is the surgical phase shown in the image?", phase),
@@ -152,7 +154,7 @@ def _lines(step: str, tools: tuple[tuple[str, str], ...]) -> tuple[Line, ...]:
         *[("What is the surgical operation performed in the image?", operation)][: len(tools)],
         ("What is the next surgical phase?", NEXT_PHASE[phase]),
         ("What is the next surgical step?", NEXT_STEP[step]),
-        *((f"What instrument is used {w}?", n) for w, n in zip(where, names, strict=True)),
+        *((f"What instrument is used {w}?", n) for w, n in zip(location, names, strict=True)),
         *(
             (f"What surgical activity is performing by the instrument {n}?", operation)
             for n in names
@@ -176,8 +178,8 @@ def _columns(path: Path, wanted: tuple[str, ...]) -> list[list[str]]:
     names, rows = read_table(path)
     lacks = next((name for name in wanted if name not in names), None)
     if lacks:
-        what = f"has no column {lacks}; it has {', '.join(filter(None, names))[:100]}"
-        raise BadData(what, where=path, cure="Take PitVQA's published annotations.")
+        message = f"has no column {lacks}; it has {', '.join(filter(None, names))[:100]}"
+        raise BadData(message, location=path, hint="Take PitVQA's published annotations.")
     at = [names.index(name) for name in wanted]
     return [[row.values[place].strip() for row in rows] for place in at]
 
@@ -187,8 +189,8 @@ def _whole(path: Path, column: str, values: list[str]) -> np.ndarray:
         return np.array([int(value) for value in values], np.int64)
     except ValueError:
         bad = next(line for line, value in enumerate(values, 2) if not value.isdecimal())
-        what = f"line {bad}: {column} is {values[bad - 2][:20]!a}, not a whole number"
-        raise BadData(what, where=path, cure="Take PitVQA's published annotations.") from None
+        message = f"line {bad}: {column} is {values[bad - 2][:20]!a}, not a whole number"
+        raise BadData(message, location=path, hint="Take PitVQA's published annotations.") from None
 
 
 VAL = (2, 6, 12, 13, 24)
@@ -210,10 +212,10 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
     that and its line. Raises BadData for files of another form, BadConfig for other words.
     """
     if origin not in ("", *FROM):
-        cure = f"Give one of: {', '.join(FROM)}."
-        raise BadConfig(f"--option origin={origin} is not known", cure=cure)
+        hint = f"Give one of: {', '.join(FROM)}."
+        raise BadConfig(f"--option origin={origin} is not known", hint=hint)
     if all_answers not in ("yes", "no"):
-        raise BadConfig(f"--option all_answers={all_answers} is not known", cure="Give yes or no.")
+        raise BadConfig(f"--option all_answers={all_answers} is not known", hint="Give yes or no.")
     text, annotations = folder_like(root, _has_text), folder_like(root, _has_annotations)
     if origin == "annotations" or (text is None and origin == ""):
         home, seconds = annotations, _from_annotations
@@ -221,8 +223,8 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
         home, seconds = text, _from_text
     if home is None:
         wanted = "QA/video_01/00000.txt" if seconds is _from_text else "QA/, nor steps_csv/"
-        cure = "Check --root: it holds QA/, or steps_csv/ and instruments_csv/."
-        raise BadData(f"holds no {wanted} of PitVQA", where=root, cure=cure)
+        hint = "Check --root: it holds QA/, or steps_csv/ and instruments_csv/."
+        raise BadData(f"holds no {wanted} of PitVQA", location=root, hint=hint)
     files = ImageFiles(root if images else home, images or None)
     image_records: list[ImageRecord] = []
     questions: list[Question] = []
@@ -285,8 +287,8 @@ def _from_text(home: Path) -> Iterator[Second]:
     for folder in (home / "QA" / name for name in names_in(home / "QA")):
         match = re.fullmatch(r"video_(\d\d)", folder.name)
         if match is None or int(match[1]) not in VIDEOS:
-            what = "is no operation of PitVQA: these are video_01 to video_25"
-            raise BadData(what, where=folder, cure="Move it away.")
+            message = "is no operation of PitVQA: these are video_01 to video_25"
+            raise BadData(message, location=folder, hint="Move it away.")
         video = int(match[1])
         for path, name in named_files(folder, r"(\d{5})\.txt", "its second, as 00042.txt is"):
             lines = [
@@ -304,13 +306,13 @@ def _from_annotations(home: Path) -> Iterator[Second]:
         instruments = home / f"instruments_csv/instruments_{video:02}.csv"
         if steps.is_file() != instruments.is_file():
             lone, lost = (steps, instruments) if steps.is_file() else (instruments, steps)
-            cure = f"Put {lost.name} into {lost.parent.name}/."
-            raise BadData(f"is there, but {lost.name} is not", where=lone, cure=cure)
+            hint = f"Put {lost.name} into {lost.parent.name}/."
+            raise BadData(f"is there, but {lost.name} is not", location=lone, hint=hint)
         if not steps.is_file():
             continue
         found = True
         for second, lines in seconds_of(steps, instruments):
             yield video, second, list(enumerate(lines))
     if not found:
-        cure = "Take PitVQA's published annotations: steps_csv/steps_01.csv ..."
-        raise BadData("has no steps_01.csv to steps_25.csv", where=home / "steps_csv", cure=cure)
+        hint = "Take PitVQA's published annotations: steps_csv/steps_01.csv ..."
+        raise BadData("has no steps_01.csv to steps_25.csv", location=home / "steps_csv", hint=hint)

@@ -160,11 +160,11 @@ def cut_video(video: Path, out: Path) -> int:
             if count:
                 journal.finish(count)
     except av.FFmpegError as error:
-        what = f"cannot be read as a video behind second {max(second, 0)} ({error})"
-        cure = "Compare its size with the source, and copy or download it again."
-        raise BadData(what, where=video, cure=cure) from None
+        message = f"cannot be read as a video behind second {max(second, 0)} ({error})"
+        hint = "Compare its size with the source, and copy or download it again."
+        raise BadData(message, location=video, hint=hint) from None
     if not count:
-        raise BadData("holds no image", where=video, cure="Copy or download it again.")
+        raise BadData("holds no image", location=video, hint="Copy or download it again.")
     return count
 
 
@@ -172,11 +172,11 @@ def _rate(video: Path) -> int:
     """Images a second, rounded up."""
     with _av().open(str(video)) as container:
         if not container.streams.video:
-            raise BadData("has no images, only sound", where=video, cure="Is it the video?")
+            raise BadData("has no images, only sound", location=video, hint="Is it the video?")
         average = container.streams.video[0].average_rate
     if not average:
-        cure = "Copy or download it again."
-        raise BadData("does not say how many images a second it has", where=video, cure=cure)
+        hint = "Copy or download it again."
+        raise BadData("does not say how many images a second it has", location=video, hint=hint)
     rate: int = math.ceil(average)
     return rate
 
@@ -230,9 +230,9 @@ def _decoded(container: Any) -> Iterator[Any]:
 def _view(frame: Any, video: Path) -> Image.Image:
     """The round view of one frame; frames of another shape are not PitVQA's."""
     if (frame.width, frame.height) != (1280, 720):
-        what = f"has images of {frame.width} by {frame.height}, not 1280 by 720"
-        cure = "Take the videos as released: the view is cut out at fixed pixels."
-        raise BadData(what, where=video, cure=cure)
+        message = f"has images of {frame.width} by {frame.height}, not 1280 by 720"
+        hint = "Take the videos as released: the view is cut out at fixed pixels."
+        raise BadData(message, location=video, hint=hint)
     image: Image.Image = frame.to_image()
     return image.crop(VIEW).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
 
@@ -244,15 +244,15 @@ def _videos(videos: Path) -> list[Path]:
     else:
         found = [videos]
     if not found or not found[0].exists():
-        cure = (
+        hint = (
             f"Give a video, or the folder of video_01.mp4 to video_25.mp4 ({', '.join(ENDINGS)})."
         )
-        raise BadData("holds no video", where=videos, cure=cure)
+        raise BadData("holds no video", location=videos, hint=hint)
     numbers = [_number(path) for path in found]
     for path, number in zip(found, numbers, strict=True):
         if not number or not 1 <= int(number) <= 25 or numbers.count(number) > 1:
-            what = "is not named after one operation, 01 to 25, as video_01.mp4 is"
-            raise BadData(what, where=path, cure="Rename it, or move it away.")
+            message = "is not named after one operation, 01 to 25, as video_01.mp4 is"
+            raise BadData(message, location=path, hint="Rename it, or move it away.")
     return found
 
 
@@ -265,6 +265,6 @@ def _av() -> Any:
     try:
         import av  # noqa: PLC0415 - only this needs it
     except ImportError:
-        cure = "Install it: pip install 'saccade[video]'."
-        raise BadConfig("reading videos needs the package PyAV (av)", cure=cure) from None
+        hint = "Install it: pip install 'saccade[video]'."
+        raise BadConfig("reading videos needs the package PyAV (av)", hint=hint) from None
     return av

@@ -48,8 +48,8 @@ def prepare(
         collection, findings = check(whole, missing=missing, overlap=overlap)
     except BadData as error:
         if notes:  # a folder that is taken for the wrong thing is refused for the wrong reason
-            what = f"{error.what}. {' '.join(notes).rstrip('.')}"
-            raise BadData(what, where=error.where, cure=error.cure) from None
+            message = f"{error.message}. {' '.join(notes).rstrip('.')}"
+            raise BadData(message, location=error.location, hint=error.hint) from None
         raise
     less = _records(collection) < _records(whole)
     end = ", before records were left out." if less else "."
@@ -98,14 +98,14 @@ def source_and_root(source: str | None, root: Path | None) -> tuple[str | None, 
     if root is not None:
         return source, root
     if source is None:
-        cure = "Write: saccade prepare DIR --out DATA, or SOURCE --root DIR --out DATA."
-        raise BadConfig("neither a folder nor a source is named", cure=cure)
+        hint = "Write: saccade prepare DIR --out DATA, or SOURCE --root DIR --out DATA."
+        raise BadConfig("neither a folder nor a source is named", hint=hint)
     if Path(source).is_dir():
         return None, Path(source)
     if all(part in SOURCES for part in source.split("+")):
-        cure = "Give their folder: --root DIR."
-        raise BadConfig(f"it is not said where the files of {source} are", cure=cure)
+        hint = "Give their folder: --root DIR."
+        raise BadConfig(f"it is not said where the files of {source} are", hint=hint)
     if Path(source).is_file():
         raise no_folder(Path(source))
-    cure = "Give a folder, or one of `saccade list sources` with --root DIR."
-    raise BadConfig(f"{source} is neither a folder nor a source", cure=cure)
+    hint = "Give a folder, or one of `saccade list sources` with --root DIR."
+    raise BadConfig(f"{source} is neither a folder nor a source", hint=hint)

@@ -163,7 +163,7 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
             count=len(differ),
             examples=tuple(differ),
             cause=f"{cause[0].upper()}{cause[1:]}.",
-            cure="If that is not meant, compare the files with the release; scores of this set do "
+            hint="If that is not meant, compare the files with the release; scores of this set do "
             "not compare with published ones.",
         )
     ]

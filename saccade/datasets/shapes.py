@@ -276,9 +276,9 @@ def make_shapes(
     about particular ones), and `scenes.json` (see `read_scenes`).
     """
     if size < 32 or not images or set(images) - set(SPLITS) or min(images.values()) < 1:
-        what = f"a Shapes world of {dict(images)} images of {size} pixels cannot be made"
-        cure = f"Give at least one image for some of {', '.join(SPLITS)}; size from 32."
-        raise BadConfig(what, cure=cure)
+        message = f"a Shapes world of {dict(images)} images of {size} pixels cannot be made"
+        hint = f"Give at least one image for some of {', '.join(SPLITS)}; size from 32."
+        raise BadConfig(message, hint=hint)
     (out / "images").mkdir(parents=True, exist_ok=True)
     boxes: dict[int, list[tuple[float, ...]]] = {}
     image_entries: list[dict[str, Any]] = []
@@ -337,8 +337,8 @@ def _annotation(asked: Asked, random: np.random.Generator) -> dict[str, Any]:
         "answer_type": asked.answer_type,
         "multiple_choice_answer": asked.answer,
         "answers": [
-            {"answer": answer, "answer_confidence": sure, "answer_id": place}
-            for place, (answer, sure) in enumerate(answers_to(asked, random), start=1)
+            {"answer": answer, "answer_confidence": confidence, "answer_id": place}
+            for place, (answer, confidence) in enumerate(answers_to(asked, random), start=1)
         ],
     }
 

@@ -22,8 +22,8 @@ NO_TEST = "The published split has no test part: its validation part is what is 
 def as_form(form: str) -> str:
     """One of `FORMS`. Raises BadConfig for another word."""
     if form not in FORMS:
-        cure = f"Give one of: {', '.join(FORMS)}."
-        raise BadConfig(f"--option form={form} is not known", cure=cure)
+        hint = f"Give one of: {', '.join(FORMS)}."
+        raise BadConfig(f"--option form={form} is not known", hint=hint)
     return form
 
 
@@ -37,8 +37,8 @@ def named_files(folder: Path, pattern: str, after: str) -> Iterator[tuple[Path, 
     for name in names_in(folder) if folder.is_dir() else ():
         match = re.fullmatch(pattern, name)
         if match is None:
-            what = f"is not named after {after}"
-            raise BadData(what, where=folder / name, cure="Rename it, or move it away.")
+            message = f"is not named after {after}"
+            raise BadData(message, location=folder / name, hint="Rename it, or move it away.")
         yield folder / name, match
 
 
@@ -59,11 +59,11 @@ def read_question_lines(path: Path) -> list[tuple[int, str, str]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        what = f"cannot be read ({error.strerror})"
-        raise BadData(what, where=path, cure="Check its permissions.") from None
+        message = f"cannot be read ({error.strerror})"
+        raise BadData(message, location=path, hint="Check its permissions.") from None
     except UnicodeDecodeError as error:
-        what = f"is not UTF-8 text: byte {error.start} does not fit"
-        raise BadData(what, where=path, cure="Save it as UTF-8.") from None
+        message = f"is not UTF-8 text: byte {error.start} does not fit"
+        raise BadData(message, location=path, hint="Save it as UTF-8.") from None
     pairs = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
@@ -72,8 +72,8 @@ def read_question_lines(path: Path) -> list[tuple[int, str, str]]:
         if not bar or not question or not answer or "|" in answer or not is_text([line]):
             raise BadData(
                 f"line {number} is not question|answer: {line[:50]!a}",
-                where=path,
-                cure="Mend or remove this line, or take the released file.",
+                location=path,
+                hint="Mend or remove this line, or take the released file.",
             )
         pairs.append((number, question, answer))
     return pairs
@@ -97,8 +97,8 @@ def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "
     form = as_form(form)
     home = folder_like(root, _holds_endovis)
     if home is None:
-        cure = "Check --root: EndoVis-18-VQA has seq_1/vqa/Classification/frame000_QA.txt ..."
-        raise BadData("holds no seq_N/vqa/ of EndoVis-18-VQA", where=root, cure=cure)
+        hint = "Check --root: EndoVis-18-VQA has seq_1/vqa/Classification/frame000_QA.txt ..."
+        raise BadData("holds no seq_N/vqa/ of EndoVis-18-VQA", location=root, hint=hint)
     files = ImageFiles(root if images else home, images or None)
     image_records: list[ImageRecord] = []
     questions: list[Question] = []
@@ -113,8 +113,8 @@ def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "
             )
             questions += read_questions(path, number, split)
     if not questions:
-        what = f"has no question in any seq_N/vqa/{form}/"
-        raise BadData(what, where=home, cure="Copy it again from the release.")
+        message = f"has no question in any seq_N/vqa/{form}/"
+        raise BadData(message, location=home, hint="Copy it again from the release.")
     return Collection(
         source="endovis18-vqa",
         image_root=str(files.root),
@@ -163,8 +163,8 @@ def read_cholec80_vqa(
     form = as_form(form)
     home = folder_like(root, _holds_cholec)
     if home is None:
-        cure = "Check --root: Cholec80-VQA has Classification/1/0_QA.txt ..."
-        raise BadData("holds no Classification/1/ of Cholec80-VQA", where=root, cure=cure)
+        hint = "Check --root: Cholec80-VQA has Classification/1/0_QA.txt ..."
+        raise BadData("holds no Classification/1/ of Cholec80-VQA", location=root, hint=hint)
     files = ImageFiles(root if images else home, images or None)
     image_records: list[ImageRecord] = []
     questions: list[Question] = []
@@ -183,9 +183,9 @@ def read_cholec80_vqa(
             )
             questions += read_questions(path, number, split)
     if not questions:
-        what = f"has no question in {form}/1 to {form}/40 (of frames that {step} divides)"
-        cure = "Check --option every=, or copy it again from the release."
-        raise BadData(what, where=home, cure=cure)
+        message = f"has no question in {form}/1 to {form}/40 (of frames that {step} divides)"
+        hint = "Check --option every=, or copy it again from the release."
+        raise BadData(message, location=home, hint=hint)
     notes = [NO_TEST]
     if left_out:
         notes.append(f"{left_out} frames were left out: {step} does not divide their number.")

@@ -50,8 +50,10 @@ def read(
     for number, image, text, given in zip(ids, image_ids, texts, answers, strict=True):
         answer = given.strip().rstrip(".").strip() or given.strip()
         if not answer:
-            what = f"question {number} (image {image}) has an empty answer"
-            raise BadData(what, where=path, cure="Give it an answer, or leave the record out.")
+            message = f"question {number} (image {image}) has an empty answer"
+            raise BadData(
+                message, location=path, hint="Give it an answer, or leave the record out."
+            )
         same = answers_of.setdefault(answer, (answer,))
         questions.append(Question(number, image, text.strip(), split_of[image], same, same[0]))
     return Collection(
@@ -81,14 +83,14 @@ def _questions(path: Path) -> list[list[Any]]:
         if not isinstance(own, list):
             raise BadData(
                 f'image number {place + 1} has no list "qas" of questions and answers',
-                where=path,
-                cure="Take the released question_answers.json of Visual Genome.",
+                location=path,
+                hint="Take the released question_answers.json of Visual Genome.",
             )
         more = columns(own, FIELDS, path=path, name="question", before=len(table[0]))
         for column, values in zip(table, more, strict=True):
             column.extend(values)
     if not table[0]:
-        raise BadData("has no question", where=path, cure="Copy it again from the release.")
+        raise BadData("has no question", location=path, hint="Copy it again from the release.")
     return table
 
 
@@ -103,8 +105,8 @@ def _images(path: Path, asked: set[int]) -> tuple[dict[int, list[str]], list[str
     if stray:
         raise BadData(
             f"does not list {len(stray)} images that are asked about, the first is {min(stray)}",
-            where=path,
-            cure="Take both files from the same version of the release.",
+            location=path,
+            hint="Take both files from the same version of the release.",
         )
     names = {
         number: [f"{number}.jpg", PurePosixPath(url).name]

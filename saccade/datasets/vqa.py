@@ -43,8 +43,8 @@ def read_annotations(
     if own and subtype and own != subtype:
         raise BadData(
             f"is of {own}, but {questions.name} is of {subtype}",
-            where=path,
-            cure="Give questions and annotations of the same split.",
+            location=path,
+            hint="Give questions and annotations of the same split.",
         )
     table = columns(records, ANNOTATION_FIELDS, path=path, name="annotation")
     theirs, about, question_types, answer_types, best, given = table
@@ -66,8 +66,8 @@ def read_annotations(
         raise BadData(
             f"says that question {ids[row]} is about image {about[row]}; "
             f"{questions.name} says {image_ids[row]}",
-            where=path,
-            cure="The two files are not a pair: take both from the same release.",
+            location=path,
+            hint="The two files are not a pair: take both from the same release.",
         )
     return columns_out
 
@@ -78,16 +78,18 @@ def _same_questions(
     asked = set(ids)
     unanswered = [number for number in ids if number not in row_of]
     unasked = [number for number in row_of if number not in asked]
-    cure = f"Are both of the same split and release? The other file is {questions.name}."
+    hint = f"Are both of the same split and release? The other file is {questions.name}."
     if len(unanswered) == len(ids):
-        what = f"shares no question with {questions.name}: they are of different splits"
-        raise BadData(what, where=path, cure="Give questions and annotations of the same split.")
+        message = f"shares no question with {questions.name}: they are of different splits"
+        raise BadData(
+            message, location=path, hint="Give questions and annotations of the same split."
+        )
     if unanswered:
-        what = f"has no annotation for {len(unanswered)} questions, the first is {unanswered[0]}"
-        raise BadData(what, where=path, cure=cure)
+        message = f"has no annotation for {len(unanswered)} questions, the first is {unanswered[0]}"
+        raise BadData(message, location=path, hint=hint)
     if unasked:
-        what = f"answers {len(unasked)} questions that nobody asked, the first is {unasked[0]}"
-        raise BadData(what, where=path, cure=cure)
+        message = f"answers {len(unasked)} questions that nobody asked, the first is {unasked[0]}"
+        raise BadData(message, location=path, hint=hint)
 
 
 def _answer_pairs() -> Callable[[dict[str, Any]], Any]:
@@ -126,19 +128,19 @@ def _answers(given: Sequence[list[Any]], ids: Sequence[int], path: Path) -> list
 
 def _checked(pairs: tuple[Any, ...], number: int, path: Path) -> tuple[str, ...]:
     if not pairs or not all(isinstance(pair, tuple) for pair in pairs):
-        what = f"the answers of question {number} are not a list of {{answer, answer_id}}"
-        raise BadData(what, where=path, cure="Write them as the released annotations do.")
+        message = f"the answers of question {number} are not a list of {{answer, answer_id}}"
+        raise BadData(message, location=path, hint="Write them as the released annotations do.")
     for text, place in pairs:
         if not is_text([text]):
-            what = f"an answer to question {number} is {text!a}, not text"
-            raise BadData(what, where=path, cure='Write every answer in quotes: "3", not 3.')
+            message = f"an answer to question {number} is {text!a}, not text"
+            raise BadData(message, location=path, hint='Write every answer in quotes: "3", not 3.')
         if type(place) not in (int, NoneType):
-            what = f"an answer_id of question {number} is {place!a}, not a whole number"
-            raise BadData(what, where=path, cure=f"Number them 1 to {len(pairs)}.")
+            message = f"an answer_id of question {number} is {place!a}, not a whole number"
+            raise BadData(message, location=path, hint=f"Number them 1 to {len(pairs)}.")
     places = [place for _, place in pairs if place is not None]
     if len(set(places)) != len(places):
-        what = f"question {number} has two answers of the same answer_id"
-        raise BadData(what, where=path, cure=f"Number them 1 to {len(pairs)}. {COPY_AGAIN}")
+        message = f"question {number} has two answers of the same answer_id"
+        raise BadData(message, location=path, hint=f"Number them 1 to {len(pairs)}. {COPY_AGAIN}")
     return tuple(sys.intern(text) for text, _ in pairs)
 
 
@@ -156,8 +158,10 @@ def the_choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
     ids, offered = columns(records, fields, path=path, name="question")
     for number, texts in zip(ids, offered, strict=True):
         if not texts or not is_text(texts):
-            what = f"the choices of question {number} are {ascii(texts)[:60]}, not a list of texts"
-            raise BadData(what, where=path, cure="Take the released multiple-choice file.")
+            message = (
+                f"the choices of question {number} are {ascii(texts)[:60]}, not a list of texts"
+            )
+            raise BadData(message, location=path, hint="Take the released multiple-choice file.")
     return {number: tuple(texts) for number, texts in zip(ids, offered, strict=True)}
 
 
@@ -170,9 +174,9 @@ def read_complementary_pairs(root: Path) -> list[tuple[int, int]]:
     for path in files_like(root, PAIRS):
         for place, pair in enumerate(read_json(path, list), start=1):
             if not isinstance(pair, list) or [type(number) for number in pair] != [int, int]:
-                what = f"pair number {place} is {ascii(pair)[:40]}, not two question ids"
-                cure = "Take the released file: a list of [question_id, question_id]."
-                raise BadData(what, where=path, cure=cure)
+                message = f"pair number {place} is {ascii(pair)[:40]}, not two question ids"
+                hint = "Take the released file: a list of [question_id, question_id]."
+                raise BadData(message, location=path, hint=hint)
             pairs.append((pair[0], pair[1]))
     return pairs
 
@@ -218,8 +222,8 @@ def read_v1(
     (`MultipleChoice_mscoco_train2014_questions.json`); they are kept beside the questions.
     """
     if form not in FORMS:
-        cure = f"Give one of: {', '.join(FORMS)}."
-        raise BadConfig(f"--option form={form} is not known", cure=cure)
+        hint = f"Give one of: {', '.join(FORMS)}."
+        raise BadConfig(f"--option form={form} is not known", hint=hint)
     return _read(root, "", Given(questions, annotations, split, form), images)
 
 
@@ -250,20 +254,20 @@ def recognise_v2(root: Path) -> str | None:
 def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
     split = given.split
     if split and split not in SPLITS:
-        cure = f"Give one of: {', '.join(SPLITS)}."
-        raise BadConfig(f"--option split={split!r} is not a split", cure=cure)
+        hint = f"Give one of: {', '.join(SPLITS)}."
+        raise BadConfig(f"--option split={split!r} is not a split", hint=hint)
     if given.annotations and not given.questions:
-        cure = f"Name both files of the pair: {BOTH}."
-        raise BadConfig("--option annotations= is of no use without questions=", cure=cure)
+        hint = f"Name both files of the pair: {BOTH}."
+        raise BadConfig("--option annotations= is of no use without questions=", hint=hint)
     if given.questions:
         pairs = [_named_pair(root, given)]
     else:
         pairs = list(_find_pairs(root, prefix, FORMS[given.form]))
         if split and all(pair.subset for pair in pairs):
             names = ", ".join(pair.questions.name for pair in pairs)
-            cure = f"Leave it out, or name one pair: {BOTH}."
+            hint = f"Leave it out, or name one pair: {BOTH}."
             raise BadConfig(
-                f"--option split={split} is of no use: {names} say their splits", cure=cure
+                f"--option split={split} is of no use: {names} say their splits", hint=hint
             )
     notes = []
     subsets = {pair.subset for pair in pairs}
@@ -320,13 +324,13 @@ def _find_pairs(root: Path, prefix: str, form: str) -> Iterator[Pair]:
     if not questions:
         raise BadData(
             f"holds no file named like {prefix}{form}_mscoco_train2014_questions.json",
-            where=root,
-            cure=f"Check --root, or name the files: {BOTH} --option split=train.",
+            location=root,
+            hint=f"Check --root, or name the files: {BOTH} --option split=train.",
         )
     lonely = next((path for subset, path in annotations.items() if subset not in questions), None)
     if lonely:
-        cure = f"Put {prefix}{form}_..._questions.json of the same split beside it."
-        raise BadData("are annotations without a file of questions", where=lonely, cure=cure)
+        hint = f"Put {prefix}{form}_..._questions.json of the same split beside it."
+        raise BadData("are annotations without a file of questions", location=lonely, hint=hint)
     order: dict[Split | None, int] = {split: place for place, split in enumerate(SPLITS)}
     for subset in sorted(questions, key=lambda name: (order.get(_split_of(name), -1), name)):
         yield Pair(questions[subset], annotations.get(subset), subset)
@@ -341,8 +345,8 @@ def _by_subset(root: Path, pattern: str) -> dict[str, Path]:
         if before not in (path, path.with_name(path.name.removesuffix(".gz"))):
             raise BadData(
                 f"and {before} are both there: which of them?",
-                where=path,
-                cure=f"Move one away, or name the pair: {BOTH}.",
+                location=path,
+                hint=f"Move one away, or name the pair: {BOTH}.",
             )
     return found
 
@@ -361,19 +365,19 @@ def _read_pair(
     if any(letter.isdigit() for letter in pair.subset) and subtype not in ("", pair.subset):
         raise BadData(
             f"is named {pair.subset} but holds {subtype} (its data_subtype)",
-            where=pair.questions,
-            cure="Give the file its released name back, or download it again.",
+            location=pair.questions,
+            hint="Give the file its released name back, or download it again.",
         )
     split = _split_of(pair.subset) or next((s for s in SPLITS if s == given), _split_of(subtype))
     if split is None:
-        cure = "Say it: --option split=train, split=val or split=test."
-        raise BadConfig("does not say which split it is", where=pair.questions, cure=cure)
+        hint = "Say it: --option split=train, split=val or split=test."
+        raise BadConfig("does not say which split it is", location=pair.questions, hint=hint)
     rows: Iterable[tuple[Any, ...]]
     if pair.annotations is None and split != "test":
         raise BadData(
             f"has no annotations beside it, as questions of split {split} must have",
-            where=pair.questions,
-            cure="Put ..._annotations.json of the same part below --root, or name it: "
+            location=pair.questions,
+            hint="Put ..._annotations.json of the same part below --root, or name it: "
             "--option annotations=FILE.",
         )
     if pair.annotations is None:

@@ -121,9 +121,9 @@ def _of_makers(path: Path) -> tuple[list[Row], list[Row], list[str]]:
     for place, (name, question) in enumerate(rows):
         split = SPLIT_OF.get(phrases[place])
         if split is None:
-            what = f'"phrase_type" of record {place + 1} is {phrases[place][:30]!a}'
-            cure = f"Known are: {', '.join(SPLIT_OF)}. Take the released file."
-            raise BadData(what, where=path, cure=cure)
+            message = f'"phrase_type" of record {place + 1} is {phrases[place][:30]!a}'
+            hint = f"Known are: {', '.join(SPLIT_OF)}. Take the released file."
+            raise BadData(message, location=path, hint=hint)
         number += 1
         parts[split].append((name, question._replace(id=number, split=split)))
         if frame := _frame(records[place], place, path):
@@ -139,8 +139,8 @@ def _of_makers(path: Path) -> tuple[list[Row], list[Row], list[str]]:
 def _frame(record: dict[str, Any], place: int, path: Path) -> str:
     frame = record.get("question_frame") or ""
     if not is_text([frame]):
-        what = f'"question_frame" of record {place + 1} is {ascii(frame)[:40]}, not text'
-        raise BadData(what, where=path, cure='Write "NULL" where there is none.')
+        message = f'"question_frame" of record {place + 1} is {ascii(frame)[:40]}, not text'
+        raise BadData(message, location=path, hint='Write "NULL" where there is none.')
     text = str(frame).strip()
     return "" if text.upper() == "NULL" else text
 
@@ -148,7 +148,7 @@ def _frame(record: dict[str, Any], place: int, path: Path) -> str:
 def _records(path: Path) -> list[Any]:
     records = read_json(path, list)
     if not records:
-        raise BadData("is an empty list", where=path, cure=COPY_AGAIN)
+        raise BadData("is an empty list", location=path, hint=COPY_AGAIN)
     return records
 
 
@@ -161,8 +161,10 @@ def _rows(records: list[Any], path: Path) -> list[Row]:
         answer = str(given).strip() if type(given) in (str, int, float) else ""
         if not answer:
             shown = f"record {place + 1} (qid {records[place].get('qid')})"
-            what = f"the answer of {shown} is {ascii(given)[:40]}"
-            raise BadData(what, where=path, cure="Give it an answer, or leave the record out.")
+            message = f"the answer of {shown} is {ascii(given)[:40]}"
+            raise BadData(
+                message, location=path, hint="Give it an answer, or leave the record out."
+            )
         question = Question(
             id=-1,
             image_id=-1,

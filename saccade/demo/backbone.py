@@ -96,7 +96,7 @@ def _read(
     """All images of a split and their labels; some 50 kB an image."""
     if not scenes:
         raise BadData(
-            f"there are no scenes of the {split} split", where=root, cure="Make Shapes again."
+            f"there are no scenes of the {split} split", location=root, hint="Make Shapes again."
         )
     pixels = torch.stack([preprocessing.pixels(read_image(root / seen.file)) for seen in scenes])
     shapes = np.stack([cell_labels(seen.scene.shapes, rows, rows) for seen in scenes])

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord, Question, Split
 from saccade.demo.backbone import NAME, Taught
-from saccade.evaluation.attention_grounding import Box, Gaze
+from saccade.evaluation.attention_grounding import AttentionGrounding, Box
 from saccade.features.images import read_image
-from saccade.inference.predictor import Looked, Run
+from saccade.inference.predictor import EncodedImage, Run
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.models.catalogue import MODELS, Entry
@@ -37,7 +37,7 @@ class Samples:
     def __init__(self, folder: DataFolder, split: Split) -> None:
         self.folder, self.split = folder, split
         self.images: Mapping[int, ImageRecord] = {p.id: p for p in folder.images(split)}
-        self._looked: dict[tuple[str, int], Looked] = {}
+        self._looked: dict[tuple[str, int], EncodedImage] = {}
 
     def asked(
         self, run: Run, ids: Sequence[int], boxes: Mapping[int, Sequence[Box]]
@@ -95,10 +95,10 @@ class Samples:
                 tiles.append(Tile(word.text, embed(glow, NARROW)))
         return Described(captioned.text, person, why, tiles)
 
-    def _look(self, run: Run, id_: int) -> Looked:
+    def _look(self, run: Run, id_: int) -> EncodedImage:
         key = (str(run.opened.path), id_)
         if key not in self._looked:
-            self._looked[key] = run.look(self._file(id_))
+            self._looked[key] = run.encode(self._file(id_))
         return self._looked[key]
 
     def _pixels(self, id_: int) -> NDArray[np.uint8]:
@@ -126,7 +126,7 @@ class Measured(NamedTuple):
     vqa: Mapping[str, Any]
     """As `evaluate` returns them."""
     caption: Mapping[str, Any]
-    gaze: Gaze | None
+    grounding: AttentionGrounding | None
     """None where the model that answers does not attend."""
 
 
@@ -166,7 +166,7 @@ def build_report(made: Made, samples: Samples, measured: Measured) -> Report:
 
 def summary(measured: Measured) -> list[str]:
     """The three results, a line each."""
-    vqa, caption, gaze = measured.vqa, measured.caption, measured.gaze
+    vqa, caption, grounding = measured.vqa, measured.caption, measured.grounding
     lines = [
         f"Answers: {vqa['accuracy']:.1f} of 100 (official VQA accuracy); the question alone "
         f"{_prior(vqa, 'question_only'):.1f}, always the commonest answer "
@@ -176,16 +176,16 @@ def summary(measured: Measured) -> list[str]:
         f"{_prior(caption, 'constant_caption'):.3f}, one of similar images "
         f"{_prior(caption, 'nearest_neighbour'):.3f}",
     ]
-    if gaze is not None:
+    if grounding is not None:
         lines.append(
-            f"Attention: lands on what is asked about in {gaze.landed:.0%} of {gaze.questions:,} "
-            f"questions; by chance {gaze.landed_by_chance:.0%}"
+            f"Attention: lands on what is asked about in {grounding.landed:.0%} of "
+            f"{grounding.questions:,} questions; by chance {grounding.landed_by_chance:.0%}"
         )
     return lines
 
 
 def _headlines(measured: Measured) -> list[Bar]:
-    vqa, gaze = measured.vqa, measured.gaze
+    vqa, grounding = measured.vqa, measured.grounding
     alone = _prior(vqa, "question_only")
     bars = [
         Bar(
@@ -200,12 +200,12 @@ def _headlines(measured: Measured) -> list[Bar]:
             f"{measured.caption['bleu_4']:.2f}",
         ),
     ]
-    if gaze is not None:
+    if grounding is not None:
         landed = (
             "of questions: attention lands on the very shape asked about. By chance: "
-            f"{gaze.landed_by_chance:.0%}."
+            f"{grounding.landed_by_chance:.0%}."
         )
-        bars.append(Bar(landed, gaze.landed, f"{gaze.landed:.0%}"))
+        bars.append(Bar(landed, grounding.landed, f"{grounding.landed:.0%}"))
     return bars
 
 
@@ -252,24 +252,24 @@ def _charts(measured: Measured) -> list[Chart]:
                 ),
             ],
         ),
-        *_attention(measured.gaze),
+        *_attention(measured.grounding),
     ]
 
 
-def _attention(gaze: Gaze | None) -> list[Chart]:
-    if gaze is None:
+def _attention(grounding: AttentionGrounding | None) -> list[Chart]:
+    if grounding is None:
         return []
     return [
         Chart(
             "Attention",
-            f"{gaze.questions:,} test questions about shapes whose place is known. Lands: the cell "
-            "looked at most has its centre in a shape's box. Inside: share of all attention that "
-            "lies in the boxes.",
+            f"{grounding.questions:,} test questions about shapes whose place is known. Lands: "
+            "the cell with most attention has its centre in a shape's box. Inside: share of all "
+            "attention that lies in the boxes.",
             [
-                _share("lands", gaze.landed, ours=True),
-                _share("lands, by chance", gaze.landed_by_chance),
-                _share("inside", gaze.inside, ours=True),
-                _share("inside, by chance", gaze.inside_by_chance),
+                _share("lands", grounding.landed, ours=True),
+                _share("lands, by chance", grounding.landed_by_chance),
+                _share("inside", grounding.inside, ours=True),
+                _share("inside, by chance", grounding.inside_by_chance),
             ],
         )
     ]

@@ -18,14 +18,14 @@ from rich.console import Console
 from saccade.config import Recipe
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import write_bytes
-from saccade.core.settings import Frozen
+from saccade.core.settings import Settings
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
 from saccade.demo.backbone import NAME, OPTIONS, Taught, teach_backbone
 from saccade.demo.page import Made, Measured, Samples, build_report, summary
-from saccade.evaluation.attention_grounding import measure_gaze, read_boxes
+from saccade.evaluation.attention_grounding import measure_attention_grounding, read_boxes
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.tasks import TASKS
 from saccade.features.extract import extract
@@ -51,14 +51,14 @@ class DemoFolder:
         self._kept: set[str] = set()
         """What was there before."""
         if path.exists() and not path.is_dir():
-            raise BadData("is a file", where=path, cure="Give another --out.")
+            raise BadData("is a file", location=path, hint="Give another --out.")
         if (path / LIST).exists():
             self._read()
         elif path.exists() and any(path.iterdir()):
             raise BadData(
                 "holds other things, and nothing that `saccade demo` made",
-                where=path,
-                cure="Give a new or an empty folder as --out.",
+                location=path,
+                hint="Give a new or an empty folder as --out.",
             )
 
     def clear(self) -> None:
@@ -99,15 +99,15 @@ class DemoFolder:
 
     def _read(self) -> None:
         file = self.path / LIST
-        cure = "Give another --out, or delete the folder yourself."
+        hint = "Give another --out, or delete the folder yourself."
         try:
             about: Any = json.loads(file.read_text(encoding="utf-8"))
             files, began, kept = about["files"], about["began"], about["kept"]
             names = [PurePosixPath(name) for name in (*files, *([began] if began else []))]
         except (ValueError, KeyError, TypeError):
-            raise BadData("is no list of files", where=file, cure=cure) from None
+            raise BadData("is no list of files", location=file, hint=hint) from None
         if any(name.is_absolute() or ".." in name.parts for name in names):
-            raise BadData("names files outside its folder", where=file, cure=cure)
+            raise BadData("names files outside its folder", location=file, hint=hint)
         self._files, self._began, self._kept = set(files), began, set(kept)
 
 
@@ -121,7 +121,7 @@ def _files_in(root: Path, part: str) -> set[str]:
 STORE = "shapes"
 
 
-class DemoSettings(Frozen):
+class DemoSettings(Settings):
     """How large the demonstration is. Smaller ones learn less."""
 
     train: int = 1500
@@ -212,7 +212,7 @@ def _recipe(chosen: DemoSettings, task: Literal["vqa", "caption"], seed: int) ->
     recipe = changed_recipe(name, (f"train.seed={seed}", *chosen.changes))
     if recipe.task != task:
         raise BadConfig(
-            f"{name} is no {task} recipe", cure="Choose one from: saccade list recipes."
+            f"{name} is no {task} recipe", hint="Choose one from: saccade list recipes."
         )
     return name, recipe
 
@@ -270,8 +270,8 @@ def _score(folder: DemoFolder, taught: Taught, device: str) -> tuple[Made, Measu
             said[name] = json.loads((run / "predictions.json").read_text(encoding="utf-8"))
     runs = {name: load(folder.path / "runs" / name, device) for name in TASKS}
     boxes = read_boxes(folder.path / "shapes" / "boxes.json")
-    gaze = measure_gaze(runs["vqa"], data, boxes)
-    measured = Measured(taught, scores["vqa"], scores["caption"], gaze)
+    attention_grounding = measure_attention_grounding(runs["vqa"], data, boxes)
+    measured = Measured(taught, scores["vqa"], scores["caption"], attention_grounding)
     answers = {row["question_id"]: row["answer"] for row in said["vqa"]}
     captions = {row["image_id"]: row["caption"] for row in said["caption"]}
     return Made(folder.path, runs, answers, captions, boxes), measured

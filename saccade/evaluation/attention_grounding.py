@@ -18,7 +18,7 @@ from saccade.data.batch import VqaBatch, VqaOutput
 from saccade.data.examples import batches, in_reading_order
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.experiment import gather_for_run, question_examples
+from saccade.experiment import assemble_for_run, question_examples
 from saccade.inference.predictor import Run
 
 Box = Sequence[float]
@@ -27,7 +27,7 @@ FINE = 8
 """Points along each side of a region that are tried for lying inside a box."""
 
 
-class Gaze(NamedTuple):
+class AttentionGrounding(NamedTuple):
     """How well a model's attention agrees with true boxes: shares, means over questions."""
 
     questions: int
@@ -42,21 +42,21 @@ class Gaze(NamedTuple):
     """The same for attention spread evenly: the share of the image that the boxes cover."""
 
 
-def measure_gaze(
+def measure_attention_grounding(
     run: Run,
     folder: DataFolder,
     boxes: Mapping[int, Sequence[Box]],
     *,
     split: Split = "test",
     batch_size: int = 256,
-) -> Gaze | None:
+) -> AttentionGrounding | None:
     """Measure a VQA run on the questions of a split that `boxes` (question id to boxes) knows.
 
     A model with several glimpses is judged by their mean; None for a model without attention.
     Raises BadData where no question of the split has a box.
     """
-    material = gather_for_run(run.opened, folder)
-    examples = question_examples(material, split, only_answerable=False)
+    experiment = assemble_for_run(run.opened, folder)
+    examples = question_examples(experiment, split, only_answerable=False)
     order = in_reading_order(examples)
     rows = []
     for number, batch in enumerate(batches(examples, order, batch_size)):
@@ -65,7 +65,7 @@ def measure_gaze(
         if looks is None:
             return None
         cells = run.encoder.sight.boxes if run.encoder else None
-        regions = material.store.boxes(examples.image[places], cells)
+        regions = experiment.store.boxes(examples.image[places], cells)
         for place, weights, cells in zip(places, looks, regions, strict=True):
             asked = boxes.get(int(examples.ids[place]))
             if asked:
@@ -73,10 +73,10 @@ def measure_gaze(
     if not rows:
         raise BadData(
             f"no question of the {split} split has a box",
-            where=folder.path,
-            cure="Give the boxes of this very data.",
+            location=folder.path,
+            hint="Give the boxes of this very data.",
         )
-    return Gaze(len(rows), *np.mean(rows, axis=0).tolist())
+    return AttentionGrounding(len(rows), *np.mean(rows, axis=0).tolist())
 
 
 def read_boxes(path: Path) -> dict[int, list[list[float]]]:
@@ -96,7 +96,7 @@ def _looks(run: Run, batch: VqaBatch) -> NDArray[np.float32] | None:
 def _agreement(
     weights: NDArray[np.float32], regions: NDArray[np.float32], boxes: NDArray[np.float32]
 ) -> tuple[float, float, float, float]:
-    """The four shares of `Gaze` for one question."""
+    """The four shares of `AttentionGrounding` for one question."""
     regions = regions[: len(weights)]
     steps = (np.arange(FINE) + 0.5) / FINE
     x = regions[:, :1] + steps * (regions[:, 2:3] - regions[:, :1])  # (R, FINE)

@@ -29,16 +29,16 @@ from saccade.evaluation.blind_captions import constant_caption, neighbour_captio
 from saccade.evaluation.scoring import (
     MAIN,
     POINTS,
-    Judged,
-    judge_answers,
-    judge_captions,
+    ScoredExamples,
+    score_answers,
+    score_captions,
     statistics,
 )
 from saccade.evaluation.tasks import TASKS
 from saccade.features.preprocessing import PIXELS
 from saccade.features.store import FeatureStore
 from saccade.metrics.intervals import compare
-from saccade.run_folder import Material
+from saccade.run_folder import Experiment
 
 SEED = 0
 SHUFFLED = "shuffled_images"
@@ -50,40 +50,40 @@ TRAINING_IMAGES = 20_000
 """So many training images, at most, are looked through for neighbours."""
 
 
-class Rung(NamedTuple):
+class Baseline(NamedTuple):
     """One prior, judged; or why it was not."""
 
-    judged: Judged | None
+    scored: ScoredExamples | None
     about: dict[str, Any]
     """What else there is to know of it."""
 
     def shown(self, task: str) -> dict[str, Any]:
         """What stands in `scores.json`."""
-        scores = self.judged.scores if self.judged else {}
+        scores = self.scored.scores if self.scored else {}
         return {name: scores[name] for name in MAIN[task] if name in scores} | self.about
 
 
-def ladder(
+def run_baselines(
     model: nn.Module,
-    material: Material,
+    experiment: Experiment,
     split: Split,
     device: torch.device,
-    judged: Judged,
+    scored: ScoredExamples,
     *,
     revision: str = "2021-03",
-) -> dict[str, Rung]:
+) -> dict[str, Baseline]:
     """Climb all rungs for a split on which the model was judged as `judged` says, lowest first."""
-    if material.recipe.task == "caption":
-        return _of_captions(material, split, judged)
-    folder, questions = material.folder, material.folder.questions(split)
+    if experiment.recipe.task == "caption":
+        return _of_captions(experiment, split, scored)
+    folder, questions = experiment.folder, experiment.folder.questions(split)
     training = folder.questions("train")
 
-    def of_answers(answer: Callable[..., dict[int, str]]) -> Rung:
-        return _rung(lambda: judge_answers(answer(training, questions), questions, revision))
+    def of_answers(answer: Callable[..., dict[int, str]]) -> Baseline:
+        return _baseline(lambda: score_answers(answer(training, questions), questions, revision))
 
-    def of_model(other: Callable[[], Material]) -> Rung:
-        judge = TASKS["vqa"].judge
-        return _rung(lambda: judge(model, other(), split, device, revision=revision))
+    def of_model(other: Callable[[], Experiment]) -> Baseline:
+        score_split = TASKS["vqa"].score_split
+        return _baseline(lambda: score_split(model, other(), split, device, revision=revision))
 
     ids = np.array([question.image_id for question in questions])
     return {
@@ -92,26 +92,28 @@ def ladder(
         "most_frequent_per_question": of_answers(most_frequent_per_question),
         "question_only": of_answers(question_only),
         "shuffled_questions": of_model(
-            lambda: replace(material, folder=OtherQuestions(folder, split, SEED))
+            lambda: replace(experiment, folder=OtherQuestions(folder, split, SEED))
         ),
         SHUFFLED: of_model(
-            lambda: replace(material, store=with_other_images(material.store, ids, SEED))
+            lambda: replace(experiment, store=with_other_images(experiment.store, ids, SEED))
         ),
     }
 
 
-def _of_captions(material: Material, split: Split, judged: Judged) -> dict[str, Rung]:
-    store, folder = material.store, material.folder
+def _of_captions(
+    experiment: Experiment, split: Split, scored: ScoredExamples
+) -> dict[str, Baseline]:
+    store, folder = experiment.store, experiment.folder
     training, references = _by_image(folder, "train"), _by_image(folder, split)
-    said = {row["image_id"]: row["caption"].split() for row in judged.predictions}
+    said = {row["image_id"]: row["caption"].split() for row in scored.predictions}
     seen = np.array([id_ for id_ in said if store.counts[store.rows([id_])[0]] > 0])
 
-    def constant() -> tuple[Judged, dict[str, Any]]:
+    def constant() -> tuple[ScoredExamples, dict[str, Any]]:
         words = constant_caption(list(training.values()), seed=SEED)
-        found = judge_captions(dict.fromkeys(references, words), references)
+        found = score_captions(dict.fromkeys(references, words), references)
         return found, {"caption": " ".join(words)}
 
-    def neighbours() -> tuple[Judged, dict[str, Any]]:
+    def neighbours() -> tuple[ScoredExamples, dict[str, Any]]:
         known = _some(np.array(list(training)), store)
         number = min(NEIGHBOURS, max(1, len(known) // 20))
         captions = neighbour_captions(
@@ -121,46 +123,48 @@ def _of_captions(material: Material, split: Split, judged: Judged) -> dict[str, 
             neighbours=number,
         )
         of_seen = dict(zip(seen.tolist(), captions, strict=True))
-        found = judge_captions({id_: of_seen.get(id_, ()) for id_ in references}, references)
+        found = score_captions({id_: of_seen.get(id_, ()) for id_ in references}, references)
         return found, {"neighbours": number, "training_images": len(known)}
 
-    def exchanged() -> Judged:
+    def exchanged() -> ScoredExamples:
         # A caption depends on its image alone: what is said of another one need not be said anew.
         other = seen[derangement(len(seen), SEED)]
         moved = {id_: said[o] for id_, o in zip(seen.tolist(), other.tolist(), strict=True)}
-        return judge_captions(said | moved, references)
+        return score_captions(said | moved, references)
 
     return {
-        "constant_caption": _rung(constant),
-        "nearest_neighbour": _rung(neighbours),
-        SHUFFLED: _rung(exchanged),
+        "constant_caption": _baseline(constant),
+        "nearest_neighbour": _baseline(neighbours),
+        SHUFFLED: _baseline(exchanged),
     }
 
 
-def _rung(judge: Callable[[], Judged | tuple[Judged, dict[str, Any]]]) -> Rung:
+def _baseline(
+    judge: Callable[[], ScoredExamples | tuple[ScoredExamples, dict[str, Any]]],
+) -> Baseline:
     """A prior that the data has nothing for is said to be missing; it is no zero and no crash."""
     try:
         found = judge()
     except BadData as error:
-        return Rung(None, {"not_measured": error.what})
-    return Rung(found, {}) if isinstance(found, Judged) else Rung(*found)
+        return Baseline(None, {"not_measured": error.message})
+    return Baseline(found, {}) if isinstance(found, ScoredExamples) else Baseline(*found)
 
 
-def visual_gain(task: str, judged: Judged, shuffled: Rung) -> dict[str, Any]:
+def visual_gain(task: str, scored: ScoredExamples, shuffled: Baseline) -> dict[str, Any]:
     """What the model gains by looking: its scores less those with shuffled images, in points.
 
     Points are per cent of accuracy, or BLEU-4 and CIDEr times 100. A gain under two points is also
     said in words, in `visual_gain_note`.
     """
-    if shuffled.judged is None:
+    if shuffled.scored is None:
         return {"visual_gain": shuffled.about}
-    with_it, without = statistics(judged.rows), statistics(shuffled.judged.rows)
+    with_it, without = statistics(scored.rows), statistics(shuffled.scored.rows)
     found = {name: compare(with_it[name], without[name], seed=SEED) for name in MAIN[task]}
     gains = {name: POINTS[name] * gap.difference for name, gap in found.items()}
     notes = [
         f"With the images exchanged for each other the {name} is "
-        f"{POINTS[name] * shuffled.judged.scores[name]:.1f} instead of "
-        f"{POINTS[name] * judged.scores[name]:.1f}: looking at the right one gains "
+        f"{POINTS[name] * shuffled.scored.scores[name]:.1f} instead of "
+        f"{POINTS[name] * scored.scores[name]:.1f}: looking at the right one gains "
         f"{gain:.1f} points, so the model hardly uses the image."
         for name, gain in gains.items()
         if gain < LITTLE
@@ -185,7 +189,7 @@ def _some(ids: np.ndarray, store: FeatureStore) -> np.ndarray:
     Raises BadData for pixels: a mean colour says nothing of what an image shows.
     """
     if store.header.backbone.name == PIXELS:
-        raise BadData("pixels are no features to find similar images by", cure="Extract some.")
+        raise BadData("pixels are no features to find similar images by", hint="Extract some.")
     ids = ids[store.counts[store.rows(ids)] > 0] if len(ids) else ids
     if len(ids) > TRAINING_IMAGES:
         ids = np.random.default_rng(SEED).choice(ids, TRAINING_IMAGES, replace=False)

@@ -68,7 +68,7 @@ def commonest(shares: Mapping[str, float]) -> str:
     if not shares:
         raise BadData(
             "no training question has an answer, so there is nothing to learn a baseline from",
-            cure="Prepare the data with its annotations.",
+            hint="Prepare the data with its annotations.",
         )
     return max(shares, key=lambda answer: shares[answer])
 
@@ -207,7 +207,7 @@ def derangement(number: int, seed: int = 0) -> np.ndarray:
     """
     if number < 2:
         raise BadData(
-            f"{number} cannot be exchanged for each other", cure="Judge a split with more images."
+            f"{number} cannot be exchanged for each other", hint="Judge a split with more images."
         )
     ring = np.random.default_rng(seed).permutation(number)
     exchanged = np.empty(number, np.int64)

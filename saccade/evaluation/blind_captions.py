@@ -29,7 +29,7 @@ def constant_caption(
     """
     chosen = [sentences for sentences in references if sentences]
     if not chosen:
-        raise BadData("there are no training captions", cure="Check the split's name.")
+        raise BadData("there are no training captions", hint="Check the split's name.")
     if len(chosen) > images:
         random = np.random.default_rng(seed)
         chosen = [chosen[i] for i in random.choice(len(chosen), images, replace=False)]
@@ -80,7 +80,7 @@ def neighbour_captions(
         raise BadData(
             f"{len(training_features)} training images have features and "
             f"{len(described)} have captions",
-            cure="Give features and captions of the same images, in the same order.",
+            hint="Give features and captions of the same images, in the same order.",
         )
     groups = [training_captions[int(place)] for place in described]
     sentences = [tuple(sentence) for sentence in chain.from_iterable(groups)]

@@ -1,7 +1,7 @@
 """Judging a run on a split, with the official metric and beside what needs no image at all.
 
 Writes into the run folder `scores.json` (every number with what it means, see
-`docs/honest-numbers.md`), `predictions.json` (the official upload form) and `judged-SPLIT.parquet`
+`docs/honest-numbers.md`), `predictions.json` (the official upload form) and `scored-SPLIT.parquet`
 (how right each answer or caption was, for comparing runs). Equal runs give equal files.
 """
 
@@ -18,10 +18,10 @@ from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Question, Split
-from saccade.evaluation.baselines import SHUFFLED, ladder, visual_gain
-from saccade.evaluation.scoring import MAIN, Judged, statistics, write_rows
+from saccade.evaluation.baselines import SHUFFLED, run_baselines, visual_gain
+from saccade.evaluation.scoring import MAIN, ScoredExamples, statistics, write_rows
 from saccade.evaluation.tasks import TASKS
-from saccade.experiment import gather_for_run
+from saccade.experiment import assemble_for_run
 from saccade.features.store import StoreHeader
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.calibration import calibration_score
@@ -33,7 +33,7 @@ from saccade.metrics.java import Measured, NotMeasured, meteor, spice
 from saccade.metrics.ptb import coco_words
 from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.wups import wups
-from saccade.run_folder import Material, OpenedRun, load_model, open_run, write_json
+from saccade.run_folder import Experiment, OpenedRun, load_model, open_run, write_json
 from saccade.text.answers import normalise_answer
 
 # What stands in `scores.json` beside the score itself: how sure, how varied, how nearly right.
@@ -41,9 +41,9 @@ from saccade.text.answers import normalise_answer
 AVERAGINGS: tuple[Averaging, ...] = ("plain", "pitvqa")
 
 
-def intervals(task: str, judged: Judged) -> dict[str, Any]:
+def intervals(task: str, scored: ScoredExamples) -> dict[str, Any]:
     """95 % intervals of the main scores, by drawing images anew; see `metrics.intervals`."""
-    found = statistics(judged.rows)
+    found = statistics(scored.rows)
     names = [*MAIN[task], *(["rouge_l"] if task == "caption" else [])]
     if len(found[names[0]].sums) < 2:
         return {"not_measured": "one image says nothing about others"}
@@ -51,10 +51,10 @@ def intervals(task: str, judged: Judged) -> dict[str, Any]:
 
 
 def of_answers(
-    judged: Judged, questions: Sequence[Question], wordnet: Path | None
+    scored: ScoredExamples, questions: Sequence[Question], wordnet: Path | None
 ) -> dict[str, Any]:
     """Calibration, WUPS, and where every question has one answer, classification scores."""
-    rows = judged.rows
+    rows = scored.rows
     calibration = calibration_score(rows["confidence"], rows["score"])
     found = wups(rows["answer"], [_best_answer(question) for question in questions], wordnet)
     further: dict[str, Any] = {
@@ -92,11 +92,13 @@ def _classified(said: Sequence[str], true: Sequence[str], averaging: Averaging) 
     return {name: getattr(score, name) for name in names} | {"labels": len(score.labels)}
 
 
-def of_captions(judged: Judged, folder: DataFolder, split: Split, *, java: bool) -> dict[str, Any]:
+def of_captions(
+    scored: ScoredExamples, folder: DataFolder, split: Split, *, java: bool
+) -> dict[str, Any]:
     """Diversity beside that of people, and METEOR and SPICE where `java` asks for them."""
     training = [caption.words for caption in folder.captions("train")]
     people = folder.captions_by_image(split)
-    said = {row["image_id"]: row["caption"].split() for row in judged.predictions}
+    said = {row["image_id"]: row["caption"].split() for row in scored.predictions}
     captions = [said[id_] for id_ in people]
     one_each = [some[0].words for some in people.values()]
     official = {"meteor": meteor, "spice": spice}
@@ -144,7 +146,7 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     split: Split | None = None,
     data: Path | None = None,
     features: str | None = None,
-    beams: int | None = None,
+    beam_size: int | None = None,
     revision: str = "2021-03",
     wordnet: Path | None = None,
     java: bool = False,
@@ -158,43 +160,47 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     """
     opened = open_run(run)
     folder = DataFolder(data or _own_data(opened))
-    material = gather_for_run(opened, folder, features)
-    task = material.recipe.task
-    split = split or _judgeable(folder, task)
-    where = choose_device(device)
-    model = load_model(opened).to(where)
-    judged = TASKS[task].judge(model, material, split, where, beams=beams, revision=revision)
-    rungs = ladder(model, material, split, where, judged, revision=revision)
+    experiment = assemble_for_run(opened, folder, features)
+    task = experiment.recipe.task
+    split = split or _scorable(folder, task)
+    location = choose_device(device)
+    model = load_model(opened).to(location)
+    scored = TASKS[task].score_split(
+        model, experiment, split, location, beam_size=beam_size, revision=revision
+    )
+    baselines = run_baselines(model, experiment, split, location, scored, revision=revision)
     scores = {
         "split": split,
         "task": task,
-        **judged.scores,
-        "interval": intervals(task, judged),
-        "baselines": {name: rung.shown(task) for name, rung in rungs.items()},
-        **visual_gain(task, judged, rungs[SHUFFLED]),
-        **_further(judged, material, split, wordnet, java),
-        **_labels(opened, material, split, revision),
+        **scored.scores,
+        "interval": intervals(task, scored),
+        "baselines": {name: baseline.shown(task) for name, baseline in baselines.items()},
+        **visual_gain(task, scored, baselines[SHUFFLED]),
+        **_further(scored, experiment, split, wordnet, java),
+        **_labels(opened, experiment, split, revision),
     }
     whole = _scores_so_far(opened)
     whole[split] = scores
     write_json(run / "scores.json", whole)
-    write_json(run / "predictions.json", judged.predictions)
-    write_rows(run, split, judged.rows)
+    write_json(run / "predictions.json", scored.predictions)
+    write_rows(run, split, scored.rows)
     return scores
 
 
 def _further(
-    judged: Judged, material: Material, split: Split, wordnet: Path | None, java: bool
+    scored: ScoredExamples, experiment: Experiment, split: Split, wordnet: Path | None, java: bool
 ) -> dict[str, Any]:
-    if material.recipe.task == "vqa":
-        return of_answers(judged, material.folder.questions(split), wordnet)
-    return of_captions(judged, material.folder, split, java=java)
+    if experiment.recipe.task == "vqa":
+        return of_answers(scored, experiment.folder.questions(split), wordnet)
+    return of_captions(scored, experiment.folder, split, java=java)
 
 
-def _labels(opened: OpenedRun, material: Material, split: Split, revision: str) -> dict[str, Any]:
+def _labels(
+    opened: OpenedRun, experiment: Experiment, split: Split, revision: str
+) -> dict[str, Any]:
     """What every number above must be read with. None where it cannot be known."""
-    header, recipe = opened.header, material.recipe
-    same = material.folder.fingerprint == header.fingerprint
+    header, recipe = opened.header, experiment.recipe
+    same = experiment.folder.fingerprint == header.fingerprint
     known = same and all(one.fingerprint == header.fingerprint for one in header.earlier)
     with safe_open(opened.path / "model.safetensors", framework="pt") as stream:
         about = stream.metadata() or {}
@@ -203,15 +209,16 @@ def _labels(opened: OpenedRun, material: Material, split: Split, revision: str) 
     return {
         "decoding": "free-running",
         **({"decoding_rules": decode} if decode else {}),
-        "scorer": _scorer(material, split, revision),
+        "scorer": _scorer(experiment, split, revision),
         "selected_on_this_split": _told(same and split == "val", known),
         "trained_on_this_split": _told(same and split == "train", known),
-        "data": material.folder.fingerprint,
+        "data": experiment.folder.fingerprint,
         "same_data_as_in_training": same,
-        "features": material.store.path.name,
-        "features_fingerprint": _fingerprint(material.store.header),
+        "features": experiment.store.path.name,
+        "features_fingerprint": _fingerprint(experiment.store.header),
         "recipe": header.recipe_name,
-        "began_with": ", ".join(f"{one.recipe_name}: {one.run}" for one in header.earlier) or None,
+        "initialised_from": ", ".join(f"{one.recipe_name}: {one.run}" for one in header.earlier)
+        or None,
         "model": recipe.model.kind,
         "seed": recipe.train.seed,
         "epoch": int(about["epoch"]) if "epoch" in about else None,
@@ -224,11 +231,11 @@ def _told(certain: bool, known: bool) -> bool | None:
     return certain or (False if known else None)
 
 
-def _scorer(material: Material, split: Split, revision: str) -> str:
+def _scorer(experiment: Experiment, split: Split, revision: str) -> str:
     """Whose rules the scores follow. The official ones leave nobody where one person answered."""
-    if material.recipe.task == "caption":
+    if experiment.recipe.task == "caption":
         return "coco-caption BLEU, ROUGE-L and CIDEr-D, over the data set's own words"
-    alone = {len(question.answers) == 1 for question in material.folder.questions(split)}
+    alone = {len(question.answers) == 1 for question in experiment.folder.questions(split)}
     if alone == {True}:
         return "equal after normalisation to the single human answer, which has no official rule"
     mixed = "; single answers: equal after normalisation" if True in alone else ""
@@ -244,12 +251,12 @@ def _fingerprint(header: StoreHeader) -> str:
 def _own_data(opened: OpenedRun) -> Path:
     if opened.header.data is None:
         raise BadRun(
-            "an imported run has no data folder", where=opened.path, cure="Give one with --data."
+            "an imported run has no data folder", location=opened.path, hint="Give one with --data."
         )
     return Path(opened.header.data)
 
 
-def _judgeable(folder: DataFolder, task: str) -> Split:
+def _scorable(folder: DataFolder, task: str) -> Split:
     """The last split that can be judged: test, where its answers are not secret, else val."""
     for split in reversed(SPLITS[1:]):
         if task == "vqa":
@@ -260,8 +267,8 @@ def _judgeable(folder: DataFolder, task: str) -> Split:
             return split
     raise BadData(
         "neither the test nor the validation split has anything to judge by",
-        where=folder.path,
-        cure="Prepare the data with a validation split.",
+        location=folder.path,
+        hint="Prepare the data with a validation split.",
     )
 
 

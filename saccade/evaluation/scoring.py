@@ -1,7 +1,7 @@
 """How right every answer or caption of a split was: scores, the upload form, and a row for each.
 
 The same judgement for a model and for what is said without one. A row is all that intervals,
-calibration and the comparison of two runs need; `judged-SPLIT.parquet` of a run folder keeps them.
+calibration and the comparison of two runs need; `scored-SPLIT.parquet` of a run folder keeps them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ POINTS = {"accuracy": 1.0, "bleu_4": 100.0, "cider": 100.0}
 _LONGEST = 4
 
 
-class Judged(NamedTuple):
+class ScoredExamples(NamedTuple):
     """How good free-running predictions are."""
 
     scores: dict[str, Any]
@@ -44,16 +44,16 @@ class Judged(NamedTuple):
     """
 
 
-def judge_answers(
+def score_answers(
     said: Mapping[int, str],
     questions: Sequence[Question],
     revision: str,
-    sure: Mapping[int, float] | None = None,
-) -> Judged:
+    confidence: Mapping[int, float] | None = None,
+) -> ScoredExamples:
     """Judge one answer for each question by official VQA accuracy; `sure` has confidences 0..1."""
     score = vqa_accuracy(said, questions, revision=revision)
-    sure = sure or {}
-    return Judged(
+    confidence = confidence or {}
+    return ScoredExamples(
         {
             "accuracy": score.overall,
             "per_answer_type": dict(score.per_answer_type),
@@ -67,7 +67,7 @@ def judge_answers(
             "image_id": [question.image_id for question in questions],
             "answer": [said[question.id] for question in questions],
             "score": [score.per_question[question.id] for question in questions],
-            "confidence": [sure.get(question.id, np.nan) for question in questions],
+            "confidence": [confidence.get(question.id, np.nan) for question in questions],
             "answer_type": [question.answer_type for question in questions],
             "question_type": [question.question_type for question in questions],
         },
@@ -89,17 +89,17 @@ def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: st
     return 100 * sum(best) / len(best)
 
 
-def judge_captions(
+def score_captions(
     said: Mapping[int, Sentence],
     references: Mapping[int, Sequence[Sentence]],
-    sure: Mapping[int, float] | None = None,
-) -> Judged:
+    confidence: Mapping[int, float] | None = None,
+) -> ScoredExamples:
     """Judge one caption for each image of `references` against all its human captions."""
     captions, human = [said[id_] for id_ in references], list(references.values())
     bleu, rouge = corpus_bleu(captions, human, _LONGEST), corpus_rouge_l(captions, human)
-    cider, sure = corpus_cider(captions, human), sure or {}
+    cider, confidence = corpus_cider(captions, human), confidence or {}
     texts = [" ".join(words) for words in captions]
-    return Judged(
+    return ScoredExamples(
         {
             **{f"bleu_{n}": value for n, value in enumerate(bleu.corpus, start=1)},
             "rouge_l": rouge.corpus,
@@ -114,7 +114,7 @@ def judge_captions(
             "bleu_4": [of[-1] for of in bleu.per_image],
             "cider": cider.per_image,
             "rouge_l": rouge.per_image,
-            "confidence": [sure.get(id_, np.nan) for id_ in references],
+            "confidence": [confidence.get(id_, np.nan) for id_ in references],
         },
     )
 
@@ -142,7 +142,7 @@ def statistics(rows: Mapping[str, Sequence[Any]]) -> dict[str, Statistic]:
 
 def rows_path(run: Path, split: Split) -> Path:
     """Where a run folder keeps the rows of a split."""
-    return run / f"judged-{split}.parquet"
+    return run / f"scored-{split}.parquet"
 
 
 def write_rows(run: Path, split: Split, rows: Mapping[str, Sequence[Any]]) -> None:
@@ -154,12 +154,12 @@ def write_rows(run: Path, split: Split, rows: Mapping[str, Sequence[Any]]) -> No
 def read_rows(run: Path, split: Split) -> dict[str, list[Any]]:
     """The rows that `evaluate` wrote. Raises BadRun where it has not, or they are not whole."""
     path = rows_path(run, split)
-    cure = f"Judge the run: saccade evaluate {run} --split {split}"
+    hint = f"Judge the run: saccade evaluate {run} --split {split}"
     try:
         columns: dict[str, list[Any]] = pq.read_table(path).to_pydict()
     except FileNotFoundError:
-        raise BadRun(f"was not judged on the {split} split", where=run, cure=cure) from None
+        raise BadRun(f"was not judged on the {split} split", location=run, hint=hint) from None
     except (pa.ArrowException, OSError) as error:
-        what = f"is not whole ({str(error).splitlines()[0][:80]})"
-        raise BadRun(what, where=path, cure=cure) from None
+        message = f"is not whole ({str(error).splitlines()[0][:80]})"
+        raise BadRun(message, location=path, hint=hint) from None
     return columns

@@ -24,9 +24,9 @@ from saccade.data.examples import (
 )
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.evaluation.scoring import Judged, upper_bound
-from saccade.evaluation.scoring import judge_answers as judge_said_answers
-from saccade.evaluation.scoring import judge_captions as judge_said_captions
+from saccade.evaluation.scoring import ScoredExamples, upper_bound
+from saccade.evaluation.scoring import score_answers as judge_said_answers
+from saccade.evaluation.scoring import score_captions as judge_said_captions
 from saccade.evaluation.teacher_forcing import AnswerLoss, read_captions
 from saccade.experiment import (
     caption_examples,
@@ -34,7 +34,7 @@ from saccade.experiment import (
     question_examples,
 )
 from saccade.inference.decoding import beam_search, rules_of, shares
-from saccade.run_folder import Material
+from saccade.run_folder import Experiment
 
 
 class Task(NamedTuple):
@@ -42,11 +42,11 @@ class Task(NamedTuple):
 
     metric: str
     """The score that chooses the best epoch; higher is better."""
-    examples: Callable[[Material, Split], VqaExamples | CaptionExamples | ImageExamples]
+    examples: Callable[[Experiment, Split], VqaExamples | CaptionExamples | ImageExamples]
     """What is learnt from: a split, encoded."""
-    truth: Callable[[DataFolder, Split], Any]
+    ground_truth: Callable[[DataFolder, Split], Any]
     """What people said of a split, which it is judged by. Raises BadData where that is nothing."""
-    judge: Callable[..., Judged]
+    score_split: Callable[..., ScoredExamples]
     """(model, material, split, device, *, beams, revision): free-running, never teacher-forced."""
 
 
@@ -63,95 +63,95 @@ def answer_logits(
         yield rows, asked, model(asked).logits.float()
 
 
-def judge_answers(
+def score_answers(
     model: nn.Module,
-    material: Material,
+    experiment: Experiment,
     split: Split,
     device: torch.device,
     *,
     revision: str = "2021-03",
     **_unused: Any,
-) -> Judged:
+) -> ScoredExamples:
     """Official VQA accuracy of the likeliest answers; one without features counts as wrong.
 
     A model's confidence in its answer is the answer's probability (`losses.shares`).
     """
-    assert material.words.answers is not None
-    assert material.recipe.answers is not None
-    questions = answered_questions(material.folder, split)
-    examples = question_examples(material, split, only_answerable=False)
+    assert experiment.words.answers is not None
+    assert experiment.recipe.answers is not None
+    questions = answered_questions(experiment.folder, split)
+    examples = question_examples(experiment, split, only_answerable=False)
     said = {question.id: "" for question in questions}
-    sure = dict.fromkeys(said, 0.0)
-    loss = AnswerLoss(material.recipe.answers.loss)
+    confidence = dict.fromkeys(said, 0.0)
+    loss = AnswerLoss(experiment.recipe.answers.loss)
     for rows, batch, logits in answer_logits(model, examples, device):
         loss.add(VqaOutput(logits), batch)
         best = logits.argmax(dim=1, keepdim=True)
-        surest = shares(logits, material.recipe.answers.loss).gather(1, best)
+        surest = shares(logits, experiment.recipe.answers.loss).gather(1, best)
         for row, place, share in zip(rows, best.tolist(), surest.tolist(), strict=True):
-            said[int(examples.ids[row])] = material.words.answers.answers[place[0]]
-            sure[int(examples.ids[row])] = share[0]
-    judged = judge_said_answers(said, questions, revision, sure)
+            said[int(examples.ids[row])] = experiment.words.answers.answers[place[0]]
+            confidence[int(examples.ids[row])] = share[0]
+    scored = judge_said_answers(said, questions, revision, confidence)
     about = {
-        "upper_bound": upper_bound(questions, material.words.answers, revision),
+        "upper_bound": upper_bound(questions, experiment.words.answers, revision),
         "without_features": examples.left_out["image without features"],
         "confidence": "sigmoid of the best answer's logit"
-        if material.recipe.answers.loss == "logistic"
+        if experiment.recipe.answers.loss == "logistic"
         else "softmax of the best answer",
         "answer_loss": loss.mean(),
     }
-    return judged._replace(scores=judged.scores | about)
+    return scored._replace(scores=scored.scores | about)
 
 
-def judge_captions(
+def score_captions(
     model: nn.Module,
-    material: Material,
+    experiment: Experiment,
     split: Split,
     device: torch.device,
     *,
-    beams: int | None = None,
+    beam_size: int | None = None,
     **_unused: Any,
-) -> Judged:
+) -> ScoredExamples:
     """Corpus BLEU of one free-running caption per image against all its human captions.
 
     A model's confidence in its caption is the geometric mean of the probabilities of its words.
     Beside that, and so called, stands how well it reads human captions, teacher-forced.
     """
-    decode = material.recipe.decode
+    decode = experiment.recipe.decode
     assert decode is not None  # a captioning recipe cannot be built without
-    beams = beams or decode.beams
-    vocabulary, store = material.words.vocabulary, material.store
-    people = captioned_images(material.folder, split)
+    beam_size = beam_size or decode.beam_size
+    vocabulary, store = experiment.words.vocabulary, experiment.store
+    people = captioned_images(experiment.folder, split)
     references = {id_: [caption.words for caption in some] for id_, some in people.items()}
     ids = np.fromiter(references, np.int64, len(references))
     rows = store.rows(ids)
     seen = store.counts[rows] > 0
     said: dict[int, list[str]] = {int(id_): [] for id_ in ids}
-    sure = dict.fromkeys(said, 0.0)
+    confidence = dict.fromkeys(said, 0.0)
     model.eval()
     for chunk in np.array_split(np.flatnonzero(seen), max(1, -(-int(seen.sum()) // 32))):
         regions, mask = store.read(rows[chunk])
-        sayings = beam_search(
+        hypotheses = beam_search(
             cast(Captioner, model),
             torch.from_numpy(regions).to(device).float(),
             torch.from_numpy(mask).to(device),
             rules_of(vocabulary, decode),
-            beams=beams,
+            beam_size=beam_size,
         )
-        for id_, saying in zip(ids[chunk], sayings, strict=True):
-            said[int(id_)] = vocabulary.decode(saying.words)
-            words = len(saying.words) + saying.ended
-            sure[int(id_)] = math.exp(saying.log_probability / max(words, 1))
-    judged = judge_said_captions(said, references, sure)
-    read = captions_to_read(material, split)
+        for id_, hypothesis in zip(ids[chunk], hypotheses, strict=True):
+            said[int(id_)] = vocabulary.decode(hypothesis.words)
+            words = len(hypothesis.words) + hypothesis.ended
+            confidence[int(id_)] = math.exp(hypothesis.log_probability / max(words, 1))
+    scored = judge_said_captions(said, references, confidence)
+    read = captions_to_read(experiment, split)
     about = {
-        "beams": beams,
+        "beams": beam_size,
         "without_features": int((~seen).sum()),
-        "teacher_forced": read_captions(model, read, device, material.recipe.train.batch_size),
+        "teacher_forced": read_captions(model, read, device, experiment.recipe.train.batch_size),
     }
-    return judged._replace(scores=judged.scores | about)
+    return scored._replace(scores=scored.scores | about)
 
 
 TASKS: Mapping[str, Task] = {
-    "vqa": Task("accuracy", question_examples, answered_questions, judge_answers),
-    "caption": Task("bleu_4", caption_examples, captioned_images, judge_captions),
+    "vqa": Task("accuracy", question_examples, answered_questions, score_answers),
+    "caption": Task("bleu_4", caption_examples, captioned_images, score_captions),
 }

@@ -1,4 +1,4 @@
-"""Frozen networks that turn images into regions: any timm model, a ViT of `transformers`, or a
+"""Settings networks that turn images into regions: any timm model, a ViT of `transformers`, or a
 detector of torchvision.
 
 A region is one cell of the network's last grid: row r of the output is cell (r // W, r % W).
@@ -95,14 +95,14 @@ class Backbone(nn.Module):
         return isinstance(self.model, Detector)
 
     @torch.inference_mode()
-    def see(self, pixels: Tensor, preprocessing: Preprocessing, sizes: np.ndarray) -> Seen:
+    def encode(self, pixels: Tensor, preprocessing: Preprocessing, sizes: np.ndarray) -> Seen:
         """Look at prepared images `(B, 3, h, w)` uint8 of the original sizes `(B, 2)`, width and
-        height. Raises BadConfig as `look` does.
+        height. Raises BadConfig as `encode_grid` does.
         """
         images = self.images(pixels, preprocessing)
         if isinstance(self.model, Detector):
-            return self.model.see(images, preprocessing, sizes)
-        regions, grid = self.look(images)
+            return self.model.encode(images, preprocessing, sizes)
+        regions, grid = self.encode_grid(images)
         boxes = preprocessing.box_in_image(self.boxes(grid), *sizes.T)
         counts = np.full(len(regions), regions.shape[1])
         return Seen(regions, counts, boxes, grid=None if self.kept_tokens else grid)
@@ -130,7 +130,7 @@ class Backbone(nn.Module):
             return self._look(images)[0]
 
     @torch.no_grad()
-    def look(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    def encode_grid(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Regions `(B, R, D)` of images `(B, 3, h, w)`, and the rows and columns of their grid,
         in front of which stand `kept_tokens` other regions. `boxes` says where all of them lie.
 
@@ -143,7 +143,7 @@ class Backbone(nn.Module):
         if isinstance(self.model, Detector):
             raise BadConfig(
                 f"{self.spec.name} finds boxes, which are no grid and cannot learn here",
-                cure="Extract features with it: saccade extract DATA --backbone ...",
+                hint="Extract features with it: saccade extract DATA --backbone ...",
             )
         height, width = images.shape[-2:]
         try:
@@ -154,7 +154,7 @@ class Backbone(nn.Module):
             raise BadConfig(
                 f"{self.spec.name} cannot look at {height} x {width} pixels "
                 f"({str(error).splitlines()[0][:150]})",
-                cure="Choose another --size, or --option img_size=... where the network has it.",
+                hint="Choose another --size, or --option img_size=... where the network has it.",
             ) from None
         if isinstance(features, Tensor) and features.ndim == 4:
             if not self._channels_last_out:
@@ -166,7 +166,7 @@ class Backbone(nn.Module):
                 return regions, grid
         raise BadConfig(
             f"the output of {self.spec.name} is no grid of regions",
-            cure="Choose a network that keeps one, such as timm:resnet50 or "
+            hint="Choose a network that keeps one, such as timm:resnet50 or "
             "timm:vit_base_patch16_224.",
         )
 
@@ -174,7 +174,7 @@ class Backbone(nn.Module):
         """Rows and columns of the grid, and numbers per region, for images of that size."""
         device = next((weight.device for weight in self.parameters()), None)
         blank = torch.zeros(1, 3, preprocessing.height, preprocessing.width, device=device)
-        regions, grid = self.look(blank)
+        regions, grid = self.encode_grid(blank)
         return grid, regions.shape[2]
 
     def boxes(self, grid: tuple[int, int]) -> np.ndarray:
@@ -205,11 +205,11 @@ def choose_backbone(
     """
     prefix, _, network = name.partition(":")
     if prefix not in LIBRARIES or bool(network) == (prefix == PIXELS):
-        cure = (
+        hint = (
             "Say whose it is: write timm:NAME, or transformers:NAME for a ViT with all its tokens; "
             "torchvision:NAME for a detector; or pixels, for an encoder that learns."
         )
-        raise BadConfig(f"no backbone {name!r}", cure=cure)
+        raise BadConfig(f"no backbone {name!r}", hint=hint)
     library = LIBRARIES[prefix]
     chosen, file = library.prepare(network, str(weights), options or {}, size)
     kind = str(weights) if str(weights) in ("hub", "random") else Path(weights).name
@@ -237,8 +237,8 @@ def build_backbone(spec: BackboneSpec, weights_file: Path | None = None) -> Back
             raise MissingWeights(
                 f"these weights of {spec.name} are not those that the features were made with "
                 f"(SHA-256 {found[:12]}..., wanted {spec.weights_sha256[:12]}...)",
-                where=file,
-                cure="Keep the file backbone.safetensors of the feature store beside the run.",
+                location=file,
+                hint="Keep the file backbone.safetensors of the feature store beside the run.",
             )
     return Backbone(model, spec)
 
@@ -271,7 +271,7 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
     except ValidationError as error:
         raise BadConfig(
             first_problem(error, "preprocessing"),
-            cure="Change --size, --resize, --resize-to, --mean, --std or --interpolation.",
+            hint="Change --size, --resize, --resize-to, --mean, --std or --interpolation.",
         ) from None
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from saccade.core.errors import BadConfig, BadData, BadStore
 from saccade.core.files import link_or_copy
 from saccade.core.formatting import size_in_words
-from saccade.core.settings import Frozen, checked_settings
+from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
 from saccade.features.preprocessing import PIXELS, Reduction
 from saccade.features.reduction import (
@@ -79,7 +79,7 @@ def fit_pca(
     if number > min(dim, count - 1):
         raise BadConfig(
             f"{number} components cannot be had of {count:,} training regions of {dim} numbers",
-            cure=f"Give --pca at most {max(min(dim, count - 1), 0)}.",
+            hint=f"Give --pca at most {max(min(dim, count - 1), 0)}.",
         )
     mean = total / count
     spread, directions = torch.linalg.eigh(products / count - torch.outer(mean, mean))
@@ -105,7 +105,7 @@ CHUNK = 256
 """Images, about, that a crash can cost."""
 
 
-class ConvertSettings(Frozen):
+class ConvertSettings(Settings):
     """What becomes of a store."""
 
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -135,7 +135,7 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
     name = chosen.name or "-".join([path.name, *_done(chosen, dtype, scale)])
     target = path.parent / name
     if name == path.name:
-        raise BadConfig("the new store is the old one", cure="Say what to do, or give --name.")
+        raise BadConfig("the new store is the old one", hint="Say what to do, or give --name.")
     tensors = _tensors(old, chosen, scale, target, say)
     header = _header(old.header, chosen, tensors, (dtype, scale), path)
     say(
@@ -197,19 +197,19 @@ class _Part(NamedTuple):
 def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | None]:
     """Kind of number and scale of the new store; whatever cannot be done is refused."""
     if old.backbone.name == PIXELS:
-        raise BadConfig("pixels are not converted", cure="Extract smaller ones: --size.")
+        raise BadConfig("pixels are not converted", hint="Extract smaller ones: --size.")
     dtype = chosen.dtype or ("int8" if chosen.scale else old.dtype)
     if chosen.scale and dtype != "int8":
-        raise BadConfig(f"{dtype} needs no scale", cure="Leave out --scale, or give --dtype int8.")
+        raise BadConfig(f"{dtype} needs no scale", hint="Leave out --scale, or give --dtype int8.")
     if chosen.pool and old.grid is None:
-        what = "regions that are no grid cannot be averaged"
-        raise BadConfig(what, cure="Leave out --pool.")
+        message = "regions that are no grid cannot be averaged"
+        raise BadConfig(message, hint="Leave out --pool.")
     if chosen.pool and old.grid:
         refuse_uneven(old.grid, (chosen.pool, chosen.pool))
     if (chosen.pool or chosen.pca) and old.reduction and old.reduction.pca:
         raise BadConfig(
             "PCA was done already, and nothing can come behind it",
-            cure="Convert the store that this one was made of.",
+            hint="Convert the store that this one was made of.",
         )
     return dtype, (chosen.scale or old.scale or "row") if dtype == "int8" else None
 
@@ -285,8 +285,8 @@ def _training_ids(old: FeatureStore, data: Path | None) -> np.ndarray:
     try:
         images = DataFolder(folder).images()
     except BadData as error:
-        cure = "Say where the data folder is, for its training images: --data DATA."
-        raise BadData(error.what, where=error.where, cure=cure) from None
+        hint = "Say where the data folder is, for its training images: --data DATA."
+        raise BadData(error.message, location=error.location, hint=hint) from None
     return np.array(sorted(one.id for one in images if one.split == "train"), dtype=np.int64)
 
 
@@ -302,9 +302,11 @@ def _parts(
         rows = np.arange(start, min(start + TOGETHER, len(old)))
         read, real = old.read(rows)
         if not np.isfinite(read).all():
-            what = f"features of image {old.ids[start]} or a next one are no numbers"
+            message = f"features of image {old.ids[start]} or a next one are no numbers"
             raise BadStore(
-                what, where=old.path, cure=f"See: saccade store verify {shlex.quote(str(old.path))}"
+                message,
+                location=old.path,
+                hint=f"See: saccade store verify {shlex.quote(str(old.path))}",
             )
         regions = steps.reduce(torch.from_numpy(read), old.header.grid).float()
         real = np.repeat(real.any(axis=1, keepdims=True), regions.shape[1], 1) if pool else real
@@ -334,7 +336,7 @@ def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]
         else:
             columns["features"] = part.regions.to(getattr(torch, header.dtype)).numpy()
             if not np.isfinite(columns["features"]).all():
-                what = f"image {old.ids[rows[0]]} or a next one does not fit {header.dtype}"
+                message = f"image {old.ids[rows[0]]} or a next one does not fit {header.dtype}"
                 other = " and another --name" if writer.done else ""
-                raise BadStore(what, where=target, cure=f"Give --dtype float32{other}.")
+                raise BadStore(message, location=target, hint=f"Give --dtype float32{other}.")
         yield columns

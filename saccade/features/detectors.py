@@ -44,7 +44,7 @@ class Choice(NamedTuple):
     """So many of every image; 0 leaves it to the next three."""
     threshold: float = 0.2
     """All boxes that are at least so sure, ..."""
-    at_least: int = 10
+    min_count: int = 10
     """... but so many of the surest ones in any case, ..."""
     at_most: int = 100
     """... and no more than so many."""
@@ -90,7 +90,7 @@ class TwoStage(NamedTuple):
         """What such a network is built with to propose so many boxes."""
         return {"rpn_post_nms_top_n_test": proposals}
 
-    def look(self, network: Any, image: Tensor, proposals: int) -> Proposed:
+    def encode(self, network: Any, image: Tensor, proposals: int) -> Proposed:
         """So many boxes, or fewer, of an image `(3, h, w)`, normalised."""
         size, heads = (image.shape[1], image.shape[2]), network.roi_heads
         canvas = _canvas(network.transform, image)
@@ -123,7 +123,7 @@ class OneStage(NamedTuple):
         del proposals
         return {}
 
-    def look(self, network: Any, image: Tensor, proposals: int) -> Proposed:
+    def encode(self, network: Any, image: Tensor, proposals: int) -> Proposed:
         """So many boxes, or fewer, of an image `(3, h, w)`, normalised: those with the surest best
         class, out of a hundred thousand and more. What lies outside of the image is none.
         """
@@ -180,9 +180,9 @@ class Detector(nn.Module):
         One at a time: side by side, smaller ones would be filled up, which some networks see. A
         image in which nothing at all is proposed is one region, the whole of it.
         """
-        return choose(self.way.look(self.network, image, self.choice.proposals), self.choice)
+        return choose(self.way.encode(self.network, image, self.choice.proposals), self.choice)
 
-    def see(self, images: Tensor, preprocessing: Preprocessing, sizes: np.ndarray) -> Seen:
+    def encode(self, images: Tensor, preprocessing: Preprocessing, sizes: np.ndarray) -> Seen:
         """Look at images `(B, 3, h, w)` that were filled up to one size; `sizes (B, 2)` are the
         original widths and heights.
         """
@@ -209,7 +209,7 @@ def choose(proposed: Proposed, choice: Choice) -> Found:
         kept = nms(boxes, one, choice.overlap)
         surest[kept] = torch.maximum(surest[kept], one[kept])
     count = choice.regions or min(
-        max(int((surest >= choice.threshold).sum()), choice.at_least), choice.at_most
+        max(int((surest >= choice.threshold).sum()), choice.min_count), choice.at_most
     )
     best = surest.argsort(descending=True, stable=True)[:count]
     return Found(regions(best), boxes[best], surest[best])
@@ -356,8 +356,8 @@ def choice_of(options: Mapping[str, Option], proposals: int = 300) -> Choice:
     Raises BadConfig for options that there are not, or that contradict each other.
     """
     if strange := sorted(options.keys() - set(Choice._fields)):
-        cure = f"There are: {', '.join(Choice._fields)}."
-        raise BadConfig(f"a detector has no --option {strange[0]}", cure=cure)
+        hint = f"There are: {', '.join(Choice._fields)}."
+        raise BadConfig(f"a detector has no --option {strange[0]}", hint=hint)
     usual = Choice(proposals=proposals)
     given: dict[str, Any] = dict(options)
     for name, value in given.items():
@@ -368,19 +368,19 @@ def choice_of(options: Mapping[str, Option], proposals: int = 300) -> Choice:
             or not 0 <= value <= (value if whole else 1)
         ):
             kind = "a whole number" if whole else "a share from 0 to 1"
-            raise BadConfig(f"--option {name}={value}", cure=f"Give {kind}.")
+            raise BadConfig(f"--option {name}={value}", hint=f"Give {kind}.")
     choice = usual._replace(**given)
-    if choice.regions and {"threshold", "at_least", "at_most"} & given.keys():
+    if choice.regions and {"threshold", "min_count", "at_most"} & given.keys():
         raise BadConfig(
             "--option regions takes as many boxes of every image, whatever their scores",
-            cure="Leave it out, or leave out threshold, at_least and at_most.",
+            hint="Leave it out, or leave out threshold, min_count and at_most.",
         )
-    agrees = choice.most >= 1 and choice.at_least <= choice.at_most
+    agrees = choice.most >= 1 and choice.min_count <= choice.at_most
     if not (agrees and choice.regions <= choice.proposals):
         told = ", ".join(f"{name}={value}" for name, value in choice._asdict().items())
         raise BadConfig(
             f"these options contradict each other: {told}",
-            cure="Keep at least 1 region, at_least below at_most, and regions below proposals.",
+            hint="Keep at least 1 region, min_count below at_most, and regions below proposals.",
         )
     return choice
 
@@ -392,5 +392,5 @@ def _kind(network: str) -> Kind:
 def _unknown(network: str) -> BadConfig:
     near = difflib.get_close_matches(network, NAMES, n=2, cutoff=0.5)
     close = f"Near it: {', '.join(f'torchvision:{one}' for one in near)}. " if near else ""
-    cure = f"{close}There are: {', '.join(f'torchvision:{one}' for one in NAMES)}."
-    return BadConfig(f"torchvision has no detector {network!r}", cure=cure)
+    hint = f"{close}There are: {', '.join(f'torchvision:{one}' for one in NAMES)}."
+    return BadConfig(f"torchvision has no detector {network!r}", hint=hint)

@@ -25,7 +25,7 @@ from saccade.core.console import console, say
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.formatting import duration, size_in_words
-from saccade.core.settings import Frozen, checked_settings
+from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
@@ -78,7 +78,7 @@ PREPROCESSING = ("size", "resize", "resize_to", "mean", "std", "interpolation")
 """Settings that, where given, replace the network's own."""
 
 
-class ExtractSettings(Frozen):
+class ExtractSettings(Settings):
     """What features are made with, and how much of the machine is used for it."""
 
     backbone: str
@@ -212,20 +212,20 @@ def _columns(job: _Job, writer: StoreWriter, read: ReadBatch) -> dict[str, np.nd
     if not read.readable.any():
         return stored
     try:
-        seen = _see(job, read)
+        seen = _encode(job, read)
         regions = seen.regions.to(getattr(torch, header.dtype))
         fits = bool(regions.isfinite().all() & (regions.any() == seen.regions.any()))
         fits &= seen.scores is None or bool(np.isfinite(seen.scores).all())
     except torch.OutOfMemoryError:
         raise BadConfig(
             f"{job.device} has no room for {job.settings.batch_size} images at once",
-            cure="Give a smaller --batch-size; what is in the store stays.",
+            hint="Give a smaller --batch-size; what is in the store stays.",
         ) from None
     if not fits:  # too large, or so small that all of them would be 0
         other = " and another --name" if writer.done else ""
         raise BadConfig(
             f"{job.backbone.spec.name} gives numbers that {header.dtype} cannot hold",
-            cure=f"Give --dtype float32{other}; if it stays, the weights are broken.",
+            hint=f"Give --dtype float32{other}; if it stays, the weights are broken.",
         )
     found = {"features": regions.cpu().numpy(), **seen._asdict()}
     for name in stored.keys() - {"sizes"}:
@@ -233,9 +233,9 @@ def _columns(job: _Job, writer: StoreWriter, read: ReadBatch) -> dict[str, np.nd
     return stored
 
 
-def _see(job: _Job, read: ReadBatch) -> Seen:
+def _encode(job: _Job, read: ReadBatch) -> Seen:
     pixels = read.pixels.to(job.device, non_blocking=True)
-    return job.backbone.see(pixels, job.preprocessing, read.sizes[read.readable])
+    return job.backbone.encode(pixels, job.preprocessing, read.sizes[read.readable])
 
 
 def _announce(job: _Job, writer: StoreWriter) -> None:
@@ -264,11 +264,11 @@ def _seconds_per_image(job: _Job) -> float:
     side = (job.preprocessing.height, job.preprocessing.width)
     blank = torch.zeros(few, 3, *side, dtype=torch.uint8, device=job.device)
     sizes = np.full((few, 2), side[::-1])
-    job.backbone.see(blank, job.preprocessing, sizes)  # the first time is slow
+    job.backbone.encode(blank, job.preprocessing, sizes)  # the first time is slow
     begin = time.perf_counter()
     if job.images:
         job.batches(few)[0]
-    job.backbone.see(blank, job.preprocessing, sizes).regions.cpu()
+    job.backbone.encode(blank, job.preprocessing, sizes).regions.cpu()
     return (time.perf_counter() - begin) / few
 
 
@@ -278,8 +278,8 @@ def _refuse_wrong_root(root: Path, images: Sequence[ImageRecord]) -> None:
     if not any((root / image.file).is_file() for image in sample):
         raise BadData(
             f"there is neither {sample[0].file} nor any other image that was looked for",
-            where=root,
-            cure="Say where the images are now: --image-root DIR, or SACCADE_IMAGES.",
+            location=root,
+            hint="Say where the images are now: --image-root DIR, or SACCADE_IMAGES.",
         )
 
 

@@ -38,7 +38,7 @@ def weights_from(network: nn.Module, stage: str) -> frozenset[str]:
         stages = [f"{place} ({'.'.join(begins[place].split('.')[:2])})" for place in sorted(begins)]
         raise BadConfig(
             f"encoder.trains_from={stage}: the network has no such stage",
-            cure=f"Stages and the weights they begin with: {', '.join(stages)}.",
+            hint=f"Stages and the weights they begin with: {', '.join(stages)}.",
         )
     return found
 
@@ -63,7 +63,7 @@ def forget_activations(network: Any) -> None:
         network.set_grad_checkpointing(True)
     except (AttributeError, AssertionError):
         raise BadConfig(
-            "this network cannot forget its activations", cure="Set encoder.checkpointing=false."
+            "this network cannot forget its activations", hint="Set encoder.checkpointing=false."
         ) from None
 
 

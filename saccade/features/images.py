@@ -49,22 +49,24 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise BadImage("is not a file", where=path, cure="Give the path of an image file.")
+            raise BadImage("is not a file", location=path, hint="Give the path of an image file.")
         if size > MAX_BYTES:
-            what = f"has {size / 2**20:.0f} MiB, more than {MAX_BYTES // 2**20}"
-            raise BadImage(what, where=path, cure="Make a smaller copy of the image.")
+            message = f"has {size / 2**20:.0f} MiB, more than {MAX_BYTES // 2**20}"
+            raise BadImage(message, location=path, hint="Make a smaller copy of the image.")
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        what = "no such file" if isinstance(error, FileNotFoundError) else f"unreadable ({error})"
-        cure = "Check the folder of images (SACCADE_IMAGES) and the name."
-        raise BadImage(what, where=path, cure=cure) from None
+        message = (
+            "no such file" if isinstance(error, FileNotFoundError) else f"unreadable ({error})"
+        )
+        hint = "Check the folder of images (SACCADE_IMAGES) and the name."
+        raise BadImage(message, location=path, hint=hint) from None
     return decode_image(data, path, max_pixels=max_pixels)
 
 
 def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
     """Decode the bytes of an image file as `read_image` does; `name` is for the message."""
     if not data:
-        raise BadImage("the file is empty", where=name, cure=COPY_AGAIN)
+        raise BadImage("the file is empty", location=name, hint=COPY_AGAIN)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which harms nobody
         try:
@@ -80,23 +82,25 @@ def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS)
         except BadImage:
             raise
         except UnidentifiedImageError:
-            what = f"not a whole image in a format known here ({', '.join(FORMATS)})"
-            raise BadImage(what, where=name, cure="Convert it to JPEG or PNG.") from None
+            message = f"not a whole image in a format known here ({', '.join(FORMATS)})"
+            raise BadImage(message, location=name, hint="Convert it to JPEG or PNG.") from None
         except Image.DecompressionBombError as error:
-            raise BadImage(f"too large: {error}", where=name, cure="Make a smaller copy.") from None
+            raise BadImage(
+                f"too large: {error}", location=name, hint="Make a smaller copy."
+            ) from None
         except Exception as error:  # a decoder that is given broken bytes may raise anything
-            what = f"damaged ({type(error).__name__}: {error})"
-            raise BadImage(what, where=name, cure=COPY_AGAIN) from None
+            message = f"damaged ({type(error).__name__}: {error})"
+            raise BadImage(message, location=name, hint=COPY_AGAIN) from None
 
 
 def _check_limits(image: Image.Image, name: str | Path, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        what = f"{width} x {height} pixels are more than {max_pixels / 1e6:.0f} million"
-        raise BadImage(what, where=name, cure="Make a smaller copy of the image.")
+        message = f"{width} x {height} pixels are more than {max_pixels / 1e6:.0f} million"
+        raise BadImage(message, location=name, hint="Make a smaller copy of the image.")
     if max(width, height) > MAX_RATIO * min(width, height):
-        what = f"{width} x {height} pixels: one side is over {MAX_RATIO} times the other"
-        raise BadImage(what, where=name, cure="Crop the image, or leave it out.")
+        message = f"{width} x {height} pixels: one side is over {MAX_RATIO} times the other"
+        raise BadImage(message, location=name, hint="Crop the image, or leave it out.")
 
 
 def _decode_jpeg(data: bytes, image: Image.Image, name: str | Path) -> Tensor:
@@ -108,8 +112,8 @@ def _decode_jpeg(data: bytes, image: Image.Image, name: str | Path) -> Tensor:
         pixels = _decode_other(image, name)
     corners = pixels.numpy()[:, (0, 0, -1, -1), (0, -1, 0, -1)]
     if (corners == 128).all(axis=0).any() and _ends_early(data):
-        what = "damaged: the compressed data end before the image does"
-        raise BadImage(what, where=name, cure=COPY_AGAIN)
+        message = "damaged: the compressed data end before the image does"
+        raise BadImage(message, location=name, hint=COPY_AGAIN)
     return pixels
 
 
@@ -132,8 +136,8 @@ def _decode_other(image: Image.Image, name: str | Path) -> Tensor:
         # Pillow's own conversion clips instead of scaling: nearly all would be white.
         image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        what = f"its pixels are 32-bit numbers (mode {image.mode}) of unknown range"
-        raise BadImage(what, where=name, cure="Convert it to 8 or 16 bits a channel.")
+        message = f"its pixels are 32-bit numbers (mode {image.mode}) of unknown range"
+        raise BadImage(message, location=name, hint="Convert it to 8 or 16 bits a channel.")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -185,7 +189,7 @@ class ImageBatches(Dataset[ReadBatch]):
             try:
                 image = read_image(self.root / image_record.file)
             except BadImage as error:
-                skipped.append(Skipped(image_record.id, image_record.file, error.what))
+                skipped.append(Skipped(image_record.id, image_record.file, error.message))
                 continue
             pixels.append(self.preprocessing.pixels(image))
             readable[place] = True

@@ -37,7 +37,7 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
 
 def trained_on(spec: BackboneSpec) -> TrainedOn:
     """Nothing is known. Raises BadConfig."""
-    raise BadConfig(f"{spec.name} is no network", cure="Choose one: saccade list backbones.")
+    raise BadConfig(f"{spec.name} is no network", hint="Choose one: saccade list backbones.")
 
 
 def _refuse(kind: str) -> NoReturn:
@@ -45,6 +45,6 @@ def _refuse(kind: str) -> NoReturn:
     raise MissingWeights(
         f"these features came from a file of {kind}, made by {maker}, which is no part of saccade, "
         "so a new image cannot be looked at",
-        cure="Ask about images of the data folder (saccade evaluate), or train on features "
+        hint="Ask about images of the data folder (saccade evaluate), or train on features "
         "extracted here, such as --backbone torchvision:fasterrcnn_resnet50_fpn_v2.",
     )

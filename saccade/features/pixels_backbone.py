@@ -31,7 +31,7 @@ def prepare(
     if options or weights not in ("hub", "none"):
         raise BadConfig(
             "pixels have neither weights nor options",
-            cure="Leave them out; an encoder's stand in the recipe: see `encoder` there.",
+            hint="Leave them out; an encoder's stand in the recipe: see `encoder` there.",
         )
     return {}, None
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, tensor
 from torch.nn import functional
 
-from saccade.core.settings import Frozen
+from saccade.core.settings import Settings
 
 Option = str | int | float | bool
 Interpolation = Literal["bilinear", "bicubic"]
@@ -22,7 +22,7 @@ PIXELS = "pixels"
 """The backbone that is none."""
 
 
-class BackboneSpec(Frozen):
+class BackboneSpec(Settings):
     """Which frozen network turns an image into regions."""
 
     name: str = Field(pattern=r"^(timm|transformers|torchvision|imported):.+|^pixels$")
@@ -48,7 +48,7 @@ class BackboneSpec(Frozen):
         return self.name.partition(":")[2] or self.name
 
 
-class Reduction(Frozen):
+class Reduction(Settings):
     """What is done to a backbone's regions to make them fewer or narrower before they are kept."""
 
     pool: tuple[int, int] | None = None
@@ -68,7 +68,7 @@ class _Placed(NamedTuple):
     top: np.ndarray
 
 
-class Preprocessing(Frozen):
+class Preprocessing(Settings):
     """From an image of any size to the numbers that a backbone sees."""
 
     height: int = Field(ge=8, le=4096)

@@ -69,7 +69,7 @@ def refuse_uneven(grid: tuple[int, int], smaller: tuple[int, int]) -> None:
     if min(smaller) < 1 or rows % high or columns % wide:
         raise BadConfig(
             f"a grid of {rows} x {columns} cannot be averaged to {high} x {wide}",
-            cure="Choose a grid whose sides divide the old one's, such as 7 for 14.",
+            hint="Choose a grid whose sides divide the old one's, such as 7 for 14.",
         )
 
 
@@ -109,8 +109,8 @@ class Reducer:
         ):
             raise BadStore(
                 "not the numbers that the features were made smaller with",
-                where=folder / FILE,
-                cure="Copy the file from the store that the run was trained on.",
+                location=folder / FILE,
+                hint="Copy the file from the store that the run was trained on.",
             )
 
     @classmethod
@@ -152,16 +152,16 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     try:
         return load_file(folder / FILE)
     except (OSError, SafetensorError) as error:
-        cure = "Copy it from the store that the features were converted to, or convert again."
-        raise BadStore(f"unreadable ({error})", where=folder / FILE, cure=cure) from None
+        hint = "Copy it from the store that the features were converted to, or convert again."
+        raise BadStore(f"unreadable ({error})", location=folder / FILE, hint=hint) from None
 
 
 def read_channel_scales(folder: Path, dim: int) -> np.ndarray:
     """The scale of each channel beside a store or a run: `(dim,)` float32. Raises BadStore."""
     scales = read_tensors(folder).get("scales")
     if scales is None or scales.shape != (dim,) or scales.dtype != torch.float32:
-        what = f"holds no scales of {dim} channels"
-        raise BadStore(what, where=folder / FILE, cure="Convert the store again.")
+        message = f"holds no scales of {dim} channels"
+        raise BadStore(message, location=folder / FILE, hint="Convert the store again.")
     found: np.ndarray = scales.numpy()
     return found
 

@@ -27,7 +27,7 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from saccade.core.errors import BadStore
-from saccade.core.settings import Frozen, first_problem
+from saccade.core.settings import Settings, first_problem
 from saccade.data.records import ImageRecord
 from saccade.features.preprocessing import (
     PIXELS,
@@ -56,7 +56,7 @@ NAMED = 5
 """Damages that a message has room for."""
 
 
-class StoreHeader(Frozen):
+class StoreHeader(Settings):
     """What `header.json` says."""
 
     format: Literal[1, 2] = 2
@@ -123,15 +123,15 @@ class FeatureStore:
 
     def __init__(self, path: Path, header: StoreHeader) -> None:
         self.path, self.header = path, header
-        cure = MAKE_AGAIN.format(header.command)
+        hint = MAKE_AGAIN.format(header.command)
         arrays = {
-            name: open_array(path, name, shape, kind, cure)
+            name: open_array(path, name, shape, kind, hint)
             for name, (shape, kind) in header.columns().items()
         }
-        self.ids = np.array(open_array(path, "ids", (header.ids_count,), np.dtype(np.int64), cure))
+        self.ids = np.array(open_array(path, "ids", (header.ids_count,), np.dtype(np.int64), hint))
         """(N,) int64, rising."""
         if not (self.ids[1:] > self.ids[:-1]).all():
-            raise BadStore("the ids do not rise", where=path / "ids.npy", cure=cure)
+            raise BadStore("the ids do not rise", location=path / "ids.npy", hint=hint)
         self.features = arrays["features"]
         """(N, R, D) mapped from disk, read-only."""
         self.counts = np.array(arrays["counts"])
@@ -158,14 +158,14 @@ class FeatureStore:
         if wanted is not None and images_fingerprint(wanted) != header.dataset_fingerprint:
             raise BadStore(
                 "the store was made for other images than the data folder has now",
-                where=path,
-                cure="Extract again under another --name, or prepare the data folder as it was.",
+                location=path,
+                hint="Extract again under another --name, or prepare the data folder as it was.",
             )
         store = cls(path, header)
         if wanted is not None and store.ids.tolist() != [one.id for one in wanted]:
-            what = "the ids are not those of the images that the store was made for"
-            cure = MAKE_AGAIN.format(header.command)
-            raise BadStore(what, where=path / "ids.npy", cure=cure)
+            message = "the ids are not those of the images that the store was made for"
+            hint = MAKE_AGAIN.format(header.command)
+            raise BadStore(message, location=path / "ids.npy", hint=hint)
         return store
 
     def __reduce__(self) -> tuple[Callable[[Path], "FeatureStore"], tuple[Path]]:
@@ -182,8 +182,8 @@ class FeatureStore:
         if len(lacking):
             raise BadStore(
                 f"there are no features of image {lacking[0]}, nor of {len(lacking) - 1} others",
-                where=self.path,
-                cure="The store belongs to other data; extract this data folder's own.",
+                location=self.path,
+                hint="The store belongs to other data; extract this data folder's own.",
             )
         return rows
 
@@ -261,9 +261,9 @@ def verify_store(path: Path) -> tuple[int, list[str]]:
         damage += damaged_files(path, columns, known=broken)
     if damage:
         others = f"; and {len(damage) - NAMED} others" if len(damage) > NAMED else ""
-        cure = "Copy it again from where it came, or delete the folder and make it again: "
-        what = "; ".join(damage[:NAMED]) + others
-        raise BadStore(what, where=path, cure=cure + header.command)
+        hint = "Copy it again from where it came, or delete the folder and make it again: "
+        message = "; ".join(damage[:NAMED]) + others
+        raise BadStore(message, location=path, hint=hint + header.command)
     return header.ids_count, notes
 
 
@@ -282,8 +282,8 @@ def _complete_header(path: Path) -> StoreHeader:
     header = read_header(path)
     if not header.complete:
         done = sum(chunk.end - chunk.start for chunk in read_chunks(path))
-        what = f"not complete: {done:,} of {header.ids_count:,} images are there"
-        raise BadStore(what, where=path, cure=f"Go on with: {header.command}")
+        message = f"not complete: {done:,} of {header.ids_count:,} images are there"
+        raise BadStore(message, location=path, hint=f"Go on with: {header.command}")
     return header
 
 
@@ -295,11 +295,11 @@ def read_header(path: Path) -> StoreHeader:
         return StoreHeader.model_validate_json(text)
     except FileNotFoundError:
         if (path / "features.npy").exists():
-            raise BadStore("missing", where=file, cure=EXTRACT_AGAIN) from None
-        cure = "Make one: saccade extract DATA --backbone NAME."
-        raise BadStore("there is no feature store", where=path, cure=cure) from None
+            raise BadStore("missing", location=file, hint=EXTRACT_AGAIN) from None
+        hint = "Make one: saccade extract DATA --backbone NAME."
+        raise BadStore("there is no feature store", location=path, hint=hint) from None
     except ValidationError as error:
-        cure = "It is damaged or from another version of saccade. " + EXTRACT_AGAIN
-        raise BadStore(first_problem(error, "header"), where=file, cure=cure) from None
+        hint = "It is damaged or from another version of saccade. " + EXTRACT_AGAIN
+        raise BadStore(first_problem(error, "header"), location=file, hint=hint) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadStore(f"unreadable ({error})", where=file, cure=EXTRACT_AGAIN) from None
+        raise BadStore(f"unreadable ({error})", location=file, hint=EXTRACT_AGAIN) from None

@@ -53,7 +53,7 @@ class Chunk(NamedTuple):
 
 
 def open_array(
-    path: Path, name: str, shape: tuple[int, ...], kind: np.dtype[Any], cure: str = EXTRACT_AGAIN
+    path: Path, name: str, shape: tuple[int, ...], kind: np.dtype[Any], hint: str = EXTRACT_AGAIN
 ) -> np.ndarray:
     """Map one array of a store, read-only. Raises BadStore unless it is as the header says."""
     file = path / f"{name}.npy"
@@ -61,18 +61,18 @@ def open_array(
         # A plain view of the map: numpy's own subclass costs time on every index.
         array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except FileNotFoundError:
-        raise BadStore("missing", where=file, cure=cure) from None
+        raise BadStore("missing", location=file, hint=hint) from None
     except OSError as error:
-        what = f"unreadable ({error.strerror or error})"
-        raise BadStore(what, where=file, cure=cure) from None
+        message = f"unreadable ({error.strerror or error})"
+        raise BadStore(message, location=file, hint=hint) from None
     except (ValueError, EOFError, SyntaxError, TokenError):
         found, wanted = file.stat().st_size, _file_bytes(shape, kind)
         cut = f"{found:,} bytes, the header says {wanted:,}"
-        what = f"not whole: {cut if found < wanted else 'it does not begin as an array does'}"
-        raise BadStore(what, where=file, cure=cure) from None
+        message = f"not whole: {cut if found < wanted else 'it does not begin as an array does'}"
+        raise BadStore(message, location=file, hint=hint) from None
     if array.shape != shape or array.dtype != kind:
-        what = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
-        raise BadStore(what, where=file, cure=cure)
+        message = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
+        raise BadStore(message, location=file, hint=hint)
     return array
 
 
@@ -223,7 +223,7 @@ def damaged_arrays(path: Path, columns: Columns, count: int) -> dict[str, str]:
         try:
             array = open_array(path, name, *about)
         except BadStore as error:
-            damage[f"{name}.npy"] = f"{name}.npy: {error.what}"
+            damage[f"{name}.npy"] = f"{name}.npy: {error.message}"
         else:
             if name == "ids" and not (array[1:] > array[:-1]).all():
                 damage["ids.npy"] = "ids.npy: the ids do not rise"

@@ -195,8 +195,8 @@ class StoreWriter:
         try:
             yield
         except OSError as error:
-            cure = f"Make room there, or a way to write, then go on with: {self.header.command}"
-            raise BadStore(f"cannot be written ({error})", where=self.path, cure=cure) from None
+            hint = f"Make room there, or a way to write, then go on with: {self.header.command}"
+            raise BadStore(f"cannot be written ({error})", location=self.path, hint=hint) from None
 
     def _create(self, ids: np.ndarray) -> None:
         # First: files without it are no store that was begun, and are not written over.
@@ -217,8 +217,8 @@ class StoreWriter:
         chunks = read_chunks(self.path)
         if self.complete or not chunks:
             return chunks
-        cure = MAKE_AGAIN.format(self.header.command)
-        arrays = {name: open_array(self.path, name, *c, cure) for name, c in self._columns.items()}
+        hint = MAKE_AGAIN.format(self.header.command)
+        arrays = {name: open_array(self.path, name, *c, hint) for name, c in self._columns.items()}
         kept: list[Chunk] = []
         for chunk in chunks:
             too_long = chunk.end > self.header.ids_count
@@ -235,13 +235,13 @@ class StoreWriter:
         there = {name for name in inside if not name.startswith(".")}  # left by systems
         strange = sorted(name for name in there if name.removesuffix(".part") not in OWN)
         if strange:
-            what = f"holds other things than a feature store, such as {strange[0]}"
-            raise BadStore(what, where=self.path, cure="Choose another --name.")
+            message = f"holds other things than a feature store, such as {strange[0]}"
+            raise BadStore(message, location=self.path, hint="Choose another --name.")
         lonely, lacking = sorted(there & OWN - {"chunks.jsonl"}), sorted(BEGUN - there)
         if lonely and lacking:
-            what = f"holds {lonely[0]} of a feature store, but no {lacking[0]}"
-            cure = "Copy the rest of it, choose another --name, or delete the folder."
-            raise BadStore(what, where=self.path, cure=cure)
+            message = f"holds {lonely[0]} of a feature store, but no {lacking[0]}"
+            hint = "Copy the rest of it, choose another --name, or delete the folder."
+            raise BadStore(message, location=self.path, hint=hint)
         return not there
 
     def _before(self) -> StoreHeader | None:
@@ -256,29 +256,29 @@ class StoreWriter:
             if old != new:
                 raise BadStore(
                     f"the store was begun with another {field}: {_short(old)}, now {_short(new)}",
-                    where=self.path,
-                    cure="Choose another --name, or delete the folder to begin again.",
+                    location=self.path,
+                    hint="Choose another --name, or delete the folder to begin again.",
                 )
         return before
 
     def _refuse_other_ids(self, ids: np.ndarray) -> None:
         if not np.array_equal(open_array(self.path, "ids", ids.shape, ids.dtype), ids):
-            cure = "Delete the folder to begin again."
-            raise BadStore("the store has other ids", where=self.path / "ids.npy", cure=cure)
+            hint = "Delete the folder to begin again."
+            raise BadStore("the store has other ids", location=self.path / "ids.npy", hint=hint)
 
     def _refuse_small_disk(self) -> None:
         left = 1 - self.done / self.header.ids_count
         needed = math.ceil(self.header.nbytes() * left)
-        cure = "choose a smaller --size, or put the data folder on another disk"
-        refuse_small_disk(BadStore, self.path, "the store", needed, cure)
+        hint = "choose a smaller --size, or put the data folder on another disk"
+        refuse_small_disk(BadStore, self.path, "the store", needed, hint)
 
     def _lock(self) -> None:
         """Keep a second process out."""
         if not claim(self._journal.fileno()):
             self._journal.close()
-            cure = "Wait until it has ended, or choose another --name."
-            what = "another process is writing this store"
-            raise BadStore(what, where=self.path, cure=cure)
+            hint = "Wait until it has ended, or choose another --name."
+            message = "another process is writing this store"
+            raise BadStore(message, location=self.path, hint=hint)
 
 
 def _short(value: Any) -> str:

@@ -56,10 +56,10 @@ def find_weights(network: str, weights: str) -> Path | None:
         return _given(weights, names, network, address)
     if found := in_folder(*names):
         return found
-    cure = fetch_and_put([address], [_name_for(address, names)], OTHERWISE)
+    hint = fetch_and_put([address], [_name_for(address, names)], OTHERWISE)
     if not repository:
-        raise MissingWeights(f"timm's hub has no weights for {network}", cure=cure)
-    return from_hub(repository, HUB_FILE, network, cure)
+        raise MissingWeights(f"timm's hub has no weights for {network}", hint=hint)
+    return from_hub(repository, HUB_FILE, network, hint)
 
 
 def find_detector_weights(network: str, weights: str, address: str) -> Path | None:
@@ -100,27 +100,27 @@ def _given(weights: str, names: Sequence[str], network: str, address: str) -> Pa
         get = f"Weights of {network} are at {address}: save them" if address else "Put the file"
         raise MissingWeights(
             f"no weights file {given[0].name!r}",
-            where="; ".join(dict.fromkeys(map(str, given))),
-            cure=f"Is the name right? {get} as {place} and give --weights {named}.",
+            location="; ".join(dict.fromkeys(map(str, given))),
+            hint=f"Is the name right? {get} as {place} and give --weights {named}.",
         )
     return found
 
 
 def _from_address(address: str, kept: Path, network: str) -> Path:
-    cure = fetch_and_put([address], [kept.name], OTHERWISE)
-    what = f"weights of {network} are not in torch's cache"
+    hint = fetch_and_put([address], [kept.name], OTHERWISE)
+    message = f"weights of {network} are not in torch's cache"
     if offline():
-        raise MissingWeights(f"{what} and HF_HUB_OFFLINE is set", where=kept, cure=cure)
+        raise MissingWeights(f"{message} and HF_HUB_OFFLINE is set", location=kept, hint=hint)
     if not answers(address):
-        what = f"{what} and {address.split('/')[2]} does not answer"
-        raise MissingWeights(what, where=kept, cure=cure)
+        message = f"{message} and {address.split('/')[2]} does not answer"
+        raise MissingWeights(message, location=kept, hint=hint)
     kept.parent.mkdir(parents=True, exist_ok=True)
     digest = kept.stem.rpartition("-")[2]
     try:
         hub.download_url_to_file(address, str(kept), hash_prefix=digest, progress=False)
     except (OSError, RuntimeError) as error:
-        what = f"{address} did not give the weights of {network}: {error}"
-        raise MissingWeights(what, cure=cure) from None
+        message = f"{address} did not give the weights of {network}: {error}"
+        raise MissingWeights(message, hint=hint) from None
     return kept
 
 
@@ -153,8 +153,8 @@ def _told(path: Path) -> Iterator[None]:
     ) as error:
         raise BadData(
             f"not a file of weights that can be read safely ({str(error).splitlines()[0][:200]})",
-            where=path,
-            cure="Copy it again from where it came; a .pth may hold tensors only, in a plain dict "
+            location=path,
+            hint="Copy it again from where it came; a .pth may hold tensors only, in a plain dict "
             "or under `state_dict` or `model`.",
         ) from None
 
@@ -191,8 +191,8 @@ def config_of(network: str) -> PretrainedCfg:
     try:
         return get_pretrained_cfg(network) or PretrainedCfg()
     except RuntimeError as error:
-        cure = "Leave out what follows the dot, or see timm.list_pretrained()."
-        raise BadConfig(str(error).rstrip("."), cure=cure) from None
+        hint = "Leave out what follows the dot, or see timm.list_pretrained()."
+        raise BadConfig(str(error).rstrip("."), hint=hint) from None
 
 
 def prepare(
@@ -203,7 +203,7 @@ def prepare(
     Raises BadConfig for a network or an option that timm does not have, MissingWeights.
     """
     if ours := sorted(OURS & options.keys()):
-        raise BadConfig(f"--option {ours[0]} is saccade's own business", cure="Leave it out.")
+        raise BadConfig(f"--option {ours[0]} is saccade's own business", hint="Leave it out.")
     known, chosen = config_of(network), dict(options)
     if size is not None and known.fixed_input_size and size != known.input_size[-1]:
         chosen.setdefault("img_size", size)
@@ -286,7 +286,7 @@ def _plain(spec: BackboneSpec, num_classes: int) -> nn.Module:
         raise BadConfig(
             f"timm cannot build {spec.network} with options {given} "
             f"({str(error).splitlines()[0][:150]})",
-            cure="Change or leave out --option.",
+            hint="Change or leave out --option.",
         ) from None
 
 
@@ -312,8 +312,8 @@ def misfit(
             for kind, x in lists.items() if x]  # fmt: skip
     return BadConfig(
         f"the file's tensors are not those of {spec.network}: {'; '.join(said) or error}",
-        where=file,
-        cure="Give the weights of this very network, or the --option values they were trained with",
+        location=file,
+        hint="Give the weights of this very network, or the --option values they were trained with",
     )
 
 
@@ -330,5 +330,5 @@ def _unknown(network: str) -> BadConfig:
     known = timm.list_models()
     near = difflib.get_close_matches(network.partition(".")[0], known, n=3, cutoff=0.5)
     close = f"Near it: {', '.join(f'timm:{other}' for other in near)}. " if near else ""
-    cure = f"{close}Any name of timm.list_models() will do, as timm:NAME."
-    return BadConfig(f"timm has no network {network!r}", cure=cure)
+    hint = f"{close}Any name of timm.list_models() will do, as timm:NAME."
+    return BadConfig(f"timm has no network {network!r}", hint=hint)

@@ -82,8 +82,8 @@ def prepare(
     """
     del size
     if strange := sorted(options.keys() - set(SIZES)):
-        cure = f"There are: {', '.join(SIZES)}."
-        raise BadConfig(f"a vision transformer has no --option {strange[0]}", cure=cure)
+        hint = f"There are: {', '.join(SIZES)}."
+        raise BadConfig(f"a vision transformer has no --option {strange[0]}", hint=hint)
     file = _find(network, weights)
     about = file.with_name(ABOUT) if file is not None and file.name == HUB_FILE else None
     own = _sizes_in(about) if about is not None and about.is_file() else {}
@@ -108,7 +108,7 @@ def _find(network: str, weights: str) -> Path | None:
         if file.is_file():
             return file
     files = (ABOUT, HUB_FILE)
-    cure = fetch_and_put(
+    hint = fetch_and_put(
         [hf_hub_url(network, file) for file in files],
         [f"{name}/{file}" for file in files],
         "give the folder of both to extract with --weights DIR (--weights random is for trials)",
@@ -116,11 +116,11 @@ def _find(network: str, weights: str) -> Path | None:
     if weights != "hub":
         raise MissingWeights(
             f"no weights {Path(weights).name!r}",
-            where="; ".join(dict.fromkeys(map(str, given))),
-            cure=f"--weights is a folder of {ABOUT} and {HUB_FILE}, or such a file. {cure}",
+            location="; ".join(dict.fromkeys(map(str, given))),
+            hint=f"--weights is a folder of {ABOUT} and {HUB_FILE}, or such a file. {hint}",
         )
-    from_hub(network, ABOUT, network, cure)
-    return from_hub(network, HUB_FILE, network, cure)
+    from_hub(network, ABOUT, network, hint)
+    return from_hub(network, HUB_FILE, network, hint)
 
 
 def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
@@ -134,7 +134,7 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
         raise BadConfig(
             f"transformers cannot build a ViT with options {given} "
             f"({str(error).splitlines()[0][:150]})",
-            cure="Change or leave out --option.",
+            hint="Change or leave out --option.",
         ) from None
     if file is not None:
         wanted, found = model.vit.state_dict(), _tensors(file)
@@ -160,18 +160,18 @@ def _sizes_in(about: Path) -> dict[str, Option]:
         values = json.loads(about.read_text(encoding="utf-8"))
         kind, channels = values.get("model_type"), values.get("num_channels", 3)
     except (OSError, ValueError, AttributeError) as error:
-        raise BadData(f"unreadable ({error})", where=about, cure="Copy it again.") from None
+        raise BadData(f"unreadable ({error})", location=about, hint="Copy it again.") from None
     if kind != "vit" or channels != 3:
         raise BadConfig(
             f"describes {kind} of {channels} colours, not a ViT of 3",
-            where=about,
-            cure="Give a ViT.",
+            location=about,
+            hint="Give a ViT.",
         )
     default = import_module("transformers").ViTConfig()
     other = {n: values[n] for n in SIZES if n in values and values[n] != getattr(default, n)}
     if strange := [name for name, value in other.items() if not isinstance(value, Option)]:
-        what = f"{strange[0]} is {other[strange[0]]}, which is no plain number"
-        raise BadConfig(what, where=about, cure="Give a ViT for square images.")
+        message = f"{strange[0]} is {other[strange[0]]}, which is no plain number"
+        raise BadConfig(message, location=about, hint="Give a ViT for square images.")
     return other
 
 
@@ -182,8 +182,8 @@ def _tensors(file: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError) as error:
         raise BadData(
             f"not a file of weights that can be read safely ({str(error).splitlines()[0][:200]})",
-            where=file,
-            cure="Copy it again from where it came; it must be a safetensors file.",
+            location=file,
+            hint="Copy it again from where it came; it must be a safetensors file.",
         ) from None
     return {
         _today(name): value

@@ -26,21 +26,21 @@ class Rules:
 
     start: int
     end: int
-    longest: int = 50
+    max_length: int = 50
     """Words at most, the end word included."""
-    shortest: int = 0
+    min_length: int = 0
     """Words at least, the end word not counted."""
     banned: tuple[int, ...] = ()
     """Words never said: padding, start, unknown."""
-    length_power: float = 0.0
-    """A caption of n words (end included) counts log p / n^length_power; 0 is the papers' raw sum,
-    which favours short captions."""
-    no_repeat: int = 0
+    length_penalty: float = 0.0
+    """A caption of n words (end included) counts log p / n^length_penalty; 0 is the papers' raw
+    sum, which favours short captions."""
+    no_repeat_ngram_size: int = 0
     """No run of this many words is said twice in a caption; 0 allows it."""
 
 
 @dataclass(frozen=True)
-class Saying:
+class Hypothesis:
     """One caption as it was decoded."""
 
     words: list[int]
@@ -53,29 +53,31 @@ class Saying:
 
 @torch.inference_mode()
 def beam_search(
-    model: Captioner, regions: Tensor, region_mask: Tensor, rules: Rules, beams: int = 3
-) -> list[Saying]:
-    """Keep the `beams` best beginnings of every image; 1 is greedy. `regions (I, R, D)`.
+    model: Captioner, regions: Tensor, region_mask: Tensor, rules: Rules, beam_size: int = 3
+) -> list[Hypothesis]:
+    """Keep the `beam_size` best beginnings of every image; 1 is greedy. `regions (I, R, D)`.
 
     As in the reference evaluation: a caption that ends leaves its beam, which is not refilled.
-    Stopping early is exact: log p only falls, so what is being said is worth at most
-    log p / longest^length_power in the end; an image stops when a finished caption has that.
+    Stopping early is exact: log p only falls, so an unfinished caption is worth at most
+    log p / max_length^length_penalty in the end; an image stops when a finished caption has that.
     When nothing has ended at the limit, the best unfinished caption is the answer.
     """
     device = regions.device
-    best: list[Saying | None] = [None] * len(regions)
+    best: list[Hypothesis | None] = [None] * len(regions)
     best_score = torch.full((len(regions),), NEVER, device=device)  # of finished captions
     here = torch.arange(len(regions), device=device)  # which image each row is
-    state = model.begin(regions, region_mask)
+    state = model.init_state(regions, region_mask)
     words = torch.full((len(regions), 1), rules.start, device=device)  # (I, K) said last
     total = torch.zeros(len(regions), 1, device=device)  # (I, K) log p so far
     said = torch.empty(len(regions), 1, 0, dtype=torch.int64, device=device)  # (I, K, T)
-    room = torch.full((len(regions),), beams, device=device)  # beams not used up by ended captions
+    room = torch.full(
+        (len(regions),), beam_size, device=device
+    )  # beams not used up by ended captions
     # Two or three rows are multiplied one by one on a CPU, four at once in half the time: a beam
     # beyond `room` is dead and costs nothing but its row.
-    width = 4 if len(regions) == 1 and beams in (2, 3) else beams
+    width = 4 if len(regions) == 1 and beam_size in (2, 3) else beam_size
     rank = torch.arange(width, device=device)
-    for length in range(1, rules.longest + 1):
+    for length in range(1, rules.max_length + 1):
         step = model.step(words, state)
         parent, words, total = _extend(step.logits, said, total, rules, width)
         total = total.masked_fill(rank >= room[:, None], NEVER)
@@ -83,17 +85,19 @@ def beam_search(
         state = step.state.pick(parent)
 
         ended = (words == rules.end) & (total > NEVER)
-        worth = (total / length**rules.length_power).masked_fill(~ended, NEVER)
+        worth = (total / length**rules.length_penalty).masked_fill(~ended, NEVER)
         score, winner = worth.float().max(dim=1)  # as `best_score`, whatever the model's type
         better = score > best_score[here]
         for row in better.nonzero().flatten().tolist():
             k = int(winner[row])
-            best[int(here[row])] = Saying(said[row, k, :-1].tolist(), float(total[row, k]), True)
+            best[int(here[row])] = Hypothesis(
+                said[row, k, :-1].tolist(), float(total[row, k]), True
+            )
         best_score[here] = torch.maximum(best_score[here], score)
         room = room - ended.sum(dim=1)
         total = total.masked_fill(ended, NEVER)
 
-        hope = total.max(dim=1).values / rules.longest**rules.length_power
+        hope = total.max(dim=1).values / rules.max_length**rules.length_penalty
         alive = hope > best_score[here]
         if not alive.all():
             here, room, words, total, said = (x[alive] for x in (here, room, words, total, said))
@@ -103,8 +107,8 @@ def beam_search(
     for row in range(len(here)):
         if best[int(here[row])] is None:
             k = int(total[row].argmax())
-            best[int(here[row])] = Saying(said[row, k].tolist(), float(total[row, k]), False)
-    return [saying for saying in best if saying is not None]
+            best[int(here[row])] = Hypothesis(said[row, k].tolist(), float(total[row, k]), False)
+    return [hypothesis for hypothesis in best if hypothesis is not None]
 
 
 class Drawn(NamedTuple):
@@ -134,13 +138,13 @@ def draw(  # noqa: PLR0913  each is something that a person may want to say
     the fewest words whose probabilities reach it (Holtzman et al. 2020).
     """
     images, device = len(regions), regions.device
-    state = model.begin(regions, region_mask)
+    state = model.init_state(regions, region_mask)
     state = state.pick(torch.zeros(images, samples, dtype=torch.int64, device=device))
     words = torch.full((images, samples), rules.start, device=device)
     said = torch.empty(images, samples, 0, dtype=torch.int64, device=device)
     done = torch.zeros(images, samples, dtype=torch.bool, device=device)
     length, log_ps = torch.zeros_like(words), []
-    for _ in range(rules.longest):
+    for _ in range(rules.max_length):
         step = model.step(words, state)
         state = step.state
         logits = _allowed(step.logits, said, rules).flatten(0, 1) / temperature  # (I * K, V)
@@ -162,15 +166,15 @@ def draw(  # noqa: PLR0913  each is something that a person may want to say
 @torch.inference_mode()
 def sample(
     model: Captioner, regions: Tensor, region_mask: Tensor, rules: Rules, **how: Any
-) -> list[Saying]:
+) -> list[Hypothesis]:
     """Draw one caption per image; `how` as in `draw`: temperature, top_k, top_p, generator."""
     drawn = draw(model, regions, region_mask, rules, **how)
     words, total = drawn.words[:, 0].tolist(), drawn.log_probability[:, 0].sum(dim=1).tolist()
-    sayings = []
+    hypotheses = []
     for row, length, log_probability in zip(words, drawn.length[:, 0].tolist(), total, strict=True):
         ended = row[length - 1] == rules.end
-        sayings.append(Saying(row[: length - ended], log_probability, ended))
-    return sayings
+        hypotheses.append(Hypothesis(row[: length - ended], log_probability, ended))
+    return hypotheses
 
 
 @torch.inference_mode()
@@ -186,14 +190,14 @@ def replay(
     Returns, per image, attention (T, R) and the sentinel's share (T,), or None where the model
     has no such thing. Beam search need not carry maps along: saying the winner again is cheap.
     """
-    state = model.begin(regions, region_mask)
-    longest = max((len(caption) for caption in captions), default=0)
-    padded = torch.full((len(captions), longest + 1), rules.end, device=regions.device)
+    state = model.init_state(regions, region_mask)
+    max_length = max((len(caption) for caption in captions), default=0)
+    padded = torch.full((len(captions), max_length + 1), rules.end, device=regions.device)
     padded[:, 0] = rules.start
     for row, caption in enumerate(captions):
         padded[row, 1 : 1 + len(caption)] = torch.as_tensor(caption, device=regions.device)
     looks, sentinels = [], []
-    for t in range(longest):
+    for t in range(max_length):
         step = model.step(padded[:, t : t + 1], state)
         state = step.state
         looks.append(step.attention)
@@ -213,17 +217,17 @@ def _per_image(
 
 
 def _extend(
-    logits: Tensor, said: Tensor, total: Tensor, rules: Rules, beams: int
+    logits: Tensor, said: Tensor, total: Tensor, rules: Rules, beam_size: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The best `beams` continuations of each image: parent beam, word and log p, each (I, K)."""
     logits = _allowed(logits, said, rules)
     # The best of all continuations are among the best of each beam: no sort over K * V.
-    best, words = logits.topk(min(beams, logits.shape[-1]), dim=-1)  # (I, K, k)
+    best, words = logits.topk(min(beam_size, logits.shape[-1]), dim=-1)  # (I, K, k)
     log_p = total[..., None] + (best - logits.logsumexp(dim=-1, keepdim=True))
     log_p = log_p.masked_fill(best == NEVER, NEVER)
-    total, place = log_p.flatten(1).topk(min(beams, log_p[0].numel()), dim=1)
-    if total.shape[1] < beams:  # fewer words than beams: fill up with beams that cannot win
-        missing = beams - total.shape[1]
+    total, place = log_p.flatten(1).topk(min(beam_size, log_p[0].numel()), dim=1)
+    if total.shape[1] < beam_size:  # fewer words than beams: fill up with beams that cannot win
+        missing = beam_size - total.shape[1]
         total = torch.cat([total, total.new_full((len(total), missing), NEVER)], dim=1)
         place = torch.cat([place, place.new_zeros(len(place), missing)], dim=1)
     return place // words.shape[-1], words.flatten(1).gather(1, place), total
@@ -232,9 +236,9 @@ def _extend(
 def _allowed(logits: Tensor, said: Tensor, rules: Rules) -> Tensor:
     """Logits (I, K, V) with the words that the rules forbid at this place at -infinity."""
     forbidden = list(rules.banned)
-    if said.shape[2] < rules.shortest:
+    if said.shape[2] < rules.min_length:
         forbidden.append(rules.end)
-    size = rules.no_repeat
+    size = rules.no_repeat_ngram_size
     repeats = size > 0 and said.shape[2] >= size
     if not forbidden and not repeats:
         return logits
@@ -280,9 +284,9 @@ def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
     return Rules(
         start=vocabulary.start,
         end=vocabulary.end,
-        longest=decode.longest,
-        shortest=decode.shortest,
-        banned=tuple(sorted(never | ({vocabulary.unknown} if decode.ban_unknown else set()))),
-        length_power=decode.length_power,
-        no_repeat=decode.no_repeat,
+        max_length=decode.max_length,
+        min_length=decode.min_length,
+        banned=tuple(sorted(never | ({vocabulary.unknown} if decode.suppress_unk else set()))),
+        length_penalty=decode.length_penalty,
+        no_repeat_ngram_size=decode.no_repeat_ngram_size,
     )

@@ -18,7 +18,7 @@ from torch import Tensor
 from saccade.core.errors import BadConfig
 from saccade.data.batch import CaptionBatch
 from saccade.features.images import read_image
-from saccade.inference.predictor import Answer, Captioned, Looked, Run, load
+from saccade.inference.predictor import Answer, Captioned, EncodedImage, Run, load
 from saccade.viz.attention import Heat, heat_map, panel
 from saccade.viz.plots import save_png
 
@@ -29,22 +29,22 @@ TOGETHER = 64
 """So many images with a hidden region are looked at in one go."""
 
 
-def occlude_answer(run: Run, looked: Looked, question: str, answer: Answer) -> Answer:
+def occlude_answer(run: Run, encoded: EncodedImage, question: str, answer: Answer) -> Answer:
     """The answer with, as its one map, what hiding each region costs its log-probability: (1, R).
 
     Raises BadConfig where the image is a single region, which cannot be hidden.
     """
-    _check(run, looked)
-    batch, answers = run.question(looked, question), run.opened.words.answers
+    _check(run, encoded)
+    batch, answers = run.question(encoded, question), run.opened.words.answers
     assert answers is not None  # else there would be no answer
     place = list(answers.answers).index(answer.text)
     costs = []
-    for regions in _hidden(looked):
+    for regions in _hidden(encoded):
         many = len(regions)
         asked = replace(
             batch,
             regions=regions,
-            region_mask=looked.mask.expand(many, -1),
+            region_mask=encoded.mask.expand(many, -1),
             image=torch.arange(many, device=regions.device),
             question=batch.question.expand(many, -1),
             question_length=batch.question_length.expand(many),
@@ -55,21 +55,21 @@ def occlude_answer(run: Run, looked: Looked, question: str, answer: Answer) -> A
     return answer._replace(attention=_weights(said[:1] - said[1:])[None])
 
 
-def occlude_caption(run: Run, looked: Looked, captioned: Captioned) -> Captioned:
+def occlude_caption(run: Run, encoded: EncodedImage, captioned: Captioned) -> Captioned:
     """The caption with, as each word's map, what hiding each region costs its log-probability.
 
     The words before it stand as they were said. Raises BadConfig as `occlude_answer` does.
     """
-    _check(run, looked)
+    _check(run, encoded)
     vocabulary = run.opened.words.vocabulary
     words = vocabulary.encode_caption([word.text for word in captioned.words])
-    ids = torch.tensor([words], device=looked.regions.device)
+    ids = torch.tensor([words], device=encoded.regions.device)
     costs = []
-    for regions in _hidden(looked):
+    for regions in _hidden(encoded):
         many = len(regions)
         batch = CaptionBatch(
             regions,
-            looked.mask.expand(many, -1),
+            encoded.mask.expand(many, -1),
             image=torch.arange(many, device=regions.device),
             caption=ids.expand(many, -1),
             caption_length=torch.full((many,), ids.shape[1], device=regions.device),
@@ -87,9 +87,9 @@ def occlude_caption(run: Run, looked: Looked, captioned: Captioned) -> Captioned
     return captioned._replace(words=heard)
 
 
-def _hidden(looked: Looked) -> Sequence[Tensor]:
+def _hidden(encoded: EncodedImage) -> Sequence[Tensor]:
     """The image's regions, as they are and then each one hidden: chunks of (n, R, D)."""
-    regions, real = looked.regions[0], looked.mask[0, :, None]
+    regions, real = encoded.regions[0], encoded.mask[0, :, None]
     mean = (regions * real).sum(dim=0) / real.sum()
     count = len(regions)
     hide = torch.eye(count, dtype=torch.bool, device=regions.device)
@@ -103,12 +103,12 @@ def _weights(cost: Tensor) -> NDArray[np.float32]:
     return np.asarray((cost / cost.sum().clamp_min(1e-12)).cpu().numpy())
 
 
-def _check(run: Run, looked: Looked) -> None:
-    if looked.regions.shape[1] == 1:
+def _check(run: Run, encoded: EncodedImage) -> None:
+    if encoded.regions.shape[1] == 1:
         raise BadConfig(
             "the features are one vector for the whole image: there is no place to hide",
-            where=run.opened.path,
-            cure="Extract features that keep their grid, and train on those.",
+            location=run.opened.path,
+            hint="Extract features that keep their grid, and train on those.",
         )
 
 
@@ -122,7 +122,7 @@ def explain(
     image: Path,
     out: Path,
     question: str | None = None,
-    beam: int | None = None,
+    beam_size: int | None = None,
     device: str = "auto",
 ) -> Path:
     """Draw where a run looks in an image, into the PNG file `out`, and return its path.
@@ -132,18 +132,18 @@ def explain(
     or not wanted, or the image is one region; BadRun, BadImage as `predict` does.
     """
     opened = load(run, device)
-    looked = opened.look(image)
+    encoded = opened.encode(image)
     if opened.task == "vqa":
         if question is None:
-            raise BadConfig("this run answers questions", where=run, cure="Give it a question.")
-        pixels = explain_answer(opened, image, looked, question, opened.ask(looked, question))
+            raise BadConfig("this run answers questions", location=run, hint="Give it a question.")
+        pixels = explain_answer(opened, image, encoded, question, opened.ask(encoded, question))
     elif question is not None:
-        raise BadConfig("this run writes captions", where=run, cure="Leave the question out.")
+        raise BadConfig("this run writes captions", location=run, hint="Leave the question out.")
     else:
-        captioned = opened.caption(looked, beam=beam)
+        captioned = opened.caption(encoded, beam_size=beam_size)
         hidden = any(word.attention is None for word in captioned.words)
         if hidden:
-            captioned = occlude_caption(opened, looked, captioned)
+            captioned = occlude_caption(opened, encoded, captioned)
         pixels = draw_caption(opened, image, captioned, hidden=hidden)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_png(out, pixels)
@@ -151,12 +151,12 @@ def explain(
 
 
 def explain_answer(
-    run: Run, image: Path, looked: Looked, question: str, answer: Answer
+    run: Run, image: Path, encoded: EncodedImage, question: str, answer: Answer
 ) -> NDArray[np.uint8]:
     """Draw an answer: by the model's attention, or by hiding regions where it has none."""
     hidden = answer.attention is None
     if hidden:
-        answer = occlude_answer(run, looked, question, answer)
+        answer = occlude_answer(run, encoded, question, answer)
     return draw_answer(run, image, question, answer, hidden=hidden)
 
 

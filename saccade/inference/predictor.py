@@ -56,7 +56,7 @@ class Captioned(NamedTuple):
     boxes: np.ndarray  # (R, 4)
 
 
-class Looked(NamedTuple):
+class EncodedImage(NamedTuple):
     """An image as the model sees it; look once, ask often."""
 
     regions: Tensor  # (1, R, D)
@@ -78,7 +78,7 @@ class Run:
         self._backbone: Backbone | None = None
         self._reducer: Reducer | None = None
 
-    def look(self, image: str | Path) -> Looked:
+    def encode(self, image: str | Path) -> EncodedImage:
         """Read an image file and extract its regions as the training features were.
 
         Raises BadImage for a file that is no image, MissingWeights where the backbone's weights
@@ -88,20 +88,20 @@ class Run:
         size = (image_record.shape[2], image_record.shape[1])
         with torch.inference_mode():
             preprocessing = self.opened.header.store.preprocessing
-            regions, boxes = self._see(
+            regions, boxes = self._encode(
                 preprocessing.pixels(image_record)[None].to(self.device), size
             )
         mask = torch.ones(regions.shape[:2], dtype=torch.bool, device=self.device)
-        return Looked(regions, mask, boxes)
+        return EncodedImage(regions, mask, boxes)
 
-    def _see(self, pixels: Tensor, size: tuple[int, int]) -> tuple[Tensor, np.ndarray]:
+    def _encode(self, pixels: Tensor, size: tuple[int, int]) -> tuple[Tensor, np.ndarray]:
         """Regions `(1, R, D)` of a prepared image `(1, 3, h, w)`, all of them real, and where
         they lie in the original one, whose width and height are `size`.
         """
         header = self.opened.header.store
         if self.encoder is not None:
             boxes = header.preprocessing.box_in_image(self.encoder.sight.boxes, *size)
-            return self.encoder.see(pixels.flatten(2).mT)[0], boxes
+            return self.encoder.encode(pixels.flatten(2).mT)[0], boxes
         if self._backbone is None:
             kept = self.opened.path / "backbone.safetensors"
             self._backbone = build_backbone(header.backbone, kept if kept.exists() else None)
@@ -109,7 +109,7 @@ class Run:
         if self._reducer is None:
             about = (header.reduction, header.dtype, header.scale)
             self._reducer = Reducer(self.opened.path, *about)
-        seen = self._backbone.see(pixels, header.preprocessing, np.array([size]))
+        seen = self._backbone.encode(pixels, header.preprocessing, np.array([size]))
         count, boxes = int(seen.counts[0]), seen.boxes[0]
         if header.grid is not None:  # which may be coarser than the backbone's
             boxes = header.preprocessing.box_in_image(grid_boxes(*header.grid), *size)
@@ -127,15 +127,15 @@ class Run:
         header = self.opened.header.store
         return header.grid if self.encoder is None else self.encoder.sight.grid
 
-    def ask(self, image: str | Path | Looked, question: str, top: int = 5) -> Answer:
+    def ask(self, image: str | Path | EncodedImage, question: str, top: int = 5) -> Answer:
         """Answer a question about an image (a file, or what `look` made of one)."""
         answers, said = self.opened.words.answers, self.opened.header.recipe.answers
         if answers is None or said is None:
             raise BadConfig(
-                "this run writes captions", where=self.opened.path, cure="Use `caption` with it."
+                "this run writes captions", location=self.opened.path, hint="Use `caption` with it."
             )
-        looked = image if isinstance(image, Looked) else self.look(image)
-        batch = self.question(looked, question)
+        encoded = image if isinstance(image, EncodedImage) else self.encode(image)
+        batch = self.question(encoded, question)
         with torch.inference_mode():
             output: VqaOutput = self.model(batch)
             best = shares(output.logits, said.loss)[0].topk(min(top, len(answers)))
@@ -144,41 +144,41 @@ class Run:
             for share, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
         attention = None if output.attention is None else output.attention[0].cpu().numpy()
-        return Answer(ranked[0][0], ranked, attention, looked.boxes)
+        return Answer(ranked[0][0], ranked, attention, encoded.boxes)
 
-    def question(self, looked: Looked, question: str) -> VqaBatch:
+    def question(self, encoded: EncodedImage, question: str) -> VqaBatch:
         """A batch of one: a question about an image, as the model was trained to hear it.
 
         Raises BadConfig for a question without a word.
         """
         vocabulary = self.opened.words.vocabulary
         tokens = vocabulary.cut(as_question(question))
-        ids = vocabulary.encode(tokens[: self.opened.header.recipe.text.longest])
+        ids = vocabulary.encode(tokens[: self.opened.header.recipe.text.max_length])
         if not ids or not any(map(str.isalnum, question)):
-            raise BadConfig(f"{question[:40]!r} holds no word", cure="Ask in words.")
+            raise BadConfig(f"{question[:40]!r} holds no word", hint="Ask in words.")
         return VqaBatch(
-            looked.regions,
-            looked.mask,
+            encoded.regions,
+            encoded.mask,
             image=torch.zeros(1, dtype=torch.int64, device=self.device),
             question=torch.tensor([ids], device=self.device),
             question_length=torch.tensor([len(ids)], device=self.device),
         )
 
     def sample(
-        self, image: str | Path | Looked, count: int = 5, *, seed: int = 0, **how: Any
+        self, image: str | Path | EncodedImage, count: int = 5, *, seed: int = 0, **how: Any
     ) -> list[str]:
         """Draw captions of an image instead of searching for the likeliest: different ones.
 
         `how` as in `decode.draw`: temperature, top_k, top_p. Equal seeds draw equal captions.
         """
         decode = self._speaks()
-        looked = image if isinstance(image, Looked) else self.look(image)
+        encoded = image if isinstance(image, EncodedImage) else self.encode(image)
         vocabulary = self.opened.words.vocabulary
         rules, model = rules_of(vocabulary, decode), cast(Captioner, self.model)
         generator = torch.Generator(self.device).manual_seed(seed)
         with torch.inference_mode():
             drawn = draw(
-                model, looked.regions, looked.mask, rules,
+                model, encoded.regions, encoded.mask, rules,
                 samples=count, generator=generator, **how,
             )  # fmt: skip
         rows = zip(drawn.words[0].tolist(), drawn.length[0].tolist(), strict=True)
@@ -189,25 +189,27 @@ class Run:
         decode = self.opened.header.recipe.decode
         if decode is None:
             raise BadConfig(
-                "this run answers questions", where=self.opened.path, cure="Use `ask` with it."
+                "this run answers questions", location=self.opened.path, hint="Use `ask` with it."
             )
         return decode
 
-    def caption(self, image: str | Path | Looked, beam: int | None = None) -> Captioned:
+    def caption(self, image: str | Path | EncodedImage, beam_size: int | None = None) -> Captioned:
         """Say what an image shows, with the recipe's number of beams or the one given."""
         decode = self._speaks()
-        looked = image if isinstance(image, Looked) else self.look(image)
+        encoded = image if isinstance(image, EncodedImage) else self.encode(image)
         vocabulary = self.opened.words.vocabulary
         rules, model = rules_of(vocabulary, decode), cast(Captioner, self.model)
-        beams = beam or decode.beams
-        (saying,) = beam_search(model, looked.regions, looked.mask, rules, beams=beams)
-        maps, sentinels = replay(model, looked.regions, looked.mask, [saying.words], rules)
-        texts = vocabulary.decode(saying.words)
+        beam_size = beam_size or decode.beam_size
+        (hypothesis,) = beam_search(
+            model, encoded.regions, encoded.mask, rules, beam_size=beam_size
+        )
+        maps, sentinels = replay(model, encoded.regions, encoded.mask, [hypothesis.words], rules)
+        texts = vocabulary.decode(hypothesis.words)
         return Captioned(
             as_sentence(texts),
             [Word(text, _row(maps[0], t), _share(sentinels[0], t)) for t, text in enumerate(texts)],
-            saying.log_probability,
-            looked.boxes,
+            hypothesis.log_probability,
+            encoded.boxes,
         )
 
 

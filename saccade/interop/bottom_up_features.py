@@ -22,8 +22,8 @@ from saccade.interop.feature_reader import (
     Opened,
     Row,
     array_in,
-    looked,
     open_hdf5,
+    preprocessing_of,
     read_exactly,
     whole,
 )
@@ -46,54 +46,56 @@ def open_bottom_up(path: Path, folder: DataFolder, images: Sequence[ImageRecord]
     if path.is_dir():
         files = sorted(one for one in path.iterdir() if re.search(r"\.tsv(\.\d+)?$", one.name))
     if not files or not all(one.is_file() for one in files):
-        what = "there is no file .tsv" if path.is_dir() else "no such file"
-        raise BadData(what, where=path, cure="Unpack the archive and give its folder or file.")
+        message = "there is no file .tsv" if path.is_dir() else "no such file"
+        raise BadData(
+            message, location=path, hint="Unpack the archive and give its folder or file."
+        )
     places: dict[int | str, _RowPlace] = {}
     most = dim = twice = 0
     for number, file in enumerate(files):
         offset = 0
         with file.open("rb") as stream:
             while line := stream.readline(LONGEST):
-                where = f"{file}, byte {offset}"
-                id_, boxes, width = _told(line, where)
+                location = f"{file}, byte {offset}"
+                id_, boxes, width = _told(line, location)
                 if dim not in (0, width):
-                    what = f"regions of {width} numbers, before there were {dim}"
-                    raise BadData(what, where=where, cure=COPY_AGAIN)
+                    message = f"regions of {width} numbers, before there were {dim}"
+                    raise BadData(message, location=location, hint=COPY_AGAIN)
                 before = places.setdefault(id_, _RowPlace(number, offset, len(line)))
                 if before.file != number:
-                    what = f"image {id_} is in {files[before.file].name} and in {file.name}"
-                    raise BadData(what, where=path, cure="Give the file that is meant.")
+                    message = f"image {id_} is in {files[before.file].name} and in {file.name}"
+                    raise BadData(message, location=path, hint="Give the file that is meant.")
                 twice += before.offset != offset
                 most, dim, offset = max(most, boxes), width, offset + len(line)
     if not places:
-        raise BadData("there is not one row", where=path, cure=COPY_AGAIN)
+        raise BadData("there is not one row", location=path, hint=COPY_AGAIN)
     held = ExitStack()
     streams = [held.enter_context(file.open("rb")) for file in files]
     notes = (f"{twice:,} images stand in it twice; the first row was taken",) if twice else ()
     # The detector's own: shorter side 600, longer at most 1000, values of 0..255.
-    into = looked(1000, "inside", 600)
+    into = preprocessing_of(1000, "inside", 600)
     return Opened(
         places, lambda one: _read_row(streams, one), most, dim, None, into, notes=notes, held=held
     )
 
 
-def _told(line: bytes, where: str) -> tuple[int, int, int]:
+def _told(line: bytes, location: str) -> tuple[int, int, int]:
     """Image id, boxes and numbers per box of a row, from its beginning and the length of its
     fields. Raises BadData.
     """
     fields = line.rstrip(b"\r\n").split(b"\t")
     if len(fields) != 6:
-        what = (
+        message = (
             f"a row of {len(fields)} fields, not image_id, width, height, number, boxes, features"
         )
-        raise BadData(what, where=where, cure=COPY_AGAIN)
+        raise BadData(message, location=location, hint=COPY_AGAIN)
     try:
         id_, count = int(fields[0]), int(fields[3])
         boxes, numbers = _bytes_in(fields[4]), _bytes_in(fields[5])
         if count < 1 or boxes != count * 16 or numbers % (4 * count) or not numbers:
             raise ValueError(f"{count} boxes in {boxes} bytes, their features in {numbers}")
     except ValueError as error:
-        raise BadData(f"no row of features ({error})", where=where, cure=COPY_AGAIN) from None
+        raise BadData(f"no row of features ({error})", location=location, hint=COPY_AGAIN) from None
     return id_, count, numbers // (4 * count)
 
 
@@ -139,8 +141,10 @@ def open_hengyuan_hu(path: Path, folder: DataFolder, images: Sequence[ImageRecor
     if path.is_dir():
         files = sorted(f for f in path.iterdir() if f.suffix in ENDINGS and _ids_of(f).is_file())
     if not files:
-        what = "there are no train36.hdf5 with train36_imgid2idx.pkl, nor others of that kind"
-        raise BadData(what, where=path, cure="Give the folder or file that the converter made.")
+        message = "there are no train36.hdf5 with train36_imgid2idx.pkl, nor others of that kind"
+        raise BadData(
+            message, location=path, hint="Give the folder or file that the converter made."
+        )
     held = ExitStack()
     opened: list[_Arrays] = []
     places: dict[int | str, _ArrayPlace] = {}
@@ -151,22 +155,22 @@ def open_hengyuan_hu(path: Path, folder: DataFolder, images: Sequence[ImageRecor
         features = arrays.features
         rows = len(features) if spans is None else len(spans)
         if dim not in (0, features.shape[-1]):
-            what = f"regions of {features.shape[-1]} numbers, before there were {dim}"
-            raise BadData(what, where=file, cure="Import files of one kind.")
+            message = f"regions of {features.shape[-1]} numbers, before there were {dim}"
+            raise BadData(message, location=file, hint="Import files of one kind.")
         dim = int(features.shape[-1])
         for id_, row in _ids(_ids_of(file), rows).items():
             begin, end = (row, row + 1) if spans is None else map(int, spans[row])
             if not 0 <= begin < end <= len(features):
-                what = f"row {row} is boxes {begin} to {end} of {len(features)}"
-                raise BadData(what, where=file, cure=COPY_AGAIN)
+                message = f"row {row} is boxes {begin} to {end} of {len(features)}"
+                raise BadData(message, location=file, hint=COPY_AGAIN)
             if id_ in places:
-                what = f"image {id_} is in {files[places[id_].file].name} and in {file.name}"
-                raise BadData(what, where=path, cure="Give the file that is meant.")
+                message = f"image {id_} is in {files[places[id_].file].name} and in {file.name}"
+                raise BadData(message, location=path, hint="Give the file that is meant.")
             places[id_] = _ArrayPlace(number, begin, end)
             most = max(most, features.shape[1] if spans is None else end - begin)
     if not places:
-        raise BadData("there is not one image", where=path, cure=COPY_AGAIN)
-    into = looked(1000, "inside", 600)
+        raise BadData("there is not one image", location=path, hint=COPY_AGAIN)
+    into = preprocessing_of(1000, "inside", 600)
     return Opened(places, lambda one: _read_arrays(opened, one), most, dim, None, into, held=held)
 
 
@@ -180,8 +184,8 @@ def _arrays(file: Any, path: Path) -> tuple[_Arrays, np.ndarray | None]:
     boxes = array_in(file, "image_bb", path, features.ndim) if stated else None
     spans = whole(array_in(file, "pos_boxes", path, 2, "iu"), path) if adaptive else None
     if spans is not None and spans.shape[1] != 2:
-        what = f"pos_boxes are {spans.shape}, not where each image begins and ends"
-        raise BadData(what, where=path, cure=COPY_AGAIN)
+        message = f"pos_boxes are {spans.shape}, not where each image begins and ends"
+        raise BadData(message, location=path, hint=COPY_AGAIN)
     return _Arrays(features, spatial, boxes), spans
 
 
@@ -213,6 +217,6 @@ def _ids(path: Path, rows: int) -> dict[int, int]:
     if not isinstance(value, dict) or not all(
         type(id_) is int and type(row) is int and 0 <= row < rows for id_, row in value.items()
     ):
-        what = f"it does not say which of {rows} rows each image is"
-        raise BadData(what, where=path, cure="Give the pickle that belongs to the HDF5 file.")
+        message = f"it does not say which of {rows} rows each image is"
+        raise BadData(message, location=path, hint="Give the pickle that belongs to the HDF5 file.")
     return value

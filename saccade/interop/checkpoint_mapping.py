@@ -65,7 +65,7 @@ def require(tensors: Tensors, wanted: Mapping[str, Source], layout: str) -> None
         raise BadCheckpoint(
             f"its tensors are not those of {layout}: {_counted(missing, 'missing')}"
             f"{'; ' if missing and unknown else ''}{_counted(unknown, 'unknown')}",
-            cure="Give the kind of checkpoint that it is, and the whole of it.",
+            hint="Give the kind of checkpoint that it is, and the whole of it.",
         )
 
 
@@ -94,7 +94,7 @@ def fill(
     if wrong:
         raise BadCheckpoint(
             f"{len(wrong)} tensors do not fit {layout}: {_listed(wrong)}",
-            cure="Say with --set FIELD=VALUE what the file does not: `saccade show RECIPE`.",
+            hint="Say with --set FIELD=VALUE what the file does not: `saccade show RECIPE`.",
         )
     return filled
 
@@ -175,8 +175,8 @@ class Bundle(NamedTuple):
             held = ", ".join(map(str, list(self.part)[:8])) or type(self.value).__name__
             raise BadCheckpoint(
                 f"it holds no tensors by name, but: {held}",
-                where=self.path,
-                cure="Give the file with the model's weights.",
+                location=self.path,
+                hint="Give the file with the model's weights.",
             )
         return found
 
@@ -230,7 +230,7 @@ def matrix(tensors: Tensors, name: str) -> tuple[int, int]:
     if len(shape) < 2 or any(n != 1 for n in shape[2:]):
         raise BadCheckpoint(
             f"{name} has the shape {tuple(shape)}, which is no matrix",
-            cure="The file is of another program.",
+            hint="The file is of another program.",
         )
     return shape[0], shape[1]
 
@@ -251,10 +251,10 @@ def read_file(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BadCheckpoint("no such file", where=path, cure="Check the name.") from None
+        raise BadCheckpoint("no such file", location=path, hint="Check the name.") from None
     except (OSError, ValueError, RecursionError) as error:
-        cure = "Give the file that the checkpoint's own program wrote."
-        raise BadCheckpoint(f"not JSON ({error})", where=path, cure=cure) from None
+        hint = "Give the file that the checkpoint's own program wrote."
+        raise BadCheckpoint(f"not JSON ({error})", location=path, hint=hint) from None
 
 
 def beside(
@@ -271,20 +271,20 @@ def beside(
     there = f"{len(found)} files {looked_for}" if found else f"no {looked_for}"
     raise BadCheckpoint(
         f"it holds no {what}, and beside it there {'are' if found else 'is'} {there}",
-        where=checkpoint,
-        cure=f"Give the file with --{what} FILE.",
+        location=checkpoint,
+        hint=f"Give the file with --{what} FILE.",
     )
 
 
-def caption_words(word_map: object, where: Path) -> Vocabulary:
+def caption_words(word_map: object, location: Path) -> Vocabulary:
     """A WORDMAP of the PyTorch tutorial: {word: id}, with the special words among them."""
-    words = in_order(word_map, where)
+    words = in_order(word_map, location)
     special = {
         name: words.index(name) for name in (PAD, "<unk>", "<start>", "<end>") if name in words
     }
     if len(special) < 4:
         lacking = sorted({PAD, "<unk>", "<start>", "<end>"} - special.keys())
-        raise _no_words(where, f"it lacks {', '.join(lacking)}")
+        raise _no_words(location, f"it lacks {', '.join(lacking)}")
     return Vocabulary(
         tuple(words),
         pad=special[PAD],
@@ -295,62 +295,64 @@ def caption_words(word_map: object, where: Path) -> Vocabulary:
     )
 
 
-def one_end_words(ix_to_word: object, where: Path) -> Vocabulary:
+def one_end_words(ix_to_word: object, location: Path) -> Vocabulary:
     """{"1": word, ...} of self-critical.pytorch, where id 0 begins, ends and fills captions."""
     if not isinstance(ix_to_word, dict) or not ix_to_word:
-        raise _no_words(where, "it is no map from ids to words")
+        raise _no_words(location, "it is no map from ids to words")
     try:
         turned = {str(word): int(id_) for id_, word in ix_to_word.items()}
     except (TypeError, ValueError):
-        raise _no_words(where, "an id is no number") from None
-    words = in_order({"<end>": 0, **turned}, where)
+        raise _no_words(location, "an id is no number") from None
+    words = in_order({"<end>": 0, **turned}, location)
     unknown = words.index("UNK") if "UNK" in words else 0
     return Vocabulary(tuple(words), pad=0, unknown=unknown, tokenizer="karpathy", start=0, end=0)
 
 
-def question_words(token_to_id: object, tokenizer: str, where: Path) -> Vocabulary:
+def question_words(token_to_id: object, tokenizer: str, location: Path) -> Vocabulary:
     """{token: id from 1 on}; id 0 is padding and every unknown word."""
     if not isinstance(token_to_id, dict):
-        raise _no_words(where, "it is no map from words to ids")
-    words = in_order({PAD: 0, **token_to_id}, where)
+        raise _no_words(location, "it is no map from words to ids")
+    words = in_order({PAD: 0, **token_to_id}, location)
     return Vocabulary(tuple(words), pad=0, unknown=0, tokenizer=tokenizer)
 
 
-def answers_of(labels: object, normaliser: str, where: Path) -> AnswerList:
+def answers_of(labels: object, normaliser: str, location: Path) -> AnswerList:
     """A list of answers, or {answer: id}. Raises BadCheckpoint."""
-    given = in_order(labels, where) if isinstance(labels, dict) else labels
+    given = in_order(labels, location) if isinstance(labels, dict) else labels
     if not isinstance(given, list) or not all(isinstance(answer, str) for answer in given):
-        raise BadCheckpoint("this is no list of answers", where=where, cure=_CURE)
+        raise BadCheckpoint("this is no list of answers", location=location, hint=_HINT)
     try:
         return AnswerList(tuple(given), normaliser)
     except BadData as error:
-        raise BadCheckpoint(error.what, where=where, cure=_CURE) from None
+        raise BadCheckpoint(error.message, location=location, hint=_HINT) from None
 
 
-def in_order(ids: object, where: Path) -> list[str]:
+def in_order(ids: object, location: Path) -> list[str]:
     """The words of {word: id} by their ids, which must be 0, 1, 2, ... Raises BadCheckpoint."""
     if not isinstance(ids, Mapping) or not all(
         isinstance(word, str) and isinstance(id_, int) for word, id_ in ids.items()
     ):
-        raise _no_words(where, "it is no map from words to ids")
+        raise _no_words(location, "it is no map from words to ids")
     ordered = sorted(ids, key=ids.__getitem__)
     if sorted(ids.values()) != list(range(len(ids))):
-        raise _no_words(where, f"its {len(ids)} ids are not 0 to {len(ids) - 1}")
+        raise _no_words(location, f"its {len(ids)} ids are not 0 to {len(ids) - 1}")
     return ordered
 
 
-def check_sizes(what: str, found: int, wanted: int, where: Path) -> None:
+def check_sizes(what: str, found: int, wanted: int, location: Path) -> None:
     """The words of a file must be as many as the checkpoint's rows. Raises BadCheckpoint."""
     if found != wanted:
         raise BadCheckpoint(
             f"{found} {what}, but the checkpoint was trained with {wanted}",
-            where=where,
-            cure="Give the file that was written for this checkpoint.",
+            location=location,
+            hint="Give the file that was written for this checkpoint.",
         )
 
 
-_CURE = "Give the file that the checkpoint's own program wrote."
+_HINT = "Give the file that the checkpoint's own program wrote."
 
 
-def _no_words(where: Path, why: str) -> BadCheckpoint:
-    return BadCheckpoint(f"this is no vocabulary of that program: {why}", where=where, cure=_CURE)
+def _no_words(location: Path, why: str) -> BadCheckpoint:
+    return BadCheckpoint(
+        f"this is no vocabulary of that program: {why}", location=location, hint=_HINT
+    )

@@ -22,8 +22,8 @@ from saccade.interop.feature_reader import (
     Opened,
     Row,
     array_in,
-    looked,
     open_hdf5,
+    preprocessing_of,
     shape_of,
     whole,
     whole_image,
@@ -35,17 +35,17 @@ def open_openvqa(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) 
     del folder, images
     files = sorted(path.rglob("*.npz")) if path.is_dir() else []
     if not files:
-        raise BadData("there is no file .npz in it", where=path, cure="Give the folder of them.")
+        raise BadData("there is no file .npz in it", location=path, hint="Give the folder of them.")
     places: dict[int | str, Any] = {}
     most = dim = 0
     for file in files:
         shape = shape_of(file, "x")
         if len(shape) != 2 or 0 in shape or dim not in (0, shape[0]):
-            what = f"x is {shape}; wanted are {dim or 'some'} numbers for each of its columns"
-            raise BadData(what, where=file, cure=COPY_AGAIN)
+            message = f"x is {shape}; wanted are {dim or 'some'} numbers for each of its columns"
+            raise BadData(message, location=file, hint=COPY_AGAIN)
         dim, most = shape[0], max(most, shape[1])
         places[file.relative_to(path).as_posix()] = (file, shape[1])
-    return Opened(places, _read, most, dim, None, looked(1000, "inside", 600))
+    return Opened(places, _read, most, dim, None, preprocessing_of(1000, "inside", 600))
 
 
 def _read(place: Any) -> Row:
@@ -67,23 +67,23 @@ def open_pytorch_vqa(path: Path, folder: DataFolder, images: Sequence[ImageRecor
     """Open the HDF5 file. Raises BadConfig, BadData."""
     del folder, images
     if not path.is_file():
-        raise BadData("no such file", where=path, cure="Give the file resnet-14x14.h5.")
+        raise BadData("no such file", location=path, hint="Give the file resnet-14x14.h5.")
     file = open_hdf5(path)
     features, ids = array_in(file, "features", path, 4), array_in(file, "ids", path, 1, "iu")
     if len(ids) != len(features):
-        what = f"{len(features)} images and {len(ids)} ids"
-        raise BadData(what, where=path, cure=COPY_AGAIN)
+        message = f"{len(features)} images and {len(ids)} ids"
+        raise BadData(message, location=path, hint=COPY_AGAIN)
     _, dim, rows, columns = features.shape
     places: dict[int | str, int] = {}
     for row, id_ in enumerate(whole(ids, path).tolist()):
         if places.setdefault(id_, row) != row:
-            what = f"image {id_} stands in it twice, as rows {places[id_]} and {row}"
-            raise BadData(what, where=path, cure=COPY_AGAIN)
+            message = f"image {id_} stands in it twice, as rows {places[id_]} and {row}"
+            raise BadData(message, location=path, hint=COPY_AGAIN)
 
     def read(row: int) -> Row:
         return Row(np.asarray(features[row]).reshape(dim, -1).T)
 
-    into = looked(SIDE, "shorter_side", SHORTER, std=0.226)
+    into = preprocessing_of(SIDE, "shorter_side", SHORTER, std=0.226)
     return Opened(places, read, rows * columns, dim, (rows, columns), into, held=file)
 
 
@@ -97,16 +97,16 @@ def open_self_critical(path: Path, folder: DataFolder, images: Sequence[ImageRec
     del folder, images
     files = sorted(one for one in path.glob("*.np[yz]")) if path.is_dir() else []
     if not files:
-        what = "there is no file .npy or .npz in it"
-        raise BadData(what, where=path, cure="Give the folder, such as cocotalk_att.")
+        message = "there is no file .npy or .npz in it"
+        raise BadData(message, location=path, hint="Give the folder, such as cocotalk_att.")
     places: dict[int | str, Any] = {}
     first, most = shape_of(files[0], KEY), 0
     for file in files:
         shape = shape_of(file, KEY)
         same = shape[:-1] == first[:-1] or len(shape) == len(first) == 2
         if len(shape) not in (1, 2, 3) or not same or shape[-1] != first[-1] or 0 in shape:
-            what = f"an array of {shape}, in {files[0].name} it is {first}"
-            raise BadData(what, where=file, cure=COPY_AGAIN)
+            message = f"an array of {shape}, in {files[0].name} it is {first}"
+            raise BadData(message, location=file, hint=COPY_AGAIN)
         most = max(most, int(np.prod(shape[:-1])))
         places[file.name] = file
     grid = {1: (1, 1), 2: None, 3: (first[0], first[1 % len(first)])}[len(first)]
@@ -124,7 +124,7 @@ def open_self_critical(path: Path, folder: DataFolder, images: Sequence[ImageRec
             return Row(regions, _array(beside / f"{file.stem}.npy"), in_pixels=True)
         return Row(regions, whole_image(len(regions)))
 
-    return Opened(places, read, most, first[-1], grid, looked(448), notes=notes)
+    return Opened(places, read, most, first[-1], grid, preprocessing_of(448), notes=notes)
 
 
 def _array(file: Path) -> np.ndarray:
@@ -148,8 +148,10 @@ def open_sgrvinod(path: Path, folder: DataFolder, image_records: Sequence[ImageR
     del image_records
     files = sorted(path.glob("*_IMAGES_*.hdf5")) if path.is_dir() else [path]
     if not files or any(one.name.split("_IMAGES_")[0] not in SPLITS for one in files):
-        what = "there is no TRAIN_IMAGES_*.hdf5, nor VAL or TEST"
-        raise BadData(what, where=path, cure="Give the folder that create_input_files.py filled.")
+        message = "there is no TRAIN_IMAGES_*.hdf5, nor VAL or TEST"
+        raise BadData(
+            message, location=path, hint="Give the folder that create_input_files.py filled."
+        )
     held = ExitStack()
     opened: list[Any] = []
     places: dict[int | str, Any] = {}
@@ -157,10 +159,10 @@ def open_sgrvinod(path: Path, folder: DataFolder, image_records: Sequence[ImageR
     for number, file in enumerate(files):
         images = array_in(held.enter_context(open_hdf5(file)), "images", file, 4)
         if images.shape[1] != 3 or images.shape[2] != images.shape[3] or images.dtype != np.uint8:
-            what = f"images are {images.dtype} {images.shape}, not square images of 3 colours"
-            raise BadData(what, where=file, cure=COPY_AGAIN)
+            message = f"images are {images.dtype} {images.shape}, not square images of 3 colours"
+            raise BadData(message, location=file, hint=COPY_AGAIN)
         if side not in (0, images.shape[2]):
-            raise BadData("images of several sizes", where=path, cure="Give files of one run.")
+            raise BadData("images of several sizes", location=path, hint="Give files of one run.")
         side = int(images.shape[2])
         opened.append(images)
         ids = _ids(folder, SPLITS[file.name.split("_IMAGES_")[0]], file, len(images))
@@ -193,8 +195,8 @@ def _ids(folder: DataFolder, split: Split, file: Path, count: int) -> list[int]:
     if len(ids) != count:
         raise BadData(
             f"{count:,} images, the data folder's {split} split has {len(ids):,} with captions",
-            where=file,
-            cure="Prepare the data folder from the JSON file that these were made of: "
+            location=file,
+            hint="Prepare the data folder from the JSON file that these were made of: "
             "saccade prepare karpathy.",
         )
     told = file.with_name(file.name.replace("_IMAGES_", "_CAPLENS_")).with_suffix(".json")
@@ -202,14 +204,14 @@ def _ids(folder: DataFolder, split: Split, file: Path, count: int) -> list[int]:
         said = np.array(json.loads(told.read_text(encoding="utf-8")), dtype=np.int64)
         each = said.reshape(count, -1).tolist()
     except (OSError, ValueError, TypeError) as error:
-        what = f"the lengths of five captions each cannot be read ({error})"
-        raise BadData(what, where=told, cure=COPY_AGAIN) from None
+        message = f"the lengths of five captions each cannot be read ({error})"
+        raise BadData(message, location=told, hint=COPY_AGAIN) from None
     for id_, own in zip(ids, each, strict=True):
         if not set(own) <= lengths[id_]:
             raise BadData(
                 f"image {id_} would have captions of {sorted(own)} words, the data folder's have "
                 f"{sorted(lengths[id_])}: the images stand in another order",
-                where=file,
-                cure="Prepare the data folder from the JSON file that these were made of.",
+                location=file,
+                hint="Prepare the data folder from the JSON file that these were made of.",
             )
     return ids

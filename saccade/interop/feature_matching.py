@@ -50,7 +50,7 @@ def match(
     images: Sequence[ImageRecord],
     source: str,
     by: By | None = None,
-    where: Path | None = None,
+    location: Path | None = None,
 ) -> Matched:
     """Find the image of each key: of a number, or of a path below the feature file's folder.
 
@@ -72,13 +72,15 @@ def match(
             by_name = by_name or (key, named) if named else by_name
             by_id = by_id or (key, told) if told else by_id
             if by_name and by_id:
-                raise _two_numberings(by_name, by_id, where)
+                raise _two_numberings(by_name, by_id, location)
         image = named or told
         if image is None:
             continue
         if image.id in found:
-            what = f"{found[image.id]} and {key} are both image {file_of[image.id]}"
-            raise BadData(what, where=where, cure="Leave one of them, or name its folder too.")
+            message = f"{found[image.id]} and {key} are both image {file_of[image.id]}"
+            raise BadData(
+                message, location=location, hint="Leave one of them, or name its folder too."
+            )
         found[image.id] = key
     return Matched(found, names.notes())
 
@@ -173,11 +175,11 @@ def _repeats(names: Iterable[str]) -> bool:
 
 
 def _two_numberings(
-    by_name: tuple[Key, ImageRecord], by_id: tuple[Key, ImageRecord], where: Path | None
+    by_name: tuple[Key, ImageRecord], by_id: tuple[Key, ImageRecord], location: Path | None
 ) -> BadData:
     (first, named), (second, told) = by_name, by_id
-    what = (
+    message = (
         f"its numbers could be names or ids: {first} is the name of {named.file}, "
         f"{second} the id of {told.file}"
     )
-    return BadData(what, where=where, cure=SAY_WHICH)
+    return BadData(message, location=location, hint=SAY_WHICH)

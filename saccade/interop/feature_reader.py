@@ -50,7 +50,7 @@ class Opened(NamedTuple):
     """Of an image, at most."""
     dim: int
     grid: tuple[int, int] | None
-    looked: Preprocessing
+    preprocessing: Preprocessing
     """What images went through, as near as there is here."""
     pixels: bool = False
     """Are these no features but small images?"""
@@ -62,7 +62,7 @@ class Opened(NamedTuple):
     """What has to be closed in the end."""
 
 
-def looked(
+def preprocessing_of(
     size: int, resize: Resize = "squash", resize_to: int | None = None, std: float = 1 / 255
 ) -> Preprocessing:
     """Preprocessing of a network of Caffe for images of a size."""
@@ -82,13 +82,13 @@ def open_hdf5(path: Path) -> Any:
     try:
         import h5py  # noqa: PLC0415 - only these files need it
     except ImportError:
-        cure = "Install it: pip install 'saccade[h5]'."
-        raise BadConfig("reading HDF5 needs the package h5py", cure=cure) from None
+        hint = "Install it: pip install 'saccade[h5]'."
+        raise BadConfig("reading HDF5 needs the package h5py", hint=hint) from None
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        what = f"not a whole HDF5 file ({str(error).splitlines()[0][:150]})"
-        raise BadData(what, where=path, cure=COPY_AGAIN) from None
+        message = f"not a whole HDF5 file ({str(error).splitlines()[0][:150]})"
+        raise BadData(message, location=path, hint=COPY_AGAIN) from None
 
 
 def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUMBERS) -> Any:
@@ -105,20 +105,20 @@ def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUM
     if isinstance(found, h5py.Dataset):
         elsewhere = bool(found.external) or found.is_virtual
     if elsewhere:
-        what = f"the array {name!r} lies in another place, to which a link leads"
-        raise BadData(what, where=path, cure="Copy the arrays themselves into one file.")
+        message = f"the array {name!r} lies in another place, to which a link leads"
+        raise BadData(message, location=path, hint="Copy the arrays themselves into one file.")
     shape = getattr(found, "shape", None)
     if shape is None or len(shape) != dimensions:
         there = ", ".join(f"{key} {_shape_in(file, key)}" for key in list(file)[:8])
         raise BadData(
             f"there is no array {name!r} of {dimensions} dimensions, but: {there or 'nothing'}",
-            where=path,
-            cure="It is a file of another program, or another of its files: see docs/features.md.",
+            location=path,
+            hint="It is a file of another program, or another of its files: see docs/features.md.",
         )
     kind = found.dtype
     if kind.kind not in kinds or 0 in shape:
-        what = f"the array {name!r} is {shape} of type {kind}"
-        raise BadData(what, where=path, cure=COPY_AGAIN)
+        message = f"the array {name!r} is {shape} of type {kind}"
+        raise BadData(message, location=path, hint=COPY_AGAIN)
     return found
 
 
@@ -127,8 +127,8 @@ def whole(array: Any, path: Path) -> np.ndarray:
     try:
         return np.asarray(array)
     except DEFECTS as error:
-        what = f"{array.name} cannot be read ({str(error).splitlines()[0][:150]})"
-        raise BadData(what, where=path, cure=COPY_AGAIN) from None
+        message = f"{array.name} cannot be read ({str(error).splitlines()[0][:150]})"
+        raise BadData(message, location=path, hint=COPY_AGAIN) from None
 
 
 def _shape_in(file: Any, name: str) -> str:
@@ -148,8 +148,10 @@ def shape_of(path: Path, key: str | None = None) -> tuple[int, ...]:
         with path.open("rb") as stream:
             return _shape(stream)
     except DEFECTS as error:
-        what = f"not a whole array{f' {key!r}' if key else ''} ({str(error).splitlines()[0][:150]})"
-        raise BadData(what, where=path, cure=COPY_AGAIN) from None
+        message = (
+            f"not a whole array{f' {key!r}' if key else ''} ({str(error).splitlines()[0][:150]})"
+        )
+        raise BadData(message, location=path, hint=COPY_AGAIN) from None
 
 
 def _shape(stream: Any) -> tuple[int, ...]:
@@ -245,11 +247,11 @@ def refuse_beyond(row: SoundRow, image: ImageRecord, path: Path) -> None:
     least, most = float(row.boxes.min()), float(row.boxes.max())
     if least < -BEYOND or most > 1 + BEYOND:
         width, height = row.size
-        what = (
+        message = (
             f"boxes of image {image.id} ({image.file}, {width} x {height} pixels) reach from "
             f"{least:.3g} to {most:.3g} of its sides"
         )
-        raise BadData(what, where=path, cure=OTHERS)
+        raise BadData(message, location=path, hint=OTHERS)
 
 
 class ImageSides:
@@ -280,11 +282,11 @@ class ImageSides:
                 continue
             if sideways and _same(size[::-1], row.size):
                 continue
-            what = (
+            message = (
                 f"image {image.id} ({image.file}) is {size[0]} x {size[1]} pixels, "
                 f"according to the features {row.size[0]} x {row.size[1]}"
             )
-            raise BadData(what, where=path, cure=OTHERS)
+            raise BadData(message, location=path, hint=OTHERS)
 
     def _told(self, image: ImageRecord) -> tuple[tuple[int, int], bool]:
         """Width and height of what the file holds, and whether it lies on its side."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from saccade.config import FeaturesConfig, Recipe, change
 from saccade.core.errors import BadCheckpoint, BadData, BadRun
-from saccade.core.settings import Frozen
+from saccade.core.settings import Settings
 from saccade.data.batch import Sizes
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
 from saccade.features.preprocessing import BackboneSpec, Preprocessing
@@ -29,7 +29,7 @@ from saccade.run_folder import BACKBONE, OpenedRun, Origin, save_tensors, write_
 SAY = "Say with --set model.FIELD=VALUE what the file does not say."
 
 
-class ImportSettings(Frozen):
+class ImportSettings(Settings):
     """What a person may say of a checkpoint beside its kind."""
 
     words: Path | None = None
@@ -76,7 +76,7 @@ def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Impo
     """
     chosen, program = ImportSettings(**settings), look_up(dict(KINDS), "kind of checkpoint", kind)
     if (out / "run.json").exists():
-        raise BadRun("there is a run already", where=out, cure="Choose another --out.")
+        raise BadRun("there is a run already", location=out, hint="Choose another --out.")
     classes = {name for one in KINDS.values() for name in one.classes}
     bundle = Bundle(file, read_checkpoint(file, classes), chosen.words, chosen.answers)
     _refuse_other_kind(bundle, kind, program)
@@ -85,7 +85,9 @@ def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Impo
         recipe = _recipe(reading, file, chosen.changes)
         dim = reading.region_dim(recipe.model)
     except (BadCheckpoint, BadData) as error:
-        raise BadCheckpoint(error.what, where=error.where or file, cure=error.cure) from None
+        raise BadCheckpoint(
+            error.message, location=error.location or file, hint=error.hint
+        ) from None
     with tempfile.TemporaryDirectory() as folder:
         eye = _eye(reading, chosen, dim, Path(folder) / BACKBONE)
         sizes = Sizes(
@@ -118,8 +120,8 @@ def _refuse_other_kind(bundle: Bundle, kind: str, program: Kind) -> None:
     if others:
         raise BadCheckpoint(
             f"its tensors are not those of {kind}, but of {' or '.join(others)}",
-            where=bundle.path,
-            cure=f"Write: saccade import-checkpoint {others[0]} ...",
+            location=bundle.path,
+            hint=f"Write: saccade import-checkpoint {others[0]} ...",
         )
 
 
@@ -147,8 +149,8 @@ def _recipe(reading: Reading, file: Path, changes: tuple[str, ...]) -> Recipe:
         place = ".".join(str(part) for part in problem["loc"] if part != reading.model.get("kind"))
         raise BadCheckpoint(
             f"{reading.layout}: {place}: {problem['msg']}",
-            where=file,
-            cure=SAY,
+            location=file,
+            hint=SAY,
         ) from None
     for assignment in changes:
         recipe = change(recipe, assignment)
@@ -160,10 +162,12 @@ def _weights(reading: Reading, recipe: Recipe, sizes: Sizes, file: Path) -> dict
         model = skeleton(recipe.model, sizes)
         return fill(model, reading.tensors, reading.sources(model), reading.layout)
     except BadCheckpoint as error:
-        raise BadCheckpoint(error.what, where=error.where or file, cure=error.cure) from None
+        raise BadCheckpoint(
+            error.message, location=error.location or file, hint=error.hint
+        ) from None
     except ValueError as error:  # of a library's own model
         why = str(error).splitlines()[0][:200]
-        raise BadCheckpoint(f"{reading.layout}: {why}", where=file, cure=SAY) from None
+        raise BadCheckpoint(f"{reading.layout}: {why}", location=file, hint=SAY) from None
 
 
 def _eye(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> _Eye:
@@ -193,7 +197,7 @@ def _eye(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> _Eye
         raise BadCheckpoint(
             f"its regions have {dim} numbers, those of {found.header.backbone.name} have "
             f"{found.header.dim}",
-            cure="Give its network with --backbone timm:NAME, or features with --store FOLDER.",
+            hint="Give its network with --backbone timm:NAME, or features with --store FOLDER.",
         )
     return found
 

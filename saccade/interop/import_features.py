@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from saccade.core.errors import BadData, BadStore
-from saccade.core.settings import Frozen, checked_settings
+from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
 from saccade.features.imported_backbone import IMPORTED
@@ -42,7 +42,7 @@ CHUNK = 256
 NAMED = 5
 
 
-class FeatureImport(Frozen):
+class FeatureImport(Settings):
     """How a feature file becomes a store."""
 
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -128,18 +128,18 @@ def _compare(
     lacking = [one.file for one in images if one.id not in matched.keys]
     extra = sorted(opened.places.keys() - set(matched.keys.values()))
     if len(lacking) == len(images):
-        what = (
+        message = (
             f"none of its {len(opened.places):,} images ({_some(extra)}) is one of the data "
             f"folder's {len(images):,} ({_some(lacking)})"
         )
-        raise BadData(what, where=path, cure=_cure(folder, chosen))
+        raise BadData(message, location=path, hint=_hint(folder, chosen))
     if 2 * len(lacking) > len(images) and chosen.missing == "refuse":
-        what = (
+        message = (
             f"{len(lacking):,} of the data folder's {len(images):,} images are not in it "
             f"({_some(lacking)}), but {len(extra):,} others are ({_some(extra) or 'none'})"
         )
-        cure = f"{_cure(folder, chosen)} --missing drop leaves out what is not there."
-        raise BadData(what, where=path, cure=cure)
+        hint = f"{_hint(folder, chosen)} --missing drop leaves out what is not there."
+        raise BadData(message, location=path, hint=hint)
     if lacking:
         say(f"{len(lacking):,} images are not in the file and left out: {_some(lacking)}")
     if extra:
@@ -148,16 +148,16 @@ def _compare(
         say(note)
 
 
-def _cure(folder: DataFolder, chosen: FeatureImport) -> str:
-    cure = "Give features of this data set, or prepare the data set that they belong to."
+def _hint(folder: DataFolder, chosen: FeatureImport) -> str:
+    hint = "Give features of this data set, or prepare the data set that they belong to."
     source = folder.about.get("source", "")
     if chosen.match is None and not published(source):
-        cure += (
+        hint += (
             f" The ids of source {source} are places in a list, so numbers are looked for in "
             "names alone; only if the file was made with the ids of this data folder's "
             "images.parquet, give --match id."
         )
-    return cure
+    return hint
 
 
 def _refuse_other_matching(target: Path, chosen: FeatureImport) -> None:
@@ -168,8 +168,8 @@ def _refuse_other_matching(target: Path, chosen: FeatureImport) -> None:
     before = words[words.index("--match") + 1] if "--match" in words[:-1] else None
     if before != chosen.match:
         said = f"--match {before}" if before else "no --match"
-        cure = "Choose another --name, or delete the folder to begin again."
-        raise BadStore(f"the store was begun with {said}", where=target, cure=cure)
+        hint = "Choose another --name, or delete the folder to begin again."
+        raise BadStore(f"the store was begun with {said}", location=target, hint=hint)
 
 
 def _some(names: Sequence[Key]) -> str:
@@ -190,7 +190,7 @@ def _header(
     name, weights = (PIXELS, "none") if opened.pixels else (f"{IMPORTED}:{kind}", path.name)
     return StoreHeader(
         backbone=BackboneSpec(name=name, weights=weights),
-        preprocessing=opened.looked,
+        preprocessing=opened.preprocessing,
         grid=opened.grid,
         regions=opened.regions,
         dim=opened.dim,
@@ -230,9 +230,9 @@ def _batches(
             if header.grid is None:
                 columns["boxes"][place, :count] = row.boxes
         if not np.isfinite(columns["features"]).all():
-            what = f"features of image {some[0].id} or a next one do not fit {header.dtype}"
-            cure = "Give --dtype float32 and another --name; if it stays, the file is damaged."
-            raise BadStore(what, where=path, cure=cure)
+            message = f"features of image {some[0].id} or a next one do not fit {header.dtype}"
+            hint = "Give --dtype float32 and another --name; if it stays, the file is damaged."
+            raise BadStore(message, location=path, hint=hint)
         yield columns
 
 
@@ -253,8 +253,8 @@ def _reader(
                 raise ValueError("boxes of a grid" if row.boxes is not None else "no boxes")
         except DEFECTS as error:
             why = " ".join(f"{error}".split())[:200]
-            what = f"features of image {image.id} ({image.file}) cannot be read ({why})"
-            raise BadData(what, where=path, cure=COPY_AGAIN) from None
+            message = f"features of image {image.id} ({image.file}) cannot be read ({why})"
+            raise BadData(message, location=path, hint=COPY_AGAIN) from None
         refuse_beyond(row, image, path)
         return row
 

@@ -37,7 +37,7 @@ from saccade.interop.checkpoint_mapping import (
     sources,
 )
 from saccade.interop.torch_files import Inert
-from saccade.models.pitvqa import PitVqaConfig
+from saccade.models.catalogue import PitVqaConfig
 from saccade.text.answers import AnswerList
 from saccade.text.subwords import PARTS, WHOLE
 from saccade.text.vocabulary import FILE, Vocabulary, Words, file_vocabulary
@@ -145,7 +145,7 @@ def _looking(sight: Tensors, config: Mapping[str, Any]) -> Looking:
         if lacking := [name for name in names.values() if name not in sight]:
             raise BadCheckpoint(
                 f"{LAYOUT}: {len(lacking)} missing (visual_encoder.{lacking[0]})",
-                cure="Give the whole of the checkpoint.",
+                hint="Give the whole of the checkpoint.",
             )
         *_, cells, width = sight[names["position"]].shape
         patch = sight[names["patches"]].shape[-1]
@@ -180,9 +180,9 @@ def _words(bundle: Bundle) -> Vocabulary:
     folder = bundle.path.parent
     parts = all((folder / name).exists() for name in PARTS)
     found = [folder / WHOLE] if (folder / WHOLE).exists() else [folder] if parts else []
-    looked = f"{WHOLE}, nor {' and '.join(PARTS)}"
-    where = beside(bundle.path, bundle.words, found, looked, "words")
-    return _of_file(where, where.name)
+    encoded = f"{WHOLE}, nor {' and '.join(PARTS)}"
+    location = beside(bundle.path, bundle.words, found, encoded, "words")
+    return _of_file(location, location.name)
 
 
 def _of_file(path: Path, name: str) -> Vocabulary:
@@ -196,7 +196,9 @@ def _answers(bundle: Bundle, size: int) -> AnswerList:
     known = {len(CLASSES): CLASSES, len(ENDOVIS18): ENDOVIS18}
     if bundle.answers is None and size in known:
         return AnswerList(known[size], "none")
-    where = beside(bundle.path, bundle.answers, [], f"known data set of {size} of them", "answers")
-    listed = answers_of(read_file(where), "none", where)
-    check_sizes("answers", len(listed), size, where)
+    location = beside(
+        bundle.path, bundle.answers, [], f"known data set of {size} of them", "answers"
+    )
+    listed = answers_of(read_file(location), "none", location)
+    check_sizes("answers", len(listed), size, location)
     return listed

@@ -35,10 +35,12 @@ from saccade.interop.checkpoint_mapping import (
     sources,
 )
 from saccade.interop.torch_files import Inert
-from saccade.models.adaptive_attention import AdaptiveAttentionConfig
-from saccade.models.show_tell import ShowTellConfig
-from saccade.models.transformer import TransformerConfig
-from saccade.models.up_down import UpDownConfig
+from saccade.models.catalogue import (
+    AdaptiveAttentionConfig,
+    ShowTellConfig,
+    TransformerConfig,
+    UpDownConfig,
+)
 from saccade.text.vocabulary import Vocabulary, Words
 
 # The networks of ruotianluo's self-critical.pytorch, and which of saccade's each one is.
@@ -222,8 +224,8 @@ def self_critical(bundle: Bundle) -> Reading:
     if name is None:
         raise BadCheckpoint(
             f"its tensors are those of no network known here; the first is {next(iter(tensors))}",
-            where=bundle.path,
-            cure=f"Known are: {', '.join(NETS)}.",
+            location=bundle.path,
+            hint=f"Known are: {', '.join(NETS)}.",
         )
     layout, net = f"self-critical ({name})", NETS[name]
     model = {**net.fixed, **(layers_of(tensors) if name == "transformer" else {})}
@@ -233,9 +235,9 @@ def self_critical(bundle: Bundle) -> Reading:
     _, dim = matrix(tensors, wanted[f"{net.see[1]}.weight"].names[0])
     model |= {field: matrix(tensors, key)[side] for field, (key, side) in net.sizes.items()}
 
-    where = beside(bundle.path, bundle.words, _infos(bundle.path), "infos_*.pkl", "words")
-    vocabulary, options = _told(read_file(where), where)
-    check_sizes("words and the end", len(vocabulary), matrix(tensors, net.rows)[0], where)
+    location = beside(bundle.path, bundle.words, _infos(bundle.path), "infos_*.pkl", "words")
+    vocabulary, options = _told(read_file(location), location)
+    check_sizes("words and the end", len(vocabulary), matrix(tensors, net.rows)[0], location)
     if name == "transformer":
         model["heads"] = options.get("num_att_heads", 8)
     looking = Looking("timm:resnet101.tv_in1k", 448)
@@ -251,7 +253,7 @@ def self_critical(bundle: Bundle) -> Reading:
         lambda _: dim,
         Words(vocabulary),
         looking,
-        recipe_fields={"decode.ban_unknown": True, "decode.beams": 5, "decode.longest": 20},
+        recipe_fields={"decode.suppress_unk": True, "decode.beams": 5, "decode.max_length": 20},
         notes=tuple(notes),
     )
 
@@ -266,11 +268,11 @@ def _infos(checkpoint: Path) -> list[Path]:
     ]
 
 
-def _told(about: object, where: Path) -> tuple[Vocabulary, Mapping[str, Any]]:
+def _told(about: object, location: Path) -> tuple[Vocabulary, Mapping[str, Any]]:
     """Words and the program's options, from its infos; or words alone, from its data's JSON."""
     found = about if isinstance(about, dict) else {}
     options = found.get("opt")
-    vocabulary = one_end_words(found.get("vocab", found.get("ix_to_word")), where)
+    vocabulary = one_end_words(found.get("vocab", found.get("ix_to_word")), location)
     return vocabulary, options.attributes if isinstance(options, Inert) else {}
 
 

@@ -26,8 +26,7 @@ from saccade.interop.checkpoint_mapping import (
     sources,
 )
 from saccade.interop.torch_files import Saved, tensors_of
-from saccade.models.show_attend_tell import ShowAttendTellConfig
-from saccade.models.show_tell import ShowTellConfig
+from saccade.models.catalogue import ShowAttendTellConfig, ShowTellConfig
 from saccade.text.vocabulary import Words
 
 SGRVINOD = {
@@ -88,9 +87,9 @@ def sgrvinod(bundle: Bundle) -> Reading:
     tensors = _tutorial_names(tensors)
     decoder = _course_rnn(tensors) if "init.weight" in tensors else _attention(tensors)
     found = sorted(bundle.path.parent.glob("WORDMAP_*.json"))
-    where = beside(bundle.path, bundle.words, found, "WORDMAP_*.json", "words")
-    vocabulary = caption_words(read_file(where), where)
-    check_sizes("words", len(vocabulary), matrix(tensors, "embedding.weight")[0], where)
+    location = beside(bundle.path, bundle.words, found, "WORDMAP_*.json", "words")
+    vocabulary = caption_words(read_file(location), location)
+    check_sizes("words", len(vocabulary), matrix(tensors, "embedding.weight")[0], location)
     network, backbone = _resnet(encoder) if encoder else ("resnet101", {})
     looking = Looking(f"timm:{network}.tv_in1k", 256)
     missing = f"images: it holds no encoder, so {looking.backbone}, not fine-tuned, looks instead"
@@ -167,7 +166,7 @@ def _course_rnn(tensors: Tensors) -> Decoder:
         if not cells or width % cells:
             raise BadCheckpoint(
                 f"{layout}: init.weight takes {width} numbers, which are not {cells} cells",
-                cure="Say how many cells an image has: --set model.view=SIDE.",
+                hint="Say how many cells an image has: --set model.view=SIDE.",
             )
         return width // cells
 
@@ -193,7 +192,7 @@ def _resnet(encoder: Tensors) -> tuple[str, dict[str, Saved]]:
         if found is None or found[1] not in PARTS:
             raise BadCheckpoint(
                 f"the encoder's tensor {name} is of no ResNet in a row",
-                cure="Leave the encoder out of the file and give its features with --store.",
+                hint="Leave the encoder out of the file and give its features with --store.",
             )
         turned[f"{PARTS[found[1]]}.{found[2]}"] = tensor
     block = "bottleneck" if "layer1.0.conv3.weight" in turned else "basic"
@@ -202,6 +201,6 @@ def _resnet(encoder: Tensors) -> tuple[str, dict[str, Saved]]:
     if network is None:
         raise BadCheckpoint(
             f"the encoder has {blocks} {block} blocks, which is no ResNet of torchvision",
-            cure="Leave the encoder out of the file and give its features with --store.",
+            hint="Leave the encoder out of the file and give its features with --store.",
         )
     return network, turned

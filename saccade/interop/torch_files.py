@@ -361,7 +361,7 @@ class Saved(NamedTuple):
         try:
             whole = self.storage.read()
         except ValueError as error:
-            raise BadCheckpoint(str(error), cure=COPY_AGAIN) from None
+            raise BadCheckpoint(str(error), hint=COPY_AGAIN) from None
         return whole.as_strided(self.shape, self.stride, self.offset).clone()
 
 
@@ -381,15 +381,15 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
         raise BadCheckpoint(
             f"its pickle asks for {refused}, which is on no list of harmless things; "
             "nothing of it was run",
-            where=path,
-            cure="Do not load this file with other programs unless you trust who made it.",
+            location=path,
+            hint="Do not load this file with other programs unless you trust who made it.",
         ) from None
     except (*DEFECTS, zipfile.BadZipFile, RuntimeError, OSError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise BadCheckpoint(
             f"not a whole file of torch.save or pickle ({why})",
-            where=path,
-            cure=COPY_AGAIN,
+            location=path,
+            hint=COPY_AGAIN,
         ) from None
 
 
@@ -399,12 +399,12 @@ def open_file(path: Path) -> mmap.mmap:
         with path.open("rb") as stream:
             return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError:
-        raise BadCheckpoint("no such file", where=path, cure="Check the name.") from None
+        raise BadCheckpoint("no such file", location=path, hint="Check the name.") from None
     except ValueError:
-        raise BadCheckpoint("the file is empty", where=path, cure=COPY_AGAIN) from None
+        raise BadCheckpoint("the file is empty", location=path, hint=COPY_AGAIN) from None
     except OSError as error:
         raise BadCheckpoint(
-            f"unreadable ({error.strerror})", where=path, cure="Give the path of a file."
+            f"unreadable ({error.strerror})", location=path, hint="Give the path of a file."
         ) from None
 
 
@@ -544,7 +544,7 @@ def _is_state(value: dict[Any, Any]) -> bool:
 def _walk(module: Inert, prefix: str, found: dict[str, Saved], depth: int) -> None:
     about = module.attributes
     if depth > 40 or len(found) > 100_000:
-        raise BadCheckpoint("a module that contains itself", cure=COPY_AGAIN)
+        raise BadCheckpoint("a module that contains itself", hint=COPY_AGAIN)
     passing = about.get("_non_persistent_buffers_set") or ()
     for part in ("_parameters", "_buffers"):
         for name, tensor in dict(about.get(part) or {}).items():

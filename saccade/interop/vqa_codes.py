@@ -26,8 +26,7 @@ from saccade.interop.checkpoint_mapping import (
     skeleton,
     sources,
 )
-from saccade.models.joint_embedding import JointEmbeddingConfig
-from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
+from saccade.models.catalogue import JointEmbeddingConfig, ShowAskAttendAnswerConfig
 from saccade.text.vocabulary import Words
 
 PYTORCH_VQA = {
@@ -63,18 +62,18 @@ def pytorch_vqa(bundle: Bundle) -> Reading:
     glimpses, attention = matrix(tensors, "attention.x_conv.weight")
     _, region_dim = matrix(tensors, "attention.v_conv.weight")
     known = bundle.part.get("vocab")
-    where = bundle.path
+    location = bundle.path
     if known is None or bundle.words is not None:
         found = sorted(bundle.path.parent.glob("vocab.json"))
-        where = beside(bundle.path, bundle.words, found, "vocab.json", "words")
-        known = read_file(where)
+        location = beside(bundle.path, bundle.words, found, "vocab.json", "words")
+        known = read_file(location)
     if not isinstance(known, dict) or not {"question", "answer"} <= known.keys():
-        cure = "Give vocab.json, or a checkpoint that holds it."
-        raise BadCheckpoint("no words of questions and answers", where=where, cure=cure)
-    vocabulary = question_words(known["question"], "show_ask_attend_answer", where)
-    listed = answers_of(known["answer"], "show_ask_attend_answer", where)
-    check_sizes("words", len(vocabulary), words, where)
-    check_sizes("answers", len(listed), answers, where)
+        hint = "Give vocab.json, or a checkpoint that holds it."
+        raise BadCheckpoint("no words of questions and answers", location=location, hint=hint)
+    vocabulary = question_words(known["question"], "show_ask_attend_answer", location)
+    listed = answers_of(known["answer"], "show_ask_attend_answer", location)
+    check_sizes("words", len(vocabulary), words, location)
+    check_sizes("answers", len(listed), answers, location)
     return Reading(
         layout,
         "show-ask-attend-answer",
@@ -148,25 +147,25 @@ def hengyuan_hu(bundle: Bundle) -> Reading:
 def _hengyuan_hu_words(bundle: Bundle, words: int, answers: int) -> Words:
     folder = bundle.path.parent
     found = sorted(folder.glob("dictionary.pkl"))
-    where = beside(bundle.path, bundle.words, found, "dictionary.pkl", "words")
-    value = read_file(where)  # [word -> id, words in their order]
+    location = beside(bundle.path, bundle.words, found, "dictionary.pkl", "words")
+    value = read_file(location)  # [word -> id, words in their order]
     numbered = value[0] if isinstance(value, list) and len(value) == 2 else value
     if not isinstance(numbered, dict) or not all(isinstance(n, int) for n in numbered.values()):
         raise BadCheckpoint(
             "this is no dictionary.pkl: it holds no map from words to ids",
-            where=where,
-            cure="Give the file that the checkpoint's own program wrote.",
+            location=location,
+            hint="Give the file that the checkpoint's own program wrote.",
         )
     shifted = {word: number + 1 for word, number in numbered.items()}
-    vocabulary = question_words(shifted, "bottom_up", where)
-    check_sizes("words and the padding", len(vocabulary), words, where)
+    vocabulary = question_words(shifted, "bottom_up", location)
+    check_sizes("words and the padding", len(vocabulary), words, location)
     # The same labels twice: as {answer: id} and as a list.
     files = [folder / f"trainval_{name}.pkl" for name in ("label2ans", "ans2label")]
     there = [path for path in files if path.exists()][:1]
-    looked = "trainval_label2ans.pkl or trainval_ans2label.pkl"
-    where = beside(bundle.path, bundle.answers, there, looked, "answers")
-    listed = answers_of(read_file(where), "official", where)
-    check_sizes("answers", len(listed), answers, where)
+    encoded = "trainval_label2ans.pkl or trainval_ans2label.pkl"
+    location = beside(bundle.path, bundle.answers, there, encoded, "answers")
+    listed = answers_of(read_file(location), "official", location)
+    check_sizes("answers", len(listed), answers, location)
     return Words(vocabulary, listed)
 
 

@@ -37,15 +37,15 @@ def check_captions(
     if len(hypotheses) != len(references):
         raise BadData(
             f"{len(hypotheses)} captions were said about {len(references)} images",
-            cure="Give exactly one caption for each image, in the same order.",
+            hint="Give exactly one caption for each image, in the same order.",
         )
     if not hypotheses:
-        raise BadData("there are no captions to score", cure="Check the split's name.")
+        raise BadData("there are no captions to score", hint="Check the split's name.")
     for place, sentences in enumerate(references):
         if not sentences:
             raise BadData(
                 f"image number {place} has no reference captions",
-                cure="Leave images without human captions out of the scoring.",
+                hint="Leave images without human captions out of the scoring.",
             )
 
 

@@ -58,25 +58,25 @@ def calibration_score(
     through them, so their order changes nothing. Raises BadData when there are none, lengths
     differ, or a number is outside 0..1.
     """
-    sure, right = np.asarray(confidence, np.float64), np.asarray(accuracy, np.float64)
-    if len(sure) != len(right) or not len(sure):
+    confidence, right = np.asarray(confidence, np.float64), np.asarray(accuracy, np.float64)
+    if len(confidence) != len(right) or not len(confidence):
         raise BadData(
-            f"{len(sure)} confidences for {len(right)} answers say nothing",
-            cure="Give one confidence and one accuracy for each answer, and at least one.",
+            f"{len(confidence)} confidences for {len(right)} answers say nothing",
+            hint="Give one confidence and one accuracy for each answer, and at least one.",
         )
-    if not ((sure >= 0) & (sure <= 1) & (right >= 0) & (right <= 1)).all():
-        raise BadData("a confidence or accuracy is outside 0..1", cure="Give shares, not per cent.")
-    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    if not ((confidence >= 0) & (confidence <= 1) & (right >= 0) & (right <= 1)).all():
+        raise BadData("a confidence or accuracy is outside 0..1", hint="Give shares, not per cent.")
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     number = np.bincount(place, minlength=bins)
     some = np.maximum(number, 1)
-    mean_sure = np.bincount(place, sure, minlength=bins) / some
+    mean_sure = np.bincount(place, confidence, minlength=bins) / some
     mean_right = np.bincount(place, right, minlength=bins) / some
     edges = np.arange(bins + 1) / bins
-    risks = _risks(sure, right)
+    risks = _risks(confidence, right)
     coverage = np.arange(1, points + 1) / points
     answers = np.maximum(np.round(coverage * len(risks)).astype(int), 1)
     return CalibrationScore(
-        ece=float((number * np.abs(mean_right - mean_sure)).sum() / len(sure)),
+        ece=float((number * np.abs(mean_right - mean_sure)).sum() / len(confidence)),
         bins=[
             Bin(*row)
             for row in zip(
@@ -94,9 +94,11 @@ def calibration_score(
     )
 
 
-def _risks(sure: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+def _risks(confidence: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean of 1 - accuracy over the 1, 2, ..., n surest answers; ties share their errors evenly."""
-    values, group, size = np.unique(-sure, return_inverse=True, return_counts=True)
+    values, group, size = np.unique(-confidence, return_inverse=True, return_counts=True)
     error = np.bincount(group, 1 - right, minlength=len(values)) / size
-    risks: NDArray[np.float64] = np.cumsum(np.repeat(error, size)) / np.arange(1, len(sure) + 1)
+    risks: NDArray[np.float64] = np.cumsum(np.repeat(error, size)) / np.arange(
+        1, len(confidence) + 1
+    )
     return risks

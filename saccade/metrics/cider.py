@@ -70,7 +70,7 @@ def corpus_cider(
     check_captions(hypotheses, references)
     known = frequencies or document_frequencies(references)
     if known.images < 1:
-        raise BadData("document frequencies of no images say nothing", cure="Count a corpus.")
+        raise BadData("document frequencies of no images say nothing", hint="Count a corpus.")
     similarity = _similarity_d if variant == "cider-d" else _similarity
     scores = []
     for hypothesis, sentences in zip(hypotheses, references, strict=True):

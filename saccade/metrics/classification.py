@@ -54,14 +54,14 @@ def classification_score(
     if len(predicted) != len(true) or not len(true):
         raise BadData(
             f"{len(predicted)} predictions for {len(true)} examples cannot be scored",
-            cure="Give one prediction per example, and at least one.",
+            hint="Give one prediction per example, and at least one.",
         )
     occurring = sorted({*true, *predicted})
     stated = tuple(labels) if labels is not None else tuple(occurring)
     if missing := sorted(set(true) - set(stated)):
         raise BadData(
             f"{len(missing)} true labels are not among those stated, such as {missing[0]!r}",
-            cure="State every label that can be true.",
+            hint="State every label that can be true.",
         )
     plain = averaging == "plain"
     over = stated if plain else tuple(occurring)

@@ -38,7 +38,7 @@ def caption_diversity(
     BadData when there are no captions.
     """
     if not captions:
-        raise BadData("there are no captions to measure", cure="Check the split's name.")
+        raise BadData("there are no captions to measure", hint="Check the split's name.")
     said = [tuple(words) for words in captions]
     known: set[Sentence] = set()
     vocabulary: set[str] = set()

@@ -91,7 +91,7 @@ def compare(
     if len(first.sums) != len(second.sums):
         raise BadData(
             f"one run was judged on {len(first.sums)} images, the other on {len(second.sums)}",
-            cure="Evaluate both on the same split of the same data.",
+            hint="Evaluate both on the same split of the same data.",
         )
     drawn = np.subtract(*_resampled([first, second], resamples, seed))
     low, high = _percentiles(drawn, level)
@@ -114,7 +114,7 @@ def _check(statistic: Statistic) -> None:
     if len(statistic.sums) < 2:
         raise BadData(
             f"{len(statistic.sums)} images are too few to say how sure a score is",
-            cure="Judge a split with at least two images.",
+            hint="Judge a split with at least two images.",
         )
 
 

@@ -163,8 +163,8 @@ def _archive(name: str) -> Path:
     path = Path(package.submodule_search_locations[0], name)
     if not path.exists():
         fetch = "python -m pycocoevalcap.spice.get_stanford_models"
-        cure = f"fetch it with `{fetch}`" if "stanford" in name else "install pycocoevalcap again"
-        raise _NoScoreError(f"{path.name} is missing; {cure}")
+        hint = f"fetch it with `{fetch}`" if "stanford" in name else "install pycocoevalcap again"
+        raise _NoScoreError(f"{path.name} is missing; {hint}")
     return path
 
 

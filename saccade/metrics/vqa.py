@@ -47,7 +47,7 @@ def vqa_accuracy_of(prediction: str, answers: Sequence[str], revision: str = "20
     if not answers:
         raise BadData(
             "a question without human answers cannot be scored",
-            cure="Score a split that has annotations.",
+            hint="Score a split that has annotations.",
         )
     if len(answers) == 1:
         return float(normalise_answer(prediction.strip()) == normalise_answer(answers[0].strip()))
@@ -72,7 +72,7 @@ def vqa_accuracy(
         if not question.answers:
             raise BadData(
                 f"question {question.id} has no human answers to be scored by",
-                cure="Score a split that has annotations.",
+                hint="Score a split that has annotations.",
             )
         accuracy = vqa_accuracy_of(predictions[question.id], question.answers, revision)
         per_question[question.id] = accuracy
@@ -96,14 +96,14 @@ def _check_same_ids(predictions: Mapping[int, str], questions: Sequence[Question
     if len(asked) != len(questions):
         raise BadData(
             f"{len(questions) - len(asked)} question ids stand twice in the questions",
-            cure="Questions of one split have different ids; prepare the data again.",
+            hint="Questions of one split have different ids; prepare the data again.",
         )
     if not asked:
-        raise BadData("there are no questions to score", cure="Check the split's name.")
-    for ids, fault, cure in (
+        raise BadData("there are no questions to score", hint="Check the split's name.")
+    for ids, fault, hint in (
         (asked - predictions.keys(), "have no prediction", "Answer every question, if need be ''."),
         (predictions.keys() - asked, "were predicted but never asked", "Score the split asked."),
     ):
         if ids:
             some = ", ".join(str(id_) for id_ in sorted(ids)[:3])
-            raise BadData(f"{len(ids)} question ids {fault}, such as {some}", cure=cure)
+            raise BadData(f"{len(ids)} question ids {fault}, such as {some}", hint=hint)

@@ -23,7 +23,7 @@ from saccade.metrics.java import NotMeasured
 
 THRESHOLDS = (0.9, 0.0)
 _DOWN = 0.1
-_CURE = "Give the folder with WordNet's index.noun and data.noun, or nltk's wordnet.zip."
+_HINT = "Give the folder with WordNet's index.noun and data.noun, or nltk's wordnet.zip."
 Answer = str | Sequence[str]
 Similarity = Callable[[str, str], float]
 
@@ -51,7 +51,7 @@ def wups(
     if len(predicted) != len(true) or not len(true):
         raise BadData(
             f"{len(predicted)} predictions for {len(true)} questions cannot be scored",
-            cure="Give one prediction per question, and at least one.",
+            hint="Give one prediction per question, and at least one.",
         )
     if wordnet is None:
         return NotMeasured("WUPS: no WordNet was given")
@@ -150,20 +150,20 @@ def _open(path: Path) -> Any:
             warnings.simplefilter("ignore")  # "multilingual functions are not available"
             return Reader(File(), None)
     except (OSError, KeyError, WordNetError, AssertionError, ValueError, IndexError) as error:
-        what = f"is no whole WordNet ({str(error) or type(error).__name__})"
-        raise BadData(what, where=path, cure=_CURE) from None
+        message = f"is no whole WordNet ({str(error) or type(error).__name__})"
+        raise BadData(message, location=path, hint=_HINT) from None
 
 
 def _reader_of(path: Path) -> Callable[[str], bytes]:
     """How to read a file of the WordNet in a folder or a zip file, by its name."""
     if not zipfile.is_zipfile(path):
         if not (path / "index.noun").is_file():
-            raise BadData("is no WordNet", where=path, cure=_CURE)
+            raise BadData("is no WordNet", location=path, hint=_HINT)
         return lambda name: (path / name).read_bytes()
     with zipfile.ZipFile(path) as archive:
         files = {PurePosixPath(name).name: name for name in archive.namelist()}
     if "index.noun" not in files:
-        raise BadData("holds no index.noun", where=path, cure=_CURE)
+        raise BadData("holds no index.noun", location=path, hint=_HINT)
 
     def read(name: str) -> bytes:
         with zipfile.ZipFile(path) as archive:

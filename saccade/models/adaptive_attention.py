@@ -15,30 +15,15 @@ Shapes: B captions, I images, K beams, T words, R regions, D numbers per region,
 H hidden, A attention width, V vocabulary, N words to say in the whole batch (or I * K beams).
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from saccade.core.settings import Frozen
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.models.catalogue import AdaptiveAttentionConfig
 from saccade.models.layers import Dropout, EveryStep, look_at, lstm_state, mean_region
-
-
-class AdaptiveAttentionConfig(Frozen):
-    """The port's sizes, 11,569,984 parameters for 9,487 words; `lua` wants 512 everywhere."""
-
-    kind: Literal["adaptive_attention"] = "adaptive_attention"
-    variant: Literal["paper", "lua"] = "paper"
-    embedding: int = Field(256, ge=1)
-    """Width of a word vector; in `paper` also of the mean region that is heard with it."""
-    hidden: int = Field(512, ge=1)
-    """Width of the LSTM, and of a region as it is attended to."""
-    attention: int = Field(49, ge=1)
-    """Width of the layer in which state and region meet; the paper's k."""
-    dropout: float = Field(0.5, ge=0, lt=1)
 
 
 class Seen(NamedTuple):
@@ -116,7 +101,7 @@ class AdaptiveAttention(nn.Module):
         )
         return CaptionOutput(logits, targets, attention=padded[..., :-1], sentinel=padded[..., -1])
 
-    def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+    def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         seen = self._see(regions, region_mask)
         zero = seen.gate.new_zeros(seen.gate.shape)[:, None]
         return CaptionState(tuple(seen), (zero, zero))
@@ -124,7 +109,7 @@ class AdaptiveAttention(nn.Module):
     def step(self, words: Tensor, state: CaptionState) -> Said:
         seen = Seen(*state.image)
         image = torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
-        before, memory = (part.flatten(0, 1) for part in state.beams)  # (I * K, H)
+        before, memory = (part.flatten(0, 1) for part in state.beam_size)  # (I * K, H)
         gates, gate = self._read(words.flatten())
         gates = gates + seen.gates[image] + self.hidden_gates(before)
         hidden, memory = lstm_state(gates, memory)
@@ -163,9 +148,9 @@ class AdaptiveAttention(nn.Module):
         scores = self.score(self.dropout(joint)).squeeze(-1)  # (N, R)
         scores = scores.masked_fill(~seen.mask[image], float("-inf"))
         weights = torch.cat([scores, self.score(self.dropout(own))], dim=1).softmax(dim=1)
-        looked = look_at(weights[:, None, :-1], seen.regions, image).squeeze(1)
+        encoded = look_at(weights[:, None, :-1], seen.regions, image).squeeze(1)
         # The paper's beta s + (1 - beta) c: its c is weighted by the same scores without s.
-        told = looked + weights[:, -1:] * sentinel + hidden
+        told = encoded + weights[:, -1:] * sentinel + hidden
         if self.lua:
             told = self.behind(self.tell(told).tanh_())
         return self.say(self.before(told)), weights

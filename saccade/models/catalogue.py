@@ -1,34 +1,325 @@
-"""Every model saccade has: one line each. A new model is a file in this folder and a line here.
+"""Every model saccade has: its config and one line each, without torch.
 
-What stands here is tested the moment it is written: `tests/test_every_model.py` runs over it.
+A new model is a file in this folder and, here, its config and a line. What stands in the table is
+tested the moment it is written: `tests/test_every_model.py` runs over it.
 """
 
 from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel
-from torch import nn
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from saccade.core.errors import BadConfig
-from saccade.data.batch import Sizes
-from saccade.models.adaptive_attention import AdaptiveAttention, AdaptiveAttentionConfig
-from saccade.models.ibowimg import IBowImg, IBowImgConfig
-from saccade.models.joint_embedding import JointEmbedding, JointEmbeddingConfig
-from saccade.models.lstm_cnn import LstmCnn, LstmCnnConfig
-from saccade.models.mcan import Mcan, McanConfig
-from saccade.models.pitvqa import PitVqa, PitVqaConfig
-from saccade.models.san import San, SanConfig
-from saccade.models.show_ask_attend_answer import ShowAskAttendAnswer, ShowAskAttendAnswerConfig
-from saccade.models.show_attend_tell import ShowAttendTell, ShowAttendTellConfig
-from saccade.models.show_tell import ShowTell, ShowTellConfig
-from saccade.models.transformer import Transformer, TransformerConfig
-from saccade.models.up_down import UpDown, UpDownConfig
+from saccade.core.formatting import number, pairs
+from saccade.core.settings import Settings
+from saccade.core.tables import load_object
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from saccade.data.batch import Sizes
+
+
+class IBowImgConfig(Settings):
+    """The released sizes: E V + (E + D) A parameters, with D = 1024 for GoogLeNet."""
+
+    kind: Literal["ibowimg"] = "ibowimg"
+    embedding: int = Field(1024, ge=1)
+    """Width of the vector that the words of a question add up to."""
+    sees: Literal["both", "question", "image"] = "both"
+    """The released blind variants: BOW hears the question only, IMG sees the image only."""
+
+
+class LstmCnnConfig(Settings):
+    """The paper's sizes: 10,882,224 + 200 V parameters for VGG's 4096 numbers, 1000 answers."""
+
+    kind: Literal["lstm_cnn"] = "lstm_cnn"
+    form: Literal["paper", "basic_vqa"] = "paper"
+    """Where tanh, scaling, biases and dropout stand; the order of the LSTM's memories."""
+    embedding: int = Field(200, ge=1)
+    """Width of a word vector; 300 in basic_vqa."""
+    hidden: int = Field(512, ge=1)
+    layers: int = Field(2, ge=1)
+    """LSTM layers; the paper's smaller "LSTM Q" has one."""
+    common: int = Field(1024, ge=1)
+    """Width in which question and image meet."""
+    fusion: Literal["product", "concat"] = "product"
+    normalise: bool = True
+    """Scale the image's vector to length 1 ("norm I")."""
+    padded_to: int | None = Field(None, ge=1)
+    """Read on through padding up to so many words, as basic_vqa does (30); none stops at the
+    question's last word."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
+class SanConfig(Settings):
+    """The sizes of SAN(2, CNN), the better of the paper's two."""
+
+    kind: Literal["san"] = "san"
+    reader: Literal["convolution", "released_lstm", "lstm"] = "convolution"
+    embedding: int = Field(500, ge=1)
+    """Width of a word vector."""
+    filters: tuple[int, int, int] = (256, 512, 512)
+    """What the convolution looks for in single words, pairs and triples; H is their sum."""
+    hidden: int = Field(1024, ge=1)
+    """H with an LSTM."""
+    attention_width: int = Field(512, ge=1)
+    """Width of the layer in which question and region meet."""
+    hops: int = Field(2, ge=1)
+    """How often the question looks."""
+    attention: Literal["paper", "released"] = "paper"
+    attention_dropout: float = Field(0.0, ge=0, lt=1)
+    """Before the score of a look; 0.5 in the course port."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Before the answer."""
+
+    @model_validator(mode="after")
+    def _released_drops_nothing(self) -> Self:
+        if self.attention == "released" and self.attention_dropout:
+            raise ValueError("attention_dropout belongs to attention=paper: set it to 0")
+        return self
+
+
+class ShowAskAttendAnswerConfig(Settings):
+    """The paper's sizes (section 3)."""
+
+    kind: Literal["show_ask_attend_answer"] = "show_ask_attend_answer"
+    embedding: int = Field(300, ge=1)
+    """Width of a word vector."""
+    question: int = Field(1024, ge=1)
+    """Width of the LSTM that reads the question."""
+    attention: int = Field(512, ge=1)
+    """Width of the layer in which question and region meet."""
+    glimpses: int = Field(2, ge=1)
+    hidden: int = Field(1024, ge=1)
+    """Width of the classifier's hidden layer."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
+class JointEmbeddingConfig(Settings):
+    """hengyuan-hu's sizes: 24,851,177 parameters for 19,901 words and 3,129 answers."""
+
+    kind: Literal["joint_embedding"] = "joint_embedding"
+    reader: Literal["gru", "lstm"] = "gru"
+    embedding: int = Field(300, ge=1)
+    """Width of a word vector."""
+    question: int = Field(1024, ge=1)
+    """Width of the reader, in each direction."""
+    layers: int = Field(1, ge=1)
+    bidirectional: bool = False
+    padding: Literal["front", "behind"] = "front"
+    """Where the reader meets padding: zeros in front, or word 0, which learns, behind."""
+    padded_to: int | None = Field(14, ge=1)
+    """Questions have so many words, padding included; none reads the real words only."""
+    attention: Literal["product", "concat", "projected"] = "product"
+    hidden: int = Field(1024, ge=1)
+    """Width in which question and region meet, and later question and sight."""
+    activation: Literal["relu", "elu"] = "relu"
+    weight_norm: bool = True
+    classifier: int = Field(2048, ge=1)
+    attention_dropout: float = Field(0.2, ge=0, lt=1)
+    """On the product, or on what goes into the layer over both."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Before the answer."""
+
+
+class McanConfig(Settings):
+    """MCAN-small: 57,812,791 parameters for 20,573 words and 3,129 answers."""
+
+    kind: Literal["mcan"] = "mcan"
+    embedding: int = Field(300, ge=1)
+    """Width of a word vector."""
+    hidden: int = Field(512, ge=1)
+    """Width of every word and region inside; 1024 in MCAN-large."""
+    heads: int = Field(8, ge=1)
+    layers: int = Field(6, ge=1)
+    feed_forward: int = Field(2048, ge=1)
+    """4096 in MCAN-large."""
+    summary: int = Field(512, ge=1)
+    """Hidden width of the network that weighs words and regions at the end."""
+    glimpses: int = Field(1, ge=1)
+    joint: int = Field(1024, ge=1)
+    """Width in which words and regions are added; 2048 in MCAN-large."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden={self.hidden} cannot be shared by heads={self.heads}")
+        return self
+
+
+class PitVqaConfig(Settings):
+    """The released sizes: 277,540,923 parameters for PitVQA's 59 answers, and the ViT's."""
+
+    kind: Literal["pitvqa"] = "pitvqa"
+    mode: Literal["faithful", "fixed"] = "faithful"
+    width: int = Field(768, ge=1)
+    heads: int = Field(12, ge=1)
+    feed_forward: int = Field(3072, ge=1)
+    text_layers: int = Field(12, ge=1)
+    language_layers: int = Field(12, ge=1)
+    max_length: int = Field(30, ge=1, le=512)
+    """Questions are cut behind so many words; `faithful` also pads them to it."""
+    hidden: int = Field(512, ge=1)
+    """Width of the gated layer before the answers."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Before the answers. BLIP's encoder has none."""
+    language_dropout: float = Field(0.1, ge=0, lt=1)
+    """In GPT-2, which is trained with its own."""
+    text_weights: str | None = None
+    """Folder (also one in SACCADE_WEIGHTS) or hub name of a BLIP text encoder to start from; none:
+    random, as released."""
+    language_weights: str | None = None
+    """Folder or hub name of a GPT-2; the released code starts from "gpt2"."""
+
+
+class ShowTellConfig(Settings):
+    """The course form; 217,350,930 parameters for COCO's 9,490 words, 12,878,610 with `mean`."""
+
+    kind: Literal["show_tell"] = "show_tell"
+    embedding: int = Field(512, ge=1)
+    """Width of a word vector, and so of the image that stands before the words."""
+    hidden: int = Field(512, ge=1)
+    """Width of the LSTM."""
+    init_pool: Literal["flatten", "mean"] = "flatten"
+    """What the LSTM is shown: every look with its own weights, or the mean look."""
+    view: int | None = Field(14, ge=1)
+    """Look at a grid as if it had view x view cells; none looks at the cells as they are."""
+    image_bias: bool = True
+    batch_norm: float | None = Field(0.1, gt=0, le=1)
+    """Momentum of the batch norm on the projected image; none leaves it out."""
+    cell: Literal["lstm", "maxout"] = "lstm"
+    cell_bias: bool = True
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    """On the image and the words as the LSTM hears them; 0.3 in im2txt."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """On the LSTM's output, before the vocabulary layer."""
+    init: Literal["words", "everything", "torch"] = "words"
+    """First weights: words and vocabulary layer within 0.1 of zero; or everything within 0.08 and
+    an open forget gate (im2txt); or as torch makes them."""
+
+
+class ShowAttendTellConfig(Settings):
+    """The sizes of the PyTorch form; 20,483,859 parameters for COCO's 9,490 words."""
+
+    kind: Literal["show_attend_tell"] = "show_attend_tell"
+    embedding: int = Field(512, ge=1)
+    """Width of a word vector."""
+    hidden: int = Field(512, ge=1)
+    """Width of the LSTM."""
+    attention: int = Field(512, ge=1)
+    """Width of the layer in which state and region meet."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """On the LSTM's output, before the vocabulary layer."""
+    doubly_stochastic: float = Field(1.0, ge=0)
+    """Weight of the penalty on regions looked at too little or too much."""
+    gate: Literal["vector", "scalar"] = "vector"
+    """On what was seen: a share of each number, or one factor, not squashed (a course copy's)."""
+    view: int | None = Field(14, ge=1)
+    """Look at a grid as if it had view x view cells; none looks at the cells as they are."""
+
+
+class AdaptiveAttentionConfig(Settings):
+    """The port's sizes, 11,569,984 parameters for 9,487 words; `lua` wants 512 everywhere."""
+
+    kind: Literal["adaptive_attention"] = "adaptive_attention"
+    variant: Literal["paper", "lua"] = "paper"
+    embedding: int = Field(256, ge=1)
+    """Width of a word vector; in `paper` also of the mean region that is heard with it."""
+    hidden: int = Field(512, ge=1)
+    """Width of the LSTM, and of a region as it is attended to."""
+    attention: int = Field(49, ge=1)
+    """Width of the layer in which state and region meet; the paper's k."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
+class UpDownConfig(Settings):
+    """The port's sizes; 52,125,025 parameters for COCO's 9,487 words."""
+
+    kind: Literal["up_down"] = "up_down"
+    embedding: int = Field(1000, ge=1)
+    """Width of a word vector."""
+    hidden: int = Field(1000, ge=1)
+    """Width of both LSTMs, and of a region as it is attended to."""
+    attention: int = Field(512, ge=1)
+    """Width of the layer in which state and region meet."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """On words, regions and mean region behind their ReLU, and before the vocabulary layer."""
+
+
+class TransformerConfig(Settings):
+    """The port's sizes; 54,914,832 parameters for COCO's 9,487 words."""
+
+    kind: Literal["transformer"] = "transformer"
+    width: int = Field(512, ge=2, multiple_of=2)
+    feed_forward: int = Field(2048, ge=1)
+    heads: int = Field(8, ge=1)
+    encoder_layers: int = Field(6, ge=1)
+    decoder_layers: int = Field(6, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """On every block's result, within feed-forward layers, and on attention."""
+    region_dropout: float = Field(0.5, ge=0, lt=1)
+    """On regions as the encoder first sees them."""
+
+    @model_validator(mode="after")
+    def _equal_heads(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError("heads must divide width")
+        return self
+
+
+class EncoderConfig(Settings):
+    """Which network sees, and what of it learns."""
+
+    backbone: str = Field(pattern=r"^(timm|transformers):.+")
+    """As for `saccade extract`: `timm:` or `transformers:`, and a name."""
+    options: dict[str, str | int | float | bool] = Field({})
+    """Passed to the library; from a command line as `NAME=VALUE,NAME=VALUE`."""
+    weights: str = "hub"
+    """What a new run begins with: `hub`, `random`, or a file."""
+    trains_from: str | None = Field(None, coerce_numbers_to_str=True)
+    """The first stage that learns, by the beginning of its weights' names (`layer2`) or by number
+    (0 is the stem); none leaves the whole network as it is."""
+    learning_rate: float | None = Field(None, gt=0)
+    """The encoder's own, which follows the same schedule; none is the optimiser's."""
+    first_epoch: int = Field(0, ge=0)
+    """So many epochs the rest learns alone."""
+    batch_norm: Literal["frozen", "trained"] = "frozen"
+    """Statistics of batch norm stay, or are the batch's, in every stage, once the encoder learns:
+    the habit of the public codes. Its weights learn like any others of their stage."""
+    checkpointing: bool = False
+    """Forget what each block saw and compute it again for the gradient: less memory, more time."""
+    channels_last: bool = True
+    """Lay images out as convolutions are fastest on; the numbers are the same."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_name(cls, given: Any) -> Any:
+        return {"backbone": given} if isinstance(given, str) else given
+
+    @field_validator("options", mode="before")
+    @classmethod
+    def _from_words(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        return {name: number(value) for name, value in pairs(given.split(",")).items()}
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.checkpointing and self.batch_norm == "trained":
+            raise ValueError(
+                "checkpointing shows every batch twice, so batch norm would count it twice: "
+                "set batch_norm=frozen"
+            )
+        return self
 
 
 class Entry(NamedTuple):
     """One model."""
 
-    model: type[nn.Module]
+    model: str
+    """`module:Class`, imported when a model is built: this file imports no torch."""
     config: type[BaseModel]
     small: BaseModel
     """Learns in seconds on a CPU: for tests and the embedded Shapes world."""
@@ -41,7 +332,7 @@ class Entry(NamedTuple):
 
 MODELS: dict[str, Entry] = {
     "ibowimg": Entry(
-        IBowImg,
+        "saccade.models.ibowimg:IBowImg",
         IBowImgConfig,
         IBowImgConfig(embedding=64),
         "vqa",
@@ -50,7 +341,7 @@ MODELS: dict[str, Entry] = {
         "VQA v1 test-standard 55.9",
     ),
     "lstm_cnn": Entry(
-        LstmCnn,
+        "saccade.models.lstm_cnn:LstmCnn",
         LstmCnnConfig,
         LstmCnnConfig(embedding=64, hidden=64, common=128),
         "vqa",
@@ -59,7 +350,7 @@ MODELS: dict[str, Entry] = {
         "VQA v1 test-standard 58.2",
     ),
     "san": Entry(
-        San,
+        "saccade.models.san:San",
         SanConfig,
         SanConfig(embedding=64, filters=(32, 48, 48), attention_width=64),
         "vqa",
@@ -68,7 +359,7 @@ MODELS: dict[str, Entry] = {
         "VQA v1 test-standard 58.9",
     ),
     "show_ask_attend_answer": Entry(
-        ShowAskAttendAnswer,
+        "saccade.models.show_ask_attend_answer:ShowAskAttendAnswer",
         ShowAskAttendAnswerConfig,
         ShowAskAttendAnswerConfig(embedding=64, question=128, attention=64, hidden=128),
         "vqa",
@@ -77,7 +368,7 @@ MODELS: dict[str, Entry] = {
         "VQA v1 test-standard 64.6",
     ),
     "joint_embedding": Entry(
-        JointEmbedding,
+        "saccade.models.joint_embedding:JointEmbedding",
         JointEmbeddingConfig,
         JointEmbeddingConfig(embedding=64, question=128, hidden=128, classifier=256),
         "vqa",
@@ -86,7 +377,7 @@ MODELS: dict[str, Entry] = {
         "VQA v2 validation 63.2 (63.6 by the public code's own metric)",
     ),
     "mcan": Entry(
-        Mcan,
+        "saccade.models.mcan:Mcan",
         McanConfig,
         McanConfig(
             embedding=64, hidden=64, heads=4, layers=2, feed_forward=128, summary=64, joint=128
@@ -97,7 +388,7 @@ MODELS: dict[str, Entry] = {
         "VQA v2 validation 67.2, test-dev 70.3",
     ),
     "pitvqa": Entry(
-        PitVqa,
+        "saccade.models.pitvqa:PitVqa",
         PitVqaConfig,
         PitVqaConfig(
             mode="fixed",
@@ -116,7 +407,7 @@ MODELS: dict[str, Entry] = {
         "PitVQA validation 76.0 (balanced 56.7)",
     ),
     "show_tell": Entry(
-        ShowTell,
+        "saccade.models.show_tell:ShowTell",
         ShowTellConfig,
         ShowTellConfig(embedding=64, hidden=128, init_pool="mean", view=None, batch_norm=None),
         "caption",
@@ -125,7 +416,7 @@ MODELS: dict[str, Entry] = {
         "COCO BLEU-4 27.7",
     ),
     "show_attend_tell": Entry(
-        ShowAttendTell,
+        "saccade.models.show_attend_tell:ShowAttendTell",
         ShowAttendTellConfig,
         ShowAttendTellConfig(embedding=64, hidden=128, attention=64, view=None),
         "caption",
@@ -134,7 +425,7 @@ MODELS: dict[str, Entry] = {
         "COCO test BLEU-4 24.3",
     ),
     "adaptive_attention": Entry(
-        AdaptiveAttention,
+        "saccade.models.adaptive_attention:AdaptiveAttention",
         AdaptiveAttentionConfig,
         AdaptiveAttentionConfig(embedding=64, hidden=128, attention=32, dropout=0.1),
         "caption",
@@ -143,7 +434,7 @@ MODELS: dict[str, Entry] = {
         "COCO BLEU-4 33.2, CIDEr 1.085",
     ),
     "up_down": Entry(
-        UpDown,
+        "saccade.models.up_down:UpDown",
         UpDownConfig,
         UpDownConfig(embedding=64, hidden=128, attention=64, dropout=0.1),
         "caption",
@@ -152,7 +443,7 @@ MODELS: dict[str, Entry] = {
         "COCO test BLEU-4 36.2, CIDEr 1.135",
     ),
     "transformer": Entry(
-        Transformer,
+        "saccade.models.transformer:Transformer",
         TransformerConfig,
         TransformerConfig(
             width=64,
@@ -180,11 +471,12 @@ def look_up(table: dict[str, Any], kind: str, name: str) -> Any:
     near = get_close_matches(name, table, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     raise BadConfig(
-        f"there is no {kind} {name!r}", cure=f"{hint}There are: {', '.join(sorted(table))}."
+        f"there is no {kind} {name!r}", hint=f"{hint}There are: {', '.join(sorted(table))}."
     )
 
 
-def build_model(config: BaseModel, sizes: Sizes) -> nn.Module:
+def build_model(config: BaseModel, sizes: "Sizes") -> "nn.Module":
     """Make the model a config belongs to, with fresh weights."""
     entry: Entry = look_up(MODELS, "model", getattr(config, "kind", "?"))
-    return entry.model(config, sizes)
+    model: nn.Module = load_object(entry.model)(config, sizes)
+    return model

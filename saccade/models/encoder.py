@@ -14,65 +14,17 @@ Shapes: I images, h x w pixels each, R regions, D numbers per region.
 
 from collections.abc import Set
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, Self, TypeVar, cast
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from saccade.core.formatting import number, pairs
-from saccade.core.settings import Frozen
 from saccade.data.batch import Batch, Captioner, CaptionState, Said
+from saccade.models.catalogue import EncoderConfig
 
 Some = TypeVar("Some", bound=Batch)
-
-
-class EncoderConfig(Frozen):
-    """Which network sees, and what of it learns."""
-
-    backbone: str = Field(pattern=r"^(timm|transformers):.+")
-    """As for `saccade extract`: `timm:` or `transformers:`, and a name."""
-    options: dict[str, str | int | float | bool] = Field({})
-    """Passed to the library; from a command line as `NAME=VALUE,NAME=VALUE`."""
-    weights: str = "hub"
-    """What a new run begins with: `hub`, `random`, or a file."""
-    trains_from: str | None = Field(None, coerce_numbers_to_str=True)
-    """The first stage that learns, by the beginning of its weights' names (`layer2`) or by number
-    (0 is the stem); none leaves the whole network as it is."""
-    learning_rate: float | None = Field(None, gt=0)
-    """The encoder's own, which follows the same schedule; none is the optimiser's."""
-    first_epoch: int = Field(0, ge=0)
-    """So many epochs the rest learns alone."""
-    batch_norm: Literal["frozen", "trained"] = "frozen"
-    """Statistics of batch norm stay, or are the batch's, in every stage, once the encoder learns:
-    the habit of the public codes. Its weights learn like any others of their stage."""
-    checkpointing: bool = False
-    """Forget what each block saw and compute it again for the gradient: less memory, more time."""
-    channels_last: bool = True
-    """Lay images out as convolutions are fastest on; the numbers are the same."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_a_name(cls, given: Any) -> Any:
-        return {"backbone": given} if isinstance(given, str) else given
-
-    @field_validator("options", mode="before")
-    @classmethod
-    def _from_words(cls, given: Any) -> Any:
-        if not isinstance(given, str):
-            return given
-        return {name: number(value) for name, value in pairs(given.split(",")).items()}
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if self.checkpointing and self.batch_norm == "trained":
-            raise ValueError(
-                "checkpointing shows every batch twice, so batch norm would count it twice: "
-                "set batch_norm=frozen"
-            )
-        return self
 
 
 class Sight(NamedTuple):
@@ -114,9 +66,9 @@ class Pixels(nn.Module):
         self.config, self.sight, self.learns = config, sight, learns
         for name, colour in (("mean", sight.mean), ("std", sight.std)):
             self.register_buffer(name, torch.tensor(colour)[:, None, None], persistent=False)
-        self.begin_epoch(0)
+        self.start_epoch(0)
 
-    def begin_epoch(self, epoch: int) -> None:
+    def start_epoch(self, epoch: int) -> None:
         """Say which epoch begins, counted from 0: it decides whether the encoder learns."""
         self.awake = epoch >= self.config.first_epoch
         for name, weight in self.encoder.named_parameters():
@@ -139,24 +91,24 @@ class Pixels(nn.Module):
         images = (images.float() / 255 - self.mean) / self.std
         return images if self.config.channels_last else images.contiguous()
 
-    def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """From pixels `(I, h * w, 3)` to regions `(I, R, D)` and their mask `(I, R)`."""
         regions: Tensor = self.encoder(self.images(pixels)).float()
         return regions, torch.ones_like(regions[:, :, 0], dtype=torch.bool)
 
     def seen(self, batch: Some) -> Some:
         """The same batch with the encoder's regions in the place of pixels."""
-        regions, mask = self.see(batch.regions)
+        regions, mask = self.encode(batch.regions)
         return replace(batch, regions=regions, region_mask=mask)
 
     def forward(self, batch: Any) -> Any:
         """What the model makes of a batch of pixels."""
         return self.model(self.seen(batch))
 
-    def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+    def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         """Look at pixels `(I, h * w, 3)` before the first word."""
         del region_mask  # of pixels; an image has all of them
-        return cast(Captioner, self.model).begin(*self.see(regions))
+        return cast(Captioner, self.model).init_state(*self.encode(regions))
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
         """Hear `words (I, K)` and say what could follow."""

@@ -11,26 +11,13 @@ variants have one. Differs: an image that is given as several regions is seen as
 Shapes: B questions, I images, T words, D numbers per image, E word width, A answers.
 """
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saccade.core.settings import Frozen
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
+from saccade.models.catalogue import IBowImgConfig
 from saccade.models.layers import mean_region
-
-
-class IBowImgConfig(Frozen):
-    """The released sizes: E V + (E + D) A parameters, with D = 1024 for GoogLeNet."""
-
-    kind: Literal["ibowimg"] = "ibowimg"
-    embedding: int = Field(1024, ge=1)
-    """Width of the vector that the words of a question add up to."""
-    sees: Literal["both", "question", "image"] = "both"
-    """The released blind variants: BOW hears the question only, IMG sees the image only."""
 
 
 class IBowImg(nn.Module):

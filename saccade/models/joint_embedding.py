@@ -16,44 +16,14 @@ questions share its dropout mask; padded regions are masked (openvqa attends to 
 Shapes: B questions, I images, T words, R regions, D numbers per region, Q question, H hidden.
 """
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.core.settings import Frozen
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
+from saccade.models.catalogue import JointEmbeddingConfig
 from saccade.models.layers import Dropout, look_at, masked_softmax
-
-
-class JointEmbeddingConfig(Frozen):
-    """hengyuan-hu's sizes: 24,851,177 parameters for 19,901 words and 3,129 answers."""
-
-    kind: Literal["joint_embedding"] = "joint_embedding"
-    reader: Literal["gru", "lstm"] = "gru"
-    embedding: int = Field(300, ge=1)
-    """Width of a word vector."""
-    question: int = Field(1024, ge=1)
-    """Width of the reader, in each direction."""
-    layers: int = Field(1, ge=1)
-    bidirectional: bool = False
-    padding: Literal["front", "behind"] = "front"
-    """Where the reader meets padding: zeros in front, or word 0, which learns, behind."""
-    padded_to: int | None = Field(14, ge=1)
-    """Questions have so many words, padding included; none reads the real words only."""
-    attention: Literal["product", "concat", "projected"] = "product"
-    hidden: int = Field(1024, ge=1)
-    """Width in which question and region meet, and later question and sight."""
-    activation: Literal["relu", "elu"] = "relu"
-    weight_norm: bool = True
-    classifier: int = Field(2048, ge=1)
-    attention_dropout: float = Field(0.2, ge=0, lt=1)
-    """On the product, or on what goes into the layer over both."""
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """Before the answer."""
 
 
 class JointEmbedding(nn.Module):

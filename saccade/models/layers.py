@@ -102,7 +102,7 @@ class AdaptiveView(nn.Module):
         """From cells to looks: (I, R, D) -> (I, P, D)."""
         return self.pooling @ cells
 
-    def gather(self, weights: Tensor) -> Tensor:
+    def to_regions(self, weights: Tensor) -> Tensor:
         """From attention over looks to attention over the cells below: (..., P) -> (..., R)."""
         return weights @ self.pooling
 

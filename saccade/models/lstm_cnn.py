@@ -14,39 +14,14 @@ frozen VGG is left out, and so is a 512-to-1 layer of the paper's code that neve
 Shapes: B questions, I images, T words, D numbers per image, H hidden, C common width.
 """
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.core.settings import Frozen
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
+from saccade.models.catalogue import LstmCnnConfig
 from saccade.models.layers import Dropout, mean_region
-
-
-class LstmCnnConfig(Frozen):
-    """The paper's sizes: 10,882,224 + 200 V parameters for VGG's 4096 numbers, 1000 answers."""
-
-    kind: Literal["lstm_cnn"] = "lstm_cnn"
-    form: Literal["paper", "basic_vqa"] = "paper"
-    """Where tanh, scaling, biases and dropout stand; the order of the LSTM's memories."""
-    embedding: int = Field(200, ge=1)
-    """Width of a word vector; 300 in basic_vqa."""
-    hidden: int = Field(512, ge=1)
-    layers: int = Field(2, ge=1)
-    """LSTM layers; the paper's smaller "LSTM Q" has one."""
-    common: int = Field(1024, ge=1)
-    """Width in which question and image meet."""
-    fusion: Literal["product", "concat"] = "product"
-    normalise: bool = True
-    """Scale the image's vector to length 1 ("norm I")."""
-    padded_to: int | None = Field(None, ge=1)
-    """Read on through padding up to so many words, as basic_vqa does (30); none stops at the
-    question's last word."""
-    dropout: float = Field(0.5, ge=0, lt=1)
 
 
 class LstmCnn(nn.Module):

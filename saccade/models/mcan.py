@@ -12,42 +12,13 @@ nothing is padded to 100 regions or 14 words, which the masks make an exact savi
 Shapes: B questions, I images, T words, R regions, D numbers per region, H hidden, G glimpses.
 """
 
-from typing import Literal, Self
-
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from saccade.core.settings import Frozen
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
+from saccade.models.catalogue import McanConfig
 from saccade.models.layers import Dropout, masked_softmax
-
-
-class McanConfig(Frozen):
-    """MCAN-small: 57,812,791 parameters for 20,573 words and 3,129 answers."""
-
-    kind: Literal["mcan"] = "mcan"
-    embedding: int = Field(300, ge=1)
-    """Width of a word vector."""
-    hidden: int = Field(512, ge=1)
-    """Width of every word and region inside; 1024 in MCAN-large."""
-    heads: int = Field(8, ge=1)
-    layers: int = Field(6, ge=1)
-    feed_forward: int = Field(2048, ge=1)
-    """4096 in MCAN-large."""
-    summary: int = Field(512, ge=1)
-    """Hidden width of the network that weighs words and regions at the end."""
-    glimpses: int = Field(1, ge=1)
-    joint: int = Field(1024, ge=1)
-    """Width in which words and regions are added; 2048 in MCAN-large."""
-    dropout: float = Field(0.1, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Self:
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden={self.hidden} cannot be shared by heads={self.heads}")
-        return self
 
 
 class Mcan(nn.Module):

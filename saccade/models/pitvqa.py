@@ -17,48 +17,22 @@ S questions of one image side by side.
 """
 
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.core.errors import BadConfig, MissingWeights
-from saccade.core.settings import Frozen
 from saccade.core.weights import find_pretrained
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
+from saccade.models.catalogue import PitVqaConfig
 from saccade.models.layers import Dropout, mean_region
 
 BERT_WORDS = 30_524
 """Rows of BLIP's word table, which the released code copies onto GPT-2's ids."""
-
-
-class PitVqaConfig(Frozen):
-    """The released sizes: 277,540,923 parameters for PitVQA's 59 answers, and the ViT's."""
-
-    kind: Literal["pitvqa"] = "pitvqa"
-    mode: Literal["faithful", "fixed"] = "faithful"
-    width: int = Field(768, ge=1)
-    heads: int = Field(12, ge=1)
-    feed_forward: int = Field(3072, ge=1)
-    text_layers: int = Field(12, ge=1)
-    language_layers: int = Field(12, ge=1)
-    longest: int = Field(30, ge=1, le=512)
-    """Questions are cut behind so many words; `faithful` also pads them to it."""
-    hidden: int = Field(512, ge=1)
-    """Width of the gated layer before the answers."""
-    dropout: float = Field(0.2, ge=0, lt=1)
-    """Before the answers. BLIP's encoder has none."""
-    language_dropout: float = Field(0.1, ge=0, lt=1)
-    """In GPT-2, which is trained with its own."""
-    text_weights: str | None = None
-    """Folder (also one in SACCADE_WEIGHTS) or hub name of a BLIP text encoder to start from; none:
-    random, as released."""
-    language_weights: str | None = None
-    """Folder or hub name of a GPT-2; the released code starts from "gpt2"."""
 
 
 class PitVqa(nn.Module):
@@ -75,8 +49,8 @@ class PitVqa(nn.Module):
         self.answer = nn.Linear(config.hidden, sizes.answers)
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
-        length = batch.question_length.clamp(max=self.config.longest)
-        longest = self.config.longest if self.faithful else int(length.max())
+        length = batch.question_length.clamp(max=self.config.max_length)
+        longest = self.config.max_length if self.faithful else int(length.max())
         words = functional.pad(batch.question, (0, longest - batch.question.shape[1]))  # or cut
         real = torch.arange(longest, device=words.device) < length[:, None]  # (B, T)
         words = words.masked_fill(~real, self.pad)
@@ -174,14 +148,14 @@ def _take_over(model: Any, source: str) -> None:
     try:
         found = load_file(file)
     except (OSError, SafetensorError) as error:
-        cure = "Give a folder with a model.safetensors, or set it to none."
-        raise MissingWeights(f"no weights to be read ({error})", where=file, cure=cure) from None
+        hint = "Give a folder with a model.safetensors, or set it to none."
+        raise MissingWeights(f"no weights to be read ({error})", location=file, hint=hint) from None
     for key in list(found):  # a part's names as its whole would have them
         found[key.removeprefix("text_encoder.").removeprefix("transformer.")] = found.pop(key)
     fitting = {n: found[n] for n in wanted if n in found and found[n].shape == wanted[n].shape}
     missing = [n for n in wanted if n not in fitting and "wte." not in n and "word_emb" not in n]
     if missing:
-        cure = "Give the weights of a model of the same width and number of layers."
-        what = f"{len(missing)} weights are missing or of another shape, first {missing[0]!r}"
-        raise BadConfig(what, where=source, cure=cure)
+        hint = "Give the weights of a model of the same width and number of layers."
+        message = f"{len(missing)} weights are missing or of another shape, first {missing[0]!r}"
+        raise BadConfig(message, location=source, hint=hint)
     model.load_state_dict(fitting, strict=False)

@@ -15,45 +15,14 @@ the course port's scrambled grid, which mixes channels with places, is read in o
 Shapes: B questions, I images, T words, E word width, R regions, H width of question and region.
 """
 
-from typing import Literal, Self
-
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.core.settings import Frozen
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
+from saccade.models.catalogue import SanConfig
 from saccade.models.layers import Dropout, look_at, masked_softmax
-
-
-class SanConfig(Frozen):
-    """The sizes of SAN(2, CNN), the better of the paper's two."""
-
-    kind: Literal["san"] = "san"
-    reader: Literal["convolution", "released_lstm", "lstm"] = "convolution"
-    embedding: int = Field(500, ge=1)
-    """Width of a word vector."""
-    filters: tuple[int, int, int] = (256, 512, 512)
-    """What the convolution looks for in single words, pairs and triples; H is their sum."""
-    hidden: int = Field(1024, ge=1)
-    """H with an LSTM."""
-    attention_width: int = Field(512, ge=1)
-    """Width of the layer in which question and region meet."""
-    hops: int = Field(2, ge=1)
-    """How often the question looks."""
-    attention: Literal["paper", "released"] = "paper"
-    attention_dropout: float = Field(0.0, ge=0, lt=1)
-    """Before the score of a look; 0.5 in the course port."""
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """Before the answer."""
-
-    @model_validator(mode="after")
-    def _released_drops_nothing(self) -> Self:
-        if self.attention == "released" and self.attention_dropout:
-            raise ValueError("attention_dropout belongs to attention=paper: set it to 0")
-        return self
 
 
 class San(nn.Module):

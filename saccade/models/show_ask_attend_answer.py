@@ -11,33 +11,14 @@ share its dropout mask (same expectation); padded regions are masked.
 Shapes: B questions, I images, T words, R regions, D numbers per region, H hidden, G glimpses.
 """
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.core.settings import Frozen
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
+from saccade.models.catalogue import ShowAskAttendAnswerConfig
 from saccade.models.fast_rnn import PackedLstm
 from saccade.models.layers import Dropout, look_at, masked_softmax
-
-
-class ShowAskAttendAnswerConfig(Frozen):
-    """The paper's sizes (section 3)."""
-
-    kind: Literal["show_ask_attend_answer"] = "show_ask_attend_answer"
-    embedding: int = Field(300, ge=1)
-    """Width of a word vector."""
-    question: int = Field(1024, ge=1)
-    """Width of the LSTM that reads the question."""
-    attention: int = Field(512, ge=1)
-    """Width of the layer in which question and region meet."""
-    glimpses: int = Field(2, ge=1)
-    hidden: int = Field(1024, ge=1)
-    """Width of the classifier's hidden layer."""
-    dropout: float = Field(0.5, ge=0, lt=1)
 
 
 class ShowAskAttendAnswer(nn.Module):

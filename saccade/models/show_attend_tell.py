@@ -14,15 +14,13 @@ D numbers per region, A attention width, H hidden, V vocabulary, N words to say 
 """
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from saccade.core.settings import Frozen
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.models.catalogue import ShowAttendTellConfig
 from saccade.models.layers import (
     AdaptiveView,
     Dropout,
@@ -34,26 +32,6 @@ from saccade.models.layers import (
 )
 
 Layer = Callable[[Tensor], Tensor]
-
-
-class ShowAttendTellConfig(Frozen):
-    """The sizes of the PyTorch form; 20,483,859 parameters for COCO's 9,490 words."""
-
-    kind: Literal["show_attend_tell"] = "show_attend_tell"
-    embedding: int = Field(512, ge=1)
-    """Width of a word vector."""
-    hidden: int = Field(512, ge=1)
-    """Width of the LSTM."""
-    attention: int = Field(512, ge=1)
-    """Width of the layer in which state and region meet."""
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """On the LSTM's output, before the vocabulary layer."""
-    doubly_stochastic: float = Field(1.0, ge=0)
-    """Weight of the penalty on regions looked at too little or too much."""
-    gate: Literal["vector", "scalar"] = "vector"
-    """On what was seen: a share of each number, or one factor, not squashed (a course copy's)."""
-    view: int | None = Field(14, ge=1)
-    """Look at a grid as if it had view x view cells; none looks at the cells as they are."""
 
 
 class ShowAttendTell(nn.Module):
@@ -80,7 +58,9 @@ class ShowAttendTell(nn.Module):
         nn.init.zeros_(self.say.bias)
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
-        (regions, projected, mask), (hidden, memory) = self.begin(batch.regions, batch.region_mask)
+        (regions, projected, mask), (hidden, memory) = self.init_state(
+            batch.regions, batch.region_mask
+        )
         spread = batch.image  # each caption gets its image's rows; K = 1 from here on
         regions, projected, mask = regions[spread], projected[spread], mask[spread]
         hidden, memory = hidden[spread, 0], memory[spread, 0]  # (B, H)
@@ -109,7 +89,7 @@ class ShowAttendTell(nn.Module):
             penalty=self._penalty(attention, mask),
         )
 
-    def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+    def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         projected, mask = self.attention.see(regions), region_mask  # (I, R, A), (I, R)
         mean = mean_region(regions, region_mask)  # (I, D)
         if self.view is not None:  # a grid has no padding; its looks weigh cells unequally
@@ -123,15 +103,15 @@ class ShowAttendTell(nn.Module):
         return CaptionState((regions, projected, mask), (hidden, memory))
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
-        hidden, memory = state.beams  # (I, K, H)
+        hidden, memory = state.beam_size  # (I, K, H)
         seen, weights = self._look(hidden, state.image, self.attention.hear, self.gate)
         heard = torch.cat([self.embed(words), seen], dim=2)
         hidden, memory = self.cell(
             heard.flatten(0, 1), (hidden.flatten(0, 1), memory.flatten(0, 1))
         )
         logits = self.say(self.dropout(hidden)).view(*words.shape, -1)
-        beams = (hidden.view(*words.shape, -1), memory.view(*words.shape, -1))
-        return Said(logits, CaptionState(state.image, beams), self._to_regions(weights))
+        beam_size = (hidden.view(*words.shape, -1), memory.view(*words.shape, -1))
+        return Said(logits, CaptionState(state.image, beam_size), self._to_regions(weights))
 
     def _look(
         self, hidden: Tensor, image: tuple[Tensor, ...], hear: Layer, gate: Layer
@@ -145,7 +125,7 @@ class ShowAttendTell(nn.Module):
 
     def _to_regions(self, weights: Tensor) -> Tensor:
         """Attention over looks as attention over the regions that were given."""
-        return weights if self.view is None else self.view.gather(weights)
+        return weights if self.view is None else self.view.to_regions(weights)
 
     def _penalty(self, attention: Tensor, mask: Tensor) -> Tensor:
         """Mean over captions and looks of (1 - attention over the whole sentence)^2."""

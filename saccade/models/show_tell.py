@@ -15,45 +15,16 @@ Shapes: B captions, I images, K beams, T words, R regions, P looks, D numbers pe
 E word width, H hidden, V vocabulary, N words to be heard or said in the whole batch.
 """
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from saccade.core.errors import BadConfig
-from saccade.core.settings import Frozen
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.models.catalogue import ShowTellConfig
 from saccade.models.fast_rnn import ManyScores, PackedLstm
 from saccade.models.layers import AdaptiveView, Dropout, EveryStep, mean_region
-
-
-class ShowTellConfig(Frozen):
-    """The course form; 217,350,930 parameters for COCO's 9,490 words, 12,878,610 with `mean`."""
-
-    kind: Literal["show_tell"] = "show_tell"
-    embedding: int = Field(512, ge=1)
-    """Width of a word vector, and so of the image that stands before the words."""
-    hidden: int = Field(512, ge=1)
-    """Width of the LSTM."""
-    init_pool: Literal["flatten", "mean"] = "flatten"
-    """What the LSTM is shown: every look with its own weights, or the mean look."""
-    view: int | None = Field(14, ge=1)
-    """Look at a grid as if it had view x view cells; none looks at the cells as they are."""
-    image_bias: bool = True
-    batch_norm: float | None = Field(0.1, gt=0, le=1)
-    """Momentum of the batch norm on the projected image; none leaves it out."""
-    cell: Literal["lstm", "maxout"] = "lstm"
-    cell_bias: bool = True
-    input_dropout: float = Field(0.0, ge=0, lt=1)
-    """On the image and the words as the LSTM hears them; 0.3 in im2txt."""
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """On the LSTM's output, before the vocabulary layer."""
-    init: Literal["words", "everything", "torch"] = "words"
-    """First weights: words and vocabulary layer within 0.1 of zero; or everything within 0.08 and
-    an open forget gate (im2txt); or as torch makes them."""
 
 
 class ShowTell(nn.Module):
@@ -91,18 +62,18 @@ class ShowTell(nn.Module):
         hidden = self.cell(PackedSequence(heard, steps))[0].data[len(image) :]
         return CaptionOutput(self.say(self.dropout(hidden)), targets)
 
-    def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+    def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         image = self._normalise(self._look(regions, region_mask))
         _, (hidden, memory) = self.cell(self._hear(image))
         return CaptionState((), (hidden[0][:, None], memory[0][:, None]))
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
-        hidden, memory = (part.flatten(0, 1)[None] for part in state.beams)  # (1, I * K, H)
+        hidden, memory = (part.flatten(0, 1)[None] for part in state.beam_size)  # (1, I * K, H)
         heard = self._hear(self.embed(words.flatten()))
         _, (hidden, memory) = self.cell(heard, (hidden, memory))
         logits = self.say(self.dropout(hidden[0])).view(*words.shape, -1)
-        beams = (hidden[0].view(*words.shape, -1), memory[0].view(*words.shape, -1))
-        return Said(logits, CaptionState(state.image, beams))
+        beam_size = (hidden[0].view(*words.shape, -1), memory[0].view(*words.shape, -1))
+        return Said(logits, CaptionState(state.image, beam_size))
 
     def _look(self, regions: Tensor, mask: Tensor) -> Tensor:
         """One vector per image: (I, R, D), (I, R) -> (I, E)."""
@@ -178,7 +149,7 @@ def _regions(sizes: Sizes) -> int:
     if not looks:
         raise BadConfig(
             "init_pool=flatten needs a known number of regions per image",
-            cure="Use features on a grid, or set model.init_pool=mean.",
+            hint="Use features on a grid, or set model.init_pool=mean.",
         )
     return looks
 

@@ -16,37 +16,14 @@ V vocabulary; n rows (captions, images, or I * K beams), Q queries, S things loo
 """
 
 import math
-from typing import Literal, Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.core.settings import Frozen
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.models.catalogue import TransformerConfig
 from saccade.models.layers import Dropout, masked_softmax
-
-
-class TransformerConfig(Frozen):
-    """The port's sizes; 54,914,832 parameters for COCO's 9,487 words."""
-
-    kind: Literal["transformer"] = "transformer"
-    width: int = Field(512, ge=2, multiple_of=2)
-    feed_forward: int = Field(2048, ge=1)
-    heads: int = Field(8, ge=1)
-    encoder_layers: int = Field(6, ge=1)
-    decoder_layers: int = Field(6, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    """On every block's result, within feed-forward layers, and on attention."""
-    region_dropout: float = Field(0.5, ge=0, lt=1)
-    """On regions as the encoder first sees them."""
-
-    @model_validator(mode="after")
-    def _equal_heads(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError("heads must divide width")
-        return self
 
 
 class Transformer(nn.Module):
@@ -71,7 +48,7 @@ class Transformer(nn.Module):
                     nn.init.xavier_uniform_(part)
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
-        seen, nothing = self.begin(batch.regions, batch.region_mask)
+        seen, nothing = self.init_state(batch.regions, batch.region_mask)
         nothing = tuple(part.new_zeros(len(batch), *part.shape[2:]) for part in nothing)
         heard = batch.caption[:, :-1]
         told, _, weights = self._decode(heard, nothing, tuple(part[batch.image] for part in seen))
@@ -81,7 +58,7 @@ class Transformer(nn.Module):
         real = (torch.arange(heard.shape[1]) < to_say[:, None]).to(weights)
         return CaptionOutput(self.say(words), targets, attention=weights * real[..., None])
 
-    def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+    def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         values, mask = self.region_dropout(self.see(regions).relu_()), region_mask[:, None]
         for layer in self.encoder:
             values, _, _ = layer(values, None, mask, None)
@@ -91,11 +68,11 @@ class Transformer(nn.Module):
         return CaptionState((mask, *shown), (nothing,) * len(shown))
 
     def step(self, words: Tensor, state: CaptionState) -> Said:
-        before = tuple(part.flatten(0, 1) for part in state.beams)
+        before = tuple(part.flatten(0, 1) for part in state.beam_size)
         told, heard, weights = self._decode(words.reshape(-1, 1), before, state.image)
-        beams = tuple(part.unflatten(0, words.shape) for part in heard)
+        beam_size = tuple(part.unflatten(0, words.shape) for part in heard)
         logits, weights = self.say(told).view(*words.shape, -1), weights.view(*words.shape, -1)
-        return Said(logits, CaptionState(state.image, beams), weights)
+        return Said(logits, CaptionState(state.image, beam_size), weights)
 
     def _decode(
         self, words: Tensor, before: tuple[Tensor, ...], seen: tuple[Tensor, ...]

@@ -14,32 +14,17 @@ Shapes: B captions, I images, K beams, T words, R regions, D numbers per region,
 H hidden, A attention width, V vocabulary, N words to say in the whole batch; n captions of a step.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.core.settings import Frozen
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.models.catalogue import UpDownConfig
 from saccade.models.fast_rnn import ManyScores
 from saccade.models.layers import Dropout, EveryStep, lstm_state, masked_softmax, mean_region
-
-
-class UpDownConfig(Frozen):
-    """The port's sizes; 52,125,025 parameters for COCO's 9,487 words."""
-
-    kind: Literal["up_down"] = "up_down"
-    embedding: int = Field(1000, ge=1)
-    """Width of a word vector."""
-    hidden: int = Field(1000, ge=1)
-    """Width of both LSTMs, and of a region as it is attended to."""
-    attention: int = Field(512, ge=1)
-    """Width of the layer in which state and region meet."""
-    dropout: float = Field(0.5, ge=0, lt=1)
-    """On words, regions and mean region behind their ReLU, and before the vocabulary layer."""
 
 
 class Seen(NamedTuple):
@@ -60,7 +45,7 @@ class Minds(NamedTuple):
 
     looking: Tensor
     looking_memory: Tensor
-    saying: Tensor
+    hypothesis: Tensor
     saying_memory: Tensor
 
     def first(self, n: int) -> "Minds":
@@ -87,7 +72,7 @@ class Recurrence(NamedTuple):
     ask: EveryStep
     heard: EveryStep
     """From what was seen, and the first LSTM, to the second one's gates."""
-    saying: EveryStep
+    hypothesis: EveryStep
 
 
 class UpDown(nn.Module):
@@ -118,7 +103,7 @@ class UpDown(nn.Module):
         for gates in self._read(packed.data, columns).split(packed.batch_sizes.tolist()):
             n = len(gates)
             minds, weights = self._go_on(gates, seen.rows(slice(n)), minds.first(n), layers)
-            said.append(minds.saying)
+            said.append(minds.hypothesis)
             looks.append(functional.pad(weights, (0, 0, 0, len(batch) - n)))
         attention = torch.stack(looks, dim=1)  # (B, the longest caption's words, R)
         silent = batch.caption.shape[1] - 1 - attention.shape[1]
@@ -128,7 +113,7 @@ class UpDown(nn.Module):
             attention=functional.pad(attention, (0, 0, 0, silent)),
         )
 
-    def begin(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+    def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         seen = self._see(regions, region_mask, self._columns())
         zero = seen.gates.new_zeros(len(regions), 1, self.look.hidden_size)
         return CaptionState(tuple(seen), (zero, zero, zero, zero))
@@ -136,13 +121,13 @@ class UpDown(nn.Module):
     def step(self, words: Tensor, state: CaptionState) -> Said:
         image = torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
         seen = Seen(*state.image).rows(image)
-        minds = Minds(*(part.flatten(0, 1) for part in state.beams))
+        minds = Minds(*(part.flatten(0, 1) for part in state.beam_size))
         columns = self._columns()
         gates = self._read(words.flatten(), columns)
         minds, weights = self._go_on(gates, seen, minds, self._recurrence(columns))
-        logits = self.say(self.dropout(minds.saying)).view(*words.shape, -1)
-        beams = tuple(part.view(*words.shape, -1) for part in minds)
-        return Said(logits, CaptionState(state.image, beams), weights.view(*words.shape, -1))
+        logits = self.say(self.dropout(minds.hypothesis)).view(*words.shape, -1)
+        beam_size = tuple(part.view(*words.shape, -1) for part in minds)
+        return Said(logits, CaptionState(state.image, beam_size), weights.view(*words.shape, -1))
 
     def _see(self, regions: Tensor, mask: Tensor, columns: Columns) -> Seen:
         """Look at images before the first word: (I, R, D), (I, R)."""
@@ -175,10 +160,12 @@ class UpDown(nn.Module):
         self, gates: Tensor, seen: Seen, minds: Minds, layers: Recurrence
     ) -> tuple[Minds, Tensor]:
         """Hear one word of each of n captions, look, speak; where it looked: (n, R)."""
-        gates = gates + seen.gates + layers.said(minds.saying) + layers.looking(minds.looking)
+        gates = gates + seen.gates + layers.said(minds.hypothesis) + layers.looking(minds.looking)
         looking, memory = lstm_state(gates, minds.looking_memory)
         joint = (seen.projected + layers.ask(looking)[:, None]).tanh_()  # (n, R, A)
         weights = masked_softmax(self.score(joint).squeeze(-1), seen.mask)
         shown = torch.bmm(weights[:, None], seen.regions).squeeze(1)  # (n, H)
-        gates = layers.heard(torch.cat([shown, looking], dim=1)) + layers.saying(minds.saying)
+        gates = layers.heard(torch.cat([shown, looking], dim=1)) + layers.hypothesis(
+            minds.hypothesis
+        )
         return Minds(looking, memory, *lstm_state(gates, minds.saying_memory)), weights

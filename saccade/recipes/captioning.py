@@ -4,22 +4,24 @@ from saccade.config import (
     Adam,
     DecodeConfig,
     FeaturesConfig,
-    InverseRoot,
-    OnPlateau,
+    InverseSqrt,
+    MultiStep,
     Recipe,
+    ReduceOnPlateau,
     SelfCritical,
     Sgd,
-    Stairs,
     TextConfig,
     TrainConfig,
 )
-from saccade.models.adaptive_attention import AdaptiveAttentionConfig
-from saccade.models.catalogue import MODELS
-from saccade.models.encoder import EncoderConfig
-from saccade.models.show_attend_tell import ShowAttendTellConfig
-from saccade.models.show_tell import ShowTellConfig
-from saccade.models.transformer import TransformerConfig
-from saccade.models.up_down import UpDownConfig
+from saccade.models.catalogue import (
+    MODELS,
+    AdaptiveAttentionConfig,
+    EncoderConfig,
+    ShowAttendTellConfig,
+    ShowTellConfig,
+    TransformerConfig,
+    UpDownConfig,
+)
 from saccade.recipes.vqa import SHAPES_FEATURES
 
 SHOW_ATTEND_TELL = Recipe(
@@ -28,16 +30,16 @@ SHOW_ATTEND_TELL = Recipe(
     Expect about 17,700 steps an epoch; minutes an epoch on one GPU once features are extracted.""",
     model=ShowAttendTellConfig(),
     features=FeaturesConfig(backbone="timm:resnet101", size=256, resize="squash"),
-    text=TextConfig(tokenizer="karpathy", at_least=6, longest=50),
+    text=TextConfig(tokenizer="karpathy", min_count=6, max_length=50),
     train=TrainConfig(
         epochs=120,
         batch_size=32,
         optimiser=Adam(learning_rate=4e-4),
-        schedule=OnPlateau(factor=0.8, patience=8),
+        schedule=ReduceOnPlateau(factor=0.8, patience=8),
         clip_value=5.0,
         patience=20,
     ),
-    decode=DecodeConfig(beams=3),
+    decode=DecodeConfig(beam_size=3),
 )
 
 SHOW_ATTEND_TELL_FINE_TUNED = SHOW_ATTEND_TELL.model_copy(
@@ -74,13 +76,13 @@ SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.model_copy(
         "model": ShowTellConfig(
             init_pool="mean", view=None, batch_norm=None, image_bias=True, cell_bias=False
         ),
-        "text": TextConfig(tokenizer="karpathy", at_least=6, longest=16),
-        "decode": DecodeConfig(beams=3, longest=20, ban_unknown=True),
+        "text": TextConfig(tokenizer="karpathy", min_count=6, max_length=16),
+        "decode": DecodeConfig(beam_size=3, max_length=20, suppress_unk=True),
         "train": TrainConfig(
             epochs=30,
             batch_size=50,
             optimiser=Adam(learning_rate=5e-4),
-            schedule=Stairs(unit="epoch", falls=tuple(range(3, 30, 3)), factor=0.8),
+            schedule=MultiStep(unit="epoch", milestones=tuple(range(3, 30, 3)), factor=0.8),
             clip_value=0.1,
             select_by="cider",
         ),
@@ -102,15 +104,15 @@ SHOW_TELL_IM2TXT = Recipe(
         init="everything",
     ),
     features=FeaturesConfig(backbone="timm:inception_v3", size=299, resize="squash"),
-    text=TextConfig(tokenizer="karpathy", at_least=4),
+    text=TextConfig(tokenizer="karpathy", min_count=4),
     train=TrainConfig(
         epochs=55,
         batch_size=32,
         optimiser=Sgd(learning_rate=2.0, momentum=0),
-        schedule=Stairs(unit="epoch", falls=tuple(range(8, 55, 8)), factor=0.5),
+        schedule=MultiStep(unit="epoch", milestones=tuple(range(8, 55, 8)), factor=0.5),
         clip_norm=5.0,
     ),
-    decode=DecodeConfig(beams=3, longest=20),
+    decode=DecodeConfig(beam_size=3, max_length=20),
 )
 
 ADAPTIVE_ATTENTION = Recipe(
@@ -119,7 +121,7 @@ ADAPTIVE_ATTENTION = Recipe(
     author calls essential. Expect about 7,100 steps an epoch of 80 captions, at most 50 epochs.""",
     model=AdaptiveAttentionConfig(),
     features=FeaturesConfig(backbone="timm:resnet152", size=224, resize="squash"),
-    text=TextConfig(tokenizer="karpathy", at_least=5, longest=18),
+    text=TextConfig(tokenizer="karpathy", min_count=5, max_length=18),
     train=TrainConfig(
         epochs=50,
         batch_size=80,
@@ -127,7 +129,7 @@ ADAPTIVE_ATTENTION = Recipe(
         select_by="cider",
         patience=6,
     ),
-    decode=DecodeConfig(beams=3, longest=20),
+    decode=DecodeConfig(beam_size=3, max_length=20),
 )
 
 ADAPTIVE_ATTENTION_FINE_TUNED = ADAPTIVE_ATTENTION.model_copy(
@@ -150,7 +152,7 @@ ADAPTIVE_ATTENTION_LUA = ADAPTIVE_ATTENTION.model_copy(
     one than the paper's: sentinel and image each go through layers of their own. Published:
     BLEU-4 33.2, CIDEr 1.085 (fine-tuned). Expect about 5,700 steps an epoch of 100 captions.""",
         "model": AdaptiveAttentionConfig(variant="lua", embedding=512, attention=512),
-        "text": TextConfig(tokenizer="karpathy", at_least=6, longest=18),
+        "text": TextConfig(tokenizer="karpathy", min_count=6, max_length=18),
         "train": TrainConfig(
             epochs=20,
             batch_size=100,
@@ -167,9 +169,9 @@ UP_DOWN = Recipe(
     Expect about 11,300 steps an epoch of 50 captions, 30 epochs; half a day on one GPU.""",
     model=UpDownConfig(),
     features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),
-    text=TextConfig(tokenizer="karpathy", at_least=6, longest=16),
+    text=TextConfig(tokenizer="karpathy", min_count=6, max_length=16),
     train=SHOW_TELL_FIRST_WORD.train,
-    decode=DecodeConfig(beams=5, longest=20, ban_unknown=True),
+    decode=DecodeConfig(beam_size=5, max_length=20, suppress_unk=True),
 )
 
 UP_DOWN_SELF_CRITICAL = UP_DOWN.model_copy(
@@ -200,7 +202,7 @@ TRANSFORMER = UP_DOWN.model_copy(
             batch_size=50,
             # 512^-0.5 * 20000^-0.5, the highest rate of the published schedule
             optimiser=Adam(learning_rate=3.125e-4, betas=(0.9, 0.98), epsilon=1e-9),
-            schedule=InverseRoot(rise=20_000),
+            schedule=InverseSqrt(warmup_steps=20_000),
             clip_value=0.1,
             select_by="cider",
         ),
@@ -215,15 +217,15 @@ def _small(recipe: Recipe, title: str, epochs: int = 4, **model: float) -> Recip
             "about": f"A small {title} that learns Shapes in a minute.",
             "model": MODELS[recipe.model.kind].small.model_copy(update=model),
             "features": SHAPES_FEATURES,
-            "text": TextConfig(tokenizer="karpathy", at_least=1, longest=50),
+            "text": TextConfig(tokenizer="karpathy", min_count=1, max_length=50),
             "train": TrainConfig(
                 epochs=epochs,
                 batch_size=64,
-                per_image=1,  # so small a batch learns more from many images than from few
+                samples_per_image=1,  # so small a batch learns more from many images than from few
                 optimiser=Adam(learning_rate=3e-3),
                 clip_value=5.0,
             ),
-            "decode": DecodeConfig(beams=3),
+            "decode": DecodeConfig(beam_size=3),
         }
     )
 
@@ -246,7 +248,7 @@ SHOW_ATTEND_TELL_FINE_TUNED_SMALL = SHOW_ATTEND_TELL_SMALL.model_copy(
             batch_norm="trained",
         ),
         # An image's five captions together: the encoder sees it once for all of them.
-        "train": SHOW_ATTEND_TELL_SMALL.train.model_copy(update={"per_image": None}),
+        "train": SHOW_ATTEND_TELL_SMALL.train.model_copy(update={"samples_per_image": None}),
     }
 )
 

@@ -10,15 +10,14 @@ from functools import reduce
 from saccade.config import (
     Adam,
     AnswersConfig,
+    Exponential,
     FeaturesConfig,
-    HalfLife,
     Recipe,
     TextConfig,
     TrainConfig,
     change,
 )
-from saccade.models.catalogue import MODELS, look_up
-from saccade.models.show_ask_attend_answer import ShowAskAttendAnswerConfig
+from saccade.models.catalogue import MODELS, ShowAskAttendAnswerConfig, look_up
 from saccade.recipes.captioning import CAPTION_RECIPES
 from saccade.recipes.vqa import SHAPES_FEATURES, SURGICAL_RECIPES, VQA_RECIPES
 
@@ -34,7 +33,7 @@ SHOW_ASK_ATTEND_ANSWER = Recipe(
         epochs=50,
         batch_size=128,
         optimiser=Adam(learning_rate=1e-3),
-        schedule=HalfLife(steps=50_000),
+        schedule=Exponential(half_life=50_000),
     ),
 )
 
@@ -51,7 +50,7 @@ RECIPES: dict[str, Recipe] = {
                 epochs=10,
                 batch_size=32,
                 optimiser=Adam(learning_rate=3e-3),
-                schedule=HalfLife(steps=3000),
+                schedule=Exponential(half_life=3000),
             ),
         }
     ),

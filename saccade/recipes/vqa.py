@@ -4,24 +4,26 @@ from saccade.config import (
     Adam,
     Adamax,
     AnswersConfig,
+    Exponential,
     FeaturesConfig,
-    HalfLife,
+    MultiStep,
     Recipe,
     RmsProp,
     Sgd,
-    Stairs,
     TextConfig,
     TrainConfig,
     WeightRule,
 )
-from saccade.models.catalogue import MODELS
-from saccade.models.encoder import EncoderConfig
-from saccade.models.ibowimg import IBowImgConfig
-from saccade.models.joint_embedding import JointEmbeddingConfig
-from saccade.models.lstm_cnn import LstmCnnConfig
-from saccade.models.mcan import McanConfig
-from saccade.models.pitvqa import PitVqaConfig
-from saccade.models.san import SanConfig
+from saccade.models.catalogue import (
+    MODELS,
+    EncoderConfig,
+    IBowImgConfig,
+    JointEmbeddingConfig,
+    LstmCnnConfig,
+    McanConfig,
+    PitVqaConfig,
+    SanConfig,
+)
 
 SHAPES_FEATURES = FeaturesConfig(backbone="timm:test_resnet", size=128, resize="squash")
 
@@ -33,19 +35,19 @@ IBOWIMG = Recipe(
     here an image is the mean of its cells. Expect 100 epochs of about 2,400 short steps.""",
     model=IBowImgConfig(),
     features=FeaturesConfig(backbone="timm:resnet152", size=224, resize="shorter_side"),
-    text=TextConfig(tokenizer="karpathy", at_least=6, longest=50),
+    text=TextConfig(tokenizer="karpathy", min_count=6, max_length=50),
     answers=AnswersConfig(
-        size=None, normaliser="none", at_least=3, summed=True, count="best_answers", target="best"
+        size=None, normaliser="none", min_count=3, summed=True, count="best_answers", target="best"
     ),
     train=TrainConfig(
         epochs=100,
         batch_size=100,
         optimiser=Sgd(learning_rate=0.8, momentum=0.9),
-        clip_each=0.1,
+        clip_norm_per_tensor=0.1,
         shrink=5e-6,
         rules={
-            "embed": WeightRule(longest=1500),
-            "answer": WeightRule(rate=0.0125, longest=20),
+            "embed": WeightRule(max_norm=1500),
+            "answer": WeightRule(rate=0.0125, max_norm=20),
         },
     ),
 )
@@ -60,13 +62,13 @@ LSTM_CNN = Recipe(
     Expect about 430 steps an epoch; 348 epochs are an hour or two on one GPU.""",
     model=LstmCnnConfig(),
     features=FC7,
-    text=TextConfig(tokenizer="treebank", longest=26),
+    text=TextConfig(tokenizer="treebank", max_length=26),
     answers=AnswersConfig(size=1000, normaliser="none", count="best_answers", target="best"),
     train=TrainConfig(
         epochs=348,
         batch_size=500,
         optimiser=RmsProp(learning_rate=3e-4),
-        schedule=HalfLife(steps=28_786),
+        schedule=Exponential(half_life=28_786),
         clip_value=10.0,
         seed=123,
     ),
@@ -79,13 +81,13 @@ BASIC_VQA = Recipe(
     Expect about 1,700 steps an epoch, 30 epochs.""",
     model=LstmCnnConfig(form="basic_vqa", embedding=300, padded_to=30),
     features=FC7,
-    text=TextConfig(tokenizer="basic_vqa", longest=30, unknown_word=True),
+    text=TextConfig(tokenizer="basic_vqa", max_length=30, unk_token=True),
     answers=AnswersConfig(size=999, normaliser="none", only_words=True, loss="sampled"),
     train=TrainConfig(
         epochs=30,
         batch_size=256,
         optimiser=Adam(learning_rate=1e-3),
-        schedule=Stairs(unit="epoch", falls=(10, 20), factor=0.1),
+        schedule=MultiStep(unit="epoch", milestones=(10, 20), factor=0.1),
     ),
 )
 
@@ -95,13 +97,13 @@ SAN_CNN = Recipe(
     Expect about 2,400 steps an epoch, 50 epochs; use model.attention=paper for the paper's own.""",
     model=SanConfig(attention="released"),
     features=FeaturesConfig(backbone="timm:vgg19", size=448, resize="squash"),
-    text=TextConfig(tokenizer="san", unknown_word=True),
+    text=TextConfig(tokenizer="san", unk_token=True),
     answers=AnswersConfig(size=1000, normaliser="official", loss="sampled"),
     train=TrainConfig(
         epochs=50,
         batch_size=100,
         optimiser=Sgd(learning_rate=0.1, momentum=0.9),
-        clip_each=0.1,
+        clip_norm_per_tensor=0.1,
         l2=1e-3,
         rules={"embed": WeightRule(rate=80, l2=False)},
     ),
@@ -147,7 +149,7 @@ SCORES = AnswersConfig(
     size=None,
     normaliser="official",
     count="best_answers",
-    at_least=9,
+    min_count=9,
     target="scores",
     loss="logistic",
 )
@@ -161,7 +163,7 @@ JOINT_EMBEDDING = Recipe(
     reach the model.""",
     model=JointEmbeddingConfig(),
     features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),
-    text=TextConfig(tokenizer="bottom_up", longest=14, vectors_missing="zero"),
+    text=TextConfig(tokenizer="bottom_up", max_length=14, vectors_missing="zero"),
     answers=SCORES,
     train=TrainConfig(
         epochs=30,
@@ -190,14 +192,16 @@ JOINT_EMBEDDING_OPENVQA = JOINT_EMBEDDING.model_copy(
             reader="lstm", padding="behind", attention="projected", activation="elu"
         ),
         "text": TextConfig(
-            tokenizer="openvqa", longest=14, unknown_word=True, vectors_missing="zero"
+            tokenizer="openvqa", max_length=14, unk_token=True, vectors_missing="zero"
         ),
         "answers": SCORES.model_copy(update={"summed": True}),
         "train": TrainConfig(
             epochs=13,
             batch_size=512,
             optimiser=Adamax(learning_rate=2e-3, epsilon=1e-9),
-            schedule=Stairs(unit="epoch", rise=3, begin=0.25, falls=(10, 12), factor=0.2),
+            schedule=MultiStep(
+                unit="epoch", warmup_steps=3, warmup_factor=0.25, milestones=(10, 12), factor=0.2
+            ),
             clip_norm=0.25,
         ),
     }
@@ -212,11 +216,11 @@ JOINT_EMBEDDING_PYTHIA = JOINT_EMBEDDING.model_copy(
             epochs=14,
             batch_size=512,
             optimiser=Adamax(learning_rate=0.01),
-            schedule=Stairs(
+            schedule=MultiStep(
                 unit="step",
-                rise=1000,
-                begin=0.2,
-                falls=(5000, 7000, 9000, 11_000),
+                warmup_steps=1000,
+                warmup_factor=0.2,
+                milestones=(5000, 7000, 9000, 11_000),
                 factor=0.1,
             ),
             clip_norm=0.25,
@@ -231,14 +235,16 @@ MCAN_SMALL = JOINT_EMBEDDING.model_copy(
     word vectors from outside. Expect about 6,900 steps an epoch, 13 epochs; a day on one GPU.""",
         "model": McanConfig(),
         "text": TextConfig(
-            tokenizer="openvqa", longest=14, unknown_word=True, vectors_missing="zero"
+            tokenizer="openvqa", max_length=14, unk_token=True, vectors_missing="zero"
         ),
         "answers": SCORES.model_copy(update={"summed": True}),
         "train": TrainConfig(
             epochs=13,
             batch_size=64,
             optimiser=Adam(learning_rate=1e-4, betas=(0.9, 0.98), epsilon=1e-9),
-            schedule=Stairs(unit="epoch", rise=3, begin=0.25, falls=(10, 12), factor=0.2),
+            schedule=MultiStep(
+                unit="epoch", warmup_steps=3, warmup_factor=0.25, milestones=(10, 12), factor=0.2
+            ),
         ),
     }
 )
@@ -260,8 +266,8 @@ def small(
             "about": f"A small {title} that learns Shapes in {time} on one core.",
             "model": MODELS[recipe.model.kind].small,
             "features": SHAPES_FEATURES,
-            "text": recipe.text.model_copy(update={"at_least": 1}),
-            "answers": answers.model_copy(update={"at_least": 1, "summed": False}),
+            "text": recipe.text.model_copy(update={"min_count": 1}),
+            "answers": answers.model_copy(update={"min_count": 1, "summed": False}),
             "train": TrainConfig(
                 epochs=epochs, batch_size=64, optimiser=Adam(learning_rate=learning_rate)
             ),
@@ -310,7 +316,7 @@ PITVQA = Recipe(
         interpolation="bicubic",
     ),
     encoder=EncoderConfig(backbone=VIT, trains_from="0"),
-    text=TextConfig(tokenizer="file:gpt2", longest=30),
+    text=TextConfig(tokenizer="file:gpt2", max_length=30),
     answers=AnswersConfig(size=None, normaliser="none", count="best_answers", target="best"),
     train=TrainConfig(epochs=60, batch_size=64, optimiser=Adam(learning_rate=2e-5), seed=42),
 )
@@ -334,7 +340,7 @@ SURGICAL_RECIPES: dict[str, Recipe] = {
     "pitvqa-fixed": PITVQA_FIXED,
     "pitvqa-small": small(
         PITVQA.model_copy(
-            update={"text": TextConfig(tokenizer="karpathy", longest=30), "encoder": None}
+            update={"text": TextConfig(tokenizer="karpathy", max_length=30), "encoder": None}
         ),
         "PitVQA-Net",
         learning_rate=1e-3,

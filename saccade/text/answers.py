@@ -106,7 +106,7 @@ def normalise_pair(
     """
     if revision not in REVISIONS:
         raise BadConfig(
-            f"there is no scorer revision {revision!r}", cure=f"Choose from {', '.join(REVISIONS)}."
+            f"there is no scorer revision {revision!r}", hint=f"Choose from {', '.join(REVISIONS)}."
         )
     if revision == "2021-03":
         human = [clean_answer(answer, "blanks") for answer in answers]
@@ -151,10 +151,10 @@ class AnswerList:
         if self.normaliser not in NORMALISERS:
             raise BadData(
                 f"an answer list was made with the unknown normaliser {self.normaliser!r}",
-                cure=f"Known are: {', '.join(NORMALISERS)}.",
+                hint=f"Known are: {', '.join(NORMALISERS)}.",
             )
         if len(set(self.answers)) != len(self.answers):
-            raise BadData("an answer list has an answer twice", cure=_CURE)
+            raise BadData("an answer list has an answer twice", hint=_HINT)
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -186,7 +186,7 @@ class AnswerList:
         return {"normaliser": self.normaliser, "answers": list(self.answers)}
 
     @classmethod
-    def from_json(cls, value: object, where: str | Path | None = None) -> Self:
+    def from_json(cls, value: object, location: str | Path | None = None) -> Self:
         """Take back what `to_json` gave; raises BadData, naming `where`, if it is anything else."""
         match value:
             case {"normaliser": str(normaliser), "answers": [*answers]} if all(
@@ -195,11 +195,11 @@ class AnswerList:
                 try:
                     return cls(tuple(answers), normaliser)
                 except BadData as error:
-                    raise BadData(error.what, where=where, cure=error.cure) from None
-        raise BadData("this is not a list of answers", where=where, cure=_CURE)
+                    raise BadData(error.message, location=location, hint=error.hint) from None
+        raise BadData("this is not a list of answers", location=location, hint=_HINT)
 
 
-_CURE = "Make it again from the data folder; answer lists are not to be edited by hand."
+_HINT = "Make it again from the data folder; answer lists are not to be edited by hand."
 
 
 def answer_list(
@@ -220,7 +220,7 @@ def answer_list(
     """
     if normaliser not in NORMALISERS:
         raise BadData(
-            f"there is no normaliser {normaliser!r}", cure=f"Known are: {', '.join(NORMALISERS)}."
+            f"there is no normaliser {normaliser!r}", hint=f"Known are: {', '.join(NORMALISERS)}."
         )
     totals: Counter[str] = Counter()
     for answer, count in counts.items():

@@ -23,7 +23,7 @@ PADDING = ("<pad>", "[PAD]", END_OF_TEXT)
 """The first of these that a vocabulary has; GPT-2 has none for it, and its end of text is taken."""
 UNKNOWN = ("<unk>", "[UNK]")
 """As above; where pieces go down to bytes, nothing is unknown."""
-CURE = "Give tokenizer.json, or a folder with it or with vocab.json and merges.txt."
+HINT = "Give tokenizer.json, or a folder with it or with vocab.json and merges.txt."
 
 
 class Subwords(NamedTuple):
@@ -51,39 +51,39 @@ def read_subwords(path: Path) -> Subwords:
             cutter.decoder = ByteLevelDecoder()
             cutter.add_special_tokens([END_OF_TEXT])
         else:
-            raise BadConfig("there is no tokenizer", where=path, cure=CURE)
+            raise BadConfig("there is no tokenizer", location=path, hint=HINT)
     except (OSError, UnicodeDecodeError) as error:
-        raise BadData(f"unreadable ({error})", where=path, cure=CURE) from None
+        raise BadData(f"unreadable ({error})", location=path, hint=HINT) from None
     except Exception as error:  # the library raises nothing more special
         if isinstance(error, (BadConfig, BadData)):
             raise
-        what = f"no tokenizer ({str(error).splitlines()[0][:200]})"
-        raise BadData(what, where=path, cure=CURE) from None
+        message = f"no tokenizer ({str(error).splitlines()[0][:200]})"
+        raise BadData(message, location=path, hint=HINT) from None
     return _subwords(cutter, path)
 
 
-def cutter_of(rules: str, where: Path | None = None) -> Tokenizer:
+def cutter_of(rules: str, location: Path | None = None) -> Tokenizer:
     """What cuts text into pieces, from its JSON text: whole texts, whatever the file says of
     padding. Raises BadData.
     """
     try:
         cutter = Tokenizer.from_str(rules)
     except Exception as error:  # the library raises nothing more special
-        what = f"no tokenizer ({str(error).splitlines()[0][:200]})"
-        raise BadData(what, where=where, cure=CURE) from None
+        message = f"no tokenizer ({str(error).splitlines()[0][:200]})"
+        raise BadData(message, location=location, hint=HINT) from None
     cutter.no_padding()
     cutter.no_truncation()
     return cutter
 
 
-def _subwords(cutter: Tokenizer, where: Path) -> Subwords:
+def _subwords(cutter: Tokenizer, location: Path) -> Subwords:
     ids = cutter.get_vocab(with_added_tokens=True)
     pieces = tuple(sorted(ids, key=lambda piece: ids[piece]))
     pad = next((ids[piece] for piece in PADDING if piece in ids), None)
     if [ids[piece] for piece in pieces] != list(range(len(pieces))):
-        raise BadData("a tokenizer's ids have gaps", where=where, cure=CURE)
+        raise BadData("a tokenizer's ids have gaps", location=location, hint=HINT)
     if pad is None:
-        what = f"a tokenizer without any of {', '.join(PADDING)}, to fill short questions with"
-        raise BadData(what, where=where, cure="Add one to its special tokens.")
+        message = f"a tokenizer without any of {', '.join(PADDING)}, to fill short questions with"
+        raise BadData(message, location=location, hint="Add one to its special tokens.")
     unknown = next((ids[piece] for piece in UNKNOWN if piece in ids), pad)
     return Subwords(pieces, pad, unknown, cutter.to_str())

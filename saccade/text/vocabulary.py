@@ -25,7 +25,7 @@ def caption_words(text: str) -> tuple[str, ...]:
     """Cut a caption into lower-case words without ASCII punctuation.
 
     The form in which the Karpathy files hold COCO, Flickr8k and Flickr30k captions. A caption in
-    Han, Kana or Hangul, which blanks do not cut, is cut as tokenizer "scripts" does.
+    Han, Kana or Hangul, which blanks do not cut, is cut as tokenizer "multilingual" does.
     """
     if has_no_blanks(text):
         return tuple(words_of_any_script(text))
@@ -104,7 +104,7 @@ TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
     "san": _san,
     "bottom_up": _bottom_up,
     "openvqa": lambda text: text.lower().translate(_OPENVQA).split(),
-    "scripts": words_of_any_script,  # Chinese, Japanese, Korean, and every script with blanks
+    "multilingual": words_of_any_script,  # Chinese, Japanese, Korean, and every script with blanks
 }
 
 
@@ -133,13 +133,13 @@ class Vocabulary:
     def __post_init__(self) -> None:
         specials = (self.pad, self.unknown, self.start, self.end)
         if any(id_ is not None and not 0 <= id_ < len(self.words) for id_ in specials):
-            raise BadData("a vocabulary's special id has no word", cure=_CURE)
+            raise BadData("a vocabulary's special id has no word", hint=_HINT)
         if len(set(self.words)) != len(self.words):
-            raise BadData("a vocabulary has a word twice", cure=_CURE)
+            raise BadData("a vocabulary has a word twice", hint=_HINT)
         if (self.rules is None) != (self.tokenizer in TOKENIZERS):
             raise BadData(
                 f"a vocabulary was made with the unknown tokenizer {self.tokenizer!r}",
-                cure=f"Known are: {', '.join(TOKENIZERS)}.",
+                hint=f"Known are: {', '.join(TOKENIZERS)}.",
             )
 
     def __len__(self) -> int:
@@ -198,7 +198,7 @@ class Vocabulary:
         }
 
     @classmethod
-    def from_json(cls, value: object, where: str | Path | None = None) -> Self:
+    def from_json(cls, value: object, location: str | Path | None = None) -> Self:
         """Take back what `to_json` gave; raises BadData, naming `where`, if it is anything else."""
         match value:
             case {
@@ -214,23 +214,23 @@ class Vocabulary:
                 try:
                     return cls(tuple(words), pad, unknown, tokenizer, start, end, rules)
                 except BadData as error:
-                    raise BadData(error.what, where=where, cure=error.cure) from None
-        raise BadData("this is not a vocabulary", where=where, cure=_CURE)
+                    raise BadData(error.message, location=location, hint=error.hint) from None
+        raise BadData("this is not a vocabulary", location=location, hint=_HINT)
 
 
-_CURE = "Make it again from the data folder; vocabulary files are not to be edited by hand."
+_HINT = "Make it again from the data folder; vocabulary files are not to be edited by hand."
 
 
 def question_vocabulary(
-    counts: Mapping[str, int], *, tokenizer: str, min_count: int = 1, unknown_word: bool = False
+    counts: Mapping[str, int], *, tokenizer: str, min_count: int = 1, unk_token: bool = False
 ) -> Vocabulary:
     """Number the training words from 1, most frequent first, ties in reverse order of spelling.
 
-    Id 0 is both padding and the unknown word; with `unknown_word` that is id 1 and words begin
+    Id 0 is both padding and the unknown word; with `unk_token` that is id 1 and words begin
     at 2. Source: the published code of Show, Ask, Attend, and Answer. `counts` gives each word's
     number of occurrences in training questions.
     """
-    special = (PAD, UNKNOWN) if unknown_word else (PAD,)
+    special = (PAD, UNKNOWN) if unk_token else (PAD,)
     kept = ((n, word) for word, n in counts.items() if n >= min_count and word not in special)
     words = (word for _, word in sorted(kept, reverse=True))
     return Vocabulary((*special, *words), pad=0, unknown=len(special) - 1, tokenizer=tokenizer)

@@ -16,8 +16,8 @@ from saccade.core.weights import find_given
 from saccade.data.examples import Examples, images_of
 from saccade.features.preprocessing import Preprocessing
 from saccade.models.encoder import Pixels, behind
-from saccade.run_folder import Material, OpenedRun, build, fill, open_run
-from saccade.training.word_vectors import begin_with_vectors
+from saccade.run_folder import Experiment, OpenedRun, build, fill, open_run
+from saccade.training.word_vectors import initialise_embedding
 
 IMAGES = 256
 """So many images tell the statistics of batch norm."""
@@ -25,18 +25,18 @@ TOGETHER = 16
 
 
 def fresh_model(
-    material: Material, *, start: Path | None = None, resume: bool = False
+    experiment: Experiment, *, start: Path | None = None, resume: bool = False
 ) -> nn.Module:
     """Build a material's model. An encoder's weights are read where no run has better ones."""
     reads = not resume and (start is None or open_run(start).header.recipe.encoder is None)
-    header = material.store.header
-    torch.manual_seed(material.recipe.train.seed)
-    return build(material.recipe, material.sizes, header.preprocessing, read_weights=reads)
+    header = experiment.store.header
+    torch.manual_seed(experiment.recipe.train.seed)
+    return build(experiment.recipe, experiment.sizes, header.preprocessing, read_weights=reads)
 
 
-def begin_with(
+def initialise(
     model: nn.Module,
-    material: Material,
+    experiment: Experiment,
     examples: Examples,
     start: Path | None = None,
     say: Callable[[str], object] = str,
@@ -46,18 +46,18 @@ def begin_with(
     Raises BadRun as `start_from` does, BadData for a broken file of word vectors, BadConfig where
     the recipe cannot begin so.
     """
-    text = material.recipe.text
+    text = experiment.recipe.text
     if start is not None:
         if text.vectors is not None:
             raise BadConfig(
                 "text.vectors and an earlier run both say what words begin with",
-                cure="Set text.vectors=none, or leave out --from.",
+                hint="Set text.vectors=none, or leave out --from.",
             )
-        start_from(start, model, material)
-    elif material.recipe.train.self_critical is not None:
+        start_from(start, model, experiment)
+    elif experiment.recipe.train.self_critical is not None:
         raise BadConfig(
             "self-critical training goes on from a captioner that speaks already",
-            cure="Train one on human words (train.self_critical=none), then begin --from its run.",
+            hint="Train one on human words (train.self_critical=none), then begin --from its run.",
         )
     else:
         initialise = getattr(behind(model), "initialise", None)
@@ -65,27 +65,27 @@ def begin_with(
             initialise()
         if text.vectors is not None:
             file, missing = find_given(text.vectors, "word vectors"), text.vectors_missing
-            say(begin_with_vectors(behind(model), file, material.words.vocabulary, missing))
+            say(initialise_embedding(behind(model), file, experiment.words.vocabulary, missing))
     if isinstance(model, Pixels) and model.config.batch_norm == "trained":
-        _tell_statistics(model, material, examples)
+        _tell_statistics(model, experiment, examples)
 
 
-def start_from(path: Path, model: nn.Module, material: Material) -> None:
+def start_from(path: Path, model: nn.Module, experiment: Experiment) -> None:
     """Fill a new model with the best weights of an earlier run.
 
     A run without an encoder fills what stands behind the new one. Raises BadRun where ids mean
     other words there, the model is another one, or what it saw was.
     """
     run = open_run(path)
-    if run.words != material.words:
+    if run.words != experiment.words:
         raise BadRun(
             "that run has other words or answers, so its weights mean something else",
-            where=path,
-            cure="Begin with a run on the same data folder and with the same text and answers "
+            location=path,
+            hint="Begin with a run on the same data folder and with the same text and answers "
             "settings.",
         )
     if isinstance(model, Pixels) and run.header.recipe.encoder is None:
-        _refuse_other_eyes(run, model.encoder, material.store.header.preprocessing)
+        _refuse_other_eyes(run, model.encoder, experiment.store.header.preprocessing)
         model = model.model
     fill(model, path / "model.safetensors", "Begin with a run of the same model settings.")
 
@@ -99,21 +99,21 @@ def _refuse_other_eyes(run: OpenedRun, encoder: Any, shown: Preprocessing) -> No
         options = ",".join(f"{name}={value}" for name, value in there.options.items())
         raise BadRun(
             "that run looked through another network than this encoder, or through other weights",
-            where=run.path,
-            cure=f"Give the encoder that run's: backbone={there.name}, options={options or 'none'}"
+            location=run.path,
+            hint=f"Give the encoder that run's: backbone={there.name}, options={options or 'none'}"
             f", and the weights it had ({there.weights}).",
         )
     if told.reduction is not None:
         raise BadRun(
             "that run looked at regions that were made smaller, and no encoder makes such",
-            where=run.path,
-            cure="Begin with a run on the features as they were extracted.",
+            location=run.path,
+            hint="Begin with a run on the features as they were extracted.",
         )
     if told.preprocessing != shown:
         raise BadRun(
             "that run looked at images that were prepared otherwise than these pixels",
-            where=run.path,
-            cure=f"Extract pixels as it saw them: {_command(told.preprocessing)}",
+            location=run.path,
+            hint=f"Extract pixels as it saw them: {_command(told.preprocessing)}",
         )
 
 
@@ -127,7 +127,7 @@ def _command(seen: Preprocessing) -> str:
     )
 
 
-def _tell_statistics(model: Pixels, material: Material, examples: Examples) -> None:
+def _tell_statistics(model: Pixels, experiment: Experiment, examples: Examples) -> None:
     """Give batch norm that was folded away its statistics back, before it learns from batches."""
     # Seconds that only an encoder has to wait for.
     from saccade.features.finetuning import is_folded, unfold_batch_norm  # noqa: PLC0415
@@ -139,7 +139,7 @@ def _tell_statistics(model: Pixels, material: Material, examples: Examples) -> N
 
     def images() -> Iterator[Tensor]:
         for begin in range(0, len(rows), TOGETHER):
-            pixels, _ = material.store.read(rows[begin : begin + TOGETHER])
+            pixels, _ = experiment.store.read(rows[begin : begin + TOGETHER])
             yield model.images(torch.from_numpy(pixels).to(model.mean.device))
 
     unfold_batch_norm(model.encoder, images())

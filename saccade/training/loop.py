@@ -19,9 +19,14 @@ from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.encoder import Pixels
 from saccade.run_folder import load_tensors, save_tensors
 from saccade.training.objectives import Objective
-from saccade.training.optim import Moment, set_learning_rate, tend_gradients, tend_weights
+from saccade.training.optim import (
+    ScheduleState,
+    clip_gradients,
+    constrain_weights,
+    set_learning_rate,
+)
 
-SETTLE_EVERY = 10  # steps
+ACCUMULATE_EVERY = 10  # steps
 
 
 @dataclass
@@ -36,7 +41,7 @@ class Progress:
     """Batches finished altogether."""
     decays: int = 0
     """How often the plateau schedule has lowered the learning rate."""
-    stale: int = 0
+    epochs_since_improvement: int = 0
     """Epochs since the best score."""
     best: float = -math.inf
     loss: float = 0.0
@@ -50,7 +55,7 @@ class Progress:
 
 
 @dataclass
-class Fitting:
+class TrainingLoop:
     """The pieces of the loop that stay the same from step to step."""
 
     fabric: Fabric
@@ -65,7 +70,9 @@ class Fitting:
     def epoch(self, progress: Progress) -> Iterator[None]:
         """Go through the rest of the current epoch, one step at a time."""
         config = self.config
-        order = epoch_order(self.examples.image, config.per_image, config.seed, progress.epoch)
+        order = epoch_order(
+            self.examples.image, config.samples_per_image, config.seed, progress.epoch
+        )
         data = batches(
             self.examples,
             order,
@@ -75,7 +82,7 @@ class Fitting:
             pin=self.fabric.device.type == "cuda",
         )
         if isinstance(self.model.module, Pixels):
-            self.model.module.begin_epoch(progress.epoch)
+            self.model.module.start_epoch(progress.epoch)
         self.model.train()
         begin = time.perf_counter()
         for batch in data:
@@ -85,33 +92,33 @@ class Fitting:
             progress.step += 1
             progress.examples += len(batch)
             progress.waited += waited
-            if len(self.losses) == SETTLE_EVERY:
-                self.settle(progress)
+            if len(self.losses) == ACCUMULATE_EVERY:
+                self.accumulate_losses(progress)
             progress.seconds += time.perf_counter() - begin
             begin = time.perf_counter()
             yield
-        self.settle(progress)
+        self.accumulate_losses(progress)
 
     def step(self, batch: VqaBatch | CaptionBatch, progress: Progress) -> Tensor:
         """One step: look, compare, learn. Returns the loss, without waiting for it."""
-        moment = Moment(progress.step, progress.epoch, progress.decays)
-        set_learning_rate(self.optimiser, self.config, moment)
+        schedule_state = ScheduleState(progress.step, progress.epoch, progress.decays)
+        set_learning_rate(self.optimiser, self.config, schedule_state)
         with self.fabric.autocast():  # an objective may call more of a model than `forward`
-            loss = self.objective(self.model, batch, moment)
+            loss = self.objective(self.model, batch, schedule_state)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        tend_gradients(self.model.module, self.config)
+        clip_gradients(self.model.module, self.config)
         self.optimiser.step()
-        tend_weights(self.model.module, self.optimiser, self.config)
+        constrain_weights(self.model.module, self.optimiser, self.config)
         return loss.detach()
 
-    def settle(self, progress: Progress) -> None:
+    def accumulate_losses(self, progress: Progress) -> None:
         """Wait for the losses of the last steps and add them up. Raises BadData for NaN."""
         for loss in torch.stack(self.losses).tolist() if self.losses else []:
             if not math.isfinite(loss):
                 raise BadData(
                     f"the loss became {loss} before step {progress.step}",
-                    cure="Lower train.optimiser.learning_rate or clip the gradient; the best "
+                    hint="Lower train.optimiser.learning_rate or clip the gradient; the best "
                     "weights so far are kept.",
                 )
             progress.loss += loss

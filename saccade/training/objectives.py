@@ -25,13 +25,13 @@ from saccade.data.batch import (
     VqaOutput,
 )
 from saccade.data.examples import ImageExamples
-from saccade.inference.decoding import Drawn, Rules, Saying, beam_search, draw, rules_of
+from saccade.inference.decoding import Drawn, Hypothesis, Rules, beam_search, draw, rules_of
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import rows_per_step
 from saccade.models.losses import PER_QUESTION, Loss, caption_loss
-from saccade.training.optim import Moment
+from saccade.training.optim import ScheduleState
 
-Objective = Callable[[Any, Any, Moment], Tensor]
+Objective = Callable[[Any, Any, ScheduleState], Tensor]
 """(model, batch, moment) -> scalar."""
 
 
@@ -47,8 +47,8 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
     if config.scheduled_sampling is not None:
         return scheduled_sampling(config.scheduled_sampling, loss)
 
-    def objective(model: Any, batch: Any, moment: Moment) -> Tensor:
-        del moment
+    def objective(model: Any, batch: Any, schedule_state: ScheduleState) -> Tensor:
+        del schedule_state
         return loss(model(batch), batch)
 
     return objective
@@ -57,8 +57,8 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
 def scheduled_sampling(config: ScheduledSampling, loss: Loss) -> Objective:
     """The ordinary loss of captions of which some words were heard as the model said them."""
 
-    def objective(model: Any, batch: CaptionBatch, moment: Moment) -> Tensor:
-        probability = own_words(config, moment.epoch)
+    def objective(model: Any, batch: CaptionBatch, schedule_state: ScheduleState) -> Tensor:
+        probability = own_words(config, schedule_state.epoch)
         output = unroll(model, batch, probability) if probability else model(batch)
         return loss(output, batch)
 
@@ -78,7 +78,7 @@ def unroll(model: Captioner, batch: CaptionBatch, probability: float) -> Caption
     The draw has no gradient. Images are looked at once each, so batch norm averages over
     images where `forward` may average over captions.
     """
-    state = model.begin(batch.regions, batch.region_mask).keep(batch.image)  # K = 1
+    state = model.init_state(batch.regions, batch.region_mask).keep(batch.image)  # K = 1
     logits, targets = list[Tensor](), []
     rows = rows_per_step((batch.caption_length - 1).tolist(), batch.caption.shape[1] - 1)
     for t, n in enumerate(rows):  # captions stand longest first
@@ -108,8 +108,8 @@ def self_critical(config: SelfCritical, rules: Rules, cider: CiderOfIds) -> Obje
     The references of an image are its captions in the batch, the end word included.
     """
 
-    def objective(model: Any, batch: CaptionBatch, moment: Moment) -> Tensor:
-        del moment
+    def objective(model: Any, batch: CaptionBatch, schedule_state: ScheduleState) -> Tensor:
+        del schedule_state
         # Drawn first: mixed precision keeps copies of weights, and those that decoding without
         # gradients makes would have none.
         drawn = draw(model, batch.regions, batch.region_mask, rules, samples=config.samples)
@@ -150,15 +150,15 @@ def said_of(drawn: Drawn) -> Sentences:
 
 def greedily(model: Captioner, batch: CaptionBatch, rules: Rules) -> Sentences:
     """What a model says at its surest, one caption for each image of the batch."""
-    sayings = beam_search(model, batch.regions, batch.region_mask, rules, beams=1)
-    said = [whole(saying, rules) for saying in sayings]
+    hypotheses = beam_search(model, batch.regions, batch.region_mask, rules, beam_size=1)
+    said = [whole(hypothesis, rules) for hypothesis in hypotheses]
     length = np.array([len(words) for words in said])
     return Sentences(np.concatenate(said), length, np.arange(len(said)))
 
 
-def whole(saying: Saying, rules: Rules) -> np.ndarray:
+def whole(hypothesis: Hypothesis, rules: Rules) -> np.ndarray:
     """A caption's word ids with the end word, where it was reached."""
-    return np.array([*saying.words, *([rules.end] if saying.ended else [])], np.int64)
+    return np.array([*hypothesis.words, *([rules.end] if hypothesis.ended else [])], np.int64)
 
 
 def advantage(scores: Tensor, images: int, samples: int, *, greedy: bool) -> Tensor:

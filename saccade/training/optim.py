@@ -15,19 +15,19 @@ from torch import nn
 from saccade.config import (
     Adam,
     Adamax,
-    HalfLife,
-    InverseRoot,
-    OnPlateau,
+    Exponential,
+    InverseSqrt,
+    MultiStep,
+    ReduceOnPlateau,
     RmsProp,
     Schedule,
-    Stairs,
     TrainConfig,
     WeightRule,
 )
 from saccade.core.errors import BadConfig
 
 
-class Moment(NamedTuple):
+class ScheduleState(NamedTuple):
     """When a learning rate is asked for."""
 
     step: int
@@ -49,7 +49,7 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
         if not any(name.startswith(begin) for name in names):
             raise BadConfig(
                 f"train.rules has a rule for {begin!r}, but no weight's name begins so",
-                cure=f"Weights begin with: {', '.join(sorted({n.split('.')[0] for n in names}))}.",
+                hint=f"Weights begin with: {', '.join(sorted({n.split('.')[0] for n in names}))}.",
             )
     chosen, rates = config.optimiser, defaultdict[float, list[nn.Parameter]](list)
     for parameter, rule in _ruled(model, config):
@@ -65,7 +65,7 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
         return torch.optim.RMSprop(
             groups,
             chosen.learning_rate,
-            chosen.smoothing,
+            chosen.alpha,
             chosen.epsilon,
             momentum=chosen.momentum,
         )
@@ -73,32 +73,32 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 
 
 def set_learning_rate(
-    optimiser: torch.optim.Optimizer, config: TrainConfig, moment: Moment
+    optimiser: torch.optim.Optimizer, config: TrainConfig, schedule_state: ScheduleState
 ) -> None:
     """Bring every group of weights to its learning rate at this moment."""
-    rate = config.optimiser.learning_rate * learning_rate_factor(config.schedule, moment)
+    rate = config.optimiser.learning_rate * learning_rate_factor(config.schedule, schedule_state)
     for group in optimiser.param_groups:
         group["lr"] = rate * group["rate"]
 
 
-def learning_rate_factor(schedule: Schedule, moment: Moment) -> float:
+def learning_rate_factor(schedule: Schedule, schedule_state: ScheduleState) -> float:
     """What the learning rate is multiplied by."""
-    if isinstance(schedule, HalfLife):
-        return float(0.5 ** (moment.step / schedule.steps))
-    if isinstance(schedule, OnPlateau):
-        return float(schedule.factor**moment.decays)
-    if isinstance(schedule, InverseRoot):
-        steps = moment.step + 1
-        return float(min(steps / schedule.rise, (schedule.rise / steps) ** 0.5))
-    if isinstance(schedule, Stairs):
-        time = moment.step if schedule.unit == "step" else moment.epoch
-        risen = min(1.0, time / schedule.rise) if schedule.rise else 1.0
-        rise = schedule.begin + (1 - schedule.begin) * risen
-        return float(rise * schedule.factor ** bisect_right(schedule.falls, time))
+    if isinstance(schedule, Exponential):
+        return float(0.5 ** (schedule_state.step / schedule.half_life))
+    if isinstance(schedule, ReduceOnPlateau):
+        return float(schedule.factor**schedule_state.decays)
+    if isinstance(schedule, InverseSqrt):
+        steps = schedule_state.step + 1
+        return float(min(steps / schedule.warmup_steps, (schedule.warmup_steps / steps) ** 0.5))
+    if isinstance(schedule, MultiStep):
+        time = schedule_state.step if schedule.unit == "step" else schedule_state.epoch
+        risen = min(1.0, time / schedule.warmup_steps) if schedule.warmup_steps else 1.0
+        rise = schedule.warmup_factor + (1 - schedule.warmup_factor) * risen
+        return float(rise * schedule.factor ** bisect_right(schedule.milestones, time))
     return 1.0
 
 
-def tend_gradients(model: nn.Module, config: TrainConfig) -> None:
+def clip_gradients(model: nn.Module, config: TrainConfig) -> None:
     """Add what pulls weights to zero, then clip, as the recipe says."""
     if config.l2:
         for parameter, rule in _ruled(model, config):
@@ -110,23 +110,25 @@ def tend_gradients(model: nn.Module, config: TrainConfig) -> None:
                 parameter.grad.clamp_(-config.clip_value, config.clip_value)
     if config.clip_norm is not None:
         nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-    if config.clip_each is not None:
+    if config.clip_norm_per_tensor is not None:
         for parameter in model.parameters():
-            nn.utils.clip_grad_norm_(parameter, config.clip_each)
+            nn.utils.clip_grad_norm_(parameter, config.clip_norm_per_tensor)
 
 
 @torch.no_grad()
-def tend_weights(model: nn.Module, optimiser: torch.optim.Optimizer, config: TrainConfig) -> None:
+def constrain_weights(
+    model: nn.Module, optimiser: torch.optim.Optimizer, config: TrainConfig
+) -> None:
     """After a step: let weights shrink, and hold each within its largest length."""
     if config.shrink:
         for group in optimiser.param_groups:
             for parameter in group["params"]:
                 if parameter.requires_grad:  # what does not learn stays as it is
                     parameter.mul_(1 - group["lr"] * config.shrink)
-    if any(rule.longest is not None for rule in config.rules.values()):
+    if any(rule.max_norm is not None for rule in config.rules.values()):
         for parameter, rule in _ruled(model, config):
-            if rule.longest is not None:
-                parameter.mul_((rule.longest / parameter.norm()).clamp_max(1))
+            if rule.max_norm is not None:
+                parameter.mul_((rule.max_norm / parameter.norm()).clamp_max(1))
 
 
 def _ruled(model: nn.Module, config: TrainConfig) -> Iterator[tuple[nn.Parameter, WeightRule]]:

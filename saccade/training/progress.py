@@ -14,7 +14,7 @@ from saccade.config import Recipe
 from saccade.core.formatting import duration
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.training.objectives import Objective
-from saccade.training.optim import Moment
+from saccade.training.optim import ScheduleState
 
 GIB = 2**30
 
@@ -42,7 +42,7 @@ def estimate(
     with torch.random.fork_rng():
         for _ in range(2):  # the first one warms up
             begin = time.perf_counter()
-            objective(model.train(), batch, Moment(0, epoch)).backward()
+            objective(model.train(), batch, ScheduleState(0, epoch)).backward()
             seconds = time.perf_counter() - begin
     parameters = sum(p.numel() for p in model.parameters())
     moments = 2 * sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -130,7 +130,7 @@ class TrainingView:
         self.console.print(
             f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  {row['metric']} "
             f"{row['score']:.4g}{mark}  {row['examples_per_second']:.0f} examples/s  waiting for "
-            f"data {row['waiting']:.0%}  {row['seconds'] + row['seconds_judging']:.1f} s",
+            f"data {row['waiting']:.0%}  {row['seconds'] + row['seconds_scoring']:.1f} s",
             highlight=False,
             soft_wrap=True,
         )

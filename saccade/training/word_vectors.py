@@ -19,7 +19,7 @@ from saccade.text.vocabulary import Vocabulary
 
 # Files of word vectors as they are published: GloVe and word2vec text, word2vec's binary form.
 
-CURE = (
+HINT = (
     "Give GloVe or word2vec text (a word and its numbers on each line, with single blanks between "
     "them) or word2vec's binary form, plain or .gz."
 )
@@ -100,21 +100,21 @@ def _opened(path: Path) -> Iterator[BufferedIOBase]:
         with gzip.open(path) if packed else path.open("rb") as stream:
             yield stream
     except FileNotFoundError:
-        cure = "text.vectors names a file of word vectors; none begins with the model's own."
-        raise BadData("no such file", where=path, cure=cure) from None
+        hint = "text.vectors names a file of word vectors; none begins with the model's own."
+        raise BadData("no such file", location=path, hint=hint) from None
     except (OSError, EOFError, zlib.error) as error:
-        raise BadData(f"cannot be read ({error})", where=path, cure=CURE) from None
+        raise BadData(f"cannot be read ({error})", location=path, hint=HINT) from None
 
 
 def _refuse_strangers(path: Path, begin: bytes) -> None:
-    for magic, what, cure in STRANGERS:
+    for magic, message, hint in STRANGERS:
         if begin.startswith(magic):
-            raise BadData(what, where=path, cure=cure)
+            raise BadData(message, location=path, hint=hint)
     if begin.startswith(b"PK\x03\x04"):
         member = begin[30 : 30 + int.from_bytes(begin[26:28], "little")].decode(errors="replace")
-        what = f"is a zip archive, the first file in it is {member!r}"
+        message = f"is a zip archive, the first file in it is {member!r}"
         arrays = member.endswith((".npy", ".pkl"))  # NumPy's .npz, PyTorch's .pt
-        raise BadData(what, where=path, cure=SAVE_OTHERWISE if arrays else UNPACK)
+        raise BadData(message, location=path, hint=SAVE_OTHERWISE if arrays else UNPACK)
 
 
 def _promise(head: bytes) -> tuple[int, int] | None:
@@ -147,12 +147,12 @@ def _is_utf8(text: bytes) -> bool:
 
 def _check_width(path: Path, held: int, width: int) -> None:
     if held < 2 <= width:
-        raise BadData("line 1 is not a word and its numbers", where=path, cure=CURE)
+        raise BadData("line 1 is not a word and its numbers", location=path, hint=HINT)
     if held != width:
         raise BadData(
             f"has vectors of {held} numbers, the model's words have {width}",
-            where=path,
-            cure="Choose another file, or make the model's words as wide: "
+            location=path,
+            hint="Choose another file, or make the model's words as wide: "
             f"model.embedding={held} (model.width in a Transformer).",
         )
 
@@ -172,20 +172,20 @@ def _read_text(
             _check_width(path, held, width)
         words += 1
         if held < width:
-            what = f"line {number:,} has {held} numbers, others have {width}"
-            raise BadData(what, where=path, cure=f"Is the file whole? {CURE}")
+            message = f"line {number:,} has {held} numbers, others have {width}"
+            raise BadData(message, location=path, hint=f"Is the file whole? {HINT}")
         try:
             word.decode()
         except UnicodeDecodeError:
-            what = f"line {number:,} begins with a word that is not UTF-8"
-            raise BadData(what, where=path, cure=CURE) from None
+            message = f"line {number:,} begins with a word that is not UTF-8"
+            raise BadData(message, location=path, hint=HINT) from None
         id_ = ids.get(word)
         # Held too much: a word that has blanks itself, as some have in GloVe's largest file.
         if id_ is not None and id_ not in found and held == width:
             found[id_] = _numbers(path, number, rest)
     if promised not in (None, words):
-        what = f"has {words:,} words, its first line promises {promised:,}"
-        raise BadData(what, where=path, cure=FETCH_AGAIN)
+        message = f"has {words:,} words, its first line promises {promised:,}"
+        raise BadData(message, location=path, hint=FETCH_AGAIN)
     return Vectors(found, words)
 
 
@@ -195,7 +195,7 @@ def _numbers(path: Path, number: int, text: bytes) -> np.ndarray:
     except ValueError:
         values = np.array([np.nan])
     if not np.isfinite(values).all():
-        raise BadData(f"line {number:,} has something else than numbers", where=path, cure=CURE)
+        raise BadData(f"line {number:,} has something else than numbers", location=path, hint=HINT)
     return values
 
 
@@ -214,30 +214,30 @@ def _read_binary(
         word = some[at:blank].removeprefix(b"\n")
         at = blank + 1 + size
         if not word.isascii() and not _is_utf8(word):  # word2vec.c cuts long ones within a letter
-            what = f"word {number:,} of {count:,} is not UTF-8"
-            raise BadData(what, where=path, cure=SHIFTED)
+            message = f"word {number:,} of {count:,} is not UTF-8"
+            raise BadData(message, location=path, hint=SHIFTED)
         id_ = ids.get(word)
         if id_ is not None and id_ not in found:
             values = np.frombuffer(some, "<f4", width, blank + 1)
             if not np.isfinite(values).all():
-                what = f"the vector of word {number:,} has something else than numbers"
-                raise BadData(what, where=path, cure=FETCH_AGAIN)
+                message = f"the vector of word {number:,} has something else than numbers"
+                raise BadData(message, location=path, hint=FETCH_AGAIN)
             found[id_] = values.astype(np.float32)  # a copy, or it would keep the whole piece
     if (some[at:] + stream.read(PIECE)).strip():
-        what = f"goes on after the {count:,} words that its first line promises"
-        raise BadData(what, where=path, cure=SHIFTED)
+        message = f"goes on after the {count:,} words that its first line promises"
+        raise BadData(message, location=path, hint=SHIFTED)
     return Vectors(found, count)
 
 
 def _no_word(path: Path, rest: bytes, number: int, count: int) -> BadData:
     """What is wrong where the next bytes are no word with a blank and a vector behind it."""
     if not rest.strip():
-        what = f"has {number - 1:,} words, its first line promises {count:,}"
-        return BadData(what, where=path, cure=FETCH_AGAIN)
+        message = f"has {number - 1:,} words, its first line promises {count:,}"
+        return BadData(message, location=path, hint=FETCH_AGAIN)
     if len(rest.partition(b" ")[0]) > LONGEST:
-        what = f"word {number:,} of {count:,} has no blank behind it"
-        return BadData(what, where=path, cure=SHIFTED)
-    return BadData(f"ends within word {number:,} of {count:,}", where=path, cure=FETCH_AGAIN)
+        message = f"word {number:,} of {count:,} has no blank behind it"
+        return BadData(message, location=path, hint=SHIFTED)
+    return BadData(f"ends within word {number:,} of {count:,}", location=path, hint=FETCH_AGAIN)
 
 
 class WordVectors(NamedTuple):
@@ -260,15 +260,15 @@ def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVec
     ids = {word.encode(): id_ for id_, word in enumerate(vocabulary.words) if id_ not in special}
     found, words = read_vectors(path, ids, width)
     if not words:
-        raise BadData("is empty", where=path, cure=CURE)
+        raise BadData("is empty", location=path, hint=HINT)
     if not found:
-        what = f"none of its {words:,} words is one of the vocabulary's {len(ids):,}"
-        raise BadData(what, where=path, cure="Choose word vectors of the data's language.")
+        message = f"none of its {words:,} words is one of the vocabulary's {len(ids):,}"
+        raise BadData(message, location=path, hint="Choose word vectors of the data's language.")
     return WordVectors(np.array(list(found), np.int64), np.stack(list(found.values())), len(ids))
 
 
 @torch.no_grad()
-def begin_with_vectors(
+def initialise_embedding(
     model: nn.Module, path: Path, vocabulary: Vocabulary, missing: str = "random"
 ) -> str:
     """Put the vectors of a file into a model's word embedding, `model.embed`, and say how many.
@@ -280,7 +280,7 @@ def begin_with_vectors(
     if not isinstance(embed, nn.Embedding | nn.EmbeddingBag):
         raise BadConfig(
             f"{type(model).__name__} has no word embedding that vectors could be put into",
-            cure="Set text.vectors=none.",
+            hint="Set text.vectors=none.",
         )
     vectors = read_word_vectors(path, vocabulary, embed.embedding_dim)
     weight = embed.weight

@@ -70,8 +70,8 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> list[str]:
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise BadDownload(
             "a file stands where a folder must be, or the other way round",
-            where=error.filename,
-            cure="Move it away and run the same command again.",
+            location=error.filename,
+            hint="Move it away and run the same command again.",
         ) from None
     except OSError as error:
         if error.errno != errno.EINVAL:  # a place before the beginning was to be read
@@ -139,8 +139,8 @@ def _write(member: _Member, target: Path, path: Path) -> None:
             if not _same(chunks, target):
                 raise BadDownload(
                     f"is there already and is not what {path.name} holds",
-                    where=target,
-                    cure="Move it away and run the same command again.",
+                    location=target,
+                    hint="Move it away and run the same command again.",
                 )
             return
         place(chunks, target, partial(_refuse_short, member))
@@ -165,12 +165,12 @@ def _refuse_small_disk(into: Path, members: Sequence[_Member]) -> None:
 def _not_whole(path: Path, error: Exception) -> BadDownload:
     return BadDownload(
         f"is not whole ({error or type(error).__name__})",
-        where=path,
-        cure="Delete it and run the same command again.",
+        location=path,
+        hint="Delete it and run the same command again.",
     )
 
 
 def _unsafe(path: Path, why: str) -> BadDownload:
     return BadDownload(
-        f"is not unpacked: {why}", where=path, cure="Do not use it; fetch it from its makers."
+        f"is not unpacked: {why}", location=path, hint="Do not use it; fetch it from its makers."
     )

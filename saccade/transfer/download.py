@@ -137,7 +137,7 @@ def _look_up(name: str) -> Download:
     near = get_close_matches(name, DOWNLOADS, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     raise BadConfig(
-        f"there is no download {name!r}", cure=f"{hint}See them all: saccade list downloads"
+        f"there is no download {name!r}", hint=f"{hint}See them all: saccade list downloads"
     )
 
 
@@ -159,8 +159,8 @@ def _one(
         if known and found != known:
             raise BadDownload(
                 f"is not the file that is known: its SHA-256 is {found}, not {known}",
-                where=path,
-                cure="Move it away and run the same command again.",
+                location=path,
+                hint="Move it away and run the same command again.",
             )
         entry = {**seen, "bytes": path.stat().st_size, "sha256": found}
         tell(f"{file.name}: there already{'' if known else ', with nothing known to check it by'}")
@@ -171,16 +171,16 @@ def _one(
             with bar(file.name) as show:
                 came = fetch(wanted, path, patience, show, say)
         except BadDownload as error:
-            cure = error.cure
+            hint = error.hint
             if known and not file.sha256:
-                cure += f" If a newer version is meant, delete its entry in {to / RECORD}."
-            raise BadDownload(error.what, where=error.where, cure=cure) from None
+                hint += f" If a newer version is meant, delete its entry in {to / RECORD}."
+            raise BadDownload(error.message, location=error.location, hint=hint) from None
         if _is_archive(file) and not is_whole(path):
             path.unlink()
             raise BadDownload(
                 f"{came.url} sent no {path.suffix} file",
-                where=path,
-                cure="Its makers may have moved it; if you know where to, give --mirror URL.",
+                location=path,
+                hint="Its makers may have moved it; if you know where to, give --mirror URL.",
             )
         entry = {**came._asdict(), "checked": "published" if file.sha256 else "seen first"}
         tell(f"{file.name}: {size_in_words(came.bytes)} from {came.url}, SHA-256 {came.sha256}")
@@ -210,8 +210,8 @@ def _alone(to: Path) -> Iterator[None]:
     """Nobody else downloads into the folder meanwhile."""
     with held(to) as mine:
         if not mine:
-            what, cure = "another download is at work here", "Wait for it, or give another --to."
-            raise BadDownload(what, where=to, cure=cure)
+            message, hint = "another download is at work here", "Wait for it, or give another --to."
+            raise BadDownload(message, location=to, hint=hint)
         yield
 
 
@@ -225,7 +225,9 @@ def _read_record(to: Path) -> dict[str, Any]:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         raise BadDownload(
-            "cannot be read", where=path, cure="Restore it, or move it away: it will be made anew."
+            "cannot be read",
+            location=path,
+            hint="Restore it, or move it away: it will be made anew.",
         ) from None
     return dict(files)
 

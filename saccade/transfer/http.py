@@ -101,7 +101,7 @@ def checked_mirror(url: str) -> str:
     if why is None and urlsplit(url).query:
         why = "has a query; a mirror is a folder of files"
     if why:
-        raise BadConfig(f"--mirror {url!r} {why}", cure="Write https://HOST/FOLDER.")
+        raise BadConfig(f"--mirror {url!r} {why}", hint="Write https://HOST/FOLDER.")
     return url.rstrip("/")
 
 
@@ -223,8 +223,8 @@ def fetch(
             said.append(f"{url} {fault}")
     raise BadDownload(
         f"cannot be fetched: {'; '.join(said)}",
-        where=path.name,
-        cure="Run the same command later, it goes on where it stopped; or name another place that "
+        location=path.name,
+        hint="Run the same command later, it goes on where it stopped; or name another place that "
         "has the file: --mirror URL.",
     )
 

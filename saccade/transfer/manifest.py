@@ -136,8 +136,8 @@ def read_manifest(folder: Path) -> Manifest:
         raise BadBundle(
             "packing did not end, or it was not copied: there is none" if parts
             else "there is none: this is not what `saccade pack` made",
-            where=path,
-            cure=COPY_AGAIN,
+            location=path,
+            hint=COPY_AGAIN,
         ) from None  # fmt: skip
     except (OSError, ValueError, RecursionError) as error:
         raise _broken(path, f"not JSON ({error})") from None
@@ -146,8 +146,8 @@ def read_manifest(folder: Path) -> Manifest:
         found = about.get("format") if isinstance(about, dict) else None
         raise BadBundle(
             f"is of format {found!r}, this version reads {FORMATS[-1]}",
-            where=path,
-            cure="Update saccade; or, without it: see `without_saccade` in the file.",
+            location=path,
+            hint="Update saccade; or, without it: see `without_saccade` in the file.",
         )
     try:
         made = Manifest(
@@ -207,7 +207,7 @@ def _faults(made: Manifest) -> Iterator[str]:
 
 
 def _broken(path: Path, why: str) -> BadBundle:
-    return BadBundle(f"is damaged: {why}", where=path, cure=COPY_AGAIN)
+    return BadBundle(f"is damaged: {why}", location=path, hint=COPY_AGAIN)
 
 
 # Files a piece at a time.

@@ -199,8 +199,8 @@ def _content(member: Member, start: int, count: int) -> Iterator[bytes]:
     except OSError as error:
         raise BadBundle(
             f"cannot be read ({error.strerror or error})",
-            where=member.path,
-            cure="Mend it and run the same command again.",
+            location=member.path,
+            hint="Mend it and run the same command again.",
         ) from None
 
 
@@ -208,8 +208,8 @@ def _refuse_changed(member: Member, now: os.stat_result, missing: int = 0) -> No
     if missing or (now.st_size, now.st_mtime_ns) != (member.bytes, member.changed):
         raise BadBundle(
             "changed while it was packed",
-            where=member.path,
-            cure="Let what writes to it end, then run the same command again.",
+            location=member.path,
+            hint="Let what writes to it end, then run the same command again.",
         )
 
 
@@ -238,22 +238,22 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, images: bool = Fa
     """
     data, out = Path(data), Path(out)
     if part_size < 1:
-        raise BadConfig("parts have no size", cure="Give a --part-size such as 500MB.")
+        raise BadConfig("parts have no size", hint="Give a --part-size such as 500MB.")
     if not data.is_dir():
-        raise BadBundle("there is no such folder", where=data, cure="Give a data or run folder.")
+        raise BadBundle("there is no such folder", location=data, hint="Give a data or run folder.")
     what = _kind(data)
     if images and what != "data folder":
-        raise BadConfig(f"{data} is a {what}: it has no images", cure="Leave out --images.")
+        raise BadConfig(f"{data} is a {what}: it has no images", hint="Leave out --images.")
     if out.resolve().is_relative_to(data.resolve()):
-        raise BadBundle("lies in what is packed", where=out, cure="Give another --out.")
+        raise BadBundle("lies in what is packed", location=out, hint="Give another --out.")
     if out.exists() and not out.is_dir():
-        raise BadBundle("is a file", where=out, cure="Give another --out.")
+        raise BadBundle("is a file", location=out, hint="Give another --out.")
     files, left_out = _files(data, what, images)
     stream = lay_out(files.items())
     count = -(-stream.total // part_size)
     if count > MOST_PARTS:
         raise BadConfig(
-            f"that would be {count:,} parts", cure=f"At most {MOST_PARTS:,}: give larger ones."
+            f"that would be {count:,} parts", hint=f"At most {MOST_PARTS:,}: give larger ones."
         )
     with disk_errors(BadBundle, out, "--out"):
         _prepare(out, stream.total, part_size, count)
@@ -283,13 +283,13 @@ def _files(data: Path, what: str, images: bool) -> tuple[dict[str, Path], int]:
             else:
                 left_out += 1
     if not files:
-        raise BadBundle("holds no files", where=data, cure="Give a data or run folder.")
+        raise BadBundle("holds no files", location=data, hint="Give a data or run folder.")
     for name in files:
         if why := why_unsafe(name):
             raise BadBundle(
                 f"the name {name.encode(errors='replace').decode()!r} {why}",
-                where=data,
-                cure="Give it another name.",
+                location=data,
+                hint="Give it another name.",
             )
     return files, left_out
 
@@ -300,7 +300,7 @@ def _walk(
     """All files below a folder, links followed, but for the folders in `apart`."""
     about = folder.stat()
     if (about.st_dev, about.st_ino) in above:
-        raise BadBundle("is a link to a folder above it", where=folder, cure="Delete the link.")
+        raise BadBundle("is a link to a folder above it", location=folder, hint="Delete the link.")
     with os.scandir(folder) as entries:
         inside = list(entries)
     for entry in inside:
@@ -310,8 +310,8 @@ def _walk(
                 here = (*above, (about.st_dev, about.st_ino))
                 yield from _walk(path, f"{below}{entry.name}/", apart, here)
         elif not entry.is_file():
-            what = "is a link to nothing" if entry.is_symlink() else "is neither file nor folder"
-            raise BadBundle(what, where=path, cure="Delete it, or put back what it links to.")
+            message = "is a link to nothing" if entry.is_symlink() else "is neither file nor folder"
+            raise BadBundle(message, location=path, hint="Delete it, or put back what it links to.")
         elif not entry.name.endswith(UNFINISHED):
             yield f"{below}{entry.name}", path
 

@@ -62,8 +62,8 @@ def _alone(begun: Path, out: Path) -> Iterator[None]:
     """Nobody else unpacks to `begun` meanwhile. If nothing was begun, nothing is left."""
     with held(begun) as mine:
         if not mine:
-            what, cure = "another unpack is at work here", "Wait for it, or give another --out."
-            raise BadBundle(what, where=out, cure=cure)
+            message, hint = "another unpack is at work here", "Wait for it, or give another --out."
+            raise BadBundle(message, location=out, hint=hint)
         try:
             yield
         finally:
@@ -73,7 +73,7 @@ def _alone(begun: Path, out: Path) -> Iterator[None]:
 
 def _refuse_filled(out: Path) -> None:
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise BadBundle("is there already", where=out, cure="Give a new folder as --out.")
+        raise BadBundle("is there already", location=out, hint="Give a new folder as --out.")
 
 
 def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
@@ -94,8 +94,8 @@ def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
         more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
         raise BadBundle(
             f"{len(wrong)} of {len(parts)} parts are not whole: {'; '.join(wrong[:NAMED])}{more}",
-            where=folder,
-            cure="Copy these again, and only these; then run the same command again.",
+            location=folder,
+            hint="Copy these again, and only these; then run the same command again.",
         )
 
 
@@ -107,8 +107,8 @@ def _refuse_strange(begun: Path, files: Sequence[Packed]) -> None:
     if strange or begun.is_symlink():
         raise BadBundle(
             f"holds {strange[0] if strange else 'a link'}, which is not of this bundle",
-            where=begun,
-            cure="Delete that folder, which an earlier try left, and run the same command again.",
+            location=begun,
+            hint="Delete that folder, which an earlier try left, and run the same command again.",
         )
 
 
@@ -156,6 +156,6 @@ def _refuse_other(file: Packed, folder: Path, written: Path) -> None:
     if sha256_of(written) != file.sha256:
         raise BadBundle(
             f"{file.name} is not what the manifest says",
-            where=folder,
-            cure=f"Manifest and parts are of two packings, or the disk fails. {COPY_AGAIN}",
+            location=folder,
+            hint=f"Manifest and parts are of two packings, or the disk fails. {COPY_AGAIN}",
         )

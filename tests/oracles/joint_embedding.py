@@ -120,7 +120,7 @@ class BottomUp(nn.Module):
         layers: int = 1,
         ways: int = 1,
         kind: Literal["GRU", "LSTM"] = "GRU",
-        longest: int = 14,
+        max_length: int = 14,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -132,14 +132,14 @@ class BottomUp(nn.Module):
         self.q_net = FCNet(asking, hidden)
         self.v_net = FCNet(image, hidden)
         self.classifier = _Classifier(hidden, 2 * hidden, answers, dropout)
-        self.padding, self.longest = words, longest
+        self.padding, self.max_length = words, max_length
 
     def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
         """`image (B, R, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
-        in_front = torch.full((len(question), self.longest), self.padding)
+        in_front = torch.full((len(question), self.max_length), self.padding)
         for row, many in enumerate(length.tolist()):
-            words = question[row, : min(many, self.longest)]
-            in_front[row, self.longest - len(words) :] = words
+            words = question[row, : min(many, self.max_length)]
+            in_front[row, self.max_length - len(words) :] = words
         query = self.q_emb(self.w_emb.emb(in_front))
         weights = self.v_att(image, query)
         seen = (weights * image).sum(dim=1)
@@ -191,7 +191,7 @@ class OpenVqa(nn.Module):
         *,
         embedding: int = 300,
         hidden: int = 1024,
-        longest: int = 14,
+        max_length: int = 14,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(words, embedding)
@@ -200,13 +200,13 @@ class OpenVqa(nn.Module):
         self.classifer = nn.Sequential(
             WeightNorm(hidden, 2 * hidden), nn.ReLU(), WeightNorm(2 * hidden, answers)
         )
-        self.longest = longest
+        self.max_length = max_length
 
     def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
         """`image (B, R, D)`; `question (B, T)` padded behind with anything; `length (B,)`."""
-        behind = torch.zeros(len(question), self.longest, dtype=torch.int64)
+        behind = torch.zeros(len(question), self.max_length, dtype=torch.int64)
         for row, many in enumerate(length.tolist()):
-            words = question[row, : min(many, self.longest)]
+            words = question[row, : min(many, self.max_length)]
             behind[row, : len(words)] = words
         states, _ = self.rnn(self.embedding(behind))
         query = states[:, -1]

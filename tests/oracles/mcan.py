@@ -161,7 +161,7 @@ class Mcan(nn.Module):
         flat: int = 512,
         joint: int = 1024,
         dropout: float = 0.0,
-        longest: int = 14,
+        max_length: int = 14,
         most: int = 100,
     ) -> None:
         super().__init__()
@@ -173,11 +173,11 @@ class Mcan(nn.Module):
         self.attflat_lang = AttFlat(hidden, flat, joint, dropout)
         self.proj_norm = LayerNorm(joint)
         self.proj = nn.Linear(joint, answers)
-        self.longest, self.most = longest, most
+        self.max_length, self.most = max_length, most
 
     def forward(self, image: Tensor, question: Tensor, length: Tensor) -> Answered:
         """`image (B, R, D)`, rows of zeros hidden; `question (B, T)`; `length (B,)`."""
-        ids = torch.zeros(len(question), self.longest, dtype=torch.int64)
+        ids = torch.zeros(len(question), self.max_length, dtype=torch.int64)
         for row, many in enumerate(length.tolist()):
             ids[row, :many] = question[row, :many]
         image = functional.pad(image, (0, 0, 0, self.most - image.shape[1]))

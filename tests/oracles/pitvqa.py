@@ -85,11 +85,11 @@ class PitVQANet(nn.Module):
         return states[0]
 
 
-def padded(questions: list[Tensor], pad: int, longest: int) -> tuple[Tensor, Tensor]:
-    """Questions cut and padded as the tokenizer does it: ids and mask, (B, longest) each."""
-    ids = torch.full((len(questions), longest), pad)
-    mask = torch.zeros(len(questions), longest, dtype=torch.int64)
+def padded(questions: list[Tensor], pad: int, max_length: int) -> tuple[Tensor, Tensor]:
+    """Questions cut and padded as the tokenizer does it: ids and mask, (B, max_length) each."""
+    ids = torch.full((len(questions), max_length), pad)
+    mask = torch.zeros(len(questions), max_length, dtype=torch.int64)
     for row, question in enumerate(questions):
-        n = min(len(question), longest)
+        n = min(len(question), max_length)
         ids[row, :n], mask[row, :n] = question[:n], 1
     return ids, mask

@@ -20,22 +20,22 @@ class Spoken(NamedTuple):
     score: float  # sum of log-probabilities, the end word's included where it was reached
 
 
-def beam_search(log_p: LogP, *, start: int, end: int, beams: int, longest: int) -> Spoken:
+def beam_search(log_p: LogP, *, start: int, end: int, beam_size: int, max_length: int) -> Spoken:
     """The best caption by the plain sum of log-probabilities; one beam is greedy decoding."""
     live: list[tuple[list[int], float]] = [([start], 0.0)]
     done: list[Spoken] = []
-    for _ in range(longest):
+    for _ in range(max_length):
         options = [
             ([*words, word], score + value)
             for words, score in live
             for word, value in enumerate(log_p(tuple(words)).tolist())
         ]
-        best = sorted(options, key=lambda option: -option[1])[: beams - len(done)]
+        best = sorted(options, key=lambda option: -option[1])[: beam_size - len(done)]
         done += [Spoken(words[1:-1], score) for words, score in best if words[-1] == end]
         live = [(words, score) for words, score in best if words[-1] != end]
         if not live:
             break
     if done:
         return max(done, key=lambda spoken: spoken.score)
-    words, score = max(live, key=lambda beam: beam[1])
+    words, score = max(live, key=lambda beam_size: beam_size[1])
     return Spoken(words[1:], score)

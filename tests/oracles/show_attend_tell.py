@@ -26,10 +26,10 @@ SIDE = 14
 class Reading(NamedTuple):
     """What a teacher-forced reading of a batch gives back; rows are sorted longest first."""
 
-    predictions: Tensor  # (B, longest - 1, V), zeros behind each caption's end
+    predictions: Tensor  # (B, max_length - 1, V), zeros behind each caption's end
     captions: Tensor  # (B, T)
     decode_lengths: list[int]  # words to be said, the end word included
-    alphas: Tensor  # (B, longest - 1, P), zeros behind each caption's end
+    alphas: Tensor  # (B, max_length - 1, P), zeros behind each caption's end
     order: Tensor  # (B,) which row of the given batch stands here
 
 
@@ -111,10 +111,10 @@ class ShowAttendTell(nn.Module):
         word_vectors = self.embedding(captions)
         hidden, memory = self.first_state(encoder_out)
         decode_lengths: list[int] = (lengths - 1).tolist()
-        longest = max(decode_lengths)
-        predictions = encoder_out.new_zeros(batch, longest, self.fc.out_features)
-        alphas = encoder_out.new_zeros(batch, longest, encoder_out.shape[1])
-        for t in range(longest):
+        max_length = max(decode_lengths)
+        predictions = encoder_out.new_zeros(batch, max_length, self.fc.out_features)
+        alphas = encoder_out.new_zeros(batch, max_length, encoder_out.shape[1])
+        for t in range(max_length):
             n = sum(length > t for length in decode_lengths)  # captions still being said
             hidden, memory, alpha = self.next_state(
                 word_vectors[:n, t], encoder_out[:n], hidden[:n], memory[:n]
@@ -148,13 +148,13 @@ def clamp_gradients(model: nn.Module, limit: float = 5.0) -> None:
 
 @torch.no_grad()
 def greedy(
-    model: ShowAttendTell, encoder_out: Tensor, *, start: int, end: int, longest: int = 50
+    model: ShowAttendTell, encoder_out: Tensor, *, start: int, end: int, max_length: int = 50
 ) -> Spoken:
     """Say the likeliest word again and again; `encoder_out (1, 14, 14, E)`, one image."""
     looks = encoder_out.reshape(1, -1, encoder_out.shape[-1])
     hidden, memory = model.first_state(looks)
     word, score, words, alphas = start, 0.0, list[int](), list[Tensor]()
-    for _ in range(longest):
+    for _ in range(max_length):
         vector = model.embedding(torch.tensor([word]))
         hidden, memory, alpha = model.next_state(vector, looks, hidden, memory)
         log_p = functional.log_softmax(model.fc(hidden), dim=1)[0]
@@ -174,18 +174,18 @@ def beam_search(
     *,
     start: int,
     end: int,
-    beams: int = 3,
-    longest: int = 50,
+    beam_size: int = 3,
+    max_length: int = 50,
 ) -> Spoken:
     """Keep the best beginnings of one image's caption; `encoder_out (1, 14, 14, E)`.
 
     As the published evaluation does it: the image is copied for every beam; the first word comes
     from one beam; an ended caption leaves and its beam is not refilled; the sum of
     log-probabilities is compared without regard to length. Two defects of it are mended: the
-    parent beam is found by floor division, and when nothing has ended after `longest` words the
+    parent beam is found by floor division, and when nothing has ended after `max_length` words the
     best beginning is the answer.
     """
-    k = beams
+    k = beam_size
     looks = encoder_out.reshape(1, -1, encoder_out.shape[-1])
     looks = looks.expand(k, -1, -1)  # (k, P, E)
     hidden, memory = model.first_state(looks)
@@ -193,7 +193,7 @@ def beam_search(
     scores = torch.zeros(k, 1)
     alphas = torch.empty(k, 0, looks.shape[1])
     done: list[Spoken] = []
-    for step in range(1, longest + 1):
+    for step in range(1, max_length + 1):
         vectors = model.embedding(words[:, -1])
         hidden, memory, alpha = model.next_state(vectors, looks, hidden, memory)
         log_p = functional.log_softmax(model.fc(hidden), dim=1)  # (k, V)

@@ -125,10 +125,10 @@ class Transformer(nn.Module):
         return logits, attention.mean(dim=0)
 
 
-def positions(longest: int, d: int) -> Tensor:
+def positions(max_length: int, d: int) -> Tensor:
     """Sines at even places of the vector, cosines at odd ones; wave lengths from 2 pi to 10,000."""
-    table = torch.zeros(longest, d, dtype=torch.float64)
-    for place in range(longest):
+    table = torch.zeros(max_length, d, dtype=torch.float64)
+    for place in range(max_length):
         for i in range(0, d, 2):
             angle = place / 10_000 ** (i / d)
             table[place, i], table[place, i + 1] = math.sin(angle), math.cos(angle)
