@@ -21,7 +21,7 @@ import torch
 
 from benchmarks import timing
 from saccade.features.convert import convert_store
-from saccade.features.preprocessing import BackboneSpec, Preprocessing
+from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import FeatureStore, StoreHeader
 from saccade.features.store_writer import StoreWriter
 

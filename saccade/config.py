@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Settings, first_problem
-from saccade.features.preprocessing import Colour, Interpolation, Option, Resize
+from saccade.features.settings import Colour, Interpolation, Option, Resize
 from saccade.models.catalogue import (
     MODELS,
     AdaptiveAttentionConfig,

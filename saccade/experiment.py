@@ -8,7 +8,7 @@ from saccade.core.errors import BadData, BadStore
 from saccade.data.examples import CaptionExamples, ImageExamples, VqaExamples
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.features.preprocessing import PIXELS
+from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.run_folder import Experiment, OpenedRun
 from saccade.text.answers import answer_list

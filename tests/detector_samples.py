@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from saccade.features.backbones import preprocessing_for
+from saccade.features.preprocessing import resize_and_crop
 
 
 def photo(height: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -15,7 +16,7 @@ def photo(height: int, width: int, seed: int = 0) -> torch.Tensor:
 def prepared(eye, images, size=96, **wishes):
     """Images as the extraction prepares them, with their sizes."""
     into = preprocessing_for(eye.spec, size=size, **wishes)
-    pixels = torch.stack([into.pixels(one) for one in images])
+    pixels = torch.stack([resize_and_crop(one, into) for one in images])
     return pixels, into, np.array([[one.shape[2], one.shape[1]] for one in images])
 
 

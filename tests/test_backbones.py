@@ -22,7 +22,8 @@ from saccade.features.backbones import (
     choose_backbone,
     preprocessing_for,
 )
-from saccade.features.preprocessing import BackboneSpec, Preprocessing, grid_boxes
+from saccade.features.preprocessing import grid_boxes, normalise, resize_and_crop
+from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.timm_backbones import find_weights
 
 SMALL = "timm:test_resnet"
@@ -394,7 +395,7 @@ def test_real_weights_know_a_palace(real_weights) -> None:
     half = (0.5, 0.5, 0.5)
     preprocessing = preprocessing_for(backbone.spec, resize="squash", mean=half, std=half)
     image = torch.from_numpy(np.array(load_sample_image("china.jpg"))).permute(2, 0, 1)
-    regions = backbone(preprocessing.apply(image)[None])
+    regions = backbone(normalise(resize_and_crop(image, preprocessing), preprocessing)[None])
     assert regions.shape == (1, 49, 1280)
     assert regions.min() >= 0  # behind a ReLU6
     assert regions.max() <= 6

@@ -23,7 +23,8 @@ from saccade.features.backbones import build_backbone, choose_backbone, preproce
 from saccade.features.detectors import Choice, choice_of
 from saccade.features.extract import extract
 from saccade.features.images import read_image
-from saccade.features.preprocessing import Preprocessing
+from saccade.features.preprocessing import boxes_in_image, normalise, resize_and_crop, resized_size
+from saccade.features.settings import Preprocessing
 from saccade.features.store import FeatureStore
 from saccade.inference.explain import explain
 from saccade.recipes.catalogue import RECIPES
@@ -64,15 +65,17 @@ def test_inside_keeps_all_of_an_image_and_its_proportions(width, height, wanted)
         std=(1, 1, 1),
         interpolation="bilinear",
     )
-    assert into.size_inside(width, height) == wanted
-    pixels = into.pixels(torch.full((3, height, width), 255, dtype=torch.uint8))
+    assert resized_size(into, width, height) == wanted
+    pixels = resize_and_crop(torch.full((3, height, width), 255, dtype=torch.uint8), into)
     assert pixels.shape == (3, 160, 160)
     assert (pixels[:, : wanted[1], : wanted[0]] == 255).all()
     assert int((pixels == 255).sum()) == 3 * wanted[0] * wanted[1]
-    outside = into.normalise(pixels)[:, wanted[1] :].abs()
+    outside = normalise(pixels, into)[:, wanted[1] :].abs()
     assert outside.numel() == 0 or float(outside.max()) < 0.002  # grey, which a network calls 0
     whole = np.array([[0, 0, wanted[0] / 160, wanted[1] / 160]], np.float32)
-    np.testing.assert_allclose(into.box_in_image(whole, width, height), [[0, 0, 1, 1]], atol=1e-6)
+    np.testing.assert_allclose(
+        boxes_in_image(whole, into, width, height), [[0, 0, 1, 1]], atol=1e-6
+    )
 
 
 def test_sizes_are_those_of_torchvision(eye):
@@ -82,7 +85,7 @@ def test_sizes_are_those_of_torchvision(eye):
     transform = eye.model.network.transform.eval()
     for width, height in ((500, 375), (333, 500), (1024, 300), (97, 211)):
         (image,), _ = transform([torch.zeros(3, height, width)])[0].image_sizes, None
-        assert full.size_inside(width, height) == (image[1], image[0])
+        assert resized_size(full, width, height) == (image[1], image[0])
     v2 = choose_backbone("torchvision:fasterrcnn_resnet50_fpn_v2", "random").spec
     assert (preprocessing_for(v2).width, preprocessing_for(v2).resize_to) == (1333, 800)
 
@@ -95,8 +98,8 @@ def test_boxes_are_chosen_as_bottom_up_attention_does(eye):
     assert seen.grid is None
     net = eye.model.network
     for row, (width, height) in enumerate(sizes.tolist()):
-        wide, high = into.size_inside(width, height)
-        image = into.normalise(pixels[row])[:, :high, :wide]
+        wide, high = resized_size(into, width, height)
+        image = normalise(pixels[row], into)[:, :high, :wide]
         with torch.no_grad():
             batch = net.transform.batch_images([image])
             maps = net.backbone(batch)

@@ -17,7 +17,13 @@ from torchvision.transforms.v2 import functional as vision
 from saccade.core.errors import BadImage
 from saccade.features import images
 from saccade.features.images import decode_image, read_image
-from saccade.features.preprocessing import Preprocessing, grid_boxes
+from saccade.features.preprocessing import (
+    boxes_in_image,
+    grid_boxes,
+    normalise,
+    resize_and_crop,
+)
+from saccade.features.settings import Preprocessing
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -283,7 +289,7 @@ def test_squash_is_pillows_resize() -> None:
         ("bilinear", Image.Resampling.BILINEAR),
         ("bicubic", Image.Resampling.BICUBIC),
     ):
-        found = array(squash(32, 48, name).pixels(image)).astype(int)
+        found = array(resize_and_crop(image, squash(32, 48, name))).astype(int)
         assert np.abs(found - np.array(image_record.resize((48, 32), kind)).astype(int)).max() <= 1
 
 
@@ -295,19 +301,18 @@ def test_shorter_side_is_torchvisions_resize_and_centre_crop(
     image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
     resized = vision.resize(image, [resize_to], vision.InterpolationMode.BICUBIC, antialias=True)
     wanted = vision.center_crop(resized, [24, 16])
-    found = middle(24, 16, resize_to).pixels(image)
+    found = resize_and_crop(image, middle(24, 16, resize_to))
     assert found.shape == (3, 24, 16)
     assert (found.int() - wanted.int()).abs().max() <= 1
 
 
 def test_apply_scales_to_what_the_backbone_expects() -> None:
     image = torch.tensor([0, 255, 51], dtype=torch.uint8)[:, None, None].expand(3, 20, 30)
-    found = squash(8, 8).apply(image)
+    found = normalise(resize_and_crop(image, squash(8, 8)), squash(8, 8))
     assert found.dtype == torch.float32
     assert torch.allclose(found[:, 3, 3], torch.tensor([-1.0, 1.0, -0.6]))
-    found = middle(8, 8, 8).apply(image)
+    found = normalise(resize_and_crop(image, middle(8, 8, 8)), middle(8, 8, 8))
     assert torch.allclose(found[1, 3, 3], torch.tensor((1 - 0.456) / 0.224))
-    assert torch.equal(found, middle(8, 8, 8).normalise(middle(8, 8, 8).pixels(image)))
 
 
 @given(
@@ -326,12 +331,12 @@ def test_boxes_lead_back_to_the_place_in_the_image(
     column, row = int(x * width), int(y * height)
     image = torch.zeros(3, height, width, dtype=torch.uint8)
     image[:, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = 255
-    seen = preprocessing.pixels(image)[0].float()
+    seen = resize_and_crop(image, preprocessing)[0].float()
     if seen.max() < 60:
         return  # it lies in what was cut away
     bright = np.unravel_index(int(seen.argmax()), seen.shape)
     cell = (int(bright[0]) // 8) * 8 + int(bright[1]) // 8
-    box = preprocessing.box_in_image(grid_boxes(8, 8), width, height)[cell]
+    box = boxes_in_image(grid_boxes(8, 8), preprocessing, width, height)[cell]
     assert box[0] - 3 / width <= (column + 0.5) / width <= box[2] + 3 / width
     assert box[1] - 3 / height <= (row + 0.5) / height <= box[3] + 3 / height
 
@@ -339,15 +344,15 @@ def test_boxes_lead_back_to_the_place_in_the_image(
 def test_boxes_of_many_images_at_once() -> None:
     preprocessing, grid = middle(32, 32, 40), grid_boxes(2, 3)
     width, height = np.array([50, 300, 41]), np.array([200, 40, 41])
-    together = preprocessing.box_in_image(grid, width, height)
+    together = boxes_in_image(grid, preprocessing, width, height)
     assert together.shape == (3, 6, 4)
     assert together.dtype == np.float32
     for one, wide, high in zip(together, width, height, strict=True):
-        assert np.array_equal(one, preprocessing.box_in_image(grid, int(wide), int(high)))
+        assert np.array_equal(one, boxes_in_image(grid, preprocessing, int(wide), int(high)))
     # 50 x 200 becomes 40 x 160, of which the middle 32 x 32 is seen.
     assert np.allclose(together[0].min(axis=0)[:2], [4 / 40, 64 / 160])
     assert np.allclose(together[0].max(axis=0)[2:], [36 / 40, 96 / 160])
-    assert np.array_equal(squash(9, 9).box_in_image(grid, 50, 200), grid)
+    assert np.array_equal(boxes_in_image(grid, squash(9, 9), 50, 200), grid)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
-from saccade.features.preprocessing import grid_boxes
+from saccade.features.preprocessing import boxes_in_image, grid_boxes
 from saccade.features.store import FeatureStore
 from saccade.features.store_writer import StoreWriter
 from saccade.interop.import_features import import_features
@@ -123,7 +123,7 @@ def test_every_layout_is_read(tmp_path: Path, layout: str, location: str) -> Non
         into = store.header.preprocessing
         assert (into.height, into.resize, into.resize_to) == (448, "shorter_side", 512)
         seen = int(np.flatnonzero(store.sizes[:, 0])[0])
-        wanted = into.box_in_image(grid_boxes(2, 3), 640, 480)
+        wanted = boxes_in_image(grid_boxes(2, 3), into, 640, 480)
         np.testing.assert_allclose(boxes[seen], wanted)
 
 

@@ -20,7 +20,8 @@ from saccade.features import extract as extracting
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
 from saccade.features.detectors import EXACT, KINDS, NAMES, Choice, Detector
 from saccade.features.extract import extract
-from saccade.features.preprocessing import BackboneSpec
+from saccade.features.preprocessing import normalise
+from saccade.features.settings import BackboneSpec
 from saccade.features.store import FeatureStore
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
@@ -71,7 +72,7 @@ def image(name):
     """An image as it is and as the network is shown it."""
     one = photo(*SIDES[name], seed=2)
     known = preprocessing_for(BackboneSpec(name=f"torchvision:{name}"))
-    return one, known.normalise(one)
+    return one, normalise(one, known)
 
 
 @pytest.fixture(scope="module")

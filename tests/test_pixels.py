@@ -28,6 +28,7 @@ from saccade.features.backbones import choose_backbone, preprocessing_for
 from saccade.features.extract import extract
 from saccade.features.finetuning import is_folded, unfold_batch_norm, weights_from
 from saccade.features.images import read_image
+from saccade.features.preprocessing import normalise, resize_and_crop
 from saccade.features.store import FeatureStore
 from saccade.models.catalogue import MODELS, EncoderConfig
 from saccade.models.encoder import Pixels, behind
@@ -111,7 +112,7 @@ class TestTheStore:
         assert (header.dtype, header.grid, header.dim) == ("uint8", (64, 64), 3)
         for image_record in folder.images()[::7]:
             image = read_image(folder.image_root / image_record.file)
-            wanted = header.preprocessing.pixels(image).permute(1, 2, 0).numpy()
+            wanted = resize_and_crop(image, header.preprocessing).permute(1, 2, 0).numpy()
             regions, mask = store.read(store.rows([image_record.id]))
             assert mask.all()
             assert regions.dtype == np.uint8
@@ -416,7 +417,9 @@ class TestFoldedBatchNorm:
         assert is_folded(eye)
         photos = sorted(real_data("flickr8k-2250").rglob("*.jpg"))[:12]
         shown = preprocessing_for(eye.spec, resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
-        images = torch.stack([shown.apply(read_image(photo)) for photo in photos])
+        images = torch.stack(
+            [normalise(resize_and_crop(read_image(photo), shown), shown) for photo in photos]
+        )
         wanted = eye(images)
         unfold_batch_norm(eye, images.split(6))
         assert not is_folded(eye)

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from saccade.core import files as room
 from saccade.core.errors import BadStore
 from saccade.data.records import ImageRecord
-from saccade.features.preprocessing import BackboneSpec, Preprocessing, grid_boxes
+from saccade.features.preprocessing import boxes_in_image, grid_boxes
+from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import FeatureStore, Skipped, StoreHeader, images_fingerprint
 from saccade.features.store_writer import StoreWriter
 
@@ -117,7 +118,7 @@ def test_boxes_of_cropped_images_are_boxes_of_the_original(path: Path) -> None:
     boxes = store.boxes(np.array([4, 7]))
     for row, found in zip((4, 7), boxes, strict=True):
         width, height = map(int, arrays["sizes"][row])
-        assert np.array_equal(found, CUT.box_in_image(grid_boxes(2, 3), width, height))
+        assert np.array_equal(found, boxes_in_image(grid_boxes(2, 3), CUT, width, height))
     assert not np.array_equal(boxes[0], boxes[1])
 
 

@@ -21,7 +21,8 @@ from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
 from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
 from saccade.features.extract import extract
-from saccade.features.preprocessing import BackboneSpec, grid_boxes
+from saccade.features.preprocessing import grid_boxes
+from saccade.features.settings import BackboneSpec
 from saccade.features.store import FeatureStore
 from saccade.features.transformers_backbones import create_network
 from saccade.recipes.catalogue import RECIPES

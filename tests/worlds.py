@@ -7,7 +7,7 @@ import numpy as np
 
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.records import Caption, Collection, ImageRecord, Question
-from saccade.features.preprocessing import BackboneSpec, Preprocessing
+from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, images_fingerprint
 from saccade.features.store_writer import StoreWriter
 

@@ -22,7 +22,8 @@ from saccade.datasets.shapes import Seen, read_scenes
 from saccade.datasets.shapes_scenes import COLORS, KINDS, SIZES, TEXTURES, cell_labels
 from saccade.features.backbones import Backbone, build_backbone, preprocessing_for
 from saccade.features.images import read_image
-from saccade.features.preprocessing import BackboneSpec, Option, Preprocessing
+from saccade.features.preprocessing import normalise, resize_and_crop
+from saccade.features.settings import BackboneSpec, Option, Preprocessing
 
 NAME = "timm:test_resnet"
 OPTIONS: dict[str, Option] = {"output_stride": 16}
@@ -98,7 +99,9 @@ def _read(
         raise BadData(
             f"there are no scenes of the {split} split", location=root, hint="Make Shapes again."
         )
-    pixels = torch.stack([preprocessing.pixels(read_image(root / seen.file)) for seen in scenes])
+    pixels = torch.stack(
+        [resize_and_crop(read_image(root / seen.file), preprocessing) for seen in scenes]
+    )
     shapes = np.stack([cell_labels(seen.scene.shapes, rows, rows) for seen in scenes])
     textures = np.array([TEXTURES.index(seen.scene.texture) for seen in scenes])
     row, column = np.mgrid[:rows, :rows]
@@ -127,7 +130,7 @@ def _fit(
     network.train()
     for _ in range(epochs):
         for pixels, labels in _shuffled(lessons):
-            parts = _parts(network, head, preprocessing.normalise(pixels), sizes)
+            parts = _parts(network, head, normalise(pixels, preprocessing), sizes)
             losses = (functional.cross_entropy(p, labels[:, i].to(p.device)) for i, p in parts)
             loss = sum((w * x for w, x in zip(WEIGHTS, losses, strict=True)), torch.zeros(()))
             optimiser.zero_grad()
@@ -167,6 +170,6 @@ def _examine(
     """Which cells are named rightly: (N, 6, rows, columns) bool."""
     right = []
     for pixels, labels in zip(exam.pixels.split(64), exam.labels.split(64), strict=True):
-        parts = _parts(network, head, preprocessing.normalise(pixels), sizes)
+        parts = _parts(network, head, normalise(pixels, preprocessing), sizes)
         right.append(torch.stack([p.argmax(1).cpu() == labels[:, i] for i, p in parts], dim=1))
     return torch.cat(right)

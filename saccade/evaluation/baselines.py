@@ -35,7 +35,7 @@ from saccade.evaluation.scoring import (
     statistics,
 )
 from saccade.evaluation.tasks import TASKS
-from saccade.features.preprocessing import PIXELS
+from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore
 from saccade.metrics.intervals import compare
 from saccade.run_folder import Experiment

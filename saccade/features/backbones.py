@@ -27,15 +27,9 @@ from saccade.features import pixels_backbone as image_itself
 from saccade.features import timm_backbones as networks
 from saccade.features import transformers_backbones as transformer_networks
 from saccade.features.detectors import Detector
-from saccade.features.preprocessing import (
-    PIXELS,
-    BackboneSpec,
-    Layout,
-    Option,
-    Preprocessing,
-    Seen,
-    grid_boxes,
-)
+from saccade.features.networks import EncodedImages, Layout
+from saccade.features.preprocessing import boxes_in_image, grid_boxes, normalise
+from saccade.features.settings import PIXELS, BackboneSpec, Option, Preprocessing
 from saccade.features.timm_backbones import TrainedOn, digest_of
 
 
@@ -95,7 +89,9 @@ class Backbone(nn.Module):
         return isinstance(self.model, Detector)
 
     @torch.inference_mode()
-    def encode(self, pixels: Tensor, preprocessing: Preprocessing, sizes: np.ndarray) -> Seen:
+    def encode(
+        self, pixels: Tensor, preprocessing: Preprocessing, sizes: np.ndarray
+    ) -> EncodedImages:
         """Look at prepared images `(B, 3, h, w)` uint8 of the original sizes `(B, 2)`, width and
         height. Raises BadConfig as `encode_grid` does.
         """
@@ -103,9 +99,9 @@ class Backbone(nn.Module):
         if isinstance(self.model, Detector):
             return self.model.encode(images, preprocessing, sizes)
         regions, grid = self.encode_grid(images)
-        boxes = preprocessing.box_in_image(self.boxes(grid), *sizes.T)
+        boxes = boxes_in_image(self.boxes(grid), preprocessing, *sizes.T)
         counts = np.full(len(regions), regions.shape[1])
-        return Seen(regions, counts, boxes, grid=None if self.kept_tokens else grid)
+        return EncodedImages(regions, counts, boxes, grid=None if self.kept_tokens else grid)
 
     def layout(self, preprocessing: Preprocessing) -> Layout:
         """The grid, if any, regions at most and numbers per region, for images of that size."""
@@ -118,7 +114,7 @@ class Backbone(nn.Module):
         """What the network is shown of images `(B, 3, h, w)` uint8: normalised, or pixels as
         they are.
         """
-        return pixels if self.spec.name == PIXELS else preprocessing.normalise(pixels)
+        return pixels if self.spec.name == PIXELS else normalise(pixels, preprocessing)
 
     def forward(self, images: Tensor) -> Tensor:
         """From preprocessed images `(B, 3, h, w)` to regions `(B, R, D)`.

@@ -20,7 +20,6 @@ from saccade.core.files import link_or_copy
 from saccade.core.formatting import size_in_words
 from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
-from saccade.features.preprocessing import PIXELS, Reduction
 from saccade.features.reduction import (
     FILE,
     Reducer,
@@ -34,6 +33,7 @@ from saccade.features.reduction import (
     write_tensors,
 )
 from saccade.features.reduction import pool as pooled
+from saccade.features.settings import PIXELS, Reduction
 from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.features.store_format import BACKBONE, read_chunks
 from saccade.features.store_writer import StoreWriter

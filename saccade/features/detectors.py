@@ -20,7 +20,9 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms, remove_small_boxes
 
 from saccade.core.errors import BadConfig
-from saccade.features.preprocessing import BackboneSpec, Colour, Option, Preprocessing, Seen
+from saccade.features.networks import EncodedImages
+from saccade.features.preprocessing import boxes_in_image, resized_size
+from saccade.features.settings import BackboneSpec, Colour, Option, Preprocessing
 from saccade.features.timm_backbones import (
     SEED,
     TrainedOn,
@@ -182,12 +184,14 @@ class Detector(nn.Module):
         """
         return choose(self.way.encode(self.network, image, self.choice.proposals), self.choice)
 
-    def encode(self, images: Tensor, preprocessing: Preprocessing, sizes: np.ndarray) -> Seen:
+    def encode(
+        self, images: Tensor, preprocessing: Preprocessing, sizes: np.ndarray
+    ) -> EncodedImages:
         """Look at images `(B, 3, h, w)` that were filled up to one size; `sizes (B, 2)` are the
         original widths and heights.
         """
         canvas = np.array([images.shape[3], images.shape[2]] * 2, np.float32)
-        inner = [preprocessing.size_inside(width, height) for width, height in sizes.tolist()]
+        inner = [resized_size(preprocessing, width, height) for width, height in sizes.tolist()]
         cut = [image[:, :high, :wide] for image, (wide, high) in zip(images, inner, strict=True)]
         most, found = self.choice.most, [self.detect(one) for one in cut]
         regions = images.new_zeros(len(found), most, self.way.width)
@@ -196,9 +200,9 @@ class Detector(nn.Module):
         for row, (one, size) in enumerate(zip(found, sizes.tolist(), strict=True)):
             count, shares = len(one.regions), one.boxes.cpu().numpy() / canvas
             regions[row, :count] = one.regions
-            boxes[row, :count] = preprocessing.box_in_image(shares, *size)
+            boxes[row, :count] = boxes_in_image(shares, preprocessing, *size)
             scores[row, :count] = one.scores.cpu().numpy()
-        return Seen(regions, np.array([len(one.regions) for one in found]), boxes, scores)
+        return EncodedImages(regions, np.array([len(one.regions) for one in found]), boxes, scores)
 
 
 def choose(proposed: Proposed, choice: Choice) -> Found:

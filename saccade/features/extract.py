@@ -30,15 +30,8 @@ from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.images import ImageBatches, ReadBatch
-from saccade.features.preprocessing import (
-    PIXELS,
-    Colour,
-    Interpolation,
-    Option,
-    Preprocessing,
-    Resize,
-    Seen,
-)
+from saccade.features.networks import EncodedImages
+from saccade.features.settings import PIXELS, Colour, Interpolation, Option, Preprocessing, Resize
 from saccade.features.store import StoreHeader, images_fingerprint
 from saccade.features.store_format import BACKBONE, Skipped
 from saccade.features.store_writer import StoreWriter
@@ -233,7 +226,7 @@ def _columns(job: _Job, writer: StoreWriter, read: ReadBatch) -> dict[str, np.nd
     return stored
 
 
-def _encode(job: _Job, read: ReadBatch) -> Seen:
+def _encode(job: _Job, read: ReadBatch) -> EncodedImages:
     pixels = read.pixels.to(job.device, non_blocking=True)
     return job.backbone.encode(pixels, job.preprocessing, read.sizes[read.readable])
 

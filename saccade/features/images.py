@@ -21,7 +21,8 @@ from torchvision.io import ImageReadMode, decode_jpeg
 
 from saccade.core.errors import BadImage
 from saccade.data.records import ImageRecord
-from saccade.features.preprocessing import Preprocessing
+from saccade.features.preprocessing import resize_and_crop
+from saccade.features.settings import Preprocessing
 from saccade.features.store_format import Skipped
 
 MAX_PIXELS = 64 * 2**20
@@ -191,7 +192,7 @@ class ImageBatches(Dataset[ReadBatch]):
             except BadImage as error:
                 skipped.append(Skipped(image_record.id, image_record.file, error.message))
                 continue
-            pixels.append(self.preprocessing.pixels(image))
+            pixels.append(resize_and_crop(image, self.preprocessing))
             readable[place] = True
             sizes[place] = image.shape[2], image.shape[1]
         empty = (0, 3, self.preprocessing.height, self.preprocessing.width)

@@ -7,7 +7,7 @@ from typing import NoReturn
 from torch import nn
 
 from saccade.core.errors import BadConfig, MissingWeights
-from saccade.features.preprocessing import BackboneSpec, Option
+from saccade.features.settings import BackboneSpec, Option
 from saccade.features.timm_backbones import TrainedOn
 
 IMPORTED = "imported"

@@ -11,7 +11,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig
-from saccade.features.preprocessing import BackboneSpec, Option
+from saccade.features.settings import BackboneSpec, Option
 from saccade.features.timm_backbones import TrainedOn
 
 

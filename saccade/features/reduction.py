@@ -16,7 +16,7 @@ from torch import Tensor
 
 from saccade.core.errors import BadConfig, BadStore
 from saccade.core.files import write_bytes
-from saccade.features.preprocessing import Reduction
+from saccade.features.settings import Reduction
 
 FILE = "reduction.safetensors"
 """Beside a store and beside a run: `mean (D,)` and `components (k, D)` of PCA, and `scales (D,)`

@@ -29,14 +29,9 @@ from pydantic import Field, ValidationError, model_validator
 from saccade.core.errors import BadStore
 from saccade.core.settings import Settings, first_problem
 from saccade.data.records import ImageRecord
-from saccade.features.preprocessing import (
-    PIXELS,
-    BackboneSpec,
-    Preprocessing,
-    Reduction,
-    grid_boxes,
-)
+from saccade.features.preprocessing import boxes_in_image, grid_boxes
 from saccade.features.reduction import Scale, from_bytes, read_channel_scales
+from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction
 from saccade.features.store_format import (
     CHECKSUMS,
     EXTRACT_AGAIN,
@@ -225,7 +220,7 @@ class FeatureStore:
             assert self.header.grid is not None
             cells = grid_boxes(*self.header.grid)
         width, height = np.maximum(self.sizes[rows], 1).T
-        return self.header.preprocessing.box_in_image(cells, width, height)
+        return boxes_in_image(cells, self.header.preprocessing, width, height)
 
     def skipped(self) -> list[Skipped]:
         """Images that could not be read."""

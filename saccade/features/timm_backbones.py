@@ -30,7 +30,7 @@ from saccade.core.weights import (
     offline,
     weights_folder,
 )
-from saccade.features.preprocessing import BackboneSpec, Option
+from saccade.features.settings import BackboneSpec, Option
 
 # Finding a backbone's weights, and looking into files of weights without trusting them.
 

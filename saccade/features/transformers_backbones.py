@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig, BadData, MissingWeights
 from saccade.core.weights import HUB_FILE, fetch_and_put, from_hub, weights_folder
-from saccade.features.preprocessing import BackboneSpec, Option
+from saccade.features.settings import BackboneSpec, Option
 from saccade.features.timm_backbones import SEED, TrainedOn, misfit
 
 ABOUT = "config.json"

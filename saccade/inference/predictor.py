@@ -16,7 +16,7 @@ from saccade.core.errors import BadConfig
 from saccade.data.batch import Batch, Captioner, VqaBatch, VqaOutput
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
-from saccade.features.preprocessing import grid_boxes
+from saccade.features.preprocessing import boxes_in_image, grid_boxes, resize_and_crop
 from saccade.features.reduction import Reducer
 from saccade.inference.decoding import beam_search, draw, replay, rules_of, shares
 from saccade.models.encoder import Pixels, behind
@@ -89,7 +89,7 @@ class Run:
         with torch.inference_mode():
             preprocessing = self.opened.header.store.preprocessing
             regions, boxes = self._encode(
-                preprocessing.pixels(image_record)[None].to(self.device), size
+                resize_and_crop(image_record, preprocessing)[None].to(self.device), size
             )
         mask = torch.ones(regions.shape[:2], dtype=torch.bool, device=self.device)
         return EncodedImage(regions, mask, boxes)
@@ -100,7 +100,7 @@ class Run:
         """
         header = self.opened.header.store
         if self.encoder is not None:
-            boxes = header.preprocessing.box_in_image(self.encoder.sight.boxes, *size)
+            boxes = boxes_in_image(self.encoder.sight.boxes, header.preprocessing, *size)
             return self.encoder.encode(pixels.flatten(2).mT)[0], boxes
         if self._backbone is None:
             kept = self.opened.path / "backbone.safetensors"
@@ -112,7 +112,7 @@ class Run:
         seen = self._backbone.encode(pixels, header.preprocessing, np.array([size]))
         count, boxes = int(seen.counts[0]), seen.boxes[0]
         if header.grid is not None:  # which may be coarser than the backbone's
-            boxes = header.preprocessing.box_in_image(grid_boxes(*header.grid), *size)
+            boxes = boxes_in_image(grid_boxes(*header.grid), header.preprocessing, *size)
         regions = self._reducer.reduce(seen.regions[:, :count], seen.grid)
         # Rounded as the store rounds, so that asking and training see the same numbers.
         return self._reducer.rounded(regions), boxes[:count]

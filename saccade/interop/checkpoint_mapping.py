@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from saccade.core.errors import BadCheckpoint, BadData
 from saccade.data.batch import Sizes
-from saccade.features.preprocessing import Colour, Interpolation
+from saccade.features.settings import Colour, Interpolation
 from saccade.interop.torch_files import Saved, read_checkpoint, tensors_of
 from saccade.models.catalogue import build_model
 from saccade.text.answers import AnswerList

@@ -16,7 +16,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord, Split
-from saccade.features.preprocessing import Preprocessing
+from saccade.features.settings import Preprocessing
 from saccade.interop.feature_reader import (
     COPY_AGAIN,
     Opened,

@@ -12,7 +12,7 @@ from PIL import Image
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import without_file
 from saccade.data.records import ImageRecord
-from saccade.features.preprocessing import Preprocessing, Resize
+from saccade.features.settings import Preprocessing, Resize
 from saccade.interop.feature_matching import Key
 
 CAFFE_MEAN = (0.485, 0.458, 0.408)

@@ -17,7 +17,7 @@ from saccade.core.errors import BadCheckpoint, BadData, BadRun
 from saccade.core.settings import Settings
 from saccade.data.batch import Sizes
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
-from saccade.features.preprocessing import BackboneSpec, Preprocessing
+from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, read_header
 from saccade.interop.checkpoint_kinds import KINDS, Kind
 from saccade.interop.checkpoint_mapping import Bundle, Reading, fill, skeleton

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.weights import find_given
 from saccade.data.examples import Examples, images_of
-from saccade.features.preprocessing import Preprocessing
+from saccade.features.settings import Preprocessing
 from saccade.models.encoder import Pixels, behind
 from saccade.run_folder import Experiment, OpenedRun, build, fill, open_run
 from saccade.training.word_vectors import initialise_embedding
