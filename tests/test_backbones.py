@@ -68,7 +68,7 @@ class Cells(nn.Module):
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC", "tokens"])
 def test_row_r_is_cell_r_over_w_and_r_modulo_w(layout: str) -> None:
-    regions, grid = Backbone(Cells(layout), SPEC).encode(torch.zeros(2, 3, 20, 30))
+    regions, grid = Backbone(Cells(layout), SPEC).encode_grid(torch.zeros(2, 3, 20, 30))
     assert grid == (2, 3)
     assert regions.shape == (2, 6, 4)
     for r in range(6):
@@ -119,7 +119,7 @@ def test_a_bright_spot_is_seen_in_its_own_cell(name: str, grid: tuple[int, int],
 def test_one_vector_is_what_the_classifier_reads(small: Backbone, tmp_path: Path) -> None:
     images = torch.randn(2, 3, 64, 64)
     pooled = choose_backbone(SMALL, "random", {"vector": True})
-    regions, grid = pooled.encode(images)
+    regions, grid = pooled.encode_grid(images)
     assert grid == (1, 1)
     torch.testing.assert_close(regions[:, 0], small(images).mean(dim=1))
     pooled.save(tmp_path / "weights.safetensors")
@@ -139,11 +139,11 @@ def test_the_vector_of_a_vgg_is_its_fc7_behind_the_relu() -> None:
 
 
 def test_images_need_not_be_square(small: Backbone) -> None:
-    regions, grid = small.encode(torch.rand(1, 3, 64, 128))
+    regions, grid = small.encode_grid(torch.rand(1, 3, 64, 128))
     assert grid == (2, 4)
     assert regions.shape == (1, 8, 96)
     wide = choose_backbone("timm:test_vit", "random", {"dynamic_img_size": True})
-    assert wide.encode(torch.rand(1, 3, 64, 128))[1] == (4, 8)
+    assert wide.encode_grid(torch.rand(1, 3, 64, 128))[1] == (4, 8)
 
 
 def test_always_in_eval_mode_and_frozen(small: Backbone) -> None:
@@ -365,7 +365,7 @@ def test_options_reach_the_network() -> None:
     plain = choose_backbone(SMALL, "random")
     finer = choose_backbone(SMALL, "random", {"output_stride": 16})
     images = torch.zeros(1, 3, 160, 160)
-    assert (plain.encode(images)[1], finer.encode(images)[1]) == ((5, 5), (10, 10))
+    assert (plain.encode_grid(images)[1], finer.encode_grid(images)[1]) == ((5, 5), (10, 10))
 
 
 def test_preprocessing_is_the_networks_own_unless_wished_otherwise() -> None:

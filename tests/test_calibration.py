@@ -72,7 +72,7 @@ def test_confidence_that_says_nothing_has_the_error_rate_for_an_area():
 
 
 @pytest.mark.parametrize(
-    ("sure", "right"), [([], []), ([0.5], []), ([1.5], [1]), ([0.5], [30]), ([np.nan], [1])]
+    ("confidence", "right"), [([], []), ([0.5], []), ([1.5], [1]), ([0.5], [30]), ([np.nan], [1])]
 )
 def test_what_says_nothing_is_refused(confidence, right):
     with pytest.raises(BadData):

@@ -62,7 +62,7 @@ def test_captions_can_be_drawn_and_equal_seeds_draw_equal_ones(place):
     assert len(one.splitlines()) == 3
     assert one != saccade(*drawn, "--temperature", 2, "--top-p", 0.9, "--seed", 1)
     confidence = saccade(*drawn, "--top-k", 1).splitlines()
-    greedy = saccade("caption", place / "caption", image(place), "--beam", 1, "--device", "cpu")
+    greedy = saccade("caption", place / "caption", image(place), "--beam-size", 1, "--device", "cpu")
     assert confidence == greedy.splitlines() * 3
     told = saccade("caption", place / "vqa", image(place), "--samples", 2, status=1)
     assert "answers questions" in told
@@ -97,7 +97,7 @@ def test_ask_prints_answers_with_their_probabilities_and_draws(place):
 def test_caption_names_the_images_where_there_are_several(place):
     one, two = sorted((place / "shapes" / "images").iterdir())[:2]
     alone = saccade("caption", place / "caption", one).strip()
-    both = saccade("caption", place / "caption", one, two, "--beam", 2).splitlines()
+    both = saccade("caption", place / "caption", one, two, "--beam-size", 2).splitlines()
     assert str(one) not in alone
     assert [line.split(":")[0] for line in both] == [str(one), str(two)]
 

@@ -130,7 +130,7 @@ def test_one_beam_is_greedy():
         assert [(s.words, s.ended) for s in said] == [plain_greedy(parrot, n, rules) for n in names]
 
 
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("beam_size", [1, 3])
 def test_nothing_ends_and_there_is_an_answer_all_the_same(beam_size):
     """At the limit the likeliest unfinished caption is taken, and says that it did not end."""
     parrot, rules = Parrot(0, 6, end_bias=-1e9), Rules(START, END, max_length=7)

@@ -89,7 +89,7 @@ def test_every_number_says_what_it_means(made, scores):
         assert scores["revision"] in scores["scorer"]
         assert scores["confidence"] == "softmax of the best answer"
     else:
-        assert scores["beams"] >= 1
+        assert scores["beam_size"] >= 1
         assert scores["decoding_rules"]["max_length"] == 50
     json.dumps(scores, allow_nan=False)  # nothing in it that JSON has no word for
 

@@ -77,14 +77,14 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that went through the backbone, but for its trials on black."""
     sizes: list[int] = []
-    look = Backbone.encode
+    look = Backbone.encode_grid
 
     def counted(self: Backbone, images: torch.Tensor) -> Any:
         if (images != images[0, :, :1, :1]).any():
             sizes.append(len(images))
         return look(self, images)
 
-    monkeypatch.setattr(Backbone, "look", counted)
+    monkeypatch.setattr(Backbone, "encode_grid", counted)
     return sizes
 
 
@@ -193,7 +193,7 @@ def test_a_stopped_run_goes_on_and_does_nothing_twice(
     after: int,
 ) -> None:
     """Two batches a chunk: at most one batch that was done and not closed is done again."""
-    look = Backbone.encode
+    look = Backbone.encode_grid
 
     def stop(self: Backbone, pixels: torch.Tensor) -> Any:
         if len(seen) == after and (pixels != pixels[0, :, :1, :1]).any():
@@ -201,7 +201,7 @@ def test_a_stopped_run_goes_on_and_does_nothing_twice(
         return look(self, pixels)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Backbone, "look", stop)
+        patch.setattr(Backbone, "encode_grid", stop)
         with pytest.raises(KeyboardInterrupt):
             extract(data, NET, **USUAL)
     with pytest.raises(BadStore, match="Go on with: saccade extract"):
@@ -352,9 +352,9 @@ def test_numbers_that_do_not_fit_the_type_are_no_features(
     data: Path, monkeypatch: pytest.MonkeyPatch, size: float
 ) -> None:
     """Too large, or so small that every one of them would be stored as 0."""
-    look = Backbone.encode
+    look = Backbone.encode_grid
     monkeypatch.setattr(
-        Backbone, "look", lambda self, pixels: (look(self, pixels)[0] * 0 + size, (2, 2))
+        Backbone, "encode_grid", lambda self, pixels: (look(self, pixels)[0] * 0 + size, (2, 2))
     )
     with pytest.raises(BadConfig, match=r"float16 cannot hold\. Give --dtype float32; if it"):
         extract(data, NET, **USUAL)
@@ -365,14 +365,14 @@ def test_numbers_that_do_not_fit_the_type_are_no_features(
 def test_numbers_that_do_not_fit_later_on_leave_what_is_there(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, encoded = Backbone.encode, []
+    look, encoded = Backbone.encode_grid, []
 
     def grow(self: Backbone, pixels: torch.Tensor) -> Any:
         encoded.append(1)
         regions, grid = look(self, pixels)
         return regions * (1e9 if len(encoded) > 8 else 1), grid
 
-    monkeypatch.setattr(Backbone, "look", grow)
+    monkeypatch.setattr(Backbone, "encode_grid", grow)
     with pytest.raises(BadConfig, match="--dtype float32 and another --name; if it"):
         extract(data, NET, **USUAL)
     with pytest.raises(BadStore, match="not complete: 8 of 23"):
@@ -387,8 +387,8 @@ def test_a_batch_that_is_too_large_for_the_device(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return look(self, pixels)
 
-    look = Backbone.encode
-    monkeypatch.setattr(Backbone, "look", full)
+    look = Backbone.encode_grid
+    monkeypatch.setattr(Backbone, "encode_grid", full)
     with pytest.raises(BadConfig, match=r"no room for 2 images.*smaller --batch-size"):
         extract(data, NET, **USUAL)
     assert not (data / "features" / "net").exists()

@@ -81,7 +81,7 @@ def bring(folder: DataFolder, layout: str, path: Path, **settings: object) -> Fe
 
 
 @pytest.mark.parametrize(
-    ("layout", "where"),
+    ("layout", "location"),
     # openvqa's files have COCO's names, which Flickr's images have not.
     [
         (layout, location)

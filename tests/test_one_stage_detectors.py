@@ -78,7 +78,7 @@ def image(name):
 @pytest.fixture(scope="module")
 def proposed(eye, image):
     with torch.inference_mode():
-        return eye.model.way.encode(eye.model.network, image[1], 10**6)
+        return eye.model.way.look(eye.model.network, image[1], 10**6)
 
 
 def as_torchvision(eye, one, overlap):
@@ -206,7 +206,7 @@ def between(place, count):
 
 def test_the_surest_candidates_are_looked_at(eye, image, proposed):
     with torch.inference_mode():
-        few = eye.model.way.encode(eye.model.network, image[1], 50)
+        few = eye.model.way.look(eye.model.network, image[1], 50)
     best = proposed.scores.amax(dim=1)
     assert len(best) > 80
     torch.testing.assert_close(few.scores.amax(dim=1), best.sort(descending=True).values[:50])

@@ -59,7 +59,7 @@ def functional_pack(padded: torch.Tensor, lengths: list[int]) -> torch.Tensor:
     return torch.nn.utils.rnn.pack_padded_sequence(padded, lengths, batch_first=True).data
 
 
-@pytest.mark.parametrize("beams", [1, 2, 3, 5])
+@pytest.mark.parametrize("beam_size", [1, 2, 3, 5])
 def test_show_attend_tell_says_what_the_published_search_says(beam_size):
     theirs, ours = captioners(8, seed=5)
     with torch.no_grad():  # so that captions depend on the image, and some end and some do not

@@ -66,7 +66,7 @@ def run(tmp_path):
 
 def test_there_and_back(run, tmp_path):
     made = pack(run, tmp_path / "out", part_size=5000)
-    assert made.manifest.message == "run folder"
+    assert made.manifest.what == "run folder"
     assert len(parts_of(tmp_path / "out")) == len(made.manifest.parts) > 3
     assert {path.stat().st_size for path in parts_of(tmp_path / "out")[:-1]} == {5000}
     unpack(tmp_path / "out", tmp_path / "back")

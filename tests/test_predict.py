@@ -66,7 +66,7 @@ def test_evaluate_judges_on_the_test_split_beside_what_needs_no_image(made):
 
 def test_evaluate_decodes_each_image_once(made):
     scores = evaluate(made / "show-attend-tell", beam_size=3)
-    assert scores["beams"] == 3
+    assert scores["beam_size"] == 3
     assert scores["images"] == 6
     assert all(0 <= scores[f"bleu_{n}"] <= 1 for n in (1, 2, 3, 4))
     predictions = json.loads((made / "show-attend-tell/predictions.json").read_text())

@@ -70,12 +70,12 @@ class TestMissingImages:
         assert (finding["level"], finding["count"]) == ("warning", 1)
         assert finding["examples"] == ["val2014/COCO_val2014_000000000042.jpg"]
         assert finding["cause"]
-        assert finding["cure"]
+        assert finding["hint"]
 
     def test_kept_for_text_only(self, raw, tmp_path):
         folder = DataFolder(prepare("vqa-v2", raw, tmp_path / "data", missing="keep"))
         assert len(folder.questions("val")) == 3
-        assert "without images" in folder.about["findings"][0]["cure"]
+        assert "without images" in folder.about["findings"][0]["hint"]
 
     def test_nothing_left(self, raw, tmp_path):
         (raw / "train2014/COCO_train2014_000000000009.jpg").unlink()
@@ -136,7 +136,7 @@ class TestFindings:
             "split train has no captions: there is nothing to learn from",
             "1 split of coco-captions is not the published one",
         ]
-        assert folder.about["findings"][0]["cure"].endswith("do not train on these captions.")
+        assert folder.about["findings"][0]["hint"].endswith("do not train on these captions.")
 
     def test_each_task_needs_its_own_validation_split(self, tmp_path):
         """Captions of both splits, questions of one: as a joined folder may well be."""
@@ -147,7 +147,7 @@ class TestFindings:
         (finding,) = DataFolder(made).about["findings"]
         assert finding["level"] == "warning"
         assert finding["what"].startswith("split val has no questions: nothing can be trained")
-        assert "--hold-out 0.1" in finding["cure"]
+        assert "--hold-out 0.1" in finding["hint"]
         assert any("split val has no questions" in line for line in told(made))
 
     def test_training_images_are_held_out_on_demand(self, tmp_path):
@@ -159,7 +159,7 @@ class TestFindings:
         for n in range(20):
             touch(root, f"{n}.png")
         before = prepare("table", root, tmp_path / "none", val_share="0", table="mine.csv")
-        assert "--hold-out 0.1" in DataFolder(before).about["findings"][0]["cure"]
+        assert "--hold-out 0.1" in DataFolder(before).about["findings"][0]["hint"]
         made = prepare(
             "table", root, tmp_path / "data", val_share="0", table="mine.csv", hold_out=0.2
         )

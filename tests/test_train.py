@@ -57,7 +57,7 @@ def test_it_learns_and_writes_a_whole_run(world, tmp_path, name, metric, least):
     assert max(row["score"] for row in log) == scores[metric]
     assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
     experiment = assemble(recipe, world)
-    again = TASKS[recipe.task].judge(
+    again = TASKS[recipe.task].score_split(
         load_model(run), experiment, "val", torch.device("cpu"), beam_size=1
     )
     assert again.scores[metric] == scores[metric], "the best epoch's weights are those kept"

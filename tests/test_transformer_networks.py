@@ -65,7 +65,7 @@ class TestWeights:
     def test_of_a_folder_bring_their_sizes_along(self, folder: Path) -> None:
         backbone = choose_backbone(NAME, folder)
         images = torch.rand(3, 3, 32, 32)
-        regions, grid = backbone.encode(images)
+        regions, grid = backbone.encode_grid(images)
         assert grid == (2, 2)
         assert torch.equal(regions, tokens_of(a_network(), images))
         assert backbone.spec.weights == "vit"
@@ -193,7 +193,7 @@ def test_folders_that_hold_something_else(folder: Path) -> None:
 
 def test_images_of_other_sizes_are_whole_patches() -> None:
     backbone = choose_backbone(NAME, "random", SIZES)
-    regions, grid = backbone.encode(torch.rand(1, 3, 48, 64))
+    regions, grid = backbone.encode_grid(torch.rand(1, 3, 48, 64))
     assert grid == (3, 4)
     assert regions.shape == (1, 13, 8)
     with pytest.raises(BadConfig, match=r"cannot look at 40 x 32 pixels \(patches have 16 pixels"):

@@ -209,5 +209,5 @@ def _says(group: Group) -> str:
 
 
 def _beam_size(group: Group) -> str:
-    beam_size = sorted({run.scores["beams"] for run in group.runs})
+    beam_size = sorted({run.scores["beam_size"] for run in group.runs})
     return f"{', '.join(map(str, beam_size))} beam{'s' if beam_size != [1] else ''}"

@@ -153,7 +153,7 @@ LABELS = (
     "seed",
     "epoch",
     "decoding",
-    "beams",
+    "beam_size",
     "confidence",
     "selected_on_this_split",
     "trained_on_this_split",

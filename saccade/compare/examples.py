@@ -106,7 +106,7 @@ def drawer(run: Contender, folder: DataFolder, device: str, features: str | None
         try:
             if seer.task == "vqa":
                 return _answer_maps(seer, encoded, question, image)
-            return _word_maps(seer, encoded, run.scores["beams"], image)
+            return _word_maps(seer, encoded, run.scores["beam_size"], image)
         except BadConfig:
             return [], "no map: the features are one vector for the whole image"
 

@@ -201,7 +201,7 @@ def _warnings(group: Group) -> list[str]:
     for run in group.runs:
         if note := run.scores.get("visual_gain_note"):
             found.append(f"{run.name}: {note}")
-    beam_size = {run.scores["beams"] for run in group.runs if "beams" in run.scores}
+    beam_size = {run.scores["beam_size"] for run in group.runs if "beam_size" in run.scores}
     if len(beam_size) > 1:
         found.append("Captions were said with different numbers of beams, which moves BLEU.")
     if len({str(run.scores.get("decoding_rules")) for run in group.runs}) > 1:
@@ -410,7 +410,7 @@ def _families(runs: Sequence[Contender]) -> list[list[Contender]]:
         recipe = run.opened.header.recipe
         unseeded = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": 0})})
         past = [one.recipe_name for one in run.opened.header.earlier]
-        told = [run.scores.get(label) for label in ("features_fingerprint", "beams")]
+        told = [run.scores.get(label) for label in ("features_fingerprint", "beam_size")]
         alike = f"{unseeded.model_dump_json()} {past} {told}"
         found.setdefault(alike, {}).setdefault(_seed(run), run)
     return [list(family.values()) for family in found.values()]

@@ -205,7 +205,7 @@ def _labels(
     with safe_open(opened.path / "model.safetensors", framework="pt") as stream:
         about = stream.metadata() or {}
     decode = recipe.decode.model_dump() if recipe.decode else {}
-    decode = {name: value for name, value in decode.items() if "beams" not in name}
+    decode = {name: value for name, value in decode.items() if "beam_size" not in name}
     return {
         "decoding": "free-running",
         **({"decoding_rules": decode} if decode else {}),

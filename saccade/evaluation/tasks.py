@@ -144,7 +144,7 @@ def score_captions(
     scored = judge_said_captions(said, references, confidence)
     read = captions_to_read(experiment, split)
     about = {
-        "beams": beam_size,
+        "beam_size": beam_size,
         "without_features": int((~seen).sum()),
         "teacher_forced": read_captions(model, read, device, experiment.recipe.train.batch_size),
     }

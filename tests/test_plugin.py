@@ -1,0 +1,95 @@
+"""The example plugin: built, installed into a folder, and taken from prepare to compare."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PLUGIN = Path(__file__).parent.parent / "examples" / "plugin"
+COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200), "grey": (128,) * 3}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder that has the plugin as pip installs it; no network, no change of this environment."""
+    folder = tmp_path_factory.mktemp("plugin")
+    source = folder / "source"
+    subprocess.run(["cp", "-r", PLUGIN, source], check=True)  # the build leaves files behind
+    install = "-m pip install --quiet --no-deps --no-build-isolation --no-index --target"
+    subprocess.run(
+        [sys.executable, *install.split(), folder / "site", source],
+        check=True,
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+    )
+    return folder / "site"
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory):
+    """Flash cards: one colour each."""
+    folder = tmp_path_factory.mktemp("cards")
+    random = np.random.default_rng(0)
+    with (folder / "cards.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["image", "question", "answer", "split"])
+        for number in range(48):
+            name = list(COLOURS)[number % 4]
+            pixels = np.full((48, 48, 3), COLOURS[name]) + random.integers(-20, 20, (48, 48, 1))
+            Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+            split = "train" if number < 32 else "val" if number < 40 else "test"
+            table.writerow([f"{number}.png", "what colour is it?", name, split])
+    return folder
+
+
+def saccade(*words, site=None, status=0):
+    """Give a command in a process that has the plugin, or has not."""
+    path = os.pathsep.join(filter(None, [str(site or ""), str(PLUGIN.parent.parent)]))
+    done = subprocess.run(
+        [sys.executable, "-m", "saccade", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == status, done.stderr + done.stdout
+    return done
+
+
+def test_it_goes_all_the_way_from_prepare_to_compare(site, cards, tmp_path):
+    assert "gated_fusion" in saccade("list", "models", site=site).stdout
+    assert "flash-cards" in saccade("list", "sources", site=site).stdout
+    assert "first_letter" in saccade("list", "metrics", site=site).stdout
+    data, run, page = tmp_path / "data", tmp_path / "run", tmp_path / "page.html"
+    saccade("prepare", "flash-cards", "--root", cards, "--out", data, site=site)
+    network = ("--backbone", "timm:test_resnet", "--weights", "random", "--size", 64)
+    saccade("extract", data, *network, "--resize", "squash", site=site)
+    recipe = PLUGIN / "recipe.toml"
+    changes = ("--set", "train.epochs=2", "--set", "train.select_by=first_letter")
+    saccade("train", recipe, "--data", data, "--out", run, "--device", "cpu", *changes, site=site)
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert {row["metric"] for row in log} == {"first_letter"}
+    saccade("evaluate", run, "--device", "cpu", site=site)
+    scores = json.loads((run / "scores.json").read_text())
+    assert 0 <= scores["first_letter"] <= 1
+    words = json.loads((run / "words.json").read_text())
+    assert {"w", "h", "?"} <= set(words["vocabulary"]["words"])  # the plugin's tokenizer cut them
+    answer = saccade("ask", run, cards / "0.png", "what colour is it?", "--device", "cpu", site=site)
+    assert any(name in answer.stdout for name in COLOURS)
+    saccade("compare", run, "-o", page, site=site)
+    assert "First letter" in page.read_text()
+
+    gone = saccade("ask", run, cards / "0.png", "what colour is it?", status=1)
+    assert "gated_fusion" in gone.stderr
+    assert "Traceback" not in gone.stderr
+
+
+def test_without_it_its_names_are_unknown(cards, tmp_path):
+    assert "gated_fusion" not in saccade("list", "models").stdout
+    told = saccade("prepare", "flash-cards", "--root", cards, "--out", tmp_path / "x", status=1)
+    assert "flash-cards" in told.stderr
