@@ -6,7 +6,7 @@ READY := .venv/.ready
 # pytest -n: each worker imports torch once, so more workers than cores only cost.
 WORKERS ?= 2
 
-.PHONY: help setup demo test check format bench clean
+.PHONY: help setup demo quick test proof check format bench clean
 
 help:  ## list these
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,15 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## make data, train both systems, score them, write demo/report.html
 	$(BIN)/saccade demo
 
+quick: setup  ## the tests that train nothing: under a minute
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
 test: setup  ## all tests; no network, no GPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+# One proof: make proof PROOFS=words. A proof that was passed on these very files is not run again.
+proof: setup  ## the long proofs, by name; a stopped one goes on
+	OMP_NUM_THREADS=1 $(BIN)/python -m proofs $(PROOFS)
 
 check: setup  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -166,6 +166,21 @@ def test_importing_saccade_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_the_map_the_contract_and_the_tree_show_the_same_rooms():
+    """No room can be missing from ARCHITECTURE.md, and its floors are those that are checked."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    floors = {}
+    for floor, rooms in re.findall(r"^\| (\d+) \| ((?:`\w+` ?)+)\|", text, re.M):
+        floors.setdefault(int(floor), set()).update(re.findall(r"`(\w+)`", rooms))
+    tree = {path.stem for path in (ROOT / "saccade").iterdir() if path.suffix == ".py"}
+    tree |= {path.name for path in (ROOT / "saccade").iterdir() if (path / "__init__.py").exists()}
+    assert set.union(*floors.values()) == tree
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = project["tool"]["importlinter"]["contracts"][0]
+    layers = [set(layer.split(" | ")) for layer in contract["layers"]]
+    assert layers == [floors[floor] - {"__init__"} for floor in sorted(floors) if floors[floor] - {"__init__"}]
+
+
 def test_every_floor_in_pyproject_has_a_tested_version_in_the_constraints():
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
