@@ -69,11 +69,11 @@ def plain_beam_search(parrot, name, rules, beam_size):
             break
     if done:
         return max(done, key=lambda pair: pair[0])[1]
-    return max(live, key=lambda beam_size: beam_size[1])[0]
+    return max(live, key=lambda beam: beam[1])[0]
 
 
 def invented_case(choose):
-    """A parrot, images, beams and rules; now and then the rules leave nothing to say."""
+    """A parrot, images, a beam size and rules; now and then the rules leave nothing to say."""
     return (
         Parrot(choose.randrange(10_000), choose.randint(4, 9), choose.uniform(-6, 3)),
         [choose.randrange(8) for _ in range(choose.randint(1, 4))],
