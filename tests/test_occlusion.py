@@ -84,5 +84,5 @@ def test_every_word_has_its_own_map():
 
 def test_an_image_of_one_region_has_nothing_to_hide():
     one = EncodedImage(torch.ones(1, 1, 4), torch.ones(1, 1, dtype=torch.bool), BOXES[:1])
-    with pytest.raises(BadConfig, match="no place to hide"):
+    with pytest.raises(BadConfig, match="one vector for the whole image"):
         occlude_answer(run(), one, "what?", Answer("red", [("red", 0.9)], None, BOXES[:1]))

@@ -276,7 +276,7 @@ def drawn_reward(run, recipe, world) -> float:
 @pytest.mark.parametrize("baseline", ["greedy", "others"])
 def test_a_few_steps_raise_the_reward_and_the_score(world, begun, tmp_path, baseline):
     recipe = refined("up-down", f"train.self_critical.baseline={baseline}")
-    first = TASKS["caption"].judge(
+    first = TASKS["caption"].score_split(
         load_model(open_run(begun)),
         assemble(recipe, world),
         "val",
@@ -423,7 +423,7 @@ def test_every_score_that_may_choose_the_best_epoch_is_judged(world, begun):
     from saccade.config import SCORES
 
     experiment = assemble(taught("up-down"), world)
-    scored = TASKS["caption"].judge(
+    scored = TASKS["caption"].score_split(
         load_model(open_run(begun)), experiment, "val", torch.device("cpu"), beam_size=1
     )
     assert set(SCORES["caption"]) <= scored.scores.keys()

@@ -32,7 +32,6 @@ from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for
 from saccade.training.optim import make_optimiser
 from saccade.training.progress import Estimate, TrainingView, estimate
-from saccade.viz.plots import curves
 
 LAST = Path("last/state.safetensors")
 """In a run folder: what an exact resume needs."""
@@ -60,7 +59,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
             "no training example is left", location=data, hint=f"Left out: {examples.left_out}."
         )
     task.ground_truth(experiment.folder, "val")  # raises now rather than after the first epoch
-    _refuse_other_run(out, experiment) if resume else refuse_run(out)
+    _check_out(out, experiment, resume)
     view = TrainingView(console or Console(), recipe, examples)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
@@ -76,6 +75,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         initialise(model.module, experiment, examples, start, view.say)
         _create_run(out, name, experiment, start)
     view.show_estimate(cost)
+    from saccade.viz.plots import curves  # noqa: PLC0415  Matplotlib would delay the start
+
     with stop_on_signal() as stopped, view:
         while progress.epoch < config.epochs and not _out_of_patience(progress, recipe):
             saved = time.monotonic()
@@ -128,8 +129,11 @@ def _estimate(loop: TrainingLoop) -> Estimate:
     return estimate(twin, batch.to(loop.fabric.device), loop.objective, config.epochs)
 
 
-def _refuse_other_run(out: Path, experiment: Experiment) -> None:
-    """Raise BadRun where the run to resume has another recipe, data or features."""
+def _check_out(out: Path, experiment: Experiment, resume: bool) -> None:
+    """Refuse to write over a run, or to resume one with another recipe, data or features."""
+    if not resume:
+        refuse_run(out)
+        return
     header = open_run(out).header
     if header.recipe != experiment.recipe:
         raise BadRun(
