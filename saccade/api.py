@@ -299,8 +299,8 @@ def compare(
     for word in words:
         name, _, path = word.partition("=")
         open_run(Path(path if name and path and not Path(word).exists() else word))
-    from saccade.compare.page import compare as write
-    from saccade.compare.runs import named
+    from saccade.comparison.page import compare as write
+    from saccade.comparison.runs import named
 
     return write(
         named(words),

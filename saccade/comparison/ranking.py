@@ -5,7 +5,7 @@ from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any
 
-from saccade.compare.figures import (
+from saccade.comparison.figures import (
     DIGITS,
     NONE,
     SURE,
@@ -19,7 +19,7 @@ from saccade.compare.figures import (
     shown,
     span,
 )
-from saccade.compare.runs import Contender, Group
+from saccade.comparison.runs import Contender, Group
 from saccade.evaluation.baselines import LITTLE, SEED, SHUFFLED
 from saccade.evaluation.scoring import MAIN, statistics
 from saccade.metrics.intervals import Difference, compare
