@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from saccade.core.run_files import read_run_json, refuse_run
+
 if TYPE_CHECKING:
     from saccade.config import Recipe
     from saccade.data.records import Split
@@ -99,12 +101,10 @@ def extract(data: str | Path, backbone: str, **options: Unpack[ExtractOptions]) 
         >>> saccade.extract("data", "timm:test_resnet", weights="random", size=64, name="tiny")
         PosixPath('data/features/tiny')
     """
-    from saccade.data.folder import DataFolder
-
-    folder = DataFolder(Path(data))
+    _check_data(data)
     from saccade.features.extract import extract as make
 
-    return make(folder.path, backbone, **options)
+    return make(data, backbone, **options)
 
 
 def train(
@@ -146,24 +146,26 @@ def train(
         >>> 0 <= scores["accuracy"] <= 100
         True
     """
+    if not (Path(data) / "dataset.json").exists():  # refused before recipes are imported
+        _check_data(data)
+    (read_run_json if resume else refuse_run)(Path(out))
+    if start:
+        read_run_json(Path(start))
     from saccade.config import Recipe
-    from saccade.data.folder import DataFolder
     from saccade.recipes.catalogue import load_recipe
-    from saccade.run_folder import open_run, refuse_run
 
-    chosen, folder, out = load_recipe(recipe, changes), DataFolder(Path(data)), Path(out)
-    (open_run if resume else refuse_run)(out)
-    parent = open_run(Path(start)).path if start else None
+    chosen = load_recipe(recipe, changes)
+    _check_data(data)
     from saccade.training.train import train as fit
 
     name = "custom" if isinstance(recipe, Recipe) else str(recipe)
     return fit(
         chosen,
-        folder.path,
-        out,
+        Path(data),
+        Path(out),
         name=name,
         features=features,
-        start=parent,
+        start=Path(start) if start else None,
         resume=resume,
         device=device,
     )
@@ -210,16 +212,13 @@ def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
         >>> scores["split"], scores["task"]
         ('val', 'vqa')
     """
-    from saccade.data.folder import DataFolder
-    from saccade.run_folder import open_run
-
-    opened = open_run(Path(run))
-    if found := data or opened.header.data:
-        DataFolder(Path(found))
+    about = read_run_json(Path(run))
+    if folder := data or about.get("data"):
+        _check_data(folder)
     from saccade.evaluation.evaluate import evaluate as score
 
     return score(
-        opened.path,
+        Path(run),
         split=split,
         data=Path(data) if data else None,
         features=features,
@@ -250,12 +249,10 @@ def load(run: str | Path, device: str = "auto") -> "Run":
         >>> answer.text == answer.top[0][0]
         True
     """
-    from saccade.run_folder import open_run
-
-    path = open_run(Path(run)).path
+    read_run_json(Path(run))
     from saccade.inference.predictor import load as load_weights
 
-    return load_weights(path, device)
+    return load_weights(run, device)
 
 
 def compare(
@@ -293,12 +290,10 @@ def compare(
         >>> saccade.compare(["run"], "report.html", device="cpu")[0]
         PosixPath('report.html')
     """
-    from saccade.run_folder import open_run
-
     words = [str(run) for run in runs]
     for word in words:
         name, _, path = word.partition("=")
-        open_run(Path(path if name and path and not Path(word).exists() else word))
+        read_run_json(Path(path if name and path and not Path(word).exists() else word))
     from saccade.comparison.page import compare as write
     from saccade.comparison.runs import named
 
@@ -312,3 +307,10 @@ def compare(
         examples=examples,
         device=device,
     )
+
+
+def _check_data(path: str | Path) -> None:
+    """Raise BadData where there is no data folder, before anything slower is imported."""
+    from saccade.data.folder import DataFolder
+
+    DataFolder(Path(path))

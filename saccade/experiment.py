@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from saccade.config import FeaturesConfig, Recipe
+from saccade.config import Recipe
 from saccade.core.errors import BadData, BadStore
 from saccade.data.batch import Sizes
 from saccade.data.examples import CaptionExamples, ImageExamples, VqaExamples
@@ -80,46 +80,54 @@ def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = 
     return Experiment(run.header.recipe, folder, store, run.words)
 
 
-def _same_features(wanted: StoreHeader, found: StoreHeader) -> bool:
-    """If both stores were made alike; an imported run may not know its backbone's weights."""
-    if wanted.backbone.weights_sha256 is None:
-        backbone = found.backbone.model_copy(update={"weights_sha256": None})
-        found = found.model_copy(update={"backbone": backbone})
-    return made_with(wanted) == made_with(found)
+def _same_features(ours: StoreHeader, found: StoreHeader) -> bool:
+    """If both stores were made alike; an imported run may not know its backbone's weights.
 
-
-def made_with(header: StoreHeader) -> tuple[object, ...]:
-    """All that decides an image's features: network, options, weights, preprocessing, reduction.
-
-    The type of number (float16, int8 ...) is left out: it rounds the same features.
+    The type of number (float16, int8 ...) may differ: it rounds the same features.
     """
-    spec = header.backbone
-    return spec.name, spec.options, spec.weights_sha256, header.preprocessing, header.reduction
+    weights = ours.backbone.weights_sha256
+    return (
+        ours.backbone.name == found.backbone.name
+        and ours.backbone.options == found.backbone.options
+        and weights in (None, found.backbone.weights_sha256)
+        and (ours.preprocessing, ours.reduction) == (found.preprocessing, found.reduction)
+    )
 
 
 def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:
     """The folder's store of that name, or the only one that fits the recipe. Raises BadStore."""
     stores = folder.stores()
-    if name in stores:
-        return _refuse_other_kind(recipe, folder, name)
     fitting = [one for one in stores if _fits(recipe, folder.store_path(one))]
-    if name is None and len(fitting) == 1:
-        return folder.store_path(fitting[0])
-    if name is None and len(stores) == 1:
-        return _refuse_other_kind(recipe, folder, stores[0])
+    chosen = name if name in stores else None
+    if name is None:
+        chosen = next((some[0] for some in (fitting, stores) if len(some) == 1), None)
+    if chosen in fitting:
+        return folder.store_path(chosen)
+    # The features that a recipe was published with; pixels where it has an encoder.
+    wanted = recipe.features.model_copy(update={"backbone": PIXELS} if recipe.encoder else {})
+    command = f"saccade extract {folder.path} {wanted.flags()}"
+    if chosen is not None:
+        has, found, other = (
+            "has no",
+            "pixels",
+            "give the recipe an encoder: --set encoder=timm:NAME",
+        )
+        if recipe.encoder:
+            has, found = "has an", "features of a frozen network"
+            other = "take its encoder away: --set encoder=none"
+        raise BadStore(
+            f"the recipe {has} encoder, and these are {found}",
+            location=folder.store_path(chosen),
+            hint=f"Extract what it needs: {command}. Or {other}.",
+        )
     kind = "stores of pixels" if recipe.encoder else "feature stores"
-    hint = (
-        f"Choose one with --features: {', '.join(fitting)}."
+    raise BadStore(
+        f"there are no features {name!r}" if name else f"there are {len(fitting)} {kind}",
+        location=folder.path / "features",
+        hint=f"Choose one with --features: {', '.join(fitting)}."
         if fitting
-        else f"Extract them once: saccade extract {folder.path} {wanted(recipe).flags()}"
+        else f"Extract them once: {command}",
     )
-    message = f"there are no features {name!r}" if name else f"there are {len(fitting)} {kind}"
-    raise BadStore(message, location=folder.path / "features", hint=hint)
-
-
-def wanted(recipe: Recipe) -> FeaturesConfig:
-    """The features a recipe was published with; pixels where it has an encoder."""
-    return recipe.features.model_copy(update={"backbone": PIXELS} if recipe.encoder else {})
 
 
 def _fits(recipe: Recipe, path: Path) -> bool:
@@ -129,21 +137,6 @@ def _fits(recipe: Recipe, path: Path) -> bool:
     except BadStore:
         return True
     return pixels == (recipe.encoder is not None)
-
-
-def _refuse_other_kind(recipe: Recipe, folder: DataFolder, name: str) -> Path:
-    path = folder.store_path(name)
-    if _fits(recipe, path):
-        return path
-    there, hint = "pixels", "Or give the recipe an encoder: --set encoder=timm:NAME"
-    if recipe.encoder:
-        there, hint = "features of a frozen network", "Or take its encoder away: --set encoder=none"
-    raise BadStore(
-        f"the recipe {'has an' if recipe.encoder else 'has no'} encoder, and these are {there}",
-        location=path,
-        hint=f"Extract what it needs: saccade extract {folder.path} {wanted(recipe).flags()}. "
-        f"{hint}.",
-    )
 
 
 def _vqa_words(recipe: Recipe, folder: DataFolder) -> Words:

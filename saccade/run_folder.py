@@ -8,28 +8,27 @@
     backbone.safetensors  the frozen network that made the features, a link where possible
 
 Nothing is ever unpickled. Every file is written beside its place and then moved there, so a crash
-leaves the old one whole. This file imports no torch, so that a wrong path is told at once.
+leaves the old one whole. This file imports no torch, so that a wrong run is refused at once.
 """
 
-import json
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from saccade.config import Recipe
 from saccade.core.errors import BadRun
 from saccade.core.files import link_or_copy, sha256_of, write_json, write_text
+from saccade.core.run_files import RUN_FORMAT, read_json_of_run, read_run_json
 from saccade.core.settings import Settings, first_problem
 from saccade.data.batch import Sizes
 from saccade.features.store import StoreHeader
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import Vocabulary, Words
 
-FORMAT = 2
 BACKBONE = "backbone.safetensors"
 REDUCTION = "reduction.safetensors"
 VERSIONS = ("saccade", "torch", "timm", "numpy")
@@ -114,7 +113,7 @@ def write_run(
     out.mkdir(parents=True, exist_ok=True)
     recipe, sizes, words = made
     header = RunHeader(
-        format=FORMAT,
+        format=RUN_FORMAT,
         recipe_name=name,
         recipe=recipe,
         sizes=sizes,
@@ -133,53 +132,20 @@ def write_run(
     return OpenedRun(out, header, words)
 
 
-def refuse_run(out: Path) -> None:
-    """Raise BadRun where `out` holds a run already, which must not be written over."""
-    if (out / "run.json").exists():
-        raise BadRun(
-            "there is a run already",
-            location=out,
-            hint="Go on with it by --resume, or choose another --out.",
-        )
-
-
 def open_run(path: Path) -> OpenedRun:
     """Read and check a run folder. Raises BadRun where it is missing, broken or another format."""
-    file = path / "run.json"
-    about = _read_json(file)
-    found = about.get("format") if isinstance(about, dict) else None
-    if found != FORMAT:
-        raise BadRun(
-            f"run format {found!r}, this version reads {FORMAT}",
-            location=file,
-            hint="Train again, or use the version of saccade that `versions` in the file names.",
-        )
+    about = read_run_json(path)
     try:
         header = RunHeader.model_validate(about)
     except ValidationError as error:
         raise BadRun(
             first_problem(error, "the whole"),
-            location=file,
+            location=path / "run.json",
             hint="The file was changed by hand or by another version; train again.",
         ) from None
-    words = _read_json(path / "words.json")
+    words = read_json_of_run(path / "words.json")
     answers = words["answers"] and AnswerList.from_json(words["answers"])
     return OpenedRun(path, header, Words(Vocabulary.from_json(words["vocabulary"]), answers))
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadRun(
-            "no such file: this is not a run folder",
-            location=path,
-            hint="Give the folder that `saccade train ... --out RUN` made.",
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadRun(
-            f"not JSON ({error})", location=path, hint="Train again, or restore it."
-        ) from None
 
 
 def _git_commit() -> str | None:

@@ -279,7 +279,10 @@ def test_tables_line_up():
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(errno.EACCES, "permission denied. Give another path"), (errno.ENOSPC, "Make room, then")],
+    [
+        (errno.EACCES, "permission denied. Give another path"),
+        (errno.ENOSPC, "Free disk space, then"),
+    ],
 )
 def test_what_the_system_refuses_is_one_line(place, monkeypatch, number, said):
     def refuse(*_, **__):

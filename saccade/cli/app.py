@@ -21,7 +21,7 @@ from saccade.core.formatting import table
 
 STOPPED = 130
 """Exit status of an interrupted program: 128 and the signal's number."""
-FREE_SPACE = "Make room, then give the same command again."
+FREE_SPACE = "Free disk space, then give the same command again."
 ALLOW = "Give another path, or see that you may read and write there."
 HINTS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), ALLOW),

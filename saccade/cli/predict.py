@@ -94,10 +94,10 @@ def explain(
     device: DeviceOption = "auto",
 ) -> None:
     """Draw the model's attention: per glimpse, or per word."""
-    from saccade.run_folder import open_run
+    from saccade.core.run_files import read_run_json
 
     _refuse_missing(image)
-    open_run(run)
+    read_run_json(run)
     from saccade.inference.explain import explain as draw
 
     typer.echo(

@@ -7,7 +7,7 @@ Shapes: I images, K beams or samples, V words of the vocabulary, T words decoded
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -158,21 +158,6 @@ def draw(  # noqa: PLR0913  the options of sampling
         if ended.all():
             break
     return SampledCaptions(decoded, torch.stack(log_probability, dim=2), length)
-
-
-@torch.inference_mode()
-def sample(
-    model: Captioner, regions: Tensor, region_mask: Tensor, rules: Rules, **options: Any
-) -> list[Hypothesis]:
-    """Sample one caption per image; `options` (temperature, top_k ...) as in `draw`."""
-    samples = draw(model, regions, region_mask, rules, **options)
-    rows = samples.words[:, 0].tolist(), samples.length[:, 0].tolist()
-    log_p = samples.log_probability[:, 0].sum(dim=1).tolist()
-    hypotheses = []
-    for words, length, log_probability in zip(*rows, log_p, strict=True):
-        ended = words[length - 1] == rules.end
-        hypotheses.append(Hypothesis(words[: length - ended], log_probability, ended))
-    return hypotheses
 
 
 @torch.inference_mode()

@@ -62,6 +62,7 @@ RECIPES: dict[str, Recipe] = {
 
 def load_recipe(recipe: str | os.PathLike[str] | Recipe, changes: Iterable[str] = ()) -> Recipe:
     """A named recipe with FIELD=VALUE changes. Raises BadConfig for names that do not exist."""
-    if not isinstance(recipe, Recipe):
-        recipe = look_up(RECIPES, "recipe", os.fspath(recipe))
-    return reduce(change, changes, recipe)
+    chosen: Recipe = (
+        recipe if isinstance(recipe, Recipe) else look_up(RECIPES, "recipe", os.fspath(recipe))
+    )
+    return reduce(change, changes, chosen)

@@ -20,13 +20,14 @@ from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule
 from saccade.core.console import stop_on_signal
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
+from saccade.core.run_files import refuse_run
 from saccade.core.tensors import save_tensors
 from saccade.data.examples import epoch_order
 from saccade.data.folder import DataFolder
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
 from saccade.models.encoder import Pixels
-from saccade.run_folder import BACKBONE, Origin, as_parent, open_run, refuse_run, write_run
+from saccade.run_folder import BACKBONE, Origin, as_parent, open_run, write_run
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for
