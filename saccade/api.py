@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
+from saccade.core.errors import BadData
 from saccade.core.run_files import read_run_json, refuse_run
 
 if TYPE_CHECKING:
@@ -146,8 +147,7 @@ def train(
         >>> 0 <= scores["accuracy"] <= 100
         True
     """
-    if not (Path(data) / "dataset.json").exists():  # refused before recipes are imported
-        _check_data(data)
+    _check_data(data)
     (read_run_json if resume else refuse_run)(Path(out))
     if start:
         read_run_json(Path(start))
@@ -155,7 +155,6 @@ def train(
     from saccade.recipes.catalogue import load_recipe
 
     chosen = load_recipe(recipe, changes)
-    _check_data(data)
     from saccade.training.train import train as fit
 
     name = "custom" if isinstance(recipe, Recipe) else str(recipe)
@@ -309,8 +308,13 @@ def compare(
     )
 
 
-def _check_data(path: str | Path) -> None:
+def _check_data(data: str | Path) -> None:
     """Raise BadData where there is no data folder, before anything slower is imported."""
-    from saccade.data.folder import DataFolder
+    path = Path(data)
+    if not path.is_dir():
+        hint = "Prepare one: saccade prepare DIR --out DATA."
+        raise BadData("there is no such data folder", location=path, hint=hint)
+    if not (path / "dataset.json").exists():
+        from saccade.data.folder import DataFolder
 
-    DataFolder(Path(path))
+        DataFolder(path)  # raises, and says what is wrong with the folder
