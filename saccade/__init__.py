@@ -1,33 +1,30 @@
-"""Ask images, caption images, and see where the model looked.
+"""Visual question answering and image captioning with the classic attention models.
 
-`saccade.load(RUN)` opens a trained run. Importing this package imports no torch.
+`saccade.load(RUN)` opens a trained run; `saccade.api` has the functions behind the commands.
+Importing this package imports no torch.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from saccade.inference.predictor import Run
+    from saccade.api import compare, evaluate, extract, load, prepare, train
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "compare", "evaluate", "extract", "load", "prepare", "train"]
 
 __version__: str
 
 
-def load(run: str | Path, device: str = "auto") -> "Run":
-    """Open a run folder, ready for `.ask(image, question)` or `.caption(image)`.
-
-    `device` is "auto" (the GPU where there is one), "cpu" or "cuda". Raises `BadRun` where the
-    folder is missing, incomplete or from a version that cannot be read.
-    """
-    from saccade.inference.predictor import load as open_run
-
-    return open_run(run, device)
-
-
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
         return version("saccade")
+    if name in __all__:
+        from saccade import api
+
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

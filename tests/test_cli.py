@@ -4,7 +4,9 @@ import errno
 import json
 import os
 import shlex
+import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from PIL import Image
@@ -62,8 +64,8 @@ def test_captions_can_be_drawn_and_equal_seeds_draw_equal_ones(place):
     assert len(one.splitlines()) == 3
     assert one != saccade(*drawn, "--temperature", 2, "--top-p", 0.9, "--seed", 1)
     confidence = saccade(*drawn, "--top-k", 1).splitlines()
-    greedy = saccade("caption", place / "caption", image(place), "--beam-size", 1, "--device", "cpu")
-    assert confidence == greedy.splitlines() * 3
+    greedy = ["caption", place / "caption", image(place), "--beam-size", 1, "--device", "cpu"]
+    assert confidence == saccade(*greedy).splitlines() * 3
     told = saccade("caption", place / "vqa", image(place), "--samples", 2, status=1)
     assert "answers questions" in told
 
@@ -124,6 +126,32 @@ def test_a_mistake_is_one_line_and_no_trace(place):
     assert "--resume" in said
 
 
+def run(*command, **environment):
+    """A process of its own, as a person types it."""
+    return subprocess.run(
+        [str(word) for word in command],
+        capture_output=True, text=True, check=False, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def test_the_package_runs_as_a_module_and_tells_its_version():
+    asked = run(sys.executable, "-m", "saccade", "--version")
+    assert asked.stdout == f"saccade {version('saccade')}\n"
+    short, long = (run(sys.executable, "-m", "saccade", word).stdout for word in ("-h", "--help"))
+    assert short == long
+    assert saccade("evaluate", "-h") == saccade("evaluate", "--help")
+    assert saccade("store", "info", "-h") == saccade("store", "info", "--help")
+
+
+def test_shells_can_complete_commands(tmp_path):
+    home = {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    made = run(sys.executable, "-m", "saccade", "--install-completion", "bash", **home)
+    assert made.returncode == 0, made.stderr
+    assert "saccade" in (tmp_path / ".bashrc").read_text()
+    asked = {"_SACCADE_COMPLETE": "complete_bash", "COMP_WORDS": "saccade eval", "COMP_CWORD": "1"}
+    assert run(sys.executable, "-m", "saccade", **asked).stdout.split() == ["evaluate"]
+
+
 def test_a_defect_of_ours_keeps_its_trace(monkeypatch):
     def broken(*_):
         raise RuntimeError("ours")
@@ -137,7 +165,7 @@ def test_who_interrupts_is_told_how_to_go_on(monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("saccade.training.train.train", interrupted)
+    monkeypatch.setattr("saccade.api.train", interrupted)
     words = ["train", "show-attend-tell", "--data", "my data", "--out", "run"]
     monkeypatch.setattr(sys, "argv", ["saccade", *words])
     with pytest.raises(SystemExit) as stopped:
@@ -251,7 +279,10 @@ def test_tables_line_up():
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(errno.EACCES, "permission denied. Give another path"), (errno.ENOSPC, "Make room, then")],
+    [
+        (errno.EACCES, "permission denied. Give another path"),
+        (errno.ENOSPC, "Free disk space, then"),
+    ],
 )
 def test_what_the_system_refuses_is_one_line(place, monkeypatch, number, said):
     def refuse(*_, **__):

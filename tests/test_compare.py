@@ -15,9 +15,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from saccade.cli.main import app
-from saccade.compare.page import compare
-from saccade.compare.ranking import holm
-from saccade.compare.runs import named, read_groups
+from saccade.comparison.page import compare
+from saccade.comparison.ranking import holm
+from saccade.comparison.runs import named, read_groups
 from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder

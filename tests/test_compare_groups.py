@@ -6,8 +6,8 @@ import shutil
 import pytest
 from rich.console import Console
 
-from saccade.compare.page import compare
-from saccade.compare.runs import read_groups
+from saccade.comparison.page import compare
+from saccade.comparison.runs import read_groups
 from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder, write_folder

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from saccade.data.batch import CaptionState, Said
-from saccade.inference.decoding import Rules, beam_search, replay, sample
+from saccade.inference.decoding import Rules, beam_search, draw, replay
 
 START, END = 1, 2
 
@@ -69,11 +69,11 @@ def plain_beam_search(parrot, name, rules, beam_size):
             break
     if done:
         return max(done, key=lambda pair: pair[0])[1]
-    return max(live, key=lambda beam_size: beam_size[1])[0]
+    return max(live, key=lambda beam: beam[1])[0]
 
 
 def invented_case(choose):
-    """A parrot, images, beams and rules; now and then the rules leave nothing to say."""
+    """A parrot, images, a beam size and rules; now and then the rules leave nothing to say."""
     return (
         Parrot(choose.randrange(10_000), choose.randint(4, 9), choose.uniform(-6, 3)),
         [choose.randrange(8) for _ in range(choose.randint(1, 4))],
@@ -167,12 +167,12 @@ def test_sampling_follows_the_distribution_and_its_cuts():
     many, mask = images([0]).__iter__()
     many, mask = many.expand(4000, 1, 1), mask.expand(4000, 1)
     rules = Rules(START, END, max_length=1)
-    draw = torch.Generator().manual_seed(0)
-    first = [(s.words or [END])[0] for s in sample(parrot, many, mask, rules, generator=draw)]
-    share = torch.bincount(torch.tensor(first), minlength=6) / 4000
+    random = torch.Generator().manual_seed(0)
+    first = draw(parrot, many, mask, rules, generator=random).words[:, 0, 0]
+    share = torch.bincount(first, minlength=6) / 4000
     wanted = parrot.table[0, 0, START].softmax(0)
     assert (share - wanted).abs().max() < 0.03
     best = int(wanted.argmax())
     for cut in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-3}):
-        said = sample(parrot, many[:50], mask[:50], rules, generator=draw, **cut)
-        assert {(s.words or [END])[0] for s in said} == {best}
+        drawn = draw(parrot, many[:50], mask[:50], rules, generator=random, **cut)
+        assert drawn.words.unique().tolist() == [best]

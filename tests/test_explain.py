@@ -8,7 +8,7 @@ from PIL import Image
 
 from saccade.features.store import grid_boxes
 from saccade.inference.explain import draw_answer, draw_caption
-from saccade.inference.predictor import Answer, Captioned, Word
+from saccade.inference.predictor import Answer, CaptionWord, GeneratedCaption
 
 BOXES = grid_boxes(2, 2)
 
@@ -51,10 +51,10 @@ def test_any_shape_of_image_can_be_drawn_on(tmp_path, width, height):
 
 def test_a_caption_has_one_map_per_word_and_says_what_the_sentinel_kept(tmp_path):
     look = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
-    words = [Word("a", look, 0.9), Word("cat", look, None)]
-    few = draw_caption(run(), image(tmp_path), Captioned("a cat", words, -1.0, BOXES))
+    words = [CaptionWord("a", look, 0.9), CaptionWord("cat", look, None)]
+    few = draw_caption(run(), image(tmp_path), GeneratedCaption("a cat", words, -1.0, BOXES))
     many = draw_caption(
-        run(grid=None), image(tmp_path), Captioned("a cat " * 9, words * 9, -1.0, BOXES)
+        run(grid=None), image(tmp_path), GeneratedCaption("a cat " * 9, words * 9, -1.0, BOXES)
     )
     assert many.shape[0] > few.shape[0], "18 words take more rows than two"
 
@@ -66,7 +66,7 @@ def test_maps_made_by_hiding_say_so(tmp_path, monkeypatch):
     )
     look = np.array([0.1, 0.2, 0.3, 0.4], np.float32)
     draw_answer(run(), image(tmp_path), "What?", answer(look[None]), hidden=True)
-    said = Captioned("a", [Word("a", look, None)], -1.0, BOXES)
+    said = GeneratedCaption("a", [CaptionWord("a", look, None)], -1.0, BOXES)
     draw_caption(run(), image(tmp_path), said, hidden=True)
-    assert written[0][2] == ["what hiding a place costs"]
-    assert written[1][3] == "a\nwhat hiding a place costs"
+    assert written[0][2] == ["cost of hiding a region"]
+    assert written[1][3] == "a\ncost of hiding a region"

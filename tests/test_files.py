@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from saccade.core.files import write_text
-from saccade.run_folder import load_tensors, save_tensors
+from saccade.core.tensors import load_tensors, save_tensors
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files have no modes there")

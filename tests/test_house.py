@@ -202,7 +202,7 @@ def test_every_import_is_a_declared_dependency():
     declared = {re.split(r"[<>=\[;]", text)[0].lower() for text in project["dependencies"]}
     for extra in project["optional-dependencies"].values():
         declared |= {re.split(r"[<>=\[;]", text)[0].lower() for text in extra}
-    known_as = {"PIL": "pillow", "sklearn": "scikit-learn"}
+    known_as = {"PIL": "pillow", "sklearn": "scikit-learn", "lightning_fabric": "lightning-fabric"}
     for path in SOURCES:
         for name in imports(path):
             top = name.split(".")[0]

@@ -13,8 +13,9 @@ import saccade
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.inference.decoding import beam_search, rules_of
 from saccade.inference.explain import explain
+from saccade.inference.model import load_model
 from saccade.interop.import_checkpoint import import_checkpoint
-from saccade.run_folder import load_model, open_run
+from saccade.run_folder import open_run
 from tests import import_samples as samples
 from tests.captioner_checks import packed
 from tests.import_samples import ANSWERS, CAPTION_WORDS, DIM, EYE, TOKENS

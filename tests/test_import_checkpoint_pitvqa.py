@@ -16,9 +16,10 @@ import saccade
 from saccade.core.errors import BadCheckpoint
 from saccade.data.batch import VqaBatch
 from saccade.datasets.pitvqa import CLASSES
+from saccade.inference.model import load_model
 from saccade.interop.import_checkpoint import import_checkpoint
 from saccade.interop.pitvqa import ENDOVIS18
-from saccade.run_folder import load_model, open_run
+from saccade.run_folder import open_run
 from tests.import_samples import parallel, published_as, shaken
 from tests.oracles import pitvqa as published
 

@@ -10,7 +10,7 @@ from torch import nn
 from saccade.core.errors import BadConfig
 from saccade.data.batch import CaptionOutput, VqaBatch, VqaOutput
 from saccade.inference.explain import occlude_answer, occlude_caption
-from saccade.inference.predictor import Answer, Captioned, EncodedImage, Word
+from saccade.inference.predictor import Answer, CaptionWord, EncodedImage, GeneratedCaption
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import caption_vocabulary
 
@@ -74,7 +74,9 @@ def test_a_region_whose_hiding_helps_has_no_weight():
 
 
 def test_every_word_has_its_own_map():
-    said = Captioned("red cat", [Word("red", None, None), Word("cat", None, None)], -1.0, BOXES)
+    said = GeneratedCaption(
+        "red cat", [CaptionWord("red", None, None), CaptionWord("cat", None, None)], -1.0, BOXES
+    )
     red, cat = occlude_caption(run(), encoded(), said).words
     assert red.attention.argmax() == SEEN
     assert cat.attention.sum() == 0, "the second word hangs on no region"
@@ -82,5 +84,5 @@ def test_every_word_has_its_own_map():
 
 def test_an_image_of_one_region_has_nothing_to_hide():
     one = EncodedImage(torch.ones(1, 1, 4), torch.ones(1, 1, dtype=torch.bool), BOXES[:1])
-    with pytest.raises(BadConfig, match="no place to hide"):
+    with pytest.raises(BadConfig, match="one vector for the whole image"):
         occlude_answer(run(), one, "what?", Answer("red", [("red", 0.9)], None, BOXES[:1]))

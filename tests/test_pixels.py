@@ -17,6 +17,7 @@ from saccade.cli.main import app
 from saccade.config import Recipe, WeightRule, change
 from saccade.core.errors import BadConfig, BadRun, BadStore, SaccadeError
 from saccade.core.tables import load_object
+from saccade.core.tensors import load_tensors
 from saccade.data.folder import DataFolder
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
@@ -30,10 +31,11 @@ from saccade.features.finetuning import is_folded, unfold_batch_norm, weights_fr
 from saccade.features.images import read_image
 from saccade.features.preprocessing import normalise, resize_and_crop
 from saccade.features.store import FeatureStore
+from saccade.inference.model import build, load_model
 from saccade.models.catalogue import MODELS, EncoderConfig
 from saccade.models.encoder import Pixels, behind
 from saccade.recipes.catalogue import RECIPES
-from saccade.run_folder import build, load_model, load_tensors, open_run, training_of
+from saccade.run_folder import open_run
 from saccade.training.objectives import loss_for
 from saccade.training.optim import (
     ScheduleState,
@@ -41,7 +43,7 @@ from saccade.training.optim import (
     make_optimiser,
     set_learning_rate,
 )
-from saccade.training.train import train
+from saccade.training.train import train, training_of
 from tests.worlds import make_world, write_pixels
 
 NET = "timm:test_resnet"

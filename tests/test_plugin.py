@@ -79,7 +79,9 @@ def test_it_goes_all_the_way_from_prepare_to_compare(site, cards, tmp_path):
     assert 0 <= scores["first_letter"] <= 1
     words = json.loads((run / "words.json").read_text())
     assert {"w", "h", "?"} <= set(words["vocabulary"]["words"])  # the plugin's tokenizer cut them
-    answer = saccade("ask", run, cards / "0.png", "what colour is it?", "--device", "cpu", site=site)
+    answer = saccade(
+        "ask", run, cards / "0.png", "what colour is it?", "--device", "cpu", site=site
+    )
     assert any(name in answer.stdout for name in COLOURS)
     saccade("compare", run, "-o", page, site=site)
     assert "First letter" in page.read_text()

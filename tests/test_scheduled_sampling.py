@@ -11,12 +11,12 @@ from rich.console import Console
 
 from saccade.config import ScheduledSampling, change
 from saccade.core.errors import SaccadeError
+from saccade.core.tensors import load_tensors
 from saccade.data.batch import CaptionState, Said
 from saccade.models.catalogue import MODELS, build_model
 from saccade.models.losses import caption_loss
 from saccade.recipes.catalogue import RECIPES
-from saccade.run_folder import load_tensors
-from saccade.training.objectives import own_words, scheduled_sampling, unroll
+from saccade.training.objectives import sampling_probability, scheduled_sampling, unroll
 from saccade.training.optim import ScheduleState
 from saccade.training.train import train
 from tests.captioner_checks import SIZES, caption_batch
@@ -140,10 +140,10 @@ def test_each_row_draws_by_itself_with_the_asked_probability():
     [(0, 0.0), (4, 0.0), (5, 0.05), (9, 0.05), (10, 0.1), (25, 0.25), (29, 0.25), (500, 0.25)],
 )
 def test_the_published_schedule(epoch, probability):
-    assert own_words(ScheduledSampling(), epoch) == pytest.approx(probability)
+    assert sampling_probability(ScheduledSampling(), epoch) == pytest.approx(probability)
     later = ScheduledSampling(first_epoch=7)
-    assert own_words(later, epoch + 7) == pytest.approx(probability)
-    assert own_words(later, 6) == 0
+    assert sampling_probability(later, epoch + 7) == pytest.approx(probability)
+    assert sampling_probability(later, 6) == 0
 
 
 def test_before_its_first_epoch_a_model_simply_reads():

@@ -14,22 +14,24 @@ from rich.console import Console
 
 from saccade.config import SelfCritical, change
 from saccade.core.errors import SaccadeError
+from saccade.core.tensors import load_tensors
 from saccade.data.batch import CaptionBatch
 from saccade.data.examples import ImageExamples
 from saccade.evaluation.tasks import TASKS
 from saccade.experiment import assemble
-from saccade.inference.decoding import Rules, draw, rules_of, sample
+from saccade.inference.decoding import Rules, draw, rules_of
+from saccade.inference.model import load_model
 from saccade.metrics.cider import CiderOfIds, Sentences, corpus_cider, document_frequencies
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes.catalogue import RECIPES
-from saccade.run_folder import load_model, load_tensors, open_run
+from saccade.run_folder import open_run
 from saccade.training.objectives import (
     advantage,
     cider_of,
-    greedily,
+    greedy_sentences,
     objective_for,
     references,
-    said_of,
+    sampled_sentences,
     self_critical,
 )
 from saccade.training.optim import ScheduleState
@@ -219,19 +221,6 @@ def test_a_forbidden_end_word_behind_a_caption_harms_nothing():
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-def test_one_sample_is_what_sampling_says():
-    model, batch = small("up_down").eval(), caption_batch()
-    torch.manual_seed(3)
-    drawn = draw(model, batch.regions, batch.region_mask, RULES)
-    torch.manual_seed(3)
-    hypotheses = sample(model, batch.regions, batch.region_mask, RULES)
-    for i, hypothesis in enumerate(hypotheses):
-        row = trimmed(drawn.words[i, 0].tolist())
-        assert hypothesis.words == [word for word in row if word != END]
-        assert hypothesis.ended == (END in row)
-        assert hypothesis.log_probability == pytest.approx(drawn.log_probability[i, 0].sum().item())
-
-
 # From a run that has learnt a little, on a small world
 
 
@@ -268,7 +257,7 @@ def drawn_reward(run, recipe, world) -> float:
     torch.manual_seed(0)
     with torch.inference_mode():
         drawn = draw(load_model(open_run(run)), batch.regions, batch.region_mask, rules, samples=5)
-    return float(cider_of(examples).score(said_of(drawn), references(batch)).mean())
+    return float(cider_of(examples).score(sampled_sentences(drawn), references(batch)).mean())
 
 
 @pytest.mark.parametrize("baseline", ["greedy", "others"])
@@ -345,7 +334,7 @@ def test_the_document_frequencies_are_those_of_all_training_captions(world):
 
 def test_greedy_captions_are_judged_with_their_end_word():
     model, batch = small("show_tell").eval(), caption_batch()
-    said = greedily(model, batch, RULES)
+    said = greedy_sentences(model, batch, RULES)
     rows = np.split(said.words, np.cumsum(said.length)[:-1])
     for image, row in enumerate(rows):
         assert row.tolist() == greedy_words(model, batch, image)

@@ -13,8 +13,9 @@ from saccade.data.batch import VqaBatch, VqaOutput
 from saccade.evaluation.tasks import TASKS
 from saccade.evaluation.teacher_forcing import AnswerLoss, read_captions
 from saccade.experiment import assemble, captions_to_read, question_examples
+from saccade.inference.model import load_model
 from saccade.recipes.catalogue import RECIPES
-from saccade.run_folder import load_model, open_run
+from saccade.run_folder import open_run
 from saccade.training.train import train
 from tests.worlds import make_world
 

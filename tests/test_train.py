@@ -13,10 +13,12 @@ from rich.console import Console
 
 from saccade.config import Exponential, Recipe, ReduceOnPlateau, change
 from saccade.core.errors import SaccadeError
+from saccade.core.tensors import load_tensors
 from saccade.evaluation.tasks import TASKS
 from saccade.experiment import assemble
+from saccade.inference.model import load_model
 from saccade.recipes.catalogue import RECIPES
-from saccade.run_folder import load_model, load_tensors, open_run
+from saccade.run_folder import open_run
 from saccade.training.loop import load_state, save_state
 from saccade.training.optim import ScheduleState, learning_rate_factor
 from saccade.training.train import train

@@ -9,10 +9,12 @@ from rich.console import Console
 
 from saccade.config import change
 from saccade.core.errors import SaccadeError
+from saccade.core.tensors import load_tensors
 from saccade.data.batch import Sizes
+from saccade.inference.model import load_model
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes.catalogue import RECIPES
-from saccade.run_folder import load_model, load_tensors, open_run
+from saccade.run_folder import open_run
 from saccade.text.vocabulary import caption_vocabulary, question_vocabulary
 from saccade.training.train import train
 from saccade.training.word_vectors import initialise_embedding, read_word_vectors

@@ -111,7 +111,7 @@ HUGE = binary({"the": [1, 2, 3], "x" * 5000: [1, 2, 3]})
         (binary(VECTORS, behind=b"")[:-20], "ends within word 5 of 5"),
         (binary(VECTORS)[:12], "ends within word 1 of 5"),
         (binary(VECTORS, count=7), "has 5 words, its first line promises 7"),
-        (binary(VECTORS, count=4), "goes on after the 4 words that its first line promises"),
+        (binary(VECTORS, count=4), "goes on after the 4 words"),
         (binary(VECTORS) + b"more", "goes on after the 5 words"),
         (binary(VECTORS, width=4), r"vectors of 4 numbers, the model's words have 3.*embedding=4"),
         (NAN, "the vector of word 6 has something else than numbers"),
@@ -224,8 +224,8 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path, cut, added, at)
 
 @pytest.mark.parametrize("piece", [1, 7, 64, 1 << 20])
 def test_it_does_not_matter_where_a_piece_ends(tmp_path, monkeypatch, piece):
-    monkeypatch.setattr(word_vector_files, "PIECE", piece)
-    monkeypatch.setattr(word_vector_files, "LONGEST", 10)
+    monkeypatch.setattr(word_vector_files, "CHUNK", piece)
+    monkeypatch.setattr(word_vector_files, "MAX_WORD", 10)
     assert found(written(tmp_path, binary(VECTORS))) == EXPECTED
 
 

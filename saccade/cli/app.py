@@ -1,7 +1,7 @@
-"""The command line's frame: what all verbs share, and what happens when one does not end well.
+"""The application: what all commands share, and how errors end them.
 
-Heavy imports stand inside the verbs, so `saccade --help` answers at once. A user's mistake is one
-line on stderr and status 1; anything else that escapes is a defect of ours and keeps its trace.
+Heavy imports stand inside the commands, so `saccade --help` answers at once. A user's mistake is
+one line on stderr and status 1; anything else that escapes is a defect and keeps its trace.
 """
 
 import errno
@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -19,16 +19,16 @@ from saccade.core.errors import SaccadeError
 from saccade.core.formatting import table
 
 STOPPED = 130
-"""What a shell expects of a program that was interrupted: 128 and the signal's number."""
-MAKE_ROOM = "Make room, then give the same command again."
+"""Exit status of an interrupted program: 128 and the signal's number."""
+FREE_SPACE = "Free disk space, then give the same command again."
 ALLOW = "Give another path, or see that you may read and write there."
 HINTS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), ALLOW),
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), MAKE_ROOM),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FREE_SPACE),
     errno.ENAMETOOLONG: "Give a shorter path.",
     errno.ENOTDIR: "A part of that path is a file: give another path.",
 }
-"""What the system refuses and a user can mend, wherever a program comes upon it."""
+"""By error number: what a user can do about a refusal of the system."""
 
 
 ORDER = (
@@ -36,11 +36,11 @@ ORDER = (
     *("train", "import-checkpoint", "evaluate", "compare", "ask", "caption", "explain"),
     *("pack", "unpack", "list", "show", "about"),
 )
-"""Of the verbs in `saccade --help`: as they follow each other in a project."""
+"""Of the commands in `saccade --help`: as they follow each other in a project."""
 
 
-class Verbs(TyperGroup):
-    """All verbs, and what happens when one does not end well."""
+class Commands(TyperGroup):
+    """All commands; errors become one line on stderr and an exit status."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(super().list_commands(ctx), key=ORDER.index)
@@ -54,8 +54,9 @@ class Verbs(TyperGroup):
         except OSError as error:
             if error.errno not in HINTS:
                 raise
-            what = os.strerror(error.errno).lower()
-            typer.echo(f"error: {error.filename or 'disk'}: {what}. {HINTS[error.errno]}", err=True)
+            message = os.strerror(error.errno).lower()
+            location = error.filename or "disk"
+            typer.echo(f"error: {location}: {message}. {HINTS[error.errno]}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             typer.echo(f"\n{_how_to_go_on(sys.argv[1:])}", err=True)
@@ -63,26 +64,40 @@ class Verbs(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Verbs,
-    help="Ask images, caption images, and see where the model looked. Begin with: saccade demo",
+    cls=Commands,
+    help="Visual question answering and image captioning with attention. Start with: saccade demo",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"saccade {version('saccade')}")
+        raise typer.Exit
+
+
 @app.callback()
 def settings(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
     weights: Annotated[
         Path | None,
         typer.Option(
             envvar="SACCADE_WEIGHTS",
-            help="A folder of weights, words and vectors, looked into before any hub.",
+            help="A folder of weights, words and vectors, searched before any hub.",
         ),
     ] = None,
 ) -> None:
-    """Ask images, caption images, and see where the model looked. Begin with: saccade demo"""
+    """Visual question answering and image captioning with attention. Start with: saccade demo"""
     if weights is not None:
         os.environ["SACCADE_WEIGHTS"] = str(weights)
 
@@ -95,7 +110,9 @@ RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="See: sacc
 FeaturesOption = Annotated[
     str | None, typer.Option(help="The feature store, where the data has several.")
 ]
-BeamOption = Annotated[int | None, typer.Option(min=1, help="Beams; by default the recipe's.")]
+BeamOption = Annotated[
+    int | None, typer.Option(min=1, help="Beams of beam search; by default the recipe's.")
+]
 ChangesOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="May be repeated.")
 ]
@@ -104,9 +121,8 @@ OptionsOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto (the GPU if there is one), cpu or cuda.")]
 ExplainOption = Annotated[
-    Path | None, typer.Option(help="Also draw where the model looked, as this PNG file.")
+    Path | None, typer.Option(help="Also draw the model's attention into this PNG file.")
 ]
-OnFault = Literal["refuse", "drop", "keep"]
 
 
 def _how_to_go_on(words: Sequence[str]) -> str:

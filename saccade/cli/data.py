@@ -1,11 +1,12 @@
-"""The verbs about data: prepare, frames, download, pack and unpack."""
+"""Commands about data: prepare, frames, download, pack and unpack."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from saccade.cli.app import OnFault, OptionsOption, app, say_next, show_rows
+from saccade.api import OnFault
+from saccade.cli.app import OptionsOption, app, say_next, show_rows
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import byte_size, pairs, size_in_words, values
 
@@ -17,7 +18,7 @@ def prepare(
         str | None,
         typer.Argument(
             metavar="SOURCE|DIR",
-            help="See: saccade list sources. A+B joins two. A folder alone is looked at.",
+            help="See: saccade list sources. A+B joins two. A folder alone is recognised.",
         ),
     ] = None,
     root: Annotated[
@@ -35,9 +36,9 @@ def prepare(
     ] = None,
 ) -> None:
     """Read a data set, verify it, write a data folder."""
+    from saccade.api import prepare as make
     from saccade.data.folder import DataFolder
     from saccade.datasets.prepare import next_step, source_and_root, told
-    from saccade.datasets.prepare import prepare as make
 
     name, folder = source_and_root(source, root)
     options = pairs(option)
@@ -98,7 +99,7 @@ def pack(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="A data or run folder.")],
     out: Annotated[Path, typer.Option(help="The folder to fill with parts.")],
     part_size: Annotated[str, typer.Option(help="Of each part, such as 500MB.")] = "500MB",
-    images: Annotated[bool, typer.Option("--images", help="Bring the images too.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Pack the images too.")] = False,
 ) -> None:
     """Bundle a folder into checksummed parts for a slow line."""
     from saccade.transfer.pack import pack as bundle

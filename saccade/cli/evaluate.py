@@ -1,4 +1,4 @@
-"""The verbs that judge runs: evaluate, compare."""
+"""Commands that score runs: evaluate, compare."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,10 +24,10 @@ def evaluate(
     java: Annotated[bool, typer.Option("--java", help="Also METEOR and SPICE: minutes.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
-    """Score a run officially, beside baselines that never look."""
-    from saccade.evaluation.evaluate import evaluate as judge
+    """Score a run officially, beside baselines that need no image."""
+    from saccade.api import evaluate as score
 
-    scores = judge(
+    scores = score(
         run,
         split=split,
         data=data,
@@ -47,30 +47,29 @@ def evaluate(
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="ScoredExamples runs; NAME=RUN gives a name."),
+        typer.Argument(metavar="RUN...", help="Scored runs; NAME=RUN gives a name."),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The page; numbers go beside it, report/ here.")
     ] = Path("report.html"),
     split: Annotated[
-        Split | None, typer.Option(help="By default the last that all were judged on.")
+        Split | None, typer.Option(help="By default the last that all were scored on.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Where the data folder is now.")] = None,
     features: FeaturesOption = None,
     watts: Annotated[
-        float, typer.Option(min=0, help="What the machine draws, to estimate energy.")
+        float, typer.Option(min=0, help="Power of the machine, to estimate energy.")
     ] = 100,
     examples: Annotated[
         int, typer.Option(min=0, help="So many good, bad and disputed examples.")
     ] = 3,
     device: DeviceOption = "auto",
 ) -> None:
-    """Set judged runs beside each other: one HTML page with everything inside."""
-    from saccade.compare.page import compare as write
-    from saccade.compare.runs import named
+    """Compare scored runs on one HTML page with everything inside."""
+    from saccade.api import compare as write
 
     page, *files = write(
-        named(runs),
+        runs,
         out,
         split=split,
         data=data,

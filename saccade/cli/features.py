@@ -1,4 +1,4 @@
-"""The verbs about features: extract, import-features, store."""
+"""Commands about features: extract, import-features, store."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -40,7 +40,9 @@ def extract(
     weights: Annotated[str, typer.Option(help="hub, random, a file, or a ViT's folder.")] = "hub",
     option: OptionsOption = None,
     name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of what the network sees.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the network's input, in pixels.")
+    ] = None,
     resize: Annotated[Literal["squash", "shorter_side", "inside"] | None, typer.Option()] = None,
     resize_to: Annotated[int | None, typer.Option(help="Shorter side before the crop.")] = None,
     mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
@@ -54,8 +56,8 @@ def extract(
     image_root: Annotated[Path | None, typer.Option(help="Where the images are now.")] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Look at every image once with a frozen network."""
-    from saccade.features.extract import extract as make
+    """Encode every image once with a frozen network."""
+    from saccade.api import extract as make
 
     network = _one_of(backbone, detector)
     store = make(
@@ -80,9 +82,7 @@ def extract(
 
 
 def _one_of(backbone: str | None, detector: str | None) -> str:
-    """The network that features are made with. A detector is a backbone too; its own option refuses
-    what finds no boxes.
-    """
+    """The network, from one option or the other; --detector takes only what finds boxes."""
     if detector is not None and not detector.startswith("torchvision:"):
         hint = "Give torchvision:NAME, see: saccade list backbones 'torchvision:*'."
         raise BadConfig(f"no detector {detector!r}", hint=hint)

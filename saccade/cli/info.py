@@ -27,9 +27,9 @@ def list_names(
 def show(recipe: RecipeArgument, changes: ChangesOption = None) -> None:
     """Print every setting of a recipe, as --set takes them."""
     from saccade.cli.listing import fields_of
-    from saccade.recipes.catalogue import changed_recipe
+    from saccade.recipes.catalogue import load_recipe
 
-    chosen = changed_recipe(recipe, changes or ())
+    chosen = load_recipe(recipe, changes or ())
     for line in chosen.about.splitlines():
         typer.echo(f"# {line.strip()}")
     for field, value in fields_of(chosen):

@@ -1,4 +1,4 @@
-"""The verbs that use a run: judge it, ask it, let it speak, see where it looks."""
+"""Commands that use a run on any image: ask, caption, explain."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,15 @@ from saccade.cli.app import (
     app,
     show_rows,
 )
+from saccade.core.errors import BadImage
+
+
+def _refuse_missing(*images: Path) -> None:
+    """Raise BadImage for a path without a file, before anything slow is imported."""
+    for image in images:
+        if not image.exists():
+            hint = "Give the path of an image file."
+            raise BadImage("no such file", location=image, hint=hint)
 
 
 @app.command()
@@ -21,17 +30,18 @@ def ask(
     run: RunArgument,
     image: ImageArgument,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
-    top: Annotated[int, typer.Option(min=1, help="So many answers, likeliest first.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Answers to print, the likeliest first.")] = 5,
     explain: ExplainOption = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Ask a question about an image."""
-    from saccade.inference.predictor import load
+    from saccade.api import load
 
+    _refuse_missing(image)
     opened = load(run, device)
     encoded = opened.encode(image)
     answer = opened.ask(encoded, question, top=top)
-    show_rows((f"{share:.3f}", text) for text, share in answer.top)
+    show_rows((f"{probability:.3f}", text) for text, probability in answer.top)
     if explain is not None:
         from saccade.inference.explain import explain_answer
         from saccade.viz.plots import save_png
@@ -45,42 +55,49 @@ def caption(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     beam_size: BeamOption = None,
     samples: Annotated[
-        int, typer.Option(min=0, help="Draw so many captions instead of searching for one.")
+        int, typer.Option(min=0, help="Sample so many captions instead of beam search.")
     ] = 0,
-    temperature: Annotated[float, typer.Option(min=0.01, help="Of draws; lower is surer.")] = 1.0,
-    top_k: Annotated[int, typer.Option(min=0, help="Draw among so many words; 0: all.")] = 0,
-    top_p: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Draw among the fewest words that reach it.")
+    temperature: Annotated[
+        float, typer.Option(min=0.01, help="Of sampling; lower is closer to greedy.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Equal seeds draw equal captions.")] = 0,
+    top_k: Annotated[int, typer.Option(min=0, help="Sample from so many words; 0: all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Sample from the fewest words that reach it.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal captions.")] = 0,
     device: DeviceOption = "auto",
 ) -> None:
-    """Say what images show."""
-    from saccade.inference.predictor import load
+    """Write the captions of images."""
+    from saccade.api import load
 
+    _refuse_missing(*images)
     opened = load(run, device)
-    how = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     for image in images:
         if samples:
-            texts = opened.sample(image, samples, seed=seed, **how)
+            texts = opened.sample(image, samples, seed=seed, **options)
         else:
             texts = [opened.caption(image, beam_size=beam_size).text]
-        for said in texts:
-            typer.echo(said if len(images) == 1 else f"{image}: {said}")
+        for text in texts:
+            typer.echo(text if len(images) == 1 else f"{image}: {text}")
 
 
 @app.command()
 def explain(
     run: RunArgument,
     image: ImageArgument,
-    question: Annotated[str | None, typer.Argument(help="For runs that answer.")] = None,
+    question: Annotated[str | None, typer.Argument(help="For VQA runs.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to draw.")] = Path(
-        "looked.png"
+        "attention.png"
     ),
     beam_size: BeamOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Draw where the model looked: per glimpse, or per word."""
+    """Draw the model's attention: per glimpse, or per word."""
+    from saccade.core.run_files import read_run_json
+
+    _refuse_missing(image)
+    read_run_json(run)
     from saccade.inference.explain import explain as draw
 
     typer.echo(

@@ -1,4 +1,4 @@
-"""The verbs that make runs: demo, train, import-checkpoint."""
+"""Commands that make runs: demo, train, import-checkpoint."""
 
 import os
 import shlex
@@ -23,8 +23,8 @@ from saccade.core.formatting import values
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
-    vqa: Annotated[str | None, typer.Option(help="A recipe that answers; use a small one.")] = None,
-    caption: Annotated[str | None, typer.Option(help="A recipe that describes.")] = None,
+    vqa: Annotated[str | None, typer.Option(help="A VQA recipe; use a small one.")] = None,
+    caption: Annotated[str | None, typer.Option(help="A captioning recipe.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal scores.")] = 0,
     device: DeviceOption = "cpu",
 ) -> None:
@@ -46,21 +46,21 @@ def train(
     changes: ChangesOption = None,
     features: FeaturesOption = None,
     start: Annotated[
-        Path | None, typer.Option("--from", help="Begin with the weights of this run.")
+        Path | None, typer.Option("--from", help="Start from the weights of this run.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where OUT stands.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
+    ] = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Train a recipe on a data folder, write a run folder."""
-    from saccade.recipes.catalogue import changed_recipe
-    from saccade.training.train import train as fit
+    from saccade.api import train as fit
 
-    chosen = changed_recipe(recipe, changes or ())
     fit(
-        chosen,
+        recipe,
         data,
         out,
-        name=recipe,
+        changes=changes or (),
         features=features,
         start=start,
         resume=resume,
@@ -84,13 +84,11 @@ def import_checkpoint(
     ] = None,
     answers: Annotated[Path | None, typer.Option(help="Its answers, likewise.")] = None,
     changes: ChangesOption = None,
-    backbone: Annotated[
-        str | None, typer.Option(help="Another network to look at images with, timm:NAME.")
-    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Another backbone, timm:NAME.")] = None,
     weights: Annotated[str, typer.Option(help="Its weights: hub, random, or a file.")] = "hub",
-    size: Annotated[int | None, typer.Option(help="Side of what that network sees.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of its input, in pixels.")] = None,
     store: Annotated[
-        Path | None, typer.Option(help="A feature store, to look at images as it did.")
+        Path | None, typer.Option(help="A feature store, whose backbone to use.")
     ] = None,
 ) -> None:
     """Make a run of another program's checkpoint, without executing it."""
@@ -109,14 +107,14 @@ def import_checkpoint(
         store=store,
     )
     header = made.run.header
-    told = {
+    shown = {
         "checkpoint": made.layout,
         "model": header.recipe.model.kind,
         "words": header.sizes.words,
         "answers": header.sizes.answers,
-        "looks with": f"{header.store.backbone.name}, {header.store.preprocessing.height} pixels",
+        "backbone": f"{header.store.backbone.name}, {header.store.preprocessing.height} pixels",
     }
-    show_rows(values({name: value for name, value in told.items() if value}))
+    show_rows(values({name: value for name, value in shown.items() if value}))
     for note in made.notes:
         typer.echo(f"note: {note}")
     using = 'ask {run} IMAGE "QUESTION"' if header.recipe.task == "vqa" else "caption {run} IMAGE"

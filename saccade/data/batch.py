@@ -7,11 +7,14 @@ An image stands in a batch once, however many questions or captions it has: `ima
 one each example looks at. Models project regions per image and spread the result to examples.
 """
 
-from dataclasses import dataclass, fields, replace
-from typing import NamedTuple, Protocol, Self
+from __future__ import annotations  # so that reading a run's `Sizes` imports no torch
 
-import torch
-from torch import Tensor
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass
@@ -85,12 +88,12 @@ class CaptionState(NamedTuple):
     image: tuple[Tensor, ...]  # each (I, ...)
     beam_size: tuple[Tensor, ...]  # each (I, K, ...)
 
-    def pick(self, beam_size: Tensor) -> "CaptionState":
+    def pick(self, beam_size: Tensor) -> CaptionState:
         """Reorder or repeat beams: `beams (I, K')` names, per image, the beams to go on with."""
-        rows = torch.arange(len(beam_size), device=beam_size.device)[:, None]
+        rows = beam_size.new_ones(len(beam_size)).cumsum(0)[:, None] - 1  # 0, 1 ... of each image
         return CaptionState(self.image, tuple(part[rows, beam_size] for part in self.beam_size))
 
-    def keep(self, images: Tensor) -> "CaptionState":
+    def keep(self, images: Tensor) -> CaptionState:
         """Go on with some images only: `images (I',)` int64 rows or `(I,)` bool."""
         return CaptionState(
             tuple(part[images] for part in self.image),

@@ -87,7 +87,7 @@ def read_boxes(path: Path) -> dict[int, list[list[float]]]:
 def _looks(run: Run, batch: VqaBatch) -> NDArray[np.float32] | None:
     """Attention over regions, `(B, R)`: the mean of a question's glimpses; None without any."""
     with torch.inference_mode():
-        output: VqaOutput = run.model(run.seen(batch.to(run.device)))
+        output: VqaOutput = run.model(run.encode_batch(batch.to(run.device)))
     if output.attention is None:
         return None
     return np.asarray(output.attention.mean(dim=1).cpu().numpy())

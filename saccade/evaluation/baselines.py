@@ -35,10 +35,10 @@ from saccade.evaluation.scoring import (
     statistics,
 )
 from saccade.evaluation.tasks import TASKS
+from saccade.experiment import Experiment
 from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore
 from saccade.metrics.intervals import compare
-from saccade.run_folder import Experiment
 
 SEED = 0
 SHUFFLED = "shuffled_images"

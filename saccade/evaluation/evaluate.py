@@ -16,13 +16,15 @@ from safetensors import safe_open
 
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
+from saccade.core.files import write_json
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Question, Split
 from saccade.evaluation.baselines import SHUFFLED, run_baselines, visual_gain
 from saccade.evaluation.scoring import MAIN, ScoredExamples, statistics, write_rows
 from saccade.evaluation.tasks import TASKS
-from saccade.experiment import assemble_for_run
+from saccade.experiment import Experiment, assemble_for_run
 from saccade.features.store import StoreHeader
+from saccade.inference.model import load_model
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.calibration import calibration_score
 from saccade.metrics.cider import corpus_cider
@@ -33,7 +35,7 @@ from saccade.metrics.java import Measured, NotMeasured, meteor, spice
 from saccade.metrics.ptb import coco_words
 from saccade.metrics.rouge import corpus_rouge_l
 from saccade.metrics.wups import wups
-from saccade.run_folder import Experiment, OpenedRun, load_model, open_run, write_json
+from saccade.run_folder import OpenedRun, open_run
 from saccade.text.answers import normalise_answer
 
 # What stands in `scores.json` beside the score itself: how sure, how varied, how nearly right.
@@ -201,7 +203,7 @@ def _labels(
     """What every number above must be read with. None where it cannot be known."""
     header, recipe = opened.header, experiment.recipe
     same = experiment.folder.fingerprint == header.fingerprint
-    known = same and all(one.fingerprint == header.fingerprint for one in header.earlier)
+    known = same and all(one.fingerprint == header.fingerprint for one in header.ancestors)
     with safe_open(opened.path / "model.safetensors", framework="pt") as stream:
         about = stream.metadata() or {}
     decode = recipe.decode.model_dump() if recipe.decode else {}
@@ -217,7 +219,7 @@ def _labels(
         "features": experiment.store.path.name,
         "features_fingerprint": _fingerprint(experiment.store.header),
         "recipe": header.recipe_name,
-        "initialised_from": ", ".join(f"{one.recipe_name}: {one.run}" for one in header.earlier)
+        "initialised_from": ", ".join(f"{one.recipe_name}: {one.run}" for one in header.ancestors)
         or None,
         "model": recipe.model.kind,
         "seed": recipe.train.seed,

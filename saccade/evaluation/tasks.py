@@ -29,12 +29,12 @@ from saccade.evaluation.scoring import score_answers as judge_said_answers
 from saccade.evaluation.scoring import score_captions as judge_said_captions
 from saccade.evaluation.teacher_forcing import AnswerLoss, read_captions
 from saccade.experiment import (
+    Experiment,
     caption_examples,
     captions_to_read,
     question_examples,
 )
-from saccade.inference.decoding import beam_search, rules_of, shares
-from saccade.run_folder import Experiment
+from saccade.inference.decoding import answer_probabilities, beam_search, rules_of
 
 
 class Task(NamedTuple):
@@ -74,7 +74,7 @@ def score_answers(
 ) -> ScoredExamples:
     """Official VQA accuracy of the likeliest answers; one without features counts as wrong.
 
-    A model's confidence in its answer is the answer's probability (`losses.shares`).
+    A model's confidence in its answer is the answer's probability (`losses.answer_probabilities`).
     """
     assert experiment.words.answers is not None
     assert experiment.recipe.answers is not None
@@ -86,7 +86,7 @@ def score_answers(
     for rows, batch, logits in answer_logits(model, examples, device):
         loss.add(VqaOutput(logits), batch)
         best = logits.argmax(dim=1, keepdim=True)
-        surest = shares(logits, experiment.recipe.answers.loss).gather(1, best)
+        surest = answer_probabilities(logits, experiment.recipe.answers.loss).gather(1, best)
         for row, place, share in zip(rows, best.tolist(), surest.tolist(), strict=True):
             said[int(examples.ids[row])] = experiment.words.answers.answers[place[0]]
             confidence[int(examples.ids[row])] = share[0]

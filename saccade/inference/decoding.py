@@ -1,14 +1,13 @@
-"""What a captioner says when nobody tells it the words: beam search and sampling.
+"""Beam search and sampling over any captioner, batched over images.
 
-Written once for every captioner and every number of images at a time. An image is decoded once;
-it leaves the batch as soon as nothing that is still being said could win.
+An image leaves the batch as soon as none of its unfinished captions can win.
 
-Letters: I images, K beams, V vocabulary, T words said so far.
+Shapes: I images, K beams or samples, V words of the vocabulary, T words decoded so far.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,7 +21,7 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True)
 class Rules:
-    """What may be said, and how two captions are compared."""
+    """Constraints on captions, and the score by which two are compared."""
 
     start: int
     end: int
@@ -31,17 +30,17 @@ class Rules:
     min_length: int = 0
     """Words at least, the end word not counted."""
     banned: tuple[int, ...] = ()
-    """Words never said: padding, start, unknown."""
+    """Words never predicted: padding, start, unknown."""
     length_penalty: float = 0.0
-    """A caption of n words (end included) counts log p / n^length_penalty; 0 is the papers' raw
+    """A caption of n words (end included) scores log p / n^length_penalty; 0 is the papers' raw
     sum, which favours short captions."""
     no_repeat_ngram_size: int = 0
-    """No run of this many words is said twice in a caption; 0 allows it."""
+    """No n-gram of this many words occurs twice in a caption; 0 allows it."""
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One caption as it was decoded."""
+    """One decoded caption."""
 
     words: list[int]
     """Word ids without start and end."""
@@ -55,71 +54,69 @@ class Hypothesis:
 def beam_search(
     model: Captioner, regions: Tensor, region_mask: Tensor, rules: Rules, beam_size: int = 3
 ) -> list[Hypothesis]:
-    """Keep the `beam_size` best beginnings of every image; 1 is greedy. `regions (I, R, D)`.
+    """The best caption of every image; `beam_size` 1 is greedy. `regions (I, R, D)`.
 
     As in the reference evaluation: a caption that ends leaves its beam, which is not refilled.
-    Stopping early is exact: log p only falls, so an unfinished caption is worth at most
-    log p / max_length^length_penalty in the end; an image stops when a finished caption has that.
+    Stopping early is exact: log p only falls, so an unfinished caption scores in the end at most
+    log p / max_length^length_penalty; an image stops when a finished caption scores as much.
     When nothing has ended at the limit, the best unfinished caption is the answer.
     """
-    device = regions.device
-    best: list[Hypothesis | None] = [None] * len(regions)
-    best_score = torch.full((len(regions),), NEVER, device=device)  # of finished captions
-    here = torch.arange(len(regions), device=device)  # which image each row is
+    count, device = len(regions), regions.device
+    best: list[Hypothesis | None] = [None] * count
+    best_score = torch.full((count,), NEVER, device=device)  # (I,) of finished captions
+    images = torch.arange(count, device=device)  # (I',) the images that are still decoded
     state = model.init_state(regions, region_mask)
-    words = torch.full((len(regions), 1), rules.start, device=device)  # (I, K) said last
-    total = torch.zeros(len(regions), 1, device=device)  # (I, K) log p so far
-    said = torch.empty(len(regions), 1, 0, dtype=torch.int64, device=device)  # (I, K, T)
-    room = torch.full(
-        (len(regions),), beam_size, device=device
-    )  # beams not used up by ended captions
+    words = torch.full((count, 1), rules.start, device=device)  # (I', K) the last word
+    log_p = torch.zeros(count, 1, device=device)  # (I', K) summed over the words
+    decoded = torch.empty(count, 1, 0, dtype=torch.int64, device=device)  # (I', K, T)
+    open_beams = torch.full((count,), beam_size, device=device)  # (I',) without ended captions
     # Two or three rows are multiplied one by one on a CPU, four at once in half the time: a beam
-    # beyond `room` is dead and costs nothing but its row.
-    width = 4 if len(regions) == 1 and beam_size in (2, 3) else beam_size
+    # beyond `open_beams` is dead and costs nothing but its row.
+    width = 4 if count == 1 and beam_size in (2, 3) else beam_size
     rank = torch.arange(width, device=device)
     for length in range(1, rules.max_length + 1):
         step = model.step(words, state)
-        parent, words, total = _extend(step.logits, said, total, rules, width)
-        total = total.masked_fill(rank >= room[:, None], NEVER)
-        said = torch.cat([said[torch.arange(len(said))[:, None], parent], words[..., None]], dim=2)
+        parent, words, log_p = _extend(step.logits, decoded, log_p, rules, width)
+        log_p = log_p.masked_fill(rank >= open_beams[:, None], NEVER)
+        row = torch.arange(len(decoded))[:, None]
+        decoded = torch.cat([decoded[row, parent], words[..., None]], dim=2)
         state = step.state.pick(parent)
 
-        ended = (words == rules.end) & (total > NEVER)
-        worth = (total / length**rules.length_penalty).masked_fill(~ended, NEVER)
-        score, winner = worth.float().max(dim=1)  # as `best_score`, whatever the model's type
-        better = score > best_score[here]
-        for row in better.nonzero().flatten().tolist():
-            k = int(winner[row])
-            best[int(here[row])] = Hypothesis(
-                said[row, k, :-1].tolist(), float(total[row, k]), True
-            )
-        best_score[here] = torch.maximum(best_score[here], score)
-        room = room - ended.sum(dim=1)
-        total = total.masked_fill(ended, NEVER)
+        ended = (words == rules.end) & (log_p > NEVER)
+        scores = (log_p / length**rules.length_penalty).masked_fill(~ended, NEVER)  # (I', K)
+        score, winner = scores.float().max(dim=1)  # as `best_score`, whatever the model's type
+        for i in (score > best_score[images]).nonzero().flatten().tolist():
+            k = int(winner[i])
+            caption = decoded[i, k, :-1].tolist()
+            best[int(images[i])] = Hypothesis(caption, float(log_p[i, k]), True)
+        best_score[images] = torch.maximum(best_score[images], score)
+        open_beams = open_beams - ended.sum(dim=1)
+        log_p = log_p.masked_fill(ended, NEVER)
 
-        hope = total.max(dim=1).values / rules.max_length**rules.length_penalty
-        alive = hope > best_score[here]
+        bound = log_p.max(dim=1).values / rules.max_length**rules.length_penalty
+        alive = bound > best_score[images]
         if not alive.all():
-            here, room, words, total, said = (x[alive] for x in (here, room, words, total, said))
+            kept = (images, open_beams, words, log_p, decoded)
+            images, open_beams, words, log_p, decoded = (tensor[alive] for tensor in kept)
             state = state.keep(alive)
-        if not len(here):
+        if not len(images):
             break
-    for row in range(len(here)):
-        if best[int(here[row])] is None:
-            k = int(total[row].argmax())
-            best[int(here[row])] = Hypothesis(said[row, k].tolist(), float(total[row, k]), False)
+    for i in range(len(images)):
+        if best[int(images[i])] is None:
+            k = int(log_p[i].argmax())
+            best[int(images[i])] = Hypothesis(decoded[i, k].tolist(), float(log_p[i, k]), False)
     return [hypothesis for hypothesis in best if hypothesis is not None]
 
 
-class Drawn(NamedTuple):
-    """Captions as they were drawn, several of each image, the end word included."""
+class SampledCaptions(NamedTuple):
+    """Several sampled captions of each image, the end word included."""
 
     words: Tensor  # (I, K, T) int64; behind an end word stand more of them
     log_probability: Tensor  # (I, K, T) of each word, with gradients; 0 behind an end word
     length: Tensor  # (I, K) int64, counting the end word where it was reached
 
 
-def draw(  # noqa: PLR0913  each is something that a person may want to say
+def draw(  # noqa: PLR0913  the options of sampling
     model: Captioner,
     regions: Tensor,
     region_mask: Tensor,
@@ -130,51 +127,37 @@ def draw(  # noqa: PLR0913  each is something that a person may want to say
     top_k: int = 0,
     top_p: float = 1.0,
     generator: torch.Generator | None = None,
-) -> Drawn:
-    """Draw captions of every image, word by word, from the model's own distribution.
+) -> SampledCaptions:
+    """Sample captions of every image, word by word, from the model's own distribution.
 
-    `regions (I, R, D)` are looked at once for all K = `samples` captions of an image.
+    `regions (I, R, D)` are encoded once for all K = `samples` captions of an image.
     `temperature` divides the logits; `top_k` keeps that many words (0 keeps all); `top_p` keeps
     the fewest words whose probabilities reach it (Holtzman et al. 2020).
     """
     images, device = len(regions), regions.device
     state = model.init_state(regions, region_mask)
     state = state.pick(torch.zeros(images, samples, dtype=torch.int64, device=device))
-    words = torch.full((images, samples), rules.start, device=device)
-    said = torch.empty(images, samples, 0, dtype=torch.int64, device=device)
-    done = torch.zeros(images, samples, dtype=torch.bool, device=device)
-    length, log_ps = torch.zeros_like(words), []
+    words = torch.full((images, samples), rules.start, device=device)  # (I, K) the last word
+    decoded = torch.empty(images, samples, 0, dtype=torch.int64, device=device)  # (I, K, T)
+    ended = torch.zeros(images, samples, dtype=torch.bool, device=device)
+    length, log_probability = torch.zeros_like(words), []
     for _ in range(rules.max_length):
         step = model.step(words, state)
         state = step.state
-        logits = _allowed(step.logits, said, rules).flatten(0, 1) / temperature  # (I * K, V)
+        logits = _allowed(step.logits, decoded, rules).flatten(0, 1) / temperature  # (I * K, V)
         exact = torch.promote_types(logits.dtype, torch.float32)
         log_p = _truncated(logits, top_k, top_p).log_softmax(dim=-1, dtype=exact)
-        drawn = torch.multinomial(log_p.detach().exp(), 1, generator=generator)  # (I * K, 1)
-        words = drawn.view_as(words).masked_fill(done, rules.end)
+        sampled = torch.multinomial(log_p.detach().exp(), 1, generator=generator)  # (I * K, 1)
+        words = sampled.view_as(words).masked_fill(ended, rules.end)
         of_words = log_p.gather(1, words.view(-1, 1)).view(words.shape)
         # Picked, not multiplied by 0: the end word may have been forbidden here, at -infinity.
-        log_ps.append(torch.where(done, 0, of_words))
-        said = torch.cat([said, words[..., None]], dim=2)
-        length = length + ~done
-        done = done | (words == rules.end)
-        if done.all():
+        log_probability.append(torch.where(ended, 0, of_words))
+        decoded = torch.cat([decoded, words[..., None]], dim=2)
+        length = length + ~ended
+        ended = ended | (words == rules.end)
+        if ended.all():
             break
-    return Drawn(said, torch.stack(log_ps, dim=2), length)
-
-
-@torch.inference_mode()
-def sample(
-    model: Captioner, regions: Tensor, region_mask: Tensor, rules: Rules, **how: Any
-) -> list[Hypothesis]:
-    """Draw one caption per image; `how` as in `draw`: temperature, top_k, top_p, generator."""
-    drawn = draw(model, regions, region_mask, rules, **how)
-    words, total = drawn.words[:, 0].tolist(), drawn.log_probability[:, 0].sum(dim=1).tolist()
-    hypotheses = []
-    for row, length, log_probability in zip(words, drawn.length[:, 0].tolist(), total, strict=True):
-        ended = row[length - 1] == rules.end
-        hypotheses.append(Hypothesis(row[: length - ended], log_probability, ended))
-    return hypotheses
+    return SampledCaptions(decoded, torch.stack(log_probability, dim=2), length)
 
 
 @torch.inference_mode()
@@ -185,10 +168,10 @@ def replay(
     captions: Sequence[Sequence[int]],
     rules: Rules,
 ) -> tuple[list[Tensor | None], list[Tensor | None]]:
-    """Where the model looks while it says given captions, one for each image.
+    """Attention of the model over given captions, one for each image.
 
     Returns, per image, attention (T, R) and the sentinel's share (T,), or None where the model
-    has no such thing. Beam search need not carry maps along: saying the winner again is cheap.
+    has no such thing. Beam search need not carry maps along: decoding the winner again is cheap.
     """
     state = model.init_state(regions, region_mask)
     max_length = max((len(caption) for caption in captions), default=0)
@@ -196,13 +179,13 @@ def replay(
     padded[:, 0] = rules.start
     for row, caption in enumerate(captions):
         padded[row, 1 : 1 + len(caption)] = torch.as_tensor(caption, device=regions.device)
-    looks, sentinels = [], []
+    attention, sentinels = [], []
     for t in range(max_length):
         step = model.step(padded[:, t : t + 1], state)
         state = step.state
-        looks.append(step.attention)
+        attention.append(step.attention)
         sentinels.append(step.sentinel)
-    return _per_image(looks, captions), _per_image(sentinels, captions)
+    return _per_image(attention, captions), _per_image(sentinels, captions)
 
 
 def _per_image(
@@ -217,76 +200,76 @@ def _per_image(
 
 
 def _extend(
-    logits: Tensor, said: Tensor, total: Tensor, rules: Rules, beam_size: int
+    logits: Tensor, decoded: Tensor, log_p: Tensor, rules: Rules, beam_size: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The best `beams` continuations of each image: parent beam, word and log p, each (I, K)."""
-    logits = _allowed(logits, said, rules)
+    """The best continuations of each image: parent beam, word and log p, each (I, K)."""
+    logits = _allowed(logits, decoded, rules)
     # The best of all continuations are among the best of each beam: no sort over K * V.
     best, words = logits.topk(min(beam_size, logits.shape[-1]), dim=-1)  # (I, K, k)
-    log_p = total[..., None] + (best - logits.logsumexp(dim=-1, keepdim=True))
-    log_p = log_p.masked_fill(best == NEVER, NEVER)
-    total, place = log_p.flatten(1).topk(min(beam_size, log_p[0].numel()), dim=1)
-    if total.shape[1] < beam_size:  # fewer words than beams: fill up with beams that cannot win
-        missing = beam_size - total.shape[1]
-        total = torch.cat([total, total.new_full((len(total), missing), NEVER)], dim=1)
+    candidates = log_p[..., None] + (best - logits.logsumexp(dim=-1, keepdim=True))
+    candidates = candidates.masked_fill(best == NEVER, NEVER)
+    log_p, place = candidates.flatten(1).topk(min(beam_size, candidates[0].numel()), dim=1)
+    if log_p.shape[1] < beam_size:  # fewer words than beams: fill up with beams that cannot win
+        missing = beam_size - log_p.shape[1]
+        log_p = torch.cat([log_p, log_p.new_full((len(log_p), missing), NEVER)], dim=1)
         place = torch.cat([place, place.new_zeros(len(place), missing)], dim=1)
-    return place // words.shape[-1], words.flatten(1).gather(1, place), total
+    return place // words.shape[-1], words.flatten(1).gather(1, place), log_p
 
 
-def _allowed(logits: Tensor, said: Tensor, rules: Rules) -> Tensor:
+def _allowed(logits: Tensor, decoded: Tensor, rules: Rules) -> Tensor:
     """Logits (I, K, V) with the words that the rules forbid at this place at -infinity."""
-    forbidden = list(rules.banned)
-    if said.shape[2] < rules.min_length:
-        forbidden.append(rules.end)
-    size = rules.no_repeat_ngram_size
-    repeats = size > 0 and said.shape[2] >= size
+    length, size = decoded.shape[2], rules.no_repeat_ngram_size
+    forbidden = [*rules.banned, *([rules.end] if length < rules.min_length else [])]
+    repeats = 0 < size <= length
     if not forbidden and not repeats:
         return logits
     logits = logits.clone()
     logits[..., forbidden] = NEVER
     if repeats:
-        runs = said.unfold(2, size, 1)  # (I, K, T - size + 1, size)
-        recent = said[:, :, said.shape[2] - size + 1 :]  # (I, K, size - 1)
-        again = (runs[..., :-1] == recent[:, :, None]).all(dim=-1)  # (I, K, T - size + 1)
+        ngrams = decoded.unfold(2, size, 1)  # (I, K, T - size + 1, size)
+        recent = decoded[:, :, length - size + 1 :]  # (I, K, size - 1)
+        again = (ngrams[..., :-1] == recent[:, :, None]).all(dim=-1)  # (I, K, T - size + 1)
         bar = torch.zeros_like(again, dtype=logits.dtype).masked_fill(again, NEVER)
-        logits = logits + torch.zeros_like(logits).scatter_reduce(2, runs[..., -1], bar, "amin")
+        logits = logits + torch.zeros_like(logits).scatter_reduce(2, ngrams[..., -1], bar, "amin")
     return logits
 
 
 def _truncated(logits: Tensor, top_k: int, top_p: float) -> Tensor:
     """Logits (I, V) with the tail of the distribution at -infinity."""
     if top_k:
-        least = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
-        logits = logits.masked_fill(logits < least, NEVER)
+        lowest = logits.topk(min(top_k, logits.shape[-1]), dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < lowest, NEVER)
     if top_p < 1:
-        falling, order = logits.sort(dim=-1, descending=True)
-        probability = falling.softmax(dim=-1)
+        ordered, order = logits.sort(dim=-1, descending=True)
+        probability = ordered.softmax(dim=-1)
         before = probability.cumsum(dim=-1) - probability
         cut = torch.zeros_like(before, dtype=torch.bool).scatter(1, order, before >= top_p)
         logits = logits.masked_fill(cut, NEVER)
     return logits
 
 
-def shares(logits: Tensor, loss: str) -> Tensor:
-    """How sure a model is of each answer, 0..1: (B, A) of logits (B, A).
+def answer_probabilities(logits: Tensor, loss: str) -> Tensor:
+    """Probability of each answer, (B, A) of logits (B, A).
 
-    Shares of 1 where the answers of a question compete in the loss; where each is judged by itself
-    ("logistic"), its own probability.
+    Those of a question sum to 1, except where the loss is "logistic": there each answer is
+    predicted independently of the others.
     """
     return logits.sigmoid() if loss == "logistic" else logits.softmax(dim=1)
 
 
 def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
-    """A recipe's way of saying captions, in a vocabulary's ids."""
+    """The decoding settings of a recipe, in a vocabulary's ids."""
     assert vocabulary.start is not None
     assert vocabulary.end is not None
-    never = {vocabulary.pad, vocabulary.start} - {vocabulary.end}
+    banned = {vocabulary.pad, vocabulary.start} - {vocabulary.end}
+    if decode.suppress_unk:
+        banned.add(vocabulary.unknown)
     return Rules(
         start=vocabulary.start,
         end=vocabulary.end,
         max_length=decode.max_length,
         min_length=decode.min_length,
-        banned=tuple(sorted(never | ({vocabulary.unknown} if decode.suppress_unk else set()))),
+        banned=tuple(sorted(banned)),
         length_penalty=decode.length_penalty,
         no_repeat_ngram_size=decode.no_repeat_ngram_size,
     )

@@ -1,8 +1,10 @@
-"""Where a model looked, drawn onto the image: for each glimpse of an answer, or for each word.
+"""Attention maps drawn onto the image, for each glimpse of an answer or each word of a caption.
 
-An attention map shows which regions were weighed most. It is what the model used as its input,
-not proof of why it said what it said. For a model without attention each region is hidden in turn
-instead, and the map shows where that costs most; the drawing says so.
+An attention map shows which regions were weighted most. It is what the model used as its input, no
+proof of why it predicted what it did. For a model without attention each region is hidden in turn
+instead (occlusion), and the map shows how much that costs; the drawing says so.
+
+Shapes: R regions, D numbers per region, T words.
 """
 
 from collections.abc import Sequence
@@ -18,19 +20,16 @@ from torch import Tensor
 from saccade.core.errors import BadConfig
 from saccade.data.batch import CaptionBatch
 from saccade.features.images import read_image
-from saccade.inference.predictor import Answer, Captioned, EncodedImage, Run, load
+from saccade.inference.predictor import Answer, EncodedImage, GeneratedCaption, Run, load
 from saccade.viz.attention import Heat, heat_map, panel
 from saccade.viz.plots import save_png
 
-# Where a model without attention looks: what does it change its mind about when a place is
-# hidden?
-
-TOGETHER = 64
-"""So many images with a hidden region are looked at in one go."""
+OCCLUSION_BATCH = 64
+"""Copies of the image, each with one region hidden, in one forward pass."""
 
 
 def occlude_answer(run: Run, encoded: EncodedImage, question: str, answer: Answer) -> Answer:
-    """The answer with, as its one map, what hiding each region costs its log-probability: (1, R).
+    """The answer with one map (1, R): by how much hiding each region lowers its log-probability.
 
     Raises BadConfig where the image is a single region, which cannot be hidden.
     """
@@ -38,67 +37,66 @@ def occlude_answer(run: Run, encoded: EncodedImage, question: str, answer: Answe
     batch, answers = run.question(encoded, question), run.opened.words.answers
     assert answers is not None  # else there would be no answer
     place = list(answers.answers).index(answer.text)
-    costs = []
+    found = []
     for regions in _hidden(encoded):
-        many = len(regions)
-        asked = replace(
+        n = len(regions)
+        copies = replace(
             batch,
             regions=regions,
-            region_mask=encoded.mask.expand(many, -1),
-            image=torch.arange(many, device=regions.device),
-            question=batch.question.expand(many, -1),
-            question_length=batch.question_length.expand(many),
+            region_mask=encoded.mask.expand(n, -1),
+            image=torch.arange(n, device=regions.device),
+            question=batch.question.expand(n, -1),
+            question_length=batch.question_length.expand(n),
         )
         with torch.inference_mode():
-            costs.append(run.model(asked).logits.log_softmax(dim=1)[:, place])
-    said = torch.cat(costs)  # (1 + R,): with nothing hidden first
-    return answer._replace(attention=_weights(said[:1] - said[1:])[None])
+            found.append(run.model(copies).logits.log_softmax(dim=1)[:, place])
+    log_p = torch.cat(found)  # (1 + R,): with nothing hidden first
+    return answer._replace(attention=_weights(log_p[:1] - log_p[1:])[None])
 
 
-def occlude_caption(run: Run, encoded: EncodedImage, captioned: Captioned) -> Captioned:
-    """The caption with, as each word's map, what hiding each region costs its log-probability.
+def occlude_caption(run: Run, encoded: EncodedImage, caption: GeneratedCaption) -> GeneratedCaption:
+    """The caption with a map per word: by how much hiding each region lowers its log-probability.
 
-    The words before it stand as they were said. Raises BadConfig as `occlude_answer` does.
+    The words before it stay as they are. Raises BadConfig as `occlude_answer` does.
     """
     _check(run, encoded)
     vocabulary = run.opened.words.vocabulary
-    words = vocabulary.encode_caption([word.text for word in captioned.words])
+    words = vocabulary.encode_caption([word.text for word in caption.words])
     ids = torch.tensor([words], device=encoded.regions.device)
-    costs = []
+    found = []
     for regions in _hidden(encoded):
-        many = len(regions)
+        n = len(regions)
         batch = CaptionBatch(
             regions,
-            encoded.mask.expand(many, -1),
-            image=torch.arange(many, device=regions.device),
-            caption=ids.expand(many, -1),
-            caption_length=torch.full((many,), ids.shape[1], device=regions.device),
+            encoded.mask.expand(n, -1),
+            image=torch.arange(n, device=regions.device),
+            caption=ids.expand(n, -1),
+            caption_length=torch.full((n,), ids.shape[1], device=regions.device),
         )
         with torch.inference_mode():
             output = run.model(batch)
-        right = output.logits.log_softmax(dim=1).gather(1, output.targets[:, None])
-        costs.append(right.view(-1, many))  # (T, images): packed means time first
-    said = torch.cat(costs, dim=1)
-    maps = [_weights(row[:1] - row[1:]) for row in said]
-    heard = [
+        log_p = output.logits.log_softmax(dim=1).gather(1, output.targets[:, None])
+        found.append(log_p.view(-1, n))  # (T, n): packed means time first
+    maps = [_weights(row[:1] - row[1:]) for row in torch.cat(found, dim=1)]
+    explained = [
         word._replace(attention=weights)
-        for word, weights in zip(captioned.words, maps, strict=False)  # the end is no word
+        for word, weights in zip(caption.words, maps, strict=False)  # the end is no word
     ]
-    return captioned._replace(words=heard)
+    return caption._replace(words=explained)
 
 
 def _hidden(encoded: EncodedImage) -> Sequence[Tensor]:
-    """The image's regions, as they are and then each one hidden: chunks of (n, R, D)."""
+    """The image's regions as they are, then each one hidden by their mean: chunks (n, R, D)."""
     regions, real = encoded.regions[0], encoded.mask[0, :, None]
     mean = (regions * real).sum(dim=0) / real.sum()
     count = len(regions)
     hide = torch.eye(count, dtype=torch.bool, device=regions.device)
     hide = torch.cat([torch.zeros_like(hide[:1]), hide])  # (1 + R, R)
-    return [torch.where(rows[:, :, None], mean, regions) for rows in hide.split(TOGETHER)]
+    return [torch.where(rows[:, :, None], mean, regions) for rows in hide.split(OCCLUSION_BATCH)]
 
 
 def _weights(cost: Tensor) -> NDArray[np.float32]:
-    """Shares of what hiding costs; a place whose hiding helps counts as not looked at."""
+    """Costs of hiding as shares of 1; a region whose hiding helps gets 0."""
     cost = cost.clamp_min(0)
     return np.asarray((cost / cost.sum().clamp_min(1e-12)).cpu().numpy())
 
@@ -106,15 +104,15 @@ def _weights(cost: Tensor) -> NDArray[np.float32]:
 def _check(run: Run, encoded: EncodedImage) -> None:
     if encoded.regions.shape[1] == 1:
         raise BadConfig(
-            "the features are one vector for the whole image: there is no place to hide",
+            "the features are one vector for the whole image: there is no region to hide",
             location=run.opened.path,
             hint="Extract features that keep their grid, and train on those.",
         )
 
 
-HIDDEN = "what hiding a place costs"
+HIDDEN = "cost of hiding a region"
 SIDE = 480
-"""Pixels of the longer side of an image that is drawn on: as large as it will be shown."""
+"""Longer side of a drawn image, in pixels."""
 
 
 def explain(
@@ -125,11 +123,11 @@ def explain(
     beam_size: int | None = None,
     device: str = "auto",
 ) -> Path:
-    """Draw where a run looks in an image, into the PNG file `out`, and return its path.
+    """Draw a run's attention over an image into the PNG file `out`, and return its path.
 
-    A VQA run needs a `question` and gets one map per glimpse; a captioning run says its caption
-    (with `beam` beams) and gets one map per word. Raises BadConfig where the question is missing
-    or not wanted, or the image is one region; BadRun, BadImage as `predict` does.
+    A VQA run needs a `question` and gives one map per glimpse; a captioning run writes a caption
+    and gives one map per word. Raises BadConfig where the question is missing or not wanted, or the
+    image is one region; BadRun and BadImage as `Run` does.
     """
     opened = load(run, device)
     encoded = opened.encode(image)
@@ -140,11 +138,11 @@ def explain(
     elif question is not None:
         raise BadConfig("this run writes captions", location=run, hint="Leave the question out.")
     else:
-        captioned = opened.caption(encoded, beam_size=beam_size)
-        hidden = any(word.attention is None for word in captioned.words)
+        caption = opened.caption(encoded, beam_size=beam_size)
+        hidden = any(word.attention is None for word in caption.words)
         if hidden:
-            captioned = occlude_caption(opened, encoded, captioned)
-        pixels = draw_caption(opened, image, captioned, hidden=hidden)
+            caption = occlude_caption(opened, encoded, caption)
+        pixels = draw_caption(opened, image, caption, hidden=hidden)
     out.parent.mkdir(parents=True, exist_ok=True)
     save_png(out, pixels)
     return out
@@ -167,36 +165,36 @@ def draw_answer(
 
     `hidden` says that the maps came from hiding regions. An answer without maps is drawn without.
     """
-    image_record = image_of(image)
+    pixels = image_of(image)
     maps = () if answer.attention is None else answer.attention
-    glimpses = [heat_of(run, weights, answer.boxes, image_record) for weights in maps]
+    glimpses = [heat_of(run, weights, answer.boxes, pixels) for weights in maps]
     first, *others = [f"{text} ({share:.0%})" for text, share in answer.top if share >= 0.01]
     line = f"{first}, else {', '.join(others)}" if others else first
     titles = [HIDDEN if hidden else f"glimpse {n}" for n in range(1, len(glimpses) + 1)]
-    return panel(image_record, glimpses, titles, f"{question}\n{line}")
+    return panel(pixels, glimpses, titles, f"{question}\n{line}")
 
 
 def draw_caption(
-    run: Run, image: Path, captioned: Captioned, *, hidden: bool = False
+    run: Run, image: Path, caption: GeneratedCaption, *, hidden: bool = False
 ) -> NDArray[np.uint8]:
-    """One page `(height, width, 3)`: the caption, and where the model looked for each word.
+    """One page `(height, width, 3)`: the caption, and the attention of each word.
 
     `hidden` says that the maps came from hiding regions. A word without a map is drawn without.
     """
-    image_record = image_of(image)
+    pixels = image_of(image)
     maps, titles = [], []
-    for word in captioned.words:
+    for word in caption.words:
         if word.attention is None:
             continue
-        maps.append(heat_of(run, word.attention, captioned.boxes, image_record))
-        share = "" if word.sentinel is None else f" ({1 - word.sentinel:.0%} seen)"
+        maps.append(heat_of(run, word.attention, caption.boxes, pixels))
+        share = "" if word.sentinel is None else f" ({1 - word.sentinel:.0%} visual)"
         titles.append(word.text + share)
     note = f"\n{HIDDEN}" if hidden else ""
-    return panel(image_record, maps, titles, captioned.text + note)
+    return panel(pixels, maps, titles, caption.text + note)
 
 
 def image_of(image: Path) -> NDArray[np.uint8]:
-    """The image `(H, W, 3)`, as large as it will be shown."""
+    """The image `(H, W, 3)` uint8, its longer side `SIDE` pixels."""
     pixels = read_image(image).permute(1, 2, 0).numpy()
     height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)

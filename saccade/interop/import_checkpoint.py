@@ -15,6 +15,7 @@ from torch import Tensor
 from saccade.config import FeaturesConfig, Recipe, change
 from saccade.core.errors import BadCheckpoint, BadData, BadRun
 from saccade.core.settings import Settings
+from saccade.core.tensors import save_tensors
 from saccade.data.batch import Sizes
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
 from saccade.features.settings import BackboneSpec, Preprocessing
@@ -24,7 +25,7 @@ from saccade.interop.checkpoint_mapping import Bundle, Reading, fill, skeleton
 from saccade.interop.torch_files import read_checkpoint, tensors_of
 from saccade.models.catalogue import look_up
 from saccade.recipes.catalogue import RECIPES
-from saccade.run_folder import BACKBONE, OpenedRun, Origin, save_tensors, write_run
+from saccade.run_folder import BACKBONE, OpenedRun, Origin, write_run
 
 SAY = "Say with --set model.FIELD=VALUE what the file does not say."
 

@@ -4,6 +4,7 @@
 each `-small` one must learn.
 """
 
+import os
 from collections.abc import Iterable
 from functools import reduce
 
@@ -59,7 +60,9 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def changed_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
+def load_recipe(recipe: str | os.PathLike[str] | Recipe, changes: Iterable[str] = ()) -> Recipe:
     """A named recipe with FIELD=VALUE changes. Raises BadConfig for names that do not exist."""
-    recipe: Recipe = look_up(RECIPES, "recipe", name)
-    return reduce(change, changes, recipe)
+    chosen: Recipe = (
+        recipe if isinstance(recipe, Recipe) else look_up(RECIPES, "recipe", os.fspath(recipe))
+    )
+    return reduce(change, changes, chosen)

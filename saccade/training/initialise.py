@@ -1,7 +1,7 @@
-"""What a new run's weights begin with: fresh ones, an encoder's own, or those of an earlier run.
+"""Initial weights of a new run: fresh ones, an encoder's own, or those of an earlier run.
 
-The cheap way to fine-tune goes through here: a model that was trained on stored features is put
-behind the very network that made them, and goes on where it was.
+Also the cheap way to fine-tune: a model that was trained on stored features is put behind the
+network that made them, and training goes on from there.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,26 +12,31 @@ import torch
 from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig, BadRun
+from saccade.core.tensors import load_weights
 from saccade.core.weights import find_given
 from saccade.data.examples import Examples, images_of
+from saccade.experiment import Experiment
 from saccade.features.settings import Preprocessing
+from saccade.inference.model import build
 from saccade.models.encoder import Pixels, behind
-from saccade.run_folder import Experiment, OpenedRun, build, fill, open_run
+from saccade.run_folder import OpenedRun, open_run
 from saccade.training.word_vectors import initialise_embedding
 
-IMAGES = 256
-"""So many images tell the statistics of batch norm."""
-TOGETHER = 16
+STATISTICS_IMAGES = 256
+"""Images from which the statistics of batch norm are measured, `STATISTICS_BATCH` at a time."""
+STATISTICS_BATCH = 16
 
 
 def fresh_model(
     experiment: Experiment, *, start: Path | None = None, resume: bool = False
 ) -> nn.Module:
-    """Build a material's model. An encoder's weights are read where no run has better ones."""
-    reads = not resume and (start is None or open_run(start).header.recipe.encoder is None)
+    """Build an experiment's model. An encoder's weights are read where no run has better ones."""
+    read_weights = not resume and (start is None or open_run(start).header.recipe.encoder is None)
     header = experiment.store.header
     torch.manual_seed(experiment.recipe.train.seed)
-    return build(experiment.recipe, experiment.sizes, header.preprocessing, read_weights=reads)
+    return build(
+        experiment.recipe, experiment.sizes, header.preprocessing, read_weights=read_weights
+    )
 
 
 def initialise(
@@ -41,105 +46,104 @@ def initialise(
     start: Path | None = None,
     say: Callable[[str], object] = str,
 ) -> None:
-    """Fill the model of a new run with what it begins with; `say` hears what a person should know.
+    """Fill the model of a new run with its initial weights; `say` takes notes for a person.
 
     Raises BadRun as `start_from` does, BadData for a broken file of word vectors, BadConfig where
-    the recipe cannot begin so.
+    the recipe cannot start so.
     """
     text = experiment.recipe.text
     if start is not None:
         if text.vectors is not None:
             raise BadConfig(
-                "text.vectors and an earlier run both say what words begin with",
+                "text.vectors and an earlier run both give initial word embeddings",
                 hint="Set text.vectors=none, or leave out --from.",
             )
         start_from(start, model, experiment)
     elif experiment.recipe.train.self_critical is not None:
         raise BadConfig(
-            "self-critical training goes on from a captioner that speaks already",
-            hint="Train one on human words (train.self_critical=none), then begin --from its run.",
+            "self-critical training needs a captioner that was trained before",
+            hint="Train one on human captions (train.self_critical=none), then start --from its "
+            "run.",
         )
     else:
-        initialise = getattr(behind(model), "initialise", None)
-        if initialise is not None:
-            initialise()
+        getattr(behind(model), "initialise", lambda: None)()
         if text.vectors is not None:
             file, missing = find_given(text.vectors, "word vectors"), text.vectors_missing
             say(initialise_embedding(behind(model), file, experiment.words.vocabulary, missing))
     if isinstance(model, Pixels) and model.config.batch_norm == "trained":
-        _tell_statistics(model, experiment, examples)
+        _restore_batch_norm(model, experiment, examples)
 
 
 def start_from(path: Path, model: nn.Module, experiment: Experiment) -> None:
     """Fill a new model with the best weights of an earlier run.
 
-    A run without an encoder fills what stands behind the new one. Raises BadRun where ids mean
-    other words there, the model is another one, or what it saw was.
+    A run without an encoder fills the model behind the new encoder. Raises BadRun where its
+    vocabulary, its model or its features differ.
     """
     run = open_run(path)
     if run.words != experiment.words:
         raise BadRun(
             "that run has other words or answers, so its weights mean something else",
             location=path,
-            hint="Begin with a run on the same data folder and with the same text and answers "
+            hint="Start from a run on the same data folder and with the same text and answers "
             "settings.",
         )
     if isinstance(model, Pixels) and run.header.recipe.encoder is None:
-        _refuse_other_eyes(run, model.encoder, experiment.store.header.preprocessing)
+        _refuse_other_features(run, model.encoder, experiment.store.header.preprocessing)
         model = model.model
-    fill(model, path / "model.safetensors", "Begin with a run of the same model settings.")
+    load_weights(model, path / "model.safetensors", "Start from a run of the same model settings.")
 
 
-def _refuse_other_eyes(run: OpenedRun, encoder: Any, shown: Preprocessing) -> None:
-    """A model behind an encoder must see what it saw when it learnt from stored features."""
-    told, spec = run.header.store, encoder.spec
-    there = told.backbone
+def _refuse_other_features(run: OpenedRun, encoder: Any, pixels: Preprocessing) -> None:
+    """Raise BadRun where an encoder gives a model other features than it was trained on."""
+    store, spec = run.header.store, encoder.spec
+    trained_on = store.backbone
     ours = spec.name, spec.options, spec.weights_sha256
-    if (there.name, there.options, there.weights_sha256) != ours:
-        options = ",".join(f"{name}={value}" for name, value in there.options.items())
+    if (trained_on.name, trained_on.options, trained_on.weights_sha256) != ours:
+        options = ",".join(f"{name}={value}" for name, value in trained_on.options.items())
         raise BadRun(
-            "that run looked through another network than this encoder, or through other weights",
+            "that run's features come from another network than this encoder, or other weights",
             location=run.path,
-            hint=f"Give the encoder that run's: backbone={there.name}, options={options or 'none'}"
-            f", and the weights it had ({there.weights}).",
+            hint=f"Give the encoder that run's: backbone={trained_on.name}, "
+            f"options={options or 'none'}, and the weights it had ({trained_on.weights}).",
         )
-    if told.reduction is not None:
+    if store.reduction is not None:
         raise BadRun(
-            "that run looked at regions that were made smaller, and no encoder makes such",
+            "that run's features were reduced by `store convert`, which no encoder does",
             location=run.path,
-            hint="Begin with a run on the features as they were extracted.",
+            hint="Start from a run on the features as they were extracted.",
         )
-    if told.preprocessing != shown:
+    if store.preprocessing != pixels:
         raise BadRun(
-            "that run looked at images that were prepared otherwise than these pixels",
+            "that run's images were preprocessed otherwise than these pixels",
             location=run.path,
-            hint=f"Extract pixels as it saw them: {_command(told.preprocessing)}",
+            hint=f"Extract pixels as that run did: {_extract_command(store.preprocessing)}",
         )
 
 
-def _command(seen: Preprocessing) -> str:
-    """What makes pixels that are prepared so."""
-    colours = [",".join(f"{share:g}" for share in colour) for colour in (seen.mean, seen.std)]
-    cut = f" --resize-to {seen.resize_to}" if seen.resize_to else ""
+def _extract_command(wanted: Preprocessing) -> str:
+    """The command that extracts pixels with the preprocessing wanted."""
+    mean, std = (",".join(f"{part:g}" for part in colour) for colour in (wanted.mean, wanted.std))
+    crop = f" --resize-to {wanted.resize_to}" if wanted.resize_to else ""
     return (
-        f"saccade extract DATA --backbone pixels --size {seen.height} --resize {seen.resize}{cut} "
-        f"--mean {colours[0]} --std {colours[1]} --interpolation {seen.interpolation}"
+        f"saccade extract DATA --backbone pixels --size {wanted.height} --resize {wanted.resize}"
+        f"{crop} --mean {mean} --std {std} --interpolation {wanted.interpolation}"
     )
 
 
-def _tell_statistics(model: Pixels, experiment: Experiment, examples: Examples) -> None:
-    """Give batch norm that was folded away its statistics back, before it learns from batches."""
-    # Seconds that only an encoder has to wait for.
+def _restore_batch_norm(model: Pixels, experiment: Experiment, examples: Examples) -> None:
+    """Measure the statistics of batch norm that was folded away, before it is trained."""
+    # Imported here: a model without an encoder need not wait for it.
     from saccade.features.finetuning import is_folded, unfold_batch_norm  # noqa: PLC0415
 
     if not is_folded(model.encoder):
         return
     rows = images_of(examples)
-    rows = rows[:: max(len(rows) // IMAGES, 1)][:IMAGES]
+    rows = rows[:: max(len(rows) // STATISTICS_IMAGES, 1)][:STATISTICS_IMAGES]
 
     def images() -> Iterator[Tensor]:
-        for begin in range(0, len(rows), TOGETHER):
-            pixels, _ = experiment.store.read(rows[begin : begin + TOGETHER])
+        for start in range(0, len(rows), STATISTICS_BATCH):
+            pixels, _ = experiment.store.read(rows[start : start + STATISTICS_BATCH])
             yield model.images(torch.from_numpy(pixels).to(model.mean.device))
 
     unfold_batch_norm(model.encoder, images())

@@ -1,4 +1,4 @@
-"""The inside of the training loop: how far it has come, and what one epoch and one step do."""
+"""Training loop: its progress, one epoch, one step, and the state that an exact resume needs."""
 
 import json
 import math
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from saccade.config import TrainConfig
 from saccade.core.errors import BadData
+from saccade.core.tensors import load_tensors, save_tensors
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.encoder import Pixels
-from saccade.run_folder import load_tensors, save_tensors
 from saccade.training.objectives import Objective
 from saccade.training.optim import (
     ScheduleState,
@@ -31,7 +31,7 @@ ACCUMULATE_EVERY = 10  # steps
 
 @dataclass
 class Progress:
-    """Where a run stands: with the weights and the random state, all that an exact resume needs."""
+    """Counters of a run; with weights, optimiser and random state an exact resume."""
 
     epoch: int = 0
     """Epochs finished."""
@@ -56,7 +56,7 @@ class Progress:
 
 @dataclass
 class TrainingLoop:
-    """The pieces of the loop that stay the same from step to step."""
+    """The parts of training that stay the same from step to step."""
 
     fabric: Fabric
     model: Any
@@ -68,7 +68,7 @@ class TrainingLoop:
     """Of the last few steps, not yet waited for: on a GPU, waiting costs more than the step."""
 
     def epoch(self, progress: Progress) -> Iterator[None]:
-        """Go through the rest of the current epoch, one step at a time."""
+        """Train for the rest of the current epoch; yields after every step."""
         config = self.config
         order = epoch_order(
             self.examples.image, config.samples_per_image, config.seed, progress.epoch
@@ -84,9 +84,9 @@ class TrainingLoop:
         if isinstance(self.model.module, Pixels):
             self.model.module.start_epoch(progress.epoch)
         self.model.train()
-        begin = time.perf_counter()
+        start = time.perf_counter()
         for batch in data:
-            waited = time.perf_counter() - begin
+            waited = time.perf_counter() - start
             self.losses.append(self.step(batch.to(self.fabric.device), progress) * len(batch))
             progress.batch += 1
             progress.step += 1
@@ -94,13 +94,13 @@ class TrainingLoop:
             progress.waited += waited
             if len(self.losses) == ACCUMULATE_EVERY:
                 self.accumulate_losses(progress)
-            progress.seconds += time.perf_counter() - begin
-            begin = time.perf_counter()
+            progress.seconds += time.perf_counter() - start
+            start = time.perf_counter()
             yield
         self.accumulate_losses(progress)
 
     def step(self, batch: VqaBatch | CaptionBatch, progress: Progress) -> Tensor:
-        """One step: look, compare, learn. Returns the loss, without waiting for it."""
+        """One step of the optimiser. Returns the loss, without waiting for the device."""
         schedule_state = ScheduleState(progress.step, progress.epoch, progress.decays)
         set_learning_rate(self.optimiser, self.config, schedule_state)
         with self.fabric.autocast():  # an objective may call more of a model than `forward`
@@ -125,13 +125,10 @@ class TrainingLoop:
         self.losses.clear()
 
 
-# All that an exact resume needs, in one file: weights, moments, random state, progress.
-
-
 def save_state(
     path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Mapping[str, Any]
 ) -> None:
-    """Write everything an exact resume needs into one file: weights, moments, random state."""
+    """Write what an exact resume needs into one file: weights, moments, random state, progress."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         for name, value in moments.items():
@@ -145,7 +142,7 @@ def save_state(
 
 def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
     """Put back what `save_state` wrote, and return its progress."""
-    tensors, about = load_tensors(path)
+    tensors, metadata = load_tensors(path)
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "random": {}}
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
@@ -160,10 +157,10 @@ def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -
     optimiser.load_state_dict({"state": moments, "param_groups": settings})
     for parameter, kept in optimiser.state.items():
         for name, value in kept.items():
-            if value.ndim > 1:  # laid out as the weight is: fused steps rely on it
+            if value.ndim > 1:  # the memory layout of the weight: fused steps rely on it
                 kept[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     torch.set_rng_state(groups["random"]["cpu"])
     if "cuda" in groups["random"] and torch.cuda.is_available():
         torch.cuda.set_rng_state(groups["random"]["cuda"])
-    progress: dict[str, Any] = json.loads(about["progress"])
+    progress: dict[str, Any] = json.loads(metadata["progress"])
     return progress

@@ -1,11 +1,12 @@
-"""How a model is made to learn from a batch: what it does, and how wrong that was.
+"""Training objectives: from a model and a batch to the scalar that training minimises.
 
-`objective_for(recipe, examples)` chooses. Nearly always a model reads the batch, captions word by
-word from their human beginning (teacher forcing), and the loss compares. A captioner may also be
-made to say captions word by word, without knowing of it: now and then it hears a word of its own
-(scheduled sampling), or it is rewarded for whole captions that it drew (self-critical training).
+`objective_for(recipe, examples)` chooses. Nearly always it is the loss of one `forward`, for
+captions under teacher forcing (each word is predicted from the human words before it). A captioner
+can also be trained with some of its own words as input (scheduled sampling, Bengio et al. 2015,
+arXiv:1506.03099), or with the CIDEr-D of whole sampled captions as reward (self-critical sequence
+training, Rennie et al. 2017, arXiv:1612.00563).
 
-Shapes: B captions, I images, K samples of each, T words, N words to say in the whole batch.
+Shapes: B captions, I images, K samples per image, T words, N target words of the whole batch.
 """
 
 from collections.abc import Callable
@@ -25,21 +26,21 @@ from saccade.data.batch import (
     VqaOutput,
 )
 from saccade.data.examples import ImageExamples
-from saccade.inference.decoding import Drawn, Hypothesis, Rules, beam_search, draw, rules_of
+from saccade.inference.decoding import Rules, SampledCaptions, beam_search, draw, rules_of
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import rows_per_step
 from saccade.models.losses import PER_QUESTION, Loss, caption_loss
 from saccade.training.optim import ScheduleState
 
 Objective = Callable[[Any, Any, ScheduleState], Tensor]
-"""(model, batch, moment) -> scalar."""
+"""(model, batch, schedule state) -> scalar."""
 
 
 def objective_for(recipe: Recipe, examples: Any) -> Objective:
-    """What training with a recipe on its task's examples makes smaller."""
+    """The objective that a recipe minimises on its task's examples."""
     config = recipe.train
     if config.self_critical is not None:
-        assert isinstance(examples, ImageExamples)  # what the task makes of such a recipe
+        assert isinstance(examples, ImageExamples)  # as `caption_examples` makes them
         assert recipe.decode is not None  # a captioning recipe cannot be built without
         rules = rules_of(examples.captions.vocabulary, recipe.decode)
         return self_critical(config.self_critical, rules, cider_of(examples))
@@ -55,28 +56,28 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
 
 
 def scheduled_sampling(config: ScheduledSampling, loss: Loss) -> Objective:
-    """The ordinary loss of captions of which some words were heard as the model said them."""
+    """The loss under teacher forcing, with some input words replaced by the model's own."""
 
     def objective(model: Any, batch: CaptionBatch, schedule_state: ScheduleState) -> Tensor:
-        probability = own_words(config, schedule_state.epoch)
+        probability = sampling_probability(config, schedule_state.epoch)
         output = unroll(model, batch, probability) if probability else model(batch)
         return loss(output, batch)
 
     return objective
 
 
-def own_words(config: ScheduledSampling, epoch: int) -> float:
-    """How likely a captioner hears a word of its own, `epoch` epochs done."""
+def sampling_probability(config: ScheduledSampling, epoch: int) -> float:
+    """Probability that an input word is the model's own, after `epoch` epochs."""
     steps = max(epoch - config.first_epoch, 0) // config.every
     return min(config.step * steps, config.most)
 
 
 def unroll(model: Captioner, batch: CaptionBatch, probability: float) -> CaptionOutput:
-    """Say the captions of a batch word by word; from the second word on each may hear, instead of
-    the human word, one drawn from what it could have said there.
+    """Decode the captions of a batch step by step; from the second word on each input word is,
+    with that probability, sampled from the model's prediction instead of the human word.
 
-    The draw has no gradient. Images are looked at once each, so batch norm averages over
-    images where `forward` may average over captions.
+    Sampling has no gradient. Each image is encoded once, so batch norm averages over images where
+    `forward` may average over captions.
     """
     state = model.init_state(batch.regions, batch.region_mask).keep(batch.image)  # K = 1
     logits, targets = list[Tensor](), []
@@ -86,48 +87,48 @@ def unroll(model: Captioner, batch: CaptionBatch, probability: float) -> Caption
             break
         words = batch.caption[:n, t]
         if t:
-            own = (torch.rand(n, device=words.device) < probability).nonzero()[:, 0]
-            if len(own):
-                likely = logits[-1][own].detach().float().softmax(dim=-1)
-                words = words.index_copy(0, own, torch.multinomial(likely, 1)[:, 0])
-        said = model.step(words[:, None], first(n, state))
-        state = said.state
-        logits.append(said.logits[:, 0])
+            replaced = (torch.rand(n, device=words.device) < probability).nonzero()[:, 0]
+            if len(replaced):
+                predicted = logits[-1][replaced].detach().float().softmax(dim=-1)
+                words = words.index_copy(0, replaced, torch.multinomial(predicted, 1)[:, 0])
+        output = model.step(words[:, None], first(n, state))
+        state = output.state
+        logits.append(output.logits[:, 0])
         targets.append(batch.caption[:n, t + 1])
     return CaptionOutput(torch.cat(logits), torch.cat(targets))
 
 
 def first(n: int, state: CaptionState) -> CaptionState:
-    """Go on with the first n rows, without copying them."""
+    """The first n rows of a state, without copying them."""
     return CaptionState(*(tuple(part[:n] for part in parts) for parts in state))
 
 
 def self_critical(config: SelfCritical, rules: Rules, cider: CiderOfIds) -> Objective:
-    """Make drawn captions likelier whose CIDEr-D is better than a baseline's, and others less so.
+    """Policy gradient (REINFORCE) with CIDEr-D as reward, less a baseline.
 
     The references of an image are its captions in the batch, the end word included.
     """
 
     def objective(model: Any, batch: CaptionBatch, schedule_state: ScheduleState) -> Tensor:
         del schedule_state
-        # Drawn first: mixed precision keeps copies of weights, and those that decoding without
-        # gradients makes would have none.
-        drawn = draw(model, batch.regions, batch.region_mask, rules, samples=config.samples)
-        said = said_of(drawn)
+        # Sampled before greedy decoding: autocast caches its copies of the weights, and those
+        # made without gradients would have none.
+        samples = draw(model, batch.regions, batch.region_mask, rules, samples=config.samples)
+        captions = sampled_sentences(samples)
         greedy = config.baseline == "greedy"
         if greedy:
             model.eval()
-            said = Sentences.joined(said, greedily(model, batch, rules))
+            captions = Sentences.joined(captions, greedy_sentences(model, batch, rules))
             model.train()
-        scores = torch.from_numpy(cider.score(said, references(batch))).to(drawn.log_probability)
-        reward = advantage(scores, *drawn.length.shape, greedy=greedy)
-        return reward_loss(drawn, reward)
+        scores = cider.score(captions, references(batch))
+        rewards = torch.from_numpy(scores).to(samples.log_probability)
+        return reward_loss(samples, advantage(rewards, *samples.length.shape, greedy=greedy))
 
     return objective
 
 
 def cider_of(examples: ImageExamples) -> CiderOfIds:
-    """CIDEr-D with the document frequencies of all captions that are learnt from."""
+    """CIDEr-D with the document frequencies of all training captions."""
     captions = examples.captions
     length = np.diff(captions.words.offsets.astype(np.int64))
     words = np.delete(captions.words.values, captions.words.offsets[:-1])  # without the start
@@ -136,36 +137,32 @@ def cider_of(examples: ImageExamples) -> CiderOfIds:
 
 
 def references(batch: CaptionBatch) -> Sentences:
-    """The human captions of a batch, from behind the start word to the end word."""
+    """The human captions of a batch, without the start word, with the end word."""
     length, image = batch.caption_length.cpu().numpy() - 1, batch.image.cpu().numpy()
     return Sentences.of(batch.caption[:, 1:].cpu().numpy(), length, image)
 
 
-def said_of(drawn: Drawn) -> Sentences:
-    """Drawn captions, image by image."""
+def sampled_sentences(drawn: SampledCaptions) -> Sentences:
+    """Sampled captions, image by image."""
     images, samples = drawn.length.shape
     words, length = drawn.words.flatten(0, 1).cpu().numpy(), drawn.length.flatten().cpu().numpy()
     return Sentences.of(words, length, np.repeat(np.arange(images), samples))
 
 
-def greedily(model: Captioner, batch: CaptionBatch, rules: Rules) -> Sentences:
-    """What a model says at its surest, one caption for each image of the batch."""
+def greedy_sentences(model: Captioner, batch: CaptionBatch, rules: Rules) -> Sentences:
+    """Greedily decoded captions, one for each image of the batch."""
     hypotheses = beam_search(model, batch.regions, batch.region_mask, rules, beam_size=1)
-    said = [whole(hypothesis, rules) for hypothesis in hypotheses]
-    length = np.array([len(words) for words in said])
-    return Sentences(np.concatenate(said), length, np.arange(len(said)))
-
-
-def whole(hypothesis: Hypothesis, rules: Rules) -> np.ndarray:
-    """A caption's word ids with the end word, where it was reached."""
-    return np.array([*hypothesis.words, *([rules.end] if hypothesis.ended else [])], np.int64)
+    captions = [one.words + [rules.end] * one.ended for one in hypotheses]
+    length = np.array([len(words) for words in captions])
+    words = np.array([word for words in captions for word in words], np.int64)
+    return Sentences(words, length, np.arange(len(captions)))
 
 
 def advantage(scores: Tensor, images: int, samples: int, *, greedy: bool) -> Tensor:
-    """How much better each sample is than what it is compared with: (I, K).
+    """Reward of each sample less its baseline: (I, K).
 
     `scores` are those of the samples, image by image, and then, with `greedy`, those of the
-    greedy captions; else a sample is compared with the mean of its image's others.
+    greedy captions, which are the baseline; else it is the mean of the image's other samples.
     """
     own = scores[: images * samples].view(images, samples)
     if greedy:
@@ -173,8 +170,8 @@ def advantage(scores: Tensor, images: int, samples: int, *, greedy: bool) -> Ten
     return own - (own.sum(dim=1, keepdim=True) - own) / (samples - 1)
 
 
-def reward_loss(drawn: Drawn, reward: Tensor) -> Tensor:
-    """Minus log p of every drawn word times its caption's reward (I, K), mean over words.
+def reward_loss(drawn: SampledCaptions, reward: Tensor) -> Tensor:
+    """Minus log p of every sampled word times its caption's reward (I, K), mean over words.
 
     Words count up to and including the first end word.
     """
@@ -183,7 +180,7 @@ def reward_loss(drawn: Drawn, reward: Tensor) -> Tensor:
 
 
 def loss_for(recipe: Recipe) -> Loss:
-    """What training with a recipe makes smaller."""
+    """The loss of a recipe between a model's output and its batch."""
     if recipe.answers is None:
         return caption_loss
     per_question, summed = PER_QUESTION[recipe.answers.loss], recipe.answers.summed

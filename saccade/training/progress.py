@@ -1,8 +1,7 @@
-"""What a person sees of a training run: its price before the first step, then how it goes."""
+"""Training on the terminal: the estimated cost before the first step, then the progress."""
 
 import resource
 import time
-from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -20,7 +19,7 @@ GIB = 2**30
 
 
 class Estimate(NamedTuple):
-    """What a run will cost, measured on one batch."""
+    """Cost of a run, measured on one batch."""
 
     seconds_per_step: float
     parameters: int
@@ -33,17 +32,17 @@ class Estimate(NamedTuple):
 def estimate(
     model: nn.Module, batch: VqaBatch | CaptionBatch, objective: Objective, epoch: int
 ) -> Estimate:
-    """Try two steps without learning, as in an epoch counted from 0; late ones may cost more.
+    """Time a step of `epoch` (counted from 0) without an update of the weights.
 
-    Give it a copy of the model: batch statistics may move.
-    The global random state is left as it was, so that a run does not depend on being estimated.
+    Give it a copy of the model, whose batch statistics may move. The random state is restored, so
+    that a run does not depend on being estimated.
     """
     seconds = 0.0
     with torch.random.fork_rng():
         for _ in range(2):  # the first one warms up
-            begin = time.perf_counter()
+            start = time.perf_counter()
             objective(model.train(), batch, ScheduleState(0, epoch)).backward()
-            seconds = time.perf_counter() - begin
+            seconds = time.perf_counter() - start
     parameters = sum(p.numel() for p in model.parameters())
     moments = 2 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -73,26 +72,21 @@ class TrainingView:
         self.row: TaskID | None = None
 
     def say(self, line: str) -> None:
-        """One line for the person who waits."""
+        """Print one line."""
         self.console.print(line, highlight=False, soft_wrap=True)
 
-    def show_estimate(self, price: Estimate) -> None:
-        """Say what the run will cost before it begins."""
-        epoch = price.seconds_per_step * self.steps
-        whole = duration(epoch * self.config.epochs)
-        self.console.print(
-            f"{price.parameters:,} parameters, {self.count:,} examples; steps an epoch: "
-            f"{self.steps:,}. About {duration(epoch)} an epoch, {whole} in all (epochs: "
-            f"{self.config.epochs}); memory {price.memory_bytes / GIB:.1f} GiB; disk "
-            f"{price.disk_bytes / 2**20:.0f} MiB.",
-            highlight=False,
-            soft_wrap=True,
+    def show_estimate(self, cost: Estimate) -> None:
+        """Print what the run will cost before it starts, and which examples are left out."""
+        epoch = cost.seconds_per_step * self.steps
+        self.say(
+            f"{cost.parameters:,} parameters, {self.count:,} examples; steps an epoch: "
+            f"{self.steps:,}. About {duration(epoch)} an epoch, "
+            f"{duration(epoch * self.config.epochs)} in all (epochs: {self.config.epochs}); "
+            f"memory {cost.memory_bytes / GIB:.1f} GiB; disk {cost.disk_bytes / 2**20:.0f} MiB."
         )
         for reason, count in self.left_out.items():
             if count:
-                self.console.print(
-                    f"Left out: {count:,} examples ({reason}).", highlight=False, soft_wrap=True
-                )
+                self.say(f"Left out: {count:,} examples ({reason}).")
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -102,12 +96,7 @@ class TrainingView:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.bar.stop()
 
     def step(self, progress: Any) -> None:
@@ -124,13 +113,11 @@ class TrainingView:
         )
 
     def epoch(self, row: dict[str, Any], best: float) -> None:
-        """Say how an epoch ended."""
+        """Print the result of an epoch."""
         self.score = f"{row['score']:.4g}"
         mark = " (best)" if row["score"] >= best else ""
-        self.console.print(
+        self.say(
             f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  {row['metric']} "
             f"{row['score']:.4g}{mark}  {row['examples_per_second']:.0f} examples/s  waiting for "
-            f"data {row['waiting']:.0%}  {row['seconds'] + row['seconds_scoring']:.1f} s",
-            highlight=False,
-            soft_wrap=True,
+            f"data {row['waiting']:.0%}  {row['seconds'] + row['seconds_scoring']:.1f} s"
         )

@@ -1,8 +1,8 @@
-"""The one training loop, written out, for every model and both tasks.
+"""The training loop for every model and both tasks, written out.
 
-Fabric brings devices and precision; order, schedule, judging, saving and resuming stand here.
-After each epoch the model is judged on the validation split by what it says on its own (never
-teacher-forced), the best weights are kept, and `last/` holds what an exact resume needs.
+Fabric brings devices and precision; order, schedule, validation, saving and resuming stand here.
+After each epoch the model is scored on the validation split by its own predictions (free-running,
+never teacher-forced), the best weights are kept, and `last/` holds what an exact resume needs.
 """
 
 import copy
@@ -12,31 +12,34 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from rich.console import Console
 from torch import nn
 
-from saccade.config import Recipe, ReduceOnPlateau, TrainConfig
+from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule
 from saccade.core.console import stop_on_signal
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
+from saccade.core.run_files import refuse_run
+from saccade.core.tensors import save_tensors
 from saccade.data.examples import epoch_order
 from saccade.data.folder import DataFolder
 from saccade.evaluation.tasks import TASKS, Task
-from saccade.experiment import assemble
+from saccade.experiment import Experiment, assemble
 from saccade.models.encoder import Pixels
-from saccade.run_folder import Experiment, create_run, open_run, save_tensors, training_of
+from saccade.run_folder import BACKBONE, Origin, as_parent, open_run, write_run
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for
 from saccade.training.optim import make_optimiser
-from saccade.training.progress import TrainingView, estimate
-from saccade.viz.plots import curves
+from saccade.training.progress import Estimate, TrainingView, estimate
 
+LAST = Path("last/state.safetensors")
+"""In a run folder: what an exact resume needs."""
 SAVE_EVERY_SECONDS = 600.0
 
 
-def train(  # noqa: PLR0913  each is something a person may want to say
+def train(  # noqa: PLR0913  the options of `saccade train`
     recipe: Recipe,
     data: Path,
     out: Path,
@@ -48,117 +51,117 @@ def train(  # noqa: PLR0913  each is something a person may want to say
     device: str = "auto",
     console: Console | None = None,
 ) -> dict[str, Any]:
-    """Train a recipe on a data folder; returns the validation scores of the best epoch.
-
-    `features` names a store of the data folder (needed only where there are several). `start` is
-    an earlier run, of the same model and words, whose best weights this one begins with. With
-    `resume` the run in `out` goes on exactly where it was saved last: same order, same random
-    numbers, same weights as if it had never stopped. Raises BadRun where `out` holds a run already
-    and `resume` is not given, BadData or BadStore where the data cannot be trained on.
-    """
+    """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
     experiment = assemble(recipe, DataFolder(data), features)
-    task = TASKS[recipe.task]
+    task, config = TASKS[recipe.task], training_of(recipe)
     examples = task.examples(experiment, "train")
     if not len(examples):
         raise BadData(
             "no training example is left", location=data, hint=f"Left out: {examples.left_out}."
         )
-    task.ground_truth(experiment.folder, "val")
+    task.ground_truth(experiment.folder, "val")  # raises now rather than after the first epoch
     _check_out(out, experiment, resume)
     view = TrainingView(console or Console(), recipe, examples)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
-    config = training_of(recipe)
-    model, optimiser = _begin(fabric, fresh_model(experiment, start=start, resume=resume), config)
-    objective = objective_for(recipe, examples)
-    trial = examples.batch(epoch_order(examples.image, None, 0, 0)[: recipe.train.batch_size])
-    price = estimate(_twin(model), trial.to(fabric.device), objective, config.epochs)
-    refuse_small_disk(BadRun, out, "the run", price.disk_bytes, "choose another --out")
+    model: Any = fresh_model(experiment, start=start, resume=resume)
+    model, optimiser = fabric.setup(model, make_optimiser(model, config))
+    loop = TrainingLoop(fabric, model, optimiser, objective_for(recipe, examples), config, examples)
+    cost = _estimate(loop)
+    refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     progress, rows = Progress(), list[dict[str, Any]]()
     if resume:
-        state = load_state(out / "last" / "state.safetensors", model.module, optimiser.optimizer)
+        state = load_state(out / LAST, model.module, optimiser.optimizer)
         progress, rows = Progress(**state["progress"]), state["log"]
     else:
         initialise(model.module, experiment, examples, start, view.say)
-        create_run(out, name, experiment, start)
-    view.show_estimate(price)
-    fitting = TrainingLoop(fabric, model, optimiser, objective, config, examples)
+        _create_run(out, name, experiment, start)
+    view.show_estimate(cost)
+    from saccade.viz.plots import curves  # noqa: PLC0415  Matplotlib would delay the start
+
     with stop_on_signal() as stopped, view:
-        while progress.epoch < config.epochs and not _give_up(progress, recipe):
+        while progress.epoch < config.epochs and not _out_of_patience(progress, recipe):
             saved = time.monotonic()
-            for _ in fitting.epoch(progress):
+            for _ in loop.epoch(progress):
                 view.step(progress)
                 if stopped or time.monotonic() - saved > SAVE_EVERY_SECONDS:
-                    fitting.accumulate_losses(progress)
-                    _save_last(out, model, optimiser, progress, rows)
+                    loop.accumulate_losses(progress)
+                    _save_last(out, loop, progress, rows)
                     saved = time.monotonic()
                 if stopped:
                     raise KeyboardInterrupt
-            rows.append(_end_epoch(fitting, task, experiment, progress, out))
+            rows.append(_end_epoch(loop, task, experiment, progress, out))
             write_text(out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
             write_bytes(out / "curves.png", curves(rows))
-            _save_last(out, model, optimiser, progress, rows)
+            _save_last(out, loop, progress, rows)
             view.epoch(rows[-1], progress.best)
     return max(rows, key=lambda row: row["score"])["scores"]  # type: ignore[no-any-return]
 
 
-def _begin(fabric: Fabric, model: nn.Module, config: TrainConfig) -> tuple[Any, Any]:
-    """A model and its optimiser, on their device."""
-    return fabric.setup(model, make_optimiser(model, config))  # type: ignore[no-any-return]
+def training_of(recipe: Recipe) -> TrainConfig:
+    """A recipe's training settings; rules name the weights as they are called behind an encoder."""
+    config, encoder = recipe.train, recipe.encoder
+    if encoder is None:
+        return config
+    rules = {f"model.{prefix}": rule for prefix, rule in config.rules.items()}
+    if encoder.learning_rate is not None:
+        rate = encoder.learning_rate / config.optimiser.learning_rate
+        rules["encoder."] = WeightRule(rate=rate)
+    return config.model_copy(update={"rules": rules})
 
 
-def _twin(model: Any) -> nn.Module:
-    """A copy to measure the price of a step on: of the dearest, where an encoder learns later."""
-    twin: nn.Module = copy.deepcopy(model.module)
+def _create_run(out: Path, name: str, experiment: Experiment, start: Path | None) -> None:
+    """Make the run folder and write all but the weights."""
+    store, folder = experiment.store, experiment.folder
+    parent = as_parent(start) if start else None
+    origin = Origin(
+        store.header, store.path.name, str(folder.path.resolve()), folder.fingerprint, parent
+    )
+    made = (experiment.recipe, experiment.sizes, experiment.words)
+    write_run(out, name, made, origin, store.path / BACKBONE)
+
+
+def _estimate(loop: TrainingLoop) -> Estimate:
+    """The cost of a run, measured on a copy of its model in an epoch that trains all of it."""
+    examples, config = loop.examples, loop.config
+    twin: nn.Module = copy.deepcopy(loop.model.module)
     if isinstance(twin, Pixels):
         twin.start_epoch(twin.config.first_epoch)
-    return twin
+    batch = examples.batch(epoch_order(examples.image, None, 0, 0)[: config.batch_size])
+    return estimate(twin, batch.to(loop.fabric.device), loop.objective, config.epochs)
 
 
 def _check_out(out: Path, experiment: Experiment, resume: bool) -> None:
-    """Refuse to write over a run, or to go on with another recipe or other data."""
-    begun = (out / "run.json").exists()
+    """Refuse to write over a run, or to resume one with another recipe, data or features."""
     if not resume:
-        if begun:
-            raise BadRun(
-                "there is a run already",
-                location=out,
-                hint="Go on with it by --resume, or choose another --out.",
-            )
+        refuse_run(out)
         return
     header = open_run(out).header
     if header.recipe != experiment.recipe:
         raise BadRun(
-            "the run was begun with other settings",
+            "the run was started with other settings",
             location=out,
             hint="Resume with the same recipe and --set options (see run.json).",
         )
-    if (
-        header.fingerprint != experiment.folder.fingerprint
-        or header.store != experiment.store.header
-    ):
+    ours = experiment.folder.fingerprint, experiment.store.header
+    if (header.fingerprint, header.store) != ours:
         raise BadRun(
-            "the run was begun on other data or features",
+            "the run was started on other data or features",
             location=out,
-            hint=f"Resume with the data folder it was begun on: {header.data}",
+            hint=f"Resume with the data folder it was started on: {header.data}",
         )
 
 
 def _end_epoch(
-    fitting: TrainingLoop, task: Task, experiment: Experiment, progress: Progress, out: Path
+    loop: TrainingLoop, task: Task, experiment: Experiment, progress: Progress, out: Path
 ) -> dict[str, Any]:
-    """Judge the model, keep it if it is the best, and turn the page."""
-    config, model = fitting.config, fitting.model.module
-    begin = time.perf_counter()
-    decode = experiment.recipe.decode
-    with fitting.fabric.autocast():
-        scored = task.score_split(
-            model,
-            experiment,
-            "val",
-            fitting.fabric.device,
-            beam_size=decode.validation_beam_size if decode else None,
-        )
-    metric = experiment.recipe.train.select_by or task.metric
+    """Score the model, keep it if it is the best, and return the epoch's line of log.jsonl."""
+    config, recipe, model = loop.config, experiment.recipe, loop.model.module
+    start = time.perf_counter()
+    beam_size = recipe.decode.validation_beam_size if recipe.decode else None
+    device = loop.fabric.device
+    with loop.fabric.autocast():
+        scored = task.score_split(model, experiment, "val", device, beam_size=beam_size)
+    metric = recipe.train.select_by or task.metric
     score = scored.scores[metric]
     row = {
         "epoch": progress.epoch + 1,
@@ -167,45 +170,41 @@ def _end_epoch(
         "metric": metric,
         "score": score,
         "scores": scored.scores,
-        "learning_rate": fitting.optimiser.param_groups[0]["lr"],
+        "learning_rate": loop.optimiser.param_groups[0]["lr"],
         "examples_per_second": progress.examples / progress.seconds,
         "waiting": progress.waited / progress.seconds,
         "seconds": progress.seconds,
-        "seconds_scoring": time.perf_counter() - begin,
+        "seconds_scoring": time.perf_counter() - start,
     }
     if score > progress.best:
         progress.best, progress.epochs_since_improvement = score, 0
         save_tensors(out / "model.safetensors", model.state_dict(), {"epoch": str(row["epoch"])})
     else:
         progress.epochs_since_improvement += 1
-        if (
-            isinstance(config.schedule, ReduceOnPlateau)
-            and not progress.epochs_since_improvement % config.schedule.patience
-        ):
+        schedule, waited = config.schedule, progress.epochs_since_improvement
+        if isinstance(schedule, ReduceOnPlateau) and waited % schedule.patience == 0:
             progress.decays += 1
     progress.epoch += 1
     progress.batch = progress.examples = 0
     progress.loss = progress.seconds = progress.waited = 0.0
-    if progress.epoch == _alone(experiment.recipe):
-        progress.epochs_since_improvement = (
-            0  # with an encoder that learns, a new search for the best begins
-        )
+    if progress.epoch == _epochs_without_encoder(recipe):
+        progress.epochs_since_improvement = 0  # the encoder trains from now on: patience is new
     return row
 
 
-def _give_up(progress: Progress, recipe: Recipe) -> bool:
+def _out_of_patience(progress: Progress, recipe: Recipe) -> bool:
     patience = recipe.train.patience
-    tired = patience is not None and progress.epochs_since_improvement >= patience
-    return tired and progress.epoch >= _alone(recipe)
+    waited = patience is not None and progress.epochs_since_improvement >= patience
+    return waited and progress.epoch >= _epochs_without_encoder(recipe)
 
 
-def _alone(recipe: Recipe) -> int:
-    """So many epochs the model learns without its encoder."""
+def _epochs_without_encoder(recipe: Recipe) -> int:
+    """Epochs in which the model is trained and its encoder is not."""
     return recipe.encoder.first_epoch if recipe.encoder else 0
 
 
 def _save_last(
-    out: Path, model: Any, optimiser: Any, progress: Progress, rows: list[dict[str, Any]]
+    out: Path, loop: TrainingLoop, progress: Progress, rows: list[dict[str, Any]]
 ) -> None:
     state = {"progress": asdict(progress), "log": rows}
-    save_state(out / "last" / "state.safetensors", model.module, optimiser.optimizer, state)
+    save_state(out / LAST, loop.model.module, loop.optimiser.optimizer, state)

@@ -1,4 +1,7 @@
-"""Word vectors from a file, for the word embedding that training begins with."""
+"""Word vectors from published files (GloVe, word2vec), as the initial word embedding of a model.
+
+Read are GloVe's and word2vec's text and word2vec's binary form, plain or packed by gzip.
+"""
 
 import codecs
 import gzip
@@ -17,8 +20,6 @@ from torch import nn
 from saccade.core.errors import BadConfig, BadData
 from saccade.text.vocabulary import Vocabulary
 
-# Files of word vectors as they are published: GloVe and word2vec text, word2vec's binary form.
-
 HINT = (
     "Give GloVe or word2vec text (a word and its numbers on each line, with single blanks between "
     "them) or word2vec's binary form, plain or .gz."
@@ -28,18 +29,18 @@ SHIFTED = (
     "Bytes were lost or added on the way, or vectors are not as long as the first line says: "
     "fetch the file again, in binary mode."
 )
-BEGINNING = 1 << 16
-"""Bytes by which a file is known."""
-PIECE = 1 << 20
+HEAD = 1 << 16
+"""Bytes by which a file's format is recognised."""
+CHUNK = 1 << 20
 """Bytes read at once."""
-LONGEST = 1 << 12
-"""Bytes that no word is longer than: word2vec.c cuts at 98."""
+MAX_WORD = 1 << 12
+"""Bytes of the longest word: word2vec.c cuts at 98."""
 SAVE_OTHERWISE = (
     "Where it was made write word2vec's form, in gensim: "
     "vectors.save_word2vec_format('vectors.bin', binary=True)."
 )
 UNPACK = "Unpack it and name the file of vectors that is in it."
-STRANGERS: tuple[tuple[bytes, str, str], ...] = (
+OTHER_FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (
         (793_712_314).to_bytes(4, "little"),
         "is a model of fastText (.bin), which makes vectors of pieces of words",
@@ -60,35 +61,39 @@ STRANGERS: tuple[tuple[bytes, str, str], ...] = (
         for protocol in range(2, 6)
     ),
 )
-"""What else is taken for word vectors: first bytes, what it is, and what to do."""
+"""Files that are mistaken for word vectors: first bytes, message, hint."""
 
 
 class Vectors(NamedTuple):
-    """What was found of the words that were wanted, and how many words there are in all."""
+    """The vectors found, by word id, and the number of words in the file."""
 
     found: dict[int, np.ndarray]
     words: int
 
 
+def _bad(path: Path, message: str, hint: str = HINT) -> BadData:
+    return BadData(message, location=path, hint=hint)
+
+
 def read_vectors(path: Path, ids: Mapping[bytes, int], width: int) -> Vectors:
-    """The vectors, by id, of the words in `ids`; of a word that stands twice the first one counts.
+    """The vectors of the words in `ids`; of a word that stands twice the first one counts.
 
     Raises BadData, naming the line or the word, for a file that cannot be read, is something else,
     whose vectors are not `width` long, or that ends too early.
     """
     with _opened(path) as stream:
-        begin = stream.read(BEGINNING)
-    _refuse_strangers(path, begin)
-    head, _, rest = begin.partition(b"\n")
-    promised = _promise(head)
+        head = stream.read(HEAD)
+    _refuse_other_formats(path, head)
+    line, _, rest = head.partition(b"\n")
+    # word2vec's first line: how many words and numbers there are. GloVe's is a word's own.
+    sizes = re.fullmatch(rb"(\d{1,15}) (\d{1,15})[ \r]*", line)
     with _opened(path) as stream:
-        if promised is None:
+        if sizes is None:
             return _read_text(path, stream, ids, width, None)
-        _check_width(path, promised[1], width)
+        _check_width(path, int(sizes[2]), width)
         stream.readline()
-        if _is_binary(rest, width):
-            return _read_binary(path, stream, ids, width, promised[0])
-        return _read_text(path, stream, ids, width, promised[0])
+        read = _read_binary if _is_binary(rest, width) else _read_text
+        return read(path, stream, ids, width, int(sizes[1]))
 
 
 @contextmanager
@@ -100,33 +105,27 @@ def _opened(path: Path) -> Iterator[BufferedIOBase]:
         with gzip.open(path) if packed else path.open("rb") as stream:
             yield stream
     except FileNotFoundError:
-        hint = "text.vectors names a file of word vectors; none begins with the model's own."
-        raise BadData("no such file", location=path, hint=hint) from None
+        hint = "text.vectors names a file of word vectors; none keeps the model's own."
+        raise _bad(path, "no such file", hint) from None
     except (OSError, EOFError, zlib.error) as error:
-        raise BadData(f"cannot be read ({error})", location=path, hint=HINT) from None
+        raise _bad(path, f"cannot be read ({error})") from None
 
 
-def _refuse_strangers(path: Path, begin: bytes) -> None:
-    for magic, message, hint in STRANGERS:
-        if begin.startswith(magic):
-            raise BadData(message, location=path, hint=hint)
-    if begin.startswith(b"PK\x03\x04"):
-        member = begin[30 : 30 + int.from_bytes(begin[26:28], "little")].decode(errors="replace")
-        message = f"is a zip archive, the first file in it is {member!r}"
+def _refuse_other_formats(path: Path, head: bytes) -> None:
+    for magic, message, hint in OTHER_FORMATS:
+        if head.startswith(magic):
+            raise _bad(path, message, hint)
+    if head.startswith(b"PK\x03\x04"):
+        member = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode(errors="replace")
         arrays = member.endswith((".npy", ".pkl"))  # NumPy's .npz, PyTorch's .pt
-        raise BadData(message, location=path, hint=SAVE_OTHERWISE if arrays else UNPACK)
-
-
-def _promise(head: bytes) -> tuple[int, int] | None:
-    """How many words and numbers a first line says there are; None if it is a word's own."""
-    match = re.fullmatch(rb"(\d{1,15}) (\d{1,15})[ \r]*", head)
-    return (int(match[1]), int(match[2])) if match else None
+        message = f"is a zip archive, the first file in it is {member!r}"
+        raise _bad(path, message, SAVE_OTHERWISE if arrays else UNPACK)
 
 
 def _is_binary(rest: bytes, width: int) -> bool:
-    """If what follows word2vec's first line are the bytes of numbers, not their digits.
+    """If the bytes behind word2vec's first line are float32 numbers, not digits.
 
-    Text is known by its first line, or else by what is no text in the bytes of the first vector.
+    Text is recognised by its first line, binary by bytes in the first vector that are no text.
     """
     vector = rest.partition(b" ")[2]
     line = vector.partition(b"\n")[0].rstrip(b" \r")
@@ -137,7 +136,7 @@ def _is_binary(rest: bytes, width: int) -> bool:
 
 
 def _is_utf8(text: bytes) -> bool:
-    """If it is UTF-8, even if the last letter is cut."""
+    """If bytes are UTF-8, even if the last letter is cut."""
     try:
         codecs.getincrementaldecoder("utf-8")().decode(text)
     except UnicodeDecodeError:
@@ -147,45 +146,42 @@ def _is_utf8(text: bytes) -> bool:
 
 def _check_width(path: Path, held: int, width: int) -> None:
     if held < 2 <= width:
-        raise BadData("line 1 is not a word and its numbers", location=path, hint=HINT)
+        raise _bad(path, "line 1 is not a word and its numbers")
     if held != width:
-        raise BadData(
-            f"has vectors of {held} numbers, the model's words have {width}",
-            location=path,
-            hint="Choose another file, or make the model's words as wide: "
-            f"model.embedding={held} (model.width in a Transformer).",
+        hint = (
+            "Choose another file, or make the model's words as wide: "
+            f"model.embedding={held} (model.width in a Transformer)."
         )
+        raise _bad(path, f"has vectors of {held} numbers, the model's words have {width}", hint)
 
 
 def _read_text(
-    path: Path, stream: BufferedIOBase, ids: Mapping[bytes, int], width: int, promised: int | None
+    path: Path, stream: BufferedIOBase, ids: Mapping[bytes, int], width: int, count: int | None
 ) -> Vectors:
     found: dict[int, np.ndarray] = {}
     words = 0
-    for number, line in enumerate(stream, start=1 if promised is None else 2):
-        whole = line.rstrip(b" \r\n")
-        if not whole:
+    for number, line in enumerate(stream, start=1 if count is None else 2):
+        stripped = line.rstrip(b" \r\n")
+        if not stripped:
             continue
-        word, _, rest = whole.partition(b" ")
+        word, _, rest = stripped.partition(b" ")
         held = rest.count(b" ") + 1 if rest else 0
         if number == 1:
             _check_width(path, held, width)
         words += 1
         if held < width:
             message = f"line {number:,} has {held} numbers, others have {width}"
-            raise BadData(message, location=path, hint=f"Is the file whole? {HINT}")
+            raise _bad(path, message, f"Is the file whole? {HINT}")
         try:
             word.decode()
         except UnicodeDecodeError:
-            message = f"line {number:,} begins with a word that is not UTF-8"
-            raise BadData(message, location=path, hint=HINT) from None
+            raise _bad(path, f"line {number:,} begins with a word that is not UTF-8") from None
         id_ = ids.get(word)
-        # Held too much: a word that has blanks itself, as some have in GloVe's largest file.
+        # Too many numbers: a word with blanks in it, as some have in GloVe's largest file.
         if id_ is not None and id_ not in found and held == width:
             found[id_] = _numbers(path, number, rest)
-    if promised not in (None, words):
-        message = f"has {words:,} words, its first line promises {promised:,}"
-        raise BadData(message, location=path, hint=FETCH_AGAIN)
+    if count not in (None, words):
+        raise _bad(path, f"has {words:,} words, its first line promises {count:,}", FETCH_AGAIN)
     return Vectors(found, words)
 
 
@@ -195,7 +191,7 @@ def _numbers(path: Path, number: int, text: bytes) -> np.ndarray:
     except ValueError:
         values = np.array([np.nan])
     if not np.isfinite(values).all():
-        raise BadData(f"line {number:,} has something else than numbers", location=path, hint=HINT)
+        raise _bad(path, f"line {number:,} has something else than numbers")
     return values
 
 
@@ -203,50 +199,47 @@ def _read_binary(
     path: Path, stream: BufferedIOBase, ids: Mapping[bytes, int], width: int, count: int
 ) -> Vectors:
     found: dict[int, np.ndarray] = {}
-    some, at, size = b"", 0, 4 * width  # the bytes at hand, a place in them, a vector's bytes
+    chunk, at, size = b"", 0, 4 * width  # bytes read, a place in them, bytes of a vector
     for number in range(1, count + 1):
-        blank = some.find(b" ", at)
-        if blank < 0 or len(some) < blank + 1 + size:
-            some, at = some[at:] + stream.read(PIECE + LONGEST + size), 0
-            blank = some.find(b" ")
-        if blank < 0 or blank - at > LONGEST or len(some) < blank + 1 + size:
-            raise _no_word(path, some[at:], number, count)
-        word = some[at:blank].removeprefix(b"\n")
+        blank = chunk.find(b" ", at)
+        if blank < 0 or len(chunk) < blank + 1 + size:
+            chunk, at = chunk[at:] + stream.read(CHUNK + MAX_WORD + size), 0
+            blank = chunk.find(b" ")
+        if blank < 0 or blank - at > MAX_WORD or len(chunk) < blank + 1 + size:
+            raise _no_word(path, chunk[at:], number, count)
+        word = chunk[at:blank].removeprefix(b"\n")
         at = blank + 1 + size
         if not word.isascii() and not _is_utf8(word):  # word2vec.c cuts long ones within a letter
-            message = f"word {number:,} of {count:,} is not UTF-8"
-            raise BadData(message, location=path, hint=SHIFTED)
+            raise _bad(path, f"word {number:,} of {count:,} is not UTF-8", SHIFTED)
         id_ = ids.get(word)
         if id_ is not None and id_ not in found:
-            values = np.frombuffer(some, "<f4", width, blank + 1)
+            values = np.frombuffer(chunk, "<f4", width, blank + 1)
             if not np.isfinite(values).all():
                 message = f"the vector of word {number:,} has something else than numbers"
-                raise BadData(message, location=path, hint=FETCH_AGAIN)
-            found[id_] = values.astype(np.float32)  # a copy, or it would keep the whole piece
-    if (some[at:] + stream.read(PIECE)).strip():
-        message = f"goes on after the {count:,} words that its first line promises"
-        raise BadData(message, location=path, hint=SHIFTED)
+                raise _bad(path, message, FETCH_AGAIN)
+            found[id_] = values.astype(np.float32)  # a copy, or it would keep the whole chunk
+    if (chunk[at:] + stream.read(CHUNK)).strip():
+        raise _bad(path, f"goes on after the {count:,} words its first line promises", SHIFTED)
     return Vectors(found, count)
 
 
 def _no_word(path: Path, rest: bytes, number: int, count: int) -> BadData:
-    """What is wrong where the next bytes are no word with a blank and a vector behind it."""
+    """The error where the next bytes are no word with a blank and a vector behind it."""
     if not rest.strip():
         message = f"has {number - 1:,} words, its first line promises {count:,}"
-        return BadData(message, location=path, hint=FETCH_AGAIN)
-    if len(rest.partition(b" ")[0]) > LONGEST:
-        message = f"word {number:,} of {count:,} has no blank behind it"
-        return BadData(message, location=path, hint=SHIFTED)
-    return BadData(f"ends within word {number:,} of {count:,}", location=path, hint=FETCH_AGAIN)
+        return _bad(path, message, FETCH_AGAIN)
+    if len(rest.partition(b" ")[0]) > MAX_WORD:
+        return _bad(path, f"word {number:,} of {count:,} has no blank behind it", SHIFTED)
+    return _bad(path, f"ends within word {number:,} of {count:,}", FETCH_AGAIN)
 
 
 class WordVectors(NamedTuple):
-    """The vectors of those of a vocabulary's words that a file has."""
+    """The vectors of those words of a vocabulary that a file has."""
 
     ids: np.ndarray  # (n,) int64
     values: np.ndarray  # (n, width) float32
     wanted: int
-    """So many words the vocabulary has, special ones not counted."""
+    """Number of the vocabulary's words, without special ones."""
 
 
 def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVectors:
@@ -260,10 +253,10 @@ def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVec
     ids = {word.encode(): id_ for id_, word in enumerate(vocabulary.words) if id_ not in special}
     found, words = read_vectors(path, ids, width)
     if not words:
-        raise BadData("is empty", location=path, hint=HINT)
+        raise _bad(path, "is empty")
     if not found:
         message = f"none of its {words:,} words is one of the vocabulary's {len(ids):,}"
-        raise BadData(message, location=path, hint="Choose word vectors of the data's language.")
+        raise _bad(path, message, "Choose word vectors of the data's language.")
     return WordVectors(np.array(list(found), np.int64), np.stack(list(found.values())), len(ids))
 
 
@@ -271,9 +264,9 @@ def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVec
 def initialise_embedding(
     model: nn.Module, path: Path, vocabulary: Vocabulary, missing: str = "random"
 ) -> str:
-    """Put the vectors of a file into a model's word embedding, `model.embed`, and say how many.
+    """Copy the vectors of a file into a model's word embedding, `model.embed`; returns a note.
 
-    Words without one keep what the model gave them, or become zeros where `missing` is "zero".
+    Words without one keep the model's initial values, or become zeros if `missing` is "zero".
     Raises BadConfig for a model without a word embedding, BadData as `read_word_vectors`.
     """
     embed = getattr(model, "embed", None)

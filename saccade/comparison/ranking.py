@@ -5,7 +5,7 @@ from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any
 
-from saccade.compare.figures import (
+from saccade.comparison.figures import (
     DIGITS,
     NONE,
     SURE,
@@ -19,7 +19,7 @@ from saccade.compare.figures import (
     shown,
     span,
 )
-from saccade.compare.runs import Contender, Group
+from saccade.comparison.runs import Contender, Group
 from saccade.evaluation.baselines import LITTLE, SEED, SHUFFLED
 from saccade.evaluation.scoring import MAIN, statistics
 from saccade.metrics.intervals import Difference, compare
@@ -409,7 +409,7 @@ def _families(runs: Sequence[Contender]) -> list[list[Contender]]:
     for run in runs:
         recipe = run.opened.header.recipe
         unseeded = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": 0})})
-        past = [one.recipe_name for one in run.opened.header.earlier]
+        past = [one.recipe_name for one in run.opened.header.ancestors]
         told = [run.scores.get(label) for label in ("features_fingerprint", "beam_size")]
         alike = f"{unseeded.model_dump_json()} {past} {told}"
         found.setdefault(alike, {}).setdefault(_seed(run), run)

@@ -10,12 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from saccade.compare.curves import curves, epochs
-from saccade.compare.details import calibration, cost, further, labels, risk, types
-from saccade.compare.examples import Gallery, gallery
-from saccade.compare.figures import Figure
-from saccade.compare.ranking import bars, leaderboard, paired, priors, seeds
-from saccade.compare.runs import Group, read_groups
+from saccade.comparison.curves import curves, epochs
+from saccade.comparison.details import calibration, cost, further, labels, risk, types
+from saccade.comparison.examples import Gallery, gallery
+from saccade.comparison.figures import Figure
+from saccade.comparison.ranking import bars, leaderboard, paired, priors, seeds
+from saccade.comparison.runs import Group, read_groups
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.files import write_bytes
 from saccade.data.folder import DataFolder
@@ -76,7 +76,7 @@ def compare(
         for end, (text, _) in figure.files.items()
     }
     page = fill(
-        "compare/page.html.j2",
+        "comparison/page.html.j2",
         parts=parts,
         runs=sum(len(group.runs) for group in groups),
         split=groups[0].split,

@@ -16,9 +16,10 @@ from torch import nn
 from saccade.core.errors import BadConfig, BadRun
 from saccade.data.records import SPLITS, Split
 from saccade.evaluation.scoring import MAIN, read_rows, statistics
+from saccade.inference.model import load_model
 from saccade.models.catalogue import MODELS, Entry
 from saccade.models.encoder import Pixels, behind
-from saccade.run_folder import OpenedRun, load_model, open_run
+from saccade.run_folder import OpenedRun, open_run
 
 NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")
 """What `evaluate` has written since it says how sure a score is; earlier ones had less."""

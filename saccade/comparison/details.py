@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from saccade.compare.figures import (
+from saccade.comparison.figures import (
     NONE,
     Cell,
     Drawing,
@@ -15,8 +15,8 @@ from saccade.compare.figures import (
     reason,
     shown,
 )
-from saccade.compare.ranking import name_cell, run_heads
-from saccade.compare.runs import READING, Contender, Group
+from saccade.comparison.ranking import name_cell, run_heads
+from saccade.comparison.runs import READING, Contender, Group
 from saccade.core.formatting import duration
 from saccade.viz.html import address
 from saccade.viz.plots import Line, lines

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saccade.compare.figures import Figure, Row, number_or_none, shown
-from saccade.compare.runs import Contender, Group
+from saccade.comparison.figures import Figure, Row, number_or_none, shown
+from saccade.comparison.runs import Contender, Group
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadImage, SaccadeError
 from saccade.data.folder import DataFolder

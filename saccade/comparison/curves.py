@@ -7,8 +7,8 @@ accuracy (teacher-forced) and BLEU-4 (free-running) of every epoch, and at the e
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from saccade.compare.details import TALL, reading
-from saccade.compare.figures import (
+from saccade.comparison.details import TALL, reading
+from saccade.comparison.figures import (
     DIGITS,
     TITLES,
     Cell,
@@ -19,8 +19,8 @@ from saccade.compare.figures import (
     shown,
     span,
 )
-from saccade.compare.ranking import bounds
-from saccade.compare.runs import Contender, Group
+from saccade.comparison.ranking import bounds
+from saccade.comparison.runs import Contender, Group
 from saccade.viz.html import address
 from saccade.viz.plots import Line, lines
 

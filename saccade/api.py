@@ -1,0 +1,320 @@
+"""The public functions of saccade, one behind each command: prepare, extract, train, evaluate ...
+
+Wrong paths, runs, recipes and settings are refused before anything slow is imported. Every error
+is a `saccade.core.errors.SaccadeError`, whose `message`, `location` and `hint` make one sentence.
+`device` is "auto" (the GPU where there is one), "cpu" or "cuda".
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+from saccade.core.errors import BadData
+from saccade.core.run_files import read_run_json, refuse_run
+
+if TYPE_CHECKING:
+    from saccade.config import Recipe
+    from saccade.data.records import Split
+    from saccade.inference.predictor import Run
+
+OnFault = Literal["refuse", "drop", "keep"]
+
+
+class ExtractOptions(TypedDict, total=False):
+    """Options of `extract`, described at `saccade.features.extract.ExtractSettings`."""
+
+    weights: str | Path
+    options: Mapping[str, str | int | float | bool]
+    name: str | None
+    size: int | None
+    resize: Literal["squash", "shorter_side", "inside"] | None
+    resize_to: int | None
+    mean: tuple[float, float, float] | None
+    std: tuple[float, float, float] | None
+    interpolation: Literal["bilinear", "bicubic"] | None
+    dtype: Literal["float16", "float32"] | None
+    batch_size: int
+    workers: int
+    image_root: Path | None
+    device: str
+    progress: bool | None
+
+
+def prepare(
+    source: str | None,
+    root: str | Path,
+    out: str | Path,
+    *,
+    missing: OnFault = "refuse",
+    overlap: OnFault = "refuse",
+    hold_out: float | None = None,
+    **options: str,
+) -> Path:
+    """Read a data set, verify it, and write it as a data folder.
+
+    Args:
+        source: A name of `saccade list sources`, or two joined by a plus that describe the same
+            images ("vqa-v2+karpathy"); None recognises the layout of the files.
+        root: The folder with the data set's files.
+        out: The data folder to make; one that is there is replaced, its features are kept.
+        missing: What to do with images whose file is not there.
+        overlap: What to do with images that are in two splits.
+        hold_out: Share of the training images, 0..1, to make a validation split where none is.
+        options: The source's own, such as `images="FOLDER"`.
+
+    Returns:
+        The data folder.
+
+    Raises:
+        BadConfig: There is no such source or option.
+        BadData: The files are missing, damaged or contradict each other.
+
+    Example:
+        >>> from saccade.datasets.shapes import make_shapes
+        >>> _ = make_shapes(Path("shapes"), images={"train": 24, "val": 6, "test": 6}, size=64)
+        >>> saccade.prepare("vqa-v2", "shapes", "data")
+        PosixPath('data')
+    """
+    from saccade.datasets.prepare import prepare as make
+
+    handling = {"missing": missing, "overlap": overlap}
+    return make(source, Path(root), Path(out), hold_out=hold_out, **handling, **options)
+
+
+def extract(data: str | Path, backbone: str, **options: Unpack[ExtractOptions]) -> Path:
+    """Encode every image once with a frozen backbone, into a feature store of the data folder.
+
+    Args:
+        data: The data folder.
+        backbone: timm:NAME, transformers:NAME of a ViT, torchvision:NAME of a detector, or pixels.
+        options: See `ExtractOptions`. A store made with equal options is completed.
+
+    Returns:
+        The feature store. Images that cannot be read are left out, named in its `skipped.json`.
+
+    Raises:
+        BadConfig: There is no such backbone or option.
+        BadData: There is no such data folder, or no image can be read.
+        BadStore: A store of that name was made with other options.
+        MissingWeights: The backbone's weights cannot be had.
+
+    Example:
+        >>> saccade.extract("data", "timm:test_resnet", weights="random", size=64, name="tiny")
+        PosixPath('data/features/tiny')
+    """
+    _check_data(data)
+    from saccade.features.extract import extract as make
+
+    return make(data, backbone, **options)
+
+
+def train(
+    recipe: "str | Path | Recipe",
+    data: str | Path,
+    out: str | Path,
+    *,
+    changes: Iterable[str] = (),
+    features: str | None = None,
+    start: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
+
+    Args:
+        recipe: A name of `saccade list recipes`, a recipe's file, or a `saccade.config.Recipe`.
+        data: The data folder.
+        out: The run folder to make, or with `resume` to go on with.
+        changes: Settings to change, such as "train.epochs=3"; see `saccade show RECIPE`.
+        features: Name of the feature store, where the data folder has several.
+        start: An earlier run of the same model and words, whose best weights this one starts from.
+        resume: Go on exactly where the run in `out` was saved last: same order, same random
+            numbers, same weights as if it had never stopped.
+        device: Where to train.
+
+    Returns:
+        The validation scores of the best epoch.
+
+    Raises:
+        BadConfig: There is no such recipe or setting.
+        BadData: The data folder is missing or has nothing to train on; or the loss became NaN.
+        BadRun: `out` holds a run already, or with `resume` another one than this.
+        BadStore: The features are missing or damaged.
+
+    Example:
+        >>> recipe, epochs = "show-ask-attend-answer-small", ["train.epochs=1"]
+        >>> scores = saccade.train(recipe, "data", "run", changes=epochs, device="cpu")
+        >>> 0 <= scores["accuracy"] <= 100
+        True
+    """
+    _check_data(data)
+    (read_run_json if resume else refuse_run)(Path(out))
+    if start:
+        read_run_json(Path(start))
+    from saccade.config import Recipe
+    from saccade.recipes.catalogue import load_recipe
+
+    chosen = load_recipe(recipe, changes)
+    from saccade.training.train import train as fit
+
+    name = "custom" if isinstance(recipe, Recipe) else str(recipe)
+    return fit(
+        chosen,
+        Path(data),
+        Path(out),
+        name=name,
+        features=features,
+        start=Path(start) if start else None,
+        resume=resume,
+        device=device,
+    )
+
+
+def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
+    run: str | Path,
+    *,
+    split: "Split | None" = None,
+    data: str | Path | None = None,
+    features: str | None = None,
+    beam_size: int | None = None,
+    revision: str = "2021-03",
+    wordnet: str | Path | None = None,
+    java: bool = False,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Score a run's best weights on a split, beside baselines that need no image.
+
+    Writes `scores.json`, `predictions.json` (the official upload form) and `scored-SPLIT.parquet`
+    (the scores of each example) into the run folder.
+
+    Args:
+        run: The run folder.
+        split: "train", "val" or "test"; by default test where it has answers or captions, else val.
+        data: The data folder, where it has moved since training.
+        features: Name of the feature store, where the data folder has several.
+        beam_size: Beams of a captioner; by default the recipe's.
+        revision: Of the official VQA scorer: "2021-03" or "2016".
+        wordnet: WordNet's folder or zip file, for WUPS.
+        java: Also compute METEOR and SPICE, which takes minutes.
+        device: Where to run the model.
+
+    Returns:
+        The scores of the split as they stand in `scores.json`.
+
+    Raises:
+        BadRun: There is no such run, or it has no weights yet.
+        BadData: There is no such data folder, or the split has nothing to score against.
+        BadStore: The features were made otherwise than the run's.
+
+    Example:
+        >>> scores = saccade.evaluate("run", split="val", device="cpu")
+        >>> scores["split"], scores["task"]
+        ('val', 'vqa')
+    """
+    about = read_run_json(Path(run))
+    if folder := data or about.get("data"):
+        _check_data(folder)
+    from saccade.evaluation.evaluate import evaluate as score
+
+    return score(
+        Path(run),
+        split=split,
+        data=Path(data) if data else None,
+        features=features,
+        beam_size=beam_size,
+        revision=revision,
+        wordnet=Path(wordnet) if wordnet else None,
+        java=java,
+        device=device,
+    )
+
+
+def load(run: str | Path, device: str = "auto") -> "Run":
+    """Open a run folder for predictions on any image.
+
+    Args:
+        run: The run folder.
+        device: Where to run the model.
+
+    Returns:
+        A `Run` with `ask(image, question)`, `caption(image)` and `sample(image)`.
+
+    Raises:
+        BadRun: The folder is missing, incomplete or of another format.
+
+    Example:
+        >>> run = saccade.load("run", device="cpu")
+        >>> answer = run.ask(next(Path("shapes/images").iterdir()), "what colour is it?")
+        >>> answer.text == answer.top[0][0]
+        True
+    """
+    read_run_json(Path(run))
+    from saccade.inference.predictor import load as load_weights
+
+    return load_weights(run, device)
+
+
+def compare(
+    runs: Iterable[str | Path],
+    out: str | Path = "report.html",
+    *,
+    split: "Split | None" = None,
+    data: str | Path | None = None,
+    features: str | None = None,
+    watts: float = 100.0,
+    examples: int = 3,
+    device: str = "auto",
+) -> list[Path]:
+    """Write one HTML page that compares scored runs, with its numbers in a folder beside it.
+
+    Args:
+        runs: Run folders that `evaluate` has scored; "NAME=RUN" gives one a name.
+        out: The page to write.
+        split: The split to compare on; by default the last on which all runs were scored.
+        data: The data folder, where it has moved since training.
+        features: Name of the feature store, where the data folder has several.
+        watts: Power of the machine in watts, from which energy is estimated.
+        examples: Good, bad and disputed examples to show, of each kind.
+        device: Where to run the models, for the examples' attention maps.
+
+    Returns:
+        The page, then the files with its numbers.
+
+    Raises:
+        BadConfig: `out` is no HTML file, or a run is named twice.
+        BadData: The folder beside the page holds other things.
+        BadRun: A run is missing or was not scored on the split.
+
+    Example:
+        >>> saccade.compare(["run"], "report.html", device="cpu")[0]
+        PosixPath('report.html')
+    """
+    words = [str(run) for run in runs]
+    for word in words:
+        name, _, path = word.partition("=")
+        read_run_json(Path(path if name and path and not Path(word).exists() else word))
+    from saccade.comparison.page import compare as write
+    from saccade.comparison.runs import named
+
+    return write(
+        named(words),
+        Path(out),
+        split=split,
+        data=Path(data) if data else None,
+        features=features,
+        watts=watts,
+        examples=examples,
+        device=device,
+    )
+
+
+def _check_data(data: str | Path) -> None:
+    """Raise BadData where there is no data folder, before anything slower is imported."""
+    path = Path(data)
+    if not path.is_dir():
+        hint = "Prepare one: saccade prepare DIR --out DATA."
+        raise BadData("there is no such data folder", location=path, hint=hint)
+    if not (path / "dataset.json").exists():
+        from saccade.data.folder import DataFolder
+
+        DataFolder(path)  # raises, and says what is wrong with the folder

@@ -1,0 +1,55 @@
+"""Tensors in safetensors files: written in one go, read without ever unpickling."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from saccade.core.errors import BadRun
+from saccade.core.files import in_one_go
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors with a few words about them; a crash leaves the old file whole."""
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with in_one_go(path) as part:
+        save_file(on_cpu, part, metadata=dict(metadata))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors of a file and its metadata. Raises BadRun."""
+    if not path.exists():
+        raise BadRun(
+            "there are no weights yet",
+            location=path,
+            hint="Train first: saccade train RECIPE --data DATA --out RUN",
+        )
+    try:
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+        return load_file(path), metadata
+    except SafetensorError as error:
+        raise BadRun(
+            f"not a whole safetensors file ({error})",
+            location=path,
+            hint="Copy it again from where it came, or train again.",
+        ) from None
+
+
+def load_weights(model: nn.Module, path: Path, hint: str) -> None:
+    """Fill a model from a file that holds all of its weights and no others. Raises BadRun."""
+    weights, _ = load_tensors(path)
+    expected = model.state_dict()
+    wrong = sorted(
+        name
+        for name in expected.keys() | weights.keys()
+        if name not in expected
+        or name not in weights
+        or expected[name].shape != weights[name].shape
+    )
+    if wrong:
+        message = f"{len(wrong)} weights do not fit the model, the first is {wrong[0]!r}"
+        raise BadRun(message, location=path, hint=hint)
+    model.load_state_dict(weights)

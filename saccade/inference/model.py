@@ -1,0 +1,81 @@
+"""Model of a recipe, alone or behind an image encoder, and of a run, with its best weights."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from saccade.config import Recipe
+from saccade.core.errors import BadConfig
+from saccade.core.tensors import load_weights
+from saccade.data.batch import Sizes
+from saccade.features.settings import Option, Preprocessing
+from saccade.models.catalogue import EncoderConfig, build_model
+from saccade.models.encoder import Pixels, Sight
+from saccade.run_folder import OpenedRun
+
+
+def build(
+    recipe: Recipe, sizes: Sizes, preprocessing: Preprocessing, *, read_weights: bool = False
+) -> nn.Module:
+    """Make a recipe's model with fresh weights; `sizes` and `preprocessing` are the store's.
+
+    An encoder's own weights are read only with `read_weights`, when a run is new; else they are
+    random, to be filled with a run's. Raises BadConfig for an encoder that does not fit the
+    recipe, MissingWeights.
+    """
+    config = recipe.encoder
+    if config is None:
+        return build_model(recipe.model, sizes)
+    # Imported here: a model without an encoder need not wait for these.
+    from saccade.features.backbones import choose_backbone  # noqa: PLC0415
+    from saccade.features.finetuning import forget_activations, weights_from  # noqa: PLC0415
+
+    weights = config.weights if read_weights else "random"
+    with torch.random.fork_rng(devices=[]):  # the model starts as it would without an encoder
+        backbone = choose_backbone(
+            config.backbone, weights, config.options, size=preprocessing.height
+        )
+    _refuse_other_sizes(config, backbone.spec.options)
+    (rows, columns), dim = backbone.measure(preprocessing)
+    boxes = backbone.boxes((rows, columns))
+    grid = None if backbone.kept_tokens else (rows, columns)
+    model = build_model(recipe.model, sizes._replace(region_dim=dim, grid=grid, regions=len(boxes)))
+    trained = weights_from(backbone.model, config.trains_from) if config.trains_from else ()
+    if config.checkpointing:
+        forget_activations(backbone.model)
+    sight = Sight(
+        (preprocessing.height, preprocessing.width),
+        preprocessing.mean,
+        preprocessing.std,
+        grid,
+        boxes,
+    )
+    return Pixels(backbone, model, config, sight, frozenset(f"model.{name}" for name in trained))
+
+
+def _refuse_other_sizes(config: EncoderConfig, options: Mapping[str, Option]) -> None:
+    """Raise BadConfig where a folder of weights brought sizes along that the recipe lacks.
+
+    The recipe must hold them, for a run is opened again without that folder.
+    """
+    given = (config.options | {"img_size": options.get("img_size")}).items()  # the store's size
+    if lacking := {name: value for name, value in options.items() if (name, value) not in given}:
+        words = ",".join(f"{name}={value}" for name, value in (config.options | lacking).items())
+        raise BadConfig(
+            "the encoder's weights are of a network of other sizes than the recipe says",
+            location=config.weights,
+            hint=f"Say them: --set encoder.options={words}",
+        )
+
+
+def load_model(run: OpenedRun) -> nn.Module:
+    """Build a run's model and fill it with its best weights, in eval mode. Raises BadRun."""
+    header = run.header
+    model = build(header.recipe, header.sizes, header.store.preprocessing)
+    load_weights(
+        model,
+        run.path / "model.safetensors",
+        "The file belongs to another run; put the right one back or train again.",
+    )
+    return model.eval()

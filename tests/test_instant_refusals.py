@@ -1,0 +1,72 @@
+"""Wrong paths and runs are refused at once: without torch, in a fraction of a second."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from tests.worlds import make_world
+
+REFUSE = """
+import sys
+from saccade.cli.main import main
+try:
+    main()
+finally:
+    heavy = {"torch", "torchvision", "timm", "transformers", "matplotlib"} & set(sys.modules)
+    assert not heavy, heavy
+"""
+SECONDS = 0.4
+"""Of CPU, the best of three: a busy machine is no defect."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A data folder, an image, and a run folder of another format."""
+    root = tmp_path_factory.mktemp("refusals")
+    make_world(root / "data", train=4, val=2)
+    (root / "image.png").write_bytes(b"")
+    (root / "old").mkdir()
+    (root / "old/run.json").write_text(json.dumps({"format": 1}))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("evaluate no-run", "no-run/run.json"),
+        ("evaluate old", "old/run.json"),
+        ("ask no-run image.png why?", "no-run/run.json"),
+        ("ask old no-image.png why?", "no-image.png"),
+        ("caption no-run image.png", "no-run/run.json"),
+        ("explain no-run image.png why?", "no-run/run.json"),
+        ("compare old no-run", "old/run.json"),
+        ("compare name=no-run", "no-run/run.json"),
+        ("train show-atend-tell --data data --out run", "show-attend-tell"),
+        ("train show-attend-tell --data data --out run --set train.epoch=3", "epoch"),
+        ("train show-attend-tell --data no-data --out run", "no-data"),
+        ("train show-attend-tell --data data --out old", "old"),
+        ("train show-attend-tell --data data --out run --from no-run", "no-run/run.json"),
+        ("train show-attend-tell --data data --out no-run --resume", "no-run/run.json"),
+        ("extract no-data --backbone timm:resnet18", "no-data"),
+    ],
+)
+def test_it_is_refused_at_once(place, words, named):
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        refused = subprocess.run(
+            [sys.executable, "-c", REFUSE, *words.split()],
+            cwd=place, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert refused.returncode == 1, refused.stderr
+        assert refused.stderr.startswith("error: "), refused.stderr
+        assert refused.stderr.count("\n") == 1, refused.stderr
+        assert named in refused.stderr
+        if seconds[-1] < SECONDS:
+            return
+    assert min(seconds) < SECONDS
