@@ -26,9 +26,9 @@ from saccade.core.files import in_one_go, link_or_copy, sha256_of, write_text
 from saccade.core.settings import Settings, first_problem
 from saccade.data.batch import Sizes
 from saccade.data.folder import DataFolder
-from saccade.features.reduction import FILE as REDUCTION
 from saccade.features.settings import Option, Preprocessing
 from saccade.features.store import FeatureStore, StoreHeader
+from saccade.features.store_format import REDUCTION
 from saccade.models.catalogue import EncoderConfig, build_model
 from saccade.models.encoder import Pixels, Sight
 from saccade.text.answers import AnswerList

@@ -20,7 +20,7 @@ from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.backbones import build_backbone, choose_backbone, preprocessing_for
-from saccade.features.detectors import Choice, choice_of
+from saccade.features.detectors import BoxSelection, box_selection
 from saccade.features.extract import extract
 from saccade.features.images import read_image
 from saccade.features.preprocessing import boxes_in_image, normalise, resize_and_crop, resized_size
@@ -189,14 +189,14 @@ def test_a_flat_image_does_not_change_how_later_ones_are_read(eye, lively):
 )
 def test_options_that_make_no_sense(options, message):
     with pytest.raises(BadConfig, match=message):
-        choice_of(options)
+        box_selection(options)
 
 
 def test_options_say_how_many_regions_there_are():
-    assert choice_of({}) == Choice(0, 0.2, 10, 100, 0.3, 300)
-    assert choice_of({"regions": 301}, 1000) == Choice(301, 0.2, 10, 100, 0.3, 1000)
-    assert choice_of({"regions": 36}).most == 36
-    assert choice_of({"at_most": 50, "proposals": 20}).most == 20
+    assert box_selection({}) == BoxSelection(0, 0.2, 10, 100, 0.3, 300)
+    assert box_selection({"regions": 301}, 1000) == BoxSelection(301, 0.2, 10, 100, 0.3, 1000)
+    assert box_selection({"regions": 36}).max_regions == 36
+    assert box_selection({"at_most": 50, "proposals": 20}).max_regions == 20
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from transformers import ViTConfig, ViTForImageClassification, ViTModel
 
 import saccade
 from saccade.config import change
-from saccade.core import weights as weights_module
 from saccade.core.errors import BadConfig, BadData, MissingWeights
 from saccade.core.files import sha256_of
 from saccade.data.folder import DataFolder
@@ -126,7 +125,7 @@ class TestWeights:
             return str(folder / file)
 
         monkeypatch.delenv("SACCADE_WEIGHTS", raising=False)
-        monkeypatch.setattr(weights_module, "hf_hub_download", download)
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
         backbone = choose_backbone(NAME)
         assert [file for _, file in asked] == ["config.json", "model.safetensors"]
         assert {repository for repository, _ in asked} == {"google/vit-tiny-of-ours"}
