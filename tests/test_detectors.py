@@ -178,13 +178,13 @@ def test_a_flat_image_does_not_change_how_later_ones_are_read(eye, lively):
     [
         ({"boxes": 36}, "no --option boxes. There are: regions, threshold"),
         ({"regions": 36, "at_most": 50}, "as many boxes of every image"),
-        ({"regions": 0.5}, "regions=0.5. Give a whole number"),
-        ({"threshold": "high"}, "threshold=high. Give a share"),
+        ({"regions": 0.5}, "regions: Input should be a valid integer"),
+        ({"threshold": "high"}, "threshold: Input should be a valid number"),
         ({"min_count": 20, "at_most": 10}, "contradict each other"),
         ({"proposals": 0}, "contradict each other"),
-        ({"regions": 301}, "contradict each other: regions=301"),
-        ({"overlap": 1.5}, "overlap=1.5. Give a share"),
-        ({"threshold": float("nan")}, "threshold=nan. Give a share"),
+        ({"regions": 301}, "contradict each other .*regions=301"),
+        ({"overlap": 1.5}, "overlap: Input should be less than or equal to 1"),
+        ({"threshold": float("nan")}, "threshold: Input should be less"),
     ],
 )
 def test_options_that_make_no_sense(options, message):
@@ -193,8 +193,8 @@ def test_options_that_make_no_sense(options, message):
 
 
 def test_options_say_how_many_regions_there_are():
-    assert box_selection({}) == BoxSelection(0, 0.2, 10, 100, 0.3, 300)
-    assert box_selection({"regions": 301}, 1000) == BoxSelection(301, 0.2, 10, 100, 0.3, 1000)
+    assert box_selection({}) == BoxSelection()
+    assert box_selection({"regions": 301}, 1000) == BoxSelection(regions=301, proposals=1000)
     assert box_selection({"regions": 36}).max_regions == 36
     assert box_selection({"at_most": 50, "proposals": 20}).max_regions == 20
 

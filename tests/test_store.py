@@ -3,6 +3,8 @@
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from contextlib import suppress
 from pathlib import Path
@@ -223,7 +225,7 @@ DAMAGE = {
     "other type": (_save("features.npy", np.zeros((10, 6, 5), np.float32)), "the header says"),
     "objects": (_save("features.npy", np.array([{}] * 10, dtype=object)), "not whole"),
     "equal ids": (_save("ids.npy", np.full(10, 3)), "do not rise"),
-    "newer": (_say('"format": 2', '"format": 3'), "format: Input should be 1 or 2"),
+    "newer": (_say('"format": 3', '"format": 4'), "format: Input should be 3"),
     "grid": (_say('"regions": 6', '"regions": 7'), "does not have 7 regions"),
     "unknown field": (_say('"grid"', '"grit"'), "grid: Field required"),
 }
@@ -462,3 +464,25 @@ def test_images_fingerprint_is_of_ids_and_files_alone() -> None:
     assert images_fingerprint(IMAGES[:-1]) != wanted
     swapped = [IMAGES[0]._replace(file="5.jpg"), IMAGES[1]._replace(file="3.jpg")]
     assert images_fingerprint([*swapped, *IMAGES[2:]]) != wanted
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("features.settings", {"torch", "numpy"}),
+        ("features.store_writer", {"torch", "safetensors.torch", "timm", "torchvision"}),
+        ("features.extract", {"timm", "torchvision", "transformers"}),
+        ("features.convert", {"timm", "torchvision", "transformers"}),
+    ],
+)
+def test_libraries_are_imported_where_they_are_needed(module: str, absent: set[str]) -> None:
+    """A store that is not there is told without torch, and each library by its networks alone."""
+    code = (
+        f"import sys; import saccade.{module}; from pathlib import Path\n"
+        "if 'saccade.features.store' in sys.modules:\n"
+        "    try: sys.modules['saccade.features.store'].read_header(Path('nowhere'))\n"
+        "    except Exception as error: assert 'no feature store' in str(error)\n"
+        f"print([one for one in {sorted(absent)} if one in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

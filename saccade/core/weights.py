@@ -10,7 +10,8 @@ import re
 import shlex
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import huggingface_hub  # imports the parts that are used, when they are used
@@ -111,17 +112,22 @@ def find_given(name: str, what: str, file: str = "") -> Path:
     )
 
 
-def name_to_put(address: str, names: Sequence[str]) -> str:
-    """The one of `names` that a file from `address` gets: its own, or the one with its suffix."""
-    file = address.rpartition("/")[2]
-    return file if file in names else next((n for n in names if n.endswith(file[-4:])), names[0])
+def find_network(
+    network: str, weights: str, names: Sequence[str], address: str, fetch: Callable[[str], Path]
+) -> Path | None:
+    """The weights file of a backbone; None for `weights` "random".
 
-
-def find_backbone_file(weights: str, names: Sequence[str], network: str, address: str) -> Path:
-    """The weights file `weights` of a network, or the first of `names` in a folder `weights`.
-
-    Both may lie in the folder of weights too. Raises MissingWeights.
+    Else `weights` is a file, a folder that has one of `names`, or either in the folder of weights;
+    "hub" takes one of `names` from there, or what `fetch` returns, which is given the hint for its
+    error. `address` is for messages. Raises MissingWeights.
     """
+    if weights == "random":
+        return None
+    file = address.rpartition("/")[2]
+    # The name that the file gets where it is put: its own, or the one with its suffix.
+    put = file if file in names else next((n for n in names if n.endswith(file[-4:])), names[0])
+    if weights == "hub":
+        return in_folder(*names) or fetch(fetch_and_put([address], [put], OTHERWISE))
     folder = weights_folder()
     given = [Path(weights)] + ([folder / weights] if folder else [])
     found, home = first_of(given), given[-1].parent
@@ -129,13 +135,12 @@ def find_backbone_file(weights: str, names: Sequence[str], network: str, address
         given, home = [found / name for name in names], found
         found = first_of(given)
     if found is None:
-        place = home / name_to_put(address, names)
         get = f"Weights of {network} are at {address}: save them" if address else "Put the file"
+        option = f"--weights {shlex.quote(str(home / put))}"
         raise MissingWeights(
             f"no weights file {given[0].name!r}",
             location="; ".join(dict.fromkeys(map(str, given))),
-            hint=f"Is the name right? {get} as {place} and give --weights "
-            f"{shlex.quote(str(place))}.",
+            hint=f"Is the name right? {get} as {home / put} and give {option}.",
         )
     return found
 
@@ -177,29 +182,29 @@ def from_hub(repository: str, file: str, network: str, hint: str) -> Path:
 
     `hint` is for someone who has to get it in another way. Raises MissingWeights.
     """
-    from huggingface_hub.errors import (  # noqa: PLC0415 - 0.2 s that only a hub costs
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-    )
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415 - 0.2 s
 
     try:
         return Path(huggingface_hub.hf_hub_download(repository, file, local_files_only=True))
     except LocalEntryNotFoundError:
-        pass
-    if offline():
-        raise MissingWeights(
-            f"weights of {network} are not in the hub's cache and HF_HUB_OFFLINE is set", hint=hint
-        )
-    if not answers(constants.ENDPOINT):
-        raise MissingWeights(
-            f"weights of {network} are not in the hub's cache and the hub does not answer",
-            hint=hint,
-        )
-    try:
+        message = f"weights of {network} are not in the hub's cache"
+    with network_errors(message, constants.ENDPOINT, hint):
         return Path(huggingface_hub.hf_hub_download(repository, file))
-    except (HfHubHTTPError, OSError) as error:
-        message = f"the hub did not give the weights of {network}: {str(error).splitlines()[0]}"
-        raise MissingWeights(message, hint=hint) from None
+
+
+@contextmanager
+def network_errors(message: str, address: str, hint: str) -> Iterator[None]:
+    """Raise MissingWeights where the network cannot be used, or does not give a file."""
+    host = address.split("/")[2]
+    if offline():
+        raise MissingWeights(f"{message} and HF_HUB_OFFLINE is set", hint=hint)
+    if not answers(address):
+        raise MissingWeights(f"{message} and {host} does not answer", hint=hint)
+    try:
+        yield
+    except Exception as error:  # each library of networking has its own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise MissingWeights(f"{message} and {host} did not give it: {reason}", hint=hint) from None
 
 
 def offline() -> bool:

@@ -24,7 +24,7 @@ from saccade.core.files import sha256_of, write_bytes
 from saccade.core.settings import first_problem
 from saccade.features.networks import EncodedImages, Layout, Library, digest_of, first_line
 from saccade.features.preprocessing import boxes_in_image, grid_boxes, normalise
-from saccade.features.settings import PIXELS, BackboneSpec, Option, Preprocessing
+from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec, Option, Preprocessing
 
 LIBRARIES: Mapping[str, str] = MappingProxyType(
     {
@@ -32,14 +32,30 @@ LIBRARIES: Mapping[str, str] = MappingProxyType(
         "transformers": "saccade.features.transformers_backbones",
         "torchvision": "saccade.features.detectors",
         PIXELS: "saccade.features.pixels_backbone",
-        "imported": "saccade.features.imported_backbone",
     }
 )
 """The module of each library of networks."""
+BOTTOM_UP = "the Caffe Faster R-CNN of bottom-up attention (ResNet-101, Visual Genome)"
+MAKERS = {
+    "bottom-up": BOTTOM_UP,
+    "hengyuan-hu": BOTTOM_UP,
+    "openvqa": BOTTOM_UP,
+    "pytorch-vqa": "ResNet-152 with weights converted from Caffe",
+    "self-critical": "ResNet-101 of Caffe, or bottom-up attention's detector",
+}
+"""The network that made the features of each kind of file."""
 
 
-def _library(name: str) -> Library:
-    return cast(Library, import_module(LIBRARIES[name]))
+def _library(spec: BackboneSpec) -> Library:
+    if spec.library == IMPORTED:
+        maker = MAKERS.get(spec.network, "another program")
+        raise MissingWeights(
+            f"these features came from a file of {spec.network}, made by {maker}, which is no part "
+            "of saccade, so a new image cannot be encoded",
+            hint="Ask about images of the data folder (saccade evaluate), or train on features "
+            "extracted here, such as --backbone torchvision:fasterrcnn_resnet50_fpn_v2.",
+        )
+    return cast(Library, import_module(LIBRARIES[spec.library]))
 
 
 class Backbone(nn.Module):
@@ -171,16 +187,16 @@ def choose_backbone(
     an option that the library does not have, and for weights of another network.
     """
     prefix, _, network = name.partition(":")
-    if prefix not in LIBRARIES or bool(network) == (prefix == PIXELS):
+    if prefix not in {*LIBRARIES, IMPORTED} or bool(network) == (prefix == PIXELS):
         hint = (
             "Say whose it is: write timm:NAME, or transformers:NAME for a ViT with all its tokens; "
             "torchvision:NAME for a detector; or pixels, for an encoder that learns."
         )
         raise BadConfig(f"no backbone {name!r}", hint=hint)
-    library = _library(prefix)
+    library = _library(BackboneSpec(name=name))
     chosen, file = library.prepare(network, str(weights), options or {}, size)
-    kind = str(weights) if str(weights) in ("hub", "random") else Path(weights).name
-    kind = "none" if name == PIXELS else kind
+    given = str(weights)
+    kind = "none" if name == PIXELS else given if given in ("hub", "random") else Path(given).name
     spec = BackboneSpec(name=name, options=chosen, weights=kind)
     model = library.create_network(spec, file)
     digest = sha256_of(file) if file else digest_of(model)
@@ -195,7 +211,7 @@ def build_backbone(spec: BackboneSpec, weights_file: Path | None = None) -> Back
     `weights_file` is what `Backbone.save` wrote; without it the weights are searched for as they
     were the first time, and must be the same ones. Raises MissingWeights, BadConfig.
     """
-    library = _library(spec.library)
+    library = _library(spec)
     file = weights_file or library.prepare(spec.network, spec.weights, spec.options, None)[1]
     model = library.create_network(spec, file)
     if weights_file is None and spec.weights_sha256 is not None:
@@ -216,7 +232,7 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
     `size=N` sets height and width; the margin that is cropped away keeps its share. Raises
     BadConfig for settings that contradict each other.
     """
-    known = _library(spec.library).input_config(spec)
+    known = _library(spec).input_config(spec)
     size = wishes.pop("size", None)
     wished = {name: value for name, value in wishes.items() if value is not None}
     values: dict[str, Any] = {
@@ -229,10 +245,10 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
         **wished,
     }
     side = max(values["height"], values["width"])
-    if values["resize"] == "shorter_side" and "resize_to" not in wished:
-        values["resize_to"] = math.floor(side / (known.crop or 1))
-    if values["resize"] == "inside" and known.inside and "resize_to" not in wished:
-        values["resize_to"] = max(round(side * known.inside), 8)
+    if values["resize"] == "shorter_side":
+        values.setdefault("resize_to", math.floor(side / (known.crop or 1)))
+    if values["resize"] == "inside" and known.inside:
+        values.setdefault("resize_to", max(round(side * known.inside), 8))
     try:
         return Preprocessing(**values)
     except ValidationError as error:
@@ -243,13 +259,10 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
 
 
 def _is_convolutional(model: nn.Module) -> bool:
-    sizes = [
-        (isinstance(module, nn.Conv2d), sum(p.numel() for p in module.parameters(recurse=False)))
-        for module in model.modules()
-    ]
-    return 2 * sum(size for is_convolution, size in sizes if is_convolution) > sum(
-        size for _, size in sizes
-    )
+    """Whether most of the weights are those of convolutions."""
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    convolutions = sum(p.numel() for layer in layers for p in layer.parameters(recurse=False))
+    return 2 * convolutions > sum(p.numel() for p in model.parameters())
 
 
 def _grid_of(regions: int, ratio: float) -> tuple[int, int] | None:

@@ -20,10 +20,10 @@ from saccade.core.formatting import size_in_words
 from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
 from saccade.features.reduction import (
-    Reducer,
     channel_scales,
     digest_of_pca,
     read_tensors,
+    reduce,
     refuse_uneven,
     tensors_digest,
     to_bytes,
@@ -84,12 +84,12 @@ def fit_pca(
             hint=f"Give --pca at most {max(min(dim, count - 1), 0)}.",
         )
     mean = total / count
-    spread, directions = torch.linalg.eigh(products / count - torch.outer(mean, mean))
+    variances, directions = torch.linalg.eigh(products / count - torch.outer(mean, mean))
     best = directions.T.flip(0)[:number]
     largest = best.gather(1, best.abs().argmax(dim=1, keepdim=True))
     best = best * largest.sign()  # either sign would do: always the same one
-    spread = spread.flip(0).clamp_min(0)
-    kept = float(spread[:number].sum() / spread.sum().clamp_min(1e-30))
+    variances = variances.flip(0).clamp_min(0)
+    kept = float(variances[:number].sum() / variances.sum().clamp_min(1e-30))
     return Components((mean + offset).float(), best.float().contiguous(), kept)
 
 
@@ -138,7 +138,9 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
     old = FeatureStore.open(path)
     dtype, scale = _numbers(old.header, chosen)
     path = path if path.name not in ("", "..") else path.resolve()
-    name = chosen.name or "-".join([path.name, *_done(chosen, dtype, scale)])
+    steps = [f"pool{chosen.pool}" if chosen.pool else "", f"pca{chosen.pca}" if chosen.pca else ""]
+    steps += [dtype if chosen.dtype or scale else "", scale or ""]
+    name = chosen.name or "-".join(filter(None, [path.name, *steps]))
     target = path.parent / name
     if name == path.name:
         raise BadConfig("the new store is the old one", hint="Say what to do, or give --name.")
@@ -179,10 +181,10 @@ def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | No
     dtype = chosen.dtype or ("int8" if chosen.scale else old.dtype)
     if chosen.scale and dtype != "int8":
         raise BadConfig(f"{dtype} needs no scale", hint="Leave out --scale, or give --dtype int8.")
-    if chosen.pool and old.grid is None:
-        message = "regions that are no grid cannot be averaged"
-        raise BadConfig(message, hint="Leave out --pool.")
-    if chosen.pool and old.grid:
+    if chosen.pool:
+        if old.grid is None:
+            message = "regions that are no grid cannot be averaged"
+            raise BadConfig(message, hint="Leave out --pool.")
         refuse_uneven(old.grid, (chosen.pool, chosen.pool))
     if (chosen.pool or chosen.pca) and old.reduction and old.reduction.pca:
         raise BadConfig(
@@ -190,12 +192,6 @@ def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | No
             hint="Convert the store that this one was made of.",
         )
     return dtype, (chosen.scale or old.scale or "row") if dtype == "int8" else None
-
-
-def _done(chosen: ConvertSettings, dtype: str, scale: Scale | None) -> list[str]:
-    words = [f"pool{chosen.pool}"] if chosen.pool else []
-    words += [f"pca{chosen.pca}"] if chosen.pca else []
-    return [*words, *([dtype] if chosen.dtype or scale else []), *([scale] if scale else [])]
 
 
 def _header(
@@ -275,7 +271,6 @@ def _parts(
 
     Raises BadStore for features that are no numbers.
     """
-    steps = Reducer.of(pool, pca)
     for start in range(begin, len(old), TOGETHER):
         rows = np.arange(start, min(start + TOGETHER, len(old)))
         read, real = old.read(rows)
@@ -283,7 +278,7 @@ def _parts(
             message = f"features of image {old.ids[start]} or a next one are no numbers"
             hint = f"See: saccade store verify {shlex.quote(str(old.path))}"
             raise BadStore(message, location=old.path, hint=hint)
-        regions = steps.reduce(torch.from_numpy(read), old.header.grid).float()
+        regions = reduce(torch.from_numpy(read), old.header.grid, pool, pca).float()
         real = np.repeat(real.any(axis=1, keepdims=True), regions.shape[1], 1) if pool else real
         mask = torch.from_numpy(real)
         yield _Part(rows, regions.mul_(mask[..., None]), mask)

@@ -5,27 +5,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, hub, nn
 from torch.nn import functional
 from torchvision.models import detection, get_model_builder, get_model_weights, list_models
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms, remove_small_boxes
 
-from saccade.core.errors import BadConfig, MissingWeights
-from saccade.core.weights import (
-    OTHERWISE,
-    SUFFIXES,
-    answers,
-    fetch_and_put,
-    find_backbone_file,
-    first_of,
-    in_folder,
-    offline,
-)
+from saccade.core.errors import BadConfig
+from saccade.core.settings import Settings, first_problem
+from saccade.core.weights import SUFFIXES, find_network, network_errors
 from saccade.features.networks import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -45,26 +38,38 @@ MIN_SIDE = 1e-3
 """Pixels that the sides of a box need, as in region proposal networks."""
 
 
-class BoxSelection(NamedTuple):
+class BoxSelection(Settings):
     """The boxes that are kept: the options of a detector."""
 
-    regions: int = 0
+    model_config = ConfigDict(strict=True)  # neither "36" nor true is a number
+    regions: int = Field(0, ge=0)
     """This many of every image; 0 leaves it to the next three."""
-    threshold: float = 0.2
+    threshold: float = Field(0.2, ge=0, le=1)
     """All boxes of at least this confidence, ..."""
-    min_count: int = 10
+    min_count: int = Field(10, ge=0)
     """... but this many of the most confident ones in any case, ..."""
-    at_most: int = 100
+    at_most: int = Field(100, ge=0)
     """... and no more than this many."""
-    overlap: float = 0.3
+    overlap: float = Field(0.3, ge=0, le=1)
     """Of two boxes whose intersection is more than this share of their union one is dropped."""
-    proposals: int = 300
+    proposals: int = Field(300, ge=0)
     """Boxes that are considered: the most confident ones, before any is dropped."""
 
     @property
     def max_regions(self) -> int:
         """Regions of an image, at most."""
         return min(self.regions or self.at_most, self.proposals)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.regions and {"threshold", "min_count", "at_most"} & self.model_fields_set:
+            raise ValueError("regions takes as many boxes of every image, whatever their scores")
+        if self.max_regions < 1 or self.min_count > self.at_most or self.regions > self.proposals:
+            raise ValueError(
+                f"these contradict each other ({self}): keep at least 1 region, min_count below "
+                "at_most, and regions below proposals"
+            )
+        return self
 
 
 class Proposals(NamedTuple):
@@ -317,32 +322,20 @@ def find_detector_weights(network: str, weights: str, address: str) -> Path | No
     As `timm_backbones.find_weights`, but "hub" is torch's cache of files, else `address`, whose
     file name is searched for too.
     """
-    if weights == "random":
-        return None
     file = address.rpartition("/")[2]
-    names = [*(f"{network}{suffix}" for suffix in SUFFIXES), file]
-    if weights != "hub":
-        return find_backbone_file(weights, names, network, address)
     kept = Path(hub.get_dir()) / "checkpoints" / file
-    return in_folder(*names) or first_of([kept]) or _from_address(address, kept, network)
 
+    def fetch(hint: str) -> Path:
+        if not kept.exists():
+            message = f"weights of {network} are not in torch's cache ({kept})"
+            with network_errors(message, address, hint):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                digest = kept.stem.rpartition("-")[2]
+                hub.download_url_to_file(address, str(kept), hash_prefix=digest, progress=False)
+        return kept
 
-def _from_address(address: str, kept: Path, network: str) -> Path:
-    hint = fetch_and_put([address], [kept.name], OTHERWISE)
-    message = f"weights of {network} are not in torch's cache"
-    if offline():
-        raise MissingWeights(f"{message} and HF_HUB_OFFLINE is set", location=kept, hint=hint)
-    if not answers(address):
-        message = f"{message} and {address.split('/')[2]} does not answer"
-        raise MissingWeights(message, location=kept, hint=hint)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    digest = kept.stem.rpartition("-")[2]
-    try:
-        hub.download_url_to_file(address, str(kept), hash_prefix=digest, progress=False)
-    except (OSError, RuntimeError) as error:
-        message = f"{address} did not give the weights of {network}: {error}"
-        raise MissingWeights(message, hint=hint) from None
-    return kept
+    names = [*(f"{network}{suffix}" for suffix in SUFFIXES), file]
+    return find_network(network, weights, names, address, fetch)
 
 
 def prepare(
@@ -395,34 +388,17 @@ def input_config(spec: BackboneSpec) -> InputConfig:
 def box_selection(options: Mapping[str, Option], proposals: int = 300) -> BoxSelection:
     """The options of a detector that considers `proposals` boxes by default.
 
-    Raises BadConfig for unknown options, and for options that contradict each other.
+    Raises BadConfig for unknown options, wrong values, and options that contradict each other.
     """
-    if strange := sorted(options.keys() - set(BoxSelection._fields)):
-        hint = f"There are: {', '.join(BoxSelection._fields)}."
+    if strange := sorted(options.keys() - set(BoxSelection.model_fields)):
+        hint = f"There are: {', '.join(BoxSelection.model_fields)}."
         raise BadConfig(f"a detector has no --option {strange[0]}", hint=hint)
-    default = BoxSelection(proposals=proposals)
-    given: dict[str, Any] = dict(options)
-    for name, value in given.items():
-        whole = isinstance(getattr(default, name), int)
-        kinds = int if whole else (int, float)
-        fits = isinstance(value, kinds) and not isinstance(value, bool)
-        if not (fits and value >= 0 and (whole or value <= 1)):
-            kind = "a whole number" if whole else "a share from 0 to 1"
-            raise BadConfig(f"--option {name}={value}", hint=f"Give {kind}.")
-    selection = default._replace(**given)
-    if selection.regions and {"threshold", "min_count", "at_most"} & given.keys():
-        raise BadConfig(
-            "--option regions takes as many boxes of every image, whatever their scores",
-            hint="Leave it out, or leave out threshold, min_count and at_most.",
-        )
-    agrees = selection.max_regions >= 1 and selection.min_count <= selection.at_most
-    if not (agrees and selection.regions <= selection.proposals):
-        values = ", ".join(f"{name}={value}" for name, value in selection._asdict().items())
-        raise BadConfig(
-            f"these options contradict each other: {values}",
-            hint="Keep at least 1 region, min_count below at_most, and regions below proposals.",
-        )
-    return selection
+    given: dict[str, Any] = {"proposals": proposals, **options}
+    try:
+        return BoxSelection(**given)
+    except ValidationError as error:
+        hint = "Change or leave out --option."
+        raise BadConfig(first_problem(error, "options of a detector"), hint=hint) from None
 
 
 def _kind(network: str) -> Kind:

@@ -79,6 +79,27 @@ def digest_of_pca(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def reduce(
+    regions: Tensor,
+    grid: tuple[int, int] | None,
+    smaller: tuple[int, int] | None,
+    pca: dict[str, Tensor],
+) -> Tensor:
+    """Regions `(n, R, D)` of a grid, pooled to a smaller one and projected, where either is given.
+
+    `pca` has the `mean` and the `components`.
+    """
+    if smaller is not None:
+        assert grid is not None  # a store of boxes cannot be pooled
+        regions = pool(regions, grid, smaller)
+    if pca:
+        mean, components = (pca[name].to(regions.device) for name in ("mean", "components"))
+        # One image at a time: in a larger product the last bits depend on the number of rows,
+        # and a conversion that goes on must give what an undisturbed one gives.
+        regions = torch.stack([(one - mean) @ components.T for one in regions.float()])
+    return regions
+
+
 class Reducer:
     """The steps that a store's header says follow the backbone, for other images."""
 
@@ -99,27 +120,10 @@ class Reducer:
                 hint="Copy the file from the store that the run was trained on.",
             )
 
-    @classmethod
-    def of(cls, pool: tuple[int, int] | None, pca: dict[str, Tensor]) -> "Reducer":
-        """Pooling and projection with `mean` and `components` from memory."""
-        made = cls(Path(), None, "float32", None)
-        made.reduction = Reduction(pool=pool, pca=len(pca["components"]) if pca else None)
-        made.tensors = pca
-        return made
-
     def reduce(self, regions: Tensor, grid: tuple[int, int] | None) -> Tensor:
         """Pool and project regions `(n, R, D)` of a grid; float32 where anything is done."""
-        if self.reduction.pool is not None:
-            assert grid is not None  # a store of boxes cannot be pooled
-            regions = pool(regions, grid, self.reduction.pool)
-        if self.reduction.pca is not None:
-            mean, components = (
-                self.tensors[name].to(regions.device) for name in ("mean", "components")
-            )
-            # One image at a time: in a larger product the last bits depend on the number of rows,
-            # and a conversion that goes on must give what an undisturbed one gives.
-            regions = torch.stack([(one - mean) @ components.T for one in regions.float()])
-        return regions
+        pca = self.tensors if self.reduction.pca is not None else {}
+        return reduce(regions, grid, self.reduction.pool, pca)
 
     def rounded(self, regions: Tensor) -> Tensor:
         """Regions as the store would give them back: float32, rounded as its numbers are."""

@@ -39,9 +39,7 @@ from saccade.features.store_format import (
     MAKE_AGAIN,
     MemoryLimit,
     Skipped,
-    damaged_arrays,
-    damaged_files,
-    damaged_rows,
+    find_damage,
     foreign_files,
     from_bytes,
     open_array,
@@ -186,23 +184,21 @@ class FeatureStore:
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Regions `(n, R, D)` copied from the map, and which are real `(n, R)` bool.
 
-        Numbers are as they are stored, but bytes with a scale are float32 again.
+        Numbers are as they are stored, but int8 with a scale is float32 again.
         """
         mask = np.arange(self.header.regions) < self.counts[rows][:, None]
-        return self._decoded(self.copy(rows), rows), mask
+        regions = self.copy(rows)
+        if self.header.dtype == "int8":
+            scales = self._channels if self._scales is None else self._scales[rows][..., None]
+            assert scales is not None
+            regions = from_bytes(regions, scales)
+        return regions, mask
 
     def copy(self, rows: np.ndarray) -> np.ndarray:
         """Regions `(n, R, D)` as stored. Large stores are read to the end in little memory."""
-        taken: np.ndarray = self.features[rows]
-        self._memory.check(taken.nbytes)
-        return taken
-
-    def _decoded(self, taken: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        if self.header.dtype != "int8":
-            return taken
-        scales = self._channels if self._scales is None else self._scales[rows][..., None]
-        assert scales is not None
-        return from_bytes(taken, scales)
+        copied: np.ndarray = self.features[rows]
+        self._memory.check(copied.nbytes)
+        return copied
 
     def scores(self, rows: np.ndarray) -> np.ndarray | None:
         """The detector's confidence in each box `(n, R)` float32; None for other backbones."""
@@ -228,7 +224,7 @@ class FeatureStore:
         return [skipped for chunk in read_chunks(self.path) for skipped in chunk.skipped]
 
     def verify(self) -> list[str]:
-        """Notes about a whole store; raises BadStore for a damaged one: see `verify_store`."""
+        """Notes of `verify_store`. Raises BadStore for a damaged store."""
         return verify_store(self.path)[1]
 
 
@@ -239,14 +235,7 @@ def verify_store(path: Path) -> tuple[int, list[str]]:
     BadStore naming all that is damaged; a header that cannot be read is named alone.
     """
     header = _complete_header(path)
-    columns = header.columns()
-    broken = damaged_arrays(path, columns, header.ids_count)
-    damage = list(broken.values())
-    if lacking := sorted(name for name in broken if name.removesuffix(".npy") in columns):
-        damage.append(f"the rows cannot be compared without {', '.join(lacking)}")
-    else:
-        damage += damaged_rows(path, columns, header.regions)
-    damage += damaged_files(path, columns, known=broken)
+    damage = find_damage(path, header.columns(), header.ids_count, header.regions)
     if damage:
         others = f"; and {len(damage) - NAMED} others" if len(damage) > NAMED else ""
         hint = "Copy it again from where it came, or delete the folder and make it again: "
@@ -257,30 +246,32 @@ def verify_store(path: Path) -> tuple[int, list[str]]:
 
 def describe_store(path: Path) -> dict[str, Any]:
     """Facts about a store, complete or not, the most important first. Raises BadStore."""
-    header = read_header(path)
-    chunks = read_chunks(path)
+    header, chunks = read_header(path), read_chunks(path)
     done, skipped = (chunks[-1].end if chunks else 0), sum(len(one.skipped) for one in chunks)
-    settings, reduced = header.preprocessing, header.reduction or Reduction()
-    weights = header.backbone.weights
-    grid = " x ".join(map(str, header.grid)) if header.grid else f"boxes, up to {header.regions}"
+    backbone, settings, reduced = header.backbone, header.preprocessing, header.reduction
+    random = ", THE NETWORK WAS NEVER TRAINED" if backbone.weights == "random" else ""
     scaled = f", a scale for each {header.scale}" if header.scale else ""
     facts = {
-        "backbone": header.backbone.name,
-        "options": ", ".join(f"{k}={v}" for k, v in header.backbone.options.items()),
-        "weights": f"{weights}, THE NETWORK WAS NEVER TRAINED" if weights == "random" else weights,
-        "weights SHA-256": header.backbone.weights_sha256,
+        "backbone": backbone.name,
+        "options": ", ".join(f"{k}={v}" for k, v in backbone.options.items()),
+        "weights": backbone.weights + random,
+        "weights SHA-256": backbone.weights_sha256,
         "images": f"{header.ids_count:,}",
         "left out": f"{skipped:,} of these, which could not be read" if skipped else None,
         "input": f"{settings.width} x {settings.height} pixels ({settings.resize})",
-        "regions": grid,
+        "regions": _times(header.grid) or f"boxes, up to {header.regions}",
         "numbers": f"{header.dim}, {header.dtype}{scaled}",
-        "pooled to": " x ".join(map(str, reduced.pool)) if reduced.pool else None,
-        "PCA": f"{reduced.pca} components" if reduced.pca else None,
+        "pooled to": _times(reduced.pool) if reduced else None,
+        "PCA": f"{reduced.pca} components" if reduced and reduced.pca else None,
         "size": size_in_words(header.nbytes()),
         "complete": "yes" if header.complete else f"no: {done:,} images are there",
         "made by": header.command,
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def _times(grid: tuple[int, int] | None) -> str:
+    return " x ".join(map(str, grid or ()))
 
 
 def images_fingerprint(images: Iterable[ImageRecord]) -> str:

@@ -233,29 +233,30 @@ def _digest(file: Path, columns: Columns) -> str:
         return hashlib.sha256(stream.read(size)).hexdigest()
 
 
-def damaged_arrays(path: Path, columns: Columns, count: int) -> dict[str, str]:
-    """Arrays that are missing, cut or not as the header says: a sentence each by file name.
+def find_damage(path: Path, columns: Columns, count: int, regions: int) -> list[str]:
+    """Everything in a store of `count` images that is not as it was written: a sentence each.
 
-    `count` is how many ids there must be, in rising order.
+    All bytes are read. `regions` is how many an image has at most.
     """
-    damage = {}
+    arrays, broken = {}, {}
     for name, about in {**columns, "ids": ((count,), np.dtype(np.int64))}.items():
         try:
-            array = open_array(path, name, *about)
+            arrays[name] = open_array(path, name, *about)
         except BadStore as error:
-            damage[f"{name}.npy"] = f"{name}.npy: {error.message}"
-        else:
-            if name == "ids" and not (array[1:] > array[:-1]).all():
-                damage["ids.npy"] = "ids.npy: the ids do not rise"
-    return damage
+            broken[f"{name}.npy"] = f"{name}.npy: {error.message}"
+    ids = arrays.pop("ids", np.zeros(0))
+    if not (ids[1:] > ids[:-1]).all():
+        broken["ids.npy"] = "ids.npy: the ids do not rise"
+    damage = list(broken.values())
+    if lacking := sorted(f"{name}.npy" for name in columns.keys() - arrays.keys()):
+        damage.append(f"the rows cannot be compared without {', '.join(lacking)}")
+    else:
+        damage += _damaged_rows(path, {name: arrays[name] for name in columns}, regions)
+    return damage + _damaged_files(path, columns, broken)
 
 
-def damaged_rows(path: Path, columns: Columns, regions: int) -> list[str]:
-    """Chunks of rows that have changed, or hold impossible values: a sentence each.
-
-    `regions` is how many an image has at most. Raises BadStore for an array that is not whole.
-    """
-    arrays = {name: open_array(path, name, *about) for name, about in columns.items()}
+def _damaged_rows(path: Path, arrays: dict[str, np.ndarray], regions: int) -> list[str]:
+    """Chunks of rows that have changed, or hold impossible values."""
     count = len(arrays["counts"])
     damage, checked = [], 0
     for start, end, crc32, _ in read_chunks(path):
@@ -275,11 +276,8 @@ def damaged_rows(path: Path, columns: Columns, regions: int) -> list[str]:
     return damage
 
 
-def damaged_files(path: Path, columns: Columns, known: Collection[str] = ()) -> list[str]:
-    """Files that are not what the manifest says, rows of arrays aside: a sentence each.
-
-    Files that are `known` to be damaged are left out.
-    """
+def _damaged_files(path: Path, columns: Columns, known: Collection[str]) -> list[str]:
+    """Files that are not what the manifest says, rows and `known` damage aside."""
     try:
         *chunks, last = (path / MANIFEST).read_bytes().splitlines(keepends=True)
         wanted = dict(json.loads(last)["files"])

@@ -58,9 +58,15 @@ class StoreWriter:
         self._columns = header.columns()
         with self._disk_errors():
             path.mkdir(parents=True, exist_ok=True)
+            if (path / "header.json").exists():
+                read_header(path)  # an older version's store has files of other names
             fresh = self._refuse_strange()
             self._manifest = (path / MANIFEST).open("ab")
-            self._lock()
+            if not claim(self._manifest.fileno()):
+                self._manifest.close()
+                hint = "Wait until it has ended, or choose another --name."
+                message = "another process is writing this store"
+                raise BadStore(message, location=path, hint=hint)
         try:
             before = self._before()
             self.complete = before is not None and before.complete
@@ -68,7 +74,9 @@ class StoreWriter:
             self._chunks = self._kept() if before else []
             self._refuse_small_disk()
             if self._chunks or self.complete:
-                self._refuse_other_ids(ids)
+                if not np.array_equal(open_array(path, "ids", ids.shape, ids.dtype), ids):
+                    hint = "Delete the folder to begin again."
+                    raise BadStore("the store has other ids", location=path / "ids.npy", hint=hint)
             else:
                 with self._disk_errors():
                     self._create(ids)
@@ -256,24 +264,11 @@ class StoreWriter:
                 )
         return before
 
-    def _refuse_other_ids(self, ids: np.ndarray) -> None:
-        if not np.array_equal(open_array(self.path, "ids", ids.shape, ids.dtype), ids):
-            hint = "Delete the folder to begin again."
-            raise BadStore("the store has other ids", location=self.path / "ids.npy", hint=hint)
-
     def _refuse_small_disk(self) -> None:
         left = 1 - self.done / self.header.ids_count
         needed = math.ceil(self.header.nbytes() * left)
         hint = "choose a smaller --size, or put the data folder on another disk"
         refuse_small_disk(BadStore, self.path, "the store", needed, hint)
-
-    def _lock(self) -> None:
-        """Lock the manifest, so that no second process writes the store."""
-        if not claim(self._manifest.fileno()):
-            self._manifest.close()
-            hint = "Wait until it has ended, or choose another --name."
-            message = "another process is writing this store"
-            raise BadStore(message, location=self.path, hint=hint)
 
 
 def _short(value: Any) -> str:

@@ -15,16 +15,7 @@ from timm.models import PretrainedCfg, clean_state_dict, get_pretrained_cfg
 from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig, MissingWeights
-from saccade.core.weights import (
-    HUB_FILE,
-    OTHERWISE,
-    SUFFIXES,
-    fetch_and_put,
-    find_backbone_file,
-    from_hub,
-    in_folder,
-    name_to_put,
-)
+from saccade.core.weights import HUB_FILE, SUFFIXES, find_network, from_hub
 from saccade.features.networks import (
     InputConfig,
     cannot_build,
@@ -52,20 +43,17 @@ def find_weights(network: str, weights: str) -> Path | None:
     "hub" takes `NETWORK.safetensors` or `NETWORK.pth` from that folder, else the hub's cache, else
     the hub. Raises MissingWeights: which file is wanted, where to get it and where to put it.
     """
-    if weights == "random":
-        return None
-    names = [f"{network}{suffix}" for suffix in SUFFIXES]
     known = get_pretrained_cfg(network)
     repository = str(getattr(known, "hf_hub_id", None) or "")
     address = hf_hub_url(repository, HUB_FILE) if repository else getattr(known, "url", None) or ""
-    if weights != "hub":
-        return find_backbone_file(weights, names, network, address)
-    if found := in_folder(*names):
-        return found
-    hint = fetch_and_put([address], [name_to_put(address, names)], OTHERWISE)
-    if not repository:
-        raise MissingWeights(f"timm's hub has no weights for {network}", hint=hint)
-    return from_hub(repository, HUB_FILE, network, hint)
+
+    def fetch(hint: str) -> Path:
+        if not repository:
+            raise MissingWeights(f"timm's hub has no weights for {network}", hint=hint)
+        return from_hub(repository, HUB_FILE, network, hint)
+
+    names = [f"{network}{suffix}" for suffix in SUFFIXES]
+    return find_network(network, weights, names, address, fetch)
 
 
 def config_of(network: str) -> PretrainedCfg:
