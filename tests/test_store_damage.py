@@ -147,9 +147,9 @@ def test_what_is_missing_or_cut_hides_no_other_damage(stores: dict[str, Path]) -
         ):
             FeatureStore.open(path)
     assert caught.value.message == (
-        f"features.npy: not whole: {size - 7:,} bytes, the header says {size:,}; "
+        f"features.npy: not whole: its {size - 7:,} bytes are no float16 (10, 6, 5); "
         "scores.npy: missing; "
-        "ids.npy: not whole: it does not begin as an array does; "
+        "ids.npy: not whole: its 208 bytes are no int64 (10,); "
         "the rows cannot be compared without features.npy, scores.npy; "
         "header.json: has changed since it was written"
     )

@@ -22,15 +22,9 @@ def weights_from(network: nn.Module, stage: str) -> frozenset[str]:
     """
     numbered = stage.isdigit()
     order = _places(network, coarse=numbered)
-    first = (
-        int(stage)
-        if numbered
-        else min(
-            (place for name, place in order.items() if f"{name}.".startswith(f"{stage}.")),
-            default=None,
-        )
-    )
-    found = frozenset(name for name, place in order.items() if first is not None and place >= first)
+    places = [place for name, place in order.items() if f"{name}.".startswith(f"{stage}.")]
+    first = int(stage) if numbered else min(places, default=len(order))
+    found = frozenset(name for name, place in order.items() if place >= first)
     if not found:
         coarse = _places(network, coarse=True)
         begins = {place: name for name, place in reversed(coarse.items())}

@@ -208,7 +208,7 @@ class FeatureStore:
         """Boxes `(n, R, 4)` float32 of the regions, x0 y0 x1 y1 as shares of width and height of
         the original image. Boxes of a skipped image mean nothing.
 
-        `cells (R, 4)` are what an encoder makes of pixels, as shares of what it is shown.
+        `cells (R, 4)` are what an encoder makes of pixels, as shares of its input.
         """
         if cells is None and self._boxes is not None:
             boxes: np.ndarray = self._boxes[rows]
@@ -229,7 +229,7 @@ class FeatureStore:
 
 
 def verify_store(path: Path) -> tuple[int, list[str]]:
-    """Read everything: compare checksums, look for what is no number, count regions.
+    """Read everything: compare checksums, search for values that are no numbers, count regions.
 
     Returns how many images there are, and notes about files that are not the store's. Raises
     BadStore naming all that is damaged; a header that cannot be read is named alone.
@@ -275,8 +275,8 @@ def _times(grid: tuple[int, int] | None) -> str:
 
 
 def images_fingerprint(images: Iterable[ImageRecord]) -> str:
-    """SHA-256 over ids and files in the order of ids: equal for equal images, whatever is asked
-    or said about them and however they are split.
+    """SHA-256 over ids and files in the order of ids: equal for equal images, whatever their
+    questions, captions and splits.
     """
     digest = hashlib.sha256()
     for number, file in sorted((image.id, image.file) for image in images):

@@ -5,7 +5,6 @@ has the SHA-256 of every other file and of the lines before. Torch is not import
 """
 
 import hashlib
-import io
 import json
 import math
 import mmap
@@ -81,22 +80,12 @@ def open_array(
         message = f"unreadable ({error.strerror or error})"
         raise BadStore(message, location=file, hint=hint) from None
     except (ValueError, EOFError, SyntaxError, TokenError):
-        found, wanted = file.stat().st_size, _file_bytes(shape, kind)
-        cut = f"{found:,} bytes, the header says {wanted:,}"
-        message = f"not whole: {cut if found < wanted else 'it does not begin as an array does'}"
+        message = f"not whole: its {file.stat().st_size:,} bytes are no {kind} {shape}"
         raise BadStore(message, location=file, hint=hint) from None
     if array.shape != shape or array.dtype != kind:
         message = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
         raise BadStore(message, location=file, hint=hint)
     return array
-
-
-def _file_bytes(shape: tuple[int, ...], kind: np.dtype[Any]) -> int:
-    """Length of the file of an array: what stands before its numbers, and these."""
-    head = io.BytesIO()
-    about = {"descr": kind.str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(head, about)
-    return head.tell() + math.prod(shape) * kind.itemsize
 
 
 def read_chunks(path: Path) -> list[Chunk]:
