@@ -287,7 +287,7 @@ def test_a_hub_that_does_not_answer_is_not_asked_twice(monkeypatch: pytest.Monke
         raise OSError("Network is unreachable")
 
     monkeypatch.delenv("SACCADE_WEIGHTS", raising=False)
-    monkeypatch.setattr(weights_module, "hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     monkeypatch.setattr(socket, "create_connection", refuse)
     for offline, cause in (("1", "HF_HUB_OFFLINE is set"), ("0", "does not answer")):
         monkeypatch.setenv("HF_HUB_OFFLINE", offline)
@@ -311,7 +311,7 @@ def test_what_the_hub_has_cached_is_used(file: Path, monkeypatch: pytest.MonkeyP
         return str(file)
 
     monkeypatch.delenv("SACCADE_WEIGHTS", raising=False)
-    monkeypatch.setattr(weights_module, "hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     backbone = choose_backbone(SMALL)
     assert asked == [("timm/test_resnet.r160_in1k", "model.safetensors")]
     assert backbone.spec.weights == "hub"

@@ -74,15 +74,15 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that went through the backbone, but for its trials on black."""
     sizes: list[int] = []
-    look = Backbone.encode_grid
+    encode_grid = Backbone.encode_grid
 
     def counted(self: Backbone, images: torch.Tensor) -> Any:
         if (images != images[0, :, :1, :1]).any():
             sizes.append(len(images))
-        return look(self, images)
+        return encode_grid(self, images)
 
     monkeypatch.setattr(Backbone, "encode_grid", counted)
     return sizes
@@ -91,12 +91,14 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def files(path: Path) -> dict[str, bytes]:
     """All bytes of a store, but for the command, which names the data folder, and its checksum."""
     found = {file.name: file.read_bytes() for file in path.iterdir()}
-    header, sums = (json.loads(found[name]) for name in ("header.json", "checksums.json"))
-    del header["command"], sums["header.json"]
+    header, (*chunks, sums) = json.loads(found["header.json"]), found["manifest.jsonl"].splitlines()
+    del header["command"]
+    files = json.loads(sums)
+    del files["files"]["header.json"]
     return {
         **found,
         "header.json": json.dumps(header).encode(),
-        "checksums.json": json.dumps(sums).encode(),
+        "manifest.jsonl": b"".join(chunks) + json.dumps(files).encode(),
     }
 
 
@@ -110,10 +112,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory, images: Path) -> dict[str, b
         )
 
 
-def test_the_store_holds_what_the_backbone_sees(data: Path, images: Path, seen: list[int]) -> None:
+def test_the_store_holds_what_the_backbone_sees(
+    data: Path, images: Path, encoded: list[int]
+) -> None:
     path = extract(data, NET, **USUAL)
     assert path == data / "features" / "net"
-    assert sum(seen) == COUNT - len(BROKEN)
+    assert sum(encoded) == COUNT - len(BROKEN)
     folder = DataFolder(data)
     store = FeatureStore.open(folder.store_path("net"), images=folder.images())
     assert store.ids.tolist() == [100 + number for number in range(COUNT)]
@@ -168,13 +172,13 @@ def test_what_is_said_before_it_starts(data: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_complete_store_is_left_alone(
-    data: Path, seen: list[int], capsys: pytest.CaptureFixture[str]
+    data: Path, encoded: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = extract(data, NET, **USUAL)
     before, times = files(path), {file: file.stat().st_mtime_ns for file in path.iterdir()}
-    seen.clear()
+    encoded.clear()
     assert extract(data, NET, **USUAL) == path
-    assert seen == []
+    assert encoded == []
     said = capsys.readouterr().err
     assert "complete already" in said
     left = f"4 of its images could not be read and are left out, see {path / 'skipped.json'}"
@@ -188,17 +192,17 @@ def test_a_complete_store_is_left_alone(
 def test_a_stopped_run_goes_on_and_does_nothing_twice(
     data: Path,
     whole: dict[str, bytes],
-    seen: list[int],
+    encoded: list[int],
     monkeypatch: pytest.MonkeyPatch,
     after: int,
 ) -> None:
     """Two batches a chunk: at most one batch that was done and not closed is done again."""
-    look = Backbone.encode_grid
+    encode_grid = Backbone.encode_grid
 
     def stop(self: Backbone, pixels: torch.Tensor) -> Any:
-        if len(seen) == after and (pixels != pixels[0, :, :1, :1]).any():
+        if len(encoded) == after and (pixels != pixels[0, :, :1, :1]).any():
             raise KeyboardInterrupt
-        return look(self, pixels)
+        return encode_grid(self, pixels)
 
     with monkeypatch.context() as patch:
         patch.setattr(Backbone, "encode_grid", stop)
@@ -206,10 +210,10 @@ def test_a_stopped_run_goes_on_and_does_nothing_twice(
             extract(data, NET, **USUAL)
     with pytest.raises(BadStore, match="Go on with: saccade extract"):
         FeatureStore.open(data / "features" / "net")
-    first = sum(seen)
-    seen.clear()
+    first = sum(encoded)
+    encoded.clear()
     path = extract(data, NET, **USUAL)
-    assert COUNT - len(BROKEN) <= first + sum(seen) <= COUNT - len(BROKEN) + 2
+    assert COUNT - len(BROKEN) <= first + sum(encoded) <= COUNT - len(BROKEN) + 2
     assert files(path) == whole
 
 
@@ -232,7 +236,7 @@ module.extract(sys.argv[1], "timm:test_resnet", weights="random", size=64, batch
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_killed_and_continued_is_the_same_to_the_byte(
-    data: Path, whole: dict[str, bytes], seen: list[int], capsys: pytest.CaptureFixture[str]
+    data: Path, whole: dict[str, bytes], encoded: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [sys.executable, "-c", KILLED, str(data)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -242,7 +246,7 @@ def test_killed_and_continued_is_the_same_to_the_byte(
         FeatureStore.open(data / "features" / "net")
     path = extract(data, NET, **USUAL)
     assert "8 are there already, 15 are left" in capsys.readouterr().err
-    assert sum(seen) == 15 - 3  # of images 8 to 22 three are broken
+    assert sum(encoded) == 15 - 3  # of images 8 to 22 three are broken
     assert files(path) == whole
     FeatureStore.open(path).verify()
 
@@ -352,9 +356,11 @@ def test_numbers_that_do_not_fit_the_type_are_no_features(
     data: Path, monkeypatch: pytest.MonkeyPatch, size: float
 ) -> None:
     """Too large, or so small that every one of them would be stored as 0."""
-    look = Backbone.encode_grid
+    encode_grid = Backbone.encode_grid
     monkeypatch.setattr(
-        Backbone, "encode_grid", lambda self, pixels: (look(self, pixels)[0] * 0 + size, (2, 2))
+        Backbone,
+        "encode_grid",
+        lambda self, pixels: (encode_grid(self, pixels)[0] * 0 + size, (2, 2)),
     )
     with pytest.raises(BadConfig, match=r"float16 cannot hold\. Give --dtype float32; if it"):
         extract(data, NET, **USUAL)
@@ -365,12 +371,12 @@ def test_numbers_that_do_not_fit_the_type_are_no_features(
 def test_numbers_that_do_not_fit_later_on_leave_what_is_there(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look, encoded = Backbone.encode_grid, []
+    encode_grid, calls = Backbone.encode_grid, []
 
     def grow(self: Backbone, pixels: torch.Tensor) -> Any:
-        encoded.append(1)
-        regions, grid = look(self, pixels)
-        return regions * (1e9 if len(encoded) > 8 else 1), grid
+        calls.append(1)
+        regions, grid = encode_grid(self, pixels)
+        return regions * (1e9 if len(calls) > 8 else 1), grid
 
     monkeypatch.setattr(Backbone, "encode_grid", grow)
     with pytest.raises(BadConfig, match="--dtype float32 and another --name; if it"):
@@ -385,11 +391,11 @@ def test_a_batch_that_is_too_large_for_the_device(
     def full(self: Backbone, pixels: torch.Tensor) -> Any:
         if (pixels != pixels[0, :, :1, :1]).any():
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return look(self, pixels)
+        return encode_grid(self, pixels)
 
-    look = Backbone.encode_grid
+    encode_grid = Backbone.encode_grid
     monkeypatch.setattr(Backbone, "encode_grid", full)
-    with pytest.raises(BadConfig, match=r"no room for 2 images.*smaller --batch-size"):
+    with pytest.raises(BadConfig, match=r"not enough memory for 2 images.*smaller --batch-size"):
         extract(data, NET, **USUAL)
     assert not (data / "features" / "net").exists()
 

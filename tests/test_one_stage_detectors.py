@@ -18,7 +18,7 @@ from saccade.datasets.shapes import make_shapes
 from saccade.features import detectors
 from saccade.features import extract as extracting
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
-from saccade.features.detectors import EXACT, KINDS, NAMES, Choice, Detector
+from saccade.features.detectors import EXACT, KINDS, NAMES, BoxSelection, Detector
 from saccade.features.extract import extract
 from saccade.features.preprocessing import normalise
 from saccade.features.settings import BackboneSpec
@@ -36,7 +36,7 @@ SIDES = {
     LITE: (320, 320),
 }
 """Height and width of an image that is shown as it is."""
-EVERYTHING = Choice(regions=40, overlap=0.3, proposals=10**6)
+EVERYTHING = BoxSelection(regions=40, overlap=0.3, proposals=10**6)
 CLASSES = 5
 
 
@@ -47,7 +47,7 @@ def small_eye(name: str) -> Backbone:
     for part, value in network.named_parameters():
         if part.endswith("bias"):
             torch.nn.init.zeros_(value)
-    detector = Detector(network, KINDS[name.partition("_")[0]].way, EVERYTHING)
+    detector = Detector(network, KINDS[name.partition("_")[0]].stages, EVERYTHING)
     eye = Backbone(detector, BackboneSpec(name=f"torchvision:{name}"))
     enliven(eye, photo(*SIDES[name], seed=1), size=max(SIDES[name]))
     for coded in network.head.regression_head.modules():
@@ -78,7 +78,7 @@ def image(name):
 @pytest.fixture(scope="module")
 def proposed(eye, image):
     with torch.inference_mode():
-        return eye.model.way.look(eye.model.network, image[1], 10**6)
+        return eye.model.stages.propose(eye.model.network, image[1], 10**6)
 
 
 def as_torchvision(eye, one, overlap):
@@ -99,7 +99,9 @@ def as_torchvision(eye, one, overlap):
 def test_every_detector_of_torchvision_can_be_chosen():
     assert set(NAMES) == set(list_models(module=detection))
     assert {name.partition("_")[0] for name in NAMES} == KINDS.keys()
-    assert {name for name in NAMES if KINDS[name.partition("_")[0]].way.usual == 1000} == {*SIDES}
+    assert {name for name in NAMES if KINDS[name.partition("_")[0]].stages.proposals == 1000} == {
+        *SIDES
+    }
 
 
 def test_norms_are_those_the_weights_were_trained_with():
@@ -162,22 +164,22 @@ def test_what_is_kept_is_what_torchvision_keeps(eye, image):
 
 def test_a_region_is_the_mean_of_the_maps_under_its_box(eye, image, proposed):
     """RoIAlign written out in numpy."""
-    network, way, high = eye.model.network, eye.model.way, image[1].shape[1]
+    network, stages, high = eye.model.network, eye.model.stages, image[1].shape[1]
     filled = network.transform.batch_images([image[1]], network.transform.size_divisible)
     with torch.inference_mode():
         maps = network.backbone(filled)
     few = torch.linspace(0, len(proposed.boxes) - 1, 30).long()
     with torch.inference_mode():
         regions = proposed.regions(few)
-    assert regions.shape == (30, way.width)
+    assert regions.shape == (30, stages.dim)
     assert len({tuple(row[:5]) for row in regions.tolist()}) > 10
     for box, region in zip(proposed.boxes[few].double().numpy(), regions, strict=True):
         level, stride = 0, 16
-        if len(way.maps) == 3:
+        if len(stages.maps) == 3:
             side = np.sqrt((box[2] - box[0]) * (box[3] - box[1]))
             level = int(np.clip(np.floor(4 + np.log2(side / 224)), 3, 5)) - 3
             stride = 8 * 2**level
-        found = maps[way.maps[level]][0].double().numpy()
+        found = maps[stages.maps[level]][0].double().numpy()
         assert abs(found.shape[1] * stride - high) < 32  # the map is of that stride
         wanted = mean_under(found, box / stride)
         np.testing.assert_allclose(region, wanted, rtol=1e-3, atol=1e-3)
@@ -206,7 +208,7 @@ def between(place, count):
 
 def test_the_surest_candidates_are_looked_at(eye, image, proposed):
     with torch.inference_mode():
-        few = eye.model.way.look(eye.model.network, image[1], 50)
+        few = eye.model.stages.propose(eye.model.network, image[1], 50)
     best = proposed.scores.amax(dim=1)
     assert len(best) > 80
     torch.testing.assert_close(few.scores.amax(dim=1), best.sort(descending=True).values[:50])
@@ -240,13 +242,13 @@ def test_a_small_flat_image_is_filled_up(eye, image):
 
 def test_an_image_without_candidates_is_one_region(eye, image, monkeypatch):
     coder = eye.model.network.box_coder
-    monkeypatch.setattr(coder, eye.model.way.decoder, lambda codes, anchors: -1 - anchors.abs())
+    monkeypatch.setattr(coder, eye.model.stages.decoder, lambda codes, anchors: -1 - anchors.abs())
     with torch.inference_mode():
         found = eye.model.detect(image[1])
     height, width = image[1].shape[1:]
     assert found.boxes.tolist() == [[0, 0, width, height]]
     assert found.scores.tolist() == [0]
-    assert found.regions.shape == (1, eye.model.way.width)
+    assert found.regions.shape == (1, eye.model.stages.dim)
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +282,7 @@ def test_files_with_early_names_fit_and_say_how_many_classes_there_are(monkeypat
     wanted = network.state_dict()
     early = {early_name(part): wanted[part] for part in wanted if "num_batches" not in part}
     assert {"backbone.fpn.layer_blocks.2.bias", "head.regression_head.conv.6.bias"} < early.keys()
-    monkeypatch.setattr(detectors, "tensors_in", lambda file: early)
+    monkeypatch.setattr(detectors, "read_weights", lambda file: early)
     spec = BackboneSpec(name=f"torchvision:{name}")
     found = detectors.create_network(spec, Path("early.pth")).network.state_dict()
     for part, value in wanted.items():
@@ -344,17 +346,17 @@ def test_every_image_has_its_own_number_of_regions(data, lively, whole, tmp_path
 
 
 def test_a_fixed_number_of_regions_stopped_and_gone_on_with(data, lively, whole, monkeypatch):
-    seen, see = [], Detector.encode
+    seen, encode = [], Detector.encode
 
     def stop(self, images, preprocessing, sizes):
         if len(seen) == 5:  # two of which are for the estimate
             raise KeyboardInterrupt
         seen.append(len(images))
-        return see(self, images, preprocessing, sizes)
+        return encode(self, images, preprocessing, sizes)
 
     with monkeypatch.context() as patch:
         patch.setattr(extracting, "CHUNK", 8)
-        patch.setattr(Detector, "see", stop)
+        patch.setattr(Detector, "encode", stop)
         with pytest.raises(KeyboardInterrupt):
             lite(data, lively, "stopped", regions=36)
     parts = [whole, FeatureStore.open(lite(data, lively, "stopped", regions=36))]

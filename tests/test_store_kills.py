@@ -17,6 +17,7 @@ from saccade.core.errors import BadStore
 from saccade.data.folder import DataFolder
 from saccade.features import convert as stores_module
 from saccade.features import extract as extract_module
+from saccade.features import progress
 from saccade.features.convert import convert_store
 from saccade.features.extract import extract
 from saccade.features.store import FeatureStore, read_header
@@ -179,7 +180,7 @@ def test_sizes_are_said_before_anything_is_made(
         rows(self, *given, **columns)  # type: ignore[arg-type]
 
     monkeypatch.setattr(StoreWriter, "add", add)
-    monkeypatch.setattr(extract_module, "say", lambda text, style=None: said.append(text))
+    monkeypatch.setattr(progress, "say", lambda text, style=None: said.append(text))
     extract(folder_at(tmp_path / "images", images, count=5), "timm:test_resnet", weights="random")
     assert "kB on disk in" in said[said.index("a row") - 1]
     folder = make_world(tmp_path / "data", train=8, val=3)
@@ -223,7 +224,7 @@ with StoreWriter(path, header, np.arange(count)):  # files of full length, of no
     arrays = {name: open_array(path, name, *about) for name, about in header.columns().items()}
     chunks = [(start, min(start + 256, count)) for start in range(0, count, 256)]
     lines = [chunk_line(Chunk(*one, checksum(arrays, *one), ())) for one in chunks]
-    (path / "chunks.jsonl").write_bytes(b"".join(lines))
+    (path / "manifest.jsonl").write_bytes(b"".join(lines))
 with StoreWriter(path, header, np.arange(count)) as writer:  # goes on: all is read
     assert writer.done == count
     writer.finish()

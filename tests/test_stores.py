@@ -1,6 +1,5 @@
 """Smaller stores: bytes with a scale, coarser grids, components; what reads them is not told."""
 
-import json
 import os
 import re
 import signal
@@ -20,19 +19,26 @@ import saccade
 from saccade.cli.main import app
 from saccade.config import change
 from saccade.core.errors import BadConfig, BadData, BadStore
-from saccade.core.files import write_json
 from saccade.data.folder import DataFolder
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
 from saccade.evaluation.evaluate import evaluate
 from saccade.features import convert as stores
 from saccade.features import store_format as store_files
-from saccade.features.convert import convert_store, describe_store
+from saccade.features.convert import convert_store
 from saccade.features.extract import extract
 from saccade.features.preprocessing import grid_boxes
-from saccade.features.reduction import Reducer, channel_scales, from_bytes, pool, to_bytes
-from saccade.features.store import FeatureStore, StoreHeader, images_fingerprint
-from saccade.features.store_format import CHECKSUMS, Skipped, checksum, digests
+from saccade.features.reduction import Reducer, channel_scales, pool, to_bytes
+from saccade.features.store import FeatureStore, StoreHeader, describe_store, images_fingerprint
+from saccade.features.store_format import (
+    MANIFEST,
+    Chunk,
+    Skipped,
+    checksum,
+    chunk_line,
+    files_line,
+    from_bytes,
+)
 from saccade.features.store_writer import StoreWriter
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
@@ -264,9 +270,10 @@ def _rewrite(path: Path, name: str, array: np.ndarray) -> None:
     np.save(path / f"{name}.npy", array)
     store = FeatureStore.open(path)
     arrays = {n: np.load(path / f"{n}.npy") for n in store.header.columns()}
-    chunk = {"start": 0, "end": 36, "crc32": checksum(arrays, 0, 36), "skipped": []}
-    (path / "chunks.jsonl").write_text(json.dumps(chunk) + "\n")
-    write_json(path / CHECKSUMS, digests(path, store.header.columns()))
+    (path / MANIFEST).write_bytes(chunk_line(Chunk(0, 36, checksum(arrays, 0, 36), ())))
+    line = files_line(path, store.header.columns())
+    with (path / MANIFEST).open("ab") as stream:
+        stream.write(line)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +285,7 @@ def _rewrite(path: Path, name: str, array: np.ndarray) -> None:
         ("channel", lambda path: (path / "reduction.safetensors").unlink(), "unreadable"),
         (None, _nan, "rows 0 to 35: features that are no numbers"),
         (None, _counts, "an image has 9 of 6 regions"),
-        (None, lambda path: (path / "chunks.jsonl").write_text(""), "only 0 of 36 rows"),
+        (None, lambda path: (path / MANIFEST).write_text(""), "only 0 of 36 rows"),
     ],
 )
 def test_verify_finds_what_is_broken(
@@ -367,9 +374,9 @@ def test_a_large_store_is_let_go_of(
 ) -> None:
     """After so many bytes its pages leave the process; what is read stays right."""
     gone: list[int] = []
-    let_go, count = store_files.let_go, iter(range(10**6))
-    monkeypatch.setattr(store_files, "HOLD", 500)
-    monkeypatch.setattr(store_files, "let_go", lambda one: (gone.append(one.nbytes), let_go(one)))
+    release, count = store_files.release, iter(range(10**6))
+    monkeypatch.setattr(store_files, "MAX_RESIDENT", 500)
+    monkeypatch.setattr(store_files, "release", lambda one: (gone.append(one.nbytes), release(one)))
     monkeypatch.setattr(store_files, "_resident_files", lambda: 200 * next(count) if told else None)
     large = FeatureStore.open(cells.path)
     wanted = np.array(cells.features)
@@ -379,7 +386,7 @@ def test_a_large_store_is_let_go_of(
     # After every fourth row, 4 * 144 bytes; or every third, when 3 * 200 have come.
     assert gone.count(cells.features.nbytes) == len(large) // (3 if told else 4)
     gone.clear()
-    monkeypatch.setattr(store_files, "HOLD", 10**6)
+    monkeypatch.setattr(store_files, "MAX_RESIDENT", 10**6)
     FeatureStore.open(cells.path).read(np.arange(len(large)))
     assert not gone
 

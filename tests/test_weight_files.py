@@ -19,7 +19,8 @@ from saccade.core import weights as weight_files
 from saccade.core.errors import BadData, MissingWeights
 from saccade.core.weights import find_given, find_pretrained
 from saccade.features.backbones import choose_backbone
-from saccade.features.timm_backbones import find_detector_weights, find_weights
+from saccade.features.detectors import find_detector_weights
+from saccade.features.timm_backbones import find_weights
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import open_run
 from saccade.text.vocabulary import file_vocabulary
@@ -167,7 +168,7 @@ LACKING = {
 def alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing is cached, and no hub is asked."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr(weight_files, "hf_hub_download", none_cached)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", none_cached)
     return folder
 
 

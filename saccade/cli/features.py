@@ -141,7 +141,7 @@ StoreArgument = Annotated[
 @store.command()
 def info(path: StoreArgument) -> None:
     """Say what a store holds and what it was made with."""
-    from saccade.features.convert import describe_store
+    from saccade.features.store import describe_store
 
     show_rows(values(describe_store(path)))
 

@@ -1,28 +1,31 @@
-"""Where files of weights, words and vectors are: given, in one folder of them, or on a hub.
+"""Search for pretrained weights, words and vectors: by path, in one folder of them, or on a hub.
 
-The folder is named once, `SACCADE_WEIGHTS` or `saccade --weights DIR`; everything that is
-pretrained is looked for in it first. Only a hub touches the network, only when its file is not in
-its cache yet, and only after one short question whether it answers at all: its own client would
-retry for most of a minute.
+The folder is `SACCADE_WEIGHTS` or `saccade --weights DIR`; it comes first for everything that is
+pretrained. The network is used only for a file of the hub that is not in its cache, and only after
+one short request whether the hub answers: its own client would retry for most of a minute.
 """
 
 import os
 import re
+import shlex
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import constants, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+import huggingface_hub  # imports the parts that are used, when they are used
+from huggingface_hub import constants
 
 from saccade.core.errors import MissingWeights
 
 FOLDER = "SACCADE_WEIGHTS"
 """Environment variable: a folder of files such as `resnet152.safetensors`."""
 HUB_FILE = "model.safetensors"
-PATIENCE = 5.0
-"""Seconds that a hub has to answer at all."""
+SUFFIXES = (".safetensors", ".pth")
+TIMEOUT = 5.0
+"""Seconds that a hub has to answer."""
+OTHERWISE = "give it to extract with --weights FILE (--weights random is for trials)"
 ADDRESSES = {
     "glove.6B": "https://nlp.stanford.edu/data/glove.6B.zip",
     "glove.42B": "https://nlp.stanford.edu/data/glove.42B.300d.zip",
@@ -33,7 +36,7 @@ ADDRESSES = {
     "crawl-300d-2M.vec": "https://dl.fbaipublicfiles.com/fasttext/vectors-english/"
     "crawl-300d-2M.vec.zip",
 }
-"""Where to get files of word vectors, by what their names begin with."""
+"""Addresses of files of word vectors, by what their names begin with."""
 FASTTEXT = re.compile(r"(cc\.[a-z-]+\.300\.vec)(?:\.gz)?")
 """fastText's vectors of 157 languages, such as cc.zh.300.vec.gz."""
 FASTTEXT_SITE = "https://dl.fbaipublicfiles.com/fasttext/vectors-crawl"
@@ -44,7 +47,7 @@ REPOSITORIES = {
         "google/vit-base-patch16-224-in21k",
     )
 }
-"""Models that recipes name, by the last part of their name, which is their folder's."""
+"""Models that recipes name, by the last part of their name, which is also their folder's."""
 
 
 def weights_folder() -> Path | None:
@@ -61,20 +64,20 @@ def weights_folder() -> Path | None:
 
 
 def in_folder(*names: str) -> Path | None:
-    """The first of some files or folders that stands in the folder of weights."""
+    """The first of some names that the folder of weights has."""
     folder = weights_folder()
     return first_of([folder / name for name in names] if folder else [])
 
 
 def first_of(paths: list[Path]) -> Path | None:
-    """The first path that there is."""
+    """The first path that exists."""
     return next((path for path in paths if path.exists()), None)
 
 
 def fetch_and_put(addresses: Sequence[str], names: Sequence[str], otherwise: str) -> str:
-    """What a person is to do who lacks files: what to fetch, and which name and place it gets.
+    """A hint for someone who lacks files: what to fetch, and the name and place it gets.
 
-    `otherwise` is another way, a part of a sentence. An address that is not known is empty.
+    `otherwise` is another way, a part of a sentence. An unknown address is empty.
     """
     fetch = " and ".join(filter(None, addresses))
     one = len(names) == 1
@@ -100,7 +103,7 @@ def find_given(name: str, what: str, file: str = "") -> Path:
         return found
     folder, short = weights_folder(), Path(name).name
     known = REPOSITORIES.get(short, "") if file else ""
-    address = hf_hub_url(known, file) if known else _address_of(short)
+    address = huggingface_hub.hf_hub_url(known, file) if known else _address_of(short)
     put = short if not file or short == file else f"{short}/{file}"
     raise MissingWeights(
         f"there are no {what}",
@@ -109,8 +112,41 @@ def find_given(name: str, what: str, file: str = "") -> Path:
     )
 
 
+def find_network(
+    network: str, weights: str, names: Sequence[str], address: str, fetch: Callable[[str], Path]
+) -> Path | None:
+    """The weights file of a backbone; None for `weights` "random".
+
+    Else `weights` is a file, a folder that has one of `names`, or either in the folder of weights;
+    "hub" takes one of `names` from there, or what `fetch` returns, which is given the hint for its
+    error. `address` is for messages. Raises MissingWeights.
+    """
+    if weights == "random":
+        return None
+    file = address.rpartition("/")[2]
+    # The name that the file gets where it is put: its own, or the one with its suffix.
+    put = file if file in names else next((n for n in names if n.endswith(file[-4:])), names[0])
+    if weights == "hub":
+        return in_folder(*names) or fetch(fetch_and_put([address], [put], OTHERWISE))
+    folder = weights_folder()
+    given = [Path(weights)] + ([folder / weights] if folder else [])
+    found, home = first_of(given), given[-1].parent
+    if found is not None and found.is_dir():
+        given, home = [found / name for name in names], found
+        found = first_of(given)
+    if found is None:
+        get = f"Weights of {network} are at {address}: save them" if address else "Put the file"
+        option = f"--weights {shlex.quote(str(home / put))}"
+        raise MissingWeights(
+            f"no weights file {given[0].name!r}",
+            location="; ".join(dict.fromkeys(map(str, given))),
+            hint=f"Is the name right? {get} as {home / put} and give {option}.",
+        )
+    return found
+
+
 def _address_of(name: str) -> str:
-    """Where a file of word vectors is published; empty if nobody knows."""
+    """The address of a file of word vectors; empty if unknown."""
     if match := FASTTEXT.fullmatch(name):
         return f"{FASTTEXT_SITE}/{match[1]}.gz"
     return next((ADDRESSES[key] for key in ADDRESSES if name.startswith(key)), "")
@@ -126,7 +162,7 @@ def find_pretrained(source: str, file: str = HUB_FILE) -> Path:
         return found
     repository = source if _is_repository(source) else REPOSITORIES.get(name, "")
     hint = fetch_and_put(
-        [hf_hub_url(repository, file) if repository else ""],
+        [huggingface_hub.hf_hub_url(repository, file) if repository else ""],
         [f"{name}/{file}"],
         f"say which folder holds it in place of {source} (none: random weights)",
     )
@@ -137,45 +173,50 @@ def find_pretrained(source: str, file: str = HUB_FILE) -> Path:
 
 
 def _is_repository(source: str) -> bool:
-    """Could it be `owner/name` or `name` on a hub, rather than a path?"""
+    """Whether it can be `owner/name` or `name` on a hub, rather than a path."""
     return source.count("/") <= 1 and not source.startswith((".", "/", "~"))
 
 
 def from_hub(repository: str, file: str, network: str, hint: str) -> Path:
     """A file of a repository, from the hub's cache or else from the hub.
 
-    `cure` says how a person may get it instead. Raises MissingWeights.
+    `hint` is for someone who has to get it in another way. Raises MissingWeights.
     """
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415 - 0.2 s
+
     try:
-        return Path(hf_hub_download(repository, file, local_files_only=True))
+        return Path(huggingface_hub.hf_hub_download(repository, file, local_files_only=True))
     except LocalEntryNotFoundError:
-        pass
+        message = f"weights of {network} are not in the hub's cache"
+    with network_errors(message, constants.ENDPOINT, hint):
+        return Path(huggingface_hub.hf_hub_download(repository, file))
+
+
+@contextmanager
+def network_errors(message: str, address: str, hint: str) -> Iterator[None]:
+    """Raise MissingWeights where the network cannot be used, or does not give a file."""
+    host = address.split("/")[2]
     if offline():
-        raise MissingWeights(
-            f"weights of {network} are not in the hub's cache and HF_HUB_OFFLINE is set", hint=hint
-        )
-    if not answers(constants.ENDPOINT):
-        raise MissingWeights(
-            f"weights of {network} are not in the hub's cache and the hub does not answer",
-            hint=hint,
-        )
+        raise MissingWeights(f"{message} and HF_HUB_OFFLINE is set", hint=hint)
+    if not answers(address):
+        raise MissingWeights(f"{message} and {host} does not answer", hint=hint)
     try:
-        return Path(hf_hub_download(repository, file))
-    except (HfHubHTTPError, OSError) as error:
-        message = f"the hub did not give the weights of {network}: {str(error).splitlines()[0]}"
-        raise MissingWeights(message, hint=hint) from None
+        yield
+    except Exception as error:  # each library of networking has its own
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise MissingWeights(f"{message} and {host} did not give it: {reason}", hint=hint) from None
 
 
 def offline() -> bool:
-    """Did somebody say that no hub shall be asked?"""
+    """Whether the environment forbids to use a hub."""
     return constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
 
 
 def answers(address: str) -> bool:
-    """Is anybody there? An error page is an answer too."""
-    question = urllib.request.Request(address, method="HEAD")
+    """Whether a server answers at all; an error page is an answer too."""
+    request = urllib.request.Request(address, method="HEAD")
     try:
-        with urllib.request.urlopen(question, timeout=PATIENCE):
+        with urllib.request.urlopen(request, timeout=TIMEOUT):
             return True
     except urllib.error.HTTPError:
         return True

@@ -1,16 +1,17 @@
-"""Settings networks that turn images into regions: any timm model, a ViT of `transformers`, or a
-detector of torchvision.
+"""Frozen backbones that turn images into regions: networks of timm, `transformers`, torchvision.
 
 A region is one cell of the network's last grid: row r of the output is cell (r // W, r % W).
 Networks of `transformers` have one more in front of these, for the image as a whole; a region of
-a detector is a box. The backbone `pixels` is no network: what it sees are the pixels.
+a detector is a box. The backbone `pixels` is no network: its regions are the pixels. A library is
+imported when one of its networks is built.
 """
 
 import math
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -21,56 +22,51 @@ from torch import Tensor, nn
 from saccade.core.errors import BadConfig, MissingWeights
 from saccade.core.files import sha256_of, write_bytes
 from saccade.core.settings import first_problem
-from saccade.features import detectors
-from saccade.features import imported_backbone as imported
-from saccade.features import pixels_backbone as image_itself
-from saccade.features import timm_backbones as networks
-from saccade.features import transformers_backbones as transformer_networks
-from saccade.features.detectors import Detector
-from saccade.features.networks import EncodedImages, Layout
+from saccade.features.networks import EncodedImages, Layout, Library, digest_of, first_line
 from saccade.features.preprocessing import boxes_in_image, grid_boxes, normalise
-from saccade.features.settings import PIXELS, BackboneSpec, Option, Preprocessing
-from saccade.features.timm_backbones import TrainedOn, digest_of
+from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec, Option, Preprocessing
 
-
-class Library(Protocol):
-    """What is asked of the file that knows a library's networks."""
-
-    def prepare(
-        self, network: str, weights: str, options: Mapping[str, Option], size: int | None
-    ) -> tuple[dict[str, Option], Path | None]:
-        """What the network is built with: options, and the weights file that a word or a path
-        means (None for random).
-        """
-        ...
-
-    def create_network(self, spec: BackboneSpec, file: Path | None) -> nn.Module:
-        """The network, whose `forward_features` turns images into a grid or into tokens."""
-        ...
-
-    def trained_on(self, spec: BackboneSpec) -> TrainedOn:
-        """The images that it was trained to see."""
-        ...
-
-
-LIBRARIES: Mapping[str, Library] = MappingProxyType(
+LIBRARIES: Mapping[str, str] = MappingProxyType(
     {
-        "timm": networks,
-        "transformers": transformer_networks,
-        "torchvision": detectors,
-        PIXELS: image_itself,
-        "imported": imported,
+        "timm": "saccade.features.timm_backbones",
+        "transformers": "saccade.features.transformers_backbones",
+        "torchvision": "saccade.features.detectors",
+        PIXELS: "saccade.features.pixels_backbone",
     }
 )
+"""The module of each library of networks."""
+BOTTOM_UP = "the Caffe Faster R-CNN of bottom-up attention (ResNet-101, Visual Genome)"
+MAKERS = {
+    "bottom-up": BOTTOM_UP,
+    "hengyuan-hu": BOTTOM_UP,
+    "openvqa": BOTTOM_UP,
+    "pytorch-vqa": "ResNet-152 with weights converted from Caffe",
+    "self-critical": "ResNet-101 of Caffe, or bottom-up attention's detector",
+}
+"""The network that made the features of each kind of file."""
+
+
+def _library(spec: BackboneSpec) -> Library:
+    if spec.library == IMPORTED:
+        maker = MAKERS.get(spec.network, "another program")
+        raise MissingWeights(
+            f"these features came from a file of {spec.network}, made by {maker}, which is no part "
+            "of saccade, so a new image cannot be encoded",
+            hint="Ask about images of the data folder (saccade evaluate), or train on features "
+            "extracted here, such as --backbone torchvision:fasterrcnn_resnet50_fpn_v2.",
+        )
+    return cast(Library, import_module(LIBRARIES[spec.library]))
 
 
 class Backbone(nn.Module):
-    """A frozen network; always in eval mode, whatever is asked of it."""
+    """A frozen network, always in eval mode."""
 
     def __init__(self, model: nn.Module, spec: BackboneSpec) -> None:
         super().__init__()
         self.spec = spec
         self.model = model.eval().requires_grad_(False)
+        self.finds_boxes = bool(getattr(model, "finds_boxes", False))
+        """True for a detector, which has no grid."""
         self._first_tokens = int(getattr(model, "num_prefix_tokens", 0) or 0)
         self.kept_tokens = int(getattr(model, "kept_tokens", 0))
         """Regions in front of the grid's, each of which belongs to the whole image."""
@@ -83,60 +79,52 @@ class Backbone(nn.Module):
         del mode
         return super().train(False)
 
-    @property
-    def finds_boxes(self) -> bool:
-        """Is it a detector, which has no grid?"""
-        return isinstance(self.model, Detector)
-
     @torch.inference_mode()
     def encode(
         self, pixels: Tensor, preprocessing: Preprocessing, sizes: np.ndarray
     ) -> EncodedImages:
-        """Look at prepared images `(B, 3, h, w)` uint8 of the original sizes `(B, 2)`, width and
-        height. Raises BadConfig as `encode_grid` does.
+        """Regions of resized images `(B, 3, h, w)` uint8.
+
+        `sizes (B, 2)` are width and height of the originals. Raises BadConfig as `encode_grid`.
         """
-        images = self.images(pixels, preprocessing)
-        if isinstance(self.model, Detector):
-            return self.model.encode(images, preprocessing, sizes)
+        images = pixels if self.spec.name == PIXELS else normalise(pixels, preprocessing)
+        if self.finds_boxes:
+            detector: Any = self.model
+            return cast(EncodedImages, detector.encode(images, preprocessing, sizes))
         regions, grid = self.encode_grid(images)
         boxes = boxes_in_image(self.boxes(grid), preprocessing, *sizes.T)
         counts = np.full(len(regions), regions.shape[1])
         return EncodedImages(regions, counts, boxes, grid=None if self.kept_tokens else grid)
 
     def layout(self, preprocessing: Preprocessing) -> Layout:
-        """The grid, if any, regions at most and numbers per region, for images of that size."""
-        if isinstance(self.model, Detector):
-            return Layout(None, self.model.choice.most, self.model.way.width)
+        """Grid, if any, regions at most and numbers per region, of images of that size."""
+        if self.finds_boxes:
+            detector: Any = self.model
+            return cast(Layout, detector.layout())
         grid, dim = self.measure(preprocessing)
         return Layout(None if self.kept_tokens else grid, len(self.boxes(grid)), dim)
-
-    def images(self, pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-        """What the network is shown of images `(B, 3, h, w)` uint8: normalised, or pixels as
-        they are.
-        """
-        return pixels if self.spec.name == PIXELS else normalise(pixels, preprocessing)
 
     def forward(self, images: Tensor) -> Tensor:
         """From preprocessed images `(B, 3, h, w)` to regions `(B, R, D)`.
 
-        A gradient follows only where weights were made to learn, as `models/pixels.py` does.
+        A gradient follows only where weights were made to learn, as `models/encoder.py` does.
         """
         learns = any(weight.requires_grad for weight in self.parameters())
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-            return self._look(images)[0]
+            return self._encode(images)[0]
 
     @torch.no_grad()
     def encode_grid(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Regions `(B, R, D)` of images `(B, 3, h, w)`, and the rows and columns of their grid,
-        in front of which stand `kept_tokens` other regions. `boxes` says where all of them lie.
+        """Regions `(B, R, D)` of images `(B, 3, h, w)`, and rows and columns of their grid.
 
-        Raises BadConfig for images of a size that the network does not take, and for a network
-        whose output is no grid.
+        `kept_tokens` other regions stand in front of the grid's; see `boxes`. Raises BadConfig
+        for images of a size that the network does not take, and for a network whose output is no
+        grid.
         """
-        return self._look(images)
+        return self._encode(images)
 
-    def _look(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        if isinstance(self.model, Detector):
+    def _encode(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        if self.finds_boxes:
             raise BadConfig(
                 f"{self.spec.name} finds boxes, which are no grid and cannot learn here",
                 hint="Extract features with it: saccade extract DATA --backbone ...",
@@ -148,8 +136,7 @@ class Backbone(nn.Module):
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             raise BadConfig(
-                f"{self.spec.name} cannot look at {height} x {width} pixels "
-                f"({str(error).splitlines()[0][:150]})",
+                f"{self.spec.name} cannot encode {height} x {width} pixels ({first_line(error)})",
                 hint="Choose another --size, or --option img_size=... where the network has it.",
             ) from None
         if isinstance(features, Tensor) and features.ndim == 4:
@@ -174,12 +161,12 @@ class Backbone(nn.Module):
         return grid, regions.shape[2]
 
     def boxes(self, grid: tuple[int, int]) -> np.ndarray:
-        """Where the regions lie in what the network sees: `(R, 4)` x0 y0 x1 y1, from 0 to 1."""
+        """Boxes of the regions in the network's input: `(R, 4)` x0 y0 x1 y1, from 0 to 1."""
         whole = np.tile(np.array([0, 0, 1, 1], np.float32), (self.kept_tokens, 1))
         return np.concatenate([whole, grid_boxes(*grid)])
 
     def save(self, path: Path) -> None:
-        """Write the weights as one safetensors file that `build_backbone` reads, in one go."""
+        """Write the weights as one safetensors file that `build_backbone` reads."""
         state = self.model.state_dict()
         # Cloned: two names for one tensor would not be written.
         whole = {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
@@ -193,23 +180,23 @@ def choose_backbone(
     *,
     size: int | None = None,
 ) -> Backbone:
-    """Build a backbone by name, and note exactly which weights it has in its `spec`.
+    """A backbone by name; its `spec` says exactly which weights it has.
 
     `weights` is "hub", "random" or a file, as in `find_weights`. `size` is the side of the
     images in pixels, for networks that have to be built for it. Raises BadConfig for a name or
     an option that the library does not have, and for weights of another network.
     """
     prefix, _, network = name.partition(":")
-    if prefix not in LIBRARIES or bool(network) == (prefix == PIXELS):
+    if prefix not in {*LIBRARIES, IMPORTED} or bool(network) == (prefix == PIXELS):
         hint = (
             "Say whose it is: write timm:NAME, or transformers:NAME for a ViT with all its tokens; "
             "torchvision:NAME for a detector; or pixels, for an encoder that learns."
         )
         raise BadConfig(f"no backbone {name!r}", hint=hint)
-    library = LIBRARIES[prefix]
+    library = _library(BackboneSpec(name=name))
     chosen, file = library.prepare(network, str(weights), options or {}, size)
-    kind = str(weights) if str(weights) in ("hub", "random") else Path(weights).name
-    kind = "none" if name == PIXELS else kind
+    given = str(weights)
+    kind = "none" if name == PIXELS else given if given in ("hub", "random") else Path(given).name
     spec = BackboneSpec(name=name, options=chosen, weights=kind)
     model = library.create_network(spec, file)
     digest = sha256_of(file) if file else digest_of(model)
@@ -219,12 +206,12 @@ def choose_backbone(
 
 
 def build_backbone(spec: BackboneSpec, weights_file: Path | None = None) -> Backbone:
-    """Build the very backbone that a store or a run was made with.
+    """The very backbone that a store or a run was made with.
 
     `weights_file` is what `Backbone.save` wrote; without it the weights are searched for as they
     were the first time, and must be the same ones. Raises MissingWeights, BadConfig.
     """
-    library = LIBRARIES[spec.library]
+    library = _library(spec)
     file = weights_file or library.prepare(spec.network, spec.weights, spec.options, None)[1]
     model = library.create_network(spec, file)
     if weights_file is None and spec.weights_sha256 is not None:
@@ -240,12 +227,12 @@ def build_backbone(spec: BackboneSpec, weights_file: Path | None = None) -> Back
 
 
 def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
-    """What the network was trained to see, with some fields of `Preprocessing` set otherwise.
+    """The preprocessing that a network was trained with, with some fields set otherwise.
 
     `size=N` sets height and width; the margin that is cropped away keeps its share. Raises
     BadConfig for settings that contradict each other.
     """
-    known = LIBRARIES[spec.library].trained_on(spec)
+    known = _library(spec).input_config(spec)
     size = wishes.pop("size", None)
     wished = {name: value for name, value in wishes.items() if value is not None}
     values: dict[str, Any] = {
@@ -258,10 +245,10 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
         **wished,
     }
     side = max(values["height"], values["width"])
-    if values["resize"] == "shorter_side" and "resize_to" not in wished:
-        values["resize_to"] = math.floor(side / (known.crop or 1))
-    if values["resize"] == "inside" and known.inside and "resize_to" not in wished:
-        values["resize_to"] = max(round(side * known.inside), 8)
+    if values["resize"] == "shorter_side":
+        values.setdefault("resize_to", math.floor(side / (known.crop or 1)))
+    if values["resize"] == "inside" and known.inside:
+        values.setdefault("resize_to", max(round(side * known.inside), 8))
     try:
         return Preprocessing(**values)
     except ValidationError as error:
@@ -272,13 +259,10 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
 
 
 def _is_convolutional(model: nn.Module) -> bool:
-    sizes = [
-        (isinstance(module, nn.Conv2d), sum(p.numel() for p in module.parameters(recurse=False)))
-        for module in model.modules()
-    ]
-    return 2 * sum(size for is_convolution, size in sizes if is_convolution) > sum(
-        size for _, size in sizes
-    )
+    """Whether most of the weights are those of convolutions."""
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    convolutions = sum(p.numel() for layer in layers for p in layer.parameters(recurse=False))
+    return 2 * convolutions > sum(p.numel() for p in model.parameters())
 
 
 def _grid_of(regions: int, ratio: float) -> tuple[int, int] | None:

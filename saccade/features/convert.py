@@ -1,8 +1,7 @@
-"""What can be done with a feature store that is there: describe it, check it, make a smaller one.
+"""Conversion of a feature store into a smaller one beside it.
 
-`convert` reads a store and writes another beside it: other numbers (float32, float16, or bytes with
-a scale), a coarser grid, fewer numbers per region. Images that come later go through the same
-steps; a run does not mind in how many bytes its features are kept.
+With other numbers (float32, float16, or int8 with a scale), a coarser grid, or fewer numbers per
+region (PCA). New images go through the same steps; a run accepts its features in any type.
 """
 
 import shlex
@@ -21,32 +20,33 @@ from saccade.core.formatting import size_in_words
 from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
 from saccade.features.reduction import (
-    FILE,
-    Reducer,
-    Scale,
     channel_scales,
     digest_of_pca,
     read_tensors,
+    reduce,
     refuse_uneven,
     tensors_digest,
     to_bytes,
     write_tensors,
 )
-from saccade.features.reduction import pool as pooled
-from saccade.features.settings import PIXELS, Reduction
-from saccade.features.store import FeatureStore, StoreHeader, read_header
-from saccade.features.store_format import BACKBONE, read_chunks
+from saccade.features.reduction import pool as pool_grid
+from saccade.features.settings import PIXELS, Reduction, Scale
+from saccade.features.store import FeatureStore, StoreHeader
+from saccade.features.store_format import BACKBONE, REDUCTION
 from saccade.features.store_writer import StoreWriter
 
-# Principal components of a store's regions, fitted in one pass that keeps no regions.
-
-REGIONS = 200_000
-"""So many regions, about, are enough to know the components by."""
+CHUNK = 256
+"""Images at most, about, that a crash costs."""
 TOGETHER = 32
+"""Images that are converted at once."""
+PCA_REGIONS = 200_000
+"""Regions, about, that the components are fitted to at most."""
+PCA_IMAGES = 32
+"""Images at once. No setting: the sums below depend on it in their last bits."""
 
 
 class Components(NamedTuple):
-    """The directions in which regions differ most."""
+    """Principal components of regions: the directions in which they differ most."""
 
     mean: Tensor  # (D,) float32
     components: Tensor  # (k, D) float32, the most important first, each of length 1
@@ -57,22 +57,24 @@ class Components(NamedTuple):
 def fit_pca(
     store: FeatureStore, rows: np.ndarray, number: int, pool: tuple[int, int] | None = None
 ) -> Components:
-    """Fit `number` components to the real regions of some images, of some of these where they
-    are many, after pooling.
+    """The first `number` components of the real regions of some images, after pooling.
 
-    Raises BadConfig where there are fewer regions or fewer numbers per region.
+    One pass, in which no regions are kept; where there are many images, over some of them. Raises
+    BadConfig where there are fewer regions or fewer numbers per region.
     """
     rows = rows[store.counts[rows] > 0]
     each = int(np.prod(pool)) if pool else store.header.regions
-    chosen = np.linspace(0, len(rows) - 1, min(len(rows), max(REGIONS // each, 1))).astype(np.int64)
+    chosen = np.linspace(0, len(rows) - 1, min(len(rows), max(PCA_REGIONS // each, 1))).astype(
+        np.int64
+    )
     dim, count = store.header.dim, 0
     total, products = torch.zeros(dim, dtype=torch.float64), torch.zeros(dim, dim).double()
-    about = torch.zeros(dim)
-    for begin in range(0, len(chosen), TOGETHER):
-        regions = _real_regions(store, rows[chosen[begin : begin + TOGETHER]], pool)
+    offset = torch.zeros(dim)
+    for begin in range(0, len(chosen), PCA_IMAGES):
+        regions = _real_regions(store, rows[chosen[begin : begin + PCA_IMAGES]], pool)
         if count == 0:
-            about = regions.mean(dim=0)  # near the mean, or squares would lose their last digits
-        regions = regions - about
+            offset = regions.mean(dim=0)  # near the mean, or squares would lose their last digits
+        regions = regions - offset
         total += regions.sum(dim=0).double()
         products += (regions.T @ regions).double()
         count += len(regions)
@@ -82,38 +84,34 @@ def fit_pca(
             hint=f"Give --pca at most {max(min(dim, count - 1), 0)}.",
         )
     mean = total / count
-    spread, directions = torch.linalg.eigh(products / count - torch.outer(mean, mean))
+    variances, directions = torch.linalg.eigh(products / count - torch.outer(mean, mean))
     best = directions.T.flip(0)[:number]
     largest = best.gather(1, best.abs().argmax(dim=1, keepdim=True))
     best = best * largest.sign()  # either sign would do: always the same one
-    spread = spread.flip(0).clamp_min(0)
-    kept = float(spread[:number].sum() / spread.sum().clamp_min(1e-30))
-    return Components((mean + about).float(), best.float().contiguous(), kept)
+    variances = variances.flip(0).clamp_min(0)
+    kept = float(variances[:number].sum() / variances.sum().clamp_min(1e-30))
+    return Components((mean + offset).float(), best.float().contiguous(), kept)
 
 
 def _real_regions(store: FeatureStore, rows: np.ndarray, pool: tuple[int, int] | None) -> Tensor:
-    """Regions `(n, D)` float32 of some images, without what only fills up."""
+    """Regions `(n, D)` float32 of some images, without padding."""
     read, mask = store.read(rows)
     regions = torch.from_numpy(read)
     if pool is None:
         return regions[torch.from_numpy(mask)].float()
     assert store.header.grid is not None  # all cells of a grid are real
-    return pooled(regions, store.header.grid, pool).flatten(0, 1)
-
-
-CHUNK = 256
-"""Images, about, that a crash can cost."""
+    return pool_grid(regions, store.header.grid, pool).flatten(0, 1)
 
 
 class ConvertSettings(Settings):
-    """What becomes of a store."""
+    """Settings of a conversion."""
 
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Of the new store; by default the old one's and what was done."""
+    """Of the new store; by default the old one's name and the steps."""
     dtype: Literal["float32", "float16", "int8"] | None = None
     """By default the old one's."""
     scale: Scale | None = None
-    """Of bytes: one for each region (`row`), or one for each of its numbers (`channel`)."""
+    """Of int8: one for each region (`row`), or one for each of its numbers (`channel`)."""
     pool: int | None = Field(None, ge=1)
     """Rows and columns of a coarser grid."""
     pca: int | None = Field(None, ge=1)
@@ -123,16 +121,26 @@ class ConvertSettings(Settings):
 
 
 def convert_store(path: Path, say: Callable[[str], object] = str, **settings: Any) -> Path:
-    """Write a converted store beside a complete one; returns its path.
+    """Convert a complete store into a new one beside it; a killed conversion goes on.
 
-    `settings` are the fields of `ConvertSettings`; `say` hears sizes before anything is written.
-    A conversion that was killed goes on where it stopped. Raises BadConfig, BadData, BadStore.
+    Args:
+        path: The store.
+        say: Called with sizes before anything is written.
+        **settings: The fields of `ConvertSettings`.
+
+    Returns:
+        The path of the new store.
+
+    Raises:
+        BadConfig, BadData, BadStore: With the reason and what to do.
     """
     chosen = checked_settings(ConvertSettings, "store convert", **settings)
     old = FeatureStore.open(path)
     dtype, scale = _numbers(old.header, chosen)
     path = path if path.name not in ("", "..") else path.resolve()
-    name = chosen.name or "-".join([path.name, *_done(chosen, dtype, scale)])
+    steps = [f"pool{chosen.pool}" if chosen.pool else "", f"pca{chosen.pca}" if chosen.pca else ""]
+    steps += [dtype if chosen.dtype or scale else "", scale or ""]
+    name = chosen.name or "-".join(filter(None, [path.name, *steps]))
     target = path.parent / name
     if name == path.name:
         raise BadConfig("the new store is the old one", hint="Say what to do, or give --name.")
@@ -158,66 +166,32 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
     return target
 
 
-def describe_store(path: Path) -> dict[str, Any]:
-    """What a store is, complete or not, in the order of interest. Raises BadStore."""
-    header = read_header(path)
-    chunks = read_chunks(path)
-    done, skipped = (chunks[-1].end if chunks else 0), sum(len(one.skipped) for one in chunks)
-    into, reduced = header.preprocessing, header.reduction or Reduction()
-    weights = header.backbone.weights
-    grid = " x ".join(map(str, header.grid)) if header.grid else f"boxes, up to {header.regions}"
-    scaled = f", a scale for each {header.scale}" if header.scale else ""
-    told = {
-        "backbone": header.backbone.name,
-        "options": ", ".join(f"{k}={v}" for k, v in header.backbone.options.items()),
-        "weights": f"{weights}, THE NETWORK WAS NEVER TRAINED" if weights == "random" else weights,
-        "weights SHA-256": header.backbone.weights_sha256,
-        "images": f"{header.ids_count:,}",
-        "left out": f"{skipped:,} of these, which could not be read" if skipped else None,
-        "seen as": f"{into.width} x {into.height} pixels ({into.resize})",
-        "regions": grid,
-        "numbers": f"{header.dim}, {header.dtype}{scaled}",
-        "pooled to": " x ".join(map(str, reduced.pool)) if reduced.pool else None,
-        "PCA": f"{reduced.pca} components" if reduced.pca else None,
-        "size": size_in_words(header.nbytes()),
-        "complete": "yes" if header.complete else f"no: {done:,} images are there",
-        "made by": header.command,
-    }
-    return {name: value for name, value in told.items() if value}
-
-
 class _Part(NamedTuple):
-    """Some images after pooling and projecting."""
+    """Some images after pooling and projection."""
 
     rows: np.ndarray
-    regions: Tensor  # (n, R, D) float32; 0 where there is none
+    regions: Tensor  # (n, R, D) float32; padding is 0
     mask: Tensor  # (n, R) bool
 
 
 def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | None]:
-    """Kind of number and scale of the new store; whatever cannot be done is refused."""
+    """Type and scale of the new store. Raises BadConfig for steps that cannot be done."""
     if old.backbone.name == PIXELS:
         raise BadConfig("pixels are not converted", hint="Extract smaller ones: --size.")
     dtype = chosen.dtype or ("int8" if chosen.scale else old.dtype)
     if chosen.scale and dtype != "int8":
         raise BadConfig(f"{dtype} needs no scale", hint="Leave out --scale, or give --dtype int8.")
-    if chosen.pool and old.grid is None:
-        message = "regions that are no grid cannot be averaged"
-        raise BadConfig(message, hint="Leave out --pool.")
-    if chosen.pool and old.grid:
+    if chosen.pool:
+        if old.grid is None:
+            message = "regions that are no grid cannot be averaged"
+            raise BadConfig(message, hint="Leave out --pool.")
         refuse_uneven(old.grid, (chosen.pool, chosen.pool))
     if (chosen.pool or chosen.pca) and old.reduction and old.reduction.pca:
         raise BadConfig(
-            "PCA was done already, and nothing can come behind it",
+            "PCA was done already, and no other step can follow",
             hint="Convert the store that this one was made of.",
         )
     return dtype, (chosen.scale or old.scale or "row") if dtype == "int8" else None
-
-
-def _done(chosen: ConvertSettings, dtype: str, scale: Scale | None) -> list[str]:
-    words = [f"pool{chosen.pool}"] if chosen.pool else []
-    words += [f"pca{chosen.pca}"] if chosen.pca else []
-    return [*words, *([dtype] if chosen.dtype or scale else []), *([scale] if scale else [])]
 
 
 def _header(
@@ -258,8 +232,8 @@ def _tensors(
     target: Path,
     say: Callable[[str], object],
 ) -> dict[str, Tensor]:
-    """What the new store is computed with: components and scales, as the first try knew them."""
-    if (target / FILE).exists():
+    """Components and scales of the new store: as a first, killed try computed them, or new."""
+    if (target / REDUCTION).exists():
         return read_tensors(target)
     tensors: dict[str, Tensor] = {}
     pool = (chosen.pool, chosen.pool) if chosen.pool else None
@@ -295,27 +269,23 @@ def _parts(
 ) -> Iterator[_Part]:
     """The old store's images from a row on, some at a time, pooled and projected.
 
-    Raises BadStore where the old store has what is no number.
+    Raises BadStore for features that are no numbers.
     """
-    steps = Reducer.of(pool, pca)
     for start in range(begin, len(old), TOGETHER):
         rows = np.arange(start, min(start + TOGETHER, len(old)))
         read, real = old.read(rows)
         if not np.isfinite(read).all():
             message = f"features of image {old.ids[start]} or a next one are no numbers"
-            raise BadStore(
-                message,
-                location=old.path,
-                hint=f"See: saccade store verify {shlex.quote(str(old.path))}",
-            )
-        regions = steps.reduce(torch.from_numpy(read), old.header.grid).float()
+            hint = f"See: saccade store verify {shlex.quote(str(old.path))}"
+            raise BadStore(message, location=old.path, hint=hint)
+        regions = reduce(torch.from_numpy(read), old.header.grid, pool, pca).float()
         real = np.repeat(real.any(axis=1, keepdims=True), regions.shape[1], 1) if pool else real
         mask = torch.from_numpy(real)
         yield _Part(rows, regions.mul_(mask[..., None]), mask)
 
 
 def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]:
-    """What the new store holds, by column. Raises BadStore for numbers that do not fit."""
+    """The new store's columns, some rows at a time. Raises BadStore for numbers too large."""
     header, target, begin = writer.header, writer.path, writer.done
     new, before = header.reduction or Reduction(), old.header.reduction or Reduction()
     tensors = read_tensors(target) if header.reduction_sha256 else {}

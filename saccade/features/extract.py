@@ -1,7 +1,7 @@
-"""Look at every image once with a frozen backbone, and keep what it saw: `saccade extract`.
+"""Extraction of features: a frozen backbone encodes every image once, `saccade extract`.
 
-Nothing later looks at the images again: training reads regions from the store, which is hundreds
-of times as fast. A run that was killed goes on where it stopped.
+Training reads regions from the store and never the images, which is hundreds of times as fast. A
+run that was killed goes on where it stopped.
 """
 
 import shlex
@@ -13,66 +13,29 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from saccade.core.console import console, say
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadData
-from saccade.core.formatting import duration, size_in_words
 from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.images import ImageBatches, ReadBatch
 from saccade.features.networks import EncodedImages
-from saccade.features.settings import PIXELS, Colour, Interpolation, Option, Preprocessing, Resize
+from saccade.features.progress import extraction_bar, say_complete, say_made, say_start
+from saccade.features.settings import PIXELS, Colour, Interpolation, Option, Resize
 from saccade.features.store import StoreHeader, images_fingerprint
-from saccade.features.store_format import BACKBONE, Skipped
+from saccade.features.store_format import BACKBONE
 from saccade.features.store_writer import StoreWriter
 
-# What is said on stderr about a store: what is in it, and which images are not.
-
-NAMED = 20
-"""Skipped images that are named at the end; skipped.json has them all."""
-
-
-def tell_made(path: Path, skipped: Sequence[Skipped], count: int) -> None:
-    """Say how many of `count` images are in a store, and why the others are not."""
-    say(f"{count - len(skipped):,} of {count:,} images are in {path}.")
-    if not skipped:
-        return
-    say(f"{len(skipped):,} could not be read and are left out:", "bold yellow")
-    for one in skipped[:NAMED]:
-        say(f"  {one.id}  {one.file}: {one.reason}")
-    if len(skipped) > NAMED:
-        say(f"  and {len(skipped) - NAMED:,} others; all are in {path / 'skipped.json'}.")
-
-
-def tell_complete(path: Path, left_out: int) -> None:
-    """Say that a store is there already, and how images that it lacks are looked at again."""
-    say(f"{path} is complete already: nothing to do.")
-    if left_out:
-        say(
-            f"{left_out:,} of its images could not be read and are left out, see "
-            f"{path / 'skipped.json'}. Once they are mended, delete the folder {path} and give the "
-            "same command again, or give it with another --name: then all are looked at again."
-        )
-
-
 CHUNK = 256
-"""Images, about, that a crash can cost."""
+"""Images at most, about, that a crash costs."""
 PREPROCESSING = ("size", "resize", "resize_to", "mean", "std", "interpolation")
 """Settings that, where given, replace the network's own."""
 
 
 class ExtractSettings(Settings):
-    """What features are made with, and how much of the machine is used for it."""
+    """Settings of an extraction."""
 
     backbone: str
     """`timm:NAME`, `transformers:NAME`, or `torchvision:NAME` of a detector; or `pixels`."""
@@ -83,8 +46,8 @@ class ExtractSettings(Settings):
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """Of the store; by default network and size."""
     size: int | None = Field(None, ge=8, le=4096)
-    """Side of the square that the backbone sees, in pixels. This and the next five are the
-    network's own by default."""
+    """Side of the backbone's square input, in pixels. This and the next five are the network's own
+    by default."""
     resize: Resize | None = None
     resize_to: int | None = None
     mean: Colour | None = None
@@ -109,7 +72,7 @@ class ExtractSettings(Settings):
         return self
 
     def command(self, data: Path) -> str:
-        """The command that does, or goes on with, the same extraction."""
+        """The command that starts, or goes on with, the same extraction."""
         words = ["saccade", "extract", str(data)]
         for field, value in self.model_dump(exclude_defaults=True).items():
             if field == "options":
@@ -122,28 +85,36 @@ class ExtractSettings(Settings):
 
 
 def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
-    """Make the feature store of a data folder; returns its path.
+    """Extract the features of a data folder's images into a store.
 
-    `settings` are the other fields of `ExtractSettings`. A store that is there already, made with
-    equal settings, is finished, or left alone if it is complete. Images that cannot be read are
-    left out, named at the end and in `skipped.json`. Raises BadConfig, BadData, BadStore or
-    MissingWeights, nearly always before the first image.
+    A store made with equal settings is finished, or left alone if it is complete. Images that
+    cannot be read are left out, named at the end and in `skipped.json`.
+
+    Args:
+        data: The data folder.
+        backbone: `timm:NAME`, `transformers:NAME`, `torchvision:NAME` or `pixels`.
+        **settings: The other fields of `ExtractSettings`.
+
+    Returns:
+        The path of the store.
+
+    Raises:
+        BadConfig, BadData, BadStore, MissingWeights: Nearly always before the first image.
     """
     chosen = checked_settings(ExtractSettings, "extract", backbone=backbone, **settings)
     folder = DataFolder(Path(data), image_root=chosen.image_root)
     images = sorted(folder.images(), key=lambda image: image.id)
     _refuse_wrong_root(folder.image_root, images)
     device = choose_device(chosen.device)
-    eye = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
+    network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
-    preprocessing = preprocessing_for(eye.spec, **wishes)
-    layout = eye.layout(preprocessing)
+    preprocessing = preprocessing_for(network.spec, **wishes)
     header = StoreHeader(
-        backbone=eye.spec,
+        backbone=network.spec,
         preprocessing=preprocessing,
-        **layout._asdict(),
-        scores=eye.finds_boxes,
-        dtype="uint8" if eye.spec.name == PIXELS else chosen.dtype or "float16",
+        **network.layout(preprocessing)._asdict(),
+        scores=network.finds_boxes,
+        dtype="uint8" if network.spec.name == PIXELS else chosen.dtype or "float16",
         ids_count=len(images),
         dataset_fingerprint=images_fingerprint(images),
         complete=False,
@@ -153,50 +124,50 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     ids = np.array([image.id for image in images], dtype=np.int64)
     with StoreWriter(path, header, ids) as writer:
         if writer.complete:
-            tell_complete(path, len(writer.skipped))
+            say_complete(path, len(writer.skipped))
             return path
-        eye = _kept_or_keep(eye, path).to(device)
-        left = images[writer.done :]
-        job = _Job(chosen, eye, preprocessing, folder.image_root, left, device)
-        _announce(job, writer)
-        _fill(job, writer)
+        network = _kept_or_keep(network, path).to(device)
+        job = _Job(chosen, network, folder.image_root, images[writer.done :], device, writer)
+        say_start(writer, _seconds_per_image(job), str(device))
+        _fill(job)
         writer.finish()
-        tell_made(path, writer.skipped, len(images))
+        say_made(path, writer.skipped, len(images))
     return path
 
 
 class _Job(NamedTuple):
-    """What there is to do."""
+    """An extraction in progress."""
 
     settings: ExtractSettings
     backbone: Backbone
-    preprocessing: Preprocessing
     root: Path
     images: Sequence[ImageRecord]
     """Those that are left."""
     device: torch.device
+    writer: StoreWriter
 
     def batches(self, size: int) -> ImageBatches:
-        return ImageBatches(self.root, self.images, self.preprocessing, size)
+        return ImageBatches(self.root, self.images, self.writer.header.preprocessing, size)
+
+    def encode(self, pixels: torch.Tensor, sizes: np.ndarray) -> EncodedImages:
+        pixels = pixels.to(self.device, non_blocking=True)
+        return self.backbone.encode(pixels, self.writer.header.preprocessing, sizes)
 
 
-def _fill(job: _Job, writer: StoreWriter) -> None:
+def _fill(job: _Job) -> None:
     size = job.settings.batch_size
     loader = job.batches(size).loader(job.settings.workers, pin=job.device.type == "cuda")
-    show = console().is_terminal if job.settings.progress is None else job.settings.progress
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress("extracting", *columns, console=console(), disable=not show) as bar:
-        task = bar.add_task("", total=writer.header.ids_count, completed=writer.done)
+    with extraction_bar(job.writer, job.settings.progress) as bar:
         for number, read in enumerate(loader, start=1):
-            writer.add(**_columns(job, writer, read), skipped=read.skipped)
+            job.writer.add(**_columns(job, read), skipped=read.skipped)
             if number % max(CHUNK // size, 1) == 0:
-                writer.close_chunk()
-            bar.advance(task, len(read.readable))
+                job.writer.close_chunk()
+            bar.advance(bar.task_ids[0], len(read.readable))
 
 
-def _columns(job: _Job, writer: StoreWriter, read: ReadBatch) -> dict[str, np.ndarray]:
-    """What is stored of a batch, by column; 0 for unreadable images."""
-    header, count = writer.header, len(read.readable)
+def _columns(job: _Job, read: ReadBatch) -> dict[str, np.ndarray]:
+    """The store's columns of a batch; 0 for unreadable images."""
+    header, count = job.writer.header, len(read.readable)
     stored = {
         name: np.zeros((count, *shape[1:]), kind)
         for name, (shape, kind) in header.columns().items()
@@ -205,68 +176,43 @@ def _columns(job: _Job, writer: StoreWriter, read: ReadBatch) -> dict[str, np.nd
     if not read.readable.any():
         return stored
     try:
-        seen = _encode(job, read)
-        regions = seen.regions.to(getattr(torch, header.dtype))
-        fits = bool(regions.isfinite().all() & (regions.any() == seen.regions.any()))
-        fits &= seen.scores is None or bool(np.isfinite(seen.scores).all())
+        encoded = job.encode(read.pixels, read.sizes[read.readable])
+        regions = encoded.regions.to(getattr(torch, header.dtype))
+        fits = bool(regions.isfinite().all() & (regions.any() == encoded.regions.any()))
+        fits &= encoded.scores is None or bool(np.isfinite(encoded.scores).all())
     except torch.OutOfMemoryError:
         raise BadConfig(
-            f"{job.device} has no room for {job.settings.batch_size} images at once",
+            f"{job.device} has not enough memory for {job.settings.batch_size} images at once",
             hint="Give a smaller --batch-size; what is in the store stays.",
         ) from None
     if not fits:  # too large, or so small that all of them would be 0
-        other = " and another --name" if writer.done else ""
+        other = " and another --name" if job.writer.done else ""
         raise BadConfig(
-            f"{job.backbone.spec.name} gives numbers that {header.dtype} cannot hold",
+            f"{header.backbone.name} gives numbers that {header.dtype} cannot hold",
             hint=f"Give --dtype float32{other}; if it stays, the weights are broken.",
         )
-    found = {"features": regions.cpu().numpy(), **seen._asdict()}
+    found = {"features": regions.cpu().numpy(), **encoded._asdict()}
     for name in stored.keys() - {"sizes"}:
         stored[name][read.readable] = found[name]
     return stored
 
 
-def _encode(job: _Job, read: ReadBatch) -> EncodedImages:
-    pixels = read.pixels.to(job.device, non_blocking=True)
-    return job.backbone.encode(pixels, job.preprocessing, read.sizes[read.readable])
-
-
-def _announce(job: _Job, writer: StoreWriter) -> None:
-    """Say what will be made, how large it is and how long it takes, before the first image."""
-    header, spec, into = writer.header, job.backbone.spec, job.preprocessing
-    regions = " x ".join(map(str, header.grid or (header.regions,)))
-    regions = f"up to {regions}" if header.scores else regions
-    say(
-        f"{header.ids_count:,} images as {into.width} x {into.height} pixels ({into.resize}) "
-        f"through {spec.name} (weights: {spec.weights}): {regions} regions of {header.dim} "
-        f"numbers, {header.dtype}."
-    )
-    if spec.weights == "random":
-        warning = "THE WEIGHTS ARE RANDOM: the network was never trained, these are no features "
-        say(f"{warning}to publish. Give --weights FILE, or hub, for real ones.", "bold red")
-    if writer.done:
-        say(f"{writer.done:,} are there already, {len(job.images):,} are left.")
-    left = duration(_seconds_per_image(job) * len(job.images))
-    size = size_in_words(header.nbytes())
-    say(f"{size} on disk in {writer.path}; about {left} on {job.device}.")
-
-
 def _seconds_per_image(job: _Job) -> float:
     """Measured on the first few that are left; a GPU does better in full batches."""
     few = max(min(4, job.settings.batch_size, len(job.images)), 1)
-    side = (job.preprocessing.height, job.preprocessing.width)
-    blank = torch.zeros(few, 3, *side, dtype=torch.uint8, device=job.device)
-    sizes = np.full((few, 2), side[::-1])
-    job.backbone.encode(blank, job.preprocessing, sizes)  # the first time is slow
+    settings = job.writer.header.preprocessing
+    blank = torch.zeros(few, 3, settings.height, settings.width, dtype=torch.uint8)
+    sizes = np.full((few, 2), (settings.width, settings.height))
+    job.encode(blank, sizes)  # the first time is slow
     begin = time.perf_counter()
     if job.images:
         job.batches(few)[0]
-    job.backbone.encode(blank, job.preprocessing, sizes).regions.cpu()
+    job.encode(blank, sizes).regions.cpu()
     return (time.perf_counter() - begin) / few
 
 
 def _refuse_wrong_root(root: Path, images: Sequence[ImageRecord]) -> None:
-    """Tell a wrong folder at once, before a hundred thousand images are reported missing."""
+    """Raise BadData for a wrong folder at once, before 100,000 images are reported missing."""
     sample = images[:: max(len(images) // 32, 1)]
     if not any((root / image.file).is_file() for image in sample):
         raise BadData(
@@ -283,7 +229,7 @@ def _default_name(header: StoreHeader) -> str:
 
 
 def _kept_or_keep(backbone: Backbone, path: Path) -> Backbone:
-    """The network that the store was begun with; a new store is given a copy of its weights."""
+    """The network that the store was begun with; a new store gets a copy of its weights."""
     kept = path / BACKBONE
     if backbone.spec.name == PIXELS:
         return backbone

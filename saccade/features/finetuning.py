@@ -1,11 +1,10 @@
-"""What of a network can learn: its stages, its batch norm, and memory for its gradients."""
+"""Fine-tuning of a network: its stages, its batch norm, and memory for its gradients."""
 
 import re
 from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
-from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -23,15 +22,9 @@ def weights_from(network: nn.Module, stage: str) -> frozenset[str]:
     """
     numbered = stage.isdigit()
     order = _places(network, coarse=numbered)
-    first = (
-        int(stage)
-        if numbered
-        else min(
-            (place for name, place in order.items() if f"{name}.".startswith(f"{stage}.")),
-            default=None,
-        )
-    )
-    found = frozenset(name for name, place in order.items() if first is not None and place >= first)
+    places = [place for name, place in order.items() if f"{name}.".startswith(f"{stage}.")]
+    first = int(stage) if numbered else min(places, default=len(order))
+    found = frozenset(name for name, place in order.items() if place >= first)
     if not found:
         coarse = _places(network, coarse=True)
         begins = {place: name for name, place in reversed(coarse.items())}
@@ -44,8 +37,10 @@ def weights_from(network: nn.Module, stage: str) -> frozenset[str]:
 
 
 def _places(network: Any, *, coarse: bool) -> dict[str, int]:
-    """Which stage, or which block of one, every weight belongs to, from the image on."""
+    """The stage, or the block of one, of every weight, counted from the image on."""
     if hasattr(network, "group_matcher"):
+        from timm.models import group_parameters  # noqa: PLC0415 - slow, and not for detectors
+
         matcher = network.group_matcher(coarse=coarse)
         return dict(group_parameters(network, matcher, reverse=True))
     # Else numbered modules follow each other, something else stands before and behind them.
@@ -73,7 +68,7 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
 
 
 def is_folded(network: nn.Module) -> bool:
-    """Were statistics of batch norm folded into the convolutions, so that these are placeholders?
+    """Whether statistics of batch norm were folded into the convolutions.
 
     Then every layer has weight 1, mean 0 and variance 1 - epsilon: it adds its bias and does
     nothing else. Statistics of a batch would do something else entirely.

@@ -1,4 +1,4 @@
-"""Reading image files that came from anywhere, without trusting them.
+"""Image files from anywhere, read without trusting them.
 
 Limits are checked on the header, before a pixel is decoded. JPEG goes through torchvision, which
 is faster than Pillow, nearly twice for large images, and equal to the bit; everything else goes
@@ -17,7 +17,6 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.io import ImageReadMode, decode_jpeg
 
 from saccade.core.errors import BadImage
 from saccade.data.records import ImageRecord
@@ -34,7 +33,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF
 """No EPS, no PSD, no PDF: formats of pixels only, none that runs another program."""
 
 PNG = b"\x89PNG"
-"""How a PNG file begins."""
+"""The first bytes of a PNG file."""
 
 COPY_AGAIN = "Copy the file again from where it came, or leave the image out."
 
@@ -105,6 +104,8 @@ def _check_limits(image: Image.Image, name: str | Path, max_pixels: int) -> None
 
 
 def _decode_jpeg(data: bytes, image: Image.Image, name: str | Path) -> Tensor:
+    from torchvision.io import ImageReadMode, decode_jpeg  # noqa: PLC0415 - slow to import
+
     try:
         encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         pixels: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB, apply_exif_orientation=True)
@@ -119,10 +120,10 @@ def _decode_jpeg(data: bytes, image: Image.Image, name: str | Path) -> Tensor:
 
 
 def _ends_early(data: bytes) -> bool:
-    """Does a JPEG end, with a proper end mark, before all pixels have been said?
+    """Whether a JPEG ends, with a proper end mark, before all pixels are there.
 
-    Decoders then fill the rest with mid-grey and say nothing. More data before the end mark tell:
-    a whole image ignores them, an incomplete one goes on with them.
+    Decoders then fill the rest with mid-grey without an error. More data before the end mark show
+    it: a whole image ignores them, an incomplete one goes on with them.
     """
     end = data.rfind(b"\xff\xd9")
     longer = data[:end] + b"\x55" * 512 + data[end:]
@@ -154,11 +155,11 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-# Reading images in batches, in this process or in others, ready for a backbone.
+# Batches of images, read in this process or in others, ready for a backbone.
 
 
 class ReadBatch(NamedTuple):
-    """Some images that follow each other: pixels of the readable ones, facts about all."""
+    """Consecutive images: pixels of the readable ones, facts about all."""
 
     pixels: Tensor  # (readable, 3, height, width) uint8
     readable: np.ndarray  # (n,) bool
@@ -167,8 +168,8 @@ class ReadBatch(NamedTuple):
 
 
 class ImageBatches(Dataset[ReadBatch]):
-    """Images decoded, resized and cut, a batch an item. One that cannot be read is a fact about
-    the batch, no error: it must not stop the others.
+    """Images decoded, resized and cropped, a batch an item. One that cannot be read is noted in
+    the batch and raises no error: it must not stop the others.
     """
 
     def __init__(
@@ -186,11 +187,11 @@ class ImageBatches(Dataset[ReadBatch]):
         readable = np.zeros(len(images), bool)
         sizes = np.zeros((len(images), 2), np.int32)
         skipped: list[Skipped] = []
-        for place, image_record in enumerate(images):
+        for place, record in enumerate(images):
             try:
-                image = read_image(self.root / image_record.file)
+                image = read_image(self.root / record.file)
             except BadImage as error:
-                skipped.append(Skipped(image_record.id, image_record.file, error.message))
+                skipped.append(Skipped(record.id, record.file, error.message))
                 continue
             pixels.append(resize_and_crop(image, self.preprocessing))
             readable[place] = True
@@ -200,7 +201,7 @@ class ImageBatches(Dataset[ReadBatch]):
         return ReadBatch(stacked, readable, sizes, skipped)
 
     def loader(self, workers: int, *, pin: bool = False) -> "DataLoader[ReadBatch]":
-        """Hand out the batches in order; `workers` processes read ahead, 0 reads in this one."""
+        """Yields the batches in order; `workers` processes read ahead, 0 reads in this one."""
         return DataLoader(
             self,
             batch_size=None,

@@ -1,22 +1,21 @@
 """The backbone `pixels`: no network, every pixel is a region of three numbers, red, green, blue.
 
-What is extracted with it is a store of small images, from which an encoder can learn
-(`models/pixels.py`) without an image file being decoded a second time.
+A store made with it holds small images, from which an encoder can learn (`models/encoder.py`)
+without an image file being decoded a second time.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig
+from saccade.features.networks import IMAGENET_MEAN, IMAGENET_STD, InputConfig
 from saccade.features.settings import BackboneSpec, Option
-from saccade.features.timm_backbones import TrainedOn
 
 
-class ImageRecord(nn.Module):
-    """Shows what it is shown."""
+class Identity(nn.Module):
+    """A network whose output is its input."""
 
     def forward_features(self, images: Tensor) -> Tensor:
         """Images `(B, 3, h, w)`, as they are."""
@@ -26,7 +25,7 @@ class ImageRecord(nn.Module):
 def prepare(
     network: str, weights: str, options: Mapping[str, Option], size: int | None
 ) -> tuple[dict[str, Option], Path | None]:
-    """Nothing. Raises BadConfig for weights and options: those are the encoder's."""
+    """No options and no file. Raises BadConfig for any: those are the encoder's."""
     del network, size
     if options or weights not in ("hub", "none"):
         raise BadConfig(
@@ -37,12 +36,12 @@ def prepare(
 
 
 def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
-    """No network."""
+    """The identity."""
     del spec, file
-    return ImageRecord()
+    return Identity()
 
 
-def trained_on(spec: BackboneSpec) -> TrainedOn:
-    """What most networks were trained on, for the encoder that will look at the pixels."""
+def input_config(spec: BackboneSpec) -> InputConfig:
+    """ImageNet's, as of most networks, for the encoder that will get the pixels."""
     del spec
-    return TrainedOn(224, 224, None, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, "bicubic")
+    return InputConfig(224, 224, None, IMAGENET_MEAN, IMAGENET_STD, "bicubic")

@@ -1,14 +1,13 @@
-"""Making regions smaller: neighbours averaged, fewer numbers each, or one byte a number.
+"""Reduction of regions: neighbours averaged (pooling), fewer numbers each (PCA), or int8.
 
-A store is converted with these steps, and an image that comes later goes through the same ones
-(`Reducer`), down to the rounding, so that asking and training see the same numbers.
+A store is converted with these steps, and a new image goes through the same ones (`Reducer`), down
+to the rounding, so that prediction and training get the same numbers.
 """
 
 import hashlib
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -16,51 +15,38 @@ from torch import Tensor
 
 from saccade.core.errors import BadConfig, BadStore
 from saccade.core.files import write_bytes
-from saccade.features.settings import Reduction
+from saccade.features.settings import Reduction, Scale
+from saccade.features.store_format import CONVERT_AGAIN, REDUCTION, from_bytes
 
-FILE = "reduction.safetensors"
-"""Beside a store and beside a run: `mean (D,)` and `components (k, D)` of PCA, and `scales (D,)`
-where every channel has its own scale."""
-Scale = Literal["row", "channel"]
-MOST = 127
-"""The largest number that a byte holds on either side of 0."""
+INT8_MAX = 127
+"""The largest value that is used, on either side of 0."""
 
 
 class Bytes(NamedTuple):
-    """Regions in one byte a number."""
+    """Regions as int8."""
 
     values: Tensor  # (n, R, D) int8
     scales: Tensor  # (n, R) float32: what the numbers of each region are multiplied by
 
 
 def to_bytes(regions: Tensor, channel: Tensor | None = None) -> Bytes:
-    """Round regions `(n, R, D)` to bytes by a scale for each region, or for each channel.
+    """Round regions `(n, R, D)` to int8 by a scale for each region, or for each channel.
 
-    `channel (D,)` are known scales; what is beyond 127 of one becomes 127 of it, and the scales of
+    `channel (D,)` are known scales; values beyond 127 times a scale are clipped, and the scales of
     regions are then 1.
     """
     regions = regions.float()
     if channel is None:
-        scales = regions.abs().amax(dim=2) / MOST
+        scales = regions.abs().amax(dim=2) / INT8_MAX
         step = scales.clamp_min(torch.finfo(torch.float32).tiny)[..., None]
     else:
         scales, step = torch.ones(regions.shape[:2]), channel
-    return Bytes((regions / step).round_().clamp_(-MOST, MOST).to(torch.int8), scales)
-
-
-def from_bytes(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Regions `(n, R, D)` float32 of bytes again; scales are float32, `(n, R, 1)` or `(D,)`.
-
-    With numpy, which goes over them once: torch, which first writes them all as float32 and then
-    multiplies, takes 2.5 times as long.
-    """
-    regions: np.ndarray = np.multiply(values, scales, dtype=np.float32)
-    return regions
+    return Bytes((regions / step).round_().clamp_(-INT8_MAX, INT8_MAX).to(torch.int8), scales)
 
 
 def channel_scales(largest: Tensor) -> Tensor:
     """Scales `(D,)` from the largest absolute value of each channel; at least a tiny number."""
-    return (largest.float() / MOST).clamp_min(torch.finfo(torch.float32).tiny)
+    return (largest.float() / INT8_MAX).clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def refuse_uneven(grid: tuple[int, int], smaller: tuple[int, int]) -> None:
@@ -93,13 +79,34 @@ def digest_of_pca(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def reduce(
+    regions: Tensor,
+    grid: tuple[int, int] | None,
+    smaller: tuple[int, int] | None,
+    pca: dict[str, Tensor],
+) -> Tensor:
+    """Regions `(n, R, D)` of a grid, pooled to a smaller one and projected, where either is given.
+
+    `pca` has the `mean` and the `components`.
+    """
+    if smaller is not None:
+        assert grid is not None  # a store of boxes cannot be pooled
+        regions = pool(regions, grid, smaller)
+    if pca:
+        mean, components = (pca[name].to(regions.device) for name in ("mean", "components"))
+        # One image at a time: in a larger product the last bits depend on the number of rows,
+        # and a conversion that goes on must give what an undisturbed one gives.
+        regions = torch.stack([(one - mean) @ components.T for one in regions.float()])
+    return regions
+
+
 class Reducer:
-    """What a store's header says was done behind the backbone, ready for other images."""
+    """The steps that a store's header says follow the backbone, for other images."""
 
     def __init__(
         self, folder: Path, reduction: Reduction | None, dtype: str, scale: Scale | None
     ) -> None:
-        """Read what is needed from `folder`, a store's or a run's. Raises BadStore."""
+        """`folder` is a store's or a run's. Raises BadStore for missing or other components."""
         self.reduction, self.dtype = reduction or Reduction(), dtype
         pca = self.reduction.pca is not None
         self.tensors = read_tensors(folder) if pca or scale == "channel" else {}
@@ -109,29 +116,14 @@ class Reducer:
         ):
             raise BadStore(
                 "not the numbers that the features were made smaller with",
-                location=folder / FILE,
+                location=folder / REDUCTION,
                 hint="Copy the file from the store that the run was trained on.",
             )
 
-    @classmethod
-    def of(cls, pool: tuple[int, int] | None, pca: dict[str, Tensor]) -> "Reducer":
-        """Pooling and projecting with numbers that are at hand, `mean` and `components`."""
-        made = cls(Path(), None, "float32", None)
-        made.reduction = Reduction(pool=pool, pca=len(pca["components"]) if pca else None)
-        made.tensors = pca
-        return made
-
     def reduce(self, regions: Tensor, grid: tuple[int, int] | None) -> Tensor:
         """Pool and project regions `(n, R, D)` of a grid; float32 where anything is done."""
-        if self.reduction.pool is not None:
-            assert grid is not None  # a store of boxes cannot be pooled
-            regions = pool(regions, grid, self.reduction.pool)
-        if self.reduction.pca is not None:
-            mean, components = (
-                self.tensors[name].to(regions.device) for name in ("mean", "components")
-            )
-            regions = (regions.float() - mean) @ components.T
-        return regions
+        pca = self.tensors if self.reduction.pca is not None else {}
+        return reduce(regions, grid, self.reduction.pool, pca)
 
     def rounded(self, regions: Tensor) -> Tensor:
         """Regions as the store would give them back: float32, rounded as its numbers are."""
@@ -145,30 +137,17 @@ class Reducer:
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """The numbers beside a store or a run that its regions were made smaller with.
-
-    Raises BadStore.
-    """
+    """Components and scales beside a store or a run. Raises BadStore."""
     try:
-        return load_file(folder / FILE)
+        return load_file(folder / REDUCTION)
     except (OSError, SafetensorError) as error:
-        hint = "Copy it from the store that the features were converted to, or convert again."
-        raise BadStore(f"unreadable ({error})", location=folder / FILE, hint=hint) from None
-
-
-def read_channel_scales(folder: Path, dim: int) -> np.ndarray:
-    """The scale of each channel beside a store or a run: `(dim,)` float32. Raises BadStore."""
-    scales = read_tensors(folder).get("scales")
-    if scales is None or scales.shape != (dim,) or scales.dtype != torch.float32:
-        message = f"holds no scales of {dim} channels"
-        raise BadStore(message, location=folder / FILE, hint="Convert the store again.")
-    found: np.ndarray = scales.numpy()
-    return found
+        file = folder / REDUCTION
+        raise BadStore(f"unreadable ({error})", location=file, hint=CONVERT_AGAIN) from None
 
 
 def write_tensors(folder: Path, tensors: dict[str, Tensor]) -> None:
-    """Write them beside a store, in one go."""
-    write_bytes(folder / FILE, save(tensors))
+    """Write components and scales beside a store."""
+    write_bytes(folder / REDUCTION, save(tensors))
 
 
 def tensors_digest(tensors: dict[str, Tensor]) -> str:

@@ -19,6 +19,8 @@ Scale = Literal["row", "channel"]
 """What int8 features are multiplied by: a scale for each region, or for each of its numbers."""
 PIXELS = "pixels"
 """The backbone without a network: every pixel is a region of three numbers."""
+IMPORTED = "imported"
+"""The library of features from another program's file: its network cannot be built."""
 
 
 class BackboneSpec(Settings):

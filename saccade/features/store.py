@@ -1,24 +1,26 @@
-"""The feature store: what a frozen backbone saw in every image, ready to be read at any speed.
+"""The feature store: regions of every image from a frozen backbone, ready to be read at any speed.
 
     header.json            what the features are and what they were made with
     features.npy           (N, R, D) regions, one row per image
     counts.npy             (N,) int32 real regions of each image, 0 where it could not be read
     sizes.npy              (N, 2) int32 width and height of each image, in pixels
     boxes.npy              (N, R, 4) float32, only where regions are not the cells of a grid
-    scores.npy             (N, R) float32, only of a detector: how sure it is of each box
-    scales.npy             (N, R) float32, only where regions are bytes with a scale each
+    scores.npy             (N, R) float32, only of a detector: its confidence in each box
+    scales.npy             (N, R) float32, only where regions are int8 with a scale each
     ids.npy                (N,) int64 image ids, rising
-    chunks.jsonl           checksum of each stretch of rows, in the order they were written
-    checksums.json         checksum of each file, of the arrays of all but their rows
     skipped.json           id, file and reason of each image that could not be read
-    backbone.safetensors   the backbone's weights, for images that come later
-    reduction.safetensors  what regions were made smaller with, where they were converted
+    backbone.safetensors   the backbone's weights, for new images
+    reduction.safetensors  PCA and scales, where the store was converted with any
+    manifest.jsonl         checksum of each chunk of rows, in the order they were written; at the
+                           end the checksums of all other files, without the rows of arrays
 
 Plain arrays, mapped into memory: reading is as fast as copying. The backbone's own grid is kept;
 a model that wants another number of cells makes a view of it. `StoreWriter` writes all this.
+Neither torch nor a library of networks is imported here, so a wrong path is told at once.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -27,35 +29,32 @@ import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from saccade.core.errors import BadStore
+from saccade.core.formatting import size_in_words
 from saccade.core.settings import Settings, first_problem
 from saccade.data.records import ImageRecord
 from saccade.features.preprocessing import boxes_in_image, grid_boxes
-from saccade.features.reduction import Scale, from_bytes, read_channel_scales
-from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction
+from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction, Scale
 from saccade.features.store_format import (
-    CHECKSUMS,
     EXTRACT_AGAIN,
     MAKE_AGAIN,
-    Grip,
+    MemoryLimit,
     Skipped,
-    damaged_arrays,
-    damaged_files,
-    damaged_reduction,
-    damaged_rows,
+    find_damage,
+    foreign_files,
+    from_bytes,
     open_array,
+    read_channel_scales,
     read_chunks,
-    strangers,
 )
 
 NAMED = 5
-"""Damages that a message has room for."""
+"""Damages that a message names."""
 
 
 class StoreHeader(Settings):
-    """What `header.json` says."""
+    """The contents of `header.json`."""
 
-    format: Literal[1, 2] = 2
-    """1 has no `checksums.json`."""
+    format: Literal[3] = 3
     backbone: BackboneSpec
     preprocessing: Preprocessing
     grid: tuple[int, int] | None
@@ -67,9 +66,9 @@ class StoreHeader(Settings):
     dtype: Literal["float16", "float32", "uint8", "int8"]
     """`uint8` for pixels, and for nothing else; `int8` needs a scale."""
     scale: Scale | None = None
-    """What bytes are multiplied by: a scale for each region, or for each of its numbers."""
+    """Only of int8."""
     scores: bool = False
-    """Is it known how sure a detector was of each box?"""
+    """Whether the confidence of a detector in each box is stored."""
     reduction: Reduction | None = None
     """What was done to the backbone's regions."""
     reduction_sha256: str | None = None
@@ -137,7 +136,7 @@ class FeatureStore:
         self._scales = arrays.get("scales")
         by_channel = header.scale == "channel"
         self._channels = read_channel_scales(path, header.dim) if by_channel else None
-        self._grip = Grip(list(arrays.values()))
+        self._memory = MemoryLimit(list(arrays.values()))
 
     @classmethod
     def open(
@@ -185,33 +184,31 @@ class FeatureStore:
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Regions `(n, R, D)` copied from the map, and which are real `(n, R)` bool.
 
-        Numbers are as they are stored, but bytes with a scale are float32 again.
+        Numbers are as they are stored, but int8 with a scale is float32 again.
         """
         mask = np.arange(self.header.regions) < self.counts[rows][:, None]
-        return self._decoded(self.copy(rows), rows), mask
+        regions = self.copy(rows)
+        if self.header.dtype == "int8":
+            scales = self._channels if self._scales is None else self._scales[rows][..., None]
+            assert scales is not None
+            regions = from_bytes(regions, scales)
+        return regions, mask
 
     def copy(self, rows: np.ndarray) -> np.ndarray:
         """Regions `(n, R, D)` as stored. Large stores are read to the end in little memory."""
-        taken: np.ndarray = self.features[rows]
-        self._grip.loosen(taken.nbytes)
-        return taken
-
-    def _decoded(self, taken: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        if self.header.dtype != "int8":
-            return taken
-        scales = self._channels if self._scales is None else self._scales[rows][..., None]
-        assert scales is not None
-        return from_bytes(taken, scales)
+        copied: np.ndarray = self.features[rows]
+        self._memory.check(copied.nbytes)
+        return copied
 
     def scores(self, rows: np.ndarray) -> np.ndarray | None:
-        """How sure the detector was of each box `(n, R)` float32; None of anything else."""
+        """The detector's confidence in each box `(n, R)` float32; None for other backbones."""
         return None if self._scores is None else self._scores[rows]
 
     def boxes(self, rows: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:
         """Boxes `(n, R, 4)` float32 of the regions, x0 y0 x1 y1 as shares of width and height of
         the original image. Boxes of a skipped image mean nothing.
 
-        `cells (R, 4)` are what an encoder makes of pixels, as shares of what it is shown.
+        `cells (R, 4)` are what an encoder makes of pixels, as shares of its input.
         """
         if cells is None and self._boxes is not None:
             boxes: np.ndarray = self._boxes[rows]
@@ -227,44 +224,59 @@ class FeatureStore:
         return [skipped for chunk in read_chunks(self.path) for skipped in chunk.skipped]
 
     def verify(self) -> list[str]:
-        """Notes about a whole store; raises BadStore for a damaged one: see `verify_store`."""
+        """Notes of `verify_store`. Raises BadStore for a damaged store."""
         return verify_store(self.path)[1]
 
 
 def verify_store(path: Path) -> tuple[int, list[str]]:
-    """Read everything: compare checksums, look for what is no number, count regions.
+    """Read everything: compare checksums, search for values that are no numbers, count regions.
 
-    Returns how many images there are, and notes about what does no harm: files that are not the
-    store's, and files that have no checksum because the store is old. Raises BadStore naming all
-    that is damaged; a header that cannot be read is named alone.
+    Returns how many images there are, and notes about files that are not the store's. Raises
+    BadStore naming all that is damaged; a header that cannot be read is named alone.
     """
     header = _complete_header(path)
-    columns, notes = header.columns(), strangers(path)
-    broken = damaged_arrays(path, columns, header.ids_count)
-    damage = list(broken.values())
-    if lacking := sorted(name for name in broken if name.removesuffix(".npy") in columns):
-        damage.append(f"the rows cannot be compared without {', '.join(lacking)}")
-    else:
-        damage += damaged_rows(path, columns, header.regions)
-    if header.format == 1 and not (path / CHECKSUMS).exists():
-        damage += damaged_reduction(path, header.reduction_sha256)
-        notes.append(
-            f"there is no {CHECKSUMS}, for the store was made by an older version: its rows "
-            "were compared with their checksums, but ids, header and weights with none"
-        )
-    else:
-        damage += damaged_files(path, columns, known=broken)
+    damage = find_damage(path, header.columns(), header.ids_count, header.regions)
     if damage:
         others = f"; and {len(damage) - NAMED} others" if len(damage) > NAMED else ""
         hint = "Copy it again from where it came, or delete the folder and make it again: "
         message = "; ".join(damage[:NAMED]) + others
         raise BadStore(message, location=path, hint=hint + header.command)
-    return header.ids_count, notes
+    return header.ids_count, foreign_files(path)
+
+
+def describe_store(path: Path) -> dict[str, Any]:
+    """Facts about a store, complete or not, the most important first. Raises BadStore."""
+    header, chunks = read_header(path), read_chunks(path)
+    done, skipped = (chunks[-1].end if chunks else 0), sum(len(one.skipped) for one in chunks)
+    backbone, settings, reduced = header.backbone, header.preprocessing, header.reduction
+    random = ", THE NETWORK WAS NEVER TRAINED" if backbone.weights == "random" else ""
+    scaled = f", a scale for each {header.scale}" if header.scale else ""
+    facts = {
+        "backbone": backbone.name,
+        "options": ", ".join(f"{k}={v}" for k, v in backbone.options.items()),
+        "weights": backbone.weights + random,
+        "weights SHA-256": backbone.weights_sha256,
+        "images": f"{header.ids_count:,}",
+        "left out": f"{skipped:,} of these, which could not be read" if skipped else None,
+        "input": f"{settings.width} x {settings.height} pixels ({settings.resize})",
+        "regions": _times(header.grid) or f"boxes, up to {header.regions}",
+        "numbers": f"{header.dim}, {header.dtype}{scaled}",
+        "pooled to": _times(reduced.pool) if reduced else None,
+        "PCA": f"{reduced.pca} components" if reduced and reduced.pca else None,
+        "size": size_in_words(header.nbytes()),
+        "complete": "yes" if header.complete else f"no: {done:,} images are there",
+        "made by": header.command,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _times(grid: tuple[int, int] | None) -> str:
+    return " x ".join(map(str, grid or ()))
 
 
 def images_fingerprint(images: Iterable[ImageRecord]) -> str:
-    """SHA-256 over ids and files in the order of ids: equal for equal images, whatever is asked
-    or said about them and however they are split.
+    """SHA-256 over ids and files in the order of ids: equal for equal images, whatever their
+    questions, captions and splits.
     """
     digest = hashlib.sha256()
     for number, file in sorted((image.id, image.file) for image in images):
@@ -283,11 +295,17 @@ def _complete_header(path: Path) -> StoreHeader:
 
 
 def read_header(path: Path) -> StoreHeader:
-    """Read `header.json` of a store. Raises BadStore where it is missing or not understood."""
+    """The header of a store. Raises BadStore where it is missing, damaged or too old."""
     file = path / "header.json"
     try:
-        text = file.read_text(encoding="utf-8")
-        return StoreHeader.model_validate_json(text)
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(fields, dict) and fields.get("format") in (1, 2):
+            message = f"written by an older version of saccade (format {fields['format']})"
+            hint = MAKE_AGAIN.format(
+                fields.get("command") or "saccade extract DATA --backbone NAME"
+            )
+            raise BadStore(message, location=path, hint=hint)
+        return StoreHeader.model_validate(fields)
     except FileNotFoundError:
         if (path / "features.npy").exists():
             raise BadStore("missing", location=file, hint=EXTRACT_AGAIN) from None
@@ -296,5 +314,5 @@ def read_header(path: Path) -> StoreHeader:
     except ValidationError as error:
         hint = "It is damaged or from another version of saccade. " + EXTRACT_AGAIN
         raise BadStore(first_problem(error, "header"), location=file, hint=hint) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BadStore(f"unreadable ({error})", location=file, hint=EXTRACT_AGAIN) from None

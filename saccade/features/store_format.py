@@ -1,7 +1,10 @@
-"""The files of a feature store: arrays mapped into memory, and the journal of what is whole."""
+"""The files of a feature store: arrays mapped into memory, and the manifest with their checksums.
+
+`manifest.jsonl` has a line for each chunk of rows, written once the rows are on disk. Its last line
+has the SHA-256 of every other file and of the lines before. Torch is not imported here.
+"""
 
 import hashlib
-import io
 import json
 import math
 import mmap
@@ -12,27 +15,38 @@ from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from saccade.core.errors import BadStore
-from saccade.core.files import as_json, sha256_of
-from saccade.features.reduction import FILE as REDUCTION
+from saccade.core.files import sha256_of
 
 BACKBONE = "backbone.safetensors"
-CHECKSUMS = "checksums.json"
+REDUCTION = "reduction.safetensors"
+"""Beside a store and beside a run: `mean (D,)` and `components (k, D)` of PCA, and `scales (D,)`
+where every channel has its own scale."""
+MANIFEST = "manifest.jsonl"
 ARRAYS = ("features", "counts", "sizes", "boxes", "scores", "scales", "ids")
 OWN = frozenset(
-    ["header.json", "chunks.jsonl", "skipped.json", CHECKSUMS, BACKBONE, REDUCTION]
-    + [f"{name}.npy" for name in ARRAYS]
+    [
+        "header.json",
+        "skipped.json",
+        MANIFEST,
+        BACKBONE,
+        REDUCTION,
+        *(f"{one}.npy" for one in ARRAYS),
+    ]
 )
 """Names of all files that a store may have."""
 PIECE = 32 * 2**20
 """Bytes of an array that are in memory at once where all of it is read."""
-HOLD = 128 * 2**20
-"""Bytes of a store that a process has in its memory before it lets go of them."""
+MAX_RESIDENT = 128 * 2**20
+"""Bytes of a store that may be in the memory of a process before they are released."""
 MAKE_AGAIN = "Delete the folder and make it again: {}"
-"""What to do about a damaged store, with the command that made it."""
+"""Hint about a damaged store, with the command that made it."""
 EXTRACT_AGAIN = MAKE_AGAIN.format("saccade extract DATA --backbone NAME.")
-"""The same where the header, which knows that command, cannot be read."""
+"""The same where the header, which has that command, cannot be read."""
+CONVERT_AGAIN = "Copy it from the store that the features were converted to, or convert again."
 
 
 class Skipped(NamedTuple):
@@ -44,7 +58,7 @@ class Skipped(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A stretch of rows that is safely on disk."""
+    """Consecutive rows that are safely on disk."""
 
     start: int
     end: int
@@ -66,9 +80,7 @@ def open_array(
         message = f"unreadable ({error.strerror or error})"
         raise BadStore(message, location=file, hint=hint) from None
     except (ValueError, EOFError, SyntaxError, TokenError):
-        found, wanted = file.stat().st_size, _file_bytes(shape, kind)
-        cut = f"{found:,} bytes, the header says {wanted:,}"
-        message = f"not whole: {cut if found < wanted else 'it does not begin as an array does'}"
+        message = f"not whole: its {file.stat().st_size:,} bytes are no {kind} {shape}"
         raise BadStore(message, location=file, hint=hint) from None
     if array.shape != shape or array.dtype != kind:
         message = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
@@ -76,29 +88,22 @@ def open_array(
     return array
 
 
-def _file_bytes(shape: tuple[int, ...], kind: np.dtype[Any]) -> int:
-    """Length of the file of an array: what stands before its numbers, and these."""
-    head = io.BytesIO()
-    about = {"descr": kind.str, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(head, about)
-    return head.tell() + math.prod(shape) * kind.itemsize
-
-
 def read_chunks(path: Path) -> list[Chunk]:
-    """What `chunks.jsonl` says is safely on disk: stretches that follow each other from row 0.
+    """Chunks that the manifest lists: they follow each other from row 0.
 
-    A last line that was cut off by a crash, and anything after it, does not count.
+    A line that was cut off by a crash, and anything after it, does not count.
     """
     chunks: list[Chunk] = []
     try:
-        lines = (path / "chunks.jsonl").read_bytes().splitlines(keepends=True)
+        lines = (path / MANIFEST).read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
         return []
     for line in lines:
         try:
-            said = json.loads(line)
-            chunk = Chunk(**{**said, "skipped": tuple(Skipped(**one) for one in said["skipped"])})
-        except (ValueError, TypeError, KeyError):
+            fields = json.loads(line)
+            skipped = tuple(Skipped(**one) for one in fields.pop("skipped"))
+            chunk = Chunk(**fields, skipped=skipped)
+        except (ValueError, TypeError, KeyError, AttributeError):
             break
         before = chunks[-1].end if chunks else 0
         numbers = all(type(number) is int for number in chunk[:3])
@@ -109,7 +114,7 @@ def read_chunks(path: Path) -> list[Chunk]:
 
 
 def chunk_line(chunk: Chunk) -> bytes:
-    """The line of `chunks.jsonl` that says so."""
+    """A chunk as a line of the manifest."""
     skipped = [one._asdict() for one in chunk.skipped]
     return json.dumps({**chunk._asdict(), "skipped": skipped}).encode() + b"\n"
 
@@ -133,14 +138,14 @@ def checksum(arrays: dict[str, np.ndarray], start: int, end: int) -> int:
 
 
 def pieces(array: np.ndarray, start: int, end: int) -> Iterator[np.ndarray]:
-    """Some rows of a mapped array in pieces of `PIECE` bytes, each let go of before the next."""
+    """Some rows of a mapped array in pieces of `PIECE` bytes, each released before the next."""
     step = max(PIECE // max(array[:1].nbytes, 1), 1)
     for begin in range(start, end, step):
         yield array[begin : min(begin + step, end)]
-        let_go(array)
+        release(array)
 
 
-def let_go(array: np.ndarray) -> None:
+def release(array: np.ndarray) -> None:
     """Take the pages of a mapped array out of this process's memory; the system keeps its copy.
 
     A process that reads a large store to its end would else hold all of it.
@@ -150,27 +155,27 @@ def let_go(array: np.ndarray) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-class Grip:
-    """Keeps a store's mapped arrays from taking more than `HOLD` of this process's memory.
+class MemoryLimit:
+    """Limit of `MAX_RESIDENT` bytes for a store's mapped arrays in this process's memory.
 
-    How many bytes were read does not tell: for one row a system may map two megabytes around it.
+    The number of bytes read is not enough: for one row a system may map two megabytes around it.
     """
 
     def __init__(self, arrays: Sequence[np.ndarray]) -> None:
         self._arrays = arrays
-        self._small = sum(array.nbytes for array in arrays) <= HOLD
+        self._small = sum(array.nbytes for array in arrays) <= MAX_RESIDENT
         self._read, self._before = 0, _resident_files() or 0
 
-    def loosen(self, read: int) -> None:
-        """Let go of all arrays where they take much memory, now that so many bytes were read."""
+    def check(self, read: int) -> None:
+        """Release all arrays where they take much memory, now that `read` bytes were read."""
         if self._small:
             return
         self._read += read
         now = _resident_files()
         held = self._read if now is None else now - self._before
-        if held > HOLD:
+        if held > MAX_RESIDENT:
             for array in self._arrays:
-                let_go(array)
+                release(array)
             self._read, self._before = 0, _resident_files() or 0
         elif held < 0:  # a process that was forked begins with less than its parent had
             self._before = now or 0
@@ -184,58 +189,63 @@ def _resident_files() -> int | None:
         return None
 
 
-# Is every byte of a feature store what was written?
+# Verification: is every byte of a feature store what was written?
 
 Columns = Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
 """Shape and type of every array with rows, as `StoreHeader.columns` has them."""
 
 
-def digests(path: Path, columns: Columns) -> dict[str, str]:
-    """What `checksums.json` says, by file name: SHA-256 in hexadecimal of all but the rows."""
-    rows = _row_bytes(columns)
-    files = [path / name for name in sorted(OWN - {CHECKSUMS}) if (path / name).exists()]
-    return {one.name: _digest(one, rows.get(one.name)) for one in files}
+def files_line(path: Path, columns: Columns, header: bytes | None = None) -> bytes:
+    """The last line of a manifest whose chunks are all written: checksums of all other files.
 
-
-def _row_bytes(columns: Columns) -> dict[str, int]:
-    """Bytes of the rows of each array, by file name."""
-    return {
-        f"{name}.npy": int(np.prod(shape)) * kind.itemsize
-        for name, (shape, kind) in columns.items()
-    }
-
-
-def _digest(file: Path, rows: int | None) -> str:
-    if rows is None:
-        return sha256_of(file)
-    with file.open("rb") as stream:
-        # All that is no row, whose number of bytes grows when something is put behind the rows.
-        return hashlib.sha256(stream.read(file.stat().st_size - rows)).hexdigest()
-
-
-def damaged_arrays(path: Path, columns: Columns, count: int) -> dict[str, str]:
-    """Arrays that are missing, cut or not as the header says, a sentence each by file name.
-
-    `count` is how many ids there must be, which must rise.
+    Of an array all but the rows is hashed. `header` is `header.json` as it will be.
     """
-    damage = {}
+    names = sorted(name for name in OWN - {MANIFEST} if (path / name).exists())
+    sums = {name: _digest(path / name, columns) for name in names}
+    if header is not None:
+        sums["header.json"] = hashlib.sha256(header).hexdigest()
+    return _files_line(sums, (path / MANIFEST).read_bytes())
+
+
+def _files_line(sums: Mapping[str, str], before: bytes) -> bytes:
+    chunks = hashlib.sha256(before).hexdigest()
+    return json.dumps({"files": sums, "chunks": chunks}, sort_keys=True).encode() + b"\n"
+
+
+def _digest(file: Path, columns: Columns) -> str:
+    if (name := file.name.removesuffix(".npy")) not in columns:
+        return sha256_of(file)
+    shape, kind = columns[name]
+    with file.open("rb") as stream:
+        # All but the rows, so that bytes added behind the rows are found too.
+        size = file.stat().st_size - math.prod(shape) * kind.itemsize
+        return hashlib.sha256(stream.read(size)).hexdigest()
+
+
+def find_damage(path: Path, columns: Columns, count: int, regions: int) -> list[str]:
+    """Everything in a store of `count` images that is not as it was written: a sentence each.
+
+    All bytes are read. `regions` is how many an image has at most.
+    """
+    arrays, broken = {}, {}
     for name, about in {**columns, "ids": ((count,), np.dtype(np.int64))}.items():
         try:
-            array = open_array(path, name, *about)
+            arrays[name] = open_array(path, name, *about)
         except BadStore as error:
-            damage[f"{name}.npy"] = f"{name}.npy: {error.message}"
-        else:
-            if name == "ids" and not (array[1:] > array[:-1]).all():
-                damage["ids.npy"] = "ids.npy: the ids do not rise"
-    return damage
+            broken[f"{name}.npy"] = f"{name}.npy: {error.message}"
+    ids = arrays.pop("ids", np.zeros(0))
+    if not (ids[1:] > ids[:-1]).all():
+        broken["ids.npy"] = "ids.npy: the ids do not rise"
+    damage = list(broken.values())
+    if lacking := sorted(f"{name}.npy" for name in columns.keys() - arrays.keys()):
+        damage.append(f"the rows cannot be compared without {', '.join(lacking)}")
+    else:
+        damage += _damaged_rows(path, {name: arrays[name] for name in columns}, regions)
+    return damage + _damaged_files(path, columns, broken)
 
 
-def damaged_rows(path: Path, columns: Columns, regions: int) -> list[str]:
-    """Stretches of rows that have changed, or hold what cannot be, a sentence each.
-
-    `regions` is how many an image has at most. Raises BadStore for an array that is not whole.
-    """
-    arrays = {name: open_array(path, name, *about) for name, about in columns.items()}
+def _damaged_rows(path: Path, arrays: dict[str, np.ndarray], regions: int) -> list[str]:
+    """Chunks of rows that have changed, or hold impossible values."""
     count = len(arrays["counts"])
     damage, checked = [], 0
     for start, end, crc32, _ in read_chunks(path):
@@ -251,56 +261,40 @@ def damaged_rows(path: Path, columns: Columns, regions: int) -> list[str]:
             if not all(np.isfinite(part).all() for part in parts):
                 damage.append(f"{place}: {name} that are no numbers")
     if checked != count:
-        damage.append(f"chunks.jsonl: only {checked} of {count} rows have a checksum")
+        damage.append(f"{MANIFEST}: only {checked} of {count} rows have a checksum")
     return damage
 
 
-def damaged_files(path: Path, columns: Columns, known: Collection[str] = ()) -> list[str]:
-    """Files that are not what `checksums.json` says, rows of arrays aside, a sentence each.
-
-    Nothing is said of files that are `known` to be damaged.
-    """
+def _damaged_files(path: Path, columns: Columns, known: Collection[str]) -> list[str]:
+    """Files that are not what the manifest says, rows and `known` damage aside."""
     try:
-        text = (path / CHECKSUMS).read_bytes()
-        wanted = dict(json.loads(text))
-    except FileNotFoundError:
-        return [f"{CHECKSUMS}: missing"]
-    except (ValueError, TypeError):
-        return [f"{CHECKSUMS}: unreadable"]
+        *chunks, last = (path / MANIFEST).read_bytes().splitlines(keepends=True)
+        wanted = dict(json.loads(last)["files"])
+    except (ValueError, TypeError, KeyError):
+        return [f"{MANIFEST}: does not end with the checksums of files"]
     except OSError as error:
-        return [f"{CHECKSUMS}: unreadable ({error.strerror})"]
-    there = {name for name in OWN - {CHECKSUMS} if (path / name).exists()}
+        return [f"{MANIFEST}: unreadable ({error.strerror})"]
+    there = {name for name in OWN - {MANIFEST} if (path / name).exists()}
     damage = []
     for name in sorted({*wanted, *there} - {*known}):
         if name not in there:
             damage.append(f"{name}: missing")
         elif name not in wanted:
-            damage.append(f"{name}: has no checksum in {CHECKSUMS}")
+            damage.append(f"{name}: has no checksum in {MANIFEST}")
         else:
             try:
-                same = wanted[name] == _digest(path / name, _row_bytes(columns).get(name))
+                same = wanted[name] == _digest(path / name, columns)
             except OSError as error:
                 damage.append(f"{name}: unreadable ({error.strerror})")
                 continue
             damage += [] if same else [f"{name}: has changed since it was written"]
-    if not damage and text != as_json(dict(sorted(wanted.items()))).encode():
-        damage.append(f"{CHECKSUMS}: has changed since it was written")
+    if not damage and last != _files_line(wanted, b"".join(chunks)):
+        damage.append(f"{MANIFEST}: has changed since it was written")
     return damage
 
 
-def damaged_reduction(path: Path, sha256: str | None) -> list[str]:
-    """Is `reduction.safetensors` the file with the digest that the header names, if it names one?
-
-    All that can be asked of a store that has no `checksums.json`.
-    """
-    file = path / REDUCTION
-    if sha256 is None or (file.exists() and sha256_of(file) == sha256):
-        return []
-    return [f"{REDUCTION}: {'has changed since it was written' if file.exists() else 'missing'}"]
-
-
-def strangers(path: Path) -> list[str]:
-    """What lies in a store's folder and is no part of it, a sentence each."""
+def foreign_files(path: Path) -> list[str]:
+    """Files in a store's folder that are no part of it: a sentence each."""
     notes = []
     for name in sorted(one.name for one in path.iterdir() if one.name not in OWN):
         if name.removesuffix(".part") in OWN:
@@ -308,3 +302,26 @@ def strangers(path: Path) -> list[str]:
         else:
             notes.append(f"{name}: not part of the store")
     return notes
+
+
+# int8 features.
+
+
+def from_bytes(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Regions `(n, R, D)` float32 of int8 values; scales are float32, `(n, R, 1)` or `(D,)`."""
+    # numpy does both in one pass; torch, which converts first, takes 2.5 times as long.
+    regions: np.ndarray = np.multiply(values, scales, dtype=np.float32)
+    return regions
+
+
+def read_channel_scales(folder: Path, dim: int) -> np.ndarray:
+    """The scale of each channel beside a store or a run: `(dim,)` float32. Raises BadStore."""
+    file = folder / REDUCTION
+    try:
+        scales = load_file(file).get("scales")
+    except (OSError, SafetensorError) as error:
+        raise BadStore(f"unreadable ({error})", location=file, hint=CONVERT_AGAIN) from None
+    if scales is None or scales.shape != (dim,) or scales.dtype != np.float32:
+        message = f"holds no scales of {dim} channels"
+        raise BadStore(message, location=file, hint="Convert the store again.")
+    return scales

@@ -1,11 +1,10 @@
 """Writing a feature store so that a crash at any moment costs one chunk of work and no more.
 
 Rows go straight to their place on disk. Every so often a chunk is closed: the arrays are flushed
-to the disk first, then one line in `chunks.jsonl` says so. What has no line is done again; the
-header says `complete` last of all.
+to the disk first, then the chunk gets a line in the manifest. Rows without a line are done again;
+the header says `complete` last of all.
 """
 
-import hashlib
 import math
 import os
 import shutil
@@ -22,33 +21,31 @@ from saccade.core.errors import BadStore, SaccadeError
 from saccade.core.files import claim, refuse_small_disk, write_bytes, write_json
 from saccade.features.store import StoreHeader, read_header
 from saccade.features.store_format import (
-    CHECKSUMS,
     MAKE_AGAIN,
+    MANIFEST,
     OWN,
     Chunk,
     Skipped,
     checksum,
     chunk_line,
-    digests,
+    files_line,
     open_array,
     read_chunks,
     remove_store,
 )
 
-BEGUN = frozenset(["header.json", "chunks.jsonl"])
+BEGUN = frozenset(["header.json", MANIFEST])
 """Files that every store has from its beginning."""
 
 
 class StoreWriter:
     """An unfinished store, open for writing. Use it in a `with` statement.
 
-    Left by a mistake of the user before the first chunk was closed, it takes its files with it.
+    After a SaccadeError before the first chunk was closed, it deletes its files.
     """
 
-    _next: int
-    """The row that is written next."""
-    _crc: int
-    """Checksum of the features of the open chunk."""
+    _next: int  # the row that is written next
+    _crc: int  # CRC-32 of the features of the open chunk
 
     def __init__(self, path: Path, header: StoreHeader, ids: np.ndarray) -> None:
         """Begin a store, or go on with one that was begun with equal settings.
@@ -61,17 +58,25 @@ class StoreWriter:
         self._columns = header.columns()
         with self._disk_errors():
             path.mkdir(parents=True, exist_ok=True)
+            if (path / "header.json").exists():
+                read_header(path)  # an older version's store has files of other names
             fresh = self._refuse_strange()
-            self._journal = (path / "chunks.jsonl").open("ab")
-            self._lock()
+            self._manifest = (path / MANIFEST).open("ab")
+            if not claim(self._manifest.fileno()):
+                self._manifest.close()
+                hint = "Wait until it has ended, or choose another --name."
+                message = "another process is writing this store"
+                raise BadStore(message, location=path, hint=hint)
         try:
             before = self._before()
             self.complete = before is not None and before.complete
-            """Was it finished earlier? Then there is nothing to write."""
+            """True where it was finished earlier and there is nothing to write."""
             self._chunks = self._kept() if before else []
             self._refuse_small_disk()
             if self._chunks or self.complete:
-                self._refuse_other_ids(ids)
+                if not np.array_equal(open_array(path, "ids", ids.shape, ids.dtype), ids):
+                    hint = "Delete the folder to begin again."
+                    raise BadStore("the store has other ids", location=path / "ids.npy", hint=hint)
             else:
                 with self._disk_errors():
                     self._create(ids)
@@ -79,13 +84,13 @@ class StoreWriter:
                 name: (path / f"{name}.npy").open("r+b") for name in self._columns
             }
         except BaseException:
-            self._journal.close()
+            self._manifest.close()
             if fresh:
                 shutil.rmtree(path)
             raise
-        promised = sum(len(chunk_line(chunk)) for chunk in self._chunks)
-        if not self.complete and os.fstat(self._journal.fileno()).st_size != promised:
-            self._journal.truncate(promised)
+        length = sum(len(chunk_line(chunk)) for chunk in self._chunks)
+        if not self.complete and os.fstat(self._manifest.fileno()).st_size != length:
+            self._manifest.truncate(length)  # damaged lines, or checksums of files
         self._begin_chunk()
 
     @property
@@ -128,19 +133,18 @@ class StoreWriter:
         self._skipped += skipped
 
     def close_chunk(self) -> None:
-        """Make sure that all rows so far survive a crash, then write the line that says so."""
+        """Make sure that all rows so far survive a crash, then list them in the manifest."""
         if self._next == self.done:
             return
         with self._disk_errors():
             for stream in self._files.values():
                 _to_disk(stream)
-        crc = self._crc
-        for parts in self._small.values():
-            crc = zlib.crc32(np.concatenate(parts).data, crc)
-        chunk = Chunk(self.done, self._next, crc, tuple(self._skipped))
-        with self._disk_errors():
-            self._journal.write(chunk_line(chunk))
-            _to_disk(self._journal)
+            crc = self._crc
+            for parts in self._small.values():
+                crc = zlib.crc32(np.concatenate(parts).data, crc)
+            chunk = Chunk(self.done, self._next, crc, tuple(self._skipped))
+            self._manifest.write(chunk_line(chunk))
+            _to_disk(self._manifest)
         self._chunks.append(chunk)
         self._begin_chunk()
 
@@ -155,9 +159,8 @@ class StoreWriter:
         skipped, header = [one._asdict() for one in self.skipped], self._header(complete=True)
         with self._disk_errors():
             write_json(self.path / "skipped.json", skipped)
-            sums = digests(self.path, self._columns)
-            sums["header.json"] = hashlib.sha256(header).hexdigest()
-            write_json(self.path / CHECKSUMS, sums)
+            self._manifest.write(files_line(self.path, self._columns, header))
+            _to_disk(self._manifest)
             write_bytes(self.path / "header.json", header)
 
     def __enter__(self) -> Self:
@@ -169,7 +172,7 @@ class StoreWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for stream in (*self._files.values(), self._journal):
+        for stream in (*self._files.values(), self._manifest):
             stream.close()
         if isinstance(error, SaccadeError) and not (self._chunks or self.complete):
             remove_store(self.path)  # so that other settings may have its name
@@ -228,8 +231,8 @@ class StoreWriter:
         return kept
 
     def _refuse_strange(self) -> bool:
-        """Is the folder empty? What is in it must be of a store that was begun here, or copied
-        with its header and its journal: nothing else is written over.
+        """Whether the folder is empty. Raises BadStore unless everything in it belongs to a store
+        that has its header and its manifest: nothing else is written over.
         """
         inside = (path.name for path in self.path.iterdir())
         there = {name for name in inside if not name.startswith(".")}  # left by systems
@@ -237,7 +240,7 @@ class StoreWriter:
         if strange:
             message = f"holds other things than a feature store, such as {strange[0]}"
             raise BadStore(message, location=self.path, hint="Choose another --name.")
-        lonely, lacking = sorted(there & OWN - {"chunks.jsonl"}), sorted(BEGUN - there)
+        lonely, lacking = sorted(there & OWN - {MANIFEST}), sorted(BEGUN - there)
         if lonely and lacking:
             message = f"holds {lonely[0]} of a feature store, but no {lacking[0]}"
             hint = "Copy the rest of it, choose another --name, or delete the folder."
@@ -250,7 +253,7 @@ class StoreWriter:
             return None
         before = read_header(self.path)
         for field in StoreHeader.model_fields:
-            if field in ("format", "complete", "command"):
+            if field in ("complete", "command"):
                 continue
             old, new = getattr(before, field), getattr(self.header, field)
             if old != new:
@@ -261,24 +264,11 @@ class StoreWriter:
                 )
         return before
 
-    def _refuse_other_ids(self, ids: np.ndarray) -> None:
-        if not np.array_equal(open_array(self.path, "ids", ids.shape, ids.dtype), ids):
-            hint = "Delete the folder to begin again."
-            raise BadStore("the store has other ids", location=self.path / "ids.npy", hint=hint)
-
     def _refuse_small_disk(self) -> None:
         left = 1 - self.done / self.header.ids_count
         needed = math.ceil(self.header.nbytes() * left)
         hint = "choose a smaller --size, or put the data folder on another disk"
         refuse_small_disk(BadStore, self.path, "the store", needed, hint)
-
-    def _lock(self) -> None:
-        """Keep a second process out."""
-        if not claim(self._journal.fileno()):
-            self._journal.close()
-            hint = "Wait until it has ended, or choose another --name."
-            message = "another process is writing this store"
-            raise BadStore(message, location=self.path, hint=hint)
 
 
 def _short(value: Any) -> str:

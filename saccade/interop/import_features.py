@@ -18,8 +18,7 @@ from saccade.core.errors import BadData, BadStore
 from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
-from saccade.features.imported_backbone import IMPORTED
-from saccade.features.settings import PIXELS, BackboneSpec
+from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec
 from saccade.features.store import StoreHeader, images_fingerprint, read_header
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter

@@ -1,0 +1,78 @@
+"""Progress of an extraction on stderr: size and time before the first image, a bar, skipped images.
+
+The only file of `features` that prints.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from saccade.core.console import console, say
+from saccade.core.formatting import duration, size_in_words
+from saccade.features.store_format import Skipped
+from saccade.features.store_writer import StoreWriter
+
+NAMED = 20
+"""Skipped images that are named at the end; skipped.json has them all."""
+
+
+def say_start(writer: StoreWriter, seconds: float, device: str) -> None:
+    """Print what will be made, how large it is and the time it takes: `seconds` an image."""
+    header = writer.header
+    spec, settings = header.backbone, header.preprocessing
+    regions = " x ".join(map(str, header.grid or (header.regions,)))
+    regions = f"up to {regions}" if header.scores else regions
+    say(
+        f"{header.ids_count:,} images as {settings.width} x {settings.height} pixels "
+        f"({settings.resize}) through {spec.name} (weights: {spec.weights}): {regions} regions of "
+        f"{header.dim} numbers, {header.dtype}."
+    )
+    if spec.weights == "random":
+        warning = "THE WEIGHTS ARE RANDOM: the network was never trained, these are no features "
+        say(f"{warning}to publish. Give --weights FILE, or hub, for real ones.", "bold red")
+    left = header.ids_count - writer.done
+    if writer.done:
+        say(f"{writer.done:,} are there already, {left:,} are left.")
+    size = size_in_words(header.nbytes())
+    say(f"{size} on disk in {writer.path}; about {duration(seconds * left)} on {device}.")
+
+
+@contextmanager
+def extraction_bar(writer: StoreWriter, show: bool | None) -> Iterator[Progress]:
+    """A progress bar over the images; by default (None) on a terminal only."""
+    hidden = not (console().is_terminal if show is None else show)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress("extracting", *columns, console=console(), disable=hidden) as bar:
+        bar.add_task("", total=writer.header.ids_count, completed=writer.done)
+        yield bar
+
+
+def say_made(path: Path, skipped: Sequence[Skipped], count: int) -> None:
+    """Print how many of `count` images are in a store, and why the others are not."""
+    say(f"{count - len(skipped):,} of {count:,} images are in {path}.")
+    if not skipped:
+        return
+    say(f"{len(skipped):,} could not be read and are left out:", "bold yellow")
+    for one in skipped[:NAMED]:
+        say(f"  {one.id}  {one.file}: {one.reason}")
+    if len(skipped) > NAMED:
+        say(f"  and {len(skipped) - NAMED:,} others; all are in {path / 'skipped.json'}.")
+
+
+def say_complete(path: Path, left_out: int) -> None:
+    """Print that a store is complete, and how images that it lacks are tried again."""
+    say(f"{path} is complete already: nothing to do.")
+    if left_out:
+        say(
+            f"{left_out:,} of its images could not be read and are left out, see "
+            f"{path / 'skipped.json'}. Once they are mended, delete the folder {path} and give the "
+            "same command again, or give it with another --name: then all are read again."
+        )
