@@ -12,8 +12,8 @@ from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.run_folder import Experiment, OpenedRun
 from saccade.text.answers import answer_list
+from saccade.text.tokenizers import FILE
 from saccade.text.vocabulary import (
-    FILE,
     Vocabulary,
     Words,
     caption_vocabulary,

@@ -272,6 +272,9 @@ def open_run(path: Path) -> OpenedRun:
         )
     try:
         header = RunHeader.model_validate(about)
+    except BadConfig as error:  # a model or tokenizer of a package that is not installed
+        hint = f"Install the package that this run was trained with. {error.hint}"
+        raise BadRun(error.message, location=path / "run.json", hint=hint) from None
     except ValidationError as error:
         raise BadRun(
             first_problem(error, "the whole"),

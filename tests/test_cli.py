@@ -128,7 +128,7 @@ def test_a_defect_of_ours_keeps_its_trace(monkeypatch):
     def broken(*_):
         raise RuntimeError("ours")
 
-    monkeypatch.setattr("saccade.cli.listing.rows_of", broken)
+    monkeypatch.setattr("saccade.cli.info.show_rows", broken)
     with pytest.raises(RuntimeError, match="ours"):
         saccade("list", "models")
 

@@ -52,10 +52,10 @@ def train(
     device: DeviceOption = "auto",
 ) -> None:
     """Train a recipe on a data folder, write a run folder."""
-    from saccade.recipes.catalogue import changed_recipe
+    from saccade.recipes.catalogue import load_recipe
     from saccade.training.train import train as fit
 
-    chosen = changed_recipe(recipe, changes or ())
+    chosen = load_recipe(recipe, changes or ())
     fit(
         chosen,
         data,

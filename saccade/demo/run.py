@@ -30,7 +30,7 @@ from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.tasks import TASKS
 from saccade.features.extract import extract
 from saccade.inference.predictor import load
-from saccade.recipes.catalogue import changed_recipe
+from saccade.recipes.catalogue import load_recipe
 from saccade.training.train import train
 from saccade.viz.html import Stage, render
 
@@ -209,7 +209,7 @@ def demo(
 def _recipe(chosen: DemoSettings, task: Literal["vqa", "caption"], seed: int) -> tuple[str, Recipe]:
     """Name and settings of what one task is shown with."""
     name = getattr(chosen, task)
-    recipe = changed_recipe(name, (f"train.seed={seed}", *chosen.changes))
+    recipe = load_recipe(name, (f"train.seed={seed}", *chosen.changes))
     if recipe.task != task:
         raise BadConfig(
             f"{name} is no {task} recipe", hint="Choose one from: saccade list recipes."

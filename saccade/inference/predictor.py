@@ -22,7 +22,7 @@ from saccade.inference.decoding import beam_search, draw, replay, rules_of, shar
 from saccade.models.encoder import Pixels, behind
 from saccade.run_folder import OpenedRun, load_model, open_run
 from saccade.text.segmentation import as_sentence
-from saccade.text.vocabulary import as_question
+from saccade.text.tokenizers import as_question
 
 
 class Answer(NamedTuple):

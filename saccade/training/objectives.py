@@ -67,8 +67,8 @@ def scheduled_sampling(config: ScheduledSampling, loss: Loss) -> Objective:
 
 def own_words(config: ScheduledSampling, epoch: int) -> float:
     """How likely a captioner hears a word of its own, `epoch` epochs done."""
-    steps = max(epoch - config.first_epoch, 0) // config.every
-    return min(config.step * steps, config.most)
+    steps = max(epoch - config.first_epoch, 0) // config.increase_every
+    return min(config.increase_prob * steps, config.max_prob)
 
 
 def unroll(model: Captioner, batch: CaptionBatch, probability: float) -> CaptionOutput:
