@@ -476,8 +476,8 @@ def _split(path: FieldPath, values: Any) -> list[str]:
     """The names in a path; a name that exists may have dots itself, as those of weights do."""
     if not isinstance(path, str):
         return [*path]
-    names = []
-    while path:
+    names = list[str]()
+    while path or not names:
         known = values if isinstance(values, Mapping) else {}
         fitting = [name for name in known if f"{path}.".startswith(f"{name}.")]
         names.append(max(fitting, key=len) if fitting else path.partition(".")[0])
@@ -487,7 +487,7 @@ def _split(path: FieldPath, values: Any) -> list[str]:
 
 def _with_value(values: dict[str, Any], names: list[str], value: Any) -> dict[str, Any]:
     """Copy `values` with one field set to the first reading of `value` that it takes."""
-    if names[-1:] == ["kind"]:
+    if len(names) > 1 and names[-1] == "kind":
         return _with_kind(values, names[:-1], value)
     problems = []
     for reading in _readings(value):
@@ -555,7 +555,7 @@ def _problems(values: dict[str, Any], names: Sequence[str]) -> list[Any]:
 
 def _refusal(names: Sequence[str], value: Any, why: str) -> BadConfig:
     return BadConfig(
-        f"{'.'.join(names)}={value}: {why.removeprefix('Value error, ')}",
+        f"{'.'.join(names)}={value}: {why.removeprefix('Value error, ').removeprefix('recipe: ')}",
         hint="See `saccade show RECIPE` for the fields and their values.",
     )
 
