@@ -1,1 +1,1 @@
-"""Long proofs, by name, outside continuous integration: `make proof`, or `python -m proofs NAME`."""
+"""Long proofs, by name, outside continuous integration: `python -m proofs NAME`."""

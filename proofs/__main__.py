@@ -1,4 +1,4 @@
-"""Run the proofs that are named, or all; a proof that was passed on these very files is not run again.
+"""Run the proofs that are named, or all; what was passed on these very files is not run again.
 
     python -m proofs                 all of them
     python -m proofs words instant   those two

@@ -68,12 +68,12 @@ def record(folder: Path) -> dict[str, list[str]]:
 
     def heard(loss: torch.Tensor, *given: object, **named: object) -> None:
         losses.append(float(loss.detach()).hex())
-        backward(loss, *given, **named)
+        backward(loss, *given, **named)  # type: ignore[no-untyped-call, arg-type, unused-ignore]
         if len(losses) == ESTIMATED + STEPS:
             raise KeyboardInterrupt
 
     found = {}
-    torch.Tensor.backward = heard  # type: ignore[method-assign]
+    torch.Tensor.backward = heard  # type: ignore[assignment, method-assign]
     try:
         for number, (case, (recipe, store, *options)) in enumerate(CASES.items()):
             losses.clear()

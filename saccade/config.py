@@ -1,49 +1,56 @@
-"""What a person may choose, typed and checked: the parts of a recipe.
+"""Recipes: everything that can be chosen about an experiment, typed and checked.
 
-All of it is frozen; a change makes a new recipe. `change(recipe, "train.epochs=3")` is what
-`--set` does. Nothing below the verbs ever sees a whole recipe: parts take what they need.
+All settings are immutable; `change(recipe, "train.epochs=3")` returns a new recipe, as `--set`
+does. Only the commands see a whole recipe: other functions take the part that they need.
 """
 
-from typing import Annotated, Any, Literal, Self
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Settings, first_problem
 from saccade.features.settings import Colour, Interpolation, Option, Resize
-from saccade.models.catalogue import (
-    MODELS,
-    AdaptiveAttentionConfig,
-    EncoderConfig,
-    IBowImgConfig,
-    JointEmbeddingConfig,
-    LstmCnnConfig,
-    McanConfig,
-    PitVqaConfig,
-    SanConfig,
-    ShowAskAttendAnswerConfig,
-    ShowAttendTellConfig,
-    ShowTellConfig,
-    TransformerConfig,
-    UpDownConfig,
-)
+from saccade.models.catalogue import MODELS, EncoderConfig, ModelConfig
 from saccade.text.answers import NORMALISERS
-from saccade.text.vocabulary import FILE, TOKENIZERS
-
-# How to train, whatever the model: optimiser, learning rate over time, clipping, stopping.
+from saccade.text.tokenizers import FILE, TOKENIZERS
 
 
-class Adam(Settings):
-    """Kingma & Ba 2015."""
+class OptimiserConfig(Settings):
+    """Base of the optimisers' settings."""
+
+    kind: str
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    """Coupled (L2 regularisation): the gradient, before clipping, gets weight_decay times the
+    weight added. Decoupled: each step also takes learning_rate times weight_decay of the weight
+    away. The kind says which. Only weights that learn decay."""
+    decoupled: ClassVar[bool] = False
+
+
+class Adam(OptimiserConfig):
+    """Kingma & Ba 2015, arXiv:1412.6980; weight decay is coupled."""
 
     kind: Literal["adam"] = "adam"
-    learning_rate: float = Field(1e-3, gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = Field(1e-8, gt=0)
 
 
-class Adamax(Settings):
-    """Adam with the largest instead of the mean square. Kingma & Ba 2015, section 7.1."""
+class AdamW(OptimiserConfig):
+    """Adam with decoupled weight decay. Loshchilov & Hutter 2019, arXiv:1711.05101."""
+
+    kind: Literal["adamw"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = Field(1e-8, gt=0)
+    decoupled = True
+
+
+class Adamax(OptimiserConfig):
+    """Adam with the largest instead of the mean square. Kingma & Ba 2015, section 7.1; weight
+    decay is coupled."""
 
     kind: Literal["adamax"] = "adamax"
     learning_rate: float = Field(2e-3, gt=0)
@@ -51,42 +58,55 @@ class Adamax(Settings):
     epsilon: float = Field(1e-8, gt=0)
 
 
-class RmsProp(Settings):
-    """Gradients by their recent root mean square. Tieleman & Hinton 2012."""
+class RmsProp(OptimiserConfig):
+    """Gradients divided by their running root mean square. Tieleman & Hinton 2012; weight decay is
+    coupled."""
 
     kind: Literal["rmsprop"] = "rmsprop"
     learning_rate: float = Field(3e-4, gt=0)
     alpha: float = Field(0.99, ge=0, lt=1)
+    """Smoothing of the mean square: the share of the old mean in the new one."""
     momentum: float = Field(0.0, ge=0, lt=1)
     epsilon: float = Field(1e-8, gt=0)
 
 
-class Sgd(Settings):
-    """Gradient descent with momentum."""
+class Sgd(OptimiserConfig):
+    """Gradient descent with momentum; weight decay is coupled."""
 
     kind: Literal["sgd"] = "sgd"
     learning_rate: float = Field(0.1, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
 
 
-Optimiser = Annotated[Adam | Adamax | RmsProp | Sgd, Field(discriminator="kind")]
+class SgdW(OptimiserConfig):
+    """Gradient descent with momentum and decoupled weight decay. Loshchilov & Hutter 2019."""
+
+    kind: Literal["sgdw"] = "sgdw"
+    learning_rate: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    decoupled = True
+
+
+Optimiser = Annotated[Adam | AdamW | Adamax | RmsProp | Sgd | SgdW, Field(discriminator="kind")]
 
 
 class Constant(Settings):
-    """The learning rate stays as it is."""
+    """The learning rate does not change."""
 
     kind: Literal["constant"] = "constant"
 
 
 class Exponential(Settings):
-    """The learning rate falls smoothly, by half every so many steps."""
+    """Exponential decay of the learning rate, in every step."""
 
     kind: Literal["exponential"] = "exponential"
     half_life: int = Field(50_000, ge=1)
+    """Steps in which the learning rate halves."""
 
 
 class ReduceOnPlateau(Settings):
-    """The learning rate is multiplied by `factor` after every `patience` epochs without a best."""
+    """The learning rate is multiplied by `factor` after every `patience` epochs in a row without a
+    new best validation score."""
 
     kind: Literal["reduce_on_plateau"] = "reduce_on_plateau"
     factor: float = Field(0.8, gt=0, lt=1)
@@ -94,24 +114,25 @@ class ReduceOnPlateau(Settings):
 
 
 class InverseSqrt(Settings):
-    """Linear warm-up for `warmup_steps`, then the learning rate falls with the inverse square root
-    of the step (Vaswani et al. 2017, section 5.3); the optimiser's own rate is the highest."""
+    """Linear warm-up for `warmup_steps` steps, then decay with the inverse square root of the step.
+    Vaswani et al. 2017, section 5.3. The optimiser's learning rate is the highest."""
 
     kind: Literal["inverse_sqrt"] = "inverse_sqrt"
     warmup_steps: int = Field(20_000, ge=1)
 
 
 class MultiStep(Settings):
-    """The learning rate rises in a line at first and is multiplied by `factor` at each fall."""
+    """Linear warm-up, then the learning rate is multiplied by `factor` at each milestone."""
 
     kind: Literal["multistep"] = "multistep"
     unit: Literal["step", "epoch"] = "epoch"
+    """What `warmup_steps` and `milestones` count."""
     warmup_steps: int = Field(0, ge=0)
-    """So many units until the full learning rate."""
+    """Units until the full learning rate; 0 has no warm-up."""
     warmup_factor: float = Field(1.0, gt=0)
-    """What the rise begins with, as a share of the full rate."""
+    """Share of the full learning rate at the start of the warm-up."""
     milestones: tuple[int, ...] = ()
-    """After so many units each."""
+    """Numbers of units, counted from the start, after which the learning rate is multiplied."""
     factor: float = Field(0.1, gt=0)
 
 
@@ -124,15 +145,15 @@ class WeightRule(Settings):
     """What is special about some weights."""
 
     rate: float = Field(1.0, gt=0)
-    """Their learning rate, as a multiple of everybody's."""
-    l2: bool = True
-    """Whether `train.l2` holds for them."""
+    """Their learning rate, as a multiple of the optimiser's."""
+    weight_decay: bool = True
+    """Whether the optimiser's weight decay applies to them."""
     max_norm: float | None = Field(None, gt=0)
-    """After each step a longer weight tensor is scaled down to this norm."""
+    """After each step a weight tensor of a larger L2 norm is scaled down to this one."""
 
 
 class Switched(Settings):
-    """Settings that are none unless they are wanted; the word `on` means their defaults."""
+    """Settings that are none unless they are switched on; the word `on` means their defaults."""
 
     @model_validator(mode="before")
     @classmethod
@@ -143,28 +164,27 @@ class Switched(Settings):
 
 
 class ScheduledSampling(Switched):
-    """A captioner hears more and more of its own words while it learns. Bengio et al. 2015,
+    """Captioners read more and more words of their own while they train. Bengio et al. 2015,
     arXiv:1506.03099; the defaults are those of ruotianluo's self-critical.pytorch."""
 
-    step: float = Field(0.05, gt=0, le=1)
-    """So much the probability of a word of its own rises,"""
-    every: int = Field(5, ge=1)
-    """every so many epochs,"""
-    most: float = Field(0.25, gt=0, le=1)
-    """up to this."""
+    increase_prob: float = Field(0.05, gt=0, le=1)
+    """How much the probability of an own word increases each time."""
+    increase_every: int = Field(5, ge=1)
+    """Epochs between two increases."""
+    max_prob: float = Field(0.25, gt=0, le=1)
     first_epoch: int = Field(0, ge=0)
-    """Epochs are counted from here; before it all words are human."""
+    """Epochs are counted from here; before it all words are from the human captions."""
 
 
 class SelfCritical(Switched):
-    """Learn from the CIDEr-D of drawn captions instead of from human words. Rennie et al., CVPR
+    """Training on the CIDEr-D of sampled captions instead of on human words. Rennie et al., CVPR
     2017, arXiv:1612.00563; the defaults are those of ruotianluo's self-critical.pytorch."""
 
     samples: int = Field(5, ge=1)
-    """Captions drawn of each image."""
+    """Captions sampled of each image."""
     baseline: Literal["greedy", "others"] = "greedy"
-    """What a caption must be better than: the image's greedy caption, or the mean of the other
-    samples ("new self-critical"), which needs no greedy decoding."""
+    """What is subtracted from a caption's score: the score of the image's greedy caption, or the
+    mean score of its other samples ("new self-critical"), which needs no greedy decoding."""
 
     @model_validator(mode="after")
     def _has_others(self) -> Self:
@@ -174,49 +194,43 @@ class SelfCritical(Switched):
 
 
 class TrainConfig(Settings):
-    """How to train, whatever the model."""
+    """Training: batches, optimiser, schedule, clipping, and when to stop."""
 
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(128, ge=1)
     """Questions or captions, not images; images where training is self-critical."""
     samples_per_image: int | None = Field(None, ge=1)
-    """At most so many questions or captions of one image stand side by side in a batch and
-    share its features; none takes all of them, 1 mixes images freely and is slower."""
+    """At most this many questions or captions of one image are together in a batch and share its
+    features; none takes all of them, 1 mixes images freely and is slower."""
     optimiser: Optimiser = Adam()
     schedule: Schedule = Constant()
     clip_value: float | None = Field(None, gt=0)
-    """Every element of the gradient is kept within plus and minus this; none leaves it alone."""
+    """Every element of the gradient is clamped to plus and minus this; none does not clip."""
     clip_norm: float | None = Field(None, gt=0)
-    """The gradient is scaled down to this norm; none leaves it alone."""
+    """The gradient of all weights together is scaled down to this L2 norm."""
     clip_norm_per_tensor: float | None = Field(None, gt=0)
-    """The gradient of every weight tensor by itself is scaled down to this norm."""
-    l2: float = Field(0.0, ge=0)
-    """So many times a weight is added to its gradient, before clipping."""
-    shrink: float = Field(0.0, ge=0)
-    """After each step a weight loses so many times the learning rate of itself."""
+    """The gradient of every weight tensor by itself is scaled down to this L2 norm."""
     rules: dict[str, WeightRule] = Field({})
-    """Rules for the weights whose names begin so."""
+    """Rules for weights, by the beginning of their names; the longest that fits applies."""
     scheduled_sampling: ScheduledSampling | None = None
-    """Captions: none always hears the human words; `on` takes the published settings."""
+    """Captions: none always reads the human words; `on` takes the published settings."""
     self_critical: SelfCritical | None = None
-    """Captions: none learns from human words; `on` takes the published settings. Such a run goes
-    on from one that has learnt to speak (`saccade train RECIPE --from RUN`)."""
+    """Captions: none learns from human words; `on` takes the published settings. Such a run starts
+    from one that was trained on human words (`saccade train RECIPE --from RUN`)."""
     select_by: str | None = None
-    """The validation score that chooses the best epoch; none is the task's own."""
+    """The validation score that chooses the best epoch; none is the task's default."""
     patience: int | None = Field(None, ge=1)
-    """Stop after so many epochs without a better validation score; none runs them all."""
+    """Stop after this many epochs in a row without a better validation score; none never does."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     workers: int = Field(0, ge=0)
-    """Processes that read features; 0 reads in the training process, which a warm page cache and a
-    CPU run want."""
+    """Processes that read features; 0 reads in the training process, which is best on a CPU and
+    where the features are in the page cache."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _one_way_to_clip(self) -> Self:
-        if (
-            sum(x is not None for x in (self.clip_value, self.clip_norm, self.clip_norm_per_tensor))
-            > 1
-        ):
+        clips = (self.clip_value, self.clip_norm, self.clip_norm_per_tensor)
+        if sum(clip is not None for clip in clips) > 1:
             raise ValueError(
                 "of clip_value, clip_norm and clip_norm_per_tensor set all but one to none"
             )
@@ -226,27 +240,26 @@ class TrainConfig(Settings):
     def _one_teacher(self) -> Self:
         if self.scheduled_sampling and self.self_critical:
             raise ValueError(
-                "self-critical training hears no human words: set scheduled_sampling=none"
+                "self-critical training reads no human words: set scheduled_sampling=none"
             )
         return self
 
 
 class FeaturesConfig(Settings):
-    """The image features that a recipe was published with. Any store can be used instead."""
+    """The image features that a recipe was published with; any feature store can replace them."""
 
     backbone: str = "timm:resnet152"
     size: int = Field(448, ge=8)
-    """Height and width of the image that the backbone sees, in pixels."""
+    """Height and width of the backbone's input, in pixels."""
     resize: Resize = "shorter_side"
     resize_to: int | None = Field(None, ge=8)
-    """The shorter side before the middle is cut out; none for squash, optional for inside."""
+    """The shorter side in pixels before the centre crop; none for squash, optional for inside."""
     mean: Colour | None = None
-    """Red, green, blue on a scale of 0..1; this and the next two are the backbone's own by default.
-    """
+    """Red, green, blue, 0..1; for this and the next two, none takes the backbone's own."""
     std: Colour | None = None
     interpolation: Interpolation | None = None
     options: dict[str, Option] = Field(default_factory=dict)
-    """Of the backbone, as `--option`."""
+    """Options of the backbone, as `saccade extract --option`."""
 
     def flags(self) -> str:
         """The options of `saccade extract` that make these features."""
@@ -259,97 +272,81 @@ class FeaturesConfig(Settings):
 
 
 class TextConfig(Settings):
-    """From text to word ids. The vocabulary comes from the training split alone."""
+    """Tokenizer and vocabulary. Words are counted in the training split alone."""
 
     tokenizer: str = "karpathy"
-    """Or, for questions, `file:` and the path of a pretrained language model's tokenizer: a
-    `tokenizer.json`, or a folder with it or with vocab.json and merges.txt. Its words come along.
-    """
+    """A name in `TOKENIZERS`; for questions also `file:` and the path of a pretrained language
+    model's tokenizer (`tokenizer.json`, or a folder with it or with vocab.json and merges.txt),
+    whose vocabulary is taken whole."""
     min_count: int = Field(1, ge=1)
-    """Rarer words are unknown words."""
+    """Words that occur less often are unknown words."""
     unk_token: bool = False
-    """Questions: unknown words are a word of their own, not the padding's."""
+    """Questions: unknown words have an id of their own instead of the padding's."""
     max_length: int | None = Field(None, ge=1)
-    """Questions are cut behind so many words; longer training captions are left out."""
+    """Words; longer questions are cut off, longer training captions are left out."""
     vectors: str | None = None
-    """A file of word vectors that the word embedding of a new run begins with: GloVe, fastText or
-    word2vec text, or word2vec's binary form, perhaps with gzip. They learn like any weight."""
+    """A file of word vectors that initialise the word embedding: GloVe, fastText or word2vec text,
+    or word2vec's binary form, also with gzip. They are trained like other weights."""
     vectors_missing: Literal["random", "zero"] = "random"
-    """What words without one begin with: what the model gives them, or zeros."""
+    """Initial embedding of words without a vector: the model's own, or zeros."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        if self.tokenizer.startswith(FILE):
-            if self.min_count > 1 or self.unk_token:
-                raise ValueError("a file's words are all known: set min_count=1, unk_token=false")
-            if self.vectors is not None:
-                raise ValueError("word vectors are of whole words, not of a file's pieces")
-        elif self.tokenizer not in TOKENIZERS:
-            raise ValueError(f"tokenizer must be one of {', '.join(TOKENIZERS)}, or {FILE}PATH")
+        if not self.tokenizer.startswith(FILE):
+            TOKENIZERS.look_up(self.tokenizer)
+        elif self.min_count > 1 or self.unk_token:
+            raise ValueError("a file's words are all known: set min_count=1, unk_token=false")
+        elif self.vectors is not None:
+            raise ValueError("word vectors are of whole words, not of a file's subwords")
         return self
 
 
 class AnswersConfig(Settings):
-    """The answers that a VQA model can give."""
+    """The answer list of a VQA model, and the loss over it."""
 
     size: int | None = Field(3000, ge=2)
-    """So many of the most frequent training answers; none takes all."""
+    """This many of the most frequent training answers; none takes all."""
     normaliser: str = "show_ask_attend_answer"
-    """How an answer is written before it is counted."""
+    """How an answer is rewritten before it is counted: a name in `NORMALISERS`."""
     count: Literal["answers", "best_answers"] = "answers"
-    """Count what every person answered, or each question's most frequent answer."""
+    """Count the answer of every person, or each question's most frequent answer."""
     min_count: int = Field(1, ge=1)
-    """Rarer answers are left out."""
+    """Answers that occur less often are left out."""
     only_words: bool = False
     """Leave out answers with a blank or any other character that is not of a word."""
     target: Literal["shares", "scores", "best"] = "shares"
-    """What is right: each listed answer by its share of people, by the accuracy that it would
-    earn, or the best answer alone."""
+    """Target of a listed answer: the share of people who gave it, the accuracy that it would earn,
+    or 1 for the most frequent answer alone."""
     loss: Literal["softmax", "sampled", "logistic"] = "softmax"
-    """Answers compete, all at once or one drawn each time; or each is judged by itself."""
+    """Cross-entropy with all targets, or with one drawn in each step; or binary cross-entropy of
+    each answer by itself."""
     summed: bool = False
-    """Add up the losses of a batch instead of taking their mean."""
+    """Sum the loss over a batch instead of taking its mean."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        if self.normaliser not in NORMALISERS:
-            raise ValueError(f"normaliser must be one of {', '.join(NORMALISERS)}")
+        NORMALISERS.look_up(self.normaliser)
         if self.loss == "sampled" and self.target == "scores":
             raise ValueError("scores are no shares to draw by: set target=shares or best")
         return self
 
 
 class DecodeConfig(Settings):
-    """How captions are said. Questions have one answer each and need none of this."""
+    """How captions are generated."""
 
     beam_size: int = Field(3, ge=1)
     validation_beam_size: int = Field(1, ge=1)
-    """Beams while training, where each epoch's model is judged on the validation images."""
+    """Beam size while training, when each epoch is scored on the validation images."""
     max_length: int = Field(50, ge=1)
     """Words at most, the end word included."""
     min_length: int = Field(0, ge=0)
+    """Words at least, the end word not included."""
     length_penalty: float = Field(0.0, ge=0)
+    """Candidates are ranked by log-probability divided by length to this power; 0 is none."""
     no_repeat_ngram_size: int = Field(0, ge=0)
+    """No n-gram of this many words occurs twice in a caption; 0 allows it."""
     suppress_unk: bool = False
-    """Never say the unknown word, as ruotianluo's evaluations; the other published ones let it
-    stand."""
-
-
-ModelConfig = Annotated[
-    IBowImgConfig
-    | LstmCnnConfig
-    | SanConfig
-    | ShowAskAttendAnswerConfig
-    | JointEmbeddingConfig
-    | McanConfig
-    | PitVqaConfig
-    | ShowTellConfig
-    | ShowAttendTellConfig
-    | AdaptiveAttentionConfig
-    | UpDownConfig
-    | TransformerConfig,
-    Field(discriminator="kind"),
-]
+    """Never generate the unknown word, as ruotianluo's evaluations; other published codes do."""
 
 
 SCORES = {
@@ -359,77 +356,214 @@ SCORES = {
 """What can choose the best epoch (`train.select_by`); higher is better."""
 
 
+TASK_PARTS = {"vqa": "answers", "caption": "decode"}
+"""The part of a recipe that one task needs and the other does not have."""
+
+
 class Recipe(Settings):
     """A whole experiment: equal recipes on equal data give equal runs."""
 
     about: str
     """What this reproduces: paper, data set, published score, expected time."""
-    model: ModelConfig
+    model: SerializeAsAny[ModelConfig]
+    """Of the class that `MODELS` has for its `kind`."""
     features: FeaturesConfig
     text: TextConfig
     answers: AnswersConfig | None = None
     encoder: EncoderConfig | None = None
-    """The network that looks at pixels and may learn; without one, a store has the regions."""
+    """A network that encodes images in every step and may be trained; none reads the regions of a
+    feature store."""
     train: TrainConfig
     decode: DecodeConfig | None = None
 
     @property
     def task(self) -> Literal["vqa", "caption"]:
+        """The task of the recipe's model."""
         return MODELS[self.model.kind].task
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _of_its_kind(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        if "kind" not in given:
+            raise ValueError(f"kind is missing, one of {', '.join(MODELS)}")
+        return MODELS.look_up(str(given["kind"])).config.model_validate(given)
 
     @model_validator(mode="after")
     def _fits_its_task(self) -> Self:
-        if self.task == "vqa" and self.answers is None:
-            raise ValueError("a VQA recipe needs `answers`")
-        if self.task == "caption" and self.decode is None:
-            raise ValueError("a captioning recipe needs `decode`")
-        if self.task == "caption" and self.text.tokenizer.startswith(FILE):
+        for task, part in TASK_PARTS.items():
+            if (getattr(self, part) is None) == (task == self.task):
+                verb = "needs" if task == self.task else "has no"
+                raise ValueError(f"a recipe of {self.model.kind} ({self.task}) {verb} `{part}`")
+        if self.decode and self.text.tokenizer.startswith(FILE):
             raise ValueError(
                 "captions are counted in the data's words: set text.tokenizer=karpathy"
             )
         return self
 
     @model_validator(mode="after")
-    def _can_be_learnt_so(self) -> Self:
+    def _can_be_trained(self) -> Self:
         train, known = self.train, SCORES[self.task]
         if train.select_by not in (None, *known):
             raise ValueError(f"train.select_by must be none or one of {', '.join(known)}")
-        hypothesis = "scheduled_sampling" if train.scheduled_sampling else "self_critical"
         if train.scheduled_sampling or train.self_critical:
-            if self.task != "caption":
-                raise ValueError(f"train.{hypothesis} is for captions: set it to none")
-            if isinstance(self.model, ShowAttendTellConfig) and self.model.doubly_stochastic:
-                raise ValueError(
-                    f"train.{hypothesis} says captions word by word, where the penalty on a whole "
-                    "sentence's attention cannot be had: set model.doubly_stochastic=0"
-                )
+            what = "scheduled_sampling" if train.scheduled_sampling else "self_critical"
+            if not self.decode:
+                raise ValueError(f"train.{what} is for captions: set it to none")
+            for field in self.model.whole_sentence_losses:
+                if getattr(self.model, field):
+                    raise ValueError(
+                        f"train.{what} generates captions word by word, without the attention over "
+                        f"a whole sentence that this loss needs: set model.{field}=0"
+                    )
         return self
 
 
-def change(recipe: Recipe, assignment: str) -> Recipe:
-    """Copy a recipe with one field set: `change(recipe, "train.optimiser.learning_rate=3e-4")`.
+def change(recipe: Recipe, *assignments: str) -> Recipe:
+    """A copy of a recipe with fields set: `change(recipe, "train.epochs=3", "decode.beam_size=5")`.
 
-    `none` means no value. Raises BadConfig for a field that does not exist or a value out of range.
+    Values are written as `saccade show` prints them: lists as JSON, `none` for null where the field
+    can be null. A new `kind` keeps the fields that both kinds share, where their values are valid,
+    and takes the new kind's defaults for the rest. Assignments are applied in order; the recipe
+    must be valid after the last.
+
+    Raises:
+        BadConfig: A field that does not exist, or a value that is not allowed.
     """
-    path, equals, text = assignment.partition("=")
-    if not equals:
-        raise BadConfig(f"--set {assignment!r} has no '='", hint="Write --set FIELD=VALUE.")
-    values = recipe.model_dump()
-    *parents, leaf = path.strip().split(".")
-    level: Any = values
-    for name in parents:
-        level = level.get(name) if isinstance(level, dict) else None
-    if not isinstance(level, dict) or leaf not in level:
-        known = sorted(level) if isinstance(level, dict) else sorted(values)
-        raise BadConfig(
-            f"--set {path!r}: a recipe has no such field",
-            hint=f"At that place there are: {', '.join(known)}. See `saccade show RECIPE`.",
-        )
-    level[leaf] = None if text.strip().lower() == "none" else text.strip()
+    changes = []
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise BadConfig(f"--set {assignment!r} has no '='", hint="Write --set FIELD=VALUE.")
+        changes.append((path.strip(), text.strip()))
+    return apply_changes(recipe, changes)
+
+
+FieldPath = str | Sequence[str]
+"""Names with dots between them, such as "train.epochs", or the names themselves."""
+
+
+def apply_changes(recipe: Recipe, changes: Iterable[tuple[FieldPath, Any]]) -> Recipe:
+    """A copy of a recipe with fields set to values; strings are read as `--set` reads them.
+
+    Raises BadConfig.
+    """
+    values, problem = recipe.model_dump(), None
+    for path, value in changes:
+        names = _split(path, values)
+        values = _with_value(values, names, value)
+        try:
+            recipe, problem = Recipe.model_validate(values), None
+            values = recipe.model_dump()
+        except ValidationError as error:  # a later change may resolve a contradiction
+            problem = problem or _refusal(names, value, first_problem(error, "recipe"))
+    if problem:
+        raise problem
+    return recipe
+
+
+def fields_of(values: Mapping[str, Any], parents: tuple[str, ...] = ()) -> Iterator[Any]:
+    """Every field of nested settings as (names, value); an empty group is a field itself."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from fields_of(value, (*parents, name))
+        else:
+            yield (*parents, name), value
+
+
+def _split(path: FieldPath, values: Any) -> list[str]:
+    """The names in a path; a name that exists may have dots itself, as those of weights do."""
+    if not isinstance(path, str):
+        return [*path]
+    names = list[str]()
+    while path or not names:
+        known = values if isinstance(values, Mapping) else {}
+        fitting = [name for name in known if f"{path}.".startswith(f"{name}.")]
+        names.append(max(fitting, key=len) if fitting else path.partition(".")[0])
+        path, values = path[len(names[-1]) + 1 :], known.get(names[-1])
+    return names
+
+
+def _with_value(values: dict[str, Any], names: list[str], value: Any) -> dict[str, Any]:
+    """Copy `values` with one field set to the first reading of `value` that it takes."""
+    if len(names) > 1 and names[-1] == "kind":
+        return _with_kind(values, names[:-1], value)
+    problems = []
+    for reading in _readings(value):
+        changed = put(values, names, reading)
+        found = _problems(changed, names)
+        if not found:
+            return changed
+        problems += found
+    if problems[0]["type"] == "extra_forbidden":
+        raise _no_such_field(values, names)
+    raise _refusal(names, value, problems[0]["msg"])
+
+
+def _readings(value: Any) -> list[Any]:
+    """What a value may mean, the likeliest first: `none` is null, or a word; JSON, or a string."""
+    if not isinstance(value, str):
+        return [value]
+    if value.lower() == "none":
+        return [None, value]
     try:
-        return Recipe.model_validate(values)
+        return [json.loads(value), value]
+    except json.JSONDecodeError:
+        return [value]
+
+
+def _with_kind(values: dict[str, Any], parents: list[str], kind: Any) -> dict[str, Any]:
+    """Copy `values` with another kind of optimiser, schedule or model in one place."""
+    old = values
+    for name in parents:
+        old = old.get(name) or {}
+    changed = put(values, parents, {"kind": kind})
+    if problems := _problems(changed, parents):
+        raise _refusal([*parents, "kind"], kind, problems[0]["msg"])
+    for name, value in old.items():
+        more = put(changed, [*parents, name], value)
+        if name != "kind" and not _problems(more, parents):
+            changed = more
+    word_by_word = values["train"]["scheduled_sampling"] or values["train"]["self_critical"]
+    if parents == ["model"] and word_by_word:
+        for name in MODELS[kind].config.whole_sentence_losses:
+            changed = put(changed, ["model", name], 0)
+    return changed
+
+
+def put(values: Any, names: Sequence[str], value: Any) -> dict[str, Any]:
+    """Copy nested settings with one field set; groups that are missing or null are made."""
+    first, *rest = names
+    values = values if isinstance(values, Mapping) else {}
+    return {**values, first: put(values.get(first), rest, value) if rest else value}
+
+
+def _problems(values: dict[str, Any], names: Sequence[str]) -> list[Any]:
+    """What pydantic finds wrong with the field of that name, not with the recipe around it."""
+    try:
+        Recipe.model_validate(values)
     except ValidationError as error:
-        raise BadConfig(
-            f"--set {assignment!r}: {first_problem(error, path)}",
-            hint="See `saccade show RECIPE` for the fields and their values.",
-        ) from None
+        return [
+            problem
+            for problem in error.errors(include_url=False)
+            if set(names) <= set(problem["loc"])
+            or (problem["type"] == "extra_forbidden" and problem["loc"][-1] in names)
+        ]
+    return []
+
+
+def _refusal(names: Sequence[str], value: Any, why: str) -> BadConfig:
+    return BadConfig(
+        f"{'.'.join(names)}={value}: {why.removeprefix('Value error, ').removeprefix('recipe: ')}",
+        hint="See `saccade show RECIPE` for the fields and their values.",
+    )
+
+
+def _no_such_field(values: dict[str, Any], names: Sequence[str]) -> BadConfig:
+    path, known = ".".join(names), [".".join(found) for found, _ in fields_of(values)]
+    near = get_close_matches(path, known, n=3) or sorted({name.split(".")[0] for name in known})
+    return BadConfig(
+        f"a recipe has no field {path!r}",
+        hint=f"Near it: {', '.join(near)}. See `saccade show RECIPE`.",
+    )

@@ -14,8 +14,8 @@ from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore, StoreHeader, read_header
 from saccade.run_folder import OpenedRun
 from saccade.text.answers import answer_list
+from saccade.text.tokenizers import FILE
 from saccade.text.vocabulary import (
-    FILE,
     Words,
     caption_vocabulary,
     file_vocabulary,

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from saccade.config import Recipe
-from saccade.core.errors import BadRun
+from saccade.core.errors import BadConfig, BadRun
 from saccade.core.files import link_or_copy, sha256_of, write_json, write_text
 from saccade.core.run_files import RUN_FORMAT, read_json_of_run, read_run_json
 from saccade.core.settings import Settings, first_problem
@@ -137,6 +137,9 @@ def open_run(path: Path) -> OpenedRun:
     about = read_run_json(path)
     try:
         header = RunHeader.model_validate(about)
+    except BadConfig as error:  # a model or tokenizer of a package that is not installed
+        hint = f"Install the package that this run was trained with. {error.hint}"
+        raise BadRun(error.message, location=path / "run.json", hint=hint) from None
     except ValidationError as error:
         raise BadRun(
             first_problem(error, "the whole"),

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from saccade.data.batch import CaptionBatch, Sizes, VqaBatch
-from saccade.models.catalogue import MODELS, build_model, look_up
+from saccade.models.catalogue import MODELS, build_model
 from saccade.models.losses import answer_loss, caption_loss
 
 LOSSES = {"vqa": answer_loss, "caption": caption_loss}
@@ -175,7 +175,7 @@ def test_saying_word_by_word_is_the_same_as_reading(name):
 
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(Exception, match="Did you mean 'show_attend_tell'"):
-        look_up(MODELS, "model", "show_atend_tell")
+        MODELS.look_up("show_atend_tell")
 
 
 @pytest.mark.parametrize(

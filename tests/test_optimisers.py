@@ -11,6 +11,7 @@ from torch import nn
 from saccade.config import (
     Adam,
     Adamax,
+    AdamW,
     Constant,
     Exponential,
     InverseSqrt,
@@ -18,6 +19,7 @@ from saccade.config import (
     ReduceOnPlateau,
     RmsProp,
     Sgd,
+    SgdW,
     TrainConfig,
     WeightRule,
 )
@@ -41,6 +43,16 @@ def adam(chosen, weight, gradient, kept, step):
     kept["square"] = square = second * square + (1 - second) * gradient**2
     mean, square = mean / (1 - first**step), square / (1 - second**step)
     return weight - chosen.learning_rate * mean / (math.sqrt(square) + chosen.epsilon)
+
+
+def adamw(chosen, weight, gradient, kept, step):
+    decay = chosen.learning_rate * chosen.weight_decay * weight
+    return adam(chosen, weight, gradient, kept, step) - decay
+
+
+def sgdw(chosen, weight, gradient, kept, step):
+    moved = sgd(chosen, weight, gradient, kept, step)
+    return moved * (1 - chosen.learning_rate * chosen.weight_decay)
 
 
 def adamax(chosen, weight, gradient, kept, step):
@@ -67,11 +79,13 @@ def sgd(chosen, weight, gradient, kept, step):
     ("chosen", "plain"),
     [
         (Adam(learning_rate=0.01, betas=(0.8, 0.95), epsilon=1e-2), adam),
+        (AdamW(learning_rate=0.01, betas=(0.8, 0.95), epsilon=1e-2, weight_decay=0.3), adamw),
         (Adamax(learning_rate=0.01, betas=(0.8, 0.95), epsilon=1e-2), adamax),
         (RmsProp(learning_rate=0.01, alpha=0.9, momentum=0.5, epsilon=1e-2), rmsprop),
         (RmsProp(learning_rate=0.01, alpha=0.9, epsilon=1e-2), rmsprop),
         (Sgd(learning_rate=0.01, momentum=0.7), sgd),
         (Sgd(learning_rate=0.01, momentum=0), sgd),
+        (SgdW(learning_rate=0.01, momentum=0.7, weight_decay=0.3), sgdw),
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )
@@ -80,10 +94,13 @@ def test_every_optimiser_steps_as_its_paper_says_with_the_recipe_s_numbers(chose
     model = nn.Linear(2, 2)
     gradients = torch.randn(STEPS, 4).double()
     expected, kept = model.weight.detach().flatten().tolist(), [{} for _ in range(4)]
-    optimiser = make_optimiser(model, TrainConfig(optimiser=chosen))
+    config = TrainConfig(optimiser=chosen)
+    optimiser = make_optimiser(model, config)
     for step, gradient in enumerate(gradients, start=1):
         model.weight.grad = gradient.float().reshape(2, 2)
+        clip_gradients(model, config)  # has nothing to do: no clipping, no coupled decay
         optimiser.step()
+        constrain_weights(model, optimiser, config)
         expected = [
             plain(chosen, *values, step)
             for values in zip(expected, gradient.tolist(), kept, strict=True)
@@ -98,39 +115,39 @@ class TestSchedules:
         assert learning_rate_factor(Constant(), ScheduleState(10**6, 99, 9)) == 1
 
     @given(st.integers(0, 10**6), st.integers(1, 10**6))
-    def test_half_life_falls_smoothly(self, step, steps):
+    def test_exponential_decay_halves(self, step, steps):
         factor = learning_rate_factor(Exponential(half_life=steps), ScheduleState(step, 0))
         assert factor == pytest.approx(math.exp(-math.log(2) * step / steps), rel=1e-9)
 
-    def test_half_life_of_deeper_lstm_is_the_published_factor_per_step(self):
+    def test_exponential_of_deeper_lstm_is_the_published_factor_per_step(self):
         one = learning_rate_factor(Exponential(half_life=28_786), ScheduleState(1, 0))
         assert one == pytest.approx(0.99997592083, abs=1e-9)
 
-    def test_on_plateau_counts_decays_and_nothing_else(self):
+    def test_reduce_on_plateau_counts_decays_and_nothing_else(self):
         factors = [
             learning_rate_factor(ReduceOnPlateau(factor=0.8), ScheduleState(9, 9, n))
             for n in range(4)
         ]
         assert factors == pytest.approx([1, 0.8, 0.64, 0.512])
 
-    def test_inverse_root_is_highest_at_the_end_of_its_rise(self):
+    def test_inverse_sqrt_is_highest_at_the_end_of_its_warm_up(self):
         schedule = InverseSqrt(warmup_steps=4)
         factors = [
             learning_rate_factor(schedule, ScheduleState(step, 0)) for step in (0, 1, 2, 3, 15, 63)
         ]
         assert factors == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1, 1 / 2, 1 / 4])
 
-    def test_inverse_root_is_the_published_formula(self):
-        width, rise = 512, 20_000
-        highest = width**-0.5 * rise**-0.5
+    def test_inverse_sqrt_is_the_published_formula(self):
+        width, warmup = 512, 20_000
+        highest = width**-0.5 * warmup**-0.5
         for step in (1, 777, 20_000, 20_001, 500_000):
-            published = width**-0.5 * min(step**-0.5, step * rise**-1.5)
+            published = width**-0.5 * min(step**-0.5, step * warmup**-1.5)
             factor = learning_rate_factor(
-                InverseSqrt(warmup_steps=rise), ScheduleState(step - 1, 0)
+                InverseSqrt(warmup_steps=warmup), ScheduleState(step - 1, 0)
             )
             assert highest * factor == pytest.approx(published, rel=1e-12)
 
-    def test_stairs_of_openvqa_in_epochs(self):
+    def test_multistep_of_openvqa_in_epochs(self):
         """A quarter, a half and three quarters, then all; a fifth of it twice."""
         schedule = MultiStep(
             unit="epoch", warmup_steps=3, warmup_factor=0.25, milestones=(10, 12), factor=0.2
@@ -140,7 +157,7 @@ class TestSchedules:
         ]
         assert factors == pytest.approx([0.25, 0.5, 0.75, *[1] * 7, 0.2, 0.2, 0.04])
 
-    def test_stairs_of_pythia_in_steps(self):
+    def test_multistep_of_pythia_in_steps(self):
         schedule = MultiStep(
             unit="step", warmup_steps=1000, warmup_factor=0.2, milestones=(5000, 7000), factor=0.1
         )
@@ -148,12 +165,12 @@ class TestSchedules:
         factors = [learning_rate_factor(schedule, ScheduleState(step, 99)) for step in steps]
         assert factors == pytest.approx([0.2, 0.6, 0.9992, 1, 1, 0.1, 0.1, 0.01])
 
-    def test_stairs_without_a_rise_begin_in_full(self):
+    def test_multistep_without_warm_up_starts_in_full(self):
         schedule = MultiStep(warmup_factor=0.2, milestones=(1,), factor=0.5)
         factors = [learning_rate_factor(schedule, ScheduleState(0, epoch)) for epoch in range(3)]
         assert factors == [1, 0.5, 0.5]
 
-    def test_stairs_may_fall_while_they_rise_and_twice_at_once(self):
+    def test_multistep_may_decay_during_warm_up_and_twice_at_once(self):
         schedule = MultiStep(
             unit="step", warmup_steps=10, warmup_factor=1e-9, milestones=(5, 5), factor=0.1
         )
@@ -214,7 +231,7 @@ class TestRules:
         with pytest.raises(BadConfig, match="'embedding'"):
             make_optimiser(Pair(), TrainConfig(rules={"embedding": WeightRule(rate=2)}))
 
-    def test_weights_are_held_to_their_longest(self):
+    def test_weights_are_scaled_down_to_their_max_norm(self):
         model = Pair()
         rules = {"embed": WeightRule(max_norm=0.5), "embed_more": WeightRule(max_norm=50)}
         config = TrainConfig(rules=rules)
@@ -233,17 +250,20 @@ class TestRules:
         constrain_weights(model, make_optimiser(model, config), config)
         assert model.embed.weight.eq(0).all()
 
-    def test_shrinking_follows_each_weight_s_learning_rate(self):
+    def test_decoupled_decay_follows_each_weight_s_learning_rate_and_rule(self):
         model = Pair()
+        model.answer.bias.requires_grad_(False)
         config = TrainConfig(
-            optimiser=Sgd(learning_rate=0.5), shrink=0.1, rules={"embed.": WeightRule(rate=4)}
+            optimiser=SgdW(learning_rate=0.5, weight_decay=0.1),
+            rules={"embed.": WeightRule(rate=4), "embed_more": WeightRule(weight_decay=False)},
         )
         optimiser = make_optimiser(model, config)
         set_learning_rate(optimiser, config, ScheduleState(0, 0))
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         constrain_weights(model, optimiser, config)
         for name, parameter in model.named_parameters():
-            share = 1 - 0.5 * 0.1 * (4 if name == "embed.weight" else 1)
+            times = {"embed.weight": 4, "embed_more.weight": 0, "answer.bias": 0}.get(name, 1)
+            share = 1 - 0.5 * 0.1 * times
             torch.testing.assert_close(parameter.detach(), before[name] * share)
 
 
@@ -283,11 +303,17 @@ class TestGradients:
         torch.testing.assert_close(model.gradients(), expected, rtol=1e-4, atol=1e-8)
         torch.testing.assert_close(model.answer.bias.grad, before["answer.bias"], rtol=0, atol=0)
 
-    def test_l2_pulls_before_clipping_except_where_a_rule_says_no(self):
+    @pytest.mark.parametrize("kind", [Adam, Adamax, RmsProp, Sgd])
+    def test_coupled_decay_is_added_before_clipping_except_where_a_rule_says_no(self, kind):
         model = Pair()
         before = model.with_gradients()
-        rules = {"embed": WeightRule(l2=False), "embed_more": WeightRule()}
-        clip_gradients(model, TrainConfig(l2=3.0, clip_value=0.5, rules=rules))
+        rules = {"embed": WeightRule(weight_decay=False), "embed_more": WeightRule()}
+        optimiser = kind(weight_decay=3.0)
+        config = TrainConfig(optimiser=optimiser, clip_value=0.5, rules=rules)
+        clip_gradients(model, config)
+        after = {name: p.detach().clone() for name, p in model.named_parameters()}
+        constrain_weights(model, make_optimiser(model, config), config)
+        torch.testing.assert_close(dict(model.named_parameters()), after, rtol=0, atol=0)
         for name, parameter in model.named_parameters():
             pull = 0 if name == "embed.weight" else 3.0 * parameter.detach()
             expected = (before[name] + pull).clamp(-0.5, 0.5)
@@ -297,7 +323,9 @@ class TestGradients:
         model = Pair()
         model.with_gradients()
         model.embed.weight.grad = None
-        clip_gradients(model, TrainConfig(l2=1.0, clip_norm_per_tensor=0.1))
+        clip_gradients(
+            model, TrainConfig(optimiser=Sgd(weight_decay=1.0), clip_norm_per_tensor=0.1)
+        )
         assert model.embed.weight.grad is None
 
     def test_two_ways_to_clip_are_refused(self):
@@ -306,12 +334,11 @@ class TestGradients:
 
 
 def test_a_step_of_ibowimg_is_the_published_one():
-    """g clipped to 0.1; m = 0.9 m - rate g; w = (w + m)(1 - 5e-6 rate); w within its longest."""
+    """g clipped to 0.1; m = 0.9 m - rate g; w = (w + m)(1 - 5e-6 rate); w within max_norm."""
     model = nn.ModuleDict({"embed": nn.Linear(5, 3, bias=False)})
     config = TrainConfig(
-        optimiser=Sgd(learning_rate=0.8, momentum=0.9),
+        optimiser=SgdW(learning_rate=0.8, momentum=0.9, weight_decay=5e-6),
         clip_norm_per_tensor=0.1,
-        shrink=5e-6,
         rules={"embed": WeightRule(rate=0.5, max_norm=0.9)},
     )
     optimiser = make_optimiser(model, config)

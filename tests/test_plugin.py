@@ -17,7 +17,7 @@ COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200), 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A folder that has the plugin as pip installs it; no network, no change of this environment."""
+    """A folder that has the plugin as pip installs it: no network, no other environment."""
     folder = tmp_path_factory.mktemp("plugin")
     source = folder / "source"
     subprocess.run(["cp", "-r", PLUGIN, source], check=True)  # the build leaves files behind

@@ -14,13 +14,13 @@ def ruotianluo(epoch):
     return 5e-4 * 0.8 ** (epoch // 3)
 
 
-def openvqa(begin):
-    return lambda epoch: begin * min((epoch + 1) / 4, 1) * 0.2 ** ((epoch >= 10) + (epoch >= 12))
+def openvqa(rate):
+    return lambda epoch: rate * min((epoch + 1) / 4, 1) * 0.2 ** ((epoch >= 10) + (epoch >= 12))
 
 
 def pythia(step):
-    falls = sum(step >= fall for fall in (5000, 7000, 9000, 11_000))
-    return 0.01 * (0.2 + 0.8 * step / 1000 if step <= 1000 else 0.1**falls)
+    decays = sum(step >= milestone for milestone in (5000, 7000, 9000, 11_000))
+    return 0.01 * (0.2 + 0.8 * step / 1000 if step <= 1000 else 0.1**decays)
 
 
 PUBLISHED = {
@@ -57,7 +57,7 @@ def test_ibowimgs_two_learning_rates():
     "name",
     ["show-tell-first-word", "up-down", "up-down-self-critical", "transformer"],
 )
-def test_ruotianluos_captioners_are_chosen_by_cider_and_never_say_unknown(name):
+def test_ruotianluos_captioners_are_selected_by_cider_and_suppress_unk(name):
     recipe = RECIPES[name]
     assert recipe.train.select_by == "cider"
     assert recipe.decode.suppress_unk

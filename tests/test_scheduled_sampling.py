@@ -170,8 +170,8 @@ def test_it_learns_and_resumes_exactly(world, tmp_path, monkeypatch):
     recipe = RECIPES["show-attend-tell-small"]
     for assignment in (
         "train.scheduled_sampling=on",
-        "train.scheduled_sampling.every=1",
-        "train.scheduled_sampling.step=0.1",
+        "train.scheduled_sampling.increase_every=1",
+        "train.scheduled_sampling.increase_prob=0.1",
         "train.batch_size=16",
         "train.epochs=4",
     ):

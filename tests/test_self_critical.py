@@ -363,7 +363,7 @@ def test_an_encoder_learns_from_own_words_and_from_rewards(tmp_path):
     eye = ("encoder=timm:test_resnet", "encoder.weights=random", "encoder.trains_from=0")
     confidence = (
         "train.scheduled_sampling=on",
-        "train.scheduled_sampling.every=1",
+        "train.scheduled_sampling.increase_every=1",
         "train.epochs=2",
     )
     train(taught("up-down", *eye, *confidence), world.path, tmp_path / "a", console=QUIET)

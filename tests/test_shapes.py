@@ -37,7 +37,7 @@ from saccade.datasets.shapes_scenes import (
 )
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.vqa import vqa_accuracy_of
-from saccade.text.vocabulary import caption_words
+from saccade.text.tokenizers import caption_words
 
 NUMBERS = {"train": 400, "val": 100}
 PIXELS_AND_WORDS = "c1576c4156113712", "899159efa8f060b1"

@@ -7,14 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saccade.core.errors import BadData
-from saccade.text.vocabulary import (
-    TOKENIZERS,
-    Vocabulary,
-    as_question,
-    caption_vocabulary,
-    caption_words,
-    question_vocabulary,
-)
+from saccade.text.tokenizers import TOKENIZERS, as_question, caption_words
+from saccade.text.vocabulary import Vocabulary, caption_vocabulary, question_vocabulary
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def number(text: str) -> str | int | float | bool:
     return text
 
 
-def colour(text: str | None) -> tuple[float, ...] | None:
+def colour(text: str | None) -> tuple[float, float, float] | None:
     """Red, green and blue with commas between them. Raises BadConfig for anything else."""
     if text is None:
         return None

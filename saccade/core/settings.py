@@ -1,4 +1,4 @@
-"""Settings that cannot be changed or misspelt, and one sentence for what is wrong with some."""
+"""Base class of settings, and one sentence for what is wrong with some."""
 
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ from saccade.core.errors import BadConfig
 
 
 class Settings(BaseModel):
-    """Settings: no field may be changed, and none may be misspelt."""
+    """Base of all settings: no field can be changed, and none can be misspelt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -17,7 +17,7 @@ Some = TypeVar("Some", bound=Settings)
 
 
 def checked_settings(kind: type[Some], command: str, **given: object) -> Some:
-    """Settings of a command. Raises BadConfig for what cannot be, with the command that helps."""
+    """Settings of a command. Raises BadConfig for a wrong value, with the help page to read."""
     try:
         return kind(**given)
     except ValidationError as error:
@@ -28,7 +28,8 @@ def checked_settings(kind: type[Some], command: str, **given: object) -> Some:
 def first_problem(error: ValidationError, whole: str) -> str:
     """The field that is wrong and why, such as "train.epochs: Input should be ...".
 
-    `whole` is said in place of a field where all of them together are wrong.
+    `whole` stands in place of the field where all of them together are wrong.
     """
-    problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc'])) or whole}: {problem['msg']}"
+    problem = error.errors(include_url=False)[0]
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, problem['loc'])) or whole}: {message}"

@@ -17,7 +17,8 @@ from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Caption, Question, Split
 from saccade.text.answers import AnswerList
-from saccade.text.vocabulary import Vocabulary, as_question
+from saccade.text.tokenizers import as_question
+from saccade.text.vocabulary import Vocabulary
 
 Target = Literal["shares", "scores", "best"]
 

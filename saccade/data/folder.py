@@ -32,7 +32,7 @@ from saccade.core.files import to_disk
 from saccade.data.checks import Finding
 from saccade.data.reading import read_json
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question, Split
-from saccade.text.vocabulary import TOKENIZERS, as_question
+from saccade.text.tokenizers import TOKENIZERS, as_question
 
 # Records as Arrow tables and back: a column per field, repeated text kept once.
 

@@ -10,7 +10,7 @@ from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, SeveralFit, first_reason
 from saccade.data.reading import columns, read_json, record_list, unique
 from saccade.data.records import Caption, Collection, ImageRecord, Split
-from saccade.text.vocabulary import caption_words
+from saccade.text.tokenizers import caption_words
 
 PARTS: tuple[Split, ...] = ("train", "val")
 

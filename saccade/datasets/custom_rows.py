@@ -31,7 +31,7 @@ from saccade.data.reading import (
 )
 from saccade.data.records import Caption, Collection, ImageRecord, Question, Split
 from saccade.data.splits import Drawing, draw
-from saccade.text.vocabulary import caption_words
+from saccade.text.tokenizers import caption_words
 
 SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),

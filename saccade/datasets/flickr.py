@@ -15,7 +15,7 @@ from saccade.data.reading import read_lines, read_start, read_table
 from saccade.data.records import Caption, Collection, ImageRecord, Split
 from saccade.data.splits import Drawing, as_drawing
 from saccade.datasets.custom_rows import first_row
-from saccade.text.vocabulary import caption_words
+from saccade.text.tokenizers import caption_words
 
 Texts = dict[str, list[str]]
 """Captions of each image's name, in the file's order."""

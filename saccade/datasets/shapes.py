@@ -21,7 +21,7 @@ from saccade.core.files import write_text
 from saccade.data.reading import columns, read_json, record_list
 from saccade.data.records import SPLITS, Split
 from saccade.datasets.shapes_scenes import COLORS, KINDS, Scene, Shape, draw, make_scene
-from saccade.text.vocabulary import caption_words
+from saccade.text.tokenizers import caption_words
 
 # What people would ask, answer and say about a scene of shapes.
 

@@ -16,7 +16,7 @@ from saccade.data.examples import Ragged
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
 from saccade.features.store import FeatureStore
-from saccade.text.vocabulary import caption_words
+from saccade.text.tokenizers import caption_words
 
 Words = tuple[str, ...]
 

@@ -25,7 +25,7 @@ from saccade.inference.model import load_model
 from saccade.models.encoder import Pixels, behind
 from saccade.run_folder import BACKBONE, OpenedRun, open_run
 from saccade.text.segmentation import as_sentence
-from saccade.text.vocabulary import as_question
+from saccade.text.tokenizers import as_question
 
 
 class Answer(NamedTuple):

@@ -8,14 +8,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from saccade.core.errors import BadCheckpoint, BadData
 from saccade.data.batch import Sizes
 from saccade.features.settings import Colour, Interpolation
 from saccade.interop.torch_files import Saved, read_checkpoint, tensors_of
-from saccade.models.catalogue import build_model
+from saccade.models.catalogue import ModelConfig, build_model
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import PAD, Vocabulary, Words
 
@@ -218,7 +217,7 @@ class Reading(NamedTuple):
     """What a user should know: what was not brought along."""
 
 
-def skeleton(config: BaseModel, sizes: Sizes | None = None) -> nn.Module:
+def skeleton(config: ModelConfig, sizes: Sizes | None = None) -> nn.Module:
     """A model without numbers, for its names and shapes."""
     with torch.device("meta"):
         return build_model(config, sizes or Sizes(9, 9, 9, (14, 14), 196))

@@ -15,6 +15,7 @@ from torch import Tensor
 from saccade.config import FeaturesConfig, Recipe, change
 from saccade.core.errors import BadCheckpoint, BadData, BadRun
 from saccade.core.settings import Settings
+from saccade.core.tables import Table
 from saccade.core.tensors import save_tensors
 from saccade.data.batch import Sizes
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
@@ -23,7 +24,6 @@ from saccade.features.store import StoreHeader, read_header
 from saccade.interop.checkpoint_kinds import KINDS, Kind
 from saccade.interop.checkpoint_mapping import Bundle, Reading, fill, skeleton
 from saccade.interop.torch_files import read_checkpoint, tensors_of
-from saccade.models.catalogue import look_up
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import BACKBONE, OpenedRun, Origin, write_run
 
@@ -75,7 +75,7 @@ def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Impo
     Raises BadCheckpoint for a file that is not such a checkpoint, with what is missing, unknown or
     of another shape; BadRun where `out` holds a run already; BadConfig for a change of no field.
     """
-    chosen, program = ImportSettings(**settings), look_up(dict(KINDS), "kind of checkpoint", kind)
+    chosen, program = ImportSettings(**settings), Table("kind of checkpoint", KINDS).look_up(kind)
     if (out / "run.json").exists():
         raise BadRun("there is a run already", location=out, hint="Choose another --out.")
     classes = {name for one in KINDS.values() for name in one.classes}

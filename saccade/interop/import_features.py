@@ -16,6 +16,7 @@ from pydantic import Field
 
 from saccade.core.errors import BadData, BadStore
 from saccade.core.settings import Settings, checked_settings
+from saccade.core.tables import Table
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
 from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec
@@ -33,7 +34,6 @@ from saccade.interop.feature_reader import (
     checked,
     refuse_beyond,
 )
-from saccade.models.catalogue import look_up
 
 TOGETHER = 16
 CHUNK = 256
@@ -71,7 +71,7 @@ def import_features(
     by `extract`; more than half of them only with `missing="drop"`. A store that was begun is gone
     on with. Raises BadConfig, BadData, BadStore.
     """
-    opener = look_up(dict(KINDS), "kind of feature file", kind)
+    opener = Table("kind of feature file", KINDS).look_up(kind)
     chosen = checked_settings(FeatureImport, "import-features", **settings)
     path, folder = Path(file), DataFolder(Path(data), image_root=chosen.image_root)
     images = sorted(folder.images(), key=lambda one: one.id)

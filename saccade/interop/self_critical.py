@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from saccade.core.errors import BadCheckpoint
@@ -37,6 +36,7 @@ from saccade.interop.checkpoint_mapping import (
 from saccade.interop.torch_files import Inert
 from saccade.models.catalogue import (
     AdaptiveAttentionConfig,
+    ModelConfig,
     ShowTellConfig,
     TransformerConfig,
     UpDownConfig,
@@ -52,7 +52,7 @@ class Net(NamedTuple):
     sign: str
     """A layer that no other one has."""
     recipe: str
-    config: Callable[..., BaseModel]
+    config: Callable[..., ModelConfig]
     fixed: Mapping[str, Any]
     """Fields that every such network has."""
     names: Mapping[str, str]

@@ -1,18 +1,17 @@
-"""Every model saccade has: its config and one line each, without torch.
+"""Every model: its config and one line of the table each, without torch.
 
-A new model is a file in this folder and, here, its config and a line. What stands in the table is
-tested the moment it is written: `tests/test_every_model.py` runs over it.
+A new model is a file in this folder and, here, its config and a line; another package adds a line
+by an entry point in the group `saccade.models` that names an `Entry`. What stands in the table is
+tested from then on: `tests/test_every_model.py` runs over it.
 """
 
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from saccade.core.errors import BadConfig
 from saccade.core.formatting import number, pairs
 from saccade.core.settings import Settings
-from saccade.core.tables import load_object
+from saccade.core.tables import Table, load_object
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +19,16 @@ if TYPE_CHECKING:
     from saccade.data.batch import Sizes
 
 
-class IBowImgConfig(Settings):
+class ModelConfig(Settings):
+    """Base of every model's config; `kind` is the model's name in `MODELS`."""
+
+    kind: str = ""
+    whole_sentence_losses: ClassVar[tuple[str, ...]] = ()
+    """Fields that weigh a loss over a whole sentence's attention. They must be 0 where captions
+    are generated word by word while training (scheduled sampling, self-critical)."""
+
+
+class IBowImgConfig(ModelConfig):
     """The released sizes: E V + (E + D) A parameters, with D = 1024 for GoogLeNet."""
 
     kind: Literal["ibowimg"] = "ibowimg"
@@ -30,7 +38,7 @@ class IBowImgConfig(Settings):
     """The released blind variants: BOW hears the question only, IMG sees the image only."""
 
 
-class LstmCnnConfig(Settings):
+class LstmCnnConfig(ModelConfig):
     """The paper's sizes: 10,882,224 + 200 V parameters for VGG's 4096 numbers, 1000 answers."""
 
     kind: Literal["lstm_cnn"] = "lstm_cnn"
@@ -52,7 +60,7 @@ class LstmCnnConfig(Settings):
     dropout: float = Field(0.5, ge=0, lt=1)
 
 
-class SanConfig(Settings):
+class SanConfig(ModelConfig):
     """The sizes of SAN(2, CNN), the better of the paper's two."""
 
     kind: Literal["san"] = "san"
@@ -80,7 +88,7 @@ class SanConfig(Settings):
         return self
 
 
-class ShowAskAttendAnswerConfig(Settings):
+class ShowAskAttendAnswerConfig(ModelConfig):
     """The paper's sizes (section 3)."""
 
     kind: Literal["show_ask_attend_answer"] = "show_ask_attend_answer"
@@ -96,7 +104,7 @@ class ShowAskAttendAnswerConfig(Settings):
     dropout: float = Field(0.5, ge=0, lt=1)
 
 
-class JointEmbeddingConfig(Settings):
+class JointEmbeddingConfig(ModelConfig):
     """hengyuan-hu's sizes: 24,851,177 parameters for 19,901 words and 3,129 answers."""
 
     kind: Literal["joint_embedding"] = "joint_embedding"
@@ -123,7 +131,7 @@ class JointEmbeddingConfig(Settings):
     """Before the answer."""
 
 
-class McanConfig(Settings):
+class McanConfig(ModelConfig):
     """MCAN-small: 57,812,791 parameters for 20,573 words and 3,129 answers."""
 
     kind: Literal["mcan"] = "mcan"
@@ -149,7 +157,7 @@ class McanConfig(Settings):
         return self
 
 
-class PitVqaConfig(Settings):
+class PitVqaConfig(ModelConfig):
     """The released sizes: 277,540,923 parameters for PitVQA's 59 answers, and the ViT's."""
 
     kind: Literal["pitvqa"] = "pitvqa"
@@ -174,7 +182,7 @@ class PitVqaConfig(Settings):
     """Folder or hub name of a GPT-2; the released code starts from "gpt2"."""
 
 
-class ShowTellConfig(Settings):
+class ShowTellConfig(ModelConfig):
     """The course form; 217,350,930 parameters for COCO's 9,490 words, 12,878,610 with `mean`."""
 
     kind: Literal["show_tell"] = "show_tell"
@@ -200,10 +208,11 @@ class ShowTellConfig(Settings):
     an open forget gate (im2txt); or as torch makes them."""
 
 
-class ShowAttendTellConfig(Settings):
+class ShowAttendTellConfig(ModelConfig):
     """The sizes of the PyTorch form; 20,483,859 parameters for COCO's 9,490 words."""
 
     kind: Literal["show_attend_tell"] = "show_attend_tell"
+    whole_sentence_losses = ("doubly_stochastic",)
     embedding: int = Field(512, ge=1)
     """Width of a word vector."""
     hidden: int = Field(512, ge=1)
@@ -220,7 +229,7 @@ class ShowAttendTellConfig(Settings):
     """Look at a grid as if it had view x view cells; none looks at the cells as they are."""
 
 
-class AdaptiveAttentionConfig(Settings):
+class AdaptiveAttentionConfig(ModelConfig):
     """The port's sizes, 11,569,984 parameters for 9,487 words; `lua` wants 512 everywhere."""
 
     kind: Literal["adaptive_attention"] = "adaptive_attention"
@@ -234,7 +243,7 @@ class AdaptiveAttentionConfig(Settings):
     dropout: float = Field(0.5, ge=0, lt=1)
 
 
-class UpDownConfig(Settings):
+class UpDownConfig(ModelConfig):
     """The port's sizes; 52,125,025 parameters for COCO's 9,487 words."""
 
     kind: Literal["up_down"] = "up_down"
@@ -248,7 +257,7 @@ class UpDownConfig(Settings):
     """On words, regions and mean region behind their ReLU, and before the vocabulary layer."""
 
 
-class TransformerConfig(Settings):
+class TransformerConfig(ModelConfig):
     """The port's sizes; 54,914,832 parameters for COCO's 9,487 words."""
 
     kind: Literal["transformer"] = "transformer"
@@ -320,8 +329,8 @@ class Entry(NamedTuple):
 
     model: str
     """`module:Class`, imported when a model is built: this file imports no torch."""
-    config: type[BaseModel]
-    small: BaseModel
+    config: type[ModelConfig]
+    small: ModelConfig
     """Learns in seconds on a CPU: for tests and the embedded Shapes world."""
     task: Literal["vqa", "caption"]
     title: str
@@ -330,7 +339,7 @@ class Entry(NamedTuple):
     """The score that the paper or the official leaderboard gives, and on what."""
 
 
-MODELS: dict[str, Entry] = {
+_MODELS = {
     "ibowimg": Entry(
         "saccade.models.ibowimg:IBowImg",
         IBowImgConfig,
@@ -461,22 +470,15 @@ MODELS: dict[str, Entry] = {
 }
 
 
-def look_up(table: dict[str, Any], kind: str, name: str) -> Any:
-    """Find `name` in one of saccade's tables, or say what could have been meant.
-
-    Raises BadConfig for a name that is not in the table.
-    """
-    if name in table:
-        return table[name]
-    near = get_close_matches(name, table, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    raise BadConfig(
-        f"there is no {kind} {name!r}", hint=f"{hint}There are: {', '.join(sorted(table))}."
-    )
+def _check(line: Any) -> None:
+    if not isinstance(line, Entry):
+        raise TypeError(f"an Entry of saccade.models.catalogue was expected, not {line!r}")
 
 
-def build_model(config: BaseModel, sizes: "Sizes") -> "nn.Module":
-    """Make the model a config belongs to, with fresh weights."""
-    entry: Entry = look_up(MODELS, "model", getattr(config, "kind", "?"))
-    model: nn.Module = load_object(entry.model)(config, sizes)
+MODELS: Table[Entry] = Table("model", _MODELS, group="saccade.models", check=_check)
+
+
+def build_model(config: ModelConfig, sizes: "Sizes") -> "nn.Module":
+    """The model that a config belongs to, with fresh weights."""
+    model: nn.Module = load_object(MODELS.look_up(config.kind).model)(config, sizes)
     return model

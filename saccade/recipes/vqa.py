@@ -10,6 +10,7 @@ from saccade.config import (
     Recipe,
     RmsProp,
     Sgd,
+    SgdW,
     TextConfig,
     TrainConfig,
     WeightRule,
@@ -42,9 +43,8 @@ IBOWIMG = Recipe(
     train=TrainConfig(
         epochs=100,
         batch_size=100,
-        optimiser=Sgd(learning_rate=0.8, momentum=0.9),
+        optimiser=SgdW(learning_rate=0.8, momentum=0.9, weight_decay=5e-6),
         clip_norm_per_tensor=0.1,
-        shrink=5e-6,
         rules={
             "embed": WeightRule(max_norm=1500),
             "answer": WeightRule(rate=0.0125, max_norm=20),
@@ -102,10 +102,9 @@ SAN_CNN = Recipe(
     train=TrainConfig(
         epochs=50,
         batch_size=100,
-        optimiser=Sgd(learning_rate=0.1, momentum=0.9),
+        optimiser=Sgd(learning_rate=0.1, momentum=0.9, weight_decay=1e-3),
         clip_norm_per_tensor=0.1,
-        l2=1e-3,
-        rules={"embed": WeightRule(rate=80, l2=False)},
+        rules={"embed": WeightRule(rate=80, weight_decay=False)},
     ),
 )
 
@@ -116,7 +115,7 @@ SAN_LSTM = SAN_CNN.model_copy(
     Expect about 2,400 steps an epoch, 50 epochs.""",
         "model": SanConfig(reader="released_lstm", attention="released"),
         "train": SAN_CNN.train.model_copy(
-            update={"optimiser": Sgd(learning_rate=0.05, momentum=0.9)}
+            update={"optimiser": Sgd(learning_rate=0.05, momentum=0.9, weight_decay=1e-3)}
         ),
     }
 )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from saccade.core.errors import BadConfig, BadData
+from saccade.core.tables import Table
 
 REVISIONS = ("2021-03", "2016")
 
@@ -133,11 +134,14 @@ def _show_ask_attend_answer(text: str) -> str:
     return _FULL_STOP.sub("", _LISTED.sub(" ", text)).strip()
 
 
-NORMALISERS: dict[str, Callable[[str], str]] = {
-    "none": lambda text: text,
-    "official": normalise_answer,
-    "show_ask_attend_answer": _show_ask_attend_answer,
-}
+NORMALISERS: Table[Callable[[str], str]] = Table(
+    "normaliser",
+    {
+        "none": lambda text: text,
+        "official": normalise_answer,
+        "show_ask_attend_answer": _show_ask_attend_answer,
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -218,13 +222,9 @@ def answer_list(
     who gets the last place among equals. In the list, equals stand in reverse order of spelling.
     Source: the published code of Show, Ask, Attend, and Answer.
     """
-    if normaliser not in NORMALISERS:
-        raise BadData(
-            f"there is no normaliser {normaliser!r}", hint=f"Known are: {', '.join(NORMALISERS)}."
-        )
-    totals: Counter[str] = Counter()
+    normalise, totals = NORMALISERS.look_up(normaliser), Counter[str]()
     for answer, count in counts.items():
-        totals[NORMALISERS[normaliser](answer)] += count
+        totals[normalise(answer)] += count
     fit = Counter(
         {
             answer: count

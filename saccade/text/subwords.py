@@ -1,19 +1,19 @@
-"""Sub-words of pretrained language models, such as GPT-2's, from a local file.
+"""Subword tokenizers of pretrained language models, such as GPT-2's, from a local file.
 
-Such a vocabulary is not counted in the training split: it comes whole, with the rules by which
-it cuts words into pieces. Both travel as one JSON text, `tokenizer.json` of the `tokenizers`
-library, which a run folder keeps.
+Such a vocabulary is not counted in the training split: it comes whole, with the rules that split
+words into pieces. Both are one JSON text, `tokenizer.json` of the `tokenizers` library, which a
+run folder keeps.
 """
 
-from pathlib import Path
-from typing import NamedTuple
+# ruff: noqa: PLC0415 - `tokenizers` is imported where one is read: most runs have none
 
-from tokenizers import Tokenizer
-from tokenizers.decoders import ByteLevel as ByteLevelDecoder
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 WHOLE = "tokenizer.json"
 PARTS = ("vocab.json", "merges.txt")
@@ -40,44 +40,52 @@ def read_subwords(path: Path) -> Subwords:
 
     Raises BadConfig where there is no such file, BadData where it is something else.
     """
+    from tokenizers import Tokenizer
+    from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+
     whole = path / WHOLE if path.is_dir() else path
     parts = [str(path / name) for name in PARTS]
     try:
         if whole.is_file():
-            cutter = cutter_of(whole.read_text(encoding="utf-8"), whole)
-        elif all(Path(part).is_file() for part in parts):
-            cutter = Tokenizer(BPE.from_file(*parts))
-            cutter.pre_tokenizer = ByteLevel(add_prefix_space=False)
-            cutter.decoder = ByteLevelDecoder()
-            cutter.add_special_tokens([END_OF_TEXT])
-        else:
+            return _subwords(parse_tokenizer(whole.read_text(encoding="utf-8"), whole), path)
+        if not all(Path(part).is_file() for part in parts):
             raise BadConfig("there is no tokenizer", location=path, hint=HINT)
+        bpe = BPE.from_file(*parts)
     except (OSError, UnicodeDecodeError) as error:
         raise BadData(f"unreadable ({error})", location=path, hint=HINT) from None
+    except (BadConfig, BadData):
+        raise
     except Exception as error:  # the library raises nothing more special
-        if isinstance(error, (BadConfig, BadData)):
-            raise
-        message = f"no tokenizer ({str(error).splitlines()[0][:200]})"
-        raise BadData(message, location=path, hint=HINT) from None
-    return _subwords(cutter, path)
+        raise _no_tokenizer(error, path) from None
+    tokenizer = Tokenizer(bpe)
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = ByteLevelDecoder()
+    tokenizer.add_special_tokens([END_OF_TEXT])
+    return _subwords(tokenizer, path)
 
 
-def cutter_of(rules: str, location: Path | None = None) -> Tokenizer:
-    """What cuts text into pieces, from its JSON text: whole texts, whatever the file says of
-    padding. Raises BadData.
-    """
+def parse_tokenizer(rules: str, location: Path | None = None) -> "Tokenizer":
+    """The tokenizer that a JSON text describes, without padding and truncation. Raises BadData."""
+    from tokenizers import Tokenizer
+
     try:
-        cutter = Tokenizer.from_str(rules)
+        tokenizer = Tokenizer.from_str(rules)
     except Exception as error:  # the library raises nothing more special
-        message = f"no tokenizer ({str(error).splitlines()[0][:200]})"
-        raise BadData(message, location=location, hint=HINT) from None
-    cutter.no_padding()
-    cutter.no_truncation()
-    return cutter
+        raise _no_tokenizer(error, location) from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
-def _subwords(cutter: Tokenizer, location: Path) -> Subwords:
-    ids = cutter.get_vocab(with_added_tokens=True)
+def _no_tokenizer(error: Exception, location: Path | None) -> BadData:
+    message = f"no tokenizer ({str(error).splitlines()[0][:200]})"
+    return BadData(message, location=location, hint=HINT)
+
+
+def _subwords(tokenizer: "Tokenizer", location: Path) -> Subwords:
+    ids = tokenizer.get_vocab(with_added_tokens=True)
     pieces = tuple(sorted(ids, key=lambda piece: ids[piece]))
     pad = next((ids[piece] for piece in PADDING if piece in ids), None)
     if [ids[piece] for piece in pieces] != list(range(len(pieces))):
@@ -86,4 +94,4 @@ def _subwords(cutter: Tokenizer, location: Path) -> Subwords:
         message = f"a tokenizer without any of {', '.join(PADDING)}, to fill short questions with"
         raise BadData(message, location=location, hint="Add one to its special tokens.")
     unknown = next((ids[piece] for piece in UNKNOWN if piece in ids), pad)
-    return Subwords(pieces, pad, unknown, cutter.to_str())
+    return Subwords(pieces, pad, unknown, tokenizer.to_str())

@@ -68,8 +68,8 @@ def scheduled_sampling(config: ScheduledSampling, loss: Loss) -> Objective:
 
 def sampling_probability(config: ScheduledSampling, epoch: int) -> float:
     """Probability that an input word is the model's own, after `epoch` epochs."""
-    steps = max(epoch - config.first_epoch, 0) // config.every
-    return min(config.step * steps, config.most)
+    steps = max(epoch - config.first_epoch, 0) // config.increase_every
+    return min(config.increase_prob * steps, config.max_prob)
 
 
 def unroll(model: Captioner, batch: CaptionBatch, probability: float) -> CaptionOutput:

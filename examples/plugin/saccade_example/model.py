@@ -7,10 +7,10 @@ Shapes: B questions, I images, T words, R regions, D numbers per region, E width
 """
 
 import torch
-from saccade_example.lines import GatedFusionConfig
 from torch import nn
 
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
+from saccade_example.lines import GatedFusionConfig
 
 
 class GatedFusion(nn.Module):
@@ -25,7 +25,9 @@ class GatedFusion(nn.Module):
     def forward(self, batch: VqaBatch) -> VqaOutput:
         real = torch.arange(batch.question.shape[1], device=batch.question.device)
         real = (real < batch.question_length[:, None]).unsqueeze(2)  # (B, T, 1)
-        words = (self.embed(batch.question) * real).sum(1) / batch.question_length[:, None]  # (B, E)
+        words = (self.embed(batch.question) * real).sum(1) / batch.question_length[
+            :, None
+        ]  # (B, E)
         mask = batch.region_mask.unsqueeze(2)  # (I, R, 1)
         image = (batch.regions * mask).sum(1) / mask.sum(1).clamp_min(1)  # (I, D)
         gated = self.gate(words).sigmoid() * image[batch.image]  # (B, D)

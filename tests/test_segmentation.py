@@ -10,7 +10,8 @@ from saccade.datasets.prepare import prepare
 from saccade.metrics.bleu import corpus_bleu
 from saccade.text.answers import normalise_answer
 from saccade.text.segmentation import as_sentence, words_of_any_script
-from saccade.text.vocabulary import TOKENIZERS, as_question, caption_words, question_vocabulary
+from saccade.text.tokenizers import TOKENIZERS, as_question, caption_words
+from saccade.text.vocabulary import question_vocabulary
 from tests.source_samples import touch
 
 CUT = [
