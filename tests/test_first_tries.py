@@ -101,7 +101,7 @@ class TestTables:
         assert part.captions[0].text == "A dog."
 
     @pytest.mark.parametrize(
-        ("name", "content", "what", "cure"),
+        ("name", "content", "what", "hint"),
         [
             ("t.csv", "image,caption\n".encode("utf-16"), "t.csv is UTF-16", "as CSV UTF-8"),
             ("t.csv", b"caf\xe9,caption\n0.png,A.\n", "t.csv is not UTF-8", "as CSV UTF-8"),
@@ -208,7 +208,7 @@ class TestImages:
         recognise(tmp_path / "saved", images=f"{tmp_path}/images")
 
     @pytest.mark.parametrize(
-        ("names", "what", "cure"),
+        ("names", "what", "hint"),
         [
             (("/nowhere/x/a.png", "/nowhere/x/b.png"), "outside of", "is no folder /nowhere/x"),
             (("/nowhere/a.png", "b.png"), "outside of", "relative to one folder"),
@@ -250,7 +250,7 @@ class TestImages:
         own(tmp_path).write_text("image,caption\n0.png,A dog.\n")
         about = DataFolder(prepare(None, tmp_path, tmp_path.parent / "data")).about
         assert "none was drawn" in about["notes"][-1]
-        assert [found["cure"] for found in about["findings"]] == [
+        assert [found["hint"] for found in about["findings"]] == [
             "Add images: one alone cannot be in two splits."
         ]
 

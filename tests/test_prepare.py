@@ -45,7 +45,7 @@ def test_vocabulary_and_answers_come_from_the_training_split_alone(tmp_path):
         question["question"] = "Secret?"
     save(tmp_path / "raw/v2_OpenEnded_mscoco_val2014_questions.json", questions)
     folder = DataFolder(prepare("vqa-v2", tmp_path / "raw", tmp_path / "data"))
-    assert "secret" not in folder.word_counts("show_ask_attend_answer")
+    assert "secret" not in folder.word_counts("show_ask_attend_answer", "questions")
     assert folder.answer_counts() == {"red": 24, "pink": 3, "crimson": 3}
 
 
@@ -70,12 +70,12 @@ class TestMissingImages:
         assert (finding["level"], finding["count"]) == ("warning", 1)
         assert finding["examples"] == ["val2014/COCO_val2014_000000000042.jpg"]
         assert finding["cause"]
-        assert finding["cure"]
+        assert finding["hint"]
 
     def test_kept_for_text_only(self, raw, tmp_path):
         folder = DataFolder(prepare("vqa-v2", raw, tmp_path / "data", missing="keep"))
         assert len(folder.questions("val")) == 3
-        assert "without images" in folder.about["findings"][0]["cure"]
+        assert "without images" in folder.about["findings"][0]["hint"]
 
     def test_nothing_left(self, raw, tmp_path):
         (raw / "train2014/COCO_train2014_000000000009.jpg").unlink()
@@ -136,7 +136,7 @@ class TestFindings:
             "split train has no captions: there is nothing to learn from",
             "1 split of coco-captions is not the published one",
         ]
-        assert folder.about["findings"][0]["cure"].endswith("do not train on these captions.")
+        assert folder.about["findings"][0]["hint"].endswith("do not train on these captions.")
 
     def test_each_task_needs_its_own_validation_split(self, tmp_path):
         """Captions of both splits, questions of one: as a joined folder may well be."""
@@ -147,7 +147,7 @@ class TestFindings:
         (finding,) = DataFolder(made).about["findings"]
         assert finding["level"] == "warning"
         assert finding["what"].startswith("split val has no questions: nothing can be trained")
-        assert "--hold-out 0.1" in finding["cure"]
+        assert "--hold-out 0.1" in finding["hint"]
         assert any("split val has no questions" in line for line in told(made))
 
     def test_training_images_are_held_out_on_demand(self, tmp_path):
@@ -159,7 +159,7 @@ class TestFindings:
         for n in range(20):
             touch(root, f"{n}.png")
         before = prepare("table", root, tmp_path / "none", val_share="0", table="mine.csv")
-        assert "--hold-out 0.1" in DataFolder(before).about["findings"][0]["cure"]
+        assert "--hold-out 0.1" in DataFolder(before).about["findings"][0]["hint"]
         made = prepare(
             "table", root, tmp_path / "data", val_share="0", table="mine.csv", hold_out=0.2
         )
@@ -315,7 +315,7 @@ class TestRealData:
                 "published 6,000 images and 30,000 captions",
                 "val: 250 images and 1,250 captions, published 1,000 images and 5,000 captions",
             ]
-        words = one.word_counts("karpathy")
+        words = one.word_counts("karpathy", "captions")
         assert (len(words), sum(words.values())) == (4567, 108062)
         assert sum(count > 5 for count in words.values()) == 1222
 

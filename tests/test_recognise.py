@@ -234,7 +234,7 @@ class TestNothing:
             recognise(tmp_path)
 
     @pytest.mark.parametrize(
-        ("names", "what", "cure"),
+        ("names", "what", "hint"),
         [
             ([], "there is nothing at all in it", "saccade list sources"),
             ([".DS_Store", "._a.csv"], "there is nothing at all in it", "saccade list sources"),

@@ -70,7 +70,7 @@ def told(out: Path) -> list[str]:
     lines = [f"note: {note}" for note in about["notes"]]
     for found in about["findings"]:
         what = ": ".join(filter(None, [found["what"], ", ".join(found["examples"])]))
-        parts = [part.rstrip(".") + "." for part in (what, found["cause"], found["cure"])]
+        parts = [part.rstrip(".") + "." for part in (what, found["cause"], found["hint"])]
         lines.append(f"{found['level']}: {' '.join(parts)}")
     return lines
 
