@@ -109,9 +109,9 @@ class TestCjkSet:
         assert corpus_bleu([said[0]], [[said[1]]]).corpus[0] == pytest.approx(6 / 11)
 
     def test_the_way_to_cut_questions_is_told(self, folder):
-        (told,) = [f for f in folder.about["findings"] if "tokenizer=multilingual" in f["cure"]]
+        (told,) = [f for f in folder.about["findings"] if "tokenizer=multilingual" in f["hint"]]
         assert told["level"] == "note"
-        assert "questions are in Chinese, Japanese or Korean letters" in told["what"]
+        assert "questions are in Chinese, Japanese or Korean letters" in told["message"]
 
     def test_answers_are_compared_without_being_cut(self):
         assert normalise_answer("小猫") == "小猫"

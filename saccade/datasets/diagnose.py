@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 from saccade.core.errors import BadData, SaccadeError
 from saccade.data.find_files import ARCHIVES, files_like, folders_in, names_in
 from saccade.data.reading import read_start
-from saccade.datasets import custom_rows
-from saccade.datasets import huggingface as imagefolder
 from saccade.datasets.catalogue import SOURCES, reason
 from saccade.datasets.custom_rows import (
     COLUMNS,
+    ROW_FILES,
     Names,
     columns_of,
     first_row,
@@ -21,7 +20,7 @@ from saccade.datasets.custom_rows import (
     is_json,
     known_among,
 )
-from saccade.datasets.huggingface import column_names
+from saccade.datasets.huggingface import USUAL, column_names, is_metadata
 
 # Data sets in the folders below the one that was given: which of them to give instead.
 
@@ -94,7 +93,7 @@ def unread_files(root: Path) -> list[Unread]:
     """
     sheets = [Unread(path, "is a spreadsheet", AS_CSV) for path in files_like(root, SPREADSHEETS)]
     beside = bool(files_like(root, IMAGES))
-    tables = [_why(path, beside) for path in files_like(root, rf".*{custom_rows.ROW_FILES}")]
+    tables = [_why(path, beside) for path in files_like(root, rf".*{ROW_FILES}")]
     texts = [_why_text(root, path) for path in files_like(root, TEXT)]
     return [*sheets, *filter(None, tables), *texts]
 
@@ -257,9 +256,9 @@ def _best(rows: Sequence[_Rows]) -> _Rows:
 
 def _rows(root: Path) -> list[_Rows]:
     found = []
-    for path in files_like(root, rf".*{custom_rows.ROW_FILES}"):
-        if imagefolder.is_metadata(path):
-            found.append(_Rows(path, "imagefolder", first_row(path), imagefolder.USUAL))
+    for path in files_like(root, rf".*{ROW_FILES}"):
+        if is_metadata(path):
+            found.append(_Rows(path, "imagefolder", first_row(path), USUAL))
         elif len(first := first_row(path)) > 1:  # one column is no table, but lines of anything
             found.append(_Rows(path, "table", first))
     for path in files_like(root, r".*\.(?i:parquet)"):

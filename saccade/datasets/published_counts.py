@@ -159,7 +159,7 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
     return notes, [
         Finding(
             level="warning",
-            what=f"{len(differ)} {said}",
+            message=f"{len(differ)} {said}",
             count=len(differ),
             examples=tuple(differ),
             cause=f"{cause[0].upper()}{cause[1:]}.",
