@@ -462,14 +462,10 @@ ELSEWHERE = NOTES._replace(reader="nowhere.at_all:read")
 class TestPlugins:
     @pytest.fixture
     def sources(self, monkeypatch):
+        lines = {"notes": "NOTES", "vqa-v2": "NOTES", "none": "NO_SOURCE", "elsewhere": "ELSEWHERE"}
         points = [
             EntryPoint(name, f"{__name__}:{value}", "saccade.datasets")
-            for name, value in (
-                ("notes", "NOTES"),
-                ("vqa-v2", "NOTES"),
-                ("none", "NO_SOURCE"),
-                ("elsewhere", "ELSEWHERE"),
-            )  # fmt: skip
+            for name, value in lines.items()
         ]
         monkeypatch.setattr(tables, "entry_points", lambda group: points)
         table = tables.Table("dataset", catalogue._OWN, "saccade.datasets", catalogue._check)

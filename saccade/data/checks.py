@@ -193,7 +193,7 @@ def without_file(root: str | Path, images: Sequence[ImageRecord]) -> list[ImageR
 
 
 def _oddities(collection: Collection) -> Iterator[Finding]:
-    """What is worth knowing about a collection that may be used as it is."""
+    """Findings about a collection that may be used as it is."""
     questions = collection.questions
     yield from _empty_splits(collection)
     described = {record.image_id for _, records in _kinds(collection) for record in records}

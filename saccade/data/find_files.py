@@ -65,7 +65,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies directly in a folder, without names that begin with a dot.
+    """Entries directly in a folder, without names that begin with a dot.
 
     Those are no part of a data set: systems leave them everywhere (`.DS_Store`, `._00042.txt`).
     """
@@ -104,7 +104,7 @@ def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> P
 
 
 def first_reason(root: Path, pattern: str) -> str | None:
-    """What a recogniser says when a file of that name is there, else None."""
+    """The reason of a recogniser where a file of that name is there, else None."""
     found = files_like(root, pattern)
     return f"there is {found[0].relative_to(root).as_posix()}" if found else None
 
@@ -230,12 +230,12 @@ class ImageFiles:
 
 
 def is_absolute(name: str) -> bool:
-    """Say whether a name, written with `/`, is a whole path, here or on Windows."""
+    """True where a name, written with `/`, is a whole path, here or on Windows."""
     return name.startswith("/") or (name[1:3] == ":/" and name[0].isalpha())
 
 
 def there_instead(root: str | Path, file: str) -> str:
-    """Why a file may not be found below `root`, in brackets; empty where nothing is like it."""
+    """The likely reason why `file` is not below `root`, in brackets; empty where there is none."""
     at = Path(root)
     for part in PurePosixPath(file).parts:
         if os.path.lexists(at / part):

@@ -119,9 +119,7 @@ def _read(path: Path, filters: list[tuple[str, str, str]] | None = None) -> pa.T
 
 
 def _count(column: pa.ChunkedArray) -> dict[str, int]:
-    """How often each value stands in a column (of texts, or of lists of texts), in order of first
-    use.
-    """
+    """Counts of the values in a column of texts, or of lists of texts, in order of first use."""
     values = column.combine_chunks()
     flat = values.flatten() if pa.types.is_list(values.type) else values
     counts = flat.value_counts()  # in order of first use: a test holds the library to it
@@ -286,7 +284,7 @@ class DataFolder:
         return list(self._beside("pairs"))
 
     def word_counts(self, tokenizer: str, of: Literal["questions", "captions"]) -> dict[str, int]:
-        """How often each word stands in the training split, in the order of first use.
+        """Counts of the words of the training split, in the order of first use.
 
         Questions are cut when they are counted, with any of `TOKENIZERS`; the counts are kept in
         `cache/`. Captions were cut when they were read. Raises BadConfig for another tokenizer,
@@ -306,7 +304,7 @@ class DataFolder:
         return counts
 
     def answer_counts(self, of: Literal["answers", "best_answers"] = "answers") -> dict[str, int]:
-        """How often people gave each answer in the training split, as released, first seen first.
+        """Counts of people's answers in the training split, as released, in the order of first use.
 
         `best_answers` counts each question's best answer instead.
         """

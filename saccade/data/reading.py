@@ -319,7 +319,7 @@ def _storable(column: Sequence[Any], wanted: type) -> bool:
 
 
 def is_text(values: Sequence[Any]) -> bool:
-    """Say whether all are strings that can be written as UTF-8 (JSON may hold half characters)."""
+    """True where all are strings that can be written as UTF-8 (JSON may hold half characters)."""
     try:
         "".join(values).encode()
     except (TypeError, UnicodeEncodeError):
@@ -366,7 +366,7 @@ def unique(ids: Sequence[int | str], *, path: Path, name: str) -> None:
 Value = TypeVar("Value")
 
 _BEHIND = frozenset(" \t\n\r,:]}")
-"""What may stand behind a value."""
+"""Characters that may stand behind a value."""
 _SHOWN = re.compile(r"[^ \t\n\r]")
 
 
@@ -422,7 +422,7 @@ class _Text:
         self._file, self._text, self._at = file, "", 0
 
     def take(self, read: Callable[[str, int], tuple[Value, int]]) -> Value:
-        """What `read` finds from here on; while it raises ValueError, more text is fetched."""
+        """The value that `read` finds from here on; more text is fetched while it raises."""
         size = PIECE
         while True:
             try:
@@ -446,7 +446,7 @@ class _Text:
         return mark
 
     def is_over(self) -> bool:
-        """Say whether nothing but blanks is left."""
+        """True where nothing but blanks is left."""
         while not self._text[self._at :].strip(" \t\n\r"):
             self._at = len(self._text)
             if not self._fetch(PIECE):

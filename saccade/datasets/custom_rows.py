@@ -43,10 +43,10 @@ ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp")
 
 
 def split_in(name: str) -> Split | None:
-    """What the name of a file or folder says: `val.csv`, `my_train.json`, `test-00000-of-00002`."""
+    """The split in a name of a file or folder: `val.csv`, `my_train.json`, `test-00000-of-00002`."""
     words = re.split(r"[^a-z]+", name.lower())
-    said = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
-    return said.pop() if len(said) == 1 else None
+    found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return found.pop() if len(found) == 1 else None
 
 
 class Row(NamedTuple):
@@ -141,7 +141,7 @@ class OwnRows:
 
 
 def _common_folder(names: Sequence[str]) -> str:
-    """Where files lie, all of them named by whole paths; empty where they share no folder."""
+    """The folder of files that are named by whole paths; empty where they share none."""
     try:
         folders = {name.rpartition("/")[0] or "/" for name in names}
         return Path(os.path.commonpath(folders)).as_posix()
@@ -251,7 +251,7 @@ COLUMNS: Names = MappingProxyType(
         "question_type": ("question_type",),
     }
 )
-"""What a row may hold, and the column names that are taken for it, the first one that is there."""
+"""The parts of a row, and the column names that are taken for it, the first one that is there."""
 
 
 def columns_of(
@@ -292,7 +292,7 @@ def columns_of(
 
 
 def fits(names: Sequence[str], usual: Names = COLUMNS, given: str = "") -> bool:
-    """Say whether columns of these names can be read, with what the user says of them in `given`
+    """True where columns of these names can be read, with what the user says of them in `given`
     (as in `columns_of`), or without any word.
     """
     if given:
@@ -305,7 +305,7 @@ def fits(names: Sequence[str], usual: Names = COLUMNS, given: str = "") -> bool:
 
 
 def known_among(names: Sequence[str], usual: Names = COLUMNS) -> dict[str, str]:
-    """What can be told of these columns, and the first column for it."""
+    """The parts of a row that are among these columns, and the first column for each."""
     plain = {_plain(name): name for name in reversed(names)}
     return {
         what: next(plain[name] for name in known if name in plain)
@@ -385,7 +385,7 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Named]]:
 
 
 def is_json(path: Path) -> bool:
-    """Say whether a file is called JSON, or lines of it; else it is a table with separators."""
+    """True where a file is called JSON, or lines of it; else it is a table with separators."""
     return ".json" in path.name.lower()
 
 
@@ -405,7 +405,7 @@ def _separator(path: Path, start: str) -> str:
 
 
 def _is_lines(start: str) -> bool:
-    """Say whether a `.json` is JSON lines: an object that ends with its line, then another."""
+    """True where a `.json` is JSON lines: an object that ends with its line, then another."""
     first, _, rest = start.partition("\n")
     return rest.lstrip().startswith("{") and bool(_object_at(first))
 

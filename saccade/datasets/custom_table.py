@@ -77,7 +77,7 @@ def recognise(root: Path, table: str = "", columns: str = "") -> str | None:
     for path in [root / table] if table else _found(root):
         if fits(names := list(first_row(path)), given=columns):
             return there_is(path, root, names)
-    return f"the table is said to be {table}" if table else None
+    return f"the table is given as {table}" if table else None
 
 
 def _found(root: Path) -> list[Path]:
@@ -116,7 +116,7 @@ def _one_or_split(paths: Sequence[Path]) -> list[tuple[Path, Split | None]]:
 
 
 def _belong_together(rows: Sequence[tuple[Path, Row, Split | None]]) -> bool:
-    """Say whether tables of questions and of captions share images, and all rows say their split
+    """True where tables of questions and of captions share images, and all rows say their split
     or none does. Tables of one kind belong together.
     """
     kinds = {path: {"question", "caption"} & row.values.keys() for path, row, _ in rows}

@@ -20,17 +20,17 @@ class File(NamedTuple):
     urls: tuple[str, ...]
     """Tried in turn."""
     bytes: int | None = None
-    """Exact where the SHA-256 is known, otherwise about; None where nobody said."""
+    """Exact where the SHA-256 is known, otherwise about; None where it is unknown."""
     sha256: str | None = None
     sha256_from: str = ""
     into: str = ""
     """The folder below the target that an image archive is unpacked into."""
     unpacks: bool = True
-    """If a .zip or .tar is unpacked."""
+    """True where a .zip or .tar is unpacked."""
     steady: bool = True
     """False where the server packs it anew each time, so that its bytes differ."""
     tried: bool = False
-    """If this project has fetched it from there."""
+    """True where this project has fetched it from there."""
 
 
 class Download(NamedTuple):
@@ -45,7 +45,7 @@ class Download(NamedTuple):
     files: tuple[File, ...] = ()
     steps: tuple[str, ...] = ()
     why: str = ""
-    """Why there are steps: a part of a sentence."""
+    """The reason why there are steps: a part of a sentence."""
 
 
 # Public sets that a person has to get: their makers ask for a form, or state terms to agree to.
@@ -195,7 +195,7 @@ fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0 6645013297 val2
 c06db255e65095393609f19a4cfca20bf3a71e20cc53e892aafa490347e3849f 2176768927 glove.840B.300d.zip
 cbda5ea6eef7f36a97a43d4a75f85e07fccbb4f23657d27b4ccbc93e2646ab59 10775600 wordnet.zip
 """  # noqa: E501 - as `sha256sum` writes it, with the size between
-"""SHA-256, bytes (- where nobody said) and name of the files whose SHA-256 others published."""
+"""SHA-256, bytes (- where unknown) and name of the files whose SHA-256 others published."""
 SUMS = {name: (sha256, size) for sha256, size, name in map(str.split, PUBLISHED.split("\n")[1:-1])}
 
 

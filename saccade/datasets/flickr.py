@@ -31,7 +31,7 @@ class Release(NamedTuple):
     folders: Sequence[str]
     """Of the images, below the root."""
     advice: str
-    """How the user gets the published split; ends the note that one was drawn."""
+    """The way to the published split; ends the note that one was drawn."""
     suffix: str = ""
     """Put behind names in the lists that lack it."""
 

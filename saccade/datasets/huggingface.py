@@ -356,12 +356,12 @@ def read_hub(
     except SaccadeError:
         raise
     except Exception as error:  # no network, no such set, damaged files: the library says which
-        said = " ".join(str(error).split())[:200]
+        shown = " ".join(str(error).split())[:200]
         offline = library.config.HF_HUB_OFFLINE
         hint = "Check the name on huggingface.co/datasets, and --option config=NAME."
         if offline:
             hint = "HF_HUB_OFFLINE is set: unset it, or download the set once on a machine with it."
-        message = f"cannot be loaded from the Hugging Face hub ({type(error).__name__}: {said})"
+        message = f"cannot be loaded from the Hugging Face hub ({type(error).__name__}: {shown})"
         raise BadData(message, location=name, hint=hint) from None
     notes = [*names, f"Images are files in {root} now."]
     collection = own.collection(f"hf:{name}", str(root), notes)
@@ -403,10 +403,10 @@ def _damaged_file_of(home: Path, error: Exception) -> BadData:
                     batch.validate(full=True)
         except (pa.ArrowException, OSError, ValueError) as cause:
             return _damaged(path, "Arrow file", cause)
-    said = " ".join(str(error).split())[:200]
-    if isinstance(error, FileNotFoundError) and (lost := re.search(r"'([^']+\.arrow)'", said)):
+    shown = " ".join(str(error).split())[:200]
+    if isinstance(error, FileNotFoundError) and (lost := re.search(r"'([^']+\.arrow)'", shown)):
         return _damaged(Path(lost[1]), "Arrow file", error)
-    message = f"is not a folder that datasets can read ({type(error).__name__}: {said})"
+    message = f"is not a folder that datasets can read ({type(error).__name__}: {shown})"
     return BadData(message, location=home, hint="Copy the whole folder again, or save it again.")
 
 
@@ -480,7 +480,7 @@ def recognise_imagefolder(root: Path, columns: str = "") -> str | None:
 
 
 def is_metadata(path: Path) -> bool:
-    """Say whether a file is an imagefolder's metadata, by its name and its column file_name."""
+    """True where a file is an imagefolder's metadata, by its name and its column file_name."""
     return re.fullmatch(METADATA, path.name) is not None and NAME in first_row(path)
 
 

@@ -21,8 +21,6 @@ from saccade.data.reading import read_table
 from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.datasets.surgical import named_files, read_question_lines
 
-# PitVQA's questions and answers, made from the steps and instruments of 25 operations.
-
 STEPS: dict[str, tuple[str, str]] = {
     "nasal_corridor_creation": (
         "nasal_sphenoid",

@@ -33,8 +33,9 @@ def prepare(
     and why. `options` are its reader's own, such as `images=FOLDER`. `missing` (images whose file
     is not there) and `overlap` (images in two splits) are "refuse", "drop" or "keep";
     `data.checks.check` says what each does. `hold_out` is the share of training images that become
-    the validation split of a task that has none. An existing data folder is replaced, its features are kept. Raises BadData or BadConfig; what was found, but does
-    not stop, stands in `dataset.json`, with what differs from the published counts.
+    the validation split of a task that has none. An existing data folder is replaced, its features
+    are kept. Raises BadData or BadConfig; what was found, but does not stop, stands in
+    `dataset.json`, with what differs from the published counts.
     """
     root, out = Path(root), Path(out)
     if source is None:
@@ -76,7 +77,7 @@ def remarks(out: Path) -> list[str]:
 
 
 def next_step(out: Path) -> str:
-    """What to do with a data folder; without any image nothing can be extracted."""
+    """The next command for a data folder; without any image nothing can be extracted."""
     folder = DataFolder(out)
     images = folder.images()
     lost = without_file(folder.image_root, images)

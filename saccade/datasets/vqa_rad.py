@@ -105,7 +105,7 @@ def _of_one_split(path: Path, split: Split) -> list[Row]:
 
 
 def _of_makers(path: Path) -> tuple[list[Row], list[Row], list[str]]:
-    """Training and test questions of the makers' file, and what is to be said of them."""
+    """Training and test questions of the makers' file, and the notes about them."""
     records = _records(path)
     rows = _rows(records, path)
     (phrases,) = columns(records, {"phrase_type": str}, path=path, name="record")
