@@ -43,7 +43,7 @@ ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp")
 
 
 def split_in(name: str) -> Split | None:
-    """The split in a name of a file or folder: `val.csv`, `my_train.json`, `test-00000-of-00002`."""
+    """The split in the name of a file or folder: `val.csv`, `test-00000-of-00002`."""
     words = re.split(r"[^a-z]+", name.lower())
     found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
@@ -349,9 +349,6 @@ ROW_FILES = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
 SEPARATORS = (",", "\t", ";")
 """Between the columns: that of the format, and what spreadsheets write under the same name."""
 
-Named = tuple[str, dict[str, Any]]
-"""A row's place ("line 7"), and its values by the names of the columns."""
-
 
 def first_row(path: Path) -> dict[str, Any]:
     """The columns with the values of the first row; empty where this is no such file."""
@@ -370,18 +367,32 @@ def first_row(path: Path) -> dict[str, Any]:
     return {name.strip(): value for name, value in zip(names, values, strict=False)}
 
 
-def read_rows(path: Path) -> tuple[Sequence[str], list[Named]]:
-    """Names of the columns, and all rows. Raises BadData for what cannot be read, with its line."""
+def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
+    """Names of the columns, and all rows, their values by these names.
+
+    Raises BadData for what cannot be read, with its line.
+    """
     if not is_json(path):
         names, table = read_table(path, _separator(path, read_start(path)))
-        named = ((f"line {row.line}", zip(names, row.values, strict=True)) for row in table)
-        return names, [(place, dict(values)) for place, values in named]
+        return names, [
+            Row(f"line {line}", dict(zip(names, values, strict=True))) for line, values in table
+        ]
     if _is_jsonl(path) or _is_lines(read_start(path).lstrip()):
         rows = list(_json_lines(path))
     else:
         listed = enumerate(read_json(path, list), start=1)
-        rows = [(f"record {place}", _object(row, f"record {place}", path)) for place, row in listed]
-    return list(dict.fromkeys(name for _, row in rows for name in row)), rows
+        rows = [_object(row, f"record {place}", path) for place, row in listed]
+    return list(dict.fromkeys(name for row in rows for name in row.values)), rows
+
+
+def read_known(path: Path, given: str, usual: Names = COLUMNS) -> list[Row]:
+    """All rows by the names of `usual`, as far as there are such columns; see `columns_of`."""
+    names, rows = read_rows(path)
+    wanted = columns_of(names, given, path, usual)
+    return [
+        Row(row.place, {what: row.values.get(name) for what, name in wanted.items()})
+        for row in rows
+    ]
 
 
 def is_json(path: Path) -> bool:
@@ -419,7 +430,7 @@ def _object_at(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _json_lines(path: Path) -> Iterator[Named]:
+def _json_lines(path: Path) -> Iterator[Row]:
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
@@ -432,15 +443,15 @@ def _json_lines(path: Path) -> Iterator[Named]:
         except ValueError as error:
             message = f"holds a number that JSON does not know: {str(error)[:60]}"
         else:
-            yield f"line {number}", _object(row, f"line {number}", path)
+            yield _object(row, f"line {number}", path)
             continue
         hint = "Each line is one object {…}, with null where there is no number: mend it."
         raise BadData(f"line {number} {message}", location=path, hint=hint)
 
 
-def _object(row: object, place: str, path: Path) -> dict[str, Any]:
+def _object(row: object, place: str, path: Path) -> Row:
     if not isinstance(row, dict):
         message = f"{place} is {ascii(row)[:40]}, not an object {{…}}"
         hint = 'Write {"image": ..., "question": ..., "answer": ...}.'
         raise BadData(message, location=path, hint=hint)
-    return row
+    return Row(place, row)

@@ -25,7 +25,7 @@ from saccade.datasets.custom_rows import (
     columns_of,
     first_row,
     fits,
-    read_rows,
+    read_known,
     split_in,
     there_is,
 )
@@ -61,10 +61,7 @@ def read(
     folders = [folder for folder in folders if (files.root / folder).is_dir()]
     own = OwnRows(lambda name: _find(files, folders, name), drawing)
     for path, split in chosen:
-        names, rows = read_rows(path)
-        wanted = columns_of(names, columns, path)
-        records = ((at, {what: row.get(name) for what, name in wanted.items()}) for at, row in rows)
-        own.take(path, [Row(place, values) for place, values in records], split)
+        own.take(path, read_known(path, columns), split)
     paths = [path for path, _ in chosen]
     if not _belong_together(own.rows):
         raise _several(root, paths)

@@ -39,7 +39,7 @@ from saccade.datasets.custom_rows import (
     columns_of,
     first_row,
     fits,
-    read_rows,
+    read_known,
     split_in,
     there_is,
 )
@@ -496,17 +496,16 @@ def _holds_metadata(folder: Path) -> bool:
 
 def _rows(path: Path, columns: str, folder: str) -> Iterator[Row]:
     """Rows that name images relative to the data set, where `folder` (of a split) may lie."""
-    names, rows = read_rows(path)
-    wanted = columns_of(names, columns, path, USUAL)
-    records = [(at, {what: row.get(name) for what, name in wanted.items()}) for at, row in rows]
-    of_folders = [_split_of(str(values["image"])) for _, values in records]
-    for (place, values), split in zip(records, of_folders, strict=True):
+    rows = read_known(path, columns, USUAL)
+    of_folders = [_split_of(str(row.values["image"])) for row in rows]
+    for (place, values), split in zip(rows, of_folders, strict=True):
         name = values["image"]
+        more: dict[str, Any] = {}
         if isinstance(name, str) and name.strip() and folder and not name.startswith("/"):
-            values["image"] = f"{folder}/{name.strip().removeprefix('./')}"
-        if not folder and "split" not in wanted and all(of_folders):
-            values["split"] = split
-        yield Row(place, values)
+            more["image"] = f"{folder}/{name.strip().removeprefix('./')}"
+        if not folder and "split" not in values and all(of_folders):
+            more["split"] = split
+        yield Row(place, {**values, **more})
 
 
 def _split_of(name: str) -> Split | None:
