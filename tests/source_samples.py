@@ -355,14 +355,16 @@ JPEG = b"\xff\xd8\xff"
 def save_arrow(folder: Path, table: Any) -> None:
     """As `Dataset.save_to_disk` lays out one split."""
     import pyarrow as pa
+    from datasets import Dataset
 
     folder.mkdir(parents=True, exist_ok=True)
-    name = "data-00000-of-00001.arrow"
-    path = str(folder / name)
-    with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+    Dataset(table).save_to_disk(str(folder / "new"))
+    for file in (folder / "new").iterdir():
+        file.replace(folder / file.name)
+    (folder / "new").rmdir()
+    path = str(folder / "data-00000-of-00001.arrow")
+    with pa.OSFile(path, "wb") as arrow, pa.ipc.new_stream(arrow, table.schema) as stream:
         stream.write_table(table, max_chunksize=2)
-    save(folder / "state.json", {"_data_files": [{"filename": name}], "_fingerprint": "0"})
-    save(folder / "dataset_info.json", {"features": {}})
 
 
 def hf_table(first: int, count: int) -> Any:

@@ -118,36 +118,41 @@ BROKEN = {
     "hf: Arrow is text": Broken("hf-datasets", write(ARROW, "x" * 99), ARROW, "not a whole", "again"),
     "hf: Arrow file missing": Broken("hf-datasets", remove(ARROW), ARROW, "is missing", "whole folder"),
     "hf: state missing": Broken(
-        "hf-datasets", remove("train/state.json"), "train/state.json", "no such file", "--root",
+        "hf-datasets", remove("train/state.json"), "", "datasets can read (FileNotFound", "again",
     ),
     "hf: state without files": Broken(
-        "hf-datasets", write("train/state.json", {"a": 1}), "train/state.json",
-        'no list "_data_files"', "save_to_disk",
+        "hf-datasets", write("train/state.json", {"a": 1}), "", "'_data_files'", "save it again",
     ),
-    "hf: a choice of rows": Broken(
+    "hf: no choice of rows": Broken(
         "hf-datasets",
-        change("train/state.json", lambda d: d.update(_indices_data_files=[{"filename": "i"}])),
-        "train/state.json", "keeps a choice of rows", "flatten_indices",
+        change("train/state.json", lambda d: d.update(_indices_data_files=[{"filename": "i.arrow"}])),
+        "train/i.arrow", "is missing", "whole folder",
     ),
     "hf: unknown split": Broken(
-        "hf-datasets", write("dataset_dict.json", {"splits": ["train", "extra"]}),
-        "dataset_dict.json", "has the split 'extra'", "save again",
+        "hf-datasets",
+        lambda root: [
+            (root / "validation").rename(root / "extra"),
+            write("dataset_dict.json", {"splits": ["train", "extra"]})(root),
+        ],
+        "", "has the split 'extra'", "leave out that split",
     ),
     "hf: no splits": Broken(
-        "hf-datasets", write("dataset_dict.json", {}), "dataset_dict.json", 'no list "splits"', "Save",
+        "hf-datasets", write("dataset_dict.json", {}), "", "KeyError: 'splits'", "save it again",
     ),
     "hf: no questions": Broken(
-        "hf-datasets", arrow(question=None, caption=None), ARROW, "no column of questions", "columns=",
+        "hf-datasets", arrow(question=None, caption=None), "train", "no column of questions",
+        "columns=",
     ),
     "hf: no answer": Broken(
-        "hf-datasets", arrow(answers=[["a"], [], ["b"]]), ARROW, "row 2 has no answer", "split test",
+        "hf-datasets", arrow(answers=[["a"], [], ["b"]]), "train", "row 2 has no answer",
+        "split test",
     ),
     "hf: image of unknown kind": Broken(
-        "hf-datasets", arrow(image=[{"bytes": b"rubbish", "path": None}] * 3), ARROW,
+        "hf-datasets", arrow(image=[{"bytes": b"rubbish", "path": None}] * 3), "train",
         "row 1 has an image of unknown kind", "JPEG",
     ),
     "hf: no image": Broken(
-        "hf-datasets", arrow(image=["a.jpg", None, "b.jpg"]), ARROW, "row 2 names no image", "name",
+        "hf-datasets", arrow(image=["a.jpg", None, "b.jpg"]), "train", "row 2 names no image", "name",
     ),
     # A JSON list, as a table
     "list: cut off": Broken("table", as_json(cut=-9), "mine.json", "breaks off", "again"),

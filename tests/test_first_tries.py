@@ -14,7 +14,7 @@ import saccade.data
 from saccade.core.errors import BadConfig, BadData
 from saccade.data import find_files as image_files
 from saccade.data.folder import DataFolder
-from saccade.datasets.catalogue import SOURCES, _options, read_source
+from saccade.datasets.catalogue import SOURCES, read_source, reader_options
 from saccade.datasets.custom_rows import first_row, read_rows
 from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare, source_and_root
@@ -170,7 +170,7 @@ class TestColumns:
         assert len(typed(hint, tmp_path.parent / "d").captions("train")) == 1
 
     def test_every_message_says_option_before_an_option(self):
-        names = "|".join(sorted({name for source in SOURCES for name in _options(source)}))
+        names = "|".join(sorted({name for source in SOURCES for name in reader_options(source)}))
         said = re.compile(rf"(?<![\w(-])(?:{names})=(?!\s*$)")
         for path in Path(saccade.data.__file__).parent.glob("*.py"):
             nodes = list(ast.walk(ast.parse(path.read_text())))
@@ -303,7 +303,7 @@ class TestFolders:
     def test_a_file_for_a_folder(self, name, tmp_path):
         own(tmp_path / "my data")
         with pytest.raises(BadData, match="is a file, not a folder") as caught:
-            source_and_root(str(tmp_path / "my data" / name), None)
+            source_and_root(str(tmp_path / "my data" / name), None, Path("data"))
         assert typed(caught.value.hint, tmp_path / "data").about["source"] == "table"
         with pytest.raises(BadData, match="is a file") as caught:
             prepare("table", tmp_path / "my data" / name, tmp_path / "d")
@@ -312,7 +312,7 @@ class TestFolders:
     def test_an_archive_for_a_folder(self, tmp_path):
         touch(tmp_path, "data.zip")
         with pytest.raises(BadData, match=r"is an archive, not a folder\. Unpack it"):
-            source_and_root(str(tmp_path / "data.zip"), None)
+            source_and_root(str(tmp_path / "data.zip"), None, Path("data"))
 
 
 class TestTwoTables:

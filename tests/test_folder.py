@@ -18,11 +18,11 @@ from saccade.data.folder import (
     FORMAT,
     DataFolder,
     fingerprint,
-    read_choices,
     write_folder,
     write_table,
 )
 from saccade.data.records import Caption, Collection, ImageRecord, Question
+from saccade.text.vocabulary import TOKENIZERS
 
 IMAGES = [
     ImageRecord(7, "train/7.jpg", "train"),
@@ -68,7 +68,7 @@ class TestManyRecords:
         for split in ("train", "val", "test"):
             assert folder.questions(split) == [q for q in QUESTIONS if q.split == split]
             assert folder.captions(split) == [c for c in CAPTIONS if c.split == split]
-        assert read_choices(folder.path) == {71: ("cat", "dog"), 91: ("left",)}
+        assert folder.choices() == {71: ("cat", "dog"), 91: ("left",)}
 
     def test_little_is_held_beside_the_records(self, tmp_path):
         questions = QUESTIONS[:1] * 60_000
@@ -140,7 +140,7 @@ class TestReading:
 
 class TestCounts:
     def test_words_of_the_training_split_in_order_of_first_use(self, path):
-        words = DataFolder(path).word_counts("show_ask_attend_answer")
+        words = DataFolder(path).word_counts("show_ask_attend_answer", "questions")
         assert list(words.items()) == [
             ("what,", 1),
             ("is", 2),
@@ -153,15 +153,60 @@ class TestCounts:
 
     def test_caption_words(self, path):
         folder = DataFolder(path)
-        assert list(folder.word_counts("karpathy").items()) == [("a", 2), ("cat", 2), ("small", 1)]
-        assert folder.word_counts("karpathy", of="questions")["is"] == 2
+        assert list(folder.word_counts("karpathy", "captions").items()) == [
+            ("a", 2), ("cat", 2), ("small", 1),
+        ]  # fmt: skip
+        assert folder.word_counts("karpathy", "questions")["is"] == 2
 
-    def test_questions_are_counted_where_there_are_no_captions(self, tmp_path):
-        write_folder(tmp_path / "data", VQA_ONLY)
+    def test_what_cannot_be_counted(self, tmp_path):
+        write_folder(tmp_path / "data", replace(VQA_ONLY, questions=QUESTIONS[3:]))
         folder = DataFolder(tmp_path / "data")
-        assert folder.word_counts("karpathy")["is"] == 2
-        with pytest.raises(BadConfig, match="captions were not counted"):
-            folder.word_counts("karpathy", of="captions")
+        with pytest.raises(BadData, match="holds no captions"):
+            folder.word_counts("karpathy", "captions")
+        with pytest.raises(BadConfig, match="'show_ask_attend_answer' cuts captions"):
+            folder.word_counts("show_ask_attend_answer", "captions")
+        with pytest.raises(BadData, match="no questions for training"):
+            folder.word_counts("karpathy", "questions")
+
+    def test_a_new_tokenizer_needs_no_new_folder(self, path, monkeypatch):
+        monkeypatch.setitem(TOKENIZERS, "letters", list)
+        assert DataFolder(path).word_counts("letters", "questions")["h"] == 2
+
+    def test_words_are_cut_once_and_kept_by_tokenizer(self, path, monkeypatch):
+        cut = []
+
+        def words(text):
+            cut.append(text)
+            return text.split()
+
+        monkeypatch.setitem(TOKENIZERS, "mine", words)
+        folder = DataFolder(path)
+        first = folder.word_counts("mine", "questions")
+        assert len(cut) == 3
+        assert list(DataFolder(path).word_counts("mine", "questions").items()) == list(
+            first.items()
+        )
+        assert folder.word_counts("karpathy", "questions") != first
+        assert len(cut) == 3
+        assert len(list((path / "cache").iterdir())) == 2
+        (kept,) = (path / "cache").glob("words-mine-*.json")
+        kept.write_text('{"cut')  # by a crash
+        assert folder.word_counts("mine", "questions") == first
+        assert json.loads(kept.read_text()) == first
+
+    def test_other_questions_are_counted_anew(self, path):
+        before = DataFolder(path).word_counts("karpathy", "questions")
+        write_folder(path, replace(BOTH, questions=QUESTIONS[1:]))
+        assert DataFolder(path).word_counts("karpathy", "questions") != before
+        assert len(list((path / "cache").iterdir())) == 1
+
+    def test_a_folder_that_cannot_be_written_has_no_cache(self, path, monkeypatch):
+        def refuse(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "mkdir", refuse)
+        assert DataFolder(path).word_counts("karpathy", "questions")["is"] == 2
+        assert not (path / "cache").exists()
 
     def test_answers(self, path):
         folder = DataFolder(path)
@@ -171,7 +216,7 @@ class TestCounts:
 
     def test_unknown_tokenizer(self, path):
         with pytest.raises(BadConfig, match=r"'spacy'.*: show_ask_attend_answer, karpathy"):
-            DataFolder(path).word_counts("spacy")
+            DataFolder(path).word_counts("spacy", "questions")
 
 
 class TestWriting:
@@ -240,10 +285,20 @@ class TestBroken:
         with pytest.raises(BadData, match=r"not a data folder.*saccade prepare"):
             DataFolder(tmp_path / "nowhere")
 
-    def test_newer_format(self, path):
-        change(path, format=FORMAT + 1)
-        with pytest.raises(BadData, match=r"made by a newer saccade.*Update saccade"):
+    @pytest.mark.parametrize("format", [FORMAT - 1, FORMAT + 1, None])
+    def test_another_format(self, path, format):
+        change(path, format=format)
+        with pytest.raises(BadData, match=r"dataset\.json: was made by") as caught:
             DataFolder(path)
+        assert f"saccade prepare both --root DIR --out {path}" in caught.value.hint
+        assert ("Update saccade" in caught.value.hint) == (format != FORMAT - 1)
+        write_folder(path, BOTH)
+        assert DataFolder(path).about["format"] == FORMAT
+
+    def test_a_folder_of_format_1_is_replaced(self, path):
+        (path / "vocabulary.json").write_text("{}")
+        write_folder(path, BOTH)
+        assert not (path / "vocabulary.json").exists()
 
     @pytest.mark.parametrize("field", ["splits", "fingerprint", "image_root"])
     def test_fields_missing(self, path, field):
@@ -277,11 +332,10 @@ class TestBroken:
         with pytest.raises(BadData, match="has 3 rows of"):
             DataFolder(path).questions("train")
 
-    @pytest.mark.parametrize("name", ["vocabulary.json", "answers.json", "dataset.json"])
-    def test_json_cut_off(self, path, name):
-        (path / name).write_text((path / name).read_text()[:20])
-        with pytest.raises(BadData, match=f"{name}: breaks off"):
-            [DataFolder(path).word_counts("karpathy"), DataFolder(path).answer_counts()]
+    def test_json_cut_off(self, path):
+        (path / "dataset.json").write_text((path / "dataset.json").read_text()[:20])
+        with pytest.raises(BadData, match=r"dataset\.json: breaks off"):
+            DataFolder(path)
 
     def test_what_is_not_there(self, tmp_path, path):
         write_folder(tmp_path / "vqa", VQA_ONLY)

@@ -14,7 +14,7 @@ from saccade.data.folder import DataFolder
 from saccade.data.records import Caption, ImageRecord, Question
 from saccade.datasets.catalogue import OWN, read_source
 from saccade.datasets.detect import recognise
-from saccade.datasets.prepare import prepare
+from saccade.datasets.prepare import prepare, source_and_root
 from tests.source_samples import JPEG, SAMPLES, hf_table, save_parquet, touch
 from tests.source_samples import write_lines as write
 
@@ -247,3 +247,52 @@ class TestCard:
         (tmp_path / "README.md").write_bytes(card.encode())
         folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / "made"))
         assert folder.about["licence"] == licence
+
+
+class TestHub:
+    """`hf:`, on a local folder: nothing here needs the network."""
+
+    @pytest.fixture(autouse=True)
+    def offline(self, tmp_path, monkeypatch):
+        import datasets
+
+        monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+        monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+    def test_the_same_records_as_its_parquet_files(self, tmp_path):
+        SAMPLES["hf-parquet"](tmp_path / "hub")
+        plain = read_source("hf-parquet", tmp_path / "hub")
+        folder = DataFolder(prepare(f"hf:{tmp_path}/hub", tmp_path / "images", tmp_path / "data"))
+        assert folder.questions("train") == [q for q in plain.questions if q.split == "train"]
+        assert folder.captions("val") == [c for c in plain.captions if c.split == "val"]
+        assert folder.about["source"] == f"hf:{tmp_path}/hub"
+        assert {p.file for p in folder.images()} == {
+            p.file.removeprefix("unpacked-images/") for p in plain.images
+        }
+        assert all((tmp_path / "images" / p.file).is_file() for p in folder.images())
+
+    def test_the_licence_and_a_split_that_is_drawn(self, tmp_path):
+        save_parquet(tmp_path / "hub/data/train-00000-of-00001.parquet", hf_table(0, 20))
+        (tmp_path / "hub/README.md").write_text("---\nlicense: mit\n---\n# Ours\n")
+        name = f"hf:{tmp_path}/hub"
+        collection = read_source(name, tmp_path / "images", val_share="0.2", test_share="0")
+        assert Counter(p.split for p in collection.images) == {"train": 16, "val": 4}
+        assert collection.licence == "mit, says its card"
+
+    def test_a_set_that_cannot_be_had_is_one_sentence(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        with pytest.raises(BadData, match="cannot be loaded from the Hugging Face hub") as caught:
+            prepare("hf:nobody/nothing", tmp_path / "images", tmp_path / "data")
+        assert "HF_HUB_OFFLINE is set" in caught.value.hint
+        assert "\n" not in str(caught.value)
+
+    def test_only_files_of_the_cache_are_followed(self, tmp_path):
+        (tmp_path / "mine.png").write_bytes(PNG + b"private")
+        rows = {"image": [str(tmp_path / "mine.png")] * 2, "caption": ["A dog.", "A cat."]}
+        save_parquet(tmp_path / "hub/train.parquet", pa.table(rows))
+        with pytest.raises(BadData, match="outside of the folder of images"):
+            read_source(f"hf:{tmp_path}/hub", tmp_path / "images")
+
+    def test_the_command_line_puts_its_images_beside_the_data(self, tmp_path):
+        name, folder = source_and_root("hf:org/name", None, tmp_path / "data")
+        assert (name, folder) == ("hf:org/name", tmp_path / "data-images")

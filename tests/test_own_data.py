@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -388,21 +389,26 @@ class TestHuggingFace:
         assert not (tmp_path / "unpacked-images").exists()
 
     def test_classes_are_called_by_their_names(self, tmp_path):
+        from datasets import ClassLabel, Dataset
+
         rows = {"image": ["a.png"] * 2, "question": ["Who?"] * 2, "answer": [1, 0]}
-        save_arrow(tmp_path, pa.table(rows))
-        label = {"_type": "ClassLabel", "names": ["cat", "dog"]}
-        save(tmp_path / "dataset_info.json", {"features": {"answer": label}})
+        label = ClassLabel(names=["cat", "dog"])
+        Dataset.from_dict(rows).cast_column("answer", label).save_to_disk(str(tmp_path))
         questions = read_source("hf-datasets", tmp_path).questions
         assert [q.best_answer for q in questions] == ["dog", "cat"]
 
-    def test_arrow_files_as_well_as_streams(self, tmp_path):
+    def test_a_choice_of_rows(self, tmp_path):
+        from datasets import Dataset
+
+        Dataset(hf_table(0, 9)).select([4, 2]).save_to_disk(str(tmp_path))
+        collection = read_source("hf-datasets", tmp_path, val_share="0", test_share="0")
+        assert [q.text for q in collection.questions] == ["What is 4?", "What is 2?"]
+
+    def test_without_the_package_it_is_said_how_to_get_it(self, tmp_path, monkeypatch):
         SAMPLES["hf-datasets"](tmp_path)
-        expected = read_source("hf-datasets", tmp_path)
-        path = tmp_path / "train/data-00000-of-00001.arrow"
-        table = hf_table(0, 3)
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
-        assert read_source("hf-datasets", tmp_path) == expected
+        monkeypatch.setitem(sys.modules, "datasets", None)
+        with pytest.raises(BadConfig, match=r"needs the package datasets.*saccade\[hf\]"):
+            read_source("hf-datasets", tmp_path)
 
     def test_a_folder_that_cannot_be_written_to(self, tmp_path):
         SAMPLES["hf-datasets"](tmp_path)

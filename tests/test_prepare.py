@@ -7,7 +7,7 @@ from saccade.data.folder import DataFolder
 from saccade.data.records import Caption, Collection, ImageRecord, Question
 from saccade.data.splits import hold_out
 from saccade.datasets.catalogue import SOURCES, read_source
-from saccade.datasets.prepare import next_step, prepare, told
+from saccade.datasets.prepare import next_step, prepare, remarks
 from tests.source_samples import (
     SAMPLES,
     coco_captions,
@@ -45,7 +45,7 @@ def test_vocabulary_and_answers_come_from_the_training_split_alone(tmp_path):
         question["question"] = "Secret?"
     save(tmp_path / "raw/v2_OpenEnded_mscoco_val2014_questions.json", questions)
     folder = DataFolder(prepare("vqa-v2", tmp_path / "raw", tmp_path / "data"))
-    assert "secret" not in folder.word_counts("show_ask_attend_answer")
+    assert "secret" not in folder.word_counts("show_ask_attend_answer", "questions")
     assert folder.answer_counts() == {"red": 24, "pink": 3, "crimson": 3}
 
 
@@ -66,7 +66,9 @@ class TestMissingImages:
         assert [p.id for p in folder.images()] == [9]
         assert folder.questions("val") == []
         finding = folder.about["findings"][0]
-        assert finding["what"].startswith("1 of 2 images are not there; they and their 3 records")
+        assert finding["message"].startswith(
+            "1 of 2 images are not there; they and their 3 records"
+        )
         assert (finding["level"], finding["count"]) == ("warning", 1)
         assert finding["examples"] == ["val2014/COCO_val2014_000000000042.jpg"]
         assert finding["cause"]
@@ -111,7 +113,7 @@ class TestImagesInTwoSplits:
         shared = {q.image_id for q in folder.questions("test")}
         assert not shared & {q.image_id for q in folder.questions("train")}
         assert len(folder.questions("train")) == 18
-        assert "2 records of the less guarded split" in folder.about["findings"][0]["what"]
+        assert "2 records of the less guarded split" in folder.about["findings"][0]["message"]
         assert {p.split for p in folder.images() if p.id in shared} == {"test"}
 
     def test_kept_with_a_warning_about_leaks(self, raw):
@@ -120,7 +122,7 @@ class TestImagesInTwoSplits:
         assert len(folder.questions("test")) == 2
         assert len({p.id for p in folder.images()}) == len(folder.images()) == 11
         overlap, leaks = (
-            next(f for f in folder.about["findings"] if words in f["what"])
+            next(f for f in folder.about["findings"] if words in f["message"])
             for words in ("in two splits", "training questions")
         )
         assert overlap["count"] == leaks["count"] == 1
@@ -132,7 +134,7 @@ class TestFindings:
         save(tmp_path / "raw/annotations/captions_val2017.json", coco_captions(42))
         touch(tmp_path / "raw", "val2017/000000000042.jpg")
         folder = DataFolder(prepare("coco-captions", tmp_path / "raw", tmp_path / "data"))
-        assert [f["what"] for f in folder.about["findings"]] == [
+        assert [f["message"] for f in folder.about["findings"]] == [
             "split train has no captions: there is nothing to learn from",
             "1 split of coco-captions is not the published one",
         ]
@@ -146,9 +148,9 @@ class TestFindings:
         made = prepare("table", tmp_path, tmp_path.parent / "made")
         (finding,) = DataFolder(made).about["findings"]
         assert finding["level"] == "warning"
-        assert finding["what"].startswith("split val has no questions: nothing can be trained")
+        assert finding["message"].startswith("split val has no questions: nothing can be trained")
         assert "--hold-out 0.1" in finding["hint"]
-        assert any("split val has no questions" in line for line in told(made))
+        assert any("split val has no questions" in line for line in remarks(made))
 
     def test_training_images_are_held_out_on_demand(self, tmp_path):
         """Of the task that lacks a validation split, with all that belongs to them."""
@@ -167,7 +169,7 @@ class TestFindings:
         held = {question.image_id for question in folder.questions("val")}
         assert len(held) == 4 == len(folder.images("val"))
         assert held.isdisjoint(question.image_id for question in folder.questions("train"))
-        assert "4 of 20 training images with questions, drawn with seed 0" in told(made)[1]
+        assert "4 of 20 training images with questions, drawn with seed 0" in remarks(made)[1]
         for share, said in ((0.2, "there is a validation split"), (1.0, "no share")):
             with pytest.raises(BadConfig, match=said):
                 prepare("table", root, tmp_path / "no", table="mine.csv", hold_out=share)
@@ -212,7 +214,7 @@ class TestFindings:
         save(tmp_path / "raw/v2_OpenEnded_mscoco_test2015_questions.json", questions)
         touch(tmp_path / "raw", "test2015/COCO_test2015_000000000005.jpg")
         folder = DataFolder(prepare("vqa-v2", tmp_path / "raw", tmp_path / "data"))
-        found = {f["what"]: f["level"] for f in folder.about["findings"]}
+        found = {f["message"]: f["level"] for f in folder.about["findings"]}
         assert found == {
             "3 splits of vqa-v2 are not the published ones": "warning",
             "3 questions have no answers": "note",
@@ -266,7 +268,7 @@ class TestWhatIsSaid:
     def test_every_line_is_a_sentence(self, tmp_path):
         save(tmp_path / "raw/annotations/captions_val2017.json", coco_captions(42))
         touch(tmp_path / "raw", "val2017/000000000042.jpg")
-        lines = told(prepare(None, tmp_path / "raw", tmp_path / "data"))
+        lines = remarks(prepare(None, tmp_path / "raw", tmp_path / "data"))
         assert [line.split(":")[0] for line in lines] == ["note", "warning", "warning"]
         assert all(line.endswith(".") and ".." not in line for line in lines)
 
@@ -315,7 +317,7 @@ class TestRealData:
                 "published 6,000 images and 30,000 captions",
                 "val: 250 images and 1,250 captions, published 1,000 images and 5,000 captions",
             ]
-        words = one.word_counts("karpathy")
+        words = one.word_counts("karpathy", "captions")
         assert (len(words), sum(words.values())) == (4567, 108062)
         assert sum(count > 5 for count in words.values()) == 1222
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.folder import DataFolder, fingerprint, read_balanced_pairs, read_choices
+from saccade.data.folder import DataFolder, fingerprint
 from saccade.data.records import ImageRecord, Question
 from saccade.datasets.catalogue import read_source
 from saccade.datasets.prepare import prepare
@@ -39,15 +39,15 @@ class TestMultipleChoice:
         with pytest.raises(BadData, match="OpenEnded_mscoco_train2014"):
             read_source("vqa-v1", root)
         made = prepare("vqa-v1", root, tmp_path / "data", form="multiple-choice")
-        assert read_choices(made)[42001] == ("red", "blue", "42001")
-        assert len(read_choices(made)) == 6
+        assert DataFolder(made).choices()[42001] == ("red", "blue", "42001")
+        assert len(DataFolder(made).choices()) == 6
         assert DataFolder(made).questions("val")[0].answers
 
     def test_open_ended_folders_have_none(self, root, tmp_path):
         write_vqa_v2(tmp_path / "open")
         made = prepare("vqa-v2", tmp_path / "open", tmp_path / "data")
-        assert read_choices(made) == {}
-        assert read_balanced_pairs(made) == []
+        assert DataFolder(made).choices() == {}
+        assert DataFolder(made).balanced_pairs() == []
 
     def test_they_count_in_the_fingerprint_and_go_when_prepared_again(self, root, tmp_path):
         made = prepare("vqa-v1", root, tmp_path / "data", form="multiple-choice")
@@ -77,7 +77,7 @@ class TestBalancedPairs:
         name = "v2_mscoco_train2014_complementary_pairs.json"
         save(tmp_path / "raw" / name, [[9000, 9001], [9002, 555]])
         made = prepare("vqa-v2", tmp_path / "raw", tmp_path / "data")
-        assert read_balanced_pairs(made) == [(9000, 9001)]
+        assert DataFolder(made).balanced_pairs() == [(9000, 9001)]
 
     @pytest.mark.parametrize("pairs", [[[1, 2, 3]], [["1", "2"]], [7], [[True, 2]]])
     def test_other_lists_are_refused(self, tmp_path, pairs):

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -266,9 +267,9 @@ class TestNothing:
 
 class TestCommandLine:
     def test_what_the_words_mean(self, tmp_path):
-        assert source_and_root("vqa-v2", tmp_path) == ("vqa-v2", tmp_path)
-        assert source_and_root(None, tmp_path) == (None, tmp_path)
-        assert source_and_root(str(tmp_path), None) == (None, tmp_path)
+        assert source_and_root("vqa-v2", tmp_path, Path("data")) == ("vqa-v2", tmp_path)
+        assert source_and_root(None, tmp_path, Path("data")) == (None, tmp_path)
+        assert source_and_root(str(tmp_path), None, Path("data")) == (None, tmp_path)
 
     @pytest.mark.parametrize(
         ("word", "what"),
@@ -280,7 +281,7 @@ class TestCommandLine:
     )
     def test_words_that_name_no_folder(self, word, what):
         with pytest.raises(BadConfig, match=what) as caught:
-            source_and_root(word, None)
+            source_and_root(word, None, Path("data"))
         assert "--root DIR" in caught.value.hint
 
     def test_a_folder_alone(self, tmp_path):
@@ -319,7 +320,7 @@ class TestRealData:
         kept = {"missing": "keep", "overlap": "keep"}
         made = DataFolder(prepare(None, root, tmp_path / "data", **kept))
         assert made.about["notes"][0].endswith("v2_OpenEnded_train_questions.json.gz.")
-        (finding,) = [f for f in made.about["findings"] if "published" in f["what"]]
+        (finding,) = [f for f in made.about["findings"] if "published" in f["message"]]
         assert "train: 33,745 images and 48,061 questions, published 82,783" in str(finding)
 
     def test_a_refusal_says_what_the_folder_was_taken_for(self, real_data, tmp_path):

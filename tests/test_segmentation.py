@@ -90,7 +90,7 @@ class TestCjkSet:
         assert train[0].answers == ("猫", "猫", "小猫")
         assert {p.file for p in folder.images()} == {row[0] for row in ROWS}
         assert all((folder.image_root / p.file).is_file() for p in folder.images())
-        assert (folder.path / "answers.json").read_text(encoding="utf-8").count("小猫") == 1
+        assert folder.answer_counts()["小猫"] == 1
 
     def test_question_words_are_characters_that_a_vocabulary_knows(self, folder):
         counts = folder.word_counts("multilingual", "questions")
@@ -112,7 +112,7 @@ class TestCjkSet:
     def test_the_way_to_cut_questions_is_told(self, folder):
         (told,) = [f for f in folder.about["findings"] if "tokenizer=multilingual" in f["hint"]]
         assert told["level"] == "note"
-        assert "questions are in Chinese, Japanese or Korean letters" in told["what"]
+        assert "questions are in Chinese, Japanese or Korean letters" in told["message"]
 
     def test_answers_are_compared_without_being_cut(self):
         assert normalise_answer("小猫") == "小猫"

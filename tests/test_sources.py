@@ -2,14 +2,20 @@
 
 import gzip
 import json
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
+from saccade.core import tables
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.folder import fingerprint
-from saccade.data.records import SPLITS, Caption, ImageRecord, Question
-from saccade.datasets.catalogue import SOURCES, read_source, reason
+from saccade.data.folder import DataFolder, fingerprint
+from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question
+from saccade.datasets import catalogue, detect, diagnose
+from saccade.datasets import prepare as prepare_module
+from saccade.datasets.catalogue import SOURCES, DatasetSource, read_source, reason
+from saccade.datasets.detect import recognise
+from saccade.datasets.prepare import prepare
 from saccade.datasets.published_counts import compare
 from tests.source_samples import (
     ANSWERS,
@@ -430,3 +436,63 @@ def test_files_may_lie_in_a_folder_directly_below(name, tmp_path):
     collection = read_source(name, tmp_path)
     assert collection.images
     assert all((Path(collection.image_root) / one.file).exists() for one in collection.images)
+
+
+def _read_notes(root, images="images"):
+    lines = (root / "notes.txt").read_text().splitlines()
+    records = [ImageRecord(n, f"{line.split(':')[0]}", "train") for n, line in enumerate(lines)]
+    captions = [
+        Caption(n, n, line, tuple(line.split(":")[1].split()), "train")
+        for n, line in enumerate(lines)
+    ]
+    return Collection("notes", str(root), records, captions=captions)
+
+
+def _recognise_notes(root):
+    if (root / "broken").exists():
+        raise RuntimeError("a plugin that fails")
+    return "there is notes.txt" if (root / "notes.txt").is_file() else None
+
+
+NOTES = DatasetSource(_read_notes, _recognise_notes, "notes", "notes.txt", "ours")
+NO_SOURCE = "not a source"
+ELSEWHERE = NOTES._replace(reader="nowhere.at_all:read")
+
+
+class TestPlugins:
+    @pytest.fixture
+    def sources(self, monkeypatch):
+        lines = {"notes": "NOTES", "vqa-v2": "NOTES", "none": "NO_SOURCE", "elsewhere": "ELSEWHERE"}
+        points = [
+            EntryPoint(name, f"{__name__}:{value}", "saccade.datasets")
+            for name, value in lines.items()
+        ]
+        monkeypatch.setattr(tables, "entry_points", lambda group: points)
+        table = tables.Table("dataset", catalogue._OWN, "saccade.datasets", catalogue._check)
+        for module in (catalogue, detect, diagnose, prepare_module):
+            monkeypatch.setattr(module, "SOURCES", table)
+        return table
+
+    def test_a_source_of_another_package_is_prepared_and_recognised(self, sources, tmp_path):
+        touch(tmp_path / "raw", "a.png", "b.png")
+        (tmp_path / "raw/notes.txt").write_text("a.png: a dog\nb.png: a cat\n")
+        assert read_source("notes", tmp_path / "raw", images=".").licence == "ours"
+        options = {"hold_out": 0.5}
+        made = DataFolder(prepare(None, tmp_path / "raw", tmp_path / "data", **options))
+        assert made.about["source"] == "notes"
+        assert made.about["notes"][0] == "Recognised as notes: there is notes.txt."
+
+    def test_what_cannot_be_used_is_told_and_stops_nothing(self, sources, tmp_path):
+        assert "notes" in list(sources)
+        problems = " ".join(sources.problems())
+        assert "'none'" in problems
+        assert "not a DatasetSource" in problems
+        assert "'elsewhere'" in problems
+        assert "saccade has one of that name" in problems
+        with pytest.raises(BadConfig, match="'none'"):
+            read_source("none", tmp_path)
+
+    def test_a_recogniser_that_fails_does_not_hide_the_others(self, sources, tmp_path):
+        SAMPLES["vqa-rad"](tmp_path)
+        (tmp_path / "broken").mkdir()
+        assert recognise(tmp_path).parts[0].source == "vqa-rad"

@@ -18,7 +18,7 @@ def prepare(
         str | None,
         typer.Argument(
             metavar="SOURCE|DIR",
-            help="See: saccade list sources. A+B joins two. A folder alone is recognised.",
+            help="See: saccade list sources. A+B joins two; hf:ORG/NAME; or a folder alone.",
         ),
     ] = None,
     root: Annotated[
@@ -38,16 +38,16 @@ def prepare(
     """Read a data set, verify it, write a data folder."""
     from saccade.api import prepare as make
     from saccade.data.folder import DataFolder
-    from saccade.datasets.prepare import next_step, source_and_root, told
+    from saccade.datasets.prepare import next_step, remarks, source_and_root
 
-    name, folder = source_and_root(source, root)
+    name, folder = source_and_root(source, root, out)
     options = pairs(option)
     named = {key.replace("-", "_") for key in options}
     if own := {"missing", "overlap", "hold_out", "root", "out", "source"} & named:
         hint = f"Write it as an argument of its own: --{min(own).replace('_', '-')}."
         raise BadConfig(f"{min(own)} is no --option of a source", hint=hint)
     make(name, folder, out, missing=missing, overlap=overlap, hold_out=hold_out, **options)
-    for line in told(out):
+    for line in remarks(out):
         typer.echo(line)
     splits = DataFolder(out).about["splits"]
     show_rows(values({split: counts for split, counts in splits.items() if any(counts.values())}))

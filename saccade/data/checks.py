@@ -1,13 +1,13 @@
-"""Does a collection hold together? What stops `prepare`, and what is only worth knowing.
+"""Checks of a collection: what stops `prepare`, and what is only worth knowing.
 
 Errors are raised; what was left out or looks odd becomes a finding in `dataset.json`.
 """
 
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from saccade.core.errors import BadConfig, BadData
@@ -17,8 +17,7 @@ from saccade.text.segmentation import has_no_blanks
 
 Item = TypeVar("Item", bound=Hashable)
 
-MISSING = ("refuse", "drop", "keep")
-OVERLAP = ("refuse", "drop", "keep")
+ON_FAULT = ("refuse", "drop", "keep")
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Finding:
     """One thing that is odd about a data set, how often, and what to do about it."""
 
     level: Literal["warning", "note"]
-    what: str
+    message: str
     count: int
     examples: tuple[str, ...]
     """The first few records concerned, where there are some."""
@@ -40,72 +39,65 @@ def check(
     """Verify a collection; returns what may be used of it, and the findings.
 
     `missing` says what to do about images whose file is not there, `overlap` about images in
-    two splits: "refuse" (raise), "drop" (leave out their records: all of a missing image's; of a
+    two splits: "refuse" (raise), "drop" (leave out their records: all of a missing image's; of an
     image in two splits those of the less guarded one, train before val before test), "keep"
     (leave them in: text-only use; a published split that is made like that). Raises BadData for
     errors, BadConfig for other words.
     """
-    for option, value, choices in (("missing", missing, MISSING), ("overlap", overlap, OVERLAP)):
-        if value not in choices:
-            hint = f"Give one of: {', '.join(choices)}."
+    for option, value in (("missing", missing), ("overlap", overlap)):
+        if value not in ON_FAULT:
+            hint = f"Give one of: {', '.join(ON_FAULT)}."
             raise BadConfig(f"--{option} {value} is not known", hint=hint)
     if not collection.images or not (collection.questions or collection.captions):
         hint = "Check --root: do the files there hold any records?"
         raise BadData("there is nothing to prepare", location=collection.image_root, hint=hint)
+    if fault := next(_faults(collection), None):
+        message, hint = fault
+        raise BadData(message, location=collection.image_root, hint=hint)
     findings: list[Finding] = []
-    _check_ids(collection)
-    _check_paths(collection)
     collection = _check_splits(collection, overlap, findings)
     collection = _check_files(collection, missing, findings)
-    _look_for_oddities(collection, findings)
-    return collection, findings
+    return collection, [*findings, *_oddities(collection)]
 
 
-def _check_ids(collection: Collection) -> None:
-    location = collection.image_root
-    records: Sequence[Question | Caption]
-    for name, records in (("question", collection.questions), ("caption", collection.captions)):
-        ids = [record.id for record in records]
-        if twice := _twice(ids):
+def _kinds(collection: Collection) -> tuple[tuple[str, Sequence[Question | Caption]], ...]:
+    return ("question", collection.questions), ("caption", collection.captions)
+
+
+def _faults(collection: Collection) -> Iterator[tuple[str, str]]:
+    """Message and hint of what no option can excuse."""
+    known = {image.id for image in collection.images}
+    for name, records in _kinds(collection):
+        if twice := _twice([record.id for record in records]):
             message = f"{len(twice)} {name} ids stand twice, the first is {twice[0]}"
-            hint = f"Every {name} needs its own id, also across splits."
-            raise BadData(message, location=location, hint=hint)
-        known = {image.id for image in collection.images}
-        stray = [record for record in records if record.image_id not in known]
-        if stray:
-            message = f"{name} {stray[0].id} is about image {stray[0].image_id}, which is unknown"
-            raise BadData(message, location=location, hint="Take all files from the same release.")
-        empty = [record for record in records if not record.text.strip()]
-        if empty:
-            message = f"{len(empty)} {name}s are empty, the first is {name} {empty[0].id}"
-            raise BadData(
-                message, location=location, hint="Leave these records out of the source files."
-            )
+            yield message, f"Every {name} needs its own id, also across splits."
+        if stray := next((record for record in records if record.image_id not in known), None):
+            message = f"{name} {stray.id} is about image {stray.image_id}, which is unknown"
+            yield message, "Take all files from the same release."
+        if empty := [record.id for record in records if not record.text.strip()]:
+            message = f"{len(empty)} {name}s are empty, the first is {name} {empty[0]}"
+            yield message, "Leave these records out of the source files."
     file_of: dict[int, str] = {}
     owner: dict[str, ImageRecord] = {}
     for image in collection.images:
         if file_of.setdefault(image.id, image.file) != image.file:
             message = f"image {image.id} has two files: {file_of[image.id]}, {image.file}"
-            raise BadData(message, location=location, hint="Keep one record per image id.")
+            yield message, "Keep one record per image id."
         other = owner.setdefault(image.file, image)
         if other.id != image.id:
             message = (
                 f"{image.file} is image {other.id} (split {other.split}) "
                 f"and image {image.id} (split {image.split})"
             )
-            raise BadData(message, location=location, hint="Keep one record per image file.")
+            yield message, "Keep one record per image file."
+        parts = image.file.split("/")
+        named = any(part not in ("", ".") for part in parts)
+        if is_absolute(image.file) or ".." in parts or "\0" in image.file or not named:
+            message = f"image {image.id} names the file {image.file!r}, outside of the folder"
+            yield message, "File names are relative to the folder of images and stay in it."
     if copies := _twice(collection.images):
         message = f"image {copies[0].id} stands twice in split {copies[0].split}"
-        raise BadData(message, location=location, hint="Keep one record per image.")
-
-
-def _check_paths(collection: Collection) -> None:
-    for image in collection.images:
-        path = PurePosixPath(image.file)
-        if is_absolute(image.file) or ".." in path.parts or "\0" in image.file or not path.name:
-            message = f"image {image.id} names the file {image.file!r}, outside of the folder"
-            hint = "File names are relative to the folder of images and stay in it."
-            raise BadData(message, location=collection.image_root, hint=hint)
+        yield message, "Keep one record per image."
 
 
 def _check_splits(collection: Collection, overlap: str, findings: list[Finding]) -> Collection:
@@ -121,25 +113,23 @@ def _check_splits(collection: Collection, overlap: str, findings: list[Finding])
         return collection
     count = len({image.id for image in shared})
     examples = _examples(f"{image.id} ({image.file})" for image in shared)
-    what = f"{count} images are in two splits"
+    message = f"{count} images are in two splits"
     if overlap == "refuse":
         raise BadData(
-            f"{what}, the first is {examples[0]}",
+            f"{message}, the first is {examples[0]}",
             location=collection.image_root,
             hint="A model would be tested on what it was trained on. --overlap drop leaves their "
             "less guarded records out; --overlap keep leaves a published split as it is.",
         )
-    cause = "The source divides records, not images."
     collection = replace(collection, images=list(of.values()))
-    if overlap == "keep":
-        hint = "Say so beside every score, or prepare with --overlap drop."
-        findings.append(Finding("warning", what, count, examples, cause, hint))
-        return collection
-    split_of = {image.id: image.split for image in of.values()}
-    collection, out = _keep(collection, lambda r: r.split == split_of[r.image_id])
-    what += f"; {out} records of the less guarded split were left out"
-    hint = "Nothing to do; scores differ from those of the published split."
-    findings.append(Finding("warning", what, count, examples, cause, hint))
+    hint = "Say so beside every score, or prepare with --overlap drop."
+    if overlap == "drop":
+        split_of = {image.id: image.split for image in of.values()}
+        collection, out = _keep(collection, lambda r: r.split == split_of[r.image_id])
+        message += f"; {out} records of the less guarded split were left out"
+        hint = "Nothing to do; scores differ from those of the published split."
+    cause = "The source divides records, not images."
+    findings.append(Finding("warning", message, count, examples, cause, hint))
     return collection
 
 
@@ -160,30 +150,29 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
         return collection
     root = collection.image_root
     examples = _examples(f"{p.file}{there_instead(root, p.file)}" for p in lost)
-    what = f"{len(lost)} of {len(collection.images)} images are not there"
+    message = f"{len(lost)} of {len(collection.images)} images are not there"
     if missing == "refuse":
         raise BadData(
-            f"{what}, the first are {', '.join(examples)}",
+            f"{message}, the first are {', '.join(examples)}",
             location=root,
             hint="Put them there, or give their folder with --option images=FOLDER. "
             "--missing drop leaves them and their records out, --missing keep keeps the records "
             "for use without images.",
         )
+    hint = "Use this folder without images only, or put them there and prepare again."
+    if missing == "drop":
+        gone = {image.id for image in lost}
+        collection, out = _keep(collection, lambda record: record.image_id not in gone)
+        if not collection.questions and not collection.captions:
+            hint = "Check --root and --option images=FOLDER; --missing keep keeps the text alone."
+            raise BadData(f"{message}: nothing would be left", location=root, hint=hint)
+        images = [image for image in collection.images if image.id not in gone]
+        collection = replace(collection, images=images)
+        message += f"; they and their {out} records were left out"
+        hint = "Scores are of the rest only: find the files if they are to be compared."
     cause = f"The files are not below {root}."
-    if missing == "keep":
-        hint = "Use this folder without images only, or put them there and prepare again."
-        findings.append(Finding("warning", what, len(lost), examples, cause, hint))
-        return collection
-    gone = {image.id for image in lost}
-    collection, out = _keep(collection, lambda record: record.image_id not in gone)
-    if not collection.questions and not collection.captions:
-        hint = "Check --root and --option images=FOLDER; --missing keep keeps the text alone."
-        raise BadData(f"{what}: nothing would be left", location=root, hint=hint)
-    what += f"; they and their {out} records were left out"
-    hint = "Scores are of the rest only: find the files if they are to be compared."
-    findings.append(Finding("warning", what, len(lost), examples, cause, hint))
-    images = [image for image in collection.images if image.id not in gone]
-    return replace(collection, images=images)
+    findings.append(Finding("warning", message, len(lost), examples, cause, hint))
+    return collection
 
 
 def without_file(root: str | Path, images: Sequence[ImageRecord]) -> list[ImageRecord]:
@@ -203,54 +192,32 @@ def without_file(root: str | Path, images: Sequence[ImageRecord]) -> list[ImageR
     return lost
 
 
-def _look_for_oddities(collection: Collection, findings: list[Finding]) -> None:
-    _look_for_empty_splits(collection, findings)
-    spoken_of = {question.image_id for question in collection.questions}
-    spoken_of |= {caption.image_id for caption in collection.captions}
-    silent = [image for image in collection.images if image.id not in spoken_of]
-    if silent:
-        what = f"{len(silent)} images have neither question nor caption"
+def _oddities(collection: Collection) -> Iterator[Finding]:
+    """Findings about a collection that may be used as it is."""
+    questions = collection.questions
+    yield from _empty_splits(collection)
+    described = {record.image_id for _, records in _kinds(collection) for record in records}
+    if silent := [image.file for image in collection.images if image.id not in described]:
+        message = f"{len(silent)} images have neither question nor caption"
         cause, hint = "The source lists them all the same.", "Nothing to do: they are kept."
-        examples = _examples(image.file for image in silent)
-        findings.append(Finding("note", what, len(silent), examples, cause, hint))
-    unanswered = [q for q in collection.questions if not q.answers]
-    if unanswered:
-        what = f"{len(unanswered)} questions have no answers"
+        yield Finding("note", message, len(silent), _examples(silent), cause, hint)
+    if unanswered := [str(question.id) for question in questions if not question.answers]:
+        message = f"{len(unanswered)} questions have no answers"
         cause, hint = "Their answers are secret.", "Predict them, and send the file to the server."
-        examples = _examples(str(question.id) for question in unanswered)
-        findings.append(Finding("note", what, len(unanswered), examples, cause, hint))
-    unspaced = [q.text for q in collection.questions if has_no_blanks(q.text)]
-    if 2 * len(unspaced) > len(collection.questions):
-        what = f"{len(unspaced)} questions are in Chinese, Japanese or Korean letters"
+        yield Finding("note", message, len(unanswered), _examples(unanswered), cause, hint)
+    unspaced = [question.text for question in questions if has_no_blanks(question.text)]
+    if 2 * len(unspaced) > len(questions):
+        message = f"{len(unspaced)} questions are in Chinese, Japanese or Korean letters"
         cause = "Most tokenizers cut at blanks and would make one word of each."
         hint = "Train with --set text.tokenizer=multilingual."
-        findings.append(Finding("note", what, len(unspaced), _examples(unspaced), cause, hint))
-    _look_for_repeats(collection.questions, findings)
-    _look_for_leaks(collection.questions, findings)
+        yield Finding("note", message, len(unspaced), _examples(unspaced), cause, hint)
+    yield from _repeats(questions)
+    yield from _leaks(questions)
 
 
-def _look_for_repeats(questions: Sequence[Question], findings: list[Finding]) -> None:
-    def key(q: Question) -> tuple[int, str]:
-        return q.image_id, q.text.lower()
-
-    seen: set[int] = set()  # hashes: with the keys, millions of questions would be held twice
-    met: set[int] = set()
-    for question in questions:
-        number = hash(key(question))
-        (met if number in seen else seen).add(number)
-    times = Counter(asked for asked in map(key, questions) if hash(asked) in met)
-    if count := sum(times.values()) - len(times):
-        what = f"{count} questions repeat an earlier one about the same image"
-        again = (asked for asked, often in times.items() if often > 1)
-        examples = _examples(f"image {image}: {text}" for image, text in again)
-        cause, hint = "The source has them twice.", "Nothing to do: each counts on its own."
-        findings.append(Finding("note", what, count, examples, cause, hint))
-
-
-def _look_for_empty_splits(collection: Collection, findings: list[Finding]) -> None:
+def _empty_splits(collection: Collection) -> Iterator[Finding]:
     """Each task on its own: a folder may have captions of a split, but no questions."""
-    records: Sequence[Question | Caption]
-    for kind, records in (("question", collection.questions), ("caption", collection.captions)):
+    for kind, records in _kinds(collection):
         in_use = {record.split for record in records}
         for split, use in (
             ("train", "there is nothing to learn from"),
@@ -263,12 +230,27 @@ def _look_for_empty_splits(collection: Collection, findings: list[Finding]) -> N
                 hint = "Add images: one alone cannot be in two splits."
             elif split == "val":
                 hint = "Add its files, or take some training images for it: --hold-out 0.1."
-            what = f"split {split} has no {kind}s: {use}"
+            message = f"split {split} has no {kind}s: {use}"
             cause = f"The source has no {kind}s of this split below --root."
-            findings.append(Finding("warning", what, 1, (), cause, hint))
+            yield Finding("warning", message, 1, (), cause, hint)
 
 
-def _look_for_leaks(questions: Sequence[Question], findings: list[Finding]) -> None:
+def _repeats(questions: Sequence[Question]) -> Iterator[Finding]:
+    def key(q: Question) -> tuple[int, str]:
+        return q.image_id, q.text.lower()
+
+    # Hashes first: with the keys, millions of questions would be held twice.
+    times_of = Counter(hash(key(question)) for question in questions)
+    again = {number for number, times in times_of.items() if times > 1}
+    times = Counter(asked for asked in map(key, questions) if hash(asked) in again)
+    if count := sum(times.values()) - len(times):
+        message = f"{count} questions repeat an earlier one about the same image"
+        examples = (f"image {image}: {text}" for (image, text), n in times.items() if n > 1)
+        cause, hint = "The source has them twice.", "Nothing to do: each counts on its own."
+        yield Finding("note", message, count, _examples(examples), cause, hint)
+
+
+def _leaks(questions: Sequence[Question]) -> Iterator[Finding]:
     def key(q: Question) -> tuple[int, str, str]:
         return q.image_id, q.text.lower(), q.best_answer.lower()
 
@@ -276,11 +258,11 @@ def _look_for_leaks(questions: Sequence[Question], findings: list[Finding]) -> N
     learnt = scored.intersection(key(q) for q in questions if q.split == "train")
     leaks = [q for q in questions if q.split != "train" and q.answers and key(q) in learnt]
     if leaks:
-        what = f"{len(leaks)} questions to be judged on are, with their answer, training questions"
+        message = f"{len(leaks)} questions to be scored are, with their answer, training questions"
         examples = _examples(f"{q.id}: {q.text}" for q in leaks)
         cause = "The published split has them in both."
         hint = "Leave them out for a clean score: --overlap drop."
-        findings.append(Finding("warning", what, len(leaks), examples, cause, hint))
+        yield Finding("warning", message, len(leaks), examples, cause, hint)
 
 
 def _twice(items: Sequence[Item]) -> list[Item]:

@@ -56,7 +56,7 @@ class Ragged(NamedTuple):
 
 
 class Regions(Protocol):
-    """What is asked of a feature store."""
+    """A feature store, as far as examples need it."""
 
     counts: np.ndarray  # (N,) real regions of each image; 0 where it could not be read
 
@@ -65,7 +65,7 @@ class Regions(Protocol):
 
 
 class Examples(Protocol):
-    """What the batching below asks of a data set."""
+    """A data set, as far as the batching below needs it."""
 
     image: np.ndarray
 
@@ -107,13 +107,13 @@ class VqaExamples:
             given, people = [[answer] for answer in best], np.ones_like(people)
         encoded = [answers.encode(some) for some in given]
         rows = store.rows(table.column("image_id").to_numpy())
-        seen = store.counts[rows] > 0
+        has_features = store.counts[rows] > 0
         right = np.fromiter((bool(ids) for ids, _ in encoded), bool, len(encoded))
         teach = right if target and only_answerable else np.ones_like(right)
-        keep = np.flatnonzero(seen & teach)
+        keep = np.flatnonzero(has_features & teach)
         self.left_out = {
-            "image without features": int((~seen).sum()),
-            "no listed answer": int((seen & ~teach).sum()),
+            "image without features": int((~has_features).sum()),
+            "no listed answer": int((has_features & ~teach).sum()),
         }
         self.ids = table.column("id").to_numpy()[keep]
         self.image = rows[keep].astype(np.int32)
@@ -141,7 +141,7 @@ class VqaExamples:
         )
 
     def _weights(self, counts: np.ndarray, people: np.ndarray) -> np.ndarray:
-        """How right answers are that so many of `people` gave."""
+        """Weights of answers that `counts` of `people` gave, as `target` says."""
         right: np.ndarray = counts / people
         if self.target == "scores":
             # Official accuracy: of the others three must agree; a single person has no others.
@@ -172,11 +172,11 @@ class CaptionExamples:
         words = table.column("words").to_pylist()
         rows = store.rows(table.column("image_id").to_numpy())
         length = np.fromiter((len(row) for row in words), np.int64, len(words))
-        seen, fits = store.counts[rows] > 0, length <= (max_length or length.max(initial=0))
-        keep = np.flatnonzero(seen & fits)
+        has_features, fits = store.counts[rows] > 0, length <= (max_length or length.max(initial=0))
+        keep = np.flatnonzero(has_features & fits)
         self.left_out = {
-            "image without features": int((~seen).sum()),
-            "caption too long": int((seen & ~fits).sum()),
+            "image without features": int((~has_features).sum()),
+            "caption too long": int((has_features & ~fits).sum()),
         }
         self.ids = table.column("id").to_numpy()[keep]
         self.image = rows[keep].astype(np.int32)
@@ -186,7 +186,7 @@ class CaptionExamples:
         return len(self.ids)
 
     def batch(self, rows: np.ndarray) -> CaptionBatch:
-        """Put some captions side by side, max_length first, each of their images once."""
+        """Put some captions side by side, longest first, each of their images once."""
         length = self.words.offsets[rows + 1] - self.words.offsets[rows]
         rows = rows[np.argsort(-length.astype(np.int64), kind="stable")]
         images, image = np.unique(self.image[rows], return_inverse=True)
@@ -200,7 +200,7 @@ class CaptionExamples:
 
 
 class ImageExamples:
-    """The images of one split, each with all its captions, which judge what is said of it."""
+    """The images of one split, each with all its captions as references."""
 
     def __init__(self, captions: CaptionExamples) -> None:
         """Go through `captions` image by image; what was left out there is left out here."""
@@ -289,14 +289,14 @@ def images_of(examples: Examples) -> np.ndarray:
     return np.unique(examples.image)
 
 
-# What people said of a split, without which nothing can be judged on it.
+# Ground truth of a split, without which nothing can be scored on it.
 
 
 def answered_questions(folder: DataFolder, split: Split) -> list[Question]:
     """The questions of a split. Raises BadData where there are none, or nobody answered them."""
     questions = folder.questions(split)
     if not questions or not questions[0].answers:
-        raise _without_truth(folder, split, "answers")
+        raise _without_ground_truth(folder, split, "answers")
     return questions
 
 
@@ -304,18 +304,18 @@ def captioned_images(folder: DataFolder, split: Split) -> dict[int, list[Caption
     """The captions of a split, by image. Raises BadData where there are none."""
     captions = folder.captions_by_image(split)
     if not captions:
-        raise _without_truth(folder, split, "captions")
+        raise _without_ground_truth(folder, split, "captions")
     return captions
 
 
-def _without_truth(folder: DataFolder, split: Split, kind: str) -> BadData:
+def _without_ground_truth(folder: DataFolder, split: Split, kind: str) -> BadData:
     splits = folder.about["splits"]
     counted = "questions" if kind == "answers" else kind
     others = [one for one in SPLITS if one != split and splits[one][counted]]
     hint = f"Choose another split with --split: {', '.join(others) or 'there is none'}."
     if split == "val":
         hint = (
-            "Each epoch of training is judged on it: saccade prepare ... --hold-out 0.1 takes some "
+            "Each epoch of training is scored on it: saccade prepare ... --hold-out 0.1 takes some "
             f"training images for it. To evaluate alone: {hint[0].lower()}{hint[1:]}"
         )
-    return BadData(f"the {split} split has no {kind} to judge by", location=folder.path, hint=hint)
+    return BadData(f"the {split} split has no {kind} to score by", location=folder.path, hint=hint)

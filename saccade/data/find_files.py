@@ -1,4 +1,4 @@
-"""Looking for files by name in a folder and the folders directly below it."""
+"""Files by name in a folder and the folders directly below it, and the image files of a set."""
 
 import os
 import re
@@ -65,7 +65,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies directly in a folder, without names that begin with a dot.
+    """Entries directly in a folder, without names that begin with a dot.
 
     Those are no part of a data set: systems leave them everywhere (`.DS_Store`, `._00042.txt`).
     """
@@ -76,11 +76,12 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 class SeveralFit(BadConfig):
     """Several things in a folder would do, and an option of the source says which."""
 
-    def __init__(self, what: str, *, location: Path, option: str, choices: Sequence[str]) -> None:
+    def __init__(
+        self, message: str, *, location: Path, option: str, choices: Sequence[str]
+    ) -> None:
         self.option, self.choices = option, choices
-        said = (f"--option {shlex.quote(f'{option}={choice}')}" for choice in choices[:3])
-        hint = f"Say which: {' or '.join(said)}."
-        super().__init__(what, location=location, hint=hint)
+        typed = (f"--option {shlex.quote(f'{option}={choice}')}" for choice in choices[:3])
+        super().__init__(message, location=location, hint=f"Say which: {' or '.join(typed)}.")
 
 
 def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> Path:
@@ -97,13 +98,13 @@ def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> P
         raise BadData(f"holds no {usual}", location=root, hint=hint)
     if len(found) > 1:
         names = [path.relative_to(root).as_posix() for path in found]
-        what = f"holds several files like {usual}: {', '.join(names[:6])}"
-        raise SeveralFit(what, location=root, option=option, choices=names)
+        message = f"holds several files like {usual}: {', '.join(names[:6])}"
+        raise SeveralFit(message, location=root, option=option, choices=names)
     return found[0]
 
 
 def first_reason(root: Path, pattern: str) -> str | None:
-    """What a recogniser says when a file of that name is there, else None."""
+    """The reason of a recogniser where a file of that name is there, else None."""
     found = files_like(root, pattern)
     return f"there is {found[0].relative_to(root).as_posix()}" if found else None
 
@@ -111,6 +112,13 @@ def first_reason(root: Path, pattern: str) -> str | None:
 def folder_like(root: Path, holds: Callable[[Path], bool]) -> Path | None:
     """`root`, or the first folder directly below it, of which `holds` is true."""
     return next((folder for folder in [root, *folders_in(root)] if holds(folder)), None)
+
+
+def folder_with(root: Path, holds: Callable[[Path], bool], lacking: str, hint: str) -> Path:
+    """The same. Raises BadData, saying that `root` holds no `lacking`, where there is none."""
+    if (home := folder_like(root, holds)) is None:
+        raise BadData(f"holds no {lacking}", location=root, hint=hint)
+    return home
 
 
 def folders_in(root: Path) -> list[Path]:
@@ -133,7 +141,7 @@ def no_folder(given: Path, source: str = "") -> BadData:
     return BadData("is a file, not a folder", location=given, hint=hint)
 
 
-# Finding image files: data sets name images, but everybody unpacks them somewhere else.
+# Image files: data sets name them, but everybody unpacks them somewhere else.
 
 
 class ImageFiles:
@@ -176,10 +184,10 @@ class ImageFiles:
             for name in names:
                 if name in listed:
                     return _join(folder, name)
-        paths = (_join(folder, name) for folder in places for name in names)
-        spelt = (self._as_spelt(path) for path in paths if not path.isascii())
-        if found := next(filter(None, spelt), None):
-            return found
+        if not "".join((*places, *names)).isascii():
+            spelt = (self._as_spelt(_join(folder, n)) for folder in places for n in names)
+            if found := next(filter(None, spelt), None):
+                return found
         homes = (folder for folder in places if folder not in ("", self._text))
         return _join(next(filter(self.names, homes), folders[0]), names[0])
 
@@ -222,12 +230,12 @@ class ImageFiles:
 
 
 def is_absolute(name: str) -> bool:
-    """Say whether a name, written with `/`, is a whole path, here or on Windows."""
+    """True where a name, written with `/`, is a whole path, here or on Windows."""
     return name.startswith("/") or (name[1:3] == ":/" and name[0].isalpha())
 
 
 def there_instead(root: str | Path, file: str) -> str:
-    """Why a file may not be found below `root`, in brackets; empty where nothing is like it."""
+    """The likely reason why `file` is not below `root`, in brackets; empty where there is none."""
     at = Path(root)
     for part in PurePosixPath(file).parts:
         if os.path.lexists(at / part):

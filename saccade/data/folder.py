@@ -1,68 +1,87 @@
 """The data folder: what `prepare` writes and everything else reads.
 
     dataset.json       source, licence, counts, fingerprint, notes and findings; written last
-    images.parquet     id, file, split                             (fields of `records.Image`)
-    questions.parquet  id, image_id, text, split, answers, ...     (fields of `records.Question`)
-    captions.parquet   id, image_id, text, words, split            (fields of `records.Caption`)
-    choices.parquet, pairs.parquet                                 (see `data.companions`)
-    vocabulary.json    how often each word stands in the training split, first seen first
-    answers.json       the same for human answers
+    images.parquet     id, file, split                             (fields of `ImageRecord`)
+    questions.parquet  id, image_id, text, split, answers, ...     (fields of `Question`)
+    captions.parquet   id, image_id, text, words, split            (fields of `Caption`)
+    choices.parquet    question_id, choices                        (multiple choice)
+    pairs.parquet      question_id, other_id                       (VQA v2's balanced pairs)
+    cache/             word counts of the training split, one file a tokenizer; may be deleted
     features/NAME/     feature stores, made by `extract`
-    images/          the images themselves, where `pack --images` brought them along
+    images/            the images themselves, where `pack --images` brought them along
 
 Repeated text (answers, words, splits) is kept once, as Parquet dictionaries: a VQA v2 question
 takes about 150 bytes in memory.
 """
 
 import hashlib
+import inspect
 import json
 import os
+import re
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.core.files import to_disk
+from saccade.core.files import as_json, to_disk, write_text
 from saccade.data.checks import Finding
 from saccade.data.reading import read_json
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question, Split
 from saccade.text.tokenizers import TOKENIZERS, as_question
 
-# Records as Arrow tables and back: a column per field, repeated text kept once.
+Task = Literal["vqa", "caption"]
+
+FORMAT = 2
+"""Raised when an older folder, or an older cache of word counts, must no longer be read."""
+FIELDS: dict[str, tuple[str, ...]] = {
+    "images": ImageRecord._fields,
+    "questions": Question._fields,
+    "captions": Caption._fields,
+    "choices": ("question_id", "choices"),
+    "pairs": ("question_id", "other_id"),
+}
+"""The tables, each in a Parquet file of its name, and their columns."""
+FILES = (*(f"{name}.parquet" for name in FIELDS), "dataset.json")
+OF_FORMAT_1 = ("vocabulary.json", "answers.json")
+"""Files of an older data folder that `write_folder` removes when it replaces one."""
+IMAGES, CACHE = "images", "cache"
+PREPARE_AGAIN = "Make it again: saccade prepare DIR --out DATA."
+CAPTION_TOKENIZER = "karpathy"
+"""The tokenizer that `Caption.words` are cut with."""
 
 ROWS = 2**17
 """Records that are laid out at a time; each lot is a row group of the file."""
 
 _SHARED = pa.dictionary(pa.int32(), pa.string())
-_KIND = {
+_TYPES = {
     "id": pa.int64(),
     "image_id": pa.int64(),
-    "text": pa.string(),
-    "file": pa.string(),
-    "split": _SHARED,
-    "answers": pa.list_(_SHARED),
-    "words": pa.list_(_SHARED),
-    "best_answer": _SHARED,
-    "answer_type": _SHARED,
-    "question_type": _SHARED,
-    "choices": pa.list_(_SHARED),
     "question_id": pa.int64(),
     "other_id": pa.int64(),
+    "text": pa.string(),
+    "file": pa.string(),
+    "answers": pa.list_(_SHARED),
+    "words": pa.list_(_SHARED),
+    "choices": pa.list_(_SHARED),
 }
+"""Arrow types of the columns; those that are not here hold text that is repeated."""
 
 
 def write_table(path: Path, records: Sequence[tuple[Any, ...]], fields: Sequence[str]) -> None:
-    """Write records of `saccade.data.records` as Parquet; `fields` are their kind's `_fields`.
+    """Write records as Parquet, a column for each of `fields`.
 
     They are laid out `ROWS` at a time, so little is held beside them, however many there are.
     """
-    schema = pa.schema([(field, _KIND[field]) for field in fields])
+    schema = pa.schema([(field, _TYPES.get(field, _SHARED)) for field in fields])
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for start in range(0, len(records), ROWS):
             some = records[start : start + ROWS]
@@ -74,7 +93,7 @@ def write_table(path: Path, records: Sequence[tuple[Any, ...]], fields: Sequence
 
 
 def to_rows(table: pa.Table) -> Iterable[tuple[Any, ...]]:
-    """Hand out rows in which equal texts are one object, so that records stay small."""
+    """Rows of a table in which equal texts are one object, so that records stay small."""
     return zip(*(_values(column.combine_chunks()) for column in table.columns), strict=True)
 
 
@@ -88,68 +107,23 @@ def _values(column: pa.Array) -> list[Any]:
     return cast(list[Any], column.to_pylist())
 
 
-# What some data sets say beside their questions: choices to pick from, and balanced pairs.
-
-CHOICES, PAIRS = "choices.parquet", "pairs.parquet"
-
-
-class Companion(NamedTuple):
-    """A table to be written beside the questions."""
-
-    file: str
-    records: Sequence[tuple[Any, ...]]
-    fields: tuple[str, ...]
-
-
-def companions(collection: Collection) -> list[Companion]:
-    """The tables that a collection needs; what is about questions it no longer has is left out."""
-    ids = {question.id for question in collection.questions}
-    choices = [(id_, offered) for id_, offered in collection.choices.items() if id_ in ids]
-    pairs = [pair for pair in collection.pairs if ids.issuperset(pair)]
-    tables = (
-        Companion(CHOICES, choices, ("question_id", "choices")),
-        Companion(PAIRS, pairs, ("question_id", "other_id")),
-    )
-    return [table for table in tables if table.records]
-
-
-def read_choices(folder: Path) -> dict[int, tuple[str, ...]]:
-    """What each question of a data folder offers; empty for an open-ended set."""
-    return dict(_rows(folder / CHOICES))
-
-
-def read_balanced_pairs(folder: Path) -> list[tuple[int, int]]:
-    """The balanced pairs of question ids of a data folder; empty where none are known."""
-    return [(one, other) for one, other in _rows(folder / PAIRS)]
-
-
-def _rows(path: Path) -> list[tuple[Any, ...]]:
-    if not path.is_file():
-        return []
+def _read(path: Path, filters: list[tuple[str, str, str]] | None = None) -> pa.Table:
     try:
-        return list(to_rows(pq.read_table(path).unify_dictionaries().combine_chunks()))
+        table = pq.read_table(path, memory_map=True, filters=filters)
+    except FileNotFoundError:
+        raise BadData("is missing", location=path, hint=PREPARE_AGAIN) from None
     except (pa.ArrowException, OSError) as error:
         message = f"is not whole ({str(error).splitlines()[0][:80]})"
-        raise BadData(message, location=path, hint="Prepare the data folder again.") from None
+        raise BadData(message, location=path, hint=PREPARE_AGAIN) from None
+    return table.unify_dictionaries().combine_chunks()
 
 
-Task = Literal["vqa", "caption"]
-
-FORMAT = 1
-FILES = (
-    "images.parquet",
-    "questions.parquet",
-    "captions.parquet",
-    CHOICES,
-    PAIRS,
-    "vocabulary.json",
-    "answers.json",
-    "dataset.json",
-)
-IMAGES = "images"
-PREPARE_AGAIN = "Make it again: saccade prepare DIR --out DATA."
-CAPTION_TOKENIZER = "karpathy"
-"""What `Caption.words` are cut with; see `records.Caption`."""
+def _count(column: pa.ChunkedArray) -> dict[str, int]:
+    """Counts of the values in a column of texts, or of lists of texts, in order of first use."""
+    values = column.combine_chunks()
+    flat = values.flatten() if pa.types.is_list(values.type) else values
+    counts = flat.value_counts()  # in order of first use: a test holds the library to it
+    return dict(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True))
 
 
 def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] = ()) -> None:
@@ -161,35 +135,27 @@ def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] 
     """
     _refuse_strange(out)
     out.mkdir(parents=True, exist_ok=True)
-    questions = [q for q in collection.questions if q.split == "train"]
-    captions = [c for c in collection.captions if c.split == "train"]
-    words = {"questions": _question_words(questions), "captions": _caption_words(captions)}
-    answers = {
-        "answers": dict(Counter(chain.from_iterable(q.answers for q in questions))),
-        "best_answers": dict(Counter(q.best_answer for q in questions if q.answers)),
-    }
-    written = [_write_table(out / "images.parquet", collection.images, ImageRecord._fields)]
-    if collection.questions:
-        written += [_write_table(out / "questions.parquet", collection.questions, Question._fields)]
-        written += [_write_json(out / "answers.json", answers)]
-    if collection.captions:
-        written += [_write_table(out / "captions.parquet", collection.captions, Caption._fields)]
-    for name, records, fields in companions(collection):
-        written += [_write_table(out / name, records, fields)]
-    written += [_write_json(out / "vocabulary.json", words)]
-    written += [_write_json(out / "dataset.json", _about(collection, findings))]
+    tables = {name: records for name, records in _tables(collection).items() if records}
+    parts = [out / f"{name}.parquet.part" for name in tables]
+    for part, (name, records) in zip(parts, tables.items(), strict=True):
+        write_table(part, records, FIELDS[name])
+    parts.append(out / "dataset.json.part")
+    parts[-1].write_text(as_json(_about(collection, findings)), encoding="utf-8")
+    for part in parts:
+        to_disk(part)
     (out / "dataset.json").unlink(missing_ok=True)
-    for name in FILES:
-        if out / f"{name}.part" not in written:
+    for name in (*FILES, *OF_FORMAT_1):
+        if out / f"{name}.part" not in parts:
             (out / name).unlink(missing_ok=True)
-    for part in written:
+    shutil.rmtree(out / CACHE, ignore_errors=True)
+    for part in parts:
         os.replace(part, part.with_suffix(""))
 
 
 def _refuse_strange(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise BadData("is a file", location=out, hint="Give another --out.")
-    own = {*FILES, *(f"{name}.part" for name in FILES), "features"}
+    own = {*FILES, *(f"{name}.part" for name in FILES), *OF_FORMAT_1, CACHE, "features"}
     there = {path.name for path in out.iterdir()} if out.exists() else set()
     strange = [name for name in there - own if not name.startswith(".")]  # left by systems
     if strange == [IMAGES]:
@@ -201,13 +167,21 @@ def _refuse_strange(out: Path) -> None:
         raise BadData(message, location=out, hint=hint)
 
 
-def _about(collection: Collection, findings: Sequence[Finding]) -> dict[str, Any]:
-    kinds: dict[str, Sequence[ImageRecord | Question | Caption]] = {
+def _tables(collection: Collection) -> dict[str, Sequence[tuple[Any, ...]]]:
+    """The records of each table; those about questions that were left out are left out, too."""
+    ids = {question.id for question in collection.questions}
+    return {
         "images": collection.images,
         "questions": collection.questions,
         "captions": collection.captions,
+        "choices": [item for item in collection.choices.items() if item[0] in ids],
+        "pairs": [pair for pair in collection.pairs if ids.issuperset(pair)],
     }
-    counts = {kind: Counter(record.split for record in kinds[kind]) for kind in kinds}
+
+
+def _about(collection: Collection, findings: Sequence[Finding]) -> dict[str, Any]:
+    kinds = ("images", "questions", "captions")
+    counts = {kind: Counter(one.split for one in getattr(collection, kind)) for kind in kinds}
     return {
         "format": FORMAT,
         "source": collection.source,
@@ -223,48 +197,14 @@ def _about(collection: Collection, findings: Sequence[Finding]) -> dict[str, Any
 def fingerprint(collection: Collection) -> str:
     """SHA-256 over all records in order: equal data, equal fingerprint, wherever it lies."""
     digest = hashlib.sha256()
-    beside = [table.records for table in companions(collection)]
-    for records in (collection.images, collection.questions, collection.captions, *beside):
+    for name, records in _tables(collection).items():
+        if not records and name in ("choices", "pairs"):
+            continue
         rest = iter(records)
         while some := list(islice(rest, 4096)):
             digest.update(json.dumps(some).encode())
         digest.update(b"\n")
     return digest.hexdigest()
-
-
-def _question_words(questions: Sequence[Question]) -> dict[str, dict[str, int]]:
-    """Words of each tokenizer with their counts; a question that is asked again is cut once."""
-    texts = Counter(as_question(question.text) for question in questions)
-    return {name: _weighted(tokenize, texts) for name, tokenize in TOKENIZERS.items() if texts}
-
-
-def _weighted(tokenize: Callable[[str], list[str]], texts: Counter[str]) -> dict[str, int]:
-    words: dict[str, int] = {}
-    for text, times in texts.items():
-        for word in tokenize(text):
-            words[word] = words.get(word, 0) + times
-    return words
-
-
-def _caption_words(captions: Sequence[Caption]) -> dict[str, dict[str, int]]:
-    counts = Counter(chain.from_iterable(caption.words for caption in captions))
-    return {CAPTION_TOKENIZER: dict(counts)} if counts else {}
-
-
-def _write_table(path: Path, records: Sequence[tuple[Any, ...]], fields: Sequence[str]) -> Path:
-    part = path.with_name(path.name + ".part")
-    write_table(part, records, fields)
-    to_disk(part)
-    return part
-
-
-def _write_json(path: Path, value: object) -> Path:
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False, indent=1)
-        file.write("\n")
-    to_disk(part)
-    return part
 
 
 class DataFolder:
@@ -274,7 +214,7 @@ class DataFolder:
         """Open `path`; images are below `image_root`, else the environment's SACCADE_IMAGES,
         else the folder's own `images/`, else where they were when the folder was prepared.
 
-        Raises BadData if there is no data folder, an unfinished one, or one of a newer format.
+        Raises BadData if there is no data folder, an unfinished one, or one of another format.
         """
         self.path = Path(path)
         seal = self.path / "dataset.json"
@@ -283,11 +223,14 @@ class DataFolder:
             message = "is an unfinished data folder" if begun else "is not a data folder"
             raise BadData(f"{message}: it has no dataset.json", location=path, hint=PREPARE_AGAIN)
         self.about: dict[str, Any] = read_json(seal, dict)
-        number = self.about.get("format")
-        if not isinstance(number, int) or number > FORMAT:
-            message = f"was made by a newer saccade (format {number}, this one knows {FORMAT})"
+        if (number := self.about.get("format")) != FORMAT:
+            older = isinstance(number, int) and number < FORMAT
+            message = f"was made by {'an older' if older else 'a newer'} saccade"
+            again = f"saccade prepare {self.about.get('source')} --root DIR --out {self.path}."
             raise BadData(
-                message, location=seal, hint="Update saccade, or prepare the folder again."
+                f"{message} (format {number}, this one reads {FORMAT})",
+                location=seal,
+                hint=f"Make it again: {again}" if older else f"Update saccade, or type: {again}",
             )
         if not {"image_root", "fingerprint", "splits"} <= self.about.keys():
             raise BadData("lacks some of its fields", location=seal, hint=PREPARE_AGAIN)
@@ -298,14 +241,14 @@ class DataFolder:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What the records can be used for."""
+        """The tasks that the records can be used for."""
         splits = self.about["splits"].values()
         needs: dict[Task, str] = {"vqa": "questions", "caption": "captions"}
         return tuple(t for t, kind in needs.items() if any(counts[kind] for counts in splits))
 
     def images(self, split: Split | None = None) -> list[ImageRecord]:
         """All images, or those of one split, in the source's order."""
-        return [ImageRecord(*row) for row in to_rows(self._table("images", ImageRecord, split))]
+        return [ImageRecord(*row) for row in to_rows(self._table("images", split))]
 
     def questions(self, split: Split) -> list[Question]:
         """The questions of a split, in the source's order. Raises BadData if the folder has none
@@ -325,40 +268,51 @@ class DataFolder:
         return found
 
     def question_table(self, split: Split) -> pa.Table:
-        """The same as `questions`, as a table: a column per field of `records.Question`."""
-        return self._table("questions", Question, split)
+        """The same as `questions`, as a table: a column per field of `Question`."""
+        return self._table("questions", split)
 
     def caption_table(self, split: Split) -> pa.Table:
-        """The same as `captions`, as a table: a column per field of `records.Caption`."""
-        return self._table("captions", Caption, split)
+        """The same as `captions`, as a table: a column per field of `Caption`."""
+        return self._table("captions", split)
 
-    def word_counts(
-        self, tokenizer: str, of: Literal["questions", "captions"] | None = None
-    ) -> dict[str, int]:
-        """How often each word stands in the training split, in the order of first use.
+    def choices(self) -> dict[int, tuple[str, ...]]:
+        """The choices that each question offers; empty for an open-ended set."""
+        return dict(self._beside("choices"))
 
-        By default captions are counted for "karpathy", their own tokenizer, if there are any, and
-        questions else. Raises BadConfig for a tokenizer that these were not counted with.
+    def balanced_pairs(self) -> list[tuple[int, int]]:
+        """The balanced pairs of question ids; empty where none are known."""
+        return list(self._beside("pairs"))
+
+    def word_counts(self, tokenizer: str, of: Literal["questions", "captions"]) -> dict[str, int]:
+        """Counts of the words of the training split, in the order of first use.
+
+        Questions are cut when they are counted, with any of `TOKENIZERS`; the counts are kept in
+        `cache/`. Captions were cut when they were read. Raises BadConfig for another tokenizer,
+        BadData where there is no such text for training.
         """
-        counts = read_json(self.path / "vocabulary.json", dict)
-        if of is None:
-            of = "captions" if counts.get("captions") and tokenizer == "karpathy" else "questions"
-        if tokenizer not in counts.get(of, {}):
-            raise BadConfig(
-                f"words of training {of} were not counted with tokenizer {tokenizer!r}",
-                location=self.path,
-                hint=f"There are: {', '.join(counts.get(of, {})) or 'none'}. {PREPARE_AGAIN}",
-            )
-        return cast(dict[str, int], counts[of][tokenizer])
+        known = (CAPTION_TOKENIZER,) if of == "captions" else tuple(TOKENIZERS)
+        if tokenizer not in known:
+            hint = f"There are: {', '.join(known)}."
+            raise BadConfig(f"no tokenizer {tokenizer!r} cuts {of}", hint=hint)
+        if of == "captions":
+            counts = _count(self.caption_table("train").column("words"))
+        else:
+            counts = self._question_words(tokenizer)
+        if not counts:
+            hint = "Prepare a source with a training split."
+            raise BadData(f"has no {of} for training", location=self.path, hint=hint)
+        return counts
 
     def answer_counts(self, of: Literal["answers", "best_answers"] = "answers") -> dict[str, int]:
-        """How often people gave each answer in the training split, as released, first seen first.
+        """Counts of people's answers in the training split, as released, in the order of first use.
 
         `best_answers` counts each question's best answer instead.
         """
-        if "vqa" not in self.tasks:
-            raise self._lacks("questions")
-        return cast(dict[str, int], read_json(self.path / "answers.json", dict)[of])
+        table = self.question_table("train")
+        if of == "answers":
+            return _count(table.column("answers"))
+        answered = pc.list_value_length(table.column("answers"))
+        return _count(table.filter(pc.greater(answered, 0)).column("best_answer"))
 
     def stores(self) -> list[str]:
         """Names of the feature stores, whole or not."""
@@ -368,32 +322,56 @@ class DataFolder:
         return sorted(entry.name for entry in features.iterdir() if entry.is_dir())
 
     def store_path(self, name: str) -> Path:
-        """Where the feature store of that name is, or will be."""
+        """Path of the feature store of that name, there or not."""
         return self.path / "features" / name
 
-    def _table(self, name: str, kind: type[Any], split: Split | None) -> pa.Table:
+    def _table(self, name: str, split: Split | None) -> pa.Table:
         if split not in (None, *SPLITS):
             raise BadConfig(f"there is no split {split!r}", hint=f"Splits: {', '.join(SPLITS)}.")
-        kind_name = "images" if name == "images" else name
-        counts = {key: value[kind_name] for key, value in self.about["splits"].items()}
+        counts = {key: value[name] for key, value in self.about["splits"].items()}
         if not sum(counts.values()):
-            raise self._lacks(kind_name)
+            has = " and ".join(self.tasks) or "no records"
+            hint = f"Prepare a source with {name}; `saccade list sources` shows them."
+            raise BadData(f"holds no {name}, only {has}", location=self.path, hint=hint)
         path = self.path / f"{name}.parquet"
-        chosen = [("split", "=", split)] if split else None
-        try:
-            table = pq.read_table(path, memory_map=True, filters=chosen)
-        except FileNotFoundError:
-            raise BadData("is missing", location=path, hint=PREPARE_AGAIN) from None
-        except (pa.ArrowException, OSError) as error:
-            message = f"is not whole ({str(error).splitlines()[0][:80]})"
-            raise BadData(message, location=path, hint=PREPARE_AGAIN) from None
+        table = _read(path, [("split", "=", split)] if split else None)
         expected = counts[split] if split else sum(counts.values())
-        if len(table) != expected or tuple(table.column_names) != kind._fields:
+        if len(table) != expected or tuple(table.column_names) != FIELDS[name]:
             message = f"has {len(table)} rows of {table.column_names}; dataset.json says {expected}"
             raise BadData(message, location=path, hint=PREPARE_AGAIN)
-        return table.unify_dictionaries().combine_chunks()
+        return table
 
-    def _lacks(self, kind: str) -> BadData:
-        has = " and ".join(self.tasks) or "no records"
-        hint = f"Prepare a source with {kind}; `saccade list sources` shows them."
-        return BadData(f"holds no {kind}, only {has}", location=self.path, hint=hint)
+    def _beside(self, name: str) -> Iterable[tuple[Any, ...]]:
+        path = self.path / f"{name}.parquet"
+        return to_rows(_read(path)) if path.is_file() else ()
+
+    def _question_words(self, tokenizer: str) -> dict[str, int]:
+        """Counts of the cache, or else counted now; a folder that is read-only has no cache."""
+        cut = TOKENIZERS[tokenizer]
+        key = f"{FORMAT} {self.fingerprint} {tokenizer} {_source_text(cut)}"
+        plain = re.sub(r"\W", "_", tokenizer)
+        name = f"words-{plain}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+        cache = self.path / CACHE / name
+        try:
+            return cast(dict[str, int], read_json(cache, dict))
+        except BadData:  # not there, or cut off by a crash
+            pass
+        texts = Counter(map(as_question, self.question_table("train").column("text").to_pylist()))
+        counts: dict[str, int] = {}
+        for text, times in texts.items():  # a question that is asked again is cut once
+            for word in cut(text):
+                counts[word] = counts.get(word, 0) + times
+        try:
+            cache.parent.mkdir(exist_ok=True)
+            write_text(cache, as_json(counts))
+        except OSError:
+            pass
+        return counts
+
+
+def _source_text(cut: Callable[[str], list[str]]) -> str:
+    """The text of the file that a tokenizer stands in: a plugin's that was edited counts anew."""
+    try:
+        return Path(inspect.getfile(cut)).read_text(encoding="utf-8")
+    except (TypeError, OSError, ValueError):  # not written in Python
+        return ""

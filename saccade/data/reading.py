@@ -1,7 +1,7 @@
-"""Reading JSON that strangers wrote: what is wrong with a file is said once, here, in plain words.
+"""Text, tables and JSON from files of others; errors name the file, the cause and the next step.
 
 Real sizes matter (VQA v2 has 444 thousand questions), so records are checked by column, not one by
-one; only when a check fails is the guilty record looked for.
+one; only when a check fails is the guilty record searched.
 """
 
 import codecs
@@ -22,14 +22,12 @@ from saccade.core.errors import BadData
 from saccade.core.files import Limits
 from saccade.core.formatting import size_in_words
 
-# Reading text that strangers wrote: what is wrong with a file is said once, here, in plain
-# words.
-
 COPY_AGAIN = "Copy or download the file again and compare its size with the source."
+RELEASED = "Mend or remove this record, or take the released file."
 NAMES_IT = ["sep=", ""]
-"""What a first line `sep=;`, with which spreadsheets name their separator, is as a row."""
+"""The row that a first line `sep=;`, with which spreadsheets name their separator, is read as."""
 PIECE = 2**20
-"""Bytes of a packed file that are unpacked at once."""
+"""Bytes of a packed file that are unpacked, or characters of JSON that are read, at once."""
 
 
 def read_text(path: Path) -> str:
@@ -73,17 +71,12 @@ def _bytes(path: Path) -> bytes | bytearray:
     try:
         return _unpacked(path) if path.name.endswith(".gz") else path.read_bytes()
     except FileNotFoundError:
-        raise BadData(
-            "there is no such file", location=path, hint="Check the name and --root."
-        ) from None
+        message, hint = "there is no such file", "Check the name and --root."
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadData(
-            f"is not whole as a gzip file ({error})", location=path, hint=COPY_AGAIN
-        ) from None
+        message, hint = f"is not whole as a gzip file ({error})", COPY_AGAIN
     except OSError as error:
-        raise BadData(
-            f"cannot be read ({error.strerror})", location=path, hint="Check its permissions."
-        ) from None
+        message, hint = f"cannot be read ({error.strerror})", "Check its permissions."
+    raise BadData(message, location=path, hint=hint)
 
 
 def _unpacked(path: Path) -> bytearray:
@@ -99,24 +92,31 @@ def _unpacked(path: Path) -> bytearray:
     return data
 
 
-def refuse_what_is_no_text(path: Path, text: str) -> None:
-    """Raise BadData for what often lies where a table or a list should: a web page, a pointer."""
+def refuse_stand_ins(path: Path, text: str, page: str = r"<(?:!doctype|html)") -> None:
+    """Raise BadData for what often lies where a file of data should: a web page, a pointer.
+
+    `page` is a pattern of the beginning of a web page, in any case.
+    """
     if text.startswith("version https://git-lfs"):
         hint = "Fetch the real file with `git lfs pull`."
         raise BadData("is a Git LFS pointer, not the file itself", location=path, hint=hint)
-    if text.lstrip()[:15].lower().startswith(("<!doctype", "<html")):
+    if re.match(page, text[:1000].lstrip(), re.I):
         hint = "Open it to see what the server said, then download again."
         raise BadData("is a web page: a download that failed", location=path, hint=hint)
+
+
+def _read_plain(path: Path) -> str:
+    text = read_text(path)
+    refuse_stand_ins(path, text)
     if "\0" in text:
         hint = "Is it an archive, or saved as UTF-16? Unpack it, or save it as UTF-8."
         raise BadData("holds zero bytes: it is no text", location=path, hint=hint)
+    return text
 
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file without their ends; line 1 is at place 0. Raises as `read_text`."""
-    text = read_text(path)
-    refuse_what_is_no_text(path, text)
-    return [line.rstrip("\r") for line in text.split("\n")]
+    return [line.rstrip("\r") for line in _read_plain(path).split("\n")]
 
 
 class Row(NamedTuple):
@@ -133,9 +133,8 @@ def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
     BadData as `read_text`, and for a quotation that is never closed, a row of another length, or a
     name that stands twice.
     """
-    text = read_text(path)
-    refuse_what_is_no_text(path, text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    text = io.StringIO(_read_plain(path), newline="")
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     rows = []
     try:
         rows = [Row(reader.line_num, values) for values in reader if any(map(str.strip, values))]
@@ -148,8 +147,7 @@ def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
     if not rows:
         raise BadData("is empty", location=path, hint=COPY_AGAIN)
     names = [name.strip() for name in rows[0].values]
-    if len(set(names) - {""}) < len([name for name in names if name]):
-        twice = next(name for name in names if names.count(name) > 1)
+    if twice := next((name for name in names if name and names.count(name) > 1), ""):
         hint = "Give every column its own name in line 1."
         raise BadData(f"has two columns named {twice!r}", location=path, hint=hint)
     bad = next((row for row in rows[1:] if len(row.values) != len(names)), None)
@@ -192,7 +190,7 @@ def read_json(
     if not isinstance(document, top):
         found = KINDS.get(type(document), f"a {type(document).__name__}")
         raise BadData(
-            f"is {found} where {KINDS[top]} was expected; it looks like {looks_like(document)}",
+            f"is {found} where {KINDS[top]} was expected; it looks like {layout_of(document)}",
             location=path,
             hint="Give the file that this source names; `saccade list sources` shows the layouts.",
         )
@@ -206,26 +204,21 @@ def refuse_constant(name: str) -> float:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Let no cyclic garbage collector run meanwhile: where millions of records come into being it
-    looks at all of them again and again, and none of them is garbage. What it was is restored.
+    """No cyclic garbage collection meanwhile: among millions of new records it finds no garbage,
+    but goes through all of them again and again. Restored afterwards.
     """
-    was_at_work = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_at_work:
+        if was_enabled:
             gc.enable()
 
 
 def _no_json(path: Path, text: str, error: json.JSONDecodeError) -> BadData:
-    """Tell a cut-off copy, a failed download and a typing mistake from each other."""
-    if text.startswith("version https://git-lfs"):
-        hint = "Fetch the real file with `git lfs pull`."
-        return BadData("is a Git LFS pointer, not the file itself", location=path, hint=hint)
-    if text.lstrip().startswith("<"):
-        hint = "Open it to see what the server said, then download again."
-        return BadData("is a web page, not JSON: a download that failed", location=path, hint=hint)
+    """The error for a cut-off copy, a failed download or a typing mistake."""
+    refuse_stand_ins(path, text, page="<")
     cut_off = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
     if cut_off:
         message = f"breaks off in the middle, at character {len(text)}"
@@ -251,8 +244,18 @@ OBJECTS: tuple[tuple[str, str, set[str]], ...] = (
 )
 
 
-def looks_like(document: object) -> str:
-    """Name a parsed document in the user's words, for the messages about mixed-up files."""
+READERS = {
+    "COCO captions": "coco-captions",
+    "VQA annotations": "vqa-v2 (or vqa-v1)",
+    "VQA questions": "vqa-v2 (or vqa-v1)",
+    "Karpathy captions": "karpathy",
+    "VQA-RAD records": "vqa-rad",
+}
+"""The source that reads a layout."""
+
+
+def layout_of(document: object) -> str:
+    """Name of a parsed document's layout in the user's words, for messages about mixed-up files."""
     if isinstance(document, list):
         has = _first_fields(document)
         return next((name for name, fields in LISTS if fields <= has), "a bare list")
@@ -278,25 +281,16 @@ def record_list(document: dict[str, Any], key: str, *, path: Path, expected: str
     records = document.get(key)
     if isinstance(records, list) and not records:
         raise BadData(f'its list "{key}" is empty', location=path, hint=COPY_AGAIN)
-    found = looks_like(document)
+    found = layout_of(document)
     if not isinstance(records, list) or found != expected:
         raise BadData(
             f'should be {expected} with a list "{key}", but it looks like {found}',
             location=path,
-            hint=_cure_for_mixed_files(found),
+            hint=f"For such a file, prepare the source {READERS[found]}."
+            if found in READERS
+            else "`saccade list sources` shows the files that each source expects.",
         )
     return records
-
-
-def _cure_for_mixed_files(found: str) -> str:
-    sources = {
-        "COCO captions": "For captions, prepare the source coco-captions.",
-        "VQA annotations": "For questions and answers, prepare the source vqa-v2 (or vqa-v1).",
-        "VQA questions": "For questions and answers, prepare the source vqa-v2 (or vqa-v1).",
-        "Karpathy captions": "For captions in this layout, prepare the source karpathy.",
-        "VQA-RAD records": "For these, prepare the source vqa-rad.",
-    }
-    return sources.get(found, "`saccade list sources` shows the files that each source expects.")
 
 
 def columns(
@@ -325,7 +319,7 @@ def _storable(column: Sequence[Any], wanted: type) -> bool:
 
 
 def is_text(values: Sequence[Any]) -> bool:
-    """Say whether all are strings that can be written as UTF-8 (JSON may hold half characters)."""
+    """True where all are strings that can be written as UTF-8 (JSON may hold half characters)."""
     try:
         "".join(values).encode()
     except (TypeError, UnicodeEncodeError):
@@ -336,52 +330,43 @@ def is_text(values: Sequence[Any]) -> bool:
 def _first_bad(
     records: Sequence[Any], fields: Mapping[str, type], path: Path, name: str, before: int
 ) -> BadData:
-    hint = "Mend or remove this record, or take the released file."
     for place, record in enumerate(records, start=before + 1):
         which = f"{name} number {place}"
         if not isinstance(record, dict):
-            return BadData(f"{which} is not an object {{…}}", location=path, hint=hint)
+            return BadData(f"{which} is not an object {{…}}", location=path, hint=RELEASED)
         shown = next((f" ({key} {record[key]})" for key in fields if _is_id(key, record)), "")
         for field, wanted in fields.items():
             if field not in record:
                 has = ", ".join(list(record)[:6])
                 message = f'{which}{shown} has no field "{field}"; it has {has}'
-                return BadData(message, location=path, hint=hint)
+                return BadData(message, location=path, hint=RELEASED)
             value = record[field]
             if type(value) is not wanted or not _storable([value], wanted):
-                message = f'"{field}" of {which}{shown} is {_shown(value)}, not {KINDS[wanted]}'
-                return BadData(message, location=path, hint=hint)
-    return BadData(f"a {name} cannot be read", location=path, hint=hint)
+                text = ascii(value)
+                text = text if len(text) <= 40 else text[:37] + "..."
+                message = f'"{field}" of {which}{shown} is {text}, not {KINDS[wanted]}'
+                return BadData(message, location=path, hint=RELEASED)
+    return BadData(f"a {name} cannot be read", location=path, hint=RELEASED)
 
 
 def _is_id(key: str, record: dict[str, Any]) -> bool:
     return key.endswith("id") and type(record.get(key)) is int
 
 
-def _shown(value: object) -> str:
-    text = ascii(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
 def unique(ids: Sequence[int | str], *, path: Path, name: str) -> None:
     """Refuse a list in which a number stands twice; `name` is the field it comes from."""
     if len(set(ids)) < len(ids):
         twice = next(number for number, times in Counter(ids).items() if times > 1)
-        raise BadData(
-            f"{name} {twice} stands twice",
-            location=path,
-            hint="Keep one record of each; were two files put behind each other?",
-        )
+        hint = "Keep one record of each; were two files put behind each other?"
+        raise BadData(f"{name} {twice} stands twice", location=path, hint=hint)
 
 
-# Reading JSON files that need not fit into memory: the outermost object or list, entry by entry.
+# JSON files that need not fit into memory: the outermost object or list, entry by entry.
 
 Value = TypeVar("Value")
 
-JSON_PIECE = 2**20
-"""Characters that are fetched at a time."""
 _BEHIND = frozenset(" \t\n\r,:]}")
-"""What may stand behind a value."""
+"""Characters that may stand behind a value."""
 _SHOWN = re.compile(r"[^ \t\n\r]")
 
 
@@ -389,7 +374,7 @@ def read_entries(path: Path, top: type[Top]) -> Iterator[tuple[Any, Any]]:
     """Key and value of each entry of an object, place (from 0) and value of each of a list.
 
     One entry is held at a time; a key that stands twice is handed out twice. Raises BadData as
-    `json_file.read_json`, once the bad place is met.
+    `read_json`, once the bad place is met.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -437,8 +422,8 @@ class _Text:
         self._file, self._text, self._at = file, "", 0
 
     def take(self, read: Callable[[str, int], tuple[Value, int]]) -> Value:
-        """What `read` finds from here on; while it raises ValueError, more text is fetched."""
-        size = JSON_PIECE
+        """The value that `read` finds from here on; more text is fetched while it raises."""
+        size = PIECE
         while True:
             try:
                 value, self._at = read(self._text, self._at)
@@ -446,7 +431,7 @@ class _Text:
             except ValueError:
                 if not self._fetch(size):
                     raise
-            size *= 2  # so that even one huge entry is looked at a few times only
+            size *= 2  # so that even one huge entry is tried a few times only
 
     def next_mark(self) -> str:
         """The next character that is no blank; what comes next begins with it."""
@@ -461,10 +446,10 @@ class _Text:
         return mark
 
     def is_over(self) -> bool:
-        """Say whether nothing but blanks is left."""
+        """True where nothing but blanks is left."""
         while not self._text[self._at :].strip(" \t\n\r"):
             self._at = len(self._text)
-            if not self._fetch(JSON_PIECE):
+            if not self._fetch(PIECE):
                 return True
         return False
 

@@ -1,9 +1,9 @@
-"""What every data set is, once a reader in `data/` has been through its files.
+"""Images, questions and captions: what every data set is once a reader has been through its files.
 
-Past this line nobody knows COCO from VQA v2: there are images, questions and captions.
+Past this line nobody knows COCO from VQA v2.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -22,7 +22,7 @@ class ImageRecord(NamedTuple):
 
 
 class Question(NamedTuple):
-    """One question about one image, with what people answered."""
+    """One question about one image, with people's answers."""
 
     id: int
     image_id: int
@@ -49,24 +49,32 @@ class Caption(NamedTuple):
     split: Split
 
 
+def with_words(captions: Iterable[Caption]) -> tuple[list[Caption], list[str]]:
+    """The captions that have a word, and a note about the others, if there are any."""
+    given = list(captions)
+    kept = [caption for caption in given if caption.words]
+    lost = len(given) - len(kept)
+    return kept, [f"{lost} captions have no word and were left out."] if lost else []
+
+
 @dataclass(frozen=True)
 class Collection:
     """All that a reader found: what `prepare` checks and writes into a data folder."""
 
     source: str
-    """Name of the reader, a key of `data.sources.SOURCES`."""
+    """Name of the reader, a key of `datasets.catalogue.SOURCES`."""
     image_root: str
-    """Absolute folder below which `Image.file` is found."""
+    """Absolute folder below which `ImageRecord.file` is found."""
     images: Sequence[ImageRecord]
     questions: Sequence[Question] = ()
     captions: Sequence[Caption] = ()
     licence: str = "unknown: ask whoever gave you the files"
     notes: Sequence[str] = field(default_factory=tuple)
-    """What the reader wants the user to know: records left out and why, one sentence each."""
+    """What the user should know: records left out and why, one sentence each."""
     choices: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Multiple choice: what each question, by its id, offers. Open-ended sets have none."""
     pairs: Sequence[tuple[int, int]] = ()
     """VQA v2: ids of two questions with equal words, two images, and different answers."""
     edition: str = ""
-    """Which published set this says it is ("2017", "balanced"), a key of `data.official`; empty
-    where nothing is published to compare with."""
+    """The published set that this should be ("2017", "balanced"), part of a key of
+    `datasets.published_counts.OFFICIAL`; empty where nothing is published to compare with."""

@@ -1,4 +1,4 @@
-"""Splits that nobody published: images drawn from a seed, so that no image is in two."""
+"""Splits that nobody published: images drawn from a seed, so that no image is in two splits."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from saccade.core.errors import BadConfig
+from saccade.data.options import as_share, as_whole
 from saccade.data.records import Caption, Collection, ImageRecord, Question, Split
 
 Key = TypeVar("Key", str, int)
+Record = TypeVar("Record", ImageRecord, Question, Caption)
 
 
 def draw(images: Iterable[Key], shares: Mapping[Split, float], seed: int) -> dict[Key, Split]:
@@ -30,73 +32,44 @@ def draw(images: Iterable[Key], shares: Mapping[Split, float], seed: int) -> dic
 
 
 class Drawing(NamedTuple):
-    """How a split is drawn where nobody published one: as the user says, or as is usual."""
+    """Shares and seed of a split that is drawn: as the user says, or as is usual."""
 
-    shares: Mapping[Split, float]
-    """Of the images, for validation and test."""
+    val: float
+    """Share of the images for validation."""
+    test: float
     seed: int
 
-    def draw(self, images: Iterable[Key]) -> dict[Key, Split]:
-        """The split of each image, as the function `draw` says."""
-        return draw(images, self.shares, self.seed)
+    def draw(self, images: Iterable[Key]) -> tuple[dict[Key, Split], str]:
+        """The split of each image, and the sentence for the user about it."""
+        split_of = draw(images, {"val": self.val, "test": self.test}, self.seed)
+        counts = {split: sum(s == split for s in split_of.values()) for split in ("val", "test")}
+        parts = [f"{count} for {split}" for split, count in counts.items() if count]
+        if not parts:
+            none = "There is no published split, and none was drawn: all images are for training."
+            return split_of, none
+        return split_of, (
+            f"There is no published split: of {len(split_of)} images, {' and '.join(parts)} were "
+            f"drawn with seed {self.seed}, with all that belongs to them; the rest is for training."
+        )
 
-    def told(self, split_of: Mapping[Key, Split]) -> str:
-        """The sentence for the user about a split that was drawn so."""
-        return told(split_of, self.seed)
+    def draw_validation(self, images: Iterable[Key]) -> tuple[set[Key], str]:
+        """The training images that become the validation split, and the sentence about it."""
+        split_of = draw(images, {"val": self.val}, self.seed)
+        held_out = {image for image, split in split_of.items() if split == "val"}
+        return held_out, (
+            f"{len(held_out)} of {len(split_of)} training images, drawn with seed {self.seed}, are "
+            "the validation split, with all that belongs to them; there is no published one "
+            f"(--option val_share={self.val:g}; 0 draws none)."
+        )
 
 
 def as_drawing(val: str | float, test: str | float, seed: str | int) -> Drawing:
     """The options `val_share`, `test_share` and `seed` of a reader. Raises BadConfig."""
-    shares: dict[Split, float] = {
-        "val": as_share("val_share", val),
-        "test": as_share("test_share", test),
-    }
-    return Drawing(shares, as_whole("seed", seed))
+    shares = as_share("val_share", val), as_share("test_share", test)
+    return Drawing(*shares, as_whole("seed", seed))
 
 
-def as_share(name: str, value: str | float) -> float:
-    """A share from 0 to below 1. Raises BadConfig, calling it `name`."""
-    try:
-        share = float(value)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share < 1:
-        hint = "Give a share of at least 0 and less than 1, such as 0.2."
-        raise BadConfig(f"--option {name}={value} is no share", hint=hint)
-    return share
-
-
-def as_whole(name: str, value: str | int, least: int = 0) -> int:
-    """A whole number, `least` or more. Raises BadConfig, calling it `name`."""
-    try:
-        number = int(value)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        hint = f"Give a whole number of at least {least}."
-        raise BadConfig(f"--option {name}={value} is no such number", hint=hint)
-    return number
-
-
-def told(split_of: Mapping[Key, Split], seed: int) -> str:
-    """The sentence for the user: how many images each split got, and from which seed."""
-    counts = {split: sum(s == split for s in split_of.values()) for split in ("val", "test")}
-    parts = [f"{count} for {split}" for split, count in counts.items() if count]
-    if not parts:
-        return "There is no published split, and none was drawn: all images are for training."
-    return (
-        f"There is no published split: of {len(split_of)} images, {' and '.join(parts)} were "
-        f"drawn with seed {seed}, with all that belongs to them; the rest is for training."
-    )
-
-
-# A validation split for data that came without one: some of the training images.
-
-SEED = 0
-Record = TypeVar("Record", ImageRecord, Question, Caption)
-
-
-def hold_out(collection: Collection, share: float) -> Collection:
+def hold_out(collection: Collection, share: float, seed: int = 0) -> Collection:
     """Make `share` of a task's training images its validation split, where it has none.
 
     Everything that belongs to these images goes with them, of the other task too, so that no
@@ -114,12 +87,11 @@ def hold_out(collection: Collection, share: float) -> Collection:
         training -= held | elsewhere
         if len(training) < 2 or any(r.split == "val" or r.image_id in held for r in records):
             continue
-        drawn = draw(training, {"val": share}, SEED)
-        taken = {number for number, split in drawn.items() if split == "val"}
+        taken, _ = Drawing(share, 0, seed).draw_validation(training)
         held |= taken
         notes.append(
-            f"No {kind} was of split val: {len(taken)} of {len(drawn)} training images with "
-            f"{kind}s, drawn with seed {SEED}, are the validation split, with all that belongs to "
+            f"No {kind} was of split val: {len(taken)} of {len(training)} training images with "
+            f"{kind}s, drawn with seed {seed}, are the validation split, with all that belongs to "
             "them. Nobody else has this split: scores do not compare with published ones."
         )
     if not held:

@@ -9,7 +9,7 @@ from pathlib import Path
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, SeveralFit, first_reason
 from saccade.data.reading import columns, read_json, record_list, unique
-from saccade.data.records import Caption, Collection, ImageRecord, Split
+from saccade.data.records import Caption, Collection, ImageRecord, Split, with_words
 from saccade.text.tokenizers import caption_words
 
 PARTS: tuple[Split, ...] = ("train", "val")
@@ -18,9 +18,9 @@ PARTS: tuple[Split, ...] = ("train", "val")
 def read(root: Path, year: str = "", images: str = "") -> Collection:
     """Read `captions_{train,val}YEAR.json` in `root` or `root/annotations`.
 
-    `year` (2014 or 2017) chooses when both are there; `images` is the folder of the images
-    (else `train2017/`, `images/train2017/`, `images/` and `root` are looked through). Captions
-    without a word are left out and counted. Raises BadData for anything else than captions.
+    `year` (2014 or 2017) chooses when both are there; `images` is the folder of the images (else
+    `train2017/`, `images/train2017/`, `images/` and `root`). Captions without a word are left out
+    and counted. Raises BadData for anything else than captions.
     """
     found = [
         (path, split, other)
@@ -37,20 +37,19 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
             hint="Check --root; it should hold annotations/ as COCO's archives unpack.",
         )
     if len({other for _, _, other in found}) > 1:
-        what = "holds captions of 2014 and of 2017, which share their images"
-        raise SeveralFit(what, location=root, option="year", choices=("2014", "2017"))
+        message = "holds captions of 2014 and of 2017, which share their images"
+        raise SeveralFit(message, location=root, option="year", choices=("2014", "2017"))
     files = ImageFiles(root, images or None)
     image_records: list[ImageRecord] = []
     captions: list[Caption] = []
-    wordless = 0
     for path, split, other in found:
         document = read_json(path, dict)
         records = record_list(document, "annotations", path=path, expected="COCO captions")
-        seen = _images(document, path, split, other, files)
+        listed = _images(document, path, f"{split}{other}", split, files)
         fields = {"id": int, "image_id": int, "caption": str}
         ids, image_ids, texts = columns(records, fields, path=path, name="caption")
         unique(ids, path=path, name="caption id")
-        known = {image_record.id for image_record in seen}
+        known = {image.id for image in listed}
         stray = [(n, image) for n, image in zip(ids, image_ids, strict=True) if image not in known]
         if stray:
             raise BadData(
@@ -59,13 +58,12 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
                 location=path,
                 hint="The file was cut or mixed: take the released one.",
             )
-        for number, image, text in zip(ids, image_ids, texts, strict=True):
-            if words := caption_words(text):
-                captions.append(Caption(number, image, text, words, split))
-            else:
-                wordless += 1
-        image_records += seen
-    notes = [f"{wordless} captions have no word and were left out."] if wordless else []
+        captions += (
+            Caption(number, image, text, caption_words(text), split)
+            for number, image, text in zip(ids, image_ids, texts, strict=True)
+        )
+        image_records += listed
+    captions, notes = with_words(captions)
     return Collection(
         source="coco-captions",
         image_root=str(files.root),
@@ -82,16 +80,14 @@ def recognise(root: Path) -> str | None:
 
 
 def _images(
-    document: dict[str, object], path: Path, split: Split, year: str, files: ImageFiles
+    document: dict[str, object], path: Path, place: str, split: Split, files: ImageFiles
 ) -> list[ImageRecord]:
     records = document.get("images")
     if not isinstance(records, list) or not records:
         hint = "Take the released file: it lists the images beside their captions."
         raise BadData('has no list "images"', location=path, hint=hint)
-    fields = {"id": int, "file_name": str}
-    ids, names = columns(records, fields, path=path, name="image")
+    ids, names = columns(records, {"id": int, "file_name": str}, path=path, name="image")
     unique(ids, path=path, name="image id")
-    place = f"{split}{year}"
     folders = (place, f"images/{place}", "images", "")
     return [
         ImageRecord(number, files.find(folders, [name]), split)

@@ -1,4 +1,4 @@
-"""Rows that somebody made of their own data, and what a row says.
+"""Rows of somebody's own data: their columns, their files, and the records that they become.
 
 A row names an image, and a question with its answers, or captions, or both. Tables and Hugging
 Face folders are read through here, so that the same rules hold for both.
@@ -30,7 +30,7 @@ from saccade.data.reading import (
     refuse_constant,
 )
 from saccade.data.records import Caption, Collection, ImageRecord, Question, Split
-from saccade.data.splits import Drawing, draw
+from saccade.data.splits import Drawing
 from saccade.text.tokenizers import caption_words
 
 SPLIT_WORDS: dict[str, Split] = {
@@ -43,22 +43,22 @@ ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp")
 
 
 def split_in(name: str) -> Split | None:
-    """What the name of a file or folder says: `val.csv`, `my_train.json`, `test-00000-of-00002`."""
+    """The split in the name of a file or folder: `val.csv`, `test-00000-of-00002`."""
     words = re.split(r"[^a-z]+", name.lower())
-    said = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
-    return said.pop() if len(said) == 1 else None
+    found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    return found.pop() if len(found) == 1 else None
 
 
 class Row(NamedTuple):
-    """One row, by the names of `own_columns.COLUMNS`, and where it stands, for messages."""
+    """One row: its values by the names of `COLUMNS`, and its place ("line 7") for messages."""
 
     place: str
     values: Mapping[str, Any]
 
 
 @dataclass
-class Own:
-    """Everything found in somebody's rows, gathered file by file."""
+class OwnRows:
+    """The rows of all files of a data set."""
 
     find: Callable[[str], str]
     """From an image's name in a row to its path below the root of images."""
@@ -80,33 +80,46 @@ class Own:
         names = [_name(location, row) for location, row, _ in self.rows]
         self._refuse_paths_elsewhere(names, Path(root))
         numbers = {name: place for place, name in enumerate(sorted(set(names)))}
-        splits = [split or _split(location, row) for location, row, split in self.rows]
-        notes = list(notes)
-        if not any(splits):
-            drawn = self.drawing.draw(numbers)
-            splits = [drawn[name] for name in names]
-            notes.append(self.drawing.told(drawn))
-        elif all(splits) and "val" not in splits and self.drawing.shares["val"]:
-            splits = self._with_validation(names, splits, notes)
+        splits, drawn = self._splits(names)
         images: dict[ImageRecord, None] = {}
         questions: list[Question] = []
         captions: list[Caption] = []
         for (location, row, _), name, split in zip(self.rows, names, splits, strict=True):
             if split is None:
-                raise _bad(
-                    location, row, "has no split, but others have", "Fill it in for every row."
-                )
+                hint = "Fill it in for every row."
+                raise _bad(location, row, "has no split, but others have", hint)
             number = numbers[name]
             images[ImageRecord(number, self.find(name), split)] = None
             question = _question(location, row, len(questions), number, split)
-            spoken = _captions(location, row, len(captions), number, split)
-            if question:
-                questions.append(question)
-            captions += spoken
-            if not question and not spoken:
+            described = _captions(location, row, len(captions), number, split)
+            questions += [question] if question else []
+            captions += described
+            if not question and not described:
                 hint = "Give it a question with an answer, or a caption, or leave the row out."
                 raise _bad(location, row, "says nothing about its image", hint)
-        return Collection(source, root, list(images), questions, captions, notes=notes)
+        return Collection(source, root, list(images), questions, captions, notes=[*notes, *drawn])
+
+    def _splits(self, names: Sequence[str]) -> tuple[list[Split | None], list[str]]:
+        """The split of each row, and a note where some or all of them were drawn."""
+        splits = [split or _split(location, row) for location, row, split in self.rows]
+        if not any(splits):
+            of, note = self.drawing.draw(names)
+            return [of[name] for name in names], [note]
+        if not all(splits) or "val" in splits or not self.drawing.val:
+            return splits, []
+        others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
+        training = set(names) - others
+        held_out, _ = self.drawing.draw_validation(training)
+        note = (
+            f"No row is of split val: {len(held_out)} of {len(training)} training images, drawn "
+            f"with seed {self.drawing.seed}, are the validation split, with all that belongs to "
+            f"them (--option val_share={self.drawing.val:g}; 0 draws none)."
+        )
+        of_rows = zip(names, splits, strict=True)
+        drawn: list[Split | None] = [
+            "val" if name in held_out else split for name, split in of_rows
+        ]
+        return drawn, [note] if held_out else []
 
     def _refuse_paths_elsewhere(self, names: Sequence[str], root: Path) -> None:
         """Whole paths are followed only into the folder of images, which the user can choose."""
@@ -123,31 +136,15 @@ class Own:
             given = shlex.quote(f"images={home}")
             hint = f"If these are the images that you mean, say so: --option {given}."
         location, row, _ = self.rows[first]
-        what = f"names {ascii(names[first])[:80]}, outside of the folder of images {root}"
-        raise _bad(location, row, what, hint)
-
-    def _with_validation(
-        self, names: Sequence[str], splits: Sequence[Split | None], notes: list[str]
-    ) -> list[Split | None]:
-        """The splits of all rows, some of the training images being for validation now."""
-        others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
-        share, seed = self.drawing.shares["val"], self.drawing.seed
-        drawn = draw(set(names) - others, {"val": share}, seed)
-        if held_out := sum(split == "val" for split in drawn.values()):
-            notes.append(
-                f"No row is of split val: {held_out} of {len(drawn)} training images, drawn with "
-                f"seed {seed}, are the validation split, with all that belongs to them "
-                f"(--option val_share={share:g}; 0 draws none)."
-            )
-        return [drawn.get(name, split) for name, split in zip(names, splits, strict=True)]
+        message = f"names {ascii(names[first])[:80]}, outside of the folder of images {root}"
+        raise _bad(location, row, message, hint)
 
 
 def _common_folder(names: Sequence[str]) -> str:
-    """Where files lie, all of them named by whole paths; empty where they share no folder."""
+    """The folder of files that are named by whole paths; empty where they share none."""
     try:
-        return Path(
-            os.path.commonpath({name.rpartition("/")[0] or "/" for name in names})
-        ).as_posix()
+        folders = {name.rpartition("/")[0] or "/" for name in names}
+        return Path(os.path.commonpath(folders)).as_posix()
     except ValueError:  # several drives
         return ""
 
@@ -201,9 +198,8 @@ def _captions(location: Path, row: Row, first: int, image: int, split: Split) ->
     for text in _texts(location, row, "caption"):
         words = caption_words(text)
         if not words:
-            raise _bad(
-                location, row, f"has a caption without a word: {text[:40]!a}", "Leave it out."
-            )
+            message = f"has a caption without a word: {text[:40]!a}"
+            raise _bad(location, row, message, "Leave it out.")
         found.append(Caption(first + len(found), image, text, words, split))
     return found
 
@@ -224,8 +220,8 @@ def _texts(location: Path, row: Row, what: str) -> tuple[str, ...]:
     texts: list[Any] = [part.get(what) if isinstance(part, dict) else part for part in parts]
     texts = [_number_as_text(text) for text in texts]
     if not is_text(texts):
-        truth = any(type(text) is bool for text in texts)
-        hint = 'Write "yes" or "no".' if truth else f"Write each {what} as text."
+        is_bool = any(type(text) is bool for text in texts)
+        hint = 'Write "yes" or "no".' if is_bool else f"Write each {what} as text."
         raise _bad(location, row, f"has the {what} {ascii(given)[:40]}, which is no text", hint)
     return tuple(text.strip() for text in texts if text.strip())
 
@@ -236,11 +232,11 @@ def _number_as_text(value: object) -> object:
     return str(value) if is_number else value
 
 
-def _bad(location: Path, row: Row, what: str, hint: str) -> BadData:
-    return BadData(f"{row.place} {what}", location=location, hint=hint)
+def _bad(location: Path, row: Row, message: str, hint: str) -> BadData:
+    return BadData(f"{row.place} {message}", location=location, hint=hint)
 
 
-# Which column of somebody's own data is what: told by its name, whoever wrote it.
+# Columns of somebody's own data: known by their names, whoever wrote them.
 
 Names = Mapping[str, tuple[str, ...]]
 
@@ -255,7 +251,7 @@ COLUMNS: Names = MappingProxyType(
         "question_type": ("question_type",),
     }
 )
-"""What a row may say, and the column names that are taken for it, the first one that is there."""
+"""The parts of a row, and the column names that are taken for it, the first one that is there."""
 
 
 def columns_of(
@@ -271,24 +267,19 @@ def columns_of(
     """
     chosen: dict[str, str] = {}
     for part in filter(None, given.split(",")):
-        message, colon, name = (word.strip() for word in part.partition(":"))
-        if not colon or message not in usual:
+        what, colon, name = (word.strip() for word in part.partition(":"))
+        if not colon or what not in usual:
             raise BadConfig(
                 f"--option columns={given} is not a list like image:photo,question:frage",
                 hint=f"Before a colon stands one of: {', '.join(usual)}.",
             )
-        found = _column(message, (name,), names, location)
-        if found is None:
+        if (found := _column(what, (name,), names, location)) is None:
             message = f"has no column {name!r}; it has {_listed(names)}"
-            hint = "Mend --option columns=..."
-            raise BadConfig(message, location=location, hint=hint)
-        chosen[message] = found
-    for message, known in usual.items():
-        if (
-            message not in chosen
-            and (found := _column(message, known, names, location)) is not None
-        ):
-            chosen[message] = found
+            raise BadConfig(message, location=location, hint="Mend --option columns=...")
+        chosen[what] = found
+    for what in usual.keys() - chosen.keys():
+        if (found := _column(what, usual[what], names, location)) is not None:
+            chosen[what] = found
     if "image" not in chosen or not {"question", "caption"} & chosen.keys():
         lacks = "images (image)" if "image" not in chosen else "questions or captions"
         raise BadData(
@@ -301,7 +292,7 @@ def columns_of(
 
 
 def fits(names: Sequence[str], usual: Names = COLUMNS, given: str = "") -> bool:
-    """Say whether columns of these names can be read, with what the user says of them in `given`
+    """True where columns of these names can be read, with what the user says of them in `given`
     (as in `columns_of`), or without any word.
     """
     if given:
@@ -314,7 +305,7 @@ def fits(names: Sequence[str], usual: Names = COLUMNS, given: str = "") -> bool:
 
 
 def known_among(names: Sequence[str], usual: Names = COLUMNS) -> dict[str, str]:
-    """What can be told of these columns, and the first column for it."""
+    """The parts of a row that are among these columns, and the first column for each."""
     plain = {_plain(name): name for name in reversed(names)}
     return {
         what: next(plain[name] for name in known if name in plain)
@@ -345,15 +336,18 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:12]) or "none"
 
 
+def there_is(path: Path, root: Path, names: Sequence[str]) -> str:
+    """By what a recogniser knows a file with known columns."""
+    shown = path.relative_to(root).as_posix()
+    return f"there is {shown} with the columns {', '.join(names[:6])}"
+
+
 # Files of rows that somebody wrote: CSV, TSV, JSON lines, or one JSON list of objects.
 
 ROW_FILES = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
 """Of the names of such files, as a pattern."""
 SEPARATORS = (",", "\t", ";")
 """Between the columns: that of the format, and what spreadsheets write under the same name."""
-
-Named = tuple[str, dict[str, Any]]
-"""A row's place ("line 7"), and its values by the names of the columns."""
 
 
 def first_row(path: Path) -> dict[str, Any]:
@@ -373,22 +367,36 @@ def first_row(path: Path) -> dict[str, Any]:
     return {name.strip(): value for name, value in zip(names, values, strict=False)}
 
 
-def read_rows(path: Path) -> tuple[Sequence[str], list[Named]]:
-    """Names of the columns, and all rows. Raises BadData for what cannot be read, with its line."""
+def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
+    """Names of the columns, and all rows, their values by these names.
+
+    Raises BadData for what cannot be read, with its line.
+    """
     if not is_json(path):
         names, table = read_table(path, _separator(path, read_start(path)))
-        named = ((f"line {row.line}", zip(names, row.values, strict=True)) for row in table)
-        return names, [(place, dict(values)) for place, values in named]
+        return names, [
+            Row(f"line {line}", dict(zip(names, values, strict=True))) for line, values in table
+        ]
     if _is_jsonl(path) or _is_lines(read_start(path).lstrip()):
         rows = list(_json_lines(path))
     else:
         listed = enumerate(read_json(path, list), start=1)
-        rows = [(f"record {place}", _object(row, f"record {place}", path)) for place, row in listed]
-    return list(dict.fromkeys(name for _, row in rows for name in row)), rows
+        rows = [_object(row, f"record {place}", path) for place, row in listed]
+    return list(dict.fromkeys(name for row in rows for name in row.values)), rows
+
+
+def read_known(path: Path, given: str, usual: Names = COLUMNS) -> list[Row]:
+    """All rows by the names of `usual`, as far as there are such columns; see `columns_of`."""
+    names, rows = read_rows(path)
+    wanted = columns_of(names, given, path, usual)
+    return [
+        Row(row.place, {what: row.values.get(name) for what, name in wanted.items()})
+        for row in rows
+    ]
 
 
 def is_json(path: Path) -> bool:
-    """Say whether a file is called JSON, or lines of it; else it is a table with separators."""
+    """True where a file is called JSON, or lines of it; else it is a table with separators."""
     return ".json" in path.name.lower()
 
 
@@ -408,7 +416,7 @@ def _separator(path: Path, start: str) -> str:
 
 
 def _is_lines(start: str) -> bool:
-    """Say whether a `.json` is JSON lines: an object that ends with its line, then another."""
+    """True where a `.json` is JSON lines: an object that ends with its line, then another."""
     first, _, rest = start.partition("\n")
     return rest.lstrip().startswith("{") and bool(_object_at(first))
 
@@ -422,30 +430,28 @@ def _object_at(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _json_lines(path: Path) -> Iterator[Named]:
+def _json_lines(path: Path) -> Iterator[Row]:
     for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line, parse_constant=refuse_constant)
-        except (json.JSONDecodeError, RecursionError) as error:
-            known = error if isinstance(error, json.JSONDecodeError) else None
-            why = f"{known.msg}, column {known.colno}" if known else "nested too deeply"
-            message = f"line {number} is not JSON ({why})"
-            raise BadData(
-                message, location=path, hint="Each line is one object {…}; mend it."
-            ) from None
+        except json.JSONDecodeError as error:
+            message = f"is not JSON ({error.msg}, column {error.colno})"
+        except RecursionError:
+            message = "is not JSON (nested too deeply)"
         except ValueError as error:
-            message = f"line {number} holds a number that JSON does not know: {str(error)[:60]}"
-            hint = "Write null, or leave the row out, where there is no number."
-            raise BadData(message, location=path, hint=hint) from None
-        yield f"line {number}", _object(row, f"line {number}", path)
+            message = f"holds a number that JSON does not know: {str(error)[:60]}"
+        else:
+            yield _object(row, f"line {number}", path)
+            continue
+        hint = "Each line is one object {…}, with null where there is no number: mend it."
+        raise BadData(f"line {number} {message}", location=path, hint=hint)
 
 
-def _object(row: object, place: str, path: Path) -> dict[str, Any]:
+def _object(row: object, place: str, path: Path) -> Row:
     if not isinstance(row, dict):
         message = f"{place} is {ascii(row)[:40]}, not an object {{…}}"
-        raise BadData(
-            message, location=path, hint='Write {"image": ..., "question": ..., "answer": ...}.'
-        )
-    return row
+        hint = 'Write {"image": ..., "question": ..., "answer": ...}.'
+        raise BadData(message, location=path, hint=hint)
+    return Row(place, row)

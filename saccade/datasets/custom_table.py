@@ -1,12 +1,12 @@
-"""Your own data as a table: CSV, TSV, JSON lines or a JSON list, beside a folder of images.
+"""Data of one's own as a table: CSV, TSV, JSON lines or a JSON list, beside a folder of images.
 
     image,question,answer           image,caption               {"image": "a.jpg", "question":
     a.jpg,What is it?,a dog|dog     a.jpg,A dog runs.            "What is it?", "answers": ["dog"]}
 
-Columns are found by name (`own_columns.COLUMNS`). Several answers or captions are set apart by
+Columns are found by name (`custom_rows.COLUMNS`). Several answers or captions are set apart by
 bars, or written as a JSON list. The split is the column `split`; or each split has its own file
 (`train.csv`, `val.csv`); or it is drawn by image, so that no image is in two. Questions and
-captions may have a table each. The metadata of an imagefolder is no such table: see `imagefolder`.
+captions may have a table each. The metadata of an imagefolder is no such table: see `huggingface`.
 """
 
 import re
@@ -17,18 +17,19 @@ from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, SeveralFit, files_like
 from saccade.data.records import Collection, Split
 from saccade.data.splits import as_drawing
-from saccade.datasets import custom_rows
-from saccade.datasets import huggingface as imagefolder
 from saccade.datasets.custom_rows import (
     ENDINGS,
-    Own,
+    ROW_FILES,
+    OwnRows,
     Row,
     columns_of,
     first_row,
     fits,
-    read_rows,
+    read_known,
     split_in,
+    there_is,
 )
+from saccade.datasets.huggingface import is_metadata
 
 
 def read(
@@ -58,18 +59,9 @@ def read(
     beside = [home.relative_to(root).as_posix() for home in homes if home != root]
     folders = ["images", "", *(f"{folder}{end}" for folder in beside for end in ("/images", ""))]
     folders = [folder for folder in folders if (files.root / folder).is_dir()]
-    own = Own(lambda name: _find(files, folders, name), drawing)
+    own = OwnRows(lambda name: _find(files, folders, name), drawing)
     for path, split in chosen:
-        names, rows = read_rows(path)
-        wanted = columns_of(names, columns, path)
-        own.take(
-            path,
-            [
-                Row(place, {what: row.get(name) for what, name in wanted.items()})
-                for place, row in rows
-            ],
-            split,
-        )
+        own.take(path, read_known(path, columns), split)
     paths = [path for path, _ in chosen]
     if not _belong_together(own.rows):
         raise _several(root, paths)
@@ -81,15 +73,13 @@ def recognise(root: Path, table: str = "", columns: str = "") -> str | None:
     """A table with a column of images, and questions or captions; or the one that is named."""
     for path in [root / table] if table else _found(root):
         if fits(names := list(first_row(path)), given=columns):
-            shown = table or path.relative_to(root).as_posix()
-            return f"there is {shown} with the columns {', '.join(names[:6])}"
-    return f"the table is said to be {table}" if table else None
+            return there_is(path, root, names)
+    return f"the table is given as {table}" if table else None
 
 
 def _found(root: Path) -> list[Path]:
     """Files that may be tables."""
-    found = files_like(root, rf".*{custom_rows.ROW_FILES}")
-    return [path for path in found if not imagefolder.is_metadata(path)]
+    return [path for path in files_like(root, rf".*{ROW_FILES}") if not is_metadata(path)]
 
 
 def _tables(root: Path, columns: str) -> list[tuple[Path, Split | None]]:
@@ -123,7 +113,7 @@ def _one_or_split(paths: Sequence[Path]) -> list[tuple[Path, Split | None]]:
 
 
 def _belong_together(rows: Sequence[tuple[Path, Row, Split | None]]) -> bool:
-    """Say whether tables of questions and of captions share images, and all rows say their split
+    """True where tables of questions and of captions share images, and all rows say their split
     or none does. Tables of one kind belong together.
     """
     kinds = {path: {"question", "caption"} & row.values.keys() for path, row, _ in rows}
@@ -139,8 +129,8 @@ def _belong_together(rows: Sequence[tuple[Path, Row, Split | None]]) -> bool:
 
 def _several(root: Path, paths: Sequence[Path]) -> SeveralFit:
     names = [path.relative_to(root).as_posix() for path in paths]
-    what = f"holds several tables: {', '.join(names[:6])}"
-    return SeveralFit(what, location=root, option="table", choices=names)
+    message = f"holds several tables: {', '.join(names[:6])}"
+    return SeveralFit(message, location=root, option="table", choices=names)
 
 
 def _find(files: ImageFiles, folders: Sequence[str], name: str) -> str:

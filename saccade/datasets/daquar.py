@@ -14,7 +14,7 @@ from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, SeveralFit, files_like, first_reason
 from saccade.data.reading import read_lines
 from saccade.data.records import Collection, ImageRecord, Question, Split
-from saccade.data.splits import as_share, as_whole, draw
+from saccade.data.splits import as_drawing
 
 PARTS: tuple[Split, ...] = ("train", "test")
 FOLDERS = ("nyu_depth_images", "images", "")
@@ -37,17 +37,15 @@ def read(
     number of its line, test questions above 1,000,000. The reduced test questions are read where
     the others are not there. Raises BadData for lines of another form.
     """
-    share, draw_seed = as_share("val_share", val_share), as_whole("seed", seed)
+    drawing = as_drawing(val_share, 0, seed)
     found = files_like(root, NAME)
     found = [path for path in found if not kind or path.name.startswith(f"qa.{kind}.")]
     whole = {path.name for path in found if "reduced" not in path.name}
     found = [p for p in found if p.name in whole or p.name.replace(".reduced", "") not in whole]
     kinds = sorted({path.name.split(".")[1] for path in found})
     if not found:
-        message = f"holds no qa.{kind or '894'}.raw.train.txt"
-        raise BadData(
-            message, location=root, hint="Check --root, and --option kind=894 or kind=37."
-        )
+        hint = "Check --root, and --option kind=894 or kind=37."
+        raise BadData(f"holds no qa.{kind or '894'}.raw.train.txt", location=root, hint=hint)
     if len(kinds) > 1:
         message = "holds the questions of 894 kinds and of 37, which share their images"
         raise SeveralFit(message, location=root, option="kind", choices=("894", "37"))
@@ -58,18 +56,15 @@ def read(
         if path.name.endswith(f"{part}.txt")
         for row in _pairs(path, part)
     ]
-    drawn = draw([q.image_id for q in rows if q.split == "train"], {"val": share}, draw_seed)
-    held_out = {image for image, split in drawn.items() if split == "val"}
+    held_out, note = drawing.draw_validation(q.image_id for q in rows if q.split == "train")
     questions = [
         q._replace(split="val") if q.split == "train" and q.image_id in held_out else q
         for q in rows
     ]
     files = ImageFiles(root, images or None).beside(found[0])
     image_records = [
-        ImageRecord(
-            number, files.find(FOLDERS, [f"image{number}.png", f"image{number}.jpg"]), split
-        )
-        for number, split in dict.fromkeys((q.image_id, q.split) for q in questions)
+        ImageRecord(n, files.find(FOLDERS, [f"image{n}.png", f"image{n}.jpg"]), split)
+        for n, split in dict.fromkeys((q.image_id, q.split) for q in questions)
     ]
     several = sum("," in q.best_answer for q in questions)
     reduced = [path.name for path in found if "reduced" in path.name]
@@ -79,8 +74,7 @@ def read(
         images=image_records,
         questions=questions,
         notes=[
-            f"{len(held_out)} of {len(drawn)} training images, drawn with seed {draw_seed}, and "
-            f"their questions are the validation split; there is no published one.",
+            note,
             f"{several} answers name several things; each such answer is one answer here.",
             *(f"The test questions are the reduced ones of {name}." for name in reduced),
         ],
@@ -97,9 +91,8 @@ def _pairs(path: Path, split: Split) -> list[Question]:
     lines = [(n, line.strip()) for n, line in enumerate(read_lines(path), start=1) if line.strip()]
     if len(lines) % 2:
         message = f"has {len(lines)} lines: the last question has no answer"
-        raise BadData(
-            message, location=path, hint="A question and its answer stand in turn; copy again."
-        )
+        hint = "A question and its answer stand in turn; copy again."
+        raise BadData(message, location=path, hint=hint)
     questions = []
     for (number, asked), (_, answer) in zip(lines[::2], lines[1::2], strict=True):
         numbers = IMAGE.findall(asked)

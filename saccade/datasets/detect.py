@@ -1,4 +1,4 @@
-"""Which data set lies in a folder? Told by looking, and said with the reason.
+"""Recognition of the data set in a folder, with the reason.
 
 Every source knows its own layout (`recognise` in its module). Where several fit, they may be the
 same records twice, or questions and captions about the same images; anything else is for the
@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import SeveralFit, no_folder
-from saccade.data.records import Collection, Split
+from saccade.data.records import Caption, Collection, Question, Split
 from saccade.datasets.catalogue import SOURCES, join, own_options, read_parts, reason
-from saccade.datasets.diagnose import Known, nothing_known, several_sets
+from saccade.datasets.diagnose import nothing_known, refuse_several_sets
 
-Said = tuple[str, Split, list[tuple[str, ...]]]
-"""An image's name, its split, and what is asked or said about it there, in order."""
+Described = tuple[str, Split, list[tuple[str, ...]]]
+"""An image's name, its split, and its questions with answers, or its captions, in order."""
 
 
 class Recognised(NamedTuple):
-    """What was found: the collections to be joined, and why, one sentence each."""
+    """The collections to be joined, and the reasons, one sentence each."""
 
     parts: list[Collection]
     notes: list[str]
@@ -36,11 +36,10 @@ def recognise(root: Path, **options: str) -> Recognised:
     """
     if not root.is_dir():
         raise no_folder(root)
-    why = {name: said for name in SOURCES if (said := reason(name, root, options))}
+    why = {name: known for name in SOURCES if (known := reason(name, root, options))}
     if not why:
         raise nothing_known(root, options)
-    if below := several_sets(root, why, options):
-        raise _one_of(root, below)
+    refuse_several_sets(root, why, options)
     found = _Found(root, why, own_options(why, options))
     parts = [part for name in why for part in _read(name, found)]
     chosen = _first_of_each_kind(parts, found)
@@ -59,13 +58,13 @@ class _Found(NamedTuple):
     why: Mapping[str, str]
     """By what each was recognised."""
     options: Mapping[str, Mapping[str, str]]
-    """What the user says, to each of them."""
+    """The user's options for each of them."""
 
-    def said(self) -> str:
-        return "; ".join(f"{name} ({said})" for name, said in self.why.items())
+    def described(self) -> str:
+        return "; ".join(f"{name} ({why})" for name, why in self.why.items())
 
     def command(self, name: str, **more: str) -> str:
-        """What to type for one of them alone."""
+        """The command for one of them alone."""
         words = ["saccade", "prepare", name, "--root", str(self.root), "--out", "DATA"]
         for option, value in {**self.options[name], **more}.items():
             words += ["--option", f"{option}={value}"]
@@ -80,7 +79,7 @@ def _read(name: str, found: _Found) -> list[Collection]:
         if not others:
             raise
         raise BadConfig(
-            f"could be several data sets: {found.said()}; as {name} it {error.message}",
+            f"could be several data sets: {found.described()}; as {name} it {error.message}",
             location=error.location,
             hint=f"Say which: {found.command(name, **{error.option: error.choices[0]})}, or "
             f"leave {name} aside: {found.command(others[0])}.",
@@ -108,41 +107,26 @@ def _first_of_each_kind(parts: Sequence[Collection], found: _Found) -> list[Coll
     return chosen
 
 
-def _by_image(part: Collection) -> list[Said]:
-    """What two collections of the same records have in common, whatever their layouts: not the
-    numbers, which each layout gives in its own way, nor the order, nor the folder of the images.
+def _by_image(part: Collection) -> list[Described]:
+    """The records of a collection, equal for equal records whatever their layout: without numbers,
+    which each layout gives in its own way, without order, and without the folder of the images.
     """
     names = {image.id: PurePosixPath(image.file).name for image in part.images}
-    said: dict[tuple[int, Split], list[tuple[str, ...]]] = {}
-    for question in part.questions:
-        words = (_plain(question.text), *sorted(question.answers))
-        said.setdefault((question.image_id, question.split), []).append(words)
-    for caption in part.captions:
-        said.setdefault((caption.image_id, caption.split), []).append((_plain(caption.text),))
+    texts_of: dict[tuple[int, Split], list[tuple[str, ...]]] = {}
+    records: Sequence[Question | Caption] = [*part.questions, *part.captions]
+    for record in records:
+        answers = sorted(record.answers) if isinstance(record, Question) else ()
+        texts = (" ".join(record.text.split()), *answers)
+        texts_of.setdefault((record.image_id, record.split), []).append(texts)
     return sorted(
-        (names.get(id_, ""), split, sorted(texts)) for (id_, split), texts in said.items()
-    )
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _one_of(root: Path, below: Known) -> BadConfig:
-    """The error for a folder of several data sets, each in a folder of its own."""
-    shown = (f"{folder.name}/ ({', '.join(names)})" for folder, names in below.items())
-    words = ["saccade", "prepare", str(next(iter(below))), "--out", "DATA"]
-    return BadConfig(
-        f"holds several data sets: {', '.join(shown)}",
-        location=root,
-        hint=f"Give the folder of one: {shlex.join(words)}.",
+        (names.get(id_, ""), split, sorted(texts)) for (id_, split), texts in texts_of.items()
     )
 
 
 def _several(found: _Found) -> BadConfig:
     likely = max(found.why, key=lambda name: len(found.options[name]))
     return BadConfig(
-        f"could be several data sets: {found.said()}",
+        f"could be several data sets: {found.described()}",
         location=found.root,
         hint=f"Say which: {found.command(likely)}.",
     )

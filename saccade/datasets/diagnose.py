@@ -1,4 +1,7 @@
-"""What is said about a folder in which no data set was recognised: what is there, what to do."""
+"""Errors about folders whose data set is unknown or ambiguous: what is there, what to type next.
+
+Each error has the folder, what lies there in place of a known layout, and one command.
+"""
 
 import re
 import shlex
@@ -6,14 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saccade.core.errors import BadData, SaccadeError
+from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.data.find_files import ARCHIVES, files_like, folders_in, names_in
 from saccade.data.reading import read_start
-from saccade.datasets import custom_rows
-from saccade.datasets import huggingface as imagefolder
 from saccade.datasets.catalogue import SOURCES, reason
 from saccade.datasets.custom_rows import (
     COLUMNS,
+    ROW_FILES,
     Names,
     columns_of,
     first_row,
@@ -21,9 +23,9 @@ from saccade.datasets.custom_rows import (
     is_json,
     known_among,
 )
-from saccade.datasets.huggingface import column_names
+from saccade.datasets.huggingface import USUAL, column_names, is_metadata
 
-# Data sets in the folders below the one that was given: which of them to give instead.
+# Data sets in the folders below the one that was given.
 
 IMAGES = r".*\.(?i:jpe?g|png|webp|bmp|gif|tiff?)"
 """Names of image files, as a pattern."""
@@ -31,6 +33,12 @@ DEEPEST = 4
 """Folders below one another that are looked into."""
 MOST = 100
 """Folders of one depth that are looked into: there may be one for each of 10,000 patients."""
+
+
+def command(folder: Path, *more: str) -> str:
+    """The command that prepares a folder."""
+    return shlex.join(["saccade", "prepare", str(folder), "--out", "DATA", *more])
+
 
 Known = dict[Path, list[str]]
 """Folders, and the sources whose layouts they have."""
@@ -46,20 +54,24 @@ def further_down(root: Path, options: Mapping[str, str]) -> Known:
     return {}
 
 
-def several_sets(root: Path, names: Iterable[str], options: Mapping[str, str]) -> Known:
-    """The folders directly below `root`, where each has a data set of its own.
+def refuse_several_sets(root: Path, names: Iterable[str], options: Mapping[str, str]) -> None:
+    """Raise BadConfig where each of the folders directly below `root` has a data set of its own.
 
-    `names` are what `root` was recognised as. Empty where that may be one data set: where only one
-    folder is known, or all are of one layout, or `root` or an unknown folder has images.
+    `names` are what `root` was recognised as. It may be one data set where only one folder is
+    known, or all are of one layout, or `root` or an unknown folder has images.
     """
     inside = folders_in(root)
     known = _recognised(inside, options)
     alike = len({tuple(found) for found in known.values()}) < 2
     elsewhere = set(names) - {name for found in known.values() for name in found}
     if alike or elsewhere or any(path.parent == root for path in files_like(root, IMAGES)):
-        return {}
+        return
     with_images = {folder for folder in inside if files_like(folder, IMAGES)}
-    return known if with_images and with_images <= known.keys() else {}
+    if with_images and with_images <= known.keys():
+        shown = (f"{folder.name}/ ({', '.join(found)})" for folder, found in known.items())
+        hint = f"Give the folder of one: {command(next(iter(known)))}."
+        message = f"holds several data sets: {', '.join(shown)}"
+        raise BadConfig(message, location=root, hint=hint)
 
 
 def _recognised(folders: Iterable[Path], options: Mapping[str, str]) -> Known:
@@ -82,61 +94,59 @@ class Unread(NamedTuple):
 
     path: Path
     why: str
-    """What it is: "is empty"."""
+    """The reason: "is empty"."""
     hint: str
     likely: bool = True
     """Is it a table, as far as its name and its first line say?"""
 
 
 def unread_files(root: Path) -> list[Unread]:
-    """What could be a table in `root` and the folders directly below it: tables and text files of
-    unknown or no columns, and spreadsheets. A file with two columns or more is none of these.
+    """Files in `root` and the folders directly below it that could be tables: tables and text files
+    of unknown or no columns, and spreadsheets. A file with two columns or more is none of these.
     """
     sheets = [Unread(path, "is a spreadsheet", AS_CSV) for path in files_like(root, SPREADSHEETS)]
     beside = bool(files_like(root, IMAGES))
-    tables = [_why(path, beside) for path in files_like(root, rf".*{custom_rows.ROW_FILES}")]
-    texts = [_why_text(root, path) for path in files_like(root, TEXT)]
+    tables = [_unread_table(path, beside) for path in files_like(root, rf".*{ROW_FILES}")]
+    texts = [_unread_text(root, path) for path in files_like(root, TEXT)]
     return [*sheets, *filter(None, tables), *texts]
 
 
-def _why(path: Path, images: bool) -> Unread | None:
-    if (broken := _why_no_text(path)) is not None:
-        return broken
+def _unread_table(path: Path, images: bool) -> Unread | None:
+    if broken := _no_text(path):
+        return Unread(path, *broken)
     first = first_row(path)
     if is_json(path):
-        return None if first else _why_json(path, images)
+        return None if first else _unread_json(path, images)
     if len(first) < 2:
-        only = next(iter(first), "")
-        what = f"has only one column, {only[:30]!a}"
-        return Unread(path, what, "Put commas between its columns, and name them in line 1.")
+        why = f"has only one column, {next(iter(first), '')[:30]!a}"
+        return Unread(path, why, "Put commas between its columns, and name them in line 1.")
     return None
 
 
-def _why_no_text(path: Path) -> Unread | None:
-    """What keeps a file from being read as text at all."""
+def _no_text(path: Path) -> tuple[str, str] | None:
+    """Reason and hint for a file that cannot be read as text at all."""
+    packed = path.name.lower().endswith(".gz")
     try:
         with path.open("rb") as file:
             start = file.read(4096)
     except OSError as error:
-        return Unread(path, f"cannot be read ({error.strerror})", "Check its permissions.")
-    if path.name.lower().endswith(".gz"):
-        start = read_start(path, 4096).encode()
+        return f"cannot be read ({error.strerror})", "Check its permissions."
+    start = read_start(path, 4096).encode() if packed else start
     if not start.strip():
-        packed = path.name.lower().endswith(".gz")
-        what = "is empty, cut off, or no UTF-8 text" if packed else "is empty"
-        return Unread(path, what, "Save or copy it again.")
+        why = "is empty, cut off, or no UTF-8 text" if packed else "is empty"
+        return why, "Save or copy it again."
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return Unread(path, "is UTF-16", "Save it as CSV UTF-8.")
+        return "is UTF-16", "Save it as CSV UTF-8."
     if b"\0" in start:
-        return Unread(path, "is no text, whatever its name says", AS_CSV)
+        return "is no text, whatever its name says", AS_CSV
     try:
         start[: start.rfind(b"\n") + 1].decode("utf-8-sig")
     except UnicodeDecodeError:
-        return Unread(path, "is not UTF-8 text", "Save it as CSV UTF-8.")
+        return "is not UTF-8 text", "Save it as CSV UTF-8."
     return None
 
 
-def _why_json(path: Path, images: bool) -> Unread:
+def _unread_json(path: Path, images: bool) -> Unread:
     """Of JSON that does not begin with a list of objects, or with an object in each line.
 
     It may hold anything; where there are images, lists in it may be about them.
@@ -147,14 +157,14 @@ def _why_json(path: Path, images: bool) -> Unread:
         shown = f' (its first field is "{key[1][:30]}")' if key else ""
         likely = images and re.search(r":\s*\[", start) is not None
         return Unread(path, f"is an object, not a list{shown}", AS_ROWS, likely)
-    if re.fullmatch(r"\[\s*\]", start):
-        return Unread(path, "is an empty list", AS_ROWS, images)
-    return Unread(path, "does not begin as a list of objects", AS_ROWS, images)
+    empty = re.fullmatch(r"\[\s*\]", start)
+    why = "is an empty list" if empty else "does not begin as a list of objects"
+    return Unread(path, why, AS_ROWS, images)
 
 
-def _why_text(root: Path, path: Path) -> Unread:
-    if (broken := _why_no_text(path)) is not None:
-        return broken._replace(likely=False)
+def _unread_text(root: Path, path: Path) -> Unread:
+    if broken := _no_text(path):
+        return Unread(path, *broken, likely=False)
     if fits(list(first_row(path))):
         given = shlex.quote(f"table={path.relative_to(root).as_posix()}")
         return Unread(path, "is text", f"Say that it is a table: --option {given}.")
@@ -189,19 +199,21 @@ def nothing_known(root: Path, options: Mapping[str, str]) -> SaccadeError:
             columns_of(list(best.first), given, best.path, best.usual)
         except SaccadeError as error:
             return error
-    there, hint = _told(root, rows, options)
+    there, hint = _there_instead(root, rows, options)
     return BadData(f"holds no data set that is known here{there}", location=root, hint=hint)
 
 
-def _told(root: Path, rows: Sequence[_Rows], options: Mapping[str, str]) -> tuple[str, str]:
-    """What is there instead, and what to do about it."""
+def _there_instead(
+    root: Path, rows: Sequence[_Rows], options: Mapping[str, str]
+) -> tuple[str, str]:
+    """Message and hint: the content of the folder, and the next step."""
     if (root / "dataset.json").is_file() and (root / "images.parquet").is_file():
         return (
             ": it is a data folder already",
             f"Go on with: saccade extract {shlex.quote(str(root))} --backbone ...",
         )
     if below := further_down(root, options):
-        return _told_below(root, below)
+        return _sets_below(root, below)
     unread = unread_files(root)
     if rows and (_best(rows).known() or not any(file.likely for file in unread)):
         best = _best(rows)
@@ -210,18 +222,18 @@ def _told(root: Path, rows: Sequence[_Rows], options: Mapping[str, str]) -> tupl
             f"If it is a table of your own, say which is what: {_command(root, rows)}. Else lay "
             f"the files out as {LAYOUTS}."
         )
-    return _told_files(root, unread)
+    return _files_there(root, unread)
 
 
-def _told_files(root: Path, unread: Sequence[Unread]) -> tuple[str, str]:
+def _files_there(root: Path, unread: Sequence[Unread]) -> tuple[str, str]:
     """Of files that are no tables."""
     images = files_like(root, IMAGES)
-    said, hint = _told_unread(root, unread)
+    listed, hint = _unread_there(root, unread)
     if any(file.likely for file in unread):
-        return said, hint
+        return listed, hint
     if images:
         name = images[0].name
-        return f", only {len(images)} images{said}", (
+        return f", only {len(images)} images{listed}", (
             f"Write what is to be learnt about them into {root / 'mine.csv'}: a first line "
             f"{OF_YOUR_OWN}, then lines like {name},..."
         )
@@ -230,25 +242,25 @@ def _told_files(root: Path, unread: Sequence[Unread]) -> tuple[str, str]:
         return f", but the archive {name}", "Unpack it, and give the folder that comes out."
     return f"; there is {_listed(root)}", (
         f"Lay the files out as {LAYOUTS}. For data of your own put a CSV there with a first line "
-        f"{OF_YOUR_OWN}, or name a table: {_prepare(root, '--option', 'table=FILE')}."
+        f"{OF_YOUR_OWN}, or name a table: {command(root, '--option', 'table=FILE')}."
     )
 
 
-def _told_below(root: Path, below: Known) -> tuple[str, str]:
+def _sets_below(root: Path, below: Known) -> tuple[str, str]:
     """Of folders further down that are known; the first few."""
     named = [(folder.relative_to(root).as_posix(), names) for folder, names in below.items()]
     shown = [f"{folder}/ ({', '.join(names)})" for folder, names in named[:3]]
     more = f" and {len(below) - 3} others" if len(below) > 3 else ""
     first = next(iter(below))
-    return f", but further down: {', '.join(shown)}{more}", f"Give the folder: {_prepare(first)}."
+    return f", but further down: {', '.join(shown)}{more}", f"Give the folder: {command(first)}."
 
 
-def _told_unread(root: Path, unread: Sequence[Unread], most: int = 3) -> tuple[str, str]:
+def _unread_there(root: Path, unread: Sequence[Unread], most: int = 3) -> tuple[str, str]:
     """Of files that could be tables; nothing where there are none."""
-    said = (f"{file.path.relative_to(root).as_posix()} {file.why}" for file in unread[:most])
+    texts = (f"{file.path.relative_to(root).as_posix()} {file.why}" for file in unread[:most])
     more = f"; and {len(unread) - most} others" if len(unread) > most else ""
-    cures = dict.fromkeys(file.hint for file in unread[:most])
-    return "".join(f"; {text}" for text in said) + more, " ".join(cures)
+    hints = dict.fromkeys(file.hint for file in unread[:most])
+    return "".join(f"; {text}" for text in texts) + more, " ".join(hints)
 
 
 def _best(rows: Sequence[_Rows]) -> _Rows:
@@ -257,9 +269,9 @@ def _best(rows: Sequence[_Rows]) -> _Rows:
 
 def _rows(root: Path) -> list[_Rows]:
     found = []
-    for path in files_like(root, rf".*{custom_rows.ROW_FILES}"):
-        if imagefolder.is_metadata(path):
-            found.append(_Rows(path, "imagefolder", first_row(path), imagefolder.USUAL))
+    for path in files_like(root, rf".*{ROW_FILES}"):
+        if is_metadata(path):
+            found.append(_Rows(path, "imagefolder", first_row(path), USUAL))
         elif len(first := first_row(path)) > 1:  # one column is no table, but lines of anything
             found.append(_Rows(path, "table", first))
     for path in files_like(root, r".*\.(?i:parquet)"):
@@ -268,7 +280,7 @@ def _rows(root: Path) -> list[_Rows]:
 
 
 def _command(root: Path, rows: Sequence[_Rows]) -> str:
-    """What to type: known columns are passed over, COLUMN stands for the others."""
+    """The command: known columns are passed over, COLUMN stands for the others."""
     file = _best(rows)
     known = file.known()
     asked = []
@@ -280,14 +292,10 @@ def _command(root: Path, rows: Sequence[_Rows]) -> str:
     words = ["--option", f"columns={','.join(asked)}"]
     if file.source == "table" and len(rows) > 1:
         words = ["--option", f"table={file.path.relative_to(root).as_posix()}", *words]
-    command = _prepare(root, *words)
-    if "question:COLUMN" in command:
-        command += " (or caption:COLUMN in place of question and answer)"
-    return command
-
-
-def _prepare(folder: Path, *more: str) -> str:
-    return shlex.join(["saccade", "prepare", str(folder), "--out", "DATA", *more])
+    typed = command(root, *words)
+    if "question:COLUMN" in typed:
+        typed += " (or caption:COLUMN in place of question and answer)"
+    return typed
 
 
 def _of_images(first: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""Every public set that `saccade download` fetches, and how to get those that it may not.
+"""Public sets that `saccade download` fetches, and steps to get those that it may not fetch.
 
 What is fetched comes from the makers' own addresses, by the person who runs the command, under the
 licence that stands beside it. A set is listed with steps instead of files where its makers ask for
@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 from saccade.datasets.catalogue import CC_BY, CHALLENGE, CHOLEC80, FLICKR
 
-# What a line of the table of downloads is.
-
 
 class File(NamedTuple):
     """A file of a set."""
@@ -22,17 +20,17 @@ class File(NamedTuple):
     urls: tuple[str, ...]
     """Tried in turn."""
     bytes: int | None = None
-    """Exact where the SHA-256 is known, otherwise about; None where nobody said."""
+    """Exact where the SHA-256 is known, otherwise about; None where it is unknown."""
     sha256: str | None = None
     sha256_from: str = ""
     into: str = ""
     """The folder below the target that an image archive is unpacked into."""
     unpacks: bool = True
-    """If a .zip or .tar is unpacked."""
+    """True where a .zip or .tar is unpacked."""
     steady: bool = True
     """False where the server packs it anew each time, so that its bytes differ."""
     tried: bool = False
-    """If this project has fetched it from there."""
+    """True where this project has fetched it from there."""
 
 
 class Download(NamedTuple):
@@ -47,7 +45,7 @@ class Download(NamedTuple):
     files: tuple[File, ...] = ()
     steps: tuple[str, ...] = ()
     why: str = ""
-    """Why there are steps: a part of a sentence."""
+    """The reason why there are steps: a part of a sentence."""
 
 
 # Public sets that a person has to get: their makers ask for a form, or state terms to agree to.
@@ -162,32 +160,70 @@ VQA_SITES = (
     "https://cvmlp.s3.amazonaws.com/vqa/mscoco/vqa",  # the same by its other name
 )
 VG_SITE = "https://homes.cs.washington.edu/~ranjay/visualgenome/data/dataset"
+VG_IMAGES = "https://cs.stanford.edu/people/rak248/VG_100K_2"
 RAD_COMMIT = "0cca6811e38cf54aff6a7cce3442296d07875e64"
 RAD_SITE = f"https://raw.githubusercontent.com/Awenbocc/med-vqa/{RAD_COMMIT}/data"
 OSF_SITE = "https://files.osf.io/v1/resources/89kps/providers/osfstorage"
 NLTK_SITE = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages"
 GLOVE_SITES = ("https://nlp.stanford.edu/data", "https://downloads.cs.stanford.edu/nlp/data")
 GLOVE_SUMS = "Embeddings.jl, Thinc and others"
+PARLAI = "ParlAI, parlai/tasks/{}/build.py"
+KARPATHY_SITE = "https://cs.stanford.edu/people/karpathy/deepimagesent"
 PHOTOS = "each image under its own Flickr licence; the number stands in the annotations"
 
+PUBLISHED = """
+05a64b6e2582d06d7585f5429674a9a33851878be1bff9f8668cdcf792df611e 7239401 v2_Questions_Train_mscoco.zip
+e71f6c5c3e97a51d050f28243e262b28cd0c48d11a6b4632d769d30d3f93222a 3494929 v2_Questions_Val_mscoco.zip
+982e2e687a86514b78ea83af356d151976c5e3fb4168a29ca543610574082ad7 - v2_Questions_Test_mscoco.zip
+fb101bcefe91422c543c2bb6d70af11eb3119d0ff745ae283d09acdf66250853 21708861 v2_Annotations_Train_mscoco.zip
+0caae7c8d1dafd852727f5ac046bc1efca9b72026bd6ffa34fc489f3a7b3291e 10518930 v2_Annotations_Val_mscoco.zip
+c3b2bb6155528eeae95e0a914af394d6f0d98f8f2b51012c44b27778e1a96707 - Questions_Train_mscoco.zip
+e8839be5de2d711989bf0adc82e6717d1ce307d27c9b1dfb0abf413b79a5d4d0 - Questions_Val_mscoco.zip
+bd080c297fc863bf8258caa4864d3b5afab29373375a6637f8546338291e28c0 - Questions_Test_mscoco.zip
+a5f5f97c162a4ad44896be08bac6deaa258aa3fec281afcc84fe85ae44cb1ebc - Annotations_Train_mscoco.zip
+29377c35186d90aeab3e61bdad890f51215d1f88b700bd22ef19004d73bf284f - Annotations_Val_mscoco.zip
+4cfd70132527b80933105e5829dc9034eaab9573482e2e680abbab6130244817 36745453 caption_datasets.zip
+031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009 252872794 annotations_trainval2014.zip
+ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775 13510573713 train2014.zip
+fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0 6645013297 val2014.zip
+1a2aa896b81140a850a78fa8bff07d455698d2abf364ff05721763458a8101ca 13270587935 test2015.zip
+113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268 252907541 annotations_trainval2017.zip
+69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929 19336861798 train2017.zip
+4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05 815585330 val2017.zip
+3b0567673ae224b6489ca1bc4ce05cda642223d5cf4f17db8fbf7010c872e00f 679238 trainset.json
+617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb 862182613 glove.6B.zip
+c06db255e65095393609f19a4cfca20bf3a71e20cc53e892aafa490347e3849f 2176768927 glove.840B.300d.zip
+cbda5ea6eef7f36a97a43d4a75f85e07fccbb4f23657d27b4ccbc93e2646ab59 10775600 wordnet.zip
+"""  # noqa: E501 - as `sha256sum` writes it, with the size between
+"""SHA-256, bytes (- where unknown) and name of the files whose SHA-256 others published."""
+SUMS = {name: (sha256, size) for sha256, size, name in map(str.split, PUBLISHED.split("\n")[1:-1])}
 
-def _coco(summary: str, path: str, size: int, sha256: str) -> Download:
-    file = File(path.partition("/")[2], (f"{COCO_SITE}/{path}",), size, sha256, TFDS)
+
+def _file(sites: tuple[str, ...], path: str, whose: str) -> File:
+    """A file of `PUBLISHED`; `whose` sum it is."""
+    name = path.rpartition("/")[2]
+    sha256, size = SUMS[name]
+    urls = tuple(f"{site}/{path}" for site in sites)
+    return File(name, urls, None if size == "-" else int(size), sha256, whose)
+
+
+def _coco(summary: str, path: str) -> Download:
+    files = (_file((COCO_SITE,), path, TFDS),)
     if path.startswith("annotations/"):
-        return Download(f"COCO {summary}", CC_BY, PREPARE.format("coco-captions"), (file,))
+        return Download(f"COCO {summary}", CC_BY, PREPARE.format("coco-captions"), files)
     readers = "vqa-v1, vqa-v2, karpathy and coco-captions" if "2014" in path else "coco-captions"
     then = IMAGES.format("vqa-v1 and vqa-v2" if "test" in path else readers)
-    return Download(f"COCO {summary}", PHOTOS, then, (file,))
+    return Download(f"COCO {summary}", PHOTOS, then, files)
 
 
-def _vqa(part: str, size: int | None = None, sha256: str | None = None) -> File:
-    name, version = f"{part}_mscoco.zip", "vqa_v2" if part.startswith("v2_") else "vqa_v1"
-    whose = f"ParlAI, parlai/tasks/{version}/build.py" if sha256 else ""
-    return File(name, tuple(f"{site}/{name}" for site in VQA_SITES), size, sha256, whose)
+def _vqa(version: str, *parts: str) -> tuple[File, ...]:
+    return tuple(_file(VQA_SITES, f"{part}_mscoco.zip", PARLAI.format(version)) for part in parts)
 
 
-def _glove(name: str, size: int, sha256: str) -> tuple[File, ...]:
-    return (File(name, tuple(f"{site}/{name}" for site in GLOVE_SITES), size, sha256, GLOVE_SUMS),)
+def _glove(summary: str, name: str, vectors: str) -> Download:
+    then = f"saccade train ... --set text.vectors=DIR/{vectors}"
+    files = (_file(GLOVE_SITES, name, GLOVE_SUMS),)
+    return Download(f"GloVe word vectors of {summary} numbers", "PDDL 1.0", then, files)
 
 
 VQA_THEN = f"{PREPARE}; its images: coco-2014-train, coco-2014-val, and coco-2015-test for test"
@@ -199,63 +235,22 @@ DOWNLOADS: dict[str, Download] = {
         "CC BY 4.0",
         VQA_THEN.format("vqa-v2"),
         (
-            _vqa(
-                "v2_Questions_Train",
-                7_239_401,
-                "05a64b6e2582d06d7585f5429674a9a33851878be1bff9f8668cdcf792df611e",
+            *_vqa("vqa_v2", "v2_Questions_Train", "v2_Questions_Val", "v2_Questions_Test"),
+            *_vqa("vqa_v2", "v2_Annotations_Train", "v2_Annotations_Val"),
+            *(
+                File(name, tuple(f"{site}/{name}" for site in VQA_SITES))
+                for part in ("Train", "Val")
+                for name in [f"v2_Complementary_Pairs_{part}_mscoco.zip"]
             ),
-            _vqa(
-                "v2_Questions_Val",
-                3_494_929,
-                "e71f6c5c3e97a51d050f28243e262b28cd0c48d11a6b4632d769d30d3f93222a",
-            ),
-            _vqa(
-                "v2_Questions_Test",
-                None,
-                "982e2e687a86514b78ea83af356d151976c5e3fb4168a29ca543610574082ad7",
-            ),
-            _vqa(
-                "v2_Annotations_Train",
-                21_708_861,
-                "fb101bcefe91422c543c2bb6d70af11eb3119d0ff745ae283d09acdf66250853",
-            ),
-            _vqa(
-                "v2_Annotations_Val",
-                10_518_930,
-                "0caae7c8d1dafd852727f5ac046bc1efca9b72026bd6ffa34fc489f3a7b3291e",
-            ),
-            _vqa("v2_Complementary_Pairs_Train"),
-            _vqa("v2_Complementary_Pairs_Val"),
         ),
     ),
     "vqa-v1": Download(
         "VQA v1: questions (open-ended and multiple choice) and answers",
         "CC BY 4.0",
         VQA_THEN.format("vqa-v1"),
-        tuple(
-            _vqa(part, None, sha256)
-            for part, sha256 in (
-                (
-                    "Questions_Train",
-                    "c3b2bb6155528eeae95e0a914af394d6f0d98f8f2b51012c44b27778e1a96707",
-                ),
-                (
-                    "Questions_Val",
-                    "e8839be5de2d711989bf0adc82e6717d1ce307d27c9b1dfb0abf413b79a5d4d0",
-                ),
-                (
-                    "Questions_Test",
-                    "bd080c297fc863bf8258caa4864d3b5afab29373375a6637f8546338291e28c0",
-                ),
-                (
-                    "Annotations_Train",
-                    "a5f5f97c162a4ad44896be08bac6deaa258aa3fec281afcc84fe85ae44cb1ebc",
-                ),
-                (
-                    "Annotations_Val",
-                    "29377c35186d90aeab3e61bdad890f51215d1f88b700bd22ef19004d73bf284f",
-                ),
-            )
+        (
+            *_vqa("vqa_v1", "Questions_Train", "Questions_Val", "Questions_Test"),
+            *_vqa("vqa_v1", "Annotations_Train", "Annotations_Val"),
         ),
     ),
     "karpathy": Download(
@@ -263,58 +258,21 @@ DOWNLOADS: dict[str, Download] = {
         f"COCO: {CC_BY}; Flickr8k, Flickr30k: {FLICKR}",
         f"{PREPARE.format('karpathy')} --option file=dataset_coco.json; its images: "
         "coco-2014-train and coco-2014-val",
-        (
-            File(
-                "caption_datasets.zip",
-                ("https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip",),
-                36_745_453,
-                "4cfd70132527b80933105e5829dc9034eaab9573482e2e680abbab6130244817",
-                TFDS,
-            ),
-        ),
+        (_file((KARPATHY_SITE,), "caption_datasets.zip", TFDS),),
     ),
     "coco-2014-annotations": _coco(
-        "2014: captions, objects",
-        "annotations/annotations_trainval2014.zip",
-        252_872_794,
-        "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009",
+        "2014: captions, objects", "annotations/annotations_trainval2014.zip"
     ),
-    "coco-2014-train": _coco(
-        "2014: 82,783 training images",
-        "zips/train2014.zip",
-        13_510_573_713,
-        "ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775",
-    ),
-    "coco-2014-val": _coco(
-        "2014: 40,504 validation images",
-        "zips/val2014.zip",
-        6_645_013_297,
-        "fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0",
-    ),
+    "coco-2014-train": _coco("2014: 82,783 training images", "zips/train2014.zip"),
+    "coco-2014-val": _coco("2014: 40,504 validation images", "zips/val2014.zip"),
     "coco-2015-test": _coco(
-        "2015: 81,434 test images, for VQA's test questions",
-        "zips/test2015.zip",
-        13_270_587_935,
-        "1a2aa896b81140a850a78fa8bff07d455698d2abf364ff05721763458a8101ca",
+        "2015: 81,434 test images, for VQA's test questions", "zips/test2015.zip"
     ),
     "coco-2017-annotations": _coco(
-        "2017: captions, objects",
-        "annotations/annotations_trainval2017.zip",
-        252_907_541,
-        "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
+        "2017: captions, objects", "annotations/annotations_trainval2017.zip"
     ),
-    "coco-2017-train": _coco(
-        "2017: 118,287 training images",
-        "zips/train2017.zip",
-        19_336_861_798,
-        "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
-    ),
-    "coco-2017-val": _coco(
-        "2017: 5,000 validation images",
-        "zips/val2017.zip",
-        815_585_330,
-        "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
-    ),
+    "coco-2017-train": _coco("2017: 118,287 training images", "zips/train2017.zip"),
+    "coco-2017-val": _coco("2017: 5,000 validation images", "zips/val2017.zip"),
     "visual-genome": Download(
         "Visual Genome: questions and the list of images",
         "CC BY 4.0",
@@ -332,7 +290,7 @@ DOWNLOADS: dict[str, Download] = {
         PHOTOS,
         IMAGES.format("visual-genome"),
         tuple(
-            File(name, (f"https://cs.stanford.edu/people/rak248/VG_100K_2/{name}",), size)
+            File(name, (f"{VG_IMAGES}/{name}",), size)
             for name, size in (("images.zip", 9_731_705_982), ("images2.zip", 5_471_658_058))
         ),
     ),
@@ -341,13 +299,7 @@ DOWNLOADS: dict[str, Download] = {
         "CC0 1.0",
         f"{PREPARE.format('vqa-rad')} --overlap keep",
         (
-            File(
-                "trainset.json",
-                (f"{RAD_SITE}/trainset.json",),
-                679_238,
-                "3b0567673ae224b6489ca1bc4ce05cda642223d5cf4f17db8fbf7010c872e00f",
-                "a copy of that commit, read by this project",
-            ),
+            _file((RAD_SITE,), "trainset.json", "a copy of that commit, read by this project"),
             File("testset.json", (f"{RAD_SITE}/testset.json",)),
             File(
                 "VQA_RAD_Image_Folder.zip",
@@ -358,38 +310,17 @@ DOWNLOADS: dict[str, Download] = {
             ),
         ),
     ),
-    "glove-6b": Download(
-        "GloVe word vectors of 6 billion words: 50, 100, 200 and 300 numbers",
-        "PDDL 1.0",
-        "saccade train ... --set text.vectors=DIR/glove.6B.300d.txt",
-        _glove(
-            "glove.6B.zip",
-            862_182_613,
-            "617afb2fe6cbd085c235baf7a465b96f4112bd7f7ccb2b2cbd649fed9cbcf2fb",
-        ),
+    "glove-6b": _glove(
+        "6 billion words: 50, 100, 200 and 300", "glove.6B.zip", "glove.6B.300d.txt"
     ),
-    "glove-840b": Download(
-        "GloVe word vectors of 840 billion words: 300 numbers",
-        "PDDL 1.0",
-        "saccade train ... --set text.vectors=DIR/glove.840B.300d.txt",
-        _glove(
-            "glove.840B.300d.zip",
-            2_176_768_927,
-            "c06db255e65095393609f19a4cfca20bf3a71e20cc53e892aafa490347e3849f",
-        ),
-    ),
+    "glove-840b": _glove("840 billion words: 300", "glove.840B.300d.zip", "glove.840B.300d.txt"),
     "wordnet": Download(
         "WordNet 3.0 as NLTK packs it, for WUPS",
         "WordNet licence (free, with its notice)",
         "saccade evaluate RUN --wordnet DIR/wordnet.zip",
         (
-            File(
-                "wordnet.zip",
-                (f"{NLTK_SITE}/corpora/wordnet.zip",),
-                10_775_600,
-                "cbda5ea6eef7f36a97a43d4a75f85e07fccbb4f23657d27b4ccbc93e2646ab59",
-                "several projects that pin it",
-                unpacks=False,
+            _file((NLTK_SITE,), "corpora/wordnet.zip", "several projects that pin it")._replace(
+                unpacks=False
             ),
         ),
     ),

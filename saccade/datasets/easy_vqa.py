@@ -7,10 +7,10 @@ images are `train/images/0.png`, answers stand in `answers.txt`. Layout: Victor 
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, folder_like
+from saccade.data.find_files import ImageFiles, folder_like, folder_with
 from saccade.data.reading import is_text, read_json, read_lines
 from saccade.data.records import Collection, ImageRecord, Question, Split
-from saccade.data.splits import as_share, as_whole, draw
+from saccade.data.splits import as_drawing
 
 PARTS: tuple[Split, ...] = ("train", "test")
 TEST_NUMBERS = 1_000_000
@@ -27,11 +27,9 @@ def read(
     or `train/0.png`). Raises BadData for records of another form, and for an answer that
     is not in `answers.txt`.
     """
-    share, draw_seed = as_share("val_share", val_share), as_whole("seed", seed)
-    home = folder_like(root, _holds)
-    if home is None:
-        hint = "Check --root: easy-VQA's data folder holds train/, test/ and answers.txt."
-        raise BadData("holds no train/questions.json of easy-VQA", location=root, hint=hint)
+    drawing = as_drawing(val_share, 0, seed)
+    hint = "Check --root: easy-VQA's data folder holds train/, test/ and answers.txt."
+    home = folder_with(root, _holds, "train/questions.json of easy-VQA", hint)
     files = ImageFiles(home, images or None)
     known = {line.strip() for line in read_lines(home / "answers.txt")} - {""}
     image_records: list[ImageRecord] = []
@@ -45,18 +43,14 @@ def read(
         rows = _rows(path, known)
         split_of: dict[int, Split] = {image: part for _, _, image in rows}
         if part == "train":
-            split_of = draw(split_of, {"val": share}, draw_seed)
-            held_out = sum(split == "val" for split in split_of.values())
-            notes.append(
-                f"{held_out} of {len(split_of)} training images, drawn with seed {draw_seed}, "
-                "and their questions are the validation split; there is no published one."
-            )
+            held_out, note = drawing.draw_validation(split_of)
+            split_of |= dict.fromkeys(held_out, "val")
+            notes.append(note)
         more = TEST_NUMBERS if part == "test" else 0
         folders = (f"{part}/images", part)
         for image, split in split_of.items():
-            image_records.append(
-                ImageRecord(image + more, files.find(folders, [f"{image}.png"]), split)
-            )
+            file = files.find(folders, [f"{image}.png"])
+            image_records.append(ImageRecord(image + more, file, split))
         for number, (text, answer, image) in enumerate(rows):
             split = split_of[image]
             questions.append(Question(number + more, image + more, text, split, (answer,), answer))

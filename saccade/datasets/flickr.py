@@ -12,13 +12,28 @@ from typing import NamedTuple
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, files_like, first_reason, one_file
 from saccade.data.reading import read_lines, read_start, read_table
-from saccade.data.records import Caption, Collection, ImageRecord, Split
+from saccade.data.records import Caption, Collection, ImageRecord, Split, with_words
 from saccade.data.splits import Drawing, as_drawing
 from saccade.datasets.custom_rows import first_row
 from saccade.text.tokenizers import caption_words
 
 Texts = dict[str, list[str]]
 """Captions of each image's name, in the file's order."""
+
+
+class Release(NamedTuple):
+    """One of the two sets as it was published."""
+
+    source: str
+    edition: str
+    lists: Mapping[str, Split]
+    """Patterns of the names of the files that list the images of a split."""
+    folders: Sequence[str]
+    """Of the images, below the root."""
+    advice: str
+    """The way to the published split; ends the note that one was drawn."""
+    suffix: str = ""
+    """Put behind names in the lists that lack it."""
 
 
 def token_lines(path: Path) -> Texts:
@@ -66,14 +81,9 @@ def bar_table(path: Path) -> Texts:
     followed by the caption is read as what it was.
     """
     lines = read_lines(path)
-    if [part.strip() for part in lines[0].split("|")] != [
-        "image_name",
-        "comment_number",
-        "comment",
-    ]:
-        message = (
-            f"does not begin with image_name| comment_number| comment, but with {lines[0][:50]!a}"
-        )
+    head = "image_name| comment_number| comment"
+    if [part.strip() for part in lines[0].split("|")] != head.split("| "):
+        message = f"does not begin with {head}, but with {lines[0][:50]!a}"
         raise BadData(message, location=path, hint="Take the file as it was handed out.")
     texts: Texts = {}
     for number, line in enumerate(lines[1:], start=2):
@@ -89,20 +99,20 @@ def bar_table(path: Path) -> Texts:
     return texts
 
 
-def split_lists(root: Path, patterns: Mapping[str, Split], suffix: str = "") -> dict[str, Split]:
-    """Which split each name of the lists is in; empty where no file has one of the names.
+def split_lists(root: Path, release: Release) -> dict[str, Split]:
+    """The split of each name in the lists below `root`; empty where there are no lists.
 
-    `patterns` match names of files with one image's name a line; `suffix` is put behind names
-    that lack it. Raises BadData for a name in two lists, and for two files of one split.
+    A list is a file with one image's name a line. Raises BadData for a name in two lists, and for
+    two files of one split.
     """
     split_of: dict[str, Split] = {}
-    for pattern, split in patterns.items():
+    for pattern, split in release.lists.items():
         found = files_like(root, pattern)
         if len(found) > 1:
             message = f"and {found[1]} both list the {split} images"
             raise BadData(message, location=found[0], hint="Move one of them away.")
         for line in (line.strip() for path in found for line in read_lines(path)):
-            name = line if line.endswith(suffix) else line + suffix
+            name = line if line.endswith(release.suffix) else line + release.suffix
             if line and split_of.setdefault(name, split) != split:
                 raise BadData(
                     f"{name} is also in the list of the {split_of[name]} images",
@@ -112,35 +122,24 @@ def split_lists(root: Path, patterns: Mapping[str, Split], suffix: str = "") -> 
     return split_of
 
 
-class Unlisted(NamedTuple):
-    """What is done where no list says which image is in which split."""
-
-    drawing: Drawing
-    advice: str
-    """How the user gets the published split; ends the note that the split was drawn."""
-
-    def drawn(self, texts: Texts) -> tuple[dict[str, Split], str]:
-        """A split of the images, and the note about it."""
-        split_of = self.drawing.draw(texts)
-        note = f"{self.drawing.told(split_of)} Scores do not compare with published ones: "
-        return split_of, note + self.advice
-
-
 def as_collection(
-    texts: Texts, listed: Mapping[str, Split], unlisted: Unlisted, *, source: str, path: Path,
-    files: ImageFiles, folders: Sequence[str], edition: str,
-) -> Collection:  # fmt: skip
+    release: Release,
+    path: Path,
+    texts: Texts,
+    listed: Mapping[str, Split],
+    drawing: Drawing,
+    files: ImageFiles,
+) -> Collection:
     """Images of the lists in the order of their names, numbered so, with their captions.
 
-    Where nothing is `listed`, all images as `unlisted` says, and of no `edition`. `path` is the
-    file of captions, named when an image has none (BadData); images of no split and captions
-    without a word are left out and counted.
+    Where nothing is `listed`, all images are divided by `drawing`. `path` is the file of captions,
+    named when an image has none (BadData); images of no split and captions without a word are left
+    out and counted.
     """
     split_of, notes = listed, list[str]()
     if not listed:
-        edition = ""
-        split_of, note = unlisted.drawn(texts)
-        notes.append(note)
+        split_of, drawn = drawing.draw(texts)
+        notes = [f"{drawn} Scores do not compare with published ones: {release.advice}"]
     bare = [name for name in split_of if name not in texts]
     if bare:
         raise BadData(
@@ -148,33 +147,42 @@ def as_collection(
             location=path,
             hint="Take token file and lists from the same release.",
         )
-    files = files.beside(path)
-    images: list[ImageRecord] = []
-    found: list[Caption] = []
-    wordless = 0
-    for number, name in enumerate(sorted(split_of)):
-        images.append(ImageRecord(number, files.find(folders, [name]), split_of[name]))
-        for text in texts[name]:
-            if words := caption_words(text):
-                found.append(Caption(len(found), number, text, words, split_of[name]))
-            else:
-                wordless += 1
-    if wordless:
-        notes.append(f"{wordless} captions have no word and were left out.")
+    files, names = files.beside(path), sorted(split_of)
+    kept, wordless = with_words(
+        Caption(0, number, text, caption_words(text), split_of[name])
+        for number, name in enumerate(names)
+        for text in texts[name]
+    )
+    notes += wordless
     if others := len(texts) - len(split_of):
         notes.append(f"{others} images with captions are in no split list and were left out.")
-    root = str(files.root)
-    return Collection(source, root, images, captions=found, notes=notes, edition=edition)
+    return Collection(
+        source=release.source,
+        image_root=str(files.root),
+        images=[
+            ImageRecord(number, files.find(release.folders, [name]), split_of[name])
+            for number, name in enumerate(names)
+        ],
+        captions=[caption._replace(id=number) for number, caption in enumerate(kept)],
+        notes=notes,
+        edition=release.edition if listed else "",
+    )
 
 
 # Flickr8k in the official layout: a token file with five captions an image, three split lists.
 
-FLICKR8K_LISTS: dict[str, Split] = {
-    r".*trainImages\.txt": "train",
-    r".*devImages\.txt": "val",
-    r".*testImages\.txt": "test",
-}
-FLICKR8K_FOLDERS = ("images", "Flicker8k_Dataset", "Flickr8k_Dataset", "Images", "")
+FLICKR8K = Release(
+    "flickr8k",
+    "official",
+    lists={
+        r".*trainImages\.txt": "train",
+        r".*devImages\.txt": "val",
+        r".*testImages\.txt": "test",
+    },
+    folders=("images", "Flicker8k_Dataset", "Flickr8k_Dataset", "Images", ""),
+    advice="put the lists of Flickr8k_text (Flickr_8k.trainImages.txt ...) beside it for the "
+    "official split.",
+)
 TOKENS = r"(?!.*[Ll]emma).*token\.txt"
 TABLE = r"captions\.txt"
 
@@ -191,28 +199,21 @@ def read_flickr8k(
 
     `captions` names the token file (else the one ending in `token.txt`) or Kaggle's table (else
     `captions.txt`); `images` is the folder of the images (else `images/`, `Flicker8k_Dataset/`
-    and `root` are looked through). With the table and without lists, `val_share` and `test_share`
-    of the images are drawn with `seed`. An image's number is its place in the sorted list of
-    all split images. Raises BadData for lines of another form, and for an image in two lists or
-    without captions.
+    and `root`). With the table and without lists, `val_share` and `test_share` of the images are
+    drawn with `seed`. An image's number is its place in the sorted list of all split images.
+    Raises BadData for lines of another form, and for an image in two lists or without captions.
     """
-    advice = (
-        "put the lists of Flickr8k_text (Flickr_8k.trainImages.txt ...) beside it for the "
-        "official split."
-    )
-    unlisted = Unlisted(as_drawing(val_share, test_share, seed), advice)
+    drawing = as_drawing(val_share, test_share, seed)
     table = not files_like(root, TOKENS) and bool(files_like(root, TABLE))
     path = one_file(root, captions, TABLE if table else TOKENS, "captions", "Flickr8k.token.txt")
     table = path.name.endswith("captions.txt")
     texts = comma_table(path) if table else token_lines(path)
-    listed = split_lists(root, FLICKR8K_LISTS)
+    listed = split_lists(root, FLICKR8K)
     if not listed and not table:
         hint = "Put Flickr_8k.trainImages.txt, .devImages.txt and .testImages.txt below --root."
         raise BadData("holds no split lists", location=root, hint=hint)
-    return as_collection(
-        texts, listed, unlisted, source="flickr8k", path=path,
-        files=ImageFiles(root, images or None), folders=FLICKR8K_FOLDERS, edition="official",
-    )  # fmt: skip
+    files = ImageFiles(root, images or None)
+    return as_collection(FLICKR8K, path, texts, listed, drawing, files)
 
 
 def recognise_flickr8k(root: Path) -> str | None:
@@ -226,17 +227,23 @@ def recognise_flickr8k(root: Path) -> str | None:
 
 # Flickr30k: the released token file, or Kaggle's table `results.csv`; five captions an image.
 
-FLICKR30K_LISTS: dict[str, Split] = {
-    r"(?:flickr30k_)?train\.txt": "train",
-    r"(?:flickr30k_)?val\.txt": "val",
-    r"(?:flickr30k_)?test\.txt": "test",
-}
-FLICKR30K_FOLDERS = (
-    "images",
-    "flickr30k_images",
-    "flickr30k-images",
-    "flickr30k_images/flickr30k_images",
-    "",
+FLICKR30K = Release(
+    "flickr30k",
+    "entities",
+    lists={
+        r"(?:flickr30k_)?train\.txt": "train",
+        r"(?:flickr30k_)?val\.txt": "val",
+        r"(?:flickr30k_)?test\.txt": "test",
+    },
+    folders=(
+        "images",
+        "flickr30k_images",
+        "flickr30k-images",
+        "flickr30k_images/flickr30k_images",
+        "",
+    ),
+    advice="for these, prepare Karpathy's dataset_flickr30k.json with the source karpathy.",
+    suffix=".jpg",
 )
 FILE = r"results(?:_20130124\.token|\.csv)"
 
@@ -258,15 +265,11 @@ def read_flickr30k(
     1,000. An image's number is its place in the sorted list. Raises BadData for lines of another
     form.
     """
-    advice = "for these, prepare Karpathy's dataset_flickr30k.json with the source karpathy."
-    unlisted = Unlisted(as_drawing(val_share, test_share, seed), advice)
+    drawing = as_drawing(val_share, test_share, seed)
     path = one_file(root, captions, FILE, "captions", "results_20130124.token")
     texts = bar_table(path) if path.suffix == ".csv" else token_lines(path)
-    listed = split_lists(root, FLICKR30K_LISTS, suffix=".jpg")
-    return as_collection(
-        texts, listed, unlisted, source="flickr30k", path=path,
-        files=ImageFiles(root, images or None), folders=FLICKR30K_FOLDERS, edition="entities",
-    )  # fmt: skip
+    files = ImageFiles(root, images or None)
+    return as_collection(FLICKR30K, path, texts, split_lists(root, FLICKR30K), drawing, files)
 
 
 def recognise_flickr30k(root: Path) -> str | None:

@@ -12,12 +12,14 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, files_like, first_reason
+from saccade.data.options import as_choice
 from saccade.data.reading import collector_paused, columns, is_text, read_entries
 from saccade.data.records import Collection, ImageRecord, Question, Split
 
-SECRET = ("test", "challenge", "submission")
+TESTS = ("testdev", "test", "challenge", "submission")
+"""Of all but the first the answers are secret."""
 KINDS = ("balanced", "all")
 FLICKR_NUMBERS = 10**12
 FIELDS = {"imageId": str, "question": str}
@@ -34,13 +36,8 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
     secret, "test", "challenge", "submission". `images` is the folder of the images (else
     `images/` or `root`). Raises BadData for questions of another form.
     """
-    if kind not in ("", *KINDS):
-        hint = f"Give one of: {', '.join(KINDS)}."
-        raise BadConfig(f"--option kind={kind} is not known", hint=hint)
-    if test not in ("testdev", *SECRET):
-        hint = f"Give one of: testdev, {', '.join(SECRET)}."
-        raise BadConfig(f"--option test={test} is not known", hint=hint)
-    kinds = [kind] if kind else list(KINDS)
+    kinds = [as_choice("kind", kind, KINDS)] if kind else list(KINDS)
+    test = as_choice("test", test, TESTS)
     parts: dict[str, Split] = {"train": "train", "val": "val", test: "test"}
     for chosen in kinds:
         found = {part: _files(root, part, chosen) for part in parts}

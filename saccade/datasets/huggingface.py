@@ -1,16 +1,24 @@
-"""A data set as the Hugging Face hub keeps it: Parquet files, read without the `datasets` package.
+"""Data sets in the forms of the Hugging Face hub: Parquet files, imagefolder, `datasets`.
 
-`data/train-00000-of-00002.parquet`, `data/validation-...` and `data/test-...`, or a folder for each
-split (`train/0000.parquet`): what the names say of splits is what counts. Images are paths, or
-lie inside the table as `{bytes, path}`, or as bytes alone. The card (`README.md`) states the
-licence.
+Columns are found by name as in a table of one's own. The options of all readers:
+
+    images      folder of the images; images inside of tables are written there (else to
+                `unpacked-images/` below the root)
+    columns     the columns of other names, "image:photo,question:frage"
+    val_share, test_share, seed
+                shares of the images that are drawn for these splits where nothing says a split;
+                where only validation is missing, `val_share` of the training images is drawn
+
+Parquet and imagefolder are read without the package `datasets`; folders that it saved, and
+`hf:ORG/NAME`, are read through it (`pip install 'saccade[hf]'`).
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,22 +26,22 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import ImageFiles, files_like, folder_like
-from saccade.data.reading import is_text, read_json, read_start
+from saccade.core.errors import BadConfig, BadData, SaccadeError
+from saccade.data.find_files import ImageFiles, files_like, folder_like, folder_with, is_absolute
+from saccade.data.reading import read_start, refuse_stand_ins
 from saccade.data.records import Collection, Split
 from saccade.data.splits import as_drawing
 from saccade.datasets.custom_rows import (
     COLUMNS,
-    SPLIT_WORDS,
     Names,
-    Own,
+    OwnRows,
     Row,
     columns_of,
     first_row,
     fits,
-    read_rows,
+    read_known,
     split_in,
+    there_is,
 )
 
 # Images that lie inside tables, as bytes: written out once as files, named by their content.
@@ -46,7 +54,7 @@ KINDS = {
 
 
 class ImagesInside(NamedTuple):
-    """Where images from inside go."""
+    """The folder for images from inside of tables."""
 
     folder: Path
     below: str
@@ -57,16 +65,19 @@ class ImagesInside(NamedTuple):
         """Into `root`, where the user has chosen it for images, else into a folder below."""
         return cls(root, "") if chosen else cls(root / FOLDER, f"{FOLDER}/")
 
-    def name(self, value: Any, location: Path, place: str) -> Any:
+    def name(self, location: Path, value: Any, place: str) -> Any:
         """The image's path; bytes become a file first. `value` is a path, bytes, or both as
-        `{bytes, path}`; anything else is given back as it is. `where` and `place` are for messages.
+        `{bytes, path}`; anything else is given back as it is. `location` and `place` are for
+        messages.
 
         Raises BadData for bytes that are no image, and where nothing can be written.
         """
         data = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(data, bytes) or (not data and isinstance(value, dict)):
             return value.get("path") if isinstance(value, dict) else value
-        kind = _kind(data)
+        kind = next((kind for head, kind in KINDS.items() if data.startswith(head)), None)
+        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+            kind = "webp"
         if kind is None:
             message = f"{place} has an image of unknown kind, beginning with {data[:8].hex()}"
             raise BadData(message, location=location, hint="Use JPEG, PNG, GIF, WebP, TIFF or BMP.")
@@ -85,22 +96,16 @@ class ImagesInside(NamedTuple):
         return self.below + name
 
     def notes(self) -> list[str]:
-        """What the user should know: nothing where no image lay inside, or by their own wish."""
+        """The note for the user: none where no image lay inside, or by their own wish."""
         if not self.below or not self.folder.is_dir():
             return []
         return [f"Images lay inside the tables; they are files in {self.below} now."]
 
 
-def _kind(data: bytes) -> str | None:
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "webp"
-    return next((kind for head, kind in KINDS.items() if data.startswith(head)), None)
-
-
-# Rows of Arrow and Parquet files, a few at a time, however long the file is.
+# Rows of Arrow tables, a few at a time, however long the file is.
 
 AT_ONCE = 64
-"""Rows of a Parquet file that are handed out together; each may hold an image of megabytes."""
+"""Rows that are handed out together; each may hold an image of megabytes."""
 BUFFER = 2**20
 """Bytes of a Parquet column that are read at once; else a row group would be in memory twice."""
 
@@ -108,110 +113,72 @@ Classes = Mapping[str, Sequence[Any]]
 """The names that stand for numbers in each column of classes (`ClassLabel`)."""
 
 
-def read_arrow_rows(
-    path: Path, columns: str, images: ImagesInside, classes: Classes | None = None
+def table_rows(
+    batches: Iterable[Any],
+    location: Path,
+    columns: str,
+    image: Callable[[Any, str], Any],
+    classes: Classes = MappingProxyType({}),
 ) -> Iterator[Row]:
-    """Hand out the rows of a file; `columns` is the user's word about columns of other names.
+    """The rows of Arrow batches; `columns` is the user's word about columns of other names.
 
-    `images` writes out what lies inside; `classes` go before those that the file names. Raises
-    BadData for a file that is missing or not whole, BadConfig as `columns_of`.
+    `image` turns the value of an image, at a place ("row 7"), into its path; `classes` go before
+    those that the batches name. Raises ValueError or OverflowError for values that Python cannot
+    hold, BadConfig as `columns_of`.
     """
     number = 0
-    for batch in _batches(path, columns):
-        known = {**_classes_in(batch.schema.metadata), **(classes or {})}
-        try:
-            wanted = columns_of(batch.schema.names, columns, path)
-            values = {what: batch.column(name).to_pylist() for what, name in wanted.items()}
-        except (ValueError, OverflowError) as error:  # names that are no text, dates that are none
-            raise _damaged(path, error) from None
+    for batch in batches:
+        batch.validate(full=True)  # damaged offsets would lead outside of the buffers
+        known = {**_classes_in(batch.schema.metadata), **classes}
+        wanted = columns_of(batch.schema.names, columns, location)
+        values = {what: batch.column(name).to_pylist() for what, name in wanted.items()}
         for what, name in wanted.items():
             if name in known:
-                values[what] = [_named(value, known[name]) for value in values[what]]
+                values[what] = [_class_name(value, known[name]) for value in values[what]]
         for row in zip(*values.values(), strict=True):
             number += 1
-            said = dict(zip(values, row, strict=True))
-            said["image"] = images.name(said["image"], path, f"row {number}")
-            yield Row(f"row {number}", said)
-
-
-def column_names(path: Path) -> list[str] | None:
-    """Names of a Parquet file's columns, from its end alone; None where it cannot be read."""
-    try:
-        return list(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError, ValueError):
-        return None
-
-
-def class_names(features: object) -> dict[str, Sequence[Any]]:
-    """The classes among the features of a data set, as `datasets` describes them in JSON."""
-    found: dict[str, Sequence[Any]] = {}
-    for column, kind in features.items() if isinstance(features, dict) else ():
-        names = kind.get("names") if isinstance(kind, dict) else None
-        if isinstance(names, list) and names and kind.get("_type") == "ClassLabel":
-            found[column] = names
-    return found
+            record = dict(zip(values, row, strict=True))
+            record["image"] = image(record["image"], f"row {number}")
+            yield Row(f"row {number}", record)
 
 
 def _classes_in(metadata: Mapping[bytes, bytes] | None) -> Classes:
     try:
-        about = json.loads((metadata or {}).get(b"huggingface", b"{}"))
-        return class_names(about["info"]["features"])
-    except (ValueError, RecursionError, KeyError, TypeError):  # somebody else's metadata
-        return {}
+        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        kinds = {column: kind for column, kind in features.items() if isinstance(kind, dict)}
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return {}  # somebody else's metadata
+    return {
+        column: kind["names"]
+        for column, kind in kinds.items()
+        if kind.get("_type") == "ClassLabel" and isinstance(kind.get("names"), list)
+    }
 
 
-def _named(value: Any, names: Sequence[Any]) -> Any:
+def _class_name(value: Any, names: Sequence[Any]) -> Any:
     """A class's name for its number; other values as they are."""
     known = type(value) is int and 0 <= value < len(names)
     return names[value] if known else value
 
 
-def _batches(path: Path, columns: str) -> Iterator[Any]:
-    try:
-        with pa.OSFile(str(path)) as source:
-            for batch in _of_any_kind(source, path, columns):
-                batch.validate(full=True)  # damaged offsets would lead outside of the buffers
-                yield batch
-    except FileNotFoundError:
-        raise BadData("is missing", location=path, hint="Copy the whole folder again.") from None
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from None
-
-
-def _of_any_kind(source: Any, path: Path, columns: str) -> Iterator[Any]:
-    """Batches of a Parquet file, an Arrow file, or an Arrow stream, by how it begins."""
-    head = source.read(24)
-    source.seek(0)
-    if head.startswith(b"version https://git-lfs"):
-        hint = "Fetch the real file with `git lfs pull`."
-        raise BadData("is a Git LFS pointer, not the file itself", location=path, hint=hint)
-    if head.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
-        file = pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
-        wanted = columns_of(file.schema_arrow.names, columns, path).values()
-        yield from file.iter_batches(AT_ONCE, columns=list(dict.fromkeys(wanted)))
-    elif head.startswith(b"ARROW1"):
-        reader = pa.ipc.open_file(source)
-        for place in range(reader.num_record_batches):
-            yield reader.get_batch(place)
-    else:
-        yield from pa.ipc.open_stream(source)
-
-
-def _damaged(path: Path, error: Exception) -> BadData:
-    kind = "Parquet" if path.suffix.lower() == ".parquet" else "Arrow"
-    message = f"is not a whole {kind} file ({str(error).splitlines()[0][:80]})"
+def _damaged(path: Path, kind: str, error: Exception) -> BadData:
+    if isinstance(error, FileNotFoundError):
+        return BadData("is missing", location=path, hint="Copy the whole folder again.")
+    message = f"is not a whole {kind} ({(str(error) or 'empty').splitlines()[0][:80]})"
     return BadData(message, location=path, hint="Copy it again from where it came.")
 
 
-# The card of a data set from the Hugging Face hub: what its `README.md` states of the licence.
+# Parquet files, as the hub keeps a data set: `data/train-00000-of-00002.parquet`, or a folder for
+# each split (`train/0000.parquet`). Images are paths, or lie inside as `{bytes, path}` or bytes.
 
 
 def stated_licence(folder: Path) -> str:
-    """The licence in the card's head (between lines of three dashes); else that none is known."""
-    start = read_start(folder / "README.md")
-    head = re.match(r"---\s*\n(.*?)\n---", start, re.S)
-    said = re.search(r"^licen[sc]e:\s*(?:-\s*)?([\w.+-]+)", head[1], re.M) if head else None
-    return f"{said[1]}, says its card" if said else Collection.licence
+    """The licence in the head (between lines of three dashes) of a data set's card, `README.md`;
+    else that none is known.
+    """
+    head = re.match(r"---\s*\n(.*?)\n---", read_start(folder / "README.md"), re.S)
+    found = re.search(r"^licen[sc]e:\s*(?:-\s*)?([\w.+-]+)", head[1], re.M) if head else None
+    return f"{found[1]}, says its card" if found else Collection.licence
 
 
 def read_parquet(
@@ -224,12 +191,9 @@ def read_parquet(
 ) -> Collection:
     """Read the Parquet files in `root`, in a folder directly below it, or in one for each split.
 
-    Columns are found by name as in a table; `columns` says what others are. Images inside are
-    written to `images` (else to `unpacked-images/` below `root`); images that are paths are
-    looked for below `images` (else `root`, its `images/` and the files' folder). Where no name
-    says a split, `val_share` and `test_share` of the images are drawn with `seed`; where only
-    validation is missing, `val_share` of the training images. Raises BadData for a file that is
-    not whole and for rows that lack what they need, BadConfig where there are several sets.
+    Images that are paths are found below `images` (else `root`, its `images/` and the files'
+    folder). Raises BadData for a file that is not whole and for rows that lack what they need,
+    BadConfig where there are several sets.
     """
     drawing = as_drawing(val_share, test_share, seed)
     found = _parquet_files(root)
@@ -241,10 +205,12 @@ def read_parquet(
     files = ImageFiles(root, images or None)
     inside = ImagesInside.of(files.root, chosen=bool(images))
     folders = dict.fromkeys(("", "images", home.relative_to(root).as_posix()))
-    own = Own(lambda name: files.find_path(name, list(folders)), drawing)
+    own = OwnRows(lambda name: files.find_path(name, list(folders)), drawing)
     for path, split in zip(found, splits, strict=True):
-        own.take(path, read_arrow_rows(path, columns, inside), split)
-    notes = [f"Read from {len(found)} Parquet files: {', '.join(_shown(root, found))}."]
+        own.take(path, _parquet_rows(path, columns, inside), split)
+    names = [path.relative_to(root).as_posix() for path in found]
+    names = names if len(names) <= 4 else [*names[:3], "..."]
+    notes = [f"Read from {len(found)} Parquet files: {', '.join(names)}."]
     collection = own.collection("hf-parquet", str(files.root), [*notes, *inside.notes()])
     return replace(collection, licence=stated_licence(root))
 
@@ -256,26 +222,42 @@ def recognise_parquet(root: Path, columns: str = "") -> str | None:
     """
     for path in _parquet_files(root):
         names = column_names(path)
-        shown = path.relative_to(root).as_posix()
         if names is not None and fits(names, given=columns):
-            return f"there is {shown} with the columns {', '.join(names[:6])}"
+            return there_is(path, root, names)
         if names is None and split_in(path.name):
-            return f"there is {shown}"
+            return f"there is {path.relative_to(root).as_posix()}"
     return None
+
+
+def column_names(path: Path) -> list[str] | None:
+    """Names of a Parquet file's columns, from its end alone; None where it cannot be read."""
+    try:
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError, ValueError):
+        return None
 
 
 def _parquet_files(root: Path) -> list[Path]:
     return files_like(root, r".*\.(?i:parquet)")
 
 
-def _is_split(folder: Path, root: Path) -> bool:
-    return folder != root and split_in(folder.name) is not None
+def _parquet_rows(path: Path, columns: str, inside: ImagesInside) -> Iterator[Row]:
+    try:
+        with pa.OSFile(str(path)) as source:
+            refuse_stand_ins(path, source.read(24).decode(errors="replace"))
+            source.seek(0)
+            file = pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
+            wanted = columns_of(file.schema_arrow.names, columns, path).values()
+            batches = file.iter_batches(AT_ONCE, columns=list(dict.fromkeys(wanted)))
+            yield from table_rows(batches, path, columns, partial(inside.name, path))
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise _damaged(path, "Parquet file", error) from None
 
 
 def _home(root: Path, found: Sequence[Path]) -> Path:
     """The folder that holds the files, or the folders of the splits."""
     folders = (path.parent for path in found)
-    homes = dict.fromkeys(f.parent if _is_split(f, root) else f for f in folders)
+    homes = dict.fromkeys(f.parent if f != root and split_in(f.name) else f for f in folders)
     if len(homes) > 1:
         names = ", ".join(f"{home.relative_to(root).as_posix()}/" for home in homes)
         message = f"holds Parquet files of several data sets: {names}"
@@ -295,12 +277,7 @@ def _splits(root: Path, found: Sequence[Path]) -> list[Split | None]:
     return splits
 
 
-def _shown(root: Path, found: Sequence[Path]) -> list[str]:
-    names = [path.relative_to(root).as_posix() for path in found]
-    return names if len(names) <= 4 else [*names[:3], "..."]
-
-
-# A folder that Hugging Face `datasets` saved (`save_to_disk`), read without that package.
+# What the package `datasets` reads: folders that it saved (`save_to_disk`), and the hub itself.
 
 
 def read_saved(
@@ -313,29 +290,24 @@ def read_saved(
 ) -> Collection:
     """Read the saved folder `root`, or the first one directly below it.
 
-    Columns are found by name as in a table; `columns` says what others are. Images inside the
-    table are written to `images` (else to `unpacked-images/` below the folder); images that
-    are paths are looked for below `images` (else below the folder). Where there is one split only,
-    `val_share` and `test_share` of the images are drawn with `seed`; where only validation is
-    missing, `val_share` of the training images. Raises BadData for a file that is not whole, and
-    for rows that lack what they need.
+    Images that are paths are found below `images` (else below the folder). Raises BadData for a
+    file that is not whole, and for rows that lack what they need, BadConfig where the package
+    `datasets` is not installed.
     """
     drawing = as_drawing(val_share, test_share, seed)
-    home = folder_like(root, _holds_saved)
-    if home is None:
-        hint = "Check --root: save_to_disk writes dataset_dict.json, or state.json."
-        raise BadData("holds no folder that datasets saved", location=root, hint=hint)
+    hint = "Check --root: save_to_disk writes dataset_dict.json, or state.json."
+    home = folder_with(root, _holds_saved, "folder that datasets saved", hint)
     files = ImageFiles(root if images else home, images or None)
     inside = ImagesInside.of(files.root, chosen=bool(images))
-    parts = _parts(home)
-    own = Own(files.find_path, drawing)
-    for folder, split in parts:
-        about = folder / "dataset_info.json"
-        classes = class_names(read_json(about, dict).get("features")) if about.is_file() else {}
-        for path in _arrow_files(folder):
-            own.take(path, read_arrow_rows(path, columns, inside, classes), split)
-    notes = [f"Splits of the folder: {', '.join(folder.name for folder, _ in parts)}."]
-    return own.collection("hf-datasets", str(files.root), [*notes, *inside.notes()])
+    own = OwnRows(files.find_path, drawing)
+    try:
+        loaded = _library().load_from_disk(str(home))
+        names = _take(own, home, loaded, columns, inside.name)
+    except SaccadeError:
+        raise
+    except Exception as error:  # the library lets whatever damaged files raise pass through
+        raise _damaged_file_of(home, error) from None
+    return own.collection("hf-datasets", str(files.root), [*names, *inside.notes()])
 
 
 def recognise_saved(root: Path) -> str | None:
@@ -347,56 +319,116 @@ def recognise_saved(root: Path) -> str | None:
     return f"there is {(home / seal).relative_to(root).as_posix()}, which datasets writes"
 
 
+def read_hub(
+    name: str,
+    root: Path,
+    config: str = "",
+    columns: str = "",
+    val_share: str | float = 0.1,
+    test_share: str | float = 0.1,
+    seed: str | int = 0,
+) -> Collection:
+    """Read the data set ORG/NAME of the hub, or a folder that is laid out like one there.
+
+    It is downloaded to the cache of `datasets`, or taken from there; `config` is the name of one of
+    its configurations. Its images are written into the folder `root`. Raises BadData for a set that
+    cannot be had, BadConfig where the package `datasets` is not installed.
+    """
+    drawing = as_drawing(val_share, test_share, seed)
+    root = root.absolute()
+    root.mkdir(parents=True, exist_ok=True)
+    library = _library()
+    inside = ImagesInside.of(root, chosen=True)
+    caches = [Path(library.config.HF_DATASETS_CACHE), Path(library.config.HF_HUB_CACHE), Path(name)]
+
+    def image(location: Path, value: Any, place: str) -> Any:
+        path = value.get("path") if isinstance(value, dict) and not value.get("bytes") else None
+        if isinstance(path, str) and is_absolute(path):
+            file = Path(path).resolve()
+            if any(file.is_relative_to(cache.resolve()) for cache in caches):  # never another file
+                value = {"bytes": file.read_bytes()}
+        return inside.name(location, value, place)
+
+    own = OwnRows(lambda file: file, drawing)
+    try:
+        loaded = library.load_dataset(name, config or None)
+        names = _take(own, Path(name), loaded, columns, image)
+    except SaccadeError:
+        raise
+    except Exception as error:  # no network, no such set, damaged files: the library says which
+        shown = " ".join(str(error).split())[:200]
+        offline = library.config.HF_HUB_OFFLINE
+        hint = "Check the name on huggingface.co/datasets, and --option config=NAME."
+        if offline:
+            hint = "HF_HUB_OFFLINE is set: unset it, or download the set once on a machine with it."
+        message = f"cannot be loaded from the Hugging Face hub ({type(error).__name__}: {shown})"
+        raise BadData(message, location=name, hint=hint) from None
+    notes = [*names, f"Images are files in {root} now."]
+    collection = own.collection(f"hf:{name}", str(root), notes)
+    return replace(collection, licence=_hub_licence(name))
+
+
+def _library() -> Any:
+    try:
+        import datasets  # noqa: PLC0415 - only these readers need it, and it takes two seconds
+    except ImportError:
+        hint = "Install it: pip install 'saccade[hf]'."
+        raise BadConfig("this source needs the package datasets", hint=hint) from None
+    return datasets
+
+
+def _take(
+    own: OwnRows, home: Path, loaded: Any, columns: str, image: Callable[[Path, Any, str], Any]
+) -> list[str]:
+    """Take the rows of all splits; one alone, whatever its name, has no split of its own."""
+    parts = loaded if isinstance(loaded, dict) else {"": loaded}
+    for name, part in parts.items():
+        split = split_in(name) if len(parts) > 1 else None
+        if split is None and len(parts) > 1:
+            message = f"has the split {name[:30]!a}, which is neither train, validation nor test"
+            raise BadData(message, location=home, hint="Rename or leave out that split.")
+        classes = {key: kind.names for key, kind in part.features.items() if hasattr(kind, "names")}
+        batches = part.with_format("arrow").iter(AT_ONCE)
+        place = home / name if name and home.is_dir() else home
+        own.take(place, table_rows(batches, place, columns, partial(image, place), classes), split)
+    return [f"Splits of the folder: {', '.join(parts)}."] if len(parts) > 1 else []
+
+
+def _damaged_file_of(home: Path, error: Exception) -> BadData:
+    """The error for the first Arrow file that is not whole, else for the whole folder."""
+    for path in sorted(home.rglob("*.arrow")):
+        try:
+            with pa.OSFile(str(path)) as source:
+                for batch in pa.ipc.open_stream(source):
+                    batch.validate(full=True)
+        except (pa.ArrowException, OSError, ValueError) as cause:
+            return _damaged(path, "Arrow file", cause)
+    shown = " ".join(str(error).split())[:200]
+    if isinstance(error, FileNotFoundError) and (lost := re.search(r"'([^']+\.arrow)'", shown)):
+        return _damaged(Path(lost[1]), "Arrow file", error)
+    message = f"is not a folder that datasets can read ({type(error).__name__}: {shown})"
+    return BadData(message, location=home, hint="Copy the whole folder again, or save it again.")
+
+
 def _holds_saved(folder: Path) -> bool:
     single = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
     return single or (folder / "dataset_dict.json").is_file()
 
 
-def _parts(home: Path) -> list[tuple[Path, Split | None]]:
-    """The folder of each split, and which of ours it is; one alone has no split of its own."""
-    seal = home / "dataset_dict.json"
-    if not seal.is_file():
-        return [(home, None)]
-    names = read_json(seal, dict).get("splits")
-    if not isinstance(names, list) or not _are_names(names):
-        message = 'has no list "splits"'
-        raise BadData(message, location=seal, hint="Save the data set again: save_to_disk.")
-    if len(names) == 1:
-        return [(home / names[0], None)]
-    parts: list[tuple[Path, Split | None]] = []
-    for name in names:
-        split = SPLIT_WORDS.get(name.lower())
-        if split is None:
-            message = f"has the split {name[:30]!a}, which is neither train, validation nor test"
-            hint = "Rename or leave out that split, and save again."
-            raise BadData(message, location=seal, hint=hint)
-        parts.append((home / name, split))
-    return parts
+def _hub_licence(name: str) -> str:
+    """The licence of the set's card, where the card can be had."""
+    if Path(name).is_dir():
+        return stated_licence(Path(name))
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - as `datasets`
+
+    try:
+        card = hf_hub_download(name, "README.md", repo_type="dataset")
+    except Exception:  # a set without a card, or a card that is not in the cache
+        return Collection.licence
+    return stated_licence(Path(card).parent)
 
 
-def _arrow_files(folder: Path) -> list[Path]:
-    """The files that `state.json` lists."""
-    state = folder / "state.json"
-    about = read_json(state, dict)
-    listed = about.get("_data_files")
-    listed = listed if isinstance(listed, list) else []
-    names: list[Any] = [entry.get("filename") for entry in listed if isinstance(entry, dict)]
-    if not _are_names(names):
-        hint = "Save the data set again: save_to_disk."
-        raise BadData('has no list "_data_files" of file names', location=state, hint=hint)
-    if about.get("_indices_data_files"):
-        message = "keeps a choice of rows (_indices_data_files), which is not read here"
-        hint = "Save the data set again after flatten_indices()."
-        raise BadData(message, location=state, hint=hint)
-    return [folder / name for name in names]
-
-
-def _are_names(names: list[Any]) -> bool:
-    """Say whether these are names of files or folders, at least one, and none leads elsewhere."""
-    return bool(names) and is_text(names) and not any({"/", "\0"} & set(name) for name in names)
-
-
-# A folder of images with metadata, as Hugging Face's `imagefolder`, read without that package.
+# A folder of images with metadata: Hugging Face's `imagefolder`.
 
 METADATA = r"(?i:metadata\.(?:csv|jsonl))"
 NAME = "file_name"
@@ -416,43 +448,40 @@ def read_imagefolder(
 ) -> Collection:
     """Read `metadata.csv` or `metadata.jsonl` in `root`, a folder directly below, or its splits.
 
-    `images` is a folder of images laid out likewise, or without the folders of the splits;
-    `columns` says what columns of other names are ("caption:prompt"). Where folders name no split
-    and there is no column `split`, `val_share` and `test_share` of the images are drawn with
-    `seed`; where only validation is missing, `val_share` of the training images. Raises BadData
-    for rows of another form, with file and line, BadConfig for images with several metadata.
+    `images` is a folder of images laid out likewise, or without the folders of the splits. Raises
+    BadData for rows of another form, with file and line, BadConfig for images with several
+    metadata.
     """
     drawing = as_drawing(val_share, test_share, seed)
-    home = folder_like(root, lambda folder: bool(_metadata(folder)))
-    if home is None:
-        hint = "Check --root: metadata.csv or metadata.jsonl has a column file_name."
-        raise BadData("holds no metadata of an imagefolder", location=root, hint=hint)
+    hint = "Check --root: metadata.csv or metadata.jsonl has a column file_name."
+    home = folder_with(root, _holds_metadata, "metadata of an imagefolder", hint)
     files = ImageFiles(root if images else home, images or None)
-    own = Own(lambda name: _find(files, name, elsewhere=bool(images)), drawing)
+    own = OwnRows(lambda name: _find(files, name, elsewhere=bool(images)), drawing)
     found = _metadata(home)
-    _refuse_twice(home, found)
+    names = ", ".join(path.relative_to(home).as_posix() for path in found)
+    folders = {path.parent for path in found}
+    if len(folders) < len(found) or (home in folders and len(found) > 1):
+        hint = "Keep one for each image: move the others away."
+        raise BadConfig(f"holds metadata twice: {names}", location=home, hint=hint)
     for path in found:
         folder = path.parent.relative_to(home).as_posix()
         own.take(path, _rows(path, columns, "" if folder == "." else folder), split_in(folder))
-    notes = [f"Read from {', '.join(path.relative_to(home).as_posix() for path in found)}."]
-    collection = own.collection("imagefolder", str(files.root), notes)
+    collection = own.collection("imagefolder", str(files.root), [f"Read from {names}."])
     return replace(collection, licence=stated_licence(root))
 
 
 def recognise_imagefolder(root: Path, columns: str = "") -> str | None:
     """`metadata.csv` or `metadata.jsonl` with file_name, and captions or questions."""
-    home = folder_like(root, lambda folder: bool(_metadata(folder)))
+    home = folder_like(root, _holds_metadata)
     for path in _metadata(home) if home else ():
         if fits(names := list(first_row(path)), USUAL, columns):
-            shown = path.relative_to(root).as_posix()
-            return f"there is {shown} with the columns {', '.join(names[:6])}"
+            return there_is(path, root, names)
     return None
 
 
 def is_metadata(path: Path) -> bool:
-    """Say whether a file is an imagefolder's metadata, by its name and its column file_name."""
-    named = path.name.lower() in ("metadata.csv", "metadata.jsonl")
-    return named and NAME in first_row(path)
+    """True where a file is an imagefolder's metadata, by its name and its column file_name."""
+    return re.fullmatch(METADATA, path.name) is not None and NAME in first_row(path)
 
 
 def _metadata(folder: Path) -> list[Path]:
@@ -461,27 +490,22 @@ def _metadata(folder: Path) -> list[Path]:
     return [path for path in there if path.parent == folder or split_in(path.parent.name)]
 
 
-def _refuse_twice(home: Path, found: Sequence[Path]) -> None:
-    folders = {path.parent for path in found}
-    if len(folders) < len(found) or (home in folders and len(found) > 1):
-        names = ", ".join(path.relative_to(home).as_posix() for path in found)
-        hint = "Keep one for each image: move the others away."
-        raise BadConfig(f"holds metadata twice: {names}", location=home, hint=hint)
+def _holds_metadata(folder: Path) -> bool:
+    return bool(_metadata(folder))
 
 
 def _rows(path: Path, columns: str, folder: str) -> Iterator[Row]:
     """Rows that name images relative to the data set, where `folder` (of a split) may lie."""
-    names, rows = read_rows(path)
-    wanted = columns_of(names, columns, path, USUAL)
-    told = [(place, {what: row.get(name) for what, name in wanted.items()}) for place, row in rows]
-    of_folders = [_split_of(str(values["image"])) for _, values in told]
-    for (place, values), split in zip(told, of_folders, strict=True):
+    rows = read_known(path, columns, USUAL)
+    of_folders = [_split_of(str(row.values["image"])) for row in rows]
+    for (place, values), split in zip(rows, of_folders, strict=True):
         name = values["image"]
+        more: dict[str, Any] = {}
         if isinstance(name, str) and name.strip() and folder and not name.startswith("/"):
-            values["image"] = f"{folder}/{name.strip().removeprefix('./')}"
-        if not folder and "split" not in wanted and all(of_folders):
-            values["split"] = split
-        yield Row(place, values)
+            more["image"] = f"{folder}/{name.strip().removeprefix('./')}"
+        if not folder and "split" not in values and all(of_folders):
+            more["split"] = split
+        yield Row(place, {**values, **more})
 
 
 def _split_of(name: str) -> Split | None:

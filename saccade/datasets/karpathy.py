@@ -13,7 +13,7 @@ from typing import Any
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, first_reason, one_file
 from saccade.data.reading import columns, is_text, read_json, record_list, unique
-from saccade.data.records import Caption, Collection, ImageRecord, Split
+from saccade.data.records import Caption, Collection, ImageRecord, Split, with_words
 
 SPLIT_OF: dict[str, Split] = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 FOLDERS = (
@@ -34,9 +34,9 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
     """Read the `dataset_*.json` in `root` or a folder directly below it.
 
     `file` names it when there are several; `images` is the folder of the images (else
-    `images/`, `root` and the folders of the releases are looked through, beside the file first). A
-    image's number is its `cocoid` where it has one, else its `imgid`. Sentences without a word
-    are left out and counted. Raises BadData for anything that is not in this layout.
+    `images/`, `root` and the folders of the releases, beside the file first). An image's number is
+    its `cocoid` where it has one, else its `imgid`. Captions without a word are left out and
+    counted. Raises BadData for anything that is not in this layout.
     """
     path = one_file(root, file, NAME, "file", "dataset_*.json of Karpathy's splits")
     document = read_json(path, dict)
@@ -56,8 +56,7 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
         folder = str(record.get("filepath") or "")
         folders = (folder, f"images/{folder}", *FOLDERS) if folder else FOLDERS
         image_records.append(ImageRecord(number, files.find(folders, [name]), SPLIT_OF[split]))
-    captions, left_out = _captions(image_records, sentences, path)
-    notes = [f"{left_out} sentences have no word and were left out."] if left_out else []
+    captions, notes = with_words(_captions(image_records, sentences, path))
     return Collection(
         source="karpathy",
         image_root=str(files.root),
@@ -76,8 +75,8 @@ def recognise(root: Path) -> str | None:
 
 def _captions(
     images: Sequence[ImageRecord], sentences: Sequence[list[Any]], path: Path
-) -> tuple[list[Caption], int]:
-    """All sentences in file order, and how many had no word."""
+) -> list[Caption]:
+    """All sentences in the file's order."""
     bare = next((p for p, own in zip(images, sentences, strict=True) if not own), None)
     if bare:
         message = f"image {bare.id} ({bare.file}) has no sentences"
@@ -92,6 +91,5 @@ def _captions(
         if not is_text(words):
             message = f"the tokens of sentence {number} are not all text: {ascii(words)[:60]}"
             raise BadData(message, location=path, hint=HINT)
-        if words:
-            captions.append(Caption(number, image.id, text, tuple(words), image.split))
-    return captions, len(flat) - len(captions)
+        captions.append(Caption(number, image.id, text, tuple(words), image.split))
+    return captions

@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, folder_like, names_in
+from saccade.data.options import as_choice
 from saccade.data.reading import read_table
 from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.datasets.surgical import named_files, read_question_lines
-
-# PitVQA's questions and answers, made from the steps and instruments of 25 operations.
 
 STEPS: dict[str, tuple[str, str]] = {
     "nasal_corridor_creation": (
@@ -132,16 +131,16 @@ def seconds_of(steps: Path, instruments: Path) -> Iterator[tuple[int, tuple[Line
     wanted &= np.array([a != NO_STEP[-1] != b for a, b in zip(one, two, strict=True)], bool)
     for row in np.flatnonzero(wanted):
         tools = ((one[row], place_one[row]), (two[row], place_two[row]))
-        seen = tuple((tool, place) for tool, place in tools if place)
-        if strange := next((p for _, p in seen if p not in ("1", "2", "3", "4", "5")), ""):
+        visible = tuple((tool, place) for tool, place in tools if place)
+        if strange := next((p for _, p in visible if p not in ("1", "2", "3", "4", "5")), ""):
             message = f"second {seconds[row]} has an instrument at place {strange[:20]!a}"
             raise BadData(message, location=instruments, hint="Places are 1 to 5, or empty.")
-        yield int(seconds[row]), _lines(names[running[row]], seen)
+        yield int(seconds[row]), _lines(names[running[row]], visible)
 
 
 @cache
 def _lines(step: str, tools: tuple[tuple[str, str], ...]) -> tuple[Line, ...]:
-    """What is asked of a second in which `tools` are seen, as (name, place "1".."5")."""
+    """Questions about a second in which `tools` are visible, as (name, place "1".."5")."""
     phase, operation = STEPS[step]
     places = [PLACES[int(place) - 1] for _, place in tools]
     location = [
@@ -196,7 +195,6 @@ def _whole(path: Path, column: str, values: list[str]) -> np.ndarray:
 VAL = (2, 6, 12, 13, 24)
 """The operations of the validation split; the other 20 are for training. There is no test split."""
 VIDEOS = range(1, 26)
-FROM = ("text", "annotations")
 
 Second = tuple[int, int, list[tuple[int, Line]]]
 """Operation, second, and the lines asked there with their place in the file, from 0."""
@@ -211,11 +209,8 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
     out. An image's number is 100,000 times its operation and its second, a question's 100 times
     that and its line. Raises BadData for files of another form, BadConfig for other words.
     """
-    if origin not in ("", *FROM):
-        hint = f"Give one of: {', '.join(FROM)}."
-        raise BadConfig(f"--option origin={origin} is not known", hint=hint)
-    if all_answers not in ("yes", "no"):
-        raise BadConfig(f"--option all_answers={all_answers} is not known", hint="Give yes or no.")
+    origin = origin and as_choice("origin", origin, ("text", "annotations"))
+    as_choice("all_answers", all_answers, ("yes", "no"))
     text, annotations = folder_like(root, _has_text), folder_like(root, _has_annotations)
     if origin == "annotations" or (text is None and origin == ""):
         home, seconds = annotations, _from_annotations

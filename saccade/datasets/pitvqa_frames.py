@@ -4,7 +4,7 @@ A frame is kept where its number is divided by the frame rate (rounded up); it i
 number that names it: `video_01/00042.png`. The view is the square (295, 50, 935, 690) of an image
 of 1280 by 720, resized bicubically. Source: the preparation published with PitVQA (He et al. 2024).
 
-A stopped run goes on where it stood: a journal says what is there (`pitvqa_journal`). The video is
+A stopped run goes on where it stood: a journal beside the images says what is there. The video is
 entered at the key frame before the last image in a row; if the frame of that image's time then
 gives that image again, frames are counted from it. Where it does not (some containers, AVI among
 them, cannot be entered exactly), the video is decoded from its start; whole images stay.
@@ -25,13 +25,13 @@ from PIL import Image
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import in_one_go, write_text
 
-# What of a PitVQA video is cut already: `cut.journal` beside its images.
-
 NAME = "cut.journal"
 
 
 class Journal:
-    """The images of one folder that are whole. Opened for writing by a `with` statement."""
+    """The images of one folder that are whole (`cut.journal`). A `with` statement opens it for
+    writing.
+    """
 
     def __init__(self, video: Path, out: Path, how: dict[str, Any]) -> None:
         """Read what is there about `video` in `out`, cut as `how` says; else nothing is."""
@@ -64,7 +64,7 @@ class Journal:
         return next(second for second in range(len(self.times) + 1) if second not in self.times)
 
     def path_of(self, second: int) -> Path:
-        """Where the image of a second is, or will be."""
+        """Path of the image of a second, there or not."""
         return self._path.with_name(_name(second))
 
     def __enter__(self) -> Self:

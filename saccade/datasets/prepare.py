@@ -10,7 +10,7 @@ from saccade.data.find_files import no_folder
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.records import Collection
 from saccade.data.splits import hold_out as held_out
-from saccade.datasets.catalogue import SOURCES, join, read_parts
+from saccade.datasets.catalogue import HUB, SOURCES, join, read_parts
 from saccade.datasets.detect import recognise
 from saccade.datasets.published_counts import compare
 
@@ -27,14 +27,15 @@ def prepare(
 ) -> Path:
     """Make a data folder at `out` of the data set below `root`; returns `out`.
 
-    `source` is a name of `data.sources.SOURCES`, or two joined by a plus that describe the same
-    images ("vqa-v2+karpathy"); without one the layout is recognised by looking, and
-    `dataset.json` notes as what and why. `options` are its reader's own, such as `images=FOLDER`.
-    `missing` (images whose file is not there) and `overlap` (images in two splits) are
-    "refuse", "drop" or "keep"; `data.checks.check` says what each does. `hold_out` is the share of
-    training images that become the validation split of a task that has none. An existing data
-    folder is replaced, its features are kept. Raises BadData or BadConfig; what was found, but does
-    not stop, stands in `dataset.json`, with what differs from the published counts.
+    `source` is a name of `datasets.catalogue.SOURCES`, or two joined by a plus that describe the
+    same images ("vqa-v2+karpathy"), or `hf:ORG/NAME` of the Hugging Face hub (`root` is then the
+    folder for its images); without one the layout is recognised, and `dataset.json` notes as what
+    and why. `options` are its reader's own, such as `images=FOLDER`. `missing` (images whose file
+    is not there) and `overlap` (images in two splits) are "refuse", "drop" or "keep";
+    `data.checks.check` says what each does. `hold_out` is the share of training images that become
+    the validation split of a task that has none. An existing data folder is replaced, its features
+    are kept. Raises BadData or BadConfig; what was found, but does not stop, stands in
+    `dataset.json`, with what differs from the published counts.
     """
     root, out = Path(root), Path(out)
     if source is None:
@@ -64,19 +65,19 @@ def _records(collection: Collection) -> int:
     return len(collection.questions) + len(collection.captions)
 
 
-def told(out: Path) -> list[str]:
-    """What a data folder's user should know: a line for each note and each finding."""
+def remarks(out: Path) -> list[str]:
+    """A line for each note and each finding of a data folder."""
     about = DataFolder(out).about
     lines = [f"note: {note}" for note in about["notes"]]
     for found in about["findings"]:
-        what = ": ".join(filter(None, [found["what"], ", ".join(found["examples"])]))
-        parts = [part.rstrip(".") + "." for part in (what, found["cause"], found["hint"])]
+        message = ": ".join(filter(None, [found["message"], ", ".join(found["examples"])]))
+        parts = [part.rstrip(".") + "." for part in (message, found["cause"], found["hint"])]
         lines.append(f"{found['level']}: {' '.join(parts)}")
     return lines
 
 
 def next_step(out: Path) -> str:
-    """What to do with a data folder; without any image nothing can be extracted."""
+    """The next command for a data folder; without any image nothing can be extracted."""
     folder = DataFolder(out)
     images = folder.images()
     lost = without_file(folder.image_root, images)
@@ -90,13 +91,17 @@ def next_step(out: Path) -> str:
     return f"Next: saccade extract {named} --backbone timm:NAME (a recipe names its own)"
 
 
-def source_and_root(source: str | None, root: Path | None) -> tuple[str | None, Path]:
-    """What a command line names: a SOURCE and its --root, or a folder alone, to be looked at.
+def source_and_root(source: str | None, root: Path | None, out: Path) -> tuple[str | None, Path]:
+    """A SOURCE and its --root, or a folder alone, which is to be recognised.
+
+    The images of a set of the hub go to a folder beside `out`, if --root names none.
 
     Raises BadConfig where there is no folder, BadData where there is a file instead.
     """
     if root is not None:
         return source, root
+    if source is not None and source.startswith(HUB):
+        return source, out.with_name(f"{out.name}-images")
     if source is None:
         hint = "Write: saccade prepare DIR --out DATA, or SOURCE --root DIR --out DATA."
         raise BadConfig("neither a folder nor a source is named", hint=hint)

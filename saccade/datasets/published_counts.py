@@ -1,8 +1,8 @@
-"""What the public sets are known to hold, so that a cut or mixed-up copy is noticed.
+"""Published counts of the public sets, so that a cut or mixed-up copy is noticed.
 
 Counts are those of the releases, or of the papers that published the split. Where the records
 themselves could be had, a fingerprint of their words is known too: equal counts with other words
-are then noticed. A difference is no error (a selection is a data set too) but it is said, since
+are then noticed. A difference is no error (a selection is a data set too) but it is reported, since
 scores of such a copy do not compare with published ones.
 """
 
@@ -24,7 +24,7 @@ ALL: tuple[Split, ...] = ("train", "val", "test")
 
 
 class Count(NamedTuple):
-    """What some splits hold together: where we draw a split ourselves, only the sum is known."""
+    """Records of some splits together: where we draw a split ourselves, only the sum is known."""
 
     splits: tuple[Split, ...]
     images: int | None
@@ -32,6 +32,11 @@ class Count(NamedTuple):
     captions: int = 0
 
 
+FLICKR8K = (
+    Count(TRAIN, 6_000, 0, 30_000),
+    Count(VAL, 1_000, 0, 5_000),
+    Count(TEST, 1_000, 0, 5_000),
+)
 # A set may have several counts for the same splits (test and test-dev): any of them will do.
 OFFICIAL: dict[tuple[str, str], tuple[Count, ...]] = {
     ("vqa-v1", "mscoco"): (
@@ -51,21 +56,13 @@ OFFICIAL: dict[tuple[str, str], tuple[Count, ...]] = {
         Count(VAL, 5_000, 0, 25_010),
         Count(TEST, 5_000, 0, 25_010),
     ),
-    ("karpathy", "flickr8k"): (
-        Count(TRAIN, 6_000, 0, 30_000),
-        Count(VAL, 1_000, 0, 5_000),
-        Count(TEST, 1_000, 0, 5_000),
-    ),
+    ("karpathy", "flickr8k"): FLICKR8K,
     ("karpathy", "flickr30k"): (
         Count(TRAIN, 29_000, 0, 145_000),
         Count(VAL, 1_014, 0, 5_070),
         Count(TEST, 1_000, 0, 5_000),
     ),
-    ("flickr8k", "official"): (
-        Count(TRAIN, 6_000, 0, 30_000),
-        Count(VAL, 1_000, 0, 5_000),
-        Count(TEST, 1_000, 0, 5_000),
-    ),
+    ("flickr8k", "official"): FLICKR8K,
     ("flickr30k", "entities"): (
         Count(TRAIN, 29_783, 0, 148_915),
         Count(VAL, 1_000, 0, 5_000),
@@ -118,7 +115,7 @@ MISTAKEN = {
     ("easy-vqa", "all", 38_285): "these are the questions of its first release",
     ("easy-vqa", "all", 9_599): "these are the questions of its first release",
 }
-"""What a count that is known from elsewhere means."""
+"""Explanations of counts that are known from elsewhere."""
 
 
 def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
@@ -137,9 +134,11 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
         right = next((count for count in counts if _same(found, count)), None)
         name = " and ".join(splits)
         if right is None:
-            differ.append(f"{name}: {_said(found, counts[0])}, published {_said(counts[0])}")
+            differ.append(
+                f"{name}: {_in_words(found, counts[0])}, published {_in_words(counts[0])}"
+            )
             numbers = (found.images, found.questions, found.captions)
-            causes += [said for n in numbers if n and (said := MISTAKEN.get((*key, n)))]
+            causes += [MISTAKEN[(*key, n)] for n in numbers if n and (*key, n) in MISTAKEN]
         elif wanted := FINGERPRINTS.get(key, {}).get(splits):
             if words_of([q for q in collection.questions if q.split in splits]) == wanted:
                 agree.append(f"{name} is word for word the published one")
@@ -150,16 +149,14 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
     notes = [f"Held against what is published: {'; '.join(agree)}."] if agree else []
     if not differ:
         return notes, []
-    said = (
-        f"splits of {collection.source} are not the published ones"
-        if len(differ) > 1
-        else f"split of {collection.source} is not the published one"
-    )
+    message = f"1 split of {collection.source} is not the published one"
+    if len(differ) > 1:
+        message = f"{len(differ)} splits of {collection.source} are not the published ones"
     cause = "; ".join(dict.fromkeys(causes)) or "a selection was made, or files are cut or mixed"
     return notes, [
         Finding(
             level="warning",
-            what=f"{len(differ)} {said}",
+            message=message,
             count=len(differ),
             examples=tuple(differ),
             cause=f"{cause[0].upper()}{cause[1:]}.",
@@ -191,7 +188,7 @@ def _same(found: Count, wanted: Count) -> bool:
     return images and found[2:] == wanted[2:]
 
 
-def _said(count: Count, like: Count | None = None) -> str:
+def _in_words(count: Count, like: Count | None = None) -> str:
     """The counts in words, without those that are not known of `like`."""
     like = like or count
     parts = [

@@ -38,7 +38,7 @@ SHARES = {
     "beside": 1,
     "larger": 1,
 }
-"""How often each kind of question is asked. Like people, mostly "what" and "where"."""
+"""Relative frequency of each kind of question. Like people, mostly "what" and "where"."""
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "circle": ("round", "ball", "disc"),
@@ -71,7 +71,7 @@ class Asked(NamedTuple):
     kind: str
     """exists, count, color, shape, position, beside or larger."""
     wording: str
-    """What `Balance` counts answers by: the text, or its pattern where texts are too many."""
+    """The key of `Balance`: the text, or its pattern where texts are too many."""
     text: str
     answer: str
     about: tuple[Shape, ...]
@@ -254,8 +254,8 @@ LICENCE = "made by saccade from a seed: free of rights"
 """Of the images and the words; CC0 1.0 where a licence is needed."""
 
 
-class Seen(NamedTuple):
-    """An image of the Shapes world, and the truth about it."""
+class ShapesImage(NamedTuple):
+    """An image of the Shapes world, and the ground truth about it."""
 
     id: int
     file: str
@@ -287,15 +287,17 @@ def make_shapes(
         balance = Balance()
         questions: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
-        for seen, random in _scenes(split, images[split], seed):
-            Image.fromarray(draw(seen.scene, size, random)).save(out / seen.file, compress_level=1)
-            scenes.append(_scene_record(seen))
-            image_entries.append(
-                _karpathy_record(seen, captions_of(seen.scene, random), len(image_entries))
+        for image, random in _scenes(split, images[split], seed):
+            Image.fromarray(draw(image.scene, size, random)).save(
+                out / image.file, compress_level=1
             )
-            for place, asked in enumerate(balance.choose(seen.scene, QUESTIONS, random)):
-                number = seen.id * 1000 + place
-                record = {"question_id": number, "image_id": seen.id}
+            scenes.append(_scene_record(image))
+            image_entries.append(
+                _karpathy_record(image, captions_of(image.scene, random), len(image_entries))
+            )
+            for place, asked in enumerate(balance.choose(image.scene, QUESTIONS, random)):
+                number = image.id * 1000 + place
+                record = {"question_id": number, "image_id": image.id}
                 questions.append({**record, "question": asked.text})
                 annotations.append({**record, **_annotation(asked, random)})
                 if asked.about:
@@ -312,14 +314,16 @@ def make_shapes(
     )
 
 
-def _scenes(split: Split, count: int, seed: int) -> Iterator[tuple[Seen, np.random.Generator]]:
+def _scenes(
+    split: Split, count: int, seed: int
+) -> Iterator[tuple[ShapesImage, np.random.Generator]]:
     """Every image has its own random numbers, so none depends on how many others there are."""
     part = SPLITS.index(split)
     for place in range(count):
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, part, place))))
         number = part * 1_000_000 + place + 1
         scene = make_scene(random)
-        yield Seen(number, f"images/{number:012}.png", split, scene), random
+        yield ShapesImage(number, f"images/{number:012}.png", split, scene), random
 
 
 def _header(split: Split) -> dict[str, Any]:
@@ -343,31 +347,31 @@ def _annotation(asked: Asked, random: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def _karpathy_record(seen: Seen, captions: list[str], place: int) -> dict[str, Any]:
+def _karpathy_record(image: ShapesImage, captions: list[str], place: int) -> dict[str, Any]:
     first = place * len(captions)
     sentences = [
         {"tokens": caption_words(text), "raw": text, "imgid": place, "sentid": first + number}
         for number, text in enumerate(captions)
     ]
-    folder, _, name = seen.file.rpartition("/")
+    folder, _, name = image.file.rpartition("/")
     return {
         "filepath": folder,
         "filename": name,
         "imgid": place,
-        "cocoid": seen.id,
-        "split": seen.split,
+        "cocoid": image.id,
+        "split": image.split,
         "sentids": [sentence["sentid"] for sentence in sentences],
         "sentences": sentences,
     }
 
 
-def _scene_record(seen: Seen) -> dict[str, Any]:
+def _scene_record(image: ShapesImage) -> dict[str, Any]:
     return {
-        "id": seen.id,
-        "file": seen.file,
-        "split": seen.split,
-        "texture": seen.scene.texture,
-        "shapes": [{**shape._asdict(), "box": shape.box} for shape in seen.scene.shapes],
+        "id": image.id,
+        "file": image.file,
+        "split": image.split,
+        "texture": image.scene.texture,
+        "shapes": [{**shape._asdict(), "box": shape.box} for shape in image.scene.shapes],
     }
 
 
@@ -375,17 +379,17 @@ def _write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value))
 
 
-def read_scenes(root: Path) -> list[Seen]:
-    """Read back the truth about every image that `make_shapes` wrote below `root`.
+def read_scenes(root: Path) -> list[ShapesImage]:
+    """Read back the ground truth about every image that `make_shapes` wrote below `root`.
 
-    `shape_scenes.cell_labels(seen.scene.shapes, rows, columns)` says what each grid cell shows.
+    `shapes_scenes.cell_labels(image.scene.shapes, rows, columns)` gives the content of each cell.
     """
     path = root / "scenes.json"
     records = record_list(read_json(path, dict), "scenes", path=path, expected="scenes of Shapes")
     fields = {"id": int, "file": str, "split": str, "texture": str, "shapes": list}
     rows = zip(*columns(records, fields, path=path, name="scene"), strict=True)
     return [
-        Seen(number, file, split, Scene(texture, tuple(_shape(shape) for shape in shapes)))
+        ShapesImage(number, file, split, Scene(texture, tuple(_shape(shape) for shape in shapes)))
         for number, file, split, texture, shapes in rows
     ]
 

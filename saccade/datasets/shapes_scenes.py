@@ -55,7 +55,7 @@ class Shape(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What nobody can mistake it for: no two shapes of a scene share kind and colour."""
+        """Unique in its scene: no two shapes share kind and colour."""
         return f"{self.color} {self.kind}"
 
 
@@ -147,12 +147,12 @@ def _wave(along: Floats) -> Floats:
 
 
 def middles(start: int, stop: int) -> Floats:
-    """Where the middles of pixels lie."""
+    """Coordinates of the middles of pixels."""
     return np.arange(start, stop, dtype=np.float32) + np.float32(0.5)
 
 
 def inside(shape: Shape, x: Floats, y: Floats, size: int) -> Floats:
-    """How deep points lie inside a shape, in pixels; below 0 outside. `x`, `y` in pixels."""
+    """Depth of points inside a shape, in pixels; below 0 outside. `x`, `y` in pixels."""
     x, y, radius = x - shape.x * size, y - shape.y * size, shape.radius * size
     if shape.kind == "circle":
         return np.asarray(radius - np.sqrt(x * x + y * y))
@@ -209,7 +209,7 @@ def _direction(degrees: int) -> tuple[float, float]:
 
 
 def cell_labels(shapes: Sequence[Shape], rows: int, columns: int) -> NDArray[np.int64]:
-    """What a grid's cells show: (3, rows, columns) of kind, colour and size, 0 for none.
+    """Content of a grid's cells: (3, rows, columns) of kind, colour and size, 0 for none.
 
     Numbers count from 1 in the order of KINDS, COLORS and SIZES. A cell shows the shape that
     covers most of it, if that is a fifth or more; every shape has at least its fullest cell.

@@ -8,23 +8,15 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import ImageFiles, folder_like, names_in
+from saccade.core.errors import BadData
+from saccade.data.find_files import ImageFiles, folder_like, folder_with, names_in
+from saccade.data.options import as_choice, as_whole
 from saccade.data.reading import is_text
 from saccade.data.records import Collection, ImageRecord, Question, Split
-from saccade.data.splits import as_whole
 
 FORMS = ("Classification", "Sentence")
 """Of EndoVis-18-VQA and Cholec80-VQA: short answers, or the same in sentences."""
 NO_TEST = "The published split has no test part: its validation part is what is reported."
-
-
-def as_form(form: str) -> str:
-    """One of `FORMS`. Raises BadConfig for another word."""
-    if form not in FORMS:
-        hint = f"Give one of: {', '.join(FORMS)}."
-        raise BadConfig(f"--option form={form} is not known", hint=hint)
-    return form
 
 
 def named_files(folder: Path, pattern: str, after: str) -> Iterator[tuple[Path, re.Match[str]]]:
@@ -94,11 +86,9 @@ def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "
     times its sequence and its frame, a question's 100 times that and its line. There is no test
     split. Raises BadData for files of another form.
     """
-    form = as_form(form)
-    home = folder_like(root, _holds_endovis)
-    if home is None:
-        hint = "Check --root: EndoVis-18-VQA has seq_1/vqa/Classification/frame000_QA.txt ..."
-        raise BadData("holds no seq_N/vqa/ of EndoVis-18-VQA", location=root, hint=hint)
+    form = as_choice("form", form, FORMS)
+    hint = "Check --root: EndoVis-18-VQA has seq_1/vqa/Classification/frame000_QA.txt ..."
+    home = folder_with(root, _holds_endovis, "seq_N/vqa/ of EndoVis-18-VQA", hint)
     files = ImageFiles(root if images else home, images or None)
     image_records: list[ImageRecord] = []
     questions: list[Question] = []
@@ -108,21 +98,14 @@ def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "
         folder = home / f"seq_{sequence}/vqa/{form}"
         for path, match in named_files(folder, ENDOVIS_NAME, "its frame, as frame042_QA.txt is"):
             number = sequence * 10_000 + int(match[2])
-            image_records.append(
-                ImageRecord(number, files.find(places, [f"{match[1]}.png"]), split)
-            )
+            file = files.find(places, [f"{match[1]}.png"])
+            image_records.append(ImageRecord(number, file, split))
             questions += read_questions(path, number, split)
     if not questions:
         message = f"has no question in any seq_N/vqa/{form}/"
         raise BadData(message, location=home, hint="Copy it again from the release.")
-    return Collection(
-        source="endovis18-vqa",
-        image_root=str(files.root),
-        images=image_records,
-        questions=questions,
-        notes=[NO_TEST],
-        edition=form,
-    )
+    records = image_records, questions
+    return Collection("endovis18-vqa", str(files.root), *records, notes=[NO_TEST], edition=form)
 
 
 def recognise_endovis18_vqa(root: Path) -> str | None:
@@ -160,11 +143,9 @@ def read_cholec80_vqa(
     Raises BadData for files of another form.
     """
     step = as_whole("every", every, least=1)
-    form = as_form(form)
-    home = folder_like(root, _holds_cholec)
-    if home is None:
-        hint = "Check --root: Cholec80-VQA has Classification/1/0_QA.txt ..."
-        raise BadData("holds no Classification/1/ of Cholec80-VQA", location=root, hint=hint)
+    form = as_choice("form", form, FORMS)
+    hint = "Check --root: Cholec80-VQA has Classification/1/0_QA.txt ..."
+    home = folder_with(root, _holds_cholec, "Classification/1/ of Cholec80-VQA", hint)
     files = ImageFiles(root if images else home, images or None)
     image_records: list[ImageRecord] = []
     questions: list[Question] = []
@@ -178,9 +159,8 @@ def read_cholec80_vqa(
                 left_out += 1
                 continue
             number = video * 1_000_000 + int(match[1])
-            image_records.append(
-                ImageRecord(number, files.find(places, [f"{match[1]}.png"]), split)
-            )
+            file = files.find(places, [f"{match[1]}.png"])
+            image_records.append(ImageRecord(number, file, split))
             questions += read_questions(path, number, split)
     if not questions:
         message = f"has no question in {form}/1 to {form}/40 (of frames that {step} divides)"
@@ -195,11 +175,7 @@ def read_cholec80_vqa(
 def recognise_cholec80_vqa(root: Path) -> str | None:
     """`Classification/1/` with files named after frames."""
     home = folder_like(root, _holds_cholec)
-    return (
-        f"there is Classification/ with a folder for each operation in {home.name}"
-        if home
-        else None
-    )
+    return f"there is Classification/ with a folder an operation in {home.name}" if home else None
 
 
 def _holds_cholec(folder: Path) -> bool:

@@ -38,7 +38,7 @@ def read(
     with collector_paused():
         ids, image_ids, texts, answers = _questions(path)
     unique(ids, path=path, name="qa_id")
-    split_of = drawing.draw(image_ids)
+    split_of, drawn = drawing.draw(image_ids)
     names, notes = _images(home / "image_data.json", set(image_ids))
     files = ImageFiles(root, images or None).beside(path)
     image_records = [
@@ -51,9 +51,8 @@ def read(
         answer = given.strip().rstrip(".").strip() or given.strip()
         if not answer:
             message = f"question {number} (image {image}) has an empty answer"
-            raise BadData(
-                message, location=path, hint="Give it an answer, or leave the record out."
-            )
+            hint = "Give it an answer, or leave the record out."
+            raise BadData(message, location=path, hint=hint)
         same = answers_of.setdefault(answer, (answer,))
         questions.append(Question(number, image, text.strip(), split_of[image], same, same[0]))
     return Collection(
@@ -61,7 +60,7 @@ def read(
         image_root=str(files.root),
         images=image_records,
         questions=questions,
-        notes=[drawing.told(split_of), *notes],
+        notes=[drawn, *notes],
         edition="qa",
     )
 

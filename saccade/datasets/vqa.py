@@ -7,18 +7,20 @@ the same ones, with the same ids. Layout: visualqa.org, "Data format".
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import ImageFiles, files_like, first_reason
+from saccade.data.options import as_choice
 from saccade.data.reading import COPY_AGAIN, columns, is_text, read_json, record_list, unique
 from saccade.data.records import SPLITS, Collection, ImageRecord, Question, Split
 
-# The annotations file of VQA v1 and v2: ten human answers to each question.
+# The annotations: ten human answers to each question.
 
+SAME_SPLIT = "Give questions and annotations of the same split."
 ANNOTATION_FIELDS = {
     "question_id": int,
     "image_id": int,
@@ -41,11 +43,8 @@ def read_annotations(
     records = record_list(document, "annotations", path=path, expected="VQA annotations")
     own = str(document.get("data_subtype") or "")
     if own and subtype and own != subtype:
-        raise BadData(
-            f"is of {own}, but {questions.name} is of {subtype}",
-            location=path,
-            hint="Give questions and annotations of the same split.",
-        )
+        message = f"is of {own}, but {questions.name} is of {subtype}"
+        raise BadData(message, location=path, hint=SAME_SPLIT)
     table = columns(records, ANNOTATION_FIELDS, path=path, name="annotation")
     theirs, about, question_types, answer_types, best, given = table
     unique(theirs, path=path, name="question_id")
@@ -81,34 +80,33 @@ def _same_questions(
     hint = f"Are both of the same split and release? The other file is {questions.name}."
     if len(unanswered) == len(ids):
         message = f"shares no question with {questions.name}: they are of different splits"
-        raise BadData(
-            message, location=path, hint="Give questions and annotations of the same split."
-        )
+        raise BadData(message, location=path, hint=SAME_SPLIT)
     if unanswered:
         message = f"has no annotation for {len(unanswered)} questions, the first is {unanswered[0]}"
-        raise BadData(message, location=path, hint=hint)
-    if unasked:
+    elif unasked:
         message = f"answers {len(unasked)} questions that nobody asked, the first is {unasked[0]}"
-        raise BadData(message, location=path, hint=hint)
+    else:
+        return
+    raise BadData(message, location=path, hint=hint)
 
 
 def _answer_pairs() -> Callable[[dict[str, Any]], Any]:
-    """Shrink each `{answer, answer_confidence, answer_id}` to a shared pair as it is parsed.
+    """A hook that makes each `{answer, answer_confidence, answer_id}` a shared pair.
 
     VQA v2 has 4.4 million of them; as objects they would take more than a gigabyte.
     """
-    seen: dict[tuple[Any, Any], tuple[Any, Any]] = {}
+    shared: dict[tuple[Any, Any], tuple[Any, Any]] = {}
 
-    def shrink(record: dict[str, Any]) -> Any:
+    def as_pair(record: dict[str, Any]) -> Any:
         if "answer" not in record or "question_id" in record:
             return record
         pair = (record["answer"], record.get("answer_id"))
         try:
-            return seen.setdefault(pair, pair)
+            return shared.setdefault(pair, pair)
         except TypeError:  # an answer that is a list or an object: `_checked` refuses it
             return pair
 
-    return shrink
+    return as_pair
 
 
 def _answers(given: Sequence[list[Any]], ids: Sequence[int], path: Path) -> list[tuple[str, ...]]:
@@ -144,13 +142,13 @@ def _checked(pairs: tuple[Any, ...], number: int, path: Path) -> tuple[str, ...]
     return tuple(sys.intern(text) for text, _ in pairs)
 
 
-# Two things that VQA's releases say beside questions and answers: choices, and balanced pairs.
+# Choices and balanced pairs, which VQA's releases have beside questions and answers.
 
 PAIRS = r"v2_(?:mscoco_)?[a-z0-9-]+_complementary_pairs\.json(?:\.gz)?"
 
 
 def the_choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
-    """What each question offers (`multiple_choices`, 18 in VQA v1), by question id.
+    """The choices of each question (`multiple_choices`, 18 in VQA v1), by question id.
 
     Raises BadData for questions that offer nothing, or something else than text.
     """
@@ -158,9 +156,8 @@ def the_choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
     ids, offered = columns(records, fields, path=path, name="question")
     for number, texts in zip(ids, offered, strict=True):
         if not texts or not is_text(texts):
-            message = (
-                f"the choices of question {number} are {ascii(texts)[:60]}, not a list of texts"
-            )
+            shown = f"{ascii(texts)[:60]}, not a list of texts"
+            message = f"the choices of question {number} are {shown}"
             raise BadData(message, location=path, hint="Take the released multiple-choice file.")
     return {number: tuple(texts) for number, texts in zip(ids, offered, strict=True)}
 
@@ -186,7 +183,7 @@ QUESTIONS = r"questions\.json(?:\.gz)?"
 QUESTION_FIELDS = {"question_id": int, "image_id": int, "question": str}
 FORMS = {"open-ended": "OpenEnded", "multiple-choice": "MultipleChoice"}
 BOTH = "--option questions=FILE --option annotations=FILE"
-"""What a message tells the user to type."""
+"""Options that name a pair of files."""
 
 
 class Pair(NamedTuple):
@@ -196,11 +193,11 @@ class Pair(NamedTuple):
     annotations: Path | None
     """None for test questions, whose answers are secret."""
     subset: str
-    """What the file names say, "train2014" or "val"; empty where they are silent."""
+    """The part in the files' names, "train2014" or "val"; empty where they are silent."""
 
 
 class Given(NamedTuple):
-    """What the user says about one pair; empty where nothing is said."""
+    """The user's options about one pair; empty where there are none."""
 
     questions: str
     annotations: str
@@ -221,9 +218,7 @@ def read_v1(
     Multiple choice has the same questions, each with 18 answers to choose from
     (`MultipleChoice_mscoco_train2014_questions.json`); they are kept beside the questions.
     """
-    if form not in FORMS:
-        hint = f"Give one of: {', '.join(FORMS)}."
-        raise BadConfig(f"--option form={form} is not known", hint=hint)
+    form = as_choice("form", form, FORMS)
     return _read(root, "", Given(questions, annotations, split, form), images)
 
 
@@ -253,9 +248,8 @@ def recognise_v2(root: Path) -> str | None:
 
 def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
     split = given.split
-    if split and split not in SPLITS:
-        hint = f"Give one of: {', '.join(SPLITS)}."
-        raise BadConfig(f"--option split={split!r} is not a split", hint=hint)
+    if split:
+        as_choice("split", split, SPLITS)
     if given.annotations and not given.questions:
         hint = f"Name both files of the pair: {BOTH}."
         raise BadConfig("--option annotations= is of no use without questions=", hint=hint)
@@ -265,10 +259,8 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
         pairs = list(_find_pairs(root, prefix, FORMS[given.form]))
         if split and all(pair.subset for pair in pairs):
             names = ", ".join(pair.questions.name for pair in pairs)
-            hint = f"Leave it out, or name one pair: {BOTH}."
-            raise BadConfig(
-                f"--option split={split} is of no use: {names} say their splits", hint=hint
-            )
+            message = f"--option split={split} is of no use: {names} say their splits"
+            raise BadConfig(message, hint=f"Leave it out, or name one pair: {BOTH}.")
     notes = []
     subsets = {pair.subset for pair in pairs}
     if {"test2015", "test-dev2015"} <= subsets:
@@ -303,7 +295,7 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
 
 
 def _licence(document: dict[str, Any]) -> str:
-    """What the file says of itself. For COCO our table knows more: the images' licences too."""
+    """The licence in the file. For COCO the table of sources has more: the images' licences too."""
     stated = document.get("license")
     if document.get("data_type", "mscoco") == "mscoco" or not isinstance(stated, dict):
         return Collection.licence
@@ -343,11 +335,8 @@ def _by_subset(root: Path, pattern: str) -> dict[str, Path]:
         subset = (match and match.group("subset")) or ""
         before = found.setdefault(subset, path)
         if before not in (path, path.with_name(path.name.removesuffix(".gz"))):
-            raise BadData(
-                f"and {before} are both there: which of them?",
-                location=path,
-                hint=f"Move one away, or name the pair: {BOTH}.",
-            )
+            hint = f"Move one away, or name the pair: {BOTH}."
+            raise BadData(f"and {before} are both there: which of them?", location=path, hint=hint)
     return found
 
 
@@ -372,7 +361,6 @@ def _read_pair(
     if split is None:
         hint = "Say it: --option split=train, split=val or split=test."
         raise BadConfig("does not say which split it is", location=pair.questions, hint=hint)
-    rows: Iterable[tuple[Any, ...]]
     if pair.annotations is None and split != "test":
         raise BadData(
             f"has no annotations beside it, as questions of split {split} must have",
@@ -380,21 +368,17 @@ def _read_pair(
             hint="Put ..._annotations.json of the same part below --root, or name it: "
             "--option annotations=FILE.",
         )
-    if pair.annotations is None:
-        rows = zip(ids, image_ids, texts, [split] * len(ids), strict=True)
-    else:
+    answers: list[list[Any]] = []
+    if pair.annotations is not None:
         answers = read_annotations(pair.annotations, subtype, pair.questions, ids, image_ids)
-        rows = zip(ids, image_ids, texts, [split] * len(ids), *answers, strict=True)
+    rows = zip(ids, image_ids, texts, [split] * len(ids), *answers, strict=True)
     questions = [Question(*row) for row in rows]
     place = (subtype or pair.subset).replace("test-dev", "test")
     folders = [place, f"images/{place}", "images", "", "train2017", "val2017"]
     beside = files.beside(pair.questions)
-    images = [
-        ImageRecord(n, beside.find(folders, (f"COCO_{place}_{n:012}.jpg", *_plain(n))), split)
-        for n in dict.fromkeys(image_ids)
-    ]
+    images = []
+    for number in dict.fromkeys(image_ids):
+        name = f"{number:012}"
+        names = (f"COCO_{place}_{name}.jpg", f"{name}.jpg", f"{name}.png")
+        images.append(ImageRecord(number, beside.find(folders, names), split))
     return images, questions
-
-
-def _plain(number: int) -> tuple[str, ...]:
-    return f"{number:012}.jpg", f"{number:012}.png"

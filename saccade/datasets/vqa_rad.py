@@ -15,7 +15,7 @@ from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, files_like, first_reason, folder_like
 from saccade.data.reading import COPY_AGAIN, columns, is_text, read_json, unique
 from saccade.data.records import Collection, ImageRecord, Question, Split
-from saccade.data.splits import as_share, as_whole, draw
+from saccade.data.splits import as_drawing
 
 FIELDS = {"image_name": str, "question": str, "answer_type": str, "question_type": str}
 FOLDERS = ("images", "VQA_RAD Image Folder", "VQA_RAD_Image_Folder", "")
@@ -43,7 +43,7 @@ def read(
     the one released answer. `images` is the folder of the images (else `images/`, or that of the
     makers). Raises BadData for records of another form.
     """
-    share, draw_seed = as_share("val_share", val_share), as_whole("seed", seed)
+    drawing = as_drawing(val_share, 0, seed)
     makers = files_like(root, MAKERS)
     home = folder_like(root, _holds) or root
     train_file, test_file = home / "trainset.json", home / "testset.json"
@@ -55,9 +55,7 @@ def read(
         text = train_file
         train = _of_one_split(train_file, "train")
         test = _of_one_split(test_file, "test") if test_file.is_file() else []
-    names = sorted({name for name, _ in train})
-    drawn = draw(names, {"val": share}, draw_seed)
-    held_out = {name for name, split in drawn.items() if split == "val"}
+    held_out, note = drawing.draw_validation(name for name, _ in train)
     rows = [(n, q._replace(split="val") if n in held_out else q) for n, q in train] + test
     number_of = {n: place for place, n in enumerate(sorted({n for n, _ in rows}))}
     files = ImageFiles(root, images or None).beside(text)
@@ -65,11 +63,7 @@ def read(
         (number_of[n], q.split): ImageRecord(number_of[n], files.find(FOLDERS, [n]), q.split)
         for n, q in rows
     }
-    notes.append(
-        f"{len(held_out)} of {len(names)} training images, drawn with seed {draw_seed}, and "
-        f"their questions are the validation split (--option val_share={share:g}); there is no "
-        "official one."
-    )
+    notes.append(note)
     if not test:
         notes.append("testset.json, or the makers' file, is not there: no test split.")
     return Collection(
@@ -111,7 +105,7 @@ def _of_one_split(path: Path, split: Split) -> list[Row]:
 
 
 def _of_makers(path: Path) -> tuple[list[Row], list[Row], list[str]]:
-    """Training and test questions of the makers' file, and what is to be said of them."""
+    """Training and test questions of the makers' file, and the notes about them."""
     records = _records(path)
     rows = _rows(records, path)
     (phrases,) = columns(records, {"phrase_type": str}, path=path, name="record")
@@ -162,18 +156,8 @@ def _rows(records: list[Any], path: Path) -> list[Row]:
         if not answer:
             shown = f"record {place + 1} (qid {records[place].get('qid')})"
             message = f"the answer of {shown} is {ascii(given)[:40]}"
-            raise BadData(
-                message, location=path, hint="Give it an answer, or leave the record out."
-            )
-        question = Question(
-            id=-1,
-            image_id=-1,
-            text=text.strip(),
-            split="train",
-            answers=(answer,),
-            best_answer=answer,
-            answer_type=answer_type.strip(),
-            question_type=question_type.strip(),
-        )
-        rows.append((name, question))
+            hint = "Give it an answer, or leave the record out."
+            raise BadData(message, location=path, hint=hint)
+        kinds = answer_type.strip(), question_type.strip()
+        rows.append((name, Question(-1, -1, text.strip(), "train", (answer,), answer, *kinds)))
     return rows

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from saccade.core.errors import BadData
 from saccade.data.records import Split
-from saccade.datasets.shapes import Seen, read_scenes
+from saccade.datasets.shapes import ShapesImage, read_scenes
 from saccade.datasets.shapes_scenes import COLORS, KINDS, SIZES, TEXTURES, cell_labels
 from saccade.features.backbones import Backbone, build_backbone, preprocessing_for
 from saccade.features.images import read_image
@@ -92,7 +92,7 @@ def teach_backbone(
 
 
 def _read(
-    root: Path, scenes: Sequence[Seen], split: Split, preprocessing: Preprocessing, rows: int
+    root: Path, scenes: Sequence[ShapesImage], split: Split, preprocessing: Preprocessing, rows: int
 ) -> _Lesson:
     """All images of a split and their labels; some 50 kB an image."""
     if not scenes:
