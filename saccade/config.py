@@ -31,59 +31,64 @@ class OptimiserConfig(Settings):
     decoupled: ClassVar[bool] = False
 
 
-class Adam(OptimiserConfig):
+class AdamConfig(OptimiserConfig):
+    """What the variants of Adam share."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
+    epsilon: float = Field(1e-8, gt=0)
+
+
+class Adam(AdamConfig):
     """Kingma & Ba 2015, arXiv:1412.6980; weight decay is coupled."""
 
     kind: Literal["adam"] = "adam"
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = Field(1e-8, gt=0)
 
 
-class AdamW(OptimiserConfig):
+class AdamW(AdamConfig):
     """Adam with decoupled weight decay. Loshchilov & Hutter 2019, arXiv:1711.05101."""
 
     kind: Literal["adamw"] = "adamw"
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = Field(1e-8, gt=0)
     decoupled = True
 
 
-class Adamax(OptimiserConfig):
-    """Adam with the largest instead of the mean square. Kingma & Ba 2015, section 7.1; weight
-    decay is coupled."""
+class Adamax(AdamConfig):
+    """Adam with the largest instead of the mean square; weight decay is coupled. Kingma & Ba 2015,
+    section 7.1."""
 
     kind: Literal["adamax"] = "adamax"
     learning_rate: float = Field(2e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = Field(1e-8, gt=0)
 
 
 class RmsProp(OptimiserConfig):
-    """Gradients divided by their running root mean square. Tieleman & Hinton 2012; weight decay is
-    coupled."""
+    """Gradients divided by their running root mean square; weight decay is coupled. Tieleman &
+    Hinton 2012."""
 
     kind: Literal["rmsprop"] = "rmsprop"
     learning_rate: float = Field(3e-4, gt=0)
     alpha: float = Field(0.99, ge=0, lt=1)
-    """Smoothing of the mean square: the share of the old mean in the new one."""
+    """Decay of the running mean of the squared gradient."""
     momentum: float = Field(0.0, ge=0, lt=1)
     epsilon: float = Field(1e-8, gt=0)
 
 
-class Sgd(OptimiserConfig):
+class SgdConfig(OptimiserConfig):
+    """What the variants of gradient descent share."""
+
+    learning_rate: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+
+
+class Sgd(SgdConfig):
     """Gradient descent with momentum; weight decay is coupled."""
 
     kind: Literal["sgd"] = "sgd"
-    learning_rate: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
 
 
-class SgdW(OptimiserConfig):
+class SgdW(SgdConfig):
     """Gradient descent with momentum and decoupled weight decay. Loshchilov & Hutter 2019."""
 
     kind: Literal["sgdw"] = "sgdw"
-    learning_rate: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
     decoupled = True
 
 

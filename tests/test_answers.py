@@ -197,5 +197,5 @@ def test_broken_answer_list_is_refused(value):
 
 
 def test_unknown_normaliser_is_refused():
-    with pytest.raises(BadData, match="nonesuch"):
+    with pytest.raises(BadConfig, match="nonesuch"):
         answer_list({"yes": 1}, size=1, normaliser="nonesuch")

@@ -141,14 +141,15 @@ def test_a_model_of_a_plugin_is_listed_and_configured_without_torch(site, monkey
 
 @pytest.mark.parametrize("missing", ["model", "tokenizer"])
 def test_a_run_whose_plugin_is_not_installed_is_one_sentence(tmp_path, missing):
-    from saccade.run_folder import FORMAT, open_run
+    from saccade.core.run_files import RUN_FORMAT
+    from saccade.run_folder import open_run
 
     recipe = RECIPES["joint-embedding-small"].model_dump(mode="json")
     if missing == "model":
         recipe["model"] = {"kind": "bow", "width": 3}
     else:
         recipe["text"]["tokenizer"] = "bow"
-    (tmp_path / "run.json").write_text(json.dumps({"format": FORMAT, "recipe": recipe}))
+    (tmp_path / "run.json").write_text(json.dumps({"format": RUN_FORMAT, "recipe": recipe}))
     with pytest.raises(BadRun, match=f"no {missing} 'bow'. Install the package") as told:
         open_run(tmp_path)
     assert told.value.location == str(tmp_path / "run.json")

@@ -1,6 +1,6 @@
 """Base class of settings, and one sentence for what is wrong with some."""
 
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -11,6 +11,10 @@ class Settings(BaseModel):
     """Base of all settings: no field can be changed, and none can be misspelt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def replace(self, **fields: Any) -> Self:
+        """The same settings with other values in some fields, checked (`model_copy` does not)."""
+        return self.model_validate({**dict(self), **fields})
 
 
 Some = TypeVar("Some", bound=Settings)

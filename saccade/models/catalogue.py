@@ -35,7 +35,7 @@ class IBowImgConfig(ModelConfig):
     embedding: int = Field(1024, ge=1)
     """Width of the vector that the words of a question add up to."""
     sees: Literal["both", "question", "image"] = "both"
-    """The released blind variants: BOW hears the question only, IMG sees the image only."""
+    """The released blind variants: BOW reads the question only, IMG the image only."""
 
 
 class LstmCnnConfig(ModelConfig):
@@ -43,7 +43,7 @@ class LstmCnnConfig(ModelConfig):
 
     kind: Literal["lstm_cnn"] = "lstm_cnn"
     form: Literal["paper", "basic_vqa"] = "paper"
-    """Where tanh, scaling, biases and dropout stand; the order of the LSTM's memories."""
+    """Places of tanh, scaling, biases and dropout; order of the LSTM's states in its encoding."""
     embedding: int = Field(200, ge=1)
     """Width of a word vector; 300 in basic_vqa."""
     hidden: int = Field(512, ge=1)
@@ -55,7 +55,7 @@ class LstmCnnConfig(ModelConfig):
     normalise: bool = True
     """Scale the image's vector to length 1 ("norm I")."""
     padded_to: int | None = Field(None, ge=1)
-    """Read on through padding up to so many words, as basic_vqa does (30); none stops at the
+    """Also read padding, up to this many words, as basic_vqa does (30); none stops at the
     question's last word."""
     dropout: float = Field(0.5, ge=0, lt=1)
 
@@ -68,16 +68,16 @@ class SanConfig(ModelConfig):
     embedding: int = Field(500, ge=1)
     """Width of a word vector."""
     filters: tuple[int, int, int] = (256, 512, 512)
-    """What the convolution looks for in single words, pairs and triples; H is their sum."""
+    """Convolution filters over single words, pairs and triples; H is their sum."""
     hidden: int = Field(1024, ge=1)
     """H with an LSTM."""
     attention_width: int = Field(512, ge=1)
     """Width of the layer in which question and region meet."""
     hops: int = Field(2, ge=1)
-    """How often the question looks."""
+    """Attention layers."""
     attention: Literal["paper", "released"] = "paper"
     attention_dropout: float = Field(0.0, ge=0, lt=1)
-    """Before the score of a look; 0.5 in the course port."""
+    """Before the attention scores; 0.5 in the course port."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Before the answer."""
 
@@ -118,7 +118,7 @@ class JointEmbeddingConfig(ModelConfig):
     padding: Literal["front", "behind"] = "front"
     """Where the reader meets padding: zeros in front, or word 0, which learns, behind."""
     padded_to: int | None = Field(14, ge=1)
-    """Questions have so many words, padding included; none reads the real words only."""
+    """Words of every question, padding included; none reads the real words only."""
     attention: Literal["product", "concat", "projected"] = "product"
     hidden: int = Field(1024, ge=1)
     """Width in which question and region meet, and later question and sight."""
@@ -168,7 +168,7 @@ class PitVqaConfig(ModelConfig):
     text_layers: int = Field(12, ge=1)
     language_layers: int = Field(12, ge=1)
     max_length: int = Field(30, ge=1, le=512)
-    """Questions are cut behind so many words; `faithful` also pads them to it."""
+    """Words; longer questions are cut off, and `faithful` also pads shorter ones to it."""
     hidden: int = Field(512, ge=1)
     """Width of the gated layer before the answers."""
     dropout: float = Field(0.2, ge=0, lt=1)
@@ -187,20 +187,20 @@ class ShowTellConfig(ModelConfig):
 
     kind: Literal["show_tell"] = "show_tell"
     embedding: int = Field(512, ge=1)
-    """Width of a word vector, and so of the image that stands before the words."""
+    """Width of a word vector, and so of the image vector that comes before the words."""
     hidden: int = Field(512, ge=1)
     """Width of the LSTM."""
     init_pool: Literal["flatten", "mean"] = "flatten"
-    """What the LSTM is shown: every look with its own weights, or the mean look."""
+    """Image vector: all regions, each with weights of its own, or the mean region."""
     view: int | None = Field(14, ge=1)
-    """Look at a grid as if it had view x view cells; none looks at the cells as they are."""
+    """Average-pool a grid to view x view cells; none takes the cells as they are."""
     image_bias: bool = True
     batch_norm: float | None = Field(0.1, gt=0, le=1)
     """Momentum of the batch norm on the projected image; none leaves it out."""
     cell: Literal["lstm", "maxout"] = "lstm"
     cell_bias: bool = True
     input_dropout: float = Field(0.0, ge=0, lt=1)
-    """On the image and the words as the LSTM hears them; 0.3 in im2txt."""
+    """On the LSTM's inputs, image and words; 0.3 in im2txt."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """On the LSTM's output, before the vocabulary layer."""
     init: Literal["words", "everything", "torch"] = "words"
@@ -222,11 +222,12 @@ class ShowAttendTellConfig(ModelConfig):
     dropout: float = Field(0.5, ge=0, lt=1)
     """On the LSTM's output, before the vocabulary layer."""
     doubly_stochastic: float = Field(1.0, ge=0)
-    """Weight of the penalty on regions looked at too little or too much."""
+    """Weight of the penalty on regions whose attention over all words is not 1 in sum."""
     gate: Literal["vector", "scalar"] = "vector"
-    """On what was seen: a share of each number, or one factor, not squashed (a course copy's)."""
+    """On the attended region: a sigmoid gate for each number, or one factor without sigmoid (a
+    course copy's)."""
     view: int | None = Field(14, ge=1)
-    """Look at a grid as if it had view x view cells; none looks at the cells as they are."""
+    """Average-pool a grid to view x view cells; none takes the cells as they are."""
 
 
 class AdaptiveAttentionConfig(ModelConfig):
@@ -235,7 +236,7 @@ class AdaptiveAttentionConfig(ModelConfig):
     kind: Literal["adaptive_attention"] = "adaptive_attention"
     variant: Literal["paper", "lua"] = "paper"
     embedding: int = Field(256, ge=1)
-    """Width of a word vector; in `paper` also of the mean region that is heard with it."""
+    """Width of a word vector; in `paper` also of the mean region that is its second input."""
     hidden: int = Field(512, ge=1)
     """Width of the LSTM, and of a region as it is attended to."""
     attention: int = Field(49, ge=1)
@@ -269,7 +270,7 @@ class TransformerConfig(ModelConfig):
     dropout: float = Field(0.1, ge=0, lt=1)
     """On every block's result, within feed-forward layers, and on attention."""
     region_dropout: float = Field(0.5, ge=0, lt=1)
-    """On regions as the encoder first sees them."""
+    """On the projected regions, before the encoder."""
 
     @model_validator(mode="after")
     def _equal_heads(self) -> Self:
@@ -279,28 +280,29 @@ class TransformerConfig(ModelConfig):
 
 
 class EncoderConfig(Settings):
-    """Which network sees, and what of it learns."""
+    """A network that encodes images while the model is trained, and what of it is trained."""
 
     backbone: str = Field(pattern=r"^(timm|transformers):.+")
     """As for `saccade extract`: `timm:` or `transformers:`, and a name."""
     options: dict[str, str | int | float | bool] = Field({})
     """Passed to the library; from a command line as `NAME=VALUE,NAME=VALUE`."""
     weights: str = "hub"
-    """What a new run begins with: `hub`, `random`, or a file."""
+    """Initial weights: `hub`, `random`, or a file."""
     trains_from: str | None = Field(None, coerce_numbers_to_str=True)
-    """The first stage that learns, by the beginning of its weights' names (`layer2`) or by number
-    (0 is the stem); none leaves the whole network as it is."""
+    """The first stage that is trained, by the beginning of its weights' names (`layer2`) or by
+    number (0 is the stem); none trains nothing of the network."""
     learning_rate: float | None = Field(None, gt=0)
-    """The encoder's own, which follows the same schedule; none is the optimiser's."""
+    """The encoder's, with the same schedule; none takes the optimiser's."""
     first_epoch: int = Field(0, ge=0)
-    """So many epochs the rest learns alone."""
+    """Epochs are counted from 0; before this one the encoder is not trained."""
     batch_norm: Literal["frozen", "trained"] = "frozen"
-    """Statistics of batch norm stay, or are the batch's, in every stage, once the encoder learns:
-    the habit of the public codes. Its weights learn like any others of their stage."""
+    """Whether batch norm uses its stored statistics, or those of the batch once the encoder is
+    trained, as the public codes do. Its weights are trained like others of their stage."""
     checkpointing: bool = False
-    """Forget what each block saw and compute it again for the gradient: less memory, more time."""
+    """Activation checkpointing: activations are computed again for the gradient; less memory, more
+    time."""
     channels_last: bool = True
-    """Lay images out as convolutions are fastest on; the numbers are the same."""
+    """Memory layout of images: this one is the fastest for convolutions; the numbers are equal."""
 
     @model_validator(mode="before")
     @classmethod

@@ -42,51 +42,43 @@ SHOW_ATTEND_TELL = Recipe(
     decode=DecodeConfig(beam_size=3),
 )
 
-SHOW_ATTEND_TELL_FINE_TUNED = SHOW_ATTEND_TELL.model_copy(
-    update={
-        "about": """Xu et al. 2015 on COCO as the PyTorch form fine-tunes it: the encoder learns
+SHOW_ATTEND_TELL_FINE_TUNED = SHOW_ATTEND_TELL.replace(
+    about="""Xu et al. 2015 on COCO as the PyTorch form fine-tunes it: the encoder learns
     from its second block on (layer2 to layer4), at a rate of its own. It begins with a run of
     show-attend-tell: --from RUN. Published: test BLEU-4 30.0 after 4 epochs, 31.1 after 10 (a
     write-up); 30.3 (beam 1), 33.1 (beam 3) by the form's author. That form also leaves batch norm
     in training mode (encoder.batch_norm=trained). Expect about 17,700 steps an epoch; its author
     and the write-up took 2.5 and 4 hours an epoch, 3 to 10 epochs.""",
-        "features": SHOW_ATTEND_TELL.features.model_copy(update={"backbone": "pixels"}),
-        "encoder": EncoderConfig(
-            backbone="timm:resnet101", trains_from="layer2", learning_rate=1e-4
-        ),
-    }
+    features=SHOW_ATTEND_TELL.features.replace(backbone="pixels"),
+    encoder=EncoderConfig(backbone="timm:resnet101", trains_from="layer2", learning_rate=1e-4),
 )
 
-SHOW_TELL = SHOW_ATTEND_TELL.model_copy(
-    update={
-        "about": """Vinyals et al. 2015 on COCO, as a course's model "without attention" has it: the
+SHOW_TELL = SHOW_ATTEND_TELL.replace(
+    about="""Vinyals et al. 2015 on COCO, as a course's model "without attention" has it: the
     whole flattened map through one layer and a batch norm stands before the words. Published:
     paper BLEU-4 27.7 (ensemble); this form 26.7 on test after 10 epochs, frozen encoder.
     Expect about 17,700 steps an epoch; the first layer alone has 205 million weights.""",
-        "model": ShowTellConfig(),
-        "train": SHOW_ATTEND_TELL.train.model_copy(update={"epochs": 10}),
-    }
+    model=ShowTellConfig(),
+    train=SHOW_ATTEND_TELL.train.replace(epochs=10),
 )
 
-SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.model_copy(
-    update={
-        "about": """Vinyals et al. 2015 on COCO: the mean of the image's cells is the first word
-    that the LSTM hears. Sizes as ruotianluo's port. Published: paper BLEU-4 27.7; Flickr8k 19.8
+SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.replace(
+    about="""Vinyals et al. 2015 on COCO: the mean of the image's cells is the first word
+    that the LSTM reads. Sizes as ruotianluo's port. Published: paper BLEU-4 27.7; Flickr8k 19.8
     (a frozen VGG-16, beam 3). Expect about 11,300 steps an epoch of 50 captions.""",
-        "model": ShowTellConfig(
-            init_pool="mean", view=None, batch_norm=None, image_bias=True, cell_bias=False
-        ),
-        "text": TextConfig(tokenizer="karpathy", min_count=6, max_length=16),
-        "decode": DecodeConfig(beam_size=3, max_length=20, suppress_unk=True),
-        "train": TrainConfig(
-            epochs=30,
-            batch_size=50,
-            optimiser=Adam(learning_rate=5e-4),
-            schedule=MultiStep(unit="epoch", milestones=tuple(range(3, 30, 3)), factor=0.8),
-            clip_value=0.1,
-            select_by="cider",
-        ),
-    }
+    model=ShowTellConfig(
+        init_pool="mean", view=None, batch_norm=None, image_bias=True, cell_bias=False
+    ),
+    text=TextConfig(tokenizer="karpathy", min_count=6, max_length=16),
+    decode=DecodeConfig(beam_size=3, max_length=20, suppress_unk=True),
+    train=TrainConfig(
+        epochs=30,
+        batch_size=50,
+        optimiser=Adam(learning_rate=5e-4),
+        schedule=MultiStep(unit="epoch", milestones=tuple(range(3, 30, 3)), factor=0.8),
+        clip_value=0.1,
+        select_by="cider",
+    ),
 )
 
 SHOW_TELL_IM2TXT = Recipe(
@@ -132,39 +124,35 @@ ADAPTIVE_ATTENTION = Recipe(
     decode=DecodeConfig(beam_size=3, max_length=20),
 )
 
-ADAPTIVE_ATTENTION_FINE_TUNED = ADAPTIVE_ATTENTION.model_copy(
-    update={
-        "about": """Lu et al. 2017 on COCO with its late fine-tuning: from epoch 20 on the CNN
+ADAPTIVE_ATTENTION_FINE_TUNED = ADAPTIVE_ATTENTION.replace(
+    about="""Lu et al. 2017 on COCO with its late fine-tuning: from epoch 20 on the CNN
     learns too, from its second block on, at 1e-5. Published: BLEU-4 33.2, CIDEr 1.085, the
     released model of epoch 36. They cut 224 of 256 pixels at random; here none. Expect about
     7,100 steps an epoch of 80 captions. Cheaper by twenty epochs of an unchanging CNN: train
     adaptive-attention for 20 epochs, then this one --from RUN with encoder.first_epoch=0.""",
-        "features": ADAPTIVE_ATTENTION.features.model_copy(update={"backbone": "pixels"}),
-        "encoder": EncoderConfig(
-            backbone="timm:resnet152", trains_from="layer2", learning_rate=1e-5, first_epoch=20
-        ),
-    }
+    features=ADAPTIVE_ATTENTION.features.replace(backbone="pixels"),
+    encoder=EncoderConfig(
+        backbone="timm:resnet152", trains_from="layer2", learning_rate=1e-5, first_epoch=20
+    ),
 )
 
-ADAPTIVE_ATTENTION_LUA = ADAPTIVE_ATTENTION.model_copy(
-    update={
-        "about": """Lu et al. 2017 on COCO, the network of the authors' Lua code, which is another
+ADAPTIVE_ATTENTION_LUA = ADAPTIVE_ATTENTION.replace(
+    about="""Lu et al. 2017 on COCO, the network of the authors' Lua code, which is another
     one than the paper's: sentinel and image each go through layers of their own. Published:
     BLEU-4 33.2, CIDEr 1.085 (fine-tuned). Expect about 5,700 steps an epoch of 100 captions.""",
-        "model": AdaptiveAttentionConfig(variant="lua", embedding=512, attention=512),
-        "text": TextConfig(tokenizer="karpathy", min_count=6, max_length=18),
-        "train": TrainConfig(
-            epochs=20,
-            batch_size=100,
-            optimiser=Adam(learning_rate=4e-4, betas=(0.8, 0.999)),
-            clip_value=0.1,
-            select_by="cider",
-        ),
-    }
+    model=AdaptiveAttentionConfig(variant="lua", embedding=512, attention=512),
+    text=TextConfig(tokenizer="karpathy", min_count=6, max_length=18),
+    train=TrainConfig(
+        epochs=20,
+        batch_size=100,
+        optimiser=Adam(learning_rate=4e-4, betas=(0.8, 0.999)),
+        clip_value=0.1,
+        select_by="cider",
+    ),
 )
 
 UP_DOWN = Recipe(
-    about="""Anderson et al. 2018 on COCO, ruotianluo's sizes: one LSTM attends, one speaks.
+    about="""Anderson et al. 2018 on COCO, ruotianluo's sizes: an attention and a language LSTM.
     Published: paper BLEU-4 36.2, CIDEr 1.135; the port CIDEr 1.099 (cross-entropy, 36 boxes).
     Expect about 11,300 steps an epoch of 50 captions, 30 epochs; half a day on one GPU.""",
     model=UpDownConfig(),
@@ -174,82 +162,74 @@ UP_DOWN = Recipe(
     decode=DecodeConfig(beam_size=5, max_length=20, suppress_unk=True),
 )
 
-UP_DOWN_SELF_CRITICAL = UP_DOWN.model_copy(
-    update={
-        "about": """Rennie et al. 2017 for the Up-Down captioner: what it draws is rewarded by
+UP_DOWN_SELF_CRITICAL = UP_DOWN.replace(
+    about="""Rennie et al. 2017 for the Up-Down captioner: what it draws is rewarded by
     CIDEr-D. Begin --from a run of `up-down`. Published, COCO: the paper of Up-Down CIDEr 1.201,
     BLEU-4 36.3; ruotianluo's port 1.227, or 1.239 with train.self_critical.baseline=others.
     Expect about 11,300 steps an epoch of 10 images, 20 epochs; a day on one GPU.""",
-        "train": TrainConfig(
-            epochs=20,
-            batch_size=10,
-            optimiser=Adam(learning_rate=5e-5),
-            clip_value=0.1,
-            self_critical=SelfCritical(),
-            select_by="cider",
-        ),
-    }
+    train=TrainConfig(
+        epochs=20,
+        batch_size=10,
+        optimiser=Adam(learning_rate=5e-5),
+        clip_value=0.1,
+        self_critical=SelfCritical(),
+        select_by="cider",
+    ),
 )
 
-TRANSFORMER = UP_DOWN.model_copy(
-    update={
-        "about": """A pre-norm Transformer captioner on COCO as ruotianluo's self-critical.pytorch
+TRANSFORMER = UP_DOWN.replace(
+    about="""A pre-norm Transformer captioner on COCO as ruotianluo's self-critical.pytorch
     trains it. Published: CIDEr 1.126 (cross-entropy, bottom-up features).
     Expect about 11,300 steps an epoch of 50 captions, 15 epochs; a day on one GPU.""",
-        "model": TransformerConfig(),
-        "train": TrainConfig(
-            epochs=15,
-            batch_size=50,
-            # 512^-0.5 * 20000^-0.5, the highest rate of the published schedule
-            optimiser=Adam(learning_rate=3.125e-4, betas=(0.9, 0.98), epsilon=1e-9),
-            schedule=InverseSqrt(warmup_steps=20_000),
-            clip_value=0.1,
-            select_by="cider",
-        ),
-    }
+    model=TransformerConfig(),
+    train=TrainConfig(
+        epochs=15,
+        batch_size=50,
+        # 512^-0.5 * 20000^-0.5, the highest rate of the published schedule
+        optimiser=Adam(learning_rate=3.125e-4, betas=(0.9, 0.98), epsilon=1e-9),
+        schedule=InverseSqrt(warmup_steps=20_000),
+        clip_value=0.1,
+        select_by="cider",
+    ),
 )
 
 
 def _small(recipe: Recipe, title: str, epochs: int = 4, **model: float) -> Recipe:
     """The same system for the embedded Shapes world, small and quick."""
-    return recipe.model_copy(
-        update={
-            "about": f"A small {title} that learns Shapes in a minute.",
-            "model": MODELS[recipe.model.kind].small.model_copy(update=model),
-            "features": SHAPES_FEATURES,
-            "text": TextConfig(tokenizer="karpathy", min_count=1, max_length=50),
-            "train": TrainConfig(
-                epochs=epochs,
-                batch_size=64,
-                samples_per_image=1,  # so small a batch learns more from many images than from few
-                optimiser=Adam(learning_rate=3e-3),
-                clip_value=5.0,
-            ),
-            "decode": DecodeConfig(beam_size=3),
-        }
+    return recipe.replace(
+        about=f"A small {title} that learns Shapes in a minute.",
+        model=MODELS[recipe.model.kind].small.replace(**model),
+        features=SHAPES_FEATURES,
+        text=TextConfig(tokenizer="karpathy", min_count=1, max_length=50),
+        train=TrainConfig(
+            epochs=epochs,
+            batch_size=64,
+            samples_per_image=1,  # so small a batch learns more from many images than from few
+            optimiser=Adam(learning_rate=3e-3),
+            clip_value=5.0,
+        ),
+        decode=DecodeConfig(beam_size=3),
     )
 
 
-# Few shapes on a plain ground: no reason to look at every place equally often.
+# Few shapes on a plain ground: no reason to attend to every place equally.
 SHOW_ATTEND_TELL_SMALL = _small(
     SHOW_ATTEND_TELL, "Show, Attend and Tell", dropout=0.0, doubly_stochastic=0.0
 )
 
-SHOW_ATTEND_TELL_FINE_TUNED_SMALL = SHOW_ATTEND_TELL_SMALL.model_copy(
-    update={
-        "about": "A small Show, Attend and Tell that learns Shapes, and to see, in two minutes.",
-        "features": FeaturesConfig(backbone="pixels", size=96, resize="squash"),
-        # From nothing: batch norm has no statistics worth keeping.
-        "encoder": EncoderConfig(
-            backbone="timm:test_resnet",
-            weights="random",
-            options={"output_stride": 16},
-            trains_from="0",
-            batch_norm="trained",
-        ),
-        # An image's five captions together: the encoder sees it once for all of them.
-        "train": SHOW_ATTEND_TELL_SMALL.train.model_copy(update={"samples_per_image": None}),
-    }
+SHOW_ATTEND_TELL_FINE_TUNED_SMALL = SHOW_ATTEND_TELL_SMALL.replace(
+    about="A small Show, Attend and Tell and its encoder, which learn Shapes in two minutes.",
+    features=FeaturesConfig(backbone="pixels", size=96, resize="squash"),
+    # From nothing: batch norm has no statistics worth keeping.
+    encoder=EncoderConfig(
+        backbone="timm:test_resnet",
+        weights="random",
+        options={"output_stride": 16},
+        trains_from="0",
+        batch_norm="trained",
+    ),
+    # An image's five captions together: the encoder runs once for all of them.
+    train=SHOW_ATTEND_TELL_SMALL.train.replace(samples_per_image=None),
 )
 
 CAPTION_RECIPES: dict[str, Recipe] = {

@@ -1,6 +1,6 @@
 """Every recipe that has a name, and recipes from files and other packages.
 
-A new one is a line here; a variant is `model_copy(update=...)`. `tests/test_every_recipe.py` runs
+A new one is a line here; a variant is `RECIPE.replace(...)`. `tests/test_every_recipe.py` runs
 over this table: each recipe must be complete and buildable, and each `-small` one must learn.
 """
 
@@ -54,19 +54,17 @@ SHOW_ASK_ATTEND_ANSWER = Recipe(
 _RECIPES = {
     **VQA_RECIPES,
     "show-ask-attend-answer": SHOW_ASK_ATTEND_ANSWER,
-    "show-ask-attend-answer-small": SHOW_ASK_ATTEND_ANSWER.model_copy(
-        update={
-            "about": "A small Show, Ask, Attend, and Answer that learns Shapes in a minute.",
-            # Half of so few units would be too little to learn from: no dropout.
-            "model": MODELS["show_ask_attend_answer"].small.model_copy(update={"dropout": 0.0}),
-            "features": SHAPES_FEATURES,
-            "train": TrainConfig(
-                epochs=10,
-                batch_size=32,
-                optimiser=Adam(learning_rate=3e-3),
-                schedule=Exponential(half_life=3000),
-            ),
-        }
+    "show-ask-attend-answer-small": SHOW_ASK_ATTEND_ANSWER.replace(
+        about="A small Show, Ask, Attend, and Answer that learns Shapes in a minute.",
+        # Half of so few units would be too little to learn from: no dropout.
+        model=MODELS["show_ask_attend_answer"].small.replace(dropout=0.0),
+        features=SHAPES_FEATURES,
+        train=TrainConfig(
+            epochs=10,
+            batch_size=32,
+            optimiser=Adam(learning_rate=3e-3),
+            schedule=Exponential(half_life=3000),
+        ),
     ),
     **SURGICAL_RECIPES,
     **CAPTION_RECIPES,

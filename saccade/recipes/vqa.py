@@ -108,16 +108,12 @@ SAN_CNN = Recipe(
     ),
 )
 
-SAN_LSTM = SAN_CNN.model_copy(
-    update={
-        "about": """Yang et al. 2016 on VQA v1, SAN(2, LSTM): the same with the released LSTM, which
+SAN_LSTM = SAN_CNN.replace(
+    about="""Yang et al. 2016 on VQA v1, SAN(2, LSTM): the same with the released LSTM, which
     reads backwards. Published: 57.3 on the authors' own split, against the CNN's 57.6.
     Expect about 2,400 steps an epoch, 50 epochs.""",
-        "model": SanConfig(reader="released_lstm", attention="released"),
-        "train": SAN_CNN.train.model_copy(
-            update={"optimiser": Sgd(learning_rate=0.05, momentum=0.9, weight_decay=1e-3)}
-        ),
-    }
+    model=SanConfig(reader="released_lstm", attention="released"),
+    train=SAN_CNN.train.replace(optimiser=Sgd(learning_rate=0.05, momentum=0.9, weight_decay=1e-3)),
 )
 
 SAN_COURSE = Recipe(
@@ -156,10 +152,10 @@ SCORES = AnswersConfig(
 JOINT_EMBEDDING = Recipe(
     about="""Bottom-up top-down attention (Anderson et al. 2018) on VQA v2, as hengyuan-hu's code
     trains it. Published: validation 63.15 (paper), 63.58 (that code, own metric; its answer list
-    allows at most 92.66). It looks at 36 detected boxes: import them, or use any grid; its words
-    begin with GloVe, if you have it: text.vectors=glove.6B.300d.txt. Expect about 870 steps an
-    epoch, 30 epochs; an hour or two on one GPU. Validation near 45 means that the image does not
-    reach the model.""",
+    allows at most 92.66). It attends to 36 detected boxes: import them, or use any grid; word
+    embeddings begin with GloVe, if you have it: text.vectors=glove.6B.300d.txt. Expect about 870
+    steps an epoch, 30 epochs; an hour or two on one GPU. Validation near 45 means that the image
+    does not reach the model.""",
     model=JointEmbeddingConfig(),
     features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),
     text=TextConfig(tokenizer="bottom_up", max_length=14, vectors_missing="zero"),
@@ -173,79 +169,67 @@ JOINT_EMBEDDING = Recipe(
     ),
 )
 
-JOINT_EMBEDDING_CONCAT = JOINT_EMBEDDING.model_copy(
-    update={
-        "about": """hengyuan-hu's `baseline0`: attention by one layer over region and question side
+JOINT_EMBEDDING_CONCAT = JOINT_EMBEDDING.replace(
+    about="""hengyuan-hu's `baseline0`: attention by one layer over region and question side
     by side. Published: about 62.8 on VQA v2 validation, 0.8 below the product.
     Expect about 870 steps an epoch, 30 epochs.""",
-        "model": JointEmbeddingConfig(attention="concat", attention_dropout=0),
-    }
+    model=JointEmbeddingConfig(attention="concat", attention_dropout=0),
 )
 
-JOINT_EMBEDDING_OPENVQA = JOINT_EMBEDDING.model_copy(
-    update={
-        "about": """openvqa's BUTD on VQA v2: LSTM, ELU, projected attention, loss added up, three
+JOINT_EMBEDDING_OPENVQA = JOINT_EMBEDDING.replace(
+    about="""openvqa's BUTD on VQA v2: LSTM, ELU, projected attention, loss added up, three
     epochs of warm-up. Published: validation 63.84, test-dev 66.98 (with Visual Genome).
     Expect about 870 steps an epoch, 13 epochs.""",
-        "model": JointEmbeddingConfig(
-            reader="lstm", padding="behind", attention="projected", activation="elu"
+    model=JointEmbeddingConfig(
+        reader="lstm", padding="behind", attention="projected", activation="elu"
+    ),
+    text=TextConfig(tokenizer="openvqa", max_length=14, unk_token=True, vectors_missing="zero"),
+    answers=SCORES.replace(summed=True),
+    train=TrainConfig(
+        epochs=13,
+        batch_size=512,
+        optimiser=Adamax(learning_rate=2e-3, epsilon=1e-9),
+        schedule=MultiStep(
+            unit="epoch", warmup_steps=3, warmup_factor=0.25, milestones=(10, 12), factor=0.2
         ),
-        "text": TextConfig(
-            tokenizer="openvqa", max_length=14, unk_token=True, vectors_missing="zero"
-        ),
-        "answers": SCORES.model_copy(update={"summed": True}),
-        "train": TrainConfig(
-            epochs=13,
-            batch_size=512,
-            optimiser=Adamax(learning_rate=2e-3, epsilon=1e-9),
-            schedule=MultiStep(
-                unit="epoch", warmup_steps=3, warmup_factor=0.25, milestones=(10, 12), factor=0.2
-            ),
-            clip_norm=0.25,
-        ),
-    }
+        clip_norm=0.25,
+    ),
 )
 
-JOINT_EMBEDDING_PYTHIA = JOINT_EMBEDDING.model_copy(
-    update={
-        "about": """Joint embedding with Pythia's warm-up and steps (12,000 of 512 questions), which
+JOINT_EMBEDDING_PYTHIA = JOINT_EMBEDDING.replace(
+    about="""Joint embedding with Pythia's warm-up and steps (12,000 of 512 questions), which
     a write-up's code builds but forgets to attach; answers.loss=softmax is its other loss.
     Published: no score of that code. Expect about 870 steps an epoch, 14 epochs.""",
-        "train": TrainConfig(
-            epochs=14,
-            batch_size=512,
-            optimiser=Adamax(learning_rate=0.01),
-            schedule=MultiStep(
-                unit="step",
-                warmup_steps=1000,
-                warmup_factor=0.2,
-                milestones=(5000, 7000, 9000, 11_000),
-                factor=0.1,
-            ),
-            clip_norm=0.25,
+    train=TrainConfig(
+        epochs=14,
+        batch_size=512,
+        optimiser=Adamax(learning_rate=0.01),
+        schedule=MultiStep(
+            unit="step",
+            warmup_steps=1000,
+            warmup_factor=0.2,
+            milestones=(5000, 7000, 9000, 11_000),
+            factor=0.1,
         ),
-    }
+        clip_norm=0.25,
+    ),
 )
 
-MCAN_SMALL = JOINT_EMBEDDING.model_copy(
-    update={
-        "about": """Yu et al. 2019, MCAN-small on VQA v2 as openvqa trains it. Published: validation
+MCAN_SMALL = JOINT_EMBEDDING.replace(
+    about="""Yu et al. 2019, MCAN-small on VQA v2 as openvqa trains it. Published: validation
     67.17 (yes/no 84.8, number 49.3, other 58.5), test-dev 70.33; on 10 to 100 detected boxes, with
     word vectors from outside. Expect about 6,900 steps an epoch, 13 epochs; a day on one GPU.""",
-        "model": McanConfig(),
-        "text": TextConfig(
-            tokenizer="openvqa", max_length=14, unk_token=True, vectors_missing="zero"
+    model=McanConfig(),
+    text=TextConfig(tokenizer="openvqa", max_length=14, unk_token=True, vectors_missing="zero"),
+    answers=SCORES.replace(summed=True),
+    train=TrainConfig(
+        epochs=13,
+        batch_size=64,
+        optimiser=Adam(learning_rate=1e-4, betas=(0.9, 0.98), epsilon=1e-9),
+        schedule=MultiStep(
+            unit="epoch", warmup_steps=3, warmup_factor=0.25, milestones=(10, 12), factor=0.2
         ),
-        "answers": SCORES.model_copy(update={"summed": True}),
-        "train": TrainConfig(
-            epochs=13,
-            batch_size=64,
-            optimiser=Adam(learning_rate=1e-4, betas=(0.9, 0.98), epsilon=1e-9),
-            schedule=MultiStep(
-                unit="epoch", warmup_steps=3, warmup_factor=0.25, milestones=(10, 12), factor=0.2
-            ),
-        ),
-    }
+    ),
 )
 
 
@@ -260,17 +244,15 @@ def small(
     """The same recipe for the embedded Shapes world: its own model and loss, small and quick."""
     answers = recipe.answers
     assert answers is not None  # a VQA recipe cannot be built without
-    return recipe.model_copy(
-        update={
-            "about": f"A small {title} that learns Shapes in {time} on one core.",
-            "model": MODELS[recipe.model.kind].small,
-            "features": SHAPES_FEATURES,
-            "text": recipe.text.model_copy(update={"min_count": 1}),
-            "answers": answers.model_copy(update={"min_count": 1, "summed": False}),
-            "train": TrainConfig(
-                epochs=epochs, batch_size=64, optimiser=Adam(learning_rate=learning_rate)
-            ),
-        }
+    return recipe.replace(
+        about=f"A small {title} that learns Shapes in {time} on one core.",
+        model=MODELS[recipe.model.kind].small,
+        features=SHAPES_FEATURES,
+        text=recipe.text.replace(min_count=1),
+        answers=answers.replace(min_count=1, summed=False),
+        train=TrainConfig(
+            epochs=epochs, batch_size=64, optimiser=Adam(learning_rate=learning_rate)
+        ),
     )
 
 
@@ -320,27 +302,23 @@ PITVQA = Recipe(
     train=TrainConfig(epochs=60, batch_size=64, optimiser=Adam(learning_rate=2e-5), seed=42),
 )
 
-PITVQA_FIXED = PITVQA.model_copy(
-    update={
-        "about": """PitVQA-Net as its paper describes it: BLIP's encoder, real words only, layer
+PITVQA_FIXED = PITVQA.replace(
+    about="""PitVQA-Net as its paper describes it: BLIP's encoder, real words only, layer
     norm, frames normalised as the ViT was trained. Published: no score of that form.
     Expect about 10,600 steps an epoch, 60 epochs; days on one GPU.""",
-        "model": PitVqaConfig(
-            mode="fixed", text_weights="Salesforce/blip-vqa-base", language_weights="gpt2"
-        ),
-        "features": FeaturesConfig(
-            backbone=VIT, size=224, resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3
-        ),
-    }
+    model=PitVqaConfig(
+        mode="fixed", text_weights="Salesforce/blip-vqa-base", language_weights="gpt2"
+    ),
+    features=FeaturesConfig(
+        backbone=VIT, size=224, resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3
+    ),
 )
 
 SURGICAL_RECIPES: dict[str, Recipe] = {
     "pitvqa": PITVQA,
     "pitvqa-fixed": PITVQA_FIXED,
     "pitvqa-small": small(
-        PITVQA.model_copy(
-            update={"text": TextConfig(tokenizer="karpathy", max_length=30), "encoder": None}
-        ),
+        PITVQA.replace(text=TextConfig(tokenizer="karpathy", max_length=30), encoder=None),
         "PitVQA-Net",
         learning_rate=1e-3,
     ),

@@ -1,4 +1,4 @@
-"""Cutting text of any script into words, without a dictionary.
+"""Word segmentation of text in any script, without a dictionary.
 
 Chinese and Japanese are written without blanks, so nobody can say where a word ends without knowing
 the language. A character of Han, Kana or Hangul is a word of its own here, which is how captions in
@@ -23,7 +23,7 @@ QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\ufe56", "\u2048", "\u2047", "\u0df4
 
 
 class _Marks(dict[int, str]):
-    """What each character becomes: marks a blank, apostrophes and joiners nothing."""
+    """Replacement of each character: a blank for marks, nothing for apostrophes and joiners."""
 
     def __missing__(self, code: int) -> str:
         letter = chr(code)

@@ -1,7 +1,7 @@
 """Vocabularies: from sentences to word ids and back, by the tokenizer of the published system."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -89,15 +89,8 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers, for a run folder."""
-        return {
-            "tokenizer": self.tokenizer,
-            "pad": self.pad,
-            "unknown": self.unknown,
-            "start": self.start,
-            "end": self.end,
-            "words": list(self.words),
-            **({} if self.rules is None else {"rules": self.rules}),
-        }
+        values = {**asdict(self), "words": list(self.words)}
+        return {name: value for name, value in values.items() if (name, value) != ("rules", None)}
 
     @classmethod
     def from_json(cls, value: object, location: str | Path | None = None) -> Self:
