@@ -29,8 +29,8 @@ class ExtractOptions(TypedDict, total=False):
     size: int | None
     resize: Literal["squash", "shorter_side", "inside"] | None
     resize_to: int | None
-    mean: tuple[float, float, float] | None
-    std: tuple[float, float, float] | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
     interpolation: Literal["bilinear", "bicubic"] | None
     dtype: Literal["float16", "float32"] | None
     batch_size: int

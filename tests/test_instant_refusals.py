@@ -70,3 +70,13 @@ def test_it_is_refused_at_once(place, words, named):
         if seconds[-1] < SECONDS:
             return
     assert min(seconds) < SECONDS
+
+
+def test_training_starts_without_what_it_may_not_need():
+    """Its checks come before Fabric, its first step before Matplotlib; timm only with an encoder."""
+    code = """
+import sys, saccade.training.train
+heavy = {"lightning_fabric", "torchmetrics", "timm", "torchvision", "transformers", "matplotlib"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

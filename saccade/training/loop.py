@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from saccade.config import TrainConfig
@@ -25,6 +24,9 @@ from saccade.training.optim import (
     constrain_weights,
     set_learning_rate,
 )
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 ACCUMULATE_EVERY = 10  # steps
 
@@ -58,7 +60,7 @@ class Progress:
 class TrainingLoop:
     """The parts of training that stay the same from step to step."""
 
-    fabric: Fabric
+    fabric: "Fabric"
     model: Any
     optimiser: Any
     objective: Objective

@@ -12,7 +12,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
 from rich.console import Console
 from torch import nn
 
@@ -61,6 +60,9 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         )
     task.ground_truth(experiment.folder, "val")  # raises now rather than after the first epoch
     _check_out(out, experiment, resume)
+    # Imported here: it takes seconds, and all that can be refused is refused by now.
+    from lightning_fabric import Fabric  # noqa: PLC0415
+
     view = TrainingView(console or Console(), recipe, examples)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
