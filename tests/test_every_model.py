@@ -159,8 +159,8 @@ def test_saying_word_by_word_is_the_same_as_reading(name):
     read = model(batch)
     state = model.init_state(batch.regions, batch.region_mask)
     state = type(state)(
-        tuple(part[batch.image] for part in state.image),
-        tuple(part[batch.image] for part in state.beam_size),
+        tuple(part[batch.image] for part in state.per_image),
+        tuple(part[batch.image] for part in state.per_beam),
     )
     said = []
     for t in range(batch.caption.shape[1] - 1):
