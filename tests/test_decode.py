@@ -29,7 +29,9 @@ class Parrot:
     def step(self, words, state):
         name, before = state.per_image[0], state.per_beam[0]
         logits = self.table[name[:, None], before, words]  # (I, K, V)
-        return DecoderOutput(logits, CaptionState(state.per_image, (words,)), logits.softmax(-1)[..., :3])
+        return DecoderOutput(
+            logits, CaptionState(state.per_image, (words,)), logits.softmax(-1)[..., :3]
+        )
 
 
 def images(names):

@@ -38,7 +38,9 @@ def test_pooling_is_torchs_adaptive_average_pooling(grid):
     linear, weights = torch.nn.Linear(6, 3), torch.rand(2, 14 * 14).softmax(dim=-1)
     torch.testing.assert_close(pooling.pool(linear(cells)), linear(pooled))
     attended = torch.einsum("bp,bpd->bd", weights, pooled)
-    torch.testing.assert_close(torch.einsum("br,brd->bd", pooling.to_regions(weights), cells), attended)
+    torch.testing.assert_close(
+        torch.einsum("br,brd->bd", pooling.to_regions(weights), cells), attended
+    )
     assert pooling.state_dict() == {}, "the pooling is a constant, not a weight"
 
 

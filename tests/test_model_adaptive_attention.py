@@ -172,7 +172,9 @@ def test_first_weights_of_the_port():
     assert ours.word_gates.weight.abs().max().item() == pytest.approx(90**-0.5, rel=0.02)
     sentinel = torch.cat([ours.sentinel_word.weight, ours.sentinel_mean.weight], dim=1)
     assert sentinel.abs().max().item() == pytest.approx((6 / (120 + 90)) ** 0.5, rel=0.02)
-    assert ours.region_key.weight.abs().max().item() == pytest.approx((6 / (90 + 30)) ** 0.5, rel=0.02)
+    assert ours.region_key.weight.abs().max().item() == pytest.approx(
+        (6 / (90 + 30)) ** 0.5, rel=0.02
+    )
 
 
 def test_dropout_stands_before_layers_in_the_port_and_behind_activations_in_lua():

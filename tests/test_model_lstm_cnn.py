@@ -48,7 +48,9 @@ def translate_paper(theirs):
             ours[f"{LAYER_NAMES[layer]}.{leaf}"] = tensor
         elif layer[:3] in LSTM_NAMES:
             number = int(layer[-1]) - 1
-            ours[f"question_encoder.{leaf}_{LSTM_NAMES[layer[:3]]}_l{number}"] = as_torch_orders_gates(tensor)
+            ours[f"question_encoder.{leaf}_{LSTM_NAMES[layer[:3]]}_l{number}"] = (
+                as_torch_orders_gates(tensor)
+            )
     return ours
 
 

@@ -277,7 +277,11 @@ class TestPretrainedWeights:
             (tmp_path / folder / "model.safetensors").unlink()
         state = load(tmp_path / "run").model.state_dict()
         wanted = CONVERT(dict(there.state_dict()))
-        taken = [n for n in state if n.startswith(("text_encoder.", "language_model.")) and "word_emb" not in n]
+        taken = [
+            n
+            for n in state
+            if n.startswith(("text_encoder.", "language_model.")) and "word_emb" not in n
+        ]
         assert len(taken) > 60
         for name in taken:
             torch.testing.assert_close(state[name], wanted[name])

@@ -67,7 +67,11 @@ def translate(theirs):
     ours = {"embed.weight": torch.cat([words.new_zeros(1, words.shape[1]), words])}
     for name, tensor in theirs.items():
         if name.startswith("sent_lstm"):
-            layer = {"w_x": "input_gates.weight", "w_h": "hidden_gates.weight", "b_h": "input_gates.bias"}[name[-3:]]
+            layer = {
+                "w_x": "input_gates.weight",
+                "w_h": "hidden_gates.weight",
+                "b_h": "input_gates.bias",
+            }[name[-3:]]
             ours[f"question_encoder.{layer}"] = tensor.T if tensor.ndim == 2 else tensor
         elif name != "w_emb":
             weight = name.endswith("_w")
@@ -142,7 +146,9 @@ def test_the_released_lstm_reads_backwards():
     """The first word is read last, so with everything forgotten it alone decides."""
     torch.manual_seed(0)
     model = San(VARIANTS["released LSTM"], SIZES).double()
-    torch.nn.init.constant_(model.question_encoder.input_gates.bias.data.chunk(4)[1], -50)  # forget all
+    torch.nn.init.constant_(
+        model.question_encoder.input_gates.bias.data.chunk(4)[1], -50
+    )  # forget all
     torch.nn.init.zeros_(model.question_encoder.hidden_gates.weight)
     batch = questions()
     before = model(batch).logits

@@ -25,7 +25,9 @@ COURSE = pairs.renaming(
         "fc": "output",
     }
 )
-FIRST_WORD = pairs.renaming({"img_embed": "project_image", "core": "lstm", "embed": "embed", "logit": "output"})
+FIRST_WORD = pairs.renaming(
+    {"img_embed": "project_image", "core": "lstm", "embed": "embed", "logit": "output"}
+)
 NEW_FC = pairs.renaming(
     {
         "fc_embed": "project_image",

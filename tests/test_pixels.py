@@ -81,7 +81,9 @@ def recipe_for(name: str, *changes: str, **encoder) -> Recipe:
     return recipe
 
 
-def made(folder, name="show-attend-tell", *, seed=0, **encoder) -> tuple[EncodedModel, object, object]:
+def made(
+    folder, name="show-attend-tell", *, seed=0, **encoder
+) -> tuple[EncodedModel, object, object]:
     """A model behind its encoder, a batch for it, and its loss."""
     recipe = recipe_for(name, **encoder)
     experiment = assemble(recipe, folder)

@@ -186,7 +186,9 @@ def _contender(name: str, path: Path, whole: Mapping[str, Any], split: Split) ->
 def _sizes(model: nn.Module) -> tuple[int, int]:
     """How many weights a model has, and how many of them learn sooner or later."""
     whole = sum(weight.numel() for weight in model.parameters())
-    learning = sum(weight.numel() for weight in without_encoder(model).parameters() if weight.requires_grad)
+    learning = sum(
+        weight.numel() for weight in without_encoder(model).parameters() if weight.requires_grad
+    )
     if isinstance(model, EncodedModel):
         encoder = model.encoder.named_parameters()
         learning += sum(weight.numel() for name, weight in encoder if name in model.trainable)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from torch import Tensor
 
@@ -27,14 +29,16 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Self:
         """Copy to a device; regions become float32 there, so half the bytes travel."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {n: v.to(device, non_blocking=True) for n, v in moved.items() if v is not None}
-        return replace(self, **{**moved, "regions": moved["regions"].float()})
+        moved = self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        return replace(moved, regions=moved.regions.float())
 
     def pin_memory(self) -> Self:
         """Pin every tensor; a data loader for CUDA calls this."""
-        held = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{n: v.pin_memory() for n, v in held.items() if v is not None})
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{n: change(t) for n, t in tensors.items() if t is not None})
 
     def __len__(self) -> int:
         return len(self.image)

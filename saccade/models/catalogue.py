@@ -192,7 +192,7 @@ class ShowTellConfig(ModelConfig):
     init_pool: Literal["flatten", "mean"] = "flatten"
     """First input of the LSTM: all cells, each with its own weights, or the mean cell."""
     pool_size: int | None = Field(14, ge=1)
-    """Pool a grid to pool_size x pool_size cells, as the public codes do; none leaves it as it is."""
+    """Pool a grid to pool_size x pool_size cells, as public codes do; none leaves it as it is."""
     image_bias: bool = True
     batch_norm: float | None = Field(0.1, gt=0, le=1)
     """Momentum of the batch norm on the projected image; none leaves it out."""
@@ -225,7 +225,7 @@ class ShowAttendTellConfig(ModelConfig):
     gate: Literal["vector", "scalar"] = "vector"
     """On what was seen: a share of each number, or one factor, not squashed (a course copy's)."""
     pool_size: int | None = Field(14, ge=1)
-    """Pool a grid to pool_size x pool_size cells, as the public codes do; none leaves it as it is."""
+    """Pool a grid to pool_size x pool_size cells, as public codes do; none leaves it as it is."""
 
 
 class AdaptiveAttentionConfig(ModelConfig):

@@ -142,9 +142,7 @@ class ConcatAttention(nn.Module):
         question = self.dropout(self.project_question(query))
         weight = self.joint.weight  # one matrix with one length, applied in two halves
         regions = functional.linear(regions, weight[:, : regions.shape[2]])  # (I, R, H)
-        question = functional.linear(
-            question, weight[:, -question.shape[1] :], self.joint.bias
-        )  # (B, H)
+        question = functional.linear(question, weight[:, -question.shape[1] :], self.joint.bias)
         joint = self.activation(regions[batch.image] + question[:, None])  # (B, R, H)
         return torch.squeeze(self.score(joint), -1)
 

@@ -24,6 +24,9 @@ from saccade.models.fast_rnn import Dropout
 from saccade.models.layers import masked_softmax, pack_words, real_words
 
 
+Pair = tuple[Tensor, Tensor]
+
+
 class Mcan(nn.Module):
     """VQA by deep co-attention of words and regions."""
 
@@ -64,18 +67,12 @@ class Layer(nn.Module):
         self.self_attention, self.self_norm = Attention(config), Norm(config.hidden)
         if guided:
             self.guided_attention, self.guided_norm = Attention(config), Norm(config.hidden)
-        self.feed_forward = FeedForward(
-            config.hidden, config.feed_forward, config.hidden, config.dropout
-        )
+        self.feed_forward = FeedForward(config, config.feed_forward, config.hidden)
         self.feed_forward_norm = Norm(config.hidden)
         self.dropout = Dropout(config.dropout)
 
     def forward(
-        self,
-        values: Tensor,
-        mask: Tensor,
-        guide: tuple[Tensor, Tensor] | None = None,
-        image: Tensor | None = None,
+        self, values: Tensor, mask: Tensor, guide: Pair | None = None, image: Tensor | None = None
     ) -> Tensor:
         """Values (I, Q, H) with mask (I, Q), and a guide (B, S, H) with its mask (B, S).
 
@@ -86,8 +83,8 @@ class Layer(nn.Module):
             values = values[image]
         if guide is not None:
             values = self.guided_norm(values + self.dropout(self.guided_attention(values, *guide)))
-        values = self.feed_forward_norm(values + self.dropout(self.feed_forward(values)))
-        return values
+        normal: Tensor = self.feed_forward_norm(values + self.dropout(self.feed_forward(values)))
+        return normal
 
 
 class Attention(nn.Module):
@@ -118,10 +115,10 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """Two linear layers with ReLU and dropout between."""
 
-    def __init__(self, inputs: int, hidden: int, outputs: int, dropout: float) -> None:
+    def __init__(self, config: McanConfig, hidden: int, outputs: int) -> None:
         super().__init__()
-        self.hidden, self.output = nn.Linear(inputs, hidden), nn.Linear(hidden, outputs)
-        self.dropout = Dropout(dropout)
+        self.hidden, self.output = nn.Linear(config.hidden, hidden), nn.Linear(hidden, outputs)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, values: Tensor) -> Tensor:
         out: Tensor = self.output(self.dropout(torch.relu(self.hidden(values))))
@@ -133,7 +130,7 @@ class Reduction(nn.Module):
 
     def __init__(self, config: McanConfig) -> None:
         super().__init__()
-        self.score = FeedForward(config.hidden, config.summary, config.glimpses, config.dropout)
+        self.score = FeedForward(config, config.summary, config.glimpses)
         self.merge = nn.Linear(config.hidden * config.glimpses, config.joint)
 
     def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

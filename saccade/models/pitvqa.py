@@ -86,7 +86,9 @@ class PitVqa(nn.Module):
         5.23) forgets the mask of the regions; so its layers are called one by one.
         """
         states = self.text_encoder.embeddings(input_ids=words)
-        word_bias, region_bias = ((~mask)[:, None, None] * -1e9 for mask in (real, batch.region_mask))
+        word_bias, region_bias = (
+            (~mask)[:, None, None] * -1e9 for mask in (real, batch.region_mask)
+        )
         slot = (batch.image[:, None] == batch.image).tril(-1).sum(dim=1)  # (B,) among its image's
         most, weights = int(slot.max()) + 1, states
         for layer in self.text_encoder.encoder.layer:

@@ -27,6 +27,9 @@ from saccade.models.fast_rnn import Dropout
 from saccade.models.layers import masked_softmax, pack_captions, real_words
 
 
+Pair = tuple[Tensor, Tensor]
+
+
 class Transformer(nn.Module):
     """Captioner with a Transformer encoder over regions and a Transformer decoder over words."""
 
@@ -99,7 +102,7 @@ class Transformer(nn.Module):
 
 
 class Layer(nn.Module):
-    """Self-attention, cross-attention (in the decoder), and a feed-forward network, all residual."""
+    """Self-attention, cross-attention (in the decoder) and feed-forward network, all residual."""
 
     def __init__(self, config: TransformerConfig, is_decoder: bool) -> None:
         super().__init__()
@@ -113,11 +116,7 @@ class Layer(nn.Module):
         self.feed_forward = nn.Sequential(Norm(width), widen, nn.ReLU(), self.dropout, narrow)
 
     def forward(
-        self,
-        values: Tensor,
-        earlier: Tensor | None,
-        mask: Tensor,
-        image: tuple[Tensor, Tensor] | None,
+        self, values: Tensor, earlier: Tensor | None, mask: Tensor, image: Pair | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """`values (n, Q, W)` stand behind those with keys `earlier (n, earlier words, 2W)`.
 

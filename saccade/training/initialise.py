@@ -69,7 +69,11 @@ def initialise(
         getattr(without_encoder(model), "initialise", lambda: None)()
         if text.vectors is not None:
             file, missing = find_given(text.vectors, "word vectors"), text.vectors_missing
-            say(initialise_embedding(without_encoder(model), file, experiment.words.vocabulary, missing))
+            say(
+                initialise_embedding(
+                    without_encoder(model), file, experiment.words.vocabulary, missing
+                )
+            )
     if isinstance(model, EncodedModel) and model.config.batch_norm == "trained":
         _restore_batch_norm(model, experiment, examples)
 
