@@ -42,8 +42,8 @@ class IBowImg(nn.Module):
             logits.append(functional.linear(bag, weight[:, :width], bias))  # (B, A)
         if self.uses_image:  # once per image, however many questions it has
             image = mean_region(batch.regions, batch.region_mask)  # (I, D)
-            bias = None if self.uses_question else bias
-            logits.append(functional.linear(image, weight[:, width:], bias)[batch.image])  # (B, A)
+            scores = functional.linear(image, weight[:, width:], None if logits else bias)
+            logits.append(scores[batch.image])  # (B, A)
         return VqaOutput(torch.stack(logits).sum(dim=0))
 
 

@@ -25,6 +25,8 @@ from saccade.models.catalogue import JointEmbeddingConfig
 from saccade.models.fast_rnn import Dropout
 from saccade.models.layers import attend, masked_softmax, pack_words
 
+ACTIVATIONS = {"newatt": nn.ReLU, "baseline0": nn.ReLU, "openvqa": nn.ELU}
+
 
 class JointEmbedding(nn.Module):
     """VQA by the product of a question vector and one attended region."""
@@ -41,7 +43,7 @@ class JointEmbedding(nn.Module):
         self.project_image = linear(sizes.region_dim, config.hidden, config)
         self.hidden = linear(config.hidden, config.classifier, config)
         self.output = linear(config.classifier, sizes.answers, config)
-        self.activation = activation(config)
+        self.activation = ACTIVATIONS[config.form]()
         self.dropout = Dropout(config.dropout)
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
@@ -112,7 +114,7 @@ class ProductAttention(nn.Module):
         self.project_regions = linear(region_dim, config.hidden, config)
         self.project_question = linear(question, config.hidden, config)
         self.score = linear(config.hidden, 1, config)
-        self.activation = activation(config)
+        self.activation = ACTIVATIONS[config.form]()
         self.dropout = Dropout(config.attention_dropout)
 
     def forward(self, query: Tensor, batch: VqaBatch) -> Tensor:
@@ -133,7 +135,7 @@ class ConcatAttention(nn.Module):
         self.project_question = linear(question, question, config) if projects else nn.Identity()
         self.joint = linear(region_dim + question, config.hidden, config)
         self.score = linear(config.hidden, 1, config)
-        self.activation = activation(config)
+        self.activation = ACTIVATIONS[config.form]()
         self.dropout = Dropout(config.attention_dropout)
 
     def forward(self, query: Tensor, batch: VqaBatch) -> Tensor:
@@ -169,8 +171,3 @@ class WeightNormLinear(nn.Module):
 def linear(inputs: int, outputs: int, config: JointEmbeddingConfig) -> WeightNormLinear | nn.Linear:
     """Linear layer, with weight normalisation if the config asks for it."""
     return (WeightNormLinear if config.weight_norm else nn.Linear)(inputs, outputs)
-
-
-def activation(config: JointEmbeddingConfig) -> nn.Module:
-    """ELU in openvqa's form, else ReLU."""
-    return nn.ELU() if config.form == "openvqa" else nn.ReLU()

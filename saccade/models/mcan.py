@@ -23,7 +23,6 @@ from saccade.models.catalogue import McanConfig
 from saccade.models.fast_rnn import Dropout
 from saccade.models.layers import masked_softmax, pack_words, real_words
 
-
 Pair = tuple[Tensor, Tensor]
 
 

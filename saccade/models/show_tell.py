@@ -23,13 +23,7 @@ from torch.nn.utils.rnn import PackedSequence
 from saccade.core.errors import BadConfig
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
 from saccade.models.catalogue import ShowTellConfig
-from saccade.models.fast_rnn import (
-    Dropout,
-    PackedLstm,
-    StepLinear,
-    VocabularyLinear,
-    run_packed,
-)
+from saccade.models.fast_rnn import Dropout, PackedLstm, StepLinear, VocabularyLinear
 from saccade.models.layers import AdaptivePooling, mean_region, pack_captions
 
 
@@ -124,19 +118,24 @@ class MaxoutLstm(nn.Module):
         self, inputs: PackedSequence, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]:
         """Run over n sequences, longest first; states are (1, n, H), outputs are packed (N, H)."""
-        recurrent = StepLinear(self.hidden_gates.weight, self.hidden_gates.bias)
+        gates = self.input_gates(inputs.data).split(inputs.batch_sizes.tolist())
         width = self.hidden_gates.in_features
-
-        def step(_: int, rows: Tensor, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-            gates = rows + recurrent(hidden)
-            opened, first, second = gates.tensor_split([3 * width, 4 * width], dim=1)
+        zero = gates[0].new_zeros(len(gates[0]), width)
+        hidden, memory = (zero, zero) if state is None else (state[0][0], state[1][0])
+        recurrent = StepLinear(self.hidden_gates.weight, self.hidden_gates.bias)
+        outputs, ended = [], []
+        for words in gates:
+            n = len(words)
+            ended.append((hidden[n:], memory[n:]))
+            step = words + recurrent(hidden[:n])
+            opened, first, second = step.tensor_split([3 * width, 4 * width], dim=1)
             enter, keep, leave = opened.sigmoid().chunk(3, dim=1)
-            memory = keep * memory + enter * torch.maximum(first, second)
-            return leave * memory.tanh(), memory
-
-        zero = inputs.data.new_zeros(int(inputs.batch_sizes[0]), width)
-        before = (zero, zero) if state is None else (state[0][0], state[1][0])
-        return run_packed(inputs._replace(data=self.input_gates(inputs.data)), before, step)
+            memory = keep * memory[:n] + enter * torch.maximum(first, second)
+            hidden = leave * memory.tanh()
+            outputs.append(hidden)
+        ended.append((hidden, memory))
+        last, cell = (torch.cat(parts) for parts in zip(*reversed(ended), strict=True))
+        return inputs._replace(data=torch.cat(outputs)), (last[None], cell[None])
 
 
 def _count_regions(sizes: Sizes) -> int:

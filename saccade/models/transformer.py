@@ -26,7 +26,6 @@ from saccade.models.catalogue import TransformerConfig
 from saccade.models.fast_rnn import Dropout
 from saccade.models.layers import masked_softmax, pack_captions, real_words
 
-
 Pair = tuple[Tensor, Tensor]
 
 
