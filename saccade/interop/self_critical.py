@@ -253,7 +253,7 @@ def self_critical(bundle: Bundle) -> Reading:
         lambda _: dim,
         Words(vocabulary),
         looking,
-        recipe_fields={"decode.suppress_unk": True, "decode.beams": 5, "decode.max_length": 20},
+        recipe_fields={"decode.suppress_unk": True, "decode.beam_size": 5, "decode.max_length": 20},
         notes=tuple(notes),
     )
 
