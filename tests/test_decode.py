@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from saccade.data.batch import CaptionState, Said
+from saccade.data.batch import CaptionState, DecoderOutput
 from saccade.inference.decoding import Rules, beam_search, draw, replay
 
 START, END = 1, 2

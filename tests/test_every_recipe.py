@@ -192,7 +192,11 @@ class TestRecipesFromOutside:
             """
         )
         mine = load_recipe(file)
-        assert (mine.model.kind, mine.model.view, mine.text.min_count) == ("show_tell", None, 5)
+        assert (mine.model.kind, mine.model.pool_size, mine.text.min_count) == (
+            "show_tell",
+            None,
+            5,
+        )
 
     def test_a_recipe_of_another_package(self, tmp_path, monkeypatch):
         (tmp_path / "mine.py").write_text(

@@ -285,8 +285,8 @@ class TestWhatLearns:
             }
         )
         behind = {"body.layers.1.weight", "body.layers.1.bias", "last.weight", "last.bias"}
-        assert weights_from(network, "body.layers.1") == without_encoder
-        assert weights_from(network, "2") == without_encoder
+        assert weights_from(network, "body.layers.1") == behind
+        assert weights_from(network, "2") == behind
 
     @pytest.mark.parametrize("stage", ["layer9", "9", "layer", "lay"])
     def test_an_unknown_stage_is_answered_with_those_there_are(self, world, stage):

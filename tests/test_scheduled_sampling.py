@@ -12,7 +12,7 @@ from rich.console import Console
 from saccade.config import ScheduledSampling, change
 from saccade.core.errors import SaccadeError
 from saccade.core.tensors import load_tensors
-from saccade.data.batch import CaptionState, Said
+from saccade.data.batch import CaptionState, DecoderOutput
 from saccade.models.catalogue import MODELS, build_model
 from saccade.models.losses import caption_loss
 from saccade.recipes.catalogue import RECIPES

@@ -51,7 +51,9 @@ def build(
         grid,
         boxes,
     )
-    return EncodedModel(backbone, model, config, sight, frozenset(f"model.{name}" for name in trained))
+    return EncodedModel(
+        backbone, model, config, sight, frozenset(f"model.{name}" for name in trained)
+    )
 
 
 def _refuse_other_sizes(config: EncoderConfig, options: Mapping[str, Option]) -> None:
