@@ -19,17 +19,22 @@ from saccade.models.losses import caption_loss
 from saccade.recipes.catalogue import RECIPES
 
 SIZES = Sizes(words=inputs.WORDS, region_dim=inputs.CHANNELS, grid=(6, 6))
-SHOW_TELL_NAMES = {"img_embed": "see", "core": "cell", "embed": "embed", "logit": "say"}
+SHOW_TELL_NAMES = {
+    "img_embed": "project_image",
+    "core": "lstm",
+    "embed": "embed",
+    "logit": "output",
+}
 UP_DOWN_NAMES = {
     "embed": "embed",
-    "fc_embed": "see_whole",
-    "att_embed": "see_region",
-    "ctx2att": "project",
-    "att_lstm": "look",
-    "lang_lstm": "speak",
-    "h2att": "ask",
+    "fc_embed": "project_mean",
+    "att_embed": "project_regions",
+    "ctx2att": "key",
+    "att_lstm": "attention_lstm",
+    "lang_lstm": "language_lstm",
+    "h2att": "query",
     "alpha_net": "score",
-    "logit": "say",
+    "logit": "output",
 }
 
 

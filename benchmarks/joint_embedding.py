@@ -21,14 +21,14 @@ RECIPE = RECIPES["joint-embedding"]
 WORDS, ANSWERS, REGIONS, LONGEST = 19_902, 3129, 36, 14
 NAMES = {
     "w_emb": "embed",
-    "q_emb": "read.cells",
-    "v_proj": "attention.see",
-    "q_proj": "attention.ask",
+    "q_emb": "question_encoder.rnn",
+    "v_proj": "attention.project_regions",
+    "q_proj": "attention.project_question",
     "linear": "attention.score",
-    "q_net": "ask",
-    "v_net": "see",
+    "q_net": "project_question",
+    "v_net": "project_image",
     "lin1": "hidden",
-    "lin2": "answer",
+    "lin2": "output",
 }
 
 

@@ -30,12 +30,12 @@ WORDS, ANSWERS, LONGEST = 5000, 59, 30
 WIDTH, HEADS, FEED_FORWARD, LAYERS, HIDDEN = 384, 6, 1536, 3, 512
 NAMES = {
     "vision": "vision",
-    "rest.text_encoder": "rest.text",
-    "rest.gpt_decoder": "rest.language",
-    "rest.intermediate_layer": "rest.narrow",
+    "rest.text_encoder": "rest.text_encoder",
+    "rest.gpt_decoder": "rest.language_model",
+    "rest.intermediate_layer": "rest.intermediate",
     "rest.se_layer.0": "rest.gate",
     "rest.LayerNorm": "rest.norm",
-    "rest.classifier": "rest.answer",
+    "rest.classifier": "rest.output",
 }
 
 

@@ -22,14 +22,14 @@ RECIPE = RECIPES["san-cnn"]
 WORDS, ANSWERS, CHANNELS = 13_747, 1000, 512
 NAMES = {
     "w_emb": "embed",
-    "conv": "read.grams",
-    "image_mlp": "see",
-    "combined_mlp": "answer",
+    "conv": "question_encoder.ngrams",
+    "image_mlp": "project_regions",
+    "combined_mlp": "output",
     **{
         f"{theirs}.{hop}": f"hops.{hop}.{ours}"
         for theirs, ours in [
-            ("image_att", "see"),
-            ("sent_att", "ask"),
+            ("image_att", "project_regions"),
+            ("sent_att", "project_query"),
             ("combined_att", "score"),
         ]
         for hop in range(2)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from saccade.data.batch import CaptionState, Said
+from saccade.data.batch import CaptionState, DecoderOutput
 from saccade.inference.decoding import Rules, beam_search, draw, replay
 
 START, END = 1, 2
@@ -27,9 +27,11 @@ class Parrot:
         return CaptionState((name,), (first,))
 
     def step(self, words, state):
-        name, before = state.image[0], state.beam_size[0]
+        name, before = state.per_image[0], state.per_beam[0]
         logits = self.table[name[:, None], before, words]  # (I, K, V)
-        return Said(logits, CaptionState(state.image, (words,)), logits.softmax(-1)[..., :3])
+        return DecoderOutput(
+            logits, CaptionState(state.per_image, (words,)), logits.softmax(-1)[..., :3]
+        )
 
 
 def images(names):

@@ -141,9 +141,10 @@ class TestEveryModel:
 
     def test_it_learns_four_examples_by_heart(self, name):
         model, batch = fresh(name).train(), batch_for(name)
-        optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+        # Not 1e-2: attention of several layers overshoots at it, at a step that rounding decides.
+        optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
         losses = []
-        for _ in range(60):
+        for _ in range(100):
             loss = LOSSES[MODELS[name].task](model(batch), batch)
             optimiser.zero_grad()
             loss.backward()
@@ -159,8 +160,8 @@ def test_saying_word_by_word_is_the_same_as_reading(name):
     read = model(batch)
     state = model.init_state(batch.regions, batch.region_mask)
     state = type(state)(
-        tuple(part[batch.image] for part in state.image),
-        tuple(part[batch.image] for part in state.beam_size),
+        tuple(part[batch.image] for part in state.per_image),
+        tuple(part[batch.image] for part in state.per_beam),
     )
     said = []
     for t in range(batch.caption.shape[1] - 1):

@@ -59,7 +59,7 @@ def test_a_change_is_typed_and_leaves_the_recipe_alone():
     assert changed.train.optimiser.learning_rate == 1e-3
     assert recipe.train.optimiser.learning_rate == 4e-4
     assert change(recipe, "train.clip_value=none").train.clip_value is None
-    assert change(recipe, "model.view=none").model.view is None
+    assert change(recipe, "model.pool_size=none").model.pool_size is None
     assert change(recipe, "decode.suppress_unk=true").decode.suppress_unk is True
     assert change(recipe, "features.options.vector=true").features.options == {"vector": True}
     assert change(recipe, "encoder=timm:resnet50").encoder.backbone == "timm:resnet50"
@@ -192,7 +192,11 @@ class TestRecipesFromOutside:
             """
         )
         mine = load_recipe(file)
-        assert (mine.model.kind, mine.model.view, mine.text.min_count) == ("show_tell", None, 5)
+        assert (mine.model.kind, mine.model.pool_size, mine.text.min_count) == (
+            "show_tell",
+            None,
+            5,
+        )
 
     def test_a_recipe_of_another_package(self, tmp_path, monkeypatch):
         (tmp_path / "mine.py").write_text(

@@ -165,9 +165,11 @@ def test_how_many_cells_a_flattened_image_has(tmp_path):
     oracle = samples.course_rnn(tmp_path, cells=49)
     path = samples.whole_modules(tmp_path, oracle, name="DecoderWithRNN")
     flat = ("model.init_pool=flatten",)
-    assert "--set model.view=SIDE" in refusal("sgrvinod", path, changes=(*flat, "model.view=5"))
+    assert "--set model.pool_size=SIDE" in refusal(
+        "sgrvinod", path, changes=(*flat, "model.pool_size=5")
+    )
     out = tmp_path / "run"
-    import_checkpoint("sgrvinod", path, out, **EYE, changes=(*flat, "model.view=7"))
+    import_checkpoint("sgrvinod", path, out, **EYE, changes=(*flat, "model.pool_size=7"))
     assert open_run(out).header.sizes.region_dim == samples.DIM
 
 

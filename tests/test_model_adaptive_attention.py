@@ -17,8 +17,8 @@ CONFIGS = {
 }
 PAPER = pairs.renaming(
     {
-        "encoder.affine_a": "see_region",
-        "encoder.affine_b": "see_whole",
+        "encoder.affine_a": "project_regions",
+        "encoder.affine_b": "project_mean",
         "decoder.embed": "embed",
         "decoder.LSTM.weight_hh_l0": "hidden_gates.weight",
         "decoder.LSTM.bias_hh_l0": "hidden_gates.bias",
@@ -26,31 +26,31 @@ PAPER = pairs.renaming(
         "decoder.LSTM.bias_ih_l0": "word_gates.bias",
         "decoder.adaptive.sentinel.affine_x": "sentinel",
         "decoder.adaptive.sentinel.affine_h": "sentinel_hidden",
-        "decoder.adaptive.atten.affine_v": "project",
-        "decoder.adaptive.atten.affine_g": "ask",
-        "decoder.adaptive.atten.affine_s": "project_sentinel",
+        "decoder.adaptive.atten.affine_v": "region_key",
+        "decoder.adaptive.atten.affine_g": "query",
+        "decoder.adaptive.atten.affine_s": "sentinel_key",
         "decoder.adaptive.atten.affine_h": "score",
-        "decoder.adaptive.mlp": "say",
+        "decoder.adaptive.mlp": "output",
     }
 )
 LUA = pairs.renaming(
     {
         "embed.0": "embed",
-        "fc_embed.0": "see_whole",
-        "att_embed.0": "see_region",
-        "ctx2att": "project",
-        "logit": "say",
+        "fc_embed.0": "project_mean",
+        "att_embed.0": "project_regions",
+        "ctx2att": "region_key",
+        "logit": "output",
         "core.lstm.w2h": "word_gates",
-        "core.lstm.v2h": "whole_gates",
+        "core.lstm.v2h": "mean_gates",
         "core.lstm.h2h.0": "hidden_gates",
         "core.lstm.r_w2h": "sentinel_word",
-        "core.lstm.r_v2h": "sentinel_whole",
+        "core.lstm.r_v2h": "sentinel_mean",
         "core.lstm.r_h2h": "sentinel_hidden",
         "core.attention.fr_linear.0": "sentinel_value",
-        "core.attention.fr_embed": "project_sentinel",
+        "core.attention.fr_embed": "sentinel_key",
         "core.attention.ho_linear.0": "hidden_value",
-        "core.attention.ho_embed": "ask",
-        "core.attention.att2h": "tell",
+        "core.attention.ho_embed": "query",
+        "core.attention.att2h": "merge",
         "core.attention.alpha_net": "score",
     }
 )
@@ -60,8 +60,8 @@ def split_columns(state):
     """The port's layers over [word; mean region] as two layers."""
     state = PAPER(state)
     for one, both in (("gates", "{}_gates.weight"), ("sentinel.weight", "sentinel_{}.weight")):
-        word, whole = state.pop(one).chunk(2, dim=1)
-        state |= {both.format("word"): word, both.format("whole"): whole}
+        word, mean = state.pop(one).chunk(2, dim=1)
+        state |= {both.format("word"): word, both.format("mean"): mean}
     return state
 
 
@@ -69,7 +69,7 @@ def reorder_gates(state):
     """The released order in, forget, out, candidate as torch's."""
     state = LUA(state)
     for name in state:
-        if name.split(".")[0] in ("word_gates", "whole_gates", "hidden_gates"):
+        if name.split(".")[0] in ("word_gates", "mean_gates", "hidden_gates"):
             admit, forget, release, candidate = state[name].chunk(4)
             state[name] = torch.cat([admit, forget, candidate, release])
     return state
@@ -165,14 +165,16 @@ def test_first_weights_of_the_port():
     torch.manual_seed(0)
     config = AdaptiveAttentionConfig(embedding=60, hidden=90, attention=30)
     ours = AdaptiveAttention(config, Sizes(words=50, region_dim=70))
-    for layer, inputs in ((ours.see_region, 70), (ours.see_whole, 70)):
+    for layer, inputs in ((ours.project_regions, 70), (ours.project_mean, 70)):
         assert layer.bias.abs().sum() == 0
         assert layer.weight.abs().max().item() == pytest.approx((6 / inputs) ** 0.5, rel=0.02)
-    assert ours.say.weight.std().item() == pytest.approx((2 / 90) ** 0.5, rel=0.05)
+    assert ours.output.weight.std().item() == pytest.approx((2 / 90) ** 0.5, rel=0.05)
     assert ours.word_gates.weight.abs().max().item() == pytest.approx(90**-0.5, rel=0.02)
-    sentinel = torch.cat([ours.sentinel_word.weight, ours.sentinel_whole.weight], dim=1)
+    sentinel = torch.cat([ours.sentinel_word.weight, ours.sentinel_mean.weight], dim=1)
     assert sentinel.abs().max().item() == pytest.approx((6 / (120 + 90)) ** 0.5, rel=0.02)
-    assert ours.project.weight.abs().max().item() == pytest.approx((6 / (90 + 30)) ** 0.5, rel=0.02)
+    assert ours.region_key.weight.abs().max().item() == pytest.approx(
+        (6 / (90 + 30)) ** 0.5, rel=0.02
+    )
 
 
 def test_dropout_stands_before_layers_in_the_port_and_behind_activations_in_lua():
@@ -181,7 +183,7 @@ def test_dropout_stands_before_layers_in_the_port_and_behind_activations_in_lua(
         torch.manual_seed(0)
         config = without.model_copy(update={"dropout": 0.5})
         ours, batch = AdaptiveAttention(config, checks.SIZES).double(), checks.caption_batch()
-        assert (ours.before.share, ours.behind.share) == (
+        assert (ours.input_dropout.p, ours.output_dropout.p) == (
             (0.5, 0) if variant == "paper" else (0, 0.5)
         )
         assert not torch.equal(ours(batch).logits, ours(batch).logits)

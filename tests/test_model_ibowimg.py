@@ -5,16 +5,16 @@ import torch
 
 from saccade.data.batch import Sizes
 from saccade.models.catalogue import IBowImgConfig
-from saccade.models.ibowimg import IBowImg, each_word_once
+from saccade.models.ibowimg import IBowImg, unique_words
 from tests.model_checks import CHECKS, SIZES, questions
 from tests.oracles import ibowimg as published
 from tests.oracles.agreement import give_weights, require_agreement
 
-SMALL = [IBowImgConfig(embedding=16, sees=sees) for sees in ("both", "question", "image")]
+SMALL = [IBowImgConfig(embedding=16, inputs=inputs) for inputs in ("both", "question", "image")]
 
 
 def translate(theirs):
-    return {"embed.weight": theirs["W_e"].T, "answer.weight": theirs["W_c"]}
+    return {"embed.weight": theirs["W_e"].T, "output.weight": theirs["W_c"]}
 
 
 def test_it_computes_what_the_public_code_computes():
@@ -29,7 +29,7 @@ def test_it_computes_what_the_public_code_computes():
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("config", SMALL[:1], ids=lambda config: config.sees)
+@pytest.mark.parametrize("config", SMALL[:1], ids=lambda config: config.inputs)
 def test_it_keeps_the_contract(config, check):
     torch.manual_seed(0)
     check(IBowImg(config, SIZES))
@@ -40,33 +40,33 @@ def test_neither_order_nor_number_of_words_matters():
     before = model(batch).logits
     batch.question[0] = torch.tensor(sorted(batch.question[0].tolist(), reverse=True))
     torch.testing.assert_close(model(batch).logits, before)
-    words, present = each_word_once(torch.tensor([[7, 3, 7, 9]]), torch.tensor([3]))
+    words, present = unique_words(torch.tensor([[7, 3, 7, 9]]), torch.tensor([3]))
     assert words[present].tolist() == [3, 7]
 
 
 def test_the_blind_variants_are_blind_and_have_a_bias():
-    """The released BOW never looks, the released IMG never listens."""
+    """The released BOW takes the question alone, the released IMG the image alone."""
     batch, other = questions(), questions()
     other.regions = other.regions.flip(0)
     other.question = (other.question + 3) % SIZES.words
     for config, alike in zip(SMALL[1:], ("question", "regions"), strict=True):
         torch.manual_seed(0)
         model = IBowImg(config, SIZES).double()
-        assert model.answer.bias is not None
+        assert model.output.bias is not None
         before, after = model(batch).logits, model(other).logits
         assert not torch.allclose(before, after)
         setattr(other, alike, getattr(batch, alike))
         torch.testing.assert_close(model(other).logits, before)
         other.regions = batch.regions.flip(0)
         other.question = (batch.question + 3) % SIZES.words
-    assert IBowImg(SMALL[0], SIZES).answer.bias is None
+    assert IBowImg(SMALL[0], SIZES).output.bias is None
 
 
 def test_weights_begin_as_torch_begins_linear_layers():
     torch.manual_seed(0)
     model = IBowImg(IBowImgConfig(), Sizes(words=2500, region_dim=1024, answers=300))
     assert 0.9 < model.embed.weight.abs().max() * 2500**0.5 <= 1
-    assert 0.9 < model.answer.weight.abs().max() * 2048**0.5 <= 1
+    assert 0.9 < model.output.weight.abs().max() * 2048**0.5 <= 1
 
 
 @pytest.mark.parametrize(("words", "answers"), [(12_046, 5_216), (7, 3)])

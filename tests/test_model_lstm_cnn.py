@@ -23,14 +23,14 @@ VARIANTS = {
     "basic_vqa without padding": BASIC.model_copy(update={"padded_to": None}),
 }
 BASIC_NAMES = {
-    "img_encoder.fc": "see",
+    "img_encoder.fc": "project_image",
     "qst_encoder.word2vec": "embed",
-    "qst_encoder.lstm": "read",
-    "qst_encoder.fc": "ask",
+    "qst_encoder.lstm": "question_encoder",
+    "qst_encoder.fc": "project_question",
     "fc1": "hidden",
-    "fc2": "answer",
+    "fc2": "output",
 }
-LAYER_NAMES = {"question": "ask", "image": "see", "classifier": "answer"}
+LAYER_NAMES = {"question": "project_question", "image": "project_image", "classifier": "output"}
 LSTM_NAMES = {"i2h": "ih", "h2h": "hh"}
 
 
@@ -48,7 +48,9 @@ def translate_paper(theirs):
             ours[f"{LAYER_NAMES[layer]}.{leaf}"] = tensor
         elif layer[:3] in LSTM_NAMES:
             number = int(layer[-1]) - 1
-            ours[f"read.{leaf}_{LSTM_NAMES[layer[:3]]}_l{number}"] = as_torch_orders_gates(tensor)
+            ours[f"question_encoder.{leaf}_{LSTM_NAMES[layer[:3]]}_l{number}"] = (
+                as_torch_orders_gates(tensor)
+            )
     return ours
 
 
@@ -116,7 +118,7 @@ def test_no_gradient_goes_through_basic_vqas_length():
     torch.manual_seed(0)
     model = LstmCnn(BASIC, SIZES).double()
     seen = []
-    model.see.register_forward_hook(
+    model.project_image.register_forward_hook(
         lambda _module, _given, out: (out.retain_grad(), seen.append(out))[1]
     )
     model(questions()).logits.sum().backward()

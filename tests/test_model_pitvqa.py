@@ -31,12 +31,12 @@ PUBLISHED = {
     "hidden": 5,
 }
 NAMES = {
-    "text_encoder": "text",
-    "gpt_decoder": "language",
-    "intermediate_layer": "narrow",
+    "text_encoder": "text_encoder",
+    "gpt_decoder": "language_model",
+    "intermediate_layer": "intermediate",
     "se_layer.0": "gate",
     "LayerNorm": "norm",
-    "classifier": "answer",
+    "classifier": "output",
 }
 CONVERT = pairs.renaming(NAMES)
 
@@ -132,9 +132,9 @@ def test_fixed_averages_real_words_only_and_knows_no_padding():
     for row, image in enumerate(batch.image.tolist()):
         question = batch.question[row, : min(int(batch.question_length[row]), 7)]
         states = oracle.states(batch.regions[image][batch.region_mask[image]], question)
-        hidden = ours.narrow(states.mean(dim=0))
+        hidden = ours.intermediate(states.mean(dim=0))
         hidden = ours.norm(hidden * torch.sigmoid(ours.gate(hidden)))
-        torch.testing.assert_close(output.logits[row], ours.answer(hidden))
+        torch.testing.assert_close(output.logits[row], ours.output(hidden))
 
 
 @pytest.mark.parametrize("mode", ["faithful", "fixed"])
@@ -182,7 +182,7 @@ class TestBothModes:
             optimiser.step()
         assert loss.item() < 0.1
         asleep = [n for n, p in model.named_parameters() if not p.requires_grad]
-        assert asleep == (["language.wte.weight"] if mode == "faithful" else [])
+        assert asleep == (["language_model.wte.weight"] if mode == "faithful" else [])
 
     def test_one_question_can_be_trained_on(self, mode):
         """The released code stops here: batch norm wants two."""
@@ -202,11 +202,11 @@ class TestBothModes:
 def test_word_vectors_start_as_the_vocabulary_mix_up_leaves_them():
     sizes = SIZES._replace(words=30_600)
     torch.manual_seed(0)
-    mixed = PitVqa(config(), sizes).text.embeddings.word_embeddings.weight
+    mixed = PitVqa(config(), sizes).text_encoder.embeddings.word_embeddings.weight
     assert mixed[0].abs().sum() == 0
     assert mixed[1:30_524].std().item() == pytest.approx(0.02, rel=0.02)
     assert mixed[30_524:].std().item() == pytest.approx(1, rel=0.1)
-    equal = PitVqa(config(mode="fixed"), sizes).text.embeddings.word_embeddings.weight
+    equal = PitVqa(config(mode="fixed"), sizes).text_encoder.embeddings.word_embeddings.weight
     assert equal.std().item() == pytest.approx(0.02, rel=0.02)
     assert equal[0].abs().sum() > 0
 
@@ -223,13 +223,13 @@ class TestPretrainedWeights:
             config(text_weights=str(tmp_path / "blip"), language_weights=str(tmp_path / "gpt2")),
             SIZES,
         )
-        before = model.narrow.weight.clone()
+        before = model.intermediate.weight.clone()
         model.initialise()
         state, wanted = model.state_dict(), CONVERT(dict(there.state_dict()))
         for name in state:
-            if name.startswith(("text.", "language.")):
+            if name.startswith(("text_encoder.", "language_model.")):
                 assert torch.equal(state[name], wanted[name]), name
-        assert torch.equal(model.narrow.weight, before)
+        assert torch.equal(model.intermediate.weight, before)
 
     def test_blip_s_own_names_and_words_are_understood(self, tmp_path):
         """BLIP's VQA checkpoints call it `text_encoder.` and have 30,524 words."""
@@ -246,13 +246,13 @@ class TestPretrainedWeights:
         there.text_encoder = BlipTextModel(about, add_pooling_layer=False)
         there.text_encoder.save_pretrained(tmp_path, state_dict=there.state_dict())
         model = PitVqa(config(text_weights=str(tmp_path)), SIZES)
-        words = model.text.embeddings.word_embeddings.weight.clone()
+        words = model.text_encoder.embeddings.word_embeddings.weight.clone()
         model.initialise()
         state = there.text_encoder.state_dict()
-        for name, value in model.text.state_dict().items():
+        for name, value in model.text_encoder.state_dict().items():
             if "word_embeddings" not in name:
                 assert torch.equal(value, state[name]), name
-        assert model.text.embeddings.word_embeddings.weight.shape == words.shape
+        assert model.text_encoder.embeddings.word_embeddings.weight.shape == words.shape
 
     def test_training_begins_with_them_and_the_run_needs_them_no_more(self, tmp_path):
         world = make_world(tmp_path / "data", train=8, val=4)
@@ -277,7 +277,11 @@ class TestPretrainedWeights:
             (tmp_path / folder / "model.safetensors").unlink()
         state = load(tmp_path / "run").model.state_dict()
         wanted = CONVERT(dict(there.state_dict()))
-        taken = [n for n in state if n.startswith(("text.", "language.")) and "word_emb" not in n]
+        taken = [
+            n
+            for n in state
+            if n.startswith(("text_encoder.", "language_model.")) and "word_emb" not in n
+        ]
         assert len(taken) > 60
         for name in taken:
             torch.testing.assert_close(state[name], wanted[name])
@@ -294,7 +298,7 @@ class TestPretrainedWeights:
         with pytest.raises(MissingWeights, match=r"nothing.*model\.safetensors"):
             model.initialise()
         larger = PitVqa(config(feed_forward=16), SIZES)
-        larger.language.save_pretrained(tmp_path / "larger")
+        larger.language_model.save_pretrained(tmp_path / "larger")
         model = PitVqa(config(language_weights=str(tmp_path / "larger")), SIZES)
         with pytest.raises(BadConfig, match="of another shape"):
             model.initialise()
@@ -321,11 +325,11 @@ class TestParameterCounts:
             model = PitVqa(PitVqaConfig(), sizes)
         assert self.count(tower) == 86_389_248
         assert len(list(tower.parameters())) == 200
-        assert self.count(model.text) == 152_413_440
-        assert len(list(model.text.parameters())) == 316
-        assert self.count(model.language) == 124_439_808
-        assert len(list(model.language.parameters())) == 148
-        rest = (model.narrow, model.gate, model.norm, model.answer)
+        assert self.count(model.text_encoder) == 152_413_440
+        assert len(list(model.text_encoder.parameters())) == 316
+        assert self.count(model.language_model) == 124_439_808
+        assert len(list(model.language_model.parameters())) == 148
+        rest = (model.intermediate, model.gate, model.norm, model.output)
         assert sum(map(self.count, rest)) == head
         assert self.count(model) + self.count(tower) == whole
 
@@ -340,12 +344,12 @@ class TestParameterCounts:
         with torch.device("meta"):
             model = PitVqa(PitVqaConfig(), Sizes(words=50257, region_dim=768, answers=59))
         names = set(model.state_dict())
-        assert "text.encoder.layer.11.crossattention.self.query.weight" in names
-        assert "text.encoder.layer.0.attention.output.LayerNorm.bias" in names
-        assert "text.embeddings.position_embeddings.weight" in names
-        assert "language.h.11.attn.c_attn.weight" in names
-        assert isinstance(model.language, GPT2Model)
-        assert model.language.h[0].attn.c_attn.weight.shape == (768, 3 * 768)  # (in, out)
+        assert "text_encoder.encoder.layer.11.crossattention.self.query.weight" in names
+        assert "text_encoder.encoder.layer.0.attention.output.LayerNorm.bias" in names
+        assert "text_encoder.embeddings.position_embeddings.weight" in names
+        assert "language_model.h.11.attn.c_attn.weight" in names
+        assert isinstance(model.language_model, GPT2Model)
+        assert model.language_model.h[0].attn.c_attn.weight.shape == (768, 3 * 768)  # (in, out)
 
 
 def test_the_recipes_say_how_their_frames_are_seen():

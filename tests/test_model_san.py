@@ -27,34 +27,38 @@ VARIANTS = {
     "released LSTM and attention": SMALL.model_copy(
         update={"reader": "released_lstm", "attention": "released"}
     ),
-    "one look": SMALL.model_copy(update={"hops": 1}),
-    "three looks": SMALL.model_copy(update={"hops": 3, "attention": "released"}),
+    "one hop": SMALL.model_copy(update={"hops": 1}),
+    "three hops": SMALL.model_copy(update={"hops": 3, "attention": "released"}),
     "course": SMALL.model_copy(update={"reader": "lstm"}),
 }
-ROLES = {"image_att_mlp": "see", "sent_att_mlp": "ask", "combined_att_mlp": "score"}
+ROLES = {
+    "image_att_mlp": "project_regions",
+    "sent_att_mlp": "project_query",
+    "combined_att_mlp": "score",
+}
 GRAMS = {"unigram": 0, "bigram": 1, "trigram": 2}
 COURSE_NAMES = {
-    "classifier": "see",
+    "classifier": "project_regions",
     "embed": "embed",
-    "lstm": "read",
-    "image1": "hops.0.see",
-    "question1": "hops.0.ask",
+    "lstm": "question_encoder",
+    "image1": "hops.0.project_regions",
+    "question1": "hops.0.project_query",
     "attention1": "hops.0.score",
-    "image2": "hops.1.see",
-    "question2": "hops.1.ask",
+    "image2": "hops.1.project_regions",
+    "question2": "hops.1.project_query",
     "attention2": "hops.1.score",
-    "answer_dist": "answer",
+    "answer_dist": "output",
 }
 
 
 def place(name):
     """Where a published layer stands in saccade."""
     if name.startswith("conv_"):
-        return f"read.grams.{GRAMS[name.removeprefix('conv_')]}"
+        return f"question_encoder.ngrams.{GRAMS[name.removeprefix('conv_')]}"
     role, _, number = name.rpartition("_")
     if role in ROLES:
         return f"hops.{int(number) - 1}.{ROLES[role]}"
-    return {"image_mlp": "see", "combined_mlp_0": "answer"}[name]
+    return {"image_mlp": "project_regions", "combined_mlp_0": "output"}[name]
 
 
 def translate(theirs):
@@ -63,8 +67,12 @@ def translate(theirs):
     ours = {"embed.weight": torch.cat([words.new_zeros(1, words.shape[1]), words])}
     for name, tensor in theirs.items():
         if name.startswith("sent_lstm"):
-            layer = {"w_x": "hear.weight", "w_h": "recall.weight", "b_h": "hear.bias"}[name[-3:]]
-            ours[f"read.{layer}"] = tensor.T if tensor.ndim == 2 else tensor
+            layer = {
+                "w_x": "input_gates.weight",
+                "w_h": "hidden_gates.weight",
+                "b_h": "input_gates.bias",
+            }[name[-3:]]
+            ours[f"question_encoder.{layer}"] = tensor.T if tensor.ndim == 2 else tensor
         elif name != "w_emb":
             weight = name.endswith("_w")
             ours[f"{place(name[:-2])}.{'weight' if weight else 'bias'}"] = (
@@ -114,8 +122,8 @@ def test_every_variant_keeps_the_contract(name, check):
     check(San(VARIANTS[name].model_copy(update=wide), SIZES))
 
 
-def test_a_look_is_a_map_and_there_are_as_many_as_hops():
-    assert San(VARIANTS["three looks"], SIZES).double()(questions()).attention.shape == (5, 3, 6)
+def test_there_is_one_attention_map_per_hop():
+    assert San(VARIANTS["three hops"], SIZES).double()(questions()).attention.shape == (5, 3, 6)
 
 
 def test_the_released_attention_cannot_be_sharp_and_the_papers_can():
@@ -125,7 +133,7 @@ def test_the_released_attention_cannot_be_sharp_and_the_papers_can():
         torch.manual_seed(0)
         model = San(SMALL.model_copy(update={"attention": form}), SIZES).double()
         for hop in model.hops:
-            for layer in (hop.see, hop.ask, hop.score):
+            for layer in (hop.project_regions, hop.project_query, hop.score):
                 torch.nn.init.normal_(layer.weight, std=30)
         attention = model(questions()).attention
         ratios[form] = (attention.max(dim=2).values / attention.min(dim=2).values).max().item()
@@ -135,11 +143,13 @@ def test_the_released_attention_cannot_be_sharp_and_the_papers_can():
 
 
 def test_the_released_lstm_reads_backwards():
-    """The first word is heard last, so with everything forgotten it alone decides."""
+    """The first word is read last, so with everything forgotten it alone decides."""
     torch.manual_seed(0)
     model = San(VARIANTS["released LSTM"], SIZES).double()
-    torch.nn.init.constant_(model.read.hear.bias.data.chunk(4)[1], -50)  # forget all
-    torch.nn.init.zeros_(model.read.recall.weight)
+    torch.nn.init.constant_(
+        model.question_encoder.input_gates.bias.data.chunk(4)[1], -50
+    )  # forget all
+    torch.nn.init.zeros_(model.question_encoder.hidden_gates.weight)
     batch = questions()
     before = model(batch).logits
     batch.question[:, 1:] = batch.question[:, 1:].flip(0)
@@ -153,8 +163,8 @@ def test_released_weights_begin_as_released():
     model = San(VARIANTS["released LSTM"], SIZES)
     assert model.embed.weight[0].abs().max() == 0
     assert 0.3 < model.embed.weight.abs().max() <= 0.5
-    assert 0.005 < model.hops[0].see.weight.abs().max() <= 0.01
-    taken, kept, shown, candidate = model.read.hear.bias.chunk(4)
+    assert 0.005 < model.hops[0].project_regions.weight.abs().max() <= 0.01
+    taken, kept, shown, candidate = model.question_encoder.input_gates.bias.chunk(4)
     assert kept.eq(1).all()
     assert torch.cat([taken, shown, candidate]).abs().max() == 0
     course = San(VARIANTS["course"], SIZES)

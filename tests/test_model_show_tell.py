@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from saccade.core.errors import BadConfig
 from saccade.data.batch import Sizes
 from saccade.models.catalogue import ShowTellConfig
-from saccade.models.show_tell import MaxoutLSTM, ShowTell
+from saccade.models.show_tell import MaxoutLstm, ShowTell
 from tests import captioner_checks as checks
 from tests.oracles import pairs
 from tests.oracles import show_tell as published
@@ -16,23 +16,25 @@ from tests.oracles import show_tell as published
 COURSE = pairs.renaming(
     {
         "embedding": "embed",
-        "decode_step.weight_ih": "cell.weight_ih_l0",
-        "decode_step.weight_hh": "cell.weight_hh_l0",
-        "decode_step.bias_ih": "cell.bias_ih_l0",
-        "decode_step.bias_hh": "cell.bias_hh_l0",
-        "init": "see",
+        "decode_step.weight_ih": "lstm.weight_ih_l0",
+        "decode_step.weight_hh": "lstm.weight_hh_l0",
+        "decode_step.bias_ih": "lstm.bias_ih_l0",
+        "decode_step.bias_hh": "lstm.bias_hh_l0",
+        "init": "project_image",
         "bn": "norm",
-        "fc": "say",
+        "fc": "output",
     }
 )
-FIRST_WORD = pairs.renaming({"img_embed": "see", "core": "cell", "embed": "embed", "logit": "say"})
+FIRST_WORD = pairs.renaming(
+    {"img_embed": "project_image", "core": "lstm", "embed": "embed", "logit": "output"}
+)
 NEW_FC = pairs.renaming(
     {
-        "fc_embed": "see",
-        "_core.i2h": "cell.hear",
-        "_core.h2h": "cell.keep",
+        "fc_embed": "project_image",
+        "_core.i2h": "lstm.input_gates",
+        "_core.h2h": "lstm.hidden_gates",
         "embed": "embed",
-        "logit": "say",
+        "logit": "output",
     }
 )
 GRID = checks.SIZES._replace(grid=(2, 3), regions=6)
@@ -43,10 +45,10 @@ def config(**changes):
     return ShowTellConfig(embedding=9, hidden=9, dropout=0, **changes)
 
 
-RUOTIANLUO = {"init_pool": "mean", "view": None, "batch_norm": None}
+RUOTIANLUO = {"init_pool": "mean", "pool_size": None, "batch_norm": None}
 FORMS = {
-    "course flatten": config(view=3),
-    "course mean": config(view=3, init_pool="mean"),
+    "course flatten": config(pool_size=3),
+    "course mean": config(pool_size=3, init_pool="mean"),
     "first word": config(**RUOTIANLUO, cell_bias=False),
     "maxout": config(**RUOTIANLUO, cell="maxout", init="torch"),
 }
@@ -152,7 +154,7 @@ def test_a_batch_of_one_caption_can_be_trained_on():
 
 def test_the_maxout_lstm_is_called_as_an_lstm_is():
     torch.manual_seed(0)
-    cell, words = MaxoutLSTM(4, 5), torch.randn(3, 6, 4)
+    cell, words = MaxoutLstm(4, 5), torch.randn(3, 6, 4)
     lengths = torch.tensor([6, 6, 2])
     output, (hidden, _) = cell(pack_padded_sequence(words, lengths, batch_first=True))
     padded, _ = nn.utils.rnn.pad_packed_sequence(output, batch_first=True)
@@ -163,11 +165,11 @@ def test_first_weights():
     torch.manual_seed(0)
     words = ShowTell(config(init_pool="mean"), GRID)
     assert words.embed.weight.abs().max() <= 0.1
-    assert words.say.weight.abs().max() <= 0.1
-    assert words.say.bias.abs().sum() == 0
+    assert words.output.weight.abs().max() <= 0.1
+    assert words.output.bias.abs().sum() == 0
     everything = ShowTell(config(init_pool="mean", init="everything", image_bias=False), GRID)
     assert all(p.abs().max() <= 0.08 for p in everything.parameters() if p.dim() > 1)
-    bias = everything.cell.bias_ih_l0 + everything.cell.bias_hh_l0
+    bias = everything.lstm.bias_ih_l0 + everything.lstm.bias_hh_l0
     assert bias.view(4, 9).sum(dim=1).tolist() == [0, 9, 0, 0]  # torch's order: in, forget, ...
     assert (everything.norm.weight == 1).all()
 

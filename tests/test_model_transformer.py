@@ -27,30 +27,30 @@ SIZES = {"d": 8, "ff": 12, "h": 2, "layers": (2, 3)}
 def convert(state):
     """The published names as saccade's; key and value layers of the port side by side."""
     names = {
-        "att_embed.0": "see",
+        "att_embed.0": "project_regions",
         "model.tgt_embed.0.lut": "embed",
-        "model.generator.proj": "say",
-        "model.encoder.norm": "encoded",
-        "model.decoder.norm": "decoded",
+        "model.generator.proj": "output",
+        "model.encoder.norm": "encoder_norm",
+        "model.decoder.norm": "decoder_norm",
     }
     for stack, layers in (("encoder", 2), ("decoder", 3)):
         for i in range(layers):
             old, new = f"model.{stack}.layers.{i}", f"{stack}.{i}"
             last = 1 if stack == "encoder" else 2
             names |= {
-                f"{old}.sublayer.0.norm": f"{new}.listen_norm",
-                f"{old}.sublayer.1.norm": f"{new}.look_norm",
-                f"{old}.sublayer.{last}.norm": f"{new}.think.0",
-                f"{old}.self_attn.linears.0": f"{new}.listen.query",
+                f"{old}.sublayer.0.norm": f"{new}.self_norm",
+                f"{old}.sublayer.1.norm": f"{new}.cross_norm",
+                f"{old}.sublayer.{last}.norm": f"{new}.feed_forward.0",
+                f"{old}.self_attn.linears.0": f"{new}.self_attention.query",
                 f"{old}.self_attn.linears.1": f"{new}.keys.key",
                 f"{old}.self_attn.linears.2": f"{new}.keys.value",
-                f"{old}.self_attn.linears.3": f"{new}.listen.join",
-                f"{old}.src_attn.linears.0": f"{new}.look.query",
+                f"{old}.self_attn.linears.3": f"{new}.self_attention.merge",
+                f"{old}.src_attn.linears.0": f"{new}.cross_attention.query",
                 f"{old}.src_attn.linears.1": f"region_keys.{i}.key",
                 f"{old}.src_attn.linears.2": f"region_keys.{i}.value",
-                f"{old}.src_attn.linears.3": f"{new}.look.join",
-                f"{old}.feed_forward.w_1": f"{new}.think.1",
-                f"{old}.feed_forward.w_2": f"{new}.think.4",
+                f"{old}.src_attn.linears.3": f"{new}.cross_attention.merge",
+                f"{old}.feed_forward.w_1": f"{new}.feed_forward.1",
+                f"{old}.feed_forward.w_2": f"{new}.feed_forward.4",
             }
     state = {name: value for name, value in state.items() if not name.endswith(".pe")}
     state = pairs.renaming(names)(state)
@@ -137,10 +137,10 @@ def test_first_weights_are_xavier_s_layer_by_layer():
     for layer, bound in (
         (ours.decoder[0].keys, square),
         (ours.region_keys[1], square),
-        (ours.encoder[2].listen.query, square),
-        (ours.encoder[0].think[1], wide),
+        (ours.encoder[2].self_attention.query, square),
+        (ours.encoder[0].feed_forward[1], wide),
         (ours.embed, (6 / 114) ** 0.5),
-        (ours.see, 70**-0.5),  # outside the core: as torch makes it
+        (ours.project_regions, 70**-0.5),  # outside the core: as torch makes it
     ):
         assert layer.weight.abs().max().item() == pytest.approx(bound, rel=0.02)
 

@@ -15,14 +15,14 @@ CONFIG = UpDownConfig(embedding=7, hidden=8, attention=5, dropout=0)
 CONVERT = pairs.renaming(
     {
         "embed.0": "embed",
-        "fc_embed.0": "see_whole",
-        "att_embed.0": "see_region",
-        "ctx2att": "project",
-        "core.att_lstm": "look",
-        "core.lang_lstm": "speak",
-        "core.attention.h2att": "ask",
+        "fc_embed.0": "project_mean",
+        "att_embed.0": "project_regions",
+        "ctx2att": "key",
+        "core.att_lstm": "attention_lstm",
+        "core.lang_lstm": "language_lstm",
+        "core.attention.h2att": "query",
         "core.attention.alpha_net": "score",
-        "logit": "say",
+        "logit": "output",
     }
 )
 

@@ -45,7 +45,7 @@ def test_show_attend_tell_reads_as_published(side):
     wanted = functional_pack(reading.predictions, reading.decode_lengths)
     torch.testing.assert_close(output.logits, wanted, atol=1e-5, rtol=1e-5)
     looks = reading.alphas  # over 14 x 14 looks; ours are over the cells below them
-    cells = looks if ours.view is None else ours.view.to_regions(looks)
+    cells = looks if ours.pooling is None else ours.pooling.to_regions(looks)
     torch.testing.assert_close(output.attention, cells, atol=1e-5, rtol=1e-5)
 
     published, found = sat.loss(reading), caption_loss(output, batch)
@@ -89,7 +89,7 @@ def test_show_attend_tell_says_what_the_published_search_says(beam_size):
         assert hypothesis.log_probability == pytest.approx(spoken.score, abs=1e-3)
     maps, _ = replay(ours, regions, mask, [hypothesis.words for hypothesis in hypotheses], rules)
     for found, spoken in zip(maps, one_by_one, strict=True):
-        wanted = ours.view.to_regions(spoken.alphas[: len(found)])
+        wanted = ours.pooling.to_regions(spoken.alphas[: len(found)])
         torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
     if beam_size == 1:
         greedy = [

@@ -33,7 +33,7 @@ from saccade.features.preprocessing import normalise, resize_and_crop
 from saccade.features.store import FeatureStore
 from saccade.inference.model import build, load_model
 from saccade.models.catalogue import MODELS, EncoderConfig
-from saccade.models.encoder import Pixels, behind
+from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import open_run
 from saccade.training.objectives import loss_for
@@ -81,7 +81,9 @@ def recipe_for(name: str, *changes: str, **encoder) -> Recipe:
     return recipe
 
 
-def made(folder, name="show-attend-tell", *, seed=0, **encoder) -> tuple[Pixels, object, object]:
+def made(
+    folder, name="show-attend-tell", *, seed=0, **encoder
+) -> tuple[EncodedModel, object, object]:
     """A model behind its encoder, a batch for it, and its loss."""
     recipe = recipe_for(name, **encoder)
     experiment = assemble(recipe, folder)
@@ -91,13 +93,13 @@ def made(folder, name="show-attend-tell", *, seed=0, **encoder) -> tuple[Pixels,
     return model, batch, loss_for(recipe)
 
 
-def learning(model: Pixels) -> set[str]:
+def learning(model: EncodedModel) -> set[str]:
     """First parts of the names of the encoder's weights that get a gradient."""
     found = {n for n, p in model.encoder.named_parameters() if p.grad is not None}
     return {name.split(".")[1] for name in found}
 
 
-def statistics(model: Pixels) -> list[torch.Tensor]:
+def statistics(model: EncodedModel) -> list[torch.Tensor]:
     norms = [layer for layer in model.encoder.modules() if isinstance(layer, _BatchNorm)]
     return [value.clone() for layer in norms for value in (layer.running_mean, layer.running_var)]
 
@@ -179,12 +181,12 @@ class TestWhatIsSeen:
         assert regions.shape == (1, 4, 96)
         wanted = torch.from_numpy(stored.read(rows)[0]).float()
         torch.testing.assert_close(regions, wanted, rtol=1e-3, atol=1e-3)
-        assert model.sight.grid == stored.header.grid == (2, 2)
+        assert model.spec.grid == stored.header.grid == (2, 2)
 
     def test_the_model_is_none_the_wiser(self, world):
         """It gets regions and a mask as from a store, begins as it would have, and speaks alike."""
         model, batch, _ = made(world)
-        seen = model.eval().seen(batch)
+        seen = model.eval().encode_batch(batch)
         assert seen.regions.shape == (len(batch.regions), 4, 96)
         assert seen.regions.dtype == torch.float32
         torch.testing.assert_close(model(batch).logits, model.model(seen).logits, rtol=0, atol=0)
@@ -220,7 +222,7 @@ class TestWhatIsSeen:
         recipe = recipe.model_copy(update={"model": entry.small})
         experiment = assemble(recipe, world)
         model = build(recipe, experiment.sizes, experiment.store.header.preprocessing)
-        assert behind(model).__class__ is load_object(entry.model)
+        assert without_encoder(model).__class__ is load_object(entry.model)
         batch = TASKS[entry.task].examples(experiment, "train").batch(np.arange(6)).to("cpu")
         loss_for(recipe)(model.train()(batch), batch).backward()
         assert all(weight.grad is not None for weight in model.parameters())
@@ -372,8 +374,8 @@ def test_a_vision_transformer_with_all_its_tokens(world):
     options = {**sizes, "intermediate_size": 48, "image_size": 64, "patch_size": 16}
     net = "transformers:google/vit-base-patch16-224"
     model, batch, loss = made(world, backbone=net, options=options, trains_from="vit.layers.1")
-    assert model.sight.grid is None
-    assert model.sight.boxes.shape == (17, 4)
+    assert model.spec.grid is None
+    assert model.spec.boxes.shape == (17, 4)
     loss(model.train()(batch), batch).backward()
     found = {n for n, p in model.encoder.named_parameters() if p.grad is not None}
     assert {name.split(".")[2] for name in found} == {"layers", "layernorm"}

@@ -50,7 +50,7 @@ def test_learning_rates_over_time(name):
 def test_ibowimgs_two_learning_rates():
     train = RECIPES["ibowimg"].train
     rates = {name: train.optimiser.learning_rate * rule.rate for name, rule in train.rules.items()}
-    assert rates == {"embed": pytest.approx(0.8), "answer": pytest.approx(0.01)}
+    assert rates == {"embed": pytest.approx(0.8), "output": pytest.approx(0.01)}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from rich.console import Console
 from saccade.config import ScheduledSampling, change
 from saccade.core.errors import SaccadeError
 from saccade.core.tensors import load_tensors
-from saccade.data.batch import CaptionState, Said
+from saccade.data.batch import CaptionState, DecoderOutput
 from saccade.models.catalogue import MODELS, build_model
 from saccade.models.losses import caption_loss
 from saccade.recipes.catalogue import RECIPES
@@ -111,7 +111,7 @@ class Cautious(torch.nn.Module):
     def step(self, words, state):
         logits = torch.full((*words.shape, SIZES.words), -1e9)
         logits[..., 3], logits[..., 5] = torch.tensor([0.75, 0.25]).log()
-        return Said(logits, state)
+        return DecoderOutput(logits, state)
 
 
 def test_each_row_draws_by_itself_with_the_asked_probability():
@@ -201,7 +201,7 @@ def test_it_learns_and_resumes_exactly(world, tmp_path, monkeypatch):
     plain = change(recipe, "train.scheduled_sampling=none")
     train(plain, world.path, tmp_path / "plain", console=QUIET)
     others = load_tensors(tmp_path / "plain" / "last" / "state.safetensors")[0]
-    assert not torch.equal(others["model.say.weight"], theirs["model.say.weight"])
+    assert not torch.equal(others["model.output.weight"], theirs["model.output.weight"])
 
 
 @pytest.mark.parametrize(

@@ -372,7 +372,7 @@ def test_an_encoder_learns_from_own_words_and_from_rewards(tmp_path):
     first = load_tensors(tmp_path / "a/model.safetensors")[0]
     last = load_tensors(tmp_path / "b/last/state.safetensors")[0]
     moved = {n for n, value in first.items() if not torch.equal(value, last[f"model.{n}"])}
-    assert {"encoder.model.conv1.0.weight", "model.say.weight"} <= moved
+    assert {"encoder.model.conv1.0.weight", "model.output.weight"} <= moved
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(world, tmp_path):
         train(change(recipe, f"train.seed={seed}"), world.path, tmp_path / name, console=QUIET)
     a, b, c = (weights_of(tmp_path / name) for name in "abc")
     assert all(torch.equal(a[key], b[key]) for key in a)
-    assert not torch.equal(a["model.say.weight"], c["model.say.weight"])
+    assert not torch.equal(a["model.output.weight"], c["model.output.weight"])
 
 
 def test_it_stops_when_nothing_gets_better(world, tmp_path):

@@ -125,7 +125,7 @@ def look_stored(run: Run, store: FeatureStore, id_: int) -> EncodedImage | None:
     if run.encoder is not None:
         with torch.inference_mode():
             regions, mask = run.encoder.encode(regions)
-        cells = run.encoder.sight.boxes
+        cells = run.encoder.spec.boxes
     return EncodedImage(regions, mask, store.boxes(row, cells)[0][: regions.shape[1]])
 
 

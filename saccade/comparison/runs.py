@@ -18,7 +18,7 @@ from saccade.data.records import SPLITS, Split
 from saccade.evaluation.scoring import MAIN, read_rows, statistics
 from saccade.inference.model import load_model
 from saccade.models.catalogue import MODELS, Entry
-from saccade.models.encoder import Pixels, behind
+from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import OpenedRun, open_run
 
 NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")
@@ -186,10 +186,12 @@ def _contender(name: str, path: Path, whole: Mapping[str, Any], split: Split) ->
 def _sizes(model: nn.Module) -> tuple[int, int]:
     """How many weights a model has, and how many of them learn sooner or later."""
     whole = sum(weight.numel() for weight in model.parameters())
-    learning = sum(weight.numel() for weight in behind(model).parameters() if weight.requires_grad)
-    if isinstance(model, Pixels):
+    learning = sum(
+        weight.numel() for weight in without_encoder(model).parameters() if weight.requires_grad
+    )
+    if isinstance(model, EncodedModel):
         encoder = model.encoder.named_parameters()
-        learning += sum(weight.numel() for name, weight in encoder if name in model.learns)
+        learning += sum(weight.numel() for name, weight in encoder if name in model.trainable)
     return whole, learning
 
 

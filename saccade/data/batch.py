@@ -1,10 +1,10 @@
-"""What goes into a model and what comes out: typed, with shapes.
+"""Inputs and outputs of every model: typed, with shapes.
 
 Letters: B questions or captions, I images of the batch (I <= B), R regions, D numbers per region,
 T words, A answers, V vocabulary, G glimpses, K beams, M distinct human answers of one question.
 
-An image stands in a batch once, however many questions or captions it has: `image` says which
-one each example looks at. Models project regions per image and spread the result to examples.
+An image stands in a batch once, however many questions or captions it has: `image` gives each
+example's row. Models project regions once per image and index the result by example.
 """
 
 from __future__ import annotations  # so that reading a run's `Sizes` imports no torch
@@ -13,28 +13,32 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from torch import Tensor
 
 
 @dataclass
 class Batch:
-    """The images of a batch, and which example looks at which."""
+    """Images of a batch, and the image of each example."""
 
     regions: Tensor  # (I, R, D) float; grid cells row by row, or detected boxes
     region_mask: Tensor  # (I, R) bool, True where a region is real
-    image: Tensor  # (B,) int64, row of `regions` that each example looks at
+    image: Tensor  # (B,) int64, row of `regions` that belongs to each example
 
     def to(self, device: torch.device | str) -> Self:
         """Copy to a device; regions become float32 there, so half the bytes travel."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {n: v.to(device, non_blocking=True) for n, v in moved.items() if v is not None}
-        return replace(self, **{**moved, "regions": moved["regions"].float()})
+        moved = self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        return replace(moved, regions=moved.regions.float())
 
     def pin_memory(self) -> Self:
-        """Pin every tensor, as a loader of a CUDA run asks of its batches."""
-        held = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{n: v.pin_memory() for n, v in held.items() if v is not None})
+        """Pin every tensor; a data loader for CUDA calls this."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{n: change(t) for n, t in tensors.items() if t is not None})
 
     def __len__(self) -> int:
         return len(self.image)
@@ -42,7 +46,7 @@ class Batch:
 
 @dataclass
 class VqaBatch(Batch):
-    """All that a VQA model is given."""
+    """Input of a VQA model."""
 
     question: Tensor  # (B, T) int64 word ids, padded behind with the vocabulary's pad id
     question_length: Tensor  # (B,) int64, at least 1
@@ -53,7 +57,7 @@ class VqaBatch(Batch):
 
 @dataclass
 class CaptionBatch(Batch):
-    """All that a captioning model is given. Examples stand longest first."""
+    """Input of a captioner. Examples stand longest first."""
 
     caption: Tensor  # (B, T) int64: start, words, end, padding
     caption_length: Tensor  # (B,) int64, counting start and end; falling
@@ -61,7 +65,7 @@ class CaptionBatch(Batch):
 
 @dataclass
 class VqaOutput:
-    """All that a VQA model gives back."""
+    """Output of a VQA model."""
 
     logits: Tensor  # (B, A)
     attention: Tensor | None = None  # (B, G, R): one map per glimpse, each sums to 1
@@ -69,40 +73,37 @@ class VqaOutput:
 
 @dataclass
 class CaptionOutput:
-    """A teacher-forced reading of a batch, with the real words only, packed.
+    """Output of a captioner for given captions (teacher forcing), real words only, packed.
 
     Packed means time first: the first word of every caption, then the second word of those that
-    have one, and so on; N = sum(caption_length - 1). `targets` holds the words to be said.
+    have one, and so on; N = sum(caption_length - 1). `targets` holds the words to be predicted.
     """
 
     logits: Tensor  # (N, V)
     targets: Tensor  # (N,) int64
-    attention: Tensor | None = None  # (B, T-1, R): where the model looked for each word, 0 behind
+    attention: Tensor | None = None  # (B, T-1, R): one map per word, 0 behind a caption's end
     sentinel: Tensor | None = None  # (B, T-1): share of attention the image did not get (beta)
     penalty: Tensor | None = None  # scalar that the model's own paper adds to the loss
 
 
 class CaptionState(NamedTuple):
-    """What a captioner remembers while decoding: per image (constant) and per beam."""
+    """Decoding state of a captioner: tensors per image (constant) and per beam."""
 
-    image: tuple[Tensor, ...]  # each (I, ...)
-    beam_size: tuple[Tensor, ...]  # each (I, K, ...)
+    per_image: tuple[Tensor, ...]  # each (I, ...)
+    per_beam: tuple[Tensor, ...]  # each (I, K, ...)
 
-    def pick(self, beam_size: Tensor) -> CaptionState:
-        """Reorder or repeat beams: `beams (I, K')` names, per image, the beams to go on with."""
-        rows = beam_size.new_ones(len(beam_size)).cumsum(0)[:, None] - 1  # 0, 1 ... of each image
-        return CaptionState(self.image, tuple(part[rows, beam_size] for part in self.beam_size))
+    def pick(self, beams: Tensor) -> CaptionState:
+        """Reorder or repeat beams: `beams (I, K')` numbers, per image, the beams to go on with."""
+        rows = beams.new_ones(len(beams)).cumsum(0)[:, None] - 1  # 0, 1 ... of each image
+        return CaptionState(self.per_image, tuple(part[rows, beams] for part in self.per_beam))
 
     def keep(self, images: Tensor) -> CaptionState:
         """Go on with some images only: `images (I',)` int64 rows or `(I,)` bool."""
-        return CaptionState(
-            tuple(part[images] for part in self.image),
-            tuple(part[images] for part in self.beam_size),
-        )
+        return CaptionState(*(tuple(part[images] for part in parts) for parts in self))
 
 
-class Said(NamedTuple):
-    """One decoding step: what could be said next and where the model looked for it."""
+class DecoderOutput(NamedTuple):
+    """Output of one decoding step: scores of the next word, and attention."""
 
     logits: Tensor  # (I, K, V)
     state: CaptionState
@@ -110,20 +111,28 @@ class Said(NamedTuple):
     sentinel: Tensor | None = None  # (I, K)
 
 
-class Captioner(Protocol):
-    """All that decoding asks of a captioner."""
+class VqaModel(Protocol):
+    """What evaluation and prediction need of a VQA model."""
 
-    def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
-        """Look at images `(I, R, D)` before the first word; the state has one beam (K = 1)."""
+    def __call__(self, batch: VqaBatch) -> VqaOutput:
+        """Score all answers of every question."""
         ...
 
-    def step(self, words: Tensor, state: CaptionState) -> Said:
-        """Hear `words (I, K)` and say what could follow."""
+
+class Captioner(Protocol):
+    """What decoding needs of a captioner."""
+
+    def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
+        """Encode images `(I, R, D)` before the first word; the state has one beam (K = 1)."""
+        ...
+
+    def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
+        """Read one word per beam, `words (I, K)`, and score the next ones."""
         ...
 
 
 class Sizes(NamedTuple):
-    """What the data dictates. What a person chooses stands in the model's own config."""
+    """Sizes that the data dictates; what a person chooses stands in the model's own config."""
 
     words: int
     """Vocabulary size, all special words included."""

@@ -64,7 +64,7 @@ def measure_attention_grounding(
         looks = _looks(run, cast(VqaBatch, batch))
         if looks is None:
             return None
-        cells = run.encoder.sight.boxes if run.encoder else None
+        cells = run.encoder.spec.boxes if run.encoder else None
         regions = experiment.store.boxes(examples.image[places], cells)
         for place, weights, cells in zip(places, looks, regions, strict=True):
             asked = boxes.get(int(examples.ids[place]))

@@ -11,7 +11,7 @@ from saccade.core.tensors import load_weights
 from saccade.data.batch import Sizes
 from saccade.features.settings import Option, Preprocessing
 from saccade.models.catalogue import EncoderConfig, build_model
-from saccade.models.encoder import Pixels, Sight
+from saccade.models.encoder import EncodedModel, EncoderSpec
 from saccade.run_folder import OpenedRun
 
 
@@ -44,14 +44,16 @@ def build(
     trained = weights_from(backbone.model, config.trains_from) if config.trains_from else ()
     if config.checkpointing:
         forget_activations(backbone.model)
-    sight = Sight(
+    sight = EncoderSpec(
         (preprocessing.height, preprocessing.width),
         preprocessing.mean,
         preprocessing.std,
         grid,
         boxes,
     )
-    return Pixels(backbone, model, config, sight, frozenset(f"model.{name}" for name in trained))
+    return EncodedModel(
+        backbone, model, config, sight, frozenset(f"model.{name}" for name in trained)
+    )
 
 
 def _refuse_other_sizes(config: EncoderConfig, options: Mapping[str, Option]) -> None:

@@ -22,7 +22,7 @@ from saccade.features.preprocessing import boxes_in_image, grid_boxes, resize_an
 from saccade.features.reduction import Reducer
 from saccade.inference.decoding import answer_probabilities, beam_search, draw, replay, rules_of
 from saccade.inference.model import load_model
-from saccade.models.encoder import Pixels, behind
+from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import BACKBONE, OpenedRun, open_run
 from saccade.text.segmentation import as_sentence
 from saccade.text.tokenizers import as_question
@@ -73,9 +73,9 @@ class Run:
     def __init__(self, opened: OpenedRun, device: torch.device) -> None:
         self.opened, self.device = opened, device
         whole = load_model(opened).to(device)
-        self.encoder = whole if isinstance(whole, Pixels) else None
+        self.encoder = whole if isinstance(whole, EncodedModel) else None
         """The encoder with the model behind it, where the run has an encoder."""
-        self.model = behind(whole)
+        self.model = without_encoder(whole)
         """The model that takes regions, such as those of `encode`."""
         self.task = opened.header.recipe.task
         self._backbone: Backbone | None = None
@@ -101,7 +101,7 @@ class Run:
         """
         header = self.opened.header.store
         if self.encoder is not None:
-            boxes = boxes_in_image(self.encoder.sight.boxes, header.preprocessing, *size)
+            boxes = boxes_in_image(self.encoder.spec.boxes, header.preprocessing, *size)
             return self.encoder.encode(pixels.flatten(2).mT)[0], boxes
         if self._backbone is None:
             kept = self.opened.path / BACKBONE
@@ -120,13 +120,13 @@ class Run:
 
     def encode_batch(self, batch: Batch) -> Batch:
         """A batch of the run's store as `model` takes it: pixels are encoded first."""
-        return batch if self.encoder is None else self.encoder.seen(batch)
+        return batch if self.encoder is None else self.encoder.encode_batch(batch)
 
     @property
     def grid(self) -> tuple[int, int] | None:
         """Rows and columns of the model's regions; None for boxes."""
         header = self.opened.header.store
-        return header.grid if self.encoder is None else self.encoder.sight.grid
+        return header.grid if self.encoder is None else self.encoder.spec.grid
 
     def ask(self, image: str | Path | EncodedImage, question: str, top: int = 5) -> Answer:
         """Answer a question about an image: a file, or the result of `encode`.

@@ -45,12 +45,12 @@ from saccade.text.vocabulary import Vocabulary, Words, file_vocabulary
 
 LAYOUT = "pitvqa (PitVQANet)"
 NAMES = {
-    "text_encoder": "text",
-    "gpt_decoder": "language",
-    "intermediate_layer": "narrow",
+    "text_encoder": "text_encoder",
+    "gpt_decoder": "language_model",
+    "intermediate_layer": "intermediate",
     "se_layer.0": "gate",
     "LayerNorm": "norm",
-    "classifier": "answer",
+    "classifier": "output",
 }
 ENDOVIS18 = (
     *("kidney", "Idle", "Grasping", "Retraction", "Tissue_Manipulation", "Tool_Manipulation"),

@@ -60,11 +60,11 @@ class Net(NamedTuple):
     """Which fields are the rows (0) or columns (1) of which tensors."""
     rows: str
     """The tensor with a row per word."""
-    see: tuple[str, str]
+    image: tuple[str, str]
     """The layer that takes regions: its name there, and here."""
 
 
-MEAN = {"init_pool": "mean", "view": None, "batch_norm": None}
+MEAN = {"init_pool": "mean", "pool_size": None, "batch_norm": None}
 """Show and Tell as it hears the mean region first."""
 
 NETS = {
@@ -75,13 +75,13 @@ NETS = {
         {},
         {
             "embed.0": "embed",
-            "fc_embed.0": "see_whole",
-            "core.att_lstm": "look",
-            "core.lang_lstm": "speak",
-            "ctx2att": "project",
-            "core.attention.h2att": "ask",
+            "fc_embed.0": "project_mean",
+            "core.att_lstm": "attention_lstm",
+            "core.lang_lstm": "language_lstm",
+            "ctx2att": "key",
+            "core.attention.h2att": "query",
             "core.attention.alpha_net": "score",
-            "logit": "say",
+            "logit": "output",
         },
         {
             "embedding": ("embed.0.weight", 1),
@@ -89,7 +89,7 @@ NETS = {
             "attention": ("ctx2att.weight", 0),
         },
         "embed.0.weight",
-        ("att_embed", "see_region"),
+        ("att_embed", "project_regions"),
     ),
     "adaatt": Net(
         "core.lstm.w2h.",
@@ -98,21 +98,21 @@ NETS = {
         {"variant": "lua"},
         {
             "embed.0": "embed",
-            "fc_embed.0": "see_whole",
+            "fc_embed.0": "project_mean",
             "core.lstm.w2h": "word_gates",
-            "core.lstm.v2h": "whole_gates",
+            "core.lstm.v2h": "mean_gates",
             "core.lstm.h2h.0": "hidden_gates",
             "core.lstm.r_w2h": "sentinel_word",
-            "core.lstm.r_v2h": "sentinel_whole",
+            "core.lstm.r_v2h": "sentinel_mean",
             "core.lstm.r_h2h": "sentinel_hidden",
-            "ctx2att": "project",
+            "ctx2att": "region_key",
             "core.attention.fr_linear.0": "sentinel_value",
-            "core.attention.fr_embed": "project_sentinel",
+            "core.attention.fr_embed": "sentinel_key",
             "core.attention.ho_linear.0": "hidden_value",
-            "core.attention.ho_embed": "ask",
+            "core.attention.ho_embed": "query",
             "core.attention.alpha_net": "score",
-            "core.attention.att2h": "tell",
-            "logit": "say",
+            "core.attention.att2h": "merge",
+            "logit": "output",
         },
         {
             "embedding": ("embed.0.weight", 1),
@@ -120,7 +120,7 @@ NETS = {
             "attention": ("ctx2att.weight", 0),
         },
         "embed.0.weight",
-        ("att_embed", "see_region"),
+        ("att_embed", "project_regions"),
     ),
     "newfc": Net(
         "_core.i2h.",
@@ -128,25 +128,25 @@ NETS = {
         ShowTellConfig,
         {"cell": "maxout", "cell_bias": True, "image_bias": True} | MEAN,
         {
-            "fc_embed": "see",
+            "fc_embed": "project_image",
             "embed": "embed",
-            "_core.i2h": "cell.hear",
-            "_core.h2h": "cell.keep",
-            "logit": "say",
+            "_core.i2h": "lstm.input_gates",
+            "_core.h2h": "lstm.hidden_gates",
+            "logit": "output",
         },
         {"embedding": ("embed.weight", 1), "hidden": ("_core.h2h.weight", 1)},
         "embed.weight",
-        ("", "see"),
+        ("", "project_image"),
     ),
     "show_tell": Net(
         "img_embed.",
         "show-tell-first-word",
         ShowTellConfig,
         {"cell": "lstm", "cell_bias": False, "image_bias": True} | MEAN,
-        {"img_embed": "see", "embed": "embed", "core": "cell", "logit": "say"},
+        {"img_embed": "project_image", "embed": "embed", "core": "lstm", "logit": "output"},
         {"embedding": ("embed.weight", 1), "hidden": ("core.weight_hh_l0", 1)},
         "embed.weight",
-        ("", "see"),
+        ("", "project_image"),
     ),
     "transformer": Net(
         "model.encoder.layers.",
@@ -154,17 +154,17 @@ NETS = {
         TransformerConfig,
         {},
         {
-            "model.encoder.norm": "encoded",
-            "model.decoder.norm": "decoded",
+            "model.encoder.norm": "encoder_norm",
+            "model.decoder.norm": "decoder_norm",
             "model.tgt_embed.0.lut": "embed",
-            "model.generator.proj": "say",
+            "model.generator.proj": "output",
         },
         {
             "width": ("model.tgt_embed.0.lut.weight", 1),
             "feed_forward": ("model.encoder.layers.0.feed_forward.w_1.weight", 0),
         },
         "model.tgt_embed.0.lut.weight",
-        ("att_embed", "see"),
+        ("att_embed", "project_regions"),
     ),
 }
 
@@ -183,17 +183,17 @@ def layers_of(tensors: Tensors) -> dict[str, int]:
 
 def transformer_names(tensors: Tensors) -> dict[str, str]:
     """All layers of both stacks but keys and values."""
-    names, blocks_of = {}, {"encoder": ("listen",), "decoder": ("listen", "look")}
+    names, blocks_of = {}, {"encoder": ("self",), "decoder": ("self", "cross")}
     for stack, blocks in blocks_of.items():
         for i in range(layers_of(tensors)[f"{stack}_layers"]):
             theirs, ours = f"model.{stack}.layers.{i}", f"{stack}.{i}"
             for place, (block, published) in enumerate(zip(blocks, PUBLISHED, strict=False)):
                 names[f"{theirs}.sublayer.{place}.norm"] = f"{ours}.{block}_norm"
-                names[f"{theirs}.{published}.linears.0"] = f"{ours}.{block}.query"
-                names[f"{theirs}.{published}.linears.3"] = f"{ours}.{block}.join"
-            names[f"{theirs}.sublayer.{len(blocks)}.norm"] = f"{ours}.think.0"
-            names[f"{theirs}.feed_forward.w_1"] = f"{ours}.think.1"
-            names[f"{theirs}.feed_forward.w_2"] = f"{ours}.think.4"
+                names[f"{theirs}.{published}.linears.0"] = f"{ours}.{block}_attention.query"
+                names[f"{theirs}.{published}.linears.3"] = f"{ours}.{block}_attention.merge"
+            names[f"{theirs}.sublayer.{len(blocks)}.norm"] = f"{ours}.feed_forward.0"
+            names[f"{theirs}.feed_forward.w_1"] = f"{ours}.feed_forward.1"
+            names[f"{theirs}.feed_forward.w_2"] = f"{ours}.feed_forward.4"
     return names
 
 
@@ -232,7 +232,7 @@ def self_critical(bundle: Bundle) -> Reading:
     made = partial(_sources, tensors, net)
     wanted = made(skeleton(net.config(**model)))
     require(tensors, wanted, layout)
-    _, dim = matrix(tensors, wanted[f"{net.see[1]}.weight"].names[0])
+    _, dim = matrix(tensors, wanted[f"{net.image[1]}.weight"].names[0])
     model |= {field: matrix(tensors, key)[side] for field, (key, side) in net.sizes.items()}
 
     location = beside(bundle.path, bundle.words, _infos(bundle.path), "infos_*.pkl", "words")
@@ -253,7 +253,7 @@ def self_critical(bundle: Bundle) -> Reading:
         lambda _: dim,
         Words(vocabulary),
         looking,
-        recipe_fields={"decode.suppress_unk": True, "decode.beams": 5, "decode.max_length": 20},
+        recipe_fields={"decode.suppress_unk": True, "decode.beam_size": 5, "decode.max_length": 20},
         notes=tuple(notes),
     )
 
@@ -284,7 +284,7 @@ def _place(tensors: Tensors) -> str:
 def _sources(tensors: Tensors, net: Net, model: nn.Module) -> dict[str, Source]:
     """Where each of our tensors comes from: by names, gates in torch's order, norms folded."""
     names = dict(net.names)
-    theirs, ours = net.see
+    theirs, ours = net.image
     if theirs:
         names[f"{theirs}{_place(tensors)}"] = ours
     joined: dict[str, Source] = {}
@@ -293,7 +293,7 @@ def _sources(tensors: Tensors, net: Net, model: nn.Module) -> dict[str, Source]:
         joined = transformer_keys(tensors)  # keys and values are one layer here
     found = sources(model, names, but=joined)
     for key, source in found.items():
-        if key.startswith(("word_gates.", "whole_gates.", "hidden_gates.")):
+        if key.startswith(("word_gates.", "mean_gates.", "hidden_gates.")):
             found[key] = Source(source.names, gates_to_torch)
         elif ".scale" in key or ".shift" in key:
             found[key] = Source(tuple(map(_norm_name, source.names)))

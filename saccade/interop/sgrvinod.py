@@ -30,15 +30,15 @@ from saccade.models.catalogue import ShowAttendTellConfig, ShowTellConfig
 from saccade.text.vocabulary import Words
 
 SGRVINOD = {
-    "attention.encoder_att": "attention.see",
-    "attention.decoder_att": "attention.hear",
+    "attention.encoder_att": "attention.key",
+    "attention.decoder_att": "attention.query",
     "attention.full_att": "attention.score",
     "embedding": "embed",
-    "decode_step": "cell",
-    "init_h": "first_hidden",
-    "init_c": "first_memory",
+    "decode_step": "lstm",
+    "init_h": "init_hidden",
+    "init_c": "init_memory",
     "f_beta": "gate",
-    "fc": "say",
+    "fc": "output",
 }
 COURSE_NAMES = {
     "attention.encoder": "attention.encoder_att",
@@ -50,10 +50,10 @@ COURSE_NAMES = {
 """What the course write-up and its public copies call the same layers."""
 COURSE_RNN = {
     "embedding": "embed",
-    "decode_step": "cell",
-    "init": "see",
+    "decode_step": "lstm",
+    "init": "project_image",
     "bn": "norm",
-    "fc": "say",
+    "fc": "output",
 }
 SIDE = 14
 """The tutorial's encoder hands out 14 x 14 cells, whatever the image's size."""
@@ -139,7 +139,7 @@ def _attention(tensors: Tensors) -> Decoder:
         "hidden": hidden,
         "attention": attention,
         "gate": "scalar" if gates == 1 < dim else "vector",
-        "view": SIDE,
+        "pool_size": SIDE,
     }
     return Decoder(layout, "show-attend-tell", model, SGRVINOD, lambda _: dim)
 
@@ -156,17 +156,17 @@ def _course_rnn(tensors: Tensors) -> Decoder:
         "cell": "lstm",
         "cell_bias": True,
         "init_pool": "mean" if width % SIDE**2 else "flatten",
-        "view": SIDE,
+        "pool_size": SIDE,
     }
 
     def region_dim(model: Any) -> int:
         if model.init_pool == "mean":
             return width
-        cells = (model.view or 0) ** 2
+        cells = (model.pool_size or 0) ** 2
         if not cells or width % cells:
             raise BadCheckpoint(
                 f"{layout}: init.weight takes {width} numbers, which are not {cells} cells",
-                hint="Say how many cells an image has: --set model.view=SIDE.",
+                hint="Say how many cells an image has: --set model.pool_size=SIDE.",
             )
         return width // cells
 

@@ -31,24 +31,27 @@ from saccade.text.vocabulary import Words
 
 PYTORCH_VQA = {
     "text.embedding": "embed",
-    "text.lstm": "read",
-    "attention.v_conv": "attention.see",
-    "attention.q_lin": "attention.ask",
+    "text.lstm": "question_encoder",
+    "attention.v_conv": "attention.project_regions",
+    "attention.q_lin": "attention.project_query",
     "attention.x_conv": "attention.score",
     "classifier.lin1": "hidden",
-    "classifier.lin2": "answer",
+    "classifier.lin2": "output",
 }
 HENGYUAN_HU = {
     "w_emb.emb": "embed",
-    "q_emb.rnn": "read.cells",
+    "q_emb.rnn": "question_encoder.rnn",
     "v_att.linear": "attention.score",
-    "q_net.main.0": "ask",
-    "v_net.main.0": "see",
+    "q_net.main.0": "project_question",
+    "v_net.main.0": "project_image",
     "classifier.main.0": "hidden",
-    "classifier.main.3": "answer",
+    "classifier.main.3": "output",
 }
-NEWATT = {"v_att.v_proj.main.0": "attention.see", "v_att.q_proj.main.0": "attention.ask"}
-BASELINE0 = {"v_att.nonlinear.main.0": "attention.both"}
+NEWATT = {
+    "v_att.v_proj.main.0": "attention.project_regions",
+    "v_att.q_proj.main.0": "attention.project_question",
+}
+BASELINE0 = {"v_att.nonlinear.main.0": "attention.joint"}
 
 
 def pytorch_vqa(bundle: Bundle) -> Reading:
@@ -100,10 +103,8 @@ def hengyuan_hu(bundle: Bundle) -> Reading:
     layout = f"hengyuan-hu ({'baseline0_newatt' if product else 'baseline0'})"
     names = {**HENGYUAN_HU, **(NEWATT if product else BASELINE0)}
     structure: dict[str, Any] = {
-        "attention": "product" if product else "concat",
-        "activation": "relu",
+        "form": "newatt" if product else "baseline0",
         "weight_norm": True,
-        "padding": "front",
         "padded_to": 14,
         "layers": max(count(tensors, r"q_emb\.rnn\.weight_hh_l(\d+)"), 1),
         "bidirectional": any("_reverse" in name for name in tensors),

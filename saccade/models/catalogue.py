@@ -34,8 +34,8 @@ class IBowImgConfig(ModelConfig):
     kind: Literal["ibowimg"] = "ibowimg"
     embedding: int = Field(1024, ge=1)
     """Width of the vector that the words of a question add up to."""
-    sees: Literal["both", "question", "image"] = "both"
-    """The released blind variants: BOW reads the question only, IMG the image only."""
+    inputs: Literal["both", "question", "image"] = "both"
+    """The released blind variants: BOW takes the question only, IMG the image only."""
 
 
 class LstmCnnConfig(ModelConfig):
@@ -108,6 +108,9 @@ class JointEmbeddingConfig(ModelConfig):
     """hengyuan-hu's sizes: 24,851,177 parameters for 19,901 words and 3,129 answers."""
 
     kind: Literal["joint_embedding"] = "joint_embedding"
+    form: Literal["newatt", "baseline0", "openvqa"] = "newatt"
+    """Attention by product, by one layer over both, or over projections of both; `openvqa` also
+    uses ELU for ReLU and pads questions behind, with a learnt word, not in front with zeros."""
     reader: Literal["gru", "lstm"] = "gru"
     embedding: int = Field(300, ge=1)
     """Width of a word vector."""
@@ -115,18 +118,14 @@ class JointEmbeddingConfig(ModelConfig):
     """Width of the reader, in each direction."""
     layers: int = Field(1, ge=1)
     bidirectional: bool = False
-    padding: Literal["front", "behind"] = "front"
-    """Where the reader meets padding: zeros in front, or word 0, which learns, behind."""
     padded_to: int | None = Field(14, ge=1)
     """Words of every question, padding included; none reads the real words only."""
-    attention: Literal["product", "concat", "projected"] = "product"
     hidden: int = Field(1024, ge=1)
-    """Width in which question and region meet, and later question and sight."""
-    activation: Literal["relu", "elu"] = "relu"
+    """Width in which question and region meet, and later question and attended region."""
     weight_norm: bool = True
     classifier: int = Field(2048, ge=1)
     attention_dropout: float = Field(0.2, ge=0, lt=1)
-    """On the product, or on what goes into the layer over both."""
+    """On the product, or on the inputs of the layer over both."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """Before the answer."""
 
@@ -191,9 +190,9 @@ class ShowTellConfig(ModelConfig):
     hidden: int = Field(512, ge=1)
     """Width of the LSTM."""
     init_pool: Literal["flatten", "mean"] = "flatten"
-    """Image vector: all regions, each with weights of its own, or the mean region."""
-    view: int | None = Field(14, ge=1)
-    """Average-pool a grid to view x view cells; none takes the cells as they are."""
+    """First input of the LSTM: all cells, each with its own weights, or the mean cell."""
+    pool_size: int | None = Field(14, ge=1)
+    """Pool a grid to pool_size x pool_size cells, as public codes do; none leaves it as it is."""
     image_bias: bool = True
     batch_norm: float | None = Field(0.1, gt=0, le=1)
     """Momentum of the batch norm on the projected image; none leaves it out."""
@@ -226,8 +225,8 @@ class ShowAttendTellConfig(ModelConfig):
     gate: Literal["vector", "scalar"] = "vector"
     """On the attended region: a sigmoid gate for each number, or one factor without sigmoid (a
     course copy's)."""
-    view: int | None = Field(14, ge=1)
-    """Average-pool a grid to view x view cells; none takes the cells as they are."""
+    pool_size: int | None = Field(14, ge=1)
+    """Pool a grid to pool_size x pool_size cells, as public codes do; none leaves it as it is."""
 
 
 class AdaptiveAttentionConfig(ModelConfig):
@@ -420,7 +419,7 @@ _MODELS = {
     "show_tell": Entry(
         "saccade.models.show_tell:ShowTell",
         ShowTellConfig,
-        ShowTellConfig(embedding=64, hidden=128, init_pool="mean", view=None, batch_norm=None),
+        ShowTellConfig(embedding=64, hidden=128, init_pool="mean", pool_size=None, batch_norm=None),
         "caption",
         "Show and Tell",
         "Vinyals et al. 2015, arXiv:1411.4555",
@@ -429,7 +428,7 @@ _MODELS = {
     "show_attend_tell": Entry(
         "saccade.models.show_attend_tell:ShowAttendTell",
         ShowAttendTellConfig,
-        ShowAttendTellConfig(embedding=64, hidden=128, attention=64, view=None),
+        ShowAttendTellConfig(embedding=64, hidden=128, attention=64, pool_size=None),
         "caption",
         "Show, Attend and Tell (soft attention)",
         "Xu et al. 2015, arXiv:1502.03044",

@@ -1,8 +1,10 @@
-"""What a step of training makes smaller: one number per batch, from what a model said.
+"""Losses: one number per batch, from a model's output and the human answers or captions.
 
-VQA systems differ in what they take for the truth (`AnswersConfig.target`, which the data sets turn
-into weights), in how a question's answers compete (`loss`), and in whether a batch's questions are
-averaged or added up, which gradient clipping notices; `objectives.loss_for(recipe)` chooses.
+VQA systems differ in the target (`AnswersConfig.target`, which the data sets turn into weights of
+answers), in the loss of a question (`loss`), and in whether a batch's questions are averaged or
+summed, which matters for gradient clipping; `objectives.loss_for(recipe)` chooses.
+
+Shapes: B questions, M listed human answers of a question, A answers, N words of the whole batch.
 """
 
 from collections.abc import Callable
@@ -22,7 +24,7 @@ def answer_loss(output: VqaOutput, batch: VqaBatch) -> Tensor:
     """Cross-entropy with soft targets: mean over questions of the sum over human answers.
 
     Weights are shares of people; where an answer is not in the list they sum to less than 1
-    (Kazemi & Elqursh 2017, section 3.3). Only listed answers are looked up, nothing dense is made.
+    (Kazemi & Elqursh 2017, section 3.3). Only listed answers are gathered, nothing dense is made.
     """
     return soft(output, batch).mean()
 
@@ -42,14 +44,14 @@ def sampled(output: VqaOutput, batch: VqaBatch) -> Tensor:
 
 
 def logistic(output: VqaOutput, batch: VqaBatch) -> Tensor:
-    """Each answer by itself right or wrong, as far as its weight says; summed over answers: (B,).
+    """Binary cross-entropy of every answer with its weight, at most 1, as target, summed: (B,).
 
-    With weights of at most 1 (Anderson et al. 2018; Teney et al. 2018, section 3.5).
+    Anderson et al. 2018; Teney et al. 2018, section 3.5.
     """
     answers, weights = targets(batch)
     dense = torch.zeros_like(output.logits).scatter_add_(1, answers, weights.to(output.logits))
-    said = functional.binary_cross_entropy_with_logits(output.logits, dense, reduction="none")
-    return said.sum(dim=1)
+    losses = functional.binary_cross_entropy_with_logits(output.logits, dense, reduction="none")
+    return losses.sum(dim=1)
 
 
 def targets(batch: VqaBatch) -> tuple[Tensor, Tensor]:
@@ -60,7 +62,7 @@ def targets(batch: VqaBatch) -> tuple[Tensor, Tensor]:
 
 
 def caption_loss(output: CaptionOutput, batch: CaptionBatch) -> Tensor:
-    """Mean cross-entropy over the words to be said, and what the model's own paper adds to it."""
+    """Mean cross-entropy over the words (N,), plus the penalty of the model's own paper."""
     del batch  # its words are the output's targets already
     loss = functional.cross_entropy(output.logits, output.targets)
     return loss if output.penalty is None else loss + output.penalty

@@ -1,96 +1,93 @@
-"""MCAN: modular co-attention with a small encoder-decoder. Yu et al., CVPR 2019, arXiv:1906.10770.
+"""MCAN: modular co-attention networks. Yu et al., CVPR 2019, arXiv:1906.10770.
 
-Words look at words, six times; then regions look at regions and at what the words became, six
-times. One look at all words and one at all regions sum them up, and the sum chooses the answer:
-a Transformer between two kinds of things. Winner of the VQA challenge 2019.
+The encoder is self-attention over words, six layers deep; the decoder is self-attention over
+regions and guided attention from regions to the encoded words, six layers deep. An attentional
+reduction of the words and one of the regions are added and choose the answer. Winner of the VQA
+challenge 2019.
 
 Follows MILVLG/openvqa, which the numbers come from: an LSTM before the words, normalisation after
 each step with its own formula (unbiased deviation, epsilon outside the root).
 Differs: the first self-attention over regions is done once per image, not per question;
 nothing is padded to 100 regions or 14 words, which the masks make an exact saving.
 
-Shapes: B questions, I images, T words, R regions, D numbers per region, H hidden, G glimpses.
+Shapes: B questions, I images, T words, R regions, D numbers per region, H hidden, G glimpses;
+n rows, Q queries, S keys.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pad_packed_sequence
 
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.catalogue import McanConfig
-from saccade.models.layers import Dropout, masked_softmax
+from saccade.models.fast_rnn import Dropout
+from saccade.models.layers import masked_softmax, pack_words, real_words
+
+Pair = tuple[Tensor, Tensor]
 
 
 class Mcan(nn.Module):
-    """Answers a question about an image by attention of words and regions to each other."""
+    """VQA by deep co-attention of words and regions."""
 
     def __init__(self, config: McanConfig, sizes: Sizes) -> None:
         super().__init__()
         self.embed = nn.Embedding(sizes.words, config.embedding)
-        self.read = nn.LSTM(config.embedding, config.hidden, batch_first=True)
-        self.see = nn.Linear(sizes.region_dim, config.hidden)
-        self.think = nn.ModuleList(Step(config, guided=False) for _ in range(config.layers))
-        self.look = nn.ModuleList(Step(config, guided=True) for _ in range(config.layers))
-        self.words, self.regions = Summary(config), Summary(config)
+        self.lstm = nn.LSTM(config.embedding, config.hidden, batch_first=True)
+        self.project_regions = nn.Linear(sizes.region_dim, config.hidden)
+        self.encoder = nn.ModuleList(Layer(config, guided=False) for _ in range(config.layers))
+        self.decoder = nn.ModuleList(Layer(config, guided=True) for _ in range(config.layers))
+        self.reduce_words, self.reduce_regions = Reduction(config), Reduction(config)
         self.norm = Norm(config.joint)
-        self.answer = nn.Linear(config.joint, sizes.answers)
+        self.output = nn.Linear(config.joint, sizes.answers)
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
-        packed = pack_padded_sequence(
-            batch.question, batch.question_length.cpu(), batch_first=True, enforce_sorted=False
-        )
-        states, _ = self.read(packed._replace(data=self.embed(packed.data)))
+        states, _ = self.lstm(pack_words(batch.question, batch.question_length, self.embed))
         words, _ = pad_packed_sequence(states, batch_first=True)  # (B, T, H)
-        place = torch.arange(words.shape[1], device=words.device)
-        real = place < batch.question_length[:, None]  # (B, T)
-        for step in self.think:
-            words = step(words, real)
-        # Until the first step's own attention is done no question was heard: once per image.
-        first, *others = self.look
-        regions = self.see(batch.regions)  # (I, R, H)
+        real = real_words(batch.question_length, words.shape[1])  # (B, T)
+        for layer in self.encoder:
+            words = layer(words, real)
+        # The first layer's self-attention does not depend on the question: once per image.
+        first, *others = self.decoder
+        regions = self.project_regions(batch.regions)  # (I, R, H)
         regions = first(regions, batch.region_mask, (words, real), batch.image)  # (B, R, H)
         mask = batch.region_mask[batch.image]
-        for step in others:
-            regions = step(regions, mask, (words, real))
-        heard, _ = self.words(words, real)
-        seen, weights = self.regions(regions, mask)
-        return VqaOutput(self.answer(self.norm(heard + seen)), attention=weights)
+        for layer in others:
+            regions = layer(regions, mask, (words, real))
+        question, _ = self.reduce_words(words, real)  # (B, joint)
+        image, weights = self.reduce_regions(regions, mask)  # (B, joint), (B, G, R)
+        return VqaOutput(self.output(self.norm(question + image)), attention=weights)
 
 
-class Step(nn.Module):
-    """Self-attention, attention to a guide (if any), and a small network at every place."""
+class Layer(nn.Module):
+    """Self-attention, guided attention (in the decoder), and a feed-forward network."""
 
     def __init__(self, config: McanConfig, *, guided: bool) -> None:
         super().__init__()
-        self.own, self.own_norm = Attention(config), Norm(config.hidden)
+        self.self_attention, self.self_norm = Attention(config), Norm(config.hidden)
         if guided:
-            self.guide, self.guide_norm = Attention(config), Norm(config.hidden)
-        self.network = Network(config.hidden, config.feed_forward, config.hidden, config.dropout)
-        self.network_norm = Norm(config.hidden)
+            self.guided_attention, self.guided_norm = Attention(config), Norm(config.hidden)
+        self.feed_forward = FeedForward(config, config.feed_forward, config.hidden)
+        self.feed_forward_norm = Norm(config.hidden)
         self.dropout = Dropout(config.dropout)
 
     def forward(
-        self,
-        items: Tensor,
-        mask: Tensor,
-        guides: tuple[Tensor, Tensor] | None = None,
-        image: Tensor | None = None,
+        self, values: Tensor, mask: Tensor, guide: Pair | None = None, image: Tensor | None = None
     ) -> Tensor:
-        """Items (I, N, H) where `mask (I, N)`, and guides (B, M, H) with their mask (B, M).
+        """Values (I, Q, H) with mask (I, Q), and a guide (B, S, H) with its mask (B, S).
 
-        With `image (B,)` the items are those of images and then spread to examples.
+        With `image (B,)` the values are those of images and become those of examples.
         """
-        items = self.own_norm(items + self.dropout(self.own(items, items, mask)))
+        values = self.self_norm(values + self.dropout(self.self_attention(values, values, mask)))
         if image is not None:
-            items = items[image]
-        if guides is not None:
-            items = self.guide_norm(items + self.dropout(self.guide(items, *guides)))
-        items = self.network_norm(items + self.dropout(self.network(items)))
-        return items
+            values = values[image]
+        if guide is not None:
+            values = self.guided_norm(values + self.dropout(self.guided_attention(values, *guide)))
+        normal: Tensor = self.feed_forward_norm(values + self.dropout(self.feed_forward(values)))
+        return normal
 
 
 class Attention(nn.Module):
-    """Each item asks all others several questions at once and takes in a mix of them."""
+    """Multi-head attention."""
 
     def __init__(self, config: McanConfig) -> None:
         super().__init__()
@@ -101,11 +98,11 @@ class Attention(nn.Module):
         self.merge = nn.Linear(config.hidden, config.hidden)
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, items: Tensor, others: Tensor, mask: Tensor) -> Tensor:
-        """`items (B, N, H)` look at `others (B, M, H)` where `mask (B, M)` -> (B, N, H)."""
-        query = self._by_head(self.query(items))  # (B, heads, N, H / heads)
+    def forward(self, values: Tensor, others: Tensor, mask: Tensor) -> Tensor:
+        """From `values (n, Q, H)` to `others (n, S, H)` where `mask (n, S)` -> (n, Q, H)."""
+        query = self._by_head(self.query(values))  # (n, heads, Q, H / heads)
         key, value = self._by_head(self.key(others)), self._by_head(self.value(others))
-        scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
+        scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5  # (n, heads, Q, S)
         weights = self.dropout(masked_softmax(scores, mask[:, None, None]))
         mixed: Tensor = self.merge((weights @ value).transpose(1, 2).flatten(2))
         return mixed
@@ -114,35 +111,35 @@ class Attention(nn.Module):
         return values.view(*values.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-class Network(nn.Module):
+class FeedForward(nn.Module):
     """Two linear layers with ReLU and dropout between."""
 
-    def __init__(self, inputs: int, hidden: int, outputs: int, dropout: float) -> None:
+    def __init__(self, config: McanConfig, hidden: int, outputs: int) -> None:
         super().__init__()
-        self.hidden, self.out = nn.Linear(inputs, hidden), nn.Linear(hidden, outputs)
-        self.dropout = Dropout(dropout)
+        self.hidden, self.output = nn.Linear(config.hidden, hidden), nn.Linear(hidden, outputs)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, values: Tensor) -> Tensor:
-        out: Tensor = self.out(self.dropout(torch.relu(self.hidden(values))))
+        out: Tensor = self.output(self.dropout(torch.relu(self.hidden(values))))
         return out
 
 
-class Summary(nn.Module):
-    """One vector for many items: weighted means, the weights from the items themselves."""
+class Reduction(nn.Module):
+    """Attentional reduction (section 3.3): weighted means, with weights from the values alone."""
 
     def __init__(self, config: McanConfig) -> None:
         super().__init__()
-        self.score = Network(config.hidden, config.summary, config.glimpses, config.dropout)
+        self.score = FeedForward(config, config.summary, config.glimpses)
         self.merge = nn.Linear(config.hidden * config.glimpses, config.joint)
 
-    def forward(self, items: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """`items (B, N, H)`, `mask (B, N)` -> (B, joint), weights (B, G, N)."""
-        weights = masked_softmax(self.score(items).transpose(1, 2), mask[:, None])
-        return self.merge((weights @ items).flatten(1)), weights
+    def forward(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """`values (B, S, H)`, `mask (B, S)` -> (B, joint), weights (B, G, S)."""
+        weights = masked_softmax(self.score(values).transpose(1, 2), mask[:, None])
+        return self.merge((weights @ values).flatten(1)), weights
 
 
 class Norm(nn.Module):
-    """Brings every item to mean 0 and (unbiased) deviation 1, then to a learnt scale and shift."""
+    """Layer norm by the unbiased standard deviation, to which (not its square) 1e-6 is added."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

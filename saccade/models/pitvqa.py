@@ -1,8 +1,8 @@
 """PitVQA-Net, surgical VQA. He et al., MICCAI 2024, arXiv:2405.13949.
 
-A text encoder (BLIP's) reads the question, each of its layers also looking at the image's ViT
-tokens; GPT-2 then reads the encoder's states as if they were words; their mean, through a gate,
-chooses one of a closed list of answers.
+A text encoder (BLIP's) reads the question, with cross-attention to the image's ViT tokens in each
+layer; GPT-2 then reads the encoder's states as if they were word vectors; their mean, through a
+gate, chooses one of a closed list of answers.
 
 Regions are the ViT's last states, class token first (197 x 768 for ViT-B/16), as backbones named
 `transformers:` give them; the questions of one frame share them, and each layer's keys and values
@@ -10,10 +10,10 @@ of them. The layers are `transformers`'.
 `mode="faithful"` is the released code: questions padded to 30 words, padding read by GPT-2 and
 counted in the mean; batch norm (named LayerNorm); word vectors as its vocabulary mix-up leaves
 them; GPT-2's own word table carried along, never used. `mode="fixed"` averages real words only
-and stops at the longest question, with layer norm and equal word vectors, without the table.
+and stops at the most question, with layer norm and equal word vectors, without the table.
 
 Shapes: B questions, I images, T words, R regions, D numbers per region, W width, A answers,
-S questions of one image side by side.
+H hidden, S questions of one image side by side.
 """
 
 from importlib import import_module
@@ -29,84 +29,88 @@ from saccade.core.errors import BadConfig, MissingWeights
 from saccade.core.weights import find_pretrained
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.catalogue import PitVqaConfig
-from saccade.models.layers import Dropout, mean_region
+from saccade.models.fast_rnn import Dropout
+from saccade.models.layers import mean_region, real_words
 
 BERT_WORDS = 30_524
 """Rows of BLIP's word table, which the released code copies onto GPT-2's ids."""
 
 
 class PitVqa(nn.Module):
-    """Answers a question about a surgical scene."""
+    """VQA on surgical scenes: BLIP's text encoder, GPT-2, and a gated classifier."""
 
     def __init__(self, config: PitVqaConfig, sizes: Sizes) -> None:
         super().__init__()
         self.config, self.faithful, self.pad = config, config.mode == "faithful", sizes.pad
-        self.text, self.language = _text(config, sizes), _language(config, sizes)
-        self.narrow = nn.Linear(config.width, config.hidden)
+        self.text_encoder = _text_encoder(config, sizes)
+        self.language_model = _language_model(config, sizes)
+        self.intermediate = nn.Linear(config.width, config.hidden)
         self.gate = nn.Linear(config.hidden, config.hidden)
         self.norm = (nn.BatchNorm1d if self.faithful else nn.LayerNorm)(config.hidden)
         self.dropout = Dropout(config.dropout)
-        self.answer = nn.Linear(config.hidden, sizes.answers)
+        self.output = nn.Linear(config.hidden, sizes.answers)
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
         length = batch.question_length.clamp(max=self.config.max_length)
-        longest = self.config.max_length if self.faithful else int(length.max())
-        words = functional.pad(batch.question, (0, longest - batch.question.shape[1]))  # or cut
-        real = torch.arange(longest, device=words.device) < length[:, None]  # (B, T)
+        most = self.config.max_length if self.faithful else int(length.max())
+        words = functional.pad(batch.question, (0, most - batch.question.shape[1]))  # or cut
+        real = real_words(length, most)  # (B, T)
         words = words.masked_fill(~real, self.pad)
-        states, weights = self._read(words, real, batch)
-        # No mask: padding stands behind, and GPT-2 looks back only.
-        states = self.language(inputs_embeds=states, use_cache=False).last_hidden_state
+        states, weights = self._encode(words, real, batch)
+        # No mask: padding stands behind, and GPT-2 attends to earlier words only.
+        states = self.language_model(inputs_embeds=states, use_cache=False).last_hidden_state
         mean = states.mean(dim=1) if self.faithful else mean_region(states, real)
-        joint = self.narrow(mean)  # (B, hidden)
+        joint = self.intermediate(mean)  # (B, H)
         self.norm.train(self.training and len(batch) > 1)  # one question has no batch statistics
         joint = self.norm(joint * torch.sigmoid(self.gate(joint)))
         attention = mean_region(weights, real)[:, None]  # (B, 1, R)
-        return VqaOutput(self.answer(self.dropout(joint)), attention=attention)
+        return VqaOutput(self.output(self.dropout(joint)), attention=attention)
 
     def initialise(self) -> None:
-        """Take over the pretrained weights that the config names, before training begins.
+        """Load the pretrained weights that the config names, before training begins.
 
         A word table of another size stays random. Raises MissingWeights or BadConfig.
         """
-        starts = (
-            (self.text, self.config.text_weights),
-            (self.language, self.config.language_weights),
+        parts = (
+            (self.text_encoder, self.config.text_weights),
+            (self.language_model, self.config.language_weights),
         )
-        for model, source in starts:
+        for model, source in parts:
             if source is not None:
-                _take_over(model, source)
+                _load_pretrained(model, source)
 
-    def _read(self, words: Tensor, real: Tensor, batch: VqaBatch) -> tuple[Tensor, Tensor]:
-        """The text encoder: states (B, T, W); the last layer's attention (B, T, R).
+    def _encode(self, words: Tensor, real: Tensor, batch: VqaBatch) -> tuple[Tensor, Tensor]:
+        """Text encoder's states (B, T, W) and the last layer's attention (B, T, R).
 
         Its own `forward` would copy each image for each of its questions, and (transformers
-        5.23) forgets the mask of what is looked at; so its layers are called one by one.
+        5.23) forgets the mask of the regions; so its layers are called one by one.
         """
-        states = self.text.embeddings(input_ids=words)
-        behind, unseen = ((~mask)[:, None, None] * -1e9 for mask in (real, batch.region_mask))
-        slot = (batch.image[:, None] == batch.image).tril(-1).sum(dim=1)  # (B,) among its own
+        states = self.text_encoder.embeddings(input_ids=words)
+        word_bias, region_bias = (
+            (~mask)[:, None, None] * -1e9 for mask in (real, batch.region_mask)
+        )
+        slot = (batch.image[:, None] == batch.image).tril(-1).sum(dim=1)  # (B,) among its image's
         most, weights = int(slot.max()) + 1, states
-        for layer in self.text.encoder.layer:
-            states, _ = layer.attention(states, attention_mask=behind)
+        for layer in self.text_encoder.encoder.layer:
+            states, _ = layer.attention(states, attention_mask=word_bias)
             rows = states.new_zeros(len(batch.regions), most, *states.shape[1:])
             rows = rows.index_put((batch.image, slot), states).flatten(1, 2)  # (I, S * T, W)
-            looking = layer.crossattention
-            seen, weights = looking.self(
-                rows, encoder_hidden_states=batch.regions, encoder_attention_mask=unseen
+            cross = layer.crossattention
+            attended, weights = cross.self(
+                rows, encoder_hidden_states=batch.regions, encoder_attention_mask=region_bias
             )
-            seen = looking.output(seen, rows).unflatten(1, (most, -1))[batch.image, slot]
-            states = layer.feed_forward_chunk(seen)
+            attended = cross.output(attended, rows).unflatten(1, (most, -1))[batch.image, slot]
+            states = layer.feed_forward_chunk(attended)
         weights = weights.mean(dim=1).unflatten(1, (most, -1))[batch.image, slot]
         return states, weights
 
 
 def _library() -> Any:
-    """Only this system pays the seconds that importing its models takes."""
+    """transformers, imported late: it takes seconds, which only this model needs."""
     return import_module("transformers")
 
 
-def _text(config: PitVqaConfig, sizes: Sizes) -> Any:
+def _text_encoder(config: PitVqaConfig, sizes: Sizes) -> Any:
     about = _library().BlipTextConfig(
         vocab_size=sizes.words,
         hidden_size=config.width,
@@ -124,7 +128,7 @@ def _text(config: PitVqaConfig, sizes: Sizes) -> Any:
     return model
 
 
-def _language(config: PitVqaConfig, sizes: Sizes) -> Any:
+def _language_model(config: PitVqaConfig, sizes: Sizes) -> Any:
     about = _library().GPT2Config(
         vocab_size=sizes.words,
         n_embd=config.width,
@@ -142,8 +146,11 @@ def _language(config: PitVqaConfig, sizes: Sizes) -> Any:
     return model
 
 
-def _take_over(model: Any, source: str) -> None:
-    """Fill a model from a folder or the hub; a word table of another size stays as it is."""
+def _load_pretrained(model: Any, source: str) -> None:
+    """Fill a model from a folder or the hub; a word table of another size stays as it is.
+
+    Raises MissingWeights, BadConfig.
+    """
     file, wanted = find_pretrained(source), model.state_dict()
     try:
         found = load_file(file)
@@ -152,10 +159,10 @@ def _take_over(model: Any, source: str) -> None:
         raise MissingWeights(f"no weights to be read ({error})", location=file, hint=hint) from None
     for key in list(found):  # a part's names as its whole would have them
         found[key.removeprefix("text_encoder.").removeprefix("transformer.")] = found.pop(key)
-    fitting = {n: found[n] for n in wanted if n in found and found[n].shape == wanted[n].shape}
-    missing = [n for n in wanted if n not in fitting and "wte." not in n and "word_emb" not in n]
+    usable = {n: found[n] for n in wanted if n in found and found[n].shape == wanted[n].shape}
+    missing = [n for n in wanted if n not in usable and "wte." not in n and "word_emb" not in n]
     if missing:
         hint = "Give the weights of a model of the same width and number of layers."
         message = f"{len(missing)} weights are missing or of another shape, first {missing[0]!r}"
         raise BadConfig(message, location=source, hint=hint)
-    model.load_state_dict(fitting, strict=False)
+    model.load_state_dict(usable, strict=False)

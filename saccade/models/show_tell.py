@@ -1,93 +1,90 @@
 """Show and Tell. Vinyals et al., CVPR 2015, arXiv:1411.4555.
 
-The image is the first word an LSTM hears; the sentence is what it says next. It looks once and
-has to remember.
+The projected image is the first input of an LSTM, the words of the caption are the next ones. There
+is no attention: the image is given once.
 
-Two families share this file. The course form (`DecoderWithRNN`) lays all 14x14 cells of the
-image side by side (`init_pool="flatten"`), projects them with one huge layer and normalises over
-the batch. The image-as-first-word form (the authors' im2txt; ruotianluo's ports) projects the mean
-cell, without batch norm; `cell="maxout"` is the LSTM of self-critical training's FC model, whose
-candidate is the greater of two sums.
+Two families share this file. The course form (`DecoderWithRNN`) concatenates all 14x14 cells of the
+image (`init_pool="flatten"`), projects them with one huge layer and normalises over the batch. The
+image-as-first-word form (the authors' im2txt; ruotianluo's ports) projects the mean cell, without
+batch norm; `cell="maxout"` is the LSTM of self-critical training's FC model, whose candidate is the
+greater of two sums.
 Differs from all: words are packed, so the LSTM runs over real words only, in one call, and the
-vocabulary layer once; an image is projected once for all its captions; padded regions count not.
+vocabulary layer once; an image is projected once for all its captions; padded regions are masked.
 
-Shapes: B captions, I images, K beams, T words, R regions, P looks, D numbers per region,
-E word width, H hidden, V vocabulary, N words to be heard or said in the whole batch.
+Shapes: B captions, I images, K beams, T words, R regions, P pooled cells, D numbers per region,
+E word width, H hidden, V vocabulary, N words of the whole batch; n images, captions or beams.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from saccade.core.errors import BadConfig
-from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
 from saccade.models.catalogue import ShowTellConfig
-from saccade.models.fast_rnn import ManyScores, PackedLstm
-from saccade.models.layers import AdaptiveView, Dropout, EveryStep, mean_region
+from saccade.models.fast_rnn import Dropout, PackedLstm, StepLinear, VocabularyLinear
+from saccade.models.layers import AdaptivePooling, mean_region, pack_captions
 
 
 class ShowTell(nn.Module):
-    """Says a sentence about an image after one look at it."""
+    """Captioner whose LSTM gets the image as its first word."""
 
     def __init__(self, config: ShowTellConfig, sizes: Sizes) -> None:
         super().__init__()
-        self.view: AdaptiveView | None = None
-        if config.view and sizes.grid and sizes.grid != (config.view, config.view):
-            self.view = AdaptiveView(sizes.grid, config.view)
-        self.looks = 0  # side by side; 0 when the mean is shown
+        self.pooling = AdaptivePooling.between(sizes.grid, config.pool_size)
+        self.cells = 0  # concatenated cells; 0 when the mean is projected
         if config.init_pool == "flatten":
-            self.looks = len(self.view.pooling) if self.view else _regions(sizes)
-        width = max(self.looks, 1) * sizes.region_dim
-        self.see = nn.Linear(width, config.embedding, bias=config.image_bias)
+            self.cells = len(self.pooling.matrix) if self.pooling else _count_regions(sizes)
+        width = max(self.cells, 1) * sizes.region_dim
+        self.project_image = nn.Linear(width, config.embedding, bias=config.image_bias)
         self.norm: nn.BatchNorm1d | None = None
         if config.batch_norm is not None:
             self.norm = nn.BatchNorm1d(config.embedding, momentum=config.batch_norm)
         self.embed = nn.Embedding(sizes.words, config.embedding)
-        cell = PackedLstm if config.cell == "lstm" else MaxoutLSTM
-        self.cell = cell(config.embedding, config.hidden, bias=config.cell_bias)
+        lstm = PackedLstm if config.cell == "lstm" else MaxoutLstm
+        self.lstm = lstm(config.embedding, config.hidden, bias=config.cell_bias)
         self.input_dropout = Dropout(config.input_dropout)
         self.dropout = Dropout(config.dropout)
-        self.say = ManyScores(config.hidden, sizes.words)
+        self.output = VocabularyLinear(config.hidden, sizes.words)
         _initialise(self, config)
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
-        image = self._look(batch.regions, batch.region_mask)[batch.image]  # (B, E)
+        image = self._encode(batch.regions, batch.region_mask)[batch.image]  # (B, E)
         image = self._normalise(image)  # over captions, as where each brings its own image
-        to_say = (batch.caption_length - 1).cpu()  # captions stand longest first
-        words = pack_padded_sequence(batch.caption[:, :-1], to_say, batch_first=True)
-        targets = pack_padded_sequence(batch.caption[:, 1:], to_say, batch_first=True).data
-        heard = self.input_dropout(torch.cat([image, self.embed(words.data)]))
+        words, targets = pack_captions(batch)
+        inputs = self.input_dropout(torch.cat([image, self.embed(words.data)]))
         steps = torch.cat([words.batch_sizes[:1], words.batch_sizes])  # the image comes first
-        hidden = self.cell(PackedSequence(heard, steps))[0].data[len(image) :]
-        return CaptionOutput(self.say(self.dropout(hidden)), targets)
+        hidden = self.lstm(PackedSequence(inputs, steps))[0].data[len(image) :]  # (N, H)
+        return CaptionOutput(self.output(self.dropout(hidden)), targets)
 
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
-        image = self._normalise(self._look(regions, region_mask))
-        _, (hidden, memory) = self.cell(self._hear(image))
+        image = self._normalise(self._encode(regions, region_mask))
+        _, (hidden, memory) = self.lstm(self._one_step(image))
         return CaptionState((), (hidden[0][:, None], memory[0][:, None]))
 
-    def step(self, words: Tensor, state: CaptionState) -> Said:
-        hidden, memory = (part.flatten(0, 1)[None] for part in state.beam_size)  # (1, I * K, H)
-        heard = self._hear(self.embed(words.flatten()))
-        _, (hidden, memory) = self.cell(heard, (hidden, memory))
-        logits = self.say(self.dropout(hidden[0])).view(*words.shape, -1)
-        beam_size = (hidden[0].view(*words.shape, -1), memory[0].view(*words.shape, -1))
-        return Said(logits, CaptionState(state.image, beam_size))
+    def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
+        before = tuple(part.flatten(0, 1)[None] for part in state.per_beam)  # (1, I * K, H)
+        _, (hidden, memory) = self.lstm(self._one_step(self.embed(words.flatten())), before)
+        logits, hidden, memory = (
+            part.view(*words.shape, -1)
+            for part in (self.output(self.dropout(hidden[0])), hidden[0], memory[0])
+        )
+        return DecoderOutput(logits, CaptionState(state.per_image, (hidden, memory)))
 
-    def _look(self, regions: Tensor, mask: Tensor) -> Tensor:
+    def _encode(self, regions: Tensor, mask: Tensor) -> Tensor:
         """One vector per image: (I, R, D), (I, R) -> (I, E)."""
-        if not self.looks:
-            weights = None if self.view is None else self.view.pooling.mean(dim=0)
-            shown = mean_region(regions, mask) if weights is None else weights @ regions
-        elif self.view is not None:  # a grid has no padding
-            shown = self.view.spread(regions).flatten(1)
-        else:
+        if self.pooling is not None:  # a grid has no padding
+            pooling = self.pooling
+            image = pooling.pool(regions).flatten(1) if self.cells else pooling.mean(regions)
+        elif self.cells:
             regions = regions.masked_fill(~mask[..., None], 0)
-            missing = self.looks - regions.shape[1]  # below zero where there is padding to cut
-            shown = functional.pad(regions, (0, 0, 0, missing)).flatten(1)
-        seen: Tensor = self.see(shown)
-        return seen
+            missing = self.cells - regions.shape[1]  # below zero where there is padding to cut
+            image = functional.pad(regions, (0, 0, 0, missing)).flatten(1)
+        else:
+            image = mean_region(regions, mask)
+        projected: Tensor = self.project_image(image)
+        return projected
 
     def _normalise(self, image: Tensor) -> Tensor:
         """Batch norm (n, E); the batch's statistics while training, the running ones otherwise."""
@@ -101,70 +98,68 @@ class ShowTell(nn.Module):
             image, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         )
 
-    def _hear(self, vectors: Tensor) -> PackedSequence:
-        """One vector for each of n sequences (n, E) as the LSTM takes it."""
+    def _one_step(self, vectors: Tensor) -> PackedSequence:
+        """One input vector for each of n sequences (n, E), packed."""
         return PackedSequence(self.input_dropout(vectors), torch.tensor([len(vectors)]))
 
 
-class MaxoutLSTM(nn.Module):
-    """Called as `nn.LSTM` is, on packed sequences; its candidate is the greater of two sums.
+class MaxoutLstm(nn.Module):
+    """LSTM whose candidate is the greater of two sums; called as `nn.LSTM`, on packed sequences.
 
     Gates stand in the published order: in, forget, out, then the two candidates.
     """
 
     def __init__(self, inputs: int, hidden: int, bias: bool = True) -> None:
         super().__init__()
-        self.hear = nn.Linear(inputs, 5 * hidden, bias=bias)
-        self.keep = nn.Linear(hidden, 5 * hidden, bias=bias)
+        self.input_gates = nn.Linear(inputs, 5 * hidden, bias=bias)
+        self.hidden_gates = nn.Linear(hidden, 5 * hidden, bias=bias)
 
     def forward(
-        self, heard: PackedSequence, state: tuple[Tensor, Tensor] | None = None
+        self, inputs: PackedSequence, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]:
-        """Read n sequences, longest first; states are (1, n, H), outputs are packed (N, H)."""
-        gates = self.hear(heard.data).split(heard.batch_sizes.tolist())  # for all words at once
-        if state is None:
-            zero = gates[0].new_zeros(len(gates[0]), self.keep.in_features)
-            hidden, memory = zero, zero
-        else:
-            hidden, memory = state[0][0], state[1][0]
-        outputs, ended, keep = [], [], EveryStep(self.keep.weight, self.keep.bias)
-        for step in gates:
-            n = len(step)
+        """Run over n sequences, longest first; states are (1, n, H), outputs are packed (N, H)."""
+        gates = self.input_gates(inputs.data).split(inputs.batch_sizes.tolist())
+        width = self.hidden_gates.in_features
+        zero = gates[0].new_zeros(len(gates[0]), width)
+        hidden, memory = (zero, zero) if state is None else (state[0][0], state[1][0])
+        recurrent = StepLinear(self.hidden_gates.weight, self.hidden_gates.bias)
+        outputs, ended = [], []
+        for words in gates:
+            n = len(words)
             ended.append((hidden[n:], memory[n:]))
-            opened, first, second = (step + keep(hidden[:n])).tensor_split(
-                [3 * hidden.shape[1], 4 * hidden.shape[1]], dim=1
-            )
-            admit, forget, release = opened.sigmoid().chunk(3, dim=1)
-            memory = forget * memory[:n] + admit * torch.maximum(first, second)
-            hidden = release * memory.tanh()
+            step = words + recurrent(hidden[:n])
+            opened, first, second = step.tensor_split([3 * width, 4 * width], dim=1)
+            enter, keep, leave = opened.sigmoid().chunk(3, dim=1)
+            memory = keep * memory[:n] + enter * torch.maximum(first, second)
+            hidden = leave * memory.tanh()
             outputs.append(hidden)
         ended.append((hidden, memory))
-        last, kept = (torch.cat(parts) for parts in zip(*reversed(ended), strict=True))
-        return heard._replace(data=torch.cat(outputs)), (last[None], kept[None])
+        last, cell = (torch.cat(parts) for parts in zip(*reversed(ended), strict=True))
+        return inputs._replace(data=torch.cat(outputs)), (last[None], cell[None])
 
 
-def _regions(sizes: Sizes) -> int:
-    """How many regions lie side by side, or BadConfig where nobody can know."""
-    looks = sizes.grid[0] * sizes.grid[1] if sizes.grid else sizes.regions
-    if not looks:
+def _count_regions(sizes: Sizes) -> int:
+    """Number of regions to concatenate. Raises BadConfig where it is not known."""
+    regions = sizes.grid[0] * sizes.grid[1] if sizes.grid else sizes.regions
+    if not regions:
         raise BadConfig(
             "init_pool=flatten needs a known number of regions per image",
             hint="Use features on a grid, or set model.init_pool=mean.",
         )
-    return looks
+    return regions
 
 
 def _initialise(model: ShowTell, config: ShowTellConfig) -> None:
     if config.init == "words":
         nn.init.uniform_(model.embed.weight, -0.1, 0.1)
-        nn.init.uniform_(model.say.weight, -0.1, 0.1)
-        nn.init.zeros_(model.say.bias)
+        nn.init.uniform_(model.output.weight, -0.1, 0.1)
+        nn.init.zeros_(model.output.bias)
     elif config.init == "everything":
         for name, parameter in model.named_parameters():
             if parameter.dim() > 1:
                 nn.init.uniform_(parameter, -0.08, 0.08)
             elif not name.startswith("norm."):
                 nn.init.zeros_(parameter)
-        if isinstance(model.cell, nn.LSTM) and model.cell.bias:
-            bias = model.cell.get_parameter("bias_ih_l0").detach()  # gates: in, forget, ...
+        if isinstance(model.lstm, nn.LSTM) and model.lstm.bias:
+            bias = model.lstm.get_parameter("bias_ih_l0").detach()  # gates: in, forget, ...
             nn.init.ones_(bias[config.hidden : 2 * config.hidden])

@@ -1,17 +1,17 @@
 """Bottom-up and top-down attention, the captioner. Anderson et al., CVPR 2018, arXiv:1707.07998.
 
-Two LSTMs: the first one hears the word and what the second said last, and looks; the second one
-hears what was seen and says the next word. Made for detected boxes (the "bottom-up" part), it
-works on any regions.
+Two LSTMs (section 3.2): the attention LSTM reads the word, the mean region and the language LSTM's
+last state, and its state is the query of the attention; the language LSTM reads the attended region
+and predicts the next word. Made for detected boxes (the "bottom-up" part), it works on any regions.
 
 Follows ruotianluo's `updown`, which most people build on: regions, mean region and words pass a
-layer with ReLU and dropout first. The authors' own network looks at raw 2,048-number regions,
+layer with ReLU and dropout first. The authors' own network attends to raw 2,048-number regions,
 without biases in the attention and with a forget bias of 1.
 Differs: regions are projected once per image, whose captions so share its dropout masks; the
-first LSTM's products with words and image are made before the first step; words are packed.
+attention LSTM's products with words and image are made before the first step; words are packed.
 
 Shapes: B captions, I images, K beams, T words, R regions, D numbers per region, E word width,
-H hidden, A attention width, V vocabulary, N words to say in the whole batch; n captions of a step.
+H hidden, A attention width, V vocabulary, N words of the whole batch; n captions of a step.
 """
 
 from typing import NamedTuple
@@ -19,153 +19,144 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Said, Sizes
+from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
 from saccade.models.catalogue import UpDownConfig
-from saccade.models.fast_rnn import ManyScores
-from saccade.models.layers import Dropout, EveryStep, lstm_state, masked_softmax, mean_region
+from saccade.models.fast_rnn import Dropout, StepLinear, VocabularyLinear
+from saccade.models.layers import (
+    image_of_beam,
+    lstm_step,
+    masked_softmax,
+    mean_region,
+    pack_captions,
+)
 
 
-class Seen(NamedTuple):
-    """Images, ready for every word; or, in training, the image of each caption."""
+class EncodedImages(NamedTuple):
+    """Projections of images that are the same for every word; in training one row per caption."""
 
     regions: Tensor  # (I, R, H)
-    projected: Tensor  # (I, R, A)
-    gates: Tensor  # (I, 4H) what the mean region gives to the first LSTM
+    keys: Tensor  # (I, R, A)
+    gates: Tensor  # (I, 4H) the mean region's part of the attention LSTM's gates
     mask: Tensor  # (I, R)
 
-    def rows(self, which: Tensor | slice) -> "Seen":
-        """Take the images of some examples."""
-        return Seen(*(part[which] for part in self))
+    def rows(self, which: Tensor | slice) -> "EncodedImages":
+        """Images of some examples."""
+        return EncodedImages(*(part[which] for part in self))
 
 
-class Minds(NamedTuple):
-    """Both LSTMs' states, (n, H) each."""
+class LstmStates(NamedTuple):
+    """Hidden and cell states of both LSTMs, (n, H) each."""
 
-    looking: Tensor
-    looking_memory: Tensor
-    hypothesis: Tensor
-    saying_memory: Tensor
-
-    def first(self, n: int) -> "Minds":
-        """Go on with the first n captions."""
-        return Minds(*(part[:n] for part in self))
+    attention: Tensor
+    attention_memory: Tensor
+    language: Tensor
+    language_memory: Tensor
 
 
-class Columns(NamedTuple):
-    """The first LSTM's weights by what they are for, (4H, ...) each."""
+class Layers(NamedTuple):
+    """Weights as the steps use them; made once per pass: splitting a matrix costs a gradient of its
+    whole size each time.
+    """
 
-    said: Tensor
-    """What was said last."""
-    whole: Tensor
-    """The mean region."""
-    word: Tensor
-
-
-class Recurrence(NamedTuple):
-    """The layers that run once a word."""
-
-    said: EveryStep
-    """From what was said last to the first LSTM's gates."""
-    looking: EveryStep
-    ask: EveryStep
-    heard: EveryStep
-    """From what was seen, and the first LSTM, to the second one's gates."""
-    hypothesis: EveryStep
+    mean: Tensor  # (4H, H) the attention LSTM's columns for the mean region
+    word: Tensor  # (4H, E) and for the word
+    from_language: StepLinear  # and for the language LSTM's last state
+    from_attention: StepLinear
+    query: StepLinear
+    language_inputs: StepLinear  # from the attended region and the attention LSTM's state
+    language_hidden: StepLinear
 
 
 class UpDown(nn.Module):
-    """Says a sentence; one LSTM looks, the other one speaks."""
+    """Captioner with an attention LSTM and a language LSTM."""
 
     def __init__(self, config: UpDownConfig, sizes: Sizes) -> None:
         super().__init__()
         embedding, hidden = config.embedding, config.hidden
         self.embed = nn.Embedding(sizes.words, embedding)
-        self.see_region = nn.Linear(sizes.region_dim, hidden)
-        self.see_whole = nn.Linear(sizes.region_dim, hidden)
-        self.look = nn.LSTMCell(2 * hidden + embedding, hidden)  # said last, mean region, word
-        self.speak = nn.LSTMCell(2 * hidden, hidden)  # seen, the first LSTM's state
-        self.project = nn.Linear(hidden, config.attention)
-        self.ask = nn.Linear(hidden, config.attention)
+        self.project_regions = nn.Linear(sizes.region_dim, hidden)
+        self.project_mean = nn.Linear(sizes.region_dim, hidden)
+        # Inputs: the language LSTM's last state, mean region, word.
+        self.attention_lstm = nn.LSTMCell(2 * hidden + embedding, hidden)
+        self.language_lstm = nn.LSTMCell(2 * hidden, hidden)  # attended region, attention LSTM
+        self.key = nn.Linear(hidden, config.attention)
+        self.query = nn.Linear(hidden, config.attention)
         self.score = nn.Linear(config.attention, 1)
-        self.say = ManyScores(hidden, sizes.words)
+        self.output = VocabularyLinear(hidden, sizes.words)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
-        to_say = (batch.caption_length - 1).cpu()  # captions stand longest first
-        packed = pack_padded_sequence(batch.caption[:, :-1], to_say, batch_first=True)
-        targets = pack_padded_sequence(batch.caption[:, 1:], to_say, batch_first=True).data
-        columns = self._columns()
-        seen = self._see(batch.regions, batch.region_mask, columns).rows(batch.image)
-        minds = Minds(*[seen.gates.new_zeros(len(batch), self.look.hidden_size)] * 4)
-        said, looks, layers = [], [], self._recurrence(columns)
-        for gates in self._read(packed.data, columns).split(packed.batch_sizes.tolist()):
+        words, targets = pack_captions(batch)
+        layers = self._layers()
+        encoded = self._encode(batch.regions, batch.region_mask, layers).rows(batch.image)
+        zero = encoded.gates.new_zeros(len(batch), self.attention_lstm.hidden_size)
+        states, outputs, maps = LstmStates(zero, zero, zero, zero), [], []
+        for gates in self._embed(words.data, layers).split(words.batch_sizes.tolist()):
             n = len(gates)
-            minds, weights = self._go_on(gates, seen.rows(slice(n)), minds.first(n), layers)
-            said.append(minds.hypothesis)
-            looks.append(functional.pad(weights, (0, 0, 0, len(batch) - n)))
-        attention = torch.stack(looks, dim=1)  # (B, the longest caption's words, R)
-        silent = batch.caption.shape[1] - 1 - attention.shape[1]
+            states = LstmStates(*(part[:n] for part in states))
+            states, weights = self._step(gates, encoded.rows(slice(n)), states, layers)
+            outputs.append(states.language)
+            maps.append(functional.pad(weights, (0, 0, 0, len(batch) - n)))
+        attention = torch.stack(maps, dim=1)  # (B, the longest caption's words, R)
+        padding = batch.caption.shape[1] - 1 - attention.shape[1]
         return CaptionOutput(
-            self.say(self.dropout(torch.cat(said))),
+            self.output(self.dropout(torch.cat(outputs))),
             targets,
-            attention=functional.pad(attention, (0, 0, 0, silent)),
+            attention=functional.pad(attention, (0, 0, 0, padding)),
         )
 
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
-        seen = self._see(regions, region_mask, self._columns())
-        zero = seen.gates.new_zeros(len(regions), 1, self.look.hidden_size)
-        return CaptionState(tuple(seen), (zero, zero, zero, zero))
+        encoded = self._encode(regions, region_mask, self._layers())
+        zero = encoded.gates.new_zeros(len(regions), 1, self.attention_lstm.hidden_size)
+        return CaptionState(tuple(encoded), (zero, zero, zero, zero))
 
-    def step(self, words: Tensor, state: CaptionState) -> Said:
-        image = torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
-        seen = Seen(*state.image).rows(image)
-        minds = Minds(*(part.flatten(0, 1) for part in state.beam_size))
-        columns = self._columns()
-        gates = self._read(words.flatten(), columns)
-        minds, weights = self._go_on(gates, seen, minds, self._recurrence(columns))
-        logits = self.say(self.dropout(minds.hypothesis)).view(*words.shape, -1)
-        beam_size = tuple(part.view(*words.shape, -1) for part in minds)
-        return Said(logits, CaptionState(state.image, beam_size), weights.view(*words.shape, -1))
+    def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
+        encoded = EncodedImages(*state.per_image).rows(image_of_beam(words))
+        states = LstmStates(*(part.flatten(0, 1) for part in state.per_beam))
+        layers = self._layers()
+        states, weights = self._step(self._embed(words.flatten(), layers), encoded, states, layers)
+        logits, weights, *per_beam = (
+            part.view(*words.shape, -1)
+            for part in (self.output(self.dropout(states.language)), weights, *states)
+        )
+        return DecoderOutput(logits, CaptionState(state.per_image, tuple(per_beam)), weights)
 
-    def _see(self, regions: Tensor, mask: Tensor, columns: Columns) -> Seen:
-        """Look at images before the first word: (I, R, D), (I, R)."""
-        values = self.dropout(self.see_region(regions).relu_())
-        whole = self.dropout(self.see_whole(mean_region(regions, mask)).relu_())
-        gates = functional.linear(whole, columns.whole)
-        return Seen(values, self.project(values), gates, mask)
+    def _encode(self, regions: Tensor, mask: Tensor, layers: Layers) -> EncodedImages:
+        """Project images before the first word: (I, R, D), (I, R)."""
+        values = self.dropout(self.project_regions(regions).relu_())
+        mean = self.dropout(self.project_mean(mean_region(regions, mask)).relu_())
+        return EncodedImages(values, self.key(values), functional.linear(mean, layers.mean), mask)
 
-    def _read(self, words: Tensor, columns: Columns) -> Tensor:
-        """What words (N,) give to the first LSTM's gates, biases included: (N, 4H)."""
-        vectors = self.dropout(self.embed(words).relu_())
-        return functional.linear(vectors, columns.word, self.look.bias_ih + self.look.bias_hh)
+    def _embed(self, words: Tensor, layers: Layers) -> Tensor:
+        """Part of words (N,) in the attention LSTM's gates, biases included: (N, 4H)."""
+        vectors, lstm = self.dropout(self.embed(words).relu_()), self.attention_lstm
+        return functional.linear(vectors, layers.word, lstm.bias_ih + lstm.bias_hh)
 
-    def _columns(self) -> Columns:
-        """Ask once a pass: each asking costs a gradient as large as the whole matrix."""
-        hidden, embedding = self.look.hidden_size, self.embed.embedding_dim
-        return Columns(*self.look.weight_ih.split([hidden, hidden, embedding], dim=1))
-
-    def _recurrence(self, columns: Columns) -> Recurrence:
-        look, speak, ask = self.look, self.speak, self.ask
-        return Recurrence(
-            EveryStep(columns.said),
-            EveryStep(look.weight_hh),
-            EveryStep(ask.weight, ask.bias),
-            EveryStep(speak.weight_ih, speak.bias_ih),
-            EveryStep(speak.weight_hh, speak.bias_hh),
+    def _layers(self) -> Layers:
+        attention, language = self.attention_lstm, self.language_lstm
+        hidden, embedding = attention.hidden_size, self.embed.embedding_dim
+        last, mean, word = attention.weight_ih.split([hidden, hidden, embedding], dim=1)
+        return Layers(
+            mean,
+            word,
+            StepLinear(last),
+            StepLinear(attention.weight_hh),
+            StepLinear(self.query.weight, self.query.bias),
+            StepLinear(language.weight_ih, language.bias_ih),
+            StepLinear(language.weight_hh, language.bias_hh),
         )
 
-    def _go_on(
-        self, gates: Tensor, seen: Seen, minds: Minds, layers: Recurrence
-    ) -> tuple[Minds, Tensor]:
-        """Hear one word of each of n captions, look, speak; where it looked: (n, R)."""
-        gates = gates + seen.gates + layers.said(minds.hypothesis) + layers.looking(minds.looking)
-        looking, memory = lstm_state(gates, minds.looking_memory)
-        joint = (seen.projected + layers.ask(looking)[:, None]).tanh_()  # (n, R, A)
-        weights = masked_softmax(self.score(joint).squeeze(-1), seen.mask)
-        shown = torch.bmm(weights[:, None], seen.regions).squeeze(1)  # (n, H)
-        gates = layers.heard(torch.cat([shown, looking], dim=1)) + layers.hypothesis(
-            minds.hypothesis
-        )
-        return Minds(looking, memory, *lstm_state(gates, minds.saying_memory)), weights
+    def _step(
+        self, gates: Tensor, encoded: EncodedImages, states: LstmStates, layers: Layers
+    ) -> tuple[LstmStates, Tensor]:
+        """Read one word of each of n captions: the next states, and attention (n, R)."""
+        gates = gates + encoded.gates + layers.from_language(states.language)
+        gates = gates + layers.from_attention(states.attention)  # (n, 4H)
+        attention, memory = lstm_step(gates, states.attention_memory)
+        joint = (encoded.keys + layers.query(attention)[:, None]).tanh_()  # (n, R, A)
+        weights = masked_softmax(self.score(joint).squeeze(-1), encoded.mask)
+        attended = torch.bmm(weights[:, None], encoded.regions).squeeze(1)  # (n, H)
+        gates = layers.language_inputs(torch.cat([attended, attention], dim=1))
+        gates = gates + layers.language_hidden(states.language)  # (n, 4H)
+        return LstmStates(attention, memory, *lstm_step(gates, states.language_memory)), weights

@@ -67,7 +67,7 @@ SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.replace(
     that the LSTM reads. Sizes as ruotianluo's port. Published: paper BLEU-4 27.7; Flickr8k 19.8
     (a frozen VGG-16, beam 3). Expect about 11,300 steps an epoch of 50 captions.""",
     model=ShowTellConfig(
-        init_pool="mean", view=None, batch_norm=None, image_bias=True, cell_bias=False
+        init_pool="mean", pool_size=None, batch_norm=None, image_bias=True, cell_bias=False
     ),
     text=TextConfig(tokenizer="karpathy", min_count=6, max_length=16),
     decode=DecodeConfig(beam_size=3, max_length=20, suppress_unk=True),
@@ -88,7 +88,7 @@ SHOW_TELL_IM2TXT = Recipe(
     about 18,300 steps an epoch, 55 epochs; they took a million steps before fine-tuning.""",
     model=ShowTellConfig(
         init_pool="mean",
-        view=None,
+        pool_size=None,
         batch_norm=None,
         image_bias=False,
         input_dropout=0.3,

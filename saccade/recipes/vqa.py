@@ -47,7 +47,7 @@ IBOWIMG = Recipe(
         clip_norm_per_tensor=0.1,
         rules={
             "embed": WeightRule(max_norm=1500),
-            "answer": WeightRule(rate=0.0125, max_norm=20),
+            "output": WeightRule(rate=0.0125, max_norm=20),
         },
     ),
 )
@@ -173,16 +173,14 @@ JOINT_EMBEDDING_CONCAT = JOINT_EMBEDDING.replace(
     about="""hengyuan-hu's `baseline0`: attention by one layer over region and question side
     by side. Published: about 62.8 on VQA v2 validation, 0.8 below the product.
     Expect about 870 steps an epoch, 30 epochs.""",
-    model=JointEmbeddingConfig(attention="concat", attention_dropout=0),
+    model=JointEmbeddingConfig(form="baseline0", attention_dropout=0),
 )
 
 JOINT_EMBEDDING_OPENVQA = JOINT_EMBEDDING.replace(
     about="""openvqa's BUTD on VQA v2: LSTM, ELU, projected attention, loss added up, three
     epochs of warm-up. Published: validation 63.84, test-dev 66.98 (with Visual Genome).
     Expect about 870 steps an epoch, 13 epochs.""",
-    model=JointEmbeddingConfig(
-        reader="lstm", padding="behind", attention="projected", activation="elu"
-    ),
+    model=JointEmbeddingConfig(form="openvqa", reader="lstm"),
     text=TextConfig(tokenizer="openvqa", max_length=14, unk_token=True, vectors_missing="zero"),
     answers=SCORES.replace(summed=True),
     train=TrainConfig(

@@ -18,7 +18,7 @@ from saccade.data.examples import Examples, images_of
 from saccade.experiment import Experiment
 from saccade.features.settings import Preprocessing
 from saccade.inference.model import build
-from saccade.models.encoder import Pixels, behind
+from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import OpenedRun, open_run
 from saccade.training.word_vectors import initialise_embedding
 
@@ -66,11 +66,15 @@ def initialise(
             "run.",
         )
     else:
-        getattr(behind(model), "initialise", lambda: None)()
+        getattr(without_encoder(model), "initialise", lambda: None)()
         if text.vectors is not None:
             file, missing = find_given(text.vectors, "word vectors"), text.vectors_missing
-            say(initialise_embedding(behind(model), file, experiment.words.vocabulary, missing))
-    if isinstance(model, Pixels) and model.config.batch_norm == "trained":
+            say(
+                initialise_embedding(
+                    without_encoder(model), file, experiment.words.vocabulary, missing
+                )
+            )
+    if isinstance(model, EncodedModel) and model.config.batch_norm == "trained":
         _restore_batch_norm(model, experiment, examples)
 
 
@@ -88,7 +92,7 @@ def start_from(path: Path, model: nn.Module, experiment: Experiment) -> None:
             hint="Start from a run on the same data folder and with the same text and answers "
             "settings.",
         )
-    if isinstance(model, Pixels) and run.header.recipe.encoder is None:
+    if isinstance(model, EncodedModel) and run.header.recipe.encoder is None:
         _refuse_other_features(run, model.encoder, experiment.store.header.preprocessing)
         model = model.model
     load_weights(model, path / "model.safetensors", "Start from a run of the same model settings.")
@@ -131,7 +135,7 @@ def _extract_command(wanted: Preprocessing) -> str:
     )
 
 
-def _restore_batch_norm(model: Pixels, experiment: Experiment, examples: Examples) -> None:
+def _restore_batch_norm(model: EncodedModel, experiment: Experiment, examples: Examples) -> None:
     """Measure the statistics of batch norm that was folded away, before it is trained."""
     # Imported here: a model without an encoder need not wait for it.
     from saccade.features.finetuning import is_folded, unfold_batch_norm  # noqa: PLC0415

@@ -16,7 +16,7 @@ from saccade.core.errors import BadData
 from saccade.core.tensors import load_tensors, save_tensors
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
-from saccade.models.encoder import Pixels
+from saccade.models.encoder import EncodedModel
 from saccade.training.objectives import Objective
 from saccade.training.optim import (
     ScheduleState,
@@ -83,7 +83,7 @@ class TrainingLoop:
             workers=config.workers,
             pin=self.fabric.device.type == "cuda",
         )
-        if isinstance(self.model.module, Pixels):
+        if isinstance(self.model.module, EncodedModel):
             self.model.module.start_epoch(progress.epoch)
         self.model.train()
         start = time.perf_counter()

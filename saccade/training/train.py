@@ -25,7 +25,7 @@ from saccade.data.examples import epoch_order
 from saccade.data.folder import DataFolder
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
-from saccade.models.encoder import Pixels
+from saccade.models.encoder import EncodedModel
 from saccade.run_folder import BACKBONE, Origin, as_parent, open_run, write_run
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
@@ -126,7 +126,7 @@ def _estimate(loop: TrainingLoop) -> Estimate:
     """The cost of a run, measured on a copy of its model in an epoch that trains all of it."""
     examples, config = loop.examples, loop.config
     twin: nn.Module = copy.deepcopy(loop.model.module)
-    if isinstance(twin, Pixels):
+    if isinstance(twin, EncodedModel):
         twin.start_epoch(twin.config.first_epoch)
     batch = examples.batch(epoch_order(examples.image, None, 0, 0)[: config.batch_size])
     return estimate(twin, batch.to(loop.fabric.device), loop.objective, config.epochs)

@@ -9,47 +9,47 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 SHOW_ATTEND_TELL = {
-    "attention.encoder_att": "attention.see",
-    "attention.decoder_att": "attention.hear",
+    "attention.encoder_att": "attention.key",
+    "attention.decoder_att": "attention.query",
     "attention.full_att": "attention.score",
     "embedding": "embed",
-    "decode_step": "cell",
-    "init_h": "first_hidden",
-    "init_c": "first_memory",
+    "decode_step": "lstm",
+    "init_h": "init_hidden",
+    "init_c": "init_memory",
     "f_beta": "gate",
-    "fc": "say",
+    "fc": "output",
 }
 
 SHOW_ASK_ATTEND_ANSWER = {
     "text.embedding": "embed",
-    "text.lstm": "read",
-    "attention.v_conv": "attention.see",
-    "attention.q_lin": "attention.ask",
+    "text.lstm": "question_encoder",
+    "attention.v_conv": "attention.project_regions",
+    "attention.q_lin": "attention.project_query",
     "attention.x_conv": "attention.score",
     "classifier.lin1": "hidden",
-    "classifier.lin2": "answer",
+    "classifier.lin2": "output",
 }
 
 
 _PARTS = {
     "embedding": "embed",
-    "lstm": "read",
-    "adapter.frcn_linear": "see",
-    "backbone.enc_list": "think",
-    "backbone.dec_list": "look",
-    "attflat_lang": "words",
-    "attflat_img": "regions",
+    "lstm": "lstm",
+    "adapter.frcn_linear": "project_regions",
+    "backbone.enc_list": "encoder",
+    "backbone.dec_list": "decoder",
+    "attflat_lang": "reduce_words",
+    "attflat_img": "reduce_regions",
     "proj_norm": "norm",
-    "proj": "answer",
+    "proj": "output",
 }
 _INSIDE = [  # one after the other
-    ("mhatt1.", "own."),
-    ("mhatt2.", "guide."),
-    ("mhatt.", "own."),
-    ("ffn.mlp.", "network."),
+    ("mhatt1.", "self_attention."),
+    ("mhatt2.", "guided_attention."),
+    ("mhatt.", "self_attention."),
+    ("ffn.mlp.", "feed_forward."),
     ("fc.linear.", "hidden."),
-    ("network.linear.", "network.out."),
-    ("mlp.linear.", "score.out."),
+    ("feed_forward.linear.", "feed_forward.output."),
+    ("mlp.linear.", "score.output."),
     ("mlp.", "score."),
     ("linear_merge.", "merge."),
     ("linear_q.", "query."),
@@ -58,7 +58,7 @@ _INSIDE = [  # one after the other
     (".a_2", ".scale"),
     (".b_2", ".shift"),
 ]
-_NORMS = {"think": ["own", "network"], "look": ["own", "guide", "network"]}
+_NORMS = {"encoder": ["self", "feed_forward"], "decoder": ["self", "guided", "feed_forward"]}
 
 
 def mcan(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:

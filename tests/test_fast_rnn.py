@@ -1,4 +1,4 @@
-"""Layers that are torch's own, only quicker: equal outputs, equal gradients."""
+"""CPU tricks: equal outputs and equal gradients as torch's own layers."""
 
 import copy
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from saccade.models.fast_rnn import ManyScores, PackedLstm
+from saccade.models.fast_rnn import Dropout, PackedLstm, VocabularyLinear
 
 
 def read(lstm, values, lengths, state=None):
@@ -52,28 +52,52 @@ def test_without_gradients_the_lstm_is_torchs():
 
 
 @pytest.mark.parametrize("words", [1, 15, 16, 17, 40])
-def test_many_scores_are_those_of_a_linear_layer(words):
+def test_vocabulary_scores_are_those_of_a_linear_layer(words):
     torch.manual_seed(0)
-    ours = ManyScores(6, words).double()
+    ours = VocabularyLinear(6, words).double()
     theirs = nn.Linear(6, words).double()
     theirs.load_state_dict(ours.state_dict())
     values, noise = torch.randn(7, 6).double(), torch.randn(7, words).double()
     found = []
     for layer in (theirs, ours):
         given = values.clone().requires_grad_()
-        said = layer(given)
-        (said * noise).sum().backward()
-        found.append([said, given.grad, layer.weight.grad, layer.bias.grad])
+        scores = layer(given)
+        (scores * noise).sum().backward()
+        found.append([scores, given.grad, layer.weight.grad, layer.bias.grad])
     torch.testing.assert_close(found[1], found[0])
     with torch.no_grad():
         torch.testing.assert_close(ours(values), theirs(values))
 
 
-def test_many_scores_survive_copying_and_mixed_precision():
+def test_vocabulary_scores_survive_copying_and_mixed_precision():
     torch.manual_seed(0)
-    layer = copy.deepcopy(ManyScores(6, 9))
+    layer = copy.deepcopy(VocabularyLinear(6, 9))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        said = layer(torch.randn(4, 6))
-    assert said.dtype == torch.bfloat16
-    said.float().sum().backward()
+        scores = layer(torch.randn(4, 6))
+    assert scores.dtype == torch.bfloat16
+    scores.float().sum().backward()
     assert layer.weight.grad.abs().sum() > 0
+
+
+def test_dropout_drops_the_share_it_says_and_keeps_the_mean():
+    torch.manual_seed(0)
+    layer, values = Dropout(0.5), torch.ones(1_000_003)
+    dropped = layer(values)
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert abs(dropped.mean().item() - 1) < 0.01
+    lanes = (dropped[:1_000_000].view(-1, 8) > 0).float().mean(dim=0)
+    assert (lanes - 0.5).abs().max() < 0.01, "one of the eight bytes of a draw is biased"
+    assert abs((Dropout(0.1)(values) == 0).float().mean().item() - 0.1) < 0.01
+    assert layer.eval()(values) is values
+
+
+def test_dropout_can_be_repeated_and_differentiated():
+    layer, values = Dropout(0.5), torch.ones(40, requires_grad=True)
+    torch.manual_seed(3)
+    first = layer(values)
+    torch.manual_seed(3)
+    torch.testing.assert_close(first, layer(values))
+    first.sum().backward()
+    torch.testing.assert_close(values.grad, first.detach())
+    with pytest.raises(ValueError, match="below 1"):
+        Dropout(1.0)
