@@ -110,6 +110,12 @@ class Said(NamedTuple):
     sentinel: Tensor | None = None  # (I, K)
 
 
+class VqaModel(Protocol):
+    """A model that answers a batch of questions."""
+
+    def __call__(self, batch: VqaBatch) -> VqaOutput: ...
+
+
 class Captioner(Protocol):
     """All that decoding asks of a captioner."""
 
