@@ -17,7 +17,7 @@ from benchmarks import timing
 from saccade.evaluation.scoring import score_captions, statistics
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider
-from saccade.metrics.diversity import caption_diversity
+from saccade.metrics.diversity import diversity
 from saccade.metrics.intervals import compare, interval
 from saccade.metrics.ptb import coco_words
 from saccade.metrics.rouge import corpus_rouge_l
@@ -42,7 +42,7 @@ def main() -> None:
         "ROUGE-L": partial(corpus_rouge_l, said, human),
         "CIDEr-D": partial(corpus_cider, said, human),
         "CIDEr": partial(corpus_cider, said, human, variant="cider"),
-        "diversity": partial(caption_diversity, said, everyone),
+        "diversity": partial(diversity, said, training=everyone),
     }
     spent = {name: timing.cpu_seconds(do) for name, do in work.items()}
     timing.report_limits(
@@ -99,7 +99,7 @@ def _require_official(said: Sentences, human: list[Sentences]) -> None:
         bleu += pair
         cider += pair
     theirs = [*bleu.compute_score(option="closest")[0], cider.compute_score()[0]]
-    ours = [*corpus_bleu(said, human).corpus, corpus_cider(said, human).corpus]
+    ours = [*corpus_bleu(said, human).corpus, corpus_cider(said, human).value]
     apart = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
     timing.require_equal("BLEU-1..4 and CIDEr-D as the official code", apart, limit=1e-9)
 

@@ -13,7 +13,9 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Settings, first_problem
+from saccade.core.tasks import TASK_INFO
 from saccade.features.settings import Colour, Interpolation, Option, Resize
+from saccade.metrics.catalogue import METRICS, metrics_of
 from saccade.models.catalogue import MODELS, EncoderConfig, ModelConfig
 from saccade.text.answers import NORMALISERS
 from saccade.text.tokenizers import FILE, TOKENIZERS
@@ -354,17 +356,6 @@ class DecodeConfig(Settings):
     """Never generate the unknown word, as ruotianluo's evaluations; other published codes do."""
 
 
-SCORES = {
-    "vqa": ("accuracy",),
-    "caption": ("bleu_4", "bleu_1", "bleu_2", "bleu_3", "rouge_l", "cider"),
-}
-"""What can choose the best epoch (`train.select_by`); higher is better."""
-
-
-TASK_PARTS = {"vqa": "answers", "caption": "decode"}
-"""The part of a recipe that one task needs and the other does not have."""
-
-
 class Recipe(Settings):
     """A whole experiment: equal recipes on equal data give equal runs."""
 
@@ -397,7 +388,8 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _fits_its_task(self) -> Self:
-        for task, part in TASK_PARTS.items():
+        for task, info in TASK_INFO.items():
+            part = info.section
             if (getattr(self, part) is None) == (task == self.task):
                 verb = "needs" if task == self.task else "has no"
                 raise ValueError(f"a recipe of {self.model.kind} ({self.task}) {verb} `{part}`")
@@ -409,9 +401,12 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
-        train, known = self.train, SCORES[self.task]
-        if train.select_by not in (None, *known):
-            raise ValueError(f"train.select_by must be none or one of {', '.join(known)}")
+        train = self.train
+        if train.select_by is not None:
+            metric = METRICS.get(train.select_by)
+            if metric is None or metric.task != self.task or not metric.selectable:
+                known = [name for name in metrics_of(self.task) if METRICS[name].selectable]
+                raise ValueError(f"train.select_by must be none or one of {', '.join(known)}")
         if train.scheduled_sampling or train.self_critical:
             what = "scheduled_sampling" if train.scheduled_sampling else "self_critical"
             if not self.decode:

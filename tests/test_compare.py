@@ -191,7 +191,7 @@ def test_cost_states_its_assumption_and_has_no_false_precision(world, page):
 def test_examples_are_what_the_rule_says(world, page):
     rows, kinds = numbers(world, "examples"), {}
     for row in rows:
-        kinds.setdefault((row["kind"], row["id"]), []).append(row["score"])
+        kinds.setdefault((row["kind"], row["id"]), []).append(row["accuracy"])
     assert {kind for kind, _ in kinds} >= {"good", "disagreed"}
     for (kind, _), scores in kinds.items():
         assert len(scores) == 2

@@ -1,7 +1,8 @@
-"""What stands in scores.json: priors, gain, intervals, labels, and a row for every example."""
+"""What stands in scores.json: every metric, baselines, intervals, labels, and the rows."""
 
 import json
 from hashlib import sha256
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,17 +12,20 @@ from saccade.config import change
 from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question
+from saccade.evaluation import vqa
 from saccade.evaluation.baselines import Baseline, visual_gain
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.scoring import (
+    ptb_references,
     read_rows,
     score_answers,
     score_captions,
     statistics,
     write_rows,
 )
+from saccade.metrics.catalogue import METRICS, Metric, metrics_of
 from saccade.metrics.intervals import compare
-from saccade.metrics.vqa import vqa_accuracy
+from saccade.metrics.vqa import accuracy
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 from tests.oracles import tiny_wordnet
@@ -42,7 +46,7 @@ def make_run(folder, out, task, *changes):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A world that can be learnt by looking, and a run of each task that has learnt it."""
-    root = tmp_path_factory.mktemp("judged")
+    root = tmp_path_factory.mktemp("scored")
     folder = make_world(root / "data")
     for task in RUNS:
         make_run(folder, root / task, task, "train.epochs=12")
@@ -66,8 +70,8 @@ def test_a_model_that_looks_gains_by_looking(made, scores):
         # nobody who does not look comes near
         blind = [
             baseline[name]
-            for rung_name, baseline in run_baselines.items()
-            if rung_name != "nearest_neighbour"
+            for other, baseline in run_baselines.items()
+            if other != "nearest_neighbour"
         ]
         assert max(blind) < scores[name]
         low, high = scores["interval"][name]
@@ -100,10 +104,14 @@ def test_rows_amount_to_the_scores(made, scores):
     found = statistics(rows)
     for name, statistic in found.items():
         assert statistic.whole() == pytest.approx(scores[name])
-    assert {"accuracy"} == set(found) or {"bleu_1", "bleu_4", "rouge_l", "cider"} < set(found)
+    assert set(found) in (
+        {"accuracy"},
+        {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"},
+    )
+    assert set(scores["interval"]) == set(found)
     assert all(0 <= confidence <= 1 for confidence in rows["confidence"])
     assert compare(found[next(iter(found))], found[next(iter(found))]).p_permutation == 1
-    with pytest.raises(SaccadeError, match="was not judged on the test split"):
+    with pytest.raises(SaccadeError, match="was not scored on the test split"):
         read_rows(run, "test")
 
 
@@ -118,22 +126,27 @@ def test_calibration_is_that_of_the_answers(made):
     scores = evaluate(made / "vqa")
     rows, calibration = read_rows(made / "vqa", "val"), scores["calibration"]
     assert sum(bin_["answers"] for bin_ in calibration["bins"]) == len(rows["id"])
-    assert 0 <= calibration["ece"] <= 1
+    assert 0 <= scores["expected_calibration_error"] <= 1
+    assert 0 <= scores["area_under_risk_coverage"] <= 1
     assert calibration["risk"][-1] == pytest.approx(1 - scores["accuracy"] / 100)
-    assert scores["wups"] == {"not_measured": "WUPS: no WordNet was given"}
-    assert "classification" not in scores, "ten people are no label"
+    assert "WordNet" in scores["wups_0_9"]["not_measured"]
+    assert "not_measured" in scores["macro_f1"], "ten people are no label"
+    assert "confusion" not in scores
 
 
 def test_wups_with_a_wordnet(made, tmp_path):
     scores = evaluate(made / "vqa", wordnet=tiny_wordnet.write(tmp_path / "wordnet"))
-    assert set(scores["wups"]) == {"0.9", "0.0"}
-    assert scores["wups"]["0.9"] <= scores["wups"]["0.0"] <= 100
+    assert scores["wups_0_9"] <= scores["wups_0_0"] <= 100
+    rows = read_rows(made / "vqa", "val")
+    assert 100 * np.mean(rows["wups_0_9"]) == pytest.approx(scores["wups_0_9"])
+    low, high = scores["interval"]["wups_0_0"]
+    assert low <= scores["wups_0_0"] <= high
 
 
-def test_captions_are_also_judged_by_how_varied_they_are(made):
+def test_captions_are_also_scored_by_how_varied_they_are(made):
     scores = evaluate(made / "caption")
-    assert set(scores["diversity"]) == set(scores["diversity_of_people"])
-    assert 0 < scores["diversity"]["vocabulary_used"] <= 1
+    assert set(scores["diversity_of_people"]) <= METRICS.keys() & scores.keys()
+    assert 0 < scores["vocabulary_used"] <= 1
     assert "--java" in scores["meteor"]["not_measured"]
     assert scores["baselines"]["constant_caption"]["caption"].startswith("a ")
     assert scores["baselines"]["nearest_neighbour"]["training_images"] == 40
@@ -172,12 +185,11 @@ QUESTIONS = [
 
 
 def test_a_gain_under_two_points_is_said_in_words():
-    same = score_answers({q.id: "cat" for q in QUESTIONS}, QUESTIONS, "2021-03")
+    same = score_answers({q.id: "cat" for q in QUESTIONS}, QUESTIONS)
     gain = visual_gain("vqa", same, Baseline(same, {}))
     assert gain["visual_gain"] == {"accuracy": 0}
     assert gain["visual_gain_interval"] == {"accuracy": [0, 0]}
-    assert "gains 0.0 points" in gain["visual_gain_note"]
-    assert "accuracy is 100.0 instead of 100.0" in gain["visual_gain_note"]
+    assert "accuracy" in gain["visual_gain_note"]
     said = {i: [("a", "cat"), ("a", "dog")][i % 2] for i in range(4)}
     human = {i: [("a", "cat", "sits", "here")] for i in range(4)}
     captions = score_captions(said, human)
@@ -187,7 +199,7 @@ def test_a_gain_under_two_points_is_said_in_words():
 
 
 def test_rows_survive_the_disk_and_broken_files_are_named(tmp_path):
-    scored = score_answers({q.id: "cat" for q in QUESTIONS}, QUESTIONS, "2021-03", {0: 0.25})
+    scored = score_answers({q.id: "cat" for q in QUESTIONS}, QUESTIONS, confidence={0: 0.25})
     write_rows(tmp_path, "val", scored.rows)
     rows = read_rows(tmp_path, "val")
     assert rows["confidence"][0] == 0.25
@@ -195,64 +207,58 @@ def test_rows_survive_the_disk_and_broken_files_are_named(tmp_path):
     assert {name: of for name, of in rows.items() if name != "confidence"} == {
         name: of for name, of in scored.rows.items() if name != "confidence"
     }
-    said = dict(zip(rows["id"], rows["answer"], strict=True))
-    assert vqa_accuracy(said, QUESTIONS).overall == statistics(rows)["accuracy"].whole()
+    assert accuracy(rows["answer"], QUESTIONS).value == statistics(rows)["accuracy"].whole()
     whole = (tmp_path / "scored-val.parquet").read_bytes()
     (tmp_path / "scored-val.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SaccadeError, match="is not whole"):
         read_rows(tmp_path, "val")
 
 
-def test_plain_means_are_over_the_answers_of_the_split_whatever_was_said():
-    from saccade.evaluation.evaluate import of_answers
-
+def test_plain_means_are_over_the_answers_of_the_split_whatever_was_predicted():
     single = [q._replace(answers=("a dog",) if q.id % 3 else ("cat",)) for q in QUESTIONS]
-    said = {q.id: "bird" if q.id == 0 else "cat" for q in single}
-    scored = score_answers(said, single, "2021-03", dict.fromkeys(range(12), 0.5))
-    scores = of_answers(scored, single, None)
-    plain = scores["classification"]["plain"]
-    assert plain["labels"] == 2, "a bird is no answer of this split"
-    assert plain["recall"] == pytest.approx(plain["balanced_accuracy"])
-    assert {"true": "cat", "said": "bird", "questions": 1} in scores["confusion"]
-    assert sum(row["questions"] for row in scores["confusion"]) == 12
+    predictions = {q.id: "bird" if q.id == 0 else "cat" for q in single}
+    scored = score_answers(predictions, single)
+    assert scored.scores["macro_recall"] == pytest.approx(scored.scores["balanced_accuracy"])
+    folder = SimpleNamespace(questions=lambda split: single)
+    scored.rows["confidence"][:] = [0.5] * 12
+    confusion = vqa.details(scored, folder, "val")["confusion"]
+    assert {"ground_truth": "cat", "prediction": "bird", "questions": 1} in confusion
+    assert sum(row["questions"] for row in confusion) == 12
 
 
-def test_questions_with_one_answer_are_also_a_classification(tmp_path):
-    from saccade.evaluation.evaluate import of_answers
-
+def test_questions_with_one_answer_are_also_a_classification():
     single = [q._replace(answers=("A dog",) if q.id % 3 else ("cat",)) for q in QUESTIONS]
-    scored = score_answers(
-        {q.id: "cat" for q in single}, single, "2021-03", dict.fromkeys(range(12), 0.5)
-    )
-    scores = of_answers(scored, single, None)["classification"]
-    assert scores["plain"]["accuracy"] == pytest.approx(4 / 12)
-    assert scores["plain"]["recall"] == scores["pitvqa"]["recall"] == pytest.approx(1 / 2)
-    assert scores["plain"]["labels"] == 2
-    assert scores["plain"]["precision"] == pytest.approx(4 / 12 / 2)
-    assert scores["pitvqa"]["precision"] == pytest.approx((4 / 12 + 1) / 2)
+    scores = score_answers({q.id: "cat" for q in single}, single).scores
+    assert scores["accuracy"] == pytest.approx(400 / 12)
+    assert scores["macro_recall"] == scores["macro_recall_pitvqa"] == pytest.approx(1 / 2)
+    assert scores["macro_precision"] == pytest.approx(4 / 12 / 2)
+    assert scores["macro_precision_pitvqa"] == pytest.approx((4 / 12 + 1) / 2)
 
 
 def test_the_leaderboards_words_are_cut_by_the_official_tokenizer():
-    from saccade.evaluation.evaluate import _cut, _leaderboard
-
-    references = _cut([["A dog's bone.", "The bone"], ["Two cats!"]])
-    assert references == [[["a", "dog", "'s", "bone"], ["the", "bone"]], [["two", "cats"]]]
-    said = [["a", "dog", "'s", "bone"], ["two", "dogs"]]
-    scores = _leaderboard(said, references)
-    assert scores["bleu_1"] == pytest.approx(5 / 6)
-    assert set(scores) == {"tokens", "bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"}
+    raw = {1: ["A dog's bone.", "The bone"], 2: ["Two cats!"]}
+    cut = ptb_references(list(raw.values()))
+    assert cut == [[["a", "dog", "'s", "bone"], ["the", "bone"]], [["two", "cats"]]]
+    predictions = {1: ("a", "dog", "'s", "bone"), 2: ("two", "dogs")}
+    references = {1: [("a", "dogs", "bone")], 2: [("two", "cats")]}
+    scores = score_captions(predictions, references, training=[("a",)], raw=raw).scores
+    leaderboard = scores["leaderboard"]
+    assert leaderboard["bleu_1"] == pytest.approx(5 / 6)
+    assert set(leaderboard) == {
+        "tokens",
+        "bleu_1",
+        "bleu_2",
+        "bleu_3",
+        "bleu_4",
+        "rouge_l",
+        "cider",
+    }
 
 
 def test_the_label_of_the_scorer_says_where_there_is_no_official_rule():
-    from types import SimpleNamespace
-
-    from saccade.evaluation.evaluate import _scorer
-
     def label(*counts):
         asked = [SimpleNamespace(answers=("yes",) * count) for count in counts]
-        folder = SimpleNamespace(questions=lambda split: asked)
-        recipe = SimpleNamespace(task="vqa")
-        return _scorer(SimpleNamespace(recipe=recipe, folder=folder), "val", "2021-03")
+        return vqa.scorer(SimpleNamespace(questions=lambda split: asked), "val", "2021-03")
 
     assert label(10, 10) == "GT-Vision-Lab/VQA vqaEval.py, revision 2021-03"
     assert "no official rule" in label(1, 1)
@@ -279,3 +285,85 @@ def test_a_run_remembers_whom_it_began_with(made, tmp_path):
     (third / "run.json").write_text(json.dumps(header))
     scores = evaluate(third)
     assert (scores["selected_on_this_split"], scores["trained_on_this_split"]) == (True, None)
+
+
+# --- The table of metrics -------------------------------------------------------------------------
+
+
+def test_every_metric_of_the_task_is_in_the_scores(scores):
+    """Or why it could not be measured; a person reads each with its title and unit."""
+    names = set(metrics_of(scores["task"]))
+    assert names <= scores.keys()
+    missing = {name for name in names if isinstance(scores[name], dict)}
+    assert all(scores[name]["not_measured"] for name in missing)
+    outside = {name for name in names if {"java", "wordnet"} & {*METRICS[name].needs}}
+    classes = {name for name in names if "classification" in METRICS[name].compute}
+    assert missing == outside | classes
+    for name in names - missing:
+        assert (
+            METRICS[name]
+            .shown(scores[name])
+            .startswith(f"{scores[name] * METRICS[name].scale:.{METRICS[name].digits}f}")
+        )
+
+
+@pytest.fixture
+def house(monkeypatch, tmp_path):
+    """A metric by one file and one line for each task, and two that are broken."""
+    (tmp_path / "new_metric.py").write_text(
+        "from saccade.metrics.catalogue import Result\n\n"
+        "def letters(predictions, references):\n"
+        "    assert len(predictions) == len(references)\n"
+        "    counts = [float(len(''.join(words))) for words in predictions]\n"
+        "    return Result(sum(counts) / len(counts), counts)\n\n"
+        "def broken(predictions, references):\n"
+        "    raise RuntimeError('no such thing')\n\n"
+        "def short(predictions, references):\n"
+        "    return Result(1.0, [1.0])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for task in RUNS:
+        for name in ("letters", "broken", "short"):
+            line = Metric(name, task, f"new_metric:{name}", 1.0, "letters", 2, "high", "this test")
+            monkeypatch.setitem(METRICS._lines, f"{name}_{task}", line)
+
+
+@pytest.mark.parametrize("task", list(RUNS))
+def test_a_new_metric_is_computed_kept_and_chooses_the_best_epoch(made, tmp_path, house, task):
+    name, folder = f"letters_{task}", DataFolder(made / "data")
+    changes = ("train.epochs=3", f"train.select_by={name}")
+    run = make_run(folder, tmp_path / "run", task, *changes)
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert {row["metric"] for row in log} == {name}
+    best = max(log, key=lambda row: row["score"])
+    scores = evaluate(run)
+    assert scores["epoch"] == best["epoch"]
+    rows = read_rows(run, "val")
+    assert scores[name] == pytest.approx(np.mean(rows[name]))
+    assert statistics(rows)[name].whole() == pytest.approx(scores[name])
+    low, high = scores["interval"][name]
+    assert low <= scores[name] <= high
+    assert "no such thing" in scores[f"broken_{task}"]["not_measured"]
+    assert "new_metric:short" in scores[f"short_{task}"]["not_measured"]
+    with pytest.raises(SaccadeError, match="no such thing"):
+        make_run(folder, tmp_path / "broken", task, f"train.select_by=broken_{task}")
+
+
+def test_training_computes_no_more_than_it_selects_by(made, tmp_path):
+    changes = ("train.epochs=1", "train.select_by=cider")
+    run = make_run(DataFolder(made / "data"), tmp_path / "run", "caption", *changes)
+    (row,) = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert METRICS.keys() & row["scores"].keys() == {"cider", "bleu_4"}
+
+
+def test_a_metric_that_the_data_cannot_be_scored_by_is_refused_before_training(made, tmp_path):
+    with pytest.raises(SaccadeError, match=r"macro_f1.*one human answer"):
+        make_run(DataFolder(made / "data"), tmp_path / "run", "vqa", "train.select_by=macro_f1")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["meteor", "distinct_1", "area_under_risk_coverage", "nothing"])
+def test_what_cannot_choose_the_best_epoch_is_refused(name):
+    for recipe in RUNS.values():
+        with pytest.raises(SaccadeError, match="select_by"):
+            change(RECIPES[recipe], f"train.select_by={name}")

@@ -15,12 +15,12 @@ import pytest
 from saccade.data.records import Question
 from saccade.datasets.pitvqa import NO_ANSWER, seconds_of
 from saccade.evaluation.blind_answers import most_frequent_per_question
+from saccade.evaluation.scoring import ScoreOptions, score_answers
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.classification import classification_score
 from saccade.metrics.ptb import coco_words
 from saccade.metrics.rouge import corpus_rouge_l
-from saccade.metrics.vqa import vqa_accuracy
 from tests import test_java_metrics, test_ptb
 
 EXACT = 1e-9
@@ -71,8 +71,9 @@ def test_vqa_accuracy(golden, real_data, split, records):
     for revision, key in (("2021-03", "expected"), ("2016", "older_revision")):
         for name, predict in PREDICTORS.items():
             said = {record["question_id"]: predict(record) for record in found}
-            score = vqa_accuracy(said, questions, revision)
-            scores = {"overall": score.overall, **score.per_answer_type}
+            options = ScoreOptions(("accuracy",), revision=revision)
+            scores = score_answers(said, questions, options).scores
+            scores = {"overall": scores["accuracy"], **scores["per_answer_type"]}
             wanted = golden("vqa_accuracy.json")[key][split][name]
             assert {kind: round(of, 4) for kind, of in scores.items()} == wanted
 
@@ -98,9 +99,9 @@ def test_official_demo_of_a_thousand_images(golden):
         ("ROUGE_L", corpus_rouge_l(said, human)),
         ("CIDEr", corpus_cider(said, human)),
     ):
-        assert score.corpus == pytest.approx(corpus[name], abs=EXACT)
-        assert score.per_image == pytest.approx(per_image[name], abs=EXACT)
-        assert round(score.corpus, 3) == corpus["printed"][name]
+        assert score.value == pytest.approx(corpus[name], abs=EXACT)
+        assert score.per_example == pytest.approx(per_image[name], abs=EXACT)
+        assert round(score.value, 3) == corpus["printed"][name]
 
 
 def test_three_invented_images(golden):
@@ -116,7 +117,7 @@ def test_three_invented_images(golden):
         (corpus_cider(said, human), *both["small_ciderD"]),
         (corpus_cider(said, human, variant="cider"), *both["small_cider_plain"]),
     ):
-        assert [score.corpus, *score.per_image] == pytest.approx([corpus, *per_image], abs=EXACT)
+        assert [score.value, *score.per_example] == pytest.approx([corpus, *per_image], abs=EXACT)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +129,10 @@ def test_five_thousand_human_captions(golden, form, file):
     bleu = corpus_bleu(said, human)
     assert bleu.corpus == pytest.approx(wanted["BLEU"], abs=EXACT)
     assert bleu.corpus == pytest.approx(wanted.get("nltk", wanted["BLEU"]), abs=EXACT)
-    assert corpus_rouge_l(said, human).corpus == pytest.approx(wanted["ROUGE_L"], abs=EXACT)
-    assert corpus_cider(said, human).corpus == pytest.approx(wanted["CIDEr"], abs=EXACT)
+    assert corpus_rouge_l(said, human).value == pytest.approx(wanted["ROUGE_L"], abs=EXACT)
+    assert corpus_cider(said, human).value == pytest.approx(wanted["CIDEr"], abs=EXACT)
     if form == "ptb":
-        plain = corpus_cider(said, human, variant="cider").corpus
+        plain = corpus_cider(said, human, variant="cider").value
         wanted = golden("golden_cider.json")["human_coco_ptb_cider_plain"]
         assert plain == pytest.approx(wanted, abs=EXACT)
 
@@ -197,7 +198,7 @@ def test_scores_of_pitvqa_s_best_prior(surgical):
 
 # --- Nothing is forgotten -------------------------------------------------------------------------
 
-JUDGED_BY = {
+SCORED_BY = {
     "expected.json": test_official_demo_of_a_thousand_images,
     "expected_per_image.json": test_official_demo_of_a_thousand_images,
     "fakecap_tokenized.json": test_official_demo_of_a_thousand_images,
@@ -214,7 +215,7 @@ JUDGED_BY = {
 """METEOR of `expected.json` and `golden_small.json`: `test_java_metrics.test_the_real_meteor`."""
 
 
-def test_every_golden_set_is_judged_by_a_test(real_data):
+def test_every_golden_set_is_scored_by_a_test(real_data):
     there = {path.name for path in Path(real_data("metrics-golden")).iterdir()} - {"README.md"}
-    assert there == set(JUDGED_BY)
+    assert there == set(SCORED_BY)
     assert callable(test_java_metrics.test_the_real_meteor)

@@ -12,7 +12,8 @@ import pytest
 
 from saccade.core.errors import BadData
 from saccade.metrics import java
-from saccade.metrics.java import Measured, NotMeasured, meteor, spice
+from saccade.metrics.catalogue import NotMeasured, Result
+from saccade.metrics.java import meteor, spice
 
 SAID = [["a", "man", "rides", "a", "bike"], ["two", "dogs"]]
 HUMAN = [[["a", "man", "riding", "a", "red", "bike"]], [["two", "dogs"], ["some", "|||", "dogs"]]]
@@ -55,13 +56,13 @@ def installed(tmp_path, monkeypatch):
 
 def test_meteor_is_asked_caption_by_caption(installed):
     installed(METEOR_PROGRAM)
-    assert meteor(SAID, HUMAN) == Measured(0.25, [0.5, 0.2])
-    assert meteor([[]], [[["a"]]]) == Measured(0.25, [0.0])
+    assert meteor(SAID, HUMAN) == Result(0.25, [0.5, 0.2])
+    assert meteor([[]], [[["a"]]]) == Result(0.25, [0.0])
 
 
 def test_spice_scores_are_put_into_the_order_of_the_images(installed):
     installed(SPICE_PROGRAM)
-    assert spice(SAID, HUMAN) == Measured(0.375, [0.25, 0.5])
+    assert spice(SAID, HUMAN) == Result(0.375, [0.25, 0.5])
 
 
 @pytest.mark.parametrize("metric", BOTH)
@@ -112,15 +113,15 @@ def test_no_stanford_models(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("metric", BOTH)
 def test_captions_that_do_not_fit_are_refused(metric):
-    with pytest.raises(BadData, match="1 captions were said about 2 images"):
+    with pytest.raises(BadData, match="1 captions for 2 images"):
         metric(SAID[:1], HUMAN)
 
 
 @pytest.mark.skipif("SACCADE_JAVA" not in os.environ, reason="SACCADE_JAVA is not set")
 def test_the_real_meteor(real_data):
-    assert meteor(SAID[:1], HUMAN[:1]).corpus == pytest.approx(0.3619621506, abs=1e-9)
+    assert meteor(SAID[:1], HUMAN[:1]).value == pytest.approx(0.3619621506, abs=1e-9)
     rows = json.loads(real_data("metrics-golden/fakecap_tokenized.json").read_text())
     expected = json.loads(real_data("metrics-golden/expected.json").read_text())
     said = [row["test"].split() for row in rows]
     human = [[reference.split() for reference in row["refs"]] for row in rows]
-    assert meteor(said, human).corpus == pytest.approx(expected["METEOR"], abs=1e-9)
+    assert meteor(said, human).value == pytest.approx(expected["METEOR"], abs=1e-9)

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 import saccade.metrics.bleu
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.records import Question
+from saccade.evaluation.scoring import score_answers
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.catalogue import METRICS
 from saccade.metrics.cider import corpus_cider, document_frequencies
 from saccade.metrics.rouge import corpus_rouge_l, rouge_l
-from saccade.metrics.vqa import vqa_accuracy, vqa_accuracy_of
+from saccade.metrics.vqa import accuracy, vqa_accuracy_of
 from tests.oracles import official_vqa_scorer
 
 
@@ -27,14 +28,14 @@ def question(id_, answers, answer_type="other", question_type="what"):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_exists_and_has_its_page(name):
-    module, _, function = METRICS[name].function.partition(":")
+    module, _, function = METRICS[name].compute.partition(":")
     assert callable(getattr(importlib.import_module(module), function))
     page = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text("utf-8")
     assert f"`{module.rpartition('.')[2]}`" in page
 
 
 def test_every_metric_is_in_the_table():
-    listed = {metric.function.partition(":")[0] for metric in METRICS.values()}
+    listed = {metric.compute.partition(":")[0] for metric in METRICS.values()}
     helpers = {"ptb", "catalogue", "intervals", "__init__"}
     files = Path(saccade.metrics.bleu.__file__).parent.glob("*.py")
     assert {f"saccade.metrics.{file.stem}" for file in files if file.stem not in helpers} == listed
@@ -91,12 +92,14 @@ def test_accuracy_over_questions_by_type():
         question(3, ["red"] * 3 + ["pink"] * 7, "other", "what"),
         question(4, ["dog"] * 10, "other", "what"),
     ]
-    score = vqa_accuracy({4: "cat", 1: "yes", 2: "2", 3: "red"}, questions)
-    assert score.per_question == pytest.approx({1: 1, 2: 0.6, 3: 0.9, 4: 0})
-    assert score.overall == pytest.approx(62.5)
-    assert score.per_answer_type == pytest.approx({"yes/no": 100, "number": 60, "other": 45})
-    assert score.per_question_type == pytest.approx({"is": 100, "how many": 60, "what": 45})
-    assert score.revision == "2021-03"
+    scored = score_answers({4: "cat", 1: "yes", 2: "2", 3: "red"}, questions)
+    per_question = dict(zip(scored.rows["id"], scored.rows["accuracy"], strict=True))
+    assert per_question == pytest.approx({1: 1, 2: 0.6, 3: 0.9, 4: 0})
+    scores = scored.scores
+    assert scores["accuracy"] == pytest.approx(62.5)
+    assert scores["per_answer_type"] == pytest.approx({"yes/no": 100, "number": 60, "other": 45})
+    assert scores["per_question_type"] == pytest.approx({"is": 100, "how many": 60, "what": 45})
+    assert scores["revision"] == "2021-03"
 
 
 @pytest.mark.parametrize(
@@ -115,14 +118,14 @@ def test_accuracy_over_questions_by_type():
 )
 def test_results_that_do_not_fit_are_refused(predictions, questions, fault):
     with pytest.raises(BadData, match=fault):
-        vqa_accuracy(predictions, questions)
+        score_answers(predictions, questions)
 
 
 def test_no_answers_and_unknown_revision_are_refused():
     with pytest.raises(BadData, match="human answers"):
         vqa_accuracy_of("yes", [])
     with pytest.raises(BadConfig, match="2022"):
-        vqa_accuracy({1: "yes"}, [question(1, ["yes", "no"])], revision="2022")
+        accuracy(["yes"], [question(1, ["yes", "no"])], revision="2022")
 
 
 # --- Captions -------------------------------------------------------------------------------------
@@ -156,9 +159,10 @@ def test_golden_captions():
         ("rouge_l", corpus_rouge_l(said, human)),
         ("cider_d", corpus_cider(said, human)),
     ):
-        assert score.corpus == pytest.approx(GOLDEN[name]["corpus"], abs=1e-9), name
+        corpus, per_image, _ = score
+        assert corpus == pytest.approx(GOLDEN[name]["corpus"], abs=1e-9), name
         official = GOLDEN[name]["per_image"]
-        assert np.asarray(score.per_image) == pytest.approx(np.asarray(official), abs=1e-9), name
+        assert np.asarray(per_image) == pytest.approx(np.asarray(official), abs=1e-9), name
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +194,8 @@ def test_random_corpora_as_the_official_code(coco, seed):
     said, human = invented_corpus(seed)
     ours = corpus_bleu(said, human), corpus_rouge_l(said, human), corpus_cider(said, human)
     for score, (corpus, per_image) in zip(ours, coco(said, human), strict=True):
-        assert np.asarray(score.corpus) == pytest.approx(np.asarray(corpus), abs=1e-9)
-        assert np.asarray(score.per_image) == pytest.approx(np.asarray(per_image), abs=1e-9)
+        assert np.asarray(score[0]) == pytest.approx(np.asarray(corpus), abs=1e-9)
+        assert np.asarray(score[1]) == pytest.approx(np.asarray(per_image), abs=1e-9)
 
 
 def test_bleu_agrees_with_nltk_only_on_long_enough_sentences():
@@ -208,10 +212,10 @@ def test_perfect_captions():
     human = [cut(["a dog runs on grass", "the dog"]), cut(["two cats sit in the street"])]
     said = [sentences[0] for sentences in human]
     assert corpus_bleu(said, human).corpus == pytest.approx([1, 1, 1, 1])
-    assert corpus_rouge_l(said, human).corpus == pytest.approx(1)
+    assert corpus_rouge_l(said, human).value == pytest.approx(1)
     alone = [[of[0]] for of in human]
-    assert corpus_cider(said, alone).corpus == pytest.approx(10)
-    assert corpus_cider(said[:1], alone[:1]).corpus == 0  # one image: nothing is rare
+    assert corpus_cider(said, alone).value == pytest.approx(10)
+    assert corpus_cider(said[:1], alone[:1]).value == 0  # one image: nothing is rare
 
 
 def test_rouge_takes_precision_and_recall_from_different_references():
@@ -245,9 +249,9 @@ def test_cider_with_frequencies_of_another_corpus():
     assert own.images == 12
     assert corpus_cider(said, human, frequencies=own) == corpus_cider(said, human)
     one_by_one = [
-        corpus_cider([s], [h], frequencies=own).corpus for s, h in zip(said, human, strict=True)
+        corpus_cider([s], [h], frequencies=own).value for s, h in zip(said, human, strict=True)
     ]
-    assert one_by_one == pytest.approx(corpus_cider(said, human).per_image)
+    assert one_by_one == pytest.approx(corpus_cider(said, human).per_example)
     assert own.having[("dog",)] == sum(any("dog" in s for s in of) for of in human)
 
 
@@ -255,12 +259,12 @@ def test_plain_cider_neither_clips_nor_punishes_length():
     human = [cut(["a dog"]), cut(["red cats sit here"])]
     said = [["a", "dog", "a", "dog"], ["red", "cats"]]
     plain, clipped = corpus_cider(said, human, variant="cider"), corpus_cider(said, human)
-    assert all(p > c for p, c in zip(plain.per_image, clipped.per_image, strict=True))
+    assert all(p > c for p, c in zip(plain.per_example, clipped.per_example, strict=True))
 
 
 @pytest.mark.parametrize("metric", [corpus_bleu, corpus_rouge_l, corpus_cider])
 def test_captions_that_do_not_fit_are_refused(metric):
-    with pytest.raises(BadData, match="1 captions were said about 2 images"):
+    with pytest.raises(BadData, match="1 captions for 2 images"):
         metric([["a"]], [[["a"]], [["b"]]])
     with pytest.raises(BadData, match="image number 1 has no reference"):
         metric([["a"], ["b"]], [[["a"]], []])

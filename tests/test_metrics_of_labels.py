@@ -8,7 +8,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from saccade.core.errors import BadData
 from saccade.metrics.classification import classification_score
-from saccade.metrics.diversity import caption_diversity
+from saccade.metrics.diversity import diversity
 
 
 def with_recalls(recalls, examples=10_000, unseen="never true"):
@@ -101,16 +101,21 @@ def test_f1_above_both_precision_and_recall_as_printed_in_2024():
 def test_diversity_by_hand():
     training = [["a", "dog", "runs"], ["a", "cat", "sits", "here"]]
     said = [["a", "dog", "runs"], ["a", "dog", "sits"], ["a", "dog", "sits"], ["zebra"]]
-    score = caption_diversity(said, training)
-    assert score.distinct == pytest.approx((5 / 10, 3 / 6, 2 / 3, 0))
-    assert score.different == pytest.approx(3 / 4)
-    assert score.novel == pytest.approx(3 / 4)
-    assert score.mean_length == pytest.approx(10 / 4)
-    assert score.words == 5
-    assert score.vocabulary_used == pytest.approx(4 / 6)
+    found = {name: result.value for name, result in diversity(said, training=training).items()}
+    distinct = [found.pop(f"distinct_{n}") for n in (1, 2, 3, 4)]
+    assert distinct == pytest.approx([5 / 10, 3 / 6, 2 / 3, 0])
+    assert found == pytest.approx(
+        {
+            "distinct_captions": 3 / 4,
+            "novel_captions": 3 / 4,
+            "caption_length": 10 / 4,
+            "words_used": 5,
+            "vocabulary_used": 4 / 6,
+        }
+    )
 
 
 def test_diversity_of_nothing():
-    assert caption_diversity([[]], []).distinct == (0, 0, 0, 0)
+    assert diversity([[]], training=[])["distinct_1"].value == 0
     with pytest.raises(BadData, match="no captions"):
-        caption_diversity([], [["a"]])
+        diversity([], training=[["a"]])

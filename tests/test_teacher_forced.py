@@ -84,7 +84,7 @@ def test_answers_lose_what_training_would_on_the_same_questions(world, tmp_path,
 
     run = learnt(world, tmp_path / "run", name)
     experiment, model = assemble(run.header.recipe, world), load_model(run)
-    found = TASKS["vqa"].score_split(model, experiment, "val", CPU).scores["answer_loss"]
+    found = TASKS["vqa"].score_model(model, experiment, "val", CPU).scores["answer_loss"]
     examples = question_examples(experiment, "val")
     batch = examples.batch(torch.arange(len(examples)).numpy())
     with torch.inference_mode():

@@ -14,6 +14,7 @@ from rich.console import Console
 from saccade.config import Exponential, Recipe, ReduceOnPlateau, change
 from saccade.core.errors import SaccadeError
 from saccade.core.tensors import load_tensors
+from saccade.evaluation.scoring import ScoreOptions
 from saccade.evaluation.tasks import TASKS
 from saccade.experiment import assemble
 from saccade.inference.model import load_model
@@ -59,8 +60,8 @@ def test_it_learns_and_writes_a_whole_run(world, tmp_path, name, metric, least):
     assert max(row["score"] for row in log) == scores[metric]
     assert (tmp_path / "run/curves.png").read_bytes().startswith(b"\x89PNG")
     experiment = assemble(recipe, world)
-    again = TASKS[recipe.task].score_split(
-        load_model(run), experiment, "val", torch.device("cpu"), beam_size=1
+    again = TASKS[recipe.task].score_model(
+        load_model(run), experiment, "val", torch.device("cpu"), ScoreOptions(beam_size=1)
     )
     assert again.scores[metric] == scores[metric], "the best epoch's weights are those kept"
     assert not list((tmp_path / "run").rglob("*.part"))

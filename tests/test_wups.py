@@ -9,10 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saccade.core.errors import BadData
+from saccade.data.records import Question
 from saccade.metrics import wups as module
-from saccade.metrics.java import NotMeasured
+from saccade.metrics.catalogue import NotMeasured
 from saccade.metrics.wups import noun_similarity, wups, wups_of
 from tests.oracles import tiny_wordnet
+
+
+def question(answer):
+    return Question(1, 1, "what?", "val", (answer,))
 
 
 @pytest.fixture(scope="module")
@@ -87,40 +92,39 @@ def test_any_lists_as_the_definition_says(similarity, said, human, threshold):
 
 
 def test_a_set_of_answers_and_the_same_wordnet_in_a_zip(wordnet, tmp_path):
-    said, human = ["dog", "puppy", "hammer"], ["hound", "dog", "hammer"]
-    score = wups(said, human, wordnet)
-    assert score.per_answer[0.9] == pytest.approx([1, 0.6 / 7, 1])
-    assert score.overall == pytest.approx(
-        {0.9: 100 * (2 + 0.6 / 7) / 3, 0.0: 100 * (2 + 6 / 7) / 3}
-    )
+    said, human = ["dog", "puppy", "hammer"], [*map(question, ["hound", "dog", "hammer"])]
+    score = wups(said, human, wordnet=wordnet)
+    assert score["wups_0_9"].per_example == pytest.approx([1, 0.6 / 7, 1])
+    assert score["wups_0_9"].value == pytest.approx(100 * (2 + 0.6 / 7) / 3)
+    assert score["wups_0_0"].value == pytest.approx(100 * (2 + 6 / 7) / 3)
     for name, inside in (("deep.zip", "wordnet/"), ("flat.zip", "")):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             for file in wordnet.iterdir():
                 archive.write(file, f"{inside}{file.name}")
-        assert wups(said, human, tmp_path / name) == score
+        assert wups(said, human, wordnet=tmp_path / name) == score
 
 
 def test_without_wordnet_or_its_reader_nothing_is_measured(monkeypatch, wordnet):
-    assert wups(["a"], ["b"], None) == NotMeasured("WUPS: no WordNet was given")
+    assert isinstance(wups(["a"], [question("b")], wordnet=None), NotMeasured)
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    assert "saccade[metrics]" in wups(["a"], ["b"], wordnet).reason
+    assert "saccade[metrics]" in wups(["a"], [question("b")], wordnet=wordnet).reason
 
 
 def test_what_is_no_wordnet_is_refused(wordnet, tmp_path):
     with pytest.raises(BadData, match="is no WordNet"):
-        wups(["a"], ["b"], tmp_path / "nowhere")
+        wups(["a"], [question("b")], wordnet=tmp_path / "nowhere")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("readme.txt", "nothing")
     with pytest.raises(BadData, match=r"holds no index\.noun"):
-        wups(["a"], ["b"], tmp_path / "other.zip")
+        wups(["a"], [question("b")], wordnet=tmp_path / "other.zip")
     broken = tmp_path / "broken"
     shutil.copytree(wordnet, broken)
     (broken / "noun.exc").unlink()
     with pytest.raises(BadData, match="is no whole WordNet"):
-        wups(["a"], ["b"], broken)
+        wups(["a"], [question("b")], wordnet=broken)
     (broken / "noun.exc").write_text("")
     (broken / "index.noun").write_text("dog n many\n")
     with pytest.raises(BadData, match="is no whole WordNet"):
-        wups(["a"], ["b"], broken)
+        wups(["a"], [question("b")], wordnet=broken)
     with pytest.raises(BadData, match="cannot be scored"):
-        wups(["a"], [], wordnet)
+        wups(["a"], [], wordnet=wordnet)

@@ -26,6 +26,7 @@ def evaluate(
 ) -> None:
     """Score a run officially, beside baselines that need no image."""
     from saccade.api import evaluate as score
+    from saccade.metrics.catalogue import METRICS, metrics_of
 
     scores = score(
         run,
@@ -38,6 +39,14 @@ def evaluate(
         java=java,
         device=device,
     )
+    names = [name for name in metrics_of(scores["task"]) if name in scores]
+    found = {METRICS[name]: scores.pop(name) for name in names}
+    missing = {v["not_measured"]: None for v in found.values() if isinstance(v, dict)}
+    show_rows(
+        [(m.title, m.shown(value)) for m, value in found.items() if not isinstance(value, dict)]
+    )
+    for reason in missing:
+        typer.echo(f"Not measured: {reason}")
     show_rows(values(scores))
     rows = run / f"scored-{scores['split']}.parquet"
     typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}, {rows}")

@@ -18,6 +18,7 @@ from saccade.cli.app import (
     show_rows,
 )
 from saccade.core.formatting import values
+from saccade.core.tasks import TASK_INFO
 
 
 @app.command()
@@ -117,7 +118,7 @@ def import_checkpoint(
     show_rows(values({name: value for name, value in shown.items() if value}))
     for note in made.notes:
         typer.echo(f"note: {note}")
-    using = 'ask {run} IMAGE "QUESTION"' if header.recipe.task == "vqa" else "caption {run} IMAGE"
-    typer.echo(f"Next: saccade {using.format(run=shlex.quote(str(out)))}")
+    usage = TASK_INFO[header.recipe.task].usage.format(run=shlex.quote(str(out)))
+    typer.echo(f"Next: saccade {usage}")
     typer.echo(f"To evaluate it: {made.extract}")
     typer.echo(f"then: saccade evaluate {shlex.quote(str(out))} --data DATA")

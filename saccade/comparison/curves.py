@@ -21,6 +21,7 @@ from saccade.comparison.figures import (
 )
 from saccade.comparison.ranking import bounds
 from saccade.comparison.runs import Contender, Group
+from saccade.core.tasks import TASK_INFO
 from saccade.viz.html import address
 from saccade.viz.plots import Line, lines
 
@@ -46,7 +47,7 @@ def _top_5(run: Contender, row: Mapping[str, Any]) -> float | None:
 
 
 def _score(run: Contender, row: Mapping[str, Any]) -> float | None:
-    metric = "accuracy" if run.opened.header.recipe.task == "vqa" else "bleu_4"
+    metric = TASK_INFO[run.opened.header.recipe.task].default_metric
     return number_or_none(row["scores"].get(metric))
 
 
@@ -66,7 +67,7 @@ def measures(group: Group) -> dict[str, Measured]:
     metric = group.metric
     named = TITLES[metric]
     found = {"training_loss": Measured("training loss", BY_RECIPE, "training loss", 3, _loss)}
-    if group.task == "vqa":
+    if TASK_INFO[group.task].asks_question:
         says = f"of a question, {BY_RECIPE}"
         found["validation_loss"] = Measured("validation loss", says, "loss, held out", 3, _held_out)
     else:
@@ -192,7 +193,7 @@ def _says(group: Group) -> str:
         f"Bold: the epoch whose weights are kept. The last line is those weights on the "
         f"{group.split} split."
     )
-    if group.task == "vqa":
+    if TASK_INFO[group.task].asks_question:
         return (
             "Training loss as the recipe defines it; the loss of a question on the validation "
             f"split likewise (recipes may differ); official accuracy, free-running. {kept}"

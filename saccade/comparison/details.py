@@ -16,8 +16,9 @@ from saccade.comparison.figures import (
     shown,
 )
 from saccade.comparison.ranking import name_cell, run_heads
-from saccade.comparison.runs import READING, Contender, Group
+from saccade.comparison.runs import Contender, Group
 from saccade.core.formatting import duration
+from saccade.core.tasks import TASK_INFO
 from saccade.viz.html import address
 from saccade.viz.plots import Line, lines
 
@@ -29,7 +30,7 @@ FEW = 30
 
 def types(group: Group) -> Figure | None:
     """Accuracy by type of answer and of question; captions have no types."""
-    if group.task != "vqa":
+    if not TASK_INFO[group.task].asks_question:
         return None
     rows, body = list[Row](), list[list[Cell]]()
     for kind, column in (("answer", "answer_type"), ("question", "question_type")):
@@ -71,23 +72,19 @@ def _of(*path: str, times: float = 1.0) -> Callable[[Mapping[str, Any]], Any]:
     return find
 
 
-def _distinct(n: int) -> Callable[[Mapping[str, Any]], Any]:
-    return lambda scores: 100 * scores["diversity"]["distinct"][n - 1]
-
-
 FURTHER: dict[str, list[tuple[str, int, Callable[[Mapping[str, Any]], Any]]]] = {
     "vqa": [
         ("best that its answer list allows", 1, _of("upper_bound")),
         ("questions without features, counted as wrong", 0, _of("without_features")),
-        ("calibration error (ECE), points", 1, _of("calibration", "ece", times=100)),
-        ("area under risk-coverage, points", 1, _of("calibration", "aurc", times=100)),
-        ("WUPS at 0.9", 1, _of("wups", "0.9")),
-        ("WUPS at 0.0", 1, _of("wups", "0.0")),
-        ("balanced accuracy", 3, _of("classification", "plain", "balanced_accuracy")),
-        ("precision, macro", 3, _of("classification", "plain", "precision")),
-        ("recall, macro", 3, _of("classification", "plain", "recall")),
-        ("F1, macro", 3, _of("classification", "plain", "f1")),
-        ("F1, PitVQA's averaging", 3, _of("classification", "pitvqa", "f1")),
+        ("calibration error (ECE), points", 1, _of("expected_calibration_error", times=100)),
+        ("area under risk-coverage, points", 1, _of("area_under_risk_coverage", times=100)),
+        ("WUPS at 0.9", 1, _of("wups_0_9")),
+        ("WUPS at 0.0", 1, _of("wups_0_0")),
+        ("balanced accuracy", 3, _of("balanced_accuracy")),
+        ("precision, macro", 3, _of("macro_precision")),
+        ("recall, macro", 3, _of("macro_recall")),
+        ("F1, macro", 3, _of("macro_f1")),
+        ("F1, PitVQA's averaging", 3, _of("macro_f1_pitvqa")),
         ("loss of answers, as each recipe defines it", 3, _of("answer_loss", "loss")),
     ],
     "caption": [
@@ -98,11 +95,11 @@ FURTHER: dict[str, list[tuple[str, int, Callable[[Mapping[str, Any]], Any]]]] = 
         ("SPICE", 3, _of("spice")),
         ("teacher-forced loss (cross-entropy per word)", 3, _of("teacher_forced", "loss")),
         ("teacher-forced top-5 accuracy, %", 1, _of("teacher_forced", "top_5_accuracy")),
-        ("different captions, %", 1, _of("diversity", "different", times=100)),
-        ("captions not in the training set, %", 1, _of("diversity", "novel", times=100)),
-        ("words in a caption", 1, _of("diversity", "mean_length")),
-        ("of the vocabulary used, %", 1, _of("diversity", "vocabulary_used", times=100)),
-        *((f"distinct {n}-grams, %", 1, _distinct(n)) for n in (1, 2)),
+        ("different captions, %", 1, _of("distinct_captions", times=100)),
+        ("captions not in the training set, %", 1, _of("novel_captions", times=100)),
+        ("words in a caption", 1, _of("caption_length")),
+        ("of the vocabulary used, %", 1, _of("vocabulary_used", times=100)),
+        *((f"distinct {n}-grams, %", 1, _of(f"distinct_{n}", times=100)) for n in (1, 2)),
         ("images without features, counted as wrong", 0, _of("without_features")),
     ],
 }
@@ -117,7 +114,7 @@ def further(group: Group) -> Figure:
         missing |= {why: None for value in found if (why := reason(value))}
         if all(value is None for value in found) or all(reason(value) for value in found):
             continue
-        human = _of_people(people, find) if people else None
+        human = number_or_none(find(people)) if people else None
         known = {run.name: number_or_none(v) for run, v in zip(group.runs, found, strict=True)}
         rows += [{"metric": title, "of": name, "value": value} for name, value in known.items()]
         rows += [] if human is None else [{"metric": title, "of": "people", "value": human}]
@@ -136,14 +133,6 @@ def further(group: Group) -> Figure:
         body,
         notes=[f"Not measured, at least of one run: {'; '.join(missing)}."] if missing else (),
     )
-
-
-def _of_people(people: Mapping[str, Any], find: Callable[[Mapping[str, Any]], Any]) -> float | None:
-    """A measure of variety of human captions; none for what is no measure of variety."""
-    try:
-        return number_or_none(find({"diversity": people}))
-    except KeyError:
-        return None
 
 
 LABELS = (
@@ -266,7 +255,7 @@ def _median(run: Contender) -> float | None:
 
 def reading(run: Contender, scores: Mapping[str, Any]) -> Mapping[str, Any]:
     """Loss on a split that is not learnt from, if it was measured: earlier logs have none."""
-    found = scores.get(READING[run.opened.header.recipe.task], {})
+    found = scores.get(TASK_INFO[run.opened.header.recipe.task].held_out_loss, {})
     return {} if reason(found) else found
 
 
@@ -275,7 +264,7 @@ def reading(run: Contender, scores: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def calibration(group: Group) -> Figure | None:
     """Confidence against accuracy, by bins; nothing for captions."""
-    if group.task != "vqa":
+    if not TASK_INFO[group.task].asks_question:
         return None
     rows, drawn = list[Row](), list[Line]()
     for place, run in enumerate(group.runs):
@@ -297,7 +286,7 @@ def calibration(group: Group) -> Figure | None:
 
 def risk(group: Group) -> Figure | None:
     """Share of wrong answers among the surest ones; nothing for captions."""
-    if group.task != "vqa":
+    if not TASK_INFO[group.task].asks_question:
         return None
     rows, drawn = list[Row](), list[Line]()
     for place, run in enumerate(group.runs):

@@ -15,6 +15,7 @@ from saccade.comparison.figures import Figure, Row, number_or_none, shown
 from saccade.comparison.runs import Contender, Group
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadImage, SaccadeError
+from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.experiment import assemble_for_run
 from saccade.features.store import FeatureStore
@@ -33,10 +34,10 @@ def choose(group: Group, count: int) -> dict[str, list[int]]:
 
     A single run agrees with itself: there is no third kind then.
     """
-    column = "score" if group.task == "vqa" else "cider"
+    column = TASK_INFO[group.task].example_metric
     scores = np.array([run.rows[column] for run in group.runs], float)  # (runs, examples)
     worst, best = scores.min(axis=0), scores.max(axis=0)
-    if group.task == "vqa":
+    if TASK_INFO[group.task].asks_question:
         right = scores > 0
         split = np.flatnonzero(right.any(axis=0) & ~right.all(axis=0))
         halves = np.abs(right[:, split].mean(axis=0) - 0.5)
@@ -104,7 +105,7 @@ def drawer(run: Contender, folder: DataFolder, device: str, features: str | None
         if encoded is None:
             return [], "no map: the image has no features"
         try:
-            if seer.task == "vqa":
+            if TASK_INFO[seer.task].asks_question:
                 return _answer_maps(seer, encoded, question, image)
             return _word_maps(seer, encoded, run.scores["beam_size"], image)
         except BadConfig:
@@ -260,7 +261,7 @@ def _questions(
 ) -> dict[int, tuple[str, list[str]]]:
     """What was asked, and what people said, of each chosen row."""
     rows = group.runs[0].rows
-    if group.task == "vqa":
+    if TASK_INFO[group.task].asks_question:
         by_id = {question.id: question for question in folder.questions(group.split)}
         asked = {place: by_id[rows["id"][place]] for place in places}
         return {
@@ -287,7 +288,7 @@ def _look(
     if draw is not None and image is not None:
         tiles = draw(int(rows["image_id"][place]), question, image)
     if "answer" in rows:
-        score = rows["score"][place]
+        score = rows["accuracy"][place]
         confidence = number_or_none(rows["confidence"][place])
         about = f"accuracy {shown(score, 2)}" + (
             "" if confidence is None else f", {confidence:.0%} sure"
@@ -329,4 +330,4 @@ def _figure(
     return Figure("examples", "Examples", says, list(rows()))
 
 
-SAID = ("id", "image_id", "answer", "score", "caption", "bleu_4", "cider", "confidence")
+SAID = ("id", "image_id", "answer", "accuracy", "caption", "bleu_4", "cider", "confidence")

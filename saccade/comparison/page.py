@@ -18,6 +18,7 @@ from saccade.comparison.ranking import bars, leaderboard, paired, priors, seeds
 from saccade.comparison.runs import Group, read_groups
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.files import write_bytes
+from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.viz.html import fill
@@ -143,8 +144,8 @@ def _part(
     if folder is not None and examples:
         drawn = gallery(group, folder, examples, device, features)
     source = folder.about["source"] if folder is not None else f"data {group.data[:8]}"
-    what = "Answers" if group.task == "vqa" else "Captions"
-    title = f"{what} on {source}, {group.split} split"
+    predictions = TASK_INFO[group.task].predictions.capitalize()
+    title = f"{predictions} on {source}, {group.split} split"
     return Part(
         group,
         title,

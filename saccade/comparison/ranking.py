@@ -20,8 +20,9 @@ from saccade.comparison.figures import (
     span,
 )
 from saccade.comparison.runs import Contender, Group
+from saccade.core.tasks import TASK_INFO
 from saccade.evaluation.baselines import LITTLE, SEED, SHUFFLED
-from saccade.evaluation.scoring import MAIN, statistics
+from saccade.evaluation.scoring import statistics
 from saccade.metrics.intervals import Difference, compare
 
 # Do two runs differ by more than luck? Paired tests, corrected for how many there are.
@@ -43,7 +44,7 @@ def paired(group: Group) -> Figure | None:
         pairs = [(group.runs[0], run) for run in group.runs[1:]]
     tests = [
         (metric, one, other, gap)
-        for metric in MAIN[group.task]
+        for metric in TASK_INFO[group.task].main_metrics
         for one, other in pairs
         if (gap := difference(one, other, metric)) is not None
     ]
@@ -132,7 +133,7 @@ def pair(intervals: Any, metric: str) -> tuple[float | None, float | None]:
 def leaderboard(group: Group) -> Figure:
     """All runs, best first, with intervals, gain by looking, and what was published."""
     rows, body = [], []
-    first, metrics = group.runs[0], MAIN[group.task]
+    first, metrics = group.runs[0], TASK_INFO[group.task].main_metrics
     gaps = {run.name: difference(run, first, group.metric) for run in group.runs[1:]}
     for place, run in enumerate(group.runs):
         gap = gaps.get(run.name)
@@ -166,7 +167,7 @@ def leaderboard(group: Group) -> Figure:
 
 def _says(group: Group) -> str:
     percent = ""
-    if group.task == "vqa":
+    if TASK_INFO[group.task].asks_question:
         what = f"Accuracy, 0 to 100 ({group.scorer})"
         number = f"{group.runs[0].scores['questions']:,} questions"
     else:
@@ -333,7 +334,10 @@ def priors(group: Group) -> Figure:
         cells = []
         for run in group.runs:
             reached = run.scores["baselines"].get(baseline, {})
-            values = {metric: number_or_none(reached.get(metric)) for metric in MAIN[group.task]}
+            values = {
+                metric: number_or_none(reached.get(metric))
+                for metric in TASK_INFO[group.task].main_metrics
+            }
             why = reason(reached)
             rows.append({"prior": baseline, "run": run.name, **values, "not_measured": why})
             cells.append(Cell(shown(values[group.metric], DIGITS[group.metric]), why or ""))
@@ -368,7 +372,7 @@ def seeds(group: Group) -> Figure | None:
         name, tried = runs[0].opened.header.recipe_name, [_seed(run) for run in runs]
         cells = [Cell(name, ", ".join(run.name for run in runs), words=True, strong=True)]
         cells.append(Cell(str(len(runs)), f"seeds {', '.join(map(str, tried))}"))
-        for metric in MAIN[group.task]:
+        for metric in TASK_INFO[group.task].main_metrics:
             values = [float(run.scores[metric]) for run in runs]
             mean, spread, low, high = fmean(values), stdev(values), min(values), max(values)
             rows.append(
@@ -396,7 +400,7 @@ def seeds(group: Group) -> Figure | None:
         "images; this, with other luck in training. A difference between recipes that is no "
         "larger than this may be luck.",
         rows,
-        ["recipe", "runs", *(TITLES[metric] for metric in MAIN[group.task])],
+        ["recipe", "runs", *(TITLES[metric] for metric in TASK_INFO[group.task].main_metrics)],
         body,
     )
 

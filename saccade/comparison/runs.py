@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from saccade.core.errors import BadConfig, BadRun
+from saccade.core.tasks import TASK_INFO
 from saccade.data.records import SPLITS, Split
-from saccade.evaluation.scoring import MAIN, read_rows, statistics
+from saccade.evaluation.scoring import read_rows, statistics
 from saccade.inference.model import load_model
 from saccade.models.catalogue import MODELS, Entry
 from saccade.models.encoder import EncodedModel, without_encoder
@@ -23,8 +24,6 @@ from saccade.run_folder import OpenedRun, open_run
 
 NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")
 """What `evaluate` has written since it says how sure a score is; earlier ones had less."""
-READING = {"vqa": "answer_loss", "caption": "teacher_forced"}
-"""Where a task's scores keep the loss on a split that is not learnt from."""
 
 
 class Contender(NamedTuple):
@@ -75,7 +74,7 @@ class Group(NamedTuple):
     @property
     def metric(self) -> str:
         """What it is ranked by."""
-        return MAIN[self.task][0]
+        return TASK_INFO[self.task].default_metric
 
 
 def named(words: Sequence[str]) -> dict[str, Path]:
@@ -122,7 +121,7 @@ def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
         slug = f"{task}-{data[:8]}"
         again = sum(group.name.startswith(slug) for group in found)
         slug = f"{slug}-{again + 1}" if again else slug
-        metric = MAIN[task][0]
+        metric = TASK_INFO[task].default_metric
         ranking = sorted(range(len(members)), key=lambda i: -members[i].scores[metric])
         ranked = [members[i] for i in ranking]
         given = [ranking.index(i) for i in range(len(members))]
@@ -167,8 +166,10 @@ def _contender(name: str, path: Path, whole: Mapping[str, Any], split: Split) ->
     if split not in whole:
         raise BadRun(f"was not judged on {split}", location=path, hint=_hint(path, split))
     scores = whole[split]
-    task = opened.header.recipe.task
-    lacks = [field for field in (*NEEDED, READING[task], *MAIN[task]) if field not in scores]
+    info = TASK_INFO[opened.header.recipe.task]
+    lacks = [
+        field for field in (*NEEDED, info.held_out_loss, *info.main_metrics) if field not in scores
+    ]
     if lacks:
         message = f"was judged by an earlier saccade (its scores have no {lacks[0]!r})"
         raise BadRun(message, location=path, hint=_hint(path, split))
@@ -177,7 +178,7 @@ def _contender(name: str, path: Path, whole: Mapping[str, Any], split: Split) ->
         raise BadRun(message, location=path, hint=_hint(path, split))
     rows = read_rows(path, split)
     found = statistics(rows)
-    if not all(math.isclose(found[m].whole(), scores[m], rel_tol=1e-6) for m in MAIN[task]):
+    if not all(math.isclose(found[m].whole(), scores[m], rel_tol=1e-6) for m in info.main_metrics):
         message = f"scored-{split}.parquet does not amount to the scores in scores.json"
         raise BadRun(message, location=path, hint=_hint(path, split))
     return Contender(name, opened, scores, rows, _log(path), *_sizes(load_model(opened)))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord, Question, Split
 from saccade.demo.backbone import NAME, Taught
@@ -277,7 +278,7 @@ def _attention(grounding: AttentionGrounding | None) -> list[Chart]:
 
 def _prior(scores: Mapping[str, Any], name: str) -> float:
     """What a rung of the prior ladder reaches, in the unit of the main score."""
-    value: float = scores["baselines"][name]["accuracy" if scores["task"] == "vqa" else "bleu_4"]
+    value: float = scores["baselines"][name][TASK_INFO[scores["task"]].default_metric]
     return value
 
 

@@ -19,6 +19,7 @@ from saccade.config import Recipe
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import write_bytes
 from saccade.core.settings import Settings
+from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.datasets.prepare import prepare
@@ -27,7 +28,6 @@ from saccade.demo.backbone import NAME, OPTIONS, Taught, teach_backbone
 from saccade.demo.page import Made, Measured, Samples, build_report, summary
 from saccade.evaluation.attention_grounding import measure_attention_grounding, read_boxes
 from saccade.evaluation.evaluate import evaluate
-from saccade.evaluation.tasks import TASKS
 from saccade.features.extract import extract
 from saccade.inference.predictor import load
 from saccade.recipes.catalogue import load_recipe
@@ -264,11 +264,11 @@ def _make_data(
 def _score(folder: DemoFolder, taught: Taught, device: str) -> tuple[Made, Measured]:
     """Judge both runs on the test images, beside what needs no image."""
     data, scores, said = DataFolder(folder.path / "data"), {}, {}
-    for name in TASKS:
+    for name in TASK_INFO:
         with folder.making(f"runs/{name}") as run:
             scores[name] = evaluate(run, split="test", features=STORE, device=device)
             said[name] = json.loads((run / "predictions.json").read_text(encoding="utf-8"))
-    runs = {name: load(folder.path / "runs" / name, device) for name in TASKS}
+    runs = {name: load(folder.path / "runs" / name, device) for name in TASK_INFO}
     boxes = read_boxes(folder.path / "shapes" / "boxes.json")
     attention_grounding = measure_attention_grounding(runs["vqa"], data, boxes)
     measured = Measured(taught, scores["vqa"], scores["caption"], attention_grounding)

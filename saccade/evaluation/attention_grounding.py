@@ -1,7 +1,7 @@
-"""Does attention land on what a question is about? Measured where the true boxes are known.
+"""Attention grounding: does attention lie on the objects of a question, whose boxes are known?
 
-Two numbers, each beside what a model would reach that looks anywhere: how often the region looked
-at most has its centre inside an asked-about box, and how much of all attention lies inside.
+Two numbers, each beside its value by chance: how often the region with the most attention has its
+centre inside a box (the pointing game), and the share of all attention that lies inside.
 """
 
 import json
@@ -24,22 +24,22 @@ from saccade.inference.predictor import Run
 Box = Sequence[float]
 """x0 y0 x1 y1 as shares of width and height."""
 FINE = 8
-"""Points along each side of a region that are tried for lying inside a box."""
+"""Points along each side of a region that are tested for lying inside a box."""
 
 
 class AttentionGrounding(NamedTuple):
-    """How well a model's attention agrees with true boxes: shares, means over questions."""
+    """The agreement of a model's attention with true boxes: shares, means over questions."""
 
     questions: int
-    """So many had boxes."""
+    """The number of questions that have boxes."""
     landed: float
-    """Share of questions whose most looked-at region has its centre in a box."""
+    """Share of questions whose most attended region has its centre in a box."""
     landed_by_chance: float
-    """The same for a region drawn by lot."""
+    """The same for a random region."""
     inside: float
     """Share of attention that lies inside the boxes."""
     inside_by_chance: float
-    """The same for attention spread evenly: the share of the image that the boxes cover."""
+    """The same for uniform attention: the share of the image that the boxes cover."""
 
 
 def measure_attention_grounding(
@@ -50,9 +50,9 @@ def measure_attention_grounding(
     split: Split = "test",
     batch_size: int = 256,
 ) -> AttentionGrounding | None:
-    """Measure a VQA run on the questions of a split that `boxes` (question id to boxes) knows.
+    """Measure a VQA run on the questions of a split that have `boxes`, by question id.
 
-    A model with several glimpses is judged by their mean; None for a model without attention.
+    Several glimpses of a model are averaged; None for a model without attention.
     Raises BadData where no question of the split has a box.
     """
     experiment = assemble_for_run(run.opened, folder)
@@ -61,30 +61,29 @@ def measure_attention_grounding(
     rows = []
     for number, batch in enumerate(batches(examples, order, batch_size)):
         places = order[number * batch_size : number * batch_size + len(batch)]
-        looks = _looks(run, cast(VqaBatch, batch))
-        if looks is None:
+        attention = _attention(run, cast(VqaBatch, batch))
+        if attention is None:
             return None
         cells = run.encoder.spec.boxes if run.encoder else None
         regions = experiment.store.boxes(examples.image[places], cells)
-        for place, weights, cells in zip(places, looks, regions, strict=True):
-            asked = boxes.get(int(examples.ids[place]))
-            if asked:
-                rows.append(_agreement(weights, cells, np.asarray(asked, np.float32)))
+        for place, weights, cells in zip(places, attention, regions, strict=True):
+            if true := boxes.get(int(examples.ids[place])):
+                rows.append(_agreement(weights, cells, np.asarray(true, np.float32)))
     if not rows:
         raise BadData(
             f"no question of the {split} split has a box",
             location=folder.path,
-            hint="Give the boxes of this very data.",
+            hint="Give the boxes of the same data.",
         )
     return AttentionGrounding(len(rows), *np.mean(rows, axis=0).tolist())
 
 
 def read_boxes(path: Path) -> dict[int, list[list[float]]]:
-    """Read `boxes.json` of a Shapes world: question id to the boxes it is about."""
+    """Read `boxes.json` of a Shapes world: question id to the boxes of its objects."""
     return {int(k): v for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
-def _looks(run: Run, batch: VqaBatch) -> NDArray[np.float32] | None:
+def _attention(run: Run, batch: VqaBatch) -> NDArray[np.float32] | None:
     """Attention over regions, `(B, R)`: the mean of a question's glimpses; None without any."""
     with torch.inference_mode():
         output: VqaOutput = run.model(run.encode_batch(batch.to(run.device)))

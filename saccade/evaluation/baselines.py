@@ -1,21 +1,23 @@
-"""The prior ladder: what is reached without looking at the image, judged like the model itself.
+"""Baselines that do not look at the image, scored like the model itself, lowest first.
 
-From the bottom: one answer (or caption) for everything, the question alone, similar images, and
-the model with the wrong images. What it gains over that last rung, it gains by looking. All of it
-is seeded and costs a few passes over the split, none over the training set but the neighbours' one.
+One answer (or caption) for everything, the question alone, similar images, and the model with the
+wrong images: what the model gains over the last, it gains from the image. All of it is seeded and
+costs a few passes over the split, and none over the training set but that for similar images.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from saccade.core.errors import BadData
+from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
+from saccade.evaluation import vqa
 from saccade.evaluation.blind_answers import (
     OtherQuestions,
     derangement,
@@ -27,63 +29,61 @@ from saccade.evaluation.blind_answers import (
 )
 from saccade.evaluation.blind_captions import constant_caption, neighbour_captions
 from saccade.evaluation.scoring import (
-    MAIN,
-    POINTS,
     ScoredExamples,
+    ScoreOptions,
+    Scores,
     score_answers,
     score_captions,
     statistics,
 )
-from saccade.evaluation.tasks import TASKS
 from saccade.experiment import Experiment
 from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore
+from saccade.metrics.catalogue import METRICS
 from saccade.metrics.intervals import compare
 
 SEED = 0
 SHUFFLED = "shuffled_images"
 LITTLE = 2.0
-"""Points: less than this is as good as not having looked."""
+"""Points: a smaller gain means that the model hardly uses the image."""
 NEIGHBOURS = 60
-"""Their captions are searched for the most agreed; fewer of fewer than 1,200 training images."""
+"""Similar images whose captions are candidates; fewer of fewer than 1,200 training images."""
 TRAINING_IMAGES = 20_000
-"""So many training images, at most, are looked through for neighbours."""
+"""Training images, at most, that similar ones are searched among."""
 
 
 class Baseline(NamedTuple):
-    """One prior, judged; or why it was not."""
+    """One baseline, scored; or why it was not."""
 
     scored: ScoredExamples | None
-    about: dict[str, Any]
+    about: Scores
     """What else there is to know of it."""
 
-    def shown(self, task: str) -> dict[str, Any]:
-        """What stands in `scores.json`."""
+    def shown(self, task: str) -> Scores:
+        """The entry in `scores.json`."""
         scores = self.scored.scores if self.scored else {}
-        return {name: scores[name] for name in MAIN[task] if name in scores} | self.about
+        return {n: scores[n] for n in TASK_INFO[task].main_metrics if n in scores} | self.about
 
 
-def run_baselines(
+def answer_baselines(
     model: nn.Module,
     experiment: Experiment,
     split: Split,
     device: torch.device,
     scored: ScoredExamples,
-    *,
     revision: str = "2021-03",
 ) -> dict[str, Baseline]:
-    """Climb all rungs for a split on which the model was judged as `judged` says, lowest first."""
-    if experiment.recipe.task == "caption":
-        return _of_captions(experiment, split, scored)
+    """The baselines of a split on which a VQA model was scored."""
+    del scored  # all baselines are answered anew
+    options = ScoreOptions(TASK_INFO["vqa"].main_metrics, revision=revision)
     folder, questions = experiment.folder, experiment.folder.questions(split)
     training = folder.questions("train")
 
     def of_answers(answer: Callable[..., dict[int, str]]) -> Baseline:
-        return _baseline(lambda: score_answers(answer(training, questions), questions, revision))
+        return _baseline(lambda: score_answers(answer(training, questions), questions, options))
 
     def of_model(other: Callable[[], Experiment]) -> Baseline:
-        score_split = TASKS["vqa"].score_split
-        return _baseline(lambda: score_split(model, other(), split, device, revision=revision))
+        return _baseline(lambda: vqa.score_model(model, other(), split, device, options))
 
     ids = np.array([question.image_id for question in questions])
     return {
@@ -100,37 +100,46 @@ def run_baselines(
     }
 
 
-def _of_captions(
-    experiment: Experiment, split: Split, scored: ScoredExamples
+def caption_baselines(
+    model: nn.Module,
+    experiment: Experiment,
+    split: Split,
+    device: torch.device,
+    scored: ScoredExamples,
+    revision: str = "",
 ) -> dict[str, Baseline]:
+    """The baselines of a split on which a captioner was scored, from its captions in `scored`."""
+    del model, device, revision
+    options = ScoreOptions(TASK_INFO["caption"].main_metrics)
     store, folder = experiment.store, experiment.folder
     training, references = _by_image(folder, "train"), _by_image(folder, split)
-    said = {row["image_id"]: row["caption"].split() for row in scored.predictions}
-    seen = np.array([id_ for id_ in said if store.counts[store.rows([id_])[0]] > 0])
+    captions = {row["image_id"]: row["caption"].split() for row in scored.predictions}
+    extracted = np.array([id_ for id_ in captions if store.counts[store.rows([id_])[0]] > 0])
 
-    def constant() -> tuple[ScoredExamples, dict[str, Any]]:
+    def constant() -> tuple[ScoredExamples, Scores]:
         words = constant_caption(list(training.values()), seed=SEED)
-        found = score_captions(dict.fromkeys(references, words), references)
+        found = score_captions(dict.fromkeys(references, words), references, options)
         return found, {"caption": " ".join(words)}
 
-    def neighbours() -> tuple[ScoredExamples, dict[str, Any]]:
+    def neighbours() -> tuple[ScoredExamples, Scores]:
         known = _some(np.array(list(training)), store)
         number = min(NEIGHBOURS, max(1, len(known) // 20))
-        captions = neighbour_captions(
+        nearest = neighbour_captions(
             _pooled(store, known),
             [training[int(id_)] for id_ in known],
-            _pooled(store, seen),
+            _pooled(store, extracted),
             neighbours=number,
         )
-        of_seen = dict(zip(seen.tolist(), captions, strict=True))
-        found = score_captions({id_: of_seen.get(id_, ()) for id_ in references}, references)
+        found_of = dict(zip(extracted.tolist(), nearest, strict=True))
+        predictions = {id_: found_of.get(id_, ()) for id_ in references}
+        found = score_captions(predictions, references, options)
         return found, {"neighbours": number, "training_images": len(known)}
 
     def exchanged() -> ScoredExamples:
-        # A caption depends on its image alone: what is said of another one need not be said anew.
-        other = seen[derangement(len(seen), SEED)]
-        moved = {id_: said[o] for id_, o in zip(seen.tolist(), other.tolist(), strict=True)}
-        return score_captions(said | moved, references)
+        # A caption depends on its image alone: that of another image need not be decoded again.
+        other = extracted[derangement(len(extracted), SEED)].tolist()
+        moved = {id_: captions[o] for id_, o in zip(extracted.tolist(), other, strict=True)}
+        return score_captions(captions | moved, references, options)
 
     return {
         "constant_caption": _baseline(constant),
@@ -140,42 +149,40 @@ def _of_captions(
 
 
 def _baseline(
-    judge: Callable[[], ScoredExamples | tuple[ScoredExamples, dict[str, Any]]],
+    score: Callable[[], ScoredExamples | tuple[ScoredExamples, Scores]],
 ) -> Baseline:
-    """A prior that the data has nothing for is said to be missing; it is no zero and no crash."""
+    """A baseline that the data has nothing for is reported as not measured: no zero, no crash."""
     try:
-        found = judge()
+        found = score()
     except BadData as error:
         return Baseline(None, {"not_measured": error.message})
     return Baseline(found, {}) if isinstance(found, ScoredExamples) else Baseline(*found)
 
 
-def visual_gain(task: str, scored: ScoredExamples, shuffled: Baseline) -> dict[str, Any]:
-    """What the model gains by looking: its scores less those with shuffled images, in points.
+def visual_gain(task: str, scored: ScoredExamples, shuffled: Baseline) -> Scores:
+    """What the model gains from the image: its main scores less those with shuffled images.
 
-    Points are per cent of accuracy, or BLEU-4 and CIDEr times 100. A gain under two points is also
-    said in words, in `visual_gain_note`.
+    In points, the scores as they are shown: per cent of accuracy, BLEU-4 and CIDEr times 100. A
+    gain under two points is also told in words, in `visual_gain_note`.
     """
     if shuffled.scored is None:
         return {"visual_gain": shuffled.about}
+    gains: dict[str, float] = {}
+    bounds: dict[str, list[float]] = {}
+    notes = []
     with_it, without = statistics(scored.rows), statistics(shuffled.scored.rows)
-    found = {name: compare(with_it[name], without[name], seed=SEED) for name in MAIN[task]}
-    gains = {name: POINTS[name] * gap.difference for name, gap in found.items()}
-    notes = [
-        f"With the images exchanged for each other the {name} is "
-        f"{POINTS[name] * shuffled.scored.scores[name]:.1f} instead of "
-        f"{POINTS[name] * scored.scores[name]:.1f}: looking at the right one gains "
-        f"{gain:.1f} points, so the model hardly uses the image."
-        for name, gain in gains.items()
-        if gain < LITTLE
-    ]
-    return {
-        "visual_gain": gains,
-        "visual_gain_interval": {
-            name: [POINTS[name] * gap.low, POINTS[name] * gap.high] for name, gap in found.items()
-        },
-        **({"visual_gain_note": " ".join(notes)} if notes else {}),
-    }
+    for name in TASK_INFO[task].main_metrics:
+        scale, gap = METRICS[name].scale, compare(with_it[name], without[name], seed=SEED)
+        gains[name], bounds[name] = scale * gap.difference, [scale * gap.low, scale * gap.high]
+        if gains[name] < LITTLE:
+            notes.append(
+                f"With the images exchanged for each other the {name} is "
+                f"{scale * shuffled.scored.scores[name]:.1f} instead of "
+                f"{scale * scored.scores[name]:.1f}: the right image gains {gains[name]:.1f} "
+                "points, so the model hardly uses the image."
+            )
+    note = {"visual_gain_note": " ".join(notes)} if notes else {}
+    return {"visual_gain": gains, "visual_gain_interval": bounds, **note}
 
 
 def _by_image(folder: DataFolder, split: Split) -> dict[int, list[tuple[str, ...]]]:
@@ -184,12 +191,12 @@ def _by_image(folder: DataFolder, split: Split) -> dict[int, list[tuple[str, ...
 
 
 def _some(ids: np.ndarray, store: FeatureStore) -> np.ndarray:
-    """Images with features, at most `TRAINING_IMAGES` of them drawn by lot.
+    """Images with features, at most `TRAINING_IMAGES` of them drawn at random.
 
-    Raises BadData for pixels: a mean colour says nothing of what an image shows.
+    Raises BadData for pixels: a mean colour does not tell what an image shows.
     """
     if store.header.backbone.name == PIXELS:
-        raise BadData("pixels are no features to find similar images by", hint="Extract some.")
+        raise BadData("pixels are no features to find similar images by", hint="Extract features.")
     ids = ids[store.counts[store.rows(ids)] > 0] if len(ids) else ids
     if len(ids) > TRAINING_IMAGES:
         ids = np.random.default_rng(SEED).choice(ids, TRAINING_IMAGES, replace=False)
@@ -199,9 +206,9 @@ def _some(ids: np.ndarray, store: FeatureStore) -> np.ndarray:
 def _pooled(store: FeatureStore, ids: np.ndarray, at_once: int = 64) -> np.ndarray:
     """Mean region of each image: (n, D) float32."""
     rows, pooled = store.rows(ids), np.empty((len(ids), store.header.dim), np.float32)
-    order = np.argsort(rows)  # the disk's own
-    for begin in range(0, len(rows), at_once):
-        places = order[begin : begin + at_once]
+    order = np.argsort(rows)  # as they lie on disk
+    for start in range(0, len(rows), at_once):
+        places = order[start : start + at_once]
         regions, mask = store.read(rows[places])
         real = mask[..., None]
         total = np.where(real, regions, 0).sum(axis=1, dtype=np.float32)

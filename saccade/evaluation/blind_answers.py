@@ -1,4 +1,4 @@
-"""The commonest training answer: to everything, to questions of a type, to the very same words."""
+"""Answers without the image: the commonest training answers, and a classifier of questions."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,10 +38,7 @@ def most_frequent_per_question_type(
 def most_frequent_per_question(
     training: Sequence[Question], questions: Sequence[Question]
 ) -> dict[int, str]:
-    """Give every question the commonest training answer to the very same words.
-
-    The whole prior where questions come from a few templates, as in PitVQA.
-    """
+    """Give every question the commonest training answer to the very same words."""
     return _most_frequent(training, questions, lambda question: caption_words(question.text))
 
 
@@ -50,7 +47,7 @@ def _most_frequent(
     questions: Sequence[Question],
     kind: Callable[[Question], str | Words],
 ) -> dict[int, str]:
-    """The commonest answer of each kind of question; of all questions for a kind never seen."""
+    """The commonest answer of each kind of question; of all questions for an unknown kind."""
     everything: dict[str, float] = defaultdict(float)
     by_kind: dict[str | Words, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for question in training:
@@ -71,9 +68,6 @@ def commonest(shares: Mapping[str, float]) -> str:
             hint="Prepare the data with its annotations.",
         )
     return max(shares, key=lambda answer: shares[answer])
-
-
-# Answers from the question alone: a classifier that is never shown an image.
 
 
 def question_only(
@@ -107,38 +101,42 @@ def question_only(
             if answer in ids:
                 merged[words][ids[answer]] += 1 / len(question.answers)
         asked[words] += 1
-    seen = Counter[str]()
+    counts = Counter[str]()
     for words in merged:
-        seen.update(dict.fromkeys(_traits(words), asked[words]))
-    numbers = {trait: n for n, trait in enumerate((t for t in seen if seen[t] > 1), start=1)}
+        counts.update(dict.fromkeys(_features(words), asked[words]))
+    numbers = {
+        feature: n for n, feature in enumerate((t for t in counts if counts[t] > 1), start=1)
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _Blind(len(numbers) + 1, [shares[answer] for answer in listed]).to(device)
+        model = _QuestionClassifier(len(numbers) + 1, [shares[answer] for answer in listed]).to(
+            device
+        )
         _fit(model, _encode(merged, numbers), list(merged.values()), np.random.default_rng(seed))
     wanted = list(dict.fromkeys(caption_words(question.text) for question in questions))
     best = _likeliest(model, _encode(wanted, numbers))
-    said = {words: listed[id_] for words, id_ in zip(wanted, best, strict=True)}
-    return {question.id: said[caption_words(question.text)] for question in questions}
+    answer_to = {words: listed[id_] for words, id_ in zip(wanted, best, strict=True)}
+    return {question.id: answer_to[caption_words(question.text)] for question in questions}
 
 
-def _traits(words: Words) -> list[str]:
-    """What a question is known by: its words, its pairs of words with both ends, and itself."""
+def _features(words: Words) -> list[str]:
+    """The features of a question: its words, its pairs of words with both ends, and itself."""
     pairs = pairwise(("^", *words, "$"))
     return [*words, *(f"{first} {second}" for first, second in pairs), f"= {' '.join(words)}"]
 
 
 def _encode(questions: Iterable[Words], numbers: Mapping[str, int]) -> Ragged:
-    """Known traits of every question; one that has none gets the lone trait 0."""
-    traits = ([numbers[t] for t in _traits(words) if t in numbers] for words in questions)
-    return Ragged.of([row or [0] for row in traits], np.int64)
+    """Known features of every question; one that has none gets the lone feature 0."""
+    features = ([numbers[t] for t in _features(words) if t in numbers] for words in questions)
+    return Ragged.of([row or [0] for row in features], np.int64)
 
 
-class _Blind(nn.Module):
-    """A classifier that begins with the answers' frequencies and knows nothing of questions."""
+class _QuestionClassifier(nn.Module):
+    """A bag-of-features classifier, initialised with the answers' frequencies."""
 
-    def __init__(self, traits: int, shares: Sequence[float], width: int = 128) -> None:
+    def __init__(self, features: int, shares: Sequence[float], width: int = 128) -> None:
         super().__init__()
-        self.bag = nn.EmbeddingBag(traits, width, mode="mean", sparse=True)
+        self.bag = nn.EmbeddingBag(features, width, mode="mean", sparse=True)
         self.dropout = nn.Dropout(0.3)
         self.answer = nn.Linear(width, len(shares))
         nn.init.normal_(self.bag.weight, std=0.1)
@@ -146,22 +144,22 @@ class _Blind(nn.Module):
         self.answer.bias.data = torch.tensor(shares).log()
 
     def forward(self, questions: Ragged, rows: NDArray[np.int64]) -> Tensor:
-        places, begins = questions.places(rows)
-        traits = torch.from_numpy(questions.values[places]).to(self.answer.bias.device)
-        bags = self.bag(traits, torch.from_numpy(begins).to(traits.device))
+        places, starts = questions.places(rows)
+        features = torch.from_numpy(questions.values[places]).to(self.answer.bias.device)
+        bags = self.bag(features, torch.from_numpy(starts).to(features.device))
         logits: Tensor = self.answer(self.dropout(bags.relu()))
         return logits
 
 
 def _fit(
-    model: _Blind,
+    model: _QuestionClassifier,
     questions: Ragged,
     targets: Sequence[Mapping[int, float]],
     random: np.random.Generator,
 ) -> None:
-    """Minimise the cross-entropy to the people's answers by Adam, learning rate 0.01 down to 0.
+    """Minimise the cross-entropy to the human answers by Adam, learning rate 0.01 down to 0.
 
-    Few questions are seen more often and in smaller batches, so that there are enough steps.
+    Small data gets more epochs and smaller batches, so that there are enough steps.
     """
     right = Ragged.of([list(target) for target in targets], np.int64)
     weights = np.fromiter((w for target in targets for w in target.values()), np.float32)
@@ -173,50 +171,46 @@ def _fit(
     epochs = min(max(200_000 // len(targets), 4), 40)
     batch_size = 128 if len(targets) < 50_000 else 512
     order = np.concatenate([random.permutation(len(targets)) for _ in range(epochs)])
-    for begin in range(0, len(order), batch_size):
-        rows = order[begin : begin + batch_size]
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
         log_p = model(questions, rows).log_softmax(dim=1)
-        places, begins = right.places(rows)
-        row = np.repeat(np.arange(len(rows)), np.diff(begins, append=len(places)))
+        places, starts = right.places(rows)
+        row = np.repeat(np.arange(len(rows)), np.diff(starts, append=len(places)))
         weight = torch.from_numpy(weights[places]).to(log_p.device)
         loss = -(weight * log_p[row, right.values[places]]).sum() / weight.sum()
         for optimiser in optimisers:
             optimiser.zero_grad()
-            optimiser.param_groups[0]["lr"] = rate * (1 - begin / len(order))
+            optimiser.param_groups[0]["lr"] = rate * (1 - start / len(order))
         loss.backward()
         for optimiser in optimisers:
             optimiser.step()
 
 
 @torch.inference_mode()
-def _likeliest(model: _Blind, questions: Ragged, batch_size: int = 4096) -> list[int]:
+def _likeliest(model: _QuestionClassifier, questions: Ragged, batch_size: int = 4096) -> list[int]:
     model.eval()
     rows = np.arange(len(questions.offsets) - 1)
-    chunks = (rows[begin : begin + batch_size] for begin in range(0, len(rows), batch_size))
+    chunks = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
     return [id_ for chunk in chunks for id_ in model(questions, chunk).argmax(dim=1).tolist()]
-
-
-# The same examples with the wrong image, or with the wrong question.
 
 
 def derangement(number: int, seed: int = 0) -> np.ndarray:
     """A random order of 0, ..., number - 1 in which none keeps its place: (number,) int64.
 
-    One random ring in which everybody gets what the next one has. Raises BadData for fewer than
-    two, who have nobody to exchange with.
+    One random cycle: each takes the place of the next. Raises BadData for fewer than two.
     """
     if number < 2:
         raise BadData(
-            f"{number} cannot be exchanged for each other", hint="Judge a split with more images."
+            f"{number} cannot be exchanged for each other", hint="Score a split with more images."
         )
-    ring = np.random.default_rng(seed).permutation(number)
+    cycle = np.random.default_rng(seed).permutation(number)
     exchanged = np.empty(number, np.int64)
-    exchanged[ring] = np.roll(ring, 1)
+    exchanged[cycle] = np.roll(cycle, 1)
     return exchanged
 
 
 class OtherImages:
-    """A feature store that shows another image than the one asked for."""
+    """A feature store with the features of some images exchanged for each other."""
 
     def __init__(self, store: FeatureStore, ids: np.ndarray, seed: int = 0) -> None:
         """Exchange the images `ids` for each other; those without features stay without.
@@ -239,7 +233,7 @@ class OtherImages:
 
 
 def with_other_images(store: FeatureStore, ids: np.ndarray, seed: int = 0) -> FeatureStore:
-    """The store, showing for each of the images `ids` another one of them."""
+    """The store with the features of the images `ids` exchanged for each other."""
     return cast(FeatureStore, OtherImages(store, ids, seed))
 
 

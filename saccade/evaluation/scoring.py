@@ -1,7 +1,7 @@
-"""How right every answer or caption of a split was: scores, the upload form, and a row for each.
+"""Predictions of a split, scored: the scores, the upload form, and a row for each prediction.
 
-The same judgement for a model and for what is said without one. A row is all that intervals,
-calibration and the comparison of two runs need; `scored-SPLIT.parquet` of a run folder keeps them.
+The same code scores a model and the baselines. Rows are all that intervals, calibration and the
+comparison of two runs need; `scored-SPLIT.parquet` of a run folder keeps them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,132 +12,188 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from saccade.core.errors import BadRun
+from saccade.core.errors import BadData, BadRun
 from saccade.core.files import in_one_go
+from saccade.core.tables import load_object
 from saccade.data.records import Question, Split
-from saccade.metrics.bleu import Sentence, bleu_of_rows, corpus_bleu
-from saccade.metrics.cider import corpus_cider
-from saccade.metrics.intervals import Statistic, by_image, mean
-from saccade.metrics.rouge import corpus_rouge_l
-from saccade.metrics.vqa import vqa_accuracy, vqa_accuracy_of
-from saccade.text.answers import AnswerList
+from saccade.metrics.bleu import Sentence
+from saccade.metrics.catalogue import METRICS, NotMeasured, Result, measure, metrics_of
+from saccade.metrics.intervals import Statistic, by_image, intervals, mean
+from saccade.metrics.ptb import coco_words
+from saccade.metrics.vqa import accuracy_by, check_same_ids
 
-MAIN = {"vqa": ("accuracy",), "caption": ("bleu_4", "cider")}
-"""The scores of a task that its priors are compared by."""
-POINTS = {"accuracy": 1.0, "bleu_4": 100.0, "cider": 100.0}
-"""What makes a score points of hundred."""
-_LONGEST = 4
+Scores = dict[str, Any]
+"""Numbers, texts, and lists and mappings of them, as JSON keeps them."""
+
+
+class ScoreOptions(NamedTuple):
+    """How predictions are scored."""
+
+    metrics: Sequence[str] | None = None
+    """The names of those to compute; None for all of the task."""
+    beam_size: int | None = None
+    """Beams of captions; None takes the recipe's."""
+    revision: str = "2021-03"
+    """Of the official VQA scorer."""
+    wordnet: Path | None = None
+    """WordNet's folder or zip file, for WUPS."""
+    java: bool = False
+    """Whether METEOR and SPICE may run their Java programs."""
+
+    def compute(
+        self,
+        task: str,
+        texts: Mapping[str, tuple[Sequence[Any], Sequence[Any]]],
+        confidence: Sequence[float],
+        training: Sequence[Sentence] = (),
+    ) -> dict[str, Result | NotMeasured]:
+        """The chosen metrics of predictions and references by kind of words."""
+        given = {"confidence": confidence, "training": training}
+        names = metrics_of(task) if self.metrics is None else self.metrics
+        return measure(names, texts, self._asdict() | given)
+
+
+ALL = ScoreOptions()
 
 
 class ScoredExamples(NamedTuple):
     """How good free-running predictions are."""
 
-    scores: dict[str, Any]
+    scores: Scores
     predictions: list[dict[str, Any]]
     """In the official upload form."""
     rows: dict[str, list[Any]]
-    """Columns with an item for each question, or for each image that was captioned:
+    """Columns with an item for each question, or for each image that was captioned.
 
-    VQA: id, image_id, answer, score (official accuracy, 0..1), confidence, answer_type,
-    question_type. Captions: image_id, caption, bleu (sums as in `metrics.bleu`), bleu_4, cider,
-    rouge_l, confidence. A confidence is NaN where nobody stated one.
+    VQA: id, image_id, answer, confidence, answer_type, question_type. Captions: image_id, caption,
+    confidence. A confidence is 0..1, NaN where there is none. And a column for each metric that
+    has a value per example, named as the metric ("accuracy" in 0..1), or `NAME_sums`.
     """
 
 
 def score_answers(
-    said: Mapping[int, str],
+    predictions: Mapping[int, str],
     questions: Sequence[Question],
-    revision: str,
+    options: ScoreOptions = ALL,
     confidence: Mapping[int, float] | None = None,
 ) -> ScoredExamples:
-    """Judge one answer for each question by official VQA accuracy; `sure` has confidences 0..1."""
-    score = vqa_accuracy(said, questions, revision=revision)
-    confidence = confidence or {}
+    """Score one answer for each question, both by question id; `confidence` is 0..1."""
+    check_same_ids(predictions, questions)
+    ids, answers = [q.id for q in questions], [predictions[q.id] for q in questions]
+    confident = [(confidence or {}).get(id_, np.nan) for id_ in ids]
+    rows: dict[str, list[Any]] = {
+        "id": ids,
+        "image_id": [question.image_id for question in questions],
+        "answer": answers,
+        "confidence": confident,
+        "answer_type": [question.answer_type for question in questions],
+        "question_type": [question.question_type for question in questions],
+    }
+    found = options.compute("vqa", {"data": (answers, questions)}, confident)
+    rows = _columns(found) | rows
+    scores = _values(found)
+    for kind in ("answer_type", "question_type") if "accuracy" in rows else ():
+        scores[f"per_{kind}"] = accuracy_by(rows[kind], rows["accuracy"])
     return ScoredExamples(
-        {
-            "accuracy": score.overall,
-            "per_answer_type": dict(score.per_answer_type),
-            "per_question_type": dict(score.per_question_type),
-            "revision": score.revision,
-            "questions": len(questions),
-        },
-        [{"question_id": question.id, "answer": said[question.id]} for question in questions],
-        {
-            "id": [question.id for question in questions],
-            "image_id": [question.image_id for question in questions],
-            "answer": [said[question.id] for question in questions],
-            "score": [score.per_question[question.id] for question in questions],
-            "confidence": [confidence.get(question.id, np.nan) for question in questions],
-            "answer_type": [question.answer_type for question in questions],
-            "question_type": [question.question_type for question in questions],
-        },
+        {**scores, "revision": options.revision, "questions": len(questions)},
+        [{"question_id": id_, "answer": text} for id_, text in zip(ids, answers, strict=True)],
+        rows,
     )
-
-
-def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: str) -> float:
-    """Accuracy of always giving the best of the listed answers, in per cent."""
-    best = [
-        max(
-            (
-                vqa_accuracy_of(answers.answers[id_], question.answers, revision)
-                for id_ in answers.encode(question.answers)[0]
-            ),
-            default=0.0,
-        )
-        for question in questions
-    ]
-    return 100 * sum(best) / len(best)
 
 
 def score_captions(
-    said: Mapping[int, Sentence],
+    predictions: Mapping[int, Sentence],
     references: Mapping[int, Sequence[Sentence]],
+    options: ScoreOptions = ALL,
     confidence: Mapping[int, float] | None = None,
+    training: Sequence[Sentence] = (),
+    raw: Mapping[int, Sequence[str]] | None = None,
 ) -> ScoredExamples:
-    """Judge one caption for each image of `references` against all its human captions."""
-    captions, human = [said[id_] for id_ in references], list(references.values())
-    bleu, rouge = corpus_bleu(captions, human, _LONGEST), corpus_rouge_l(captions, human)
-    cider, confidence = corpus_cider(captions, human), confidence or {}
-    texts = [" ".join(words) for words in captions]
+    """Score one caption for each image of `references` against all its human captions.
+
+    All captions are tuples of the data set's own words; `raw` has the human ones as written, by
+    default the words with blanks between. Where all metrics are asked for, `leaderboard` has the
+    scores over the words of the official tokenizer.
+    """
+    captions, human = [predictions[id_] for id_ in references], list(references.values())
+    confident = [(confidence or {}).get(id_, np.nan) for id_ in references]
+    lines = [" ".join(words) for words in captions]
+    texts: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {"data": (captions, human)}
+    scores: Scores = {}
+    if options.metrics is None:
+        written = raw or {id_: [*map(" ".join, some)] for id_, some in references.items()}
+        texts["ptb"] = coco_words(lines), ptb_references([written[id_] for id_ in references])
+        scores["leaderboard"] = _leaderboard(*texts["ptb"])
+    found = options.compute("caption", texts, confident, training)
     return ScoredExamples(
-        {
-            **{f"bleu_{n}": value for n, value in enumerate(bleu.corpus, start=1)},
-            "rouge_l": rouge.corpus,
-            "cider": cider.corpus,
-            "images": len(references),
-        },
-        [{"image_id": id_, "caption": text} for id_, text in zip(references, texts, strict=True)],
-        {
-            "image_id": list(references),
-            "caption": texts,
-            "bleu": bleu.sums.tolist(),
-            "bleu_4": [of[-1] for of in bleu.per_image],
-            "cider": cider.per_image,
-            "rouge_l": rouge.per_image,
-            "confidence": [confidence.get(id_, np.nan) for id_ in references],
-        },
+        {**_values(found), "images": len(references), **scores},
+        [{"image_id": id_, "caption": text} for id_, text in zip(references, lines, strict=True)],
+        _columns(found) | {"image_id": list(references), "caption": lines, "confidence": confident},
     )
 
 
-def statistics(rows: Mapping[str, Sequence[Any]]) -> dict[str, Statistic]:
-    """The scores that rows amount to, as sums over images (ids rising): for intervals and tests.
+def ptb_references(texts: Sequence[Sequence[str]]) -> list[list[list[str]]]:
+    """Each image's captions in the words of the official tokenizer, which reads all in one go."""
+    words = iter(coco_words([text for several in texts for text in several]))
+    return [[next(words) for _ in several] for several in texts]
 
-    VQA: accuracy in per cent. Captions: bleu_1 to bleu_4, rouge_l, cider.
-    """
-    images = np.asarray(rows["image_id"], np.int64)
 
-    def of_means(values: Sequence[float], scale: float = 1.0) -> Statistic:
-        each = np.column_stack([np.asarray(values, float) * scale, np.ones(len(images))])
-        return Statistic(by_image(images, each), mean)
+def _leaderboard(captions: Sequence[Sentence], references: Sequence[Sequence[Sentence]]) -> Scores:
+    """The captions as the COCO server would score them: raw text, the official tokenizer."""
+    names = [name for name in metrics_of("caption") if not METRICS[name].needs]
+    found = measure(names, {"data": (captions, references)}, {})
+    return {"tokens": "PTB, punctuation dropped", **_values(found)}
 
-    if "score" in rows:
-        return {"accuracy": of_means(rows["score"], 100.0)}
-    sums = by_image(images, np.asarray(rows["bleu"], float))
-    bleu = {
-        f"bleu_{n}": Statistic(sums, lambda of, n=n: bleu_of_rows(of)[..., n - 1])  # type: ignore[misc]
-        for n in range(1, _LONGEST + 1)
+
+def _values(found: Mapping[str, Result | NotMeasured]) -> Scores:
+    return {
+        name: {"not_measured": result.reason} if isinstance(result, NotMeasured) else result.value
+        for name, result in found.items()
     }
-    return {**bleu, **{name: of_means(rows[name]) for name in ("rouge_l", "cider")}}
+
+
+def _columns(found: Mapping[str, Result | NotMeasured]) -> dict[str, list[Any]]:
+    results = {name: result for name, result in found.items() if isinstance(result, Result)}
+    per_example = {n: list(r.per_example) for n, r in results.items() if r.per_example is not None}
+    sums = {f"{name}_sums": list(r.sums) for name, r in results.items() if r.sums is not None}
+    return per_example | sums
+
+
+def selected_score(scored: ScoredExamples, metric: str) -> float:
+    """The score that chooses the best epoch. Raises BadData where it could not be measured."""
+    score = scored.scores[metric]
+    if isinstance(score, Mapping):
+        raise BadData(
+            f"{metric} cannot choose the best epoch ({score['not_measured']})",
+            hint="Choose another score: --set train.select_by=NAME (see saccade list metrics).",
+        )
+    return float(score)
+
+
+def statistics(rows: Mapping[str, Sequence[Any]]) -> dict[str, Statistic]:
+    """The scores that rows amount to, as sums over images (ids rising): for intervals and tests."""
+    images = np.asarray(rows["image_id"], np.int64)
+    found = {}
+    for name, metric in METRICS.items():
+        if metric.from_sums and f"{name}_sums" in rows:
+            sums = by_image(images, np.asarray(rows[f"{name}_sums"], float))
+            found[name] = Statistic(sums, load_object(metric.from_sums))
+        elif metric.is_mean and name in rows:
+            values = np.asarray(rows[name], float) * metric.example_scale
+            each = np.column_stack([values, np.ones(len(images))])
+            found[name] = Statistic(by_image(images, each), mean)
+    return found
+
+
+def score_intervals(rows: Mapping[str, Sequence[Any]]) -> Scores:
+    """95 % intervals of all scores that rows amount to, by resampling images."""
+    found = statistics(rows)
+    if len(set(rows["image_id"])) < 2:
+        return {"not_measured": "one image says nothing about others"}
+    return {
+        name: list(bounds)
+        for name, bounds in zip(found, intervals(list(found.values())), strict=True)
+    }
 
 
 def rows_path(run: Path, split: Split) -> Path:
@@ -154,11 +210,11 @@ def write_rows(run: Path, split: Split, rows: Mapping[str, Sequence[Any]]) -> No
 def read_rows(run: Path, split: Split) -> dict[str, list[Any]]:
     """The rows that `evaluate` wrote. Raises BadRun where it has not, or they are not whole."""
     path = rows_path(run, split)
-    hint = f"Judge the run: saccade evaluate {run} --split {split}"
+    hint = f"Score the run: saccade evaluate {run} --split {split}"
     try:
         columns: dict[str, list[Any]] = pq.read_table(path).to_pydict()
     except FileNotFoundError:
-        raise BadRun(f"was not judged on the {split} split", location=run, hint=hint) from None
+        raise BadRun(f"was not scored on the {split} split", location=run, hint=hint) from None
     except (pa.ArrowException, OSError) as error:
         message = f"is not whole ({str(error).splitlines()[0][:80]})"
         raise BadRun(message, location=path, hint=hint) from None

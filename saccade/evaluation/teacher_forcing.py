@@ -1,8 +1,8 @@
-"""How well a model reads what people wrote: never a score, only a measure of learning.
+"""Teacher-forced losses on held-out data: measures of learning, never scores.
 
-A captioner that is *teacher-forced* hears every word of the human caption before it guesses the
-next one, so nothing it says wrongly has consequences. Its loss and top-5 accuracy show how learning
-goes; BLEU of such guesses would not be BLEU, and is not made.
+A *teacher-forced* captioner is given every word of the human caption before it predicts the next
+one, so its own mistakes have no consequences. BLEU of such predictions would not be BLEU, and is
+not computed.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from saccade.data.batch import VqaBatch, VqaOutput
 from saccade.data.examples import CaptionExamples, batches, in_reading_order
 from saccade.models.losses import PER_QUESTION, targets
 
@@ -21,21 +22,21 @@ LIKELIEST = 5
 def read_captions(
     model: nn.Module, examples: CaptionExamples, device: torch.device, batch_size: int = 64
 ) -> dict[str, Any]:
-    """Let a captioner read human captions; returns `loss`, `top_5_accuracy`, `words`.
+    """The `loss`, `top_5_accuracy` and number of `words` of teacher-forced human captions.
 
     The loss is the mean cross-entropy (nats) of each word and each end given the human words before
-    it. What a model's own paper adds to the training loss is left out, else models could not be
-    compared. The accuracy is the share, in per cent, of words that were among the five likeliest.
-    Captions that are longer than the recipe allows are not in `examples`.
+    it, without the penalties of single papers, which could not be compared. The accuracy is the
+    share, in per cent, of words among the five likeliest. Captions that are longer than the recipe
+    allows are not in `examples`.
     """
     model.eval()
     loss, right, words = torch.zeros(3, dtype=torch.float64, device=device)
     for batch in batches(examples, in_reading_order(examples), batch_size):
         output = model(batch.to(device))
-        logits, said = output.logits.float(), output.targets[:, None]
-        loss += functional.cross_entropy(logits, said[:, 0], reduction="sum")
-        right += ((logits > logits.gather(1, said)).sum(dim=1) < LIKELIEST).sum()
-        words += len(said)
+        logits, true = output.logits.float(), output.targets[:, None]
+        loss += functional.cross_entropy(logits, true[:, 0], reduction="sum")
+        right += ((logits > logits.gather(1, true)).sum(dim=1) < LIKELIEST).sum()
+        words += len(true)
     if not words:
         return {"not_measured": "no caption is short enough for the recipe"}
     return {
@@ -46,13 +47,13 @@ def read_captions(
 
 
 class AnswerLoss:
-    """The training loss of answers on questions that are not learnt from, added up by batch."""
+    """The training loss of answers on held-out questions, added up by batch."""
 
     def __init__(self, kind: str) -> None:
         """`kind` is the recipe's `answers.loss`; "sampled" is taken as what it is on average."""
         self.kind, self.total, self.questions = kind, 0.0, 0
 
-    def add(self, output: Any, batch: Any) -> None:
+    def add(self, output: VqaOutput, batch: VqaBatch) -> None:
         """Add the questions of a batch that a listed answer fits."""
         weights = targets(batch)[1]
         fits = weights.sum(dim=1) > 0
@@ -60,7 +61,7 @@ class AnswerLoss:
         self.total += float(losses.sum(dtype=torch.float64))
         self.questions += len(losses)
 
-    def _of(self, output: Any, batch: Any, weights: Tensor) -> Tensor:
+    def _of(self, output: VqaOutput, batch: VqaBatch, weights: Tensor) -> Tensor:
         if self.kind != "sampled":
             return PER_QUESTION[self.kind](output, batch)
         shares = weights.sum(dim=1).clamp_min(1e-12)

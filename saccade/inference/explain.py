@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from saccade.core.errors import BadConfig
+from saccade.core.tasks import TASK_INFO
 from saccade.data.batch import CaptionBatch
 from saccade.features.images import read_image
 from saccade.inference.predictor import Answer, EncodedImage, GeneratedCaption, Run, load
@@ -131,7 +132,7 @@ def explain(
     """
     opened = load(run, device)
     encoded = opened.encode(image)
-    if opened.task == "vqa":
+    if TASK_INFO[opened.task].asks_question:
         if question is None:
             raise BadConfig("this run answers questions", location=run, hint="Give it a question.")
         pixels = explain_answer(opened, image, encoded, question, opened.ask(encoded, question))

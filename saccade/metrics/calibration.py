@@ -1,8 +1,8 @@
-"""Is a model right as often as it says? And how right is it where it is surest?
+"""Calibration: is a model as often right as its confidence says, and right where it is confident?
 
-Both compare a confidence with how right the answer was, 0 to 1; official VQA accuracy is such a
-number too, so "right" may be partial. Source: expected calibration error, Guo et al. 2017, section
-2; risk and coverage, Geifman & El-Yaniv 2017; area under that curve, Geifman et al. 2019.
+Both compare a confidence with the official accuracy, 0 to 1. Source: expected calibration error,
+Guo et al. 2017, section 2; risk and coverage, Geifman & El-Yaniv 2017; area under that curve,
+Geifman et al. 2019.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saccade.core.errors import BadData
+from saccade.data.records import Question
+from saccade.metrics.catalogue import NotMeasured, Result
+from saccade.metrics.vqa import accuracy as vqa_accuracy
 
 BINS = 15
 POINTS = 20
@@ -31,18 +34,36 @@ class Bin(NamedTuple):
 
 
 class CalibrationScore(NamedTuple):
-    """How far confidence can be trusted."""
+    """Calibration error, and risk against coverage."""
 
     ece: float
     """Expected calibration error, 0..1: mean over answers of |accuracy - confidence| of the bin."""
     bins: list[Bin]
     coverage: list[float]
-    """Shares of the answers, the surest first: 0.05, 0.1, ..., 1."""
+    """Shares of the answers, the most confident first: 0.05, 0.1, ..., 1."""
     risk: list[float]
-    """Mean of 1 - accuracy over so many of the surest answers."""
+    """Mean of 1 - accuracy over these shares of the answers."""
     aurc: float
     """Area under the risk-coverage curve, 0..1: mean risk over all numbers of answers. Low is
-    good; a model whose confidence says nothing has its error rate."""
+    good; a random confidence has the model's error rate."""
+
+
+def calibration(
+    predictions: Sequence[str],
+    references: Sequence[Question],
+    *,
+    confidence: Sequence[float],
+    revision: str = "2021-03",
+) -> dict[str, Result] | NotMeasured:
+    """Both errors by their names in `METRICS`, from a confidence (0..1) in each answer."""
+    if np.isnan(confidence).any():
+        return NotMeasured("calibration: there is no confidence in each answer")
+    right = vqa_accuracy(predictions, references, revision=revision).per_example or ()
+    score = calibration_score(confidence, right)
+    return {
+        "expected_calibration_error": Result(score.ece),
+        "area_under_risk_coverage": Result(score.aurc),
+    }
 
 
 def calibration_score(
@@ -54,14 +75,14 @@ def calibration_score(
 ) -> CalibrationScore:
     """Compare confidences with accuracies, both in 0..1, one of each per answer.
 
-    Bins are equally wide. Among equally sure answers nobody comes first: the curve goes straight
-    through them, so their order changes nothing. Raises BadData when there are none, lengths
+    Bins are equally wide. Answers of equal confidence share their errors: the curve is a straight
+    line through them, so their order changes nothing. Raises BadData when there are none, lengths
     differ, or a number is outside 0..1.
     """
     confidence, right = np.asarray(confidence, np.float64), np.asarray(accuracy, np.float64)
     if len(confidence) != len(right) or not len(confidence):
         raise BadData(
-            f"{len(confidence)} confidences for {len(right)} answers say nothing",
+            f"{len(confidence)} confidences for {len(right)} answers cannot be compared",
             hint="Give one confidence and one accuracy for each answer, and at least one.",
         )
     if not ((confidence >= 0) & (confidence <= 1) & (right >= 0) & (right <= 1)).all():
@@ -69,25 +90,16 @@ def calibration_score(
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     number = np.bincount(place, minlength=bins)
     some = np.maximum(number, 1)
-    mean_sure = np.bincount(place, confidence, minlength=bins) / some
+    mean_confidence = np.bincount(place, confidence, minlength=bins) / some
     mean_right = np.bincount(place, right, minlength=bins) / some
     edges = np.arange(bins + 1) / bins
+    columns = (edges[:-1], edges[1:], number, mean_confidence, mean_right)
     risks = _risks(confidence, right)
     coverage = np.arange(1, points + 1) / points
     answers = np.maximum(np.round(coverage * len(risks)).astype(int), 1)
     return CalibrationScore(
-        ece=float((number * np.abs(mean_right - mean_sure)).sum() / len(confidence)),
-        bins=[
-            Bin(*row)
-            for row in zip(
-                edges[:-1].tolist(),
-                edges[1:].tolist(),
-                number.tolist(),
-                mean_sure.tolist(),
-                mean_right.tolist(),
-                strict=True,
-            )
-        ],
+        ece=float((number * np.abs(mean_right - mean_confidence)).sum() / len(confidence)),
+        bins=[Bin(*row) for row in zip(*(column.tolist() for column in columns), strict=True)],
         coverage=coverage.tolist(),
         risk=risks[answers - 1].tolist(),
         aurc=float(risks.mean()),
@@ -95,7 +107,7 @@ def calibration_score(
 
 
 def _risks(confidence: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of 1 - accuracy over the 1, 2, ..., n surest answers; ties share their errors evenly."""
+    """Mean of 1 - accuracy over the 1, 2, ..., n most confident answers; ties share errors."""
     values, group, size = np.unique(-confidence, return_inverse=True, return_counts=True)
     error = np.bincount(group, 1 - right, minlength=len(values)) / size
     risks: NDArray[np.float64] = np.cumsum(np.repeat(error, size)) / np.arange(

@@ -1,93 +1,242 @@
-"""Every metric saccade has: one line each. A new one is a file in this folder and a line here.
+"""The table of metrics: every score that `evaluate` computes, one line each.
 
-What a line promises is written out in `docs/metrics.md`, oddities and golden tests included.
+A new metric is a file in this folder and a line here; another package adds one by an entry point in
+the group `saccade.metrics` that names a `Metric`. The table imports neither numpy nor torch.
+Definitions, known oddities and golden tests are in `docs/metrics.md`.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import Any, Final, Literal, NamedTuple
+
+from saccade.core.tables import Table, load_object
+
+GIVEN_IN_TRAINING = frozenset(["revision", "confidence"])
+
+
+class Result(NamedTuple):
+    """What a metric computes for a set of predictions."""
+
+    value: float
+    """The corpus score, as `scores.json` keeps it."""
+    per_example: Sequence[float] | None = None
+    """One value per prediction, for a column of the rows file. Where the line says `is_mean`,
+    intervals and paired tests are made from them."""
+    sums: Sequence[Sequence[float]] | None = None
+    """For a corpus score that is no mean: what each example adds to the sums that the line's
+    `from_sums` makes the score from."""
+
+
+class NotMeasured(NamedTuple):
+    """Why there is no score, in one sentence for the report."""
+
+    reason: str
 
 
 class Metric(NamedTuple):
-    """One metric."""
+    """One score."""
 
-    function: str
-    """`module:function`, imported when it is first needed."""
+    title: str
     task: Literal["vqa", "caption"]
-    range: str
-    best: Literal["high", "low", "none"]
-    """Whether more or less is better, or the number only describes."""
+    compute: str
+    """`module:function`, imported when it is first needed. The function takes (predictions,
+    references) in the same order, and what `needs` names as keywords. VQA: answers, and
+    `data.records.Question` objects; captions: tuples of words, and a sequence of them per image.
+    It returns a Result or NotMeasured; one that computes several scores at once is named by several
+    lines and returns a mapping from their names to Results."""
+    scale: float
+    """What a stored value is multiplied by to be shown."""
+    unit: str
+    """Of the shown value: "%", "points", or empty."""
+    digits: int
+    """Of the shown value, after the point."""
+    direction: Literal["high", "low", "none"]
+    """Which values are better; "none" for a number that only describes."""
     source: str
     """Whose definition it is, and the code that it agrees with."""
+    needs: tuple[str, ...] = ()
+    """Keywords of `compute`: "revision" of the VQA scorer, "confidence" of each prediction,
+    "training" captions, the path of a "wordnet" or None, and whether "java" may be run."""
+    words: Literal["data", "ptb"] = "data"
+    """Captions in the data set's own words, or cut by the Penn Treebank tokenizer."""
+    is_mean: bool = True
+    """Is the corpus score `example_scale` times the mean of the values per example?"""
+    example_scale: float = 1.0
+    from_sums: str = ""
+    """`module:function`: from sums over examples (..., S) to scores (...); needs `Result.sums`."""
+
+    @property
+    def selectable(self) -> bool:
+        """Can it choose the best epoch: high is good, and training has all that it needs?"""
+        given = GIVEN_IN_TRAINING.issuperset(self.needs) and self.words == "data"
+        return given and self.direction == "high"
+
+    def shown(self, value: float) -> str:
+        """A stored value as a person reads it: scaled, rounded, with its unit."""
+        number = f"{value * self.scale:.{self.digits}f}"
+        return f"{number}{self.unit}" if self.unit == "%" else f"{number} {self.unit}".strip()
 
 
-METRICS: dict[str, Metric] = {
-    "vqa_accuracy": Metric(
-        "saccade.metrics.vqa:vqa_accuracy",
-        "vqa",
-        "0..100",
-        "high",
-        "Antol et al. 2015; GT-Vision-Lab/VQA vqaEval.py, revisions of 2021 and 2016",
-    ),
-    "classification": Metric(
-        "saccade.metrics.classification:classification_score",
-        "vqa",
-        "0..1",
-        "high",
-        "accuracy (balanced too), macro precision, recall, F1; scikit-learn, PitVQA's averaging",
-    ),
-    "wups": Metric(
-        "saccade.metrics.wups:wups",
-        "vqa",
-        "0..100",
-        "high",
-        "Malinowski & Fritz 2014, at 0.9 and 0.0; the published program: needs a WordNet, nltk",
-    ),
-    "calibration": Metric(
-        "saccade.metrics.calibration:calibration_score",
-        "vqa",
-        "0..1",
-        "low",
-        "expected calibration error (Guo et al. 2017), risk and coverage (Geifman et al. 2019)",
-    ),
-    "bleu": Metric(
-        "saccade.metrics.bleu:corpus_bleu",
-        "caption",
-        "0..1",
-        "high",
-        "bilingual evaluation understudy, Papineni et al. 2002; coco-caption bleu_scorer.py",
-    ),
-    "rouge_l": Metric(
-        "saccade.metrics.rouge:corpus_rouge_l",
-        "caption",
-        "0..1",
-        "high",
-        "Lin 2004; coco-caption rouge.py",
-    ),
-    "cider": Metric(
-        "saccade.metrics.cider:corpus_cider",
-        "caption",
-        "0..10",
-        "high",
-        "Vedantam et al. 2015; CIDEr-D as coco-caption, plain CIDEr as ruotianluo/cider",
-    ),
-    "meteor": Metric(
-        "saccade.metrics.java:meteor",
-        "caption",
-        "0..1",
-        "high",
-        "Denkowski & Lavie 2014; the METEOR 1.5 program itself: needs Java and saccade[metrics]",
-    ),
-    "spice": Metric(
-        "saccade.metrics.java:spice",
-        "caption",
-        "0..1",
-        "high",
-        "Anderson et al. 2016; the SPICE 1.0 program itself: needs Java, saccade[metrics], models",
-    ),
-    "diversity": Metric(
-        "saccade.metrics.diversity:caption_diversity",
-        "caption",
-        "shares in 0..1, counts",
-        "none",
-        "distinct n-grams (Li et al. 2016), novel captions (Devlin et al. 2015), words used",
-    ),
-}
+def _check(line: Any) -> None:
+    if not isinstance(line, Metric):
+        raise ValueError(f"{line!r} is no saccade.metrics.catalogue.Metric")
+    if line.task not in {"vqa", "caption"} or line.direction not in {"high", "low", "none"}:
+        raise ValueError(f"no such task or direction: {line.task!r}, {line.direction!r}")
+
+
+_HERE = "saccade.metrics"
+_PERCENT: Final = (100.0, "%", 1)  # scale, unit and digits of a share
+_POINTS: Final = (100.0, "points", 1)
+_SINGLE = "scikit-learn; for questions with one answer each, as in surgical VQA"
+_PROGRAM = "Malinowski & Fritz 2014 and the published program; needs a WordNet and nltk"
+
+
+def _labels(title: str) -> Metric:
+    compute = f"{_HERE}.classification:classification"
+    return Metric(title, "vqa", compute, *_PERCENT, "high", _SINGLE)
+
+
+def _wups(title: str) -> Metric:
+    needs, compute = ("wordnet",), f"{_HERE}.wups:wups"
+    line = Metric(title, "vqa", compute, 1.0, "%", 1, "high", _PROGRAM, needs)
+    return line._replace(example_scale=100.0)
+
+
+def _calibration(title: str, source: str) -> Metric:
+    needs, compute = ("confidence", "revision"), f"{_HERE}.calibration:calibration"
+    return Metric(title, "vqa", compute, *_POINTS, "low", source, needs)
+
+
+def _caption(title: str, compute: str, source: str) -> Metric:
+    return Metric(title, "caption", f"{_HERE}.{compute}", *_POINTS, "high", source)
+
+
+def _bleu(title: str) -> Metric:
+    line = _caption(title, "bleu:bleu", "Papineni et al. 2002; coco-caption bleu_scorer.py")
+    return line._replace(is_mean=False, from_sums=f"{_HERE}.bleu:bleu_of_sums")
+
+
+def _diversity(title: str, source: str, shown: tuple[float, str, int] = _PERCENT) -> Metric:
+    compute = f"{_HERE}.diversity:diversity"
+    return Metric(title, "caption", compute, *shown, "none", source, ("training",))
+
+
+METRICS: Table[Metric] = Table(
+    "metric",
+    {
+        "accuracy": Metric(
+            "accuracy",
+            "vqa",
+            f"{_HERE}.vqa:accuracy",
+            1.0,
+            "%",
+            1,
+            "high",
+            "Antol et al. 2015; GT-Vision-Lab/VQA vqaEval.py, revisions of 2021 and 2016",
+            needs=("revision",),
+            example_scale=100.0,
+        ),
+        "balanced_accuracy": _labels("balanced accuracy"),
+        "macro_precision": _labels("macro precision"),
+        "macro_recall": _labels("macro recall"),
+        "macro_f1": _labels("macro F1"),
+        "macro_precision_pitvqa": _labels("macro precision, PitVQA's averaging"),
+        "macro_recall_pitvqa": _labels("macro recall, PitVQA's averaging"),
+        "macro_f1_pitvqa": _labels("macro F1, PitVQA's averaging"),
+        "wups_0_9": _wups("WUPS at 0.9"),
+        "wups_0_0": _wups("WUPS at 0.0"),
+        "expected_calibration_error": _calibration(
+            "expected calibration error", "Guo et al. 2017, section 2; 15 bins"
+        ),
+        "area_under_risk_coverage": _calibration(
+            "area under risk-coverage curve", "Geifman & El-Yaniv 2017; Geifman et al. 2019"
+        ),
+        "bleu_1": _bleu("BLEU-1"),
+        "bleu_2": _bleu("BLEU-2"),
+        "bleu_3": _bleu("BLEU-3"),
+        "bleu_4": _bleu("BLEU-4"),
+        "rouge_l": _caption("ROUGE-L", "rouge:corpus_rouge_l", "Lin 2004; coco-caption rouge.py"),
+        "cider": _caption(
+            "CIDEr-D", "cider:corpus_cider", "Vedantam et al. 2015; coco-caption cider_scorer.py"
+        ),
+        "meteor": _caption(
+            "METEOR",
+            "java:meteor",
+            "Denkowski & Lavie 2014; the METEOR 1.5 program itself: needs Java, saccade[metrics]",
+        )._replace(needs=("java",), words="ptb", is_mean=False),
+        "spice": _caption(
+            "SPICE",
+            "java:spice",
+            "Anderson et al. 2016; the SPICE 1.0 program: needs Java, saccade[metrics], models",
+        )._replace(needs=("java",), words="ptb"),
+        "distinct_1": _diversity("distinct 1-grams", "Li et al. 2016"),
+        "distinct_2": _diversity("distinct 2-grams", "Li et al. 2016"),
+        "distinct_3": _diversity("distinct 3-grams", "Li et al. 2016"),
+        "distinct_4": _diversity("distinct 4-grams", "Li et al. 2016"),
+        "distinct_captions": _diversity("different captions", "share of all captions"),
+        "novel_captions": _diversity("captions not in the training set", "Devlin et al. 2015"),
+        "caption_length": _diversity("words in a caption", "a mean", (1.0, "", 1)),
+        "words_used": _diversity("different words used", "a count", (1.0, "", 0)),
+        "vocabulary_used": _diversity("training words used", "share of the training captions'"),
+    },
+    group="saccade.metrics",
+    check=_check,
+)
+
+
+def metrics_of(task: str) -> list[str]:
+    """The names of a task's metrics, those of other packages last."""
+    return [name for name, metric in METRICS.items() if metric.task == task]
+
+
+def measure(
+    names: Iterable[str],
+    texts: Mapping[str, tuple[Sequence[Any], Sequence[Any]]],
+    options: Mapping[str, Any],
+) -> dict[str, Result | NotMeasured]:
+    """Compute some metrics; a function that several of them name is called once.
+
+    `texts` holds predictions and references by kind of words, as `Metric.words` names them;
+    `options` has the keywords that metrics may need. A metric of another package that fails is
+    NotMeasured, with the error; saccade's own raise.
+    """
+    found: dict[str, Result | NotMeasured] = {}
+    computed: dict[tuple[str, str], Any] = {}
+    for name in names:
+        metric = METRICS[name]
+        key = metric.compute, metric.words
+        if key not in computed:
+            computed[key] = _compute(metric, *texts[metric.words], options)
+        result = computed[key]
+        if isinstance(result, Mapping):
+            result = result.get(name)
+        predictions, _ = texts[metric.words]
+        if not (isinstance(result, NotMeasured) or _is_whole(result, len(predictions))):
+            reason = "no Result with a finite number, and one for each example where it has some"
+            result = NotMeasured(f"{metric.title}: {metric.compute} gave {reason}")
+        found[name] = result
+    return found
+
+
+def _is_whole(result: Any, examples: int) -> bool:
+    return (
+        isinstance(result, Result)
+        and isinstance(result.value, (int, float))
+        and isfinite(result.value)
+        and all(part is None or len(part) == examples for part in (result.per_example, result.sums))
+    )
+
+
+def _compute(
+    metric: Metric,
+    predictions: Sequence[Any],
+    references: Sequence[Any],
+    options: Mapping[str, Any],
+) -> Any:
+    try:
+        function = load_object(metric.compute)
+        return function(predictions, references, **{need: options[need] for need in metric.needs})
+    except Exception as error:
+        if metric.compute.startswith("saccade."):
+            raise
+        return NotMeasured(f"{metric.title}: {type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""CIDEr: does the caption use the rare words that people use for this image?
+"""CIDEr, the tf-idf weighted agreement of a caption's n-grams with an image's references.
 
 N-grams weigh more the fewer images they occur with (tf-idf), and caption and reference are
 compared by the cosine of their weights, for n = 1 to 4. What COCO calls "CIDEr" is CIDEr-D, which
@@ -17,17 +17,11 @@ import numpy as np
 
 from saccade.core.errors import BadData
 from saccade.metrics.bleu import NGram, Sentence, check_captions, ngram_counts
+from saccade.metrics.catalogue import Result
 
-_LONGEST = 4
+_MAX_N = 4
 _SIGMA_SQUARED = 6.0**2
 _SCALE = 10.0
-
-
-class CiderScore(NamedTuple):
-    """CIDEr in 0..10; the corpus score is the mean over images."""
-
-    corpus: float
-    per_image: list[float]
 
 
 class DocumentFrequencies(NamedTuple):
@@ -50,7 +44,7 @@ def document_frequencies(references: Iterable[Sequence[Sentence]]) -> DocumentFr
     having: Counter[NGram] = Counter()
     images = 0
     for images, sentences in enumerate(references, start=1):  # noqa: B007 (the last number stays)
-        having.update({g for s in sentences for of in ngram_counts(s, _LONGEST) for g in of})
+        having.update({g for s in sentences for of in ngram_counts(s, _MAX_N) for g in of})
     return DocumentFrequencies(images, having)
 
 
@@ -60,57 +54,57 @@ def corpus_cider(
     *,
     variant: Literal["cider-d", "cider"] = "cider-d",
     frequencies: DocumentFrequencies | None = None,
-) -> CiderScore:
-    """Score one tokenised caption per image against all of that image's references.
+) -> Result:
+    """CIDEr in 0..10 of one tokenized caption per image; the corpus score is the mean over images.
 
-    Rarity is judged on `references` themselves, as officially, unless `frequencies` of another
+    Rarity is counted on `references` themselves, as officially, unless `frequencies` of another
     corpus are given; so scores of different sets of images cannot be compared otherwise.
     Raises BadData when the two do not match in number or an image has no reference.
     """
     check_captions(hypotheses, references)
     known = frequencies or document_frequencies(references)
     if known.images < 1:
-        raise BadData("document frequencies of no images say nothing", hint="Count a corpus.")
+        raise BadData("document frequencies of no images", hint="Count a corpus.")
     similarity = _similarity_d if variant == "cider-d" else _similarity
     scores = []
     for hypothesis, sentences in zip(hypotheses, references, strict=True):
-        said = _weights(hypothesis, known)
-        total = sum(similarity(said, _weights(sentence, known)) for sentence in sentences)
+        own = _weights(hypothesis, known)
+        total = sum(similarity(own, _weights(sentence, known)) for sentence in sentences)
         scores.append(_SCALE * total / len(sentences))
-    return CiderScore(sum(scores) / len(scores), scores)
+    return Result(sum(scores) / len(scores), scores)
 
 
 def _weights(sentence: Sentence, known: DocumentFrequencies) -> _Weights:
     most, having = log(known.images), known.having
     of = [
         {gram: count * (most - log(having.get(gram, 0) or 1)) for gram, count in counts.items()}
-        for counts in ngram_counts(sentence, _LONGEST)
+        for counts in ngram_counts(sentence, _MAX_N)
     ]
     norm = [sqrt(sum(weight * weight for weight in weights.values())) for weights in of]
     return _Weights(of, norm, length=max(len(sentence) - 1, 0))
 
 
-def _similarity(said: _Weights, human: _Weights) -> float:
+def _similarity(own: _Weights, human: _Weights) -> float:
     """Mean over n of the cosine of the n-gram weights."""
     total = 0.0
-    for mine, theirs, norm in zip(said.of, human.of, _products(said, human), strict=True):
+    for mine, theirs, norm in zip(own.of, human.of, _products(own, human), strict=True):
         if norm:
             total += sum(w * theirs.get(gram, 0.0) for gram, w in mine.items()) / norm
-    return total / _LONGEST
+    return total / _MAX_N
 
 
-def _similarity_d(said: _Weights, human: _Weights) -> float:
+def _similarity_d(own: _Weights, human: _Weights) -> float:
     """The same with weights clipped to the reference's, times a Gaussian of the lengths."""
     total = 0.0
-    for mine, theirs, norm in zip(said.of, human.of, _products(said, human), strict=True):
+    for mine, theirs, norm in zip(own.of, human.of, _products(own, human), strict=True):
         if norm:
             shared = ((w, theirs[gram]) for gram, w in mine.items() if gram in theirs)
             total += sum(min(w, other) * other for w, other in shared) / norm
-    return total / _LONGEST * exp(-((said.length - human.length) ** 2) / (2 * _SIGMA_SQUARED))
+    return total / _MAX_N * exp(-((own.length - human.length) ** 2) / (2 * _SIGMA_SQUARED))
 
 
-def _products(said: _Weights, human: _Weights) -> list[float]:
-    return [mine * theirs for mine, theirs in zip(said.norm, human.norm, strict=True)]
+def _products(own: _Weights, human: _Weights) -> list[float]:
+    return [mine * theirs for mine, theirs in zip(own.norm, human.norm, strict=True)]
 
 
 # CIDEr-D of captions given as word ids, many at once: the reward of self-critical training.
@@ -148,53 +142,54 @@ class CiderOfIds(NamedTuple):
         images, image = np.unique(corpus.image, return_inverse=True)
         keys, having = [], []
         numbers = np.zeros(len(corpus.words), np.int64)  # of the beginnings, one word shorter
-        for begin, last, sentence in _places(corpus):
-            own, numbers[begin] = np.unique(
-                numbers[begin] * vocabulary + corpus.words[last], return_inverse=True
+        for start, last, sentence in _places(corpus):
+            own, numbers[start] = np.unique(
+                numbers[start] * vocabulary + corpus.words[last], return_inverse=True
             )
-            together = np.sort(image[sentence] * np.int64(len(own)) + numbers[begin])
+            together = np.sort(image[sentence] * np.int64(len(own)) + numbers[start])
             together = together[np.diff(together, prepend=-1) > 0]  # as np.unique, 10 times as fast
             keys.append(own)
             having.append(np.bincount(together % max(len(own), 1), minlength=len(own)))
         return cls(len(images), vocabulary, keys, having)
 
-    def score(self, said: Sentences, references: Sentences) -> np.ndarray:
+    def score(self, captions: Sentences, references: Sentences) -> np.ndarray:
         """CIDEr-D in 0..10 of each sentence `(S,)` against the references of the same image.
 
-        Every image that something is said about must have a reference.
+        Every image of `captions` must have a reference.
         """
-        both = Sentences.joined(said, references)
-        mine, theirs = np.nonzero(said.image[:, None] == references.image)  # (P,) each
-        theirs = theirs + len(said.length)
+        both = Sentences.joined(captions, references)
+        mine, theirs = np.nonzero(captions.image[:, None] == references.image)  # (P,) each
+        theirs = theirs + len(captions.length)
         total = np.zeros(len(mine))
-        for sentence, gram, weight in self._weigh(both):
+        for sentence, gram, weight in self.weigh(both):
             norm = np.sqrt(np.bincount(sentence, weight**2, minlength=len(both.length)))
             shared = _shared(sentence, gram, weight, mine, theirs)
             norms = norm[mine] * norm[theirs]
             total += np.divide(shared, norms, out=np.zeros(len(mine)), where=norms > 0)
         bigrams = np.maximum(both.length - 1, 0)
         apart = bigrams[mine] - bigrams[theirs]
-        alike = total / _LONGEST * np.exp(-(apart**2) / (2 * _SIGMA_SQUARED))
-        number = np.bincount(mine, minlength=len(said.length))
+        alike = total / _MAX_N * np.exp(-(apart**2) / (2 * _SIGMA_SQUARED))
+        number = np.bincount(mine, minlength=len(captions.length))
         scores: np.ndarray = _SCALE * np.bincount(mine, alike, minlength=len(number)) / number
         return scores
 
-    def _weigh(self, sentences: Sentences) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """For n = 1 to 4 every sentence's different n-grams, ordered by sentence and n-gram:
-        the sentence, the n-gram's number and its tf-idf weight, (E,) each.
+    def weigh(self, sentences: Sentences) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """For n = 1 to 4 each sentence's different n-grams, ordered by sentence and n-gram.
+
+        The sentence, the n-gram's number and its tf-idf weight, (E,) each.
         """
         weighed = []
         numbers = np.zeros(len(sentences.words), np.int64)
         places = _places(sentences)
-        for (begin, last, sentence), known, having in zip(
+        for (start, last, sentence), known, having in zip(
             places, self.keys, self.having, strict=True
         ):
-            key = numbers[begin] * self.vocabulary + sentences.words[last]
+            key = numbers[start] * self.vocabulary + sentences.words[last]
             place, found = _find(key, known)
-            strange, rank = np.unique(key[~found], return_inverse=True)
+            unknown, rank = np.unique(key[~found], return_inverse=True)
             place[~found] = len(known) + rank  # unknown ones are told apart, too
-            numbers[begin] = place
-            size = len(known) + len(strange) + 1
+            numbers[start] = place
+            size = len(known) + len(unknown) + 1
             code, count = np.unique(sentence * size + place, return_counts=True)
             gram = code % size
             images = np.ones(len(gram))
@@ -204,13 +199,13 @@ class CiderOfIds(NamedTuple):
 
 
 def _places(sentences: Sentences) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """For n = 1 to 4 where in `words` the n-grams begin and end, and which sentence they are of."""
+    """For n = 1 to 4 where in `words` the n-grams start and end, and which sentence they are of."""
     sentence = np.repeat(np.arange(len(sentences.length)), sentences.length)
     behind = np.repeat(np.cumsum(sentences.length), sentences.length)  # where its sentence ends
-    begin = np.arange(len(sentences.words))
+    start = np.arange(len(sentences.words))
     places = []
-    for n in range(1, _LONGEST + 1):
-        whole = begin[begin + n <= behind]
+    for n in range(1, _MAX_N + 1):
+        whole = start[start + n <= behind]
         places.append((whole, whole + n - 1, sentence[whole]))
     return places
 

@@ -1,6 +1,6 @@
 """VQA as classification: accuracy, balanced accuracy, macro precision, recall and F1.
 
-How surgical VQA is judged, where a handful of answers is all there is. Computed by scikit-learn.
+The usual scores of surgical VQA, which has a handful of answers. Computed by scikit-learn.
 Macro means are only comparable over the same labels, so the score says which ones it used.
 """
 
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
 from saccade.core.errors import BadData
+from saccade.data.records import Question
+from saccade.metrics.catalogue import NotMeasured, Result
+from saccade.text.answers import normalise_answer
 
 Averaging = Literal["plain", "pitvqa", "pitvqa_2024"]
 
@@ -30,6 +33,28 @@ class ClassificationScore(NamedTuple):
     confusion: NDArray[np.int64]
     """(L, L): row = true label, column = predicted label, where that is one of the labels."""
     averaging: Averaging
+
+
+def classification(
+    predictions: Sequence[str], references: Sequence[Question]
+) -> dict[str, Result] | NotMeasured:
+    """The scores of both averagings by their names in `METRICS`, over normalised answers.
+
+    Plain means are over the labels that people gave in this split, so that runs can be compared.
+    NotMeasured where a question has other than one human answer, which is no label.
+    """
+    if any(len(question.answers) != 1 for question in references):
+        return NotMeasured("classification: needs questions with one human answer each")
+    predicted = [normalise_answer(answer) for answer in predictions]
+    true = [normalise_answer(question.answers[0]) for question in references]
+    plain = classification_score(predicted, true, labels=sorted(set(true)))
+    found = {"balanced_accuracy": Result(plain.balanced_accuracy)}
+    pitvqa = classification_score(predicted, true, averaging="pitvqa")
+    for ending, score in (("", plain), ("_pitvqa", pitvqa)):
+        found[f"macro_precision{ending}"] = Result(score.precision)
+        found[f"macro_recall{ending}"] = Result(score.recall)
+        found[f"macro_f1{ending}"] = Result(score.f1)
+    return found
 
 
 def classification_score(
@@ -68,18 +93,18 @@ def classification_score(
     # Numbers instead of words: scikit-learn is many times faster so. A prediction that is not
     # among the labels gets a number behind them, and is wrong like any other.
     places = {label: place for place, label in enumerate(over)}
-    is_ = np.fromiter((places[label] for label in true), np.int64, len(true))
-    said = np.fromiter((places.get(label, len(over)) for label in predicted), np.int64, len(true))
+    right = np.fromiter((places[label] for label in true), np.int64, len(true))
+    given = np.fromiter((places.get(label, len(over)) for label in predicted), np.int64, len(true))
     precision, recall, f1, support = precision_recall_fscore_support(
-        is_, said, labels=range(len(over)), zero_division=0 if plain else 1
+        right, given, labels=range(len(over)), zero_division=0 if plain else 1
     )
     confusion = np.zeros((len(over), len(over) + 1), np.int64)
-    np.add.at(confusion, (is_, said), 1)
+    np.add.at(confusion, (right, given), 1)
     confusion = confusion[:, :-1]
     if averaging == "pitvqa_2024":
         f1 = np.where((support > 0) & (confusion.sum(axis=0) > 0) & (recall == 0), 1.0, f1)
     return ClassificationScore(
-        accuracy=float((is_ == said).mean()),
+        accuracy=float((right == given).mean()),
         balanced_accuracy=float(recall[support > 0].mean()),
         precision=float(precision.mean()),
         recall=float(recall.mean()),

@@ -1,13 +1,14 @@
-"""How far a score would move with other images, and whether two runs differ by more than luck.
+"""Bootstrap intervals of a score, and paired significance tests of two runs.
 
-The unit is the image: its questions or captions are drawn together, because they are right and
+The unit is the image: its questions or captions are resampled together, because they are right and
 wrong together. A score is given as sums over images and a function of the sums, so that a corpus
-score (BLEU) is made anew for every drawing; CIDEr keeps the rarities of the whole split.
+score (BLEU) is computed for every resample; CIDEr keeps the document frequencies of the whole
+split.
 Source: Efron & Tibshirani 1993, chapters 13 (percentiles) and 16; Koehn 2004 (paired bootstrap);
 Noreen 1989 (approximate randomisation).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from saccade.core.errors import BadData
 Floats = NDArray[np.float64]
 RESAMPLES = 2000
 _AT_ONCE = 2**22
-"""Images drawn in one go, whatever the number of resamples: bounds the memory."""
+"""Images resampled at a time, whatever the number of resamples: bounds the memory."""
 
 
 class Statistic(NamedTuple):
@@ -27,7 +28,7 @@ class Statistic(NamedTuple):
     sums: Floats
     """(I, S): what each image adds."""
     score: Callable[[Floats], Floats]
-    """From sums (..., S) to scores (...). A score that has nothing to stand on is NaN."""
+    """From sums (..., S) to scores (...). A score of no examples is NaN."""
 
     def whole(self) -> float:
         """The score of all images together."""
@@ -35,7 +36,7 @@ class Statistic(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How much better a first run is than a second one on the same images."""
+    """The score of a first run less that of a second one, on the same images."""
 
     difference: float
     low: float
@@ -45,7 +46,7 @@ class Difference(NamedTuple):
     """Twice the share of resamples on the other side of zero."""
     p_permutation: float
     """Share of random exchanges of the two runs, image by image, that make as large a
-    difference: if the runs were alike, who said what would not matter."""
+    difference: under the null hypothesis it does not matter which run a prediction is of."""
     images: int
 
 
@@ -67,12 +68,24 @@ def mean(sums: Floats) -> Floats:
 def interval(
     statistic: Statistic, *, resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """Where the score of other images of the same kind would lie, by the percentile bootstrap.
+    """The interval of a score over other images of the same kind, by the percentile bootstrap.
 
     Raises BadData for fewer than two images: one alone says nothing about others.
     """
-    _check(statistic)
-    return _percentiles(_resampled([statistic], resamples, seed)[0], level)
+    return intervals([statistic], resamples=resamples, level=level, seed=seed)[0]
+
+
+def intervals(
+    statistics: Sequence[Statistic],
+    *,
+    resamples: int = RESAMPLES,
+    level: float = 0.95,
+    seed: int = 0,
+) -> list[tuple[float, float]]:
+    """The intervals of several scores of the same images, from the same resamples."""
+    for statistic in statistics:
+        _check(statistic)
+    return [_percentiles(scores, level) for scores in _resampled(statistics, resamples, seed)]
 
 
 def compare(
@@ -85,12 +98,12 @@ def compare(
 ) -> Difference:
     """Compare two runs, whose statistics have the same images in the same order.
 
-    Raises BadData where they have not, or for fewer than two images.
+    Raises BadData where the numbers of images differ, or for fewer than two images.
     """
     _check(first)
     if len(first.sums) != len(second.sums):
         raise BadData(
-            f"one run was judged on {len(first.sums)} images, the other on {len(second.sums)}",
+            f"one run was scored on {len(first.sums)} images, the other on {len(second.sums)}",
             hint="Evaluate both on the same split of the same data.",
         )
     drawn = np.subtract(*_resampled([first, second], resamples, seed))
@@ -113,22 +126,22 @@ def compare(
 def _check(statistic: Statistic) -> None:
     if len(statistic.sums) < 2:
         raise BadData(
-            f"{len(statistic.sums)} images are too few to say how sure a score is",
-            hint="Judge a split with at least two images.",
+            f"{len(statistic.sums)} images are too few for an interval",
+            hint="Score a split with at least two images.",
         )
 
 
 def _chunks(resamples: int, images: int) -> Iterator[int]:
     """How many resamples to make at a time."""
     at_once = max(1, _AT_ONCE // images)
-    for begin in range(0, resamples, at_once):
-        yield min(at_once, resamples - begin)
+    for start in range(0, resamples, at_once):
+        yield min(at_once, resamples - start)
 
 
-def _resampled(statistics: list[Statistic], resamples: int, seed: int) -> Floats:
-    """Scores of every statistic on the same drawings of images with replacement: (n, resamples).
+def _resampled(statistics: Sequence[Statistic], resamples: int, seed: int) -> Floats:
+    """Scores of every statistic on the same resamples with replacement: (n, resamples).
 
-    Only how often each image was drawn matters, so a drawing is a row of counts.
+    Only how often each image was drawn matters, so a resample is a row of counts.
     """
     random = np.random.default_rng(seed)
     images = len(statistics[0].sums)
@@ -143,7 +156,7 @@ def _resampled(statistics: list[Statistic], resamples: int, seed: int) -> Floats
 
 
 def _exchanged(first: Statistic, second: Statistic, rounds: int, seed: int) -> Floats:
-    """Differences after each image changes sides or stays, by the toss of a coin: (rounds,)."""
+    """Differences after the two runs are exchanged on a random half of the images: (rounds,)."""
     random = np.random.default_rng(seed)
     gap = second.sums - first.sums
     mine, theirs = first.sums.sum(axis=0), second.sums.sum(axis=0)

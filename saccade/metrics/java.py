@@ -1,4 +1,4 @@
-"""METEOR and SPICE, which exist as Java programs only: measured where they can be, else said why.
+"""METEOR and SPICE by their own Java programs: measured where they can run, else the reason.
 
 Both come with the package pycocoevalcap (`pip install 'saccade[metrics]'`) and need a Java runtime;
 SPICE also needs the Stanford models, which that package fetches from the network on request.
@@ -18,22 +18,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from threading import Timer
 from time import monotonic
-from typing import NamedTuple
 
 from saccade.metrics.bleu import Sentence, check_captions
-
-
-class Measured(NamedTuple):
-    """A score in 0..1; METEOR's corpus score is made from summed statistics and is no mean."""
-
-    corpus: float
-    per_image: list[float]
-
-
-class NotMeasured(NamedTuple):
-    """Why there is no score, in one sentence for the report."""
-
-    reason: str
+from saccade.metrics.catalogue import NotMeasured, Result
 
 
 class _NoScoreError(Exception):
@@ -44,34 +31,38 @@ def meteor(
     hypotheses: Sequence[Sentence],
     references: Sequence[Sequence[Sentence]],
     *,
+    java: bool = True,
     seconds: float = 600,
-) -> Measured | NotMeasured:
-    """Score tokenised captions by METEOR 1.5, as COCO does; 5,000 images take about 20 seconds.
+) -> Result | NotMeasured:
+    """METEOR 1.5 in 0..1, as COCO computes it; 5,000 images take about 20 seconds.
 
-    Raises BadData when captions and references do not match in number; for nothing else.
+    The corpus score is made from summed statistics and is no mean. Raises BadData when captions
+    and references do not match in number; for nothing else.
     """
     check_captions(hypotheses, references)
-    questions = [
-        " ||| ".join(["SCORE", *map(_plain, human), _plain(said)])
-        for said, human in zip(hypotheses, references, strict=True)
+    if not java:
+        return NotMeasured("METEOR: not asked for (--java)")
+    requests = [
+        " ||| ".join(["SCORE", *map(_plain, human), _plain(words)])
+        for words, human in zip(hypotheses, references, strict=True)
     ]
     try:
         archive = _archive("meteor/meteor-1.5.jar")
-        scores = _converse(archive, questions, seconds)
-        return _finite(scores[-1], scores[:-1])
+        *per_image, corpus = _finite(_converse(archive, requests, seconds))
+        return Result(corpus, per_image)
     except (_NoScoreError, OSError, ValueError) as error:
         return NotMeasured(f"METEOR: {error}")
 
 
-def _converse(archive: Path, questions: Sequence[str], seconds: float) -> list[float]:
-    """Ask for the statistics of each caption, then for the scores that they amount to.
+def _converse(archive: Path, requests: Sequence[str], seconds: float) -> list[float]:
+    """Ask for the statistics of each caption, then for its score; that of the corpus comes last.
 
-    One question, one answer, so that neither side ever waits for the other to read.
+    One request, one reply, so that neither side ever waits for the other to read.
     """
     command = [_java(), "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", archive.name]
     command += ["-", "-", "-stdio", "-l", "en", "-norm"]
     with (
-        TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
+        TemporaryFile("w+", encoding="utf-8", errors="replace") as messages,
         ExitStack() as stack,
     ):
         pipe = subprocess.PIPE
@@ -80,7 +71,7 @@ def _converse(archive: Path, questions: Sequence[str], seconds: float) -> list[f
             cwd=archive.parent,
             stdin=pipe,
             stdout=pipe,
-            stderr=complaints,
+            stderr=messages,
             encoding="utf-8",
         )
         stack.callback(_end, program)
@@ -88,23 +79,23 @@ def _converse(archive: Path, questions: Sequence[str], seconds: float) -> list[f
         stack.callback(timer.cancel)
         timer.start()
         try:
-            statistics = [_ask(program, question) for question in questions]
+            statistics = [_ask(program, request) for request in requests]
             first = _ask(program, " ||| ".join(["EVAL", *statistics]))
             assert program.stdout is not None
-            return [float(first), *(float(program.stdout.readline()) for _ in questions)]
-        except (OSError, ValueError):  # it is gone, or says something that is no number
+            return [float(first), *(float(program.stdout.readline()) for _ in requests)]
+        except (OSError, ValueError):  # it is gone, or replies with no number
             if monotonic() >= deadline:
                 raise _too_long(seconds) from None
             program.kill()
             program.wait()
-            complaints.seek(0)
-            raise _NoScoreError(_failure(program.returncode, complaints.read())) from None
+            messages.seek(0)
+            raise _NoScoreError(_failure(program.returncode, messages.read())) from None
 
 
-def _ask(program: subprocess.Popen[str], question: str) -> str:
+def _ask(program: subprocess.Popen[str], request: str) -> str:
     assert program.stdin is not None
     assert program.stdout is not None
-    program.stdin.write(f"{question}\n")
+    program.stdin.write(f"{request}\n")
     program.stdin.flush()
     return program.stdout.readline().strip()
 
@@ -122,16 +113,19 @@ def spice(
     hypotheses: Sequence[Sentence],
     references: Sequence[Sequence[Sentence]],
     *,
+    java: bool = True,
     seconds: float = 1800,
-) -> Measured | NotMeasured:
-    """Score tokenised captions by SPICE 1.0, as COCO does; 5,000 images take some 15 minutes.
+) -> Result | NotMeasured:
+    """SPICE 1.0 in 0..1, as COCO computes it; 5,000 images take some 15 minutes.
 
     Raises BadData when captions and references do not match in number; for nothing else.
     """
     check_captions(hypotheses, references)
+    if not java:
+        return NotMeasured("SPICE: not asked for (--java)")
     rows = [
-        {"image_id": place, "test": _plain(said), "refs": [_plain(words) for words in human]}
-        for place, (said, human) in enumerate(zip(hypotheses, references, strict=True))
+        {"image_id": place, "test": _plain(caption), "refs": [_plain(words) for words in human]}
+        for place, (caption, human) in enumerate(zip(hypotheses, references, strict=True))
     ]
     try:
         archive = _archive("spice/spice-1.0.jar")
@@ -143,8 +137,8 @@ def spice(
             _run([*command, "-subset", "-silent"], archive.parent, seconds)
             rows_back = json.loads(result.read_text("utf-8"))
         found = {row["image_id"]: row["scores"]["All"]["f"] for row in rows_back}
-        scores = [float(found[place]) for place in range(len(rows))]
-        return _finite(sum(scores) / len(scores), scores)
+        scores = _finite([float(found[place]) for place in range(len(rows))])
+        return Result(sum(scores) / len(scores), scores)
     except (_NoScoreError, OSError, ValueError, KeyError, TypeError) as error:
         return NotMeasured(f"SPICE: {error}")
 
@@ -197,12 +191,12 @@ def _too_long(seconds: float) -> _NoScoreError:
     return _NoScoreError(f"it took longer than the {seconds:g} seconds allowed")
 
 
-def _failure(status: int, complaints: str) -> str:
-    first = next(iter(complaints.strip().splitlines()), "it said nothing")
+def _failure(status: int, messages: str) -> str:
+    first = next(iter(messages.strip().splitlines()), "no message")
     return f"Java failed (status {status}): {first[:200]}"
 
 
-def _finite(corpus: float, per_image: list[float]) -> Measured:
-    if not all(map(isfinite, [corpus, *per_image])):
+def _finite(scores: list[float]) -> list[float]:
+    if not all(map(isfinite, scores)):
         raise _NoScoreError("it gave something that is not a number")
-    return Measured(corpus, per_image)
+    return scores

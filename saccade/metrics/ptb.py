@@ -1,8 +1,8 @@
 """The Penn Treebank tokenizer of the COCO caption evaluation, without its Java.
 
 Official caption scores are computed over the tokens of Stanford CoreNLP 3.4.1 (`PTBTokenizer
--preserveLines -lowerCase`), less punctuation. Here its behaviour, learnt by trying it out, is
-written as one ordered pattern; `docs/metrics.md` lists what is known to differ.
+-preserveLines -lowerCase`), less punctuation. Here its behaviour, found by experiment, is one
+ordered pattern; `docs/metrics.md` lists what is known to differ.
 
 The original reads all captions as one text, so the first word of the next caption decides what
 becomes of an abbreviation at the end of this one: "t.v." gains a full stop before "A", and "N."

@@ -1,48 +1,41 @@
-"""ROUGE-L: how long a sequence of words do caption and reference share, in order?
+"""ROUGE-L, the longest common subsequence of words of caption and reference.
 
 As in the COCO caption evaluation, which takes the best precision and the best recall over the
 references, even from different ones. Source: Lin 2004; tylin/coco-caption `rouge.py`.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from saccade.metrics.bleu import Sentence, check_captions
+from saccade.metrics.catalogue import Result
 
 _BETA_SQUARED = 1.2**2
 """How much more recall weighs than precision."""
 
 
-class RougeScore(NamedTuple):
-    """ROUGE-L in 0..1; the corpus score is the mean over images."""
-
-    corpus: float
-    per_image: list[float]
-
-
 def corpus_rouge_l(
     hypotheses: Sequence[Sentence], references: Sequence[Sequence[Sentence]]
-) -> RougeScore:
-    """Score one tokenised caption per image against all of that image's references.
+) -> Result:
+    """ROUGE-L in 0..1 of one tokenized caption per image; the corpus score is the mean over images.
 
     Raises BadData when the two do not match in number or an image has no reference.
     """
     check_captions(hypotheses, references)
-    scores = [rouge_l(said, human) for said, human in zip(hypotheses, references, strict=True)]
-    return RougeScore(sum(scores) / len(scores), scores)
+    scores = [rouge_l(words, human) for words, human in zip(hypotheses, references, strict=True)]
+    return Result(sum(scores) / len(scores), scores)
 
 
 def rouge_l(hypothesis: Sentence, references: Sequence[Sentence]) -> float:
     """Score one caption. A sentence without words counts as one empty word, as officially."""
-    said = hypothesis or ("",)
+    words = hypothesis or ("",)
     places: dict[str, int] = {}
-    for place, word in enumerate(said):
+    for place, word in enumerate(words):
         places[word] = places.get(word, 0) | 1 << place
     precision = recall = 0.0
     for reference in references:
         human = reference or ("",)
-        shared = _longest_common_subsequence(places, len(said), human)
-        precision = max(precision, shared / len(said))
+        shared = _longest_common_subsequence(places, len(words), human)
+        precision = max(precision, shared / len(words))
         recall = max(recall, shared / len(human))
     if precision == 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""Official VQA accuracy: an answer is right as far as other people gave it too.
+"""Official VQA accuracy: an answer counts by how many people gave it too.
 
 Every human answer in turn is left out; the prediction earns min(1, matches among the others / 3);
 the mean over the turns is the question's accuracy. With ten people, k matches earn min(1, 0.3 k).
@@ -6,26 +6,16 @@ Source: GT-Vision-Lab/VQA `vqaEval.py`; Antol et al. 2015, section 3.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
 
 from saccade.core.errors import BadData
 from saccade.data.records import Question
+from saccade.metrics.catalogue import Result
 from saccade.text.answers import normalise_answer, normalise_pair
 
 _ENOUGH = 3
 """So many other people must have given an answer for it to be wholly right."""
-
-
-class VqaScore(NamedTuple):
-    """Accuracies of a set of predictions: means in per cent, single questions in 0..1."""
-
-    overall: float
-    per_answer_type: dict[str, float]
-    per_question_type: dict[str, float]
-    per_question: dict[int, float]
-    revision: str
 
 
 @cache
@@ -55,43 +45,35 @@ def vqa_accuracy_of(prediction: str, answers: Sequence[str], revision: str = "20
     return _left_out(human.count(prediction), len(human))
 
 
-def vqa_accuracy(
-    predictions: Mapping[int, str], questions: Sequence[Question], revision: str = "2021-03"
-) -> VqaScore:
-    """Score one answer for each question; `predictions` gives it by question id.
+def accuracy(
+    predictions: Sequence[str], references: Sequence[Question], *, revision: str = "2021-03"
+) -> Result:
+    """Accuracy of one answer per question, in the same order: per cent, and 0..1 of each.
 
-    `revision` chooses the official normaliser of 2021 (default) or of 2016, see `answers`; the
-    score says which one it was. Raises BadData when a question is missing in `predictions`, stands
-    twice in `questions`, or is not among them.
+    `revision` chooses the official normaliser of 2021 (default) or of 2016, see `text.answers`.
+    Raises BadData where a question has no human answers.
     """
-    _check_same_ids(predictions, questions)
-    per_question: dict[int, float] = {}
-    by_answer_type: dict[str, list[float]] = defaultdict(list)
-    by_question_type: dict[str, list[float]] = defaultdict(list)
-    for question in questions:
+    scores = []
+    for prediction, question in zip(predictions, references, strict=True):
         if not question.answers:
             raise BadData(
                 f"question {question.id} has no human answers to be scored by",
                 hint="Score a split that has annotations.",
             )
-        accuracy = vqa_accuracy_of(predictions[question.id], question.answers, revision)
-        per_question[question.id] = accuracy
-        by_answer_type[question.answer_type].append(accuracy)
-        by_question_type[question.question_type].append(accuracy)
-    return VqaScore(
-        overall=_per_cent(per_question.values()),
-        per_answer_type={kind: _per_cent(of) for kind, of in sorted(by_answer_type.items())},
-        per_question_type={kind: _per_cent(of) for kind, of in sorted(by_question_type.items())},
-        per_question=per_question,
-        revision=revision,
-    )
+        scores.append(vqa_accuracy_of(prediction, question.answers, revision))
+    return Result(100 * sum(scores) / len(scores), scores)
 
 
-def _per_cent(accuracies: Collection[float]) -> float:
-    return 100 * sum(accuracies) / len(accuracies)
+def accuracy_by(kinds: Sequence[str], scores: Sequence[float]) -> dict[str, float]:
+    """Mean accuracy in per cent of each kind of question, from accuracies in 0..1."""
+    by_kind: dict[str, list[float]] = defaultdict(list)
+    for kind, score in zip(kinds, scores, strict=True):
+        by_kind[kind].append(score)
+    return {kind: 100 * sum(of) / len(of) for kind, of in sorted(by_kind.items())}
 
 
-def _check_same_ids(predictions: Mapping[int, str], questions: Sequence[Question]) -> None:
+def check_same_ids(predictions: Mapping[int, str], questions: Sequence[Question]) -> None:
+    """Raise BadData unless each question has one prediction, and no other question has one."""
     asked = {question.id for question in questions}
     if len(asked) != len(questions):
         raise BadData(

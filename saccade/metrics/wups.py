@@ -1,8 +1,8 @@
-"""WUPS: how near is a wrong answer to the right one, in WordNet's tree of nouns?
+"""WUPS: the similarity of predicted and true answers in WordNet's tree of nouns.
 
 Wu-Palmer similarity of two words is twice the depth of what they have in common over the sum of
-their depths: 1 for synonyms, high for "cat" and "dog". Unlike nouns are still rather similar, so
-whatever is below a threshold counts a tenth: WUPS@0.9 forgives little, WUPS@0.0 much.
+their depths: 1 for synonyms, high for "cat" and "dog". Even unlike nouns are rather
+similar, so a similarity below a threshold (0.9, 0.0) counts a tenth.
 Source: Malinowski & Fritz 2014, section 4 and its published program: an answer is a set of items
 with commas between them; every noun sense is tried; a word that WordNet does not know is similar to
 itself alone. WordNet is not part of saccade: without it the result is `NotMeasured`.
@@ -11,46 +11,38 @@ itself alone. WordNet is not part of saccade: without it the result is `NotMeasu
 import io
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from math import prod
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.metrics.java import NotMeasured
+from saccade.data.records import Question
+from saccade.metrics.catalogue import NotMeasured, Result
 
-THRESHOLDS = (0.9, 0.0)
+THRESHOLDS = {"wups_0_9": 0.9, "wups_0_0": 0.0}
 _DOWN = 0.1
 _HINT = "Give the folder with WordNet's index.noun and data.noun, or nltk's wordnet.zip."
 Answer = str | Sequence[str]
 Similarity = Callable[[str, str], float]
 
 
-class WupsScore(NamedTuple):
-    """WUPS in 0..100 by threshold, and in 0..1 of each answer."""
-
-    overall: dict[float, float]
-    per_answer: dict[float, list[float]]
-
-
 def wups(
-    predicted: Sequence[Answer],
-    true: Sequence[Answer],
-    wordnet: Path | None,
-    *,
-    thresholds: Sequence[float] = THRESHOLDS,
-) -> WupsScore | NotMeasured:
-    """Score answers: a text with commas between its items, or the items themselves.
+    predictions: Sequence[str], references: Sequence[Question], *, wordnet: Path | None
+) -> dict[str, Result] | NotMeasured:
+    """WUPS at 0.9 and 0.0 by their names in `METRICS`: 0..100, and 0..1 of each answer.
 
-    `wordnet` is WordNet's folder (`index.noun`, `data.noun`, ...) or a zip file with it, as
-    distributed for nltk. Raises BadData where it is neither, when there is nothing to score, or
-    lengths differ.
+    An answer is a text with commas between its items; the true one is the question's best answer,
+    else its commonest. `wordnet` is WordNet's folder (`index.noun`, `data.noun`, ...) or a zip file
+    with it, as distributed for nltk. Raises BadData where it is neither, when there is nothing to
+    score, or lengths differ.
     """
-    if len(predicted) != len(true) or not len(true):
+    if len(predictions) != len(references) or not len(references):
         raise BadData(
-            f"{len(predicted)} predictions for {len(true)} questions cannot be scored",
+            f"{len(predictions)} predictions for {len(references)} questions cannot be scored",
             hint="Give one prediction per question, and at least one.",
         )
     if wordnet is None:
@@ -58,24 +50,24 @@ def wups(
     if find_spec("nltk") is None:
         return NotMeasured("WUPS: nltk is not installed; pip install 'saccade[metrics]'")
     similarity = noun_similarity(wordnet)
-    per_answer = {
-        threshold: [
-            wups_of(said, human, similarity, threshold)
-            for said, human in zip(predicted, true, strict=True)
+    true = [q.best_answer or Counter(q.answers).most_common(1)[0][0] for q in references]
+    found = {}
+    for name, threshold in THRESHOLDS.items():
+        scores = [
+            wups_of(predicted, human, similarity, threshold)
+            for predicted, human in zip(predictions, true, strict=True)
         ]
-        for threshold in thresholds
-    }
-    overall = {of: 100 * sum(scores) / len(scores) for of, scores in per_answer.items()}
-    return WupsScore(overall, per_answer)
+        found[name] = Result(100 * sum(scores) / len(scores), scores)
+    return found
 
 
 def wups_of(predicted: Answer, true: Answer, similarity: Similarity, threshold: float) -> float:
-    """One answer, 0..1: the worse of both directions, in each the product over items of the
-    likeness to the nearest item of the other side.
+    """One answer, 0..1: the lower of both directions, in each the product over items of the
+    similarity to the nearest item of the other side.
     """
-    said, human = _items(predicted), _items(true)
-    if not said or not human:
-        return float(said == human)
+    mine, human = _items(predicted), _items(true)
+    if not mine or not human:
+        return float(mine == human)
 
     def alike(one: str, other: str) -> float:
         near = 1.0 if one == other else similarity(one, other)
@@ -83,7 +75,7 @@ def wups_of(predicted: Answer, true: Answer, similarity: Similarity, threshold: 
 
     return min(
         prod(max(alike(item, other) for other in others) for item in items)
-        for items, others in ((said, human), (human, said))
+        for items, others in ((mine, human), (human, mine))
     )
 
 

@@ -20,9 +20,11 @@ from saccade.core.console import stop_on_signal
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.run_files import refuse_run
+from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import save_tensors
 from saccade.data.examples import epoch_order
 from saccade.data.folder import DataFolder
+from saccade.evaluation.scoring import ScoreOptions, selected_score
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
 from saccade.models.encoder import EncodedModel
@@ -58,7 +60,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         raise BadData(
             "no training example is left", location=data, hint=f"Left out: {examples.left_out}."
         )
-    task.ground_truth(experiment.folder, "val")  # raises now rather than after the first epoch
+    # Raises now rather than after the first epoch.
+    task.check_validation(experiment.folder, recipe.train.select_by)
     _check_out(out, experiment, resume)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
@@ -162,9 +165,10 @@ def _end_epoch(
     beam_size = recipe.decode.validation_beam_size if recipe.decode else None
     device = loop.fabric.device
     with loop.fabric.autocast():
-        scored = task.score_split(model, experiment, "val", device, beam_size=beam_size)
-    metric = recipe.train.select_by or task.metric
-    score = scored.scores[metric]
+        options = ScoreOptions(_metrics(recipe), beam_size)
+        scored = task.score_model(model, experiment, "val", device, options)
+    metric = _metrics(recipe)[0]
+    score = selected_score(scored, metric)
     row = {
         "epoch": progress.epoch + 1,
         "step": progress.step,
@@ -192,6 +196,12 @@ def _end_epoch(
     if progress.epoch == _epochs_without_encoder(recipe):
         progress.epochs_since_improvement = 0  # the encoder trains from now on: patience is new
     return row
+
+
+def _metrics(recipe: Recipe) -> tuple[str, ...]:
+    """The metrics of each epoch; the first one chooses the best epoch."""
+    default = TASK_INFO[recipe.task].default_metric
+    return tuple(dict.fromkeys((recipe.train.select_by or default, default)))
 
 
 def _out_of_patience(progress: Progress, recipe: Recipe) -> bool:

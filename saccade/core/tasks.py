@@ -1,0 +1,59 @@
+"""The two tasks as records without torch: what settings, commands and pages must know of each.
+
+What training and evaluation do for a task is in `evaluation.tasks`.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+TaskName = Literal["vqa", "caption"]
+
+
+class TaskInfo(NamedTuple):
+    """The facts of a task."""
+
+    title: str
+    """"VQA" or "captioning", before the word "recipe"."""
+    section: str
+    """The section that a recipe of the task cannot do without."""
+    predictions: str
+    """What a model gives: "answers" or "captions"."""
+    asks_question: bool
+    """A model needs a question beside the image, and its answer is right or wrong; else it writes
+    a sentence, word by word."""
+    default_metric: str
+    """The metric that chooses the best epoch and ranks runs, unless another is named."""
+    main_metrics: tuple[str, ...]
+    """The metrics that baselines are compared by."""
+    example_metric: str
+    """The metric that examples are chosen by."""
+    held_out_loss: str
+    """The entry of `scores.json` with the loss on a split that is not learnt from."""
+    usage: str
+    """The command that uses a run, after `saccade`."""
+
+
+TASK_INFO: Mapping[str, TaskInfo] = {
+    "vqa": TaskInfo(
+        "VQA",
+        section="answers",
+        predictions="answers",
+        asks_question=True,
+        default_metric="accuracy",
+        main_metrics=("accuracy",),
+        example_metric="accuracy",
+        held_out_loss="answer_loss",
+        usage='ask {run} IMAGE "QUESTION"',
+    ),
+    "caption": TaskInfo(
+        "captioning",
+        section="decode",
+        predictions="captions",
+        asks_question=False,
+        default_metric="bleu_4",
+        main_metrics=("bleu_4", "cider"),
+        example_metric="cider",
+        held_out_loss="teacher_forced",
+        usage="caption {run} IMAGE",
+    ),
+}

@@ -1,0 +1,106 @@
+"""Captioning, evaluated: a model's captions of a split, scored, and how varied they are."""
+
+import math
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from saccade.data.batch import Captioner
+from saccade.data.examples import captioned_images
+from saccade.data.folder import DataFolder
+from saccade.data.records import Split
+from saccade.evaluation.scoring import (
+    ALL,
+    ScoredExamples,
+    ScoreOptions,
+    Scores,
+    score_captions,
+    selected_score,
+)
+from saccade.evaluation.teacher_forcing import read_captions
+from saccade.experiment import Experiment, captions_to_read
+from saccade.inference.decoding import beam_search, rules_of
+from saccade.metrics.diversity import diversity
+
+
+def score_model(
+    model: nn.Module,
+    experiment: Experiment,
+    split: Split,
+    device: torch.device,
+    options: ScoreOptions = ALL,
+) -> ScoredExamples:
+    """Score one free-running caption per image against all its human captions.
+
+    A model's confidence in its caption is the geometric mean of the probabilities of its words.
+    Beside that stands, as `teacher_forced`, how well it reads human captions.
+    """
+    decode = experiment.recipe.decode
+    assert decode is not None  # a captioning recipe cannot be built without
+    beam_size = options.beam_size or decode.beam_size
+    vocabulary, store, folder = experiment.words.vocabulary, experiment.store, experiment.folder
+    people = captioned_images(folder, split)
+    references = {id_: [caption.words for caption in some] for id_, some in people.items()}
+    ids = np.fromiter(people, np.int64, len(people))
+    rows = store.rows(ids)
+    extracted = store.counts[rows] > 0
+    captions: dict[int, list[str]] = {int(id_): [] for id_ in ids}
+    confidence = dict.fromkeys(captions, 0.0)
+    model.eval()
+    for chunk in np.array_split(np.flatnonzero(extracted), max(1, -(-int(extracted.sum()) // 32))):
+        regions, mask = store.read(rows[chunk])
+        hypotheses = beam_search(
+            cast(Captioner, model),
+            torch.from_numpy(regions).to(device).float(),
+            torch.from_numpy(mask).to(device),
+            rules_of(vocabulary, decode),
+            beam_size=beam_size,
+        )
+        for id_, hypothesis in zip(ids[chunk], hypotheses, strict=True):
+            captions[int(id_)] = vocabulary.decode(hypothesis.words)
+            words = len(hypothesis.words) + hypothesis.ended
+            confidence[int(id_)] = math.exp(hypothesis.log_probability / max(words, 1))
+    # Only all metrics together need the training captions, which take seconds to read.
+    training = folder.captions("train") if options.metrics is None else ()
+    scored = score_captions(
+        captions,
+        references,
+        options,
+        confidence,
+        training=[caption.words for caption in training],
+        raw={id_: [caption.text for caption in some] for id_, some in people.items()},
+    )
+    read = captions_to_read(experiment, split)
+    about = {
+        "beam_size": beam_size,
+        "without_features": int((~extracted).sum()),
+        "teacher_forced": read_captions(model, read, device, experiment.recipe.train.batch_size),
+    }
+    return scored._replace(scores=scored.scores | about)
+
+
+def check_validation(folder: DataFolder, metric: str | None) -> None:
+    """Raise BadData where the validation split has no captions, or cannot be scored by a metric."""
+    some = list(captioned_images(folder, "val").items())[:100]  # enough to try a metric
+    if metric is None:
+        return
+    references = {id_: [caption.words for caption in of] for id_, of in some}
+    none = dict.fromkeys(references, ())
+    options = ScoreOptions((metric,))
+    selected_score(score_captions(none, references, options, dict.fromkeys(none, 0.0)), metric)
+
+
+def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
+    """The diversity of the first human caption of each image, to compare the model's with."""
+    del scored
+    first = [some[0].words for some in folder.captions_by_image(split).values()]
+    found = diversity(first, training=(caption.words for caption in folder.captions("train")))
+    return {"diversity_of_people": {name: result.value for name, result in found.items()}}
+
+
+def scorer(folder: DataFolder, split: Split, revision: str) -> str:
+    """Whose rules the scores follow."""
+    del folder, split, revision
+    return "coco-caption BLEU, ROUGE-L and CIDEr-D, over the data set's own words"

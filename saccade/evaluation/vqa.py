@@ -1,0 +1,132 @@
+"""Answering, evaluated: a model's answers to a split, scored, and the details of its scores."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from saccade.data.batch import VqaBatch, VqaModel, VqaOutput
+from saccade.data.examples import VqaExamples, answered_questions, batches, in_reading_order
+from saccade.data.folder import DataFolder
+from saccade.data.records import Question, Split
+from saccade.evaluation.scoring import (
+    ALL,
+    ScoredExamples,
+    ScoreOptions,
+    Scores,
+    score_answers,
+    selected_score,
+)
+from saccade.evaluation.teacher_forcing import AnswerLoss
+from saccade.experiment import Experiment, question_examples
+from saccade.inference.decoding import answer_probabilities
+from saccade.metrics.calibration import calibration_score
+from saccade.metrics.vqa import vqa_accuracy_of
+from saccade.text.answers import AnswerList, normalise_answer
+
+
+@torch.inference_mode()
+def answer_logits(
+    model: nn.Module, examples: VqaExamples, device: torch.device, batch_size: int = 256
+) -> Iterator[tuple[np.ndarray, VqaBatch, Tensor]]:
+    """Answer every question of a split: example rows (n,), their batch, float32 logits (n, A)."""
+    model.eval()
+    answer = cast(VqaModel, model)
+    order = in_reading_order(examples)
+    for number, batch in enumerate(batches(examples, order, batch_size)):
+        rows = order[number * batch_size : number * batch_size + len(batch)]
+        questions = cast(VqaBatch, batch.to(device))
+        yield rows, questions, answer(questions).logits.float()
+
+
+def score_model(
+    model: nn.Module,
+    experiment: Experiment,
+    split: Split,
+    device: torch.device,
+    options: ScoreOptions = ALL,
+) -> ScoredExamples:
+    """Score the likeliest answers; a question without features counts as wrong.
+
+    A model's confidence in its answer is the answer's probability, as `decoding` computes it.
+    """
+    config, answers = experiment.recipe.answers, experiment.words.answers
+    assert answers is not None
+    assert config is not None
+    questions = answered_questions(experiment.folder, split)
+    examples = question_examples(experiment, split, only_answerable=False)
+    predictions = {question.id: "" for question in questions}
+    confidence = dict.fromkeys(predictions, 0.0)
+    loss = AnswerLoss(config.loss)
+    for rows, batch, logits in answer_logits(model, examples, device):
+        loss.add(VqaOutput(logits), batch)
+        best = logits.argmax(dim=1, keepdim=True)
+        likeliest = answer_probabilities(logits, config.loss).gather(1, best)
+        for row, place, share in zip(rows, best.tolist(), likeliest.tolist(), strict=True):
+            predictions[int(examples.ids[row])] = answers.answers[place[0]]
+            confidence[int(examples.ids[row])] = share[0]
+    scored = score_answers(predictions, questions, options, confidence)
+    alone = config.loss == "logistic"
+    about = {
+        "upper_bound": upper_bound(questions, answers, options.revision),
+        "without_features": examples.left_out["image without features"],
+        "confidence": f"{'sigmoid' if alone else 'softmax'} of the best answer"
+        + ("'s logit" if alone else ""),
+        "answer_loss": loss.mean(),
+    }
+    return scored._replace(scores=scored.scores | about)
+
+
+def check_validation(folder: DataFolder, metric: str | None) -> None:
+    """Raise BadData where the validation split has no answers, or cannot be scored by a metric."""
+    questions = answered_questions(folder, "val")
+    if metric is None:
+        return
+    none = {question.id: "" for question in questions}
+    options = ScoreOptions((metric,))
+    selected_score(score_answers(none, questions, options, dict.fromkeys(none, 0.0)), metric)
+
+
+def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: str) -> float:
+    """Accuracy of always giving the best of the listed answers, in per cent."""
+    best = [
+        max(
+            (
+                vqa_accuracy_of(answers.answers[id_], question.answers, revision)
+                for id_ in answers.encode(question.answers)[0]
+            ),
+            default=0.0,
+        )
+        for question in questions
+    ]
+    return 100 * sum(best) / len(best)
+
+
+def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
+    """The calibration curves; where each question has one answer, which were confused."""
+    questions, rows = folder.questions(split), scored.rows
+    calibration = calibration_score(rows["confidence"], rows["accuracy"])
+    curves = {
+        "bins": [bin_._asdict() for bin_ in calibration.bins if bin_.answers],
+        "coverage": calibration.coverage,
+        "risk": calibration.risk,
+    }
+    if any(len(question.answers) != 1 for question in questions):
+        return {"calibration": curves}
+    predicted = map(normalise_answer, rows["answer"])
+    true = [normalise_answer(question.answers[0]) for question in questions]
+    pairs = sorted(Counter(zip(true, predicted, strict=True)).items())
+    confusion = [{"ground_truth": t, "prediction": p, "questions": n} for (t, p), n in pairs]
+    return {"calibration": curves, "confusion": confusion}
+
+
+def scorer(folder: DataFolder, split: Split, revision: str) -> str:
+    """Whose rules the scores follow; the official ones have none for a single human answer."""
+    alone = {len(question.answers) == 1 for question in folder.questions(split)}
+    if alone == {True}:
+        return "equal after normalisation to the single human answer, which has no official rule"
+    mixed = "; single answers: equal after normalisation" if True in alone else ""
+    return f"GT-Vision-Lab/VQA vqaEval.py, revision {revision}{mixed}"
