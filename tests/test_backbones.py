@@ -347,9 +347,9 @@ def test_networks_without_a_grid_and_sizes_that_do_not_fit(small: Backbone) -> N
     with pytest.raises(BadConfig, match="no grid of regions"):
         crossed(torch.zeros(1, 3, 240, 240))
     vit = choose_backbone("timm:test_vit", "random")
-    with pytest.raises(BadConfig, match="cannot look at 100 x 100 pixels"):
+    with pytest.raises(BadConfig, match="cannot encode 100 x 100 pixels"):
         vit(torch.zeros(1, 3, 100, 100))
-    with pytest.raises(BadConfig, match="cannot look at 0 x 0 pixels"):
+    with pytest.raises(BadConfig, match="cannot encode 0 x 0 pixels"):
         small(torch.zeros(1, 3, 0, 0))
 
 

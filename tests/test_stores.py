@@ -28,7 +28,7 @@ from saccade.features import store_format as store_files
 from saccade.features.convert import convert_store
 from saccade.features.extract import extract
 from saccade.features.preprocessing import grid_boxes
-from saccade.features.reduction import Reducer, channel_scales, pool, to_bytes
+from saccade.features.reduction import Reducer, channel_scales, pool, reduce, to_bytes
 from saccade.features.store import FeatureStore, StoreHeader, describe_store, images_fingerprint
 from saccade.features.store_format import (
     MANIFEST,
@@ -244,6 +244,20 @@ def test_a_killed_conversion_goes_on(cells: FeatureStore) -> None:
     whole = convert_store(cells.path, scale="channel", pca=5, name="whole")
     assert np.array_equal(everything(FeatureStore.open(path)), everything(FeatureStore.open(whole)))
     FeatureStore.open(path).verify()
+
+
+def test_projection_does_not_depend_on_the_batch() -> None:
+    """Bit for bit: a conversion goes on, and a new image comes alone."""
+    random = torch.Generator().manual_seed(0)
+    regions = torch.randn(13, 7, 48, generator=random)
+    pca = {
+        "mean": torch.randn(48, generator=random),
+        "components": torch.randn(5, 48, generator=random),
+    }
+    whole = reduce(regions, None, None, pca)
+    for size in (1, 2, 5):
+        parts = [reduce(part, None, None, pca) for part in regions.split(size)]
+        assert torch.equal(torch.cat(parts), whole)
 
 
 def _spoil(name: str):

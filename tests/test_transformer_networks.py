@@ -201,7 +201,7 @@ def test_images_of_other_sizes_are_whole_patches() -> None:
     regions, grid = backbone.encode_grid(torch.rand(1, 3, 48, 64))
     assert grid == (3, 4)
     assert regions.shape == (1, 13, 8)
-    with pytest.raises(BadConfig, match=r"cannot look at 40 x 32 pixels \(patches have 16 pixels"):
+    with pytest.raises(BadConfig, match=r"cannot encode 40 x 32 pixels \(patches have 16 pixels"):
         backbone(torch.rand(1, 3, 40, 32))
 
 
