@@ -17,9 +17,10 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import numpy as np
+from filelock import lock_descriptor
 
 from saccade.core.errors import BadStore, SaccadeError
-from saccade.core.files import claim, refuse_small_disk, write_bytes, write_json
+from saccade.core.files import refuse_small_disk, write_bytes, write_json
 from saccade.features.store import StoreHeader, read_header
 from saccade.features.store_format import (
     CHECKSUMS,
@@ -274,7 +275,7 @@ class StoreWriter:
 
     def _lock(self) -> None:
         """Keep a second process out."""
-        if not claim(self._journal.fileno()):
+        if not lock_descriptor(self._journal.fileno(), blocking=False):
             self._journal.close()
             hint = "Wait until it has ended, or choose another --name."
             message = "another process is writing this store"

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 from saccade.core.errors import BadDownload
 from saccade.core.files import Limits, refuse_small_disk
 from saccade.core.formatting import size_in_words
-from saccade.transfer.manifest import CHUNK, place, why_unsafe
+from saccade.transfer.pieces import CHUNK, place, why_unsafe
 
 ENDINGS = (".zip", ".tar")
 JUNK = ("__MACOSX/",)
