@@ -359,7 +359,7 @@ def test_a_certificate_nobody_knows_is_told_and_not_tried_again(
             raise httpx2.ConnectError(str(error)) from error
 
     monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", fail)
-    with pytest.raises(BadDownload, match="self-signed certificate.*SSL_CERT_FILE"):
+    with pytest.raises(BadDownload, match=r"self-signed certificate.*SSL_CERT_FILE"):
         fetch(Wanted(("https://example.org/a",)), tmp_path / "a", quick)
     assert pauses == []
 

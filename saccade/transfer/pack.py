@@ -207,9 +207,10 @@ def _add(archive: tarfile.TarFile, member: Member) -> str:
         raise _unreadable(member, error) from None
     with stream:
         source = _Source(stream, member)
-        source.refuse_changed()
         archive.addfile(member.info, source)
-        source.refuse_changed()
+        now = os.fstat(stream.fileno())
+    if (now.st_size, now.st_mtime_ns) != (member.info.size, member.changed):
+        raise _changed(member)
     return source.digest.hexdigest()
 
 
@@ -219,7 +220,7 @@ class _Source:
     def __init__(self, stream: IO[bytes], member: Member) -> None:
         self.stream, self.member, self.digest = stream, member, hashlib.sha256()
 
-    def read(self, count: int) -> bytes:
+    def read(self, count: int = 0) -> bytes:
         """Exactly `count` bytes. Raises BadBundle where the file has become shorter."""
         try:
             some = self.stream.read(count)
@@ -229,12 +230,6 @@ class _Source:
         if len(some) < count:
             raise _changed(self.member)
         return some
-
-    def refuse_changed(self) -> None:
-        """Raises BadBundle where size or date are not those that were listed."""
-        now = os.fstat(self.stream.fileno())
-        if (now.st_size, now.st_mtime_ns) != (self.member.info.size, self.member.changed):
-            raise _changed(self.member)
 
 
 def _unreadable(member: Member, error: OSError) -> BadBundle:

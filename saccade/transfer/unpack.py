@@ -16,9 +16,6 @@ from saccade.core.files import disk_errors, held, refuse_small_disk, sha256_of
 from saccade.transfer.manifest import COPY_AGAIN, Manifest, PackedFile, Part, read_manifest
 from saccade.transfer.pieces import TEMPORARY, bar, chunks_of, place
 
-MAX_NAMED = 20
-"""Damaged parts that are named one by one."""
-
 
 def unpack(folder: Path, out: Path) -> Manifest:
     """Unpack the parts in `folder` to the new folder `out`.
@@ -75,9 +72,9 @@ def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
             done += part.bytes
             show(done, total)
     if wrong:
-        more = f"; and {len(wrong) - MAX_NAMED} more" if len(wrong) > MAX_NAMED else ""
+        shown = wrong[:20] + ([f"and {len(wrong) - 20} more"] if len(wrong) > 20 else [])
         raise BadBundle(
-            f"{len(wrong)} of {len(parts)} parts are not whole: {'; '.join(wrong[:MAX_NAMED])}{more}",
+            f"{len(wrong)} of {len(parts)} parts are not whole: {'; '.join(shown)}",
             location=folder,
             hint="Copy these again, and only these; then run the same command again.",
         )
