@@ -1,7 +1,6 @@
 """The verb `download`: the table, the record beside the files, and archives that attack."""
 
 import hashlib
-import importlib
 import io
 import json
 import os
@@ -19,17 +18,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from saccade.cli.main import app
-from saccade.core import files as locks
 from saccade.core.errors import BadConfig, BadDownload
-from saccade.core.files import Limits
+from saccade.core.files import Limits, held
 from saccade.datasets.catalogue import SOURCES
 from saccade.datasets.downloads import DOWNLOADS, Download, File
 from saccade.datasets.prepare import prepare
-from saccade.transfer import download as downloading
 from saccade.transfer.archives import unpack
 from saccade.transfer.download import download, plan
 from saccade.transfer.http import Patience, why_refused
-from saccade.transfer.manifest import why_unsafe
+from saccade.transfer.pieces import why_unsafe
 from tests.web_site import serve
 
 QUICK = Patience(attempts=2, timeout=5.0, wait=lambda _: None)
@@ -279,18 +276,26 @@ def test_a_known_sum_needs_no_known_size(toy, tmp_path):
         fetch(["toy"], tmp_path)
 
 
-def test_it_works_where_folders_cannot_be_locked(toy, tmp_path, monkeypatch):
-    """Windows has no fcntl, and opens no folders."""
-    with monkeypatch.context() as there:
-        there.setitem(sys.modules, "fcntl", None)
-        there.setattr(sys, "platform", "win32")
-        there.setattr(os, "open", None)
-        there.delattr(locks, "fcntl")
-        importlib.reload(locks)
-        there.setattr(downloading, "held", locks.held)
-        with downloading._alone(tmp_path / "to"):
-            assert (tmp_path / "to").is_dir()
-    importlib.reload(locks)
+def test_it_works_where_folders_cannot_be_locked(tmp_path, monkeypatch):
+    """Windows opens no folders."""
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(os, "open", None)
+    with held(BadDownload, tmp_path / "to", "download", "--to"):
+        assert (tmp_path / "to").is_dir()
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_folder_that_is_renamed_meanwhile_is_not_held(tmp_path, monkeypatch, made):
+    def locked(descriptor, **_):
+        (tmp_path / "to").rename(tmp_path / "gone")
+        if made:
+            (tmp_path / "to").mkdir()
+        return True
+
+    monkeypatch.setattr("saccade.core.files.lock_descriptor", locked)
+    with pytest.raises(BadDownload, match="another download"):  # noqa: SIM117 - it is what raises
+        with held(BadDownload, tmp_path / "to", "download", "--to"):
+            pytest.fail("it is not there")
 
 
 def test_the_command_line_fetches_plans_and_refuses(toy, tmp_path):

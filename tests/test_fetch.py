@@ -4,16 +4,25 @@ import hashlib
 import json
 import random
 import socket
+import ssl
 import time
 
+import httpx2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from saccade.core import files as room
 from saccade.core.errors import BadConfig, BadDownload
-from saccade.transfer import http as addresses
-from saccade.transfer.http import Patience, Wanted, checked_mirror, fetch, why_refused
+from saccade.transfer.http import (
+    NotHere,
+    Patience,
+    Wanted,
+    _follow,
+    checked_mirror,
+    fetch,
+    why_refused,
+)
 from tests.web_site import serve
 
 BODY = random.Random(0).randbytes(300_000)
@@ -213,11 +222,11 @@ def nobody_knows(monkeypatch):
     """Names that no name server knows, for so long as there are entries in the list."""
     tried = []
 
-    def fail(address, *_):
+    def fail(address, *_, **__):
         tried.append(address[0])
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
-    monkeypatch.setattr("http.client.socket.create_connection", fail)
+    monkeypatch.setattr("socket.create_connection", fail)
     return tried
 
 
@@ -242,11 +251,11 @@ def test_a_machine_that_has_answered_is_waited_for_though_nobody_knows_it_now(
     def wait(seconds):
         pauses.append(seconds)
         if len(pauses) == 1:
-            monkeypatch.setattr("http.client.socket.create_connection", lost)
+            monkeypatch.setattr("socket.create_connection", lost)
         if len(pauses) == 5:
-            monkeypatch.setattr("http.client.socket.create_connection", connect)
+            monkeypatch.setattr("socket.create_connection", connect)
 
-    def lost(*_):
+    def lost(*_, **__):
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
     connect = socket.create_connection
@@ -314,7 +323,7 @@ def test_redirects_are_followed_but_not_in_circles_nor_to_files(site, quick, tmp
         came = fetch(Wanted((f"{front.url}/x",), SUM), tmp_path / "a.bin", quick)
         assert came.sha256 == SUM
         front.redirect = f"{front.url}/x"
-        with pytest.raises(BadDownload, match="answers 302"):
+        with pytest.raises(BadDownload, match="redirects more than"):
             fetch(Wanted((f"{front.url}/x",), SUM), tmp_path / "b.bin", quick)
         for target in ("file:///etc/passwd", "ftp://127.0.0.1/x", "http://me:secret@127.0.0.1/x"):
             front.redirect = target
@@ -322,12 +331,37 @@ def test_redirects_are_followed_but_not_in_circles_nor_to_files(site, quick, tmp
                 fetch(Wanted((f"{front.url}/x",), SUM), tmp_path / "b.bin", quick)
 
 
-def test_a_redirect_from_https_to_http_is_refused():
-    asked = addresses.Request("https://example.org/a")
-    with pytest.raises(addresses.NotHere, match="from https to http"):
-        addresses._Redirects().redirect_request(asked, None, 302, "", {}, "http://example.org/a")
-    same = addresses._Redirects().redirect_request(asked, None, 302, "", {}, "https://b.org/a")
-    assert same.full_url == "https://b.org/a"
+@pytest.mark.parametrize(("target", "fault"), [("http", NotHere), ("https", None)])
+def test_a_redirect_from_https_to_http_is_refused(target, fault):
+    def answer(asked):
+        if asked.url.host == "b.org":
+            return httpx2.Response(200, content=b"x")
+        return httpx2.Response(302, headers={"Location": f"{target}://b.org/a"})
+
+    with httpx2.Client(transport=httpx2.MockTransport(answer)) as client:
+        asked = client.build_request("GET", "https://example.org/a")
+        if fault:
+            with pytest.raises(fault, match="from https to http"):
+                _follow(client, asked)
+        else:
+            assert str(_follow(client, asked).url) == "https://b.org/a"
+
+
+def test_a_certificate_nobody_knows_is_told_and_not_tried_again(
+    quick, tmp_path, monkeypatch, pauses
+):
+    def fail(*_, **__):
+        try:
+            error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+            error.verify_message = "self-signed certificate"
+            raise error
+        except ssl.SSLError as error:
+            raise httpx2.ConnectError(str(error)) from error
+
+    monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", fail)
+    with pytest.raises(BadDownload, match=r"self-signed certificate.*SSL_CERT_FILE"):
+        fetch(Wanted(("https://example.org/a",)), tmp_path / "a", quick)
+    assert pauses == []
 
 
 def test_the_proxy_of_the_environment_is_used(site, quick, tmp_path, monkeypatch):

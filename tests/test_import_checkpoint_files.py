@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import pickle
+import tracemalloc
 import zipfile
 from collections import Counter, OrderedDict
 
@@ -245,3 +246,69 @@ def test_other_files_are_named_for_what_they_are(tmp_path):
         read_checkpoint(tmp_path / "nothing")
     with pytest.raises(BadCheckpoint, match="unreadable"):
         read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [b"}r\xff\xff\xff\x7f.", b"}p4000000000\n.", b"\x8d" + bytes([0] * 5 + [1, 0, 0]) + b"x.",
+     b"\x8e" + bytes([0] * 5 + [1, 0, 0]) + b"x.", b"\x8b\xff\xff\xff\x7f\x01."],
+)  # fmt: skip
+def test_a_large_number_in_a_small_file_takes_no_memory(tmp_path, code):
+    """Places of objects, and lengths of strings and numbers, which a file only claims to have."""
+    path = tmp_path / "bomb"
+    path.write_bytes(b"\x80\x04" + code)
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(BadCheckpoint):
+            assert read_checkpoint(path) == {}
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_pickle_of_endless_names_is_refused(tmp_path):
+    path = tmp_path / "names"
+    path.write_bytes(b"(" + b"".join(b"ctorch.nn\nx%d\n" % n for n in range(20_000)) + b"l.")
+    with pytest.raises(BadCheckpoint, match="classes and functions"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        b"cargparse\nNamespace\n(dVname\nVother\nsb.",  # attributes for a class
+        b"cargparse\nNamespace\n(N(dVname\nVother\nstb.",
+        b"cargparse\nNamespace\nVname\nVother\ns.",  # an item for a class
+        b"ccollections\nOrderedDict\n(N(dV__new__\nNstb.",
+        b"ctorch._utils\n_rebuild_tensor_v2\n(dV__defaults__\n(Nts(tb.",
+        b"ctorch._utils\n_rebuild_parameter\n(NV__code__\nNstb.",
+    ],
+)
+def test_no_pickle_changes_what_the_next_one_gets(tmp_path, code):
+    path, good = tmp_path / "changes", tmp_path / "good"
+    pickles = pickle.dumps([argparse.Namespace(a=1), OrderedDict(b=2)])
+    good.write_bytes(pickles)
+    path.write_bytes(code)
+    with contextlib.suppress(BadCheckpoint):
+        read_checkpoint(path)
+    told, ordered = read_checkpoint(good)
+    assert (told.name, told.attributes, ordered) == ("argparse.Namespace", {"a": 1}, {"b": 2})
+    assert not vars(Inert).keys() & {"other", "__code__"}
+    assert Inert.state is None
+
+
+def test_a_tensor_keeps_what_the_file_says_of_it(tmp_path):
+    """A pickle that gives attributes to a tensor, as if it were an object."""
+    path = tmp_path / "x.pt"
+    torch.save({"w": torch.arange(4.0)}, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    code = parts["x/data.pkl"]
+    at = code.rindex(b"R") + 1  # behind the call that makes the tensor
+    parts["x/data.pkl"] = code[:at] + b"}X\x05\x00\x00\x00shapeK\x09sb" + code[at:]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, raw in parts.items():
+            archive.writestr(name, raw)
+    saved = read_checkpoint(path)["w"]
+    assert saved.shape == (4,)
+    assert saved.read().tolist() == [0, 1, 2, 3]

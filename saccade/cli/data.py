@@ -126,4 +126,4 @@ def unpack(
 
     made = unbundle(folder, out)
     size = size_in_words(sum(file.bytes for file in made.files if file.same_as is None))
-    typer.echo(f"{len(made.files):,} files, {size}, in {out}: a {made.what}.")
+    typer.echo(f"{len(made.files):,} files, {size}, in {out}: a {made.kind}.")

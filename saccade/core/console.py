@@ -1,4 +1,4 @@
-"""Where the person who waits looks: stderr, whose lines programs do not read."""
+"""Lines for the user on stderr, and Ctrl-C between two steps."""
 
 import signal
 import threading
@@ -10,21 +10,18 @@ from rich.console import Console
 
 
 def console() -> Console:
-    """A console on stderr that neither breaks nor colours what it prints of itself."""
+    """A console on stderr that neither breaks lines nor colours numbers."""
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(line: str, style: str | None = None) -> None:
-    """Print a line; a bar that stands there moves out of its way."""
+    """Print a line above a progress bar, if there is one."""
     console().print(line, style=style, markup=False)
-
-
-# Ctrl-C and termination, obeyed between two steps and not in the middle of one.
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[list[int]]:
-    """Let the step in progress end before a Ctrl-C or a termination is obeyed."""
+    """The signals received (Ctrl-C, termination), to be obeyed after the step in progress."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # only there are signals heard
         yield received

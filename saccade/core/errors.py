@@ -1,17 +1,17 @@
-"""The mistakes a user can mend.
+"""Errors that a user can correct: what is wrong, where, and what to do next.
 
-Every message says what is wrong, where, and what to do next. The command line prints it on one
-line and leaves with status 1; anything else that escapes is a defect of ours and keeps its trace.
+The command line prints one on one line and ends with status 1; any other exception is a bug of
+saccade and keeps its traceback.
 """
 
 from pathlib import Path
 
 
 class SaccadeError(Exception):
-    """An error of the user's: what is wrong, where it is, and what to do next.
+    """An error that a user can correct.
 
-    Three fields, so that none is forgotten: `message`, `location` (a file, folder or setting, or
-    None) and `hint`.
+    `message` says what is wrong, `location` is a file, folder or setting, or None, and `hint` says
+    what to do next.
     """
 
     def __init__(self, message: str, *, location: str | Path | None = None, hint: str) -> None:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what tells two of them apart."""
+"""Files that are complete or absent, locks, checksums, and disk space."""
 
 import hashlib
 import json
@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from saccade.core.errors import SaccadeError
 from saccade.core.formatting import size_in_words
 
 
 @contextmanager
 def in_one_go(path: Path) -> Iterator[Path]:
-    """Write a file beside its place, at the path handed out, and move it there at the end.
+    """A temporary path beside `path`, which takes its place when the block ends without an error.
 
-    Whatever happens, a reader finds the old file whole, or the new one. Who may read it is what the
-    system gives to new files, also where a library is stricter.
+    A reader finds the old file complete, or the new one. Its permissions are those of new files,
+    also where a library is stricter.
     """
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
@@ -54,12 +56,12 @@ def as_json(value: object) -> str:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write such JSON in one go."""
+    """Write a value as `as_json` text in one go."""
     write_text(path, as_json(value))
 
 
 def link_or_copy(file: Path, to: Path) -> None:
-    """Give a file a second name, or, where that cannot be, make a copy in one go."""
+    """A hard link to a file, or, where the disk has none, a copy made in one go."""
     try:
         os.link(file, to)
     except OSError:
@@ -73,44 +75,29 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-# Keeping a second process out of a file or folder, for as long as this one works there.
-
-if sys.platform != "win32":
-    import fcntl
-
-
-def claim(descriptor: int) -> bool:
-    """Lock an open file or folder until it is closed; False where another process has it."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
-
-
 @contextmanager
-def held(folder: Path) -> Iterator[bool]:
-    """Lock a folder, which is made where it is not there; False where another process has it, or
-    where it got another name, or was deleted, since it was opened.
+def held(
+    error: type[SaccadeError], folder: Path, work: str, option: str, location: Path | None = None
+) -> Iterator[None]:
+    """Lock on a folder, which is made where it does not exist.
+
+    The lock is on the folder itself, so nothing of it is left behind. Raises `error`, which names
+    `work`, `option` and `location`, where another process has it, or where the folder was renamed
+    or deleted since it was opened.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":  # a folder cannot be opened there
-        yield True
+        yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            mine = claim(descriptor)
-            mine = mine and os.path.samestat(os.fstat(descriptor), os.stat(folder))
-        except FileNotFoundError:
-            mine = False
-        yield mine
+        mine = lock_descriptor(descriptor, blocking=False) and folder.exists()
+        if not (mine and os.path.samestat(os.fstat(descriptor), os.stat(folder))):
+            message, hint = f"another {work} is at work here", "Wait for it, or give another "
+            raise error(message, location=location or folder, hint=f"{hint}{option}.")
+        yield
     finally:
         os.close(descriptor)
-
-
-# Is there room on the disk, and what is said where it cannot be written after all.
 
 
 def free_bytes(folder: Path) -> int:
@@ -122,26 +109,22 @@ def free_bytes(folder: Path) -> int:
 def refuse_small_disk(
     error: type[SaccadeError], folder: Path, what: str, needed: int, hint: str
 ) -> None:
-    """Raise an error where `folder` lies, or will lie, on a disk without `needed` free bytes.
+    """Raises `error` where the disk of `folder` has fewer than the `needed` free bytes.
 
-    `what` needs them; `cure` is what helps besides making room.
+    `what` names that which needs them; `hint` is what helps besides making room.
     """
-    free = free_bytes(folder)
-    if needed > free:
-        raise error(
-            f"{what} needs {size_in_words(needed)}, {size_in_words(free)} are free",
-            location=folder,
-            hint=f"Make room, or {hint}.",
-        )
+    if needed > (free := free_bytes(folder)):
+        message = f"{what} needs {size_in_words(needed)}, {size_in_words(free)} are free"
+        raise error(message, location=folder, hint=f"Make room, or {hint}.")
 
 
 @contextmanager
 def disk_errors(
     error: type[SaccadeError], folder: Path, option: str, does: str = "written"
 ) -> Iterator[None]:
-    """Tell what the system refuses, in work that can be gone on with, as an error of ours.
+    """Raises `error` for the system's own errors, in work that can be resumed.
 
-    `option` names `folder`; `does` is what cannot be.
+    `option` is the command's option that names `folder`; `does` is what cannot be done.
     """
     try:
         yield
@@ -155,10 +138,10 @@ def disk_errors(
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may become."""
+    """Size limits of what an archive may become."""
 
     members: int = 2_000_000
     growth: int = 100
-    """Times its own size; JSON grows to about 15 times."""
+    """Times the archive's own size; JSON grows to about 15 times."""
     always: int = 50_000_000
     """Bytes that are never too many."""

@@ -1,4 +1,4 @@
-"""Words that a person typed into values, and values into lines that a person reads."""
+"""Values from words that a user typed, and lines of text from values."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ def pairs(options: Iterable[str] | None) -> dict[str, str]:
 
 
 def number(text: str) -> str | int | float | bool:
-    """What a word means to the constructor of a network: a number or true or false if it can be."""
+    """The value of a word: a number, true or false where it is one, else the word."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):

@@ -16,9 +16,10 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import numpy as np
+from filelock import lock_descriptor
 
 from saccade.core.errors import BadStore, SaccadeError
-from saccade.core.files import claim, refuse_small_disk, write_bytes, write_json
+from saccade.core.files import refuse_small_disk, write_bytes, write_json
 from saccade.features.store import StoreHeader, read_header
 from saccade.features.store_format import (
     MAKE_AGAIN,
@@ -62,7 +63,7 @@ class StoreWriter:
                 read_header(path)  # an older version's store has files of other names
             fresh = self._refuse_strange()
             self._manifest = (path / MANIFEST).open("ab")
-            if not claim(self._manifest.fileno()):
+            if not lock_descriptor(self._manifest.fileno(), blocking=False):
                 self._manifest.close()
                 hint = "Wait until it has ended, or choose another --name."
                 message = "another process is writing this store"

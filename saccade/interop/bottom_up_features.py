@@ -16,12 +16,11 @@ import numpy as np
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.data.records import ImageRecord
 from saccade.interop.feature_reader import (
-    COPY_AGAIN,
     Opened,
     Row,
     array_in,
+    damaged,
     open_hdf5,
     preprocessing_of,
     read_exactly,
@@ -29,7 +28,7 @@ from saccade.interop.feature_reader import (
 )
 from saccade.interop.torch_files import read_checkpoint
 
-LONGEST = 256 * 2**20
+MAX_ROW = 256 * 2**20
 """Bytes of a row: more is no row of such a file."""
 
 
@@ -39,9 +38,8 @@ class _RowPlace(NamedTuple):
     length: int
 
 
-def open_bottom_up(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> Opened:
+def open_bottom_up(path: Path, _folder: DataFolder) -> Opened:
     """Open a TSV file, or a folder of them (`trainval_36/*.tsv*`). Raises BadData."""
-    del folder, images
     files = [path]
     if path.is_dir():
         files = sorted(one for one in path.iterdir() if re.search(r"\.tsv(\.\d+)?$", one.name))
@@ -55,12 +53,11 @@ def open_bottom_up(path: Path, folder: DataFolder, images: Sequence[ImageRecord]
     for number, file in enumerate(files):
         offset = 0
         with file.open("rb") as stream:
-            while line := stream.readline(LONGEST):
+            while line := stream.readline(MAX_ROW):
                 location = f"{file}, byte {offset}"
-                id_, boxes, width = _told(line, location)
+                id_, boxes, width = _parsed(line, location)
                 if dim not in (0, width):
-                    message = f"regions of {width} numbers, before there were {dim}"
-                    raise BadData(message, location=location, hint=COPY_AGAIN)
+                    raise damaged(location, f"regions of {width} numbers, before there were {dim}")
                 before = places.setdefault(id_, _RowPlace(number, offset, len(line)))
                 if before.file != number:
                     message = f"image {id_} is in {files[before.file].name} and in {file.name}"
@@ -68,7 +65,7 @@ def open_bottom_up(path: Path, folder: DataFolder, images: Sequence[ImageRecord]
                 twice += before.offset != offset
                 most, dim, offset = max(most, boxes), width, offset + len(line)
     if not places:
-        raise BadData("there is not one row", location=path, hint=COPY_AGAIN)
+        raise damaged(path, "there is not one row")
     held = ExitStack()
     streams = [held.enter_context(file.open("rb")) for file in files]
     notes = (f"{twice:,} images stand in it twice; the first row was taken",) if twice else ()
@@ -79,23 +76,23 @@ def open_bottom_up(path: Path, folder: DataFolder, images: Sequence[ImageRecord]
     )
 
 
-def _told(line: bytes, location: str) -> tuple[int, int, int]:
+def _parsed(line: bytes, location: str) -> tuple[int, int, int]:
     """Image id, boxes and numbers per box of a row, from its beginning and the length of its
     fields. Raises BadData.
     """
     fields = line.rstrip(b"\r\n").split(b"\t")
     if len(fields) != 6:
-        message = (
-            f"a row of {len(fields)} fields, not image_id, width, height, number, boxes, features"
+        raise damaged(
+            location,
+            f"a row of {len(fields)} fields, not image_id, width, height, number, boxes, features",
         )
-        raise BadData(message, location=location, hint=COPY_AGAIN)
     try:
         id_, count = int(fields[0]), int(fields[3])
         boxes, numbers = _bytes_in(fields[4]), _bytes_in(fields[5])
         if count < 1 or boxes != count * 16 or numbers % (4 * count) or not numbers:
             raise ValueError(f"{count} boxes in {boxes} bytes, their features in {numbers}")
     except ValueError as error:
-        raise BadData(f"no row of features ({error})", location=location, hint=COPY_AGAIN) from None
+        raise damaged(location, f"no row of features ({error})") from None
     return id_, count, numbers // (4 * count)
 
 
@@ -134,9 +131,8 @@ class _ArrayPlace(NamedTuple):
     end: int
 
 
-def open_hengyuan_hu(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> Opened:
+def open_hengyuan_hu(path: Path, _folder: DataFolder) -> Opened:
     """Open one HDF5 file, or all in a folder that have pickled ids. Raises BadConfig, BadData."""
-    del folder, images
     files = [path]
     if path.is_dir():
         files = sorted(f for f in path.iterdir() if f.suffix in ENDINGS and _ids_of(f).is_file())
@@ -161,15 +157,14 @@ def open_hengyuan_hu(path: Path, folder: DataFolder, images: Sequence[ImageRecor
         for id_, row in _ids(_ids_of(file), rows).items():
             begin, end = (row, row + 1) if spans is None else map(int, spans[row])
             if not 0 <= begin < end <= len(features):
-                message = f"row {row} is boxes {begin} to {end} of {len(features)}"
-                raise BadData(message, location=file, hint=COPY_AGAIN)
+                raise damaged(file, f"row {row} is boxes {begin} to {end} of {len(features)}")
             if id_ in places:
                 message = f"image {id_} is in {files[places[id_].file].name} and in {file.name}"
                 raise BadData(message, location=path, hint="Give the file that is meant.")
             places[id_] = _ArrayPlace(number, begin, end)
             most = max(most, features.shape[1] if spans is None else end - begin)
     if not places:
-        raise BadData("there is not one image", location=path, hint=COPY_AGAIN)
+        raise damaged(path, "there is not one image")
     into = preprocessing_of(1000, "inside", 600)
     return Opened(places, lambda one: _read_arrays(opened, one), most, dim, None, into, held=held)
 
@@ -184,8 +179,7 @@ def _arrays(file: Any, path: Path) -> tuple[_Arrays, np.ndarray | None]:
     boxes = array_in(file, "image_bb", path, features.ndim) if stated else None
     spans = whole(array_in(file, "pos_boxes", path, 2, "iu"), path) if adaptive else None
     if spans is not None and spans.shape[1] != 2:
-        message = f"pos_boxes are {spans.shape}, not where each image begins and ends"
-        raise BadData(message, location=path, hint=COPY_AGAIN)
+        raise damaged(path, f"pos_boxes are {spans.shape}, not where each image begins and ends")
     return _Arrays(features, spatial, boxes), spans
 
 

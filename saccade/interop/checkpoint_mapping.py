@@ -1,4 +1,4 @@
-"""What a layout makes of an opened checkpoint, and the steps that all layouts share."""
+"""Steps that all checkpoint layouts share: names and shapes of tensors, words and answers."""
 
 import json
 import re
@@ -18,9 +18,6 @@ from saccade.models.catalogue import ModelConfig, build_model
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import PAD, Vocabulary, Words
 
-# From a checkpoint's tensors to a model's: by names first, then shapes, and nothing is left
-# over.
-
 Tensors = Mapping[str, Saved]
 
 SHOWN = 4
@@ -28,7 +25,7 @@ SHOWN = 4
 
 
 class Source(NamedTuple):
-    """What one of our tensors is made of."""
+    """Published tensors of which one of ours is made."""
 
     names: tuple[str, ...]
     """Published ones."""
@@ -159,7 +156,7 @@ class Bundle(NamedTuple):
 
     @property
     def part(self) -> dict[str, Any]:
-        """What stands beside the tensors, by name; nothing where the file is a state dict."""
+        """Everything beside the tensors, by name; empty where the file is a state dict."""
         return self.value if isinstance(self.value, dict) else {}
 
     def tensors(self, names: tuple[str, ...] = WRAPPERS) -> dict[str, Saved]:
@@ -180,8 +177,8 @@ class Bundle(NamedTuple):
         return found
 
 
-class Looking(NamedTuple):
-    """What images went through in the published program, as near as there is here."""
+class ImageInput(NamedTuple):
+    """Backbone and preprocessing of the published program, as near as there is here."""
 
     backbone: str
     size: int
@@ -189,7 +186,7 @@ class Looking(NamedTuple):
     resize_to: int | None = None
     interpolation: Interpolation = "bilinear"
     mean: Colour | None = None
-    """None for what the network was trained with."""
+    """None for that of the network's own training."""
     std: Colour | None = None
     options: Mapping[str, Any] = MappingProxyType({})
 
@@ -208,13 +205,13 @@ class Reading(NamedTuple):
     region_dim: Callable[[Any], int]
     """Numbers per region, from the model's config."""
     words: Words
-    looking: Looking
+    images: ImageInput
     backbone: Mapping[str, Saved] = MappingProxyType({})
     """The encoder's tensors by their names in saccade's backbone; empty where there are none."""
     recipe_fields: Mapping[str, Any] = MappingProxyType({})
-    """Other fields of the recipe, such as "decode.beams"."""
+    """Other fields of the recipe, such as "decode.beam_size"."""
     notes: tuple[str, ...] = ()
-    """What a user should know: what was not brought along."""
+    """Notes for the user: what was not brought along."""
 
 
 def skeleton(config: ModelConfig, sizes: Sizes | None = None) -> nn.Module:
@@ -240,11 +237,8 @@ CAFFE = (
 )
 
 
-# The words and answers that stand beside a checkpoint, or in it: from files to `Vocabulary`.
-
-
 def read_file(path: Path) -> Any:
-    """What a file of words holds, be it JSON or a pickle. Raises BadCheckpoint."""
+    """The content of a file of words, JSON or a pickle. Raises BadCheckpoint."""
     if path.suffix != ".json":
         return read_checkpoint(path)
     try:
@@ -257,7 +251,7 @@ def read_file(path: Path) -> Any:
 
 
 def beside(
-    checkpoint: Path, given: Path | None, found: Sequence[Path], looked_for: str, what: str
+    checkpoint: Path, given: Path | None, found: Sequence[Path], pattern: str, what: str
 ) -> Path:
     """The file that was given, or the only one `found` beside the checkpoint.
 
@@ -267,7 +261,7 @@ def beside(
         return given
     if len(found) == 1:
         return found[0]
-    there = f"{len(found)} files {looked_for}" if found else f"no {looked_for}"
+    there = f"{len(found)} files {pattern}" if found else f"no {pattern}"
     raise BadCheckpoint(
         f"it holds no {what}, and beside it there {'are' if found else 'is'} {there}",
         location=checkpoint,

@@ -5,7 +5,6 @@
 """
 
 import json
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
-from saccade.data.records import ImageRecord, Split
+from saccade.data.records import Split
 from saccade.features.settings import Preprocessing
 from saccade.interop.feature_reader import (
-    COPY_AGAIN,
     Opened,
     Row,
     array_in,
+    damaged,
     open_hdf5,
     preprocessing_of,
     shape_of,
@@ -30,9 +29,8 @@ from saccade.interop.feature_reader import (
 )
 
 
-def open_openvqa(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> Opened:
+def open_openvqa(path: Path, _folder: DataFolder) -> Opened:
     """Open a folder with such files, in folders below it too. Raises BadData."""
-    del folder, images
     files = sorted(path.rglob("*.npz")) if path.is_dir() else []
     if not files:
         raise BadData("there is no file .npz in it", location=path, hint="Give the folder of them.")
@@ -41,8 +39,9 @@ def open_openvqa(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) 
     for file in files:
         shape = shape_of(file, "x")
         if len(shape) != 2 or 0 in shape or dim not in (0, shape[0]):
-            message = f"x is {shape}; wanted are {dim or 'some'} numbers for each of its columns"
-            raise BadData(message, location=file, hint=COPY_AGAIN)
+            raise damaged(
+                file, f"x is {shape}; wanted are {dim or 'some'} numbers for each of its columns"
+            )
         dim, most = shape[0], max(most, shape[1])
         places[file.relative_to(path).as_posix()] = (file, shape[1])
     return Opened(places, _read, most, dim, None, preprocessing_of(1000, "inside", 600))
@@ -63,22 +62,19 @@ SIDE = 448
 SHORTER = 512
 
 
-def open_pytorch_vqa(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> Opened:
+def open_pytorch_vqa(path: Path, _folder: DataFolder) -> Opened:
     """Open the HDF5 file. Raises BadConfig, BadData."""
-    del folder, images
     if not path.is_file():
         raise BadData("no such file", location=path, hint="Give the file resnet-14x14.h5.")
     file = open_hdf5(path)
     features, ids = array_in(file, "features", path, 4), array_in(file, "ids", path, 1, "iu")
     if len(ids) != len(features):
-        message = f"{len(features)} images and {len(ids)} ids"
-        raise BadData(message, location=path, hint=COPY_AGAIN)
+        raise damaged(path, f"{len(features)} images and {len(ids)} ids")
     _, dim, rows, columns = features.shape
     places: dict[int | str, int] = {}
     for row, id_ in enumerate(whole(ids, path).tolist()):
         if places.setdefault(id_, row) != row:
-            message = f"image {id_} stands in it twice, as rows {places[id_]} and {row}"
-            raise BadData(message, location=path, hint=COPY_AGAIN)
+            raise damaged(path, f"image {id_} stands in it twice, as rows {places[id_]} and {row}")
 
     def read(row: int) -> Row:
         return Row(np.asarray(features[row]).reshape(dim, -1).T)
@@ -92,9 +88,8 @@ def open_pytorch_vqa(path: Path, folder: DataFolder, images: Sequence[ImageRecor
 KEY = "feat"
 
 
-def open_self_critical(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> Opened:
+def open_self_critical(path: Path, _folder: DataFolder) -> Opened:
     """Open a folder of such files. Raises BadData where their shapes do not agree."""
-    del folder, images
     files = sorted(one for one in path.glob("*.np[yz]")) if path.is_dir() else []
     if not files:
         message = "there is no file .npy or .npz in it"
@@ -105,8 +100,7 @@ def open_self_critical(path: Path, folder: DataFolder, images: Sequence[ImageRec
         shape = shape_of(file, KEY)
         same = shape[:-1] == first[:-1] or len(shape) == len(first) == 2
         if len(shape) not in (1, 2, 3) or not same or shape[-1] != first[-1] or 0 in shape:
-            message = f"an array of {shape}, in {files[0].name} it is {first}"
-            raise BadData(message, location=file, hint=COPY_AGAIN)
+            raise damaged(file, f"an array of {shape}, in {files[0].name} it is {first}")
         most = max(most, int(np.prod(shape[:-1])))
         places[file.name] = file
     grid = {1: (1, 1), 2: None, 3: (first[0], first[1 % len(first)])}[len(first)]
@@ -139,13 +133,12 @@ def _array(file: Path) -> np.ndarray:
 # Image files of sgrvinod's tutorial: `TRAIN_IMAGES_coco_5_cap_per_img_5_min_word_freq.hdf5`.
 
 SPLITS: dict[str, Split] = {"TRAIN": "train", "VAL": "val", "TEST": "test"}
-LONGEST = 50
+MAX_WORDS = 50
 """Words of a caption that is kept."""
 
 
-def open_sgrvinod(path: Path, folder: DataFolder, image_records: Sequence[ImageRecord]) -> Opened:
+def open_sgrvinod(path: Path, folder: DataFolder) -> Opened:
     """Open the files of a folder, or the one that is given. Raises BadConfig, BadData."""
-    del image_records
     files = sorted(path.glob("*_IMAGES_*.hdf5")) if path.is_dir() else [path]
     if not files or any(one.name.split("_IMAGES_")[0] not in SPLITS for one in files):
         message = "there is no TRAIN_IMAGES_*.hdf5, nor VAL or TEST"
@@ -159,8 +152,9 @@ def open_sgrvinod(path: Path, folder: DataFolder, image_records: Sequence[ImageR
     for number, file in enumerate(files):
         images = array_in(held.enter_context(open_hdf5(file)), "images", file, 4)
         if images.shape[1] != 3 or images.shape[2] != images.shape[3] or images.dtype != np.uint8:
-            message = f"images are {images.dtype} {images.shape}, not square images of 3 colours"
-            raise BadData(message, location=file, hint=COPY_AGAIN)
+            raise damaged(
+                file, f"images are {images.dtype} {images.shape}, not square images of 3 colours"
+            )
         if side not in (0, images.shape[2]):
             raise BadData("images of several sizes", location=path, hint="Give files of one run.")
         side = int(images.shape[2])
@@ -189,7 +183,7 @@ def _ids(folder: DataFolder, split: Split, file: Path, count: int) -> list[int]:
     """Images of a split in the file's order, checked by the lengths of their captions."""
     lengths: dict[int, set[int]] = {}
     for caption in folder.captions(split):
-        if len(caption.words) <= LONGEST:
+        if len(caption.words) <= MAX_WORDS:
             lengths.setdefault(caption.image_id, set()).add(len(caption.words) + 2)
     ids = [one.id for one in folder.images(split) if one.id in lengths]
     if len(ids) != count:
@@ -199,13 +193,14 @@ def _ids(folder: DataFolder, split: Split, file: Path, count: int) -> list[int]:
             hint="Prepare the data folder from the JSON file that these were made of: "
             "saccade prepare karpathy.",
         )
-    told = file.with_name(file.name.replace("_IMAGES_", "_CAPLENS_")).with_suffix(".json")
+    given = file.with_name(file.name.replace("_IMAGES_", "_CAPLENS_")).with_suffix(".json")
     try:
-        said = np.array(json.loads(told.read_text(encoding="utf-8")), dtype=np.int64)
-        each = said.reshape(count, -1).tolist()
+        lengths_given = np.array(json.loads(given.read_text(encoding="utf-8")), dtype=np.int64)
+        each = lengths_given.reshape(count, -1).tolist()
     except (OSError, ValueError, TypeError) as error:
-        message = f"the lengths of five captions each cannot be read ({error})"
-        raise BadData(message, location=told, hint=COPY_AGAIN) from None
+        raise damaged(
+            given, f"the lengths of five captions each cannot be read ({error})"
+        ) from None
     for id_, own in zip(ids, each, strict=True):
         if not set(own) <= lengths[id_]:
             raise BadData(

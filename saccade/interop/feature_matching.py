@@ -1,4 +1,4 @@
-"""Which image of a data folder each image of a feature file is.
+"""Matching the images of a feature file with those of a data folder.
 
 Files know their images by a path (`train2014/COCO_train2014_000000000009.jpg.npz`) or by a number
 (9). A path is held against the data folder's paths from its end on. A number is looked for in the
@@ -28,12 +28,12 @@ ARRAY = re.compile(r"\.np[yz]$")
 
 
 class Matched(NamedTuple):
-    """What belongs together."""
+    """Images of the data folder and the keys of the feature file for them."""
 
     keys: dict[int, Key]
-    """How the file knows each image, by the image's id."""
+    """The file's key of each image, by the image's id."""
     notes: tuple[str, ...] = ()
-    """What a person should know."""
+    """Notes for the user."""
 
 
 def published(source: str) -> bool:
@@ -67,13 +67,13 @@ def match(
     for key in keys:
         number = None if _is_image(key) else _number(key)
         named = names.find(key) if by != "id" else None
-        told = ids.get(number) if trusted and number is not None else None
-        if number is not None and trusted and named is not told:
+        of_id = ids.get(number) if trusted and number is not None else None
+        if number is not None and trusted and named is not of_id:
             by_name = by_name or (key, named) if named else by_name
-            by_id = by_id or (key, told) if told else by_id
+            by_id = by_id or (key, of_id) if of_id else by_id
             if by_name and by_id:
                 raise _two_numberings(by_name, by_id, location)
-        image = named or told
+        image = named or of_id
         if image is None:
             continue
         if image.id in found:
@@ -106,11 +106,11 @@ class _Names:
             # With the image's ending first: of a.jpg and a.png only one is a.png.
             for index, name in ((self._whole, end), (self._bare, end), (self._bare, _bare(end))):
                 if name in index:
-                    return self._sure(path, index[name], len(PurePosixPath(end).parts))
+                    return self._unambiguous(path, index[name], len(PurePosixPath(end).parts))
         number = _number(key)
-        return self._sure(path, None if number is None else self._numbered.get(number), 1)
+        return self._unambiguous(path, None if number is None else self._numbered.get(number), 1)
 
-    def _sure(self, path: str, image: ImageRecord | None, agreed: int) -> ImageRecord | None:
+    def _unambiguous(self, path: str, image: ImageRecord | None, agreed: int) -> ImageRecord | None:
         """The image, but not one in another folder, where such names stand in several of them.
 
         `agreed` is how many parts of the paths are equal, from their ends on.
@@ -127,7 +127,7 @@ class _Names:
         return image
 
     def notes(self) -> tuple[str, ...]:
-        """What was found in a folder of another name."""
+        """A note on images that were found in a folder of another name."""
         if not self._elsewhere:
             return ()
         count, first = len(self._elsewhere), self._elsewhere[0]
@@ -158,8 +158,8 @@ def _number(key: Key) -> int | None:
     """The number that a key is, or that its name is."""
     if isinstance(key, int):
         return key
-    told = NUMBERED.fullmatch(_bare(PurePosixPath(key).name))
-    return int(told[1]) if told else None
+    found = NUMBERED.fullmatch(_bare(PurePosixPath(key).name))
+    return int(found[1]) if found else None
 
 
 def _only(pairs: Iterable[tuple[Name, ImageRecord]]) -> Mapping[Name, ImageRecord | None]:
@@ -177,9 +177,9 @@ def _repeats(names: Iterable[str]) -> bool:
 def _two_numberings(
     by_name: tuple[Key, ImageRecord], by_id: tuple[Key, ImageRecord], location: Path | None
 ) -> BadData:
-    (first, named), (second, told) = by_name, by_id
+    (first, named), (second, of_id) = by_name, by_id
     message = (
         f"its numbers could be names or ids: {first} is the name of {named.file}, "
-        f"{second} the id of {told.file}"
+        f"{second} the id of {of_id.file}"
     )
     return BadData(message, location=location, hint=SAY_WHICH)

@@ -1,4 +1,4 @@
-"""A feature file of another program, opened: which images it has, and a way to read each."""
+"""Opened feature files of other programs: which images they have, and a way to read each."""
 
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +16,15 @@ from saccade.features.settings import Preprocessing, Resize
 from saccade.interop.feature_matching import Key
 
 CAFFE_MEAN = (0.485, 0.458, 0.408)
-"""What Caffe's networks subtract, on a scale of 0..1."""
+"""The mean that Caffe's networks subtract, on a scale of 0..1."""
 COPY_AGAIN = "Copy the file again from where it came, or make it again."
 DEFECTS = (
     *(ValueError, KeyError, IndexError, TypeError, OSError, EOFError, RuntimeError),
     *(zipfile.BadZipFile, OverflowError, UnicodeDecodeError, MemoryError),
 )
-"""What damaged files make their readers raise."""
+"""Errors that readers raise for damaged files."""
 NUMBERS = "fiu"
-"""What numpy calls the kinds of number that regions and boxes are made of."""
+"""Numpy's letters for the types of regions and boxes."""
 
 
 class Row(NamedTuple):
@@ -51,15 +51,20 @@ class Opened(NamedTuple):
     dim: int
     grid: tuple[int, int] | None
     preprocessing: Preprocessing
-    """What images went through, as near as there is here."""
+    """Preprocessing of the images, as near as there is here."""
     pixels: bool = False
     """Are these no features but small images?"""
     matched: bool = False
     """Are the places by the data folder's own ids already?"""
     notes: tuple[str, ...] = ()
-    """What a person should know."""
+    """Notes for the user."""
     held: AbstractContextManager[Any] = nullcontext()
-    """What has to be closed in the end."""
+    """Files to be closed in the end."""
+
+
+def damaged(location: str | Path, message: str) -> BadData:
+    """The error for a file that is not what its program writes."""
+    return BadData(message, location=location, hint=COPY_AGAIN)
 
 
 def preprocessing_of(
@@ -87,8 +92,7 @@ def open_hdf5(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        message = f"not a whole HDF5 file ({str(error).splitlines()[0][:150]})"
-        raise BadData(message, location=path, hint=COPY_AGAIN) from None
+        raise damaged(path, f"not a whole HDF5 file ({str(error).splitlines()[0][:150]})") from None
 
 
 def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUMBERS) -> Any:
@@ -117,8 +121,7 @@ def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUM
         )
     kind = found.dtype
     if kind.kind not in kinds or 0 in shape:
-        message = f"the array {name!r} is {shape} of type {kind}"
-        raise BadData(message, location=path, hint=COPY_AGAIN)
+        raise damaged(path, f"the array {name!r} is {shape} of type {kind}")
     return found
 
 
@@ -127,8 +130,9 @@ def whole(array: Any, path: Path) -> np.ndarray:
     try:
         return np.asarray(array)
     except DEFECTS as error:
-        message = f"{array.name} cannot be read ({str(error).splitlines()[0][:150]})"
-        raise BadData(message, location=path, hint=COPY_AGAIN) from None
+        raise damaged(
+            path, f"{array.name} cannot be read ({str(error).splitlines()[0][:150]})"
+        ) from None
 
 
 def _shape_in(file: Any, name: str) -> str:
@@ -148,10 +152,10 @@ def shape_of(path: Path, key: str | None = None) -> tuple[int, ...]:
         with path.open("rb") as stream:
             return _shape(stream)
     except DEFECTS as error:
-        message = (
-            f"not a whole array{f' {key!r}' if key else ''} ({str(error).splitlines()[0][:150]})"
-        )
-        raise BadData(message, location=path, hint=COPY_AGAIN) from None
+        raise damaged(
+            path,
+            f"not a whole array{f' {key!r}' if key else ''} ({str(error).splitlines()[0][:150]})",
+        ) from None
 
 
 def _shape(stream: Any) -> tuple[int, ...]:
@@ -176,12 +180,10 @@ def read_exactly(stream: BinaryIO, offset: int, length: int) -> bytes:
     return data
 
 
-# Is what a feature file says of an image possible, and is it said of this image?
-
-LOOKED_AT = 32
-"""Images whose sides are compared with what the file says of them."""
-LONGEST = 2**31 - 1
-"""Pixels of a side: what a store has room for."""
+COMPARED = 32
+"""So many images are compared with the sizes that the file gives."""
+MAX_SIDE = 2**31 - 1
+"""Pixels of a side that fit into a store."""
 BEYOND = 0.05
 """How far a box may reach beyond an image, in shares of its side: programs round differently."""
 SIDEWAYS = (5, 6, 7, 8)
@@ -205,9 +207,9 @@ class SoundRow(NamedTuple):
 
 
 def checked(row: Row, sides: Callable[[], tuple[int, int]]) -> SoundRow:
-    """What a file says of an image, as it is stored; `sides` tells the sides of the image's own
-    file. Boxes in pixels of an image of unknown size become the whole image.
+    """A row as it is stored; `sides` gives width and height of the image's own file.
 
+    Boxes in pixels of an image of unknown size become the whole image.
     Raises ValueError for what no image has: text for numbers, boxes of no place, sides of
     nothing.
     """
@@ -215,7 +217,7 @@ def checked(row: Row, sides: Callable[[], tuple[int, int]]) -> SoundRow:
     if regions.dtype.kind not in NUMBERS:
         raise ValueError(f"regions of type {regions.dtype}")
     size = sides() if row.size is None else row.size
-    if not all(0 <= side <= LONGEST for side in size):
+    if not all(0 <= side <= MAX_SIDE for side in size):
         raise ValueError(f"an image of {size[0]} x {size[1]} pixels")
     if boxes is None:
         return SoundRow(regions, None, size)
@@ -228,7 +230,7 @@ def checked(row: Row, sides: Callable[[], tuple[int, int]]) -> SoundRow:
         if 0 in size:
             raise ValueError(f"boxes in pixels of an image of {size[0]} x {size[1]} pixels")
         boxes = boxes.astype(np.float64) / np.array([*size, *size])
-    with np.errstate(over="ignore"):  # told below
+    with np.errstate(over="ignore"):  # refused below
         boxes = boxes.astype(np.float32)
     if not np.isfinite(boxes).all():
         raise ValueError("boxes that are no numbers")
@@ -261,23 +263,23 @@ class ImageSides:
         self.root = root
 
     def of(self, image: ImageRecord) -> tuple[int, int]:
-        """Width and height of an image as it is looked at; (0, 0) where it cannot be read."""
-        size, sideways = self._told(image)
+        """Width and height of an image as it is shown; (0, 0) where it cannot be read."""
+        size, sideways = self._size_of(image)
         return size[::-1] if sideways else size
 
     def compare(
         self, images: Sequence[ImageRecord], read: Callable[[ImageRecord], SoundRow], path: Path
     ) -> None:
-        """Hold the sides that a feature file says, and its boxes, against some image files.
+        """Compare the sizes that a feature file gives, and its boxes, with some image files.
 
         Raises BadData for one that differs by more than a pixel. An image that lies on its side
         may also be described as it lies: not every program turns it.
         """
         lost = set(without_file(self.root, images))
         there = [image for image in images if image not in lost]
-        places = np.linspace(0, len(there) - 1, min(len(there), LOOKED_AT)).round().astype(int)
+        places = np.linspace(0, len(there) - 1, min(len(there), COMPARED)).round().astype(int)
         for image in (there[place] for place in dict.fromkeys(places.tolist())):
-            row, (size, sideways) = read(image), self._told(image)
+            row, (size, sideways) = read(image), self._size_of(image)
             if size == (0, 0) or row.size == (0, 0) or _same(size, row.size):
                 continue
             if sideways and _same(size[::-1], row.size):
@@ -288,8 +290,8 @@ class ImageSides:
             )
             raise BadData(message, location=path, hint=OTHERS)
 
-    def _told(self, image: ImageRecord) -> tuple[tuple[int, int], bool]:
-        """Width and height of what the file holds, and whether it lies on its side."""
+    def _size_of(self, image: ImageRecord) -> tuple[tuple[int, int], bool]:
+        """Width and height in the file, and whether EXIF turns the image by 90 degrees."""
         try:
             with Image.open(self.root / image.file) as found:
                 return found.size, _sideways(found)

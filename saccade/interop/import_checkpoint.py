@@ -1,4 +1,4 @@
-"""Making a run folder out of another program's checkpoint: weights, words and preprocessing.
+"""`saccade import-checkpoint`: a run folder made of another program's checkpoint.
 
 Nothing of the checkpoint is executed. A run that was imported is asked, explained and evaluated as
 one that was trained here.
@@ -31,17 +31,17 @@ SAY = "Say with --set model.FIELD=VALUE what the file does not say."
 
 
 class ImportSettings(Settings):
-    """What a person may say of a checkpoint beside its kind."""
+    """Settings of an import that the checkpoint does not hold."""
 
     words: Path | None = None
     """The file of its words, where it is not in the checkpoint nor alone beside it."""
     answers: Path | None = None
     backbone: str | None = None
-    """Another network to look at images with, `timm:NAME`."""
+    """Another image encoder, `timm:NAME`."""
     weights: str = "hub"
-    """That network's: hub, random, or a file. Those of the hub are looked for when first used."""
+    """That network's: hub, random, or a file. Those of the hub are fetched when first used."""
     size: int | None = None
-    """Side of what that network sees, in pixels."""
+    """Side of that network's images, in pixels."""
     store: Path | None = None
     """A feature store to take network and preprocessing from."""
     changes: tuple[str, ...] = ()
@@ -58,14 +58,14 @@ class Imported(NamedTuple):
     """The command that extracts features of a data folder as this run wants them."""
 
 
-class _Eye(NamedTuple):
-    """What the run's images go through."""
+class _Encoder(NamedTuple):
+    """The image encoder of the run."""
 
     header: StoreHeader
     file: Path | None
     """The network's weights, to be kept beside the run."""
     weights: str | None
-    """What `saccade extract` is told of them; None where a store was given."""
+    """Those of `saccade extract --weights`; None where a store was given."""
 
 
 def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Imported:
@@ -90,25 +90,25 @@ def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Impo
             error.message, location=error.location or file, hint=error.hint
         ) from None
     with tempfile.TemporaryDirectory() as folder:
-        eye = _eye(reading, chosen, dim, Path(folder) / BACKBONE)
+        encoder = _encoder(reading, chosen, dim, Path(folder) / BACKBONE)
         sizes = Sizes(
             words=len(reading.words.vocabulary),
             region_dim=dim,
             answers=len(reading.words.answers) if reading.words.answers else 0,
-            grid=eye.header.grid,
-            regions=eye.header.regions,
+            grid=encoder.header.grid,
+            regions=encoder.header.regions,
             pad=reading.words.vocabulary.pad,
         )
-        recipe = recipe.model_copy(update={"features": _features(eye.header)})
+        recipe = recipe.model_copy(update={"features": _features(encoder.header)})
         weights = _weights(reading, recipe, sizes, file)
         out.mkdir(parents=True, exist_ok=True)
         about = {"imported": f"{reading.layout}: {file.name}"}
         save_tensors(out / "model.safetensors", weights, about)
         # `run.json` comes last: without it the folder is no run.
         run = write_run(
-            out, kind, (recipe, sizes, reading.words), Origin(eye.header), backbone=eye.file
+            out, kind, (recipe, sizes, reading.words), Origin(encoder.header), backbone=encoder.file
         )
-    return Imported(run, reading.layout, reading.notes, _command(run, eye.weights))
+    return Imported(run, reading.layout, reading.notes, _command(run, encoder.weights))
 
 
 def _refuse_other_kind(bundle: Bundle, kind: str, program: Kind) -> None:
@@ -127,7 +127,7 @@ def _refuse_other_kind(bundle: Bundle, kind: str, program: Kind) -> None:
 
 
 def _recipe(reading: Reading, file: Path, changes: tuple[str, ...]) -> Recipe:
-    """The recipe of the checkpoint's system with what the file decides, and a person after it.
+    """The recipe of the checkpoint's system with what the file decides, and then the user.
 
     Raises BadCheckpoint for sizes that contradict each other, BadConfig for a field there is not.
     """
@@ -171,15 +171,15 @@ def _weights(reading: Reading, recipe: Recipe, sizes: Sizes, file: Path) -> dict
         raise BadCheckpoint(f"{reading.layout}: {why}", location=file, hint=SAY) from None
 
 
-def _eye(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> _Eye:
-    """What images go through: a store's, the checkpoint's own encoder, or another network.
+def _encoder(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> _Encoder:
+    """The image encoder: of a store, of the checkpoint, or another network.
 
     Raises BadCheckpoint where its regions are not as wide as the checkpoint's.
     """
     if chosen.store is not None:
         header = read_header(chosen.store)
         kept = chosen.store / BACKBONE
-        found = _Eye(header, kept if kept.exists() else None, None)
+        found = _Encoder(header, kept if kept.exists() else None, None)
     elif reading.backbone and chosen.backbone is None:
         tensors = {name: saved.read() for name, saved in reading.backbone.items()}
         counters = [name for name in tensors if name.endswith(".running_mean")]
@@ -187,10 +187,10 @@ def _eye(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> _Eye
             key = name.replace("running_mean", "num_batches_tracked")
             tensors.setdefault(key, tensors[name].new_zeros(()).long())
         save_tensors(file, tensors, {})
-        found = _Eye(_header(*_look(reading, chosen, str(file))), file, BACKBONE)
+        found = _Encoder(_header(*_network(reading, chosen, str(file))), file, BACKBONE)
     else:
-        network, preprocessing = _look(reading, chosen, chosen.weights)
-        found = _Eye(_header(network, preprocessing), None, chosen.weights)
+        network, preprocessing = _network(reading, chosen, chosen.weights)
+        found = _Encoder(_header(network, preprocessing), None, chosen.weights)
         if chosen.weights not in ("hub", "random"):
             network.save(file)
             found = found._replace(file=file)
@@ -203,12 +203,14 @@ def _eye(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> _Eye
     return found
 
 
-def _look(reading: Reading, chosen: ImportSettings, weights: str) -> tuple[Backbone, Preprocessing]:
-    """The network and what images go through before it."""
-    looking = reading.looking
+def _network(
+    reading: Reading, chosen: ImportSettings, weights: str
+) -> tuple[Backbone, Preprocessing]:
+    """The network and its preprocessing."""
+    images = reading.images
     own = chosen.backbone is not None
-    name, options = chosen.backbone or looking.backbone, {} if own else dict(looking.options)
-    size = chosen.size or looking.size
+    name, options = chosen.backbone or images.backbone, {} if own else dict(images.options)
+    size = chosen.size or images.size
     # The hub's weights are not needed yet: random ones tell as well how wide regions are.
     network = choose_backbone(name, "random" if weights == "hub" else weights, options, size=size)
     if weights == "hub":
@@ -216,11 +218,11 @@ def _look(reading: Reading, chosen: ImportSettings, weights: str) -> tuple[Backb
     wishes: dict[str, Any] = {"size": size}
     if not own:
         wishes |= {
-            "resize": looking.resize,
-            "resize_to": looking.resize_to,
-            "interpolation": looking.interpolation,
-            "mean": looking.mean,
-            "std": looking.std,
+            "resize": images.resize,
+            "resize_to": images.resize_to,
+            "interpolation": images.interpolation,
+            "mean": images.mean,
+            "std": images.std,
         }
     return network, preprocessing_for(network.spec, **wishes)
 

@@ -1,7 +1,7 @@
-"""Make a feature store of another program's feature file: `saccade import-features`.
+"""`saccade import-features`: a feature store made of another program's feature file.
 
 Files are read an image at a time, in the order of the data folder's ids, and nothing in them is
-executed. Which image is which is never guessed: see `feature_files/matching.py`. A run on such
+executed. Which image is which is never guessed: see `interop/feature_matching.py`. A run on such
 features can be trained and evaluated; an image that comes later it cannot be shown, for the
 network that made them is no part of saccade.
 """
@@ -26,12 +26,12 @@ from saccade.features.store_writer import StoreWriter
 from saccade.interop.feature_kinds import KINDS
 from saccade.interop.feature_matching import By, Key, Matched, match, published
 from saccade.interop.feature_reader import (
-    COPY_AGAIN,
     DEFECTS,
     ImageSides,
     Opened,
     SoundRow,
     checked,
+    damaged,
     refuse_beyond,
 )
 
@@ -54,7 +54,7 @@ class FeatureImport(Settings):
     """Numbers are the images' names, or ids of the data folder; by default names, and ids where
     these are the published ones."""
     missing: Literal["refuse", "drop"] = "refuse"
-    """What to do where more than half of the images are not in the file."""
+    """What is done where more than half of the images are not in the file."""
 
 
 def import_features(
@@ -66,16 +66,16 @@ def import_features(
 ) -> Path:
     """Make a store of a feature file of a kind in `KINDS`; returns its path.
 
-    `settings` are the fields of `FeatureImport`; `say` hears sizes and what does not belong
-    together. Images of the data folder that the file lacks are left out, as unreadable ones are
-    by `extract`; more than half of them only with `missing="drop"`. A store that was begun is gone
-    on with. Raises BadConfig, BadData, BadStore.
+    `settings` are the fields of `FeatureImport`; `say` is given sizes and notes. Images of the data
+    folder that the file lacks are left out, as unreadable ones are by `extract`; more than half of
+    them only with `missing="drop"`. An unfinished store is resumed. Raises BadConfig, BadData,
+    BadStore.
     """
     opener = Table("kind of feature file", KINDS).look_up(kind)
     chosen = checked_settings(FeatureImport, "import-features", **settings)
     path, folder = Path(file), DataFolder(Path(data), image_root=chosen.image_root)
     images = sorted(folder.images(), key=lambda one: one.id)
-    opened = opener(path, folder, images)
+    opened = opener(path, folder)
     with opened.held:
         matched = _match(opened, images, folder, path, chosen)
         _compare(opened, matched, images, folder, path, chosen, say)
@@ -107,7 +107,7 @@ def _match(
     path: Path,
     chosen: FeatureImport,
 ) -> Matched:
-    """What the file calls each image. Raises BadData where a name could be two images."""
+    """The file's key of each image. Raises BadData where a name could be two images."""
     if opened.matched:
         return Matched({int(key): key for key in opened.places})
     source = str(folder.about.get("source", ""))
@@ -166,9 +166,9 @@ def _refuse_other_matching(target: Path, chosen: FeatureImport) -> None:
     words = shlex.split(read_header(target).command)
     before = words[words.index("--match") + 1] if "--match" in words[:-1] else None
     if before != chosen.match:
-        said = f"--match {before}" if before else "no --match"
+        option = f"--match {before}" if before else "no --match"
         hint = "Choose another --name, or delete the folder to begin again."
-        raise BadStore(f"the store was begun with {said}", location=target, hint=hint)
+        raise BadStore(f"the store was begun with {option}", location=target, hint=hint)
 
 
 def _some(names: Sequence[Key]) -> str:
@@ -208,7 +208,7 @@ def _batches(
     header: StoreHeader,
     path: Path,
 ) -> Iterator[dict[str, Any]]:
-    """What is stored, by column, some images at a time."""
+    """Rows of the store, by column, some images at a time."""
     for begin in range(0, len(images), TOGETHER):
         some = images[begin : begin + TOGETHER]
         columns: dict[str, Any] = {
@@ -223,7 +223,7 @@ def _batches(
                 continue
             row = read(image)
             count = len(row.regions)
-            with np.errstate(over="ignore"):  # told below
+            with np.errstate(over="ignore"):  # refused below
                 columns["features"][place, :count] = row.regions
             columns["counts"][place], columns["sizes"][place] = count, row.size
             if header.grid is None:
@@ -238,8 +238,9 @@ def _batches(
 def _reader(
     opened: Opened, keys: Mapping[int, Key], sides: ImageSides, path: Path
 ) -> Callable[[ImageRecord], SoundRow]:
-    """What reads one image's regions. It raises BadData for damage, for what is not as it was
-    announced, and for what is not of this image.
+    """A function that reads one image's regions.
+
+    It raises BadData for damage, for unexpected shapes, and for regions of another image.
     """
 
     def read(image: ImageRecord) -> SoundRow:
@@ -252,8 +253,9 @@ def _reader(
                 raise ValueError("boxes of a grid" if row.boxes is not None else "no boxes")
         except DEFECTS as error:
             why = " ".join(f"{error}".split())[:200]
-            message = f"features of image {image.id} ({image.file}) cannot be read ({why})"
-            raise BadData(message, location=path, hint=COPY_AGAIN) from None
+            raise damaged(
+                path, f"features of image {image.id} ({image.file}) cannot be read ({why})"
+            ) from None
         refuse_beyond(row, image, path)
         return row
 

@@ -20,7 +20,7 @@ from saccade.datasets.pitvqa import CLASSES
 from saccade.interop.checkpoint_mapping import (
     WRAPPERS,
     Bundle,
-    Looking,
+    ImageInput,
     Reading,
     Source,
     Tensors,
@@ -69,7 +69,7 @@ VIT = "transformers:google/vit-base-patch16-224-in21k"
 def pitvqa(bundle: Bundle) -> Reading:
     """The released network with its fine-tuned ViT."""
     tensors = cut(bundle.tensors(), CONSTANT)
-    sight = below(tensors, "visual_encoder.")
+    encoder = below(tensors, "visual_encoder.")
     tensors = cut(tensors, r"visual_encoder\..+")
     structure: dict[str, Any] = {
         "mode": "faithful",
@@ -100,11 +100,11 @@ def pitvqa(bundle: Bundle) -> Reading:
         _sources,
         lambda _: region_dim,
         Words(vocabulary, _answers(bundle, answers)),
-        _looking(sight, _part(bundle, "visual_encoder", "config")),
-        sight,
+        _image_input(encoder, _part(bundle, "visual_encoder", "config")),
+        encoder,
         notes=(
             "images: frames of PitVQA are to be cut out as that data set's own program does",
-            *(() if sight else (f"images: it holds no ViT, so {VIT} looks instead",)),
+            *(() if encoder else (f"images: it holds no ViT, so {VIT} is used instead",)),
         ),
     )
 
@@ -113,10 +113,10 @@ def _sources(model: nn.Module) -> dict[str, Source]:
     return sources(model, NAMES)
 
 
-def _heads(field: str, width: int, told: object) -> dict[str, int]:
+def _heads(field: str, width: int, given: object) -> dict[str, int]:
     """How many heads: as the pickled config says, else as wide as usual, else not known."""
-    if isinstance(told, int):
-        return {field: told}
+    if isinstance(given, int):
+        return {field: given}
     return {} if width % HEAD_WIDTH else {field: width // HEAD_WIDTH}
 
 
@@ -131,30 +131,32 @@ def _part(bundle: Bundle, *names: str) -> Mapping[str, Any]:
     return found.attributes if isinstance(found, Inert) else {}
 
 
-def _looking(sight: Tensors, config: Mapping[str, Any]) -> Looking:
+def _image_input(encoder: Tensors, config: Mapping[str, Any]) -> ImageInput:
     """The ViT's sizes, as far as they are not ViT-B/16's, and frames as they were: not normalised.
 
     Raises BadCheckpoint for a ViT that lacks its first layers.
     """
     options: dict[str, Any] = {}
     size = 224
-    if sight:
+    if encoder:
         names = {
             "position": "embeddings.position_embeddings",
             "patches": "embeddings.patch_embeddings.projection.weight",
         }
-        if lacking := [name for name in names.values() if name not in sight]:
+        if lacking := [name for name in names.values() if name not in encoder]:
             raise BadCheckpoint(
                 f"{LAYOUT}: {len(lacking)} missing (visual_encoder.{lacking[0]})",
                 hint="Give the whole of the checkpoint.",
             )
-        *_, cells, width = sight[names["position"]].shape
-        patch = sight[names["patches"]].shape[-1]
+        *_, cells, width = encoder[names["position"]].shape
+        patch = encoder[names["patches"]].shape[-1]
         size = math.isqrt(max(cells - 1, 0)) * patch
-        inner = [t.shape[0] for n, t in sight.items() if re.search(r"(fc1|te\.dense)\.weight$", n)]
+        inner = [
+            t.shape[0] for n, t in encoder.items() if re.search(r"(fc1|te\.dense)\.weight$", n)
+        ]
         options = {
             "hidden_size": width,
-            "num_hidden_layers": count(sight, r"(?:encoder\.layer|layers)\.(\d+)\."),
+            "num_hidden_layers": count(encoder, r"(?:encoder\.layer|layers)\.(\d+)\."),
             "intermediate_size": inner[0] if inner else 4 * width,
             "image_size": size,
             "patch_size": patch,
@@ -164,7 +166,7 @@ def _looking(sight: Tensors, config: Mapping[str, Any]) -> Looking:
         usual |= {"image_size": 224, "patch_size": 16, "num_attention_heads": 12}
         options = {name: value for name, value in options.items() if usual[name] != value}
     zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return Looking(VIT, size, interpolation="bicubic", mean=zero, std=one, options=options)
+    return ImageInput(VIT, size, interpolation="bicubic", mean=zero, std=one, options=options)
 
 
 def _words(bundle: Bundle) -> Vocabulary:

@@ -16,7 +16,7 @@ from saccade.core.errors import BadCheckpoint
 from saccade.interop.checkpoint_mapping import (
     CAFFE,
     Bundle,
-    Looking,
+    ImageInput,
     Reading,
     Source,
     Tensors,
@@ -236,12 +236,12 @@ def self_critical(bundle: Bundle) -> Reading:
     model |= {field: matrix(tensors, key)[side] for field, (key, side) in net.sizes.items()}
 
     location = beside(bundle.path, bundle.words, _infos(bundle.path), "infos_*.pkl", "words")
-    vocabulary, options = _told(read_file(location), location)
+    vocabulary, options = _words_and_options(read_file(location), location)
     check_sizes("words and the end", len(vocabulary), matrix(tensors, net.rows)[0], location)
     if name == "transformer":
         model["heads"] = options.get("num_att_heads", 8)
-    looking = Looking("timm:resnet101.tv_in1k", 448)
-    notes = [CAFFE.format(network="ResNet-101, or of detected boxes", backbone=looking.backbone)]
+    images = ImageInput("timm:resnet101.tv_in1k", 448)
+    notes = [CAFFE.format(network="ResNet-101, or of detected boxes", backbone=images.backbone)]
     if options.get("norm_att_feat"):
         notes.append("regions: it was trained on regions scaled to length 1, which these are not")
     return Reading(
@@ -252,7 +252,7 @@ def self_critical(bundle: Bundle) -> Reading:
         made,
         lambda _: dim,
         Words(vocabulary),
-        looking,
+        images,
         recipe_fields={"decode.suppress_unk": True, "decode.beam_size": 5, "decode.max_length": 20},
         notes=tuple(notes),
     )
@@ -268,7 +268,7 @@ def _infos(checkpoint: Path) -> list[Path]:
     ]
 
 
-def _told(about: object, location: Path) -> tuple[Vocabulary, Mapping[str, Any]]:
+def _words_and_options(about: object, location: Path) -> tuple[Vocabulary, Mapping[str, Any]]:
     """Words and the program's options, from its infos; or words alone, from its data's JSON."""
     found = about if isinstance(about, dict) else {}
     options = found.get("opt")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from saccade.core.errors import BadCheckpoint
 from saccade.interop.checkpoint_mapping import (
     Bundle,
-    Looking,
+    ImageInput,
     Reading,
     Source,
     Tensors,
@@ -47,7 +47,7 @@ COURSE_NAMES = {
     "attention.fc": "attention.full_att",
     "beta": "f_beta",
 }
-"""What the course write-up and its public copies call the same layers."""
+"""Names of the same layers in the course write-up and its public copies."""
 COURSE_RNN = {
     "embedding": "embed",
     "decode_step": "lstm",
@@ -91,8 +91,8 @@ def sgrvinod(bundle: Bundle) -> Reading:
     vocabulary = caption_words(read_file(location), location)
     check_sizes("words", len(vocabulary), matrix(tensors, "embedding.weight")[0], location)
     network, backbone = _resnet(encoder) if encoder else ("resnet101", {})
-    looking = Looking(f"timm:{network}.tv_in1k", 256)
-    missing = f"images: it holds no encoder, so {looking.backbone}, not fine-tuned, looks instead"
+    images = ImageInput(f"timm:{network}.tv_in1k", 256)
+    missing = f"images: it holds no encoder, so {images.backbone}, not fine-tuned, is used instead"
     return Reading(
         decoder.layout,
         decoder.recipe,
@@ -101,7 +101,7 @@ def sgrvinod(bundle: Bundle) -> Reading:
         lambda model: _cells(sources(model, decoder.names)),
         decoder.region_dim,
         Words(vocabulary),
-        looking,
+        images,
         backbone,
         notes=() if backbone else (missing,),
     )

@@ -1,21 +1,21 @@
-"""Reading what `torch.save` wrote, or `pickle` alone, without running it.
+"""Files of `torch.save`, or of `pickle` alone, read without running anything in them.
 
 Three layouts: the zip archive of torch 1.6 and later, the stream of pickles and raw numbers of
 earlier ones, and a pickle alone. Tensors stay on disk until somebody asks for their numbers, so an
-optimiser's moments, twice as large as the weights, cost nothing.
+optimiser's state, twice as large as the weights, costs nothing.
 """
 
 import codecs
 import io
 import math
 import mmap
-import pickletools
+import pickle
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -24,16 +24,13 @@ from torch import Tensor
 
 from saccade.core.errors import BadCheckpoint
 
-# Reading pickles without running them.
-
 DEFECTS = (
-    *(ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, EOFError),
-    *(OverflowError, RecursionError, MemoryError, struct.error),
+    *(ValueError, LookupError, TypeError, AttributeError, AssertionError, EOFError, struct.error),
+    *(OverflowError, RecursionError, MemoryError, pickle.UnpicklingError),
 )
 """What damaged bytes may make a reader of any format raise."""
-
-MOST_STEPS = 50_000_000
-"""Instructions of one pickle; a published checkpoint with all its optimiser has under a million."""
+MAX_NAMES = 10_000
+"""Different classes and functions of one pickle: each takes a thousand bytes here."""
 
 _INERT = re.compile(
     r"torch\.(nn|optim|autograd|backends|utils\.hooks|cuda|_C)\..+"
@@ -53,17 +50,30 @@ class RefusedPickle(Exception):
     """A pickle asks for something that is not on the list; says what."""
 
 
-@dataclass(eq=False)
 class Inert:
-    """What stands for a class, a function, or an object made by one: it does nothing."""
+    """Stand-in for a class or a function (a subclass of this), and for an object made by one.
+
+    It keeps its name and an object's attributes, and does nothing else. The methods are what a
+    pickle can call: without them it would write into the classes of this module.
+    """
 
     name: str
     """Such as "models.DecoderWithAttention"."""
-    args: tuple[Any, ...] = ()
     state: Any = None
-    """An object's attributes, for nearly all classes a dict."""
-    items: dict[Any, Any] = field(default_factory=dict)
-    """What was put into it by key, where it was some kind of dict."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        return super().__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Forget what is put in by key."""
+
+    def _ignore(self, values: Any) -> None:
+        """Forget what is put in."""
+
+    append = extend = add = _ignore
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -71,15 +81,13 @@ class Inert:
         return self.state if isinstance(self.state, dict) else {}
 
 
-@dataclass(frozen=True)
-class Called:
-    """What happens when a pickle calls a name that is on no list of inert ones."""
+class _Dict(dict[Any, Any]):
+    """A dict whose attributes, such as the `_metadata` of a state dict, are forgotten."""
 
-    build: Callable[..., Any]
+    __slots__ = ()
 
-
-def _reconstructed(kind: Any, _base: Any = None, state: Any = None) -> Any:
-    return Inert(kind.name, () if state is None else (state,))
+    def __setstate__(self, state: Any) -> None:
+        """Forget it."""
 
 
 def _encoded(text: str, coding: str) -> bytes:
@@ -88,223 +96,103 @@ def _encoded(text: str, coding: str) -> bytes:
     return text.encode("latin-1")
 
 
+def _first(data: Any = None, *_: Any) -> Any:
+    return data
+
+
+def _rebuilt(build: Any, _kind: Any, args: Any, _state: Any) -> Any:
+    """A tensor with attributes, which are left out."""
+    tensor = build(*args)
+    if not isinstance(tensor, Saved):
+        raise ValueError("a tensor that is not made of numbers")
+    return tensor
+
+
+def _tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> "Saved":
+    """A view of a storage, which must lie within it."""
+    if not isinstance(storage, Storage) or len(shape) != len(stride):
+        raise ValueError("a tensor without a storage")
+    numbers = (offset, *shape, *stride)
+    if not all(isinstance(n, int) and n >= 0 for n in numbers):
+        raise ValueError("a tensor of impossible shape")
+    last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+    if math.prod(shape) > storage.numbers or (math.prod(shape) and last >= storage.numbers):
+        raise ValueError("a tensor that is larger than its storage")
+    return Saved(storage, offset, tuple(shape), tuple(stride))
+
+
 _BUILT: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": lambda pairs=(): dict(pairs),
+    "collections.OrderedDict": lambda pairs=(): _Dict(pairs),
     "torch.Size": lambda sizes=(): tuple(sizes),
     "_codecs.encode": _encoded,
-    "copyreg._reconstructor": _reconstructed,
-    "copyreg.__newobj__": _reconstructed,
+    "copyreg._reconstructor": lambda kind, _base=None, state=None: kind(state),
+    "copyreg.__newobj__": lambda kind, *args: kind(*args),
     "builtins.bytes": lambda: b"",
     **{f"builtins.{kind.__name__}": kind for kind in (dict, list, set, frozenset, tuple)},
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _first,
+    "torch._utils._rebuild_parameter_with_state": _first,
+    "torch._tensor._rebuild_from_type_v2": _rebuilt,
+    "torch.nn.parameter.Parameter": _first,
+    "torch.nn.parameter.Buffer": _first,
+    "torch.autograd.variable.Variable": _first,
 }
-_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+"""The names of which a call builds something: a container, or a tensor that is not read yet."""
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
-class Machine:
-    """Reads one pickle. `names` adds names and what calling them builds; `classes` are names of
-    classes that stand in any module, such as the checkpoint's own models; `storage` makes
-    something of a persistent id, torch's way to say where a tensor's numbers are.
+def _as_latin_1(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error("saccade.latin-1", _as_latin_1)
+
+
+class InertUnpickler(pickle._Unpickler):
+    """Unpickler for which every class and function is a stand-in that does nothing.
+
+    It is the one of the standard library that is written in Python: the one written in C keeps as
+    many places as the largest number that a pickle gives to an object, which may be four thousand
+    million. `classes` are names of classes that stand in any module, such as the checkpoint's own
+    models; `storage` makes something of a persistent id, torch's way to say where a tensor's
+    numbers are. Strings of Python 2 are UTF-8 where they can be, else Latin-1.
     """
 
     def __init__(
-        self,
-        stream: BinaryIO,
-        *,
-        names: Mapping[str, Callable[..., Any]] | None = None,
-        classes: Collection[str] = (),
-        storage: Callable[[Any], Any] | None = None,
+        self, stream: BinaryIO, classes: Collection[str], storage: Callable[[Any], Any]
     ) -> None:
-        self.stream, self.classes, self.storage = stream, classes, storage
-        self.known = {**_BUILT, **(names or {})}
-        self.stack: list[Any] = []
-        self.marks: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
+        super().__init__(stream, encoding="utf-8", errors="saccade.latin-1")
+        self.classes, self.storage = classes, storage
+        self.stand_ins: dict[str, type[Inert]] = {}
 
-    def read(self) -> Any:
-        """What the pickle says. Raises RefusedPickle, or one of DEFECTS for damaged bytes."""
-        for _ in range(MOST_STEPS):
-            code = self.stream.read(1)
-            if not code:
-                raise EOFError("it ends in the middle")
-            opcode = _OPCODES[code.decode("latin-1")]
-            name = opcode.name
-            if name == "STOP":
-                return self.stack.pop()
-            if name in ("STRING", "BINSTRING", "SHORT_BINSTRING"):
-                self.stack.append(self._text(opcode))
-                continue
-            arg = None if opcode.arg is None else opcode.arg.reader(self.stream)
-            if name in _CONSTANTS:
-                self.stack.append(_CONSTANTS[name]())
-            elif _VALUES.fullmatch(name):
-                self.stack.append(arg)
-            elif name not in ("PROTO", "FRAME"):
-                step = _STEPS.get(name)
-                if step is None:
-                    raise RefusedPickle(f"the instruction {name}")
-                step(self, arg)
-        raise ValueError("it does not end")
+    def find_class(self, module: str, name: str) -> type[Inert]:
+        """The stand-in of a name; nothing is imported.
 
-    def _text(self, opcode: pickletools.OpcodeInfo) -> str:
-        """A string of Python 2, which are bytes: UTF-8 where they can be."""
-        if opcode.name == "STRING":
-            line = pickletools.read_stringnl(self.stream, decode=False)
-            raw = codecs.escape_decode(line)[0]
-        else:
-            assert opcode.arg is not None
-            raw = opcode.arg.reader(self.stream).encode("latin-1")
-        try:
-            return str(raw, "utf-8")
-        except UnicodeDecodeError:
-            return str(raw, "latin-1")
-
-    def push(self, value: Any) -> None:
-        """Put a value on top of the stack, which `marked` may have changed for another."""
-        self.stack.append(value)
-
-    def marked(self) -> list[Any]:
-        """Everything since the last mark."""
-        since, self.stack = self.stack, self.marks.pop()
-        return since
-
-    def find(self, module: str, name: str) -> Any:
-        """What stands for a name. Raises RefusedPickle for one that is not on the list."""
+        A class of its own for every reading, so that no pickle can change what the next one gets.
+        Raises RefusedPickle for a name that is not on the list.
+        """
         whole = f"{_PYTHON_2.get(module, module)}.{name}"
-        if whole in self.known:
-            return Called(self.known[whole])
-        if name in self.classes or _INERT.fullmatch(whole):
-            return Inert(whole)
-        raise RefusedPickle(f"{module}.{name}")
+        if whole not in self.stand_ins:
+            build = _BUILT.get(whole)
+            if build is None and name not in self.classes and not _INERT.fullmatch(whole):
+                raise RefusedPickle(f"{module}.{name}")
+            if len(self.stand_ins) >= MAX_NAMES:
+                raise RefusedPickle(f"more than {MAX_NAMES:,} classes and functions")
+            fields: dict[str, Any] = {"name": whole}
+            if build is not None:
+                fields["__new__"] = lambda _cls, *args: build(*args)
+            self.stand_ins[whole] = type("Inert", (Inert,), fields)
+        return self.stand_ins[whole]
 
-    def call(self, what: Any, args: Any) -> Any:
-        """What a pickle gets for calling something: a container, or an object that does nothing."""
-        if isinstance(what, Called):
-            return what.build(*args)
-        if isinstance(what, Inert):
-            return Inert(what.name, tuple(args))
-        raise TypeError(f"{type(what).__name__} is called")
+    def persistent_load(self, pid: Any) -> Any:
+        """The storage that an id names."""
+        return self.storage(pid)
 
-    def put(self, pairs: list[Any]) -> None:
-        """Put keys and values into the dict on top of the stack."""
-        target = self.stack[-1]
-        items = target.items if isinstance(target, Inert) else target
-        if not isinstance(items, dict):
-            raise TypeError("keys are put into what is no dict")
-        items.update(zip(pairs[::2], pairs[1::2], strict=True))
-
-    def extend(self, values: list[Any]) -> None:
-        """Put values into the list or set on top of the stack."""
-        target = self.stack[-1]
-        if isinstance(target, list):
-            target.extend(values)
-        elif isinstance(target, set):
-            target.update(values)
-        elif isinstance(target, Inert):
-            target.args = (*target.args, *values)
-        else:
-            raise TypeError("values are put into what holds none")
-
-    def build(self) -> None:
-        """Give the object on top of the stack its attributes."""
-        state, target = self.stack.pop(), self.stack[-1]
-        if isinstance(target, Inert):
-            target.state = state
-
-    def persistent(self, about: Any) -> None:
-        """Ask for what is not in the pickle itself."""
-        if self.storage is None:
-            raise RefusedPickle("something outside the pickle")
-        self.stack.append(self.storage(about))
-
-
-def _tuple(size: int) -> Callable[[Machine, Any], None]:
-    def step(machine: Machine, _arg: Any) -> None:
-        if len(machine.stack) < size:
-            raise IndexError("the stack is empty")
-        machine.stack[-size:] = [tuple(machine.stack[-size:])]
-
-    return step
-
-
-def _pairs(values: list[Any]) -> dict[Any, Any]:
-    return dict(zip(values[::2], values[1::2], strict=True))
-
-
-def _mark(machine: Machine) -> None:
-    machine.marks.append(machine.stack)
-    machine.stack = []
-
-
-def _popped(machine: Machine, count: int) -> list[Any]:
-    if len(machine.stack) < count:
-        raise IndexError("the stack is empty")
-    taken = machine.stack[-count:]
-    del machine.stack[-count:]
-    return taken
-
-
-def _named(machine: Machine, arg: str) -> None:
-    module, name = arg.split(" ", 1)
-    machine.push(machine.find(module, name))
-
-
-def _instance(machine: Machine, arg: str) -> None:
-    args = machine.marked()
-    module, name = arg.split(" ", 1)
-    machine.push(machine.call(machine.find(module, name), args))
-
-
-def _object(machine: Machine, _arg: Any) -> None:
-    kind, *args = machine.marked()
-    machine.push(machine.call(kind, args))
-
-
-_CONSTANTS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_DICT": dict,
-    "EMPTY_SET": set,
-}
-_VALUES = re.compile(
-    r"(BIN)?INT[12]?|LONG[14]?|(BIN)?FLOAT|(SHORT_)?(BIN)?UNICODE8?|(SHORT_)?BINBYTES8?|BYTEARRAY8"
-)
-_STEPS: dict[str, Callable[[Machine, Any], Any]] = {
-    "MARK": lambda m, _: _mark(m),
-    "POP": lambda m, _: m.stack.pop() if m.stack else m.marked(),
-    "POP_MARK": lambda m, _: m.marked(),
-    "DUP": lambda m, _: m.push(m.stack[-1]),
-    "TUPLE1": _tuple(1),
-    "TUPLE2": _tuple(2),
-    "TUPLE3": _tuple(3),
-    "TUPLE": lambda m, _: m.push(tuple(m.marked())),
-    "LIST": lambda m, _: m.push(m.marked()),
-    "DICT": lambda m, _: m.push(_pairs(m.marked())),
-    "FROZENSET": lambda m, _: m.push(frozenset(m.marked())),
-    "APPEND": lambda m, _: m.extend(_popped(m, 1)),
-    "APPENDS": lambda m, _: m.extend(m.marked()),
-    "ADDITEMS": lambda m, _: m.extend(m.marked()),
-    "SETITEM": lambda m, _: m.put(_popped(m, 2)),
-    "SETITEMS": lambda m, _: m.put(m.marked()),
-    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, arg: m.push(m.memo[int(arg)])),
-    **dict.fromkeys(
-        ("PUT", "BINPUT", "LONG_BINPUT"), lambda m, arg: m.memo.update({int(arg): m.stack[-1]})
-    ),
-    "MEMOIZE": lambda m, _: m.memo.update({len(m.memo): m.stack[-1]}),
-    "GLOBAL": _named,
-    "STACK_GLOBAL": lambda m, _: m.push(m.find(*map(str, _popped(m, 2)))),
-    "INST": _instance,
-    "OBJ": _object,
-    "REDUCE": lambda m, _: m.push(m.call(*_popped(m, 2))),
-    "NEWOBJ": lambda m, _: m.push(m.call(*_popped(m, 2))),
-    "NEWOBJ_EX": lambda m, _: m.push(m.call(*_popped(m, 3)[:2])),
-    "BUILD": lambda m, _: m.build(),
-    "PERSID": lambda m, arg: m.persistent(arg),
-    "BINPERSID": lambda m, _: m.persistent(m.stack.pop()),
-}
+    def get_extension(self, code: int) -> None:
+        """Refuse the numbers that stand for classes which other packages registered."""
+        raise RefusedPickle(f"the instruction EXT {code}")
 
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -337,6 +225,9 @@ class Storage:
     crc32: int = 0
     """Of the bytes; 0 where the file does not say."""
 
+    def __setstate__(self, state: Any) -> None:
+        """Keep what the file says, whatever a pickle says later."""
+
     def read(self) -> Tensor:
         """All of the numbers, `(numbers,)`. Raises ValueError where the file is not whole."""
         size = self.numbers * self.dtype.itemsize
@@ -355,6 +246,9 @@ class Saved(NamedTuple):
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
+
+    def __setstate__(self, state: Any) -> None:
+        """Forget the attributes of a tensor."""
 
     def read(self) -> Tensor:
         """The tensor, on the CPU, with memory of its own. Raises BadCheckpoint."""
@@ -439,7 +333,7 @@ def _opened(archive: zipfile.ZipFile, file: mmap.mmap, classes: Collection[str])
         whole = numbers * dtype.itemsize == info.file_size
         return Storage(file, dtype, numbers, head + 30 + names + extra, info.CRC if whole else 0)
 
-    return _machine(io.BytesIO(archive.read(name)), classes, storage).read()
+    return InertUnpickler(io.BytesIO(archive.read(name)), classes, storage).load()
 
 
 def _stream(file: mmap.mmap, classes: Collection[str]) -> Any:
@@ -455,14 +349,14 @@ def _stream(file: mmap.mmap, classes: Collection[str]) -> Any:
             raise ValueError(f"a persistent {what}, or a view of one")
         return storages.setdefault(key, Storage(file, _dtype(kind), numbers))
 
-    first = _machine(stream, classes, storage).read()
+    first = InertUnpickler(stream, classes, storage).load()
     if first != MAGIC:
         return first
-    _version, system = (_machine(stream, classes, storage).read() for _ in range(2))
+    _version, system = (InertUnpickler(stream, classes, storage).load() for _ in range(2))
     if not system["little_endian"]:
         raise ValueError("written on a machine with another order of bytes")
-    value = _machine(stream, classes, storage).read()
-    for key in _machine(stream, classes, storage).read():
+    value = InertUnpickler(stream, classes, storage).load()
+    for key in InertUnpickler(stream, classes, storage).load():
         (numbers,) = struct.unpack("<q", file.read(8))
         found = storages.get(key)
         if found is None or found.numbers != numbers:
@@ -475,42 +369,12 @@ def _stream(file: mmap.mmap, classes: Collection[str]) -> Any:
     return value
 
 
-def _machine(stream: BinaryIO, classes: Collection[str], storage: Callable[[Any], Any]) -> Machine:
-    names: dict[str, Callable[..., Any]] = {
-        "torch._utils._rebuild_tensor": _tensor,
-        "torch._utils._rebuild_tensor_v2": _tensor,
-        "torch._utils._rebuild_parameter": lambda data, *_: data,
-        "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-        "torch._tensor._rebuild_from_type_v2": _with_attributes,
-        "torch.nn.parameter.Parameter": lambda data=None, *_: data,
-        "torch.nn.parameter.Buffer": lambda data=None, *_: data,
-        "torch.autograd.variable.Variable": lambda data=None, *_: data,
-    }
-    return Machine(stream, names=names, classes=classes, storage=storage)
-
-
-def _with_attributes(build: Any, _kind: Any, args: Any, _state: Any) -> Any:
-    """A tensor somebody gave attributes to, which are left out."""
-    if not isinstance(build, Called):
-        raise ValueError("a tensor that is not made of numbers")
-    return build.build(*args)
-
-
-def _tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> Saved:
-    """A view of a storage, which must lie within it."""
-    if not isinstance(storage, Storage) or len(shape) != len(stride):
-        raise ValueError("a tensor without a storage")
-    numbers = (offset, *shape, *stride)
-    if not all(isinstance(n, int) and n >= 0 for n in numbers):
-        raise ValueError("a tensor of impossible shape")
-    last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
-    if math.prod(shape) > storage.numbers or (math.prod(shape) and last >= storage.numbers):
-        raise ValueError("a tensor that is larger than its storage")
-    return Saved(storage, offset, tuple(shape), tuple(stride))
+def _is_stand_in(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Inert)
 
 
 def _dtype(kind: Any) -> torch.dtype:
-    name = kind.name.rpartition(".")[2] if isinstance(kind, Inert) else ""
+    name = kind.name.rpartition(".")[2] if _is_stand_in(kind) else ""
     dtype = _DTYPES.get(name.removesuffix("Storage"))
     if dtype is None:
         raise ValueError(f"numbers of the kind {name or kind!r}")

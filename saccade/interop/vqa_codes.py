@@ -11,7 +11,7 @@ from saccade.core.errors import BadCheckpoint
 from saccade.interop.checkpoint_mapping import (
     CAFFE,
     Bundle,
-    Looking,
+    ImageInput,
     Reading,
     Source,
     Tensors,
@@ -91,7 +91,7 @@ def pytorch_vqa(bundle: Bundle) -> Reading:
         lambda model: sources(model, PYTORCH_VQA),
         lambda _: region_dim,
         Words(vocabulary, listed),
-        Looking("timm:resnet152.tv_in1k", 448, "shorter_side", 512),
+        ImageInput("timm:resnet152.tv_in1k", 448, "shorter_side", 512),
         notes=(CAFFE.format(network="ResNet-152", backbone="timm:resnet152.tv_in1k"),),
     )
 
@@ -136,7 +136,7 @@ def hengyuan_hu(bundle: Bundle) -> Reading:
         made,
         lambda _: region_dim,
         _hengyuan_hu_words(bundle, words, answers),
-        Looking("timm:resnet101.tv_in1k", 448),
+        ImageInput("timm:resnet101.tv_in1k", 448),
         notes=(
             "images: it was trained on 36 detected boxes of bottom-up attention, for which a "
             "grid of timm:resnet101.tv_in1k is a poor substitute; --store takes features of boxes",

@@ -1,7 +1,8 @@
-"""Unpacking a zip or tar file of others: never out of the folder, never more than it may become.
+"""Unpacking zip and tar files of others, safely.
 
-Links, devices and encrypted members are refused, and nothing that is there is written over: a file
-that is there already must be the same. So unpacking again goes on where it stopped.
+Nothing is written outside the folder, nor more than `Limits` allow. Links, devices and encrypted
+members are refused. A file that is there already is kept and must be the same, so the same command
+again goes on where it stopped.
 """
 
 import errno
@@ -20,24 +21,18 @@ from typing import IO, NamedTuple
 from saccade.core.errors import BadDownload
 from saccade.core.files import Limits, refuse_small_disk
 from saccade.core.formatting import size_in_words
-from saccade.transfer.manifest import CHUNK, place, why_unsafe
+from saccade.transfer.pieces import CHUNK, place, why_unsafe
 
 ENDINGS = (".zip", ".tar")
+MOVE_AWAY = "Move it away and run the same command again."
 JUNK = ("__MACOSX/",)
 """Folders that the packer of some archives left behind."""
-BROKEN = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    EOFError,
+DEFECTS = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, LookupError, ValueError, OverflowError),
     RuntimeError,  # for a compression that is not known
-    LookupError,
-    ValueError,
-    OverflowError,
 )
-"""What the readers raise for files that are damaged."""
+"""Errors that readers raise for damaged files."""
 
 
 class _Member(NamedTuple):
@@ -49,14 +44,14 @@ class _Member(NamedTuple):
 
 
 def is_whole(path: Path) -> bool:
-    """If the structure of an archive is there, by which a cut one and a web page are told."""
+    """Does the structure of an archive exist? Not in a cut one, nor in a web page."""
     return zipfile.is_zipfile(path) if path.suffix == ".zip" else tarfile.is_tarfile(path)
 
 
 def unpack(path: Path, into: Path, limits: Limits | None = None) -> list[str]:
     """Unpack an archive below `into`; returns the names that then stand there.
 
-    Nothing is written before all members were looked at. Raises BadDownload for an archive that is
+    Nothing is written before all members were checked. Raises BadDownload for an archive that is
     broken, unsafe or too large, and where it differs from a file that is there.
     """
     try:
@@ -65,14 +60,11 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> list[str]:
             _refuse_small_disk(into, members)
             for member in members:
                 _write(member, into / member.name, path)
-    except BROKEN as error:
+    except DEFECTS as error:
         raise _not_whole(path, error) from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        raise BadDownload(
-            "a file stands where a folder must be, or the other way round",
-            location=error.filename,
-            hint="Move it away and run the same command again.",
-        ) from None
+        message = "a file stands where a folder must be, or the other way round"
+        raise BadDownload(message, location=error.filename, hint=MOVE_AWAY) from None
     except OSError as error:
         if error.errno != errno.EINVAL:  # a place before the beginning was to be read
             raise
@@ -93,9 +85,8 @@ def _members(path: Path, limits: Limits, stack: ExitStack) -> list[_Member]:
             raise _unsafe(path, f"{member.name!r} stands in it twice")
         total += member.size
         if total > most or len(names) >= limits.members:
-            raise _unsafe(
-                path, f"it would become more than {size_in_words(most)} or too many files"
-            )
+            why = f"it would become more than {size_in_words(most)} or too many files"
+            raise _unsafe(path, why)
         names.add(member.name)
         if not member.name.startswith(JUNK):
             chosen.append(member)
@@ -122,14 +113,8 @@ def _of_tar(path: Path, stack: ExitStack) -> Iterator[_Member]:
             raise _unsafe(path, f"{info.name[:80]!r} is a link or a device")
         if info.isreg():
             name = info.name.removeprefix("./")
-            yield _Member(name, info.size, partial(_of_tar_member, archive, info))
-
-
-def _of_tar_member(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    stream = archive.extractfile(info)
-    if stream is None:  # only for what is no file
-        raise tarfile.TarError(f"{info.name} cannot be read")
-    return stream
+            # `extractfile` gives None only for what is no file.
+            yield _Member(name, info.size, partial(archive.extractfile, info))  # type: ignore[arg-type]
 
 
 def _write(member: _Member, target: Path, path: Path) -> None:
@@ -137,11 +122,8 @@ def _write(member: _Member, target: Path, path: Path) -> None:
         chunks = iter(partial(stream.read, CHUNK), b"")
         if target.exists():
             if not _same(chunks, target):
-                raise BadDownload(
-                    f"is there already and is not what {path.name} holds",
-                    location=target,
-                    hint="Move it away and run the same command again.",
-                )
+                message = f"is there already and is not the file in {path.name}"
+                raise BadDownload(message, location=target, hint=MOVE_AWAY)
             return
         place(chunks, target, partial(_refuse_short, member))
 
@@ -163,14 +145,10 @@ def _refuse_small_disk(into: Path, members: Sequence[_Member]) -> None:
 
 
 def _not_whole(path: Path, error: Exception) -> BadDownload:
-    return BadDownload(
-        f"is not whole ({error or type(error).__name__})",
-        location=path,
-        hint="Delete it and run the same command again.",
-    )
+    message = f"is not whole ({error or type(error).__name__})"
+    return BadDownload(message, location=path, hint="Delete it and run the same command again.")
 
 
 def _unsafe(path: Path, why: str) -> BadDownload:
-    return BadDownload(
-        f"is not unpacked: {why}", location=path, hint="Do not use it; fetch it from its makers."
-    )
+    hint = "Do not use it; fetch it from its makers."
+    return BadDownload(f"is not unpacked: {why}", location=path, hint=hint)

@@ -1,14 +1,14 @@
-"""Fetch public data sets from their makers: `saccade download`.
+"""`saccade download`: public data sets from their makers' own servers.
 
-`downloads.json` in the target folder writes down what came, from where and with which SHA-256:
-running the command again fetches only what is missing, and a file that has changed, here or there,
-is noticed. Archives are unpacked and kept; they may be deleted, what they held is not fetched anew.
+`downloads.json` in the target folder records what came, from where and with which SHA-256: the same
+command again fetches only what is missing, and notices a file that has changed, here or there.
+Archives are unpacked and kept; they may be deleted, what they held is not fetched again.
 """
 
 import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from saccade.core.formatting import size_in_words
 from saccade.datasets.downloads import DOWNLOADS, Download, File
 from saccade.transfer.archives import ENDINGS, is_whole, unpack
 from saccade.transfer.http import Patience, Wanted, checked_mirror, fetch
-from saccade.transfer.manifest import bar
+from saccade.transfer.pieces import bar
 
 RECORD = "downloads.json"
 Tell = Callable[[str], None]
@@ -35,19 +35,20 @@ def download(
     tell: Tell = lambda _: None,
     patience: Patience | None = None,
 ) -> None:
-    """Fetch sets of `data.downloads.DOWNLOADS` below `to` and unpack them.
+    """Fetch sets of `datasets.downloads.DOWNLOADS` below `to` and unpack them.
 
     `mirrors` are folders on the web that are tried before the makers' addresses. `tell` is given
-    every line for the person who waits, and the steps to sets that must be had by hand, which are
-    no mistake. Raises BadConfig for names that are not in the table, BadDownload for what cannot be
-    had or is not what it was.
+    every line for the user, and the steps to sets that must be fetched by hand, which are no error.
+    Raises BadConfig for names that are not in the table, BadDownload for what cannot be fetched or
+    is not what it was.
     """
     sets = [(name, _look_up(name)) for name in dict.fromkeys(names)]
     before = [checked_mirror(url) for url in mirrors]
     for name, line in sets:
         tell(f"{name}: {line.summary}. Licence: {line.licence}")
     files = [file for _, line in sets for file in line.files]
-    with disk_errors(BadDownload, to, "--to"), _alone(to) if files else nullcontext():
+    alone = held(BadDownload, to, "download", "--to") if files else nullcontext()
+    with disk_errors(BadDownload, to, "--to"), alone:
         record = _read_record(to) if files else {}
         for file in files:
             _one(file, to, record, before, tell, patience)
@@ -62,7 +63,7 @@ def download(
 
 
 def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterator[str]:
-    """What `download` would fetch, line by line; nothing is asked of the network.
+    """Lines that say what `download` would fetch; nothing is asked of the network.
 
     Raises BadConfig for names that are not in the table.
     """
@@ -92,7 +93,7 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
 
 
 def _announced(file: File, to: Path, mirrors: Sequence[str], there: bool) -> Iterator[str]:
-    """What is known of a file, as lines for a person."""
+    """Lines with what is known of a file."""
     about = "" if file.sha256 or file.bytes is None else "about "
     place = f", unpacked to {to / file.into}" if _is_archive(file) else ""
     kept = ", there already" if there else ""
@@ -108,7 +109,7 @@ def _announced(file: File, to: Path, mirrors: Sequence[str], there: bool) -> Ite
 
 
 def _in_all(files: Sequence[File]) -> str:
-    """How much some files are together, as far as anybody knows."""
+    """Size of some files together, as far as it is known."""
     if not files:
         return "nothing"
     known = [file.bytes for file in files if file.bytes is not None]
@@ -127,18 +128,16 @@ def _steps(name: str, line: Download, to: Path) -> Iterator[str]:
 
 
 def _in_place(words: str, to: Path) -> str:
-    """Words of the table with the folder that is meant."""
+    """A line of the table with the user's folder in it."""
     return words.replace("DIR", shlex.quote(str(to)))
 
 
 def _look_up(name: str) -> Download:
     if name in DOWNLOADS:
         return DOWNLOADS[name]
-    near = get_close_matches(name, DOWNLOADS, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    raise BadConfig(
-        f"there is no download {name!r}", hint=f"{hint}See them all: saccade list downloads"
-    )
+    near = "".join(f"Did you mean {one!r}? " for one in get_close_matches(name, DOWNLOADS, n=1))
+    hint = f"{near}See them all: saccade list downloads"
+    raise BadConfig(f"there is no download {name!r}", hint=hint)
 
 
 def _one(
@@ -149,8 +148,8 @@ def _one(
     tell: Tell,
     patience: Patience | None,
 ) -> None:
-    path, seen = to / file.name, record.get(file.name, {})
-    known = file.sha256 or seen.get("sha256")
+    path, before = to / file.name, record.get(file.name, {})
+    known = file.sha256 or before.get("sha256")
     if not path.exists() and _is_unpacked(file, to, record):
         tell(f"{file.name}: unpacked before")
         return
@@ -162,11 +161,11 @@ def _one(
                 location=path,
                 hint="Move it away and run the same command again.",
             )
-        entry = {**seen, "bytes": path.stat().st_size, "sha256": found}
+        entry = {**before, "bytes": path.stat().st_size, "sha256": found}
         tell(f"{file.name}: there already{'' if known else ', with nothing known to check it by'}")
     else:
         known = known if file.steady else file.sha256
-        wanted = Wanted(_urls(file, mirrors), known, seen.get("bytes", file.bytes))
+        wanted = Wanted(_urls(file, mirrors), known, before.get("bytes", file.bytes))
         try:
             with bar(file.name) as show:
                 came = fetch(wanted, path, patience, show, say)
@@ -203,16 +202,6 @@ def _is_unpacked(file: File, to: Path, record: dict[str, Any]) -> bool:
 
 def _urls(file: File, mirrors: Iterable[str]) -> tuple[str, ...]:
     return (*(f"{mirror}/{quote(file.name)}" for mirror in mirrors), *file.urls)
-
-
-@contextmanager
-def _alone(to: Path) -> Iterator[None]:
-    """Nobody else downloads into the folder meanwhile."""
-    with held(to) as mine:
-        if not mine:
-            message, hint = "another download is at work here", "Wait for it, or give another --to."
-            raise BadDownload(message, location=to, hint=hint)
-        yield
 
 
 def _read_record(to: Path) -> dict[str, Any]:

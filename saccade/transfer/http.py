@@ -1,9 +1,9 @@
-"""One file from the web: resumed where it was cut, checked before it gets its name.
+"""Download of one file: resumed where it was cut, checked before it gets its name.
 
 What has come lies in `NAME.part`; `NAME.part.json` beside it says from where, and by which ETag or
-date that version of the file is known. An interrupted download goes on there only if the server
-still has that very version, or the whole can be checked in the end: two versions of a file are
-never spliced.
+date that version of the file is known. An interrupted download is resumed only if the server still
+has that very version, or the whole can be checked in the end: two versions of a file are never
+joined.
 """
 
 import hashlib
@@ -13,42 +13,33 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPException, HTTPResponse
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, NamedTuple
-from urllib.error import HTTPError, URLError
+from typing import IO, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-)
+
+import httpx2
 
 from saccade.core.errors import BadConfig, BadDownload
 from saccade.core.files import refuse_small_disk, write_json
 from saccade.core.formatting import size_in_words
-from saccade.transfer.manifest import CHUNK, Show, chunks_of, show_nothing
-
-# Opening web addresses: http and https alone, through the environment's proxy.
+from saccade.transfer.pieces import Show, chunks_of
 
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-"""Answers that mean: not now."""
-LONGEST_WAIT = 300.0
+"""Status codes of faults that may pass."""
+MAX_RETRY_AFTER = 300.0
+MAX_REDIRECTS = 5
+Found = TypeVar("Found", bound=BaseException)
 
 
 class NotNow(Exception):
     """A fault that may pass: the same address is tried again, after `seconds` if it said so.
 
-    `unknown` means that nobody could say which machine that is.
+    `unknown` means that the host's name could not be looked up.
     """
 
     def __init__(self, what: str, seconds: float | None = None, *, unknown: bool = False) -> None:
@@ -64,23 +55,8 @@ class NotHere(Exception):
         super().__init__(what)
 
 
-class _Redirects(HTTPRedirectHandler):
-    """Followed a few times, and never from https to http."""
-
-    max_redirections = 5
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> Request | None:
-        if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
-            raise NotHere(f"redirects from https to {newurl.partition(':')[0]}, which is refused")
-        if why := why_refused(newurl):
-            raise NotHere(f"redirects to an address that {why}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
 def why_refused(url: str) -> str | None:
-    """What is wrong with an address, None if it may be opened."""
+    """The fault of an address, None if it may be opened."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -105,66 +81,96 @@ def checked_mirror(url: str) -> str:
     return url.rstrip("/")
 
 
-def request(url: str, headers: dict[str, str], timeout: float) -> HTTPResponse:
-    """Ask for a file and return the open answer, of status 200 or 206.
+@contextmanager
+def request(url: str, headers: dict[str, str], timeout: float) -> Iterator[httpx2.Response]:
+    """The open answer to a request for a file, of status 200 or 206.
 
-    Raises NotNow or NotHere, whose text says what the server, or the way to it, did.
+    Proxies and certificates are those of the environment. Raises NotNow or NotHere, whose text says
+    what the server, or the way to it, did.
     """
     if why := why_refused(url):
         raise NotHere(why)
+    headers = {"User-Agent": f"saccade/{version('saccade')}", **headers}
     try:
-        answer = _opener().open(Request(url, headers=headers), timeout=timeout)
-    except HTTPError as error:
-        with error:
-            raise _said(error) from None
-    except URLError as error:
-        if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise NotHere(
-                f"its certificate is not trusted ({error.reason.verify_message}); "
-                "where the network has its own, name it in SSL_CERT_FILE"
-            ) from None
-        unknown = isinstance(error.reason, socket.gaierror)
-        reason = "its name cannot be looked up: is there a network?" if unknown else error.reason
-        raise NotNow(f"cannot be reached ({reason})", unknown=unknown) from None
-    except (OSError, HTTPException) as error:
-        raise NotNow(f"gave no answer ({error or type(error).__name__})") from None
-    if not isinstance(answer, HTTPResponse) or answer.status not in (200, 206):
-        raise NotHere(f"answers with status {answer.status}")
-    return answer
+        client = httpx2.Client(headers=headers, timeout=timeout, verify=_certificates())
+    except (ImportError, ValueError) as error:
+        raise NotHere(f"cannot be asked for through the environment's proxy ({error})") from None
+    with client:
+        try:
+            answer = _follow(client, client.build_request("GET", url))
+        except httpx2.ConnectError as error:
+            raise _unreachable(error) from None
+        except httpx2.TransportError as error:
+            raise NotNow(f"gave no answer ({error or type(error).__name__})") from None
+        except httpx2.InvalidURL as error:
+            raise NotHere(f"redirects to no web address ({error})") from None
+        with closing(answer):
+            if answer.status_code not in (200, 206):
+                raise _refusal(answer)
+            yield answer
 
 
-def _opener() -> OpenerDirector:
-    """Only what is named here can be opened: no file, no FTP."""
-    opener = OpenerDirector()
-    handlers = (ProxyHandler, HTTPHandler, HTTPSHandler, _Redirects)
-    for kind in (*handlers, HTTPDefaultErrorHandler, HTTPErrorProcessor):
-        opener.add_handler(kind())
-    opener.addheaders = [("User-Agent", f"saccade/{version('saccade')}")]
-    return opener
+@cache  # reading them takes longer than many a download
+def _certificates() -> ssl.SSLContext:
+    return httpx2.create_ssl_context()
 
 
-def _said(error: HTTPError) -> Exception:
-    text = f"answers {error.code} {error.reason}"
-    if error.code not in TRY_AGAIN:
-        return NotHere(text, error.code)
+def _follow(client: httpx2.Client, asked: httpx2.Request) -> httpx2.Response:
+    """The answer behind a few redirects, none of them from https to http or to a file."""
+    for _ in range(MAX_REDIRECTS + 1):
+        answer = client.send(asked, stream=True)
+        if not answer.has_redirect_location:
+            return answer
+        answer.close()
+        target = answer.url.join(answer.headers["Location"])
+        if answer.url.scheme == "https" and target.scheme != "https":
+            raise NotHere(f"redirects from https to {target.scheme}, which is refused")
+        if why := why_refused(str(target)):
+            raise NotHere(f"redirects to an address that {why}")
+        asked = client.build_request("GET", target)
+    raise NotHere(f"redirects more than {MAX_REDIRECTS} times")
+
+
+def _unreachable(error: httpx2.ConnectError) -> Exception:
+    if untrusted := _cause(error, ssl.SSLCertVerificationError):
+        return NotHere(
+            f"its certificate is not trusted ({untrusted.verify_message}); "
+            "where the network has its own, name it in SSL_CERT_FILE"
+        )
+    unknown = _cause(error, socket.gaierror) is not None
+    reason = "its name cannot be looked up: is there a network?" if unknown else error
+    return NotNow(f"cannot be reached ({reason})", unknown=unknown)
+
+
+def _cause(error: BaseException | None, kind: type[Found]) -> Found | None:
+    """The error of a kind from which another one came, if any."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _refusal(answer: httpx2.Response) -> Exception:
+    text = f"answers {answer.status_code} {answer.reason_phrase}"
+    if answer.status_code not in TRY_AGAIN:
+        return NotHere(text, answer.status_code)
     try:
-        seconds = float(error.headers.get("Retry-After", ""))
+        seconds = float(answer.headers.get("Retry-After", ""))
     except ValueError:
         return NotNow(text)  # none was named, or a date
-    return NotNow(text, min(max(seconds, 0.0), LONGEST_WAIT))
+    return NotNow(text, min(max(seconds, 0.0), MAX_RETRY_AFTER))
 
 
 PROGRESS = 64 * 1024
 """Bytes that make an attempt count as a success, so that a bad line is tried again and again."""
-UNKNOWN = 2
-"""Tries of an address whose machine nobody knows, before it has answered once."""
+UNKNOWN_TRIES = 2
+"""Tries of a host whose name cannot be looked up, before it has answered once."""
 LEEWAY = 10_000_000
 """How much more than twice an approximate size may come."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a server is waited for, in seconds, and how often it is tried."""
+    """Timeouts of a download, in seconds, and how often a server is tried."""
 
     attempts: int = 6
     """In a row, without progress."""
@@ -177,7 +183,7 @@ class Patience:
 
 
 class Wanted(NamedTuple):
-    """A file, and what is known of it."""
+    """A file to fetch, and what is known of it."""
 
     urls: tuple[str, ...]
     """Tried in turn."""
@@ -187,7 +193,7 @@ class Wanted(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """What came."""
+    """A file that was fetched."""
 
     url: str
     bytes: int
@@ -195,7 +201,7 @@ class Fetched(NamedTuple):
 
 
 class _Begun(NamedTuple):
-    """What `NAME.part` is a beginning of."""
+    """The file of which `NAME.part` is the beginning."""
 
     url: str = ""
     validator: str = ""
@@ -207,22 +213,22 @@ def fetch(
     wanted: Wanted,
     path: Path,
     patience: Patience | None = None,
-    show: Show = show_nothing,
+    show: Show = lambda done, total: None,
     say: Callable[[str], object] = str,
 ) -> Fetched:
     """Fetch a file to `path`, from the first address that has it.
 
-    `say` hears why it is waited, and how long, before each pause. Raises BadDownload where none
-    has, where what comes is not the published file, and where the disk is too small.
+    `say` is told the reason and the length of each pause. Raises BadDownload where no address has
+    it, where what comes is not the published file, and where the disk is too small.
     """
-    said = []
+    faults = []
     for url in wanted.urls:
         try:
             return _Download(url, wanted, path, patience or Patience(), show, say).run()
         except NotHere as fault:
-            said.append(f"{url} {fault}")
+            faults.append(f"{url} {fault}")
     raise BadDownload(
-        f"cannot be fetched: {'; '.join(said)}",
+        f"cannot be fetched: {'; '.join(faults)}",
         location=path.name,
         hint="Run the same command later, it goes on where it stopped; or name another place that "
         "has the file: --mirror URL.",
@@ -257,7 +263,7 @@ class _Download:
             except NotNow as fault:
                 left = self.patience.attempts if self._size() - before >= PROGRESS else left - 1
                 tried = self.patience.attempts - left
-                hopeless = fault.unknown and not self.answered and tried >= UNKNOWN
+                hopeless = fault.unknown and not self.answered and tried >= UNKNOWN_TRIES
                 if left <= 0 or hopeless:
                     raise NotHere(f"{fault}, {tried} times in a row") from None
                 pause = min(2.0**tried, self.patience.longest_pause)
@@ -300,22 +306,24 @@ class _Download:
             if begun.url == self.url and begun.validator:
                 headers["If-Range"] = begun.validator
         try:
-            answer = request(self.url, headers, self.patience.timeout)
+            with request(self.url, headers, self.patience.timeout) as answer:
+                self.answered = True
+                total = self._total(answer, begun, have)
+                resumed = answer.status_code == 206
+                if not resumed:
+                    digest, have = hashlib.sha256(), 0
+                needed = (total or self.wanted.bytes or 0) - have
+                hint = "give another disk: --to DIR"
+                refuse_small_disk(BadDownload, self.path.parent, self.path.name, needed, hint)
+                with self.part.open("ab" if resumed else "wb") as stream:
+                    note = _Begun(self.url, _validator(answer.headers), total)
+                    write_json(self.note, note._asdict())
+                    self._copy(answer, stream, digest, (have, total))
         except NotHere as fault:
             if begun is not None and fault.status == 416:
                 self._drop()
                 raise NotNow("has a file of another length now") from None
             raise
-        self.answered = True
-        with answer:
-            total = self._total(answer, begun, have)
-            resumed = answer.status == 206
-            if not resumed:
-                digest, have = hashlib.sha256(), 0
-            self._refuse_small_disk(total, have)
-            with self.part.open("ab" if resumed else "wb") as stream:
-                write_json(self.note, _Begun(self.url, _validator(answer.headers), total)._asdict())
-                self._copy(answer, stream, digest, (have, total))
         return digest.hexdigest(), resumed
 
     def _begun(self) -> _Begun | None:
@@ -327,7 +335,7 @@ class _Download:
         known = self.wanted.sha256 is not None or (begun.url == self.url and bool(begun.validator))
         return begun if known and self._size() else None
 
-    def _total(self, answer: HTTPResponse, begun: _Begun | None, have: int) -> int | None:
+    def _total(self, answer: httpx2.Response, begun: _Begun | None, have: int) -> int | None:
         """How long the whole file is, by the answer; None if it does not say.
 
         Raises NotHere for what cannot be the file, NotNow where the beginning does not fit.
@@ -335,11 +343,14 @@ class _Download:
         headers = answer.headers
         if headers.get("Content-Encoding", "identity") != "identity":
             raise NotHere("sends the file in another coding than was asked for")
-        if headers.get_content_type() == "text/html" and self.path.suffix != ".html":
+        if (
+            headers.get("Content-Type", "").lower().startswith("text/html")
+            and self.path.suffix != ".html"
+        ):
             raise NotHere("answers with a web page: perhaps the network asks to log in first")
         length = headers.get("Content-Length")
         total = int(length) if length is not None and length.isdecimal() else None
-        if answer.status == 206:
+        if answer.status_code == 206:
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("Content-Range", ""))
             total = int(span[2]) if span else None
             same = begun is not None and begun.total in (None, total)
@@ -348,7 +359,7 @@ class _Download:
             if span is None or int(span[1]) != have or not same:
                 self._drop()
                 raise NotNow("has another version of the file now")
-        elif total is None and not answer.chunked and self.wanted.sha256 is None:
+        elif total is None and "Transfer-Encoding" not in headers and self.wanted.sha256 is None:
             raise NotHere("does not say how long the file is, so nobody can tell if all came")
         known = self.wanted.bytes
         if self.wanted.sha256 and known and total not in (None, known):
@@ -357,48 +368,36 @@ class _Download:
             raise NotHere(f"has {size_in_words(total)}, about {size_in_words(known)} are expected")
         return total
 
-    def _refuse_small_disk(self, total: int | None, have: int) -> None:
-        needed = (total or self.wanted.bytes or 0) - have
-        refuse_small_disk(
-            BadDownload,
-            self.path.parent,
-            self.path.name,
-            needed,
-            "give another disk: --to DIR",
-        )
-
     def _copy(
-        self, answer: HTTPResponse, stream: IO[bytes], digest: Any, at: tuple[int, int | None]
+        self, answer: httpx2.Response, stream: IO[bytes], digest: Any, at: tuple[int, int | None]
     ) -> None:
         """Write all that comes. Raises NotNow if it is cut or crawls, NotHere if it is too long."""
         have, total = at
         known = self.wanted.bytes
         limit = total if total is not None else known and 2 * known + LEEWAY
-        since, seen = time.monotonic(), have
-        while True:
-            try:
-                some = answer.read1(CHUNK)
-            except (OSError, HTTPException) as error:
-                raise NotNow(f"broke off ({error or type(error).__name__})") from None
-            if not some:
-                break
-            have += len(some)
-            if limit is not None and have > limit:
-                raise NotHere("sends more than it announced")
-            stream.write(some)
-            digest.update(some)
-            self.show(have, total)
-            if (passed := time.monotonic() - since) >= self.patience.window:
-                if have - seen < self.patience.slowest * passed:
-                    raise NotNow(f"is too slow ({(have - seen) / passed:.0f} bytes a second)")
-                since, seen = time.monotonic(), have
+        since, before = time.monotonic(), have
+        try:
+            for some in answer.iter_raw():
+                have += len(some)
+                if limit is not None and have > limit:
+                    raise NotHere("sends more than it announced")
+                stream.write(some)
+                digest.update(some)
+                self.show(have, total)
+                if (passed := time.monotonic() - since) >= self.patience.window:
+                    if have - before < self.patience.slowest * passed:
+                        speed = (have - before) / passed
+                        raise NotNow(f"is too slow ({speed:.0f} bytes a second)")
+                    since, before = time.monotonic(), have
+        except httpx2.TransportError as error:
+            raise NotNow(f"broke off ({error or type(error).__name__})") from None
         if total is not None and have < total:
             raise NotNow(f"was cut off after {have:,} of {total:,} bytes")
         stream.flush()
         os.fsync(stream.fileno())
 
 
-def _validator(headers: Message) -> str:
-    """What a version of a file is known by: a strong ETag, else its date."""
+def _validator(headers: httpx2.Headers) -> str:
+    """The mark of a file's version: a strong ETag, else its date."""
     tag = headers.get("ETag", "")
     return str(tag if tag.startswith('"') else headers.get("Last-Modified", ""))

@@ -1,8 +1,8 @@
-"""What a packed folder says of itself: `manifest.json`.
+"""The table of contents of a packed folder: `manifest.json`.
 
-    format    1; 2 where a file has several names
-    what      data folder, run folder, or folder
-    bytes     length of the tar file whose slices the parts are
+    format    3
+    kind      data folder, run folder, or folder
+    bytes     length of the tar file that was cut into the parts
     parts     [{name, bytes, sha256}], in order
     files     [{name, bytes, sha256, offset}]; offset is where the content begins in the tar file.
               Where several names are one file, all but the first also have `same_as`, that name
@@ -11,94 +11,51 @@ It is written last: without it the folder does not count. `SHA256SUMS` says the 
 manifest for `sha256sum -c`.
 """
 
-import json
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated
 
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from pydantic import ConfigDict, Field, ValidationError
 
-from saccade.core.console import console
 from saccade.core.errors import BadBundle
 from saccade.core.files import sha256_of, write_json, write_text
+from saccade.core.settings import Settings, first_problem
+from saccade.transfer.pieces import why_unsafe
 
-# Names inside archives, which may come from anywhere, and files put in their place in one go.
-
-CHUNK = 1 << 20
-TEMPORARY = ".saccade-part"
-"""The file that is being written, beside its place; no member may have its name."""
-LONGEST = 4096
-
-
-def why_unsafe(name: str) -> str | None:
-    """What is wrong with a member's name, None if it is a plain path below the folder."""
-    parts = name.split("/")
-    longest = max(len(part.encode(errors="replace")) for part in parts)
-    if not name or longest > 255 or len(name) > LONGEST:
-        return "is empty, or longer than a file system takes"
-    if not name.isprintable():  # control characters, and what is not UTF-8
-        return "holds characters that cannot be printed"
-    if "\\" in name or re.match(r"/|[A-Za-z]:", name) or {"", ".", ".."} & set(parts):
-        return "is not a path below the folder"
-    return "is a name that is used while writing" if TEMPORARY in parts else None
-
-
-def place(chunks: Iterable[bytes], target: Path, whole: Callable[[Path], None]) -> None:
-    """Write a file in one go: `whole` looks at it before it gets its name, and raises to refuse."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(TEMPORARY)
-    try:
-        with part.open("wb") as stream:
-            for chunk in chunks:
-                stream.write(chunk)
-        whole(part)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-FORMATS = (1, 2)
+FORMAT = 3
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
 PART = "pack.tar."
 COPY_AGAIN = "Copy it again from where it was packed."
+Size = Annotated[int, Field(strict=True, ge=0)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Part(NamedTuple):
+class Part(Settings):
     """A slice of the tar file."""
 
     name: str
-    bytes: int
-    sha256: str
+    bytes: Size
+    sha256: Sha256
 
 
-class Packed(NamedTuple):
-    """A file in it."""
+class PackedFile(Part):
+    """A file in the tar file."""
 
-    name: str
-    bytes: int
-    sha256: str
-    offset: int
+    offset: Size
     same_as: str | None = None
-    """The file before it that has its content."""
+    """The name of the file before it that has its content."""
 
 
-class Manifest(NamedTuple):
+class Manifest(Settings):
     """All that is in a packed folder."""
 
-    what: str
-    bytes: int
+    model_config = ConfigDict(extra="ignore")  # `format`, and what is written for people
+
+    kind: str
+    bytes: Size
     parts: tuple[Part, ...]
-    files: tuple[Packed, ...]
+    files: tuple[PackedFile, ...]
 
 
 def part_name(number: int, count: int) -> str:
@@ -108,63 +65,51 @@ def part_name(number: int, count: int) -> str:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`, then `SHA256SUMS`."""
-    about = {
-        "format": FORMATS[any(file.same_as for file in manifest.files)],
-        "what": manifest.what,
-        "without_saccade": f"cat {PART}* | tar x -C FOLDER",
-        "bytes": manifest.bytes,
-        "parts": [part._asdict() for part in manifest.parts],
-        "files": [_without_none(file._asdict()) for file in manifest.files],
-    }
-    write_json(folder / MANIFEST, about)
+    about = {"format": FORMAT, "without_saccade": f"cat {PART}* | tar x -C FOLDER"}
+    write_json(folder / MANIFEST, about | manifest.model_dump(exclude_none=True))
     sums = [(part.sha256, part.name) for part in manifest.parts]
     sums.append((sha256_of(folder / MANIFEST), MANIFEST))
     write_text(folder / SUMS, "".join(f"{digest}  {name}\n" for digest, name in sums))
-
-
-def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read and check a manifest, which may be from anywhere. Raises BadBundle."""
     path = folder / MANIFEST
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError:
         parts = any(folder.glob(f"{PART}*")) if folder.is_dir() else False
-        raise BadBundle(
-            "packing did not end, or it was not copied: there is none" if parts
-            else "there is none: this is not what `saccade pack` made",
-            location=path,
-            hint=COPY_AGAIN,
-        ) from None  # fmt: skip
-    except (OSError, ValueError, RecursionError) as error:
-        raise _broken(path, f"not JSON ({error})") from None
+        why = (
+            "packing did not end, or it was not copied: there is none"
+            if parts
+            else "there is none: this is not what `saccade pack` made"
+        )
+        raise BadBundle(why, location=path, hint=COPY_AGAIN) from None
+    except OSError as error:
+        raise _broken(path, f"it cannot be read ({error.strerror})") from None
     _refuse_damaged(folder)
-    if not isinstance(about, dict) or about.get("format") not in FORMATS:
-        found = about.get("format") if isinstance(about, dict) else None
-        raise BadBundle(
-            f"is of format {found!r}, this version reads {FORMATS[-1]}",
-            location=path,
-            hint="Update saccade; or, without it: see `without_saccade` in the file.",
-        )
     try:
-        made = Manifest(
-            str(about["what"]),
-            int(about["bytes"]),
-            tuple(Part(**part) for part in about["parts"]),
-            tuple(Packed(**file) for file in about["files"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise _broken(path, f"a field is missing or strange ({error})") from None
-    for fault in _faults(made):
+        found = _Format.model_validate_json(text).format
+        if found != FORMAT:
+            message = f"is of format {found!r}, this version reads {FORMAT}"
+            hint = "Pack it again; or, without saccade: see `without_saccade` in the file."
+            raise BadBundle(message, location=path, hint=hint)
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise _broken(path, first_problem(error, "it")) from None
+    for fault in _faults(manifest):
         raise _broken(path, fault)
-    return made
+    return manifest
+
+
+class _Format(Settings):
+    model_config = ConfigDict(extra="ignore")
+
+    format: int
 
 
 def _refuse_damaged(folder: Path) -> None:
-    """Hold the manifest against `SHA256SUMS`, where that was copied too."""
+    """Compare the manifest with `SHA256SUMS`, where that was copied too."""
     sums = folder / SUMS
     if not sums.is_file():
         return
@@ -174,75 +119,30 @@ def _refuse_damaged(folder: Path) -> None:
         raise _broken(folder / MANIFEST, f"{SUMS} knows another")
 
 
-def _faults(made: Manifest) -> Iterator[str]:
-    """What in a manifest contradicts itself, or would be unsafe to follow, the worst first."""
-    entries: list[Part | Packed] = [*made.parts, *made.files]
-    for entry in entries:
-        sizes = (entry.bytes, entry.offset if isinstance(entry, Packed) else 0)
-        if type(entry.name) is not str or any(type(n) is not int or n < 0 for n in sizes):
-            yield f"{entry.name!r} has no name or no size"
-        if type(entry.sha256) is not str or not re.fullmatch("[0-9a-f]{64}", entry.sha256):
-            yield f"{entry.name!r} has no SHA-256"
-    names = [part_name(number, len(made.parts)) for number in range(1, len(made.parts) + 1)]
-    if [part.name for part in made.parts] != names:
+def _faults(manifest: Manifest) -> Iterator[str]:
+    """Contradictions in a manifest, and names that would be unsafe to follow."""
+    names = [part_name(n, len(manifest.parts)) for n in range(1, len(manifest.parts) + 1)]
+    if [part.name for part in manifest.parts] != names:
         yield "the parts are not numbered from 1 on"
-    if sum(part.bytes for part in made.parts) != made.bytes:
+    if sum(part.bytes for part in manifest.parts) != manifest.bytes:
         yield "the parts are not as long as the whole"
-    at = 0
-    before: dict[str, Packed] = {}
-    for file in made.files:
+    end = 0
+    before: dict[str | None, PackedFile] = {}
+    for file in manifest.files:
         if why := why_unsafe(file.name):
             yield f"the name {file.name[:80]!r} {why}"
-        if file.same_as is not None:
-            first = before.get(file.same_as) if type(file.same_as) is str else None
-            if first is None or file._replace(name=first.name, same_as=None) != first:
-                yield f"{file.name!r} is said to be the same as what does not stand before it"
-            continue
-        before[file.name] = file
-        if file.offset < at or file.offset + file.bytes > made.bytes:
-            yield f"{file.name!r} lies outside, or over another file"
-        at = file.offset + file.bytes
-    if len({file.name for file in made.files}) < len(made.files):
+        if file.same_as is None:
+            if file.offset < end or file.offset + file.bytes > manifest.bytes:
+                yield f"{file.name!r} lies outside, or over another file"
+            before[file.name] = file
+            end = file.offset + file.bytes
+        elif file.model_copy(update={"name": file.same_as, "same_as": None}) != before.get(
+            file.same_as
+        ):
+            yield f"{file.name!r} is said to be the same as a file that is not before it"
+    if len({file.name for file in manifest.files}) < len(manifest.files):
         yield "a file stands in it twice"
 
 
 def _broken(path: Path, why: str) -> BadBundle:
     return BadBundle(f"is damaged: {why}", location=path, hint=COPY_AGAIN)
-
-
-# Files a piece at a time.
-
-
-def chunks_of(path: Path, start: int = 0, count: int | None = None) -> Iterator[bytes]:
-    """The bytes of a file from `start` on, `count` of them or all, a piece at a time."""
-    with path.open("rb") as stream:
-        stream.seek(start)
-        while some := stream.read(CHUNK if count is None else min(CHUNK, count)):
-            yield some
-            if count is not None:
-                count -= len(some)
-
-
-# A bar of bytes on the terminal; nothing where nobody looks.
-
-Show = Callable[[int, int | None], None]
-"""Takes the bytes that are there and the bytes there will be, None where nobody knows."""
-
-
-def show_nothing(_done: int, _total: int | None) -> None:
-    """Where nobody looks."""
-
-
-@contextmanager
-def bar(what: str) -> Iterator[Show]:
-    """Show on stderr how far a file has come."""
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    here = console()
-    hidden = not here.is_terminal
-    with Progress(what, *columns, console=here, disable=hidden, transient=True) as progress:
-        task = progress.add_task("", total=None)
-
-        def show(done: int, total: int | None) -> None:
-            progress.update(task, completed=done, total=total)
-
-        yield show

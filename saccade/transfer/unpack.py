@@ -1,32 +1,20 @@
-"""Make a folder of the parts that `saccade pack` made: `saccade unpack`.
+"""`saccade unpack`: a folder again out of the parts that `saccade pack` made.
 
-Every part is held against its SHA-256 before any is used, and every file again as it is written.
+Every part is checked by its SHA-256 before any is used, and every file again as it is written.
 The folder appears when all is there; what was stopped goes on where it was.
 """
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
 from saccade.core.errors import BadBundle
 from saccade.core.files import disk_errors, held, refuse_small_disk, sha256_of
-from saccade.transfer.manifest import (
-    COPY_AGAIN,
-    TEMPORARY,
-    Manifest,
-    Packed,
-    Part,
-    bar,
-    chunks_of,
-    place,
-    read_manifest,
-)
-
-NAMED = 20
-"""Damaged parts that are named one by one."""
+from saccade.transfer.manifest import COPY_AGAIN, Manifest, PackedFile, Part, read_manifest
+from saccade.transfer.pieces import TEMPORARY, bar, chunks_of, place
 
 
 def unpack(folder: Path, out: Path) -> Manifest:
@@ -40,35 +28,28 @@ def unpack(folder: Path, out: Path) -> Manifest:
     manifest = read_manifest(folder)
     _refuse_filled(out)
     begun = out.absolute().with_name(f".{out.absolute().name}.unpacking")
-    _refuse_strange(begun, manifest.files)
+    _refuse_foreign(begun, manifest.files)
     ends = list(accumulate(part.bytes for part in manifest.parts))
-    with disk_errors(BadBundle, out, "--out", "read or written"), _alone(begun, out):
-        _refuse_filled(out)  # another may just have ended
-        _refuse_damaged_parts(folder, manifest.parts)
-        _refuse_small_disk(begun, manifest.files)
-        with bar(f"unpacking to {out}") as show:
-            for file in manifest.files:
-                target = begun / file.name
-                if not (_is_there(target, file) or _linked(begun, file)):
-                    chunks = _slice(folder, manifest.parts, ends, file)
-                    place(chunks, target, partial(_refuse_other, file, folder))
-                show(file.offset + file.bytes, manifest.bytes)
-        os.replace(begun, out)
-    return manifest
-
-
-@contextmanager
-def _alone(begun: Path, out: Path) -> Iterator[None]:
-    """Nobody else unpacks to `begun` meanwhile. If nothing was begun, nothing is left."""
-    with held(begun) as mine:
-        if not mine:
-            message, hint = "another unpack is at work here", "Wait for it, or give another --out."
-            raise BadBundle(message, location=out, hint=hint)
+    with (
+        disk_errors(BadBundle, out, "--out", "read or written"),
+        held(BadBundle, begun, "unpack", "--out", location=out),
+    ):
         try:
-            yield
+            _refuse_filled(out)  # another may just have ended
+            _refuse_damaged_parts(folder, manifest.parts)
+            _refuse_small_disk(begun, manifest.files)
+            with bar(f"unpacking to {out}") as show:
+                for file in manifest.files:
+                    target = begun / file.name
+                    if not (_is_there(target, file) or _linked(begun, file)):
+                        chunks = _slice(folder, manifest.parts, ends, file)
+                        place(chunks, target, partial(_refuse_other, file, folder))
+                    show(file.offset + file.bytes, manifest.bytes)
+            os.replace(begun, out)
         finally:
-            with suppress(OSError):
+            with suppress(OSError):  # it has become `out`, or holds what the next try goes on with
                 begun.rmdir()
+    return manifest
 
 
 def _refuse_filled(out: Path) -> None:
@@ -77,8 +58,8 @@ def _refuse_filled(out: Path) -> None:
 
 
 def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
-    """Look at every part, and name all that must be copied again."""
-    wrong, seen, total = [], 0, sum(part.bytes for part in parts)
+    """Check every part, and name all that must be copied again."""
+    wrong, done, total = [], 0, sum(part.bytes for part in parts)
     with bar(f"checking {folder}") as show:
         for part in parts:
             path = folder / part.name
@@ -88,44 +69,44 @@ def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
                 wrong.append(f"{part.name} has {path.stat().st_size:,} of {part.bytes:,} bytes")
             elif sha256_of(path) != part.sha256:
                 wrong.append(f"{part.name} is damaged")
-            seen += part.bytes
-            show(seen, total)
+            done += part.bytes
+            show(done, total)
     if wrong:
-        more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        shown = wrong[:20] + ([f"and {len(wrong) - 20} more"] if len(wrong) > 20 else [])
         raise BadBundle(
-            f"{len(wrong)} of {len(parts)} parts are not whole: {'; '.join(wrong[:NAMED])}{more}",
+            f"{len(wrong)} of {len(parts)} parts are not whole: {'; '.join(shown)}",
             location=folder,
             hint="Copy these again, and only these; then run the same command again.",
         )
 
 
-def _refuse_strange(begun: Path, files: Sequence[Packed]) -> None:
-    """What an earlier try left must be of the same bundle."""
+def _refuse_foreign(begun: Path, files: Sequence[PackedFile]) -> None:
+    """Raises BadBundle where an earlier try left files of another bundle."""
     known = {file.name for file in files}
     there = {p.relative_to(begun).as_posix() for p in begun.rglob("*") if not p.is_dir()}
-    strange = sorted(name for name in there - known if not name.endswith(TEMPORARY))
-    if strange or begun.is_symlink():
+    foreign = sorted(name for name in there - known if not name.endswith(TEMPORARY))
+    if foreign or begun.is_symlink():
         raise BadBundle(
-            f"holds {strange[0] if strange else 'a link'}, which is not of this bundle",
+            f"holds {foreign[0] if foreign else 'a link'}, which is not of this bundle",
             location=begun,
             hint="Delete that folder, which an earlier try left, and run the same command again.",
         )
 
 
-def _refuse_small_disk(begun: Path, files: Sequence[Packed]) -> None:
+def _refuse_small_disk(begun: Path, files: Sequence[PackedFile]) -> None:
     own = [file for file in files if file.same_as is None]
     needed = sum(file.bytes for file in own if not (begun / file.name).exists())
     refuse_small_disk(BadBundle, begun, "unpacking", needed, "give another disk: --out DIR")
 
 
-def _is_there(target: Path, file: Packed) -> bool:
+def _is_there(target: Path, file: PackedFile) -> bool:
     if not target.is_file() or target.stat().st_size != file.bytes:
         return False
     return sha256_of(target) == file.sha256
 
 
-def _linked(begun: Path, file: Packed) -> bool:
-    """Give a file that was unpacked its further name; False if it has none, or the disk cannot."""
+def _linked(begun: Path, file: PackedFile) -> bool:
+    """Hard-link a further name of a file; False if there is no such file, or the disk cannot."""
     if file.same_as is None:
         return False
     target = begun / file.name
@@ -139,7 +120,7 @@ def _linked(begun: Path, file: Packed) -> bool:
 
 
 def _slice(
-    folder: Path, parts: Sequence[Part], ends: Sequence[int], file: Packed
+    folder: Path, parts: Sequence[Part], ends: Sequence[int], file: PackedFile
 ) -> Iterator[bytes]:
     """The content of a file, from the parts that hold it."""
     at, stop = file.offset, file.offset + file.bytes
@@ -152,7 +133,7 @@ def _slice(
             at += count
 
 
-def _refuse_other(file: Packed, folder: Path, written: Path) -> None:
+def _refuse_other(file: PackedFile, folder: Path, written: Path) -> None:
     if sha256_of(written) != file.sha256:
         raise BadBundle(
             f"{file.name} is not what the manifest says",
