@@ -1,1 +1,1 @@
-"""How much sooner saccade is done than the published programs, at real sizes and equal results."""
+"""Benchmarks: speed against the published programs, at real sizes and with equal results."""

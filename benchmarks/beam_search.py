@@ -2,7 +2,7 @@
 
     python -m benchmarks.beam_search
 
-The model first learns 16 made-up captions by heart, as random weights never end a sentence. Then
+The model first learns 16 synthetic captions by heart, as random weights never end a sentence. Then
 both programs decode the same images with the same weights; every word must be the same. The
 published evaluation decodes each image once per human caption; here it need not.
 """
@@ -22,8 +22,8 @@ from tests.oracles import names
 from tests.oracles import show_attend_tell as published
 
 IMAGES = 16
-SAID = 400
-"""So many different words stand in the captions that are learnt."""
+SPOKEN_WORDS = 400
+"""Different words in the captions that are learned."""
 RULES = Rules(start=inputs.START, end=inputs.END, banned=(0, inputs.START))
 
 
@@ -31,19 +31,19 @@ def main() -> None:
     """Compare captions, then times."""
     timing.one_thread()
     given = inputs.captions(IMAGES, each=1)
-    ours = _taught(given)
+    ours = _trained(given)
     theirs = published.ShowAttendTell(inputs.WORDS).eval()
     for parameter, partner in names.partners(theirs, ours, names.SHOW_ATTEND_TELL):
         parameter.data.copy_(partner.data)
-    looks = published.blow_up(given.grids).contiguous()
+    grids = published.blow_up(given.grids).contiguous()
     cells = inputs.cells(given.grids)
     for beam_size in (3, 5):
-        _require_equal(ours, theirs, cells, looks, beam_size)
+        _require_equal(ours, theirs, cells, grids, beam_size)
     timings = timing.measure(
         [
             timing.Case(
                 f"beam {beam_size}, {count} images {way}",
-                _one_by_one(theirs, looks[:count], beam_size),
+                _one_by_one(theirs, grids[:count], beam_size),
                 _batches(ours, cells[:count].split(at_a_time), beam_size),
                 bar,
             )
@@ -59,13 +59,13 @@ def main() -> None:
     timing.report("Show, Attend and Tell: beam search", timings)
 
 
-def _taught(given: inputs.Captions) -> ShowAttendTell:
-    """A model that says each image's caption by heart, and ends it."""
+def _trained(given: inputs.Captions) -> ShowAttendTell:
+    """A model that has learned each image's caption by heart, with its end."""
     sizes = Sizes(words=inputs.WORDS, region_dim=inputs.CHANNELS, grid=(8, 8))
     model = ShowAttendTell(ShowAttendTellConfig(dropout=0.0), sizes)
     max_length = int(given.lengths.max())
     words = given.words[:, :max_length]
-    words = torch.where((words > 0) & (words < inputs.START), words % SAID + 1, words)
+    words = torch.where((words > 0) & (words < inputs.START), words % SPOKEN_WORDS + 1, words)
     regions = inputs.cells(given.grids)
     mask = torch.ones(regions.shape[:2], dtype=torch.bool)
     batch = CaptionBatch(regions, mask, given.image, words, given.lengths)
@@ -79,7 +79,7 @@ def _taught(given: inputs.Captions) -> ShowAttendTell:
 
 
 def _one_by_one(
-    model: published.ShowAttendTell, looks: Tensor, beam_size: int
+    model: published.ShowAttendTell, grids: Tensor, beam_size: int
 ) -> Callable[[], list[published.Spoken]]:
     def decode() -> list[published.Spoken]:
         return [
@@ -91,7 +91,7 @@ def _one_by_one(
                 beam_size=beam_size,
                 max_length=RULES.max_length,
             )
-            for image in looks.split(1)
+            for image in grids.split(1)
         ]
 
     return decode
@@ -116,11 +116,11 @@ def _require_equal(
     ours: ShowAttendTell,
     theirs: published.ShowAttendTell,
     cells: Tensor,
-    looks: Tensor,
+    grids: Tensor,
     beam_size: int,
 ) -> None:
     """Every caption the same, word for word."""
-    wanted = [(s.words, s.ended) for s in _one_by_one(theirs, looks, beam_size)()]
+    wanted = [(s.words, s.ended) for s in _one_by_one(theirs, grids, beam_size)()]
     got = [(s.words, s.ended) for s in _batches(ours, [cells], beam_size)()]
     different = sum(a != b for a, b in zip(wanted, got, strict=True))
     ended = sum(end for _, end in wanted) / len(wanted)

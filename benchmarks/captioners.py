@@ -3,7 +3,7 @@
     python -m benchmarks.captioners
 
 50 captions of 10 images with 36 regions, features ready on both sides; the port too has each
-image once. It says 16 words and an end for every caption, padding included.
+image once. It predicts 16 words and an end for every caption, padding included.
 """
 
 from collections.abc import Callable
@@ -86,8 +86,8 @@ def _ours(recipe: Recipe, **change: float) -> nn.Module:
     return build_model(recipe.model.model_copy(update=change), SIZES)
 
 
-def _loss(said: Tensor, given: inputs.Captions) -> Tensor:
-    return published.port_loss(said, given.words, given.lengths)
+def _loss(log_probabilities: Tensor, given: inputs.Captions) -> Tensor:
+    return published.port_loss(log_probabilities, given.words, given.lengths)
 
 
 def _batch(given: inputs.Captions, regions: Tensor) -> CaptionBatch:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 WORDS = 9490
-"""COCO's captions with words said at least six times, and the four special words."""
+"""COCO's captions with words that occur at least six times, and the four special words."""
 START, END = WORDS - 2, WORDS - 1
 PADDED = 52
 """The published files pad every caption to 50 words, start and end."""

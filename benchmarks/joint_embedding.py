@@ -18,7 +18,7 @@ from saccade.recipes.catalogue import RECIPES
 from saccade.training.objectives import loss_for
 
 RECIPE = RECIPES["joint-embedding"]
-WORDS, ANSWERS, REGIONS, LONGEST = 19_902, 3129, 36, 14
+WORDS, ANSWERS, REGIONS, MAX_LENGTH = 19_902, 3129, 36, 14
 NAMES = {
     "w_emb": "embed",
     "q_emb": "question_encoder.rnn",
@@ -36,7 +36,7 @@ def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
     given = inputs.questions(
-        images=51, each=5, side=6, vocabulary=WORDS, listed=ANSWERS, max_length=LONGEST
+        images=51, each=5, side=6, vocabulary=WORDS, listed=ANSWERS, max_length=MAX_LENGTH
     )
     regions = inputs.cells(given.grids)
     scores = (0.3 * given.counts).clamp_max(1)
@@ -82,7 +82,7 @@ def _batch(given: inputs.Questions, regions: Tensor, image: Tensor, scores: Tens
 
 def _in_front(given: inputs.Questions) -> Tensor:
     """Questions as the published data set holds them: 14 words, zeros in front."""
-    place = torch.arange(LONGEST) - (LONGEST - given.lengths)[:, None]
+    place = torch.arange(MAX_LENGTH) - (MAX_LENGTH - given.lengths)[:, None]
     return given.words.gather(1, place.clamp_min(0)) * (place >= 0)
 
 

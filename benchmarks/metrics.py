@@ -2,7 +2,7 @@
 
     python -m benchmarks.metrics
 
-Captions are made up in the lengths of the real ones, with words as frequent as words are (Zipf) and
+Synthetic captions have the lengths of the real ones, word frequencies after Zipf's law, and
 references that share most of their n-grams. Where pycocoevalcap is installed its scorers run on the
 same captions first, and every number must be equal.
 """
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from benchmarks import timing
-from saccade.evaluation.scoring import score_captions, statistics
+from saccade.evaluation.scoring import ScoreOptions, score_captions, statistics
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.diversity import diversity
@@ -32,17 +32,17 @@ Sentences = list[list[str]]
 def main() -> None:
     """Compare numbers where the official code is installed, then time every metric."""
     timing.one_thread()
-    said, human = _captions()
-    _require_official(said, human)
+    predictions, human = _captions()
+    _require_official(predictions, human)
     everyone = [words for of in human for words in of]
-    raw = [f"{' '.join(words).capitalize()}." for words in (*said, *everyone)]
+    raw = [f"{' '.join(words).capitalize()}." for words in (*predictions, *everyone)]
     work: dict[str, Callable[[], object]] = {
         f"tokens of {len(raw):,} captions": partial(coco_words, raw),
-        "BLEU-1..4": partial(corpus_bleu, said, human),
-        "ROUGE-L": partial(corpus_rouge_l, said, human),
-        "CIDEr-D": partial(corpus_cider, said, human),
-        "CIDEr": partial(corpus_cider, said, human, variant="cider"),
-        "diversity": partial(diversity, said, training=everyone),
+        "BLEU-1..4": partial(corpus_bleu, predictions, human),
+        "ROUGE-L": partial(corpus_rouge_l, predictions, human),
+        "CIDEr-D": partial(corpus_cider, predictions, human),
+        "CIDEr": partial(corpus_cider, predictions, human, variant="cider"),
+        "diversity": partial(diversity, predictions, training=everyone),
     }
     spent = {name: timing.cpu_seconds(do) for name, do in work.items()}
     timing.report_limits(
@@ -50,22 +50,24 @@ def main() -> None:
         [timing.Limit(name, "-", seconds, BAR, "CPU s") for name, seconds in spent.items()]
         + [
             timing.Limit("all of these", "-", sum(spent.values()), BAR, "CPU s"),
-            _sureness(said, human),
+            _intervals(predictions, human),
         ],
     )
 
 
-def _sureness(said: Sentences, human: list[Sentences]) -> timing.Limit:
-    """Three intervals and a paired test, from what was judged already."""
-    scored = score_captions(dict(enumerate(said)), dict(enumerate(human)))
-    found = statistics(scored.rows)
+def _intervals(predictions: Sentences, human: list[Sentences]) -> timing.Limit:
+    """Three intervals and a paired test, from rows that are scored already."""
+    options = ScoreOptions(("bleu_4", "cider", "rouge_l"))
+    found = statistics(
+        score_captions(dict(enumerate(predictions)), dict(enumerate(human)), options).rows
+    )
 
-    def ask() -> None:
+    def measure() -> None:
         for name in ("bleu_4", "cider", "rouge_l"):
             interval(found[name])
         compare(found["bleu_4"], found["bleu_4"])
 
-    return timing.Limit("intervals and a test", "-", timing.cpu_seconds(ask), BAR, "CPU s")
+    return timing.Limit("intervals and a test", "-", timing.cpu_seconds(measure), BAR, "CPU s")
 
 
 def _captions() -> tuple[Sentences, list[Sentences]]:
@@ -86,7 +88,7 @@ def _captions() -> tuple[Sentences, list[Sentences]]:
     return [variant(words) for words in seeds.tolist()], human
 
 
-def _require_official(said: Sentences, human: list[Sentences]) -> None:
+def _require_official(predictions: Sentences, human: list[Sentences]) -> None:
     """Every corpus score as the pure-Python scorers of the COCO caption evaluation give it."""
     if find_spec("pycocoevalcap") is None:
         return
@@ -94,12 +96,12 @@ def _require_official(said: Sentences, human: list[Sentences]) -> None:
     from pycocoevalcap.cider.cider_scorer import CiderScorer  # noqa: PLC0415
 
     bleu, cider = BleuScorer(n=4), CiderScorer(n=4, sigma=6.0)
-    for words, of in zip(said, human, strict=True):
+    for words, of in zip(predictions, human, strict=True):
         pair = (" ".join(words), [" ".join(reference) for reference in of])
         bleu += pair
         cider += pair
     theirs = [*bleu.compute_score(option="closest")[0], cider.compute_score()[0]]
-    ours = [*corpus_bleu(said, human).corpus, corpus_cider(said, human).value]
+    ours = [*corpus_bleu(predictions, human).corpus, corpus_cider(predictions, human).value]
     apart = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
     timing.require_equal("BLEU-1..4 and CIDEr-D as the official code", apart, limit=1e-9)
 

@@ -26,7 +26,7 @@ from tests.oracles import pitvqa as published
 
 RECIPE = RECIPES["pitvqa"]
 FRAMES, EACH, SIDE = 3, 8, 224
-WORDS, ANSWERS, LONGEST = 5000, 59, 30
+WORDS, ANSWERS, MAX_LENGTH = 5000, 59, 30
 WIDTH, HEADS, FEED_FORWARD, LAYERS, HIDDEN = 384, 6, 1536, 3, 512
 NAMES = {
     "vision": "vision",
@@ -101,7 +101,7 @@ def main() -> None:
     batch = _questions()
     copies = batch.regions[batch.image]
     words = [row[:n] for row, n in zip(batch.question, batch.question_length, strict=True)]
-    ids, mask = published.padded(words, pad=WORDS - 1, max_length=LONGEST)
+    ids, mask = published.padded(words, pad=WORDS - 1, max_length=MAX_LENGTH)
     assert batch.answers is not None
     right = batch.answers[:, 0]
     theirs, ours, loss_of = Published(), Saccade(), loss_for(RECIPE)

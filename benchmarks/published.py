@@ -43,9 +43,9 @@ class JointEmbedding(nn.Module):
     def forward(self, regions: Tensor, question: Tensor) -> Tensor:
         """`regions (B, R, D)`, `question (B, 14)` with its padding in front -> logits (B, A)."""
         query = self.q_emb(self.w_emb(question))[0][:, -1]
-        seen = torch.relu(self.v_proj(regions))
+        encoded = torch.relu(self.v_proj(regions))
         asked = torch.relu(self.q_proj(query)).unsqueeze(1).repeat(1, regions.shape[1], 1)
-        scores = self.linear(self.attention_dropout(seen * asked))
+        scores = self.linear(self.attention_dropout(encoded * asked))
         weights = functional.softmax(scores, dim=1)  # (B, R, 1)
         encoded = (weights * regions).sum(dim=1)
         joint = torch.relu(self.q_net(query)) * torch.relu(self.v_net(encoded))
@@ -78,13 +78,13 @@ class San(nn.Module):
             grams = torch.cat([words[:, i : i + steps] for i in range(n)], dim=2)
             best.append(torch.tanh(layer(grams)).amax(dim=1))
         query = torch.cat(best, dim=1)
-        seen = torch.tanh(self.image_mlp(regions))  # (B, R, 1280)
+        encoded = torch.tanh(self.image_mlp(regions))  # (B, R, 1280)
         for image, sentence, both in zip(
             self.image_att, self.sent_att, self.combined_att, strict=True
         ):
-            joint = torch.tanh(image(seen)) + torch.tanh(sentence(query))[:, None]
+            joint = torch.tanh(image(encoded)) + torch.tanh(sentence(query))[:, None]
             weights = functional.softmax(torch.tanh(both(joint)).squeeze(2), dim=1)
-            query = (weights[:, :, None] * seen).sum(dim=1) + query
+            query = (weights[:, :, None] * encoded).sum(dim=1) + query
         logits: Tensor = self.combined_mlp(self.dropout(query))
         return logits
 
@@ -104,13 +104,13 @@ class ShowTell(nn.Module):
         """`pooled (I, D)`, `words (B, T)` image by image -> log-probabilities (B, T, V)."""
         pooled = pooled.repeat_interleave(len(words) // len(pooled), dim=0)
         _, state = self.core(self.img_embed(pooled)[None])
-        said = []
+        outputs = []
         for t in range(words.shape[1]):
             if t >= 1 and words[:, t].sum() == 0:
                 break
             output, state = self.core(self.embed(words[:, t])[None], state)
-            said.append(functional.log_softmax(self.logit(self.dropout(output[0])), dim=1))
-        return torch.stack(said, dim=1)
+            outputs.append(functional.log_softmax(self.logit(self.dropout(output[0])), dim=1))
+        return torch.stack(outputs, dim=1)
 
 
 class UpDown(nn.Module):
@@ -136,24 +136,24 @@ class UpDown(nn.Module):
             part.repeat_interleave(each, dim=0) for part in (whole, values, projected)
         )
         outputs: Tensor = whole.new_zeros(*words.shape, self.logit.out_features)
-        looking = speaking = (torch.zeros_like(whole), torch.zeros_like(whole))
+        attending = generating = (torch.zeros_like(whole), torch.zeros_like(whole))
         for t in range(words.shape[1]):
             if t >= 1 and words[:, t].sum() == 0:
                 break
-            heard = self.dropout(torch.relu(self.embed(words[:, t])))
-            looking = self.att_lstm(torch.cat([speaking[0], whole, heard], dim=1), looking)
-            joint = torch.tanh(projected + self.h2att(looking[0])[:, None])
+            word = self.dropout(torch.relu(self.embed(words[:, t])))
+            attending = self.att_lstm(torch.cat([generating[0], whole, word], dim=1), attending)
+            joint = torch.tanh(projected + self.h2att(attending[0])[:, None])
             weights = functional.softmax(self.alpha_net(joint).squeeze(2), dim=1)
-            seen = torch.bmm(weights[:, None], values).squeeze(1)
-            speaking = self.lang_lstm(torch.cat([seen, looking[0]], dim=1), speaking)
-            said = self.logit(self.dropout(speaking[0]))
-            outputs[:, t] = functional.log_softmax(said, dim=1)
+            attended = torch.bmm(weights[:, None], values).squeeze(1)
+            generating = self.lang_lstm(torch.cat([attended, attending[0]], dim=1), generating)
+            logits = self.logit(self.dropout(generating[0]))
+            outputs[:, t] = functional.log_softmax(logits, dim=1)
         return outputs
 
 
-def port_loss(said: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
+def port_loss(given: Tensor, words: Tensor, lengths: Tensor) -> Tensor:
     """The port's criterion: mean over words and ends, padding masked out after the fact."""
-    following = words[:, 1 : said.shape[1] + 1]
-    mask = (torch.arange(said.shape[1]) < lengths[:, None] - 1).to(said)
-    loss: Tensor = -(said.gather(2, following[:, :, None]).squeeze(2) * mask).sum() / mask.sum()
+    following = words[:, 1 : given.shape[1] + 1]
+    mask = (torch.arange(given.shape[1]) < lengths[:, None] - 1).to(given)
+    loss: Tensor = -(given.gather(2, following[:, :, None]).squeeze(2) * mask).sum() / mask.sum()
     return loss

@@ -36,10 +36,10 @@ def main() -> None:
     """Compare results, then times."""
     timing.one_thread()
     given = inputs.captions(images=6, each=5)
-    looks = published.blow_up(given.grids).contiguous()  # (6, 14, 14, C)
-    own = _batch(given, looks.flatten(1, 2)[given.image], torch.arange(len(given.image)))
+    grids = published.blow_up(given.grids).contiguous()  # (6, 14, 14, C)
+    own = _batch(given, grids.flatten(1, 2)[given.image], torch.arange(len(given.image)))
     grouped = _batch(given, inputs.cells(given.grids), given.image)
-    per_caption = looks[given.image]
+    per_caption = grids[given.image]
     _require_equal("own batch", per_caption, given, own, (14, 14))
     _require_equal("grouped", per_caption, given, grouped, (8, 8))
     decoders = timing.measure(

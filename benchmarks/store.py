@@ -4,7 +4,7 @@
 
 Random batches of 32 images are read from a store mapped into memory, and as many bytes are copied
 from an array in memory: first equal, then CPU seconds in turn. Bytes with a scale become float32 on
-the way; that is compared with a copy of what was asked for, the float32 numbers. The store is
+the way; that is compared with a copy of the float32 numbers. The store is
 made up in COCO's shape (14 x 14 x 2048, 200 images) unless one is named; another has a vector for
 each image and is so large that it is let go of while it is read. Then fresh processes read stores
 of 2 GiB in any order, and their peak resident memory is taken.
@@ -111,7 +111,7 @@ def _peak(path: Path, side: int) -> float:
 
 
 def _make(path: Path, images: int, side: int = 14, *, sparse: bool = False) -> Path:
-    """A store of that many images; `sparse` leaves its numbers 0, which takes no room on disk."""
+    """A store of that many images; `sparse` leaves its numbers 0, which takes no space on disk."""
     cells = side * side
     header = StoreHeader(
         backbone=BackboneSpec(name="timm:resnet152", weights="random"),
@@ -153,8 +153,8 @@ def _make(path: Path, images: int, side: int = 14, *, sparse: bool = False) -> P
 def _read_all(path: Path) -> None:
     store = FeatureStore.open(path)
     order = np.random.default_rng(0).permutation(len(store))
-    for begin in range(0, len(store), BATCH):
-        store.read(order[begin : begin + BATCH])
+    for start in range(0, len(store), BATCH):
+        store.read(order[start : start + BATCH])
     sys.stdout.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB))
 
 

@@ -24,6 +24,7 @@ from saccade.data.folder import DataFolder
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.scoring import read_rows, statistics
 from saccade.metrics import intervals
+from saccade.metrics.catalogue import METRICS, Metric
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 from tests.worlds import make_world
@@ -43,7 +44,7 @@ def make_run(folder, out, recipe_name, *changes, epochs=4):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A world with image files, and two judged runs that answer: one attends, one does not."""
+    """A world with image files, and two scored runs that answer: one attends, one does not."""
     root = tmp_path_factory.mktemp("compare")
     folder = make_world(root / "data")
     about = json.loads((folder.path / "dataset.json").read_text())
@@ -53,14 +54,14 @@ def world(tmp_path_factory):
     about["image_root"] = str(root / "images")
     (folder.path / "dataset.json").write_text(json.dumps(about))
     folder = DataFolder(folder.path)
-    make_run(folder, root / "looks", "show-ask-attend-answer-small", epochs=10)
+    make_run(folder, root / "attends", "show-ask-attend-answer-small", epochs=10)
     make_run(folder, root / "bag", "ibowimg-small")
     return root
 
 
 @pytest.fixture(scope="module")
 def page(world):
-    runs = {"one that <b>looks</b>": world / "looks", "bag": world / "bag"}
+    runs = {"one that <b>attends</b>": world / "attends", "bag": world / "bag"}
     written = compare(runs, world / "out" / "both.html", watts=50, device="cpu")
     return written[0].read_text(encoding="utf-8")
 
@@ -86,14 +87,14 @@ def test_the_page_is_whole_and_needs_nothing_else(page):
     assert "default-src 'none'" in page
     assert 'name="viewport"' in page
     assert "@media print" in page
-    for title in ("Standings", "Do they differ", "How they learnt", "Examples", "What they cost"):
+    for title in ("Ranking", "Significance", "Learning curves", "Examples", "Calibration", "Cost"):
         assert title in page
-    assert "one that &lt;b&gt;looks&lt;/b&gt;" in page
-    assert "<b>looks</b>" not in page
+    assert "one that &lt;b&gt;attends&lt;/b&gt;" in page
+    assert "<b>attends</b>" not in page
 
 
 def test_numbers_on_the_page_are_those_of_the_scores(world, page):
-    for run in ("looks", "bag"):
+    for run in ("attends", "bag"):
         scores = scores_of(world / run)
         low, high = scores["interval"]["accuracy"]
         assert f"<b>{scores['accuracy']:.1f}</b><small>[{low:.1f}, {high:.1f}]</small>" in page
@@ -103,21 +104,21 @@ def test_numbers_on_the_page_are_those_of_the_scores(world, page):
         assert f"{sum(1 for _ in read_rows(world / run, 'val')['id']):,} questions" in page
     assert "VQA v1 test-standard 64.6" in page
     assert "VQA v1 test-standard 55.9" in page
-    assert "chose the best epoch on this very split" in page
+    assert "selected epochs on this very split" in page
 
 
 def test_files_hold_the_very_scores(world, page):
     del page
-    standing = {row["run"]: row for row in numbers(world, "leaderboard")}
-    for name, run in (("one that <b>looks</b>", "looks"), ("bag", "bag")):
-        scores, row = scores_of(world / run), standing[name]
+    ranked = {row["run"]: row for row in numbers(world, "ranking")}
+    for name, run in (("one that <b>attends</b>", "attends"), ("bag", "bag")):
+        scores, row = scores_of(world / run), ranked[name]
         assert row["accuracy"] == scores["accuracy"]
         assert [row["accuracy_low"], row["accuracy_high"]] == scores["interval"]["accuracy"]
         assert row["visual_gain_accuracy"] == scores["visual_gain"]["accuracy"]
-    assert next(iter(standing)) == "one that <b>looks</b>", "the best stands first"
-    for row in numbers(world, "priors"):
-        run = "bag" if row["run"] == "bag" else "looks"
-        assert row["accuracy"] == scores_of(world / run)["baselines"][row["prior"]]["accuracy"]
+    assert next(iter(ranked)) == "one that <b>attends</b>", "the best stands first"
+    for row in numbers(world, "baselines"):
+        run = "bag" if row["run"] == "bag" else "attends"
+        assert row["accuracy"] == scores_of(world / run)["baselines"][row["baseline"]]["accuracy"]
     (answers,) = {r["questions"] for r in numbers(world, "types") if r["type_of"] == "answer"}
     assert answers == 16
     risk = [row["risk"] for row in numbers(world, "risk") if row["run"] == "bag"]
@@ -132,16 +133,45 @@ def test_every_link_holds_the_file_beside_the_page(world, page):
     assert len(inside) >= 20
 
 
-def test_paired_tests_are_those_of_the_judged_rows(world, page):
+def test_paired_tests_are_those_of_the_scored_rows(world, page):
     del page
-    (row,) = numbers(world, "paired")
+    (row,) = numbers(world, "significance")
     first, second = (
-        statistics(read_rows(world / run, "val"))["accuracy"] for run in ("looks", "bag")
+        statistics(read_rows(world / run, "val"))["accuracy"] for run in ("attends", "bag")
     )
     found = intervals.compare(first, second)
     assert row["difference"] == found.difference
     assert (row["low"], row["high"], row["p_permutation"]) == (*found[1:3], found.p_permutation)
     assert row["p_holm"] == found.p_permutation, "one test needs no correction"
+
+
+def test_a_metric_of_another_package_is_in_the_table_of_metrics(world, tmp_path, monkeypatch):
+    line = Metric("brevity", "vqa", "other:brevity", 100.0, "%", 2, "high", "a plugin")
+    monkeypatch.setitem(METRICS._lines, "brevity", line)
+    runs = {}
+    for name, value in (("bag", 0.123456), ("attends", {"not_measured": "no words"})):
+        runs[name] = tmp_path / name
+        shutil.copytree(world / name, runs[name])
+        scores = json.loads((runs[name] / "scores.json").read_text())
+        scores["val"]["brevity"] = value
+        (runs[name] / "scores.json").write_text(json.dumps(scores))
+    page = compare(runs, tmp_path / "out" / "more.html", examples=0)[0].read_text()
+    (path,) = (tmp_path / "out" / "more").glob("*-metrics.json")
+    rows = json.loads(path.read_text())["rows"]
+    found = {row["of"]: row["value"] for row in rows if row["metric"] == "brevity"}
+    assert found == {"bag": 0.123456, "attends": None}
+    assert "brevity, %" in page
+    assert ">12.35<" in page
+    assert "no words" in page
+
+
+def test_every_metric_with_a_number_is_in_the_table(world, page):
+    del page
+    shown = {row["metric"] for row in numbers(world, "metrics")}
+    scores = scores_of(world / "bag")
+    measured = {name for name in METRICS if isinstance(scores.get(name), float)}
+    assert measured >= {"accuracy", "expected_calibration_error"}
+    assert shown >= measured
 
 
 def test_holm_corrects_for_the_number_of_tests():
@@ -153,7 +183,7 @@ def test_holm_corrects_for_the_number_of_tests():
 def test_seeds_of_one_recipe_are_a_mean_and_a_spread(world, tmp_path):
     """A copy of a run is no second seed; a run of other settings is no seed at all."""
     folder = DataFolder(world / "data")
-    runs = {"bag": world / "bag", "looks": world / "looks", "copy": tmp_path / "copy"}
+    runs = {"bag": world / "bag", "attends": world / "attends", "copy": tmp_path / "copy"}
     shutil.copytree(world / "bag", runs["copy"])
     for seed in (1, 2):
         change_seed = f"train.seed={seed}"
@@ -173,7 +203,7 @@ def test_seeds_of_one_recipe_are_a_mean_and_a_spread(world, tmp_path):
     assert (row["lowest"], row["highest"]) == (min(scores), max(scores))
 
 
-def test_without_seeds_nothing_is_said_of_them(world, page):
+def test_without_seeds_the_page_has_no_part_on_them(world, page):
     assert not list((world / "out" / "both").glob("*-seeds.*"))
     assert "Over training seeds" not in page
 
@@ -184,8 +214,8 @@ def test_cost_states_its_assumption_and_has_no_false_precision(world, page):
     assert row["seconds"] == pytest.approx(sum(r["seconds"] + r["seconds_scoring"] for r in log))
     energy = 50 * row["seconds"] / 3600
     assert row["energy_watt_hours"] == float(f"{energy:.2g}")
-    assert "at 50 W all the while" in unescape(page)
-    assert row["parameters"] == row["parameters_that_learn"] > 0
+    assert "at 50 W" in unescape(page)
+    assert row["parameters"] == row["trainable_parameters"] > 0
 
 
 def test_examples_are_what_the_rule_says(world, page):
@@ -200,18 +230,18 @@ def test_examples_are_what_the_rule_says(world, page):
         assert fits[kind]
     images = [(row["image_id"], row["run"]) for row in rows]
     assert len(set(images)) == len(images), "each image stands there once"
-    assert "where it looked" in page
+    assert "attention, mean of" in page
     assert "what hiding a place costs" in page
 
 
 def test_equal_runs_give_equal_pages_and_other_files_are_left(world, page, tmp_path):
-    runs = {"one that <b>looks</b>": world / "looks", "bag": world / "bag"}
+    runs = {"one that <b>attends</b>": world / "attends", "bag": world / "bag"}
     out = tmp_path / "both.html"
     compare(runs, out, watts=50, device="cpu")
     assert out.read_text(encoding="utf-8") == page
     compare({"bag": world / "bag"}, out, device="cpu", examples=0)
-    assert not list((tmp_path / "both").glob("*paired*")), "what is no longer so is gone"
-    assert "One run, judged" in out.read_text()
+    assert not list((tmp_path / "both").glob("*significance*")), "what is no longer so is gone"
+    assert "One run, scored" in out.read_text()
     (tmp_path / "both" / "thesis.txt").write_text("years of work")
     with pytest.raises(SaccadeError, match=r"other things .* thesis.txt"):
         compare({"bag": world / "bag"}, out, device="cpu")
@@ -225,40 +255,40 @@ def copy(world, tmp_path):
     return tmp_path / "copy"
 
 
-def test_a_run_that_was_not_judged_says_what_to_type(world, copy):
+def test_a_run_that_was_not_scored_says_what_to_type(world, copy):
     (copy / "scores.json").unlink()
-    asked = CliRunner().invoke(app, ["compare", str(world / "looks"), str(copy)])
+    asked = CliRunner().invoke(app, ["compare", str(world / "attends"), str(copy)])
     assert asked.exit_code == 1
     assert f"saccade evaluate {copy} --split val" in asked.stderr
-    with pytest.raises(SaccadeError, match="was not judged on test"):
-        compare({"looks": world / "looks"}, copy / "x.html", split="test")
+    with pytest.raises(SaccadeError, match="was not scored on test"):
+        compare({"attends": world / "attends"}, copy / "x.html", split="test")
     with pytest.raises(SaccadeError, match="not a run folder"):
         compare({"x": world / "images"}, copy / "x.html")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda scores: scores.pop("interval"), "earlier saccade"),
-        (lambda scores: scores.update(epoch=99), "has learnt on"),
+        (lambda scores: scores.update(epoch=99), "was trained further"),
         (lambda scores: scores.update(accuracy=99.0), "does not amount to"),
     ],
 )
-def test_scores_that_are_not_of_the_run_are_refused(copy, spoil, said):
+def test_scores_that_are_not_of_the_run_are_refused(copy, spoil, message):
     whole = json.loads((copy / "scores.json").read_text())
     spoil(whole["val"])
     (copy / "scores.json").write_text(json.dumps(whole))
-    with pytest.raises(SaccadeError, match=rf"{said}.*saccade evaluate"):
+    with pytest.raises(SaccadeError, match=rf"{message}.*saccade evaluate"):
         read_groups({"copy": copy}, None)
     (copy / "scores.json").write_text("{")
     with pytest.raises(SaccadeError, match="not JSON"):
         read_groups({"copy": copy}, None)
 
 
-def test_runs_are_called_by_their_folders_or_as_said(world, copy):
+def test_runs_are_called_by_their_folders_or_by_name(world, copy):
     twin = copy.with_name("deeper") / "bag"
     shutil.copytree(copy, twin)
-    called = named([str(world / "bag"), str(twin), f"mine={world / 'looks'}"])
+    called = named([str(world / "bag"), str(twin), f"mine={world / 'attends'}"])
     assert list(called) == [f"{world.name}/bag", "deeper/bag", "mine"]
     with pytest.raises(SaccadeError, match="twice"):
         named([str(copy), f"other={copy}"])

@@ -94,15 +94,15 @@ def test_three_runs_make_the_closing_table_of_a_captioning_write_up(captioners):
     assert "loss, teacher-forced" in page
     assert "top-5 %, teacher-forced" in page
     assert "on test" in page
-    assert "timm:test_resnet, learns from 1" in page
+    assert "timm:test_resnet, trained from 1" in page
 
 
-def test_cost_of_an_encoder_that_learns(captioners):
+def test_cost_of_an_encoder_that_is_trained(captioners):
     _, runs = captioners
     (group,) = read_groups(runs, "test")
     of = {run.name: run for run in group.runs}
-    assert of["with fine-tuning"].learning < of["with fine-tuning"].parameters
-    assert of["with attention"].learning == of["with attention"].parameters
+    assert of["with fine-tuning"].trainable < of["with fine-tuning"].parameters
+    assert of["with attention"].trainable == of["with attention"].parameters
     assert of["with fine-tuning"].parameters > of["with attention"].parameters
 
 
@@ -117,8 +117,8 @@ def others(captioners):
     for i in range(24):
         split = "train" if i < 16 else "test" if i < 20 else "val"
         images.append(ImageRecord(i, f"{i}.png", split))
-        said = (EVIL,) * 3
-        questions.append(Question(i, i, f"{EVIL}?", split, said, EVIL, EVIL, EVIL))
+        human = (EVIL,) * 3
+        questions.append(Question(i, i, f"{EVIL}?", split, human, EVIL, EVIL, EVIL))
         captions.append(Caption(i, i, EVIL, (EVIL, "a"), split))
     write_folder(root / "evil", Collection(EVIL, str(root), images, questions, captions))
     write_store(DataFolder(root / "evil"))
@@ -132,12 +132,12 @@ def test_other_data_is_never_in_the_same_ranking(captioners, others):
     groups = read_groups(others, None)
     assert [len(group.runs) for group in groups] == [3, 1, 1]
     assert len({(group.task, group.data) for group in groups}) == 3
-    assert [group.split for group in groups] == ["test"] * 3, "the last that all were judged on"
+    assert [group.split for group in groups] == ["test"] * 3, "the last that all were scored on"
     page = compare(others, root / "all.html", device="cpu")[0].read_text(encoding="utf-8")
     assert page.count('<section class="part"') == 3
     assert "cannot be ranked with scores of another" in page
-    boards = list((root / "all").glob("*-leaderboard.json"))
-    assert sorted(len(json.loads(path.read_text())["rows"]) for path in boards) == [1, 1, 3]
+    rankings = list((root / "all").glob("*-ranking.json"))
+    assert sorted(len(json.loads(path.read_text())["rows"]) for path in rankings) == [1, 1, 3]
 
 
 def test_text_of_others_cannot_become_part_of_the_page(captioners, others):
@@ -171,5 +171,5 @@ def test_rows_of_other_examples_are_refused(captioners, tmp_path):
     shutil.copytree(runs["with attention"], copy)
     rows = read_rows(copy, "test")
     write_rows(copy, "test", rows | {"image_id": [id_ + 1 for id_ in rows["image_id"]]})
-    with pytest.raises(SaccadeError, match="judged on other examples"):
+    with pytest.raises(SaccadeError, match="scored on other examples"):
         read_groups(runs | {"copy": copy}, "test")

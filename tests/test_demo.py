@@ -12,7 +12,7 @@ from rich.console import Console
 
 from saccade.core.errors import SaccadeError
 from saccade.datasets.shapes import make_shapes
-from saccade.demo.backbone import teach_backbone
+from saccade.demo.backbone import train_backbone
 from saccade.demo.run import DemoSettings, demo
 from saccade.inference.explain import explain
 from saccade.viz.html import Report, render
@@ -65,7 +65,7 @@ def test_the_commands_on_the_page_work_as_they_stand(made):
     assert re.match(r"[01]\.\d+  \w+", done.stdout)
 
 
-def test_the_runs_can_be_asked_and_explained(made, tmp_path):
+def test_the_runs_answer_and_are_explained(made, tmp_path):
     image_record = min((made / "shapes" / "images").iterdir())
     drawn = explain(
         made / "runs/vqa", image_record, tmp_path / "a.png", "What colour is the circle?"
@@ -114,8 +114,9 @@ def test_again_into_the_same_folder_and_never_over_other_things(made, tmp_path):
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
 
-def test_a_lesson_of_five_batches_is_learnt(tmp_path):
+def test_a_backbone_is_trained_on_five_batches(tmp_path):
     """Its schedule once divided by the 0 steps that a fifth of five left to rise in."""
     make_shapes(tmp_path / "shapes", images={"train": 80, "val": 4, "test": 4}, seed=0)
-    taught = teach_backbone(tmp_path / "shapes", tmp_path / "eye.safetensors", size=64, epochs=1)
-    assert (taught.images, taught.epochs) == (80, 1)
+    out = tmp_path / "backbone.safetensors"
+    backbone = train_backbone(tmp_path / "shapes", out, size=64, epochs=1)
+    assert (backbone.images, backbone.epochs) == (80, 1)

@@ -2,7 +2,7 @@
 
 import io
 import os
-from pathlib import Path
+import warnings
 
 import numpy as np
 import pytest
@@ -10,14 +10,16 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib import get_data_path
 from PIL import Image
+from typer.testing import CliRunner
 
+from saccade.cli.main import app
+from saccade.core.errors import SaccadeWarning
 from saccade.core.files import write_bytes
 from saccade.text.segmentation import has_no_blanks
-from saccade.viz import fonts as lettering
+from saccade.viz import fonts
 from saccade.viz.attention import heat_map, overlay, panel
-from saccade.viz.fonts import Fonts, fold, font, shorten
+from saccade.viz.fonts import Font, families
 from saccade.viz.plots import Line, colour, curves, lines, mark, save_png
 
 
@@ -39,7 +41,7 @@ def one_hot(place, count):
     width=st.integers(9, 70),
     data=st.data(),
 )
-def test_the_hottest_pixel_lies_in_the_cell_that_was_looked_at(
+def test_the_hottest_pixel_lies_in_the_cell_with_the_attention(
     smooth, rows, columns, height, width, data
 ):
     place = data.draw(st.integers(0, rows * columns - 1))
@@ -144,10 +146,10 @@ def test_a_panel_folds_a_long_heading_and_names_what_is_missing():
 
 @settings(max_examples=40)
 @given(st.text(max_size=40), st.integers(40, 300))
-def test_folded_lines_fit_and_lose_no_short_word(text, width):
-    face = font(16)
-    lines = fold(text, face, width)
-    assert all(face.getlength(line) <= width for line in lines)
+def test_wrapped_lines_fit_and_lose_no_short_word(text, width):
+    font = Font(16)
+    lines = font.wrap(text, width)
+    assert all(font.width(line) <= width for line in lines)
     if not any("…" in line for line in lines):
         assert "".join("".join(lines).split()) == "".join(text.split())
     if not has_no_blanks(text):
@@ -155,23 +157,23 @@ def test_folded_lines_fit_and_lose_no_short_word(text, width):
         assert all(a == b or b.endswith("…") for a, b in zip(text.split(), kept, strict=True))
 
 
-def test_text_without_blanks_is_folded_between_characters_before_its_marks():
-    face = font(16)
-    width = int(face.getlength("猫猫猫猫")) + 1
-    assert fold("猫狗 猫狗。猫 dog猫", face, width) == ["猫狗 猫", "狗。猫", "dog", "猫"]
-    assert fold("猫狗猫狗猫", face, width) == ["猫狗猫狗", "猫"]
+def test_text_without_blanks_is_wrapped_between_characters_before_its_marks():
+    font = Font(16)
+    width = int(font.width("猫猫猫猫")) + 1
+    assert font.wrap("猫狗 猫狗。猫 doggy猫", width) == ["猫狗 猫", "狗。猫", "doggy", "猫"]
+    assert font.wrap("猫狗猫狗猫", width) == ["猫狗猫狗", "猫"]
 
 
-def test_a_word_that_is_too_wide_ends_in_dots():
-    face = font(16)
-    assert shorten("glimpse", face, 200) == "glimpse"
-    cut = shorten("glimpse" * 20, face, 200)
+def test_a_word_that_is_too_wide_ends_in_an_ellipsis():
+    font = Font(16)
+    assert font.shorten("glimpse", 200) == "glimpse"
+    cut = font.shorten("glimpse" * 20, 200)
     assert cut.startswith("glimpse")
     assert cut.endswith("…")
-    assert face.getlength(cut) <= 200
+    assert font.width(cut) <= 200
 
 
-def font_file(path, letters, weight=400):
+def font_file(path, letters, family, weight=400):
     """A font in which every one of some letters is a box of its own height."""
     names = {letter: f"u{ord(letter):x}" for letter in letters}
     glyphs = {}
@@ -189,78 +191,83 @@ def font_file(path, letters, weight=400):
     made.setupGlyf(glyphs)
     made.setupHorizontalMetrics(dict.fromkeys(glyphs, (1000, 0)))
     made.setupHorizontalHeader(ascent=1000, descent=0)
-    made.setupNameTable({"familyName": "x", "styleName": "y"})
+    made.setupNameTable({"familyName": family, "styleName": "Regular"})
     made.setupOS2()
     made.setupPost()
     made.save(path)
     return str(path)
 
 
-def fonts_of(others, said):
-    folder = Path(get_data_path()) / "fonts" / "ttf"
-    own = [folder / name for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")]
-    return Fonts(*own, lambda: others, said.append), own
+@pytest.fixture
+def install(monkeypatch):
+    """A machine with Matplotlib's own fonts and those that a test installs."""
+    own = [entry for entry in fonts.fontManager.ttflist if "mpl-data" in entry.fname]
+
+    def forget():
+        for cached in (fonts._families, fonts._installed, fonts.fontManager._findfont_cached):
+            cached.cache_clear()
+
+    def install_only(*files):
+        forget()
+        monkeypatch.setattr(fonts.fontManager, "ttflist", list(own))
+        monkeypatch.setattr(fonts, "findSystemFonts", lambda: list(files))
+
+    install_only()
+    yield install_only
+    monkeypatch.undo()
+    forget()
 
 
-def test_the_font_that_is_always_there_is_left_for_one_with_more_of_the_letters(tmp_path):
-    said = []
+def test_fallback_fonts_are_those_that_have_the_missing_letters(tmp_path, install):
     (tmp_path / "broken.ttf").write_bytes(b"no font")
-    latin = font_file(tmp_path / "aaa.ttf", "ab")
-    some = font_file(tmp_path / "abc.ttf", "猫狗")
-    whole = font_file(tmp_path / "Noto Sans CJK-Regular.ttf", "猫狗在a?")
-    bold = font_file(tmp_path / "NotoSansCJK-Bold.ttf", "猫狗在a?")
-    every = font_file(tmp_path / "AdobeBlank.ttf", "猫狗在a?龍")
-    others = [str(tmp_path / "broken.ttf"), latin, every, some, bold, whole]
-    fonts, own = fonts_of(others, said)
-    assert fonts.file_for("Où? Что? 80%", False) == own[0]
-    assert fonts.file_for("Où? Что? 80%", True) == own[1]
-    assert fonts.file_for("猫a?", False) == Path(whole)
-    assert fonts.file_for("猫a?", True) == Path(bold)
-    assert fonts_of([latin, some], said)[0].file_for("猫", True) == Path(some)
-    assert fonts_of([latin, some], said)[0].file_for("猫 Où, comment?", True) == own[1]
-    assert said == []
+    latin = font_file(tmp_path / "a.ttf", "ab", "A Latin")
+    cat = font_file(tmp_path / "b.ttf", "猫", "B Cats")
+    dog = font_file(tmp_path / "c.ttf", "狗a", "C Dogs")
+    every = font_file(tmp_path / "d.ttf", "猫狗龍", "Adobe Blank")
+    noto = font_file(tmp_path / "z.ttf", "猫狗", "Noto Sans CJK JP")
+    install(str(tmp_path / "broken.ttf"), latin, cat, dog, every)
+    assert families("Où? Что? 80%") == (["DejaVu Sans"], frozenset())
+    assert families("猫a?") == (["DejaVu Sans", "B Cats"], frozenset())
+    assert families("猫狗") == (["DejaVu Sans", "B Cats", "C Dogs"], frozenset())
+    assert families("龍猫") == (["DejaVu Sans", "B Cats"], {"龍"}), "Adobe Blank is no font"
+    install(latin, cat, dog, noto)
+    assert families("猫狗") == (["DejaVu Sans", "Noto Sans CJK JP"], frozenset())
 
 
-def test_letters_that_no_font_has_are_told_once_with_the_cure(tmp_path):
-    said, asked = [], []
-    some = font_file(tmp_path / "some.ttf", "猫")
-    fonts, own = fonts_of([some], said)
-    fonts._others = lambda: asked.append(1) or [some]
-    assert fonts.file_for("猫狗", False) == Path(some)
-    assert fonts.file_for("狗。", False) == own[0]
-    assert fonts.file_for("狗!", False) == own[0]
-    assert fonts.file_for("狗!", False) == own[0]
-    assert len(said) == 1
-    assert said[0].startswith("note: no font here has 狗: empty boxes are drawn.")
-    assert said[0].endswith("apt install fonts-noto-cjk")
-    assert len(asked) == 2, "letters that are nowhere are not looked for again"
-    marks, told = font_file(tmp_path / "LastResort.ttf", "\u5618"), []
-    fonts, own = fonts_of([marks], told)
-    assert fonts.file_for("\u5618", False) == own[0], "it has a mark for every letter"
-    assert len(told) == 1
-
-
-def test_questions_answers_and_words_of_any_script_are_drawn(tmp_path, monkeypatch, capsys):
-    """Two characters that are empty boxes in DejaVu are two drawings in a font that has them."""
+def pages():
+    """A character in every place of a panel: pairs of pages for two characters."""
     image, heat = np.zeros((30, 40, 3), dtype=np.uint8), np.zeros((30, 40), dtype=np.float32)
+    for title, caption in (("x", "{}?\na"), ("x", "a?\n{}"), ("{}", "a?\nb")):
+        yield [panel(image, [heat], [title.format(one)], caption.format(one)) for one in "猫狗"]
 
-    def pages():
-        for one in "猫狗":
-            yield panel(image, [heat], ["x"], f"{one}?\na")
-            yield panel(image, [heat], ["x"], f"a?\n{one}")
-            yield panel(image, [heat], [one], "a?\nb")
 
-    def draw(others):
-        monkeypatch.setattr(lettering, "fonts", lambda: made)
-        made, _ = fonts_of(others, said)
-        first, second, third, *others = pages()
-        return [(a == b).all() for a, b in zip((first, second, third), others, strict=True)]
+def test_questions_answers_and_words_of_any_script_are_drawn(tmp_path, install):
+    """Two characters that are one box in DejaVu are two drawings where a font has them."""
+    with pytest.warns(SaccadeWarning, match=r"no font here has [猫狗]: .*fonts-noto-cjk"):
+        assert [(a == b).all() for a, b in pages()] == [True, True, True]
+    install(font_file(tmp_path / "some.ttf", "猫狗", "Some"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [(a == b).all() for a, b in pages()] == [False, False, False]
 
-    said = []
-    assert draw([]) == [True, True, True]
-    assert len(said) == 1
-    assert draw([font_file(tmp_path / "some.ttf", "猫狗ab?")]) == [False, False, False]
-    assert len(said) == 1
+
+def test_a_page_tells_all_its_missing_letters_in_one_warning(install):
+    with pytest.warns(SaccadeWarning) as told:
+        panel(np.zeros((30, 40, 3), dtype=np.uint8), [], [], "猫?\n狗, $5 or $6")
+    assert [("猫" in str(one.message), "狗" in str(one.message)) for one in told] == [(True, True)]
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_command_line_prints_the_warning_as_a_note(monkeypatch):
+    def explain(*_, **__):
+        warnings.warn("no font here has 猫", SaccadeWarning, stacklevel=1)
+        return "x.png"
+
+    monkeypatch.setattr("saccade.inference.explain.explain", explain)
+    done = CliRunner().invoke(app, ["explain", "run", "image.png"])
+    assert done.exit_code == 0, done.output
+    assert done.stderr == "note: no font here has 猫\n"
+    assert done.stdout == "Drawn: x.png\n"
 
 
 def log_row(epoch, loss, score):

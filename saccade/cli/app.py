@@ -8,6 +8,7 @@ import errno
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from saccade.core.errors import SaccadeError
+from saccade.core.errors import SaccadeError, SaccadeWarning
 from saccade.core.formatting import table
 
 STOPPED = 130
@@ -39,6 +40,17 @@ ORDER = (
 """Of the commands in `saccade --help`: as they follow each other in a project."""
 
 
+_show_any_warning = warnings.showwarning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *about: Any) -> None:
+    """Print our own warnings as notes on stderr, and others as Python does."""
+    if issubclass(category, SaccadeWarning):
+        typer.echo(f"note: {message}", err=True)
+    else:
+        _show_any_warning(message, category, *about)
+
+
 class Commands(TyperGroup):
     """All commands; errors become one line on stderr and an exit status."""
 
@@ -47,7 +59,9 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning  # type: ignore[assignment]
+                return super().invoke(ctx)
         except SaccadeError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(1) from None

@@ -1,6 +1,6 @@
-"""A figure of the page: a table or a drawing, and the numbers it shows as CSV and JSON.
+"""Figures of the page: a table, bars or plots, and the numbers they show as CSV and JSON.
 
-The files have the numbers as they were measured, one row for each; the page rounds them.
+The files hold the numbers as they were measured, one record for each; the page rounds them.
 """
 
 import base64
@@ -12,17 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-SURE = "[95\N{NO-BREAK SPACE}%]"
+from saccade.metrics.catalogue import METRICS
+
+INTERVAL = "[95\N{NO-BREAK SPACE}%]"
 NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+TALL = 24
+"""Lines of a table: a longer one gets a box of its own."""
 Value = str | int | float | bool | None
 Row = Mapping[str, Value]
-TITLES = {"accuracy": "accuracy", "bleu_4": "BLEU-4", "cider": "CIDEr-D"}
-DIGITS = {"accuracy": 1, "bleu_4": 3, "cider": 3}
-"""After the point, on the page: as many as an interval leaves a meaning."""
 
 
 class Cell(NamedTuple):
-    """What stands in one place of a table on the page."""
+    """One cell of a table on the page."""
 
     text: str
     below: str = ""
@@ -34,52 +35,54 @@ class Cell(NamedTuple):
     strong: bool = False
 
 
-class Drawing(NamedTuple):
+class Plot(NamedTuple):
     """An image of lines."""
 
     title: str
-    says: str
+    description: str
     image: str
     """A data address."""
 
 
 class Bar(NamedTuple):
-    """One score among others, as a bar."""
+    """One score among others, as a bar; all lengths are 0..1."""
 
     name: str
     text: str
     """The number as it is written."""
     share: float
-    """Length, 0..1."""
     run: int | None = None
-    """The place of a run in its group; none for a prior, which is paler."""
+    """The place of a run in its group; None for a baseline, which is paler."""
     low: float | None = None
-    """Where the interval begins, 0..1."""
     high: float | None = None
-    without: float | None = None
-    """What is left with the images exchanged, 0..1."""
+    """The ends of the interval."""
+    shuffled: float | None = None
+    """The score of the same run with shuffled images."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Something to look at, and the numbers behind it."""
+    """A table, bars or plots, and the numbers behind them."""
 
     name: str
     """Of its files, without the group's name."""
     title: str
-    says: str
+    description: str
     """What is measured, and how to read it."""
     rows: Sequence[Row]
     """The numbers, as they are in the files; every row has the same names."""
-    heads: Sequence[str | Cell] = ()
+    head: Sequence[str | Cell] = ()
     body: Sequence[Sequence[Cell]] = ()
     """The table on the page, if there is one."""
     bars: Sequence[Bar] = ()
-    drawings: Sequence[Drawing] = ()
+    plots: Sequence[Plot] = ()
     notes: Sequence[str] = ()
     """A sentence each."""
-    tall: bool = False
-    """A long table, shown in a box of its own on a screen."""
+
+    @property
+    def tall(self) -> bool:
+        """Does the table need a box of its own?"""
+        return len(self.body) > TALL
 
     def csv(self) -> str:
         """The numbers as comma-separated values with a line of names; empty where not known."""
@@ -91,13 +94,14 @@ class Figure:
         return stream.getvalue()
 
     def json(self) -> str:
-        """The same as JSON, with what the figure says of itself."""
-        whole = {"title": self.title, "says": self.says, "rows": [dict(row) for row in self.rows]}
+        """The numbers as JSON, with the title and the description."""
+        rows = [dict(row) for row in self.rows]
+        whole = {"title": self.title, "description": self.description, "rows": rows}
         return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @property
     def files(self) -> dict[str, tuple[str, str]]:
-        """By the end of the file's name: its content, and the same as a data address."""
+        """Contents of the files by suffix, each as a text and as a data address."""
         kinds = {"csv": (self.csv(), "text/csv"), "json": (self.json(), "application/json")}
         return {end: (text, data_address(text, kind)) for end, (text, kind) in kinds.items()}
 
@@ -108,19 +112,26 @@ def data_address(text: str, kind: str) -> str:
 
 
 def number_or_none(value: Any) -> float | None:
-    """A number; none for `{"not_measured": reason}`, for nothing, and for what is no number."""
+    """A number; None for `{"not_measured": reason}`, for nothing, and for what is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return None
     return value
 
 
+def entry(record: Mapping[str, Any], path: str) -> Any:
+    """What stands at a path such as "teacher_forced.loss"; its reason if it was not measured."""
+    found: Any = record
+    for name in path.split("."):
+        if reason(found):
+            break
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
 def reason(value: Any) -> str | None:
     """Why something was not measured, where it was not."""
-    return str(value["not_measured"]) if _is_missing(value) else None
-
-
-def _is_missing(value: Any) -> bool:
-    return isinstance(value, Mapping) and "not_measured" in value
+    missing = isinstance(value, Mapping) and "not_measured" in value
+    return str(value["not_measured"]) if missing else None
 
 
 def shown(value: float | None, digits: int) -> str:
@@ -134,3 +145,14 @@ def shown(value: float | None, digits: int) -> str:
 def span(low: float | None, high: float | None, digits: int) -> str:
     """An interval as the page writes it; nothing where there is none."""
     return "" if low is None else f"[{shown(low, digits)}, {shown(high, digits)}]"
+
+
+def score(metric: str, value: float | None) -> str:
+    """A stored value of a metric as the page writes it: in the metric's scale and digits."""
+    of = METRICS[metric]
+    return shown(None if value is None else of.scale * value, of.digits)
+
+
+def score_span(metric: str, low: float | None, high: float | None) -> str:
+    """The interval of a stored value of a metric as the page writes it."""
+    return "" if low is None else f"[{score(metric, low)}, {score(metric, high)}]"

@@ -1,7 +1,7 @@
 """The page that compares runs: one HTML file with everything inside, and its numbers beside it.
 
-`report.html` alone suffices: every figure has its numbers as CSV and JSON in a link. The same files
-lie in the folder `report/` beside it, for programs.
+Every figure of `report.html` has its numbers as CSV and JSON in a link; the same files lie in the
+folder `report/` beside it, for programs.
 """
 
 import re
@@ -11,41 +11,42 @@ from pathlib import Path
 from typing import NamedTuple
 
 from saccade.comparison.curves import curves, epochs
-from saccade.comparison.details import calibration, cost, further, labels, risk, types
-from saccade.comparison.examples import Gallery, gallery
+from saccade.comparison.details import calibration, cost, labels, metrics, risk, types
+from saccade.comparison.examples import Section, gallery
 from saccade.comparison.figures import Figure
-from saccade.comparison.ranking import bars, leaderboard, paired, priors, seeds
+from saccade.comparison.ranking import bars, baselines, ranking, seeds, significance
 from saccade.comparison.runs import Group, read_groups
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.files import write_bytes
-from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.viz.html import fill
 from saccade.viz.plots import colour, mark
 
 WATTS = 100.0
-"""Assumed unless said: a desktop computer at work. A graphics card draws several times as much."""
+"""By default: a desktop computer at work. A graphics card draws several times as much."""
 OURS = re.compile(r"(vqa|caption)-[0-9a-f]{8}(-\d+)?-[a-z]+(-\d+)?\.(csv|json)")
-"""How the files beside the page are called."""
+"""The names of the files beside the page."""
 
 
 class Part(NamedTuple):
-    """What the page says of the runs that may be ranked."""
+    """The figures of one group."""
 
     group: Group
     title: str
-    standings: Sequence[Figure]
-    gallery: Gallery | None
-    no_gallery: str
-    """Why there are no examples."""
+    first: Sequence[Figure]
+    """Above the examples."""
+    examples: Figure | None
+    sections: Sequence[Section]
+    """Of the examples."""
+    no_examples: str
+    """Why there are none."""
     details: Sequence[Figure]
 
     @property
     def figures(self) -> list[Figure]:
         """All of them, in the page's order."""
-        drawn = [self.gallery.figure] if self.gallery else []
-        return [*self.standings, *drawn, *self.details]
+        return [*self.first, *([self.examples] if self.examples else []), *self.details]
 
 
 def compare(
@@ -59,13 +60,27 @@ def compare(
     examples: int = 3,
     device: str = "auto",
 ) -> list[Path]:
-    """Write the page that compares judged runs (by the names it shall give them) to `out`.
+    """Write the page that compares scored runs, and its numbers beside it.
 
-    Returns the page and the files of numbers beside it. `split` is by default the last one on which
-    all runs were judged; `data` and `features` are needed only where they have moved since, and
-    only for the `examples` of each kind. Equal runs give equal pages. Raises BadConfig for an `out`
-    that is no HTML file, BadData where its folder holds other things, BadRun for a run that was not
-    judged on the split.
+    Equal runs give equal pages.
+
+    Args:
+        runs: Run folders by the names that the page gives them.
+        out: The HTML file; the numbers go into the folder of that name without `.html`.
+        split: By default the last one on which all runs were scored.
+        data: The data folder, where it has moved; for the examples alone.
+        features: The features in it, by default those the runs were scored on.
+        watts: Power of the machine, for an estimate of energy.
+        examples: At most so many of each kind.
+        device: For attention maps: "cpu", "cuda", "auto".
+
+    Returns:
+        The page and the files of numbers.
+
+    Raises:
+        BadConfig: `out` is no HTML file.
+        BadData: The folder beside it holds other things.
+        BadRun: A run has no scores on the split, or its files do not belong together.
     """
     folder = _folder(out)
     groups = read_groups(runs, split)
@@ -97,7 +112,7 @@ def compare(
 
 
 def _folder(out: Path) -> Path:
-    """Where the numbers go, refused before the work begins."""
+    """The folder of the numbers, refused before the work begins."""
     if out.suffix.lower() not in (".html", ".htm"):
         raise BadConfig("the page must be an HTML file", location=out, hint="Give -o NAME.html.")
     folder = out.with_suffix("")
@@ -122,42 +137,28 @@ def _part(
     examples: int,
     device: str,
 ) -> Part:
-    standings = [
-        leaderboard(group),
-        bars(group),
-        paired(group),
-        seeds(group),
-        priors(group),
-        types(group),
-    ]
-    details = [
-        further(group),
-        curves(group),
-        *epochs(group),
-        calibration(group),
-        risk(group),
-        cost(group, watts),
-        labels(group),
-    ]
     folder, why = _data(group, data)
-    drawn = None
+    source = folder.about["source"] if folder is not None else f"data {group.data[:8]}"
+    first = (ranking, bars, significance, seeds, baselines, types)
+    details = [
+        *(metrics(group), curves(group), *epochs(group), calibration(group), risk(group)),
+        *(cost(group, watts), labels(group)),
+    ]
+    drawn: tuple[Figure | None, Sequence[Section]] = None, ()
     if folder is not None and examples:
         drawn = gallery(group, folder, examples, device, features)
-    source = folder.about["source"] if folder is not None else f"data {group.data[:8]}"
-    predictions = TASK_INFO[group.task].predictions.capitalize()
-    title = f"{predictions} on {source}, {group.split} split"
     return Part(
         group,
-        title,
-        [figure for figure in standings if figure is not None],
-        drawn,
+        f"{group.info.predictions.capitalize()} on {source}, {group.split} split",
+        [figure for make in first if (figure := make(group)) is not None],
+        *drawn,
         why if examples else "",
         [figure for figure in details if figure is not None],
     )
 
 
 def _data(group: Group, data: Path | None) -> tuple[DataFolder | None, str]:
-    """The data folder that the group was judged on; else why there is none."""
+    """The data folder that the group was scored on; else why there is none."""
     places = [data] if data else []
     places += [Path(run.opened.header.data) for run in group.runs if run.opened.header.data]
     why = "no run says where its data is"
@@ -169,5 +170,5 @@ def _data(group: Group, data: Path | None) -> tuple[DataFolder | None, str]:
             continue
         if folder.fingerprint == group.data:
             return folder, ""
-        why = f"{place} holds other data than the runs were judged on"
+        why = f"{place} holds other data than the runs were scored on"
     return None, why

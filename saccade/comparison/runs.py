@@ -1,7 +1,7 @@
 """The runs of a comparison: read, checked, and put into groups that may be ranked.
 
-Only runs of one task that were judged by one scorer on one split of one data set (its fingerprint
-says so) stand in one ranking. Nothing is judged here; what is missing is asked for.
+Only runs of one task that one scorer scored on one split of one data set (by its fingerprint) stand
+in one ranking. Nothing is scored here: a run without scores is refused with the line to type.
 """
 
 import json
@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from saccade.core.errors import BadConfig, BadRun
-from saccade.core.tasks import TASK_INFO
+from saccade.core.tasks import TASK_INFO, TaskInfo
 from saccade.data.records import SPLITS, Split
 from saccade.evaluation.scoring import read_rows, statistics
 from saccade.inference.model import load_model
@@ -23,10 +23,10 @@ from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import OpenedRun, open_run
 
 NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")
-"""What `evaluate` has written since it says how sure a score is; earlier ones had less."""
+"""What `evaluate` writes now; earlier versions wrote less."""
 
 
-class Contender(NamedTuple):
+class ComparedRun(NamedTuple):
     """One run, with all that was measured of it on the split."""
 
     name: str
@@ -35,12 +35,12 @@ class Contender(NamedTuple):
     scores: Mapping[str, Any]
     """Of the split, as `evaluate` wrote them."""
     rows: Mapping[str, Sequence[Any]]
-    """As in `judged.ScoredExamples`."""
+    """As in `scoring.ScoredExamples`."""
     log: Sequence[Mapping[str, Any]]
     """An item for each epoch; none for a run that was imported."""
     parameters: int
-    learning: int
-    """So many of them learnt; the others are a frozen encoder's."""
+    trainable: int
+    """Parameters that are trained; the others are a frozen encoder's."""
 
     @property
     def entry(self) -> Entry:
@@ -48,13 +48,13 @@ class Contender(NamedTuple):
         return MODELS[self.opened.header.recipe.model.kind]
 
     @property
-    def eye(self) -> str:
-        """Who looked at the images, and whether it learnt."""
+    def encoder(self) -> str:
+        """The image encoder, and whether it is trained."""
         encoder = self.opened.header.recipe.encoder
         if encoder is None:
             return f"{self.opened.header.store.backbone.name}, frozen"
-        learns = f"learns from {encoder.trains_from}" if encoder.trains_from else "frozen"
-        return f"{encoder.backbone}, {learns}"
+        trained = f"trained from {encoder.trains_from}" if encoder.trains_from else "frozen"
+        return f"{encoder.backbone}, {trained}"
 
 
 class Group(NamedTuple):
@@ -67,20 +67,25 @@ class Group(NamedTuple):
     data: str
     """Fingerprint of the data folder's records."""
     scorer: str
-    runs: Sequence[Contender]
+    runs: Sequence[ComparedRun]
     given: Sequence[int]
     """Their places, in the order in which they were named."""
 
     @property
+    def info(self) -> TaskInfo:
+        """The facts of the task."""
+        return TASK_INFO[self.task]
+
+    @property
     def metric(self) -> str:
-        """What it is ranked by."""
-        return TASK_INFO[self.task].default_metric
+        """The metric that ranks them."""
+        return self.info.default_metric
 
 
 def named(words: Sequence[str]) -> dict[str, Path]:
-    """Run folders by the name that the page shall give them, from RUN or NAME=RUN.
+    """Run folders by the name that the page gives them, from RUN or NAME=RUN.
 
-    Unless said, a run is called as its folder is, with the folder around it where two would be
+    By default a run is called as its folder is, with the folder around it where two would be
     called the same. Raises BadConfig for a name or a run that stands there twice.
     """
     found: dict[str, Path] = {}
@@ -104,17 +109,17 @@ def _parted(word: str) -> tuple[str | None, Path]:
 
 
 def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
-    """Read all runs on a split, by default the last one on which each was judged.
+    """Read all runs on a split, by default the last one on which all were scored.
 
-    Raises BadRun for a run that was not judged on it, or whose files do not belong together.
+    Raises BadRun for a run without scores on it, or whose files do not belong together.
     """
     scores = {name: _scores(path) for name, path in runs.items()}
-    chosen = split or _common_split(runs, scores)
-    groups: dict[tuple[str, str, str], list[Contender]] = {}
+    common = split or _common_split(runs, scores)
+    groups: dict[tuple[str, str, str], list[ComparedRun]] = {}
     for name, path in runs.items():
-        contender = _contender(name, path, scores[name], chosen)
-        own = contender.scores
-        groups.setdefault((own["task"], own["data"], own["scorer"]), []).append(contender)
+        run = _read(name, path, scores[name], common)
+        own = run.scores
+        groups.setdefault((own["task"], own["data"], own["scorer"]), []).append(run)
     found: list[Group] = []
     for (task, data, scorer), members in groups.items():
         _refuse_other_examples(members)
@@ -125,12 +130,12 @@ def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
         ranking = sorted(range(len(members)), key=lambda i: -members[i].scores[metric])
         ranked = [members[i] for i in ranking]
         given = [ranking.index(i) for i in range(len(members))]
-        found.append(Group(slug, task, chosen, data, scorer, ranked, given))
+        found.append(Group(slug, task, common, data, scorer, ranked, given))
     return found
 
 
 def _scores(run: Path) -> dict[str, Any]:
-    """All of a run's `scores.json`; nothing where it was never judged."""
+    """All of a run's `scores.json`; nothing where it was never scored."""
     open_run(run)
     path = run / "scores.json"
     if not path.exists():
@@ -145,47 +150,45 @@ def _scores(run: Path) -> dict[str, Any]:
 
 
 def _common_split(runs: Mapping[str, Path], scores: Mapping[str, Mapping[str, Any]]) -> Split:
-    """The last split that all runs were judged on; else the one that most were is asked for."""
+    """The last split with scores of all runs; raises BadRun with the line to type for a first."""
     for split in reversed(SPLITS):
         if all(split in of for of in scores.values()):
             return split
     best = max(reversed(SPLITS), key=lambda split: sum(split in of for of in scores.values()))
-    missing = next(path for name, path in runs.items() if best not in scores[name])
-    known = [*next(scores[name] for name, path in runs.items() if path == missing)]
-    message = f"was judged on {known[0]} alone" if known else "was not judged"
-    some = any(scores.values())
-    raise BadRun(message, location=missing, hint=_hint(missing, best if some else None))
+    name = next(name for name in runs if best not in scores[name])
+    known = [*scores[name]]
+    message = f"was scored on {known[0]} alone" if known else "was not scored"
+    hint = _hint(runs[name], best if any(scores.values()) else None)
+    raise BadRun(message, location=runs[name], hint=hint)
 
 
 def _hint(run: Path, split: Split | None) -> str:
-    return f"Judge it: saccade evaluate {run}{f' --split {split}' if split else ''}"
+    return f"Score it: saccade evaluate {run}{f' --split {split}' if split else ''}"
 
 
-def _contender(name: str, path: Path, whole: Mapping[str, Any], split: Split) -> Contender:
+def _read(name: str, path: Path, whole: Mapping[str, Any], split: Split) -> ComparedRun:
+    def refused(message: str) -> BadRun:
+        return BadRun(message, location=path, hint=_hint(path, split))
+
     opened = open_run(path)
     if split not in whole:
-        raise BadRun(f"was not judged on {split}", location=path, hint=_hint(path, split))
+        raise refused(f"was not scored on {split}")
     scores = whole[split]
     info = TASK_INFO[opened.header.recipe.task]
-    lacks = [
-        field for field in (*NEEDED, info.held_out_loss, *info.main_metrics) if field not in scores
-    ]
-    if lacks:
-        message = f"was judged by an earlier saccade (its scores have no {lacks[0]!r})"
-        raise BadRun(message, location=path, hint=_hint(path, split))
+    for field in (*NEEDED, info.held_out_loss, *info.main_metrics):
+        if field not in scores:
+            raise refused(f"was scored by an earlier saccade (its scores have no {field!r})")
     if scores["epoch"] != _epoch(path):
-        message = f"has learnt on since it was judged (after epoch {scores['epoch']})"
-        raise BadRun(message, location=path, hint=_hint(path, split))
+        raise refused(f"was trained further since it was scored (after epoch {scores['epoch']})")
     rows = read_rows(path, split)
     found = statistics(rows)
     if not all(math.isclose(found[m].whole(), scores[m], rel_tol=1e-6) for m in info.main_metrics):
-        message = f"scored-{split}.parquet does not amount to the scores in scores.json"
-        raise BadRun(message, location=path, hint=_hint(path, split))
-    return Contender(name, opened, scores, rows, _log(path), *_sizes(load_model(opened)))
+        raise refused(f"scored-{split}.parquet does not amount to the scores in scores.json")
+    return ComparedRun(name, opened, scores, rows, _log(path), *_sizes(load_model(opened)))
 
 
 def _sizes(model: nn.Module) -> tuple[int, int]:
-    """How many weights a model has, and how many of them learn sooner or later."""
+    """Numbers of all parameters and of those that are trained in some epoch."""
     whole = sum(weight.numel() for weight in model.parameters())
     learning = sum(
         weight.numel() for weight in without_encoder(model).parameters() if weight.requires_grad
@@ -197,7 +200,7 @@ def _sizes(model: nn.Module) -> tuple[int, int]:
 
 
 def _epoch(run: Path) -> int | None:
-    """Which epoch's weights a run keeps; none for one that was imported."""
+    """The epoch of the weights that a run keeps; None for one that was imported."""
     try:
         with safe_open(run / "model.safetensors", framework="pt") as stream:
             about = stream.metadata() or {}
@@ -218,7 +221,7 @@ def _log(run: Path) -> list[dict[str, Any]]:
         ) from None
 
 
-def _refuse_other_examples(runs: Sequence[Contender]) -> None:
+def _refuse_other_examples(runs: Sequence[ComparedRun]) -> None:
     """Equal data must mean equal examples, else one of the files is not of this data."""
     first, *others = runs
     for run in others:
@@ -226,7 +229,7 @@ def _refuse_other_examples(runs: Sequence[Contender]) -> None:
             if list(run.rows[column]) != list(first.rows[column]):
                 path = run.opened.path
                 raise BadRun(
-                    f"was judged on other examples than {first.opened.path}, though the data "
+                    f"was scored on other examples than {first.opened.path}, though the data "
                     "has the same fingerprint",
                     location=path,
                     hint=_hint(path, run.scores["split"]),

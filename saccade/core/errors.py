@@ -55,3 +55,7 @@ class BadDownload(SaccadeError):
 
 class BadBundle(SaccadeError):
     """A folder cannot be packed, or what was packed is missing, damaged or unsafe."""
+
+
+class SaccadeWarning(UserWarning):
+    """Something a person should know and that stops nothing; the command line prints a note."""

@@ -1,15 +1,14 @@
-"""The small eye of the demonstration: a network taught to name what each cell of an image shows.
+"""The demonstration's backbone: a small network trained to name what each cell of an image shows.
 
-Backbones are usually trained on a million photos. Nothing may be fetched here, so one of timm's
-smallest networks learns the Shapes world first, from the training scenes alone: for every cell of
-its grid it says which kind, colour and size of shape is there, which texture the ground has, and
-in which row and column it stands. Then the six classifiers are thrown away; what remains is
-frozen and serves as any other backbone does (`extract --weights FILE`).
+Nothing may be downloaded here, so one of timm's smallest networks is trained on the training scenes
+of Shapes: for every cell of its grid it predicts the kind, colour and size of the shape there, the
+texture of the ground, and the row and column. Then the six classifiers are dropped; the rest is
+frozen and used as any other backbone (`extract --weights FILE`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,49 +27,50 @@ from saccade.features.settings import BackboneSpec, Option, Preprocessing
 NAME = "timm:test_resnet"
 OPTIONS: dict[str, Option] = {"output_stride": 16}
 """Keeps an 8 x 8 grid of a 128-pixel image; the network's own stride of 32 would leave 4 x 4."""
-LABELS = ("kind", "color", "size", "texture", "row", "column")
 WEIGHTS = (1.0, 1.0, 1.0, 0.3, 0.3, 0.3)
-"""Of the labels' losses: the shapes are what questions are about."""
+"""Of the losses of kind, colour, size, texture, row, column: questions are about shapes."""
 LEARNING_RATE = 4e-3
 BATCH = 16  # images
-SHORTEST = 10
-"""Steps over which the learning rate can rise and fall; fewer lessons end before it has fallen."""
+MIN_STEPS = 10
+"""Steps of the learning-rate schedule, at least; shorter trainings end before its end."""
 
 
-class Taught(NamedTuple):
-    """How well the network names cells of validation images, which it has not learnt from."""
+class TrainedBackbone(NamedTuple):
+    """How the network was trained, and how good it is."""
 
-    shapes: float
-    """Share of the cells with a shape where kind and colour are both right."""
-    labels: dict[str, float]
-    """Share of right cells for each label; kind, colour and size where there is a shape."""
+    accuracy: float
+    """Share of the validation images' cells with a shape where kind and colour are both right."""
     images: int
-    """How many training images there were."""
+    """Training images."""
     epochs: int
 
 
-class _Lesson(NamedTuple):
-    """Images as the network sees them, and what their cells show."""
+class _Examples(NamedTuple):
+    """Prepared images, and the labels of their cells."""
 
     pixels: Tensor  # (N, 3, h, w) uint8
-    labels: Tensor  # (N, 6, rows, columns) int64, in the order of LABELS
+    labels: Tensor  # (N, 6, rows, columns) int64, in the order of WEIGHTS
 
 
-def teach_backbone(
+Predict = Callable[[Tensor], Sequence[Tensor]]
+"""Prepared images (B, 3, h, w) -> logits (B, classes, rows, columns) of every label."""
+
+
+def train_backbone(
     shapes: Path, out: Path, *, size: int, epochs: int, seed: int = 0, device: str = "cpu"
-) -> Taught:
+) -> TrainedBackbone:
     """Train the network on the training scenes below `shapes` and write its weights to `out`.
 
-    `size` is the side in pixels that the network sees. Raises BadData where `shapes` has no
-    training or no validation scenes.
+    `size` is the side of its input in pixels. Raises BadData where `shapes` has no training or no
+    validation scenes.
     """
     spec = BackboneSpec(name=NAME, options=OPTIONS, weights="random")
     preprocessing = preprocessing_for(spec, size=size, resize="squash")
     backbone = build_backbone(spec)
     (rows, columns), dim = backbone.measure(preprocessing)
-    sizes = (len(KINDS) + 1, len(COLORS) + 1, len(SIZES) + 1, len(TEXTURES), rows, columns)
+    sizes = [len(KINDS) + 1, len(COLORS) + 1, len(SIZES) + 1, len(TEXTURES), rows, columns]
     scenes = read_scenes(shapes)
-    lessons, exam = (
+    training, validation = (
         _read(shapes, [seen for seen in scenes if seen.split == split], split, preprocessing, rows)
         for split in ("train", "val")
     )
@@ -78,22 +78,23 @@ def teach_backbone(
         torch.manual_seed(seed)
         network = backbone.model.requires_grad_(True).to(device)
         head = nn.Conv2d(dim, sum(sizes), 1).to(device)
-        _fit(network, head, lessons, preprocessing, epochs=epochs, sizes=sizes)
+
+        def predict(pixels: Tensor) -> Any:  # a tensor for each attribute
+            images = normalise(pixels, preprocessing).to(device)
+            images = images.contiguous(memory_format=torch.channels_last)
+            return head(network.forward_features(images)).split(sizes, dim=1)  # type: ignore[operator]
+
+        network.train()
+        _fit(predict, [*network.parameters(), *head.parameters()], training, epochs)
     network.eval()
-    right = _examine(network, head, exam, preprocessing, sizes)
+    accuracy = _accuracy(predict, validation)
     Backbone(network, spec).save(out)
-    shown = exam.labels[:, 0] > 0  # cells with a shape
-    shares = [
-        float((hit[shown] if name in LABELS[:3] else hit).float().mean())
-        for name, hit in zip(LABELS, right.unbind(dim=1), strict=True)
-    ]
-    both = float((right[:, 0] & right[:, 1])[shown].float().mean())
-    return Taught(both, dict(zip(LABELS, shares, strict=True)), len(lessons.pixels), epochs)
+    return TrainedBackbone(accuracy, len(training.pixels), epochs)
 
 
 def _read(
     root: Path, scenes: Sequence[ShapesImage], split: Split, preprocessing: Preprocessing, rows: int
-) -> _Lesson:
+) -> _Examples:
     """All images of a split and their labels; some 50 kB an image."""
     if not scenes:
         raise BadData(
@@ -108,29 +109,21 @@ def _read(
     ground = np.broadcast_to(textures[:, None, None], (len(scenes), rows, rows))
     place = (np.broadcast_to(axis, ground.shape) for axis in (row, column))
     labels = np.concatenate([shapes, np.stack([ground, *place], axis=1)], axis=1)
-    return _Lesson(pixels, torch.from_numpy(labels))
+    return _Examples(pixels, torch.from_numpy(labels))
 
 
 def _fit(
-    network: nn.Module,
-    head: nn.Module,
-    lessons: _Lesson,
-    preprocessing: Preprocessing,
-    *,
-    epochs: int,
-    sizes: Sequence[int],
+    predict: Predict, parameters: list[nn.Parameter], training: _Examples, epochs: int
 ) -> None:
-    """Adam, its learning rate rising and falling once; half of the images are mirrored."""
-    parameters = [*network.parameters(), *head.parameters()]
+    """AdamW with the one-cycle schedule; half of the images are mirrored."""
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, fused=True)
-    steps = max(epochs * -(-len(lessons.pixels) // BATCH), SHORTEST)
+    steps = max(epochs * -(-len(training.pixels) // BATCH), MIN_STEPS)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2
     )
-    network.train()
     for _ in range(epochs):
-        for pixels, labels in _shuffled(lessons):
-            parts = _parts(network, head, normalise(pixels, preprocessing), sizes)
+        for pixels, labels in _shuffled(training):
+            parts = enumerate(predict(pixels))
             losses = (functional.cross_entropy(p, labels[:, i].to(p.device)) for i, p in parts)
             loss = sum((w * x for w, x in zip(WEIGHTS, losses, strict=True)), torch.zeros(()))
             optimiser.zero_grad()
@@ -139,37 +132,21 @@ def _fit(
             schedule.step()
 
 
-def _shuffled(lessons: _Lesson) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image once, in batches, mirrored or not; a mirrored cell keeps its place's name."""
-    for rows in torch.randperm(len(lessons.pixels)).split(BATCH):
-        pixels, labels = lessons.pixels[rows], lessons.labels[rows]
+def _shuffled(training: _Examples) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every image once, in batches, mirrored or not; row and column labels are not mirrored."""
+    for rows in torch.randperm(len(training.pixels)).split(BATCH):
+        pixels, labels = training.pixels[rows], training.labels[rows]
         mirrored = labels.flip(3)
         mirrored[:, -1] = labels[:, -1]
         turn = torch.rand(len(rows))[:, None, None, None] < 0.5
         yield torch.where(turn, pixels.flip(3), pixels), torch.where(turn, mirrored, labels)
 
 
-def _parts(
-    network: nn.Module, head: nn.Module, images: Tensor, sizes: Sequence[int]
-) -> Iterator[tuple[int, Tensor]]:
-    """Logits (B, classes, rows, columns) of every label, numbered."""
-    device = next(network.parameters()).device
-    shaped = images.to(device).contiguous(memory_format=torch.channels_last)
-    cells: Tensor = network.forward_features(shaped)  # type: ignore[operator]
-    return enumerate(head(cells).split(list(sizes), dim=1))
-
-
 @torch.inference_mode()
-def _examine(
-    network: nn.Module,
-    head: nn.Module,
-    exam: _Lesson,
-    preprocessing: Preprocessing,
-    sizes: Sequence[int],
-) -> Tensor:
-    """Which cells are named rightly: (N, 6, rows, columns) bool."""
+def _accuracy(predict: Predict, validation: _Examples) -> float:
+    """Share of the cells with a shape where kind and colour are both right."""
     right = []
-    for pixels, labels in zip(exam.pixels.split(64), exam.labels.split(64), strict=True):
-        parts = _parts(network, head, normalise(pixels, preprocessing), sizes)
-        right.append(torch.stack([p.argmax(1).cpu() == labels[:, i] for i, p in parts], dim=1))
-    return torch.cat(right)
+    for pixels, labels in zip(*(part.split(64) for part in validation), strict=True):
+        kind, colour = (logits.argmax(1).cpu() for logits in predict(pixels)[:2])
+        right.append((kind == labels[:, 0]) & (colour == labels[:, 1]))
+    return float(torch.cat(right)[validation.labels[:, 0] > 0].float().mean())

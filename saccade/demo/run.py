@@ -1,7 +1,7 @@
-"""Everything once, on images drawn on the spot: data, eye, features, two models, scores, a page.
+"""The demonstration: data, backbone, features, two models, scores and a page, from drawn images.
 
-The way is the one that real data goes: official file layouts, `prepare`, `extract --weights`,
-`train`, `evaluate`. It needs no network and no GPU, and about two minutes on two cores.
+The steps are those for real data: official file layouts, `prepare`, `extract --weights`, `train`,
+`evaluate`. It needs no network and no GPU, and about two minutes on two cores.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -24,8 +24,8 @@ from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
-from saccade.demo.backbone import NAME, OPTIONS, Taught, teach_backbone
-from saccade.demo.page import Made, Measured, Samples, build_report, summary
+from saccade.demo.backbone import NAME, OPTIONS, TrainedBackbone, train_backbone
+from saccade.demo.page import Results, Samples, build_report, summary
 from saccade.evaluation.attention_grounding import measure_attention_grounding, read_boxes
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
@@ -34,22 +34,23 @@ from saccade.recipes.catalogue import load_recipe
 from saccade.training.train import train
 from saccade.viz.html import Stage, render
 
-# A folder that the demonstration may fill again and again without ever harming anybody's files.
-
 LIST = "made.json"
 
 
 class DemoFolder:
-    """A folder, and what in it is the demonstration's own."""
+    """A folder, and a list of the files in it that the demonstration made.
+
+    It may be filled again and again: no file of anybody else is ever deleted.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open a folder, which need not exist. Raises BadData for one that is not a demo's."""
         self.path = path
         self._files: set[str] = set()
-        self._began: str | None = None
-        """The part that is being made: all in it is ours, but for what was there before."""
+        self._part: str | None = None
+        """The part that is being made: all in it is ours, except for what was there before."""
         self._kept: set[str] = set()
-        """What was there before."""
+        """The files that were there before."""
         if path.exists() and not path.is_dir():
             raise BadData("is a file", location=path, hint="Give another --out.")
         if (path / LIST).exists():
@@ -63,8 +64,8 @@ class DemoFolder:
 
     def clear(self) -> None:
         """Delete what an earlier demonstration made, and folders that this leaves empty."""
-        if self._began is not None:
-            self._files |= _files_in(self.path, self._began) - self._kept
+        if self._part is not None:
+            self._files |= _files_in(self.path, self._part) - self._kept
         folders: set[Path] = set()
         for name in self._files:
             file = self.path / name
@@ -74,24 +75,24 @@ class DemoFolder:
         for folder in sorted(folders, key=lambda f: len(f.parts), reverse=True):
             if folder not in (self.path, Path()) and folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-        self._files, self._began, self._kept = set(), None, set()
+        self._files, self._part, self._kept = set(), None, set()
         self.path.mkdir(parents=True, exist_ok=True)
         self._write()
 
     @contextmanager
     def making(self, part: str) -> Iterator[Path]:
         """Make one part, a file or a folder: `part` is its path below the demonstration's."""
-        self._began, self._kept = part, _files_in(self.path, part) - self._files
+        self._part, self._kept = part, _files_in(self.path, part) - self._files
         self._write()
         yield self.path / part
         self._files |= _files_in(self.path, part) - self._kept
-        self._began, self._kept = None, set()
+        self._part, self._kept = None, set()
         self._write()
 
     def _write(self) -> None:
         about = {
             "made_by": "saccade demo",
-            "began": self._began,
+            "part": self._part,
             "kept": sorted(self._kept),
             "files": sorted(self._files),
         }
@@ -102,13 +103,13 @@ class DemoFolder:
         hint = "Give another --out, or delete the folder yourself."
         try:
             about: Any = json.loads(file.read_text(encoding="utf-8"))
-            files, began, kept = about["files"], about["began"], about["kept"]
-            names = [PurePosixPath(name) for name in (*files, *([began] if began else []))]
+            files, part, kept = about["files"], about["part"], about["kept"]
+            names = [PurePosixPath(name) for name in (*files, *([part] if part else []))]
         except (ValueError, KeyError, TypeError):
             raise BadData("is no list of files", location=file, hint=hint) from None
         if any(name.is_absolute() or ".." in name.parts for name in names):
             raise BadData("names files outside its folder", location=file, hint=hint)
-        self._files, self._began, self._kept = set(files), began, set(kept)
+        self._files, self._part, self._kept = set(files), part, set(kept)
 
 
 def _files_in(root: Path, part: str) -> set[str]:
@@ -125,11 +126,11 @@ class DemoSettings(Settings):
     """How large the demonstration is. Smaller ones learn less."""
 
     train: int = 1500
-    """Images to learn from."""
+    """Training images."""
     val: int = 200
-    """Images that choose the best epoch."""
+    """Images that select the best epoch."""
     test: int = 300
-    """Images that are looked at once, at the end."""
+    """Images that are used once, at the end."""
     size: int = 128
     """Side of an image in pixels."""
     backbone_epochs: int = 4
@@ -142,7 +143,7 @@ class DemoSettings(Settings):
 
 
 class _Clock:
-    """Says which stage begins, and remembers what each one cost."""
+    """Prints each stage and measures its time."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -166,48 +167,47 @@ def demo(
     settings: DemoSettings | None = None,
     console: Console | None = None,
 ) -> Path:
-    """Make the whole demonstration in `out`; returns the path of its page, `report.html`.
+    """Make the whole demonstration, and return the path of its page, `report.html`.
 
-    What an earlier demonstration left in `out` is made anew; nothing else is touched. Equal seeds
-    give equal scores on one machine. Raises BadData where `out` holds other things, BadConfig for
-    recipes that are not there or of another task.
+    Equal seeds give equal scores on one machine.
+
+    Args:
+        out: The folder to fill. Files of an earlier demonstration are replaced, others stay.
+        seed: Of the images, the backbone and both models.
+        device: "cpu", "cuda", ...
+        settings: How large it is, and with which recipes.
+        console: Shows the progress.
+
+    Raises:
+        BadData: `out` holds other things.
+        BadConfig: A recipe does not exist or is of another task.
     """
     chosen, console = settings or DemoSettings(), console or Console(highlight=False)
-    recipes = {
-        "vqa": _recipe(chosen, "vqa", seed),
-        "caption": _recipe(chosen, "caption", seed),
-    }
+    recipes = {task: _recipe(chosen, task, seed) for task in TASK_INFO}
     folder, clock = DemoFolder(out), _Clock(console)
     folder.clear()
-    taught = _make_data(folder, clock, chosen, seed, device)
+    backbone = _make_data(folder, clock, chosen, seed, device)
     with _one_thread():
         for task, (name, recipe) in recipes.items():
             with clock.stage(f"Training {name}"), folder.making(f"runs/{task}") as run:
-                train(
-                    recipe,
-                    out / "data",
-                    run,
-                    name=name,
-                    features=STORE,
-                    device=device,
-                    console=console,
-                )
+                data = out / "data"
+                train(recipe, data, run, name=name, features=STORE, device=device, console=console)
         with clock.stage("Scoring on the test images"):
-            made, measured = _score(folder, taught, device)
-        with clock.stage("Drawing where they looked"):
-            report = build_report(made, Samples(DataFolder(out / "data"), "test"), measured)
+            results = _score(folder, backbone, device)
+        with clock.stage("Drawing attention maps"):
+            report = build_report(results, Samples(DataFolder(out / "data"), "test"))
     report = replace(report, stages=clock.stages)
     with folder.making("report.html") as page:
         write_bytes(page, render(report).encode())
-    console.print("\n[bold]Done[/bold]", *summary(measured), sep="\n", soft_wrap=True)
+    console.print("\n[bold]Done[/bold]", *summary(results), sep="\n", soft_wrap=True)
     console.print(f"\n[bold]Open {page}[/bold] in a browser, or type:", soft_wrap=True)
-    for what, lines in report.commands:
-        console.print(f"\n[dim]{what}[/dim]\n{lines}", markup=True, soft_wrap=True)
+    for purpose, lines in report.commands:
+        console.print(f"\n[dim]{purpose}[/dim]\n{lines}", markup=True, soft_wrap=True)
     return page
 
 
-def _recipe(chosen: DemoSettings, task: Literal["vqa", "caption"], seed: int) -> tuple[str, Recipe]:
-    """Name and settings of what one task is shown with."""
+def _recipe(chosen: DemoSettings, task: str, seed: int) -> tuple[str, Recipe]:
+    """The recipe of a task, with its name."""
     name = getattr(chosen, task)
     recipe = load_recipe(name, (f"train.seed={seed}", *chosen.changes))
     if recipe.task != task:
@@ -219,7 +219,7 @@ def _recipe(chosen: DemoSettings, task: Literal["vqa", "caption"], seed: int) ->
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Models this small are quicker on one thread than on two that wait for each other."""
+    """Models this small are faster on one thread than on two that wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -230,8 +230,8 @@ def _one_thread() -> Iterator[None]:
 
 def _make_data(
     folder: DemoFolder, clock: _Clock, chosen: DemoSettings, seed: int, device: str
-) -> Taught:
-    """From nothing to a data folder with features."""
+) -> TrainedBackbone:
+    """Make images, and a data folder with features."""
     shapes, data = folder.path / "shapes", folder.path / "data"
     numbers: dict[Split, int] = {"train": chosen.train, "val": chosen.val, "test": chosen.test}
     with clock.stage(f"Drawing {sum(numbers.values()):,} images"), folder.making("shapes"):
@@ -239,14 +239,16 @@ def _make_data(
     with clock.stage("Reading them back as VQA v2 and Karpathy files"), folder.making("data"):
         prepare("vqa-v2+karpathy", shapes, data)
     with (
-        clock.stage("Teaching a small network to see"),
+        clock.stage("Training a small backbone"),
         folder.making("backbone.safetensors") as weights,
     ):
         epochs = chosen.backbone_epochs
-        taught = teach_backbone(
+        backbone = train_backbone(
             shapes, weights, size=chosen.size, epochs=epochs, seed=seed, device=device
         )
-        clock.console.print(f"Of the cells with a shape it names {taught.shapes:.0%} rightly.")
+        clock.console.print(
+            f"It names {backbone.accuracy:.0%} of the cells with a shape correctly."
+        )
     with clock.stage("Extracting features, once"), folder.making(f"data/features/{STORE}"):
         extract(
             data,
@@ -258,20 +260,18 @@ def _make_data(
             resize="squash",
             device=device,
         )
-    return taught
+    return backbone
 
 
-def _score(folder: DemoFolder, taught: Taught, device: str) -> tuple[Made, Measured]:
-    """Judge both runs on the test images, beside what needs no image."""
-    data, scores, said = DataFolder(folder.path / "data"), {}, {}
-    for name in TASK_INFO:
-        with folder.making(f"runs/{name}") as run:
-            scores[name] = evaluate(run, split="test", features=STORE, device=device)
-            said[name] = json.loads((run / "predictions.json").read_text(encoding="utf-8"))
-    runs = {name: load(folder.path / "runs" / name, device) for name in TASK_INFO}
+def _score(folder: DemoFolder, backbone: TrainedBackbone, device: str) -> Results:
+    """Score both runs on the test images, beside the baselines."""
+    data, scores, predictions = DataFolder(folder.path / "data"), {}, {}
+    for task in TASK_INFO:
+        with folder.making(f"runs/{task}") as run:
+            scores[task] = evaluate(run, split="test", features=STORE, device=device)
+            rows = json.loads((run / "predictions.json").read_text(encoding="utf-8"))
+            predictions[task] = dict(row.values() for row in rows)
+    runs = {task: load(folder.path / "runs" / task, device) for task in TASK_INFO}
     boxes = read_boxes(folder.path / "shapes" / "boxes.json")
-    attention_grounding = measure_attention_grounding(runs["vqa"], data, boxes)
-    measured = Measured(taught, scores["vqa"], scores["caption"], attention_grounding)
-    answers = {row["question_id"]: row["answer"] for row in said["vqa"]}
-    captions = {row["image_id"]: row["caption"] for row in said["caption"]}
-    return Made(folder.path, runs, answers, captions, boxes), measured
+    grounding = measure_attention_grounding(runs["vqa"], data, boxes)
+    return Results(folder.path, backbone, runs, scores, predictions, boxes, grounding)

@@ -1,36 +1,32 @@
-"""Where the model looked, drawn onto the image itself."""
+"""Attention maps: weights of regions as heat maps, overlays, and one page of them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from saccade.viz.fonts import INK, PAPER, QUIET, fold, font, shorten
-
-# From one weight per region to one value per pixel.
+from saccade.viz.fonts import INK, QUIET, Font, Text, draw_texts
 
 Heat = NDArray[np.float32]
 
-CLEARLY = 3.0
-"""So many times its fair share of attention must a region get to be drawn at full heat."""
+FULL_HEAT = 3.0
+"""Times the mean weight: a region with that much attention or more is drawn at full heat."""
 
 
 def heat_map(
     weights: ArrayLike, boxes: ArrayLike, height: int, width: int, smooth: bool = True
 ) -> Heat:
-    """Paint attention over its regions: `(height, width)` from 0 to 1.
+    """Heat map of attention over regions: `(height, width)` float32, 0..1.
 
-    `weights (R,)` are not negative; `boxes (R, 4)` are x0 y0 x1 y1 as shares of width and height,
-    may overlap and may leave parts of the image out. A pixel shows the mean weight of the regions
-    that cover it, so a heap of overlapping boxes is no brighter than one box; where nothing covers
-    it, it shows 0. With `smooth` a region fades out over its own size, which for a grid blends
-    neighbouring cells into each other; without it edges are sharp, as suits detected boxes.
-    The strongest pixel is 1 where it has three times the mean weight or more; less than that stays
-    below 1, so that attention which is the same everywhere (1/3) does not look like a discovery.
-    Raises ValueError where weights and boxes do not belong together.
+    `weights (R,)` are at least 0; `boxes (R, 4)` are x0 y0 x1 y1 as shares of width and height,
+    and may overlap or leave parts of the image out. A pixel is the mean weight of the regions that
+    cover it (0 without any), so many boxes on one place are no brighter than one box. `smooth`
+    lets a region fade out over its own size, which blends the cells of a grid; without it edges
+    are sharp, as suits detected boxes. A pixel is 1 at three times the mean weight or more, so that
+    even attention (1/3 everywhere) does not look like a result. Raises ValueError for weights and
+    boxes of different number, and for weights that are negative or not finite.
     """
     weight = np.asarray(weights, dtype=np.float32)
     box = np.asarray(boxes, dtype=np.float32)
@@ -44,7 +40,7 @@ def heat_map(
     coverage = down.T @ across  # (H, W)
     # A smooth grid covers its own corners by a quarter; less than that is beyond its edge.
     heat = (down.T @ (weight[:, None] * across)) / np.maximum(coverage, 0.25)
-    full = max(float(heat.max(initial=0.0)), CLEARLY * float(weight.sum()) / max(len(weight), 1))
+    full = max(float(heat.max(initial=0.0)), FULL_HEAT * float(weight.sum()) / max(len(weight), 1))
     return np.asarray(heat / full if full > 0 else heat, dtype=np.float32)
 
 
@@ -57,9 +53,9 @@ def _inside(begin: NDArray[np.float32], end: NDArray[np.float32], pixels: int) -
 
 
 def _bump(begin: NDArray[np.float32], end: NDArray[np.float32], pixels: int) -> Heat:
-    """Highest in the middle of a region, a half at its edges, 0 its own size further out.
+    """Quadratic B-spline over a region: a half at its edges, 0 its own size further out.
 
-    This is the quadratic B-spline: no kink, and equal neighbours add up to 1 everywhere.
+    Equal neighbours add up to 1 everywhere.
     """
     middle = (np.arange(pixels, dtype=np.float32) + 0.5) / pixels
     size = np.maximum(end - begin, 1 / pixels)[:, None]
@@ -70,111 +66,85 @@ def _bump(begin: NDArray[np.float32], end: NDArray[np.float32], pixels: int) -> 
 
 Pixels = NDArray[np.uint8]
 
-COLOUR_MAP = "inferno"
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""How much each of red, green and blue adds to how bright a pixel looks (ITU-R BT.601)."""
+"""Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601)."""
 
 
-def overlay(image: Pixels, heat: Heat, colour_map: str = COLOUR_MAP) -> Pixels:
-    """Make an image glow where the model looked and step back where it did not.
+def overlay(image: Pixels, heat: Heat) -> Pixels:
+    """Image under a heat map: `(H, W, 3)` uint8.
 
-    `image (H, W, 3)` uint8, `heat (H, W)` from 0 to 1; returns `(H, W, 3)` uint8. Cold places are
-    darker and paler, hot ones keep their own light under the colour map. Raises ValueError where
-    the shapes do not belong together.
+    `image (H, W, 3)` uint8, `heat (H, W)` 0..1. Cold places are darker and paler, hot ones keep
+    their own light under the colour map. Raises ValueError for different sizes.
     """
     if image.ndim != 3 or image.shape[2] != 3 or heat.shape != image.shape[:2]:
         raise ValueError(f"image {image.shape} and heat {heat.shape} do not belong together")
     light = image.astype(np.float32) / 255
     hot = heat[..., None].astype(np.float32)
     cold = 0.75 * (0.55 * light + 0.45 * (light @ GREY)[..., None])
-    image_record = cold * (1 - hot) + light * hot
-    glow = _colours(colour_map)[np.round(heat * 255).astype(np.intp)]
+    dimmed = cold * (1 - hot) + light * hot
+    colours = _colours()[np.round(heat * 255).astype(np.intp)]
     strength = 0.1 + 0.5 * hot
-    mixed = image_record * (1 - strength) + glow * strength
+    mixed = dimmed * (1 - strength) + colours * strength
     return np.asarray(np.round(np.clip(mixed, 0, 1) * 255), dtype=np.uint8)
 
 
-class _Layout(NamedTuple):
-    """Measures of a panel in pixels."""
-
-    columns: int
-    tile: tuple[int, int]
-    """Width and height of one image."""
-    margin: int = 20
-    gap: int = 12
-    title: int = 30
-    """Height of the line below an image."""
+MARGIN, GAP, LINE = 20, 12, 30
+"""Pixels of a panel: around it, between images, and for the title below an image."""
 
 
 def panel(
     image: Pixels, maps: Sequence[Heat], titles: Sequence[str], caption: str, columns: int = 5
 ) -> Pixels:
-    """Put an image and all the model's looks at it onto one page, `(height, width, 3)` uint8.
+    """One page with an image and all attention maps over it: `(height, width, 3)` uint8.
 
     The first line of `caption` is the heading, the others stand below it. Then come the plain
-    image and one overlay per map, each above its title (a glimpse, or a word of the caption),
-    at most `columns` in a row. Raises ValueError where there are not as many titles as maps.
+    image and one overlay for each map, each above its title (a glimpse, or a word of the caption),
+    at most `columns` in a row. Raises ValueError for different numbers of titles and maps.
     """
     if len(maps) != len(titles):
         raise ValueError(f"{len(maps)} maps and {len(titles)} titles")
     tiles = [image, *(overlay(image, heat) for heat in maps)]
-    layout = _lay_out(image, min(columns, len(tiles)))
-    rows = -(-len(tiles) // layout.columns)
-    width = 2 * layout.margin + layout.columns * (layout.tile[0] + layout.gap) - layout.gap
-    heading = _heading(caption, width - 2 * layout.margin)
-    top = layout.margin + sum(height for _, _, height in heading) + (10 if heading else 0)
-    row_height = layout.tile[1] + layout.title
-    height = top + rows * (row_height + layout.gap) - layout.gap + 30
-    page = Image.new("RGB", (width, height), PAPER)
-    draw = ImageDraw.Draw(page)
-    y = layout.margin
-    for text, face, line_height in heading:
-        draw.text((layout.margin, y), text, fill=INK, font=face)
-        y += line_height
-    for place, (pixels, title) in enumerate(zip(tiles, ["the image", *titles], strict=True)):
-        row, column = divmod(place, layout.columns)
-        x = layout.margin + column * (layout.tile[0] + layout.gap)
-        y = top + row * (row_height + layout.gap)
-        page.paste(Image.fromarray(pixels).resize(layout.tile, Image.Resampling.LANCZOS), (x, y))
-        face = font(16, bold=place > 0, text=title)
-        label = shorten(title, face, layout.tile[0])
-        below = (x + layout.tile[0] // 2, y + layout.tile[1] + 6)
-        draw.text(below, label, fill=INK if place else QUIET, font=face, anchor="ma")
+    columns = min(columns, len(tiles))
+    wide, high = _tile_size(image, columns)
+    width = 2 * MARGIN + columns * (wide + GAP) - GAP
+    texts, y = list[Text](), MARGIN
+    for number, line in enumerate(caption.strip().split("\n")):
+        font, line_height = (Font(18), 27) if number else (Font(22, bold=True), 32)
+        for part in font.wrap(line, width - 2 * MARGIN):
+            texts.append(Text(part, MARGIN, y, font))
+            y += line_height
+    top = y + (10 if texts else 0)
+    places = []
+    for place, title in enumerate(["the image", *titles]):
+        row, column = divmod(place, columns)
+        x, y = MARGIN + column * (wide + GAP), top + row * (high + LINE + GAP)
+        font, colour = Font(16, bold=place > 0), INK if place else QUIET
+        label = font.shorten(title, wide)
+        texts.append(Text(label, x + wide // 2, y + high + 6, font, colour, centred=True))
+        places.append((x, y))
+    height = y + high + LINE + 30
+    foot, small = height - 26, Font(12)
+    ramp_at = MARGIN + round(small.width("little attention")) + 8
     if maps:
-        _legend(page, draw, layout.margin)
+        texts.append(Text("little attention", MARGIN, foot, small, QUIET))
+        texts.append(Text("much", ramp_at + 108, foot, small, QUIET))
+    page = draw_texts(width, height, texts)
+    for pixels, corner in zip(tiles, places, strict=True):
+        page.paste(Image.fromarray(pixels).resize((wide, high), Image.Resampling.LANCZOS), corner)
+    if maps:
+        ramp = np.round(_colours()[None].repeat(8, axis=0) * 255).astype(np.uint8)
+        page.paste(Image.fromarray(ramp).resize((100, 8)), (ramp_at, foot + 4))
     return np.asarray(page, dtype=np.uint8)
 
 
-def _lay_out(image: Pixels, columns: int) -> _Layout:
-    """Few images are shown large, many small; a tall image is narrow rather than cut."""
+def _tile_size(image: Pixels, columns: int) -> tuple[int, int]:
+    """Width and height of one image: few are large, many small; a tall one is narrow, not cut."""
     height, width = image.shape[:2]
     side = 360 if columns <= 3 else 240
     scale = min(side / width, 1.25 * side / height)
-    tile = (max(round(width * scale), 80), max(round(height * scale), 20))
-    return _Layout(columns, tile)
+    return max(round(width * scale), 80), max(round(height * scale), 20)
 
 
-def _heading(caption: str, width: int) -> list[tuple[str, ImageFont.FreeTypeFont, int]]:
-    """The lines above the images: text, type, height in pixels."""
-    first, *others = caption.strip().split("\n")
-    large = font(22, bold=True, text=first)
-    lines = [(text, large, 32) for text in fold(first, large, width)]
-    for line in others:
-        small = font(18, text=line)
-        lines += [(text, small, 27) for text in fold(line, small, width)]
-    return lines
-
-
-def _legend(page: Image.Image, draw: ImageDraw.ImageDraw, margin: int) -> None:
-    """A strip of the colours at the foot of the page, with what its ends mean."""
-    face, y, x = font(12), page.height - 26, margin
-    draw.text((x, y), "looked little", fill=QUIET, font=face)
-    x += round(face.getlength("looked little")) + 8
-    ramp = np.round(_colours(COLOUR_MAP)[None].repeat(8, axis=0) * 255).astype(np.uint8)
-    page.paste(Image.fromarray(ramp).resize((100, 8)), (x, y + 4))
-    draw.text((x + 108, y), "much", fill=QUIET, font=face)
-
-
-def _colours(name: str) -> NDArray[np.float32]:
-    """A matplotlib colour map as `(256, 3)` numbers from 0 to 1."""
-    return np.asarray(colormaps[name](np.arange(256))[:, :3], dtype=np.float32)
+def _colours() -> NDArray[np.float32]:
+    """The colour map as `(256, 3)` float32, 0..1."""
+    return np.asarray(colormaps["inferno"](np.arange(256))[:, :3], dtype=np.float32)

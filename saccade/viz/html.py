@@ -1,7 +1,6 @@
-"""The page of a demonstration: one HTML file with everything inside, readable without network.
+"""HTML pages with everything inside: data classes of the demonstration's page, images as addresses.
 
-What is on the page is plain data here; how it looks stands in `page.html.j2`, and in `style.css`
-what all pages share.
+The layout is in `page.html.j2`; `style.css` has what all pages share.
 """
 
 import base64
@@ -37,7 +36,7 @@ class Chart:
     """Scores that belong beside each other."""
 
     title: str
-    says: str
+    description: str
     """What is measured, on what, and what the baselines are."""
     bars: Sequence[Bar]
 
@@ -54,28 +53,28 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One question, what the model answered and where it looked."""
+class AnswerCard:
+    """One question, the model's answer, and its attention maps."""
 
     question: str
     answer: str
-    share: float
+    confidence: float
     """The model's own probability of its answer."""
     people: str
-    """What people answered."""
-    right: float
+    """Human answers with their counts."""
+    accuracy: float
     """Official accuracy of the answer, 0..1."""
     tiles: Sequence[Tile]
 
 
 @dataclass(frozen=True)
-class Described:
-    """One caption, a person's one, and where the model looked for each word."""
+class CaptionCard:
+    """One caption, a human one, and the attention map of each word."""
 
     caption: str
-    person: str
-    why: str
-    """Why it stands here."""
+    human: str
+    reason: str
+    """Why this image is here."""
     tiles: Sequence[Tile]
 
 
@@ -90,21 +89,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is on the page."""
+    """All that is on the demonstration's page."""
 
     lead: str
     headlines: Sequence[Bar]
     """Few large numbers; `text` is the number, `name` what it is."""
-    asked: Sequence[Asked]
-    wrong: Sequence[Asked]
-    described: Sequence[Described]
+    answers: Sequence[AnswerCard]
+    wrong_answers: Sequence[AnswerCard]
+    captions: Sequence[CaptionCard]
     charts: Sequence[Chart]
     curves: Sequence[Tile]
     stages: Sequence[Stage]
     notes: Sequence[str]
     """How it was made and what it does not show, a sentence or two each."""
     commands: Sequence[tuple[str, str]]
-    """What can be typed next: what it does, and the line itself."""
+    """What a command does, and the command itself."""
     versions: str
 
 

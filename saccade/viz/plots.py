@@ -1,7 +1,7 @@
-"""Several lines in one drawing: how runs learnt, and how far their confidence can be trusted.
+"""Line plots of runs: learning curves, calibration, risk and coverage.
 
-A line is told from others by colour and by the mark on its points, so that a page printed without
-colours can be read; names stand on the page, not in the drawing.
+Lines differ in colour and in the mark on their points, so that a page printed without colours can
+be read; the names of the runs stand on the page, not in the plot.
 """
 
 import io
@@ -23,7 +23,7 @@ from saccade.core.files import write_bytes
 from saccade.viz.fonts import BLUE, INK, ORANGE, QUIET
 
 COLOURS = ("#2f6db5", "#c2570a", "#1c7c45", "#a8357f", "#7a5c00", "#0f7f8c", "#b3341f", "#5b4bb0")
-"""Told apart by most eyes, readable on white."""
+"""Different to most eyes, readable on white."""
 MARKS = ("●", "■", "▲", "◆", "▼", "✚", "✖", "★")
 """The points of a line, as letters for the page."""
 _POINTS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -34,7 +34,7 @@ class Line(NamedTuple):
     """One run's line."""
 
     place: int
-    """Which run: it chooses colour and mark."""
+    """The place of the run, for colour and mark."""
     x: Sequence[float]
     y: Sequence[float]
 
@@ -90,7 +90,7 @@ def _draw(axes: Axes, line: Line) -> None:
 
 
 def dress(axes: Axes, x_title: str, whole: bool) -> None:
-    """Give axes the quiet ground that all drawings have; `whole` marks whole numbers alone on x."""
+    """Style axes as in all plots; `whole` marks whole numbers alone on the x axis."""
     axes.set_xlabel(x_title, color=QUIET)
     if whole:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
@@ -102,14 +102,15 @@ def dress(axes: Axes, x_title: str, whole: bool) -> None:
     axes.spines["bottom"].set_color("#c5c9d4")
 
 
-# How a training run went: loss and score, epoch by epoch.
+# The learning curves of one run.
 
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Draw the rows of a run's `log.jsonl`; returns the bytes of a PNG file.
 
-    Each row has `epoch` (from 1), `loss` (training), `metric` (the name of what the run is judged
-    by on the validation split) and `score`. The best epoch is marked. Raises ValueError for no row.
+    Each row has `epoch` (from 1), `loss` (training), `metric` (the name of the metric that selects
+    the best epoch) and `score` (of the validation split). The best epoch is marked. Raises
+    ValueError for no row.
     """
     if not rows:
         raise ValueError("no epoch has ended yet: there is nothing to draw")
@@ -130,22 +131,14 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _line(axes: Axes, epochs: list[int], values: list[float], colour: str, title: str) -> None:
-    """One curve on a quiet ground; a single epoch is still seen, as a dot."""
+    """One curve; a single epoch is a dot."""
     axes.plot(epochs, values, color=colour, linewidth=2, marker="o", markersize=3)
     axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
     dress(axes, "epoch", whole=True)
 
 
-# Images onto the disk: whole or not at all.
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """Turn pixels `(H, W, 3)` into the bytes of a PNG file."""
+def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write pixels `(H, W, 3)` as a PNG file: the whole of it or nothing."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
-
-
-def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write pixels `(H, W, 3)` as a PNG file, in one go."""
-    write_bytes(path, png(pixels))
+    write_bytes(path, stream.getvalue())
