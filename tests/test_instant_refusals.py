@@ -75,7 +75,7 @@ def test_it_is_refused_at_once(place, words, named):
 
 
 def test_training_starts_without_what_it_may_not_need():
-    """Its checks come before Fabric, its first step before Matplotlib; timm only with an encoder."""
+    """Its checks come before Fabric, its first step before Matplotlib; timm is for encoders."""
     code = """
 import sys, saccade.training.train
 heavy = {"lightning_fabric", "torchmetrics", "timm", "torchvision", "transformers", "matplotlib"}
