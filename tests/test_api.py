@@ -11,6 +11,7 @@ import pytest
 import saccade
 from saccade.core.errors import BadConfig, BadRun
 from saccade.recipes.catalogue import RECIPES
+from tests.worlds import make_world
 
 FUNCTIONS = ("prepare", "extract", "train", "evaluate", "load", "compare")
 
@@ -58,9 +59,9 @@ assert not {"torch", "numpy", "pydantic", "pyarrow"} & set(sys.modules)
 
 
 def test_a_recipe_may_be_given_as_an_object(tmp_path):
-    """It is checked like a named one: here its changes, then the data folder."""
-    recipe = RECIPES["show-ask-attend-answer-small"]
+    recipe, data = RECIPES["show-ask-attend-answer-small"], tmp_path / "data"
+    make_world(data, train=4, val=2)
     with pytest.raises(BadConfig, match="epoch"):
-        saccade.train(recipe, tmp_path, tmp_path / "run", changes=["train.epoch=3"])
+        saccade.train(recipe, data, tmp_path / "run", changes=["train.epoch=3"])
     with pytest.raises(BadRun):
         saccade.load(str(tmp_path))

@@ -1,6 +1,7 @@
 """Wrong paths and runs are refused at once: without torch, in a fraction of a second."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -15,11 +16,11 @@ from saccade.cli.main import main
 try:
     main()
 finally:
-    heavy = {"torch", "torchvision", "timm", "transformers", "matplotlib"} & set(sys.modules)
-    assert not heavy, heavy
+    heavy = {"torch", "torchvision", "timm", "transformers", "matplotlib", "numpy", "pyarrow"}
+    assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
 SECONDS = 0.4
-"""Of CPU, the best of three: a busy machine is no defect."""
+"""Of CPU, the best of three; on shared cores, which are slower, twice as many."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,8 @@ def test_it_is_refused_at_once(place, words, named):
         assert named in refused.stderr
         if seconds[-1] < SECONDS:
             return
-    assert min(seconds) < SECONDS
+    busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    assert min(seconds) < (2 * SECONDS if busy else SECONDS)
 
 
 def test_training_starts_without_what_it_may_not_need():
