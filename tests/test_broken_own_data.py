@@ -123,10 +123,10 @@ BROKEN = {
     "hf: state without files": Broken(
         "hf-datasets", write("train/state.json", {"a": 1}), "", "'_data_files'", "save it again",
     ),
-    "hf: no choice of rows": Broken(
+    "hf: a choice of rows": Broken(
         "hf-datasets",
-        change("train/state.json", lambda d: d.update(_indices_data_files=[{"filename": "i.arrow"}])),
-        "train/i.arrow", "is missing", "whole folder",
+        change("train/state.json", lambda d: d.update(_indices_data_files=[{"filename": "i"}])),
+        "train/state.json", "keeps a choice of rows", "flatten_indices",
     ),
     "hf: unknown split": Broken(
         "hf-datasets",

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saccade.core.errors import BadConfig, BadData
+from saccade.core.tables import Table
 from saccade.data import folder as folder_module
 from saccade.data.checks import Finding
 from saccade.data.folder import (
@@ -22,7 +23,7 @@ from saccade.data.folder import (
     write_table,
 )
 from saccade.data.records import Caption, Collection, ImageRecord, Question
-from saccade.text.vocabulary import TOKENIZERS
+from saccade.text.tokenizers import TOKENIZERS
 
 IMAGES = [
     ImageRecord(7, "train/7.jpg", "train"),
@@ -56,6 +57,11 @@ def path(tmp_path):
 def change(path: Path, **fields: object) -> None:
     seal = path / "dataset.json"
     seal.write_text(json.dumps({**json.loads(seal.read_text()), **fields}))
+
+
+def add_tokenizer(monkeypatch, name, cut):
+    table = Table("tokenizer", {**TOKENIZERS, name: cut})
+    monkeypatch.setattr(folder_module, "TOKENIZERS", table)
 
 
 class TestManyRecords:
@@ -163,13 +169,13 @@ class TestCounts:
         folder = DataFolder(tmp_path / "data")
         with pytest.raises(BadData, match="holds no captions"):
             folder.word_counts("karpathy", "captions")
-        with pytest.raises(BadConfig, match="'show_ask_attend_answer' cuts captions"):
+        with pytest.raises(BadConfig, match="captions are not cut by tokenizer 'show"):
             folder.word_counts("show_ask_attend_answer", "captions")
         with pytest.raises(BadData, match="no questions for training"):
             folder.word_counts("karpathy", "questions")
 
     def test_a_new_tokenizer_needs_no_new_folder(self, path, monkeypatch):
-        monkeypatch.setitem(TOKENIZERS, "letters", list)
+        add_tokenizer(monkeypatch, "letters", list)
         assert DataFolder(path).word_counts("letters", "questions")["h"] == 2
 
     def test_words_are_cut_once_and_kept_by_tokenizer(self, path, monkeypatch):
@@ -179,7 +185,7 @@ class TestCounts:
             cut.append(text)
             return text.split()
 
-        monkeypatch.setitem(TOKENIZERS, "mine", words)
+        add_tokenizer(monkeypatch, "mine", words)
         folder = DataFolder(path)
         first = folder.word_counts("mine", "questions")
         assert len(cut) == 3
@@ -215,7 +221,7 @@ class TestCounts:
         assert folder.answer_counts("best_answers") == {"cat": 1, "yes": 1, "2": 1}
 
     def test_unknown_tokenizer(self, path):
-        with pytest.raises(BadConfig, match=r"'spacy'.*: show_ask_attend_answer, karpathy"):
+        with pytest.raises(BadConfig, match=r"no tokenizer 'spacy'.*karpathy"):
             DataFolder(path).word_counts("spacy", "questions")
 
 

@@ -285,6 +285,7 @@ class TestHub:
             prepare("hf:nobody/nothing", tmp_path / "images", tmp_path / "data")
         assert "HF_HUB_OFFLINE is set" in caught.value.hint
         assert "\n" not in str(caught.value)
+        assert not (tmp_path / "images").exists()
 
     def test_only_files_of_the_cache_are_followed(self, tmp_path):
         (tmp_path / "mine.png").write_bytes(PNG + b"private")

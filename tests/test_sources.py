@@ -13,7 +13,7 @@ from saccade.data.folder import DataFolder, fingerprint
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question
 from saccade.datasets import catalogue, detect, diagnose
 from saccade.datasets import prepare as prepare_module
-from saccade.datasets.catalogue import SOURCES, DatasetSource, read_source, reason
+from saccade.datasets.catalogue import SOURCES, Source, read_source, reason
 from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare
 from saccade.datasets.published_counts import compare
@@ -109,7 +109,7 @@ def test_samples_cover_the_table():
 
 
 def test_unknown_source_is_refused(tmp_path):
-    with pytest.raises(BadConfig, match=r"no source 'vqa-v3'\. Did you mean 'vqa-v"):
+    with pytest.raises(BadConfig, match=r"no dataset 'vqa-v3'\. Did you mean 'vqa-v"):
         read_source("vqa-v3", tmp_path)
 
 
@@ -201,7 +201,7 @@ class TestVqa:
         write_vqa_v2(tmp_path)
         with pytest.raises(BadConfig, match="is of no use"):
             read_source("vqa-v2", tmp_path, split="train")
-        with pytest.raises(BadConfig, match="is not a split"):
+        with pytest.raises(BadConfig, match="split=training is not known"):
             read_source("vqa-v2", tmp_path, split="training")
         with pytest.raises(BadConfig, match="without questions="):
             read_source("vqa-v2", tmp_path, annotations="a.json")
@@ -235,7 +235,7 @@ class TestCaptions:
         save(tmp_path / "dataset_flickr8k.json", document)
         collection = read_source("karpathy", tmp_path)
         assert len(collection.captions) == 7
-        assert "1 sentences have no word" in collection.notes[0]
+        assert "1 captions have no word" in collection.notes[0]
 
     def test_two_karpathy_files_want_a_choice(self, tmp_path):
         SAMPLES["karpathy"](tmp_path)
@@ -454,7 +454,7 @@ def _recognise_notes(root):
     return "there is notes.txt" if (root / "notes.txt").is_file() else None
 
 
-NOTES = DatasetSource(_read_notes, _recognise_notes, "notes", "notes.txt", "ours")
+NOTES = Source(_read_notes, _recognise_notes, "notes", "notes.txt", "ours")
 NO_SOURCE = "not a source"
 ELSEWHERE = NOTES._replace(reader="nowhere.at_all:read")
 
@@ -486,7 +486,7 @@ class TestPlugins:
         assert "notes" in list(sources)
         problems = " ".join(sources.problems())
         assert "'none'" in problems
-        assert "not a DatasetSource" in problems
+        assert "not a Source" in problems
         assert "'elsewhere'" in problems
         assert "saccade has one of that name" in problems
         with pytest.raises(BadConfig, match="'none'"):

@@ -290,11 +290,10 @@ class DataFolder:
         `cache/`. Captions were cut when they were read. Raises BadConfig for another tokenizer,
         BadData where there is no such text for training.
         """
-        known = (CAPTION_TOKENIZER,) if of == "captions" else tuple(TOKENIZERS)
-        if tokenizer not in known:
-            hint = f"There are: {', '.join(known)}."
-            raise BadConfig(f"no tokenizer {tokenizer!r} cuts {of}", hint=hint)
         if of == "captions":
+            if tokenizer != CAPTION_TOKENIZER:
+                hint = f"They were cut by {CAPTION_TOKENIZER!r} when they were read: name that."
+                raise BadConfig(f"captions are not cut by tokenizer {tokenizer!r}", hint=hint)
             counts = _count(self.caption_table("train").column("words"))
         else:
             counts = self._question_words(tokenizer)
@@ -347,7 +346,7 @@ class DataFolder:
 
     def _question_words(self, tokenizer: str) -> dict[str, int]:
         """Counts of the cache, or else counted now; a folder that is read-only has no cache."""
-        cut = TOKENIZERS[tokenizer]
+        cut = TOKENIZERS.look_up(tokenizer)
         key = f"{FORMAT} {self.fingerprint} {tokenizer} {_source_text(cut)}"
         plain = re.sub(r"\W", "_", tokenizer)
         name = f"words-{plain}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"

@@ -1,7 +1,7 @@
 """The data sets that `prepare` can read: one line of `SOURCES` each, and those of plugins.
 
 A new one is a reader in this folder and a line here; another package adds one by an entry point in
-the group `saccade.datasets` that names a `DatasetSource`. `tests/test_sources.py` runs over this
+the group `saccade.datasets` that names a `Source`. `tests/test_sources.py` runs over this
 table: every reader must read its layout and refuse others.
 """
 
@@ -21,7 +21,7 @@ Function = Callable[..., Any] | str
 """A function, or `package.module:name`, which is imported when it is needed."""
 
 
-class DatasetSource(NamedTuple):
+class Source(NamedTuple):
     """One line of the table."""
 
     reader: Function
@@ -37,12 +37,12 @@ class DatasetSource(NamedTuple):
     """Are its images' ids those that everybody uses, and no places in a list made here?"""
 
 
-def _source(functions: str, *line: str, published_ids: bool = False) -> DatasetSource:
+def _source(functions: str, *line: str, published_ids: bool = False) -> Source:
     """A source of this folder: `MODULE:SUFFIX`, the suffix behind `read` and `recognise`."""
     module, _, suffix = functions.partition(":")
     read, recognise = (f"{__package__}.{module}:{verb}{suffix}" for verb in ("read", "recognise"))
     summary, layout, licence = line
-    return DatasetSource(read, recognise, summary, layout, licence, published_ids)
+    return Source(read, recognise, summary, layout, licence, published_ids)
 
 
 CC_BY = "annotations CC BY 4.0; each image under its own Flickr licence"
@@ -182,13 +182,13 @@ HUB = "hf:"
 
 def _check(line: object) -> None:
     """Refuse what a plugin offers where it is no source, or names what cannot be imported."""
-    if not isinstance(line, DatasetSource):
-        raise ValueError(f"it is a {type(line).__name__}, not a DatasetSource")
+    if not isinstance(line, Source):
+        raise ValueError(f"it is a {type(line).__name__}, not a Source")
     for reference in (line.reader, line.recogniser):
         _function(reference)
 
 
-SOURCES: Table[DatasetSource] = Table("dataset", _OWN, group="saccade.datasets", check=_check)
+SOURCES: Table[Source] = Table("dataset", _OWN, group="saccade.datasets", check=_check)
 
 
 def _function(reference: Function) -> Callable[..., Any]:
@@ -198,7 +198,7 @@ def _function(reference: Function) -> Callable[..., Any]:
     return function
 
 
-def _line(name: str) -> DatasetSource:
+def _line(name: str) -> Source:
     """The line of a source. Raises BadConfig for a name that there is not."""
     if name.startswith(HUB):
         read = load_object("saccade.datasets.huggingface:read_hub")

@@ -445,7 +445,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
         else:
             yield _object(row, f"line {number}", path)
             continue
-        hint = "Each line is one object {…}, with null where there is no number: mend it."
+        hint = "Each line is one object {…}: mend it, write null, or leave the row out."
         raise BadData(f"line {number} {message}", location=path, hint=hint)
 
 

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.data.find_files import ImageFiles, files_like, folder_like, folder_with, is_absolute
-from saccade.data.reading import read_start, refuse_stand_ins
+from saccade.data.reading import read_json, read_start, refuse_stand_ins
 from saccade.data.records import Collection, Split
 from saccade.data.splits import as_drawing
 from saccade.datasets.custom_rows import (
@@ -300,6 +300,12 @@ def read_saved(
     files = ImageFiles(root if images else home, images or None)
     inside = ImagesInside.of(files.root, chosen=bool(images))
     own = OwnRows(files.find_path, drawing)
+    for state in (home / "state.json", *home.glob("*/state.json")):
+        # Written by versions of long ago; `datasets` reads all rows then, and says nothing.
+        if state.is_file() and read_json(state, dict).get("_indices_data_files"):
+            message = "keeps a choice of rows (_indices_data_files), which is not read"
+            hint = "Save the data set again after flatten_indices()."
+            raise BadData(message, location=state, hint=hint)
     try:
         loaded = _library().load_from_disk(str(home))
         names = _take(own, home, loaded, columns, inside.name)
@@ -336,10 +342,11 @@ def read_hub(
     """
     drawing = as_drawing(val_share, test_share, seed)
     root = root.absolute()
-    root.mkdir(parents=True, exist_ok=True)
     library = _library()
+    from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415 - as `datasets`
+
     inside = ImagesInside.of(root, chosen=True)
-    caches = [Path(library.config.HF_DATASETS_CACHE), Path(library.config.HF_HUB_CACHE), Path(name)]
+    caches = [Path(library.config.HF_DATASETS_CACHE), Path(HF_HUB_CACHE), Path(name)]
 
     def image(location: Path, value: Any, place: str) -> Any:
         path = value.get("path") if isinstance(value, dict) and not value.get("bytes") else None
@@ -352,6 +359,7 @@ def read_hub(
     own = OwnRows(lambda file: file, drawing)
     try:
         loaded = library.load_dataset(name, config or None)
+        root.mkdir(parents=True, exist_ok=True)
         names = _take(own, Path(name), loaded, columns, image)
     except SaccadeError:
         raise
