@@ -107,14 +107,14 @@ def free_bytes(folder: Path) -> int:
 
 
 def refuse_small_disk(
-    error: type[SaccadeError], folder: Path, what: str, needed: int, hint: str
+    error: type[SaccadeError], folder: Path, subject: str, needed: int, hint: str
 ) -> None:
     """Raises `error` where the disk of `folder` has fewer than the `needed` free bytes.
 
-    `what` names that which needs them; `hint` is what helps besides making room.
+    `subject` names that which needs them; `hint` is subject helps besides making room.
     """
     if needed > (free := free_bytes(folder)):
-        message = f"{what} needs {size_in_words(needed)}, {size_in_words(free)} are free"
+        message = f"{subject} needs {size_in_words(needed)}, {size_in_words(free)} are free"
         raise error(message, location=folder, hint=f"Make room, or {hint}.")
 
 

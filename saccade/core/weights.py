@@ -92,10 +92,10 @@ def fetch_and_put(addresses: Sequence[str], names: Sequence[str], otherwise: str
     return f"{begin}{inside} and put {'it' if one else 'them'} {place}, or {otherwise}."
 
 
-def find_given(name: str, what: str, file: str = "") -> Path:
+def find_given(name: str, kind: str, file: str = "") -> Path:
     """A file or folder that a setting names: a path, or a name in the folder of weights.
 
-    `what` says what it is, such as "word vectors"; `file` is the one that a folder has to hold.
+    `kind` says kind it is, such as "word vectors"; `file` is the one that a folder has to hold.
     Raises MissingWeights with the exact name, where to get it and where to put it.
     """
     found = first_of([Path(name)]) or in_folder(name)
@@ -106,7 +106,7 @@ def find_given(name: str, what: str, file: str = "") -> Path:
     address = huggingface_hub.hf_hub_url(known, file) if known else _address_of(short)
     put = short if not file or short == file else f"{short}/{file}"
     raise MissingWeights(
-        f"there are no {what}",
+        f"there are no {kind}",
         location="; ".join(dict.fromkeys([name, *([str(folder / name)] if folder else [])])),
         hint=fetch_and_put([address], [put], "give the path of where it is"),
     )

@@ -92,10 +92,10 @@ class CaptionState(NamedTuple):
     per_image: tuple[Tensor, ...]  # each (I, ...)
     per_beam: tuple[Tensor, ...]  # each (I, K, ...)
 
-    def pick(self, beams: Tensor) -> CaptionState:
-        """Reorder or repeat beams: `beams (I, K')` numbers, per image, the beams to go on with."""
-        rows = beams.new_ones(len(beams)).cumsum(0)[:, None] - 1  # 0, 1 ... of each image
-        return CaptionState(self.per_image, tuple(part[rows, beams] for part in self.per_beam))
+    def pick(self, chosen: Tensor) -> CaptionState:
+        """Reorder or repeat beams: `chosen (I, K')` numbers, per image, those to go on with."""
+        rows = chosen.new_ones(len(chosen)).cumsum(0)[:, None] - 1  # 0, 1 ... of each image
+        return CaptionState(self.per_image, tuple(part[rows, chosen] for part in self.per_beam))
 
     def keep(self, images: Tensor) -> CaptionState:
         """Go on with some images only: `images (I',)` int64 rows or `(I,)` bool."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from saccade.core.errors import BadConfig
 
 
-def as_choice(name: str, value: str, choices: Iterable[str]) -> str:
+def one_of(name: str, value: str, choices: Iterable[str]) -> str:
     """One of `choices`. Raises BadConfig, calling the option `name`."""
     if value not in (known := list(choices)):
         hint = f"Give one of: {', '.join(known)}."

@@ -186,10 +186,10 @@ def _question(location: Path, row: Row, id_: int, image: int, split: Split) -> Q
     return Question(id_, image, str(text).strip(), split, answers, best, *kinds)
 
 
-def _kind(location: Path, row: Row, what: str) -> str:
-    value = row.values.get(what)
+def _kind(location: Path, row: Row, column: str) -> str:
+    value = row.values.get(column)
     if type(value) is float and not math.isfinite(value):
-        raise _bad(location, row, f"has the {what} {value}", "Leave it empty, or write a word.")
+        raise _bad(location, row, f"has the {column} {value}", "Leave it empty, or write a word.")
     return str(value or "").strip()
 
 
@@ -204,25 +204,25 @@ def _captions(location: Path, row: Row, first: int, image: int, split: Split) ->
     return found
 
 
-def _texts(location: Path, row: Row, what: str) -> tuple[str, ...]:
+def _texts(location: Path, row: Row, column: str) -> tuple[str, ...]:
     """One text or several: set apart by bars, as a JSON list, or a list already."""
-    given = row.values.get(what)
+    given = row.values.get(column)
     if isinstance(given, dict):  # a Hugging Face sequence of records: a list for each field
-        given = given.get(what)
+        given = given.get(column)
     if isinstance(given, str) and given.lstrip().startswith("["):
         try:
             given = json.loads(given, parse_constant=refuse_constant)
         except (ValueError, RecursionError):
-            hint = f'Write ["one", "two"] or one|two; quote a {what} that begins with a bracket.'
+            hint = f'Write ["one", "two"] or one|two; quote a {column} that begins with a bracket.'
             raise _bad(location, row, f"has a broken list: {given[:40]!a}", hint) from None
     parts = given.split("|") if isinstance(given, str) else given
     parts = parts if isinstance(parts, list | tuple) else [] if parts is None else [parts]
-    texts: list[Any] = [part.get(what) if isinstance(part, dict) else part for part in parts]
+    texts: list[Any] = [part.get(column) if isinstance(part, dict) else part for part in parts]
     texts = [_number_as_text(text) for text in texts]
     if not is_text(texts):
         is_bool = any(type(text) is bool for text in texts)
-        hint = 'Write "yes" or "no".' if is_bool else f"Write each {what} as text."
-        raise _bad(location, row, f"has the {what} {ascii(given)[:40]}, which is no text", hint)
+        hint = 'Write "yes" or "no".' if is_bool else f"Write each {column} as text."
+        raise _bad(location, row, f"has the {column} {ascii(given)[:40]}, which is no text", hint)
     return tuple(text.strip() for text in texts if text.strip())
 
 
@@ -318,16 +318,16 @@ def _plain(name: str) -> str:
     return name.strip().casefold().replace("-", "_").replace(" ", "_")
 
 
-def _column(what: str, known: Sequence[str], names: Sequence[str], location: Path) -> str | None:
+def _column(column: str, known: Sequence[str], names: Sequence[str], location: Path) -> str | None:
     """The first column of one of these names, to the letter, else however it is written."""
     exact = [[name for name in names if name == wanted] for wanted in known]
     alike = [[name for name in names if _plain(name) == _plain(wanted)] for wanted in known]
     found = next(filter(None, (*exact, *alike)), None)
     if found and len(found) > 1:
         raise BadConfig(
-            f"has several columns that could be the {what}: {', '.join(map(repr, found))}",
+            f"has several columns that could be the {column}: {', '.join(map(repr, found))}",
             location=location,
-            hint=f"Say which: --option columns={what}:{found[0]}, or give each its own name.",
+            hint=f"Say which: --option columns={column}:{found[0]}, or give each its own name.",
         )
     return found[0] if found else None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, files_like, first_reason
-from saccade.data.options import as_choice
+from saccade.data.options import one_of
 from saccade.data.reading import collector_paused, columns, is_text, read_entries
 from saccade.data.records import Collection, ImageRecord, Question, Split
 
@@ -36,8 +36,8 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
     secret, "test", "challenge", "submission". `images` is the folder of the images (else
     `images/` or `root`). Raises BadData for questions of another form.
     """
-    kinds = [as_choice("kind", kind, KINDS)] if kind else list(KINDS)
-    test = as_choice("test", test, TESTS)
+    kinds = [one_of("kind", kind, KINDS)] if kind else list(KINDS)
+    test = one_of("test", test, TESTS)
     parts: dict[str, Split] = {"train": "train", "val": "val", test: "test"}
     for chosen in kinds:
         found = {part: _files(root, part, chosen) for part in parts}

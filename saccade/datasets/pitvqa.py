@@ -16,7 +16,7 @@ import numpy as np
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, folder_like, names_in
-from saccade.data.options import as_choice
+from saccade.data.options import one_of
 from saccade.data.reading import read_table
 from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.datasets.surgical import named_files, read_question_lines
@@ -209,8 +209,8 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
     out. An image's number is 100,000 times its operation and its second, a question's 100 times
     that and its line. Raises BadData for files of another form, BadConfig for other words.
     """
-    origin = origin and as_choice("origin", origin, ("text", "annotations"))
-    as_choice("all_answers", all_answers, ("yes", "no"))
+    origin = origin and one_of("origin", origin, ("text", "annotations"))
+    one_of("all_answers", all_answers, ("yes", "no"))
     text, annotations = folder_like(root, _has_text), folder_like(root, _has_annotations)
     if origin == "annotations" or (text is None and origin == ""):
         home, seconds = annotations, _from_annotations

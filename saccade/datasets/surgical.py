@@ -10,7 +10,7 @@ from pathlib import Path
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, folder_like, folder_with, names_in
-from saccade.data.options import as_choice, as_whole
+from saccade.data.options import as_whole, one_of
 from saccade.data.reading import is_text
 from saccade.data.records import Collection, ImageRecord, Question, Split
 
@@ -86,7 +86,7 @@ def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "
     times its sequence and its frame, a question's 100 times that and its line. There is no test
     split. Raises BadData for files of another form.
     """
-    form = as_choice("form", form, FORMS)
+    form = one_of("form", form, FORMS)
     hint = "Check --root: EndoVis-18-VQA has seq_1/vqa/Classification/frame000_QA.txt ..."
     home = folder_with(root, _holds_endovis, "seq_N/vqa/ of EndoVis-18-VQA", hint)
     files = ImageFiles(root if images else home, images or None)
@@ -143,7 +143,7 @@ def read_cholec80_vqa(
     Raises BadData for files of another form.
     """
     step = as_whole("every", every, least=1)
-    form = as_choice("form", form, FORMS)
+    form = one_of("form", form, FORMS)
     hint = "Check --root: Cholec80-VQA has Classification/1/0_QA.txt ..."
     home = folder_with(root, _holds_cholec, "Classification/1/ of Cholec80-VQA", hint)
     files = ImageFiles(root if images else home, images or None)

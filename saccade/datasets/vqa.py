@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import ImageFiles, files_like, first_reason
-from saccade.data.options import as_choice
+from saccade.data.options import one_of
 from saccade.data.reading import COPY_AGAIN, columns, is_text, read_json, record_list, unique
 from saccade.data.records import SPLITS, Collection, ImageRecord, Question, Split
 
@@ -218,7 +218,7 @@ def read_v1(
     Multiple choice has the same questions, each with 18 answers to choose from
     (`MultipleChoice_mscoco_train2014_questions.json`); they are kept beside the questions.
     """
-    form = as_choice("form", form, FORMS)
+    form = one_of("form", form, FORMS)
     return _read(root, "", Given(questions, annotations, split, form), images)
 
 
@@ -249,7 +249,7 @@ def recognise_v2(root: Path) -> str | None:
 def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
     split = given.split
     if split:
-        as_choice("split", split, SPLITS)
+        one_of("split", split, SPLITS)
     if given.annotations and not given.questions:
         hint = f"Name both files of the pair: {BOTH}."
         raise BadConfig("--option annotations= is of no use without questions=", hint=hint)

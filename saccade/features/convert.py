@@ -265,13 +265,13 @@ def _training_ids(old: FeatureStore, data: Path | None) -> np.ndarray:
 
 
 def _parts(
-    old: FeatureStore, pool: tuple[int, int] | None, pca: dict[str, Tensor], begin: int
+    old: FeatureStore, pool: tuple[int, int] | None, pca: dict[str, Tensor], first_row: int
 ) -> Iterator[_Part]:
     """The old store's images from a row on, some at a time, pooled and projected.
 
     Raises BadStore for features that are no numbers.
     """
-    for start in range(begin, len(old), TOGETHER):
+    for start in range(first_row, len(old), TOGETHER):
         rows = np.arange(start, min(start + TOGETHER, len(old)))
         read, real = old.read(rows)
         if not np.isfinite(read).all():

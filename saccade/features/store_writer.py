@@ -92,7 +92,7 @@ class StoreWriter:
         length = sum(len(chunk_line(chunk)) for chunk in self._chunks)
         if not self.complete and os.fstat(self._manifest.fileno()).st_size != length:
             self._manifest.truncate(length)  # damaged lines, or checksums of files
-        self._begin_chunk()
+        self._start_chunk()
 
     @property
     def done(self) -> int:
@@ -147,7 +147,7 @@ class StoreWriter:
             self._manifest.write(chunk_line(chunk))
             _to_disk(self._manifest)
         self._chunks.append(chunk)
-        self._begin_chunk()
+        self._start_chunk()
 
     def finish(self) -> None:
         """Close the last chunk, note the checksum of every file, and declare the store complete.
@@ -178,7 +178,7 @@ class StoreWriter:
         if isinstance(error, SaccadeError) and not (self._chunks or self.complete):
             remove_store(self.path)  # so that other settings may have its name
 
-    def _begin_chunk(self) -> None:
+    def _start_chunk(self) -> None:
         self._next, self._crc = self.done, 0
         self._skipped: list[Skipped] = []
         self._small: dict[str, list[np.ndarray]] = {

@@ -126,7 +126,7 @@ class _Arrays(NamedTuple):
 
 class _ArrayPlace(NamedTuple):
     file: int
-    begin: int
+    start: int
     """Row, or first row of an adaptive file."""
     end: int
 
@@ -185,12 +185,12 @@ def _arrays(file: Any, path: Path) -> tuple[_Arrays, np.ndarray | None]:
 
 def _read_arrays(opened: list[_Arrays], place: _ArrayPlace) -> Row:
     arrays = opened[place.file]
-    regions = np.asarray(arrays.features[place.begin : place.end])
-    spatial = np.asarray(arrays.spatial[place.begin : place.end], np.float32)
+    regions = np.asarray(arrays.features[place.start : place.end])
+    spatial = np.asarray(arrays.spatial[place.start : place.end], np.float32)
     regions, spatial = regions.reshape(-1, regions.shape[-1]), spatial.reshape(-1, 6)
     size = None
     if arrays.boxes is not None:
-        pixels = np.asarray(arrays.boxes[place.begin : place.end]).reshape(-1, 4)
+        pixels = np.asarray(arrays.boxes[place.start : place.end]).reshape(-1, 4)
         size = (_length(pixels[:, 2], spatial[:, 2]), _length(pixels[:, 3], spatial[:, 3]))
     return Row(regions, spatial[:, :4], size if size and all(size) else None)
 

@@ -134,8 +134,8 @@ def _optional(key: str) -> bool:
     return key.endswith("num_batches_tracked")
 
 
-def _counted(names: list[str], what: str) -> str:
-    return f"{len(names)} {what} ({_listed(names)})" if names else ""
+def _counted(names: list[str], unit: str) -> str:
+    return f"{len(names)} {unit} ({_listed(names)})" if names else ""
 
 
 def _listed(names: list[str]) -> str:
@@ -251,7 +251,7 @@ def read_file(path: Path) -> Any:
 
 
 def beside(
-    checkpoint: Path, given: Path | None, found: Sequence[Path], pattern: str, what: str
+    checkpoint: Path, given: Path | None, found: Sequence[Path], pattern: str, unit: str
 ) -> Path:
     """The file that was given, or the only one `found` beside the checkpoint.
 
@@ -263,9 +263,9 @@ def beside(
         return found[0]
     there = f"{len(found)} files {pattern}" if found else f"no {pattern}"
     raise BadCheckpoint(
-        f"it holds no {what}, and beside it there {'are' if found else 'is'} {there}",
+        f"it holds no {unit}, and beside it there {'are' if found else 'is'} {there}",
         location=checkpoint,
-        hint=f"Give the file with --{what} FILE.",
+        hint=f"Give the file with --{unit} FILE.",
     )
 
 
@@ -332,11 +332,11 @@ def in_order(ids: object, location: Path) -> list[str]:
     return ordered
 
 
-def check_sizes(what: str, found: int, wanted: int, location: Path) -> None:
+def check_sizes(unit: str, found: int, wanted: int, location: Path) -> None:
     """The words of a file must be as many as the checkpoint's rows. Raises BadCheckpoint."""
     if found != wanted:
         raise BadCheckpoint(
-            f"{found} {what}, but the checkpoint was trained with {wanted}",
+            f"{found} {unit}, but the checkpoint was trained with {wanted}",
             location=location,
             hint="Give the file that was written for this checkpoint.",
         )

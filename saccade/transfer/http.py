@@ -42,17 +42,19 @@ class NotNow(Exception):
     `unknown` means that the host's name could not be looked up.
     """
 
-    def __init__(self, what: str, seconds: float | None = None, *, unknown: bool = False) -> None:
+    def __init__(
+        self, message: str, seconds: float | None = None, *, unknown: bool = False
+    ) -> None:
         self.seconds, self.unknown = seconds, unknown
-        super().__init__(what)
+        super().__init__(message)
 
 
 class NotHere(Exception):
     """A fault that will not pass: another address is tried."""
 
-    def __init__(self, what: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None) -> None:
         self.status = status
-        super().__init__(what)
+        super().__init__(message)
 
 
 def why_refused(url: str) -> str | None:
@@ -178,7 +180,7 @@ class Patience:
     slowest: float = 500.0
     """Bytes a second, over `window`; below, the connection is given up and made anew."""
     window: float = 60.0
-    longest_pause: float = 60.0
+    max_pause: float = 60.0
     wait: Callable[[float], None] = time.sleep
 
 
@@ -266,7 +268,7 @@ class _Download:
                 hopeless = fault.unknown and not self.answered and tried >= UNKNOWN_TRIES
                 if left <= 0 or hopeless:
                     raise NotHere(f"{fault}, {tried} times in a row") from None
-                pause = min(2.0**tried, self.patience.longest_pause)
+                pause = min(2.0**tried, self.patience.max_pause)
                 pause = pause if fault.seconds is None else fault.seconds
                 self.say(f"{self.path.name}: {self.url} {fault}; again in {pause:.0f} s")
                 self.patience.wait(pause)

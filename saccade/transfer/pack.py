@@ -54,7 +54,7 @@ class Member(NamedTuple):
     """When the file was last written, in nanoseconds."""
 
     @property
-    def room(self) -> int:
+    def tar_bytes(self) -> int:
         """Bytes that header and content take in the tar file."""
         return len(self.info.tobuf(tarfile.PAX_FORMAT)) + _padded(self.info.size)
 
@@ -80,7 +80,7 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, images: bool = Fa
         raise BadBundle("is a file", location=out, hint="Give another --out.")
     files, left_out = _files(data, kind, images)
     members = members_of(files)
-    end = sum(member.room for member in members) + 2 * tarfile.BLOCKSIZE
+    end = sum(member.tar_bytes for member in members) + 2 * tarfile.BLOCKSIZE
     total = end + -end % tarfile.RECORDSIZE
     count = -(-total // part_size)
     if count > MAX_PARTS:
@@ -270,7 +270,7 @@ class PartWriter(io.RawIOBase):
         self._temporary = folder / TEMPORARY
         self._old: IO[bytes] | None = None
         self._new: IO[bytes] | None = None
-        self._begin()
+        self._start_part()
 
     def tell(self) -> int:
         """Bytes that were written."""
@@ -282,13 +282,13 @@ class PartWriter(io.RawIOBase):
         while rest:
             if self._filled == self.part_size:
                 self._finish()
-                self._begin()
+                self._start_part()
             piece = rest[: self.part_size - self._filled]
             self._put(piece)
             rest = rest[len(piece) :]
         return len(data)
 
-    def _begin(self) -> None:
+    def _start_part(self) -> None:
         self._path = self.folder / self.names[len(self.parts)]
         self._filled, self._digest = 0, hashlib.sha256()
         self._old = self._path.open("rb") if self._path.is_file() else None

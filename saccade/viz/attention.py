@@ -44,22 +44,22 @@ def heat_map(
     return np.asarray(heat / full if full > 0 else heat, dtype=np.float32)
 
 
-def _inside(begin: NDArray[np.float32], end: NDArray[np.float32], pixels: int) -> Heat:
-    """How much of each pixel lies between `begin` and `end`, from 0 to 1: `(R, pixels)`."""
+def _inside(low: NDArray[np.float32], high: NDArray[np.float32], pixels: int) -> Heat:
+    """How much of each pixel lies between `low` and `high`, from 0 to 1: `(R, pixels)`."""
     edge = np.arange(pixels, dtype=np.float32)
-    first, last = begin[:, None] * pixels, end[:, None] * pixels
+    first, last = low[:, None] * pixels, high[:, None] * pixels
     inside = np.minimum(last, edge + 1) - np.maximum(first, edge)
     return np.asarray(np.clip(inside, 0, 1), dtype=np.float32)
 
 
-def _bump(begin: NDArray[np.float32], end: NDArray[np.float32], pixels: int) -> Heat:
+def _bump(low: NDArray[np.float32], high: NDArray[np.float32], pixels: int) -> Heat:
     """Quadratic B-spline over a region: a half at its edges, 0 its own size further out.
 
     Equal neighbours add up to 1 everywhere.
     """
     middle = (np.arange(pixels, dtype=np.float32) + 0.5) / pixels
-    size = np.maximum(end - begin, 1 / pixels)[:, None]
-    away = np.abs(middle - ((begin + end) / 2)[:, None]) / size
+    size = np.maximum(high - low, 1 / pixels)[:, None]
+    away = np.abs(middle - ((low + high) / 2)[:, None]) / size
     near, far = 0.75 - away**2, 0.5 * (1.5 - np.minimum(away, 1.5)) ** 2
     return np.asarray(np.where(away < 0.5, near, far), dtype=np.float32)
 
