@@ -8,14 +8,13 @@ from typing import Literal
 from pydantic import Field
 
 from saccade.core.errors import BadData
-from saccade.core.settings import Settings
 from saccade.data.records import Collection, ImageRecord, Question
 from saccade.datasets.catalogue import Source
 from saccade.metrics.catalogue import Metric, Result
-from saccade.models.catalogue import Entry
+from saccade.models.catalogue import Entry, ModelConfig
 
 
-class GatedFusionConfig(Settings):
+class GatedFusionConfig(ModelConfig):
     """The settings of the model, as `--set model.embedding=128` changes them."""
 
     kind: Literal["gated_fusion"] = "gated_fusion"
@@ -82,8 +81,8 @@ def characters(text: str) -> list[str]:
 def first_letter(predictions: Sequence[str], references: Sequence[Question]) -> Result:
     """Share of answers that begin with the right letter, 0..1."""
     right = [
-        float(said[:1] == question.best_answer[:1])
-        for said, question in zip(predictions, references, strict=True)
+        float(answer[:1] == question.best_answer[:1])
+        for answer, question in zip(predictions, references, strict=True)
     ]
     return Result(sum(right) / len(right), right)
 
