@@ -113,7 +113,8 @@ def test_explain_draws_a_page(place, run, words):
 
 
 def test_a_mistake_is_one_line_and_no_trace(place):
-    said = saccade("train", "show-atend-tell", "--data", place, "--out", place / "x", status=1)
+    words = ["--data", place / "data", "--out", place / "x"]
+    said = saccade("train", "show-atend-tell", *words, status=1)
     assert said.startswith("error: ")
     assert "show-attend-tell" in said
     assert said.count("\n") == 1
