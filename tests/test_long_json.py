@@ -23,7 +23,7 @@ documents = st.lists(values) | st.dictionaries(st.text(max_size=5), values)
 
 
 def put(base, text, piece, monkeypatch):
-    monkeypatch.setattr(long_json, "JSON_PIECE", piece)
+    monkeypatch.setattr(long_json, "PIECE", piece)
     path = base / "any.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     return path
