@@ -184,7 +184,7 @@ class TestRecipesFromOutside:
         file = tmp_path / "my.toml"
         file.write_text(
             """about = "Mine."
-            model = {kind = "show_tell", view = "none"}
+            model = {kind = "show_tell", pool_size = "none"}
             features = {}
             text.min_count = 5
             train = {}
