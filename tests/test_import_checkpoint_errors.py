@@ -50,7 +50,7 @@ def test_another_kind_is_recognised(tmp_path, given, said):
 
 
 def test_there_is_no_other_kind(tmp_path):
-    assert "Did you mean 'pytorch-vqa'?" in refusal("pytorchvqa", tmp_path / "x")
+    assert "Did you mean 'pytorch-vqa'" in refusal("pytorchvqa", tmp_path / "x")
 
 
 def edited(state, **changes):
@@ -158,7 +158,7 @@ def test_sizes_that_no_file_holds_are_asked_for_and_can_be_said(tmp_path):
 
 def test_a_field_that_there_is_not(tmp_path):
     path, _ = samples.self_critical(tmp_path, "newfc")
-    assert "no such field" in refusal("self-critical", path, changes=("model.hats=2",))
+    assert "model.hats" in refusal("self-critical", path, changes=("model.hats=2",))
 
 
 def test_how_many_cells_a_flattened_image_has(tmp_path):

@@ -559,7 +559,7 @@ def test_a_manifest_is_held_against_its_sum_and_files_against_theirs(run, tmp_pa
 
 
 def test_a_folder_that_was_never_packed_is_told(tmp_path):
-    with pytest.raises(BadBundle, match="not what `saccade pack` made"):
+    with pytest.raises(BadBundle, match="there is none: `saccade pack` made no parts"):
         unpack(tmp_path, tmp_path / "back")
 
 

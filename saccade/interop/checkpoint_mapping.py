@@ -224,10 +224,8 @@ def matrix(tensors: Tensors, name: str) -> tuple[int, int]:
     """Rows and columns of a tensor, or of a 1 x 1 convolution. Raises BadCheckpoint."""
     shape = tensors[name].shape
     if len(shape) < 2 or any(n != 1 for n in shape[2:]):
-        raise BadCheckpoint(
-            f"{name} has the shape {tuple(shape)}, which is no matrix",
-            hint="The file is of another program.",
-        )
+        message = f"{name} has the shape {tuple(shape)}, which is no matrix"
+        raise BadCheckpoint(message, hint="The file is of another program.")
     return shape[0], shape[1]
 
 
@@ -246,8 +244,7 @@ def read_file(path: Path) -> Any:
     except FileNotFoundError:
         raise BadCheckpoint("no such file", location=path, hint="Check the name.") from None
     except (OSError, ValueError, RecursionError) as error:
-        hint = "Give the file that the checkpoint's own program wrote."
-        raise BadCheckpoint(f"not JSON ({error})", location=path, hint=hint) from None
+        raise BadCheckpoint(f"not JSON ({error})", location=path, hint=_HINT) from None
 
 
 def beside(
@@ -272,19 +269,12 @@ def beside(
 def caption_words(word_map: object, location: Path) -> Vocabulary:
     """A WORDMAP of the PyTorch tutorial: {word: id}, with the special words among them."""
     words = in_order(word_map, location)
-    special = {
-        name: words.index(name) for name in (PAD, "<unk>", "<start>", "<end>") if name in words
-    }
-    if len(special) < 4:
-        lacking = sorted({PAD, "<unk>", "<start>", "<end>"} - special.keys())
+    special = (PAD, "<unk>", "<start>", "<end>")
+    if lacking := sorted(set(special) - set(words)):
         raise _no_words(location, f"it lacks {', '.join(lacking)}")
+    pad, unknown, start, end = map(words.index, special)
     return Vocabulary(
-        tuple(words),
-        pad=special[PAD],
-        unknown=special["<unk>"],
-        tokenizer="karpathy",
-        start=special["<start>"],
-        end=special["<end>"],
+        tuple(words), pad=pad, unknown=unknown, tokenizer="karpathy", start=start, end=end
     )
 
 
@@ -335,17 +325,14 @@ def in_order(ids: object, location: Path) -> list[str]:
 def check_sizes(unit: str, found: int, wanted: int, location: Path) -> None:
     """The words of a file must be as many as the checkpoint's rows. Raises BadCheckpoint."""
     if found != wanted:
-        raise BadCheckpoint(
-            f"{found} {unit}, but the checkpoint was trained with {wanted}",
-            location=location,
-            hint="Give the file that was written for this checkpoint.",
-        )
+        message = f"{found} {unit}, but the checkpoint was trained with {wanted}"
+        hint = "Give the file that was written for this checkpoint."
+        raise BadCheckpoint(message, location=location, hint=hint)
 
 
 _HINT = "Give the file that the checkpoint's own program wrote."
 
 
 def _no_words(location: Path, why: str) -> BadCheckpoint:
-    return BadCheckpoint(
-        f"this is no vocabulary of that program: {why}", location=location, hint=_HINT
-    )
+    message = f"this is no vocabulary of that program: {why}"
+    return BadCheckpoint(message, location=location, hint=_HINT)

@@ -160,12 +160,8 @@ def shape_of(path: Path, key: str | None = None) -> tuple[int, ...]:
 
 def _shape(stream: Any) -> tuple[int, ...]:
     version = np.lib.format.read_magic(stream)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, _, kind = read(stream)
+    name = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+    shape, _, kind = getattr(np.lib.format, name)(stream)
     if kind.kind not in NUMBERS:
         raise ValueError(f"it is of type {kind}")
     return tuple(map(int, shape))

@@ -217,13 +217,8 @@ def _network(
         network.spec = BackboneSpec(name=name, options=network.spec.options)
     wishes: dict[str, Any] = {"size": size}
     if not own:
-        wishes |= {
-            "resize": images.resize,
-            "resize_to": images.resize_to,
-            "interpolation": images.interpolation,
-            "mean": images.mean,
-            "std": images.std,
-        }
+        fields = ("resize", "resize_to", "interpolation", "mean", "std")
+        wishes |= {field: getattr(images, field) for field in fields}
     return network, preprocessing_for(network.spec, **wishes)
 
 

@@ -77,7 +77,11 @@ def import_features(
     images = sorted(folder.images(), key=lambda one: one.id)
     opened = opener(path, folder)
     with opened.held:
-        matched = _match(opened, images, folder, path, chosen)
+        if opened.matched:
+            matched = Matched({int(key): key for key in opened.places})
+        else:
+            source = str(folder.about.get("source", ""))
+            matched = match(tuple(opened.places), images, source, chosen.match, path)
         _compare(opened, matched, images, folder, path, chosen, say)
         sides = ImageSides(folder.image_root)
         header = _header(kind, opened, images, path, Path(data), chosen)
@@ -98,20 +102,6 @@ def import_features(
                     writer.close_chunk()
             writer.finish()
     return target
-
-
-def _match(
-    opened: Opened,
-    images: Sequence[ImageRecord],
-    folder: DataFolder,
-    path: Path,
-    chosen: FeatureImport,
-) -> Matched:
-    """The file's key of each image. Raises BadData where a name could be two images."""
-    if opened.matched:
-        return Matched({int(key): key for key in opened.places})
-    source = str(folder.about.get("source", ""))
-    return match(tuple(opened.places), images, source, chosen.match, path)
 
 
 def _compare(
@@ -218,8 +208,7 @@ def _batches(
         columns["skipped"] = []
         for place, image in enumerate(some):
             if image.id not in known:
-                skipped = Skipped(image.id, image.file, f"not in {path.name}")
-                columns["skipped"].append(skipped)
+                columns["skipped"] += [Skipped(image.id, image.file, f"not in {path.name}")]
                 continue
             row = read(image)
             count = len(row.regions)

@@ -55,6 +55,7 @@ COURSE_RNN = {
     "bn": "norm",
     "fc": "output",
 }
+WITHOUT_ENCODER = "Leave the encoder out of the file and give its features with --store."
 SIDE = 14
 """The tutorial's encoder hands out 14 x 14 cells, whatever the image's size."""
 
@@ -190,17 +191,13 @@ def _resnet(encoder: Tensors) -> tuple[str, dict[str, Saved]]:
     for name, tensor in encoder.items():
         found = re.fullmatch(r"\w+\.(\d+)\.(.+)", name)
         if found is None or found[1] not in PARTS:
-            raise BadCheckpoint(
-                f"the encoder's tensor {name} is of no ResNet in a row",
-                hint="Leave the encoder out of the file and give its features with --store.",
-            )
+            message = f"the encoder's tensor {name} is of no ResNet in a row"
+            raise BadCheckpoint(message, hint=WITHOUT_ENCODER)
         turned[f"{PARTS[found[1]]}.{found[2]}"] = tensor
     block = "bottleneck" if "layer1.0.conv3.weight" in turned else "basic"
     blocks = [count(turned, rf"layer{stage}\.(\d+)\.") for stage in range(1, 5)]
     network = RESNETS.get((block, *blocks))
     if network is None:
-        raise BadCheckpoint(
-            f"the encoder has {blocks} {block} blocks, which is no ResNet of torchvision",
-            hint="Leave the encoder out of the file and give its features with --store.",
-        )
+        message = f"the encoder has {blocks} {block} blocks, which is no ResNet of torchvision"
+        raise BadCheckpoint(message, hint=WITHOUT_ENCODER)
     return network, turned

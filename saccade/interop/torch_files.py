@@ -260,7 +260,7 @@ class Saved(NamedTuple):
 
 
 def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
-    """What a file holds: containers, numbers and text as they are, tensors as `Saved`, and objects
+    """Content of a file: containers, numbers and text as they are, tensors as `Saved`, and objects
     as `Inert`. `classes` names the checkpoint's own classes, which stand in any module.
 
     Raises BadCheckpoint for a file that is missing, damaged, no pickle, or whose pickle names
@@ -269,7 +269,8 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
     file = open_file(path)
     try:
         if file[:4] == b"PK\x03\x04":
-            return _archive(path, file, classes)
+            with zipfile.ZipFile(path) as archive:
+                return _archive(archive, file, classes)
         return _stream(file, classes)
     except RefusedPickle as refused:
         raise BadCheckpoint(
@@ -280,11 +281,8 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
         ) from None
     except (*DEFECTS, zipfile.BadZipFile, RuntimeError, OSError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise BadCheckpoint(
-            f"not a whole file of torch.save or pickle ({why})",
-            location=path,
-            hint=COPY_AGAIN,
-        ) from None
+        message = f"not a whole file of torch.save or pickle ({why})"
+        raise BadCheckpoint(message, location=path, hint=COPY_AGAIN) from None
 
 
 def open_file(path: Path) -> mmap.mmap:
@@ -302,13 +300,8 @@ def open_file(path: Path) -> mmap.mmap:
         ) from None
 
 
-def _archive(path: Path, file: mmap.mmap, classes: Collection[str]) -> Any:
+def _archive(archive: zipfile.ZipFile, file: mmap.mmap, classes: Collection[str]) -> Any:
     """A zip archive: one pickle, and an entry per storage."""
-    with zipfile.ZipFile(path) as archive:
-        return _opened(archive, file, classes)
-
-
-def _opened(archive: zipfile.ZipFile, file: mmap.mmap, classes: Collection[str]) -> Any:
     entries = {info.filename: info for info in archive.infolist()}
     (name,) = [name for name in entries if name.count("/") == 1 and name.endswith("/data.pkl")]
     root = name.removesuffix("data.pkl")

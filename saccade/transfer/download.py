@@ -19,7 +19,7 @@ from saccade.core.errors import BadConfig, BadDownload
 from saccade.core.files import disk_errors, free_bytes, held, sha256_of, write_json
 from saccade.core.formatting import size_in_words
 from saccade.datasets.downloads import DOWNLOADS, Download, File
-from saccade.transfer.archives import ENDINGS, is_whole, unpack
+from saccade.transfer.archives import ENDINGS, MOVE_AWAY, is_whole, unpack
 from saccade.transfer.http import Patience, Wanted, checked_mirror, fetch
 from saccade.transfer.pieces import bar
 
@@ -156,11 +156,8 @@ def _one(
     if path.exists():
         found = sha256_of(path)
         if known and found != known:
-            raise BadDownload(
-                f"is not the file that is known: its SHA-256 is {found}, not {known}",
-                location=path,
-                hint="Move it away and run the same command again.",
-            )
+            message = f"is not the file that is known: its SHA-256 is {found}, not {known}"
+            raise BadDownload(message, location=path, hint=MOVE_AWAY)
         entry = {**before, "bytes": path.stat().st_size, "sha256": found}
         tell(f"{file.name}: there already{'' if known else ', with nothing known to check it by'}")
     else:
@@ -176,11 +173,8 @@ def _one(
             raise BadDownload(error.message, location=error.location, hint=hint) from None
         if _is_archive(file) and not is_whole(path):
             path.unlink()
-            raise BadDownload(
-                f"{came.url} sent no {path.suffix} file",
-                location=path,
-                hint="Its makers may have moved it; if you know where to, give --mirror URL.",
-            )
+            hint = "Its makers may have moved it; if you know where to, give --mirror URL."
+            raise BadDownload(f"{came.url} sent no {path.suffix} file", location=path, hint=hint)
         entry = {**came._asdict(), "checked": "published" if file.sha256 else "seen first"}
         tell(f"{file.name}: {size_in_words(came.bytes)} from {came.url}, SHA-256 {came.sha256}")
     record[file.name] = entry
@@ -213,11 +207,8 @@ def _read_record(to: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        raise BadDownload(
-            "cannot be read",
-            location=path,
-            hint="Restore it, or move it away: it will be made anew.",
-        ) from None
+        hint = "Restore it, or move it away: it will be made anew."
+        raise BadDownload("cannot be read", location=path, hint=hint) from None
     return dict(files)
 
 

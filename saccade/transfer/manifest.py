@@ -80,11 +80,9 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         parts = any(folder.glob(f"{PART}*")) if folder.is_dir() else False
         why = (
-            "packing did not end, or it was not copied: there is none"
-            if parts
-            else "there is none: this is not what `saccade pack` made"
+            "packing did not end, or it was not copied" if parts else "`saccade pack` made no parts"
         )
-        raise BadBundle(why, location=path, hint=COPY_AGAIN) from None
+        raise BadBundle(f"there is none: {why}", location=path, hint=COPY_AGAIN) from None
     except OSError as error:
         raise _broken(path, f"it cannot be read ({error.strerror})") from None
     _refuse_damaged(folder)

@@ -84,9 +84,8 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, images: bool = Fa
     total = end + -end % tarfile.RECORDSIZE
     count = -(-total // part_size)
     if count > MAX_PARTS:
-        raise BadConfig(
-            f"that would be {count:,} parts", hint=f"At most {MAX_PARTS:,}: give larger ones."
-        )
+        hint = f"At most {MAX_PARTS:,}: give larger ones."
+        raise BadConfig(f"that would be {count:,} parts", hint=hint)
     names = [part_name(number, count) for number in range(1, count + 1)]
     with disk_errors(BadBundle, out, "--out"):
         _prepare(out, total, part_size, names)
