@@ -23,6 +23,7 @@ from saccade.core.errors import SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.evaluation.evaluate import evaluate
 from saccade.evaluation.scoring import read_rows, statistics
+from saccade.inference.explain import HIDDEN
 from saccade.metrics import intervals
 from saccade.metrics.catalogue import METRICS, Metric
 from saccade.recipes.catalogue import RECIPES
@@ -231,7 +232,7 @@ def test_examples_are_what_the_rule_says(world, page):
     images = [(row["image_id"], row["run"]) for row in rows]
     assert len(set(images)) == len(images), "each image stands there once"
     assert "attention, mean of" in page
-    assert "what hiding a place costs" in page
+    assert HIDDEN in page
 
 
 def test_equal_runs_give_equal_pages_and_other_files_are_left(world, page, tmp_path):

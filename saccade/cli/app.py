@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -43,12 +43,19 @@ ORDER = (
 _show_any_warning = warnings.showwarning
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *about: Any) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Print our own warnings as notes on stderr, and others as Python does."""
     if issubclass(category, SaccadeWarning):
         typer.echo(f"note: {message}", err=True)
     else:
-        _show_any_warning(message, category, *about)
+        _show_any_warning(message, category, filename, lineno, file, line)
 
 
 class Commands(TyperGroup):

@@ -237,7 +237,7 @@ def baselines(group: Group) -> Figure:
     return Figure(
         "baselines",
         "Baselines",
-        f"{METRICS[group.metric].title} without the image, and of each run with shuffled images "
+        f"By {METRICS[group.metric].title}: without the image, and each run with shuffled images "
         "(or questions), by the same scorer.",
         rows,
         ["", *run_heads(group)],
@@ -288,7 +288,7 @@ def significance(group: Group) -> Figure | None:
         f"Paired tests of two runs on the same {tests[0][3].images:,} images. Permutation: the two "
         "runs' results exchanged at random, image by image, 2,000 times; bootstrap: images "
         "resampled. Of many comparisons some differ by chance, so the last column goes by the "
-        f"p value after Holm's correction for all {len(tests)} tests of this table, below 0.05.",
+        f"p value after Holm's correction for all tests of this table ({len(tests)}), below 0.05.",
         rows,
         [
             *("", "run", "other", f"difference {INTERVAL}"),

@@ -71,7 +71,9 @@ def train_backbone(
     sizes = [len(KINDS) + 1, len(COLORS) + 1, len(SIZES) + 1, len(TEXTURES), rows, columns]
     scenes = read_scenes(shapes)
     training, validation = (
-        _read(shapes, [seen for seen in scenes if seen.split == split], split, preprocessing, rows)
+        _read(
+            shapes, [image for image in scenes if image.split == split], split, preprocessing, rows
+        )
         for split in ("train", "val")
     )
     with torch.random.fork_rng(devices=[]):
@@ -101,10 +103,10 @@ def _read(
             f"there are no scenes of the {split} split", location=root, hint="Make Shapes again."
         )
     pixels = torch.stack(
-        [resize_and_crop(read_image(root / seen.file), preprocessing) for seen in scenes]
+        [resize_and_crop(read_image(root / image.file), preprocessing) for image in scenes]
     )
-    shapes = np.stack([cell_labels(seen.scene.shapes, rows, rows) for seen in scenes])
-    textures = np.array([TEXTURES.index(seen.scene.texture) for seen in scenes])
+    shapes = np.stack([cell_labels(image.scene.shapes, rows, rows) for image in scenes])
+    textures = np.array([TEXTURES.index(image.scene.texture) for image in scenes])
     row, column = np.mgrid[:rows, :rows]
     ground = np.broadcast_to(textures[:, None, None], (len(scenes), rows, rows))
     place = (np.broadcast_to(axis, ground.shape) for axis in (row, column))

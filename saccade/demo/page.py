@@ -186,10 +186,11 @@ def _headlines(results: Results) -> list[Bar]:
 def _charts(results: Results) -> list[Chart]:
     (vqa, caption), grounding = results.scores.values(), results.grounding
     kinds = sorted(vqa["per_question_type"].items(), key=lambda item: -item[1])
+    digits = METRICS["accuracy"].digits
     charts = [
         Chart(
             "Answers",
-            f"Official VQA accuracy on {vqa['questions']:,} test questions. Question only: a "
+            f"Official VQA accuracy (%) on {vqa['questions']:,} test questions. Question only: a "
             "classifier that reads the question without the image. Shuffled images, shuffled "
             "questions: the model itself, with these exchanged among the test questions.",
             [
@@ -204,13 +205,13 @@ def _charts(results: Results) -> list[Chart]:
             "Answers by how the question begins",
             "The same accuracy. Of questions with two answers, half are right by chance.",
             [
-                Bar(f"{kind} …", value / 100, METRICS["accuracy"].shown(value), ours=True)
+                Bar(f"{kind} …", value / 100, f"{value:.{digits}f}", ours=True)
                 for kind, value in kinds
             ],
         ),
         Chart(
             "Captions",
-            f"Corpus BLEU on {caption['images']:,} test images, against five captions each; beam "
+            f"Corpus BLEU (points) on {caption['images']:,} test images, against five captions each; beam "
             f"search with {caption['beam_size']} beams. The best single caption for all images is "
             f"“{caption['baselines']['constant_caption']['caption']}”; from similar images comes "
             "the training caption that most of their captions agree with.",
