@@ -75,7 +75,7 @@ def test_it_goes_all_the_way_from_prepare_to_compare(site, cards, tmp_path):
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert {row["metric"] for row in log} == {"first_letter"}
     saccade("evaluate", run, "--device", "cpu", site=site)
-    scores = json.loads((run / "scores.json").read_text())
+    scores = json.loads((run / "scores.json").read_text())["test"]
     assert 0 <= scores["first_letter"] <= 1
     words = json.loads((run / "words.json").read_text())
     assert {"w", "h", "?"} <= set(words["vocabulary"]["words"])  # the plugin's tokenizer cut them

@@ -141,7 +141,7 @@ def about() -> None:
     """Print versions and devices, for bug reports."""
     import torch
 
-    packages = ("saccade", "torch", "torchvision", "timm", "lightning", "numpy")
+    packages = ("saccade", "torch", "torchvision", "timm", "lightning-fabric", "numpy")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     show_rows(
         [
