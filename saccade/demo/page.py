@@ -211,8 +211,8 @@ def _charts(results: Results) -> list[Chart]:
         ),
         Chart(
             "Captions",
-            f"Corpus BLEU (points) on {caption['images']:,} test images, against five captions each; beam "
-            f"search with {caption['beam_size']} beams. The best single caption for all images is "
+            f"Corpus BLEU (points) on {caption['images']:,} test images, against five captions "
+            f"each; beam search with {caption['beam_size']} beams. The best single caption for all images is "
             f"“{caption['baselines']['constant_caption']['caption']}”; from similar images comes "
             "the training caption that most of their captions agree with.",
             [
