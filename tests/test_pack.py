@@ -267,11 +267,11 @@ def test_any_files_in_any_slices(files, part_size):
 @pytest.mark.parametrize(
     "name", ["a" * 100, "a" * 101, "猫" * 60, "a" * 150 + "/" + "b" * 100, "a/" * 60 + "b"]
 )
-def test_the_room_of_a_file_is_known_before_it_is_written(tmp_path, name):
+def test_the_size_of_a_member_is_known_before_it_is_written(tmp_path, name):
     fill(tmp_path / "data", {name: b"12345"})
     (member,) = members_of({name: tmp_path / "data" / name})
     made = pack(tmp_path / "data", tmp_path / "out").manifest
-    assert made.files[0].offset + 512 == member.room
+    assert made.files[0].offset + 512 == member.tar_bytes
     assert made.bytes % 10240 == 0
     assert member._replace(changed=0).info.mode == 0o644
 
