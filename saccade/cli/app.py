@@ -67,7 +67,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = _show_warning  # type: ignore[assignment]
+                warnings.showwarning = _show_warning
                 return super().invoke(ctx)
         except SaccadeError as error:
             typer.echo(f"error: {error}", err=True)
