@@ -211,9 +211,9 @@ def _charts(results: Results) -> list[Chart]:
         ),
         Chart(
             "Captions",
-            f"Corpus BLEU (points) on {caption['images']:,} test images, against five captions each; "
-            f"beam search with {caption['beam_size']} beams. The best single caption for all images "
-            f"is “{caption['baselines']['constant_caption']['caption']}”; from similar images comes "
+            f"Corpus BLEU (points) on {caption['images']:,} test images, five captions each; beam "
+            f"search with {caption['beam_size']} beams. The best single caption for all images is "
+            f"“{caption['baselines']['constant_caption']['caption']}”; from similar images comes "
             "the training caption that most of their captions agree with.",
             [
                 *(
