@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from saccade.cli.main import app
 from saccade.config import MultiStep, Optimiser, Recipe, Schedule, Sgd, WeightRule, change
 from saccade.core.errors import BadConfig
+from saccade.core.tasks import TASK_INFO
 from saccade.data.batch import Sizes
 from saccade.models.catalogue import MODELS, build_model
 from saccade.recipes.catalogue import RECIPES, load_recipe
@@ -44,7 +45,8 @@ def test_every_recipe(name):
 def test_every_small_recipe_trains(world, tmp_path, name):
     recipe = change(change(RECIPES[name], "train.epochs=2"), "train.batch_size=16")
     scores = train(recipe, world.path, tmp_path / "run", console=Console(quiet=True))
-    assert 0 < scores["accuracy" if recipe.task == "vqa" else "bleu_1"] <= 100
+    metric = recipe.train.select_by or TASK_INFO[recipe.task].default_metric
+    assert 0 < scores[metric] <= 100
 
 
 def test_every_model_has_a_recipe_and_a_small_one():

@@ -361,7 +361,8 @@ class TestWhatLearns:
 
     def test_weights_that_do_not_learn_do_not_shrink(self, world):
         model, _, _ = made(world, trains_from="layer4")
-        config = training_of(recipe_for("show-attend-tell", "train.shrink=0.1"))
+        changes = "train.optimiser.kind=sgdw", "train.optimiser.weight_decay=0.1"
+        config = training_of(recipe_for("show-attend-tell", *changes))
         optimiser = make_optimiser(model, config)
         before = {name: value.clone() for name, value in model.named_parameters()}
         constrain_weights(model, optimiser, config)
@@ -570,14 +571,14 @@ class TestBeginningWithARun:
             train(other, data, tmp_path / "x", features="raw", start=start, console=QUIET)
         if not (data / "features" / "grey").exists():
             extract(data, "pixels", name="grey", size=64, resize="squash")
-        with pytest.raises(BadRun, match=r"prepared otherwise.*--mean 0.5,0.5,0.5 --std 0.5"):
+        with pytest.raises(BadRun, match=r"--mean 0\.5,0\.5,0\.5 --std 0\.5"):
             train(recipe, data, tmp_path / "x", features="grey", start=start, console=QUIET)
         shutil.rmtree(data / "features" / "grey")
         smaller, about = tmp_path / "smaller", json.loads((start / "run.json").read_text())
         shutil.copytree(start, smaller)
         about["store"]["reduction"] = {"pool": [1, 1]}
         (smaller / "run.json").write_text(json.dumps(about))
-        with pytest.raises(BadRun, match="made smaller"):
+        with pytest.raises(BadRun, match="store convert"):
             train(recipe, data, tmp_path / "x", features="raw", start=smaller, console=QUIET)
         plain = RECIPES["up-down-small"]
         with pytest.raises(BadRun, match="do not fit"):
@@ -659,7 +660,7 @@ class TestSettings:
         with pytest.raises(SaccadeError, match="count it twice"):
             change(recipe, "encoder.batch_norm=trained")
         for name in ("pixels", "torchvision:fasterrcnn_resnet50_fpn"):
-            with pytest.raises(SaccadeError, match=r"encoder\.backbone"):
+            with pytest.raises(SaccadeError, match="encoder"):
                 change(recipe, f"encoder={name}")
 
     def test_the_published_settings(self):

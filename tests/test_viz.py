@@ -258,13 +258,15 @@ def test_a_page_tells_all_its_missing_letters_in_one_warning(install):
 
 
 @pytest.mark.filterwarnings("default")
-def test_the_command_line_prints_the_warning_as_a_note(monkeypatch):
+def test_the_command_line_prints_the_warning_as_a_note(monkeypatch, tmp_path):
     def explain(*_, **__):
         warnings.warn("no font here has 猫", SaccadeWarning, stacklevel=1)
         return "x.png"
 
     monkeypatch.setattr("saccade.inference.explain.explain", explain)
-    done = CliRunner().invoke(app, ["explain", "run", "image.png"])
+    monkeypatch.setattr("saccade.core.run_files.read_run_json", lambda run: {})
+    (tmp_path / "image.png").touch()
+    done = CliRunner().invoke(app, ["explain", "run", str(tmp_path / "image.png")])
     assert done.exit_code == 0, done.output
     assert done.stderr == "note: no font here has 猫\n"
     assert done.stdout == "Drawn: x.png\n"

@@ -336,8 +336,10 @@ def test_a_model_of_a_language_comes_from_the_folder(folder: Path) -> None:
     model = PitVqa(config, Sizes(words=11, region_dim=6, answers=3, grid=None, regions=4))
     with pytest.raises(MissingWeights, match=r"gpt2/model\.safetensors"):
         model.initialise()
-    wanted = {name: torch.full_like(v, 0.25) for name, v in model.language.state_dict().items()}
+    wanted = {
+        name: torch.full_like(v, 0.25) for name, v in model.language_model.state_dict().items()
+    }
     (folder / "gpt2").mkdir()
     save_file(wanted, folder / "gpt2" / "model.safetensors")
     model.initialise()
-    assert all((value == 0.25).all() for value in model.language.state_dict().values())
+    assert all((value == 0.25).all() for value in model.language_model.state_dict().values())

@@ -147,7 +147,7 @@ def test_the_published_code_gives_other_words_zeros(tmp_path):
 
 
 def test_a_model_that_hears_nothing_has_no_words(tmp_path):
-    config = MODELS["ibowimg"].small.model_copy(update={"sees": "image"})
+    config = MODELS["ibowimg"].small.model_copy(update={"inputs": "image"})
     with pytest.raises(SaccadeError, match="IBowImg has no word embedding"):
         initialise_embedding(build_model(config, SIZES), written(tmp_path, GLOVE), QUESTION)
 
