@@ -13,7 +13,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Settings, first_problem
-from saccade.core.tasks import TASK_INFO
+from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.features.settings import Colour, Interpolation, Option, Resize
 from saccade.metrics.catalogue import METRICS, metrics_of
 from saccade.models.catalogue import MODELS, EncoderConfig, ModelConfig
@@ -373,7 +373,7 @@ class Recipe(Settings):
     decode: DecodeConfig | None = None
 
     @property
-    def task(self) -> Literal["vqa", "caption"]:
+    def task(self) -> TaskName:
         """The task of the recipe's model."""
         return MODELS[self.model.kind].task
 

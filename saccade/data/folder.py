@@ -33,12 +33,11 @@ import pyarrow.parquet as pq
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import as_json, to_disk, write_text
+from saccade.core.tasks import TaskName
 from saccade.data.checks import Finding
 from saccade.data.reading import read_json
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question, Split
 from saccade.text.tokenizers import TOKENIZERS, as_question
-
-Task = Literal["vqa", "caption"]
 
 FORMAT = 2
 """Raised when an older folder, or an older cache of word counts, must no longer be read."""
@@ -240,10 +239,10 @@ class DataFolder:
         self.fingerprint: str = self.about["fingerprint"]
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
+    def tasks(self) -> tuple[TaskName, ...]:
         """The tasks that the records can be used for."""
         splits = self.about["splits"].values()
-        needs: dict[Task, str] = {"vqa": "questions", "caption": "captions"}
+        needs: dict[TaskName, str] = {"vqa": "questions", "caption": "captions"}
         return tuple(t for t, kind in needs.items() if any(counts[kind] for counts in splits))
 
     def images(self, split: Split | None = None) -> list[ImageRecord]:

@@ -10,6 +10,7 @@ from math import isfinite
 from typing import Any, Final, Literal, NamedTuple
 
 from saccade.core.tables import Table, load_object
+from saccade.core.tasks import TaskName
 
 GIVEN_IN_TRAINING = frozenset(["revision", "confidence"])
 
@@ -37,7 +38,7 @@ class Metric(NamedTuple):
     """One score."""
 
     title: str
-    task: Literal["vqa", "caption"]
+    task: TaskName
     compute: str
     """`module:function`, imported when it is first needed. The function takes (predictions,
     references) in the same order, and what `needs` names as keywords. VQA: answers, and

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from saccade.core.formatting import number, pairs
 from saccade.core.settings import Settings
 from saccade.core.tables import Table, load_object
+from saccade.core.tasks import TaskName
 
 if TYPE_CHECKING:
     from torch import nn
@@ -333,7 +334,7 @@ class Entry(NamedTuple):
     config: type[ModelConfig]
     small: ModelConfig
     """Learns in seconds on a CPU: for tests and the embedded Shapes world."""
-    task: Literal["vqa", "caption"]
+    task: TaskName
     title: str
     paper: str
     published: str
