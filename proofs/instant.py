@@ -1,5 +1,6 @@
 """Help, listings, settings and cheap refusals: CPU seconds, and what was imported."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -28,6 +29,8 @@ try:
 finally:
     assert "torch" not in sys.modules, "torch was imported"
 """
+# An installed package has its bytecode; one that is compiled anew each time is no user's.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def cpu_seconds(*arguments: str) -> tuple[float, str]:

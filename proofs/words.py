@@ -52,6 +52,7 @@ def names_of(path: Path) -> Iterator[tuple[int, str, str]]:
 
 def commands() -> Iterator[tuple[str, str]]:
     """(kind, name) of every command and option."""
+    from typer.core import TyperGroup
     from typer.main import get_command
 
     from saccade.cli.main import app
@@ -62,9 +63,10 @@ def commands() -> Iterator[tuple[str, str]]:
         for option in command.params:
             for text in option.opts:
                 yield f"option of {path or 'saccade'}", text.lstrip("-").replace("-", "_")
-        for name, inner in getattr(command, "commands", {}).items():
-            yield "command", name.replace("-", "_")
-            waiting.append((f"{path} {name}".strip(), inner))
+        if isinstance(command, TyperGroup):
+            for name in command.list_commands(None):
+                yield "command", name.replace("-", "_")
+                waiting.append((f"{path} {name}".strip(), command.get_command(None, name)))
 
 
 def prove() -> list[str]:

@@ -10,11 +10,13 @@ import shlex
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_group
 
 from saccade.core.errors import SaccadeError, SaccadeWarning
 from saccade.core.formatting import table
@@ -32,12 +34,18 @@ HINTS = {
 """By error number: what a user can do about a refusal of the system."""
 
 
-ORDER = (
-    *("demo", "download", "prepare", "frames", "extract", "import-features", "store"),
-    *("train", "import-checkpoint", "evaluate", "compare", "ask", "caption", "explain"),
-    *("pack", "unpack", "list", "show", "about"),
-)
-"""Of the commands in `saccade --help`: as they follow each other in a project."""
+MODULES = {
+    "demo": "train",
+    **dict.fromkeys(("download", "prepare", "frames"), "data"),
+    **dict.fromkeys(("extract", "import-features", "store"), "features"),
+    **dict.fromkeys(("train", "import-checkpoint"), "train"),
+    **dict.fromkeys(("evaluate", "compare"), "evaluate"),
+    **dict.fromkeys(("ask", "caption", "explain"), "predict"),
+    **dict.fromkeys(("pack", "unpack"), "data"),
+    **dict.fromkeys(("list", "show", "about"), "info"),
+}
+"""Of each command: the module in this room that holds it, imported when the command is asked for.
+In the order of `saccade --help`, in which they follow each other in a project."""
 
 
 _show_any_warning = warnings.showwarning
@@ -62,7 +70,15 @@ class Commands(TyperGroup):
     """All commands; errors become one line on stderr and an exit status."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=ORDER.index)
+        return [*MODULES]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        # All of them for a name that is none: the nearest ones are suggested then.
+        for name in [cmd_name] if cmd_name in MODULES else MODULES:
+            if name not in self.commands:
+                module = import_module(f"saccade.cli.{MODULES[name]}")
+                self.commands |= get_group(module.commands).commands
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -86,7 +102,6 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands,
-    help="Visual question answering and image captioning with attention. Start with: saccade demo",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

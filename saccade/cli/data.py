@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from saccade.api import OnFault
-from saccade.cli.app import OptionsOption, app, say_next, show_rows
+from saccade.cli.app import OptionsOption, say_next, show_rows
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import byte_size, pairs, size_in_words, values
 
+commands = typer.Typer(rich_markup_mode=None)
 
-@app.command()
+
+@commands.command()
 def prepare(
     out: Annotated[Path, typer.Option(help="The data folder to make.")],
     source: Annotated[
@@ -54,7 +56,7 @@ def prepare(
     typer.echo(next_step(out))
 
 
-@app.command()
+@commands.command()
 def frames(
     videos: Annotated[Path, typer.Argument(help="A video, or a folder of PitVQA's 25.")],
     out: Annotated[Path, typer.Option(help="The folder of images: images/ of the data set.")],
@@ -69,7 +71,7 @@ def frames(
     )
 
 
-@app.command()
+@commands.command()
 def download(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME...", help="See: saccade list downloads.")
@@ -94,7 +96,7 @@ def download(
     fetch(names, to, mirrors=mirror or (), tell=typer.echo)
 
 
-@app.command()
+@commands.command()
 def pack(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="A data or run folder.")],
     out: Annotated[Path, typer.Option(help="The folder to fill with parts.")],
@@ -116,7 +118,7 @@ def pack(
     say_next("unpack", out.name, "--out", data.name)
 
 
-@app.command()
+@commands.command()
 def unpack(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What pack made.")],
     out: Annotated[Path, typer.Option(help="The new folder.")],

@@ -5,12 +5,14 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.app import BeamOption, DeviceOption, FeaturesOption, RunArgument, app, show_rows
+from saccade.cli.app import BeamOption, DeviceOption, FeaturesOption, RunArgument, show_rows
 from saccade.core.formatting import values
 from saccade.data.records import Split
 
+commands = typer.Typer(rich_markup_mode=None)
 
-@app.command()
+
+@commands.command()
 def evaluate(
     run: RunArgument,
     split: Annotated[Split | None, typer.Option(help="By default test, else val.")] = None,
@@ -52,7 +54,7 @@ def evaluate(
     typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}, {rows}")
 
 
-@app.command()
+@commands.command()
 def compare(
     runs: Annotated[
         list[str],

@@ -10,18 +10,19 @@ from saccade.cli.app import (
     DataFolderOption,
     DeviceOption,
     OptionsOption,
-    app,
     say_next,
     show_rows,
 )
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import colour, number, pairs, values
 
+commands = typer.Typer(rich_markup_mode=None)
+
 store = typer.Typer(help="Describe, check or convert a feature store.", no_args_is_help=True)
-app.add_typer(store, name="store")
+commands.add_typer(store, name="store")
 
 
-@app.command()
+@commands.command()
 def extract(
     data: DataFolderArgument,
     backbone: Annotated[
@@ -93,7 +94,7 @@ def _one_of(backbone: str | None, detector: str | None) -> str:
     return network
 
 
-@app.command("import-features")
+@commands.command("import-features")
 def import_features(
     kind: Annotated[
         str,

@@ -13,15 +13,17 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from saccade.cli.app import ChangesOption, RecipeArgument, app, show_rows
+from saccade.cli.app import ChangesOption, RecipeArgument, show_rows
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import size_in_words
 from saccade.core.tables import Table
 
+commands = typer.Typer(rich_markup_mode=None)
+
 Row = tuple[str, ...]
 
 
-@app.command("list")
+@commands.command("list")
 def list_names(
     kind: Literal["models", "recipes", "sources", "metrics", "backbones", "downloads"],
     pattern: Annotated[str, typer.Argument(help="Of backbones: 'resnet*', 'torchvision:*'.")] = "*",
@@ -113,7 +115,7 @@ LISTS: Mapping[str, Callable[[str], list[Row]]] = {
 }
 
 
-@app.command()
+@commands.command()
 def show(
     recipe: RecipeArgument,
     changes: ChangesOption = None,
@@ -136,7 +138,7 @@ def show(
         typer.echo(f"{'.'.join(names)}={'none' if value is None else text}")
 
 
-@app.command()
+@commands.command()
 def about() -> None:
     """Print versions and devices, for bug reports."""
     import torch

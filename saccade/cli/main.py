@@ -1,9 +1,6 @@
 """The command line: every command parses, calls one function and prints its result."""
 
-from saccade.cli import data, evaluate, features, info, predict, train  # each adds its commands
 from saccade.cli.app import app
-
-__all__ = ["app", "data", "evaluate", "features", "info", "main", "predict", "train"]
 
 
 def main() -> None:

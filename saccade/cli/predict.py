@@ -11,10 +11,11 @@ from saccade.cli.app import (
     ExplainOption,
     ImageArgument,
     RunArgument,
-    app,
     show_rows,
 )
 from saccade.core.errors import BadImage
+
+commands = typer.Typer(rich_markup_mode=None)
 
 
 def _refuse_missing(*images: Path) -> None:
@@ -25,7 +26,7 @@ def _refuse_missing(*images: Path) -> None:
             raise BadImage("no such file", location=image, hint=hint)
 
 
-@app.command()
+@commands.command()
 def ask(
     run: RunArgument,
     image: ImageArgument,
@@ -49,7 +50,7 @@ def ask(
         save_png(explain, explain_answer(opened, image, encoded, question, answer))
 
 
-@app.command()
+@commands.command()
 def caption(
     run: RunArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
@@ -82,7 +83,7 @@ def caption(
             typer.echo(text if len(images) == 1 else f"{image}: {text}")
 
 
-@app.command()
+@commands.command()
 def explain(
     run: RunArgument,
     image: ImageArgument,

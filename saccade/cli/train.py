@@ -13,15 +13,16 @@ from saccade.cli.app import (
     DeviceOption,
     FeaturesOption,
     RecipeArgument,
-    app,
     say_next,
     show_rows,
 )
 from saccade.core.formatting import values
 from saccade.core.tasks import TASK_INFO
 
+commands = typer.Typer(rich_markup_mode=None)
 
-@app.command()
+
+@commands.command()
 def demo(
     out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
     vqa: Annotated[str | None, typer.Option(help="A VQA recipe; use a small one.")] = None,
@@ -39,7 +40,7 @@ def demo(
     show_all(out, seed=seed, device=device, settings=DemoSettings(**chosen))
 
 
-@app.command()
+@commands.command()
 def train(
     recipe: RecipeArgument,
     data: DataFolderOption,
@@ -70,7 +71,7 @@ def train(
     say_next("evaluate", out)
 
 
-@app.command("import-checkpoint")
+@commands.command("import-checkpoint")
 def import_checkpoint(
     kind: Annotated[
         str,

@@ -10,7 +10,7 @@ from saccade.core.errors import BadConfig
 class Settings(BaseModel):
     """Base of all settings: no field can be changed, and none can be misspelt."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def replace(self, **fields: Any) -> Self:
         """The same settings with other values in some fields, checked (`model_copy` does not)."""

@@ -16,8 +16,9 @@ CHARACTERS = (
 )
 """Han, Kana, Bopomofo and Hangul (Unicode 15), as inside the brackets of a regular expression."""
 
-_ALONE = re.compile(f"[{CHARACTERS}]")
-_BETWEEN = re.compile(f"(?<=[{CHARACTERS}]) (?=[{CHARACTERS}])")
+# Patterns as text: `re` compiles them at their first use, not whenever a recipe is read.
+_ALONE = f"[{CHARACTERS}]"
+_BETWEEN = f"(?<=[{CHARACTERS}]) (?=[{CHARACTERS}])"
 QUESTION_MARKS = ("?", "\uff1f", "\u061f", "\ufe56", "\u2048", "\u2047", "\u0df4", "\ua60f")
 """Of Latin, of Chinese and Japanese, of Arabic, and rarer ones."""
 
@@ -33,7 +34,7 @@ class _Marks(dict[int, str]):
         elif kind[0] in "PSZC":
             cut = " "
         else:
-            cut = f" {letter} " if _ALONE.match(letter) else letter
+            cut = f" {letter} " if re.match(_ALONE, letter) else letter
         self[code] = cut
         return cut
 
@@ -52,9 +53,9 @@ def words_of_any_script(text: str) -> list[str]:
 
 def as_sentence(words: Iterable[str]) -> str:
     """Words as they are written: with blanks between them, but for scripts that have none."""
-    return _BETWEEN.sub("", " ".join(words))
+    return re.sub(_BETWEEN, "", " ".join(words))
 
 
 def has_no_blanks(text: str) -> bool:
     """Say whether a text has characters of a script that is written without blanks."""
-    return not text.isascii() and _ALONE.search(text) is not None
+    return not text.isascii() and re.search(_ALONE, text) is not None
