@@ -111,7 +111,7 @@ def refuse_small_disk(
 ) -> None:
     """Raises `error` where the disk of `folder` has fewer than the `needed` free bytes.
 
-    `subject` names that which needs them; `hint` is subject helps besides making room.
+    `subject` names what needs them; `hint` says what helps besides making room.
     """
     if needed > (free := free_bytes(folder)):
         message = f"{subject} needs {size_in_words(needed)}, {size_in_words(free)} are free"

@@ -95,7 +95,7 @@ def fetch_and_put(addresses: Sequence[str], names: Sequence[str], otherwise: str
 def find_given(name: str, kind: str, file: str = "") -> Path:
     """A file or folder that a setting names: a path, or a name in the folder of weights.
 
-    `kind` says kind it is, such as "word vectors"; `file` is the one that a folder has to hold.
+    `kind` says what it is, such as "word vectors"; `file` is the one that a folder has to hold.
     Raises MissingWeights with the exact name, where to get it and where to put it.
     """
     found = first_of([Path(name)]) or in_folder(name)
