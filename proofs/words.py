@@ -52,10 +52,11 @@ def names_of(path: Path) -> Iterator[tuple[int, str, str]]:
 
 def commands() -> Iterator[tuple[str, str]]:
     """(kind, name) of every command and option."""
+    from typer import Context
     from typer.core import TyperGroup
     from typer.main import get_command
 
-    from saccade.cli.main import app
+    from saccade.cli.app import app
 
     waiting = [("", get_command(app))]
     while waiting:
@@ -64,9 +65,11 @@ def commands() -> Iterator[tuple[str, str]]:
             for text in option.opts:
                 yield f"option of {path or 'saccade'}", text.lstrip("-").replace("-", "_")
         if isinstance(command, TyperGroup):
-            for name in command.list_commands(None):
+            context = Context(command)
+            for name in command.list_commands(context):
                 yield "command", name.replace("-", "_")
-                waiting.append((f"{path} {name}".strip(), command.get_command(None, name)))
+                if inner := command.get_command(context, name):
+                    waiting.append((f"{path} {name}".strip(), inner))
 
 
 def prove() -> list[str]:

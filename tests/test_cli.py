@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from saccade.cli.main import app, main
+from saccade.cli.app import app
+from saccade.cli.main import main
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import colour, number, pairs, table, values
 from saccade.datasets.shapes import make_shapes

@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.comparison.page import compare
 from saccade.comparison.ranking import holm
 from saccade.comparison.runs import named, read_groups

@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import saccade
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.data.folder import DataFolder
 from saccade.features.backbones import choose_backbone
 from saccade.features.images import read_image

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.core.errors import BadConfig, BadDownload
 from saccade.core.files import Limits, held
 from saccade.datasets.catalogue import SOURCES

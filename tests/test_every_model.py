@@ -65,8 +65,8 @@ class TestEveryModel:
         entry = MODELS[name]
         assert entry.config().kind == entry.small.kind == name
         assert entry.title
-        assert re.search(r"arXiv:\d{4}\.\d{4,5}|doi", entry.paper)
-        assert entry.published
+        assert bool(entry.paper) == bool(entry.published)
+        assert re.fullmatch(r"|.*(arXiv:\d{4}\.\d{4,5}|doi).*", entry.paper)
 
     def test_padding_changes_nothing(self, name):
         sizes = SIZES._replace(grid=None)  # a grid has no padding

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.config import MultiStep, Optimiser, Recipe, Schedule, Sgd, WeightRule, change
 from saccade.core.errors import BadConfig
 from saccade.core.tasks import TASK_INFO
@@ -49,10 +49,11 @@ def test_every_small_recipe_trains(world, tmp_path, name):
     assert 0 < scores[metric] <= 100
 
 
-def test_every_model_has_a_recipe_and_a_small_one():
+def test_every_published_model_has_a_recipe_and_a_small_one():
+    published = {name for name, entry in MODELS.items() if entry.published}
     of = {recipe.model.kind for name, recipe in RECIPES.items() if not name.endswith("-small")}
-    assert of == set(MODELS)
-    assert {RECIPES[name].model.kind for name in SMALL} == set(MODELS)
+    assert of >= published
+    assert {RECIPES[name].model.kind for name in SMALL} >= published
 
 
 def test_a_change_is_typed_and_leaves_the_recipe_alone():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.core.errors import BadData, BadStore, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord

@@ -45,7 +45,7 @@ def typed(hint: str, out: Path) -> DataFolder:
     """The data folder that the first command in a message makes, OUT for DATA."""
     from typer.testing import CliRunner
 
-    from saccade.cli.main import app
+    from saccade.cli.app import app
 
     command = re.search(r"saccade (prepare .*?)(?: \(or |\.(?: |$))", hint)[1]
     words = [str(out) if word == "DATA" else word for word in shlex.split(command)]

@@ -123,7 +123,7 @@ def test_the_readme_shows_how_to_use_the_command_line():
 def test_every_command_in_the_texts_can_be_typed(path, words):
     from typer.main import get_command
 
-    from saccade.cli.main import app
+    from saccade.cli.app import app
 
     name, *arguments = words
     if name.startswith("-"):
@@ -139,13 +139,14 @@ def test_every_target_in_the_texts_is_in_the_makefile():
             assert target in made, f"{short(path)} says `make {target}`"
 
 
-def test_the_readme_lists_every_model_with_its_published_score():
+def test_the_readme_lists_every_published_model_with_its_score():
     from saccade.models.catalogue import MODELS
 
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     table = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
-    assert set(table) == set(MODELS)
-    for name, entry in MODELS.items():
+    published = {name: entry for name, entry in MODELS.items() if entry.published}
+    assert set(table) == set(published)
+    for name, entry in published.items():
         assert entry.published in table[name]
         assert (f"docs/models/{name}.md" in table[name]) == (
             ROOT / "docs" / "models" / f"{name}.md"

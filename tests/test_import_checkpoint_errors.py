@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.core.errors import BadCheckpoint, BadConfig, BadRun, SaccadeError
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.core.errors import BadBundle, BadConfig
 from saccade.core.formatting import byte_size, size_in_words
 from saccade.data.folder import DataFolder

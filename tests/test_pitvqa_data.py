@@ -443,7 +443,7 @@ class TestFrames:
     def test_the_command_line(self, tmp_path):
         from typer.testing import CliRunner
 
-        from saccade.cli.main import app
+        from saccade.cli.app import app
 
         video = write_video(tmp_path / "video_07.mp4", seconds=1)
         told = CliRunner().invoke(app, ["frames", str(video), "--out", str(tmp_path / "images")])

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from typer.testing import CliRunner
 
 import saccade
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.config import Recipe, WeightRule, change
 from saccade.core.errors import BadConfig, BadRun, BadStore, SaccadeError
 from saccade.core.tables import load_object

@@ -56,7 +56,7 @@ def typed(command, out):
     """The data folder that a command makes, as a message names it, with OUT for DATA."""
     from typer.testing import CliRunner
 
-    from saccade.cli.main import app
+    from saccade.cli.app import app
 
     words = [str(out) if word == "DATA" else word for word in shlex.split(command)]
     told = CliRunner().invoke(app, words[1:])
@@ -287,7 +287,7 @@ class TestCommandLine:
     def test_a_folder_alone(self, tmp_path):
         from typer.testing import CliRunner
 
-        from saccade.cli.main import app
+        from saccade.cli.app import app
 
         (tmp_path / "mine.csv").write_text(OWN_TABLE)
         for name in ("cat", "dog"):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.core.errors import BadStore
 from saccade.features.convert import convert_store
 from saccade.features.store import FeatureStore, verify_store

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.core.errors import BadStore
 from saccade.data.folder import DataFolder
 from saccade.features import convert as stores_module

@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import saccade
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.config import change
 from saccade.core.errors import BadConfig, BadData, BadStore
 from saccade.data.folder import DataFolder

@@ -6,7 +6,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.core import tables
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tables import Table, load_object

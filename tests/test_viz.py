@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.core.errors import SaccadeWarning
 from saccade.core.files import write_bytes
 from saccade.text.segmentation import has_no_blanks

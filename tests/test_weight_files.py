@@ -13,7 +13,7 @@ from rich.console import Console
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from saccade.cli.main import app
+from saccade.cli.app import app
 from saccade.config import change
 from saccade.core import weights as weight_files
 from saccade.core.errors import BadData, MissingWeights

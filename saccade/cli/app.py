@@ -77,7 +77,7 @@ class Commands(TyperGroup):
         for name in [cmd_name] if cmd_name in MODULES else MODULES:
             if name not in self.commands:
                 module = import_module(f"saccade.cli.{MODULES[name]}")
-                self.commands |= get_group(module.commands).commands
+                self.commands.update(get_group(module.commands).commands)
         return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: Any) -> Any:

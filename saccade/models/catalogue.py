@@ -338,7 +338,8 @@ class Entry(NamedTuple):
     title: str
     paper: str
     published: str
-    """The score that the paper or the official leaderboard gives, and on what."""
+    """The score that the paper or the official leaderboard gives, and on what; empty, as `paper`,
+    where a model reproduces nothing."""
 
 
 _MODELS = {

@@ -27,8 +27,8 @@ GATED_FUSION = Entry(
     GatedFusionConfig(embedding=16),
     "vqa",
     "Gated fusion (an example)",
-    "no paper: the example of docs/plugins",
-    "nothing is published",
+    paper="",
+    published="",
 )
 
 
