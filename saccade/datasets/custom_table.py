@@ -61,7 +61,7 @@ def read(
     folders = [folder for folder in folders if (files.root / folder).is_dir()]
     own = OwnRows(lambda name: _find(files, folders, name), drawing)
     for path, split in chosen:
-        own.take(path, read_known(path, columns), split)
+        own.take(read_known(path, columns), split)
     paths = [path for path, _ in chosen]
     if not _belong_together(own.rows):
         raise _several(root, paths)
@@ -112,18 +112,18 @@ def _one_or_split(paths: Sequence[Path]) -> list[tuple[Path, Split | None]]:
     return list(by_split.items()) if len(set(by_split.values())) == len(by_split) else []
 
 
-def _belong_together(rows: Sequence[tuple[Path, Row, Split | None]]) -> bool:
+def _belong_together(rows: Sequence[tuple[Row, Split | None]]) -> bool:
     """True where tables of questions and of captions share images, and all rows say their split
     or none does. Tables of one kind belong together.
     """
-    kinds = {path: {"question", "caption"} & row.values.keys() for path, row, _ in rows}
+    kinds = {row.location: {"question", "caption"} & row.values.keys() for row, _ in rows}
     if all(kind == next(iter(kinds.values())) for kind in kinds.values()):
         return True
     images: dict[str, set[str]] = {"question": set(), "caption": set()}
-    for _, row, _ in rows:
+    for row, _ in rows:
         for what in images.keys() & row.values.keys():
             images[what].add(str(row.values["image"]))
-    say_it = {bool(split or str(row.values.get("split") or "").strip()) for _, row, split in rows}
+    say_it = {bool(split or str(row.values.get("split") or "").strip()) for row, split in rows}
     return bool(images["question"] & images["caption"]) and len(say_it) == 1
 
 

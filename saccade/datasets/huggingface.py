@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saccade.core.errors import BadConfig, BadData, SaccadeError
+from saccade.core.tables import optional_package
 from saccade.data.find_files import ImageFiles, files_like, folder_like, folder_with, is_absolute
 from saccade.data.reading import read_json, read_start, refuse_stand_ins
 from saccade.data.records import Collection, Split
@@ -131,34 +132,30 @@ def table_rows(
         batch.validate(full=True)  # damaged offsets would lead outside of the buffers
         known = {**_classes_in(batch.schema.metadata), **classes}
         wanted = columns_of(batch.schema.names, columns, location)
-        values = {what: batch.column(name).to_pylist() for what, name in wanted.items()}
-        for what, name in wanted.items():
-            if name in known:
-                values[what] = [_class_name(value, known[name]) for value in values[what]]
-        for row in zip(*values.values(), strict=True):
+        values = []
+        for column in wanted.values():
+            names = dict(enumerate(known.get(column, ())))  # of classes; other values stay
+            cells = batch.column(column).to_pylist()
+            values.append([names.get(v, v) if type(v) is int else v for v in cells])
+        for row in zip(*values, strict=True):
             number += 1
-            record = dict(zip(values, row, strict=True))
+            record = dict(zip(wanted, row, strict=True))
             record["image"] = image(record["image"], f"row {number}")
-            yield Row(f"row {number}", record)
+            yield Row(location, f"row {number}", record)
 
 
 def _classes_in(metadata: Mapping[bytes, bytes] | None) -> Classes:
     try:
         features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        kinds = {column: kind for column, kind in features.items() if isinstance(kind, dict)}
+        return {
+            column: kind["names"]
+            for column, kind in features.items()
+            if isinstance(kind, dict)
+            and kind.get("_type") == "ClassLabel"
+            and isinstance(kind.get("names"), list)
+        }
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}  # somebody else's metadata
-    return {
-        column: kind["names"]
-        for column, kind in kinds.items()
-        if kind.get("_type") == "ClassLabel" and isinstance(kind.get("names"), list)
-    }
-
-
-def _class_name(value: Any, names: Sequence[Any]) -> Any:
-    """A class's name for its number; other values as they are."""
-    known = type(value) is int and 0 <= value < len(names)
-    return names[value] if known else value
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> BadData:
@@ -170,6 +167,10 @@ def _damaged(path: Path, kind: str, error: Exception) -> BadData:
 
 # Parquet files, as the hub keeps a data set: `data/train-00000-of-00002.parquet`, or a folder for
 # each split (`train/0000.parquet`). Images are paths, or lie inside as `{bytes, path}` or bytes.
+
+
+PARQUET = r".*\.(?i:parquet)"
+"""Of the names of such files, as a pattern."""
 
 
 def stated_licence(folder: Path) -> str:
@@ -196,18 +197,30 @@ def read_parquet(
     BadConfig where there are several sets.
     """
     drawing = as_drawing(val_share, test_share, seed)
-    found = _parquet_files(root)
+    found = files_like(root, PARQUET)
     if not found:
         hint = "Check --root: the hub has data/train-00000-of-00001.parquet ..."
         raise BadData("holds no Parquet files of a data set", location=root, hint=hint)
-    home = _home(root, found)
-    splits = _splits(root, found)
+    splits = [
+        split_in(path.name) or (split_in(path.parent.name) if path.parent != root else None)
+        for path in found
+    ]
+    if any(splits) and not all(splits):
+        message = "says no split in its name, but others do"
+        hint = "Name it after train, validation or test, or move it away."
+        raise BadData(message, location=found[splits.index(None)], hint=hint)
+    of_files = (path.parent for path in found)
+    homes = dict.fromkeys(f.parent if f != root and split_in(f.name) else f for f in of_files)
+    if len(homes) > 1:
+        shown = ", ".join(f"{home.relative_to(root).as_posix()}/" for home in homes)
+        message = f"holds Parquet files of several data sets: {shown}"
+        raise BadConfig(message, location=root, hint="Give the folder of one of them as --root.")
     files = ImageFiles(root, images or None)
     inside = ImagesInside.of(files.root, chosen=bool(images))
-    folders = dict.fromkeys(("", "images", home.relative_to(root).as_posix()))
+    folders = dict.fromkeys(("", "images", *(home.relative_to(root).as_posix() for home in homes)))
     own = OwnRows(lambda name: files.find_path(name, list(folders)), drawing)
     for path, split in zip(found, splits, strict=True):
-        own.take(path, _parquet_rows(path, columns, inside), split)
+        own.take(_parquet_rows(path, columns, inside), split)
     names = [path.relative_to(root).as_posix() for path in found]
     names = names if len(names) <= 4 else [*names[:3], "..."]
     notes = [f"Read from {len(found)} Parquet files: {', '.join(names)}."]
@@ -220,7 +233,7 @@ def recognise_parquet(root: Path, columns: str = "") -> str | None:
 
     Files that cannot be read count when their names say splits: `read` tells what is wrong.
     """
-    for path in _parquet_files(root):
+    for path in files_like(root, PARQUET):
         names = column_names(path)
         if names is not None and fits(names, given=columns):
             return there_is(path, root, names)
@@ -237,10 +250,6 @@ def column_names(path: Path) -> list[str] | None:
         return None
 
 
-def _parquet_files(root: Path) -> list[Path]:
-    return files_like(root, r".*\.(?i:parquet)")
-
-
 def _parquet_rows(path: Path, columns: str, inside: ImagesInside) -> Iterator[Row]:
     try:
         with pa.OSFile(str(path)) as source:
@@ -254,30 +263,10 @@ def _parquet_rows(path: Path, columns: str, inside: ImagesInside) -> Iterator[Ro
         raise _damaged(path, "Parquet file", error) from None
 
 
-def _home(root: Path, found: Sequence[Path]) -> Path:
-    """The folder that holds the files, or the folders of the splits."""
-    folders = (path.parent for path in found)
-    homes = dict.fromkeys(f.parent if f != root and split_in(f.name) else f for f in folders)
-    if len(homes) > 1:
-        names = ", ".join(f"{home.relative_to(root).as_posix()}/" for home in homes)
-        message = f"holds Parquet files of several data sets: {names}"
-        raise BadConfig(message, location=root, hint="Give the folder of one of them as --root.")
-    return next(iter(homes))
-
-
-def _splits(root: Path, found: Sequence[Path]) -> list[Split | None]:
-    splits = [
-        split_in(path.name) or (split_in(path.parent.name) if path.parent != root else None)
-        for path in found
-    ]
-    if any(splits) and not all(splits):
-        message = "says no split in its name, but others do"
-        hint = "Name it after train, validation or test, or move it away."
-        raise BadData(message, location=found[splits.index(None)], hint=hint)
-    return splits
-
-
 # What the package `datasets` reads: folders that it saved (`save_to_disk`), and the hub itself.
+
+NEEDED = ("hf", "this source needs the package datasets")
+"""For the error where the package is not installed: the extra with it, and the message."""
 
 
 def read_saved(
@@ -296,7 +285,7 @@ def read_saved(
     """
     drawing = as_drawing(val_share, test_share, seed)
     hint = "Check --root: save_to_disk writes dataset_dict.json, or state.json."
-    home = folder_with(root, _holds_saved, "folder that datasets saved", hint)
+    home = folder_with(root, _seal, "folder that datasets saved", hint)
     files = ImageFiles(root if images else home, images or None)
     inside = ImagesInside.of(files.root, chosen=bool(images))
     own = OwnRows(files.find_path, drawing)
@@ -307,7 +296,7 @@ def read_saved(
             hint = "Save the data set again after flatten_indices()."
             raise BadData(message, location=state, hint=hint)
     try:
-        loaded = _library().load_from_disk(str(home))
+        loaded = optional_package("datasets", *NEEDED).load_from_disk(str(home))
         names = _take(own, home, loaded, columns, inside.name)
     except SaccadeError:
         raise
@@ -318,11 +307,9 @@ def read_saved(
 
 def recognise_saved(root: Path) -> str | None:
     """`dataset_dict.json`, or `state.json` beside `dataset_info.json`."""
-    home = folder_like(root, _holds_saved)
-    if home is None:
+    if (home := folder_like(root, _seal)) is None:
         return None
-    seal = "dataset_dict.json" if (home / "dataset_dict.json").is_file() else "state.json"
-    return f"there is {(home / seal).relative_to(root).as_posix()}, which datasets writes"
+    return f"there is {(home / _seal(home)).relative_to(root).as_posix()}, which datasets writes"
 
 
 def read_hub(
@@ -342,7 +329,7 @@ def read_hub(
     """
     drawing = as_drawing(val_share, test_share, seed)
     root = root.absolute()
-    library = _library()
+    library = optional_package("datasets", *NEEDED)
     from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415 - as `datasets`
 
     inside = ImagesInside.of(root, chosen=True)
@@ -365,24 +352,14 @@ def read_hub(
         raise
     except Exception as error:  # no network, no such set, damaged files: the library says which
         shown = " ".join(str(error).split())[:200]
-        offline = library.config.HF_HUB_OFFLINE
         hint = "Check the name on huggingface.co/datasets, and --option config=NAME."
-        if offline:
+        if library.config.HF_HUB_OFFLINE:
             hint = "HF_HUB_OFFLINE is set: unset it, or download the set once on a machine with it."
         message = f"cannot be loaded from the Hugging Face hub ({type(error).__name__}: {shown})"
         raise BadData(message, location=name, hint=hint) from None
     notes = [*names, f"Images are files in {root} now."]
     collection = own.collection(f"hf:{name}", str(root), notes)
     return replace(collection, licence=_hub_licence(name))
-
-
-def _library() -> Any:
-    try:
-        import datasets  # noqa: PLC0415 - only these readers need it, and it takes two seconds
-    except ImportError:
-        hint = "Install it: pip install 'saccade[hf]'."
-        raise BadConfig("this source needs the package datasets", hint=hint) from None
-    return datasets
 
 
 def _take(
@@ -398,7 +375,7 @@ def _take(
         classes = {key: kind.names for key, kind in part.features.items() if hasattr(kind, "names")}
         batches = part.with_format("arrow").iter(AT_ONCE)
         place = home / name if name and home.is_dir() else home
-        own.take(place, table_rows(batches, place, columns, partial(image, place), classes), split)
+        own.take(table_rows(batches, place, columns, partial(image, place), classes), split)
     return [f"Splits of the folder: {', '.join(parts)}."] if len(parts) > 1 else []
 
 
@@ -418,9 +395,12 @@ def _damaged_file_of(home: Path, error: Exception) -> BadData:
     return BadData(message, location=home, hint="Copy the whole folder again, or save it again.")
 
 
-def _holds_saved(folder: Path) -> bool:
-    single = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
-    return single or (folder / "dataset_dict.json").is_file()
+def _seal(folder: Path) -> str:
+    """The file by which a folder that `datasets` saved is known; empty where this is none."""
+    if (folder / "dataset_dict.json").is_file():
+        return "dataset_dict.json"
+    both = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
+    return "state.json" if both else ""
 
 
 def _hub_licence(name: str) -> str:
@@ -462,7 +442,7 @@ def read_imagefolder(
     """
     drawing = as_drawing(val_share, test_share, seed)
     hint = "Check --root: metadata.csv or metadata.jsonl has a column file_name."
-    home = folder_with(root, _holds_metadata, "metadata of an imagefolder", hint)
+    home = folder_with(root, _metadata, "metadata of an imagefolder", hint)
     files = ImageFiles(root if images else home, images or None)
     own = OwnRows(lambda name: _find(files, name, elsewhere=bool(images)), drawing)
     found = _metadata(home)
@@ -473,14 +453,14 @@ def read_imagefolder(
         raise BadConfig(f"holds metadata twice: {names}", location=home, hint=hint)
     for path in found:
         folder = path.parent.relative_to(home).as_posix()
-        own.take(path, _rows(path, columns, "" if folder == "." else folder), split_in(folder))
+        own.take(_rows(path, columns, "" if folder == "." else folder), split_in(folder))
     collection = own.collection("imagefolder", str(files.root), [f"Read from {names}."])
     return replace(collection, licence=stated_licence(root))
 
 
 def recognise_imagefolder(root: Path, columns: str = "") -> str | None:
     """`metadata.csv` or `metadata.jsonl` with file_name, and captions or questions."""
-    home = folder_like(root, _holds_metadata)
+    home = folder_like(root, _metadata)
     for path in _metadata(home) if home else ():
         if fits(names := list(first_row(path)), USUAL, columns):
             return there_is(path, root, names)
@@ -498,22 +478,17 @@ def _metadata(folder: Path) -> list[Path]:
     return [path for path in there if path.parent == folder or split_in(path.parent.name)]
 
 
-def _holds_metadata(folder: Path) -> bool:
-    return bool(_metadata(folder))
-
-
 def _rows(path: Path, columns: str, folder: str) -> Iterator[Row]:
     """Rows that name images relative to the data set, where `folder` (of a split) may lie."""
     rows = read_known(path, columns, USUAL)
     of_folders = [_split_of(str(row.values["image"])) for row in rows]
-    for (place, values), split in zip(rows, of_folders, strict=True):
-        name = values["image"]
-        more: dict[str, Any] = {}
+    for row, split in zip(rows, of_folders, strict=True):
+        values, name = dict(row.values), row.values["image"]
         if isinstance(name, str) and name.strip() and folder and not name.startswith("/"):
-            more["image"] = f"{folder}/{name.strip().removeprefix('./')}"
-        if not folder and "split" not in values and all(of_folders):
-            more["split"] = split
-        yield Row(place, {**values, **more})
+            values["image"] = f"{folder}/{name.strip().removeprefix('./')}"
+        if not folder and all(of_folders):
+            values.setdefault("split", split)
+        yield row._replace(values=values)
 
 
 def _split_of(name: str) -> Split | None:
