@@ -7,7 +7,7 @@ validation images. Layout: cocodataset.org, "Data format", caption annotations.
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, SeveralFit, first_reason
+from saccade.data.find_files import ImageFiles, SeveralFit, by_name
 from saccade.data.reading import columns, read_json, record_list, unique
 from saccade.data.records import Caption, Collection, ImageRecord, Split, with_words
 from saccade.text.tokenizers import caption_words
@@ -74,9 +74,7 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
     )
 
 
-def recognise(root: Path) -> str | None:
-    """Captions named as COCO's are."""
-    return first_reason(root, r"captions_(?:train|val)(?:2014|2017)\.json")
+recognise = by_name(r"captions_(?:train|val)(?:2014|2017)\.json")
 
 
 def _images(

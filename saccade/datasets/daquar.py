@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, SeveralFit, files_like, first_reason
+from saccade.data.find_files import ImageFiles, SeveralFit, by_name, files_like
 from saccade.data.reading import read_lines
 from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.data.splits import as_drawing
@@ -82,9 +82,7 @@ def read(
     )
 
 
-def recognise(root: Path) -> str | None:
-    """Files named as DAQUAR's are."""
-    return first_reason(root, NAME)
+recognise = by_name(NAME)
 
 
 def _pairs(path: Path, split: Split) -> list[Question]:

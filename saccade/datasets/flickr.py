@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, files_like, first_reason, one_file
-from saccade.data.reading import read_lines, read_start, read_table
+from saccade.data.reading import RELEASED, read_lines, read_start, read_table
 from saccade.data.records import Caption, Collection, ImageRecord, Split, with_words
 from saccade.data.splits import Drawing, as_drawing
 from saccade.datasets.custom_rows import first_row
@@ -46,11 +46,9 @@ def token_lines(path: Path) -> Texts:
         if not line.strip():
             continue
         if not (tab and hash_sign and name and place.isascii() and place.isdigit()):
-            raise BadData(
-                f"line {number} is not NAME.jpg#K, a tab, and a caption: {line[:50]!a}",
-                location=path,
-                hint=f"Take the released {path.name}; mind that editors turn tabs to blanks.",
-            )
+            message = f"line {number} is not NAME.jpg#K, a tab, and a caption: {line[:50]!a}"
+            hint = f"Take the released {path.name}; mind that editors turn tabs to blanks."
+            raise BadData(message, location=path, hint=hint)
         if key in seen:
             message = f"line {number} has {key} a second time"
             raise BadData(message, location=path, hint="Keep one line of each.")
@@ -63,11 +61,9 @@ def comma_table(path: Path) -> Texts:
     """Read a CSV with the columns `image` and `caption`, as Kaggle's copy of Flickr8k."""
     names, rows = read_table(path)
     if names[:2] != ["image", "caption"]:
-        raise BadData(
-            f"begins with the columns {', '.join(names)[:50]!a}, not with image, caption",
-            location=path,
-            hint="For a table of your own, prepare the source table.",
-        )
+        message = f"begins with the columns {', '.join(names)[:50]!a}, not with image, caption"
+        hint = "For a table of your own, prepare the source table."
+        raise BadData(message, location=path, hint=hint)
     texts: Texts = {}
     for row in rows:
         texts.setdefault(row.values[0].strip(), []).append(row.values[1].strip())
@@ -87,15 +83,11 @@ def bar_table(path: Path) -> Texts:
         raise BadData(message, location=path, hint="Take the file as it was handed out.")
     texts: Texts = {}
     for number, line in enumerate(lines[1:], start=2):
-        match = re.fullmatch(r"([^|]+)\|\s*(\d+)\s*[|\s]\s*(\S.*)", line)
-        if match:
+        if match := re.fullmatch(r"([^|]+)\|\s*(\d+)\s*[|\s]\s*(\S.*)", line):
             texts.setdefault(match[1].strip(), []).append(match[3].strip())
         elif line.strip():
-            raise BadData(
-                f"line {number} is not NAME.jpg| K| caption: {line[:50]!a}",
-                location=path,
-                hint="Mend or remove this line, or take the file as it was handed out.",
-            )
+            message = f"line {number} is not NAME.jpg| K| caption: {line[:50]!a}"
+            raise BadData(message, location=path, hint=RELEASED)
     return texts
 
 
@@ -114,11 +106,9 @@ def split_lists(root: Path, release: Release) -> dict[str, Split]:
         for line in (line.strip() for path in found for line in read_lines(path)):
             name = line if line.endswith(release.suffix) else line + release.suffix
             if line and split_of.setdefault(name, split) != split:
-                raise BadData(
-                    f"{name} is also in the list of the {split_of[name]} images",
-                    location=found[0],
-                    hint="An image belongs to one split: take the released lists.",
-                )
+                message = f"{name} is also in the list of the {split_of[name]} images"
+                hint = "An image belongs to one split: take the released lists."
+                raise BadData(message, location=found[0], hint=hint)
     return split_of
 
 
@@ -140,13 +130,12 @@ def as_collection(
     if not listed:
         split_of, drawn = drawing.draw(texts)
         notes = [f"{drawn} Scores do not compare with published ones: {release.advice}"]
-    bare = [name for name in split_of if name not in texts]
-    if bare:
-        raise BadData(
-            f"has no caption for {len(bare)} images of the split lists, the first is {bare[0]}",
-            location=path,
-            hint="Take token file and lists from the same release.",
+    if bare := [name for name in split_of if name not in texts]:
+        message = (
+            f"has no caption for {len(bare)} images of the split lists, the first is {bare[0]}"
         )
+        hint = "Take token file and lists from the same release."
+        raise BadData(message, location=path, hint=hint)
     files, names = files.beside(path), sorted(split_of)
     kept, wordless = with_words(
         Caption(0, number, text, caption_words(text), split_of[name])

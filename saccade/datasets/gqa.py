@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, files_like, first_reason
+from saccade.data.find_files import ImageFiles, by_name, files_like
 from saccade.data.options import one_of
 from saccade.data.reading import collector_paused, columns, is_text, read_entries
 from saccade.data.records import Collection, ImageRecord, Question, Split
@@ -68,9 +68,7 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
     )
 
 
-def recognise(root: Path) -> str | None:
-    """Questions named as GQA's are."""
-    return first_reason(root, rf"(?:train|val|testdev)_(?:{'|'.join(KINDS)})_questions\.json")
+recognise = by_name(r"(?:train|val|testdev)_(?:balanced|all)_questions\.json")
 
 
 def _files(root: Path, part: str, kind: str) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, first_reason, one_file
+from saccade.data.find_files import ImageFiles, by_name, one_file
 from saccade.data.reading import columns, is_text, read_json, record_list, unique
 from saccade.data.records import Caption, Collection, ImageRecord, Split, with_words
 
@@ -68,9 +68,7 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
     )
 
 
-def recognise(root: Path) -> str | None:
-    """A `dataset_*.json`."""
-    return first_reason(root, NAME)
+recognise = by_name(NAME)
 
 
 def _captions(

@@ -84,11 +84,8 @@ CLASSES = (
 )  # fmt: skip
 """The 59 answers in the order of the published classifier."""
 
-STEP_COLUMNS = ("int_time", "str_step")
-TOOL_COLUMNS = (
-    "int_time", "str_instrument1", "str_instrument2", "pos_instrument1", "pos_instrument2",
-)  # fmt: skip
-
+TOOL_COLUMNS = ("str_instrument1", "str_instrument2", "pos_instrument1", "pos_instrument2")
+ANNOTATIONS = "Take PitVQA's published annotations: steps_csv/steps_01.csv ..."
 
 CATEGORIES = (
     ("phase", ("What is the surgical phase", "What is the next surgical phase")),
@@ -115,14 +112,11 @@ def seconds_of(steps: Path, instruments: Path) -> Iterator[tuple[int, tuple[Line
     Seconds out of the patient, and before or after the operation, are passed over. Raises BadData
     for a table that lacks a column, or holds a step, a time or a place that does not exist.
     """
-    starts, names = _columns(steps, STEP_COLUMNS)
-    at = _whole(steps, "int_time", starts)
-    strange = next((name for name in names if name not in STEPS and name not in NO_STEP), None)
-    if strange is not None:
+    at, (names,) = _columns(steps, ("str_step",))
+    if strange := [name for name in names if name not in STEPS and name not in NO_STEP]:
         hint = f"Known are: {', '.join(STEPS)}."
-        raise BadData(f"has the unknown step {strange[:40]!a}", location=steps, hint=hint)
-    times, one, two, place_one, place_two = _columns(instruments, TOOL_COLUMNS)
-    seconds = _whole(instruments, "int_time", times)
+        raise BadData(f"has the unknown step {strange[0][:40]!a}", location=steps, hint=hint)
+    seconds, (one, two, place_one, place_two) = _columns(instruments, TOOL_COLUMNS)
     # A second's step is the row before the first that begins later; operation 16 has one row out of
     # order, which the largest start so far passes over, as the published program does.
     running = np.searchsorted(np.maximum.accumulate(at), seconds, side="right") - 1
@@ -132,8 +126,8 @@ def seconds_of(steps: Path, instruments: Path) -> Iterator[tuple[int, tuple[Line
     for row in np.flatnonzero(wanted):
         tools = ((one[row], place_one[row]), (two[row], place_two[row]))
         visible = tuple((tool, place) for tool, place in tools if place)
-        if strange := next((p for _, p in visible if p not in ("1", "2", "3", "4", "5")), ""):
-            message = f"second {seconds[row]} has an instrument at place {strange[:20]!a}"
+        if strange := [place for _, place in visible if place not in ("1", "2", "3", "4", "5")]:
+            message = f"second {seconds[row]} has an instrument at place {strange[0][:20]!a}"
             raise BadData(message, location=instruments, hint="Places are 1 to 5, or empty.")
         yield int(seconds[row]), _lines(names[running[row]], visible)
 
@@ -143,21 +137,19 @@ def _lines(step: str, tools: tuple[tuple[str, str], ...]) -> tuple[Line, ...]:
     """Questions about a second in which `tools` are visible, as (name, place "1".."5")."""
     phase, operation = STEPS[step]
     places = [PLACES[int(place) - 1] for _, place in tools]
-    location = [
-        f"{'at' if place == 'centre' else 'in'} the {place} of the image" for place in places
-    ]
     names = [tool for tool, _ in tools]
+    activity = "What surgical activity is performing by the instrument"  # as released
     pairs = [
         ("What is the surgical phase shown in the image?", phase),
         ("What is the surgical step shown in this frame?", step),
         *[("What is the surgical operation performed in the image?", operation)][: len(tools)],
         ("What is the next surgical phase?", NEXT_PHASE[phase]),
         ("What is the next surgical step?", NEXT_STEP[step]),
-        *((f"What instrument is used {w}?", n) for w, n in zip(location, names, strict=True)),
         *(
-            (f"What surgical activity is performing by the instrument {n}?", operation)
-            for n in names
+            (f"What instrument is used {'at' if p == 'centre' else 'in'} the {p} of the image?", n)
+            for p, n in zip(places, names, strict=True)
         ),
+        *((f"{activity} {n}?", operation) for n in names),
         *(
             (f"Where is the surgical instrument {n} tip located in the image?", place)
             for n, place in zip(names, places, strict=True)
@@ -173,23 +165,21 @@ def category_of(question: str) -> str:
     return next((name for name, heads in CATEGORIES if question.startswith(heads)), "")
 
 
-def _columns(path: Path, wanted: tuple[str, ...]) -> list[list[str]]:
+def _columns(path: Path, wanted: tuple[str, ...]) -> tuple[np.ndarray, list[list[str]]]:
+    """The column of seconds, `int_time`, and those that are `wanted`."""
     names, rows = read_table(path)
-    lacks = next((name for name in wanted if name not in names), None)
-    if lacks:
-        message = f"has no column {lacks}; it has {', '.join(filter(None, names))[:100]}"
-        raise BadData(message, location=path, hint="Take PitVQA's published annotations.")
-    at = [names.index(name) for name in wanted]
-    return [[row.values[place].strip() for row in rows] for place in at]
-
-
-def _whole(path: Path, column: str, values: list[str]) -> np.ndarray:
+    if lacks := [name for name in ("int_time", *wanted) if name not in names]:
+        message = f"has no column {lacks[0]}; it has {', '.join(filter(None, names))[:100]}"
+        raise BadData(message, location=path, hint=ANNOTATIONS)
+    times, *columns = (
+        [row.values[names.index(name)].strip() for row in rows] for name in ("int_time", *wanted)
+    )
     try:
-        return np.array([int(value) for value in values], np.int64)
+        return np.array([int(value) for value in times], np.int64), columns
     except ValueError:
-        bad = next(line for line, value in enumerate(values, 2) if not value.isdecimal())
-        message = f"line {bad}: {column} is {values[bad - 2][:20]!a}, not a whole number"
-        raise BadData(message, location=path, hint="Take PitVQA's published annotations.") from None
+        line, bad = next((n, value) for n, value in enumerate(times, 2) if not value.isdecimal())
+        message = f"line {line}: int_time is {bad[:20]!a}, not a whole number"
+        raise BadData(message, location=path, hint=ANNOTATIONS) from None
 
 
 VAL = (2, 6, 12, 13, 24)
@@ -235,12 +225,22 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
                 continue
             id_ = number * 100 + place
             questions.append(Question(id_, number, asked, split, (answer,), answer, "", category))
+    notes = ["The published validation split chose the model and was reported; there is no test."]
+    if seconds is _from_annotations:
+        notes.append("Questions and answers were made from the steps and instruments.")
+    if left_out:
+        answers = " or ".join(sorted(NO_ANSWER))
+        out = f"{left_out} questions were left out, as published"
+        notes.append(f"{out}: their answer is {answers}.")
+    if others := {question.best_answer for question in questions} - {*CLASSES, *NO_ANSWER}:
+        shown = f"{min(others)[:40]!a} ..."
+        notes.append(f"{len(others)} answers are not among the 59 published ones: {shown}")
     return Collection(
         source="pitvqa",
         image_root=str(files.root),
         images=image_records,
         questions=questions,
-        notes=_notes(questions, left_out, made=seconds is _from_annotations),
+        notes=notes,
         edition="" if all_answers == "yes" else "published",
     )
 
@@ -259,23 +259,6 @@ def _has_text(folder: Path) -> bool:
 
 def _has_annotations(folder: Path) -> bool:
     return (folder / "steps_csv").is_dir() and (folder / "instruments_csv").is_dir()
-
-
-def _notes(questions: list[Question], left_out: int, *, made: bool) -> list[str]:
-    notes = ["The published validation split chose the model and was reported; there is no test."]
-    if made:
-        notes.append("Questions and answers were made from the steps and instruments.")
-    if left_out:
-        answers = " or ".join(sorted(NO_ANSWER))
-        notes.append(
-            f"{left_out} questions were left out, as published: their answer is {answers}."
-        )
-    others = {question.best_answer for question in questions} - {*CLASSES, *NO_ANSWER}
-    if others:
-        notes.append(
-            f"{len(others)} answers are not among the 59 published ones: {min(others)[:40]!a} ..."
-        )
-    return notes
 
 
 def _from_text(home: Path) -> Iterator[Second]:
@@ -309,5 +292,5 @@ def _from_annotations(home: Path) -> Iterator[Second]:
         for second, lines in seconds_of(steps, instruments):
             yield video, second, list(enumerate(lines))
     if not found:
-        hint = "Take PitVQA's published annotations: steps_csv/steps_01.csv ..."
-        raise BadData("has no steps_01.csv to steps_25.csv", location=home / "steps_csv", hint=hint)
+        message = "has no steps_01.csv to steps_25.csv"
+        raise BadData(message, location=home / "steps_csv", hint=ANNOTATIONS)

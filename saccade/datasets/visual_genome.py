@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, first_reason, folder_like
+from saccade.data.find_files import ImageFiles, by_name, folder_like
 from saccade.data.reading import collector_paused, columns, read_entries, read_json, unique
 from saccade.data.records import Collection, ImageRecord, Question
 from saccade.data.splits import as_drawing
@@ -65,9 +65,7 @@ def read(
     )
 
 
-def recognise(root: Path) -> str | None:
-    """`question_answers.json`."""
-    return first_reason(root, r"question_answers\.json")
+recognise = by_name(r"question_answers\.json")
 
 
 def _holds(folder: Path) -> bool:
