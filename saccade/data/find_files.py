@@ -109,12 +109,17 @@ def first_reason(root: Path, pattern: str) -> str | None:
     return f"there is {found[0].relative_to(root).as_posix()}" if found else None
 
 
-def folder_like(root: Path, holds: Callable[[Path], bool]) -> Path | None:
+def by_name(pattern: str) -> Callable[[Path], str | None]:
+    """A recogniser: `first_reason` for such a file."""
+    return lambda root: first_reason(root, pattern)
+
+
+def folder_like(root: Path, holds: Callable[[Path], object]) -> Path | None:
     """`root`, or the first folder directly below it, of which `holds` is true."""
     return next((folder for folder in [root, *folders_in(root)] if holds(folder)), None)
 
 
-def folder_with(root: Path, holds: Callable[[Path], bool], lacking: str, hint: str) -> Path:
+def folder_with(root: Path, holds: Callable[[Path], object], lacking: str, hint: str) -> Path:
     """The same. Raises BadData, saying that `root` holds no `lacking`, where there is none."""
     if (home := folder_like(root, holds)) is None:
         raise BadData(f"holds no {lacking}", location=root, hint=hint)
@@ -154,11 +159,8 @@ class ImageFiles:
         """
         self.root = (root if images is None else root / images).absolute()
         if not self.root.is_dir():
-            raise BadConfig(
-                "there is no such folder of images",
-                location=self.root,
-                hint="Give --option images=FOLDER, absolute or relative to --root.",
-            )
+            hint = "Give --option images=FOLDER, absolute or relative to --root."
+            raise BadConfig("there is no such folder of images", location=self.root, hint=hint)
         self._listed: dict[str, frozenset[str]] = {}
         self._composed: dict[str, dict[str, str]] = {}
         self._text = ""
