@@ -119,16 +119,11 @@ class OwnRows:
             return splits, []
         others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
         training = set(names) - others
-        held_out, _ = self.drawing.draw_validation(training)
-        note = (
-            f"No row is of split val: {len(held_out)} of {len(training)} training images, drawn "
-            f"with seed {self.drawing.seed}, are the validation split, with all that belongs to "
-            f"them (--option val_share={self.drawing.val:g}; 0 draws none)."
-        )
+        held_out, note = self.drawing.draw_validation(training)
         for place, name in enumerate(names):
             if name in held_out:
                 splits[place] = "val"
-        return splits, [note] if held_out else []
+        return splits, [f"No row is of split val: {note}"] if held_out else []
 
 
 def _refuse_paths_elsewhere(rows: Sequence[Row], names: Sequence[str], root: Path) -> None:
@@ -263,12 +258,9 @@ def columns_of(
             chosen[what] = found
     if "image" not in chosen or not {"question", "caption"} & chosen.keys():
         lacks = "images (image)" if "image" not in chosen else "questions or captions"
-        raise BadData(
-            f"has no column of {lacks}; {has}",
-            location=location,
-            hint="Name the columns image, question, answer, caption, or say which they are: "
-            "--option columns=image:photo,question:frage.",
-        )
+        known = "Name the columns image, question, answer, caption"
+        hint = f"{known}, or say which they are: --option columns=image:photo,question:frage."
+        raise BadData(f"has no column of {lacks}; {has}", location=location, hint=hint)
     return chosen
 
 
@@ -303,13 +295,11 @@ def _column(column: str, known: Sequence[str], names: Sequence[str], location: P
     """The first column of one of these names, to the letter, else however it is written."""
     exact = [[name for name in names if name == wanted] for wanted in known]
     alike = [[name for name in names if _plain(name) == _plain(wanted)] for wanted in known]
-    found = next(filter(None, (*exact, *alike)), None)
-    if found and len(found) > 1:
-        raise BadConfig(
-            f"has several columns that could be the {column}: {', '.join(map(repr, found))}",
-            location=location,
-            hint=f"Say which: --option columns={column}:{found[0]}, or give each its own name.",
-        )
+    found = next(filter(None, (*exact, *alike)), [])
+    if len(found) > 1:
+        message = f"has several columns that could be the {column}: {', '.join(map(repr, found))}"
+        hint = f"Say which: --option columns={column}:{found[0]}, or give each its own name."
+        raise BadConfig(message, location=location, hint=hint)
     return found[0] if found else None
 
 
@@ -332,7 +322,7 @@ def first_row(path: Path) -> dict[str, Any]:
     start = read_start(path)
     if is_json(path):
         start = start.lstrip()
-        is_rows = _is_jsonl(path) or start.startswith("[") or _is_lines(start)
+        is_rows = start.startswith("[") or _has_lines(path, start)
         return _object_at(start.removeprefix("[")) if is_rows else {}
     lines = csv.reader(io.StringIO(start, newline=""), delimiter=_separator(path, start))
     rows = (values for values in lines if any(map(str.strip, values)) and values != NAMES_IT)
@@ -355,7 +345,7 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
             Row(path, f"line {line}", dict(zip(names, values, strict=True)))
             for line, values in table
         ]
-    if _is_jsonl(path) or _is_lines(read_start(path).lstrip()):
+    if _has_lines(path, read_start(path)):
         lines = enumerate(read_lines(path), start=1)
         rows = [_json_line(path, f"line {number}", line) for number, line in lines if line.strip()]
     else:
@@ -399,10 +389,6 @@ def is_json(path: Path) -> bool:
     return ".json" in path.name.lower()
 
 
-def _is_jsonl(path: Path) -> bool:
-    return ".jsonl" in path.name.lower()
-
-
 def _separator(path: Path, start: str) -> str:
     """The commonest outside of quotes in the first line, or the one that a line `sep=;` names."""
     first = next(filter(str.strip, start.split("\n")), "").strip("\r")
@@ -414,10 +400,11 @@ def _separator(path: Path, start: str) -> str:
     return max(SEPARATORS, key=bare.count)
 
 
-def _is_lines(start: str) -> bool:
-    """True where a `.json` is JSON lines: an object that ends with its line, then another."""
-    first, _, rest = start.partition("\n")
-    return rest.lstrip().startswith("{") and bool(_object_at(first))
+def _has_lines(path: Path, start: str) -> bool:
+    """True for JSON lines; a `.json` has them where an object ends with its line, then another."""
+    first, _, rest = start.lstrip().partition("\n")
+    is_lines = rest.lstrip().startswith("{") and bool(_object_at(first))
+    return is_lines or ".jsonl" in path.name.lower()
 
 
 def _object_at(text: str) -> dict[str, Any]:

@@ -93,13 +93,10 @@ def _pairs(path: Path, split: Split) -> list[Question]:
         raise BadData(message, location=path, hint=hint)
     questions = []
     for (number, asked), (_, answer) in zip(lines[::2], lines[1::2], strict=True):
-        numbers = IMAGE.findall(asked)
-        if not numbers:
-            raise BadData(
-                f"line {number} should be a question about imageN: {asked[:50]!a}",
-                location=path,
-                hint="A question and its answer stand in turn; was a line lost or added above?",
-            )
+        if not (numbers := IMAGE.findall(asked)):
+            message = f"line {number} should be a question about imageN: {asked[:50]!a}"
+            hint = "A question and its answer stand in turn; was a line lost or added above?"
+            raise BadData(message, location=path, hint=hint)
         text = re.sub(r"\s+", " ", IMAGE.sub("image", asked))
         id_ = number + (1_000_000 if split == "test" else 0)
         questions.append(Question(id_, int(numbers[-1]), text, split, (answer,), answer))

@@ -60,15 +60,20 @@ class _Found(NamedTuple):
     options: Mapping[str, Mapping[str, str]]
     """The user's options for each of them."""
 
-    def described(self) -> str:
-        return "; ".join(f"{name} ({why})" for name, why in self.why.items())
-
     def command(self, name: str, **more: str) -> str:
         """The command for one of them alone."""
         words = ["saccade", "prepare", name, "--root", str(self.root), "--out", "DATA"]
         for option, value in {**self.options[name], **more}.items():
             words += ["--option", f"{option}={value}"]
         return shlex.join(words)
+
+    def several(self, more: str = "", hint: str = "") -> BadConfig:
+        """The error that the folder could be any of them."""
+        known = "; ".join(f"{name} ({why})" for name, why in self.why.items())
+        message = f"could be several data sets: {known}{more}"
+        likely = max(self.why, key=lambda name: len(self.options[name]))
+        hint = hint or f"Say which: {self.command(likely)}."
+        return BadConfig(message, location=self.root, hint=hint)
 
 
 def _read(name: str, found: _Found) -> list[Collection]:
@@ -78,12 +83,9 @@ def _read(name: str, found: _Found) -> list[Collection]:
         others = [other for other in found.why if other != name]
         if not others:
             raise
-        raise BadConfig(
-            f"could be several data sets: {found.described()}; as {name} it {error.message}",
-            location=error.location,
-            hint=f"Say which: {found.command(name, **{error.option: error.choices[0]})}, or "
-            f"leave {name} aside: {found.command(others[0])}.",
-        ) from None
+        this = found.command(name, **{error.option: error.choices[0]})
+        hint = f"Say which: {this}, or leave {name} aside: {found.command(others[0])}."
+        raise found.several(f"; as {name} it {error.message}", hint) from None
 
 
 def _first_of_each_kind(parts: Sequence[Collection], found: _Found) -> list[Collection]:
@@ -93,17 +95,17 @@ def _first_of_each_kind(parts: Sequence[Collection], found: _Found) -> list[Coll
         kinds.setdefault((bool(part.questions), bool(part.captions)), []).append(part)
     for first, *others in kinds.values():
         if others and any(_by_image(other) != _by_image(first) for other in others):
-            raise _several(found)
+            raise found.several()
     chosen = [alike[0] for alike in kinds.values()]
     try:
         images = join(chosen).images
     except (BadConfig, BadData):
-        raise _several(found) from None
+        raise found.several() from None
     alone = sum(len(part.images) for part in chosen)
     ids, files = {image.id for image in images}, {image.file for image in images}
     # Joined sets share images, by number and file, and have them in the same split.
     if len(chosen) > 1 and not len(ids) == len(files) == len(images) < alone:
-        raise _several(found)
+        raise found.several()
     return chosen
 
 
@@ -120,13 +122,4 @@ def _by_image(part: Collection) -> list[Described]:
         texts_of.setdefault((record.image_id, record.split), []).append(texts)
     return sorted(
         (names.get(id_, ""), split, sorted(texts)) for (id_, split), texts in texts_of.items()
-    )
-
-
-def _several(found: _Found) -> BadConfig:
-    likely = max(found.why, key=lambda name: len(found.options[name]))
-    return BadConfig(
-        f"could be several data sets: {found.described()}",
-        location=found.root,
-        hint=f"Say which: {found.command(likely)}.",
     )

@@ -75,8 +75,7 @@ def _captions(
     images: Sequence[ImageRecord], sentences: Sequence[list[Any]], path: Path
 ) -> list[Caption]:
     """All sentences in the file's order."""
-    bare = next((p for p, own in zip(images, sentences, strict=True) if not own), None)
-    if bare:
+    if bare := next((p for p, own in zip(images, sentences, strict=True) if not own), None):
         message = f"image {bare.id} ({bare.file}) has no sentences"
         raise BadData(message, location=path, hint=HINT)
     fields = {"sentid": int, "raw": str, "tokens": list}
