@@ -84,6 +84,13 @@ class SeveralFit(BadConfig):
         super().__init__(message, location=location, hint=f"Say which: {' or '.join(typed)}.")
 
 
+def several_files(kind: str, root: Path, found: Sequence[Path], option: str) -> SeveralFit:
+    """The error for several files of a kind of which `option` names one."""
+    names = [path.relative_to(root).as_posix() for path in found]
+    message = f"holds several {kind}: {', '.join(names[:6])}"
+    return SeveralFit(message, location=root, option=option, choices=names)
+
+
 def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> Path:
     """The file that the user names, or else the only one whose name matches.
 
@@ -97,9 +104,7 @@ def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> P
         hint = f"Check --root, or name the file: --option {option}=FILE."
         raise BadData(f"holds no {usual}", location=root, hint=hint)
     if len(found) > 1:
-        names = [path.relative_to(root).as_posix() for path in found]
-        message = f"holds several files like {usual}: {', '.join(names[:6])}"
-        raise SeveralFit(message, location=root, option=option, choices=names)
+        raise several_files(f"files like {usual}", root, found, option)
     return found[0]
 
 
@@ -247,7 +252,8 @@ def there_instead(root: str | Path, file: str) -> str:
             names = sorted(os.listdir(at))
         except OSError:
             return ""
-        alike = (name for test in (_plain, _stem) for name in names if test(name) == test(part))
+        tests = (_plain, lambda name: PurePosixPath(_plain(name)).stem)
+        alike = (name for test in tests for name in names if test(name) == test(part))
         if found := next(alike, None):
             shown = (at / found).relative_to(root).as_posix()
             return f" (there is {shown})"
@@ -262,10 +268,6 @@ def _composed(name: str) -> str:
 
 def _plain(name: str) -> str:
     return _composed(name).casefold()
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(_plain(name)).stem
 
 
 def _join(folder: str, name: str) -> str:

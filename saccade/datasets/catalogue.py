@@ -16,6 +16,7 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.core.tables import Table, load_object
 from saccade.data.find_files import no_folder
 from saccade.data.records import Collection, ImageRecord
+from saccade.data.splits import as_drawing
 
 Function = Callable[..., Any] | str
 """A function, or `package.module:name`, which is imported when it is needed."""
@@ -244,9 +245,10 @@ def own_options(names: Iterable[str], options: Mapping[str, str]) -> dict[str, d
 
 
 def reader_options(name: str) -> list[str]:
-    """Names of the options of a source's reader."""
+    """Names of the options of a source's reader; `**shares` are those of `as_drawing`."""
     parameters = inspect.signature(_function(_line(name).reader)).parameters
-    return [name for name in parameters if name != "root"]
+    shares = inspect.signature(as_drawing).parameters if "shares" in parameters else ()
+    return [*(name for name in parameters if name not in ("root", "shares")), *shares]
 
 
 def reason(name: str, root: Path, options: Mapping[str, str] | None = None) -> str | None:

@@ -12,9 +12,8 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -56,74 +55,74 @@ class Row(NamedTuple):
     location: Path
     place: str
     values: Mapping[str, Any]
+    split: Split | None = None
+    """What the name of its file says."""
 
     def bad(self, message: str, hint: str) -> BadData:
         """The error about this row."""
         return BadData(f"{self.place} {message}", location=self.location, hint=hint)
 
 
-@dataclass
-class OwnRows:
-    """The rows of all files of a data set."""
+def collect(
+    source: str,
+    rows: Sequence[Row],
+    find: Callable[[str], str],
+    root: Path,
+    drawing: Drawing,
+    notes: Sequence[str],
+    licence: str = Collection.licence,
+) -> Collection:
+    """Turn the rows of all files of a data set into records. Raises BadData, naming the row, for
+    one that says nothing, lacks its image or answer, or holds no text.
 
-    find: Callable[[str], str]
-    """From an image's name in a row to its path below the root of images."""
-    drawing: Drawing
-    """For rows that say no split."""
-    rows: list[tuple[Row, Split | None]] = field(default_factory=list)
-    """With the split that the name of the row's file says."""
+    `find` gives the path, below the `root` of images, of an image's name in a row; `drawing` is for
+    rows that say no split.
+    """
+    if not rows:
+        hint = "Check --root: do the files there hold any rows?"
+        raise BadData("there is not one row", location=root, hint=hint)
+    names = [_name(row) for row in rows]
+    _refuse_paths_elsewhere(rows, names, root)
+    numbers = {name: place for place, name in enumerate(sorted(set(names)))}
+    splits, drawn = _splits(rows, names, drawing)
+    images: dict[ImageRecord, None] = {}
+    questions: list[Question] = []
+    captions: list[Caption] = []
+    for row, name, split in zip(rows, names, splits, strict=True):
+        if split is None:
+            raise row.bad("has no split, but others have", "Fill it in for every row.")
+        number, before = numbers[name], len(questions) + len(captions)
+        images[ImageRecord(number, find(name), split)] = None
+        if question := _question(row, len(questions), number, split):
+            questions.append(question)
+        for text in _texts(row, "caption"):
+            words = caption_words(text)
+            if not words:
+                raise row.bad(f"has a caption without a word: {text[:40]!a}", "Leave it out.")
+            captions.append(Caption(len(captions), number, text, words, split))
+        if len(questions) + len(captions) == before:
+            hint = "Give it a question with an answer, or a caption, or leave the row out."
+            raise row.bad("says nothing about its image", hint)
+    records = list(images), questions, captions, licence
+    return Collection(source, str(root), *records, notes=[*notes, *drawn])
 
-    def take(self, rows: Iterable[Row], split: Split | None = None) -> None:
-        """Take all rows of a file; `split` is what the file's name says."""
-        self.rows += [(row, split) for row in rows]
 
-    def collection(self, source: str, root: str, notes: Sequence[str] = ()) -> Collection:
-        """Turn all rows into records. Raises BadData, naming the row, for one that says nothing,
-        lacks its image or answer, or holds no text.
-        """
-        if not self.rows:
-            hint = "Check --root: do the files there hold any rows?"
-            raise BadData("there is not one row", location=root, hint=hint)
-        rows = [row for row, _ in self.rows]
-        names = [_name(row) for row in rows]
-        _refuse_paths_elsewhere(rows, names, Path(root))
-        numbers = {name: place for place, name in enumerate(sorted(set(names)))}
-        splits, drawn = self._splits(names)
-        images: dict[ImageRecord, None] = {}
-        questions: list[Question] = []
-        captions: list[Caption] = []
-        for row, name, split in zip(rows, names, splits, strict=True):
-            if split is None:
-                raise row.bad("has no split, but others have", "Fill it in for every row.")
-            number, before = numbers[name], len(questions) + len(captions)
-            images[ImageRecord(number, self.find(name), split)] = None
-            if question := _question(row, len(questions), number, split):
-                questions.append(question)
-            for text in _texts(row, "caption"):
-                words = caption_words(text)
-                if not words:
-                    raise row.bad(f"has a caption without a word: {text[:40]!a}", "Leave it out.")
-                captions.append(Caption(len(captions), number, text, words, split))
-            if len(questions) + len(captions) == before:
-                hint = "Give it a question with an answer, or a caption, or leave the row out."
-                raise row.bad("says nothing about its image", hint)
-        return Collection(source, root, list(images), questions, captions, notes=[*notes, *drawn])
-
-    def _splits(self, names: Sequence[str]) -> tuple[list[Split | None], list[str]]:
-        """The split of each row, and a note where some or all of them were drawn."""
-        splits = [split or _split(row) for row, split in self.rows]
-        if not any(splits):
-            of, note = self.drawing.draw(names)
-            return [of[name] for name in names], [note]
-        if not all(splits) or "val" in splits:
-            return splits, []
-        others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
-        training = set(names) - others
-        held_out, note = self.drawing.draw_validation(training)
-        for place, name in enumerate(names):
-            if name in held_out:
-                splits[place] = "val"
-        return splits, [f"No row is of split val: {note}"] if held_out else []
+def _splits(
+    rows: Sequence[Row], names: Sequence[str], drawing: Drawing
+) -> tuple[list[Split | None], list[str]]:
+    """The split of each row, and a note where some or all of them were drawn."""
+    splits = [row.split or _split(row) for row in rows]
+    if not any(splits):
+        of, note = drawing.draw(names)
+        return [of[name] for name in names], [note]
+    if not all(splits) or "val" in splits:
+        return splits, []
+    others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
+    held_out, note = drawing.draw_validation(set(names) - others)
+    for place, name in enumerate(names):
+        if name in held_out:
+            splits[place] = "val"
+    return splits, [f"No row is of split val: {note}"] if held_out else []
 
 
 def _refuse_paths_elsewhere(rows: Sequence[Row], names: Sequence[str], root: Path) -> None:
@@ -375,12 +374,18 @@ def _of_object(path: Path, place: str, value: object) -> Row:
     return Row(path, place, value)
 
 
-def read_known(path: Path, given: str, usual: Names = COLUMNS) -> list[Row]:
-    """All rows by the names of `usual`, as far as there are such columns; see `columns_of`."""
+def read_known(
+    path: Path, given: str, split: Split | None = None, usual: Names = COLUMNS
+) -> list[Row]:
+    """All rows by the names of `usual`, as far as there are such columns; see `columns_of`.
+
+    `split` is what the file's name says.
+    """
     names, rows = read_rows(path)
     wanted = columns_of(names, given, path, usual).items()
     return [
-        row._replace(values={what: row.values.get(name) for what, name in wanted}) for row in rows
+        row._replace(values={what: row.values.get(name) for what, name in wanted}, split=split)
+        for row in rows
     ]
 
 

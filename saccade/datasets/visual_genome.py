@@ -20,13 +20,7 @@ FOLDERS = ("VG_100K", "VG_100K_2", "images", "images/VG_100K", "images/VG_100K_2
 FIELDS = {"qa_id": int, "image_id": int, "question": str, "answer": str}
 
 
-def read(
-    root: Path,
-    images: str = "",
-    val_share: str | float = 0.05,
-    test_share: str | float = 0.0,
-    seed: str | int = 0,
-) -> Collection:
+def read(root: Path, images: str = "", **shares: Any) -> Collection:
     """Read `question_answers.json`, and `image_data.json` if it is there.
 
     `images` is the folder of the images (else `VG_100K/`, `VG_100K_2/`, `images/` and `root`).
@@ -34,7 +28,7 @@ def read(
     Images without questions are left out. Raises BadData for records of another form, and for
     questions about an image that `image_data.json` does not list.
     """
-    drawing = as_drawing(val_share, test_share, seed)
+    drawing = as_drawing(**{"val_share": 0.05, "test_share": 0.0, **shares})
     home = folder_like(root, lambda folder: (folder / NAME).is_file()) or root
     path = home / NAME
     with collector_paused():
@@ -93,9 +87,9 @@ def _images(path: Path, asked: set[int]) -> tuple[dict[int, list[str]], list[str
     ids, urls = columns(records, {"image_id": int, "url": str}, path=path, name="image")
     unique(ids, path=path, name="image_id")
     if stray := asked - set(ids):
-        message = f"does not list {len(stray)} images that are asked about, such as {min(stray)}"
+        message = f"does not list {len(stray)} images that are asked about"
         hint = "Take both files from the same version of the release."
-        raise BadData(message, location=path, hint=hint)
+        raise BadData(f"{message}, the first is {min(stray)}", location=path, hint=hint)
     of_images = zip(ids, urls, strict=True)
     names = {number: [f"{number}.jpg", PurePosixPath(url).name] for number, url in of_images}
     coco = sum(isinstance(r.get("coco_id"), int) for r in records if r["image_id"] in asked)
