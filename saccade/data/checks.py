@@ -114,10 +114,8 @@ def _check_splits(collection: Collection, overlap: str, findings: list[Finding])
     message = f"{count} images are in two splits"
     if overlap == "refuse":
         message += f", the first is {examples[0]}"
-        hint = (
-            "A model would be tested on what it was trained on. --overlap drop leaves their "
-            "less guarded records out; --overlap keep leaves a published split as it is."
-        )
+        drop = "--overlap drop leaves their less guarded records out"
+        hint = f"A model would be tested on what it learnt: {drop}, --overlap keep leaves them in."
         raise BadData(message, location=collection.image_root, hint=hint)
     collection = replace(collection, images=list(of.values()))
     hint = "Say so beside every score, or prepare with --overlap drop."
@@ -150,10 +148,8 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
     message = f"{len(lost)} of {len(collection.images)} images are not there"
     if missing == "refuse":
         message += f", the first are {', '.join(examples)}"
-        hint = (
-            "Put them there, or give their folder with --option images=FOLDER. --missing drop "
-            "leaves them and their records out, --missing keep keeps the records without images."
-        )
+        given = "Put them there, or give their folder with --option images=FOLDER"
+        hint = f"{given}; --missing drop leaves their records out, --missing keep keeps them."
         raise BadData(message, location=root, hint=hint)
     hint = "Use this folder without images only, or put them there and prepare again."
     if missing == "drop":
@@ -207,8 +203,28 @@ def _oddities(collection: Collection) -> Iterator[Finding]:
         cause = "Most tokenizers cut at blanks and would make one word of each."
         hint = "Train with --set text.tokenizer=multilingual."
         yield Finding("note", message, len(unspaced), _examples(unspaced), cause, hint)
-    yield from _repeats(questions)
-    yield from _leaks(questions)
+    # Hashes first: with the keys, millions of questions would be held twice.
+    times_of = Counter(hash(_asked(question)) for question in questions)
+    again = {number for number, times in times_of.items() if times > 1}
+    times = Counter(asked for asked in map(_asked, questions) if hash(asked) in again)
+    if count := sum(times.values()) - len(times):
+        message = f"{count} questions repeat an earlier one about the same image"
+        examples = (f"image {image}: {text}" for (image, text), n in times.items() if n > 1)
+        cause, hint = "The source has them twice.", "Nothing to do: each counts on its own."
+        yield Finding("note", message, count, _examples(examples), cause, hint)
+    scored = [q for q in questions if q.split != "train" and q.answers]
+    training = ((_asked(q), q.best_answer.lower()) for q in questions if q.split == "train")
+    learnt = {(_asked(q), q.best_answer.lower()) for q in scored}.intersection(training)
+    if leaks := [q for q in scored if (_asked(q), q.best_answer.lower()) in learnt]:
+        message = f"{len(leaks)} questions to be scored are, with their answer, training questions"
+        examples = (f"{q.id}: {q.text}" for q in leaks)
+        cause = "The published split has them in both."
+        hint = "Leave them out for a clean score: --overlap drop."
+        yield Finding("warning", message, len(leaks), _examples(examples), cause, hint)
+
+
+def _asked(question: Question) -> tuple[int, str]:
+    return question.image_id, question.text.lower()
 
 
 def _empty_splits(collection: Collection) -> Iterator[Finding]:
@@ -226,36 +242,6 @@ def _empty_splits(collection: Collection) -> Iterator[Finding]:
         if records and "val" not in in_use:
             message = f"split val has no {kind}s: nothing can be trained on them"
             yield Finding("warning", message, 1, (), cause, of_val)
-
-
-def _asked(question: Question) -> tuple[int, str]:
-    return question.image_id, question.text.lower()
-
-
-def _repeats(questions: Sequence[Question]) -> Iterator[Finding]:
-    # Hashes first: with the keys, millions of questions would be held twice.
-    times_of = Counter(hash(_asked(question)) for question in questions)
-    again = {number for number, times in times_of.items() if times > 1}
-    times = Counter(asked for asked in map(_asked, questions) if hash(asked) in again)
-    if count := sum(times.values()) - len(times):
-        message = f"{count} questions repeat an earlier one about the same image"
-        examples = (f"image {image}: {text}" for (image, text), n in times.items() if n > 1)
-        cause, hint = "The source has them twice.", "Nothing to do: each counts on its own."
-        yield Finding("note", message, count, _examples(examples), cause, hint)
-
-
-def _leaks(questions: Sequence[Question]) -> Iterator[Finding]:
-    def key(q: Question) -> tuple[int, str, str]:
-        return *_asked(q), q.best_answer.lower()
-
-    scored = [q for q in questions if q.split != "train" and q.answers]
-    learnt = set(map(key, scored)).intersection(key(q) for q in questions if q.split == "train")
-    if leaks := [q for q in scored if key(q) in learnt]:
-        message = f"{len(leaks)} questions to be scored are, with their answer, training questions"
-        examples = _examples(f"{q.id}: {q.text}" for q in leaks)
-        cause = "The published split has them in both."
-        hint = "Leave them out for a clean score: --overlap drop."
-        yield Finding("warning", message, len(leaks), examples, cause, hint)
 
 
 def _twice(items: Sequence[Item]) -> list[Item]:

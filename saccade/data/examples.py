@@ -5,7 +5,7 @@ stay in the memory-mapped store and are read once per image and batch.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -257,7 +257,7 @@ def batches(
     loader = DataLoader(
         cast("Dataset[np.ndarray]", rows),
         batch_size=None,
-        collate_fn=examples.batch,  # so that a worker assembles a whole batch in one go
+        collate_fn=cast(Any, examples.batch),  # so that a worker assembles a batch in one go
         num_workers=workers,
         pin_memory=pin,
         # Its own: a loader draws from the global one otherwise, and a resumed run differs.

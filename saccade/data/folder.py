@@ -84,8 +84,20 @@ def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] 
     parts = [out / f"{name}.parquet.part" for name in tables]
     for part, (name, records) in zip(parts, tables.items(), strict=True):
         write_table(part, records, FIELDS[name])
+    kinds = ("images", "questions", "captions")
+    counts = {kind: Counter(one.split for one in getattr(collection, kind)) for kind in kinds}
+    about = {
+        "format": FORMAT,
+        "source": collection.source,
+        "licence": collection.licence,
+        "image_root": collection.image_root,
+        "fingerprint": fingerprint(collection),
+        "splits": {split: {kind: counts[kind][split] for kind in kinds} for split in SPLITS},
+        "notes": list(collection.notes),
+        "findings": [asdict(finding) for finding in findings],
+    }
     parts.append(out / "dataset.json.part")
-    parts[-1].write_text(as_json(_about(collection, findings)), encoding="utf-8")
+    parts[-1].write_text(as_json(about), encoding="utf-8")
     for part in parts:
         to_disk(part)
     (out / "dataset.json").unlink(missing_ok=True)
@@ -106,21 +118,6 @@ def _tables(collection: Collection) -> dict[str, Sequence[tuple[Any, ...]]]:
         "captions": collection.captions,
         "choices": [item for item in collection.choices.items() if item[0] in ids],
         "pairs": [pair for pair in collection.pairs if ids.issuperset(pair)],
-    }
-
-
-def _about(collection: Collection, findings: Sequence[Finding]) -> dict[str, Any]:
-    kinds = ("images", "questions", "captions")
-    counts = {kind: Counter(one.split for one in getattr(collection, kind)) for kind in kinds}
-    return {
-        "format": FORMAT,
-        "source": collection.source,
-        "licence": collection.licence,
-        "image_root": collection.image_root,
-        "fingerprint": fingerprint(collection),
-        "splits": {split: {kind: counts[kind][split] for kind in kinds} for split in SPLITS},
-        "notes": list(collection.notes),
-        "findings": [asdict(finding) for finding in findings],
     }
 
 

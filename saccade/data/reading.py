@@ -36,8 +36,20 @@ def read_text(path: Path, *, may_be_empty: bool = False) -> str:
     Raises BadData for a file that is missing, unreadable, empty, cut off, no UTF-8, or that would
     become larger by far than text does (`files.Limits`).
     """
+    data: bytes | bytearray = bytearray()
     try:
-        data = _unpacked(path) if path.name.endswith(".gz") else path.read_bytes()
+        if path.name.endswith(".gz"):
+            limits = Limits()
+            most = max(limits.always, limits.growth * path.stat().st_size)
+            with gzip.open(path) as file:
+                while len(data) <= most and (piece := file.read(PIECE)):
+                    data += piece
+            if len(data) > most:
+                message = f"would become more than {size_in_words(most)} when unpacked"
+                hint = "If it should hold that much, unpack it yourself; else download it again."
+                raise BadData(message, location=path, hint=hint)
+        else:
+            data = path.read_bytes()
         text = data.decode("utf-8-sig")
     except FileNotFoundError:
         message, hint = "there is no such file", "Check the name and --root."
@@ -70,19 +82,6 @@ def read_start(path: Path, size: int = 2**18) -> str:
         return codecs.getincrementaldecoder("utf-8-sig")().decode(data)
     except UnicodeDecodeError as error:
         return error.object[: error.start].decode()  # counts from behind a byte order mark
-
-
-def _unpacked(path: Path) -> bytearray:
-    limits, data = Limits(), bytearray()
-    most = max(limits.always, limits.growth * path.stat().st_size)
-    with gzip.open(path) as file:
-        while piece := file.read(PIECE):
-            data += piece
-            if len(data) > most:
-                message = f"would become more than {size_in_words(most)} when unpacked"
-                hint = "If it should hold that much, unpack it yourself; else download it again."
-                raise BadData(message, location=path, hint=hint)
-    return data
 
 
 def refuse_stand_ins(path: Path, text: str, page: str = r"<(?:!doctype|html)") -> None:
@@ -302,7 +301,8 @@ def _first_bad(
         which = f"{name} number {place}"
         if not isinstance(record, dict):
             return BadData(f"{which} is not an object {{…}}", location=path, hint=RELEASED)
-        shown = next((f" ({key} {record[key]})" for key in fields if _is_id(key, record)), "")
+        ids = (key for key in fields if key.endswith("id") and type(record.get(key)) is int)
+        shown = next((f" ({key} {record[key]})" for key in ids), "")
         for field, wanted in fields.items():
             if field not in record:
                 has = ", ".join(list(record)[:6])
@@ -315,10 +315,6 @@ def _first_bad(
                 message = f'"{field}" of {which}{shown} is {text}, not {KINDS[wanted]}'
                 return BadData(message, location=path, hint=RELEASED)
     return BadData(f"a {name} cannot be read", location=path, hint=RELEASED)
-
-
-def _is_id(key: str, record: dict[str, Any]) -> bool:
-    return key.endswith("id") and type(record.get(key)) is int
 
 
 def unique(ids: Sequence[int | str], *, path: Path, name: str) -> None:

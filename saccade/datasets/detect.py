@@ -41,7 +41,17 @@ def recognise(root: Path, **options: str) -> Recognised:
         raise nothing_known(root, options)
     refuse_several_sets(root, why, options)
     found = _Found(root, why, own_options(why, options))
-    parts = [part for name in why for part in _read(name, found)]
+    parts: list[Collection] = []
+    for name in why:
+        try:
+            parts += read_parts(name, root, **found.options[name])
+        except SeveralFit as error:
+            others = [other for other in why if other != name]
+            if not others:
+                raise
+            this = found.command(name, **{error.option: error.choices[0]})
+            hint = f"Say which: {this}, or leave {name} aside: {found.command(others[0])}."
+            raise found.several(f"; as {name} it {error.message}", hint) from None
     chosen = _first_of_each_kind(parts, found)
     notes = [f"Recognised as {part.source}: {why[part.source]}." for part in chosen]
     kept = {part.source for part in chosen}
@@ -74,18 +84,6 @@ class _Found(NamedTuple):
         likely = max(self.why, key=lambda name: len(self.options[name]))
         hint = hint or f"Say which: {self.command(likely)}."
         return BadConfig(message, location=self.root, hint=hint)
-
-
-def _read(name: str, found: _Found) -> list[Collection]:
-    try:
-        return read_parts(name, found.root, **found.options[name])
-    except SeveralFit as error:
-        others = [other for other in found.why if other != name]
-        if not others:
-            raise
-        this = found.command(name, **{error.option: error.choices[0]})
-        hint = f"Say which: {this}, or leave {name} aside: {found.command(others[0])}."
-        raise found.several(f"; as {name} it {error.message}", hint) from None
 
 
 def _first_of_each_kind(parts: Sequence[Collection], found: _Found) -> list[Collection]:

@@ -83,7 +83,7 @@ def _recognised(folders: Iterable[Path], options: Mapping[str, str]) -> Known:
 
 # Files that could be a table of one's own, and why they are not read as one.
 
-SPREADSHEETS = r".*\.(?i:xlsx?|xlsm|xlsb|ods|numbers)"
+SHEETS = r".*\.(?i:xlsx?|xlsm|xlsb|ods|numbers)"
 TEXT = r".*\.(?i:txt)"
 OF_YOUR_OWN = "image,question,answer or image,caption"
 AS_CSV = f"Save it as CSV UTF-8 with a first line {OF_YOUR_OWN}."
@@ -91,7 +91,7 @@ AS_ROWS = 'Make it a list of rows: [{"image": ..., "caption": ...}, ...].'
 
 
 class Unread(NamedTuple):
-    """A file that is not read."""
+    """A file that could be a table, in a folder or one directly below it, and is none."""
 
     path: Path
     why: str
@@ -99,17 +99,6 @@ class Unread(NamedTuple):
     hint: str
     likely: bool = True
     """Is it a table, as far as its name and its first line say?"""
-
-
-def unread_files(root: Path) -> list[Unread]:
-    """Files in `root` and the folders directly below it that could be tables: tables and text files
-    of unknown or no columns, and spreadsheets. A file with two columns or more is none of these.
-    """
-    sheets = [Unread(path, "is a spreadsheet", AS_CSV) for path in files_like(root, SPREADSHEETS)]
-    beside = bool(files_like(root, IMAGES))
-    tables = [_unread_table(path, beside) for path in files_like(root, rf".*{ROW_FILES}")]
-    texts = [_unread_text(root, path) for path in files_like(root, TEXT)]
-    return [*sheets, *filter(None, tables), *texts]
 
 
 def _unread_table(path: Path, images: bool) -> Unread | None:
@@ -205,7 +194,11 @@ def nothing_known(root: Path, options: Mapping[str, str]) -> SaccadeError:
         there = f", but further down: {shown}{_and_others(below, 3)}"
         hint = f"Give the folder: {command(next(iter(below)))}."
     else:
-        unread = unread_files(root)
+        beside = bool(files_like(root, IMAGES))
+        tables = [_unread_table(path, beside) for path in files_like(root, rf".*{ROW_FILES}")]
+        sheets = [Unread(path, "is a spreadsheet", AS_CSV) for path in files_like(root, SHEETS)]
+        texts = [_unread_text(root, path) for path in files_like(root, TEXT)]
+        unread = [*sheets, *filter(None, tables), *texts]
         if best and (best.known() or not any(file.likely for file in unread)):
             shown = ", ".join(name[:40] for name in list(best.first)[:12])
             there = f"; {best.path.relative_to(root).as_posix()} has the columns {shown}"

@@ -100,7 +100,12 @@ def _questions(path: Path, split: Split) -> tuple[list[Question], dict[str, int]
             answer, *kind = _answer_and_types(id_, record, path)
             answers = answers_of.setdefault(answer, (answer,))
             if (image := number_of.get(name)) is None:
-                image = number_of[name] = _number(name, id_, path)
+                if not (match := re.fullmatch(r"(n?)([0-9]{1,12})", name)):
+                    message = f"question {id_} is about image {name[:30]!a}, which is no number"
+                    hint = 'GQA\'s images are numbers such as "2370799" or "n578223".'
+                    raise BadData(message, location=path, hint=hint)
+                image = int(match[2]) + (FLICKR_NUMBERS if match[1] else 0)
+                number_of[name] = image
             questions.append(Question(int(f"1{id_}"), image, text, split, answers, answer, *kind))
     if not questions:
         raise _no_questions("it is empty", path)
@@ -134,12 +139,3 @@ def _answer_and_types(id_: str, record: dict[str, Any], path: Path) -> tuple[str
     words = ((answer or "").strip(), types.get("structural"), types.get("semantic"))
     answer, form, kind = (sys.intern(str(word)) if is_text([word]) else "" for word in words)
     return answer, form, kind
-
-
-def _number(name: str, id_: str, path: Path) -> int:
-    match = re.fullmatch(r"(n?)([0-9]{1,12})", name)
-    if not match:
-        message = f"question {id_} is about image {name[:30]!a}, which is no number"
-        hint = 'GQA\'s images are numbers such as "2370799" or "n578223".'
-        raise BadData(message, location=path, hint=hint)
-    return int(match[2]) + (FLICKR_NUMBERS if match[1] else 0)

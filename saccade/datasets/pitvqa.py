@@ -7,7 +7,7 @@ Layout and split: He et al. 2024.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -136,8 +136,7 @@ def seconds_of(steps: Path, instruments: Path) -> Iterator[tuple[int, tuple[Line
 def _lines(step: str, tools: tuple[tuple[str, str], ...]) -> tuple[Line, ...]:
     """Questions about a second in which `tools` are visible, as (name, place "1".."5")."""
     phase, operation = STEPS[step]
-    places = [PLACES[int(place) - 1] for _, place in tools]
-    names = [tool for tool, _ in tools]
+    seen = [(name, PLACES[int(place) - 1]) for name, place in tools]
     activity = "What surgical activity is performing by the instrument"  # as released
     pairs = [
         ("What is the surgical phase shown in the image?", phase),
@@ -147,13 +146,10 @@ def _lines(step: str, tools: tuple[tuple[str, str], ...]) -> tuple[Line, ...]:
         ("What is the next surgical step?", NEXT_STEP[step]),
         *(
             (f"What instrument is used {'at' if p == 'centre' else 'in'} the {p} of the image?", n)
-            for p, n in zip(places, names, strict=True)
+            for n, p in seen
         ),
-        *((f"{activity} {n}?", operation) for n in names),
-        *(
-            (f"Where is the surgical instrument {n} tip located in the image?", place)
-            for n, place in zip(names, places, strict=True)
-        ),
+        *((f"{activity} {n}?", operation) for n, _ in seen),
+        *((f"Where is the surgical instrument {n} tip located in the image?", p) for n, p in seen),
         ("How many instruments are present in the image?", COUNTS[len(tools)]),
     ]
     return tuple(Line(asked, answer, category_of(asked)) for asked, answer in pairs)
@@ -186,8 +182,8 @@ VAL = (2, 6, 12, 13, 24)
 """The operations of the validation split; the other 20 are for training. There is no test split."""
 VIDEOS = range(1, 26)
 
-Second = tuple[int, int, list[tuple[int, Line]]]
-"""Operation, second, and the lines asked there with their place in the file, from 0."""
+Second = tuple[int, int, Sequence[Line]]
+"""Operation, second, and the lines asked there, in the file's order."""
 
 
 def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no") -> Collection:
@@ -219,7 +215,7 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
         folder, number = f"video_{video:02}", video * 100_000 + second
         file = files.find((f"images/{folder}", folder), [f"{second:05}.png"])
         image_records.append(ImageRecord(number, file, split))
-        for place, (asked, answer, category) in lines:
+        for place, (asked, answer, category) in enumerate(lines):
             if answer in NO_ANSWER and all_answers == "no":
                 left_out += 1
                 continue
@@ -269,12 +265,9 @@ def _from_text(home: Path) -> Iterator[Second]:
             raise BadData(message, location=folder, hint="Move it away.")
         video = int(match[1])
         for path, name in named_files(folder, r"(\d{5})\.txt", "its second, as 00042.txt is"):
-            lines = [
-                (place, Line(asked, answer, category_of(asked)))
-                for place, (_, asked, answer) in enumerate(read_question_lines(path))
-            ]
-            if lines:  # an empty file is a frame that nothing is asked about
-                yield video, int(name[1]), lines
+            pairs = read_question_lines(path)
+            if lines := [Line(text, answer, category_of(text)) for _, text, answer in pairs]:
+                yield video, int(name[1]), lines  # an empty file: nothing is asked about a frame
 
 
 def _from_annotations(home: Path) -> Iterator[Second]:
@@ -290,7 +283,7 @@ def _from_annotations(home: Path) -> Iterator[Second]:
             continue
         found = True
         for second, lines in seconds_of(steps, instruments):
-            yield video, second, list(enumerate(lines))
+            yield video, second, lines
     if not found:
         message = "has no steps_01.csv to steps_25.csv"
         raise BadData(message, location=home / "steps_csv", hint=ANNOTATIONS)

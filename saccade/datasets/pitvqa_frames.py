@@ -15,6 +15,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from types import NoneType
@@ -39,18 +40,26 @@ class Journal:
         stat = video.stat()
         self._path = out / NAME
         self._about = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, **how}
-        head, *lines = _read(self._path) or [{}]
-        if head != self._about:
+        lines: list[dict[str, Any]] = []
+        with suppress(OSError, ValueError, AttributeError, RecursionError):
+            # Up to the first line that is none of ours: a crash may have cut it off.
+            for text in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+                line = json.loads(text)
+                whole = [value for key, value in line.items() if key not in ("view", "time")]
+                if set(map(type, whole)) - {int} or type(line.get("time")) not in (int, NoneType):
+                    break
+                lines.append(line)
+        if lines[:1] != [self._about]:
             lines = []
         self.times: dict[int, int | None] = {
             line["second"]: line["time"]
-            for line in lines
+            for line in lines[1:]
             if line.keys() == {"second", "time"} and self.path_of(line["second"]).is_file()
         }
         """Time stamp of the frame, in units of the stream, of each second that is there; None
         where the video has none."""
         self.count: int | None = next(
-            (line["count"] for line in lines if line.keys() == {"count"}), None
+            (line["count"] for line in lines[1:] if line.keys() == {"count"}), None
         )
         """Images of the whole video, if it was cut to its end."""
 
@@ -93,21 +102,6 @@ class Journal:
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The lines up to the first that is none: a crash may have cut it off."""
-    lines = []
-    try:
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            line = json.loads(text)
-            whole = [value for key, value in line.items() if key not in ("view", "time")]
-            if set(map(type, whole)) - {int} or type(line.get("time")) not in (int, NoneType):
-                break
-            lines.append(line)
-    except (OSError, ValueError, AttributeError, RecursionError):  # not there, no JSON, no object
-        pass
-    return lines
 
 
 VIEW = (295, 50, 935, 690)
@@ -186,10 +180,13 @@ def _frames(video: Path, rate: int, journal: Journal) -> Iterator[tuple[int, Any
     if last >= 0:
         with _av().open(str(video)) as container:
             frames = _decoded_from(container, journal.times[last])
-            found = next(frames, None)
-            if found and _is_image(found, journal.path_of(last), video):
-                yield from enumerate(chain([found], frames), start=last * rate)
-                return
+            if found := next(frames, None):
+                same = False
+                with suppress(OSError), Image.open(journal.path_of(last)) as image:
+                    same = image.tobytes() == _view(found, video).tobytes()
+                if same:
+                    yield from enumerate(chain([found], frames), start=last * rate)
+                    return
         del journal.times[last]  # made again, should it be the image that is wrong
     with _av().open(str(video)) as container:
         yield from enumerate(_decoded(container))
@@ -208,15 +205,6 @@ def _decoded_from(container: Any, time: int | None) -> Iterator[Any]:
     if first and first.pts == time:
         yield first
         yield from frames
-
-
-def _is_image(frame: Any, file: Path, video: Path) -> bool:
-    """Does a frame give the very image of a file?"""
-    try:
-        with Image.open(file) as image:
-            return image.tobytes() == _view(frame, video).tobytes()
-    except OSError:
-        return False
 
 
 def _decoded(container: Any) -> Iterator[Any]:

@@ -132,7 +132,7 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
     for splits, counts in known.items():
         questions = [q for q in collection.questions if q.split in splits]
         captions = [c for c in collection.captions if c.split in splits]
-        images = {record.image_id for record in (*questions, *captions)}
+        images = {q.image_id for q in questions} | {c.image_id for c in captions}
         found = Count(splits, len(images), len(questions), len(captions))
         name = " and ".join(splits)
         if not any(c.images in (None, found.images) and c[2:] == found[2:] for c in counts):
@@ -149,16 +149,12 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
     notes = [f"Held against what is published: {'; '.join(agree)}."] if agree else []
     if not differ:
         return notes, []
-    one_is = "1 split", "is not the published one"
-    several_are = f"{len(differ)} splits", "are not the published ones"
-    which, verb = one_is if len(differ) == 1 else several_are
-    message = f"{which} of {collection.source} {verb}"
+    message = f"1 split of {collection.source} is not the published one"
+    if len(differ) > 1:
+        message = f"{len(differ)} splits of {collection.source} are not the published ones"
     cause = "; ".join(dict.fromkeys(causes)) or "a selection was made, or files are cut or mixed"
     cause = f"{cause[0].upper()}{cause[1:]}."
-    hint = (
-        "If that is not meant, compare the files with the release; scores of this set do not "
-        "compare with published ones."
-    )
+    hint = "Compare the files with the release; scores do not compare with published ones."
     return notes, [Finding("warning", message, len(differ), tuple(differ), cause, hint)]
 
 

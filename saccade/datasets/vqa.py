@@ -31,13 +31,11 @@ ANNOTATION_FIELDS = {
 }
 
 
-def read_annotations(
+def _read_annotations(
     path: Path, subtype: str, questions: Path, ids: list[int], image_ids: list[int]
 ) -> list[list[Any]]:
-    """Give answers, best answer, answer type and question type: a list of each, in the order of
-    `ids`, the questions, which are about `image_ids` and of the part `subtype` ("train2014").
-
-    Raises BadData when the file at `path` does not answer exactly these questions.
+    """Answers, best answer, answer type and question type: a list of each, in the order of `ids`,
+    the questions, which are about `image_ids` and of the part `subtype` ("train2014").
     """
     document = read_json(path, dict, object_hook=_answer_pairs())
     records = record_list(document, "annotations", path=path, expected="VQA annotations")
@@ -141,11 +139,8 @@ def _checked(pairs: tuple[Any, ...], number: int, path: Path) -> tuple[str, ...]
 PAIRS = r"v2_(?:mscoco_)?[a-z0-9-]+_complementary_pairs\.json(?:\.gz)?"
 
 
-def the_choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
-    """The choices of each question (`multiple_choices`, 18 in VQA v1), by question id.
-
-    Raises BadData for questions that offer nothing, or something else than text.
-    """
+def _choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
+    """The choices of each question (`multiple_choices`, 18 in VQA v1), by question id."""
     fields = {"question_id": int, "multiple_choices": list}
     ids, offered = columns(records, fields, path=path, name="question")
     for number, texts in zip(ids, offered, strict=True):
@@ -155,11 +150,8 @@ def the_choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
     return {number: tuple(texts) for number, texts in zip(ids, offered, strict=True)}
 
 
-def read_complementary_pairs(root: Path) -> list[tuple[int, int]]:
-    """The pairs of question ids of every `v2_mscoco_*_complementary_pairs.json` below `root`.
-
-    Raises BadData for anything but a list of two numbers each.
-    """
+def _complementary_pairs(root: Path) -> list[tuple[int, int]]:
+    """The pairs of question ids of every `v2_mscoco_*_complementary_pairs.json` below `root`."""
     pairs: list[tuple[int, int]] = []
     for path in files_like(root, PAIRS):
         for place, pair in enumerate(read_json(path, list), start=1):
@@ -257,7 +249,7 @@ def _read(
         image_records += images_here
         found += questions_here
         if form == FORMS["multiple-choice"]:
-            choices |= the_choices(document["questions"], pair.questions)
+            choices |= _choices(document["questions"], pair.questions)
         licence, stated = Collection.licence, document.get("license")
         # For COCO the table of sources has more: the images' licences, too.
         if document.get("data_type", "mscoco") != "mscoco" and isinstance(stated, dict):
@@ -273,7 +265,7 @@ def _read(
         licence="; ".join(licences),
         notes=notes,
         choices=choices,
-        pairs=read_complementary_pairs(root) if prefix else (),
+        pairs=_complementary_pairs(root) if prefix else (),
         edition="mscoco" if list(licences) == [Collection.licence] else "",
     )
 
@@ -333,7 +325,7 @@ def _read_pair(
         raise BadData(message, location=pair.questions, hint=hint)
     answers: list[list[Any]] = []
     if pair.annotations is not None:
-        answers = read_annotations(pair.annotations, subtype, pair.questions, ids, image_ids)
+        answers = _read_annotations(pair.annotations, subtype, pair.questions, ids, image_ids)
     rows = zip(ids, image_ids, texts, [split] * len(ids), *answers, strict=True)
     questions = [Question(*row) for row in rows]
     place = (subtype or pair.subset).replace("test-dev", "test")

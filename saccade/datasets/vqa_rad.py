@@ -125,10 +125,8 @@ def _of_makers(path: Path) -> tuple[list[Row], list[Row], list[str]]:
         if (text := frame.strip()).upper() not in ("", "NULL"):
             number, framed, of_test = number + 1, framed + 1, of_test + (split == "test")
             parts["train"].append((name, question._replace(id=number, text=text)))
-    note = (
-        f"{framed} training questions are others once more, put into a fixed form "
-        f"(question_frame), {of_test} of them test questions: so it is in the widely used split."
-    )
+    others = f"{framed} training questions are others once more, put into a fixed form"
+    note = f"{others} (question_frame), {of_test} of them test questions, as is widely used."
     return parts["train"], parts["test"], [note] if framed else []
 
 
