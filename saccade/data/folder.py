@@ -287,10 +287,9 @@ class DataFolder:
         source = ""  # of the file it stands in: a plugin's that was edited counts anew
         with suppress(TypeError, OSError, ValueError):  # not written in Python
             source = Path(inspect.getfile(cut)).read_text(encoding="utf-8")
-        key = f"{FORMAT} {self.fingerprint} {tokenizer} {source}"
+        key = hashlib.sha256(f"{FORMAT} {self.fingerprint} {tokenizer} {source}".encode())
         plain = re.sub(r"\W", "_", tokenizer)
-        name = f"words-{plain}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-        cache = self.path / CACHE / name
+        cache = self.path / CACHE / f"words-{plain}-{key.hexdigest()[:16]}.json"
         with suppress(BadData):  # not there, or cut off by a crash
             return cast(dict[str, int], read_json(cache, dict))
         texts = Counter(map(as_question, self.question_table("train").column("text").to_pylist()))

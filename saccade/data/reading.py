@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from saccade.core.errors import BadData
 from saccade.core.files import Limits
@@ -111,15 +111,9 @@ def read_lines(path: Path) -> list[str]:
     return [line.rstrip("\r") for line in _read_plain(path).split("\n")]
 
 
-class Row(NamedTuple):
-    """One row of a table, and the line of the file where it ends."""
-
-    line: int
-    values: list[str]
-
-
-def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
-    """Column names and rows of a CSV file (RFC 4180: quotes around fields with commas in them).
+def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Column names and rows of a CSV file (RFC 4180: quotes around fields with commas in them),
+    each row as the line of the file where it ends, and its values.
 
     Names lose blanks around them; blank lines, and a first one `sep=,`, are left out. Raises
     BadData as `read_text`, and for a quotation that is never closed, a row of another length, or a
@@ -129,21 +123,21 @@ def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     rows = []
     try:
-        rows = [Row(reader.line_num, values) for values in reader if any(map(str.strip, values))]
+        rows = [(reader.line_num, values) for values in reader if any(map(str.strip, values))]
     except csv.Error as error:
         message = f"line {reader.line_num} cannot be read as a table ({error})"
         hint = 'Quote a field that holds commas or quotes; write " in it as "".'
         raise BadData(message, location=path, hint=hint) from None
-    if rows[0].values == NAMES_IT:
+    if rows[0][1] == NAMES_IT:
         del rows[0]
     if not rows:
         raise BadData("is empty", location=path, hint=COPY_AGAIN)
-    names = [name.strip() for name in rows[0].values]
+    names = [name.strip() for name in rows[0][1]]
     if twice := next((name for name in names if name and names.count(name) > 1), ""):
         hint = "Give every column its own name in line 1."
         raise BadData(f"has two columns named {twice!r}", location=path, hint=hint)
-    if bad := next((row for row in rows[1:] if len(row.values) != len(names)), None):
-        message = f"line {bad.line} has {len(bad.values)} fields, line 1 has {len(names)}"
+    if bad := next((row for row in rows[1:] if len(row[1]) != len(names)), None):
+        message = f"line {bad[0]} has {len(bad[1])} fields, line 1 has {len(names)}"
         hint = "Quote a field that holds the separator, or fill what is missing."
         raise BadData(message, location=path, hint=hint)
     return names, rows[1:]

@@ -20,15 +20,9 @@ Described = tuple[str, Split, list[tuple[str, ...]]]
 """An image's name, its split, and its questions with answers, or its captions, in order."""
 
 
-class Recognised(NamedTuple):
-    """The collections to be joined, and the reasons, one sentence each."""
-
-    parts: list[Collection]
-    notes: list[str]
-
-
-def recognise(root: Path, **options: str) -> Recognised:
-    """Find the source whose layout a folder has, and read it.
+def recognise(root: Path, **options: str) -> tuple[list[Collection], list[str]]:
+    """Find the source whose layout a folder has, and read it: the collections to be joined, and the
+    reasons, one sentence each.
 
     `options` are for the readers: each of several sources gets those that it has. Raises BadData
     where no layout fits, BadConfig where several do that differ, or that want an option to say
@@ -55,10 +49,9 @@ def recognise(root: Path, **options: str) -> Recognised:
     chosen = _first_of_each_kind(parts, found)
     notes = [f"Recognised as {part.source}: {why[part.source]}." for part in chosen]
     kept = {part.source for part in chosen}
-    notes += [
-        f"It is {name}, too ({why[name]}): the same records." for name in why if name not in kept
-    ]
-    return Recognised(chosen, notes)
+    others = [name for name in why if name not in kept]
+    notes += [f"It is {name}, too ({why[name]}): the same records." for name in others]
+    return chosen, notes
 
 
 class _Found(NamedTuple):

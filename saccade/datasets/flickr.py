@@ -67,8 +67,8 @@ def comma_table(path: Path) -> Texts:
         hint = "For a table of your own, prepare the source table."
         raise BadData(message, location=path, hint=hint)
     texts: Texts = {}
-    for row in rows:
-        texts.setdefault(row.values[0].strip(), []).append(row.values[1].strip())
+    for _, (name, caption, *_) in rows:
+        texts.setdefault(name.strip(), []).append(caption.strip())
     return texts
 
 

@@ -377,15 +377,15 @@ def _seal(folder: Path) -> str:
 
 def _hub_licence(name: str) -> str:
     """The licence of the set's card, where the card can be had."""
-    if Path(name).is_dir():
-        return stated_licence(Path(name))
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - as `datasets`
+    folder = Path(name)
+    if not folder.is_dir():
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415 - as `datasets`
 
-    try:
-        card = hf_hub_download(name, "README.md", repo_type="dataset")
-    except Exception:  # a set without a card, or a card that is not in the cache
-        return Collection.licence
-    return stated_licence(Path(card).parent)
+        try:
+            folder = Path(hf_hub_download(name, "README.md", repo_type="dataset")).parent
+        except Exception:  # a set without a card, or a card that is not in the cache
+            return Collection.licence
+    return stated_licence(folder)
 
 
 # A folder of images with metadata: Hugging Face's `imagefolder`.

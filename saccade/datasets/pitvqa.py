@@ -21,38 +21,34 @@ from saccade.data.reading import read_table
 from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.datasets.surgical import named_files, read_question_lines
 
-STEPS: dict[str, tuple[str, str]] = {
-    "nasal_corridor_creation": (
-        "nasal_sphenoid",
-        "The middle and superior turbinates are laterally displaced",
-    ),
-    "anterior_sphenoidotomy": ("nasal_sphenoid", "The sphenoid ostium is identified and opened"),
-    "septum_displacement": (
-        "nasal_sphenoid",
-        "The septum is displaced until the opposite ostium is seen",
-    ),
-    "sphenoid_sinus_clearance": (
-        "nasal_sphenoid",
-        "The sphenoid sinus is opened, with removal of sphenoid septations to expose the face of "
-        "the sella and mucosa",
-    ),
-    "sellotomy": ("sellar", "The sella is identified, confirmed and carefully opened"),
-    "durotomy": ("sellar", "A cruciate durotomy is performed"),
-    "tumour_excision": ("sellar", "The tumour is seen and removed in a piecemeal fashion"),
-    "haemostasis": (
-        "closure",
-        "Haemostasis is achieved with a surgiflo, a bipolar cautery, and a spongostan placement",
-    ),
-    "synthetic_graft_placement": ("closure", "spongostan, tachosil and duragen placement"),
-    "fat_graft_placement": ("closure", "A fat graft is placed over the defact"),  # as released
-    "gasket_seal_construct": ("closure", "A MedPor implant and a fascia lata graft are placed"),
-    "dural_sealant": ("closure", "Evicel and Adherus dural sealant are applied"),
-    "nasal_packing": ("closure", "The nasal cavity is packed with Bismuth soaked ribbon gauze"),
-    "debris_clearance": ("closure", "Debris is cleared from the nasal cavity and choana"),
+PHASES = {
+    "nasal_sphenoid": {
+        "nasal_corridor_creation": "The middle and superior turbinates are laterally displaced",
+        "anterior_sphenoidotomy": "The sphenoid ostium is identified and opened",
+        "septum_displacement": "The septum is displaced until the opposite ostium is seen",
+        "sphenoid_sinus_clearance": "The sphenoid sinus is opened, with removal of sphenoid "
+        "septations to expose the face of the sella and mucosa",
+    },
+    "sellar": {
+        "sellotomy": "The sella is identified, confirmed and carefully opened",
+        "durotomy": "A cruciate durotomy is performed",
+        "tumour_excision": "The tumour is seen and removed in a piecemeal fashion",
+    },
+    "closure": {
+        "haemostasis": "Haemostasis is achieved with a surgiflo, a bipolar cautery, and a "
+        "spongostan placement",
+        "synthetic_graft_placement": "spongostan, tachosil and duragen placement",
+        "fat_graft_placement": "A fat graft is placed over the defact",  # as released
+        "gasket_seal_construct": "A MedPor implant and a fascia lata graft are placed",
+        "dural_sealant": "Evicel and Adherus dural sealant are applied",
+        "nasal_packing": "The nasal cavity is packed with Bismuth soaked ribbon gauze",
+        "debris_clearance": "Debris is cleared from the nasal cavity and choana",
+    },
 }
-"""The steps in the order of an operation, each with its phase and what is done in it."""
+"""The steps of each phase in the order of an operation, and what is done in them."""
+STEPS = {step: (phase, done) for phase, steps in PHASES.items() for step, done in steps.items()}
 NEXT_STEP = dict(zip(STEPS, [*list(STEPS)[1:], "end_of_step"], strict=True))
-NEXT_PHASE = {"nasal_sphenoid": "sellar", "sellar": "closure", "closure": "end_of_phase"}
+NEXT_PHASE = dict(zip(PHASES, [*list(PHASES)[1:], "end_of_phase"], strict=True))
 NO_STEP = ("operation_not_started", "operation_ended", "out_of_patient")
 PLACES = ("top-left", "top-right", "centre", "bottom-left", "bottom-right")
 COUNTS = ("zero", "one", "two")
@@ -168,7 +164,7 @@ def _columns(path: Path, wanted: tuple[str, ...]) -> tuple[np.ndarray, list[list
         message = f"has no column {lacks[0]}; it has {', '.join(filter(None, names))[:100]}"
         raise BadData(message, location=path, hint=ANNOTATIONS)
     times, *columns = (
-        [row.values[names.index(name)].strip() for row in rows] for name in ("int_time", *wanted)
+        [values[names.index(name)].strip() for _, values in rows] for name in ("int_time", *wanted)
     )
     try:
         return np.array([int(value) for value in times], np.int64), columns
