@@ -241,20 +241,30 @@ def columns_of(
     have the same name; BadData where there is no column of images, or neither questions nor
     captions.
     """
-    chosen: dict[str, str] = {}
-    has = f"it has {', '.join(names[:12]) or 'none'}"
+    wanted: list[tuple[str, Sequence[str]]] = []
     for part in filter(None, given.split(",")):
         what, colon, name = (word.strip() for word in part.partition(":"))
         if not colon or what not in usual:
             message = f"--option columns={given} is not a list like image:photo,question:frage"
             raise BadConfig(message, hint=f"Before a colon stands one of: {', '.join(usual)}.")
-        if (found := _column(what, (name,), names, location)) is None:
-            message = f"has no column {name!r}; {has}"
+        wanted.append((what, [name]))
+    asked = {what for what, _ in wanted}
+    wanted += ((what, known) for what, known in usual.items() if what not in asked)
+    chosen: dict[str, str] = {}
+    has = f"it has {', '.join(names[:12]) or 'none'}"
+    for what, known in wanted:
+        exact = [[name for name in names if name == one] for one in known]
+        alike = [[name for name in names if _plain(name) == _plain(one)] for one in known]
+        found = next(filter(None, (*exact, *alike)), [])
+        if len(found) > 1:
+            message = f"has several columns that could be the {what}: {', '.join(map(repr, found))}"
+            hint = f"Say which: --option columns={what}:{found[0]}, or give each its own name."
+            raise BadConfig(message, location=location, hint=hint)
+        if not found and what in asked:
+            message = f"has no column {known[0]!r}; {has}"
             raise BadConfig(message, location=location, hint="Mend --option columns=...")
-        chosen[what] = found
-    for what in usual.keys() - chosen.keys():
-        if (found := _column(what, usual[what], names, location)) is not None:
-            chosen[what] = found
+        if found:
+            chosen[what] = found[0]
     if "image" not in chosen or not {"question", "caption"} & chosen.keys():
         lacks = "images (image)" if "image" not in chosen else "questions or captions"
         known = "Name the columns image, question, answer, caption"
@@ -288,18 +298,6 @@ def known_among(names: Sequence[str], usual: Names = COLUMNS) -> dict[str, str]:
         for what, known in usual.items()
         if plain.keys() & set(known)
     }
-
-
-def _column(column: str, known: Sequence[str], names: Sequence[str], location: Path) -> str | None:
-    """The first column of one of these names, to the letter, else however it is written."""
-    exact = [[name for name in names if name == wanted] for wanted in known]
-    alike = [[name for name in names if _plain(name) == _plain(wanted)] for wanted in known]
-    found = next(filter(None, (*exact, *alike)), [])
-    if len(found) > 1:
-        message = f"has several columns that could be the {column}: {', '.join(map(repr, found))}"
-        hint = f"Say which: --option columns={column}:{found[0]}, or give each its own name."
-        raise BadConfig(message, location=location, hint=hint)
-    return found[0] if found else None
 
 
 def there_is(path: Path, root: Path, names: Sequence[str]) -> str:

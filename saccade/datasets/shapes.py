@@ -283,19 +283,7 @@ def make_shapes(
                 number = image.id * 1000 + place
                 record = {"question_id": number, "image_id": image.id}
                 questions.append({**record, "question": asked.text})
-                answers = enumerate(answers_to(asked, random), start=1)
-                annotations.append(
-                    {
-                        **record,
-                        "question_type": asked.question_type,
-                        "answer_type": asked.answer_type,
-                        "multiple_choice_answer": asked.answer,
-                        "answers": [
-                            {"answer": answer, "answer_confidence": sure, "answer_id": place}
-                            for place, (answer, sure) in answers
-                        ],
-                    }
-                )
+                annotations.append({**record, **_annotation(asked, random)})
                 if asked.about:
                     boxes[number] = [shape.box for shape in asked.about]
         about = {
@@ -323,6 +311,19 @@ def _scenes(
         number = part * 1_000_000 + place + 1
         scene = make_scene(random)
         yield ShapesImage(number, f"images/{number:012}.png", split, scene), random
+
+
+def _annotation(asked: Asked, random: np.random.Generator) -> dict[str, Any]:
+    answers = [
+        {"answer": answer, "answer_confidence": confidence, "answer_id": place}
+        for place, (answer, confidence) in enumerate(answers_to(asked, random), start=1)
+    ]
+    return {
+        "question_type": asked.question_type,
+        "answer_type": asked.answer_type,
+        "multiple_choice_answer": asked.answer,
+        "answers": answers,
+    }
 
 
 def _karpathy_record(image: ShapesImage, captions: list[str], place: int) -> dict[str, Any]:
