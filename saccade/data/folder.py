@@ -173,17 +173,17 @@ class DataFolder:
 
     def images(self, split: Split | None = None) -> list[ImageRecord]:
         """All images, or those of one split, in the source's order."""
-        return [ImageRecord(*row) for row in self._rows("images", split)]
+        return [ImageRecord(*row) for row in _rows(self._table("images", split))]
 
     def questions(self, split: Split) -> list[Question]:
         """The questions of a split, in the source's order. Raises BadData if the folder has none
         at all; a split without questions is an empty list.
         """
-        return [Question(*row) for row in self._rows("questions", split)]
+        return [Question(*row) for row in _rows(self.question_table(split))]
 
     def captions(self, split: Split) -> list[Caption]:
         """The captions of a split, as `questions`."""
-        return [Caption(*row) for row in self._rows("captions", split)]
+        return [Caption(*row) for row in _rows(self.caption_table(split))]
 
     def captions_by_image(self, split: Split) -> dict[int, list[Caption]]:
         """The captions of a split by the id of their image, in the source's order."""
@@ -270,16 +270,11 @@ class DataFolder:
             raise BadData(message, location=path, hint=PREPARE_AGAIN)
         return table
 
-    def _rows(self, name: str, split: Split | None) -> Iterable[tuple[Any, ...]]:
-        from saccade.data.parquet import to_rows  # noqa: PLC0415 - slow to import
-
-        return to_rows(self._table(name, split))
-
     def _beside(self, name: str) -> Iterable[tuple[Any, ...]]:
-        from saccade.data.parquet import read_table, to_rows  # noqa: PLC0415 - slow to import
+        from saccade.data.parquet import read_table  # noqa: PLC0415 - slow to import
 
         path = self.path / f"{name}.parquet"
-        return to_rows(read_table(path, PREPARE_AGAIN)) if path.is_file() else ()
+        return _rows(read_table(path, PREPARE_AGAIN)) if path.is_file() else ()
 
     def _question_words(self, tokenizer: str) -> dict[str, int]:
         """Counts of the cache, or else counted now; a folder that is read-only has no cache."""
@@ -301,3 +296,9 @@ class DataFolder:
             cache.parent.mkdir(exist_ok=True)
             write_json(cache, counts)
         return counts
+
+
+def _rows(table: "pa.Table") -> Iterable[tuple[Any, ...]]:
+    from saccade.data.parquet import to_rows  # noqa: PLC0415 - slow to import
+
+    return to_rows(table)
