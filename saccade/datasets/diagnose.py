@@ -70,8 +70,7 @@ def refuse_several_sets(root: Path, names: Iterable[str], options: Mapping[str, 
     if with_images and with_images <= known.keys():
         shown = (f"{folder.name}/ ({', '.join(found)})" for folder, found in known.items())
         hint = f"Give the folder of one: {command(next(iter(known)))}."
-        message = f"holds several data sets: {', '.join(shown)}"
-        raise BadConfig(message, location=root, hint=hint)
+        raise BadConfig(f"holds several data sets: {', '.join(shown)}", location=root, hint=hint)
 
 
 def _recognised(folders: Iterable[Path], options: Mapping[str, str]) -> Known:

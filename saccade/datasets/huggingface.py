@@ -105,17 +105,12 @@ Classes = Mapping[str, Sequence[Any]]
 
 
 def table_rows(
-    batches: Iterable[Any],
-    location: Path,
-    columns: str,
-    image: Callable[[Any, str], Any],
-    classes: Classes = MappingProxyType({}),
+    batches: Iterable[Any], location: Path, columns: str, image: Image, classes: Classes
 ) -> Iterator[Row]:
     """The rows of Arrow batches; `columns` is the user's word about columns of other names.
 
-    `image` turns the value of an image, at a place ("row 7"), into its path; `classes` go before
-    those that the batches name. Raises ValueError or OverflowError for values that Python cannot
-    hold, BadConfig as `columns_of`.
+    `classes` go before those that the batches name. Raises ValueError or OverflowError for values
+    that Python cannot hold, BadConfig as `columns_of`.
     """
     number = 0
     for batch in batches:
@@ -130,7 +125,7 @@ def table_rows(
         for row in zip(*values, strict=True):
             number += 1
             record = dict(zip(wanted, row, strict=True))
-            record["image"] = image(record["image"], f"row {number}")
+            record["image"] = image(location, record["image"], f"row {number}")
             yield Row(location, f"row {number}", record)
 
 
@@ -245,7 +240,7 @@ def _parquet_rows(path: Path, columns: str, image: Image) -> Iterator[Row]:
             file = pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
             wanted = columns_of(file.schema_arrow.names, columns, path).values()
             batches = file.iter_batches(AT_ONCE, columns=list(dict.fromkeys(wanted)))
-            yield from table_rows(batches, path, columns, partial(image, path))
+            yield from table_rows(batches, path, columns, image, {})
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _damaged(path, "Parquet file", error) from None
 
@@ -346,7 +341,7 @@ def _take(home: Path, loaded: Any, columns: str, image: Image) -> tuple[list[Row
         classes = {key: kind.names for key, kind in part.features.items() if hasattr(kind, "names")}
         batches = part.with_format("arrow").iter(AT_ONCE)
         place = home / name if name and home.is_dir() else home
-        found = table_rows(batches, place, columns, partial(image, place), classes)
+        found = table_rows(batches, place, columns, image, classes)
         rows += (row._replace(split=split) for row in found)
     return rows, [f"Splits of the folder: {', '.join(parts)}."] if len(parts) > 1 else []
 

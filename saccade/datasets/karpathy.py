@@ -55,8 +55,7 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
         folders = (folder, f"images/{folder}", *FOLDERS) if folder else FOLDERS
         image_records.append(ImageRecord(number, files.find(folders, [name]), SPLIT_OF[split]))
     if bare := next((p for p, own in zip(image_records, sentences, strict=True) if not own), None):
-        message = f"image {bare.id} ({bare.file}) has no sentences"
-        raise BadData(message, location=path, hint=HINT)
+        raise BadData(f"image {bare.id} ({bare.file}) has no sentences", location=path, hint=HINT)
     owners = [p for p, own in zip(image_records, sentences, strict=True) for _ in own]
     spoken = {"sentid": int, "raw": str, "tokens": list}
     flat = list(chain.from_iterable(sentences))
