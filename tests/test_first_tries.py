@@ -69,7 +69,7 @@ class TestTables:
         assert list(first_row(path)) == ["image", "caption"]
         names, rows = read_rows(path)
         assert list(names) == ["image", "caption"]
-        assert rows[0] == ("line 3", {"image": "0.png", "caption": "A dog, big."})
+        assert rows[0] == (path, "line 3", {"image": "0.png", "caption": "A dog, big."}, None)
 
     def test_nothing_but_that_line(self, tmp_path):
         path = tmp_path / "t.csv"

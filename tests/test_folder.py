@@ -20,8 +20,8 @@ from saccade.data.folder import (
     DataFolder,
     fingerprint,
     write_folder,
-    write_table,
 )
+from saccade.data.parquet import write_table
 from saccade.data.records import Caption, Collection, ImageRecord, Question
 from saccade.text.tokenizers import TOKENIZERS
 
@@ -66,7 +66,7 @@ def add_tokenizer(monkeypatch, name, cut):
 
 class TestManyRecords:
     def test_what_is_written_lot_by_lot_comes_back(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("saccade.data.folder.ROWS", 2)
+        monkeypatch.setattr("saccade.data.parquet.ROWS", 2)
         write_folder(tmp_path / "data", replace(BOTH, choices={71: ("cat", "dog"), 91: ("left",)}))
         folder = DataFolder(tmp_path / "data")
         assert pq.ParquetFile(tmp_path / "data/questions.parquet").num_row_groups == 3

@@ -495,4 +495,4 @@ class TestPlugins:
     def test_a_recogniser_that_fails_does_not_hide_the_others(self, sources, tmp_path):
         SAMPLES["vqa-rad"](tmp_path)
         (tmp_path / "broken").mkdir()
-        assert recognise(tmp_path).parts[0].source == "vqa-rad"
+        assert recognise(tmp_path)[0][0].source == "vqa-rad"

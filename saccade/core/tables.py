@@ -36,6 +36,15 @@ def load_object(reference: str) -> Any:
     return found
 
 
+def optional_package(name: str, extra: str, message: str) -> Any:
+    """A package that only `saccade[EXTRA]` installs. Raises BadConfig where it is not there."""
+    try:
+        return import_module(name)
+    except ImportError:
+        hint = f"Install it: pip install 'saccade[{extra}]'."
+        raise BadConfig(message, hint=hint) from None
+
+
 class Table(Mapping[str, Line]):
     """A read-only mapping of names to lines, with those of installed plugins.
 

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -85,11 +86,8 @@ def _faults(collection: Collection) -> Iterator[tuple[str, str]]:
             yield message, "Keep one record per image id."
         other = owner.setdefault(image.file, image)
         if other.id != image.id:
-            message = (
-                f"{image.file} is image {other.id} (split {other.split}) "
-                f"and image {image.id} (split {image.split})"
-            )
-            yield message, "Keep one record per image file."
+            ids = (f"image {one.id} (split {one.split})" for one in (other, image))
+            yield f"{image.file} is {' and '.join(ids)}", "Keep one record per image file."
         parts = image.file.split("/")
         named = any(part not in ("", ".") for part in parts)
         if is_absolute(image.file) or ".." in parts or "\0" in image.file or not named:
@@ -115,12 +113,10 @@ def _check_splits(collection: Collection, overlap: str, findings: list[Finding])
     examples = _examples(f"{image.id} ({image.file})" for image in shared)
     message = f"{count} images are in two splits"
     if overlap == "refuse":
-        raise BadData(
-            f"{message}, the first is {examples[0]}",
-            location=collection.image_root,
-            hint="A model would be tested on what it was trained on. --overlap drop leaves their "
-            "less guarded records out; --overlap keep leaves a published split as it is.",
-        )
+        message += f", the first is {examples[0]}"
+        drop = "--overlap drop leaves their less guarded records out"
+        hint = f"A model would be tested on what it learnt: {drop}, --overlap keep leaves them in."
+        raise BadData(message, location=collection.image_root, hint=hint)
     collection = replace(collection, images=list(of.values()))
     hint = "Say so beside every score, or prepare with --overlap drop."
     if overlap == "drop":
@@ -145,20 +141,16 @@ def _keep(
 
 
 def _check_files(collection: Collection, missing: str, findings: list[Finding]) -> Collection:
-    lost = without_file(collection.image_root, collection.images)
-    if not lost:
-        return collection
     root = collection.image_root
+    if not (lost := without_file(root, collection.images)):
+        return collection
     examples = _examples(f"{p.file}{there_instead(root, p.file)}" for p in lost)
     message = f"{len(lost)} of {len(collection.images)} images are not there"
     if missing == "refuse":
-        raise BadData(
-            f"{message}, the first are {', '.join(examples)}",
-            location=root,
-            hint="Put them there, or give their folder with --option images=FOLDER. "
-            "--missing drop leaves them and their records out, --missing keep keeps the records "
-            "for use without images.",
-        )
+        message += f", the first are {', '.join(examples)}"
+        given = "Put them there, or give their folder with --option images=FOLDER"
+        hint = f"{given}; --missing drop leaves their records out, --missing keep keeps them."
+        raise BadData(message, location=root, hint=hint)
     hint = "Use this folder without images only, or put them there and prepare again."
     if missing == "drop":
         gone = {image.id for image in lost}
@@ -211,58 +203,45 @@ def _oddities(collection: Collection) -> Iterator[Finding]:
         cause = "Most tokenizers cut at blanks and would make one word of each."
         hint = "Train with --set text.tokenizer=multilingual."
         yield Finding("note", message, len(unspaced), _examples(unspaced), cause, hint)
-    yield from _repeats(questions)
-    yield from _leaks(questions)
-
-
-def _empty_splits(collection: Collection) -> Iterator[Finding]:
-    """Each task on its own: a folder may have captions of a split, but no questions."""
-    for kind, records in _kinds(collection):
-        in_use = {record.split for record in records}
-        for split, use in (
-            ("train", "there is nothing to learn from"),
-            ("val", "nothing can be trained on them"),
-        ):
-            if not records or split in in_use:
-                continue
-            hint = f"Add its files, or do not train on these {kind}s."
-            if split == "val" and len(collection.images) == 1:
-                hint = "Add images: one alone cannot be in two splits."
-            elif split == "val":
-                hint = "Add its files, or take some training images for it: --hold-out 0.1."
-            message = f"split {split} has no {kind}s: {use}"
-            cause = f"The source has no {kind}s of this split below --root."
-            yield Finding("warning", message, 1, (), cause, hint)
-
-
-def _repeats(questions: Sequence[Question]) -> Iterator[Finding]:
-    def key(q: Question) -> tuple[int, str]:
-        return q.image_id, q.text.lower()
-
     # Hashes first: with the keys, millions of questions would be held twice.
-    times_of = Counter(hash(key(question)) for question in questions)
+    times_of = Counter(hash(_asked(question)) for question in questions)
     again = {number for number, times in times_of.items() if times > 1}
-    times = Counter(asked for asked in map(key, questions) if hash(asked) in again)
+    times = Counter(asked for asked in map(_asked, questions) if hash(asked) in again)
     if count := sum(times.values()) - len(times):
         message = f"{count} questions repeat an earlier one about the same image"
         examples = (f"image {image}: {text}" for (image, text), n in times.items() if n > 1)
         cause, hint = "The source has them twice.", "Nothing to do: each counts on its own."
         yield Finding("note", message, count, _examples(examples), cause, hint)
-
-
-def _leaks(questions: Sequence[Question]) -> Iterator[Finding]:
-    def key(q: Question) -> tuple[int, str, str]:
-        return q.image_id, q.text.lower(), q.best_answer.lower()
-
-    scored = {key(q) for q in questions if q.split != "train" and q.answers}
-    learnt = scored.intersection(key(q) for q in questions if q.split == "train")
-    leaks = [q for q in questions if q.split != "train" and q.answers and key(q) in learnt]
-    if leaks:
+    scored = [q for q in questions if q.split != "train" and q.answers]
+    training = ((_asked(q), q.best_answer.lower()) for q in questions if q.split == "train")
+    learnt = {(_asked(q), q.best_answer.lower()) for q in scored}.intersection(training)
+    if leaks := [q for q in scored if (_asked(q), q.best_answer.lower()) in learnt]:
         message = f"{len(leaks)} questions to be scored are, with their answer, training questions"
-        examples = _examples(f"{q.id}: {q.text}" for q in leaks)
+        examples = (f"{q.id}: {q.text}" for q in leaks)
         cause = "The published split has them in both."
         hint = "Leave them out for a clean score: --overlap drop."
-        yield Finding("warning", message, len(leaks), examples, cause, hint)
+        yield Finding("warning", message, len(leaks), _examples(examples), cause, hint)
+
+
+def _asked(question: Question) -> tuple[int, str]:
+    return question.image_id, question.text.lower()
+
+
+def _empty_splits(collection: Collection) -> Iterator[Finding]:
+    """Each task on its own: a folder may have captions of a split, but no questions."""
+    of_val = "Add its files, or take some training images for it: --hold-out 0.1."
+    if len(collection.images) == 1:
+        of_val = "Add images: one alone cannot be in two splits."
+    for kind, records in _kinds(collection):
+        in_use = {record.split for record in records}
+        cause = f"The source has no {kind}s of this split below --root."
+        if records and "train" not in in_use:
+            message = f"split train has no {kind}s: there is nothing to learn from"
+            hint = f"Add its files, or do not train on these {kind}s."
+            yield Finding("warning", message, 1, (), cause, hint)
+        if records and "val" not in in_use:
+            message = f"split val has no {kind}s: nothing can be trained on them"
+            yield Finding("warning", message, 1, (), cause, of_val)
 
 
 def _twice(items: Sequence[Item]) -> list[Item]:
@@ -272,5 +251,5 @@ def _twice(items: Sequence[Item]) -> list[Item]:
     return [item for item, times in Counter(items).items() if times > 1]
 
 
-def _examples(texts: Iterable[str], most: int = 3) -> tuple[str, ...]:
-    return tuple(text for _, text in zip(range(most), texts, strict=False))
+def _examples(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(islice(texts, 3))

@@ -4,9 +4,8 @@ A question takes about 70 bytes (word ids, answer ids and counts, its image's ro
 stay in the memory-mapped store and are read once per image and batch.
 """
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -127,21 +126,10 @@ class VqaExamples:
 
     def batch(self, rows: np.ndarray) -> VqaBatch:
         """Put some questions side by side, each of their images once."""
-        images, image = np.unique(self.image[rows], return_inverse=True)
         words, length = self.words.padded(rows, fill=self.vocabulary.pad)
         ids, _ = self.answers.padded(rows, fill=0)
         counts, _ = self.counts.padded(rows, fill=0)
-        return VqaBatch(
-            *_regions(self.store, images),
-            image=torch.from_numpy(image),
-            question=torch.from_numpy(words),
-            question_length=torch.from_numpy(length),
-            answers=torch.from_numpy(ids),
-            answer_weights=torch.from_numpy(self._weights(counts, self.people[rows, None])),
-        )
-
-    def _weights(self, counts: np.ndarray, people: np.ndarray) -> np.ndarray:
-        """Weights of answers that `counts` of `people` gave, as `target` says."""
+        people = self.people[rows, None]
         right: np.ndarray = counts / people
         if self.target == "scores":
             # Official accuracy: of the others three must agree; a single person has no others.
@@ -150,8 +138,13 @@ class VqaExamples:
                 + (people - counts) * np.minimum(1, counts / 3)
             ) / people
             right = np.where(people == 1, right, counted)
-        weights: np.ndarray = right.astype(np.float32)
-        return weights
+        return VqaBatch(
+            *_images(self.store, self.image[rows]),
+            question=torch.from_numpy(words),
+            question_length=torch.from_numpy(length),
+            answers=torch.from_numpy(ids),
+            answer_weights=torch.from_numpy(right.astype(np.float32)),
+        )
 
 
 class CaptionExamples:
@@ -189,11 +182,9 @@ class CaptionExamples:
         """Put some captions side by side, longest first, each of their images once."""
         length = self.words.offsets[rows + 1] - self.words.offsets[rows]
         rows = rows[np.argsort(-length.astype(np.int64), kind="stable")]
-        images, image = np.unique(self.image[rows], return_inverse=True)
         words, length = self.words.padded(rows, fill=self.vocabulary.pad)
         return CaptionBatch(
-            *_regions(self.store, images),
-            image=torch.from_numpy(image),
+            *_images(self.store, self.image[rows]),
             caption=torch.from_numpy(words),
             caption_length=torch.from_numpy(length),
         )
@@ -218,11 +209,15 @@ class ImageExamples:
         return self.captions.batch(np.concatenate(own))
 
 
-def _regions(store: Regions, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Regions and mask of some images, cut to the most regions that one of them has."""
-    regions, mask = store.read(rows)
-    most = max(int(store.counts[rows].max(initial=1)), 1)
-    return torch.from_numpy(regions[:, :most]), torch.from_numpy(mask[:, :most])
+def _images(store: Regions, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Regions and mask of the images of some examples, each image once, cut to the most regions
+    that one of them has; and the place among them of each example's image.
+    """
+    images, image = np.unique(rows, return_inverse=True)
+    regions, mask = store.read(images)
+    most = max(int(store.counts[images].max(initial=1)), 1)
+    regions, mask = regions[:, :most], mask[:, :most]
+    return torch.from_numpy(regions), torch.from_numpy(mask), torch.from_numpy(image)
 
 
 def epoch_order(
@@ -245,20 +240,6 @@ def epoch_order(
     return shuffled[np.argsort(rank[group], kind="stable")]
 
 
-class Batches(Dataset[VqaBatch | CaptionBatch]):
-    """A data set whose items are whole batches, so that a worker assembles one in one go."""
-
-    def __init__(self, examples: Examples, order: np.ndarray, batch_size: int) -> None:
-        self.examples, self.order, self.batch_size = examples, order, batch_size
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.order) / self.batch_size)
-
-    def __getitem__(self, number: int) -> VqaBatch | CaptionBatch:
-        begin = number * self.batch_size
-        return self.examples.batch(self.order[begin : begin + self.batch_size])
-
-
 def batches(
     examples: Examples,
     order: np.ndarray,
@@ -271,10 +252,16 @@ def batches(
     """Hand out `order` in batches; `skip` leaves out the first ones, to go on within an epoch."""
     if len(order) == 0:
         raise BadData("there is nothing to put into a batch", hint="Check the split's records.")
-    whole = Batches(examples, order[skip * batch_size :], batch_size)
-    # Its own generator: a loader draws from the global one otherwise, and a resumed run differs.
+    begins = range(skip * batch_size, len(order), batch_size)
+    rows = [order[begin : begin + batch_size] for begin in begins]
     loader = DataLoader(
-        whole, batch_size=None, num_workers=workers, pin_memory=pin, generator=torch.Generator()
+        cast("Dataset[np.ndarray]", rows),
+        batch_size=None,
+        collate_fn=cast(Any, examples.batch),  # so that a worker assembles a batch in one go
+        num_workers=workers,
+        pin_memory=pin,
+        # Its own: a loader draws from the global one otherwise, and a resumed run differs.
+        generator=torch.Generator(),
     )
     return iter(loader)
 
@@ -282,11 +269,6 @@ def batches(
 def in_reading_order(examples: Examples) -> np.ndarray:
     """Examples image by image, for evaluation."""
     return np.argsort(examples.image, kind="stable")
-
-
-def images_of(examples: Examples) -> np.ndarray:
-    """Store rows of the images that examples are about, each once."""
-    return np.unique(examples.image)
 
 
 # Ground truth of a split, without which nothing can be scored on it.

@@ -84,6 +84,13 @@ class SeveralFit(BadConfig):
         super().__init__(message, location=location, hint=f"Say which: {' or '.join(typed)}.")
 
 
+def several_files(kind: str, root: Path, found: Sequence[Path], option: str) -> SeveralFit:
+    """The error for several files of a kind of which `option` names one."""
+    names = [path.relative_to(root).as_posix() for path in found]
+    message = f"holds several {kind}: {', '.join(names[:6])}"
+    return SeveralFit(message, location=root, option=option, choices=names)
+
+
 def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> Path:
     """The file that the user names, or else the only one whose name matches.
 
@@ -97,9 +104,7 @@ def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> P
         hint = f"Check --root, or name the file: --option {option}=FILE."
         raise BadData(f"holds no {usual}", location=root, hint=hint)
     if len(found) > 1:
-        names = [path.relative_to(root).as_posix() for path in found]
-        message = f"holds several files like {usual}: {', '.join(names[:6])}"
-        raise SeveralFit(message, location=root, option=option, choices=names)
+        raise several_files(f"files like {usual}", root, found, option)
     return found[0]
 
 
@@ -109,12 +114,17 @@ def first_reason(root: Path, pattern: str) -> str | None:
     return f"there is {found[0].relative_to(root).as_posix()}" if found else None
 
 
-def folder_like(root: Path, holds: Callable[[Path], bool]) -> Path | None:
+def by_name(pattern: str) -> Callable[[Path], str | None]:
+    """A recogniser: `first_reason` for such a file."""
+    return lambda root: first_reason(root, pattern)
+
+
+def folder_like(root: Path, holds: Callable[[Path], object]) -> Path | None:
     """`root`, or the first folder directly below it, of which `holds` is true."""
     return next((folder for folder in [root, *folders_in(root)] if holds(folder)), None)
 
 
-def folder_with(root: Path, holds: Callable[[Path], bool], lacking: str, hint: str) -> Path:
+def folder_with(root: Path, holds: Callable[[Path], object], lacking: str, hint: str) -> Path:
     """The same. Raises BadData, saying that `root` holds no `lacking`, where there is none."""
     if (home := folder_like(root, holds)) is None:
         raise BadData(f"holds no {lacking}", location=root, hint=hint)
@@ -154,11 +164,8 @@ class ImageFiles:
         """
         self.root = (root if images is None else root / images).absolute()
         if not self.root.is_dir():
-            raise BadConfig(
-                "there is no such folder of images",
-                location=self.root,
-                hint="Give --option images=FOLDER, absolute or relative to --root.",
-            )
+            hint = "Give --option images=FOLDER, absolute or relative to --root."
+            raise BadConfig("there is no such folder of images", location=self.root, hint=hint)
         self._listed: dict[str, frozenset[str]] = {}
         self._composed: dict[str, dict[str, str]] = {}
         self._text = ""
@@ -245,7 +252,8 @@ def there_instead(root: str | Path, file: str) -> str:
             names = sorted(os.listdir(at))
         except OSError:
             return ""
-        alike = (name for test in (_plain, _stem) for name in names if test(name) == test(part))
+        tests = (_plain, lambda name: PurePosixPath(_plain(name)).stem)
+        alike = (name for test in tests for name in names if test(name) == test(part))
         if found := next(alike, None):
             shown = (at / found).relative_to(root).as_posix()
             return f" (there is {shown})"
@@ -260,10 +268,6 @@ def _composed(name: str) -> str:
 
 def _plain(name: str) -> str:
     return _composed(name).casefold()
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(_plain(name)).stem
 
 
 def _join(folder: str, name: str) -> str:

@@ -10,8 +10,8 @@
     features/NAME/     feature stores, made by `extract`
     images/            the images themselves, where `pack --images` brought them along
 
-Repeated text (answers, words, splits) is kept once, as Parquet dictionaries: a VQA v2 question
-takes about 150 bytes in memory.
+The tables are written and read by `data.parquet`, which is imported when one is asked for: a folder
+that is none is refused without the half second that this takes.
 """
 
 import hashlib
@@ -21,23 +21,23 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, cast
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.core.files import as_json, to_disk, write_text
+from saccade.core.files import as_json, to_disk, write_json
 from saccade.core.tasks import TaskName
 from saccade.data.checks import Finding
 from saccade.data.reading import read_json
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question, Split
 from saccade.text.tokenizers import TOKENIZERS, as_question
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FORMAT = 2
 """Raised when an older folder, or an older cache of word counts, must no longer be read."""
@@ -57,73 +57,6 @@ PREPARE_AGAIN = "Make it again: saccade prepare DIR --out DATA."
 CAPTION_TOKENIZER = "karpathy"
 """The tokenizer that `Caption.words` are cut with."""
 
-ROWS = 2**17
-"""Records that are laid out at a time; each lot is a row group of the file."""
-
-_SHARED = pa.dictionary(pa.int32(), pa.string())
-_TYPES = {
-    "id": pa.int64(),
-    "image_id": pa.int64(),
-    "question_id": pa.int64(),
-    "other_id": pa.int64(),
-    "text": pa.string(),
-    "file": pa.string(),
-    "answers": pa.list_(_SHARED),
-    "words": pa.list_(_SHARED),
-    "choices": pa.list_(_SHARED),
-}
-"""Arrow types of the columns; those that are not here hold text that is repeated."""
-
-
-def write_table(path: Path, records: Sequence[tuple[Any, ...]], fields: Sequence[str]) -> None:
-    """Write records as Parquet, a column for each of `fields`.
-
-    They are laid out `ROWS` at a time, so little is held beside them, however many there are.
-    """
-    schema = pa.schema([(field, _TYPES.get(field, _SHARED)) for field in fields])
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for start in range(0, len(records), ROWS):
-            some = records[start : start + ROWS]
-            columns = [
-                pa.array([record[place] for record in some], kind)
-                for place, kind in enumerate(schema.types)
-            ]
-            writer.write_table(pa.table(columns, schema))
-
-
-def to_rows(table: pa.Table) -> Iterable[tuple[Any, ...]]:
-    """Rows of a table in which equal texts are one object, so that records stay small."""
-    return zip(*(_values(column.combine_chunks()) for column in table.columns), strict=True)
-
-
-def _values(column: pa.Array) -> list[Any]:
-    if pa.types.is_dictionary(column.type):
-        words = column.dictionary.to_pylist()
-        return [words[index] for index in column.indices.to_pylist()]
-    if pa.types.is_list(column.type):
-        flat = iter(_values(column.flatten()))
-        return [tuple(islice(flat, length)) for length in column.value_lengths().to_pylist()]
-    return cast(list[Any], column.to_pylist())
-
-
-def _read(path: Path, filters: list[tuple[str, str, str]] | None = None) -> pa.Table:
-    try:
-        table = pq.read_table(path, memory_map=True, filters=filters)
-    except FileNotFoundError:
-        raise BadData("is missing", location=path, hint=PREPARE_AGAIN) from None
-    except (pa.ArrowException, OSError) as error:
-        message = f"is not whole ({str(error).splitlines()[0][:80]})"
-        raise BadData(message, location=path, hint=PREPARE_AGAIN) from None
-    return table.unify_dictionaries().combine_chunks()
-
-
-def _count(column: pa.ChunkedArray) -> dict[str, int]:
-    """Counts of the values in a column of texts, or of lists of texts, in order of first use."""
-    values = column.combine_chunks()
-    flat = values.flatten() if pa.types.is_list(values.type) else values
-    counts = flat.value_counts()  # in order of first use: a test holds the library to it
-    return dict(zip(counts.field(0).to_pylist(), counts.field(1).to_pylist(), strict=True))
-
 
 def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] = ()) -> None:
     """Write a collection that has been through `data.checks.check`.
@@ -132,26 +65,8 @@ def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] 
     count. Equal collections give equal files. `features/` of an existing data folder stays.
     Raises BadData if `out` holds anything that is not of a data folder.
     """
-    _refuse_strange(out)
-    out.mkdir(parents=True, exist_ok=True)
-    tables = {name: records for name, records in _tables(collection).items() if records}
-    parts = [out / f"{name}.parquet.part" for name in tables]
-    for part, (name, records) in zip(parts, tables.items(), strict=True):
-        write_table(part, records, FIELDS[name])
-    parts.append(out / "dataset.json.part")
-    parts[-1].write_text(as_json(_about(collection, findings)), encoding="utf-8")
-    for part in parts:
-        to_disk(part)
-    (out / "dataset.json").unlink(missing_ok=True)
-    for name in (*FILES, *OF_FORMAT_1):
-        if out / f"{name}.part" not in parts:
-            (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / CACHE, ignore_errors=True)
-    for part in parts:
-        os.replace(part, part.with_suffix(""))
+    from saccade.data.parquet import write_table  # noqa: PLC0415 - slow to import
 
-
-def _refuse_strange(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise BadData("is a file", location=out, hint="Give another --out.")
     own = {*FILES, *(f"{name}.part" for name in FILES), *OF_FORMAT_1, CACHE, "features"}
@@ -164,6 +79,34 @@ def _refuse_strange(out: Path) -> None:
         message = f"holds other things than a data folder, such as {min(strange)}"
         hint = "Give a new folder, or an earlier data folder, as --out."
         raise BadData(message, location=out, hint=hint)
+    out.mkdir(parents=True, exist_ok=True)
+    tables = {name: records for name, records in _tables(collection).items() if records}
+    parts = [out / f"{name}.parquet.part" for name in tables]
+    for part, (name, records) in zip(parts, tables.items(), strict=True):
+        write_table(part, records, FIELDS[name])
+    kinds = ("images", "questions", "captions")
+    counts = {kind: Counter(one.split for one in getattr(collection, kind)) for kind in kinds}
+    about = {
+        "format": FORMAT,
+        "source": collection.source,
+        "licence": collection.licence,
+        "image_root": collection.image_root,
+        "fingerprint": fingerprint(collection),
+        "splits": {split: {kind: counts[kind][split] for kind in kinds} for split in SPLITS},
+        "notes": list(collection.notes),
+        "findings": [asdict(finding) for finding in findings],
+    }
+    parts.append(out / "dataset.json.part")
+    parts[-1].write_text(as_json(about), encoding="utf-8")
+    for part in parts:
+        to_disk(part)
+    (out / "dataset.json").unlink(missing_ok=True)
+    for name in (*FILES, *OF_FORMAT_1):
+        if out / f"{name}.part" not in parts:
+            (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / CACHE, ignore_errors=True)
+    for part in parts:
+        os.replace(part, part.with_suffix(""))
 
 
 def _tables(collection: Collection) -> dict[str, Sequence[tuple[Any, ...]]]:
@@ -175,21 +118,6 @@ def _tables(collection: Collection) -> dict[str, Sequence[tuple[Any, ...]]]:
         "captions": collection.captions,
         "choices": [item for item in collection.choices.items() if item[0] in ids],
         "pairs": [pair for pair in collection.pairs if ids.issuperset(pair)],
-    }
-
-
-def _about(collection: Collection, findings: Sequence[Finding]) -> dict[str, Any]:
-    kinds = ("images", "questions", "captions")
-    counts = {kind: Counter(one.split for one in getattr(collection, kind)) for kind in kinds}
-    return {
-        "format": FORMAT,
-        "source": collection.source,
-        "licence": collection.licence,
-        "image_root": collection.image_root,
-        "fingerprint": fingerprint(collection),
-        "splits": {split: {kind: counts[kind][split] for kind in kinds} for split in SPLITS},
-        "notes": list(collection.notes),
-        "findings": [asdict(finding) for finding in findings],
     }
 
 
@@ -226,11 +154,9 @@ class DataFolder:
             older = isinstance(number, int) and number < FORMAT
             message = f"was made by {'an older' if older else 'a newer'} saccade"
             again = f"saccade prepare {self.about.get('source')} --root DIR --out {self.path}."
-            raise BadData(
-                f"{message} (format {number}, this one reads {FORMAT})",
-                location=seal,
-                hint=f"Make it again: {again}" if older else f"Update saccade, or type: {again}",
-            )
+            hint = f"Make it again: {again}" if older else f"Update saccade, or type: {again}"
+            message += f" (format {number}, this one reads {FORMAT})"
+            raise BadData(message, location=seal, hint=hint)
         if not {"image_root", "fingerprint", "splits"} <= self.about.keys():
             raise BadData("lacks some of its fields", location=seal, hint=PREPARE_AGAIN)
         moved = image_root or os.environ.get("SACCADE_IMAGES")
@@ -247,17 +173,17 @@ class DataFolder:
 
     def images(self, split: Split | None = None) -> list[ImageRecord]:
         """All images, or those of one split, in the source's order."""
-        return [ImageRecord(*row) for row in to_rows(self._table("images", split))]
+        return [ImageRecord(*row) for row in _rows(self._table("images", split))]
 
     def questions(self, split: Split) -> list[Question]:
         """The questions of a split, in the source's order. Raises BadData if the folder has none
         at all; a split without questions is an empty list.
         """
-        return [Question(*row) for row in to_rows(self.question_table(split))]
+        return [Question(*row) for row in _rows(self.question_table(split))]
 
     def captions(self, split: Split) -> list[Caption]:
         """The captions of a split, as `questions`."""
-        return [Caption(*row) for row in to_rows(self.caption_table(split))]
+        return [Caption(*row) for row in _rows(self.caption_table(split))]
 
     def captions_by_image(self, split: Split) -> dict[int, list[Caption]]:
         """The captions of a split by the id of their image, in the source's order."""
@@ -266,11 +192,11 @@ class DataFolder:
             found.setdefault(caption.image_id, []).append(caption)
         return found
 
-    def question_table(self, split: Split) -> pa.Table:
+    def question_table(self, split: Split) -> "pa.Table":
         """The same as `questions`, as a table: a column per field of `Question`."""
         return self._table("questions", split)
 
-    def caption_table(self, split: Split) -> pa.Table:
+    def caption_table(self, split: Split) -> "pa.Table":
         """The same as `captions`, as a table: a column per field of `Caption`."""
         return self._table("captions", split)
 
@@ -289,11 +215,13 @@ class DataFolder:
         `cache/`. Captions were cut when they were read. Raises BadConfig for another tokenizer,
         BadData where there is no such text for training.
         """
+        from saccade.data.parquet import count  # noqa: PLC0415 - slow to import
+
         if of == "captions":
             if tokenizer != CAPTION_TOKENIZER:
                 hint = f"They were cut by {CAPTION_TOKENIZER!r} when they were read: name that."
                 raise BadConfig(f"captions are not cut by tokenizer {tokenizer!r}", hint=hint)
-            counts = _count(self.caption_table("train").column("words"))
+            counts = count(self.caption_table("train").column("words"))
         else:
             counts = self._question_words(tokenizer)
         if not counts:
@@ -306,11 +234,12 @@ class DataFolder:
 
         `best_answers` counts each question's best answer instead.
         """
+        from saccade.data.parquet import answered, count  # noqa: PLC0415 - slow to import
+
         table = self.question_table("train")
         if of == "answers":
-            return _count(table.column("answers"))
-        answered = pc.list_value_length(table.column("answers"))
-        return _count(table.filter(pc.greater(answered, 0)).column("best_answer"))
+            return count(table.column("answers"))
+        return count(answered(table).column("best_answer"))
 
     def stores(self) -> list[str]:
         """Names of the feature stores, whole or not."""
@@ -323,7 +252,7 @@ class DataFolder:
         """Path of the feature store of that name, there or not."""
         return self.path / "features" / name
 
-    def _table(self, name: str, split: Split | None) -> pa.Table:
+    def _table(self, name: str, split: Split | None) -> "pa.Table":
         if split not in (None, *SPLITS):
             raise BadConfig(f"there is no split {split!r}", hint=f"Splits: {', '.join(SPLITS)}.")
         counts = {key: value[name] for key, value in self.about["splits"].items()}
@@ -331,8 +260,10 @@ class DataFolder:
             has = " and ".join(self.tasks) or "no records"
             hint = f"Prepare a source with {name}; `saccade list sources` shows them."
             raise BadData(f"holds no {name}, only {has}", location=self.path, hint=hint)
+        from saccade.data.parquet import read_table  # noqa: PLC0415 - slow to import
+
         path = self.path / f"{name}.parquet"
-        table = _read(path, [("split", "=", split)] if split else None)
+        table = read_table(path, PREPARE_AGAIN, split)
         expected = counts[split] if split else sum(counts.values())
         if len(table) != expected or tuple(table.column_names) != FIELDS[name]:
             message = f"has {len(table)} rows of {table.column_names}; dataset.json says {expected}"
@@ -340,36 +271,34 @@ class DataFolder:
         return table
 
     def _beside(self, name: str) -> Iterable[tuple[Any, ...]]:
+        from saccade.data.parquet import read_table  # noqa: PLC0415 - slow to import
+
         path = self.path / f"{name}.parquet"
-        return to_rows(_read(path)) if path.is_file() else ()
+        return _rows(read_table(path, PREPARE_AGAIN)) if path.is_file() else ()
 
     def _question_words(self, tokenizer: str) -> dict[str, int]:
         """Counts of the cache, or else counted now; a folder that is read-only has no cache."""
         cut = TOKENIZERS.look_up(tokenizer)
-        key = f"{FORMAT} {self.fingerprint} {tokenizer} {_source_text(cut)}"
+        source = ""  # of the file it stands in: a plugin's that was edited counts anew
+        with suppress(TypeError, OSError, ValueError):  # not written in Python
+            source = Path(inspect.getfile(cut)).read_text(encoding="utf-8")
+        key = hashlib.sha256(f"{FORMAT} {self.fingerprint} {tokenizer} {source}".encode())
         plain = re.sub(r"\W", "_", tokenizer)
-        name = f"words-{plain}-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-        cache = self.path / CACHE / name
-        try:
+        cache = self.path / CACHE / f"words-{plain}-{key.hexdigest()[:16]}.json"
+        with suppress(BadData):  # not there, or cut off by a crash
             return cast(dict[str, int], read_json(cache, dict))
-        except BadData:  # not there, or cut off by a crash
-            pass
         texts = Counter(map(as_question, self.question_table("train").column("text").to_pylist()))
         counts: dict[str, int] = {}
         for text, times in texts.items():  # a question that is asked again is cut once
             for word in cut(text):
                 counts[word] = counts.get(word, 0) + times
-        try:
+        with suppress(OSError):
             cache.parent.mkdir(exist_ok=True)
-            write_text(cache, as_json(counts))
-        except OSError:
-            pass
+            write_json(cache, counts)
         return counts
 
 
-def _source_text(cut: Callable[[str], list[str]]) -> str:
-    """The text of the file that a tokenizer stands in: a plugin's that was edited counts anew."""
-    try:
-        return Path(inspect.getfile(cut)).read_text(encoding="utf-8")
-    except (TypeError, OSError, ValueError):  # not written in Python
-        return ""
+def _rows(table: "pa.Table") -> Iterable[tuple[Any, ...]]:
+    from saccade.data.parquet import to_rows  # noqa: PLC0415 - slow to import
+
+    return to_rows(table)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from saccade.core.errors import BadData
 from saccade.core.files import Limits
@@ -30,24 +30,41 @@ PIECE = 2**20
 """Bytes of a packed file that are unpacked, or characters of JSON that are read, at once."""
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, may_be_empty: bool = False) -> str:
     """The text of a file, unpacked if its name ends in `.gz`.
 
     Raises BadData for a file that is missing, unreadable, empty, cut off, no UTF-8, or that would
     become larger by far than text does (`files.Limits`).
     """
-    data = _bytes(path)
+    data: bytes | bytearray = bytearray()
     try:
+        if path.name.endswith(".gz"):
+            limits = Limits()
+            most = max(limits.always, limits.growth * path.stat().st_size)
+            with gzip.open(path) as file:
+                while len(data) <= most and (piece := file.read(PIECE)):
+                    data += piece
+            if len(data) > most:
+                message = f"would become more than {size_in_words(most)} when unpacked"
+                hint = "If it should hold that much, unpack it yourself; else download it again."
+                raise BadData(message, location=path, hint=hint)
+        else:
+            data = path.read_bytes()
         text = data.decode("utf-8-sig")
+    except FileNotFoundError:
+        message, hint = "there is no such file", "Check the name and --root."
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        message, hint = f"is not whole as a gzip file ({error})", COPY_AGAIN
+    except OSError as error:
+        message, hint = f"cannot be read ({error.strerror})", "Check its permissions."
     except UnicodeDecodeError as error:
-        raise BadData(
-            f"is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}",
-            location=path,
-            hint="Save it as UTF-8, or unpack it first if it is an archive.",
-        ) from None
-    if not text.strip():
-        raise BadData("is empty", location=path, hint=COPY_AGAIN)
-    return text
+        message = f"is not UTF-8 text: byte {error.start} is {data[error.start]:#04x}"
+        hint = "Save it as UTF-8, or unpack it first if it is an archive."
+    else:
+        if text.strip() or may_be_empty:
+            return text
+        message, hint = "is empty", COPY_AGAIN
+    raise BadData(message, location=path, hint=hint)
 
 
 def read_start(path: Path, size: int = 2**18) -> str:
@@ -65,31 +82,6 @@ def read_start(path: Path, size: int = 2**18) -> str:
         return codecs.getincrementaldecoder("utf-8-sig")().decode(data)
     except UnicodeDecodeError as error:
         return error.object[: error.start].decode()  # counts from behind a byte order mark
-
-
-def _bytes(path: Path) -> bytes | bytearray:
-    try:
-        return _unpacked(path) if path.name.endswith(".gz") else path.read_bytes()
-    except FileNotFoundError:
-        message, hint = "there is no such file", "Check the name and --root."
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        message, hint = f"is not whole as a gzip file ({error})", COPY_AGAIN
-    except OSError as error:
-        message, hint = f"cannot be read ({error.strerror})", "Check its permissions."
-    raise BadData(message, location=path, hint=hint)
-
-
-def _unpacked(path: Path) -> bytearray:
-    limits, data = Limits(), bytearray()
-    most = max(limits.always, limits.growth * path.stat().st_size)
-    with gzip.open(path) as file:
-        while piece := file.read(PIECE):
-            data += piece
-            if len(data) > most:
-                message = f"would become more than {size_in_words(most)} when unpacked"
-                hint = "If it should hold that much, unpack it yourself; else download it again."
-                raise BadData(message, location=path, hint=hint)
-    return data
 
 
 def refuse_stand_ins(path: Path, text: str, page: str = r"<(?:!doctype|html)") -> None:
@@ -119,15 +111,9 @@ def read_lines(path: Path) -> list[str]:
     return [line.rstrip("\r") for line in _read_plain(path).split("\n")]
 
 
-class Row(NamedTuple):
-    """One row of a table, and the line of the file where it ends."""
-
-    line: int
-    values: list[str]
-
-
-def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
-    """Column names and rows of a CSV file (RFC 4180: quotes around fields with commas in them).
+def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Column names and rows of a CSV file (RFC 4180: quotes around fields with commas in them),
+    each row as the line of the file where it ends, and its values.
 
     Names lose blanks around them; blank lines, and a first one `sep=,`, are left out. Raises
     BadData as `read_text`, and for a quotation that is never closed, a row of another length, or a
@@ -137,26 +123,23 @@ def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[Row]]:
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     rows = []
     try:
-        rows = [Row(reader.line_num, values) for values in reader if any(map(str.strip, values))]
+        rows = [(reader.line_num, values) for values in reader if any(map(str.strip, values))]
     except csv.Error as error:
         message = f"line {reader.line_num} cannot be read as a table ({error})"
         hint = 'Quote a field that holds commas or quotes; write " in it as "".'
         raise BadData(message, location=path, hint=hint) from None
-    if rows[0].values == NAMES_IT:
+    if rows[0][1] == NAMES_IT:
         del rows[0]
     if not rows:
         raise BadData("is empty", location=path, hint=COPY_AGAIN)
-    names = [name.strip() for name in rows[0].values]
+    names = [name.strip() for name in rows[0][1]]
     if twice := next((name for name in names if name and names.count(name) > 1), ""):
         hint = "Give every column its own name in line 1."
         raise BadData(f"has two columns named {twice!r}", location=path, hint=hint)
-    bad = next((row for row in rows[1:] if len(row.values) != len(names)), None)
-    if bad:
-        raise BadData(
-            f"line {bad.line} has {len(bad.values)} fields, line 1 has {len(names)}",
-            location=path,
-            hint="Quote a field that holds the separator, or fill what is missing.",
-        )
+    if bad := next((row for row in rows[1:] if len(row[1]) != len(names)), None):
+        message = f"line {bad[0]} has {len(bad[1])} fields, line 1 has {len(names)}"
+        hint = "Quote a field that holds the separator, or fill what is missing."
+        raise BadData(message, location=path, hint=hint)
     return names, rows[1:]
 
 
@@ -178,22 +161,24 @@ def read_json(
         with collector_paused():
             document = json.loads(text, parse_constant=refuse_constant, object_hook=object_hook)
     except json.JSONDecodeError as error:
-        raise _no_json(path, text, error) from None
+        refuse_stand_ins(path, text, page="<")
+        message = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        hint = "Mend that place, or take the released file."
+        if error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string"):
+            message, hint = f"breaks off in the middle, at character {len(text)}", COPY_AGAIN
+        raise BadData(message, location=path, hint=hint) from None
     except RecursionError:
         raise BadData("is nested too deeply to be data", location=path, hint=COPY_AGAIN) from None
     except ValueError as error:
-        raise BadData(
-            f"holds a number that JSON does not know: {error}",
-            location=path,
-            hint="Write null, or leave the record out, where there is no number.",
-        ) from None
+        message = f"holds a number that JSON does not know: {error}"
+        hint = "Write null, or leave the record out, where there is no number."
+        raise BadData(message, location=path, hint=hint) from None
     if not isinstance(document, top):
         found = KINDS.get(type(document), f"a {type(document).__name__}")
-        raise BadData(
-            f"is {found} where {KINDS[top]} was expected; it looks like {layout_of(document)}",
-            location=path,
-            hint="Give the file that this source names; `saccade list sources` shows the layouts.",
-        )
+        layout = layout_of(document)[0]
+        message = f"is {found} where {KINDS[top]} was expected; it looks like {layout}"
+        hint = "Give the file that this source names; `saccade list sources` shows the layouts."
+        raise BadData(message, location=path, hint=hint)
     return document
 
 
@@ -216,61 +201,39 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _no_json(path: Path, text: str, error: json.JSONDecodeError) -> BadData:
-    """The error for a cut-off copy, a failed download or a typing mistake."""
-    refuse_stand_ins(path, text, page="<")
-    cut_off = error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated string")
-    if cut_off:
-        message = f"breaks off in the middle, at character {len(text)}"
-        return BadData(message, location=path, hint=COPY_AGAIN)
-    message = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-    return BadData(message, location=path, hint="Mend that place, or take the released file.")
-
-
-LISTS = (
-    ("VQA-RAD records", {"qid", "image_name"}),
-    ("a result file (answers of a model)", {"answer"}),
-    ("a result file (captions of a model)", {"caption"}),
+LAYOUTS: tuple[tuple[str, str, str, set[str]], ...] = (
+    ("VQA-RAD records", "vqa-rad", "", {"qid", "image_name"}),
+    ("a result file (answers of a model)", "", "", {"answer"}),
+    ("a result file (captions of a model)", "", "", {"caption"}),
+    ("VQA questions", "vqa-v2 (or vqa-v1)", "questions", set()),
+    ("COCO captions", "coco-captions", "annotations", {"caption"}),
+    ("VQA annotations", "vqa-v2 (or vqa-v1)", "annotations", {"answers"}),
+    ("VQA annotations", "vqa-v2 (or vqa-v1)", "annotations", {"multiple_choice_answer"}),
+    ("COCO objects (instances)", "", "annotations", {"bbox"}),
+    ("Karpathy captions", "karpathy", "images", {"sentences"}),
+    ("scenes of Shapes", "", "scenes", {"texture", "shapes"}),
+    ("a COCO image list without captions", "", "images", {"file_name"}),
 )
-OBJECTS: tuple[tuple[str, str, set[str]], ...] = (
-    ("VQA questions", "questions", set()),
-    ("COCO captions", "annotations", {"caption"}),
-    ("VQA annotations", "annotations", {"answers"}),
-    ("VQA annotations", "annotations", {"multiple_choice_answer"}),
-    ("COCO objects (instances)", "annotations", {"bbox"}),
-    ("Karpathy captions", "images", {"sentences"}),
-    ("scenes of Shapes", "scenes", {"texture", "shapes"}),
-    ("a COCO image list without captions", "images", {"file_name"}),
-)
+"""Layouts in the user's words, the source that reads each, the field that holds the list of
+records (none where the file is a list), and fields of its first record."""
 
 
-READERS = {
-    "COCO captions": "coco-captions",
-    "VQA annotations": "vqa-v2 (or vqa-v1)",
-    "VQA questions": "vqa-v2 (or vqa-v1)",
-    "Karpathy captions": "karpathy",
-    "VQA-RAD records": "vqa-rad",
-}
-"""The source that reads a layout."""
-
-
-def layout_of(document: object) -> str:
-    """Name of a parsed document's layout in the user's words, for messages about mixed-up files."""
+def layout_of(document: object) -> tuple[str, str]:
+    """Name of a parsed document's layout in the user's words, for messages about mixed-up files,
+    and the source that reads it, if one does.
+    """
+    if not isinstance(document, list | dict):
+        return "a bare value", ""
+    lists = {"": document} if isinstance(document, list) else document
+    for name, source, key, fields in LAYOUTS:
+        records = lists.get(key)
+        first = records[0] if isinstance(records, list) and records else None
+        if key in lists and fields <= (first.keys() if isinstance(first, dict) else set()):
+            return name, source
     if isinstance(document, list):
-        has = _first_fields(document)
-        return next((name for name, fields in LISTS if fields <= has), "a bare list")
-    if not isinstance(document, dict):
-        return "a bare value"
-    for name, key, fields in OBJECTS:
-        if key in document and fields <= _first_fields(document[key]):
-            return name
+        return "a bare list", ""
     names = ", ".join(list(document)[:4])
-    return f"JSON with the fields {names}" if names else "an empty object"
-
-
-def _first_fields(records: object) -> set[str]:
-    first = records[0] if isinstance(records, list) and records else None
-    return set(first) if isinstance(first, dict) else set()
+    return f"JSON with the fields {names}" if names else "an empty object", ""
 
 
 def record_list(document: dict[str, Any], key: str, *, path: Path, expected: str) -> list[Any]:
@@ -281,15 +244,13 @@ def record_list(document: dict[str, Any], key: str, *, path: Path, expected: str
     records = document.get(key)
     if isinstance(records, list) and not records:
         raise BadData(f'its list "{key}" is empty', location=path, hint=COPY_AGAIN)
-    found = layout_of(document)
+    found, source = layout_of(document)
     if not isinstance(records, list) or found != expected:
-        raise BadData(
-            f'should be {expected} with a list "{key}", but it looks like {found}',
-            location=path,
-            hint=f"For such a file, prepare the source {READERS[found]}."
-            if found in READERS
-            else "`saccade list sources` shows the files that each source expects.",
-        )
+        message = f'should be {expected} with a list "{key}", but it looks like {found}'
+        hint = "`saccade list sources` shows the files that each source expects."
+        if source:
+            hint = f"For such a file, prepare the source {source}."
+        raise BadData(message, location=path, hint=hint)
     return records
 
 
@@ -334,7 +295,8 @@ def _first_bad(
         which = f"{name} number {place}"
         if not isinstance(record, dict):
             return BadData(f"{which} is not an object {{…}}", location=path, hint=RELEASED)
-        shown = next((f" ({key} {record[key]})" for key in fields if _is_id(key, record)), "")
+        ids = (key for key in fields if key.endswith("id") and type(record.get(key)) is int)
+        shown = next((f" ({key} {record[key]})" for key in ids), "")
         for field, wanted in fields.items():
             if field not in record:
                 has = ", ".join(list(record)[:6])
@@ -349,10 +311,6 @@ def _first_bad(
     return BadData(f"a {name} cannot be read", location=path, hint=RELEASED)
 
 
-def _is_id(key: str, record: dict[str, Any]) -> bool:
-    return key.endswith("id") and type(record.get(key)) is int
-
-
 def unique(ids: Sequence[int | str], *, path: Path, name: str) -> None:
     """Refuse a list in which a number stands twice; `name` is the field it comes from."""
     if len(set(ids)) < len(ids):
@@ -365,9 +323,10 @@ def unique(ids: Sequence[int | str], *, path: Path, name: str) -> None:
 
 Value = TypeVar("Value")
 
-_BEHIND = frozenset(" \t\n\r,:]}")
+_BLANKS = " \t\n\r"
+_BEHIND = frozenset(f"{_BLANKS},:]}}")
 """Characters that may stand behind a value."""
-_SHOWN = re.compile(r"[^ \t\n\r]")
+_SHOWN = re.compile(f"[^{_BLANKS}]")
 
 
 def read_entries(path: Path, top: type[Top]) -> Iterator[tuple[Any, Any]]:
@@ -385,82 +344,69 @@ def read_entries(path: Path, top: type[Top]) -> Iterator[tuple[Any, Any]]:
 
 
 def _entries(text: "_Text", top: type) -> Iterator[tuple[Any, Any]]:
-    parse = json.JSONDecoder(parse_constant=refuse_constant).raw_decode
-
-    def decode(text: str, at: int) -> tuple[Any, int]:
-        value, end = parse(text, at)
-        if text[end : end + 1] not in _BEHIND:  # 12 may be the beginning of 123
-            raise ValueError("a value that goes on")
-        return value, end
-
     begin, end = "{}" if top is dict else "[]"
-    text.take_mark(begin)
-    place, mark = 0, text.next_mark()
-    while mark != end:
-        key: object = place
+    text.mark(begin)
+    is_over = text.mark() == end
+    text.at -= 0 if is_over else 1  # the beginning of an entry was only looked at
+    place = 0
+    while not is_over:
+        key = text.value() if top is dict else place
         if top is dict:
-            key = text.take(decode)
             if not isinstance(key, str):
                 raise ValueError("a key that is no text")
-            text.take_mark(":")
-            text.next_mark()
-        yield key, text.take(decode)
+            text.mark(":")
+        yield key, text.value()
         place += 1
-        mark = text.take_mark(f",{end}")
-        if mark == ",":
-            text.next_mark()
-    if not place:
-        text.take_mark(end)
-    if not text.is_over():
-        raise ValueError("more behind the end")
+        is_over = text.mark(f",{end}") == end
+    text.refuse_more()
 
 
 class _Text:
     """The text of a file, of which no more is held than the entry that is being read."""
 
     def __init__(self, file: TextIO) -> None:
-        self._file, self._text, self._at = file, "", 0
+        self.file, self.text, self.at = file, "", 0
+        self.parse = json.JSONDecoder(parse_constant=refuse_constant).raw_decode
 
-    def take(self, read: Callable[[str, int], tuple[Value, int]]) -> Value:
-        """The value that `read` finds from here on; more text is fetched while it raises."""
+    def value(self) -> Any:
+        """The value that comes next."""
+        return self._take(self._value)
+
+    def _value(self) -> tuple[Any, int]:
+        value, end = self.parse(self.text, self._mark()[1] - 1)
+        if self.text[end : end + 1] not in _BEHIND:  # 12 may be the beginning of 123
+            raise ValueError("a value that goes on")
+        return value, end
+
+    def mark(self, wanted: str = "") -> str:
+        """The next character that is no blank. Raises ValueError if it is not `wanted`."""
+        mark = self._take(self._mark)
+        if wanted and mark not in wanted:
+            raise ValueError(mark)
+        return mark
+
+    def refuse_more(self) -> None:
+        """Raise ValueError where not only blanks are left."""
+        rest = self.text[self.at :] or self.file.read(PIECE)
+        while rest and not rest.strip(_BLANKS):
+            rest = self.file.read(PIECE)
+        if rest:
+            raise ValueError("more behind the end")
+
+    def _mark(self) -> tuple[str, int]:
+        if found := _SHOWN.search(self.text, self.at):
+            return found[0], found.end()
+        raise ValueError("no more text")
+
+    def _take(self, read: Callable[[], tuple[Value, int]]) -> Value:
+        """What `read` finds from here on; more text is fetched while it raises."""
         size = PIECE
         while True:
             try:
-                value, self._at = read(self._text, self._at)
+                value, self.at = read()
                 return value
             except ValueError:
-                if not self._fetch(size):
+                if not (more := self.file.read(size)):
                     raise
+            self.text, self.at = self.text[self.at :] + more, 0
             size *= 2  # so that even one huge entry is tried a few times only
-
-    def next_mark(self) -> str:
-        """The next character that is no blank; what comes next begins with it."""
-        return self.take(_next_mark)
-
-    def take_mark(self, wanted: str) -> str:
-        """Go past the next character that is no blank. Raises ValueError if it is not `wanted`."""
-        mark = self.next_mark()
-        if mark not in wanted:
-            raise ValueError(mark)
-        self._at += 1
-        return mark
-
-    def is_over(self) -> bool:
-        """True where nothing but blanks is left."""
-        while not self._text[self._at :].strip(" \t\n\r"):
-            self._at = len(self._text)
-            if not self._fetch(PIECE):
-                return True
-        return False
-
-    def _fetch(self, size: int) -> bool:
-        more = self._file.read(size)
-        self._text, self._at = self._text[self._at :] + more, 0
-        return bool(more)
-
-
-def _next_mark(text: str, at: int) -> tuple[str, int]:
-    found = _SHOWN.search(text, at)
-    if not found:
-        raise ValueError("no more text")
-    return found[0], found.start()

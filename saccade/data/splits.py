@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from saccade.core.errors import BadConfig
@@ -21,13 +22,11 @@ def draw(images: Iterable[Key], shares: Mapping[Split, float], seed: int) -> dic
     """
     names = sorted(set(images))
     split_of: dict[Key, Split] = dict.fromkeys(names, "train")
-    wanted = {split: round(share * len(names)) for split, share in shares.items()}
-    wanted = {split: max(n, 1) if shares[split] else 0 for split, n in wanted.items()}
-    count = min(sum(wanted.values()), max(len(names) - 1, 0))
+    size_of = {s: max(round(share * len(names)), 1) if share else 0 for s, share in shares.items()}
+    count = min(sum(size_of.values()), max(len(names) - 1, 0))
     drawn = iter(random.Random(seed).sample(names, count))
-    for split, size in wanted.items():
-        for _, name in zip(range(size), drawn, strict=False):
-            split_of[name] = split
+    for split, size in size_of.items():
+        split_of |= dict.fromkeys(islice(drawn, size), split)
     return split_of
 
 
@@ -44,28 +43,27 @@ class Drawing(NamedTuple):
         split_of = draw(images, {"val": self.val, "test": self.test}, self.seed)
         counts = {split: sum(s == split for s in split_of.values()) for split in ("val", "test")}
         parts = [f"{count} for {split}" for split, count in counts.items() if count]
-        if not parts:
-            none = "There is no published split, and none was drawn: all images are for training."
-            return split_of, none
-        return split_of, (
-            f"There is no published split: of {len(split_of)} images, {' and '.join(parts)} were "
-            f"drawn with seed {self.seed}, with all that belongs to them; the rest is for training."
-        )
+        note = "none was drawn, all images are for training"
+        if parts:
+            drawn = f"of {len(split_of)} images, {' and '.join(parts)} were drawn"
+            note = f"{drawn} with seed {self.seed}, with all that belongs to them"
+        return split_of, f"There is no published split: {note}."
 
     def draw_validation(self, images: Iterable[Key]) -> tuple[set[Key], str]:
         """The training images that become the validation split, and the sentence about it."""
         split_of = draw(images, {"val": self.val}, self.seed)
         held_out = {image for image, split in split_of.items() if split == "val"}
-        return held_out, (
-            f"{len(held_out)} of {len(split_of)} training images, drawn with seed {self.seed}, are "
-            "the validation split, with all that belongs to them; there is no published one "
-            f"(--option val_share={self.val:g}; 0 draws none)."
-        )
+        drawn = f"{len(held_out)} of {len(split_of)} training images, drawn with seed {self.seed}"
+        how = f"there is no published one (--option val_share={self.val:g}; 0 draws none)"
+        note = f"{drawn}, are the validation split, with all that belongs to them; {how}."
+        return held_out, note
 
 
-def as_drawing(val: str | float, test: str | float, seed: str | int) -> Drawing:
-    """The options `val_share`, `test_share` and `seed` of a reader. Raises BadConfig."""
-    shares = as_share("val_share", val), as_share("test_share", test)
+def as_drawing(
+    val_share: str | float = 0.1, test_share: str | float = 0.1, seed: str | int = 0
+) -> Drawing:
+    """These options of a reader, which it takes one by one or as `**shares`. Raises BadConfig."""
+    shares = as_share("val_share", val_share), as_share("test_share", test_share)
     return Drawing(*shares, as_whole("seed", seed))
 
 

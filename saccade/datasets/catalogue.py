@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.tables import Table, load_object
 from saccade.data.find_files import no_folder
 from saccade.data.records import Collection, ImageRecord
+from saccade.data.splits import as_drawing
 
 Function = Callable[..., Any] | str
 """A function, or `package.module:name`, which is imported when it is needed."""
@@ -180,6 +181,11 @@ HUB = "hf:"
 """In front of ORG/NAME, a data set of the Hugging Face hub."""
 
 
+def _function(reference: Function) -> Callable[..., Any]:
+    function = load_object(reference) if isinstance(reference, str) else reference
+    return cast(Callable[..., Any], function)
+
+
 def _check(line: object) -> None:
     """Refuse what a plugin offers where it is no source, or names what cannot be imported."""
     if not isinstance(line, Source):
@@ -189,13 +195,6 @@ def _check(line: object) -> None:
 
 
 SOURCES: Table[Source] = Table("dataset", _OWN, group="saccade.datasets", check=_check)
-
-
-def _function(reference: Function) -> Callable[..., Any]:
-    function: Callable[..., Any] = (
-        load_object(reference) if isinstance(reference, str) else reference
-    )
-    return function
 
 
 def _line(name: str) -> Source:
@@ -246,9 +245,10 @@ def own_options(names: Iterable[str], options: Mapping[str, str]) -> dict[str, d
 
 
 def reader_options(name: str) -> list[str]:
-    """Names of the options of a source's reader."""
+    """Names of the options of a source's reader; `**shares` are those of `as_drawing`."""
     parameters = inspect.signature(_function(_line(name).reader)).parameters
-    return [name for name in parameters if name != "root"]
+    shares = inspect.signature(as_drawing).parameters if "shares" in parameters else ()
+    return [*(name for name in parameters if name not in ("root", "shares")), *shares]
 
 
 def reason(name: str, root: Path, options: Mapping[str, str] | None = None) -> str | None:
@@ -256,10 +256,10 @@ def reason(name: str, root: Path, options: Mapping[str, str] | None = None) -> s
 
     What the user says in `options` counts where the source's recogniser asks for it.
     """
-    recognise = _function(SOURCES[name].recogniser)
-    asked = inspect.signature(recognise).parameters.keys() & (options or {}).keys()
+    recognise, given = _function(SOURCES[name].recogniser), options or {}
+    asked = inspect.signature(recognise).parameters.keys() & given.keys()
     try:
-        found: str | None = recognise(root, **{option: (options or {})[option] for option in asked})
+        found: str | None = recognise(root, **{option: given[option] for option in asked})
     except (OSError, BadData):  # a file that cannot be opened or read gives nothing away
         return None
     except Exception:
@@ -280,18 +280,14 @@ def join(parts: list[Collection]) -> Collection:
     file_of: dict[int, str] = {}
     for part in parts:
         for image in part.images:
-            if file_of.setdefault(image.id, image.file) != image.file:
-                raise BadData(
-                    f"image {image.id} is {file_of[image.id]} in one source and "
-                    f"{image.file} in the other",
-                    location=part.image_root,
-                    hint="These sources do not share images: prepare each into its own folder.",
-                )
+            if (file := file_of.setdefault(image.id, image.file)) != image.file:
+                message = f"image {image.id} is {file} in one source and {image.file} in the other"
+                hint = "These sources do not share images: prepare each into its own folder."
+                raise BadData(message, location=part.image_root, hint=hint)
             images[image] = None
     if len({part.image_root for part in parts}) > 1:
-        raise BadConfig(
-            "joined sources need one folder of images", hint="Give --option images=FOLDER."
-        )
+        hint = "Give --option images=FOLDER."
+        raise BadConfig("joined sources need one folder of images", hint=hint)
     return Collection(
         source="+".join(part.source for part in parts),
         image_root=parts[0].image_root,

@@ -7,7 +7,7 @@ validation images. Layout: cocodataset.org, "Data format", caption annotations.
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, SeveralFit, first_reason
+from saccade.data.find_files import ImageFiles, SeveralFit, by_name
 from saccade.data.reading import columns, read_json, record_list, unique
 from saccade.data.records import Caption, Collection, ImageRecord, Split, with_words
 from saccade.text.tokenizers import caption_words
@@ -31,11 +31,10 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
         and year in ("", other)
     ]
     if not found:
-        raise BadData(
-            f"holds no captions_train{year or '2017'}.json, neither directly nor in annotations/",
-            location=root,
-            hint="Check --root; it should hold annotations/ as COCO's archives unpack.",
-        )
+        name = f"captions_train{year or '2017'}.json"
+        hint = "Check --root; it should hold annotations/ as COCO's archives unpack."
+        message = f"holds no {name}, neither directly nor in annotations/"
+        raise BadData(message, location=root, hint=hint)
     if len({other for _, _, other in found}) > 1:
         message = "holds captions of 2014 and of 2017, which share their images"
         raise SeveralFit(message, location=root, option="year", choices=("2014", "2017"))
@@ -50,14 +49,11 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
         ids, image_ids, texts = columns(records, fields, path=path, name="caption")
         unique(ids, path=path, name="caption id")
         known = {image.id for image in listed}
-        stray = [(n, image) for n, image in zip(ids, image_ids, strict=True) if image not in known]
-        if stray:
-            raise BadData(
-                f"{len(stray)} captions are about images that its list of images lacks, "
-                f"the first is caption {stray[0][0]} about image {stray[0][1]}",
-                location=path,
-                hint="The file was cut or mixed: take the released one.",
-            )
+        if stray := [n for n, image in zip(ids, image_ids, strict=True) if image not in known]:
+            first = f"caption {stray[0]} about image {image_ids[ids.index(stray[0])]}"
+            message = f"{len(stray)} captions are about images that it does not list: {first} ..."
+            hint = "The file was cut or mixed: take the released one."
+            raise BadData(message, location=path, hint=hint)
         captions += (
             Caption(number, image, text, caption_words(text), split)
             for number, image, text in zip(ids, image_ids, texts, strict=True)
@@ -74,9 +70,7 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
     )
 
 
-def recognise(root: Path) -> str | None:
-    """Captions named as COCO's are."""
-    return first_reason(root, r"captions_(?:train|val)(?:2014|2017)\.json")
+recognise = by_name(r"captions_(?:train|val)(?:2014|2017)\.json")
 
 
 def _images(

@@ -12,8 +12,8 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -50,161 +50,145 @@ def split_in(name: str) -> Split | None:
 
 
 class Row(NamedTuple):
-    """One row: its values by the names of `COLUMNS`, and its place ("line 7") for messages."""
+    """One row: where it stands ("line 7" of a file), and its values by the names of `COLUMNS`."""
 
+    location: Path
     place: str
     values: Mapping[str, Any]
+    split: Split | None = None
+    """What the name of its file says."""
+
+    def bad(self, message: str, hint: str) -> BadData:
+        """The error about this row."""
+        return BadData(f"{self.place} {message}", location=self.location, hint=hint)
 
 
-@dataclass
-class OwnRows:
-    """The rows of all files of a data set."""
+def collect(
+    source: str,
+    rows: Sequence[Row],
+    find: Callable[[str], str],
+    root: Path,
+    drawing: Drawing,
+    notes: Sequence[str],
+    licence: str = Collection.licence,
+) -> Collection:
+    """Turn the rows of all files of a data set into records. Raises BadData, naming the row, for
+    one that says nothing, lacks its image or answer, or holds no text.
 
-    find: Callable[[str], str]
-    """From an image's name in a row to its path below the root of images."""
-    drawing: Drawing
-    """For rows that say no split."""
-    rows: list[tuple[Path, Row, Split | None]] = field(default_factory=list)
+    `find` gives the path, below the `root` of images, of an image's name in a row; `drawing` is for
+    rows that say no split.
+    """
+    if not rows:
+        hint = "Check --root: do the files there hold any rows?"
+        raise BadData("there is not one row", location=root, hint=hint)
+    names = [_name(row) for row in rows]
+    _refuse_paths_elsewhere(rows, names, root)
+    numbers = {name: place for place, name in enumerate(sorted(set(names)))}
+    splits, drawn = _splits(rows, names, drawing)
+    images: dict[ImageRecord, None] = {}
+    questions: list[Question] = []
+    captions: list[Caption] = []
+    for row, name, split in zip(rows, names, splits, strict=True):
+        if split is None:
+            raise row.bad("has no split, but others have", "Fill it in for every row.")
+        number, before = numbers[name], len(questions) + len(captions)
+        images[ImageRecord(number, find(name), split)] = None
+        if question := _question(row, len(questions), number, split):
+            questions.append(question)
+        for text in _texts(row, "caption"):
+            words = caption_words(text)
+            if not words:
+                raise row.bad(f"has a caption without a word: {text[:40]!a}", "Leave it out.")
+            captions.append(Caption(len(captions), number, text, words, split))
+        if len(questions) + len(captions) == before:
+            hint = "Give it a question with an answer, or a caption, or leave the row out."
+            raise row.bad("says nothing about its image", hint)
+    records = list(images), questions, captions, licence
+    return Collection(source, str(root), *records, notes=[*notes, *drawn])
 
-    def take(self, location: Path, rows: Iterable[Row], split: Split | None = None) -> None:
-        """Take all rows of a file; `split` is what the file's name says."""
-        self.rows += [(location, row, split) for row in rows]
 
-    def collection(self, source: str, root: str, notes: Sequence[str] = ()) -> Collection:
-        """Turn all rows into records. Raises BadData, naming the row, for one that says nothing,
-        lacks its image or answer, or holds no text.
-        """
-        if not self.rows:
-            hint = "Check --root: do the files there hold any rows?"
-            raise BadData("there is not one row", location=root, hint=hint)
-        names = [_name(location, row) for location, row, _ in self.rows]
-        self._refuse_paths_elsewhere(names, Path(root))
-        numbers = {name: place for place, name in enumerate(sorted(set(names)))}
-        splits, drawn = self._splits(names)
-        images: dict[ImageRecord, None] = {}
-        questions: list[Question] = []
-        captions: list[Caption] = []
-        for (location, row, _), name, split in zip(self.rows, names, splits, strict=True):
-            if split is None:
-                hint = "Fill it in for every row."
-                raise _bad(location, row, "has no split, but others have", hint)
-            number = numbers[name]
-            images[ImageRecord(number, self.find(name), split)] = None
-            question = _question(location, row, len(questions), number, split)
-            described = _captions(location, row, len(captions), number, split)
-            questions += [question] if question else []
-            captions += described
-            if not question and not described:
-                hint = "Give it a question with an answer, or a caption, or leave the row out."
-                raise _bad(location, row, "says nothing about its image", hint)
-        return Collection(source, root, list(images), questions, captions, notes=[*notes, *drawn])
+def _splits(
+    rows: Sequence[Row], names: Sequence[str], drawing: Drawing
+) -> tuple[list[Split | None], list[str]]:
+    """The split of each row, and a note where some or all of them were drawn."""
+    splits = [row.split or _split(row) for row in rows]
+    if not any(splits):
+        of, note = drawing.draw(names)
+        return [of[name] for name in names], [note]
+    if not all(splits) or "val" in splits:
+        return splits, []
+    others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
+    held_out, note = drawing.draw_validation(set(names) - others)
+    for place, name in enumerate(names):
+        if name in held_out:
+            splits[place] = "val"
+    return splits, [f"No row is of split val: {note}"] if held_out else []
 
-    def _splits(self, names: Sequence[str]) -> tuple[list[Split | None], list[str]]:
-        """The split of each row, and a note where some or all of them were drawn."""
-        splits = [split or _split(location, row) for location, row, split in self.rows]
-        if not any(splits):
-            of, note = self.drawing.draw(names)
-            return [of[name] for name in names], [note]
-        if not all(splits) or "val" in splits or not self.drawing.val:
-            return splits, []
-        others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
-        training = set(names) - others
-        held_out, _ = self.drawing.draw_validation(training)
-        note = (
-            f"No row is of split val: {len(held_out)} of {len(training)} training images, drawn "
-            f"with seed {self.drawing.seed}, are the validation split, with all that belongs to "
-            f"them (--option val_share={self.drawing.val:g}; 0 draws none)."
-        )
-        of_rows = zip(names, splits, strict=True)
-        drawn: list[Split | None] = [
-            "val" if name in held_out else split for name, split in of_rows
-        ]
-        return drawn, [note] if held_out else []
 
-    def _refuse_paths_elsewhere(self, names: Sequence[str], root: Path) -> None:
-        """Whole paths are followed only into the folder of images, which the user can choose."""
-        below = f"{root.as_posix().rstrip('/')}/"
-        places = [n for n, name in enumerate(names) if is_absolute(name)]
-        first = next((n for n in places if not names[n].startswith(below)), None)
-        if first is None or any(".." in name.split("/") for name in names):
-            return  # one that leads out of its own folder is refused by `data.checks`
-        home = _common_folder(names) if len(places) == len(names) else ""
-        hint = "Name every image relative to one folder, or every one by its whole path."
-        if home and not os.path.isdir(home):
-            hint = f"There is no folder {home} here: name the images relative to theirs."
-        elif home:
+def _refuse_paths_elsewhere(rows: Sequence[Row], names: Sequence[str], root: Path) -> None:
+    """Whole paths are followed only into the folder of images, which the user can choose."""
+    below = f"{root.as_posix().rstrip('/')}/"
+    whole = [is_absolute(name) for name in names]
+    outside = (n for n, name in enumerate(names) if whole[n] and not name.startswith(below))
+    first = next(outside, None)
+    if first is None or any(".." in name.split("/") for name in names):
+        return  # one that leads out of its own folder is refused by `data.checks`
+    hint = "Name every image relative to one folder, or every one by its whole path."
+    if all(whole):
+        folders = {name.rpartition("/")[0] or "/" for name in names}
+        with suppress(ValueError):  # several drives share no folder
+            home = Path(os.path.commonpath(folders)).as_posix()
             given = shlex.quote(f"images={home}")
             hint = f"If these are the images that you mean, say so: --option {given}."
-        location, row, _ = self.rows[first]
-        message = f"names {ascii(names[first])[:80]}, outside of the folder of images {root}"
-        raise _bad(location, row, message, hint)
+            if not os.path.isdir(home):
+                hint = f"There is no folder {home} here: name the images relative to theirs."
+    message = f"names {ascii(names[first])[:80]}, outside of the folder of images {root}"
+    raise rows[first].bad(message, hint)
 
 
-def _common_folder(names: Sequence[str]) -> str:
-    """The folder of files that are named by whole paths; empty where they share none."""
-    try:
-        folders = {name.rpartition("/")[0] or "/" for name in names}
-        return Path(os.path.commonpath(folders)).as_posix()
-    except ValueError:  # several drives
-        return ""
-
-
-def _name(location: Path, row: Row) -> str:
+def _name(row: Row) -> str:
     name = row.values.get("image")
     if not is_text([name]) or not str(name).strip():
         hint = "Write the name of the image's file, relative to the folder of images."
-        raise _bad(location, row, f"names no image, but {ascii(name)[:40]}", hint)
+        raise row.bad(f"names no image, but {ascii(name)[:40]}", hint)
     if re.match(r"[a-z][a-z0-9+.]+://", str(name).strip(), re.I):
         hint = "Download the images first, and write the names of their files."
-        raise _bad(location, row, f"names no file, but the address {ascii(name)[:60]}", hint)
+        raise row.bad(f"names no file, but the address {ascii(name)[:60]}", hint)
     return str(name).strip().replace("\\", "/").removeprefix("./")
 
 
-def _split(location: Path, row: Row) -> Split | None:
-    word = row.values.get("split")
-    if word is None or (isinstance(word, str) and not word.strip()):
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _split(row: Row) -> Split | None:
+    if _is_blank(word := row.values.get("split")):
         return None
-    split = SPLIT_WORDS.get(str(word).strip().lower())
-    if split is None:
-        hint = "Write train, val or test."
-        raise _bad(location, row, f"is of split {str(word)[:30]!a}", hint)
+    if (split := SPLIT_WORDS.get(str(word).strip().lower())) is None:
+        raise row.bad(f"is of split {str(word)[:30]!a}", "Write train, val or test.")
     return split
 
 
-def _question(location: Path, row: Row, id_: int, image: int, split: Split) -> Question | None:
-    text = row.values.get("question")
-    if text is None or (isinstance(text, str) and not text.strip()):
+def _question(row: Row, id_: int, image: int, split: Split) -> Question | None:
+    if _is_blank(text := row.values.get("question")):
         return None
     if not is_text([text]):
-        raise _bad(location, row, f"asks {ascii(text)[:40]}, which is no text", "Write it as text.")
-    answers = _texts(location, row, "answer")
+        raise row.bad(f"asks {ascii(text)[:40]}, which is no text", "Write it as text.")
+    answers = _texts(row, "answer")
     if not answers and split != "test":
         hint = "Only questions of split test may lack an answer."
-        raise _bad(location, row, f"has no answer to {str(text)[:40]!a}", hint)
+        raise row.bad(f"has no answer to {str(text)[:40]!a}", hint)
     best = Counter(answers).most_common(1)[0][0] if answers else ""
-    kinds = (_kind(location, row, what) for what in ("answer_type", "question_type"))
+    kinds = []
+    for column in ("answer_type", "question_type"):
+        value = row.values.get(column)
+        if type(value) is float and not math.isfinite(value):
+            raise row.bad(f"has the {column} {value}", "Leave it empty, or write a word.")
+        kinds.append(str(value or "").strip())
     return Question(id_, image, str(text).strip(), split, answers, best, *kinds)
 
 
-def _kind(location: Path, row: Row, column: str) -> str:
-    value = row.values.get(column)
-    if type(value) is float and not math.isfinite(value):
-        raise _bad(location, row, f"has the {column} {value}", "Leave it empty, or write a word.")
-    return str(value or "").strip()
-
-
-def _captions(location: Path, row: Row, first: int, image: int, split: Split) -> list[Caption]:
-    found: list[Caption] = []
-    for text in _texts(location, row, "caption"):
-        words = caption_words(text)
-        if not words:
-            message = f"has a caption without a word: {text[:40]!a}"
-            raise _bad(location, row, message, "Leave it out.")
-        found.append(Caption(first + len(found), image, text, words, split))
-    return found
-
-
-def _texts(location: Path, row: Row, column: str) -> tuple[str, ...]:
+def _texts(row: Row, column: str) -> tuple[str, ...]:
     """One text or several: set apart by bars, as a JSON list, or a list already."""
     given = row.values.get(column)
     if isinstance(given, dict):  # a Hugging Face sequence of records: a list for each field
@@ -214,26 +198,18 @@ def _texts(location: Path, row: Row, column: str) -> tuple[str, ...]:
             given = json.loads(given, parse_constant=refuse_constant)
         except (ValueError, RecursionError):
             hint = f'Write ["one", "two"] or one|two; quote a {column} that begins with a bracket.'
-            raise _bad(location, row, f"has a broken list: {given[:40]!a}", hint) from None
+            raise row.bad(f"has a broken list: {given[:40]!a}", hint) from None
     parts = given.split("|") if isinstance(given, str) else given
     parts = parts if isinstance(parts, list | tuple) else [] if parts is None else [parts]
     texts: list[Any] = [part.get(column) if isinstance(part, dict) else part for part in parts]
-    texts = [_number_as_text(text) for text in texts]
+    for place, text in enumerate(texts):  # NaN and what has no end is neither number nor text
+        if type(text) is int or (type(text) is float and math.isfinite(text)):
+            texts[place] = str(text)
     if not is_text(texts):
         is_bool = any(type(text) is bool for text in texts)
         hint = 'Write "yes" or "no".' if is_bool else f"Write each {column} as text."
-        raise _bad(location, row, f"has the {column} {ascii(given)[:40]}, which is no text", hint)
+        raise row.bad(f"has the {column} {ascii(given)[:40]}, which is no text", hint)
     return tuple(text.strip() for text in texts if text.strip())
-
-
-def _number_as_text(value: object) -> object:
-    """A number as people write it; what is no number (NaN) or has no end is no text either."""
-    is_number = type(value) is int or (type(value) is float and math.isfinite(value))
-    return str(value) if is_number else value
-
-
-def _bad(location: Path, row: Row, message: str, hint: str) -> BadData:
-    return BadData(f"{row.place} {message}", location=location, hint=hint)
 
 
 # Columns of somebody's own data: known by their names, whoever wrote them.
@@ -265,29 +241,35 @@ def columns_of(
     have the same name; BadData where there is no column of images, or neither questions nor
     captions.
     """
-    chosen: dict[str, str] = {}
+    wanted: list[tuple[str, Sequence[str]]] = []
     for part in filter(None, given.split(",")):
         what, colon, name = (word.strip() for word in part.partition(":"))
         if not colon or what not in usual:
-            raise BadConfig(
-                f"--option columns={given} is not a list like image:photo,question:frage",
-                hint=f"Before a colon stands one of: {', '.join(usual)}.",
-            )
-        if (found := _column(what, (name,), names, location)) is None:
-            message = f"has no column {name!r}; it has {_listed(names)}"
+            message = f"--option columns={given} is not a list like image:photo,question:frage"
+            raise BadConfig(message, hint=f"Before a colon stands one of: {', '.join(usual)}.")
+        wanted.append((what, [name]))
+    asked = {what for what, _ in wanted}
+    wanted += ((what, known) for what, known in usual.items() if what not in asked)
+    chosen: dict[str, str] = {}
+    has = f"it has {', '.join(names[:12]) or 'none'}"
+    for what, known in wanted:
+        exact = [[name for name in names if name == one] for one in known]
+        alike = [[name for name in names if _plain(name) == _plain(one)] for one in known]
+        found = next(filter(None, (*exact, *alike)), [])
+        if len(found) > 1:
+            message = f"has several columns that could be the {what}: {', '.join(map(repr, found))}"
+            hint = f"Say which: --option columns={what}:{found[0]}, or give each its own name."
+            raise BadConfig(message, location=location, hint=hint)
+        if not found and what in asked:
+            message = f"has no column {known[0]!r}; {has}"
             raise BadConfig(message, location=location, hint="Mend --option columns=...")
-        chosen[what] = found
-    for what in usual.keys() - chosen.keys():
-        if (found := _column(what, usual[what], names, location)) is not None:
-            chosen[what] = found
+        if found:
+            chosen[what] = found[0]
     if "image" not in chosen or not {"question", "caption"} & chosen.keys():
         lacks = "images (image)" if "image" not in chosen else "questions or captions"
-        raise BadData(
-            f"has no column of {lacks}; it has {_listed(names)}",
-            location=location,
-            hint="Name the columns image, question, answer, caption, or say which they are: "
-            "--option columns=image:photo,question:frage.",
-        )
+        known = "Name the columns image, question, answer, caption"
+        hint = f"{known}, or say which they are: --option columns=image:photo,question:frage."
+        raise BadData(f"has no column of {lacks}; {has}", location=location, hint=hint)
     return chosen
 
 
@@ -304,6 +286,10 @@ def fits(names: Sequence[str], usual: Names = COLUMNS, given: str = "") -> bool:
     return "image" in has and bool({"question", "caption"} & has)
 
 
+def _plain(name: str) -> str:
+    return name.strip().casefold().replace("-", "_").replace(" ", "_")
+
+
 def known_among(names: Sequence[str], usual: Names = COLUMNS) -> dict[str, str]:
     """The parts of a row that are among these columns, and the first column for each."""
     plain = {_plain(name): name for name in reversed(names)}
@@ -312,28 +298,6 @@ def known_among(names: Sequence[str], usual: Names = COLUMNS) -> dict[str, str]:
         for what, known in usual.items()
         if plain.keys() & set(known)
     }
-
-
-def _plain(name: str) -> str:
-    return name.strip().casefold().replace("-", "_").replace(" ", "_")
-
-
-def _column(column: str, known: Sequence[str], names: Sequence[str], location: Path) -> str | None:
-    """The first column of one of these names, to the letter, else however it is written."""
-    exact = [[name for name in names if name == wanted] for wanted in known]
-    alike = [[name for name in names if _plain(name) == _plain(wanted)] for wanted in known]
-    found = next(filter(None, (*exact, *alike)), None)
-    if found and len(found) > 1:
-        raise BadConfig(
-            f"has several columns that could be the {column}: {', '.join(map(repr, found))}",
-            location=location,
-            hint=f"Say which: --option columns={column}:{found[0]}, or give each its own name.",
-        )
-    return found[0] if found else None
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) or "none"
 
 
 def there_is(path: Path, root: Path, names: Sequence[str]) -> str:
@@ -355,7 +319,7 @@ def first_row(path: Path) -> dict[str, Any]:
     start = read_start(path)
     if is_json(path):
         start = start.lstrip()
-        is_rows = _is_jsonl(path) or start.startswith("[") or _is_lines(start)
+        is_rows = start.startswith("[") or _has_lines(path, start)
         return _object_at(start.removeprefix("[")) if is_rows else {}
     lines = csv.reader(io.StringIO(start, newline=""), delimiter=_separator(path, start))
     rows = (values for values in lines if any(map(str.strip, values)) and values != NAMES_IT)
@@ -375,22 +339,50 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
     if not is_json(path):
         names, table = read_table(path, _separator(path, read_start(path)))
         return names, [
-            Row(f"line {line}", dict(zip(names, values, strict=True))) for line, values in table
+            Row(path, f"line {line}", dict(zip(names, values, strict=True)))
+            for line, values in table
         ]
-    if _is_jsonl(path) or _is_lines(read_start(path).lstrip()):
-        rows = list(_json_lines(path))
+    if _has_lines(path, read_start(path)):
+        lines = enumerate(read_lines(path), start=1)
+        rows = [_json_line(path, f"line {number}", line) for number, line in lines if line.strip()]
     else:
         listed = enumerate(read_json(path, list), start=1)
-        rows = [_object(row, f"record {place}", path) for place, row in listed]
+        rows = [_of_object(path, f"record {place}", value) for place, value in listed]
     return list(dict.fromkeys(name for row in rows for name in row.values)), rows
 
 
-def read_known(path: Path, given: str, usual: Names = COLUMNS) -> list[Row]:
-    """All rows by the names of `usual`, as far as there are such columns; see `columns_of`."""
+def _json_line(path: Path, place: str, line: str) -> Row:
+    try:
+        return _of_object(path, place, json.loads(line, parse_constant=refuse_constant))
+    except json.JSONDecodeError as error:
+        why = f"is not JSON ({error.msg}, column {error.colno})"
+    except RecursionError:
+        why = "is not JSON (nested too deeply)"
+    except ValueError as error:
+        why = f"holds a number that JSON does not know: {str(error)[:60]}"
+    hint = "Each line is one object {…}: mend it, write null, or leave the row out."
+    raise BadData(f"{place} {why}", location=path, hint=hint)
+
+
+def _of_object(path: Path, place: str, value: object) -> Row:
+    if not isinstance(value, dict):
+        message = f"{place} is {ascii(value)[:40]}, not an object {{…}}"
+        hint = 'Write {"image": ..., "question": ..., "answer": ...}.'
+        raise BadData(message, location=path, hint=hint)
+    return Row(path, place, value)
+
+
+def read_known(
+    path: Path, given: str, split: Split | None = None, usual: Names = COLUMNS
+) -> list[Row]:
+    """All rows by the names of `usual`, as far as there are such columns; see `columns_of`.
+
+    `split` is what the file's name says.
+    """
     names, rows = read_rows(path)
-    wanted = columns_of(names, given, path, usual)
+    wanted = columns_of(names, given, path, usual).items()
     return [
-        Row(row.place, {what: row.values.get(name) for what, name in wanted.items()})
+        row._replace(values={what: row.values.get(name) for what, name in wanted}, split=split)
         for row in rows
     ]
 
@@ -398,10 +390,6 @@ def read_known(path: Path, given: str, usual: Names = COLUMNS) -> list[Row]:
 def is_json(path: Path) -> bool:
     """True where a file is called JSON, or lines of it; else it is a table with separators."""
     return ".json" in path.name.lower()
-
-
-def _is_jsonl(path: Path) -> bool:
-    return ".jsonl" in path.name.lower()
 
 
 def _separator(path: Path, start: str) -> str:
@@ -415,10 +403,11 @@ def _separator(path: Path, start: str) -> str:
     return max(SEPARATORS, key=bare.count)
 
 
-def _is_lines(start: str) -> bool:
-    """True where a `.json` is JSON lines: an object that ends with its line, then another."""
-    first, _, rest = start.partition("\n")
-    return rest.lstrip().startswith("{") and bool(_object_at(first))
+def _has_lines(path: Path, start: str) -> bool:
+    """True for JSON lines; a `.json` has them where an object ends with its line, then another."""
+    first, _, rest = start.lstrip().partition("\n")
+    is_lines = rest.lstrip().startswith("{") and bool(_object_at(first))
+    return is_lines or ".jsonl" in path.name.lower()
 
 
 def _object_at(text: str) -> dict[str, Any]:
@@ -428,30 +417,3 @@ def _object_at(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _json_lines(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line, parse_constant=refuse_constant)
-        except json.JSONDecodeError as error:
-            message = f"is not JSON ({error.msg}, column {error.colno})"
-        except RecursionError:
-            message = "is not JSON (nested too deeply)"
-        except ValueError as error:
-            message = f"holds a number that JSON does not know: {str(error)[:60]}"
-        else:
-            yield _object(row, f"line {number}", path)
-            continue
-        hint = "Each line is one object {…}: mend it, write null, or leave the row out."
-        raise BadData(f"line {number} {message}", location=path, hint=hint)
-
-
-def _object(row: object, place: str, path: Path) -> Row:
-    if not isinstance(row, dict):
-        message = f"{place} is {ascii(row)[:40]}, not an object {{…}}"
-        hint = 'Write {"image": ..., "question": ..., "answer": ...}.'
-        raise BadData(message, location=path, hint=hint)
-    return Row(place, row)

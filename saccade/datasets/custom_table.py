@@ -12,16 +12,17 @@ captions may have a table each. The metadata of an imagefolder is no such table:
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, SeveralFit, files_like
+from saccade.data.find_files import ImageFiles, files_like, several_files
 from saccade.data.records import Collection, Split
 from saccade.data.splits import as_drawing
 from saccade.datasets.custom_rows import (
     ENDINGS,
     ROW_FILES,
-    OwnRows,
     Row,
+    collect,
     columns_of,
     first_row,
     fits,
@@ -33,13 +34,7 @@ from saccade.datasets.huggingface import is_metadata
 
 
 def read(
-    root: Path,
-    table: str = "",
-    images: str = "",
-    columns: str = "",
-    val_share: str | float = 0.1,
-    test_share: str | float = 0.1,
-    seed: str | int = 0,
+    root: Path, table: str = "", images: str = "", columns: str = "", **shares: Any
 ) -> Collection:
     """Read the table in `root` or a folder directly below it.
 
@@ -52,21 +47,24 @@ def read(
     names; a name without an ending finds an image that has one. Raises BadData for rows of another
     form, with file and line, BadConfig for several tables of which none is to be preferred.
     """
-    drawing = as_drawing(val_share, test_share, seed)
+    drawing = as_drawing(**shares)
     files = ImageFiles(root, images or None)
     chosen = [(root / table, None)] if table else _tables(root, columns)
     homes = dict.fromkeys(path.parent for path, _ in chosen if path.parent.is_relative_to(root))
     beside = [home.relative_to(root).as_posix() for home in homes if home != root]
     folders = ["images", "", *(f"{folder}{end}" for folder in beside for end in ("/images", ""))]
     folders = [folder for folder in folders if (files.root / folder).is_dir()]
-    own = OwnRows(lambda name: _find(files, folders, name), drawing)
-    for path, split in chosen:
-        own.take(path, read_known(path, columns), split)
+
+    def find(name: str) -> str:
+        bare = not re.search(r"\.\w{2,5}$", name)
+        return files.find_path(name, folders, ENDINGS if bare else ENDINGS[:1])
+
+    rows = [row for path, split in chosen for row in read_known(path, columns, split)]
     paths = [path for path, _ in chosen]
-    if not _belong_together(own.rows):
-        raise _several(root, paths)
+    if not _belong_together(rows):
+        raise several_files("tables", root, paths, "table")
     notes = [f"Read from {', '.join(path.name for path in paths)}."]
-    return own.collection("table", str(files.root), notes)
+    return collect("table", rows, find, files.root, drawing, notes)
 
 
 def recognise(root: Path, table: str = "", columns: str = "") -> str | None:
@@ -101,7 +99,7 @@ def _tables(root: Path, columns: str) -> list[tuple[Path, Split | None]]:
     parts = [_one_or_split(alike) for alike in kinds.values()]
     if all(len(kind) == 1 for kind in kinds) and all(parts):
         return [table for part in parts for table in part]
-    raise _several(root, fitting)
+    raise several_files("tables", root, fitting, "table")
 
 
 def _one_or_split(paths: Sequence[Path]) -> list[tuple[Path, Split | None]]:
@@ -112,27 +110,16 @@ def _one_or_split(paths: Sequence[Path]) -> list[tuple[Path, Split | None]]:
     return list(by_split.items()) if len(set(by_split.values())) == len(by_split) else []
 
 
-def _belong_together(rows: Sequence[tuple[Path, Row, Split | None]]) -> bool:
+def _belong_together(rows: Sequence[Row]) -> bool:
     """True where tables of questions and of captions share images, and all rows say their split
     or none does. Tables of one kind belong together.
     """
-    kinds = {path: {"question", "caption"} & row.values.keys() for path, row, _ in rows}
+    kinds = {row.location: {"question", "caption"} & row.values.keys() for row in rows}
     if all(kind == next(iter(kinds.values())) for kind in kinds.values()):
         return True
     images: dict[str, set[str]] = {"question": set(), "caption": set()}
-    for _, row, _ in rows:
+    for row in rows:
         for what in images.keys() & row.values.keys():
             images[what].add(str(row.values["image"]))
-    say_it = {bool(split or str(row.values.get("split") or "").strip()) for _, row, split in rows}
+    say_it = {bool(row.split or str(row.values.get("split") or "").strip()) for row in rows}
     return bool(images["question"] & images["caption"]) and len(say_it) == 1
-
-
-def _several(root: Path, paths: Sequence[Path]) -> SeveralFit:
-    names = [path.relative_to(root).as_posix() for path in paths]
-    message = f"holds several tables: {', '.join(names[:6])}"
-    return SeveralFit(message, location=root, option="table", choices=names)
-
-
-def _find(files: ImageFiles, folders: Sequence[str], name: str) -> str:
-    bare = not re.search(r"\.\w{2,5}$", name)
-    return files.find_path(name, folders, ENDINGS if bare else ENDINGS[:1])

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, SeveralFit, files_like, first_reason
+from saccade.data.find_files import ImageFiles, SeveralFit, by_name, files_like
 from saccade.data.reading import read_lines
 from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.data.splits import as_drawing
@@ -82,9 +82,7 @@ def read(
     )
 
 
-def recognise(root: Path) -> str | None:
-    """Files named as DAQUAR's are."""
-    return first_reason(root, NAME)
+recognise = by_name(NAME)
 
 
 def _pairs(path: Path, split: Split) -> list[Question]:
@@ -95,13 +93,10 @@ def _pairs(path: Path, split: Split) -> list[Question]:
         raise BadData(message, location=path, hint=hint)
     questions = []
     for (number, asked), (_, answer) in zip(lines[::2], lines[1::2], strict=True):
-        numbers = IMAGE.findall(asked)
-        if not numbers:
-            raise BadData(
-                f"line {number} should be a question about imageN: {asked[:50]!a}",
-                location=path,
-                hint="A question and its answer stand in turn; was a line lost or added above?",
-            )
+        if not (numbers := IMAGE.findall(asked)):
+            message = f"line {number} should be a question about imageN: {asked[:50]!a}"
+            hint = "A question and its answer stand in turn; was a line lost or added above?"
+            raise BadData(message, location=path, hint=hint)
         text = re.sub(r"\s+", " ", IMAGE.sub("image", asked))
         id_ = number + (1_000_000 if split == "test" else 0)
         questions.append(Question(id_, int(numbers[-1]), text, split, (answer,), answer))

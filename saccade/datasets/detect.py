@@ -6,9 +6,8 @@ user to decide, and nothing is guessed.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import SeveralFit, no_folder
@@ -20,15 +19,9 @@ Described = tuple[str, Split, list[tuple[str, ...]]]
 """An image's name, its split, and its questions with answers, or its captions, in order."""
 
 
-class Recognised(NamedTuple):
-    """The collections to be joined, and the reasons, one sentence each."""
-
-    parts: list[Collection]
-    notes: list[str]
-
-
-def recognise(root: Path, **options: str) -> Recognised:
-    """Find the source whose layout a folder has, and read it.
+def recognise(root: Path, **options: str) -> tuple[list[Collection], list[str]]:
+    """Find the source whose layout a folder has, and read it: the collections to be joined, and the
+    reasons, one sentence each.
 
     `options` are for the readers: each of several sources gets those that it has. Raises BadData
     where no layout fits, BadConfig where several do that differ, or that want an option to say
@@ -40,71 +33,58 @@ def recognise(root: Path, **options: str) -> Recognised:
     if not why:
         raise nothing_known(root, options)
     refuse_several_sets(root, why, options)
-    found = _Found(root, why, own_options(why, options))
-    parts = [part for name in why for part in _read(name, found)]
-    chosen = _first_of_each_kind(parts, found)
-    notes = [f"Recognised as {part.source}: {why[part.source]}." for part in chosen]
-    kept = {part.source for part in chosen}
-    notes += [
-        f"It is {name}, too ({why[name]}): the same records." for name in why if name not in kept
-    ]
-    return Recognised(chosen, notes)
+    own = own_options(why, options)
 
-
-class _Found(NamedTuple):
-    """The sources whose layout a folder has."""
-
-    root: Path
-    why: Mapping[str, str]
-    """By what each was recognised."""
-    options: Mapping[str, Mapping[str, str]]
-    """The user's options for each of them."""
-
-    def described(self) -> str:
-        return "; ".join(f"{name} ({why})" for name, why in self.why.items())
-
-    def command(self, name: str, **more: str) -> str:
+    def command(name: str, **more: str) -> str:
         """The command for one of them alone."""
-        words = ["saccade", "prepare", name, "--root", str(self.root), "--out", "DATA"]
-        for option, value in {**self.options[name], **more}.items():
+        words = ["saccade", "prepare", name, "--root", str(root), "--out", "DATA"]
+        for option, value in {**own[name], **more}.items():
             words += ["--option", f"{option}={value}"]
         return shlex.join(words)
 
+    several = f"could be several data sets: {'; '.join(f'{n} ({w})' for n, w in why.items())}"
+    parts: list[Collection] = []
+    for name in why:
+        try:
+            parts += read_parts(name, root, **own[name])
+        except SeveralFit as error:
+            others = [other for other in why if other != name]
+            if not others:
+                raise
+            this = command(name, **{error.option: error.choices[0]})
+            hint = f"Say which: {this}, or leave {name} aside: {command(others[0])}."
+            message = f"{several}; as {name} it {error.message}"
+            raise BadConfig(message, location=error.location, hint=hint) from None
+    chosen = _first_of_each_kind(parts)
+    if not chosen:
+        likely = max(why, key=lambda name: len(own[name]))
+        raise BadConfig(several, location=root, hint=f"Say which: {command(likely)}.")
+    notes = [f"Recognised as {part.source}: {why[part.source]}." for part in chosen]
+    others = [name for name in why if name not in {part.source for part in chosen}]
+    notes += [f"It is {name}, too ({why[name]}): the same records." for name in others]
+    return chosen, notes
 
-def _read(name: str, found: _Found) -> list[Collection]:
-    try:
-        return read_parts(name, found.root, **found.options[name])
-    except SeveralFit as error:
-        others = [other for other in found.why if other != name]
-        if not others:
-            raise
-        raise BadConfig(
-            f"could be several data sets: {found.described()}; as {name} it {error.message}",
-            location=error.location,
-            hint=f"Say which: {found.command(name, **{error.option: error.choices[0]})}, or "
-            f"leave {name} aside: {found.command(others[0])}.",
-        ) from None
 
-
-def _first_of_each_kind(parts: Sequence[Collection], found: _Found) -> list[Collection]:
-    """One collection of questions, or of captions, or one of each about the same images."""
+def _first_of_each_kind(parts: Sequence[Collection]) -> list[Collection]:
+    """One collection of questions, or of captions, or one of each about the same images; none where
+    they differ.
+    """
     kinds: dict[tuple[bool, bool], list[Collection]] = {}
     for part in parts:
         kinds.setdefault((bool(part.questions), bool(part.captions)), []).append(part)
     for first, *others in kinds.values():
         if others and any(_by_image(other) != _by_image(first) for other in others):
-            raise _several(found)
+            return []
     chosen = [alike[0] for alike in kinds.values()]
     try:
         images = join(chosen).images
     except (BadConfig, BadData):
-        raise _several(found) from None
+        return []
     alone = sum(len(part.images) for part in chosen)
     ids, files = {image.id for image in images}, {image.file for image in images}
     # Joined sets share images, by number and file, and have them in the same split.
-    if len(chosen) > 1 and not len(ids) == len(files) == len(images) < alone:
-        raise _several(found)
-    return chosen
+    shared = len(chosen) == 1 or len(ids) == len(files) == len(images) < alone
+    return chosen if shared else []
 
 
 def _by_image(part: Collection) -> list[Described]:
@@ -120,13 +100,4 @@ def _by_image(part: Collection) -> list[Described]:
         texts_of.setdefault((record.image_id, record.split), []).append(texts)
     return sorted(
         (names.get(id_, ""), split, sorted(texts)) for (id_, split), texts in texts_of.items()
-    )
-
-
-def _several(found: _Found) -> BadConfig:
-    likely = max(found.why, key=lambda name: len(found.options[name]))
-    return BadConfig(
-        f"could be several data sets: {found.described()}",
-        location=found.root,
-        hint=f"Say which: {found.command(likely)}.",
     )

@@ -5,7 +5,7 @@ Each error has the folder, what lies there in place of a known layout, and one c
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from saccade.datasets.custom_rows import (
     is_json,
     known_among,
 )
-from saccade.datasets.huggingface import USUAL, column_names, is_metadata
+from saccade.datasets.huggingface import PARQUET, USUAL, column_names, is_metadata
 
 # Data sets in the folders below the one that was given.
 
@@ -70,8 +70,7 @@ def refuse_several_sets(root: Path, names: Iterable[str], options: Mapping[str, 
     if with_images and with_images <= known.keys():
         shown = (f"{folder.name}/ ({', '.join(found)})" for folder, found in known.items())
         hint = f"Give the folder of one: {command(next(iter(known)))}."
-        message = f"holds several data sets: {', '.join(shown)}"
-        raise BadConfig(message, location=root, hint=hint)
+        raise BadConfig(f"holds several data sets: {', '.join(shown)}", location=root, hint=hint)
 
 
 def _recognised(folders: Iterable[Path], options: Mapping[str, str]) -> Known:
@@ -83,14 +82,15 @@ def _recognised(folders: Iterable[Path], options: Mapping[str, str]) -> Known:
 
 # Files that could be a table of one's own, and why they are not read as one.
 
-SPREADSHEETS = r".*\.(?i:xlsx?|xlsm|xlsb|ods|numbers)"
+SHEETS = r".*\.(?i:xlsx?|xlsm|xlsb|ods|numbers)"
 TEXT = r".*\.(?i:txt)"
-AS_CSV = "Save it as CSV UTF-8 with a first line image,question,answer or image,caption."
+OF_YOUR_OWN = "image,question,answer or image,caption"
+AS_CSV = f"Save it as CSV UTF-8 with a first line {OF_YOUR_OWN}."
 AS_ROWS = 'Make it a list of rows: [{"image": ..., "caption": ...}, ...].'
 
 
 class Unread(NamedTuple):
-    """A file that is not read."""
+    """A file that could be a table, in a folder or one directly below it, and is none."""
 
     path: Path
     why: str
@@ -100,27 +100,37 @@ class Unread(NamedTuple):
     """Is it a table, as far as its name and its first line say?"""
 
 
-def unread_files(root: Path) -> list[Unread]:
-    """Files in `root` and the folders directly below it that could be tables: tables and text files
-    of unknown or no columns, and spreadsheets. A file with two columns or more is none of these.
-    """
-    sheets = [Unread(path, "is a spreadsheet", AS_CSV) for path in files_like(root, SPREADSHEETS)]
-    beside = bool(files_like(root, IMAGES))
-    tables = [_unread_table(path, beside) for path in files_like(root, rf".*{ROW_FILES}")]
-    texts = [_unread_text(root, path) for path in files_like(root, TEXT)]
-    return [*sheets, *filter(None, tables), *texts]
-
-
 def _unread_table(path: Path, images: bool) -> Unread | None:
+    """JSON that begins neither with a list of objects nor with an object in each line may hold
+    anything; where there are `images`, lists in it may be about them.
+    """
     if broken := _no_text(path):
         return Unread(path, *broken)
     first = first_row(path)
-    if is_json(path):
-        return None if first else _unread_json(path, images)
-    if len(first) < 2:
+    if not is_json(path) and len(first) < 2:
         why = f"has only one column, {next(iter(first), '')[:30]!a}"
         return Unread(path, why, "Put commas between its columns, and name them in line 1.")
-    return None
+    if first or not is_json(path):
+        return None
+    start = read_start(path).strip()
+    if start.startswith("{"):
+        key = re.match(r'\{\s*"([^"\\]*)"', start)
+        shown = f' (its first field is "{key[1][:30]}")' if key else ""
+        likely = images and re.search(r":\s*\[", start) is not None
+        return Unread(path, f"is an object, not a list{shown}", AS_ROWS, likely)
+    empty = re.fullmatch(r"\[\s*\]", start)
+    why = "is an empty list" if empty else "does not begin as a list of objects"
+    return Unread(path, why, AS_ROWS, images)
+
+
+def _unread_text(root: Path, path: Path) -> Unread:
+    if broken := _no_text(path):
+        return Unread(path, *broken, likely=False)
+    if fits(list(first_row(path))):
+        given = shlex.quote(f"table={path.relative_to(root).as_posix()}")
+        return Unread(path, "is text", f"Say that it is a table: --option {given}.")
+    hint = f"If it is a table, give it a first line {OF_YOUR_OWN}."
+    return Unread(path, "is text without known columns", hint, likely=False)
 
 
 def _no_text(path: Path) -> tuple[str, str] | None:
@@ -146,34 +156,7 @@ def _no_text(path: Path) -> tuple[str, str] | None:
     return None
 
 
-def _unread_json(path: Path, images: bool) -> Unread:
-    """Of JSON that does not begin with a list of objects, or with an object in each line.
-
-    It may hold anything; where there are images, lists in it may be about them.
-    """
-    start = read_start(path).strip()
-    if start.startswith("{"):
-        key = re.match(r'\{\s*"([^"\\]*)"', start)
-        shown = f' (its first field is "{key[1][:30]}")' if key else ""
-        likely = images and re.search(r":\s*\[", start) is not None
-        return Unread(path, f"is an object, not a list{shown}", AS_ROWS, likely)
-    empty = re.fullmatch(r"\[\s*\]", start)
-    why = "is an empty list" if empty else "does not begin as a list of objects"
-    return Unread(path, why, AS_ROWS, images)
-
-
-def _unread_text(root: Path, path: Path) -> Unread:
-    if broken := _no_text(path):
-        return Unread(path, *broken, likely=False)
-    if fits(list(first_row(path))):
-        given = shlex.quote(f"table={path.relative_to(root).as_posix()}")
-        return Unread(path, "is text", f"Say that it is a table: --option {given}.")
-    hint = "If it is a table, give it a first line image,question,answer or image,caption."
-    return Unread(path, "is text without known columns", hint, likely=False)
-
-
 LAYOUTS = "`saccade list sources` shows"
-OF_YOUR_OWN = "image,question,answer or image,caption"
 
 
 class _Rows(NamedTuple):
@@ -191,80 +174,66 @@ class _Rows(NamedTuple):
 
 
 def nothing_known(root: Path, options: Mapping[str, str]) -> SaccadeError:
-    """The error for a folder of which no source knows the layout, whatever `options` say."""
+    """The error for a folder of which no source knows the layout, whatever `options` say: what is
+    there instead, and the next step.
+    """
     rows = _rows(root)
-    if rows and (given := options.get("columns")):
+    best = max(rows, key=lambda file: len(file.known()), default=None)
+    if best and (given := options.get("columns")):
         try:  # which of these words does not fit
-            best = _best(rows)
             columns_of(list(best.first), given, best.path, best.usual)
         except SaccadeError as error:
             return error
-    there, hint = _there_instead(root, rows, options)
+    if (root / "dataset.json").is_file() and (root / "images.parquet").is_file():
+        there = ": it is a data folder already"
+        hint = f"Go on with: saccade extract {shlex.quote(str(root))} --backbone ..."
+    elif below := further_down(root, options):
+        named = [(folder.relative_to(root).as_posix(), names) for folder, names in below.items()]
+        shown = ", ".join(f"{folder}/ ({', '.join(names)})" for folder, names in named[:3])
+        there = f", but further down: {shown}{_and_others(below, 3)}"
+        hint = f"Give the folder: {command(next(iter(below)))}."
+    else:
+        beside = bool(files_like(root, IMAGES))
+        tables = [_unread_table(path, beside) for path in files_like(root, rf".*{ROW_FILES}")]
+        sheets = [Unread(path, "is a spreadsheet", AS_CSV) for path in files_like(root, SHEETS)]
+        texts = [_unread_text(root, path) for path in files_like(root, TEXT)]
+        unread = [*sheets, *filter(None, tables), *texts]
+        if best and (best.known() or not any(file.likely for file in unread)):
+            shown = ", ".join(name[:40] for name in list(best.first)[:12])
+            there = f"; {best.path.relative_to(root).as_posix()} has the columns {shown}"
+            typed = _command(root, best, alone=len(rows) == 1)
+            own = f"If it is a table of your own, say which is what: {typed}."
+            hint = f"{own} Else lay the files out as {LAYOUTS}."
+        else:
+            there, hint = _files_there(root, unread)
     return BadData(f"holds no data set that is known here{there}", location=root, hint=hint)
 
 
-def _there_instead(
-    root: Path, rows: Sequence[_Rows], options: Mapping[str, str]
-) -> tuple[str, str]:
-    """Message and hint: the content of the folder, and the next step."""
-    if (root / "dataset.json").is_file() and (root / "images.parquet").is_file():
-        return (
-            ": it is a data folder already",
-            f"Go on with: saccade extract {shlex.quote(str(root))} --backbone ...",
-        )
-    if below := further_down(root, options):
-        return _sets_below(root, below)
-    unread = unread_files(root)
-    if rows and (_best(rows).known() or not any(file.likely for file in unread)):
-        best = _best(rows)
-        shown = ", ".join(name[:40] for name in list(best.first)[:12])
-        return f"; {best.path.relative_to(root).as_posix()} has the columns {shown}", (
-            f"If it is a table of your own, say which is what: {_command(root, rows)}. Else lay "
-            f"the files out as {LAYOUTS}."
-        )
-    return _files_there(root, unread)
+def _and_others(things: Sized, shown: int) -> str:
+    return f" and {len(things) - shown} others" if len(things) > shown else ""
 
 
 def _files_there(root: Path, unread: Sequence[Unread]) -> tuple[str, str]:
-    """Of files that are no tables."""
+    """Message and hint about files that are no tables."""
     images = files_like(root, IMAGES)
-    listed, hint = _unread_there(root, unread)
+    texts = (f"; {file.path.relative_to(root).as_posix()} {file.why}" for file in unread[:3])
+    more = f";{_and_others(unread, 3)}" if len(unread) > 3 else ""
+    listed = "".join(texts) + more
     if any(file.likely for file in unread):
-        return listed, hint
+        return listed, " ".join(dict.fromkeys(file.hint for file in unread[:3]))
     if images:
-        name = images[0].name
-        return f", only {len(images)} images{listed}", (
-            f"Write what is to be learnt about them into {root / 'mine.csv'}: a first line "
-            f"{OF_YOUR_OWN}, then lines like {name},..."
-        )
+        lines = f"a first line {OF_YOUR_OWN}, then lines like {images[0].name},..."
+        hint = f"Write what is to be learnt about them into {root / 'mine.csv'}: {lines}"
+        return f", only {len(images)} images{listed}", hint
     if archives := files_like(root, ARCHIVES):
         name = archives[0].relative_to(root).as_posix()
         return f", but the archive {name}", "Unpack it, and give the folder that comes out."
-    return f"; there is {_listed(root)}", (
+    names = [f"{name}/" if (root / name).is_dir() else name for name in names_in(root)]
+    shown = f"{', '.join(names[:4])}{_and_others(names, 4)}" or "nothing at all in it"
+    return f"; there is {shown}", (
         f"Lay the files out as {LAYOUTS}. For data of your own put a CSV there with a first line "
         f"{OF_YOUR_OWN}, or name a table: {command(root, '--option', 'table=FILE')}."
     )
-
-
-def _sets_below(root: Path, below: Known) -> tuple[str, str]:
-    """Of folders further down that are known; the first few."""
-    named = [(folder.relative_to(root).as_posix(), names) for folder, names in below.items()]
-    shown = [f"{folder}/ ({', '.join(names)})" for folder, names in named[:3]]
-    more = f" and {len(below) - 3} others" if len(below) > 3 else ""
-    first = next(iter(below))
-    return f", but further down: {', '.join(shown)}{more}", f"Give the folder: {command(first)}."
-
-
-def _unread_there(root: Path, unread: Sequence[Unread], most: int = 3) -> tuple[str, str]:
-    """Of files that could be tables; nothing where there are none."""
-    texts = (f"{file.path.relative_to(root).as_posix()} {file.why}" for file in unread[:most])
-    more = f"; and {len(unread) - most} others" if len(unread) > most else ""
-    hints = dict.fromkeys(file.hint for file in unread[:most])
-    return "".join(f"; {text}" for text in texts) + more, " ".join(hints)
-
-
-def _best(rows: Sequence[_Rows]) -> _Rows:
-    return max(rows, key=lambda file: len(file.known()))
 
 
 def _rows(root: Path) -> list[_Rows]:
@@ -274,37 +243,26 @@ def _rows(root: Path) -> list[_Rows]:
             found.append(_Rows(path, "imagefolder", first_row(path), USUAL))
         elif len(first := first_row(path)) > 1:  # one column is no table, but lines of anything
             found.append(_Rows(path, "table", first))
-    for path in files_like(root, r".*\.(?i:parquet)"):
+    for path in files_like(root, PARQUET):
         found.append(_Rows(path, "hf-parquet", dict.fromkeys(column_names(path) or ())))
     return [file for file in found if file.first]
 
 
-def _command(root: Path, rows: Sequence[_Rows]) -> str:
+def _command(root: Path, file: _Rows, *, alone: bool) -> str:
     """The command: known columns are passed over, COLUMN stands for the others."""
-    file = _best(rows)
     known = file.known()
     asked = []
-    if "image" not in known:
-        asked.append(f"image:{_of_images(file.first) or 'COLUMN'}")
+    if "image" not in known:  # likely the column whose first value is the name of an image file
+        first = ((name, value) for name, value in file.first.items() if isinstance(value, str))
+        likely = next((name for name, value in first if re.fullmatch(IMAGES, value)), "COLUMN")
+        asked.append(f"image:{likely}")
     if not {"question", "caption"} & known.keys():
         lone = "caption:text" if "text" in file.first else ""
         asked.append(lone or "question:COLUMN,answer:COLUMN")
     words = ["--option", f"columns={','.join(asked)}"]
-    if file.source == "table" and len(rows) > 1:
+    if file.source == "table" and not alone:
         words = ["--option", f"table={file.path.relative_to(root).as_posix()}", *words]
     typed = command(root, *words)
     if "question:COLUMN" in typed:
         typed += " (or caption:COLUMN in place of question and answer)"
     return typed
-
-
-def _of_images(first: dict[str, Any]) -> str | None:
-    """The column whose first value is the name of an image file."""
-    values = ((name, value) for name, value in first.items() if isinstance(value, str))
-    return next((name for name, value in values if re.fullmatch(IMAGES, value)), None)
-
-
-def _listed(root: Path, most: int = 4) -> str:
-    names = [f"{name}/" if (root / name).is_dir() else name for name in names_in(root)]
-    more = f" and {len(names) - most} others" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}" if names else "nothing at all in it"

@@ -29,8 +29,6 @@ class File(NamedTuple):
     """True where a .zip or .tar is unpacked."""
     steady: bool = True
     """False where the server packs it anew each time, so that its bytes differ."""
-    tried: bool = False
-    """True where this project has fetched it from there."""
 
 
 class Download(NamedTuple):
@@ -53,31 +51,28 @@ class Download(NamedTuple):
 PREPARE = "saccade prepare {} --root DIR --out DATA"
 ASKED = "its makers give it to those who ask"
 
+
+def _flickr(name: str, ask: str, unpack: str) -> Download:
+    source = name.lower()
+    splits = (
+        "For Karpathy's splits: saccade download karpathy --to DIR, and later prepare karpathy "
+        f"--option file=dataset_{source}.json"
+    )
+    about, then = f"{name}: images and captions, on request", PREPARE.format(source)
+    return Download(about, FLICKR, then, steps=(ask, unpack, splits), why=ASKED)
+
+
 BY_HAND: dict[str, Download] = {
-    "flickr8k": Download(
-        "Flickr8k: images and captions, on request",
-        FLICKR,
-        PREPARE.format("flickr8k"),
-        steps=(
-            "Ask for it: https://forms.illinois.edu/sec/1713398; the links come by e-mail.",
-            "Unpack Flickr8k_Dataset.zip and Flickr8k_text.zip into DIR.",
-            "For Karpathy's splits: saccade download karpathy --to DIR, and later prepare karpathy "
-            "--option file=dataset_flickr8k.json",
-        ),
-        why=ASKED,
+    "flickr8k": _flickr(
+        "Flickr8k",
+        "Ask for it: https://forms.illinois.edu/sec/1713398; the links come by e-mail.",
+        "Unpack Flickr8k_Dataset.zip and Flickr8k_text.zip into DIR.",
     ),
-    "flickr30k": Download(
-        "Flickr30k: images and captions, on request",
-        FLICKR,
-        PREPARE.format("flickr30k"),
-        steps=(
-            "Ask for it: https://forms.illinois.edu/sec/229675; about it: "
-            "http://shannon.cs.illinois.edu/DenotationGraph/",
-            "Unpack the images to DIR/flickr30k_images and results_20130124.token into DIR.",
-            "For Karpathy's splits: saccade download karpathy --to DIR, and later prepare karpathy "
-            "--option file=dataset_flickr30k.json",
-        ),
-        why=ASKED,
+    "flickr30k": _flickr(
+        "Flickr30k",
+        "Ask for it: https://forms.illinois.edu/sec/229675; about it: "
+        "http://shannon.cs.illinois.edu/DenotationGraph/",
+        "Unpack the images to DIR/flickr30k_images and results_20130124.token into DIR.",
     ),
     "gqa": Download(
         "GQA: questions and images",
@@ -207,6 +202,11 @@ def _file(sites: tuple[str, ...], path: str, whose: str) -> File:
     return File(name, urls, None if size == "-" else int(size), sha256, whose)
 
 
+def _unknown(sites: tuple[str, ...], name: str, size: int | None = None) -> File:
+    """A file whose SHA-256 nobody published."""
+    return File(name, tuple(f"{site}/{name}" for site in sites), size)
+
+
 def _coco(summary: str, path: str) -> Download:
     files = (_file((COCO_SITE,), path, TFDS),)
     if path.startswith("annotations/"):
@@ -237,11 +237,8 @@ DOWNLOADS: dict[str, Download] = {
         (
             *_vqa("vqa_v2", "v2_Questions_Train", "v2_Questions_Val", "v2_Questions_Test"),
             *_vqa("vqa_v2", "v2_Annotations_Train", "v2_Annotations_Val"),
-            *(
-                File(name, tuple(f"{site}/{name}" for site in VQA_SITES))
-                for part in ("Train", "Val")
-                for name in [f"v2_Complementary_Pairs_{part}_mscoco.zip"]
-            ),
+            _unknown(VQA_SITES, "v2_Complementary_Pairs_Train_mscoco.zip"),
+            _unknown(VQA_SITES, "v2_Complementary_Pairs_Val_mscoco.zip"),
         ),
     ),
     "vqa-v1": Download(
@@ -277,21 +274,18 @@ DOWNLOADS: dict[str, Download] = {
         "Visual Genome: questions and the list of images",
         "CC BY 4.0",
         f"{PREPARE.format('visual-genome')}; its images: visual-genome-images",
-        tuple(
-            File(name, (f"{VG_SITE}/{name}",), size)
-            for name, size in (
-                ("question_answers.json.zip", 24_776_315),
-                ("image_data.json.zip", 1_780_854),
-            )
+        (
+            _unknown((VG_SITE,), "question_answers.json.zip", 24_776_315),
+            _unknown((VG_SITE,), "image_data.json.zip", 1_780_854),
         ),
     ),
     "visual-genome-images": Download(
         "Visual Genome: 108,077 images",
         PHOTOS,
         IMAGES.format("visual-genome"),
-        tuple(
-            File(name, (f"{VG_IMAGES}/{name}",), size)
-            for name, size in (("images.zip", 9_731_705_982), ("images2.zip", 5_471_658_058))
+        (
+            _unknown((VG_IMAGES,), "images.zip", 9_731_705_982),
+            _unknown((VG_IMAGES,), "images2.zip", 5_471_658_058),
         ),
     ),
     "vqa-rad": Download(
@@ -300,7 +294,7 @@ DOWNLOADS: dict[str, Download] = {
         f"{PREPARE.format('vqa-rad')} --overlap keep",
         (
             _file((RAD_SITE,), "trainset.json", "a copy of that commit, read by this project"),
-            File("testset.json", (f"{RAD_SITE}/testset.json",)),
+            _unknown((RAD_SITE,), "testset.json"),
             File(
                 "VQA_RAD_Image_Folder.zip",
                 (f"{OSF_SITE}/5b21453986d8510011c277bc/?zip=",),

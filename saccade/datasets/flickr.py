@@ -5,14 +5,14 @@ Young et al. 2014 (token files); the tables that Kaggle hands out (`captions.txt
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, files_like, first_reason, one_file
-from saccade.data.reading import read_lines, read_start, read_table
-from saccade.data.records import Caption, Collection, ImageRecord, Split, with_words
+from saccade.data.reading import RELEASED, read_lines, read_start, read_table
+from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Split, with_words
 from saccade.data.splits import Drawing, as_drawing
 from saccade.datasets.custom_rows import first_row
 from saccade.text.tokenizers import caption_words
@@ -26,8 +26,10 @@ class Release(NamedTuple):
 
     source: str
     edition: str
-    lists: Mapping[str, Split]
-    """Patterns of the names of the files that list the images of a split."""
+    lists: str
+    """Pattern of the names of the files that list the images of a split, {} for the split."""
+    words: Sequence[str]
+    """The splits' names in that, for train, val and test."""
     folders: Sequence[str]
     """Of the images, below the root."""
     advice: str
@@ -46,11 +48,9 @@ def token_lines(path: Path) -> Texts:
         if not line.strip():
             continue
         if not (tab and hash_sign and name and place.isascii() and place.isdigit()):
-            raise BadData(
-                f"line {number} is not NAME.jpg#K, a tab, and a caption: {line[:50]!a}",
-                location=path,
-                hint=f"Take the released {path.name}; mind that editors turn tabs to blanks.",
-            )
+            message = f"line {number} is not NAME.jpg#K, a tab, and a caption: {line[:50]!a}"
+            hint = f"Take the released {path.name}; mind that editors turn tabs to blanks."
+            raise BadData(message, location=path, hint=hint)
         if key in seen:
             message = f"line {number} has {key} a second time"
             raise BadData(message, location=path, hint="Keep one line of each.")
@@ -63,14 +63,12 @@ def comma_table(path: Path) -> Texts:
     """Read a CSV with the columns `image` and `caption`, as Kaggle's copy of Flickr8k."""
     names, rows = read_table(path)
     if names[:2] != ["image", "caption"]:
-        raise BadData(
-            f"begins with the columns {', '.join(names)[:50]!a}, not with image, caption",
-            location=path,
-            hint="For a table of your own, prepare the source table.",
-        )
+        message = f"begins with the columns {', '.join(names)[:50]!a}, not with image, caption"
+        hint = "For a table of your own, prepare the source table."
+        raise BadData(message, location=path, hint=hint)
     texts: Texts = {}
-    for row in rows:
-        texts.setdefault(row.values[0].strip(), []).append(row.values[1].strip())
+    for _, (name, caption, *_) in rows:
+        texts.setdefault(name.strip(), []).append(caption.strip())
     return texts
 
 
@@ -87,67 +85,47 @@ def bar_table(path: Path) -> Texts:
         raise BadData(message, location=path, hint="Take the file as it was handed out.")
     texts: Texts = {}
     for number, line in enumerate(lines[1:], start=2):
-        match = re.fullmatch(r"([^|]+)\|\s*(\d+)\s*[|\s]\s*(\S.*)", line)
-        if match:
+        if match := re.fullmatch(r"([^|]+)\|\s*(\d+)\s*[|\s]\s*(\S.*)", line):
             texts.setdefault(match[1].strip(), []).append(match[3].strip())
         elif line.strip():
-            raise BadData(
-                f"line {number} is not NAME.jpg| K| caption: {line[:50]!a}",
-                location=path,
-                hint="Mend or remove this line, or take the file as it was handed out.",
-            )
+            message = f"line {number} is not NAME.jpg| K| caption: {line[:50]!a}"
+            raise BadData(message, location=path, hint=RELEASED)
     return texts
 
 
-def split_lists(root: Path, release: Release) -> dict[str, Split]:
-    """The split of each name in the lists below `root`; empty where there are no lists.
+def as_collection(
+    release: Release, root: Path, path: Path, texts: Texts, drawing: Drawing | None, images: str
+) -> Collection:
+    """Images of the lists in the order of their names, numbered so, with their captions.
 
-    A list is a file with one image's name a line. Raises BadData for a name in two lists, and for
-    two files of one split.
+    A list, below `root`, is a file with one image's name a line; where there are none, all images
+    are divided by `drawing`, if there is one. `path` is the file of captions; images of no split
+    and captions without a word are left out and counted. Raises BadData for an image in two lists
+    or without captions, and for two lists of one split.
     """
-    split_of: dict[str, Split] = {}
-    for pattern, split in release.lists.items():
-        found = files_like(root, pattern)
+    listed: dict[str, Split] = {}
+    for word, split in zip(release.words, SPLITS, strict=True):
+        found = files_like(root, release.lists.format(word))
         if len(found) > 1:
             message = f"and {found[1]} both list the {split} images"
             raise BadData(message, location=found[0], hint="Move one of them away.")
         for line in (line.strip() for path in found for line in read_lines(path)):
             name = line if line.endswith(release.suffix) else line + release.suffix
-            if line and split_of.setdefault(name, split) != split:
-                raise BadData(
-                    f"{name} is also in the list of the {split_of[name]} images",
-                    location=found[0],
-                    hint="An image belongs to one split: take the released lists.",
-                )
-    return split_of
-
-
-def as_collection(
-    release: Release,
-    path: Path,
-    texts: Texts,
-    listed: Mapping[str, Split],
-    drawing: Drawing,
-    files: ImageFiles,
-) -> Collection:
-    """Images of the lists in the order of their names, numbered so, with their captions.
-
-    Where nothing is `listed`, all images are divided by `drawing`. `path` is the file of captions,
-    named when an image has none (BadData); images of no split and captions without a word are left
-    out and counted.
-    """
+            if line and listed.setdefault(name, split) != split:
+                message = f"{name} is also in the list of the {listed[name]} images"
+                hint = "An image belongs to one split: take the released lists."
+                raise BadData(message, location=found[0], hint=hint)
     split_of, notes = listed, list[str]()
     if not listed:
+        if drawing is None:
+            raise BadData("holds no split lists", location=root, hint=release.advice)
         split_of, drawn = drawing.draw(texts)
-        notes = [f"{drawn} Scores do not compare with published ones: {release.advice}"]
-    bare = [name for name in split_of if name not in texts]
-    if bare:
-        raise BadData(
-            f"has no caption for {len(bare)} images of the split lists, the first is {bare[0]}",
-            location=path,
-            hint="Take token file and lists from the same release.",
-        )
-    files, names = files.beside(path), sorted(split_of)
+        notes = [f"{drawn} Scores do not compare with published ones. {release.advice}"]
+    if bare := [name for name in split_of if name not in texts]:
+        message = f"has no caption for {len(bare)} images of the split lists"
+        hint = "Take token file and lists from the same release."
+        raise BadData(f"{message}, the first is {bare[0]}", location=path, hint=hint)
+    files, names = ImageFiles(root, images or None).beside(path), sorted(split_of)
     kept, wordless = with_words(
         Caption(0, number, text, caption_words(text), split_of[name])
         for number, name in enumerate(names)
@@ -174,27 +152,16 @@ def as_collection(
 FLICKR8K = Release(
     "flickr8k",
     "official",
-    lists={
-        r".*trainImages\.txt": "train",
-        r".*devImages\.txt": "val",
-        r".*testImages\.txt": "test",
-    },
+    lists=r".*{}Images\.txt",
+    words=("train", "dev", "test"),
     folders=("images", "Flicker8k_Dataset", "Flickr8k_Dataset", "Images", ""),
-    advice="put the lists of Flickr8k_text (Flickr_8k.trainImages.txt ...) beside it for the "
-    "official split.",
+    advice="For the official split put Flickr_8k.trainImages.txt, dev and test below --root.",
 )
 TOKENS = r"(?!.*[Ll]emma).*token\.txt"
 TABLE = r"captions\.txt"
 
 
-def read_flickr8k(
-    root: Path,
-    captions: str = "",
-    images: str = "",
-    val_share: str | float = 0.1,
-    test_share: str | float = 0.1,
-    seed: str | int = 0,
-) -> Collection:
+def read_flickr8k(root: Path, captions: str = "", images: str = "", **shares: Any) -> Collection:
     """Read the token file and the split lists in `root` or a folder directly below it.
 
     `captions` names the token file (else the one ending in `token.txt`) or Kaggle's table (else
@@ -203,17 +170,12 @@ def read_flickr8k(
     drawn with `seed`. An image's number is its place in the sorted list of all split images.
     Raises BadData for lines of another form, and for an image in two lists or without captions.
     """
-    drawing = as_drawing(val_share, test_share, seed)
+    drawing = as_drawing(**shares)
     table = not files_like(root, TOKENS) and bool(files_like(root, TABLE))
     path = one_file(root, captions, TABLE if table else TOKENS, "captions", "Flickr8k.token.txt")
-    table = path.name.endswith("captions.txt")
-    texts = comma_table(path) if table else token_lines(path)
-    listed = split_lists(root, FLICKR8K)
-    if not listed and not table:
-        hint = "Put Flickr_8k.trainImages.txt, .devImages.txt and .testImages.txt below --root."
-        raise BadData("holds no split lists", location=root, hint=hint)
-    files = ImageFiles(root, images or None)
-    return as_collection(FLICKR8K, path, texts, listed, drawing, files)
+    if path.name.endswith("captions.txt"):
+        return as_collection(FLICKR8K, root, path, comma_table(path), drawing, images)
+    return as_collection(FLICKR8K, root, path, token_lines(path), None, images)
 
 
 def recognise_flickr8k(root: Path) -> str | None:
@@ -230,11 +192,8 @@ def recognise_flickr8k(root: Path) -> str | None:
 FLICKR30K = Release(
     "flickr30k",
     "entities",
-    lists={
-        r"(?:flickr30k_)?train\.txt": "train",
-        r"(?:flickr30k_)?val\.txt": "val",
-        r"(?:flickr30k_)?test\.txt": "test",
-    },
+    lists=r"(?:flickr30k_)?{}\.txt",
+    words=SPLITS,
     folders=(
         "images",
         "flickr30k_images",
@@ -242,34 +201,27 @@ FLICKR30K = Release(
         "flickr30k_images/flickr30k_images",
         "",
     ),
-    advice="for these, prepare Karpathy's dataset_flickr30k.json with the source karpathy.",
+    advice="For these, prepare Karpathy's dataset_flickr30k.json with the source karpathy.",
     suffix=".jpg",
 )
+AS_KARPATHY = {"val_share": 0.0319, "test_share": 0.03146}
+"""Of all 31,783 images, as many as Karpathy's 1,014 and 1,000."""
 FILE = r"results(?:_20130124\.token|\.csv)"
 
 
-def read_flickr30k(
-    root: Path,
-    captions: str = "",
-    images: str = "",
-    val_share: str | float = 0.0319,
-    test_share: str | float = 0.03146,
-    seed: str | int = 0,
-) -> Collection:
+def read_flickr30k(root: Path, captions: str = "", images: str = "", **shares: Any) -> Collection:
     """Read `results_20130124.token` or `results.csv` in `root` or a folder directly below it.
 
     `captions` names another such file (one ending in `.csv` is read as Kaggle's table); `images`
     is the folder of the images. Lists of names (`train.txt` or `flickr30k_train.txt`, with or
     without `.jpg`) are the split; where there are none, `val_share` and `test_share` of the
-    images are drawn with `seed`, by default, of all 31,783, as many as Karpathy's 1,014 and
-    1,000. An image's number is its place in the sorted list. Raises BadData for lines of another
-    form.
+    images are drawn with `seed`, by default `AS_KARPATHY`. An image's number is its place in the
+    sorted list. Raises BadData for lines of another form.
     """
-    drawing = as_drawing(val_share, test_share, seed)
+    drawing = as_drawing(**{**AS_KARPATHY, **shares})
     path = one_file(root, captions, FILE, "captions", "results_20130124.token")
     texts = bar_table(path) if path.suffix == ".csv" else token_lines(path)
-    files = ImageFiles(root, images or None)
-    return as_collection(FLICKR30K, path, texts, split_lists(root, FLICKR30K), drawing, files)
+    return as_collection(FLICKR30K, root, path, texts, drawing, images)
 
 
 def recognise_flickr30k(root: Path) -> str | None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, files_like, first_reason
+from saccade.data.find_files import ImageFiles, by_name, files_like
 from saccade.data.options import one_of
-from saccade.data.reading import collector_paused, columns, is_text, read_entries
+from saccade.data.reading import RELEASED, collector_paused, columns, is_text, read_entries
 from saccade.data.records import Collection, ImageRecord, Question, Split
 
 TESTS = ("testdev", "test", "challenge", "submission")
@@ -40,19 +40,18 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
     test = one_of("test", test, TESTS)
     parts: dict[str, Split] = {"train": "train", "val": "val", test: "test"}
     for chosen in kinds:
-        found = {part: _files(root, part, chosen) for part in parts}
-        if any(found.values()):
+        found = [(path, parts[part]) for part in parts for path in _files(root, part, chosen)]
+        if found:
             break
     else:
         message = f"holds no train_{kinds[0]}_questions.json, neither directly nor in questions/"
         hint = "Check --root; it should hold the questions as GQA's archive unpacks."
         raise BadData(message, location=root, hint=hint)
-    first = next(path for paths in found.values() for path in paths)
-    files = ImageFiles(root, images or None).beside(first)
+    files = ImageFiles(root, images or None).beside(found[0][0])
     image_records: dict[ImageRecord, None] = {}
     questions: list[Question] = []
     with collector_paused():
-        for path, split in ((path, parts[part]) for part in parts for path in found[part]):
+        for path, split in found:
             asked, number_of = _questions(path, split)
             questions += asked
             for name, number in number_of.items():
@@ -68,9 +67,7 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
     )
 
 
-def recognise(root: Path) -> str | None:
-    """Questions named as GQA's are."""
-    return first_reason(root, rf"(?:train|val|testdev)_(?:{'|'.join(KINDS)})_questions\.json")
+recognise = by_name(r"(?:train|val|testdev)_(?:balanced|all)_questions\.json")
 
 
 def _files(root: Path, part: str, kind: str) -> list[Path]:
@@ -100,11 +97,15 @@ def _questions(path: Path, split: Split) -> tuple[list[Question], dict[str, int]
         for (id_, record), name, text in zip(some, names, texts, strict=True):
             if not re.fullmatch(r"[0-9]{1,17}", id_):
                 raise _no_questions(f"one key is {id_[:30]!a}", path)
-            answer, kind = _answer(id_, record, path), _type(record)
+            answer, *kind = _answer_and_types(id_, record, path)
             answers = answers_of.setdefault(answer, (answer,))
-            image = number_of.get(name)
-            if image is None:
-                image = number_of[name] = _number(name, id_, path)
+            if (image := number_of.get(name)) is None:
+                if not (match := re.fullmatch(r"(n?)([0-9]{1,12})", name)):
+                    message = f"question {id_} is about image {name[:30]!a}, which is no number"
+                    hint = 'GQA\'s images are numbers such as "2370799" or "n578223".'
+                    raise BadData(message, location=path, hint=hint)
+                image = int(match[2]) + (FLICKR_NUMBERS if match[1] else 0)
+                number_of[name] = image
             questions.append(Question(int(f"1{id_}"), image, text, split, answers, answer, *kind))
     if not questions:
         raise _no_questions("it is empty", path)
@@ -126,30 +127,15 @@ def _no_questions(shown: str, path: Path) -> BadData:
     return BadData(message, location=path, hint="Take GQA's released file of questions.")
 
 
-def _answer(id_: str, record: dict[str, Any], path: Path) -> str:
-    given = record.get("answer")
-    if given is None:
-        return ""
-    if not is_text([given]) or not given.strip():
-        message = f"the answer of question {id_} is {ascii(given)[:40]}, not text"
-        raise BadData(message, location=path, hint="Mend or remove this record.")
-    return sys.intern(str(given).strip())
-
-
-def _type(record: dict[str, Any]) -> tuple[str, str]:
-    """GQA's `types`: what is asked for ("obj", "attr", ...) and the form ("query", "verify")."""
-    types = record.get("types")
-    if not isinstance(types, dict):
-        return "", ""
-    words = [types.get("structural"), types.get("semantic")]
-    structural, semantic = (sys.intern(str(word)) if is_text([word]) else "" for word in words)
-    return structural, semantic
-
-
-def _number(name: str, id_: str, path: Path) -> int:
-    match = re.fullmatch(r"(n?)([0-9]{1,12})", name)
-    if not match:
-        message = f"question {id_} is about image {name[:30]!a}, which is no number"
-        hint = 'GQA\'s images are numbers such as "2370799" or "n578223".'
-        raise BadData(message, location=path, hint=hint)
-    return int(match[2]) + (FLICKR_NUMBERS if match[1] else 0)
+def _answer_and_types(id_: str, record: dict[str, Any], path: Path) -> tuple[str, str, str]:
+    """The answer, empty where there is none, and GQA's `types`: the form ("query", "verify") and
+    what is asked for ("obj", "attr", ...).
+    """
+    answer, types = record.get("answer"), record.get("types")
+    if answer is not None and (not is_text([answer]) or not answer.strip()):
+        message = f"the answer of question {id_} is {ascii(answer)[:40]}, not text"
+        raise BadData(message, location=path, hint=RELEASED)
+    types = types if isinstance(types, dict) else {}
+    words = ((answer or "").strip(), types.get("structural"), types.get("semantic"))
+    answer, form, kind = (sys.intern(str(word)) if is_text([word]) else "" for word in words)
+    return answer, form, kind

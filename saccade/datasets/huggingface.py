@@ -17,16 +17,16 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saccade.core.errors import BadConfig, BadData, SaccadeError
+from saccade.core.tables import optional_package
 from saccade.data.find_files import ImageFiles, files_like, folder_like, folder_with, is_absolute
 from saccade.data.reading import read_json, read_start, refuse_stand_ins
 from saccade.data.records import Collection, Split
@@ -34,8 +34,8 @@ from saccade.data.splits import as_drawing
 from saccade.datasets.custom_rows import (
     COLUMNS,
     Names,
-    OwnRows,
     Row,
+    collect,
     columns_of,
     first_row,
     fits,
@@ -46,60 +46,49 @@ from saccade.datasets.custom_rows import (
 
 # Images that lie inside tables, as bytes: written out once as files, named by their content.
 
-FOLDER = "unpacked-images"
+FOLDER = "unpacked-images/"
+"""Below the root of images, where the user names no folder for them."""
 KINDS = {
     b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp",
     b"II*\0": "tif", b"MM\0*": "tif",
 }  # fmt: skip
 
 
-class ImagesInside(NamedTuple):
-    """The folder for images from inside of tables."""
+def image_name(location: Path, value: Any, place: str, *, root: Path, below: str) -> Any:
+    """The path below `root` of a table's image; bytes become a file first, in its folder `below`.
 
-    folder: Path
-    below: str
-    """The folder's path, with a slash behind it, below the root of images."""
+    `value` is a path, bytes, or both as `{bytes, path}`; anything else is given back as it is.
+    `location` and `place` are for messages. Raises BadData for bytes that are no image, and where
+    nothing can be written.
+    """
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes) or (not data and isinstance(value, dict)):
+        return value.get("path") if isinstance(value, dict) else value
+    kind = next((kind for head, kind in KINDS.items() if data.startswith(head)), None)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        kind = "webp"
+    if kind is None:
+        message = f"{place} has an image of unknown kind, beginning with {data[:8].hex()}"
+        raise BadData(message, location=location, hint="Use JPEG, PNG, GIF, WebP, TIFF or BMP.")
+    folder, name = root / below, f"{hashlib.sha256(data).hexdigest()[:24]}.{kind}"
+    file = folder / name
+    try:
+        folder.mkdir(exist_ok=True)
+        if not file.is_file() or file.stat().st_size != len(data):
+            part = file.with_suffix(".part")
+            part.write_bytes(data)  # not waiting for the disk: there may be 100,000
+            part.replace(file)
+    except OSError as error:
+        message = f"cannot be written to ({error.strerror}): the images lie inside the tables"
+        hint = "Give a folder for them: --option images=FOLDER."
+        raise BadData(message, location=folder, hint=hint) from None
+    return below + name
 
-    @classmethod
-    def of(cls, root: Path, *, chosen: bool) -> "ImagesInside":
-        """Into `root`, where the user has chosen it for images, else into a folder below."""
-        return cls(root, "") if chosen else cls(root / FOLDER, f"{FOLDER}/")
 
-    def name(self, location: Path, value: Any, place: str) -> Any:
-        """The image's path; bytes become a file first. `value` is a path, bytes, or both as
-        `{bytes, path}`; anything else is given back as it is. `location` and `place` are for
-        messages.
-
-        Raises BadData for bytes that are no image, and where nothing can be written.
-        """
-        data = value.get("bytes") if isinstance(value, dict) else value
-        if not isinstance(data, bytes) or (not data and isinstance(value, dict)):
-            return value.get("path") if isinstance(value, dict) else value
-        kind = next((kind for head, kind in KINDS.items() if data.startswith(head)), None)
-        if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-            kind = "webp"
-        if kind is None:
-            message = f"{place} has an image of unknown kind, beginning with {data[:8].hex()}"
-            raise BadData(message, location=location, hint="Use JPEG, PNG, GIF, WebP, TIFF or BMP.")
-        name = f"{hashlib.sha256(data).hexdigest()[:24]}.{kind}"
-        file = self.folder / name
-        try:
-            self.folder.mkdir(exist_ok=True)
-            if not file.is_file() or file.stat().st_size != len(data):
-                part = file.with_suffix(".part")
-                part.write_bytes(data)  # not waiting for the disk: there may be 100,000
-                part.replace(file)
-        except OSError as error:
-            message = f"cannot be written to ({error.strerror}): the images lie inside the tables"
-            hint = "Give a folder for them: --option images=FOLDER."
-            raise BadData(message, location=self.folder, hint=hint) from None
-        return self.below + name
-
-    def notes(self) -> list[str]:
-        """The note for the user: none where no image lay inside, or by their own wish."""
-        if not self.below or not self.folder.is_dir():
-            return []
-        return [f"Images lay inside the tables; they are files in {self.below} now."]
+def _unpacked_note(root: Path, below: str) -> list[str]:
+    """None where no image lay inside, or the user chose the folder for them."""
+    there = below and (root / below).is_dir()
+    return [f"Images lay inside the tables; they are files in {below} now."] if there else []
 
 
 # Rows of Arrow tables, a few at a time, however long the file is.
@@ -109,56 +98,49 @@ AT_ONCE = 64
 BUFFER = 2**20
 """Bytes of a Parquet column that are read at once; else a row group would be in memory twice."""
 
+Image = Callable[[Path, Any, str], Any]
+"""From file, value and place ("row 7") of an image in a table to its path: `image_name`."""
 Classes = Mapping[str, Sequence[Any]]
 """The names that stand for numbers in each column of classes (`ClassLabel`)."""
 
 
 def table_rows(
-    batches: Iterable[Any],
-    location: Path,
-    columns: str,
-    image: Callable[[Any, str], Any],
-    classes: Classes = MappingProxyType({}),
+    batches: Iterable[Any], location: Path, columns: str, image: Image, classes: Classes
 ) -> Iterator[Row]:
     """The rows of Arrow batches; `columns` is the user's word about columns of other names.
 
-    `image` turns the value of an image, at a place ("row 7"), into its path; `classes` go before
-    those that the batches name. Raises ValueError or OverflowError for values that Python cannot
-    hold, BadConfig as `columns_of`.
+    `classes` go before those that the batches name. Raises ValueError or OverflowError for values
+    that Python cannot hold, BadConfig as `columns_of`.
     """
     number = 0
     for batch in batches:
         batch.validate(full=True)  # damaged offsets would lead outside of the buffers
         known = {**_classes_in(batch.schema.metadata), **classes}
         wanted = columns_of(batch.schema.names, columns, location)
-        values = {what: batch.column(name).to_pylist() for what, name in wanted.items()}
-        for what, name in wanted.items():
-            if name in known:
-                values[what] = [_class_name(value, known[name]) for value in values[what]]
-        for row in zip(*values.values(), strict=True):
+        values = []
+        for column in wanted.values():
+            names = dict(enumerate(known.get(column, ())))  # of classes; other values stay
+            cells = batch.column(column).to_pylist()
+            values.append([names.get(v, v) if type(v) is int else v for v in cells])
+        for row in zip(*values, strict=True):
             number += 1
-            record = dict(zip(values, row, strict=True))
-            record["image"] = image(record["image"], f"row {number}")
-            yield Row(f"row {number}", record)
+            record = dict(zip(wanted, row, strict=True))
+            record["image"] = image(location, record["image"], f"row {number}")
+            yield Row(location, f"row {number}", record)
 
 
 def _classes_in(metadata: Mapping[bytes, bytes] | None) -> Classes:
     try:
         features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        kinds = {column: kind for column, kind in features.items() if isinstance(kind, dict)}
+        return {
+            column: kind["names"]
+            for column, kind in features.items()
+            if isinstance(kind, dict)
+            and kind.get("_type") == "ClassLabel"
+            and isinstance(kind.get("names"), list)
+        }
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}  # somebody else's metadata
-    return {
-        column: kind["names"]
-        for column, kind in kinds.items()
-        if kind.get("_type") == "ClassLabel" and isinstance(kind.get("names"), list)
-    }
-
-
-def _class_name(value: Any, names: Sequence[Any]) -> Any:
-    """A class's name for its number; other values as they are."""
-    known = type(value) is int and 0 <= value < len(names)
-    return names[value] if known else value
 
 
 def _damaged(path: Path, kind: str, error: Exception) -> BadData:
@@ -172,6 +154,10 @@ def _damaged(path: Path, kind: str, error: Exception) -> BadData:
 # each split (`train/0000.parquet`). Images are paths, or lie inside as `{bytes, path}` or bytes.
 
 
+PARQUET = r".*\.(?i:parquet)"
+"""Of the names of such files, as a pattern."""
+
+
 def stated_licence(folder: Path) -> str:
     """The licence in the head (between lines of three dashes) of a data set's card, `README.md`;
     else that none is known.
@@ -181,38 +167,47 @@ def stated_licence(folder: Path) -> str:
     return f"{found[1]}, says its card" if found else Collection.licence
 
 
-def read_parquet(
-    root: Path,
-    images: str = "",
-    columns: str = "",
-    val_share: str | float = 0.1,
-    test_share: str | float = 0.1,
-    seed: str | int = 0,
-) -> Collection:
+def read_parquet(root: Path, images: str = "", columns: str = "", **shares: Any) -> Collection:
     """Read the Parquet files in `root`, in a folder directly below it, or in one for each split.
 
     Images that are paths are found below `images` (else `root`, its `images/` and the files'
     folder). Raises BadData for a file that is not whole and for rows that lack what they need,
     BadConfig where there are several sets.
     """
-    drawing = as_drawing(val_share, test_share, seed)
-    found = _parquet_files(root)
+    drawing = as_drawing(**shares)
+    found = files_like(root, PARQUET)
     if not found:
         hint = "Check --root: the hub has data/train-00000-of-00001.parquet ..."
         raise BadData("holds no Parquet files of a data set", location=root, hint=hint)
-    home = _home(root, found)
-    splits = _splits(root, found)
+    of_files = (path.parent for path in found)
+    homes = dict.fromkeys(f.parent if f != root and split_in(f.name) else f for f in of_files)
+    if len(homes) > 1:
+        shown = ", ".join(f"{home.relative_to(root).as_posix()}/" for home in homes)
+        message = f"holds Parquet files of several data sets: {shown}"
+        raise BadConfig(message, location=root, hint="Give the folder of one of them as --root.")
+    splits = [
+        split_in(path.name) or (split_in(path.parent.name) if path.parent != root else None)
+        for path in found
+    ]
+    if any(splits) and not all(splits):
+        message = "says no split in its name, but others do"
+        hint = "Name it after train, validation or test, or move it away."
+        raise BadData(message, location=found[splits.index(None)], hint=hint)
     files = ImageFiles(root, images or None)
-    inside = ImagesInside.of(files.root, chosen=bool(images))
-    folders = dict.fromkeys(("", "images", home.relative_to(root).as_posix()))
-    own = OwnRows(lambda name: files.find_path(name, list(folders)), drawing)
-    for path, split in zip(found, splits, strict=True):
-        own.take(path, _parquet_rows(path, columns, inside), split)
+    below = "" if images else FOLDER
+    image = partial(image_name, root=files.root, below=below)
+    folders = dict.fromkeys(("", "images", *(home.relative_to(root).as_posix() for home in homes)))
+    rows = [
+        row._replace(split=split)
+        for path, split in zip(found, splits, strict=True)
+        for row in _parquet_rows(path, columns, image)
+    ]
     names = [path.relative_to(root).as_posix() for path in found]
     names = names if len(names) <= 4 else [*names[:3], "..."]
-    notes = [f"Read from {len(found)} Parquet files: {', '.join(names)}."]
-    collection = own.collection("hf-parquet", str(files.root), [*notes, *inside.notes()])
-    return replace(collection, licence=stated_licence(root))
+    note = f"Read from {len(found)} Parquet files: {', '.join(names)}."
+    notes = [note, *_unpacked_note(files.root, below)]
+    find = partial(files.find_path, folders=list(folders))
+    return collect("hf-parquet", rows, find, files.root, drawing, notes, stated_licence(root))
 
 
 def recognise_parquet(root: Path, columns: str = "") -> str | None:
@@ -220,7 +215,7 @@ def recognise_parquet(root: Path, columns: str = "") -> str | None:
 
     Files that cannot be read count when their names say splits: `read` tells what is wrong.
     """
-    for path in _parquet_files(root):
+    for path in files_like(root, PARQUET):
         names = column_names(path)
         if names is not None and fits(names, given=columns):
             return there_is(path, root, names)
@@ -237,11 +232,7 @@ def column_names(path: Path) -> list[str] | None:
         return None
 
 
-def _parquet_files(root: Path) -> list[Path]:
-    return files_like(root, r".*\.(?i:parquet)")
-
-
-def _parquet_rows(path: Path, columns: str, inside: ImagesInside) -> Iterator[Row]:
+def _parquet_rows(path: Path, columns: str, image: Image) -> Iterator[Row]:
     try:
         with pa.OSFile(str(path)) as source:
             refuse_stand_ins(path, source.read(24).decode(errors="replace"))
@@ -249,57 +240,30 @@ def _parquet_rows(path: Path, columns: str, inside: ImagesInside) -> Iterator[Ro
             file = pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
             wanted = columns_of(file.schema_arrow.names, columns, path).values()
             batches = file.iter_batches(AT_ONCE, columns=list(dict.fromkeys(wanted)))
-            yield from table_rows(batches, path, columns, partial(inside.name, path))
+            yield from table_rows(batches, path, columns, image, {})
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _damaged(path, "Parquet file", error) from None
 
 
-def _home(root: Path, found: Sequence[Path]) -> Path:
-    """The folder that holds the files, or the folders of the splits."""
-    folders = (path.parent for path in found)
-    homes = dict.fromkeys(f.parent if f != root and split_in(f.name) else f for f in folders)
-    if len(homes) > 1:
-        names = ", ".join(f"{home.relative_to(root).as_posix()}/" for home in homes)
-        message = f"holds Parquet files of several data sets: {names}"
-        raise BadConfig(message, location=root, hint="Give the folder of one of them as --root.")
-    return next(iter(homes))
-
-
-def _splits(root: Path, found: Sequence[Path]) -> list[Split | None]:
-    splits = [
-        split_in(path.name) or (split_in(path.parent.name) if path.parent != root else None)
-        for path in found
-    ]
-    if any(splits) and not all(splits):
-        message = "says no split in its name, but others do"
-        hint = "Name it after train, validation or test, or move it away."
-        raise BadData(message, location=found[splits.index(None)], hint=hint)
-    return splits
-
-
 # What the package `datasets` reads: folders that it saved (`save_to_disk`), and the hub itself.
 
+NEEDED = ("hf", "this source needs the package datasets")
+"""For the error where the package is not installed: the extra with it, and the message."""
 
-def read_saved(
-    root: Path,
-    images: str = "",
-    columns: str = "",
-    val_share: str | float = 0.1,
-    test_share: str | float = 0.1,
-    seed: str | int = 0,
-) -> Collection:
+
+def read_saved(root: Path, images: str = "", columns: str = "", **shares: Any) -> Collection:
     """Read the saved folder `root`, or the first one directly below it.
 
     Images that are paths are found below `images` (else below the folder). Raises BadData for a
     file that is not whole, and for rows that lack what they need, BadConfig where the package
     `datasets` is not installed.
     """
-    drawing = as_drawing(val_share, test_share, seed)
+    drawing = as_drawing(**shares)
     hint = "Check --root: save_to_disk writes dataset_dict.json, or state.json."
-    home = folder_with(root, _holds_saved, "folder that datasets saved", hint)
+    home = folder_with(root, _seal, "folder that datasets saved", hint)
     files = ImageFiles(root if images else home, images or None)
-    inside = ImagesInside.of(files.root, chosen=bool(images))
-    own = OwnRows(files.find_path, drawing)
+    below = "" if images else FOLDER
+    image = partial(image_name, root=files.root, below=below)
     for state in (home / "state.json", *home.glob("*/state.json")):
         # Written by versions of long ago; `datasets` reads all rows then, and says nothing.
         if state.is_file() and read_json(state, dict).get("_indices_data_files"):
@@ -307,32 +271,25 @@ def read_saved(
             hint = "Save the data set again after flatten_indices()."
             raise BadData(message, location=state, hint=hint)
     try:
-        loaded = _library().load_from_disk(str(home))
-        names = _take(own, home, loaded, columns, inside.name)
+        loaded = optional_package("datasets", *NEEDED).load_from_disk(str(home))
+        rows, names = _take(home, loaded, columns, image)
     except SaccadeError:
         raise
     except Exception as error:  # the library lets whatever damaged files raise pass through
         raise _damaged_file_of(home, error) from None
-    return own.collection("hf-datasets", str(files.root), [*names, *inside.notes()])
+    notes = [*names, *_unpacked_note(files.root, below)]
+    return collect("hf-datasets", rows, files.find_path, files.root, drawing, notes)
 
 
 def recognise_saved(root: Path) -> str | None:
     """`dataset_dict.json`, or `state.json` beside `dataset_info.json`."""
-    home = folder_like(root, _holds_saved)
-    if home is None:
+    if (home := folder_like(root, _seal)) is None:
         return None
-    seal = "dataset_dict.json" if (home / "dataset_dict.json").is_file() else "state.json"
-    return f"there is {(home / seal).relative_to(root).as_posix()}, which datasets writes"
+    return f"there is {(home / _seal(home)).relative_to(root).as_posix()}, which datasets writes"
 
 
 def read_hub(
-    name: str,
-    root: Path,
-    config: str = "",
-    columns: str = "",
-    val_share: str | float = 0.1,
-    test_share: str | float = 0.1,
-    seed: str | int = 0,
+    name: str, root: Path, config: str = "", columns: str = "", **shares: Any
 ) -> Collection:
     """Read the data set ORG/NAME of the hub, or a folder that is laid out like one there.
 
@@ -340,12 +297,11 @@ def read_hub(
     its configurations. Its images are written into the folder `root`. Raises BadData for a set that
     cannot be had, BadConfig where the package `datasets` is not installed.
     """
-    drawing = as_drawing(val_share, test_share, seed)
+    drawing = as_drawing(**shares)
     root = root.absolute()
-    library = _library()
+    library = optional_package("datasets", *NEEDED)
     from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415 - as `datasets`
 
-    inside = ImagesInside.of(root, chosen=True)
     caches = [Path(library.config.HF_DATASETS_CACHE), Path(HF_HUB_CACHE), Path(name)]
 
     def image(location: Path, value: Any, place: str) -> Any:
@@ -354,41 +310,28 @@ def read_hub(
             file = Path(path).resolve()
             if any(file.is_relative_to(cache.resolve()) for cache in caches):  # never another file
                 value = {"bytes": file.read_bytes()}
-        return inside.name(location, value, place)
+        return image_name(location, value, place, root=root, below="")
 
-    own = OwnRows(lambda file: file, drawing)
     try:
         loaded = library.load_dataset(name, config or None)
         root.mkdir(parents=True, exist_ok=True)
-        names = _take(own, Path(name), loaded, columns, image)
+        rows, names = _take(Path(name), loaded, columns, image)
     except SaccadeError:
         raise
     except Exception as error:  # no network, no such set, damaged files: the library says which
         shown = " ".join(str(error).split())[:200]
-        offline = library.config.HF_HUB_OFFLINE
         hint = "Check the name on huggingface.co/datasets, and --option config=NAME."
-        if offline:
+        if library.config.HF_HUB_OFFLINE:
             hint = "HF_HUB_OFFLINE is set: unset it, or download the set once on a machine with it."
         message = f"cannot be loaded from the Hugging Face hub ({type(error).__name__}: {shown})"
         raise BadData(message, location=name, hint=hint) from None
     notes = [*names, f"Images are files in {root} now."]
-    collection = own.collection(f"hf:{name}", str(root), notes)
-    return replace(collection, licence=_hub_licence(name))
+    return collect(f"hf:{name}", rows, str, root, drawing, notes, _hub_licence(name))
 
 
-def _library() -> Any:
-    try:
-        import datasets  # noqa: PLC0415 - only these readers need it, and it takes two seconds
-    except ImportError:
-        hint = "Install it: pip install 'saccade[hf]'."
-        raise BadConfig("this source needs the package datasets", hint=hint) from None
-    return datasets
-
-
-def _take(
-    own: OwnRows, home: Path, loaded: Any, columns: str, image: Callable[[Path, Any, str], Any]
-) -> list[str]:
-    """Take the rows of all splits; one alone, whatever its name, has no split of its own."""
+def _take(home: Path, loaded: Any, columns: str, image: Image) -> tuple[list[Row], list[str]]:
+    """The rows of all splits; one alone, whatever its name, has no split of its own. And a note."""
+    rows: list[Row] = []
     parts = loaded if isinstance(loaded, dict) else {"": loaded}
     for name, part in parts.items():
         split = split_in(name) if len(parts) > 1 else None
@@ -398,8 +341,9 @@ def _take(
         classes = {key: kind.names for key, kind in part.features.items() if hasattr(kind, "names")}
         batches = part.with_format("arrow").iter(AT_ONCE)
         place = home / name if name and home.is_dir() else home
-        own.take(place, table_rows(batches, place, columns, partial(image, place), classes), split)
-    return [f"Splits of the folder: {', '.join(parts)}."] if len(parts) > 1 else []
+        found = table_rows(batches, place, columns, image, classes)
+        rows += (row._replace(split=split) for row in found)
+    return rows, [f"Splits of the folder: {', '.join(parts)}."] if len(parts) > 1 else []
 
 
 def _damaged_file_of(home: Path, error: Exception) -> BadData:
@@ -418,22 +362,25 @@ def _damaged_file_of(home: Path, error: Exception) -> BadData:
     return BadData(message, location=home, hint="Copy the whole folder again, or save it again.")
 
 
-def _holds_saved(folder: Path) -> bool:
-    single = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
-    return single or (folder / "dataset_dict.json").is_file()
+def _seal(folder: Path) -> str:
+    """The file by which a folder that `datasets` saved is known; empty where this is none."""
+    if (folder / "dataset_dict.json").is_file():
+        return "dataset_dict.json"
+    both = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
+    return "state.json" if both else ""
 
 
 def _hub_licence(name: str) -> str:
     """The licence of the set's card, where the card can be had."""
-    if Path(name).is_dir():
-        return stated_licence(Path(name))
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - as `datasets`
+    folder = Path(name)
+    if not folder.is_dir():
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415 - as `datasets`
 
-    try:
-        card = hf_hub_download(name, "README.md", repo_type="dataset")
-    except Exception:  # a set without a card, or a card that is not in the cache
-        return Collection.licence
-    return stated_licence(Path(card).parent)
+        try:
+            folder = Path(hf_hub_download(name, "README.md", repo_type="dataset")).parent
+        except Exception:  # a set without a card, or a card that is not in the cache
+            return Collection.licence
+    return stated_licence(folder)
 
 
 # A folder of images with metadata: Hugging Face's `imagefolder`.
@@ -446,41 +393,39 @@ USUAL: Names = MappingProxyType(
 )
 
 
-def read_imagefolder(
-    root: Path,
-    images: str = "",
-    columns: str = "",
-    val_share: str | float = 0.1,
-    test_share: str | float = 0.1,
-    seed: str | int = 0,
-) -> Collection:
+def read_imagefolder(root: Path, images: str = "", columns: str = "", **shares: Any) -> Collection:
     """Read `metadata.csv` or `metadata.jsonl` in `root`, a folder directly below, or its splits.
 
     `images` is a folder of images laid out likewise, or without the folders of the splits. Raises
     BadData for rows of another form, with file and line, BadConfig for images with several
     metadata.
     """
-    drawing = as_drawing(val_share, test_share, seed)
+    drawing = as_drawing(**shares)
     hint = "Check --root: metadata.csv or metadata.jsonl has a column file_name."
-    home = folder_with(root, _holds_metadata, "metadata of an imagefolder", hint)
+    home = folder_with(root, _metadata, "metadata of an imagefolder", hint)
     files = ImageFiles(root if images else home, images or None)
-    own = OwnRows(lambda name: _find(files, name, elsewhere=bool(images)), drawing)
+
+    def find(name: str) -> str:
+        """Beside the metadata; in `images=`, also without the folders of the splits."""
+        folder, _, rest = name.partition("/")
+        if _split_of(name):
+            return files.find_path(rest, (folder, "" if images else f"{folder}/images"))
+        return files.find_path(name, ("", "images"))
+
     found = _metadata(home)
     names = ", ".join(path.relative_to(home).as_posix() for path in found)
     folders = {path.parent for path in found}
     if len(folders) < len(found) or (home in folders and len(found) > 1):
         hint = "Keep one for each image: move the others away."
         raise BadConfig(f"holds metadata twice: {names}", location=home, hint=hint)
-    for path in found:
-        folder = path.parent.relative_to(home).as_posix()
-        own.take(path, _rows(path, columns, "" if folder == "." else folder), split_in(folder))
-    collection = own.collection("imagefolder", str(files.root), [f"Read from {names}."])
-    return replace(collection, licence=stated_licence(root))
+    rows = [row for path in found for row in _rows(path, columns, home)]
+    notes, licence = [f"Read from {names}."], stated_licence(root)
+    return collect("imagefolder", rows, find, files.root, drawing, notes, licence)
 
 
 def recognise_imagefolder(root: Path, columns: str = "") -> str | None:
     """`metadata.csv` or `metadata.jsonl` with file_name, and captions or questions."""
-    home = folder_like(root, _holds_metadata)
+    home = folder_like(root, _metadata)
     for path in _metadata(home) if home else ():
         if fits(names := list(first_row(path)), USUAL, columns):
             return there_is(path, root, names)
@@ -498,32 +443,20 @@ def _metadata(folder: Path) -> list[Path]:
     return [path for path in there if path.parent == folder or split_in(path.parent.name)]
 
 
-def _holds_metadata(folder: Path) -> bool:
-    return bool(_metadata(folder))
-
-
-def _rows(path: Path, columns: str, folder: str) -> Iterator[Row]:
-    """Rows that name images relative to the data set, where `folder` (of a split) may lie."""
-    rows = read_known(path, columns, USUAL)
+def _rows(path: Path, columns: str, home: Path) -> Iterator[Row]:
+    """Rows that name images relative to `home`, which may hold a folder for each split."""
+    folder = "" if path.parent == home else path.parent.name
+    rows = read_known(path, columns, split_in(folder), USUAL)
     of_folders = [_split_of(str(row.values["image"])) for row in rows]
-    for (place, values), split in zip(rows, of_folders, strict=True):
-        name = values["image"]
-        more: dict[str, Any] = {}
+    for row, split in zip(rows, of_folders, strict=True):
+        values, name = dict(row.values), row.values["image"]
         if isinstance(name, str) and name.strip() and folder and not name.startswith("/"):
-            more["image"] = f"{folder}/{name.strip().removeprefix('./')}"
-        if not folder and "split" not in values and all(of_folders):
-            more["split"] = split
-        yield Row(place, {**values, **more})
+            values["image"] = f"{folder}/{name.strip().removeprefix('./')}"
+        if not folder and all(of_folders):
+            values.setdefault("split", split)
+        yield row._replace(values=values)
 
 
 def _split_of(name: str) -> Split | None:
     folder, slash, _ = name.partition("/")
     return split_in(folder) if slash else None
-
-
-def _find(files: ImageFiles, name: str, *, elsewhere: bool) -> str:
-    """Beside the metadata; in `images=`, also without the folders of the splits."""
-    folder, _, rest = name.partition("/")
-    if _split_of(name):
-        return files.find_path(rest, (folder, "" if elsewhere else f"{folder}/images"))
-    return files.find_path(name, ("", "images"))

@@ -5,13 +5,11 @@ COCO's validation set that is neither validated nor tested on, joins the trainin
 published work (113,287 training images). Layout: Karpathy & Fei-Fei 2015, released splits.
 """
 
-from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, first_reason, one_file
+from saccade.data.find_files import ImageFiles, by_name, one_file
 from saccade.data.reading import columns, is_text, read_json, record_list, unique
 from saccade.data.records import Caption, Collection, ImageRecord, Split, with_words
 
@@ -56,7 +54,20 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
         folder = str(record.get("filepath") or "")
         folders = (folder, f"images/{folder}", *FOLDERS) if folder else FOLDERS
         image_records.append(ImageRecord(number, files.find(folders, [name]), SPLIT_OF[split]))
-    captions, notes = with_words(_captions(image_records, sentences, path))
+    if bare := next((p for p, own in zip(image_records, sentences, strict=True) if not own), None):
+        raise BadData(f"image {bare.id} ({bare.file}) has no sentences", location=path, hint=HINT)
+    owners = [p for p, own in zip(image_records, sentences, strict=True) for _ in own]
+    spoken = {"sentid": int, "raw": str, "tokens": list}
+    flat = list(chain.from_iterable(sentences))
+    ids, texts, tokens = columns(flat, spoken, path=path, name="sentence")
+    unique(ids, path=path, name="sentid")
+    captions = []
+    for number, image, text, words in zip(ids, owners, texts, tokens, strict=True):
+        if not is_text(words):
+            message = f"the tokens of sentence {number} are not all text: {ascii(words)[:60]}"
+            raise BadData(message, location=path, hint=HINT)
+        captions.append(Caption(number, image.id, text, tuple(words), image.split))
+    captions, notes = with_words(captions)
     return Collection(
         source="karpathy",
         image_root=str(files.root),
@@ -68,28 +79,4 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
     )
 
 
-def recognise(root: Path) -> str | None:
-    """A `dataset_*.json`."""
-    return first_reason(root, NAME)
-
-
-def _captions(
-    images: Sequence[ImageRecord], sentences: Sequence[list[Any]], path: Path
-) -> list[Caption]:
-    """All sentences in the file's order."""
-    bare = next((p for p, own in zip(images, sentences, strict=True) if not own), None)
-    if bare:
-        message = f"image {bare.id} ({bare.file}) has no sentences"
-        raise BadData(message, location=path, hint=HINT)
-    fields = {"sentid": int, "raw": str, "tokens": list}
-    flat = list(chain.from_iterable(sentences))
-    ids, texts, tokens = columns(flat, fields, path=path, name="sentence")
-    unique(ids, path=path, name="sentid")
-    owners = [p for p, own in zip(images, sentences, strict=True) for _ in own]
-    captions = []
-    for number, image, text, words in zip(ids, owners, texts, tokens, strict=True):
-        if not is_text(words):
-            message = f"the tokens of sentence {number} are not all text: {ascii(words)[:60]}"
-            raise BadData(message, location=path, hint=HINT)
-        captions.append(Caption(number, image.id, text, tuple(words), image.split))
-    return captions
+recognise = by_name(NAME)

@@ -7,7 +7,7 @@ Layout and split: He et al. 2024.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,38 +21,34 @@ from saccade.data.reading import read_table
 from saccade.data.records import Collection, ImageRecord, Question, Split
 from saccade.datasets.surgical import named_files, read_question_lines
 
-STEPS: dict[str, tuple[str, str]] = {
-    "nasal_corridor_creation": (
-        "nasal_sphenoid",
-        "The middle and superior turbinates are laterally displaced",
-    ),
-    "anterior_sphenoidotomy": ("nasal_sphenoid", "The sphenoid ostium is identified and opened"),
-    "septum_displacement": (
-        "nasal_sphenoid",
-        "The septum is displaced until the opposite ostium is seen",
-    ),
-    "sphenoid_sinus_clearance": (
-        "nasal_sphenoid",
-        "The sphenoid sinus is opened, with removal of sphenoid septations to expose the face of "
-        "the sella and mucosa",
-    ),
-    "sellotomy": ("sellar", "The sella is identified, confirmed and carefully opened"),
-    "durotomy": ("sellar", "A cruciate durotomy is performed"),
-    "tumour_excision": ("sellar", "The tumour is seen and removed in a piecemeal fashion"),
-    "haemostasis": (
-        "closure",
-        "Haemostasis is achieved with a surgiflo, a bipolar cautery, and a spongostan placement",
-    ),
-    "synthetic_graft_placement": ("closure", "spongostan, tachosil and duragen placement"),
-    "fat_graft_placement": ("closure", "A fat graft is placed over the defact"),  # as released
-    "gasket_seal_construct": ("closure", "A MedPor implant and a fascia lata graft are placed"),
-    "dural_sealant": ("closure", "Evicel and Adherus dural sealant are applied"),
-    "nasal_packing": ("closure", "The nasal cavity is packed with Bismuth soaked ribbon gauze"),
-    "debris_clearance": ("closure", "Debris is cleared from the nasal cavity and choana"),
+PHASES = {
+    "nasal_sphenoid": {
+        "nasal_corridor_creation": "The middle and superior turbinates are laterally displaced",
+        "anterior_sphenoidotomy": "The sphenoid ostium is identified and opened",
+        "septum_displacement": "The septum is displaced until the opposite ostium is seen",
+        "sphenoid_sinus_clearance": "The sphenoid sinus is opened, with removal of sphenoid "
+        "septations to expose the face of the sella and mucosa",
+    },
+    "sellar": {
+        "sellotomy": "The sella is identified, confirmed and carefully opened",
+        "durotomy": "A cruciate durotomy is performed",
+        "tumour_excision": "The tumour is seen and removed in a piecemeal fashion",
+    },
+    "closure": {
+        "haemostasis": "Haemostasis is achieved with a surgiflo, a bipolar cautery, and a "
+        "spongostan placement",
+        "synthetic_graft_placement": "spongostan, tachosil and duragen placement",
+        "fat_graft_placement": "A fat graft is placed over the defact",  # as released
+        "gasket_seal_construct": "A MedPor implant and a fascia lata graft are placed",
+        "dural_sealant": "Evicel and Adherus dural sealant are applied",
+        "nasal_packing": "The nasal cavity is packed with Bismuth soaked ribbon gauze",
+        "debris_clearance": "Debris is cleared from the nasal cavity and choana",
+    },
 }
-"""The steps in the order of an operation, each with its phase and what is done in it."""
+"""The steps of each phase in the order of an operation, and what is done in them."""
+STEPS = {step: (phase, done) for phase, steps in PHASES.items() for step, done in steps.items()}
 NEXT_STEP = dict(zip(STEPS, [*list(STEPS)[1:], "end_of_step"], strict=True))
-NEXT_PHASE = {"nasal_sphenoid": "sellar", "sellar": "closure", "closure": "end_of_phase"}
+NEXT_PHASE = dict(zip(PHASES, [*list(PHASES)[1:], "end_of_phase"], strict=True))
 NO_STEP = ("operation_not_started", "operation_ended", "out_of_patient")
 PLACES = ("top-left", "top-right", "centre", "bottom-left", "bottom-right")
 COUNTS = ("zero", "one", "two")
@@ -84,11 +80,8 @@ CLASSES = (
 )  # fmt: skip
 """The 59 answers in the order of the published classifier."""
 
-STEP_COLUMNS = ("int_time", "str_step")
-TOOL_COLUMNS = (
-    "int_time", "str_instrument1", "str_instrument2", "pos_instrument1", "pos_instrument2",
-)  # fmt: skip
-
+TOOL_COLUMNS = ("str_instrument1", "str_instrument2", "pos_instrument1", "pos_instrument2")
+ANNOTATIONS = "Take PitVQA's published annotations: steps_csv/steps_01.csv ..."
 
 CATEGORIES = (
     ("phase", ("What is the surgical phase", "What is the next surgical phase")),
@@ -115,14 +108,11 @@ def seconds_of(steps: Path, instruments: Path) -> Iterator[tuple[int, tuple[Line
     Seconds out of the patient, and before or after the operation, are passed over. Raises BadData
     for a table that lacks a column, or holds a step, a time or a place that does not exist.
     """
-    starts, names = _columns(steps, STEP_COLUMNS)
-    at = _whole(steps, "int_time", starts)
-    strange = next((name for name in names if name not in STEPS and name not in NO_STEP), None)
-    if strange is not None:
+    at, (names,) = _columns(steps, ("str_step",))
+    if strange := [name for name in names if name not in STEPS and name not in NO_STEP]:
         hint = f"Known are: {', '.join(STEPS)}."
-        raise BadData(f"has the unknown step {strange[:40]!a}", location=steps, hint=hint)
-    times, one, two, place_one, place_two = _columns(instruments, TOOL_COLUMNS)
-    seconds = _whole(instruments, "int_time", times)
+        raise BadData(f"has the unknown step {strange[0][:40]!a}", location=steps, hint=hint)
+    seconds, (one, two, place_one, place_two) = _columns(instruments, TOOL_COLUMNS)
     # A second's step is the row before the first that begins later; operation 16 has one row out of
     # order, which the largest start so far passes over, as the published program does.
     running = np.searchsorted(np.maximum.accumulate(at), seconds, side="right") - 1
@@ -132,8 +122,8 @@ def seconds_of(steps: Path, instruments: Path) -> Iterator[tuple[int, tuple[Line
     for row in np.flatnonzero(wanted):
         tools = ((one[row], place_one[row]), (two[row], place_two[row]))
         visible = tuple((tool, place) for tool, place in tools if place)
-        if strange := next((p for _, p in visible if p not in ("1", "2", "3", "4", "5")), ""):
-            message = f"second {seconds[row]} has an instrument at place {strange[:20]!a}"
+        if strange := [place for _, place in visible if place not in ("1", "2", "3", "4", "5")]:
+            message = f"second {seconds[row]} has an instrument at place {strange[0][:20]!a}"
             raise BadData(message, location=instruments, hint="Places are 1 to 5, or empty.")
         yield int(seconds[row]), _lines(names[running[row]], visible)
 
@@ -142,26 +132,20 @@ def seconds_of(steps: Path, instruments: Path) -> Iterator[tuple[int, tuple[Line
 def _lines(step: str, tools: tuple[tuple[str, str], ...]) -> tuple[Line, ...]:
     """Questions about a second in which `tools` are visible, as (name, place "1".."5")."""
     phase, operation = STEPS[step]
-    places = [PLACES[int(place) - 1] for _, place in tools]
-    location = [
-        f"{'at' if place == 'centre' else 'in'} the {place} of the image" for place in places
-    ]
-    names = [tool for tool, _ in tools]
+    seen = [(name, PLACES[int(place) - 1]) for name, place in tools]
+    activity = "What surgical activity is performing by the instrument"  # as released
     pairs = [
         ("What is the surgical phase shown in the image?", phase),
         ("What is the surgical step shown in this frame?", step),
         *[("What is the surgical operation performed in the image?", operation)][: len(tools)],
         ("What is the next surgical phase?", NEXT_PHASE[phase]),
         ("What is the next surgical step?", NEXT_STEP[step]),
-        *((f"What instrument is used {w}?", n) for w, n in zip(location, names, strict=True)),
         *(
-            (f"What surgical activity is performing by the instrument {n}?", operation)
-            for n in names
+            (f"What instrument is used {'at' if p == 'centre' else 'in'} the {p} of the image?", n)
+            for n, p in seen
         ),
-        *(
-            (f"Where is the surgical instrument {n} tip located in the image?", place)
-            for n, place in zip(names, places, strict=True)
-        ),
+        *((f"{activity} {n}?", operation) for n, _ in seen),
+        *((f"Where is the surgical instrument {n} tip located in the image?", p) for n, p in seen),
         ("How many instruments are present in the image?", COUNTS[len(tools)]),
     ]
     return tuple(Line(asked, answer, category_of(asked)) for asked, answer in pairs)
@@ -173,31 +157,29 @@ def category_of(question: str) -> str:
     return next((name for name, heads in CATEGORIES if question.startswith(heads)), "")
 
 
-def _columns(path: Path, wanted: tuple[str, ...]) -> list[list[str]]:
+def _columns(path: Path, wanted: tuple[str, ...]) -> tuple[np.ndarray, list[list[str]]]:
+    """The column of seconds, `int_time`, and those that are `wanted`."""
     names, rows = read_table(path)
-    lacks = next((name for name in wanted if name not in names), None)
-    if lacks:
-        message = f"has no column {lacks}; it has {', '.join(filter(None, names))[:100]}"
-        raise BadData(message, location=path, hint="Take PitVQA's published annotations.")
-    at = [names.index(name) for name in wanted]
-    return [[row.values[place].strip() for row in rows] for place in at]
-
-
-def _whole(path: Path, column: str, values: list[str]) -> np.ndarray:
+    if lacks := [name for name in ("int_time", *wanted) if name not in names]:
+        message = f"has no column {lacks[0]}; it has {', '.join(filter(None, names))[:100]}"
+        raise BadData(message, location=path, hint=ANNOTATIONS)
+    times, *columns = (
+        [values[names.index(name)].strip() for _, values in rows] for name in ("int_time", *wanted)
+    )
     try:
-        return np.array([int(value) for value in values], np.int64)
+        return np.array([int(value) for value in times], np.int64), columns
     except ValueError:
-        bad = next(line for line, value in enumerate(values, 2) if not value.isdecimal())
-        message = f"line {bad}: {column} is {values[bad - 2][:20]!a}, not a whole number"
-        raise BadData(message, location=path, hint="Take PitVQA's published annotations.") from None
+        line, bad = next((n, value) for n, value in enumerate(times, 2) if not value.isdecimal())
+        message = f"line {line}: int_time is {bad[:20]!a}, not a whole number"
+        raise BadData(message, location=path, hint=ANNOTATIONS) from None
 
 
 VAL = (2, 6, 12, 13, 24)
 """The operations of the validation split; the other 20 are for training. There is no test split."""
 VIDEOS = range(1, 26)
 
-Second = tuple[int, int, list[tuple[int, Line]]]
-"""Operation, second, and the lines asked there with their place in the file, from 0."""
+Second = tuple[int, int, Sequence[Line]]
+"""Operation, second, and the lines asked there, in the file's order."""
 
 
 def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no") -> Collection:
@@ -229,18 +211,28 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
         folder, number = f"video_{video:02}", video * 100_000 + second
         file = files.find((f"images/{folder}", folder), [f"{second:05}.png"])
         image_records.append(ImageRecord(number, file, split))
-        for place, (asked, answer, category) in lines:
+        for place, (asked, answer, category) in enumerate(lines):
             if answer in NO_ANSWER and all_answers == "no":
                 left_out += 1
                 continue
             id_ = number * 100 + place
             questions.append(Question(id_, number, asked, split, (answer,), answer, "", category))
+    notes = ["The published validation split chose the model and was reported; there is no test."]
+    if seconds is _from_annotations:
+        notes.append("Questions and answers were made from the steps and instruments.")
+    if left_out:
+        answers = " or ".join(sorted(NO_ANSWER))
+        out = f"{left_out} questions were left out, as published"
+        notes.append(f"{out}: their answer is {answers}.")
+    if others := {question.best_answer for question in questions} - {*CLASSES, *NO_ANSWER}:
+        shown = f"{min(others)[:40]!a} ..."
+        notes.append(f"{len(others)} answers are not among the 59 published ones: {shown}")
     return Collection(
         source="pitvqa",
         image_root=str(files.root),
         images=image_records,
         questions=questions,
-        notes=_notes(questions, left_out, made=seconds is _from_annotations),
+        notes=notes,
         edition="" if all_answers == "yes" else "published",
     )
 
@@ -261,23 +253,6 @@ def _has_annotations(folder: Path) -> bool:
     return (folder / "steps_csv").is_dir() and (folder / "instruments_csv").is_dir()
 
 
-def _notes(questions: list[Question], left_out: int, *, made: bool) -> list[str]:
-    notes = ["The published validation split chose the model and was reported; there is no test."]
-    if made:
-        notes.append("Questions and answers were made from the steps and instruments.")
-    if left_out:
-        answers = " or ".join(sorted(NO_ANSWER))
-        notes.append(
-            f"{left_out} questions were left out, as published: their answer is {answers}."
-        )
-    others = {question.best_answer for question in questions} - {*CLASSES, *NO_ANSWER}
-    if others:
-        notes.append(
-            f"{len(others)} answers are not among the 59 published ones: {min(others)[:40]!a} ..."
-        )
-    return notes
-
-
 def _from_text(home: Path) -> Iterator[Second]:
     for folder in (home / "QA" / name for name in names_in(home / "QA")):
         match = re.fullmatch(r"video_(\d\d)", folder.name)
@@ -286,12 +261,9 @@ def _from_text(home: Path) -> Iterator[Second]:
             raise BadData(message, location=folder, hint="Move it away.")
         video = int(match[1])
         for path, name in named_files(folder, r"(\d{5})\.txt", "its second, as 00042.txt is"):
-            lines = [
-                (place, Line(asked, answer, category_of(asked)))
-                for place, (_, asked, answer) in enumerate(read_question_lines(path))
-            ]
-            if lines:  # an empty file is a frame that nothing is asked about
-                yield video, int(name[1]), lines
+            pairs = read_question_lines(path)
+            if lines := [Line(text, answer, category_of(text)) for _, text, answer in pairs]:
+                yield video, int(name[1]), lines  # an empty file: nothing is asked about a frame
 
 
 def _from_annotations(home: Path) -> Iterator[Second]:
@@ -307,7 +279,7 @@ def _from_annotations(home: Path) -> Iterator[Second]:
             continue
         found = True
         for second, lines in seconds_of(steps, instruments):
-            yield video, second, list(enumerate(lines))
+            yield video, second, lines
     if not found:
-        hint = "Take PitVQA's published annotations: steps_csv/steps_01.csv ..."
-        raise BadData("has no steps_01.csv to steps_25.csv", location=home / "steps_csv", hint=hint)
+        message = "has no steps_01.csv to steps_25.csv"
+        raise BadData(message, location=home / "steps_csv", hint=ANNOTATIONS)

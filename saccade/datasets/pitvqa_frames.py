@@ -15,15 +15,17 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from types import NoneType, TracebackType
+from types import NoneType
 from typing import Any, Self
 
 from PIL import Image
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadData
 from saccade.core.files import in_one_go, write_text
+from saccade.core.tables import optional_package
 
 NAME = "cut.journal"
 
@@ -38,18 +40,26 @@ class Journal:
         stat = video.stat()
         self._path = out / NAME
         self._about = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, **how}
-        head, *lines = _read(self._path) or [{}]
-        if head != self._about:
+        lines: list[dict[str, Any]] = []
+        with suppress(OSError, ValueError, AttributeError, RecursionError):
+            # Up to the first line that is none of ours: a crash may have cut it off.
+            for text in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+                line = json.loads(text)
+                whole = [value for key, value in line.items() if key not in ("view", "time")]
+                if set(map(type, whole)) - {int} or type(line.get("time")) not in (int, NoneType):
+                    break
+                lines.append(line)
+        if lines[:1] != [self._about]:
             lines = []
         self.times: dict[int, int | None] = {
             line["second"]: line["time"]
-            for line in lines
-            if line.keys() == {"second", "time"} and (out / _name(line["second"])).is_file()
+            for line in lines[1:]
+            if line.keys() == {"second", "time"} and self.path_of(line["second"]).is_file()
         }
         """Time stamp of the frame, in units of the stream, of each second that is there; None
         where the video has none."""
         self.count: int | None = next(
-            (line["count"] for line in lines if line.keys() == {"count"}), None
+            (line["count"] for line in lines[1:] if line.keys() == {"count"}), None
         )
         """Images of the whole video, if it was cut to its end."""
 
@@ -65,7 +75,7 @@ class Journal:
 
     def path_of(self, second: int) -> Path:
         """Path of the image of a second, there or not."""
-        return self._path.with_name(_name(second))
+        return self._path.with_name(f"{second:05}.png")
 
     def __enter__(self) -> Self:
         """Write anew what counts, and go on behind it."""
@@ -75,12 +85,7 @@ class Journal:
         self._file = self._path.open("a", encoding="utf-8")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def add(self, second: int, time: int | None) -> None:
@@ -99,25 +104,6 @@ class Journal:
         os.fsync(self._file.fileno())
 
 
-def _name(second: int) -> str:
-    return f"{second:05}.png"
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The lines up to the first that is none: a crash may have cut it off."""
-    lines = []
-    try:
-        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            line = json.loads(text)
-            whole = [value for key, value in line.items() if key not in ("view", "time")]
-            if set(map(type, whole)) - {int} or type(line.get("time")) not in (int, NoneType):
-                break
-            lines.append(line)
-    except (OSError, ValueError, AttributeError, RecursionError):  # not there, no JSON, no object
-        pass
-    return lines
-
-
 VIEW = (295, 50, 935, 690)
 """Left, top, right and bottom edge of the round view, in pixels."""
 SIDE = 224
@@ -132,8 +118,21 @@ def cut_videos(videos: Path, out: Path) -> Iterator[tuple[str, int]]:
     installed.
     """
     _av()
-    for video in _videos(videos):
-        folder = f"video_{int(_number(video)):02}"
+    found = [videos]
+    if videos.is_dir():
+        found = sorted(path for path in videos.iterdir() if path.suffix.lower() in ENDINGS)
+    if not found or not found[0].exists():
+        endings = ", ".join(ENDINGS)
+        hint = f"Give a video, or the folder of video_01.mp4 to video_25.mp4 ({endings})."
+        raise BadData("holds no video", location=videos, hint=hint)
+    matches = [re.fullmatch(r".*?(\d{1,2})", path.stem) for path in found]
+    numbers = [int(match[1]) if match else 0 for match in matches]
+    for video, number in zip(found, numbers, strict=True):
+        if not 1 <= number <= 25 or numbers.count(number) > 1:
+            message = "is not named after one operation, 01 to 25, as video_01.mp4 is"
+            raise BadData(message, location=video, hint="Rename it, or move it away.")
+    for video, number in zip(found, numbers, strict=True):
+        folder = f"video_{number:02}"
         yield folder, cut_video(video, out / folder)
 
 
@@ -144,9 +143,16 @@ def cut_video(video: Path, out: Path) -> int:
     journal = Journal(video, out, {"view": list(VIEW), "side": SIDE})
     if journal.complete:
         return len(journal.times)
-    second = -1
+    second, again = -1, "Copy or download it again."
     try:
-        rate = _rate(video)
+        with av.open(str(video)) as container:
+            if not container.streams.video:
+                raise BadData("has no images, only sound", location=video, hint="Is it the video?")
+            average = container.streams.video[0].average_rate
+        if not average:
+            message = "does not say how many images a second it has"
+            raise BadData(message, location=video, hint=again)
+        rate = math.ceil(average)
         with journal:
             for number, frame in _frames(video, rate, journal):
                 if number % rate:
@@ -161,24 +167,11 @@ def cut_video(video: Path, out: Path) -> int:
                 journal.finish(count)
     except av.FFmpegError as error:
         message = f"cannot be read as a video behind second {max(second, 0)} ({error})"
-        hint = "Compare its size with the source, and copy or download it again."
+        hint = f"Compare its size with the source. {again}"
         raise BadData(message, location=video, hint=hint) from None
     if not count:
-        raise BadData("holds no image", location=video, hint="Copy or download it again.")
+        raise BadData("holds no image", location=video, hint=again)
     return count
-
-
-def _rate(video: Path) -> int:
-    """Images a second, rounded up."""
-    with _av().open(str(video)) as container:
-        if not container.streams.video:
-            raise BadData("has no images, only sound", location=video, hint="Is it the video?")
-        average = container.streams.video[0].average_rate
-    if not average:
-        hint = "Copy or download it again."
-        raise BadData("does not say how many images a second it has", location=video, hint=hint)
-    rate: int = math.ceil(average)
-    return rate
 
 
 def _frames(video: Path, rate: int, journal: Journal) -> Iterator[tuple[int, Any]]:
@@ -187,10 +180,13 @@ def _frames(video: Path, rate: int, journal: Journal) -> Iterator[tuple[int, Any
     if last >= 0:
         with _av().open(str(video)) as container:
             frames = _decoded_from(container, journal.times[last])
-            found = next(frames, None)
-            if found and _is_image(found, journal.path_of(last), video):
-                yield from enumerate(chain([found], frames), start=last * rate)
-                return
+            if found := next(frames, None):
+                same = False
+                with suppress(OSError), Image.open(journal.path_of(last)) as image:
+                    same = image.tobytes() == _view(found, video).tobytes()
+                if same:
+                    yield from enumerate(chain([found], frames), start=last * rate)
+                    return
         del journal.times[last]  # made again, should it be the image that is wrong
     with _av().open(str(video)) as container:
         yield from enumerate(_decoded(container))
@@ -211,15 +207,6 @@ def _decoded_from(container: Any, time: int | None) -> Iterator[Any]:
         yield from frames
 
 
-def _is_image(frame: Any, file: Path, video: Path) -> bool:
-    """Does a frame give the very image of a file?"""
-    try:
-        with Image.open(file) as image:
-            return image.tobytes() == _view(frame, video).tobytes()
-    except OSError:
-        return False
-
-
 def _decoded(container: Any) -> Iterator[Any]:
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
@@ -237,34 +224,5 @@ def _view(frame: Any, video: Path) -> Image.Image:
     return image.crop(VIEW).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
 
 
-def _videos(videos: Path) -> list[Path]:
-    """The video, or those of a folder; each named after its operation."""
-    if videos.is_dir():
-        found = sorted(path for path in videos.iterdir() if path.suffix.lower() in ENDINGS)
-    else:
-        found = [videos]
-    if not found or not found[0].exists():
-        hint = (
-            f"Give a video, or the folder of video_01.mp4 to video_25.mp4 ({', '.join(ENDINGS)})."
-        )
-        raise BadData("holds no video", location=videos, hint=hint)
-    numbers = [_number(path) for path in found]
-    for path, number in zip(found, numbers, strict=True):
-        if not number or not 1 <= int(number) <= 25 or numbers.count(number) > 1:
-            message = "is not named after one operation, 01 to 25, as video_01.mp4 is"
-            raise BadData(message, location=path, hint="Rename it, or move it away.")
-    return found
-
-
-def _number(path: Path) -> str:
-    match = re.fullmatch(r".*?(\d{1,2})", path.stem)
-    return match[1] if match else ""
-
-
 def _av() -> Any:
-    try:
-        import av  # noqa: PLC0415 - only this needs it
-    except ImportError:
-        hint = "Install it: pip install 'saccade[video]'."
-        raise BadConfig("reading videos needs the package PyAV (av)", hint=hint) from None
-    return av
+    return optional_package("av", "video", "reading videos needs the package PyAV (av)")

@@ -8,7 +8,6 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check, without_file
 from saccade.data.find_files import no_folder
 from saccade.data.folder import DataFolder, write_folder
-from saccade.data.records import Collection
 from saccade.data.splits import hold_out as held_out
 from saccade.datasets.catalogue import HUB, SOURCES, join, read_parts
 from saccade.datasets.detect import recognise
@@ -52,17 +51,13 @@ def prepare(
             message = f"{error.message}. {' '.join(notes).rstrip('.')}"
             raise BadData(message, location=error.location, hint=error.hint) from None
         raise
-    less = _records(collection) < _records(whole)
-    end = ", before records were left out." if less else "."
+    before, left = (len(part.questions) + len(part.captions) for part in (whole, collection))
+    end = ", before records were left out." if left < before else "."
     for agree, differ in compared:
         notes += [f"{note.rstrip('.')}{end}" for note in agree]
         findings += differ
     write_folder(out, replace(collection, notes=[*notes, *collection.notes]), findings)
     return out
-
-
-def _records(collection: Collection) -> int:
-    return len(collection.questions) + len(collection.captions)
 
 
 def remarks(out: Path) -> list[str]:

@@ -130,17 +130,17 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
             known.setdefault(count.splits, []).append(count)
     agree, differ, causes = [], [], []
     for splits, counts in known.items():
-        found = _count(collection, splits)
-        right = next((count for count in counts if _same(found, count)), None)
+        questions = [q for q in collection.questions if q.split in splits]
+        captions = [c for c in collection.captions if c.split in splits]
+        images = {q.image_id for q in questions} | {c.image_id for c in captions}
+        found = Count(splits, len(images), len(questions), len(captions))
         name = " and ".join(splits)
-        if right is None:
-            differ.append(
-                f"{name}: {_in_words(found, counts[0])}, published {_in_words(counts[0])}"
-            )
-            numbers = (found.images, found.questions, found.captions)
-            causes += [MISTAKEN[(*key, n)] for n in numbers if n and (*key, n) in MISTAKEN]
+        if not any(c.images in (None, found.images) and c[2:] == found[2:] for c in counts):
+            published = _in_words(counts[0], counts[0])
+            differ.append(f"{name}: {_in_words(found, counts[0])}, published {published}")
+            causes += [MISTAKEN[(*key, n)] for n in found[1:] if n and (*key, n) in MISTAKEN]
         elif wanted := FINGERPRINTS.get(key, {}).get(splits):
-            if words_of([q for q in collection.questions if q.split in splits]) == wanted:
+            if words_of(questions) == wanted:
                 agree.append(f"{name} is word for word the published one")
             else:
                 differ.append(f"{name}: as many questions as published, but other words")
@@ -153,17 +153,9 @@ def compare(collection: Collection) -> tuple[list[str], list[Finding]]:
     if len(differ) > 1:
         message = f"{len(differ)} splits of {collection.source} are not the published ones"
     cause = "; ".join(dict.fromkeys(causes)) or "a selection was made, or files are cut or mixed"
-    return notes, [
-        Finding(
-            level="warning",
-            message=message,
-            count=len(differ),
-            examples=tuple(differ),
-            cause=f"{cause[0].upper()}{cause[1:]}.",
-            hint="If that is not meant, compare the files with the release; scores of this set do "
-            "not compare with published ones.",
-        )
-    ]
+    cause = f"{cause[0].upper()}{cause[1:]}."
+    hint = "Compare the files with the release; scores do not compare with published ones."
+    return notes, [Finding("warning", message, len(differ), tuple(differ), cause, hint)]
 
 
 def words_of(questions: Sequence[Question]) -> str:
@@ -175,25 +167,7 @@ def words_of(questions: Sequence[Question]) -> str:
     return digest.hexdigest()
 
 
-def _count(collection: Collection, splits: Sequence[Split]) -> Count:
-    chosen = set(splits)
-    questions = [q.image_id for q in collection.questions if q.split in chosen]
-    captions = [c.image_id for c in collection.captions if c.split in chosen]
-    images = len({*questions, *captions})
-    return Count(tuple(splits), images, len(questions), len(captions))
-
-
-def _same(found: Count, wanted: Count) -> bool:
-    images = wanted.images in (None, found.images)
-    return images and found[2:] == wanted[2:]
-
-
-def _in_words(count: Count, like: Count | None = None) -> str:
+def _in_words(count: Count, like: Count) -> str:
     """The counts in words, without those that are not known of `like`."""
-    like = like or count
-    parts = [
-        f"{number:,} {name}"
-        for name, number, known in zip(count._fields[1:], count[1:], like[1:], strict=True)
-        if known
-    ]
-    return " and ".join(parts)
+    named = zip(count._fields[1:], count[1:], like[1:], strict=True)
+    return " and ".join(f"{number:,} {name}" for name, number, known in named if known)

@@ -101,13 +101,13 @@ class Asked(NamedTuple):
 def questions_about(scene: Scene) -> dict[str, list[Asked]]:
     """All that can sensibly be asked about a scene, by kind."""
     found: dict[str, list[Asked]] = {}
-    for ask in (_exists, _count, _color_and_shape, _position, _compare):
+    for ask in (_exist_and_count, _single_out, _compare):
         for asked in ask(scene.shapes):
             found.setdefault(asked.kind, []).append(asked)
     return found
 
 
-def _exists(shapes: Sequence[Shape]) -> Iterator[Asked]:
+def _exist_and_count(shapes: Sequence[Shape]) -> Iterator[Asked]:
     for kind in KINDS:
         found = tuple(shape for shape in shapes if shape.kind == kind)
         text = f"Is there a {kind}?"
@@ -116,26 +116,20 @@ def _exists(shapes: Sequence[Shape]) -> Iterator[Asked]:
             both = tuple(shape for shape in found if shape.color == color)
             text = f"Is there a {color} {kind}?"
             yield Asked("exists", f"{kind} of a colour", text, "yes" if both else "no", both)
-    for color in COLORS:
-        found = tuple(shape for shape in shapes if shape.color == color)
-        text = f"Are there any {color} shapes?"
-        yield Asked("exists", text, text, "yes" if found else "no", found)
-
-
-def _count(shapes: Sequence[Shape]) -> Iterator[Asked]:
-    for kind in KINDS:
-        found = tuple(shape for shape in shapes if shape.kind == kind)
         text = f"How many {kind}{'es' if kind == 'cross' else 's'} are there?"
         yield Asked("count", text, text, str(len(found)), found)
     for color in COLORS:
         found = tuple(shape for shape in shapes if shape.color == color)
+        text = f"Are there any {color} shapes?"
+        yield Asked("exists", text, text, "yes" if found else "no", found)
         text = f"How many {color} shapes are there?"
         yield Asked("count", text, text, str(len(found)), found)
     text = "How many shapes are there?"
     yield Asked("count", text, text, str(len(shapes)), ())
 
 
-def _color_and_shape(shapes: Sequence[Shape]) -> Iterator[Asked]:
+def _single_out(shapes: Sequence[Shape]) -> Iterator[Asked]:
+    """Colour, shape and position of each shape that words can tell from the others."""
     kinds = Counter(shape.kind for shape in shapes)
     colors = Counter(shape.color for shape in shapes)
     sized_kinds = Counter((shape.size, shape.kind) for shape in shapes)
@@ -149,28 +143,21 @@ def _color_and_shape(shapes: Sequence[Shape]) -> Iterator[Asked]:
             size = "" if colors[shape.color] == 1 else f"{shape.size} "
             text = f"What shape is the {size}{shape.color} thing?"
             yield Asked("shape", text, text, shape.kind, (shape,))
-
-
-def _position(shapes: Sequence[Shape]) -> Iterator[Asked]:
-    kinds = Counter(shape.kind for shape in shapes)
-    for shape in shapes:
-        if abs(shape.x - 0.5) < 0.08 or abs(shape.y - 0.5) < 0.08:
-            continue  # near a middle line people would not agree
-        place = f"{'top' if shape.y < 0.5 else 'bottom'} {'left' if shape.x < 0.5 else 'right'}"
-        name = shape.kind if kinds[shape.kind] == 1 else shape.name
-        text = f"Where is the {name}?"
-        yield Asked("position", text, text, place, (shape,))
+        if min(abs(shape.x - 0.5), abs(shape.y - 0.5)) >= 0.08:  # nearer, people would not agree
+            across = "left" if shape.x < 0.5 else "right"
+            place = f"{'top' if shape.y < 0.5 else 'bottom'} {across}"
+            text = f"Where is the {shape.kind if kinds[shape.kind] == 1 else shape.name}?"
+            yield Asked("position", text, text, place, (shape,))
 
 
 def _compare(shapes: Sequence[Shape]) -> Iterator[Asked]:
     for pair in combinations(shapes, 2):
         for one, other in (pair, pair[::-1]):
-            questions = [
+            for kind, relation, difference, least in (
                 ("beside", "left of", other.x - one.x, 0.15),
                 ("beside", "above", other.y - one.y, 0.15),
                 ("larger", "larger than", one.radius - other.radius, 0.04),
-            ]
-            for kind, relation, difference, least in questions:
+            ):
                 if abs(difference) > least:
                     text = f"Is the {one.name} {relation} the {other.name}?"
                     answer = "yes" if difference > 0 else "no"
@@ -210,21 +197,17 @@ def answers_to(question: Asked, random: np.random.Generator) -> list[tuple[str, 
     wrong = int(np.searchsorted((0.6, 0.85, 0.95), random.random()))
     if question.answer_type == "yes/no":
         wrong = min(wrong, 1)
-    others = {int(place) for place in random.integers(HUMANS, size=wrong)}
-    return [
-        (_other(question, random), "maybe") if place in others else (question.answer, "yes")
-        for place in range(HUMANS)
-    ]
-
-
-def _other(question: Asked, random: np.random.Generator) -> str:
-    """Another word for it, or a mistake."""
-    if question.answer_type == "yes/no":
-        return "no" if question.answer == "yes" else "yes"
-    words = SYNONYMS.get(question.answer, ())
-    if not words or random.random() < 0.4:
-        words = tuple(w for w in MISTAKES[question.kind] if w != question.answer)
-    return words[int(random.integers(len(words)))]
+    answers = [(question.answer, "yes")] * HUMANS
+    for place in sorted({int(place) for place in random.integers(HUMANS, size=wrong)}):
+        if question.answer_type == "yes/no":
+            other = "no" if question.answer == "yes" else "yes"
+        else:  # another word for it, or a mistake
+            words = SYNONYMS.get(question.answer, ())
+            if not words or random.random() < 0.4:
+                words = tuple(w for w in MISTAKES[question.kind] if w != question.answer)
+            other = words[int(random.integers(len(words)))]
+        answers[place] = (other, "maybe")
+    return answers
 
 
 def captions_of(scene: Scene, random: np.random.Generator) -> list[str]:
@@ -250,6 +233,7 @@ def captions_of(scene: Scene, random: np.random.Generator) -> list[str]:
 IMAGES: Mapping[Split, int] = MappingProxyType({"train": 1500, "val": 250, "test": 250})
 QUESTIONS = 5
 """Per image."""
+DESCRIPTION = "Shapes, a made-up world in the layout of VQA v2"
 LICENCE = "made by saccade from a seed: free of rights"
 """Of the images and the words; CC0 1.0 where a licence is needed."""
 
@@ -288,13 +272,13 @@ def make_shapes(
         questions: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         for image, random in _scenes(split, images[split], seed):
-            Image.fromarray(draw(image.scene, size, random)).save(
-                out / image.file, compress_level=1
-            )
-            scenes.append(_scene_record(image))
-            image_entries.append(
-                _karpathy_record(image, captions_of(image.scene, random), len(image_entries))
-            )
+            pixels = draw(image.scene, size, random)
+            Image.fromarray(pixels).save(out / image.file, compress_level=1)
+            about = {"id": image.id, "file": image.file, "split": split}
+            shapes = [{**shape._asdict(), "box": shape.box} for shape in image.scene.shapes]
+            scenes.append({**about, "texture": image.scene.texture, "shapes": shapes})
+            captions = captions_of(image.scene, random)
+            image_entries.append(_karpathy_record(image, captions, len(image_entries)))
             for place, asked in enumerate(balance.choose(image.scene, QUESTIONS, random)):
                 number = image.id * 1000 + place
                 record = {"question_id": number, "image_id": image.id}
@@ -302,16 +286,19 @@ def make_shapes(
                 annotations.append({**record, **_annotation(asked, random)})
                 if asked.about:
                     boxes[number] = [shape.box for shape in asked.about]
-        about = _header(split)
+        about = {
+            "info": {"description": DESCRIPTION, "version": "1"},
+            "data_type": "shapes",
+            "data_subtype": split,
+            "license": {"name": LICENCE},
+        }
         asked_about = {**about, "task_type": "Open-Ended", "questions": questions}
         _write_json(out / f"v2_OpenEnded_{split}_questions.json", asked_about)
         _write_json(out / f"v2_{split}_annotations.json", {**about, "annotations": annotations})
     _write_json(out / "boxes.json", boxes)
     _write_json(out / "scenes.json", {"size": size, "scenes": scenes})
-    _write_json(
-        out / "dataset_shapes.json",
-        {"images": image_entries, "dataset": "shapes", "license": LICENCE},
-    )
+    whole = {"images": image_entries, "dataset": "shapes", "license": LICENCE}
+    _write_json(out / "dataset_shapes.json", whole)
 
 
 def _scenes(
@@ -326,24 +313,16 @@ def _scenes(
         yield ShapesImage(number, f"images/{number:012}.png", split, scene), random
 
 
-def _header(split: Split) -> dict[str, Any]:
-    return {
-        "info": {"description": "Shapes, a made-up world in the layout of VQA v2", "version": "1"},
-        "data_type": "shapes",
-        "data_subtype": split,
-        "license": {"name": LICENCE},
-    }
-
-
 def _annotation(asked: Asked, random: np.random.Generator) -> dict[str, Any]:
+    answers = [
+        {"answer": answer, "answer_confidence": confidence, "answer_id": place}
+        for place, (answer, confidence) in enumerate(answers_to(asked, random), start=1)
+    ]
     return {
         "question_type": asked.question_type,
         "answer_type": asked.answer_type,
         "multiple_choice_answer": asked.answer,
-        "answers": [
-            {"answer": answer, "answer_confidence": confidence, "answer_id": place}
-            for place, (answer, confidence) in enumerate(answers_to(asked, random), start=1)
-        ],
+        "answers": answers,
     }
 
 
@@ -365,16 +344,6 @@ def _karpathy_record(image: ShapesImage, captions: list[str], place: int) -> dic
     }
 
 
-def _scene_record(image: ShapesImage) -> dict[str, Any]:
-    return {
-        "id": image.id,
-        "file": image.file,
-        "split": image.split,
-        "texture": image.scene.texture,
-        "shapes": [{**shape._asdict(), "box": shape.box} for shape in image.scene.shapes],
-    }
-
-
 def _write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value))
 
@@ -389,7 +358,7 @@ def read_scenes(root: Path) -> list[ShapesImage]:
     fields = {"id": int, "file": str, "split": str, "texture": str, "shapes": list}
     rows = zip(*columns(records, fields, path=path, name="scene"), strict=True)
     return [
-        ShapesImage(number, file, split, Scene(texture, tuple(_shape(shape) for shape in shapes)))
+        ShapesImage(number, file, split, Scene(texture, tuple(map(_shape, shapes))))
         for number, file, split, texture, shapes in rows
     ]
 

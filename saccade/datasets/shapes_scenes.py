@@ -158,20 +158,14 @@ def inside(shape: Shape, x: Floats, y: Floats, size: int) -> Floats:
         return np.asarray(radius - np.sqrt(x * x + y * y))
     depths = []
     for part in corners(shape):
-        ends = zip(part, part[1:] + part[:1], strict=True)
-        edges = [_behind(x, y, start, end, size) for start, end in ends]
+        edges = []  # distances to the lines through two corners, above 0 on their right-hand side
+        for start, end in zip(part, part[1:] + part[:1], strict=True):
+            across, down = end[0] - start[0], end[1] - start[1]
+            length = math.sqrt(across * across + down * down)
+            edges.append((across * (y - start[1] * size) - down * (x - start[0] * size)) / length)
         # A star is where at most one of the five long edges is crossed.
         depths.append(np.sort(edges, axis=0)[1] if shape.kind == "star" else np.min(edges, axis=0))
     return np.asarray(np.max(depths, axis=0))
-
-
-def _behind(
-    x: Floats, y: Floats, start: tuple[float, float], end: tuple[float, float], size: int
-) -> Floats:
-    """Distance to the line through two corners, above 0 on its right-hand side."""
-    across, down = end[0] - start[0], end[1] - start[1]
-    length = math.sqrt(across * across + down * down)
-    return np.asarray((across * (y - start[1] * size) - down * (x - start[0] * size)) / length)
 
 
 def corners(shape: Shape) -> list[list[tuple[float, float]]]:

@@ -5,18 +5,18 @@ file is named after its image, and lies in the folder of its operation.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, folder_like, folder_with, names_in
 from saccade.data.options import as_whole, one_of
-from saccade.data.reading import is_text
+from saccade.data.reading import RELEASED, is_text, read_text
 from saccade.data.records import Collection, ImageRecord, Question, Split
 
 FORMS = ("Classification", "Sentence")
 """Of EndoVis-18-VQA and Cholec80-VQA: short answers, or the same in sentences."""
-NO_TEST = "The published split has no test part: its validation part is what is reported."
 
 
 def named_files(folder: Path, pattern: str, after: str) -> Iterator[tuple[Path, re.Match[str]]]:
@@ -34,48 +34,112 @@ def named_files(folder: Path, pattern: str, after: str) -> Iterator[tuple[Path, 
         yield folder / name, match
 
 
-def read_questions(path: Path, image: int, split: Split) -> list[Question]:
-    """The questions of a file, numbered 100 times the image's number and their line."""
-    return [
-        Question(image * 100 + line, image, asked, split, (answer,), answer)
-        for line, asked, answer in read_question_lines(path)
-    ]
-
-
 def read_question_lines(path: Path) -> list[tuple[int, str, str]]:
     """Line number, question and answer of each line; an empty file has none.
 
     Blank lines are passed over. Raises BadData for a file that cannot be read, and for a line of
     another form.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        message = f"cannot be read ({error.strerror})"
-        raise BadData(message, location=path, hint="Check its permissions.") from None
-    except UnicodeDecodeError as error:
-        message = f"is not UTF-8 text: byte {error.start} does not fit"
-        raise BadData(message, location=path, hint="Save it as UTF-8.") from None
     pairs = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(read_text(path, may_be_empty=True).splitlines(), start=1):
         if not line.strip():
             continue
         question, bar, answer = (part.strip() for part in line.partition("|"))
         if not bar or not question or not answer or "|" in answer or not is_text([line]):
-            raise BadData(
-                f"line {number} is not question|answer: {line[:50]!a}",
-                location=path,
-                hint="Mend or remove this line, or take the released file.",
-            )
+            message = f"line {number} is not question|answer: {line[:50]!a}"
+            raise BadData(message, location=path, hint=RELEASED)
         pairs.append((number, question, answer))
     return pairs
 
 
-# EndoVis-18-VQA: robotic kidney surgery, questions about organ, instruments, actions and places.
+class Release(NamedTuple):
+    """EndoVis-18-VQA or Cholec80-VQA as it was published."""
 
-ENDOVIS_TRAIN = (2, 3, 4, 6, 7, 9, 10, 11, 12, 14, 15)
-ENDOVIS_VAL = (1, 5, 16)
-ENDOVIS_NAME = r"(frame(\d{1,4}))_.*\.txt"
+    source: str
+    operations: Sequence[int]
+    validation: Sequence[int]
+    """Those of the validation split; the others are for training, and none for testing."""
+    texts: str
+    """Folder of an operation's text files, below the root."""
+    images: Sequence[str]
+    """Folders where an operation's images may lie."""
+    file: str
+    """Pattern of a text file's name: the image's name in it, and the frame's number in that."""
+    example: str
+    """Such a name."""
+    times: int
+    """An image's number is this many times its operation, and its frame."""
+
+    def lies_in(self, home: Path) -> bool:
+        """True where one of the operations has a folder of text files below `home`."""
+        every = ((number, form) for number in self.operations for form in FORMS)
+        return any((home / self.texts.format(*folder)).is_dir() for folder in every)
+
+    def recognise(self, root: Path) -> str | None:
+        """By what this set is known in `root` or a folder directly below it."""
+        home = folder_like(root, self.lies_in)
+        return f"there is {self.texts.format('N', FORMS[0])}/ in {home.name}" if home else None
+
+    def read(self, root: Path, form: str, images: str, every: int = 1) -> Collection:
+        """The frames whose number `every` divides, and their questions."""
+        form = one_of("form", form, FORMS)
+        first = f"{self.texts.format(self.operations[0], FORMS[0])}/{self.example}"
+        hint = f"Check --root: {self.source} has {first} ..."
+        home = folder_with(root, self.lies_in, f"{first} of {self.source}", hint)
+        files = ImageFiles(root if images else home, images or None)
+        image_records: list[ImageRecord] = []
+        questions: list[Question] = []
+        left_out = 0
+        for operation in self.operations:
+            split: Split = "val" if operation in self.validation else "train"
+            places = [place.format(operation) for place in self.images]
+            folder = home / self.texts.format(operation, form)
+            for path, match in named_files(folder, self.file, f"its frame, as {self.example} is"):
+                frame = int(match[2])
+                if frame % every:
+                    left_out += 1
+                    continue
+                number = operation * self.times + frame
+                file = files.find(places, [f"{match[1]}.png"])
+                image_records.append(ImageRecord(number, file, split))
+                questions += (
+                    Question(number * 100 + line, number, asked, split, (answer,), answer)
+                    for line, asked, answer in read_question_lines(path)
+                )
+        if not questions:
+            ends = (self.texts.format(self.operations[place], form) for place in (0, -1))
+            message = f"has no question in {' to '.join(ends)}"
+            hint = f"{'Check --option every=. ' if left_out else ''}Copy it again from the release."
+            raise BadData(message, location=home, hint=hint)
+        notes = ["The published split has no test part: its validation part is what is reported."]
+        if left_out:
+            notes.append(f"{left_out} frames were left out: {every} does not divide their number.")
+        records = str(files.root), image_records, questions
+        return Collection(self.source, *records, notes=notes, edition=form)
+
+
+ENDOVIS18 = Release(  # robotic kidney surgery: organ, instruments, actions and places
+    source="endovis18-vqa",
+    operations=(1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16),
+    validation=(1, 5, 16),
+    texts="seq_{}/vqa/{}",
+    images=("seq_{}/left_frames", "seq_{}/left_fr", "seq_{}"),
+    file=r"(frame(\d{1,4}))_.*\.txt",
+    example="frame042_QA.txt",
+    times=10_000,
+)
+CHOLEC80 = Release(  # gall bladder operations: phase and instruments
+    source="cholec80-vqa",
+    operations=range(1, 41),
+    validation=(5, 11, 12, 17, 19, 26, 27, 31),
+    texts="{1}/{0}",
+    # The release's code and its description differ in the first two.
+    images=("cropped_image/{}", "cropped_images/{}", "images/{}", "{}"),
+    file=r"((\d{1,6}))_.*\.txt",
+    example="1200_QA.txt",
+    times=1_000_000,
+)
+recognise_endovis18_vqa, recognise_cholec80_vqa = ENDOVIS18.recognise, CHOLEC80.recognise
 
 
 def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "") -> Collection:
@@ -86,49 +150,7 @@ def read_endovis18_vqa(root: Path, form: str = "Classification", images: str = "
     times its sequence and its frame, a question's 100 times that and its line. There is no test
     split. Raises BadData for files of another form.
     """
-    form = one_of("form", form, FORMS)
-    hint = "Check --root: EndoVis-18-VQA has seq_1/vqa/Classification/frame000_QA.txt ..."
-    home = folder_with(root, _holds_endovis, "seq_N/vqa/ of EndoVis-18-VQA", hint)
-    files = ImageFiles(root if images else home, images or None)
-    image_records: list[ImageRecord] = []
-    questions: list[Question] = []
-    for sequence in sorted((*ENDOVIS_TRAIN, *ENDOVIS_VAL)):
-        split: Split = "val" if sequence in ENDOVIS_VAL else "train"
-        places = (f"seq_{sequence}/left_frames", f"seq_{sequence}/left_fr", f"seq_{sequence}")
-        folder = home / f"seq_{sequence}/vqa/{form}"
-        for path, match in named_files(folder, ENDOVIS_NAME, "its frame, as frame042_QA.txt is"):
-            number = sequence * 10_000 + int(match[2])
-            file = files.find(places, [f"{match[1]}.png"])
-            image_records.append(ImageRecord(number, file, split))
-            questions += read_questions(path, number, split)
-    if not questions:
-        message = f"has no question in any seq_N/vqa/{form}/"
-        raise BadData(message, location=home, hint="Copy it again from the release.")
-    records = image_records, questions
-    return Collection("endovis18-vqa", str(files.root), *records, notes=[NO_TEST], edition=form)
-
-
-def recognise_endovis18_vqa(root: Path) -> str | None:
-    """`seq_N/vqa/Classification/`."""
-    home = folder_like(root, _holds_endovis)
-    return f"there is seq_N/vqa/ with question|answer files in {home.name}" if home else None
-
-
-def _holds_endovis(folder: Path) -> bool:
-    return any(
-        (folder / f"seq_{sequence}/vqa/{form}").is_dir()
-        for sequence in (*ENDOVIS_TRAIN, *ENDOVIS_VAL)
-        for form in FORMS
-    )
-
-
-# Cholec80-VQA: gall bladder operations, questions about phase and instruments.
-
-CHOLEC_VAL = (5, 11, 12, 17, 19, 26, 27, 31)
-VIDEOS = range(1, 41)
-CHOLEC_NAME = r"(\d{1,6})_.*\.txt"
-IMAGES = ("cropped_image/", "cropped_images/", "images/", "")
-"""Before an operation's number; the release's code and its description differ in the first two."""
+    return ENDOVIS18.read(root, form, images)
 
 
 def read_cholec80_vqa(
@@ -142,41 +164,4 @@ def read_cholec80_vqa(
     operation and its frame, a question's 100 times that and its line. There is no test split.
     Raises BadData for files of another form.
     """
-    step = as_whole("every", every, least=1)
-    form = one_of("form", form, FORMS)
-    hint = "Check --root: Cholec80-VQA has Classification/1/0_QA.txt ..."
-    home = folder_with(root, _holds_cholec, "Classification/1/ of Cholec80-VQA", hint)
-    files = ImageFiles(root if images else home, images or None)
-    image_records: list[ImageRecord] = []
-    questions: list[Question] = []
-    left_out = 0
-    for video in VIDEOS:
-        split: Split = "val" if video in CHOLEC_VAL else "train"
-        places = [f"{folder}{video}" for folder in IMAGES]
-        folder = home / form / str(video)
-        for path, match in named_files(folder, CHOLEC_NAME, "its frame, as 1200_QA.txt is"):
-            if int(match[1]) % step:
-                left_out += 1
-                continue
-            number = video * 1_000_000 + int(match[1])
-            file = files.find(places, [f"{match[1]}.png"])
-            image_records.append(ImageRecord(number, file, split))
-            questions += read_questions(path, number, split)
-    if not questions:
-        message = f"has no question in {form}/1 to {form}/40 (of frames that {step} divides)"
-        hint = "Check --option every=, or copy it again from the release."
-        raise BadData(message, location=home, hint=hint)
-    notes = [NO_TEST]
-    if left_out:
-        notes.append(f"{left_out} frames were left out: {step} does not divide their number.")
-    return Collection("cholec80-vqa", str(files.root), image_records, questions, notes=notes)
-
-
-def recognise_cholec80_vqa(root: Path) -> str | None:
-    """`Classification/1/` with files named after frames."""
-    home = folder_like(root, _holds_cholec)
-    return f"there is Classification/ with a folder an operation in {home.name}" if home else None
-
-
-def _holds_cholec(folder: Path) -> bool:
-    return any((folder / form / str(video)).is_dir() for form in FORMS for video in VIDEOS)
+    return CHOLEC80.read(root, form, images, as_whole("every", every, least=1))

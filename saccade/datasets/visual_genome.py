@@ -5,26 +5,22 @@ them COCO's. There is no published split of the questions. Answers are kept as w
 full stop at their end. Layout: visualgenome.org, versions 1.0 and 1.2 (Krishna et al. 2017).
 """
 
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, first_reason, folder_like
+from saccade.data.find_files import ImageFiles, by_name, folder_like
 from saccade.data.reading import collector_paused, columns, read_entries, read_json, unique
 from saccade.data.records import Collection, ImageRecord, Question
 from saccade.data.splits import as_drawing
 
+NAME = "question_answers.json"
 FOLDERS = ("VG_100K", "VG_100K_2", "images", "images/VG_100K", "images/VG_100K_2", "")
 FIELDS = {"qa_id": int, "image_id": int, "question": str, "answer": str}
 
 
-def read(
-    root: Path,
-    images: str = "",
-    val_share: str | float = 0.05,
-    test_share: str | float = 0.0,
-    seed: str | int = 0,
-) -> Collection:
+def read(root: Path, images: str = "", **shares: Any) -> Collection:
     """Read `question_answers.json`, and `image_data.json` if it is there.
 
     `images` is the folder of the images (else `VG_100K/`, `VG_100K_2/`, `images/` and `root`).
@@ -32,9 +28,9 @@ def read(
     Images without questions are left out. Raises BadData for records of another form, and for
     questions about an image that `image_data.json` does not list.
     """
-    drawing = as_drawing(val_share, test_share, seed)
-    home = folder_like(root, _holds) or root
-    path = home / "question_answers.json"
+    drawing = as_drawing(**{"val_share": 0.05, "test_share": 0.0, **shares})
+    home = folder_like(root, lambda folder: (folder / NAME).is_file()) or root
+    path = home / NAME
     with collector_paused():
         ids, image_ids, texts, answers = _questions(path)
     unique(ids, path=path, name="qa_id")
@@ -51,8 +47,7 @@ def read(
         answer = given.strip().rstrip(".").strip() or given.strip()
         if not answer:
             message = f"question {number} (image {image}) has an empty answer"
-            hint = "Give it an answer, or leave the record out."
-            raise BadData(message, location=path, hint=hint)
+            raise BadData(message, location=path, hint="Give it one, or leave the record out.")
         same = answers_of.setdefault(answer, (answer,))
         questions.append(Question(number, image, text.strip(), split_of[image], same, same[0]))
     return Collection(
@@ -65,13 +60,7 @@ def read(
     )
 
 
-def recognise(root: Path) -> str | None:
-    """`question_answers.json`."""
-    return first_reason(root, r"question_answers\.json")
-
-
-def _holds(folder: Path) -> bool:
-    return (folder / "question_answers.json").is_file()
+recognise = by_name(re.escape(NAME))
 
 
 def _questions(path: Path) -> list[list[Any]]:
@@ -80,11 +69,8 @@ def _questions(path: Path) -> list[list[Any]]:
     for place, record in read_entries(path, list):
         own = record.get("qas") if isinstance(record, dict) else None
         if not isinstance(own, list):
-            raise BadData(
-                f'image number {place + 1} has no list "qas" of questions and answers',
-                location=path,
-                hint="Take the released question_answers.json of Visual Genome.",
-            )
+            message = f'image number {place + 1} has no list "qas" of questions and answers'
+            raise BadData(message, location=path, hint=f"Take the released {NAME}.")
         more = columns(own, FIELDS, path=path, name="question", before=len(table[0]))
         for column, values in zip(table, more, strict=True):
             column.extend(values)
@@ -100,17 +86,12 @@ def _images(path: Path, asked: set[int]) -> tuple[dict[int, list[str]], list[str
     records = read_json(path, list)
     ids, urls = columns(records, {"image_id": int, "url": str}, path=path, name="image")
     unique(ids, path=path, name="image_id")
-    stray = asked - set(ids)
-    if stray:
-        raise BadData(
-            f"does not list {len(stray)} images that are asked about, the first is {min(stray)}",
-            location=path,
-            hint="Take both files from the same version of the release.",
-        )
-    names = {
-        number: [f"{number}.jpg", PurePosixPath(url).name]
-        for number, url in zip(ids, urls, strict=True)
-    }
+    if stray := asked - set(ids):
+        message = f"does not list {len(stray)} images that are asked about"
+        hint = "Take both files from the same version of the release."
+        raise BadData(f"{message}, the first is {min(stray)}", location=path, hint=hint)
+    of_images = zip(ids, urls, strict=True)
+    names = {number: [f"{number}.jpg", PurePosixPath(url).name] for number, url in of_images}
     coco = sum(isinstance(r.get("coco_id"), int) for r in records if r["image_id"] in asked)
     return names, [
         f"{coco} of {len(asked)} images are COCO's too (coco_id in image_data.json): mind that "

@@ -13,7 +13,7 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import ImageFiles, files_like, first_reason
+from saccade.data.find_files import ImageFiles, by_name, files_like
 from saccade.data.options import one_of
 from saccade.data.reading import COPY_AGAIN, columns, is_text, read_json, record_list, unique
 from saccade.data.records import SPLITS, Collection, ImageRecord, Question, Split
@@ -31,13 +31,11 @@ ANNOTATION_FIELDS = {
 }
 
 
-def read_annotations(
+def _read_annotations(
     path: Path, subtype: str, questions: Path, ids: list[int], image_ids: list[int]
 ) -> list[list[Any]]:
-    """Give answers, best answer, answer type and question type: a list of each, in the order of
-    `ids`, the questions, which are about `image_ids` and of the part `subtype` ("train2014").
-
-    Raises BadData when the file at `path` does not answer exactly these questions.
+    """Answers, best answer, answer type and question type: a list of each, in the order of `ids`,
+    the questions, which are about `image_ids` and of the part `subtype` ("train2014").
     """
     document = read_json(path, dict, object_hook=_answer_pairs())
     records = record_list(document, "annotations", path=path, expected="VQA annotations")
@@ -56,38 +54,32 @@ def read_annotations(
     ]
     if theirs != ids:  # released files have equal order; others may have any
         row_of = {number: row for row, number in enumerate(theirs)}
-        _same_questions(ids, row_of, path, questions)
+        asked = set(ids)
+        unanswered = [number for number in ids if number not in row_of]
+        unasked = [number for number in theirs if number not in asked]
+        message = ""
+        hint = f"Are both of the same split and release? The other is {questions.name}."
+        if len(unanswered) == len(ids):
+            message = f"shares no question with {questions.name}: they are of different splits"
+            hint = SAME_SPLIT
+        elif unanswered:
+            first = unanswered[0]
+            message = f"has no annotation for {len(unanswered)} questions, the first is {first}"
+        elif unasked:
+            first = unasked[0]
+            message = f"answers {len(unasked)} questions that nobody asked, the first is {first}"
+        if message:
+            raise BadData(message, location=path, hint=hint)
         rows = [row_of[number] for number in ids]
         about = [about[row] for row in rows]
         columns_out = [[column[row] for row in rows] for column in columns_out]
     if about != image_ids:
         row = next(row for row, image in enumerate(about) if image != image_ids[row])
-        raise BadData(
-            f"says that question {ids[row]} is about image {about[row]}; "
-            f"{questions.name} says {image_ids[row]}",
-            location=path,
-            hint="The two files are not a pair: take both from the same release.",
-        )
+        theirs_is = f"says that question {ids[row]} is about image {about[row]}"
+        hint = "The two files are not a pair: take both from the same release."
+        message = f"{theirs_is}; {questions.name} says {image_ids[row]}"
+        raise BadData(message, location=path, hint=hint)
     return columns_out
-
-
-def _same_questions(
-    ids: Sequence[int], row_of: dict[int, int], path: Path, questions: Path
-) -> None:
-    asked = set(ids)
-    unanswered = [number for number in ids if number not in row_of]
-    unasked = [number for number in row_of if number not in asked]
-    hint = f"Are both of the same split and release? The other file is {questions.name}."
-    if len(unanswered) == len(ids):
-        message = f"shares no question with {questions.name}: they are of different splits"
-        raise BadData(message, location=path, hint=SAME_SPLIT)
-    if unanswered:
-        message = f"has no annotation for {len(unanswered)} questions, the first is {unanswered[0]}"
-    elif unasked:
-        message = f"answers {len(unasked)} questions that nobody asked, the first is {unasked[0]}"
-    else:
-        return
-    raise BadData(message, location=path, hint=hint)
 
 
 def _answer_pairs() -> Callable[[dict[str, Any]], Any]:
@@ -147,26 +139,19 @@ def _checked(pairs: tuple[Any, ...], number: int, path: Path) -> tuple[str, ...]
 PAIRS = r"v2_(?:mscoco_)?[a-z0-9-]+_complementary_pairs\.json(?:\.gz)?"
 
 
-def the_choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
-    """The choices of each question (`multiple_choices`, 18 in VQA v1), by question id.
-
-    Raises BadData for questions that offer nothing, or something else than text.
-    """
+def _choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
+    """The choices of each question (`multiple_choices`, 18 in VQA v1), by question id."""
     fields = {"question_id": int, "multiple_choices": list}
     ids, offered = columns(records, fields, path=path, name="question")
     for number, texts in zip(ids, offered, strict=True):
         if not texts or not is_text(texts):
-            shown = f"{ascii(texts)[:60]}, not a list of texts"
-            message = f"the choices of question {number} are {shown}"
+            message = f"the choices of question {number} are {ascii(texts)[:60]}, not texts"
             raise BadData(message, location=path, hint="Take the released multiple-choice file.")
     return {number: tuple(texts) for number, texts in zip(ids, offered, strict=True)}
 
 
-def read_complementary_pairs(root: Path) -> list[tuple[int, int]]:
-    """The pairs of question ids of every `v2_mscoco_*_complementary_pairs.json` below `root`.
-
-    Raises BadData for anything but a list of two numbers each.
-    """
+def _complementary_pairs(root: Path) -> list[tuple[int, int]]:
+    """The pairs of question ids of every `v2_mscoco_*_complementary_pairs.json` below `root`."""
     pairs: list[tuple[int, int]] = []
     for path in files_like(root, PAIRS):
         for place, pair in enumerate(read_json(path, list), start=1):
@@ -196,15 +181,6 @@ class Pair(NamedTuple):
     """The part in the files' names, "train2014" or "val"; empty where they are silent."""
 
 
-class Given(NamedTuple):
-    """The user's options about one pair; empty where there are none."""
-
-    questions: str
-    annotations: str
-    split: str
-    form: str
-
-
 def read_v1(
     root: Path,
     questions: str = "",
@@ -219,7 +195,7 @@ def read_v1(
     (`MultipleChoice_mscoco_train2014_questions.json`); they are kept beside the questions.
     """
     form = one_of("form", form, FORMS)
-    return _read(root, "", Given(questions, annotations, split, form), images)
+    return _read(root, "", questions, annotations, split, images, FORMS[form])
 
 
 def read_v2(
@@ -233,37 +209,33 @@ def read_v2(
     named after the split, in `images/`, or in `root`. `v2_mscoco_*_complementary_pairs.json`, where
     there, is kept beside the questions. Raises BadData where the files disagree.
     """
-    return _read(root, "v2_", Given(questions, annotations, split, "open-ended"), images)
+    return _read(root, "v2_", questions, annotations, split, images, FORMS["open-ended"])
 
 
-def recognise_v1(root: Path) -> str | None:
-    """Questions named as VQA v1's are."""
-    return first_reason(root, rf"(?:OpenEnded|MultipleChoice)_(?:mscoco_)?{SUBSET}{QUESTIONS}")
+recognise_v1 = by_name(rf"(?:OpenEnded|MultipleChoice)_(?:mscoco_)?{SUBSET}{QUESTIONS}")
+recognise_v2 = by_name(rf"v2_OpenEnded_(?:mscoco_)?{SUBSET}{QUESTIONS}")
 
 
-def recognise_v2(root: Path) -> str | None:
-    """Questions named as VQA v2's are."""
-    return first_reason(root, rf"v2_OpenEnded_(?:mscoco_)?{SUBSET}{QUESTIONS}")
-
-
-def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
-    split = given.split
+def _read(
+    root: Path, prefix: str, questions: str, annotations: str, split: str, images: str, form: str
+) -> Collection:
     if split:
         one_of("split", split, SPLITS)
-    if given.annotations and not given.questions:
+    if annotations and not questions:
         hint = f"Name both files of the pair: {BOTH}."
         raise BadConfig("--option annotations= is of no use without questions=", hint=hint)
-    if given.questions:
-        pairs = [_named_pair(root, given)]
+    if questions:
+        named = re.search(rf"_{SUBSET}questions\.json", questions)
+        answers = root / annotations if annotations else None
+        pairs = [Pair(root / questions, answers, (named and named["subset"]) or "")]
     else:
-        pairs = list(_find_pairs(root, prefix, FORMS[given.form]))
+        pairs = list(_find_pairs(root, prefix, form))
         if split and all(pair.subset for pair in pairs):
             names = ", ".join(pair.questions.name for pair in pairs)
             message = f"--option split={split} is of no use: {names} say their splits"
             raise BadConfig(message, hint=f"Leave it out, or name one pair: {BOTH}.")
     notes = []
-    subsets = {pair.subset for pair in pairs}
-    if {"test2015", "test-dev2015"} <= subsets:
+    if {"test2015", "test-dev2015"} <= {pair.subset for pair in pairs}:
         pairs = [pair for pair in pairs if pair.subset != "test-dev2015"]
         notes.append("test-dev2015 was not read: its questions are a part of test2015.")
     files = ImageFiles(root, images or None)
@@ -276,9 +248,13 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
         images_here, questions_here = _read_pair(pair, document, split, files)
         image_records += images_here
         found += questions_here
-        if given.form == "multiple-choice":
-            choices |= the_choices(document["questions"], pair.questions)
-        licences[_licence(document)] = None
+        if form == FORMS["multiple-choice"]:
+            choices |= _choices(document["questions"], pair.questions)
+        licence, stated = Collection.licence, document.get("license")
+        # For COCO the table of sources has more: the images' licences, too.
+        if document.get("data_type", "mscoco") != "mscoco" and isinstance(stated, dict):
+            licence = str(stated.get("name", licence))
+        licences[licence] = None
         if pair.annotations is None:
             notes.append(f"{pair.questions.name}: {len(questions_here)} questions, no answers.")
     return Collection(
@@ -289,40 +265,23 @@ def _read(root: Path, prefix: str, given: Given, images: str) -> Collection:
         licence="; ".join(licences),
         notes=notes,
         choices=choices,
-        pairs=read_complementary_pairs(root) if prefix else (),
+        pairs=_complementary_pairs(root) if prefix else (),
         edition="mscoco" if list(licences) == [Collection.licence] else "",
     )
 
 
-def _licence(document: dict[str, Any]) -> str:
-    """The licence in the file. For COCO the table of sources has more: the images' licences too."""
-    stated = document.get("license")
-    if document.get("data_type", "mscoco") == "mscoco" or not isinstance(stated, dict):
-        return Collection.licence
-    return str(stated.get("name", Collection.licence))
-
-
-def _named_pair(root: Path, given: Given) -> Pair:
-    annotations = root / given.annotations if given.annotations else None
-    named = re.search(rf"_{SUBSET}questions\.json", given.questions)
-    return Pair(root / given.questions, annotations, (named and named.group("subset")) or "")
-
-
 def _find_pairs(root: Path, prefix: str, form: str) -> Iterator[Pair]:
     """Match the files below `root` by their official names, in the order train, val, test."""
-    kind = r"(?:mscoco_)?"
-    questions = _by_subset(root, rf"{prefix}{form}_{kind}{SUBSET}{QUESTIONS}")
-    annotations = _by_subset(root, rf"{prefix}{kind}{SUBSET}annotations\.json(?:\.gz)?")
+    head = f"{prefix}{form}_"
+    questions = _by_subset(root, rf"{head}(?:mscoco_)?{SUBSET}{QUESTIONS}")
+    annotations = _by_subset(root, rf"{prefix}(?:mscoco_)?{SUBSET}annotations\.json(?:\.gz)?")
     if not questions:
-        raise BadData(
-            f"holds no file named like {prefix}{form}_mscoco_train2014_questions.json",
-            location=root,
-            hint=f"Check --root, or name the files: {BOTH} --option split=train.",
-        )
-    lonely = next((path for subset, path in annotations.items() if subset not in questions), None)
-    if lonely:
-        hint = f"Put {prefix}{form}_..._questions.json of the same split beside it."
-        raise BadData("are annotations without a file of questions", location=lonely, hint=hint)
+        message = f"holds no file named like {head}mscoco_train2014_questions.json"
+        hint = f"Check --root, or name the files: {BOTH} --option split=train."
+        raise BadData(message, location=root, hint=hint)
+    if lonely := [path for subset, path in annotations.items() if subset not in questions]:
+        hint = f"Put {head}..._questions.json of the same split beside it."
+        raise BadData("are annotations without a file of questions", location=lonely[0], hint=hint)
     order: dict[Split | None, int] = {split: place for place, split in enumerate(SPLITS)}
     for subset in sorted(questions, key=lambda name: (order.get(_split_of(name), -1), name)):
         yield Pair(questions[subset], annotations.get(subset), subset)
@@ -352,25 +311,21 @@ def _read_pair(
     unique(ids, path=pair.questions, name="question_id")
     subtype = str(document.get("data_subtype") or "")
     if any(letter.isdigit() for letter in pair.subset) and subtype not in ("", pair.subset):
-        raise BadData(
-            f"is named {pair.subset} but holds {subtype} (its data_subtype)",
-            location=pair.questions,
-            hint="Give the file its released name back, or download it again.",
-        )
+        message = f"is named {pair.subset} but holds {subtype} (its data_subtype)"
+        hint = "Give the file its released name back, or download it again."
+        raise BadData(message, location=pair.questions, hint=hint)
     split = _split_of(pair.subset) or next((s for s in SPLITS if s == given), _split_of(subtype))
     if split is None:
         hint = "Say it: --option split=train, split=val or split=test."
         raise BadConfig("does not say which split it is", location=pair.questions, hint=hint)
     if pair.annotations is None and split != "test":
-        raise BadData(
-            f"has no annotations beside it, as questions of split {split} must have",
-            location=pair.questions,
-            hint="Put ..._annotations.json of the same part below --root, or name it: "
-            "--option annotations=FILE.",
-        )
+        message = f"has no annotations beside it, as questions of split {split} must have"
+        file = "..._annotations.json of the same part"
+        hint = f"Put {file} below --root, or name it: --option annotations=FILE."
+        raise BadData(message, location=pair.questions, hint=hint)
     answers: list[list[Any]] = []
     if pair.annotations is not None:
-        answers = read_annotations(pair.annotations, subtype, pair.questions, ids, image_ids)
+        answers = _read_annotations(pair.annotations, subtype, pair.questions, ids, image_ids)
     rows = zip(ids, image_ids, texts, [split] * len(ids), *answers, strict=True)
     questions = [Question(*row) for row in rows]
     place = (subtype or pair.subset).replace("test-dev", "test")

@@ -21,10 +21,8 @@ FIELDS = {"image_name": str, "question": str, "answer_type": str, "question_type
 FOLDERS = ("images", "VQA_RAD Image Folder", "VQA_RAD_Image_Folder", "")
 MAKERS = r"VQA_RAD[ _]Dataset[ _]Public\.json"
 SPLIT_OF: dict[str, Split] = {
-    "freeform": "train",
-    "para": "train",
-    "test_freeform": "test",
-    "test_para": "test",
+    **dict.fromkeys(("freeform", "para"), "train"),
+    **dict.fromkeys(("test_freeform", "test_para"), "test"),
 }
 """By `phrase_type`: asked freely, or a paraphrase."""
 
@@ -97,57 +95,46 @@ def _holds(folder: Path) -> bool:
 
 def _of_one_split(path: Path, split: Split) -> list[Row]:
     """The records of `trainset.json` or `testset.json`."""
-    records = _records(path)
+    records, rows = _read(path)
     (ids,) = columns(records, {"qid": int}, path=path, name="record")
     unique(ids, path=path, name="qid")
-    rows = zip(ids, _rows(records, path), strict=True)
-    return [(name, question._replace(id=id_, split=split)) for id_, (name, question) in rows]
+    return [
+        (name, question._replace(id=id_, split=split))
+        for id_, (name, question) in zip(ids, rows, strict=True)
+    ]
 
 
 def _of_makers(path: Path) -> tuple[list[Row], list[Row], list[str]]:
     """Training and test questions of the makers' file, and the notes about them."""
-    records = _records(path)
-    rows = _rows(records, path)
+    records, rows = _read(path)
     (phrases,) = columns(records, {"phrase_type": str}, path=path, name="record")
     unique([str(record.get("qid")) for record in records], path=path, name="qid")
     parts: dict[Split, list[Row]] = {"train": [], "test": []}
     number = framed = of_test = 0
     for place, (name, question) in enumerate(rows):
-        split = SPLIT_OF.get(phrases[place])
-        if split is None:
+        if (split := SPLIT_OF.get(phrases[place])) is None:
             message = f'"phrase_type" of record {place + 1} is {phrases[place][:30]!a}'
             hint = f"Known are: {', '.join(SPLIT_OF)}. Take the released file."
             raise BadData(message, location=path, hint=hint)
         number += 1
         parts[split].append((name, question._replace(id=number, split=split)))
-        if frame := _frame(records[place], place, path):
+        frame = records[place].get("question_frame") or ""
+        if not is_text([frame]):
+            message = f'"question_frame" of record {place + 1} is {ascii(frame)[:40]}, not text'
+            raise BadData(message, location=path, hint='Write "NULL" where there is none.')
+        if (text := frame.strip()).upper() not in ("", "NULL"):
             number, framed, of_test = number + 1, framed + 1, of_test + (split == "test")
-            parts["train"].append((name, question._replace(id=number, text=frame)))
-    note = (
-        f"{framed} training questions are others once more, put into a fixed form "
-        f"(question_frame), {of_test} of them test questions: so it is in the widely used split."
-    )
+            parts["train"].append((name, question._replace(id=number, text=text)))
+    others = f"{framed} training questions are others once more, put into a fixed form"
+    note = f"{others} (question_frame), {of_test} of them test questions, as is widely used."
     return parts["train"], parts["test"], [note] if framed else []
 
 
-def _frame(record: dict[str, Any], place: int, path: Path) -> str:
-    frame = record.get("question_frame") or ""
-    if not is_text([frame]):
-        message = f'"question_frame" of record {place + 1} is {ascii(frame)[:40]}, not text'
-        raise BadData(message, location=path, hint='Write "NULL" where there is none.')
-    text = str(frame).strip()
-    return "" if text.upper() == "NULL" else text
-
-
-def _records(path: Path) -> list[Any]:
+def _read(path: Path) -> tuple[list[Any], list[Row]]:
+    """The records, and each as a training question; its number is still open, too."""
     records = read_json(path, list)
     if not records:
         raise BadData("is an empty list", location=path, hint=COPY_AGAIN)
-    return records
-
-
-def _rows(records: list[Any], path: Path) -> list[Row]:
-    """Every record as a training question; its number is still open, too."""
     table = columns(records, FIELDS, path=path, name="record")
     rows = []
     for place, (name, text, answer_type, question_type) in enumerate(zip(*table, strict=True)):
@@ -160,4 +147,4 @@ def _rows(records: list[Any], path: Path) -> list[Row]:
             raise BadData(message, location=path, hint=hint)
         kinds = answer_type.strip(), question_type.strip()
         rows.append((name, Question(-1, -1, text.strip(), "train", (answer,), answer, *kinds)))
-    return rows
+    return records, rows

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadData
+from saccade.core.tables import optional_package
 from saccade.data.checks import without_file
 from saccade.data.records import ImageRecord
 from saccade.features.settings import Preprocessing, Resize
@@ -84,11 +85,7 @@ def preprocessing_of(
 
 def open_hdf5(path: Path) -> Any:
     """An HDF5 file, to be read an image at a time. Raises BadConfig without h5py, BadData."""
-    try:
-        import h5py  # noqa: PLC0415 - only these files need it
-    except ImportError:
-        hint = "Install it: pip install 'saccade[h5]'."
-        raise BadConfig("reading HDF5 needs the package h5py", hint=hint) from None
+    h5py = optional_package("h5py", "h5", "reading HDF5 needs the package h5py")
     try:
         return h5py.File(path, "r")
     except OSError as error:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tensors import load_weights
 from saccade.core.weights import find_given
-from saccade.data.examples import Examples, images_of
+from saccade.data.examples import Examples
 from saccade.experiment import Experiment
 from saccade.features.settings import Preprocessing
 from saccade.inference.model import build
@@ -142,7 +143,7 @@ def _restore_batch_norm(model: EncodedModel, experiment: Experiment, examples: E
 
     if not is_folded(model.encoder):
         return
-    rows = images_of(examples)
+    rows = np.unique(examples.image)
     rows = rows[:: max(len(rows) // STATISTICS_IMAGES, 1)][:STATISTICS_IMAGES]
 
     def images() -> Iterator[Tensor]:

@@ -85,7 +85,7 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
     yield f"To fetch to {to}: {_in_all(missing)}; {free} are free there."
     if any(_is_archive(file) for file in missing):
         yield "Archives are unpacked and kept: there must be room for both."
-    if not all(file.tried for _, line in sets for file in line.files):
+    if any(line.files for _, line in sets):
         yield (
             "These addresses are published, but this project has fetched nothing from them. Where "
             "one has moved, --mirror https://HOST/FOLDER names a folder that holds the same files."
