@@ -468,7 +468,7 @@ class TestPlugins:
             for name, value in lines.items()
         ]
         monkeypatch.setattr(tables, "entry_points", lambda group: points)
-        table = tables.Table("dataset", catalogue._OWN, "saccade.datasets", catalogue._check)
+        table = tables.Table("source", catalogue._SOURCES, "saccade.datasets", catalogue._check)
         for module in (catalogue, detect, diagnose, prepare_module):
             monkeypatch.setattr(module, "SOURCES", table)
         return table

@@ -111,6 +111,14 @@ class DecoderOutput(NamedTuple):
     sentinel: Tensor | None = None  # (I, K)
 
 
+class VqaModel(Protocol):
+    """What evaluation and prediction need of a VQA model."""
+
+    def __call__(self, batch: VqaBatch) -> VqaOutput:
+        """Score all answers of every question."""
+        ...
+
+
 class Captioner(Protocol):
     """What decoding needs of a captioner."""
 

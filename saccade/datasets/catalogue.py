@@ -56,7 +56,7 @@ CHOLEC80 = (
     "TF-Cholec80 is for non-commercial research (CC BY-NC-SA 4.0)"
 )
 
-_OWN = {
+_SOURCES = {
     "vqa-v1": _source(
         "vqa:_v1",
         "VQA v1 (Antol et al. 2015): COCO images, questions, ten answers each",
@@ -194,7 +194,7 @@ def _check(line: object) -> None:
         _function(reference)
 
 
-SOURCES: Table[Source] = Table("dataset", _OWN, group="saccade.datasets", check=_check)
+SOURCES: Table[Source] = Table("source", _SOURCES, group="saccade.datasets", check=_check)
 
 
 def _line(name: str) -> Source:
@@ -263,7 +263,7 @@ def reason(name: str, root: Path, options: Mapping[str, str] | None = None) -> s
     except (OSError, BadData):  # a file that cannot be opened or read gives nothing away
         return None
     except Exception:
-        if name in _OWN:
+        if name in _SOURCES:
             raise
         return None  # a plugin that fails must not keep the others from recognising their sets
     return found

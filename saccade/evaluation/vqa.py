@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from saccade.data.batch import VqaBatch, VqaOutput
+from saccade.data.batch import VqaBatch, VqaModel, VqaOutput
 from saccade.data.examples import VqaExamples, answered_questions, batches, in_reading_order
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
@@ -34,12 +34,12 @@ def answer_logits(
 ) -> Iterator[tuple[np.ndarray, VqaBatch, Tensor]]:
     """Answer every question of a split: example rows (n,), their batch, float32 logits (n, A)."""
     model.eval()
+    answer = cast(VqaModel, model)
     order = in_reading_order(examples)
     for number, batch in enumerate(batches(examples, order, batch_size)):
         rows = order[number * batch_size : number * batch_size + len(batch)]
         questions = cast(VqaBatch, batch.to(device))
-        output: VqaOutput = model(questions)
-        yield rows, questions, output.logits.float()
+        yield rows, questions, answer(questions).logits.float()
 
 
 def score_model(
