@@ -26,8 +26,7 @@ from saccade.core.run_files import RUN_FORMAT, read_json_of_run, read_run_json
 from saccade.core.settings import Settings, first_problem
 from saccade.data.batch import Sizes
 from saccade.features.store import StoreHeader
-from saccade.text.answers import AnswerList
-from saccade.text.vocabulary import Vocabulary, Words
+from saccade.text.vocabulary import Words
 
 BACKBONE = "backbone.safetensors"
 REDUCTION = "reduction.safetensors"
@@ -126,14 +125,16 @@ def write_run(
         for file in (backbone, backbone.with_name(REDUCTION)):
             if file.exists() and not (out / file.name).exists():
                 link_or_copy(file, out / file.name)  # no second copy on the same disk
-    answers = words.answers.to_json() if words.answers else None
-    write_json(out / "words.json", {"vocabulary": words.vocabulary.to_json(), "answers": answers})
+    write_json(out / "words.json", words.to_json())
     write_text(out / "run.json", header.model_dump_json(indent=2) + "\n")
     return OpenedRun(out, header, words)
 
 
 def open_run(path: Path) -> OpenedRun:
-    """Read and check a run folder. Raises BadRun where it is missing, broken or another format."""
+    """Read and check a run folder.
+
+    Raises BadRun where it is missing, broken or another format, BadData for broken words.
+    """
     about = read_run_json(path)
     try:
         header = RunHeader.model_validate(about)
@@ -146,9 +147,8 @@ def open_run(path: Path) -> OpenedRun:
             location=path / "run.json",
             hint="The file was changed by hand or by another version; train again.",
         ) from None
-    words = read_json_of_run(path / "words.json")
-    answers = words["answers"] and AnswerList.from_json(words["answers"])
-    return OpenedRun(path, header, Words(Vocabulary.from_json(words["vocabulary"]), answers))
+    file = path / "words.json"
+    return OpenedRun(path, header, Words.from_json(read_json_of_run(file), file))
 
 
 def _git_commit() -> str | None:

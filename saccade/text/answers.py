@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.tables import Table
@@ -158,7 +157,8 @@ class AnswerList:
                 hint=f"Known are: {', '.join(NORMALISERS)}.",
             )
         if len(set(self.answers)) != len(self.answers):
-            raise BadData("an answer list has an answer twice", hint=_HINT)
+            hint = "Make it again from the data folder; it is not to be edited by hand."
+            raise BadData("an answer list has an answer twice", hint=hint)
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -185,26 +185,6 @@ class AnswerList:
         counts = Counter(id_ for id_ in map(self._id, human) if id_ is not None)
         return list(counts), list(counts.values())
 
-    def to_json(self) -> dict[str, Any]:
-        """Turn into plain lists and words, for a run folder."""
-        return {"normaliser": self.normaliser, "answers": list(self.answers)}
-
-    @classmethod
-    def from_json(cls, value: object, location: str | Path | None = None) -> Self:
-        """Take back what `to_json` gave; raises BadData, naming `where`, if it is anything else."""
-        match value:
-            case {"normaliser": str(normaliser), "answers": [*answers]} if all(
-                isinstance(answer, str) for answer in answers
-            ):
-                try:
-                    return cls(tuple(answers), normaliser)
-                except BadData as error:
-                    raise BadData(error.message, location=location, hint=error.hint) from None
-        raise BadData("this is not a list of answers", location=location, hint=_HINT)
-
-
-_HINT = "Make it again from the data folder; answer lists are not to be edited by hand."
-
 
 def answer_list(
     counts: Mapping[str, int],
@@ -225,12 +205,8 @@ def answer_list(
     normalise, totals = NORMALISERS.look_up(normaliser), Counter[str]()
     for answer, count in counts.items():
         totals[normalise(answer)] += count
-    fit = Counter(
-        {
-            answer: count
-            for answer, count in totals.items()
-            if answer and count >= min_count and (not only_words or re.fullmatch(r"\w+", answer))
-        }
-    )
-    kept = sorted(((count, answer) for answer, count in fit.most_common(size)), reverse=True)
+    for answer, count in [*totals.items()]:
+        if not answer or count < min_count or (only_words and not re.fullmatch(r"\w+", answer)):
+            del totals[answer]
+    kept = sorted(((count, answer) for answer, count in totals.most_common(size)), reverse=True)
     return AnswerList(tuple(answer for _, answer in kept), normaliser)

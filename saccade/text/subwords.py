@@ -49,21 +49,30 @@ def read_subwords(path: Path) -> Subwords:
     parts = [str(path / name) for name in PARTS]
     try:
         if whole.is_file():
-            return _subwords(parse_tokenizer(whole.read_text(encoding="utf-8"), whole), path)
-        if not all(Path(part).is_file() for part in parts):
+            tokenizer = parse_tokenizer(whole.read_text(encoding="utf-8"), whole)
+        elif all(Path(part).is_file() for part in parts):
+            tokenizer = Tokenizer(BPE.from_file(*parts))
+            tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+            tokenizer.decoder = ByteLevelDecoder()
+            tokenizer.add_special_tokens([END_OF_TEXT])
+        else:
             raise BadConfig("there is no tokenizer", location=path, hint=HINT)
-        bpe = BPE.from_file(*parts)
     except (OSError, UnicodeDecodeError) as error:
         raise BadData(f"unreadable ({error})", location=path, hint=HINT) from None
     except (BadConfig, BadData):
         raise
     except Exception as error:  # the library raises nothing more special
         raise _no_tokenizer(error, path) from None
-    tokenizer = Tokenizer(bpe)
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = ByteLevelDecoder()
-    tokenizer.add_special_tokens([END_OF_TEXT])
-    return _subwords(tokenizer, path)
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    pieces = tuple(sorted(ids, key=lambda piece: ids[piece]))
+    pad = next((ids[piece] for piece in PADDING if piece in ids), None)
+    if [ids[piece] for piece in pieces] != list(range(len(pieces))):
+        raise BadData("a tokenizer's ids have gaps", location=path, hint=HINT)
+    if pad is None:
+        message = f"a tokenizer without any of {', '.join(PADDING)}, to fill short questions with"
+        raise BadData(message, location=path, hint="Add one to its special tokens.")
+    unknown = next((ids[piece] for piece in UNKNOWN if piece in ids), pad)
+    return Subwords(pieces, pad, unknown, tokenizer.to_str())
 
 
 def parse_tokenizer(rules: str, location: Path | None = None) -> "Tokenizer":
@@ -82,16 +91,3 @@ def parse_tokenizer(rules: str, location: Path | None = None) -> "Tokenizer":
 def _no_tokenizer(error: Exception, location: Path | None) -> BadData:
     message = f"no tokenizer ({str(error).splitlines()[0][:200]})"
     return BadData(message, location=location, hint=HINT)
-
-
-def _subwords(tokenizer: "Tokenizer", location: Path) -> Subwords:
-    ids = tokenizer.get_vocab(with_added_tokens=True)
-    pieces = tuple(sorted(ids, key=lambda piece: ids[piece]))
-    pad = next((ids[piece] for piece in PADDING if piece in ids), None)
-    if [ids[piece] for piece in pieces] != list(range(len(pieces))):
-        raise BadData("a tokenizer's ids have gaps", location=location, hint=HINT)
-    if pad is None:
-        message = f"a tokenizer without any of {', '.join(PADDING)}, to fill short questions with"
-        raise BadData(message, location=location, hint="Add one to its special tokens.")
-    unknown = next((ids[piece] for piece in UNKNOWN if piece in ids), pad)
-    return Subwords(pieces, pad, unknown, tokenizer.to_str())

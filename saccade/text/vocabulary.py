@@ -1,12 +1,16 @@
 """Vocabularies: from sentences to word ids and back, by the tokenizer of the published system."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import TypeAdapter, ValidationError
+
 from saccade.core.errors import BadData
+from saccade.core.settings import first_problem
 from saccade.text.answers import AnswerList
 from saccade.text.subwords import WHOLE, parse_tokenizer, read_subwords
 from saccade.text.tokenizers import FILE, TOKENIZERS
@@ -87,31 +91,6 @@ class Vocabulary:
                 words.append(self.words[id_])
         return words
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers, for a run folder."""
-        values = {**asdict(self), "words": list(self.words)}
-        return {name: value for name, value in values.items() if (name, value) != ("rules", None)}
-
-    @classmethod
-    def from_json(cls, value: object, location: str | Path | None = None) -> Self:
-        """Read what `to_json` gave; raises BadData, naming `location`, for anything else."""
-        match value:
-            case {
-                "tokenizer": str(tokenizer),
-                "pad": int(pad),
-                "unknown": int(unknown),
-                "start": int() | None as start,
-                "end": int() | None as end,
-                "words": [*words],
-                **others,
-            } if all(isinstance(word, str) for word in words):
-                rules = str(others["rules"]) if "rules" in others else None
-                try:
-                    return cls(tuple(words), pad, unknown, tokenizer, start, end, rules)
-                except BadData as error:
-                    raise BadData(error.message, location=location, hint=error.hint) from None
-        raise BadData("this is not a vocabulary", location=location, hint=_HINT)
-
 
 _HINT = "Make it again from the data folder; vocabulary files are not to be edited by hand."
 
@@ -171,3 +150,23 @@ class Words:
 
     vocabulary: Vocabulary
     answers: AnswerList | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers, for a run folder."""
+        vocabulary, answers = asdict(self.vocabulary), None
+        if self.vocabulary.rules is None:
+            del vocabulary["rules"]
+        if self.answers is not None:
+            answers = {"normaliser": self.answers.normaliser, "answers": self.answers.answers}
+        return {"vocabulary": vocabulary, "answers": answers}
+
+    @classmethod
+    def from_json(cls, value: object, location: Path) -> Self:
+        """Read what `to_json` gave; raises BadData, naming `location`, for anything else."""
+        try:  # as text, where a list of the strict reader may become a tuple
+            return TypeAdapter(cls).validate_json(json.dumps(value), strict=True)
+        except ValidationError as error:
+            message, hint = first_problem(error, "the whole"), _HINT
+        except BadData as error:
+            message, hint = error.message, error.hint
+        raise BadData(message, location=location, hint=hint)
