@@ -12,6 +12,7 @@ leaves the old one whole. This file imports no torch, so that a wrong run is ref
 """
 
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -111,6 +112,11 @@ def write_run(
     """Make a run folder and write all but the weights; `backbone` is linked where it exists."""
     out.mkdir(parents=True, exist_ok=True)
     recipe, sizes, words = made
+    commit = None  # of the working directory, when it is a git repository
+    with suppress(OSError, subprocess.TimeoutExpired):
+        command = ["git", "rev-parse", "HEAD"]
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        commit = asked.stdout.strip() or None
     header = RunHeader(
         format=RUN_FORMAT,
         recipe_name=name,
@@ -118,7 +124,7 @@ def write_run(
         sizes=sizes,
         **origin._asdict(),
         versions={package: version(package) for package in VERSIONS},
-        git_commit=_git_commit(),
+        git_commit=commit,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     if backbone is not None:
@@ -142,21 +148,8 @@ def open_run(path: Path) -> OpenedRun:
         hint = f"Install the package that this run was trained with. {error.hint}"
         raise BadRun(error.message, location=path / "run.json", hint=hint) from None
     except ValidationError as error:
-        raise BadRun(
-            first_problem(error, "the whole"),
-            location=path / "run.json",
-            hint="The file was changed by hand or by another version; train again.",
-        ) from None
+        hint = "The file was changed by hand or by another version; train again."
+        message = first_problem(error, "the whole")
+        raise BadRun(message, location=path / "run.json", hint=hint) from None
     file = path / "words.json"
     return OpenedRun(path, header, Words.from_json(read_json_of_run(file), file))
-
-
-def _git_commit() -> str | None:
-    """The commit of the working directory, when it is a git repository."""
-    try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return asked.stdout.strip() or None

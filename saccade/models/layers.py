@@ -4,12 +4,12 @@ Shapes: B examples, I images, R regions, D numbers per region, G glimpses, P cel
 H hidden, T words, N real words of the whole batch, n rows of a step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from saccade.data.batch import CaptionBatch
 
@@ -118,6 +118,12 @@ def image_of_beam(words: Tensor) -> Tensor:
     return torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
 
 
-def rows_per_step(lengths: Sequence[int], last: int) -> list[int]:
-    """Number of captions that still have a word at each step, given falling `lengths`."""
-    return [sum(length > step for length in lengths) for step in range(last)]
+def by_beam(words: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
+    """Rows of all beams, (I * K, ...) each, as (I, K, ...) for `words (I, K)`."""
+    return tuple(part.view(*words.shape, -1) for part in rows)
+
+
+def by_caption(rows: Tensor, words: PackedSequence, batch: CaptionBatch) -> Tensor:
+    """A row for each real word (N, ...), packed, as (B, T - 1, ...); 0 behind a caption's end."""
+    packed, length = PackedSequence(rows, words.batch_sizes), batch.caption.shape[1] - 1
+    return pad_packed_sequence(packed, batch_first=True, total_length=length)[0]

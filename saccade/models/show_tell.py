@@ -24,7 +24,7 @@ from saccade.core.errors import BadConfig
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
 from saccade.models.catalogue import ShowTellConfig
 from saccade.models.fast_rnn import Dropout, PackedLstm, StepLinear, VocabularyLinear
-from saccade.models.layers import AdaptivePooling, mean_region, pack_captions
+from saccade.models.layers import AdaptivePooling, by_beam, mean_region, pack_captions
 
 
 class ShowTell(nn.Module):
@@ -35,7 +35,12 @@ class ShowTell(nn.Module):
         self.pooling = AdaptivePooling.between(sizes.grid, config.pool_size)
         self.cells = 0  # concatenated cells; 0 when the mean is projected
         if config.init_pool == "flatten":
-            self.cells = len(self.pooling.matrix) if self.pooling else _count_regions(sizes)
+            rows, columns = sizes.grid or (1, sizes.regions)
+            self.cells = len(self.pooling.matrix) if self.pooling else rows * columns
+            if not self.cells:
+                hint = "Use features on a grid, or set model.init_pool=mean."
+                message = "init_pool=flatten needs a known number of regions per image"
+                raise BadConfig(message, hint=hint)
         width = max(self.cells, 1) * sizes.region_dim
         self.project_image = nn.Linear(width, config.embedding, bias=config.image_bias)
         self.norm: nn.BatchNorm1d | None = None
@@ -66,10 +71,8 @@ class ShowTell(nn.Module):
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
         before = tuple(part.flatten(0, 1)[None] for part in state.per_beam)  # (1, I * K, H)
         _, (hidden, memory) = self.lstm(self._one_step(self.embed(words.flatten())), before)
-        logits, hidden, memory = (
-            part.view(*words.shape, -1)
-            for part in (self.output(self.dropout(hidden[0])), hidden[0], memory[0])
-        )
+        logits = self.output(self.dropout(hidden[0]))
+        logits, hidden, memory = by_beam(words, logits, hidden[0], memory[0])
         return DecoderOutput(logits, CaptionState(state.per_image, (hidden, memory)))
 
     def _encode(self, regions: Tensor, mask: Tensor) -> Tensor:
@@ -136,17 +139,6 @@ class MaxoutLstm(nn.Module):
         ended.append((hidden, memory))
         last, cell = (torch.cat(parts) for parts in zip(*reversed(ended), strict=True))
         return inputs._replace(data=torch.cat(outputs)), (last[None], cell[None])
-
-
-def _count_regions(sizes: Sizes) -> int:
-    """Number of regions to concatenate. Raises BadConfig where it is not known."""
-    regions = sizes.grid[0] * sizes.grid[1] if sizes.grid else sizes.regions
-    if not regions:
-        raise BadConfig(
-            "init_pool=flatten needs a known number of regions per image",
-            hint="Use features on a grid, or set model.init_pool=mean.",
-        )
-    return regions
 
 
 def _initialise(model: ShowTell, config: ShowTellConfig) -> None:

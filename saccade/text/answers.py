@@ -105,9 +105,8 @@ def normalise_pair(
     Raises BadConfig for any other revision.
     """
     if revision not in REVISIONS:
-        raise BadConfig(
-            f"there is no scorer revision {revision!r}", hint=f"Choose from {', '.join(REVISIONS)}."
-        )
+        hint = f"Choose from {', '.join(REVISIONS)}."
+        raise BadConfig(f"there is no scorer revision {revision!r}", hint=hint)
     if revision == "2021-03":
         human = [clean_answer(answer, "blanks") for answer in answers]
         if len(set(human)) == 1:
@@ -152,10 +151,9 @@ class AnswerList:
 
     def __post_init__(self) -> None:
         if self.normaliser not in NORMALISERS:
-            raise BadData(
-                f"an answer list was made with the unknown normaliser {self.normaliser!r}",
-                hint=f"Known are: {', '.join(NORMALISERS)}.",
-            )
+            hint = f"Known are: {', '.join(NORMALISERS)}."
+            message = f"an answer list was made with the unknown normaliser {self.normaliser!r}"
+            raise BadData(message, hint=hint)
         if len(set(self.answers)) != len(self.answers):
             hint = "Make it again from the data folder; it is not to be edited by hand."
             raise BadData("an answer list has an answer twice", hint=hint)

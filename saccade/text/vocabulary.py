@@ -43,10 +43,9 @@ class Vocabulary:
         if len(set(self.words)) != len(self.words):
             raise BadData("a vocabulary has a word twice", hint=_HINT)
         if (self.rules is None) != (self.tokenizer in TOKENIZERS):
-            raise BadData(
-                f"a vocabulary was made with the unknown tokenizer {self.tokenizer!r}",
-                hint=f"Known are: {', '.join(TOKENIZERS)}. Install the package that has it.",
-            )
+            hint = f"Known are: {', '.join(TOKENIZERS)}. Install the package that has it."
+            message = f"a vocabulary was made with the unknown tokenizer {self.tokenizer!r}"
+            raise BadData(message, hint=hint)
 
     def __len__(self) -> int:
         return len(self.words)

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saccade.config import FeaturesConfig
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tensors import load_weights
 from saccade.core.weights import find_given
 from saccade.data.examples import Examples, images_of
 from saccade.experiment import Experiment
-from saccade.features.settings import Preprocessing
+from saccade.features.settings import PIXELS, Preprocessing
 from saccade.inference.model import build
 from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import OpenedRun, open_run
@@ -54,26 +55,20 @@ def initialise(
     text = experiment.recipe.text
     if start is not None:
         if text.vectors is not None:
-            raise BadConfig(
-                "text.vectors and an earlier run both give initial word embeddings",
-                hint="Set text.vectors=none, or leave out --from.",
-            )
+            hint = "Set text.vectors=none, or leave out --from."
+            message = "text.vectors and an earlier run both give initial word embeddings"
+            raise BadConfig(message, hint=hint)
         start_from(start, model, experiment)
     elif experiment.recipe.train.self_critical is not None:
-        raise BadConfig(
-            "self-critical training needs a captioner that was trained before",
-            hint="Train one on human captions (train.self_critical=none), then start --from its "
-            "run.",
-        )
+        hint = "Train one on human captions (train.self_critical=none); then --from its run."
+        message = "self-critical training needs a captioner that was trained before"
+        raise BadConfig(message, hint=hint)
     else:
-        getattr(without_encoder(model), "initialise", lambda: None)()
+        inner, vocabulary = without_encoder(model), experiment.words.vocabulary
+        getattr(inner, "initialise", lambda: None)()
         if text.vectors is not None:
-            file, missing = find_given(text.vectors, "word vectors"), text.vectors_missing
-            say(
-                initialise_embedding(
-                    without_encoder(model), file, experiment.words.vocabulary, missing
-                )
-            )
+            file = find_given(text.vectors, "word vectors")
+            say(initialise_embedding(inner, file, vocabulary, text.vectors_missing))
     if isinstance(model, EncodedModel) and model.config.batch_norm == "trained":
         _restore_batch_norm(model, experiment, examples)
 
@@ -86,12 +81,9 @@ def start_from(path: Path, model: nn.Module, experiment: Experiment) -> None:
     """
     run = open_run(path)
     if run.words != experiment.words:
-        raise BadRun(
-            "that run has other words or answers, so its weights mean something else",
-            location=path,
-            hint="Start from a run on the same data folder and with the same text and answers "
-            "settings.",
-        )
+        hint = "Start from a run on the same data folder, with the same text and answers settings."
+        message = "that run has other words or answers, so its weights mean something else"
+        raise BadRun(message, location=path, hint=hint)
     if isinstance(model, EncodedModel) and run.header.recipe.encoder is None:
         _refuse_other_features(run, model.encoder, experiment.store.header.preprocessing)
         model = model.model
@@ -112,27 +104,15 @@ def _refuse_other_features(run: OpenedRun, encoder: Any, pixels: Preprocessing) 
             f"options={options or 'none'}, and the weights it had ({trained_on.weights}).",
         )
     if store.reduction is not None:
-        raise BadRun(
-            "that run's features were reduced by `store convert`, which no encoder does",
-            location=run.path,
-            hint="Start from a run on the features as they were extracted.",
-        )
+        hint = "Start from a run on the features as they were extracted."
+        message = "that run's features were reduced by `store convert`, which no encoder does"
+        raise BadRun(message, location=run.path, hint=hint)
     if store.preprocessing != pixels:
-        raise BadRun(
-            "that run's images were preprocessed otherwise than these pixels",
-            location=run.path,
-            hint=f"Extract pixels as that run did: {_extract_command(store.preprocessing)}",
-        )
-
-
-def _extract_command(wanted: Preprocessing) -> str:
-    """The command that extracts pixels with the preprocessing wanted."""
-    mean, std = (",".join(f"{part:g}" for part in colour) for colour in (wanted.mean, wanted.std))
-    crop = f" --resize-to {wanted.resize_to}" if wanted.resize_to else ""
-    return (
-        f"saccade extract DATA --backbone pixels --size {wanted.height} --resize {wanted.resize}"
-        f"{crop} --mean {mean} --std {std} --interpolation {wanted.interpolation}"
-    )
+        fields = store.preprocessing.model_dump(exclude={"height", "width"})
+        wanted = FeaturesConfig(backbone=PIXELS, size=store.preprocessing.height, **fields)
+        hint = f"Extract pixels as that run did: saccade extract DATA {wanted.flags()}"
+        message = "that run's images were preprocessed otherwise than these pixels"
+        raise BadRun(message, location=run.path, hint=hint)
 
 
 def _restore_batch_norm(model: EncodedModel, experiment: Experiment, examples: Examples) -> None:

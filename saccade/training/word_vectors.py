@@ -253,10 +253,9 @@ def initialise_embedding(
     """
     embed = getattr(model, "embed", None)
     if not isinstance(embed, nn.Embedding | nn.EmbeddingBag):
-        raise BadConfig(
-            f"{type(model).__name__} has no word embedding that vectors could be put into",
-            hint="Set text.vectors=none.",
-        )
+        hint = "Set text.vectors=none."
+        message = f"{type(model).__name__} has no word embedding that vectors could be put into"
+        raise BadConfig(message, hint=hint)
     vectors = read_word_vectors(path, vocabulary, embed.embedding_dim)
     weight = embed.weight
     if missing == "zero":
