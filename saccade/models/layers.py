@@ -126,4 +126,4 @@ def by_beam(words: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
 def by_caption(rows: Tensor, words: PackedSequence, batch: CaptionBatch) -> Tensor:
     """A row for each real word (N, ...), packed, as (B, T - 1, ...); 0 behind a caption's end."""
     packed, length = PackedSequence(rows, words.batch_sizes), batch.caption.shape[1] - 1
-    return pad_packed_sequence(packed, batch_first=True, total_length=length)[0]
+    return pad_packed_sequence(packed, batch_first=True, total_length=length)[0].contiguous()
