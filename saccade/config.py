@@ -432,10 +432,7 @@ FieldPath = str | Sequence[str]
 
 
 def apply_changes(recipe: Recipe, changes: Iterable[tuple[FieldPath, Any]]) -> Recipe:
-    """A copy of a recipe with fields set to values; strings are read as `--set` reads them.
-
-    Raises BadConfig.
-    """
+    """A copy of a recipe with fields set; strings are read as `--set` does. Raises BadConfig."""
     values, problem = recipe.model_dump(), None
     for path, value in changes:
         names = _split(path, values)

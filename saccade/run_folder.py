@@ -137,10 +137,7 @@ def write_run(
 
 
 def open_run(path: Path) -> OpenedRun:
-    """Read and check a run folder.
-
-    Raises BadRun where it is missing, broken or another format, BadData for broken words.
-    """
+    """Read and check a run folder. Raises BadRun, or BadData where its words are broken."""
     about = read_run_json(path)
     try:
         header = RunHeader.model_validate(about)

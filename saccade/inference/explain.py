@@ -200,8 +200,6 @@ def heat_of(
     boxes: NDArray[np.float32],
     image: NDArray[np.uint8],
 ) -> Heat:
-    """A weight for each region as a map of the image `(H, W, 3)`.
-
-    Cells of a grid blend, detected boxes have edges.
-    """
-    return heat_map(weights, boxes, *image.shape[:2], smooth=run.grid is not None)
+    """A weight of each region as a map of `image (H, W, 3)`; cells blend, boxes have edges."""
+    height, width = image.shape[:2]
+    return heat_map(weights, boxes, height, width, smooth=run.grid is not None)

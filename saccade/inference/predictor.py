@@ -149,10 +149,7 @@ class Run:
         return image if isinstance(image, EncodedImage) else self.encode(image)
 
     def question(self, encoded: EncodedImage, question: str) -> VqaBatch:
-        """A batch of one question about an image, cut into words as in training.
-
-        Raises BadConfig for a question without a word.
-        """
+        """A batch of one question, cut into words as in training. Raises BadConfig for no words."""
         vocabulary = self.opened.words.vocabulary
         tokens = vocabulary.cut(as_question(question))
         ids = vocabulary.encode(tokens[: self.opened.header.recipe.text.max_length])

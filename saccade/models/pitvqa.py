@@ -134,10 +134,7 @@ class PitVqa(nn.Module):
 
 
 def _load_pretrained(model: Any, source: str) -> None:
-    """Fill a model from a folder or the hub; a word table of another size stays as it is.
-
-    Raises MissingWeights, BadConfig.
-    """
+    """Fill a model from a folder or the hub. Raises MissingWeights or BadConfig."""
     file, wanted = find_pretrained(source), model.state_dict()
     try:
         found = load_file(file)

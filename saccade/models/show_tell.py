@@ -52,7 +52,19 @@ class ShowTell(nn.Module):
         self.input_dropout = Dropout(config.input_dropout)
         self.dropout = Dropout(config.dropout)
         self.output = VocabularyLinear(config.hidden, sizes.words)
-        _initialise(self, config)
+        if config.init == "words":
+            nn.init.uniform_(self.embed.weight, -0.1, 0.1)
+            nn.init.uniform_(self.output.weight, -0.1, 0.1)
+            nn.init.zeros_(self.output.bias)
+        elif config.init == "everything":
+            for name, parameter in self.named_parameters():
+                if parameter.dim() > 1:
+                    nn.init.uniform_(parameter, -0.08, 0.08)
+                elif not name.startswith("norm."):
+                    nn.init.zeros_(parameter)
+            if isinstance(self.lstm, nn.LSTM) and self.lstm.bias:
+                bias = self.lstm.get_parameter("bias_ih_l0").detach()  # gates: in, forget, ...
+                nn.init.ones_(bias[config.hidden : 2 * config.hidden])
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
         image = self._encode(batch.regions, batch.region_mask)[batch.image]  # (B, E)
@@ -139,19 +151,3 @@ class MaxoutLstm(nn.Module):
         ended.append((hidden, memory))
         last, cell = (torch.cat(parts) for parts in zip(*reversed(ended), strict=True))
         return inputs._replace(data=torch.cat(outputs)), (last[None], cell[None])
-
-
-def _initialise(model: ShowTell, config: ShowTellConfig) -> None:
-    if config.init == "words":
-        nn.init.uniform_(model.embed.weight, -0.1, 0.1)
-        nn.init.uniform_(model.output.weight, -0.1, 0.1)
-        nn.init.zeros_(model.output.bias)
-    elif config.init == "everything":
-        for name, parameter in model.named_parameters():
-            if parameter.dim() > 1:
-                nn.init.uniform_(parameter, -0.08, 0.08)
-            elif not name.startswith("norm."):
-                nn.init.zeros_(parameter)
-        if isinstance(model.lstm, nn.LSTM) and model.lstm.bias:
-            bias = model.lstm.get_parameter("bias_ih_l0").detach()  # gates: in, forget, ...
-            nn.init.ones_(bias[config.hidden : 2 * config.hidden])

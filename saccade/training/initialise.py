@@ -17,10 +17,10 @@ from saccade.core.tensors import load_weights
 from saccade.core.weights import find_given
 from saccade.data.examples import Examples, images_of
 from saccade.experiment import Experiment
-from saccade.features.settings import PIXELS, Preprocessing
+from saccade.features.settings import PIXELS
 from saccade.inference.model import build
 from saccade.models.encoder import EncodedModel, without_encoder
-from saccade.run_folder import OpenedRun, open_run
+from saccade.run_folder import open_run
 from saccade.training.word_vectors import initialise_embedding
 
 STATISTICS_IMAGES = 256
@@ -85,34 +85,27 @@ def start_from(path: Path, model: nn.Module, experiment: Experiment) -> None:
         message = "that run has other words or answers, so its weights mean something else"
         raise BadRun(message, location=path, hint=hint)
     if isinstance(model, EncodedModel) and run.header.recipe.encoder is None:
-        _refuse_other_features(run, model.encoder, experiment.store.header.preprocessing)
+        encoder: Any = model.encoder  # must give the model the features that it was trained on
+        store, spec = run.header.store, encoder.spec
+        given, ours = store.backbone, (spec.name, spec.options, spec.weights_sha256)
+        if (given.name, given.options, given.weights_sha256) != ours:
+            options = ",".join(f"{name}={value}" for name, value in given.options.items())
+            network = f"backbone={given.name}, options={options or 'none'}"
+            hint = f"Give the encoder that run's: {network}, with its weights ({given.weights})."
+            message = "that run's features come from another network or weights than this encoder"
+            raise BadRun(message, location=path, hint=hint)
+        if store.reduction is not None:
+            hint = "Start from a run on the features as they were extracted."
+            message = "that run's features were reduced by `store convert`, which no encoder does"
+            raise BadRun(message, location=path, hint=hint)
+        if store.preprocessing != experiment.store.header.preprocessing:
+            fields = store.preprocessing.model_dump(exclude={"height", "width"})
+            wanted = FeaturesConfig(backbone=PIXELS, size=store.preprocessing.height, **fields)
+            hint = f"Extract pixels as that run did: saccade extract DATA {wanted.flags()}"
+            message = "that run's images were preprocessed otherwise than these pixels"
+            raise BadRun(message, location=path, hint=hint)
         model = model.model
     load_weights(model, path / "model.safetensors", "Start from a run of the same model settings.")
-
-
-def _refuse_other_features(run: OpenedRun, encoder: Any, pixels: Preprocessing) -> None:
-    """Raise BadRun where an encoder gives a model other features than it was trained on."""
-    store, spec = run.header.store, encoder.spec
-    trained_on = store.backbone
-    ours = spec.name, spec.options, spec.weights_sha256
-    if (trained_on.name, trained_on.options, trained_on.weights_sha256) != ours:
-        options = ",".join(f"{name}={value}" for name, value in trained_on.options.items())
-        raise BadRun(
-            "that run's features come from another network than this encoder, or other weights",
-            location=run.path,
-            hint=f"Give the encoder that run's: backbone={trained_on.name}, "
-            f"options={options or 'none'}, and the weights it had ({trained_on.weights}).",
-        )
-    if store.reduction is not None:
-        hint = "Start from a run on the features as they were extracted."
-        message = "that run's features were reduced by `store convert`, which no encoder does"
-        raise BadRun(message, location=run.path, hint=hint)
-    if store.preprocessing != pixels:
-        fields = store.preprocessing.model_dump(exclude={"height", "width"})
-        wanted = FeaturesConfig(backbone=PIXELS, size=store.preprocessing.height, **fields)
-        hint = f"Extract pixels as that run did: saccade extract DATA {wanted.flags()}"
-        message = "that run's images were preprocessed otherwise than these pixels"
-        raise BadRun(message, location=run.path, hint=hint)
 
 
 def _restore_batch_norm(model: EncodedModel, experiment: Experiment, examples: Examples) -> None:

@@ -41,10 +41,7 @@ class ScheduleState(NamedTuple):
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The recipe's optimiser over every weight, in groups of equal rules.
-
-    Raises BadConfig for a rule that fits no weight.
-    """
+    """The recipe's optimiser, in groups of equal rules. Raises BadConfig for an idle rule."""
     names = [name for name, _ in model.named_parameters()]
     for prefix in config.rules:
         if not any(name.startswith(prefix) for name in names):

@@ -81,7 +81,14 @@ def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVec
     ids = {word.encode(): id_ for id_, word in enumerate(vocabulary.words) if id_ not in special}
     with _opened(path) as stream:
         head = stream.read(HEAD)
-    _refuse_other_formats(path, head)
+    for magic, message, hint in OTHER_FORMATS:
+        if head.startswith(magic):
+            raise _bad(path, message, hint)
+    if head.startswith(b"PK\x03\x04"):
+        member = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode(errors="replace")
+        arrays = member.endswith((".npy", ".pkl"))  # NumPy's .npz, PyTorch's .pt
+        message = f"is a zip archive, the first file in it is {member!r}"
+        raise _bad(path, message, SAVE_OTHERWISE if arrays else UNPACK)
     line, _, rest = head.partition(b"\n")
     # word2vec's first line: how many words and numbers there are. GloVe's is a word's own.
     sizes = re.fullmatch(rb"(\d{1,15}) (\d{1,15})[ \r]*", line)
@@ -124,22 +131,8 @@ def _opened(path: Path) -> Iterator[BufferedIOBase]:
         raise _bad(path, f"cannot be read ({error})") from None
 
 
-def _refuse_other_formats(path: Path, head: bytes) -> None:
-    for magic, message, hint in OTHER_FORMATS:
-        if head.startswith(magic):
-            raise _bad(path, message, hint)
-    if head.startswith(b"PK\x03\x04"):
-        member = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode(errors="replace")
-        arrays = member.endswith((".npy", ".pkl"))  # NumPy's .npz, PyTorch's .pt
-        message = f"is a zip archive, the first file in it is {member!r}"
-        raise _bad(path, message, SAVE_OTHERWISE if arrays else UNPACK)
-
-
 def _is_binary(rest: bytes, width: int) -> bool:
-    """If the bytes behind word2vec's first line are float32 numbers, not digits.
-
-    Text is recognised by its first line, binary by bytes in the first vector that are no text.
-    """
+    """If float32 numbers stand behind word2vec's first line: bytes that are no text tell it."""
     vector = rest.partition(b" ")[2]
     line = vector.partition(b"\n")[0].rstrip(b" \r")
     if re.fullmatch(rb"[-+.\deE ]+", line) and line.count(b" ") == width - 1:
