@@ -135,14 +135,8 @@ def _words(recipe: Recipe, folder: DataFolder) -> Words:
         vocabulary = question_vocabulary(
             counts, tokenizer=tokenizer, min_count=min_count, unk_token=unk_token
         )
-    listed = answer_list(
-        folder.answer_counts(answers.count),
-        size=answers.size,
-        normaliser=answers.normaliser,
-        min_count=answers.min_count,
-        only_words=answers.only_words,
-    )
-    return Words(vocabulary, listed)
+    how = answers.model_dump(include={"size", "normaliser", "min_count", "only_words"})
+    return Words(vocabulary, answer_list(folder.answer_counts(answers.count), **how))
 
 
 def question_examples(

@@ -319,10 +319,7 @@ class EncoderConfig(Settings):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.checkpointing and self.batch_norm == "trained":
-            raise ValueError(
-                "checkpointing shows every batch twice, so batch norm would count it twice: "
-                "set batch_norm=frozen"
-            )
+            raise ValueError("checkpointing would count every batch twice: set batch_norm=frozen")
         return self
 
 

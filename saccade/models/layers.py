@@ -36,14 +36,11 @@ def attend(weights: Tensor, regions: Tensor, image: Tensor) -> Tensor:
     """
     if len(regions) == len(image) == 1:
         return weights @ regions
-    examples, glimpses, size = weights.shape
     per_image = torch.bincount(image, minlength=len(regions))
-    order = torch.argsort(image, stable=True)
+    place = torch.argsort(image, stable=True).argsort()  # (B,) of each example, sorted by image
     first = torch.cumsum(per_image, dim=0) - per_image
-    place = torch.empty_like(order)
-    place[order] = torch.arange(examples, device=order.device)
     slot = place - first[image]  # (B,) how many examples of the same image stand before it
-    padded = weights.new_zeros(len(regions), int(per_image.max()), glimpses, size)
+    padded = weights.new_zeros(len(regions), int(per_image.max()), *weights.shape[1:])
     padded = padded.index_put((image, slot), weights)
     sums = torch.bmm(padded.flatten(1, 2), regions).view(*padded.shape[:3], -1)
     return sums[image, slot]

@@ -1,7 +1,7 @@
 """Vocabularies: from sentences to word ids and back, by the tokenizer of the published system."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -130,17 +130,11 @@ def caption_vocabulary(
     Words that occur fewer than `min_count` times are unknown words; the published Show, Attend and
     Tell ports keep words that occur more than 5 times. Id 0 is padding.
     """
-    special: Sequence[str] = (UNKNOWN, START, END)
-    words = [w for w, n in counts.items() if n >= min_count and w not in (PAD, *special)]
-    first = len(words) + 1
-    return Vocabulary(
-        (PAD, *words, *special),
-        pad=0,
-        unknown=first,
-        start=first + 1,
-        end=first + 2,
-        tokenizer=tokenizer,
-    )
+    special = (PAD, UNKNOWN, START, END)
+    kept = (word for word, n in counts.items() if n >= min_count and word not in special)
+    words = (PAD, *kept, UNKNOWN, START, END)
+    end = len(words) - 1
+    return Vocabulary(words, 0, end - 2, tokenizer, start=end - 1, end=end)
 
 
 @dataclass(frozen=True)

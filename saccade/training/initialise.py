@@ -33,11 +33,9 @@ def fresh_model(
 ) -> nn.Module:
     """Build an experiment's model. An encoder's weights are read where no run has better ones."""
     read_weights = not resume and (start is None or open_run(start).header.recipe.encoder is None)
-    header = experiment.store.header
-    torch.manual_seed(experiment.recipe.train.seed)
-    return build(
-        experiment.recipe, experiment.sizes, header.preprocessing, read_weights=read_weights
-    )
+    recipe, preprocessing = experiment.recipe, experiment.store.header.preprocessing
+    torch.manual_seed(recipe.train.seed)
+    return build(recipe, experiment.sizes, preprocessing, read_weights=read_weights)
 
 
 def initialise(
