@@ -165,10 +165,6 @@ def caption_examples(experiment: Experiment, split: Split) -> CaptionExamples | 
 
 def captions_to_read(experiment: Experiment, split: Split) -> CaptionExamples:
     """The captions of a split that are not longer than the recipe allows."""
-    return CaptionExamples(
-        experiment.folder,
-        split,
-        experiment.store,
-        experiment.words.vocabulary,
-        max_length=experiment.recipe.text.max_length,
-    )
+    vocabulary, max_length = experiment.words.vocabulary, experiment.recipe.text.max_length
+    given = experiment.folder, split, experiment.store, vocabulary
+    return CaptionExamples(*given, max_length=max_length)

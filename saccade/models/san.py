@@ -62,11 +62,9 @@ class San(nn.Module):
         words, length = batch.question, batch.question_length
         if isinstance(self.question_encoder, Convolution):
             real = real_words(length, words.shape[1])
-            question: Tensor = self.question_encoder(self.embed(words) * real[..., None])
-            return question
+            return self.question_encoder(self.embed(words) * real[..., None])
         _, (hidden, _) = self.question_encoder(pack_words(words, length, self.embed))
-        last: Tensor = hidden[-1]
-        return last
+        return hidden[-1]
 
 
 class Hop(nn.Module):
