@@ -60,9 +60,6 @@ def load_model(run: OpenedRun) -> nn.Module:
     """Build a run's model and fill it with its best weights, in eval mode. Raises BadRun."""
     header = run.header
     model = build(header.recipe, header.sizes, header.store.preprocessing)
-    load_weights(
-        model,
-        run.path / "model.safetensors",
-        "The file belongs to another run; put the right one back or train again.",
-    )
+    hint = "The file belongs to another run; put the right one back or train again."
+    load_weights(model, run.path / "model.safetensors", hint)
     return model.eval()

@@ -75,12 +75,9 @@ class ShowAttendTell(nn.Module):
             maps.append(weights[:, 0])
         attention = by_caption(torch.cat(maps), packed, batch)  # (B, T-1, P)
         unequal = (1 - attention.sum(dim=1)).square()  # (B, P)
-        return CaptionOutput(
-            self.output(self.dropout(torch.cat(states))),
-            targets,
-            attention=self._to_regions(attention),
-            penalty=self.doubly_stochastic * unequal[mask].mean(),
-        )
+        logits = self.output(self.dropout(torch.cat(states)))  # (N, V)
+        penalty = self.doubly_stochastic * unequal[mask].mean()
+        return CaptionOutput(logits, targets, self._to_regions(attention), penalty=penalty)
 
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         keys, mask = self.attention.key(regions), region_mask  # (I, R, A), (I, R)

@@ -170,17 +170,16 @@ class AnswerList:
         """Ids of raw answers met so far: people repeat themselves, and normalising is slow."""
         return {}
 
-    def _id(self, answer: str) -> int | None:
-        if answer not in self._known:
-            self._known[answer] = self._ids.get(NORMALISERS[self.normaliser](answer))
-        return self._known[answer]
-
     def encode(self, human: Sequence[str]) -> tuple[list[int], list[int]]:
         """Give the ids of the listed answers among `human` and how many people gave each.
 
         Ids stand in the order of their first occurrence; answers not in the list are left out.
         """
-        counts = Counter(id_ for id_ in map(self._id, human) if id_ is not None)
+        known, normalise = self._known, NORMALISERS[self.normaliser]
+        for answer in human:
+            if answer not in known:
+                known[answer] = self._ids.get(normalise(answer))
+        counts = Counter(id_ for answer in human if (id_ := known[answer]) is not None)
         return list(counts), list(counts.values())
 
 
