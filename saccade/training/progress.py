@@ -75,8 +75,9 @@ class TrainingView:
             disable=not console.is_terminal,
         )
         total = self.steps * self.config.epochs
-        shown: dict[str, Any] = {"epoch": "1", "loss": 0.0, "score": "-"}
-        self.row = self.bar.add_task("", total=total, rate=0.0, waiting=0.0, **shown)
+        self.row = self.bar.add_task(
+            "", total=total, epoch="1", loss=0.0, score="-", rate=0.0, waiting=0.0
+        )
 
     def say(self, line: str) -> None:
         """Print one line."""
