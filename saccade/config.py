@@ -6,6 +6,7 @@ does. Only the commands see a whole recipe: other functions take the part that t
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -235,20 +236,12 @@ class TrainConfig(Settings):
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
-    def _one_way_to_clip(self) -> Self:
+    def _agrees(self) -> Self:
         clips = (self.clip_value, self.clip_norm, self.clip_norm_per_tensor)
         if sum(clip is not None for clip in clips) > 1:
-            raise ValueError(
-                "of clip_value, clip_norm and clip_norm_per_tensor set all but one to none"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _one_teacher(self) -> Self:
+            raise ValueError("clip_value, clip_norm, clip_norm_per_tensor: set all but one to none")
         if self.scheduled_sampling and self.self_critical:
-            raise ValueError(
-                "self-critical training reads no human words: set scheduled_sampling=none"
-            )
+            raise ValueError("self_critical reads no human words: set scheduled_sampling=none")
         return self
 
 
@@ -394,13 +387,7 @@ class Recipe(Settings):
                 verb = "needs" if task == self.task else "has no"
                 raise ValueError(f"a recipe of {self.model.kind} ({self.task}) {verb} `{part}`")
         if self.decode and self.text.tokenizer.startswith(FILE):
-            raise ValueError(
-                "captions are counted in the data's words: set text.tokenizer=karpathy"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _can_be_trained(self) -> Self:
+            raise ValueError("captions are counted in the data: set text.tokenizer=karpathy")
         train = self.train
         if train.select_by is not None:
             metric = METRICS.get(train.select_by)
@@ -445,10 +432,7 @@ FieldPath = str | Sequence[str]
 
 
 def apply_changes(recipe: Recipe, changes: Iterable[tuple[FieldPath, Any]]) -> Recipe:
-    """A copy of a recipe with fields set to values; strings are read as `--set` reads them.
-
-    Raises BadConfig.
-    """
+    """A copy of a recipe with fields set; strings are read as `--set` does. Raises BadConfig."""
     values, problem = recipe.model_dump(), None
     for path, value in changes:
         names = _split(path, values)
@@ -489,28 +473,22 @@ def _with_value(values: dict[str, Any], names: list[str], value: Any) -> dict[st
     """Copy `values` with one field set to the first reading of `value` that it takes."""
     if len(names) > 1 and names[-1] == "kind":
         return _with_kind(values, names[:-1], value)
-    problems = []
-    for reading in _readings(value):
+    readings, problems = [value], []
+    if isinstance(value, str):  # `none` is null, or a word; all else is JSON, or a string
+        with suppress(json.JSONDecodeError):
+            readings.insert(0, None if value.lower() == "none" else json.loads(value))
+    for reading in readings:
         changed = put(values, names, reading)
         found = _problems(changed, names)
         if not found:
             return changed
         problems += found
-    if problems[0]["type"] == "extra_forbidden":
-        raise _no_such_field(values, names)
-    raise _refusal(names, value, problems[0]["msg"])
-
-
-def _readings(value: Any) -> list[Any]:
-    """What a value may mean, the likeliest first: `none` is null, or a word; JSON, or a string."""
-    if not isinstance(value, str):
-        return [value]
-    if value.lower() == "none":
-        return [None, value]
-    try:
-        return [json.loads(value), value]
-    except json.JSONDecodeError:
-        return [value]
+    if problems[0]["type"] != "extra_forbidden":
+        raise _refusal(names, value, problems[0]["msg"])
+    path, known = ".".join(names), [".".join(found) for found, _ in fields_of(values)]
+    near = get_close_matches(path, known, n=3) or sorted({name.split(".")[0] for name in known})
+    hint = f"Near it: {', '.join(near)}. See `saccade show RECIPE`."
+    raise BadConfig(f"a recipe has no field {path!r}", hint=hint)
 
 
 def _with_kind(values: dict[str, Any], parents: list[str], kind: Any) -> dict[str, Any]:
@@ -557,13 +535,4 @@ def _refusal(names: Sequence[str], value: Any, why: str) -> BadConfig:
     return BadConfig(
         f"{'.'.join(names)}={value}: {why.removeprefix('Value error, ').removeprefix('recipe: ')}",
         hint="See `saccade show RECIPE` for the fields and their values.",
-    )
-
-
-def _no_such_field(values: dict[str, Any], names: Sequence[str]) -> BadConfig:
-    path, known = ".".join(names), [".".join(found) for found, _ in fields_of(values)]
-    near = get_close_matches(path, known, n=3) or sorted({name.split(".")[0] for name in known})
-    return BadConfig(
-        f"a recipe has no field {path!r}",
-        hint=f"Near it: {', '.join(near)}. See `saccade show RECIPE`.",
     )

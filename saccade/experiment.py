@@ -1,6 +1,5 @@
 """Experiment: a recipe, or a trained run, together with a data folder and its features."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from saccade.data.examples import CaptionExamples, ImageExamples, VqaExamples
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.features.settings import PIXELS
-from saccade.features.store import FeatureStore, StoreHeader, read_header
+from saccade.features.store import FeatureStore, read_header
 from saccade.run_folder import OpenedRun
 from saccade.text.answers import answer_list
 from saccade.text.tokenizers import FILE
@@ -54,13 +53,12 @@ def assemble(recipe: Recipe, folder: DataFolder, features: str | None = None) ->
     a recipe with an encoder needs pixels, one without needs regions.
     """
     if recipe.task not in folder.tasks:
-        raise BadData(
-            f"the recipe needs {recipe.task} records, the folder has {', '.join(folder.tasks)}",
-            location=folder.path,
-            hint="Choose a recipe for what the folder holds: saccade list recipes",
-        )
+        found = ", ".join(folder.tasks)
+        hint = "Choose a recipe for what the folder holds: saccade list recipes"
+        message = f"the recipe needs {recipe.task} records, the folder has {found}"
+        raise BadData(message, location=folder.path, hint=hint)
     store = FeatureStore.open(choose_store(recipe, folder, features), images=folder.images())
-    return Experiment(recipe, folder, store, VOCABULARIES[recipe.task](recipe, folder))
+    return Experiment(recipe, folder, store, _words(recipe, folder))
 
 
 def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = None) -> Experiment:
@@ -70,28 +68,20 @@ def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = 
     """
     path = choose_store(run.header.recipe, folder, features or run.header.store_name)
     store = FeatureStore.open(path, images=folder.images())
-    if not _same_features(run.header.store, store.header):
-        raise BadStore(
-            "these features come from another backbone or preprocessing than the run's",
-            location=path,
-            hint="Choose the store with --features, or extract with the run's own settings "
-            "(`store` in run.json).",
-        )
-    return Experiment(run.header.recipe, folder, store, run.words)
-
-
-def _same_features(ours: StoreHeader, found: StoreHeader) -> bool:
-    """If both stores were made alike; an imported run may not know its backbone's weights.
-
-    The type of number (float16, int8 ...) may differ: it rounds the same features.
-    """
-    weights = ours.backbone.weights_sha256
-    return (
+    ours, found = run.header.store, store.header
+    weights = ours.backbone.weights_sha256  # none: an imported run may not know them
+    # The type of number (float16, int8 ...) may differ: it rounds the same features.
+    is_same = (
         ours.backbone.name == found.backbone.name
         and ours.backbone.options == found.backbone.options
         and weights in (None, found.backbone.weights_sha256)
         and (ours.preprocessing, ours.reduction) == (found.preprocessing, found.reduction)
     )
+    if not is_same:
+        hint = "Choose the store with --features, or extract as `store` in the run's run.json says."
+        message = "these features come from another backbone or preprocessing than the run's"
+        raise BadStore(message, location=path, hint=hint)
+    return Experiment(run.header.recipe, folder, store, run.words)
 
 
 def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:
@@ -107,27 +97,19 @@ def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:
     wanted = recipe.features.model_copy(update={"backbone": PIXELS} if recipe.encoder else {})
     command = f"saccade extract {folder.path} {wanted.flags()}"
     if chosen is not None:
-        has, found, other = (
-            "has no",
-            "pixels",
-            "give the recipe an encoder: --set encoder=timm:NAME",
-        )
+        problem = "has no encoder, and these are pixels"
+        other = "give the recipe an encoder: --set encoder=timm:NAME"
         if recipe.encoder:
-            has, found = "has an", "features of a frozen network"
+            problem = "has an encoder, and these are features of a frozen network"
             other = "take its encoder away: --set encoder=none"
-        raise BadStore(
-            f"the recipe {has} encoder, and these are {found}",
-            location=folder.store_path(chosen),
-            hint=f"Extract what it needs: {command}. Or {other}.",
-        )
+        hint = f"Extract what it needs: {command}. Or {other}."
+        raise BadStore(f"the recipe {problem}", location=folder.store_path(chosen), hint=hint)
     kind = "stores of pixels" if recipe.encoder else "feature stores"
-    raise BadStore(
-        f"there are no features {name!r}" if name else f"there are {len(fitting)} {kind}",
-        location=folder.path / "features",
-        hint=f"Choose one with --features: {', '.join(fitting)}."
-        if fitting
-        else f"Extract them once: {command}",
-    )
+    hint = f"Extract them once: {command}"
+    if fitting:
+        hint = f"Choose one with --features: {', '.join(fitting)}."
+    message = f"there are no features {name!r}" if name else f"there are {len(fitting)} {kind}"
+    raise BadStore(message, location=folder.path / "features", hint=hint)
 
 
 def _fits(recipe: Recipe, path: Path) -> bool:
@@ -139,41 +121,22 @@ def _fits(recipe: Recipe, path: Path) -> bool:
     return pixels == (recipe.encoder is not None)
 
 
-def _vqa_words(recipe: Recipe, folder: DataFolder) -> Words:
-    assert recipe.answers is not None  # a VQA recipe cannot be built without
+def _words(recipe: Recipe, folder: DataFolder) -> Words:
+    """The words of a model, counted in the folder's training split."""
     text, answers = recipe.text, recipe.answers
-    if text.tokenizer.startswith(FILE):
-        vocabulary = file_vocabulary(text.tokenizer)
+    tokenizer, min_count = text.tokenizer, text.min_count
+    if answers is None:
+        counts = folder.word_counts(tokenizer, "captions")
+        return Words(caption_vocabulary(counts, tokenizer=tokenizer, min_count=min_count))
+    if tokenizer.startswith(FILE):
+        vocabulary = file_vocabulary(tokenizer)
     else:
+        counts, unk_token = folder.word_counts(tokenizer, "questions"), text.unk_token
         vocabulary = question_vocabulary(
-            folder.word_counts(text.tokenizer, "questions"),
-            tokenizer=text.tokenizer,
-            min_count=text.min_count,
-            unk_token=text.unk_token,
+            counts, tokenizer=tokenizer, min_count=min_count, unk_token=unk_token
         )
-    return Words(
-        vocabulary,
-        answer_list(
-            folder.answer_counts(answers.count),
-            size=answers.size,
-            normaliser=answers.normaliser,
-            min_count=answers.min_count,
-            only_words=answers.only_words,
-        ),
-    )
-
-
-def _caption_words(recipe: Recipe, folder: DataFolder) -> Words:
-    text = recipe.text
-    counts = folder.word_counts(text.tokenizer, "captions")
-    return Words(caption_vocabulary(counts, tokenizer=text.tokenizer, min_count=text.min_count))
-
-
-VOCABULARIES: Mapping[str, Callable[[Recipe, DataFolder], Words]] = {
-    "vqa": _vqa_words,
-    "caption": _caption_words,
-}
-"""By task: the words of a model, counted in the folder's training split."""
+    how = answers.model_dump(include={"size", "normaliser", "min_count", "only_words"})
+    return Words(vocabulary, answer_list(folder.answer_counts(answers.count), **how))
 
 
 def question_examples(
@@ -202,10 +165,6 @@ def caption_examples(experiment: Experiment, split: Split) -> CaptionExamples | 
 
 def captions_to_read(experiment: Experiment, split: Split) -> CaptionExamples:
     """The captions of a split that are not longer than the recipe allows."""
-    return CaptionExamples(
-        experiment.folder,
-        split,
-        experiment.store,
-        experiment.words.vocabulary,
-        max_length=experiment.recipe.text.max_length,
-    )
+    vocabulary, max_length = experiment.words.vocabulary, experiment.recipe.text.max_length
+    given = experiment.folder, split, experiment.store, vocabulary
+    return CaptionExamples(*given, max_length=max_length)

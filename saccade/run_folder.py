@@ -12,6 +12,7 @@ leaves the old one whole. This file imports no torch, so that a wrong run is ref
 """
 
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -26,8 +27,7 @@ from saccade.core.run_files import RUN_FORMAT, read_json_of_run, read_run_json
 from saccade.core.settings import Settings, first_problem
 from saccade.data.batch import Sizes
 from saccade.features.store import StoreHeader
-from saccade.text.answers import AnswerList
-from saccade.text.vocabulary import Vocabulary, Words
+from saccade.text.vocabulary import Words
 
 BACKBONE = "backbone.safetensors"
 REDUCTION = "reduction.safetensors"
@@ -112,6 +112,11 @@ def write_run(
     """Make a run folder and write all but the weights; `backbone` is linked where it exists."""
     out.mkdir(parents=True, exist_ok=True)
     recipe, sizes, words = made
+    commit = None  # of the working directory, when it is a git repository
+    with suppress(OSError, subprocess.TimeoutExpired):
+        command = ["git", "rev-parse", "HEAD"]
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
+        commit = asked.stdout.strip() or None
     header = RunHeader(
         format=RUN_FORMAT,
         recipe_name=name,
@@ -119,21 +124,20 @@ def write_run(
         sizes=sizes,
         **origin._asdict(),
         versions={package: version(package) for package in VERSIONS},
-        git_commit=_git_commit(),
+        git_commit=commit,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     if backbone is not None:
         for file in (backbone, backbone.with_name(REDUCTION)):
             if file.exists() and not (out / file.name).exists():
                 link_or_copy(file, out / file.name)  # no second copy on the same disk
-    answers = words.answers.to_json() if words.answers else None
-    write_json(out / "words.json", {"vocabulary": words.vocabulary.to_json(), "answers": answers})
+    write_json(out / "words.json", words.to_json())
     write_text(out / "run.json", header.model_dump_json(indent=2) + "\n")
     return OpenedRun(out, header, words)
 
 
 def open_run(path: Path) -> OpenedRun:
-    """Read and check a run folder. Raises BadRun where it is missing, broken or another format."""
+    """Read and check a run folder. Raises BadRun, or BadData where its words are broken."""
     about = read_run_json(path)
     try:
         header = RunHeader.model_validate(about)
@@ -141,22 +145,8 @@ def open_run(path: Path) -> OpenedRun:
         hint = f"Install the package that this run was trained with. {error.hint}"
         raise BadRun(error.message, location=path / "run.json", hint=hint) from None
     except ValidationError as error:
-        raise BadRun(
-            first_problem(error, "the whole"),
-            location=path / "run.json",
-            hint="The file was changed by hand or by another version; train again.",
-        ) from None
-    words = read_json_of_run(path / "words.json")
-    answers = words["answers"] and AnswerList.from_json(words["answers"])
-    return OpenedRun(path, header, Words(Vocabulary.from_json(words["vocabulary"]), answers))
-
-
-def _git_commit() -> str | None:
-    """The commit of the working directory, when it is a git repository."""
-    try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return asked.stdout.strip() or None
+        hint = "The file was changed by hand or by another version; train again."
+        message = first_problem(error, "the whole")
+        raise BadRun(message, location=path / "run.json", hint=hint) from None
+    file = path / "words.json"
+    return OpenedRun(path, header, Words.from_json(read_json_of_run(file), file))

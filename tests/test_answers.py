@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from saccade.text.answers import (
     normalise_pair,
     normalise_punctuation,
 )
+from saccade.text.vocabulary import Words, question_vocabulary
 from tests.oracles import official_vqa_scorer as oracle
 
 # input, official in full, the variant of Show, Ask, Attend, and Answer
@@ -176,14 +178,15 @@ def test_raw_answers_that_read_alike_are_one():
 
 def test_answer_list_survives_json():
     listed = answer_list({"yes": 2, "no": 1}, size=9, normaliser="none")
-    assert AnswerList.from_json(json.loads(json.dumps(listed.to_json()))) == listed
+    words = Words(question_vocabulary({"a": 1}, tokenizer="karpathy"), listed)
+    assert Words.from_json(json.loads(json.dumps(words.to_json())), Path("words.json")) == words
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        None,
         [],
+        "yes",
         {"normaliser": "none"},
         {"normaliser": "none", "answers": "yes"},
         {"normaliser": "none", "answers": ["yes", 2]},
@@ -192,8 +195,10 @@ def test_answer_list_survives_json():
     ],
 )
 def test_broken_answer_list_is_refused(value):
-    with pytest.raises(BadData, match=r"answers\.json"):
-        AnswerList.from_json(value, location="answers.json")
+    written = Words(question_vocabulary({"a": 1}, tokenizer="karpathy")).to_json()
+    with pytest.raises(BadData, match=r"answer") as refused:
+        Words.from_json(written | {"answers": value}, Path("words.json"))
+    assert refused.value.location == "words.json"
 
 
 def test_unknown_normaliser_is_refused():

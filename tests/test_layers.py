@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from saccade.data.batch import CaptionBatch
 from saccade.models.layers import (
     AdaptivePooling,
     attend,
+    by_caption,
     masked_softmax,
     mean_region,
-    rows_per_step,
+    pack_captions,
 )
 
 
@@ -51,5 +53,11 @@ def test_padding_is_neither_attended_nor_averaged():
     assert mean_region(regions, mask).tolist() == [[2.0]]
 
 
-def test_rows_per_step():
-    assert rows_per_step([3, 2, 2], 4) == [3, 3, 1, 0]
+def test_rows_of_words_by_caption():
+    caption = torch.tensor([[1, 5, 6, 7, 2, 0], [1, 8, 2, 0, 0, 0], [1, 9, 2, 0, 0, 0]])
+    length, image = torch.tensor([5, 3, 3]), torch.tensor([0, 0, 0])
+    regions, mask = torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool)
+    batch = CaptionBatch(regions, mask, image, caption=caption, caption_length=length)
+    words, targets = pack_captions(batch)
+    assert words.batch_sizes.tolist() == [3, 3, 1, 1]
+    assert torch.equal(by_caption(targets, words, batch), caption[:, 1:])

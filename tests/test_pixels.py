@@ -657,7 +657,7 @@ class TestSettings:
     def test_what_contradicts_itself_is_refused(self):
         recipe = RECIPES["show-attend-tell-fine-tuned"]
         recipe = change(recipe, "encoder.checkpointing=true")
-        with pytest.raises(SaccadeError, match="count it twice"):
+        with pytest.raises(SaccadeError, match="count every batch twice"):
             change(recipe, "encoder.batch_norm=trained")
         for name in ("pixels", "torchvision:fasterrcnn_resnet50_fpn"):
             with pytest.raises(SaccadeError, match="encoder"):

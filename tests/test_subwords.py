@@ -1,6 +1,7 @@
 """Words of pretrained language models: the file's ids, and runs that need the file no more."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,7 @@ from saccade.features.preprocessing import grid_boxes
 from saccade.inference.predictor import EncodedImage, load
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import open_run
-from saccade.text.subwords import read_subwords
-from saccade.text.vocabulary import Vocabulary, file_vocabulary
+from saccade.text.vocabulary import Words, file_vocabulary
 from saccade.training.train import train
 from tests.worlds import make_world
 
@@ -72,17 +72,18 @@ class TestGpt2:
     def test_one_file_says_the_same_as_two_whatever_it_says_of_padding(
         self, gpt2, tmp_path
     ) -> None:
-        two = read_subwords(gpt2)
+        two = file_vocabulary(f"file:{gpt2}")
         cutter = Tokenizer.from_str(two.rules)
         cutter.enable_padding(length=40)
         cutter.enable_truncation(3)
         cutter.save(str(tmp_path / "tokenizer.json"))
         for path in (tmp_path, tmp_path / "tokenizer.json"):
-            assert read_subwords(path) == two
+            assert replace(file_vocabulary(f"file:{path}"), tokenizer=two.tokenizer) == two
 
     def test_the_vocabulary_alone_cuts_as_before(self, gpt2) -> None:
         vocabulary = file_vocabulary(f"file:{gpt2}")
-        again = Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json())))
+        written = json.loads(json.dumps(Words(vocabulary).to_json()))
+        again = Words.from_json(written, Path("words.json")).vocabulary
         assert again == vocabulary
         assert [again.cut(text) for text in TEXTS] == [vocabulary.cut(text) for text in TEXTS]
 
@@ -132,11 +133,13 @@ class TestWhatIsNoTokenizer:
             file_vocabulary(f"file:{tmp_path}")
 
     def test_rules_that_were_edited(self, gpt2) -> None:
-        told = file_vocabulary(f"file:{gpt2}").to_json()
-        with pytest.raises(BadData, match="unknown tokenizer"):
-            Vocabulary.from_json({key: value for key, value in told.items() if key != "rules"})
+        written, path = Words(file_vocabulary(f"file:{gpt2}")).to_json(), Path("words.json")
+        written["vocabulary"]["rules"] = "{}"
         with pytest.raises(BadData, match="no tokenizer"):
-            Vocabulary.from_json({**told, "rules": "{}"}).cut("a")
+            Words.from_json(written, path).vocabulary.cut("a")
+        del written["vocabulary"]["rules"]
+        with pytest.raises(BadData, match="unknown tokenizer"):
+            Words.from_json(written, path)
 
 
 def test_a_recipe_takes_them_for_questions_only_and_takes_them_whole() -> None:

@@ -1,6 +1,7 @@
 """Tokenizers and vocabularies to the letter of the systems they belong to."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from saccade.core.errors import BadData
 from saccade.text.tokenizers import TOKENIZERS, as_question, caption_words
-from saccade.text.vocabulary import Vocabulary, caption_vocabulary, question_vocabulary
+from saccade.text.vocabulary import Words, caption_vocabulary, question_vocabulary
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,9 @@ def test_vocabulary_survives_json():
         caption_vocabulary({"a": 9}),
         question_vocabulary({"a": 9}, tokenizer="karpathy"),
     ):
-        assert Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json()))) == vocabulary
+        words = Words(vocabulary)
+        written = json.loads(json.dumps(words.to_json()))
+        assert Words.from_json(written, Path("words.json")) == words
 
 
 @pytest.mark.parametrize(
@@ -227,8 +230,8 @@ def test_vocabulary_survives_json():
     ],
 )
 def test_broken_vocabulary_is_refused(change):
-    good = question_vocabulary({"a": 2, "b": 1}, tokenizer="karpathy").to_json()
-    with pytest.raises(BadData, match=r"vocabulary\.json"):
-        Vocabulary.from_json(good | change, location="vocabulary.json")
-    with pytest.raises(BadData, match="not a vocabulary"):
-        Vocabulary.from_json([], location="vocabulary.json")
+    good = Words(question_vocabulary({"a": 2, "b": 1}, tokenizer="karpathy")).to_json()
+    for broken in ({"vocabulary": good["vocabulary"] | change, "answers": None}, {}, []):
+        with pytest.raises(BadData, match=r"vocabulary|the whole") as refused:
+            Words.from_json(broken, Path("words.json"))
+        assert refused.value.location == "words.json"

@@ -97,8 +97,8 @@ class CaptionState(NamedTuple):
         rows = chosen.new_ones(len(chosen)).cumsum(0)[:, None] - 1  # 0, 1 ... of each image
         return CaptionState(self.per_image, tuple(part[rows, chosen] for part in self.per_beam))
 
-    def keep(self, images: Tensor) -> CaptionState:
-        """Go on with some images only: `images (I',)` int64 rows or `(I,)` bool."""
+    def keep(self, images: Tensor | slice) -> CaptionState:
+        """Go on with some images only: `images (I',)` int64 rows, `(I,)` bool, or a slice."""
         return CaptionState(*(tuple(part[images] for part in parts) for parts in self))
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from saccade.config import DecodeConfig
 from saccade.data.batch import Captioner
@@ -175,10 +176,8 @@ def replay(
     """
     state = model.init_state(regions, region_mask)
     max_length = max((len(caption) for caption in captions), default=0)
-    padded = torch.full((len(captions), max_length + 1), rules.end, device=regions.device)
-    padded[:, 0] = rules.start
-    for row, caption in enumerate(captions):
-        padded[row, 1 : 1 + len(caption)] = torch.as_tensor(caption, device=regions.device)
+    rows = [torch.tensor([rules.start, *caption], device=regions.device) for caption in captions]
+    padded = pad_sequence(rows, batch_first=True, padding_value=rules.end)
     attention, sentinels = [], []
     for t in range(max_length):
         step = model.step(padded[:, t : t + 1], state)
@@ -264,12 +263,6 @@ def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
     banned = {vocabulary.pad, vocabulary.start} - {vocabulary.end}
     if decode.suppress_unk:
         banned.add(vocabulary.unknown)
-    return Rules(
-        start=vocabulary.start,
-        end=vocabulary.end,
-        max_length=decode.max_length,
-        min_length=decode.min_length,
-        banned=tuple(sorted(banned)),
-        length_penalty=decode.length_penalty,
-        no_repeat_ngram_size=decode.no_repeat_ngram_size,
-    )
+    same = {"max_length", "min_length", "length_penalty", "no_repeat_ngram_size"}
+    settings = decode.model_dump(include=same)
+    return Rules(vocabulary.start, vocabulary.end, banned=tuple(sorted(banned)), **settings)

@@ -7,9 +7,10 @@ instead (occlusion), and the map shows how much that costs; the drawing says so.
 Shapes: R regions, D numbers per region, T words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from saccade.core.errors import BadConfig
 from saccade.core.tasks import TASK_INFO
-from saccade.data.batch import CaptionBatch
+from saccade.data.batch import Batch, CaptionBatch
 from saccade.features.images import read_image
 from saccade.inference.predictor import Answer, EncodedImage, GeneratedCaption, Run, load
 from saccade.viz.attention import Heat, heat_map, panel
@@ -34,24 +35,11 @@ def occlude_answer(run: Run, encoded: EncodedImage, question: str, answer: Answe
 
     Raises BadConfig where the image is a single region, which cannot be hidden.
     """
-    _check(run, encoded)
-    batch, answers = run.question(encoded, question), run.opened.words.answers
+    answers = run.opened.words.answers
     assert answers is not None  # else there would be no answer
     place = list(answers.answers).index(answer.text)
-    found = []
-    for regions in _hidden(encoded):
-        n = len(regions)
-        copies = replace(
-            batch,
-            regions=regions,
-            region_mask=encoded.mask.expand(n, -1),
-            image=torch.arange(n, device=regions.device),
-            question=batch.question.expand(n, -1),
-            question_length=batch.question_length.expand(n),
-        )
-        with torch.inference_mode():
-            found.append(run.model(copies).logits.log_softmax(dim=1)[:, place])
-    log_p = torch.cat(found)  # (1 + R,): with nothing hidden first
+    outputs = _occluded(run, encoded, run.question(encoded, question))
+    log_p = torch.cat([output.logits.log_softmax(dim=1)[:, place] for output in outputs])
     return answer._replace(attention=_weights(log_p[:1] - log_p[1:])[None])
 
 
@@ -60,24 +48,20 @@ def occlude_caption(run: Run, encoded: EncodedImage, caption: GeneratedCaption) 
 
     The words before it stay as they are. Raises BadConfig as `occlude_answer` does.
     """
-    _check(run, encoded)
     vocabulary = run.opened.words.vocabulary
     words = vocabulary.encode_caption([word.text for word in caption.words])
     ids = torch.tensor([words], device=encoded.regions.device)
+    batch = CaptionBatch(
+        encoded.regions,
+        encoded.mask,
+        image=ids.new_zeros(1),
+        caption=ids,
+        caption_length=ids.new_tensor([len(words)]),
+    )
     found = []
-    for regions in _hidden(encoded):
-        n = len(regions)
-        batch = CaptionBatch(
-            regions,
-            encoded.mask.expand(n, -1),
-            image=torch.arange(n, device=regions.device),
-            caption=ids.expand(n, -1),
-            caption_length=torch.full((n,), ids.shape[1], device=regions.device),
-        )
-        with torch.inference_mode():
-            output = run.model(batch)
+    for output in _occluded(run, encoded, batch):
         log_p = output.logits.log_softmax(dim=1).gather(1, output.targets[:, None])
-        found.append(log_p.view(-1, n))  # (T, n): packed means time first
+        found.append(log_p.view(len(words) - 1, -1))  # (T, n): packed means time first
     maps = [_weights(row[:1] - row[1:]) for row in torch.cat(found, dim=1)]
     explained = [
         word._replace(attention=weights)
@@ -86,29 +70,36 @@ def occlude_caption(run: Run, encoded: EncodedImage, caption: GeneratedCaption) 
     return caption._replace(words=explained)
 
 
-def _hidden(encoded: EncodedImage) -> Sequence[Tensor]:
-    """The image's regions as they are, then each one hidden by their mean: chunks (n, R, D)."""
+def _occluded(run: Run, encoded: EncodedImage, batch: Batch) -> Iterator[Any]:
+    """The model's outputs for copies of a batch of one: with its image's regions as they are, then
+    with each one hidden by their mean; `OCCLUSION_BATCH` copies at a time.
+    """
     regions, real = encoded.regions[0], encoded.mask[0, :, None]
+    if len(regions) == 1:
+        hint = "Extract features that keep their grid, and train on those."
+        message = "the features are one vector for the whole image: there is no region to hide"
+        raise BadConfig(message, location=run.opened.path, hint=hint)
     mean = (regions * real).sum(dim=0) / real.sum()
-    count = len(regions)
-    hide = torch.eye(count, dtype=torch.bool, device=regions.device)
+    hide = torch.eye(len(regions), dtype=torch.bool, device=regions.device)
     hide = torch.cat([torch.zeros_like(hide[:1]), hide])  # (1 + R, R)
-    return [torch.where(rows[:, :, None], mean, regions) for rows in hide.split(OCCLUSION_BATCH)]
+    for rows in hide.split(OCCLUSION_BATCH):
+        n = len(rows)
+        copies = {
+            name: part.expand(n, *part.shape[1:])
+            for name, part in vars(batch).items()
+            if part is not None
+        }
+        copies["regions"] = torch.where(rows[:, :, None], mean, regions)
+        copies["image"] = torch.arange(n, device=regions.device)
+        with torch.inference_mode():
+            output = run.model(replace(batch, **copies))
+        yield output
 
 
 def _weights(cost: Tensor) -> NDArray[np.float32]:
     """Costs of hiding as shares of 1; a region whose hiding helps gets 0."""
     cost = cost.clamp_min(0)
     return np.asarray((cost / cost.sum().clamp_min(1e-12)).cpu().numpy())
-
-
-def _check(run: Run, encoded: EncodedImage) -> None:
-    if encoded.regions.shape[1] == 1:
-        raise BadConfig(
-            "the features are one vector for the whole image: there is no region to hide",
-            location=run.opened.path,
-            hint="Extract features that keep their grid, and train on those.",
-        )
 
 
 HIDDEN = "cost of hiding a region"
@@ -209,7 +200,6 @@ def heat_of(
     boxes: NDArray[np.float32],
     image: NDArray[np.uint8],
 ) -> Heat:
-    """A weight for each region as a map of the image `(H, W, 3)`; cells of a grid blend."""
-    smooth = run.grid is not None  # cells blend, detected boxes have edges
+    """A weight of each region as a map of `image (H, W, 3)`; cells blend, boxes have edges."""
     height, width = image.shape[:2]
-    return heat_map(weights, boxes, height, width, smooth=smooth)
+    return heat_map(weights, boxes, height, width, smooth=run.grid is not None)

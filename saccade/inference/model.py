@@ -1,7 +1,5 @@
 """Model of a recipe, alone or behind an image encoder, and of a run, with its best weights."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import nn
 
@@ -9,8 +7,8 @@ from saccade.config import Recipe
 from saccade.core.errors import BadConfig
 from saccade.core.tensors import load_weights
 from saccade.data.batch import Sizes
-from saccade.features.settings import Option, Preprocessing
-from saccade.models.catalogue import EncoderConfig, build_model
+from saccade.features.settings import Preprocessing
+from saccade.models.catalogue import build_model
 from saccade.models.encoder import EncodedModel, EncoderSpec
 from saccade.run_folder import OpenedRun
 
@@ -36,7 +34,15 @@ def build(
         backbone = choose_backbone(
             config.backbone, weights, config.options, size=preprocessing.height
         )
-    _refuse_other_sizes(config, backbone.spec.options)
+    # A folder of weights may bring sizes along. The recipe must hold them, for a run is opened
+    # again without that folder. The size of images is the store's.
+    options = backbone.spec.options
+    given = (config.options | {"img_size": options.get("img_size")}).items()
+    if lacking := {name: value for name, value in options.items() if (name, value) not in given}:
+        words = ",".join(f"{name}={value}" for name, value in (config.options | lacking).items())
+        hint = f"Say them: --set encoder.options={words}"
+        message = "the encoder's weights are of a network of other sizes than the recipe says"
+        raise BadConfig(message, location=config.weights, hint=hint)
     (rows, columns), dim = backbone.measure(preprocessing)
     boxes = backbone.boxes((rows, columns))
     grid = None if backbone.kept_tokens else (rows, columns)
@@ -44,40 +50,16 @@ def build(
     trained = weights_from(backbone.model, config.trains_from) if config.trains_from else ()
     if config.checkpointing:
         forget_activations(backbone.model)
-    sight = EncoderSpec(
-        (preprocessing.height, preprocessing.width),
-        preprocessing.mean,
-        preprocessing.std,
-        grid,
-        boxes,
-    )
-    return EncodedModel(
-        backbone, model, config, sight, frozenset(f"model.{name}" for name in trained)
-    )
-
-
-def _refuse_other_sizes(config: EncoderConfig, options: Mapping[str, Option]) -> None:
-    """Raise BadConfig where a folder of weights brought sizes along that the recipe lacks.
-
-    The recipe must hold them, for a run is opened again without that folder.
-    """
-    given = (config.options | {"img_size": options.get("img_size")}).items()  # the store's size
-    if lacking := {name: value for name, value in options.items() if (name, value) not in given}:
-        words = ",".join(f"{name}={value}" for name, value in (config.options | lacking).items())
-        raise BadConfig(
-            "the encoder's weights are of a network of other sizes than the recipe says",
-            location=config.weights,
-            hint=f"Say them: --set encoder.options={words}",
-        )
+    size = preprocessing.height, preprocessing.width
+    sight = EncoderSpec(size, preprocessing.mean, preprocessing.std, grid, boxes)
+    trainable = frozenset(f"model.{name}" for name in trained)
+    return EncodedModel(backbone, model, config, sight, trainable)
 
 
 def load_model(run: OpenedRun) -> nn.Module:
     """Build a run's model and fill it with its best weights, in eval mode. Raises BadRun."""
     header = run.header
     model = build(header.recipe, header.sizes, header.store.preprocessing)
-    load_weights(
-        model,
-        run.path / "model.safetensors",
-        "The file belongs to another run; put the right one back or train again.",
-    )
+    hint = "The file belongs to another run; put the right one back or train again."
+    load_weights(model, run.path / "model.safetensors", hint)
     return model.eval()

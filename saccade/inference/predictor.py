@@ -5,8 +5,9 @@
 Shapes: R regions, D numbers per region, G glimpses.
 """
 
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
-from saccade.data.batch import Batch, Captioner, VqaBatch, VqaOutput
+from saccade.data.batch import Batch, VqaBatch, VqaOutput
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
 from saccade.features.preprocessing import boxes_in_image, grid_boxes, resize_and_crop
@@ -75,11 +76,9 @@ class Run:
         whole = load_model(opened).to(device)
         self.encoder = whole if isinstance(whole, EncodedModel) else None
         """The encoder with the model behind it, where the run has an encoder."""
-        self.model = without_encoder(whole)
+        self.model: Any = without_encoder(whole)
         """The model that takes regions, such as those of `encode`."""
         self.task = opened.header.recipe.task
-        self._backbone: Backbone | None = None
-        self._reducer: Reducer | None = None
 
     def encode(self, image: str | Path) -> EncodedImage:
         """Read an image file and extract its regions as the training features were.
@@ -87,36 +86,32 @@ class Run:
         Raises BadImage for a file that is no image, MissingWeights where the backbone's weights
         are not at hand.
         """
-        pixels = read_image(Path(image))
-        size = (pixels.shape[2], pixels.shape[1])
-        resized = resize_and_crop(pixels, self.opened.header.store.preprocessing)
+        pixels, header = read_image(Path(image)), self.opened.header.store
+        preprocessing, size = header.preprocessing, (pixels.shape[2], pixels.shape[1])
+        resized = resize_and_crop(pixels, preprocessing)[None].to(self.device)  # (1, 3, h, w)
         with torch.inference_mode():
-            regions, boxes = self._encode(resized[None].to(self.device), size)
+            if self.encoder is not None:
+                boxes = boxes_in_image(self.encoder.spec.boxes, preprocessing, *size)
+                return EncodedImage(*self.encoder.encode(resized.flatten(2).mT), boxes)
+            backbone, reducer = self._network
+            encoded = backbone.encode(resized, preprocessing, np.array([size]))
+            count, boxes = int(encoded.counts[0]), encoded.boxes[0]
+            if header.grid is not None:  # which may be coarser than the backbone's
+                boxes = boxes_in_image(grid_boxes(*header.grid), preprocessing, *size)
+            regions = reducer.reduce(encoded.regions[:, :count], encoded.grid)
+            # Rounded as the store rounds, so that prediction and training use the same numbers.
+            regions = reducer.rounded(regions)
         mask = torch.ones(regions.shape[:2], dtype=torch.bool, device=self.device)
-        return EncodedImage(regions, mask, boxes)
+        return EncodedImage(regions, mask, boxes[:count])
 
-    def _encode(self, pixels: Tensor, size: tuple[int, int]) -> tuple[Tensor, np.ndarray]:
-        """Regions `(1, R, D)` of a preprocessed image `(1, 3, h, w)`, and their boxes in the
-        original image, whose width and height are `size`.
-        """
-        header = self.opened.header.store
-        if self.encoder is not None:
-            boxes = boxes_in_image(self.encoder.spec.boxes, header.preprocessing, *size)
-            return self.encoder.encode(pixels.flatten(2).mT)[0], boxes
-        if self._backbone is None:
-            kept = self.opened.path / BACKBONE
-            self._backbone = build_backbone(header.backbone, kept if kept.exists() else None)
-            self._backbone.to(self.device)
-        if self._reducer is None:
-            about = (header.reduction, header.dtype, header.scale)
-            self._reducer = Reducer(self.opened.path, *about)
-        encoded = self._backbone.encode(pixels, header.preprocessing, np.array([size]))
-        count, boxes = int(encoded.counts[0]), encoded.boxes[0]
-        if header.grid is not None:  # which may be coarser than the backbone's
-            boxes = boxes_in_image(grid_boxes(*header.grid), header.preprocessing, *size)
-        regions = self._reducer.reduce(encoded.regions[:, :count], encoded.grid)
-        # Rounded as the store rounds, so that prediction and training use the same numbers.
-        return self._reducer.rounded(regions), boxes[:count]
+    @cached_property
+    def _network(self) -> tuple[Backbone, Reducer]:
+        """The network that made the run's features, and what it did to them before storing."""
+        path, header = self.opened.path, self.opened.header.store
+        kept = path / BACKBONE
+        backbone = build_backbone(header.backbone, kept if kept.exists() else None)
+        reducer = Reducer(path, header.reduction, header.dtype, header.scale)
+        return backbone.to(self.device), reducer
 
     def encode_batch(self, batch: Batch) -> Batch:
         """A batch of the run's store as `model` takes it: pixels are encoded first."""
@@ -135,9 +130,8 @@ class Run:
         """
         answers, config = self.opened.words.answers, self.opened.header.recipe.answers
         if answers is None or config is None:
-            raise BadConfig(
-                "this run writes captions", location=self.opened.path, hint="Use `caption` with it."
-            )
+            hint = "Use `caption` with it."
+            raise BadConfig("this run writes captions", location=self.opened.path, hint=hint)
         encoded = self._encoded(image)
         batch = self.question(encoded, question)
         with torch.inference_mode():
@@ -155,10 +149,7 @@ class Run:
         return image if isinstance(image, EncodedImage) else self.encode(image)
 
     def question(self, encoded: EncodedImage, question: str) -> VqaBatch:
-        """A batch of one question about an image, cut into words as in training.
-
-        Raises BadConfig for a question without a word.
-        """
+        """A batch of one question, cut into words as in training. Raises BadConfig for no words."""
         vocabulary = self.opened.words.vocabulary
         tokens = vocabulary.cut(as_question(question))
         ids = vocabulary.encode(tokens[: self.opened.header.recipe.text.max_length])
@@ -179,15 +170,12 @@ class Run:
 
         `options` as in `decoding.draw`: temperature, top_k, top_p. Equal seeds give equal captions.
         """
-        decode, encoded = self._decode_config(), self._encoded(image)
-        vocabulary = self.opened.words.vocabulary
-        rules, model = rules_of(vocabulary, decode), cast(Captioner, self.model)
+        vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
+        encoded, rules = self._encoded(image), rules_of(vocabulary, decode)
+        given = self.model, encoded.regions, encoded.mask, rules
         generator = torch.Generator(self.device).manual_seed(seed)
         with torch.inference_mode():
-            sampled = draw(
-                model, encoded.regions, encoded.mask, rules,
-                samples=count, generator=generator, **options,
-            )  # fmt: skip
+            sampled = draw(*given, samples=count, generator=generator, **options)
         rows = zip(sampled.words[0].tolist(), sampled.length[0].tolist(), strict=True)
         captions = [words[: length - (words[length - 1] == rules.end)] for words, length in rows]
         return [as_sentence(vocabulary.decode(words)) for words in captions]
@@ -195,9 +183,8 @@ class Run:
     def _decode_config(self) -> DecodeConfig:
         decode = self.opened.header.recipe.decode
         if decode is None:
-            raise BadConfig(
-                "this run answers questions", location=self.opened.path, hint="Use `ask` with it."
-            )
+            hint = "Use `ask` with it."
+            raise BadConfig("this run answers questions", location=self.opened.path, hint=hint)
         return decode
 
     def caption(
@@ -207,15 +194,18 @@ class Run:
 
         Raises BadConfig for a run that answers questions.
         """
-        decode, encoded = self._decode_config(), self._encoded(image)
-        vocabulary = self.opened.words.vocabulary
-        rules, model = rules_of(vocabulary, decode), cast(Captioner, self.model)
-        given = encoded.regions, encoded.mask
-        (best,) = beam_search(model, *given, rules, beam_size=beam_size or decode.beam_size)
-        maps, sentinels = replay(model, *given, [best.words], rules)
+        vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
+        encoded, rules = self._encoded(image), rules_of(vocabulary, decode)
+        given = self.model, encoded.regions, encoded.mask
+        (best,) = beam_search(*given, rules, beam_size=beam_size or decode.beam_size)
+        (maps,), (sentinels,) = replay(*given, [best.words], rules)
         texts = vocabulary.decode(best.words)
         words = [
-            CaptionWord(text, _row(maps[0], t), _share(sentinels[0], t))
+            CaptionWord(
+                text,
+                None if maps is None else maps[t].cpu().numpy(),
+                None if sentinels is None else float(sentinels[t]),
+            )
             for t, text in enumerate(texts)
         ]
         return GeneratedCaption(as_sentence(texts), words, best.log_probability, encoded.boxes)
@@ -224,11 +214,3 @@ class Run:
 def load(path: str | Path, device: str = "auto") -> Run:
     """Open a run folder and put its best weights on a device: see `saccade.load`."""
     return Run(open_run(Path(path)), choose_device(device))
-
-
-def _row(attention: Tensor | None, t: int) -> np.ndarray | None:
-    return None if attention is None else attention[t].cpu().numpy()
-
-
-def _share(sentinel: Tensor | None, t: int) -> float | None:
-    return None if sentinel is None else float(sentinel[t])

@@ -39,9 +39,8 @@ from saccade.interop.checkpoint_mapping import (
 from saccade.interop.torch_files import Inert
 from saccade.models.catalogue import PitVqaConfig
 from saccade.text.answers import AnswerList
-from saccade.text.subwords import PARTS, WHOLE
 from saccade.text.tokenizers import FILE
-from saccade.text.vocabulary import Vocabulary, Words, file_vocabulary
+from saccade.text.vocabulary import PARTS, WHOLE, Vocabulary, Words, file_vocabulary
 
 LAYOUT = "pitvqa (PitVQANet)"
 NAMES = {

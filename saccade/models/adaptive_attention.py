@@ -19,12 +19,19 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
 from saccade.models.catalogue import AdaptiveAttentionConfig
 from saccade.models.fast_rnn import Dropout, StepLinear
-from saccade.models.layers import attend, image_of_beam, lstm_step, mean_region, pack_captions
+from saccade.models.layers import (
+    attend,
+    by_beam,
+    by_caption,
+    image_of_beam,
+    lstm_step,
+    mean_region,
+    pack_captions,
+)
 
 
 class EncodedImages(NamedTuple):
@@ -93,12 +100,9 @@ class AdaptiveAttention(nn.Module):
             states.append((previous, hidden, memory))
         lstm = LstmSteps(sentinel, *(torch.cat(parts) for parts in zip(*states, strict=True)))
         logits, weights = self._attend(lstm, encoded, image)  # (N, V), (N, R + 1)
-        padded, _ = pad_packed_sequence(
-            PackedSequence(weights, words.batch_sizes),
-            batch_first=True,
-            total_length=batch.caption.shape[1] - 1,
-        )
-        return CaptionOutput(logits, targets, attention=padded[..., :-1], sentinel=padded[..., -1])
+        weights = by_caption(weights, words, batch)  # (B, T-1, R + 1)
+        attention, sentinel = weights[..., :-1], weights[..., -1]
+        return CaptionOutput(logits, targets, attention=attention, sentinel=sentinel)
 
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         encoded = self._encode(regions, region_mask)
@@ -112,10 +116,8 @@ class AdaptiveAttention(nn.Module):
         gates = gates + encoded.gates[image] + self.hidden_gates(previous)
         hidden, memory = lstm_step(gates, memory)
         lstm = LstmSteps(sentinel, previous, hidden, memory)
-        logits, weights, hidden, memory = (
-            part.view(*words.shape, -1)
-            for part in (*self._attend(lstm, encoded, image), hidden, memory)
-        )
+        rows = (*self._attend(lstm, encoded, image), hidden, memory)
+        logits, weights, hidden, memory = by_beam(words, *rows)
         state = CaptionState(state.per_image, (hidden, memory))
         return DecoderOutput(logits, state, attention=weights[..., :-1], sentinel=weights[..., -1])
 

@@ -319,10 +319,7 @@ class EncoderConfig(Settings):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.checkpointing and self.batch_norm == "trained":
-            raise ValueError(
-                "checkpointing shows every batch twice, so batch norm would count it twice: "
-                "set batch_norm=frozen"
-            )
+            raise ValueError("checkpointing would count every batch twice: set batch_norm=frozen")
         return self
 
 
@@ -483,5 +480,4 @@ MODELS: Table[Entry] = Table("model", _MODELS, group="saccade.models", check=_ch
 
 def build_model(config: ModelConfig, sizes: "Sizes") -> "nn.Module":
     """The model that a config belongs to, with fresh weights."""
-    model: nn.Module = load_object(MODELS.look_up(config.kind).model)(config, sizes)
-    return model
+    return load_object(MODELS.look_up(config.kind).model)(config, sizes)

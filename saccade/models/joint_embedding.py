@@ -160,12 +160,10 @@ class WeightNormLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        weight: Tensor = self.weight_v * (self.weight_g / self.weight_v.norm())
-        return weight
+        return self.weight_v * (self.weight_g / self.weight_v.norm())
 
     def forward(self, values: Tensor) -> Tensor:
-        out: Tensor = functional.linear(values, self.weight, self.bias)
-        return out
+        return functional.linear(values, self.weight, self.bias)
 
 
 def linear(inputs: int, outputs: int, config: JointEmbeddingConfig) -> WeightNormLinear | nn.Linear:

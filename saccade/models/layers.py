@@ -4,12 +4,12 @@ Shapes: B examples, I images, R regions, D numbers per region, G glimpses, P cel
 H hidden, T words, N real words of the whole batch, n rows of a step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from saccade.data.batch import CaptionBatch
 
@@ -36,14 +36,11 @@ def attend(weights: Tensor, regions: Tensor, image: Tensor) -> Tensor:
     """
     if len(regions) == len(image) == 1:
         return weights @ regions
-    examples, glimpses, size = weights.shape
     per_image = torch.bincount(image, minlength=len(regions))
-    order = torch.argsort(image, stable=True)
+    place = torch.argsort(image, stable=True).argsort()  # (B,) of each example, sorted by image
     first = torch.cumsum(per_image, dim=0) - per_image
-    place = torch.empty_like(order)
-    place[order] = torch.arange(examples, device=order.device)
     slot = place - first[image]  # (B,) how many examples of the same image stand before it
-    padded = weights.new_zeros(len(regions), int(per_image.max()), glimpses, size)
+    padded = weights.new_zeros(len(regions), int(per_image.max()), *weights.shape[1:])
     padded = padded.index_put((image, slot), weights)
     sums = torch.bmm(padded.flatten(1, 2), regions).view(*padded.shape[:3], -1)
     return sums[image, slot]
@@ -118,6 +115,12 @@ def image_of_beam(words: Tensor) -> Tensor:
     return torch.arange(len(words), device=words.device).repeat_interleave(words.shape[1])
 
 
-def rows_per_step(lengths: Sequence[int], last: int) -> list[int]:
-    """Number of captions that still have a word at each step, given falling `lengths`."""
-    return [sum(length > step for length in lengths) for step in range(last)]
+def by_beam(words: Tensor, *rows: Tensor) -> tuple[Tensor, ...]:
+    """Rows of all beams, (I * K, ...) each, as (I, K, ...) for `words (I, K)`."""
+    return tuple(part.view(*words.shape, -1) for part in rows)
+
+
+def by_caption(rows: Tensor, words: PackedSequence, batch: CaptionBatch) -> Tensor:
+    """A row for each real word (N, ...), packed, as (B, T - 1, ...); 0 behind a caption's end."""
+    packed, length = PackedSequence(rows, words.batch_sizes), batch.caption.shape[1] - 1
+    return pad_packed_sequence(packed, batch_first=True, total_length=length)[0].contiguous()

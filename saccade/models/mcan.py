@@ -82,8 +82,7 @@ class Layer(nn.Module):
             values = values[image]
         if guide is not None:
             values = self.guided_norm(values + self.dropout(self.guided_attention(values, *guide)))
-        normal: Tensor = self.feed_forward_norm(values + self.dropout(self.feed_forward(values)))
-        return normal
+        return self.feed_forward_norm(values + self.dropout(self.feed_forward(values)))
 
 
 class Attention(nn.Module):
@@ -104,8 +103,7 @@ class Attention(nn.Module):
         key, value = self._by_head(self.key(others)), self._by_head(self.value(others))
         scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5  # (n, heads, Q, S)
         weights = self.dropout(masked_softmax(scores, mask[:, None, None]))
-        mixed: Tensor = self.merge((weights @ value).transpose(1, 2).flatten(2))
-        return mixed
+        return self.merge((weights @ value).transpose(1, 2).flatten(2))
 
     def _by_head(self, values: Tensor) -> Tensor:
         return values.view(*values.shape[:2], self.heads, -1).transpose(1, 2)
@@ -120,8 +118,7 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, values: Tensor) -> Tensor:
-        out: Tensor = self.output(self.dropout(torch.relu(self.hidden(values))))
-        return out
+        return self.output(self.dropout(torch.relu(self.hidden(values))))
 
 
 class Reduction(nn.Module):

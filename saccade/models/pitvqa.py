@@ -42,8 +42,36 @@ class PitVqa(nn.Module):
     def __init__(self, config: PitVqaConfig, sizes: Sizes) -> None:
         super().__init__()
         self.config, self.faithful, self.pad = config, config.mode == "faithful", sizes.pad
-        self.text_encoder = _text_encoder(config, sizes)
-        self.language_model = _language_model(config, sizes)
+        library = import_module("transformers")  # late: it takes seconds, only this model needs it
+        about = library.BlipTextConfig(
+            vocab_size=sizes.words,
+            hidden_size=config.width,
+            encoder_hidden_size=sizes.region_dim,
+            intermediate_size=config.feed_forward,
+            num_hidden_layers=config.text_layers,
+            num_attention_heads=config.heads,
+            **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id")),
+        )
+        self.text_encoder = library.BlipTextModel(about, add_pooling_layer=False)
+        if self.faithful:
+            table = self.text_encoder.embeddings.word_embeddings.weight.detach()
+            nn.init.normal_(table[BERT_WORDS:])  # the rest stands within 0.02
+            nn.init.zeros_(table[:1])  # BERT's padding, which is GPT-2's "!"
+        dropouts = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+        about = library.GPT2Config(
+            vocab_size=sizes.words,
+            n_embd=config.width,
+            n_inner=config.feed_forward,
+            n_layer=config.language_layers,
+            n_head=config.heads,
+            **dict.fromkeys(("bos_token_id", "eos_token_id")),  # for writing, which it never does
+            **dict.fromkeys(dropouts, config.language_dropout),
+        )
+        self.language_model = library.GPT2Model(about)
+        if self.faithful:
+            self.language_model.wte.requires_grad_(False)
+        else:
+            del self.language_model.wte
         self.intermediate = nn.Linear(config.width, config.hidden)
         self.gate = nn.Linear(config.hidden, config.hidden)
         self.norm = (nn.BatchNorm1d if self.faithful else nn.LayerNorm)(config.hidden)
@@ -105,52 +133,8 @@ class PitVqa(nn.Module):
         return states, weights
 
 
-def _library() -> Any:
-    """transformers, imported late: it takes seconds, which only this model needs."""
-    return import_module("transformers")
-
-
-def _text_encoder(config: PitVqaConfig, sizes: Sizes) -> Any:
-    about = _library().BlipTextConfig(
-        vocab_size=sizes.words,
-        hidden_size=config.width,
-        encoder_hidden_size=sizes.region_dim,
-        intermediate_size=config.feed_forward,
-        num_hidden_layers=config.text_layers,
-        num_attention_heads=config.heads,
-        **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id")),
-    )
-    model = _library().BlipTextModel(about, add_pooling_layer=False)
-    if config.mode == "faithful":
-        table = model.embeddings.word_embeddings.weight.detach()
-        nn.init.normal_(table[BERT_WORDS:])  # the rest stands within 0.02
-        nn.init.zeros_(table[:1])  # BERT's padding, which is GPT-2's "!"
-    return model
-
-
-def _language_model(config: PitVqaConfig, sizes: Sizes) -> Any:
-    about = _library().GPT2Config(
-        vocab_size=sizes.words,
-        n_embd=config.width,
-        n_inner=config.feed_forward,
-        n_layer=config.language_layers,
-        n_head=config.heads,
-        **dict.fromkeys(("bos_token_id", "eos_token_id")),  # only for writing, which it never does
-        **dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), config.language_dropout),
-    )
-    model = _library().GPT2Model(about)
-    if config.mode == "fixed":
-        del model.wte
-    else:
-        model.wte.requires_grad_(False)
-    return model
-
-
 def _load_pretrained(model: Any, source: str) -> None:
-    """Fill a model from a folder or the hub; a word table of another size stays as it is.
-
-    Raises MissingWeights, BadConfig.
-    """
+    """Fill a model from a folder or the hub. Raises MissingWeights or BadConfig."""
     file, wanted = find_pretrained(source), model.state_dict()
     try:
         found = load_file(file)

@@ -46,10 +46,7 @@ class San(nn.Module):
         self.hops = nn.ModuleList(Hop(width, config) for _ in range(config.hops))
         self.output = nn.Linear(width, sizes.answers)
         self.dropout = Dropout(config.dropout)
-        if config.reader == "lstm":
-            _initialise_course(self.embed, self.question_encoder)
-        else:
-            _initialise_released(self)
+        _initialise(self)
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
         query = self.encode_question(batch)  # (B, H)
@@ -65,11 +62,9 @@ class San(nn.Module):
         words, length = batch.question, batch.question_length
         if isinstance(self.question_encoder, Convolution):
             real = real_words(length, words.shape[1])
-            question: Tensor = self.question_encoder(self.embed(words) * real[..., None])
-            return question
+            return self.question_encoder(self.embed(words) * real[..., None])
         _, (hidden, _) = self.question_encoder(pack_words(words, length, self.embed))
-        last: Tensor = hidden[-1]
-        return last
+        return hidden[-1]
 
 
 class Hop(nn.Module):
@@ -140,8 +135,16 @@ class ReleasedLstm(nn.Module):
         return None, (hidden[None, order], memory[None, order])
 
 
-def _initialise_released(model: San) -> None:
-    """Words within 0.5, other weights within 0.01, biases 0, the forget gate's 1."""
+def _initialise(model: San) -> None:
+    """As released: words within 0.5, other weights within 0.01, biases 0, the forget gate's 1. In
+    the course port: Xavier-uniform words (the padding's too) and LSTM matrices, the rest as torch.
+    """
+    if isinstance(model.question_encoder, nn.LSTM):
+        nn.init.xavier_uniform_(model.embed.weight)
+        for name, parameter in model.question_encoder.named_parameters():
+            if "weight" in name:
+                nn.init.xavier_uniform_(parameter)
+        return
     for layer in model.modules():
         if isinstance(layer, nn.Linear):
             nn.init.uniform_(layer.weight, -0.01, 0.01)
@@ -151,11 +154,3 @@ def _initialise_released(model: San) -> None:
     nn.init.zeros_(model.embed.weight.data[0])
     if isinstance(model.question_encoder, ReleasedLstm):
         nn.init.ones_(model.question_encoder.input_gates.bias.data.chunk(4)[1])
-
-
-def _initialise_course(embed: nn.Embedding, lstm: nn.Module) -> None:
-    """Xavier-uniform words (the padding's too) and LSTM matrices; the rest as torch does it."""
-    nn.init.xavier_uniform_(embed.weight)
-    for name, parameter in lstm.named_parameters():
-        if "weight" in name:
-            nn.init.xavier_uniform_(parameter)

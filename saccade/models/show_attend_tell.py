@@ -23,10 +23,12 @@ from saccade.models.fast_rnn import Dropout, StepLinear
 from saccade.models.layers import (
     AdaptivePooling,
     Embed,
+    by_beam,
+    by_caption,
     lstm_step,
     masked_softmax,
     mean_region,
-    rows_per_step,
+    pack_captions,
 )
 
 
@@ -62,24 +64,20 @@ class ShowAttendTell(nn.Module):
         region_gates, hidden_gates = StepLinear(of_region), StepLinear(lstm.weight_hh)
         query = StepLinear(self.attention.query.weight, self.attention.query.bias)
         gate = StepLinear(self.gate.weight, self.gate.bias)
-        states, maps, targets = [], [], []
-        rows = rows_per_step((batch.caption_length - 1).tolist(), words.shape[1])
-        for t, (n, word) in enumerate(zip(rows, words.unbind(dim=1), strict=True)):
+        packed, targets = pack_captions(batch)
+        states, maps = [], []
+        for n, word in zip(packed.batch_sizes.tolist(), words.unbind(dim=1), strict=False):
             image = (regions[:n], keys[:n], mask[:n])  # captions stand longest first
             attended, weights = self._attend(hidden[:n, None], image, query, gate)  # (n, 1, D | P)
             gates = word[:n] + region_gates(attended[:, 0]) + hidden_gates(hidden[:n])  # (n, 4H)
             hidden, memory = lstm_step(gates, memory[:n])
             states.append(hidden)
-            maps.append(functional.pad(weights[:, 0], (0, 0, 0, len(batch) - n)))
-            targets.append(batch.caption[:n, t + 1])
-        attention = torch.stack(maps, dim=1)  # (B, T-1, P)
+            maps.append(weights[:, 0])
+        attention = by_caption(torch.cat(maps), packed, batch)  # (B, T-1, P)
         unequal = (1 - attention.sum(dim=1)).square()  # (B, P)
-        return CaptionOutput(
-            self.output(self.dropout(torch.cat(states))),
-            torch.cat(targets),
-            attention=self._to_regions(attention),
-            penalty=self.doubly_stochastic * unequal[mask].mean(),
-        )
+        logits = self.output(self.dropout(torch.cat(states)))  # (N, V)
+        penalty = self.doubly_stochastic * unequal[mask].mean()
+        return CaptionOutput(logits, targets, self._to_regions(attention), penalty=penalty)
 
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         keys, mask = self.attention.key(regions), region_mask  # (I, R, A), (I, R)
@@ -98,10 +96,8 @@ class ShowAttendTell(nn.Module):
         attended, weights = self._attend(hidden, state.per_image, query, gate)
         inputs = torch.cat([self.embed(words), attended], dim=2).flatten(0, 1)
         hidden, memory = self.lstm(inputs, (hidden.flatten(0, 1), memory.flatten(0, 1)))
-        logits, hidden, memory = (
-            part.view(*words.shape, -1)
-            for part in (self.output(self.dropout(hidden)), hidden, memory)
-        )
+        logits = self.output(self.dropout(hidden))
+        logits, hidden, memory = by_beam(words, logits, hidden, memory)
         state = CaptionState(state.per_image, (hidden, memory))
         return DecoderOutput(logits, state, self._to_regions(weights))
 

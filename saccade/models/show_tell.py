@@ -24,7 +24,7 @@ from saccade.core.errors import BadConfig
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
 from saccade.models.catalogue import ShowTellConfig
 from saccade.models.fast_rnn import Dropout, PackedLstm, StepLinear, VocabularyLinear
-from saccade.models.layers import AdaptivePooling, mean_region, pack_captions
+from saccade.models.layers import AdaptivePooling, by_beam, mean_region, pack_captions
 
 
 class ShowTell(nn.Module):
@@ -35,7 +35,12 @@ class ShowTell(nn.Module):
         self.pooling = AdaptivePooling.between(sizes.grid, config.pool_size)
         self.cells = 0  # concatenated cells; 0 when the mean is projected
         if config.init_pool == "flatten":
-            self.cells = len(self.pooling.matrix) if self.pooling else _count_regions(sizes)
+            rows, columns = sizes.grid or (1, sizes.regions)
+            self.cells = len(self.pooling.matrix) if self.pooling else rows * columns
+            if not self.cells:
+                hint = "Use features on a grid, or set model.init_pool=mean."
+                message = "init_pool=flatten needs a known number of regions per image"
+                raise BadConfig(message, hint=hint)
         width = max(self.cells, 1) * sizes.region_dim
         self.project_image = nn.Linear(width, config.embedding, bias=config.image_bias)
         self.norm: nn.BatchNorm1d | None = None
@@ -47,7 +52,19 @@ class ShowTell(nn.Module):
         self.input_dropout = Dropout(config.input_dropout)
         self.dropout = Dropout(config.dropout)
         self.output = VocabularyLinear(config.hidden, sizes.words)
-        _initialise(self, config)
+        if config.init == "words":
+            nn.init.uniform_(self.embed.weight, -0.1, 0.1)
+            nn.init.uniform_(self.output.weight, -0.1, 0.1)
+            nn.init.zeros_(self.output.bias)
+        elif config.init == "everything":
+            for name, parameter in self.named_parameters():
+                if parameter.dim() > 1:
+                    nn.init.uniform_(parameter, -0.08, 0.08)
+                elif not name.startswith("norm."):
+                    nn.init.zeros_(parameter)
+            if isinstance(self.lstm, nn.LSTM) and self.lstm.bias:
+                bias = self.lstm.get_parameter("bias_ih_l0").detach()  # gates: in, forget, ...
+                nn.init.ones_(bias[config.hidden : 2 * config.hidden])
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
         image = self._encode(batch.regions, batch.region_mask)[batch.image]  # (B, E)
@@ -66,10 +83,8 @@ class ShowTell(nn.Module):
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
         before = tuple(part.flatten(0, 1)[None] for part in state.per_beam)  # (1, I * K, H)
         _, (hidden, memory) = self.lstm(self._one_step(self.embed(words.flatten())), before)
-        logits, hidden, memory = (
-            part.view(*words.shape, -1)
-            for part in (self.output(self.dropout(hidden[0])), hidden[0], memory[0])
-        )
+        logits = self.output(self.dropout(hidden[0]))
+        logits, hidden, memory = by_beam(words, logits, hidden[0], memory[0])
         return DecoderOutput(logits, CaptionState(state.per_image, (hidden, memory)))
 
     def _encode(self, regions: Tensor, mask: Tensor) -> Tensor:
@@ -83,8 +98,7 @@ class ShowTell(nn.Module):
             image = functional.pad(regions, (0, 0, 0, missing)).flatten(1)
         else:
             image = mean_region(regions, mask)
-        projected: Tensor = self.project_image(image)
-        return projected
+        return self.project_image(image)
 
     def _normalise(self, image: Tensor) -> Tensor:
         """Batch norm (n, E); the batch's statistics while training, the running ones otherwise."""
@@ -92,8 +106,7 @@ class ShowTell(nn.Module):
         if norm is None:
             return image
         if len(image) > 1:
-            normal: Tensor = norm(image)
-            return normal
+            return norm(image)
         return functional.batch_norm(  # one image has no spread; the course's code stops here
             image, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         )
@@ -136,30 +149,3 @@ class MaxoutLstm(nn.Module):
         ended.append((hidden, memory))
         last, cell = (torch.cat(parts) for parts in zip(*reversed(ended), strict=True))
         return inputs._replace(data=torch.cat(outputs)), (last[None], cell[None])
-
-
-def _count_regions(sizes: Sizes) -> int:
-    """Number of regions to concatenate. Raises BadConfig where it is not known."""
-    regions = sizes.grid[0] * sizes.grid[1] if sizes.grid else sizes.regions
-    if not regions:
-        raise BadConfig(
-            "init_pool=flatten needs a known number of regions per image",
-            hint="Use features on a grid, or set model.init_pool=mean.",
-        )
-    return regions
-
-
-def _initialise(model: ShowTell, config: ShowTellConfig) -> None:
-    if config.init == "words":
-        nn.init.uniform_(model.embed.weight, -0.1, 0.1)
-        nn.init.uniform_(model.output.weight, -0.1, 0.1)
-        nn.init.zeros_(model.output.bias)
-    elif config.init == "everything":
-        for name, parameter in model.named_parameters():
-            if parameter.dim() > 1:
-                nn.init.uniform_(parameter, -0.08, 0.08)
-            elif not name.startswith("norm."):
-                nn.init.zeros_(parameter)
-        if isinstance(model.lstm, nn.LSTM) and model.lstm.bias:
-            bias = model.lstm.get_parameter("bias_ih_l0").detach()  # gates: in, forget, ...
-            nn.init.ones_(bias[config.hidden : 2 * config.hidden])

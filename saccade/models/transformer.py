@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
 from saccade.models.catalogue import TransformerConfig
 from saccade.models.fast_rnn import Dropout
-from saccade.models.layers import masked_softmax, pack_captions, real_words
+from saccade.models.layers import by_beam, masked_softmax, pack_captions, real_words
 
 Pair = tuple[Tensor, Tensor]
 
@@ -74,7 +74,7 @@ class Transformer(nn.Module):
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
         earlier = tuple(part.flatten(0, 1) for part in state.per_beam)
         hidden, keys, weights = self._decode(words.reshape(-1, 1), earlier, state.per_image)
-        logits, weights = (part.view(*words.shape, -1) for part in (self.output(hidden), weights))
+        logits, weights = by_beam(words, self.output(hidden), weights)
         per_beam = tuple(part.unflatten(0, words.shape) for part in keys)
         return DecoderOutput(logits, CaptionState(state.per_image, per_beam), weights)
 

@@ -24,6 +24,8 @@ from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Decode
 from saccade.models.catalogue import UpDownConfig
 from saccade.models.fast_rnn import Dropout, StepLinear, VocabularyLinear
 from saccade.models.layers import (
+    by_beam,
+    by_caption,
     image_of_beam,
     lstm_step,
     masked_softmax,
@@ -97,14 +99,10 @@ class UpDown(nn.Module):
             states = LstmStates(*(part[:n] for part in states))
             states, weights = self._step(gates, encoded.rows(slice(n)), states, layers)
             outputs.append(states.language)
-            maps.append(functional.pad(weights, (0, 0, 0, len(batch) - n)))
-        attention = torch.stack(maps, dim=1)  # (B, the longest caption's words, R)
-        padding = batch.caption.shape[1] - 1 - attention.shape[1]
-        return CaptionOutput(
-            self.output(self.dropout(torch.cat(outputs))),
-            targets,
-            attention=functional.pad(attention, (0, 0, 0, padding)),
-        )
+            maps.append(weights)
+        logits = self.output(self.dropout(torch.cat(outputs)))  # (N, V)
+        attention = by_caption(torch.cat(maps), words, batch)  # (B, T-1, R)
+        return CaptionOutput(logits, targets, attention=attention)
 
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         encoded = self._encode(regions, region_mask, self._layers())
@@ -116,10 +114,8 @@ class UpDown(nn.Module):
         states = LstmStates(*(part.flatten(0, 1) for part in state.per_beam))
         layers = self._layers()
         states, weights = self._step(self._embed(words.flatten(), layers), encoded, states, layers)
-        logits, weights, *per_beam = (
-            part.view(*words.shape, -1)
-            for part in (self.output(self.dropout(states.language)), weights, *states)
-        )
+        logits = self.output(self.dropout(states.language))
+        logits, weights, *per_beam = by_beam(words, logits, weights, *states)
         return DecoderOutput(logits, CaptionState(state.per_image, tuple(per_beam)), weights)
 
     def _encode(self, regions: Tensor, mask: Tensor, layers: Layers) -> EncodedImages:

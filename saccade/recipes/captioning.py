@@ -151,14 +151,12 @@ ADAPTIVE_ATTENTION_LUA = ADAPTIVE_ATTENTION.replace(
     ),
 )
 
-UP_DOWN = Recipe(
+UP_DOWN = SHOW_TELL_FIRST_WORD.replace(
     about="""Anderson et al. 2018 on COCO, ruotianluo's sizes: an attention and a language LSTM.
     Published: paper BLEU-4 36.2, CIDEr 1.135; the port CIDEr 1.099 (cross-entropy, 36 boxes).
     Expect about 11,300 steps an epoch of 50 captions, 30 epochs; half a day on one GPU.""",
     model=UpDownConfig(),
     features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),
-    text=TextConfig(tokenizer="karpathy", min_count=6, max_length=16),
-    train=SHOW_TELL_FIRST_WORD.train,
     decode=DecodeConfig(beam_size=5, max_length=20, suppress_unk=True),
 )
 
@@ -182,14 +180,11 @@ TRANSFORMER = UP_DOWN.replace(
     trains it. Published: CIDEr 1.126 (cross-entropy, bottom-up features).
     Expect about 11,300 steps an epoch of 50 captions, 15 epochs; a day on one GPU.""",
     model=TransformerConfig(),
-    train=TrainConfig(
+    train=UP_DOWN.train.replace(
         epochs=15,
-        batch_size=50,
         # 512^-0.5 * 20000^-0.5, the highest rate of the published schedule
         optimiser=Adam(learning_rate=3.125e-4, betas=(0.9, 0.98), epsilon=1e-9),
         schedule=InverseSqrt(warmup_steps=20_000),
-        clip_value=0.1,
-        select_by="cider",
     ),
 )
 

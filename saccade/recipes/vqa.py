@@ -213,20 +213,15 @@ JOINT_EMBEDDING_PYTHIA = JOINT_EMBEDDING.replace(
     ),
 )
 
-MCAN_SMALL = JOINT_EMBEDDING.replace(
+MCAN_SMALL = JOINT_EMBEDDING_OPENVQA.replace(
     about="""Yu et al. 2019, MCAN-small on VQA v2 as openvqa trains it. Published: validation
     67.17 (yes/no 84.8, number 49.3, other 58.5), test-dev 70.33; on 10 to 100 detected boxes, with
     word vectors from outside. Expect about 6,900 steps an epoch, 13 epochs; a day on one GPU.""",
     model=McanConfig(),
-    text=TextConfig(tokenizer="openvqa", max_length=14, unk_token=True, vectors_missing="zero"),
-    answers=SCORES.replace(summed=True),
-    train=TrainConfig(
-        epochs=13,
+    train=JOINT_EMBEDDING_OPENVQA.train.replace(
         batch_size=64,
         optimiser=Adam(learning_rate=1e-4, betas=(0.9, 0.98), epsilon=1e-9),
-        schedule=MultiStep(
-            unit="epoch", warmup_steps=3, warmup_factor=0.25, milestones=(10, 12), factor=0.2
-        ),
+        clip_norm=None,
     ),
 )
 
@@ -307,9 +302,7 @@ PITVQA_FIXED = PITVQA.replace(
     model=PitVqaConfig(
         mode="fixed", text_weights="Salesforce/blip-vqa-base", language_weights="gpt2"
     ),
-    features=FeaturesConfig(
-        backbone=VIT, size=224, resize="squash", mean=(0.5,) * 3, std=(0.5,) * 3
-    ),
+    features=PITVQA.features.replace(mean=(0.5,) * 3, std=(0.5,) * 3, interpolation=None),
 )
 
 SURGICAL_RECIPES: dict[str, Recipe] = {

@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.tables import Table
@@ -106,9 +105,8 @@ def normalise_pair(
     Raises BadConfig for any other revision.
     """
     if revision not in REVISIONS:
-        raise BadConfig(
-            f"there is no scorer revision {revision!r}", hint=f"Choose from {', '.join(REVISIONS)}."
-        )
+        hint = f"Choose from {', '.join(REVISIONS)}."
+        raise BadConfig(f"there is no scorer revision {revision!r}", hint=hint)
     if revision == "2021-03":
         human = [clean_answer(answer, "blanks") for answer in answers]
         if len(set(human)) == 1:
@@ -153,12 +151,12 @@ class AnswerList:
 
     def __post_init__(self) -> None:
         if self.normaliser not in NORMALISERS:
-            raise BadData(
-                f"an answer list was made with the unknown normaliser {self.normaliser!r}",
-                hint=f"Known are: {', '.join(NORMALISERS)}.",
-            )
+            hint = f"Known are: {', '.join(NORMALISERS)}."
+            message = f"an answer list was made with the unknown normaliser {self.normaliser!r}"
+            raise BadData(message, hint=hint)
         if len(set(self.answers)) != len(self.answers):
-            raise BadData("an answer list has an answer twice", hint=_HINT)
+            hint = "Make it again from the data folder; it is not to be edited by hand."
+            raise BadData("an answer list has an answer twice", hint=hint)
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -172,38 +170,17 @@ class AnswerList:
         """Ids of raw answers met so far: people repeat themselves, and normalising is slow."""
         return {}
 
-    def _id(self, answer: str) -> int | None:
-        if answer not in self._known:
-            self._known[answer] = self._ids.get(NORMALISERS[self.normaliser](answer))
-        return self._known[answer]
-
     def encode(self, human: Sequence[str]) -> tuple[list[int], list[int]]:
         """Give the ids of the listed answers among `human` and how many people gave each.
 
         Ids stand in the order of their first occurrence; answers not in the list are left out.
         """
-        counts = Counter(id_ for id_ in map(self._id, human) if id_ is not None)
+        known, normalise = self._known, NORMALISERS[self.normaliser]
+        for answer in human:
+            if answer not in known:
+                known[answer] = self._ids.get(normalise(answer))
+        counts = Counter(id_ for answer in human if (id_ := known[answer]) is not None)
         return list(counts), list(counts.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """Turn into plain lists and words, for a run folder."""
-        return {"normaliser": self.normaliser, "answers": list(self.answers)}
-
-    @classmethod
-    def from_json(cls, value: object, location: str | Path | None = None) -> Self:
-        """Take back what `to_json` gave; raises BadData, naming `where`, if it is anything else."""
-        match value:
-            case {"normaliser": str(normaliser), "answers": [*answers]} if all(
-                isinstance(answer, str) for answer in answers
-            ):
-                try:
-                    return cls(tuple(answers), normaliser)
-                except BadData as error:
-                    raise BadData(error.message, location=location, hint=error.hint) from None
-        raise BadData("this is not a list of answers", location=location, hint=_HINT)
-
-
-_HINT = "Make it again from the data folder; answer lists are not to be edited by hand."
 
 
 def answer_list(
@@ -225,12 +202,8 @@ def answer_list(
     normalise, totals = NORMALISERS.look_up(normaliser), Counter[str]()
     for answer, count in counts.items():
         totals[normalise(answer)] += count
-    fit = Counter(
-        {
-            answer: count
-            for answer, count in totals.items()
-            if answer and count >= min_count and (not only_words or re.fullmatch(r"\w+", answer))
-        }
-    )
-    kept = sorted(((count, answer) for answer, count in fit.most_common(size)), reverse=True)
+    for answer, count in [*totals.items()]:
+        if not answer or count < min_count or (only_words and not re.fullmatch(r"\w+", answer)):
+            del totals[answer]
+    kept = sorted(((count, answer) for answer, count in totals.most_common(size)), reverse=True)
     return AnswerList(tuple(answer for _, answer in kept), normaliser)

@@ -1,17 +1,39 @@
-"""Vocabularies: from sentences to word ids and back, by the tokenizer of the published system."""
+"""Vocabularies: from sentences to word ids and back, by the tokenizer of the published system.
 
-from collections.abc import Iterable, Mapping, Sequence
+That of a pretrained language model, such as GPT-2, is not counted in the training split: it comes
+whole, with the rules that split words into pieces. Both are one JSON text, `tokenizer.json` of the
+`tokenizers` library, which a run folder keeps.
+"""
+
+# ruff: noqa: PLC0415 - `tokenizers` is imported where one is read: most runs have none
+
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from saccade.core.errors import BadData
+from pydantic import TypeAdapter, ValidationError
+
+from saccade.core.errors import BadConfig, BadData
+from saccade.core.settings import first_problem
 from saccade.text.answers import AnswerList
-from saccade.text.subwords import WHOLE, parse_tokenizer, read_subwords
 from saccade.text.tokenizers import FILE, TOKENIZERS
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 PAD, UNKNOWN, START, END = "<pad>", "<unk>", "<start>", "<end>"
+WHOLE = "tokenizer.json"
+PARTS = ("vocab.json", "merges.txt")
+"""The same as GPT-2 was published: ids of the pieces, and pairs of them in order of merging."""
+END_OF_TEXT = "<|endoftext|>"
+PADDING_PIECES = (PAD, "[PAD]", END_OF_TEXT)
+"""The first of these that a file has; GPT-2's has none for it, and its end of text is taken."""
+UNKNOWN_PIECES = (UNKNOWN, "[UNK]")
+"""As above; where pieces go down to bytes, nothing is unknown."""
+FILE_HINT = "Give tokenizer.json, or a folder with it or with vocab.json and merges.txt."
 
 
 @dataclass(frozen=True)
@@ -30,7 +52,7 @@ class Vocabulary:
     start: int | None = None
     end: int | None = None
     rules: str | None = None
-    """JSON text of a tokenizer that came from a file; see `text/subwords.py`."""
+    """JSON text of a tokenizer that came from a file."""
 
     def __post_init__(self) -> None:
         specials = (self.pad, self.unknown, self.start, self.end)
@@ -39,10 +61,9 @@ class Vocabulary:
         if len(set(self.words)) != len(self.words):
             raise BadData("a vocabulary has a word twice", hint=_HINT)
         if (self.rules is None) != (self.tokenizer in TOKENIZERS):
-            raise BadData(
-                f"a vocabulary was made with the unknown tokenizer {self.tokenizer!r}",
-                hint=f"Known are: {', '.join(TOKENIZERS)}. Install the package that has it.",
-            )
+            hint = f"Known are: {', '.join(TOKENIZERS)}. Install the package that has it."
+            message = f"a vocabulary was made with the unknown tokenizer {self.tokenizer!r}"
+            raise BadData(message, hint=hint)
 
     def __len__(self) -> int:
         return len(self.words)
@@ -53,9 +74,9 @@ class Vocabulary:
         return {word: id_ for id_, word in enumerate(self.words) if id_ not in special}
 
     @cached_property
-    def _from_file(self) -> Any:
+    def _from_file(self) -> "Tokenizer":
         assert self.rules is not None
-        return parse_tokenizer(self.rules)
+        return _parse_tokenizer(self.rules)
 
     def cut(self, text: str) -> list[str]:
         """The words of a text, as this vocabulary's tokenizer splits it."""
@@ -87,31 +108,6 @@ class Vocabulary:
                 words.append(self.words[id_])
         return words
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers, for a run folder."""
-        values = {**asdict(self), "words": list(self.words)}
-        return {name: value for name, value in values.items() if (name, value) != ("rules", None)}
-
-    @classmethod
-    def from_json(cls, value: object, location: str | Path | None = None) -> Self:
-        """Read what `to_json` gave; raises BadData, naming `location`, for anything else."""
-        match value:
-            case {
-                "tokenizer": str(tokenizer),
-                "pad": int(pad),
-                "unknown": int(unknown),
-                "start": int() | None as start,
-                "end": int() | None as end,
-                "words": [*words],
-                **others,
-            } if all(isinstance(word, str) for word in words):
-                rules = str(others["rules"]) if "rules" in others else None
-                try:
-                    return cls(tuple(words), pad, unknown, tokenizer, start, end, rules)
-                except BadData as error:
-                    raise BadData(error.message, location=location, hint=error.hint) from None
-        raise BadData("this is not a vocabulary", location=location, hint=_HINT)
-
 
 _HINT = "Make it again from the data folder; vocabulary files are not to be edited by hand."
 
@@ -132,16 +128,68 @@ def question_vocabulary(
 
 
 def file_vocabulary(tokenizer: str) -> Vocabulary:
-    """The vocabulary of a pretrained language model: `file:` and a path, see `read_subwords`.
+    """The vocabulary of a pretrained language model: `file:` and a `tokenizer.json`, or a folder
+    that has one, or has GPT-2's two files.
 
-    Its words are those of the file, whatever the training questions are. Raises BadConfig, BadData.
+    Its words are those of the file, whatever the training questions are. Raises MissingWeights or
+    BadConfig where there is no such file, BadData where it is something else.
     """
-    # Imports huggingface_hub, for which a wrong setting should not wait.
-    from saccade.core.weights import find_given  # noqa: PLC0415
+    from tokenizers import Tokenizer
+    from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
 
-    named = tokenizer.removeprefix(FILE)
-    found = read_subwords(find_given(named, "words of a language model", WHOLE))
-    return Vocabulary(found.pieces, found.pad, found.unknown, tokenizer, rules=found.rules)
+    # Imports huggingface_hub, for which a wrong setting should not wait.
+    from saccade.core.weights import find_given
+
+    path = find_given(tokenizer.removeprefix(FILE), "words of a language model", WHOLE)
+    whole = path / WHOLE if path.is_dir() else path
+    parts = [str(path / name) for name in PARTS]
+    try:
+        if whole.is_file():
+            found = _parse_tokenizer(whole.read_text(encoding="utf-8"), whole)
+        elif all(Path(part).is_file() for part in parts):
+            found = Tokenizer(BPE.from_file(*parts))
+            found.pre_tokenizer = ByteLevel(add_prefix_space=False)
+            found.decoder = ByteLevelDecoder()
+            found.add_special_tokens([END_OF_TEXT])
+        else:
+            raise BadConfig("there is no tokenizer", location=path, hint=FILE_HINT)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadData(f"unreadable ({error})", location=path, hint=FILE_HINT) from None
+    except (BadConfig, BadData):
+        raise
+    except Exception as error:  # the library raises nothing more special
+        raise _no_tokenizer(error, path) from None
+    ids = found.get_vocab(with_added_tokens=True)
+    pieces = tuple(sorted(ids, key=lambda piece: ids[piece]))
+    pad = next((ids[piece] for piece in PADDING_PIECES if piece in ids), None)
+    if [ids[piece] for piece in pieces] != list(range(len(pieces))):
+        raise BadData("a tokenizer's ids have gaps", location=path, hint=FILE_HINT)
+    if pad is None:
+        any_of = ", ".join(PADDING_PIECES)
+        message = f"a tokenizer without any of {any_of}, to fill short questions with"
+        raise BadData(message, location=path, hint="Add one to its special tokens.")
+    unknown = next((ids[piece] for piece in UNKNOWN_PIECES if piece in ids), pad)
+    return Vocabulary(pieces, pad, unknown, tokenizer, rules=found.to_str())
+
+
+def _parse_tokenizer(rules: str, location: Path | None = None) -> "Tokenizer":
+    """The tokenizer that a JSON text describes, without padding and truncation. Raises BadData."""
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(rules)
+    except Exception as error:  # the library raises nothing more special
+        raise _no_tokenizer(error, location) from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _no_tokenizer(error: Exception, location: Path | None) -> BadData:
+    message = f"no tokenizer ({str(error).splitlines()[0][:200]})"
+    return BadData(message, location=location, hint=FILE_HINT)
 
 
 def caption_vocabulary(
@@ -152,17 +200,11 @@ def caption_vocabulary(
     Words that occur fewer than `min_count` times are unknown words; the published Show, Attend and
     Tell ports keep words that occur more than 5 times. Id 0 is padding.
     """
-    special: Sequence[str] = (UNKNOWN, START, END)
-    words = [w for w, n in counts.items() if n >= min_count and w not in (PAD, *special)]
-    first = len(words) + 1
-    return Vocabulary(
-        (PAD, *words, *special),
-        pad=0,
-        unknown=first,
-        start=first + 1,
-        end=first + 2,
-        tokenizer=tokenizer,
-    )
+    special = (PAD, UNKNOWN, START, END)
+    kept = (word for word, n in counts.items() if n >= min_count and word not in special)
+    words = (PAD, *kept, UNKNOWN, START, END)
+    end = len(words) - 1
+    return Vocabulary(words, 0, end - 2, tokenizer, start=end - 1, end=end)
 
 
 @dataclass(frozen=True)
@@ -171,3 +213,23 @@ class Words:
 
     vocabulary: Vocabulary
     answers: AnswerList | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers, for a run folder."""
+        vocabulary, answers = asdict(self.vocabulary), None
+        if self.vocabulary.rules is None:
+            del vocabulary["rules"]
+        if self.answers is not None:
+            answers = {"normaliser": self.answers.normaliser, "answers": self.answers.answers}
+        return {"vocabulary": vocabulary, "answers": answers}
+
+    @classmethod
+    def from_json(cls, value: object, location: Path) -> Self:
+        """Read what `to_json` gave; raises BadData, naming `location`, for anything else."""
+        try:  # as text, where a list of the strict reader may become a tuple
+            return TypeAdapter(cls).validate_json(json.dumps(value), strict=True)
+        except ValidationError as error:
+            message, hint = first_problem(error, "the whole"), _HINT
+        except BadData as error:
+            message, hint = error.message, error.hint
+        raise BadData(message, location=location, hint=hint)

@@ -12,15 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from saccade.config import FeaturesConfig
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tensors import load_weights
 from saccade.core.weights import find_given
 from saccade.data.examples import Examples
 from saccade.experiment import Experiment
-from saccade.features.settings import Preprocessing
+from saccade.features.settings import PIXELS
 from saccade.inference.model import build
 from saccade.models.encoder import EncodedModel, without_encoder
-from saccade.run_folder import OpenedRun, open_run
+from saccade.run_folder import open_run
 from saccade.training.word_vectors import initialise_embedding
 
 STATISTICS_IMAGES = 256
@@ -33,11 +34,9 @@ def fresh_model(
 ) -> nn.Module:
     """Build an experiment's model. An encoder's weights are read where no run has better ones."""
     read_weights = not resume and (start is None or open_run(start).header.recipe.encoder is None)
-    header = experiment.store.header
-    torch.manual_seed(experiment.recipe.train.seed)
-    return build(
-        experiment.recipe, experiment.sizes, header.preprocessing, read_weights=read_weights
-    )
+    recipe, preprocessing = experiment.recipe, experiment.store.header.preprocessing
+    torch.manual_seed(recipe.train.seed)
+    return build(recipe, experiment.sizes, preprocessing, read_weights=read_weights)
 
 
 def initialise(
@@ -55,26 +54,20 @@ def initialise(
     text = experiment.recipe.text
     if start is not None:
         if text.vectors is not None:
-            raise BadConfig(
-                "text.vectors and an earlier run both give initial word embeddings",
-                hint="Set text.vectors=none, or leave out --from.",
-            )
+            hint = "Set text.vectors=none, or leave out --from."
+            message = "text.vectors and an earlier run both give initial word embeddings"
+            raise BadConfig(message, hint=hint)
         start_from(start, model, experiment)
     elif experiment.recipe.train.self_critical is not None:
-        raise BadConfig(
-            "self-critical training needs a captioner that was trained before",
-            hint="Train one on human captions (train.self_critical=none), then start --from its "
-            "run.",
-        )
+        hint = "Train one on human captions (train.self_critical=none); then --from its run."
+        message = "self-critical training needs a captioner that was trained before"
+        raise BadConfig(message, hint=hint)
     else:
-        getattr(without_encoder(model), "initialise", lambda: None)()
+        inner, vocabulary = without_encoder(model), experiment.words.vocabulary
+        getattr(inner, "initialise", lambda: None)()
         if text.vectors is not None:
-            file, missing = find_given(text.vectors, "word vectors"), text.vectors_missing
-            say(
-                initialise_embedding(
-                    without_encoder(model), file, experiment.words.vocabulary, missing
-                )
-            )
+            file = find_given(text.vectors, "word vectors")
+            say(initialise_embedding(inner, file, vocabulary, text.vectors_missing))
     if isinstance(model, EncodedModel) and model.config.batch_norm == "trained":
         _restore_batch_norm(model, experiment, examples)
 
@@ -87,53 +80,31 @@ def start_from(path: Path, model: nn.Module, experiment: Experiment) -> None:
     """
     run = open_run(path)
     if run.words != experiment.words:
-        raise BadRun(
-            "that run has other words or answers, so its weights mean something else",
-            location=path,
-            hint="Start from a run on the same data folder and with the same text and answers "
-            "settings.",
-        )
+        hint = "Start from a run on the same data folder, with the same text and answers settings."
+        message = "that run has other words or answers, so its weights mean something else"
+        raise BadRun(message, location=path, hint=hint)
     if isinstance(model, EncodedModel) and run.header.recipe.encoder is None:
-        _refuse_other_features(run, model.encoder, experiment.store.header.preprocessing)
+        encoder: Any = model.encoder  # must give the model the features that it was trained on
+        store, spec = run.header.store, encoder.spec
+        given, ours = store.backbone, (spec.name, spec.options, spec.weights_sha256)
+        if (given.name, given.options, given.weights_sha256) != ours:
+            options = ",".join(f"{name}={value}" for name, value in given.options.items())
+            network = f"backbone={given.name}, options={options or 'none'}"
+            hint = f"Give the encoder that run's: {network}, with its weights ({given.weights})."
+            message = "that run's features come from another network or weights than this encoder"
+            raise BadRun(message, location=path, hint=hint)
+        if store.reduction is not None:
+            hint = "Start from a run on the features as they were extracted."
+            message = "that run's features were reduced by `store convert`, which no encoder does"
+            raise BadRun(message, location=path, hint=hint)
+        if store.preprocessing != experiment.store.header.preprocessing:
+            fields = store.preprocessing.model_dump(exclude={"height", "width"})
+            wanted = FeaturesConfig(backbone=PIXELS, size=store.preprocessing.height, **fields)
+            hint = f"Extract pixels as that run did: saccade extract DATA {wanted.flags()}"
+            message = "that run's images were preprocessed otherwise than these pixels"
+            raise BadRun(message, location=path, hint=hint)
         model = model.model
     load_weights(model, path / "model.safetensors", "Start from a run of the same model settings.")
-
-
-def _refuse_other_features(run: OpenedRun, encoder: Any, pixels: Preprocessing) -> None:
-    """Raise BadRun where an encoder gives a model other features than it was trained on."""
-    store, spec = run.header.store, encoder.spec
-    trained_on = store.backbone
-    ours = spec.name, spec.options, spec.weights_sha256
-    if (trained_on.name, trained_on.options, trained_on.weights_sha256) != ours:
-        options = ",".join(f"{name}={value}" for name, value in trained_on.options.items())
-        raise BadRun(
-            "that run's features come from another network than this encoder, or other weights",
-            location=run.path,
-            hint=f"Give the encoder that run's: backbone={trained_on.name}, "
-            f"options={options or 'none'}, and the weights it had ({trained_on.weights}).",
-        )
-    if store.reduction is not None:
-        raise BadRun(
-            "that run's features were reduced by `store convert`, which no encoder does",
-            location=run.path,
-            hint="Start from a run on the features as they were extracted.",
-        )
-    if store.preprocessing != pixels:
-        raise BadRun(
-            "that run's images were preprocessed otherwise than these pixels",
-            location=run.path,
-            hint=f"Extract pixels as that run did: {_extract_command(store.preprocessing)}",
-        )
-
-
-def _extract_command(wanted: Preprocessing) -> str:
-    """The command that extracts pixels with the preprocessing wanted."""
-    mean, std = (",".join(f"{part:g}" for part in colour) for colour in (wanted.mean, wanted.std))
-    crop = f" --resize-to {wanted.resize_to}" if wanted.resize_to else ""
-    return (
-        f"saccade extract DATA --backbone pixels --size {wanted.height} --resize {wanted.resize}"
-        f"{crop} --mean {mean} --std {std} --interpolation {wanted.interpolation}"
-    )
 
 
 def _restore_batch_norm(model: EncodedModel, experiment: Experiment, examples: Examples) -> None:

@@ -118,11 +118,8 @@ class TrainingLoop:
         """Wait for the losses of the last steps and add them up. Raises BadData for NaN."""
         for loss in torch.stack(self.losses).tolist() if self.losses else []:
             if not math.isfinite(loss):
-                raise BadData(
-                    f"the loss became {loss} before step {progress.step}",
-                    hint="Lower train.optimiser.learning_rate or clip the gradient; the best "
-                    "weights so far are kept.",
-                )
+                hint = "Lower train.optimiser.learning_rate or clip; the best weights are kept."
+                raise BadData(f"the loss became {loss} before step {progress.step}", hint=hint)
             progress.loss += loss
         self.losses.clear()
 

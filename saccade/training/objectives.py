@@ -17,18 +17,11 @@ import torch
 from torch import Tensor
 
 from saccade.config import Recipe, ScheduledSampling, SelfCritical
-from saccade.data.batch import (
-    CaptionBatch,
-    Captioner,
-    CaptionOutput,
-    CaptionState,
-    VqaBatch,
-    VqaOutput,
-)
+from saccade.data.batch import CaptionBatch, Captioner, CaptionOutput, VqaBatch, VqaOutput
 from saccade.data.examples import ImageExamples
 from saccade.inference.decoding import Rules, SampledCaptions, beam_search, draw, rules_of
 from saccade.metrics.cider import CiderOfIds, Sentences
-from saccade.models.layers import rows_per_step
+from saccade.models.layers import pack_captions
 from saccade.models.losses import PER_QUESTION, Loss, caption_loss
 from saccade.training.optim import ScheduleState
 
@@ -80,31 +73,24 @@ def unroll(model: Captioner, batch: CaptionBatch, probability: float) -> Caption
     `forward` may average over captions.
     """
     state = model.init_state(batch.regions, batch.region_mask).keep(batch.image)  # K = 1
-    logits, targets = list[Tensor](), []
-    rows = rows_per_step((batch.caption_length - 1).tolist(), batch.caption.shape[1] - 1)
-    for t, n in enumerate(rows):  # captions stand longest first
-        if not n:
-            break
+    packed, targets = pack_captions(batch)
+    logits = list[Tensor]()
+    for t, n in enumerate(packed.batch_sizes.tolist()):  # captions stand longest first
         words = batch.caption[:n, t]
         if t:
             replaced = (torch.rand(n, device=words.device) < probability).nonzero()[:, 0]
             if len(replaced):
                 predicted = logits[-1][replaced].detach().float().softmax(dim=-1)
                 words = words.index_copy(0, replaced, torch.multinomial(predicted, 1)[:, 0])
-        output = model.step(words[:, None], first(n, state))
+        output = model.step(words[:, None], state.keep(slice(n)))
         state = output.state
         logits.append(output.logits[:, 0])
-        targets.append(batch.caption[:n, t + 1])
-    return CaptionOutput(torch.cat(logits), torch.cat(targets))
-
-
-def first(n: int, state: CaptionState) -> CaptionState:
-    """The first n rows of a state, without copying them."""
-    return CaptionState(*(tuple(part[:n] for part in parts) for parts in state))
+    return CaptionOutput(torch.cat(logits), targets)
 
 
 def self_critical(config: SelfCritical, rules: Rules, cider: CiderOfIds) -> Objective:
-    """Policy gradient (REINFORCE) with CIDEr-D as reward, less a baseline.
+    """Policy gradient (REINFORCE) with CIDEr-D as reward, less a baseline: minus log p of every
+    sampled word, up to and including the end word, times its caption's reward, mean over words.
 
     The references of an image are its captions in the batch, the end word included.
     """
@@ -122,7 +108,9 @@ def self_critical(config: SelfCritical, rules: Rules, cider: CiderOfIds) -> Obje
             model.train()
         scores = cider.score(captions, references(batch))
         rewards = torch.from_numpy(scores).to(samples.log_probability)
-        return reward_loss(samples, advantage(rewards, *samples.length.shape, greedy=greedy))
+        reward = advantage(rewards, *samples.length.shape, greedy=greedy)
+        weighted = samples.log_probability * reward[:, :, None]
+        return -weighted.sum() / samples.length.sum()  # the mean over words, end words included
 
     return objective
 
@@ -168,15 +156,6 @@ def advantage(scores: Tensor, images: int, samples: int, *, greedy: bool) -> Ten
     if greedy:
         return own - scores[images * samples :, None]
     return own - (own.sum(dim=1, keepdim=True) - own) / (samples - 1)
-
-
-def reward_loss(drawn: SampledCaptions, reward: Tensor) -> Tensor:
-    """Minus log p of every sampled word times its caption's reward (I, K), mean over words.
-
-    Words count up to and including the first end word.
-    """
-    weighted = drawn.log_probability * reward[:, :, None]
-    return -weighted.sum() / drawn.length.sum()
 
 
 def loss_for(recipe: Recipe) -> Loss:

@@ -41,17 +41,13 @@ class ScheduleState(NamedTuple):
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The recipe's optimiser over every weight, in groups of equal rules.
-
-    Raises BadConfig for a rule that fits no weight.
-    """
+    """The recipe's optimiser, in groups of equal rules. Raises BadConfig for an idle rule."""
     names = [name for name, _ in model.named_parameters()]
     for prefix in config.rules:
         if not any(name.startswith(prefix) for name in names):
-            raise BadConfig(
-                f"train.rules has a rule for {prefix!r}, but no weight's name begins so",
-                hint=f"Weights begin with: {', '.join(sorted({n.split('.')[0] for n in names}))}.",
-            )
+            hint = f"Weights begin with: {', '.join(sorted({n.split('.')[0] for n in names}))}."
+            message = f"train.rules has a rule for {prefix!r}, but no weight's name begins so"
+            raise BadConfig(message, hint=hint)
     chosen = config.optimiser
     grouped = defaultdict[tuple[float, float], list[nn.Parameter]](list)
     for parameter, rule in _ruled(model, config):

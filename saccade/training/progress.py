@@ -1,18 +1,20 @@
 """Training on the terminal: the estimated cost before the first step, then the progress."""
 
+import copy
 import resource
 import time
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from saccade.config import Recipe
 from saccade.core.formatting import duration
-from saccade.data.batch import CaptionBatch, VqaBatch
-from saccade.training.objectives import Objective
+from saccade.data.examples import epoch_order
+from saccade.models.encoder import EncodedModel
+from saccade.training.loop import TrainingLoop
 from saccade.training.optim import ScheduleState
 
 GIB = 2**30
@@ -29,19 +31,22 @@ class Estimate(NamedTuple):
     """Best weights, and weights with moments for an exact resume."""
 
 
-def estimate(
-    model: nn.Module, batch: VqaBatch | CaptionBatch, objective: Objective, epoch: int
-) -> Estimate:
-    """Time a step of `epoch` (counted from 0) without an update of the weights.
+def estimate(loop: TrainingLoop) -> Estimate:
+    """Time a step, without an update of the weights, in an epoch that trains all of the model.
 
-    Give it a copy of the model, whose batch statistics may move. The random state is restored, so
+    A copy of the model does it, whose batch statistics may move. The random state is restored, so
     that a run does not depend on being estimated.
     """
-    seconds = 0.0
+    model: nn.Module = copy.deepcopy(loop.model.module)
+    if isinstance(model, EncodedModel):
+        model.start_epoch(model.config.first_epoch)
+    order = epoch_order(loop.examples.image, None, 0, 0)[: loop.config.batch_size]
+    batch = loop.examples.batch(order).to(loop.fabric.device)
+    schedule_state, seconds = ScheduleState(0, loop.config.epochs), 0.0
     with torch.random.fork_rng():
         for _ in range(2):  # the first one warms up
             start = time.perf_counter()
-            objective(model.train(), batch, ScheduleState(0, epoch)).backward()
+            loop.objective(model.train(), batch, schedule_state).backward()
             seconds = time.perf_counter() - start
     parameters = sum(p.numel() for p in model.parameters())
     moments = 2 * sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -50,7 +55,7 @@ def estimate(
 
 
 class TrainingView:
-    """A progress bar on a terminal, one line per epoch everywhere."""
+    """A progress bar on a terminal, while `bar` is entered; one line per epoch everywhere."""
 
     def __init__(self, console: Console, recipe: Recipe, examples: Any) -> None:
         self.console, self.config = console, recipe.train
@@ -69,7 +74,10 @@ class TrainingView:
             transient=True,
             disable=not console.is_terminal,
         )
-        self.row: TaskID | None = None
+        total = self.steps * self.config.epochs
+        self.row = self.bar.add_task(
+            "", total=total, epoch="1", loss=0.0, score="-", rate=0.0, waiting=0.0
+        )
 
     def say(self, line: str) -> None:
         """Print one line."""
@@ -88,20 +96,8 @@ class TrainingView:
             if count:
                 self.say(f"Left out: {count:,} examples ({reason}).")
 
-    def __enter__(self) -> Self:
-        self.bar.start()
-        total = self.steps * self.config.epochs
-        self.row = self.bar.add_task(
-            "", total=total, epoch="1", loss=0.0, score="-", rate=0.0, waiting=0.0
-        )
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.bar.stop()
-
     def step(self, progress: Any) -> None:
         """Show one step."""
-        assert self.row is not None
         self.bar.update(
             self.row,
             completed=progress.step,

@@ -5,7 +5,6 @@ After each epoch the model is scored on the validation split by its own predicti
 never teacher-forced), the best weights are kept, and `last/` holds what an exact resume needs.
 """
 
-import copy
 import json
 import time
 from dataclasses import asdict
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from torch import nn
 
 from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule
 from saccade.core.console import stop_on_signal
@@ -22,18 +20,16 @@ from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.run_files import refuse_run
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import save_tensors
-from saccade.data.examples import epoch_order
 from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import ScoreOptions, selected_score
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
-from saccade.models.encoder import EncodedModel
 from saccade.run_folder import BACKBONE, Origin, as_parent, open_run, write_run
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for
 from saccade.training.optim import make_optimiser
-from saccade.training.progress import Estimate, TrainingView, estimate
+from saccade.training.progress import TrainingView, estimate
 
 LAST = Path("last/state.safetensors")
 """In a run folder: what an exact resume needs."""
@@ -57,9 +53,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     task, config = TASKS[recipe.task], training_of(recipe)
     examples = task.examples(experiment, "train")
     if not len(examples):
-        raise BadData(
-            "no training example is left", location=data, hint=f"Left out: {examples.left_out}."
-        )
+        hint = f"Left out: {examples.left_out}."
+        raise BadData("no training example is left", location=data, hint=hint)
     # Raises now rather than after the first epoch.
     task.check_validation(experiment.folder, recipe.train.select_by)
     _check_out(out, experiment, resume)
@@ -71,7 +66,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
     loop = TrainingLoop(fabric, model, optimiser, objective_for(recipe, examples), config, examples)
-    cost = _estimate(loop)
+    cost = estimate(loop)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     progress, rows = Progress(), list[dict[str, Any]]()
     if resume:
@@ -79,11 +74,14 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         progress, rows = Progress(**state["progress"]), state["log"]
     else:
         initialise(model.module, experiment, examples, start, view.say)
-        _create_run(out, name, experiment, start)
+        store, folder = experiment.store, experiment.folder
+        parent, place = as_parent(start) if start else None, str(folder.path.resolve())
+        origin = Origin(store.header, store.path.name, place, folder.fingerprint, parent)
+        write_run(
+            out, name, (recipe, experiment.sizes, experiment.words), origin, store.path / BACKBONE
+        )
     view.show_estimate(cost)
-    from saccade.viz.plots import curves  # noqa: PLC0415  Matplotlib would delay the start
-
-    with stop_on_signal() as stopped, view:
+    with stop_on_signal() as stopped, view.bar:
         while progress.epoch < config.epochs and not _out_of_patience(progress, recipe):
             saved = time.monotonic()
             for _ in loop.epoch(progress):
@@ -94,10 +92,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
                     saved = time.monotonic()
                 if stopped:
                     raise KeyboardInterrupt
-            rows.append(_end_epoch(loop, task, experiment, progress, out))
-            write_text(out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-            write_bytes(out / "curves.png", curves(rows))
-            _save_last(out, loop, progress, rows)
+            _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], progress.best)
     return max(rows, key=lambda row: row["score"])["scores"]  # type: ignore[no-any-return]
 
@@ -114,27 +109,6 @@ def training_of(recipe: Recipe) -> TrainConfig:
     return config.model_copy(update={"rules": rules})
 
 
-def _create_run(out: Path, name: str, experiment: Experiment, start: Path | None) -> None:
-    """Make the run folder and write all but the weights."""
-    store, folder = experiment.store, experiment.folder
-    parent = as_parent(start) if start else None
-    origin = Origin(
-        store.header, store.path.name, str(folder.path.resolve()), folder.fingerprint, parent
-    )
-    made = (experiment.recipe, experiment.sizes, experiment.words)
-    write_run(out, name, made, origin, store.path / BACKBONE)
-
-
-def _estimate(loop: TrainingLoop) -> Estimate:
-    """The cost of a run, measured on a copy of its model in an epoch that trains all of it."""
-    examples, config = loop.examples, loop.config
-    twin: nn.Module = copy.deepcopy(loop.model.module)
-    if isinstance(twin, EncodedModel):
-        twin.start_epoch(twin.config.first_epoch)
-    batch = examples.batch(epoch_order(examples.image, None, 0, 0)[: config.batch_size])
-    return estimate(twin, batch.to(loop.fabric.device), loop.objective, config.epochs)
-
-
 def _check_out(out: Path, experiment: Experiment, resume: bool) -> None:
     """Refuse to write over a run, or to resume one with another recipe, data or features."""
     if not resume:
@@ -142,34 +116,34 @@ def _check_out(out: Path, experiment: Experiment, resume: bool) -> None:
         return
     header = open_run(out).header
     if header.recipe != experiment.recipe:
-        raise BadRun(
-            "the run was started with other settings",
-            location=out,
-            hint="Resume with the same recipe and --set options (see run.json).",
-        )
+        hint = "Resume with the same recipe and --set options (see run.json)."
+        raise BadRun("the run was started with other settings", location=out, hint=hint)
     ours = experiment.folder.fingerprint, experiment.store.header
     if (header.fingerprint, header.store) != ours:
-        raise BadRun(
-            "the run was started on other data or features",
-            location=out,
-            hint=f"Resume with the data folder it was started on: {header.data}",
-        )
+        hint = f"Resume with the data folder it was started on: {header.data}"
+        raise BadRun("the run was started on other data or features", location=out, hint=hint)
 
 
 def _end_epoch(
-    loop: TrainingLoop, task: Task, experiment: Experiment, progress: Progress, out: Path
-) -> dict[str, Any]:
-    """Score the model, keep it if it is the best, and return the epoch's line of log.jsonl."""
+    loop: TrainingLoop,
+    task: Task,
+    experiment: Experiment,
+    progress: Progress,
+    rows: list[dict[str, Any]],
+    out: Path,
+) -> None:
+    """Score the model, keep it if it is the best, add a row to the log, and save all of it."""
+    from saccade.viz.plots import curves  # noqa: PLC0415  Matplotlib would delay the start
+
     config, recipe, model = loop.config, experiment.recipe, loop.model.module
-    start = time.perf_counter()
+    start, default = time.perf_counter(), TASK_INFO[recipe.task].default_metric
+    metric = recipe.train.select_by or default  # chooses the best epoch
     beam_size = recipe.decode.validation_beam_size if recipe.decode else None
-    device = loop.fabric.device
+    options = ScoreOptions(tuple(dict.fromkeys((metric, default))), beam_size)
     with loop.fabric.autocast():
-        options = ScoreOptions(_metrics(recipe), beam_size)
-        scored = task.score_model(model, experiment, "val", device, options)
-    metric = _metrics(recipe)[0]
+        scored = task.score_model(model, experiment, "val", loop.fabric.device, options)
     score = selected_score(scored, metric)
-    row = {
+    row: dict[str, Any] = {
         "epoch": progress.epoch + 1,
         "step": progress.step,
         "loss": progress.loss / progress.examples,
@@ -195,13 +169,10 @@ def _end_epoch(
     progress.loss = progress.seconds = progress.waited = 0.0
     if progress.epoch == _epochs_without_encoder(recipe):
         progress.epochs_since_improvement = 0  # the encoder trains from now on: patience is new
-    return row
-
-
-def _metrics(recipe: Recipe) -> tuple[str, ...]:
-    """The metrics of each epoch; the first one chooses the best epoch."""
-    default = TASK_INFO[recipe.task].default_metric
-    return tuple(dict.fromkeys((recipe.train.select_by or default, default)))
+    rows.append(row)
+    write_text(out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_bytes(out / "curves.png", curves(rows))
+    _save_last(out, loop, progress, rows)
 
 
 def _out_of_patience(progress: Progress, recipe: Recipe) -> bool:

@@ -40,7 +40,7 @@ SAVE_OTHERWISE = (
     "vectors.save_word2vec_format('vectors.bin', binary=True)."
 )
 UNPACK = "Unpack it and name the file of vectors that is in it."
-OTHER_FORMATS: tuple[tuple[bytes, str, str], ...] = (
+OTHER_FORMATS: tuple[tuple[bytes | tuple[bytes, ...], str, str], ...] = (
     (
         (793_712_314).to_bytes(4, "little"),
         "is a model of fastText (.bin), which makes vectors of pieces of words",
@@ -51,49 +51,69 @@ OTHER_FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x89HDF", "is an HDF5 file", SAVE_OTHERWISE),
     (b"BZh", "is packed by bzip2", UNPACK),
     (b"\xfd7zXZ", "is packed by xz", UNPACK),
-    *(
-        (
-            b"\x80" + bytes([protocol]),
-            "is a pickled object, as gensim's own save() writes; pickles can run programs, so "
-            "none is opened",
-            SAVE_OTHERWISE,
-        )
-        for protocol in range(2, 6)
+    (
+        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+        "is a pickled object, as gensim's own save() writes; pickles can run programs, so none is "
+        "opened",
+        SAVE_OTHERWISE,
     ),
 )
 """Files that are mistaken for word vectors: first bytes, message, hint."""
 
 
-class Vectors(NamedTuple):
-    """The vectors found, by word id, and the number of words in the file."""
+class WordVectors(NamedTuple):
+    """The vectors of those words of a vocabulary that a file has."""
 
-    found: dict[int, np.ndarray]
-    words: int
-
-
-def _bad(path: Path, message: str, hint: str = HINT) -> BadData:
-    return BadData(message, location=path, hint=hint)
+    ids: np.ndarray  # (n,) int64
+    values: np.ndarray  # (n, width) float32
+    wanted: int
+    """Number of the vocabulary's words, without special ones."""
 
 
-def read_vectors(path: Path, ids: Mapping[bytes, int], width: int) -> Vectors:
-    """The vectors of the words in `ids`; of a word that stands twice the first one counts.
+def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVectors:
+    """Read the vectors of a vocabulary's words; of a word that stands twice the first one counts.
 
-    Raises BadData, naming the line or the word, for a file that cannot be read, is something else,
-    whose vectors are not `width` long, or that ends too early.
+    Special words (padding, unknown, start, end) have none. Raises BadData, naming the line or the
+    word, for a file that cannot be read, is something else, whose vectors are not `width` long, or
+    that ends too early, and for one that has none of the words.
     """
+    special = {vocabulary.pad, vocabulary.unknown, vocabulary.start, vocabulary.end}
+    ids = {word.encode(): id_ for id_, word in enumerate(vocabulary.words) if id_ not in special}
     with _opened(path) as stream:
         head = stream.read(HEAD)
-    _refuse_other_formats(path, head)
+    for magic, message, hint in OTHER_FORMATS:
+        if head.startswith(magic):
+            raise _bad(path, message, hint)
+    if head.startswith(b"PK\x03\x04"):
+        member = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode(errors="replace")
+        arrays = member.endswith((".npy", ".pkl"))  # NumPy's .npz, PyTorch's .pt
+        message = f"is a zip archive, the first file in it is {member!r}"
+        raise _bad(path, message, SAVE_OTHERWISE if arrays else UNPACK)
     line, _, rest = head.partition(b"\n")
     # word2vec's first line: how many words and numbers there are. GloVe's is a word's own.
     sizes = re.fullmatch(rb"(\d{1,15}) (\d{1,15})[ \r]*", line)
     with _opened(path) as stream:
         if sizes is None:
-            return _read_text(path, stream, ids, width, None)
-        _check_width(path, int(sizes[2]), width)
-        stream.readline()
-        read = _read_binary if _is_binary(rest, width) else _read_text
-        return read(path, stream, ids, width, int(sizes[1]))
+            found, words = _read_text(path, stream, ids, width, None)
+        else:
+            _check_width(path, int(sizes[2]), width)
+            stream.readline()
+            read = _read_binary if _is_binary(rest, width) else _read_text
+            found, words = read(path, stream, ids, width, int(sizes[1]))
+    if not words:
+        raise _bad(path, "is empty")
+    if not found:
+        message = f"none of its {words:,} words is one of the vocabulary's {len(ids):,}"
+        raise _bad(path, message, "Choose word vectors of the data's language.")
+    return WordVectors(np.array(list(found), np.int64), np.stack(list(found.values())), len(ids))
+
+
+Found = tuple[dict[int, np.ndarray], int]
+"""The vectors found, by word id, and the number of words in the file."""
+
+
+def _bad(path: Path, message: str, hint: str = HINT) -> BadData:
+    return BadData(message, location=path, hint=hint)
 
 
 @contextmanager
@@ -111,22 +131,8 @@ def _opened(path: Path) -> Iterator[BufferedIOBase]:
         raise _bad(path, f"cannot be read ({error})") from None
 
 
-def _refuse_other_formats(path: Path, head: bytes) -> None:
-    for magic, message, hint in OTHER_FORMATS:
-        if head.startswith(magic):
-            raise _bad(path, message, hint)
-    if head.startswith(b"PK\x03\x04"):
-        member = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode(errors="replace")
-        arrays = member.endswith((".npy", ".pkl"))  # NumPy's .npz, PyTorch's .pt
-        message = f"is a zip archive, the first file in it is {member!r}"
-        raise _bad(path, message, SAVE_OTHERWISE if arrays else UNPACK)
-
-
 def _is_binary(rest: bytes, width: int) -> bool:
-    """If the bytes behind word2vec's first line are float32 numbers, not digits.
-
-    Text is recognised by its first line, binary by bytes in the first vector that are no text.
-    """
+    """If float32 numbers stand behind word2vec's first line: bytes that are no text tell it."""
     vector = rest.partition(b" ")[2]
     line = vector.partition(b"\n")[0].rstrip(b" \r")
     if re.fullmatch(rb"[-+.\deE ]+", line) and line.count(b" ") == width - 1:
@@ -157,7 +163,7 @@ def _check_width(path: Path, held: int, width: int) -> None:
 
 def _read_text(
     path: Path, stream: BufferedIOBase, ids: Mapping[bytes, int], width: int, count: int | None
-) -> Vectors:
+) -> Found:
     found: dict[int, np.ndarray] = {}
     words = 0
     for number, line in enumerate(stream, start=1 if count is None else 2):
@@ -182,7 +188,7 @@ def _read_text(
             found[id_] = _numbers(path, number, rest)
     if count not in (None, words):
         raise _bad(path, f"has {words:,} words, its first line promises {count:,}", FETCH_AGAIN)
-    return Vectors(found, words)
+    return found, words
 
 
 def _numbers(path: Path, number: int, text: bytes) -> np.ndarray:
@@ -197,7 +203,7 @@ def _numbers(path: Path, number: int, text: bytes) -> np.ndarray:
 
 def _read_binary(
     path: Path, stream: BufferedIOBase, ids: Mapping[bytes, int], width: int, count: int
-) -> Vectors:
+) -> Found:
     found: dict[int, np.ndarray] = {}
     chunk, at, size = b"", 0, 4 * width  # bytes read, a place in them, bytes of a vector
     for number in range(1, count + 1):
@@ -206,7 +212,13 @@ def _read_binary(
             chunk, at = chunk[at:] + stream.read(CHUNK + MAX_WORD + size), 0
             blank = chunk.find(b" ")
         if blank < 0 or blank - at > MAX_WORD or len(chunk) < blank + 1 + size:
-            raise _no_word(path, chunk[at:], number, count)
+            rest = chunk[at:]
+            if not rest.strip():
+                message = f"has {number - 1:,} words, its first line promises {count:,}"
+                raise _bad(path, message, FETCH_AGAIN)
+            if len(rest.partition(b" ")[0]) > MAX_WORD:
+                raise _bad(path, f"word {number:,} of {count:,} has no blank behind it", SHIFTED)
+            raise _bad(path, f"ends within word {number:,} of {count:,}", FETCH_AGAIN)
         word = chunk[at:blank].removeprefix(b"\n")
         at = blank + 1 + size
         if not word.isascii() and not _is_utf8(word):  # word2vec.c cuts long ones within a letter
@@ -220,44 +232,7 @@ def _read_binary(
             found[id_] = values.astype(np.float32)  # a copy, or it would keep the whole chunk
     if (chunk[at:] + stream.read(CHUNK)).strip():
         raise _bad(path, f"goes on after the {count:,} words its first line promises", SHIFTED)
-    return Vectors(found, count)
-
-
-def _no_word(path: Path, rest: bytes, number: int, count: int) -> BadData:
-    """The error where the next bytes are no word with a blank and a vector behind it."""
-    if not rest.strip():
-        message = f"has {number - 1:,} words, its first line promises {count:,}"
-        return _bad(path, message, FETCH_AGAIN)
-    if len(rest.partition(b" ")[0]) > MAX_WORD:
-        return _bad(path, f"word {number:,} of {count:,} has no blank behind it", SHIFTED)
-    return _bad(path, f"ends within word {number:,} of {count:,}", FETCH_AGAIN)
-
-
-class WordVectors(NamedTuple):
-    """The vectors of those words of a vocabulary that a file has."""
-
-    ids: np.ndarray  # (n,) int64
-    values: np.ndarray  # (n, width) float32
-    wanted: int
-    """Number of the vocabulary's words, without special ones."""
-
-
-def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVectors:
-    """Read the vectors of a vocabulary's words; of a word that stands twice the first one counts.
-
-    Special words (padding, unknown, start, end) have none. Raises BadData, naming the line or the
-    word, for a file that cannot be read, whose vectors are not `width` long, or that ends too
-    early, and for one that has none of the words.
-    """
-    special = {vocabulary.pad, vocabulary.unknown, vocabulary.start, vocabulary.end}
-    ids = {word.encode(): id_ for id_, word in enumerate(vocabulary.words) if id_ not in special}
-    found, words = read_vectors(path, ids, width)
-    if not words:
-        raise _bad(path, "is empty")
-    if not found:
-        message = f"none of its {words:,} words is one of the vocabulary's {len(ids):,}"
-        raise _bad(path, message, "Choose word vectors of the data's language.")
-    return WordVectors(np.array(list(found), np.int64), np.stack(list(found.values())), len(ids))
+    return found, count
 
 
 @torch.no_grad()
@@ -271,10 +246,9 @@ def initialise_embedding(
     """
     embed = getattr(model, "embed", None)
     if not isinstance(embed, nn.Embedding | nn.EmbeddingBag):
-        raise BadConfig(
-            f"{type(model).__name__} has no word embedding that vectors could be put into",
-            hint="Set text.vectors=none.",
-        )
+        hint = "Set text.vectors=none."
+        message = f"{type(model).__name__} has no word embedding that vectors could be put into"
+        raise BadConfig(message, hint=hint)
     vectors = read_word_vectors(path, vocabulary, embed.embedding_dim)
     weight = embed.weight
     if missing == "zero":
