@@ -7,10 +7,9 @@ features, so the file is read once to learn where each begins, and once more in 
 
 import base64
 import re
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,19 +22,22 @@ from saccade.interop.feature_reader import (
     damaged,
     open_hdf5,
     preprocessing_of,
-    read_exactly,
     whole,
 )
 from saccade.interop.torch_files import read_checkpoint
 
 MAX_ROW = 256 * 2**20
 """Bytes of a row: more is no row of such a file."""
+DETECTOR_INPUT = preprocessing_of(1000, "inside", 600)
+"""The detector's own: shorter side 600, longer at most 1000, values of 0..255."""
 
 
-class _RowPlace(NamedTuple):
+class _Place(NamedTuple):
+    """Where an image's regions are: bytes of a TSV file, or rows of an HDF5 file."""
+
     file: int
-    offset: int
-    length: int
+    start: int
+    end: int
 
 
 def open_bottom_up(path: Path, _folder: DataFolder) -> Opened:
@@ -45,35 +47,42 @@ def open_bottom_up(path: Path, _folder: DataFolder) -> Opened:
         files = sorted(one for one in path.iterdir() if re.search(r"\.tsv(\.\d+)?$", one.name))
     if not files or not all(one.is_file() for one in files):
         message = "there is no file .tsv" if path.is_dir() else "no such file"
-        raise BadData(
-            message, location=path, hint="Unpack the archive and give its folder or file."
-        )
-    places: dict[int | str, _RowPlace] = {}
+        hint = "Unpack the archive and give its folder or file."
+        raise BadData(message, location=path, hint=hint)
+    places: dict[int | str, _Place] = {}
     most = dim = twice = 0
     for number, file in enumerate(files):
         offset = 0
         with file.open("rb") as stream:
             while line := stream.readline(MAX_ROW):
-                location = f"{file}, byte {offset}"
+                location, end = f"{file}, byte {offset}", offset + len(line)
                 id_, boxes, width = _parsed(line, location)
                 if dim not in (0, width):
                     raise damaged(location, f"regions of {width} numbers, before there were {dim}")
-                before = places.setdefault(id_, _RowPlace(number, offset, len(line)))
+                before = places.setdefault(id_, _Place(number, offset, end))
                 if before.file != number:
-                    message = f"image {id_} is in {files[before.file].name} and in {file.name}"
-                    raise BadData(message, location=path, hint="Give the file that is meant.")
-                twice += before.offset != offset
-                most, dim, offset = max(most, boxes), width, offset + len(line)
+                    raise _in_two_files(id_, files[before.file], file, path)
+                twice += before.start != offset
+                most, dim, offset = max(most, boxes), width, end
     if not places:
         raise damaged(path, "there is not one row")
     held = ExitStack()
     streams = [held.enter_context(file.open("rb")) for file in files]
+
+    def read(place: _Place) -> Row:
+        streams[place.file].seek(place.start)
+        line = streams[place.file].read(place.end - place.start)
+        if len(line) != place.end - place.start:
+            raise EOFError("the file ends in the middle")
+        _, wide, high, count, *texts = line.rstrip(b"\r\n").split(b"\t")
+        boxes, features = (
+            np.frombuffer(base64.b64decode(text, validate=True), "<f4").reshape(int(count), -1)
+            for text in texts
+        )
+        return Row(features, boxes, (int(wide), int(high)), in_pixels=True)
+
     notes = (f"{twice:,} images stand in it twice; the first row was taken",) if twice else ()
-    # The detector's own: shorter side 600, longer at most 1000, values of 0..255.
-    into = preprocessing_of(1000, "inside", 600)
-    return Opened(
-        places, lambda one: _read_row(streams, one), most, dim, None, into, notes=notes, held=held
-    )
+    return Opened(places, read, most, dim, None, DETECTOR_INPUT, notes=notes, held=held)
 
 
 def _parsed(line: bytes, location: str) -> tuple[int, int, int]:
@@ -82,13 +91,12 @@ def _parsed(line: bytes, location: str) -> tuple[int, int, int]:
     """
     fields = line.rstrip(b"\r\n").split(b"\t")
     if len(fields) != 6:
-        raise damaged(
-            location,
-            f"a row of {len(fields)} fields, not image_id, width, height, number, boxes, features",
-        )
+        wanted = "image_id, width, height, number, boxes, features"
+        raise damaged(location, f"a row of {len(fields)} fields, not {wanted}")
     try:
         id_, count = int(fields[0]), int(fields[3])
-        boxes, numbers = _bytes_in(fields[4]), _bytes_in(fields[5])
+        # Base64: four letters for three bytes, and an = for each that the last three lack.
+        boxes, numbers = (len(text) * 3 // 4 - text[-2:].count(b"=") for text in fields[4:])
         if count < 1 or boxes != count * 16 or numbers % (4 * count) or not numbers:
             raise ValueError(f"{count} boxes in {boxes} bytes, their features in {numbers}")
     except ValueError as error:
@@ -96,59 +104,32 @@ def _parsed(line: bytes, location: str) -> tuple[int, int, int]:
     return id_, count, numbers // (4 * count)
 
 
-def _bytes_in(text: bytes) -> int:
-    """How many bytes a base64 text stands for."""
-    return len(text) * 3 // 4 - (len(text[-2:]) - len(text[-2:].rstrip(b"=")))
-
-
-def _read_row(streams: Sequence[BinaryIO], place: _RowPlace) -> Row:
-    line = read_exactly(streams[place.file], place.offset, place.length)
-    _, wide, high, count, boxes, features = line.rstrip(b"\r\n").split(b"\t")
-    size = (int(wide), int(high))
-    found = [
-        np.frombuffer(base64.b64decode(text, validate=True), "<f4").reshape(int(count), -1)
-        for text in (boxes, features)
-    ]
-    return Row(found[1], found[0], size, in_pixels=True)
+def _in_two_files(id_: int, one: Path, other: Path, path: Path) -> BadData:
+    message = f"image {id_} is in {one.name} and in {other.name}"
+    return BadData(message, location=path, hint="Give the file that is meant.")
 
 
 # HDF5 files of hengyuan-hu/bottom-up-attention-vqa, and of BAN, with pickled ids beside them.
-
-ENDINGS = (".hdf5", ".h5")
-
-
-class _Arrays(NamedTuple):
-    features: Any
-    spatial: Any
-    boxes: Any
-    """In pixels; None where the file lacks them."""
-
-
-class _ArrayPlace(NamedTuple):
-    file: int
-    start: int
-    """Row, or first row of an adaptive file."""
-    end: int
 
 
 def open_hengyuan_hu(path: Path, _folder: DataFolder) -> Opened:
     """Open one HDF5 file, or all in a folder that have pickled ids. Raises BadConfig, BadData."""
     files = [path]
     if path.is_dir():
-        files = sorted(f for f in path.iterdir() if f.suffix in ENDINGS and _ids_of(f).is_file())
+        hdf5 = sorted(one for one in path.iterdir() if one.suffix in (".hdf5", ".h5"))
+        files = [one for one in hdf5 if _ids_of(one).is_file()]
     if not files:
         message = "there are no train36.hdf5 with train36_imgid2idx.pkl, nor others of that kind"
-        raise BadData(
-            message, location=path, hint="Give the folder or file that the converter made."
-        )
+        hint = "Give the folder or file that the converter made."
+        raise BadData(message, location=path, hint=hint)
     held = ExitStack()
-    opened: list[_Arrays] = []
-    places: dict[int | str, _ArrayPlace] = {}
+    opened: list[tuple[Any, Any, Any]] = []  # regions, their shares of the image, boxes or None
+    places: dict[int | str, _Place] = {}
     most = dim = 0
     for number, file in enumerate(files):
         arrays, spans = _arrays(held.enter_context(open_hdf5(file)), file)
         opened.append(arrays)
-        features = arrays.features
+        features, *_ = arrays
         rows = len(features) if spans is None else len(spans)
         if dim not in (0, features.shape[-1]):
             message = f"regions of {features.shape[-1]} numbers, before there were {dim}"
@@ -159,40 +140,36 @@ def open_hengyuan_hu(path: Path, _folder: DataFolder) -> Opened:
             if not 0 <= begin < end <= len(features):
                 raise damaged(file, f"row {row} is boxes {begin} to {end} of {len(features)}")
             if id_ in places:
-                message = f"image {id_} is in {files[places[id_].file].name} and in {file.name}"
-                raise BadData(message, location=path, hint="Give the file that is meant.")
-            places[id_] = _ArrayPlace(number, begin, end)
+                raise _in_two_files(id_, files[places[id_].file], file, path)
+            places[id_] = _Place(number, begin, end)
             most = max(most, features.shape[1] if spans is None else end - begin)
     if not places:
         raise damaged(path, "there is not one image")
-    into = preprocessing_of(1000, "inside", 600)
-    return Opened(places, lambda one: _read_arrays(opened, one), most, dim, None, into, held=held)
+
+    def read(place: _Place) -> Row:
+        features, spatial, boxes = opened[place.file]
+        rows, size = slice(place.start, place.end), None
+        regions = np.asarray(features[rows]).reshape(-1, features.shape[-1])
+        shares = np.asarray(spatial[rows], np.float32).reshape(-1, 6)
+        if boxes is not None:
+            pixels = np.asarray(boxes[rows]).reshape(-1, 4)
+            size = (_length(pixels[:, 2], shares[:, 2]), _length(pixels[:, 3], shares[:, 3]))
+        return Row(regions, shares[:, :4], size if size and all(size) else None)
+
+    return Opened(places, read, most, dim, None, DETECTOR_INPUT, held=held)
 
 
-def _arrays(file: Any, path: Path) -> tuple[_Arrays, np.ndarray | None]:
+def _arrays(file: Any, path: Path) -> tuple[tuple[Any, Any, Any], np.ndarray | None]:
     """The arrays of a file, and of an adaptive one `(N, 2)` where each image begins and ends."""
-    named = list(file)
-    adaptive = "pos_boxes" in named
+    names = list(file)  # broken links too, which `array_in` refuses
+    adaptive = "pos_boxes" in names
     features = array_in(file, "image_features", path, 2 if adaptive else 3)
     spatial = array_in(file, "spatial_features", path, features.ndim)
-    stated = "image_bb" in named
-    boxes = array_in(file, "image_bb", path, features.ndim) if stated else None
+    boxes = array_in(file, "image_bb", path, features.ndim) if "image_bb" in names else None
     spans = whole(array_in(file, "pos_boxes", path, 2, "iu"), path) if adaptive else None
     if spans is not None and spans.shape[1] != 2:
         raise damaged(path, f"pos_boxes are {spans.shape}, not where each image begins and ends")
-    return _Arrays(features, spatial, boxes), spans
-
-
-def _read_arrays(opened: list[_Arrays], place: _ArrayPlace) -> Row:
-    arrays = opened[place.file]
-    regions = np.asarray(arrays.features[place.start : place.end])
-    spatial = np.asarray(arrays.spatial[place.start : place.end], np.float32)
-    regions, spatial = regions.reshape(-1, regions.shape[-1]), spatial.reshape(-1, 6)
-    size = None
-    if arrays.boxes is not None:
-        pixels = np.asarray(arrays.boxes[place.start : place.end]).reshape(-1, 4)
-        size = (_length(pixels[:, 2], spatial[:, 2]), _length(pixels[:, 3], spatial[:, 3]))
-    return Row(regions, spatial[:, :4], size if size and all(size) else None)
+    return (features, spatial, boxes), spans
 
 
 def _length(pixels: np.ndarray, share: np.ndarray) -> int:

@@ -1,6 +1,5 @@
 """Every program whose checkpoints can be brought over: one line each."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -19,10 +18,6 @@ class Kind(NamedTuple):
     """A pattern that the name of one of its tensors fits, and of no other program's."""
     classes: frozenset[str] = frozenset()
     """Its own classes, which its checkpoints may hold whole."""
-
-    def fits(self, name: str) -> bool:
-        """Is this the name of one of its tensors?"""
-        return re.fullmatch(self.sign, name) is not None
 
 
 KINDS: Mapping[str, Kind] = {

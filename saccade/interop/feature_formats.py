@@ -39,27 +39,23 @@ def open_openvqa(path: Path, _folder: DataFolder) -> Opened:
     for file in files:
         shape = shape_of(file, "x")
         if len(shape) != 2 or 0 in shape or dim not in (0, shape[0]):
-            raise damaged(
-                file, f"x is {shape}; wanted are {dim or 'some'} numbers for each of its columns"
-            )
+            wanted = f"{dim or 'some'} numbers for each of its columns"
+            raise damaged(file, f"x is {shape}; wanted are {wanted}")
         dim, most = shape[0], max(most, shape[1])
         places[file.relative_to(path).as_posix()] = (file, shape[1])
-    return Opened(places, _read, most, dim, None, preprocessing_of(1000, "inside", 600))
 
+    def read(place: Any) -> Row:
+        file, count = place
+        with np.load(file, allow_pickle=False) as held:
+            boxes, size = held["bbox"], (int(held["image_w"]), int(held["image_h"]))
+            if boxes.shape != (count, 4):  # before x, which may be large, is read
+                raise ValueError(f"{count} regions and boxes {boxes.shape}")
+            return Row(held["x"].T, boxes, size, in_pixels=True)
 
-def _read(place: Any) -> Row:
-    file, count = place
-    with np.load(file, allow_pickle=False) as held:
-        boxes, size = held["bbox"], (int(held["image_w"]), int(held["image_h"]))
-        if boxes.shape != (count, 4):  # before x, which may be large, is read
-            raise ValueError(f"{count} regions and boxes {boxes.shape}")
-        return Row(held["x"].T, boxes, size, in_pixels=True)
+    return Opened(places, read, most, dim, None, preprocessing_of(1000, "inside", 600))
 
 
 # The feature file of Cyanogenoid/pytorch-vqa: `resnet-14x14.h5`.
-
-SIDE = 448
-SHORTER = 512
 
 
 def open_pytorch_vqa(path: Path, _folder: DataFolder) -> Opened:
@@ -79,7 +75,7 @@ def open_pytorch_vqa(path: Path, _folder: DataFolder) -> Opened:
     def read(row: int) -> Row:
         return Row(np.asarray(features[row]).reshape(dim, -1).T)
 
-    into = preprocessing_of(SIDE, "shorter_side", SHORTER, std=0.226)
+    into = preprocessing_of(448, "shorter_side", 512, std=0.226)
     return Opened(places, read, rows * columns, dim, (rows, columns), into, held=file)
 
 
@@ -90,7 +86,7 @@ KEY = "feat"
 
 def open_self_critical(path: Path, _folder: DataFolder) -> Opened:
     """Open a folder of such files. Raises BadData where their shapes do not agree."""
-    files = sorted(one for one in path.glob("*.np[yz]")) if path.is_dir() else []
+    files = sorted(path.glob("*.np[yz]")) if path.is_dir() else []
     if not files:
         message = "there is no file .npy or .npz in it"
         raise BadData(message, location=path, hint="Give the folder, such as cocotalk_att.")
@@ -104,30 +100,28 @@ def open_self_critical(path: Path, _folder: DataFolder) -> Opened:
         most = max(most, int(np.prod(shape[:-1])))
         places[file.name] = file
     grid = {1: (1, 1), 2: None, 3: (first[0], first[1 % len(first)])}[len(first)]
-    beside = path.with_name(path.name.removesuffix("_att") + "_box") if grid is None else None
-    known = beside is not None and beside.is_dir()
-    notes = (
-        () if known or grid else ("no folder of boxes: each region is drawn as the whole image",)
-    )
+    boxes = path.with_name(path.name.removesuffix("_att") + "_box")
+    known = boxes.is_dir()
+    unknown = "no folder of boxes: each region is drawn as the whole image"
+
+    def array(file: Path) -> np.ndarray:
+        loaded: Any = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            found: np.ndarray = loaded[KEY]
+        return found
 
     def read(file: Path) -> Row:
-        regions = _array(file).reshape(-1, first[-1])
+        regions = array(file).reshape(-1, first[-1])
         if grid is not None:
             return Row(regions)
-        if known and beside is not None:
-            return Row(regions, _array(beside / f"{file.stem}.npy"), in_pixels=True)
+        if known:
+            return Row(regions, array(boxes / f"{file.stem}.npy"), in_pixels=True)
         return Row(regions, whole_image(len(regions)))
 
+    notes = () if known or grid else (unknown,)
     return Opened(places, read, most, first[-1], grid, preprocessing_of(448), notes=notes)
-
-
-def _array(file: Path) -> np.ndarray:
-    loaded = np.load(file, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        array: np.ndarray = loaded[KEY]
-    return array
 
 
 # Image files of sgrvinod's tutorial: `TRAIN_IMAGES_coco_5_cap_per_img_5_min_word_freq.hdf5`.
@@ -135,6 +129,7 @@ def _array(file: Path) -> np.ndarray:
 SPLITS: dict[str, Split] = {"TRAIN": "train", "VAL": "val", "TEST": "test"}
 MAX_WORDS = 50
 """Words of a caption that is kept."""
+PREPARE_AGAIN = "Prepare the data folder from the JSON file that these were made of"
 
 
 def open_sgrvinod(path: Path, folder: DataFolder) -> Opened:
@@ -142,9 +137,8 @@ def open_sgrvinod(path: Path, folder: DataFolder) -> Opened:
     files = sorted(path.glob("*_IMAGES_*.hdf5")) if path.is_dir() else [path]
     if not files or any(one.name.split("_IMAGES_")[0] not in SPLITS for one in files):
         message = "there is no TRAIN_IMAGES_*.hdf5, nor VAL or TEST"
-        raise BadData(
-            message, location=path, hint="Give the folder that create_input_files.py filled."
-        )
+        hint = "Give the folder that create_input_files.py filled."
+        raise BadData(message, location=path, hint=hint)
     held = ExitStack()
     opened: list[Any] = []
     places: dict[int | str, Any] = {}
@@ -152,9 +146,8 @@ def open_sgrvinod(path: Path, folder: DataFolder) -> Opened:
     for number, file in enumerate(files):
         images = array_in(held.enter_context(open_hdf5(file)), "images", file, 4)
         if images.shape[1] != 3 or images.shape[2] != images.shape[3] or images.dtype != np.uint8:
-            raise damaged(
-                file, f"images are {images.dtype} {images.shape}, not square images of 3 colours"
-            )
+            what = f"{images.dtype} {images.shape}"
+            raise damaged(file, f"images are {what}, not square images of 3 colours")
         if side not in (0, images.shape[2]):
             raise BadData("images of several sizes", location=path, hint="Give files of one run.")
         side = int(images.shape[2])
@@ -190,23 +183,21 @@ def _ids(folder: DataFolder, split: Split, file: Path, count: int) -> list[int]:
         raise BadData(
             f"{count:,} images, the data folder's {split} split has {len(ids):,} with captions",
             location=file,
-            hint="Prepare the data folder from the JSON file that these were made of: "
-            "saccade prepare karpathy.",
+            hint=f"{PREPARE_AGAIN}: saccade prepare karpathy.",
         )
     given = file.with_name(file.name.replace("_IMAGES_", "_CAPLENS_")).with_suffix(".json")
     try:
-        lengths_given = np.array(json.loads(given.read_text(encoding="utf-8")), dtype=np.int64)
-        each = lengths_given.reshape(count, -1).tolist()
+        numbers = np.array(json.loads(given.read_text(encoding="utf-8")), dtype=np.int64)
+        each = numbers.reshape(count, -1).tolist()
     except (OSError, ValueError, TypeError) as error:
-        raise damaged(
-            given, f"the lengths of five captions each cannot be read ({error})"
-        ) from None
+        message = f"the lengths of five captions each cannot be read ({error})"
+        raise damaged(given, message) from None
     for id_, own in zip(ids, each, strict=True):
         if not set(own) <= lengths[id_]:
             raise BadData(
                 f"image {id_} would have captions of {sorted(own)} words, the data folder's have "
                 f"{sorted(lengths[id_])}: the images stand in another order",
                 location=file,
-                hint="Prepare the data folder from the JSON file that these were made of.",
+                hint=f"{PREPARE_AGAIN}.",
             )
     return ids

@@ -2,9 +2,9 @@
 
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -12,6 +12,7 @@ from PIL import Image
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import without_file
 from saccade.data.records import ImageRecord
+from saccade.features.networks import first_line
 from saccade.features.settings import Preprocessing, Resize
 from saccade.interop.feature_matching import Key
 
@@ -92,7 +93,7 @@ def open_hdf5(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise damaged(path, f"not a whole HDF5 file ({str(error).splitlines()[0][:150]})") from None
+        raise damaged(path, f"not a whole HDF5 file ({first_line(error)})") from None
 
 
 def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUMBERS) -> Any:
@@ -113,7 +114,12 @@ def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUM
         raise BadData(message, location=path, hint="Copy the arrays themselves into one file.")
     shape = getattr(found, "shape", None)
     if shape is None or len(shape) != dimensions:
-        there = ", ".join(f"{key} {_shape_in(file, key)}" for key in list(file)[:8])
+        kinds_of = {key: file.get(key, getclass=True, getlink=True) for key in list(file)[:8]}
+        shapes = {
+            key: getattr(file[key], "shape", "") if kind is h5py.HardLink else "(a link)"
+            for key, kind in kinds_of.items()
+        }
+        there = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
         raise BadData(
             f"there is no array {name!r} of {dimensions} dimensions, but: {there or 'nothing'}",
             location=path,
@@ -130,14 +136,7 @@ def whole(array: Any, path: Path) -> np.ndarray:
     try:
         return np.asarray(array)
     except DEFECTS as error:
-        raise damaged(
-            path, f"{array.name} cannot be read ({str(error).splitlines()[0][:150]})"
-        ) from None
-
-
-def _shape_in(file: Any, name: str) -> str:
-    kind = file.get(name, getclass=True, getlink=True).__name__
-    return str(getattr(file[name], "shape", "")) if kind == "HardLink" else "(a link)"
+        raise damaged(path, f"{array.name} cannot be read ({first_line(error)})") from None
 
 
 def shape_of(path: Path, key: str | None = None) -> tuple[int, ...]:
@@ -146,34 +145,20 @@ def shape_of(path: Path, key: str | None = None) -> tuple[int, ...]:
     Raises BadData for what is no such file, lacks the array or has no numbers in it.
     """
     try:
-        if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as stream:
-                return _shape(stream)
-        with path.open("rb") as stream:
-            return _shape(stream)
+        with ExitStack() as held:
+            stream: Any = held.enter_context(path.open("rb"))
+            if path.suffix == ".npz":
+                archive = held.enter_context(zipfile.ZipFile(stream))
+                stream = held.enter_context(archive.open(f"{key}.npy"))
+            version = np.lib.format.read_magic(stream)
+            name = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+            shape, _, kind = getattr(np.lib.format, name)(stream)
+        if kind.kind not in NUMBERS:
+            raise ValueError(f"it is of type {kind}")
     except DEFECTS as error:
-        raise damaged(
-            path,
-            f"not a whole array{f' {key!r}' if key else ''} ({str(error).splitlines()[0][:150]})",
-        ) from None
-
-
-def _shape(stream: Any) -> tuple[int, ...]:
-    version = np.lib.format.read_magic(stream)
-    name = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
-    shape, _, kind = getattr(np.lib.format, name)(stream)
-    if kind.kind not in NUMBERS:
-        raise ValueError(f"it is of type {kind}")
+        which = f" {key!r}" if key else ""
+        raise damaged(path, f"not a whole array{which} ({first_line(error)})") from None
     return tuple(map(int, shape))
-
-
-def read_exactly(stream: BinaryIO, offset: int, length: int) -> bytes:
-    """Bytes of a file from a place on. Raises EOFError where it ends before."""
-    stream.seek(offset)
-    data = stream.read(length)
-    if len(data) != length:
-        raise EOFError("the file ends in the middle")
-    return data
 
 
 COMPARED = 32
@@ -290,17 +275,14 @@ class ImageSides:
         """Width and height in the file, and whether EXIF turns the image by 90 degrees."""
         try:
             with Image.open(self.root / image.file) as found:
-                return found.size, _sideways(found)
+                size = found.size
+                try:
+                    return size, found.getexif().get(ORIENTATION) in SIDEWAYS
+                except Exception:  # damaged EXIF: the image is good, and so is the way it lies
+                    return size, False
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return (0, 0), False
 
 
 def _same(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(one, other, strict=True))
-
-
-def _sideways(image: Image.Image) -> bool:
-    try:
-        return image.getexif().get(ORIENTATION) in SIDEWAYS
-    except Exception:  # damaged EXIF: the image is good, and so is the way it lies
-        return False

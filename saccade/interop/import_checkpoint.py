@@ -4,6 +4,7 @@ Nothing of the checkpoint is executed. A run that was imported is asked, explain
 one that was trained here.
 """
 
+import re
 import shlex
 import tempfile
 from pathlib import Path
@@ -21,12 +22,14 @@ from saccade.data.batch import Sizes
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
 from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, read_header
-from saccade.interop.checkpoint_kinds import KINDS, Kind
+from saccade.interop.checkpoint_kinds import KINDS
 from saccade.interop.checkpoint_mapping import Bundle, Reading, fill, skeleton
 from saccade.interop.torch_files import read_checkpoint, tensors_of
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import BACKBONE, OpenedRun, Origin, write_run
 
+PREPROCESSING = ("resize", "resize_to", "interpolation", "mean", "std")
+"""Settings of it, besides the size, that a recipe and a published program name."""
 SAY = "Say with --set model.FIELD=VALUE what the file does not say."
 
 
@@ -80,7 +83,7 @@ def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Impo
         raise BadRun("there is a run already", location=out, hint="Choose another --out.")
     classes = {name for one in KINDS.values() for name in one.classes}
     bundle = Bundle(file, read_checkpoint(file, classes), chosen.words, chosen.answers)
-    _refuse_other_kind(bundle, kind, program)
+    _refuse_other_kind(bundle, kind)
     try:
         reading: Reading = program.read(bundle)
         recipe = _recipe(reading, file, chosen.changes)
@@ -99,7 +102,13 @@ def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Impo
             regions=encoder.header.regions,
             pad=reading.words.vocabulary.pad,
         )
-        recipe = recipe.model_copy(update={"features": _features(encoder.header)})
+        into = encoder.header.preprocessing
+        features = FeaturesConfig(
+            backbone=encoder.header.backbone.name,
+            size=into.height,
+            **into.model_dump(include=set(PREPROCESSING)),
+        )
+        recipe = recipe.model_copy(update={"features": features})
         weights = _weights(reading, recipe, sizes, file)
         out.mkdir(parents=True, exist_ok=True)
         about = {"imported": f"{reading.layout}: {file.name}"}
@@ -111,18 +120,16 @@ def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Impo
     return Imported(run, reading.layout, reading.notes, _command(run, encoder.weights))
 
 
-def _refuse_other_kind(bundle: Bundle, kind: str, program: Kind) -> None:
+def _refuse_other_kind(bundle: Bundle, kind: str) -> None:
     """Say which kind it is when its tensors are another's. Raises BadCheckpoint."""
     parts = [bundle.value, *bundle.part.values()]
     names = {name for part in parts for name in (tensors_of(part) or {})}
-    if any(program.fits(name) for name in names):
-        return
-    others = [other for other, one in KINDS.items() if any(map(one.fits, names))]
-    if others:
+    kinds = [k for k, one in KINDS.items() if any(re.fullmatch(one.sign, n) for n in names)]
+    if kinds and kind not in kinds:
         raise BadCheckpoint(
-            f"its tensors are not those of {kind}, but of {' or '.join(others)}",
+            f"its tensors are not those of {kind}, but of {' or '.join(kinds)}",
             location=bundle.path,
-            hint=f"Write: saccade import-checkpoint {others[0]} ...",
+            hint=f"Write: saccade import-checkpoint {kinds[0]} ...",
         )
 
 
@@ -148,11 +155,8 @@ def _recipe(reading: Reading, file: Path, changes: tuple[str, ...]) -> Recipe:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"] if part != reading.model.get("kind"))
-        raise BadCheckpoint(
-            f"{reading.layout}: {place}: {problem['msg']}",
-            location=file,
-            hint=SAY,
-        ) from None
+        message = f"{reading.layout}: {place}: {problem['msg']}"
+        raise BadCheckpoint(message, location=file, hint=SAY) from None
     for assignment in changes:
         recipe = change(recipe, assignment)
     return recipe
@@ -217,8 +221,7 @@ def _network(
         network.spec = BackboneSpec(name=name, options=network.spec.options)
     wishes: dict[str, Any] = {"size": size}
     if not own:
-        fields = ("resize", "resize_to", "interpolation", "mean", "std")
-        wishes |= {field: getattr(images, field) for field in fields}
+        wishes |= {field: getattr(images, field) for field in PREPROCESSING}
     return network, preprocessing_for(network.spec, **wishes)
 
 
@@ -235,19 +238,6 @@ def _header(network: Backbone, preprocessing: Preprocessing) -> StoreHeader:
         dataset_fingerprint="",
         complete=True,
         command="saccade import-checkpoint",
-    )
-
-
-def _features(header: StoreHeader) -> FeaturesConfig:
-    into = header.preprocessing
-    return FeaturesConfig(
-        backbone=header.backbone.name,
-        size=into.height,
-        resize=into.resize,
-        resize_to=into.resize_to,
-        mean=into.mean,
-        std=into.std,
-        interpolation=into.interpolation,
     )
 
 

@@ -25,14 +25,8 @@ from saccade.interop.checkpoint_mapping import (
     Source,
     Tensors,
     answers_of,
-    below,
-    beside,
     check_sizes,
-    count,
-    cut,
-    matrix,
     read_file,
-    require,
     skeleton,
     sources,
 )
@@ -64,23 +58,27 @@ CONSTANT = r".+\.(position_ids|attn\.(masked_)?bias)"
 HEAD_WIDTH = 64
 """Numbers per head of ViT-B, BLIP and GPT-2, where no config says how many heads there are."""
 VIT = "transformers:google/vit-base-patch16-224-in21k"
+VIT_B_16 = {
+    **{"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072},
+    **{"image_size": 224, "patch_size": 16, "num_attention_heads": 12},
+}
 
 
 def pitvqa(bundle: Bundle) -> Reading:
     """The released network with its fine-tuned ViT."""
-    tensors = cut(bundle.tensors(), CONSTANT)
-    encoder = below(tensors, "visual_encoder.")
-    tensors = cut(tensors, r"visual_encoder\..+")
+    tensors = bundle.tensors().without(CONSTANT)
+    encoder = tensors.below("visual_encoder.")
+    tensors = tensors.without(r"visual_encoder\..+")
     structure: dict[str, Any] = {
         "mode": "faithful",
-        "text_layers": max(count(tensors, r"text_encoder\.encoder\.layer\.(\d+)\."), 1),
-        "language_layers": max(count(tensors, r"gpt_decoder\.h\.(\d+)\."), 1),
+        "text_layers": max(tensors.count(r"text_encoder\.encoder\.layer\.(\d+)\."), 1),
+        "language_layers": max(tensors.count(r"gpt_decoder\.h\.(\d+)\."), 1),
     }
-    require(tensors, _sources(skeleton(PitVqaConfig(**structure))), LAYOUT)
-    words, width = matrix(tensors, "text_encoder.embeddings.word_embeddings.weight")
+    tensors.require(_sources(skeleton(PitVqaConfig(**structure))), LAYOUT)
+    words, width = tensors.matrix("text_encoder.embeddings.word_embeddings.weight")
     layer = "text_encoder.encoder.layer.0"
-    _, region_dim = matrix(tensors, f"{layer}.crossattention.self.key.weight")
-    answers, hidden = matrix(tensors, "classifier.weight")
+    _, region_dim = tensors.matrix(f"{layer}.crossattention.self.key.weight")
+    answers, hidden = tensors.matrix("classifier.weight")
     config = _part(bundle, "text_encoder", "config")
     vocabulary = _words(bundle)
     check_sizes("pieces of words", len(vocabulary), words, bundle.words or bundle.path)
@@ -91,7 +89,7 @@ def pitvqa(bundle: Bundle) -> Reading:
             **structure,
             **_heads("heads", width, config.get("num_attention_heads")),
             "width": width,
-            "feed_forward": matrix(tensors, f"{layer}.intermediate.dense.weight")[0],
+            "feed_forward": tensors.matrix(f"{layer}.intermediate.dense.weight")[0],
             "hidden": hidden,
             "text_weights": None,
             "language_weights": None,
@@ -136,37 +134,31 @@ def _image_input(encoder: Tensors, config: Mapping[str, Any]) -> ImageInput:
 
     Raises BadCheckpoint for a ViT that lacks its first layers.
     """
-    options: dict[str, Any] = {}
-    size = 224
-    if encoder:
-        names = {
-            "position": "embeddings.position_embeddings",
-            "patches": "embeddings.patch_embeddings.projection.weight",
-        }
-        if lacking := [name for name in names.values() if name not in encoder]:
-            raise BadCheckpoint(
-                f"{LAYOUT}: {len(lacking)} missing (visual_encoder.{lacking[0]})",
-                hint="Give the whole of the checkpoint.",
-            )
-        *_, cells, width = encoder[names["position"]].shape
-        patch = encoder[names["patches"]].shape[-1]
-        size = math.isqrt(max(cells - 1, 0)) * patch
-        inner = [
-            t.shape[0] for n, t in encoder.items() if re.search(r"(fc1|te\.dense)\.weight$", n)
-        ]
-        options = {
-            "hidden_size": width,
-            "num_hidden_layers": count(encoder, r"(?:encoder\.layer|layers)\.(\d+)\."),
-            "intermediate_size": inner[0] if inner else 4 * width,
-            "image_size": size,
-            "patch_size": patch,
-            **_heads("num_attention_heads", width, config.get("num_attention_heads")),
-        }
-        usual = {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072}
-        usual |= {"image_size": 224, "patch_size": 16, "num_attention_heads": 12}
-        options = {name: value for name, value in options.items() if usual[name] != value}
     zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return ImageInput(VIT, size, interpolation="bicubic", mean=zero, std=one, options=options)
+    usual = ImageInput(VIT, 224, interpolation="bicubic", mean=zero, std=one)
+    if not encoder:
+        return usual
+    places = "embeddings.position_embeddings"
+    patches = "embeddings.patch_embeddings.projection.weight"
+    if lacking := [name for name in (places, patches) if name not in encoder]:
+        raise BadCheckpoint(
+            f"{LAYOUT}: {len(lacking)} missing (visual_encoder.{lacking[0]})",
+            hint="Give the whole of the checkpoint.",
+        )
+    *_, cells, width = encoder[places].shape
+    patch = encoder[patches].shape[-1]
+    size = math.isqrt(max(cells - 1, 0)) * patch
+    inner = [t.shape[0] for n, t in encoder.items() if re.search(r"(fc1|te\.dense)\.weight$", n)]
+    options = {
+        "hidden_size": width,
+        "num_hidden_layers": encoder.count(r"(?:encoder\.layer|layers)\.(\d+)\."),
+        "intermediate_size": inner[0] if inner else 4 * width,
+        "image_size": size,
+        "patch_size": patch,
+        **_heads("num_attention_heads", width, config.get("num_attention_heads")),
+    }
+    other = {name: value for name, value in options.items() if VIT_B_16[name] != value}
+    return usual._replace(size=size, options=other)
 
 
 def _words(bundle: Bundle) -> Vocabulary:
@@ -184,7 +176,7 @@ def _words(bundle: Bundle) -> Vocabulary:
     parts = all((folder / name).exists() for name in PARTS)
     found = [folder / WHOLE] if (folder / WHOLE).exists() else [folder] if parts else []
     encoded = f"{WHOLE}, nor {' and '.join(PARTS)}"
-    location = beside(bundle.path, bundle.words, found, encoded, "words")
+    location = bundle.beside("words", encoded, found)
     return _of_file(location, location.name)
 
 
@@ -199,9 +191,5 @@ def _answers(bundle: Bundle, size: int) -> AnswerList:
     known = {len(CLASSES): CLASSES, len(ENDOVIS18): ENDOVIS18}
     if bundle.answers is None and size in known:
         return AnswerList(known[size], "none")
-    location = beside(
-        bundle.path, bundle.answers, [], f"known data set of {size} of them", "answers"
-    )
-    listed = answers_of(read_file(location), "none", location)
-    check_sizes("answers", len(listed), size, location)
-    return listed
+    location = bundle.beside("answers", f"known data set of {size} of them", [])
+    return answers_of(read_file(location), "none", size, location)

@@ -362,12 +362,9 @@ def _stream(file: mmap.mmap, classes: Collection[str]) -> Any:
     return value
 
 
-def _is_stand_in(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Inert)
-
-
 def _dtype(kind: Any) -> torch.dtype:
-    name = kind.name.rpartition(".")[2] if _is_stand_in(kind) else ""
+    is_stand_in = isinstance(kind, type) and issubclass(kind, Inert)
+    name = kind.name.rpartition(".")[2] if is_stand_in else ""
     dtype = _DTYPES.get(name.removesuffix("Storage"))
     if dtype is None:
         raise ValueError(f"numbers of the kind {name or kind!r}")
@@ -380,22 +377,19 @@ def tensors_of(value: Any) -> dict[str, Saved] | None:
     A prefix "module.", which a wrapper for several GPUs leaves, is taken away. None for anything
     else. Buffers that the module does not save are left out.
     """
+    found: dict[str, Saved] = {}
     if isinstance(value, Inert) and "_parameters" in value.attributes:
-        found: dict[str, Saved] = {}
         _walk(value, "", found, depth=0)
-    elif isinstance(value, dict) and value and _is_state(value):
-        found = {name: tensor for name, tensor in value.items() if isinstance(tensor, Saved)}
+    elif isinstance(value, dict):
+        named = ((n, t) for n, t in value.items() if isinstance(n, str) and isinstance(t, Saved))
+        found = dict(named)
+        if not value or len(found) < len(value):
+            return None
     else:
         return None
     if found and all(name.startswith("module.") for name in found):
         found = {name.removeprefix("module."): tensor for name, tensor in found.items()}
     return found
-
-
-def _is_state(value: dict[Any, Any]) -> bool:
-    return all(isinstance(name, str) for name in value) and all(
-        isinstance(tensor, Saved) for tensor in value.values()
-    )
 
 
 def _walk(module: Inert, prefix: str, found: dict[str, Saved], depth: int) -> None:
