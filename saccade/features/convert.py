@@ -35,8 +35,6 @@ from saccade.features.store import FeatureStore, StoreHeader
 from saccade.features.store_format import BACKBONE, REDUCTION
 from saccade.features.store_writer import StoreWriter
 
-CHUNK = 256
-"""Images at most, about, that a crash costs."""
 TOGETHER = 32
 """Images that are converted at once."""
 PCA_REGIONS = 200_000
@@ -64,14 +62,19 @@ def fit_pca(
     """
     rows = rows[store.counts[rows] > 0]
     each = int(np.prod(pool)) if pool else store.header.regions
-    chosen = np.linspace(0, len(rows) - 1, min(len(rows), max(PCA_REGIONS // each, 1))).astype(
-        np.int64
-    )
+    images = min(len(rows), max(PCA_REGIONS // each, 1))
+    chosen = np.linspace(0, len(rows) - 1, images).astype(np.int64)
     dim, count = store.header.dim, 0
     total, products = torch.zeros(dim, dtype=torch.float64), torch.zeros(dim, dim).double()
     offset = torch.zeros(dim)
     for begin in range(0, len(chosen), PCA_IMAGES):
-        regions = _real_regions(store, rows[chosen[begin : begin + PCA_IMAGES]], pool)
+        read, mask = store.read(rows[chosen[begin : begin + PCA_IMAGES]])
+        regions = torch.from_numpy(read)
+        if pool is None:
+            regions = regions[torch.from_numpy(mask)].float()  # without padding
+        else:
+            assert store.header.grid is not None  # all cells of a grid are real
+            regions = pool_grid(regions, store.header.grid, pool).flatten(0, 1)
         if count == 0:
             offset = regions.mean(dim=0)  # near the mean, or squares would lose their last digits
         regions = regions - offset
@@ -91,16 +94,6 @@ def fit_pca(
     variances = variances.flip(0).clamp_min(0)
     kept = float(variances[:number].sum() / variances.sum().clamp_min(1e-30))
     return Components((mean + offset).float(), best.float().contiguous(), kept)
-
-
-def _real_regions(store: FeatureStore, rows: np.ndarray, pool: tuple[int, int] | None) -> Tensor:
-    """Regions `(n, D)` float32 of some images, without padding."""
-    read, mask = store.read(rows)
-    regions = torch.from_numpy(read)
-    if pool is None:
-        return regions[torch.from_numpy(mask)].float()
-    assert store.header.grid is not None  # all cells of a grid are real
-    return pool_grid(regions, store.header.grid, pool).flatten(0, 1)
 
 
 class ConvertSettings(Settings):
@@ -158,10 +151,8 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
             write_tensors(target, tensors)
         if (path / BACKBONE).exists() and not (target / BACKBONE).exists():
             link_or_copy(path / BACKBONE, target / BACKBONE)
-        for number, columns in enumerate(_columns(old, writer), start=1):
+        for columns in _columns(old, writer):
             writer.add(**columns)
-            if number % max(CHUNK // TOGETHER, 1) == 0:
-                writer.close_chunk()
         writer.finish()
     return target
 
@@ -238,11 +229,17 @@ def _tensors(
     tensors: dict[str, Tensor] = {}
     pool = (chosen.pool, chosen.pool) if chosen.pool else None
     if chosen.pca is not None:
-        found = fit_pca(old, old.rows(_training_ids(old, chosen.data)), chosen.pca, pool)
+        folder = chosen.data or old.path.absolute().parent.parent
+        try:
+            images = DataFolder(folder).images()
+        except BadData as error:
+            hint = "Say where the data folder is, for its training images: --data DATA."
+            raise BadData(error.message, location=error.location, hint=hint) from None
+        ids = sorted(one.id for one in images if one.split == "train")
+        found = fit_pca(old, old.rows(ids), chosen.pca, pool)
         tensors = {"mean": found.mean, "components": found.components}
-        say(
-            f"{chosen.pca} of {old.header.dim} components keep {100 * found.kept:.1f} % of variance"
-        )
+        share = f"{100 * found.kept:.1f} % of variance"
+        say(f"{chosen.pca} of {old.header.dim} components keep {share}")
     elif old.header.reduction and old.header.reduction.pca:
         kept = read_tensors(old.path)
         tensors = {name: kept[name] for name in ("mean", "components")}
@@ -252,16 +249,6 @@ def _tensors(
             largest = torch.maximum(largest, part.regions.abs().amax(dim=(0, 1)))
         tensors["scales"] = channel_scales(largest)
     return tensors
-
-
-def _training_ids(old: FeatureStore, data: Path | None) -> np.ndarray:
-    folder = data or old.path.absolute().parent.parent
-    try:
-        images = DataFolder(folder).images()
-    except BadData as error:
-        hint = "Say where the data folder is, for its training images: --data DATA."
-        raise BadData(error.message, location=error.location, hint=hint) from None
-    return np.array(sorted(one.id for one in images if one.split == "train"), dtype=np.int64)
 
 
 def _parts(

@@ -1,6 +1,5 @@
 """torchvision's detectors as backbones: the regions of an image are the objects found in it."""
 
-import difflib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,10 +26,11 @@ from saccade.features.networks import (
     Layout,
     fixed_seed,
     misfit,
+    no_network,
     read_weights,
 )
 from saccade.features.preprocessing import boxes_in_image, resized_size
-from saccade.features.settings import BackboneSpec, Colour, Option, Preprocessing
+from saccade.features.settings import BackboneSpec, Option, Preprocessing
 
 CELLS, SAMPLES = 7, 2
 """A box is cut into 7 x 7 cells and read at 2 x 2 points of each, as in torchvision's R-CNNs."""
@@ -99,10 +99,6 @@ class TwoStage(NamedTuple):
     proposals: int = 300
     """Boxes that are considered, unless an option says otherwise."""
 
-    def settings(self, proposals: int) -> dict[str, int]:
-        """Arguments of the network's builder."""
-        return {"rpn_post_nms_top_n_test": proposals}
-
     def propose(self, network: Any, image: Tensor, proposals: int) -> Proposals:
         """At most `proposals` boxes of an image `(3, h, w)`, normalised."""
         size, heads = (image.shape[1], image.shape[2]), network.roi_heads
@@ -130,11 +126,6 @@ class OneStage(NamedTuple):
     """The method of the network's box coder that moves anchors."""
     proposals: int = 1000
     """As above; more of them, because no first stage has thinned them out."""
-
-    def settings(self, proposals: int) -> dict[str, int]:
-        """No arguments: the network has no part that proposes."""
-        del proposals
-        return {}
 
     def propose(self, network: Any, image: Tensor, proposals: int) -> Proposals:
         """At most `proposals` boxes of an image `(3, h, w)`, normalised.
@@ -265,10 +256,6 @@ def _inside(shorter: int, longer: int) -> InputConfig:
     return InputConfig(longer, longer, None, mean, std, "bilinear", inside=share)
 
 
-def _squashed(side: int, mean: Colour, std: Colour) -> InputConfig:
-    return InputConfig(side, side, None, mean, std, "bilinear")
-
-
 class Kind(NamedTuple):
     """Networks that differ in their backbone only."""
 
@@ -290,9 +277,10 @@ RETINANET = OneStage(256, PYRAMID, sigmoid_scores, "decode_single")
 FCOS = OneStage(256, PYRAMID, centerness_scores, "decode")
 # An SSD's maps differ in channels, so regions are cut from one of them, that of stride 16.
 SSD = OneStage(1024, ("1",), softmax_scores, "decode_single")
-SSD_INPUT = _squashed(300, (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255))
+SSD_MEAN = (0.48235, 0.45882, 0.40784)
+SSD_INPUT = InputConfig(300, 300, None, SSD_MEAN, (1 / 255, 1 / 255, 1 / 255), "bilinear")
 SSD_LITE = OneStage(672, ("0",), softmax_scores, "decode_single")
-SSD_LITE_INPUT = _squashed(320, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+SSD_LITE_INPUT = InputConfig(320, 320, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         "fasterrcnn": R_CNN,
@@ -348,7 +336,8 @@ def prepare(
     """
     del size
     if network not in NAMES:
-        raise _unknown(network)
+        there = f"There are: {', '.join(f'torchvision:{one}' for one in NAMES)}."
+        raise no_network("torchvision", "detector", network, NAMES, there)
     box_selection(options, _kind(network).stages.proposals)
     address = get_model_weights(network).DEFAULT.url
     return dict(options), find_detector_weights(network, weights, address)
@@ -360,7 +349,8 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
     found = {name.removeprefix("network."): value for name, value in found.items()}
     selection = box_selection(spec.options, kind.stages.proposals)
     classes = len(found[kind.classes]) // kind.rows if kind.classes in found else 91
-    settings = kind.stages.settings(selection.proposals)
+    two = isinstance(kind.stages, TwoStage)  # only these have a part that proposes
+    settings = {"rpn_post_nms_top_n_test": selection.proposals} if two else {}
     with fixed_seed():
         network = get_model_builder(spec.network)(
             weights=None, weights_backbone=None, num_classes=max(classes, 1), **settings
@@ -403,10 +393,3 @@ def box_selection(options: Mapping[str, Option], proposals: int = 300) -> BoxSel
 
 def _kind(network: str) -> Kind:
     return KINDS[network.partition("_")[0]]
-
-
-def _unknown(network: str) -> BadConfig:
-    near = difflib.get_close_matches(network, NAMES, n=2, cutoff=0.5)
-    close = f"Near it: {', '.join(f'torchvision:{one}' for one in near)}. " if near else ""
-    hint = f"{close}There are: {', '.join(f'torchvision:{one}' for one in NAMES)}."
-    return BadConfig(f"torchvision has no detector {network!r}", hint=hint)

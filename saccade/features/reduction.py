@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from saccade.core.errors import BadConfig, BadStore
 from saccade.core.files import write_bytes
 from saccade.features.settings import Reduction, Scale
-from saccade.features.store_format import CONVERT_AGAIN, REDUCTION, from_bytes
+from saccade.features.store_format import REDUCTION, from_bytes, read_reduction
 
 INT8_MAX = 127
 """The largest value that is used, on either side of 0."""
@@ -114,11 +113,9 @@ class Reducer:
         if not wanted <= self.tensors.keys() or (
             pca and digest_of_pca(self.tensors) != self.reduction.pca_sha256
         ):
-            raise BadStore(
-                "not the numbers that the features were made smaller with",
-                location=folder / REDUCTION,
-                hint="Copy the file from the store that the run was trained on.",
-            )
+            message = "not the numbers that the features were made smaller with"
+            hint = "Copy the file from the store that the run was trained on."
+            raise BadStore(message, location=folder / REDUCTION, hint=hint)
 
     def reduce(self, regions: Tensor, grid: tuple[int, int] | None) -> Tensor:
         """Pool and project regions `(n, R, D)` of a grid; float32 where anything is done."""
@@ -138,11 +135,7 @@ class Reducer:
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """Components and scales beside a store or a run. Raises BadStore."""
-    try:
-        return load_file(folder / REDUCTION)
-    except (OSError, SafetensorError) as error:
-        file = folder / REDUCTION
-        raise BadStore(f"unreadable ({error})", location=file, hint=CONVERT_AGAIN) from None
+    return {name: torch.from_numpy(array) for name, array in read_reduction(folder).items()}
 
 
 def write_tensors(folder: Path, tensors: dict[str, Tensor]) -> None:

@@ -161,11 +161,9 @@ class Bundle(NamedTuple):
             found = found or tensors_of(self.part.get(name))
         if not found:
             held = ", ".join(map(str, list(self.part)[:8])) or type(self.value).__name__
-            raise BadCheckpoint(
-                f"it holds no tensors by name, but: {held}",
-                location=self.path,
-                hint="Give the file with the model's weights.",
-            )
+            message = f"it holds no tensors by name, but: {held}"
+            hint = "Give the file with the model's weights."
+            raise BadCheckpoint(message, location=self.path, hint=hint)
         return Tensors(found)
 
     def beside(
@@ -185,11 +183,9 @@ class Bundle(NamedTuple):
         if len(found) == 1:
             return found[0]
         there = f"are {len(found)} files {pattern}" if found else f"is no {pattern}"
-        raise BadCheckpoint(
-            f"it holds no {unit}, and beside it there {there}",
-            location=self.path,
-            hint=f"Give the file with --{unit} FILE.",
-        )
+        message = f"it holds no {unit}, and beside it there {there}"
+        hint = f"Give the file with --{unit} FILE."
+        raise BadCheckpoint(message, location=self.path, hint=hint)
 
 
 class ImageInput(NamedTuple):

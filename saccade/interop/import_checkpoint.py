@@ -126,11 +126,9 @@ def _refuse_other_kind(bundle: Bundle, kind: str) -> None:
     names = {name for part in parts for name in (tensors_of(part) or {})}
     kinds = [k for k, one in KINDS.items() if any(re.fullmatch(one.sign, n) for n in names)]
     if kinds and kind not in kinds:
-        raise BadCheckpoint(
-            f"its tensors are not those of {kind}, but of {' or '.join(kinds)}",
-            location=bundle.path,
-            hint=f"Write: saccade import-checkpoint {kinds[0]} ...",
-        )
+        message = f"its tensors are not those of {kind}, but of {' or '.join(kinds)}"
+        hint = f"Write: saccade import-checkpoint {kinds[0]} ..."
+        raise BadCheckpoint(message, location=bundle.path, hint=hint)
 
 
 def _recipe(reading: Reading, file: Path, changes: tuple[str, ...]) -> Recipe:

@@ -36,8 +36,6 @@ from saccade.interop.feature_reader import (
 )
 
 TOGETHER = 16
-CHUNK = 256
-"""Images, about, that a crash can cost."""
 NAMED = 5
 
 
@@ -85,21 +83,28 @@ def import_features(
         _compare(opened, matched, images, folder, path, chosen, say)
         sides = ImageSides(folder.image_root)
         header = _header(kind, opened, images, path, Path(data), chosen)
-        read = _reader(opened, matched.keys, sides, path)
+
+        def read(image: ImageRecord) -> SoundRow:
+            place = opened.places[matched.keys[image.id]]
+            return _sound_row(opened, place, image, sides, path)
+
         sides.compare([one for one in images if one.id in matched.keys], read, path)
         target = folder.store_path(chosen.name or kind)
-        _refuse_other_matching(target, chosen)
+        if (target / "header.json").is_file():
+            words = shlex.split(read_header(target).command)
+            before = words[words.index("--match") + 1] if "--match" in words[:-1] else None
+            if before != chosen.match:  # then other images may have been found
+                option = f"--match {before}" if before else "no --match"
+                hint = "Choose another --name, or delete the folder to begin again."
+                raise BadStore(f"the store was begun with {option}", location=target, hint=hint)
         say(f"{header.nbytes() / 1e6:,.1f} MB on disk in {target}")
         ids = np.array([one.id for one in images], dtype=np.int64)
         with StoreWriter(target, header, ids) as writer:
             if writer.complete:
                 say("complete already: nothing to do")
                 return target
-            batches = _batches(read, images[writer.done :], matched.keys, header, path)
-            for number, columns in enumerate(batches, start=1):
+            for columns in _batches(read, images[writer.done :], matched.keys, header, path):
                 writer.add(**columns)
-                if number % max(CHUNK // TOGETHER, 1) == 0:
-                    writer.close_chunk()
             writer.finish()
     return target
 
@@ -147,18 +152,6 @@ def _hint(folder: DataFolder, chosen: FeatureImport) -> str:
             "images.parquet, give --match id."
         )
     return hint
-
-
-def _refuse_other_matching(target: Path, chosen: FeatureImport) -> None:
-    """Raises BadStore where a store was begun with images found in another way."""
-    if not (target / "header.json").is_file():
-        return
-    words = shlex.split(read_header(target).command)
-    before = words[words.index("--match") + 1] if "--match" in words[:-1] else None
-    if before != chosen.match:
-        option = f"--match {before}" if before else "no --match"
-        hint = "Choose another --name, or delete the folder to begin again."
-        raise BadStore(f"the store was begun with {option}", location=target, hint=hint)
 
 
 def _some(names: Sequence[Key]) -> str:
@@ -224,28 +217,23 @@ def _batches(
         yield columns
 
 
-def _reader(
-    opened: Opened, keys: Mapping[int, Key], sides: ImageSides, path: Path
-) -> Callable[[ImageRecord], SoundRow]:
-    """A function that reads one image's regions.
+def _sound_row(
+    opened: Opened, place: Any, image: ImageRecord, sides: ImageSides, path: Path
+) -> SoundRow:
+    """The regions of an image at a place of the file.
 
-    It raises BadData for damage, for unexpected shapes, and for regions of another image.
+    Raises BadData for damage, for unexpected shapes, and for regions of another image.
     """
-
-    def read(image: ImageRecord) -> SoundRow:
-        try:
-            row = checked(opened.read(opened.places[keys[image.id]]), lambda: sides.of(image))
-            wanted = (min(len(row.regions), opened.regions), opened.dim)
-            if row.regions.shape != wanted or not len(row.regions):
-                raise ValueError(f"regions {row.regions.shape}, announced were {wanted}")
-            if (row.boxes is None) != (opened.grid is not None):
-                raise ValueError("boxes of a grid" if row.boxes is not None else "no boxes")
-        except DEFECTS as error:
-            why = " ".join(f"{error}".split())[:200]
-            raise damaged(
-                path, f"features of image {image.id} ({image.file}) cannot be read ({why})"
-            ) from None
-        refuse_beyond(row, image, path)
-        return row
-
-    return read
+    try:
+        row = checked(opened.read(place), lambda: sides.of(image))
+        wanted = (min(len(row.regions), opened.regions), opened.dim)
+        if row.regions.shape != wanted or not len(row.regions):
+            raise ValueError(f"regions {row.regions.shape}, announced were {wanted}")
+        if (row.boxes is None) != (opened.grid is not None):
+            raise ValueError("boxes of a grid" if row.boxes is not None else "no boxes")
+    except DEFECTS as error:
+        why = " ".join(f"{error}".split())[:200]
+        message = f"features of image {image.id} ({image.file}) cannot be read ({why})"
+        raise damaged(path, message) from None
+    refuse_beyond(row, image, path)
+    return row

@@ -150,11 +150,8 @@ def _hengyuan_hu_words(bundle: Bundle, words: int, answers: int) -> Words:
     value = read_file(location)  # [word -> id, words in their order]
     numbered = value[0] if isinstance(value, list) and len(value) == 2 else value
     if not isinstance(numbered, dict) or not all(isinstance(n, int) for n in numbered.values()):
-        raise BadCheckpoint(
-            "this is no dictionary.pkl: it holds no map from words to ids",
-            location=location,
-            hint=WRITTEN,
-        )
+        message = "this is no dictionary.pkl: it holds no map from words to ids"
+        raise BadCheckpoint(message, location=location, hint=WRITTEN)
     shifted = {word: number + 1 for word, number in numbered.items()}
     vocabulary = question_words(shifted, "bottom_up", location)
     check_sizes("words and the padding", len(vocabulary), words, location)

@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -107,9 +107,16 @@ def request(url: str, headers: dict[str, str], timeout: float) -> Iterator[httpx
         except httpx2.InvalidURL as error:
             raise NotHere(f"redirects to no web address ({error})") from None
         with closing(answer):
-            if answer.status_code not in (200, 206):
-                raise _refusal(answer)
-            yield answer
+            if answer.status_code in (200, 206):
+                yield answer
+                return
+            text = f"answers {answer.status_code} {answer.reason_phrase}"
+            if answer.status_code not in TRY_AGAIN:
+                raise NotHere(text, answer.status_code)
+            pause: float | None = None
+            with suppress(ValueError):  # none was named, or a date
+                pause = min(max(float(answer.headers.get("Retry-After", "")), 0.0), MAX_RETRY_AFTER)
+            raise NotNow(text, pause)
 
 
 @cache  # reading them takes longer than many a download
@@ -149,17 +156,6 @@ def _cause(error: BaseException | None, kind: type[Found]) -> Found | None:
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error
-
-
-def _refusal(answer: httpx2.Response) -> Exception:
-    text = f"answers {answer.status_code} {answer.reason_phrase}"
-    if answer.status_code not in TRY_AGAIN:
-        return NotHere(text, answer.status_code)
-    try:
-        seconds = float(answer.headers.get("Retry-After", ""))
-    except ValueError:
-        return NotNow(text)  # none was named, or a date
-    return NotNow(text, min(max(seconds, 0.0), MAX_RETRY_AFTER))
 
 
 PROGRESS = 64 * 1024
@@ -237,23 +233,21 @@ def fetch(
     )
 
 
+@dataclass
 class _Download:
     """The attempts to fetch one file from one address."""
 
-    def __init__(
-        self,
-        url: str,
-        wanted: Wanted,
-        path: Path,
-        patience: Patience,
-        show: Show,
-        say: Callable[[str], object],
-    ) -> None:
-        self.url, self.wanted, self.path, self.patience = url, wanted, path, patience
-        self.show, self.say = show, say
-        self.answered = False
-        self.part = path.with_name(path.name + ".part")
-        self.note = path.with_name(path.name + ".part.json")
+    url: str
+    wanted: Wanted
+    path: Path
+    patience: Patience
+    show: Show
+    say: Callable[[str], object]
+    answered: bool = False
+
+    def __post_init__(self) -> None:
+        self.part = self.path.with_name(self.path.name + ".part")
+        self.note = self.path.with_name(self.path.name + ".part.json")
 
     def run(self) -> Fetched:
         """Try until the file is whole. Raises NotHere when this address is of no use."""
@@ -294,7 +288,12 @@ class _Download:
 
     def _attempt(self) -> tuple[str, bool]:
         """Ask once for what is missing; returns the whole's SHA-256 and if it was resumed."""
-        begun = self._begun()
+        begun = None  # or what was begun, if it may be gone on with from this address
+        with suppress(OSError, ValueError, TypeError):
+            before = _Begun(**json.loads(self.note.read_text(encoding="utf-8")))
+            same = before.url == self.url and bool(before.validator)
+            if (same or self.wanted.sha256 is not None) and self._size():
+                begun = before
         digest, have = hashlib.sha256(), 0
         if begun is not None:
             for some in chunks_of(self.part):
@@ -328,15 +327,6 @@ class _Download:
             raise
         return digest.hexdigest(), resumed
 
-    def _begun(self) -> _Begun | None:
-        """What was begun, if it may be gone on with from this address; else it is thrown away."""
-        try:
-            begun = _Begun(**json.loads(self.note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-        known = self.wanted.sha256 is not None or (begun.url == self.url and bool(begun.validator))
-        return begun if known and self._size() else None
-
     def _total(self, answer: httpx2.Response, begun: _Begun | None, have: int) -> int | None:
         """How long the whole file is, by the answer; None if it does not say.
 
@@ -345,10 +335,8 @@ class _Download:
         headers = answer.headers
         if headers.get("Content-Encoding", "identity") != "identity":
             raise NotHere("sends the file in another coding than was asked for")
-        if (
-            headers.get("Content-Type", "").lower().startswith("text/html")
-            and self.path.suffix != ".html"
-        ):
+        is_page = headers.get("Content-Type", "").lower().startswith("text/html")
+        if is_page and self.path.suffix != ".html":
             raise NotHere("answers with a web page: perhaps the network asks to log in first")
         length = headers.get("Content-Length")
         total = int(length) if length is not None and length.isdecimal() else None
