@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Self, cast
 
 import numpy as np
@@ -26,14 +25,12 @@ from saccade.features.networks import EncodedImages, Layout, Library, digest_of,
 from saccade.features.preprocessing import boxes_in_image, grid_boxes, normalise
 from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec, Option, Preprocessing
 
-LIBRARIES: Mapping[str, str] = MappingProxyType(
-    {
-        "timm": "saccade.features.timm_backbones",
-        "transformers": "saccade.features.transformers_backbones",
-        "torchvision": "saccade.features.detectors",
-        PIXELS: "saccade.features.pixels_backbone",
-    }
-)
+LIBRARIES: Mapping[str, str] = {
+    "timm": "saccade.features.timm_backbones",
+    "transformers": "saccade.features.transformers_backbones",
+    "torchvision": "saccade.features.detectors",
+    PIXELS: "saccade.features.pixels_backbone",
+}
 """The module of each library of networks."""
 BOTTOM_UP = "the Caffe Faster R-CNN of bottom-up attention (ResNet-101, Visual Genome)"
 MAKERS = {
@@ -80,7 +77,6 @@ class Backbone(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: statistics of a batch would make features depend on neighbours."""
-        del mode
         return super().train(False)
 
     @torch.inference_mode()
@@ -129,10 +125,9 @@ class Backbone(nn.Module):
 
     def _encode(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         if self.finds_boxes:
-            raise BadConfig(
-                f"{self.spec.name} finds boxes, which are no grid and cannot learn here",
-                hint="Extract features with it: saccade extract DATA --backbone ...",
-            )
+            message = f"{self.spec.name} finds boxes, which are no grid and cannot learn here"
+            hint = "Extract features with it: saccade extract DATA --backbone ..."
+            raise BadConfig(message, hint=hint)
         height, width = images.shape[-2:]
         try:
             features = self.model.forward_features(images)  # type: ignore[operator]
@@ -257,7 +252,5 @@ def preprocessing_for(spec: BackboneSpec, **wishes: Any) -> Preprocessing:
     try:
         return Preprocessing(**values)
     except ValidationError as error:
-        raise BadConfig(
-            first_problem(error, "preprocessing"),
-            hint="Change --size, --resize, --resize-to, --mean, --std or --interpolation.",
-        ) from None
+        hint = "Change --size, --resize, --resize-to, --mean, --std or --interpolation."
+        raise BadConfig(first_problem(error, "preprocessing"), hint=hint) from None

@@ -4,18 +4,20 @@ With other numbers (float32, float16, or int8 with a scale), a coarser grid, or 
 region (PCA). New images go through the same steps; a run accepts its features in any type.
 """
 
+import hashlib
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
+from safetensors.torch import save
 from torch import Tensor
 
 from saccade.core.errors import BadConfig, BadData, BadStore
-from saccade.core.files import link_or_copy
+from saccade.core.files import link_or_copy, write_bytes
 from saccade.core.formatting import size_in_words
 from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
@@ -25,9 +27,7 @@ from saccade.features.reduction import (
     read_tensors,
     reduce,
     refuse_uneven,
-    tensors_digest,
     to_bytes,
-    write_tensors,
 )
 from saccade.features.reduction import pool as pool_grid
 from saccade.features.settings import PIXELS, Reduction, Scale
@@ -43,22 +43,15 @@ PCA_IMAGES = 32
 """Images at once. No setting: the sums below depend on it in their last bits."""
 
 
-class Components(NamedTuple):
-    """Principal components of regions: the directions in which they differ most."""
-
-    mean: Tensor  # (D,) float32
-    components: Tensor  # (k, D) float32, the most important first, each of length 1
-    kept: float
-    """Share of the regions' variance that they hold."""
-
-
 def fit_pca(
     store: FeatureStore, rows: np.ndarray, number: int, pool: tuple[int, int] | None = None
-) -> Components:
-    """The first `number` components of the real regions of some images, after pooling.
+) -> tuple[Tensor, Tensor, float]:
+    """The first `number` principal components of the real regions of some images, after pooling.
 
-    One pass, in which no regions are kept; where there are many images, over some of them. Raises
-    BadConfig where there are fewer regions or fewer numbers per region.
+    Returns the mean `(D,)`; the components `(k, D)`, the most important first, each of length 1;
+    and the share of the variance that they hold. One pass, in which no regions are kept; where
+    there are many images, over some of them. Raises BadConfig where there are fewer regions or
+    fewer numbers per region.
     """
     rows = rows[store.counts[rows] > 0]
     each = int(np.prod(pool)) if pool else store.header.regions
@@ -93,7 +86,7 @@ def fit_pca(
     best = best * largest.sign()  # either sign would do: always the same one
     variances = variances.flip(0).clamp_min(0)
     kept = float(variances[:number].sum() / variances.sum().clamp_min(1e-30))
-    return Components((mean + offset).float(), best.float().contiguous(), kept)
+    return (mean + offset).float(), best.float().contiguous(), kept
 
 
 class ConvertSettings(Settings):
@@ -148,21 +141,13 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
             say("complete already: nothing to do")
             return target
         if tensors:
-            write_tensors(target, tensors)
+            write_bytes(target / REDUCTION, save(tensors))
         if (path / BACKBONE).exists() and not (target / BACKBONE).exists():
             link_or_copy(path / BACKBONE, target / BACKBONE)
         for columns in _columns(old, writer):
             writer.add(**columns)
         writer.finish()
     return target
-
-
-class _Part(NamedTuple):
-    """Some images after pooling and projection."""
-
-    rows: np.ndarray
-    regions: Tensor  # (n, R, D) float32; padding is 0
-    mask: Tensor  # (n, R) bool
 
 
 def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | None]:
@@ -178,10 +163,8 @@ def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | No
             raise BadConfig(message, hint="Leave out --pool.")
         refuse_uneven(old.grid, (chosen.pool, chosen.pool))
     if (chosen.pool or chosen.pca) and old.reduction and old.reduction.pca:
-        raise BadConfig(
-            "PCA was done already, and no other step can follow",
-            hint="Convert the store that this one was made of.",
-        )
+        hint = "Convert the store that this one was made of."
+        raise BadConfig("PCA was done already, and no other step can follow", hint=hint)
     return dtype, (chosen.scale or old.scale or "row") if dtype == "int8" else None
 
 
@@ -209,7 +192,7 @@ def _header(
         "dtype": numbers[0],
         "scale": numbers[1],
         "reduction": reduction if reduction != Reduction() else None,
-        "reduction_sha256": tensors_digest(tensors) if tensors else None,
+        "reduction_sha256": hashlib.sha256(save(tensors)).hexdigest() if tensors else None,
         "complete": False,
         "command": shlex.join(["saccade", "store", "convert", str(path), *words]),
     }
@@ -236,25 +219,26 @@ def _tensors(
             hint = "Say where the data folder is, for its training images: --data DATA."
             raise BadData(error.message, location=error.location, hint=hint) from None
         ids = sorted(one.id for one in images if one.split == "train")
-        found = fit_pca(old, old.rows(ids), chosen.pca, pool)
-        tensors = {"mean": found.mean, "components": found.components}
-        share = f"{100 * found.kept:.1f} % of variance"
+        mean, components, kept = fit_pca(old, old.rows(ids), chosen.pca, pool)
+        tensors = {"mean": mean, "components": components}
+        share = f"{100 * kept:.1f} % of variance"
         say(f"{chosen.pca} of {old.header.dim} components keep {share}")
     elif old.header.reduction and old.header.reduction.pca:
-        kept = read_tensors(old.path)
-        tensors = {name: kept[name] for name in ("mean", "components")}
+        before = read_tensors(old.path)
+        tensors = {name: before[name] for name in ("mean", "components")}
     if scale == "channel":
         largest = torch.zeros(chosen.pca or old.header.dim)
-        for part in _parts(old, pool, tensors if chosen.pca else {}, 0):
-            largest = torch.maximum(largest, part.regions.abs().amax(dim=(0, 1)))
+        for _, regions, _ in _parts(old, pool, tensors if chosen.pca else {}, 0):
+            largest = torch.maximum(largest, regions.abs().amax(dim=(0, 1)))
         tensors["scales"] = channel_scales(largest)
     return tensors
 
 
 def _parts(
     old: FeatureStore, pool: tuple[int, int] | None, pca: dict[str, Tensor], first_row: int
-) -> Iterator[_Part]:
-    """The old store's images from a row on, some at a time, pooled and projected.
+) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    """The old store's images from a row on, some at a time, pooled and projected: row numbers,
+    regions `(n, R, D)` float32 with padding of 0, and their mask `(n, R)`.
 
     Raises BadStore for features that are no numbers.
     """
@@ -268,7 +252,7 @@ def _parts(
         regions = reduce(torch.from_numpy(read), old.header.grid, pool, pca).float()
         real = np.repeat(real.any(axis=1, keepdims=True), regions.shape[1], 1) if pool else real
         mask = torch.from_numpy(real)
-        yield _Part(rows, regions.mul_(mask[..., None]), mask)
+        yield rows, regions.mul_(mask[..., None]), mask
 
 
 def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]:
@@ -278,20 +262,20 @@ def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]
     tensors = read_tensors(target) if header.reduction_sha256 else {}
     pca = tensors if new.pca != before.pca else {}
     skipped = {one.id: one for one in old.skipped()}
-    for part in _parts(old, new.pool if new.pool != before.pool else None, pca, begin):
-        rows = part.rows
+    pool = new.pool if new.pool != before.pool else None
+    for rows, regions, mask in _parts(old, pool, pca, begin):
         columns: dict[str, Any] = {
-            "counts": part.mask.sum(dim=1).numpy().astype(np.int32),
+            "counts": mask.sum(dim=1).numpy().astype(np.int32),
             "sizes": old.sizes[rows],
             "boxes": old.boxes(rows) if header.grid is None else None,
             "scores": old.scores(rows),
             "skipped": [skipped[one] for one in old.ids[rows].tolist() if one in skipped],
         }
         if header.dtype == "int8":
-            packed = to_bytes(part.regions, tensors.get("scales"))
+            packed = to_bytes(regions, tensors.get("scales"))
             columns |= {"features": packed.values.numpy(), "scales": packed.scales.numpy()}
         else:
-            columns["features"] = part.regions.to(getattr(torch, header.dtype)).numpy()
+            columns["features"] = regions.to(getattr(torch, header.dtype)).numpy()
             if not np.isfinite(columns["features"]).all():
                 message = f"image {old.ids[rows[0]]} or a next one does not fit {header.dtype}"
                 other = " and another --name" if writer.done else ""

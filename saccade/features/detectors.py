@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -106,7 +105,7 @@ class TwoStage(NamedTuple):
         maps = network.backbone(canvas)
         maps = OrderedDict([("0", maps)]) if isinstance(maps, Tensor) else maps
         boxes = network.rpn(ImageList(canvas, [size]), maps)[0][0][:proposals]
-        boxes = boxes if len(boxes) else _whole_image(image)
+        boxes = boxes if len(boxes) else boxes.new_tensor([[0, 0, size[1], size[0]]])
         vectors = heads.box_head(heads.box_roi_pool(maps, [boxes], [tuple(canvas.shape[2:])]))
         scores = heads.box_predictor(vectors)[0].softmax(dim=1)[:, 1:]  # 0 is the background
         return Proposals(boxes, scores, vectors.__getitem__)
@@ -146,7 +145,8 @@ class OneStage(NamedTuple):
         best = real[order[:proposals]]
         boxes, scores = boxes[best], scores[best]
         if not len(boxes):
-            boxes, scores = _whole_image(image), scores.new_zeros(1, scores.shape[1])
+            boxes = boxes.new_tensor([[0, 0, size[1], size[0]]])  # the whole image
+            scores = scores.new_zeros(1, scores.shape[1])
         align = MultiScaleRoIAlign(list(self.maps), CELLS, SAMPLES)
 
         def regions(chosen: Tensor) -> Tensor:
@@ -156,15 +156,9 @@ class OneStage(NamedTuple):
         return Proposals(boxes, scores, regions)
 
 
-def sigmoid_scores(outputs: Mapping[str, Tensor]) -> Tensor:
-    """Every class by itself, also the first (RetinaNet, Lin et al. 2017b, section 4)."""
-    return outputs["cls_logits"].sigmoid()
-
-
 def centerness_scores(outputs: Mapping[str, Tensor]) -> Tensor:
-    """The same, lower far from an object's centre (FCOS, Tian et al. 2019, section 3.3).
-
-    With the square root, by which torchvision chooses.
+    """Every class by itself, lower far from an object's centre (FCOS, Tian et al. 2019, section
+    3.3). With the square root, by which torchvision chooses.
     """
     return (outputs["cls_logits"].sigmoid() * outputs["bbox_ctrness"].sigmoid()).sqrt()
 
@@ -193,8 +187,16 @@ class Detector(nn.Module):
         One at a time: in a batch, smaller ones would be filled up, which changes some networks'
         output. Where nothing is proposed, the whole image is one region.
         """
-        proposals = self.stages.propose(self.network, image, self.selection.proposals)
-        return select_boxes(proposals, self.selection)
+        chosen = self.selection
+        boxes, scores, regions = self.stages.propose(self.network, image, chosen.proposals)
+        confidence = scores.new_zeros(len(scores))
+        for one in scores.T:  # overlapping boxes are dropped class by class
+            kept = nms(boxes, one, chosen.overlap)
+            confidence[kept] = torch.maximum(confidence[kept], one[kept])
+        sure = int((confidence >= chosen.threshold).sum())
+        count = chosen.regions or min(max(sure, chosen.min_count), chosen.at_most)
+        best = confidence.argsort(descending=True, stable=True)[:count]
+        return Detections(regions(best), boxes[best], confidence[best])
 
     def encode(
         self, images: Tensor, preprocessing: Preprocessing, sizes: np.ndarray
@@ -220,21 +222,6 @@ class Detector(nn.Module):
         return EncodedImages(regions, counts, boxes, scores)
 
 
-def select_boxes(proposals: Proposals, selection: BoxSelection) -> Detections:
-    """Drop overlapping boxes, class by class, and keep the most confident of the others."""
-    boxes, scores, regions = proposals
-    confidence = scores.new_zeros(len(scores))
-    for one in scores.T:
-        kept = nms(boxes, one, selection.overlap)
-        confidence[kept] = torch.maximum(confidence[kept], one[kept])
-    count = selection.regions or min(
-        max(int((confidence >= selection.threshold).sum()), selection.min_count),
-        selection.at_most,
-    )
-    best = confidence.argsort(descending=True, stable=True)[:count]
-    return Detections(regions(best), boxes[best], confidence[best])
-
-
 def _canvas(transform: Any, image: Tensor) -> Tensor:
     """The image at the upper left of one that the network takes `(1, 3, H, W)`: of whole strides,
     and no smaller than the one size that some are built for. Its size is what maps are shares of;
@@ -244,10 +231,6 @@ def _canvas(transform: Any, image: Tensor) -> Tensor:
     wide, high = transform.fixed_size or (0, 0)
     right, below = max(wide - whole.shape[3], 0), max(high - whole.shape[2], 0)
     return functional.pad(whole, (0, right, 0, below))
-
-
-def _whole_image(image: Tensor) -> Tensor:
-    return image.new_tensor([[0, 0, image.shape[2], image.shape[1]]])
 
 
 def _inside(shorter: int, longer: int) -> InputConfig:
@@ -273,7 +256,8 @@ FIRST_MAP = "head.classification_head.module_list.0"
 R_CNN = Kind(TwoStage(1024), _inside(800, 1333), BOX_HEAD)
 PYRAMID = ("0", "1", "2")
 """The maps of strides 8, 16 and 32, with 256 channels each."""
-RETINANET = OneStage(256, PYRAMID, sigmoid_scores, "decode_single")
+# Every class by itself, also the first (RetinaNet, Lin et al. 2017b, section 4).
+RETINANET = OneStage(256, PYRAMID, lambda made: made["cls_logits"].sigmoid(), "decode_single")
 FCOS = OneStage(256, PYRAMID, centerness_scores, "decode")
 # An SSD's maps differ in channels, so regions are cut from one of them, that of stride 16.
 SSD = OneStage(1024, ("1",), softmax_scores, "decode_single")
@@ -281,17 +265,15 @@ SSD_MEAN = (0.48235, 0.45882, 0.40784)
 SSD_INPUT = InputConfig(300, 300, None, SSD_MEAN, (1 / 255, 1 / 255, 1 / 255), "bilinear")
 SSD_LITE = OneStage(672, ("0",), softmax_scores, "decode_single")
 SSD_LITE_INPUT = InputConfig(320, 320, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "fasterrcnn": R_CNN,
-        "maskrcnn": R_CNN,
-        "keypointrcnn": R_CNN,
-        "retinanet": Kind(RETINANET, _inside(800, 1333), CELL_HEAD, 9),
-        "fcos": Kind(FCOS, _inside(800, 1333), CELL_HEAD),
-        "ssd300": Kind(SSD, SSD_INPUT, f"{FIRST_MAP}.weight", 4),
-        "ssdlite320": Kind(SSD_LITE, SSD_LITE_INPUT, f"{FIRST_MAP}.1.weight", 6),
-    }
-)
+KINDS: Mapping[str, Kind] = {
+    "fasterrcnn": R_CNN,
+    "maskrcnn": R_CNN,
+    "keypointrcnn": R_CNN,
+    "retinanet": Kind(RETINANET, _inside(800, 1333), CELL_HEAD, 9),
+    "fcos": Kind(FCOS, _inside(800, 1333), CELL_HEAD),
+    "ssd300": Kind(SSD, SSD_INPUT, f"{FIRST_MAP}.weight", 4),
+    "ssdlite320": Kind(SSD_LITE, SSD_LITE_INPUT, f"{FIRST_MAP}.1.weight", 6),
+}
 """By the part of a network's name before the first _."""
 INPUTS = {"fasterrcnn_mobilenet_v3_large_320_fpn": _inside(320, 640)}
 """Networks with another input than their kind."""
@@ -334,7 +316,6 @@ def prepare(
     Raises BadConfig for a network that is no detector and for an option that is not in
     `BoxSelection`, MissingWeights.
     """
-    del size
     if network not in NAMES:
         there = f"There are: {', '.join(f'torchvision:{one}' for one in NAMES)}."
         raise no_network("torchvision", "detector", network, NAMES, there)

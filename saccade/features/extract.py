@@ -178,16 +178,14 @@ def _columns(job: _Job, read: ReadBatch) -> dict[str, np.ndarray]:
         fits = bool(regions.isfinite().all() & (regions.any() == encoded.regions.any()))
         fits &= encoded.scores is None or bool(np.isfinite(encoded.scores).all())
     except torch.OutOfMemoryError:
-        raise BadConfig(
-            f"{job.device} has not enough memory for {job.settings.batch_size} images at once",
-            hint="Give a smaller --batch-size; what is in the store stays.",
-        ) from None
+        message = f"{job.device} has not enough memory for {job.settings.batch_size} images at once"
+        hint = "Give a smaller --batch-size; what is in the store stays."
+        raise BadConfig(message, hint=hint) from None
     if not fits:  # too large, or so small that all of them would be 0
         other = " and another --name" if job.writer.done else ""
-        raise BadConfig(
-            f"{header.backbone.name} gives numbers that {header.dtype} cannot hold",
-            hint=f"Give --dtype float32{other}; if it stays, the weights are broken.",
-        )
+        message = f"{header.backbone.name} gives numbers that {header.dtype} cannot hold"
+        hint = f"Give --dtype float32{other}; if it stays, the weights are broken."
+        raise BadConfig(message, hint=hint)
     found = {"features": regions.cpu().numpy(), **encoded._asdict()}
     for name in stored.keys() - {"sizes"}:
         stored[name][read.readable] = found[name]

@@ -83,13 +83,12 @@ def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS)
             raise
         except UnidentifiedImageError:
             message = f"not a whole image in a format known here ({', '.join(FORMATS)})"
-            raise BadImage(message, location=name, hint="Convert it to JPEG or PNG.") from None
+            hint = "Convert it to JPEG or PNG."
         except Image.DecompressionBombError as error:
-            hint = "Make a smaller copy."
-            raise BadImage(f"too large: {error}", location=name, hint=hint) from None
+            message, hint = f"too large: {error}", "Make a smaller copy."
         except Exception as error:  # a decoder that is given broken bytes may raise anything
-            message = f"damaged ({type(error).__name__}: {error})"
-            raise BadImage(message, location=name, hint=COPY_AGAIN) from None
+            message, hint = f"damaged ({type(error).__name__}: {error})", COPY_AGAIN
+    raise BadImage(message, location=name, hint=hint)
 
 
 def _check_limits(image: Image.Image, name: str | Path, max_pixels: int) -> None:

@@ -70,15 +70,12 @@ class Library(Protocol):
         """The options that a network for images of `size` pixels is built with, and the weights
         file that a word or a path means (None for random).
         """
-        ...
 
     def create_network(self, spec: BackboneSpec, file: Path | None) -> nn.Module:
         """The network, whose `forward_features` turns images into a grid or into tokens."""
-        ...
 
     def input_config(self, spec: BackboneSpec) -> InputConfig:
         """The images that it was trained on."""
-        ...
 
 
 @contextmanager

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from saccade.core.errors import BadConfig, BadStore
-from saccade.core.files import write_bytes
 from saccade.features.settings import Reduction, Scale
 from saccade.features.store_format import REDUCTION, from_bytes, read_reduction
 
@@ -52,10 +50,9 @@ def refuse_uneven(grid: tuple[int, int], smaller: tuple[int, int]) -> None:
     """Raise BadConfig for a grid whose cells cannot be averaged to so many rows and columns."""
     (rows, columns), (high, wide) = grid, smaller
     if min(smaller) < 1 or rows % high or columns % wide:
-        raise BadConfig(
-            f"a grid of {rows} x {columns} cannot be averaged to {high} x {wide}",
-            hint="Choose a grid whose sides divide the old one's, such as 7 for 14.",
-        )
+        message = f"a grid of {rows} x {columns} cannot be averaged to {high} x {wide}"
+        hint = "Choose a grid whose sides divide the old one's, such as 7 for 14."
+        raise BadConfig(message, hint=hint)
 
 
 def pool(regions: Tensor, grid: tuple[int, int], smaller: tuple[int, int]) -> Tensor:
@@ -136,13 +133,3 @@ class Reducer:
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """Components and scales beside a store or a run. Raises BadStore."""
     return {name: torch.from_numpy(array) for name, array in read_reduction(folder).items()}
-
-
-def write_tensors(folder: Path, tensors: dict[str, Tensor]) -> None:
-    """Write components and scales beside a store."""
-    write_bytes(folder / REDUCTION, save(tensors))
-
-
-def tensors_digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the file that `write_tensors` makes, in hexadecimal."""
-    return hashlib.sha256(save(tensors)).hexdigest()

@@ -69,18 +69,16 @@ def open_array(
     try:
         # A plain view of the map: numpy's own subclass costs time on every index.
         array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        if array.shape == shape and array.dtype == kind:
+            return array
+        message = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
     except FileNotFoundError:
-        raise BadStore("missing", location=file, hint=hint) from None
+        message = "missing"
     except OSError as error:
         message = f"unreadable ({error.strerror or error})"
-        raise BadStore(message, location=file, hint=hint) from None
     except (ValueError, EOFError, SyntaxError, TokenError):
         message = f"not whole: its {file.stat().st_size:,} bytes are no {kind} {shape}"
-        raise BadStore(message, location=file, hint=hint) from None
-    if array.shape != shape or array.dtype != kind:
-        message = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
-        raise BadStore(message, location=file, hint=hint)
-    return array
+    raise BadStore(message, location=file, hint=hint)
 
 
 def read_chunks(path: Path) -> list[Chunk]:

@@ -109,19 +109,20 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
     if not vector:
         return model
     # Its output becomes a grid of one cell: fc7 of a VGG, elsewhere the pooled grid.
-    forward_grid = model.forward_features
+    changed: Any = model
+    forward_grid = changed.forward_features
 
     def forward_vector(images: Tensor) -> Tensor:
-        found: Tensor = model.forward_head(forward_grid(images), pre_logits=True)
+        found: Tensor = changed.forward_head(forward_grid(images), pre_logits=True)
         if found.ndim == 4:
             found = found.flatten(2).mean(dim=2)
         return found[:, :, None, None]
 
-    model.forward_features, model.output_fmt = forward_vector, "NCHW"
+    changed.forward_features, changed.output_fmt = forward_vector, "NCHW"
     return model
 
 
-def _with_weights(spec: BackboneSpec, options: dict[str, Any], file: Path) -> Any:
+def _with_weights(spec: BackboneSpec, options: dict[str, Any], file: Path) -> nn.Module:
     if file.suffix != ".safetensors":
         shapes = {name: tuple(value.shape) for name, value in read_weights(file).items()}
     else:  # only the head is read
@@ -133,18 +134,19 @@ def _with_weights(spec: BackboneSpec, options: dict[str, Any], file: Path) -> An
     classes = shapes.get(f"{first}.weight", (0,))[0]
     # With the file's own number of classes timm loads strictly; the classifier goes afterwards.
     source = {"file": str(file), "num_classes": classes, "label_offset": 0}
-    given = {"pretrained": True, "pretrained_cfg_overlay": source, "num_classes": classes}
+    given: dict[str, Any] = {"pretrained": True, "pretrained_cfg_overlay": source}
+    given["num_classes"] = classes
     try:
-        model: Any = timm.create_model(spec.network, **given, **options)
+        model = timm.create_model(spec.network, **given, **options)
     except Exception as error:  # timm's own conversions may trip over another network's tensors
         wanted = _without_weights(spec.network, options, classes).state_dict()
         raise misfit(spec, file, wanted, shapes, first_line(error, 200)) from None
     if classes:
-        model.reset_classifier(0)
+        model.reset_classifier(0)  # type: ignore[operator]
     return model
 
 
-def _without_weights(network: str, options: dict[str, Any], classes: int) -> Any:
+def _without_weights(network: str, options: dict[str, Any], classes: int) -> nn.Module:
     try:
         return timm.create_model(network, num_classes=classes, **options)
     except Exception as error:  # options reach code of a thousand networks

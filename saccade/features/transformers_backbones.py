@@ -63,7 +63,6 @@ class Tokens(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Patterns of the weights of each stage, in timm's form: every layer is a stage."""
-        del coarse
         layers = [(r"^vit\.layers\.(\d+)", None), (r"^vit\.layernorm", (99999,))]
         return {"stem": r"^vit\.embeddings", "blocks": layers}
 
@@ -76,7 +75,6 @@ def prepare(
     Positions are interpolated, so `size` needs no network of its own. Raises BadConfig for an
     option that is not in SIZES and for a folder of another network, MissingWeights.
     """
-    del size
     if strange := sorted(options.keys() - set(SIZES)):
         hint = f"There are: {', '.join(SIZES)}."
         raise BadConfig(f"a vision transformer has no --option {strange[0]}", hint=hint)

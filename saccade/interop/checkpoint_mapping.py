@@ -87,10 +87,9 @@ class Tensors(dict[str, Saved]):
         }
         parts = [f"{len(some)} {kind} ({_listed(some)})" for kind, some in names.items() if some]
         if parts:
-            raise BadCheckpoint(
-                f"its tensors are not those of {layout}: {'; '.join(parts)}",
-                hint="Give the kind of checkpoint that it is, and the whole of it.",
-            )
+            message = f"its tensors are not those of {layout}: {'; '.join(parts)}"
+            hint = "Give the kind of checkpoint that it is, and the whole of it."
+            raise BadCheckpoint(message, hint=hint)
 
 
 def fill(
@@ -118,10 +117,9 @@ def fill(
             shapes = " and ".join(str(tensors[name].shape) for name in source.names)
             wrong.append(f"{' and '.join(source.names)} {shapes} where {tuple(own.shape)} fits")
     if wrong:
-        raise BadCheckpoint(
-            f"{len(wrong)} tensors do not fit {layout}: {_listed(wrong)}",
-            hint="Say with --set FIELD=VALUE what the file does not: `saccade show RECIPE`.",
-        )
+        message = f"{len(wrong)} tensors do not fit {layout}: {_listed(wrong)}"
+        hint = "Say with --set FIELD=VALUE what the file does not: `saccade show RECIPE`."
+        raise BadCheckpoint(message, hint=hint)
     return filled
 
 
@@ -167,10 +165,7 @@ class Bundle(NamedTuple):
         return Tensors(found)
 
     def beside(
-        self,
-        unit: Literal["words", "answers"],
-        pattern: str,
-        found: Sequence[Path] | None = None,
+        self, unit: Literal["words", "answers"], pattern: str, found: Sequence[Path] | None = None
     ) -> Path:
         """The file of words or of answers that was given, or the only one beside the checkpoint
         that fits the pattern, or that was `found`.
@@ -268,11 +263,13 @@ def one_end_words(ix_to_word: object, location: Path) -> Vocabulary:
     return Vocabulary(tuple(words), pad=0, unknown=unknown, tokenizer="karpathy", start=0, end=0)
 
 
-def question_words(token_to_id: object, tokenizer: str, location: Path) -> Vocabulary:
-    """{token: id from 1 on}; id 0 is padding and every unknown word."""
+def question_words(
+    token_to_id: object, tokenizer: str, location: Path, first: int = 1
+) -> Vocabulary:
+    """{token: id from `first` on}; before them comes padding, which is every unknown word too."""
     if not isinstance(token_to_id, dict):
         raise _no_words(location, "it is no map from words to ids")
-    words = in_order({PAD: 0, **token_to_id}, location)
+    words = in_order({PAD: first - 1, **token_to_id}, location, first - 1)
     return Vocabulary(tuple(words), pad=0, unknown=0, tokenizer=tokenizer)
 
 
@@ -292,15 +289,19 @@ def answers_of(labels: object, normaliser: str, rows: int, location: Path) -> An
     return listed
 
 
-def in_order(ids: object, location: Path) -> list[str]:
-    """The words of {word: id} by their ids, which must be 0, 1, 2, ... Raises BadCheckpoint."""
+def in_order(ids: object, location: Path, first: int = 0) -> list[str]:
+    """The words of {word: id} by their ids, which must be `first` and those that follow it.
+
+    Raises BadCheckpoint.
+    """
     if not isinstance(ids, Mapping) or not all(
         isinstance(word, str) and isinstance(id_, int) for word, id_ in ids.items()
     ):
         raise _no_words(location, "it is no map from words to ids")
     ordered = sorted(ids, key=ids.__getitem__)
-    if sorted(ids.values()) != list(range(len(ids))):
-        raise _no_words(location, f"its {len(ids)} ids are not 0 to {len(ids) - 1}")
+    wanted = range(first, first + len(ids))
+    if sorted(ids.values()) != list(wanted):
+        raise _no_words(location, f"its {len(ids)} ids are not {first} to {wanted.stop - 1}")
     return ordered
 
 

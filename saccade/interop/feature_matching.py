@@ -83,7 +83,11 @@ def match(
             hint = "Leave one of them, or name its folder too."
             raise BadData(message, location=location, hint=hint)
         found[image.id] = key
-    return Matched(found, names.notes())
+    notes: tuple[str, ...] = ()
+    if other := names.elsewhere:
+        what = "images were found by name in a folder of another name"
+        notes = (f"{len(other):,} {what}: {other[0]}",)
+    return Matched(found, notes)
 
 
 class _Names:
@@ -93,14 +97,14 @@ class _Names:
         """`keys` tell whether a name says without its folders which image is meant."""
         self._whole = _only((end, p) for p in images for end in _ends(p.file))
         self._bare = _only((end, p) for p in images for end in _ends(_bare(p.file)))
-        numbered = ((_number(p.file), p) for p in images)
-        self._numbered = _only((number, p) for number, p in numbered if number is not None)
+        self._numbered = _only((n, p) for p in images if (n := _number(p.file)) is not None)
         self._both = (
             [_bare(key) for key in keys if isinstance(key, str)],
             [_bare(image.file) for image in images],
         )
         self._enough: dict[int, bool] = {}
-        self._elsewhere: list[str] = []
+        self.elsewhere: list[str] = []
+        """Images that were found in a folder of another name."""
 
     def find(self, key: Key) -> ImageRecord | None:
         """The image of that name; None where there is none, or where it could be several."""
@@ -128,15 +132,8 @@ class _Names:
                 )
             if not self._enough[agreed]:
                 return None
-            self._elsewhere.append(f"{path} for {image.file}")
+            self.elsewhere.append(f"{path} for {image.file}")
         return image
-
-    def notes(self) -> tuple[str, ...]:
-        """A note on images that were found in a folder of another name."""
-        if not self._elsewhere:
-            return ()
-        count, first = len(self._elsewhere), self._elsewhere[0]
-        return (f"{count:,} images were found by name in a folder of another name: {first}",)
 
 
 def _ends(path: str) -> Iterable[str]:

@@ -10,10 +10,10 @@ import math
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from saccade.core.errors import BadCheckpoint
 from saccade.datasets.pitvqa import CLASSES
@@ -22,7 +22,6 @@ from saccade.interop.checkpoint_mapping import (
     Bundle,
     ImageInput,
     Reading,
-    Source,
     Tensors,
     answers_of,
     check_sizes,
@@ -74,7 +73,8 @@ def pitvqa(bundle: Bundle) -> Reading:
         "text_layers": max(tensors.count(r"text_encoder\.encoder\.layer\.(\d+)\."), 1),
         "language_layers": max(tensors.count(r"gpt_decoder\.h\.(\d+)\."), 1),
     }
-    tensors.require(_sources(skeleton(PitVqaConfig(**structure))), LAYOUT)
+    made = partial(sources, names=NAMES)
+    tensors.require(made(skeleton(PitVqaConfig(**structure))), LAYOUT)
     words, width = tensors.matrix("text_encoder.embeddings.word_embeddings.weight")
     layer = "text_encoder.encoder.layer.0"
     _, region_dim = tensors.matrix(f"{layer}.crossattention.self.key.weight")
@@ -82,6 +82,12 @@ def pitvqa(bundle: Bundle) -> Reading:
     config = _part(bundle, "text_encoder", "config")
     vocabulary = _words(bundle)
     check_sizes("pieces of words", len(vocabulary), words, bundle.words or bundle.path)
+    published = {len(CLASSES): CLASSES, len(ENDOVIS18): ENDOVIS18}
+    if bundle.answers is None and answers in published:
+        listed = AnswerList(published[answers], "none")
+    else:
+        location = bundle.beside("answers", f"known data set of {answers} of them", [])
+        listed = answers_of(read_file(location), "none", answers, location)
     return Reading(
         LAYOUT,
         "pitvqa",
@@ -95,9 +101,9 @@ def pitvqa(bundle: Bundle) -> Reading:
             "language_weights": None,
         },
         tensors,
-        _sources,
+        made,
         lambda _: region_dim,
-        Words(vocabulary, _answers(bundle, answers)),
+        Words(vocabulary, listed),
         _image_input(encoder, _part(bundle, "visual_encoder", "config")),
         encoder,
         notes=(
@@ -105,10 +111,6 @@ def pitvqa(bundle: Bundle) -> Reading:
             *(() if encoder else (f"images: it holds no ViT, so {VIT} is used instead",)),
         ),
     )
-
-
-def _sources(model: nn.Module) -> dict[str, Source]:
-    return sources(model, NAMES)
 
 
 def _heads(field: str, width: int, given: object) -> dict[str, int]:
@@ -141,10 +143,8 @@ def _image_input(encoder: Tensors, config: Mapping[str, Any]) -> ImageInput:
     places = "embeddings.position_embeddings"
     patches = "embeddings.patch_embeddings.projection.weight"
     if lacking := [name for name in (places, patches) if name not in encoder]:
-        raise BadCheckpoint(
-            f"{LAYOUT}: {len(lacking)} missing (visual_encoder.{lacking[0]})",
-            hint="Give the whole of the checkpoint.",
-        )
+        message = f"{LAYOUT}: {len(lacking)} missing (visual_encoder.{lacking[0]})"
+        raise BadCheckpoint(message, hint="Give the whole of the checkpoint.")
     *_, cells, width = encoder[places].shape
     patch = encoder[patches].shape[-1]
     size = math.isqrt(max(cells - 1, 0)) * patch
@@ -182,14 +182,4 @@ def _words(bundle: Bundle) -> Vocabulary:
 
 def _of_file(path: Path, name: str) -> Vocabulary:
     """A tokenizer's words; the file itself is needed no more."""
-    made = file_vocabulary(f"{FILE}{path}")
-    return Vocabulary(made.words, made.pad, made.unknown, f"{FILE}{name}", rules=made.rules)
-
-
-def _answers(bundle: Bundle, size: int) -> AnswerList:
-    """The answers of a published data set, or of a file. Raises BadCheckpoint."""
-    known = {len(CLASSES): CLASSES, len(ENDOVIS18): ENDOVIS18}
-    if bundle.answers is None and size in known:
-        return AnswerList(known[size], "none")
-    location = bundle.beside("answers", f"known data set of {size} of them", [])
-    return answers_of(read_file(location), "none", size, location)
+    return replace(file_vocabulary(f"{FILE}{path}"), tokenizer=f"{FILE}{name}")

@@ -81,48 +81,29 @@ def sgrvinod(bundle: Bundle) -> Reading:
         return {key: Source((source.names[0].removesuffix("_l0"),)) for key, source in found}
 
     tensors.require(made(skeleton(ShowTellConfig() if course else ShowAttendTellConfig())), layout)
-    embedding = tensors.matrix("embedding.weight")
+    words, embedding = tensors.matrix("embedding.weight")
     _, width = tensors.matrix("init.weight" if course else "attention.encoder_att.weight")
-    model: dict[str, Any] = {"embedding": embedding[1], "pool_size": SIDE}
-    if course:
-        model |= {
-            "embedding": tensors.matrix("init.weight")[0],
-            "hidden": tensors.matrix("decode_step.weight_hh")[1],
-            "image_bias": True,
-            "batch_norm": 0.1,
-            "cell": "lstm",
-            "cell_bias": True,
-            "init_pool": "mean" if width % SIDE**2 else "flatten",
-        }
-    else:
-        gates, hidden = tensors.matrix("f_beta.weight")
-        model |= {
-            "hidden": hidden,
-            "attention": tensors.matrix("attention.encoder_att.weight")[0],
-            "gate": "scalar" if gates == 1 < width else "vector",
-        }
 
     def region_dim(model: Any) -> int:
         if not course or model.init_pool == "mean":
             return width
         cells = (model.pool_size or 0) ** 2
         if not cells or width % cells:
-            raise BadCheckpoint(
-                f"{layout}: init.weight takes {width} numbers, which are not {cells} cells",
-                hint="Say how many cells an image has: --set model.pool_size=SIDE.",
-            )
+            message = f"{layout}: init.weight takes {width} numbers, which are not {cells} cells"
+            hint = "Say how many cells an image has: --set model.pool_size=SIDE."
+            raise BadCheckpoint(message, hint=hint)
         return width // cells
 
     location = bundle.beside("words", "WORDMAP_*.json")
     vocabulary = caption_words(read_file(location), location)
-    check_sizes("words", len(vocabulary), embedding[0], location)
+    check_sizes("words", len(vocabulary), words, location)
     network, backbone = _resnet(encoder) if encoder else ("resnet101", Tensors())
     images = ImageInput(f"timm:{network}.tv_in1k", 256)
     missing = f"images: it holds no encoder, so {images.backbone}, not fine-tuned, is used instead"
     return Reading(
         layout,
         "show-tell" if course else "show-attend-tell",
-        model,
+        {"pool_size": SIDE, "embedding": embedding, **_sizes(tensors, course, width)},
         tensors,
         made,
         region_dim,
@@ -131,6 +112,26 @@ def sgrvinod(bundle: Bundle) -> Reading:
         backbone,
         notes=() if backbone else (missing,),
     )
+
+
+def _sizes(tensors: Tensors, course: bool, width: int) -> dict[str, Any]:
+    """Fields of the model; `width` is how many numbers the layer takes that sees the image."""
+    if course:
+        return {
+            "embedding": tensors.matrix("init.weight")[0],
+            "hidden": tensors.matrix("decode_step.weight_hh")[1],
+            "image_bias": True,
+            "batch_norm": 0.1,
+            "cell": "lstm",
+            "cell_bias": True,
+            "init_pool": "mean" if width % SIDE**2 else "flatten",
+        }
+    gates, hidden = tensors.matrix("f_beta.weight")
+    return {
+        "hidden": hidden,
+        "attention": tensors.matrix("attention.encoder_att.weight")[0],
+        "gate": "scalar" if gates == 1 < width else "vector",
+    }
 
 
 def _halves(bundle: Bundle) -> tuple[Tensors, Tensors]:

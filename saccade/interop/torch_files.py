@@ -198,17 +198,10 @@ class InertUnpickler(pickle._Unpickler):
 MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file that an early torch wrote."""
 
-_DTYPES = {
-    "Double": torch.float64,
-    "Float": torch.float32,
-    "Half": torch.float16,
-    "BFloat16": torch.bfloat16,
-    "Long": torch.int64,
-    "Int": torch.int32,
-    "Short": torch.int16,
-    "Char": torch.int8,
-    "Byte": torch.uint8,
-    "Bool": torch.bool,
+_DTYPES: dict[str, torch.dtype] = {
+    **{name: getattr(torch, name.lower()) for name in ("Double", "Float", "Half", "BFloat16")},
+    **{name: getattr(torch, name.lower()) for name in ("Long", "Int", "Short", "Bool")},
+    **{"Char": torch.int8, "Byte": torch.uint8},
 }
 COPY_AGAIN = "Copy the file again from where it came."
 
@@ -228,16 +221,6 @@ class Storage:
     def __setstate__(self, state: Any) -> None:
         """Keep what the file says, whatever a pickle says later."""
 
-    def read(self) -> Tensor:
-        """All of the numbers, `(numbers,)`. Raises ValueError where the file is not whole."""
-        size = self.numbers * self.dtype.itemsize
-        if self.start is None or not 0 <= self.start <= len(self.file) - size:
-            raise ValueError("a tensor's numbers are missing")
-        raw = bytearray(self.file[self.start : self.start + size])
-        if self.crc32 and zlib.crc32(raw) != self.crc32:
-            raise ValueError("a tensor's numbers have changed since they were written")
-        return torch.frombuffer(raw, dtype=self.dtype) if raw else torch.empty(0, dtype=self.dtype)
-
 
 class Saved(NamedTuple):
     """A tensor that a file holds, not read yet."""
@@ -252,10 +235,15 @@ class Saved(NamedTuple):
 
     def read(self) -> Tensor:
         """The tensor, on the CPU, with memory of its own. Raises BadCheckpoint."""
-        try:
-            whole = self.storage.read()
-        except ValueError as error:
-            raise BadCheckpoint(str(error), hint=COPY_AGAIN) from None
+        file, dtype, start = self.storage.file, self.storage.dtype, self.storage.start
+        size = self.storage.numbers * dtype.itemsize
+        if start is None or not 0 <= start <= len(file) - size:
+            raise BadCheckpoint("a tensor's numbers are missing", hint=COPY_AGAIN)
+        raw = bytearray(file[start : start + size])
+        if self.storage.crc32 and zlib.crc32(raw) != self.storage.crc32:
+            message = "a tensor's numbers have changed since they were written"
+            raise BadCheckpoint(message, hint=COPY_AGAIN)
+        whole = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
         return whole.as_strided(self.shape, self.stride, self.offset).clone()
 
 
@@ -266,7 +254,16 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
     Raises BadCheckpoint for a file that is missing, damaged, no pickle, or whose pickle names
     anything that is on no list, such as `os.system`; that is neither imported nor run.
     """
-    file = open_file(path)
+    try:
+        with path.open("rb") as stream:
+            file = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise BadCheckpoint("no such file", location=path, hint="Check the name.") from None
+    except ValueError:
+        raise BadCheckpoint("the file is empty", location=path, hint=COPY_AGAIN) from None
+    except OSError as error:
+        message, hint = f"unreadable ({error.strerror})", "Give the path of a file."
+        raise BadCheckpoint(message, location=path, hint=hint) from None
     try:
         if file[:4] == b"PK\x03\x04":
             with zipfile.ZipFile(path) as archive:
@@ -283,21 +280,6 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         message = f"not a whole file of torch.save or pickle ({why})"
         raise BadCheckpoint(message, location=path, hint=COPY_AGAIN) from None
-
-
-def open_file(path: Path) -> mmap.mmap:
-    """A file as if it stood in memory. Raises BadCheckpoint where it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
-        raise BadCheckpoint("no such file", location=path, hint="Check the name.") from None
-    except ValueError:
-        raise BadCheckpoint("the file is empty", location=path, hint=COPY_AGAIN) from None
-    except OSError as error:
-        raise BadCheckpoint(
-            f"unreadable ({error.strerror})", location=path, hint="Give the path of a file."
-        ) from None
 
 
 def _archive(archive: zipfile.ZipFile, file: mmap.mmap, classes: Collection[str]) -> Any:

@@ -10,7 +10,6 @@ from torch import nn
 from saccade.core.errors import BadCheckpoint
 from saccade.interop.checkpoint_mapping import (
     CAFFE,
-    WRITTEN,
     Bundle,
     ImageInput,
     Reading,
@@ -149,11 +148,7 @@ def _hengyuan_hu_words(bundle: Bundle, words: int, answers: int) -> Words:
     location = bundle.beside("words", "dictionary.pkl")
     value = read_file(location)  # [word -> id, words in their order]
     numbered = value[0] if isinstance(value, list) and len(value) == 2 else value
-    if not isinstance(numbered, dict) or not all(isinstance(n, int) for n in numbered.values()):
-        message = "this is no dictionary.pkl: it holds no map from words to ids"
-        raise BadCheckpoint(message, location=location, hint=WRITTEN)
-    shifted = {word: number + 1 for word, number in numbered.items()}
-    vocabulary = question_words(shifted, "bottom_up", location)
+    vocabulary = question_words(numbered, "bottom_up", location, first=0)
     check_sizes("words and the padding", len(vocabulary), words, location)
     # The same labels twice: as a list and as {answer: id}.
     names = ("trainval_label2ans.pkl", "trainval_ans2label.pkl")

@@ -75,11 +75,10 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> list[str]:
 
 
 def _members(path: Path, limits: Limits, stack: ExitStack) -> list[_Member]:
-    """All files of an archive, in its order, after every one was found to be safe."""
-    read = _of_zip if path.suffix == ".zip" else _of_tar
+    """All files of an archive, after every one was found to be safe."""
     members: dict[str, _Member] = {}
     total, most = 0, max(limits.always, limits.growth * path.stat().st_size)
-    for member in read(path, stack):
+    for member in _files(path, stack):
         if why := why_unsafe(member.name):
             raise _unsafe(path, f"the name {member.name[:80]!r} {why}")
         if member.name in members:
@@ -92,20 +91,19 @@ def _members(path: Path, limits: Limits, stack: ExitStack) -> list[_Member]:
     return [member for name, member in members.items() if not name.startswith(JUNK)]
 
 
-def _of_zip(path: Path, stack: ExitStack) -> Iterator[_Member]:
-    archive = stack.enter_context(zipfile.ZipFile(path))
-    for info in archive.infolist():
-        mode = info.external_attr >> 16
-        if info.flag_bits & 1:
-            raise _unsafe(path, f"{info.filename[:80]!r} is encrypted")
-        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _unsafe(path, f"{info.filename[:80]!r} is a link or a device")
-        if not info.is_dir():
-            yield _Member(info.filename, info.file_size, partial(archive.open, info))
-
-
-def _of_tar(path: Path, stack: ExitStack) -> Iterator[_Member]:
-    """A tar file that is not compressed: what it may become is then what it is."""
+def _files(path: Path, stack: ExitStack) -> Iterator[_Member]:
+    """The files of an archive, in its order."""
+    if path.suffix == ".zip":
+        zipped = stack.enter_context(zipfile.ZipFile(path))
+        for entry in zipped.infolist():
+            if entry.flag_bits & 1:
+                raise _unsafe(path, f"{entry.filename[:80]!r} is encrypted")
+            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _unsafe(path, f"{entry.filename[:80]!r} is a link or a device")
+            if not entry.is_dir():
+                yield _Member(entry.filename, entry.file_size, partial(zipped.open, entry))
+        return
+    # A tar file that is not compressed: what it may become is then what it is.
     archive = stack.enter_context(tarfile.TarFile(path))
     for info in archive:
         if not (info.isreg() or info.isdir()) or info.issparse():

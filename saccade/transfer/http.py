@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
@@ -33,7 +33,8 @@ TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 """Status codes of faults that may pass."""
 MAX_RETRY_AFTER = 300.0
 MAX_REDIRECTS = 5
-Found = TypeVar("Found", bound=BaseException)
+certificates = cache(httpx2.create_ssl_context)
+"""Those of the environment, read once: that takes longer than many a download."""
 
 
 class NotNow(Exception):
@@ -42,9 +43,7 @@ class NotNow(Exception):
     `unknown` means that the host's name could not be looked up.
     """
 
-    def __init__(
-        self, message: str, seconds: float | None = None, *, unknown: bool = False
-    ) -> None:
+    def __init__(self, message: str, seconds: float | None = None, unknown: bool = False) -> None:
         self.seconds, self.unknown = seconds, unknown
         super().__init__(message)
 
@@ -94,7 +93,7 @@ def request(url: str, headers: dict[str, str], timeout: float) -> Iterator[httpx
         raise NotHere(why)
     headers = {"User-Agent": f"saccade/{version('saccade')}", **headers}
     try:
-        client = httpx2.Client(headers=headers, timeout=timeout, verify=_certificates())
+        client = httpx2.Client(headers=headers, timeout=timeout, verify=certificates())
     except (ImportError, ValueError) as error:
         raise NotHere(f"cannot be asked for through the environment's proxy ({error})") from None
     with client:
@@ -119,11 +118,6 @@ def request(url: str, headers: dict[str, str], timeout: float) -> Iterator[httpx
             raise NotNow(text, pause)
 
 
-@cache  # reading them takes longer than many a download
-def _certificates() -> ssl.SSLContext:
-    return httpx2.create_ssl_context()
-
-
 def _follow(client: httpx2.Client, asked: httpx2.Request) -> httpx2.Response:
     """The answer behind a few redirects, none of them from https to http or to a file."""
     for _ in range(MAX_REDIRECTS + 1):
@@ -141,21 +135,16 @@ def _follow(client: httpx2.Client, asked: httpx2.Request) -> httpx2.Response:
 
 
 def _unreachable(error: httpx2.ConnectError) -> Exception:
-    if untrusted := _cause(error, ssl.SSLCertVerificationError):
-        return NotHere(
-            f"its certificate is not trusted ({untrusted.verify_message}); "
-            "where the network has its own, name it in SSL_CERT_FILE"
-        )
-    unknown = _cause(error, socket.gaierror) is not None
+    causes: list[BaseException] = [error]  # the errors from which it came
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            hint = "where the network has its own, name it in SSL_CERT_FILE"
+            return NotHere(f"its certificate is not trusted ({cause.verify_message}); {hint}")
+    unknown = any(isinstance(cause, socket.gaierror) for cause in causes)
     reason = "its name cannot be looked up: is there a network?" if unknown else error
     return NotNow(f"cannot be reached ({reason})", unknown=unknown)
-
-
-def _cause(error: BaseException | None, kind: type[Found]) -> Found | None:
-    """The error of a kind from which another one came, if any."""
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 PROGRESS = 64 * 1024

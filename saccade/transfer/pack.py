@@ -90,7 +90,16 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, images: bool = Fa
         raise BadConfig(f"that would be {count:,} parts", hint=hint)
     names = [part_name(number, count) for number in range(1, count + 1)]
     with disk_errors(BadBundle, out, "--out"):
-        _prepare(out, total, part_size, names)
+        # Make room: the old manifest goes first, parts of another packing go too.
+        (out / MANIFEST).unlink(missing_ok=True)
+        (out / SUMS).unlink(missing_ok=True)
+        for path in list(out.iterdir()) if out.exists() else ():
+            if re.fullmatch(re.escape(PART) + r"\d{4,}", path.name) and path.name not in names:
+                path.unlink()
+        there = sum(path.stat().st_size for path in map(out.joinpath, names) if path.is_file())
+        needed = total - there + (part_size if there else 0)
+        refuse_small_disk(BadBundle, out, "packing", needed, "give another disk: --out DIR")
+        out.mkdir(parents=True, exist_ok=True)
         with bar(f"packing to {out}") as show, PartWriter(out, names, part_size) as parts:
             packed = write_tar(members, parts, lambda done: show(done, total))
         manifest = Manifest(kind=kind, bytes=total, parts=tuple(parts.parts), files=packed)
@@ -229,19 +238,6 @@ def _unreadable(member: Member, error: OSError) -> BadBundle:
 def _changed(member: Member) -> BadBundle:
     hint = "Let what writes to it end, then run the same command again."
     return BadBundle("changed while it was packed", location=member.path, hint=hint)
-
-
-def _prepare(out: Path, total: int, part_size: int, names: Sequence[str]) -> None:
-    """Make room: the old manifest goes first, parts of another packing go too."""
-    (out / MANIFEST).unlink(missing_ok=True)
-    (out / SUMS).unlink(missing_ok=True)
-    for path in list(out.iterdir()) if out.exists() else ():
-        if re.fullmatch(re.escape(PART) + r"\d{4,}", path.name) and path.name not in set(names):
-            path.unlink()
-    there = sum(path.stat().st_size for path in map(out.joinpath, names) if path.is_file())
-    needed = total - there + (part_size if there else 0)
-    refuse_small_disk(BadBundle, out, "packing", needed, "give another disk: --out DIR")
-    out.mkdir(parents=True, exist_ok=True)
 
 
 class PartWriter(io.RawIOBase):
