@@ -239,8 +239,6 @@ def _parts(
 ) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
     """The old store's images from a row on, some at a time, pooled and projected: row numbers,
     regions `(n, R, D)` float32 with padding of 0, and their mask `(n, R)`.
-
-    Raises BadStore for features that are no numbers.
     """
     for start in range(first_row, len(old), TOGETHER):
         rows = np.arange(start, min(start + TOGETHER, len(old)))

@@ -92,9 +92,7 @@ def open_bottom_up(path: Path, _folder: DataFolder) -> Opened:
 
 
 def _parsed(line: bytes, location: str) -> tuple[int, int, int]:
-    """Image id, boxes and numbers per box of a row, from its beginning and the length of its
-    fields. Raises BadData.
-    """
+    """Image id, boxes and numbers per box of a row, by the lengths of its fields."""
     fields = line.rstrip(b"\r\n").split(b"\t")
     if len(fields) != 6:
         wanted = "image_id, width, height, number, boxes, features"

@@ -147,10 +147,7 @@ def _refuse_other_kind(bundle: Bundle, kind: str) -> None:
 
 
 def _recipe(reading: Reading, file: Path, changes: tuple[str, ...]) -> Recipe:
-    """The recipe of the checkpoint's system with what the file decides, and then the user.
-
-    Raises BadCheckpoint for sizes that contradict each other, BadConfig for a field there is not.
-    """
+    """The recipe of the checkpoint's system with what the file decides, and then the user."""
     values = RECIPES[reading.recipe].model_dump()
     values["about"] = f"Imported: {file.name}, a checkpoint of {reading.layout}."
     values["encoder"] = None  # its own one, if it has any, is kept beside the run, as it is

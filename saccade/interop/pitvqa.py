@@ -132,10 +132,7 @@ def _part(bundle: Bundle, *names: str) -> Mapping[str, Any]:
 
 
 def _image_input(encoder: Tensors, config: Mapping[str, Any]) -> ImageInput:
-    """The ViT's sizes, as far as they are not ViT-B/16's, and frames as they were: not normalised.
-
-    Raises BadCheckpoint for a ViT that lacks its first layers.
-    """
+    """The ViT's sizes where they are not ViT-B/16's; frames as they were, not normalised."""
     zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     usual = ImageInput(VIT, 224, interpolation="bicubic", mean=zero, std=one)
     if not encoder:

@@ -153,10 +153,7 @@ def _halves(bundle: Bundle) -> tuple[Tensors, Tensors]:
 
 
 def _resnet(encoder: Tensors) -> tuple[str, Tensors]:
-    """Which ResNet the tutorial's encoder is, and its tensors by the names of old.
-
-    Raises BadCheckpoint where it is none of torchvision's.
-    """
+    """Which of torchvision's ResNets the tutorial's encoder is, and its tensors by their names."""
     turned = Tensors()
     for name, tensor in encoder.items():
         found = re.fullmatch(r"\w+\.(\d+)\.(.+)", name)

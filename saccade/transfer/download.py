@@ -85,7 +85,12 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
             yield f"  {file.name}: {about}{size_in_words(file.bytes)}{place}{kept}"
             for number, url in enumerate(_urls(file, before)):
                 yield f"    {'or' if number else 'from'} {url}"
-            yield f"    SHA-256 {_checked_by(file)}"
+            digest = "not known: the server packs it anew each time"
+            if file.steady:
+                digest = "not published: the first to come is noted, later ones must be the same"
+            if file.sha256:
+                digest = f"{file.sha256} ({file.sha256_from})"
+            yield f"    SHA-256 {digest}"
         yield from _steps(name, line, to)
         if line.files:
             yield f"  Next: {_in_place(line.then, to)}"
@@ -98,14 +103,6 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
             "These addresses are published, but this project has fetched nothing from them. Where "
             "one has moved, --mirror https://HOST/FOLDER names a folder that holds the same files."
         )
-
-
-def _checked_by(file: File) -> str:
-    if file.sha256:
-        return f"{file.sha256} ({file.sha256_from})"
-    if file.steady:
-        return "not published: the first to come is noted, later ones must be the same"
-    return "not known: the server packs it anew each time"
 
 
 def _in_all(files: Sequence[File]) -> str:

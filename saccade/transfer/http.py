@@ -260,8 +260,8 @@ class _Download:
                 break
             self._drop()
             if not (resumed and again):
-                raise NotHere(f"has another file: its SHA-256 is {digest}, {self.wanted.sha256} "
-                              "is the one that is known")  # fmt: skip
+                known = f"{self.wanted.sha256} is the one that is known"
+                raise NotHere(f"has another file: its SHA-256 is {digest}, {known}")
             again = False  # perhaps the beginning was bad: once more, from the start
         size = self._size()
         os.replace(self.part, self.path)

@@ -28,13 +28,7 @@ def unpack(folder: Path, out: Path) -> Manifest:
     manifest = read_manifest(folder)
     _refuse_filled(out)
     begun = out.absolute().with_name(f".{out.absolute().name}.unpacking")
-    known = {file.name for file in manifest.files}
-    there = {p.relative_to(begun).as_posix() for p in begun.rglob("*") if not p.is_dir()}
-    foreign = sorted(name for name in there - known if not name.endswith(TEMPORARY))
-    if foreign or begun.is_symlink():
-        message = f"holds {foreign[0] if foreign else 'a link'}, which is not of this bundle"
-        hint = "Delete that folder, which an earlier try left, and run the same command again."
-        raise BadBundle(message, location=begun, hint=hint)
+    _refuse_foreign(begun, manifest.files)
     ends = list(accumulate(part.bytes for part in manifest.parts))
     with (
         disk_errors(BadBundle, out, "--out", "read or written"),
@@ -86,6 +80,17 @@ def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
         message = f"{len(wrong)} of {len(parts)} parts are not whole: {'; '.join(shown)}"
         hint = "Copy these again, and only these; then run the same command again."
         raise BadBundle(message, location=folder, hint=hint)
+
+
+def _refuse_foreign(begun: Path, files: Sequence[PackedFile]) -> None:
+    """Raises BadBundle where an earlier try left files of another bundle."""
+    known = {file.name for file in files}
+    there = {p.relative_to(begun).as_posix() for p in begun.rglob("*") if not p.is_dir()}
+    foreign = sorted(name for name in there - known if not name.endswith(TEMPORARY))
+    if foreign or begun.is_symlink():
+        message = f"holds {foreign[0] if foreign else 'a link'}, which is not of this bundle"
+        hint = "Delete that folder, which an earlier try left, and run the same command again."
+        raise BadBundle(message, location=begun, hint=hint)
 
 
 def _linked(begun: Path, file: PackedFile) -> bool:
