@@ -169,11 +169,9 @@ class FeatureStore:
         rows = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
         lacking = wanted[self.ids[rows] != wanted]
         if len(lacking):
-            raise BadStore(
-                f"there are no features of image {lacking[0]}, nor of {len(lacking) - 1} others",
-                location=self.path,
-                hint="The store belongs to other data; extract this data folder's own.",
-            )
+            images = f"image {lacking[0]}, nor of {len(lacking) - 1} others"
+            hint = "The store belongs to other data; extract this data folder's own."
+            raise BadStore(f"there are no features of {images}", location=self.path, hint=hint)
         return rows
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

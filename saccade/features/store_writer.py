@@ -255,11 +255,10 @@ class StoreWriter:
                 continue
             old, new = getattr(before, field), getattr(self.header, field)
             if old != new:
-                raise BadStore(
-                    f"the store was begun with another {field}: {_short(old)}, now {_short(new)}",
-                    location=self.path,
-                    hint="Choose another --name, or delete the folder to begin again.",
-                )
+                change = f"{field}: {_short(old)}, now {_short(new)}"
+                message = f"the store was begun with another {change}"
+                hint = "Choose another --name, or delete the folder to begin again."
+                raise BadStore(message, location=self.path, hint=hint)
         return before
 
 

@@ -123,12 +123,10 @@ def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUM
             key: getattr(file[key], "shape", "") if kind is h5py.HardLink else "(a link)"
             for key, kind in kinds_of.items()
         }
-        there = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
-        raise BadData(
-            f"there is no array {name!r} of {dimensions} dimensions, but: {there or 'nothing'}",
-            location=path,
-            hint="It is a file of another program, or another of its files: see docs/features.md.",
-        )
+        there = ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "nothing"
+        message = f"there is no array {name!r} of {dimensions} dimensions, but: {there}"
+        hint = "It is a file of another program, or another of its files: see docs/features.md."
+        raise BadData(message, location=path, hint=hint)
     kind = found.dtype
     if kind.kind not in kinds or 0 in shape:
         raise damaged(path, f"the array {name!r} is {shape} of type {kind}")

@@ -195,11 +195,9 @@ def self_critical(bundle: Bundle) -> Reading:
     tensors = tensors.without(r"model\.tgt_embed\.1\.pe|att_embed\.0\.num_batches_tracked")
     name = next((n for n, net in NETS.items() if any(net.sign in key for key in tensors)), None)
     if name is None:
-        raise BadCheckpoint(
-            f"its tensors are those of no network known here; the first is {next(iter(tensors))}",
-            location=bundle.path,
-            hint=f"Known are: {', '.join(NETS)}.",
-        )
+        first, hint = next(iter(tensors)), f"Known are: {', '.join(NETS)}."
+        message = f"its tensors are those of no network known here; the first is {first}"
+        raise BadCheckpoint(message, location=bundle.path, hint=hint)
     layout, net = f"self-critical ({name})", NETS[name]
     model = {**net.fixed, **(layers_of(tensors) if name == "transformer" else {})}
     made = partial(_sources, tensors, net)

@@ -95,8 +95,7 @@ def hengyuan_hu(bundle: Bundle) -> Reading:
     for name, tensor in bundle.tensors().items():
         # Weight norm under today's names in torch (a parametrization) as under those of old.
         old = re.sub(r"\.parametrizations\.weight\.original0$", ".weight_g", name)
-        old = re.sub(r"\.parametrizations\.weight\.original1$", ".weight_v", old)
-        tensors[old] = tensor
+        tensors[re.sub(r"\.parametrizations\.weight\.original1$", ".weight_v", old)] = tensor
     product = any(name.startswith("v_att.v_proj.") for name in tensors)
     layout = f"hengyuan-hu ({'baseline0_newatt' if product else 'baseline0'})"
     names = {**HENGYUAN_HU, **(NEWATT if product else BASELINE0)}
