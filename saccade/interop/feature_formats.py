@@ -347,9 +347,9 @@ def _ids_of_split(folder: DataFolder, split: Split, file: Path, count: int) -> l
             lengths.setdefault(caption.image_id, set()).add(len(caption.words) + 2)
     ids = [one.id for one in folder.images(split) if one.id in lengths]
     if len(ids) != count:
-        own = f"the data folder's {split} split has {len(ids):,} with captions"
+        there = f"the data folder's {split} split has {len(ids):,} with captions"
         hint = f"{PREPARE_AGAIN}: saccade prepare karpathy."
-        raise BadData(f"{count:,} images, {own}", location=file, hint=hint)
+        raise BadData(f"{count:,} images, {there}", location=file, hint=hint)
     given = file.with_name(file.name.replace("_IMAGES_", "_CAPLENS_")).with_suffix(".json")
     try:
         numbers = np.array(json.loads(given.read_text(encoding="utf-8")), dtype=np.int64)
