@@ -18,7 +18,7 @@ from PIL import Image
 from saccade.core.errors import BadConfig, BadData, BadStore, MissingWeights
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.records import Caption, Collection, ImageRecord
-from saccade.features import extract as extract_module
+from saccade.features import store_writer
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.extract import ExtractSettings, extract
 from saccade.features.images import read_image
@@ -70,7 +70,7 @@ def folder_at(out: Path, images: Path, count: int = COUNT) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extract_module, "CHUNK", 4)
+    monkeypatch.setattr(store_writer, "CHUNK", 4)
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def files(path: Path) -> dict[str, bytes]:
 def whole(tmp_path_factory: pytest.TempPathFactory, images: Path) -> dict[str, bytes]:
     """The store that an undisturbed run makes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract_module, "CHUNK", 4)
+        patch.setattr(store_writer, "CHUNK", 4)
         return files(
             extract(folder_at(tmp_path_factory.mktemp("w") / "data", images), NET, **USUAL)
         )
@@ -220,9 +220,10 @@ def test_a_stopped_run_goes_on_and_does_nothing_twice(
 KILLED = """
 import os, signal, sys
 from saccade.features import extract as module
+from saccade.features import store_writer
 from saccade.features.store_writer import StoreWriter
 
-module.CHUNK = 4
+store_writer.CHUNK = 4
 added = []
 def add(self, **values):
     original(self, **values)

@@ -20,6 +20,7 @@ from saccade.core.errors import BadData, BadStore, MissingWeights, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
 from saccade.evaluation.evaluate import evaluate
+from saccade.features import store_writer
 from saccade.features.extract import extract
 from saccade.features.preprocessing import boxes_in_image, grid_boxes
 from saccade.features.store import FeatureStore
@@ -326,7 +327,7 @@ def test_an_import_that_was_stopped_goes_on(
     from saccade.interop import import_features as module
 
     monkeypatch.setattr(module, "TOGETHER", 4)
-    monkeypatch.setattr(module, "CHUNK", 4)
+    monkeypatch.setattr(store_writer, "CHUNK", 4)
     path = samples.write_bottom_up(tmp_path / "files", numbers_of(folder))
     add = StoreWriter.add
 

@@ -15,8 +15,7 @@ from saccade.core.errors import BadConfig
 from saccade.data.folder import DataFolder
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
-from saccade.features import detectors
-from saccade.features import extract as extracting
+from saccade.features import detectors, store_writer
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
 from saccade.features.detectors import EXACT, KINDS, NAMES, BoxSelection, Detector
 from saccade.features.extract import extract
@@ -355,7 +354,7 @@ def test_a_fixed_number_of_regions_stopped_and_gone_on_with(data, lively, whole,
         return encode(self, images, preprocessing, sizes)
 
     with monkeypatch.context() as patch:
-        patch.setattr(extracting, "CHUNK", 8)
+        patch.setattr(store_writer, "CHUNK", 8)
         patch.setattr(Detector, "encode", stop)
         with pytest.raises(KeyboardInterrupt):
             lite(data, lively, "stopped", regions=36)

@@ -16,8 +16,7 @@ from saccade.cli.app import app
 from saccade.core.errors import BadStore
 from saccade.data.folder import DataFolder
 from saccade.features import convert as stores_module
-from saccade.features import extract as extract_module
-from saccade.features import progress
+from saccade.features import progress, store_writer
 from saccade.features.convert import convert_store
 from saccade.features.extract import extract
 from saccade.features.store import FeatureStore, read_header
@@ -81,8 +80,7 @@ def _die_before(schedule_state: int, added: mmap.mmap) -> None:
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (extract_module, import_module, stores_module):
-        monkeypatch.setattr(module, "CHUNK", CHUNK)
+    monkeypatch.setattr(store_writer, "CHUNK", CHUNK)
     for module in (import_module, stores_module):
         monkeypatch.setattr(module, "TOGETHER", 2)
 

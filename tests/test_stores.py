@@ -25,6 +25,7 @@ from saccade.datasets.shapes import make_shapes
 from saccade.evaluation.evaluate import evaluate
 from saccade.features import convert as stores
 from saccade.features import store_format as store_files
+from saccade.features import store_writer
 from saccade.features.convert import convert_store
 from saccade.features.extract import extract
 from saccade.features.preprocessing import grid_boxes
@@ -220,14 +221,15 @@ def test_what_cannot_be_converted(folder: DataFolder, cells: FeatureStore) -> No
 KILLED = """
 import os, signal, sys
 from saccade.features import convert as stores
+from saccade.features import store_writer
 from saccade.features.store_writer import StoreWriter
 
-stores.CHUNK = stores.TOGETHER = 4
-def add(self, **columns):
-    original(self, **columns)
+store_writer.CHUNK = stores.TOGETHER = 4
+def close_chunk(self):  # its rows are written, and not promised yet
     if self._next >= 20:
         os.kill(os.getpid(), signal.SIGKILL)
-original, StoreWriter.add = StoreWriter.add, add
+    original(self)
+original, StoreWriter.close_chunk = StoreWriter.close_chunk, close_chunk
 stores.convert_store(stores.Path(sys.argv[1]), scale="channel", pca=5, name=sys.argv[2])
 """
 
@@ -347,7 +349,7 @@ def test_a_conversion_refused_at_its_first_rows_leaves_nothing(
     with pytest.raises(BadStore, match=r"does not fit float16\. Give --dtype float32\.$"):
         convert_store(path, dtype="float16", name="half")
     assert not path.with_name("half").exists()
-    monkeypatch.setattr(stores, "CHUNK", 4)
+    monkeypatch.setattr(store_writer, "CHUNK", 4)
     monkeypatch.setattr(stores, "TOGETHER", 4)
     with pytest.raises(BadStore, match=r"--dtype float32 and another --name\.$"):
         convert_store(path, dtype="float16", name="half")

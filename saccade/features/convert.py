@@ -4,18 +4,20 @@ With other numbers (float32, float16, or int8 with a scale), a coarser grid, or 
 region (PCA). New images go through the same steps; a run accepts its features in any type.
 """
 
+import hashlib
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
+from safetensors.torch import save
 from torch import Tensor
 
 from saccade.core.errors import BadConfig, BadData, BadStore
-from saccade.core.files import link_or_copy
+from saccade.core.files import link_or_copy, write_bytes
 from saccade.core.formatting import size_in_words
 from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
@@ -25,9 +27,7 @@ from saccade.features.reduction import (
     read_tensors,
     reduce,
     refuse_uneven,
-    tensors_digest,
     to_bytes,
-    write_tensors,
 )
 from saccade.features.reduction import pool as pool_grid
 from saccade.features.settings import PIXELS, Reduction, Scale
@@ -35,8 +35,6 @@ from saccade.features.store import FeatureStore, StoreHeader
 from saccade.features.store_format import BACKBONE, REDUCTION
 from saccade.features.store_writer import StoreWriter
 
-CHUNK = 256
-"""Images at most, about, that a crash costs."""
 TOGETHER = 32
 """Images that are converted at once."""
 PCA_REGIONS = 200_000
@@ -45,33 +43,31 @@ PCA_IMAGES = 32
 """Images at once. No setting: the sums below depend on it in their last bits."""
 
 
-class Components(NamedTuple):
-    """Principal components of regions: the directions in which they differ most."""
-
-    mean: Tensor  # (D,) float32
-    components: Tensor  # (k, D) float32, the most important first, each of length 1
-    kept: float
-    """Share of the regions' variance that they hold."""
-
-
 def fit_pca(
     store: FeatureStore, rows: np.ndarray, number: int, pool: tuple[int, int] | None = None
-) -> Components:
-    """The first `number` components of the real regions of some images, after pooling.
+) -> tuple[Tensor, Tensor, float]:
+    """The first `number` principal components of the real regions of some images, after pooling.
 
-    One pass, in which no regions are kept; where there are many images, over some of them. Raises
-    BadConfig where there are fewer regions or fewer numbers per region.
+    Returns the mean `(D,)`; the components `(k, D)`, the most important first, each of length 1;
+    and the share of the variance that they hold. One pass, in which no regions are kept; where
+    there are many images, over some of them. Raises BadConfig where there are fewer regions or
+    fewer numbers per region.
     """
     rows = rows[store.counts[rows] > 0]
     each = int(np.prod(pool)) if pool else store.header.regions
-    chosen = np.linspace(0, len(rows) - 1, min(len(rows), max(PCA_REGIONS // each, 1))).astype(
-        np.int64
-    )
+    images = min(len(rows), max(PCA_REGIONS // each, 1))
+    chosen = np.linspace(0, len(rows) - 1, images).astype(np.int64)
     dim, count = store.header.dim, 0
     total, products = torch.zeros(dim, dtype=torch.float64), torch.zeros(dim, dim).double()
     offset = torch.zeros(dim)
     for begin in range(0, len(chosen), PCA_IMAGES):
-        regions = _real_regions(store, rows[chosen[begin : begin + PCA_IMAGES]], pool)
+        read, mask = store.read(rows[chosen[begin : begin + PCA_IMAGES]])
+        regions = torch.from_numpy(read)
+        if pool is None:
+            regions = regions[torch.from_numpy(mask)].float()  # without padding
+        else:
+            assert store.header.grid is not None  # all cells of a grid are real
+            regions = pool_grid(regions, store.header.grid, pool).flatten(0, 1)
         if count == 0:
             offset = regions.mean(dim=0)  # near the mean, or squares would lose their last digits
         regions = regions - offset
@@ -90,17 +86,7 @@ def fit_pca(
     best = best * largest.sign()  # either sign would do: always the same one
     variances = variances.flip(0).clamp_min(0)
     kept = float(variances[:number].sum() / variances.sum().clamp_min(1e-30))
-    return Components((mean + offset).float(), best.float().contiguous(), kept)
-
-
-def _real_regions(store: FeatureStore, rows: np.ndarray, pool: tuple[int, int] | None) -> Tensor:
-    """Regions `(n, D)` float32 of some images, without padding."""
-    read, mask = store.read(rows)
-    regions = torch.from_numpy(read)
-    if pool is None:
-        return regions[torch.from_numpy(mask)].float()
-    assert store.header.grid is not None  # all cells of a grid are real
-    return pool_grid(regions, store.header.grid, pool).flatten(0, 1)
+    return (mean + offset).float(), best.float().contiguous(), kept
 
 
 class ConvertSettings(Settings):
@@ -155,23 +141,13 @@ def convert_store(path: Path, say: Callable[[str], object] = str, **settings: An
             say("complete already: nothing to do")
             return target
         if tensors:
-            write_tensors(target, tensors)
+            write_bytes(target / REDUCTION, save(tensors))
         if (path / BACKBONE).exists() and not (target / BACKBONE).exists():
             link_or_copy(path / BACKBONE, target / BACKBONE)
-        for number, columns in enumerate(_columns(old, writer), start=1):
+        for columns in _columns(old, writer):
             writer.add(**columns)
-            if number % max(CHUNK // TOGETHER, 1) == 0:
-                writer.close_chunk()
         writer.finish()
     return target
-
-
-class _Part(NamedTuple):
-    """Some images after pooling and projection."""
-
-    rows: np.ndarray
-    regions: Tensor  # (n, R, D) float32; padding is 0
-    mask: Tensor  # (n, R) bool
 
 
 def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | None]:
@@ -187,10 +163,8 @@ def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | No
             raise BadConfig(message, hint="Leave out --pool.")
         refuse_uneven(old.grid, (chosen.pool, chosen.pool))
     if (chosen.pool or chosen.pca) and old.reduction and old.reduction.pca:
-        raise BadConfig(
-            "PCA was done already, and no other step can follow",
-            hint="Convert the store that this one was made of.",
-        )
+        hint = "Convert the store that this one was made of."
+        raise BadConfig("PCA was done already, and no other step can follow", hint=hint)
     return dtype, (chosen.scale or old.scale or "row") if dtype == "int8" else None
 
 
@@ -218,7 +192,7 @@ def _header(
         "dtype": numbers[0],
         "scale": numbers[1],
         "reduction": reduction if reduction != Reduction() else None,
-        "reduction_sha256": tensors_digest(tensors) if tensors else None,
+        "reduction_sha256": hashlib.sha256(save(tensors)).hexdigest() if tensors else None,
         "complete": False,
         "command": shlex.join(["saccade", "store", "convert", str(path), *words]),
     }
@@ -238,38 +212,33 @@ def _tensors(
     tensors: dict[str, Tensor] = {}
     pool = (chosen.pool, chosen.pool) if chosen.pool else None
     if chosen.pca is not None:
-        found = fit_pca(old, old.rows(_training_ids(old, chosen.data)), chosen.pca, pool)
-        tensors = {"mean": found.mean, "components": found.components}
-        say(
-            f"{chosen.pca} of {old.header.dim} components keep {100 * found.kept:.1f} % of variance"
-        )
+        folder = chosen.data or old.path.absolute().parent.parent
+        try:
+            images = DataFolder(folder).images()
+        except BadData as error:
+            hint = "Say where the data folder is, for its training images: --data DATA."
+            raise BadData(error.message, location=error.location, hint=hint) from None
+        ids = sorted(one.id for one in images if one.split == "train")
+        mean, components, kept = fit_pca(old, old.rows(ids), chosen.pca, pool)
+        tensors = {"mean": mean, "components": components}
+        share = f"{100 * kept:.1f} % of variance"
+        say(f"{chosen.pca} of {old.header.dim} components keep {share}")
     elif old.header.reduction and old.header.reduction.pca:
-        kept = read_tensors(old.path)
-        tensors = {name: kept[name] for name in ("mean", "components")}
+        before = read_tensors(old.path)
+        tensors = {name: before[name] for name in ("mean", "components")}
     if scale == "channel":
         largest = torch.zeros(chosen.pca or old.header.dim)
-        for part in _parts(old, pool, tensors if chosen.pca else {}, 0):
-            largest = torch.maximum(largest, part.regions.abs().amax(dim=(0, 1)))
+        for _, regions, _ in _parts(old, pool, tensors if chosen.pca else {}, 0):
+            largest = torch.maximum(largest, regions.abs().amax(dim=(0, 1)))
         tensors["scales"] = channel_scales(largest)
     return tensors
 
 
-def _training_ids(old: FeatureStore, data: Path | None) -> np.ndarray:
-    folder = data or old.path.absolute().parent.parent
-    try:
-        images = DataFolder(folder).images()
-    except BadData as error:
-        hint = "Say where the data folder is, for its training images: --data DATA."
-        raise BadData(error.message, location=error.location, hint=hint) from None
-    return np.array(sorted(one.id for one in images if one.split == "train"), dtype=np.int64)
-
-
 def _parts(
     old: FeatureStore, pool: tuple[int, int] | None, pca: dict[str, Tensor], first_row: int
-) -> Iterator[_Part]:
-    """The old store's images from a row on, some at a time, pooled and projected.
-
-    Raises BadStore for features that are no numbers.
+) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    """The old store's images from a row on, some at a time, pooled and projected: row numbers,
+    regions `(n, R, D)` float32 with padding of 0, and their mask `(n, R)`.
     """
     for start in range(first_row, len(old), TOGETHER):
         rows = np.arange(start, min(start + TOGETHER, len(old)))
@@ -281,7 +250,7 @@ def _parts(
         regions = reduce(torch.from_numpy(read), old.header.grid, pool, pca).float()
         real = np.repeat(real.any(axis=1, keepdims=True), regions.shape[1], 1) if pool else real
         mask = torch.from_numpy(real)
-        yield _Part(rows, regions.mul_(mask[..., None]), mask)
+        yield rows, regions.mul_(mask[..., None]), mask
 
 
 def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]:
@@ -291,20 +260,20 @@ def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]
     tensors = read_tensors(target) if header.reduction_sha256 else {}
     pca = tensors if new.pca != before.pca else {}
     skipped = {one.id: one for one in old.skipped()}
-    for part in _parts(old, new.pool if new.pool != before.pool else None, pca, begin):
-        rows = part.rows
+    pool = new.pool if new.pool != before.pool else None
+    for rows, regions, mask in _parts(old, pool, pca, begin):
         columns: dict[str, Any] = {
-            "counts": part.mask.sum(dim=1).numpy().astype(np.int32),
+            "counts": mask.sum(dim=1).numpy().astype(np.int32),
             "sizes": old.sizes[rows],
             "boxes": old.boxes(rows) if header.grid is None else None,
             "scores": old.scores(rows),
             "skipped": [skipped[one] for one in old.ids[rows].tolist() if one in skipped],
         }
         if header.dtype == "int8":
-            packed = to_bytes(part.regions, tensors.get("scales"))
+            packed = to_bytes(regions, tensors.get("scales"))
             columns |= {"features": packed.values.numpy(), "scales": packed.scales.numpy()}
         else:
-            columns["features"] = part.regions.to(getattr(torch, header.dtype)).numpy()
+            columns["features"] = regions.to(getattr(torch, header.dtype)).numpy()
             if not np.isfinite(columns["features"]).all():
                 message = f"image {old.ids[rows[0]]} or a next one does not fit {header.dtype}"
                 other = " and another --name" if writer.done else ""

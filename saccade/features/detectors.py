@@ -1,10 +1,8 @@
 """torchvision's detectors as backbones: the regions of an image are the objects found in it."""
 
-import difflib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -27,10 +25,11 @@ from saccade.features.networks import (
     Layout,
     fixed_seed,
     misfit,
+    no_network,
     read_weights,
 )
 from saccade.features.preprocessing import boxes_in_image, resized_size
-from saccade.features.settings import BackboneSpec, Colour, Option, Preprocessing
+from saccade.features.settings import BackboneSpec, Option, Preprocessing
 
 CELLS, SAMPLES = 7, 2
 """A box is cut into 7 x 7 cells and read at 2 x 2 points of each, as in torchvision's R-CNNs."""
@@ -99,10 +98,6 @@ class TwoStage(NamedTuple):
     proposals: int = 300
     """Boxes that are considered, unless an option says otherwise."""
 
-    def settings(self, proposals: int) -> dict[str, int]:
-        """Arguments of the network's builder."""
-        return {"rpn_post_nms_top_n_test": proposals}
-
     def propose(self, network: Any, image: Tensor, proposals: int) -> Proposals:
         """At most `proposals` boxes of an image `(3, h, w)`, normalised."""
         size, heads = (image.shape[1], image.shape[2]), network.roi_heads
@@ -110,7 +105,7 @@ class TwoStage(NamedTuple):
         maps = network.backbone(canvas)
         maps = OrderedDict([("0", maps)]) if isinstance(maps, Tensor) else maps
         boxes = network.rpn(ImageList(canvas, [size]), maps)[0][0][:proposals]
-        boxes = boxes if len(boxes) else _whole_image(image)
+        boxes = boxes if len(boxes) else boxes.new_tensor([[0, 0, size[1], size[0]]])
         vectors = heads.box_head(heads.box_roi_pool(maps, [boxes], [tuple(canvas.shape[2:])]))
         scores = heads.box_predictor(vectors)[0].softmax(dim=1)[:, 1:]  # 0 is the background
         return Proposals(boxes, scores, vectors.__getitem__)
@@ -131,11 +126,6 @@ class OneStage(NamedTuple):
     proposals: int = 1000
     """As above; more of them, because no first stage has thinned them out."""
 
-    def settings(self, proposals: int) -> dict[str, int]:
-        """No arguments: the network has no part that proposes."""
-        del proposals
-        return {}
-
     def propose(self, network: Any, image: Tensor, proposals: int) -> Proposals:
         """At most `proposals` boxes of an image `(3, h, w)`, normalised.
 
@@ -155,7 +145,8 @@ class OneStage(NamedTuple):
         best = real[order[:proposals]]
         boxes, scores = boxes[best], scores[best]
         if not len(boxes):
-            boxes, scores = _whole_image(image), scores.new_zeros(1, scores.shape[1])
+            boxes = boxes.new_tensor([[0, 0, size[1], size[0]]])  # the whole image
+            scores = scores.new_zeros(1, scores.shape[1])
         align = MultiScaleRoIAlign(list(self.maps), CELLS, SAMPLES)
 
         def regions(chosen: Tensor) -> Tensor:
@@ -165,15 +156,9 @@ class OneStage(NamedTuple):
         return Proposals(boxes, scores, regions)
 
 
-def sigmoid_scores(outputs: Mapping[str, Tensor]) -> Tensor:
-    """Every class by itself, also the first (RetinaNet, Lin et al. 2017b, section 4)."""
-    return outputs["cls_logits"].sigmoid()
-
-
 def centerness_scores(outputs: Mapping[str, Tensor]) -> Tensor:
-    """The same, lower far from an object's centre (FCOS, Tian et al. 2019, section 3.3).
-
-    With the square root, by which torchvision chooses.
+    """Every class by itself, lower far from an object's centre (FCOS, Tian et al. 2019, section
+    3.3). With the square root, by which torchvision chooses.
     """
     return (outputs["cls_logits"].sigmoid() * outputs["bbox_ctrness"].sigmoid()).sqrt()
 
@@ -202,8 +187,16 @@ class Detector(nn.Module):
         One at a time: in a batch, smaller ones would be filled up, which changes some networks'
         output. Where nothing is proposed, the whole image is one region.
         """
-        proposals = self.stages.propose(self.network, image, self.selection.proposals)
-        return select_boxes(proposals, self.selection)
+        chosen = self.selection
+        boxes, scores, regions = self.stages.propose(self.network, image, chosen.proposals)
+        confidence = scores.new_zeros(len(scores))
+        for one in scores.T:  # overlapping boxes are dropped class by class
+            kept = nms(boxes, one, chosen.overlap)
+            confidence[kept] = torch.maximum(confidence[kept], one[kept])
+        sure = int((confidence >= chosen.threshold).sum())
+        count = chosen.regions or min(max(sure, chosen.min_count), chosen.at_most)
+        best = confidence.argsort(descending=True, stable=True)[:count]
+        return Detections(regions(best), boxes[best], confidence[best])
 
     def encode(
         self, images: Tensor, preprocessing: Preprocessing, sizes: np.ndarray
@@ -229,21 +222,6 @@ class Detector(nn.Module):
         return EncodedImages(regions, counts, boxes, scores)
 
 
-def select_boxes(proposals: Proposals, selection: BoxSelection) -> Detections:
-    """Drop overlapping boxes, class by class, and keep the most confident of the others."""
-    boxes, scores, regions = proposals
-    confidence = scores.new_zeros(len(scores))
-    for one in scores.T:
-        kept = nms(boxes, one, selection.overlap)
-        confidence[kept] = torch.maximum(confidence[kept], one[kept])
-    count = selection.regions or min(
-        max(int((confidence >= selection.threshold).sum()), selection.min_count),
-        selection.at_most,
-    )
-    best = confidence.argsort(descending=True, stable=True)[:count]
-    return Detections(regions(best), boxes[best], confidence[best])
-
-
 def _canvas(transform: Any, image: Tensor) -> Tensor:
     """The image at the upper left of one that the network takes `(1, 3, H, W)`: of whole strides,
     and no smaller than the one size that some are built for. Its size is what maps are shares of;
@@ -255,18 +233,10 @@ def _canvas(transform: Any, image: Tensor) -> Tensor:
     return functional.pad(whole, (0, right, 0, below))
 
 
-def _whole_image(image: Tensor) -> Tensor:
-    return image.new_tensor([[0, 0, image.shape[2], image.shape[1]]])
-
-
 def _inside(shorter: int, longer: int) -> InputConfig:
     """A whole image with its proportions: its shorter side, and the most its longer may have."""
     mean, std, share = IMAGENET_MEAN, IMAGENET_STD, shorter / longer
     return InputConfig(longer, longer, None, mean, std, "bilinear", inside=share)
-
-
-def _squashed(side: int, mean: Colour, std: Colour) -> InputConfig:
-    return InputConfig(side, side, None, mean, std, "bilinear")
 
 
 class Kind(NamedTuple):
@@ -286,24 +256,24 @@ FIRST_MAP = "head.classification_head.module_list.0"
 R_CNN = Kind(TwoStage(1024), _inside(800, 1333), BOX_HEAD)
 PYRAMID = ("0", "1", "2")
 """The maps of strides 8, 16 and 32, with 256 channels each."""
-RETINANET = OneStage(256, PYRAMID, sigmoid_scores, "decode_single")
+# Every class by itself, also the first (RetinaNet, Lin et al. 2017b, section 4).
+RETINANET = OneStage(256, PYRAMID, lambda made: made["cls_logits"].sigmoid(), "decode_single")
 FCOS = OneStage(256, PYRAMID, centerness_scores, "decode")
 # An SSD's maps differ in channels, so regions are cut from one of them, that of stride 16.
 SSD = OneStage(1024, ("1",), softmax_scores, "decode_single")
-SSD_INPUT = _squashed(300, (0.48235, 0.45882, 0.40784), (1 / 255, 1 / 255, 1 / 255))
+SSD_MEAN = (0.48235, 0.45882, 0.40784)
+SSD_INPUT = InputConfig(300, 300, None, SSD_MEAN, (1 / 255, 1 / 255, 1 / 255), "bilinear")
 SSD_LITE = OneStage(672, ("0",), softmax_scores, "decode_single")
-SSD_LITE_INPUT = _squashed(320, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "fasterrcnn": R_CNN,
-        "maskrcnn": R_CNN,
-        "keypointrcnn": R_CNN,
-        "retinanet": Kind(RETINANET, _inside(800, 1333), CELL_HEAD, 9),
-        "fcos": Kind(FCOS, _inside(800, 1333), CELL_HEAD),
-        "ssd300": Kind(SSD, SSD_INPUT, f"{FIRST_MAP}.weight", 4),
-        "ssdlite320": Kind(SSD_LITE, SSD_LITE_INPUT, f"{FIRST_MAP}.1.weight", 6),
-    }
-)
+SSD_LITE_INPUT = InputConfig(320, 320, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
+KINDS: Mapping[str, Kind] = {
+    "fasterrcnn": R_CNN,
+    "maskrcnn": R_CNN,
+    "keypointrcnn": R_CNN,
+    "retinanet": Kind(RETINANET, _inside(800, 1333), CELL_HEAD, 9),
+    "fcos": Kind(FCOS, _inside(800, 1333), CELL_HEAD),
+    "ssd300": Kind(SSD, SSD_INPUT, f"{FIRST_MAP}.weight", 4),
+    "ssdlite320": Kind(SSD_LITE, SSD_LITE_INPUT, f"{FIRST_MAP}.1.weight", 6),
+}
 """By the part of a network's name before the first _."""
 INPUTS = {"fasterrcnn_mobilenet_v3_large_320_fpn": _inside(320, 640)}
 """Networks with another input than their kind."""
@@ -346,9 +316,9 @@ def prepare(
     Raises BadConfig for a network that is no detector and for an option that is not in
     `BoxSelection`, MissingWeights.
     """
-    del size
     if network not in NAMES:
-        raise _unknown(network)
+        there = f"There are: {', '.join(f'torchvision:{one}' for one in NAMES)}."
+        raise no_network("torchvision", "detector", network, NAMES, there)
     box_selection(options, _kind(network).stages.proposals)
     address = get_model_weights(network).DEFAULT.url
     return dict(options), find_detector_weights(network, weights, address)
@@ -360,7 +330,8 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
     found = {name.removeprefix("network."): value for name, value in found.items()}
     selection = box_selection(spec.options, kind.stages.proposals)
     classes = len(found[kind.classes]) // kind.rows if kind.classes in found else 91
-    settings = kind.stages.settings(selection.proposals)
+    two = isinstance(kind.stages, TwoStage)  # only these have a part that proposes
+    settings = {"rpn_post_nms_top_n_test": selection.proposals} if two else {}
     with fixed_seed():
         network = get_model_builder(spec.network)(
             weights=None, weights_backbone=None, num_classes=max(classes, 1), **settings
@@ -403,10 +374,3 @@ def box_selection(options: Mapping[str, Option], proposals: int = 300) -> BoxSel
 
 def _kind(network: str) -> Kind:
     return KINDS[network.partition("_")[0]]
-
-
-def _unknown(network: str) -> BadConfig:
-    near = difflib.get_close_matches(network, NAMES, n=2, cutoff=0.5)
-    close = f"Near it: {', '.join(f'torchvision:{one}' for one in near)}. " if near else ""
-    hint = f"{close}There are: {', '.join(f'torchvision:{one}' for one in NAMES)}."
-    return BadConfig(f"torchvision has no detector {network!r}", hint=hint)

@@ -28,8 +28,6 @@ from saccade.features.store import StoreHeader, images_fingerprint
 from saccade.features.store_format import BACKBONE
 from saccade.features.store_writer import StoreWriter
 
-CHUNK = 256
-"""Images at most, about, that a crash costs."""
 PREPROCESSING = ("size", "resize", "resize_to", "mean", "std", "interpolation")
 """Settings that, where given, replace the network's own."""
 
@@ -120,16 +118,26 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         complete=False,
         command=chosen.command(Path(data)),
     )
-    path = folder.store_path(chosen.name or _default_name(header))
+    random = "-random" if network.spec.weights == "random" else ""
+    short = network.spec.network.rpartition("/")[2]
+    path = folder.store_path(chosen.name or f"{short}-{preprocessing.height}{random}")
     ids = np.array([image.id for image in images], dtype=np.int64)
     with StoreWriter(path, header, ids) as writer:
         if writer.complete:
             say_complete(path, len(writer.skipped))
             return path
-        network = _kept_or_keep(network, path).to(device)
-        job = _Job(chosen, network, folder.image_root, images[writer.done :], device, writer)
+        if (kept := path / BACKBONE).exists():  # the network that the store was begun with
+            network = build_backbone(network.spec, kept)
+        elif network.spec.name != PIXELS:
+            network.save(kept)
+        left = images[writer.done :]
+        job = _Job(chosen, network.to(device), folder.image_root, left, device, writer)
         say_start(writer, _seconds_per_image(job), str(device))
-        _fill(job)
+        loader = job.batches(chosen.batch_size).loader(chosen.workers, pin=device.type == "cuda")
+        with extraction_bar(writer, chosen.progress) as bar:
+            for read in loader:
+                writer.add(**_columns(job, read), skipped=read.skipped)
+                bar.advance(bar.task_ids[0], len(read.readable))
         writer.finish()
         say_made(path, writer.skipped, len(images))
     return path
@@ -154,17 +162,6 @@ class _Job(NamedTuple):
         return self.backbone.encode(pixels, self.writer.header.preprocessing, sizes)
 
 
-def _fill(job: _Job) -> None:
-    size = job.settings.batch_size
-    loader = job.batches(size).loader(job.settings.workers, pin=job.device.type == "cuda")
-    with extraction_bar(job.writer, job.settings.progress) as bar:
-        for number, read in enumerate(loader, start=1):
-            job.writer.add(**_columns(job, read), skipped=read.skipped)
-            if number % max(CHUNK // size, 1) == 0:
-                job.writer.close_chunk()
-            bar.advance(bar.task_ids[0], len(read.readable))
-
-
 def _columns(job: _Job, read: ReadBatch) -> dict[str, np.ndarray]:
     """The store's columns of a batch; 0 for unreadable images."""
     header, count = job.writer.header, len(read.readable)
@@ -181,16 +178,14 @@ def _columns(job: _Job, read: ReadBatch) -> dict[str, np.ndarray]:
         fits = bool(regions.isfinite().all() & (regions.any() == encoded.regions.any()))
         fits &= encoded.scores is None or bool(np.isfinite(encoded.scores).all())
     except torch.OutOfMemoryError:
-        raise BadConfig(
-            f"{job.device} has not enough memory for {job.settings.batch_size} images at once",
-            hint="Give a smaller --batch-size; what is in the store stays.",
-        ) from None
+        message = f"{job.device} has not enough memory for {job.settings.batch_size} images at once"
+        hint = "Give a smaller --batch-size; what is in the store stays."
+        raise BadConfig(message, hint=hint) from None
     if not fits:  # too large, or so small that all of them would be 0
         other = " and another --name" if job.writer.done else ""
-        raise BadConfig(
-            f"{header.backbone.name} gives numbers that {header.dtype} cannot hold",
-            hint=f"Give --dtype float32{other}; if it stays, the weights are broken.",
-        )
+        message = f"{header.backbone.name} gives numbers that {header.dtype} cannot hold"
+        hint = f"Give --dtype float32{other}; if it stays, the weights are broken."
+        raise BadConfig(message, hint=hint)
     found = {"features": regions.cpu().numpy(), **encoded._asdict()}
     for name in stored.keys() - {"sizes"}:
         stored[name][read.readable] = found[name]
@@ -215,25 +210,6 @@ def _refuse_wrong_root(root: Path, images: Sequence[ImageRecord]) -> None:
     """Raise BadData for a wrong folder at once, before 100,000 images are reported missing."""
     sample = images[:: max(len(images) // 32, 1)]
     if not any((root / image.file).is_file() for image in sample):
-        raise BadData(
-            f"there is neither {sample[0].file} nor any other image that was looked for",
-            location=root,
-            hint="Say where the images are now: --image-root DIR, or SACCADE_IMAGES.",
-        )
-
-
-def _default_name(header: StoreHeader) -> str:
-    spec = header.backbone
-    random = "-random" if spec.weights == "random" else ""
-    return f"{spec.network.rpartition('/')[2]}-{header.preprocessing.height}{random}"
-
-
-def _kept_or_keep(backbone: Backbone, path: Path) -> Backbone:
-    """The network that the store was begun with; a new store gets a copy of its weights."""
-    kept = path / BACKBONE
-    if backbone.spec.name == PIXELS:
-        return backbone
-    if kept.exists():
-        return build_backbone(backbone.spec, kept)
-    backbone.save(kept)
-    return backbone
+        message = f"there is neither {sample[0].file} nor any other image that was looked for"
+        hint = "Say where the images are now: --image-root DIR, or SACCADE_IMAGES."
+        raise BadData(message, location=root, hint=hint)

@@ -29,10 +29,8 @@ def weights_from(network: nn.Module, stage: str) -> frozenset[str]:
         coarse = _places(network, coarse=True)
         begins = {place: name for name, place in reversed(coarse.items())}
         stages = [f"{place} ({'.'.join(begins[place].split('.')[:2])})" for place in sorted(begins)]
-        raise BadConfig(
-            f"encoder.trains_from={stage}: the network has no such stage",
-            hint=f"Stages and the weights they begin with: {', '.join(stages)}.",
-        )
+        hint = f"Stages and the weights they begin with: {', '.join(stages)}."
+        raise BadConfig(f"encoder.trains_from={stage}: the network has no such stage", hint=hint)
     return found
 
 
@@ -57,9 +55,8 @@ def forget_activations(network: Any) -> None:
     try:
         network.set_grad_checkpointing(True)
     except (AttributeError, AssertionError):
-        raise BadConfig(
-            "this network cannot forget its activations", hint="Set encoder.checkpointing=false."
-        ) from None
+        hint = "Set encoder.checkpointing=false."
+        raise BadConfig("this network cannot forget its activations", hint=hint) from None
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:

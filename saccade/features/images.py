@@ -8,6 +8,7 @@ files.
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -55,9 +56,8 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
             raise BadImage(message, location=path, hint="Make a smaller copy of the image.")
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        message = (
-            "no such file" if isinstance(error, FileNotFoundError) else f"unreadable ({error})"
-        )
+        lost = isinstance(error, FileNotFoundError)
+        message = "no such file" if lost else f"unreadable ({error})"
         hint = "Check the folder of images (SACCADE_IMAGES) and the name."
         raise BadImage(message, location=path, hint=hint) from None
     return decode_image(data, path, max_pixels=max_pixels)
@@ -83,14 +83,12 @@ def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS)
             raise
         except UnidentifiedImageError:
             message = f"not a whole image in a format known here ({', '.join(FORMATS)})"
-            raise BadImage(message, location=name, hint="Convert it to JPEG or PNG.") from None
+            hint = "Convert it to JPEG or PNG."
         except Image.DecompressionBombError as error:
-            raise BadImage(
-                f"too large: {error}", location=name, hint="Make a smaller copy."
-            ) from None
+            message, hint = f"too large: {error}", "Make a smaller copy."
         except Exception as error:  # a decoder that is given broken bytes may raise anything
-            message = f"damaged ({type(error).__name__}: {error})"
-            raise BadImage(message, location=name, hint=COPY_AGAIN) from None
+            message, hint = f"damaged ({type(error).__name__}: {error})", COPY_AGAIN
+    raise BadImage(message, location=name, hint=hint)
 
 
 def _check_limits(image: Image.Image, name: str | Path, max_pixels: int) -> None:
@@ -113,27 +111,23 @@ def _decode_jpeg(data: bytes, image: Image.Image, name: str | Path) -> Tensor:
         # Pillow has the better message for damage, and reads some rare kinds of JPEG.
         pixels = _decode_other(image, name)
     corners = pixels.numpy()[:, (0, 0, -1, -1), (0, -1, 0, -1)]
-    if (corners == 128).all(axis=0).any() and _ends_early(data):
-        message = "damaged: the compressed data end before the image does"
-        raise BadImage(message, location=name, hint=COPY_AGAIN)
+    if (corners == 128).all(axis=0).any():
+        # A JPEG may end, with a proper end mark, before all pixels are there: decoders then fill
+        # the rest with mid-grey without an error. More data before the end mark show it: a whole
+        # image ignores them, an incomplete one goes on with them.
+        end = data.rfind(b"\xff\xd9")
+        longer = data[:end] + b"\x55" * 512 + data[end:]
+        with Image.open(BytesIO(data)) as before, Image.open(BytesIO(longer)) as after:
+            if before.tobytes() != after.tobytes():
+                message = "damaged: the compressed data end before the image does"
+                raise BadImage(message, location=name, hint=COPY_AGAIN)
     return pixels
-
-
-def _ends_early(data: bytes) -> bool:
-    """Whether a JPEG ends, with a proper end mark, before all pixels are there.
-
-    Decoders then fill the rest with mid-grey without an error. More data before the end mark show
-    it: a whole image ignores them, an incomplete one goes on with them.
-    """
-    end = data.rfind(b"\xff\xd9")
-    longer = data[:end] + b"\x55" * 512 + data[end:]
-    with Image.open(BytesIO(data)) as before, Image.open(BytesIO(longer)) as after:
-        return before.tobytes() != after.tobytes()
 
 
 def _decode_other(image: Image.Image, name: str | Path) -> Tensor:
     image.load()
-    image = _upright(image)
+    with suppress(Exception):  # damaged EXIF: the pixels are good, and so is the way they lie
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         # Pillow's own conversion clips instead of scaling: nearly all would be white.
         image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
@@ -146,13 +140,6 @@ def _decode_other(image: Image.Image, name: str | Path) -> Tensor:
         image = Image.alpha_composite(white, image)
     pixels = np.array(image.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # damaged EXIF: the pixels are good, and so is the way they lie
-        return image
 
 
 # Batches of images, read in this process or in others, ready for a backbone.

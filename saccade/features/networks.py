@@ -1,9 +1,10 @@
 """Types and helpers that the backbones of all libraries share; no library is imported here."""
 
+import difflib
 import hashlib
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -69,15 +70,12 @@ class Library(Protocol):
         """The options that a network for images of `size` pixels is built with, and the weights
         file that a word or a path means (None for random).
         """
-        ...
 
     def create_network(self, spec: BackboneSpec, file: Path | None) -> nn.Module:
         """The network, whose `forward_features` turns images into a grid or into tokens."""
-        ...
 
     def input_config(self, spec: BackboneSpec) -> InputConfig:
         """The images that it was trained on."""
-        ...
 
 
 @contextmanager
@@ -146,6 +144,15 @@ def misfit(
         location=file,
         hint="Give the weights of this very network, or the --option values they were trained with",
     )
+
+
+def no_network(
+    library: str, kind: str, network: str, known: Sequence[str], others: str
+) -> BadConfig:
+    """A name that is not among those which a library knows; `others` says which there are."""
+    near = difflib.get_close_matches(network.partition(".")[0], known, cutoff=0.5)
+    close = f"Near it: {', '.join(f'{library}:{one}' for one in near)}. " if near else ""
+    return BadConfig(f"{library} has no {kind} {network!r}", hint=f"{close}{others}")
 
 
 def cannot_build(kind: str, options: Mapping[str, Option], error: Exception) -> BadConfig:

@@ -26,22 +26,17 @@ def prepare(
     network: str, weights: str, options: Mapping[str, Option], size: int | None
 ) -> tuple[dict[str, Option], Path | None]:
     """No options and no file. Raises BadConfig for any: those are the encoder's."""
-    del network, size
     if options or weights not in ("hub", "none"):
-        raise BadConfig(
-            "pixels have neither weights nor options",
-            hint="Leave them out; an encoder's stand in the recipe: see `encoder` there.",
-        )
+        hint = "Leave them out; an encoder's stand in the recipe: see `encoder` there."
+        raise BadConfig("pixels have neither weights nor options", hint=hint)
     return {}, None
 
 
 def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
     """The identity."""
-    del spec, file
     return Identity()
 
 
 def input_config(spec: BackboneSpec) -> InputConfig:
     """ImageNet's, as of most networks, for the encoder that will get the pixels."""
-    del spec
     return InputConfig(224, 224, None, IMAGENET_MEAN, IMAGENET_STD, "bicubic")

@@ -4,7 +4,7 @@ Each function takes the settings `Preprocessing`. Torch is imported only where a
 a feature store needs the boxes alone.
 """
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,15 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class _Placed(NamedTuple):
-    """Size of the resized image, and the upper left corner of the crop in it, in pixels."""
-
-    width: np.ndarray
-    height: np.ndarray
-    left: np.ndarray
-    top: np.ndarray
-
-
 def resize_and_crop(image: "Tensor", settings: Preprocessing) -> "Tensor":
     """Resize and crop `(3, H, W)` uint8 to `(3, height, width)` uint8.
 
@@ -30,21 +21,15 @@ def resize_and_crop(image: "Tensor", settings: Preprocessing) -> "Tensor":
     """
     from torch.nn import functional  # noqa: PLC0415
 
-    placed = _place(settings, image.shape[2], image.shape[1])
+    wide, high, left, top = map(int, _place(settings, image.shape[2], image.shape[1]))
     resized = functional.interpolate(
-        image[None],
-        size=(int(placed.height), int(placed.width)),
-        mode=settings.interpolation,
-        antialias=True,
+        image[None], size=(high, wide), mode=settings.interpolation, antialias=True
     )[0]
     if settings.resize == "inside":
-        fill = (
-            (image.float().new_tensor(settings.mean) * 255).round().to(image.dtype)[:, None, None]
-        )
-        whole = fill.expand(3, settings.height, settings.width).clone()
+        fill = (image.float().new_tensor(settings.mean) * 255).round().to(image.dtype)
+        whole = fill[:, None, None].expand(3, settings.height, settings.width).clone()
         whole[:, : resized.shape[1], : resized.shape[2]] = resized
         return whole
-    top, left = int(placed.top), int(placed.left)
     return resized[:, top : top + settings.height, left : left + settings.width].contiguous()
 
 
@@ -65,28 +50,30 @@ def boxes_in_image(
     `boxes (R, 4)` are x0 y0 x1 y1 as shares of the crop, the result is shares of the image:
     `(R, 4)` for one image, `(n, R, 4)` for arrays `width (n,)` and `height (n,)`. Float32.
     """
-    placed = _place(settings, width, height)
-    x = [(placed.left[..., None] + boxes[:, i] * settings.width) for i in (0, 2)]
-    y = [(placed.top[..., None] + boxes[:, i] * settings.height) for i in (1, 3)]
-    x = [edge / placed.width[..., None] for edge in x]
-    y = [edge / placed.height[..., None] for edge in y]
-    return np.stack([x[0], y[0], x[1], y[1]], axis=-1).astype(np.float32)
+    wide, high, left, top = (one[..., None] for one in _place(settings, width, height))
+    x0, x1 = ((left + boxes[:, i] * settings.width) / wide for i in (0, 2))
+    y0, y1 = ((top + boxes[:, i] * settings.height) / high for i in (1, 3))
+    return np.stack([x0, y0, x1, y1], axis=-1).astype(np.float32)
 
 
 def resized_size(settings: Preprocessing, width: int, height: int) -> tuple[int, int]:
     """Width and height in pixels of an image of that size after resizing, before the crop."""
-    placed = _place(settings, width, height)
-    return int(placed.width), int(placed.height)
+    wide, high, *_ = _place(settings, width, height)
+    return int(wide), int(high)
 
 
-def _place(settings: Preprocessing, width: int | np.ndarray, height: int | np.ndarray) -> _Placed:
-    """Sizes rounded as torchvision's Resize and CenterCrop round them, which the weights were
-    measured with: the longer side downwards, half a pixel to the even side.
+def _place(
+    settings: Preprocessing, width: int | np.ndarray, height: int | np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Width and height of the resized image, left and top of the crop in it, in pixels.
+
+    Rounded as torchvision's Resize and CenterCrop do, which the weights were measured with: the
+    longer side downwards, half a pixel to the even side.
     """
     width, height = np.asarray(width), np.asarray(height)
     if settings.resize == "squash":
         zero = np.zeros_like(width)
-        return _Placed(zero + settings.width, zero + settings.height, zero, zero)
+        return zero + settings.width, zero + settings.height, zero, zero
     shorter = np.minimum(width, height)
     if settings.resize == "inside":
         scale = np.minimum(settings.width / width, settings.height / height)
@@ -94,13 +81,13 @@ def _place(settings: Preprocessing, width: int | np.ndarray, height: int | np.nd
             scale = np.minimum(scale, settings.resize_to / shorter)
         wide = np.clip((width * scale).astype(np.int64), 1, settings.width)
         high = np.clip((height * scale).astype(np.int64), 1, settings.height)
-        return _Placed(wide, high, np.zeros_like(wide), np.zeros_like(high))
+        return wide, high, np.zeros_like(wide), np.zeros_like(high)
     side = settings.resize_to or 0
     wide = (side * width / shorter).astype(np.int64)
     high = (side * height / shorter).astype(np.int64)
     left = np.rint((wide - settings.width) / 2).astype(np.int64)
     top = np.rint((high - settings.height) / 2).astype(np.int64)
-    return _Placed(wide, high, left, top)
+    return wide, high, left, top
 
 
 def grid_boxes(rows: int, columns: int) -> np.ndarray:

@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from saccade.core.errors import BadConfig, BadStore
-from saccade.core.files import write_bytes
 from saccade.features.settings import Reduction, Scale
-from saccade.features.store_format import CONVERT_AGAIN, REDUCTION, from_bytes
+from saccade.features.store_format import REDUCTION, from_bytes, read_reduction
 
 INT8_MAX = 127
 """The largest value that is used, on either side of 0."""
@@ -53,10 +50,9 @@ def refuse_uneven(grid: tuple[int, int], smaller: tuple[int, int]) -> None:
     """Raise BadConfig for a grid whose cells cannot be averaged to so many rows and columns."""
     (rows, columns), (high, wide) = grid, smaller
     if min(smaller) < 1 or rows % high or columns % wide:
-        raise BadConfig(
-            f"a grid of {rows} x {columns} cannot be averaged to {high} x {wide}",
-            hint="Choose a grid whose sides divide the old one's, such as 7 for 14.",
-        )
+        message = f"a grid of {rows} x {columns} cannot be averaged to {high} x {wide}"
+        hint = "Choose a grid whose sides divide the old one's, such as 7 for 14."
+        raise BadConfig(message, hint=hint)
 
 
 def pool(regions: Tensor, grid: tuple[int, int], smaller: tuple[int, int]) -> Tensor:
@@ -114,11 +110,9 @@ class Reducer:
         if not wanted <= self.tensors.keys() or (
             pca and digest_of_pca(self.tensors) != self.reduction.pca_sha256
         ):
-            raise BadStore(
-                "not the numbers that the features were made smaller with",
-                location=folder / REDUCTION,
-                hint="Copy the file from the store that the run was trained on.",
-            )
+            message = "not the numbers that the features were made smaller with"
+            hint = "Copy the file from the store that the run was trained on."
+            raise BadStore(message, location=folder / REDUCTION, hint=hint)
 
     def reduce(self, regions: Tensor, grid: tuple[int, int] | None) -> Tensor:
         """Pool and project regions `(n, R, D)` of a grid; float32 where anything is done."""
@@ -138,18 +132,4 @@ class Reducer:
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """Components and scales beside a store or a run. Raises BadStore."""
-    try:
-        return load_file(folder / REDUCTION)
-    except (OSError, SafetensorError) as error:
-        file = folder / REDUCTION
-        raise BadStore(f"unreadable ({error})", location=file, hint=CONVERT_AGAIN) from None
-
-
-def write_tensors(folder: Path, tensors: dict[str, Tensor]) -> None:
-    """Write components and scales beside a store."""
-    write_bytes(folder / REDUCTION, save(tensors))
-
-
-def tensors_digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the file that `write_tensors` makes, in hexadecimal."""
-    return hashlib.sha256(save(tensors)).hexdigest()
+    return {name: torch.from_numpy(array) for name, array in read_reduction(folder).items()}

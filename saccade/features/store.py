@@ -93,19 +93,16 @@ class StoreHeader(Settings):
 
     def columns(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Shape and type of every array but the ids, by file name without `.npy`."""
-        count = self.ids_count
-        arrays: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {
-            "features": ((count, self.regions, self.dim), np.dtype(self.dtype)),
-            "counts": ((count,), np.dtype(np.int32)),
-            "sizes": ((count, 2), np.dtype(np.int32)),
+        count, regions = self.ids_count, self.regions
+        integer, real = np.dtype(np.int32), np.dtype(np.float32)
+        return {
+            "features": ((count, regions, self.dim), np.dtype(self.dtype)),
+            "counts": ((count,), integer),
+            "sizes": ((count, 2), integer),
+            **({"boxes": ((count, regions, 4), real)} if self.grid is None else {}),
+            **({"scores": ((count, regions), real)} if self.scores else {}),
+            **({"scales": ((count, regions), real)} if self.scale == "row" else {}),
         }
-        if self.grid is None:
-            arrays["boxes"] = ((count, self.regions, 4), np.dtype(np.float32))
-        if self.scores:
-            arrays["scores"] = ((count, self.regions), np.dtype(np.float32))
-        if self.scale == "row":
-            arrays["scales"] = ((count, self.regions), np.dtype(np.float32))
-        return arrays
 
     def nbytes(self) -> int:
         """Bytes on disk of all arrays but the ids."""
@@ -150,11 +147,9 @@ class FeatureStore:
         path, wanted = Path(path), None if images is None else sorted(images)
         header = _complete_header(path)
         if wanted is not None and images_fingerprint(wanted) != header.dataset_fingerprint:
-            raise BadStore(
-                "the store was made for other images than the data folder has now",
-                location=path,
-                hint="Extract again under another --name, or prepare the data folder as it was.",
-            )
+            message = "the store was made for other images than the data folder has now"
+            hint = "Extract again under another --name, or prepare the data folder as it was."
+            raise BadStore(message, location=path, hint=hint)
         store = cls(path, header)
         if wanted is not None and store.ids.tolist() != [one.id for one in wanted]:
             message = "the ids are not those of the images that the store was made for"
@@ -174,11 +169,9 @@ class FeatureStore:
         rows = np.minimum(np.searchsorted(self.ids, wanted), len(self.ids) - 1)
         lacking = wanted[self.ids[rows] != wanted]
         if len(lacking):
-            raise BadStore(
-                f"there are no features of image {lacking[0]}, nor of {len(lacking) - 1} others",
-                location=self.path,
-                hint="The store belongs to other data; extract this data folder's own.",
-            )
+            images = f"image {lacking[0]}, nor of {len(lacking) - 1} others"
+            hint = "The store belongs to other data; extract this data folder's own."
+            raise BadStore(f"there are no features of {images}", location=self.path, hint=hint)
         return rows
 
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -301,9 +294,8 @@ def read_header(path: Path) -> StoreHeader:
         fields = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(fields, dict) and fields.get("format") in (1, 2):
             message = f"written by an older version of saccade (format {fields['format']})"
-            hint = MAKE_AGAIN.format(
-                fields.get("command") or "saccade extract DATA --backbone NAME"
-            )
+            command = fields.get("command") or "saccade extract DATA --backbone NAME"
+            hint = MAKE_AGAIN.format(command)
             raise BadStore(message, location=path, hint=hint)
         return StoreHeader.model_validate(fields)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import math
 import mmap
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, NamedTuple
@@ -28,14 +29,8 @@ where every channel has its own scale."""
 MANIFEST = "manifest.jsonl"
 ARRAYS = ("features", "counts", "sizes", "boxes", "scores", "scales", "ids")
 OWN = frozenset(
-    [
-        "header.json",
-        "skipped.json",
-        MANIFEST,
-        BACKBONE,
-        REDUCTION,
-        *(f"{one}.npy" for one in ARRAYS),
-    ]
+    {"header.json", "skipped.json", MANIFEST, BACKBONE, REDUCTION}
+    | {f"{name}.npy" for name in ARRAYS}
 )
 """Names of all files that a store may have."""
 PIECE = 32 * 2**20
@@ -74,18 +69,16 @@ def open_array(
     try:
         # A plain view of the map: numpy's own subclass costs time on every index.
         array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        if array.shape == shape and array.dtype == kind:
+            return array
+        message = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
     except FileNotFoundError:
-        raise BadStore("missing", location=file, hint=hint) from None
+        message = "missing"
     except OSError as error:
         message = f"unreadable ({error.strerror or error})"
-        raise BadStore(message, location=file, hint=hint) from None
     except (ValueError, EOFError, SyntaxError, TokenError):
         message = f"not whole: its {file.stat().st_size:,} bytes are no {kind} {shape}"
-        raise BadStore(message, location=file, hint=hint) from None
-    if array.shape != shape or array.dtype != kind:
-        message = f"holds {array.dtype} {array.shape}, the header says {kind} {shape}"
-        raise BadStore(message, location=file, hint=hint)
-    return array
+    raise BadStore(message, location=file, hint=hint)
 
 
 def read_chunks(path: Path) -> list[Chunk]:
@@ -94,22 +87,16 @@ def read_chunks(path: Path) -> list[Chunk]:
     A line that was cut off by a crash, and anything after it, does not count.
     """
     chunks: list[Chunk] = []
-    try:
-        lines = (path / MANIFEST).read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
-    for line in lines:
-        try:
+    with suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+        for line in (path / MANIFEST).read_bytes().splitlines(keepends=True):
             fields = json.loads(line)
             skipped = tuple(Skipped(**one) for one in fields.pop("skipped"))
             chunk = Chunk(**fields, skipped=skipped)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            break
-        before = chunks[-1].end if chunks else 0
-        numbers = all(type(number) is int for number in chunk[:3])
-        if not (line.endswith(b"\n") and numbers and before == chunk.start < chunk.end):
-            break
-        chunks.append(chunk)
+            before = chunks[-1].end if chunks else 0
+            numbers = all(type(number) is int for number in chunk[:3])
+            if not (line.endswith(b"\n") and numbers and before == chunk.start < chunk.end):
+                break
+            chunks.append(chunk)
     return chunks
 
 
@@ -232,15 +219,15 @@ def find_damage(path: Path, columns: Columns, count: int, regions: int) -> list[
         try:
             arrays[name] = open_array(path, name, *about)
         except BadStore as error:
-            broken[f"{name}.npy"] = f"{name}.npy: {error.message}"
+            broken[f"{name}.npy"] = error.message
     ids = arrays.pop("ids", np.zeros(0))
     if not (ids[1:] > ids[:-1]).all():
-        broken["ids.npy"] = "ids.npy: the ids do not rise"
-    damage = list(broken.values())
+        broken["ids.npy"] = "the ids do not rise"
+    damage = [f"{name}: {message}" for name, message in broken.items()]
     if lacking := sorted(f"{name}.npy" for name in columns.keys() - arrays.keys()):
         damage.append(f"the rows cannot be compared without {', '.join(lacking)}")
     else:
-        damage += _damaged_rows(path, {name: arrays[name] for name in columns}, regions)
+        damage += _damaged_rows(path, arrays, regions)
     return damage + _damaged_files(path, columns, broken)
 
 
@@ -276,6 +263,7 @@ def _damaged_files(path: Path, columns: Columns, known: Collection[str]) -> list
         return [f"{MANIFEST}: unreadable ({error.strerror})"]
     there = {name for name in OWN - {MANIFEST} if (path / name).exists()}
     damage = []
+    changed = "has changed since it was written"
     for name in sorted({*wanted, *there} - {*known}):
         if name not in there:
             damage.append(f"{name}: missing")
@@ -283,25 +271,22 @@ def _damaged_files(path: Path, columns: Columns, known: Collection[str]) -> list
             damage.append(f"{name}: has no checksum in {MANIFEST}")
         else:
             try:
-                same = wanted[name] == _digest(path / name, columns)
+                if wanted[name] != _digest(path / name, columns):
+                    damage.append(f"{name}: {changed}")
             except OSError as error:
                 damage.append(f"{name}: unreadable ({error.strerror})")
-                continue
-            damage += [] if same else [f"{name}: has changed since it was written"]
     if not damage and last != _files_line(wanted, b"".join(chunks)):
-        damage.append(f"{MANIFEST}: has changed since it was written")
+        damage.append(f"{MANIFEST}: {changed}")
     return damage
 
 
 def foreign_files(path: Path) -> list[str]:
     """Files in a store's folder that are no part of it: a sentence each."""
-    notes = []
-    for name in sorted(one.name for one in path.iterdir() if one.name not in OWN):
-        if name.removesuffix(".part") in OWN:
-            notes.append(f"{name}: left by a process that was killed; it can be deleted")
-        else:
-            notes.append(f"{name}: not part of the store")
-    return notes
+    left = "left by a process that was killed; it can be deleted"
+    return [
+        f"{name}: {left if name.removesuffix('.part') in OWN else 'not part of the store'}"
+        for name in sorted(one.name for one in path.iterdir() if one.name not in OWN)
+    ]
 
 
 # int8 features.
@@ -314,14 +299,19 @@ def from_bytes(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return regions
 
 
-def read_channel_scales(folder: Path, dim: int) -> np.ndarray:
-    """The scale of each channel beside a store or a run: `(dim,)` float32. Raises BadStore."""
+def read_reduction(folder: Path) -> dict[str, np.ndarray]:
+    """Components and scales beside a store or a run. Raises BadStore."""
     file = folder / REDUCTION
     try:
-        scales = load_file(file).get("scales")
+        return load_file(file)
     except (OSError, SafetensorError) as error:
         raise BadStore(f"unreadable ({error})", location=file, hint=CONVERT_AGAIN) from None
+
+
+def read_channel_scales(folder: Path, dim: int) -> np.ndarray:
+    """The scale of each channel beside a store or a run: `(dim,)` float32. Raises BadStore."""
+    scales = read_reduction(folder).get("scales")
     if scales is None or scales.shape != (dim,) or scales.dtype != np.float32:
-        message = f"holds no scales of {dim} channels"
-        raise BadStore(message, location=file, hint="Convert the store again.")
+        message, hint = f"holds no scales of {dim} channels", "Convert the store again."
+        raise BadStore(message, location=folder / REDUCTION, hint=hint)
     return scales

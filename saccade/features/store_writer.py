@@ -11,8 +11,8 @@ import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import numpy as np
@@ -35,6 +35,8 @@ from saccade.features.store_format import (
     remove_store,
 )
 
+CHUNK = 256
+"""Rows at most, about, that a crash costs."""
 BEGUN = frozenset(["header.json", MANIFEST])
 """Files that every store has from its beginning."""
 
@@ -73,7 +75,10 @@ class StoreWriter:
             self.complete = before is not None and before.complete
             """True where it was finished earlier and there is nothing to write."""
             self._chunks = self._kept() if before else []
-            self._refuse_small_disk()
+            # The rows that are left are still to be written.
+            needed = math.ceil(header.nbytes() * (1 - self.done / header.ids_count))
+            hint = "choose a smaller --size, or put the data folder on another disk"
+            refuse_small_disk(BadStore, path, "the store", needed, hint)
             if self._chunks or self.complete:
                 if not np.array_equal(open_array(path, "ids", ids.shape, ids.dtype), ids):
                     hint = "Delete the folder to begin again."
@@ -114,7 +119,8 @@ class StoreWriter:
     ) -> None:
         """Write the next n rows: `(n, R, D)`, `(n,)`, `(n, 2)`, and where the store has them
         `boxes (n, R, 4)`, `scores (n, R)` and `scales (n, R)`. They count only once the chunk is
-        closed. Raises BadStore when the disk is full.
+        closed, which happens as soon as n more would make it larger than `CHUNK`. Raises BadStore
+        when the disk is full.
         """
         if self._next + len(features) > self.header.ids_count:
             raise ValueError(f"more than {self.header.ids_count} rows")
@@ -124,14 +130,20 @@ class StoreWriter:
             if array is None or array.shape != (len(features), *shape[1:]):
                 found = None if array is None else array.shape
                 raise ValueError(f"{name} {found} do not fit {shape}")
-            rows = np.ascontiguousarray(array, dtype=kind)
-            self._put(name, rows)
+            rows, stream = np.ascontiguousarray(array, dtype=kind), self._files[name]
+            stride = int(np.prod(shape[1:])) * kind.itemsize
+            head = os.fstat(stream.fileno()).st_size - shape[0] * stride
+            with self._disk_errors():
+                stream.seek(head + self._next * stride)
+                stream.write(rows.data)
             if name == "features":  # the only large one: not read again for its checksum
                 self._crc = zlib.crc32(rows.data, self._crc)
             else:
                 self._small[name].append(rows)
         self._next += len(features)
         self._skipped += skipped
+        if self._next + len(features) - self.done > CHUNK:
+            self.close_chunk()
 
     def close_chunk(self) -> None:
         """Make sure that all rows so far survive a crash, then list them in the manifest."""
@@ -167,12 +179,7 @@ class StoreWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         for stream in (*self._files.values(), self._manifest):
             stream.close()
         if isinstance(error, SaccadeError) and not (self._chunks or self.complete):
@@ -184,15 +191,6 @@ class StoreWriter:
         self._small: dict[str, list[np.ndarray]] = {
             name: [] for name in self._columns if name != "features"
         }
-
-    def _put(self, name: str, rows: np.ndarray) -> None:
-        shape, kind = self._columns[name]
-        stream = self._files[name]
-        stride = int(np.prod(shape[1:])) * kind.itemsize
-        head = os.fstat(stream.fileno()).st_size - shape[0] * stride
-        with self._disk_errors():
-            stream.seek(head + self._next * stride)
-            stream.write(rows.data)
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:
@@ -223,13 +221,12 @@ class StoreWriter:
             return chunks
         hint = MAKE_AGAIN.format(self.header.command)
         arrays = {name: open_array(self.path, name, *c, hint) for name, c in self._columns.items()}
-        kept: list[Chunk] = []
-        for chunk in chunks:
-            too_long = chunk.end > self.header.ids_count
-            if too_long or checksum(arrays, chunk.start, chunk.end) != chunk.crc32:
-                break
-            kept.append(chunk)
-        return kept
+
+        def is_whole(chunk: Chunk) -> bool:
+            in_arrays = chunk.end <= self.header.ids_count
+            return in_arrays and checksum(arrays, chunk.start, chunk.end) == chunk.crc32
+
+        return list(takewhile(is_whole, chunks))
 
     def _refuse_strange(self) -> bool:
         """Whether the folder is empty. Raises BadStore unless everything in it belongs to a store
@@ -258,18 +255,11 @@ class StoreWriter:
                 continue
             old, new = getattr(before, field), getattr(self.header, field)
             if old != new:
-                raise BadStore(
-                    f"the store was begun with another {field}: {_short(old)}, now {_short(new)}",
-                    location=self.path,
-                    hint="Choose another --name, or delete the folder to begin again.",
-                )
+                change = f"{field}: {_short(old)}, now {_short(new)}"
+                message = f"the store was begun with another {change}"
+                hint = "Choose another --name, or delete the folder to begin again."
+                raise BadStore(message, location=self.path, hint=hint)
         return before
-
-    def _refuse_small_disk(self) -> None:
-        left = 1 - self.done / self.header.ids_count
-        needed = math.ceil(self.header.nbytes() * left)
-        hint = "choose a smaller --size, or put the data folder on another disk"
-        refuse_small_disk(BadStore, self.path, "the store", needed, hint)
 
 
 def _short(value: Any) -> str:

@@ -3,7 +3,6 @@
 timm itself loads leniently in several cases; here a tensor that does not fit is an error.
 """
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from saccade.features.networks import (
     first_line,
     fixed_seed,
     misfit,
+    no_network,
     read_weights,
     unreadable_weights,
 )
@@ -59,7 +59,8 @@ def find_weights(network: str, weights: str) -> Path | None:
 def config_of(network: str) -> PretrainedCfg:
     """timm's facts about a network's training: input size, mean, std, crop. Raises BadConfig."""
     if not timm.is_model(network):
-        raise _unknown(network)
+        hint = "Any name of timm.list_models() will do, as timm:NAME."
+        raise no_network("timm", "network", network, timm.list_models(), hint)
     try:
         return get_pretrained_cfg(network) or PretrainedCfg()
     except RuntimeError as error:
@@ -98,73 +99,55 @@ def input_config(spec: BackboneSpec) -> InputConfig:
 
 def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
     """A network without its classifier, with weights from a file, or else random ones."""
-    options = dict(spec.options)
+    options: dict[str, Any] = dict(spec.options)
     vector = options.pop(VECTOR, False)
-    model = _build(spec.model_copy(update={"options": options}), file)
-    return _one_vector(model) if vector else model
-
-
-def _one_vector(model: nn.Module) -> nn.Module:
-    """Make the network's output a grid of one cell: fc7 of a VGG, elsewhere the pooled grid."""
-    forward_grid: Any = model.forward_features
+    if file is None:
+        with fixed_seed():
+            model = _without_weights(spec.network, options, classes=0)
+    else:
+        model = _with_weights(spec, options, file)
+    if not vector:
+        return model
+    # Its output becomes a grid of one cell: fc7 of a VGG, elsewhere the pooled grid.
+    changed: Any = model
+    forward_grid = changed.forward_features
 
     def forward_vector(images: Tensor) -> Tensor:
-        vector: Tensor = model.forward_head(forward_grid(images), pre_logits=True)  # type: ignore[operator]
-        if vector.ndim == 4:
-            vector = vector.flatten(2).mean(dim=2)
-        return vector[:, :, None, None]
+        found: Tensor = changed.forward_head(forward_grid(images), pre_logits=True)
+        if found.ndim == 4:
+            found = found.flatten(2).mean(dim=2)
+        return found[:, :, None, None]
 
-    changed: Any = model
     changed.forward_features, changed.output_fmt = forward_vector, "NCHW"
     return model
 
 
-def _build(spec: BackboneSpec, file: Path | None) -> nn.Module:
-    if file is None:
-        with fixed_seed():
-            return _without_weights(spec, num_classes=0)
-    shapes = _shapes_in(file)
+def _with_weights(spec: BackboneSpec, options: dict[str, Any], file: Path) -> nn.Module:
+    if file.suffix != ".safetensors":
+        shapes = {name: tuple(value.shape) for name, value in read_weights(file).items()}
+    else:  # only the head is read
+        with unreadable_weights(file), safe_open(file, framework="pt") as stream:
+            found = {name: stream.get_slice(name).get_shape() for name in stream.keys()}  # noqa: SIM118
+            shapes = {name: tuple(shape) for name, shape in clean_state_dict(found).items()}
     classifier: str | tuple[str, ...] = config_of(spec.network).classifier or ""
     first = classifier if isinstance(classifier, str) else classifier[0]
     classes = shapes.get(f"{first}.weight", (0,))[0]
     # With the file's own number of classes timm loads strictly; the classifier goes afterwards.
     source = {"file": str(file), "num_classes": classes, "label_offset": 0}
-    options: dict[str, Any] = dict(spec.options)
+    given: dict[str, Any] = {"pretrained": True, "pretrained_cfg_overlay": source}
+    given["num_classes"] = classes
     try:
-        model = timm.create_model(
-            spec.network,
-            pretrained=True,
-            pretrained_cfg_overlay=source,
-            num_classes=classes,
-            **options,
-        )
+        model = timm.create_model(spec.network, **given, **options)
     except Exception as error:  # timm's own conversions may trip over another network's tensors
-        wanted = _without_weights(spec, num_classes=classes).state_dict()
+        wanted = _without_weights(spec.network, options, classes).state_dict()
         raise misfit(spec, file, wanted, shapes, first_line(error, 200)) from None
     if classes:
         model.reset_classifier(0)  # type: ignore[operator]
     return model
 
 
-def _without_weights(spec: BackboneSpec, num_classes: int) -> nn.Module:
-    options: dict[str, Any] = dict(spec.options)
+def _without_weights(network: str, options: dict[str, Any], classes: int) -> nn.Module:
     try:
-        return timm.create_model(spec.network, num_classes=num_classes, **options)
+        return timm.create_model(network, num_classes=classes, **options)
     except Exception as error:  # options reach code of a thousand networks
-        raise cannot_build(f"timm cannot build {spec.network}", spec.options, error) from None
-
-
-def _shapes_in(file: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a file's tensors; of a safetensors file only the head is read."""
-    if file.suffix != ".safetensors":
-        return {name: tuple(value.shape) for name, value in read_weights(file).items()}
-    with unreadable_weights(file), safe_open(file, framework="pt") as stream:
-        found = {name: stream.get_slice(name).get_shape() for name in stream.keys()}  # noqa: SIM118
-        return {name: tuple(shape) for name, shape in clean_state_dict(found).items()}
-
-
-def _unknown(network: str) -> BadConfig:
-    near = difflib.get_close_matches(network.partition(".")[0], timm.list_models(), cutoff=0.5)
-    close = f"Near it: {', '.join(f'timm:{other}' for other in near)}. " if near else ""
-    hint = f"{close}Any name of timm.list_models() will do, as timm:NAME."
-    return BadConfig(f"timm has no network {network!r}", hint=hint)
+        raise cannot_build(f"timm cannot build {network}", options, error) from None

@@ -63,7 +63,6 @@ class Tokens(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Patterns of the weights of each stage, in timm's form: every layer is a stage."""
-        del coarse
         layers = [(r"^vit\.layers\.(\d+)", None), (r"^vit\.layernorm", (99999,))]
         return {"stem": r"^vit\.embeddings", "blocks": layers}
 
@@ -76,14 +75,13 @@ def prepare(
     Positions are interpolated, so `size` needs no network of its own. Raises BadConfig for an
     option that is not in SIZES and for a folder of another network, MissingWeights.
     """
-    del size
     if strange := sorted(options.keys() - set(SIZES)):
         hint = f"There are: {', '.join(SIZES)}."
         raise BadConfig(f"a vision transformer has no --option {strange[0]}", hint=hint)
     file = _find(network, weights)
-    config = file.with_name(CONFIG) if file is not None and file.name == HUB_FILE else None
-    own = _sizes_in(config) if config is not None and config.is_file() else {}
-    return {**own, **options}, file
+    if file is None or file.name != HUB_FILE or not file.with_name(CONFIG).is_file():
+        return dict(options), file
+    return {**_sizes_in(file.with_name(CONFIG)), **options}, file
 
 
 def _find(network: str, weights: str) -> Path | None:
@@ -110,11 +108,9 @@ def _find(network: str, weights: str) -> Path | None:
         "give the folder of both to extract with --weights DIR (--weights random is for trials)",
     )
     if weights != "hub":
-        raise MissingWeights(
-            f"no weights {Path(weights).name!r}",
-            location="; ".join(dict.fromkeys(map(str, given))),
-            hint=f"--weights is a folder of {CONFIG} and {HUB_FILE}, or such a file. {hint}",
-        )
+        message = f"no weights {Path(weights).name!r}"
+        hint = f"--weights is a folder of {CONFIG} and {HUB_FILE}, or such a file. {hint}"
+        raise MissingWeights(message, location="; ".join(dict.fromkeys(map(str, given))), hint=hint)
     from_hub(network, CONFIG, network, hint)
     return from_hub(network, HUB_FILE, network, hint)
 
@@ -127,12 +123,12 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
     except Exception as error:  # sizes that contradict each other
         raise cannot_build("transformers cannot build a ViT", spec.options, error) from None
     if file is not None:
-        # By today's names, without what stands behind the tokens.
-        found = {
-            _today(name): value
-            for name, value in read_weights(file).items()
-            if not name.removeprefix("vit.").startswith(("pooler.", "classifier."))
-        }
+        found = {}  # by today's names, without what stands behind the tokens
+        for name, value in read_weights(file).items():
+            if not name.removeprefix("vit.").startswith(("pooler.", "classifier.")):
+                for old, new in NAMES:
+                    name = re.sub(old, new, name)  # noqa: PLW2901 - one name, brought up to date
+                found[name] = value
         wanted, shapes = model.vit.state_dict(), {n: tuple(v.shape) for n, v in found.items()}
         if shapes != {name: tuple(value.shape) for name, value in wanted.items()}:
             raise misfit(spec, file, wanted, shapes)
@@ -162,10 +158,3 @@ def _sizes_in(config: Path) -> dict[str, Option]:
         message = f"{strange[0]} is {other[strange[0]]}, which is no plain number"
         raise BadConfig(message, location=config, hint="Give a ViT for square images.")
     return other
-
-
-def _today(name: str) -> str:
-    """The name of a tensor in transformers 5."""
-    for old, new in NAMES:
-        name = re.sub(old, new, name)
-    return name

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,13 @@ from saccade.models.catalogue import ModelConfig, build_model
 from saccade.text.answers import AnswerList
 from saccade.text.vocabulary import PAD, Vocabulary, Words
 
-Tensors = Mapping[str, Saved]
-
 SHOWN = 4
 """So many names of each kind stand in an error."""
+CAFFE = (
+    "images: it was trained on the features of Caffe's {network}, which are not those of "
+    "{backbone}; with these it answers and describes worse than published"
+)
+WRITTEN = "Give the file that the checkpoint's own program wrote."
 
 
 class Source(NamedTuple):
@@ -52,17 +55,41 @@ def sources(
     return made
 
 
-def require(tensors: Tensors, wanted: Mapping[str, Source], layout: str) -> None:
-    """Check that the names are exactly those of a layout. Raises BadCheckpoint, listing all."""
-    needed = [key for source in wanted.values() for key in source.names]
-    missing = [key for key in dict.fromkeys(needed) if key not in tensors and not _optional(key)]
-    unknown = sorted(tensors.keys() - set(needed))
-    if missing or unknown:
-        raise BadCheckpoint(
-            f"its tensors are not those of {layout}: {_counted(missing, 'missing')}"
-            f"{'; ' if missing and unknown else ''}{_counted(unknown, 'unknown')}",
-            hint="Give the kind of checkpoint that it is, and the whole of it.",
-        )
+class Tensors(dict[str, Saved]):
+    """A checkpoint's tensors by their published names."""
+
+    def without(self, pattern: str) -> "Tensors":
+        """All but the tensors whose whole name a pattern matches."""
+        return Tensors({name: t for name, t in self.items() if not re.fullmatch(pattern, name)})
+
+    def below(self, prefix: str) -> "Tensors":
+        """The tensors whose names begin with a prefix, without it."""
+        return Tensors({n[len(prefix) :]: t for n, t in self.items() if n.startswith(prefix)})
+
+    def count(self, pattern: str) -> int:
+        """How many different first groups a pattern finds at the beginnings of names."""
+        return len({found[1] for name in self if (found := re.match(pattern, name))})
+
+    def matrix(self, name: str) -> tuple[int, int]:
+        """Rows and columns of a tensor, or of a 1 x 1 convolution. Raises BadCheckpoint."""
+        shape = self[name].shape
+        if len(shape) < 2 or any(n != 1 for n in shape[2:]):
+            message = f"{name} has the shape {tuple(shape)}, which is no matrix"
+            raise BadCheckpoint(message, hint="The file is of another program.")
+        return shape[0], shape[1]
+
+    def require(self, wanted: Mapping[str, Source], layout: str) -> None:
+        """Check that the names are exactly those of a layout. Raises BadCheckpoint, listing all."""
+        needed = dict.fromkeys(key for source in wanted.values() for key in source.names)
+        names = {
+            "missing": [key for key in needed if key not in self and not _optional(key)],
+            "unknown": sorted(self.keys() - needed.keys()),
+        }
+        parts = [f"{len(some)} {kind} ({_listed(some)})" for kind, some in names.items() if some]
+        if parts:
+            message = f"its tensors are not those of {layout}: {'; '.join(parts)}"
+            hint = "Give the kind of checkpoint that it is, and the whole of it."
+            raise BadCheckpoint(message, hint=hint)
 
 
 def fill(
@@ -71,7 +98,7 @@ def fill(
     """Every tensor of a model, made of a checkpoint's, as float32. Raises BadCheckpoint for
     tensors of another shape, with both shapes, and where one would be left over.
     """
-    require(tensors, wanted, layout)
+    tensors.require(wanted, layout)
     filled, wrong = {}, []
     for key, own in model.state_dict().items():
         source = wanted[key]
@@ -79,63 +106,26 @@ def fill(
             filled[key] = torch.zeros(own.shape, dtype=own.dtype)
             continue
         try:
-            made = _shaped(source.turn(*(tensors[name].read() for name in source.names)), own.shape)
+            made = source.turn(*(tensors[name].read() for name in source.names))
+            # Dimensions of size 1 may differ: a 1 x 1 convolution's matrix, a scalar in brackets.
+            fits = [n for n in made.shape if n != 1] == [n for n in own.shape if n != 1]
         except (RuntimeError, IndexError):  # gates that do not divide, widths that do not agree
-            made = None
-        if made is None:
+            fits = False
+        if fits:
+            filled[key] = made.reshape(own.shape).to(own.dtype).contiguous()
+        else:
             shapes = " and ".join(str(tensors[name].shape) for name in source.names)
             wrong.append(f"{' and '.join(source.names)} {shapes} where {tuple(own.shape)} fits")
-        else:
-            filled[key] = made.to(own.dtype).contiguous()
     if wrong:
-        raise BadCheckpoint(
-            f"{len(wrong)} tensors do not fit {layout}: {_listed(wrong)}",
-            hint="Say with --set FIELD=VALUE what the file does not: `saccade show RECIPE`.",
-        )
+        message = f"{len(wrong)} tensors do not fit {layout}: {_listed(wrong)}"
+        hint = "Say with --set FIELD=VALUE what the file does not: `saccade show RECIPE`."
+        raise BadCheckpoint(message, hint=hint)
     return filled
-
-
-def cut(tensors: Tensors, pattern: str) -> dict[str, Saved]:
-    """Leave out the tensors whose whole name a pattern matches."""
-    return {name: tensor for name, tensor in tensors.items() if not re.fullmatch(pattern, name)}
-
-
-def below(tensors: Tensors, prefix: str) -> dict[str, Saved]:
-    """The tensors whose names begin with a prefix, without it."""
-    return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
-
-
-def count(tensors: Collection[str], pattern: str) -> int:
-    """How many different first groups a pattern finds at the beginnings of names."""
-    return len({found[1] for name in tensors if (found := re.match(pattern, name))})
-
-
-def gates_to_torch(tensor: Tensor) -> Tensor:
-    """Rows in, forget, out, candidate -> torch's in, forget, candidate, out."""
-    enter, keep, leave, candidate = tensor.tensor_split(4)
-    return torch.cat([enter, keep, candidate, leave])
-
-
-def side_by_side(*tensors: Tensor) -> Tensor:
-    """Two layers over the same numbers as one."""
-    return torch.cat(tensors)
-
-
-def _shaped(tensor: Tensor, shape: torch.Size) -> Tensor | None:
-    """A tensor in a shape that differs by dimensions of size 1 only: a 1 x 1 convolution's matrix,
-    a scalar in brackets. None where it does not.
-    """
-    same = [n for n in tensor.shape if n != 1] == [n for n in shape if n != 1]
-    return tensor.reshape(shape) if same else None
 
 
 def _optional(key: str) -> bool:
     """Does a file of an early torch lack it? A counter that only cumulative averages read."""
     return key.endswith("num_batches_tracked")
-
-
-def _counted(names: list[str], unit: str) -> str:
-    return f"{len(names)} {unit} ({_listed(names)})" if names else ""
 
 
 def _listed(names: list[str]) -> str:
@@ -159,22 +149,38 @@ class Bundle(NamedTuple):
         """Everything beside the tensors, by name; empty where the file is a state dict."""
         return self.value if isinstance(self.value, dict) else {}
 
-    def tensors(self, names: tuple[str, ...] = WRAPPERS) -> dict[str, Saved]:
+    def tensors(self) -> Tensors:
         """The tensors by name, be they all that the file holds or one part of it.
 
         Raises BadCheckpoint where there are none, saying what there is.
         """
         found = tensors_of(self.value)
-        for name in names:
+        for name in WRAPPERS:
             found = found or tensors_of(self.part.get(name))
         if not found:
             held = ", ".join(map(str, list(self.part)[:8])) or type(self.value).__name__
-            raise BadCheckpoint(
-                f"it holds no tensors by name, but: {held}",
-                location=self.path,
-                hint="Give the file with the model's weights.",
-            )
-        return found
+            message = f"it holds no tensors by name, but: {held}"
+            hint = "Give the file with the model's weights."
+            raise BadCheckpoint(message, location=self.path, hint=hint)
+        return Tensors(found)
+
+    def beside(
+        self, unit: Literal["words", "answers"], pattern: str, found: Sequence[Path] | None = None
+    ) -> Path:
+        """The file of words or of answers that was given, or the only one beside the checkpoint
+        that fits the pattern, or that was `found`.
+
+        Raises BadCheckpoint where there is none, or more than one.
+        """
+        if given := self.words if unit == "words" else self.answers:
+            return given
+        found = sorted(self.path.parent.glob(pattern)) if found is None else found
+        if len(found) == 1:
+            return found[0]
+        there = f"are {len(found)} files {pattern}" if found else f"is no {pattern}"
+        message = f"it holds no {unit}, and beside it there {there}"
+        hint = f"Give the file with --{unit} FILE."
+        raise BadCheckpoint(message, location=self.path, hint=hint)
 
 
 class ImageInput(NamedTuple):
@@ -220,21 +226,6 @@ def skeleton(config: ModelConfig, sizes: Sizes | None = None) -> nn.Module:
         return build_model(config, sizes or Sizes(9, 9, 9, (14, 14), 196))
 
 
-def matrix(tensors: Tensors, name: str) -> tuple[int, int]:
-    """Rows and columns of a tensor, or of a 1 x 1 convolution. Raises BadCheckpoint."""
-    shape = tensors[name].shape
-    if len(shape) < 2 or any(n != 1 for n in shape[2:]):
-        message = f"{name} has the shape {tuple(shape)}, which is no matrix"
-        raise BadCheckpoint(message, hint="The file is of another program.")
-    return shape[0], shape[1]
-
-
-CAFFE = (
-    "images: it was trained on the features of Caffe's {network}, which are not those of "
-    "{backbone}; with these it answers and describes worse than published"
-)
-
-
 def read_file(path: Path) -> Any:
     """The content of a file of words, JSON or a pickle. Raises BadCheckpoint."""
     if path.suffix != ".json":
@@ -244,26 +235,7 @@ def read_file(path: Path) -> Any:
     except FileNotFoundError:
         raise BadCheckpoint("no such file", location=path, hint="Check the name.") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise BadCheckpoint(f"not JSON ({error})", location=path, hint=_HINT) from None
-
-
-def beside(
-    checkpoint: Path, given: Path | None, found: Sequence[Path], pattern: str, unit: str
-) -> Path:
-    """The file that was given, or the only one `found` beside the checkpoint.
-
-    Raises BadCheckpoint where there is none, or more than one.
-    """
-    if given is not None:
-        return given
-    if len(found) == 1:
-        return found[0]
-    there = f"{len(found)} files {pattern}" if found else f"no {pattern}"
-    raise BadCheckpoint(
-        f"it holds no {unit}, and beside it there {'are' if found else 'is'} {there}",
-        location=checkpoint,
-        hint=f"Give the file with --{unit} FILE.",
-    )
+        raise BadCheckpoint(f"not JSON ({error})", location=path, hint=WRITTEN) from None
 
 
 def caption_words(word_map: object, location: Path) -> Vocabulary:
@@ -291,34 +263,45 @@ def one_end_words(ix_to_word: object, location: Path) -> Vocabulary:
     return Vocabulary(tuple(words), pad=0, unknown=unknown, tokenizer="karpathy", start=0, end=0)
 
 
-def question_words(token_to_id: object, tokenizer: str, location: Path) -> Vocabulary:
-    """{token: id from 1 on}; id 0 is padding and every unknown word."""
+def question_words(
+    token_to_id: object, tokenizer: str, location: Path, first: int = 1
+) -> Vocabulary:
+    """{token: id from `first` on}; before them comes padding, which is every unknown word too."""
     if not isinstance(token_to_id, dict):
         raise _no_words(location, "it is no map from words to ids")
-    words = in_order({PAD: 0, **token_to_id}, location)
+    words = in_order({PAD: first - 1, **token_to_id}, location, first - 1)
     return Vocabulary(tuple(words), pad=0, unknown=0, tokenizer=tokenizer)
 
 
-def answers_of(labels: object, normaliser: str, location: Path) -> AnswerList:
-    """A list of answers, or {answer: id}. Raises BadCheckpoint."""
+def answers_of(labels: object, normaliser: str, rows: int, location: Path) -> AnswerList:
+    """A list of answers, or {answer: id}, one for each of the checkpoint's rows.
+
+    Raises BadCheckpoint.
+    """
     given = in_order(labels, location) if isinstance(labels, dict) else labels
     if not isinstance(given, list) or not all(isinstance(answer, str) for answer in given):
-        raise BadCheckpoint("this is no list of answers", location=location, hint=_HINT)
+        raise BadCheckpoint("this is no list of answers", location=location, hint=WRITTEN)
     try:
-        return AnswerList(tuple(given), normaliser)
+        listed = AnswerList(tuple(given), normaliser)
     except BadData as error:
-        raise BadCheckpoint(error.message, location=location, hint=_HINT) from None
+        raise BadCheckpoint(error.message, location=location, hint=WRITTEN) from None
+    check_sizes("answers", len(listed), rows, location)
+    return listed
 
 
-def in_order(ids: object, location: Path) -> list[str]:
-    """The words of {word: id} by their ids, which must be 0, 1, 2, ... Raises BadCheckpoint."""
+def in_order(ids: object, location: Path, first: int = 0) -> list[str]:
+    """The words of {word: id} by their ids, which must be `first` and those that follow it.
+
+    Raises BadCheckpoint.
+    """
     if not isinstance(ids, Mapping) or not all(
         isinstance(word, str) and isinstance(id_, int) for word, id_ in ids.items()
     ):
         raise _no_words(location, "it is no map from words to ids")
     ordered = sorted(ids, key=ids.__getitem__)
-    if sorted(ids.values()) != list(range(len(ids))):
-        raise _no_words(location, f"its {len(ids)} ids are not 0 to {len(ids) - 1}")
+    wanted = range(first, first + len(ids))
+    if sorted(ids.values()) != list(wanted):
+        raise _no_words(location, f"its {len(ids)} ids are not {first} to {wanted.stop - 1}")
     return ordered
 
 
@@ -330,9 +313,6 @@ def check_sizes(unit: str, found: int, wanted: int, location: Path) -> None:
         raise BadCheckpoint(message, location=location, hint=hint)
 
 
-_HINT = "Give the file that the checkpoint's own program wrote."
-
-
 def _no_words(location: Path, why: str) -> BadCheckpoint:
     message = f"this is no vocabulary of that program: {why}"
-    return BadCheckpoint(message, location=location, hint=_HINT)
+    return BadCheckpoint(message, location=location, hint=WRITTEN)

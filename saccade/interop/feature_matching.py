@@ -8,7 +8,6 @@ What could be two images is refused, never guessed.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, TypeVar
@@ -61,28 +60,34 @@ def match(
     names, ids = _Names(images, keys), {one.id: one for one in images}
     trusted = by == "id" or (by is None and published(source))
     found: dict[int, Key] = {}
-    file_of = {one.id: one.file for one in images}
-    by_name: tuple[Key, ImageRecord] | None = None
-    by_id: tuple[Key, ImageRecord] | None = None
+    first: dict[str, str] = {}  # that only a name found, and that only an id found
     for key in keys:
-        number = None if _is_image(key) else _number(key)
+        # What ends as an image's name does is one, and no id.
+        is_image = isinstance(key, str) and IMAGE.search(ARRAY.sub("", key))
+        number = None if is_image else _number(key)
         named = names.find(key) if by != "id" else None
         of_id = ids.get(number) if trusted and number is not None else None
         if number is not None and trusted and named is not of_id:
-            by_name = by_name or (key, named) if named else by_name
-            by_id = by_id or (key, of_id) if of_id else by_id
-            if by_name and by_id:
-                raise _two_numberings(by_name, by_id, location)
+            if named is not None:
+                first.setdefault("name", f"{key} is the name of {named.file}")
+            if of_id is not None:
+                first.setdefault("id", f"{key} the id of {of_id.file}")
+            if len(first) == 2:
+                message = f"its numbers could be names or ids: {first['name']}, {first['id']}"
+                raise BadData(message, location=location, hint=SAY_WHICH)
         image = named or of_id
         if image is None:
             continue
         if image.id in found:
-            message = f"{found[image.id]} and {key} are both image {file_of[image.id]}"
-            raise BadData(
-                message, location=location, hint="Leave one of them, or name its folder too."
-            )
+            message = f"{found[image.id]} and {key} are both image {image.file}"
+            hint = "Leave one of them, or name its folder too."
+            raise BadData(message, location=location, hint=hint)
         found[image.id] = key
-    return Matched(found, names.notes())
+    notes: tuple[str, ...] = ()
+    if other := names.elsewhere:
+        what = "images were found by name in a folder of another name"
+        notes = (f"{len(other):,} {what}: {other[0]}",)
+    return Matched(found, notes)
 
 
 class _Names:
@@ -92,12 +97,14 @@ class _Names:
         """`keys` tell whether a name says without its folders which image is meant."""
         self._whole = _only((end, p) for p in images for end in _ends(p.file))
         self._bare = _only((end, p) for p in images for end in _ends(_bare(p.file)))
-        numbered = ((_number(p.file), p) for p in images)
-        self._numbered = _only((number, p) for number, p in numbered if number is not None)
-        self._paths = [_bare(key) for key in keys if isinstance(key, str)]
-        self._files = [_bare(image.file) for image in images]
+        self._numbered = _only((n, p) for p in images if (n := _number(p.file)) is not None)
+        self._both = (
+            [_bare(key) for key in keys if isinstance(key, str)],
+            [_bare(image.file) for image in images],
+        )
         self._enough: dict[int, bool] = {}
-        self._elsewhere: list[str] = []
+        self.elsewhere: list[str] = []
+        """Images that were found in a folder of another name."""
 
     def find(self, key: Key) -> ImageRecord | None:
         """The image of that name; None where there is none, or where it could be several."""
@@ -119,19 +126,14 @@ class _Names:
             return None
         if agreed < min(len(PurePosixPath(one).parts) for one in (path, image.file)):
             if agreed not in self._enough:
-                both = (self._paths, self._files)
-                self._enough[agreed] = not any(_repeats(_end(p, agreed) for p in s) for s in both)
+                self._enough[agreed] = all(
+                    len({PurePosixPath(one).parts[-agreed:] for one in paths}) == len(paths)
+                    for paths in self._both
+                )
             if not self._enough[agreed]:
                 return None
-            self._elsewhere.append(f"{path} for {image.file}")
+            self.elsewhere.append(f"{path} for {image.file}")
         return image
-
-    def notes(self) -> tuple[str, ...]:
-        """A note on images that were found in a folder of another name."""
-        if not self._elsewhere:
-            return ()
-        count, first = len(self._elsewhere), self._elsewhere[0]
-        return (f"{count:,} images were found by name in a folder of another name: {first}",)
 
 
 def _ends(path: str) -> Iterable[str]:
@@ -140,18 +142,9 @@ def _ends(path: str) -> Iterable[str]:
     return ("/".join(parts[place:]) for place in range(len(parts)))
 
 
-def _end(path: str, parts: int) -> str:
-    return "/".join(PurePosixPath(path).parts[-parts:])
-
-
 def _bare(path: str) -> str:
     """A path without its ending, of an array and of an image."""
     return IMAGE.sub("", ARRAY.sub("", path))
-
-
-def _is_image(key: Key) -> bool:
-    """Does it end as an image's name does? Then it is one, and no id."""
-    return isinstance(key, str) and IMAGE.search(ARRAY.sub("", key)) is not None
 
 
 def _number(key: Key) -> int | None:
@@ -168,18 +161,3 @@ def _only(pairs: Iterable[tuple[Name, ImageRecord]]) -> Mapping[Name, ImageRecor
     for name, image in pairs:
         found[name] = image if found.get(name, image) is image else None
     return found
-
-
-def _repeats(names: Iterable[str]) -> bool:
-    return any(times > 1 for times in Counter(names).values())
-
-
-def _two_numberings(
-    by_name: tuple[Key, ImageRecord], by_id: tuple[Key, ImageRecord], location: Path | None
-) -> BadData:
-    (first, named), (second, of_id) = by_name, by_id
-    message = (
-        f"its numbers could be names or ids: {first} is the name of {named.file}, "
-        f"{second} the id of {of_id.file}"
-    )
-    return BadData(message, location=location, hint=SAY_WHICH)

@@ -2,9 +2,9 @@
 
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,8 @@ from saccade.core.errors import BadData
 from saccade.core.tables import optional_package
 from saccade.data.checks import without_file
 from saccade.data.records import ImageRecord
-from saccade.features.settings import Preprocessing, Resize
+from saccade.features.networks import first_line
+from saccade.features.settings import Colour, Preprocessing, Resize
 from saccade.interop.feature_matching import Key
 
 CAFFE_MEAN = (0.485, 0.458, 0.408)
@@ -69,16 +70,20 @@ def damaged(location: str | Path, message: str) -> BadData:
 
 
 def preprocessing_of(
-    size: int, resize: Resize = "squash", resize_to: int | None = None, std: float = 1 / 255
+    size: int,
+    resize: Resize = "squash",
+    resize_to: int | None = None,
+    mean: Colour = CAFFE_MEAN,
+    std: Colour = (1 / 255, 1 / 255, 1 / 255),
 ) -> Preprocessing:
-    """Preprocessing of a network of Caffe for images of a size."""
+    """Preprocessing of square images; by default that of a network of Caffe."""
     return Preprocessing(
         height=size,
         width=size,
         resize=resize,
         resize_to=resize_to,
-        mean=CAFFE_MEAN,
-        std=(std, std, std),
+        mean=mean,
+        std=std,
         interpolation="bilinear",
     )
 
@@ -89,7 +94,7 @@ def open_hdf5(path: Path) -> Any:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        raise damaged(path, f"not a whole HDF5 file ({str(error).splitlines()[0][:150]})") from None
+        raise damaged(path, f"not a whole HDF5 file ({first_line(error)})") from None
 
 
 def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUMBERS) -> Any:
@@ -110,12 +115,15 @@ def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUM
         raise BadData(message, location=path, hint="Copy the arrays themselves into one file.")
     shape = getattr(found, "shape", None)
     if shape is None or len(shape) != dimensions:
-        there = ", ".join(f"{key} {_shape_in(file, key)}" for key in list(file)[:8])
-        raise BadData(
-            f"there is no array {name!r} of {dimensions} dimensions, but: {there or 'nothing'}",
-            location=path,
-            hint="It is a file of another program, or another of its files: see docs/features.md.",
-        )
+        kinds_of = {key: file.get(key, getclass=True, getlink=True) for key in list(file)[:8]}
+        shapes = {
+            key: getattr(file[key], "shape", "") if kind is h5py.HardLink else "(a link)"
+            for key, kind in kinds_of.items()
+        }
+        there = ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "nothing"
+        message = f"there is no array {name!r} of {dimensions} dimensions, but: {there}"
+        hint = "It is a file of another program, or another of its files: see docs/features.md."
+        raise BadData(message, location=path, hint=hint)
     kind = found.dtype
     if kind.kind not in kinds or 0 in shape:
         raise damaged(path, f"the array {name!r} is {shape} of type {kind}")
@@ -127,14 +135,7 @@ def whole(array: Any, path: Path) -> np.ndarray:
     try:
         return np.asarray(array)
     except DEFECTS as error:
-        raise damaged(
-            path, f"{array.name} cannot be read ({str(error).splitlines()[0][:150]})"
-        ) from None
-
-
-def _shape_in(file: Any, name: str) -> str:
-    kind = file.get(name, getclass=True, getlink=True).__name__
-    return str(getattr(file[name], "shape", "")) if kind == "HardLink" else "(a link)"
+        raise damaged(path, f"{array.name} cannot be read ({first_line(error)})") from None
 
 
 def shape_of(path: Path, key: str | None = None) -> tuple[int, ...]:
@@ -143,34 +144,20 @@ def shape_of(path: Path, key: str | None = None) -> tuple[int, ...]:
     Raises BadData for what is no such file, lacks the array or has no numbers in it.
     """
     try:
-        if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as stream:
-                return _shape(stream)
-        with path.open("rb") as stream:
-            return _shape(stream)
+        with ExitStack() as held:
+            stream: Any = held.enter_context(path.open("rb"))
+            if path.suffix == ".npz":
+                archive = held.enter_context(zipfile.ZipFile(stream))
+                stream = held.enter_context(archive.open(f"{key}.npy"))
+            version = np.lib.format.read_magic(stream)
+            name = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+            shape, _, kind = getattr(np.lib.format, name)(stream)
+        if kind.kind not in NUMBERS:
+            raise ValueError(f"it is of type {kind}")
     except DEFECTS as error:
-        raise damaged(
-            path,
-            f"not a whole array{f' {key!r}' if key else ''} ({str(error).splitlines()[0][:150]})",
-        ) from None
-
-
-def _shape(stream: Any) -> tuple[int, ...]:
-    version = np.lib.format.read_magic(stream)
-    name = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
-    shape, _, kind = getattr(np.lib.format, name)(stream)
-    if kind.kind not in NUMBERS:
-        raise ValueError(f"it is of type {kind}")
+        which = f" {key!r}" if key else ""
+        raise damaged(path, f"not a whole array{which} ({first_line(error)})") from None
     return tuple(map(int, shape))
-
-
-def read_exactly(stream: BinaryIO, offset: int, length: int) -> bytes:
-    """Bytes of a file from a place on. Raises EOFError where it ends before."""
-    stream.seek(offset)
-    data = stream.read(length)
-    if len(data) != length:
-        raise EOFError("the file ends in the middle")
-    return data
 
 
 COMPARED = 32
@@ -179,9 +166,6 @@ MAX_SIDE = 2**31 - 1
 """Pixels of a side that fit into a store."""
 BEYOND = 0.05
 """How far a box may reach beyond an image, in shares of its side: programs round differently."""
-SIDEWAYS = (5, 6, 7, 8)
-"""Values of EXIF's orientation with which width and height change places."""
-ORIENTATION = 0x0112
 OTHERS = (
     "These are features of other images, or of copies of another size. Prepare the data set that "
     "they belong to, or give the images that they were made of: --image-root DIR (of an empty "
@@ -199,8 +183,8 @@ class SoundRow(NamedTuple):
     """Width and height in pixels; (0, 0) where nobody knows."""
 
 
-def checked(row: Row, sides: Callable[[], tuple[int, int]]) -> SoundRow:
-    """A row as it is stored; `sides` gives width and height of the image's own file.
+def _checked(row: Row, image: Path) -> SoundRow:
+    """A row as it is stored; where it has no size, that of the image as it is shown counts.
 
     Boxes in pixels of an image of unknown size become the whole image.
     Raises ValueError for what no image has: text for numbers, boxes of no place, sides of
@@ -209,7 +193,10 @@ def checked(row: Row, sides: Callable[[], tuple[int, int]]) -> SoundRow:
     regions, boxes = np.asarray(row.regions), row.boxes
     if regions.dtype.kind not in NUMBERS:
         raise ValueError(f"regions of type {regions.dtype}")
-    size = sides() if row.size is None else row.size
+    size = row.size
+    if size is None:
+        size, sideways = _size_of(image)
+        size = size[::-1] if sideways else size
     if not all(0 <= side <= MAX_SIDE for side in size):
         raise ValueError(f"an image of {size[0]} x {size[1]} pixels")
     if boxes is None:
@@ -235,69 +222,64 @@ def whole_image(count: int) -> np.ndarray:
     return np.tile(np.array([0, 0, 1, 1], np.float32), (count, 1))
 
 
-def refuse_beyond(row: SoundRow, image: ImageRecord, path: Path) -> None:
-    """Raises BadData where boxes, as shares, lie beyond their image."""
-    if row.boxes is None or not row.boxes.size:
-        return
-    least, most = float(row.boxes.min()), float(row.boxes.max())
-    if least < -BEYOND or most > 1 + BEYOND:
-        width, height = row.size
-        message = (
-            f"boxes of image {image.id} ({image.file}, {width} x {height} pixels) reach from "
-            f"{least:.3g} to {most:.3g} of its sides"
-        )
-        raise BadData(message, location=path, hint=OTHERS)
+def compare_sizes(
+    images: Sequence[ImageRecord], read: Callable[[ImageRecord], SoundRow], root: Path, path: Path
+) -> None:
+    """Compare the sizes that a feature file gives, and its boxes, with some image files.
 
-
-class ImageSides:
-    """Widths and heights of a data folder's images, where they are at hand."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def of(self, image: ImageRecord) -> tuple[int, int]:
-        """Width and height of an image as it is shown; (0, 0) where it cannot be read."""
-        size, sideways = self._size_of(image)
-        return size[::-1] if sideways else size
-
-    def compare(
-        self, images: Sequence[ImageRecord], read: Callable[[ImageRecord], SoundRow], path: Path
-    ) -> None:
-        """Compare the sizes that a feature file gives, and its boxes, with some image files.
-
-        Raises BadData for one that differs by more than a pixel. An image that lies on its side
-        may also be described as it lies: not every program turns it.
-        """
-        lost = set(without_file(self.root, images))
-        there = [image for image in images if image not in lost]
-        places = np.linspace(0, len(there) - 1, min(len(there), COMPARED)).round().astype(int)
-        for image in (there[place] for place in dict.fromkeys(places.tolist())):
-            row, (size, sideways) = read(image), self._size_of(image)
-            if size == (0, 0) or row.size == (0, 0) or _same(size, row.size):
-                continue
-            if sideways and _same(size[::-1], row.size):
-                continue
-            message = (
-                f"image {image.id} ({image.file}) is {size[0]} x {size[1]} pixels, "
-                f"according to the features {row.size[0]} x {row.size[1]}"
-            )
+    Raises BadData for one that differs by more than a pixel. An image that lies on its side may
+    also be described as it lies: not every program turns it.
+    """
+    lost = set(without_file(root, images))
+    there = [image for image in images if image not in lost]
+    places = np.linspace(0, len(there) - 1, min(len(there), COMPARED)).round().astype(int)
+    for image in (there[place] for place in dict.fromkeys(places.tolist())):
+        row, (size, sideways) = read(image), _size_of(root / image.file)
+        ways = (size, size[::-1]) if sideways else (size,)
+        same = any(np.abs(np.subtract(way, row.size)).max() <= 1 for way in ways)
+        if not same and (0, 0) not in (size, row.size):
+            here, said = (f"{wide} x {high}" for wide, high in (size, row.size))
+            sizes = f"{here} pixels, according to the features {said}"
+            message = f"image {image.id} ({image.file}) is {sizes}"
             raise BadData(message, location=path, hint=OTHERS)
 
-    def _size_of(self, image: ImageRecord) -> tuple[tuple[int, int], bool]:
-        """Width and height in the file, and whether EXIF turns the image by 90 degrees."""
-        try:
-            with Image.open(self.root / image.file) as found:
-                return found.size, _sideways(found)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            return (0, 0), False
 
-
-def _same(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    return all(abs(a - b) <= 1 for a, b in zip(one, other, strict=True))
-
-
-def _sideways(image: Image.Image) -> bool:
+def _size_of(file: Path) -> tuple[tuple[int, int], bool]:
+    """Width and height of an image file, (0, 0) where it cannot be read, and whether EXIF turns it
+    by 90 degrees.
+    """
     try:
-        return image.getexif().get(ORIENTATION) in SIDEWAYS
-    except Exception:  # damaged EXIF: the image is good, and so is the way it lies
-        return False
+        with Image.open(file) as found:
+            size = found.size
+            try:
+                return size, found.getexif().get(0x0112) in (5, 6, 7, 8)  # the orientation
+            except Exception:  # damaged EXIF: the image is good, and so is the way it lies
+                return size, False
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return (0, 0), False
+
+
+def sound_row(opened: Opened, place: Any, image: ImageRecord, root: Path, path: Path) -> SoundRow:
+    """The regions of an image at a place of the file; `root` has the images.
+
+    Raises BadData for damage, for unexpected shapes, and for regions of another image.
+    """
+    try:
+        row = _checked(opened.read(place), root / image.file)
+        wanted = (min(len(row.regions), opened.regions), opened.dim)
+        if row.regions.shape != wanted or not len(row.regions):
+            raise ValueError(f"regions {row.regions.shape}, announced were {wanted}")
+        if (row.boxes is None) != (opened.grid is not None):
+            raise ValueError("boxes of a grid" if row.boxes is not None else "no boxes")
+    except DEFECTS as error:
+        why = " ".join(f"{error}".split())[:200]
+        message = f"features of image {image.id} ({image.file}) cannot be read ({why})"
+        raise damaged(path, message) from None
+    if row.boxes is not None:
+        least, most = float(row.boxes.min()), float(row.boxes.max())
+        if least < -BEYOND or most > 1 + BEYOND:
+            size = f"{row.size[0]} x {row.size[1]} pixels"
+            reach = f"reach from {least:.3g} to {most:.3g} of its sides"
+            message = f"boxes of image {image.id} ({image.file}, {size}) {reach}"
+            raise BadData(message, location=path, hint=OTHERS)
+    return row

@@ -4,8 +4,10 @@ Nothing of the checkpoint is executed. A run that was imported is asked, explain
 one that was trained here.
 """
 
+import re
 import shlex
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +21,45 @@ from saccade.core.tables import Table
 from saccade.core.tensors import save_tensors
 from saccade.data.batch import Sizes
 from saccade.features.backbones import Backbone, choose_backbone, preprocessing_for
-from saccade.features.settings import BackboneSpec, Preprocessing
+from saccade.features.settings import BackboneSpec
 from saccade.features.store import StoreHeader, read_header
-from saccade.interop.checkpoint_kinds import KINDS, Kind
 from saccade.interop.checkpoint_mapping import Bundle, Reading, fill, skeleton
+from saccade.interop.pitvqa import pitvqa
+from saccade.interop.self_critical import self_critical
+from saccade.interop.sgrvinod import sgrvinod
 from saccade.interop.torch_files import read_checkpoint, tensors_of
+from saccade.interop.vqa_codes import hengyuan_hu, pytorch_vqa
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import BACKBONE, OpenedRun, Origin, write_run
 
+
+class Kind(NamedTuple):
+    """A program whose checkpoints can be brought over."""
+
+    read: Callable[[Bundle], Reading]
+    sign: str
+    """A pattern that the name of one of its tensors fits, and of no other program's."""
+    classes: frozenset[str] = frozenset()
+    """Its own classes, which its checkpoints may hold whole."""
+
+
+KINDS: Mapping[str, Kind] = {
+    "pytorch-vqa": Kind(pytorch_vqa, r"attention\.[vx]_conv\..+"),
+    "hengyuan-hu": Kind(hengyuan_hu, r"(w_emb\.emb|v_att)\..+"),
+    "sgrvinod": Kind(
+        sgrvinod,
+        r"(decoder\.)?(decode_step|init_h|resnet)\..+",
+        frozenset({"Encoder", "Attention", "DecoderWithAttention", "DecoderWithRNN"}),
+    ),
+    "self-critical": Kind(
+        self_critical, r"(core|_core|img_embed|fc_embed|model\.(encoder|decoder|generator))\..+"
+    ),
+    "pitvqa": Kind(
+        pitvqa, r"(visual_encoder|text_encoder|gpt_decoder)\..+", frozenset({"PitVQANet"})
+    ),
+}
+PREPROCESSING = ("resize", "resize_to", "interpolation", "mean", "std")
+"""Settings of it, besides the size, that a recipe and a published program name."""
 SAY = "Say with --set model.FIELD=VALUE what the file does not say."
 
 
@@ -58,16 +91,6 @@ class Imported(NamedTuple):
     """The command that extracts features of a data folder as this run wants them."""
 
 
-class _Encoder(NamedTuple):
-    """The image encoder of the run."""
-
-    header: StoreHeader
-    file: Path | None
-    """The network's weights, to be kept beside the run."""
-    weights: str | None
-    """Those of `saccade extract --weights`; None where a store was given."""
-
-
 def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Imported:
     """Read a checkpoint of a kind in `KINDS` and write a run folder; `settings` are the fields of
     `ImportSettings`.
@@ -80,57 +103,51 @@ def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Impo
         raise BadRun("there is a run already", location=out, hint="Choose another --out.")
     classes = {name for one in KINDS.values() for name in one.classes}
     bundle = Bundle(file, read_checkpoint(file, classes), chosen.words, chosen.answers)
-    _refuse_other_kind(bundle, kind, program)
+    _refuse_other_kind(bundle, kind)
     try:
         reading: Reading = program.read(bundle)
         recipe = _recipe(reading, file, chosen.changes)
         dim = reading.region_dim(recipe.model)
     except (BadCheckpoint, BadData) as error:
-        raise BadCheckpoint(
-            error.message, location=error.location or file, hint=error.hint
-        ) from None
+        hint = error.hint
+        raise BadCheckpoint(error.message, location=error.location or file, hint=hint) from None
     with tempfile.TemporaryDirectory() as folder:
-        encoder = _encoder(reading, chosen, dim, Path(folder) / BACKBONE)
+        header, kept, given = _encoder(reading, chosen, dim, Path(folder) / BACKBONE)
         sizes = Sizes(
             words=len(reading.words.vocabulary),
             region_dim=dim,
             answers=len(reading.words.answers) if reading.words.answers else 0,
-            grid=encoder.header.grid,
-            regions=encoder.header.regions,
+            grid=header.grid,
+            regions=header.regions,
             pad=reading.words.vocabulary.pad,
         )
-        recipe = recipe.model_copy(update={"features": _features(encoder.header)})
+        into = header.preprocessing
+        own = into.model_dump(include=set(PREPROCESSING))
+        features = FeaturesConfig(backbone=header.backbone.name, size=into.height, **own)
+        recipe = recipe.model_copy(update={"features": features})
         weights = _weights(reading, recipe, sizes, file)
         out.mkdir(parents=True, exist_ok=True)
         about = {"imported": f"{reading.layout}: {file.name}"}
         save_tensors(out / "model.safetensors", weights, about)
         # `run.json` comes last: without it the folder is no run.
-        run = write_run(
-            out, kind, (recipe, sizes, reading.words), Origin(encoder.header), backbone=encoder.file
-        )
-    return Imported(run, reading.layout, reading.notes, _command(run, encoder.weights))
+        parts = (recipe, sizes, reading.words)
+        run = write_run(out, kind, parts, Origin(header), backbone=kept)
+    return Imported(run, reading.layout, reading.notes, _command(run, given))
 
 
-def _refuse_other_kind(bundle: Bundle, kind: str, program: Kind) -> None:
+def _refuse_other_kind(bundle: Bundle, kind: str) -> None:
     """Say which kind it is when its tensors are another's. Raises BadCheckpoint."""
     parts = [bundle.value, *bundle.part.values()]
     names = {name for part in parts for name in (tensors_of(part) or {})}
-    if any(program.fits(name) for name in names):
-        return
-    others = [other for other, one in KINDS.items() if any(map(one.fits, names))]
-    if others:
-        raise BadCheckpoint(
-            f"its tensors are not those of {kind}, but of {' or '.join(others)}",
-            location=bundle.path,
-            hint=f"Write: saccade import-checkpoint {others[0]} ...",
-        )
+    kinds = [k for k, one in KINDS.items() if any(re.fullmatch(one.sign, n) for n in names)]
+    if kinds and kind not in kinds:
+        message = f"its tensors are not those of {kind}, but of {' or '.join(kinds)}"
+        hint = f"Write: saccade import-checkpoint {kinds[0]} ..."
+        raise BadCheckpoint(message, location=bundle.path, hint=hint)
 
 
 def _recipe(reading: Reading, file: Path, changes: tuple[str, ...]) -> Recipe:
-    """The recipe of the checkpoint's system with what the file decides, and then the user.
-
-    Raises BadCheckpoint for sizes that contradict each other, BadConfig for a field there is not.
-    """
+    """The recipe of the checkpoint's system with what the file decides, and then the user."""
     values = RECIPES[reading.recipe].model_dump()
     values["about"] = f"Imported: {file.name}, a checkpoint of {reading.layout}."
     values["encoder"] = None  # its own one, if it has any, is kept beside the run, as it is
@@ -148,11 +165,8 @@ def _recipe(reading: Reading, file: Path, changes: tuple[str, ...]) -> Recipe:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"] if part != reading.model.get("kind"))
-        raise BadCheckpoint(
-            f"{reading.layout}: {place}: {problem['msg']}",
-            location=file,
-            hint=SAY,
-        ) from None
+        message = f"{reading.layout}: {place}: {problem['msg']}"
+        raise BadCheckpoint(message, location=file, hint=SAY) from None
     for assignment in changes:
         recipe = change(recipe, assignment)
     return recipe
@@ -163,23 +177,27 @@ def _weights(reading: Reading, recipe: Recipe, sizes: Sizes, file: Path) -> dict
         model = skeleton(recipe.model, sizes)
         return fill(model, reading.tensors, reading.sources(model), reading.layout)
     except BadCheckpoint as error:
-        raise BadCheckpoint(
-            error.message, location=error.location or file, hint=error.hint
-        ) from None
+        hint = error.hint
+        raise BadCheckpoint(error.message, location=error.location or file, hint=hint) from None
     except ValueError as error:  # of a library's own model
         why = str(error).splitlines()[0][:200]
         raise BadCheckpoint(f"{reading.layout}: {why}", location=file, hint=SAY) from None
 
 
-def _encoder(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> _Encoder:
+def _encoder(
+    reading: Reading, chosen: ImportSettings, dim: int, file: Path
+) -> tuple[StoreHeader, Path | None, str | None]:
     """The image encoder: of a store, of the checkpoint, or another network.
 
-    Raises BadCheckpoint where its regions are not as wide as the checkpoint's.
+    Returns its header; the network's weights, to be kept beside the run; and those of `saccade
+    extract --weights`, None where a store was given. Raises BadCheckpoint where its regions are not
+    as wide as the checkpoint's.
     """
+    kept: Path | None = file
+    given: str | None = chosen.weights
     if chosen.store is not None:
-        header = read_header(chosen.store)
-        kept = chosen.store / BACKBONE
-        found = _Encoder(header, kept if kept.exists() else None, None)
+        beside = chosen.store / BACKBONE
+        header, kept, given = read_header(chosen.store), beside if beside.exists() else None, None
     elif reading.backbone and chosen.backbone is None:
         tensors = {name: saved.read() for name, saved in reading.backbone.items()}
         counters = [name for name in tensors if name.endswith(".running_mean")]
@@ -187,44 +205,38 @@ def _encoder(reading: Reading, chosen: ImportSettings, dim: int, file: Path) -> 
             key = name.replace("running_mean", "num_batches_tracked")
             tensors.setdefault(key, tensors[name].new_zeros(()).long())
         save_tensors(file, tensors, {})
-        found = _Encoder(_header(*_network(reading, chosen, str(file))), file, BACKBONE)
+        header, given = _network(reading, chosen, str(file))[1], BACKBONE
     else:
-        network, preprocessing = _network(reading, chosen, chosen.weights)
-        found = _Encoder(_header(network, preprocessing), None, chosen.weights)
-        if chosen.weights not in ("hub", "random"):
+        network, header = _network(reading, chosen, chosen.weights)
+        if chosen.weights in ("hub", "random"):
+            kept = None
+        else:
             network.save(file)
-            found = found._replace(file=file)
-    if found.header.dim != dim:
-        raise BadCheckpoint(
-            f"its regions have {dim} numbers, those of {found.header.backbone.name} have "
-            f"{found.header.dim}",
-            hint="Give its network with --backbone timm:NAME, or features with --store FOLDER.",
-        )
-    return found
+    if header.dim != dim:
+        other = f"those of {header.backbone.name} have {header.dim}"
+        hint = "Give its network with --backbone timm:NAME, or features with --store FOLDER."
+        raise BadCheckpoint(f"its regions have {dim} numbers, {other}", hint=hint)
+    return header, kept, given
 
 
 def _network(
     reading: Reading, chosen: ImportSettings, weights: str
-) -> tuple[Backbone, Preprocessing]:
-    """The network and its preprocessing."""
-    images = reading.images
-    own = chosen.backbone is not None
-    name, options = chosen.backbone or images.backbone, {} if own else dict(images.options)
-    size = chosen.size or images.size
+) -> tuple[Backbone, StoreHeader]:
+    """The network, and the header of a store that is made with it."""
+    images, options = reading.images, {}
+    name = chosen.backbone or images.backbone
+    wishes: dict[str, Any] = {"size": chosen.size or images.size}
+    if chosen.backbone is None:
+        options = dict(images.options)
+        wishes |= {field: getattr(images, field) for field in PREPROCESSING}
     # The hub's weights are not needed yet: random ones tell as well how wide regions are.
-    network = choose_backbone(name, "random" if weights == "hub" else weights, options, size=size)
+    known = "random" if weights == "hub" else weights
+    network = choose_backbone(name, known, options, size=wishes["size"])
     if weights == "hub":
         network.spec = BackboneSpec(name=name, options=network.spec.options)
-    wishes: dict[str, Any] = {"size": size}
-    if not own:
-        fields = ("resize", "resize_to", "interpolation", "mean", "std")
-        wishes |= {field: getattr(images, field) for field in fields}
-    return network, preprocessing_for(network.spec, **wishes)
-
-
-def _header(network: Backbone, preprocessing: Preprocessing) -> StoreHeader:
+    preprocessing = preprocessing_for(network.spec, **wishes)
     grid, dim = network.measure(preprocessing)
-    return StoreHeader(
+    header = StoreHeader(
         backbone=network.spec,
         preprocessing=preprocessing,
         grid=None if network.kept_tokens else grid,
@@ -236,19 +248,7 @@ def _header(network: Backbone, preprocessing: Preprocessing) -> StoreHeader:
         complete=True,
         command="saccade import-checkpoint",
     )
-
-
-def _features(header: StoreHeader) -> FeaturesConfig:
-    into = header.preprocessing
-    return FeaturesConfig(
-        backbone=header.backbone.name,
-        size=into.height,
-        resize=into.resize,
-        resize_to=into.resize_to,
-        mean=into.mean,
-        std=into.std,
-        interpolation=into.interpolation,
-    )
+    return network, header
 
 
 def _command(run: OpenedRun, weights: str | None) -> str:

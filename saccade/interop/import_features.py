@@ -7,9 +7,9 @@ network that made them is no part of saccade.
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -23,21 +23,27 @@ from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec
 from saccade.features.store import StoreHeader, images_fingerprint, read_header
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
-from saccade.interop.feature_kinds import KINDS
-from saccade.interop.feature_matching import By, Key, Matched, match, published
-from saccade.interop.feature_reader import (
-    DEFECTS,
-    ImageSides,
-    Opened,
-    SoundRow,
-    checked,
-    damaged,
-    refuse_beyond,
+from saccade.interop.feature_formats import (
+    open_bottom_up,
+    open_hengyuan_hu,
+    open_openvqa,
+    open_pytorch_vqa,
+    open_self_critical,
+    open_sgrvinod,
 )
+from saccade.interop.feature_matching import By, Key, Matched, match, published
+from saccade.interop.feature_reader import Opened, SoundRow, compare_sizes, sound_row
 
+KINDS: Mapping[str, Callable[[Path, DataFolder], Opened]] = {
+    "bottom-up": open_bottom_up,
+    "hengyuan-hu": open_hengyuan_hu,
+    "pytorch-vqa": open_pytorch_vqa,
+    "openvqa": open_openvqa,
+    "self-critical": open_self_critical,
+    "sgrvinod": open_sgrvinod,
+}
+"""The feature files that can be imported, one line each."""
 TOGETHER = 16
-CHUNK = 256
-"""Images, about, that a crash can cost."""
 NAMED = 5
 
 
@@ -82,135 +88,111 @@ def import_features(
         else:
             source = str(folder.about.get("source", ""))
             matched = match(tuple(opened.places), images, source, chosen.match, path)
-        _compare(opened, matched, images, folder, path, chosen, say)
-        sides = ImageSides(folder.image_root)
-        header = _header(kind, opened, images, path, Path(data), chosen)
-        read = _reader(opened, matched.keys, sides, path)
-        sides.compare([one for one in images if one.id in matched.keys], read, path)
+        job = _Import(kind, path, opened, folder, images, matched, chosen)
+        job.compare(say)
+        header = job.header()
+        known = [one for one in images if one.id in matched.keys]
+        compare_sizes(known, job.read, folder.image_root, path)
         target = folder.store_path(chosen.name or kind)
-        _refuse_other_matching(target, chosen)
+        if (target / "header.json").is_file():
+            words = shlex.split(read_header(target).command)
+            before = words[words.index("--match") + 1] if "--match" in words[:-1] else None
+            if before != chosen.match:  # then other images may have been found
+                option = f"--match {before}" if before else "no --match"
+                hint = "Choose another --name, or delete the folder to begin again."
+                raise BadStore(f"the store was begun with {option}", location=target, hint=hint)
         say(f"{header.nbytes() / 1e6:,.1f} MB on disk in {target}")
         ids = np.array([one.id for one in images], dtype=np.int64)
         with StoreWriter(target, header, ids) as writer:
             if writer.complete:
                 say("complete already: nothing to do")
                 return target
-            batches = _batches(read, images[writer.done :], matched.keys, header, path)
-            for number, columns in enumerate(batches, start=1):
-                writer.add(**columns)
-                if number % max(CHUNK // TOGETHER, 1) == 0:
-                    writer.close_chunk()
+            for begin in range(writer.done, len(images), TOGETHER):
+                writer.add(**job.columns(images[begin : begin + TOGETHER], header))
             writer.finish()
     return target
 
 
-def _compare(
-    opened: Opened,
-    matched: Matched,
-    images: Sequence[ImageRecord],
-    folder: DataFolder,
-    path: Path,
-    chosen: FeatureImport,
-    say: Callable[[str], object],
-) -> None:
-    """Say which images only one side has. Raises BadData where they have few in common."""
-    lacking = [one.file for one in images if one.id not in matched.keys]
-    extra = sorted(opened.places.keys() - set(matched.keys.values()))
-    if len(lacking) == len(images):
-        message = (
-            f"none of its {len(opened.places):,} images ({_some(extra)}) is one of the data "
-            f"folder's {len(images):,} ({_some(lacking)})"
+class _Import(NamedTuple):
+    """A feature file, opened, and the data folder whose images it has."""
+
+    kind: str
+    path: Path
+    opened: Opened
+    folder: DataFolder
+    images: Sequence[ImageRecord]
+    matched: Matched
+    chosen: FeatureImport
+
+    def compare(self, say: Callable[[str], object]) -> None:
+        """Say which images only one side has. Raises BadData where they have few in common."""
+        keys, places, count = self.matched.keys, self.opened.places, len(self.images)
+        lacking = [one.file for one in self.images if one.id not in keys]
+        extra = sorted(places.keys() - set(keys.values()))
+        hint = "Give features of this data set, or prepare the data set that they belong to."
+        source = self.folder.about.get("source", "")
+        if self.chosen.match is None and not published(source):
+            hint += (
+                f" The ids of source {source} are places in a list, so numbers are looked for in "
+                "names alone; only if the file was made with the ids of this data folder's "
+                "images.parquet, give --match id."
+            )
+        if len(lacking) == count:
+            theirs = f"none of its {len(places):,} images ({_some(extra)})"
+            message = f"{theirs} is one of the data folder's {count:,} ({_some(lacking)})"
+            raise BadData(message, location=self.path, hint=hint)
+        if 2 * len(lacking) > count and self.chosen.missing == "refuse":
+            ours = f"{len(lacking):,} of the data folder's {count:,} images are not in it"
+            theirs = f"{len(extra):,} others are ({_some(extra) or 'none'})"
+            message = f"{ours} ({_some(lacking)}), but {theirs}"
+            hint += " --missing drop leaves out what is not there."
+            raise BadData(message, location=self.path, hint=hint)
+        if lacking:
+            say(f"{len(lacking):,} images are not in the file and left out: {_some(lacking)}")
+        if extra:
+            say(f"{len(extra):,} of its images are not in the data folder: {_some(extra)}")
+        for note in (*self.opened.notes, *self.matched.notes):
+            say(note)
+
+    def header(self) -> StoreHeader:
+        """The header of the store."""
+        opened, file, data = self.opened, self.path, self.folder.path
+        words = ["saccade", "import-features", self.kind, str(file), "--data", str(data)]
+        for field, value in self.chosen.model_dump(exclude_defaults=True).items():
+            words += [f"--{field.replace('_', '-')}", str(value)]
+        name, weights = f"{IMPORTED}:{self.kind}", file.name
+        if opened.pixels:
+            name, weights = PIXELS, "none"
+        return StoreHeader(
+            backbone=BackboneSpec(name=name, weights=weights),
+            preprocessing=opened.preprocessing,
+            grid=opened.grid,
+            regions=opened.regions,
+            dim=opened.dim,
+            dtype="uint8" if opened.pixels else self.chosen.dtype,
+            ids_count=len(self.images),
+            dataset_fingerprint=images_fingerprint(self.images),
+            complete=False,
+            command=shlex.join(words),
         )
-        raise BadData(message, location=path, hint=_hint(folder, chosen))
-    if 2 * len(lacking) > len(images) and chosen.missing == "refuse":
-        message = (
-            f"{len(lacking):,} of the data folder's {len(images):,} images are not in it "
-            f"({_some(lacking)}), but {len(extra):,} others are ({_some(extra) or 'none'})"
-        )
-        hint = f"{_hint(folder, chosen)} --missing drop leaves out what is not there."
-        raise BadData(message, location=path, hint=hint)
-    if lacking:
-        say(f"{len(lacking):,} images are not in the file and left out: {_some(lacking)}")
-    if extra:
-        say(f"{len(extra):,} of its images are not in the data folder: {_some(extra)}")
-    for note in (*opened.notes, *matched.notes):
-        say(note)
 
+    def read(self, image: ImageRecord) -> SoundRow:
+        """The regions of an image that is in the file."""
+        place = self.opened.places[self.matched.keys[image.id]]
+        return sound_row(self.opened, place, image, self.folder.image_root, self.path)
 
-def _hint(folder: DataFolder, chosen: FeatureImport) -> str:
-    hint = "Give features of this data set, or prepare the data set that they belong to."
-    source = folder.about.get("source", "")
-    if chosen.match is None and not published(source):
-        hint += (
-            f" The ids of source {source} are places in a list, so numbers are looked for in "
-            "names alone; only if the file was made with the ids of this data folder's "
-            "images.parquet, give --match id."
-        )
-    return hint
-
-
-def _refuse_other_matching(target: Path, chosen: FeatureImport) -> None:
-    """Raises BadStore where a store was begun with images found in another way."""
-    if not (target / "header.json").is_file():
-        return
-    words = shlex.split(read_header(target).command)
-    before = words[words.index("--match") + 1] if "--match" in words[:-1] else None
-    if before != chosen.match:
-        option = f"--match {before}" if before else "no --match"
-        hint = "Choose another --name, or delete the folder to begin again."
-        raise BadStore(f"the store was begun with {option}", location=target, hint=hint)
-
-
-def _some(names: Sequence[Key]) -> str:
-    return ", ".join(map(str, names[:NAMED])) + ("..." if len(names) > NAMED else "")
-
-
-def _header(
-    kind: str,
-    opened: Opened,
-    images: Sequence[ImageRecord],
-    path: Path,
-    data: Path,
-    chosen: FeatureImport,
-) -> StoreHeader:
-    words = ["saccade", "import-features", kind, str(path), "--data", str(data)]
-    for field, value in chosen.model_dump(exclude_defaults=True).items():
-        words += [f"--{field.replace('_', '-')}", str(value)]
-    name, weights = (PIXELS, "none") if opened.pixels else (f"{IMPORTED}:{kind}", path.name)
-    return StoreHeader(
-        backbone=BackboneSpec(name=name, weights=weights),
-        preprocessing=opened.preprocessing,
-        grid=opened.grid,
-        regions=opened.regions,
-        dim=opened.dim,
-        dtype="uint8" if opened.pixels else chosen.dtype,
-        ids_count=len(images),
-        dataset_fingerprint=images_fingerprint(images),
-        complete=False,
-        command=shlex.join(words),
-    )
-
-
-def _batches(
-    read: Callable[[ImageRecord], SoundRow],
-    images: Sequence[ImageRecord],
-    known: Mapping[int, Key],
-    header: StoreHeader,
-    path: Path,
-) -> Iterator[dict[str, Any]]:
-    """Rows of the store, by column, some images at a time."""
-    for begin in range(0, len(images), TOGETHER):
-        some = images[begin : begin + TOGETHER]
+    def columns(self, images: Sequence[ImageRecord], header: StoreHeader) -> dict[str, Any]:
+        """Rows of the store, by column."""
         columns: dict[str, Any] = {
-            name: np.zeros((len(some), *shape[1:]), kind)
+            name: np.zeros((len(images), *shape[1:]), kind)
             for name, (shape, kind) in header.columns().items()
         }
         columns["skipped"] = []
-        for place, image in enumerate(some):
-            if image.id not in known:
-                columns["skipped"] += [Skipped(image.id, image.file, f"not in {path.name}")]
+        for place, image in enumerate(images):
+            if image.id not in self.matched.keys:
+                columns["skipped"] += [Skipped(image.id, image.file, f"not in {self.path.name}")]
                 continue
-            row = read(image)
+            row = self.read(image)
             count = len(row.regions)
             with np.errstate(over="ignore"):  # refused below
                 columns["features"][place, :count] = row.regions
@@ -218,34 +200,11 @@ def _batches(
             if header.grid is None:
                 columns["boxes"][place, :count] = row.boxes
         if not np.isfinite(columns["features"]).all():
-            message = f"features of image {some[0].id} or a next one do not fit {header.dtype}"
+            message = f"features of image {images[0].id} or a next one do not fit {header.dtype}"
             hint = "Give --dtype float32 and another --name; if it stays, the file is damaged."
-            raise BadStore(message, location=path, hint=hint)
-        yield columns
+            raise BadStore(message, location=self.path, hint=hint)
+        return columns
 
 
-def _reader(
-    opened: Opened, keys: Mapping[int, Key], sides: ImageSides, path: Path
-) -> Callable[[ImageRecord], SoundRow]:
-    """A function that reads one image's regions.
-
-    It raises BadData for damage, for unexpected shapes, and for regions of another image.
-    """
-
-    def read(image: ImageRecord) -> SoundRow:
-        try:
-            row = checked(opened.read(opened.places[keys[image.id]]), lambda: sides.of(image))
-            wanted = (min(len(row.regions), opened.regions), opened.dim)
-            if row.regions.shape != wanted or not len(row.regions):
-                raise ValueError(f"regions {row.regions.shape}, announced were {wanted}")
-            if (row.boxes is None) != (opened.grid is not None):
-                raise ValueError("boxes of a grid" if row.boxes is not None else "no boxes")
-        except DEFECTS as error:
-            why = " ".join(f"{error}".split())[:200]
-            raise damaged(
-                path, f"features of image {image.id} ({image.file}) cannot be read ({why})"
-            ) from None
-        refuse_beyond(row, image, path)
-        return row
-
-    return read
+def _some(names: Sequence[Key]) -> str:
+    return ", ".join(map(str, names[:NAMED])) + ("..." if len(names) > NAMED else "")

@@ -10,10 +10,10 @@ import math
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from saccade.core.errors import BadCheckpoint
 from saccade.datasets.pitvqa import CLASSES
@@ -22,17 +22,10 @@ from saccade.interop.checkpoint_mapping import (
     Bundle,
     ImageInput,
     Reading,
-    Source,
     Tensors,
     answers_of,
-    below,
-    beside,
     check_sizes,
-    count,
-    cut,
-    matrix,
     read_file,
-    require,
     skeleton,
     sources,
 )
@@ -63,26 +56,37 @@ CONSTANT = r".+\.(position_ids|attn\.(masked_)?bias)"
 HEAD_WIDTH = 64
 """Numbers per head of ViT-B, BLIP and GPT-2, where no config says how many heads there are."""
 VIT = "transformers:google/vit-base-patch16-224-in21k"
+VIT_B_16 = {
+    **{"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072},
+    **{"image_size": 224, "patch_size": 16, "num_attention_heads": 12},
+}
 
 
 def pitvqa(bundle: Bundle) -> Reading:
     """The released network with its fine-tuned ViT."""
-    tensors = cut(bundle.tensors(), CONSTANT)
-    encoder = below(tensors, "visual_encoder.")
-    tensors = cut(tensors, r"visual_encoder\..+")
+    tensors = bundle.tensors().without(CONSTANT)
+    encoder = tensors.below("visual_encoder.")
+    tensors = tensors.without(r"visual_encoder\..+")
     structure: dict[str, Any] = {
         "mode": "faithful",
-        "text_layers": max(count(tensors, r"text_encoder\.encoder\.layer\.(\d+)\."), 1),
-        "language_layers": max(count(tensors, r"gpt_decoder\.h\.(\d+)\."), 1),
+        "text_layers": max(tensors.count(r"text_encoder\.encoder\.layer\.(\d+)\."), 1),
+        "language_layers": max(tensors.count(r"gpt_decoder\.h\.(\d+)\."), 1),
     }
-    require(tensors, _sources(skeleton(PitVqaConfig(**structure))), LAYOUT)
-    words, width = matrix(tensors, "text_encoder.embeddings.word_embeddings.weight")
+    made = partial(sources, names=NAMES)
+    tensors.require(made(skeleton(PitVqaConfig(**structure))), LAYOUT)
+    words, width = tensors.matrix("text_encoder.embeddings.word_embeddings.weight")
     layer = "text_encoder.encoder.layer.0"
-    _, region_dim = matrix(tensors, f"{layer}.crossattention.self.key.weight")
-    answers, hidden = matrix(tensors, "classifier.weight")
+    _, region_dim = tensors.matrix(f"{layer}.crossattention.self.key.weight")
+    answers, hidden = tensors.matrix("classifier.weight")
     config = _part(bundle, "text_encoder", "config")
     vocabulary = _words(bundle)
     check_sizes("pieces of words", len(vocabulary), words, bundle.words or bundle.path)
+    published = {len(CLASSES): CLASSES, len(ENDOVIS18): ENDOVIS18}
+    if bundle.answers is None and answers in published:
+        listed = AnswerList(published[answers], "none")
+    else:
+        location = bundle.beside("answers", f"known data set of {answers} of them", [])
+        listed = answers_of(read_file(location), "none", answers, location)
     return Reading(
         LAYOUT,
         "pitvqa",
@@ -90,15 +94,15 @@ def pitvqa(bundle: Bundle) -> Reading:
             **structure,
             **_heads("heads", width, config.get("num_attention_heads")),
             "width": width,
-            "feed_forward": matrix(tensors, f"{layer}.intermediate.dense.weight")[0],
+            "feed_forward": tensors.matrix(f"{layer}.intermediate.dense.weight")[0],
             "hidden": hidden,
             "text_weights": None,
             "language_weights": None,
         },
         tensors,
-        _sources,
+        made,
         lambda _: region_dim,
-        Words(vocabulary, _answers(bundle, answers)),
+        Words(vocabulary, listed),
         _image_input(encoder, _part(bundle, "visual_encoder", "config")),
         encoder,
         notes=(
@@ -106,10 +110,6 @@ def pitvqa(bundle: Bundle) -> Reading:
             *(() if encoder else (f"images: it holds no ViT, so {VIT} is used instead",)),
         ),
     )
-
-
-def _sources(model: nn.Module) -> dict[str, Source]:
-    return sources(model, NAMES)
 
 
 def _heads(field: str, width: int, given: object) -> dict[str, int]:
@@ -131,41 +131,30 @@ def _part(bundle: Bundle, *names: str) -> Mapping[str, Any]:
 
 
 def _image_input(encoder: Tensors, config: Mapping[str, Any]) -> ImageInput:
-    """The ViT's sizes, as far as they are not ViT-B/16's, and frames as they were: not normalised.
-
-    Raises BadCheckpoint for a ViT that lacks its first layers.
-    """
-    options: dict[str, Any] = {}
-    size = 224
-    if encoder:
-        names = {
-            "position": "embeddings.position_embeddings",
-            "patches": "embeddings.patch_embeddings.projection.weight",
-        }
-        if lacking := [name for name in names.values() if name not in encoder]:
-            raise BadCheckpoint(
-                f"{LAYOUT}: {len(lacking)} missing (visual_encoder.{lacking[0]})",
-                hint="Give the whole of the checkpoint.",
-            )
-        *_, cells, width = encoder[names["position"]].shape
-        patch = encoder[names["patches"]].shape[-1]
-        size = math.isqrt(max(cells - 1, 0)) * patch
-        inner = [
-            t.shape[0] for n, t in encoder.items() if re.search(r"(fc1|te\.dense)\.weight$", n)
-        ]
-        options = {
-            "hidden_size": width,
-            "num_hidden_layers": count(encoder, r"(?:encoder\.layer|layers)\.(\d+)\."),
-            "intermediate_size": inner[0] if inner else 4 * width,
-            "image_size": size,
-            "patch_size": patch,
-            **_heads("num_attention_heads", width, config.get("num_attention_heads")),
-        }
-        usual = {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072}
-        usual |= {"image_size": 224, "patch_size": 16, "num_attention_heads": 12}
-        options = {name: value for name, value in options.items() if usual[name] != value}
+    """The ViT's sizes where they are not ViT-B/16's; frames as they were, not normalised."""
     zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    return ImageInput(VIT, size, interpolation="bicubic", mean=zero, std=one, options=options)
+    usual = ImageInput(VIT, 224, interpolation="bicubic", mean=zero, std=one)
+    if not encoder:
+        return usual
+    places = "embeddings.position_embeddings"
+    patches = "embeddings.patch_embeddings.projection.weight"
+    if lacking := [name for name in (places, patches) if name not in encoder]:
+        message = f"{LAYOUT}: {len(lacking)} missing (visual_encoder.{lacking[0]})"
+        raise BadCheckpoint(message, hint="Give the whole of the checkpoint.")
+    *_, cells, width = encoder[places].shape
+    patch = encoder[patches].shape[-1]
+    size = math.isqrt(max(cells - 1, 0)) * patch
+    inner = [t.shape[0] for n, t in encoder.items() if re.search(r"(fc1|te\.dense)\.weight$", n)]
+    options = {
+        "hidden_size": width,
+        "num_hidden_layers": encoder.count(r"(?:encoder\.layer|layers)\.(\d+)\."),
+        "intermediate_size": inner[0] if inner else 4 * width,
+        "image_size": size,
+        "patch_size": patch,
+        **_heads("num_attention_heads", width, config.get("num_attention_heads")),
+    }
+    other = {name: value for name, value in options.items() if VIT_B_16[name] != value}
+    return usual._replace(size=size, options=other)
 
 
 def _words(bundle: Bundle) -> Vocabulary:
@@ -183,24 +172,10 @@ def _words(bundle: Bundle) -> Vocabulary:
     parts = all((folder / name).exists() for name in PARTS)
     found = [folder / WHOLE] if (folder / WHOLE).exists() else [folder] if parts else []
     encoded = f"{WHOLE}, nor {' and '.join(PARTS)}"
-    location = beside(bundle.path, bundle.words, found, encoded, "words")
+    location = bundle.beside("words", encoded, found)
     return _of_file(location, location.name)
 
 
 def _of_file(path: Path, name: str) -> Vocabulary:
     """A tokenizer's words; the file itself is needed no more."""
-    made = file_vocabulary(f"{FILE}{path}")
-    return Vocabulary(made.words, made.pad, made.unknown, f"{FILE}{name}", rules=made.rules)
-
-
-def _answers(bundle: Bundle, size: int) -> AnswerList:
-    """The answers of a published data set, or of a file. Raises BadCheckpoint."""
-    known = {len(CLASSES): CLASSES, len(ENDOVIS18): ENDOVIS18}
-    if bundle.answers is None and size in known:
-        return AnswerList(known[size], "none")
-    location = beside(
-        bundle.path, bundle.answers, [], f"known data set of {size} of them", "answers"
-    )
-    listed = answers_of(read_file(location), "none", location)
-    check_sizes("answers", len(listed), size, location)
-    return listed
+    return replace(file_vocabulary(f"{FILE}{path}"), tokenizer=f"{FILE}{name}")

@@ -7,9 +7,9 @@ batch norm on regions (`use_bn=1`) is folded into the layer behind it.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from saccade.core.errors import BadCheckpoint
@@ -20,16 +20,9 @@ from saccade.interop.checkpoint_mapping import (
     Reading,
     Source,
     Tensors,
-    beside,
     check_sizes,
-    count,
-    cut,
-    gates_to_torch,
-    matrix,
     one_end_words,
     read_file,
-    require,
-    side_by_side,
     skeleton,
     sources,
 )
@@ -41,9 +34,7 @@ from saccade.models.catalogue import (
     TransformerConfig,
     UpDownConfig,
 )
-from saccade.text.vocabulary import Vocabulary, Words
-
-# The networks of ruotianluo's self-critical.pytorch, and which of saccade's each one is.
+from saccade.text.vocabulary import Words
 
 
 class Net(NamedTuple):
@@ -57,11 +48,10 @@ class Net(NamedTuple):
     """Fields that every such network has."""
     names: Mapping[str, str]
     sizes: Mapping[str, tuple[str, int]]
-    """Which fields are the rows (0) or columns (1) of which tensors."""
-    rows: str
-    """The tensor with a row per word."""
-    image: tuple[str, str]
-    """The layer that takes regions: its name there, and here."""
+    """Which fields are the rows (0) or columns (1) of which tensors. The first of these tensors
+    has a row per word."""
+    image: tuple[str, str] = ("att_embed", "project_regions")
+    """The layer that takes regions: its name there, empty if it is named above, and here."""
 
 
 MEAN = {"init_pool": "mean", "pool_size": None, "batch_norm": None}
@@ -88,8 +78,6 @@ NETS = {
             "hidden": ("core.att_lstm.weight_hh", 1),
             "attention": ("ctx2att.weight", 0),
         },
-        "embed.0.weight",
-        ("att_embed", "project_regions"),
     ),
     "adaatt": Net(
         "core.lstm.w2h.",
@@ -119,8 +107,6 @@ NETS = {
             "hidden": ("fc_embed.0.weight", 0),
             "attention": ("ctx2att.weight", 0),
         },
-        "embed.0.weight",
-        ("att_embed", "project_regions"),
     ),
     "newfc": Net(
         "_core.i2h.",
@@ -135,7 +121,6 @@ NETS = {
             "logit": "output",
         },
         {"embedding": ("embed.weight", 1), "hidden": ("_core.h2h.weight", 1)},
-        "embed.weight",
         ("", "project_image"),
     ),
     "show_tell": Net(
@@ -145,7 +130,6 @@ NETS = {
         {"cell": "lstm", "cell_bias": False, "image_bias": True} | MEAN,
         {"img_embed": "project_image", "embed": "embed", "core": "lstm", "logit": "output"},
         {"embedding": ("embed.weight", 1), "hidden": ("core.weight_hh_l0", 1)},
-        "embed.weight",
         ("", "project_image"),
     ),
     "transformer": Net(
@@ -163,81 +147,76 @@ NETS = {
             "width": ("model.tgt_embed.0.lut.weight", 1),
             "feed_forward": ("model.encoder.layers.0.feed_forward.w_1.weight", 0),
         },
-        "model.tgt_embed.0.lut.weight",
-        ("att_embed", "project_regions"),
     ),
 }
-
-
-PUBLISHED = ("self_attn", "src_attn")
-"""Attention to what is said, and to the image."""
+ATTENTIONS = {
+    "encoder": {"self": "self_attn"},
+    "decoder": {"self": "self_attn", "cross": "src_attn"},
+}
+"""Attention to what is said and to the image, in a Transformer's stacks: its name here, and there.
+"""
+EPSILON = 1e-5
+"""Of torch's batch norms."""
 
 
 def layers_of(tensors: Tensors) -> dict[str, int]:
     """How many layers a Transformer's stacks have, at least one."""
     return {
-        f"{stack}_layers": max(count(tensors, rf"model\.{stack}\.layers\.(\d+)\."), 1)
-        for stack in ("encoder", "decoder")
+        f"{stack}_layers": max(tensors.count(rf"model\.{stack}\.layers\.(\d+)\."), 1)
+        for stack in ATTENTIONS
     }
 
 
-def transformer_names(tensors: Tensors) -> dict[str, str]:
-    """All layers of both stacks but keys and values."""
-    names, blocks_of = {}, {"encoder": ("self",), "decoder": ("self", "cross")}
-    for stack, blocks in blocks_of.items():
-        for i in range(layers_of(tensors)[f"{stack}_layers"]):
+def transformer_layers(tensors: Tensors) -> tuple[dict[str, str], dict[str, Source]]:
+    """All layers of both stacks by name, but keys and values; and these, two layers there, one
+    here.
+    """
+    names, joined, layers = {}, {}, layers_of(tensors)
+    for stack, blocks in ATTENTIONS.items():
+        for i in range(layers[f"{stack}_layers"]):
             theirs, ours = f"model.{stack}.layers.{i}", f"{stack}.{i}"
-            for place, (block, published) in enumerate(zip(blocks, PUBLISHED, strict=False)):
+            for place, (block, published) in enumerate(blocks.items()):
                 names[f"{theirs}.sublayer.{place}.norm"] = f"{ours}.{block}_norm"
                 names[f"{theirs}.{published}.linears.0"] = f"{ours}.{block}_attention.query"
                 names[f"{theirs}.{published}.linears.3"] = f"{ours}.{block}_attention.merge"
+                keys = f"{ours}.keys" if block == "self" else f"region_keys.{i}"
+                for leaf in ("weight", "bias"):
+                    both = tuple(f"{theirs}.{published}.linears.{n}.{leaf}" for n in (1, 2))
+                    joined[f"{keys}.{leaf}"] = Source(both, lambda *two: torch.cat(two))
             names[f"{theirs}.sublayer.{len(blocks)}.norm"] = f"{ours}.feed_forward.0"
             names[f"{theirs}.feed_forward.w_1"] = f"{ours}.feed_forward.1"
             names[f"{theirs}.feed_forward.w_2"] = f"{ours}.feed_forward.4"
-    return names
-
-
-def transformer_keys(tensors: Tensors) -> dict[str, Source]:
-    """Keys and values, two layers there, one here."""
-    joined = {}
-    for field, layers in layers_of(tensors).items():
-        stack = field.removesuffix("_layers")
-        for i in range(layers):
-            parts = [("self_attn", f"{stack}.{i}.keys")]
-            parts += [("src_attn", f"region_keys.{i}")] if stack == "decoder" else []
-            for block, ours in parts:
-                both = [f"model.{stack}.layers.{i}.{block}.linears.{n}" for n in (1, 2)]
-                for leaf in ("weight", "bias"):
-                    made = Source(tuple(f"{layer}.{leaf}" for layer in both), side_by_side)
-                    joined[f"{ours}.{leaf}"] = made
-    return joined
-
-
-EPSILON = 1e-5
-"""Of torch's batch norms."""
+    return names, joined
 
 
 def self_critical(bundle: Bundle) -> Reading:
     """`adaatt`, `updown`, `newfc`, `transformer` or `show_tell`, as its tensors tell."""
-    tensors = cut(bundle.tensors(), r"model\.tgt_embed\.1\.pe|att_embed\.0\.num_batches_tracked")
+    tensors = bundle.tensors()
+    tensors = tensors.without(r"model\.tgt_embed\.1\.pe|att_embed\.0\.num_batches_tracked")
     name = next((n for n, net in NETS.items() if any(net.sign in key for key in tensors)), None)
     if name is None:
-        raise BadCheckpoint(
-            f"its tensors are those of no network known here; the first is {next(iter(tensors))}",
-            location=bundle.path,
-            hint=f"Known are: {', '.join(NETS)}.",
-        )
+        first, hint = next(iter(tensors)), f"Known are: {', '.join(NETS)}."
+        message = f"its tensors are those of no network known here; the first is {first}"
+        raise BadCheckpoint(message, location=bundle.path, hint=hint)
     layout, net = f"self-critical ({name})", NETS[name]
     model = {**net.fixed, **(layers_of(tensors) if name == "transformer" else {})}
     made = partial(_sources, tensors, net)
     wanted = made(skeleton(net.config(**model)))
-    require(tensors, wanted, layout)
-    _, dim = matrix(tensors, wanted[f"{net.image[1]}.weight"].names[0])
-    model |= {field: matrix(tensors, key)[side] for field, (key, side) in net.sizes.items()}
+    tensors.require(wanted, layout)
+    _, dim = tensors.matrix(wanted[f"{net.image[1]}.weight"].names[0])
+    model |= {field: tensors.matrix(key)[side] for field, (key, side) in net.sizes.items()}
 
-    location = beside(bundle.path, bundle.words, _infos(bundle.path), "infos_*.pkl", "words")
-    vocabulary, options = _words_and_options(read_file(location), location)
-    check_sizes("words and the end", len(vocabulary), matrix(tensors, net.rows)[0], location)
+    # The infos of the best epoch belong to the best epoch's weights.
+    infos, best = sorted(bundle.path.parent.glob("infos_*.pkl")), "best" in bundle.path.stem
+    infos = [path for path in infos if path.stem.endswith("-best") == best]
+    location = bundle.beside("words", "infos_*.pkl", infos)
+    content = read_file(location)  # infos, or words alone, from the JSON of the program's data
+    about = content if isinstance(content, dict) else {}
+    vocabulary = one_end_words(about.get("vocab", about.get("ix_to_word")), location)
+    rows, _ = tensors.matrix(next(iter(net.sizes.values()))[0])
+    check_sizes("words and the end", len(vocabulary), rows, location)
+    given = about.get("opt")
+    options = given.attributes if isinstance(given, Inert) else {}
     if name == "transformer":
         model["heads"] = options.get("num_att_heads", 8)
     images = ImageInput("timm:resnet101.tv_in1k", 448)
@@ -258,51 +237,36 @@ def self_critical(bundle: Bundle) -> Reading:
     )
 
 
-def _infos(checkpoint: Path) -> list[Path]:
-    """The infos beside a checkpoint, those of the best epoch with the best epoch's weights."""
-    best = "best" in checkpoint.stem
-    return [
-        path
-        for path in sorted(checkpoint.parent.glob("infos_*.pkl"))
-        if path.stem.endswith("-best") == best
-    ]
-
-
-def _words_and_options(about: object, location: Path) -> tuple[Vocabulary, Mapping[str, Any]]:
-    """Words and the program's options, from its infos; or words alone, from its data's JSON."""
-    found = about if isinstance(about, dict) else {}
-    options = found.get("opt")
-    vocabulary = one_end_words(found.get("vocab", found.get("ix_to_word")), location)
-    return vocabulary, options.attributes if isinstance(options, Inert) else {}
-
-
-def _place(tensors: Tensors) -> str:
-    """Behind a batch norm, if there is one."""
-    return ".1" if "att_embed.0.running_mean" in tensors else ".0"
-
-
 def _sources(tensors: Tensors, net: Net, model: nn.Module) -> dict[str, Source]:
     """Where each of our tensors comes from: by names, gates in torch's order, norms folded."""
     names = dict(net.names)
     theirs, ours = net.image
+    normed = "att_embed.0.running_mean" in tensors
     if theirs:
-        names[f"{theirs}{_place(tensors)}"] = ours
+        names[f"{theirs}.{int(normed)}"] = ours  # the layer stands behind the norm
     joined: dict[str, Source] = {}
     if net.config is TransformerConfig:
-        names |= transformer_names(tensors)
-        joined = transformer_keys(tensors)  # keys and values are one layer here
+        layers, joined = transformer_layers(tensors)
+        names |= layers
     found = sources(model, names, but=joined)
     for key, source in found.items():
         if key.startswith(("word_gates.", "mean_gates.", "hidden_gates.")):
-            found[key] = Source(source.names, gates_to_torch)
-        elif ".scale" in key or ".shift" in key:
-            found[key] = Source(tuple(map(_norm_name, source.names)))
-    if theirs and _place(tensors) == ".1":
+            found[key] = Source(source.names, _gates_to_torch)
+        elif ".scale" in key or ".shift" in key:  # of a Transformer's norms
+            (name,) = source.names
+            found[key] = Source((name.replace(".scale", ".a_2").replace(".shift", ".b_2"),))
+    if theirs and normed:
         norm = [f"{theirs}.0.{part}" for part in ("weight", "running_var", "bias", "running_mean")]
         weight = f"{theirs}.1.weight"
         found[f"{ours}.weight"] = Source((weight, *norm[:2]), _folded_weight)
         found[f"{ours}.bias"] = Source((f"{theirs}.1.bias", weight, *norm), _folded_bias)
     return found | joined
+
+
+def _gates_to_torch(tensor: Tensor) -> Tensor:
+    """Rows in, forget, out, candidate -> torch's in, forget, candidate, out."""
+    enter, keep, leave, candidate = tensor.tensor_split(4)
+    return torch.cat([enter, keep, candidate, leave])
 
 
 def _folded_weight(weight: Tensor, scale: Tensor, variance: Tensor) -> Tensor:
@@ -314,7 +278,3 @@ def _folded_bias(
     bias: Tensor, weight: Tensor, scale: Tensor, variance: Tensor, shift: Tensor, mean: Tensor
 ) -> Tensor:
     return bias + weight @ (shift - mean * scale / (variance + EPSILON).sqrt())
-
-
-def _norm_name(name: str) -> str:
-    return name.replace(".scale", ".a_2").replace(".shift", ".b_2")

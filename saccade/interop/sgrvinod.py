@@ -4,8 +4,9 @@ Keys and files as in the captioning specification, 1.3 and 2.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from torch import nn
 
 from saccade.core.errors import BadCheckpoint
 from saccade.interop.checkpoint_mapping import (
@@ -14,18 +15,13 @@ from saccade.interop.checkpoint_mapping import (
     Reading,
     Source,
     Tensors,
-    below,
-    beside,
     caption_words,
     check_sizes,
-    count,
-    matrix,
     read_file,
-    require,
     skeleton,
     sources,
 )
-from saccade.interop.torch_files import Saved, tensors_of
+from saccade.interop.torch_files import tensors_of
 from saccade.models.catalogue import ShowAttendTellConfig, ShowTellConfig
 from saccade.text.vocabulary import Words
 
@@ -70,37 +66,47 @@ RESNETS: dict[tuple[object, ...], str] = {
 }
 
 
-class Decoder(NamedTuple):
-    """One of the tutorial's decoders."""
-
-    layout: str
-    recipe: str
-    model: dict[str, Any]
-    names: Mapping[str, str]
-    region_dim: Callable[[Any], int]
-
-
 def sgrvinod(bundle: Bundle) -> Reading:
     """Show, Attend and Tell, or the course's decoder without attention; whole pickled modules or
     state dicts, with or without the encoder.
     """
     tensors, encoder = _halves(bundle)
-    tensors = _tutorial_names(tensors)
-    decoder = _course_rnn(tensors) if "init.weight" in tensors else _attention(tensors)
-    found = sorted(bundle.path.parent.glob("WORDMAP_*.json"))
-    location = beside(bundle.path, bundle.words, found, "WORDMAP_*.json", "words")
+    course = "init.weight" in tensors
+    layout = f"sgrvinod ({'DecoderWithRNN' if course else 'DecoderWithAttention'})"
+    names = COURSE_RNN if course else SGRVINOD
+
+    def made(model: nn.Module) -> dict[str, Source]:
+        # An LSTM cell's tensors are called as an LSTM's, but for their layer.
+        found = sources(model, names).items()
+        return {key: Source((source.names[0].removesuffix("_l0"),)) for key, source in found}
+
+    tensors.require(made(skeleton(ShowTellConfig() if course else ShowAttendTellConfig())), layout)
+    words, embedding = tensors.matrix("embedding.weight")
+    _, width = tensors.matrix("init.weight" if course else "attention.encoder_att.weight")
+
+    def region_dim(model: Any) -> int:
+        if not course or model.init_pool == "mean":
+            return width
+        cells = (model.pool_size or 0) ** 2
+        if not cells or width % cells:
+            message = f"{layout}: init.weight takes {width} numbers, which are not {cells} cells"
+            hint = "Say how many cells an image has: --set model.pool_size=SIDE."
+            raise BadCheckpoint(message, hint=hint)
+        return width // cells
+
+    location = bundle.beside("words", "WORDMAP_*.json")
     vocabulary = caption_words(read_file(location), location)
-    check_sizes("words", len(vocabulary), matrix(tensors, "embedding.weight")[0], location)
-    network, backbone = _resnet(encoder) if encoder else ("resnet101", {})
+    check_sizes("words", len(vocabulary), words, location)
+    network, backbone = _resnet(encoder) if encoder else ("resnet101", Tensors())
     images = ImageInput(f"timm:{network}.tv_in1k", 256)
     missing = f"images: it holds no encoder, so {images.backbone}, not fine-tuned, is used instead"
     return Reading(
-        decoder.layout,
-        decoder.recipe,
-        decoder.model,
+        layout,
+        "show-tell" if course else "show-attend-tell",
+        {"pool_size": SIDE, "embedding": embedding, **_sizes(tensors, course, width)},
         tensors,
-        lambda model: _cells(sources(model, decoder.names)),
-        decoder.region_dim,
+        made,
+        region_dim,
         Words(vocabulary),
         images,
         backbone,
@@ -108,86 +114,47 @@ def sgrvinod(bundle: Bundle) -> Reading:
     )
 
 
+def _sizes(tensors: Tensors, course: bool, width: int) -> dict[str, Any]:
+    """Fields of the model; `width` is how many numbers the layer takes that sees the image."""
+    if course:
+        return {
+            "embedding": tensors.matrix("init.weight")[0],
+            "hidden": tensors.matrix("decode_step.weight_hh")[1],
+            "image_bias": True,
+            "batch_norm": 0.1,
+            "cell": "lstm",
+            "cell_bias": True,
+            "init_pool": "mean" if width % SIDE**2 else "flatten",
+        }
+    gates, hidden = tensors.matrix("f_beta.weight")
+    return {
+        "hidden": hidden,
+        "attention": tensors.matrix("attention.encoder_att.weight")[0],
+        "gate": "scalar" if gates == 1 < width else "vector",
+    }
+
+
 def _halves(bundle: Bundle) -> tuple[Tensors, Tensors]:
-    """The decoder's tensors and the encoder's, which may be missing."""
+    """The decoder's tensors, by the tutorial's names, and the encoder's, which may be missing."""
     halves = []
     for half in ("decoder", "encoder"):
         names = (half, f"{half}_state_dict", f"{half}_state", f"{half}_dict")
-        halves.append(next((t for n in names if (t := tensors_of(bundle.part.get(n)))), {}))
+        found = next((t for n in names if (t := tensors_of(bundle.part.get(n)))), {})
+        halves.append(Tensors(found))
     decoder, encoder = halves
     if not decoder:
         whole = bundle.tensors()
-        decoder, encoder = below(whole, "decoder.") or whole, below(whole, "encoder.")
-    return decoder, encoder
-
-
-def _tutorial_names(tensors: Tensors) -> Tensors:
-    """The tutorial's names for what the course calls otherwise."""
-    turned = {}
-    for name, tensor in tensors.items():
+        decoder, encoder = whole.below("decoder.") or whole, whole.below("encoder.")
+    turned = Tensors()
+    for name, tensor in decoder.items():
         layer, _, leaf = name.rpartition(".")
         turned[f"{COURSE_NAMES.get(layer, layer)}.{leaf}"] = tensor
-    return turned
+    return turned, encoder
 
 
-def _attention(tensors: Tensors) -> Decoder:
-    layout = "sgrvinod (DecoderWithAttention)"
-    require(tensors, _cells(sources(skeleton(ShowAttendTellConfig()), SGRVINOD)), layout)
-    attention, dim = matrix(tensors, "attention.encoder_att.weight")
-    gates, hidden = matrix(tensors, "f_beta.weight")
-    model = {
-        "embedding": matrix(tensors, "embedding.weight")[1],
-        "hidden": hidden,
-        "attention": attention,
-        "gate": "scalar" if gates == 1 < dim else "vector",
-        "pool_size": SIDE,
-    }
-    return Decoder(layout, "show-attend-tell", model, SGRVINOD, lambda _: dim)
-
-
-def _course_rnn(tensors: Tensors) -> Decoder:
-    layout = "sgrvinod (DecoderWithRNN)"
-    require(tensors, _cells(sources(skeleton(ShowTellConfig()), COURSE_RNN)), layout)
-    embedding, width = matrix(tensors, "init.weight")
-    model = {
-        "embedding": embedding,
-        "hidden": matrix(tensors, "decode_step.weight_hh")[1],
-        "image_bias": True,
-        "batch_norm": 0.1,
-        "cell": "lstm",
-        "cell_bias": True,
-        "init_pool": "mean" if width % SIDE**2 else "flatten",
-        "pool_size": SIDE,
-    }
-
-    def region_dim(model: Any) -> int:
-        if model.init_pool == "mean":
-            return width
-        cells = (model.pool_size or 0) ** 2
-        if not cells or width % cells:
-            raise BadCheckpoint(
-                f"{layout}: init.weight takes {width} numbers, which are not {cells} cells",
-                hint="Say how many cells an image has: --set model.pool_size=SIDE.",
-            )
-        return width // cells
-
-    return Decoder(layout, "show-tell", model, COURSE_RNN, region_dim)
-
-
-def _cells(found: dict[str, Source]) -> dict[str, Source]:
-    """An LSTM cell's tensors are called as an LSTM's, but for their layer."""
-    return {
-        key: Source(tuple(name.removesuffix("_l0") for name in source.names), source.turn)
-        for key, source in found.items()
-    }
-
-
-def _resnet(encoder: Tensors) -> tuple[str, dict[str, Saved]]:
-    """Which ResNet the tutorial's encoder is, and its tensors by the names of old.
-
-    Raises BadCheckpoint where it is none of torchvision's.
-    """
-    turned = {}
+def _resnet(encoder: Tensors) -> tuple[str, Tensors]:
+    """Which of torchvision's ResNets the tutorial's encoder is, and its tensors by their names."""
+    turned = Tensors()
     for name, tensor in encoder.items():
         found = re.fullmatch(r"\w+\.(\d+)\.(.+)", name)
         if found is None or found[1] not in PARTS:
@@ -195,7 +162,7 @@ def _resnet(encoder: Tensors) -> tuple[str, dict[str, Saved]]:
             raise BadCheckpoint(message, hint=WITHOUT_ENCODER)
         turned[f"{PARTS[found[1]]}.{found[2]}"] = tensor
     block = "bottleneck" if "layer1.0.conv3.weight" in turned else "basic"
-    blocks = [count(turned, rf"layer{stage}\.(\d+)\.") for stage in range(1, 5)]
+    blocks = [turned.count(rf"layer{stage}\.(\d+)\.") for stage in range(1, 5)]
     network = RESNETS.get((block, *blocks))
     if network is None:
         message = f"the encoder has {blocks} {block} blocks, which is no ResNet of torchvision"

@@ -198,17 +198,10 @@ class InertUnpickler(pickle._Unpickler):
 MAGIC = 0x1950A86A20F9469CFC6C
 """The first pickle of a file that an early torch wrote."""
 
-_DTYPES = {
-    "Double": torch.float64,
-    "Float": torch.float32,
-    "Half": torch.float16,
-    "BFloat16": torch.bfloat16,
-    "Long": torch.int64,
-    "Int": torch.int32,
-    "Short": torch.int16,
-    "Char": torch.int8,
-    "Byte": torch.uint8,
-    "Bool": torch.bool,
+_DTYPES: dict[str, torch.dtype] = {
+    **{name: getattr(torch, name.lower()) for name in ("Double", "Float", "Half", "BFloat16")},
+    **{name: getattr(torch, name.lower()) for name in ("Long", "Int", "Short", "Bool")},
+    **{"Char": torch.int8, "Byte": torch.uint8},
 }
 COPY_AGAIN = "Copy the file again from where it came."
 
@@ -228,16 +221,6 @@ class Storage:
     def __setstate__(self, state: Any) -> None:
         """Keep what the file says, whatever a pickle says later."""
 
-    def read(self) -> Tensor:
-        """All of the numbers, `(numbers,)`. Raises ValueError where the file is not whole."""
-        size = self.numbers * self.dtype.itemsize
-        if self.start is None or not 0 <= self.start <= len(self.file) - size:
-            raise ValueError("a tensor's numbers are missing")
-        raw = bytearray(self.file[self.start : self.start + size])
-        if self.crc32 and zlib.crc32(raw) != self.crc32:
-            raise ValueError("a tensor's numbers have changed since they were written")
-        return torch.frombuffer(raw, dtype=self.dtype) if raw else torch.empty(0, dtype=self.dtype)
-
 
 class Saved(NamedTuple):
     """A tensor that a file holds, not read yet."""
@@ -252,10 +235,15 @@ class Saved(NamedTuple):
 
     def read(self) -> Tensor:
         """The tensor, on the CPU, with memory of its own. Raises BadCheckpoint."""
-        try:
-            whole = self.storage.read()
-        except ValueError as error:
-            raise BadCheckpoint(str(error), hint=COPY_AGAIN) from None
+        file, dtype, start = self.storage.file, self.storage.dtype, self.storage.start
+        size = self.storage.numbers * dtype.itemsize
+        if start is None or not 0 <= start <= len(file) - size:
+            raise BadCheckpoint("a tensor's numbers are missing", hint=COPY_AGAIN)
+        raw = bytearray(file[start : start + size])
+        if self.storage.crc32 and zlib.crc32(raw) != self.storage.crc32:
+            message = "a tensor's numbers have changed since they were written"
+            raise BadCheckpoint(message, hint=COPY_AGAIN)
+        whole = torch.frombuffer(raw, dtype=dtype) if raw else torch.empty(0, dtype=dtype)
         return whole.as_strided(self.shape, self.stride, self.offset).clone()
 
 
@@ -266,38 +254,30 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
     Raises BadCheckpoint for a file that is missing, damaged, no pickle, or whose pickle names
     anything that is on no list, such as `os.system`; that is neither imported nor run.
     """
-    file = open_file(path)
+    try:
+        with path.open("rb") as stream:
+            file = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise BadCheckpoint("no such file", location=path, hint="Check the name.") from None
+    except ValueError:
+        raise BadCheckpoint("the file is empty", location=path, hint=COPY_AGAIN) from None
+    except OSError as error:
+        message, hint = f"unreadable ({error.strerror})", "Give the path of a file."
+        raise BadCheckpoint(message, location=path, hint=hint) from None
     try:
         if file[:4] == b"PK\x03\x04":
             with zipfile.ZipFile(path) as archive:
                 return _archive(archive, file, classes)
         return _stream(file, classes)
     except RefusedPickle as refused:
-        raise BadCheckpoint(
-            f"its pickle asks for {refused}, which is on no list of harmless things; "
-            "nothing of it was run",
-            location=path,
-            hint="Do not load this file with other programs unless you trust who made it.",
-        ) from None
+        asks = f"its pickle asks for {refused}, which is on no list of harmless things"
+        hint = "Do not load this file with other programs unless you trust who made it."
+        message = f"{asks}; nothing of it was run"
+        raise BadCheckpoint(message, location=path, hint=hint) from None
     except (*DEFECTS, zipfile.BadZipFile, RuntimeError, OSError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         message = f"not a whole file of torch.save or pickle ({why})"
         raise BadCheckpoint(message, location=path, hint=COPY_AGAIN) from None
-
-
-def open_file(path: Path) -> mmap.mmap:
-    """A file as if it stood in memory. Raises BadCheckpoint where it cannot be read."""
-    try:
-        with path.open("rb") as stream:
-            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    except FileNotFoundError:
-        raise BadCheckpoint("no such file", location=path, hint="Check the name.") from None
-    except ValueError:
-        raise BadCheckpoint("the file is empty", location=path, hint=COPY_AGAIN) from None
-    except OSError as error:
-        raise BadCheckpoint(
-            f"unreadable ({error.strerror})", location=path, hint="Give the path of a file."
-        ) from None
 
 
 def _archive(archive: zipfile.ZipFile, file: mmap.mmap, classes: Collection[str]) -> Any:
@@ -362,12 +342,9 @@ def _stream(file: mmap.mmap, classes: Collection[str]) -> Any:
     return value
 
 
-def _is_stand_in(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Inert)
-
-
 def _dtype(kind: Any) -> torch.dtype:
-    name = kind.name.rpartition(".")[2] if _is_stand_in(kind) else ""
+    is_stand_in = isinstance(kind, type) and issubclass(kind, Inert)
+    name = kind.name.rpartition(".")[2] if is_stand_in else ""
     dtype = _DTYPES.get(name.removesuffix("Storage"))
     if dtype is None:
         raise ValueError(f"numbers of the kind {name or kind!r}")
@@ -380,22 +357,19 @@ def tensors_of(value: Any) -> dict[str, Saved] | None:
     A prefix "module.", which a wrapper for several GPUs leaves, is taken away. None for anything
     else. Buffers that the module does not save are left out.
     """
+    found: dict[str, Saved] = {}
     if isinstance(value, Inert) and "_parameters" in value.attributes:
-        found: dict[str, Saved] = {}
         _walk(value, "", found, depth=0)
-    elif isinstance(value, dict) and value and _is_state(value):
-        found = {name: tensor for name, tensor in value.items() if isinstance(tensor, Saved)}
+    elif isinstance(value, dict):
+        named = ((n, t) for n, t in value.items() if isinstance(n, str) and isinstance(t, Saved))
+        found = dict(named)
+        if not value or len(found) < len(value):
+            return None
     else:
         return None
     if found and all(name.startswith("module.") for name in found):
         found = {name.removeprefix("module."): tensor for name, tensor in found.items()}
     return found
-
-
-def _is_state(value: dict[Any, Any]) -> bool:
-    return all(isinstance(name, str) for name in value) and all(
-        isinstance(tensor, Saved) for tensor in value.values()
-    )
 
 
 def _walk(module: Inert, prefix: str, found: dict[str, Saved], depth: int) -> None:

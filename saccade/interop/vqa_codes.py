@@ -5,7 +5,7 @@ hengyuan-hu/bottom-up-attention-vqa. Keys and files as in the VQA specification,
 import re
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from saccade.core.errors import BadCheckpoint
 from saccade.interop.checkpoint_mapping import (
@@ -16,13 +16,9 @@ from saccade.interop.checkpoint_mapping import (
     Source,
     Tensors,
     answers_of,
-    beside,
     check_sizes,
-    count,
-    matrix,
     question_words,
     read_file,
-    require,
     skeleton,
     sources,
 )
@@ -58,31 +54,28 @@ def pytorch_vqa(bundle: Bundle) -> Reading:
     """Show, Ask, Attend, and Answer; its vocabulary stands in the checkpoint."""
     layout = "pytorch-vqa"
     tensors = bundle.tensors()
-    require(tensors, sources(skeleton(ShowAskAttendAnswerConfig()), PYTORCH_VQA), layout)
-    words, embedding = matrix(tensors, "text.embedding.weight")
-    hidden, _ = matrix(tensors, "classifier.lin1.weight")
-    answers, _ = matrix(tensors, "classifier.lin2.weight")
-    glimpses, attention = matrix(tensors, "attention.x_conv.weight")
-    _, region_dim = matrix(tensors, "attention.v_conv.weight")
-    known = bundle.part.get("vocab")
-    location = bundle.path
+    tensors.require(sources(skeleton(ShowAskAttendAnswerConfig()), PYTORCH_VQA), layout)
+    words, embedding = tensors.matrix("text.embedding.weight")
+    hidden, _ = tensors.matrix("classifier.lin1.weight")
+    answers, _ = tensors.matrix("classifier.lin2.weight")
+    glimpses, attention = tensors.matrix("attention.x_conv.weight")
+    _, region_dim = tensors.matrix("attention.v_conv.weight")
+    location, known = bundle.path, bundle.part.get("vocab")
     if known is None or bundle.words is not None:
-        found = sorted(bundle.path.parent.glob("vocab.json"))
-        location = beside(bundle.path, bundle.words, found, "vocab.json", "words")
+        location = bundle.beside("words", "vocab.json")
         known = read_file(location)
     if not isinstance(known, dict) or not {"question", "answer"} <= known.keys():
         hint = "Give vocab.json, or a checkpoint that holds it."
         raise BadCheckpoint("no words of questions and answers", location=location, hint=hint)
     vocabulary = question_words(known["question"], "show_ask_attend_answer", location)
-    listed = answers_of(known["answer"], "show_ask_attend_answer", location)
     check_sizes("words", len(vocabulary), words, location)
-    check_sizes("answers", len(listed), answers, location)
+    listed = answers_of(known["answer"], "show_ask_attend_answer", answers, location)
     return Reading(
         layout,
         "show-ask-attend-answer",
         {
             "embedding": embedding,
-            "question": matrix(tensors, "text.lstm.weight_hh_l0")[1],
+            "question": tensors.matrix("text.lstm.weight_hh_l0")[1],
             "attention": attention,
             "glimpses": glimpses,
             "hidden": hidden,
@@ -98,7 +91,11 @@ def pytorch_vqa(bundle: Bundle) -> Reading:
 
 def hengyuan_hu(bundle: Bundle) -> Reading:
     """Joint embedding, `baseline0_newatt` or `baseline0`; its words and answers are two files."""
-    tensors = _weight_norm_names(bundle.tensors())
+    tensors = Tensors()
+    for name, tensor in bundle.tensors().items():
+        # Weight norm under today's names in torch (a parametrization) as under those of old.
+        old = re.sub(r"\.parametrizations\.weight\.original0$", ".weight_g", name)
+        tensors[re.sub(r"\.parametrizations\.weight\.original1$", ".weight_v", old)] = tensor
     product = any(name.startswith("v_att.v_proj.") for name in tensors)
     layout = f"hengyuan-hu ({'baseline0_newatt' if product else 'baseline0'})"
     names = {**HENGYUAN_HU, **(NEWATT if product else BASELINE0)}
@@ -106,21 +103,22 @@ def hengyuan_hu(bundle: Bundle) -> Reading:
         "form": "newatt" if product else "baseline0",
         "weight_norm": True,
         "padded_to": 14,
-        "layers": max(count(tensors, r"q_emb\.rnn\.weight_hh_l(\d+)"), 1),
+        "layers": max(tensors.count(r"q_emb\.rnn\.weight_hh_l(\d+)"), 1),
         "bidirectional": any("_reverse" in name for name in tensors),
     }
 
     def made(model: nn.Module) -> dict[str, Source]:
         found = sources(model, names)
         # Their padding is the last word, ours the first.
-        return {**found, "embed.weight": Source(("w_emb.emb.weight",), _last_row_first)}
+        last_first = Source(("w_emb.emb.weight",), lambda table: table.roll(1, dims=0))
+        return {**found, "embed.weight": last_first}
 
-    require(tensors, made(skeleton(JointEmbeddingConfig(**structure))), layout)
-    rows, question = matrix(tensors, "q_emb.rnn.weight_hh_l0")
-    words, embedding = matrix(tensors, "w_emb.emb.weight")
-    hidden, _ = matrix(tensors, "q_net.main.0.weight_v")
-    answers, classifier = matrix(tensors, "classifier.main.3.weight_v")
-    _, region_dim = matrix(tensors, "v_net.main.0.weight_v")
+    tensors.require(made(skeleton(JointEmbeddingConfig(**structure))), layout)
+    rows, question = tensors.matrix("q_emb.rnn.weight_hh_l0")
+    words, embedding = tensors.matrix("w_emb.emb.weight")
+    hidden, _ = tensors.matrix("q_net.main.0.weight_v")
+    answers, classifier = tensors.matrix("classifier.main.3.weight_v")
+    _, region_dim = tensors.matrix("v_net.main.0.weight_v")
     return Reading(
         layout,
         "joint-embedding" if product else "joint-embedding-concat",
@@ -146,38 +144,13 @@ def hengyuan_hu(bundle: Bundle) -> Reading:
 
 
 def _hengyuan_hu_words(bundle: Bundle, words: int, answers: int) -> Words:
-    folder = bundle.path.parent
-    found = sorted(folder.glob("dictionary.pkl"))
-    location = beside(bundle.path, bundle.words, found, "dictionary.pkl", "words")
+    location = bundle.beside("words", "dictionary.pkl")
     value = read_file(location)  # [word -> id, words in their order]
     numbered = value[0] if isinstance(value, list) and len(value) == 2 else value
-    if not isinstance(numbered, dict) or not all(isinstance(n, int) for n in numbered.values()):
-        raise BadCheckpoint(
-            "this is no dictionary.pkl: it holds no map from words to ids",
-            location=location,
-            hint="Give the file that the checkpoint's own program wrote.",
-        )
-    shifted = {word: number + 1 for word, number in numbered.items()}
-    vocabulary = question_words(shifted, "bottom_up", location)
+    vocabulary = question_words(numbered, "bottom_up", location, first=0)
     check_sizes("words and the padding", len(vocabulary), words, location)
-    # The same labels twice: as {answer: id} and as a list.
-    files = [folder / f"trainval_{name}.pkl" for name in ("label2ans", "ans2label")]
-    there = [path for path in files if path.exists()][:1]
-    encoded = "trainval_label2ans.pkl or trainval_ans2label.pkl"
-    location = beside(bundle.path, bundle.answers, there, encoded, "answers")
-    listed = answers_of(read_file(location), "official", location)
-    check_sizes("answers", len(listed), answers, location)
-    return Words(vocabulary, listed)
-
-
-def _last_row_first(table: Tensor) -> Tensor:
-    return table.roll(1, dims=0)
-
-
-def _weight_norm_names(tensors: Tensors) -> Tensors:
-    """Weight norm under today's names in torch (a parametrization) as under those of old."""
-    turned = {}
-    for name, tensor in tensors.items():
-        old = re.sub(r"\.parametrizations\.weight\.original0$", ".weight_g", name)
-        turned[re.sub(r"\.parametrizations\.weight\.original1$", ".weight_v", old)] = tensor
-    return turned
+    # The same labels twice: as a list and as {answer: id}.
+    names = ("trainval_label2ans.pkl", "trainval_ans2label.pkl")
+    there = [path for name in names if (path := bundle.path.with_name(name)).exists()]
+    location = bundle.beside("answers", " or ".join(names), there[:1])
+    return Words(vocabulary, answers_of(read_file(location), "official", answers, location))

@@ -12,7 +12,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,9 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> list[str]:
     try:
         with ExitStack() as stack:
             members = _members(path, limits or Limits(), stack)
-            _refuse_small_disk(into, members)
+            into.mkdir(parents=True, exist_ok=True)
+            needed = sum(member.size for member in members if not (into / member.name).exists())
+            refuse_small_disk(BadDownload, into, "unpacking", needed, "give another disk: --to DIR")
             for member in members:
                 _write(member, into / member.name, path)
     except DEFECTS as error:
@@ -73,40 +75,35 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> list[str]:
 
 
 def _members(path: Path, limits: Limits, stack: ExitStack) -> list[_Member]:
-    """All files of an archive, in its order, after every one was found to be safe."""
-    read = _of_zip if path.suffix == ".zip" else _of_tar
-    names: set[str] = set()
-    chosen = []
+    """All files of an archive, after every one was found to be safe."""
+    members: dict[str, _Member] = {}
     total, most = 0, max(limits.always, limits.growth * path.stat().st_size)
-    for member in read(path, stack):
+    for member in _files(path, stack):
         if why := why_unsafe(member.name):
             raise _unsafe(path, f"the name {member.name[:80]!r} {why}")
-        if member.name in names:
+        if member.name in members:
             raise _unsafe(path, f"{member.name!r} stands in it twice")
         total += member.size
-        if total > most or len(names) >= limits.members:
+        if total > most or len(members) >= limits.members:
             why = f"it would become more than {size_in_words(most)} or too many files"
             raise _unsafe(path, why)
-        names.add(member.name)
-        if not member.name.startswith(JUNK):
-            chosen.append(member)
-    return chosen
+        members[member.name] = member
+    return [member for name, member in members.items() if not name.startswith(JUNK)]
 
 
-def _of_zip(path: Path, stack: ExitStack) -> Iterator[_Member]:
-    archive = stack.enter_context(zipfile.ZipFile(path))
-    for info in archive.infolist():
-        mode = info.external_attr >> 16
-        if info.flag_bits & 1:
-            raise _unsafe(path, f"{info.filename[:80]!r} is encrypted")
-        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise _unsafe(path, f"{info.filename[:80]!r} is a link or a device")
-        if not info.is_dir():
-            yield _Member(info.filename, info.file_size, partial(archive.open, info))
-
-
-def _of_tar(path: Path, stack: ExitStack) -> Iterator[_Member]:
-    """A tar file that is not compressed: what it may become is then what it is."""
+def _files(path: Path, stack: ExitStack) -> Iterator[_Member]:
+    """The files of an archive, in its order."""
+    if path.suffix == ".zip":
+        zipped = stack.enter_context(zipfile.ZipFile(path))
+        for entry in zipped.infolist():
+            if entry.flag_bits & 1:
+                raise _unsafe(path, f"{entry.filename[:80]!r} is encrypted")
+            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _unsafe(path, f"{entry.filename[:80]!r} is a link or a device")
+            if not entry.is_dir():
+                yield _Member(entry.filename, entry.file_size, partial(zipped.open, entry))
+        return
+    # A tar file that is not compressed: what it may become is then what it is.
     archive = stack.enter_context(tarfile.TarFile(path))
     for info in archive:
         if not (info.isreg() or info.isdir()) or info.issparse():
@@ -118,30 +115,21 @@ def _of_tar(path: Path, stack: ExitStack) -> Iterator[_Member]:
 
 
 def _write(member: _Member, target: Path, path: Path) -> None:
+    """Write a file, or compare it with the one that is there."""
+
+    def refuse_short(written: Path) -> None:
+        if written.stat().st_size != member.size:
+            raise EOFError(f"{member.name} is cut")
+
     with member.open() as stream:
         chunks = iter(partial(stream.read, CHUNK), b"")
-        if target.exists():
-            if not _same(chunks, target):
+        if not target.exists():
+            place(chunks, target, refuse_short)
+            return
+        with target.open("rb") as there:
+            if any(there.read(len(some)) != some for some in chunks) or there.read(1):
                 message = f"is there already and is not the file in {path.name}"
                 raise BadDownload(message, location=target, hint=MOVE_AWAY)
-            return
-        place(chunks, target, partial(_refuse_short, member))
-
-
-def _refuse_short(member: _Member, written: Path) -> None:
-    if written.stat().st_size != member.size:
-        raise EOFError(f"{member.name} is cut")
-
-
-def _same(chunks: Iterator[bytes], target: Path) -> bool:
-    with target.open("rb") as there:
-        return all(there.read(len(some)) == some for some in chunks) and not there.read(1)
-
-
-def _refuse_small_disk(into: Path, members: Sequence[_Member]) -> None:
-    into.mkdir(parents=True, exist_ok=True)
-    needed = sum(member.size for member in members if not (into / member.name).exists())
-    refuse_small_disk(BadDownload, into, "unpacking", needed, "give another disk: --to DIR")
 
 
 def _not_whole(path: Path, error: Exception) -> BadDownload:

@@ -9,15 +9,15 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from saccade.core.console import say
-from saccade.core.errors import BadConfig, BadDownload
+from saccade.core.errors import BadDownload
 from saccade.core.files import disk_errors, free_bytes, held, sha256_of, write_json
 from saccade.core.formatting import size_in_words
+from saccade.core.tables import Table
 from saccade.datasets.downloads import DOWNLOADS, Download, File
 from saccade.transfer.archives import ENDINGS, MOVE_AWAY, is_whole, unpack
 from saccade.transfer.http import Patience, Wanted, checked_mirror, fetch
@@ -42,7 +42,8 @@ def download(
     Raises BadConfig for names that are not in the table, BadDownload for what cannot be fetched or
     is not what it was.
     """
-    sets = [(name, _look_up(name)) for name in dict.fromkeys(names)]
+    table = Table("download", DOWNLOADS)
+    sets = [(name, table.look_up(name)) for name in dict.fromkeys(names)]
     before = [checked_mirror(url) for url in mirrors]
     for name, line in sets:
         tell(f"{name}: {line.summary}. Licence: {line.licence}")
@@ -67,7 +68,8 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
 
     Raises BadConfig for names that are not in the table.
     """
-    sets = [(name, _look_up(name)) for name in dict.fromkeys(names)]
+    table = Table("download", DOWNLOADS)
+    sets = [(name, table.look_up(name)) for name in dict.fromkeys(names)]
     before = [checked_mirror(url) for url in mirrors]
     record = _read_record(to)
     missing: list[File] = []
@@ -76,8 +78,19 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
         yield f"  licence: {line.licence}"
         for file in line.files:
             there = (to / file.name).exists() or _is_unpacked(file, to, record)
-            yield from _announced(file, to, before, there)
             missing += [] if there else [file]
+            about = "" if file.sha256 or file.bytes is None else "about "
+            place = f", unpacked to {to / file.into}" if _is_archive(file) else ""
+            kept = ", there already" if there else ""
+            yield f"  {file.name}: {about}{size_in_words(file.bytes)}{place}{kept}"
+            for number, url in enumerate(_urls(file, before)):
+                yield f"    {'or' if number else 'from'} {url}"
+            digest = "not known: the server packs it anew each time"
+            if file.steady:
+                digest = "not published: the first to come is noted, later ones must be the same"
+            if file.sha256:
+                digest = f"{file.sha256} ({file.sha256_from})"
+            yield f"    SHA-256 {digest}"
         yield from _steps(name, line, to)
         if line.files:
             yield f"  Next: {_in_place(line.then, to)}"
@@ -90,22 +103,6 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
             "These addresses are published, but this project has fetched nothing from them. Where "
             "one has moved, --mirror https://HOST/FOLDER names a folder that holds the same files."
         )
-
-
-def _announced(file: File, to: Path, mirrors: Sequence[str], there: bool) -> Iterator[str]:
-    """Lines with what is known of a file."""
-    about = "" if file.sha256 or file.bytes is None else "about "
-    place = f", unpacked to {to / file.into}" if _is_archive(file) else ""
-    kept = ", there already" if there else ""
-    yield f"  {file.name}: {about}{size_in_words(file.bytes)}{place}{kept}"
-    for number, url in enumerate(_urls(file, mirrors)):
-        yield f"    {'or' if number else 'from'} {url}"
-    if file.sha256:
-        yield f"    SHA-256 {file.sha256} ({file.sha256_from})"
-    elif file.steady:
-        yield "    SHA-256 not published: the first to come is noted, later ones must be the same"
-    else:
-        yield "    SHA-256 not known: the server packs it anew each time"
 
 
 def _in_all(files: Sequence[File]) -> str:
@@ -130,14 +127,6 @@ def _steps(name: str, line: Download, to: Path) -> Iterator[str]:
 def _in_place(words: str, to: Path) -> str:
     """A line of the table with the user's folder in it."""
     return words.replace("DIR", shlex.quote(str(to)))
-
-
-def _look_up(name: str) -> Download:
-    if name in DOWNLOADS:
-        return DOWNLOADS[name]
-    near = "".join(f"Did you mean {one!r}? " for one in get_close_matches(name, DOWNLOADS, n=1))
-    hint = f"{near}See them all: saccade list downloads"
-    raise BadConfig(f"there is no download {name!r}", hint=hint)
 
 
 def _one(

@@ -14,12 +14,12 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx2
@@ -33,7 +33,8 @@ TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 """Status codes of faults that may pass."""
 MAX_RETRY_AFTER = 300.0
 MAX_REDIRECTS = 5
-Found = TypeVar("Found", bound=BaseException)
+certificates = cache(httpx2.create_ssl_context)
+"""Those of the environment, read once: that takes longer than many a download."""
 
 
 class NotNow(Exception):
@@ -42,9 +43,7 @@ class NotNow(Exception):
     `unknown` means that the host's name could not be looked up.
     """
 
-    def __init__(
-        self, message: str, seconds: float | None = None, *, unknown: bool = False
-    ) -> None:
+    def __init__(self, message: str, seconds: float | None = None, unknown: bool = False) -> None:
         self.seconds, self.unknown = seconds, unknown
         super().__init__(message)
 
@@ -94,7 +93,7 @@ def request(url: str, headers: dict[str, str], timeout: float) -> Iterator[httpx
         raise NotHere(why)
     headers = {"User-Agent": f"saccade/{version('saccade')}", **headers}
     try:
-        client = httpx2.Client(headers=headers, timeout=timeout, verify=_certificates())
+        client = httpx2.Client(headers=headers, timeout=timeout, verify=certificates())
     except (ImportError, ValueError) as error:
         raise NotHere(f"cannot be asked for through the environment's proxy ({error})") from None
     with client:
@@ -107,14 +106,16 @@ def request(url: str, headers: dict[str, str], timeout: float) -> Iterator[httpx
         except httpx2.InvalidURL as error:
             raise NotHere(f"redirects to no web address ({error})") from None
         with closing(answer):
-            if answer.status_code not in (200, 206):
-                raise _refusal(answer)
-            yield answer
-
-
-@cache  # reading them takes longer than many a download
-def _certificates() -> ssl.SSLContext:
-    return httpx2.create_ssl_context()
+            if answer.status_code in (200, 206):
+                yield answer
+                return
+            text = f"answers {answer.status_code} {answer.reason_phrase}"
+            if answer.status_code not in TRY_AGAIN:
+                raise NotHere(text, answer.status_code)
+            pause: float | None = None
+            with suppress(ValueError):  # none was named, or a date
+                pause = min(max(float(answer.headers.get("Retry-After", "")), 0.0), MAX_RETRY_AFTER)
+            raise NotNow(text, pause)
 
 
 def _follow(client: httpx2.Client, asked: httpx2.Request) -> httpx2.Response:
@@ -134,32 +135,16 @@ def _follow(client: httpx2.Client, asked: httpx2.Request) -> httpx2.Response:
 
 
 def _unreachable(error: httpx2.ConnectError) -> Exception:
-    if untrusted := _cause(error, ssl.SSLCertVerificationError):
-        return NotHere(
-            f"its certificate is not trusted ({untrusted.verify_message}); "
-            "where the network has its own, name it in SSL_CERT_FILE"
-        )
-    unknown = _cause(error, socket.gaierror) is not None
+    causes: list[BaseException] = [error]  # the errors from which it came
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            hint = "where the network has its own, name it in SSL_CERT_FILE"
+            return NotHere(f"its certificate is not trusted ({cause.verify_message}); {hint}")
+    unknown = any(isinstance(cause, socket.gaierror) for cause in causes)
     reason = "its name cannot be looked up: is there a network?" if unknown else error
     return NotNow(f"cannot be reached ({reason})", unknown=unknown)
-
-
-def _cause(error: BaseException | None, kind: type[Found]) -> Found | None:
-    """The error of a kind from which another one came, if any."""
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__ or error.__context__
-    return error
-
-
-def _refusal(answer: httpx2.Response) -> Exception:
-    text = f"answers {answer.status_code} {answer.reason_phrase}"
-    if answer.status_code not in TRY_AGAIN:
-        return NotHere(text, answer.status_code)
-    try:
-        seconds = float(answer.headers.get("Retry-After", ""))
-    except ValueError:
-        return NotNow(text)  # none was named, or a date
-    return NotNow(text, min(max(seconds, 0.0), MAX_RETRY_AFTER))
 
 
 PROGRESS = 64 * 1024
@@ -237,23 +222,21 @@ def fetch(
     )
 
 
+@dataclass
 class _Download:
     """The attempts to fetch one file from one address."""
 
-    def __init__(
-        self,
-        url: str,
-        wanted: Wanted,
-        path: Path,
-        patience: Patience,
-        show: Show,
-        say: Callable[[str], object],
-    ) -> None:
-        self.url, self.wanted, self.path, self.patience = url, wanted, path, patience
-        self.show, self.say = show, say
-        self.answered = False
-        self.part = path.with_name(path.name + ".part")
-        self.note = path.with_name(path.name + ".part.json")
+    url: str
+    wanted: Wanted
+    path: Path
+    patience: Patience
+    show: Show
+    say: Callable[[str], object]
+    answered: bool = False
+
+    def __post_init__(self) -> None:
+        self.part = self.path.with_name(self.path.name + ".part")
+        self.note = self.path.with_name(self.path.name + ".part.json")
 
     def run(self) -> Fetched:
         """Try until the file is whole. Raises NotHere when this address is of no use."""
@@ -277,8 +260,8 @@ class _Download:
                 break
             self._drop()
             if not (resumed and again):
-                raise NotHere(f"has another file: its SHA-256 is {digest}, {self.wanted.sha256} "
-                              "is the one that is known")  # fmt: skip
+                known = f"{self.wanted.sha256} is the one that is known"
+                raise NotHere(f"has another file: its SHA-256 is {digest}, {known}")
             again = False  # perhaps the beginning was bad: once more, from the start
         size = self._size()
         os.replace(self.part, self.path)
@@ -294,7 +277,12 @@ class _Download:
 
     def _attempt(self) -> tuple[str, bool]:
         """Ask once for what is missing; returns the whole's SHA-256 and if it was resumed."""
-        begun = self._begun()
+        begun = None  # or what was begun, if it may be gone on with from this address
+        with suppress(OSError, ValueError, TypeError):
+            before = _Begun(**json.loads(self.note.read_text(encoding="utf-8")))
+            same = before.url == self.url and bool(before.validator)
+            if (same or self.wanted.sha256 is not None) and self._size():
+                begun = before
         digest, have = hashlib.sha256(), 0
         if begun is not None:
             for some in chunks_of(self.part):
@@ -328,15 +316,6 @@ class _Download:
             raise
         return digest.hexdigest(), resumed
 
-    def _begun(self) -> _Begun | None:
-        """What was begun, if it may be gone on with from this address; else it is thrown away."""
-        try:
-            begun = _Begun(**json.loads(self.note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-        known = self.wanted.sha256 is not None or (begun.url == self.url and bool(begun.validator))
-        return begun if known and self._size() else None
-
     def _total(self, answer: httpx2.Response, begun: _Begun | None, have: int) -> int | None:
         """How long the whole file is, by the answer; None if it does not say.
 
@@ -345,10 +324,8 @@ class _Download:
         headers = answer.headers
         if headers.get("Content-Encoding", "identity") != "identity":
             raise NotHere("sends the file in another coding than was asked for")
-        if (
-            headers.get("Content-Type", "").lower().startswith("text/html")
-            and self.path.suffix != ".html"
-        ):
+        is_page = headers.get("Content-Type", "").lower().startswith("text/html")
+        if is_page and self.path.suffix != ".html":
             raise NotHere("answers with a web page: perhaps the network asks to log in first")
         length = headers.get("Content-Length")
         total = int(length) if length is not None and length.isdecimal() else None

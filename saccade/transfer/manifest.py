@@ -78,14 +78,18 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         text = path.read_bytes()
     except FileNotFoundError:
-        parts = any(folder.glob(f"{PART}*")) if folder.is_dir() else False
-        why = (
-            "packing did not end, or it was not copied" if parts else "`saccade pack` made no parts"
-        )
+        why = "`saccade pack` made no parts"
+        if folder.is_dir() and any(folder.glob(f"{PART}*")):
+            why = "packing did not end, or it was not copied"
         raise BadBundle(f"there is none: {why}", location=path, hint=COPY_AGAIN) from None
     except OSError as error:
         raise _broken(path, f"it cannot be read ({error.strerror})") from None
-    _refuse_damaged(folder)
+    sums = folder / SUMS
+    if sums.is_file():  # it was copied too
+        lines = sums.read_text(encoding="utf-8", errors="replace").splitlines()
+        wanted = [line.split()[0] for line in lines if line.endswith(f"  {MANIFEST}")]
+        if wanted and wanted[0] != sha256_of(path):
+            raise _broken(path, f"{SUMS} knows another")
     try:
         found = _Format.model_validate_json(text).format
         if found != FORMAT:
@@ -104,17 +108,6 @@ class _Format(Settings):
     model_config = ConfigDict(extra="ignore")
 
     format: int
-
-
-def _refuse_damaged(folder: Path) -> None:
-    """Compare the manifest with `SHA256SUMS`, where that was copied too."""
-    sums = folder / SUMS
-    if not sums.is_file():
-        return
-    lines = sums.read_text(encoding="utf-8", errors="replace").splitlines()
-    wanted = [line.split()[0] for line in lines if line.endswith(f"  {MANIFEST}")]
-    if wanted and wanted[0] != sha256_of(folder / MANIFEST):
-        raise _broken(folder / MANIFEST, f"{SUMS} knows another")
 
 
 def _faults(manifest: Manifest) -> Iterator[str]:

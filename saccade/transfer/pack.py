@@ -31,6 +31,8 @@ from saccade.transfer.pieces import CHUNK, TEMPORARY, bar, chunks_of, why_unsafe
 
 PART_SIZE = 500_000_000
 MAX_PARTS = 99_999
+KINDS = {"dataset.json": "data folder", "run.json": "run folder"}
+"""What a folder is, by a file in it."""
 UNFINISHED = (".part", TEMPORARY)
 """Endings of files that a stopped program left behind."""
 
@@ -71,7 +73,7 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, images: bool = Fa
         raise BadConfig("parts have no size", hint="Give a --part-size such as 500MB.")
     if not data.is_dir():
         raise BadBundle("there is no such folder", location=data, hint="Give a data or run folder.")
-    kind = _kind(data)
+    kind = next((KINDS[name] for name in KINDS if (data / name).is_file()), "folder")
     if images and kind != "data folder":
         raise BadConfig(f"{data} is a {kind}: it has no images", hint="Leave out --images.")
     if out.resolve().is_relative_to(data.resolve()):
@@ -88,18 +90,21 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, images: bool = Fa
         raise BadConfig(f"that would be {count:,} parts", hint=hint)
     names = [part_name(number, count) for number in range(1, count + 1)]
     with disk_errors(BadBundle, out, "--out"):
-        _prepare(out, total, part_size, names)
+        # Make room: the old manifest goes first, parts of another packing go too.
+        (out / MANIFEST).unlink(missing_ok=True)
+        (out / SUMS).unlink(missing_ok=True)
+        for path in list(out.iterdir()) if out.exists() else ():
+            if re.fullmatch(re.escape(PART) + r"\d{4,}", path.name) and path.name not in names:
+                path.unlink()
+        there = sum(path.stat().st_size for path in map(out.joinpath, names) if path.is_file())
+        needed = total - there + (part_size if there else 0)
+        refuse_small_disk(BadBundle, out, "packing", needed, "give another disk: --out DIR")
+        out.mkdir(parents=True, exist_ok=True)
         with bar(f"packing to {out}") as show, PartWriter(out, names, part_size) as parts:
             packed = write_tar(members, parts, lambda done: show(done, total))
         manifest = Manifest(kind=kind, bytes=total, parts=tuple(parts.parts), files=packed)
         write_manifest(out, manifest)
     return Made(manifest, parts.kept, left_out)
-
-
-def _kind(data: Path) -> str:
-    if (data / "dataset.json").is_file():
-        return "data folder"
-    return "run folder" if (data / "run.json").is_file() else "folder"
 
 
 def _files(data: Path, kind: str, images: bool) -> tuple[dict[str, Path], int]:
@@ -185,10 +190,19 @@ def write_tar(
                 same = {"name": info.name, "same_as": info.linkname}
                 packed[info.name] = packed[info.linkname].model_copy(update=same)
                 continue
-            digest = _add(archive, member)
-            offset = archive.offset - _padded(info.size)
+            try:
+                stream = member.path.open("rb")
+            except OSError as error:
+                raise _unreadable(member, error) from None
+            with stream:
+                source = _Source(stream, member)
+                archive.addfile(info, source)
+                now = os.fstat(stream.fileno())
+            if (now.st_size, now.st_mtime_ns) != (info.size, member.changed):
+                raise _changed(member)
+            offset, sha256 = archive.offset - _padded(info.size), source.digest.hexdigest()
             packed[info.name] = PackedFile(
-                name=info.name, bytes=info.size, sha256=digest, offset=offset
+                name=info.name, bytes=info.size, sha256=sha256, offset=offset
             )
             show(archive.offset)
     return tuple(packed.values())
@@ -196,21 +210,6 @@ def write_tar(
 
 def _padded(size: int) -> int:
     return size + -size % tarfile.BLOCKSIZE
-
-
-def _add(archive: tarfile.TarFile, member: Member) -> str:
-    """Add a file; returns its SHA-256."""
-    try:
-        stream = member.path.open("rb")
-    except OSError as error:
-        raise _unreadable(member, error) from None
-    with stream:
-        source = _Source(stream, member)
-        archive.addfile(member.info, source)
-        now = os.fstat(stream.fileno())
-    if (now.st_size, now.st_mtime_ns) != (member.info.size, member.changed):
-        raise _changed(member)
-    return source.digest.hexdigest()
 
 
 class _Source:
@@ -239,19 +238,6 @@ def _unreadable(member: Member, error: OSError) -> BadBundle:
 def _changed(member: Member) -> BadBundle:
     hint = "Let what writes to it end, then run the same command again."
     return BadBundle("changed while it was packed", location=member.path, hint=hint)
-
-
-def _prepare(out: Path, total: int, part_size: int, names: Sequence[str]) -> None:
-    """Make room: the old manifest goes first, parts of another packing go too."""
-    (out / MANIFEST).unlink(missing_ok=True)
-    (out / SUMS).unlink(missing_ok=True)
-    for path in list(out.iterdir()) if out.exists() else ():
-        if re.fullmatch(re.escape(PART) + r"\d{4,}", path.name) and path.name not in set(names):
-            path.unlink()
-    there = sum(path.stat().st_size for path in map(out.joinpath, names) if path.is_file())
-    needed = total - there + (part_size if there else 0)
-    refuse_small_disk(BadBundle, out, "packing", needed, "give another disk: --out DIR")
-    out.mkdir(parents=True, exist_ok=True)
 
 
 class PartWriter(io.RawIOBase):
@@ -283,7 +269,10 @@ class PartWriter(io.RawIOBase):
                 self._finish()
                 self._start_part()
             piece = rest[: self.part_size - self._filled]
-            self._put(piece)
+            if self._old is None or self._old.read(len(piece)) != piece:
+                self._differ().write(piece)
+            self._digest.update(piece)
+            self._filled += len(piece)
             rest = rest[len(piece) :]
         return len(data)
 
@@ -292,22 +281,15 @@ class PartWriter(io.RawIOBase):
         self._filled, self._digest = 0, hashlib.sha256()
         self._old = self._path.open("rb") if self._path.is_file() else None
 
-    def _put(self, piece: memoryview) -> None:
-        if self._old is None or self._old.read(len(piece)) != piece:
-            self._differ()
-            assert self._new is not None
-            self._new.write(piece)
-        self._digest.update(piece)
-        self._filled += len(piece)
-
-    def _differ(self) -> None:
-        """Write a new file from here on, which begins with what was equal in the old one."""
+    def _differ(self) -> IO[bytes]:
+        """A new file, written from here on, which begins with what was equal in the old one."""
         if self._new is None:
             self._new = self._temporary.open("wb")
             self._new.writelines(chunks_of(self._path, 0, self._filled) if self._filled else ())
         if self._old is not None:
             self._old.close()
             self._old = None
+        return self._new
 
     def _finish(self) -> None:
         if self._old is not None and self._old.read(1):  # it is longer
@@ -320,9 +302,8 @@ class PartWriter(io.RawIOBase):
             self._new.close()
             os.replace(self._temporary, self._path)
         self._close_files()
-        self.parts.append(
-            Part(name=self._path.name, bytes=self._filled, sha256=self._digest.hexdigest())
-        )
+        sha256 = self._digest.hexdigest()
+        self.parts.append(Part(name=self._path.name, bytes=self._filled, sha256=sha256))
 
     def _close_files(self) -> None:
         for opened in (self._old, self._new):

@@ -37,11 +37,15 @@ def unpack(folder: Path, out: Path) -> Manifest:
         try:
             _refuse_filled(out)  # another may just have ended
             _refuse_damaged_parts(folder, manifest.parts)
-            _refuse_small_disk(begun, manifest.files)
+            own = [file for file in manifest.files if file.same_as is None]
+            needed = sum(file.bytes for file in own if not (begun / file.name).exists())
+            refuse_small_disk(BadBundle, begun, "unpacking", needed, "give another disk: --out DIR")
             with bar(f"unpacking to {out}") as show:
                 for file in manifest.files:
                     target = begun / file.name
-                    if not (_is_there(target, file) or _linked(begun, file)):
+                    same_size = target.is_file() and target.stat().st_size == file.bytes
+                    is_there = same_size and sha256_of(target) == file.sha256
+                    if not (is_there or _linked(begun, file)):
                         chunks = _slice(folder, manifest.parts, ends, file)
                         place(chunks, target, partial(_refuse_other, file, folder))
                     show(file.offset + file.bytes, manifest.bytes)
@@ -73,11 +77,9 @@ def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
             show(done, total)
     if wrong:
         shown = wrong[:20] + ([f"and {len(wrong) - 20} more"] if len(wrong) > 20 else [])
-        raise BadBundle(
-            f"{len(wrong)} of {len(parts)} parts are not whole: {'; '.join(shown)}",
-            location=folder,
-            hint="Copy these again, and only these; then run the same command again.",
-        )
+        message = f"{len(wrong)} of {len(parts)} parts are not whole: {'; '.join(shown)}"
+        hint = "Copy these again, and only these; then run the same command again."
+        raise BadBundle(message, location=folder, hint=hint)
 
 
 def _refuse_foreign(begun: Path, files: Sequence[PackedFile]) -> None:
@@ -86,23 +88,9 @@ def _refuse_foreign(begun: Path, files: Sequence[PackedFile]) -> None:
     there = {p.relative_to(begun).as_posix() for p in begun.rglob("*") if not p.is_dir()}
     foreign = sorted(name for name in there - known if not name.endswith(TEMPORARY))
     if foreign or begun.is_symlink():
-        raise BadBundle(
-            f"holds {foreign[0] if foreign else 'a link'}, which is not of this bundle",
-            location=begun,
-            hint="Delete that folder, which an earlier try left, and run the same command again.",
-        )
-
-
-def _refuse_small_disk(begun: Path, files: Sequence[PackedFile]) -> None:
-    own = [file for file in files if file.same_as is None]
-    needed = sum(file.bytes for file in own if not (begun / file.name).exists())
-    refuse_small_disk(BadBundle, begun, "unpacking", needed, "give another disk: --out DIR")
-
-
-def _is_there(target: Path, file: PackedFile) -> bool:
-    if not target.is_file() or target.stat().st_size != file.bytes:
-        return False
-    return sha256_of(target) == file.sha256
+        message = f"holds {foreign[0] if foreign else 'a link'}, which is not of this bundle"
+        hint = "Delete that folder, which an earlier try left, and run the same command again."
+        raise BadBundle(message, location=begun, hint=hint)
 
 
 def _linked(begun: Path, file: PackedFile) -> bool:
@@ -135,8 +123,6 @@ def _slice(
 
 def _refuse_other(file: PackedFile, folder: Path, written: Path) -> None:
     if sha256_of(written) != file.sha256:
-        raise BadBundle(
-            f"{file.name} is not what the manifest says",
-            location=folder,
-            hint=f"Manifest and parts are of two packings, or the disk fails. {COPY_AGAIN}",
-        )
+        message = f"{file.name} is not what the manifest says"
+        hint = f"Manifest and parts are of two packings, or the disk fails. {COPY_AGAIN}"
+        raise BadBundle(message, location=folder, hint=hint)
