@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from saccade.core import tables
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, SaccadeWarning
 from saccade.data.folder import DataFolder, fingerprint
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question
 from saccade.datasets import catalogue, detect, diagnose
@@ -109,7 +109,7 @@ def test_samples_cover_the_table():
 
 
 def test_unknown_source_is_refused(tmp_path):
-    with pytest.raises(BadConfig, match=r"no dataset 'vqa-v3'\. Did you mean 'vqa-v"):
+    with pytest.raises(BadConfig, match=r"no source 'vqa-v3'\. Did you mean 'vqa-v"):
         read_source("vqa-v3", tmp_path)
 
 
@@ -459,6 +459,7 @@ NO_SOURCE = "not a source"
 ELSEWHERE = NOTES._replace(reader="nowhere.at_all:read")
 
 
+@pytest.mark.filterwarnings("ignore:the source:saccade.core.errors.SaccadeWarning")
 class TestPlugins:
     @pytest.fixture
     def sources(self, monkeypatch):
@@ -483,8 +484,9 @@ class TestPlugins:
         assert made.about["notes"][0] == "Recognised as notes: there is notes.txt."
 
     def test_what_cannot_be_used_is_told_and_stops_nothing(self, sources, tmp_path):
-        assert "notes" in list(sources)
-        problems = " ".join(sources.problems())
+        with pytest.warns(SaccadeWarning) as told:
+            assert "notes" in list(sources)
+        problems = " ".join(str(warning.message) for warning in told)
         assert "'none'" in problems
         assert "not a Source" in problems
         assert "'elsewhere'" in problems

@@ -9,14 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from importlib.metadata import version
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from saccade.cli.app import ChangesOption, RecipeArgument, show_rows
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import size_in_words
-from saccade.core.tables import Table
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -35,17 +34,10 @@ def list_names(
     show_rows(rows)
 
 
-def _lines(table: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The lines of a table; what is wrong with plugins' lines goes to stderr."""
-    for problem in table.problems() if isinstance(table, Table) else ():
-        typer.echo(f"warning: {problem}.", err=True)
-    return table
-
-
 def _models(_: str) -> list[Row]:
     from saccade.models.catalogue import MODELS
 
-    return [(name, m.task, m.title, m.paper, m.published) for name, m in _lines(MODELS).items()]
+    return [(name, m.task, m.title, m.paper, m.published) for name, m in MODELS.items()]
 
 
 def _recipes(_: str) -> list[Row]:
@@ -67,13 +59,13 @@ def _in_short(about: str) -> str:
 def _sources(_: str) -> list[Row]:
     from saccade.datasets.catalogue import SOURCES
 
-    return [(name, source.summary, source.layout) for name, source in _lines(SOURCES).items()]
+    return [(name, source.summary, source.layout) for name, source in SOURCES.items()]
 
 
 def _metrics(_: str) -> list[Row]:
     from saccade.metrics.catalogue import METRICS
 
-    return [(name, metric.task, metric.source) for name, metric in _lines(METRICS).items()]
+    return [(name, metric.task, metric.source) for name, metric in METRICS.items()]
 
 
 def _downloads(_: str) -> list[Row]:

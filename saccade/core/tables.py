@@ -2,9 +2,10 @@
 
 A package adds a line by an entry point in the table's group. It is imported when its name is asked
 for, or when all names are listed. A line that cannot be used (a broken package, a name that is
-taken) is reported in one sentence and never stops the others.
+taken) is told in one sentence, a warning, and never stops the others.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import cached_property
@@ -12,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from saccade.core.errors import BadConfig
+from saccade.core.errors import BadConfig, SaccadeWarning
 
 Line = TypeVar("Line")
 
@@ -74,6 +75,8 @@ class Table(Mapping[str, Line]):
     def __iter__(self) -> Iterator[str]:
         for name in [*self._offered]:
             self._add(name)
+        for problem in self._problems.values():  # Python shows equal warnings of one line once
+            warnings.warn(f"{problem}.", SaccadeWarning, stacklevel=1)
         return iter([*self._lines])
 
     def __len__(self) -> int:
@@ -95,11 +98,6 @@ class Table(Mapping[str, Line]):
         raise BadConfig(
             f"there is no {self.kind} {name!r}", hint=f"{hint}There are: {', '.join(sorted(self))}."
         )
-
-    def problems(self) -> list[str]:
-        """One sentence for each line of a plugin that cannot be used."""
-        iter(self)
-        return [*self._problems.values()]
 
     @cached_property
     def _offered(self) -> dict[str, list[EntryPoint]]:
