@@ -6,7 +6,7 @@ texture of the ground, and the row and column. Then the six classifiers are drop
 frozen and used as any other backbone (`extract --weights FILE`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,7 +124,13 @@ def _fit(
         optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2
     )
     for _ in range(epochs):
-        for pixels, labels in _shuffled(training):
+        for rows in torch.randperm(len(training.pixels)).split(BATCH):
+            pixels, labels = training.pixels[rows], training.labels[rows]
+            mirrored = labels.flip(3)
+            mirrored[:, -1] = labels[:, -1]  # a mirrored image has its columns in the same order
+            turn = torch.rand(len(rows))[:, None, None, None] < 0.5
+            pixels = torch.where(turn, pixels.flip(3), pixels)
+            labels = torch.where(turn, mirrored, labels)
             parts = enumerate(predict(pixels))
             losses = (functional.cross_entropy(p, labels[:, i].to(p.device)) for i, p in parts)
             loss = sum((w * x for w, x in zip(WEIGHTS, losses, strict=True)), torch.zeros(()))
@@ -132,16 +138,6 @@ def _fit(
             loss.backward()
             optimiser.step()
             schedule.step()
-
-
-def _shuffled(training: _Examples) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image once, in batches, mirrored or not; row and column labels are not mirrored."""
-    for rows in torch.randperm(len(training.pixels)).split(BATCH):
-        pixels, labels = training.pixels[rows], training.labels[rows]
-        mirrored = labels.flip(3)
-        mirrored[:, -1] = labels[:, -1]
-        turn = torch.rand(len(rows))[:, None, None, None] < 0.5
-        yield torch.where(turn, pixels.flip(3), pixels), torch.where(turn, mirrored, labels)
 
 
 @torch.inference_mode()
