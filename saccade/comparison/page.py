@@ -20,7 +20,7 @@ from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.files import write_bytes
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.viz.html import fill
+from saccade.viz.html import address, fill
 from saccade.viz.plots import colour, mark
 
 WATTS = 100.0
@@ -98,6 +98,7 @@ def compare(
         split=groups[0].split,
         colour=colour,
         mark=mark,
+        address=address,
         version=version("saccade"),
         folder=folder.name,
     )
