@@ -94,7 +94,10 @@ def calibration_score(
     mean_right = np.bincount(place, right, minlength=bins) / some
     edges = np.arange(bins + 1) / bins
     columns = (edges[:-1], edges[1:], number, mean_confidence, mean_right)
-    risks = _risks(confidence, right)
+    # Risks are the mean of 1 - accuracy over the 1, 2, ..., n most confident answers.
+    values, group, size = np.unique(-confidence, return_inverse=True, return_counts=True)
+    error = np.bincount(group, 1 - right, minlength=len(values)) / size
+    risks = np.cumsum(np.repeat(error, size)) / np.arange(1, len(confidence) + 1)
     coverage = np.arange(1, points + 1) / points
     answers = np.maximum(np.round(coverage * len(risks)).astype(int), 1)
     return CalibrationScore(
@@ -104,13 +107,3 @@ def calibration_score(
         risk=risks[answers - 1].tolist(),
         aurc=float(risks.mean()),
     )
-
-
-def _risks(confidence: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of 1 - accuracy over the 1, 2, ..., n most confident answers; ties share errors."""
-    values, group, size = np.unique(-confidence, return_inverse=True, return_counts=True)
-    error = np.bincount(group, 1 - right, minlength=len(values)) / size
-    risks: NDArray[np.float64] = np.cumsum(np.repeat(error, size)) / np.arange(
-        1, len(confidence) + 1
-    )
-    return risks

@@ -65,11 +65,10 @@ def corpus_cider(
     known = frequencies or document_frequencies(references)
     if known.images < 1:
         raise BadData("document frequencies of no images", hint="Count a corpus.")
-    similarity = _similarity_d if variant == "cider-d" else _similarity
-    scores = []
+    scores, clipped = list[float](), variant == "cider-d"
     for hypothesis, sentences in zip(hypotheses, references, strict=True):
         own = _weights(hypothesis, known)
-        total = sum(similarity(own, _weights(sentence, known)) for sentence in sentences)
+        total = sum(_similarity(own, _weights(sentence, known), clipped) for sentence in sentences)
         scores.append(_SCALE * total / len(sentences))
     return Result(sum(scores) / len(scores), scores)
 
@@ -84,27 +83,20 @@ def _weights(sentence: Sentence, known: DocumentFrequencies) -> _Weights:
     return _Weights(of, norm, length=max(len(sentence) - 1, 0))
 
 
-def _similarity(own: _Weights, human: _Weights) -> float:
-    """Mean over n of the cosine of the n-gram weights."""
+def _similarity(own: _Weights, human: _Weights, clipped: bool) -> float:
+    """Mean over n of the cosine of the n-gram weights.
+
+    `clipped` to the reference's weights, and times a Gaussian of the lengths, for CIDEr-D.
+    """
     total = 0.0
-    for mine, theirs, norm in zip(own.of, human.of, _products(own, human), strict=True):
-        if norm:
-            total += sum(w * theirs.get(gram, 0.0) for gram, w in mine.items()) / norm
-    return total / _MAX_N
-
-
-def _similarity_d(own: _Weights, human: _Weights) -> float:
-    """The same with weights clipped to the reference's, times a Gaussian of the lengths."""
-    total = 0.0
-    for mine, theirs, norm in zip(own.of, human.of, _products(own, human), strict=True):
-        if norm:
-            shared = ((w, theirs[gram]) for gram, w in mine.items() if gram in theirs)
-            total += sum(min(w, other) * other for w, other in shared) / norm
-    return total / _MAX_N * exp(-((own.length - human.length) ** 2) / (2 * _SIGMA_SQUARED))
-
-
-def _products(own: _Weights, human: _Weights) -> list[float]:
-    return [mine * theirs for mine, theirs in zip(own.norm, human.norm, strict=True)]
+    for mine, theirs, norm, other in zip(own.of, human.of, own.norm, human.norm, strict=True):
+        shared = [(w, theirs[gram]) for gram, w in mine.items() if gram in theirs]
+        if clipped:
+            shared = [(min(w, o), o) for w, o in shared]
+        if norm * other:
+            total += sum(w * o for w, o in shared) / (norm * other)
+    apart = own.length - human.length if clipped else 0
+    return total / _MAX_N * exp(-(apart**2) / (2 * _SIGMA_SQUARED))
 
 
 # CIDEr-D of captions given as word ids, many at once: the reward of self-critical training.

@@ -65,16 +65,6 @@ def mean(sums: Floats) -> Floats:
     return quotient
 
 
-def interval(
-    statistic: Statistic, *, resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """The interval of a score over other images of the same kind, by the percentile bootstrap.
-
-    Raises BadData for fewer than two images: one alone says nothing about others.
-    """
-    return intervals([statistic], resamples=resamples, level=level, seed=seed)[0]
-
-
 def intervals(
     statistics: Sequence[Statistic],
     *,
@@ -82,7 +72,11 @@ def intervals(
     level: float = 0.95,
     seed: int = 0,
 ) -> list[tuple[float, float]]:
-    """The intervals of several scores of the same images, from the same resamples."""
+    """Intervals of scores of the same images, over other images of the same kind.
+
+    By the percentile bootstrap, all from the same resamples. Raises BadData for fewer than two
+    images: one alone says nothing about others.
+    """
     for statistic in statistics:
         _check(statistic)
     return [_percentiles(scores, level) for scores in _resampled(statistics, resamples, seed)]
@@ -110,7 +104,14 @@ def compare(
     low, high = _percentiles(drawn, level)
     beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())
     found = first.whole() - second.whole()
-    exchanged = _exchanged(first, second, resamples, seed)
+    # Differences after the two runs are exchanged on a random half of the images.
+    random, rounds = np.random.default_rng(seed), list[Floats]()
+    gap = second.sums - first.sums
+    mine, theirs = first.sums.sum(axis=0), second.sums.sum(axis=0)
+    for number in _chunks(resamples, len(gap)):
+        moved = random.integers(2, size=(number, len(gap))).astype(np.float64) @ gap
+        rounds.append(first.score(mine + moved) - second.score(theirs - moved))
+    exchanged = np.concatenate(rounds)
     # A difference that rounding alone tells apart from the one found is as large as it.
     as_large = (np.abs(exchanged) >= abs(found) - 1e-12).sum()
     return Difference(
@@ -153,18 +154,6 @@ def _resampled(statistics: Sequence[Statistic], resamples: int, seed: int) -> Fl
         for statistic, found in zip(statistics, scores, strict=True):
             found.append(statistic.score(counts.reshape(number, images) @ statistic.sums))
     return np.stack([np.concatenate(found) for found in scores])
-
-
-def _exchanged(first: Statistic, second: Statistic, rounds: int, seed: int) -> Floats:
-    """Differences after the two runs are exchanged on a random half of the images: (rounds,)."""
-    random = np.random.default_rng(seed)
-    gap = second.sums - first.sums
-    mine, theirs = first.sums.sum(axis=0), second.sums.sum(axis=0)
-    found = []
-    for number in _chunks(rounds, len(gap)):
-        moved = random.integers(2, size=(number, len(gap))).astype(np.float64) @ gap
-        found.append(first.score(mine + moved) - second.score(theirs - moved))
-    return np.concatenate(found)
 
 
 def _percentiles(scores: Floats, level: float) -> tuple[float, float]:
