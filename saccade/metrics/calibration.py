@@ -15,6 +15,7 @@ from saccade.core.errors import BadData
 from saccade.data.records import Question
 from saccade.metrics.catalogue import NotMeasured, Result
 from saccade.metrics.vqa import accuracy as vqa_accuracy
+from saccade.metrics.vqa import check_numbers
 
 BINS = 15
 POINTS = 20
@@ -80,11 +81,7 @@ def calibration_score(
     differ, or a number is outside 0..1.
     """
     confidence, right = np.asarray(confidence, np.float64), np.asarray(accuracy, np.float64)
-    if len(confidence) != len(right) or not len(confidence):
-        raise BadData(
-            f"{len(confidence)} confidences for {len(right)} answers cannot be compared",
-            hint="Give one confidence and one accuracy for each answer, and at least one.",
-        )
+    check_numbers(confidence, right, "confidence", "answer")
     if not ((confidence >= 0) & (confidence <= 1) & (right >= 0) & (right <= 1)).all():
         raise BadData("a confidence or accuracy is outside 0..1", hint="Give shares, not per cent.")
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)

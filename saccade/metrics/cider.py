@@ -155,7 +155,16 @@ class CiderOfIds(NamedTuple):
         total = np.zeros(len(mine))
         for sentence, gram, weight in self.weigh(both):
             norm = np.sqrt(np.bincount(sentence, weight**2, minlength=len(both.length)))
-            shared = _shared(sentence, gram, weight, mine, theirs)
+            # Each n-gram of `mine`, pair by pair, and its place among those of `theirs`.
+            first = np.searchsorted(sentence, mine)
+            number = np.searchsorted(sentence, mine, side="right") - first
+            pair = np.repeat(np.arange(len(mine)), number)
+            own = np.arange(len(pair)) - np.repeat(np.cumsum(number) - number, number) + first[pair]
+            size = gram.max(initial=0) + 1
+            place, same = _find(theirs[pair] * size + gram[own], sentence * size + gram)
+            other = weight[place[same]]
+            product = np.minimum(weight[own[same]], other) * other  # clipped to theirs
+            shared = np.bincount(pair[same], product, minlength=len(mine)).astype(float)
             norms = norm[mine] * norm[theirs]
             total += np.divide(shared, norms, out=np.zeros(len(mine)), where=norms > 0)
         bigrams = np.maximum(both.length - 1, 0)
@@ -209,23 +218,3 @@ def _find(wanted: np.ndarray, rising: np.ndarray) -> tuple[np.ndarray, np.ndarra
     found = inside.copy()
     found[inside] = rising[place[inside]] == wanted[inside]
     return place, found
-
-
-def _shared(
-    sentence: np.ndarray,
-    gram: np.ndarray,
-    weight: np.ndarray,
-    mine: np.ndarray,
-    theirs: np.ndarray,
-) -> np.ndarray:
-    """Product of the weights (E,) of sentences `mine` and `theirs` (P,), mine clipped to theirs."""
-    first = np.searchsorted(sentence, mine)
-    number = np.searchsorted(sentence, mine, side="right") - first
-    pair = np.repeat(np.arange(len(mine)), number)
-    of_mine = np.arange(len(pair)) - np.repeat(np.cumsum(number) - number, number) + first[pair]
-    size = gram.max(initial=0) + 1
-    place, same = _find(theirs[pair] * size + gram[of_mine], sentence * size + gram)
-    other = weight[place[same]]
-    product = np.minimum(weight[of_mine[same]], other) * other
-    total: np.ndarray = np.bincount(pair[same], product, minlength=len(mine)).astype(float)
-    return total

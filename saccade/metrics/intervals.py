@@ -66,42 +66,30 @@ def mean(sums: Floats) -> Floats:
 
 
 def intervals(
-    statistics: Sequence[Statistic],
-    *,
-    resamples: int = RESAMPLES,
-    level: float = 0.95,
-    seed: int = 0,
+    statistics: Sequence[Statistic], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[tuple[float, float]]:
     """Intervals of scores of the same images, over other images of the same kind.
 
     By the percentile bootstrap, all from the same resamples. Raises BadData for fewer than two
     images: one alone says nothing about others.
     """
-    for statistic in statistics:
-        _check(statistic)
-    return [_percentiles(scores, level) for scores in _resampled(statistics, resamples, seed)]
+    return [_percentiles(scores) for scores in _resampled(statistics, resamples, seed)]
 
 
 def compare(
-    first: Statistic,
-    second: Statistic,
-    *,
-    resamples: int = RESAMPLES,
-    level: float = 0.95,
-    seed: int = 0,
+    first: Statistic, second: Statistic, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Difference:
     """Compare two runs, whose statistics have the same images in the same order.
 
     Raises BadData where the numbers of images differ, or for fewer than two images.
     """
-    _check(first)
     if len(first.sums) != len(second.sums):
         raise BadData(
             f"one run was scored on {len(first.sums)} images, the other on {len(second.sums)}",
             hint="Evaluate both on the same split of the same data.",
         )
     drawn = np.subtract(*_resampled([first, second], resamples, seed))
-    low, high = _percentiles(drawn, level)
+    low, high = _percentiles(drawn)
     beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())
     found = first.whole() - second.whole()
     # Differences after the two runs are exchanged on a random half of the images.
@@ -124,14 +112,6 @@ def compare(
     )
 
 
-def _check(statistic: Statistic) -> None:
-    if len(statistic.sums) < 2:
-        raise BadData(
-            f"{len(statistic.sums)} images are too few for an interval",
-            hint="Score a split with at least two images.",
-        )
-
-
 def _chunks(resamples: int, images: int) -> Iterator[int]:
     """How many resamples to make at a time."""
     at_once = max(1, _AT_ONCE // images)
@@ -146,6 +126,9 @@ def _resampled(statistics: Sequence[Statistic], resamples: int, seed: int) -> Fl
     """
     random = np.random.default_rng(seed)
     images = len(statistics[0].sums)
+    if images < 2:
+        message = f"{images} images are too few for an interval"
+        raise BadData(message, hint="Score a split with at least two images.")
     scores: list[list[Floats]] = [[] for _ in statistics]
     for number in _chunks(resamples, images):
         drawn = random.integers(images, size=(number, images))
@@ -156,7 +139,8 @@ def _resampled(statistics: Sequence[Statistic], resamples: int, seed: int) -> Fl
     return np.stack([np.concatenate(found) for found in scores])
 
 
-def _percentiles(scores: Floats, level: float) -> tuple[float, float]:
-    tail = 50 * (1 - level)
+def _percentiles(scores: Floats) -> tuple[float, float]:
+    """The two ends between which 95 % of the scores lie."""
+    tail = 50 * (1 - 0.95)
     low, high = np.nanpercentile(scores, [tail, 100 - tail]).tolist()
     return low, high

@@ -6,7 +6,7 @@ Source: GT-Vision-Lab/VQA `vqaEval.py`; Antol et al. 2015, section 3.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from functools import cache
 
 from saccade.core.errors import BadData
@@ -89,3 +89,10 @@ def check_same_ids(predictions: Mapping[int, str], questions: Sequence[Question]
         if ids:
             some = ", ".join(str(id_) for id_ in sorted(ids)[:3])
             raise BadData(f"{len(ids)} question ids {fault}, such as {some}", hint=hint)
+
+
+def check_numbers(given: Sized, wanted: Sized, what: str, each: str = "question") -> None:
+    """Raise BadData unless there is one thing given for each that is wanted, and one at all."""
+    if len(given) != len(wanted) or not len(wanted):
+        message = f"{len(given)} {what}s for {len(wanted)} {each}s cannot be scored"
+        raise BadData(message, hint=f"Give one {what} for each {each}, and at least one.")

@@ -22,6 +22,7 @@ from typing import Any
 from saccade.core.errors import BadData
 from saccade.data.records import Question
 from saccade.metrics.catalogue import NotMeasured, Result
+from saccade.metrics.vqa import check_numbers
 
 THRESHOLDS = {"wups_0_9": 0.9, "wups_0_0": 0.0}
 _DOWN = 0.1
@@ -40,11 +41,7 @@ def wups(
     with it, as distributed for nltk. Raises BadData where it is neither, when there is nothing to
     score, or lengths differ.
     """
-    if len(predictions) != len(references) or not len(references):
-        raise BadData(
-            f"{len(predictions)} predictions for {len(references)} questions cannot be scored",
-            hint="Give one prediction per question, and at least one.",
-        )
+    check_numbers(predictions, references, "prediction")
     if wordnet is None:
         return NotMeasured("WUPS: no WordNet was given")
     if find_spec("nltk") is None:
