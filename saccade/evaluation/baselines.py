@@ -71,19 +71,19 @@ def answer_baselines(
     split: Split,
     device: torch.device,
     scored: ScoredExamples,
-    revision: str = "2021-03",
 ) -> dict[str, Baseline]:
-    """The baselines of a split on which a VQA model was scored."""
-    del scored  # all baselines are answered anew
-    options = ScoreOptions(TASK_INFO["vqa"].main_metrics, revision=revision)
+    """The baselines of a split on which a VQA model was scored, by the same revision."""
+    options = ScoreOptions(TASK_INFO["vqa"].main_metrics, revision=scored.scores["revision"])
     folder, questions = experiment.folder, experiment.folder.questions(split)
     training = folder.questions("train")
 
     def of_answers(answer: Callable[..., dict[int, str]]) -> Baseline:
-        return _baseline(lambda: score_answers(answer(training, questions), questions, options))
+        return _baseline(
+            lambda: (score_answers(answer(training, questions), questions, options), {})
+        )
 
     def of_model(other: Callable[[], Experiment]) -> Baseline:
-        return _baseline(lambda: vqa.score_model(model, other(), split, device, options))
+        return _baseline(lambda: (vqa.score_model(model, other(), split, device, options), {}))
 
     ids = np.array([question.image_id for question in questions])
     return {
@@ -104,10 +104,9 @@ def caption_baselines(
     split: Split,
     device: torch.device,
     scored: ScoredExamples,
-    revision: str = "",
 ) -> dict[str, Baseline]:
     """The baselines of a split on which a captioner was scored, from its captions in `scored`."""
-    del model, device, revision
+    del model, device
     options = ScoreOptions(TASK_INFO["caption"].main_metrics)
     store, folder = experiment.store, experiment.folder
     training, references = (human_words(folder.captions_by_image(of)) for of in ("train", split))
@@ -140,11 +139,11 @@ def caption_baselines(
         found = score_captions(predictions, references, options)
         return found, {"neighbours": number, "training_images": len(known)}
 
-    def exchanged() -> ScoredExamples:
+    def exchanged() -> tuple[ScoredExamples, Scores]:
         # A caption depends on its image alone: that of another image need not be decoded again.
         other = extracted[derangement(len(extracted), SEED)].tolist()
         moved = {id_: captions[o] for id_, o in zip(extracted.tolist(), other, strict=True)}
-        return score_captions(captions | moved, references, options)
+        return score_captions(captions | moved, references, options), {}
 
     return {
         "constant_caption": _baseline(constant),
@@ -153,15 +152,12 @@ def caption_baselines(
     }
 
 
-def _baseline(
-    score: Callable[[], ScoredExamples | tuple[ScoredExamples, Scores]],
-) -> Baseline:
+def _baseline(score: Callable[[], tuple[ScoredExamples, Scores]]) -> Baseline:
     """A baseline that the data has nothing for is reported as not measured: no zero, no crash."""
     try:
-        found = score()
+        return Baseline(*score())
     except BadData as error:
         return Baseline(None, {"not_measured": error.message})
-    return Baseline(found, {}) if isinstance(found, ScoredExamples) else Baseline(*found)
 
 
 def visual_gain(task: str, scored: ScoredExamples, shuffled: Baseline) -> Scores:

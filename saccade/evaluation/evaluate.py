@@ -6,6 +6,7 @@ Writes into the run folder `scores.json` (every number with what it means, see
 """
 
 import json
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     model = load_model(opened).to(place)
     options = ScoreOptions(None, beam_size, revision, wordnet, java)
     scored = task.score_model(model, experiment, split, place, options)
-    baselines = task.run_baselines(model, experiment, split, place, scored, revision)
+    baselines = task.run_baselines(model, experiment, split, place, scored)
     scores = {
         "split": split,
         "task": name,
@@ -76,7 +77,6 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
         "baselines": {key: baseline.shown(name) for key, baseline in baselines.items()},
         **visual_gain(name, scored, baselines[SHUFFLED]),
         **task.details(scored, folder, split),
-        "scorer": task.scorer(folder, split, revision),
         **_labels(opened, experiment, split),
     }
     file = run / "scores.json"
@@ -119,11 +119,9 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
 def _scorable(folder: DataFolder, task: Task) -> Split:
     """The last split that can be scored: test, where its answers are not secret, else val."""
     for split in reversed(SPLITS[1:]):
-        try:
+        with suppress(BadData):
             task.ground_truth(folder, split)
-        except BadData:
-            continue
-        return split
+            return split
     raise BadData(
         "neither the test nor the validation split has human answers or captions to score by",
         location=folder.path,
