@@ -46,8 +46,7 @@ class Measure(NamedTuple):
 
     def cell(self, record: Mapping[str, Any], **settings: Any) -> Cell:
         """The number in the table; a dash where it was not measured."""
-        value = self.find(record)
-        return Cell(shown(None if value is None else self.scale * value, self.digits), **settings)
+        return Cell(shown(self.find(record), self.digits, self.scale), **settings)
 
 
 def measures(group: Group) -> list[Measure]:

@@ -90,10 +90,10 @@ def metrics(group: Group) -> Figure:
         known = [(name, number_or_none(value)) for name, value in found.items()]
         if all(value is None for _, value in known):
             continue
-        texts = [shown(None if v is None else scale * v, digits) for _, v in known]
+        texts = [shown(value, digits, scale) for _, value in known]
         if people:
             human = number_or_none(people.get(path))
-            texts.append("" if human is None else shown(scale * human, digits))
+            texts.append("" if human is None else shown(human, digits, scale))
             known += [] if human is None else [("people", human)]
         rows += [{"metric": path, "title": title, "of": n, "value": v} for n, v in known]
         body.append([Cell(title, words=True), *map(Cell, texts)])
@@ -193,47 +193,39 @@ def _seconds(log: Iterable[Mapping[str, Any]]) -> float | None:
     return sum(row["seconds"] + row["seconds_scoring"] for row in log) or None
 
 
-# Confidence of runs that answer questions.
-
-
-def calibration(group: Group) -> Figure | None:
-    """Confidence against accuracy, by bins; None for captions."""
+def confidence(group: Group) -> list[Figure]:
+    """Calibration, and the error of the most confident answers; nothing for captions."""
     if "calibration" not in group.runs[0].scores:
-        return None
-    rows, drawn = list[Row](), list[Line]()
+        return []
+    bins, shares = list[Row](), list[Row]()
+    by_confidence, by_share = list[Line](), list[Line]()
     for place, run in enumerate(group.runs):
-        bins = run.scores["calibration"]["bins"]
-        rows += [{"run": run.name, "confidence_is": run.scores["confidence"], **b} for b in bins]
-        drawn.append(Line(place, [b["confidence"] for b in bins], [b["accuracy"] for b in bins]))
-    drawing = lines(drawn, "mean confidence", diagonal=True)
+        own, kind = run.scores["calibration"], run.scores["confidence"]
+        bins += [{"run": run.name, "confidence_is": kind, **one} for one in own["bins"]]
+        x, y = ([one[name] for one in own["bins"]] for name in ("confidence", "accuracy"))
+        by_confidence.append(Line(place, x, y))
+        points = zip(own["coverage"], own["risk"], strict=True)
+        shares += [{"run": run.name, "coverage": share, "risk": error} for share, error in points]
+        by_share.append(Line(place, own["coverage"], own["risk"]))
     kinds = sorted({run.scores["confidence"] for run in group.runs})
-    return Figure(
+    title, drawing = "Calibration", lines(by_confidence, "mean confidence", diagonal=True)
+    calibration = Figure(
         "calibration",
-        "Calibration",
+        title,
         "Answers in bins by confidence. On the dashed line confidence equals accuracy; below it a "
         f"run is overconfident. Confidence is the {'; or the '.join(kinds)}. Bins with few answers "
         "are uncertain; their numbers are in the files.",
-        rows,
-        plots=[Plot("Calibration", "accuracy by confidence, both 0 to 1", drawing)],
+        bins,
+        plots=[Plot(title, "accuracy by confidence, both 0 to 1", drawing)],
     )
-
-
-def risk(group: Group) -> Figure | None:
-    """Error of the most confident answers, by their share; None for captions."""
-    if "calibration" not in group.runs[0].scores:
-        return None
-    rows, drawn = list[Row](), list[Line]()
-    for place, run in enumerate(group.runs):
-        own = run.scores["calibration"]
-        points = zip(own["coverage"], own["risk"], strict=True)
-        rows += [{"run": run.name, "coverage": c, "risk": r} for c, r in points]
-        drawn.append(Line(place, own["coverage"], own["risk"]))
-    drawing = lines(drawn, "share of questions answered, most confident first")
-    return Figure(
+    title = "Risk and coverage"
+    drawing = lines(by_share, "share of questions answered, most confident first")
+    risk = Figure(
         "risk",
-        "Risk and coverage",
+        title,
         "The error (1 - accuracy) of a run that answers only the questions where it is most "
         "confident, by their share. Where confidence says nothing about accuracy the line is flat.",
-        rows,
-        plots=[Plot("Risk and coverage", "1 - accuracy of the most confident answers", drawing)],
+        shares,
+        plots=[Plot(title, "1 - accuracy of the most confident answers", drawing)],
     )
+    return [calibration, risk]

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from saccade.comparison.figures import Figure, Row, number_or_none, score
 from saccade.comparison.runs import ComparedRun, Group
@@ -23,9 +22,7 @@ from saccade.features.store import FeatureStore
 from saccade.inference.explain import HIDDEN, image_of, map_tile, occlude_answer, occlude_caption
 from saccade.inference.predictor import EncodedImage, Run
 from saccade.metrics.catalogue import METRICS
-from saccade.viz.html import Tile, embed
-
-Pixels = NDArray[np.uint8]
+from saccade.viz.html import Pixels, Tile, embed
 
 # Selection.
 
@@ -66,7 +63,7 @@ def _varied(
     order: list[int], rows: Mapping[str, Sequence[Any]], count: int, images: set[int]
 ) -> list[int]:
     """The first of an order, each of another image and, while there are, of another type."""
-    types, found = set[str](), list[int]()
+    types, found = set[str | None](), list[int]()
     for new_types_alone in (True, False) if "question_type" in rows else (False,):
         for place in order:
             image = rows["image_id"][place]
@@ -105,9 +102,7 @@ def map_drawer(run: ComparedRun, folder: DataFolder, device: str, features: str 
         if encoded is None:
             return [], "no map: the image has no features"
         try:
-            if TASK_INFO[predictor.task].asks_question:
-                return [_answer_map(predictor, encoded, question, image)], ""
-            return _word_maps(predictor, encoded, run.scores["beam_size"], image)
+            return _maps(predictor, encoded, question, run.scores.get("beam_size"), image)
         except BadConfig:
             return [], "no map: the features are one vector for the whole image"
 
@@ -130,22 +125,20 @@ def encode_stored(run: Run, store: FeatureStore, id_: int) -> EncodedImage | Non
     return EncodedImage(regions, mask, store.boxes(row, cells)[0][: regions.shape[1]])
 
 
-def _answer_map(run: Run, encoded: EncodedImage, question: str, image: Pixels) -> Tile:
-    answer, label = run.ask(encoded, question), "attention"
-    if answer.attention is None:
-        answer, label = occlude_answer(run, encoded, question, answer), HIDDEN
-    assert answer.attention is not None
-    weights = answer.attention.mean(axis=0)
-    if len(answer.attention) > 1:
-        label += f", mean of {len(answer.attention)} glimpses"
-    if weights.max() * len(weights) < EVEN * weights.sum():
-        label += "; nearly even"
-    return map_tile(run, label, weights, answer.boxes, image, WIDE)
-
-
-def _word_maps(
-    run: Run, encoded: EncodedImage, beam_size: int, image: Pixels
+def _maps(
+    run: Run, encoded: EncodedImage, question: str, beam_size: int | None, image: Pixels
 ) -> tuple[list[Tile], str]:
+    if TASK_INFO[run.task].asks_question:
+        answer, label = run.ask(encoded, question), "attention"
+        if answer.attention is None:
+            answer, label = occlude_answer(run, encoded, question, answer), HIDDEN
+        assert answer.attention is not None
+        weights = answer.attention.mean(axis=0)
+        if len(answer.attention) > 1:
+            label += f", mean of {len(answer.attention)} glimpses"
+        if weights.max() * len(weights) < EVEN * weights.sum():
+            label += "; nearly even"
+        return [map_tile(run, label, weights, answer.boxes, image, WIDE)], ""
     captioned, text = run.caption(encoded, beam_size=beam_size), "attention for each word"
     if any(word.attention is None for word in captioned.words):
         captioned = occlude_caption(run, encoded, captioned)
@@ -191,30 +184,22 @@ def gallery(
     places = [place for some in selected.values() for place in some]
     files = {image.id: image.file for image in folder.images(group.split)}
     ids = {place: int(scored["image_id"][place]) for place in places}
-    images: dict[int, Pixels | None] = dict.fromkeys(places)  # None where a file cannot be read
+    asks = group.info.asks_question
+    questions = {one.id: one for one in folder.questions(group.split)} if asks else {}
+    captions = {} if asks else folder.captions_by_image(group.split)
+    images, examples = dict[int, Pixels | None](), dict[int, dict[str, Any]]()
     for place, id_ in ids.items():
+        image = None
         with suppress(BadImage):
-            images[place] = image_of(folder.image_root / files[id_])
-    # The question (empty for captions), and what people answered or wrote.
-    human: dict[int, tuple[str, list[str]]] = {}
-    if group.info.asks_question:
-        by_id = {question.id: question for question in folder.questions(group.split)}
-        for place in places:
-            question = by_id[scored["id"][place]]
-            human[place] = question.text, list(dict.fromkeys(question.answers))
-    else:
-        people = folder.captions_by_image(group.split)
-        for place, id_ in ids.items():
-            human[place] = "", [" ".join(caption.words) for caption in people[id_]]
-    examples = {
-        place: {
-            "question": human[place][0],
-            "people": human[place][1],
-            "image": None if image is None else embed(image, WIDE),
-            "predictions": list[dict[str, Any]](),
-        }
-        for place, image in images.items()
-    }
+            image = image_of(folder.image_root / files[id_])
+        if asks:
+            question = questions[scored["id"][place]]
+            text, people = question.text, list(dict.fromkeys(question.answers))
+        else:
+            text, people = "", [" ".join(caption.words) for caption in captions[id_]]
+        shown = None if image is None else embed(image, WIDE)
+        examples[place] = {"question": text, "people": people, "image": shown, "predictions": []}
+        images[place] = image
     for number, run in enumerate(group.runs):
         draw = map_drawer(run, folder, device, features) if number < MAPPED else None
         for (place, example), image in zip(examples.items(), images.values(), strict=True):
@@ -225,12 +210,13 @@ def gallery(
     rows: list[Row] = []
     for kind, some in selected.items():
         for place in some:
-            question, people = human[place]
-            about = {"question": question, "people": " | ".join(people), "file": files[ids[place]]}
+            example, file = examples[place], files[ids[place]]
+            said = " | ".join(example["people"])
             for run in group.runs:
-                own = {name: of[place] for name, of in run.rows.items() if name in COLUMNS}
-                own["confidence"] = number_or_none(own["confidence"])
-                rows.append({"kind": kind, "run": run.name, **own, **about})
+                row: dict[str, Any] = {"kind": kind, "run": run.name}
+                row |= {name: of[place] for name, of in run.rows.items() if name in COLUMNS}
+                row["confidence"] = number_or_none(row["confidence"])
+                rows.append(row | {"question": example["question"], "people": said, "file": file})
     rule = "Selected by rule, not by hand; no image is there twice."
     return Figure("examples", "Examples", rule, rows), [
         (TITLES[kind], RULES[group.task][kind], [examples[place] for place in some])

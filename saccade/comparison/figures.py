@@ -101,18 +101,17 @@ def reason(value: Any) -> str | None:
     return str(value["not_measured"]) if missing else None
 
 
-def shown(value: float | None, digits: int) -> str:
-    """A number as the page writes it; a dash where there is none."""
+def shown(value: float | None, digits: int, scale: float = 1.0) -> str:
+    """A number as the page writes it, times `scale`; a dash where there is none."""
     if value is None:
         return NONE
-    text = f"{abs(value):.{digits}f}"
+    text = f"{abs(scale * value):.{digits}f}"
     return MINUS + text if value < 0 and float(text) else text
 
 
 def score(metric: str, value: float | None) -> str:
     """A stored value of a metric as the page writes it: in the metric's scale and digits."""
-    of = METRICS[metric]
-    return shown(None if value is None else of.scale * value, of.digits)
+    return shown(value, METRICS[metric].digits, METRICS[metric].scale)
 
 
 def score_span(metric: str, low: float | None, high: float | None) -> str:

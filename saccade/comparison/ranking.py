@@ -151,25 +151,20 @@ def _gap_cell(gap: Difference, metric: str) -> Cell:
 def bars(group: Group) -> Figure:
     """The ranking as bars, with intervals and baselines."""
     metric, rows, drawn = group.metric, list[Row](), list[Bar]()
-    others = shared_baselines(group)
-    upper = [bounds(run, metric)[1] or run.scores[metric] for run in group.runs]
-    highest = max([*upper, *(value for _, value in others)])
-    # The score that fills the whole width: a round number, at least the highest one.
-    unit = 10.0 ** floor(log10(highest)) if highest > 0 else 1.0
-    top = next(step * unit for step in (1, 2, 2.5, 4, 5, 7.5, 10) if step * unit >= highest)
-
-    def add(name: str, value: float, place: int | None = None, *ends: float | None) -> None:
-        names = ("low", "high", "with_shuffled_images")
-        known = dict(zip(names, ends or (None,) * 3, strict=True))
-        rows.append({"name": name, "score": value, **known})
-        shares = [None if end is None else end / top for end in ends]
-        drawn.append(Bar(name, score(metric, value), value / top, place, *shares))
-
+    scored = list[tuple[str, float, int | None, tuple[float | None, ...]]]()
     for place, run in enumerate(group.runs):
         shuffled = number_or_none(run.scores["baselines"].get(SHUFFLED, {}).get(metric))
-        add(run.name, run.scores[metric], place, *bounds(run, metric), shuffled)
-    for title, value in others:
-        add(title, value)
+        scored.append((run.name, run.scores[metric], place, (*bounds(run, metric), shuffled)))
+    scored += [(title, value, None, (None,) * 3) for title, value in shared_baselines(group)]
+    # The score that fills the whole width: a round number, at least the highest one.
+    highest = max(high or value for _, value, _, (_, high, _) in scored)
+    unit = 10.0 ** floor(log10(highest)) if highest > 0 else 1.0
+    top = next(step * unit for step in (1, 2, 2.5, 4, 5, 7.5, 10) if step * unit >= highest)
+    for name, value, own_place, ends in scored:
+        known = dict(zip(("low", "high", "with_shuffled_images"), ends, strict=True))
+        rows.append({"name": name, "score": value, **known})
+        shares = [None if end is None else end / top for end in ends]
+        drawn.append(Bar(name, score(metric, value), value / top, own_place, *shares))
     return Figure(
         "scores",
         "Scores and intervals",

@@ -7,6 +7,7 @@ in one ranking. Nothing is scored here: a run without scores is refused with the
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,9 +89,9 @@ def named(words: Sequence[str]) -> dict[str, Path]:
     """
     paths = list[tuple[str, Path]]()  # the name is empty where none was given
     for word in words:
-        name, equals, path = word.partition("=")
+        name, equals, rest = word.partition("=")
         is_named = name and equals and not Path(word).exists()
-        paths.append((name, Path(path)) if is_named else ("", Path(word)))
+        paths.append((name, Path(rest)) if is_named else ("", Path(word)))
     folders = [path.resolve().name for name, path in paths if not name]
     found: dict[str, Path] = {}
     for name, path in paths:
@@ -111,7 +112,15 @@ def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
     Raises BadRun for a run without scores on it, or whose files do not belong together.
     """
     scores = {name: _scores(path) for name, path in runs.items()}
-    common = split or _common_split(runs, scores)
+    # The last split on which most were scored.
+    most = max(reversed(SPLITS), key=lambda of: sum(of in own for own in scores.values()))
+    common = split or most
+    if split is None and not all(common in own for own in scores.values()):
+        name = next(name for name in runs if common not in scores[name])
+        known = [*scores[name]]
+        message = f"was scored on {known[0]} alone" if known else "was not scored"
+        hint = _hint(runs[name], common if any(scores.values()) else None)
+        raise BadRun(message, location=runs[name], hint=hint)
     groups: dict[tuple[str, str, str], list[ComparedRun]] = {}
     for name, path in runs.items():
         run = _read(name, path, scores[name], common)
@@ -121,15 +130,11 @@ def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
     for (task, data, scorer), members in groups.items():
         # Equal data must mean equal examples, else one of the files is not of this data.
         first, *others = members
-        for run in others:
-            for column in {"id", "image_id"} & first.rows.keys():
-                if list(run.rows[column]) != list(first.rows[column]):
-                    path = run.opened.path
-                    message = (
-                        f"was scored on other examples than {first.opened.path}, though the data "
-                        "has the same fingerprint"
-                    )
-                    raise BadRun(message, location=path, hint=_hint(path, common))
+        for run, column in product(others, {"id", "image_id"} & first.rows.keys()):
+            if list(run.rows[column]) != list(first.rows[column]):
+                other, path = first.opened.path, run.opened.path
+                message = f"was scored on other examples than {other}, though the data has the same"
+                raise BadRun(f"{message} fingerprint", location=path, hint=_hint(path, common))
         slug = f"{task}-{data[:8]}"
         again = sum(group.name.startswith(slug) for group in found)
         slug = f"{slug}-{again + 1}" if again else slug
@@ -154,19 +159,6 @@ def _scores(run: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not all(isinstance(of, dict) for of in found.values()):
         raise BadRun("no scores by split", location=path, hint=_hint(run, None))
     return found
-
-
-def _common_split(runs: Mapping[str, Path], scores: Mapping[str, Mapping[str, Any]]) -> Split:
-    """The last split with scores of all runs; raises BadRun with the line to type for a first."""
-    for split in reversed(SPLITS):
-        if all(split in of for of in scores.values()):
-            return split
-    best = max(reversed(SPLITS), key=lambda split: sum(split in of for of in scores.values()))
-    name = next(name for name in runs if best not in scores[name])
-    known = [*scores[name]]
-    message = f"was scored on {known[0]} alone" if known else "was not scored"
-    hint = _hint(runs[name], best if any(scores.values()) else None)
-    raise BadRun(message, location=runs[name], hint=hint)
 
 
 def _hint(run: Path, split: Split | None) -> str:

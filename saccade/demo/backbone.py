@@ -89,7 +89,12 @@ def train_backbone(
         network.train()
         _fit(predict, [*network.parameters(), *head.parameters()], training, epochs)
     network.eval()
-    accuracy = _accuracy(predict, validation)
+    right = []
+    for pixels, labels in zip(*(part.split(64) for part in validation), strict=True):
+        with torch.inference_mode():
+            kind, colour = (logits.argmax(1).cpu() for logits in predict(pixels)[:2])
+        right.append((kind == labels[:, 0]) & (colour == labels[:, 1]))
+    accuracy = float(torch.cat(right)[validation.labels[:, 0] > 0].float().mean())
     Backbone(network, spec).save(out)
     return TrainedBackbone(accuracy, len(training.pixels), epochs)
 
@@ -138,13 +143,3 @@ def _fit(
             loss.backward()
             optimiser.step()
             schedule.step()
-
-
-@torch.inference_mode()
-def _accuracy(predict: Predict, validation: _Examples) -> float:
-    """Share of the cells with a shape where kind and colour are both right."""
-    right = []
-    for pixels, labels in zip(*(part.split(64) for part in validation), strict=True):
-        kind, colour = (logits.argmax(1).cpu() for logits in predict(pixels)[:2])
-        right.append((kind == labels[:, 0]) & (colour == labels[:, 1]))
-    return float(torch.cat(right)[validation.labels[:, 0] > 0].float().mean())

@@ -126,6 +126,20 @@ def page_content(results: Results, samples: Samples) -> Content:
     def answer_cards(ids: Sequence[int]) -> list[Content]:
         return [samples.answer_card(runs["vqa"], id_, results.boxes.get(id_, ())) for id_ in ids]
 
+    # Few large numbers, each with what it is.
+    (vqa, caption), grounding = results.scores.values(), results.grounding
+    alone, constant = _text(vqa, "question_only"), _text(caption, "constant_caption")
+    accuracy, bleu = (_bar("", scores).text for scores in (vqa, caption))
+    headlines = [
+        (accuracy, f"official VQA accuracy of answers. Without the image: {alone}."),
+        (bleu, f"BLEU-4 of captions. The best single caption for all images: {constant}."),
+    ]
+    if grounding is not None:
+        meaning = (
+            "of questions: most attention is on the very shape asked about. By chance: "
+            f"{grounding.landed_by_chance:.0%}."
+        )
+        headlines.append((f"{grounding.landed:.0%}", meaning))
     answers = answer_cards(samples.first_of_each_kind())
     curves = {name: results.out / "runs" / name / "curves.png" for name in runs}
     image = samples.files[next(iter(predictions["caption"]))]
@@ -133,7 +147,7 @@ def page_content(results: Results, samples: Samples) -> Content:
         "lead": "One answers questions about an image, one describes it. Both were trained on this "
         f"machine, just now, on {results.backbone.images:,} drawn images; all below is about "
         f"{len(samples.files):,} test images.",
-        "headlines": _headlines(results),
+        "headlines": headlines,
         "answers": answers,
         "wrong_answers": answer_cards(samples.first_wrong(predictions["vqa"])),
         "captions": samples.caption_cards(runs["caption"], predictions["caption"]),
@@ -165,24 +179,6 @@ def summary(results: Results) -> list[str]:
             f"{grounding.questions:,} questions; by chance {grounding.landed_by_chance:.0%}"
         )
     return lines
-
-
-def _headlines(results: Results) -> list[tuple[str, str]]:
-    """Few large numbers, each with what it is."""
-    (vqa, caption), grounding = results.scores.values(), results.grounding
-    alone, constant = _text(vqa, "question_only"), _text(caption, "constant_caption")
-    accuracy, bleu = (_bar("", scores).text for scores in (vqa, caption))
-    found = [
-        (accuracy, f"official VQA accuracy of answers. Without the image: {alone}."),
-        (bleu, f"BLEU-4 of captions. The best single caption for all images: {constant}."),
-    ]
-    if grounding is not None:
-        meaning = (
-            "of questions: most attention is on the very shape asked about. By chance: "
-            f"{grounding.landed_by_chance:.0%}."
-        )
-        found.append((f"{grounding.landed:.0%}", meaning))
-    return found
 
 
 def _charts(results: Results) -> list[tuple[str, str, list[Bar]]]:
