@@ -91,8 +91,8 @@ def check_same_ids(predictions: Mapping[int, str], questions: Sequence[Question]
             raise BadData(f"{len(ids)} question ids {fault}, such as {some}", hint=hint)
 
 
-def check_numbers(given: Sized, wanted: Sized, what: str, each: str = "question") -> None:
+def check_numbers(given: Sized, wanted: Sized, subject: str, each: str = "question") -> None:
     """Raise BadData unless there is one thing given for each that is wanted, and one at all."""
     if len(given) != len(wanted) or not len(wanted):
-        message = f"{len(given)} {what}s for {len(wanted)} {each}s cannot be scored"
-        raise BadData(message, hint=f"Give one {what} for each {each}, and at least one.")
+        message = f"{len(given)} {subject}s for {len(wanted)} {each}s cannot be scored"
+        raise BadData(message, hint=f"Give one {subject} for each {each}, and at least one.")
