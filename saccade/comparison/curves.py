@@ -17,7 +17,7 @@ from saccade.comparison.figures import (
     score_span,
     shown,
 )
-from saccade.comparison.ranking import bounds
+from saccade.comparison.ranking import ends_of
 from saccade.comparison.runs import Group
 from saccade.metrics.catalogue import METRICS
 from saccade.viz.plots import Line, lines
@@ -126,7 +126,7 @@ def epochs(group: Group) -> list[Figure]:
                 rows.append({"run": run.name, "split": split, "epoch": record["epoch"], **values})
             last.append(Cell(""))  # no run is trained on the split
             last += [of.cell(on_split, strong=True) for of in known[1:-1]]
-            interval = score_span(group.metric, *bounds(run, group.metric))
+            interval = score_span(group.metric, ends_of(run.scores["interval"], group.metric))
             last.append(known[-1].cell(on_split, below=interval, strong=True))
         for epoch in sorted({record["epoch"] for run in runs for record in run.log}):
             cells = [Cell(str(epoch))]

@@ -114,6 +114,6 @@ def score(metric: str, value: float | None) -> str:
     return shown(value, METRICS[metric].digits, METRICS[metric].scale)
 
 
-def score_span(metric: str, low: float | None, high: float | None) -> str:
+def score_span(metric: str, ends: Sequence[float] | None) -> str:
     """The interval of a stored value of a metric as the page writes it."""
-    return "" if low is None else f"[{score(metric, low)}, {score(metric, high)}]"
+    return f"[{score(metric, ends[0])}, {score(metric, ends[1])}]" if ends else ""

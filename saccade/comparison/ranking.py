@@ -54,15 +54,10 @@ def run_heads(group: Group) -> list[Cell]:
     return [Cell(run.name, run=place) for place, run in enumerate(group.runs)]
 
 
-def bounds(run: ComparedRun, metric: str) -> tuple[float | None, float | None]:
-    """The 95 % interval of a run's score; Nones where it was not measured."""
-    return pair(run.scores["interval"], metric)
-
-
-def pair(intervals: Any, metric: str) -> tuple[float | None, float | None]:
-    """One interval among others; Nones where there is none."""
+def ends_of(intervals: Any, metric: str) -> Sequence[float] | None:
+    """The 95 % interval of a metric among those of all; None where it was not measured."""
     found = intervals.get(metric) if isinstance(intervals, Mapping) else None
-    return (found[0], found[1]) if isinstance(found, Sequence) else (None, None)
+    return found if isinstance(found, Sequence) else None
 
 
 # The ranking itself.
@@ -77,14 +72,15 @@ def ranking(group: Group) -> Figure:
         row: dict[str, Value] = {"run": run.name, "recipe": header.recipe_name}
         row |= {"model": header.recipe.model.kind, "encoder": run.encoder}
         for metric in metrics:
-            value, ends = run.scores[metric], bounds(run, metric)
+            value, ends = run.scores[metric], ends_of(run.scores["interval"], metric)
             row |= _with_ends(metric, value, ends)
-            cells.append(Cell(score(metric, value), score_span(metric, *ends), strong=True))
+            cells.append(Cell(score(metric, value), score_span(metric, ends), strong=True))
         gains, gain_bounds = run.scores["visual_gain"], run.scores.get("visual_gain_interval")
         for metric in metrics:
-            row |= _with_ends(f"visual_gain_{metric}", gains.get(metric), pair(gain_bounds, metric))
-        gain, (low, high) = number_or_none(gains.get(group.metric)), pair(gain_bounds, group.metric)
-        below = reason(gains) or "" if low is None else f"[{shown(low, 1)}, {shown(high, 1)}]"
+            ends = ends_of(gain_bounds, metric)
+            row |= _with_ends(f"visual_gain_{metric}", gains.get(metric), ends)
+        gain, ends = number_or_none(gains.get(group.metric)), ends_of(gain_bounds, group.metric)
+        below = f"[{shown(ends[0], 1)}, {shown(ends[1], 1)}]" if ends else reason(gains) or ""
         hardly = " hardly uses the image" if gain is not None and gain < LITTLE else ""
         cells.append(Cell(shown(gain, 1), below + hardly))
         gap = difference(run, first, group.metric) if place else None
@@ -145,7 +141,7 @@ def _warnings(group: Group) -> list[str]:
 
 
 def _gap_cell(gap: Difference, metric: str) -> Cell:
-    return Cell(score(metric, gap.difference), score_span(metric, gap.low, gap.high))
+    return Cell(score(metric, gap.difference), score_span(metric, (gap.low, gap.high)))
 
 
 def bars(group: Group) -> Figure:
@@ -154,16 +150,17 @@ def bars(group: Group) -> Figure:
     scored = list[tuple[str, float, int | None, tuple[float | None, ...]]]()
     for place, run in enumerate(group.runs):
         shuffled = number_or_none(run.scores["baselines"].get(SHUFFLED, {}).get(metric))
-        scored.append((run.name, run.scores[metric], place, (*bounds(run, metric), shuffled)))
+        ends = ends_of(run.scores["interval"], metric) or (None, None)
+        scored.append((run.name, run.scores[metric], place, (*ends, shuffled)))
     scored += [(title, value, None, (None,) * 3) for title, value in shared_baselines(group)]
     # The score that fills the whole width: a round number, at least the highest one.
     highest = max(high or value for _, value, _, (_, high, _) in scored)
     unit = 10.0 ** floor(log10(highest)) if highest > 0 else 1.0
     top = next(step * unit for step in (1, 2, 2.5, 4, 5, 7.5, 10) if step * unit >= highest)
-    for name, value, own_place, ends in scored:
-        known = dict(zip(("low", "high", "with_shuffled_images"), ends, strict=True))
+    for name, value, own_place, marks in scored:
+        known = dict(zip(("low", "high", "with_shuffled_images"), marks, strict=True))
         rows.append({"name": name, "score": value, **known})
-        shares = [None if end is None else end / top for end in ends]
+        shares = [None if mark is None else mark / top for mark in marks]
         drawn.append(Bar(name, score(metric, value), value / top, own_place, *shares))
     return Figure(
         "scores",
@@ -311,7 +308,7 @@ def seeds(group: Group) -> Figure | None:
             about |= {"metric": metric, "mean": mean, "standard_deviation": deviation}
             rows.append(about | dict(zip(("lowest", "highest"), ends, strict=True)))
             text = f"{score(metric, mean)} \N{PLUS-MINUS SIGN} {score(metric, deviation)}"
-            cells.append(Cell(text, score_span(metric, *ends), strong=True))
+            cells.append(Cell(text, score_span(metric, ends), strong=True))
         body.append(cells)
     if not body:
         return None
