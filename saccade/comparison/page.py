@@ -103,11 +103,8 @@ def _folder(out: Path) -> Path:
     inside = folder.iterdir() if folder.exists() else ()
     strange = [path.name for path in inside if not OURS.fullmatch(path.name)]
     if strange:
-        raise BadData(
-            f"holds other things than a comparison's numbers, such as {sorted(strange)[0]}",
-            location=folder,
-            hint="Give the page another name with -o.",
-        )
+        message = f"holds other things than a comparison's numbers, such as {sorted(strange)[0]}"
+        raise BadData(message, location=folder, hint="Give the page another name with -o.")
     return folder
 
 

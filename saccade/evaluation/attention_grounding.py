@@ -72,11 +72,8 @@ def measure_attention_grounding(
             if true := boxes.get(int(examples.ids[place])):
                 rows.append(_agreement(weights, cells, np.asarray(true, np.float32)))
     if not rows:
-        raise BadData(
-            f"no question of the {split} split has a box",
-            location=folder.path,
-            hint="Give the boxes of the same data.",
-        )
+        message = f"no question of the {split} split has a box"
+        raise BadData(message, location=folder.path, hint="Give the boxes of the same data.")
     return AttentionGrounding(len(rows), *np.mean(rows, axis=0).tolist())
 
 

@@ -58,10 +58,8 @@ def _shares(questions: Iterable[Question]) -> dict[str, float]:
 def commonest(shares: Mapping[str, float]) -> str:
     """The answer with the largest share. Raises BadData where there is none at all."""
     if not shares:
-        raise BadData(
-            "no training question has an answer, so there is nothing to learn a baseline from",
-            hint="Prepare the data with its annotations.",
-        )
+        message = "no training question has an answer, so there is nothing to learn a baseline from"
+        raise BadData(message, hint="Prepare the data with its annotations.")
     return max(shares, key=lambda answer: shares[answer])
 
 

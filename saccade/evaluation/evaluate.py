@@ -122,8 +122,5 @@ def _scorable(folder: DataFolder, task: Task) -> Split:
         with suppress(BadData):
             task.ground_truth(folder, split)
             return split
-    raise BadData(
-        "neither the test nor the validation split has human answers or captions to score by",
-        location=folder.path,
-        hint="Prepare the data with a validation split.",
-    )
+    message = "neither the test nor the validation split has human answers or captions to score by"
+    raise BadData(message, location=folder.path, hint="Prepare the data with a validation split.")

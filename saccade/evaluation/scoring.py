@@ -164,10 +164,8 @@ def selected_score(scored: ScoredExamples, metric: str) -> float:
     """The score that chooses the best epoch. Raises BadData where it could not be measured."""
     score = scored.scores[metric]
     if isinstance(score, Mapping):
-        raise BadData(
-            f"{metric} cannot choose the best epoch ({score['not_measured']})",
-            hint="Choose another score: --set train.select_by=NAME (see saccade list metrics).",
-        )
+        hint = "Choose another score: --set train.select_by=NAME (see saccade list metrics)."
+        raise BadData(f"{metric} cannot choose the best epoch ({score['not_measured']})", hint=hint)
     return float(score)
 
 

@@ -81,10 +81,8 @@ def classification_score(
     occurring = sorted({*true, *predicted})
     stated = tuple(labels) if labels is not None else tuple(occurring)
     if missing := sorted(set(true) - set(stated)):
-        raise BadData(
-            f"{len(missing)} true labels are not among those stated, such as {missing[0]!r}",
-            hint="State every label that can be true.",
-        )
+        message = f"{len(missing)} true labels are not among those stated, such as {missing[0]!r}"
+        raise BadData(message, hint="State every label that can be true.")
     plain = averaging == "plain"
     over = stated if plain else tuple(occurring)
     # Numbers instead of words: scikit-learn is many times faster so. A prediction that is not

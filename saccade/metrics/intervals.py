@@ -84,10 +84,8 @@ def compare(
     Raises BadData where the numbers of images differ, or for fewer than two images.
     """
     if len(first.sums) != len(second.sums):
-        raise BadData(
-            f"one run was scored on {len(first.sums)} images, the other on {len(second.sums)}",
-            hint="Evaluate both on the same split of the same data.",
-        )
+        message = f"one run was scored on {len(first.sums)} images, the other on {len(second.sums)}"
+        raise BadData(message, hint="Evaluate both on the same split of the same data.")
     drawn = np.subtract(*_resampled([first, second], resamples, seed))
     low, high = _percentiles(drawn)
     beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())

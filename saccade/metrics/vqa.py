@@ -35,10 +35,8 @@ def vqa_accuracy_of(prediction: str, answers: Sequence[str], revision: str = "20
     are equal after full normalisation, else 0. Raises BadData when there are no answers.
     """
     if not answers:
-        raise BadData(
-            "a question without human answers cannot be scored",
-            hint="Score a split that has annotations.",
-        )
+        message = "a question without human answers cannot be scored"
+        raise BadData(message, hint="Score a split that has annotations.")
     if len(answers) == 1:
         return float(normalise_answer(prediction.strip()) == normalise_answer(answers[0].strip()))
     prediction, human = normalise_pair(prediction, answers, revision)
@@ -56,10 +54,8 @@ def accuracy(
     scores = []
     for prediction, question in zip(predictions, references, strict=True):
         if not question.answers:
-            raise BadData(
-                f"question {question.id} has no human answers to be scored by",
-                hint="Score a split that has annotations.",
-            )
+            message = f"question {question.id} has no human answers to be scored by"
+            raise BadData(message, hint="Score a split that has annotations.")
         scores.append(vqa_accuracy_of(prediction, question.answers, revision))
     return Result(100 * sum(scores) / len(scores), scores)
 
