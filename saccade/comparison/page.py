@@ -68,8 +68,7 @@ def compare(
     files = {
         f"{part['group'].name}-{figure.name}.{end}": text
         for part in parts
-        for figure in (*part["first"], part["examples"], *part["details"])
-        if figure is not None
+        for figure in part["figures"]
         for end, (text, _) in figure.files.items()
     }
     page = fill(
@@ -84,9 +83,8 @@ def compare(
         folder=folder.name,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        if path.name not in files:
-            path.unlink()  # of an earlier comparison: `_folder` has refused all else
+    for name in {path.name for path in folder.iterdir()} - files.keys():
+        (folder / name).unlink()  # of an earlier comparison: `_folder` has refused all else
     for name, text in files.items():
         write_bytes(folder / name, text.encode())
     write_bytes(out, page.encode())
@@ -135,15 +133,17 @@ def _part(
     first = (make(group) for make in (ranking, bars, significance, seeds, baselines, types))
     details = [metrics(group), curves(group), *epochs(group), *confidence(group)]
     details += [cost(group, watts), labels(group)]
-    drawn: tuple[Figure | None, list[Section]] = None, []
+    shown: tuple[Figure | None, list[Section]] = None, []
     if folder is not None and examples:
-        drawn = gallery(group, folder, examples, device, features)
+        shown = gallery(group, folder, examples, device, features)
+    above, below = ([one for one in some if one is not None] for some in (first, details))
     return {
         "group": group,
         "title": f"{group.info.predictions.capitalize()} on {source}, {group.split} split",
-        "first": [figure for figure in first if figure is not None],
-        "examples": drawn[0],
-        "sections": drawn[1],
+        "first": above,
+        "examples": shown[0],
+        "sections": shown[1],
         "no_examples": why if examples else "",
-        "details": [figure for figure in details if figure is not None],
+        "details": below,
+        "figures": [*above, *([shown[0]] if shown[0] else ()), *below],
     }

@@ -58,8 +58,7 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     opened = open_run(run)
     known_data = data or opened.header.data
     if known_data is None:
-        message = "an imported run has no data folder"
-        raise BadRun(message, location=run, hint="Give one with --data.")
+        raise BadRun("an imported run has no data folder", location=run, hint="Give one by --data.")
     folder = DataFolder(Path(known_data))
     experiment = assemble_for_run(opened, folder, features)
     name = experiment.recipe.task
