@@ -18,7 +18,7 @@ from saccade.evaluation.scoring import ScoreOptions, score_captions, statistics
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider
 from saccade.metrics.diversity import diversity
-from saccade.metrics.intervals import compare, interval
+from saccade.metrics.intervals import compare, intervals
 from saccade.metrics.ptb import coco_words
 from saccade.metrics.rouge import corpus_rouge_l
 
@@ -64,7 +64,7 @@ def _intervals(predictions: Sentences, human: list[Sentences]) -> timing.Limit:
 
     def measure() -> None:
         for name in ("bleu_4", "cider", "rouge_l"):
-            interval(found[name])
+            intervals([found[name]])
         compare(found["bleu_4"], found["bleu_4"])
 
     return timing.Limit("intervals and a test", "-", timing.cpu_seconds(measure), BAR, "CPU s")

@@ -1,6 +1,7 @@
 """Predictions without looking: each must find the regularity that it is there to find."""
 
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,13 +12,12 @@ from hypothesis import strategies as st
 from saccade.core.errors import BadData
 from saccade.data.records import Question
 from saccade.evaluation.blind_answers import (
+    KINDS,
+    OtherImages,
     OtherQuestions,
     derangement,
-    most_frequent_answer,
-    most_frequent_per_question,
-    most_frequent_per_question_type,
+    most_frequent,
     question_only,
-    with_other_images,
 )
 from saccade.evaluation.blind_captions import constant_caption, neighbour_captions
 from saccade.evaluation.scoring import score_answers
@@ -48,15 +48,19 @@ ASKED = [
 
 
 def test_most_frequent_answers():
-    assert most_frequent_answer(TRAINING, ASKED) == {11: "no", 12: "no", 13: "no"}
-    by_type = most_frequent_per_question_type(TRAINING, ASKED)
+    assert most_frequent(TRAINING, ASKED, KINDS["most_frequent_answer"]) == {
+        11: "no",
+        12: "no",
+        13: "no",
+    }
+    by_type = most_frequent(TRAINING, ASKED, KINDS["most_frequent_per_question_type"])
     assert by_type == {11: "no", 12: "cat", 13: "no"}
-    by_text = most_frequent_per_question(TRAINING, ASKED)
+    by_text = most_frequent(TRAINING, ASKED, KINDS["most_frequent_per_question"])
     assert by_text == {11: "no", 12: "cat", 13: "no"}
 
 
 @pytest.mark.parametrize(
-    "baseline", [most_frequent_answer, most_frequent_per_question_type, question_only]
+    "baseline", [*(partial(most_frequent, kind=kind) for kind in KINDS.values()), question_only]
 )
 def test_training_without_answers_is_refused(baseline):
     with pytest.raises(BadData, match="no training question has an answer"):
@@ -90,7 +94,7 @@ def test_question_only_finds_what_words_give_away():
     training, held_out = invented_questions(800, 0), invented_questions(200, 1)
     said = question_only(training, held_out)
     assert score_answers(said, held_out).scores["accuracy"] > 97
-    frequent = most_frequent_answer(training, held_out)
+    frequent = most_frequent(training, held_out, KINDS["most_frequent_answer"])
     assert score_answers(frequent, held_out).scores["accuracy"] < 40
 
 
@@ -217,7 +221,7 @@ def test_a_store_that_shows_other_images(tmp_path):
     store = FeatureStore.open(folder.store_path("cells"))
     val = np.array([image.id for image in folder.images("val")])
     store.counts[store.rows(val[:1])] = 0  # could not be read
-    other = with_other_images(store, val)
+    other = OtherImages(store, val)
     assert (other.rows(val[:1]) == store.rows(val[:1])).all()
     assert (other.rows(val[1:]) != store.rows(val[1:])).all()
     assert sorted(other.rows(val)) == sorted(store.rows(val)), "only among themselves"

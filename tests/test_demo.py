@@ -15,7 +15,7 @@ from saccade.datasets.shapes import make_shapes
 from saccade.demo.backbone import train_backbone
 from saccade.demo.run import DemoSettings, demo
 from saccade.inference.explain import explain
-from saccade.viz.html import Report, render
+from saccade.viz.html import fill
 
 TINY = DemoSettings(
     train=32, val=8, test=10, size=64, backbone_epochs=1, changes=("train.epochs=1",)
@@ -51,8 +51,9 @@ def test_the_report_shows_every_kind_of_question_and_its_own_scores(made):
 
 def test_text_of_others_cannot_become_part_of_the_page():
     evil = "<script>alert(1)</script>"
-    report = Report(evil, [], [], [], [], [], [], [], [evil], [(evil, evil)], evil)
-    page = render(report)
+    parts = ("headlines", "answers", "wrong_answers", "captions", "charts", "curves", "stages")
+    texts = {"lead": evil, "notes": [evil], "commands": [(evil, evil)], "versions": evil}
+    page = fill("demo/page.html.j2", **dict.fromkeys(parts, ()), **texts)
     assert "<script>" not in page
     assert page.count("&lt;script&gt;") == 5
 

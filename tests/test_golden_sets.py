@@ -14,7 +14,7 @@ import pytest
 
 from saccade.data.records import Question
 from saccade.datasets.pitvqa import NO_ANSWER, seconds_of
-from saccade.evaluation.blind_answers import most_frequent_per_question
+from saccade.evaluation.blind_answers import KINDS, most_frequent
 from saccade.evaluation.scoring import ScoreOptions, score_answers
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.cider import corpus_cider
@@ -185,9 +185,8 @@ def test_scores_of_pitvqa_s_best_prior(surgical):
     training = [Question(0, 0, text, "train", tuple(answers)) for text, answers in told.items()]
     asked = {text: number for number, text in enumerate(sorted({q for q, _ in kept["val"]}))}
     assert len({q for lines in kept.values() for q, _ in lines}) == 51
-    best = most_frequent_per_question(
-        training, [Question(number, 0, text, "val") for text, number in asked.items()]
-    )
+    questions = [Question(number, 0, text, "val") for text, number in asked.items()]
+    best = most_frequent(training, questions, KINDS["most_frequent_per_question"])
     score = classification_score(
         [best[asked[question]] for question, _ in kept["val"]], [true for _, true in kept["val"]]
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from saccade.core.errors import BadData
 from saccade.metrics.bleu import bleu_of_rows, corpus_bleu
-from saccade.metrics.intervals import Statistic, by_image, compare, interval, mean
+from saccade.metrics.intervals import Statistic, by_image, compare, intervals, mean
 
 
 def of_questions(images, scores):
@@ -29,7 +29,7 @@ def test_an_interval_is_made_of_scores_of_drawn_images():
     random = np.random.default_rng(5)
     images = np.repeat(np.arange(30), random.integers(1, 5, 30))
     scores = random.random(len(images))
-    low, high = interval(of_questions(images, scores), resamples=200, seed=3)
+    [(low, high)] = intervals([of_questions(images, scores)], resamples=200, seed=3)
     drawn, means = np.random.default_rng(3).integers(30, size=(200, 30)), []
     for row in drawn:
         told = np.concatenate([scores[images == image] for image in row])
@@ -48,16 +48,16 @@ def test_bleu_is_made_anew_for_every_drawing():
     rows = np.random.default_rng(1).integers(20, size=(60, 20))
     wanted = [corpus_bleu([said[i] for i in r], [human[i] for i in r]).corpus[3] for r in rows]
     ends = np.percentile(wanted, [2.5, 97.5]).tolist()
-    assert list(interval(statistic, resamples=60, seed=1)) == pytest.approx(ends)
+    assert intervals([statistic], resamples=60, seed=1) == [pytest.approx(tuple(ends))]
 
 
 @pytest.mark.parametrize("images", [2, 7, 50])
 def test_many_images_are_drawn_in_several_goes(images, monkeypatch):
     """Whatever fits into memory at a time, every resample has its own images."""
     statistic = of_questions(range(images), np.random.default_rng(0).random(images))
-    whole = interval(statistic, resamples=31)
+    (whole,) = intervals([statistic], resamples=31)
     monkeypatch.setattr("saccade.metrics.intervals._AT_ONCE", 3 * images)
-    assert interval(statistic, resamples=31) == pytest.approx(whole)
+    assert intervals([statistic], resamples=31) == [pytest.approx(whole)]
 
 
 def world(random, images=60, asked=4, shift=0.0):
@@ -72,9 +72,9 @@ def test_the_truth_lies_inside_as_often_as_promised_and_would_not_by_questions()
     inside = by_question = 0
     for _ in range(400):
         images, right = world(random)
-        low, high = interval(of_questions(images, right), resamples=300)
+        [(low, high)] = intervals([of_questions(images, right)], resamples=300)
         inside += low <= 0.5 <= high
-        low, high = interval(of_questions(range(len(right)), right), resamples=300)
+        [(low, high)] = intervals([of_questions(range(len(right)), right)], resamples=300)
         by_question += low <= 0.5 <= high
     assert 0.91 <= inside / 400 <= 0.98
     assert by_question / 400 < 0.90, "questions of one image are no independent witnesses"
@@ -129,15 +129,15 @@ def test_a_run_is_not_different_from_itself(scores):
     found = compare(run, run, resamples=50)
     assert (found.difference, found.low, found.high) == (0, 0, 0)
     assert found.p_permutation == found.p_bootstrap == 1
-    low, high = interval(run, resamples=50)
+    [(low, high)] = intervals([run], resamples=50)
     assert min(scores) - 1e-9 <= low <= high <= max(scores) + 1e-9
 
 
 def test_what_cannot_be_told_is_refused():
     one, two, three = (of_questions(range(n), np.ones(n)) for n in (1, 2, 3))
     with pytest.raises(BadData, match="1 images are too few"):
-        interval(one)
+        intervals([one])
     with pytest.raises(BadData, match="on 2 images, the other on 3"):
         compare(two, three)
     nowhere = Statistic(np.array([[0.0, 0], [1, 1], [1, 1]]), mean)  # a type few images have
-    assert interval(nowhere, resamples=200) == (1, 1)
+    assert intervals([nowhere], resamples=200) == [(1, 1)]

@@ -4,7 +4,7 @@ For captions the table is the closing one of a write-up: training loss, validati
 accuracy (teacher-forced) and BLEU-4 (free-running) of every epoch, and at the end on the split.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from saccade.comparison.figures import (
@@ -17,10 +17,9 @@ from saccade.comparison.figures import (
     score_span,
     shown,
 )
-from saccade.comparison.ranking import bounds
-from saccade.comparison.runs import ComparedRun, Group
+from saccade.comparison.ranking import ends_of
+from saccade.comparison.runs import Group
 from saccade.metrics.catalogue import METRICS
-from saccade.viz.html import address
 from saccade.viz.plots import Line, lines
 
 SIDE_BY_SIDE = 3
@@ -47,32 +46,27 @@ class Measure(NamedTuple):
 
     def cell(self, record: Mapping[str, Any], **settings: Any) -> Cell:
         """The number in the table; a dash where it was not measured."""
-        value = self.find(record)
-        return Cell(shown(None if value is None else self.scale * value, self.digits), **settings)
+        return Cell(shown(self.find(record), self.digits, self.scale), **settings)
 
 
 def measures(group: Group) -> list[Measure]:
     """All numbers that are shown of an epoch."""
     of, scored = METRICS[group.metric], f"scores.{group.info.held_out_loss}"
-    by_recipe, forced = "as the recipe defines it", "loss, teacher-forced"
-    loss, top_5 = f"{scored}.loss", f"{scored}.top_5_accuracy"
+    title, text = "validation loss", "as the recipe defines it"
+    training = Measure("training_loss", "loss", "training loss", text, "training loss")
     if group.info.asks_question:
-        each = f"of a question, {by_recipe}"
-        held_out = [Measure("loss", loss, "validation loss", each, "loss, held out")]
+        text = f"of a question, {text}"
+        held_out = [Measure("loss", f"{scored}.loss", title, text, "loss, held out")]
     else:
-        each = "teacher-forced: cross-entropy of each word after the human words before it"
-        title, best = "validation top-5 accuracy", "teacher-forced: words among the likeliest 5, %"
-        held_out = [
-            Measure("loss", loss, "validation loss", each, forced),
-            Measure("top_5", top_5, title, best, "top-5 %, teacher-forced", 1),
-        ]
+        text = "teacher-forced: cross-entropy of each word after the human words before it"
+        held_out = [Measure("loss", f"{scored}.loss", title, text, "loss, teacher-forced")]
+        path, title = f"{scored}.top_5_accuracy", "validation top-5 accuracy"
+        text, head = "teacher-forced: words among the likeliest 5, %", "top-5 %, teacher-forced"
+        held_out.append(Measure("top_5", path, title, text, head, 1))
     title, free = f"validation {of.title}", f"free-running, {of.unit}".removesuffix(", ")
     path = f"scores.{group.metric}"
-    return [
-        Measure("training_loss", "loss", "training loss", by_recipe, "training loss"),
-        *held_out,
-        Measure(group.metric, path, title, free, of.title, of.digits, of.scale),
-    ]
+    score = Measure(group.metric, path, title, free, of.title, of.digits, of.scale)
+    return [training, *held_out, score]
 
 
 def curves(group: Group) -> Figure | None:
@@ -88,15 +82,24 @@ def curves(group: Group) -> Figure | None:
             rows.append({"run": run.name, "epoch": record["epoch"], **values, "seconds": seconds})
     if not rows:
         return None
-    relative = not _alike(group)
+    recipes = [run.opened.header.recipe for run in group.runs]
+    losses = {
+        (of.answers and (of.answers.loss, of.answers.summed, of.answers.target)) for of in recipes
+    }
+    critical = {of.train.self_critical is None for of in recipes}
+    relative = len(losses) > 1 or len(critical) > 1  # the recipes define their losses differently
     for of in known:
         as_share = relative and of.name.endswith("loss")
-        drawn = [_line(run, place, of, as_share) for place, run in enumerate(group.runs)]
-        drawn = [line for line in drawn if line.x]
+        drawn = list[Line]()
+        for place, run in enumerate(group.runs):
+            found = [(record["epoch"], of.find(record)) for record in run.log]
+            points = [(epoch, of.scale * value) for epoch, value in found if value is not None]
+            first = points[0][1] if as_share and points and points[0][1] else 1.0
+            if points:
+                drawn.append(Line(place, [x for x, _ in points], [y / first for _, y in points]))
         if drawn:
             text = "as a share of that after the first epoch" if as_share else of.description
-            image = address(lines(drawn, "epoch", whole=True), "svg+xml")
-            plots.append(Plot(of.title, text, image))
+            plots.append(Plot(of.title, text, lines(drawn, "epoch", whole=True)))
     text = "After every epoch, on the validation split except for the training loss."
     if relative:
         text += (
@@ -106,64 +109,38 @@ def curves(group: Group) -> Figure | None:
     return Figure("curves", "Learning curves", text, rows, plots=plots)
 
 
-def _alike(group: Group) -> bool:
-    """Do the recipes define their losses alike?"""
-    kinds = {
-        (recipe.answers and (recipe.answers.loss, recipe.answers.summed, recipe.answers.target))
-        for recipe in (run.opened.header.recipe for run in group.runs)
-    }
-    critical = {run.opened.header.recipe.train.self_critical is None for run in group.runs}
-    return len(kinds) == len(critical) == 1
-
-
-def _line(run: ComparedRun, place: int, of: Measure, as_share: bool) -> Line:
-    found = [(record["epoch"], of.find(record)) for record in run.log]
-    known = [(epoch, value * of.scale) for epoch, value in found if value is not None]
-    first = known[0][1] if as_share and known and known[0][1] else 1.0
-    return Line(place, [epoch for epoch, _ in known], [value / first for _, value in known])
-
-
 def epochs(group: Group) -> list[Figure]:
     """Tables of each epoch and, at the end, of the split; runs in the order given."""
-    starts = range(0, len(group.runs), SIDE_BY_SIDE)
-    parts = [group.given[start : start + SIDE_BY_SIDE] for start in starts]
-    return [
-        _table(group, places, part if len(parts) > 1 else 0)
-        for part, places in enumerate(parts, start=1)
-    ]
-
-
-def _table(group: Group, places: Sequence[int], part: int) -> Figure:
-    known, runs = measures(group), [group.runs[place] for place in places]
-    head: list[str | Cell] = ["epoch"]
-    for place, run in zip(places, runs, strict=True):
-        head += [Cell(of.head, run.name, run=place) for of in known]
-    rows, last = list[Row](), [Cell(f"on {group.split}", strong=True)]
-    for run in runs:
-        on_split = {"epoch": run.scores["epoch"], "scores": run.scores}
-        for split, record in [*(("val", record) for record in run.log), (group.split, on_split)]:
-            values = {of.name: of.find(record) for of in known}
-            rows.append({"run": run.name, "split": split, "epoch": record["epoch"], **values})
-        last.append(Cell(""))  # no run is trained on the split
-        last += [of.cell(on_split, strong=True) for of in known[1:-1]]
-        interval = score_span(group.metric, *bounds(run, group.metric))
-        last.append(known[-1].cell(on_split, below=interval, strong=True))
-    body: list[list[Cell]] = []
-    for epoch in sorted({record["epoch"] for run in runs for record in run.log}):
-        cells = [Cell(str(epoch))]
-        for run in runs:
-            own = next((record for record in run.log if record["epoch"] == epoch), None)
-            kept = epoch == run.scores["epoch"]
-            cells += [of.cell(own, strong=kept) if own else Cell("") for of in known]
-        body.append(cells)
-    return Figure(
-        f"epochs-{part}" if part else "epochs",
-        "Epoch by epoch, and on the split" + (f" ({part})" if part else ""),
-        _description(group),
-        rows,
-        head,
-        [*body, last],
-    )
+    known, tables, several = measures(group), list[Figure](), len(group.runs) > SIDE_BY_SIDE
+    for start in range(0, len(group.runs), SIDE_BY_SIDE):
+        head: list[str | Cell] = ["epoch"]
+        rows, body, last = list[Row](), list[list[Cell]](), [Cell(f"on {group.split}", strong=True)]
+        places = group.given[start : start + SIDE_BY_SIDE]
+        runs = [group.runs[place] for place in places]
+        for place, run in zip(places, runs, strict=True):
+            head += [Cell(of.head, run.name, run=place) for of in known]
+            on_split = {"epoch": run.scores["epoch"], "scores": run.scores}
+            records = [*(("val", record) for record in run.log), (group.split, on_split)]
+            for split, record in records:
+                values = {of.name: of.find(record) for of in known}
+                rows.append({"run": run.name, "split": split, "epoch": record["epoch"], **values})
+            last.append(Cell(""))  # no run is trained on the split
+            last += [of.cell(on_split, strong=True) for of in known[1:-1]]
+            interval = score_span(group.metric, ends_of(run.scores["interval"], group.metric))
+            last.append(known[-1].cell(on_split, below=interval, strong=True))
+        for epoch in sorted({record["epoch"] for run in runs for record in run.log}):
+            cells = [Cell(str(epoch))]
+            for run in runs:
+                own = next((record for record in run.log if record["epoch"] == epoch), None)
+                kept = epoch == run.scores["epoch"]
+                cells += [of.cell(own, strong=kept) if own else Cell("") for of in known]
+            body.append(cells)
+        name, title = "epochs", "Epoch by epoch, and on the split"
+        if several:
+            part = start // SIDE_BY_SIDE + 1
+            name, title = f"{name}-{part}", f"{title} ({part})"
+        tables.append(Figure(name, title, _description(group), rows, head, [*body, last]))
+    return tables
 
 
 def _description(group: Group) -> str:

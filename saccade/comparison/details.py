@@ -20,7 +20,6 @@ from saccade.comparison.ranking import name_cell, run_heads
 from saccade.comparison.runs import Group
 from saccade.core.formatting import duration
 from saccade.metrics.catalogue import METRICS
-from saccade.viz.html import address
 from saccade.viz.plots import Line, lines
 
 FEW = 30
@@ -56,14 +55,14 @@ def types(group: Group) -> Figure | None:
     for kind in ("answer", "question"):
         counts = Counter(group.runs[0].rows.get(f"{kind}_type", ()))
         for name, count in counts.most_common():
-            found = {run.name: run.scores[f"per_{kind}_type"][name] for run in group.runs}
-            rows += [
-                {"type_of": kind, "type": name, "questions": count, "run": run, "accuracy": value}
-                for run, value in found.items()
-            ]
+            about = {"type_of": kind, "type": name, "questions": count}
             title = Cell(name or "(none)", f"type of {kind}", words=True)
-            number = Cell(f"{count:,}", "few" if count < FEW else "")
-            body.append([title, number, *(Cell(shown(value, 1)) for value in found.values())])
+            cells = [title, Cell(f"{count:,}", "few" if count < FEW else "")]
+            for run in group.runs:
+                value = run.scores[f"per_{kind}_type"][name]
+                rows.append(about | {"run": run.name, "accuracy": value})
+                cells.append(Cell(shown(value, 1)))
+            body.append(cells)
     if not rows:
         return None
     return Figure(
@@ -91,13 +90,13 @@ def metrics(group: Group) -> Figure:
         known = [(name, number_or_none(value)) for name, value in found.items()]
         if all(value is None for _, value in known):
             continue
-        human = number_or_none(people.get(path))
-        written = [*known, *([] if human is None else [("people", human)])]
-        rows += [{"metric": path, "title": title, "of": n, "value": v} for n, v in written]
-        texts = [shown(None if v is None else scale * v, digits) for _, v in written]
+        texts = [shown(value, digits, scale) for _, value in known]
+        if people:
+            human = number_or_none(people.get(path))
+            texts.append("" if human is None else shown(human, digits, scale))
+            known += [] if human is None else [("people", human)]
+        rows += [{"metric": path, "title": title, "of": n, "value": v} for n, v in known]
         body.append([Cell(title, words=True), *map(Cell, texts)])
-        if people and human is None:
-            body[-1].append(Cell(""))
     description = "As the project's page on metrics defines them."
     if people:
         description += " People: the first human caption of each image; diversity has no best."
@@ -123,7 +122,12 @@ def labels(group: Group) -> Figure:
             {"label": label, "run": run.name, "value": value}
             for run, value in zip(group.runs, values, strict=True)
         ]
-        body.append([Cell(label.replace("_", " "), words=True), *map(_label, values)])
+        cells = [Cell(label.replace("_", " "), words=True)]
+        for value in values:
+            text = {"None": "not known", "True": "yes", "False": "no"}.get(str(value), str(value))
+            short = f"{text[:8]}…" if len(text) == 64 else text  # 64 letters: a fingerprint
+            cells.append(Cell(short, words=True))
+        body.append(cells)
     return Figure(
         "labels",
         "Labels",
@@ -133,11 +137,6 @@ def labels(group: Group) -> Figure:
         ["", *run_heads(group)],
         body,
     )
-
-
-def _label(value: Value) -> Cell:
-    text = {"None": "not known", "True": "yes", "False": "no"}.get(str(value), str(value))
-    return Cell(f"{text[:8]}…" if len(text) == 64 else text, words=True)  # 64: a fingerprint
 
 
 def cost(group: Group, watts: float) -> Figure:
@@ -163,7 +162,9 @@ def cost(group: Group, watts: float) -> Figure:
                 "energy_watt_hours": energy,
             }
         )
-        frozen = run.parameters - run.trainable
+        frozen, used = run.parameters - run.trainable, NONE
+        if energy is not None:
+            used = f"about {energy / 1000:g} kWh" if energy >= 1000 else f"about {energy:g} Wh"
         body.append(
             [
                 name_cell(run, place),
@@ -172,7 +173,7 @@ def cost(group: Group, watts: float) -> Figure:
                 Cell(duration(seconds) if seconds else "not known"),
                 Cell(duration(to_best) if to_best else NONE),
                 Cell(NONE if rate is None else f"{rate:,.0f}"),
-                Cell(NONE if energy is None else _energy(energy)),
+                Cell(used),
             ]
         )
     return Figure(
@@ -192,53 +193,39 @@ def _seconds(log: Iterable[Mapping[str, Any]]) -> float | None:
     return sum(row["seconds"] + row["seconds_scoring"] for row in log) or None
 
 
-def _energy(watt_hours: float) -> str:
-    if watt_hours >= 1000:
-        return f"about {watt_hours / 1000:g} kWh"
-    return f"about {watt_hours:g} Wh"
-
-
-# Confidence of runs that answer questions.
-
-
-def calibration(group: Group) -> Figure | None:
-    """Confidence against accuracy, by bins; None for captions."""
+def confidence(group: Group) -> list[Figure]:
+    """Calibration, and the error of the most confident answers; nothing for captions."""
     if "calibration" not in group.runs[0].scores:
-        return None
-    rows, drawn = list[Row](), list[Line]()
+        return []
+    bins, shares = list[Row](), list[Row]()
+    by_confidence, by_share = list[Line](), list[Line]()
     for place, run in enumerate(group.runs):
-        bins = run.scores["calibration"]["bins"]
-        rows += [{"run": run.name, "confidence_is": run.scores["confidence"], **b} for b in bins]
-        drawn.append(Line(place, [b["confidence"] for b in bins], [b["accuracy"] for b in bins]))
-    image = address(lines(drawn, "mean confidence", diagonal=True), "svg+xml")
+        own, kind = run.scores["calibration"], run.scores["confidence"]
+        bins += [{"run": run.name, "confidence_is": kind, **one} for one in own["bins"]]
+        x, y = ([one[name] for one in own["bins"]] for name in ("confidence", "accuracy"))
+        by_confidence.append(Line(place, x, y))
+        points = zip(own["coverage"], own["risk"], strict=True)
+        shares += [{"run": run.name, "coverage": share, "risk": error} for share, error in points]
+        by_share.append(Line(place, own["coverage"], own["risk"]))
     kinds = sorted({run.scores["confidence"] for run in group.runs})
-    return Figure(
+    title, drawing = "Calibration", lines(by_confidence, "mean confidence", diagonal=True)
+    calibration = Figure(
         "calibration",
-        "Calibration",
+        title,
         "Answers in bins by confidence. On the dashed line confidence equals accuracy; below it a "
         f"run is overconfident. Confidence is the {'; or the '.join(kinds)}. Bins with few answers "
         "are uncertain; their numbers are in the files.",
-        rows,
-        plots=[Plot("Calibration", "accuracy by confidence, both 0 to 1", image)],
+        bins,
+        plots=[Plot(title, "accuracy by confidence, both 0 to 1", drawing)],
     )
-
-
-def risk(group: Group) -> Figure | None:
-    """Error of the most confident answers, by their share; None for captions."""
-    if "calibration" not in group.runs[0].scores:
-        return None
-    rows, drawn = list[Row](), list[Line]()
-    for place, run in enumerate(group.runs):
-        own = run.scores["calibration"]
-        points = zip(own["coverage"], own["risk"], strict=True)
-        rows += [{"run": run.name, "coverage": c, "risk": r} for c, r in points]
-        drawn.append(Line(place, own["coverage"], own["risk"]))
-    image = address(lines(drawn, "share of questions answered, most confident first"), "svg+xml")
-    return Figure(
+    title = "Risk and coverage"
+    drawing = lines(by_share, "share of questions answered, most confident first")
+    risk = Figure(
         "risk",
-        "Risk and coverage",
+        title,
         "The error (1 - accuracy) of a run that answers only the questions where it is most "
         "confident, by their share. Where confidence says nothing about accuracy the line is flat.",
-        rows,
-        plots=[Plot("Risk and coverage", "1 - accuracy of the most confident answers", image)],
+        shares,
+        plots=[Plot(title, "1 - accuracy of the most confident answers", drawing)],
     )
+    return [calibration, risk]

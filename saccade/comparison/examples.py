@@ -5,11 +5,11 @@ features, so that they belong to the very predictions that were scored and need 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from saccade.comparison.figures import Figure, Row, number_or_none, score
 from saccade.comparison.runs import ComparedRun, Group
@@ -19,13 +19,10 @@ from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.experiment import assemble_for_run
 from saccade.features.store import FeatureStore
-from saccade.inference.explain import HIDDEN, heat_of, image_of, occlude_answer, occlude_caption
+from saccade.inference.explain import HIDDEN, image_of, map_tile, occlude_answer, occlude_caption
 from saccade.inference.predictor import EncodedImage, Run
 from saccade.metrics.catalogue import METRICS
-from saccade.viz.attention import overlay
-from saccade.viz.html import Tile, embed
-
-Pixels = NDArray[np.uint8]
+from saccade.viz.html import Pixels, Tile, embed
 
 # Selection.
 
@@ -55,27 +52,27 @@ def select_examples(group: Group, count: int) -> dict[str, list[int]]:
         }
     if len(group.runs) == 1:
         del ordered["disagreed"]
-    images: set[int] = set()
-    rows = group.runs[0].rows
-    selected = {kind: _varied(order, rows, count, images) for kind, order in ordered.items()}
+    rows, images = group.runs[0].rows, set[int]()
+    selected = {
+        kind: _varied(order.tolist(), rows, count, images) for kind, order in ordered.items()
+    }
     return {kind: selected[kind] for kind in TITLES if kind in selected}
 
 
 def _varied(
-    order: NDArray[np.int64], rows: Mapping[str, Sequence[object]], count: int, images: set[int]
+    order: list[int], rows: Mapping[str, Sequence[Any]], count: int, images: set[int]
 ) -> list[int]:
     """The first of an order, each of another image and, while there are, of another type."""
-    types, found = set[object](), list[int]()
+    types, found = set[str | None](), list[int]()
     for new_types_alone in (True, False) if "question_type" in rows else (False,):
-        for place in order.tolist():
+        for place in order:
             image = rows["image_id"][place]
-            assert isinstance(image, int)
             kind = rows["question_type"][place] if new_types_alone else None
             if len(found) < count and image not in images and kind not in types:
                 found.append(place)
                 images.add(image)
                 types |= {kind} if new_types_alone else set()
-    return sorted(found, key=order.tolist().index)
+    return sorted(found, key=order.index)
 
 
 # Attention maps of a run on the split.
@@ -105,9 +102,7 @@ def map_drawer(run: ComparedRun, folder: DataFolder, device: str, features: str 
         if encoded is None:
             return [], "no map: the image has no features"
         try:
-            if TASK_INFO[predictor.task].asks_question:
-                return _answer_maps(predictor, encoded, question, image)
-            return _word_maps(predictor, encoded, run.scores["beam_size"], image)
+            return _maps(predictor, encoded, question, run.scores.get("beam_size"), image)
         except BadConfig:
             return [], "no map: the features are one vector for the whole image"
 
@@ -130,34 +125,26 @@ def encode_stored(run: Run, store: FeatureStore, id_: int) -> EncodedImage | Non
     return EncodedImage(regions, mask, store.boxes(row, cells)[0][: regions.shape[1]])
 
 
-def _answer_maps(
-    run: Run, encoded: EncodedImage, question: str, image: Pixels
+def _maps(
+    run: Run, encoded: EncodedImage, question: str, beam_size: int | None, image: Pixels
 ) -> tuple[list[Tile], str]:
-    answer, label = run.ask(encoded, question), "attention"
-    if answer.attention is None:
-        answer, label = occlude_answer(run, encoded, question, answer), HIDDEN
-    assert answer.attention is not None
-    weights = answer.attention.mean(axis=0)
-    if len(answer.attention) > 1:
-        label += f", mean of {len(answer.attention)} glimpses"
-    if weights.max() * len(weights) < EVEN * weights.sum():
-        label += "; nearly even"
-    drawn = overlay(image, heat_of(run, weights, answer.boxes, image))
-    return [Tile(label, embed(drawn, WIDE))], ""
-
-
-def _word_maps(
-    run: Run, encoded: EncodedImage, beam_size: int, image: Pixels
-) -> tuple[list[Tile], str]:
+    if TASK_INFO[run.task].asks_question:
+        answer, label = run.ask(encoded, question), "attention"
+        if answer.attention is None:
+            answer, label = occlude_answer(run, encoded, question, answer), HIDDEN
+        assert answer.attention is not None
+        weights = answer.attention.mean(axis=0)
+        if len(answer.attention) > 1:
+            label += f", mean of {len(answer.attention)} glimpses"
+        if weights.max() * len(weights) < EVEN * weights.sum():
+            label += "; nearly even"
+        return [map_tile(run, label, weights, answer.boxes, image, WIDE)], ""
     captioned, text = run.caption(encoded, beam_size=beam_size), "attention for each word"
     if any(word.attention is None for word in captioned.words):
         captioned = occlude_caption(run, encoded, captioned)
         text = f"no attention; for each word {HIDDEN}"
     tiles = [
-        Tile(
-            word.text,
-            embed(overlay(image, heat_of(run, word.attention, captioned.boxes, image)), NARROW),
-        )
+        map_tile(run, word.text, word.attention, captioned.boxes, image, NARROW)
         for word in captioned.words[:WORDS]
         if word.attention is not None
     ]
@@ -185,112 +172,62 @@ RULES = {
 }
 
 
-class Prediction(NamedTuple):
-    """What one run predicted for an example, with its attention maps."""
-
-    run: int
-    """The run's place in its group."""
-    name: str
-    text: str
-    about: str
-    """Scores and confidence."""
-    right: bool | None
-    """None where a score is not right or wrong."""
-    tiles: Sequence[Tile] = ()
-    maps: str = ""
-    """What the maps show, or why there are none."""
-
-
-class Example(NamedTuple):
-    """One question or image with all predictions."""
-
-    question: str
-    """Empty for captions."""
-    people: Sequence[str]
-    image: Tile | None
-    """None where the image file cannot be read."""
-    predictions: Sequence[Prediction]
-
-
-class Section(NamedTuple):
-    """Examples that one rule selected."""
-
-    title: str
-    rule: str
-    examples: Sequence[Example]
+Section = tuple[str, str, list[dict[str, Any]]]
+"""Title, the rule that selected, and its examples, each by the names that the page has for it."""
 
 
 def gallery(
     group: Group, folder: DataFolder, count: int, device: str, features: str | None = None
 ) -> tuple[Figure, list[Section]]:
     """The examples of a group, and their files; each run is loaded once, one after the other."""
-    selected = select_examples(group, count)
+    selected, scored = select_examples(group, count), group.runs[0].rows
     places = [place for some in selected.values() for place in some]
     files = {image.id: image.file for image in folder.images(group.split)}
-    ids = {place: int(group.runs[0].rows["image_id"][place]) for place in places}
-    images = {place: _read(folder, files[id_]) for place, id_ in ids.items()}
-    human = _human(group, folder, places)
-    predictions: dict[int, list[Prediction]] = {place: [] for place in places}
+    ids = {place: int(scored["image_id"][place]) for place in places}
+    asks = group.info.asks_question
+    questions = {one.id: one for one in folder.questions(group.split)} if asks else {}
+    captions = {} if asks else folder.captions_by_image(group.split)
+    images, examples = dict[int, Pixels | None](), dict[int, dict[str, Any]]()
+    for place, id_ in ids.items():
+        image = None
+        with suppress(BadImage):
+            image = image_of(folder.image_root / files[id_])
+        if asks:
+            question = questions[scored["id"][place]]
+            text, people = question.text, list(dict.fromkeys(question.answers))
+        else:
+            text, people = "", [" ".join(caption.words) for caption in captions[id_]]
+        shown = None if image is None else embed(image, WIDE)
+        examples[place] = {"question": text, "people": people, "image": shown, "predictions": []}
+        images[place] = image
     for number, run in enumerate(group.runs):
         draw = map_drawer(run, folder, device, features) if number < MAPPED else None
-        for place in places:
-            found, image = _prediction(group, number, place), images[place]
+        for (place, example), image in zip(examples.items(), images.values(), strict=True):
+            drawn: tuple[list[Tile], str] = [], ""
             if draw is not None and image is not None:
-                tiles, maps = draw(ids[place], human[place][0], image)
-                found = found._replace(tiles=tiles, maps=maps)
-            predictions[place].append(found)
-    examples = {
-        place: Example(
-            *human[place],
-            None if image is None else Tile("the image", embed(image, WIDE)),
-            predictions[place],
-        )
-        for place, image in images.items()
-    }
+                drawn = draw(ids[place], example["question"], image)
+            example["predictions"].append(_prediction(group, number, place, *drawn))
     rows: list[Row] = []
     for kind, some in selected.items():
         for place in some:
-            question, people = human[place]
-            about = {"question": question, "people": " | ".join(people), "file": files[ids[place]]}
+            example, file = examples[place], files[ids[place]]
+            said = " | ".join(example["people"])
             for run in group.runs:
-                own = {name: of[place] for name, of in run.rows.items() if name in COLUMNS}
-                own["confidence"] = number_or_none(own["confidence"])
-                rows.append({"kind": kind, "run": run.name, **own, **about})
+                row: dict[str, Any] = {"kind": kind, "run": run.name}
+                row |= {name: of[place] for name, of in run.rows.items() if name in COLUMNS}
+                row["confidence"] = number_or_none(row["confidence"])
+                rows.append(row | {"question": example["question"], "people": said, "file": file})
     rule = "Selected by rule, not by hand; no image is there twice."
     return Figure("examples", "Examples", rule, rows), [
-        Section(TITLES[kind], RULES[group.task][kind], [examples[place] for place in some])
+        (TITLES[kind], RULES[group.task][kind], [examples[place] for place in some])
         for kind, some in selected.items()
     ]
 
 
-def _read(folder: DataFolder, file: str) -> Pixels | None:
-    try:
-        return image_of(folder.image_root / file)
-    except BadImage:
-        return None
-
-
-def _human(
-    group: Group, folder: DataFolder, places: Sequence[int]
-) -> dict[int, tuple[str, list[str]]]:
-    """The question (empty for captions), and what people answered or wrote, of each row."""
-    rows = group.runs[0].rows
-    if group.info.asks_question:
-        by_id = {question.id: question for question in folder.questions(group.split)}
-        asked = {place: by_id[rows["id"][place]] for place in places}
-        return {
-            place: (question.text, list(dict.fromkeys(question.answers)))
-            for place, question in asked.items()
-        }
-    people = folder.captions_by_image(group.split)
-    return {
-        place: ("", [" ".join(caption.words) for caption in people[rows["image_id"][place]]])
-        for place in places
-    }
-
-
-def _prediction(group: Group, number: int, place: int) -> Prediction:
-    """What a run predicted for a row, without maps."""
+def _prediction(
+    group: Group, number: int, place: int, tiles: list[Tile], maps: str
+) -> dict[str, Any]:
+    """What a run predicted for a row; `maps` says what the maps show, or why there are none."""
     run = group.runs[number]
     row = {name: of[place] for name, of in run.rows.items()}
     confidence, answers = number_or_none(row["confidence"]), "answer" in row
@@ -299,6 +236,12 @@ def _prediction(group: Group, number: int, place: int) -> Prediction:
         for name in group.info.main_metrics
     ]
     about += [] if confidence is None else [f"confidence {confidence:.0%}"]
-    text = row["answer" if answers else "caption"] or "(nothing)"
-    right = row[group.info.example_metric] > 0 if answers else None
-    return Prediction(number, run.name, text, ", ".join(about), right)
+    return {
+        "run": number,
+        "name": run.name,
+        "text": row["answer" if answers else "caption"] or "(nothing)",
+        "about": ", ".join(about),
+        "right": row[group.info.example_metric] > 0 if answers else None,
+        "tiles": tiles,
+        "maps": maps,
+    }

@@ -3,7 +3,6 @@
 The files hold the numbers as they were measured, one record for each; the page rounds them.
 """
 
-import base64
 import csv
 import io
 import json
@@ -13,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from saccade.metrics.catalogue import METRICS
+from saccade.viz.html import Bar, address
 
 INTERVAL = "[95\N{NO-BREAK SPACE}%]"
 NONE, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
-TALL = 24
-"""Lines of a table: a longer one gets a box of its own."""
 Value = str | int | float | bool | None
 Row = Mapping[str, Value]
 
@@ -40,24 +38,8 @@ class Plot(NamedTuple):
 
     title: str
     description: str
-    image: str
-    """A data address."""
-
-
-class Bar(NamedTuple):
-    """One score among others, as a bar; all lengths are 0..1."""
-
-    name: str
-    text: str
-    """The number as it is written."""
-    share: float
-    run: int | None = None
-    """The place of a run in its group; None for a baseline, which is paler."""
-    low: float | None = None
-    high: float | None = None
-    """The ends of the interval."""
-    shuffled: float | None = None
-    """The score of the same run with shuffled images."""
+    drawing: bytes
+    """An SVG file."""
 
 
 @dataclass(frozen=True)
@@ -80,35 +62,20 @@ class Figure:
     """A sentence each."""
 
     @property
-    def tall(self) -> bool:
-        """Does the table need a box of its own?"""
-        return len(self.body) > TALL
-
-    def csv(self) -> str:
-        """The numbers as comma-separated values with a line of names; empty where not known."""
-        stream = io.StringIO()
-        names = list(self.rows[0]) if self.rows else []
-        writer = csv.DictWriter(stream, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        return stream.getvalue()
-
-    def json(self) -> str:
-        """The numbers as JSON, with the title and the description."""
-        rows = [dict(row) for row in self.rows]
-        whole = {"title": self.title, "description": self.description, "rows": rows}
-        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-    @property
     def files(self) -> dict[str, tuple[str, str]]:
         """Contents of the files by suffix, each as a text and as a data address."""
-        kinds = {"csv": (self.csv(), "text/csv"), "json": (self.json(), "application/json")}
-        return {end: (text, data_address(text, kind)) for end, (text, kind) in kinds.items()}
-
-
-def data_address(text: str, kind: str) -> str:
-    """A text as an address that holds it."""
-    return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
+        table = io.StringIO()  # with a line of names; empty where a number is not known
+        writer = csv.DictWriter(table, list(self.rows[0]) if self.rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        rows = [dict(row) for row in self.rows]
+        whole = {"title": self.title, "description": self.description, "rows": rows}
+        record = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        kinds = {"csv": (table.getvalue(), "text/csv"), "json": (record, "application/json")}
+        return {
+            end: (text, address(text.encode(), f"{kind};charset=utf-8"))
+            for end, (text, kind) in kinds.items()
+        }
 
 
 def number_or_none(value: Any) -> float | None:
@@ -134,25 +101,19 @@ def reason(value: Any) -> str | None:
     return str(value["not_measured"]) if missing else None
 
 
-def shown(value: float | None, digits: int) -> str:
-    """A number as the page writes it; a dash where there is none."""
+def shown(value: float | None, digits: int, scale: float = 1.0) -> str:
+    """A number as the page writes it, times `scale`; a dash where there is none."""
     if value is None:
         return NONE
-    text = f"{abs(value):.{digits}f}"
+    text = f"{abs(scale * value):.{digits}f}"
     return MINUS + text if value < 0 and float(text) else text
-
-
-def span(low: float | None, high: float | None, digits: int) -> str:
-    """An interval as the page writes it; nothing where there is none."""
-    return "" if low is None else f"[{shown(low, digits)}, {shown(high, digits)}]"
 
 
 def score(metric: str, value: float | None) -> str:
     """A stored value of a metric as the page writes it: in the metric's scale and digits."""
-    of = METRICS[metric]
-    return shown(None if value is None else of.scale * value, of.digits)
+    return shown(value, METRICS[metric].digits, METRICS[metric].scale)
 
 
-def score_span(metric: str, low: float | None, high: float | None) -> str:
+def score_span(metric: str, ends: Sequence[float] | None) -> str:
     """The interval of a stored value of a metric as the page writes it."""
-    return "" if low is None else f"[{score(metric, low)}, {score(metric, high)}]"
+    return f"[{score(metric, ends[0])}, {score(metric, ends[1])}]" if ends else ""

@@ -5,13 +5,13 @@ folder `report/` beside it, for programs.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from saccade.comparison.curves import curves, epochs
-from saccade.comparison.details import calibration, cost, labels, metrics, risk, types
+from saccade.comparison.details import confidence, cost, labels, metrics, types
 from saccade.comparison.examples import Section, gallery
 from saccade.comparison.figures import Figure
 from saccade.comparison.ranking import bars, baselines, ranking, seeds, significance
@@ -20,33 +20,13 @@ from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.files import write_bytes
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.viz.html import fill
+from saccade.viz.html import address, fill
 from saccade.viz.plots import colour, mark
 
 WATTS = 100.0
 """By default: a desktop computer at work. A graphics card draws several times as much."""
 OURS = re.compile(r"(vqa|caption)-[0-9a-f]{8}(-\d+)?-[a-z]+(-\d+)?\.(csv|json)")
 """The names of the files beside the page."""
-
-
-class Part(NamedTuple):
-    """The figures of one group."""
-
-    group: Group
-    title: str
-    first: Sequence[Figure]
-    """Above the examples."""
-    examples: Figure | None
-    sections: Sequence[Section]
-    """Of the examples."""
-    no_examples: str
-    """Why there are none."""
-    details: Sequence[Figure]
-
-    @property
-    def figures(self) -> list[Figure]:
-        """All of them, in the page's order."""
-        return [*self.first, *([self.examples] if self.examples else []), *self.details]
 
 
 def compare(
@@ -86,9 +66,9 @@ def compare(
     groups = read_groups(runs, split)
     parts = [_part(group, data, features, watts, examples, device) for group in groups]
     files = {
-        f"{part.group.name}-{figure.name}.{end}": text
+        f"{part['group'].name}-{figure.name}.{end}": text
         for part in parts
-        for figure in part.figures
+        for figure in part["figures"]
         for end, (text, _) in figure.files.items()
     }
     page = fill(
@@ -98,13 +78,13 @@ def compare(
         split=groups[0].split,
         colour=colour,
         mark=mark,
+        address=address,
         version=version("saccade"),
         folder=folder.name,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        if path.name not in files:
-            path.unlink()  # of an earlier comparison: `_folder` has refused all else
+    for name in {path.name for path in folder.iterdir()} - files.keys():
+        (folder / name).unlink()  # of an earlier comparison: `_folder` has refused all else
     for name, text in files.items():
         write_bytes(folder / name, text.encode())
     write_bytes(out, page.encode())
@@ -121,11 +101,8 @@ def _folder(out: Path) -> Path:
     inside = folder.iterdir() if folder.exists() else ()
     strange = [path.name for path in inside if not OURS.fullmatch(path.name)]
     if strange:
-        raise BadData(
-            f"holds other things than a comparison's numbers, such as {sorted(strange)[0]}",
-            location=folder,
-            hint="Give the page another name with -o.",
-        )
+        message = f"holds other things than a comparison's numbers, such as {sorted(strange)[0]}"
+        raise BadData(message, location=folder, hint="Give the page another name with -o.")
     return folder
 
 
@@ -136,39 +113,37 @@ def _part(
     watts: float,
     examples: int,
     device: str,
-) -> Part:
-    folder, why = _data(group, data)
-    source = folder.about["source"] if folder is not None else f"data {group.data[:8]}"
-    first = (ranking, bars, significance, seeds, baselines, types)
-    details = [
-        *(metrics(group), curves(group), *epochs(group), calibration(group), risk(group)),
-        *(cost(group, watts), labels(group)),
-    ]
-    drawn: tuple[Figure | None, Sequence[Section]] = None, ()
-    if folder is not None and examples:
-        drawn = gallery(group, folder, examples, device, features)
-    return Part(
-        group,
-        f"{group.info.predictions.capitalize()} on {source}, {group.split} split",
-        [figure for make in first if (figure := make(group)) is not None],
-        *drawn,
-        why if examples else "",
-        [figure for figure in details if figure is not None],
-    )
-
-
-def _data(group: Group, data: Path | None) -> tuple[DataFolder | None, str]:
-    """The data folder that the group was scored on; else why there is none."""
+) -> dict[str, Any]:
+    """The figures of one group, by the names that the page has for them."""
+    # The data folder that the group was scored on; else why there is none.
+    folder, why = None, "no run says where its data is"
     places = [data] if data else []
     places += [Path(run.opened.header.data) for run in group.runs if run.opened.header.data]
-    why = "no run says where its data is"
     for place in dict.fromkeys(places):
         try:
-            folder = DataFolder(place)
+            found = DataFolder(place)
         except SaccadeError as error:
             why = f"{place}: {error.message}"
             continue
-        if folder.fingerprint == group.data:
-            return folder, ""
+        if found.fingerprint == group.data:
+            folder, why = found, ""
+            break
         why = f"{place} holds other data than the runs were scored on"
-    return None, why
+    source = folder.about["source"] if folder is not None else f"data {group.data[:8]}"
+    first = (make(group) for make in (ranking, bars, significance, seeds, baselines, types))
+    details = [metrics(group), curves(group), *epochs(group), *confidence(group)]
+    details += [cost(group, watts), labels(group)]
+    shown: tuple[Figure | None, list[Section]] = None, []
+    if folder is not None and examples:
+        shown = gallery(group, folder, examples, device, features)
+    above, below = ([one for one in some if one is not None] for some in (first, details))
+    return {
+        "group": group,
+        "title": f"{group.info.predictions.capitalize()} on {source}, {group.split} split",
+        "first": above,
+        "examples": shown[0],
+        "sections": shown[1],
+        "no_examples": why if examples else "",
+        "details": below,
+        "figures": [*above, *([shown[0]] if shown[0] else ()), *below],
+    }

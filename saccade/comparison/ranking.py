@@ -10,7 +10,6 @@ from typing import Any
 from saccade.comparison.figures import (
     INTERVAL,
     NONE,
-    Bar,
     Cell,
     Figure,
     Row,
@@ -20,13 +19,13 @@ from saccade.comparison.figures import (
     score,
     score_span,
     shown,
-    span,
 )
 from saccade.comparison.runs import ComparedRun, Group
 from saccade.evaluation.baselines import LITTLE, SEED, SHUFFLED
 from saccade.evaluation.scoring import statistics
 from saccade.metrics.catalogue import METRICS
 from saccade.metrics.intervals import Difference, compare
+from saccade.viz.html import Bar
 
 ALL_PAIRS = 8
 """Of more runs each is compared with the first alone."""
@@ -55,15 +54,10 @@ def run_heads(group: Group) -> list[Cell]:
     return [Cell(run.name, run=place) for place, run in enumerate(group.runs)]
 
 
-def bounds(run: ComparedRun, metric: str) -> tuple[float | None, float | None]:
-    """The 95 % interval of a run's score; Nones where it was not measured."""
-    return pair(run.scores["interval"], metric)
-
-
-def pair(intervals: Any, metric: str) -> tuple[float | None, float | None]:
-    """One interval among others; Nones where there is none."""
+def ends_of(intervals: Any, metric: str) -> Sequence[float] | None:
+    """The 95 % interval of a metric among those of all; None where it was not measured."""
     found = intervals.get(metric) if isinstance(intervals, Mapping) else None
-    return (found[0], found[1]) if isinstance(found, Sequence) else (None, None)
+    return found if isinstance(found, Sequence) else None
 
 
 # The ranking itself.
@@ -71,16 +65,29 @@ def pair(intervals: Any, metric: str) -> tuple[float | None, float | None]:
 
 def ranking(group: Group) -> Figure:
     """All runs, best first, with intervals, visual gain, and what was published."""
-    rows, body = [], []
+    rows, body = list[Row](), list[list[Cell]]()
     first, metrics, several = group.runs[0], group.info.main_metrics, len(group.runs) > 1
     for place, run in enumerate(group.runs):
-        gap = difference(run, first, group.metric) if place else None
-        rows.append(_numbers(run, metrics, gap))
-        cells = [name_cell(run, place)]
+        header, cells = run.opened.header, [name_cell(run, place)]
+        row: dict[str, Value] = {"run": run.name, "recipe": header.recipe_name}
+        row |= {"model": header.recipe.model.kind, "encoder": run.encoder}
         for metric in metrics:
-            text = score(metric, run.scores[metric])
-            cells.append(Cell(text, score_span(metric, *bounds(run, metric)), strong=True))
-        cells.append(_gain_cell(run, group.metric))
+            value, ends = run.scores[metric], ends_of(run.scores["interval"], metric)
+            row |= _with_ends(metric, value, ends)
+            cells.append(Cell(score(metric, value), score_span(metric, ends), strong=True))
+        gains, gain_bounds = run.scores["visual_gain"], run.scores.get("visual_gain_interval")
+        for metric in metrics:
+            ends = ends_of(gain_bounds, metric)
+            row |= _with_ends(f"visual_gain_{metric}", gains.get(metric), ends)
+        gain, ends = number_or_none(gains.get(group.metric)), ends_of(gain_bounds, group.metric)
+        below = f"[{shown(ends[0], 1)}, {shown(ends[1], 1)}]" if ends else reason(gains) or ""
+        hardly = " hardly uses the image" if gain is not None and gain < LITTLE else ""
+        cells.append(Cell(shown(gain, 1), below + hardly))
+        gap = difference(run, first, group.metric) if place else None
+        row |= _with_ends("to_first", gap and gap.difference, gap and (gap.low, gap.high))
+        rows.append(
+            row | {"to_first_p": gap and gap.p_permutation, "published": run.entry.published}
+        )
         if several:
             none = Cell(NONE if place else "first")
             cells.append(none if gap is None else _gap_cell(gap, group.metric))
@@ -91,6 +98,12 @@ def ranking(group: Group) -> Figure:
     return Figure(
         "ranking", "Ranking", _description(group), rows, head, body, notes=_warnings(group)
     )
+
+
+def _with_ends(name: str, value: Any, ends: Sequence[float | None] | None) -> dict[str, Value]:
+    """A number in the files, with the ends of its interval."""
+    low, high = ends or (None, None)
+    return {name: number_or_none(value), f"{name}_low": low, f"{name}_high": high}
 
 
 def _description(group: Group) -> str:
@@ -127,66 +140,28 @@ def _warnings(group: Group) -> list[str]:
     return found
 
 
-def _numbers(
-    run: ComparedRun, metrics: Sequence[str], gap: Difference | None
-) -> dict[str, float | str | None]:
-    """A run's line in the files."""
-    header = run.opened.header
-    row: dict[str, float | str | None] = {
-        "run": run.name,
-        "recipe": header.recipe_name,
-        "model": header.recipe.model.kind,
-        "encoder": run.encoder,
-    }
-    gains, gain_bounds = run.scores["visual_gain"], run.scores.get("visual_gain_interval")
-    for prefix, values, intervals in (
-        ("", run.scores, run.scores["interval"]),
-        ("visual_gain_", gains, gain_bounds),
-    ):
-        for metric in metrics:
-            name, (low, high) = f"{prefix}{metric}", pair(intervals, metric)
-            row |= {name: number_or_none(values.get(metric))}
-            row |= {f"{name}_low": low, f"{name}_high": high}
-    return row | {
-        "to_first": gap and gap.difference,
-        "to_first_low": gap and gap.low,
-        "to_first_high": gap and gap.high,
-        "to_first_p": gap and gap.p_permutation,
-        "published": run.entry.published,
-    }
-
-
-def _gain_cell(run: ComparedRun, metric: str) -> Cell:
-    gain = number_or_none(run.scores["visual_gain"].get(metric))
-    if gain is None:
-        return Cell(NONE, reason(run.scores["visual_gain"]) or "")
-    below = span(*pair(run.scores.get("visual_gain_interval"), metric), 1)
-    return Cell(shown(gain, 1), below + (" hardly uses the image" if gain < LITTLE else ""))
-
-
 def _gap_cell(gap: Difference, metric: str) -> Cell:
-    return Cell(score(metric, gap.difference), score_span(metric, gap.low, gap.high))
+    return Cell(score(metric, gap.difference), score_span(metric, (gap.low, gap.high)))
 
 
 def bars(group: Group) -> Figure:
     """The ranking as bars, with intervals and baselines."""
     metric, rows, drawn = group.metric, list[Row](), list[Bar]()
-    others = shared_baselines(group)
-    highest = [bounds(run, metric)[1] or run.scores[metric] for run in group.runs]
-    top = _axis_end(max([*highest, *(value for _, value in others)]))
-
-    def add(name: str, value: float, place: int | None = None, *ends: float | None) -> None:
-        names = ("low", "high", "with_shuffled_images")
-        known = dict(zip(names, ends or (None,) * 3, strict=True))
-        rows.append({"name": name, "score": value, **known})
-        shares = [None if end is None else end / top for end in ends]
-        drawn.append(Bar(name, score(metric, value), value / top, place, *shares))
-
+    scored = list[tuple[str, float, int | None, tuple[float | None, ...]]]()
     for place, run in enumerate(group.runs):
         shuffled = number_or_none(run.scores["baselines"].get(SHUFFLED, {}).get(metric))
-        add(run.name, run.scores[metric], place, *bounds(run, metric), shuffled)
-    for title, value in others:
-        add(title, value)
+        ends = ends_of(run.scores["interval"], metric) or (None, None)
+        scored.append((run.name, run.scores[metric], place, (*ends, shuffled)))
+    scored += [(title, value, None, (None,) * 3) for title, value in shared_baselines(group)]
+    # The score that fills the whole width: a round number, at least the highest one.
+    highest = max(high or value for _, value, _, (_, high, _) in scored)
+    unit = 10.0 ** floor(log10(highest)) if highest > 0 else 1.0
+    top = next(step * unit for step in (1, 2, 2.5, 4, 5, 7.5, 10) if step * unit >= highest)
+    for name, value, own_place, marks in scored:
+        known = dict(zip(("low", "high", "with_shuffled_images"), marks, strict=True))
+        rows.append({"name": name, "score": value, **known})
+        shares = [None if mark is None else mark / top for mark in marks]
+        drawn.append(Bar(name, score(metric, value), value / top, own_place, *shares))
     return Figure(
         "scores",
         "Scores and intervals",
@@ -195,14 +170,6 @@ def bars(group: Group) -> Figure:
         rows,
         bars=drawn,
     )
-
-
-def _axis_end(highest: float) -> float:
-    """The score that fills the whole width: a round number, at least the highest one."""
-    if highest <= 0:
-        return 1.0
-    unit = 10.0 ** floor(log10(highest))
-    return next(step * unit for step in (1, 2, 2.5, 4, 5, 7.5, 10) if step * unit >= highest)
 
 
 def shared_baselines(group: Group) -> list[tuple[str, float]]:
@@ -278,7 +245,10 @@ def significance(group: Group) -> Figure | None:
                 Cell(METRICS[metric].title, words=True),
                 *(Cell(run.name, run=place, words=True) for place, run in two),
                 _gap_cell(gap, metric),
-                *(Cell(_p(value)) for value in (gap.p_permutation, gap.p_bootstrap, p)),
+                *(
+                    Cell("< 0.001" if value < 0.001 else f"{value:.3f}")
+                    for value in (gap.p_permutation, gap.p_bootstrap, p)
+                ),
                 Cell("differ" if p < 0.05 else "no significant difference", words=True),
             ]
         )
@@ -308,41 +278,37 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 # Training seeds: runs that differ in nothing else.
 
 
 def seeds(group: Group) -> Figure | None:
     """Mean and spread over seeds; None where no two runs differ in their seed alone."""
+    # Runs by all that may differ but the seed, in the order of the ranking; of two runs with one
+    # seed, which say nothing about seeds, the first.
+    families: dict[str, dict[int, ComparedRun]] = {}
+    for run in group.runs:
+        recipe = run.opened.header.recipe
+        unseeded = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": 0})})
+        earlier = [one.recipe_name for one in run.opened.header.ancestors]
+        labels = [run.scores.get(label) for label in ("features_fingerprint", "beam_size")]
+        alike = f"{unseeded.model_dump_json()} {earlier} {labels}"
+        families.setdefault(alike, {}).setdefault(recipe.train.seed, run)
     rows, body = list[Row](), list[list[Cell]]()
-    for runs in _families(group.runs):
-        if len(runs) < 2:
+    for family in families.values():
+        if len(family) < 2:
             continue
-        recipe, names = runs[0].opened.header.recipe_name, ", ".join(run.name for run in runs)
-        numbers = ", ".join(str(_seed(run)) for run in runs)
-        cells = [Cell(recipe, names, words=True, strong=True)]
+        runs, numbers = list(family.values()), ", ".join(map(str, family))
+        name, names = runs[0].opened.header.recipe_name, ", ".join(run.name for run in runs)
+        cells = [Cell(name, names, words=True, strong=True)]
         cells.append(Cell(str(len(runs)), f"seeds {numbers}"))
         for metric in group.info.main_metrics:
             values = [float(run.scores[metric]) for run in runs]
-            found = {
-                "mean": fmean(values),
-                "standard_deviation": stdev(values),
-                "lowest": min(values),
-                "highest": max(values),
-            }
-            about: dict[str, Value] = {
-                "recipe": recipe,
-                "runs": names,
-                "seeds": len(runs),
-                "metric": metric,
-            }
-            rows.append({**about, **found})
-            mean, deviation, *ends = found.values()
+            mean, deviation, ends = fmean(values), stdev(values), (min(values), max(values))
+            about: dict[str, Value] = {"recipe": name, "runs": names, "seeds": len(runs)}
+            about |= {"metric": metric, "mean": mean, "standard_deviation": deviation}
+            rows.append(about | dict(zip(("lowest", "highest"), ends, strict=True)))
             text = f"{score(metric, mean)} \N{PLUS-MINUS SIGN} {score(metric, deviation)}"
-            cells.append(Cell(text, score_span(metric, *ends), strong=True))
+            cells.append(Cell(text, score_span(metric, ends), strong=True))
         body.append(cells)
     if not body:
         return None
@@ -358,22 +324,3 @@ def seeds(group: Group) -> Figure | None:
         ["recipe", "runs", *(METRICS[metric].title for metric in group.info.main_metrics)],
         body,
     )
-
-
-def _families(runs: Sequence[ComparedRun]) -> list[list[ComparedRun]]:
-    """Runs by all that may differ but the seed, in the order of the ranking; of two runs with one
-    seed, which say nothing about seeds, the first.
-    """
-    found: dict[str, dict[int, ComparedRun]] = {}
-    for run in runs:
-        recipe = run.opened.header.recipe
-        unseeded = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": 0})})
-        earlier = [one.recipe_name for one in run.opened.header.ancestors]
-        labels = [run.scores.get(label) for label in ("features_fingerprint", "beam_size")]
-        alike = f"{unseeded.model_dump_json()} {earlier} {labels}"
-        found.setdefault(alike, {}).setdefault(_seed(run), run)
-    return [list(family.values()) for family in found.values()]
-
-
-def _seed(run: ComparedRun) -> int:
-    return run.opened.header.recipe.train.seed

@@ -7,14 +7,13 @@ in one ranking. Nothing is scored here: a run without scores is refused with the
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError, safe_open
-from torch import nn
-
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tasks import TASK_INFO, TaskInfo
+from saccade.core.tensors import kept_epoch
 from saccade.data.records import SPLITS, Split
 from saccade.evaluation.scoring import read_rows, statistics
 from saccade.inference.model import load_model
@@ -88,9 +87,13 @@ def named(words: Sequence[str]) -> dict[str, Path]:
     By default a run is called as its folder is, with the folder around it where two would be
     called the same. Raises BadConfig for a name or a run that stands there twice.
     """
+    paths = list[tuple[str, Path]]()  # the name is empty where none was given
+    for word in words:
+        name, equals, rest = word.partition("=")
+        is_named = name and equals and not Path(word).exists()
+        paths.append((name, Path(rest)) if is_named else ("", Path(word)))
+    folders = [path.resolve().name for name, path in paths if not name]
     found: dict[str, Path] = {}
-    paths = [(None, Path(word)) if Path(word).exists() else _parted(word) for word in words]
-    folders = [path.resolve().name for name, path in paths if name is None]
     for name, path in paths:
         whole = path.resolve()
         twice = folders.count(whole.name) > 1
@@ -103,18 +106,21 @@ def named(words: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _parted(word: str) -> tuple[str | None, Path]:
-    name, equals, path = word.partition("=")
-    return (name, Path(path)) if equals and name else (None, Path(word))
-
-
 def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
     """Read all runs on a split, by default the last one on which all were scored.
 
     Raises BadRun for a run without scores on it, or whose files do not belong together.
     """
     scores = {name: _scores(path) for name, path in runs.items()}
-    common = split or _common_split(runs, scores)
+    # The last split on which most were scored.
+    most = max(reversed(SPLITS), key=lambda of: sum(of in own for own in scores.values()))
+    common = split or most
+    if split is None and not all(common in own for own in scores.values()):
+        name = next(name for name in runs if common not in scores[name])
+        known = [*scores[name]]
+        message = f"was scored on {known[0]} alone" if known else "was not scored"
+        hint = _hint(runs[name], common if any(scores.values()) else None)
+        raise BadRun(message, location=runs[name], hint=hint)
     groups: dict[tuple[str, str, str], list[ComparedRun]] = {}
     for name, path in runs.items():
         run = _read(name, path, scores[name], common)
@@ -122,7 +128,13 @@ def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
         groups.setdefault((own["task"], own["data"], own["scorer"]), []).append(run)
     found: list[Group] = []
     for (task, data, scorer), members in groups.items():
-        _refuse_other_examples(members)
+        # Equal data must mean equal examples, else one of the files is not of this data.
+        first, *others = members
+        for run, column in product(others, {"id", "image_id"} & first.rows.keys()):
+            if list(run.rows[column]) != list(first.rows[column]):
+                other, path = first.opened.path, run.opened.path
+                message = f"was scored on other examples than {other}, though the data has the same"
+                raise BadRun(f"{message} fingerprint", location=path, hint=_hint(path, common))
         slug = f"{task}-{data[:8]}"
         again = sum(group.name.startswith(slug) for group in found)
         slug = f"{slug}-{again + 1}" if again else slug
@@ -149,19 +161,6 @@ def _scores(run: Path) -> dict[str, Any]:
     return found
 
 
-def _common_split(runs: Mapping[str, Path], scores: Mapping[str, Mapping[str, Any]]) -> Split:
-    """The last split with scores of all runs; raises BadRun with the line to type for a first."""
-    for split in reversed(SPLITS):
-        if all(split in of for of in scores.values()):
-            return split
-    best = max(reversed(SPLITS), key=lambda split: sum(split in of for of in scores.values()))
-    name = next(name for name in runs if best not in scores[name])
-    known = [*scores[name]]
-    message = f"was scored on {known[0]} alone" if known else "was not scored"
-    hint = _hint(runs[name], best if any(scores.values()) else None)
-    raise BadRun(message, location=runs[name], hint=hint)
-
-
 def _hint(run: Path, split: Split | None) -> str:
     return f"Score it: saccade evaluate {run}{f' --split {split}' if split else ''}"
 
@@ -178,59 +177,24 @@ def _read(name: str, path: Path, whole: Mapping[str, Any], split: Split) -> Comp
     for field in (*NEEDED, info.held_out_loss, *info.main_metrics):
         if field not in scores:
             raise refused(f"was scored by an earlier saccade (its scores have no {field!r})")
-    if scores["epoch"] != _epoch(path):
+    model = load_model(opened)
+    if scores["epoch"] != kept_epoch(path):
         raise refused(f"was trained further since it was scored (after epoch {scores['epoch']})")
     rows = read_rows(path, split)
     found = statistics(rows)
     if not all(math.isclose(found[m].whole(), scores[m], rel_tol=1e-6) for m in info.main_metrics):
         raise refused(f"scored-{split}.parquet does not amount to the scores in scores.json")
-    return ComparedRun(name, opened, scores, rows, _log(path), *_sizes(load_model(opened)))
-
-
-def _sizes(model: nn.Module) -> tuple[int, int]:
-    """Numbers of all parameters and of those that are trained in some epoch."""
-    whole = sum(weight.numel() for weight in model.parameters())
-    learning = sum(
-        weight.numel() for weight in without_encoder(model).parameters() if weight.requires_grad
-    )
+    file, log = path / "log.jsonl", list[dict[str, Any]]()
+    if file.exists():
+        try:
+            log = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            message, hint = f"not lines of JSON ({error})", "Restore it, or train again."
+            raise BadRun(message, location=file, hint=hint) from None
+    # Parameters that are trained in some epoch; of an encoder these are few.
+    learning = [p for p in without_encoder(model).parameters() if p.requires_grad]
     if isinstance(model, EncodedModel):
         encoder = model.encoder.named_parameters()
-        learning += sum(weight.numel() for name, weight in encoder if name in model.trainable)
-    return whole, learning
-
-
-def _epoch(run: Path) -> int | None:
-    """The epoch of the weights that a run keeps; None for one that was imported."""
-    try:
-        with safe_open(run / "model.safetensors", framework="pt") as stream:
-            about = stream.metadata() or {}
-    except (FileNotFoundError, SafetensorError):
-        return None  # reading the weights says what is wrong
-    return int(about["epoch"]) if "epoch" in about else None
-
-
-def _log(run: Path) -> list[dict[str, Any]]:
-    path = run / "log.jsonl"
-    if not path.exists():
-        return []
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadRun(
-            f"not lines of JSON ({error})", location=path, hint="Restore it, or train again."
-        ) from None
-
-
-def _refuse_other_examples(runs: Sequence[ComparedRun]) -> None:
-    """Equal data must mean equal examples, else one of the files is not of this data."""
-    first, *others = runs
-    for run in others:
-        for column in {"id", "image_id"} & first.rows.keys():
-            if list(run.rows[column]) != list(first.rows[column]):
-                path = run.opened.path
-                raise BadRun(
-                    f"was scored on other examples than {first.opened.path}, though the data "
-                    "has the same fingerprint",
-                    location=path,
-                    hint=_hint(path, run.scores["split"]),
-                )
+        learning += [weight for name, weight in encoder if name in model.trainable]
+    whole_size, trained = (sum(p.numel() for p in of) for of in (model.parameters(), learning))
+    return ComparedRun(name, opened, scores, rows, log, whole_size, trained)

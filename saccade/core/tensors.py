@@ -53,3 +53,10 @@ def load_weights(model: nn.Module, path: Path, hint: str) -> None:
         message = f"{len(wrong)} weights do not fit the model, the first is {wrong[0]!r}"
         raise BadRun(message, location=path, hint=hint)
     model.load_state_dict(weights)
+
+
+def kept_epoch(run: Path) -> int | None:
+    """The epoch of the weights that a run folder keeps; None for a run that was imported."""
+    with safe_open(run / "model.safetensors", framework="pt") as stream:
+        epoch = (stream.metadata() or {}).get("epoch")
+    return None if epoch is None else int(epoch)

@@ -6,7 +6,7 @@ texture of the ground, and the row and column. Then the six classifiers are drop
 frozen and used as any other backbone (`extract --weights FILE`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -89,7 +89,12 @@ def train_backbone(
         network.train()
         _fit(predict, [*network.parameters(), *head.parameters()], training, epochs)
     network.eval()
-    accuracy = _accuracy(predict, validation)
+    right = []
+    for pixels, labels in zip(*(part.split(64) for part in validation), strict=True):
+        with torch.inference_mode():
+            kind, colour = (logits.argmax(1).cpu() for logits in predict(pixels)[:2])
+        right.append((kind == labels[:, 0]) & (colour == labels[:, 1]))
+    accuracy = float(torch.cat(right)[validation.labels[:, 0] > 0].float().mean())
     Backbone(network, spec).save(out)
     return TrainedBackbone(accuracy, len(training.pixels), epochs)
 
@@ -124,7 +129,13 @@ def _fit(
         optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2
     )
     for _ in range(epochs):
-        for pixels, labels in _shuffled(training):
+        for rows in torch.randperm(len(training.pixels)).split(BATCH):
+            pixels, labels = training.pixels[rows], training.labels[rows]
+            mirrored = labels.flip(3)
+            mirrored[:, -1] = labels[:, -1]  # a mirrored image has its columns in the same order
+            turn = torch.rand(len(rows))[:, None, None, None] < 0.5
+            pixels = torch.where(turn, pixels.flip(3), pixels)
+            labels = torch.where(turn, mirrored, labels)
             parts = enumerate(predict(pixels))
             losses = (functional.cross_entropy(p, labels[:, i].to(p.device)) for i, p in parts)
             loss = sum((w * x for w, x in zip(WEIGHTS, losses, strict=True)), torch.zeros(()))
@@ -132,23 +143,3 @@ def _fit(
             loss.backward()
             optimiser.step()
             schedule.step()
-
-
-def _shuffled(training: _Examples) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every image once, in batches, mirrored or not; row and column labels are not mirrored."""
-    for rows in torch.randperm(len(training.pixels)).split(BATCH):
-        pixels, labels = training.pixels[rows], training.labels[rows]
-        mirrored = labels.flip(3)
-        mirrored[:, -1] = labels[:, -1]
-        turn = torch.rand(len(rows))[:, None, None, None] < 0.5
-        yield torch.where(turn, pixels.flip(3), pixels), torch.where(turn, mirrored, labels)
-
-
-@torch.inference_mode()
-def _accuracy(predict: Predict, validation: _Examples) -> float:
-    """Share of the cells with a shape where kind and colour are both right."""
-    right = []
-    for pixels, labels in zip(*(part.split(64) for part in validation), strict=True):
-        kind, colour = (logits.argmax(1).cpu() for logits in predict(pixels)[:2])
-        right.append((kind == labels[:, 0]) & (colour == labels[:, 1]))
-    return float(torch.cat(right)[validation.labels[:, 0] > 0].float().mean())

@@ -19,29 +19,29 @@ from saccade.data.records import Question, Split
 from saccade.demo.backbone import NAME, TrainedBackbone
 from saccade.evaluation.attention_grounding import AttentionGrounding, Box
 from saccade.features.images import read_image
-from saccade.inference.explain import heat_of
-from saccade.inference.predictor import EncodedImage, Run
+from saccade.inference.explain import map_tile
+from saccade.inference.predictor import Run
 from saccade.metrics.bleu import corpus_bleu
 from saccade.metrics.catalogue import METRICS
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.models.catalogue import MODELS, Entry
-from saccade.viz.attention import overlay
-from saccade.viz.html import AnswerCard, Bar, CaptionCard, Chart, Report, Tile, address, embed
+from saccade.viz.html import Bar, Tile, address, embed
 
 WIDE, NARROW = 220, 150
 """Pixels of a tile: of a glimpse, of a word."""
 WRONG, CAPTIONS = 3, 3
 """Examples, at most."""
+Content = dict[str, Any]
+"""What `page.html.j2` shows, by the names that it has there."""
 
 
 class Samples:
-    """Examples of one split; each run encodes each image once."""
+    """Examples of one split."""
 
     def __init__(self, folder: DataFolder, split: Split) -> None:
         self.files = {one.id: folder.image_root / one.file for one in folder.images(split)}
         self.questions = {question.id: question for question in folder.questions(split)}
         self.human_captions = folder.captions_by_image(split)
-        self._encoded: dict[tuple[Path, int], EncodedImage] = {}
 
     def first_of_each_kind(self) -> list[int]:
         """Ids of the first question of each type, each about another image."""
@@ -59,44 +59,45 @@ class Samples:
                 found.setdefault(question.question_type, id_)
         return list(found.values())[:WRONG]
 
-    def answer_card(self, run: Run, id_: int, boxes: Sequence[Box]) -> AnswerCard:
+    def answer_card(self, run: Run, id_: int, boxes: Sequence[Box]) -> Content:
         """A question, answered again so that the attention maps are known."""
         question = self.questions[id_]
-        answer = run.ask(self._encode(run, question.image_id), question.text)
+        answer = run.ask(self.files[question.image_id], question.text)
         image = self._pixels(question.image_id)
         tiles = [Tile("asked about" if boxes else "the image", embed(image, WIDE), boxes)]
         for number, weights in enumerate(() if answer.attention is None else answer.attention, 1):
-            drawn = overlay(image, heat_of(run, weights, answer.boxes, image))
-            tiles.append(Tile(f"glimpse {number}", embed(drawn, WIDE)))
+            tiles.append(map_tile(run, f"glimpse {number}", weights, answer.boxes, image, WIDE))
         counts = Counter(question.answers).most_common(3)
-        people = ", ".join(f"{text} ({count})" for text, count in counts)
-        accuracy = vqa_accuracy_of(answer.text, question.answers)
-        return AnswerCard(question.text, answer.text, answer.top[0][1], people, accuracy, tiles)
+        return {
+            "question": question.text,
+            "answer": answer.text,
+            "confidence": answer.top[0][1],
+            "people": ", ".join(f"{text} ({count})" for text, count in counts),
+            "accuracy": vqa_accuracy_of(answer.text, question.answers),
+            "tiles": tiles,
+        }
 
-    def caption_cards(self, run: Run, captions: Mapping[int, str]) -> list[CaptionCard]:
+    def caption_cards(self, run: Run, captions: Mapping[int, str]) -> list[Content]:
         """The first captions of the split, and then the worst one by its own BLEU-4."""
         ids = list(captions)
         references = [[caption.words for caption in self.human_captions[id_]] for id_ in ids]
         bleu = corpus_bleu([captions[id_].split() for id_ in ids], references).per_image
-        worst = ids[int(np.argmin([scores[-1] for scores in bleu]))]
         selected = dict.fromkeys(ids[:CAPTIONS], "first of the test images")
-        selected[worst] = "worst of the test images"
-        return [self._caption_card(run, id_, reason) for id_, reason in selected.items()]
-
-    def _caption_card(self, run: Run, id_: int, reason: str) -> CaptionCard:
-        captioned, image = run.caption(self._encode(run, id_)), self._pixels(id_)
-        tiles = [Tile("the image", embed(image, NARROW))]
-        for word in captioned.words:
-            if word.attention is not None:
-                drawn = overlay(image, heat_of(run, word.attention, captioned.boxes, image))
-                tiles.append(Tile(word.text, embed(drawn, NARROW)))
-        return CaptionCard(captioned.text, self.human_captions[id_][0].text, reason, tiles)
-
-    def _encode(self, run: Run, id_: int) -> EncodedImage:
-        key = (run.opened.path, id_)
-        if key not in self._encoded:
-            self._encoded[key] = run.encode(self.files[id_])
-        return self._encoded[key]
+        selected[ids[int(np.argmin([scores[-1] for scores in bleu]))]] = "worst of the test images"
+        cards = []
+        for id_, reason in selected.items():
+            captioned, image = run.caption(self.files[id_]), self._pixels(id_)
+            tiles = [Tile("the image", embed(image, NARROW))]
+            tiles += [
+                map_tile(run, word.text, word.attention, captioned.boxes, image, NARROW)
+                for word in captioned.words
+                if word.attention is not None
+            ]
+            human = self.human_captions[id_][0].text
+            cards.append(
+                {"caption": captioned.text, "human": human, "reason": reason, "tiles": tiles}
+            )
+        return cards
 
     def _pixels(self, id_: int) -> NDArray[np.uint8]:
         return np.asarray(read_image(self.files[id_]).permute(1, 2, 0).numpy())
@@ -118,34 +119,47 @@ class Results(NamedTuple):
     """None where the model that answers does not attend."""
 
 
-def build_report(results: Results, samples: Samples) -> Report:
-    """Put the page together; `stages` are added at the end, when their price is known."""
+def page_content(results: Results, samples: Samples) -> Content:
+    """All that is on the page, but for the `stages` and their price, known only at the end."""
+    runs, predictions = results.runs, results.predictions
 
-    def answer_cards(ids: Sequence[int]) -> list[AnswerCard]:
-        return [
-            samples.answer_card(results.runs["vqa"], id_, results.boxes.get(id_, ())) for id_ in ids
-        ]
+    def answer_cards(ids: Sequence[int]) -> list[Content]:
+        return [samples.answer_card(runs["vqa"], id_, results.boxes.get(id_, ())) for id_ in ids]
 
+    # Few large numbers, each with what it is.
+    (vqa, caption), grounding = results.scores.values(), results.grounding
+    alone, constant = _text(vqa, "question_only"), _text(caption, "constant_caption")
+    accuracy, bleu = (_bar("", scores).text for scores in (vqa, caption))
+    headlines = [
+        (accuracy, f"official VQA accuracy of answers. Without the image: {alone}."),
+        (bleu, f"BLEU-4 of captions. The best single caption for all images: {constant}."),
+    ]
+    if grounding is not None:
+        meaning = (
+            "of questions: most attention is on the very shape asked about. By chance: "
+            f"{grounding.landed_by_chance:.0%}."
+        )
+        headlines.append((f"{grounding.landed:.0%}", meaning))
     answers = answer_cards(samples.first_of_each_kind())
-    return Report(
-        lead="One answers questions about an image, one describes it. Both were trained on this "
+    curves = {name: results.out / "runs" / name / "curves.png" for name in runs}
+    image = samples.files[next(iter(predictions["caption"]))]
+    return {
+        "lead": "One answers questions about an image, one describes it. Both were trained on this "
         f"machine, just now, on {results.backbone.images:,} drawn images; all below is about "
         f"{len(samples.files):,} test images.",
-        headlines=_headlines(results),
-        answers=answers,
-        wrong_answers=answer_cards(samples.first_wrong(results.predictions["vqa"])),
-        captions=samples.caption_cards(results.runs["caption"], results.predictions["caption"]),
-        charts=_charts(results),
-        curves=[_curves(results, name) for name in results.runs],
-        stages=(),
-        notes=_notes(results),
-        commands=_commands(
-            results.out,
-            samples.files[next(iter(results.predictions["caption"]))],
-            answers[0].question,
-        ),
-        versions=" · ".join(f"{name} {version(name)}" for name in ("saccade", "torch", "timm")),
-    )
+        "headlines": headlines,
+        "answers": answers,
+        "wrong_answers": answer_cards(samples.first_wrong(predictions["vqa"])),
+        "captions": samples.caption_cards(runs["caption"], predictions["caption"]),
+        "charts": _charts(results),
+        "curves": [
+            Tile(_entry(runs[name]).title, address(path.read_bytes(), "image/png"))
+            for name, path in curves.items()
+        ],
+        "notes": _notes(results),
+        "commands": _commands(results.out, image, answers[0]["question"]),
+        "versions": " · ".join(f"{name} {version(name)}" for name in ("saccade", "torch", "timm")),
+    }
 
 
 def summary(results: Results) -> list[str]:
@@ -167,114 +181,74 @@ def summary(results: Results) -> list[str]:
     return lines
 
 
-def _headlines(results: Results) -> list[Bar]:
-    (vqa, caption), grounding = results.scores.values(), results.grounding
-    alone, constant = _text(vqa, "question_only"), _text(caption, "constant_caption")
-    bars = [
-        _bar(f"official VQA accuracy of answers. Without the image: {alone}.", vqa),
-        _bar(f"BLEU-4 of captions. The best single caption for all images: {constant}.", caption),
-    ]
-    if grounding is not None:
-        text = (
-            "of questions: most attention is on the very shape asked about. By chance: "
-            f"{grounding.landed_by_chance:.0%}."
-        )
-        bars.append(_share(text, grounding.landed))
-    return bars
-
-
-def _charts(results: Results) -> list[Chart]:
+def _charts(results: Results) -> list[tuple[str, str, list[Bar]]]:
+    """Title, description (what is measured, on what), and bars; those of baselines are paler."""
     (vqa, caption), grounding = results.scores.values(), results.grounding
     kinds = sorted(vqa["per_question_type"].items(), key=lambda item: -item[1])
     digits = METRICS["accuracy"].digits
+    without = ("shuffled_images", "shuffled_questions", "question_only", "most_frequent_answer")
+    bleu = [f"bleu_{n}" for n in range(1, 5)]
     charts = [
-        Chart(
+        (
             "Answers",
             f"Official VQA accuracy (%) on {vqa['questions']:,} test questions. Question only: a "
             "classifier that reads the question without the image. Shuffled images, shuffled "
             "questions: the model itself, with these exchanged among the test questions.",
             [
-                _bar("the model", vqa, ours=True),
-                _bar("shuffled images", vqa, "shuffled_images"),
-                _bar("shuffled questions", vqa, "shuffled_questions"),
-                _bar("question only", vqa, "question_only"),
-                _bar("most frequent answer", vqa, "most_frequent_answer"),
+                _bar("the model", vqa),
+                *(_bar(name.replace("_", " "), vqa, baseline=name) for name in without),
             ],
         ),
-        Chart(
+        (
             "Answers by how the question begins",
             "The same accuracy. Of questions with two answers, half are right by chance.",
-            [
-                Bar(f"{kind} …", value / 100, f"{value:.{digits}f}", ours=True)
-                for kind, value in kinds
-            ],
+            [Bar(f"{kind} …", f"{value:.{digits}f}", value / 100, run=0) for kind, value in kinds],
         ),
-        Chart(
+        (
             "Captions",
             f"Corpus BLEU (points) on {caption['images']:,} test images, five captions each; beam "
             f"search with {caption['beam_size']} beams. The best single caption for all images is "
             f"“{caption['baselines']['constant_caption']['caption']}”; from similar images comes "
             "the training caption that most of their captions agree with.",
             [
-                *(
-                    _bar(METRICS[name].title, caption, metric=name, ours=True)
-                    for name in ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
-                ),
-                _bar("BLEU-4, similar images", caption, "nearest_neighbour"),
-                _bar("BLEU-4, shuffled images", caption, "shuffled_images"),
-                _bar("BLEU-4, one for all", caption, "constant_caption"),
+                *(_bar(METRICS[name].title, caption, name) for name in bleu),
+                _bar("BLEU-4, similar images", caption, baseline="nearest_neighbour"),
+                _bar("BLEU-4, shuffled images", caption, baseline="shuffled_images"),
+                _bar("BLEU-4, one for all", caption, baseline="constant_caption"),
             ],
         ),
     ]
     if grounding is not None:
-        bars = [
-            _share("pointing game", grounding.landed, ours=True),
-            _share("pointing game, by chance", grounding.landed_by_chance),
-            _share("inside", grounding.inside, ours=True),
-            _share("inside, by chance", grounding.inside_by_chance),
+        shares = [
+            ("pointing game", grounding.landed, 0),
+            ("pointing game, by chance", grounding.landed_by_chance, None),
+            ("inside", grounding.inside, 0),
+            ("inside, by chance", grounding.inside_by_chance, None),
         ]
         description = (
             f"{grounding.questions:,} test questions about shapes whose place is known. Pointing "
             "game: the cell with most attention has its centre in a shape's box. Inside: share of "
             "all attention that lies in the boxes."
         )
-        charts.append(Chart("Attention", description, bars))
+        bars = [Bar(name, f"{share:.0%}", share, run) for name, share, run in shares]
+        charts.append(("Attention", description, bars))
     return charts
 
 
-def _value(
-    scores: Mapping[str, Any], baseline: str | None, metric: str | None
-) -> tuple[str, float]:
-    """A metric, by default the task's, and the stored score of the model or of a baseline."""
-    metric = metric or TASK_INFO[scores["task"]].default_metric
-    return metric, (scores["baselines"][baseline] if baseline else scores)[metric]
-
-
 def _text(scores: Mapping[str, Any], baseline: str | None = None) -> str:
-    metric, value = _value(scores, baseline, None)
-    return METRICS[metric].shown(value)
+    """The task's own metric of the model or of a baseline, with its unit."""
+    metric = TASK_INFO[scores["task"]].default_metric
+    return METRICS[metric].shown((scores["baselines"][baseline] if baseline else scores)[metric])
 
 
 def _bar(
-    name: str,
-    scores: Mapping[str, Any],
-    baseline: str | None = None,
-    *,
-    metric: str | None = None,
-    ours: bool = False,
+    name: str, scores: Mapping[str, Any], metric: str = "", baseline: str | None = None
 ) -> Bar:
-    metric, value = _value(scores, baseline, metric)
-    line = METRICS[metric]  # of all metrics here, 100 is the most
-    return Bar(name, line.scale * value / 100, f"{line.scale * value:.{line.digits}f}", ours)
-
-
-def _share(name: str, value: float, ours: bool = False) -> Bar:
-    return Bar(name, value, f"{value:.0%}", ours)
-
-
-def _curves(results: Results, name: str) -> Tile:
-    path = results.out / "runs" / name / "curves.png"
-    return Tile(_entry(results.runs[name]).title, address(path.read_bytes(), "png"))
+    """A metric, by default the task's own, of the model or of a baseline."""
+    metric = metric or TASK_INFO[scores["task"]].default_metric
+    of, value = METRICS[metric], (scores["baselines"][baseline] if baseline else scores)[metric]
+    shown = of.scale * value  # of all metrics here, 100 is the most
+    return Bar(name, f"{shown:.{of.digits}f}", shown / 100, None if baseline else 0)
 
 
 def _entry(run: Run) -> Entry:
@@ -282,6 +256,7 @@ def _entry(run: Run) -> Entry:
 
 
 def _notes(results: Results) -> list[str]:
+    """How it was made and what it does not show, a sentence or two each."""
     backbone = results.backbone
     sizes = {n: sum(p.numel() for p in run.model.parameters()) for n, run in results.runs.items()}
     vqa, caption = (_entry(results.runs[name]) for name in ("vqa", "caption"))
@@ -307,16 +282,20 @@ def _notes(results: Results) -> list[str]:
 
 
 def _commands(out: Path, file: Path, question: str) -> list[tuple[str, str]]:
-    """Lines that work as they stand, from the folder that the demonstration was started in."""
-    image, question, program = _typed(file), shlex.quote(question), _program()
-    vqa, caption = (_typed(out / "runs" / name) for name in ("vqa", "caption"))
-    own = [
-        f"{program} list sources",
-        f"{program} prepare karpathy --root FOLDER --out mine",
-        f"{program} extract mine --backbone timm:resnet101 --size 256 --resize squash",
-        f"{program} train show-attend-tell --data mine --out runs/mine",
-        f"{program} evaluate runs/mine",
-    ]
+    """What a command does, and lines that work as they stand, from the folder that this was
+    started in.
+    """
+    beside, found = Path(sys.executable).with_name("saccade"), shutil.which("saccade")
+    on_path = not beside.exists() or (found and Path(found).samefile(beside))
+    program, question = "saccade" if on_path else _typed(beside), shlex.quote(question)
+    vqa, caption, image = (_typed(p) for p in (out / "runs/vqa", out / "runs/caption", file))
+    own = (
+        "list sources",
+        "prepare karpathy --root FOLDER --out mine",
+        "extract mine --backbone timm:resnet101 --size 256 --resize squash",
+        "train show-attend-tell --data mine --out runs/mine",
+        "evaluate runs/mine",
+    )
     return [
         ("Ask another question.", f"{program} ask {vqa} {image} {question}"),
         ("Describe an image.", f"{program} caption {caption} {image}"),
@@ -328,18 +307,9 @@ def _commands(out: Path, file: Path, question: str) -> list[tuple[str, str]]:
         (
             "Start with data of your own: any source that is listed, such as Flickr8k with "
             "Karpathy's splits.",
-            "\n".join(own),
+            "\n".join(f"{program} {words}" for words in own),
         ),
     ]
-
-
-def _program() -> str:
-    """`saccade` where the shell finds it, else its path."""
-    beside = Path(sys.executable).with_name("saccade")
-    found = shutil.which("saccade")
-    if not beside.exists() or (found and Path(found).samefile(beside)):
-        return "saccade"
-    return _typed(beside)
 
 
 def _typed(path: Path) -> str:

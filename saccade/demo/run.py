@@ -7,17 +7,15 @@ The steps are those for real data: official file layouts, `prepare`, `extract --
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from saccade.config import Recipe
 from saccade.core.errors import BadConfig, BadData
-from saccade.core.files import write_bytes
+from saccade.core.files import write_text
 from saccade.core.settings import Settings
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
@@ -25,14 +23,14 @@ from saccade.data.records import Split
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
 from saccade.demo.backbone import NAME, OPTIONS, TrainedBackbone, train_backbone
-from saccade.demo.page import Results, Samples, build_report, summary
+from saccade.demo.page import Results, Samples, page_content, summary
 from saccade.evaluation.attention_grounding import measure_attention_grounding, read_boxes
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
 from saccade.inference.predictor import load
 from saccade.recipes.catalogue import load_recipe
 from saccade.training.train import train
-from saccade.viz.html import Stage, render
+from saccade.viz.html import fill
 
 LIST = "made.json"
 
@@ -51,16 +49,26 @@ class DemoFolder:
         """The part that is being made: all in it is ours, except for what was there before."""
         self._kept: set[str] = set()
         """The files that were there before."""
+
+        def refused(message: str, hint: str, file: Path = path) -> BadData:
+            return BadData(message, location=file, hint=f"Give {hint}.")
+
         if path.exists() and not path.is_dir():
-            raise BadData("is a file", location=path, hint="Give another --out.")
-        if (path / LIST).exists():
-            self._read()
+            raise refused("is a file", "another --out")
+        file, other = path / LIST, "another --out, or delete the folder yourself"
+        if file.exists():
+            try:
+                about: Any = json.loads(file.read_text(encoding="utf-8"))
+                self._files, self._part = set(about["files"]), about["part"]
+                self._kept = set(about["kept"])
+                names = [PurePosixPath(name) for name in (*self._files, self._part or "")]
+            except (ValueError, KeyError, TypeError):
+                raise refused("is no list of files", other, file) from None
+            if any(name.is_absolute() or ".." in name.parts for name in names):
+                raise refused("names files outside its folder", other, file)
         elif path.exists() and any(path.iterdir()):
-            raise BadData(
-                "holds other things, and nothing that `saccade demo` made",
-                location=path,
-                hint="Give a new or an empty folder as --out.",
-            )
+            message = "holds other things, and nothing that `saccade demo` made"
+            raise refused(message, "a new or an empty folder as --out")
 
     def clear(self) -> None:
         """Delete what an earlier demonstration made, and folders that this leaves empty."""
@@ -90,26 +98,9 @@ class DemoFolder:
         self._write()
 
     def _write(self) -> None:
-        about = {
-            "made_by": "saccade demo",
-            "part": self._part,
-            "kept": sorted(self._kept),
-            "files": sorted(self._files),
-        }
-        write_bytes(self.path / LIST, json.dumps(about, indent=1).encode())
-
-    def _read(self) -> None:
-        file = self.path / LIST
-        hint = "Give another --out, or delete the folder yourself."
-        try:
-            about: Any = json.loads(file.read_text(encoding="utf-8"))
-            files, part, kept = about["files"], about["part"], about["kept"]
-            names = [PurePosixPath(name) for name in (*files, *([part] if part else []))]
-        except (ValueError, KeyError, TypeError):
-            raise BadData("is no list of files", location=file, hint=hint) from None
-        if any(name.is_absolute() or ".." in name.parts for name in names):
-            raise BadData("names files outside its folder", location=file, hint=hint)
-        self._files, self._part, self._kept = set(files), part, set(kept)
+        about: dict[str, Any] = {"made_by": "saccade demo", "part": self._part}
+        about |= {"kept": sorted(self._kept), "files": sorted(self._files)}
+        write_text(self.path / LIST, json.dumps(about, indent=1))
 
 
 def _files_in(root: Path, part: str) -> set[str]:
@@ -147,16 +138,17 @@ class _Clock:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.stages: list[Stage] = []
+        self.stages: list[tuple[str, float, float]] = []
+        """Name, seconds and CPU seconds."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         self.console.print(f"\n[bold]{name}[/bold]")
         wall, cpu = time.perf_counter(), time.process_time()
         yield
-        stage = Stage(name, time.perf_counter() - wall, time.process_time() - cpu)
-        self.stages.append(stage)
-        self.console.print(f"[dim]{stage.seconds:.1f} s[/dim]")
+        seconds = time.perf_counter() - wall
+        self.stages.append((name, seconds, time.process_time() - cpu))
+        self.console.print(f"[dim]{seconds:.1f} s[/dim]")
 
 
 def demo(
@@ -183,11 +175,21 @@ def demo(
         BadConfig: A recipe does not exist or is of another task.
     """
     chosen, console = settings or DemoSettings(), console or Console(highlight=False)
-    recipes = {task: _recipe(chosen, task, seed) for task in TASK_INFO}
+    recipes = {}
+    for task in TASK_INFO:
+        name = getattr(chosen, task)
+        recipe = load_recipe(name, (f"train.seed={seed}", *chosen.changes))
+        if recipe.task != task:
+            hint = "Choose one from: saccade list recipes."
+            raise BadConfig(f"{name} is no {task} recipe", hint=hint)
+        recipes[task] = name, recipe
     folder, clock = DemoFolder(out), _Clock(console)
     folder.clear()
     backbone = _make_data(folder, clock, chosen, seed, device)
-    with _one_thread():
+    with ExitStack() as afterwards:
+        # Models this small are faster on one thread than on two that wait for each other.
+        afterwards.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)
         for task, (name, recipe) in recipes.items():
             with clock.stage(f"Training {name}"), folder.making(f"runs/{task}") as run:
                 data = out / "data"
@@ -195,37 +197,14 @@ def demo(
         with clock.stage("Scoring on the test images"):
             results = _score(folder, backbone, device)
         with clock.stage("Drawing attention maps"):
-            report = build_report(results, Samples(DataFolder(out / "data"), "test"))
-    report = replace(report, stages=clock.stages)
+            content = page_content(results, Samples(DataFolder(out / "data"), "test"))
     with folder.making("report.html") as page:
-        write_bytes(page, render(report).encode())
+        write_text(page, fill("demo/page.html.j2", **content, stages=clock.stages))
     console.print("\n[bold]Done[/bold]", *summary(results), sep="\n", soft_wrap=True)
     console.print(f"\n[bold]Open {page}[/bold] in a browser, or type:", soft_wrap=True)
-    for purpose, lines in report.commands:
+    for purpose, lines in content["commands"]:
         console.print(f"\n[dim]{purpose}[/dim]\n{lines}", markup=True, soft_wrap=True)
     return page
-
-
-def _recipe(chosen: DemoSettings, task: str, seed: int) -> tuple[str, Recipe]:
-    """The recipe of a task, with its name."""
-    name = getattr(chosen, task)
-    recipe = load_recipe(name, (f"train.seed={seed}", *chosen.changes))
-    if recipe.task != task:
-        raise BadConfig(
-            f"{name} is no {task} recipe", hint="Choose one from: saccade list recipes."
-        )
-    return name, recipe
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Models this small are faster on one thread than on two that wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _make_data(

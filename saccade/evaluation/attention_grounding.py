@@ -7,14 +7,14 @@ centre inside a box (the pointing game), and the share of all attention that lie
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from saccade.core.errors import BadData
-from saccade.data.batch import VqaBatch, VqaOutput
+from saccade.data.batch import VqaOutput
 from saccade.data.examples import batches, in_reading_order
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
@@ -61,35 +61,25 @@ def measure_attention_grounding(
     rows = []
     for number, batch in enumerate(batches(examples, order, batch_size)):
         places = order[number * batch_size : number * batch_size + len(batch)]
-        attention = _attention(run, cast(VqaBatch, batch))
-        if attention is None:
+        with torch.inference_mode():
+            output: VqaOutput = run.model(run.encode_batch(batch.to(run.device)))
+        if output.attention is None:
             return None
+        attention = np.asarray(output.attention.mean(dim=1).cpu().numpy())  # (B, R)
         cells = run.encoder.spec.boxes if run.encoder else None
         regions = experiment.store.boxes(examples.image[places], cells)
         for place, weights, cells in zip(places, attention, regions, strict=True):
             if true := boxes.get(int(examples.ids[place])):
                 rows.append(_agreement(weights, cells, np.asarray(true, np.float32)))
     if not rows:
-        raise BadData(
-            f"no question of the {split} split has a box",
-            location=folder.path,
-            hint="Give the boxes of the same data.",
-        )
+        message = f"no question of the {split} split has a box"
+        raise BadData(message, location=folder.path, hint="Give the boxes of the same data.")
     return AttentionGrounding(len(rows), *np.mean(rows, axis=0).tolist())
 
 
 def read_boxes(path: Path) -> dict[int, list[list[float]]]:
     """Read `boxes.json` of a Shapes world: question id to the boxes of its objects."""
     return {int(k): v for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
-
-
-def _attention(run: Run, batch: VqaBatch) -> NDArray[np.float32] | None:
-    """Attention over regions, `(B, R)`: the mean of a question's glimpses; None without any."""
-    with torch.inference_mode():
-        output: VqaOutput = run.model(run.encode_batch(batch.to(run.device)))
-    if output.attention is None:
-        return None
-    return np.asarray(output.attention.mean(dim=1).cpu().numpy())
 
 
 def _agreement(

@@ -7,6 +7,7 @@ costs a few passes over the split, and none over the training set but that for s
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,23 +16,22 @@ from torch import nn
 
 from saccade.core.errors import BadData
 from saccade.core.tasks import TASK_INFO
-from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.evaluation import vqa
 from saccade.evaluation.blind_answers import (
+    KINDS,
+    OtherImages,
     OtherQuestions,
     derangement,
-    most_frequent_answer,
-    most_frequent_per_question,
-    most_frequent_per_question_type,
+    most_frequent,
     question_only,
-    with_other_images,
 )
 from saccade.evaluation.blind_captions import constant_caption, neighbour_captions
 from saccade.evaluation.scoring import (
     ScoredExamples,
     ScoreOptions,
     Scores,
+    human_words,
     score_answers,
     score_captions,
     statistics,
@@ -71,31 +71,29 @@ def answer_baselines(
     split: Split,
     device: torch.device,
     scored: ScoredExamples,
-    revision: str = "2021-03",
 ) -> dict[str, Baseline]:
-    """The baselines of a split on which a VQA model was scored."""
-    del scored  # all baselines are answered anew
-    options = ScoreOptions(TASK_INFO["vqa"].main_metrics, revision=revision)
+    """The baselines of a split on which a VQA model was scored, by the same revision."""
+    options = ScoreOptions(TASK_INFO["vqa"].main_metrics, revision=scored.scores["revision"])
     folder, questions = experiment.folder, experiment.folder.questions(split)
     training = folder.questions("train")
 
     def of_answers(answer: Callable[..., dict[int, str]]) -> Baseline:
-        return _baseline(lambda: score_answers(answer(training, questions), questions, options))
+        return _baseline(
+            lambda: (score_answers(answer(training, questions), questions, options), {})
+        )
 
     def of_model(other: Callable[[], Experiment]) -> Baseline:
-        return _baseline(lambda: vqa.score_model(model, other(), split, device, options))
+        return _baseline(lambda: (vqa.score_model(model, other(), split, device, options), {}))
 
     ids = np.array([question.image_id for question in questions])
     return {
-        "most_frequent_answer": of_answers(most_frequent_answer),
-        "most_frequent_per_question_type": of_answers(most_frequent_per_question_type),
-        "most_frequent_per_question": of_answers(most_frequent_per_question),
+        **{name: of_answers(partial(most_frequent, kind=kind)) for name, kind in KINDS.items()},
         "question_only": of_answers(question_only),
         "shuffled_questions": of_model(
             lambda: replace(experiment, folder=OtherQuestions(folder, split, SEED))
         ),
         SHUFFLED: of_model(
-            lambda: replace(experiment, store=with_other_images(experiment.store, ids, SEED))
+            lambda: replace(experiment, store=OtherImages(experiment.store, ids, SEED))
         ),
     }
 
@@ -106,13 +104,12 @@ def caption_baselines(
     split: Split,
     device: torch.device,
     scored: ScoredExamples,
-    revision: str = "",
 ) -> dict[str, Baseline]:
     """The baselines of a split on which a captioner was scored, from its captions in `scored`."""
-    del model, device, revision
+    del model, device
     options = ScoreOptions(TASK_INFO["caption"].main_metrics)
     store, folder = experiment.store, experiment.folder
-    training, references = _by_image(folder, "train"), _by_image(folder, split)
+    training, references = (human_words(folder.captions_by_image(of)) for of in ("train", split))
     captions = {row["image_id"]: row["caption"].split() for row in scored.predictions}
     extracted = np.array([id_ for id_ in captions if store.counts[store.rows([id_])[0]] > 0])
 
@@ -122,7 +119,14 @@ def caption_baselines(
         return found, {"caption": " ".join(words)}
 
     def neighbours() -> tuple[ScoredExamples, Scores]:
-        known = _some(np.array(list(training)), store)
+        if store.header.backbone.name == PIXELS:  # a mean colour does not tell what is shown
+            message = "pixels are no features to find similar images by"
+            raise BadData(message, hint="Extract features.")
+        known = np.array(list(training))
+        known = known[store.counts[store.rows(known)] > 0] if len(known) else known
+        if len(known) > TRAINING_IMAGES:
+            random = np.random.default_rng(SEED)
+            known = random.choice(known, TRAINING_IMAGES, replace=False)
         number = min(NEIGHBOURS, max(1, len(known) // 20))
         nearest = neighbour_captions(
             _pooled(store, known),
@@ -135,11 +139,11 @@ def caption_baselines(
         found = score_captions(predictions, references, options)
         return found, {"neighbours": number, "training_images": len(known)}
 
-    def exchanged() -> ScoredExamples:
+    def exchanged() -> tuple[ScoredExamples, Scores]:
         # A caption depends on its image alone: that of another image need not be decoded again.
         other = extracted[derangement(len(extracted), SEED)].tolist()
         moved = {id_: captions[o] for id_, o in zip(extracted.tolist(), other, strict=True)}
-        return score_captions(captions | moved, references, options)
+        return score_captions(captions | moved, references, options), {}
 
     return {
         "constant_caption": _baseline(constant),
@@ -148,15 +152,12 @@ def caption_baselines(
     }
 
 
-def _baseline(
-    score: Callable[[], ScoredExamples | tuple[ScoredExamples, Scores]],
-) -> Baseline:
+def _baseline(score: Callable[[], tuple[ScoredExamples, Scores]]) -> Baseline:
     """A baseline that the data has nothing for is reported as not measured: no zero, no crash."""
     try:
-        found = score()
+        return Baseline(*score())
     except BadData as error:
         return Baseline(None, {"not_measured": error.message})
-    return Baseline(found, {}) if isinstance(found, ScoredExamples) else Baseline(*found)
 
 
 def visual_gain(task: str, scored: ScoredExamples, shuffled: Baseline) -> Scores:
@@ -183,24 +184,6 @@ def visual_gain(task: str, scored: ScoredExamples, shuffled: Baseline) -> Scores
             )
     note = {"visual_gain_note": " ".join(notes)} if notes else {}
     return {"visual_gain": gains, "visual_gain_interval": bounds, **note}
-
-
-def _by_image(folder: DataFolder, split: Split) -> dict[int, list[tuple[str, ...]]]:
-    people = folder.captions_by_image(split)
-    return {id_: [caption.words for caption in some] for id_, some in people.items()}
-
-
-def _some(ids: np.ndarray, store: FeatureStore) -> np.ndarray:
-    """Images with features, at most `TRAINING_IMAGES` of them drawn at random.
-
-    Raises BadData for pixels: a mean colour does not tell what an image shows.
-    """
-    if store.header.backbone.name == PIXELS:
-        raise BadData("pixels are no features to find similar images by", hint="Extract features.")
-    ids = ids[store.counts[store.rows(ids)] > 0] if len(ids) else ids
-    if len(ids) > TRAINING_IMAGES:
-        ids = np.random.default_rng(SEED).choice(ids, TRAINING_IMAGES, replace=False)
-    return ids
 
 
 def _pooled(store: FeatureStore, ids: np.ndarray, at_once: int = 64) -> np.ndarray:

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,52 +20,46 @@ from saccade.text.tokenizers import caption_words
 Words = tuple[str, ...]
 
 
-def most_frequent_answer(
-    training: Sequence[Question], questions: Sequence[Question]
-) -> dict[int, str]:
-    """Give every question the answer that most people gave in training."""
-    return _most_frequent(training, questions, lambda question: "")
+KINDS: Mapping[str, Callable[[Question], str | Words]] = {
+    "most_frequent_answer": lambda question: "",
+    "most_frequent_per_question_type": lambda question: question.question_type,
+    "most_frequent_per_question": lambda question: caption_words(question.text),
+}
+"""By the name of a baseline: what makes questions one kind for `most_frequent`."""
 
 
-def most_frequent_per_question_type(
-    training: Sequence[Question], questions: Sequence[Question]
-) -> dict[int, str]:
-    """Give every question the commonest training answer to questions of its type."""
-    return _most_frequent(training, questions, lambda question: question.question_type)
-
-
-def most_frequent_per_question(
-    training: Sequence[Question], questions: Sequence[Question]
-) -> dict[int, str]:
-    """Give every question the commonest training answer to the very same words."""
-    return _most_frequent(training, questions, lambda question: caption_words(question.text))
-
-
-def _most_frequent(
+def most_frequent(
     training: Sequence[Question],
     questions: Sequence[Question],
     kind: Callable[[Question], str | Words],
 ) -> dict[int, str]:
-    """The commonest answer of each kind of question; of all questions for an unknown kind."""
-    everything: dict[str, float] = defaultdict(float)
-    by_kind: dict[str | Words, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    """The commonest training answer to each kind of question; to all for an unknown kind.
+
+    Raises BadData when no training question has an answer.
+    """
+    by_kind = defaultdict[str | Words, list[Question]](list)
     for question in training:
-        of_kind = by_kind[kind(question)]
-        for answer in question.answers:
-            everything[answer] += 1 / len(question.answers)
-            of_kind[answer] += 1 / len(question.answers)
-    default = commonest(everything)
-    best = {name: commonest(shares) if shares else default for name, shares in by_kind.items()}
+        by_kind[kind(question)].append(question)
+    default = commonest(_shares(training))
+    shares = {name: _shares(some) for name, some in by_kind.items()}
+    best = {name: commonest(found) if found else default for name, found in shares.items()}
     return {question.id: best.get(kind(question), default) for question in questions}
+
+
+def _shares(questions: Iterable[Question]) -> dict[str, float]:
+    """The shares of people who gave each answer, added up over questions."""
+    shares: dict[str, float] = defaultdict(float)
+    for question in questions:
+        for answer in question.answers:
+            shares[answer] += 1 / len(question.answers)
+    return shares
 
 
 def commonest(shares: Mapping[str, float]) -> str:
     """The answer with the largest share. Raises BadData where there is none at all."""
     if not shares:
-        raise BadData(
-            "no training question has an answer, so there is nothing to learn a baseline from",
-            hint="Prepare the data with its annotations.",
-        )
+        message = "no training question has an answer, so there is nothing to learn a baseline from"
+        raise BadData(message, hint="Prepare the data with its annotations.")
     return max(shares, key=lambda answer: shares[answer])
 
 
@@ -86,10 +79,7 @@ def question_only(
     equal questions are merged first, which changes nothing but the time: half a million questions
     take about a minute. Raises BadData when no training question has an answer.
     """
-    shares: dict[str, float] = defaultdict(float)
-    for question in training:
-        for answer in question.answers:
-            shares[answer] += 1 / len(question.answers)
+    shares = _shares(training)
     commonest(shares)  # raises where there is none
     listed = sorted(shares, key=lambda answer: -shares[answer])[:answers]
     ids = {answer: id_ for id_, answer in enumerate(listed)}
@@ -114,7 +104,12 @@ def question_only(
         )
         _fit(model, _encode(merged, numbers), list(merged.values()), np.random.default_rng(seed))
     wanted = list(dict.fromkeys(caption_words(question.text) for question in questions))
-    best = _likeliest(model, _encode(wanted, numbers))
+    model.eval()
+    encoded, best, at_once = _encode(wanted, numbers), list[int](), 4096
+    with torch.inference_mode():
+        for start in range(0, len(wanted), at_once):
+            rows = np.arange(start, min(start + at_once, len(wanted)))
+            best += model(encoded, rows).argmax(dim=1).tolist()
     answer_to = {words: listed[id_] for words, id_ in zip(wanted, best, strict=True)}
     return {question.id: answer_to[caption_words(question.text)] for question in questions}
 
@@ -186,14 +181,6 @@ def _fit(
             optimiser.step()
 
 
-@torch.inference_mode()
-def _likeliest(model: _QuestionClassifier, questions: Ragged, batch_size: int = 4096) -> list[int]:
-    model.eval()
-    rows = np.arange(len(questions.offsets) - 1)
-    chunks = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
-    return [id_ for chunk in chunks for id_ in model(questions, chunk).argmax(dim=1).tolist()]
-
-
 def derangement(number: int, seed: int = 0) -> np.ndarray:
     """A random order of 0, ..., number - 1 in which none keeps its place: (number,) int64.
 
@@ -209,7 +196,7 @@ def derangement(number: int, seed: int = 0) -> np.ndarray:
     return exchanged
 
 
-class OtherImages:
+class OtherImages(FeatureStore):
     """A feature store with the features of some images exchanged for each other."""
 
     def __init__(self, store: FeatureStore, ids: np.ndarray, seed: int = 0) -> None:
@@ -217,24 +204,16 @@ class OtherImages:
 
         Raises BadData where fewer than two of them have features.
         """
-        self.store = store
-        self.row = np.arange(len(store))
+        vars(self).update(vars(store))  # the same open files
+        self._row = np.arange(len(store))
         rows = store.rows(np.unique(ids))
         rows = rows[store.counts[rows] > 0]
-        self.row[rows] = rows[derangement(len(rows), seed)]
+        self._row[rows] = rows[derangement(len(rows), seed)]
 
-    def rows(self, ids: np.ndarray) -> np.ndarray:
+    def rows(self, ids: np.ndarray | Sequence[int]) -> np.ndarray:
         """Rows of other images in the place of these."""
-        rows: np.ndarray = self.row[self.store.rows(ids)]
+        rows: np.ndarray = self._row[super().rows(ids)]
         return rows
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
-
-def with_other_images(store: FeatureStore, ids: np.ndarray, seed: int = 0) -> FeatureStore:
-    """The store with the features of the images `ids` exchanged for each other."""
-    return cast(FeatureStore, OtherImages(store, ids, seed))
 
 
 class OtherQuestions(DataFolder):

@@ -94,20 +94,16 @@ def neighbour_captions(
         nearest = np.argpartition(-cosines, number - 1, axis=1)[:, :number]
         for images in nearest:
             candidates, _ = of_image.places(np.sort(images))
-            chosen.append(sentences[_consensus(candidates, grams, weights)])
+            places, starts = grams.places(candidates)
+            _, gram = np.unique(grams.values[places], return_inverse=True)
+            weight = weights[places]
+            together = np.bincount(gram, weight)
+            sentence = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(places)))
+            with_all = np.bincount(sentence, weight * together[gram], minlength=len(starts))
+            with_itself = np.bincount(sentence, weight * weight, minlength=len(starts))
+            best = (with_all - with_itself).round(12).argmax()  # the first of equal ones
+            chosen.append(sentences[candidates[best]])
     return chosen
-
-
-def _consensus(candidates: NDArray[np.int64], grams: Ragged, weights: NDArray[np.float64]) -> int:
-    """The sentence most similar to the others; the first of equal ones."""
-    places, starts = grams.places(candidates)
-    _, number = np.unique(grams.values[places], return_inverse=True)
-    weight = weights[places]
-    together = np.bincount(number, weight)
-    sentence = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(places)))
-    with_all = np.bincount(sentence, weight * together[number], minlength=len(starts))
-    with_itself = np.bincount(sentence, weight * weight, minlength=len(starts))
-    return int(candidates[(with_all - with_itself).round(12).argmax()])
 
 
 def _cider_vectors(groups: Sequence[Sequence[Sentence]]) -> tuple[Ragged, NDArray[np.float64]]:

@@ -1,6 +1,7 @@
 """Captioning, evaluated: a model's captions of a split, scored, and how varied they are."""
 
 import math
+from itertools import islice
 from typing import cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from saccade.evaluation.scoring import (
     ScoredExamples,
     ScoreOptions,
     Scores,
+    human_words,
     score_captions,
     selected_score,
 )
@@ -42,7 +44,7 @@ def score_model(
     beam_size = options.beam_size or decode.beam_size
     vocabulary, store, folder = experiment.words.vocabulary, experiment.store, experiment.folder
     people = captioned_images(folder, split)
-    references = {id_: [caption.words for caption in some] for id_, some in people.items()}
+    references = human_words(people)
     ids = np.fromiter(people, np.int64, len(people))
     rows = store.rows(ids)
     extracted = store.counts[rows] > 0
@@ -83,13 +85,12 @@ def score_model(
 
 def check_validation(folder: DataFolder, metric: str | None) -> None:
     """Raise BadData where the validation split has no captions, or cannot be scored by a metric."""
-    some = list(captioned_images(folder, "val").items())[:100]  # enough to try a metric
+    people = captioned_images(folder, "val")
     if metric is None:
         return
-    references = {id_: [caption.words for caption in of] for id_, of in some}
-    none = dict.fromkeys(references, ())
-    options = ScoreOptions((metric,))
-    selected_score(score_captions(none, references, options, dict.fromkeys(none, 0.0)), metric)
+    references = human_words(dict(islice(people.items(), 100)))  # enough to try a metric
+    none, confidence = dict.fromkeys(references, ()), dict.fromkeys(references, 0.0)
+    selected_score(score_captions(none, references, ScoreOptions((metric,)), confidence), metric)
 
 
 def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
@@ -97,10 +98,7 @@ def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
     del scored
     first = [some[0].words for some in folder.captions_by_image(split).values()]
     found = diversity(first, training=(caption.words for caption in folder.captions("train")))
-    return {"diversity_of_people": {name: result.value for name, result in found.items()}}
-
-
-def scorer(folder: DataFolder, split: Split, revision: str) -> str:
-    """Whose rules the scores follow."""
-    del folder, split, revision
-    return "coco-caption BLEU, ROUGE-L and CIDEr-D, over the data set's own words"
+    return {
+        "diversity_of_people": {name: result.value for name, result in found.items()},
+        "scorer": "coco-caption BLEU, ROUGE-L and CIDEr-D, over the data set's own words",
+    }

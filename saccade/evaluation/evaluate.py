@@ -6,21 +6,20 @@ Writes into the run folder `scores.json` (every number with what it means, see
 """
 
 import json
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-
-from safetensors import safe_open
 
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import write_json
+from saccade.core.tensors import kept_epoch
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Split
 from saccade.evaluation.baselines import SHUFFLED, visual_gain
 from saccade.evaluation.scoring import ScoreOptions, Scores, score_intervals, write_rows
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble_for_run
-from saccade.features.store import StoreHeader
 from saccade.inference.model import load_model
 from saccade.run_folder import OpenedRun, open_run
 
@@ -57,7 +56,10 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
         BadRun, BadData, BadStore: The run, the data or the features cannot be used.
     """
     opened = open_run(run)
-    folder = DataFolder(data or _own_data(opened))
+    known_data = data or opened.header.data
+    if known_data is None:
+        raise BadRun("an imported run has no data folder", location=run, hint="Give one by --data.")
+    folder = DataFolder(Path(known_data))
     experiment = assemble_for_run(opened, folder, features)
     name = experiment.recipe.task
     task, split = TASKS[name], split or _scorable(folder, TASKS[name])
@@ -65,7 +67,7 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     model = load_model(opened).to(place)
     options = ScoreOptions(None, beam_size, revision, wordnet, java)
     scored = task.score_model(model, experiment, split, place, options)
-    baselines = task.run_baselines(model, experiment, split, place, scored, revision)
+    baselines = task.run_baselines(model, experiment, split, place, scored)
     scores = {
         "split": split,
         "task": name,
@@ -74,12 +76,11 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
         "baselines": {key: baseline.shown(name) for key, baseline in baselines.items()},
         **visual_gain(name, scored, baselines[SHUFFLED]),
         **task.details(scored, folder, split),
-        "scorer": task.scorer(folder, split, revision),
         **_labels(opened, experiment, split),
     }
-    whole = _scores_so_far(opened)
-    whole[split] = scores
-    write_json(run / "scores.json", whole)
+    file = run / "scores.json"
+    earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    write_json(file, earlier | {split: scores})
     write_json(run / "predictions.json", scored.predictions)
     write_rows(run, split, scored.rows)
     return scores
@@ -89,67 +90,36 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
     """What every score must be read with; None where it cannot be known."""
     header, recipe = opened.header, experiment.recipe
     same = experiment.folder.fingerprint == header.fingerprint
-    known_data = same and all(one.fingerprint == header.fingerprint for one in header.ancestors)
-    with safe_open(opened.path / "model.safetensors", framework="pt") as stream:
-        about = stream.metadata() or {}
+    # A split was certainly not used only where all earlier runs were on this very data.
+    unused = same and all(one.fingerprint == header.fingerprint for one in header.ancestors)
+    unless = False if unused else None
+    made = experiment.store.header.model_dump_json(exclude={"format", "complete", "command"})
+    earlier = ", ".join(f"{one.recipe_name}: {one.run}" for one in header.ancestors)
     decode = recipe.decode.model_dump() if recipe.decode else {}
     decode = {name: value for name, value in decode.items() if "beam_size" not in name}
     return {
         "decoding": "free-running",
         **({"decoding_rules": decode} if decode else {}),
-        "selected_on_this_split": _known(same and split == "val", known_data),
-        "trained_on_this_split": _known(same and split == "train", known_data),
+        "selected_on_this_split": (same and split == "val") or unless,
+        "trained_on_this_split": (same and split == "train") or unless,
         "data": experiment.folder.fingerprint,
         "same_data_as_in_training": same,
         "features": experiment.store.path.name,
-        "features_fingerprint": _fingerprint(experiment.store.header),
+        "features_fingerprint": sha256(made.encode()).hexdigest(),
         "recipe": header.recipe_name,
-        "initialised_from": ", ".join(f"{one.recipe_name}: {one.run}" for one in header.ancestors)
-        or None,
+        "initialised_from": earlier or None,
         "model": recipe.model.kind,
         "seed": recipe.train.seed,
-        "epoch": int(about["epoch"]) if "epoch" in about else None,
+        "epoch": kept_epoch(opened.path),
         "versions": header.versions,
     }
-
-
-def _known(certain: bool, known: bool) -> bool | None:
-    """True is certain; False is known only where all earlier runs were on this very data."""
-    return certain or (False if known else None)
-
-
-def _fingerprint(header: StoreHeader) -> str:
-    """SHA-256 of what the features were made from and by: equal features, equal fingerprint."""
-    made = header.model_dump_json(exclude={"format", "complete", "command"})
-    return sha256(made.encode()).hexdigest()
-
-
-def _own_data(opened: OpenedRun) -> Path:
-    if opened.header.data is None:
-        raise BadRun(
-            "an imported run has no data folder", location=opened.path, hint="Give one with --data."
-        )
-    return Path(opened.header.data)
 
 
 def _scorable(folder: DataFolder, task: Task) -> Split:
     """The last split that can be scored: test, where its answers are not secret, else val."""
     for split in reversed(SPLITS[1:]):
-        try:
+        with suppress(BadData):
             task.ground_truth(folder, split)
-        except BadData:
-            continue
-        return split
-    raise BadData(
-        "neither the test nor the validation split has human answers or captions to score by",
-        location=folder.path,
-        hint="Prepare the data with a validation split.",
-    )
-
-
-def _scores_so_far(opened: OpenedRun) -> Scores:
-    path = opened.path / "scores.json"
-    if not path.exists():
-        return {}
-    scores: Scores = json.loads(path.read_text(encoding="utf-8"))
-    return scores
+            return split
+    message = "neither the test nor the validation split has human answers or captions to score by"
+    raise BadData(message, location=folder.path, hint="Prepare the data with a validation split.")

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import in_one_go
 from saccade.core.tables import load_object
-from saccade.data.records import Question, Split
+from saccade.data.records import Caption, Question, Split
 from saccade.metrics.bleu import Sentence
 from saccade.metrics.catalogue import METRICS, NotMeasured, Result, measure, metrics_of
 from saccade.metrics.intervals import Statistic, by_image, intervals, mean
@@ -123,7 +123,10 @@ def score_captions(
     if options.metrics is None:
         written = raw or {id_: [*map(" ".join, some)] for id_, some in references.items()}
         texts["ptb"] = coco_words(lines), ptb_references([written[id_] for id_ in references])
-        scores["leaderboard"] = _leaderboard(*texts["ptb"])
+        # As the COCO server would score them: raw text, the official tokenizer.
+        names = [name for name in metrics_of("caption") if not METRICS[name].needs]
+        official = _values(measure(names, {"data": texts["ptb"]}, {}))
+        scores["leaderboard"] = {"tokens": "PTB, punctuation dropped", **official}
     found = options.compute("caption", texts, confident, training)
     return ScoredExamples(
         {**_values(found), "images": len(references), **scores},
@@ -132,17 +135,15 @@ def score_captions(
     )
 
 
+def human_words(people: Mapping[int, Sequence[Caption]]) -> dict[int, list[tuple[str, ...]]]:
+    """The words of human captions, by image id."""
+    return {id_: [caption.words for caption in some] for id_, some in people.items()}
+
+
 def ptb_references(texts: Sequence[Sequence[str]]) -> list[list[list[str]]]:
     """Each image's captions in the words of the official tokenizer, which reads all in one go."""
     words = iter(coco_words([text for several in texts for text in several]))
     return [[next(words) for _ in several] for several in texts]
-
-
-def _leaderboard(captions: Sequence[Sentence], references: Sequence[Sequence[Sentence]]) -> Scores:
-    """The captions as the COCO server would score them: raw text, the official tokenizer."""
-    names = [name for name in metrics_of("caption") if not METRICS[name].needs]
-    found = measure(names, {"data": (captions, references)}, {})
-    return {"tokens": "PTB, punctuation dropped", **_values(found)}
 
 
 def _values(found: Mapping[str, Result | NotMeasured]) -> Scores:
@@ -163,10 +164,8 @@ def selected_score(scored: ScoredExamples, metric: str) -> float:
     """The score that chooses the best epoch. Raises BadData where it could not be measured."""
     score = scored.scores[metric]
     if isinstance(score, Mapping):
-        raise BadData(
-            f"{metric} cannot choose the best epoch ({score['not_measured']})",
-            hint="Choose another score: --set train.select_by=NAME (see saccade list metrics).",
-        )
+        hint = "Choose another score: --set train.select_by=NAME (see saccade list metrics)."
+        raise BadData(f"{metric} cannot choose the best epoch ({score['not_measured']})", hint=hint)
     return float(score)
 
 
@@ -190,10 +189,8 @@ def score_intervals(rows: Mapping[str, Sequence[Any]]) -> Scores:
     found = statistics(rows)
     if len(set(rows["image_id"])) < 2:
         return {"not_measured": "one image says nothing about others"}
-    return {
-        name: list(bounds)
-        for name, bounds in zip(found, intervals(list(found.values())), strict=True)
-    }
+    bounds = intervals(list(found.values()))
+    return {name: list(ends) for name, ends in zip(found, bounds, strict=True)}
 
 
 def rows_path(run: Path, split: Split) -> Path:

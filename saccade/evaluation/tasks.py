@@ -6,7 +6,6 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from saccade.core.tasks import TASK_INFO, TaskInfo
 from saccade.data.examples import (
     CaptionExamples,
     ImageExamples,
@@ -24,15 +23,14 @@ from saccade.experiment import Experiment, caption_examples, question_examples
 ScoreModel = Callable[[nn.Module, Experiment, Split, torch.device, ScoreOptions], ScoredExamples]
 """Free-running predictions of a model for a split, scored; never teacher-forced."""
 RunBaselines = Callable[
-    [nn.Module, Experiment, Split, torch.device, ScoredExamples, str], dict[str, Baseline]
+    [nn.Module, Experiment, Split, torch.device, ScoredExamples], dict[str, Baseline]
 ]
-"""The baselines of a split on which a model was scored so, by revision; lowest first."""
+"""The baselines of a split on which a model was scored so; lowest first."""
 
 
 class Task(NamedTuple):
     """All that training and evaluation must know of a problem."""
 
-    info: TaskInfo
     examples: Callable[[Experiment, Split], VqaExamples | CaptionExamples | ImageExamples]
     """The examples of a split, encoded for training."""
     ground_truth: Callable[[DataFolder, Split], Sized]
@@ -43,30 +41,25 @@ class Task(NamedTuple):
     score_model: ScoreModel
     run_baselines: RunBaselines
     details: Callable[[ScoredExamples, DataFolder, Split], Scores]
-    """What `evaluate` writes beside scores, baselines and labels."""
-    scorer: Callable[[DataFolder, Split, str], str]
-    """(folder, split, revision) -> whose rules the scores follow."""
+    """What `evaluate` writes beside scores, baselines and labels; and the `scorer`, whose rules
+    the scores follow."""
 
 
 TASKS: Mapping[str, Task] = {
     "vqa": Task(
-        TASK_INFO["vqa"],
         question_examples,
         answered_questions,
         vqa.check_validation,
         vqa.score_model,
         answer_baselines,
         vqa.details,
-        vqa.scorer,
     ),
     "caption": Task(
-        TASK_INFO["caption"],
         caption_examples,
         captioned_images,
         captioning.check_validation,
         captioning.score_model,
         caption_baselines,
         captioning.details,
-        captioning.scorer,
     ),
 }

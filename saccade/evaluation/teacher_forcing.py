@@ -8,7 +8,7 @@ not computed.
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from saccade.data.batch import VqaBatch, VqaOutput
@@ -57,15 +57,12 @@ class AnswerLoss:
         """Add the questions of a batch that a listed answer fits."""
         weights = targets(batch)[1]
         fits = weights.sum(dim=1) > 0
-        losses = self._of(output, batch, weights)[fits]
-        self.total += float(losses.sum(dtype=torch.float64))
-        self.questions += len(losses)
-
-    def _of(self, output: VqaOutput, batch: VqaBatch, weights: Tensor) -> Tensor:
-        if self.kind != "sampled":
-            return PER_QUESTION[self.kind](output, batch)
-        shares = weights.sum(dim=1).clamp_min(1e-12)
-        return PER_QUESTION["softmax"](output, batch) / shares
+        if self.kind == "sampled":
+            losses = PER_QUESTION["softmax"](output, batch) / weights.sum(dim=1).clamp_min(1e-12)
+        else:
+            losses = PER_QUESTION[self.kind](output, batch)
+        self.total += float(losses[fits].sum(dtype=torch.float64))
+        self.questions += int(fits.sum())
 
     def mean(self) -> dict[str, Any]:
         """`loss` per question, and of how many `questions`."""

@@ -1,15 +1,14 @@
 """Answering, evaluated: a model's answers to a split, scored, and the details of its scores."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import cast
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from saccade.data.batch import VqaBatch, VqaModel, VqaOutput
-from saccade.data.examples import VqaExamples, answered_questions, batches, in_reading_order
+from saccade.data.examples import answered_questions, batches, in_reading_order
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
 from saccade.evaluation.scoring import (
@@ -29,19 +28,6 @@ from saccade.text.answers import AnswerList, normalise_answer
 
 
 @torch.inference_mode()
-def answer_logits(
-    model: nn.Module, examples: VqaExamples, device: torch.device, batch_size: int = 256
-) -> Iterator[tuple[np.ndarray, VqaBatch, Tensor]]:
-    """Answer every question of a split: example rows (n,), their batch, float32 logits (n, A)."""
-    model.eval()
-    answer = cast(VqaModel, model)
-    order = in_reading_order(examples)
-    for number, batch in enumerate(batches(examples, order, batch_size)):
-        rows = order[number * batch_size : number * batch_size + len(batch)]
-        questions = cast(VqaBatch, batch.to(device))
-        yield rows, questions, answer(questions).logits.float()
-
-
 def score_model(
     model: nn.Module,
     experiment: Experiment,
@@ -61,7 +47,12 @@ def score_model(
     predictions = {question.id: "" for question in questions}
     confidence = dict.fromkeys(predictions, 0.0)
     loss = AnswerLoss(config.loss)
-    for rows, batch, logits in answer_logits(model, examples, device):
+    model.eval()
+    order, at_once = in_reading_order(examples), 256
+    for number, on_cpu in enumerate(batches(examples, order, at_once)):
+        rows = order[number * at_once : number * at_once + len(on_cpu)]
+        batch = cast(VqaBatch, on_cpu.to(device))
+        logits = cast(VqaModel, model)(batch).logits.float()  # (n, A)
         loss.add(VqaOutput(logits), batch)
         best = logits.argmax(dim=1, keepdim=True)
         likeliest = answer_probabilities(logits, config.loss).gather(1, best)
@@ -69,12 +60,11 @@ def score_model(
             predictions[int(examples.ids[row])] = answers.answers[place[0]]
             confidence[int(examples.ids[row])] = share[0]
     scored = score_answers(predictions, questions, options, confidence)
-    alone = config.loss == "logistic"
+    alone = {"logistic": "sigmoid of the best answer's logit"}  # each answer by itself
     about = {
         "upper_bound": upper_bound(questions, answers, options.revision),
         "without_features": examples.left_out["image without features"],
-        "confidence": f"{'sigmoid' if alone else 'softmax'} of the best answer"
-        + ("'s logit" if alone else ""),
+        "confidence": alone.get(config.loss, "softmax of the best answer"),
         "answer_loss": loss.mean(),
     }
     return scored._replace(scores=scored.scores | about)
@@ -92,21 +82,17 @@ def check_validation(folder: DataFolder, metric: str | None) -> None:
 
 def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: str) -> float:
     """Accuracy of always giving the best of the listed answers, in per cent."""
-    best = [
-        max(
-            (
-                vqa_accuracy_of(answers.answers[id_], question.answers, revision)
-                for id_ in answers.encode(question.answers)[0]
-            ),
-            default=0.0,
-        )
-        for question in questions
-    ]
-    return 100 * sum(best) / len(best)
+
+    def best(question: Question) -> float:
+        listed = (answers.answers[id_] for id_ in answers.encode(question.answers)[0])
+        scores = (vqa_accuracy_of(answer, question.answers, revision) for answer in listed)
+        return max(scores, default=0.0)
+
+    return 100 * sum(map(best, questions)) / len(questions)
 
 
 def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
-    """The calibration curves; where each question has one answer, which were confused."""
+    """Calibration curves; which answers were confused, where a question has but one; the scorer."""
     questions, rows = folder.questions(split), scored.rows
     calibration = calibration_score(rows["confidence"], rows["accuracy"])
     curves = {
@@ -114,13 +100,15 @@ def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
         "coverage": calibration.coverage,
         "risk": calibration.risk,
     }
-    if any(len(question.answers) != 1 for question in questions):
-        return {"calibration": curves}
-    predicted = map(normalise_answer, rows["answer"])
-    true = [normalise_answer(question.answers[0]) for question in questions]
-    pairs = sorted(Counter(zip(true, predicted, strict=True)).items())
-    confusion = [{"ground_truth": t, "prediction": p, "questions": n} for (t, p), n in pairs]
-    return {"calibration": curves, "confusion": confusion}
+    found: Scores = {"calibration": curves}
+    if all(len(question.answers) == 1 for question in questions):
+        predicted = map(normalise_answer, rows["answer"])
+        true = [normalise_answer(question.answers[0]) for question in questions]
+        pairs = sorted(Counter(zip(true, predicted, strict=True)).items())
+        found["confusion"] = [
+            {"ground_truth": t, "prediction": p, "questions": n} for (t, p), n in pairs
+        ]
+    return found | {"scorer": scorer(folder, split, scored.scores["revision"])}
 
 
 def scorer(folder: DataFolder, split: Split, revision: str) -> str:

@@ -23,7 +23,8 @@ from saccade.core.tasks import TASK_INFO
 from saccade.data.batch import Batch, CaptionBatch
 from saccade.features.images import read_image
 from saccade.inference.predictor import Answer, EncodedImage, GeneratedCaption, Run, load
-from saccade.viz.attention import Heat, heat_map, panel
+from saccade.viz.attention import Heat, heat_map, overlay, panel
+from saccade.viz.html import Tile, embed
 from saccade.viz.plots import save_png
 
 OCCLUSION_BATCH = 64
@@ -203,3 +204,15 @@ def heat_of(
     """A weight of each region as a map of `image (H, W, 3)`; cells blend, boxes have edges."""
     height, width = image.shape[:2]
     return heat_map(weights, boxes, height, width, smooth=run.grid is not None)
+
+
+def map_tile(
+    run: Run,
+    label: str,
+    weights: NDArray[np.float32],
+    boxes: NDArray[np.float32],
+    image: NDArray[np.uint8],
+    side: int,
+) -> Tile:
+    """A map over the image `(H, W, 3)` for a page, its longer side `side` pixels."""
+    return Tile(label, embed(overlay(image, heat_of(run, weights, boxes, image)), side))

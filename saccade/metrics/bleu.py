@@ -34,18 +34,14 @@ def check_captions(
 ) -> None:
     """Raise BadData unless every hypothesis has its references, and there is one at all."""
     if len(hypotheses) != len(references):
-        raise BadData(
-            f"{len(hypotheses)} captions for {len(references)} images",
-            hint="Give exactly one caption for each image, in the same order.",
-        )
+        message = f"{len(hypotheses)} captions for {len(references)} images"
+        raise BadData(message, hint="Give exactly one caption for each image, in the same order.")
     if not hypotheses:
         raise BadData("there are no captions to score", hint="Check the split's name.")
     for place, sentences in enumerate(references):
         if not sentences:
-            raise BadData(
-                f"image number {place} has no reference captions",
-                hint="Leave images without human captions out of the scoring.",
-            )
+            message = f"image number {place} has no reference captions"
+            raise BadData(message, hint="Leave images without human captions out of the scoring.")
 
 
 _TINY, _SMALL = 1e-15, 1e-9

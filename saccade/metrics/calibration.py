@@ -15,6 +15,7 @@ from saccade.core.errors import BadData
 from saccade.data.records import Question
 from saccade.metrics.catalogue import NotMeasured, Result
 from saccade.metrics.vqa import accuracy as vqa_accuracy
+from saccade.metrics.vqa import check_numbers
 
 BINS = 15
 POINTS = 20
@@ -80,11 +81,7 @@ def calibration_score(
     differ, or a number is outside 0..1.
     """
     confidence, right = np.asarray(confidence, np.float64), np.asarray(accuracy, np.float64)
-    if len(confidence) != len(right) or not len(confidence):
-        raise BadData(
-            f"{len(confidence)} confidences for {len(right)} answers cannot be compared",
-            hint="Give one confidence and one accuracy for each answer, and at least one.",
-        )
+    check_numbers(confidence, right, "confidence", "answer")
     if not ((confidence >= 0) & (confidence <= 1) & (right >= 0) & (right <= 1)).all():
         raise BadData("a confidence or accuracy is outside 0..1", hint="Give shares, not per cent.")
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
@@ -94,7 +91,10 @@ def calibration_score(
     mean_right = np.bincount(place, right, minlength=bins) / some
     edges = np.arange(bins + 1) / bins
     columns = (edges[:-1], edges[1:], number, mean_confidence, mean_right)
-    risks = _risks(confidence, right)
+    # Risks are the mean of 1 - accuracy over the 1, 2, ..., n most confident answers.
+    values, group, size = np.unique(-confidence, return_inverse=True, return_counts=True)
+    error = np.bincount(group, 1 - right, minlength=len(values)) / size
+    risks = np.cumsum(np.repeat(error, size)) / np.arange(1, len(confidence) + 1)
     coverage = np.arange(1, points + 1) / points
     answers = np.maximum(np.round(coverage * len(risks)).astype(int), 1)
     return CalibrationScore(
@@ -104,13 +104,3 @@ def calibration_score(
         risk=risks[answers - 1].tolist(),
         aurc=float(risks.mean()),
     )
-
-
-def _risks(confidence: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of 1 - accuracy over the 1, 2, ..., n most confident answers; ties share errors."""
-    values, group, size = np.unique(-confidence, return_inverse=True, return_counts=True)
-    error = np.bincount(group, 1 - right, minlength=len(values)) / size
-    risks: NDArray[np.float64] = np.cumsum(np.repeat(error, size)) / np.arange(
-        1, len(confidence) + 1
-    )
-    return risks

@@ -205,39 +205,28 @@ def measure(
     computed: dict[tuple[str, str], Any] = {}
     for name in names:
         metric = METRICS[name]
+        predictions, references = texts[metric.words]
         key = metric.compute, metric.words
         if key not in computed:
-            computed[key] = _compute(metric, *texts[metric.words], options)
+            try:
+                given = {need: options[need] for need in metric.needs}
+                computed[key] = load_object(metric.compute)(predictions, references, **given)
+            except Exception as error:
+                if metric.compute.startswith("saccade."):
+                    raise
+                reason = f"{metric.title}: {type(error).__name__}: {error}"
+                computed[key] = NotMeasured(reason)
         result = computed[key]
         if isinstance(result, Mapping):
             result = result.get(name)
-        predictions, _ = texts[metric.words]
-        if not (isinstance(result, NotMeasured) or _is_whole(result, len(predictions))):
+        whole = (
+            isinstance(result, Result)
+            and isinstance(result.value, (int, float))
+            and isfinite(result.value)
+            and all(part is None or len(part) == len(predictions) for part in result[1:])
+        )
+        if not (whole or isinstance(result, NotMeasured)):
             reason = "no Result with a finite number, and one for each example where it has some"
             result = NotMeasured(f"{metric.title}: {metric.compute} gave {reason}")
         found[name] = result
     return found
-
-
-def _is_whole(result: Any, examples: int) -> bool:
-    return (
-        isinstance(result, Result)
-        and isinstance(result.value, (int, float))
-        and isfinite(result.value)
-        and all(part is None or len(part) == examples for part in (result.per_example, result.sums))
-    )
-
-
-def _compute(
-    metric: Metric,
-    predictions: Sequence[Any],
-    references: Sequence[Any],
-    options: Mapping[str, Any],
-) -> Any:
-    try:
-        function = load_object(metric.compute)
-        return function(predictions, references, **{need: options[need] for need in metric.needs})
-    except Exception as error:
-        if metric.compute.startswith("saccade."):
-            raise
-        return NotMeasured(f"{metric.title}: {type(error).__name__}: {error}")

@@ -65,11 +65,10 @@ def corpus_cider(
     known = frequencies or document_frequencies(references)
     if known.images < 1:
         raise BadData("document frequencies of no images", hint="Count a corpus.")
-    similarity = _similarity_d if variant == "cider-d" else _similarity
-    scores = []
+    scores, clipped = list[float](), variant == "cider-d"
     for hypothesis, sentences in zip(hypotheses, references, strict=True):
         own = _weights(hypothesis, known)
-        total = sum(similarity(own, _weights(sentence, known)) for sentence in sentences)
+        total = sum(_similarity(own, _weights(sentence, known), clipped) for sentence in sentences)
         scores.append(_SCALE * total / len(sentences))
     return Result(sum(scores) / len(scores), scores)
 
@@ -84,27 +83,20 @@ def _weights(sentence: Sentence, known: DocumentFrequencies) -> _Weights:
     return _Weights(of, norm, length=max(len(sentence) - 1, 0))
 
 
-def _similarity(own: _Weights, human: _Weights) -> float:
-    """Mean over n of the cosine of the n-gram weights."""
+def _similarity(own: _Weights, human: _Weights, clipped: bool) -> float:
+    """Mean over n of the cosine of the n-gram weights.
+
+    `clipped` to the reference's weights, and times a Gaussian of the lengths, for CIDEr-D.
+    """
     total = 0.0
-    for mine, theirs, norm in zip(own.of, human.of, _products(own, human), strict=True):
-        if norm:
-            total += sum(w * theirs.get(gram, 0.0) for gram, w in mine.items()) / norm
-    return total / _MAX_N
-
-
-def _similarity_d(own: _Weights, human: _Weights) -> float:
-    """The same with weights clipped to the reference's, times a Gaussian of the lengths."""
-    total = 0.0
-    for mine, theirs, norm in zip(own.of, human.of, _products(own, human), strict=True):
-        if norm:
-            shared = ((w, theirs[gram]) for gram, w in mine.items() if gram in theirs)
-            total += sum(min(w, other) * other for w, other in shared) / norm
-    return total / _MAX_N * exp(-((own.length - human.length) ** 2) / (2 * _SIGMA_SQUARED))
-
-
-def _products(own: _Weights, human: _Weights) -> list[float]:
-    return [mine * theirs for mine, theirs in zip(own.norm, human.norm, strict=True)]
+    for mine, theirs, norm, other in zip(own.of, human.of, own.norm, human.norm, strict=True):
+        shared = [(w, theirs[gram]) for gram, w in mine.items() if gram in theirs]
+        if clipped:
+            shared = [(min(w, o), o) for w, o in shared]
+        if norm * other:
+            total += sum(w * o for w, o in shared) / (norm * other)
+    apart = own.length - human.length if clipped else 0
+    return total / _MAX_N * exp(-(apart**2) / (2 * _SIGMA_SQUARED))
 
 
 # CIDEr-D of captions given as word ids, many at once: the reward of self-critical training.
@@ -163,7 +155,16 @@ class CiderOfIds(NamedTuple):
         total = np.zeros(len(mine))
         for sentence, gram, weight in self.weigh(both):
             norm = np.sqrt(np.bincount(sentence, weight**2, minlength=len(both.length)))
-            shared = _shared(sentence, gram, weight, mine, theirs)
+            # Each n-gram of `mine`, pair by pair, and its place among those of `theirs`.
+            first = np.searchsorted(sentence, mine)
+            number = np.searchsorted(sentence, mine, side="right") - first
+            pair = np.repeat(np.arange(len(mine)), number)
+            own = np.arange(len(pair)) - np.repeat(np.cumsum(number) - number, number) + first[pair]
+            size = gram.max(initial=0) + 1
+            place, same = _find(theirs[pair] * size + gram[own], sentence * size + gram)
+            other = weight[place[same]]
+            product = np.minimum(weight[own[same]], other) * other  # clipped to theirs
+            shared = np.bincount(pair[same], product, minlength=len(mine)).astype(float)
             norms = norm[mine] * norm[theirs]
             total += np.divide(shared, norms, out=np.zeros(len(mine)), where=norms > 0)
         bigrams = np.maximum(both.length - 1, 0)
@@ -217,23 +218,3 @@ def _find(wanted: np.ndarray, rising: np.ndarray) -> tuple[np.ndarray, np.ndarra
     found = inside.copy()
     found[inside] = rising[place[inside]] == wanted[inside]
     return place, found
-
-
-def _shared(
-    sentence: np.ndarray,
-    gram: np.ndarray,
-    weight: np.ndarray,
-    mine: np.ndarray,
-    theirs: np.ndarray,
-) -> np.ndarray:
-    """Product of the weights (E,) of sentences `mine` and `theirs` (P,), mine clipped to theirs."""
-    first = np.searchsorted(sentence, mine)
-    number = np.searchsorted(sentence, mine, side="right") - first
-    pair = np.repeat(np.arange(len(mine)), number)
-    of_mine = np.arange(len(pair)) - np.repeat(np.cumsum(number) - number, number) + first[pair]
-    size = gram.max(initial=0) + 1
-    place, same = _find(theirs[pair] * size + gram[of_mine], sentence * size + gram)
-    other = weight[place[same]]
-    product = np.minimum(weight[of_mine[same]], other) * other
-    total: np.ndarray = np.bincount(pair[same], product, minlength=len(mine)).astype(float)
-    return total

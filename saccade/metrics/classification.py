@@ -14,6 +14,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from saccade.core.errors import BadData
 from saccade.data.records import Question
 from saccade.metrics.catalogue import NotMeasured, Result
+from saccade.metrics.vqa import check_numbers
 from saccade.text.answers import normalise_answer
 
 Averaging = Literal["plain", "pitvqa", "pitvqa_2024"]
@@ -76,18 +77,12 @@ def classification_score(
       about, some of them above both precision and recall. For comparison with those alone.
     Raises BadData when there is nothing to score, lengths differ or a true label is not stated.
     """
-    if len(predicted) != len(true) or not len(true):
-        raise BadData(
-            f"{len(predicted)} predictions for {len(true)} examples cannot be scored",
-            hint="Give one prediction per example, and at least one.",
-        )
+    check_numbers(predicted, true, "prediction", "example")
     occurring = sorted({*true, *predicted})
     stated = tuple(labels) if labels is not None else tuple(occurring)
     if missing := sorted(set(true) - set(stated)):
-        raise BadData(
-            f"{len(missing)} true labels are not among those stated, such as {missing[0]!r}",
-            hint="State every label that can be true.",
-        )
+        message = f"{len(missing)} true labels are not among those stated, such as {missing[0]!r}"
+        raise BadData(message, hint="State every label that can be true.")
     plain = averaging == "plain"
     over = stated if plain else tuple(occurring)
     # Numbers instead of words: scikit-learn is many times faster so. A prediction that is not

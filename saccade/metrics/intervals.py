@@ -65,52 +65,39 @@ def mean(sums: Floats) -> Floats:
     return quotient
 
 
-def interval(
-    statistic: Statistic, *, resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """The interval of a score over other images of the same kind, by the percentile bootstrap.
-
-    Raises BadData for fewer than two images: one alone says nothing about others.
-    """
-    return intervals([statistic], resamples=resamples, level=level, seed=seed)[0]
-
-
 def intervals(
-    statistics: Sequence[Statistic],
-    *,
-    resamples: int = RESAMPLES,
-    level: float = 0.95,
-    seed: int = 0,
+    statistics: Sequence[Statistic], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[tuple[float, float]]:
-    """The intervals of several scores of the same images, from the same resamples."""
-    for statistic in statistics:
-        _check(statistic)
-    return [_percentiles(scores, level) for scores in _resampled(statistics, resamples, seed)]
+    """Intervals of scores of the same images, over other images of the same kind.
+
+    By the percentile bootstrap, all from the same resamples. Raises BadData for fewer than two
+    images: one alone says nothing about others.
+    """
+    return [_percentiles(scores) for scores in _resampled(statistics, resamples, seed)]
 
 
 def compare(
-    first: Statistic,
-    second: Statistic,
-    *,
-    resamples: int = RESAMPLES,
-    level: float = 0.95,
-    seed: int = 0,
+    first: Statistic, second: Statistic, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Difference:
     """Compare two runs, whose statistics have the same images in the same order.
 
     Raises BadData where the numbers of images differ, or for fewer than two images.
     """
-    _check(first)
     if len(first.sums) != len(second.sums):
-        raise BadData(
-            f"one run was scored on {len(first.sums)} images, the other on {len(second.sums)}",
-            hint="Evaluate both on the same split of the same data.",
-        )
+        message = f"one run was scored on {len(first.sums)} images, the other on {len(second.sums)}"
+        raise BadData(message, hint="Evaluate both on the same split of the same data.")
     drawn = np.subtract(*_resampled([first, second], resamples, seed))
-    low, high = _percentiles(drawn, level)
+    low, high = _percentiles(drawn)
     beyond = min((drawn <= 0).sum(), (drawn >= 0).sum())
     found = first.whole() - second.whole()
-    exchanged = _exchanged(first, second, resamples, seed)
+    # Differences after the two runs are exchanged on a random half of the images.
+    random, rounds = np.random.default_rng(seed), list[Floats]()
+    gap = second.sums - first.sums
+    mine, theirs = first.sums.sum(axis=0), second.sums.sum(axis=0)
+    for number in _chunks(resamples, len(gap)):
+        moved = random.integers(2, size=(number, len(gap))).astype(np.float64) @ gap
+        rounds.append(first.score(mine + moved) - second.score(theirs - moved))
+    exchanged = np.concatenate(rounds)
     # A difference that rounding alone tells apart from the one found is as large as it.
     as_large = (np.abs(exchanged) >= abs(found) - 1e-12).sum()
     return Difference(
@@ -121,14 +108,6 @@ def compare(
         p_permutation=float(1 + as_large) / (1 + resamples),
         images=len(first.sums),
     )
-
-
-def _check(statistic: Statistic) -> None:
-    if len(statistic.sums) < 2:
-        raise BadData(
-            f"{len(statistic.sums)} images are too few for an interval",
-            hint="Score a split with at least two images.",
-        )
 
 
 def _chunks(resamples: int, images: int) -> Iterator[int]:
@@ -145,6 +124,9 @@ def _resampled(statistics: Sequence[Statistic], resamples: int, seed: int) -> Fl
     """
     random = np.random.default_rng(seed)
     images = len(statistics[0].sums)
+    if images < 2:
+        message = f"{images} images are too few for an interval"
+        raise BadData(message, hint="Score a split with at least two images.")
     scores: list[list[Floats]] = [[] for _ in statistics]
     for number in _chunks(resamples, images):
         drawn = random.integers(images, size=(number, images))
@@ -155,19 +137,8 @@ def _resampled(statistics: Sequence[Statistic], resamples: int, seed: int) -> Fl
     return np.stack([np.concatenate(found) for found in scores])
 
 
-def _exchanged(first: Statistic, second: Statistic, rounds: int, seed: int) -> Floats:
-    """Differences after the two runs are exchanged on a random half of the images: (rounds,)."""
-    random = np.random.default_rng(seed)
-    gap = second.sums - first.sums
-    mine, theirs = first.sums.sum(axis=0), second.sums.sum(axis=0)
-    found = []
-    for number in _chunks(rounds, len(gap)):
-        moved = random.integers(2, size=(number, len(gap))).astype(np.float64) @ gap
-        found.append(first.score(mine + moved) - second.score(theirs - moved))
-    return np.concatenate(found)
-
-
-def _percentiles(scores: Floats, level: float) -> tuple[float, float]:
-    tail = 50 * (1 - level)
+def _percentiles(scores: Floats) -> tuple[float, float]:
+    """The two ends between which 95 % of the scores lie."""
+    tail = 50 * (1 - 0.95)
     low, high = np.nanpercentile(scores, [tail, 100 - tail]).tolist()
     return low, high

@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
@@ -61,52 +61,40 @@ def _converse(archive: Path, requests: Sequence[str], seconds: float) -> list[fl
     """
     command = [_java(), "-Xmx2G", "-Dfile.encoding=UTF-8", "-jar", archive.name]
     command += ["-", "-", "-stdio", "-l", "en", "-norm"]
-    with (
-        TemporaryFile("w+", encoding="utf-8", errors="replace") as messages,
-        ExitStack() as stack,
-    ):
+    with TemporaryFile("w+", encoding="utf-8", errors="replace") as messages:
         pipe = subprocess.PIPE
         program = subprocess.Popen(
-            command,
-            cwd=archive.parent,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=messages,
-            encoding="utf-8",
+            command, cwd=archive.parent, stdin=pipe, stdout=pipe, stderr=messages, encoding="utf-8"
         )
-        stack.callback(_end, program)
         timer, deadline = Timer(seconds, program.kill), monotonic() + seconds
-        stack.callback(timer.cancel)
         timer.start()
+        given, replies = program.stdin, program.stdout
+        assert given is not None
+        assert replies is not None
+
+        def ask(request: str) -> str:
+            given.write(f"{request}\n")
+            given.flush()
+            return replies.readline().strip()
+
         try:
-            statistics = [_ask(program, request) for request in requests]
-            first = _ask(program, " ||| ".join(["EVAL", *statistics]))
-            assert program.stdout is not None
-            return [float(first), *(float(program.stdout.readline()) for _ in requests)]
+            statistics = [ask(request) for request in requests]
+            first = ask(" ||| ".join(["EVAL", *statistics]))
+            return [float(first), *(float(replies.readline()) for _ in requests)]
         except (OSError, ValueError):  # it is gone, or replies with no number
             if monotonic() >= deadline:
                 raise _too_long(seconds) from None
             program.kill()
             program.wait()
             messages.seek(0)
-            raise _NoScoreError(_failure(program.returncode, messages.read())) from None
-
-
-def _ask(program: subprocess.Popen[str], request: str) -> str:
-    assert program.stdin is not None
-    assert program.stdout is not None
-    program.stdin.write(f"{request}\n")
-    program.stdin.flush()
-    return program.stdout.readline().strip()
-
-
-def _end(program: subprocess.Popen[str]) -> None:
-    program.kill()
-    program.wait()
-    for pipe in (program.stdin, program.stdout):
-        with suppress(OSError):  # what was still to be written has no reader any more
-            if pipe is not None:
-                pipe.close()
+            raise _failure(program.returncode, messages.read()) from None
+        finally:
+            timer.cancel()
+            program.kill()
+            program.wait()
+            replies.close()
+            with suppress(OSError):  # what was still to be written has no reader any more
+                given.close()
 
 
 def spice(
@@ -134,11 +122,24 @@ def spice(
             given, result = Path(folder, "captions.json"), Path(folder, "scores.json")
             given.write_text(json.dumps(rows), "utf-8")
             command = [_java(), "-Xmx8G", "-jar", str(archive), str(given), "-out", str(result)]
-            _run([*command, "-subset", "-silent"], archive.parent, seconds)
+            run = subprocess.run(
+                [*command, "-subset", "-silent"],
+                cwd=archive.parent,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=seconds,
+                check=False,
+            )
+            if run.returncode != 0:
+                raise _failure(run.returncode, run.stderr)
             rows_back = json.loads(result.read_text("utf-8"))
         found = {row["image_id"]: row["scores"]["All"]["f"] for row in rows_back}
         scores = _finite([float(found[place]) for place in range(len(rows))])
         return Result(sum(scores) / len(scores), scores)
+    except subprocess.TimeoutExpired:
+        return NotMeasured(f"SPICE: {_too_long(seconds)}")
     except (_NoScoreError, OSError, ValueError, KeyError, TypeError) as error:
         return NotMeasured(f"SPICE: {error}")
 
@@ -169,31 +170,13 @@ def _java() -> str:
     return program
 
 
-def _run(command: Sequence[str], folder: Path, seconds: float) -> None:
-    try:
-        run = subprocess.run(
-            command,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise _too_long(seconds) from None
-    if run.returncode != 0:
-        raise _NoScoreError(_failure(run.returncode, run.stderr))
-
-
 def _too_long(seconds: float) -> _NoScoreError:
     return _NoScoreError(f"it took longer than the {seconds:g} seconds allowed")
 
 
-def _failure(status: int, messages: str) -> str:
+def _failure(status: int, messages: str) -> _NoScoreError:
     first = next(iter(messages.strip().splitlines()), "no message")
-    return f"Java failed (status {status}): {first[:200]}"
+    return _NoScoreError(f"Java failed (status {status}): {first[:200]}")
 
 
 def _finite(scores: list[float]) -> list[float]:

@@ -28,29 +28,22 @@ def corpus_rouge_l(
 def rouge_l(hypothesis: Sentence, references: Sequence[Sentence]) -> float:
     """Score one caption. A sentence without words counts as one empty word, as officially."""
     words = hypothesis or ("",)
-    places: dict[str, int] = {}
+    everywhere = (1 << len(words)) - 1
+    places: dict[str, int] = {}  # of each word, as bits
     for place, word in enumerate(words):
         places[word] = places.get(word, 0) | 1 << place
     precision = recall = 0.0
     for reference in references:
         human = reference or ("",)
-        shared = _longest_common_subsequence(places, len(words), human)
+        # Longest common subsequence, a whole row of the usual table per step: zero bits of `row`
+        # mark where the table's row grows by one (Hyyrö 2004, bit-parallel computation).
+        row = everywhere
+        for word in human:
+            here = row & places.get(word, 0)
+            row = (row + here | row - here) & everywhere
+        shared = len(words) - row.bit_count()
         precision = max(precision, shared / len(words))
         recall = max(recall, shared / len(human))
     if precision == 0:
         return 0.0
     return (1 + _BETA_SQUARED) * precision * recall / (recall + _BETA_SQUARED * precision)
-
-
-def _longest_common_subsequence(places: dict[str, int], length: int, words: Sentence) -> int:
-    """Length of the longest common subsequence, a whole row of the usual table per step.
-
-    `places` has, for each word of one sentence, the bits of its places. Zero bits of `row` mark
-    where the table's row grows by one (Hyyrö 2004, bit-parallel computation).
-    """
-    everywhere = (1 << length) - 1
-    row = everywhere
-    for word in words:
-        here = row & places.get(word, 0)
-        row = (row + here | row - here) & everywhere
-    return length - row.bit_count()

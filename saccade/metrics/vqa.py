@@ -6,7 +6,7 @@ Source: GT-Vision-Lab/VQA `vqaEval.py`; Antol et al. 2015, section 3.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from functools import cache
 
 from saccade.core.errors import BadData
@@ -35,10 +35,8 @@ def vqa_accuracy_of(prediction: str, answers: Sequence[str], revision: str = "20
     are equal after full normalisation, else 0. Raises BadData when there are no answers.
     """
     if not answers:
-        raise BadData(
-            "a question without human answers cannot be scored",
-            hint="Score a split that has annotations.",
-        )
+        message = "a question without human answers cannot be scored"
+        raise BadData(message, hint="Score a split that has annotations.")
     if len(answers) == 1:
         return float(normalise_answer(prediction.strip()) == normalise_answer(answers[0].strip()))
     prediction, human = normalise_pair(prediction, answers, revision)
@@ -56,10 +54,8 @@ def accuracy(
     scores = []
     for prediction, question in zip(predictions, references, strict=True):
         if not question.answers:
-            raise BadData(
-                f"question {question.id} has no human answers to be scored by",
-                hint="Score a split that has annotations.",
-            )
+            message = f"question {question.id} has no human answers to be scored by"
+            raise BadData(message, hint="Score a split that has annotations.")
         scores.append(vqa_accuracy_of(prediction, question.answers, revision))
     return Result(100 * sum(scores) / len(scores), scores)
 
@@ -89,3 +85,10 @@ def check_same_ids(predictions: Mapping[int, str], questions: Sequence[Question]
         if ids:
             some = ", ".join(str(id_) for id_ in sorted(ids)[:3])
             raise BadData(f"{len(ids)} question ids {fault}, such as {some}", hint=hint)
+
+
+def check_numbers(given: Sized, wanted: Sized, subject: str, each: str = "question") -> None:
+    """Raise BadData unless there is one thing given for each that is wanted, and one at all."""
+    if len(given) != len(wanted) or not len(wanted):
+        message = f"{len(given)} {subject}s for {len(wanted)} {each}s cannot be scored"
+        raise BadData(message, hint=f"Give one {subject} for each {each}, and at least one.")

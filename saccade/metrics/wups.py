@@ -22,6 +22,7 @@ from typing import Any
 from saccade.core.errors import BadData
 from saccade.data.records import Question
 from saccade.metrics.catalogue import NotMeasured, Result
+from saccade.metrics.vqa import check_numbers
 
 THRESHOLDS = {"wups_0_9": 0.9, "wups_0_0": 0.0}
 _DOWN = 0.1
@@ -40,11 +41,7 @@ def wups(
     with it, as distributed for nltk. Raises BadData where it is neither, when there is nothing to
     score, or lengths differ.
     """
-    if len(predictions) != len(references) or not len(references):
-        raise BadData(
-            f"{len(predictions)} predictions for {len(references)} questions cannot be scored",
-            hint="Give one prediction per question, and at least one.",
-        )
+    check_numbers(predictions, references, "prediction")
     if wordnet is None:
         return NotMeasured("WUPS: no WordNet was given")
     if find_spec("nltk") is None:
@@ -114,7 +111,20 @@ def _open(path: Path) -> Any:
     )
     from nltk.data import PathPointer  # noqa: PLC0415
 
-    read = _reader_of(path)
+    packed, files = zipfile.is_zipfile(path), dict[str, str]()
+    if packed:
+        with zipfile.ZipFile(path) as archive:
+            files = {PurePosixPath(name).name: name for name in archive.namelist()}
+        if "index.noun" not in files:
+            raise BadData("holds no index.noun", location=path, hint=_HINT)
+    elif not (path / "index.noun").is_file():
+        raise BadData("is no WordNet", location=path, hint=_HINT)
+
+    def read(name: str) -> bytes:
+        if not packed:
+            return (path / name).read_bytes()
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(files[name])
 
     class File(PathPointer):  # type: ignore[misc]
         def __init__(self, name: str = "") -> None:
@@ -144,21 +154,3 @@ def _open(path: Path) -> Any:
     except (OSError, KeyError, WordNetError, AssertionError, ValueError, IndexError) as error:
         message = f"is no whole WordNet ({str(error) or type(error).__name__})"
         raise BadData(message, location=path, hint=_HINT) from None
-
-
-def _reader_of(path: Path) -> Callable[[str], bytes]:
-    """How to read a file of the WordNet in a folder or a zip file, by its name."""
-    if not zipfile.is_zipfile(path):
-        if not (path / "index.noun").is_file():
-            raise BadData("is no WordNet", location=path, hint=_HINT)
-        return lambda name: (path / name).read_bytes()
-    with zipfile.ZipFile(path) as archive:
-        files = {PurePosixPath(name).name: name for name in archive.namelist()}
-    if "index.noun" not in files:
-        raise BadData("holds no index.noun", location=path, hint=_HINT)
-
-    def read(name: str) -> bytes:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(files[name])
-
-    return read

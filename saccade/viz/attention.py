@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from saccade.viz.fonts import INK, QUIET, Font, Text, draw_texts
+from saccade.viz.html import Pixels
 
 Heat = NDArray[np.float32]
 
@@ -64,8 +65,8 @@ def _bump(low: NDArray[np.float32], high: NDArray[np.float32], pixels: int) -> H
     return np.asarray(np.where(away < 0.5, near, far), dtype=np.float32)
 
 
-Pixels = NDArray[np.uint8]
-
+HEAT_COLOURS = np.asarray(colormaps["inferno"](np.arange(256))[:, :3], dtype=np.float32)
+"""(256, 3), 0..1: from no attention to full heat."""
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue in the brightness of a pixel (ITU-R BT.601)."""
 
@@ -82,7 +83,7 @@ def overlay(image: Pixels, heat: Heat) -> Pixels:
     hot = heat[..., None].astype(np.float32)
     cold = 0.75 * (0.55 * light + 0.45 * (light @ GREY)[..., None])
     dimmed = cold * (1 - hot) + light * hot
-    colours = _colours()[np.round(heat * 255).astype(np.intp)]
+    colours = HEAT_COLOURS[np.round(heat * 255).astype(np.intp)]
     strength = 0.1 + 0.5 * hot
     mixed = dimmed * (1 - strength) + colours * strength
     return np.asarray(np.round(np.clip(mixed, 0, 1) * 255), dtype=np.uint8)
@@ -105,7 +106,10 @@ def panel(
         raise ValueError(f"{len(maps)} maps and {len(titles)} titles")
     tiles = [image, *(overlay(image, heat) for heat in maps)]
     columns = min(columns, len(tiles))
-    wide, high = _tile_size(image, columns)
+    # Few images are large, many small; a tall one is narrow, not cut.
+    side, (tall, broad) = 360 if columns <= 3 else 240, image.shape[:2]
+    scale = min(side / broad, 1.25 * side / tall)
+    wide, high = max(round(broad * scale), 80), max(round(tall * scale), 20)
     width = 2 * MARGIN + columns * (wide + GAP) - GAP
     texts, y = list[Text](), MARGIN
     for number, line in enumerate(caption.strip().split("\n")):
@@ -132,19 +136,6 @@ def panel(
     for pixels, corner in zip(tiles, places, strict=True):
         page.paste(Image.fromarray(pixels).resize((wide, high), Image.Resampling.LANCZOS), corner)
     if maps:
-        ramp = np.round(_colours()[None].repeat(8, axis=0) * 255).astype(np.uint8)
+        ramp = np.round(HEAT_COLOURS[None].repeat(8, axis=0) * 255).astype(np.uint8)
         page.paste(Image.fromarray(ramp).resize((100, 8)), (ramp_at, foot + 4))
     return np.asarray(page, dtype=np.uint8)
-
-
-def _tile_size(image: Pixels, columns: int) -> tuple[int, int]:
-    """Width and height of one image: few are large, many small; a tall one is narrow, not cut."""
-    height, width = image.shape[:2]
-    side = 360 if columns <= 3 else 240
-    scale = min(side / width, 1.25 * side / height)
-    return max(round(width * scale), 80), max(round(height * scale), 20)
-
-
-def _colours() -> NDArray[np.float32]:
-    """The colour map as `(256, 3)` float32, 0..1."""
-    return np.asarray(colormaps["inferno"](np.arange(256))[:, :3], dtype=np.float32)

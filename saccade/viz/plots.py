@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -61,32 +59,26 @@ def lines(
         raise ValueError("there is nothing to draw")
     with matplotlib.rc_context({"svg.hashsalt": "saccade", "svg.fonttype": "path"}):
         figure = Figure(figsize=(5.2, 3.2), layout="constrained")
-        FigureCanvasSVG(figure)
         axes = figure.subplots()
         if diagonal:
             axes.plot([0, 1], [0, 1], color="#c5c9d4", linewidth=1.2, linestyle="--")
             axes.set_xlim(-0.02, 1.02)
             axes.set_ylim(-0.02, 1.02)
-        for line in drawn:
-            _draw(axes, line)
+        for place, x, y in drawn:
+            axes.plot(
+                x,
+                y,
+                color=colour(place),
+                linewidth=1.8,
+                linestyle=_DASHES[place // len(COLOURS) % len(_DASHES)],
+                marker=_POINTS[MARKS.index(mark(place))],
+                markersize=5,
+                markevery=max(1, len(x) // 12),
+            )
         dress(axes, x_title, whole)
         stream = io.BytesIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     return stream.getvalue()
-
-
-def _draw(axes: Axes, line: Line) -> None:
-    place = line.place
-    axes.plot(
-        line.x,
-        line.y,
-        color=colour(place),
-        linewidth=1.8,
-        linestyle=_DASHES[place // len(COLOURS) % len(_DASHES)],
-        marker=_POINTS[MARKS.index(mark(place))],
-        markersize=5,
-        markevery=max(1, len(line.x) // 12),
-    )
 
 
 def dress(axes: Axes, x_title: str, whole: bool) -> None:
@@ -118,23 +110,19 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> bytes:
     losses = [float(row["loss"]) for row in rows]
     scores = [float(row["score"]) for row in rows]
     figure = Figure(figsize=(9, 3.4), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    _line(left, epochs, losses, BLUE, "training loss")
-    _line(right, epochs, scores, ORANGE, f"{str(rows[0]['metric']).replace('_', ' ')}, validation")
+    metric = f"{str(rows[0]['metric']).replace('_', ' ')}, validation"
+    drawn = ((left, losses, BLUE, "training loss"), (right, scores, ORANGE, metric))
+    for axes, values, ink, title in drawn:  # a single epoch is a dot
+        axes.plot(epochs, values, color=ink, linewidth=2, marker="o", markersize=3)
+        axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
+        dress(axes, "epoch", whole=True)
     best = max(range(len(scores)), key=scores.__getitem__)
     right.scatter([epochs[best]], [scores[best]], s=55, color=ORANGE, zorder=3)
     right.set_xlabel(f"epoch (best: {epochs[best]}, {scores[best]:.4g})")
     stream = io.BytesIO()
     figure.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
-
-
-def _line(axes: Axes, epochs: list[int], values: list[float], colour: str, title: str) -> None:
-    """One curve; a single epoch is a dot."""
-    axes.plot(epochs, values, color=colour, linewidth=2, marker="o", markersize=3)
-    axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
-    dress(axes, "epoch", whole=True)
 
 
 def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
