@@ -15,6 +15,7 @@ from saccade.datasets.shapes import make_shapes
 from saccade.demo.backbone import train_backbone
 from saccade.demo.run import DemoSettings, demo
 from saccade.inference.explain import explain
+from saccade.metrics.catalogue import METRICS, metrics_of
 from saccade.viz.html import fill
 
 TINY = DemoSettings(
@@ -49,9 +50,22 @@ def test_the_report_shows_every_kind_of_question_and_its_own_scores(made):
     assert page.count('class="box"') > 0, "no asked-about shape is framed"
 
 
+@pytest.mark.parametrize("task", ["vqa", "caption"])
+def test_the_report_shows_every_metric_that_was_measured(made, task):
+    page = html.unescape((made / "report.html").read_text(encoding="utf-8"))
+    scores = json.loads((made / "runs" / task / "scores.json").read_text())["test"]
+    measured = {name: scores[name] for name in metrics_of(task) if name in scores}
+    assert len(measured) > 4
+    for name, value in measured.items():
+        if not isinstance(value, dict):  # a reason instead
+            metric = METRICS[name]
+            assert f"<td>{metric.title}</td><td>{metric.shown(value)}</td>" in page
+
+
 def test_text_of_others_cannot_become_part_of_the_page():
     evil = "<script>alert(1)</script>"
-    parts = ("headlines", "answers", "wrong_answers", "captions", "charts", "curves", "stages")
+    parts = ("headlines", "answers", "wrong_answers", "captions", "charts", "metrics")
+    parts += ("curves", "stages")
     texts = {"lead": evil, "notes": [evil], "commands": [(evil, evil)], "versions": evil}
     page = fill("demo/page.html.j2", **dict.fromkeys(parts, ()), **texts)
     assert "<script>" not in page

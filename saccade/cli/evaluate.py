@@ -28,7 +28,7 @@ def evaluate(
 ) -> None:
     """Score a run officially, beside baselines that need no image."""
     from saccade.api import evaluate as score
-    from saccade.metrics.catalogue import METRICS, metrics_of
+    from saccade.metrics.catalogue import METRICS, titled
 
     scores = score(
         run,
@@ -41,14 +41,18 @@ def evaluate(
         java=java,
         device=device,
     )
-    names = [name for name in metrics_of(scores["task"]) if name in scores]
-    found = {METRICS[name]: scores.pop(name) for name in names}
-    missing = {v["not_measured"]: None for v in found.values() if isinstance(v, dict)}
-    show_rows(
-        [(m.title, m.shown(value)) for m, value in found.items() if not isinstance(value, dict)]
-    )
-    for reason in missing:
+    show_rows(titled(scores))
+    found = {name: scores.pop(name) for name in METRICS if name in scores}
+    for reason in {v["not_measured"]: None for v in found.values() if isinstance(v, dict)}:
         typer.echo(f"Not measured: {reason}")
+    scores["interval"] = {
+        METRICS[name].title: " to ".join(map(METRICS[name].shown, ends))
+        for name, ends in scores["interval"].items()
+    }
+    scores["baselines"] = {
+        name: dict(titled(one)) | {n: v for n, v in one.items() if n not in METRICS}
+        for name, one in scores["baselines"].items()
+    }
     show_rows(values(scores))
     rows = run / f"scored-{scores['split']}.parquet"
     typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}, {rows}")

@@ -54,7 +54,8 @@ def table(rows: Iterable[Sequence[str]]) -> str:
 
 def values(named: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, str]]:
     """Named values as rows; nested ones stand below their name, further in, if there are any."""
-    for name, value in named.items():
+    for key, value in named.items():
+        name = key or "(none)"
         if isinstance(value, Mapping):
             if value:
                 yield f"{indent}{name}", ""

@@ -22,7 +22,7 @@ class TaskInfo(NamedTuple):
     """A model needs a question beside the image, and its answer is right or wrong; else it writes
     a sentence, word by word."""
     default_metric: str
-    """The metric that chooses the best epoch and ranks runs, unless another is named."""
+    """It ranks runs, and chooses the best epoch unless `train.select_by` names another."""
     main_metrics: tuple[str, ...]
     """The metrics that baselines are compared by."""
     example_metric: str

@@ -22,7 +22,7 @@ from saccade.features.images import read_image
 from saccade.inference.explain import map_tile
 from saccade.inference.predictor import Run
 from saccade.metrics.bleu import corpus_bleu
-from saccade.metrics.catalogue import METRICS
+from saccade.metrics.catalogue import METRICS, titled
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.models.catalogue import MODELS, Entry
 from saccade.viz.html import Bar, Tile, address, embed
@@ -152,6 +152,7 @@ def page_content(results: Results, samples: Samples) -> Content:
         "wrong_answers": answer_cards(samples.first_wrong(predictions["vqa"])),
         "captions": samples.caption_cards(runs["caption"], predictions["caption"]),
         "charts": _charts(results),
+        "metrics": [(_entry(runs[name]).title, titled(of)) for name, of in results.scores.items()],
         "curves": [
             Tile(_entry(runs[name]).title, address(path.read_bytes(), "image/png"))
             for name, path in curves.items()

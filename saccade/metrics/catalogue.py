@@ -190,6 +190,15 @@ def metrics_of(task: str) -> list[str]:
     return [name for name, metric in METRICS.items() if metric.task == task]
 
 
+def titled(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Title and value, as a person reads it, of each metric of the table that was measured."""
+    return [
+        (metric.title, metric.shown(scores[name]))
+        for name, metric in METRICS.items()
+        if isinstance(scores.get(name), int | float)
+    ]
+
+
 def measure(
     names: Iterable[str],
     texts: Mapping[str, tuple[Sequence[Any], Sequence[Any]]],

@@ -13,6 +13,7 @@ from torch import nn
 from saccade.config import Recipe
 from saccade.core.formatting import duration
 from saccade.data.examples import epoch_order
+from saccade.metrics.catalogue import METRICS
 from saccade.models.encoder import EncodedModel
 from saccade.training.loop import TrainingLoop
 from saccade.training.optim import ScheduleState
@@ -110,10 +111,10 @@ class TrainingView:
 
     def epoch(self, row: dict[str, Any], best: float) -> None:
         """Print the result of an epoch."""
-        self.score = f"{row['score']:.4g}"
+        self.score = METRICS[row["metric"]].shown(row["score"])
         mark = " (best)" if row["score"] >= best else ""
         self.say(
             f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  {row['metric']} "
-            f"{row['score']:.4g}{mark}  {row['examples_per_second']:.0f} examples/s  waiting for "
+            f"{self.score}{mark}  {row['examples_per_second']:.0f} examples/s  waiting for "
             f"data {row['waiting']:.0%}  {row['seconds'] + row['seconds_scoring']:.1f} s"
         )
