@@ -109,7 +109,7 @@ def test_samples_cover_the_table():
 
 
 def test_unknown_source_is_refused(tmp_path):
-    with pytest.raises(BadConfig, match=r"no dataset 'vqa-v3'\. Did you mean 'vqa-v"):
+    with pytest.raises(BadConfig, match=r"no source 'vqa-v3'\. Did you mean 'vqa-v"):
         read_source("vqa-v3", tmp_path)
 
 
