@@ -142,7 +142,7 @@ def _choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
         if not texts or not is_text(texts):
             message = f"the choices of question {number} are {ascii(texts)[:60]}, not texts"
             raise BadData(message, location=path, hint="Take the released multiple-choice file.")
-    return {number: tuple(texts) for number, texts in zip(ids, offered, strict=True)}
+    return dict(zip(ids, map(tuple, offered), strict=True))
 
 
 def _complementary_pairs(root: Path) -> list[tuple[int, int]]:
