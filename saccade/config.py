@@ -532,7 +532,6 @@ def _problems(values: dict[str, Any], names: Sequence[str]) -> list[Any]:
 
 
 def _refusal(names: Sequence[str], value: Any, why: str) -> BadConfig:
-    return BadConfig(
-        f"{'.'.join(names)}={value}: {why.removeprefix('Value error, ').removeprefix('recipe: ')}",
-        hint="See `saccade show RECIPE` for the fields and their values.",
-    )
+    why = why.removeprefix("Value error, ").removeprefix("recipe: ")
+    hint = "See `saccade show RECIPE` for the fields and their values."
+    return BadConfig(f"{'.'.join(names)}={value}: {why}", hint=hint)

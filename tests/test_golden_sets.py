@@ -160,7 +160,7 @@ def surgical(real_data):
             root / f"{kind}_csv" / f"{kind}_{video:02}.csv" for kind in ("steps", "instruments")
         )
         for _, some in seconds_of(*names):
-            lines[split] += [(line.question, line.answer) for line in some]
+            lines[split] += some
     return lines
 
 

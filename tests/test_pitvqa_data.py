@@ -12,7 +12,7 @@ from PIL import Image
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.datasets.catalogue import read_source
-from saccade.datasets.pitvqa import CLASSES, NO_ANSWER, Line, seconds_of
+from saccade.datasets.pitvqa import CLASSES, NO_ANSWER, category_of, seconds_of
 from saccade.datasets.pitvqa_frames import SIDE, VIEW, Journal, cut_video, cut_videos
 from saccade.datasets.published_counts import compare
 from tests.source_samples import touch
@@ -42,9 +42,12 @@ def write_annotations(root, steps=STEPS, tools=TOOLS):
 
 
 def seconds(root):
-    return dict(
-        seconds_of(root / "steps_csv/steps_01.csv", root / "instruments_csv/instruments_01.csv")
-    )
+    """Question, answer and category of each line, by second."""
+    made = seconds_of(root / "steps_csv/steps_01.csv", root / "instruments_csv/instruments_01.csv")
+    return {
+        second: tuple((asked, answer, category_of(asked)) for asked, answer in lines)
+        for second, lines in made
+    }
 
 
 class TestQuestions:
@@ -54,27 +57,29 @@ class TestQuestions:
         assert [(second, len(lines)) for second, lines in made.items()] == [(2, 5), (3, 12), (5, 9)]
         opened = "The sella is identified, confirmed and carefully opened"
         assert made[3] == (
-            Line("What is the surgical phase shown in the image?", "sellar", "phase"),
-            Line("What is the surgical step shown in this frame?", "sellotomy", "step"),
-            Line("What is the surgical operation performed in the image?", opened, "note"),
-            Line("What is the next surgical phase?", "closure", "phase"),
-            Line("What is the next surgical step?", "durotomy", "step"),
-            Line("What instrument is used at the centre of the image?", "suction", "instrument"),
-            Line("What instrument is used in the bottom-right of the image?", "kerrisons", "instrument"),
-            Line("What surgical activity is performing by the instrument suction?", opened, "note"),
-            Line("What surgical activity is performing by the instrument kerrisons?", opened, "note"),
-            Line("Where is the surgical instrument suction tip located in the image?", "centre", "position"),
-            Line(
+            ("What is the surgical phase shown in the image?", "sellar", "phase"),
+            ("What is the surgical step shown in this frame?", "sellotomy", "step"),
+            ("What is the surgical operation performed in the image?", opened, "note"),
+            ("What is the next surgical phase?", "closure", "phase"),
+            ("What is the next surgical step?", "durotomy", "step"),
+            ("What instrument is used at the centre of the image?", "suction", "instrument"),
+            ("What instrument is used in the bottom-right of the image?", "kerrisons", "instrument"),
+            ("What surgical activity is performing by the instrument suction?", opened, "note"),
+            ("What surgical activity is performing by the instrument kerrisons?", opened, "note"),
+            ("Where is the surgical instrument suction tip located in the image?", "centre", "position"),
+            (
                 "Where is the surgical instrument kerrisons tip located in the image?",
                 "bottom-right",
                 "position",
             ),
-            Line("How many instruments are present in the image?", "two", "quantity"),
+            ("How many instruments are present in the image?", "two", "quantity"),
         )  # fmt: skip
-        assert made[5][3].answer == "end_of_phase"
-        assert made[5][4].answer == "end_of_step"
-        assert made[5][5] == Line(
-            "What instrument is used in the top-right of the image?", "suction", "instrument"
+        assert made[5][3][1] == "end_of_phase"
+        assert made[5][4][1] == "end_of_step"
+        assert made[5][5] == (
+            "What instrument is used in the top-right of the image?",
+            "suction",
+            "instrument",
         )
 
     def test_text_files_and_annotations_give_the_same_records(self, tmp_path):
@@ -82,7 +87,7 @@ class TestQuestions:
         for second, lines in seconds(tmp_path).items():
             path = tmp_path / f"text/QA/video_01/{second:05}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(f"{line.question}|{line.answer}\n" for line in lines))
+            path.write_text("".join(f"{asked}|{answer}\n" for asked, answer, _ in lines))
             touch(tmp_path, f"images/video_01/{second:05}.png")
         one = read_source("pitvqa", tmp_path, origin="annotations", images="images")
         other = read_source("pitvqa", tmp_path, origin="text", images="images")
@@ -94,8 +99,8 @@ class TestQuestions:
     def test_a_row_out_of_order_is_passed_over(self, tmp_path):
         steps = STEPS.replace("1,5,debris", "1,1,septum_displacement,3\n1,5,debris")
         write_annotations(tmp_path, steps)
-        assert seconds(tmp_path)[3][1].answer == "septum_displacement"  # the row before a later one
-        assert seconds(tmp_path)[5][1].answer == "debris_clearance"
+        assert seconds(tmp_path)[3][1][1] == "septum_displacement"  # the row before a later one
+        assert seconds(tmp_path)[5][1][1] == "debris_clearance"
 
     @pytest.mark.parametrize(
         ("old", "new", "what"),

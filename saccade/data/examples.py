@@ -291,9 +291,8 @@ def captioned_images(folder: DataFolder, split: Split) -> dict[int, list[Caption
 
 
 def _without_ground_truth(folder: DataFolder, split: Split, kind: str) -> BadData:
-    splits = folder.about["splits"]
     counted = "questions" if kind == "answers" else kind
-    others = [one for one in SPLITS if one != split and splits[one][counted]]
+    others = [one for one in SPLITS if one != split and folder.about["splits"][one][counted]]
     hint = f"Choose another split with --split: {', '.join(others) or 'there is none'}."
     if split == "val":
         hint = (

@@ -321,8 +321,6 @@ def unique(ids: Sequence[int | str], *, path: Path, name: str) -> None:
 
 # JSON files that need not fit into memory: the outermost object or list, entry by entry.
 
-Value = TypeVar("Value")
-
 _BLANKS = " \t\n\r"
 _BEHIND = frozenset(f"{_BLANKS},:]}}")
 """Characters that may stand behind a value."""
@@ -335,30 +333,27 @@ def read_entries(path: Path, top: type[Top]) -> Iterator[tuple[Any, Any]]:
     One entry is held at a time; a key that stands twice is handed out twice. Raises BadData as
     `read_json`, once the bad place is met.
     """
+    begin, end = "{}" if top is dict else "[]"
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _entries(_Text(file), top)
+            text, place = _Text(file), 0
+            text.mark(begin)
+            mark = text.mark()
+            text.at -= mark not in ("", end)  # the beginning of an entry was only looked at
+            while mark != end:
+                key = text.value() if top is dict else place
+                if top is dict:
+                    if not isinstance(key, str):
+                        raise ValueError("a key that is no text")
+                    text.mark(":")
+                yield key, text.value()
+                place += 1
+                mark = text.mark(f",{end}")
+            if text.mark():
+                raise ValueError("more behind the end")
     except (ValueError, RecursionError, OSError):
         read_json(path, top)  # says what is wrong, and where
         raise BadData("changed while it was read", location=path, hint=COPY_AGAIN) from None
-
-
-def _entries(text: "_Text", top: type) -> Iterator[tuple[Any, Any]]:
-    begin, end = "{}" if top is dict else "[]"
-    text.mark(begin)
-    is_over = text.mark() == end
-    text.at -= 0 if is_over else 1  # the beginning of an entry was only looked at
-    place = 0
-    while not is_over:
-        key = text.value() if top is dict else place
-        if top is dict:
-            if not isinstance(key, str):
-                raise ValueError("a key that is no text")
-            text.mark(":")
-        yield key, text.value()
-        place += 1
-        is_over = text.mark(f",{end}") == end
-    text.refuse_more()
 
 
 class _Text:
@@ -368,45 +363,34 @@ class _Text:
         self.file, self.text, self.at = file, "", 0
         self.parse = json.JSONDecoder(parse_constant=refuse_constant).raw_decode
 
-    def value(self) -> Any:
-        """The value that comes next."""
-        return self._take(self._value)
-
-    def _value(self) -> tuple[Any, int]:
-        value, end = self.parse(self.text, self._mark()[1] - 1)
-        if self.text[end : end + 1] not in _BEHIND:  # 12 may be the beginning of 123
-            raise ValueError("a value that goes on")
-        return value, end
-
     def mark(self, wanted: str = "") -> str:
-        """The next character that is no blank. Raises ValueError if it is not `wanted`."""
-        mark = self._take(self._mark)
-        if wanted and mark not in wanted:
+        """The next character that is no blank; none is left at the end of the file.
+
+        Raises ValueError if it is not one of `wanted`.
+        """
+        while not (found := _SHOWN.search(self.text, self.at)):
+            self.text, self.at = self.file.read(PIECE), 0
+            if not self.text:
+                break
+        mark = found[0] if found else ""
+        self.at = found.end() if found else 0
+        if wanted and mark not in [*wanted]:
             raise ValueError(mark)
         return mark
 
-    def refuse_more(self) -> None:
-        """Raise ValueError where not only blanks are left."""
-        rest = self.text[self.at :] or self.file.read(PIECE)
-        while rest and not rest.strip(_BLANKS):
-            rest = self.file.read(PIECE)
-        if rest:
-            raise ValueError("more behind the end")
-
-    def _mark(self) -> tuple[str, int]:
-        if found := _SHOWN.search(self.text, self.at):
-            return found[0], found.end()
-        raise ValueError("no more text")
-
-    def _take(self, read: Callable[[], tuple[Value, int]]) -> Value:
-        """What `read` finds from here on; more text is fetched while it raises."""
-        size = PIECE
+    def value(self) -> Any:
+        """The value that comes next; more text is fetched while it is not whole."""
+        mark, size = self.mark(), PIECE
+        self.at -= len(mark)
         while True:
             try:
-                value, self.at = read()
-                return value
+                value, end = self.parse(self.text, self.at)
+                if self.text[end : end + 1] in _BEHIND:  # 12 may be the beginning of 123
+                    self.at = end
+                    return value
             except ValueError:
-                if not (more := self.file.read(size)):
-                    raise
+                pass
+            if not (more := self.file.read(size)):
+                raise ValueError("a value that is not whole")
             self.text, self.at = self.text[self.at :] + more, 0
             size *= 2  # so that even one huge entry is tried a few times only

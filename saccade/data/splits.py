@@ -8,10 +8,9 @@ from typing import NamedTuple, TypeVar
 
 from saccade.core.errors import BadConfig
 from saccade.data.options import as_share, as_whole
-from saccade.data.records import Caption, Collection, ImageRecord, Question, Split
+from saccade.data.records import Collection, Split
 
 Key = TypeVar("Key", str, int)
-Record = TypeVar("Record", ImageRecord, Question, Caption)
 
 
 def draw(images: Iterable[Key], shares: Mapping[Split, float], seed: int) -> dict[Key, Split]:
@@ -80,7 +79,8 @@ def hold_out(collection: Collection, share: float, seed: int = 0) -> Collection:
     held: set[int] = set()
     elsewhere = {image.id for image in collection.images if image.split != "train"}
     notes = list(collection.notes)
-    for kind, records in (("question", collection.questions), ("caption", collection.captions)):
+    questions, captions = collection.questions, collection.captions
+    for kind, records in (("question", questions), ("caption", captions)):
         training = {record.image_id for record in records if record.split == "train"}
         training -= held | elsewhere
         if len(training) < 2 or any(r.split == "val" or r.image_id in held for r in records):
@@ -93,19 +93,12 @@ def hold_out(collection: Collection, share: float, seed: int = 0) -> Collection:
             "them. Nobody else has this split: scores do not compare with published ones."
         )
     if not held:
-        raise BadConfig(
-            "nothing is to be held out: there is a validation split, or there are no two images "
-            "for training alone",
-            hint="Leave out --hold-out.",
-        )
+        why = "there is a validation split, or there are no two images for training alone"
+        raise BadConfig(f"nothing is to be held out: {why}", hint="Leave out --hold-out.")
     return replace(
         collection,
-        images=[_moved(one, one.id, held) for one in collection.images],
-        questions=[_moved(one, one.image_id, held) for one in collection.questions],
-        captions=[_moved(one, one.image_id, held) for one in collection.captions],
+        images=[p._replace(split="val") if p.id in held else p for p in collection.images],
+        questions=[q._replace(split="val") if q.image_id in held else q for q in questions],
+        captions=[c._replace(split="val") if c.image_id in held else c for c in captions],
         notes=notes,
     )
-
-
-def _moved(record: Record, image: int, held: set[int]) -> Record:
-    return record._replace(split="val") if image in held else record

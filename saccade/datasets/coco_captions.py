@@ -44,11 +44,16 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
     for path, split, other in found:
         document = read_json(path, dict)
         records = record_list(document, "annotations", path=path, expected="COCO captions")
-        listed = _images(document, path, f"{split}{other}", split, files)
+        listed = document.get("images")
+        if not isinstance(listed, list) or not listed:
+            hint = "Take the released file: it lists the images beside their captions."
+            raise BadData('has no list "images"', location=path, hint=hint)
+        numbers, names = columns(listed, {"id": int, "file_name": str}, path=path, name="image")
+        unique(numbers, path=path, name="image id")
         fields = {"id": int, "image_id": int, "caption": str}
         ids, image_ids, texts = columns(records, fields, path=path, name="caption")
         unique(ids, path=path, name="caption id")
-        known = {image.id for image in listed}
+        known = set(numbers)
         if stray := [n for n, image in zip(ids, image_ids, strict=True) if image not in known]:
             first = f"caption {stray[0]} about image {image_ids[ids.index(stray[0])]}"
             message = f"{len(stray)} captions are about images that it does not list: {first} ..."
@@ -58,7 +63,11 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
             Caption(number, image, text, caption_words(text), split)
             for number, image, text in zip(ids, image_ids, texts, strict=True)
         )
-        image_records += listed
+        places = (f"{split}{other}", f"images/{split}{other}", "images", "")
+        image_records += (
+            ImageRecord(number, files.find(places, [name]), split)
+            for number, name in zip(numbers, names, strict=True)
+        )
     captions, notes = with_words(captions)
     return Collection(
         source="coco-captions",
@@ -71,19 +80,3 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
 
 
 recognise = by_name(r"captions_(?:train|val)(?:2014|2017)\.json")
-
-
-def _images(
-    document: dict[str, object], path: Path, place: str, split: Split, files: ImageFiles
-) -> list[ImageRecord]:
-    records = document.get("images")
-    if not isinstance(records, list) or not records:
-        hint = "Take the released file: it lists the images beside their captions."
-        raise BadData('has no list "images"', location=path, hint=hint)
-    ids, names = columns(records, {"id": int, "file_name": str}, path=path, name="image")
-    unique(ids, path=path, name="image id")
-    folders = (place, f"images/{place}", "images", "")
-    return [
-        ImageRecord(number, files.find(folders, [name]), split)
-        for number, name in zip(ids, names, strict=True)
-    ]

@@ -111,7 +111,14 @@ def _splits(
     rows: Sequence[Row], names: Sequence[str], drawing: Drawing
 ) -> tuple[list[Split | None], list[str]]:
     """The split of each row, and a note where some or all of them were drawn."""
-    splits = [row.split or _split(row) for row in rows]
+    splits: list[Split | None] = []
+    for row in rows:
+        split, word = row.split, row.values.get("split")
+        if split is None and not _is_blank(word):
+            split = SPLIT_WORDS.get(str(word).strip().lower())
+            if split is None:
+                raise row.bad(f"is of split {str(word)[:30]!a}", "Write train, val or test.")
+        splits.append(split)
     if not any(splits):
         of, note = drawing.draw(names)
         return [of[name] for name in names], [note]
@@ -159,14 +166,6 @@ def _name(row: Row) -> str:
 
 def _is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _split(row: Row) -> Split | None:
-    if _is_blank(word := row.values.get("split")):
-        return None
-    if (split := SPLIT_WORDS.get(str(word).strip().lower())) is None:
-        raise row.bad(f"is of split {str(word)[:30]!a}", "Write train, val or test.")
-    return split
 
 
 def _question(row: Row, id_: int, image: int, split: Split) -> Question | None:
@@ -343,17 +342,23 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
             for line, values in table
         ]
     if _has_lines(path, read_start(path)):
-        lines = enumerate(read_lines(path), start=1)
-        rows = [_json_line(path, f"line {number}", line) for number, line in lines if line.strip()]
+        lines = ((f"line {n}", line) for n, line in enumerate(read_lines(path), start=1))
+        listed = ((place, _json_line(path, place, line)) for place, line in lines if line.strip())
     else:
-        listed = enumerate(read_json(path, list), start=1)
-        rows = [_of_object(path, f"record {place}", value) for place, value in listed]
+        listed = ((f"record {n}", one) for n, one in enumerate(read_json(path, list), start=1))
+    rows = []
+    for place, value in listed:
+        if not isinstance(value, dict):
+            message = f"{place} is {ascii(value)[:40]}, not an object {{…}}"
+            hint = 'Write {"image": ..., "question": ..., "answer": ...}.'
+            raise BadData(message, location=path, hint=hint)
+        rows.append(Row(path, place, value))
     return list(dict.fromkeys(name for row in rows for name in row.values)), rows
 
 
-def _json_line(path: Path, place: str, line: str) -> Row:
+def _json_line(path: Path, place: str, line: str) -> Any:
     try:
-        return _of_object(path, place, json.loads(line, parse_constant=refuse_constant))
+        return json.loads(line, parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
         why = f"is not JSON ({error.msg}, column {error.colno})"
     except RecursionError:
@@ -362,14 +367,6 @@ def _json_line(path: Path, place: str, line: str) -> Row:
         why = f"holds a number that JSON does not know: {str(error)[:60]}"
     hint = "Each line is one object {…}: mend it, write null, or leave the row out."
     raise BadData(f"{place} {why}", location=path, hint=hint)
-
-
-def _of_object(path: Path, place: str, value: object) -> Row:
-    if not isinstance(value, dict):
-        message = f"{place} is {ascii(value)[:40]}, not an object {{…}}"
-        hint = 'Write {"image": ..., "question": ..., "answer": ...}.'
-        raise BadData(message, location=path, hint=hint)
-    return Row(path, place, value)
 
 
 def read_known(

@@ -15,9 +15,6 @@ from saccade.data.records import Caption, Collection, Question, Split
 from saccade.datasets.catalogue import SOURCES, join, own_options, read_parts, reason
 from saccade.datasets.diagnose import nothing_known, refuse_several_sets
 
-Described = tuple[str, Split, list[tuple[str, ...]]]
-"""An image's name, its split, and its questions with answers, or its captions, in order."""
-
 
 def recognise(root: Path, **options: str) -> tuple[list[Collection], list[str]]:
     """Find the source whose layout a folder has, and read it: the collections to be joined, and the
@@ -87,9 +84,9 @@ def _first_of_each_kind(parts: Sequence[Collection]) -> list[Collection]:
     return chosen if shared else []
 
 
-def _by_image(part: Collection) -> list[Described]:
-    """The records of a collection, equal for equal records whatever their layout: without numbers,
-    which each layout gives in its own way, without order, and without the folder of the images.
+def _by_image(part: Collection) -> list[tuple[str, Split, list[tuple[str, ...]]]]:
+    """Each image's name, its split, and its questions with answers, or captions: equal whatever the
+    layout, without numbers, which each gives in its own way, and the folder of the images.
     """
     names = {image.id: PurePosixPath(image.file).name for image in part.images}
     texts_of: dict[tuple[int, Split], list[tuple[str, ...]]] = {}

@@ -79,9 +79,8 @@ def _rows(path: Path, known: set[str]) -> list[tuple[str, str, int]]:
                 rows.append((text, answer, image))
             case _:
                 shown = f"{ascii(row)[:60]}, not [question, answer, image number]"
-                message = f"record {place} is {shown}"
                 hint = "Take the released questions.json, or mend this record."
-                raise BadData(message, location=path, hint=hint)
+                raise BadData(f"record {place} is {shown}", location=path, hint=hint)
         if answer not in known:
             message = f"record {place} has the answer {answer[:30]!a}, which answers.txt lacks"
             raise BadData(message, location=path, hint="Take all files from the same release.")

@@ -97,7 +97,14 @@ def _questions(path: Path, split: Split) -> tuple[list[Question], dict[str, int]
         for (id_, record), name, text in zip(some, names, texts, strict=True):
             if not re.fullmatch(r"[0-9]{1,17}", id_):
                 raise _no_questions(f"one key is {id_[:30]!a}", path)
-            answer, *kind = _answer_and_types(id_, record, path)
+            answer, types = record.get("answer"), record.get("types")
+            if answer is not None and (not is_text([answer]) or not answer.strip()):
+                message = f"the answer of question {id_} is {ascii(answer)[:40]}, not text"
+                raise BadData(message, location=path, hint=RELEASED)
+            # The form ("query", "verify") and what is asked for ("obj", "attr"), where stated.
+            types = types if isinstance(types, dict) else {}
+            given = ((answer or "").strip(), types.get("structural"), types.get("semantic"))
+            answer, *kind = (sys.intern(str(word)) if is_text([word]) else "" for word in given)
             answers = answers_of.setdefault(answer, (answer,))
             if (image := number_of.get(name)) is None:
                 if not (match := re.fullmatch(r"(n?)([0-9]{1,12})", name)):
@@ -125,17 +132,3 @@ def _kept(record: Any) -> Any:
 def _no_questions(shown: str, path: Path) -> BadData:
     message = f"is not a dictionary from question ids to questions: {shown}"
     return BadData(message, location=path, hint="Take GQA's released file of questions.")
-
-
-def _answer_and_types(id_: str, record: dict[str, Any], path: Path) -> tuple[str, str, str]:
-    """The answer, empty where there is none, and GQA's `types`: the form ("query", "verify") and
-    what is asked for ("obj", "attr", ...).
-    """
-    answer, types = record.get("answer"), record.get("types")
-    if answer is not None and (not is_text([answer]) or not answer.strip()):
-        message = f"the answer of question {id_} is {ascii(answer)[:40]}, not text"
-        raise BadData(message, location=path, hint=RELEASED)
-    types = types if isinstance(types, dict) else {}
-    words = ((answer or "").strip(), types.get("structural"), types.get("semantic"))
-    answer, form, kind = (sys.intern(str(word)) if is_text([word]) else "" for word in words)
-    return answer, form, kind

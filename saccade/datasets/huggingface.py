@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -300,7 +301,8 @@ def read_hub(
     drawing = as_drawing(**shares)
     root = root.absolute()
     library = optional_package("datasets", *NEEDED)
-    from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415 - as `datasets`
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - as `datasets`
+    from huggingface_hub.constants import HF_HUB_CACHE  # noqa: PLC0415
 
     caches = [Path(library.config.HF_DATASETS_CACHE), Path(HF_HUB_CACHE), Path(name)]
 
@@ -326,7 +328,11 @@ def read_hub(
         message = f"cannot be loaded from the Hugging Face hub ({type(error).__name__}: {shown})"
         raise BadData(message, location=name, hint=hint) from None
     notes = [*names, f"Images are files in {root} now."]
-    return collect(f"hf:{name}", rows, str, root, drawing, notes, _hub_licence(name))
+    folder = Path(name)
+    if not folder.is_dir():
+        with suppress(Exception):  # a set without a card, or a card that is not in the cache
+            folder = Path(hf_hub_download(name, "README.md", repo_type="dataset")).parent
+    return collect(f"hf:{name}", rows, str, root, drawing, notes, stated_licence(folder))
 
 
 def _take(home: Path, loaded: Any, columns: str, image: Image) -> tuple[list[Row], list[str]]:
@@ -368,19 +374,6 @@ def _seal(folder: Path) -> str:
         return "dataset_dict.json"
     both = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
     return "state.json" if both else ""
-
-
-def _hub_licence(name: str) -> str:
-    """The licence of the set's card, where the card can be had."""
-    folder = Path(name)
-    if not folder.is_dir():
-        from huggingface_hub import hf_hub_download  # noqa: PLC0415 - as `datasets`
-
-        try:
-            folder = Path(hf_hub_download(name, "README.md", repo_type="dataset")).parent
-        except Exception:  # a set without a card, or a card that is not in the cache
-            return Collection.licence
-    return stated_licence(folder)
 
 
 # A folder of images with metadata: Hugging Face's `imagefolder`.

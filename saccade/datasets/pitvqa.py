@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -94,12 +93,8 @@ CATEGORIES = (
 """The paper's categories, and how their questions begin."""
 
 
-class Line(NamedTuple):
-    """One question with its answer, and which of the paper's categories it is of."""
-
-    question: str
-    answer: str
-    category: str
+Line = tuple[str, str]
+"""One question with its answer."""
 
 
 def seconds_of(steps: Path, instruments: Path) -> Iterator[tuple[int, tuple[Line, ...]]]:
@@ -148,7 +143,7 @@ def _lines(step: str, tools: tuple[tuple[str, str], ...]) -> tuple[Line, ...]:
         *((f"Where is the surgical instrument {n} tip located in the image?", p) for n, p in seen),
         ("How many instruments are present in the image?", COUNTS[len(tools)]),
     ]
-    return tuple(Line(asked, answer, category_of(asked)) for asked, answer in pairs)
+    return tuple(pairs)
 
 
 @cache
@@ -211,12 +206,12 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
         folder, number = f"video_{video:02}", video * 100_000 + second
         file = files.find((f"images/{folder}", folder), [f"{second:05}.png"])
         image_records.append(ImageRecord(number, file, split))
-        for place, (asked, answer, category) in enumerate(lines):
+        for place, (asked, answer) in enumerate(lines):
             if answer in NO_ANSWER and all_answers == "no":
                 left_out += 1
                 continue
-            id_ = number * 100 + place
-            questions.append(Question(id_, number, asked, split, (answer,), answer, "", category))
+            given, category = ((answer,), answer, ""), category_of(asked)
+            questions.append(Question(number * 100 + place, number, asked, split, *given, category))
     notes = ["The published validation split chose the model and was reported; there is no test."]
     if seconds is _from_annotations:
         notes.append("Questions and answers were made from the steps and instruments.")
@@ -261,8 +256,7 @@ def _from_text(home: Path) -> Iterator[Second]:
             raise BadData(message, location=folder, hint="Move it away.")
         video = int(match[1])
         for path, name in named_files(folder, r"(\d{5})\.txt", "its second, as 00042.txt is"):
-            pairs = read_question_lines(path)
-            if lines := [Line(text, answer, category_of(text)) for _, text, answer in pairs]:
+            if lines := [(text, answer) for _, text, answer in read_question_lines(path)]:
                 yield video, int(name[1]), lines  # an empty file: nothing is asked about a frame
 
 

@@ -64,11 +64,6 @@ class Journal:
         """Images of the whole video, if it was cut to its end."""
 
     @property
-    def complete(self) -> bool:
-        """Is every image of the video there?"""
-        return self.count is not None and self.first_missing >= self.count
-
-    @property
     def first_missing(self) -> int:
         """The first second without an image, as far as is known."""
         return next(second for second in range(len(self.times) + 1) if second not in self.times)
@@ -141,7 +136,7 @@ def cut_video(video: Path, out: Path) -> int:
     av = _av()
     out.mkdir(parents=True, exist_ok=True)
     journal = Journal(video, out, {"view": list(VIEW), "side": SIDE})
-    if journal.complete:
+    if journal.count is not None and journal.first_missing >= journal.count:
         return len(journal.times)
     second, again = -1, "Copy or download it again."
     try:

@@ -14,13 +14,12 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from saccade.data.checks import Finding
-from saccade.data.records import Collection, Question, Split
+from saccade.data.records import SPLITS, Collection, Question, Split
 
 TRAIN: tuple[Split, ...] = ("train",)
 VAL: tuple[Split, ...] = ("val",)
 TEST: tuple[Split, ...] = ("test",)
 NOT_TEST: tuple[Split, ...] = ("train", "val")
-ALL: tuple[Split, ...] = ("train", "val", "test")
 
 
 class Count(NamedTuple):
@@ -76,7 +75,7 @@ OFFICIAL: dict[tuple[str, str], tuple[Count, ...]] = {
         Count(TRAIN, 118_287, 0, 591_753),
         Count(VAL, 5_000, 0, 25_014),
     ),
-    ("visual-genome", "qa"): (Count(ALL, None, 1_445_322), Count(ALL, None, 1_773_258)),
+    ("visual-genome", "qa"): (Count(SPLITS, None, 1_445_322), Count(SPLITS, None, 1_773_258)),
     ("gqa", "balanced, testdev"): (
         Count(TRAIN, 72_140, 943_000),
         Count(VAL, 10_234, 132_062),

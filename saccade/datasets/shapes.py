@@ -293,12 +293,13 @@ def make_shapes(
             "license": {"name": LICENCE},
         }
         asked_about = {**about, "task_type": "Open-Ended", "questions": questions}
-        _write_json(out / f"v2_OpenEnded_{split}_questions.json", asked_about)
-        _write_json(out / f"v2_{split}_annotations.json", {**about, "annotations": annotations})
-    _write_json(out / "boxes.json", boxes)
-    _write_json(out / "scenes.json", {"size": size, "scenes": scenes})
+        answered = {**about, "annotations": annotations}
+        write_text(out / f"v2_OpenEnded_{split}_questions.json", json.dumps(asked_about))
+        write_text(out / f"v2_{split}_annotations.json", json.dumps(answered))
+    write_text(out / "boxes.json", json.dumps(boxes))
+    write_text(out / "scenes.json", json.dumps({"size": size, "scenes": scenes}))
     whole = {"images": image_entries, "dataset": "shapes", "license": LICENCE}
-    _write_json(out / "dataset_shapes.json", whole)
+    write_text(out / "dataset_shapes.json", json.dumps(whole))
 
 
 def _scenes(
@@ -342,10 +343,6 @@ def _karpathy_record(image: ShapesImage, captions: list[str], place: int) -> dic
         "sentids": [sentence["sentid"] for sentence in sentences],
         "sentences": sentences,
     }
-
-
-def _write_json(path: Path, value: object) -> None:
-    write_text(path, json.dumps(value))
 
 
 def read_scenes(root: Path) -> list[ShapesImage]:

@@ -108,9 +108,8 @@ class Release(NamedTuple):
                 )
         if not questions:
             ends = (self.texts.format(self.operations[place], form) for place in (0, -1))
-            message = f"has no question in {' to '.join(ends)}"
             hint = f"{'Check --option every=. ' if left_out else ''}Copy it again from the release."
-            raise BadData(message, location=home, hint=hint)
+            raise BadData(f"has no question in {' to '.join(ends)}", location=home, hint=hint)
         notes = ["The published split has no test part: its validation part is what is reported."]
         if left_out:
             notes.append(f"{left_out} frames were left out: {every} does not divide their number.")

@@ -57,18 +57,14 @@ def _read_annotations(
         asked = set(ids)
         unanswered = [number for number in ids if number not in row_of]
         unasked = [number for number in theirs if number not in asked]
-        message = ""
-        hint = f"Are both of the same split and release? The other is {questions.name}."
         if len(unanswered) == len(ids):
             message = f"shares no question with {questions.name}: they are of different splits"
-            hint = SAME_SPLIT
-        elif unanswered:
-            first = unanswered[0]
-            message = f"has no annotation for {len(unanswered)} questions, the first is {first}"
-        elif unasked:
-            first = unasked[0]
-            message = f"answers {len(unasked)} questions that nobody asked, the first is {first}"
-        if message:
+            raise BadData(message, location=path, hint=SAME_SPLIT)
+        if strange := unanswered or unasked:
+            what = "answers {} questions that nobody asked"
+            what = "has no annotation for {} questions" if unanswered else what
+            message = f"{what.format(len(strange))}, the first is {strange[0]}"
+            hint = f"Are both of the same split and release? The other is {questions.name}."
             raise BadData(message, location=path, hint=hint)
         rows = [row_of[number] for number in ids]
         about = [about[row] for row in rows]
@@ -83,9 +79,8 @@ def _read_annotations(
 
 
 def _answer_pairs() -> Callable[[dict[str, Any]], Any]:
-    """A hook that makes each `{answer, answer_confidence, answer_id}` a shared pair.
-
-    VQA v2 has 4.4 million of them; as objects they would take more than a gigabyte.
+    """A hook that makes each `{answer, answer_confidence, answer_id}` a shared pair: 4.4 million
+    objects (VQA v2) would take more than a gigabyte.
     """
     shared: dict[tuple[Any, Any], tuple[Any, Any]] = {}
 
@@ -147,7 +142,7 @@ def _choices(records: list[Any], path: Path) -> dict[int, tuple[str, ...]]:
         if not texts or not is_text(texts):
             message = f"the choices of question {number} are {ascii(texts)[:60]}, not texts"
             raise BadData(message, location=path, hint="Take the released multiple-choice file.")
-    return {number: tuple(texts) for number, texts in zip(ids, offered, strict=True)}
+    return dict(zip(ids, map(tuple, offered), strict=True))
 
 
 def _complementary_pairs(root: Path) -> list[tuple[int, int]]:

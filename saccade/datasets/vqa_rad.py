@@ -142,9 +142,8 @@ def _read(path: Path) -> tuple[list[Any], list[Row]]:
         answer = str(given).strip() if type(given) in (str, int, float) else ""
         if not answer:
             shown = f"record {place + 1} (qid {records[place].get('qid')})"
-            message = f"the answer of {shown} is {ascii(given)[:40]}"
             hint = "Give it an answer, or leave the record out."
-            raise BadData(message, location=path, hint=hint)
+            raise BadData(f"the answer of {shown} is {ascii(given)[:40]}", location=path, hint=hint)
         kinds = answer_type.strip(), question_type.strip()
         rows.append((name, Question(-1, -1, text.strip(), "train", (answer,), answer, *kinds)))
     return records, rows

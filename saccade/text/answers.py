@@ -151,9 +151,8 @@ class AnswerList:
 
     def __post_init__(self) -> None:
         if self.normaliser not in NORMALISERS:
-            hint = f"Known are: {', '.join(NORMALISERS)}."
             message = f"an answer list was made with the unknown normaliser {self.normaliser!r}"
-            raise BadData(message, hint=hint)
+            raise BadData(message, hint=f"Known are: {', '.join(NORMALISERS)}.")
         if len(set(self.answers)) != len(self.answers):
             hint = "Make it again from the data folder; it is not to be edited by hand."
             raise BadData("an answer list has an answer twice", hint=hint)

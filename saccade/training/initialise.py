@@ -54,9 +54,8 @@ def initialise(
     text = experiment.recipe.text
     if start is not None:
         if text.vectors is not None:
-            hint = "Set text.vectors=none, or leave out --from."
             message = "text.vectors and an earlier run both give initial word embeddings"
-            raise BadConfig(message, hint=hint)
+            raise BadConfig(message, hint="Set text.vectors=none, or leave out --from.")
         start_from(start, model, experiment)
     elif experiment.recipe.train.self_critical is not None:
         hint = "Train one on human captions (train.self_critical=none); then --from its run."

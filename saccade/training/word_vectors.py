@@ -246,9 +246,8 @@ def initialise_embedding(
     """
     embed = getattr(model, "embed", None)
     if not isinstance(embed, nn.Embedding | nn.EmbeddingBag):
-        hint = "Set text.vectors=none."
         message = f"{type(model).__name__} has no word embedding that vectors could be put into"
-        raise BadConfig(message, hint=hint)
+        raise BadConfig(message, hint="Set text.vectors=none.")
     vectors = read_word_vectors(path, vocabulary, embed.embedding_dim)
     weight = embed.weight
     if missing == "zero":
