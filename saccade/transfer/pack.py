@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from saccade.core.errors import BadBundle, BadConfig
-from saccade.core.files import disk_errors, refuse_small_disk
+from saccade.core.files import disk_errors, refuse_small_disk, to_disk
 from saccade.data.folder import IMAGES, DataFolder
 from saccade.transfer.manifest import (
     MANIFEST,
@@ -297,8 +297,7 @@ class PartWriter(io.RawIOBase):
         if self._new is None:
             self.kept += 1
         else:
-            self._new.flush()
-            os.fsync(self._new.fileno())
+            to_disk(self._new)
             self._new.close()
             os.replace(self._temporary, self._path)
         self._close_files()

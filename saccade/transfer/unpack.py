@@ -95,16 +95,14 @@ def _refuse_foreign(begun: Path, files: Sequence[PackedFile]) -> None:
 
 def _linked(begun: Path, file: PackedFile) -> bool:
     """Hard-link a further name of a file; False if there is no such file, or the disk cannot."""
-    if file.same_as is None:
-        return False
-    target = begun / file.name
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        os.link(begun / file.same_as, target)
-    except OSError:
-        return False
-    return True
+    if file.same_as is not None:
+        target = begun / file.name
+        with suppress(OSError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            os.link(begun / file.same_as, target)
+            return True
+    return False
 
 
 def _slice(
@@ -123,6 +121,5 @@ def _slice(
 
 def _refuse_other(file: PackedFile, folder: Path, written: Path) -> None:
     if sha256_of(written) != file.sha256:
-        message = f"{file.name} is not what the manifest says"
         hint = f"Manifest and parts are of two packings, or the disk fails. {COPY_AGAIN}"
-        raise BadBundle(message, location=folder, hint=hint)
+        raise BadBundle(f"{file.name} is not what the manifest says", location=folder, hint=hint)
