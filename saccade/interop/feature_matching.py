@@ -40,8 +40,7 @@ def published(source: str) -> bool:
 
     `source` is what `dataset.json` says, several joined by pluses.
     """
-    parts = source.split("+")
-    return all(part in SOURCES and SOURCES[part].published_ids for part in parts)
+    return all(part in SOURCES and SOURCES[part].published_ids for part in source.split("+"))
 
 
 def match(
