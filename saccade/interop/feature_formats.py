@@ -283,8 +283,7 @@ def open_self_critical(path: Path, _folder: DataFolder) -> Opened:
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:
-            found: np.ndarray = loaded[KEY]
-        return found
+            return np.asarray(loaded[KEY])
 
     def read(file: Path) -> Row:
         regions = array(file).reshape(-1, first[-1])

@@ -194,9 +194,8 @@ def _encoder(
         header, kept, given = read_header(chosen.store), beside if beside.exists() else None, None
     elif reading.backbone and chosen.backbone is None:
         tensors = {name: saved.read() for name, saved in reading.backbone.items()}
-        counters = [name for name in tensors if name.endswith(".running_mean")]
-        for name in counters:  # which early versions of torch did not have
-            key = name.replace("running_mean", "num_batches_tracked")
+        for name in [name for name in tensors if name.endswith(".running_mean")]:
+            key = name.replace("running_mean", "num_batches_tracked")  # early torch had none
             tensors.setdefault(key, tensors[name].new_zeros(()).long())
         save_tensors(file, tensors, {})
         header, given = _network(reading, chosen, str(file))[1], BACKBONE

@@ -24,7 +24,7 @@ from saccade.transfer.manifest import (
     Manifest,
     PackedFile,
     Part,
-    part_name,
+    part_names,
     write_manifest,
 )
 from saccade.transfer.pieces import CHUNK, TEMPORARY, bar, chunks_of, why_unsafe
@@ -88,7 +88,7 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, images: bool = Fa
     if count > MAX_PARTS:
         hint = f"At most {MAX_PARTS:,}: give larger ones."
         raise BadConfig(f"that would be {count:,} parts", hint=hint)
-    names = [part_name(number, count) for number in range(1, count + 1)]
+    names = part_names(count)
     with disk_errors(BadBundle, out, "--out"):
         # Make room: the old manifest goes first, parts of another packing go too.
         (out / MANIFEST).unlink(missing_ok=True)
