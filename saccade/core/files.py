@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from filelock import lock_descriptor
 
@@ -29,14 +30,15 @@ def in_one_go(path: Path) -> Iterator[Path]:
     usual = part.stat().st_mode
     yield part
     part.chmod(usual)
-    to_disk(part)
+    with part.open("r+b") as stream:
+        to_disk(stream)
     part.replace(path)
 
 
-def to_disk(path: Path) -> None:
-    """Wait until a file that was written is on the disk."""
-    with path.open("r+b") as stream:
-        os.fsync(stream.fileno())
+def to_disk(stream: IO[bytes]) -> None:
+    """Wait until what was written is on the disk."""
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -129,11 +131,9 @@ def disk_errors(
     try:
         yield
     except OSError as refused:
-        raise error(
-            f"cannot be {does}: {refused.strerror or refused}",
-            location=refused.filename or folder,
-            hint=f"Make room or give another {option}; the same command goes on where it stopped.",
-        ) from None
+        message = f"cannot be {does}: {refused.strerror or refused}"
+        hint = f"Make room or give another {option}; the same command goes on where it stopped."
+        raise error(message, location=refused.filename or folder, hint=hint) from None
 
 
 @dataclass(frozen=True)

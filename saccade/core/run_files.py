@@ -12,11 +12,8 @@ RUN_FORMAT = 2
 def refuse_run(out: Path) -> None:
     """Raise BadRun where `out` holds a run already, which must not be written over."""
     if (out / "run.json").exists():
-        raise BadRun(
-            "there is a run already",
-            location=out,
-            hint="Go on with it by --resume, or choose another --out.",
-        )
+        hint = "Go on with it by --resume, or choose another --out."
+        raise BadRun("there is a run already", location=out, hint=hint)
 
 
 def read_run_json(run: Path) -> dict[str, Any]:
@@ -24,11 +21,9 @@ def read_run_json(run: Path) -> dict[str, Any]:
     about = read_json_of_run(run / "run.json")
     found = about.get("format") if isinstance(about, dict) else None
     if found != RUN_FORMAT:
-        raise BadRun(
-            f"run format {found!r}, this version reads {RUN_FORMAT}",
-            location=run / "run.json",
-            hint="Train again, or use the version of saccade that `versions` in the file names.",
-        )
+        message = f"run format {found!r}, this version reads {RUN_FORMAT}"
+        hint = "Train again, or use the version of saccade that `versions` in the file names."
+        raise BadRun(message, location=run / "run.json", hint=hint)
     return dict(about)
 
 
@@ -37,12 +32,8 @@ def read_json_of_run(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise BadRun(
-            "no such file: this is not a run folder",
-            location=path,
-            hint="Give the folder that `saccade train ... --out RUN` made.",
-        ) from None
+        message = "no such file: this is not a run folder"
+        hint = "Give the folder that `saccade train ... --out RUN` made."
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadRun(
-            f"not JSON ({error})", location=path, hint="Train again, or restore it."
-        ) from None
+        message, hint = f"not JSON ({error})", "Train again, or restore it."
+    raise BadRun(message, location=path, hint=hint)

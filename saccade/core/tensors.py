@@ -21,34 +21,23 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors of a file and its metadata. Raises BadRun."""
     if not path.exists():
-        raise BadRun(
-            "there are no weights yet",
-            location=path,
-            hint="Train first: saccade train RECIPE --data DATA --out RUN",
-        )
+        hint = "Train first: saccade train RECIPE --data DATA --out RUN"
+        raise BadRun("there are no weights yet", location=path, hint=hint)
     try:
         with safe_open(path, framework="pt") as stream:
             metadata = stream.metadata() or {}
         return load_file(path), metadata
     except SafetensorError as error:
-        raise BadRun(
-            f"not a whole safetensors file ({error})",
-            location=path,
-            hint="Copy it again from where it came, or train again.",
-        ) from None
+        hint = "Copy it again from where it came, or train again."
+        raise BadRun(f"not a whole safetensors file ({error})", location=path, hint=hint) from None
 
 
 def load_weights(model: nn.Module, path: Path, hint: str) -> None:
     """Fill a model from a file that holds all of its weights and no others. Raises BadRun."""
     weights, _ = load_tensors(path)
-    expected = model.state_dict()
-    wrong = sorted(
-        name
-        for name in expected.keys() | weights.keys()
-        if name not in expected
-        or name not in weights
-        or expected[name].shape != weights[name].shape
-    )
+    expected = {name: value.shape for name, value in model.state_dict().items()}
+    found = {name: value.shape for name, value in weights.items()}
+    wrong = sorted({name for name, _ in expected.items() ^ found.items()})
     if wrong:
         message = f"{len(wrong)} weights do not fit the model, the first is {wrong[0]!r}"
         raise BadRun(message, location=path, hint=hint)

@@ -55,11 +55,9 @@ def weights_folder() -> Path | None:
     named = os.environ.get(FOLDER)
     folder = Path(named).expanduser() if named else None
     if folder is not None and folder.is_file():
-        raise MissingWeights(
-            f"{FOLDER}, which saccade --weights sets, names a file; it is a folder of such files",
-            location=folder,
-            hint="Name the folder; a single file is given behind the verb: extract --weights FILE.",
-        )
+        message = f"{FOLDER}, which saccade --weights sets, names a file; it is a folder of them"
+        hint = "Name the folder; a single file is given behind the verb: extract --weights FILE."
+        raise MissingWeights(message, location=folder, hint=hint)
     return folder
 
 
@@ -103,13 +101,16 @@ def find_given(name: str, kind: str, file: str = "") -> Path:
         return found
     folder, short = weights_folder(), Path(name).name
     known = REPOSITORIES.get(short, "") if file else ""
-    address = huggingface_hub.hf_hub_url(known, file) if known else _address_of(short)
+    if known:
+        address = huggingface_hub.hf_hub_url(known, file)
+    elif match := FASTTEXT.fullmatch(short):
+        address = f"{FASTTEXT_SITE}/{match[1]}.gz"
+    else:
+        address = next((ADDRESSES[key] for key in ADDRESSES if short.startswith(key)), "")
     put = short if not file or short == file else f"{short}/{file}"
-    raise MissingWeights(
-        f"there are no {kind}",
-        location="; ".join(dict.fromkeys([name, *([str(folder / name)] if folder else [])])),
-        hint=fetch_and_put([address], [put], "give the path of where it is"),
-    )
+    hint = fetch_and_put([address], [put], "give the path of where it is")
+    searched = "; ".join(dict.fromkeys([name, *([str(folder / name)] if folder else [])]))
+    raise MissingWeights(f"there are no {kind}", location=searched, hint=hint)
 
 
 def find_network(
@@ -137,19 +138,10 @@ def find_network(
     if found is None:
         get = f"Weights of {network} are at {address}: save them" if address else "Put the file"
         option = f"--weights {shlex.quote(str(home / put))}"
-        raise MissingWeights(
-            f"no weights file {given[0].name!r}",
-            location="; ".join(dict.fromkeys(map(str, given))),
-            hint=f"Is the name right? {get} as {home / put} and give {option}.",
-        )
+        hint = f"Is the name right? {get} as {home / put} and give {option}."
+        searched = "; ".join(dict.fromkeys(map(str, given)))
+        raise MissingWeights(f"no weights file {given[0].name!r}", location=searched, hint=hint)
     return found
-
-
-def _address_of(name: str) -> str:
-    """The address of a file of word vectors; empty if unknown."""
-    if match := FASTTEXT.fullmatch(name):
-        return f"{FASTTEXT_SITE}/{match[1]}.gz"
-    return next((ADDRESSES[key] for key in ADDRESSES if name.startswith(key)), "")
 
 
 def find_pretrained(source: str, file: str = HUB_FILE) -> Path:
@@ -160,21 +152,18 @@ def find_pretrained(source: str, file: str = HUB_FILE) -> Path:
     found = first_of([Path(source) / file]) or in_folder(f"{source}/{file}", f"{name}/{file}")
     if found is not None:
         return found
-    repository = source if _is_repository(source) else REPOSITORIES.get(name, "")
+    # On a hub it can be `owner/name` or `name`; anything else is a path.
+    on_hub = source.count("/") <= 1 and not source.startswith((".", "/", "~"))
+    repository = source if on_hub else REPOSITORIES.get(name, "")
     hint = fetch_and_put(
         [huggingface_hub.hf_hub_url(repository, file) if repository else ""],
         [f"{name}/{file}"],
         f"say which folder holds it in place of {source} (none: random weights)",
     )
-    if not _is_repository(source):
+    if not on_hub:
         message = f"there is no {file}, the weights of a pretrained model"
         raise MissingWeights(message, location=Path(source) / file, hint=hint)
     return from_hub(source, file, source, hint)
-
-
-def _is_repository(source: str) -> bool:
-    """Whether it can be `owner/name` or `name` on a hub, rather than a path."""
-    return source.count("/") <= 1 and not source.startswith((".", "/", "~"))
 
 
 def from_hub(repository: str, file: str, network: str, hint: str) -> Path:

@@ -99,7 +99,8 @@ def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] 
     parts.append(out / "dataset.json.part")
     parts[-1].write_text(as_json(about), encoding="utf-8")
     for part in parts:
-        to_disk(part)
+        with part.open("r+b") as stream:
+            to_disk(stream)
     (out / "dataset.json").unlink(missing_ok=True)
     for name in (*FILES, *OF_FORMAT_1):
         if out / f"{name}.part" not in parts:

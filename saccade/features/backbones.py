@@ -111,9 +111,8 @@ class Backbone(nn.Module):
         """
         learns = any(weight.requires_grad for weight in self.parameters())
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-            return self._encode(images)[0]
+            return self.encode_grid(images)[0]
 
-    @torch.no_grad()
     def encode_grid(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Regions `(B, R, D)` of images `(B, 3, h, w)`, and rows and columns of their grid.
 
@@ -121,9 +120,6 @@ class Backbone(nn.Module):
         for images of a size that the network does not take, and for a network whose output is no
         grid.
         """
-        return self._encode(images)
-
-    def _encode(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         if self.finds_boxes:
             message = f"{self.spec.name} finds boxes, which are no grid and cannot learn here"
             hint = "Extract features with it: saccade extract DATA --backbone ..."
@@ -131,13 +127,13 @@ class Backbone(nn.Module):
         height, width = images.shape[-2:]
         try:
             features = self.model.forward_features(images)  # type: ignore[operator]
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, AssertionError, ValueError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            raise BadConfig(
-                f"{self.spec.name} cannot encode {height} x {width} pixels ({first_line(error)})",
-                hint="Choose another --size, or --option img_size=... where the network has it.",
-            ) from None
+            size = f"{height} x {width} pixels"
+            message = f"{self.spec.name} cannot encode {size} ({first_line(error)})"
+            hint = "Choose another --size, or --option img_size=... where the network has it."
+            raise BadConfig(message, hint=hint) from None
         if isinstance(features, Tensor) and features.ndim == 4:
             if not self._channels_last_out:
                 features = features.permute(0, 2, 3, 1)
@@ -148,12 +144,10 @@ class Backbone(nn.Module):
             rows = max(round(math.sqrt(max(cells, 0) * (height / width))), 1)
             if cells > 0 and cells % rows == 0:
                 return regions, (rows, cells // rows)
-        raise BadConfig(
-            f"the output of {self.spec.name} is no grid of regions",
-            hint="Choose a network that keeps one, such as timm:resnet50 or "
-            "timm:vit_base_patch16_224.",
-        )
+        hint = "Choose a network that keeps one: timm:resnet50 or timm:vit_base_patch16_224."
+        raise BadConfig(f"the output of {self.spec.name} is no grid of regions", hint=hint)
 
+    @torch.no_grad()
     def measure(self, preprocessing: Preprocessing) -> tuple[tuple[int, int], int]:
         """Rows and columns of the grid, and numbers per region, for images of that size."""
         device = next((weight.device for weight in self.parameters()), None)
@@ -217,12 +211,10 @@ def build_backbone(spec: BackboneSpec, weights_file: Path | None = None) -> Back
     if weights_file is None and spec.weights_sha256 is not None:
         found = sha256_of(file) if file else digest_of(model)
         if found != spec.weights_sha256:
-            raise MissingWeights(
-                f"these weights of {spec.name} are not those that the features were made with "
-                f"(SHA-256 {found[:12]}..., wanted {spec.weights_sha256[:12]}...)",
-                location=file,
-                hint="Keep the file backbone.safetensors of the feature store beside the run.",
-            )
+            sums = f"(SHA-256 {found[:12]}..., wanted {spec.weights_sha256[:12]}...)"
+            message = f"these weights of {spec.name} are not those that the features were made with"
+            hint = "Keep the file backbone.safetensors of the feature store beside the run."
+            raise MissingWeights(f"{message} {sums}", location=file, hint=hint)
     return Backbone(model, spec)
 
 

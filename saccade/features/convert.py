@@ -75,10 +75,8 @@ def fit_pca(
         products += (regions.T @ regions).double()
         count += len(regions)
     if number > min(dim, count - 1):
-        raise BadConfig(
-            f"{number} components cannot be had of {count:,} training regions of {dim} numbers",
-            hint=f"Give --pca at most {max(min(dim, count - 1), 0)}.",
-        )
+        message = f"{number} components cannot be had of {count:,} regions of {dim} numbers"
+        raise BadConfig(message, hint=f"Give --pca at most {max(min(dim, count - 1), 0)}.")
     mean = total / count
     variances, directions = torch.linalg.eigh(products / count - torch.outer(mean, mean))
     best = directions.T.flip(0)[:number]
@@ -159,8 +157,7 @@ def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | No
         raise BadConfig(f"{dtype} needs no scale", hint="Leave out --scale, or give --dtype int8.")
     if chosen.pool:
         if old.grid is None:
-            message = "regions that are no grid cannot be averaged"
-            raise BadConfig(message, hint="Leave out --pool.")
+            raise BadConfig("regions that are no grid cannot be averaged", hint="Leave out --pool.")
         refuse_uneven(old.grid, (chosen.pool, chosen.pool))
     if (chosen.pool or chosen.pca) and old.reduction and old.reduction.pca:
         hint = "Convert the store that this one was made of."
@@ -221,8 +218,7 @@ def _tensors(
         ids = sorted(one.id for one in images if one.split == "train")
         mean, components, kept = fit_pca(old, old.rows(ids), chosen.pca, pool)
         tensors = {"mean": mean, "components": components}
-        share = f"{100 * kept:.1f} % of variance"
-        say(f"{chosen.pca} of {old.header.dim} components keep {share}")
+        say(f"{chosen.pca} of {old.header.dim} components keep {100 * kept:.1f} % of variance")
     elif old.header.reduction and old.header.reduction.pca:
         before = read_tensors(old.path)
         tensors = {name: before[name] for name in ("mean", "components")}

@@ -7,8 +7,9 @@ run that was killed goes on where it stopped.
 import shlex
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -21,7 +22,6 @@ from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.images import ImageBatches, ReadBatch
-from saccade.features.networks import EncodedImages
 from saccade.features.progress import extraction_bar, say_complete, say_made, say_start
 from saccade.features.settings import PIXELS, Colour, Interpolation, Option, Resize
 from saccade.features.store import StoreHeader, images_fingerprint
@@ -130,41 +130,26 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
             network = build_backbone(network.spec, kept)
         elif network.spec.name != PIXELS:
             network.save(kept)
-        left = images[writer.done :]
-        job = _Job(chosen, network.to(device), folder.image_root, left, device, writer)
-        say_start(writer, _seconds_per_image(job), str(device))
-        loader = job.batches(chosen.batch_size).loader(chosen.workers, pin=device.type == "cuda")
+        network.to(device)
+        batches = partial(ImageBatches, folder.image_root, images[writer.done :], preprocessing)
+        few = batches(max(min(4, chosen.batch_size, len(images) - writer.done), 1))
+        say_start(writer, _seconds_per_image(network, few, device), str(device))
+        loader = batches(chosen.batch_size).loader(chosen.workers, pin=device.type == "cuda")
         with extraction_bar(writer, chosen.progress) as bar:
             for read in loader:
-                writer.add(**_columns(job, read), skipped=read.skipped)
+                columns = _columns(network, read, writer, chosen.batch_size, device)
+                writer.add(**columns, skipped=read.skipped)
                 bar.advance(bar.task_ids[0], len(read.readable))
         writer.finish()
         say_made(path, writer.skipped, len(images))
     return path
 
 
-class _Job(NamedTuple):
-    """An extraction in progress."""
-
-    settings: ExtractSettings
-    backbone: Backbone
-    root: Path
-    images: Sequence[ImageRecord]
-    """Those that are left."""
-    device: torch.device
-    writer: StoreWriter
-
-    def batches(self, size: int) -> ImageBatches:
-        return ImageBatches(self.root, self.images, self.writer.header.preprocessing, size)
-
-    def encode(self, pixels: torch.Tensor, sizes: np.ndarray) -> EncodedImages:
-        pixels = pixels.to(self.device, non_blocking=True)
-        return self.backbone.encode(pixels, self.writer.header.preprocessing, sizes)
-
-
-def _columns(job: _Job, read: ReadBatch) -> dict[str, np.ndarray]:
+def _columns(
+    network: Backbone, read: ReadBatch, writer: StoreWriter, batch_size: int, device: torch.device
+) -> dict[str, np.ndarray]:
     """The store's columns of a batch; 0 for unreadable images."""
-    header, count = job.writer.header, len(read.readable)
+    header, count = writer.header, len(read.readable)
     stored = {
         name: np.zeros((count, *shape[1:]), kind)
         for name, (shape, kind) in header.columns().items()
@@ -173,16 +158,17 @@ def _columns(job: _Job, read: ReadBatch) -> dict[str, np.ndarray]:
     if not read.readable.any():
         return stored
     try:
-        encoded = job.encode(read.pixels, read.sizes[read.readable])
+        pixels = read.pixels.to(device, non_blocking=True)
+        encoded = network.encode(pixels, header.preprocessing, read.sizes[read.readable])
         regions = encoded.regions.to(getattr(torch, header.dtype))
         fits = bool(regions.isfinite().all() & (regions.any() == encoded.regions.any()))
         fits &= encoded.scores is None or bool(np.isfinite(encoded.scores).all())
     except torch.OutOfMemoryError:
-        message = f"{job.device} has not enough memory for {job.settings.batch_size} images at once"
+        message = f"{device} has not enough memory for {batch_size} images at once"
         hint = "Give a smaller --batch-size; what is in the store stays."
         raise BadConfig(message, hint=hint) from None
     if not fits:  # too large, or so small that all of them would be 0
-        other = " and another --name" if job.writer.done else ""
+        other = " and another --name" if writer.done else ""
         message = f"{header.backbone.name} gives numbers that {header.dtype} cannot hold"
         hint = f"Give --dtype float32{other}; if it stays, the weights are broken."
         raise BadConfig(message, hint=hint)
@@ -192,18 +178,17 @@ def _columns(job: _Job, read: ReadBatch) -> dict[str, np.ndarray]:
     return stored
 
 
-def _seconds_per_image(job: _Job) -> float:
-    """Measured on the first few that are left; a GPU does better in full batches."""
-    few = max(min(4, job.settings.batch_size, len(job.images)), 1)
-    settings = job.writer.header.preprocessing
-    blank = torch.zeros(few, 3, settings.height, settings.width, dtype=torch.uint8)
-    sizes = np.full((few, 2), (settings.width, settings.height))
-    job.encode(blank, sizes)  # the first time is slow
+def _seconds_per_image(network: Backbone, few: ImageBatches, device: torch.device) -> float:
+    """Measured on a few of those that are left; a GPU does better in full batches."""
+    settings, count = few.preprocessing, few.size
+    blank = torch.zeros(count, 3, settings.height, settings.width, dtype=torch.uint8)
+    sizes = np.full((count, 2), (settings.width, settings.height))
+    network.encode(blank.to(device), settings, sizes)  # the first time is slow
     begin = time.perf_counter()
-    if job.images:
-        job.batches(few)[0]
-    job.encode(blank, sizes).regions.cpu()
-    return (time.perf_counter() - begin) / few
+    if few.images:
+        few[0]
+    network.encode(blank.to(device), settings, sizes).regions.cpu()
+    return (time.perf_counter() - begin) / count
 
 
 def _refuse_wrong_root(root: Path, images: Sequence[ImageRecord]) -> None:

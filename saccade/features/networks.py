@@ -95,12 +95,10 @@ def unreadable_weights(file: Path) -> Iterator[None]:
         *(SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError),
         *(AttributeError, KeyError, TypeError, ValueError),
     ) as error:
-        raise BadData(
-            f"not a file of weights that can be read safely ({first_line(error, 200)})",
-            location=file,
-            hint="Copy it again from where it came; a .pth may hold tensors only, in a plain dict "
-            "or under `state_dict` or `model`.",
-        ) from None
+        message = f"not a file of weights that can be read safely ({first_line(error, 200)})"
+        rest = "a .pth may hold tensors only, in a plain dict or under `state_dict` or `model`."
+        hint = f"Copy it again from where it came; {rest}"
+        raise BadData(message, location=file, hint=hint) from None
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

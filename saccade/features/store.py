@@ -115,10 +115,8 @@ class FeatureStore:
     def __init__(self, path: Path, header: StoreHeader) -> None:
         self.path, self.header = path, header
         hint = MAKE_AGAIN.format(header.command)
-        arrays = {
-            name: open_array(path, name, shape, kind, hint)
-            for name, (shape, kind) in header.columns().items()
-        }
+        columns = header.columns().items()
+        arrays = {name: open_array(path, name, *about, hint) for name, about in columns}
         self.ids = np.array(open_array(path, "ids", (header.ids_count,), np.dtype(np.int64), hint))
         """(N,) int64, rising."""
         if not (self.ids[1:] > self.ids[:-1]).all():
@@ -295,8 +293,7 @@ def read_header(path: Path) -> StoreHeader:
         if isinstance(fields, dict) and fields.get("format") in (1, 2):
             message = f"written by an older version of saccade (format {fields['format']})"
             command = fields.get("command") or "saccade extract DATA --backbone NAME"
-            hint = MAKE_AGAIN.format(command)
-            raise BadStore(message, location=path, hint=hint)
+            raise BadStore(message, location=path, hint=MAKE_AGAIN.format(command))
         return StoreHeader.model_validate(fields)
     except FileNotFoundError:
         if (path / "features.npy").exists():

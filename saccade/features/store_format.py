@@ -226,15 +226,9 @@ def find_damage(path: Path, columns: Columns, count: int, regions: int) -> list[
     damage = [f"{name}: {message}" for name, message in broken.items()]
     if lacking := sorted(f"{name}.npy" for name in columns.keys() - arrays.keys()):
         damage.append(f"the rows cannot be compared without {', '.join(lacking)}")
-    else:
-        damage += _damaged_rows(path, arrays, regions)
-    return damage + _damaged_files(path, columns, broken)
-
-
-def _damaged_rows(path: Path, arrays: dict[str, np.ndarray], regions: int) -> list[str]:
-    """Chunks of rows that have changed, or hold impossible values."""
-    count = len(arrays["counts"])
-    damage, checked = [], 0
+        return damage + _damaged_files(path, columns, broken)
+    # Rows that have changed, or hold impossible values.
+    checked = 0
     for start, end, crc32, _ in read_chunks(path):
         place, checked = f"rows {start} to {end - 1}", end
         if end > count or checksum(arrays, start, end) != crc32:
@@ -249,7 +243,7 @@ def _damaged_rows(path: Path, arrays: dict[str, np.ndarray], regions: int) -> li
                 damage.append(f"{place}: {name} that are no numbers")
     if checked != count:
         damage.append(f"{MANIFEST}: only {checked} of {count} rows have a checksum")
-    return damage
+    return damage + _damaged_files(path, columns, broken)
 
 
 def _damaged_files(path: Path, columns: Columns, known: Collection[str]) -> list[str]:

@@ -19,7 +19,7 @@ import numpy as np
 from filelock import lock_descriptor
 
 from saccade.core.errors import BadStore, SaccadeError
-from saccade.core.files import refuse_small_disk, write_bytes, write_json
+from saccade.core.files import refuse_small_disk, to_disk, write_bytes, write_json
 from saccade.features.store import StoreHeader, read_header
 from saccade.features.store_format import (
     MAKE_AGAIN,
@@ -68,8 +68,7 @@ class StoreWriter:
             if not lock_descriptor(self._manifest.fileno(), blocking=False):
                 self._manifest.close()
                 hint = "Wait until it has ended, or choose another --name."
-                message = "another process is writing this store"
-                raise BadStore(message, location=path, hint=hint)
+                raise BadStore("another process is writing this store", location=path, hint=hint)
         try:
             before = self._before()
             self.complete = before is not None and before.complete
@@ -151,13 +150,13 @@ class StoreWriter:
             return
         with self._disk_errors():
             for stream in self._files.values():
-                _to_disk(stream)
+                to_disk(stream)
             crc = self._crc
             for parts in self._small.values():
                 crc = zlib.crc32(np.concatenate(parts).data, crc)
             chunk = Chunk(self.done, self._next, crc, tuple(self._skipped))
             self._manifest.write(chunk_line(chunk))
-            _to_disk(self._manifest)
+            to_disk(self._manifest)
         self._chunks.append(chunk)
         self._start_chunk()
 
@@ -173,7 +172,7 @@ class StoreWriter:
         with self._disk_errors():
             write_json(self.path / "skipped.json", skipped)
             self._manifest.write(files_line(self.path, self._columns, header))
-            _to_disk(self._manifest)
+            to_disk(self._manifest)
             write_bytes(self.path / "header.json", header)
 
     def __enter__(self) -> Self:
@@ -205,7 +204,7 @@ class StoreWriter:
         write_bytes(self.path / "header.json", self._header(complete=False))
         with (self.path / "ids.npy").open("wb") as stream:
             np.save(stream, ids, allow_pickle=False)
-            _to_disk(stream)
+            to_disk(stream)
         for name, (shape, kind) in self._columns.items():
             # Its full length at once, which takes no room yet.
             np.lib.format.open_memmap(self.path / f"{name}.npy", "w+", kind, shape)
@@ -222,11 +221,8 @@ class StoreWriter:
         hint = MAKE_AGAIN.format(self.header.command)
         arrays = {name: open_array(self.path, name, *c, hint) for name, c in self._columns.items()}
 
-        def is_whole(chunk: Chunk) -> bool:
-            in_arrays = chunk.end <= self.header.ids_count
-            return in_arrays and checksum(arrays, chunk.start, chunk.end) == chunk.crc32
-
-        return list(takewhile(is_whole, chunks))
+        there = takewhile(lambda chunk: chunk.end <= self.header.ids_count, chunks)
+        return list(takewhile(lambda one: checksum(arrays, one.start, one.end) == one.crc32, there))
 
     def _refuse_strange(self) -> bool:
         """Whether the folder is empty. Raises BadStore unless everything in it belongs to a store
@@ -250,11 +246,9 @@ class StoreWriter:
         if not (self.path / "header.json").exists():
             return None
         before = read_header(self.path)
-        for field in StoreHeader.model_fields:
-            if field in ("complete", "command"):
-                continue
-            old, new = getattr(before, field), getattr(self.header, field)
-            if old != new:
+        for field, new in self.header:
+            old = getattr(before, field)
+            if field not in ("complete", "command") and old != new:
                 change = f"{field}: {_short(old)}, now {_short(new)}"
                 message = f"the store was begun with another {change}"
                 hint = "Choose another --name, or delete the folder to begin again."
@@ -265,8 +259,3 @@ class StoreWriter:
 def _short(value: Any) -> str:
     text = value.model_dump_json() if hasattr(value, "model_dump_json") else str(value)
     return text if len(text) < 300 else f"{text[:300]}..."
-
-
-def _to_disk(stream: BinaryIO) -> None:
-    stream.flush()
-    os.fsync(stream.fileno())

@@ -86,10 +86,10 @@ def prepare(
 def input_config(spec: BackboneSpec) -> InputConfig:
     """The images that timm says a network was trained on. Raises BadConfig."""
     known, own = config_of(spec.network), spec.options.get("img_size")
-    side = own if isinstance(own, int) else None
+    height, width = (own, own) if isinstance(own, int) and own else known.input_size[1:]
     return InputConfig(
-        side or known.input_size[1],
-        side or known.input_size[2],
+        height,
+        width,
         None if known.crop_mode == "squash" else known.crop_pct,
         known.mean,
         known.std,

@@ -79,17 +79,30 @@ def prepare(
         hint = f"There are: {', '.join(SIZES)}."
         raise BadConfig(f"a vision transformer has no --option {strange[0]}", hint=hint)
     file = _find(network, weights)
-    if file is None or file.name != HUB_FILE or not file.with_name(CONFIG).is_file():
+    config = file.with_name(CONFIG) if file is not None and file.name == HUB_FILE else None
+    if config is None or not config.is_file():
         return dict(options), file
-    return {**_sizes_in(file.with_name(CONFIG)), **options}, file
+    try:
+        values = json.loads(config.read_text(encoding="utf-8"))
+        kind, channels = values.get("model_type"), values.get("num_channels", 3)
+    except (OSError, ValueError, AttributeError) as error:
+        raise BadData(f"unreadable ({error})", location=config, hint="Copy it again.") from None
+    if kind != "vit" or channels != 3:
+        message = f"describes {kind} of {channels} colours, not a ViT of 3"
+        raise BadConfig(message, location=config, hint="Give a ViT.")
+    default = import_module("transformers").ViTConfig()
+    other = {n: values[n] for n in SIZES if n in values and values[n] != getattr(default, n)}
+    if strange := [name for name, value in other.items() if not isinstance(value, Option)]:
+        message = f"{strange[0]} is {other[strange[0]]}, which is no plain number"
+        raise BadConfig(message, location=config, hint="Give a ViT for square images.")
+    return {**other, **options}, file
 
 
 def _find(network: str, weights: str) -> Path | None:
     """The weights file of a network; None for "random".
 
-    `weights` is a file or a folder of `config.json` and `model.safetensors`, or a folder of such
-    folders, also one in the folder $SACCADE_WEIGHTS; "hub" takes the network's from there, else
-    from the hub's cache, else from the hub. Raises MissingWeights.
+    `weights` is such a file, its folder, or one above, also in $SACCADE_WEIGHTS; "hub" takes the
+    network's from there, else from the hub's cache, else from the hub. Raises MissingWeights.
     """
     if weights == "random":
         return None
@@ -140,21 +153,3 @@ def input_config(spec: BackboneSpec) -> InputConfig:
     """The defaults of `ViTImageProcessor`, as for Google's networks."""
     side, half = int(spec.options.get("image_size", 224)), (0.5, 0.5, 0.5)
     return InputConfig(side, side, None, half, half, "bilinear")
-
-
-def _sizes_in(config: Path) -> dict[str, Option]:
-    """The sizes in a `config.json` that are not the default."""
-    try:
-        values = json.loads(config.read_text(encoding="utf-8"))
-        kind, channels = values.get("model_type"), values.get("num_channels", 3)
-    except (OSError, ValueError, AttributeError) as error:
-        raise BadData(f"unreadable ({error})", location=config, hint="Copy it again.") from None
-    if kind != "vit" or channels != 3:
-        message = f"describes {kind} of {channels} colours, not a ViT of 3"
-        raise BadConfig(message, location=config, hint="Give a ViT.")
-    default = import_module("transformers").ViTConfig()
-    other = {n: values[n] for n in SIZES if n in values and values[n] != getattr(default, n)}
-    if strange := [name for name, value in other.items() if not isinstance(value, Option)]:
-        message = f"{strange[0]} is {other[strange[0]]}, which is no plain number"
-        raise BadConfig(message, location=config, hint="Give a ViT for square images.")
-    return other

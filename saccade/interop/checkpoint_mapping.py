@@ -179,8 +179,7 @@ class Bundle(NamedTuple):
             return found[0]
         there = f"are {len(found)} files {pattern}" if found else f"is no {pattern}"
         message = f"it holds no {unit}, and beside it there {there}"
-        hint = f"Give the file with --{unit} FILE."
-        raise BadCheckpoint(message, location=self.path, hint=hint)
+        raise BadCheckpoint(message, location=self.path, hint=f"Give the file with --{unit} FILE.")
 
 
 class ImageInput(NamedTuple):

@@ -283,8 +283,7 @@ def open_self_critical(path: Path, _folder: DataFolder) -> Opened:
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:
-            found: np.ndarray = loaded[KEY]
-        return found
+            return np.asarray(loaded[KEY])
 
     def read(file: Path) -> Row:
         regions = array(file).reshape(-1, first[-1])
@@ -310,9 +309,8 @@ def open_sgrvinod(path: Path, folder: DataFolder) -> Opened:
     """Open the files of a folder, or the one that is given. Raises BadConfig, BadData."""
     files = sorted(path.glob("*_IMAGES_*.hdf5")) if path.is_dir() else [path]
     if not files or any(one.name.split("_IMAGES_")[0] not in SPLITS for one in files):
-        message = "there is no TRAIN_IMAGES_*.hdf5, nor VAL or TEST"
         hint = "Give the folder that create_input_files.py filled."
-        raise BadData(message, location=path, hint=hint)
+        raise BadData("there is no TRAIN_IMAGES_*.hdf5, nor VAL or TEST", location=path, hint=hint)
     held = ExitStack()
     opened: list[Any] = []
     places: dict[int | str, Any] = {}
@@ -359,10 +357,8 @@ def _ids_of_split(folder: DataFolder, split: Split, file: Path, count: int) -> l
         raise damaged(given, message) from None
     for id_, own in zip(ids, each, strict=True):
         if not set(own) <= lengths[id_]:
-            raise BadData(
-                f"image {id_} would have captions of {sorted(own)} words, the data folder's have "
-                f"{sorted(lengths[id_])}: the images stand in another order",
-                location=file,
-                hint=f"{PREPARE_AGAIN}.",
-            )
+            there = f"the data folder's have {sorted(lengths[id_])}"
+            message = f"image {id_} would have captions of {sorted(own)} words, {there}"
+            why = "the images stand in another order"
+            raise BadData(f"{message}: {why}", location=file, hint=f"{PREPARE_AGAIN}.")
     return ids

@@ -40,8 +40,7 @@ def published(source: str) -> bool:
 
     `source` is what `dataset.json` says, several joined by pluses.
     """
-    parts = source.split("+")
-    return all(part in SOURCES and SOURCES[part].published_ids for part in parts)
+    return all(part in SOURCES and SOURCES[part].published_ids for part in source.split("+"))
 
 
 def match(
@@ -83,11 +82,8 @@ def match(
             hint = "Leave one of them, or name its folder too."
             raise BadData(message, location=location, hint=hint)
         found[image.id] = key
-    notes: tuple[str, ...] = ()
-    if other := names.elsewhere:
-        what = "images were found by name in a folder of another name"
-        notes = (f"{len(other):,} {what}: {other[0]}",)
-    return Matched(found, notes)
+    other, what = names.elsewhere, "images were found by name in a folder of another name"
+    return Matched(found, (f"{len(other):,} {what}: {other[0]}",) if other else ())
 
 
 class _Names:

@@ -186,9 +186,7 @@ class SoundRow(NamedTuple):
 def _checked(row: Row, image: Path) -> SoundRow:
     """A row as it is stored; where it has no size, that of the image as it is shown counts.
 
-    Boxes in pixels of an image of unknown size become the whole image.
-    Raises ValueError for what no image has: text for numbers, boxes of no place, sides of
-    nothing.
+    Boxes in pixels of an image of unknown size become the whole image. Raises ValueError.
     """
     regions, boxes = np.asarray(row.regions), row.boxes
     if regions.dtype.kind not in NUMBERS:
@@ -240,8 +238,7 @@ def compare_sizes(
         if not same and (0, 0) not in (size, row.size):
             here, said = (f"{wide} x {high}" for wide, high in (size, row.size))
             sizes = f"{here} pixels, according to the features {said}"
-            message = f"image {image.id} ({image.file}) is {sizes}"
-            raise BadData(message, location=path, hint=OTHERS)
+            raise BadData(f"image {image.id} ({image.file}) is {sizes}", location=path, hint=OTHERS)
 
 
 def _size_of(file: Path) -> tuple[tuple[int, int], bool]:

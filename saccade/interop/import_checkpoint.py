@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from torch import Tensor
 
 from saccade.config import FeaturesConfig, Recipe, change
 from saccade.core.errors import BadCheckpoint, BadData, BadRun
@@ -125,13 +124,20 @@ def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Impo
         own = into.model_dump(include=set(PREPROCESSING))
         features = FeaturesConfig(backbone=header.backbone.name, size=into.height, **own)
         recipe = recipe.model_copy(update={"features": features})
-        weights = _weights(reading, recipe, sizes, file)
+        try:
+            model = skeleton(recipe.model, sizes)
+            weights = fill(model, reading.tensors, reading.sources(model), reading.layout)
+        except BadCheckpoint as error:
+            hint = error.hint
+            raise BadCheckpoint(error.message, location=error.location or file, hint=hint) from None
+        except ValueError as error:  # of a library's own model
+            why = str(error).splitlines()[0][:200]
+            raise BadCheckpoint(f"{reading.layout}: {why}", location=file, hint=SAY) from None
         out.mkdir(parents=True, exist_ok=True)
         about = {"imported": f"{reading.layout}: {file.name}"}
         save_tensors(out / "model.safetensors", weights, about)
         # `run.json` comes last: without it the folder is no run.
-        parts = (recipe, sizes, reading.words)
-        run = write_run(out, kind, parts, Origin(header), backbone=kept)
+        run = write_run(out, kind, (recipe, sizes, reading.words), Origin(header), backbone=kept)
     return Imported(run, reading.layout, reading.notes, _command(run, given))
 
 
@@ -172,18 +178,6 @@ def _recipe(reading: Reading, file: Path, changes: tuple[str, ...]) -> Recipe:
     return recipe
 
 
-def _weights(reading: Reading, recipe: Recipe, sizes: Sizes, file: Path) -> dict[str, Tensor]:
-    try:
-        model = skeleton(recipe.model, sizes)
-        return fill(model, reading.tensors, reading.sources(model), reading.layout)
-    except BadCheckpoint as error:
-        hint = error.hint
-        raise BadCheckpoint(error.message, location=error.location or file, hint=hint) from None
-    except ValueError as error:  # of a library's own model
-        why = str(error).splitlines()[0][:200]
-        raise BadCheckpoint(f"{reading.layout}: {why}", location=file, hint=SAY) from None
-
-
 def _encoder(
     reading: Reading, chosen: ImportSettings, dim: int, file: Path
 ) -> tuple[StoreHeader, Path | None, str | None]:
@@ -200,9 +194,8 @@ def _encoder(
         header, kept, given = read_header(chosen.store), beside if beside.exists() else None, None
     elif reading.backbone and chosen.backbone is None:
         tensors = {name: saved.read() for name, saved in reading.backbone.items()}
-        counters = [name for name in tensors if name.endswith(".running_mean")]
-        for name in counters:  # which early versions of torch did not have
-            key = name.replace("running_mean", "num_batches_tracked")
+        for name in [name for name in tensors if name.endswith(".running_mean")]:
+            key = name.replace("running_mean", "num_batches_tracked")  # early torch had none
             tensors.setdefault(key, tensors[name].new_zeros(()).long())
         save_tensors(file, tensors, {})
         header, given = _network(reading, chosen, str(file))[1], BACKBONE

@@ -171,8 +171,7 @@ def _words(bundle: Bundle) -> Vocabulary:
     folder = bundle.path.parent
     parts = all((folder / name).exists() for name in PARTS)
     found = [folder / WHOLE] if (folder / WHOLE).exists() else [folder] if parts else []
-    encoded = f"{WHOLE}, nor {' and '.join(PARTS)}"
-    location = bundle.beside("words", encoded, found)
+    location = bundle.beside("words", f"{WHOLE}, nor {' and '.join(PARTS)}", found)
     return _of_file(location, location.name)
 
 

@@ -272,8 +272,7 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
     except RefusedPickle as refused:
         asks = f"its pickle asks for {refused}, which is on no list of harmless things"
         hint = "Do not load this file with other programs unless you trust who made it."
-        message = f"{asks}; nothing of it was run"
-        raise BadCheckpoint(message, location=path, hint=hint) from None
+        raise BadCheckpoint(f"{asks}; nothing of it was run", location=path, hint=hint) from None
     except (*DEFECTS, zipfile.BadZipFile, RuntimeError, OSError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         message = f"not a whole file of torch.save or pickle ({why})"

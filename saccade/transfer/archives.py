@@ -62,15 +62,16 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> list[str]:
             refuse_small_disk(BadDownload, into, "unpacking", needed, "give another disk: --to DIR")
             for member in members:
                 _write(member, into / member.name, path)
-    except DEFECTS as error:
-        raise _not_whole(path, error) from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         message = "a file stands where a folder must be, or the other way round"
         raise BadDownload(message, location=error.filename, hint=MOVE_AWAY) from None
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a place before the beginning was to be read
+    except (*DEFECTS, OSError) as error:
+        # EINVAL: a place before the beginning was to be read.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        raise _not_whole(path, error) from None
+        message = f"is not whole ({error or type(error).__name__})"
+        hint = "Delete it and run the same command again."
+        raise BadDownload(message, location=path, hint=hint) from None
     return sorted({member.name.partition("/")[0] for member in members})
 
 
@@ -130,11 +131,6 @@ def _write(member: _Member, target: Path, path: Path) -> None:
             if any(there.read(len(some)) != some for some in chunks) or there.read(1):
                 message = f"is there already and is not the file in {path.name}"
                 raise BadDownload(message, location=target, hint=MOVE_AWAY)
-
-
-def _not_whole(path: Path, error: Exception) -> BadDownload:
-    message = f"is not whole ({error or type(error).__name__})"
-    return BadDownload(message, location=path, hint="Delete it and run the same command again.")
 
 
 def _unsafe(path: Path, why: str) -> BadDownload:

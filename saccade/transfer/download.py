@@ -94,8 +94,12 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
         yield from _steps(name, line, to)
         if line.files:
             yield f"  Next: {_in_place(line.then, to)}"
+    known = [file.bytes for file in missing if file.bytes is not None]
+    unknown = len(missing) - len(known)
+    parts = [size_in_words(sum(known))] if known else []
+    parts += [f"{unknown} file{'s' if unknown > 1 else ''} of unknown size"] if unknown else []
     free = size_in_words(free_bytes(to))
-    yield f"To fetch to {to}: {_in_all(missing)}; {free} are free there."
+    yield f"To fetch to {to}: {' and '.join(parts) or 'nothing'}; {free} are free there."
     if any(_is_archive(file) for file in missing):
         yield "Archives are unpacked and kept: there must be room for both."
     if any(line.files for _, line in sets):
@@ -103,17 +107,6 @@ def plan(names: Sequence[str], to: Path, mirrors: Sequence[str] = ()) -> Iterato
             "These addresses are published, but this project has fetched nothing from them. Where "
             "one has moved, --mirror https://HOST/FOLDER names a folder that holds the same files."
         )
-
-
-def _in_all(files: Sequence[File]) -> str:
-    """Size of some files together, as far as it is known."""
-    if not files:
-        return "nothing"
-    known = [file.bytes for file in files if file.bytes is not None]
-    unknown = len(files) - len(known)
-    parts = [size_in_words(sum(known))] if known else []
-    parts += [f"{unknown} file{'s' if unknown > 1 else ''} of unknown size"] if unknown else []
-    return " and ".join(parts)
 
 
 def _steps(name: str, line: Download, to: Path) -> Iterator[str]:

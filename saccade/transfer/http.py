@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from saccade.core.errors import BadConfig, BadDownload
-from saccade.core.files import refuse_small_disk, write_json
+from saccade.core.files import refuse_small_disk, to_disk, write_json
 from saccade.core.formatting import size_in_words
 from saccade.transfer.pieces import Show, chunks_of
 
@@ -214,12 +214,8 @@ def fetch(
             return _Download(url, wanted, path, patience or Patience(), show, say).run()
         except NotHere as fault:
             faults.append(f"{url} {fault}")
-    raise BadDownload(
-        f"cannot be fetched: {'; '.join(faults)}",
-        location=path.name,
-        hint="Run the same command later, it goes on where it stopped; or name another place that "
-        "has the file: --mirror URL.",
-    )
+    hint = "Run the same command later, it goes on where it stopped; or give --mirror URL."
+    raise BadDownload(f"cannot be fetched: {'; '.join(faults)}", location=path.name, hint=hint)
 
 
 @dataclass
@@ -365,15 +361,13 @@ class _Download:
                 self.show(have, total)
                 if (passed := time.monotonic() - since) >= self.patience.window:
                     if have - before < self.patience.slowest * passed:
-                        speed = (have - before) / passed
-                        raise NotNow(f"is too slow ({speed:.0f} bytes a second)")
+                        raise NotNow(f"is too slow ({(have - before) / passed:.0f} bytes a second)")
                     since, before = time.monotonic(), have
         except httpx2.TransportError as error:
             raise NotNow(f"broke off ({error or type(error).__name__})") from None
         if total is not None and have < total:
             raise NotNow(f"was cut off after {have:,} of {total:,} bytes")
-        stream.flush()
-        os.fsync(stream.fileno())
+        to_disk(stream)
 
 
 def _validator(headers: httpx2.Headers) -> str:

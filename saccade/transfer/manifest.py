@@ -58,9 +58,10 @@ class Manifest(Settings):
     files: tuple[PackedFile, ...]
 
 
-def part_name(number: int, count: int) -> str:
-    """The name of a part, from 1 on; as many digits for all, so that a shell sorts them."""
-    return f"{PART}{number:0{max(4, len(str(count)))}d}"
+def part_names(count: int) -> list[str]:
+    """The names of the parts, from 1 on; as many digits for all, so that a shell sorts them."""
+    digits = max(4, len(str(count)))
+    return [f"{PART}{number:0{digits}d}" for number in range(1, count + 1)]
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -112,8 +113,7 @@ class _Format(Settings):
 
 def _faults(manifest: Manifest) -> Iterator[str]:
     """Contradictions in a manifest, and names that would be unsafe to follow."""
-    names = [part_name(n, len(manifest.parts)) for n in range(1, len(manifest.parts) + 1)]
-    if [part.name for part in manifest.parts] != names:
+    if [part.name for part in manifest.parts] != part_names(len(manifest.parts)):
         yield "the parts are not numbered from 1 on"
     if sum(part.bytes for part in manifest.parts) != manifest.bytes:
         yield "the parts are not as long as the whole"

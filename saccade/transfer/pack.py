@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from saccade.core.errors import BadBundle, BadConfig
-from saccade.core.files import disk_errors, refuse_small_disk
+from saccade.core.files import disk_errors, refuse_small_disk, to_disk
 from saccade.data.folder import IMAGES, DataFolder
 from saccade.transfer.manifest import (
     MANIFEST,
@@ -24,7 +24,7 @@ from saccade.transfer.manifest import (
     Manifest,
     PackedFile,
     Part,
-    part_name,
+    part_names,
     write_manifest,
 )
 from saccade.transfer.pieces import CHUNK, TEMPORARY, bar, chunks_of, why_unsafe
@@ -88,7 +88,7 @@ def pack(data: Path, out: Path, *, part_size: int = PART_SIZE, images: bool = Fa
     if count > MAX_PARTS:
         hint = f"At most {MAX_PARTS:,}: give larger ones."
         raise BadConfig(f"that would be {count:,} parts", hint=hint)
-    names = [part_name(number, count) for number in range(1, count + 1)]
+    names = part_names(count)
     with disk_errors(BadBundle, out, "--out"):
         # Make room: the old manifest goes first, parts of another packing go too.
         (out / MANIFEST).unlink(missing_ok=True)
@@ -297,8 +297,7 @@ class PartWriter(io.RawIOBase):
         if self._new is None:
             self.kept += 1
         else:
-            self._new.flush()
-            os.fsync(self._new.fileno())
+            to_disk(self._new)
             self._new.close()
             os.replace(self._temporary, self._path)
         self._close_files()

@@ -36,7 +36,7 @@ def unpack(folder: Path, out: Path) -> Manifest:
     ):
         try:
             _refuse_filled(out)  # another may just have ended
-            _refuse_damaged_parts(folder, manifest.parts)
+            _refuse_damaged_parts(folder, manifest.parts, ends)
             own = [file for file in manifest.files if file.same_as is None]
             needed = sum(file.bytes for file in own if not (begun / file.name).exists())
             refuse_small_disk(BadBundle, begun, "unpacking", needed, "give another disk: --out DIR")
@@ -61,11 +61,11 @@ def _refuse_filled(out: Path) -> None:
         raise BadBundle("is there already", location=out, hint="Give a new folder as --out.")
 
 
-def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
+def _refuse_damaged_parts(folder: Path, parts: Sequence[Part], ends: Sequence[int]) -> None:
     """Check every part, and name all that must be copied again."""
-    wrong, done, total = [], 0, sum(part.bytes for part in parts)
+    wrong = []
     with bar(f"checking {folder}") as show:
-        for part in parts:
+        for part, end in zip(parts, ends, strict=True):
             path = folder / part.name
             if not path.is_file():
                 wrong.append(f"{part.name} is missing")
@@ -73,8 +73,7 @@ def _refuse_damaged_parts(folder: Path, parts: Sequence[Part]) -> None:
                 wrong.append(f"{part.name} has {path.stat().st_size:,} of {part.bytes:,} bytes")
             elif sha256_of(path) != part.sha256:
                 wrong.append(f"{part.name} is damaged")
-            done += part.bytes
-            show(done, total)
+            show(end, ends[-1])
     if wrong:
         shown = wrong[:20] + ([f"and {len(wrong) - 20} more"] if len(wrong) > 20 else [])
         message = f"{len(wrong)} of {len(parts)} parts are not whole: {'; '.join(shown)}"
@@ -95,16 +94,14 @@ def _refuse_foreign(begun: Path, files: Sequence[PackedFile]) -> None:
 
 def _linked(begun: Path, file: PackedFile) -> bool:
     """Hard-link a further name of a file; False if there is no such file, or the disk cannot."""
-    if file.same_as is None:
-        return False
-    target = begun / file.name
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        os.link(begun / file.same_as, target)
-    except OSError:
-        return False
-    return True
+    if file.same_as is not None:
+        target = begun / file.name
+        with suppress(OSError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            os.link(begun / file.same_as, target)
+            return True
+    return False
 
 
 def _slice(
@@ -123,6 +120,5 @@ def _slice(
 
 def _refuse_other(file: PackedFile, folder: Path, written: Path) -> None:
     if sha256_of(written) != file.sha256:
-        message = f"{file.name} is not what the manifest says"
         hint = f"Manifest and parts are of two packings, or the disk fails. {COPY_AGAIN}"
-        raise BadBundle(message, location=folder, hint=hint)
+        raise BadBundle(f"{file.name} is not what the manifest says", location=folder, hint=hint)
