@@ -3,8 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# pytest -n: each worker imports torch once, so more workers than cores only cost. A file stays with
-# one worker: what its tests share (data, runs) is made once.
+# pytest -n: each worker imports torch once, so more workers than cores only cost. Each begins with its
+# own half of the files, so that what the tests of a file share (data, runs) is made once.
 WORKERS ?= 2
 
 .PHONY: help setup demo quick test proof check format bench clean
@@ -25,10 +25,10 @@ demo: setup  ## make data, train both systems, score them, write demo/report.htm
 	$(BIN)/saccade demo
 
 quick: setup  ## the tests that train nothing: under a minute
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 test: setup  ## all tests; no network, no GPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # One proof: make proof PROOFS=words. A proof that was passed on these very files is not run again.
 proof: setup  ## the long proofs, by name; a stopped one goes on
