@@ -68,6 +68,7 @@ def assert_reads_as(oracle, ours, batch, convert, predictions):
     assert pairs.gradient_gap(oracle, ours, convert) < 1e-9
 
 
+@torch.no_grad()
 def assert_says_as(log_p_of, ours, batch):
     """Greedy and beam captions of all images at once are those of a one-image search.
 

@@ -47,11 +47,21 @@ def cards(tmp_path_factory):
     return folder
 
 
-def saccade(*words, site=None, status=0):
-    """Give a command in a process that has the plugin, or has not."""
+COMMANDS = """
+import json, sys
+from saccade.cli.app import app
+for words in json.loads(sys.argv[1]):
+    if status := app(words, prog_name="saccade", standalone_mode=False):
+        sys.exit(status)
+"""
+
+
+def saccade(*commands, site=None, status=0):
+    """Give commands in a process that has the plugin, or has not."""
     path = os.pathsep.join(filter(None, [str(site or ""), str(PLUGIN.parent.parent)]))
+    words = json.dumps([[*map(str, command)] for command in commands])
     done = subprocess.run(
-        [sys.executable, "-m", "saccade", *map(str, words)],
+        [sys.executable, "-c", COMMANDS, words],
         capture_output=True,
         text=True,
         check=False,
@@ -62,36 +72,57 @@ def saccade(*words, site=None, status=0):
 
 
 def test_it_goes_all_the_way_from_prepare_to_compare(site, cards, tmp_path):
-    assert "gated_fusion" in saccade("list", "models", site=site).stdout
-    assert "flash-cards" in saccade("list", "sources", site=site).stdout
-    assert "first_letter" in saccade("list", "metrics", site=site).stdout
     data, run, page = tmp_path / "data", tmp_path / "run", tmp_path / "page.html"
-    saccade("prepare", "flash-cards", "--root", cards, "--out", data, site=site)
     network = ("--backbone", "timm:test_resnet", "--weights", "random", "--size", 64)
-    saccade("extract", data, *network, "--resize", "squash", site=site)
-    recipe = PLUGIN / "recipe.toml"
-    changes = ("--set", "train.epochs=2", "--set", "train.select_by=first_letter")
-    saccade("train", recipe, "--data", data, "--out", run, "--device", "cpu", *changes, site=site)
+    changes = (
+        "--set",
+        "train.epochs=2",
+        "--set",
+        "train.select_by=first_letter",
+        "--device",
+        "cpu",
+    )
+    asked = ("ask", run, cards / "0.png", "what colour is it?", "--device", "cpu")
+    listed = saccade(*(("list", kind) for kind in ("models", "sources", "metrics")), site=site)
+    assert all(name in listed.stdout for name in ("gated_fusion", "flash-cards", "first_letter"))
+    done = saccade(
+        ("prepare", "flash-cards", "--root", cards, "--out", data),
+        ("extract", data, *network, "--resize", "squash"),
+        (
+            "train",
+            PLUGIN / "recipe.toml",
+            "--data",
+            data,
+            "--out",
+            run,
+            "--device",
+            "cpu",
+            *changes,
+        ),
+        ("evaluate", run, "--device", "cpu"),
+        asked,
+        ("compare", run, "-o", page),
+        site=site,
+    )
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert {row["metric"] for row in log} == {"first_letter"}
-    saccade("evaluate", run, "--device", "cpu", site=site)
     scores = json.loads((run / "scores.json").read_text())["test"]
     assert 0 <= scores["first_letter"] <= 1
     words = json.loads((run / "words.json").read_text())
     assert {"w", "h", "?"} <= set(words["vocabulary"]["words"])  # the plugin's tokenizer cut them
-    answer = saccade(
-        "ask", run, cards / "0.png", "what colour is it?", "--device", "cpu", site=site
-    )
-    assert any(name in answer.stdout for name in COLOURS)
-    saccade("compare", run, "-o", page, site=site)
+    answered = done.stdout.partition("scores.json")[2]
+    assert any(name in answered for name in COLOURS)
     assert "First letter" in page.read_text()
 
-    gone = saccade("ask", run, cards / "0.png", "what colour is it?", status=1)
+    gone = saccade(asked, status=1)
     assert "gated_fusion" in gone.stderr
     assert "Traceback" not in gone.stderr
 
 
 def test_without_it_its_names_are_unknown(cards, tmp_path):
-    assert "gated_fusion" not in saccade("list", "models").stdout
-    told = saccade("prepare", "flash-cards", "--root", cards, "--out", tmp_path / "x", status=1)
+    out = tmp_path / "x"
+    told = saccade(
+        ("list", "models"), ("prepare", "flash-cards", "--root", cards, "--out", out), status=1
+    )
+    assert "gated_fusion" not in told.stdout
     assert "flash-cards" in told.stderr
