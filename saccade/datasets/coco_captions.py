@@ -5,6 +5,7 @@ validation images. Layout: cocodataset.org, "Data format", caption annotations.
 """
 
 from pathlib import Path
+from typing import Any
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, SeveralFit, by_name
@@ -44,19 +45,14 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
     for path, split, other in found:
         document = read_json(path, dict)
         records = record_list(document, "annotations", path=path, expected="COCO captions")
-        listed = document.get("images")
-        if not isinstance(listed, list) or not listed:
-            hint = "Take the released file: it lists the images beside their captions."
-            raise BadData('has no list "images"', location=path, hint=hint)
-        numbers, names = columns(listed, {"id": int, "file_name": str}, path=path, name="image")
-        unique(numbers, path=path, name="image id")
+        names = _names_of_images(document, path)
         fields = {"id": int, "image_id": int, "caption": str}
         ids, image_ids, texts = columns(records, fields, path=path, name="caption")
         unique(ids, path=path, name="caption id")
-        known = set(numbers)
-        if stray := [n for n, image in zip(ids, image_ids, strict=True) if image not in known]:
-            first = f"caption {stray[0]} about image {image_ids[ids.index(stray[0])]}"
-            message = f"{len(stray)} captions are about images that it does not list: {first} ..."
+        about = zip(ids, image_ids, strict=True)
+        if stray := [pair for pair in about if pair[1] not in names]:
+            first = "the first is caption {} about image {}".format(*stray[0])
+            message = f"{len(stray)} captions are about images that its list lacks, {first}"
             hint = "The file was cut or mixed: take the released one."
             raise BadData(message, location=path, hint=hint)
         captions += (
@@ -65,8 +61,7 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
         )
         places = (f"{split}{other}", f"images/{split}{other}", "images", "")
         image_records += (
-            ImageRecord(number, files.find(places, [name]), split)
-            for number, name in zip(numbers, names, strict=True)
+            ImageRecord(number, files.find(places, [name]), split) for number, name in names.items()
         )
     captions, notes = with_words(captions)
     return Collection(
@@ -77,6 +72,17 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
         notes=notes,
         edition=found[0][2],
     )
+
+
+def _names_of_images(document: dict[str, Any], path: Path) -> dict[int, str]:
+    """The file names in the document's list of images, by image id. Raises BadData without one."""
+    listed = document.get("images")
+    if not isinstance(listed, list) or not listed:
+        hint = "Take the released file: it lists the images beside their captions."
+        raise BadData('has no list "images"', location=path, hint=hint)
+    ids, names = columns(listed, {"id": int, "file_name": str}, path=path, name="image")
+    unique(ids, path=path, name="image id")
+    return dict(zip(ids, names, strict=True))
 
 
 recognise = by_name(r"captions_(?:train|val)(?:2014|2017)\.json")

@@ -60,11 +60,12 @@ def score_model(
             predictions[int(examples.ids[row])] = answers.answers[place[0]]
             confidence[int(examples.ids[row])] = share[0]
     scored = score_answers(predictions, questions, options, confidence)
-    alone = {"logistic": "sigmoid of the best answer's logit"}  # each answer by itself
     about = {
         "upper_bound": upper_bound(questions, answers, options.revision),
         "without_features": examples.left_out["image without features"],
-        "confidence": alone.get(config.loss, "softmax of the best answer"),
+        "confidence": "sigmoid of the best answer's logit"
+        if config.loss == "logistic"  # each answer is scored by itself
+        else "softmax of the best answer",
         "answer_loss": loss.mean(),
     }
     return scored._replace(scores=scored.scores | about)

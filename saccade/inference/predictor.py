@@ -7,7 +7,7 @@ Shapes: R regions, D numbers per region, G glimpses.
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
-from saccade.data.batch import Batch, VqaBatch, VqaOutput
+from saccade.data.batch import Batch, Captioner, VqaBatch, VqaOutput
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
 from saccade.features.preprocessing import boxes_in_image, grid_boxes, resize_and_crop
@@ -76,7 +76,7 @@ class Run:
         whole = load_model(opened).to(device)
         self.encoder = whole if isinstance(whole, EncodedModel) else None
         """The encoder with the model behind it, where the run has an encoder."""
-        self.model: Any = without_encoder(whole)
+        self.model = without_encoder(whole)
         """The model that takes regions, such as those of `encode`."""
         self.task = opened.header.recipe.task
 
@@ -172,7 +172,7 @@ class Run:
         """
         vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
         encoded, rules = self._encoded(image), rules_of(vocabulary, decode)
-        given = self.model, encoded.regions, encoded.mask, rules
+        given = cast(Captioner, self.model), encoded.regions, encoded.mask, rules
         generator = torch.Generator(self.device).manual_seed(seed)
         with torch.inference_mode():
             sampled = draw(*given, samples=count, generator=generator, **options)
@@ -196,7 +196,7 @@ class Run:
         """
         vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
         encoded, rules = self._encoded(image), rules_of(vocabulary, decode)
-        given = self.model, encoded.regions, encoded.mask
+        given = cast(Captioner, self.model), encoded.regions, encoded.mask
         (best,) = beam_search(*given, rules, beam_size=beam_size or decode.beam_size)
         (maps,), (sentinels,) = replay(*given, [best.words], rules)
         texts = vocabulary.decode(best.words)

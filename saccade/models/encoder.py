@@ -14,14 +14,14 @@ Shapes: I images, h x w pixels each, R regions, D numbers per region.
 
 from collections.abc import Set
 from dataclasses import replace
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from saccade.data.batch import Batch, CaptionState, DecoderOutput
+from saccade.data.batch import Batch, Captioner, CaptionState, DecoderOutput
 from saccade.models.catalogue import EncoderConfig
 
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
@@ -61,7 +61,7 @@ class EncodedModel(nn.Module):
         trainable: Set[str] = frozenset(),
     ) -> None:
         super().__init__()
-        self.model: Any = model
+        self.model = model
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.encoder = encoder.to(memory_format=layout)
         self.config, self.spec, self.trainable = config, spec, trainable
@@ -109,11 +109,11 @@ class EncodedModel(nn.Module):
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         """Encode pixels `(I, h * w, 3)` before the first word."""
         del region_mask  # of pixels; an image has all of them
-        return self.model.init_state(*self.encode(regions))
+        return cast(Captioner, self.model).init_state(*self.encode(regions))
 
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
         """Read one word per beam, `words (I, K)`, and score the next ones."""
-        return self.model.step(words, state)
+        return cast(Captioner, self.model).step(words, state)
 
 
 def without_encoder(model: nn.Module) -> nn.Module:
