@@ -195,7 +195,7 @@ def some_vectors(draw):
     return draw(st.dictionaries(st.text(LETTERS, min_size=1), numbers, min_size=1, max_size=8))
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some_vectors(), st.data())
 def test_text_and_binary_of_the_same_vectors_are_read_the_same(tmp_path, vectors, data):
     wanted = data.draw(st.sets(st.sampled_from(sorted(vectors)), min_size=1))

@@ -480,4 +480,5 @@ MODELS: Table[Entry] = Table("model", _MODELS, group="saccade.models", check=_ch
 
 def build_model(config: ModelConfig, sizes: "Sizes") -> "nn.Module":
     """The model that a config belongs to, with fresh weights."""
-    return load_object(MODELS.look_up(config.kind).model)(config, sizes)
+    model: nn.Module = load_object(MODELS.look_up(config.kind).model)(config, sizes)
+    return model

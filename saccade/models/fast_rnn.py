@@ -71,7 +71,8 @@ class StepLinear:
         """`(..., in)` to `(..., out)`, as `functional.linear`."""
         if not torch.is_grad_enabled():
             return functional.linear(inputs, self.weight, self.bias)
-        return _StepLinear.apply(inputs, self.weight, self.bias, self)
+        output: Tensor = _StepLinear.apply(inputs, self.weight, self.bias, self)
+        return output
 
 
 class _StepLinear(torch.autograd.Function):
@@ -115,7 +116,8 @@ class PackedLstm(nn.LSTM):
     ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]:
         """Run over n sequences; states are (1, n, H), outputs are packed (N, H)."""
         if _is_torch_as_fast(inputs.data):
-            return super().forward(inputs, state)
+            result: tuple[PackedSequence, tuple[Tensor, Tensor]] = super().forward(inputs, state)
+            return result
         weight, bias = self.get_parameter("weight_ih_l0"), None
         if self.bias:
             bias = self.get_parameter("bias_ih_l0") + self.get_parameter("bias_hh_l0")
@@ -152,8 +154,10 @@ class VocabularyLinear(nn.Linear):
     def forward(self, values: Tensor) -> Tensor:
         """`values (N, H)` -> (N, V)."""
         if _is_torch_as_fast(values) or self.out_features % ALIGNMENT == 0:
-            return super().forward(values)
-        return _AlignedLinear.apply(values, self.weight, self.bias)
+            scores: Tensor = super().forward(values)
+        else:
+            scores = _AlignedLinear.apply(values, self.weight, self.bias)
+        return scores
 
 
 ALIGNMENT = 16

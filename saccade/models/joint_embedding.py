@@ -160,10 +160,12 @@ class WeightNormLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        return self.weight_v * (self.weight_g / self.weight_v.norm())
+        weight: Tensor = self.weight_v * (self.weight_g / self.weight_v.norm())
+        return weight
 
     def forward(self, values: Tensor) -> Tensor:
-        return functional.linear(values, self.weight, self.bias)
+        out: Tensor = functional.linear(values, self.weight, self.bias)
+        return out
 
 
 def linear(inputs: int, outputs: int, config: JointEmbeddingConfig) -> WeightNormLinear | nn.Linear:

@@ -82,7 +82,8 @@ class Layer(nn.Module):
             values = values[image]
         if guide is not None:
             values = self.guided_norm(values + self.dropout(self.guided_attention(values, *guide)))
-        return self.feed_forward_norm(values + self.dropout(self.feed_forward(values)))
+        normal: Tensor = self.feed_forward_norm(values + self.dropout(self.feed_forward(values)))
+        return normal
 
 
 class Attention(nn.Module):
@@ -103,7 +104,8 @@ class Attention(nn.Module):
         key, value = self._by_head(self.key(others)), self._by_head(self.value(others))
         scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5  # (n, heads, Q, S)
         weights = self.dropout(masked_softmax(scores, mask[:, None, None]))
-        return self.merge((weights @ value).transpose(1, 2).flatten(2))
+        mixed: Tensor = self.merge((weights @ value).transpose(1, 2).flatten(2))
+        return mixed
 
     def _by_head(self, values: Tensor) -> Tensor:
         return values.view(*values.shape[:2], self.heads, -1).transpose(1, 2)
@@ -118,7 +120,8 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, values: Tensor) -> Tensor:
-        return self.output(self.dropout(torch.relu(self.hidden(values))))
+        out: Tensor = self.output(self.dropout(torch.relu(self.hidden(values))))
+        return out
 
 
 class Reduction(nn.Module):

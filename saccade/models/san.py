@@ -62,9 +62,11 @@ class San(nn.Module):
         words, length = batch.question, batch.question_length
         if isinstance(self.question_encoder, Convolution):
             real = real_words(length, words.shape[1])
-            return self.question_encoder(self.embed(words) * real[..., None])
+            question: Tensor = self.question_encoder(self.embed(words) * real[..., None])
+            return question
         _, (hidden, _) = self.question_encoder(pack_words(words, length, self.embed))
-        return hidden[-1]
+        last: Tensor = hidden[-1]
+        return last
 
 
 class Hop(nn.Module):

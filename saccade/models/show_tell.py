@@ -98,7 +98,8 @@ class ShowTell(nn.Module):
             image = functional.pad(regions, (0, 0, 0, missing)).flatten(1)
         else:
             image = mean_region(regions, mask)
-        return self.project_image(image)
+        projected: Tensor = self.project_image(image)
+        return projected
 
     def _normalise(self, image: Tensor) -> Tensor:
         """Batch norm (n, E); the batch's statistics while training, the running ones otherwise."""
@@ -106,7 +107,8 @@ class ShowTell(nn.Module):
         if norm is None:
             return image
         if len(image) > 1:
-            return norm(image)
+            normal: Tensor = norm(image)
+            return normal
         return functional.batch_norm(  # one image has no spread; the course's code stops here
             image, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         )
