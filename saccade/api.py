@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from saccade.inference.predictor import Run
 
 OnFault = Literal["refuse", "drop", "keep"]
+OnBad = Literal["refuse", "drop"]
 
 
 class ExtractOptions(TypedDict, total=False):
@@ -48,6 +49,8 @@ def prepare(
     missing: OnFault = "refuse",
     overlap: OnFault = "refuse",
     hold_out: float | None = None,
+    bad: OnBad = "refuse",
+    replace: bool = False,
     **options: str,
 ) -> Path:
     """Read a data set, verify it, and write it as a data folder.
@@ -56,17 +59,19 @@ def prepare(
         source: A name of `saccade list sources`, or two joined by a plus that describe the same
             images ("vqa-v2+karpathy"); None recognises the layout of the files.
         root: The folder with the data set's files.
-        out: The data folder to make; one that is there is replaced, its features are kept.
+        out: The data folder to make; one of the same data is replaced, its features are kept.
         missing: What to do with images whose file is not there.
         overlap: What to do with images that are in two splits.
         hold_out: Share of the training images, 0..1, to make a validation split where none is.
+        bad: What to do with single records that cannot be used, where a source reads rows.
+        replace: Write over a data folder of other data.
         options: The source's own, such as `images="FOLDER"`.
 
     Returns:
         The data folder.
 
     Raises:
-        BadConfig: There is no such source or option.
+        BadConfig: There is no such source or option, or `out` holds other data.
         BadData: The files are missing, damaged or contradict each other.
 
     Example:
@@ -77,8 +82,17 @@ def prepare(
     """
     from saccade.datasets.prepare import prepare as make
 
-    handling = {"missing": missing, "overlap": overlap}
-    return make(source, Path(root), Path(out), hold_out=hold_out, **handling, **options)
+    return make(
+        source,
+        Path(root),
+        Path(out),
+        missing=missing,
+        overlap=overlap,
+        hold_out=hold_out,
+        bad=bad,
+        replace_other=replace,
+        **options,
+    )
 
 
 def extract(data: str | Path, backbone: str, **options: Unpack[ExtractOptions]) -> Path:

@@ -202,7 +202,7 @@ class TestParquet:
         pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
         write(tmp_path / "data/train-00000-of-00001.parquet", pointer)
         with pytest.raises(BadData, match="Git LFS pointer"):
-            prepare(None, tmp_path, tmp_path.parent / "data")
+            prepare(None, tmp_path, tmp_path.parent / f"{tmp_path.name}-data")
 
     def test_a_data_folder_is_none_of_these(self, tmp_path):
         SAMPLES["hf-parquet"](tmp_path / "hub")
@@ -245,7 +245,7 @@ class TestCard:
     def test_the_licence_is_the_cards(self, source, card, licence, tmp_path):
         SAMPLES[source](tmp_path)
         (tmp_path / "README.md").write_bytes(card.encode())
-        folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / "made"))
+        folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / f"{tmp_path.name}-made"))
         assert folder.about["licence"] == licence
 
 

@@ -145,7 +145,7 @@ class TestFindings:
         lines = ["image,caption,question,answer,split", "a.jpg,A.,Who?,me,train", "b.jpg,B.,,,val"]
         (tmp_path / "t.csv").write_text("\n".join(lines))
         touch(tmp_path, "a.jpg", "b.jpg")
-        made = prepare("table", tmp_path, tmp_path.parent / "made")
+        made = prepare("table", tmp_path, tmp_path.parent / f"{tmp_path.name}-made")
         (finding,) = DataFolder(made).about["findings"]
         assert finding["level"] == "warning"
         assert finding["message"].startswith("split val has no questions: nothing can be trained")
@@ -269,7 +269,9 @@ class TestWhatIsSaid:
         save(tmp_path / "raw/annotations/captions_val2017.json", coco_captions(42))
         touch(tmp_path / "raw", "val2017/000000000042.jpg")
         lines = remarks(prepare(None, tmp_path / "raw", tmp_path / "data"))
-        assert [line.split(":")[0] for line in lines] == ["note", "warning", "warning"]
+        assert [line.split(":")[0] for line in lines] == [
+            "read", "note", "warning", "warning",
+        ]  # fmt: skip
         assert all(line.endswith(".") and ".." not in line for line in lines)
 
 

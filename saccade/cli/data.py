@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.api import OnFault
+from saccade.api import OnBad, OnFault
 from saccade.cli.app import OptionsOption, say_next, show_rows
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import byte_size, pairs, size_in_words, values
@@ -29,6 +29,12 @@ def prepare(
     option: OptionsOption = None,
     missing: Annotated[OnFault, typer.Option(help="Images that are not there.")] = "refuse",
     overlap: Annotated[OnFault, typer.Option(help="Images in two splits.")] = "refuse",
+    bad: Annotated[
+        OnBad, typer.Option(help="Single records that cannot be used, in sources of rows.")
+    ] = "refuse",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write over a data folder of other data.")
+    ] = False,
     hold_out: Annotated[
         float | None,
         typer.Option(
@@ -45,10 +51,20 @@ def prepare(
     name, folder = source_and_root(source, root, out)
     options = pairs(option)
     named = {key.replace("-", "_") for key in options}
-    if own := {"missing", "overlap", "hold_out", "root", "out", "source"} & named:
+    if own := {"missing", "overlap", "bad", "replace", "hold_out", "root", "out", "source"} & named:
         hint = f"Write it as an argument of its own: --{min(own).replace('_', '-')}."
         raise BadConfig(f"{min(own)} is no --option of a source", hint=hint)
-    make(name, folder, out, missing=missing, overlap=overlap, hold_out=hold_out, **options)
+    make(
+        name,
+        folder,
+        out,
+        missing=missing,
+        overlap=overlap,
+        hold_out=hold_out,
+        bad=bad,
+        replace=replace,
+        **options,
+    )
     for line in remarks(out):
         typer.echo(line)
     splits = DataFolder(out).about["splits"]

@@ -212,6 +212,12 @@ class ImageFiles:
             name = name.removeprefix(root)
         below, _, file = name.rpartition("/")
         places = [_join(folder, below) if below else folder for folder in folders]
+        for place in places:
+            if len(found := [e for e in endings if file + e in self.names(place)]) > 1:
+                both = " and ".join(file + ending for ending in found[:2])
+                message = f"{name} could be {both}: which of them?"
+                hint = "Write the names of the images with their endings."
+                raise BadData(message, location=self.root / place, hint=hint)
         return self.find(places, [file + ending for ending in endings])
 
     def names(self, folder: str) -> frozenset[str]:
@@ -270,5 +276,13 @@ def _plain(name: str) -> str:
     return _composed(name).casefold()
 
 
+def tidy(path: str) -> str:
+    """A path without empty parts and single dots: `sub//0.png` is the file `sub/0.png`."""
+    if "//" not in path and "/." not in path and not path.startswith("./"):
+        return path
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return "/" * path.startswith("/") + "/".join(parts)
+
+
 def _join(folder: str, name: str) -> str:
-    return "/".join(filter(None, (folder, name)))
+    return tidy("/".join(filter(None, (folder, name))))

@@ -6,6 +6,7 @@
     captions.parquet   id, image_id, text, words, split            (fields of `Caption`)
     choices.parquet    question_id, choices                        (multiple choice)
     pairs.parquet      question_id, other_id                       (VQA v2's balanced pairs)
+    released_ids.parquet  kind, id, released                       (ids that are no numbers)
     cache/             word counts of the training split, one file a tokenizer; may be deleted
     features/NAME/     feature stores, made by `extract`
     images/            the images themselves, where `pack --images` brought them along
@@ -21,11 +22,12 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from saccade.core.errors import BadConfig, BadData
@@ -33,7 +35,15 @@ from saccade.core.files import as_json, to_disk, write_json
 from saccade.core.tasks import TaskName
 from saccade.data.checks import Finding
 from saccade.data.reading import read_json
-from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question, Split
+from saccade.data.records import (
+    SPLITS,
+    Caption,
+    Collection,
+    ImageRecord,
+    Question,
+    ReleasedId,
+    Split,
+)
 from saccade.text.tokenizers import TOKENIZERS, as_question
 
 if TYPE_CHECKING:
@@ -47,6 +57,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "captions": Caption._fields,
     "choices": ("question_id", "choices"),
     "pairs": ("question_id", "other_id"),
+    "released_ids": ReleasedId._fields,
 }
 """The tables, each in a Parquet file of its name, and their columns."""
 FILES = (*(f"{name}.parquet" for name in FIELDS), "dataset.json")
@@ -58,12 +69,21 @@ CAPTION_TOKENIZER = "karpathy"
 """The tokenizer that `Caption.words` are cut with."""
 
 
-def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] = ()) -> None:
+def write_folder(
+    out: Path,
+    collection: Collection,
+    findings: Sequence[Finding] = (),
+    *,
+    unread: Mapping[str, str] = MappingProxyType({}),
+    replace_other: bool = False,
+) -> None:
     """Write a collection that has been through `data.checks.check`.
 
     Every file is whole or absent, and `dataset.json` comes last: without it the folder does not
     count. Equal collections give equal files. `features/` of an existing data folder stays.
-    Raises BadData if `out` holds anything that is not of a data folder.
+    `unread` names the files that were not read, with the reasons. Raises BadData if `out` holds
+    anything that is not of a data folder, BadConfig if it is one of other data, unless
+    `replace_other`.
     """
     from saccade.data.parquet import write_table  # noqa: PLC0415 - slow to import
 
@@ -79,6 +99,8 @@ def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] 
         message = f"holds other things than a data folder, such as {min(strange)}"
         hint = "Give a new folder, or an earlier data folder, as --out."
         raise BadData(message, location=out, hint=hint)
+    if not replace_other:
+        _refuse_other_data(out, collection)
     out.mkdir(parents=True, exist_ok=True)
     tables = {name: records for name, records in _tables(collection).items() if records}
     parts = [out / f"{name}.parquet.part" for name in tables]
@@ -93,6 +115,7 @@ def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] 
         "image_root": collection.image_root,
         "fingerprint": fingerprint(collection),
         "splits": {split: {kind: counts[kind][split] for kind in kinds} for split in SPLITS},
+        "files": {"read": list(collection.files), "unread": dict(unread)},
         "notes": list(collection.notes),
         "findings": [asdict(finding) for finding in findings],
     }
@@ -110,6 +133,20 @@ def write_folder(out: Path, collection: Collection, findings: Sequence[Finding] 
         os.replace(part, part.with_suffix(""))
 
 
+def _refuse_other_data(out: Path, collection: Collection) -> None:
+    """Raise BadConfig where `out` is a data folder of another source, or of other files."""
+    if not (out / "dataset.json").is_file():
+        return
+    about = read_json(out / "dataset.json", dict)
+    theirs = about.get("source"), about.get("image_root"), (about.get("files") or {}).get("read")
+    ours = collection.source, collection.image_root, list(collection.files)
+    if any(old not in (None, new) for old, new in zip(theirs, ours, strict=True)):
+        names = ", ".join(theirs[2] or [])[:200] or f"images in {theirs[1]}"
+        message = f"is the data folder of other data: {theirs[0]} ({names})"
+        hint = "Give another --out, or --replace to lose that one and write this in its place."
+        raise BadConfig(message, location=out, hint=hint)
+
+
 def _tables(collection: Collection) -> dict[str, Sequence[tuple[Any, ...]]]:
     """The records of each table; those about questions that were left out are left out, too."""
     ids = {question.id for question in collection.questions}
@@ -119,6 +156,7 @@ def _tables(collection: Collection) -> dict[str, Sequence[tuple[Any, ...]]]:
         "captions": collection.captions,
         "choices": [item for item in collection.choices.items() if item[0] in ids],
         "pairs": [pair for pair in collection.pairs if ids.issuperset(pair)],
+        "released_ids": collection.released_ids,
     }
 
 
@@ -126,7 +164,7 @@ def fingerprint(collection: Collection) -> str:
     """SHA-256 over all records in order: equal data, equal fingerprint, wherever it lies."""
     digest = hashlib.sha256()
     for name, records in _tables(collection).items():
-        if not records and name in ("choices", "pairs"):
+        if not records and name in ("choices", "pairs", "released_ids"):
             continue
         rest = iter(records)
         while some := list(islice(rest, 4096)):
@@ -208,6 +246,10 @@ class DataFolder:
     def balanced_pairs(self) -> list[tuple[int, int]]:
         """The balanced pairs of question ids; empty where none are known."""
         return list(self._beside("pairs"))
+
+    def released_ids(self, kind: Literal["image", "question"]) -> dict[int, str]:
+        """The released ids by the numbers used here; empty where they are the same."""
+        return {id_: name for of, id_, name in self._beside("released_ids") if of == kind}
 
     def word_counts(self, tokenizer: str, of: Literal["questions", "captions"]) -> dict[str, int]:
         """Counts of the words of the training split, in the order of first use.

@@ -15,6 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -30,6 +31,29 @@ PIECE = 2**20
 """Bytes of a packed file that are unpacked, or characters of JSON that are read, at once."""
 
 
+_opened: ContextVar[dict[Path, None] | None] = ContextVar("opened", default=None)
+
+
+@contextmanager
+def opened_files() -> Iterator[Mapping[Path, None]]:
+    """The files that are read meanwhile, in order: what a data set was made of.
+
+    Readers say it themselves (`note_opened`), so none can forget a file. What is only looked at
+    (`read_start`) does not count.
+    """
+    token = _opened.set(found := dict[Path, None]())
+    try:
+        yield found
+    finally:
+        _opened.reset(token)
+
+
+def note_opened(path: Path) -> None:
+    """Count a file as read, for `opened_files`."""
+    if (opened := _opened.get()) is not None:
+        opened[path] = None
+
+
 def read_text(path: Path, *, may_be_empty: bool = False) -> str:
     """The text of a file, unpacked if its name ends in `.gz`.
 
@@ -37,6 +61,7 @@ def read_text(path: Path, *, may_be_empty: bool = False) -> str:
     become larger by far than text does (`files.Limits`).
     """
     data: bytes | bytearray = bytearray()
+    note_opened(path)
     try:
         if path.name.endswith(".gz"):
             limits = Limits()
@@ -334,6 +359,7 @@ def read_entries(path: Path, top: type[Top]) -> Iterator[tuple[Any, Any]]:
     `read_json`, once the bad place is met.
     """
     begin, end = "{}" if top is dict else "[]"
+    note_opened(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             text, place = _Text(file), 0

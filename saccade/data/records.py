@@ -49,6 +49,16 @@ class Caption(NamedTuple):
     split: Split
 
 
+class ReleasedId(NamedTuple):
+    """An id that is no whole number, or not unique, as it was released: servers ask for it."""
+
+    kind: str
+    """"image" or "question"."""
+    id: int
+    """The number that it has here."""
+    released: str
+
+
 def with_words(captions: Iterable[Caption]) -> tuple[list[Caption], list[str]]:
     """The captions that have a word, and a note about the others, if there are any."""
     given = list(captions)
@@ -75,6 +85,10 @@ class Collection:
     """Multiple choice: what each question, by its id, offers. Open-ended sets have none."""
     pairs: Sequence[tuple[int, int]] = ()
     """VQA v2: ids of two questions with equal words, two images, and different answers."""
+    released_ids: Sequence[ReleasedId] = ()
+    """Of images and questions whose numbers here are not the released ids."""
+    files: Sequence[str] = ()
+    """The files that were read, absolute."""
     edition: str = ""
     """The published set that this should be ("2017", "balanced"), part of a key of
     `datasets.published_counts.OFFICIAL`; empty where nothing is published to compare with."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.tables import Table, load_object
 from saccade.data.find_files import no_folder
+from saccade.data.reading import opened_files
 from saccade.data.records import Collection, ImageRecord
 from saccade.data.splits import as_drawing
 
@@ -215,12 +216,14 @@ def read_parts(name: str, root: Path, /, **options: str) -> list[Collection]:
     lines = {part: _line(part) for part in name.split("+")}
     if not root.is_dir() and not name.startswith(HUB):
         raise no_folder(root, name)
-    takes = own_options(lines, options)
-    parts = [_function(lines[part].reader)(root, **own) for part, own in takes.items()]
-    return [
-        replace(part, licence=line.licence) if part.licence == Collection.licence else part
-        for part, line in zip(parts, lines.values(), strict=True)
-    ]
+    parts = []
+    for part, own in own_options(lines, options).items():
+        with opened_files() as opened:
+            read = cast(Collection, _function(lines[part].reader)(root, **own))
+        unknown = read.licence == Collection.licence
+        licence = lines[part].licence if unknown else read.licence
+        parts.append(replace(read, licence=licence, files=[str(path) for path in opened]))
+    return parts
 
 
 def read_source(name: str, root: Path, /, **options: str) -> Collection:
@@ -245,10 +248,15 @@ def own_options(names: Iterable[str], options: Mapping[str, str]) -> dict[str, d
 
 
 def reader_options(name: str) -> list[str]:
-    """Names of the options of a source's reader; `**shares` are those of `as_drawing`."""
+    """Names of the options of a source's reader; `**rules` are those of `as_rules`, `**shares` of
+    `as_drawing`.
+    """
     parameters = inspect.signature(_function(_line(name).reader)).parameters
-    shares = inspect.signature(as_drawing).parameters if "shares" in parameters else ()
-    return [*(name for name in parameters if name not in ("root", "shares")), *shares]
+    own = [name for name in parameters if name not in ("root", "shares", "rules")]
+    if "rules" in parameters:
+        own.append("bad")
+    more = parameters.keys() & {"shares", "rules"}
+    return [*own, *(inspect.signature(as_drawing).parameters if more else ())]
 
 
 def reason(name: str, root: Path, options: Mapping[str, str] | None = None) -> str | None:
@@ -298,4 +306,6 @@ def join(parts: list[Collection]) -> Collection:
         notes=[f"{part.source}: {note}" for part in parts for note in part.notes],
         choices={id_: offered for part in parts for id_, offered in part.choices.items()},
         pairs=[pair for part in parts for pair in part.pairs],
+        released_ids=list(dict.fromkeys(id_ for part in parts for id_ in part.released_ids)),
+        files=list(dict.fromkeys(file for part in parts for file in part.files)),
     )

@@ -1,11 +1,9 @@
-"""Rows of somebody's own data: their columns, their files, and the records that they become.
+"""Rows of somebody's own data, and the records that they become.
 
-A row names an image, and a question with its answers, or captions, or both. Tables and Hugging
-Face folders are read through here, so that the same rules hold for both.
+A row names an image, and a question with its answers, or captions, or both. Tables, Hugging Face
+folders and layouts are read through here, so that the same rules hold for all.
 """
 
-import csv
-import io
 import json
 import math
 import os
@@ -15,36 +13,31 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import is_absolute
-from saccade.data.reading import (
-    NAMES_IT,
-    is_text,
-    read_json,
-    read_lines,
-    read_start,
-    read_table,
-    refuse_constant,
-)
-from saccade.data.records import Caption, Collection, ImageRecord, Question, Split
-from saccade.data.splits import Drawing
+from saccade.core.errors import BadData
+from saccade.data.find_files import is_absolute, tidy
+from saccade.data.options import one_of
+from saccade.data.reading import is_text, refuse_constant
+from saccade.data.records import Caption, Collection, ImageRecord, Question, ReleasedId, Split
+from saccade.data.splits import Drawing, as_drawing
 from saccade.text.tokenizers import caption_words
 
 SPLIT_WORDS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("train", "training", "trainset"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "valset", "dev", "minival"), "val"),
+    **dict.fromkeys(("test", "testing", "testset", "testdev", "teststd", "testchallenge"), "test"),
+    **dict.fromkeys(("eval", "evaluate", "evaluation"), "test"),  # as Hugging Face's datasets says
 }
-ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp")
-"""Tried behind an image's name, in this order: many tables leave the ending out."""
 
 
 def split_in(name: str) -> Split | None:
-    """The split in the name of a file or folder: `val.csv`, `test-00000-of-00002`."""
-    words = re.split(r"[^a-z]+", name.lower())
+    """The split in the name of a file or folder: `val.csv`, `test-00000-of-00002`, `test-dev2015`.
+
+    None where it has no split's word, or those of two splits.
+    """
+    joined = re.sub(r"(?<![a-z])test[^a-z]?(dev|std|challenge)", r"test\1", name.lower())
+    words = re.split(r"[^a-z]+", joined)
     found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
 
@@ -63,94 +56,207 @@ class Row(NamedTuple):
         return BadData(f"{self.place} {message}", location=self.location, hint=hint)
 
 
+class Cells(tuple[Any, ...]):
+    """What several columns of a row hold that are one part of it."""
+
+    __slots__ = ()
+
+
+class RowRules(NamedTuple):
+    """What the user says about rows: of no split, and of no use."""
+
+    drawing: Drawing
+    bad: str
+    """"refuse" or "drop" (leave the row out, and count it)."""
+
+
+def as_rules(bad: str = "refuse", **shares: Any) -> RowRules:
+    """These options of a reader, which it takes as `**rules`. Raises BadConfig."""
+    return RowRules(as_drawing(**shares), one_of("bad", bad, ("refuse", "drop")))
+
+
+class _Said(NamedTuple):
+    """A row whose image and split could be read."""
+
+    row: Row
+    name: str
+    split: Split | None
+
+
+class _Found(NamedTuple):
+    """What a row became; ids and image ids of its records are still open."""
+
+    row: Row
+    image: str
+    split: Split
+    question: Question | None
+    captions: Sequence[Caption]
+    wordless: int
+    """Captions without a word."""
+
+
 def collect(
     source: str,
     rows: Sequence[Row],
     find: Callable[[str], str],
     root: Path,
-    drawing: Drawing,
+    rules: RowRules,
     notes: Sequence[str],
     licence: str = Collection.licence,
 ) -> Collection:
     """Turn the rows of all files of a data set into records. Raises BadData, naming the row, for
-    one that says nothing, lacks its image or answer, or holds no text.
+    one that lacks its image or answer, or holds no text, unless the rules leave it out.
 
-    `find` gives the path, below the `root` of images, of an image's name in a row; `drawing` is for
-    rows that say no split.
+    `find` gives the path, below the `root` of images, of an image's name in a row. Captions and
+    questions without a word are left out and counted. Numbers are those of `id` and `image_id`
+    where every row has its own, else places; what was released is kept beside them.
     """
     if not rows:
         hint = "Check --root: do the files there hold any rows?"
         raise BadData("there is not one row", location=root, hint=hint)
-    names = [_name(row) for row in rows]
-    _refuse_paths_elsewhere(rows, names, root)
-    numbers = {name: place for place, name in enumerate(sorted(set(names)))}
-    splits, drawn = _splits(rows, names, drawing)
-    images: dict[ImageRecord, None] = {}
-    questions: list[Question] = []
-    captions: list[Caption] = []
-    for row, name, split in zip(rows, names, splits, strict=True):
-        if split is None:
-            raise row.bad("has no split, but others have", "Fill it in for every row.")
-        number, before = numbers[name], len(questions) + len(captions)
-        images[ImageRecord(number, find(name), split)] = None
-        if question := _question(row, len(questions), number, split):
-            questions.append(question)
-        for text in _texts(row, "caption"):
-            words = caption_words(text)
-            if not words:
-                raise row.bad(f"has a caption without a word: {text[:40]!a}", "Leave it out.")
-            captions.append(Caption(len(captions), number, text, words, split))
-        if len(questions) + len(captions) == before:
-            hint = "Give it a question with an answer, or a caption, or leave the row out."
-            raise row.bad("says nothing about its image", hint)
-    records = list(images), questions, captions, licence
-    return Collection(source, str(root), *records, notes=[*notes, *drawn])
+    refused: list[BadData] = []
+
+    def usable(check: Callable[[Any], Any], given: Sequence[Any]) -> list[Any]:
+        """What `check` makes of each, without what it refuses if that is to be left out."""
+        kept = []
+        for one in given:
+            try:
+                kept.append(check(one))
+            except BadData as error:
+                if rules.bad == "refuse":
+                    raise
+                refused.append(error)
+        return kept
+
+    said: list[_Said] = usable(_said, rows)
+    _refuse_paths_elsewhere(said, root)
+    splits, drawn = _splits(said, rules.drawing)
+    with_split = [one._replace(split=split) for one, split in zip(said, splits, strict=True)]
+    found: list[_Found] = usable(_records, with_split)
+    image_ids, released = _image_ids(found)
+    asked = [(one, one.question) for one in found if one.question]
+    ids, released_too = _ids([one.row.values.get("id") for one, _ in asked])
+    numbered = list(zip(ids, asked, strict=True))
+    choices = {id_: texts for id_, (one, _) in numbered if (texts := _texts(one.row, "choices"))}
+    captions = (
+        caption._replace(image_id=image_ids[one.image]) for one in found for caption in one.captions
+    )
+    images = (ImageRecord(image_ids[one.image], find(one.image), one.split) for one in found)
+    return Collection(
+        source,
+        str(root),
+        list(dict.fromkeys(images)),
+        [
+            question._replace(id=id_, image_id=image_ids[one.image])
+            for id_, (one, question) in numbered
+        ],
+        [caption._replace(id=place) for place, caption in enumerate(captions)],
+        licence,
+        notes=[*notes, *drawn, *_left_out(found, refused)],
+        choices=choices,
+        released_ids=[*released, *released_too],
+    )
 
 
-def _splits(
-    rows: Sequence[Row], names: Sequence[str], drawing: Drawing
-) -> tuple[list[Split | None], list[str]]:
+def _left_out(found: Sequence[_Found], refused: Sequence[BadData]) -> list[str]:
+    """The notes about rows, questions and captions that were left out."""
+    without = [one for one in found if one.question is None]
+    blank = [one for one in without if _is_blank(one.row.values.get("question"))]
+    lost = {
+        "captions have no word": sum(one.wordless for one in found),
+        "questions have no word": len(without) - len(blank),
+        "rows say nothing about their image": sum(
+            not one.captions and not one.wordless for one in blank
+        ),
+    }
+    notes = [f"{count} {what} and were left out." for what, count in lost.items() if count]
+    if refused:
+        first = f"{refused[0].location}: {refused[0].message}"
+        notes.append(f"{len(refused)} rows cannot be used and were left out; the first: {first}.")
+    return notes
+
+
+def _image_ids(found: Sequence[_Found]) -> tuple[dict[str, int], list[ReleasedId]]:
+    """The number of each image's name, and the ids that were released as text."""
+    given: dict[str, Any] = {}
+    for one in found:
+        given.setdefault(one.image, one.row.values.get("image_id"))
+    names = sorted(given)
+    ids, released = _ids([given[name] for name in names], kind="image")
+    return dict(zip(names, ids, strict=True)), released
+
+
+def _ids(given: Sequence[Any], kind: str = "question") -> tuple[list[int], list[ReleasedId]]:
+    """Whole numbers as they were released, where each is there once; else places, and what was
+    released.
+    """
+    if all(type(id_) is int for id_ in given) and len(set(given)) == len(given):
+        return list(given), []
+    released = [
+        ReleasedId(kind, place, str(id_)) for place, id_ in enumerate(given) if id_ or id_ == 0
+    ]
+    return list(range(len(given))), released
+
+
+def _said(row: Row) -> _Said:
+    """A row with its image and the split that it says."""
+    name, split = _name(row), row.split
+    if not _is_blank(word := row.values.get("split")):
+        own = SPLIT_WORDS.get(str(word).strip().lower()) or split_in(str(word))
+        if own is None:
+            raise row.bad(f"is of split {str(word)[:30]!a}", "Write train, val or test.")
+        if split not in (None, own):
+            message = f"is of split {str(word)[:30]!a}, but the name of its file says {split}"
+            hint = "Say which counts: --option columns=split:COLUMN, or columns=split: (the name)."
+            raise row.bad(message, hint)
+        split = own
+    return _Said(row, name, split)
+
+
+def _splits(said: Sequence[_Said], drawing: Drawing) -> tuple[list[Split | None], list[str]]:
     """The split of each row, and a note where some or all of them were drawn."""
-    splits: list[Split | None] = []
-    for row in rows:
-        split, word = row.split, row.values.get("split")
-        if split is None and not _is_blank(word):
-            split = SPLIT_WORDS.get(str(word).strip().lower())
-            if split is None:
-                raise row.bad(f"is of split {str(word)[:30]!a}", "Write train, val or test.")
-        splits.append(split)
+    splits = [one.split for one in said]
     if not any(splits):
-        of, note = drawing.draw(names)
-        return [of[name] for name in names], [note]
-    if not all(splits) or "val" in splits:
+        of, note = drawing.draw(one.name for one in said)
+        return [of[one.name] for one in said], [note]
+    if None in splits or "val" in splits:
         return splits, []
-    others = {name for name, split in zip(names, splits, strict=True) if split != "train"}
-    held_out, note = drawing.draw_validation(set(names) - others)
-    for place, name in enumerate(names):
-        if name in held_out:
-            splits[place] = "val"
-    return splits, [f"No row is of split val: {note}"] if held_out else []
+    others = {one.name for one in said if one.split != "train"}
+    held_out, note = drawing.draw_validation({one.name for one in said} - others)
+    drawn: list[Split | None] = ["val" if one.name in held_out else one.split for one in said]
+    return drawn, [f"No row is of split val: {note}"] if held_out else []
 
 
-def _refuse_paths_elsewhere(rows: Sequence[Row], names: Sequence[str], root: Path) -> None:
+def _records(one: _Said) -> _Found:
+    """What a row becomes. Raises BadData for one that has no split, or no answer."""
+    row, split = one.row, one.split
+    if split is None:
+        raise row.bad("has no split, but others have", "Fill it in for every row.")
+    cut = [(text, caption_words(text)) for text in _texts(row, "caption")]
+    captions = [Caption(0, 0, text, words, split) for text, words in cut if words]
+    wordless = len(cut) - len(captions)
+    return _Found(row, one.name, split, _question(row, split), captions, wordless)
+
+
+def _refuse_paths_elsewhere(said: Sequence[_Said], root: Path) -> None:
     """Whole paths are followed only into the folder of images, which the user can choose."""
     below = f"{root.as_posix().rstrip('/')}/"
-    whole = [is_absolute(name) for name in names]
-    outside = (n for n, name in enumerate(names) if whole[n] and not name.startswith(below))
+    whole = [is_absolute(one.name) for one in said]
+    outside = (n for n, one in enumerate(said) if whole[n] and not one.name.startswith(below))
     first = next(outside, None)
-    if first is None or any(".." in name.split("/") for name in names):
+    if first is None or any(".." in one.name.split("/") for one in said):
         return  # one that leads out of its own folder is refused by `data.checks`
     hint = "Name every image relative to one folder, or every one by its whole path."
     if all(whole):
-        folders = {name.rpartition("/")[0] or "/" for name in names}
+        folders = {one.name.rpartition("/")[0] or "/" for one in said}
         with suppress(ValueError):  # several drives share no folder
             home = Path(os.path.commonpath(folders)).as_posix()
             given = shlex.quote(f"images={home}")
             hint = f"If these are the images that you mean, say so: --option {given}."
             if not os.path.isdir(home):
                 hint = f"There is no folder {home} here: name the images relative to theirs."
-    message = f"names {ascii(names[first])[:80]}, outside of the folder of images {root}"
-    raise rows[first].bad(message, hint)
+    name = ascii(said[first].name)[:80]
+    raise said[first].row.bad(f"names {name}, outside of the folder of images {root}", hint)
 
 
 def _name(row: Row) -> str:
@@ -161,37 +267,54 @@ def _name(row: Row) -> str:
     if re.match(r"[a-z][a-z0-9+.]+://", str(name).strip(), re.I):
         hint = "Download the images first, and write the names of their files."
         raise row.bad(f"names no file, but the address {ascii(name)[:60]}", hint)
-    return str(name).strip().replace("\\", "/").removeprefix("./")
+    return tidy(str(name).strip().replace("\\", "/"))
 
 
 def _is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _question(row: Row, id_: int, image: int, split: Split) -> Question | None:
+def _question(row: Row, split: Split) -> Question | None:
     if _is_blank(text := row.values.get("question")):
         return None
     if not is_text([text]):
         raise row.bad(f"asks {ascii(text)[:40]}, which is no text", "Write it as text.")
+    if not re.search(r"\w", str(text)):
+        return None
     answers = _texts(row, "answer")
+    best = next(iter(_texts(row, "best_answer")), "")
+    answers = answers or ((best,) if best else ())
     if not answers and split != "test":
         hint = "Only questions of split test may lack an answer."
         raise row.bad(f"has no answer to {str(text)[:40]!a}", hint)
-    best = Counter(answers).most_common(1)[0][0] if answers else ""
+    if best and best not in answers:
+        message = f"has the best answer {best[:40]!a}, which is none of its answers"
+        raise row.bad(message, "Say which column holds the answers: --option columns=answer:NAME.")
+    best = best or (Counter(answers).most_common(1)[0][0] if answers else "")
     kinds = []
     for column in ("answer_type", "question_type"):
         value = row.values.get(column)
         if type(value) is float and not math.isfinite(value):
             raise row.bad(f"has the {column} {value}", "Leave it empty, or write a word.")
         kinds.append(str(value or "").strip())
-    return Question(id_, image, str(text).strip(), split, answers, best, *kinds)
+    return Question(0, 0, str(text).strip(), split, answers, best, *kinds)
 
 
 def _texts(row: Row, column: str) -> tuple[str, ...]:
-    """One text or several: set apart by bars, as a JSON list, or a list already."""
+    """The texts of a part of a row, be it in one column or in several."""
     given = row.values.get(column)
+    if not isinstance(given, Cells):
+        return _texts_in(row, column, given)
+    texts = (text for cell in given for text in _texts_in(row, column, cell))
+    return tuple(dict.fromkeys(texts) if column == "caption" else texts)
+
+
+def _texts_in(row: Row, column: str, given: Any) -> tuple[str, ...]:
+    """One text or several: set apart by bars, as a JSON list, or a list already."""
     if isinstance(given, dict):  # a Hugging Face sequence of records: a list for each field
-        given = given.get(column)
+        if column not in given:
+            raise row.bad(f"has the {column} {ascii(given)[:40]}", f"Write each {column} as text.")
+        given = given[column]
     if isinstance(given, str) and given.lstrip().startswith("["):
         try:
             given = json.loads(given, parse_constant=refuse_constant)
@@ -209,208 +332,3 @@ def _texts(row: Row, column: str) -> tuple[str, ...]:
         hint = 'Write "yes" or "no".' if is_bool else f"Write each {column} as text."
         raise row.bad(f"has the {column} {ascii(given)[:40]}, which is no text", hint)
     return tuple(text.strip() for text in texts if text.strip())
-
-
-# Columns of somebody's own data: known by their names, whoever wrote them.
-
-Names = Mapping[str, tuple[str, ...]]
-
-COLUMNS: Names = MappingProxyType(
-    {
-        "image": ("image", "image_path", "image_file", "file_name", "filename", "file", "path"),
-        "question": ("question",),
-        "answer": ("answers", "answer"),
-        "caption": ("captions", "caption"),
-        "split": ("split",),
-        "answer_type": ("answer_type",),
-        "question_type": ("question_type",),
-    }
-)
-"""The parts of a row, and the column names that are taken for it, the first one that is there."""
-
-
-def columns_of(
-    names: Sequence[str], given: str, location: Path, usual: Names = COLUMNS
-) -> dict[str, str]:
-    """The column for each of `usual` that is there.
-
-    `given` is what the user says about columns of other names: "image:photo,question:frage".
-    A column of the very name comes before one that is written otherwise ("Answer", " answer").
-    Raises BadConfig where that is no such list, names a column that is not there, or two columns
-    have the same name; BadData where there is no column of images, or neither questions nor
-    captions.
-    """
-    wanted: list[tuple[str, Sequence[str]]] = []
-    for part in filter(None, given.split(",")):
-        what, colon, name = (word.strip() for word in part.partition(":"))
-        if not colon or what not in usual:
-            message = f"--option columns={given} is not a list like image:photo,question:frage"
-            raise BadConfig(message, hint=f"Before a colon stands one of: {', '.join(usual)}.")
-        wanted.append((what, [name]))
-    asked = {what for what, _ in wanted}
-    wanted += ((what, known) for what, known in usual.items() if what not in asked)
-    chosen: dict[str, str] = {}
-    has = f"it has {', '.join(names[:12]) or 'none'}"
-    for what, known in wanted:
-        exact = [[name for name in names if name == one] for one in known]
-        alike = [[name for name in names if _plain(name) == _plain(one)] for one in known]
-        found = next(filter(None, (*exact, *alike)), [])
-        if len(found) > 1:
-            message = f"has several columns that could be the {what}: {', '.join(map(repr, found))}"
-            hint = f"Say which: --option columns={what}:{found[0]}, or give each its own name."
-            raise BadConfig(message, location=location, hint=hint)
-        if not found and what in asked:
-            message = f"has no column {known[0]!r}; {has}"
-            raise BadConfig(message, location=location, hint="Mend --option columns=...")
-        if found:
-            chosen[what] = found[0]
-    if "image" not in chosen or not {"question", "caption"} & chosen.keys():
-        lacks = "images (image)" if "image" not in chosen else "questions or captions"
-        known = "Name the columns image, question, answer, caption"
-        hint = f"{known}, or say which they are: --option columns=image:photo,question:frage."
-        raise BadData(f"has no column of {lacks}; {has}", location=location, hint=hint)
-    return chosen
-
-
-def fits(names: Sequence[str], usual: Names = COLUMNS, given: str = "") -> bool:
-    """True where columns of these names can be read, with what the user says of them in `given`
-    (as in `columns_of`), or without any word.
-    """
-    if given:
-        try:
-            return bool(columns_of(names, given, Path(), usual))
-        except (BadConfig, BadData):
-            return False
-    has = known_among(names, usual).keys()
-    return "image" in has and bool({"question", "caption"} & has)
-
-
-def _plain(name: str) -> str:
-    return name.strip().casefold().replace("-", "_").replace(" ", "_")
-
-
-def known_among(names: Sequence[str], usual: Names = COLUMNS) -> dict[str, str]:
-    """The parts of a row that are among these columns, and the first column for each."""
-    plain = {_plain(name): name for name in reversed(names)}
-    return {
-        what: next(plain[name] for name in known if name in plain)
-        for what, known in usual.items()
-        if plain.keys() & set(known)
-    }
-
-
-def there_is(path: Path, root: Path, names: Sequence[str]) -> str:
-    """By what a recogniser knows a file with known columns."""
-    shown = path.relative_to(root).as_posix()
-    return f"there is {shown} with the columns {', '.join(names[:6])}"
-
-
-# Files of rows that somebody wrote: CSV, TSV, JSON lines, or one JSON list of objects.
-
-ROW_FILES = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
-"""Of the names of such files, as a pattern."""
-SEPARATORS = (",", "\t", ";")
-"""Between the columns: that of the format, and what spreadsheets write under the same name."""
-
-
-def first_row(path: Path) -> dict[str, Any]:
-    """The columns with the values of the first row; empty where this is no such file."""
-    start = read_start(path)
-    if is_json(path):
-        start = start.lstrip()
-        is_rows = start.startswith("[") or _has_lines(path, start)
-        return _object_at(start.removeprefix("[")) if is_rows else {}
-    lines = csv.reader(io.StringIO(start, newline=""), delimiter=_separator(path, start))
-    rows = (values for values in lines if any(map(str.strip, values)) and values != NAMES_IT)
-    try:
-        names, values = next(rows, []), next(rows, [])
-    except csv.Error:
-        return {}
-    values += [""] * (len(names) - len(values))
-    return {name.strip(): value for name, value in zip(names, values, strict=False)}
-
-
-def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
-    """Names of the columns, and all rows, their values by these names.
-
-    Raises BadData for what cannot be read, with its line.
-    """
-    if not is_json(path):
-        names, table = read_table(path, _separator(path, read_start(path)))
-        return names, [
-            Row(path, f"line {line}", dict(zip(names, values, strict=True)))
-            for line, values in table
-        ]
-    if _has_lines(path, read_start(path)):
-        lines = ((f"line {n}", line) for n, line in enumerate(read_lines(path), start=1))
-        listed = ((place, _json_line(path, place, line)) for place, line in lines if line.strip())
-    else:
-        listed = ((f"record {n}", one) for n, one in enumerate(read_json(path, list), start=1))
-    rows = []
-    for place, value in listed:
-        if not isinstance(value, dict):
-            message = f"{place} is {ascii(value)[:40]}, not an object {{…}}"
-            hint = 'Write {"image": ..., "question": ..., "answer": ...}.'
-            raise BadData(message, location=path, hint=hint)
-        rows.append(Row(path, place, value))
-    return list(dict.fromkeys(name for row in rows for name in row.values)), rows
-
-
-def _json_line(path: Path, place: str, line: str) -> Any:
-    try:
-        return json.loads(line, parse_constant=refuse_constant)
-    except json.JSONDecodeError as error:
-        why = f"is not JSON ({error.msg}, column {error.colno})"
-    except RecursionError:
-        why = "is not JSON (nested too deeply)"
-    except ValueError as error:
-        why = f"holds a number that JSON does not know: {str(error)[:60]}"
-    hint = "Each line is one object {…}: mend it, write null, or leave the row out."
-    raise BadData(f"{place} {why}", location=path, hint=hint)
-
-
-def read_known(
-    path: Path, given: str, split: Split | None = None, usual: Names = COLUMNS
-) -> list[Row]:
-    """All rows by the names of `usual`, as far as there are such columns; see `columns_of`.
-
-    `split` is what the file's name says.
-    """
-    names, rows = read_rows(path)
-    wanted = columns_of(names, given, path, usual).items()
-    return [
-        row._replace(values={what: row.values.get(name) for what, name in wanted}, split=split)
-        for row in rows
-    ]
-
-
-def is_json(path: Path) -> bool:
-    """True where a file is called JSON, or lines of it; else it is a table with separators."""
-    return ".json" in path.name.lower()
-
-
-def _separator(path: Path, start: str) -> str:
-    """The commonest outside of quotes in the first line, or the one that a line `sep=;` names."""
-    first = next(filter(str.strip, start.split("\n")), "").strip("\r")
-    if named := re.fullmatch(r"sep=([,\t;])", first):
-        return named[1]
-    bare = re.sub(r'"[^"]*"', "", first)
-    if ".tsv" in path.name.lower() and "\t" in bare:
-        return "\t"
-    return max(SEPARATORS, key=bare.count)
-
-
-def _has_lines(path: Path, start: str) -> bool:
-    """True for JSON lines; a `.json` has them where an object ends with its line, then another."""
-    first, _, rest = start.lstrip().partition("\n")
-    is_lines = rest.lstrip().startswith("{") and bool(_object_at(first))
-    return is_lines or ".jsonl" in path.name.lower()
-
-
-def _object_at(text: str) -> dict[str, Any]:
-    """The object that a text begins with; empty where it begins with something else, or is cut."""
-    try:
-        value, _ = json.JSONDecoder().raw_decode(text.lstrip())
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -13,17 +13,9 @@ from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.data.find_files import ARCHIVES, files_like, folders_in, names_in
 from saccade.data.reading import read_start
 from saccade.datasets.catalogue import SOURCES, reason
-from saccade.datasets.custom_rows import (
-    COLUMNS,
-    ROW_FILES,
-    Names,
-    columns_of,
-    first_row,
-    fits,
-    is_json,
-    known_among,
-)
-from saccade.datasets.huggingface import PARQUET, USUAL, column_names, is_metadata
+from saccade.datasets.columns import COLUMNS, Names, columns_of, fits, known_among
+from saccade.datasets.huggingface import USUAL, is_metadata
+from saccade.datasets.row_files import PARQUET, ROW_FILES, column_names, first_row, is_json
 
 # Data sets in the folders below the one that was given.
 
@@ -154,6 +146,47 @@ def _no_text(path: Path) -> tuple[str, str] | None:
     except UnicodeDecodeError:
         return "is not UTF-8 text", "Save it as CSV UTF-8."
     return None
+
+
+READABLE = rf".*(?:{ROW_FILES}|\.(?i:parquet|arrow|tar))|{SHEETS}|{TEXT}"
+"""Names of the files that a source might read, as a pattern."""
+MOST_UNREAD = 50
+
+
+def unread_files(root: Path, read: Sequence[Path]) -> dict[str, str]:
+    """Files of readable kinds beside those that were read, by their names, and why they were not.
+
+    In `root`, the folders directly below it, and the folders of what was read.
+    """
+    done = {path.absolute() for path in read}
+    homes = dict.fromkeys(path.parent for path in done)
+    there = files_like(root, READABLE) if root.is_dir() else []
+    there += [path for home in homes for path in files_like(home, READABLE) if path.parent == home]
+    found: dict[str, str] = {}
+    for path in dict.fromkeys(path.absolute() for path in there):
+        if path not in done:
+            inside = path.is_relative_to(root.absolute())
+            name = path.relative_to(root.absolute()) if inside else path
+            found[name.as_posix()] = _why_unread(path, done)
+    more = list(found)[MOST_UNREAD:]
+    found = {name: why for name, why in found.items() if name not in more}
+    return found | ({f"and {len(more)} others": "as these"} if more else {})
+
+
+def _why_unread(path: Path, done: set[Path]) -> str:
+    is_text = re.fullmatch(rf".*{ROW_FILES}|{TEXT}", path.name)
+    if is_text and (broken := _no_text(path)):
+        return broken[0]
+    if path.with_name(path.name.removesuffix(".gz")) in done:
+        return "the same file unpacked was read"
+    if re.fullmatch(SHEETS, path.name):
+        return "a spreadsheet: save it as CSV"
+    first = first_row(path) if re.fullmatch(rf".*{ROW_FILES}|{PARQUET}", path.name) else {}
+    if len(first) > 1:
+        shown = ", ".join(name[:40] for name in list(first)[:8])
+        return f"no part of this data set, by its name; it has the columns {shown}"
+    kind = _unread_table(path, images=False) if re.fullmatch(rf".*{ROW_FILES}", path.name) else None
+    return f"no part of this data set: it {kind.why}" if kind else "no part of this data set"
 
 
 LAYOUTS = "`saccade list sources` shows"

@@ -14,7 +14,7 @@ from saccade.data.find_files import ImageFiles, files_like, first_reason, one_fi
 from saccade.data.reading import RELEASED, read_lines, read_start, read_table
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Split, with_words
 from saccade.data.splits import Drawing, as_drawing
-from saccade.datasets.custom_rows import first_row
+from saccade.datasets.row_files import first_row
 from saccade.text.tokenizers import caption_words
 
 Texts = dict[str, list[str]]

@@ -29,20 +29,18 @@ import pyarrow.parquet as pq
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.tables import optional_package
 from saccade.data.find_files import ImageFiles, files_like, folder_like, folder_with, is_absolute
-from saccade.data.reading import read_json, read_start, refuse_stand_ins
+from saccade.data.reading import note_opened, read_json, read_start, refuse_stand_ins
 from saccade.data.records import Collection, Split
-from saccade.data.splits import as_drawing
-from saccade.datasets.custom_rows import (
-    COLUMNS,
-    Names,
-    Row,
-    collect,
-    columns_of,
+from saccade.datasets.columns import COLUMNS, Names, columns_of, fits, there_is
+from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
+from saccade.datasets.row_files import (
+    PARQUET,
+    column_names,
+    damaged,
     first_row,
-    fits,
+    parts_of,
     read_known,
-    split_in,
-    there_is,
+    split_of,
 )
 
 # Images that lie inside tables, as bytes: written out once as files, named by their content.
@@ -118,14 +116,15 @@ def table_rows(
         batch.validate(full=True)  # damaged offsets would lead outside of the buffers
         known = {**_classes_in(batch.schema.metadata), **classes}
         wanted = columns_of(batch.schema.names, columns, location)
+        used = list(dict.fromkeys(name for names in wanted.values() for name in names))
         values = []
-        for column in wanted.values():
+        for column in used:
             names = dict(enumerate(known.get(column, ())))  # of classes; other values stay
             cells = batch.column(column).to_pylist()
             values.append([names.get(v, v) if type(v) is int else v for v in cells])
         for row in zip(*values, strict=True):
             number += 1
-            record = dict(zip(wanted, row, strict=True))
+            record = parts_of(dict(zip(used, row, strict=True)), wanted)
             record["image"] = image(location, record["image"], f"row {number}")
             yield Row(location, f"row {number}", record)
 
@@ -144,19 +143,8 @@ def _classes_in(metadata: Mapping[bytes, bytes] | None) -> Classes:
         return {}  # somebody else's metadata
 
 
-def _damaged(path: Path, kind: str, error: Exception) -> BadData:
-    if isinstance(error, FileNotFoundError):
-        return BadData("is missing", location=path, hint="Copy the whole folder again.")
-    message = f"is not a whole {kind} ({(str(error) or 'empty').splitlines()[0][:80]})"
-    return BadData(message, location=path, hint="Copy it again from where it came.")
-
-
 # Parquet files, as the hub keeps a data set: `data/train-00000-of-00002.parquet`, or a folder for
 # each split (`train/0000.parquet`). Images are paths, or lie inside as `{bytes, path}` or bytes.
-
-
-PARQUET = r".*\.(?i:parquet)"
-"""Of the names of such files, as a pattern."""
 
 
 def stated_licence(folder: Path) -> str:
@@ -168,14 +156,14 @@ def stated_licence(folder: Path) -> str:
     return f"{found[1]}, says its card" if found else Collection.licence
 
 
-def read_parquet(root: Path, images: str = "", columns: str = "", **shares: Any) -> Collection:
+def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) -> Collection:
     """Read the Parquet files in `root`, in a folder directly below it, or in one for each split.
 
     Images that are paths are found below `images` (else `root`, its `images/` and the files'
     folder). Raises BadData for a file that is not whole and for rows that lack what they need,
     BadConfig where there are several sets.
     """
-    drawing = as_drawing(**shares)
+    checked = as_rules(**rules)
     found = files_like(root, PARQUET)
     if not found:
         hint = "Check --root: the hub has data/train-00000-of-00001.parquet ..."
@@ -187,7 +175,8 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **shares: Any)
         message = f"holds Parquet files of several data sets: {shown}"
         raise BadConfig(message, location=root, hint="Give the folder of one of them as --root.")
     splits = [
-        split_in(path.name) or (split_in(path.parent.name) if path.parent != root else None)
+        split_of(path.name, columns)
+        or (split_of(path.parent.name, columns) if path.parent != root else None)
         for path in found
     ]
     if any(splits) and not all(splits):
@@ -208,7 +197,7 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **shares: Any)
     note = f"Read from {len(found)} Parquet files: {', '.join(names)}."
     notes = [note, *_unpacked_note(files.root, below)]
     find = partial(files.find_path, folders=list(folders))
-    return collect("hf-parquet", rows, find, files.root, drawing, notes, stated_licence(root))
+    return collect("hf-parquet", rows, find, files.root, checked, notes, stated_licence(root))
 
 
 def recognise_parquet(root: Path, columns: str = "") -> str | None:
@@ -225,25 +214,19 @@ def recognise_parquet(root: Path, columns: str = "") -> str | None:
     return None
 
 
-def column_names(path: Path) -> list[str] | None:
-    """Names of a Parquet file's columns, from its end alone; None where it cannot be read."""
-    try:
-        return list(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError, ValueError):
-        return None
-
-
 def _parquet_rows(path: Path, columns: str, image: Image) -> Iterator[Row]:
     try:
+        note_opened(path)
         with pa.OSFile(str(path)) as source:
             refuse_stand_ins(path, source.read(24).decode(errors="replace"))
             source.seek(0)
             file = pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
             wanted = columns_of(file.schema_arrow.names, columns, path).values()
-            batches = file.iter_batches(AT_ONCE, columns=list(dict.fromkeys(wanted)))
+            used = dict.fromkeys(name for names in wanted for name in names)
+            batches = file.iter_batches(AT_ONCE, columns=list(used))
             yield from table_rows(batches, path, columns, image, {})
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise _damaged(path, "Parquet file", error) from None
+        raise damaged(path, "Parquet file", error) from None
 
 
 # What the package `datasets` reads: folders that it saved (`save_to_disk`), and the hub itself.
@@ -252,14 +235,14 @@ NEEDED = ("hf", "this source needs the package datasets")
 """For the error where the package is not installed: the extra with it, and the message."""
 
 
-def read_saved(root: Path, images: str = "", columns: str = "", **shares: Any) -> Collection:
+def read_saved(root: Path, images: str = "", columns: str = "", **rules: Any) -> Collection:
     """Read the saved folder `root`, or the first one directly below it.
 
     Images that are paths are found below `images` (else below the folder). Raises BadData for a
     file that is not whole, and for rows that lack what they need, BadConfig where the package
     `datasets` is not installed.
     """
-    drawing = as_drawing(**shares)
+    checked = as_rules(**rules)
     hint = "Check --root: save_to_disk writes dataset_dict.json, or state.json."
     home = folder_with(root, _seal, "folder that datasets saved", hint)
     files = ImageFiles(root if images else home, images or None)
@@ -279,7 +262,7 @@ def read_saved(root: Path, images: str = "", columns: str = "", **shares: Any) -
     except Exception as error:  # the library lets whatever damaged files raise pass through
         raise _damaged_file_of(home, error) from None
     notes = [*names, *_unpacked_note(files.root, below)]
-    return collect("hf-datasets", rows, files.find_path, files.root, drawing, notes)
+    return collect("hf-datasets", rows, files.find_path, files.root, checked, notes)
 
 
 def recognise_saved(root: Path) -> str | None:
@@ -290,7 +273,7 @@ def recognise_saved(root: Path) -> str | None:
 
 
 def read_hub(
-    name: str, root: Path, config: str = "", columns: str = "", **shares: Any
+    name: str, root: Path, config: str = "", columns: str = "", **rules: Any
 ) -> Collection:
     """Read the data set ORG/NAME of the hub, or a folder that is laid out like one there.
 
@@ -298,7 +281,7 @@ def read_hub(
     its configurations. Its images are written into the folder `root`. Raises BadData for a set that
     cannot be had, BadConfig where the package `datasets` is not installed.
     """
-    drawing = as_drawing(**shares)
+    checked = as_rules(**rules)
     root = root.absolute()
     library = optional_package("datasets", *NEEDED)
     from huggingface_hub import hf_hub_download  # noqa: PLC0415 - as `datasets`
@@ -332,7 +315,7 @@ def read_hub(
     if not folder.is_dir():
         with suppress(Exception):  # a set without a card, or a card that is not in the cache
             folder = Path(hf_hub_download(name, "README.md", repo_type="dataset")).parent
-    return collect(f"hf:{name}", rows, str, root, drawing, notes, stated_licence(folder))
+    return collect(f"hf:{name}", rows, str, root, checked, notes, stated_licence(folder))
 
 
 def _take(home: Path, loaded: Any, columns: str, image: Image) -> tuple[list[Row], list[str]]:
@@ -360,10 +343,10 @@ def _damaged_file_of(home: Path, error: Exception) -> BadData:
                 for batch in pa.ipc.open_stream(source):
                     batch.validate(full=True)
         except (pa.ArrowException, OSError, ValueError) as cause:
-            return _damaged(path, "Arrow file", cause)
+            return damaged(path, "Arrow file", cause)
     shown = " ".join(str(error).split())[:200]
     if isinstance(error, FileNotFoundError) and (lost := re.search(r"'([^']+\.arrow)'", shown)):
-        return _damaged(Path(lost[1]), "Arrow file", error)
+        return damaged(Path(lost[1]), "Arrow file", error)
     message = f"is not a folder that datasets can read ({type(error).__name__}: {shown})"
     return BadData(message, location=home, hint="Copy the whole folder again, or save it again.")
 
@@ -378,7 +361,7 @@ def _seal(folder: Path) -> str:
 
 # A folder of images with metadata: Hugging Face's `imagefolder`.
 
-METADATA = r"(?i:metadata\.(?:csv|jsonl))"
+METADATA = r"(?i:metadata\.(?:csv|jsonl|parquet))"
 NAME = "file_name"
 """The column that makes a file such metadata."""
 USUAL: Names = MappingProxyType(
@@ -386,15 +369,15 @@ USUAL: Names = MappingProxyType(
 )
 
 
-def read_imagefolder(root: Path, images: str = "", columns: str = "", **shares: Any) -> Collection:
-    """Read `metadata.csv` or `metadata.jsonl` in `root`, a folder directly below, or its splits.
+def read_imagefolder(root: Path, images: str = "", columns: str = "", **rules: Any) -> Collection:
+    """Read `metadata.{csv,jsonl,parquet}` in `root`, a folder directly below, or its splits.
 
     `images` is a folder of images laid out likewise, or without the folders of the splits. Raises
     BadData for rows of another form, with file and line, BadConfig for images with several
     metadata.
     """
-    drawing = as_drawing(**shares)
-    hint = "Check --root: metadata.csv or metadata.jsonl has a column file_name."
+    checked = as_rules(**rules)
+    hint = "Check --root: metadata.csv, .jsonl or .parquet has a column file_name."
     home = folder_with(root, _metadata, "metadata of an imagefolder", hint)
     files = ImageFiles(root if images else home, images or None)
 
@@ -408,16 +391,21 @@ def read_imagefolder(root: Path, images: str = "", columns: str = "", **shares: 
     found = _metadata(home)
     names = ", ".join(path.relative_to(home).as_posix() for path in found)
     folders = {path.parent for path in found}
+    every = [path for path in files_like(home, METADATA) if is_metadata(path)]
+    if lost := [path for path in every if path not in found]:
+        message = f"is not named after a split, but holds {lost[0].name}; others are"
+        hint = "Name the folder train, validation or test, or move it away."
+        raise BadData(message, location=lost[0].parent, hint=hint)
     if len(folders) < len(found) or (home in folders and len(found) > 1):
         hint = "Keep one for each image: move the others away."
         raise BadConfig(f"holds metadata twice: {names}", location=home, hint=hint)
     rows = [row for path in found for row in _rows(path, columns, home)]
     notes, licence = [f"Read from {names}."], stated_licence(root)
-    return collect("imagefolder", rows, find, files.root, drawing, notes, licence)
+    return collect("imagefolder", rows, find, files.root, checked, notes, licence)
 
 
 def recognise_imagefolder(root: Path, columns: str = "") -> str | None:
-    """`metadata.csv` or `metadata.jsonl` with file_name, and captions or questions."""
+    """`metadata.csv`, `.jsonl` or `.parquet` with file_name, and captions or questions."""
     home = folder_like(root, _metadata)
     for path in _metadata(home) if home else ():
         if fits(names := list(first_row(path)), USUAL, columns):
@@ -439,7 +427,7 @@ def _metadata(folder: Path) -> list[Path]:
 def _rows(path: Path, columns: str, home: Path) -> Iterator[Row]:
     """Rows that name images relative to `home`, which may hold a folder for each split."""
     folder = "" if path.parent == home else path.parent.name
-    rows = read_known(path, columns, split_in(folder), USUAL)
+    rows = read_known(path, columns, split_of(folder, columns), USUAL)
     of_folders = [_split_of(str(row.values["image"])) for row in rows]
     for row, split in zip(rows, of_folders, strict=True):
         values, name = dict(row.values), row.values["image"]

@@ -1,6 +1,7 @@
 """Read a data set, verify it, and write it as a data folder: `saccade prepare`."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from saccade.data.folder import DataFolder, write_folder
 from saccade.data.splits import hold_out as held_out
 from saccade.datasets.catalogue import HUB, SOURCES, join, read_parts
 from saccade.datasets.detect import recognise
+from saccade.datasets.diagnose import unread_files
 from saccade.datasets.published_counts import compare
 
 
@@ -22,6 +24,8 @@ def prepare(
     missing: str = "refuse",
     overlap: str = "refuse",
     hold_out: float | None = None,
+    bad: str = "refuse",
+    replace_other: bool = False,
     **options: str,
 ) -> Path:
     """Make a data folder at `out` of the data set below `root`; returns `out`.
@@ -32,11 +36,15 @@ def prepare(
     and why. `options` are its reader's own, such as `images=FOLDER`. `missing` (images whose file
     is not there) and `overlap` (images in two splits) are "refuse", "drop" or "keep";
     `data.checks.check` says what each does. `hold_out` is the share of training images that become
-    the validation split of a task that has none. An existing data folder is replaced, its features
-    are kept. Raises BadData or BadConfig; what was found, but does not stop, stands in
-    `dataset.json`, with what differs from the published counts.
+    the validation split of a task that has none. `bad` is "refuse" or "drop": what to do with
+    single records that cannot be used, where the source reads rows. An existing data folder of
+    the same data is replaced, its features are kept; one of other data only if `replace_other`.
+    Raises BadData or BadConfig; what was found, but does not stop, stands in `dataset.json`, with
+    what differs from the published counts, and which files were read.
     """
     root, out = Path(root), Path(out)
+    if bad != "refuse":
+        options = {**options, "bad": bad}
     if source is None:
         parts, notes = recognise(root, **options)
     else:
@@ -56,14 +64,43 @@ def prepare(
     for agree, differ in compared:
         notes += [f"{note.rstrip('.')}{end}" for note in agree]
         findings += differ
-    write_folder(out, replace(collection, notes=[*notes, *collection.notes]), findings)
+    read = [Path(file) for file in whole.files]
+    collection = replace(collection, notes=[*notes, *collection.notes], files=shown(root, read))
+    unread = unread_files(root, read)
+    write_folder(out, collection, findings, unread=unread, replace_other=replace_other)
     return out
 
 
+MANY = 20
+"""Files of one kind in one folder that are named one by one."""
+
+
+def shown(root: Path, files: Sequence[Path]) -> list[str]:
+    """Files as they are named below `root`; many of one kind in one folder are counted."""
+    alike: dict[tuple[Path, str], list[Path]] = {}
+    for file in files:
+        alike.setdefault((file.parent, file.suffix), []).append(file)
+    lines = []
+    for (folder, suffix), group in alike.items():
+        if len(group) > MANY:
+            lines.append(f"{_below(root, folder)}/*{suffix} ({len(group):,} files)")
+        else:
+            lines += [_below(root, file) for file in group]
+    return lines
+
+
+def _below(root: Path, path: Path) -> str:
+    path, root = path.absolute(), root.absolute()
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
 def remarks(out: Path) -> list[str]:
-    """A line for each note and each finding of a data folder."""
+    """A line for the files that were read, each that was not, each note and each finding."""
     about = DataFolder(out).about
-    lines = [f"note: {note}" for note in about["notes"]]
+    files = about["files"]
+    lines = [f"read: {', '.join(files['read'])}."] if files["read"] else []
+    lines += [f"not read: {name} ({why})." for name, why in files["unread"].items()]
+    lines += [f"note: {note}" for note in about["notes"]]
     for found in about["findings"]:
         message = ": ".join(filter(None, [found["message"], ", ".join(found["examples"])]))
         parts = [part.rstrip(".") + "." for part in (message, found["cause"], found["hint"])]

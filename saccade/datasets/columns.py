@@ -1,0 +1,143 @@
+"""Columns of somebody's own data: known by their names, whoever wrote them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from saccade.core.errors import BadConfig, BadData
+
+Names = Mapping[str, tuple[str, ...]]
+
+COLUMNS: Names = MappingProxyType(
+    {
+        "image": ("image", "image_path", "image_file", "file_name", "filename", "file", "path"),
+        "question": ("question",),
+        "answer": ("answers", "answer"),
+        "best_answer": ("best_answer", "multiple_choice_answer"),
+        "caption": ("captions", "caption"),
+        "split": ("split",),
+        "answer_type": ("answer_type",),
+        "question_type": ("question_type",),
+    }
+)
+"""The parts of a row, and the column names that are taken for it, the first one that is there."""
+SEVERAL = ("answer", "caption")
+"""Parts that may stand in several columns, also in numbered ones: `caption_0` ... `caption_4`."""
+Chosen = dict[str, tuple[str, ...]]
+"""The columns of each part of a row."""
+
+
+def columns_of(names: Sequence[str], given: str, location: Path, usual: Names = COLUMNS) -> Chosen:
+    """The columns for each of `usual` that is there.
+
+    `given` is what the user says about columns of other names: "image:photo,question:frage"; a part
+    of `SEVERAL` may be said several times, and nothing behind the colon says that there is no such
+    column. A column of the very name comes before one that is written otherwise ("Answer", "
+    answer"). Where there are `answers` and `answer`, the second is the best of the first. Raises
+    BadConfig where `given` is no such list or names a column that is not there, and where several
+    columns could be the same part; BadData where there is no column of images, or neither
+    questions nor captions.
+    """
+    said: dict[str, list[str]] = {}
+    for part in filter(None, given.split(",")):
+        word, colon, name = (piece.strip() for piece in part.partition(":"))
+        what = next((what for what, known in usual.items() if word in (what, *known)), "")
+        if not colon or not what:
+            message = f"--option columns={given} is not a list like image:photo,question:frage"
+            raise BadConfig(message, hint=f"Before a colon stands one of: {', '.join(usual)}.")
+        said.setdefault(what, []).extend([name] if name else [])
+    chosen: Chosen = {}
+    has = f"it has {', '.join(names[:12]) or 'none'}"
+    for what, known in usual.items():
+        if what in said:
+            groups = [_written(names, name) for name in said[what]]
+            if not all(groups):
+                message = f"has no column {said[what][groups.index([])]!r}; {has}"
+                raise BadConfig(message, location=location, hint="Mend --option columns=...")
+        else:
+            groups = _usual_groups(what, known, names)
+        found = tuple(dict.fromkeys(name for group in groups for name in group))
+        alone = all(len(group) == 1 for group in groups)
+        if not alone or (len(found) > 1 and not _go_together(what, found, usual, what in said)):
+            message = f"has several columns that could be the {what}: {', '.join(map(repr, found))}"
+            hint = f"Say which: --option columns={what}:{found[0]}, or give each its own name."
+            raise BadConfig(message, location=location, hint=hint)
+        if found:
+            chosen[what] = found
+    if len(chosen.get("answer", ())) > 1 and "answer" not in said:
+        every, *best = chosen["answer"]
+        if plain(every) == "answers":
+            chosen |= {"answer": (every,), "best_answer": tuple(best)}
+    if "image" not in chosen or not {"question", "caption"} & chosen.keys():
+        lacks = "images (image)" if "image" not in chosen else "questions or captions"
+        known_names = "Name the columns image, question, answer, caption"
+        hint = f"{known_names}, or say which they are: --option columns=image:photo,question:frage."
+        raise BadData(f"has no column of {lacks}; {has}", location=location, hint=hint)
+    return chosen
+
+
+def _written(names: Sequence[str], one: str) -> list[str]:
+    """The columns of this very name, else those of one that is written otherwise."""
+    exact = [name for name in names if name == one]
+    return exact or [name for name in names if plain(name) == plain(one)]
+
+
+def _usual_groups(what: str, known: Sequence[str], names: Sequence[str]) -> list[list[str]]:
+    """Columns by each of the usual names of a part, and by each numbered one."""
+    exact = [[one] * names.count(one) for one in known if one in names]
+    groups = [group for one in known if (group := _written(names, one))]
+    if what not in SEVERAL:
+        return (exact or groups)[:1]
+    numbered = (name for name in names if _without_number(name) in known)
+    return groups + [_written(names, name) for name in numbered]
+
+
+def _without_number(name: str) -> str | None:
+    """The name in front of a column's number; None where it has none."""
+    match = re.fullmatch(r"(.*?)[_.]?\d+", plain(name))
+    return match[1] if match else None
+
+
+def _go_together(what: str, found: Sequence[str], usual: Names, said: bool) -> bool:
+    """Are these several columns one part? An answer beside numbered ones may be one of choices."""
+    if what not in SEVERAL or said:
+        return what in SEVERAL
+    numbered = [_without_number(name) in usual[what] for name in found]
+    return what == "caption" or all(numbered) or not any(numbered)
+
+
+def fits(names: Sequence[str], usual: Names = COLUMNS, given: str = "") -> bool:
+    """True where columns of these names can be read, with what the user says of them in `given`
+    (as in `columns_of`), or without any word.
+    """
+    if given:
+        try:
+            return bool(columns_of(names, given, Path(), usual))
+        except (BadConfig, BadData):
+            return False
+    has = known_among(names, usual).keys()
+    return "image" in has and bool({"question", "caption"} & has)
+
+
+def plain(name: str) -> str:
+    """A column's name without what people write differently: `Image Path`, `image-path`."""
+    return name.strip().casefold().replace("-", "_").replace(" ", "_")
+
+
+def known_among(names: Sequence[str], usual: Names = COLUMNS) -> dict[str, str]:
+    """The parts of a row that are among these columns, and the first column for each."""
+    written = {plain(name): name for name in reversed(names)}
+    numbered = {one: n for n in reversed(names) if (one := _without_number(n)) and one in SEVERAL}
+    written = {**numbered, **written}
+    return {
+        what: next(written[name] for name in known if name in written)
+        for what, known in usual.items()
+        if written.keys() & set(known)
+    }
+
+
+def there_is(path: Path, root: Path, names: Sequence[str]) -> str:
+    """By what a recogniser knows a file with known columns."""
+    shown = path.relative_to(root).as_posix()
+    return f"there is {shown} with the columns {', '.join(names[:6])}"

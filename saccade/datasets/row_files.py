@@ -1,0 +1,176 @@
+"""Files of rows that somebody wrote: CSV, TSV, JSON lines, one JSON list of objects, Parquet."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from saccade.core.errors import BadData
+from saccade.data.reading import (
+    NAMES_IT,
+    note_opened,
+    read_json,
+    read_lines,
+    read_start,
+    read_table,
+    refuse_constant,
+)
+from saccade.data.records import Split
+from saccade.datasets.columns import COLUMNS, Chosen, Names, columns_of
+from saccade.datasets.custom_rows import Cells, Row, split_in
+
+ROW_FILES = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
+"""Of the names of such files, as a pattern."""
+PARQUET = r".*\.(?i:parquet)"
+SEPARATORS = (",", "\t", ";")
+"""Between the columns: that of the format, and what spreadsheets write under the same name."""
+
+
+def first_row(path: Path) -> dict[str, Any]:
+    """The columns with the values of the first row; empty where this is no such file."""
+    if re.fullmatch(PARQUET, path.name):
+        return dict.fromkeys(column_names(path) or ())
+    start = read_start(path)
+    if is_json(path):
+        start = start.lstrip()
+        is_rows = start.startswith("[") or _has_lines(path, start)
+        return _object_at(start.removeprefix("[")) if is_rows else {}
+    lines = csv.reader(io.StringIO(start, newline=""), delimiter=_separator(path, start))
+    rows = (values for values in lines if any(map(str.strip, values)) and values != NAMES_IT)
+    try:
+        names, values = next(rows, []), next(rows, [])
+    except csv.Error:
+        return {}
+    values += [""] * (len(names) - len(values))
+    return {name.strip(): value for name, value in zip(names, values, strict=False)}
+
+
+def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
+    """Names of the columns, and all rows, their values by these names.
+
+    Raises BadData for what cannot be read, with its line.
+    """
+    if re.fullmatch(PARQUET, path.name):
+        found = [Row(path, f"row {n}", row) for n, row in enumerate(_parquet(path), start=1)]
+        return list(found[0].values) if found else [], found
+    if not is_json(path):
+        names, table = read_table(path, _separator(path, read_start(path)))
+        return names, [
+            Row(path, f"line {line}", dict(zip(names, values, strict=True)))
+            for line, values in table
+        ]
+    if _has_lines(path, read_start(path)):
+        lines = ((f"line {n}", line) for n, line in enumerate(read_lines(path), start=1))
+        listed = ((place, _json_line(path, place, line)) for place, line in lines if line.strip())
+    else:
+        listed = ((f"record {n}", one) for n, one in enumerate(read_json(path, list), start=1))
+    rows = []
+    for place, value in listed:
+        if not isinstance(value, dict):
+            message = f"{place} is {ascii(value)[:40]}, not an object {{…}}"
+            hint = 'Write {"image": ..., "question": ..., "answer": ...}.'
+            raise BadData(message, location=path, hint=hint)
+        rows.append(Row(path, place, value))
+    return list(dict.fromkeys(name for row in rows for name in row.values)), rows
+
+
+def damaged(path: Path, kind: str, error: Exception) -> BadData:
+    """The error for a file that a library cannot read; `kind` is what it should be."""
+    if isinstance(error, FileNotFoundError):
+        return BadData("is missing", location=path, hint="Copy the whole folder again.")
+    message = f"is not a whole {kind} ({(str(error) or 'empty').splitlines()[0][:80]})"
+    return BadData(message, location=path, hint="Copy it again from where it came.")
+
+
+def column_names(path: Path) -> list[str] | None:
+    """Names of a Parquet file's columns, from its end alone; None where it cannot be read."""
+    try:
+        return list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+
+
+def _parquet(path: Path) -> list[dict[str, Any]]:
+    note_opened(path)
+    try:
+        return cast(list[dict[str, Any]], pq.read_table(path).to_pylist())
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise damaged(path, "Parquet file", error) from None
+
+
+def _json_line(path: Path, place: str, line: str) -> Any:
+    try:
+        return json.loads(line, parse_constant=refuse_constant)
+    except json.JSONDecodeError as error:
+        why = f"is not JSON ({error.msg}, column {error.colno})"
+    except RecursionError:
+        why = "is not JSON (nested too deeply)"
+    except ValueError as error:
+        why = f"holds a number that JSON does not know: {str(error)[:60]}"
+    hint = "Each line is one object {…}: mend it, write null, or leave the row out."
+    raise BadData(f"{place} {why}", location=path, hint=hint)
+
+
+def read_known(
+    path: Path, given: str, split: Split | None = None, usual: Names = COLUMNS
+) -> list[Row]:
+    """All rows by the names of `usual`, as far as there are such columns; see `columns_of`.
+
+    `split` is what the file's name says.
+    """
+    names, rows = read_rows(path)
+    wanted = columns_of(names, given, path, usual)
+    return [row._replace(values=parts_of(row.values, wanted), split=split) for row in rows]
+
+
+def parts_of(values: Mapping[str, Any], wanted: Chosen) -> dict[str, Any]:
+    """The parts of a row, of the values of its columns."""
+    return {
+        what: values.get(names[0]) if len(names) == 1 else Cells(map(values.get, names))
+        for what, names in wanted.items()
+        if names
+    }
+
+
+def split_of(name: str, given: str) -> Split | None:
+    """The split in a file's name; none where the user says which column holds it."""
+    said = (part.replace(" ", "") for part in given.split(","))
+    return None if any(re.match("split:.", part) for part in said) else split_in(name)
+
+
+def is_json(path: Path) -> bool:
+    """True where a file is called JSON, or lines of it; else it is a table with separators."""
+    return ".json" in path.name.lower()
+
+
+def _separator(path: Path, start: str) -> str:
+    """The commonest outside of quotes in the first line, or the one that a line `sep=;` names."""
+    first = next(filter(str.strip, start.split("\n")), "").strip("\r")
+    if named := re.fullmatch(r"sep=([,\t;])", first):
+        return named[1]
+    bare = re.sub(r'"[^"]*"', "", first)
+    if ".tsv" in path.name.lower() and "\t" in bare:
+        return "\t"
+    return max(SEPARATORS, key=bare.count)
+
+
+def _has_lines(path: Path, start: str) -> bool:
+    """True for JSON lines; a `.json` has them where an object ends with its line, then another."""
+    first, _, rest = start.lstrip().partition("\n")
+    is_lines = rest.lstrip().startswith("{") and bool(_object_at(first))
+    return is_lines or ".jsonl" in path.name.lower()
+
+
+def _object_at(text: str) -> dict[str, Any]:
+    """The object that a text begins with; empty where it begins with something else, or is cut."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
