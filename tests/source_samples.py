@@ -27,6 +27,11 @@ def touch(root: Path, *names: str) -> None:
         (root / name).write_bytes(b"image")
 
 
+def beside(folder: Path, name: str) -> Path:
+    """A path beside a test's own folder that no other test has."""
+    return folder.with_name(f"{folder.name}-{name}")
+
+
 def vqa_questions(subset: str, image: int, count: int = 3) -> dict[str, Any]:
     return {
         "info": {"version": "2.0"},

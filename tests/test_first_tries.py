@@ -18,7 +18,15 @@ from saccade.datasets.catalogue import SOURCES, read_source, reader_options
 from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare, source_and_root
 from saccade.datasets.row_files import first_row, read_rows
-from tests.source_samples import SAMPLES, save, save_arrow, touch, write_karpathy, write_vqa_v2
+from tests.source_samples import (
+    SAMPLES,
+    beside,
+    save,
+    save_arrow,
+    touch,
+    write_karpathy,
+    write_vqa_v2,
+)
 
 ROWS = [("0.png", "A dog, big."), ("1.png", "A cat."), ("2.png", "A cow.")]
 
@@ -167,7 +175,7 @@ class TestColumns:
         (tmp_path / "z.csv").write_text("x,y\n1,2\n")
         hint = refused(tmp_path).hint
         assert "--option 'table=a b.csv' --option columns=image:photo" in hint
-        assert len(typed(hint, tmp_path.parent / f"{tmp_path.name}-d").captions("train")) == 1
+        assert len(typed(hint, beside(tmp_path, "d")).captions("train")) == 1
 
     def test_every_message_says_option_before_an_option(self):
         names = "|".join(sorted({name for source in SOURCES for name in reader_options(source)}))
@@ -248,7 +256,7 @@ class TestImages:
 
     def test_one_image_alone(self, tmp_path):
         own(tmp_path).write_text("image,caption\n0.png,A dog.\n")
-        about = DataFolder(prepare(None, tmp_path, tmp_path.parent / f"{tmp_path.name}-data")).about
+        about = DataFolder(prepare(None, tmp_path, beside(tmp_path, "data"))).about
         assert "none was drawn" in about["notes"][-1]
         assert [found["hint"] for found in about["findings"]] == [
             "Add images: one alone cannot be in two splits."
@@ -263,9 +271,7 @@ class TestFolders:
     @pytest.mark.parametrize("name", ["karpathy", "flickr8k", "flickr30k", "vqa-v2", "daquar"])
     def test_images_lie_beside_the_text_one_folder_down(self, name, tmp_path):
         SAMPLES[name](tmp_path / "inner")
-        prepare(
-            name, tmp_path, tmp_path.parent / f"{tmp_path.name}-data"
-        )  # checks that they are there
+        prepare(name, tmp_path, beside(tmp_path, "data"))  # checks that they are there
         inside = read_source(name, tmp_path / "inner").images
         below = read_source(name, tmp_path).images
         assert [p.file for p in below] == [f"inner/{p.file}" for p in inside]
@@ -285,9 +291,7 @@ class TestFolders:
         write_vqa_v2(tmp_path / "v")
         error = refused(tmp_path)
         assert "holds several data sets: k/ (karpathy), v/ (vqa-v2)" in error.message
-        assert (
-            typed(error.hint, tmp_path.parent / f"{tmp_path.name}-d").about["source"] == "karpathy"
-        )
+        assert typed(error.hint, beside(tmp_path, "d")).about["source"] == "karpathy"
 
     def test_text_in_folders_of_its_own_beside_the_images_is_one_set(self, tmp_path):
         SAMPLES["vqa-v2"](tmp_path)
@@ -328,10 +332,10 @@ class TestTwoTables:
 
     def test_questions_and_captions_of_the_same_images_are_joined(self, tmp_path):
         self.two(tmp_path, *(f"{n}.png,A dog {n}." for n in range(3, 9)))
-        folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / f"{tmp_path.name}-data"))
+        folder = DataFolder(prepare(None, tmp_path, beside(tmp_path, "data")))
         assert folder.tasks == ("vqa", "caption")
         assert len(folder.images()) == 9
-        assert "Read from t.csv, u.csv." in folder.about["notes"]
+        assert folder.about["files"]["read"] == ["t.csv", "u.csv"]
         split_of = {image.id: image.split for image in folder.images()}
         for split in ("train", "val", "test"):
             for record in (*folder.questions(split), *folder.captions(split)):
@@ -367,9 +371,7 @@ def test_what_agrees_with_the_published_set_agreed_before_records_were_left_out(
 ):
     own(tmp_path).write_text("image,caption\n0.png,A.\n1.png,A dog.\n8.png,A cow.\n")
     monkeypatch.setattr("saccade.datasets.prepare.compare", lambda part: (["All agree."], []))
-    about = DataFolder(
-        prepare(None, tmp_path, tmp_path.parent / f"{tmp_path.name}-d", missing="drop")
-    ).about
+    about = DataFolder(prepare(None, tmp_path, beside(tmp_path, "d"), missing="drop")).about
     assert "All agree, before records were left out." in about["notes"]
 
 

@@ -15,7 +15,7 @@ from saccade.data.records import Caption, ImageRecord, Question
 from saccade.datasets.catalogue import OWN, read_source
 from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare, source_and_root
-from tests.source_samples import JPEG, SAMPLES, hf_table, save_parquet, touch
+from tests.source_samples import JPEG, SAMPLES, beside, hf_table, save_parquet, touch
 from tests.source_samples import write_lines as write
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -202,7 +202,7 @@ class TestParquet:
         pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
         write(tmp_path / "data/train-00000-of-00001.parquet", pointer)
         with pytest.raises(BadData, match="Git LFS pointer"):
-            prepare(None, tmp_path, tmp_path.parent / f"{tmp_path.name}-data")
+            prepare(None, tmp_path, beside(tmp_path, "data"))
 
     def test_a_data_folder_is_none_of_these(self, tmp_path):
         SAMPLES["hf-parquet"](tmp_path / "hub")
@@ -245,7 +245,7 @@ class TestCard:
     def test_the_licence_is_the_cards(self, source, card, licence, tmp_path):
         SAMPLES[source](tmp_path)
         (tmp_path / "README.md").write_bytes(card.encode())
-        folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / f"{tmp_path.name}-made"))
+        folder = DataFolder(prepare(None, tmp_path, beside(tmp_path, "made")))
         assert folder.about["licence"] == licence
 
 

@@ -24,6 +24,7 @@ from tests.source_samples import (
     JPEG,
     OWN_TABLE,
     SAMPLES,
+    beside,
     hf_table,
     save,
     save_arrow,
@@ -94,7 +95,7 @@ class TestTable:
             tmp_path / "t.csv", "file_name,caption,question,answers", "a.jpg,A dog.|It runs.,Who?,7"
         )
         touch(tmp_path, "a.jpg")
-        folder = DataFolder(prepare("table", tmp_path, tmp_path.parent / f"{tmp_path.name}-made"))
+        folder = DataFolder(prepare("table", tmp_path, beside(tmp_path, "made")))
         assert folder.tasks == ("vqa", "caption")
         assert folder.questions("train")[0].answers == ("7",)
         assert [c.words for c in folder.captions("train")] == [("a", "dog"), ("it", "runs")]
@@ -269,7 +270,7 @@ class TestColumns:
         write(tmp_path / "t.csv", "image,Question,QUESTION,answer", "a.jpg,Was?,What?,it")
         touch(tmp_path, "a.jpg")
         with pytest.raises(BadConfig, match="several columns that could be the question") as caught:
-            prepare(None, tmp_path, tmp_path.parent / f"{tmp_path.name}-data")
+            prepare(None, tmp_path, beside(tmp_path, "data"))
         assert "'Question', 'QUESTION'" in caught.value.message
         assert "columns=question:Question" in caught.value.hint
         collection = read_source("table", tmp_path, columns="question:QUESTION")
@@ -325,9 +326,7 @@ class TestDrawnSplits:
         lines = [f"{n % 30}.jpg,Question {n}?,yes" for n in range(90)]
         write(tmp_path / "t.csv", "image,question,answer", *lines)
         touch(tmp_path, *(f"{n}.jpg" for n in range(30)))
-        folder = DataFolder(
-            prepare("table", tmp_path, tmp_path.parent / f"{tmp_path.name}-made", val_share="0.2")
-        )
+        folder = DataFolder(prepare("table", tmp_path, beside(tmp_path, "made"), val_share="0.2"))
         assert Counter(p.split for p in folder.images()) == {"train": 21, "val": 6, "test": 3}
         assert len(folder.questions("val")) == 18
         assert "6 for val and 3 for test were drawn with seed 0" in folder.about["notes"][0]

@@ -10,6 +10,7 @@ from saccade.datasets.catalogue import SOURCES, read_source
 from saccade.datasets.prepare import next_step, prepare, remarks
 from tests.source_samples import (
     SAMPLES,
+    beside,
     coco_captions,
     rad_record,
     save,
@@ -145,7 +146,7 @@ class TestFindings:
         lines = ["image,caption,question,answer,split", "a.jpg,A.,Who?,me,train", "b.jpg,B.,,,val"]
         (tmp_path / "t.csv").write_text("\n".join(lines))
         touch(tmp_path, "a.jpg", "b.jpg")
-        made = prepare("table", tmp_path, tmp_path.parent / f"{tmp_path.name}-made")
+        made = prepare("table", tmp_path, beside(tmp_path, "made"))
         (finding,) = DataFolder(made).about["findings"]
         assert finding["level"] == "warning"
         assert finding["message"].startswith("split val has no questions: nothing can be trained")

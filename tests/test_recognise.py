@@ -15,6 +15,7 @@ from tests.source_samples import (
     JPEG,
     OWN_TABLE,
     SAMPLES,
+    beside,
     coco_captions,
     karpathy,
     save,
@@ -110,7 +111,7 @@ def test_what_a_mac_leaves_in_every_folder_changes_nothing(name, tmp_path):
 class TestSeveral:
     def test_questions_and_captions_of_the_same_images_are_joined(self, tmp_path):
         write_questions_and_captions(tmp_path)
-        folder = DataFolder(prepare(None, tmp_path, tmp_path.parent / f"{tmp_path.name}-joined"))
+        folder = DataFolder(prepare(None, tmp_path, beside(tmp_path, "joined")))
         assert folder.about["source"] == "vqa-v2+coco-captions"
         assert folder.tasks == ("vqa", "caption")
         assert [note.split(":")[0] for note in folder.about["notes"][:2]] == [
@@ -144,17 +145,12 @@ class TestSeveral:
         told = re.fullmatch(r"Say which: (.*), or leave karpathy aside: (.*)\.", caught.value.hint)
         assert told
         for command, source in zip(told.groups(), ("karpathy", "vqa-v2"), strict=True):
-            assert (
-                DataFolder(typed(command, tmp_path.parent / f"{tmp_path.name}-{source}")).about[
-                    "source"
-                ]
-                == source
-            )
+            assert DataFolder(typed(command, beside(tmp_path, source))).about["source"] == source
         with pytest.raises(BadConfig) as caught:  # the option alone does not choose the source
             recognise(tmp_path, file="dataset_flickr8k.json")
         command = caught.value.hint.removeprefix("Say which: ").removesuffix(".")
         assert command.endswith("--option file=dataset_flickr8k.json")
-        assert typed(command, tmp_path.parent / f"{tmp_path.name}-again").is_dir()
+        assert typed(command, beside(tmp_path, "again")).is_dir()
 
     def test_one_alone_says_which_option_is_missing(self, tmp_path):
         for name in ("coco", "flickr8k"):
@@ -225,9 +221,7 @@ class TestNothing:
         with pytest.raises(BadConfig, match="has no column 'COLUMN'"):
             recognise(tmp_path, columns="image:my photo,question:COLUMN,answer:COLUMN")
         command = command.replace("question:COLUMN", "question:prompt")
-        made = typed(
-            command.replace("answer:COLUMN", "answer:reply"), tmp_path.parent / f"{tmp_path.name}-d"
-        )
+        made = typed(command.replace("answer:COLUMN", "answer:reply"), beside(tmp_path, "d"))
         assert DataFolder(made).questions("train")[0].best_answer == "a cat"
 
     def test_only_what_is_not_known_is_asked(self, tmp_path):
@@ -299,7 +293,7 @@ class TestCommandLine:
         (tmp_path / "mine.csv").write_text(OWN_TABLE)
         for name in ("cat", "dog"):
             (tmp_path / f"{name}.jpg").write_bytes(JPEG)
-        words = ["prepare", str(tmp_path), "--out", str(tmp_path.parent / f"{tmp_path.name}-told")]
+        words = ["prepare", str(tmp_path), "--out", str(beside(tmp_path, "told"))]
         told = CliRunner().invoke(app, words)
         assert told.exit_code == 0, told.output
         assert "note: Recognised as table: there is mine.csv with the columns image" in told.output
