@@ -1,5 +1,6 @@
 """Files by name in a folder and the folders directly below it, and the image files of a set."""
 
+import mmap
 import os
 import re
 import shlex
@@ -117,6 +118,20 @@ def first_reason(root: Path, pattern: str) -> str | None:
 def by_name(pattern: str) -> Callable[[Path], str | None]:
     """A recogniser: `first_reason` for such a file."""
     return lambda root: first_reason(root, pattern)
+
+
+def holds_texts(path: Path, texts: Sequence[str]) -> bool:
+    """True where all these texts stand in a file; a packed one, or Parquet, is taken as it is."""
+    if path.suffix in (".gz", ".parquet", ".pkl"):
+        return True
+    try:
+        with (
+            path.open("rb") as stream,
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            return all(data.find(text.encode()) >= 0 for text in texts)
+    except (OSError, ValueError):  # ValueError: empty
+        return False
 
 
 def folder_like(root: Path, holds: Callable[[Path], object]) -> Path | None:

@@ -47,6 +47,27 @@ def _source(functions: str, *line: str, published_ids: bool = False) -> Source:
     return Source(read, recognise, summary, layout, licence, published_ids)
 
 
+def _layout(name: str, *line: str, published_ids: bool = False) -> Source:
+    """A source whose layout is written down in `layouts/NAME.toml`."""
+    functions = partial(_read_layout, name), partial(_recognise_layout, name)
+    summary, layout, licence = line
+    return Source(*functions, summary, layout, licence, published_ids)
+
+
+def _read_layout(
+    name: str, root: Path, images: str = "", image_name: str = "", **rules: Any
+) -> Collection:
+    from saccade.datasets.mapping import read_released  # noqa: PLC0415 - for a list, not needed
+
+    return read_released(name, root, images, image_name, **rules)
+
+
+def _recognise_layout(name: str, root: Path) -> str | None:
+    from saccade.datasets.mapping import recognise_released  # noqa: PLC0415 - as above
+
+    return recognise_released(name, root)
+
+
 CC_BY = "annotations CC BY 4.0; each image under its own Flickr licence"
 FLICKR = "non-commercial research and education only; the images belong to their Flickr owners"
 OWN = "yours to say: nothing is known of it"
@@ -152,6 +173,59 @@ _SOURCES = {
         "Flickr30k (Young et al. 2014): the released token file, or Kaggle's table",
         "results_20130124.token or results.csv, images in flickr30k_images/",
         FLICKR,
+    ),
+    "ok-vqa": _layout(
+        "ok-vqa",
+        "OK-VQA (Marino et al. 2019): questions that need outside knowledge, ten answers",
+        "OpenEnded_mscoco_{train,val}2014_questions.json, mscoco_{train,val}2014_annotations.json, "
+        "images in train2014/ ...",
+        CC_BY,
+        published_ids=True,
+    ),
+    "a-okvqa": _layout(
+        "a-okvqa",
+        "A-OKVQA (Schwenk et al. 2022): ten direct answers and four choices",
+        "aokvqa_v1p0_{train,val,test}.json, images in train2017/ ...",
+        "Apache 2.0; each image under its own Flickr licence",
+        published_ids=True,
+    ),
+    "vizwiz-vqa": _layout(
+        "vizwiz-vqa",
+        "VizWiz-VQA (Gurari et al. 2018): questions of blind people about their photos",
+        "{train,val,test}.json, images in train/ ...",
+        "CC BY 4.0",
+    ),
+    "vizwiz-captions": _layout(
+        "vizwiz-captions",
+        "VizWiz-Captions (Gurari et al. 2020): five captions of blind people's photos",
+        "annotations/{train,val,test}.json, images in train/ ...",
+        "CC BY 4.0",
+        published_ids=True,
+    ),
+    "textvqa": _layout(
+        "textvqa",
+        "TextVQA 0.5.1 (Singh et al. 2019): questions whose answers are read in the image",
+        "TextVQA_0.5.1_{train,val,test}.json, images in train_images/ ...",
+        "CC BY 4.0; each image under its own licence",
+        published_ids=True,
+    ),
+    "vqa-form": _layout(
+        "vqa-form",
+        "your own in VQA's form: questions and annotations under any names",
+        "any .json with a list questions, any with a list annotations; images by number or name",
+        OWN,
+    ),
+    "coco-form": _layout(
+        "coco-form",
+        "your own in COCO's form: images and annotations with captions under any names",
+        "any .json with the lists images and annotations, images by file_name",
+        OWN,
+    ),
+    "mapping": _source(
+        "mapping:",
+        "your own in any form, which a file of a few lines describes",
+        "--option mapping=FILE.toml (docs/data.md); CSV, JSON, lines of text, Parquet",
+        OWN,
     ),
     "table": _source(
         "custom_table:",

@@ -85,4 +85,6 @@ def _names_of_images(document: dict[str, Any], path: Path) -> dict[int, str]:
     return dict(zip(ids, names, strict=True))
 
 
-recognise = by_name(r"captions_(?:train|val)(?:2014|2017)\.json")
+FILES = r"captions_(?:train|val)(?:2014|2017)\.json"
+"""Names of the official files, as a pattern."""
+recognise = by_name(FILES)

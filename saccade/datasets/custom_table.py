@@ -22,22 +22,8 @@ from saccade.data.records import SPLITS, Collection, Split
 from saccade.datasets.columns import columns_of, fits, there_is
 from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
 from saccade.datasets.huggingface import is_metadata
+from saccade.datasets.mapping import ENDINGS, claimed
 from saccade.datasets.row_files import ROW_FILES, first_row, read_known, split_of
-
-ENDINGS = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".JPG",
-    ".JPEG",
-    ".PNG",
-    ".webp",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
-)
-"""Tried behind an image's name that has none: many tables leave the ending out."""
 
 
 def read(
@@ -99,8 +85,10 @@ def _named(root: Path, given: str) -> list[tuple[Path, Split | None]]:
 
 
 def _found(root: Path) -> list[Path]:
-    """Files that may be tables."""
-    return [path for path in files_like(root, rf".*{ROW_FILES}") if not is_metadata(path)]
+    """Files that may be tables: neither metadata of images nor of a known layout."""
+    others = claimed(root)
+    found = files_like(root, rf".*{ROW_FILES}")
+    return [path for path in found if path not in others and not is_metadata(path)]
 
 
 def _tables(root: Path, columns: str) -> list[tuple[Path, Split | None]]:

@@ -192,10 +192,7 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) 
         for path, split in zip(found, splits, strict=True)
         for row in _parquet_rows(path, columns, image)
     ]
-    names = [path.relative_to(root).as_posix() for path in found]
-    names = names if len(names) <= 4 else [*names[:3], "..."]
-    note = f"Read from {len(found)} Parquet files: {', '.join(names)}."
-    notes = [note, *_unpacked_note(files.root, below)]
+    notes = _unpacked_note(files.root, below)
     find = partial(files.find_path, folders=list(folders))
     return collect("hf-parquet", rows, find, files.root, checked, notes, stated_licence(root))
 
@@ -400,8 +397,7 @@ def read_imagefolder(root: Path, images: str = "", columns: str = "", **rules: A
         hint = "Keep one for each image: move the others away."
         raise BadConfig(f"holds metadata twice: {names}", location=home, hint=hint)
     rows = [row for path in found for row in _rows(path, columns, home)]
-    notes, licence = [f"Read from {names}."], stated_licence(root)
-    return collect("imagefolder", rows, find, files.root, checked, notes, licence)
+    return collect("imagefolder", rows, find, files.root, checked, (), stated_licence(root))
 
 
 def recognise_imagefolder(root: Path, columns: str = "") -> str | None:

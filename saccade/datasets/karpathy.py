@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, by_name, one_file
+from saccade.data.find_files import ImageFiles, files_like, holds_texts, several_files
 from saccade.data.reading import columns, is_text, read_json, record_list, unique
 from saccade.data.records import Caption, Collection, ImageRecord, Split, with_words
 
@@ -25,6 +25,7 @@ FOLDERS = (
 )
 NAME = r"dataset_(?!dict\.|infos?\.)[\w.-]+\.json"
 """Of the released files; the names left out are those that Hugging Face's `datasets` writes."""
+JSON = r".*\.(?i:json)"
 HINT = "Take the released dataset_*.json, or mend this record."
 
 
@@ -36,7 +37,13 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
     its `cocoid` where it has one, else its `imgid`. Captions without a word are left out and
     counted. Raises BadData for anything that is not in this layout.
     """
-    path = one_file(root, file, NAME, "file", "dataset_*.json of Karpathy's splits")
+    found = [root / file] if file else _found(root)
+    if len(found) > 1:
+        raise several_files("files like dataset_*.json of Karpathy's splits", root, found, "file")
+    if not found:
+        hint = "Check --root, or name the file: --option file=FILE."
+        raise BadData("holds no dataset_*.json of Karpathy's splits", location=root, hint=hint)
+    (path,) = found
     document = read_json(path, dict)
     records = record_list(document, "images", path=path, expected="Karpathy captions")
     fields = {"imgid": int, "split": str, "filename": str, "sentences": list}
@@ -79,4 +86,14 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
     )
 
 
-recognise = by_name(NAME)
+def recognise(root: Path) -> str | None:
+    """A file with the fields of Karpathy's, whatever its name: some archives hold `dataset.json`."""
+    found = _found(root)
+    return f"there is {found[0].relative_to(root).as_posix()}" if found else None
+
+
+def _found(root: Path) -> list[Path]:
+    """Files of the released names, else of these fields."""
+    named = files_like(root, NAME)
+    signs = ('"images"', '"sentences"', '"imgid"')
+    return named or [path for path in files_like(root, JSON) if holds_texts(path, signs)]

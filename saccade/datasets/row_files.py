@@ -65,7 +65,7 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
             Row(path, f"line {line}", dict(zip(names, values, strict=True)))
             for line, values in table
         ]
-    if _has_lines(path, read_start(path)):
+    if json_lines(path):
         lines = ((f"line {n}", line) for n, line in enumerate(read_lines(path), start=1))
         listed = ((place, _json_line(path, place, line)) for place, line in lines if line.strip())
     else:
@@ -158,6 +158,11 @@ def _separator(path: Path, start: str) -> str:
     if ".tsv" in path.name.lower() and "\t" in bare:
         return "\t"
     return max(SEPARATORS, key=bare.count)
+
+
+def json_lines(path: Path) -> bool:
+    """True where a JSON file has an object in each line."""
+    return _has_lines(path, read_start(path))
 
 
 def _has_lines(path: Path, start: str) -> bool:

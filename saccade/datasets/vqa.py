@@ -13,7 +13,7 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import ImageFiles, by_name, files_like
+from saccade.data.find_files import ImageFiles, by_name, files_like, first_reason
 from saccade.data.options import one_of
 from saccade.data.reading import COPY_AGAIN, columns, is_text, read_json, record_list, unique
 from saccade.data.records import SPLITS, Collection, ImageRecord, Question, Split
@@ -207,8 +207,21 @@ def read_v2(
     return _read(root, "v2_", questions, annotations, split, images, FORMS["open-ended"])
 
 
-recognise_v1 = by_name(rf"(?:OpenEnded|MultipleChoice)_(?:mscoco_)?{SUBSET}{QUESTIONS}")
-recognise_v2 = by_name(rf"v2_OpenEnded_(?:mscoco_)?{SUBSET}{QUESTIONS}")
+V1_FILES = rf"(?:OpenEnded|MultipleChoice)_(?:mscoco_)?{SUBSET}{QUESTIONS}"
+V2_FILES = rf"v2_OpenEnded_(?:mscoco_)?{SUBSET}{QUESTIONS}"
+FILES = (
+    r"(?:v2_)?(?:(?:OpenEnded|MultipleChoice)_)?(?:mscoco_)?(?:(?:train|val|test)[a-z0-9-]*_)?"
+    r"(?:questions|annotations)\.json(?:\.gz)?"
+)
+"""Names of the official files, as a pattern."""
+recognise_v2 = by_name(V2_FILES)
+
+
+def recognise_v1(root: Path) -> str | None:
+    """Files of VQA v1's names; OK-VQA gives its own the same."""
+    from saccade.datasets.mapping import claimed  # noqa: PLC0415 - it knows these names, too
+
+    return None if claimed(root, "ok-vqa") else first_reason(root, V1_FILES)
 
 
 def _read(

@@ -1,0 +1,591 @@
+"""Layouts as text: where the files of a data set name images, questions, answers and captions.
+
+A layout is a TOML file. Those of released sets lie in `layouts/`; a user writes one for data of
+an own form and gives it as `--option mapping=FILE`:
+
+    files = "ann_{split}.json"             # {split}: a split's word, as train2014; *: anything
+    records = "data[]"                     # a record is each element of the list "data"
+    image = "pictures/{number:06d}.png"    # of the record's field "number"
+    question = "q.text"
+    answers = "replies[].label"
+
+A *path* goes down by names; `[]` is each element of a list, `[0]` the first, `*` each value of an
+object. A record has the fields of what it lies in, too, and `$key`, `$row`, `$next` (the next
+element), `$file` (without ending), `$folder` and `$subset` (what {split} stood for).
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingOf
+from functools import cache
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, Field, ValidationError
+
+from saccade.core.errors import BadConfig, BadData
+from saccade.core.settings import Settings, first_problem
+from saccade.data.find_files import ImageFiles, files_like, folders_in, holds_texts
+from saccade.data.reading import RELEASED, read_json, read_lines, read_text
+from saccade.data.records import Collection, Split
+from saccade.datasets.coco_captions import FILES as COCO_FILES
+from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
+from saccade.datasets.row_files import PARQUET, ROW_FILES, is_json, json_lines, read_rows
+from saccade.datasets.vqa import FILES as VQA_FILES
+
+LAYOUTS = Path(__file__).parent / "layouts"
+ENDINGS = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".JPG",
+    ".JPEG",
+    ".PNG",
+    ".webp",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+)
+"""Tried behind an image's name that has none."""
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Paths = Annotated[tuple[str, ...], BeforeValidator(_several)]
+"""A path or a text with paths in braces, or several: the first that a record has counts."""
+
+
+class Join(Settings):
+    """Records that are put together with others of the same key."""
+
+    files: Paths = ()
+    """Patterns of their files; none where they lie in the same one."""
+    holds: Paths = ()
+    """Texts that such a file must hold."""
+    records: str = "[]"
+    on: str
+    """The field that is equal in both, or "one = other" of the record and of what joins it."""
+
+
+class Mapping(Settings):
+    """A layout."""
+
+    files: Paths = ()
+    """Patterns of the files below the root, or below a folder in it; all that fit where none is."""
+    holds: Paths = ()
+    """Texts that such a file must hold: names that other layouts do not use."""
+    records: str = "[]"
+    lines: str = ""
+    """A regular expression with named groups: each line is a record of these fields."""
+    parallel: dict[str, str] = Field(default_factory=dict)
+    """Names of fields, and the files beside it whose lines they are: record 7 is line 7 of each."""
+    join: Join | None = None
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Only records whose field has one of these values (as text) count."""
+    id: Paths = ()
+    image: Paths = ()
+    """The name of the file. Where there is none, the images are found by `image_id`."""
+    image_id: Paths = ()
+    folders: Paths = ()
+    """Of the images, before the usual ones; {split} and {subset} may stand in them."""
+    question: Paths = ()
+    remove: Paths = ()
+    """Texts that are taken out of questions."""
+    answers: Paths = ()
+    best_answer: Paths = ()
+    captions: Paths = ()
+    choices: Paths = ()
+    split: Paths = ()
+    answer_type: Paths = ()
+    question_type: Paths = ()
+
+
+def load(path: Path) -> Mapping:
+    """The layout in a TOML file. Raises BadConfig for one that is none."""
+    try:
+        return Mapping(**tomllib.loads(read_text(path)))
+    except tomllib.TOMLDecodeError as error:
+        hint = 'Write lines such as: question = "q.text"'
+        raise BadConfig(f"is no TOML ({error})", location=path, hint=hint) from None
+    except ValidationError as error:
+        hint = f"A mapping has: {', '.join(Mapping.model_fields)}; see docs/data.md."
+        raise BadConfig(first_problem(error, "mapping"), location=path, hint=hint) from None
+
+
+@cache
+def released(name: str) -> Mapping:
+    """The layout of a released set, of `layouts/`."""
+    return Mapping(**tomllib.loads((LAYOUTS / f"{name}.toml").read_text(encoding="utf-8")))
+
+
+# Paths in records.
+
+EACH, VALUES = "[]", "*"
+
+
+@cache
+def _steps(path: str) -> tuple[str | int, ...]:
+    """The names, places, `[]` and `*` that a path goes down."""
+    found = re.findall(r"\[\d*\]|[^.\[\]]+", path)
+    return tuple(int(s[1:-1]) if s[0] == "[" and s != EACH else s for s in found)
+
+
+def values_at(value: Any, path: str) -> list[Any]:
+    """All that a path leads to; nothing where it leads nowhere."""
+    found = [value]
+    for step in _steps(path):
+        if step == EACH:
+            found = [one for some in found if isinstance(some, list) for one in some]
+        elif step == VALUES:
+            found = [one for some in found if isinstance(some, dict) for one in some.values()]
+        elif isinstance(step, int):
+            found = [some[step] for some in found if isinstance(some, list) and step < len(some)]
+        else:
+            found = [some[step] for some in found if isinstance(some, dict) and step in some]
+    return found
+
+
+def _filled(text: str, record: Any) -> list[str]:
+    """A text with what its braces say of the record; nothing where the record lacks a field."""
+    parts = []
+    for literal, path, form, _ in Formatter().parse(text):
+        parts.append(literal)
+        if path is not None:
+            value = next(iter(values_at(record, path)), None)
+            if value is None:
+                return []
+            number = (form or "").endswith("d") and isinstance(value, str) and value.isdigit()
+            try:
+                parts.append(format(int(value) if number else value, form or ""))
+            except (ValueError, TypeError):
+                return []
+    return ["".join(parts)]
+
+
+def taken(record: Any, paths: Sequence[str]) -> list[Any]:
+    """What the first of `paths` gives that gives anything."""
+    for path in paths:
+        found = _filled(path, record) if "{" in path else values_at(record, path)
+        if found := [value for value in found if value not in (None, "")]:
+            return found
+    return []
+
+
+def _records_in(value: Any, steps: Sequence[str | int], around: dict[str, Any]) -> Iterator[Any]:
+    """The records that a path leads to, each with the fields of what it lies in."""
+    if not steps:
+        yield {**around, **value} if isinstance(value, dict) else {**around, "$value": value}
+        return
+    step, *rest = steps
+    if step == EACH and isinstance(value, list):
+        for row, one in enumerate(value):
+            beside = {"$row": row, "$next": value[row + 1] if row + 1 < len(value) else None}
+            yield from _records_in(one, rest, {**around, **beside})
+    elif step == VALUES and isinstance(value, dict):
+        for key, one in value.items():
+            yield from _records_in(one, rest, {**around, "$key": key})
+    elif isinstance(value, dict) and isinstance(step, str) and step in value:
+        plain = {key: one for key, one in value.items() if not isinstance(one, dict | list)}
+        yield from _records_in(value[step], rest, {**around, **plain})
+
+
+# Files.
+
+
+class File(NamedTuple):
+    """A file of records, and what {split} stood for in its name."""
+
+    path: Path
+    subset: str
+
+    @property
+    def split(self) -> Split | None:
+        return split_in(self.subset)
+
+
+SUBSET = r"(?P<subset>(?:[A-Za-z]+[-_])?[A-Za-z]+(?:-dev|-std)?\d*)"
+
+
+def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
+    """The files of these patterns below `root`, or below the first folder in it that has some."""
+    for home in (root, *folders_in(root)):
+        found: dict[Path, str] = {}
+        for pattern in patterns:
+            escaped = re.escape(pattern).replace(r"\*", "[^/]*")
+            head, *others = escaped.split(r"\{split\}")
+            matches = re.compile(
+                head
+                + "".join(
+                    (SUBSET if place == 0 else "(?P=subset)") + other
+                    for place, other in enumerate(others)
+                )
+            ).fullmatch
+            for path in sorted(home.glob(pattern.replace("{split}", "*"))):
+                match = matches(path.relative_to(home).as_posix())
+                subset = match.groupdict().get("subset") or "" if match else ""
+                if match and path.is_file() and (split_in(subset) or "{split}" not in pattern):
+                    found.setdefault(path, subset)
+        if found:
+            return [File(path, subset) for path, subset in found.items()]
+    return []
+
+
+def _signs(mapping: Mapping) -> list[str]:
+    """Texts that every file of records in JSON must hold: names that the layout goes by."""
+    paths = [mapping.records, *mapping.question[:1], *mapping.captions[:1]]
+    paths += [mapping.join.records] if mapping.join and not mapping.join.files else []
+    names = [step for path in paths if "{" not in path for step in _steps(path)]
+    return [
+        f'"{n}"' for n in names if isinstance(n, str) and n not in (EACH, VALUES) and n[0] != "$"
+    ]
+
+
+def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[File]:
+    """The files below `root` that a layout's records are in."""
+    if mapping.files:
+        found = files_of(root, mapping.files)
+    else:
+        inside = any(isinstance(step, str) and step != EACH for step in _steps(mapping.records))
+        kinds = r".*\.(?i:json)" if inside else rf".*{ROW_FILES}|{PARQUET}"
+        found = [_named_by_itself(path, root) for path in files_like(root, kinds)]
+    if mapping.join and mapping.join.holds and not partners(root, mapping.join):
+        return []
+    signs = _signs(mapping)
+    return [
+        file
+        for file in found
+        if file.path not in without
+        and holds_texts(file.path, [*mapping.holds, *(signs if is_json(file.path) else [])])
+    ]
+
+
+def _named_by_itself(path: Path, root: Path) -> File:
+    """A file whose split stands somewhere in its name, or in that of its folder."""
+    of_folder = path.parent != root and not split_in(path.stem)
+    return File(path, path.parent.name if of_folder else path.stem)
+
+
+def partners(root: Path, join: Join) -> list[File]:
+    """The files that join others."""
+    found = files_of(root, join.files)
+    found = [file if file.subset else _named_by_itself(file.path, root) for file in found]
+    return [file for file in found if holds_texts(file.path, join.holds)]
+
+
+def claimed(root: Path, *names: str) -> list[Path]:
+    """Files below `root` that belong to the layouts of these released sets, else of all that have
+    names of their own, and those of VQA and COCO captions.
+    """
+    every = names or [path.stem for path in sorted(LAYOUTS.glob("*.toml"))]
+    layouts = [layout for name in every if (layout := released(name)).files]
+    files = [] if names else files_like(root, rf"{VQA_FILES}|{COCO_FILES}")
+    for layout in layouts:
+        if found := fitting(root, layout):
+            files += [file.path for file in found]
+            files += [file.path for file in partners(root, layout.join)] if layout.join else []
+    return files
+
+
+def _document(path: Path, records: str) -> Any:
+    """What a file holds: a list of records, or whatever its JSON is."""
+    if is_json(path) and not json_lines(path):
+        top: type[Any] = list if records.startswith("[") else dict
+        return read_json(path, top, object_hook=_shared())
+    return [row.values for row in read_rows(path)[1]]
+
+
+def _shared() -> Any:
+    """A hook that keeps one of many equal small objects, such as the answers of VQA."""
+    known: dict[Any, Any] = {}
+
+    def share(record: dict[str, Any]) -> Any:
+        if len(record) > 4:
+            return record
+        try:
+            return known.setdefault(tuple(record.items()), record)
+        except TypeError:  # it holds lists or objects
+            return record
+
+    return share
+
+
+Placed = list[tuple[str, dict[str, Any]]]
+"""Place ("record 7") and fields of records."""
+
+
+def _read_records(file: File, mapping: Mapping, records: str) -> Placed:
+    """All records of a file."""
+    path = file.path
+    around = {"$file": path.stem, "$folder": path.parent.name, "$subset": file.subset}
+    if mapping.lines:
+        return [(place, {**around, **groups}) for place, groups in _lines(path, mapping.lines)]
+    if mapping.parallel:
+        found = _parallel(file, mapping.parallel)
+        return [(f"line {n}", {**around, **row}) for n, row in enumerate(found, start=1)]
+    document = _document(path, records)
+    listed = [
+        (f"record {n}", one)
+        for n, one in enumerate(_records_in(document, _steps(records), around), start=1)
+    ]
+    if not listed:
+        hint = "Take the released file, or mend the mapping."
+        raise BadData(f"holds no records at {records!r}", location=path, hint=hint)
+    return listed
+
+
+def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    match = re.compile(pattern).fullmatch
+    for number, line in enumerate(read_lines(path), start=1):
+        if (groups := match(line)) is not None:
+            yield f"line {number}", groups.groupdict()
+        elif line.strip():
+            message = f"line {number} is not of the form {pattern}: {line[:50]!a}"
+            raise BadData(message, location=path, hint=RELEASED)
+
+
+def _parallel(file: File, names: MappingOf[str, str]) -> list[dict[str, Any]]:
+    """Records of files whose lines belong together."""
+    columns = {}
+    for name, beside in names.items():
+        lines = read_lines(file.path.parent / beside.replace("{split}", file.subset))
+        columns[name] = lines[:-1] if lines[-1] == "" else lines
+    if len({len(column) for column in columns.values()}) > 1:
+        shown = ", ".join(f"{names[name]} {len(column)}" for name, column in columns.items())
+        message = f"and the files beside it have not equally many lines: {shown}"
+        raise BadData(message, location=file.path, hint="Take all from the same release.")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _joined(
+    root: Path, mapping: Mapping, join: Join, file: File, others: Sequence[File]
+) -> tuple[Placed, list[str]]:
+    """The records of a file, each with what has the same key in the files that join it, and a note
+    about records there that nothing asked for.
+    """
+    mine, _, theirs = (part.strip() for part in join.on.partition("="))
+    theirs = theirs or mine
+    partners = [o for o in others if o.split in (None, file.split)] if join.files else [file]
+    known: dict[Any, dict[str, Any]] = {}
+    for partner in partners:
+        for _, record in _read_records(partner, mapping, join.records):
+            for key in values_at(record, theirs)[:1]:
+                if known.setdefault(key, record) is not record:
+                    message = f"has {theirs} {key} twice"
+                    hint = "Keep one record of each; were two files put behind each other?"
+                    raise BadData(message, location=partner.path, hint=hint)
+    rows, used = [], set()
+    for place, record in _read_records(file, mapping, mapping.records):
+        key = next(iter(values_at(record, mine)), None)
+        used.add(key)
+        rows.append((place, {**known.get(key, {}), **record}))
+    if partners and known and not used & known.keys():
+        message = f"shares no {mine} with {partners[0].path.name}: they are of different splits"
+        raise BadData(message, location=file.path, hint="Take both from the same release.")
+    idle = len(known.keys() - used)
+    names = ", ".join(partner.path.name for partner in partners)
+    return rows, [f"{idle} records of {names} belong to none of {file.path.name}."] if idle else []
+
+
+# Images.
+
+
+class _Images:
+    """The images of a layout, in the folders where people unpack them."""
+
+    def __init__(self, files: ImageFiles, mapping: Mapping) -> None:
+        self.files, self.mapping = files, mapping
+        below = [f for folder in folders_in(files.root) for f in (folder, *folders_in(folder))]
+        self.tree = [folder.relative_to(files.root).as_posix() for folder in below[:MOST_FOLDERS]]
+        self.known: dict[str, list[str]] = {}
+        self.patterns: dict[str, str | None] = {}
+
+    def folders(self, file: File) -> list[str]:
+        """Those of the layout, of the file's split, of no split, and the others."""
+        if file.subset not in self.known:
+            own = [
+                f.format(split=file.split or "", subset=file.subset) for f in self.mapping.folders
+            ]
+            tree = ["images", "", *self.tree]
+            splits = {folder: split_in(folder) for folder in tree}
+            order = sorted(
+                tree,
+                key=lambda f: (
+                    file.subset not in f.split("/"),
+                    splits[f] not in (None, file.split),
+                    splits[f] is None,
+                ),
+            )
+            self.known[file.subset] = list(dict.fromkeys((*own, *order)))
+        return self.known[file.subset]
+
+    def find(self, names: Sequence[str], file: File) -> str:
+        """The first of `names` that is there, with one of `ENDINGS` where it has none; else the
+        place where the first should be."""
+        folders = self.folders(file)
+        for name in names:
+            endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
+            path = self.files.find_path(name, folders, endings)
+            folder, _, last = path.rpartition("/")
+            if last in self.files.names(folder):
+                return path
+        return self.files.find_path(names[0], folders)
+
+    def names_of(self, number: Any, file: File, every: Sequence[Any]) -> list[str]:
+        """What the image of a number may be called; `every` has the numbers of the whole file."""
+        if not (isinstance(number, int) or (isinstance(number, str) and number.isdigit())):
+            return [str(number)]
+        if file.subset not in self.patterns:
+            self.patterns[file.subset] = self._pattern(file, list(map(int, every)))
+        usual = ("{:012d}.jpg", f"COCO_{file.subset}_{{:012d}}.jpg", "{}.jpg", "{}.png")
+        pattern = self.patterns[file.subset]
+        return [name.format(int(number)) for name in ([pattern] if pattern else usual)]
+
+    def _pattern(self, file: File, every: Sequence[int]) -> str | None:
+        """The way to write a number that gives a file's name for all of them, if there is one."""
+        for folder in self.folders(file):
+            names = self.files.names(folder)
+            for name in sorted(names):
+                for match in re.finditer(r"\d+", name):
+                    if int(match[0]) == every[0] and name.lower().endswith(ENDINGS):
+                        width = len(match[0]) if match[0][0] == "0" or len(match[0]) > 6 else 0
+                        head, tail = (
+                            part.replace("{", "{{").replace("}", "}}")
+                            for part in (name[: match.start()], name[match.end() :])
+                        )
+                        pattern = f"{head}{{:0{width}d}}{tail}" if width else f"{head}{{}}{tail}"
+                        if names.issuperset(map(pattern.format, every)):
+                            return pattern
+        return None
+
+
+MOST_FOLDERS = 200
+
+
+# A data set.
+
+
+def read(
+    root: Path, mapping: str = "", images: str = "", image_name: str = "", **rules: Any
+) -> Collection:
+    """Read a data set of the layout in the file `mapping`, there or below `root`.
+
+    `images` is the folder of the images, `image_name` how a number becomes a name
+    ("{:012d}.jpg"); `bad` says what to do with a record that cannot be used: "refuse" or "drop".
+    Where no split is given, `val_share` and `test_share` of the images are drawn with `seed`.
+    Raises BadConfig for a mapping that says too little, BadData for files of another form.
+    """
+    if not mapping:
+        raise BadConfig("the layout is not given", hint="Name it: --option mapping=FILE.toml.")
+    path = root / mapping if (root / mapping).is_file() else Path(mapping)
+    return read_mapped("mapping", root, load(path), images, image_name, **rules)
+
+
+def recognise(root: Path, mapping: str = "") -> str | None:
+    """A layout that the user gives."""
+    return f"the layout is given as {mapping}" if mapping else None
+
+
+def read_released(
+    name: str, root: Path, images: str = "", image_name: str = "", **rules: Any
+) -> Collection:
+    """Read a released set below `root`; options as `read`."""
+    layout = released(name)
+    without = () if layout.files else claimed(root)
+    return read_mapped(name, root, layout, images, image_name, without, **rules)
+
+
+def recognise_released(name: str, root: Path) -> str | None:
+    """A file of the layout `name`; one without names of its own takes what no other one claims."""
+    layout = released(name)
+    found = fitting(root, layout, () if layout.files else claimed(root))
+    return f"there is {found[0].path.relative_to(root).as_posix()}" if found else None
+
+
+def read_mapped(
+    name: str,
+    root: Path,
+    mapping: Mapping,
+    images: str = "",
+    image_name: str = "",
+    without: Sequence[Path] = (),
+    **rules: Any,
+) -> Collection:
+    """The data set `name` below `root`, in the layout `mapping`, but for the files `without`."""
+    checked = as_rules(**rules)
+    if not (mapping.image or mapping.image_id) or not (mapping.question or mapping.captions):
+        hint = "Say image (or image_id), and question or captions."
+        raise BadConfig("the mapping says too little", hint=hint)
+    if image_name:
+        field = next(iter(mapping.image_id), "image_id")
+        given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
+        mapping = mapping.replace(image=(given,))
+    found = fitting(root, mapping, without)
+    if not found:
+        usual = ", ".join(mapping.files) or "file of such records"
+        hint = "Check --root; `saccade list sources` shows the files of each source."
+        raise BadData(f"holds no {usual}", location=root, hint=hint)
+    places = _Images(ImageFiles(root, images or None), mapping)
+    rows: list[Row] = []
+    notes: list[str] = []
+    join = mapping.join
+    others = partners(root, join) if join else []
+    for file in found:
+        if join:
+            records, idle = _joined(root, mapping, join, file, others)
+            notes += idle
+        else:
+            records = _read_records(file, mapping, mapping.records)
+        kept = [one for one in records if _is_wanted(one[1], mapping)]
+        if len(kept) < len(records):
+            left = len(records) - len(kept)
+            notes.append(f"{left} records of {file.path.name} are not {dict(mapping.where)}.")
+        numbers = [n for _, r in kept for n in taken(r, mapping.image_id)[:1]]
+        rows += (
+            row for place, record in kept for row in _rows(file, place, record, places, numbers)
+        )
+    return collect(name, rows, str, places.files.root, checked, notes)
+
+
+def _is_wanted(record: dict[str, Any], mapping: Mapping) -> bool:
+    return all(
+        str(next(iter(values_at(record, path)), "")) in wanted
+        for path, wanted in mapping.where.items()
+    )
+
+
+def _rows(
+    file: File, place: str, record: dict[str, Any], places: _Images, numbers: Sequence[Any]
+) -> Iterator[Row]:
+    """A row for each image of a record."""
+    mapping = places.mapping
+    values: dict[str, Any] = {
+        part: next(iter(taken(record, getattr(mapping, part))), None)
+        for part in ("id", "image_id", "split", "best_answer", "answer_type", "question_type")
+    }
+    values |= {
+        part: taken(record, paths)
+        for part, paths in (
+            ("answer", mapping.answers),
+            ("caption", mapping.captions),
+            ("choices", mapping.choices),
+        )
+    }
+    values["question"] = next(iter(taken(record, mapping.question)), None)
+    if isinstance(question := values["question"], str) and mapping.remove:
+        values["question"] = re.sub("|".join(map(re.escape, mapping.remove)), " ", question)
+    alternatives = [names for path in mapping.image if (names := taken(record, (path,)))]
+    if not alternatives and (number := values["image_id"]) is not None:
+        alternatives = [[name] for name in places.names_of(number, file, numbers)]
+    split = None if values["split"] is not None else file.split
+    for place_of_image in range(max(map(len, alternatives), default=1)):
+        names = [name[place_of_image] for name in alternatives if place_of_image < len(name)]
+        texts = [
+            name.replace("\\", "/") for name in names if isinstance(name, str) and name.strip()
+        ]
+        image = places.find(texts, file) if texts else next(iter(names), None)
+        yield Row(file.path, place, {**values, "image": image}, split)
