@@ -57,7 +57,10 @@ class TestMultipleChoice:
                 (root / f"MultipleChoice_mscoco_{subset}_questions.json").read_text()
             )
             save(root / f"OpenEnded_mscoco_{subset}_questions.json", document)
-        prepare("vqa-v1", root, made)
+        with pytest.raises(BadConfig):  # other files: other data
+            prepare("vqa-v1", root, made)
+        assert DataFolder(made).fingerprint == before
+        prepare("vqa-v1", root, made, replace_other=True)
         assert DataFolder(made).fingerprint != before
         assert not (made / "choices.parquet").exists()
 

@@ -8,13 +8,16 @@ import time
 import unicodedata
 from collections.abc import Callable, Sequence
 from copy import copy
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from saccade.core.errors import BadConfig, BadData
 
 ARCHIVES = r".*\.(?i:zip|tar|tgz|tar\.\w+|7z|rar)"
 """Names of what is to be unpacked first, as a pattern."""
+MOST_FOLDERS = 200
+"""Folders that are searched for images of which nobody knows where they are."""
 SETTLED = 3_000_000_000
 """Nanoseconds after which a folder's time stamp tells whether it has changed since."""
 
@@ -192,8 +195,9 @@ class ImageFiles:
         files._text = home.relative_to(self.root).as_posix() if inside else ""
         return files
 
-    def find(self, folders: Sequence[str], names: Sequence[str]) -> str:
-        """Path, below the root, of the first of `names` that lies in one of `folders`.
+    def find(self, folders: Sequence[str], names: Sequence[str], *, anywhere: bool = False) -> str:
+        """Path, below the root, of the first of `names` that lies in one of `folders`; else, if
+        `anywhere`, in any one folder alone (for names that no two images share).
 
         Accents may be one letter with what they stand on, or follow it, as a Mac writes them. When
         none does, the name where it should have been: the first name in the first folder that is
@@ -210,6 +214,9 @@ class ImageFiles:
             spelt = (self._as_spelt(_join(folder, n)) for folder in places for n in names)
             if found := next(filter(None, spelt), None):
                 return found
+        for name in names if anywhere else ():
+            if len(others := [folder for folder in self.tree if name in self.names(folder)]) == 1:
+                return _join(others[0], name)
         homes = (folder for folder in places if folder not in ("", self._text))
         return _join(next(filter(self.names, homes), folders[0]), names[0])
 
@@ -234,6 +241,12 @@ class ImageFiles:
                 hint = "Write the names of the images with their endings."
                 raise BadData(message, location=self.root / place, hint=hint)
         return self.find(places, [file + ending for ending in endings])
+
+    @cached_property
+    def tree(self) -> list[str]:
+        """The folders below the root, two deep, in order; `MOST_FOLDERS` of them."""
+        every = (f for folder in folders_in(self.root) for f in (folder, *folders_in(folder)))
+        return [f.relative_to(self.root).as_posix() for f in islice(every, MOST_FOLDERS)]
 
     def names(self, folder: str) -> frozenset[str]:
         """Names of what lies directly in a folder below the root; none if there is no such."""

@@ -224,7 +224,7 @@ _SOURCES = {
     "mapping": _source(
         "mapping:",
         "your own in any form, which a file of a few lines describes",
-        "--option mapping=FILE.toml (docs/data.md); CSV, JSON, lines of text, Parquet",
+        "mapping.toml, or --option mapping=FILE (docs/data.md); CSV, JSON, lines of text, Parquet",
         OWN,
     ),
     "table": _source(

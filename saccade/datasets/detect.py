@@ -27,6 +27,8 @@ def recognise(root: Path, **options: str) -> tuple[list[Collection], list[str]]:
     if not root.is_dir():
         raise no_folder(root)
     why = {name: known for name in SOURCES if (known := reason(name, root, options))}
+    if "mapping" in why:  # the user says what the files are
+        why = {"mapping": why["mapping"]}
     if not why:
         raise nothing_known(root, options)
     refuse_several_sets(root, why, options)

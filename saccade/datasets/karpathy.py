@@ -60,7 +60,9 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
             raise BadData(message, location=path, hint=f"Known are: {', '.join(SPLIT_OF)}.")
         folder = str(record.get("filepath") or "")
         folders = (folder, f"images/{folder}", *FOLDERS) if folder else FOLDERS
-        image_records.append(ImageRecord(number, files.find(folders, [name]), SPLIT_OF[split]))
+        image_records.append(
+            ImageRecord(number, files.find(folders, [name], anywhere=True), SPLIT_OF[split])
+        )
     if bare := next((p for p, own in zip(image_records, sentences, strict=True) if not own), None):
         raise BadData(f"image {bare.id} ({bare.file}) has no sentences", location=path, hint=HINT)
     owners = [p for p, own in zip(image_records, sentences, strict=True) for _ in own]
@@ -87,7 +89,7 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
 
 
 def recognise(root: Path) -> str | None:
-    """A file with the fields of Karpathy's, whatever its name: some archives hold `dataset.json`."""
+    """A file of such fields, whatever its name: some archives hold `dataset.json`."""
     found = _found(root)
     return f"there is {found[0].relative_to(root).as_posix()}" if found else None
 

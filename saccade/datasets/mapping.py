@@ -399,8 +399,6 @@ class _Images:
 
     def __init__(self, files: ImageFiles, mapping: Mapping) -> None:
         self.files, self.mapping = files, mapping
-        below = [f for folder in folders_in(files.root) for f in (folder, *folders_in(folder))]
-        self.tree = [folder.relative_to(files.root).as_posix() for folder in below[:MOST_FOLDERS]]
         self.known: dict[str, list[str]] = {}
         self.patterns: dict[str, str | None] = {}
 
@@ -410,7 +408,7 @@ class _Images:
             own = [
                 f.format(split=file.split or "", subset=file.subset) for f in self.mapping.folders
             ]
-            tree = ["images", "", *self.tree]
+            tree = ["images", "", *self.files.tree]
             splits = {folder: split_in(folder) for folder in tree}
             order = sorted(
                 tree,
@@ -463,14 +461,14 @@ class _Images:
         return None
 
 
-MOST_FOLDERS = 200
-
-
 # A data set.
+
+USUAL = "mapping.toml"
+"""The file that describes the layout, where the user names no other."""
 
 
 def read(
-    root: Path, mapping: str = "", images: str = "", image_name: str = "", **rules: Any
+    root: Path, mapping: str = USUAL, images: str = "", image_name: str = "", **rules: Any
 ) -> Collection:
     """Read a data set of the layout in the file `mapping`, there or below `root`.
 
@@ -479,15 +477,18 @@ def read(
     Where no split is given, `val_share` and `test_share` of the images are drawn with `seed`.
     Raises BadConfig for a mapping that says too little, BadData for files of another form.
     """
-    if not mapping:
-        raise BadConfig("the layout is not given", hint="Name it: --option mapping=FILE.toml.")
     path = root / mapping if (root / mapping).is_file() else Path(mapping)
+    if not path.is_file():
+        hint = "Name the file that describes the layout: --option mapping=FILE.toml (docs/data.md)."
+        raise BadData(f"holds no {mapping}", location=root, hint=hint)
     return read_mapped("mapping", root, load(path), images, image_name, **rules)
 
 
-def recognise(root: Path, mapping: str = "") -> str | None:
-    """A layout that the user gives."""
-    return f"the layout is given as {mapping}" if mapping else None
+def recognise(root: Path, mapping: str = USUAL) -> str | None:
+    """A layout that the user gives, or that lies there."""
+    if mapping != USUAL:
+        return f"the layout is given as {mapping}"
+    return f"there is {USUAL}" if (root / USUAL).is_file() else None
 
 
 def read_released(
