@@ -251,8 +251,7 @@ class TestCaptions:
         save(tmp_path / name, karpathy())
         assert reason("karpathy", tmp_path) is not None
         assert len(read_source("karpathy", tmp_path).captions) == 8
-        given = {} if known else {"file": name}
-        assert read_source("karpathy", tmp_path, **given).captions
+        assert read_source("karpathy", tmp_path, file=name).captions
 
     def test_coco_words_and_years(self, tmp_path):
         SAMPLES["coco-captions"](tmp_path)
