@@ -56,7 +56,7 @@ def read(root: Path, images: str = "", first: str = "", **rules: Any) -> Collect
     for path in found:
         split: Split = "train" if path.name.startswith("Train") else "val"
         lines = _lines(path)
-        there = _images(files, split)
+        there = _images(files, path.parent, split)
         names, twice = _names(path, lines, there, first, split)
         if twice:
             alike = f"{twice} lines of {path.name} share the last part of their address with others"
@@ -81,16 +81,19 @@ def _lines(path: Path) -> list[Line]:
     return lines
 
 
-def _images(files: ImageFiles, split: Split) -> dict[str, str]:
-    """The paths of the images by their names, but for folders of another split."""
+def _images(files: ImageFiles, home: Path, split: Split) -> dict[str, str]:
+    """The paths of the images by their names, two folders deep below the root or the table's own,
+    but for folders of another split.
+    """
+    tops = [home.absolute(), files.root] if home.absolute().is_relative_to(files.root) else []
+    inner = [folder for top in tops or [files.root] for folder in (top, *folders_in(top))]
     found: dict[str, str] = {}
-    for first in (files.root, *folders_in(files.root)):
-        for folder in (first, *(folders_in(first) if first != files.root else ())):
-            below = folder.relative_to(files.root).as_posix()
-            if split_in(below) in (None, split):
-                for name in files.names(below):
-                    if name.lower().endswith(ENDINGS):
-                        found.setdefault(name, tidy(f"{below}/{name}"))
+    for folder in dict.fromkeys(f for one in inner for f in (one, *folders_in(one))):
+        below = folder.relative_to(files.root).as_posix()
+        if split_in(below) in (None, split):
+            for name in files.names(below):
+                if name.lower().endswith(ENDINGS):
+                    found.setdefault(name, tidy(f"{below}/{name}"))
     return found
 
 

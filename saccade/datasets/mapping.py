@@ -97,6 +97,8 @@ class Mapping(Settings):
     """Do captions count once that other records of their image repeat?"""
     lists: Paths = ()
     """Patterns of the files that list the images of each split, if they are there."""
+    beside: Paths = ()
+    """Patterns of other forms of the same records, which no layout reads."""
     id: Paths = ()
     image: Paths = ()
     """The name of the file. Where there is none, the images are found by `image_id`."""
@@ -321,11 +323,13 @@ def claimed(root: Path, *names: str) -> list[Path]:
     """
     every = names or [path.stem for path in sorted(LAYOUTS.glob("*.toml"))]
     layouts = [layout for name in every if (layout := released(name)).files]
-    files = [] if names else files_like(root, rf"{VQA_FILES}|{COCO_FILES}")
+    files = [] if names else files_like(root, COCO_FILES)
+    for path in [] if names else files_like(root, VQA_FILES):
+        files += [path] if holds_texts(path, ['"question_id"']) else []
     for released_one in layouts:
         layout, found = _fitting(root, released_one, ())
         if found:
-            files += [file.path for file in found]
+            files += [file.path for file in (*found, *files_of(root, layout.beside))]
             files += [file.path for file in partners(root, layout.join)] if layout.join else []
     return files
 
@@ -456,13 +460,13 @@ class _Images:
         self.known: dict[str, list[str]] = {}
         self.patterns: dict[str, str | None] = {}
 
-    def folders(self, file: File) -> list[str]:
+    def folders(self, file: File) -> Sequence[str]:
         """Those of the layout, of the file's split, of no split, and the others."""
         if file.subset not in self.known:
             own = [
                 f.format(split=file.split or "", subset=file.subset) for f in self.mapping.folders
             ]
-            tree = ["images", "", *self.files.tree]
+            tree = [*self._beside(file.path.parent), "images", "", *self.files.tree]
             splits = {folder: split_in(folder) for folder in tree}
             order = sorted(
                 tree,
@@ -475,17 +479,25 @@ class _Images:
             self.known[file.subset] = list(dict.fromkeys((*own, *order)))
         return self.known[file.subset]
 
+    def _beside(self, home: Path) -> list[str]:
+        """The folder of a text, where that lies below the images' root, and those in it."""
+        home, root = home.absolute(), self.files.root
+        if home == root or not home.is_relative_to(root):
+            return []
+        return [folder.relative_to(root).as_posix() for folder in (home, *folders_in(home))]
+
     def find(self, names: Sequence[str], file: File) -> str:
-        """The first of `names` that is there, with one of `ENDINGS` where it has none; else the
-        place where the first should be."""
-        folders = self.folders(file)
-        for name in names:
+        """The first of `names` that is there, with one of `ENDINGS` where it has none, or its last
+        part, where all lie in one folder; else the place where the first should be."""
+        flat = [name.rpartition("/")[2] for name in names if "/" in name]
+        tried = [(self.folders(file), names), (["", "images"], flat)]
+        for folders, name in ((folders, name) for folders, some in tried for name in some):
             endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
             path = self.files.find_path(name, folders, endings)
             folder, _, last = path.rpartition("/")
             if last in self.files.names(folder):
                 return path
-        return self.files.find_path(names[0], folders)
+        return self.files.find_path(names[0], self.folders(file))
 
     def names_of(self, number: Any, file: File, every: Sequence[Any]) -> list[str]:
         """What the image of a number may be called; `every` has the numbers of the whole file."""
