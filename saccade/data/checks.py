@@ -4,6 +4,7 @@ Errors are raised; what was left out or looks odd becomes a finding in `dataset.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -49,16 +50,28 @@ def check(
         if value not in ON_FAULT:
             hint = f"Give one of: {', '.join(ON_FAULT)}."
             raise BadConfig(f"--{option} {value} is not known", hint=hint)
+    findings: list[Finding] = []
+    collection = _leave_wordless_out(collection, findings)
     if not collection.images or not (collection.questions or collection.captions):
         hint = "Check --root: do the files there hold any records?"
         raise BadData("there is nothing to prepare", location=collection.image_root, hint=hint)
     if fault := next(_faults(collection), None):
         message, hint = fault
         raise BadData(message, location=collection.image_root, hint=hint)
-    findings: list[Finding] = []
     collection = _check_splits(collection, overlap, findings)
     collection = _check_files(collection, missing, findings)
     return collection, [*findings, *_oddities(collection)]
+
+
+def _leave_wordless_out(collection: Collection, findings: list[Finding]) -> Collection:
+    """Without questions and captions that have no word: one bad record is one record."""
+    for name, records in _kinds(collection):
+        if lost := [f"{name} {one.id}" for one in records if not re.search(r"\w", one.text)]:
+            message = f"{len(lost)} {name}s have no word and were left out"
+            cause, hint = "The source has them without text.", "Nothing to do, if that is known."
+            findings.append(Finding("warning", message, len(lost), _examples(lost), cause, hint))
+            collection, _ = _keep(collection, lambda record: bool(re.search(r"\w", record.text)))
+    return collection
 
 
 def _kinds(collection: Collection) -> tuple[tuple[str, Sequence[Question | Caption]], ...]:
@@ -75,9 +88,6 @@ def _faults(collection: Collection) -> Iterator[tuple[str, str]]:
         if stray := next((record for record in records if record.image_id not in known), None):
             message = f"{name} {stray.id} is about image {stray.image_id}, which is unknown"
             yield message, "Take all files from the same release."
-        if empty := [record.id for record in records if not record.text.strip()]:
-            message = f"{len(empty)} {name}s are empty, the first is {name} {empty[0]}"
-            yield message, "Leave these records out of the source files."
     file_of: dict[int, str] = {}
     owner: dict[str, ImageRecord] = {}
     for image in collection.images:
