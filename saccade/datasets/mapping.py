@@ -307,7 +307,8 @@ def _shared() -> Any:
         if len(record) > 4:
             return record
         try:
-            return known.setdefault(tuple(record.items()), record)
+            key = tuple((name, type(value), value) for name, value in record.items())
+            return known.setdefault(key, record)  # by type: 1 and True are equal
         except TypeError:  # it holds lists or objects
             return record
 
