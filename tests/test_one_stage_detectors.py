@@ -281,7 +281,7 @@ def test_files_with_early_names_fit_and_say_how_many_classes_there_are(monkeypat
     wanted = network.state_dict()
     early = {early_name(part): wanted[part] for part in wanted if "num_batches" not in part}
     assert {"backbone.fpn.layer_blocks.2.bias", "head.regression_head.conv.6.bias"} < early.keys()
-    monkeypatch.setattr(detectors, "read_weights", lambda file: early)
+    monkeypatch.setattr(detectors.networks, "read_weights", lambda file: early)
     spec = BackboneSpec(name=f"torchvision:{name}")
     found = detectors.create_network(spec, Path("early.pth")).network.state_dict()
     for part, value in wanted.items():

@@ -34,6 +34,8 @@ from saccade.training.progress import TrainingView, estimate
 LAST = Path("last/state.safetensors")
 """In a run folder: what an exact resume needs."""
 SAVE_EVERY_SECONDS = 600.0
+Rows = list[dict[str, Any]]
+"""Of the log, one for each epoch that has ended."""
 
 
 def train(  # noqa: PLR0913  the options of `saccade train`
@@ -68,7 +70,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     loop = TrainingLoop(fabric, model, optimiser, objective_for(recipe, examples), config, examples)
     cost = estimate(loop)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
-    progress, rows = Progress(), list[dict[str, Any]]()
+    progress, rows = Progress(), Rows()
     if resume:
         state = load_state(out / LAST, model.module, optimiser.optimizer)
         progress, rows = Progress(**state["progress"]), state["log"]
@@ -129,7 +131,7 @@ def _end_epoch(
     task: Task,
     experiment: Experiment,
     progress: Progress,
-    rows: list[dict[str, Any]],
+    rows: Rows,
     out: Path,
 ) -> None:
     """Score the model, keep it if it is the best, add a row to the log, and save all of it."""
@@ -186,8 +188,6 @@ def _epochs_without_encoder(recipe: Recipe) -> int:
     return recipe.encoder.first_epoch if recipe.encoder else 0
 
 
-def _save_last(
-    out: Path, loop: TrainingLoop, progress: Progress, rows: list[dict[str, Any]]
-) -> None:
+def _save_last(out: Path, loop: TrainingLoop, progress: Progress, rows: Rows) -> None:
     state = {"progress": asdict(progress), "log": rows}
     save_state(out / LAST, loop.model.module, loop.optimiser.optimizer, state)
