@@ -11,14 +11,7 @@ from saccade.data.batch import VqaBatch, VqaModel, VqaOutput
 from saccade.data.examples import answered_questions, batches, in_reading_order
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
-from saccade.evaluation.scoring import (
-    ALL,
-    ScoredExamples,
-    ScoreOptions,
-    Scores,
-    score_answers,
-    selected_score,
-)
+from saccade.evaluation import scoring
 from saccade.evaluation.teacher_forcing import AnswerLoss
 from saccade.experiment import Experiment, question_examples
 from saccade.inference.decoding import answer_probabilities
@@ -33,8 +26,8 @@ def score_model(
     experiment: Experiment,
     split: Split,
     device: torch.device,
-    options: ScoreOptions = ALL,
-) -> ScoredExamples:
+    options: scoring.ScoreOptions = scoring.ALL,
+) -> scoring.ScoredExamples:
     """Score the likeliest answers; a question without features counts as wrong.
 
     A model's confidence in its answer is the answer's probability, as `decoding` computes it.
@@ -59,7 +52,7 @@ def score_model(
         for row, place, share in zip(rows, best.tolist(), likeliest.tolist(), strict=True):
             predictions[int(examples.ids[row])] = answers.answers[place[0]]
             confidence[int(examples.ids[row])] = share[0]
-    scored = score_answers(predictions, questions, options, confidence)
+    scored = scoring.score_answers(predictions, questions, options, confidence)
     about = {
         "upper_bound": upper_bound(questions, answers, options.revision),
         "without_features": examples.left_out["image without features"],
@@ -77,8 +70,9 @@ def check_validation(folder: DataFolder, metric: str | None) -> None:
     if metric is None:
         return
     none = {question.id: "" for question in questions}
-    options = ScoreOptions((metric,))
-    selected_score(score_answers(none, questions, options, dict.fromkeys(none, 0.0)), metric)
+    options = scoring.ScoreOptions((metric,))
+    scored = scoring.score_answers(none, questions, options, dict.fromkeys(none, 0.0))
+    scoring.selected_score(scored, metric)
 
 
 def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: str) -> float:
@@ -92,16 +86,13 @@ def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: st
     return 100 * sum(map(best, questions)) / len(questions)
 
 
-def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
+def details(scored: scoring.ScoredExamples, folder: DataFolder, split: Split) -> scoring.Scores:
     """Calibration curves; which answers were confused, where a question has but one; the scorer."""
     questions, rows = folder.questions(split), scored.rows
     calibration = calibration_score(rows["confidence"], rows["accuracy"])
-    curves = {
-        "bins": [bin_._asdict() for bin_ in calibration.bins if bin_.answers],
-        "coverage": calibration.coverage,
-        "risk": calibration.risk,
-    }
-    found: Scores = {"calibration": curves}
+    bins = [bin_._asdict() for bin_ in calibration.bins if bin_.answers]
+    curves = {"bins": bins, "coverage": calibration.coverage, "risk": calibration.risk}
+    found: scoring.Scores = {"calibration": curves}
     if all(len(question.answers) == 1 for question in questions):
         predicted = map(normalise_answer, rows["answer"])
         true = [normalise_answer(question.answers[0]) for question in questions]
