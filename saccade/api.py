@@ -60,7 +60,8 @@ def prepare(
         missing: What to do with images whose file is not there.
         overlap: What to do with images that are in two splits.
         hold_out: Share of the training images, 0..1, to make a validation split where none is.
-        options: The source's own, such as `images="FOLDER"`.
+        options: The source's own, such as `images="FOLDER"`; and `window`, how images of more than
+            8 bits become 8: "auto", "full", or the values for black and white, such as "0,4095".
 
     Returns:
         The data folder.

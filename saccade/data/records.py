@@ -75,6 +75,8 @@ class Collection:
     """Multiple choice: what each question, by its id, offers. Open-ended sets have none."""
     pairs: Sequence[tuple[int, int]] = ()
     """VQA v2: ids of two questions with equal words, two images, and different answers."""
+    window: str = "auto"
+    """How images of more than 8 bits become 8, see `data.levels`."""
     edition: str = ""
     """The published set that this should be ("2017", "balanced"), part of a key of
     `datasets.published_counts.OFFICIAL`; empty where nothing is published to compare with."""

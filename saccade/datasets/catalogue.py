@@ -298,4 +298,5 @@ def join(parts: list[Collection]) -> Collection:
         notes=[f"{part.source}: {note}" for part in parts for note in part.notes],
         choices={id_: offered for part in parts for id_, offered in part.choices.items()},
         pairs=[pair for part in parts for pair in part.pairs],
+        window=next((part.window for part in parts if part.window != "auto"), "auto"),
     )

@@ -38,7 +38,7 @@ SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp")
+ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp", ".dcm")
 """Tried behind an image's name, in this order: many tables leave the ending out."""
 
 

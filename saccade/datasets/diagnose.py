@@ -27,7 +27,7 @@ from saccade.datasets.huggingface import PARQUET, USUAL, column_names, is_metada
 
 # Data sets in the folders below the one that was given.
 
-IMAGES = r".*\.(?i:jpe?g|png|webp|bmp|gif|tiff?)"
+IMAGES = r".*\.(?i:jpe?g|png|webp|bmp|gif|tiff?|dcm)"
 """Names of image files, as a pattern."""
 DEEPEST = 4
 """Folders below one another that are looked into."""

@@ -22,6 +22,7 @@ def prepare(
     missing: str = "refuse",
     overlap: str = "refuse",
     hold_out: float | None = None,
+    window: str = "auto",
     **options: str,
 ) -> Path:
     """Make a data folder at `out` of the data set below `root`; returns `out`.
@@ -32,7 +33,8 @@ def prepare(
     and why. `options` are its reader's own, such as `images=FOLDER`. `missing` (images whose file
     is not there) and `overlap` (images in two splits) are "refuse", "drop" or "keep";
     `data.checks.check` says what each does. `hold_out` is the share of training images that become
-    the validation split of a task that has none. An existing data folder is replaced, its features
+    the validation split of a task that has none. `window` is how images of more than 8 bits become
+    8, see `data.levels`. An existing data folder is replaced, its features
     are kept. Raises BadData or BadConfig; what was found, but does not stop, stands in
     `dataset.json`, with what differs from the published counts.
     """
@@ -45,7 +47,7 @@ def prepare(
     whole = join(parts)
     whole = whole if hold_out is None else held_out(whole, hold_out)
     try:
-        collection, findings = check(whole, missing=missing, overlap=overlap)
+        collection, findings = check(whole, missing=missing, overlap=overlap, window=window)
     except BadData as error:
         if notes:  # a folder that is taken for the wrong thing is refused for the wrong reason
             message = f"{error.message}. {' '.join(notes).rstrip('.')}"
