@@ -53,17 +53,20 @@ def open_dicom(data: bytes, name: str | Path) -> Any:
     if (frames := int(dataset.get("NumberOfFrames") or 1)) > 1:
         hint = "Save the frames that are asked about as files of one each (or as PNG)."
         raise BadImage(f"holds {frames} frames, not one image", location=name, hint=hint)
-    syntax = dataset.file_meta.setdefault("TransferSyntaxUID", ImplicitVRLittleEndian)
-    syntax = getattr(syntax, "value", syntax)
+    allocated, stored = dataset.get("BitsAllocated", 0), dataset.get("BitsStored", 0)
+    if not 0 < stored <= dataset.get("HighBit", stored - 1) + 1 <= allocated:
+        message = f"is damaged: of {allocated} bits {stored} are said to be stored"
+        raise BadImage(message, location=name, hint=EXPORT)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    syntax = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
         message = f"its pixels are {syntax.name}, which pydicom does not decode"
         raise BadImage(message, location=name, hint=EXPORT) from None
     if not decoder.is_available:
-        packages = "; or ".join(one.partition(" requires ")[2] for one in decoder.missing_dependencies)
-        message = f"its pixels are {syntax.name}, for which a package is missing"
-        raise BadImage(message, location=name, hint=f"Install {packages}. Or: {EXPORT}")
+        raise _needs_package(dataset, name)
     for group in (dataset[name][0] for name in GROUPS if dataset.get(name)):
         for macro in (group[name][0] for name in MACROS if group.get(name)):
             dataset.update(macro)
@@ -74,19 +77,19 @@ def dicom_levels(dataset: Any, name: str | Path, window: str) -> Levels:
     """The values of what `open_dicom` gave. Raises BadImage where `window` leaves it to the file,
     and what that names is none.
     """
-    from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array  # noqa: PLC0415
+    from pydicom.pixels import apply_color_lut, apply_modality_lut  # noqa: PLC0415
 
     colours, bits = dataset.PhotometricInterpretation, dataset.BitsStored
     if colours == "PALETTE COLOR":
-        values = apply_color_lut(pixel_array(dataset), dataset)
+        values = apply_color_lut(_decoded(dataset, name), dataset)
         return Levels(values[..., :3], 0, np.iinfo(values.dtype).max)
     if dataset.get("SamplesPerPixel", 1) > 1:
-        return Levels(pixel_array(dataset), 0, 2**bits - 1)
+        return Levels(_decoded(dataset, name), 0, 2**bits - 1)
     if colours not in ("MONOCHROME1", "MONOCHROME2"):
         raise BadImage(f"its colours are {colours}", location=name, hint=EXPORT)
     least = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
     ends = least, least + 2**bits - 1
-    values = _stored(dataset)
+    values = _stored(dataset, name)
     if dataset.get("ModalityLUTSequence"):
         values = apply_modality_lut(values, dataset)
         ends = 0, 2 ** dataset.ModalityLUTSequence[0].LUTDescriptor[2] - 1
@@ -103,19 +106,39 @@ def dicom_levels(dataset: Any, name: str | Path, window: str) -> Levels:
     return Levels(values, *ends, shown, negative=colours == "MONOCHROME1")
 
 
-def _stored(dataset: Any) -> np.ndarray:
-    """The stored values, without what else lies in their words, such as overlays."""
+def _decoded(dataset: Any, name: str | Path) -> np.ndarray:
+    """The pixels as pydicom gives them. Raises BadImage naming what else could decode them."""
     from pydicom.pixels import pixel_array  # noqa: PLC0415
+
+    try:
+        return np.asarray(pixel_array(dataset))
+    except RuntimeError:  # none of the decoders that are here knows this kind of JPEG
+        raise _needs_package(dataset, name) from None
+
+
+def _needs_package(dataset: Any, name: str | Path) -> BadImage:
+    from pydicom.pixels import get_decoder  # noqa: PLC0415
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    lacking = get_decoder(syntax).missing_dependencies
+    packages = "; or ".join(one.partition(" requires ")[2] for one in lacking)
+    message = f"its pixels ({syntax.name}) are damaged, or need another package to be decoded"
+    hint = f"Install {packages}. Or: {EXPORT}" if packages else f"Copy it again. Or: {EXPORT}"
+    return BadImage(message, location=name, hint=hint)
+
+
+def _stored(dataset: Any, name: str | Path) -> np.ndarray:
+    """The stored values, without what else lies in their words, such as overlays."""
     from pydicom.uid import RLELossless  # noqa: PLC0415
 
     syntax, stored = dataset.file_meta.TransferSyntaxUID, dataset.BitsStored
     if (syntax.is_compressed and syntax != RLELossless) or dataset.BitsAllocated == 1:
-        return np.asarray(pixel_array(dataset), np.int64)
+        return _decoded(dataset, name).astype(np.int64)
     # pydicom masks too, but takes the lowest bits wherever HighBit says that they are.
     shift = dataset.get("HighBit", stored - 1) + 1 - stored
     signed = dataset.PixelRepresentation
     dataset.BitsStored, dataset.PixelRepresentation = dataset.BitsAllocated, 0
-    words = np.asarray(pixel_array(dataset), np.int64)
+    words = _decoded(dataset, name).astype(np.int64)
     dataset.BitsStored, dataset.PixelRepresentation = stored, signed
     values: np.ndarray = (words >> shift) & (2**stored - 1)
     return values - ((values >> (stored - 1)) << stored) if signed else values

@@ -124,7 +124,8 @@ def decoding(name: str | Path) -> Iterator[None]:
         except Image.DecompressionBombError as error:
             message, hint = f"too large: {error}", "Make a smaller copy."
         except Exception as error:  # a decoder that is given broken bytes may raise anything
-            message, hint = f"damaged ({type(error).__name__}: {error})", COPY_AGAIN
+            why = " ".join(str(error).split())
+            message, hint = f"damaged ({type(error).__name__}: {why})", COPY_AGAIN
     raise BadImage(message, location=name, hint=hint)
 
 
@@ -137,9 +138,12 @@ def upright(image: Image.Image) -> Image.Image:
 
 def _deep_grey(data: bytes, image: Image.Image, name: str | Path, window: str) -> Levels | None:
     """A grey image of Pillow's modes of more than 8 bits; None for one of other modes."""
+    tags: Any = getattr(image, "tag_v2", {})
+    if image.mode == "RGB" and tags.get(BITS_PER_SAMPLE, (8,))[0] == 16:
+        high = np.asarray(upright(image))  # Pillow keeps the higher 8 bits of these
+        return Levels(high * 257.0, 0, 65535)
     if not image.mode.startswith(("I", "F")):
         return None
-    tags: Any = getattr(image, "tag_v2", {})
     tile: Any = image.tile[0] if image.tile else None
     image.load()
     values: np.ndarray = np.asarray(upright(image))
