@@ -11,6 +11,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    MPEG4HP41,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -18,7 +19,6 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
-    MPEG4HP41,
     RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
@@ -173,7 +173,9 @@ def test_all_bits_without_a_window() -> None:
     for window in ("auto", "full"):
         assert np.array_equal(grey(unsigned(), window), stored >> 4)
     assert np.array_equal(grey(unsigned(**ABDOMEN), "full"), stored >> 4)
-    assert np.array_equal(grey(unsigned(PhotometricInterpretation="MONOCHROME1")), 255 - (stored >> 4))
+    assert np.array_equal(
+        grey(unsigned(PhotometricInterpretation="MONOCHROME1")), 255 - (stored >> 4)
+    )
     with pytest.warns(SaccadeWarning, match=r"from 0 to 4095, a small part of 0 to 65535.*0,4095"):
         grey(dataset(stored.astype(np.uint16), bits=16))
     eight = (stored >> 4).astype(np.uint8)
@@ -351,7 +353,9 @@ def test_damage_raises_nothing_but_bad_image(place: float) -> None:
                 continue
 
 
-def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_pydicom_the_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "pydicom", None)
     (tmp_path / "a.dcm").write_bytes(changed())
     for read in (

@@ -193,7 +193,9 @@ def test_eight_bits_have_no_window() -> None:
             assert np.array_equal(grey(stream.getvalue(), window), np.asarray(eight))
 
 
-@pytest.mark.parametrize("said", ["", "1", "5,1", "3,3", "0,nan", "0,inf", "dark", "auto:", "1,2,3"])
+@pytest.mark.parametrize(
+    "said", ["", "1", "5,1", "3,3", "0,nan", "0,inf", "dark", "auto:", "1,2,3"]
+)
 def test_a_window_that_is_none(said: str, tmp_path: Path) -> None:
     with pytest.raises(BadConfig) as caught:
         check(Collection("table", str(tmp_path), []), window=said)

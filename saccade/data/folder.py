@@ -1,6 +1,6 @@
 """The data folder: what `prepare` writes and everything else reads.
 
-    dataset.json       source, licence, counts, fingerprint, window, notes and findings; written last
+    dataset.json       source, licence, counts, fingerprint, window, notes, findings; written last
     images.parquet     id, file, split                             (fields of `ImageRecord`)
     questions.parquet  id, image_id, text, split, answers, ...     (fields of `Question`)
     captions.parquet   id, image_id, text, words, split            (fields of `Caption`)

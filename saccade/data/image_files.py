@@ -66,7 +66,8 @@ def set_window(root: Path, files: Sequence[str]) -> tuple[str, list[str]]:
     """The window of a set, `auto` or `auto:LO,HI`, and the files with more than 8 bits that say so.
 
     Some of `files` are opened. Where those of more than 8 bits name no window, and all their values
-    are a small part of what they could be, the window is the bits that they have in common. Raises BadConfig for DICOM without pydicom.
+    are a small part of what they could be, the window is the bits that they have in common. Raises
+    BadConfig for DICOM without pydicom.
     """
     found: list[tuple[str, float, float, float]] = []
     for file in files[:: max(len(files) // SAMPLE, 1)]:
@@ -144,7 +145,7 @@ def _deep_grey(data: bytes, image: Image.Image, name: str | Path, window: str) -
         return Levels(high * 257.0, 0, 65535)
     if not image.mode.startswith(("I", "F")):
         return None
-    tile: Any = image.tile[0] if image.tile else None
+    tile = next(iter(getattr(image, "tile", [])), None)  # gone once it is loaded
     image.load()
     values: np.ndarray = np.asarray(upright(image))
     bits, low = 16, 0

@@ -72,7 +72,9 @@ def image_name(location: Path, value: Any, place: str, *, root: Path, below: str
         kind = "dcm"
     if kind is None:
         message = f"{place} has an image of unknown kind, beginning with {data[:8].hex()}"
-        raise BadData(message, location=location, hint="Use JPEG, PNG, GIF, WebP, TIFF, BMP or DICOM.")
+        raise BadData(
+            message, location=location, hint="Use JPEG, PNG, GIF, WebP, TIFF, BMP or DICOM."
+        )
     folder, name = root / below, f"{hashlib.sha256(data).hexdigest()[:24]}.{kind}"
     file = folder / name
     try:

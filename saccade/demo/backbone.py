@@ -108,7 +108,10 @@ def _read(
             f"there are no scenes of the {split} split", location=root, hint="Make Shapes again."
         )
     pixels = torch.stack(
-        [resize_and_crop(read_image(root / image.file, preprocessing.window), preprocessing) for image in scenes]
+        [
+            resize_and_crop(read_image(root / image.file, preprocessing.window), preprocessing)
+            for image in scenes
+        ]
     )
     shapes = np.stack([cell_labels(image.scene.shapes, rows, rows) for image in scenes])
     textures = np.array([TEXTURES.index(image.scene.texture) for image in scenes])

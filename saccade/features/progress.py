@@ -33,8 +33,8 @@ def say_start(writer: StoreWriter, seconds: float, device: str) -> None:
     regions = f"up to {regions}" if header.scores else regions
     say(
         f"{header.ids_count:,} images as {settings.width} x {settings.height} pixels "
-        f"({settings.resize}{window}) through {spec.name} (weights: {spec.weights}): {regions} regions of "
-        f"{header.dim} numbers, {header.dtype}."
+        f"({settings.resize}{window}) through {spec.name} (weights: {spec.weights}): {regions} "
+        f"regions of {header.dim} numbers, {header.dtype}."
     )
     if spec.weights == "random":
         warning = "THE WEIGHTS ARE RANDOM: the network was never trained, these are no features "
