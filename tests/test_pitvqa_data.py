@@ -570,10 +570,9 @@ class TestByTime:
         video = write_timed(tmp_path / "video_01.mp4", [time + 1 for time in EVEN])
         with pytest.warns(SaccadeWarning):
             cut_video(video, tmp_path / "out", "count")
-        with pytest.warns(SaccadeWarning) as told:
+        with pytest.warns(SaccadeWarning):
             cut_video(video, tmp_path / "out", "time")
-        left = str(told[-1].message)
-        assert "1 images are not of this cut, the first is 00000.png" in left
+        assert 0 not in shown(tmp_path / "out"), "an image of the other cut"
         assert shown(tmp_path / "out")[7] == 30
 
     @pytest.mark.filterwarnings("ignore::saccade.core.errors.SaccadeWarning")

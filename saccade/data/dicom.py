@@ -62,7 +62,7 @@ def open_dicom(data: bytes, name: str | Path) -> Any:
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
-    except NotImplementedError:
+    except RuntimeError:
         message = f"its pixels are {syntax.name}, which pydicom does not decode"
         raise BadImage(message, location=name, hint=EXPORT) from None
     if not decoder.is_available:

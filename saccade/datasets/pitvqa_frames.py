@@ -55,7 +55,9 @@ class Journal:
                 if set(map(type, whole)) - {int} or type(line.get("time")) not in (int, NoneType):
                     break
                 lines.append(line)
-        if lines[:1] != [self._about]:
+        self._older: list[Path] = []
+        if lines[:1] != [self._about]:  # of another video, or cut otherwise
+            self._older = [self.path_of(line["second"]) for line in lines if "second" in line]
             lines = []
         self.times: dict[int, int | None] = {
             line["second"]: line["time"]
@@ -79,7 +81,9 @@ class Journal:
         return self._path.with_name(f"{second:05}.png")
 
     def __enter__(self) -> Self:
-        """Write anew what counts, and go on behind it."""
+        """Write anew what counts, and go on behind it; images of another cut go."""
+        for path in self._older:
+            path.unlink(missing_ok=True)
         known = [{"second": second, "time": time} for second, time in sorted(self.times.items())]
         text = "".join(json.dumps(line) + "\n" for line in [self._about, *known])
         write_text(self._path, text)
@@ -186,11 +190,6 @@ def cut_video(video: Path, out: Path, by: By = "count") -> int:
     if not journal.times:
         raise BadData("holds no image", location=video, hint=again)
     _tell_drift(video, by, counted)
-    if older := {path.name for path in out.glob("[0-9]*.png")} - {
-        journal.path_of(second).name for second in journal.times
-    }:
-        message = f"{out}: {len(older)} images are not of this cut, the first is {min(older)}"
-        warnings.warn(f"{message}: move them away.", SaccadeWarning, stacklevel=2)
     return len(journal.times)
 
 
