@@ -65,7 +65,8 @@ def prepare(
         hold_out: Share of the training images, 0..1, to make a validation split where none is.
         bad: What to do with single records that cannot be used, where a source reads rows.
         replace: Write over a data folder of other data.
-        options: The source's own, such as `images="FOLDER"`.
+        options: The source's own, such as `images="FOLDER"`; and `window`, how images of more than
+            8 bits become 8: "auto", "full", or the values for black and white, such as "0,4095".
 
     Returns:
         The data folder.

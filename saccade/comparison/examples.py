@@ -189,7 +189,7 @@ def gallery(
     for place, id_ in ids.items():
         image = None
         with suppress(BadImage):
-            image = image_of(folder.image_root / files[id_])
+            image = image_of(folder.image_root / files[id_], folder.window)
         if asks:
             question = questions[scored["id"][place]]
             text, people = question.text, list(dict.fromkeys(question.answers))

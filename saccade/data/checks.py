@@ -14,11 +14,14 @@ from typing import Literal, TypeVar
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import is_absolute, there_instead
+from saccade.data.options import as_window
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question
 from saccade.text.segmentation import has_no_blanks
 
 Item = TypeVar("Item", bound=Hashable)
 
+EIGHT_BITS = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".avif")
+"""Endings of formats that are read as 8 bits a channel: they need no window."""
 ON_FAULT = ("refuse", "drop", "keep")
 
 
@@ -36,15 +39,20 @@ class Finding:
 
 
 def check(
-    collection: Collection, *, missing: str = "refuse", overlap: str = "refuse"
+    collection: Collection,
+    *,
+    missing: str = "refuse",
+    overlap: str = "refuse",
+    window: str = "auto",
 ) -> tuple[Collection, list[Finding]]:
     """Verify a collection; returns what may be used of it, and the findings.
 
     `missing` says what to do about images whose file is not there, `overlap` about images in
     two splits: "refuse" (raise), "drop" (leave out their records: all of a missing image's; of an
     image in two splits those of the less guarded one, train before val before test), "keep"
-    (leave them in: text-only use; a published split that is made like that). Raises BadData for
-    errors, BadConfig for other words.
+    (leave them in: text-only use; a published split that is made like that). `window` is how images
+    of more than 8 bits become 8, see `data.levels`. Raises BadData for errors, BadConfig for other
+    words.
     """
     for option, value in (("missing", missing), ("overlap", overlap)):
         if value not in ON_FAULT:
@@ -52,6 +60,7 @@ def check(
             raise BadConfig(f"--{option} {value} is not known", hint=hint)
     findings: list[Finding] = []
     collection = _leave_wordless_out(collection, findings)
+    window = as_window("window", window)
     if not collection.images or not (collection.questions or collection.captions):
         hint = "Check --root: do the files there hold any records?"
         raise BadData("there is nothing to prepare", location=collection.image_root, hint=hint)
@@ -60,6 +69,7 @@ def check(
         raise BadData(message, location=collection.image_root, hint=hint)
     collection = _check_splits(collection, overlap, findings)
     collection = _check_files(collection, missing, findings)
+    collection = _check_window(collection, window, findings)
     return collection, [*findings, *_oddities(collection)]
 
 
@@ -175,6 +185,26 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
     cause = f"The files are not below {root}."
     findings.append(Finding("warning", message, len(lost), examples, cause, hint))
     return collection
+
+
+def _check_window(collection: Collection, window: str, findings: list[Finding]) -> Collection:
+    """Take the window that the user says, the source gives, or some of the images show."""
+    if window != "auto" or collection.window != "auto":
+        return replace(collection, window=window if window != "auto" else collection.window)
+    files = [image.file for image in collection.images]
+    if not (deep := [file for file in files if not file.lower().endswith(EIGHT_BITS)]):
+        return collection
+    from saccade.data.image_files import set_window  # noqa: PLC0415 - slow to import
+
+    window, found = set_window(Path(collection.image_root), deep)
+    if not found:
+        return collection
+    low_high = window.partition(":")[2]
+    message = f"images of 16 bits use a small part of them, and are shown through {low_high}"
+    cause = f"Of {len(found)} that were opened none has other values, nor names a window."
+    hint = f"Say it, if you know better: --option window={low_high}, or LO,HI, or full."
+    findings.append(Finding("warning", message, len(found), _examples(found), cause, hint))
+    return replace(collection, window=window)
 
 
 def without_file(root: str | Path, images: Sequence[ImageRecord]) -> list[ImageRecord]:

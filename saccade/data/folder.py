@@ -1,6 +1,6 @@
 """The data folder: what `prepare` writes and everything else reads.
 
-    dataset.json       source, licence, counts, fingerprint, notes and findings; written last
+    dataset.json       source, licence, counts, fingerprint, window, notes, findings; written last
     images.parquet     id, file, split                             (fields of `ImageRecord`)
     questions.parquet  id, image_id, text, split, answers, ...     (fields of `Question`)
     captions.parquet   id, image_id, text, words, split            (fields of `Caption`)
@@ -113,6 +113,7 @@ def write_folder(
         "source": collection.source,
         "licence": collection.licence,
         "image_root": collection.image_root,
+        "window": collection.window,
         "fingerprint": fingerprint(collection),
         "splits": {split: {kind: counts[kind][split] for kind in kinds} for split in SPLITS},
         "files": {"read": list(collection.files), "unread": dict(unread)},
@@ -202,6 +203,8 @@ class DataFolder:
         own = self.path / IMAGES
         self.image_root = Path(moved or (own if own.is_dir() else self.about["image_root"]))
         self.fingerprint: str = self.about["fingerprint"]
+        self.window: str = self.about.get("window", "auto")
+        """How images of more than 8 bits become 8, see `data.levels`."""
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:

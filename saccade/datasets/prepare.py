@@ -36,13 +36,14 @@ def prepare(
     and why. `options` are its reader's own, such as `images=FOLDER`. `missing` (images whose file
     is not there) and `overlap` (images in two splits) are "refuse", "drop" or "keep";
     `data.checks.check` says what each does. `hold_out` is the share of training images that become
-    the validation split of a task that has none. `bad` is "refuse" or "drop": what to do with
-    single records that cannot be used, where the source reads rows. An existing data folder of
-    the same data is replaced, its features are kept; one of other data only if `replace_other`.
+    the validation split of a task that has none. The option `window` is how images of more than 8
+    bits become 8, see `data.levels`. `bad` is "refuse" or "drop": what to do with single records
+    that cannot be used, where the source reads rows. An existing data folder of the same data is replaced, its features are kept; one of other data only if `replace_other`.
     Raises BadData or BadConfig; what was found, but does not stop, stands in `dataset.json`, with
     what differs from the published counts, and which files were read.
     """
     root, out = Path(root), Path(out)
+    window = options.pop("window", "auto")
     if bad != "refuse":
         options = {**options, "bad": bad}
     if source is None:
@@ -53,7 +54,7 @@ def prepare(
     whole = join(parts)
     whole = whole if hold_out is None else held_out(whole, hold_out)
     try:
-        collection, findings = check(whole, missing=missing, overlap=overlap)
+        collection, findings = check(whole, missing=missing, overlap=overlap, window=window)
     except BadData as error:
         if notes:  # a folder that is taken for the wrong thing is refused for the wrong reason
             message = f"{error.message}. {' '.join(notes).rstrip('.')}"

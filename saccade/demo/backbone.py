@@ -105,7 +105,7 @@ def _read(
     if not scenes:
         message = f"there are no scenes of the {split} split"
         raise BadData(message, location=root, hint="Make Shapes again.")
-    images = (read_image(root / image.file) for image in scenes)
+    images = (read_image(root / image.file, preprocessing.window) for image in scenes)
     pixels = torch.stack([resize_and_crop(image, preprocessing) for image in images])
     shapes = np.stack([cell_labels(image.scene.shapes, rows, rows) for image in scenes])
     textures = np.array([TEXTURES.index(image.scene.texture) for image in scenes])

@@ -41,6 +41,7 @@ class Samples:
     def __init__(self, folder: DataFolder, split: Split) -> None:
         self.files = {one.id: folder.image_root / one.file for one in folder.images(split)}
         self.questions = {question.id: question for question in folder.questions(split)}
+        self.window = folder.window
         self.human_captions = folder.captions_by_image(split)
 
     def first_of_each_kind(self) -> list[int]:
@@ -98,7 +99,7 @@ class Samples:
         return cards
 
     def _pixels(self, id_: int) -> NDArray[np.uint8]:
-        return np.asarray(read_image(self.files[id_]).permute(1, 2, 0).numpy())
+        return np.asarray(read_image(self.files[id_], self.window).permute(1, 2, 0))
 
 
 class Results(NamedTuple):
