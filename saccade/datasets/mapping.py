@@ -37,17 +37,8 @@ from saccade.datasets.vqa import FILES as VQA_FILES
 
 LAYOUTS = Path(__file__).parent / "layouts"
 ENDINGS = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".JPG",
-    ".JPEG",
-    ".PNG",
-    ".webp",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
+    *("", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"),
+    *(".webp", ".bmp", ".gif", ".tif", ".tiff", ".dcm"),
 )
 """Tried behind an image's name that has none."""
 
@@ -450,7 +441,7 @@ class _Images:
             names = self.files.names(folder)
             for name in sorted(names):
                 for match in re.finditer(r"\d+", name):
-                    if int(match[0]) == every[0] and name.lower().endswith(ENDINGS):
+                    if int(match[0]) == every[0] and name.lower().endswith(ENDINGS[1:]):
                         width = len(match[0]) if match[0][0] == "0" or len(match[0]) > 6 else 0
                         head, tail = (
                             part.replace("{", "{{").replace("}", "}}")

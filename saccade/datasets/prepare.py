@@ -38,9 +38,10 @@ def prepare(
     `data.checks.check` says what each does. `hold_out` is the share of training images that become
     the validation split of a task that has none. The option `window` is how images of more than 8
     bits become 8, see `data.levels`. `bad` is "refuse" or "drop": what to do with single records
-    that cannot be used, where the source reads rows. An existing data folder of the same data is replaced, its features are kept; one of other data only if `replace_other`.
-    Raises BadData or BadConfig; what was found, but does not stop, stands in `dataset.json`, with
-    what differs from the published counts, and which files were read.
+    that cannot be used, where the source reads rows. An existing data folder of the same data is
+    replaced, its features are kept; one of other data only if `replace_other`. Raises BadData or
+    BadConfig; what was found, but does not stop, stands in `dataset.json`, with what differs from
+    the published counts, and which files were read.
     """
     root, out = Path(root), Path(out)
     window = options.pop("window", "auto")
