@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from saccade.core.errors import BadCheckpoint
+from saccade.data.reading import refuse_stand_ins
 
 DEFECTS = (
     *(ValueError, LookupError, TypeError, AttributeError, AssertionError, EOFError, struct.error),
@@ -259,7 +260,7 @@ def unpickle(file: bytes | mmap.mmap, start: int, classes: Any, storage: Any) ->
         if place > len(file) or number > len(file) - start:
             raise EOFError("it ends too early")
         stop = code == ord(".")
-    stream = cast(BinaryIO, io.BufferedReader(io.BytesIO(file[start:place])))  # type: ignore[arg-type]
+    stream = cast(BinaryIO, io.BufferedReader(io.BytesIO(file[start:place])))
     collects = gc.isenabled()
     gc.disable()  # it would look at every new object again and again, and find nothing
     try:
@@ -326,7 +327,8 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
     as `Inert`. `classes` names the checkpoint's own classes, which stand in any module.
 
     Raises BadCheckpoint for a file that is missing, damaged, no pickle, or whose pickle names
-    anything that is on no list, such as `os.system`; that is neither imported nor run.
+    anything that is on no list, such as `os.system`; that is neither imported nor run. Raises
+    BadData for a web page or a pointer of Git LFS in its place.
     """
     try:
         with path.open("rb") as stream:
@@ -338,6 +340,7 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
     except OSError as error:
         message, hint = f"unreadable ({error.strerror})", "Give the path of a file."
         raise BadCheckpoint(message, location=path, hint=hint) from None
+    refuse_stand_ins(path, file[:1000].decode("utf-8", "replace"))
     try:
         if file[:4] == b"PK\x03\x04":
             with zipfile.ZipFile(path) as archive:
