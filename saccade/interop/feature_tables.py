@@ -226,7 +226,8 @@ def _parsed(line: bytes, columns: Mapping[int, tuple[str, ...]]) -> _Line:
     fields = line.rstrip(b"\r\n").split(b"\t")
     if len(fields) not in columns:
         wanted = " or ".join(map(str, columns))
-        raise ValueError(f"{len(fields)} fields, not {wanted}")
+        glued = "; rows are glued together" if len(fields) > max(columns) else ""
+        raise ValueError(f"{len(fields)} fields, not {wanted}{glued}")
     row: dict[str, Any] = dict(zip(columns[len(fields)], fields, strict=True))
     if "json" in row:
         told = json.loads(row["json"])
