@@ -93,7 +93,8 @@ def import_features(
         str,
         typer.Argument(
             metavar="KIND",
-            help="bottom-up, hengyuan-hu, pytorch-vqa, openvqa, self-critical or sgrvinod.",
+            help="bottom-up, vinvl, hengyuan-hu, pytorch-vqa, openvqa, self-critical, sgrvinod, "
+            "m2, nocaps, grid-feats or scan.",
         ),
     ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, or the folder of them.")],

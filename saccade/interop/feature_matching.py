@@ -23,7 +23,7 @@ SAY_WHICH = "Say what the numbers are: --match name, or --match id."
 NUMBERED = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?(\d{1,18})")
 """A name that is a number, or COCO's."""
 IMAGE = re.compile(r"\.(jpe?g|jfif|jp2|png|gif|bmp|tiff?|webp|p[bgnp]m|avif|heic|dcm)$", re.I)
-ARRAY = re.compile(r"\.np[yz]$")
+ARRAY = re.compile(r"\.(np[yz]|pth)$")
 
 
 class Matched(NamedTuple):
