@@ -41,6 +41,7 @@ from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore
 from saccade.metrics.catalogue import METRICS
 from saccade.metrics.intervals import compare
+from saccade.text.answers import ALWAYS, comparable_answer
 
 SEED = 0
 SHUFFLED = "shuffled_images"
@@ -76,6 +77,11 @@ def answer_baselines(
     options = ScoreOptions(TASK_INFO["vqa"].main_metrics, revision=scored.scores["revision"])
     folder, questions = experiment.folder, experiment.folder.questions(split)
     training = folder.questions("train")
+    if options.revision == ALWAYS:  # what the scorer takes for one answer is counted as one
+        training = [
+            question._replace(answers=tuple(map(comparable_answer, question.answers)))
+            for question in training
+        ]
 
     def of_answers(answer: Callable[..., dict[int, str]]) -> Baseline:
         return _baseline(

@@ -83,14 +83,17 @@ def score_model(
     return scored._replace(scores=scored.scores | about)
 
 
-def check_validation(folder: DataFolder, metric: str | None) -> None:
-    """Raise BadData where the validation split has no captions, or cannot be scored by a metric."""
+def check_validation(folder: DataFolder, metric: str | None) -> str:
+    """Nothing that is to be known of how the captions of the validation split will be judged.
+
+    Raises BadData where it has no captions, or cannot be scored by a metric.
+    """
     people = captioned_images(folder, "val")
-    if metric is None:
-        return
-    references = human_words(dict(islice(people.items(), 100)))  # enough to try a metric
-    none, confidence = dict.fromkeys(references, ()), dict.fromkeys(references, 0.0)
-    selected_score(score_captions(none, references, ScoreOptions((metric,)), confidence), metric)
+    if metric is not None:
+        few = human_words(dict(islice(people.items(), 100)))  # enough to try a metric
+        none, confidence = dict.fromkeys(few, ()), dict.fromkeys(few, 0.0)
+        selected_score(score_captions(none, few, ScoreOptions((metric,)), confidence), metric)
+    return ""
 
 
 def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:

@@ -24,7 +24,12 @@ from saccade.experiment import Experiment, question_examples
 from saccade.inference.decoding import answer_probabilities
 from saccade.metrics.calibration import calibration_score
 from saccade.metrics.vqa import vqa_accuracy_of
-from saccade.text.answers import AnswerList, normalise_answer
+from saccade.text.answers import (
+    ALWAYS,
+    AnswerList,
+    changed_unanimous,
+    comparable_answer,
+)
 
 
 @torch.inference_mode()
@@ -71,14 +76,23 @@ def score_model(
     return scored._replace(scores=scored.scores | about)
 
 
-def check_validation(folder: DataFolder, metric: str | None) -> None:
-    """Raise BadData where the validation split has no answers, or cannot be scored by a metric."""
-    questions = answered_questions(folder, "val")
-    if metric is None:
-        return
-    none = {question.id: "" for question in questions}
-    options = ScoreOptions((metric,))
-    selected_score(score_answers(none, questions, options, dict.fromkeys(none, 0.0)), metric)
+def check_validation(folder: DataFolder, metric: str | None) -> str:
+    """How the answers of the validation split will be judged, where that is to be known.
+
+    Raises BadData where it has no answers, or cannot be scored by a metric.
+    """
+    questions, revision = answered_questions(folder, "val"), folder.revision
+    if metric is not None:
+        none = {question.id: "" for question in questions}
+        options = ScoreOptions((metric,), revision=revision)
+        selected_score(score_answers(none, questions, options, dict.fromkeys(none, 0.0)), metric)
+    changed = changed_unanimous(question.answers for question in questions)
+    rule = f"what all people agreed on is never met by a normalised answer: {changed.total():,} "
+    rule += f"validation questions, such as {next(iter(changed), '')!r}"
+    if revision == ALWAYS:
+        by_other = f"; by the official one, {rule}" if changed else ""
+        return f"Scored by revision {ALWAYS}, which normalises both sides{by_other}."
+    return f"Scored by revision {revision}: {rule}." if changed else ""
 
 
 def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: str) -> float:
@@ -103,8 +117,8 @@ def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
     }
     found: Scores = {"calibration": curves}
     if all(len(question.answers) == 1 for question in questions):
-        predicted = map(normalise_answer, rows["answer"])
-        true = [normalise_answer(question.answers[0]) for question in questions]
+        predicted = map(comparable_answer, rows["answer"])
+        true = [comparable_answer(question.answers[0]) for question in questions]
         pairs = sorted(Counter(zip(true, predicted, strict=True)).items())
         found["confusion"] = [
             {"ground_truth": t, "prediction": p, "questions": n} for (t, p), n in pairs
@@ -118,4 +132,5 @@ def scorer(folder: DataFolder, split: Split, revision: str) -> str:
     if alone == {True}:
         return "equal after normalisation to the single human answer, which has no official rule"
     mixed = "; single answers: equal after normalisation" if True in alone else ""
-    return f"GT-Vision-Lab/VQA vqaEval.py, revision {revision}{mixed}"
+    by = "both sides always normalised" if revision == ALWAYS else f"revision {revision}"
+    return f"GT-Vision-Lab/VQA vqaEval.py, {by}{mixed}"

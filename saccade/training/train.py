@@ -56,12 +56,13 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         hint = f"Left out: {examples.left_out}."
         raise BadData("no training example is left", location=data, hint=hint)
     # Raises now rather than after the first epoch.
-    task.check_validation(experiment.folder, recipe.train.select_by)
+    judged = task.check_validation(experiment.folder, recipe.train.select_by)
     _check_out(out, experiment, resume)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
-    view = TrainingView(console or Console(), recipe, examples)
+    remarks = [_about_words(recipe, experiment), judged]
+    view = TrainingView(console or Console(), recipe, examples, remarks)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
@@ -76,10 +77,10 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         initialise(model.module, experiment, examples, start, view.say)
         store, folder = experiment.store, experiment.folder
         parent, place = as_parent(start) if start else None, str(folder.path.resolve())
-        origin = Origin(store.header, store.path.name, place, folder.fingerprint, parent)
-        write_run(
-            out, name, (recipe, experiment.sizes, experiment.words), origin, store.path / BACKBONE
-        )
+        judge = folder.revision if recipe.answers else None
+        origin = Origin(store.header, store.path.name, place, folder.fingerprint, parent, judge)
+        made = experiment.recipe, experiment.sizes, experiment.words
+        write_run(out, name, made, origin, store.path / BACKBONE)
     view.show_estimate(cost)
     with stop_on_signal() as stopped, view.bar:
         while progress.epoch < config.epochs and not _out_of_patience(progress, recipe):
@@ -95,6 +96,13 @@ def train(  # noqa: PLR0913  the options of `saccade train`
             _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], progress.best)
     return max(rows, key=lambda row: row["score"])["scores"]  # type: ignore[no-any-return]
+
+
+def _about_words(recipe: Recipe, experiment: Experiment) -> str:
+    """Which tokenizer cuts the questions, where it is another than the recipe's."""
+    given, taken = recipe.text.tokenizer, experiment.recipe.text.tokenizer
+    cuts = f"Questions are cut by tokenizer {taken}: {given} would leave whole sentences uncut, as "
+    return "" if given == taken else f"{cuts}their script has no blanks between words."
 
 
 def training_of(recipe: Recipe) -> TrainConfig:
@@ -139,7 +147,8 @@ def _end_epoch(
     start, default = time.perf_counter(), TASK_INFO[recipe.task].default_metric
     metric = recipe.train.select_by or default  # chooses the best epoch
     beam_size = recipe.decode.validation_beam_size if recipe.decode else None
-    options = ScoreOptions(tuple(dict.fromkeys((metric, default))), beam_size)
+    metrics = tuple(dict.fromkeys((metric, default)))
+    options = ScoreOptions(metrics, beam_size, experiment.folder.revision)
     with loop.fabric.autocast():
         scored = task.score_model(model, experiment, "val", loop.fabric.device, options)
     score = selected_score(scored, metric)
