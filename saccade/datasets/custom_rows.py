@@ -11,7 +11,6 @@ import math
 import os
 import re
 import shlex
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,12 +30,14 @@ from saccade.data.reading import (
 )
 from saccade.data.records import Caption, Collection, ImageRecord, Question, Split
 from saccade.data.splits import Drawing
+from saccade.text.answers import commonest_answer
 from saccade.text.tokenizers import caption_words
 
 SPLIT_WORDS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("train", "training", "训练", "训练集", "訓練", "訓練集"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("验证", "验证集", "校验集", "开发集", "驗證", "驗證集"), "val"),
+    **dict.fromkeys(("test", "testing", "测试", "测试集", "測試", "測試集"), "test"),
 }
 ENDINGS = ("", ".jpg", ".jpeg", ".png", ".JPG", ".webp", ".bmp")
 """Tried behind an image's name, in this order: many tables leave the ending out."""
@@ -177,7 +178,7 @@ def _question(row: Row, id_: int, image: int, split: Split) -> Question | None:
     if not answers and split != "test":
         hint = "Only questions of split test may lack an answer."
         raise row.bad(f"has no answer to {str(text)[:40]!a}", hint)
-    best = Counter(answers).most_common(1)[0][0] if answers else ""
+    best = commonest_answer(answers)
     kinds = []
     for column in ("answer_type", "question_type"):
         value = row.values.get(column)
@@ -217,13 +218,21 @@ Names = Mapping[str, tuple[str, ...]]
 
 COLUMNS: Names = MappingProxyType(
     {
-        "image": ("image", "image_path", "image_file", "file_name", "filename", "file", "path"),
-        "question": ("question",),
-        "answer": ("answers", "answer"),
-        "caption": ("captions", "caption"),
-        "split": ("split",),
-        "answer_type": ("answer_type",),
-        "question_type": ("question_type",),
+        "image": (
+            *("image", "image_path", "image_file", "file_name", "filename", "file", "path"),
+            *("图片", "图像", "图片路径", "图像路径", "图片文件名", "图像文件名", "图片文件"),
+            *("图像文件", "图片名", "图片名称", "图像名称", "照片", "文件名", "文件路径", "路径"),
+            *("圖片", "圖像", "影像", "圖片路徑", "圖像路徑", "檔名", "檔案名稱"),
+        ),
+        "question": ("question", "问题", "提问", "問題", "提問"),
+        "answer": ("answers", "answer", "答案", "回答"),
+        "caption": (
+            *("captions", "caption", "描述", "图片描述", "图像描述", "字幕", "标题", "图片标题"),
+            *("说明", "图片说明", "圖片描述", "圖像描述", "標題", "說明"),
+        ),
+        "split": ("split", "划分", "数据划分", "数据集划分", "拆分", "分割", "子集", "劃分"),
+        "answer_type": ("answer_type", "答案类型", "答案類型"),
+        "question_type": ("question_type", "问题类型", "問題類型"),
     }
 )
 """The parts of a row, and the column names that are taken for it, the first one that is there."""

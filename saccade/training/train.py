@@ -75,12 +75,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         progress, rows = Progress(**state["progress"]), state["log"]
     else:
         initialise(model.module, experiment, examples, start, view.say)
-        store, folder = experiment.store, experiment.folder
-        parent, place = as_parent(start) if start else None, str(folder.path.resolve())
-        judge = folder.revision if recipe.answers else None
-        origin = Origin(store.header, store.path.name, place, folder.fingerprint, parent, judge)
         made = experiment.recipe, experiment.sizes, experiment.words
-        write_run(out, name, made, origin, store.path / BACKBONE)
+        write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
     view.show_estimate(cost)
     with stop_on_signal() as stopped, view.bar:
         while progress.epoch < config.epochs and not _out_of_patience(progress, recipe):
@@ -96,6 +92,19 @@ def train(  # noqa: PLR0913  the options of `saccade train`
             _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], progress.best)
     return max(rows, key=lambda row: row["score"])["scores"]  # type: ignore[no-any-return]
+
+
+def _origin(experiment: Experiment, start: Path | None) -> Origin:
+    """What a run notes of where it comes from; `start` is the run that it begins with."""
+    store, folder = experiment.store, experiment.folder
+    return Origin(
+        store.header,
+        store.path.name,
+        str(folder.path.resolve()),
+        folder.fingerprint,
+        as_parent(start) if start else None,
+        folder.revision if experiment.recipe.answers else None,
+    )
 
 
 def _about_words(recipe: Recipe, experiment: Experiment) -> str:
