@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Literal
 
 from saccade.core.errors import BadConfig, BadData
@@ -87,10 +87,13 @@ def normalise_answer(text: str) -> str:
     return normalise_digits_and_articles(normalise_punctuation(text))
 
 
+Steps = Literal["blanks", "punctuation", "all", "all but letters"]
+
+
 @lru_cache(maxsize=2**18)  # people repeat themselves: ten million answers, few different ones
-def clean_answer(text: str, steps: Literal["blanks", "punctuation", "all", "comparable"]) -> str:
-    """Do some of the official steps: blanks (line ends and tabs too), one more, or all; or all
-    but those that would leave nothing.
+def clean_answer(text: str, steps: Steps) -> str:
+    """Do some of the official steps: blanks (line ends and tabs too), one more, all, or all but
+    what takes the last letter away: "A", one of the choices A to D, is no article.
     """
     if steps == "punctuation":
         return normalise_punctuation(text)
@@ -100,16 +103,14 @@ def clean_answer(text: str, steps: Literal["blanks", "punctuation", "all", "comp
     full = normalise_answer(text)
     if full or steps == "all":
         return full
-    return " ".join(normalise_punctuation(text).lower().split()) or text.lower()
+    return " ".join(normalise_punctuation(text).lower().split())
 
 
 def comparable_answer(text: str) -> str:
-    """The form in which own answers are compared: officially normalised, in full.
-
-    An answer of which that leaves nothing keeps its letters ("A", one of the choices A to D) or
-    its marks ("?"), else all such answers would be one, and the same as no answer.
+    """The form in which own answers are compared: officially normalised, but an answer of which
+    that leaves nothing keeps its letters ("a") or its marks ("?").
     """
-    return clean_answer(text, "comparable")
+    return clean_answer(text, "all but letters") or text.strip().lower()
 
 
 def commonest_answer(answers: Sequence[str]) -> str:
@@ -144,14 +145,17 @@ def normalise_pair(
     2021-03 (default) normalises both sides in full, unless all people wrote the same: then neither.
     2016 always normalises the prediction in full; the people's answers only lose punctuation, and
     only if they differ. So under 2016 an answer with an article can never be matched.
-    "always" is nobody's but ours: both sides in full, whatever people wrote (`comparable_answer`).
+    "always" is nobody's but ours: both sides in full, whatever people wrote, but for letters that
+    are an answer, and for marks that all people wrote.
     Raises BadConfig for any other revision.
     """
     if revision not in REVISIONS:
         hint = f"Choose from {', '.join(REVISIONS)}."
         raise BadConfig(f"there is no scorer revision {revision!r}", hint=hint)
     if revision == ALWAYS:
-        return comparable_answer(prediction), [comparable_answer(answer) for answer in answers]
+        alike = len({comparable_answer(answer) for answer in answers}) == 1
+        form = comparable_answer if alike else partial(clean_answer, steps="all but letters")
+        return form(prediction), [form(answer) for answer in answers]
     if revision == OFFICIAL:
         human = [clean_answer(answer, "blanks") for answer in answers]
         if len(set(human)) == 1:

@@ -85,15 +85,21 @@ def leave_one_out(prediction, answers):
 
 
 def normalised_always(said, answers):
-    """Ours: the full official normaliser on both sides, unless it would leave nothing."""
+    """Ours: the full official normaliser on both sides; where it would leave nothing, letters stay,
+    and marks that all people wrote.
+    """
 
     def full(text):
         text = text.replace("\n", " ").replace("\t", " ").strip()
         marks_gone = punctuation(text)
         kept = digits_and_articles(marks_gone)
-        return kept or " ".join(marks_gone.lower().split()) or text.lower()
+        return kept or " ".join(marks_gone.lower().split())
 
-    return full(said), [full(answer) for answer in answers]
+    def whole(text):
+        return full(text) or text.strip().lower()
+
+    form = whole if len(set(map(whole, answers))) == 1 else full
+    return form(said), [form(answer) for answer in answers]
 
 
 NORMALISED = {"2021-03": normalised_2021, "2016": normalised_2016, "always": normalised_always}
