@@ -35,7 +35,7 @@ from saccade.data.checks import Finding
 from saccade.data.reading import read_json
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question, Split
 from saccade.text.answers import ALWAYS, OFFICIAL
-from saccade.text.segmentation import left_whole
+from saccade.text.segmentation import misfits
 from saccade.text.tokenizers import TOKENIZERS, as_question
 
 if TYPE_CHECKING:
@@ -246,12 +246,13 @@ class DataFolder:
 
     def tokenizer_for(self, tokenizer: str) -> str:
         """The tokenizer that fits the training questions: the given one of `TOKENIZERS`, or
-        "multilingual" where that cuts at blanks and they are in a script without.
+        "multilingual" where that is not made for their script, such as one without blanks.
         """
         texts = self.question_table("train").column("text").to_pylist()
-        whole = sum(left_whole(TOKENIZERS.look_up(tokenizer), as_question(t)) for t in texts)
+        cut = TOKENIZERS.look_up(tokenizer)
+        misfit = sum(misfits(cut, as_question(text)) for text in texts)
         # A tenth, not most: in a bilingual set the questions with blanks are cut rightly by both.
-        return MULTILINGUAL if whole * 10 > len(texts) else tokenizer
+        return MULTILINGUAL if misfit * 10 > len(texts) else tokenizer
 
     def answer_counts(self, of: Literal["answers", "best_answers"] = "answers") -> dict[str, int]:
         """Counts of people's answers in the training split, as released, in the order of first use.

@@ -83,14 +83,17 @@ def has_no_blanks(text: str) -> bool:
     return not text.isascii() and re.search(_ALONE, text) is not None
 
 
-def left_whole(cut: Callable[[str], list[str]], text: str) -> bool:
-    """Say whether a tokenizer leaves the longest stretch without blanks of such a text whole.
-
-    So does one that cuts at blanks and marks; one that knows the language, or characters, does not.
+def misfits(cut: Callable[[str], list[str]], text: str) -> bool:
+    """Say whether a tokenizer is not made for the script of a text: it leaves the longest stretch
+    without blanks whole, as one that cuts at blanks and marks does, or parts signs from their
+    letters. One that knows the language, or cuts characters, does neither.
     """
     if text.isascii():
         return False
-    longest, left = (_longest_run(one) for one in (text, " ".join(cut(text))))
+    words = cut(text)
+    if any(unicodedata.category(word[0])[0] == "M" for word in words if word):
+        return True
+    longest, left = (_longest_run(one) for one in (text, " ".join(words)))
     return 1 < longest <= left
 
 

@@ -110,8 +110,8 @@ def _origin(experiment: Experiment, start: Path | None) -> Origin:
 def _about_words(recipe: Recipe, experiment: Experiment) -> str:
     """Which tokenizer cuts the questions, where it is another than the recipe's."""
     given, taken = recipe.text.tokenizer, experiment.recipe.text.tokenizer
-    cuts = f"Questions are cut by tokenizer {taken}: {given} would leave whole sentences uncut, as "
-    return "" if given == taken else f"{cuts}their script has no blanks between words."
+    told = f"Questions are cut by tokenizer {taken}: {given} is not made for their script."
+    return "" if given == taken else told
 
 
 def training_of(recipe: Recipe) -> TrainConfig:
