@@ -184,6 +184,16 @@ def test_a_merged_list_keeps_the_spelling_of_most_people():
     assert official.answers == ("yes", "t shirt", "A", "b")
 
 
+@pytest.mark.parametrize("normaliser", ["none", "official"])
+def test_a_list_that_was_made_elsewhere_is_bounded_as_it_is_scored(normaliser):
+    from saccade.evaluation.vqa import upper_bound
+
+    listed = answer_list({"yes": 2, "Yes": 1, "t shirt": 1}, size=None, normaliser=normaliser)
+    people = [("YES",) * 10, ("T-shirt",) * 10, ("dog",) * 10, ("YES",)]
+    questions = [Question(i, i, "?", "val", given, given[0]) for i, given in enumerate(people)]
+    assert upper_bound(questions, listed, ALWAYS) == 75
+
+
 # Recipes with an answer list.
 
 

@@ -129,12 +129,16 @@ def changed_unanimous(people: Iterable[Sequence[str]]) -> Counter[str]:
     meet them.
     """
     agreed = Counter(
-        answers[0].translate(_AS_BLANKS).strip()
-        for answers in people
-        if len(answers) > 1 and answers.count(answers[0]) == len(answers)
+        answers[0]
+        for answers in people  # of half a million questions: the first test answers for most
+        if len(answers) > 1 and answers[0] == answers[-1] and len(set(answers)) == 1
     )
-    changed = {answer for answer in agreed if clean_answer(answer, "all") != answer}
-    return Counter({answer: count for answer, count in agreed.items() if answer in changed})
+    changed = Counter[str]()
+    for answer, count in agreed.items():
+        raw = clean_answer(answer, "blanks")
+        if clean_answer(raw, "all") != raw:
+            changed[raw] += count
+    return changed
 
 
 def normalise_pair(
