@@ -26,6 +26,7 @@ from saccade.metrics.calibration import calibration_score
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.text.answers import (
     ALWAYS,
+    OFFICIAL,
     AnswerList,
     changed_unanimous,
     comparable_answer,
@@ -87,12 +88,14 @@ def check_validation(folder: DataFolder, metric: str | None) -> str:
         options = ScoreOptions((metric,), revision=revision)
         selected_score(score_answers(none, questions, options, dict.fromkeys(none, 0.0)), metric)
     changed = changed_unanimous(question.answers for question in questions)
-    rule = f"what all people agreed on is never met by a normalised answer: {changed.total():,} "
-    rule += f"validation questions, such as {next(iter(changed), '')!r}"
+    never = f"by the official {OFFICIAL} nothing normalised is right for {changed.total():,} "
+    never += (
+        f"validation questions to which all wrote the same, such as {next(iter(changed), '')!r}"
+    )
     if revision == ALWAYS:
-        by_other = f"; by the official one, {rule}" if changed else ""
-        return f"Scored by revision {ALWAYS}, which normalises both sides{by_other}."
-    return f"Scored by revision {revision}: {rule}." if changed else ""
+        end = f"; {never}" if changed else ""
+        return f"Scored by revision {ALWAYS}, which normalises both sides{end}."
+    return f"Scored as published: {never}." if changed else ""
 
 
 def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: str) -> float:
