@@ -17,7 +17,10 @@ def evaluate(
     run: RunArgument,
     split: Annotated[Split | None, typer.Option(help="By default test, else val.")] = None,
     beam_size: BeamOption = None,
-    revision: Annotated[str, typer.Option(help="Of the VQA scorer: 2021-03, 2016.")] = "2021-03",
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Of the VQA scorer: 2021-03, 2016, always; by default the data's."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Where the data folder is now.")] = None,
     features: FeaturesOption = None,
     wordnet: Annotated[

@@ -16,6 +16,7 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import is_absolute, there_instead
 from saccade.data.options import as_window
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question
+from saccade.text.answers import ALWAYS, OFFICIAL, changed_unanimous
 from saccade.text.segmentation import has_no_blanks
 
 Item = TypeVar("Item", bound=Hashable)
@@ -237,12 +238,7 @@ def _oddities(collection: Collection) -> Iterator[Finding]:
         message = f"{len(unanswered)} questions have no answers"
         cause, hint = "Their answers are secret.", "Predict them, and send the file to the server."
         yield Finding("note", message, len(unanswered), _examples(unanswered), cause, hint)
-    unspaced = [question.text for question in questions if has_no_blanks(question.text)]
-    if 2 * len(unspaced) > len(questions):
-        message = f"{len(unspaced)} questions are in Chinese, Japanese or Korean letters"
-        cause = "Most tokenizers cut at blanks and would make one word of each."
-        hint = "Train with --set text.tokenizer=multilingual."
-        yield Finding("note", message, len(unspaced), _examples(unspaced), cause, hint)
+    yield from _forms(questions)
     # Hashes first: with the keys, millions of questions would be held twice.
     times_of = Counter(hash(_asked(question)) for question in questions)
     again = {number for number, times in times_of.items() if times > 1}
@@ -261,6 +257,25 @@ def _oddities(collection: Collection) -> Iterator[Finding]:
         cause = "The published split has them in both."
         hint = "Leave them out for a clean score: --overlap drop."
         yield Finding("warning", message, len(leaks), _examples(examples), cause, hint)
+
+
+def _forms(questions: Sequence[Question]) -> Iterator[Finding]:
+    """How questions and answers are written, where a tokenizer or a scorer minds."""
+    unspaced = [question.text for question in questions if has_no_blanks(question.text)]
+    if 10 * len(unspaced) > len(questions):
+        message = f"{len(unspaced)} questions are in Chinese, Japanese, Thai or such letters"
+        cause = "Most tokenizers cut at blanks and would make one word of each."
+        hint = "Nothing to do: in place of such a tokenizer `train` takes multilingual."
+        yield Finding("note", message, len(unspaced), _examples(unspaced), cause, hint)
+    if changed := changed_unanimous(question.answers for question in questions):
+        count = changed.total()
+        message = f"{count} questions have an answer that all agreed on and the normaliser changes"
+        cause = f"Revision {OFFICIAL} of the scorer lets nothing normalised meet such an answer."
+        hint = (
+            f"Scores of official VQA sets count them as wrong; revision {ALWAYS}, the default of "
+        )
+        hint += "all other data, does not."
+        yield Finding("note", message, count, _examples(changed), cause, hint)
 
 
 def _asked(question: Question) -> tuple[int, str]:

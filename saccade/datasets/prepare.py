@@ -1,6 +1,7 @@
 """Read a data set, verify it, and write it as a data folder: `saccade prepare`."""
 
 import shlex
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check, without_file
 from saccade.data.find_files import no_folder
 from saccade.data.folder import DataFolder, write_folder
+from saccade.data.reading import GuessedEncoding
 from saccade.data.splits import hold_out as held_out
 from saccade.datasets.catalogue import HUB, SOURCES, join, read_parts
 from saccade.datasets.detect import recognise
@@ -47,10 +49,16 @@ def prepare(
     window = options.pop("window", "auto")
     if bad != "refuse":
         options = {**options, "bad": bad}
-    if source is None:
-        parts, notes = recognise(root, **options)
-    else:
-        parts, notes = read_parts(source, root, **options), []
+    with warnings.catch_warnings(record=True, action="always", category=GuessedEncoding) as heard:
+        if source is None:
+            parts, notes = recognise(root, **options)
+        else:
+            parts, notes = read_parts(source, root, **options), []
+    guessed = [str(one.message) for one in heard if one.category is GuessedEncoding]
+    notes = [*notes, *dict.fromkeys(guessed)]
+    for one in heard:
+        if one.category is not GuessedEncoding:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     compared = [compare(part) for part in parts]
     whole = join(parts)
     whole = whole if hold_out is None else held_out(whole, hold_out)

@@ -65,16 +65,19 @@ def score_model(
     return scored._replace(scores=scored.scores | about)
 
 
-def check_validation(folder: DataFolder, metric: str | None) -> None:
-    """Raise BadData where the validation split has no captions, or cannot be scored by a metric."""
+def check_validation(folder: DataFolder, metric: str | None) -> str:
+    """Nothing that is to be known of how the captions of the validation split will be judged.
+
+    Raises BadData where it has no captions, or cannot be scored by a metric.
+    """
     people = captioned_images(folder, "val")
-    if metric is None:
-        return
-    references = scoring.human_words(dict(islice(people.items(), 100)))  # enough to try a metric
-    none, confidence = dict.fromkeys(references, ()), dict.fromkeys(references, 0.0)
-    options = scoring.ScoreOptions((metric,))
-    scored = scoring.score_captions(none, references, options, confidence)
-    scoring.selected_score(scored, metric)
+    if metric is not None:
+        few = scoring.human_words(dict(islice(people.items(), 100)))  # enough to try a metric
+        none, confidence = dict.fromkeys(few, ()), dict.fromkeys(few, 0.0)
+        scoring.selected_score(
+            scoring.score_captions(none, few, scoring.ScoreOptions((metric,)), confidence), metric
+        )
+    return ""
 
 
 def details(scored: scoring.ScoredExamples, folder: DataFolder, split: Split) -> scoring.Scores:

@@ -24,7 +24,7 @@ from saccade.features.store import StoreHeader, images_fingerprint, read_header
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
 from saccade.interop import feature_formats, feature_tables
-from saccade.interop.feature_matching import By, Key, Matched, match, published
+from saccade.interop.feature_matching import By, Matched, match, published
 from saccade.interop.feature_reader import Opened, SoundRow, compare_sizes, some, sound_row
 
 KINDS: Mapping[str, Callable[[Path, DataFolder], Opened]] = {

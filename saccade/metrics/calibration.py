@@ -16,6 +16,7 @@ from saccade.data.records import Question
 from saccade.metrics.catalogue import NotMeasured, Result
 from saccade.metrics.vqa import accuracy as vqa_accuracy
 from saccade.metrics.vqa import check_numbers
+from saccade.text.answers import OFFICIAL
 
 BINS = 15
 POINTS = 20
@@ -54,7 +55,7 @@ def calibration(
     references: Sequence[Question],
     *,
     confidence: Sequence[float],
-    revision: str = "2021-03",
+    revision: str = OFFICIAL,
 ) -> dict[str, Result] | NotMeasured:
     """Both errors by their names in `METRICS`, from a confidence (0..1) in each answer."""
     if np.isnan(confidence).any():

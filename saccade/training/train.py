@@ -60,12 +60,13 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         hint = f"Left out: {examples.left_out}."
         raise BadData("no training example is left", location=data, hint=hint)
     # Raises now rather than after the first epoch.
-    task.check_validation(experiment.folder, recipe.train.select_by)
+    judged = task.check_validation(experiment.folder, recipe.train.select_by)
     _check_out(out, experiment, resume)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
-    view = TrainingView(console or Console(), recipe, examples)
+    remarks = [_about_words(recipe, experiment), judged]
+    view = TrainingView(console or Console(), recipe, examples, remarks)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
@@ -78,12 +79,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         progress, rows = Progress(**state["progress"]), state["log"]
     else:
         initialise(model.module, experiment, examples, start, view.say)
-        store, folder = experiment.store, experiment.folder
-        parent, place = as_parent(start) if start else None, str(folder.path.resolve())
-        origin = Origin(store.header, store.path.name, place, folder.fingerprint, parent)
-        write_run(
-            out, name, (recipe, experiment.sizes, experiment.words), origin, store.path / BACKBONE
-        )
+        made = experiment.recipe, experiment.sizes, experiment.words
+        write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
     view.show_estimate(cost)
     drawn = time.monotonic()
     with stop_on_signal() as stopped, view.bar:
@@ -96,6 +93,26 @@ def train(  # noqa: PLR0913  the options of `saccade train`
                 drawn = time.monotonic()
     _draw(out, rows)
     return max(rows, key=lambda row: row["score"])["scores"]  # type: ignore[no-any-return]
+
+
+def _origin(experiment: Experiment, start: Path | None) -> Origin:
+    """What a run notes of where it comes from; `start` is the run that it begins with."""
+    store, folder = experiment.store, experiment.folder
+    return Origin(
+        store.header,
+        store.path.name,
+        str(folder.path.resolve()),
+        folder.fingerprint,
+        as_parent(start) if start else None,
+        folder.revision if experiment.recipe.answers else None,
+    )
+
+
+def _about_words(recipe: Recipe, experiment: Experiment) -> str:
+    """Which tokenizer cuts the questions, where it is another than the recipe's."""
+    given, taken = recipe.text.tokenizer, experiment.recipe.text.tokenizer
+    told = f"Questions are cut by tokenizer {taken}: {given} is not made for their script."
+    return "" if given == taken else told
 
 
 def training_of(recipe: Recipe) -> TrainConfig:
@@ -159,7 +176,8 @@ def _end_epoch(
     start, default = time.perf_counter(), TASK_INFO[recipe.task].default_metric
     metric = recipe.train.select_by or default  # chooses the best epoch
     beam_size = recipe.decode.validation_beam_size if recipe.decode else None
-    options = ScoreOptions(tuple(dict.fromkeys((metric, default))), beam_size)
+    metrics = tuple(dict.fromkeys((metric, default)))
+    options = ScoreOptions(metrics, beam_size, experiment.folder.revision)
     with loop.fabric.autocast():
         scored = task.score_model(model, experiment, "val", loop.fabric.device, options)
     score = selected_score(scored, metric)
