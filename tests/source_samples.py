@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.caption_layouts import CAPTION_LAYOUTS
+
 ANSWERS = ["red"] * 7 + ["pink", "red", "crimson"]
 
 
@@ -430,6 +432,7 @@ SAMPLES: dict[str, Callable[[Path], None]] = {
     "coco-captions": write_coco,
     "flickr8k": write_flickr8k,
     "flickr30k": write_flickr30k,
+    **CAPTION_LAYOUTS,
     "table": write_table,
     "imagefolder": write_imagefolder,
     "hf-parquet": write_parquet,

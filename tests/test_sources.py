@@ -21,6 +21,7 @@ from tests.source_samples import (
     ANSWERS,
     RAD_MAKERS,
     SAMPLES,
+    beside,
     coco_captions,
     karpathy,
     rad_makers_records,
@@ -91,7 +92,7 @@ class TestEverySource:
             read_source(name, root, colour="red")
 
     def test_every_source_finds_images_elsewhere(self, name, root):
-        elsewhere = root.parent / "elsewhere"
+        elsewhere = beside(root, "elsewhere")
         files = [image.file for image in read_source(name, root).images]
         names = [Path(file).name for file in files]
         touch(elsewhere, *(names if len(set(names)) == len(names) else files))

@@ -47,25 +47,35 @@ def _source(functions: str, *line: str, published_ids: bool = False) -> Source:
     return Source(read, recognise, summary, layout, licence, published_ids)
 
 
-def _layout(name: str, *line: str, published_ids: bool = False) -> Source:
-    """A source whose layout is written down in `layouts/NAME.toml`."""
-    functions = partial(_read_layout, name), partial(_recognise_layout, name)
+def _layout(name: str, *line: str, published_ids: bool = False, **words: str) -> Source:
+    """A source whose layout is written down in `layouts/NAME.toml`.
+
+    `words` are options that stand in it in braces, and what they are where the user says nothing.
+    """
+    told: dict[str, Any] = dict(words)
+    functions = partial(_read_layout, name, **told), partial(_recognise_layout, name, **told)
     summary, layout, licence = line
     return Source(*functions, summary, layout, licence, published_ids)
 
 
 def _read_layout(
-    name: str, root: Path, images: str = "", image_name: str = "", **rules: Any
+    name: str, root: Path, images: str = "", image_name: str = "", **more: Any
 ) -> Collection:
     from saccade.datasets.mapping import read_released  # noqa: PLC0415 - for a list, not needed
 
-    return read_released(name, root, images, image_name, **rules)
+    words = {option: more.pop(option) for option in _words(SOURCES[name].reader)}
+    return read_released(name, root, words, images, image_name, **more)
 
 
-def _recognise_layout(name: str, root: Path) -> str | None:
+def _recognise_layout(name: str, root: Path, **words: str) -> str | None:
     from saccade.datasets.mapping import recognise_released  # noqa: PLC0415 - as above
 
-    return recognise_released(name, root)
+    return recognise_released(name, root, **words)
+
+
+def _words(function: Function) -> Mapping[str, str]:
+    """The options that stand in the layout of a source."""
+    return function.keywords if isinstance(function, partial) else {}
 
 
 CC_BY = "annotations CC BY 4.0; each image under its own Flickr licence"
@@ -160,6 +170,88 @@ _SOURCES = {
         "annotations/captions_{train,val}{2014,2017}.json, images in train2017/ ...",
         CC_BY,
         published_ids=True,
+    ),
+    "textcaps": _layout(
+        "textcaps",
+        "TextCaps 0.1 (Sidorov et al. 2020): five captions that read what is written in the image",
+        "TextCaps_0.1_{train,val,test}.json, images in train_images/, test_images/",
+        "CC BY 4.0; each image under its own licence",
+    ),
+    "nocaps": _layout(
+        "nocaps",
+        "nocaps (Agrawal et al. 2019): captions of objects that COCO's captions lack",
+        "nocaps_val_4500_captions.json, nocaps_test_image_info.json, images by file_name",
+        "CC BY 2.0; images of Open Images CC BY 2.0",
+        published_ids=True,
+    ),
+    "ai-challenger": _layout(
+        "ai-challenger",
+        "AI Challenger 2017 (Wu et al. 2017): five Chinese captions an image",
+        "caption_{train,validation}_annotations_*.json, caption_{train,validation}_images_*/",
+        "research only, under the terms of the challenge",
+    ),
+    "coco-cn": _layout(
+        "coco-cn",
+        "COCO-CN (Li et al. 2019): Chinese captions of COCO images",
+        "imageid.human-written-caption.txt, coco-cn_{train,val,test}.txt, images in train2014/ ...",
+        "non-commercial research and education only; each image under its own Flickr licence",
+    ),
+    "flickr8k-cn": _layout(
+        "flickr8k-cn",
+        "Flickr8k-CN (Li et al. 2016): five Chinese captions of each image of Flickr8k",
+        "data/flickr8kzhc.caption.txt, data/flickr8k{train,val,test}.txt, images as flickr8k",
+        FLICKR,
+    ),
+    "stair-captions": _layout(
+        "stair-captions",
+        "STAIR Captions (Yoshikawa et al. 2017): five Japanese captions of each image of COCO",
+        "stair_captions_v1.2_{train,val}.json, images in train2014/ ...",
+        CC_BY,
+        published_ids=True,
+    ),
+    "multi30k": _layout(
+        "multi30k",
+        "Multi30k (Elliott et al. 2016): captions of Flickr30k in several languages",
+        "task2 or task1 with raw/ and image_splits/: train.1.en ... train.5.en, train_images.txt, "
+        "or train.en, train.txt; --option language=de, fr, cs",
+        f"captions for research; {FLICKR}",
+        language="en",
+    ),
+    "roco": _layout(
+        "roco",
+        "ROCO (Pelka et al. 2018): radiology images of open articles, with their captions",
+        "{train,validation,test}/radiology/captions.txt, or traindata.csv ..., images/ beside it",
+        "captions and images under the licence of each article (licences.txt)",
+    ),
+    "iu-xray": _layout(
+        "iu-xray",
+        "IU X-Ray in R2Gen's form (Chen et al. 2020): chest X-rays and their reports",
+        "annotation.json, images in images/",
+        "CC BY-NC-ND 4.0, as Open-i states",
+    ),
+    "conceptual-captions": _source(
+        "conceptual_captions:",
+        "Conceptual Captions (Sharma et al. 2018): captions of images that you downloaded",
+        "Train_GCC-training.tsv, Validation_GCC-1.1.0-Validation.tsv, images by number or address",
+        "captions free for any purpose; each image belongs to its owner",
+    ),
+    "blip-captions": _layout(
+        "blip-captions",
+        "caption lists of BLIP and LAVIS (Li et al. 2022): COCO, Flickr30k, nocaps",
+        "{coco_karpathy,flickr30k,nocaps}_{train,val,test}.json, images by path",
+        f"COCO: {CC_BY}; Flickr30k: {FLICKR}",
+    ),
+    "text-beside": _source(
+        "text_beside:",
+        "your own: a text file of the same name beside each image",
+        "a.jpg and a.txt (or a.caption), in DIR or folders below; several lines, several captions",
+        OWN,
+    ),
+    "webdataset": _source(
+        "webdataset:",
+        "WebDataset shards: tar files with images, and text or JSON of the same name",
+        "{train,val,test}-000000.tar ..., or in train/ ...: key.jpg, key.txt, key.json",
+        OWN,
     ),
     "flickr8k": _source(
         "flickr:_flickr8k",
@@ -325,11 +417,13 @@ def reader_options(name: str) -> list[str]:
     """Names of the options of a source's reader; `**rules` are those of `as_rules`, `**shares` of
     `as_drawing`.
     """
-    parameters = inspect.signature(_function(_line(name).reader)).parameters
-    own = [name for name in parameters if name not in ("root", "shares", "rules")]
-    if "rules" in parameters:
+    reader = _function(_line(name).reader)
+    parameters = inspect.signature(reader).parameters
+    own = [name for name in parameters if name not in ("root", "shares", "rules", "more")]
+    own += _words(reader)
+    more = parameters.keys() & {"shares", "rules", "more"}
+    if more - {"shares"}:
         own.append("bad")
-    more = parameters.keys() & {"shares", "rules"}
     return [*own, *(inspect.signature(as_drawing).parameters if more else ())]
 
 
@@ -339,7 +433,8 @@ def reason(name: str, root: Path, options: Mapping[str, str] | None = None) -> s
     What the user says in `options` counts where the source's recogniser asks for it.
     """
     recognise, given = _function(SOURCES[name].recogniser), options or {}
-    asked = inspect.signature(recognise).parameters.keys() & given.keys()
+    knows = {*inspect.signature(recognise).parameters, *_words(recognise)}
+    asked = knows & given.keys()
     try:
         found: str | None = recognise(root, **{option: given[option] for option in asked})
     except (OSError, BadData):  # a file that cannot be opened or read gives nothing away

@@ -88,8 +88,8 @@ def image_name(location: Path, value: Any, place: str, *, root: Path, below: str
     return below + name
 
 
-def _unpacked_note(root: Path, below: str) -> list[str]:
-    """None where no image lay inside, or the user chose the folder for them."""
+def unpacked_note(root: Path, below: str) -> list[str]:
+    """The note on images that lay inside; none where none did, or the user chose their folder."""
     there = below and (root / below).is_dir()
     return [f"Images lay inside the tables; they are files in {below} now."] if there else []
 
@@ -178,15 +178,7 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) 
         shown = ", ".join(f"{home.relative_to(root).as_posix()}/" for home in homes)
         message = f"holds Parquet files of several data sets: {shown}"
         raise BadConfig(message, location=root, hint="Give the folder of one of them as --root.")
-    splits = [
-        split_of(path.name, columns)
-        or (split_of(path.parent.name, columns) if path.parent != root else None)
-        for path in found
-    ]
-    if any(splits) and not all(splits):
-        message = "says no split in its name, but others do"
-        hint = "Name it after train, validation or test, or move it away."
-        raise BadData(message, location=found[splits.index(None)], hint=hint)
+    splits = said_splits(root, found, columns)
     files = ImageFiles(root, images or None)
     below = "" if images else FOLDER
     image = partial(image_name, root=files.root, below=below)
@@ -196,9 +188,23 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) 
         for path, split in zip(found, splits, strict=True)
         for row in _parquet_rows(path, columns, image)
     ]
-    notes = _unpacked_note(files.root, below)
+    notes = unpacked_note(files.root, below)
     find = partial(files.find_path, folders=list(folders))
     return collect("hf-parquet", rows, find, files.root, checked, notes, stated_licence(root))
+
+
+def said_splits(root: Path, found: Sequence[Path], columns: str = "") -> list[Split | None]:
+    """What the name of each file, or of its folder, says. Raises BadData if only some say it."""
+    splits = [
+        split_of(path.name, columns)
+        or (split_of(path.parent.name, columns) if path.parent != root else None)
+        for path in found
+    ]
+    if any(splits) and not all(splits):
+        message = "says no split in its name, but others do"
+        hint = "Name it after train, validation or test, or move it away."
+        raise BadData(message, location=found[splits.index(None)], hint=hint)
+    return splits
 
 
 def recognise_parquet(root: Path, columns: str = "") -> str | None:
@@ -264,7 +270,7 @@ def read_saved(root: Path, images: str = "", columns: str = "", **rules: Any) ->
         raise
     except Exception as error:  # the library lets whatever damaged files raise pass through
         raise _damaged_file_of(home, error) from None
-    notes = [*names, *_unpacked_note(files.root, below)]
+    notes = [*names, *unpacked_note(files.root, below)]
     return collect("hf-datasets", rows, files.find_path, files.root, checked, notes)
 
 

@@ -14,6 +14,7 @@ object. A record has the fields of what it lies in, too, and `$key`, `$row`, `$n
 element), `$file` (without ending), `$folder` and `$subset` (what {split} stood for).
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -61,6 +62,8 @@ class Join(Settings):
     records: str = "[]"
     on: str
     """The field that is equal in both, or "one = other" of the record and of what joins it."""
+    all: bool = False
+    """Do those that join nothing count, too: images without captions, to be predicted?"""
 
 
 class Mapping(Settings):
@@ -73,11 +76,20 @@ class Mapping(Settings):
     records: str = "[]"
     lines: str = ""
     """A regular expression with named groups: each line is a record of these fields."""
-    parallel: dict[str, str] = Field(default_factory=dict)
-    """Names of fields, and the files beside it whose lines they are: record 7 is line 7 of each."""
+    parallel: dict[str, Paths] = Field(default_factory=dict)
+    """Names of fields, and the files beside it whose lines they are: record 7 is line 7 of each.
+    The first pattern that fits a file counts; where it has a *, each line is a list."""
     join: Join | None = None
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Only records whose field has one of these values (as text) count."""
+    unique: Paths = ()
+    """What no two records of a file may share."""
+    once: bool = False
+    """Do captions count once that other records of their image repeat?"""
+    lists: Paths = ()
+    """Patterns of the files that list the images of each split, if they are there."""
+    beside: Paths = ()
+    """Patterns of other forms of the same records, which no layout reads."""
     id: Paths = ()
     image: Paths = ()
     """The name of the file. Where there is none, the images are found by `image_id`."""
@@ -94,6 +106,8 @@ class Mapping(Settings):
     split: Paths = ()
     answer_type: Paths = ()
     question_type: Paths = ()
+    otherwise: "Mapping | None" = None
+    """The layout, where there are no files of this one."""
 
 
 def load(path: Path) -> Mapping:
@@ -109,9 +123,14 @@ def load(path: Path) -> Mapping:
 
 
 @cache
-def released(name: str) -> Mapping:
-    """The layout of a released set, of `layouts/`."""
-    return Mapping(**tomllib.loads((LAYOUTS / f"{name}.toml").read_text(encoding="utf-8")))
+def released(name: str, **options: str) -> Mapping:
+    """The layout of a released set, of `layouts/`, with these words in the place of {OPTION}."""
+    text = (LAYOUTS / f"{name}.toml").read_text(encoding="utf-8")
+    for option, word in options.items():
+        if not re.fullmatch(r"\w+", word):
+            raise BadConfig(f"{option}={word} is not known", hint="Give one word, such as en.")
+        text = text.replace(f"{{{option}}}", word)
+    return Mapping(**tomllib.loads(text))
 
 
 # Paths in records.
@@ -199,7 +218,9 @@ class File(NamedTuple):
         return split_in(self.subset)
 
 
-SUBSET = r"(?P<subset>(?:[A-Za-z]+[-_])?[A-Za-z]+(?:-dev|-std)?\d*)"
+SUBSET = r"(?P<subset>(?:[A-Za-z]+[-_])?[A-Za-z]+(?:-dev|-std)?\d*(?:_\d{4}(?:_[a-z]+)?)?)"
+ANOTHER_FORM = re.compile(r"(?:train|val|test)_(?!dev|std|challenge|\d)")
+"""Begins what is no split, but another form of its file: train_tokenized, val_gt."""
 
 
 def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
@@ -219,10 +240,12 @@ def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
             for path in sorted(home.glob(pattern.replace("{split}", "*"))):
                 match = matches(path.relative_to(home).as_posix())
                 subset = match.groupdict().get("subset") or "" if match else ""
-                if match and path.is_file() and (split_in(subset) or "{split}" not in pattern):
+                known = split_in(subset) and not ANOTHER_FORM.match(subset)
+                if match and path.is_file() and (known or "{split}" not in pattern):
                     found.setdefault(path, subset)
         if found:
-            return [File(path, subset) for path, subset in found.items()]
+            files = [File(path, subset) for path, subset in found.items()]
+            return [file if file.subset else _named_by_itself(file.path, root) for file in files]
     return []
 
 
@@ -246,13 +269,32 @@ def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[
         found = [_named_by_itself(path, root) for path in files_like(root, kinds)]
     if mapping.join and mapping.join.holds and not partners(root, mapping.join):
         return []
-    signs = _signs(mapping)
+    signs = [] if mapping.files and not mapping.holds else _signs(mapping)
     return [
         file
         for file in found
         if file.path not in without
         and holds_texts(file.path, [*mapping.holds, *(signs if is_json(file.path) else [])])
+        and all(_beside(file, patterns) for patterns in mapping.parallel.values())
     ]
+
+
+def _fitting(root: Path, mapping: Mapping, without: Sequence[Path]) -> tuple[Mapping, list[File]]:
+    """The same, and the layout that they have: this one, or one that it names otherwise."""
+    found = fitting(root, mapping, without)
+    if found or mapping.otherwise is None:
+        return mapping, found
+    return _fitting(root, mapping.otherwise, without)
+
+
+def _beside(file: File, patterns: Sequence[str]) -> list[Path]:
+    """The files of the first of `patterns` of which there are some, packed or not."""
+    for pattern in patterns:
+        home = file.path.parent / pattern.replace("{split}", file.subset)
+        for ending in ("", ".gz"):
+            if found := sorted(Path(os.path.normpath(home.parent)).glob(home.name + ending)):
+                return found
+    return []
 
 
 def _named_by_itself(path: Path, root: Path) -> File:
@@ -263,9 +305,7 @@ def _named_by_itself(path: Path, root: Path) -> File:
 
 def partners(root: Path, join: Join) -> list[File]:
     """The files that join others."""
-    found = files_of(root, join.files)
-    found = [file if file.subset else _named_by_itself(file.path, root) for file in found]
-    return [file for file in found if holds_texts(file.path, join.holds)]
+    return [file for file in files_of(root, join.files) if holds_texts(file.path, join.holds)]
 
 
 def claimed(root: Path, *names: str) -> list[Path]:
@@ -274,10 +314,13 @@ def claimed(root: Path, *names: str) -> list[Path]:
     """
     every = names or [path.stem for path in sorted(LAYOUTS.glob("*.toml"))]
     layouts = [layout for name in every if (layout := released(name)).files]
-    files = [] if names else files_like(root, rf"{VQA_FILES}|{COCO_FILES}")
-    for layout in layouts:
-        if found := fitting(root, layout):
-            files += [file.path for file in found]
+    files = [] if names else files_like(root, COCO_FILES)
+    for path in [] if names else files_like(root, VQA_FILES):
+        files += [path] if holds_texts(path, ['"question_id"']) else []
+    for released_one in layouts:
+        layout, found = _fitting(root, released_one, ())
+        if found:
+            files += [file.path for file in (*found, *files_of(root, layout.beside))]
             files += [file.path for file in partners(root, layout.join)] if layout.join else []
     return files
 
@@ -310,8 +353,8 @@ Placed = list[tuple[str, dict[str, Any]]]
 """Place ("record 7") and fields of records."""
 
 
-def _read_records(file: File, mapping: Mapping, records: str) -> Placed:
-    """All records of a file."""
+def _read_records(file: File, mapping: Mapping, records: str, *, some: bool = True) -> Placed:
+    """All records of a file, which must hold `some`."""
     path = file.path
     around = {"$file": path.stem, "$folder": path.parent.name, "$subset": file.subset}
     if mapping.lines:
@@ -324,7 +367,7 @@ def _read_records(file: File, mapping: Mapping, records: str) -> Placed:
         (f"record {n}", one)
         for n, one in enumerate(_records_in(document, _steps(records), around), start=1)
     ]
-    if not listed:
+    if some and not listed:
         hint = "Take the released file, or mend the mapping."
         raise BadData(f"holds no records at {records!r}", location=path, hint=hint)
     return listed
@@ -334,23 +377,34 @@ def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
     match = re.compile(pattern).fullmatch
     for number, line in enumerate(read_lines(path), start=1):
         if (groups := match(line)) is not None:
-            yield f"line {number}", groups.groupdict()
+            yield f"line {number}", {"$row": number - 1, **groups.groupdict()}
         elif line.strip():
-            message = f"line {number} is not of the form {pattern}: {line[:50]!a}"
+            form = re.sub(r"\(\?P(<\w+>)(?:[^()\\]|\\.)*\)", r"\1", pattern)
+            message = f"line {number} is not of the form {form}: {line[:50]!a}"
             raise BadData(message, location=path, hint=RELEASED)
 
 
-def _parallel(file: File, names: MappingOf[str, str]) -> list[dict[str, Any]]:
+def _parallel(file: File, names: MappingOf[str, Sequence[str]]) -> list[dict[str, Any]]:
     """Records of files whose lines belong together."""
-    columns = {}
-    for name, beside in names.items():
-        lines = read_lines(file.path.parent / beside.replace("{split}", file.subset))
-        columns[name] = lines[:-1] if lines[-1] == "" else lines
-    if len({len(column) for column in columns.values()}) > 1:
-        shown = ", ".join(f"{names[name]} {len(column)}" for name, column in columns.items())
+    columns: dict[str, list[Any]] = {}
+    lengths = {}
+    for name, patterns in names.items():
+        several = []
+        for path in _beside(file, patterns):
+            lines = read_lines(path)
+            several.append(lines[:-1] if lines[-1] == "" else lines)
+            lengths[path.name] = len(several[-1])
+        starred = any("*" in pattern for pattern in patterns)
+        columns[name] = list(zip(*several, strict=False)) if starred else several[0]
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
         message = f"and the files beside it have not equally many lines: {shown}"
         raise BadData(message, location=file.path, hint="Take all from the same release.")
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    rows = zip(*columns.values(), strict=True)
+    return [
+        {name: list(v) if isinstance(v, tuple) else v for name, v in zip(columns, row, strict=True)}
+        for row in rows
+    ]
 
 
 def _joined(
@@ -371,10 +425,14 @@ def _joined(
                     hint = "Keep one record of each; were two files put behind each other?"
                     raise BadData(message, location=partner.path, hint=hint)
     rows, used = [], set()
-    for place, record in _read_records(file, mapping, mapping.records):
+    for place, record in _read_records(file, mapping, mapping.records, some=not join.all):
         key = next(iter(values_at(record, mine)), None)
         used.add(key)
         rows.append((place, {**known.get(key, {}), **record}))
+    if join.all:
+        alone = {key: record for key, record in known.items() if key not in used}
+        rows += ((f"{theirs} {key}", record) for key, record in alone.items())
+        return rows, []
     if partners and known and not used & known.keys():
         message = f"shares no {mine} with {partners[0].path.name}: they are of different splits"
         raise BadData(message, location=file.path, hint="Take both from the same release.")
@@ -394,13 +452,13 @@ class _Images:
         self.known: dict[str, list[str]] = {}
         self.patterns: dict[str, str | None] = {}
 
-    def folders(self, file: File) -> list[str]:
+    def folders(self, file: File) -> Sequence[str]:
         """Those of the layout, of the file's split, of no split, and the others."""
         if file.subset not in self.known:
             own = [
                 f.format(split=file.split or "", subset=file.subset) for f in self.mapping.folders
             ]
-            tree = ["images", "", *self.files.tree]
+            tree = [*self._beside(file.path.parent), "images", "", *self.files.tree]
             splits = {folder: split_in(folder) for folder in tree}
             order = sorted(
                 tree,
@@ -413,17 +471,25 @@ class _Images:
             self.known[file.subset] = list(dict.fromkeys((*own, *order)))
         return self.known[file.subset]
 
+    def _beside(self, home: Path) -> list[str]:
+        """The folder of a text, where that lies below the images' root, and those in it."""
+        home, root = home.absolute(), self.files.root
+        if home == root or not home.is_relative_to(root):
+            return []
+        return [folder.relative_to(root).as_posix() for folder in (home, *folders_in(home))]
+
     def find(self, names: Sequence[str], file: File) -> str:
-        """The first of `names` that is there, with one of `ENDINGS` where it has none; else the
-        place where the first should be."""
-        folders = self.folders(file)
-        for name in names:
+        """The first of `names` that is there, with one of `ENDINGS` where it has none, or its last
+        part, where all lie in one folder; else the place where the first should be."""
+        flat = [name.rpartition("/")[2] for name in names if "/" in name]
+        tried = [(self.folders(file), names), (["", "images"], flat)]
+        for folders, name in ((folders, name) for folders, some in tried for name in some):
             endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
             path = self.files.find_path(name, folders, endings)
             folder, _, last = path.rpartition("/")
             if last in self.files.names(folder):
                 return path
-        return self.files.find_path(names[0], folders)
+        return self.files.find_path(names[0], self.folders(file))
 
     def names_of(self, number: Any, file: File, every: Sequence[Any]) -> list[str]:
         """What the image of a number may be called; `every` has the numbers of the whole file."""
@@ -484,18 +550,23 @@ def recognise(root: Path, mapping: str = USUAL) -> str | None:
 
 
 def read_released(
-    name: str, root: Path, images: str = "", image_name: str = "", **rules: Any
+    name: str,
+    root: Path,
+    words: MappingOf[str, str],
+    images: str = "",
+    image_name: str = "",
+    **rules: Any,
 ) -> Collection:
-    """Read a released set below `root`; options as `read`."""
-    layout = released(name)
+    """Read a released set below `root`; `words` are options of its own, others as `read`."""
+    layout = released(name, **words)
     without = () if layout.files else claimed(root)
     return read_mapped(name, root, layout, images, image_name, without, **rules)
 
 
-def recognise_released(name: str, root: Path) -> str | None:
+def recognise_released(name: str, root: Path, **words: str) -> str | None:
     """A file of the layout `name`; one without names of its own takes what no other one claims."""
-    layout = released(name)
-    found = fitting(root, layout, () if layout.files else claimed(root))
+    layout = released(name, **words)
+    _, found = _fitting(root, layout, () if layout.files else claimed(root))
     return f"there is {found[0].path.relative_to(root).as_posix()}" if found else None
 
 
@@ -510,6 +581,7 @@ def read_mapped(
 ) -> Collection:
     """The data set `name` below `root`, in the layout `mapping`, but for the files `without`."""
     checked = as_rules(**rules)
+    mapping, found = _fitting(root, mapping, without)
     if not (mapping.image or mapping.image_id) or not (mapping.question or mapping.captions):
         hint = "Say image (or image_id), and question or captions."
         raise BadConfig("the mapping says too little", hint=hint)
@@ -517,7 +589,6 @@ def read_mapped(
         field = next(iter(mapping.image_id), "image_id")
         given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
         mapping = mapping.replace(image=(given,))
-    found = fitting(root, mapping, without)
     if not found:
         usual = ", ".join(mapping.files) or "file of such records"
         hint = "Check --root; `saccade list sources` shows the files of each source."
@@ -527,28 +598,97 @@ def read_mapped(
     notes: list[str] = []
     join = mapping.join
     others = partners(root, join) if join else []
+    lists = _Lists(root, mapping)
     for file in found:
         if join:
             records, idle = _joined(root, mapping, join, file, others)
             notes += idle
         else:
             records = _read_records(file, mapping, mapping.records)
-        kept = [one for one in records if _is_wanted(one[1], mapping)]
-        if len(kept) < len(records):
-            left = len(records) - len(kept)
-            notes.append(f"{left} records of {file.path.name} are not {dict(mapping.where)}.")
+        _refuse_twice(file.path, records, mapping.unique)
+        kept, left_out = _kept(file, records, mapping)
+        kept, unlisted = lists.divide(kept)
+        notes += [*left_out, *unlisted]
         numbers = [n for _, r in kept for n in taken(r, mapping.image_id)[:1]]
         rows += (
             row for place, record in kept for row in _rows(file, place, record, places, numbers)
         )
+    lists.refuse_unnamed(found[0].path)
     return collect(name, rows, str, places.files.root, checked, notes)
 
 
-def _is_wanted(record: dict[str, Any], mapping: Mapping) -> bool:
-    return all(
-        str(next(iter(values_at(record, path)), "")) in wanted
-        for path, wanted in mapping.where.items()
-    )
+def _kept(file: File, records: Placed, mapping: Mapping) -> tuple[Placed, list[str]]:
+    """The records that count, and a note about the others."""
+    kept = [
+        (place, record)
+        for place, record in records
+        if all(
+            str(next(iter(values_at(record, path)), "")) in wanted
+            for path, wanted in mapping.where.items()
+        )
+    ]
+    left = len(records) - len(kept)
+    note = f"{left} records of {file.path.name} are not {dict(mapping.where)}."
+    if mapping.once:
+        kept = list({str(_said(one[1], mapping)): one for one in reversed(kept)}.values())[::-1]
+    return kept, [note] if left else []
+
+
+def _said(record: dict[str, Any], mapping: Mapping) -> tuple[list[Any], list[Any]]:
+    """A record's image and its captions."""
+    return taken(record, mapping.image or mapping.image_id), taken(record, mapping.captions)
+
+
+class _Lists:
+    """The files that list the images of each split, by their names with or without an ending."""
+
+    def __init__(self, root: Path, mapping: Mapping) -> None:
+        """Raises BadData for an image that is in two of them."""
+        self.mapping = mapping
+        self.split_of: dict[str, Split] = {}
+        self.named: set[str] = set()
+        for file in files_of(root, mapping.lists):
+            for name in (_bare(line.strip()) for line in read_lines(file.path) if line.strip()):
+                if file.split and self.split_of.setdefault(name, file.split) != file.split:
+                    message = f"{name} is also in the list of the {self.split_of[name]} images"
+                    hint = "An image belongs to one split: take the released lists."
+                    raise BadData(message, location=file.path, hint=hint)
+
+    def divide(self, records: Placed) -> tuple[Placed, list[str]]:
+        """The records of listed images with their `$split`, and a note about the others."""
+        if not self.split_of:
+            return records, []
+        kept = []
+        for place, record in records:
+            name = _bare(str(next(iter(taken(record, self.mapping.image)), "")))
+            self.named.add(name)
+            if split := self.split_of.get(name):
+                kept.append((place, {**record, "$split": split}))
+        left = len(records) - len(kept)
+        note = f"{left} records are of images in no split list and were left out."
+        return kept, [note] if left else []
+
+    def refuse_unnamed(self, path: Path) -> None:
+        """Raise BadData for listed images of which the file `path` says nothing."""
+        if bare := [name for name in self.split_of if name not in self.named]:
+            message = f"has no record of {len(bare)} images of the split lists"
+            hint = "Take captions and lists from the same release."
+            raise BadData(f"{message}, the first is {bare[0]}", location=path, hint=hint)
+
+
+def _bare(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot + ending in ENDINGS else name
+
+
+def _refuse_twice(path: Path, records: Placed, fields: Sequence[str]) -> None:
+    known: set[Any] = set()
+    for place, record in records if fields else ():
+        key = next(iter(taken(record, fields)), None)
+        if key is not None and key in known:
+            message = f"{place} has {key} a second time"
+            raise BadData(message, location=path, hint="Keep one record of each.")
+        known.add(key)
 
 
 def _rows(
@@ -568,6 +708,7 @@ def _rows(
             ("choices", mapping.choices),
         )
     }
+    values["split"] = record.get("$split", values["split"])
     values["question"] = next(iter(taken(record, mapping.question)), None)
     if isinstance(question := values["question"], str) and mapping.remove:
         values["question"] = re.sub("|".join(map(re.escape, mapping.remove)), " ", question)

@@ -67,7 +67,7 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
         ]
     if json_lines(path):
         lines = ((f"line {n}", line) for n, line in enumerate(read_lines(path), start=1))
-        listed = ((place, _json_line(path, place, line)) for place, line in lines if line.strip())
+        listed = ((place, parse_json(path, place, line)) for place, line in lines if line.strip())
     else:
         listed = ((f"record {n}", one) for n, one in enumerate(read_json(path, list), start=1))
     rows = []
@@ -104,7 +104,8 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
         raise damaged(path, "Parquet file", error) from None
 
 
-def _json_line(path: Path, place: str, line: str) -> Any:
+def parse_json(path: Path, place: str, line: str) -> Any:
+    """What stands at a place of a file. Raises BadData for what is no JSON, or holds NaN."""
     try:
         return json.loads(line, parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
