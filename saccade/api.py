@@ -65,7 +65,8 @@ def prepare(
         hold_out: Share of the training images, 0..1, to make a validation split where none is.
         bad: What to do with single records that cannot be used, where a source reads rows.
         replace: Write over a data folder of other data.
-        options: The source's own, such as `images="FOLDER"`.
+        options: The source's own, such as `images="FOLDER"`; and `window`, how images of more than
+            8 bits become 8: "auto", "full", or the values for black and white, such as "0,4095".
 
     Returns:
         The data folder.
@@ -191,7 +192,7 @@ def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
     data: str | Path | None = None,
     features: str | None = None,
     beam_size: int | None = None,
-    revision: str = "2021-03",
+    revision: str | None = None,
     wordnet: str | Path | None = None,
     java: bool = False,
     device: str = "auto",
@@ -207,7 +208,9 @@ def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
         data: The data folder, where it has moved since training.
         features: Name of the feature store, where the data folder has several.
         beam_size: Beams of a captioner; by default the recipe's.
-        revision: Of the official VQA scorer: "2021-03" or "2016".
+        revision: Of the VQA scorer: "2021-03" or "2016", both official, or "always", which also
+            normalises what all people agreed on; by default "2021-03" for VQA v1 and v2, "always"
+            for other data.
         wordnet: WordNet's folder or zip file, for WUPS.
         java: Also compute METEOR and SPICE, which takes minutes.
         device: Where to run the model.

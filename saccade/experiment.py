@@ -12,14 +12,9 @@ from saccade.data.records import Split
 from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore, read_header
 from saccade.run_folder import OpenedRun
-from saccade.text.answers import answer_list
+from saccade.text.answers import ALWAYS, answer_list
 from saccade.text.tokenizers import FILE
-from saccade.text.vocabulary import (
-    Words,
-    caption_vocabulary,
-    file_vocabulary,
-    question_vocabulary,
-)
+from saccade.text.vocabulary import Words, caption_vocabulary, file_vocabulary, question_vocabulary
 
 
 @dataclass(frozen=True)
@@ -48,6 +43,7 @@ class Experiment:
 def assemble(recipe: Recipe, folder: DataFolder, features: str | None = None) -> Experiment:
     """Bring a recipe and a data folder together; words come from its training split.
 
+    The experiment's recipe has the tokenizer that fits the folder (`DataFolder.tokenizer_for`).
     `features` names a store where the folder has several. Raises BadData for a recipe of a task
     that the folder has no records for, BadStore where features are missing or of the wrong kind:
     a recipe with an encoder needs pixels, one without needs regions.
@@ -58,6 +54,10 @@ def assemble(recipe: Recipe, folder: DataFolder, features: str | None = None) ->
         message = f"the recipe needs {recipe.task} records, the folder has {found}"
         raise BadData(message, location=folder.path, hint=hint)
     store = FeatureStore.open(choose_store(recipe, folder, features), images=folder.images())
+    text = recipe.text
+    if recipe.answers is not None and not text.tokenizer.startswith(FILE):
+        text = text.replace(tokenizer=folder.tokenizer_for(text.tokenizer))
+    recipe = recipe.replace(text=text)
     return Experiment(recipe, folder, store, _words(recipe, folder))
 
 
@@ -136,25 +136,21 @@ def _words(recipe: Recipe, folder: DataFolder) -> Words:
             counts, tokenizer=tokenizer, min_count=min_count, unk_token=unk_token
         )
     how = answers.model_dump(include={"size", "normaliser", "min_count", "only_words"})
-    return Words(vocabulary, answer_list(folder.answer_counts(answers.count), **how))
+    merged = folder.revision == ALWAYS  # what the scorer takes for one answer is learnt as one
+    listed = answer_list(folder.answer_counts(answers.count), **how, merged=merged)
+    return Words(vocabulary, listed)
 
 
 def question_examples(
     experiment: Experiment, split: Split, *, only_answerable: bool = True
 ) -> VqaExamples:
     """The questions of a split, by default only those with an answer in the recipe's list."""
-    assert experiment.words.answers is not None
-    assert experiment.recipe.answers is not None
-    return VqaExamples(
-        experiment.folder,
-        split,
-        experiment.store,
-        experiment.words.vocabulary,
-        experiment.words.answers,
-        max_length=experiment.recipe.text.max_length,
-        target=experiment.recipe.answers.target,
-        only_answerable=only_answerable,
-    )
+    words, recipe = experiment.words, experiment.recipe
+    assert words.answers is not None
+    assert recipe.answers is not None
+    given = experiment.folder, split, experiment.store, words.vocabulary, words.answers
+    longest, target = recipe.text.max_length, recipe.answers.target
+    return VqaExamples(*given, max_length=longest, target=target, only_answerable=only_answerable)
 
 
 def caption_examples(experiment: Experiment, split: Split) -> CaptionExamples | ImageExamples:

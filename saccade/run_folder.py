@@ -65,6 +65,8 @@ class RunHeader(Settings):
     git_commit: str | None
     started: str
     initialised_from: ParentRun | None = None
+    revision: str | None = None
+    """Of the VQA scorer that chose the best epoch; none for captions and imported runs."""
 
     @property
     def ancestors(self) -> list[ParentRun]:
@@ -92,6 +94,7 @@ class Origin(NamedTuple):
     data: str | None = None
     fingerprint: str | None = None
     initialised_from: ParentRun | None = None
+    revision: str | None = None
 
 
 def as_parent(path: Path) -> ParentRun:

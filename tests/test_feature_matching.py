@@ -177,7 +177,7 @@ def test_one_image_in_two_files_of_rows(tmp_path: Path) -> None:
     both = tmp_path / "both"
     both.mkdir()
     tsv(both / "a.tsv", COCO[:9])
-    tsv(both / "b.tsv", COCO[8:])
+    tsv(both / "b.tsv", COCO[8:], reach=0.9)
     with pytest.raises(BadData, match=r"image 71 is in a\.tsv and in b\.tsv"):
         import_features("bottom-up", both, folder.path)
     path = samples.write_hengyuan_hu(tmp_path / "hu", [*COCO, COCO[0]])
@@ -401,12 +401,12 @@ ELSEWHERE = "'features' lies in another place"
 IMPOSSIBLE = {
     "height": ("bottom-up", one_row(height=99999999999), "image of 118 x 99999999999 pixels"),
     "negative": ("bottom-up", one_row(width=-5), "image of -5 x 50 pixels"),
-    "no-sides": ("bottom-up", one_row(width=0, height=0), "boxes in pixels of an image of 0 x 0"),
+    "no-sides": ("bottom-up", one_row(width=0, height=0), "an image of 0 x 0 pixels"),
     "nan-tsv": ("bottom-up", one_row(boxes=[[np.nan, 0, 1, 1]]), "boxes that are no numbers"),
     "inf-tsv": ("bottom-up", one_row(boxes=[[0, 0, np.inf, 1]]), "boxes that are no numbers"),
-    "text-npz": ("openvqa", one_npz(x=np.full((8, 1), "a")), "it is of type <U1"),
-    "yes-npz": ("openvqa", one_npz(x=np.ones((8, 1), bool)), "it is of type bool"),
-    "text-boxes": ("openvqa", one_npz(bbox=np.full((1, 4), "9")), "boxes .* of type <U1"),
+    "text-npz": ("openvqa", one_npz(x=np.full((8, 1), "a")), "arrays of numbers are .'bbox'"),
+    "yes-npz": ("openvqa", one_npz(x=np.ones((8, 1), bool)), "arrays of numbers are .'bbox'"),
+    "text-boxes": ("openvqa", one_npz(bbox=np.full((1, 4), "9")), "arrays of numbers are .'x'"),
     "nan-npz": ("openvqa", one_npz(bbox=[[np.nan] * 4]), "boxes that are no numbers"),
     "large-npz": ("openvqa", one_npz(bbox=[[0, 0, 1e300, 9]]), "boxes that are no numbers"),
     "no-side": ("openvqa", one_npz(image_w=0), "boxes in pixels of an image of 0 x 50 pixels"),

@@ -33,8 +33,8 @@ class TestImagefolder:
             0, 0, "A dog, number 0.", ("a", "dog", "number", "0"), "train"
         )
         assert Counter(c.split for c in collection.captions) == {"train": 3, "val": 6}
-        (note,) = collection.notes
-        assert note == "Read from train/metadata.csv, validation/metadata.jsonl."
+        names = ("train/metadata.csv", "validation/metadata.jsonl")
+        assert list(collection.files) == [str(tmp_path / name) for name in names]
 
     def test_questions_below_a_folder_of_data(self, tmp_path):
         row = {"file_name": "images/a.png", "question": "Who?", "answers": ["me", "I", "me"]}
@@ -109,7 +109,7 @@ class TestParquet:
         first = JPEG + bytes([0])
         assert collection.images[0].file == f"unpacked-images/{sha256(first).hexdigest()[:24]}.jpg"
         assert (tmp_path / collection.images[0].file).read_bytes() == first
-        assert "Images lay inside the tables" in collection.notes[1]
+        assert "Images lay inside the tables" in collection.notes[0]
 
     def test_the_same_records_as_a_saved_folder(self, tmp_path):
         SAMPLES["hf-datasets"](tmp_path / "saved")

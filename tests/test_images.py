@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from torchvision.transforms.v2 import functional as vision
 
 from saccade.core.errors import BadImage
-from saccade.features import images
+from saccade.data import image_files
 from saccade.features.images import decode_image, read_image
 from saccade.features.preprocessing import (
     boxes_in_image,
@@ -254,7 +254,7 @@ def test_limits_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert read_image(path, max_pixels=96 * 64).shape == (3, 64, 96)
     with pytest.raises(BadImage, match="96 x 64 pixels are more than"):
         read_image(path, max_pixels=96 * 64 - 1)
-    monkeypatch.setattr(images, "MAX_BYTES", 100)
+    monkeypatch.setattr(image_files, "MAX_BYTES", 100)
     with pytest.raises(BadImage, match="MiB, more than"):
         read_image(path)
 

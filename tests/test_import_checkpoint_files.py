@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from saccade.core.errors import BadCheckpoint
+from saccade.core.errors import BadCheckpoint, BadData
 from saccade.interop.torch_files import Inert, Saved, read_checkpoint, tensors_of
 from tests import import_samples as samples
 
@@ -38,6 +38,27 @@ def test_plain_values_are_read_as_pickle_reads_them(tmp_path, protocol):
     got = read_checkpoint(path)
     assert got == value
     assert got["twice"][0] is got["twice"][1]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_more_objects_than_two_bytes_number(tmp_path, protocol):
+    """Their numbers are checked before the unpickler written in C keeps a place for each."""
+    path, value = tmp_path / "many.pkl", [(n, str(n)) for n in range(70_000)]
+    path.write_bytes(pickle.dumps(value, protocol))
+    assert read_checkpoint(path) == value
+
+
+@pytest.mark.parametrize("new", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_prediction_for_every_question_is_read_along(tmp_path, new, shared):
+    """pytorch-vqa keeps 640,000 of them, each a tensor; nobody needs them."""
+    path, numbers = tmp_path / "many.pth", torch.arange(3000.0)
+    several = list(numbers) if shared else [number.clone() for number in numbers]
+    value = {"weights": {"w": torch.ones(2, 2)}, "eval": {"answers": several}}
+    torch.save(value, path, _use_new_zipfile_serialization=new)
+    got = read_checkpoint(path)
+    assert tensors_of(got["weights"])["w"].read().tolist() == [[1, 1], [1, 1]]
+    assert [one.read().item() for one in got["eval"]["answers"]] == numbers.tolist()
 
 
 def test_strings_of_python_2_are_utf_8_where_they_can_be(tmp_path):
@@ -242,6 +263,9 @@ def test_other_files_are_named_for_what_they_are(tmp_path):
         path.write_bytes(raw)
         with pytest.raises(BadCheckpoint, match=what):
             read_checkpoint(path)
+    path.write_bytes(b"<!DOCTYPE html><title>Quota exceeded</title>")
+    with pytest.raises(BadData, match="a web page"):
+        read_checkpoint(path)
     with pytest.raises(BadCheckpoint, match="no such file"):
         read_checkpoint(tmp_path / "nothing")
     with pytest.raises(BadCheckpoint, match="unreadable"):

@@ -194,18 +194,6 @@ def _cut(path: Path) -> None:
     file.write_bytes(data[: len(data) * 2 // 3])
 
 
-def _line(change):
-    """Another row in a TSV file."""
-
-    def harm(path: Path) -> None:
-        file = sorted(path.iterdir())[0]
-        lines = file.read_bytes().splitlines(keepends=True)
-        lines[2] = b"\t".join(change(lines[2].rstrip(b"\n").split(b"\t"))) + b"\n"
-        file.write_bytes(b"".join(lines))
-
-    return harm
-
-
 def _array(name: str, make):
     """Another array in an HDF5 file; none where there is nothing to make it of."""
 
@@ -248,14 +236,8 @@ def _npz(**arrays: np.ndarray):
 
 
 BROKEN = [
-    ("bottom-up", _cut, "no row of features|a row of 5 fields"),
-    ("bottom-up", _line(lambda f: f[:4]), "a row of 4 fields"),
-    ("bottom-up", _line(lambda f: [b"x", *f[1:]]), "no row of features"),
-    ("bottom-up", _line(lambda f: [*f[:3], b"9", *f[4:]]), "no row of features .9 boxes"),
-    ("bottom-up", _line(lambda f: [*f[:5], f[5][:64]]), "features|before there were"),
-    ("bottom-up", _line(lambda f: [*f[:4], b"!" + f[4][1:], f[5]]), "cannot be read"),
-    ("bottom-up", lambda path: [one.write_bytes(b"") for one in path.iterdir()], "not one row"),
-    ("bottom-up", lambda path: [one.unlink() for one in path.iterdir()], r"no file \.tsv"),
+    ("bottom-up", lambda path: [one.write_bytes(b"") for one in path.iterdir()], "it is empty"),
+    ("bottom-up", lambda path: [one.unlink() for one in path.iterdir()], r"no such file \.tsv"),
     ("hengyuan-hu", lambda path: (path / "val36.hdf5").write_bytes(b"no"), "not a whole HDF5"),
     ("hengyuan-hu", _array("image_features", None), "no array 'image_features' of 3 dimensions"),
     ("hengyuan-hu", _array("image_features", lambda a: a[..., :5]), "5 numbers|before there were"),
@@ -275,16 +257,16 @@ BROKEN = [
     ),
     ("pytorch-vqa", lambda path: path.unlink(), "no such file"),
     ("openvqa", _cut, "not a whole array"),
-    ("openvqa", _npz(y=np.zeros(3)), "not a whole array 'x'"),
-    ("openvqa", _npz(x=np.zeros((5, 3), np.float32)), "wanted are 8 numbers"),
-    ("openvqa", _npz(x=np.zeros((8, 3)), bbox=np.zeros((2, 4)), image_w=9, image_h=9), "and boxes"),
-    ("openvqa", _npz(x=np.zeros((8, 3), object)), "not a whole array|cannot be read"),
+    ("openvqa", _npz(y=np.zeros(3)), "arrays of numbers are .'y'"),
+    ("openvqa", _npz(x=np.zeros((5, 3)), bbox=np.zeros((3, 4))), "5 numbers a region"),
+    ("openvqa", _npz(x=np.zeros((8, 3)), bbox=np.zeros((2, 4))), "no side of x"),
+    ("openvqa", _npz(x=np.zeros((8, 3), object)), "arrays of numbers are"),
     ("vectors", _cut, "not a whole array|cannot be read"),
     ("vectors", _npy(lambda a: a[:5]), r"an array of \(5,\)"),
     ("vectors", _npy(lambda a: a[None]), r"an array of \(1, 8\)"),
     ("vectors", lambda path: [one.unlink() for one in path.iterdir()], r"no file \.npy or \.npz"),
     ("grids", _npz(feat=np.zeros((3, 2, 8))), "an array of"),
-    ("grids", _npz(other=np.zeros(2)), "not a whole array 'feat'"),
+    ("grids", _npz(other=np.zeros(2)), "no array of numbers 'feat'"),
     ("boxes", _npz(feat=np.zeros((0, 8))), "an array of"),
 ]
 
@@ -360,10 +342,11 @@ def test_a_large_file_is_never_in_memory(folder: DataFolder, tmp_path: Path) -> 
     """56 MB of rows, read with little more than a batch of them."""
     monstrous = 60_000
     file = tmp_path / "large.tsv"
+    ones = samples.base64.b64encode(np.ones((8, monstrous), "<f4").tobytes()) + b"\n"
     with file.open("wb") as stream:
         for one in numbers_of(folder):
             row = samples.tsv_row(one, 8).split(b"\t")
-            row[5] = samples.base64.b64encode(np.ones((8, monstrous), "<f4").tobytes()) + b"\n"
+            row[5] = ones
             stream.write(b"\t".join(row))
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(file), str(folder.path)],

@@ -17,6 +17,7 @@ from saccade.data.records import ImageRecord, Question
 from saccade.data.splits import draw
 from saccade.datasets.catalogue import read_source, reason
 from saccade.datasets.columns import columns_of, fits, known_among
+from saccade.datasets.custom_rows import split_in
 from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare
 from saccade.datasets.row_files import first_row
@@ -299,6 +300,134 @@ class TestColumns:
             assert known
             assert known_among(names).keys() == chosen.keys()
             assert {name for columns in chosen.values() for name in columns} <= set(names)
+
+
+def splits_of(folder, **options):
+    """The names of the images of each split, as a table below `folder` is read."""
+    collection = read_source("table", folder, **options)
+    names = {image.split: set() for image in collection.images}
+    for image in collection.images:
+        names[image.split].add(image.file)
+    return names
+
+
+class TestNothingInTheWrongSplit:
+    """What a file beside the others, or a column, says of a split counts, or is asked about."""
+
+    FILES = ("train", "validate", "test")
+
+    @pytest.mark.parametrize(
+        ("word", "split"),
+        [
+            *(("validate", "val"), ("valid", "val"), ("dev", "val"), ("Validation", "val")),
+            *(("eval", "test"), ("evaluation", "test"), ("testdev", "test"), ("test-dev", "test")),
+        ],
+    )
+    def test_words_of_splits(self, word, split, tmp_path):
+        write(tmp_path / "train.csv", "image,caption", "a.jpg,A.", "c.jpg,C.")
+        write(tmp_path / f"my_{word}.csv", "image,caption", "b.jpg,B.")
+        touch(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+        found = splits_of(tmp_path, val_share="0")
+        assert found == {"train": {"a.jpg", "c.jpg"}, split: {"b.jpg"}}
+        column = tmp_path / "column"
+        rows = [f"{n}.jpg,C {n}.,train" for n in range(3)]
+        write(column / "t.csv", "image,caption,split", *rows, f"b.jpg,B.,{word}")
+        touch(column, *(f"{n}.jpg" for n in range(3)), "b.jpg")
+        assert splits_of(column, val_share="0")[split] == {"b.jpg"}
+
+    @pytest.mark.parametrize("name", ["extra.csv", "trainval.csv", "more.jsonl", "train_val.csv"])
+    def test_a_file_of_the_same_columns_that_says_no_split_is_asked_about(self, name, tmp_path):
+        for part in ("train", "val"):
+            write(tmp_path / f"{part}.csv", "image,caption", f"{part}.jpg,A.")
+        line = '{"image": "x.jpg", "caption": "X."}' if name.endswith("l") else "image,caption"
+        write(tmp_path / name, line, *([] if name.endswith("l") else ["x.jpg,X."]))
+        touch(tmp_path, "train.jpg", "val.jpg", "x.jpg")
+        if name == "trainval.csv":
+            assert split_in(name) is None
+        with pytest.raises(BadConfig) as caught:
+            prepare(None, tmp_path, beside(tmp_path, "data"))
+        assert name in caught.value.message
+        assert "table=" in caught.value.hint
+        found = splits_of(tmp_path, table=f"train.csv,val.csv,{name}:test")
+        assert found == {"train": {"train.jpg"}, "val": {"val.jpg"}, "test": {"x.jpg"}}
+
+    def test_a_column_that_contradicts_the_file_is_asked_about(self, tmp_path):
+        write(tmp_path / "train.csv", "image,caption,part", "a.jpg,A.,train", "b.jpg,B.,test")
+        write(tmp_path / "val.csv", "image,caption,part", "c.jpg,C.,val")
+        touch(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+        named = {"train": {"a.jpg", "b.jpg"}, "val": {"c.jpg"}}
+        assert splits_of(tmp_path) == named
+        for path in tmp_path.glob("*.csv"):
+            path.write_text(path.read_text().replace("part", "split"))
+        with pytest.raises(BadData, match="line 3") as caught:
+            read_source("table", tmp_path)
+        assert caught.value.location == str(tmp_path / "train.csv")
+        assert splits_of(tmp_path, columns="split:") == named
+        by_column = {"train": {"a.jpg"}, "val": {"c.jpg"}, "test": {"b.jpg"}}
+        assert splits_of(tmp_path, columns="split:split") == by_column
+
+    def test_two_spellings_are_one_image(self, tmp_path):
+        spelt = ["sub/0.jpg", "sub//0.jpg", "./sub/0.jpg", "sub/./0.jpg", "sub\\0.jpg"]
+        rows = [f"{name},Q {n}?,yes,{'train' if n else 'test'}" for n, name in enumerate(spelt)]
+        write(tmp_path / "t.csv", "image,question,answer,split", *rows)
+        touch(tmp_path, "sub/0.jpg")
+        collection = read_source("table", tmp_path)
+        assert {image.file for image in collection.images} == {"sub/0.jpg"}
+        assert {image.id for image in collection.images} == {0}
+        with pytest.raises(BadData, match="two splits"):
+            prepare("table", tmp_path, beside(tmp_path, "data"))
+
+    @pytest.mark.parametrize("second", ["png", "JPG", "webp", "tiff"])
+    def test_a_name_that_two_files_have_is_asked_about(self, second, tmp_path):
+        write(tmp_path / "t.csv", "image,caption", "a,A.", "b,B.")
+        touch(tmp_path, "images/a.jpg", f"images/a.{second}", "images/b.jpg")
+        with pytest.raises(BadData, match=r"a\.(jpg|JPG) and a\.") as caught:
+            read_source("table", tmp_path)
+        assert "ending" in caught.value.hint
+
+
+class TestSeveralColumns:
+    @pytest.mark.parametrize(
+        "names",
+        [
+            [f"caption_{n}" for n in range(5)],
+            [f"caption{n}" for n in range(1, 6)],
+            [f"Caption {n}" for n in range(1, 6)],
+            ["caption", *(f"caption.{n}" for n in range(1, 5))],
+        ],
+    )
+    def test_numbered_captions_are_all_read(self, names, tmp_path):
+        write(tmp_path / "t.csv", f"image,{','.join(names)}", "a.jpg,A,B,C,D,E", "b.jpg,F,G,H,I,J")
+        collection = read_source("table", tmp_path)
+        assert [caption.text for caption in collection.captions] == list("ABCDEFGHIJ")
+
+    def test_columns_that_the_user_names_are_all_read(self, tmp_path):
+        write(tmp_path / "t.csv", "image,first,second", "a.jpg,A,B")
+        given = "caption:first,captions:second"
+        texts = [c.text for c in read_source("table", tmp_path, columns=given).captions]
+        assert texts == ["A", "B"]
+
+    def test_one_part_may_not_be_named_twice(self, tmp_path):
+        write(tmp_path / "t.csv", "photo,picture,caption", "a.jpg,b.jpg,A")
+        with pytest.raises(BadConfig, match="'photo', 'picture'"):
+            read_source("table", tmp_path, columns="image:photo,image:picture")
+
+    def test_answer_is_the_best_of_answers(self, tmp_path):
+        rows = [{"image": "a.jpg", "question": "Q?", "answers": ["a", "b", "b"], "answer": "a"}]
+        write(tmp_path / "t.jsonl", *map(json.dumps, rows))
+        (question,) = read_source("table", tmp_path).questions
+        assert (question.answers, question.best_answer) == (("a", "b", "b"), "a")
+        rows[0]["answer"] = "c"
+        write(tmp_path / "t.jsonl", *map(json.dumps, rows))
+        with pytest.raises(BadData, match="best answer 'c'"):
+            read_source("table", tmp_path)
+
+    def test_an_answer_beside_numbered_ones_may_be_one_of_choices(self, tmp_path):
+        write(tmp_path / "t.csv", "image,question,answer_1,answer_2,answer", "a.jpg,Q?,x,y,x")
+        with pytest.raises(BadConfig, match="several columns that could be the answer"):
+            read_source("table", tmp_path)
+        chosen = read_source("table", tmp_path, columns="answer:answer")
+        assert chosen.questions[0].answers == ("x",)
 
 
 class TestDrawnSplits:

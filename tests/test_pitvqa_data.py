@@ -3,6 +3,7 @@
 
 import json
 import math
+import shutil
 from collections import Counter
 from fractions import Fraction
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, SaccadeWarning
 from saccade.datasets.catalogue import read_source
 from saccade.datasets.pitvqa import CLASSES, NO_ANSWER, category_of, seconds_of
 from saccade.datasets.pitvqa_frames import SIDE, VIEW, Journal, cut_video, cut_videos
@@ -227,6 +228,20 @@ def write_video(path, seconds=3, rate=4, size=(1280, 720), sound=False):
     return path
 
 
+@pytest.fixture(scope="module")
+def cut_film(tmp_path_factory):
+    """The usual film, and the folder it was cut into: to be read alone."""
+    root = tmp_path_factory.mktemp("film")
+    cut_video(write_video(root / "video_01.mp4"), root / "out")
+    return root
+
+
+def copy_of(cut_film, root):
+    """A film and its images as if cut here: a journal knows the film by its size and time."""
+    shutil.copytree(cut_film, root, dirs_exist_ok=True)  # keeps times
+    return root / "video_01.mp4"
+
+
 def images_in(folder):
     return {path.name: path.read_bytes() for path in folder.glob("*.png*")}
 
@@ -325,9 +340,8 @@ class TestGoingOn:
             assert cut_video(video, out) == count
             assert decoded == []
 
-    def test_a_video_that_is_another_one_now_is_cut_again(self, tmp_path, decoded):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_a_video_that_is_another_one_now_is_cut_again(self, tmp_path, cut_film, decoded):
+        video = copy_of(cut_film, tmp_path)
         write_moving(video, options=FAST, frames=40)
         del decoded[:]
         assert cut_video(video, tmp_path / "out") == 2
@@ -336,9 +350,8 @@ class TestGoingOn:
         for name, content in images_in(tmp_path / "fresh").items():
             assert (tmp_path / "out" / name).read_bytes() == content
 
-    def test_images_that_no_journal_knows_do_not_count(self, tmp_path):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_images_that_no_journal_knows_do_not_count(self, tmp_path, cut_film):
+        video = copy_of(cut_film, tmp_path)
         wanted = images_in(tmp_path / "out")
         (tmp_path / "out" / "cut.journal").unlink()
         (tmp_path / "out" / "00001.png").write_bytes(b"half")
@@ -346,9 +359,8 @@ class TestGoingOn:
         assert images_in(tmp_path / "out") == wanted
 
     @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.99])
-    def test_a_journal_that_breaks_off(self, tmp_path, keep):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_a_journal_that_breaks_off(self, tmp_path, cut_film, keep):
+        video = copy_of(cut_film, tmp_path)
         wanted = images_in(tmp_path / "out")
         journal = tmp_path / "out" / "cut.journal"
         whole = journal.read_bytes()
@@ -358,9 +370,8 @@ class TestGoingOn:
         assert sorted(journal.read_bytes().split()) == sorted(whole.split())
 
     @pytest.mark.parametrize("line", ['{"second": "x", "time": 0}', '{"count": "x"}', "[]", "\xff"])
-    def test_a_journal_with_something_else_in_it(self, tmp_path, line):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_a_journal_with_something_else_in_it(self, tmp_path, cut_film, line):
+        video = copy_of(cut_film, tmp_path)
         journal = tmp_path / "out" / "cut.journal"
         head, *rest = journal.read_text().splitlines()
         journal.write_text("\n".join([head, line, *rest]), encoding="latin-1")
@@ -368,9 +379,8 @@ class TestGoingOn:
         assert cut_video(video, tmp_path / "out") == 3
         assert len(images_in(tmp_path / "out")) == 3
 
-    def test_a_damaged_image_at_the_place_of_going_on_is_made_again(self, tmp_path):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_a_damaged_image_at_the_place_of_going_on_is_made_again(self, tmp_path, cut_film):
+        video = copy_of(cut_film, tmp_path)
         wanted = images_in(tmp_path / "out")
         (tmp_path / "out/00001.png").write_bytes(b"half")
         (tmp_path / "out/00002.png").unlink()
@@ -401,9 +411,8 @@ class TestFrames:
         film = write_video(tmp_path / "video_03.mp4", seconds=4, rate=Fraction(7, 2))
         assert cut_video(film, tmp_path / "more") == 4  # 14 frames: 0, 4, 8 and 12
 
-    def test_a_stopped_run_goes_on_and_writes_the_same(self, tmp_path):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_a_stopped_run_goes_on_and_writes_the_same(self, tmp_path, cut_film):
+        video = copy_of(cut_film, tmp_path)
         before = images_in(tmp_path / "out")
         (tmp_path / "out/00001.png").unlink()
         stamp = (tmp_path / "out/00000.png").stat().st_mtime_ns
@@ -430,8 +439,9 @@ class TestFrames:
             (lambda p: p.rename(p.with_name("video_26.mp4")), "not named after one operation"),
         ],
     )
-    def test_broken_videos(self, tmp_path, spoil, what):
-        spoil(write_video(tmp_path / "videos/video_01.mp4"))
+    def test_broken_videos(self, tmp_path, cut_film, spoil, what):
+        (tmp_path / "videos").mkdir()
+        spoil(shutil.copy(cut_film / "video_01.mp4", tmp_path / "videos" / "video_01.mp4"))
         with pytest.raises(BadData, match=what) as caught:
             list(cut_videos(tmp_path / "videos", tmp_path / "images"))
         assert str(tmp_path / "videos") in caught.value.location
@@ -454,3 +464,151 @@ class TestFrames:
         told = CliRunner().invoke(app, ["frames", str(video), "--out", str(tmp_path / "images")])
         assert told.exit_code == 0, told.output
         assert "video_07: 1 images" in told.output
+
+
+def write_timed(path, times, base=Fraction(1, 90000), options=None, codec="libx264"):
+    """A film whose frames are shown at these times; each has its number in two shades of grey."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = base
+        stream.options = options or FAST
+        for number, time in enumerate(times):
+            image = np.zeros((720, 1280, 3), np.uint8)
+            image[50:370, 295:935] = 16 * (number // 16) + 4
+            image[370:690, 295:935] = 16 * (number % 16) + 4
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = round(time / base), base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def shown(folder):
+    """Number of the frame that each image shows, by second."""
+    numbers = {}
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path) as image:
+            shades = np.asarray(image.convert("L"), int)
+        high, low = shades[20:90].mean(), shades[130:200].mean()
+        numbers[int(path.stem)] = 16 * round((high - 4) / 16) + round((low - 4) / 16)
+    return numbers
+
+
+def by_the_clock(video):
+    """The oracle, by PyAV: number of the last frame whose time has come, by second."""
+    import av
+
+    with av.open(str(video)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    begin = int(times[0])
+    seconds = range(begin, int(times[-1]) + 1)
+    return {
+        second: max([n for n, time in enumerate(times) if time <= second + 1e-9], default=0)
+        for second in seconds
+    }, times
+
+
+EVEN = [Fraction(n, 5) for n in range(36)]
+CLIPS = {
+    "an even rate": EVEN,
+    "a rate that is no whole number": [n / Fraction("5.3") for n in range(60)],
+    "begins at 1.00 s": [time + 1 for time in EVEN],
+    "begins within a second": [time + Fraction("1.3") for time in EVEN],
+    "begins late by a B-frame": [time + Fraction("0.08") for time in EVEN],
+    "a pause": [*EVEN[:12], *(time + Fraction("4.6") for time in EVEN[12:])],
+    "varies": [Fraction(n * n, 90) for n in range(30)],
+}
+
+
+class TestByTime:
+    """Each image shows the frame of its second, whatever the stream does."""
+
+    @pytest.fixture(autouse=True)
+    def _needs_av(self):
+        pytest.importorskip("av")
+
+    @pytest.mark.filterwarnings("ignore::saccade.core.errors.SaccadeWarning")
+    @pytest.mark.parametrize("clip", CLIPS)
+    @pytest.mark.parametrize("name", ["video_01.mp4", "video_01.mkv"])
+    def test_images_are_of_their_seconds(self, clip, name, tmp_path):
+        video = write_timed(tmp_path / "videos" / name, CLIPS[clip])
+        wanted, times = by_the_clock(video)
+        ((_, count),) = cut_videos(tmp_path / "videos", tmp_path / "images")
+        found = shown(tmp_path / "images/video_01")
+        assert found == wanted
+        assert count == len(wanted) >= 5
+        if clip != "a pause":
+            furthest = max(abs(times[frame] - second) for second, frame in found.items())
+            assert furthest <= (0.75 if "within" in clip or clip == "varies" else 0.21)
+        assert list(cut_videos(tmp_path / "videos", tmp_path / "images")) == [("video_01", count)]
+
+    def test_counting_drifts_and_says_so(self, tmp_path):
+        video = write_timed(
+            tmp_path / "video_01.mp4", CLIPS["a rate that is no whole number"]
+        )  # 6 frames an image, 1.13 s
+        with pytest.warns(SaccadeWarning, match=r"video_01\.mp4.*--by time"):
+            cut_video(video, tmp_path / "counted", "count")
+        assert shown(tmp_path / "counted") == {second: 6 * second for second in range(10)}
+        with pytest.warns(SaccadeWarning, match=r"image 9 .*10\.19 s.* from image 4 on.*time was"):
+            cut_video(video, tmp_path / "timed", "time")
+        assert shown(tmp_path / "timed")[9] == 47
+        even = write_video(tmp_path / "video_02.mp4")
+        assert cut_video(even, tmp_path / "even", "count") == 3  # and no warning
+
+    def test_the_25_videos_are_counted_as_published(self, tmp_path, monkeypatch):
+        from saccade.datasets import pitvqa_frames
+
+        asked = []
+        monkeypatch.setattr(pitvqa_frames, "cut_video", lambda *given: asked.append(given[2]))
+        for number in range(1, 26):
+            path = tmp_path / f"video_{number:02}.mp4"
+            path.touch()
+            if number == 24:
+                list(cut_videos(tmp_path, tmp_path / "out"))
+                assert asked == ["time"] * 24
+                asked.clear()
+        list(cut_videos(tmp_path, tmp_path / "out"))
+        assert asked == ["count"] * 25
+        list(cut_videos(tmp_path, tmp_path / "out", "time"))
+        assert asked[25:] == ["time"] * 25
+
+    def test_the_two_ways_do_not_go_on_from_each_other(self, tmp_path):
+        video = write_timed(tmp_path / "video_01.mp4", [time + 1 for time in EVEN])
+        with pytest.warns(SaccadeWarning):
+            cut_video(video, tmp_path / "out", "count")
+        with pytest.warns(SaccadeWarning):
+            cut_video(video, tmp_path / "out", "time")
+        assert 0 not in shown(tmp_path / "out"), "an image of the other cut"
+        assert shown(tmp_path / "out")[7] == 30
+
+    @pytest.mark.filterwarnings("ignore::saccade.core.errors.SaccadeWarning")
+    @pytest.mark.parametrize("clip", ["a pause", "a rate that is no whole number"])
+    def test_a_stopped_run_goes_on(self, clip, tmp_path, monkeypatch):
+        video = write_timed(tmp_path / "video_01.mp4", CLIPS[clip])
+        count = cut_video(video, tmp_path / "whole", "time")
+        wanted = images_in(tmp_path / "whole")
+        for stop_at in range(1, count, 2):
+            out = tmp_path / f"stopped-{stop_at}"
+
+            def stop(journal, at, time, stop_at=stop_at, add=Journal.add):
+                add(journal, at, time)
+                if at == stop_at:
+                    raise Stopped
+
+            with monkeypatch.context() as broken:
+                broken.setattr(Journal, "add", stop)
+                with pytest.raises(Stopped):
+                    cut_video(video, out, "time")
+            assert cut_video(video, out, "time") == count
+            assert images_in(out) == wanted
+
+    def test_a_pause_that_no_film_has(self, tmp_path):
+        video = write_timed(tmp_path / "video_01.mkv", [*EVEN[:9], 5000])
+        with pytest.raises(BadData, match="pause") as caught:
+            cut_video(video, tmp_path / "out", "time")
+        assert caught.value.location == str(video)
+        assert len(images_in(tmp_path / "out")) == 2

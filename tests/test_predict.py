@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 
 import saccade
@@ -16,6 +17,7 @@ from saccade.datasets.shapes import make_shapes
 from saccade.evaluation.evaluate import evaluate
 from saccade.features.extract import extract
 from saccade.features.store import FeatureStore
+from saccade.inference.explain import explain
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 
@@ -31,6 +33,24 @@ def made(tmp_path_factory):
         recipe = change(RECIPES[f"{name}-small"], "train.epochs=2")
         train(recipe, data, root / name, name=name, console=Console(quiet=True))
     return root
+
+
+def test_a_new_image_goes_through_the_runs_window(made, tmp_path):
+    """12 bits in 16, and the same image as 8 bits: the same regions, and the same drawing."""
+    run = shutil.copytree(made / "show-ask-attend-answer", tmp_path / "run")
+    header = json.loads((run / "run.json").read_text())
+    assert header["store"]["preprocessing"]["window"] == "auto"
+    header["store"]["preprocessing"]["window"] = "auto:0,4095"
+    (run / "run.json").write_text(json.dumps(header))
+    deep = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint16) * 16
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray((deep >> 4).astype(np.uint8)).save(tmp_path / "eight.png")
+    opened = saccade.load(run, device="cpu")
+    encoded = [opened.encode(tmp_path / name).regions for name in ("deep.png", "eight.png")]
+    assert torch.equal(*encoded)
+    for name in ("deep", "eight"):
+        explain(run, tmp_path / f"{name}.png", tmp_path / f"{name}-map.png", "what is it?")
+    assert (tmp_path / "deep-map.png").read_bytes() == (tmp_path / "eight-map.png").read_bytes()
 
 
 def an_image(made):

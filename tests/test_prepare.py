@@ -1,5 +1,7 @@
 """`prepare`: from the files of a data set to a data folder, and what it says on the way."""
 
+import json
+
 import pytest
 
 from saccade.core.errors import BadConfig, BadData, SaccadeError
@@ -16,6 +18,7 @@ from tests.source_samples import (
     save,
     touch,
     vqa_questions,
+    write_lines,
     write_vqa_v2,
 )
 
@@ -285,6 +288,88 @@ def test_an_unpacked_folder_with_its_own_images_is_not_prepared_over(tmp_path):
         prepare("vqa-v2", tmp_path / "raw", out)
     assert caught.value.hint == "Give a new folder as --out."
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+class TestFilesThatWereRead:
+    def test_every_file_is_read_or_named_with_the_reason(self, tmp_path):
+        write_vqa_v2(tmp_path / "raw")
+        write_lines(tmp_path / "raw/notes.csv", "who,when", "me,today")
+        (tmp_path / "raw/old.xlsx").write_bytes(b"PK")
+        save(tmp_path / "raw/instances_val2014.json", {"annotations": [{"bbox": [0, 0, 1, 1]}]})
+        about = DataFolder(prepare(None, tmp_path / "raw", tmp_path / "data")).about["files"]
+        assert sorted(about["read"]) == sorted(p.name for p in (tmp_path / "raw").glob("*v2_*"))
+        assert about["unread"].keys() == {"notes.csv", "old.xlsx", "instances_val2014.json"}
+        assert "who, when" in about["unread"]["notes.csv"]
+        assert all(about["unread"].values())
+
+    def test_many_files_of_a_kind_are_counted(self, tmp_path):
+        for frame in range(30):
+            write_lines(tmp_path / f"raw/seq_1/vqa/Classification/frame{frame:03}_QA.txt", "a|b")
+            touch(tmp_path, f"raw/seq_1/left_frames/frame{frame:03}.png")
+        write_lines(tmp_path / "raw/seq_2/vqa/Classification/frame000_QA.txt", "a|b")
+        touch(tmp_path, "raw/seq_2/left_frames/frame000.png")
+        made = prepare("endovis18-vqa", tmp_path / "raw", tmp_path / "data")
+        assert DataFolder(made).about["files"]["read"] == [
+            "seq_1/vqa/Classification/*.txt (30 files)",
+            "seq_2/vqa/Classification/frame000_QA.txt",
+        ]
+
+    def test_other_data_is_only_written_over_when_told(self, tmp_path):
+        SAMPLES["vqa-v2"](tmp_path / "one")
+        SAMPLES["karpathy"](tmp_path / "two")
+        out = prepare(None, tmp_path / "one", tmp_path / "data")
+        before = {path: path.read_bytes() for path in out.iterdir()}
+        with pytest.raises(BadConfig, match="vqa-v2") as caught:
+            prepare(None, tmp_path / "two", out)
+        assert "--replace" in caught.value.hint
+        assert before == {path: path.read_bytes() for path in out.iterdir()}
+        prepare(None, tmp_path / "one", out)  # the same again
+        prepare(None, tmp_path / "two", out, replace_other=True)
+        assert DataFolder(out).about["source"] == "karpathy"
+
+    def test_another_table_of_the_same_folder_is_other_data(self, tmp_path):
+        for name in ("a", "b"):
+            write_lines(tmp_path / f"raw/{name}.csv", "image,caption", f"{name}.jpg,A {name}.")
+        touch(tmp_path / "raw", "a.jpg", "b.jpg")
+        prepare("table", tmp_path / "raw", tmp_path / "data", table="a.csv")
+        with pytest.raises(BadConfig, match=r"a\.csv"):
+            prepare("table", tmp_path / "raw", tmp_path / "data", table="b.csv")
+
+
+class TestOneBadRecord:
+    def test_a_question_without_a_word_is_left_out_with_a_count(self, tmp_path):
+        write_vqa_v2(tmp_path / "raw")
+        path = tmp_path / "raw/v2_OpenEnded_mscoco_train2014_questions.json"
+        document = json.loads(path.read_text())
+        for place, text in enumerate((" ", "???")):
+            document["questions"][place]["question"] = text
+        save(path, document)
+        folder = DataFolder(prepare(None, tmp_path / "raw", tmp_path / "data"))
+        assert [question.id for question in folder.questions("train")] == [9002]
+        (found,) = [f for f in folder.about["findings"] if "no word" in f["message"]]
+        assert found["count"] == 2
+        assert found["examples"] == ["question 9000", "question 9001"]
+
+    @pytest.mark.parametrize("bad", ["", "What?,", ",A dog.", "What?,yes|"])
+    def test_rows_that_cannot_be_used_are_left_out_with_a_count(self, bad, tmp_path):
+        row = f"a.jpg,{bad}" if bad.endswith(("|", ",")) else f" ,{bad or 'x,y'}"
+        good = [f"{n}.jpg,Is it {n}?,yes" for n in range(5)]
+        rows = [*good[:2], row.replace("yes|", ""), *good[2:]]
+        write_lines(tmp_path / "raw/t.csv", "image,question,answer", *rows)
+        touch(tmp_path / "raw", "a.jpg", *(f"{n}.jpg" for n in range(5)))
+        with pytest.raises(BadData, match="line 4"):
+            prepare(None, tmp_path / "raw", tmp_path / "data", test_share="0")
+        made = prepare(None, tmp_path / "raw", tmp_path / "data", bad="drop", test_share="0")
+        counts = DataFolder(made).about["splits"]
+        assert sum(split["questions"] for split in counts.values()) == 5
+        (note,) = [n for n in DataFolder(made).about["notes"] if "cannot be used" in n]
+        assert note.startswith("1 rows")
+        assert "line 4" in note
+
+    def test_a_source_without_rows_has_no_such_option(self, tmp_path):
+        write_vqa_v2(tmp_path)
+        with pytest.raises(BadConfig, match="bad"):
+            prepare("vqa-v2", tmp_path, beside(tmp_path, "data"), bad="drop")
 
 
 def test_preparing_again_gives_the_same_folder(tmp_path):

@@ -1,18 +1,27 @@
 # ruff: noqa: RUF001 - letters of other scripts are what this is about
 """Other scripts than the Latin: from a table in UTF-8 to words, answers and scores."""
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from saccade.data.folder import DataFolder
+from saccade.config import change
+from saccade.data.folder import DataFolder, write_folder
+from saccade.data.records import Collection, ImageRecord, Question
 from saccade.datasets.prepare import prepare
 from saccade.metrics.bleu import corpus_bleu
+from saccade.recipes.catalogue import RECIPES
+from saccade.run_folder import open_run
 from saccade.text.answers import normalise_answer
 from saccade.text.segmentation import as_sentence, words_of_any_script
 from saccade.text.tokenizers import TOKENIZERS, as_question, caption_words
 from saccade.text.vocabulary import question_vocabulary
+from saccade.training.train import train
 from tests.source_samples import touch
+from tests.worlds import make_world
 
 CUT = [
     ("图中有什么颜色的猫？", "图 中 有 什 么 颜 色 的 猫"),
@@ -31,6 +40,11 @@ CUT = [
     ("बिल्ली कहाँ है?", "बिल्ली कहाँ है"),  # vowel signs belong to their letters
     ("می‌خواهم", "میخواهم"),  # a joiner of no width
     ("Ποιο ζώο είναι;", "ποιο ζώο είναι"),
+    ("แมว 2 ตัวสีดำ?", "แ ม ว 2 ตั ว สี ดำ"),  # signs belong to their letters
+    ("น้ำiPhone๑๕", "น้ำ iphone๑๕"),
+    ("ແມວກິນນ້ຳ", "ແ ມ ວ ກິ ນ ນ້ຳ"),
+    ("ឆ្មានៅឯណា?", "ឆ្មា នៅ ឯ ណា"),  # a letter below a letter
+    ("ကြောင် ရှိသလား။", "ကြော င် ရှိ သ လား"),
     ("", ""),
     ("…？！", ""),
 ]
@@ -110,9 +124,9 @@ class TestCjkSet:
         assert corpus_bleu([said[0]], [[said[1]]]).corpus[0] == pytest.approx(6 / 11)
 
     def test_the_way_to_cut_questions_is_told(self, folder):
-        (told,) = [f for f in folder.about["findings"] if "tokenizer=multilingual" in f["hint"]]
+        (told,) = [f for f in folder.about["findings"] if "multilingual" in f["hint"]]
         assert told["level"] == "note"
-        assert "questions are in Chinese, Japanese or Korean letters" in told["message"]
+        assert told["count"] == len(ROWS)
 
     def test_answers_are_compared_without_being_cut(self):
         assert normalise_answer("小猫") == "小猫"
@@ -129,3 +143,105 @@ class TestCjkSet:
 )
 def test_sentences_are_written_as_their_script_is(words, sentence):
     assert as_sentence(words.split()) == sentence
+
+
+# Which tokenizer a training takes.
+
+ASKED = {
+    "Chinese": ["图中有什么动物？", "这只猫是什么颜色的？", "桌子上有几只猫,狗在哪里？"],
+    "Japanese": ["猫は何匹いますか？", "何色ですか？", "犬はどこにいますか？"],
+    "Thai": ["แมวสีอะไร", "ในภาพมีหมากี่ตัว?", "นี่คืออะไร"],
+    "Lao": ["ແມວສີຫຍັງ?", "ມີໝາຈັກໂຕ?", "ນີ້ແມ່ນຫຍັງ?"],
+    "Khmer": ["តើឆ្មានៅឯណា?", "តើមានឆ្កែប៉ុន្មាន?", "នេះជាអ្វី?"],
+    "Burmese": ["ကြောင်ကဘာအရောင်လဲ?", "ခွေးဘယ်နှစ်ကောင်ရှိလဲ?", "ဒါကဘာလဲ?"],
+}
+SPACED = {
+    "English": ["What is it?", "How many dogs are there?", "Is it red?"],
+    "Russian": ["Какого цвета кошка?", "Сколько собак?", "Что это?"],
+    "Arabic": ["ما لون القطة؟", "كم عدد الكلاب؟", "ما هذا؟"],
+    "Hindi": ["बिल्ली कहाँ है?", "यह क्या है?", "कितने कुत्ते हैं?"],
+    "Vietnamese": ["Con mèo màu gì?", "Có mấy con chó?", "Đây là gì?"],
+}
+AT_BLANKS = [name for name in TOKENIZERS if name not in ("multilingual", "karpathy")]
+
+
+def asked_folder(out, texts, source="table"):
+    images = [ImageRecord(i, f"{i}.png", "train") for i in range(len(texts))]
+    questions = [
+        Question(i, i, text, "train", ("yes", "no"), "yes") for i, text in enumerate(texts)
+    ]
+    write_folder(out, Collection(source, str(out), images, questions))
+    return DataFolder(out)
+
+
+@pytest.mark.parametrize("name", AT_BLANKS)
+@pytest.mark.parametrize("language", ASKED)
+def test_questions_without_blanks_are_cut_whatever_the_recipe_names(tmp_path, language, name):
+    folder = asked_folder(tmp_path / "data", ASKED[language])
+    assert folder.tokenizer_for(name) == "multilingual"
+    assert all(len(words_of_any_script(text)) > 2 for text in ASKED[language])
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("language", SPACED)
+def test_questions_with_blanks_are_cut_as_the_recipe_says(tmp_path, language, name):
+    parts_signs = language == "Hindi" and name == "basic_vqa"  # no letters, for its pattern
+    taken = asked_folder(tmp_path / "data", SPACED[language]).tokenizer_for(name)
+    assert taken == ("multilingual" if parts_signs else name)
+
+
+@pytest.mark.parametrize("language", ASKED)
+def test_a_tokenizer_that_cuts_such_a_script_is_kept(tmp_path, language, monkeypatch):
+    """As one of another package that knows the language."""
+    folder = asked_folder(tmp_path / "data", ASKED[language])
+
+    def pairs(text):
+        words = words_of_any_script(text)
+        return ["".join(words[i : i + 2]) for i in range(0, len(words), 2)]
+
+    monkeypatch.setitem(TOKENIZERS._lines, "pairs", pairs)
+    for name in ("multilingual", "karpathy", "pairs"):
+        assert folder.tokenizer_for(name) == name
+
+
+@pytest.mark.parametrize(("unspaced", "taken"), [(0, "san"), (1, "san"), (5, "multilingual")])
+def test_a_bilingual_set_is_cut_for_both(tmp_path, unspaced, taken):
+    texts = ["What is it?"] * (20 - unspaced) + ["这是什么动物？"] * unspaced
+    assert asked_folder(tmp_path / "data", texts).tokenizer_for("san") == taken
+
+
+@pytest.mark.slow
+def test_a_training_notes_and_says_which_tokenizer_it_took(tmp_path):
+    folder = make_world(tmp_path / "data")
+    chinese = {"What is it?": "这是什么动物？", "Is it a cat?": "这是一只猫吗？"}
+    write_folder(
+        folder.path,
+        Collection(
+            "table",
+            str(folder.path),
+            folder.images(),
+            [
+                question._replace(text=chinese[question.text])
+                for split in ("train", "val")
+                for question in folder.questions(split)
+            ],
+        ),
+    )
+    recipe = change(RECIPES["san-small"], "train.epochs=1")
+    console = Console(record=True, width=500, file=io.StringIO())
+    train(recipe, folder.path, tmp_path / "run", console=console, device="cpu")
+    (line,) = [line for line in console.export_text().splitlines() if "multilingual" in line]
+    assert recipe.text.tokenizer in line
+    run = open_run(tmp_path / "run")
+    assert run.header.recipe.text.tokenizer == run.words.vocabulary.tokenizer == "multilingual"
+    assert {"猫", "吗"} < set(run.words.vocabulary.words)
+    more = change(recipe, "train.epochs=1")  # resumed as it was begun
+    train(more, folder.path, tmp_path / "run", resume=True, console=Console(quiet=True))
+
+
+@pytest.mark.parametrize("language", ASKED)
+def test_captions_without_blanks_are_cut_when_they_are_read(language):
+    for text in ASKED[language]:
+        words = caption_words(text)
+        assert len(words) > 2
+        assert as_sentence(words) in text.replace(",", "").replace("ໝ", "ຫມ")

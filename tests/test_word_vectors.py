@@ -81,7 +81,8 @@ def test_the_name_of_a_file_says_nothing_of_gzip(tmp_path):
         (GLOVE + "bird 1  3\n", "line 6 has something else than numbers"),
         (GLOVE.encode() + b"na\xefve 1 2 3\n", "line 6 begins with a word that is not UTF-8"),
         (GLOVE.encode("utf-16"), "line 1 begins with a word that is not UTF-8"),
-        ("7 3\n" + GLOVE, "has 5 words, its first line promises 7"),
+        ("7 3\n" + GLOVE.rstrip("\n"), "has 5 words, its first line promises 7.*no end"),
+        ("4 3\n" + GLOVE, "has 5 words, its first line promises 4"),
         ("foo 1 2 3\nbar 1 2 3\n", "none of its 2 words is one of the vocabulary's 4"),
         ("the\t1\t2\t3\n", "line 1 is not a word and its numbers"),
         ("5 3\nthe \t1 2", "line 2 has 2 numbers"),
@@ -94,6 +95,18 @@ def test_a_broken_file_is_named_with_its_line(tmp_path, content, message):
     with pytest.raises(SaccadeError, match=message) as caught:
         read_word_vectors(path, WORDS, 3)
     assert caught.value.location == str(path)
+
+
+def test_gensims_promise_of_words_that_stood_twice_is_a_note(tmp_path):
+    path = written(tmp_path, "7 3\n" + GLOVE)
+    assert found(path).keys() == EXPECTED.keys()
+    note = read_word_vectors(path, WORDS, 3).note
+    assert "holds 5 words" in note
+    assert "promises 7" in note
+    assert "fetch" not in note
+    model = with_width("joint_embedding")
+    assert note in initialise_embedding(model, path, QUESTION)
+    assert read_word_vectors(written(tmp_path, "5 3\n" + GLOVE), WORDS, 3).note == ""
 
 
 def test_a_file_that_is_not_there(tmp_path):

@@ -1,7 +1,7 @@
 """Commands about data: prepare, frames, download, pack and unpack."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -76,15 +76,18 @@ def prepare(
 def frames(
     videos: Annotated[Path, typer.Argument(help="A video, or a folder of PitVQA's 25.")],
     out: Annotated[Path, typer.Option(help="The folder of images: images/ of the data set.")],
+    by: Annotated[
+        Literal["count", "time"] | None,
+        typer.Option(help="count frames, as published (PitVQA's 25), or take each one's own time."),
+    ] = None,
 ) -> None:
-    """Cut PitVQA's videos into an image a second, as published."""
+    """Cut PitVQA's videos into an image a second."""
     from saccade.datasets.pitvqa_frames import cut_videos
 
-    for folder, count in cut_videos(videos, out):
+    for folder, count in cut_videos(videos, out, by):
         typer.echo(f"{folder}: {count} images")
-    typer.echo(
-        "Next: saccade prepare pitvqa --root DIR --out DATA (DIR holds images/ and the text)"
-    )
+    step = "saccade prepare pitvqa --root DIR --out DATA (DIR holds images/ and the text)"
+    typer.echo(f"Next: {step}")
 
 
 @commands.command()

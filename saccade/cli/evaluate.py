@@ -17,7 +17,10 @@ def evaluate(
     run: RunArgument,
     split: Annotated[Split | None, typer.Option(help="By default test, else val.")] = None,
     beam_size: BeamOption = None,
-    revision: Annotated[str, typer.Option(help="Of the VQA scorer: 2021-03, 2016.")] = "2021-03",
+    revision: Annotated[
+        str | None,
+        typer.Option(help="Of the VQA scorer: 2021-03, 2016, always; by default the data's."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Where the data folder is now.")] = None,
     features: FeaturesOption = None,
     wordnet: Annotated[
@@ -61,8 +64,7 @@ def evaluate(
 @commands.command()
 def compare(
     runs: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN...", help="Scored runs; NAME=RUN gives a name."),
+        list[str], typer.Argument(metavar="RUN...", help="Scored runs; NAME=RUN gives a name.")
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The page; numbers go beside it, report/ here.")

@@ -53,10 +53,8 @@ def select_examples(group: Group, count: int) -> dict[str, list[int]]:
     if len(group.runs) == 1:
         del ordered["disagreed"]
     rows, images = group.runs[0].rows, set[int]()
-    selected = {
-        kind: _varied(order.tolist(), rows, count, images) for kind, order in ordered.items()
-    }
-    return {kind: selected[kind] for kind in TITLES if kind in selected}
+    found = {kind: _varied(order.tolist(), rows, count, images) for kind, order in ordered.items()}
+    return {kind: found[kind] for kind in TITLES if kind in found}
 
 
 def _varied(
@@ -191,7 +189,7 @@ def gallery(
     for place, id_ in ids.items():
         image = None
         with suppress(BadImage):
-            image = image_of(folder.image_root / files[id_])
+            image = image_of(folder.image_root / files[id_], folder.window)
         if asks:
             question = questions[scored["id"][place]]
             text, people = question.text, list(dict.fromkeys(question.answers))

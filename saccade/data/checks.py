@@ -4,6 +4,7 @@ Errors are raised; what was left out or looks odd becomes a finding in `dataset.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,11 +14,15 @@ from typing import Literal, TypeVar
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import is_absolute, there_instead
+from saccade.data.options import as_window
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question
+from saccade.text.answers import ALWAYS, OFFICIAL, changed_unanimous
 from saccade.text.segmentation import has_no_blanks
 
 Item = TypeVar("Item", bound=Hashable)
 
+EIGHT_BITS = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".avif")
+"""Endings of formats that are read as 8 bits a channel: they need no window."""
 ON_FAULT = ("refuse", "drop", "keep")
 
 
@@ -35,30 +40,49 @@ class Finding:
 
 
 def check(
-    collection: Collection, *, missing: str = "refuse", overlap: str = "refuse"
+    collection: Collection,
+    *,
+    missing: str = "refuse",
+    overlap: str = "refuse",
+    window: str = "auto",
 ) -> tuple[Collection, list[Finding]]:
     """Verify a collection; returns what may be used of it, and the findings.
 
     `missing` says what to do about images whose file is not there, `overlap` about images in
     two splits: "refuse" (raise), "drop" (leave out their records: all of a missing image's; of an
     image in two splits those of the less guarded one, train before val before test), "keep"
-    (leave them in: text-only use; a published split that is made like that). Raises BadData for
-    errors, BadConfig for other words.
+    (leave them in: text-only use; a published split that is made like that). `window` is how images
+    of more than 8 bits become 8, see `data.levels`. Raises BadData for errors, BadConfig for other
+    words.
     """
     for option, value in (("missing", missing), ("overlap", overlap)):
         if value not in ON_FAULT:
             hint = f"Give one of: {', '.join(ON_FAULT)}."
             raise BadConfig(f"--{option} {value} is not known", hint=hint)
+    findings: list[Finding] = []
+    collection = _leave_wordless_out(collection, findings)
+    window = as_window("window", window)
     if not collection.images or not (collection.questions or collection.captions):
         hint = "Check --root: do the files there hold any records?"
         raise BadData("there is nothing to prepare", location=collection.image_root, hint=hint)
     if fault := next(_faults(collection), None):
         message, hint = fault
         raise BadData(message, location=collection.image_root, hint=hint)
-    findings: list[Finding] = []
     collection = _check_splits(collection, overlap, findings)
     collection = _check_files(collection, missing, findings)
+    collection = _check_window(collection, window, findings)
     return collection, [*findings, *_oddities(collection)]
+
+
+def _leave_wordless_out(collection: Collection, findings: list[Finding]) -> Collection:
+    """Without questions and captions that have no word: one bad record is one record."""
+    for name, records in _kinds(collection):
+        if lost := [f"{name} {one.id}" for one in records if not re.search(r"\w", one.text)]:
+            message = f"{len(lost)} {name}s have no word and were left out"
+            cause, hint = "The source has them without text.", "Nothing to do, if that is known."
+            findings.append(Finding("warning", message, len(lost), _examples(lost), cause, hint))
+            collection, _ = _keep(collection, lambda record: bool(re.search(r"\w", record.text)))
+    return collection
 
 
 def _kinds(collection: Collection) -> tuple[tuple[str, Sequence[Question | Caption]], ...]:
@@ -75,9 +99,6 @@ def _faults(collection: Collection) -> Iterator[tuple[str, str]]:
         if stray := next((record for record in records if record.image_id not in known), None):
             message = f"{name} {stray.id} is about image {stray.image_id}, which is unknown"
             yield message, "Take all files from the same release."
-        if empty := [record.id for record in records if not record.text.strip()]:
-            message = f"{len(empty)} {name}s are empty, the first is {name} {empty[0]}"
-            yield message, "Leave these records out of the source files."
     file_of: dict[int, str] = {}
     owner: dict[str, ImageRecord] = {}
     for image in collection.images:
@@ -167,6 +188,26 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
     return collection
 
 
+def _check_window(collection: Collection, window: str, findings: list[Finding]) -> Collection:
+    """Take the window that the user says, the source gives, or some of the images show."""
+    if window != "auto" or collection.window != "auto":
+        return replace(collection, window=window if window != "auto" else collection.window)
+    files = [image.file for image in collection.images]
+    if not (deep := [file for file in files if not file.lower().endswith(EIGHT_BITS)]):
+        return collection
+    from saccade.data.image_files import set_window  # noqa: PLC0415 - slow to import
+
+    window, found = set_window(Path(collection.image_root), deep)
+    if not found:
+        return collection
+    low_high = window.partition(":")[2]
+    message = f"images of 16 bits use a small part of them, and are shown through {low_high}"
+    cause = f"Of {len(found)} that were opened none has other values, nor names a window."
+    hint = f"Say it, if you know better: --option window={low_high}, or LO,HI, or full."
+    findings.append(Finding("warning", message, len(found), _examples(found), cause, hint))
+    return replace(collection, window=window)
+
+
 def without_file(root: str | Path, images: Sequence[ImageRecord]) -> list[ImageRecord]:
     """Images whose file is not below `root`. Lists each folder once: files are not touched."""
     listed: dict[str, set[str]] = {}
@@ -197,12 +238,7 @@ def _oddities(collection: Collection) -> Iterator[Finding]:
         message = f"{len(unanswered)} questions have no answers"
         cause, hint = "Their answers are secret.", "Predict them, and send the file to the server."
         yield Finding("note", message, len(unanswered), _examples(unanswered), cause, hint)
-    unspaced = [question.text for question in questions if has_no_blanks(question.text)]
-    if 2 * len(unspaced) > len(questions):
-        message = f"{len(unspaced)} questions are in Chinese, Japanese or Korean letters"
-        cause = "Most tokenizers cut at blanks and would make one word of each."
-        hint = "Train with --set text.tokenizer=multilingual."
-        yield Finding("note", message, len(unspaced), _examples(unspaced), cause, hint)
+    yield from _forms(questions)
     # Hashes first: with the keys, millions of questions would be held twice.
     times_of = Counter(hash(_asked(question)) for question in questions)
     again = {number for number, times in times_of.items() if times > 1}
@@ -221,6 +257,25 @@ def _oddities(collection: Collection) -> Iterator[Finding]:
         cause = "The published split has them in both."
         hint = "Leave them out for a clean score: --overlap drop."
         yield Finding("warning", message, len(leaks), _examples(examples), cause, hint)
+
+
+def _forms(questions: Sequence[Question]) -> Iterator[Finding]:
+    """How questions and answers are written, where a tokenizer or a scorer minds."""
+    unspaced = [question.text for question in questions if has_no_blanks(question.text)]
+    if 10 * len(unspaced) > len(questions):
+        message = f"{len(unspaced)} questions are in Chinese, Japanese, Thai or such letters"
+        cause = "Most tokenizers cut at blanks and would make one word of each."
+        hint = "Nothing to do: in place of such a tokenizer `train` takes multilingual."
+        yield Finding("note", message, len(unspaced), _examples(unspaced), cause, hint)
+    if changed := changed_unanimous(question.answers for question in questions):
+        count = changed.total()
+        message = f"{count} questions have an answer that all agreed on and the normaliser changes"
+        cause = f"Revision {OFFICIAL} of the scorer lets nothing normalised meet such an answer."
+        hint = (
+            f"Scores of official VQA sets count them as wrong; revision {ALWAYS}, the default of "
+        )
+        hint += "all other data, does not."
+        yield Finding("note", message, count, _examples(changed), cause, hint)
 
 
 def _asked(question: Question) -> tuple[int, str]:

@@ -235,7 +235,7 @@ class ImageFiles:
         below, _, file = name.rpartition("/")
         places = [_join(folder, below) if below else folder for folder in folders]
         for place in places:
-            if len(found := [e for e in endings if file + e in self.names(place)]) > 1:
+            if len(found := [e for e in endings if e and file + e in self.names(place)]) > 1:
                 both = " and ".join(file + ending for ending in found[:2])
                 message = f"{name} could be {both}: which of them?"
                 hint = "Write the names of the images with their endings."

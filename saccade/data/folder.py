@@ -1,6 +1,6 @@
 """The data folder: what `prepare` writes and everything else reads.
 
-    dataset.json       source, licence, counts, fingerprint, notes and findings; written last
+    dataset.json       source, licence, counts, fingerprint, window, notes, findings; written last
     images.parquet     id, file, split                             (fields of `ImageRecord`)
     questions.parquet  id, image_id, text, split, answers, ...     (fields of `Question`)
     captions.parquet   id, image_id, text, words, split            (fields of `Caption`)
@@ -44,6 +44,8 @@ from saccade.data.records import (
     ReleasedId,
     Split,
 )
+from saccade.text.answers import ALWAYS, OFFICIAL
+from saccade.text.segmentation import misfits
 from saccade.text.tokenizers import TOKENIZERS, as_question
 
 if TYPE_CHECKING:
@@ -65,8 +67,12 @@ OF_FORMAT_1 = ("vocabulary.json", "answers.json")
 """Files of an older data folder that `write_folder` removes when it replaces one."""
 IMAGES, CACHE = "images", "cache"
 PREPARE_AGAIN = "Make it again: saccade prepare DIR --out DATA."
+OFFICIALLY_SCORED = frozenset({"vqa-v1", "vqa-v2"})
+"""Sources whose published scores are those of the official VQA code."""
 CAPTION_TOKENIZER = "karpathy"
 """The tokenizer that `Caption.words` are cut with."""
+MULTILINGUAL = "multilingual"
+"""The tokenizer of questions in scripts without blanks."""
 
 
 def write_folder(
@@ -113,6 +119,7 @@ def write_folder(
         "source": collection.source,
         "licence": collection.licence,
         "image_root": collection.image_root,
+        "window": collection.window,
         "fingerprint": fingerprint(collection),
         "splits": {split: {kind: counts[kind][split] for kind in kinds} for split in SPLITS},
         "files": {"read": list(collection.files), "unread": dict(unread)},
@@ -202,6 +209,8 @@ class DataFolder:
         own = self.path / IMAGES
         self.image_root = Path(moved or (own if own.is_dir() else self.about["image_root"]))
         self.fingerprint: str = self.about["fingerprint"]
+        self.window: str = self.about.get("window", "auto")
+        """How images of more than 8 bits become 8, see `data.levels`."""
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
@@ -209,6 +218,14 @@ class DataFolder:
         splits = self.about["splits"].values()
         needs: dict[TaskName, str] = {"vqa": "questions", "caption": "captions"}
         return tuple(t for t, kind in needs.items() if any(counts[kind] for counts in splits))
+
+    @property
+    def revision(self) -> str:
+        """The revision of the VQA scorer that its answers are judged by, unless one is asked for:
+        the official one where scores of others are to be compared with.
+        """
+        parts = str(self.about.get("source")).split("+")
+        return ALWAYS if OFFICIALLY_SCORED.isdisjoint(parts) else OFFICIAL
 
     def images(self, split: Split | None = None) -> list[ImageRecord]:
         """All images, or those of one split, in the source's order."""
@@ -271,6 +288,16 @@ class DataFolder:
             hint = "Prepare a source with a training split."
             raise BadData(f"has no {of} for training", location=self.path, hint=hint)
         return counts
+
+    def tokenizer_for(self, tokenizer: str) -> str:
+        """The tokenizer that fits the training questions: the given one of `TOKENIZERS`, or
+        "multilingual" where that is not made for their script, such as one without blanks.
+        """
+        texts = self.question_table("train").column("text").to_pylist()
+        cut = TOKENIZERS.look_up(tokenizer)
+        misfit = sum(misfits(cut, as_question(text)) for text in texts)
+        # A tenth, not most: in a bilingual set the questions with blanks are cut rightly by both.
+        return MULTILINGUAL if misfit * 10 > len(texts) else tokenizer
 
     def answer_counts(self, of: Literal["answers", "best_answers"] = "answers") -> dict[str, int]:
         """Counts of people's answers in the training split, as released, in the order of first use.

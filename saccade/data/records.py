@@ -89,6 +89,8 @@ class Collection:
     """Of images and questions whose numbers here are not the released ids."""
     files: Sequence[str] = ()
     """The files that were read, absolute."""
+    window: str = "auto"
+    """How images of more than 8 bits become 8, see `data.levels`."""
     edition: str = ""
     """The published set that this should be ("2017", "balanced"), part of a key of
     `datasets.published_counts.OFFICIAL`; empty where nothing is published to compare with."""

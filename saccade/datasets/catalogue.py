@@ -477,4 +477,5 @@ def join(parts: list[Collection]) -> Collection:
         pairs=[pair for part in parts for pair in part.pairs],
         released_ids=list(dict.fromkeys(id_ for part in parts for id_ in part.released_ids)),
         files=list(dict.fromkeys(file for part in parts for file in part.files)),
+        window=next((part.window for part in parts if part.window != "auto"), "auto"),
     )

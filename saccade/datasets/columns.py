@@ -11,14 +11,22 @@ Names = Mapping[str, tuple[str, ...]]
 
 COLUMNS: Names = MappingProxyType(
     {
-        "image": ("image", "image_path", "image_file", "file_name", "filename", "file", "path"),
-        "question": ("question",),
-        "answer": ("answers", "answer"),
+        "image": (
+            *("image", "image_path", "image_file", "file_name", "filename", "file", "path"),
+            *("图片", "图像", "图片路径", "图像路径", "图片文件名", "图像文件名", "图片文件"),
+            *("图像文件", "图片名", "图片名称", "图像名称", "照片", "文件名", "文件路径", "路径"),
+            *("圖片", "圖像", "影像", "圖片路徑", "圖像路徑", "檔名", "檔案名稱"),
+        ),
+        "question": ("question", "问题", "提问", "問題", "提問"),
+        "answer": ("answers", "answer", "答案", "回答"),
         "best_answer": ("best_answer", "multiple_choice_answer"),
-        "caption": ("captions", "caption"),
-        "split": ("split",),
-        "answer_type": ("answer_type",),
-        "question_type": ("question_type",),
+        "caption": (
+            *("captions", "caption", "描述", "图片描述", "图像描述", "字幕", "标题", "图片标题"),
+            *("说明", "图片说明", "圖片描述", "圖像描述", "標題", "說明"),
+        ),
+        "split": ("split", "划分", "数据划分", "数据集划分", "拆分", "分割", "子集", "劃分"),
+        "answer_type": ("answer_type", "答案类型", "答案類型"),
+        "question_type": ("question_type", "问题类型", "問題類型"),
     }
 )
 """The parts of a row, and the column names that are taken for it, the first one that is there."""
@@ -87,8 +95,11 @@ def _usual_groups(what: str, known: Sequence[str], names: Sequence[str]) -> list
     """Columns by each of the usual names of a part, and by each numbered one."""
     exact = [[one] * names.count(one) for one in known if one in names]
     groups = [group for one in known if (group := _written(names, one))]
+    both = [_written(names, one) for one in known[:2]]  # captions, and caption beside it
+    if what not in SEVERAL or not all(both):
+        groups = (exact or groups)[:1]
     if what not in SEVERAL:
-        return (exact or groups)[:1]
+        return groups
     numbered = (name for name in names if _without_number(name) in known)
     return groups + [_written(names, name) for name in numbered]
 

@@ -9,7 +9,6 @@ import math
 import os
 import re
 import shlex
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from saccade.data.options import one_of
 from saccade.data.reading import is_text, refuse_constant
 from saccade.data.records import Caption, Collection, ImageRecord, Question, ReleasedId, Split
 from saccade.data.splits import Drawing, as_drawing
+from saccade.text.answers import commonest_answer
 from saccade.text.tokenizers import caption_words
 
 SPLIT_WORDS: dict[str, Split] = {
@@ -28,6 +28,9 @@ SPLIT_WORDS: dict[str, Split] = {
     **dict.fromkeys(("val", "valid", "validate", "validation", "valset", "dev", "minival"), "val"),
     **dict.fromkeys(("test", "testing", "testset", "testdev", "teststd", "testchallenge"), "test"),
     **dict.fromkeys(("eval", "evaluate", "evaluation"), "test"),  # as Hugging Face's datasets says
+    **dict.fromkeys(("训练", "训练集", "訓練", "訓練集"), "train"),
+    **dict.fromkeys(("验证", "验证集", "校验集", "开发集", "驗證", "驗證集"), "val"),
+    **dict.fromkeys(("测试", "测试集", "測試", "測試集"), "test"),
 }
 
 
@@ -37,7 +40,7 @@ def split_in(name: str) -> Split | None:
     None where it has no split's word, or those of two splits.
     """
     joined = re.sub(r"(?<![a-z])test[^a-z]?(dev|std|challenge)", r"test\1", name.lower())
-    words = re.split(r"[^a-z]+", joined)
+    words = re.split(r"[\W\d_]+", joined)
     found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
 
@@ -295,7 +298,7 @@ def _question(row: Row, split: Split) -> Question | None:
     if best and best not in answers:
         message = f"has the best answer {best[:40]!a}, which is none of its answers"
         raise row.bad(message, "Say which column holds the answers: --option columns=answer:NAME.")
-    best = best or (Counter(answers).most_common(1)[0][0] if answers else "")
+    best = best or commonest_answer(answers)
     kinds = []
     for column in ("answer_type", "question_type"):
         value = row.values.get(column)

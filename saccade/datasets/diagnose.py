@@ -19,7 +19,7 @@ from saccade.datasets.row_files import PARQUET, ROW_FILES, column_names, first_r
 
 # Data sets in the folders below the one that was given.
 
-IMAGES = r".*\.(?i:jpe?g|png|webp|bmp|gif|tiff?)"
+IMAGES = r".*\.(?i:jpe?g|png|webp|bmp|gif|tiff?|dcm)"
 """Names of image files, as a pattern."""
 DEEPEST = 4
 """Folders below one another that are looked into."""

@@ -66,9 +66,13 @@ def image_name(location: Path, value: Any, place: str, *, root: Path, below: str
     kind = next((kind for head, kind in KINDS.items() if data.startswith(head)), None)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         kind = "webp"
+    if data[128:132] == b"DICM":
+        kind = "dcm"
     if kind is None:
         message = f"{place} has an image of unknown kind, beginning with {data[:8].hex()}"
-        raise BadData(message, location=location, hint="Use JPEG, PNG, GIF, WebP, TIFF or BMP.")
+        raise BadData(
+            message, location=location, hint="Use JPEG, PNG, GIF, WebP, TIFF, BMP or DICOM."
+        )
     folder, name = root / below, f"{hashlib.sha256(data).hexdigest()[:24]}.{kind}"
     file = folder / name
     try:
@@ -259,6 +263,8 @@ def read_saved(root: Path, images: str = "", columns: str = "", **rules: Any) ->
             raise BadData(message, location=state, hint=hint)
     try:
         loaded = optional_package("datasets", *NEEDED).load_from_disk(str(home))
+        for path in sorted(home.rglob("*.arrow")):
+            note_opened(path)
         rows, names = _take(home, loaded, columns, image)
     except SaccadeError:
         raise

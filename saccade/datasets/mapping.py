@@ -38,17 +38,8 @@ from saccade.datasets.vqa import FILES as VQA_FILES
 
 LAYOUTS = Path(__file__).parent / "layouts"
 ENDINGS = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".JPG",
-    ".JPEG",
-    ".PNG",
-    ".webp",
-    ".bmp",
-    ".gif",
-    ".tif",
-    ".tiff",
+    *("", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"),
+    *(".webp", ".bmp", ".gif", ".tif", ".tiff", ".dcm"),
 )
 """Tried behind an image's name that has none."""
 
@@ -351,7 +342,8 @@ def _shared() -> Any:
         if len(record) > 4:
             return record
         try:
-            return known.setdefault(tuple(record.items()), record)
+            key = tuple((name, type(value), value) for name, value in record.items())
+            return known.setdefault(key, record)  # by type: 1 and True are equal
         except TypeError:  # it holds lists or objects
             return record
 
@@ -519,7 +511,7 @@ class _Images:
             names = self.files.names(folder)
             for name in sorted(names):
                 for match in re.finditer(r"\d+", name):
-                    if int(match[0]) == every[0] and name.lower().endswith(ENDINGS):
+                    if int(match[0]) == every[0] and name.lower().endswith(ENDINGS[1:]):
                         width = len(match[0]) if match[0][0] == "0" or len(match[0]) > 6 else 0
                         head, tail = (
                             part.replace("{", "{{").replace("}", "}}")

@@ -1,6 +1,7 @@
 """Read a data set, verify it, and write it as a data folder: `saccade prepare`."""
 
 import shlex
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check, without_file
 from saccade.data.find_files import no_folder
 from saccade.data.folder import DataFolder, write_folder
+from saccade.data.reading import GuessedEncoding
 from saccade.data.splits import hold_out as held_out
 from saccade.datasets.catalogue import HUB, SOURCES, join, read_parts
 from saccade.datasets.detect import recognise
@@ -36,24 +38,32 @@ def prepare(
     and why. `options` are its reader's own, such as `images=FOLDER`. `missing` (images whose file
     is not there) and `overlap` (images in two splits) are "refuse", "drop" or "keep";
     `data.checks.check` says what each does. `hold_out` is the share of training images that become
-    the validation split of a task that has none. `bad` is "refuse" or "drop": what to do with
-    single records that cannot be used, where the source reads rows. An existing data folder of
-    the same data is replaced, its features are kept; one of other data only if `replace_other`.
-    Raises BadData or BadConfig; what was found, but does not stop, stands in `dataset.json`, with
-    what differs from the published counts, and which files were read.
+    the validation split of a task that has none. The option `window` is how images of more than 8
+    bits become 8, see `data.levels`. `bad` is "refuse" or "drop": what to do with single records
+    that cannot be used, where the source reads rows. An existing data folder of the same data is
+    replaced, its features are kept; one of other data only if `replace_other`. Raises BadData or
+    BadConfig; what was found, but does not stop, stands in `dataset.json`, with what differs from
+    the published counts, and which files were read.
     """
     root, out = Path(root), Path(out)
+    window = options.pop("window", "auto")
     if bad != "refuse":
         options = {**options, "bad": bad}
-    if source is None:
-        parts, notes = recognise(root, **options)
-    else:
-        parts, notes = read_parts(source, root, **options), []
+    with warnings.catch_warnings(record=True, action="always", category=GuessedEncoding) as heard:
+        if source is None:
+            parts, notes = recognise(root, **options)
+        else:
+            parts, notes = read_parts(source, root, **options), []
+    guessed = [str(one.message) for one in heard if one.category is GuessedEncoding]
+    notes = [*notes, *dict.fromkeys(guessed)]
+    for one in heard:
+        if one.category is not GuessedEncoding:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     compared = [compare(part) for part in parts]
     whole = join(parts)
     whole = whole if hold_out is None else held_out(whole, hold_out)
     try:
-        collection, findings = check(whole, missing=missing, overlap=overlap)
+        collection, findings = check(whole, missing=missing, overlap=overlap, window=window)
     except BadData as error:
         if notes:  # a folder that is taken for the wrong thing is refused for the wrong reason
             message = f"{error.message}. {' '.join(notes).rstrip('.')}"

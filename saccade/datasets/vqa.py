@@ -209,10 +209,8 @@ def read_v2(
 
 V1_FILES = rf"(?:OpenEnded|MultipleChoice)_(?:mscoco_)?{SUBSET}{QUESTIONS}"
 V2_FILES = rf"v2_OpenEnded_(?:mscoco_)?{SUBSET}{QUESTIONS}"
-FILES = (
-    r"(?:v2_)?(?:(?:OpenEnded|MultipleChoice)_)?(?:mscoco_)?(?:(?:train|val|test)[a-z0-9-]*_)?"
-    r"(?:questions|annotations)\.json(?:\.gz)?"
-)
+_STEM = r"(?:v2_(?:OpenEnded_)?(?:mscoco_)?|(?:OpenEnded|MultipleChoice)_(?:mscoco_)?|mscoco_)"
+FILES = rf"{_STEM}(?:(?:train|val|test)[a-z0-9-]*_)?(?:questions|annotations)\.json(?:\.gz)?"
 """Names of the official files, as a pattern."""
 recognise_v2 = by_name(V2_FILES)
 

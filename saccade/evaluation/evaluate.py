@@ -31,7 +31,7 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     data: Path | None = None,
     features: str | None = None,
     beam_size: int | None = None,
-    revision: str = "2021-03",
+    revision: str | None = None,
     wordnet: Path | None = None,
     java: bool = False,
     device: str = "auto",
@@ -44,7 +44,8 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
         data: The data folder, where it has moved since training.
         features: The feature store, where the folder has several that fit.
         beam_size: Beams of captions, by default the recipe's.
-        revision: Of the official VQA scorer: "2021-03" or "2016".
+        revision: Of the VQA scorer: "2021-03" or "2016", both official, or "always"; by default
+            what fits the data, `DataFolder.revision`.
         wordnet: WordNet's folder or zip file, for WUPS.
         java: Compute METEOR and SPICE too, which takes minutes.
         device: "auto", "cpu" or "cuda".
@@ -65,7 +66,7 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     task, split = TASKS[name], split or _scorable(folder, TASKS[name])
     place = choose_device(device)
     model = load_model(opened).to(place)
-    options = ScoreOptions(None, beam_size, revision, wordnet, java)
+    options = ScoreOptions(None, beam_size, revision or folder.revision, wordnet, java)
     scored = task.score_model(model, experiment, split, place, options)
     baselines = task.run_baselines(model, experiment, split, place, scored)
     scores = {

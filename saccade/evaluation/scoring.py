@@ -21,6 +21,7 @@ from saccade.metrics.catalogue import METRICS, NotMeasured, Result, measure, met
 from saccade.metrics.intervals import Statistic, by_image, intervals, mean
 from saccade.metrics.ptb import coco_words
 from saccade.metrics.vqa import accuracy_by, check_same_ids
+from saccade.text.answers import OFFICIAL
 
 Scores = dict[str, Any]
 """Numbers, texts, and lists and mappings of them, as JSON keeps them."""
@@ -33,8 +34,8 @@ class ScoreOptions(NamedTuple):
     """The names of those to compute; None for all of the task."""
     beam_size: int | None = None
     """Beams of captions; None takes the recipe's."""
-    revision: str = "2021-03"
-    """Of the official VQA scorer."""
+    revision: str = OFFICIAL
+    """Of the VQA scorer."""
     wordnet: Path | None = None
     """WordNet's folder or zip file, for WUPS."""
     java: bool = False

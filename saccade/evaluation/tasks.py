@@ -35,9 +35,9 @@ class Task(NamedTuple):
     """The examples of a split, encoded for training."""
     ground_truth: Callable[[DataFolder, Split], Sized]
     """The human answers or captions of a split. Raises BadData where there are none."""
-    check_validation: Callable[[DataFolder, str | None], None]
-    """Raises BadData where the validation split has no ground truth, or the metric (if one is
-    given) cannot be measured on it."""
+    check_validation: Callable[[DataFolder, str | None], str]
+    """How the validation split will be judged, where that is to be known. Raises BadData where it
+    has no ground truth, or the metric (if one is given) cannot be measured on it."""
     score_model: ScoreModel
     run_baselines: RunBaselines
     details: Callable[[ScoredExamples, DataFolder, Split], Scores]

@@ -11,20 +11,19 @@ from saccade.data.batch import VqaBatch, VqaModel, VqaOutput
 from saccade.data.examples import answered_questions, batches, in_reading_order
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
-from saccade.evaluation.scoring import (
-    ALL,
-    ScoredExamples,
-    ScoreOptions,
-    Scores,
-    score_answers,
-    selected_score,
-)
+from saccade.evaluation import scoring
 from saccade.evaluation.teacher_forcing import AnswerLoss
 from saccade.experiment import Experiment, question_examples
 from saccade.inference.decoding import answer_probabilities
 from saccade.metrics.calibration import calibration_score
 from saccade.metrics.vqa import vqa_accuracy_of
-from saccade.text.answers import AnswerList, normalise_answer
+from saccade.text.answers import (
+    ALWAYS,
+    OFFICIAL,
+    AnswerList,
+    changed_unanimous,
+    comparable_answer,
+)
 
 
 @torch.inference_mode()
@@ -33,8 +32,8 @@ def score_model(
     experiment: Experiment,
     split: Split,
     device: torch.device,
-    options: ScoreOptions = ALL,
-) -> ScoredExamples:
+    options: scoring.ScoreOptions = scoring.ALL,
+) -> scoring.ScoredExamples:
     """Score the likeliest answers; a question without features counts as wrong.
 
     A model's confidence in its answer is the answer's probability, as `decoding` computes it.
@@ -59,7 +58,7 @@ def score_model(
         for row, place, share in zip(rows, best.tolist(), likeliest.tolist(), strict=True):
             predictions[int(examples.ids[row])] = answers.answers[place[0]]
             confidence[int(examples.ids[row])] = share[0]
-    scored = score_answers(predictions, questions, options, confidence)
+    scored = scoring.score_answers(predictions, questions, options, confidence)
     about = {
         "upper_bound": upper_bound(questions, answers, options.revision),
         "without_features": examples.left_out["image without features"],
@@ -71,40 +70,54 @@ def score_model(
     return scored._replace(scores=scored.scores | about)
 
 
-def check_validation(folder: DataFolder, metric: str | None) -> None:
-    """Raise BadData where the validation split has no answers, or cannot be scored by a metric."""
-    questions = answered_questions(folder, "val")
-    if metric is None:
-        return
-    none = {question.id: "" for question in questions}
-    options = ScoreOptions((metric,))
-    selected_score(score_answers(none, questions, options, dict.fromkeys(none, 0.0)), metric)
+def check_validation(folder: DataFolder, metric: str | None) -> str:
+    """How the answers of the validation split will be judged, where that is to be known.
+
+    Raises BadData where it has no answers, or cannot be scored by a metric.
+    """
+    questions, revision = answered_questions(folder, "val"), folder.revision
+    if metric is not None:
+        none = {question.id: "" for question in questions}
+        options = scoring.ScoreOptions((metric,), revision=revision)
+        scoring.selected_score(
+            scoring.score_answers(none, questions, options, dict.fromkeys(none, 0.0)), metric
+        )
+    changed = changed_unanimous(question.answers for question in questions)
+    never = f"by the official {OFFICIAL} nothing normalised is right for {changed.total():,} "
+    never += (
+        f"validation questions to which all wrote the same, such as {next(iter(changed), '')!r}"
+    )
+    if revision == ALWAYS:
+        end = f"; {never}" if changed else ""
+        return f"Scored by revision {ALWAYS}, which normalises both sides{end}."
+    return f"Scored as published: {never}." if changed else ""
 
 
 def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: str) -> float:
     """Accuracy of always giving the best of the listed answers, in per cent."""
 
+    forms = set(map(comparable_answer, answers.answers))
+
     def best(question: Question) -> float:
-        listed = (answers.answers[id_] for id_ in answers.encode(question.answers)[0])
+        listed = [answers.answers[id_] for id_ in answers.encode(question.answers)[0]]
+        if revision == ALWAYS:  # "yes" of a list made elsewhere is right where people wrote "Yes"
+            listed = [one for one in set(question.answers) if comparable_answer(one) in forms]
         scores = (vqa_accuracy_of(answer, question.answers, revision) for answer in listed)
         return max(scores, default=0.0)
 
     return 100 * sum(map(best, questions)) / len(questions)
 
 
-def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
+def details(scored: scoring.ScoredExamples, folder: DataFolder, split: Split) -> scoring.Scores:
     """Calibration curves; which answers were confused, where a question has but one; the scorer."""
     questions, rows = folder.questions(split), scored.rows
     calibration = calibration_score(rows["confidence"], rows["accuracy"])
-    curves = {
-        "bins": [bin_._asdict() for bin_ in calibration.bins if bin_.answers],
-        "coverage": calibration.coverage,
-        "risk": calibration.risk,
-    }
-    found: Scores = {"calibration": curves}
+    bins = [bin_._asdict() for bin_ in calibration.bins if bin_.answers]
+    curves = {"bins": bins, "coverage": calibration.coverage, "risk": calibration.risk}
+    found: scoring.Scores = {"calibration": curves}
     if all(len(question.answers) == 1 for question in questions):
-        predicted = map(normalise_answer, rows["answer"])
-        true = [normalise_answer(question.answers[0]) for question in questions]
+        predicted = map(comparable_answer, rows["answer"])
+        true = [comparable_answer(question.answers[0]) for question in questions]
         pairs = sorted(Counter(zip(true, predicted, strict=True)).items())
         found["confusion"] = [
             {"ground_truth": t, "prediction": p, "questions": n} for (t, p), n in pairs
@@ -118,4 +131,5 @@ def scorer(folder: DataFolder, split: Split, revision: str) -> str:
     if alone == {True}:
         return "equal after normalisation to the single human answer, which has no official rule"
     mixed = "; single answers: equal after normalisation" if True in alone else ""
-    return f"GT-Vision-Lab/VQA vqaEval.py, revision {revision}{mixed}"
+    by = "both sides always normalised" if revision == ALWAYS else f"revision {revision}"
+    return f"GT-Vision-Lab/VQA vqaEval.py, {by}{mixed}"

@@ -22,7 +22,7 @@ from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.images import ImageBatches, ReadBatch
-from saccade.features.progress import extraction_bar, say_complete, say_made, say_start
+from saccade.features.progress import extraction_bar, say_complete, say_made, say_remarks, say_start
 from saccade.features.settings import PIXELS, Colour, Interpolation, Option, Resize
 from saccade.features.store import StoreHeader, images_fingerprint
 from saccade.features.store_format import BACKBONE
@@ -106,7 +106,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     device = choose_device(chosen.device)
     network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
-    preprocessing = preprocessing_for(network.spec, **wishes)
+    preprocessing = preprocessing_for(network.spec, window=folder.window, **wishes)
     header = StoreHeader(
         backbone=network.spec,
         preprocessing=preprocessing,
@@ -134,14 +134,16 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         batches = partial(ImageBatches, folder.image_root, images[writer.done :], preprocessing)
         few = batches(max(min(4, chosen.batch_size, len(images) - writer.done), 1))
         say_start(writer, _seconds_per_image(network, few, device), str(device))
+        told = 0
         loader = batches(chosen.batch_size).loader(chosen.workers, pin=device.type == "cuda")
         with extraction_bar(writer, chosen.progress) as bar:
             for read in loader:
                 columns = _columns(network, read, writer, chosen.batch_size, device)
                 writer.add(**columns, skipped=read.skipped)
+                told = say_remarks(read.remarks, told)
                 bar.advance(bar.task_ids[0], len(read.readable))
         writer.finish()
-        say_made(path, writer.skipped, len(images))
+        say_made(path, writer.skipped, len(images), told)
     return path
 
 
@@ -150,10 +152,8 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     """The store's columns of a batch; 0 for unreadable images."""
     header, count = writer.header, len(read.readable)
-    stored = {
-        name: np.zeros((count, *shape[1:]), kind)
-        for name, (shape, kind) in header.columns().items()
-    }
+    columns = header.columns().items()
+    stored = {name: np.zeros((count, *shape[1:]), kind) for name, (shape, kind) in columns}
     stored["sizes"] = read.sizes
     if not read.readable.any():
         return stored

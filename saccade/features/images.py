@@ -1,104 +1,75 @@
-"""Image files from anywhere, read without trusting them.
+"""Image files from anywhere, read without trusting them, as pixels for a backbone.
 
-Limits are checked on the header, before a pixel is decoded. JPEG goes through torchvision, which
-is faster than Pillow, nearly twice for large images, and equal to the bit; everything else goes
-through Pillow, because torchvision's PNG decoder takes the whole process down on some damaged
-files.
+The one way from a file to pixels, of `extract`, `ask`, `explain` and the others. JPEG goes through
+torchvision, which is faster than Pillow, nearly twice for large images, and equal to the bit;
+everything else goes through Pillow, because torchvision's PNG decoder takes the whole process down
+on some damaged files; DICOM goes through pydicom.
 """
 
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from saccade.core.errors import BadImage
+from saccade.core.errors import BadImage, SaccadeWarning
+from saccade.data.image_files import (
+    COPY_AGAIN,
+    FORMATS,
+    MAX_PIXELS,
+    decoding,
+    image_bytes,
+    read_levels,
+    upright,
+)
+from saccade.data.levels import as_bytes
 from saccade.data.records import ImageRecord
 from saccade.features.preprocessing import resize_and_crop
 from saccade.features.settings import Preprocessing
 from saccade.features.store_format import Skipped
 
-MAX_PIXELS = 64 * 2**20
-MAX_BYTES = 256 * 2**20
-MAX_RATIO = 100
-"""Of the longer to the shorter side: a line of pixels would be resized into a huge one."""
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""No EPS, no PSD, no PDF: formats of pixels only, none that runs another program."""
-
-PNG = b"\x89PNG"
-"""The first bytes of a PNG file."""
-
-COPY_AGAIN = "Copy the file again from where it came, or leave the image out."
-
-
-def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
+def read_image(path: str | Path, window: str = "auto", *, max_pixels: int = MAX_PIXELS) -> Tensor:
     """Read an image file as `(3, H, W)` uint8, RGB, the right way up.
 
     The first frame of an animation; transparent parts are white; grey is three equal channels;
-    16 bits a channel become 8. Raises BadImage, naming the file and the cause, for a file that is
-    missing, empty, damaged, cut short, no image, or larger than `max_pixels`.
+    more than 8 bits a channel become 8 through a `window`, see `data.levels`. Raises BadImage,
+    naming the file and the cause, for a file that is missing, empty, damaged, cut short, no image,
+    or larger than `max_pixels`; BadConfig for DICOM where pydicom is not installed. Warns of an
+    image that the window does not fit.
     """
     path = Path(path)
-    try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise BadImage("is not a file", location=path, hint="Give the path of an image file.")
-        if size > MAX_BYTES:
-            message = f"has {size / 2**20:.0f} MiB, more than {MAX_BYTES // 2**20}"
-            raise BadImage(message, location=path, hint="Make a smaller copy of the image.")
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        lost = isinstance(error, FileNotFoundError)
-        message = "no such file" if lost else f"unreadable ({error})"
-        hint = "Check the folder of images (SACCADE_IMAGES) and the name."
-        raise BadImage(message, location=path, hint=hint) from None
-    return decode_image(data, path, max_pixels=max_pixels)
+    return decode_image(image_bytes(path), path, window, max_pixels=max_pixels)
 
 
-def decode_image(data: bytes, name: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
+def decode_image(
+    data: bytes, name: str | Path, window: str = "auto", *, max_pixels: int = MAX_PIXELS
+) -> Tensor:
     """Decode the bytes of an image file as `read_image` does; `name` is for the message."""
-    if not data:
-        raise BadImage("the file is empty", location=name, hint=COPY_AGAIN)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which harms nobody
-        try:
-            if data.startswith(PNG):
-                with Image.open(BytesIO(data), formats=["PNG"]) as image:
-                    _check_limits(image, name, max_pixels)
-                    image.verify()  # the checksums, which reading does not compare
-            with Image.open(BytesIO(data), formats=FORMATS) as image:
-                _check_limits(image, name, max_pixels)
-                if image.format in ("JPEG", "MPO"):
-                    return _decode_jpeg(data, image, name)
-                return _decode_other(image, name)
-        except BadImage:
-            raise
-        except UnidentifiedImageError:
-            message = f"not a whole image in a format known here ({', '.join(FORMATS)})"
-            hint = "Convert it to JPEG or PNG."
-        except Image.DecompressionBombError as error:
-            message, hint = f"too large: {error}", "Make a smaller copy."
-        except Exception as error:  # a decoder that is given broken bytes may raise anything
-            message, hint = f"damaged ({type(error).__name__}: {error})", COPY_AGAIN
-    raise BadImage(message, location=name, hint=hint)
+    pixels, remark = _decode(data, name, window, max_pixels)
+    if remark:
+        warnings.warn(f"{name} {remark}.", SaccadeWarning, stacklevel=2)
+    return pixels
 
 
-def _check_limits(image: Image.Image, name: str | Path, max_pixels: int) -> None:
-    width, height = image.size
-    if width * height > max_pixels:
-        message = f"{width} x {height} pixels are more than {max_pixels / 1e6:.0f} million"
-        raise BadImage(message, location=name, hint="Make a smaller copy of the image.")
-    if max(width, height) > MAX_RATIO * min(width, height):
-        message = f"{width} x {height} pixels: one side is over {MAX_RATIO} times the other"
-        raise BadImage(message, location=name, hint="Crop the image, or leave it out.")
+def _decode(
+    data: bytes, name: str | Path, window: str, max_pixels: int = MAX_PIXELS
+) -> tuple[Tensor, str]:
+    """The pixels, and a remark where the window does not fit them."""
+    levels = read_levels(data, name, window, max_pixels)
+    if levels is not None:
+        pixels, remark = as_bytes(levels, window)
+        colours = np.stack([pixels] * 3) if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        return torch.from_numpy(np.ascontiguousarray(colours)), remark
+    with decoding(name), Image.open(BytesIO(data), formats=FORMATS) as image:
+        decode = _decode_jpeg if image.format in ("JPEG", "MPO") else _decode_other
+        return decode(data, image, name), ""
 
 
 def _decode_jpeg(data: bytes, image: Image.Image, name: str | Path) -> Tensor:
@@ -109,7 +80,7 @@ def _decode_jpeg(data: bytes, image: Image.Image, name: str | Path) -> Tensor:
         pixels: Tensor = decode_jpeg(encoded, mode=ImageReadMode.RGB, apply_exif_orientation=True)
     except RuntimeError:
         # Pillow has the better message for damage, and reads some rare kinds of JPEG.
-        pixels = _decode_other(image, name)
+        pixels = _decode_other(data, image, name)
     corners = pixels.numpy()[:, (0, 0, -1, -1), (0, -1, 0, -1)]
     if (corners == 128).all(axis=0).any():
         # A JPEG may end, with a proper end mark, before all pixels are there: decoders then fill
@@ -124,16 +95,9 @@ def _decode_jpeg(data: bytes, image: Image.Image, name: str | Path) -> Tensor:
     return pixels
 
 
-def _decode_other(image: Image.Image, name: str | Path) -> Tensor:
+def _decode_other(_data: bytes, image: Image.Image, _name: str | Path) -> Tensor:
     image.load()
-    with suppress(Exception):  # damaged EXIF: the pixels are good, and so is the way they lie
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        # Pillow's own conversion clips instead of scaling: nearly all would be white.
-        image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        message = f"its pixels are 32-bit numbers (mode {image.mode}) of unknown range"
-        raise BadImage(message, location=name, hint="Convert it to 8 or 16 bits a channel.")
+    image = upright(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -152,6 +116,8 @@ class ReadBatch(NamedTuple):
     readable: np.ndarray  # (n,) bool
     sizes: np.ndarray  # (n, 2) int32 width, height of the original; 0 for unreadable ones
     skipped: list[Skipped]
+    remarks: list[str]
+    """Of images that the window does not fit."""
 
 
 class ImageBatches(Dataset[ReadBatch]):
@@ -174,18 +140,21 @@ class ImageBatches(Dataset[ReadBatch]):
         readable = np.zeros(len(images), bool)
         sizes = np.zeros((len(images), 2), np.int32)
         skipped: list[Skipped] = []
+        remarks: list[str] = []
         for place, record in enumerate(images):
             try:
-                image = read_image(self.root / record.file)
+                file = self.root / record.file
+                image, remark = _decode(image_bytes(file), file, self.preprocessing.window)
             except BadImage as error:
                 skipped.append(Skipped(record.id, record.file, error.message))
                 continue
+            remarks += [f"{record.file} {remark}"] if remark else []
             pixels.append(resize_and_crop(image, self.preprocessing))
             readable[place] = True
             sizes[place] = image.shape[2], image.shape[1]
         empty = (0, 3, self.preprocessing.height, self.preprocessing.width)
         stacked = torch.stack(pixels) if pixels else torch.empty(empty, dtype=torch.uint8)
-        return ReadBatch(stacked, readable, sizes, skipped)
+        return ReadBatch(stacked, readable, sizes, skipped, remarks)
 
     def loader(self, workers: int, *, pin: bool = False) -> "DataLoader[ReadBatch]":
         """Yields the batches in order; `workers` processes read ahead, 0 reads in this one."""

@@ -29,11 +29,12 @@ def say_start(writer: StoreWriter, seconds: float, device: str) -> None:
     header = writer.header
     spec, settings = header.backbone, header.preprocessing
     regions = " x ".join(map(str, header.grid or (header.regions,)))
+    window = "" if settings.window == "auto" else f", window {settings.window}"
     regions = f"up to {regions}" if header.scores else regions
     say(
         f"{header.ids_count:,} images as {settings.width} x {settings.height} pixels "
-        f"({settings.resize}) through {spec.name} (weights: {spec.weights}): {regions} regions of "
-        f"{header.dim} numbers, {header.dtype}."
+        f"({settings.resize}{window}) through {spec.name} (weights: {spec.weights}): {regions} "
+        f"regions of {header.dim} numbers, {header.dtype}."
     )
     if spec.weights == "random":
         warning = "THE WEIGHTS ARE RANDOM: the network was never trained, these are no features "
@@ -55,9 +56,20 @@ def extraction_bar(writer: StoreWriter, show: bool | None) -> Iterator[Progress]
         yield bar
 
 
-def say_made(path: Path, skipped: Sequence[Skipped], count: int) -> None:
-    """Print how many of `count` images are in a store, and why the others are not."""
+def say_remarks(remarks: Sequence[str], told: int) -> int:
+    """Print the first remark about an image, `told` have been met; returns how many have now."""
+    if remarks and not told:
+        say(f"warning: {remarks[0]}. Further ones are counted at the end.", "bold yellow")
+    return told + len(remarks)
+
+
+def say_made(path: Path, skipped: Sequence[Skipped], count: int, told: int) -> None:
+    """Print how many of `count` images are in a store, why the others are not, and how many the
+    window does not fit.
+    """
     say(f"{count - len(skipped):,} of {count:,} images are in {path}.")
+    if told:
+        say(f"warning: the window does not fit {told:,} images, see above.", "bold yellow")
     if not skipped:
         return
     say(f"{len(skipped):,} could not be read and are left out:", "bold yellow")

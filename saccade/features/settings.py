@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from saccade.core.settings import Settings
+from saccade.data.options import window_range
 
 Option = str | int | float | bool
 Interpolation = Literal["bilinear", "bicubic"]
@@ -78,15 +79,17 @@ class Preprocessing(Settings):
     """On the same scale; divided by."""
     interpolation: Interpolation
     """Always antialiased, so that a smaller image is not a noisier one."""
+    window: str = "auto"
+    """How images of more than 8 bits become 8, see `data.levels`; the data folder's."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.resize == "squash" and self.resize_to is not None:
             raise ValueError("resize_to goes with resize=shorter_side or inside")
-        if self.resize == "shorter_side" and (self.resize_to or 0) < max(self.height, self.width):
-            raise ValueError(
-                f"resize=shorter_side needs resize_to of at least {max(self.height, self.width)}"
-            )
+        side = max(self.height, self.width)
+        if self.resize == "shorter_side" and (self.resize_to or 0) < side:
+            raise ValueError(f"resize=shorter_side needs resize_to of at least {side}")
+        window_range(self.window)
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
         return self

@@ -134,9 +134,7 @@ class FeatureStore:
         self._memory = MemoryLimit(list(arrays.values()))
 
     @classmethod
-    def open(
-        cls, path: str | Path, *, images: Iterable[ImageRecord] | None = None
-    ) -> "FeatureStore":
+    def open(cls, path: str | Path, *, images: Iterable[ImageRecord] | None = None) -> Self:
         """Open a store and check its arrays against its header.
 
         With `images`, also check that it was made for exactly these. Raises BadStore where it is
@@ -250,6 +248,7 @@ def describe_store(path: Path) -> dict[str, Any]:
         "images": f"{header.ids_count:,}",
         "left out": f"{skipped:,} of these, which could not be read" if skipped else None,
         "input": f"{settings.width} x {settings.height} pixels ({settings.resize})",
+        "window": None if settings.window == "auto" else settings.window,
         "regions": _times(header.grid) or f"boxes, up to {header.regions}",
         "numbers": f"{header.dim}, {header.dtype}{scaled}",
         "pooled to": _times(reduced.pool) if reduced else None,

@@ -83,13 +83,10 @@ def _occluded(run: Run, encoded: EncodedImage, batch: Batch) -> Iterator[Any]:
     mean = (regions * real).sum(dim=0) / real.sum()
     hide = torch.eye(len(regions), dtype=torch.bool, device=regions.device)
     hide = torch.cat([torch.zeros_like(hide[:1]), hide])  # (1 + R, R)
+    given = {name: part for name, part in vars(batch).items() if part is not None}
     for rows in hide.split(OCCLUSION_BATCH):
         n = len(rows)
-        copies = {
-            name: part.expand(n, *part.shape[1:])
-            for name, part in vars(batch).items()
-            if part is not None
-        }
+        copies = {name: part.expand(n, *part.shape[1:]) for name, part in given.items()}
         copies["regions"] = torch.where(rows[:, :, None], mean, regions)
         copies["image"] = torch.arange(n, device=regions.device)
         with torch.inference_mode():
@@ -158,7 +155,7 @@ def draw_answer(
 
     `hidden` says that the maps came from hiding regions. An answer without maps is drawn without.
     """
-    pixels = image_of(image)
+    pixels = image_of(image, run.opened.header.store.preprocessing.window)
     maps = () if answer.attention is None else answer.attention
     glimpses = [heat_of(run, weights, answer.boxes, pixels) for weights in maps]
     first, *others = [f"{text} ({share:.0%})" for text, share in answer.top if share >= 0.01]
@@ -174,7 +171,7 @@ def draw_caption(
 
     `hidden` says that the maps came from hiding regions. A word without a map is drawn without.
     """
-    pixels = image_of(image)
+    pixels = image_of(image, run.opened.header.store.preprocessing.window)
     maps, titles = [], []
     for word in caption.words:
         if word.attention is None:
@@ -186,9 +183,9 @@ def draw_caption(
     return panel(pixels, maps, titles, caption.text + note)
 
 
-def image_of(image: Path) -> NDArray[np.uint8]:
-    """The image `(H, W, 3)` uint8, its longer side `SIDE` pixels."""
-    pixels = read_image(image).permute(1, 2, 0).numpy()
+def image_of(image: Path, window: str) -> NDArray[np.uint8]:
+    """The image `(H, W, 3)` uint8 through a window, its longer side `SIDE` pixels."""
+    pixels = read_image(image, window).permute(1, 2, 0).numpy()
     height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
     size = max(round(width * scale), 1), max(round(height * scale), 1)

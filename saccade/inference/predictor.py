@@ -86,8 +86,10 @@ class Run:
         Raises BadImage for a file that is no image, MissingWeights where the backbone's weights
         are not at hand.
         """
-        pixels, header = read_image(Path(image)), self.opened.header.store
-        preprocessing, size = header.preprocessing, (pixels.shape[2], pixels.shape[1])
+        header = self.opened.header.store
+        preprocessing = header.preprocessing
+        pixels = read_image(Path(image), preprocessing.window)
+        size = pixels.shape[2], pixels.shape[1]
         resized = resize_and_crop(pixels, preprocessing)[None].to(self.device)  # (1, 3, h, w)
         with torch.inference_mode():
             if self.encoder is not None:

@@ -1,116 +1,45 @@
 """The feature files of other programs: a function for each kind, which opens it."""
 
-import base64
 import json
 import re
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
+from saccade.data.reading import read_lines
 from saccade.data.records import Split
 from saccade.features.networks import IMAGENET_MEAN, IMAGENET_STD
+from saccade.features.preprocessing import grid_boxes
 from saccade.interop.feature_reader import (
+    DEFECTS,
+    DETECTOR_INPUT,
     Opened,
     Row,
     array_in,
     damaged,
+    in_two_files,
+    made_wrongly,
     open_hdf5,
     preprocessing_of,
     shape_of,
+    shapes_in,
+    some,
     whole,
     whole_image,
 )
-from saccade.interop.torch_files import read_checkpoint
-
-# Bottom-up attention's TSV files: `image_id, width, height, num_boxes, boxes, features`.
-#
-# Boxes and features are base64 of float32, boxes in pixels of the original image (Anderson et al.
-# 2018, `tools/read_tsv.py` of its code). Rows stand in any order and are as long as an image's
-# features, so the file is read once to learn where each begins, and once more in the order of ids.
-
-MAX_ROW = 256 * 2**20
-"""Bytes of a row: more is no row of such a file."""
-DETECTOR_INPUT = preprocessing_of(1000, "inside", 600)
-"""The detector's own: shorter side 600, longer at most 1000, values of 0..255."""
+from saccade.interop.torch_files import Saved, read_checkpoint
 
 
 class _Place(NamedTuple):
-    """Where an image's regions are: bytes of a TSV file, or rows of an HDF5 file."""
+    """Where an image's regions are: rows of an HDF5 file."""
 
     file: int
     start: int
     end: int
-
-
-def open_bottom_up(path: Path, _folder: DataFolder) -> Opened:
-    """Open a TSV file, or a folder of them (`trainval_36/*.tsv*`). Raises BadData."""
-    files = [path]
-    if path.is_dir():
-        files = sorted(one for one in path.iterdir() if re.search(r"\.tsv(\.\d+)?$", one.name))
-    if not files or not all(one.is_file() for one in files):
-        message = "there is no file .tsv" if path.is_dir() else "no such file"
-        hint = "Unpack the archive and give its folder or file."
-        raise BadData(message, location=path, hint=hint)
-    places: dict[int | str, _Place] = {}
-    most = dim = twice = 0
-    for number, file in enumerate(files):
-        offset = 0
-        with file.open("rb") as stream:
-            while line := stream.readline(MAX_ROW):
-                location, end = f"{file}, byte {offset}", offset + len(line)
-                id_, boxes, width = _parsed(line, location)
-                if dim not in (0, width):
-                    raise damaged(location, f"regions of {width} numbers, before there were {dim}")
-                before = places.setdefault(id_, _Place(number, offset, end))
-                if before.file != number:
-                    raise _in_two_files(id_, files[before.file], file, path)
-                twice += before.start != offset
-                most, dim, offset = max(most, boxes), width, end
-    if not places:
-        raise damaged(path, "there is not one row")
-    held = ExitStack()
-    streams = [held.enter_context(file.open("rb")) for file in files]
-
-    def read(place: _Place) -> Row:
-        streams[place.file].seek(place.start)
-        line = streams[place.file].read(place.end - place.start)
-        if len(line) != place.end - place.start:
-            raise EOFError("the file ends in the middle")
-        _, wide, high, count, *texts = line.rstrip(b"\r\n").split(b"\t")
-        boxes, features = (
-            np.frombuffer(base64.b64decode(text, validate=True), "<f4").reshape(int(count), -1)
-            for text in texts
-        )
-        return Row(features, boxes, (int(wide), int(high)), in_pixels=True)
-
-    notes = (f"{twice:,} images stand in it twice; the first row was taken",) if twice else ()
-    return Opened(places, read, most, dim, None, DETECTOR_INPUT, notes=notes, held=held)
-
-
-def _parsed(line: bytes, location: str) -> tuple[int, int, int]:
-    """Image id, boxes and numbers per box of a row, by the lengths of its fields."""
-    fields = line.rstrip(b"\r\n").split(b"\t")
-    if len(fields) != 6:
-        wanted = "image_id, width, height, number, boxes, features"
-        raise damaged(location, f"a row of {len(fields)} fields, not {wanted}")
-    try:
-        id_, count = int(fields[0]), int(fields[3])
-        # Base64: four letters for three bytes, and an = for each that the last three lack.
-        boxes, numbers = (len(text) * 3 // 4 - text[-2:].count(b"=") for text in fields[4:])
-        if count < 1 or boxes != count * 16 or numbers % (4 * count) or not numbers:
-            raise ValueError(f"{count} boxes in {boxes} bytes, their features in {numbers}")
-    except ValueError as error:
-        raise damaged(location, f"no row of features ({error})") from None
-    return id_, count, numbers // (4 * count)
-
-
-def _in_two_files(id_: int, one: Path, other: Path, path: Path) -> BadData:
-    message = f"image {id_} is in {one.name} and in {other.name}"
-    return BadData(message, location=path, hint="Give the file that is meant.")
 
 
 # HDF5 files of hengyuan-hu/bottom-up-attention-vqa, and of BAN, with pickled ids beside them.
@@ -142,13 +71,13 @@ def open_hengyuan_hu(path: Path, _folder: DataFolder) -> Opened:
         for id_, row in _rows_by_id(_ids_of(file), rows).items():
             begin, end = (row, row + 1) if spans is None else map(int, spans[row])
             if not 0 <= begin < end <= len(features):
-                raise damaged(file, f"row {row} is boxes {begin} to {end} of {len(features)}")
+                raise made_wrongly(file, f"row {row} is boxes {begin} to {end} of {len(features)}")
             if id_ in places:
-                raise _in_two_files(id_, files[places[id_].file], file, path)
+                raise in_two_files(id_, files[places[id_].file], file, path)
             places[id_] = _Place(number, begin, end)
             most = max(most, features.shape[1] if spans is None else end - begin)
     if not places:
-        raise damaged(path, "there is not one image")
+        raise made_wrongly(path, "there is not one image")
 
     def read(place: _Place) -> Row:
         features, spatial, boxes = opened[place.file]
@@ -172,7 +101,9 @@ def _arrays(file: Any, path: Path) -> tuple[tuple[Any, Any, Any], np.ndarray | N
     boxes = array_in(file, "image_bb", path, features.ndim) if "image_bb" in names else None
     spans = whole(array_in(file, "pos_boxes", path, 2, "iu"), path) if adaptive else None
     if spans is not None and spans.shape[1] != 2:
-        raise damaged(path, f"pos_boxes are {spans.shape}, not where each image begins and ends")
+        raise made_wrongly(
+            path, f"pos_boxes are {spans.shape}, not where each image begins and ends"
+        )
     return (features, spatial, boxes), spans
 
 
@@ -197,10 +128,12 @@ def _rows_by_id(path: Path, rows: int) -> dict[int, int]:
     return value
 
 
-# Feature files of MILVLG/openvqa: one `.npz` an image, `COCO_train2014_000000000009.jpg.npz`.
+# Feature files of MILVLG/openvqa and MILVLG/bottom-up-attention.pytorch: one `.npz` an image,
+# `COCO_train2014_000000000009.jpg.npz`, `000000000009.npz`.
 #
-# `x (2048, n)` are the regions, side by side; `bbox (n, 4)` their boxes in pixels; `image_w`,
-# `image_h`.
+# `bbox (n, 4)` are boxes in pixels, `x` their regions: `(D, n)` of the first program, `(n, D)` of
+# the second, which also says `num_bbox` (rows after these are padding) and `info`, a pickle that is
+# not read. `image_w` and `image_h` are `width` and `height` of GQA, and not said of early files.
 
 
 def open_openvqa(path: Path, _folder: DataFolder) -> Opened:
@@ -211,20 +144,33 @@ def open_openvqa(path: Path, _folder: DataFolder) -> Opened:
     places: dict[int | str, Any] = {}
     most = dim = 0
     for file in files:
-        shape = shape_of(file, "x")
-        if len(shape) != 2 or 0 in shape or dim not in (0, shape[0]):
-            wanted = f"{dim or 'some'} numbers for each of its columns"
-            raise damaged(file, f"x is {shape}; wanted are {wanted}")
-        dim, most = shape[0], max(most, shape[1])
-        places[file.relative_to(path).as_posix()] = (file, shape[1])
+        shapes = shapes_in(file)
+        shape, boxes = shapes.get("x", ()), shapes.get("bbox", ())
+        told = f"its arrays of numbers are {shapes}"
+        if len(shape) != 2 or 0 in shape or len(boxes) != 2 or boxes[1] != 4:
+            raise made_wrongly(file, f"{told}; wanted are x of two sides, and bbox (n, 4)")
+        count, width = boxes[0], shape[1]
+        # Of a square nothing but the program tells which side is which.
+        rows = shape[0] == count and (shape[1] != count or "num_bbox" in shapes)
+        if not rows:
+            width = shape[0]
+            if shape[1] != count:
+                raise made_wrongly(file, f"{told}: no side of x is the number of boxes")
+        if dim not in (0, width):
+            raise made_wrongly(file, f"{told}: {width} numbers a region, other files have {dim}")
+        dim, most = width, max(most, count)
+        places[file.relative_to(path).as_posix()] = (file, rows, count)
 
     def read(place: Any) -> Row:
-        file, count = place
+        file, rows, count = place
         with np.load(file, allow_pickle=False) as held:
-            boxes, size = held["bbox"], (int(held["image_w"]), int(held["image_h"]))
-            if boxes.shape != (count, 4):  # before x, which may be large, is read
-                raise ValueError(f"{count} regions and boxes {boxes.shape}")
-            return Row(held["x"].T, boxes, size, in_pixels=True)
+            boxes, real = held["bbox"], int(held["num_bbox"]) if "num_bbox" in held else count
+            if not 0 < real <= count:
+                raise ValueError(f"{real} regions, and {count} boxes")
+            sides = [held[n] for n in ("image_w", "image_h", "width", "height") if n in held]
+            size = (int(sides[0]), int(sides[1])) if len(sides) == 2 else None
+            regions = held["x"] if rows else held["x"].T
+            return Row(regions[:real], boxes[:real], size, in_pixels=True)
 
     return Opened(places, read, most, dim, None, DETECTOR_INPUT)
 
@@ -239,12 +185,14 @@ def open_pytorch_vqa(path: Path, _folder: DataFolder) -> Opened:
     file = open_hdf5(path)
     features, ids = array_in(file, "features", path, 4), array_in(file, "ids", path, 1, "iu")
     if len(ids) != len(features):
-        raise damaged(path, f"{len(features)} images and {len(ids)} ids")
+        raise made_wrongly(path, f"{len(features)} images and {len(ids)} ids")
     _, dim, rows, columns = features.shape
     places: dict[int | str, int] = {}
     for row, id_ in enumerate(whole(ids, path).tolist()):
         if places.setdefault(id_, row) != row:
-            raise damaged(path, f"image {id_} stands in it twice, as rows {places[id_]} and {row}")
+            raise made_wrongly(
+                path, f"image {id_} stands in it twice, as rows {places[id_]} and {row}"
+            )
 
     def read(row: int) -> Row:
         return Row(np.asarray(features[row]).reshape(dim, -1).T)
@@ -270,7 +218,7 @@ def open_self_critical(path: Path, _folder: DataFolder) -> Opened:
         shape = shape_of(file, KEY)
         same = shape[:-1] == first[:-1] or len(shape) == len(first) == 2
         if len(shape) not in (1, 2, 3) or not same or shape[-1] != first[-1] or 0 in shape:
-            raise damaged(file, f"an array of {shape}, in {files[0].name} it is {first}")
+            raise made_wrongly(file, f"an array of {shape}, in {files[0].name} it is {first}")
         most = max(most, int(np.prod(shape[:-1])))
         places[file.name] = file
     grid = {1: (1, 1), 2: None, 3: (first[0], first[1 % len(first)])}[len(first)]
@@ -319,7 +267,7 @@ def open_sgrvinod(path: Path, folder: DataFolder) -> Opened:
         images = array_in(held.enter_context(open_hdf5(file)), "images", file, 4)
         if images.shape[1] != 3 or images.shape[2] != images.shape[3] or images.dtype != np.uint8:
             what = f"{images.dtype} {images.shape}"
-            raise damaged(file, f"images are {what}, not square images of 3 colours")
+            raise made_wrongly(file, f"images are {what}, not square images of 3 colours")
         if side not in (0, images.shape[2]):
             raise BadData("images of several sizes", location=path, hint="Give files of one run.")
         side = int(images.shape[2])
@@ -332,9 +280,8 @@ def open_sgrvinod(path: Path, folder: DataFolder) -> Opened:
         return Row(np.asarray(opened[number][row]).reshape(3, -1).T)
 
     into = preprocessing_of(side, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    return Opened(
-        places, read, side * side, 3, (side, side), into, pixels=True, matched=True, held=held
-    )
+    cells, grid = side * side, (side, side)
+    return Opened(places, read, cells, 3, grid, into, pixels=True, matched=True, held=held)
 
 
 def _ids_of_split(folder: DataFolder, split: Split, file: Path, count: int) -> list[int]:
@@ -362,3 +309,183 @@ def _ids_of_split(folder: DataFolder, split: Split, file: Path, count: int) -> l
             why = "the images stand in another order"
             raise BadData(f"{message}: {why}", location=file, hint=f"{PREPARE_AGAIN}.")
     return ids
+
+
+# `coco_detections.hdf5` of aimagelab/meshed-memory-transformer (M2, Cornia et al. 2020).
+#
+# For each image `ID_features (n, D)`, `ID_boxes (n, 4)` in pixels, and `ID_cls_prob`, which is not
+# read. How large the image is it does not say.
+
+UNKNOWN_BOXES = "it has no boxes: each region is drawn as the whole image"
+
+
+def open_m2(path: Path, _folder: DataFolder) -> Opened:
+    """Open the HDF5 file. Raises BadConfig, BadData."""
+    file = _hdf5_file(path, "coco_detections.hdf5")
+    names = list(file)
+    ids = [name.removesuffix("_features") for name in names if name.endswith("_features")]
+    if not ids:
+        raise made_wrongly(path, f"there is no ID_features, but: {some(names) or 'nothing'}")
+    places: dict[int | str, str] = {}
+    most = dim = 0
+    for id_ in ids:
+        shape = array_in(file, f"{id_}_features", path, 2).shape
+        if dim not in (0, shape[1]):
+            message = f"image {id_} has regions of {shape[1]} numbers, before there were {dim}"
+            raise made_wrongly(path, message)
+        most, dim = max(most, int(shape[0])), int(shape[1])
+        places[int(id_) if re.fullmatch(r"[0-9]{1,18}", id_) else id_] = id_
+    boxed = f"{ids[0]}_boxes" in file
+
+    def read(id_: str) -> Row:
+        regions = np.asarray(file[f"{id_}_features"])
+        if not boxed:
+            return Row(regions, whole_image(len(regions)))
+        boxes = np.asarray(array_in(file, f"{id_}_boxes", path, 2))
+        return Row(regions, boxes, in_pixels=True)
+
+    notes = () if boxed else (UNKNOWN_BOXES,)
+    return Opened(places, read, most, dim, None, DETECTOR_INPUT, notes=notes, held=file)
+
+
+def _hdf5_file(path: Path, name: str) -> Any:
+    """One HDF5 file, opened. Raises BadConfig without h5py, BadData."""
+    if not path.is_file():
+        raise BadData("no such file", location=path, hint=f"Give the file {name}.")
+    return open_hdf5(path)
+
+
+# HDF5 files of nocaps-org/image-feature-extractors, for nocaps-org/updown-baseline.
+#
+# A row for each image: `image_id`, `width`, `height`, `num_boxes`, and `boxes` (pixels) and
+# `features` as arrays of any length, all numbers of an image in a row. A program that was stopped
+# leaves rows of no boxes and of id 0. Older files have `features (N, boxes, D)`.
+
+
+def open_nocaps(path: Path, _folder: DataFolder) -> Opened:
+    """Open the HDF5 file. Raises BadConfig, BadData."""
+    file = _hdf5_file(path, "coco_train2017_vg_detector_features_adaptive.h5")
+    ragged = getattr(file.get("features"), "ndim", 0) == 1
+    features = array_in(file, "features", path, 1 if ragged else 3, ragged=ragged)
+    boxed, rows = "boxes" in file, len(features)
+    boxes = array_in(file, "boxes", path, features.ndim, ragged=ragged) if boxed else None
+    about = {
+        name: whole(array_in(file, name, path, 1), path)
+        for name in ("image_id", "num_boxes", "width", "height")
+        if name in file or name == "image_id" or (ragged and name == "num_boxes")
+    }
+    lengths = {name: len(array) for name, array in about.items()}
+    if set(lengths.values()) != {rows} or (boxes is not None and len(boxes) != rows):
+        raise made_wrongly(path, f"{rows} rows of features, but {lengths}")
+    counts = about.get("num_boxes", np.full(rows, 0 if ragged else features.shape[1])).astype(int)
+    full = np.flatnonzero(counts > 0).tolist()
+    if not full:
+        raise made_wrongly(path, f"none of its {rows} images has a box")
+    dim = len(features[full[0]]) // int(counts[full[0]]) if ragged else int(features.shape[2])
+    places: dict[int | str, int] = {}
+    for row in full:
+        id_ = int(about["image_id"][row])
+        if places.setdefault(id_, row) != row:
+            message = f"image {id_} stands in it twice, as rows {places[id_]} and {row}"
+            raise made_wrongly(path, message)
+
+    def read(row: int) -> Row:
+        count = counts[row]
+        regions = np.asarray(features[row]).reshape(-1, dim)[: None if ragged else count]
+        size = tuple(int(about[name][row]) if name in about else 0 for name in ("width", "height"))
+        if boxes is None:
+            return Row(regions, whole_image(count))
+        own = np.asarray(boxes[row]).reshape(-1, 4)[: None if ragged else count]
+        return Row(regions, own, (size[0], size[1]) if all(size) else None, in_pixels=True)
+
+    notes = [] if boxed else [UNKNOWN_BOXES]
+    if len(full) < rows:
+        notes.append(f"{rows - len(full):,} rows without boxes were left out")
+    into, most = DETECTOR_INPUT, int(counts.max())
+    return Opened(places, read, most, dim, None, into, notes=tuple(notes), held=file)
+
+
+# Files of facebookresearch/grid-feats-vqa (Jiang et al. 2020): `train2014/9.pth`, one tensor
+# `(1, D, rows, columns)` an image. An image keeps its proportions, so that grids differ.
+
+
+def open_grid_feats(path: Path, _folder: DataFolder) -> Opened:
+    """Open a folder of such files, in folders below it too. Raises BadCheckpoint, BadData."""
+    files = sorted(path.rglob("*.pth")) if path.is_dir() else []
+    if not files:
+        raise BadData("there is no file .pth in it", location=path, hint="Give the folder of them.")
+    shapes = {file: _grid_in(file).shape[-3:] for file in files}
+    dim, *grid = shapes[files[0]]
+    for file, shape in shapes.items():
+        if shape[0] != dim:
+            message = f"regions of {shape[0]} numbers, before there were {dim}"
+            raise made_wrongly(file, message)
+    one = (grid[0], grid[1]) if len(set(shapes.values())) == 1 else None
+
+    def read(file: Path) -> Row:
+        tensor = _grid_in(file).read().float().numpy()
+        regions = tensor.reshape(dim, -1).T
+        return Row(regions, None if one else grid_boxes(*tensor.shape[-2:]))
+
+    places: dict[int | str, Any] = {file.relative_to(path).as_posix(): file for file in files}
+    most = max(rows * columns for _, rows, columns in shapes.values())
+    return Opened(places, read, most, dim, one, DETECTOR_INPUT)
+
+
+def _grid_in(file: Path) -> Saved:
+    """The tensor of a file, unread. Raises BadCheckpoint, BadData."""
+    value = read_checkpoint(file)
+    shape = value.shape if isinstance(value, Saved) else ()
+    if len(shape) not in (3, 4) or 0 in shape or shape[:-3] not in ((), (1,)):
+        what = f"a tensor {shape}" if isinstance(value, Saved) else f"a {type(value).__name__}"
+        raise made_wrongly(file, f"it holds {what}, not one tensor (1, D, rows, columns)")
+    return cast(Saved, value)
+
+
+# Files of kuanghuei/SCAN (Lee et al. 2018): `train_ims.npy (images, 36, 2048)` with an id for each
+# image in `train_ids.txt`; of some there is a line for each of five captions.
+
+
+def open_scan(path: Path, _folder: DataFolder) -> Opened:
+    """Open one such file, or all in a folder. Raises BadData."""
+    files = sorted(path.glob("*_ims.npy")) if path.is_dir() else [path]
+    if not files or not all(one.is_file() for one in files):
+        message, hint = "there is no train_ims.npy", "Give the folder, such as coco_precomp."
+        raise BadData(message, location=path, hint=hint)
+    arrays: list[Any] = []
+    places: dict[int | str, tuple[int, int]] = {}
+    for number, file in enumerate(files):
+        shape = shape_of(file, "")
+        if len(shape) != 3 or 0 in shape or (arrays and shape[2] != arrays[0].shape[2]):
+            raise made_wrongly(file, f"an array {shape}, not (images, regions, numbers)")
+        try:
+            arrays.append(np.load(file, mmap_mode="r", allow_pickle=False))
+        except DEFECTS as error:
+            raise damaged(file, f"it ends before its {shape} numbers ({error})") from None
+        for row, id_ in enumerate(_ids_beside(file, shape[0])):
+            before, place = places.get(id_), (number, row)
+            if before is None:
+                places[id_] = place
+            elif not np.array_equal(arrays[before[0]][before[1]], arrays[number][row]):
+                raise in_two_files(id_, files[before[0]], file, path)
+
+    def read(place: tuple[int, int]) -> Row:
+        regions = np.asarray(arrays[place[0]][place[1]])
+        return Row(regions, whole_image(len(regions)))
+
+    most, dim = max(one.shape[1] for one in arrays), int(arrays[0].shape[2])
+    return Opened(places, read, most, dim, None, DETECTOR_INPUT, notes=(UNKNOWN_BOXES,))
+
+
+def _ids_beside(file: Path, count: int) -> list[int | str]:
+    """An id for each image of a file. Raises BadData."""
+    beside = file.with_name(f"{file.stem.removesuffix('_ims')}_ids.txt")
+    if not beside.is_file():
+        hint = f"Put {beside.name} beside it: it says which image each row is."
+        raise BadData("there are no ids for it", location=file, hint=hint)
+    ids = [line.strip() for line in read_lines(beside) if line.strip()]
+    each = len(ids) // count
+    if len(ids) != each * count or any(ids[i] != ids[i - i % each] for i in range(len(ids))):
+        message = f"{len(ids)} ids for {count} images"
+        raise BadData(message, location=beside, hint="Give the ids that belong to the file.")
+    return [int(one) if re.fullmatch(r"[0-9]{1,18}", one) else one for one in ids[::each]]

@@ -1,6 +1,7 @@
 """Opened feature files of other programs: which images they have, and a way to read each."""
 
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from saccade.core.errors import BadData
 from saccade.core.tables import optional_package
 from saccade.data.checks import without_file
+from saccade.data.reading import refuse_stand_ins
 from saccade.data.records import ImageRecord
 from saccade.features.networks import first_line
 from saccade.features.settings import Colour, Preprocessing, Resize
@@ -22,9 +24,15 @@ CAFFE_MEAN = (0.485, 0.458, 0.408)
 COPY_AGAIN = "Copy the file again from where it came, or make it again."
 DEFECTS = (
     *(ValueError, KeyError, IndexError, TypeError, OSError, EOFError, RuntimeError),
-    *(zipfile.BadZipFile, OverflowError, UnicodeDecodeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, OverflowError, UnicodeDecodeError, MemoryError),
 )
 """Errors that readers raise for damaged files."""
+CUT = (OSError, EOFError, zipfile.BadZipFile, zlib.error)
+"""Those of them after which another copy of the file may be whole."""
+MADE_WRONGLY = (
+    "It is a file of another program, another of its files, or one that was made wrongly: see "
+    "docs/features.md."
+)
 NUMBERS = "fiu"
 """Numpy's letters for the types of regions and boxes."""
 
@@ -65,8 +73,28 @@ class Opened(NamedTuple):
 
 
 def damaged(location: str | Path, message: str) -> BadData:
-    """The error for a file that is not what its program writes."""
+    """The error for a file of which another copy may be whole."""
     return BadData(message, location=location, hint=COPY_AGAIN)
+
+
+def made_wrongly(location: str | Path, message: str) -> BadData:
+    """The error for a file that is not what its program writes, and would not be after copying."""
+    return BadData(message, location=location, hint=MADE_WRONGLY)
+
+
+def in_two_files(id_: Key, one: Path, other: Path, path: Path) -> BadData:
+    """The error for an image of which two files of a folder have different features."""
+    message = f"image {id_} is in {one.name} and in {other.name}"
+    return BadData(message, location=path, hint="Give the file that is meant.")
+
+
+NAMED = 5
+"""Names in a list of them; the others are counted."""
+
+
+def some(names: Sequence[Key]) -> str:
+    """The first of some names."""
+    return ", ".join(map(str, names[:NAMED])) + ("..." if len(names) > NAMED else "")
 
 
 def preprocessing_of(
@@ -88,17 +116,28 @@ def preprocessing_of(
     )
 
 
+DETECTOR_INPUT = preprocessing_of(1000, "inside", 600)
+"""Bottom-up attention's own: shorter side 600, longer at most 1000, values of 0..255."""
+
+
 def open_hdf5(path: Path) -> Any:
     """An HDF5 file, to be read an image at a time. Raises BadConfig without h5py, BadData."""
     h5py = optional_package("h5py", "h5", "reading HDF5 needs the package h5py")
     try:
         return h5py.File(path, "r")
     except OSError as error:
+        if path.is_file():
+            with path.open("rb") as stream:
+                refuse_stand_ins(path, stream.read(1000).decode("utf-8", "replace"))
         raise damaged(path, f"not a whole HDF5 file ({first_line(error)})") from None
 
 
-def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUMBERS) -> Any:
+def array_in(
+    file: Any, name: str, path: Path, dimensions: int, kinds: str = NUMBERS, ragged: bool = False
+) -> Any:
     """One array of an HDF5 file, unread, of numbers of the `kinds` that numpy knows.
+
+    Each item of a `ragged` one is an array of any length.
 
     Raises BadData where there is none of so many sides, or where it lies in another file: whoever
     made this one would choose what is read.
@@ -122,11 +161,10 @@ def array_in(file: Any, name: str, path: Path, dimensions: int, kinds: str = NUM
         }
         there = ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "nothing"
         message = f"there is no array {name!r} of {dimensions} dimensions, but: {there}"
-        hint = "It is a file of another program, or another of its files: see docs/features.md."
-        raise BadData(message, location=path, hint=hint)
-    kind = found.dtype
-    if kind.kind not in kinds or 0 in shape:
-        raise damaged(path, f"the array {name!r} is {shape} of type {kind}")
+        raise made_wrongly(path, message)
+    kind = h5py.check_vlen_dtype(found.dtype) if ragged else found.dtype
+    if getattr(kind, "kind", "") not in tuple(kinds) or 0 in shape:
+        raise made_wrongly(path, f"the array {name!r} is {shape} of type {found.dtype}")
     return found
 
 
@@ -138,26 +176,43 @@ def whole(array: Any, path: Path) -> np.ndarray:
         raise damaged(path, f"{array.name} cannot be read ({first_line(error)})") from None
 
 
-def shape_of(path: Path, key: str | None = None) -> tuple[int, ...]:
-    """Shape of the array in a .npy file, or of one array in a .npz file, without reading it.
+def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays of numbers in a .npz file, by name, or of the one in a .npy file, whose
+    name is "", without reading them.
 
-    Raises BadData for what is no such file, lacks the array or has no numbers in it.
+    Raises BadData for what is no such file.
     """
+    found = {}
     try:
         with ExitStack() as held:
             stream: Any = held.enter_context(path.open("rb"))
+            members: list[tuple[str, Any]] = [("", stream)]
             if path.suffix == ".npz":
                 archive = held.enter_context(zipfile.ZipFile(stream))
-                stream = held.enter_context(archive.open(f"{key}.npy"))
-            version = np.lib.format.read_magic(stream)
-            name = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
-            shape, _, kind = getattr(np.lib.format, name)(stream)
-        if kind.kind not in NUMBERS:
-            raise ValueError(f"it is of type {kind}")
+                names = [name for name in archive.namelist() if name.endswith(".npy")]
+                members = [(n.removesuffix(".npy"), archive.open(n)) for n in names]
+            for name, member in members:
+                version = np.lib.format.read_magic(member)
+                header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
+                shape, _, kind = getattr(np.lib.format, header)(member)
+                if kind.kind in NUMBERS:
+                    found[name] = tuple(map(int, shape))
     except DEFECTS as error:
-        which = f" {key!r}" if key else ""
-        raise damaged(path, f"not a whole array{which} ({first_line(error)})") from None
-    return tuple(map(int, shape))
+        raise damaged(path, f"not a whole array ({first_line(error)})") from None
+    return found
+
+
+def shape_of(path: Path, key: str) -> tuple[int, ...]:
+    """Shape of the array in a .npy file, or of the one named `key` in a .npz file.
+
+    Raises BadData for what is no such file, lacks the array or has no numbers in it.
+    """
+    shapes = shapes_in(path)
+    name = key if path.suffix == ".npz" else ""
+    if name not in shapes:
+        which = f" {name!r} among {some(sorted(shapes))}" if name else ""
+        raise made_wrongly(path, f"there is no array of numbers{which}")
+    return shapes[name]
 
 
 COMPARED = 32
@@ -271,7 +326,7 @@ def sound_row(opened: Opened, place: Any, image: ImageRecord, root: Path, path: 
     except DEFECTS as error:
         why = " ".join(f"{error}".split())[:200]
         message = f"features of image {image.id} ({image.file}) cannot be read ({why})"
-        raise damaged(path, message) from None
+        raise (damaged if isinstance(error, CUT) else made_wrongly)(path, message) from None
     if row.boxes is not None:
         least, most = float(row.boxes.min()), float(row.boxes.max())
         if least < -BEYOND or most > 1 + BEYOND:

@@ -23,28 +23,25 @@ from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec
 from saccade.features.store import StoreHeader, images_fingerprint, read_header
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
-from saccade.interop.feature_formats import (
-    open_bottom_up,
-    open_hengyuan_hu,
-    open_openvqa,
-    open_pytorch_vqa,
-    open_self_critical,
-    open_sgrvinod,
-)
-from saccade.interop.feature_matching import By, Key, Matched, match, published
-from saccade.interop.feature_reader import Opened, SoundRow, compare_sizes, sound_row
+from saccade.interop import feature_formats, feature_tables
+from saccade.interop.feature_matching import By, Matched, match, published
+from saccade.interop.feature_reader import Opened, SoundRow, compare_sizes, some, sound_row
 
 KINDS: Mapping[str, Callable[[Path, DataFolder], Opened]] = {
-    "bottom-up": open_bottom_up,
-    "hengyuan-hu": open_hengyuan_hu,
-    "pytorch-vqa": open_pytorch_vqa,
-    "openvqa": open_openvqa,
-    "self-critical": open_self_critical,
-    "sgrvinod": open_sgrvinod,
+    "bottom-up": feature_tables.open_bottom_up,
+    "vinvl": feature_tables.open_vinvl,
+    "hengyuan-hu": feature_formats.open_hengyuan_hu,
+    "pytorch-vqa": feature_formats.open_pytorch_vqa,
+    "openvqa": feature_formats.open_openvqa,
+    "self-critical": feature_formats.open_self_critical,
+    "sgrvinod": feature_formats.open_sgrvinod,
+    "m2": feature_formats.open_m2,
+    "nocaps": feature_formats.open_nocaps,
+    "grid-feats": feature_formats.open_grid_feats,
+    "scan": feature_formats.open_scan,
 }
 """The feature files that can be imported, one line each."""
 TOGETHER = 16
-NAMED = 5
 
 
 class FeatureImport(Settings):
@@ -128,7 +125,7 @@ class _Import(NamedTuple):
         """Say which images only one side has. Raises BadData where they have few in common."""
         keys, places, count = self.matched.keys, self.opened.places, len(self.images)
         lacking = [one.file for one in self.images if one.id not in keys]
-        extra = sorted(places.keys() - set(keys.values()))
+        extra = sorted(places.keys() - set(keys.values()), key=lambda key: (str(type(key)), key))
         hint = "Give features of this data set, or prepare the data set that they belong to."
         source = self.folder.about.get("source", "")
         if self.chosen.match is None and not published(source):
@@ -138,19 +135,19 @@ class _Import(NamedTuple):
                 "images.parquet, give --match id."
             )
         if len(lacking) == count:
-            theirs = f"none of its {len(places):,} images ({_some(extra)})"
-            message = f"{theirs} is one of the data folder's {count:,} ({_some(lacking)})"
+            theirs = f"none of its {len(places):,} images ({some(extra)})"
+            message = f"{theirs} is one of the data folder's {count:,} ({some(lacking)})"
             raise BadData(message, location=self.path, hint=hint)
         if 2 * len(lacking) > count and self.chosen.missing == "refuse":
             ours = f"{len(lacking):,} of the data folder's {count:,} images are not in it"
-            theirs = f"{len(extra):,} others are ({_some(extra) or 'none'})"
-            message = f"{ours} ({_some(lacking)}), but {theirs}"
+            theirs = f"{len(extra):,} others are ({some(extra) or 'none'})"
+            message = f"{ours} ({some(lacking)}), but {theirs}"
             hint += " --missing drop leaves out what is not there."
             raise BadData(message, location=self.path, hint=hint)
         if lacking:
-            say(f"{len(lacking):,} images are not in the file and left out: {_some(lacking)}")
+            say(f"{len(lacking):,} images are not in the file and left out: {some(lacking)}")
         if extra:
-            say(f"{len(extra):,} of its images are not in the data folder: {_some(extra)}")
+            say(f"{len(extra):,} of its images are not in the data folder: {some(extra)}")
         for note in (*self.opened.notes, *self.matched.notes):
             say(note)
 
@@ -183,11 +180,9 @@ class _Import(NamedTuple):
 
     def columns(self, images: Sequence[ImageRecord], header: StoreHeader) -> dict[str, Any]:
         """Rows of the store, by column."""
-        columns: dict[str, Any] = {
-            name: np.zeros((len(images), *shape[1:]), kind)
-            for name, (shape, kind) in header.columns().items()
-        }
-        columns["skipped"] = []
+        columns: dict[str, Any] = {"skipped": []}
+        for name, (shape, kind) in header.columns().items():
+            columns[name] = np.zeros((len(images), *shape[1:]), kind)
         for place, image in enumerate(images):
             if image.id not in self.matched.keys:
                 columns["skipped"] += [Skipped(image.id, image.file, f"not in {self.path.name}")]
@@ -204,7 +199,3 @@ class _Import(NamedTuple):
             hint = "Give --dtype float32 and another --name; if it stays, the file is damaged."
             raise BadStore(message, location=self.path, hint=hint)
         return columns
-
-
-def _some(names: Sequence[Key]) -> str:
-    return ", ".join(map(str, names[:NAMED])) + ("..." if len(names) > NAMED else "")

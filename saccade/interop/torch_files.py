@@ -6,10 +6,12 @@ optimiser's state, twice as large as the weights, costs nothing.
 """
 
 import codecs
+import gc
 import io
 import math
 import mmap
 import pickle
+import pickletools
 import re
 import struct
 import zipfile
@@ -23,6 +25,7 @@ import torch
 from torch import Tensor
 
 from saccade.core.errors import BadCheckpoint
+from saccade.data.reading import refuse_stand_ins
 
 DEFECTS = (
     *(ValueError, LookupError, TypeError, AttributeError, AssertionError, EOFError, struct.error),
@@ -59,6 +62,8 @@ class Inert:
 
     name: str
     """Such as "models.DecoderWithAttention"."""
+    dtype: torch.dtype | None = None
+    """Of the numbers, where it stands for a kind of storage."""
     state: Any = None
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
@@ -112,6 +117,8 @@ def _tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> "Sav
     """A view of a storage, which must lie within it."""
     if not isinstance(storage, Storage) or len(shape) != len(stride):
         raise ValueError("a tensor without a storage")
+    if shape == () and type(offset) is int and 0 <= offset < storage.numbers:  # hundreds of them
+        return Saved(storage, offset, (), ())  # of thousands in files that keep every prediction
     numbers = (offset, *shape, *stride)
     if not all(isinstance(n, int) and n >= 0 for n in numbers):
         raise ValueError("a tensor of impossible shape")
@@ -150,14 +157,12 @@ def _as_latin_1(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("saccade.latin-1", _as_latin_1)
 
 
-class InertUnpickler(pickle._Unpickler):
+class _InertUnpickler(pickle.Unpickler):
     """Unpickler for which every class and function is a stand-in that does nothing.
 
-    It is the one of the standard library that is written in Python: the one written in C keeps as
-    many places as the largest number that a pickle gives to an object, which may be four thousand
-    million. `classes` are names of classes that stand in any module, such as the checkpoint's own
-    models; `storage` makes something of a persistent id, torch's way to say where a tensor's
-    numbers are. Strings of Python 2 are UTF-8 where they can be, else Latin-1.
+    `classes` are names of classes that stand in any module, such as the checkpoint's own models;
+    `storage` makes something of a persistent id, torch's way to say where a tensor's numbers are.
+    Strings of Python 2 are UTF-8 where they can be, else Latin-1.
     """
 
     def __init__(
@@ -180,7 +185,8 @@ class InertUnpickler(pickle._Unpickler):
                 raise RefusedPickle(f"{module}.{name}")
             if len(self.stand_ins) >= MAX_NAMES:
                 raise RefusedPickle(f"more than {MAX_NAMES:,} classes and functions")
-            fields: dict[str, Any] = {"name": whole}
+            numbers = whole.rpartition(".")[2].removesuffix("Storage")
+            fields: dict[str, Any] = {"name": whole, "dtype": _DTYPES.get(numbers)}
             if build is not None:
                 fields["__new__"] = lambda _cls, *args: build(*args)
             self.stand_ins[whole] = type("Inert", (Inert,), fields)
@@ -190,9 +196,78 @@ class InertUnpickler(pickle._Unpickler):
         """The storage that an id names."""
         return self.storage(pid)
 
-    def get_extension(self, code: int) -> None:
-        """Refuse the numbers that stand for classes which other packages registered."""
-        raise RefusedPickle(f"the instruction EXT {code}")
+
+def _codes(*sizes: int) -> bytes:
+    """The instructions whose arguments have such a size, as characters of a regular expression."""
+    found = (o for o in pickletools.opcodes if (o.arg.n if o.arg else 0) in sizes)
+    return b"[" + b"".join(re.escape(o.code.encode("latin-1")) for o in found) + b"]"
+
+
+_NO_REFUSAL = rb"(?![.r\x82-\x84])"  # STOP, LONG_BINPUT and EXT are looked at one by one
+_PLAIN = b"|".join(
+    _NO_REFUSAL + _codes(size) + b"." * size if size else _NO_REFUSAL + _codes(0)
+    for size in (0, 1, 2, 4, 8)
+)
+_SIZED = {
+    **{ord(o.code): 1 for o in pickletools.opcodes if o.arg and o.arg.n == -2},
+    **{ord(o.code): 4 for o in pickletools.opcodes if o.arg and o.arg.n in (-3, -4)},
+    **{ord(o.code): 8 for o in pickletools.opcodes if o.arg and o.arg.n == -5},
+}
+"""Instructions with data of any length: how many bytes say the length."""
+_LINES = {
+    ord(o.code): 2 if o.name in ("GLOBAL", "INST") else 1
+    for o in pickletools.opcodes
+    if o.arg and o.arg.n == -1
+}
+"""Instructions with text: how many lines."""
+
+
+def unpickle(file: bytes | mmap.mmap, start: int, classes: Any, storage: Any) -> tuple[Any, int]:
+    """What a pickle that begins at a byte holds, and where it ends; see `_InertUnpickler`.
+
+    The unpickler written in C is twenty times as fast as the one in Python, but keeps as many
+    places as the largest number that a pickle gives to an object, which may be four thousand
+    million. So the numbers are looked at before: none is larger than the pickle is long.
+    """
+    # Runs of instructions of known length are skipped at once, objects with small numbers too.
+    most = min((len(file) - start) >> 16, 255)
+    numbered = rb"r..[\x00-" + re.escape(bytes([most])) + rb"]\x00"
+    plain = re.compile(rb"(?:" + numbered + b"|" + _PLAIN + rb")*+", re.DOTALL)
+    place, stop = start, False
+    while not stop:
+        place = cast(re.Match[bytes], plain.match(file, place)).end()
+        code = file[place]  # IndexError, one of DEFECTS, where the pickle is cut
+        place += 1
+        number = 0
+        if code in _SIZED:
+            size = _SIZED[code]
+            length = int.from_bytes(file[place : place + size], "little")
+            place += size + length
+        elif code in _LINES:
+            begin = place
+            for _ in range(_LINES[code]):
+                place = file.find(b"\n", place) + 1
+                if not place:
+                    raise EOFError("it ends in the middle of a line")
+            number = int(file[begin:place]) if code == ord("p") else 0
+        elif code == ord("r"):
+            number = int.from_bytes(file[place : place + 4], "little")
+            place += 4
+        elif code in b"\x82\x83\x84":  # numbers for classes which other packages registered
+            raise RefusedPickle("the instruction EXT")
+        elif code != ord("."):
+            raise pickle.UnpicklingError(f"no instruction of a pickle: {code}")
+        if place > len(file) or number > len(file) - start:
+            raise EOFError("it ends too early")
+        stop = code == ord(".")
+    stream = cast(BinaryIO, io.BufferedReader(io.BytesIO(file[start:place])))
+    collects = gc.isenabled()
+    gc.disable()  # it would look at every new object again and again, and find nothing
+    try:
+        return _InertUnpickler(stream, classes, storage).load(), place
+    finally:
+        if collects:
+            gc.enable()
 
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -252,7 +327,8 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
     as `Inert`. `classes` names the checkpoint's own classes, which stand in any module.
 
     Raises BadCheckpoint for a file that is missing, damaged, no pickle, or whose pickle names
-    anything that is on no list, such as `os.system`; that is neither imported nor run.
+    anything that is on no list, such as `os.system`; that is neither imported nor run. Raises
+    BadData for a web page or a pointer of Git LFS in its place.
     """
     try:
         with path.open("rb") as stream:
@@ -264,6 +340,7 @@ def read_checkpoint(path: Path, classes: Collection[str] = ()) -> Any:
     except OSError as error:
         message, hint = f"unreadable ({error.strerror})", "Give the path of a file."
         raise BadCheckpoint(message, location=path, hint=hint) from None
+    refuse_stand_ins(path, file[:1000].decode("utf-8", "replace"))
     try:
         if file[:4] == b"PK\x03\x04":
             with zipfile.ZipFile(path) as archive:
@@ -305,12 +382,11 @@ def _archive(archive: zipfile.ZipFile, file: mmap.mmap, classes: Collection[str]
         whole = numbers * dtype.itemsize == info.file_size
         return Storage(file, dtype, numbers, head + 30 + names + extra, info.CRC if whole else 0)
 
-    return InertUnpickler(io.BytesIO(archive.read(name)), classes, storage).load()
+    return unpickle(archive.read(name), 0, classes, storage)[0]
 
 
 def _stream(file: mmap.mmap, classes: Collection[str]) -> Any:
     """A pickle alone, or an early torch file: five pickles, then the numbers of each storage."""
-    stream = cast(BinaryIO, file)
     storages: dict[str, Storage] = {}
 
     def storage(about: Any) -> Any:
@@ -319,34 +395,35 @@ def _stream(file: mmap.mmap, classes: Collection[str]) -> Any:
         what, kind, key, _location, numbers, view = about
         if what != "storage" or view is not None:
             raise ValueError(f"a persistent {what}, or a view of one")
-        return storages.setdefault(key, Storage(file, _dtype(kind), numbers))
+        if key not in storages:
+            storages[key] = Storage(file, _dtype(kind), numbers)
+        return storages[key]
 
-    first = InertUnpickler(stream, classes, storage).load()
+    first, place = unpickle(file, 0, classes, storage)
     if first != MAGIC:
         return first
-    _version, system = (InertUnpickler(stream, classes, storage).load() for _ in range(2))
+    _version, place = unpickle(file, place, classes, storage)
+    system, place = unpickle(file, place, classes, storage)
     if not system["little_endian"]:
         raise ValueError("written on a machine with another order of bytes")
-    value = InertUnpickler(stream, classes, storage).load()
-    for key in InertUnpickler(stream, classes, storage).load():
-        (numbers,) = struct.unpack("<q", file.read(8))
+    value, place = unpickle(file, place, classes, storage)
+    keys, place = unpickle(file, place, classes, storage)
+    for key in keys:
+        (numbers,) = struct.unpack("<q", file[place : place + 8])
         found = storages.get(key)
         if found is None or found.numbers != numbers:
             raise ValueError(f"storage {key} is not as it was announced")
-        found.start = file.tell()
-        end = found.start + numbers * found.dtype.itemsize
-        if end > len(file):
+        found.start = place + 8
+        place = found.start + numbers * found.dtype.itemsize
+        if place > len(file):
             raise EOFError("it ends in the middle of a tensor")
-        file.seek(end)
     return value
 
 
 def _dtype(kind: Any) -> torch.dtype:
-    is_stand_in = isinstance(kind, type) and issubclass(kind, Inert)
-    name = kind.name.rpartition(".")[2] if is_stand_in else ""
-    dtype = _DTYPES.get(name.removesuffix("Storage"))
+    dtype = kind.dtype if isinstance(kind, type) and issubclass(kind, Inert) else None
     if dtype is None:
-        raise ValueError(f"numbers of the kind {name or kind!r}")
+        raise ValueError(f"numbers of the kind {getattr(kind, 'name', kind)!r}")
     return dtype
 
 

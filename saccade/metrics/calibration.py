@@ -16,6 +16,7 @@ from saccade.data.records import Question
 from saccade.metrics.catalogue import NotMeasured, Result
 from saccade.metrics.vqa import accuracy as vqa_accuracy
 from saccade.metrics.vqa import check_numbers
+from saccade.text.answers import OFFICIAL
 
 BINS = 15
 POINTS = 20
@@ -54,17 +55,15 @@ def calibration(
     references: Sequence[Question],
     *,
     confidence: Sequence[float],
-    revision: str = "2021-03",
+    revision: str = OFFICIAL,
 ) -> dict[str, Result] | NotMeasured:
     """Both errors by their names in `METRICS`, from a confidence (0..1) in each answer."""
     if np.isnan(confidence).any():
         return NotMeasured("calibration: there is no confidence in each answer")
     right = vqa_accuracy(predictions, references, revision=revision).per_example or ()
     score = calibration_score(confidence, right)
-    return {
-        "expected_calibration_error": Result(score.ece),
-        "area_under_risk_coverage": Result(score.aurc),
-    }
+    area = Result(score.aurc)
+    return {"expected_calibration_error": Result(score.ece), "area_under_risk_coverage": area}
 
 
 def calibration_score(

@@ -15,7 +15,7 @@ from saccade.core.errors import BadData
 from saccade.data.records import Question
 from saccade.metrics.catalogue import NotMeasured, Result
 from saccade.metrics.vqa import check_numbers
-from saccade.text.answers import normalise_answer
+from saccade.text.answers import comparable_answer
 
 Averaging = Literal["plain", "pitvqa", "pitvqa_2024"]
 
@@ -46,8 +46,8 @@ def classification(
     """
     if any(len(question.answers) != 1 for question in references):
         return NotMeasured("classification: needs questions with one human answer each")
-    predicted = [normalise_answer(answer) for answer in predictions]
-    true = [normalise_answer(question.answers[0]) for question in references]
+    predicted = [comparable_answer(answer) for answer in predictions]
+    true = [comparable_answer(question.answers[0]) for question in references]
     plain = classification_score(predicted, true, labels=sorted(set(true)))
     found = {"balanced_accuracy": Result(plain.balanced_accuracy)}
     pitvqa = classification_score(predicted, true, averaging="pitvqa")

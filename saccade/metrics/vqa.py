@@ -12,7 +12,7 @@ from functools import cache
 from saccade.core.errors import BadData
 from saccade.data.records import Question
 from saccade.metrics.catalogue import Result
-from saccade.text.answers import normalise_answer, normalise_pair
+from saccade.text.answers import OFFICIAL, comparable_answer, normalise_pair
 
 _ENOUGH = 3
 """So many other people must have given an answer for it to be wholly right."""
@@ -26,29 +26,30 @@ def _left_out(matches: int, people: int) -> float:
     return (matching + other) / people
 
 
-def vqa_accuracy_of(prediction: str, answers: Sequence[str], revision: str = "2021-03") -> float:
+def vqa_accuracy_of(prediction: str, answers: Sequence[str], revision: str = OFFICIAL) -> float:
     """Accuracy in 0..1 of one prediction against everything that people answered.
 
     People are told apart by their place in `answers`, so equal answers count as often as given.
     With fewer than four people a full score is out of reach, as in the official code. With a single
     one (VQA-RAD, say) nobody would be left to agree with: then it is 1 if prediction and answer
-    are equal after full normalisation, else 0. Raises BadData when there are no answers.
+    are equal after full normalisation (`comparable_answer`), else 0. Raises BadData when there are
+    no answers.
     """
     if not answers:
         message = "a question without human answers cannot be scored"
         raise BadData(message, hint="Score a split that has annotations.")
     if len(answers) == 1:
-        return float(normalise_answer(prediction.strip()) == normalise_answer(answers[0].strip()))
+        return float(comparable_answer(prediction) == comparable_answer(answers[0]))
     prediction, human = normalise_pair(prediction, answers, revision)
     return _left_out(human.count(prediction), len(human))
 
 
 def accuracy(
-    predictions: Sequence[str], references: Sequence[Question], *, revision: str = "2021-03"
+    predictions: Sequence[str], references: Sequence[Question], *, revision: str = OFFICIAL
 ) -> Result:
     """Accuracy of one answer per question, in the same order: per cent, and 0..1 of each.
 
-    `revision` chooses the official normaliser of 2021 (default) or of 2016, see `text.answers`.
+    `revision` chooses how both are normalised before, see `text.answers.normalise_pair`.
     Raises BadData where a question has no human answers.
     """
     scores = []

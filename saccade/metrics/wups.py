@@ -79,7 +79,7 @@ def wups_of(predicted: Answer, true: Answer, similarity: Similarity, threshold: 
 def _items(answer: Answer) -> list[str]:
     if isinstance(answer, str):
         answer = answer.split(",")
-    return [item.strip() for item in answer if item.strip()]
+    return [item.strip().lower() for item in answer if item.strip()]
 
 
 def noun_similarity(wordnet: Path) -> Similarity:

@@ -2,21 +2,23 @@
 
 Two answers that mean the same may be written differently ("Two." and "2"). The official scorer
 mends that by fixed rules with well-known oddities; they are kept here to the letter, because a
-score by any other rules cannot be compared with a published one.
+score by any other rules cannot be compared with a published one. For data that nobody has
+published scores of there is a third revision without the oddity that hurts there.
 Source: GT-Vision-Lab/VQA, `vqaEval.py`, revisions a013f00 (2021) and 458a8b2 (2016).
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Literal
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.tables import Table
 
-REVISIONS = ("2021-03", "2016")
+REVISIONS = ("2021-03", "2016", "always")
+OFFICIAL, ALWAYS = REVISIONS[0], REVISIONS[-1]
 
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _LISTED = re.compile(f"[{re.escape(_PUNCTUATION)}]")
@@ -85,13 +87,58 @@ def normalise_answer(text: str) -> str:
     return normalise_digits_and_articles(normalise_punctuation(text))
 
 
+Steps = Literal["blanks", "punctuation", "all", "all but letters"]
+
+
 @lru_cache(maxsize=2**18)  # people repeat themselves: ten million answers, few different ones
-def clean_answer(text: str, steps: Literal["blanks", "punctuation", "all"]) -> str:
-    """Do some of the official steps: blanks (line ends and tabs too), one more, or all."""
+def clean_answer(text: str, steps: Steps) -> str:
+    """Do some of the official steps: blanks (line ends and tabs too), one more, all, or all but
+    what takes the last letter away: "A", one of the choices A to D, is no article.
+    """
     if steps == "punctuation":
         return normalise_punctuation(text)
     text = text.translate(_AS_BLANKS).strip()
-    return text if steps == "blanks" else normalise_answer(text)
+    if steps == "blanks":
+        return text
+    full = normalise_answer(text)
+    if full or steps == "all":
+        return full
+    return " ".join(normalise_punctuation(text).lower().split())
+
+
+def comparable_answer(text: str) -> str:
+    """The form in which own answers are compared: officially normalised, but an answer of which
+    that leaves nothing keeps its letters ("a") or its marks ("?").
+    """
+    return clean_answer(text, "all but letters") or text.strip().lower()
+
+
+def commonest_answer(answers: Sequence[str]) -> str:
+    """What most people answered, by its comparable form, in the spelling that most of them used;
+    of equals the first. Empty where there are none.
+    """
+    forms = Counter(map(comparable_answer, answers))
+    best = max(forms, key=lambda form: forms[form], default="")
+    spellings = Counter(answer for answer in answers if comparable_answer(answer) == best)
+    return max(spellings, key=lambda spelling: spellings[spelling], default="")
+
+
+def changed_unanimous(people: Iterable[Sequence[str]]) -> Counter[str]:
+    """Answers that several people gave in agreement and the official normaliser changes, and to
+    how many questions: revision 2021-03 leaves them as they are, so that no normalised answer can
+    meet them.
+    """
+    agreed = Counter(
+        answers[0]
+        for answers in people  # of half a million questions: the first test answers for most
+        if len(answers) > 1 and answers[0] == answers[-1] and len(set(answers)) == 1
+    )
+    changed = Counter[str]()
+    for answer, count in agreed.items():
+        raw = clean_answer(answer, "blanks")
+        if clean_answer(raw, "all") != raw:
+            changed[raw] += count
+    return changed
 
 
 def normalise_pair(
@@ -102,12 +149,18 @@ def normalise_pair(
     2021-03 (default) normalises both sides in full, unless all people wrote the same: then neither.
     2016 always normalises the prediction in full; the people's answers only lose punctuation, and
     only if they differ. So under 2016 an answer with an article can never be matched.
+    "always" is nobody's but ours: both sides in full, whatever people wrote, but for letters that
+    are an answer, and for marks that all people wrote.
     Raises BadConfig for any other revision.
     """
     if revision not in REVISIONS:
         hint = f"Choose from {', '.join(REVISIONS)}."
         raise BadConfig(f"there is no scorer revision {revision!r}", hint=hint)
-    if revision == "2021-03":
+    if revision == ALWAYS:
+        alike = len({comparable_answer(answer) for answer in answers}) == 1
+        form = comparable_answer if alike else partial(clean_answer, steps="all but letters")
+        return form(prediction), [form(answer) for answer in answers]
+    if revision == OFFICIAL:
         human = [clean_answer(answer, "blanks") for answer in answers]
         if len(set(human)) == 1:
             return clean_answer(prediction, "blanks"), human
@@ -148,12 +201,15 @@ class AnswerList:
 
     answers: tuple[str, ...]
     normaliser: str
+    merged: bool = False
+    """Raw answers of one comparable form, such as "Yes" and "yes", are one answer, spelt as most
+    people spelt it; else only those that the normaliser makes equal."""
 
     def __post_init__(self) -> None:
         if self.normaliser not in NORMALISERS:
             message = f"an answer list was made with the unknown normaliser {self.normaliser!r}"
             raise BadData(message, hint=f"Known are: {', '.join(NORMALISERS)}.")
-        if len(set(self.answers)) != len(self.answers):
+        if len(self._ids) != len(self.answers):
             hint = "Make it again from the data folder; it is not to be edited by hand."
             raise BadData("an answer list has an answer twice", hint=hint)
 
@@ -162,7 +218,9 @@ class AnswerList:
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return {answer: id_ for id_, answer in enumerate(self.answers)}
+        """Ids of the listed answers by what tells them apart."""
+        form = comparable_answer if self.merged else str
+        return {form(answer): id_ for id_, answer in enumerate(self.answers)}
 
     @cached_property
     def _known(self) -> dict[str, int | None]:
@@ -177,9 +235,18 @@ class AnswerList:
         known, normalise = self._known, NORMALISERS[self.normaliser]
         for answer in human:
             if answer not in known:
-                known[answer] = self._ids.get(normalise(answer))
+                known[answer] = self._ids.get(_form(answer, normalise, self.merged)[0])
         counts = Counter(id_ for answer in human if (id_ := known[answer]) is not None)
         return list(counts), list(counts.values())
+
+
+def _form(answer: str, normalise: Callable[[str], str], merged: bool) -> tuple[str, str]:
+    """What tells an answer from others, and its spelling in a list."""
+    spelling = normalise(answer)
+    if not merged:
+        return spelling, spelling
+    spelling = spelling or answer.strip()
+    return comparable_answer(spelling), spelling
 
 
 def answer_list(
@@ -189,6 +256,7 @@ def answer_list(
     normaliser: str,
     min_count: int = 1,
     only_words: bool = False,
+    merged: bool = False,
 ) -> AnswerList:
     """List the `size` most frequent training answers (all if None), the most frequent first.
 
@@ -196,13 +264,20 @@ def answer_list(
     people gave, and with `only_words` those of more than letters, digits and underscores.
     `counts` says how many people gave each raw answer, in order of first occurrence, which decides
     who gets the last place among equals. In the list, equals stand in reverse order of spelling.
+    With `merged` all of this goes by comparable forms, so that capitals change nothing.
     Source: the published code of Show, Ask, Attend, and Answer.
     """
     normalise, totals = NORMALISERS.look_up(normaliser), Counter[str]()
+    spellings = Counter[tuple[str, str]]()
     for answer, count in counts.items():
-        totals[normalise(answer)] += count
-    for answer, count in [*totals.items()]:
-        if not answer or count < min_count or (only_words and not re.fullmatch(r"\w+", answer)):
-            del totals[answer]
-    kept = sorted(((count, answer) for answer, count in totals.most_common(size)), reverse=True)
-    return AnswerList(tuple(answer for _, answer in kept), normaliser)
+        form, spelling = _form(answer, normalise, merged)
+        totals[form] += count
+        spellings[form, spelling] += count
+    for form, count in [*totals.items()]:
+        if not form or count < min_count or (only_words and not re.fullmatch(r"\w+", form)):
+            del totals[form]
+    kept = sorted(((count, form) for form, count in totals.most_common(size)), reverse=True)
+    spelt: dict[str, str] = {}
+    for form, spelling in sorted(spellings, key=lambda pair: -spellings[pair]):
+        spelt.setdefault(form, spelling)
+    return AnswerList(tuple(spelt[form] for _, form in kept), normaliser, merged)

@@ -220,7 +220,7 @@ class Words:
         if self.vocabulary.rules is None:
             del vocabulary["rules"]
         if self.answers is not None:
-            answers = {"normaliser": self.answers.normaliser, "answers": self.answers.answers}
+            answers = asdict(self.answers)
         return {"vocabulary": vocabulary, "answers": answers}
 
     @classmethod

@@ -96,9 +96,10 @@ def start_from(path: Path, model: nn.Module, experiment: Experiment) -> None:
             hint = "Start from a run on the features as they were extracted."
             message = "that run's features were reduced by `store convert`, which no encoder does"
             raise BadRun(message, location=path, hint=hint)
-        if store.preprocessing != experiment.store.header.preprocessing:
-            fields = store.preprocessing.model_dump(exclude={"height", "width"})
-            wanted = FeaturesConfig(backbone=PIXELS, size=store.preprocessing.height, **fields)
+        theirs, here = store.preprocessing, experiment.store.header.preprocessing
+        if theirs.model_copy(update={"window": here.window}) != here:  # the window is the data's
+            fields = theirs.model_dump(exclude={"height", "width", "window"})
+            wanted = FeaturesConfig(backbone=PIXELS, size=theirs.height, **fields)
             hint = f"Extract pixels as that run did: saccade extract DATA {wanted.flags()}"
             message = "that run's images were preprocessed otherwise than these pixels"
             raise BadRun(message, location=path, hint=hint)

@@ -3,6 +3,7 @@
 import copy
 import resource
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -58,7 +59,10 @@ def estimate(loop: TrainingLoop) -> Estimate:
 class TrainingView:
     """A progress bar on a terminal, while `bar` is entered; one line per epoch everywhere."""
 
-    def __init__(self, console: Console, recipe: Recipe, examples: Any) -> None:
+    def __init__(
+        self, console: Console, recipe: Recipe, examples: Any, remarks: Sequence[str] = ()
+    ) -> None:
+        """Begin with the `remarks` that are not empty, a line each."""
         self.console, self.config = console, recipe.train
         self.count, self.left_out = len(examples), examples.left_out
         self.steps = -(-self.count // recipe.train.batch_size)
@@ -75,6 +79,8 @@ class TrainingView:
             transient=True,
             disable=not console.is_terminal,
         )
+        for remark in filter(None, remarks):
+            self.say(remark)
         total = self.steps * self.config.epochs
         self.row = self.bar.add_task(
             "", total=total, epoch="1", loss=0.0, score="-", rate=0.0, waiting=0.0

@@ -68,6 +68,8 @@ class WordVectors(NamedTuple):
     values: np.ndarray  # (n, width) float32
     wanted: int
     """Number of the vocabulary's words, without special ones."""
+    note: str = ""
+    """What the user should know of the file."""
 
 
 def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVectors:
@@ -75,7 +77,8 @@ def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVec
 
     Special words (padding, unknown, start, end) have none. Raises BadData, naming the line or the
     word, for a file that cannot be read, is something else, whose vectors are not `width` long, or
-    that ends too early, and for one that has none of the words.
+    that ends within a word, and for one that has none of the words. One that ends behind a whole
+    word, and earlier than its first line says, is noted.
     """
     special = {vocabulary.pad, vocabulary.unknown, vocabulary.start, vocabulary.end}
     ids = {word.encode(): id_ for id_, word in enumerate(vocabulary.words) if id_ not in special}
@@ -102,10 +105,18 @@ def read_word_vectors(path: Path, vocabulary: Vocabulary, width: int) -> WordVec
             found, words = read(path, stream, ids, width, int(sizes[1]))
     if not words:
         raise _bad(path, "is empty")
+    note, promised = "", words if sizes is None else int(sizes[1])
+    if promised != words:  # gensim counts a word twice that its own source had twice
+        note = (
+            f" It holds {words:,} words and its first line promises {promised:,}, as gensim writes "
+            "where words stood twice in its source."
+        )
     if not found:
         message = f"none of its {words:,} words is one of the vocabulary's {len(ids):,}"
         raise _bad(path, message, "Choose word vectors of the data's language.")
-    return WordVectors(np.array(list(found), np.int64), np.stack(list(found.values())), len(ids))
+    return WordVectors(
+        np.array(list(found), np.int64), np.stack(list(found.values())), len(ids), note
+    )
 
 
 Found = tuple[dict[int, np.ndarray], int]
@@ -165,7 +176,7 @@ def _read_text(
     path: Path, stream: BufferedIOBase, ids: Mapping[bytes, int], width: int, count: int | None
 ) -> Found:
     found: dict[int, np.ndarray] = {}
-    words = 0
+    words, line = 0, b""
     for number, line in enumerate(stream, start=1 if count is None else 2):
         stripped = line.rstrip(b" \r\n")
         if not stripped:
@@ -186,8 +197,10 @@ def _read_text(
         # Too many numbers: a word with blanks in it, as some have in GloVe's largest file.
         if id_ is not None and id_ not in found and held == width:
             found[id_] = _numbers(path, number, rest)
-    if count not in (None, words):
-        raise _bad(path, f"has {words:,} words, its first line promises {count:,}", FETCH_AGAIN)
+    if count is not None and (words > count or (words < count and not line.endswith(b"\n"))):
+        message = f"has {words:,} words, its first line promises {count:,}"
+        message += ", and its last line has no end" if words < count else ""
+        raise _bad(path, message, FETCH_AGAIN)
     return found, words
 
 
@@ -214,8 +227,7 @@ def _read_binary(
         if blank < 0 or blank - at > MAX_WORD or len(chunk) < blank + 1 + size:
             rest = chunk[at:]
             if not rest.strip():
-                message = f"has {number - 1:,} words, its first line promises {count:,}"
-                raise _bad(path, message, FETCH_AGAIN)
+                return found, number - 1
             if len(rest.partition(b" ")[0]) > MAX_WORD:
                 raise _bad(path, f"word {number:,} of {count:,} has no blank behind it", SHIFTED)
             raise _bad(path, f"ends within word {number:,} of {count:,}", FETCH_AGAIN)
@@ -253,4 +265,5 @@ def initialise_embedding(
     if missing == "zero":
         weight.zero_()
     weight[torch.from_numpy(vectors.ids)] = torch.from_numpy(vectors.values).to(weight)
-    return f"{len(vectors.ids):,} of {vectors.wanted:,} words have a vector in {path.name}."
+    found = f"{len(vectors.ids):,} of {vectors.wanted:,} words"
+    return f"{found} have a vector in {path.name}.{vectors.note}"
