@@ -1,6 +1,10 @@
 """Folders as the Hugging Face hub has them: images with metadata, and Parquet files."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from hashlib import sha256
 
@@ -17,6 +21,7 @@ from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare, source_and_root
 from tests.source_samples import JPEG, SAMPLES, beside, hf_table, save_parquet, touch
 from tests.source_samples import write_lines as write
+from tests.web_site import serve_hub
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -297,3 +302,52 @@ class TestHub:
     def test_the_command_line_puts_its_images_beside_the_data(self, tmp_path):
         name, folder = source_and_root("hf:org/name", None, tmp_path / "data")
         assert (name, folder) == ("hf:org/name", tmp_path / "data-images")
+
+
+@pytest.mark.slow  # processes; the library tries again for 30 seconds where files fail
+class TestHubOverHttp:
+    """`hf:` in a process of its own, whose hub is a stand-in on this machine."""
+
+    @pytest.fixture
+    def ask(self, tmp_path):
+        """Prepares `ours/set` as the hub has it, the folder `hub`, at the address given."""
+        SAMPLES["hf-parquet"](tmp_path / "hub")
+        (tmp_path / "hub/README.md").write_text("---\nlicense: mit\n---\n# Ours\n")
+
+        def ask(address, name="ours/set", **variables):
+            own = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "home")}
+            gone = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE")
+            kept = {key: value for key, value in os.environ.items() if key not in gone}
+            words = ["prepare", f"hf:{name}", "--out", str(tmp_path / "data"), "--replace"]
+            return subprocess.run(
+                [sys.executable, "-m", "saccade", *words],
+                env={**kept, **own, **variables}, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+
+        return ask
+
+    def test_a_set_is_downloaded_and_read_then_taken_from_the_cache(self, ask, tmp_path):
+        plain = read_source("hf-parquet", tmp_path / "hub")
+        with serve_hub("ours/set", tmp_path / "hub") as address:
+            told = ask(address)
+        assert told.returncode == 0, told.stderr
+        folder = DataFolder(tmp_path / "data")
+        assert folder.captions("train") == [c for c in plain.captions if c.split == "train"]
+        assert folder.questions("val") == [q for q in plain.questions if q.split == "val"]
+        assert folder.about["licence"] == "mit, says its card"
+        assert all((tmp_path / "data-images" / image.file).is_file() for image in folder.images())
+        shutil.rmtree(tmp_path / "data")
+        assert ask(address, HF_HUB_OFFLINE="1").returncode == 0
+        assert DataFolder(tmp_path / "data").questions("val") == folder.questions("val")
+
+    @pytest.mark.parametrize("fault", ["no such set", "files fail", "no hub at all"])
+    def test_what_cannot_be_had_is_one_sentence(self, fault, ask, tmp_path):
+        if fault == "files fail":
+            (tmp_path / "hub/BROKEN").touch()
+        with serve_hub("ours/set", tmp_path / "hub") as address:
+            place = "http://127.0.0.1:9" if fault == "no hub at all" else address
+            told = ask(place, "ours/other" if fault == "no such set" else "ours/set")
+        assert told.returncode == 1
+        assert "Traceback" not in told.stderr
+        assert "cannot be loaded from the Hugging Face hub" in told.stderr + told.stdout
+        assert not (tmp_path / "data").exists()

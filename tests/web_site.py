@@ -1,10 +1,13 @@
 """A small web server on this machine, which misbehaves as told."""
 
+import hashlib
+import json
 import re
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class Site:
@@ -94,14 +97,92 @@ def serve():
                     return
                 time.sleep(site.pause)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with _running(Handler) as site.port:
+        yield site
+
+
+@contextmanager
+def _running(handler):
+    """The port of a server that answers meanwhile."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    site.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
-        yield site
+        yield server.server_port
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def serve_hub(name, folder):
+    """The address of a stand-in of the Hugging Face hub that has one data set, a folder.
+
+    It answers what `huggingface_hub` asks to read one: about the set, what is in a folder, about
+    paths, and the files. A file called `BROKEN` in the folder has the server fail at every file.
+    """
+    commit = "a" * 40
+
+    def about(path):
+        where = path.relative_to(folder).as_posix()
+        oid = hashlib.sha1(path.name.encode()).hexdigest()
+        kind, size = ("file", path.stat().st_size) if path.is_file() else ("directory", 0)
+        return {"type": kind, "oid": oid, "size": size, "path": where}
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            pass
+
+        def answer(self):
+            asked = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            path = unquote(urlsplit(self.path).path)
+            api, files = f"/api/datasets/{name}", f"/datasets/{name}/resolve/"
+            kind, _, rest = path.removeprefix(api).strip("/").partition("/")
+            inner = rest.partition("/")[2]
+            if path.startswith(files):
+                file = folder / path.removeprefix(files).partition("/")[2]
+                if (folder / "BROKEN").exists():
+                    self.give(b"", 500)
+                elif file.is_file():
+                    tag = hashlib.sha1(file.read_bytes()).hexdigest()
+                    self.give(file.read_bytes(), ETag=f'"{tag}"', **{"X-Repo-Commit": commit})
+                else:
+                    self.give(b"", 404, **{"X-Error-Code": "EntryNotFound"})
+            elif not path.startswith(api):
+                self.give(b"", 404, **{"X-Error-Code": "RepoNotFound"})
+            elif kind == "tree":
+                inside = folder / inner
+                found = sorted(inside.iterdir()) if inside.is_dir() else None
+                self.give_json(None if found is None else list(map(about, found)))
+            elif kind == "paths-info":
+                is_json = "json" in self.headers.get("Content-Type", "")
+                form = json.loads(asked) if is_json else parse_qs(asked.decode())
+                named = [folder / one for one in form["paths"]]
+                self.give_json([about(one) for one in named if one.exists()])
+            else:
+                siblings = [{"rfilename": about(one)["path"]} for one in folder.rglob("*.*")]
+                self.give_json({"id": name, "sha": commit, "siblings": siblings, "tags": []})
+
+        def give_json(self, value):
+            if value is None:
+                self.give(b"", 404, **{"X-Error-Code": "EntryNotFound"})
+            else:
+                self.give(json.dumps(value).encode(), **{"Content-Type": "application/json"})
+
+        def give(self, body, status=200, **headers):
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_HEAD = do_POST = answer
+
+    with _running(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
