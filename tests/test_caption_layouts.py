@@ -8,7 +8,7 @@ import pytest
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check
 from saccade.data.records import Question
-from saccade.datasets.catalogue import SOURCES, read_source, reader_options, reason
+from saccade.datasets.catalogue import read_source, reader_options, reason
 from saccade.datasets.detect import recognise
 from tests.caption_layouts import (
     coco_form,
@@ -191,6 +191,15 @@ class TestRoco:
         assert [image.file for image in collection.images] == ["images/PMC2.jpg", "images/PMC3.jpg"]
 
 
+def test_sets_of_blip_are_not_mixed(tmp_path):
+    SAMPLES["blip-captions"](tmp_path / "annotation")
+    row = {"image": "flickr30k-images/1.jpg", "caption": "A dog.", "image_id": 0}
+    save(tmp_path / "annotation/flickr30k_train.json", [row])
+    save(tmp_path / "annotation/coco_karpathy_val_gt.json", coco_form({42: "x.jpg"}))
+    (collection,), _ = recognise(tmp_path)
+    assert counts(collection) == {"train": (2, 10), "val": (1, 5), "test": (1, 5)}
+
+
 def test_a_report_is_about_each_of_its_images(tmp_path):
     SAMPLES["iu-xray"](tmp_path)
     collection = read_source("iu-xray", tmp_path)
@@ -339,7 +348,3 @@ class TestWebdataset:
     def test_an_archive_of_other_things_is_none(self, tmp_path):
         shard(tmp_path / "images.tar", {"a.jpg": JPEG, "b.jpg": JPEG})
         assert reason("webdataset", tmp_path) is None
-
-
-def test_there_are_enough_layouts():
-    assert len(SOURCES) >= 36

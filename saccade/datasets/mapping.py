@@ -318,9 +318,10 @@ def claimed(root: Path, *names: str) -> list[Path]:
     files = [] if names else files_like(root, COCO_FILES)
     for path in [] if names else files_like(root, VQA_FILES):
         files += [path] if holds_texts(path, ['"question_id"']) else []
-    for released_one in layouts:
-        layout, found = _fitting(root, released_one, ())
-        if found:
+    while layouts:
+        layout = layouts.pop()
+        layouts += [layout.otherwise] if layout.otherwise else []
+        if found := fitting(root, layout):
             files += [file.path for file in (*found, *files_of(root, layout.beside))]
             files += [file.path for file in partners(root, layout.join)] if layout.join else []
     return files
