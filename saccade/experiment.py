@@ -14,12 +14,7 @@ from saccade.features.store import FeatureStore, read_header
 from saccade.run_folder import OpenedRun
 from saccade.text.answers import ALWAYS, answer_list
 from saccade.text.tokenizers import FILE
-from saccade.text.vocabulary import (
-    Words,
-    caption_vocabulary,
-    file_vocabulary,
-    question_vocabulary,
-)
+from saccade.text.vocabulary import Words, caption_vocabulary, file_vocabulary, question_vocabulary
 
 
 @dataclass(frozen=True)
@@ -150,18 +145,12 @@ def question_examples(
     experiment: Experiment, split: Split, *, only_answerable: bool = True
 ) -> VqaExamples:
     """The questions of a split, by default only those with an answer in the recipe's list."""
-    assert experiment.words.answers is not None
-    assert experiment.recipe.answers is not None
-    return VqaExamples(
-        experiment.folder,
-        split,
-        experiment.store,
-        experiment.words.vocabulary,
-        experiment.words.answers,
-        max_length=experiment.recipe.text.max_length,
-        target=experiment.recipe.answers.target,
-        only_answerable=only_answerable,
-    )
+    words, recipe = experiment.words, experiment.recipe
+    assert words.answers is not None
+    assert recipe.answers is not None
+    given = experiment.folder, split, experiment.store, words.vocabulary, words.answers
+    longest, target = recipe.text.max_length, recipe.answers.target
+    return VqaExamples(*given, max_length=longest, target=target, only_answerable=only_answerable)
 
 
 def caption_examples(experiment: Experiment, split: Split) -> CaptionExamples | ImageExamples:

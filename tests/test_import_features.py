@@ -360,10 +360,11 @@ def test_a_large_file_is_never_in_memory(folder: DataFolder, tmp_path: Path) -> 
     """56 MB of rows, read with little more than a batch of them."""
     monstrous = 60_000
     file = tmp_path / "large.tsv"
+    ones = samples.base64.b64encode(np.ones((8, monstrous), "<f4").tobytes()) + b"\n"
     with file.open("wb") as stream:
         for one in numbers_of(folder):
             row = samples.tsv_row(one, 8).split(b"\t")
-            row[5] = samples.base64.b64encode(np.ones((8, monstrous), "<f4").tobytes()) + b"\n"
+            row[5] = ones
             stream.write(b"\t".join(row))
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(file), str(folder.path)],

@@ -3,6 +3,7 @@
 
 import json
 import math
+import shutil
 from collections import Counter
 from fractions import Fraction
 
@@ -227,6 +228,20 @@ def write_video(path, seconds=3, rate=4, size=(1280, 720), sound=False):
     return path
 
 
+@pytest.fixture(scope="module")
+def cut_film(tmp_path_factory):
+    """The usual film, and the folder it was cut into: to be read alone."""
+    root = tmp_path_factory.mktemp("film")
+    cut_video(write_video(root / "video_01.mp4"), root / "out")
+    return root
+
+
+def copy_of(cut_film, root):
+    """A film and its images as if cut here: a journal knows the film by its size and time."""
+    shutil.copytree(cut_film, root, dirs_exist_ok=True)  # keeps times
+    return root / "video_01.mp4"
+
+
 def images_in(folder):
     return {path.name: path.read_bytes() for path in folder.glob("*.png*")}
 
@@ -325,9 +340,8 @@ class TestGoingOn:
             assert cut_video(video, out) == count
             assert decoded == []
 
-    def test_a_video_that_is_another_one_now_is_cut_again(self, tmp_path, decoded):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_a_video_that_is_another_one_now_is_cut_again(self, tmp_path, cut_film, decoded):
+        video = copy_of(cut_film, tmp_path)
         write_moving(video, options=FAST, frames=40)
         del decoded[:]
         assert cut_video(video, tmp_path / "out") == 2
@@ -336,9 +350,8 @@ class TestGoingOn:
         for name, content in images_in(tmp_path / "fresh").items():
             assert (tmp_path / "out" / name).read_bytes() == content
 
-    def test_images_that_no_journal_knows_do_not_count(self, tmp_path):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_images_that_no_journal_knows_do_not_count(self, tmp_path, cut_film):
+        video = copy_of(cut_film, tmp_path)
         wanted = images_in(tmp_path / "out")
         (tmp_path / "out" / "cut.journal").unlink()
         (tmp_path / "out" / "00001.png").write_bytes(b"half")
@@ -346,9 +359,8 @@ class TestGoingOn:
         assert images_in(tmp_path / "out") == wanted
 
     @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.99])
-    def test_a_journal_that_breaks_off(self, tmp_path, keep):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_a_journal_that_breaks_off(self, tmp_path, cut_film, keep):
+        video = copy_of(cut_film, tmp_path)
         wanted = images_in(tmp_path / "out")
         journal = tmp_path / "out" / "cut.journal"
         whole = journal.read_bytes()
@@ -358,9 +370,8 @@ class TestGoingOn:
         assert sorted(journal.read_bytes().split()) == sorted(whole.split())
 
     @pytest.mark.parametrize("line", ['{"second": "x", "time": 0}', '{"count": "x"}', "[]", "\xff"])
-    def test_a_journal_with_something_else_in_it(self, tmp_path, line):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_a_journal_with_something_else_in_it(self, tmp_path, cut_film, line):
+        video = copy_of(cut_film, tmp_path)
         journal = tmp_path / "out" / "cut.journal"
         head, *rest = journal.read_text().splitlines()
         journal.write_text("\n".join([head, line, *rest]), encoding="latin-1")
@@ -368,9 +379,8 @@ class TestGoingOn:
         assert cut_video(video, tmp_path / "out") == 3
         assert len(images_in(tmp_path / "out")) == 3
 
-    def test_a_damaged_image_at_the_place_of_going_on_is_made_again(self, tmp_path):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_a_damaged_image_at_the_place_of_going_on_is_made_again(self, tmp_path, cut_film):
+        video = copy_of(cut_film, tmp_path)
         wanted = images_in(tmp_path / "out")
         (tmp_path / "out/00001.png").write_bytes(b"half")
         (tmp_path / "out/00002.png").unlink()
@@ -401,9 +411,8 @@ class TestFrames:
         film = write_video(tmp_path / "video_03.mp4", seconds=4, rate=Fraction(7, 2))
         assert cut_video(film, tmp_path / "more") == 4  # 14 frames: 0, 4, 8 and 12
 
-    def test_a_stopped_run_goes_on_and_writes_the_same(self, tmp_path):
-        video = write_video(tmp_path / "video_01.mp4")
-        cut_video(video, tmp_path / "out")
+    def test_a_stopped_run_goes_on_and_writes_the_same(self, tmp_path, cut_film):
+        video = copy_of(cut_film, tmp_path)
         before = images_in(tmp_path / "out")
         (tmp_path / "out/00001.png").unlink()
         stamp = (tmp_path / "out/00000.png").stat().st_mtime_ns
@@ -430,8 +439,9 @@ class TestFrames:
             (lambda p: p.rename(p.with_name("video_26.mp4")), "not named after one operation"),
         ],
     )
-    def test_broken_videos(self, tmp_path, spoil, what):
-        spoil(write_video(tmp_path / "videos/video_01.mp4"))
+    def test_broken_videos(self, tmp_path, cut_film, spoil, what):
+        (tmp_path / "videos").mkdir()
+        spoil(shutil.copy(cut_film / "video_01.mp4", tmp_path / "videos" / "video_01.mp4"))
         with pytest.raises(BadData, match=what) as caught:
             list(cut_videos(tmp_path / "videos", tmp_path / "images"))
         assert str(tmp_path / "videos") in caught.value.location

@@ -87,6 +87,7 @@ def test_resuming_in_the_middle_of_an_epoch_changes_nothing(world, tmp_path, nam
             train(recipe, world.path, stopped, console=QUIET)
     saved = json.loads(load_tensors(stopped / "last/state.safetensors")[1]["progress"])
     assert saved["progress"]["batch"] > 0, "it stopped within an epoch"
+    assert (stopped / "curves.png").read_bytes().startswith(b"\x89PNG"), "of the epoch before"
     torch.manual_seed(99)  # whatever happened in between
     train(recipe, world.path, stopped, resume=True, console=QUIET)
 

@@ -96,7 +96,10 @@ class Commands(TyperGroup):
             typer.echo(f"error: {location}: {message}. {HINTS[error.errno]}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            typer.echo(f"\n{_how_to_go_on(sys.argv[1:])}", err=True)
+            again = ["saccade", *sys.argv[1:]]
+            again += ["--resume"] if "train" in again[1:4] and "--resume" not in again else []
+            go_on = f"Stopped; nothing is half-written. Go on with: {shlex.join(again)}"
+            typer.echo(f"\n{go_on}", err=True)
             raise typer.Exit(STOPPED) from None
 
 
@@ -159,13 +162,6 @@ DeviceOption = Annotated[str, typer.Option(help="auto (the GPU if there is one),
 ExplainOption = Annotated[
     Path | None, typer.Option(help="Also draw the model's attention into this PNG file.")
 ]
-
-
-def _how_to_go_on(words: Sequence[str]) -> str:
-    again = ["saccade", *words]
-    if "train" in words[:3] and "--resume" not in words:
-        again.append("--resume")
-    return f"Stopped; nothing is half-written. Go on with: {shlex.join(again)}"
 
 
 def say_next(*words: object) -> None:

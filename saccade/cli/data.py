@@ -66,9 +66,8 @@ def frames(
 
     for folder, count in cut_videos(videos, out):
         typer.echo(f"{folder}: {count} images")
-    typer.echo(
-        "Next: saccade prepare pitvqa --root DIR --out DATA (DIR holds images/ and the text)"
-    )
+    step = "saccade prepare pitvqa --root DIR --out DATA (DIR holds images/ and the text)"
+    typer.echo(f"Next: {step}")
 
 
 @commands.command()

@@ -64,8 +64,7 @@ def evaluate(
 @commands.command()
 def compare(
     runs: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN...", help="Scored runs; NAME=RUN gives a name."),
+        list[str], typer.Argument(metavar="RUN...", help="Scored runs; NAME=RUN gives a name.")
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The page; numbers go beside it, report/ here.")

@@ -5,14 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from saccade.cli.app import (
-    DataFolderArgument,
-    DataFolderOption,
-    DeviceOption,
-    OptionsOption,
-    say_next,
-    show_rows,
-)
+from saccade.cli import app
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import colour, number, pairs, values
 
@@ -24,7 +17,7 @@ commands.add_typer(store, name="store")
 
 @commands.command()
 def extract(
-    data: DataFolderArgument,
+    data: app.DataFolderArgument,
     backbone: Annotated[
         str | None,
         typer.Option(
@@ -39,7 +32,7 @@ def extract(
         ),
     ] = None,
     weights: Annotated[str, typer.Option(help="hub, random, a file, or a ViT's folder.")] = "hub",
-    option: OptionsOption = None,
+    option: app.OptionsOption = None,
     name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,
     size: Annotated[
         int | None, typer.Option(help="Side of the network's input, in pixels.")
@@ -55,7 +48,7 @@ def extract(
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 0,
     image_root: Annotated[Path | None, typer.Option(help="Where the images are now.")] = None,
-    device: DeviceOption = "auto",
+    device: app.DeviceOption = "auto",
 ) -> None:
     """Encode every image once with a frozen network."""
     from saccade.api import extract as make
@@ -79,7 +72,7 @@ def extract(
         image_root=image_root,
         device=device,
     )
-    say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
+    app.say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
 
 
 def _one_of(backbone: str | None, detector: str | None) -> str:
@@ -104,7 +97,7 @@ def import_features(
         ),
     ],
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file, or the folder of them.")],
-    data: DataFolderOption,
+    data: app.DataFolderOption,
     name: Annotated[str | None, typer.Option(help="Of the store; default: the kind.")] = None,
     dtype: Annotated[Literal["float16", "float32"], typer.Option()] = "float16",
     image_root: Annotated[Path | None, typer.Option(help="Where the images are now.")] = None,
@@ -120,18 +113,10 @@ def import_features(
     """Make a feature store of another program's feature file."""
     from saccade.interop.import_features import import_features as bring
 
-    store = bring(
-        kind,
-        file,
-        data,
-        say=typer.echo,
-        name=name,
-        dtype=dtype,
-        image_root=image_root,
-        match=match,
-        missing=missing,
-    )
-    say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
+    chosen = {"name": name, "dtype": dtype, "image_root": image_root}
+    chosen |= {"match": match, "missing": missing}
+    store = bring(kind, file, data, typer.echo, **chosen)
+    app.say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
 
 
 StoreArgument = Annotated[
@@ -144,7 +129,7 @@ def info(path: StoreArgument) -> None:
     """Say what a store holds and what it was made with."""
     from saccade.features.store import describe_store
 
-    show_rows(values(describe_store(path)))
+    app.show_rows(values(describe_store(path)))
 
 
 @store.command()
@@ -182,4 +167,4 @@ def convert(
         path, say=typer.echo, name=name, dtype=dtype, scale=scale, pool=pool, pca=pca, data=data
     )
     home = data or (made.parent.parent if made.parent.name == "features" else Path("DATA"))
-    say_next("train", "RECIPE", "--data", home, "--features", made.name, "--out", "RUN")
+    app.say_next("train", "RECIPE", "--data", home, "--features", made.name, "--out", "RUN")

@@ -137,12 +137,6 @@ def about() -> None:
 
     packages = ("saccade", "torch", "torchvision", "timm", "lightning-fabric", "numpy")
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    show_rows(
-        [
-            *((name, version(name)) for name in packages),
-            ("python", platform.python_version()),
-            ("system", platform.platform()),
-            ("gpu", gpu),
-            ("threads", str(torch.get_num_threads())),
-        ]
-    )
+    rows = [(name, version(name)) for name in packages]
+    rows += [("python", platform.python_version()), ("system", platform.platform())]
+    show_rows([*rows, ("gpu", gpu), ("threads", str(torch.get_num_threads()))])

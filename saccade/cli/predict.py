@@ -5,14 +5,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.app import (
-    BeamOption,
-    DeviceOption,
-    ExplainOption,
-    ImageArgument,
-    RunArgument,
-    show_rows,
-)
+from saccade.cli import app
 from saccade.core.errors import BadImage
 
 commands = typer.Typer(rich_markup_mode=None)
@@ -28,12 +21,12 @@ def _refuse_missing(*images: Path) -> None:
 
 @commands.command()
 def ask(
-    run: RunArgument,
-    image: ImageArgument,
+    run: app.RunArgument,
+    image: app.ImageArgument,
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
     top: Annotated[int, typer.Option(min=1, help="Answers to print, the likeliest first.")] = 5,
-    explain: ExplainOption = None,
-    device: DeviceOption = "auto",
+    explain: app.ExplainOption = None,
+    device: app.DeviceOption = "auto",
 ) -> None:
     """Ask a question about an image."""
     from saccade.api import load
@@ -42,7 +35,7 @@ def ask(
     opened = load(run, device)
     encoded = opened.encode(image)
     answer = opened.ask(encoded, question, top=top)
-    show_rows((f"{probability:.3f}", text) for text, probability in answer.top)
+    app.show_rows((f"{probability:.3f}", text) for text, probability in answer.top)
     if explain is not None:
         from saccade.inference.explain import explain_answer
         from saccade.viz.plots import save_png
@@ -52,9 +45,9 @@ def ask(
 
 @commands.command()
 def caption(
-    run: RunArgument,
+    run: app.RunArgument,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    beam_size: BeamOption = None,
+    beam_size: app.BeamOption = None,
     samples: Annotated[
         int, typer.Option(min=0, help="Sample so many captions instead of beam search.")
     ] = 0,
@@ -66,7 +59,7 @@ def caption(
         float, typer.Option(min=0.01, max=1, help="Sample from the fewest words that reach it.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal captions.")] = 0,
-    device: DeviceOption = "auto",
+    device: app.DeviceOption = "auto",
 ) -> None:
     """Write the captions of images."""
     from saccade.api import load
@@ -85,14 +78,14 @@ def caption(
 
 @commands.command()
 def explain(
-    run: RunArgument,
-    image: ImageArgument,
+    run: app.RunArgument,
+    image: app.ImageArgument,
     question: Annotated[str | None, typer.Argument(help="For VQA runs.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to draw.")] = Path(
         "attention.png"
     ),
-    beam_size: BeamOption = None,
-    device: DeviceOption = "auto",
+    beam_size: app.BeamOption = None,
+    device: app.DeviceOption = "auto",
 ) -> None:
     """Draw the model's attention: per glimpse, or per word."""
     from saccade.core.run_files import read_run_json
@@ -101,6 +94,5 @@ def explain(
     read_run_json(run)
     from saccade.inference.explain import explain as draw
 
-    typer.echo(
-        f"Drawn: {draw(run, image, out, question=question, beam_size=beam_size, device=device)}"
-    )
+    drawn = draw(run, image, out, question=question, beam_size=beam_size, device=device)
+    typer.echo(f"Drawn: {drawn}")

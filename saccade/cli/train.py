@@ -7,15 +7,7 @@ from typing import Annotated
 
 import typer
 
-from saccade.cli.app import (
-    ChangesOption,
-    DataFolderOption,
-    DeviceOption,
-    FeaturesOption,
-    RecipeArgument,
-    say_next,
-    show_rows,
-)
+from saccade.cli import app
 from saccade.core.formatting import values
 from saccade.core.tasks import TASK_INFO
 
@@ -28,7 +20,7 @@ def demo(
     vqa: Annotated[str | None, typer.Option(help="A VQA recipe; use a small one.")] = None,
     caption: Annotated[str | None, typer.Option(help="A captioning recipe.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal scores.")] = 0,
-    device: DeviceOption = "cpu",
+    device: app.DeviceOption = "cpu",
 ) -> None:
     """Everything, end to end, on images drawn on the spot."""
     # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
@@ -42,18 +34,18 @@ def demo(
 
 @commands.command()
 def train(
-    recipe: RecipeArgument,
-    data: DataFolderOption,
+    recipe: app.RecipeArgument,
+    data: app.DataFolderOption,
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
-    changes: ChangesOption = None,
-    features: FeaturesOption = None,
+    changes: app.ChangesOption = None,
+    features: app.FeaturesOption = None,
     start: Annotated[
         Path | None, typer.Option("--from", help="Start from the weights of this run.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
     ] = False,
-    device: DeviceOption = "auto",
+    device: app.DeviceOption = "auto",
 ) -> None:
     """Train a recipe on a data folder, write a run folder."""
     from saccade.api import train as fit
@@ -68,7 +60,7 @@ def train(
         resume=resume,
         device=device,
     )
-    say_next("evaluate", out)
+    app.say_next("evaluate", out)
 
 
 @commands.command("import-checkpoint")
@@ -85,7 +77,7 @@ def import_checkpoint(
         Path | None, typer.Option(help="Its words, where they are not in it or alone beside it.")
     ] = None,
     answers: Annotated[Path | None, typer.Option(help="Its answers, likewise.")] = None,
-    changes: ChangesOption = None,
+    changes: app.ChangesOption = None,
     backbone: Annotated[str | None, typer.Option(help="Another backbone, timm:NAME.")] = None,
     weights: Annotated[str, typer.Option(help="Its weights: hub, random, or a file.")] = "hub",
     size: Annotated[int | None, typer.Option(help="Side of its input, in pixels.")] = None,
@@ -96,18 +88,9 @@ def import_checkpoint(
     """Make a run of another program's checkpoint, without executing it."""
     from saccade.interop.import_checkpoint import import_checkpoint as bring
 
-    made = bring(
-        kind,
-        file,
-        out,
-        words=words,
-        answers=answers,
-        changes=tuple(changes or ()),
-        backbone=backbone,
-        weights=weights,
-        size=size,
-        store=store,
-    )
+    chosen = {"words": words, "answers": answers, "changes": tuple(changes or ())}
+    network = {"backbone": backbone, "weights": weights, "size": size, "store": store}
+    made = bring(kind, file, out, **chosen, **network)
     header = made.run.header
     shown = {
         "checkpoint": made.layout,
@@ -116,7 +99,7 @@ def import_checkpoint(
         "answers": header.sizes.answers,
         "backbone": f"{header.store.backbone.name}, {header.store.preprocessing.height} pixels",
     }
-    show_rows(values({name: value for name, value in shown.items() if value}))
+    app.show_rows(values({name: value for name, value in shown.items() if value}))
     for note in made.notes:
         typer.echo(f"note: {note}")
     usage = TASK_INFO[header.recipe.task].usage.format(run=shlex.quote(str(out)))

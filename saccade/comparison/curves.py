@@ -72,20 +72,16 @@ def measures(group: Group) -> list[Measure]:
 def curves(group: Group) -> Figure | None:
     """All runs in one plot for each measure; None where no run has a log."""
     rows, plots, known = list[Row](), list[Plot](), measures(group)
+    names = [known[0].name, *(f"validation_{of.name}" for of in known[1:])]
     for run in group.runs:
         for record in run.log:
-            values = {
-                of.name if of is known[0] else f"validation_{of.name}": of.find(record)
-                for of in known
-            }
+            values = {name: of.find(record) for name, of in zip(names, known, strict=True)}
             seconds = record["seconds"] + record["seconds_scoring"]
             rows.append({"run": run.name, "epoch": record["epoch"], **values, "seconds": seconds})
     if not rows:
         return None
     recipes = [run.opened.header.recipe for run in group.runs]
-    losses = {
-        (of.answers and (of.answers.loss, of.answers.summed, of.answers.target)) for of in recipes
-    }
+    losses = {(own := of.answers) and (own.loss, own.summed, own.target) for of in recipes}
     critical = {of.train.self_critical is None for of in recipes}
     relative = len(losses) > 1 or len(critical) > 1  # the recipes define their losses differently
     for of in known:

@@ -33,19 +33,9 @@ OTHER = (
 )
 """Entries of `scores.json` that are no metrics of predictions: path, title, digits."""
 LABELS = (
-    "recipe",
-    "model",
-    "initialised_from",
-    "seed",
-    "epoch",
-    "decoding",
-    "beam_size",
-    "confidence",
-    "selected_on_this_split",
-    "trained_on_this_split",
-    "same_data_as_in_training",
-    "features",
-    "features_fingerprint",
+    *("recipe", "model", "initialised_from", "seed", "epoch", "decoding", "beam_size"),
+    *("confidence", "selected_on_this_split", "trained_on_this_split"),
+    *("same_data_as_in_training", "features", "features_fingerprint"),
 )
 
 
@@ -148,34 +138,20 @@ def cost(group: Group, watts: float) -> Figure:
         energy = None if seconds is None else float(f"{watts * seconds / 3600:.2g}")
         rates = sorted(row["examples_per_second"] for row in run.log)
         rate = rates[len(rates) // 2] if rates else None
-        rows.append(
-            {
-                "run": run.name,
-                "parameters": run.parameters,
-                "trainable_parameters": run.trainable,
-                "epochs": len(run.log) or None,
-                "best_epoch": best,
-                "seconds": seconds,
-                "seconds_to_best": to_best,
-                "examples_per_second": rate,
-                "assumed_watts": watts,
-                "energy_watt_hours": energy,
-            }
-        )
+        row: dict[str, Value] = {"run": run.name, "parameters": run.parameters}
+        row |= {"trainable_parameters": run.trainable, "epochs": len(run.log) or None}
+        row |= {"best_epoch": best, "seconds": seconds, "seconds_to_best": to_best}
+        row |= {"examples_per_second": rate, "assumed_watts": watts, "energy_watt_hours": energy}
+        rows.append(row)
         frozen, used = run.parameters - run.trainable, NONE
         if energy is not None:
             used = f"about {energy / 1000:g} kWh" if energy >= 1000 else f"about {energy:g} Wh"
-        body.append(
-            [
-                name_cell(run, place),
-                Cell(f"{run.parameters:,}", f"{frozen:,} of them frozen" if frozen else ""),
-                Cell(f"{len(run.log)}" if run.log else NONE, f"best: {best}" if best else ""),
-                Cell(duration(seconds) if seconds else "not known"),
-                Cell(duration(to_best) if to_best else NONE),
-                Cell(NONE if rate is None else f"{rate:,.0f}"),
-                Cell(used),
-            ]
-        )
+        size = Cell(f"{run.parameters:,}", f"{frozen:,} of them frozen" if frozen else "")
+        number = Cell(f"{len(run.log)}" if run.log else NONE, f"best: {best}" if best else "")
+        texts = [duration(seconds) if seconds else "not known"]
+        texts += [duration(to_best) if to_best else NONE]
+        texts += [NONE if rate is None else f"{rate:,.0f}", used]
+        body.append([name_cell(run, place), size, number, *map(Cell, texts)])
     return Figure(
         "cost",
         "Cost",

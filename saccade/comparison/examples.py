@@ -53,10 +53,8 @@ def select_examples(group: Group, count: int) -> dict[str, list[int]]:
     if len(group.runs) == 1:
         del ordered["disagreed"]
     rows, images = group.runs[0].rows, set[int]()
-    selected = {
-        kind: _varied(order.tolist(), rows, count, images) for kind, order in ordered.items()
-    }
-    return {kind: selected[kind] for kind in TITLES if kind in selected}
+    found = {kind: _varied(order.tolist(), rows, count, images) for kind, order in ordered.items()}
+    return {kind: found[kind] for kind in TITLES if kind in found}
 
 
 def _varied(

@@ -107,12 +107,7 @@ def _folder(out: Path) -> Path:
 
 
 def _part(
-    group: Group,
-    data: Path | None,
-    features: str | None,
-    watts: float,
-    examples: int,
-    device: str,
+    group: Group, data: Path | None, features: str | None, watts: float, examples: int, device: str
 ) -> dict[str, Any]:
     """The figures of one group, by the names that the page has for them."""
     # The data folder that the group was scored on; else why there is none.

@@ -85,9 +85,8 @@ def ranking(group: Group) -> Figure:
         cells.append(Cell(shown(gain, 1), below + hardly))
         gap = difference(run, first, group.metric) if place else None
         row |= _with_ends("to_first", gap and gap.difference, gap and (gap.low, gap.high))
-        rows.append(
-            row | {"to_first_p": gap and gap.p_permutation, "published": run.entry.published}
-        )
+        row |= {"to_first_p": gap and gap.p_permutation, "published": run.entry.published}
+        rows.append(row)
         if several:
             none = Cell(NONE if place else "first")
             cells.append(none if gap is None else _gap_cell(gap, group.metric))
@@ -95,9 +94,7 @@ def ranking(group: Group) -> Figure:
     titles = [f"{METRICS[metric].title} {INTERVAL}" for metric in metrics]
     against = [f"{METRICS[group.metric].title}, against the first"] if several else []
     head = ["run", *titles, "visual gain, points", *against, "published, on the paper's data"]
-    return Figure(
-        "ranking", "Ranking", _description(group), rows, head, body, notes=_warnings(group)
-    )
+    return Figure("ranking", "Ranking", _description(group), rows, head, body, notes=_notes(group))
 
 
 def _with_ends(name: str, value: Any, ends: Sequence[float | None] | None) -> dict[str, Value]:
@@ -121,7 +118,7 @@ def _description(group: Group) -> str:
     )
 
 
-def _warnings(group: Group) -> list[str]:
+def _notes(group: Group) -> list[str]:
     """What a reader must know before the first number."""
     found = []
     for field, wanted, text in (
@@ -235,23 +232,19 @@ def significance(group: Group) -> Figure | None:
     if not tests:
         return None
     rows, body = [], []
+    head = ["", "run", "other", f"difference {INTERVAL}"]
     corrected = holm([gap.p_permutation for *_, gap in tests])
     for (metric, *two, gap), p in zip(tests, corrected, strict=True):
         (_, one), (_, other) = two
         about = {"metric": metric, "run": one.name, "other": other.name}
         rows.append({**about, **gap._asdict(), "p_holm": p})
-        body.append(
-            [
-                Cell(METRICS[metric].title, words=True),
-                *(Cell(run.name, run=place, words=True) for place, run in two),
-                _gap_cell(gap, metric),
-                *(
-                    Cell("< 0.001" if value < 0.001 else f"{value:.3f}")
-                    for value in (gap.p_permutation, gap.p_bootstrap, p)
-                ),
-                Cell("differ" if p < 0.05 else "no significant difference", words=True),
-            ]
-        )
+        cells = [Cell(METRICS[metric].title, words=True)]
+        cells += [Cell(run.name, run=place, words=True) for place, run in two]
+        cells.append(_gap_cell(gap, metric))
+        for value in (gap.p_permutation, gap.p_bootstrap, p):
+            cells.append(Cell("< 0.001" if value < 0.001 else f"{value:.3f}"))
+        verdict = "differ" if p < 0.05 else "no significant difference"
+        body.append([*cells, Cell(verdict, words=True)])
     return Figure(
         "significance",
         "Significance of differences",
@@ -260,10 +253,7 @@ def significance(group: Group) -> Figure | None:
         "resampled. Of many comparisons some differ by chance, so the last column goes by the "
         f"p value after Holm's correction for all tests of this table ({len(tests)}), below 0.05.",
         rows,
-        [
-            *("", "run", "other", f"difference {INTERVAL}"),
-            *("p, permutation", "p, bootstrap", "p, corrected", ""),
-        ],
+        [*head, "p, permutation", "p, bootstrap", "p, corrected", ""],
         body,
     )
 

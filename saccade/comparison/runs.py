@@ -99,9 +99,8 @@ def named(words: Sequence[str]) -> dict[str, Path]:
         twice = folders.count(whole.name) > 1
         called = name or (f"{whole.parent.name}/{whole.name}" if twice else whole.name)
         if called in found or whole in (other.resolve() for other in found.values()):
-            raise BadConfig(
-                f"{called} is there twice", hint="Name each run once; NAME=RUN gives it a name."
-            )
+            hint = "Name each run once; NAME=RUN gives it a name."
+            raise BadConfig(f"{called} is there twice", hint=hint)
         found[called] = path
     return found
 

@@ -30,10 +30,9 @@ def load_object(reference: str) -> Any:
         for part in name.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # a foreign module may do anything when imported
-        raise BadConfig(
-            f"{reference!r} cannot be imported: {_in_one_line(error)}",
-            hint="Write package.module:NAME of a package that Python finds.",
-        ) from error
+        message = f"{reference!r} cannot be imported: {_in_one_line(error)}"
+        hint = "Write package.module:NAME of a package that Python finds."
+        raise BadConfig(message, hint=hint) from error
     return found
 
 
@@ -95,9 +94,8 @@ class Table(Mapping[str, Line]):
             raise BadConfig(self._problems[name], hint="Update or uninstall that package.")
         near = get_close_matches(name, list(self), n=3)
         hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
-        raise BadConfig(
-            f"there is no {self.kind} {name!r}", hint=f"{hint}There are: {', '.join(sorted(self))}."
-        )
+        hint += f"There are: {', '.join(sorted(self))}."
+        raise BadConfig(f"there is no {self.kind} {name!r}", hint=hint)
 
     @cached_property
     def _offered(self) -> dict[str, list[EntryPoint]]:

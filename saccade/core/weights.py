@@ -41,11 +41,10 @@ FASTTEXT = re.compile(r"(cc\.[a-z-]+\.300\.vec)(?:\.gz)?")
 """fastText's vectors of 157 languages, such as cc.zh.300.vec.gz."""
 FASTTEXT_SITE = "https://dl.fbaipublicfiles.com/fasttext/vectors-crawl"
 REPOSITORIES = {
-    name.rpartition("/")[2]: name
-    for name in (
-        *("gpt2", "bert-base-uncased", "Salesforce/blip-vqa-base"),
-        "google/vit-base-patch16-224-in21k",
-    )
+    "gpt2": "gpt2",
+    "bert-base-uncased": "bert-base-uncased",
+    "blip-vqa-base": "Salesforce/blip-vqa-base",
+    "vit-base-patch16-224-in21k": "google/vit-base-patch16-224-in21k",
 }
 """Models that recipes name, by the last part of their name, which is also their folder's."""
 
@@ -185,7 +184,7 @@ def from_hub(repository: str, file: str, network: str, hint: str) -> Path:
 def network_errors(message: str, address: str, hint: str) -> Iterator[None]:
     """Raise MissingWeights where the network cannot be used, or does not give a file."""
     host = address.split("/")[2]
-    if offline():
+    if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
         raise MissingWeights(f"{message} and HF_HUB_OFFLINE is set", hint=hint)
     if not answers(address):
         raise MissingWeights(f"{message} and {host} does not answer", hint=hint)
@@ -194,11 +193,6 @@ def network_errors(message: str, address: str, hint: str) -> Iterator[None]:
     except Exception as error:  # each library of networking has its own
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise MissingWeights(f"{message} and {host} did not give it: {reason}", hint=hint) from None
-
-
-def offline() -> bool:
-    """Whether the environment forbids to use a hub."""
-    return constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
 
 
 def answers(address: str) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import OneCycleLR
 
 from saccade.core.errors import BadData
 from saccade.data.records import Split
@@ -71,10 +72,7 @@ def train_backbone(
     sizes = [len(KINDS) + 1, len(COLORS) + 1, len(SIZES) + 1, len(TEXTURES), rows, columns]
     scenes = read_scenes(shapes)
     training, validation = (
-        _read(
-            shapes, [image for image in scenes if image.split == split], split, preprocessing, rows
-        )
-        for split in ("train", "val")
+        _read(shapes, scenes, split, preprocessing, rows) for split in ("train", "val")
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -103,13 +101,12 @@ def _read(
     root: Path, scenes: Sequence[ShapesImage], split: Split, preprocessing: Preprocessing, rows: int
 ) -> _Examples:
     """All images of a split and their labels; some 50 kB an image."""
+    scenes = [image for image in scenes if image.split == split]
     if not scenes:
-        raise BadData(
-            f"there are no scenes of the {split} split", location=root, hint="Make Shapes again."
-        )
-    pixels = torch.stack(
-        [resize_and_crop(read_image(root / image.file), preprocessing) for image in scenes]
-    )
+        message = f"there are no scenes of the {split} split"
+        raise BadData(message, location=root, hint="Make Shapes again.")
+    images = (read_image(root / image.file) for image in scenes)
+    pixels = torch.stack([resize_and_crop(image, preprocessing) for image in images])
     shapes = np.stack([cell_labels(image.scene.shapes, rows, rows) for image in scenes])
     textures = np.array([TEXTURES.index(image.scene.texture) for image in scenes])
     row, column = np.mgrid[:rows, :rows]
@@ -119,15 +116,11 @@ def _read(
     return _Examples(pixels, torch.from_numpy(labels))
 
 
-def _fit(
-    predict: Predict, parameters: list[nn.Parameter], training: _Examples, epochs: int
-) -> None:
+def _fit(predict: Predict, weights: list[nn.Parameter], training: _Examples, epochs: int) -> None:
     """AdamW with the one-cycle schedule; half of the images are mirrored."""
-    optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, fused=True)
+    optimiser = torch.optim.AdamW(weights, lr=LEARNING_RATE, fused=True)
     steps = max(epochs * -(-len(training.pixels) // BATCH), MIN_STEPS)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2
-    )
+    schedule = OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2)
     for _ in range(epochs):
         for rows in torch.randperm(len(training.pixels)).split(BATCH):
             pixels, labels = training.pixels[rows], training.labels[rows]

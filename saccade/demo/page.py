@@ -93,10 +93,8 @@ class Samples:
                 for word in captioned.words
                 if word.attention is not None
             ]
-            human = self.human_captions[id_][0].text
-            cards.append(
-                {"caption": captioned.text, "human": human, "reason": reason, "tiles": tiles}
-            )
+            text, human = captioned.text, self.human_captions[id_][0].text
+            cards.append({"caption": text, "human": human, "reason": reason, "tiles": tiles})
         return cards
 
     def _pixels(self, id_: int) -> NDArray[np.uint8]:
@@ -141,7 +139,10 @@ def page_content(results: Results, samples: Samples) -> Content:
         )
         headlines.append((f"{grounding.landed:.0%}", meaning))
     answers = answer_cards(samples.first_of_each_kind())
-    curves = {name: results.out / "runs" / name / "curves.png" for name in runs}
+    drawn = ((run, results.out / "runs" / name / "curves.png") for name, run in runs.items())
+    curves = [
+        Tile(_entry(run).title, address(file.read_bytes(), "image/png")) for run, file in drawn
+    ]
     image = samples.files[next(iter(predictions["caption"]))]
     return {
         "lead": "One answers questions about an image, one describes it. Both were trained on this "
@@ -153,10 +154,7 @@ def page_content(results: Results, samples: Samples) -> Content:
         "captions": samples.caption_cards(runs["caption"], predictions["caption"]),
         "charts": _charts(results),
         "metrics": [(_entry(runs[name]).title, titled(of)) for name, of in results.scores.items()],
-        "curves": [
-            Tile(_entry(runs[name]).title, address(path.read_bytes(), "image/png"))
-            for name, path in curves.items()
-        ],
+        "curves": curves,
         "notes": _notes(results),
         "commands": _commands(results.out, image, answers[0]["question"]),
         "versions": " · ".join(f"{name} {version(name)}" for name in ("saccade", "torch", "timm")),
@@ -236,15 +234,13 @@ def _charts(results: Results) -> list[tuple[str, str, list[Bar]]]:
     return charts
 
 
-def _text(scores: Mapping[str, Any], baseline: str | None = None) -> str:
+def _text(scores: Mapping[str, Any], baseline: str = "") -> str:
     """The task's own metric of the model or of a baseline, with its unit."""
     metric = TASK_INFO[scores["task"]].default_metric
     return METRICS[metric].shown((scores["baselines"][baseline] if baseline else scores)[metric])
 
 
-def _bar(
-    name: str, scores: Mapping[str, Any], metric: str = "", baseline: str | None = None
-) -> Bar:
+def _bar(name: str, scores: Mapping[str, Any], metric: str = "", baseline: str = "") -> Bar:
     """A metric, by default the task's own, of the model or of a baseline."""
     metric = metric or TASK_INFO[scores["task"]].default_metric
     of, value = METRICS[metric], (scores["baselines"][baseline] if baseline else scores)[metric]

@@ -217,28 +217,16 @@ def _make_data(
         make_shapes(shapes, images=numbers, seed=seed, size=chosen.size)
     with clock.stage("Reading them back as VQA v2 and Karpathy files"), folder.making("data"):
         prepare("vqa-v2+karpathy", shapes, data)
-    with (
-        clock.stage("Training a small backbone"),
-        folder.making("backbone.safetensors") as weights,
-    ):
-        epochs = chosen.backbone_epochs
+    with clock.stage("Training a small backbone"), folder.making("backbone.safetensors") as weights:
+        size, epochs = chosen.size, chosen.backbone_epochs
         backbone = train_backbone(
-            shapes, weights, size=chosen.size, epochs=epochs, seed=seed, device=device
+            shapes, weights, size=size, epochs=epochs, seed=seed, device=device
         )
-        clock.console.print(
-            f"It names {backbone.accuracy:.0%} of the cells with a shape correctly."
-        )
+        share = f"{backbone.accuracy:.0%}"
+        clock.console.print(f"It names {share} of the cells with a shape correctly.")
     with clock.stage("Extracting features, once"), folder.making(f"data/features/{STORE}"):
-        extract(
-            data,
-            NAME,
-            weights=str(weights),
-            options=OPTIONS,
-            name=STORE,
-            size=chosen.size,
-            resize="squash",
-            device=device,
-        )
+        network = {"weights": str(weights), "options": OPTIONS, "size": size, "resize": "squash"}
+        extract(data, NAME, **network, name=STORE, device=device)
     return backbone
 
 

@@ -91,9 +91,8 @@ def _agreement(
     x = regions[:, :1] + steps * (regions[:, 2:3] - regions[:, :1])  # (R, FINE)
     y = regions[:, 1:2] + steps * (regions[:, 3:] - regions[:, 1:2])
     share = _inside(x[:, None, :], y[:, :, None], boxes).mean(axis=(1, 2))  # (R,)
-    centre = _inside(
-        (regions[:, 0] + regions[:, 2]) / 2, (regions[:, 1] + regions[:, 3]) / 2, boxes
-    )
+    across, down = ((regions[:, :2] + regions[:, 2:]) / 2).T
+    centre = _inside(across, down, boxes)
     best = int(weights.argmax())
     return float(centre[best]), float(centre.mean()), float(weights @ share), float(share.mean())
 

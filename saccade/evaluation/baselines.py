@@ -17,15 +17,8 @@ from torch import nn
 from saccade.core.errors import BadData
 from saccade.core.tasks import TASK_INFO
 from saccade.data.records import Split
+from saccade.evaluation import blind_answers as blind
 from saccade.evaluation import vqa
-from saccade.evaluation.blind_answers import (
-    KINDS,
-    OtherImages,
-    OtherQuestions,
-    derangement,
-    most_frequent,
-    question_only,
-)
 from saccade.evaluation.blind_captions import constant_caption, neighbour_captions
 from saccade.evaluation.scoring import (
     ScoredExamples,
@@ -75,32 +68,28 @@ def answer_baselines(
 ) -> dict[str, Baseline]:
     """The baselines of a split on which a VQA model was scored, by the same revision."""
     options = ScoreOptions(TASK_INFO["vqa"].main_metrics, revision=scored.scores["revision"])
-    folder, questions = experiment.folder, experiment.folder.questions(split)
-    training = folder.questions("train")
+    store, folder = experiment.store, experiment.folder
+    questions, training = folder.questions(split), folder.questions("train")
     if options.revision == ALWAYS:  # what the scorer takes for one answer is counted as one
         training = [
             question._replace(answers=tuple(map(comparable_answer, question.answers)))
             for question in training
         ]
 
-    def of_answers(answer: Callable[..., dict[int, str]]) -> Baseline:
-        return _baseline(
-            lambda: (score_answers(answer(training, questions), questions, options), {})
-        )
+    def of_answers(by: Callable[..., dict[int, str]]) -> Baseline:
+        return _baseline(lambda: (score_answers(by(training, questions), questions, options), {}))
 
     def of_model(other: Callable[[], Experiment]) -> Baseline:
         return _baseline(lambda: (vqa.score_model(model, other(), split, device, options), {}))
 
-    ids = np.array([question.image_id for question in questions])
+    ids, kinds = np.array([question.image_id for question in questions]), blind.KINDS.items()
     return {
-        **{name: of_answers(partial(most_frequent, kind=kind)) for name, kind in KINDS.items()},
-        "question_only": of_answers(question_only),
+        **{name: of_answers(partial(blind.most_frequent, kind=kind)) for name, kind in kinds},
+        "question_only": of_answers(blind.question_only),
         "shuffled_questions": of_model(
-            lambda: replace(experiment, folder=OtherQuestions(folder, split, SEED))
+            lambda: replace(experiment, folder=blind.OtherQuestions(folder, split, SEED))
         ),
-        SHUFFLED: of_model(
-            lambda: replace(experiment, store=OtherImages(experiment.store, ids, SEED))
-        ),
+        SHUFFLED: of_model(lambda: replace(experiment, store=blind.OtherImages(store, ids, SEED))),
     }
 
 
@@ -147,7 +136,7 @@ def caption_baselines(
 
     def exchanged() -> tuple[ScoredExamples, Scores]:
         # A caption depends on its image alone: that of another image need not be decoded again.
-        other = extracted[derangement(len(extracted), SEED)].tolist()
+        other = extracted[blind.derangement(len(extracted), SEED)].tolist()
         moved = {id_: captions[o] for id_, o in zip(extracted.tolist(), other, strict=True)}
         return score_captions(captions | moved, references, options), {}
 

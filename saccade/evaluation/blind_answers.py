@@ -94,14 +94,10 @@ def question_only(
     counts = Counter[str]()
     for words in merged:
         counts.update(dict.fromkeys(_features(words), asked[words]))
-    numbers = {
-        feature: n for n, feature in enumerate((t for t in counts if counts[t] > 1), start=1)
-    }
+    numbers = {feature: n for n, feature in enumerate((t for t in counts if counts[t] > 1), 1)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _QuestionClassifier(len(numbers) + 1, [shares[answer] for answer in listed]).to(
-            device
-        )
+        model = _QuestionClassifier(len(numbers) + 1, [shares[one] for one in listed]).to(device)
         _fit(model, _encode(merged, numbers), list(merged.values()), np.random.default_rng(seed))
     wanted = list(dict.fromkeys(caption_words(question.text) for question in questions))
     model.eval()
@@ -187,9 +183,8 @@ def derangement(number: int, seed: int = 0) -> np.ndarray:
     One random cycle: each takes the place of the next. Raises BadData for fewer than two.
     """
     if number < 2:
-        raise BadData(
-            f"{number} cannot be exchanged for each other", hint="Score a split with more images."
-        )
+        message = f"{number} cannot be exchanged for each other"
+        raise BadData(message, hint="Score a split with more images.")
     cycle = np.random.default_rng(seed).permutation(number)
     exchanged = np.empty(number, np.int64)
     exchanged[cycle] = np.roll(cycle, 1)

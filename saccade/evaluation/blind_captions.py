@@ -5,7 +5,6 @@ the second has memorised its training captions.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
@@ -13,15 +12,13 @@ from numpy.typing import NDArray
 
 from saccade.core.errors import BadData
 from saccade.data.examples import Ragged
-from saccade.metrics.bleu import NGram, Sentence, bleu_of_rows, closest_length, ngram_counts
+from saccade.metrics.bleu import NGram, References, bleu_of_rows, closest_length, ngram_counts
 from saccade.metrics.cider import CiderOfIds, Sentences
 
 Words = tuple[str, ...]
 
 
-def constant_caption(
-    references: Sequence[Sequence[Sentence]], *, images: int = 2000, seed: int = 0
-) -> Words:
+def constant_caption(references: References, *, images: int = 2000, seed: int = 0) -> Words:
     """The training caption that scores best as the caption of every training image.
 
     Best by corpus BLEU-4, computed exactly over (a random choice of) `images` of them;
@@ -61,7 +58,7 @@ def constant_caption(
 
 def neighbour_captions(
     training_features: NDArray[np.floating],
-    training_captions: Sequence[Sequence[Sentence]],
+    training_captions: References,
     features: NDArray[np.floating],
     *,
     neighbours: int,
@@ -77,11 +74,9 @@ def neighbour_captions(
     """
     described = np.flatnonzero([bool(sentences) for sentences in training_captions])
     if len(training_features) != len(training_captions) or not len(described):
-        raise BadData(
-            f"{len(training_features)} training images have features and "
-            f"{len(described)} have captions",
-            hint="Give features and captions of the same images, in the same order.",
-        )
+        have = f"{len(training_features)} training images have features"
+        hint = "Give features and captions of the same images, in the same order."
+        raise BadData(f"{have} and {len(described)} have captions", hint=hint)
     groups = [training_captions[int(place)] for place in described]
     sentences = [tuple(sentence) for sentence in chain.from_iterable(groups)]
     grams, weights = _cider_vectors(groups)
@@ -106,7 +101,7 @@ def neighbour_captions(
     return chosen
 
 
-def _cider_vectors(groups: Sequence[Sequence[Sentence]]) -> tuple[Ragged, NDArray[np.float64]]:
+def _cider_vectors(groups: References) -> tuple[Ragged, NDArray[np.float64]]:
     """Every sentence as n-gram numbers with weights, whose products are plain CIDEr / 10.
 
     Document frequencies are counted over the images of `groups`, whose sentences are in a row.
@@ -131,7 +126,6 @@ def _cider_vectors(groups: Sequence[Sequence[Sentence]]) -> tuple[Ragged, NDArra
 
 def _unit(features: NDArray[np.floating]) -> NDArray[np.float32]:
     rows = np.asarray(features, np.float32)
-    unit: NDArray[np.float32] = rows / np.maximum(
-        np.linalg.norm(rows, axis=1, keepdims=True), 1e-12
-    )
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = rows / np.maximum(lengths, 1e-12)
     return unit

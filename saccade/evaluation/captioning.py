@@ -12,15 +12,7 @@ from saccade.data.batch import Captioner
 from saccade.data.examples import captioned_images
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.evaluation.scoring import (
-    ALL,
-    ScoredExamples,
-    ScoreOptions,
-    Scores,
-    human_words,
-    score_captions,
-    selected_score,
-)
+from saccade.evaluation import scoring
 from saccade.evaluation.teacher_forcing import read_captions
 from saccade.experiment import Experiment, captions_to_read
 from saccade.inference.decoding import beam_search, rules_of
@@ -32,8 +24,8 @@ def score_model(
     experiment: Experiment,
     split: Split,
     device: torch.device,
-    options: ScoreOptions = ALL,
-) -> ScoredExamples:
+    options: scoring.ScoreOptions = scoring.ALL,
+) -> scoring.ScoredExamples:
     """Score one free-running caption per image against all its human captions.
 
     A model's confidence in its caption is the geometric mean of the probabilities of its words.
@@ -43,8 +35,8 @@ def score_model(
     assert decode is not None  # a captioning recipe cannot be built without
     beam_size = options.beam_size or decode.beam_size
     vocabulary, store, folder = experiment.words.vocabulary, experiment.store, experiment.folder
-    people = captioned_images(folder, split)
-    references = human_words(people)
+    people, rules = captioned_images(folder, split), rules_of(vocabulary, decode)
+    references = scoring.human_words(people)
     ids = np.fromiter(people, np.int64, len(people))
     rows = store.rows(ids)
     extracted = store.counts[rows] > 0
@@ -52,28 +44,18 @@ def score_model(
     confidence = dict.fromkeys(captions, 0.0)
     model.eval()
     for chunk in np.array_split(np.flatnonzero(extracted), max(1, -(-int(extracted.sum()) // 32))):
-        regions, mask = store.read(rows[chunk])
-        hypotheses = beam_search(
-            cast(Captioner, model),
-            torch.from_numpy(regions).to(device).float(),
-            torch.from_numpy(mask).to(device),
-            rules_of(vocabulary, decode),
-            beam_size=beam_size,
-        )
+        regions, mask = (torch.from_numpy(part).to(device) for part in store.read(rows[chunk]))
+        given = cast(Captioner, model), regions.float(), mask, rules
+        hypotheses = beam_search(*given, beam_size=beam_size)
         for id_, hypothesis in zip(ids[chunk], hypotheses, strict=True):
             captions[int(id_)] = vocabulary.decode(hypothesis.words)
-            words = len(hypothesis.words) + hypothesis.ended
-            confidence[int(id_)] = math.exp(hypothesis.log_probability / max(words, 1))
+            length = len(hypothesis.words) + hypothesis.ended
+            confidence[int(id_)] = math.exp(hypothesis.log_probability / max(length, 1))
     # Only all metrics together need the training captions, which take seconds to read.
     training = folder.captions("train") if options.metrics is None else ()
-    scored = score_captions(
-        captions,
-        references,
-        options,
-        confidence,
-        training=[caption.words for caption in training],
-        raw={id_: [caption.text for caption in some] for id_, some in people.items()},
-    )
+    words = [caption.words for caption in training]
+    raw = {id_: [caption.text for caption in some] for id_, some in people.items()}
+    scored = scoring.score_captions(captions, references, options, confidence, words, raw)
     read = captions_to_read(experiment, split)
     about = {
         "beam_size": beam_size,
@@ -90,13 +72,15 @@ def check_validation(folder: DataFolder, metric: str | None) -> str:
     """
     people = captioned_images(folder, "val")
     if metric is not None:
-        few = human_words(dict(islice(people.items(), 100)))  # enough to try a metric
+        few = scoring.human_words(dict(islice(people.items(), 100)))  # enough to try a metric
         none, confidence = dict.fromkeys(few, ()), dict.fromkeys(few, 0.0)
-        selected_score(score_captions(none, few, ScoreOptions((metric,)), confidence), metric)
+        options = scoring.ScoreOptions((metric,))
+        scored = scoring.score_captions(none, few, options, confidence)
+        scoring.selected_score(scored, metric)
     return ""
 
 
-def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
+def details(scored: scoring.ScoredExamples, folder: DataFolder, split: Split) -> scoring.Scores:
     """The diversity of the first human caption of each image, to compare the model's with."""
     del scored
     first = [some[0].words for some in folder.captions_by_image(split).values()]

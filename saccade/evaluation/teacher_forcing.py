@@ -39,11 +39,8 @@ def read_captions(
         words += len(true)
     if not words:
         return {"not_measured": "no caption is short enough for the recipe"}
-    return {
-        "loss": float(loss / words),
-        "top_5_accuracy": float(100 * right / words),
-        "words": int(words),
-    }
+    accuracy = float(100 * right / words)
+    return {"loss": float(loss / words), "top_5_accuracy": accuracy, "words": int(words)}
 
 
 class AnswerLoss:

@@ -11,14 +11,7 @@ from saccade.data.batch import VqaBatch, VqaModel, VqaOutput
 from saccade.data.examples import answered_questions, batches, in_reading_order
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
-from saccade.evaluation.scoring import (
-    ALL,
-    ScoredExamples,
-    ScoreOptions,
-    Scores,
-    score_answers,
-    selected_score,
-)
+from saccade.evaluation import scoring
 from saccade.evaluation.teacher_forcing import AnswerLoss
 from saccade.experiment import Experiment, question_examples
 from saccade.inference.decoding import answer_probabilities
@@ -39,8 +32,8 @@ def score_model(
     experiment: Experiment,
     split: Split,
     device: torch.device,
-    options: ScoreOptions = ALL,
-) -> ScoredExamples:
+    options: scoring.ScoreOptions = scoring.ALL,
+) -> scoring.ScoredExamples:
     """Score the likeliest answers; a question without features counts as wrong.
 
     A model's confidence in its answer is the answer's probability, as `decoding` computes it.
@@ -65,7 +58,7 @@ def score_model(
         for row, place, share in zip(rows, best.tolist(), likeliest.tolist(), strict=True):
             predictions[int(examples.ids[row])] = answers.answers[place[0]]
             confidence[int(examples.ids[row])] = share[0]
-    scored = score_answers(predictions, questions, options, confidence)
+    scored = scoring.score_answers(predictions, questions, options, confidence)
     about = {
         "upper_bound": upper_bound(questions, answers, options.revision),
         "without_features": examples.left_out["image without features"],
@@ -85,13 +78,13 @@ def check_validation(folder: DataFolder, metric: str | None) -> str:
     questions, revision = answered_questions(folder, "val"), folder.revision
     if metric is not None:
         none = {question.id: "" for question in questions}
-        options = ScoreOptions((metric,), revision=revision)
-        selected_score(score_answers(none, questions, options, dict.fromkeys(none, 0.0)), metric)
+        options = scoring.ScoreOptions((metric,), revision=revision)
+        scored = scoring.score_answers(none, questions, options, dict.fromkeys(none, 0.0))
+        scoring.selected_score(scored, metric)
     changed = changed_unanimous(question.answers for question in questions)
+    example = next(iter(changed), "")
     never = f"by the official {OFFICIAL} nothing normalised is right for {changed.total():,} "
-    never += (
-        f"validation questions to which all wrote the same, such as {next(iter(changed), '')!r}"
-    )
+    never += f"validation questions to which all wrote the same, such as {example!r}"
     if revision == ALWAYS:
         end = f"; {never}" if changed else ""
         return f"Scored by revision {ALWAYS}, which normalises both sides{end}."
@@ -113,16 +106,13 @@ def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: st
     return 100 * sum(map(best, questions)) / len(questions)
 
 
-def details(scored: ScoredExamples, folder: DataFolder, split: Split) -> Scores:
+def details(scored: scoring.ScoredExamples, folder: DataFolder, split: Split) -> scoring.Scores:
     """Calibration curves; which answers were confused, where a question has but one; the scorer."""
     questions, rows = folder.questions(split), scored.rows
     calibration = calibration_score(rows["confidence"], rows["accuracy"])
-    curves = {
-        "bins": [bin_._asdict() for bin_ in calibration.bins if bin_.answers],
-        "coverage": calibration.coverage,
-        "risk": calibration.risk,
-    }
-    found: Scores = {"calibration": curves}
+    bins = [bin_._asdict() for bin_ in calibration.bins if bin_.answers]
+    curves = {"bins": bins, "coverage": calibration.coverage, "risk": calibration.risk}
+    found: scoring.Scores = {"calibration": curves}
     if all(len(question.answers) == 1 for question in questions):
         predicted = map(comparable_answer, rows["answer"])
         true = [comparable_answer(question.answers[0]) for question in questions]

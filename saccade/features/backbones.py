@@ -80,19 +80,17 @@ class Backbone(nn.Module):
         return super().train(False)
 
     @torch.inference_mode()
-    def encode(
-        self, pixels: Tensor, preprocessing: Preprocessing, sizes: np.ndarray
-    ) -> EncodedImages:
+    def encode(self, pixels: Tensor, settings: Preprocessing, sizes: np.ndarray) -> EncodedImages:
         """Regions of resized images `(B, 3, h, w)` uint8.
 
         `sizes (B, 2)` are width and height of the originals. Raises BadConfig as `encode_grid`.
         """
-        images = pixels if self.spec.name == PIXELS else normalise(pixels, preprocessing)
+        images = pixels if self.spec.name == PIXELS else normalise(pixels, settings)
         if self.finds_boxes:
             detector: Any = self.model
-            return cast(EncodedImages, detector.encode(images, preprocessing, sizes))
+            return cast(EncodedImages, detector.encode(images, settings, sizes))
         regions, grid = self.encode_grid(images)
-        boxes = boxes_in_image(self.boxes(grid), preprocessing, *sizes.T)
+        boxes = boxes_in_image(self.boxes(grid), settings, *sizes.T)
         counts = np.full(len(regions), regions.shape[1])
         return EncodedImages(regions, counts, boxes, grid=None if self.kept_tokens else grid)
 

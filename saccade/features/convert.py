@@ -21,14 +21,7 @@ from saccade.core.files import link_or_copy, write_bytes
 from saccade.core.formatting import size_in_words
 from saccade.core.settings import Settings, checked_settings
 from saccade.data.folder import DataFolder
-from saccade.features.reduction import (
-    channel_scales,
-    digest_of_pca,
-    read_tensors,
-    reduce,
-    refuse_uneven,
-    to_bytes,
-)
+from saccade.features import reduction
 from saccade.features.reduction import pool as pool_grid
 from saccade.features.settings import PIXELS, Reduction, Scale
 from saccade.features.store import FeatureStore, StoreHeader
@@ -158,7 +151,7 @@ def _numbers(old: StoreHeader, chosen: ConvertSettings) -> tuple[str, Scale | No
     if chosen.pool:
         if old.grid is None:
             raise BadConfig("regions that are no grid cannot be averaged", hint="Leave out --pool.")
-        refuse_uneven(old.grid, (chosen.pool, chosen.pool))
+        reduction.refuse_uneven(old.grid, (chosen.pool, chosen.pool))
     if (chosen.pool or chosen.pca) and old.reduction and old.reduction.pca:
         hint = "Convert the store that this one was made of."
         raise BadConfig("PCA was done already, and no other step can follow", hint=hint)
@@ -174,11 +167,8 @@ def _header(
 ) -> StoreHeader:
     before = old.reduction or Reduction()
     pool = (chosen.pool, chosen.pool) if chosen.pool else before.pool
-    reduction = Reduction(
-        pool=pool,
-        pca=chosen.pca or before.pca,
-        pca_sha256=digest_of_pca(tensors) if "mean" in tensors else None,
-    )
+    digest = reduction.digest_of_pca(tensors) if "mean" in tensors else None
+    small = Reduction(pool=pool, pca=chosen.pca or before.pca, pca_sha256=digest)
     grid = pool or old.grid
     given = chosen.model_dump(exclude_defaults=True).items()
     words = [w for field, value in given for w in (f"--{field}", str(value))]
@@ -188,7 +178,7 @@ def _header(
         "dim": chosen.pca or old.dim,
         "dtype": numbers[0],
         "scale": numbers[1],
-        "reduction": reduction if reduction != Reduction() else None,
+        "reduction": small if small != Reduction() else None,
         "reduction_sha256": hashlib.sha256(save(tensors)).hexdigest() if tensors else None,
         "complete": False,
         "command": shlex.join(["saccade", "store", "convert", str(path), *words]),
@@ -205,7 +195,7 @@ def _tensors(
 ) -> dict[str, Tensor]:
     """Components and scales of the new store: as a first, killed try computed them, or new."""
     if (target / REDUCTION).exists():
-        return read_tensors(target)
+        return reduction.read_tensors(target)
     tensors: dict[str, Tensor] = {}
     pool = (chosen.pool, chosen.pool) if chosen.pool else None
     if chosen.pca is not None:
@@ -220,13 +210,13 @@ def _tensors(
         tensors = {"mean": mean, "components": components}
         say(f"{chosen.pca} of {old.header.dim} components keep {100 * kept:.1f} % of variance")
     elif old.header.reduction and old.header.reduction.pca:
-        before = read_tensors(old.path)
+        before = reduction.read_tensors(old.path)
         tensors = {name: before[name] for name in ("mean", "components")}
     if scale == "channel":
         largest = torch.zeros(chosen.pca or old.header.dim)
         for _, regions, _ in _parts(old, pool, tensors if chosen.pca else {}, 0):
             largest = torch.maximum(largest, regions.abs().amax(dim=(0, 1)))
-        tensors["scales"] = channel_scales(largest)
+        tensors["scales"] = reduction.channel_scales(largest)
     return tensors
 
 
@@ -243,7 +233,7 @@ def _parts(
             message = f"features of image {old.ids[start]} or a next one are no numbers"
             hint = f"See: saccade store verify {shlex.quote(str(old.path))}"
             raise BadStore(message, location=old.path, hint=hint)
-        regions = reduce(torch.from_numpy(read), old.header.grid, pool, pca).float()
+        regions = reduction.reduce(torch.from_numpy(read), old.header.grid, pool, pca).float()
         real = np.repeat(real.any(axis=1, keepdims=True), regions.shape[1], 1) if pool else real
         mask = torch.from_numpy(real)
         yield rows, regions.mul_(mask[..., None]), mask
@@ -253,7 +243,7 @@ def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]
     """The new store's columns, some rows at a time. Raises BadStore for numbers too large."""
     header, target, begin = writer.header, writer.path, writer.done
     new, before = header.reduction or Reduction(), old.header.reduction or Reduction()
-    tensors = read_tensors(target) if header.reduction_sha256 else {}
+    tensors = reduction.read_tensors(target) if header.reduction_sha256 else {}
     pca = tensors if new.pca != before.pca else {}
     skipped = {one.id: one for one in old.skipped()}
     pool = new.pool if new.pool != before.pool else None
@@ -266,7 +256,7 @@ def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]
             "skipped": [skipped[one] for one in old.ids[rows].tolist() if one in skipped],
         }
         if header.dtype == "int8":
-            packed = to_bytes(regions, tensors.get("scales"))
+            packed = reduction.to_bytes(regions, tensors.get("scales"))
             columns |= {"features": packed.values.numpy(), "scales": packed.scales.numpy()}
         else:
             columns["features"] = regions.to(getattr(torch, header.dtype)).numpy()

@@ -17,17 +17,7 @@ from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, nms, remove
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Settings, first_problem
 from saccade.core.weights import SUFFIXES, find_network, network_errors
-from saccade.features.networks import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    EncodedImages,
-    InputConfig,
-    Layout,
-    fixed_seed,
-    misfit,
-    no_network,
-    read_weights,
-)
+from saccade.features import networks
 from saccade.features.preprocessing import boxes_in_image, resized_size
 from saccade.features.settings import BackboneSpec, Option, Preprocessing
 
@@ -177,9 +167,9 @@ class Detector(nn.Module):
         super().__init__()
         self.network, self.stages, self.selection = network, stages, selection
 
-    def layout(self) -> Layout:
+    def layout(self) -> networks.Layout:
         """No grid; regions at most and numbers per region."""
-        return Layout(None, self.selection.max_regions, self.stages.dim)
+        return networks.Layout(None, self.selection.max_regions, self.stages.dim)
 
     def detect(self, image: Tensor) -> Detections:
         """Detections in one image `(3, h, w)` of any size, normalised.
@@ -200,7 +190,7 @@ class Detector(nn.Module):
 
     def encode(
         self, images: Tensor, preprocessing: Preprocessing, sizes: np.ndarray
-    ) -> EncodedImages:
+    ) -> networks.EncodedImages:
         """Regions of images `(B, 3, h, w)` that were filled up to one size.
 
         `sizes (B, 2)` are the original widths and heights.
@@ -219,7 +209,7 @@ class Detector(nn.Module):
             shares = found.boxes.cpu().numpy() / canvas
             boxes[row, :count] = boxes_in_image(shares, preprocessing, *size)
             scores[row, :count] = found.scores.cpu().numpy()
-        return EncodedImages(regions, counts, boxes, scores)
+        return networks.EncodedImages(regions, counts, boxes, scores)
 
 
 def _canvas(transform: Any, image: Tensor) -> Tensor:
@@ -233,27 +223,26 @@ def _canvas(transform: Any, image: Tensor) -> Tensor:
     return functional.pad(whole, (0, right, 0, below))
 
 
-def _inside(shorter: int, longer: int) -> InputConfig:
+def _inside(shorter: int, longer: int) -> networks.InputConfig:
     """A whole image with its proportions: its shorter side, and the most its longer may have."""
-    mean, std, share = IMAGENET_MEAN, IMAGENET_STD, shorter / longer
-    return InputConfig(longer, longer, None, mean, std, "bilinear", inside=share)
+    mean, std, share = networks.IMAGENET_MEAN, networks.IMAGENET_STD, shorter / longer
+    return networks.InputConfig(longer, longer, None, mean, std, "bilinear", inside=share)
 
 
 class Kind(NamedTuple):
     """Networks that differ in their backbone only."""
 
     stages: TwoStage | OneStage
-    input: InputConfig
+    input: networks.InputConfig
     classes: str
     """A tensor of its files of weights ..."""
     rows: int = 1
     """... with this many rows for each class."""
 
 
-BOX_HEAD = "roi_heads.box_predictor.cls_score.weight"
 CELL_HEAD = "head.classification_head.cls_logits.weight"
 FIRST_MAP = "head.classification_head.module_list.0"
-R_CNN = Kind(TwoStage(1024), _inside(800, 1333), BOX_HEAD)
+R_CNN = Kind(TwoStage(1024), _inside(800, 1333), "roi_heads.box_predictor.cls_score.weight")
 PYRAMID = ("0", "1", "2")
 """The maps of strides 8, 16 and 32, with 256 channels each."""
 # Every class by itself, also the first (RetinaNet, Lin et al. 2017b, section 4).
@@ -262,9 +251,9 @@ FCOS = OneStage(256, PYRAMID, centerness_scores, "decode")
 # An SSD's maps differ in channels, so regions are cut from one of them, that of stride 16.
 SSD = OneStage(1024, ("1",), softmax_scores, "decode_single")
 SSD_MEAN = (0.48235, 0.45882, 0.40784)
-SSD_INPUT = InputConfig(300, 300, None, SSD_MEAN, (1 / 255, 1 / 255, 1 / 255), "bilinear")
+SSD_INPUT = networks.InputConfig(300, 300, None, SSD_MEAN, (1 / 255, 1 / 255, 1 / 255), "bilinear")
 SSD_LITE = OneStage(672, ("0",), softmax_scores, "decode_single")
-SSD_LITE_INPUT = InputConfig(320, 320, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
+SSD_LITE_INPUT = networks.InputConfig(320, 320, None, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bilinear")
 KINDS: Mapping[str, Kind] = {
     "fasterrcnn": R_CNN,
     "maskrcnn": R_CNN,
@@ -318,7 +307,7 @@ def prepare(
     """
     if network not in NAMES:
         there = f"There are: {', '.join(f'torchvision:{one}' for one in NAMES)}."
-        raise no_network("torchvision", "detector", network, NAMES, there)
+        raise networks.no_network("torchvision", "detector", network, NAMES, there)
     box_selection(options, _kind(network).stages.proposals)
     address = get_model_weights(network).DEFAULT.url
     return dict(options), find_detector_weights(network, weights, address)
@@ -326,13 +315,13 @@ def prepare(
 
 def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
     """A detector with all the weights of a file, or else random ones."""
-    kind, found = _kind(spec.network), read_weights(file) if file is not None else {}
+    kind, found = _kind(spec.network), networks.read_weights(file) if file is not None else {}
     found = {name.removeprefix("network."): value for name, value in found.items()}
     selection = box_selection(spec.options, kind.stages.proposals)
     classes = len(found[kind.classes]) // kind.rows if kind.classes in found else 91
     two = isinstance(kind.stages, TwoStage)  # only these have a part that proposes
     settings = {"rpn_post_nms_top_n_test": selection.proposals} if two else {}
-    with fixed_seed():
+    with networks.fixed_seed():
         network = get_model_builder(spec.network)(
             weights=None, weights_backbone=None, num_classes=max(classes, 1), **settings
         )
@@ -347,11 +336,11 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
             network.load_state_dict(found)  # which knows the names of early files
         except RuntimeError:
             shapes = {name: tuple(value.shape) for name, value in found.items()}
-            raise misfit(spec, file, wanted, shapes) from None
+            raise networks.misfit(spec, file, wanted, shapes) from None
     return Detector(network, kind.stages, selection)
 
 
-def input_config(spec: BackboneSpec) -> InputConfig:
+def input_config(spec: BackboneSpec) -> networks.InputConfig:
     """The input of torchvision's detector."""
     return INPUTS.get(spec.network, _kind(spec.network).input)
 

@@ -150,10 +150,8 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     """The store's columns of a batch; 0 for unreadable images."""
     header, count = writer.header, len(read.readable)
-    stored = {
-        name: np.zeros((count, *shape[1:]), kind)
-        for name, (shape, kind) in header.columns().items()
-    }
+    columns = header.columns().items()
+    stored = {name: np.zeros((count, *shape[1:]), kind) for name, (shape, kind) in columns}
     stored["sizes"] = read.sizes
     if not read.readable.any():
         return stored

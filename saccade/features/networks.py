@@ -137,20 +137,16 @@ def misfit(
     }
     parts = [f"{len(x)} {kind} ({', '.join(x[:3])}{', ...' * (len(x) > 3)})"
              for kind, x in lists.items() if x]  # fmt: skip
-    return BadConfig(
-        f"the file's tensors are not those of {spec.network}: {'; '.join(parts) or error}",
-        location=file,
-        hint="Give the weights of this very network, or the --option values they were trained with",
-    )
+    message = f"the file's tensors are not those of {spec.network}: {'; '.join(parts) or error}"
+    hint = "Give the weights of this very network, or the --option values they were trained with"
+    return BadConfig(message, location=file, hint=hint)
 
 
-def no_network(
-    library: str, kind: str, network: str, known: Sequence[str], others: str
-) -> BadConfig:
-    """A name that is not among those which a library knows; `others` says which there are."""
+def no_network(library: str, kind: str, network: str, known: Sequence[str], rest: str) -> BadConfig:
+    """A name that is not among those which a library knows; `rest` says which there are."""
     near = difflib.get_close_matches(network.partition(".")[0], known, cutoff=0.5)
     close = f"Near it: {', '.join(f'{library}:{one}' for one in near)}. " if near else ""
-    return BadConfig(f"{library} has no {kind} {network!r}", hint=f"{close}{others}")
+    return BadConfig(f"{library} has no {kind} {network!r}", hint=f"{close}{rest}")
 
 
 def cannot_build(kind: str, options: Mapping[str, Option], error: Exception) -> BadConfig:

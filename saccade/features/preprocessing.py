@@ -36,9 +36,7 @@ def resize_and_crop(image: "Tensor", settings: Preprocessing) -> "Tensor":
 def normalise(pixels: "Tensor", settings: Preprocessing) -> "Tensor":
     """From 0..255 to the backbone's scale: `(..., 3, height, width)` uint8 to float32."""
     shares = pixels.float() / 255
-    mean, std = (
-        shares.new_tensor(colour)[:, None, None] for colour in (settings.mean, settings.std)
-    )
+    mean, std = (shares.new_tensor(one)[:, None, None] for one in (settings.mean, settings.std))
     return (shares - mean) / std
 
 

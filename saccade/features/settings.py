@@ -83,10 +83,9 @@ class Preprocessing(Settings):
     def _agrees(self) -> Self:
         if self.resize == "squash" and self.resize_to is not None:
             raise ValueError("resize_to goes with resize=shorter_side or inside")
-        if self.resize == "shorter_side" and (self.resize_to or 0) < max(self.height, self.width):
-            raise ValueError(
-                f"resize=shorter_side needs resize_to of at least {max(self.height, self.width)}"
-            )
+        side = max(self.height, self.width)
+        if self.resize == "shorter_side" and (self.resize_to or 0) < side:
+            raise ValueError(f"resize=shorter_side needs resize_to of at least {side}")
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
         return self

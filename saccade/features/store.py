@@ -134,9 +134,7 @@ class FeatureStore:
         self._memory = MemoryLimit(list(arrays.values()))
 
     @classmethod
-    def open(
-        cls, path: str | Path, *, images: Iterable[ImageRecord] | None = None
-    ) -> "FeatureStore":
+    def open(cls, path: str | Path, *, images: Iterable[ImageRecord] | None = None) -> Self:
         """Open a store and check its arrays against its header.
 
         With `images`, also check that it was made for exactly these. Raises BadStore where it is

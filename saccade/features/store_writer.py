@@ -220,7 +220,6 @@ class StoreWriter:
             return chunks
         hint = MAKE_AGAIN.format(self.header.command)
         arrays = {name: open_array(self.path, name, *c, hint) for name, c in self._columns.items()}
-
         there = takewhile(lambda chunk: chunk.end <= self.header.ids_count, chunks)
         return list(takewhile(lambda one: checksum(arrays, one.start, one.end) == one.crc32, there))
 

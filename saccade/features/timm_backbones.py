@@ -15,16 +15,7 @@ from torch import Tensor, nn
 
 from saccade.core.errors import BadConfig, MissingWeights
 from saccade.core.weights import HUB_FILE, SUFFIXES, find_network, from_hub
-from saccade.features.networks import (
-    InputConfig,
-    cannot_build,
-    first_line,
-    fixed_seed,
-    misfit,
-    no_network,
-    read_weights,
-    unreadable_weights,
-)
+from saccade.features import networks
 from saccade.features.settings import BackboneSpec, Option
 
 RESERVED = frozenset(
@@ -60,7 +51,7 @@ def config_of(network: str) -> PretrainedCfg:
     """timm's facts about a network's training: input size, mean, std, crop. Raises BadConfig."""
     if not timm.is_model(network):
         hint = "Any name of timm.list_models() will do, as timm:NAME."
-        raise no_network("timm", "network", network, timm.list_models(), hint)
+        raise networks.no_network("timm", "network", network, timm.list_models(), hint)
     try:
         return get_pretrained_cfg(network) or PretrainedCfg()
     except RuntimeError as error:
@@ -83,18 +74,12 @@ def prepare(
     return chosen, find_weights(network, weights)
 
 
-def input_config(spec: BackboneSpec) -> InputConfig:
+def input_config(spec: BackboneSpec) -> networks.InputConfig:
     """The images that timm says a network was trained on. Raises BadConfig."""
     known, own = config_of(spec.network), spec.options.get("img_size")
     height, width = (own, own) if isinstance(own, int) and own else known.input_size[1:]
-    return InputConfig(
-        height,
-        width,
-        None if known.crop_mode == "squash" else known.crop_pct,
-        known.mean,
-        known.std,
-        known.interpolation,
-    )
+    crop = None if known.crop_mode == "squash" else known.crop_pct
+    return networks.InputConfig(height, width, crop, known.mean, known.std, known.interpolation)
 
 
 def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
@@ -102,7 +87,7 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
     options: dict[str, Any] = dict(spec.options)
     vector = options.pop(VECTOR, False)
     if file is None:
-        with fixed_seed():
+        with networks.fixed_seed():
             model = _without_weights(spec.network, options, classes=0)
     else:
         model = _with_weights(spec, options, file)
@@ -124,9 +109,9 @@ def create_network(spec: BackboneSpec, file: Path | None) -> nn.Module:
 
 def _with_weights(spec: BackboneSpec, options: dict[str, Any], file: Path) -> nn.Module:
     if file.suffix != ".safetensors":
-        shapes = {name: tuple(value.shape) for name, value in read_weights(file).items()}
+        shapes = {name: tuple(value.shape) for name, value in networks.read_weights(file).items()}
     else:  # only the head is read
-        with unreadable_weights(file), safe_open(file, framework="pt") as stream:
+        with networks.unreadable_weights(file), safe_open(file, framework="pt") as stream:
             found = {name: stream.get_slice(name).get_shape() for name in stream.keys()}  # noqa: SIM118
             shapes = {name: tuple(shape) for name, shape in clean_state_dict(found).items()}
     classifier: str | tuple[str, ...] = config_of(spec.network).classifier or ""
@@ -140,7 +125,7 @@ def _with_weights(spec: BackboneSpec, options: dict[str, Any], file: Path) -> nn
         model = timm.create_model(spec.network, **given, **options)
     except Exception as error:  # timm's own conversions may trip over another network's tensors
         wanted = _without_weights(spec.network, options, classes).state_dict()
-        raise misfit(spec, file, wanted, shapes, first_line(error, 200)) from None
+        raise networks.misfit(spec, file, wanted, shapes, networks.first_line(error, 200)) from None
     if classes:
         model.reset_classifier(0)  # type: ignore[operator]
     return model
@@ -150,4 +135,4 @@ def _without_weights(network: str, options: dict[str, Any], classes: int) -> nn.
     try:
         return timm.create_model(network, num_classes=classes, **options)
     except Exception as error:  # options reach code of a thousand networks
-        raise cannot_build(f"timm cannot build {network}", options, error) from None
+        raise networks.cannot_build(f"timm cannot build {network}", options, error) from None

@@ -184,12 +184,10 @@ def replay(
         state = step.state
         attention.append(step.attention)
         sentinels.append(step.sentinel)
-    return _per_image(attention, captions), _per_image(sentinels, captions)
+    return _by_image(attention, captions), _by_image(sentinels, captions)
 
 
-def _per_image(
-    steps: list[Tensor | None], captions: Sequence[Sequence[int]]
-) -> list[Tensor | None]:
+def _by_image(steps: list[Tensor | None], captions: Sequence[Sequence[int]]) -> list[Tensor | None]:
     """From one (I, 1, ...) per step to one (T, ...) per image."""
     held = [step[:, 0] for step in steps if step is not None]
     if not held:

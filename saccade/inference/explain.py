@@ -83,13 +83,10 @@ def _occluded(run: Run, encoded: EncodedImage, batch: Batch) -> Iterator[Any]:
     mean = (regions * real).sum(dim=0) / real.sum()
     hide = torch.eye(len(regions), dtype=torch.bool, device=regions.device)
     hide = torch.cat([torch.zeros_like(hide[:1]), hide])  # (1 + R, R)
+    given = {name: part for name, part in vars(batch).items() if part is not None}
     for rows in hide.split(OCCLUSION_BATCH):
         n = len(rows)
-        copies = {
-            name: part.expand(n, *part.shape[1:])
-            for name, part in vars(batch).items()
-            if part is not None
-        }
+        copies = {name: part.expand(n, *part.shape[1:]) for name, part in given.items()}
         copies["regions"] = torch.where(rows[:, :, None], mean, regions)
         copies["image"] = torch.arange(n, device=regions.device)
         with torch.inference_mode():

@@ -31,9 +31,8 @@ def build(
 
     weights = config.weights if read_weights else "random"
     with torch.random.fork_rng(devices=[]):  # the model starts as it would without an encoder
-        backbone = choose_backbone(
-            config.backbone, weights, config.options, size=preprocessing.height
-        )
+        side = preprocessing.height
+        backbone = choose_backbone(config.backbone, weights, config.options, size=side)
     # A folder of weights may bring sizes along. The recipe must hold them, for a run is opened
     # again without that folder. The size of images is the store's.
     options = backbone.spec.options

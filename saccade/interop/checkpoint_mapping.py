@@ -239,14 +239,12 @@ def read_file(path: Path) -> Any:
 
 def caption_words(word_map: object, location: Path) -> Vocabulary:
     """A WORDMAP of the PyTorch tutorial: {word: id}, with the special words among them."""
-    words = in_order(word_map, location)
+    words = tuple(in_order(word_map, location))
     special = (PAD, "<unk>", "<start>", "<end>")
     if lacking := sorted(set(special) - set(words)):
         raise _no_words(location, f"it lacks {', '.join(lacking)}")
     pad, unknown, start, end = map(words.index, special)
-    return Vocabulary(
-        tuple(words), pad=pad, unknown=unknown, tokenizer="karpathy", start=start, end=end
-    )
+    return Vocabulary(words, pad=pad, unknown=unknown, tokenizer="karpathy", start=start, end=end)
 
 
 def one_end_words(ix_to_word: object, location: Path) -> Vocabulary:
@@ -262,13 +260,11 @@ def one_end_words(ix_to_word: object, location: Path) -> Vocabulary:
     return Vocabulary(tuple(words), pad=0, unknown=unknown, tokenizer="karpathy", start=0, end=0)
 
 
-def question_words(
-    token_to_id: object, tokenizer: str, location: Path, first: int = 1
-) -> Vocabulary:
+def question_words(ids: object, tokenizer: str, location: Path, first: int = 1) -> Vocabulary:
     """{token: id from `first` on}; before them comes padding, which is every unknown word too."""
-    if not isinstance(token_to_id, dict):
+    if not isinstance(ids, dict):
         raise _no_words(location, "it is no map from words to ids")
-    words = in_order({PAD: first - 1, **token_to_id}, location, first - 1)
+    words = in_order({PAD: first - 1, **ids}, location, first - 1)
     return Vocabulary(tuple(words), pad=0, unknown=0, tokenizer=tokenizer)
 
 

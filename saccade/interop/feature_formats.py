@@ -332,9 +332,8 @@ def open_sgrvinod(path: Path, folder: DataFolder) -> Opened:
         return Row(np.asarray(opened[number][row]).reshape(3, -1).T)
 
     into = preprocessing_of(side, mean=IMAGENET_MEAN, std=IMAGENET_STD)
-    return Opened(
-        places, read, side * side, 3, (side, side), into, pixels=True, matched=True, held=held
-    )
+    cells, grid = side * side, (side, side)
+    return Opened(places, read, cells, 3, grid, into, pixels=True, matched=True, held=held)
 
 
 def _ids_of_split(folder: DataFolder, split: Split, file: Path, count: int) -> list[int]:

@@ -94,10 +94,8 @@ class _Names:
         self._whole = _only((end, p) for p in images for end in _ends(p.file))
         self._bare = _only((end, p) for p in images for end in _ends(_bare(p.file)))
         self._numbered = _only((n, p) for p in images if (n := _number(p.file)) is not None)
-        self._both = (
-            [_bare(key) for key in keys if isinstance(key, str)],
-            [_bare(image.file) for image in images],
-        )
+        names = [_bare(key) for key in keys if isinstance(key, str)]
+        self._both = names, [_bare(image.file) for image in images]
         self._enough: dict[int, bool] = {}
         self.elsewhere: list[str] = []
         """Images that were found in a folder of another name."""

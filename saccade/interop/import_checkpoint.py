@@ -198,9 +198,9 @@ def _encoder(
             key = name.replace("running_mean", "num_batches_tracked")  # early torch had none
             tensors.setdefault(key, tensors[name].new_zeros(()).long())
         save_tensors(file, tensors, {})
-        header, given = _network(reading, chosen, str(file))[1], BACKBONE
+        header, given = _build(reading, chosen, str(file))[1], BACKBONE
     else:
-        network, header = _network(reading, chosen, chosen.weights)
+        network, header = _build(reading, chosen, chosen.weights)
         if chosen.weights in ("hub", "random"):
             kept = None
         else:
@@ -212,9 +212,7 @@ def _encoder(
     return header, kept, given
 
 
-def _network(
-    reading: Reading, chosen: ImportSettings, weights: str
-) -> tuple[Backbone, StoreHeader]:
+def _build(reading: Reading, chosen: ImportSettings, weights: str) -> tuple[Backbone, StoreHeader]:
     """The network, and the header of a store that is made with it."""
     images, options = reading.images, {}
     name = chosen.backbone or images.backbone

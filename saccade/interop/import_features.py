@@ -23,24 +23,17 @@ from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec
 from saccade.features.store import StoreHeader, images_fingerprint, read_header
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
-from saccade.interop.feature_formats import (
-    open_bottom_up,
-    open_hengyuan_hu,
-    open_openvqa,
-    open_pytorch_vqa,
-    open_self_critical,
-    open_sgrvinod,
-)
+from saccade.interop import feature_formats
 from saccade.interop.feature_matching import By, Key, Matched, match, published
 from saccade.interop.feature_reader import Opened, SoundRow, compare_sizes, sound_row
 
 KINDS: Mapping[str, Callable[[Path, DataFolder], Opened]] = {
-    "bottom-up": open_bottom_up,
-    "hengyuan-hu": open_hengyuan_hu,
-    "pytorch-vqa": open_pytorch_vqa,
-    "openvqa": open_openvqa,
-    "self-critical": open_self_critical,
-    "sgrvinod": open_sgrvinod,
+    "bottom-up": feature_formats.open_bottom_up,
+    "hengyuan-hu": feature_formats.open_hengyuan_hu,
+    "pytorch-vqa": feature_formats.open_pytorch_vqa,
+    "openvqa": feature_formats.open_openvqa,
+    "self-critical": feature_formats.open_self_critical,
+    "sgrvinod": feature_formats.open_sgrvinod,
 }
 """The feature files that can be imported, one line each."""
 TOGETHER = 16
@@ -183,11 +176,9 @@ class _Import(NamedTuple):
 
     def columns(self, images: Sequence[ImageRecord], header: StoreHeader) -> dict[str, Any]:
         """Rows of the store, by column."""
-        columns: dict[str, Any] = {
-            name: np.zeros((len(images), *shape[1:]), kind)
-            for name, (shape, kind) in header.columns().items()
-        }
-        columns["skipped"] = []
+        columns: dict[str, Any] = {"skipped": []}
+        for name, (shape, kind) in header.columns().items():
+            columns[name] = np.zeros((len(images), *shape[1:]), kind)
         for place, image in enumerate(images):
             if image.id not in self.matched.keys:
                 columns["skipped"] += [Skipped(image.id, image.file, f"not in {self.path.name}")]

@@ -13,19 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from saccade.core.errors import BadCheckpoint
-from saccade.interop.checkpoint_mapping import (
-    CAFFE,
-    Bundle,
-    ImageInput,
-    Reading,
-    Source,
-    Tensors,
-    check_sizes,
-    one_end_words,
-    read_file,
-    skeleton,
-    sources,
-)
+from saccade.interop import checkpoint_mapping as mapping
 from saccade.interop.torch_files import Inert
 from saccade.models.catalogue import (
     AdaptiveAttentionConfig,
@@ -149,17 +137,14 @@ NETS = {
         },
     ),
 }
-ATTENTIONS = {
-    "encoder": {"self": "self_attn"},
-    "decoder": {"self": "self_attn", "cross": "src_attn"},
-}
-"""Attention to what is said and to the image, in a Transformer's stacks: its name here, and there.
-"""
+SELF, CROSS = {"self": "self_attn"}, {"cross": "src_attn"}
+ATTENTIONS = {"encoder": SELF, "decoder": SELF | CROSS}
+"""Attention to words and to the image, in a Transformer's stacks: its name here, and there."""
 EPSILON = 1e-5
 """Of torch's batch norms."""
 
 
-def layers_of(tensors: Tensors) -> dict[str, int]:
+def layers_of(tensors: mapping.Tensors) -> dict[str, int]:
     """How many layers a Transformer's stacks have, at least one."""
     return {
         f"{stack}_layers": max(tensors.count(rf"model\.{stack}\.layers\.(\d+)\."), 1)
@@ -167,7 +152,9 @@ def layers_of(tensors: Tensors) -> dict[str, int]:
     }
 
 
-def transformer_layers(tensors: Tensors) -> tuple[dict[str, str], dict[str, Source]]:
+def transformer_layers(
+    tensors: mapping.Tensors,
+) -> tuple[dict[str, str], dict[str, mapping.Source]]:
     """All layers of both stacks by name, but keys and values; and these, two layers there, one
     here.
     """
@@ -182,14 +169,14 @@ def transformer_layers(tensors: Tensors) -> tuple[dict[str, str], dict[str, Sour
                 keys = f"{ours}.keys" if block == "self" else f"region_keys.{i}"
                 for leaf in ("weight", "bias"):
                     both = tuple(f"{theirs}.{published}.linears.{n}.{leaf}" for n in (1, 2))
-                    joined[f"{keys}.{leaf}"] = Source(both, lambda *two: torch.cat(two))
+                    joined[f"{keys}.{leaf}"] = mapping.Source(both, lambda *two: torch.cat(two))
             names[f"{theirs}.sublayer.{len(blocks)}.norm"] = f"{ours}.feed_forward.0"
             names[f"{theirs}.feed_forward.w_1"] = f"{ours}.feed_forward.1"
             names[f"{theirs}.feed_forward.w_2"] = f"{ours}.feed_forward.4"
     return names, joined
 
 
-def self_critical(bundle: Bundle) -> Reading:
+def self_critical(bundle: mapping.Bundle) -> mapping.Reading:
     """`adaatt`, `updown`, `newfc`, `transformer` or `show_tell`, as its tensors tell."""
     tensors = bundle.tensors()
     tensors = tensors.without(r"model\.tgt_embed\.1\.pe|att_embed\.0\.num_batches_tracked")
@@ -201,7 +188,7 @@ def self_critical(bundle: Bundle) -> Reading:
     layout, net = f"self-critical ({name})", NETS[name]
     model = {**net.fixed, **(layers_of(tensors) if name == "transformer" else {})}
     made = partial(_sources, tensors, net)
-    wanted = made(skeleton(net.config(**model)))
+    wanted = made(mapping.skeleton(net.config(**model)))
     tensors.require(wanted, layout)
     _, dim = tensors.matrix(wanted[f"{net.image[1]}.weight"].names[0])
     model |= {field: tensors.matrix(key)[side] for field, (key, side) in net.sizes.items()}
@@ -210,56 +197,49 @@ def self_critical(bundle: Bundle) -> Reading:
     infos, best = sorted(bundle.path.parent.glob("infos_*.pkl")), "best" in bundle.path.stem
     infos = [path for path in infos if path.stem.endswith("-best") == best]
     location = bundle.beside("words", "infos_*.pkl", infos)
-    content = read_file(location)  # infos, or words alone, from the JSON of the program's data
+    # Infos, or words alone, from the JSON of the program's data.
+    content = mapping.read_file(location)
     about = content if isinstance(content, dict) else {}
-    vocabulary = one_end_words(about.get("vocab", about.get("ix_to_word")), location)
+    vocabulary = mapping.one_end_words(about.get("vocab", about.get("ix_to_word")), location)
     rows, _ = tensors.matrix(next(iter(net.sizes.values()))[0])
-    check_sizes("words and the end", len(vocabulary), rows, location)
+    mapping.check_sizes("words and the end", len(vocabulary), rows, location)
     given = about.get("opt")
     options = given.attributes if isinstance(given, Inert) else {}
     if name == "transformer":
         model["heads"] = options.get("num_att_heads", 8)
-    images = ImageInput("timm:resnet101.tv_in1k", 448)
-    notes = [CAFFE.format(network="ResNet-101, or of detected boxes", backbone=images.backbone)]
+    images = mapping.ImageInput("timm:resnet101.tv_in1k", 448)
+    network = "ResNet-101, or of detected boxes"
+    notes: tuple[str, ...] = (mapping.CAFFE.format(network=network, backbone=images.backbone),)
     if options.get("norm_att_feat"):
-        notes.append("regions: it was trained on regions scaled to length 1, which these are not")
-    return Reading(
-        layout,
-        net.recipe,
-        model,
-        tensors,
-        made,
-        lambda _: dim,
-        Words(vocabulary),
-        images,
-        recipe_fields={"decode.suppress_unk": True, "decode.beam_size": 5, "decode.max_length": 20},
-        notes=tuple(notes),
-    )
+        notes += ("regions: it was trained on regions scaled to length 1, which these are not",)
+    known = layout, net.recipe, model, tensors, made, lambda _: dim
+    fields = {"decode.suppress_unk": True, "decode.beam_size": 5, "decode.max_length": 20}
+    return mapping.Reading(*known, Words(vocabulary), images, recipe_fields=fields, notes=notes)
 
 
-def _sources(tensors: Tensors, net: Net, model: nn.Module) -> dict[str, Source]:
+def _sources(tensors: mapping.Tensors, net: Net, model: nn.Module) -> dict[str, mapping.Source]:
     """Where each of our tensors comes from: by names, gates in torch's order, norms folded."""
     names = dict(net.names)
     theirs, ours = net.image
     normed = "att_embed.0.running_mean" in tensors
     if theirs:
         names[f"{theirs}.{int(normed)}"] = ours  # the layer stands behind the norm
-    joined: dict[str, Source] = {}
+    joined: dict[str, mapping.Source] = {}
     if net.config is TransformerConfig:
         layers, joined = transformer_layers(tensors)
         names |= layers
-    found = sources(model, names, but=joined)
+    found = mapping.sources(model, names, but=joined)
     for key, source in found.items():
         if key.startswith(("word_gates.", "mean_gates.", "hidden_gates.")):
-            found[key] = Source(source.names, _gates_to_torch)
+            found[key] = mapping.Source(source.names, _gates_to_torch)
         elif ".scale" in key or ".shift" in key:  # of a Transformer's norms
             (name,) = source.names
-            found[key] = Source((name.replace(".scale", ".a_2").replace(".shift", ".b_2"),))
+            found[key] = mapping.Source((name.replace(".scale", ".a_2").replace(".shift", ".b_2"),))
     if theirs and normed:
         norm = [f"{theirs}.0.{part}" for part in ("weight", "running_var", "bias", "running_mean")]
         weight = f"{theirs}.1.weight"
-        found[f"{ours}.weight"] = Source((weight, *norm[:2]), _folded_weight)
-        found[f"{ours}.bias"] = Source((f"{theirs}.1.bias", weight, *norm), _folded_bias)
+        found[f"{ours}.weight"] = mapping.Source((weight, *norm[:2]), _folded_weight)
+        found[f"{ours}.bias"] = mapping.Source((f"{theirs}.1.bias", weight, *norm), _folded_bias)
     return found | joined
 
 

@@ -9,18 +9,7 @@ from typing import Any
 from torch import nn
 
 from saccade.core.errors import BadCheckpoint
-from saccade.interop.checkpoint_mapping import (
-    Bundle,
-    ImageInput,
-    Reading,
-    Source,
-    Tensors,
-    caption_words,
-    check_sizes,
-    read_file,
-    skeleton,
-    sources,
-)
+from saccade.interop import checkpoint_mapping as mapping
 from saccade.interop.torch_files import tensors_of
 from saccade.models.catalogue import ShowAttendTellConfig, ShowTellConfig
 from saccade.text.vocabulary import Words
@@ -66,7 +55,7 @@ RESNETS: dict[tuple[object, ...], str] = {
 }
 
 
-def sgrvinod(bundle: Bundle) -> Reading:
+def sgrvinod(bundle: mapping.Bundle) -> mapping.Reading:
     """Show, Attend and Tell, or the course's decoder without attention; whole pickled modules or
     state dicts, with or without the encoder.
     """
@@ -75,12 +64,13 @@ def sgrvinod(bundle: Bundle) -> Reading:
     layout = f"sgrvinod ({'DecoderWithRNN' if course else 'DecoderWithAttention'})"
     names = COURSE_RNN if course else SGRVINOD
 
-    def made(model: nn.Module) -> dict[str, Source]:
+    def made(model: nn.Module) -> dict[str, mapping.Source]:
         # An LSTM cell's tensors are called as an LSTM's, but for their layer.
-        found = sources(model, names).items()
-        return {key: Source((source.names[0].removesuffix("_l0"),)) for key, source in found}
+        found = ((key, source.names[0]) for key, source in mapping.sources(model, names).items())
+        return {key: mapping.Source((name.removesuffix("_l0"),)) for key, name in found}
 
-    tensors.require(made(skeleton(ShowTellConfig() if course else ShowAttendTellConfig())), layout)
+    empty = mapping.skeleton(ShowTellConfig() if course else ShowAttendTellConfig())
+    tensors.require(made(empty), layout)
     words, embedding = tensors.matrix("embedding.weight")
     _, width = tensors.matrix("init.weight" if course else "attention.encoder_att.weight")
 
@@ -95,26 +85,18 @@ def sgrvinod(bundle: Bundle) -> Reading:
         return width // cells
 
     location = bundle.beside("words", "WORDMAP_*.json")
-    vocabulary = caption_words(read_file(location), location)
-    check_sizes("words", len(vocabulary), words, location)
-    network, backbone = _resnet(encoder) if encoder else ("resnet101", Tensors())
-    images = ImageInput(f"timm:{network}.tv_in1k", 256)
+    vocabulary = mapping.caption_words(mapping.read_file(location), location)
+    mapping.check_sizes("words", len(vocabulary), words, location)
+    network, backbone = _resnet(encoder) if encoder else ("resnet101", mapping.Tensors())
+    images = mapping.ImageInput(f"timm:{network}.tv_in1k", 256)
     missing = f"images: it holds no encoder, so {images.backbone}, not fine-tuned, is used instead"
-    return Reading(
-        layout,
-        "show-tell" if course else "show-attend-tell",
-        {"pool_size": SIDE, "embedding": embedding, **_sizes(tensors, course, width)},
-        tensors,
-        made,
-        region_dim,
-        Words(vocabulary),
-        images,
-        backbone,
-        notes=() if backbone else (missing,),
-    )
+    recipe, notes = "show-tell" if course else "show-attend-tell", () if backbone else (missing,)
+    model = {"pool_size": SIDE, "embedding": embedding, **_sizes(tensors, course, width)}
+    known = layout, recipe, model, tensors, made, region_dim
+    return mapping.Reading(*known, Words(vocabulary), images, backbone, notes=notes)
 
 
-def _sizes(tensors: Tensors, course: bool, width: int) -> dict[str, Any]:
+def _sizes(tensors: mapping.Tensors, course: bool, width: int) -> dict[str, Any]:
     """Fields of the model; `width` is how many numbers the layer takes that sees the image."""
     if course:
         return {
@@ -134,27 +116,27 @@ def _sizes(tensors: Tensors, course: bool, width: int) -> dict[str, Any]:
     }
 
 
-def _halves(bundle: Bundle) -> tuple[Tensors, Tensors]:
+def _halves(bundle: mapping.Bundle) -> tuple[mapping.Tensors, mapping.Tensors]:
     """The decoder's tensors, by the tutorial's names, and the encoder's, which may be missing."""
     halves = []
     for half in ("decoder", "encoder"):
         names = (half, f"{half}_state_dict", f"{half}_state", f"{half}_dict")
         found = next((t for n in names if (t := tensors_of(bundle.part.get(n)))), {})
-        halves.append(Tensors(found))
+        halves.append(mapping.Tensors(found))
     decoder, encoder = halves
     if not decoder:
         whole = bundle.tensors()
         decoder, encoder = whole.below("decoder.") or whole, whole.below("encoder.")
-    turned = Tensors()
+    turned = mapping.Tensors()
     for name, tensor in decoder.items():
         layer, _, leaf = name.rpartition(".")
         turned[f"{COURSE_NAMES.get(layer, layer)}.{leaf}"] = tensor
     return turned, encoder
 
 
-def _resnet(encoder: Tensors) -> tuple[str, Tensors]:
+def _resnet(encoder: mapping.Tensors) -> tuple[str, mapping.Tensors]:
     """Which of torchvision's ResNets the tutorial's encoder is, and its tensors by their names."""
-    turned = Tensors()
+    turned = mapping.Tensors()
     for name, tensor in encoder.items():
         found = re.fullmatch(r"\w+\.(\d+)\.(.+)", name)
         if found is None or found[1] not in PARTS:

@@ -18,6 +18,8 @@ from saccade.core.errors import BadData
 from saccade.metrics.catalogue import Result
 
 Sentence = Sequence[str]
+References = Sequence[Sequence[Sentence]]
+"""The human captions of each image."""
 NGram = tuple[str, ...]
 
 
@@ -29,9 +31,7 @@ def ngram_counts(words: Sentence, max_n: int) -> list[Counter[NGram]]:
     ]
 
 
-def check_captions(
-    hypotheses: Sequence[Sentence], references: Sequence[Sequence[Sentence]]
-) -> None:
+def check_captions(hypotheses: Sequence[Sentence], references: References) -> None:
     """Raise BadData unless every hypothesis has its references, and there is one at all."""
     if len(hypotheses) != len(references):
         message = f"{len(hypotheses)} captions for {len(references)} images"
@@ -59,9 +59,7 @@ class BleuScore(NamedTuple):
     """(I, 2n + 2): the `bleu_sums` of each image."""
 
 
-def bleu(
-    predictions: Sequence[Sentence], references: Sequence[Sequence[Sentence]]
-) -> dict[str, Result]:
+def bleu(predictions: Sequence[Sentence], references: References) -> dict[str, Result]:
     """BLEU-1 to BLEU-4 of one tokenized caption per image, by their names in `METRICS`."""
     score = corpus_bleu(predictions, references)
     found = {}
@@ -73,9 +71,7 @@ def bleu(
     return found
 
 
-def corpus_bleu(
-    hypotheses: Sequence[Sentence], references: Sequence[Sequence[Sentence]], n: int = 4
-) -> BleuScore:
+def corpus_bleu(hypotheses: Sequence[Sentence], references: References, n: int = 4) -> BleuScore:
     """Score one tokenized caption per image against all of that image's references.
 
     Raises BadData when the two do not match in number or an image has no reference.

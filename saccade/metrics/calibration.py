@@ -62,10 +62,8 @@ def calibration(
         return NotMeasured("calibration: there is no confidence in each answer")
     right = vqa_accuracy(predictions, references, revision=revision).per_example or ()
     score = calibration_score(confidence, right)
-    return {
-        "expected_calibration_error": Result(score.ece),
-        "area_under_risk_coverage": Result(score.aurc),
-    }
+    area = Result(score.aurc)
+    return {"expected_calibration_error": Result(score.ece), "area_under_risk_coverage": area}
 
 
 def calibration_score(

@@ -135,9 +135,8 @@ class CiderOfIds(NamedTuple):
         keys, having = [], []
         numbers = np.zeros(len(corpus.words), np.int64)  # of the beginnings, one word shorter
         for start, last, sentence in _places(corpus):
-            own, numbers[start] = np.unique(
-                numbers[start] * vocabulary + corpus.words[last], return_inverse=True
-            )
+            longer = numbers[start] * vocabulary + corpus.words[last]
+            own, numbers[start] = np.unique(longer, return_inverse=True)
             together = np.sort(image[sentence] * np.int64(len(own)) + numbers[start])
             together = together[np.diff(together, prepend=-1) > 0]  # as np.unique, 10 times as fast
             keys.append(own)
@@ -181,10 +180,8 @@ class CiderOfIds(NamedTuple):
         """
         weighed = []
         numbers = np.zeros(len(sentences.words), np.int64)
-        places = _places(sentences)
-        for (start, last, sentence), known, having in zip(
-            places, self.keys, self.having, strict=True
-        ):
+        orders = zip(_places(sentences), self.keys, self.having, strict=True)
+        for (start, last, sentence), known, having in orders:
             key = numbers[start] * self.vocabulary + sentences.words[last]
             place, found = _find(key, known)
             unknown, rank = np.unique(key[~found], return_inverse=True)

@@ -152,9 +152,8 @@ def _plain(words: Sentence) -> str:
 def _archive(name: str) -> Path:
     package = find_spec("pycocoevalcap")
     if package is None or not package.submodule_search_locations:
-        raise _NoScoreError(
-            "the package pycocoevalcap is not installed; pip install 'saccade[metrics]'"
-        )
+        why = "the package pycocoevalcap is not installed; pip install 'saccade[metrics]'"
+        raise _NoScoreError(why)
     path = Path(package.submodule_search_locations[0], name)
     if not path.exists():
         fetch = "python -m pycocoevalcap.spice.get_stanford_models"

@@ -6,16 +6,14 @@ references, even from different ones. Source: Lin 2004; tylin/coco-caption `roug
 
 from collections.abc import Sequence
 
-from saccade.metrics.bleu import Sentence, check_captions
+from saccade.metrics.bleu import References, Sentence, check_captions
 from saccade.metrics.catalogue import Result
 
 _BETA_SQUARED = 1.2**2
 """How much more recall weighs than precision."""
 
 
-def corpus_rouge_l(
-    hypotheses: Sequence[Sentence], references: Sequence[Sequence[Sentence]]
-) -> Result:
+def corpus_rouge_l(hypotheses: Sequence[Sentence], references: References) -> Result:
     """ROUGE-L in 0..1 of one tokenized caption per image; the corpus score is the mean over images.
 
     Raises BadData when the two do not match in number or an image has no reference.

@@ -21,17 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
+from saccade.models import layers
 from saccade.models.catalogue import AdaptiveAttentionConfig
 from saccade.models.fast_rnn import Dropout, StepLinear
-from saccade.models.layers import (
-    attend,
-    by_beam,
-    by_caption,
-    image_of_beam,
-    lstm_step,
-    mean_region,
-    pack_captions,
-)
 
 
 class EncodedImages(NamedTuple):
@@ -44,7 +36,7 @@ class EncodedImages(NamedTuple):
     mask: Tensor  # (I, R)
 
 
-class LstmSteps(NamedTuple):
+class Steps(NamedTuple):
     """States of the LSTM, a row for every word."""
 
     sentinel: Tensor  # (N, H) the word's part of the sentinel's gate
@@ -87,7 +79,7 @@ class AdaptiveAttention(nn.Module):
             _initialise_port(self)
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
-        words, targets = pack_captions(batch)
+        words, targets = layers.pack_captions(batch)
         steps = words.batch_sizes.tolist()
         image = torch.cat([batch.image[:n] for n in steps])  # (N,)
         encoded = self._encode(batch.regions, batch.region_mask)
@@ -96,11 +88,11 @@ class AdaptiveAttention(nn.Module):
         states, recurrent = [], StepLinear(self.hidden_gates.weight, self.hidden_gates.bias)
         for step in (gates + encoded.gates[image]).split(steps):
             previous = hidden[: len(step)]
-            hidden, memory = lstm_step(step + recurrent(previous), memory[: len(step)])
+            hidden, memory = layers.lstm_step(step + recurrent(previous), memory[: len(step)])
             states.append((previous, hidden, memory))
-        lstm = LstmSteps(sentinel, *(torch.cat(parts) for parts in zip(*states, strict=True)))
+        lstm = Steps(sentinel, *(torch.cat(parts) for parts in zip(*states, strict=True)))
         logits, weights = self._attend(lstm, encoded, image)  # (N, V), (N, R + 1)
-        weights = by_caption(weights, words, batch)  # (B, T-1, R + 1)
+        weights = layers.by_caption(weights, words, batch)  # (B, T-1, R + 1)
         attention, sentinel = weights[..., :-1], weights[..., -1]
         return CaptionOutput(logits, targets, attention=attention, sentinel=sentinel)
 
@@ -110,21 +102,21 @@ class AdaptiveAttention(nn.Module):
         return CaptionState(tuple(encoded), (zero, zero))
 
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
-        encoded, image = EncodedImages(*state.per_image), image_of_beam(words)
+        encoded, image = EncodedImages(*state.per_image), layers.image_of_beam(words)
         previous, memory = (part.flatten(0, 1) for part in state.per_beam)  # (I * K, H)
         gates, sentinel = self._embed(words.flatten())
         gates = gates + encoded.gates[image] + self.hidden_gates(previous)
-        hidden, memory = lstm_step(gates, memory)
-        lstm = LstmSteps(sentinel, previous, hidden, memory)
+        hidden, memory = layers.lstm_step(gates, memory)
+        lstm = Steps(sentinel, previous, hidden, memory)
         rows = (*self._attend(lstm, encoded, image), hidden, memory)
-        logits, weights, hidden, memory = by_beam(words, *rows)
+        logits, weights, hidden, memory = layers.by_beam(words, *rows)
         state = CaptionState(state.per_image, (hidden, memory))
         return DecoderOutput(logits, state, attention=weights[..., :-1], sentinel=weights[..., -1])
 
     def _encode(self, regions: Tensor, mask: Tensor) -> EncodedImages:
         """Project images before the first word: (I, R, D), (I, R)."""
         values = self.output_dropout(self.project_regions(self.input_dropout(regions)).relu_())
-        mean = self.input_dropout(mean_region(regions, mask))
+        mean = self.input_dropout(layers.mean_region(regions, mask))
         mean = self.output_dropout(self.project_mean(mean).relu_())
         sentinel = self.sentinel_mean(self.input_dropout(mean))
         keys = self.region_key(self.input_dropout(values))
@@ -137,9 +129,7 @@ class AdaptiveAttention(nn.Module):
             vectors = self.output_dropout(vectors.relu_())
         return self.word_gates(vectors), self.sentinel_word(self.input_dropout(vectors))
 
-    def _attend(
-        self, lstm: LstmSteps, encoded: EncodedImages, image: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _attend(self, lstm: Steps, encoded: EncodedImages, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of each next word (N, V), and attention with the sentinel last (N, R + 1)."""
         gate = self.sentinel_hidden(self.input_dropout(lstm.previous))
         gate = lstm.sentinel + encoded.sentinel[image] + gate
@@ -154,7 +144,7 @@ class AdaptiveAttention(nn.Module):
         scores = self.score(self.dropout(joint)).squeeze(-1)  # (N, R)
         scores = scores.masked_fill(~encoded.mask[image], float("-inf"))
         weights = torch.cat([scores, self.score(self.dropout(own))], dim=1).softmax(dim=1)
-        attended = attend(weights[:, None, :-1], encoded.regions, image).squeeze(1)  # (N, H)
+        attended = layers.attend(weights[:, None, :-1], encoded.regions, image).squeeze(1)  # (N, H)
         # The paper's beta s + (1 - beta) c: its c is weighted by the same scores without s.
         context = attended + weights[:, -1:] * sentinel + hidden
         if self.lua:
@@ -177,7 +167,6 @@ def _initialise_port(model: AdaptiveAttention) -> None:
         nn.init.xavier_uniform_(layer.weight)
     nn.init.xavier_uniform_(model.score.weight)
     both = nn.init.xavier_uniform_(torch.empty(hidden, 2 * model.sentinel_word.in_features))
-    for half, layer in zip(
-        both.chunk(2, dim=1), (model.sentinel_word, model.sentinel_mean), strict=True
-    ):
+    halves, pair = both.chunk(2, dim=1), (model.sentinel_word, model.sentinel_mean)
+    for half, layer in zip(halves, pair, strict=True):
         layer.weight.data.copy_(half)

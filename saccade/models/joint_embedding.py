@@ -73,7 +73,7 @@ class QuestionEncoder(nn.Module):
         if limit:
             words, length = words[:, :limit], length.clamp_max(limit)
             if self.pads_behind or self.rnn.bidirectional:
-                return self._encode_padded(embed, words, length, limit)
+                return self._read_padded(embed, words, length, limit)
         packed = pack_words(words, length, embed)
         initial = self._after_zeros(limit - length, packed.data) if limit else None
         _, state = self.rnn(packed, initial)
@@ -93,13 +93,11 @@ class QuestionEncoder(nn.Module):
         )
         return parts if isinstance(state, tuple) else parts[0] if parts else None
 
-    def _encode_padded(
-        self, embed: nn.Embedding, words: Tensor, length: Tensor, limit: int
-    ) -> Tensor:
+    def _read_padded(self, embed: nn.Embedding, words: Tensor, length: Tensor, most: int) -> Tensor:
         """Encode with written-out padding: where it follows words, each question's differs."""
         width = self.rnn.hidden_size
-        place = torch.arange(limit, device=words.device).expand(len(words), -1)
-        place = place if self.pads_behind else place - (limit - length)[:, None]  # (B, limit)
+        place = torch.arange(most, device=words.device).expand(len(words), -1)
+        place = place if self.pads_behind else place - (most - length)[:, None]  # (B, most)
         real = (place >= 0) & (place < length[:, None])
         vectors = embed(words.gather(1, place.clamp(0, words.shape[1] - 1)) * real)
         states, _ = self.rnn(vectors if self.pads_behind else vectors * real[..., None])

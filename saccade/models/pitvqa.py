@@ -99,11 +99,9 @@ class PitVqa(nn.Module):
 
         A word table of another size stays random. Raises MissingWeights or BadConfig.
         """
-        parts = (
-            (self.text_encoder, self.config.text_weights),
-            (self.language_model, self.config.language_weights),
-        )
-        for model, source in parts:
+        models = (self.text_encoder, self.language_model)
+        sources = (self.config.text_weights, self.config.language_weights)
+        for model, source in zip(models, sources, strict=True):
             if source is not None:
                 _load_pretrained(model, source)
 
@@ -114,9 +112,7 @@ class PitVqa(nn.Module):
         5.23) forgets the mask of the regions; so its layers are called one by one.
         """
         states = self.text_encoder.embeddings(input_ids=words)
-        word_bias, region_bias = (
-            (~mask)[:, None, None] * -1e9 for mask in (real, batch.region_mask)
-        )
+        word_bias, region_bias = ((~one)[:, None, None] * -1e9 for one in (real, batch.region_mask))
         slot = (batch.image[:, None] == batch.image).tril(-1).sum(dim=1)  # (B,) among its image's
         most, weights = int(slot.max()) + 1, states
         for layer in self.text_encoder.encoder.layer:

@@ -40,9 +40,8 @@ class ShowAskAttendAnswer(nn.Module):
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
         words = torch.tanh(self.dropout(self.embed(batch.question)))  # (B, T, E)
-        packed = pack_padded_sequence(
-            words, batch.question_length.cpu(), batch_first=True, enforce_sorted=False
-        )
+        length = batch.question_length.cpu()
+        packed = pack_padded_sequence(words, length, batch_first=True, enforce_sorted=False)
         _, (_, memory) = self.question_encoder(packed)
         query = memory[-1]  # (B, H): the cell state, not the hidden state
         attended, weights = self.attention(query, batch)  # (B, G * D), (B, G, R)

@@ -18,18 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
+from saccade.models import layers
 from saccade.models.catalogue import ShowAttendTellConfig
 from saccade.models.fast_rnn import Dropout, StepLinear
-from saccade.models.layers import (
-    AdaptivePooling,
-    Embed,
-    by_beam,
-    by_caption,
-    lstm_step,
-    masked_softmax,
-    mean_region,
-    pack_captions,
-)
 
 
 class ShowAttendTell(nn.Module):
@@ -38,7 +29,7 @@ class ShowAttendTell(nn.Module):
     def __init__(self, config: ShowAttendTellConfig, sizes: Sizes) -> None:
         super().__init__()
         dim = sizes.region_dim
-        self.pooling = AdaptivePooling.between(sizes.grid, config.pool_size)
+        self.pooling = layers.AdaptivePooling.between(sizes.grid, config.pool_size)
         self.attention = Attention(dim, config)
         self.embed = nn.Embedding(sizes.words, config.embedding)
         self.init_hidden = nn.Linear(dim, config.hidden)
@@ -64,16 +55,16 @@ class ShowAttendTell(nn.Module):
         region_gates, hidden_gates = StepLinear(of_region), StepLinear(lstm.weight_hh)
         query = StepLinear(self.attention.query.weight, self.attention.query.bias)
         gate = StepLinear(self.gate.weight, self.gate.bias)
-        packed, targets = pack_captions(batch)
+        packed, targets = layers.pack_captions(batch)
         states, maps = [], []
         for n, word in zip(packed.batch_sizes.tolist(), words.unbind(dim=1), strict=False):
             image = (regions[:n], keys[:n], mask[:n])  # captions stand longest first
             attended, weights = self._attend(hidden[:n, None], image, query, gate)  # (n, 1, D | P)
             gates = word[:n] + region_gates(attended[:, 0]) + hidden_gates(hidden[:n])  # (n, 4H)
-            hidden, memory = lstm_step(gates, memory[:n])
+            hidden, memory = layers.lstm_step(gates, memory[:n])
             states.append(hidden)
             maps.append(weights[:, 0])
-        attention = by_caption(torch.cat(maps), packed, batch)  # (B, T-1, P)
+        attention = layers.by_caption(torch.cat(maps), packed, batch)  # (B, T-1, P)
         unequal = (1 - attention.sum(dim=1)).square()  # (B, P)
         logits = self.output(self.dropout(torch.cat(states)))  # (N, V)
         penalty = self.doubly_stochastic * unequal[mask].mean()
@@ -82,7 +73,7 @@ class ShowAttendTell(nn.Module):
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         keys, mask = self.attention.key(regions), region_mask  # (I, R, A), (I, R)
         if self.pooling is None:
-            mean = mean_region(regions, region_mask)  # (I, D)
+            mean = layers.mean_region(regions, region_mask)  # (I, D)
         else:  # a grid has no padding; pooled cells weigh given ones unequally
             keys = self.pooling.pool(keys)  # (I, P, A)
             mask = mask.new_ones(keys.shape[:2])  # (I, P)
@@ -97,12 +88,12 @@ class ShowAttendTell(nn.Module):
         inputs = torch.cat([self.embed(words), attended], dim=2).flatten(0, 1)
         hidden, memory = self.lstm(inputs, (hidden.flatten(0, 1), memory.flatten(0, 1)))
         logits = self.output(self.dropout(hidden))
-        logits, hidden, memory = by_beam(words, logits, hidden, memory)
+        logits, hidden, memory = layers.by_beam(words, logits, hidden, memory)
         state = CaptionState(state.per_image, (hidden, memory))
         return DecoderOutput(logits, state, self._to_regions(weights))
 
     def _attend(
-        self, hidden: Tensor, image: tuple[Tensor, ...], query: Embed, gate: Embed
+        self, hidden: Tensor, image: tuple[Tensor, ...], query: layers.Embed, gate: layers.Embed
     ) -> tuple[Tensor, Tensor]:
         """Attended region of each beam, behind its gate: (I, K, H) -> (I, K, D), (I, K, P)."""
         regions, keys, mask = image
@@ -128,4 +119,4 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
         """Projected `query (I, K, A)`, `keys (I, P, A)`, `mask (I, P)` -> weights (I, K, P)."""
         joint = (keys[:, None] + query[:, :, None]).relu_()  # (I, K, P, A)
-        return masked_softmax(self.score(joint).squeeze(-1), mask[:, None])
+        return layers.masked_softmax(self.score(joint).squeeze(-1), mask[:, None])

@@ -133,15 +133,11 @@ class UpDown(nn.Module):
         attention, language = self.attention_lstm, self.language_lstm
         hidden, embedding = attention.hidden_size, self.embed.embedding_dim
         last, mean, word = attention.weight_ih.split([hidden, hidden, embedding], dim=1)
-        return Layers(
-            mean,
-            word,
-            StepLinear(last),
-            StepLinear(attention.weight_hh),
-            StepLinear(self.query.weight, self.query.bias),
-            StepLinear(language.weight_ih, language.bias_ih),
-            StepLinear(language.weight_hh, language.bias_hh),
-        )
+        from_language, from_attention = StepLinear(last), StepLinear(attention.weight_hh)
+        query = StepLinear(self.query.weight, self.query.bias)
+        inputs = StepLinear(language.weight_ih, language.bias_ih)
+        states = StepLinear(language.weight_hh, language.bias_hh)
+        return Layers(mean, word, from_language, from_attention, query, inputs, states)
 
     def _step(
         self, gates: Tensor, encoded: EncodedImages, states: LstmStates, layers: Layers

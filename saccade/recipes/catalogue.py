@@ -109,10 +109,11 @@ def _read_file(path: Path) -> Recipe:
         hint = "Give a recipe's name, a .toml or .json file, or package.module:RECIPE."
         raise BadConfig(f"unreadable ({error.strerror})", location=path, hint=hint) from None
     except ValueError as error:  # of either format, or no UTF-8
-        hint = "Correct the file at that place."
-        raise BadConfig(
-            f"not {path.suffix[1:].upper()} ({error})", location=path, hint=hint
-        ) from None
+        message, hint = (
+            f"not {path.suffix[1:].upper()} ({error})",
+            "Correct the file at that place.",
+        )
+        raise BadConfig(message, location=path, hint=hint) from None
     if not isinstance(values, dict):
         raise BadConfig("not a table of fields", location=path, hint=FILE_HINT)
     base = values.pop("base", None)

@@ -45,10 +45,7 @@ IBOWIMG = Recipe(
         batch_size=100,
         optimiser=SgdW(learning_rate=0.8, momentum=0.9, weight_decay=5e-6),
         clip_norm_per_tensor=0.1,
-        rules={
-            "embed": WeightRule(max_norm=1500),
-            "output": WeightRule(rate=0.0125, max_norm=20),
-        },
+        rules={"embed": WeightRule(max_norm=1500), "output": WeightRule(rate=0.0125, max_norm=20)},
     ),
 )
 
@@ -123,20 +120,14 @@ SAN_COURSE = Recipe(
     is; here it is made small first. Expect 10 epochs; the port used half of VQA v2 train.""",
     model=SanConfig(reader="lstm", embedding=1000, attention_dropout=0.5),
     features=FeaturesConfig(
-        backbone="timm:vgg16_bn",
-        size=224,
-        resize="shorter_side",
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
+        backbone="timm:vgg16_bn", size=224, resize="shorter_side", mean=(0.5,) * 3, std=(0.5,) * 3
     ),
     text=TextConfig(tokenizer="karpathy"),
     answers=AnswersConfig(
         size=1000, normaliser="official", only_words=True, count="best_answers", target="best"
     ),
     train=TrainConfig(
-        epochs=10,
-        batch_size=200,
-        optimiser=RmsProp(learning_rate=4e-4, momentum=0.9),
+        epochs=10, batch_size=200, optimiser=RmsProp(learning_rate=4e-4, momentum=0.9)
     ),
 )
 
@@ -161,11 +152,7 @@ JOINT_EMBEDDING = Recipe(
     text=TextConfig(tokenizer="bottom_up", max_length=14, vectors_missing="zero"),
     answers=SCORES,
     train=TrainConfig(
-        epochs=30,
-        batch_size=512,
-        optimiser=Adamax(learning_rate=2e-3),
-        clip_norm=0.25,
-        seed=1111,
+        epochs=30, batch_size=512, optimiser=Adamax(learning_rate=2e-3), clip_norm=0.25, seed=1111
     ),
 )
 
@@ -235,7 +222,7 @@ def small(
     time: str = "a minute",
 ) -> Recipe:
     """The same recipe for the embedded Shapes world: its own model and loss, small and quick."""
-    answers = recipe.answers
+    answers, optimiser = recipe.answers, Adam(learning_rate=learning_rate)
     assert answers is not None  # a VQA recipe cannot be built without
     return recipe.replace(
         about=f"A small {title} that learns Shapes in {time} on one core.",
@@ -243,9 +230,7 @@ def small(
         features=SHAPES_FEATURES,
         text=recipe.text.replace(min_count=1),
         answers=answers.replace(min_count=1, summed=False),
-        train=TrainConfig(
-            epochs=epochs, batch_size=64, optimiser=Adam(learning_rate=learning_rate)
-        ),
+        train=TrainConfig(epochs=epochs, batch_size=64, optimiser=optimiser),
     )
 
 

@@ -17,13 +17,8 @@ from saccade.core.tensors import load_tensors, save_tensors
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.encoder import EncodedModel
+from saccade.training import optim
 from saccade.training.objectives import Objective
-from saccade.training.optim import (
-    ScheduleState,
-    clip_gradients,
-    constrain_weights,
-    set_learning_rate,
-)
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -72,16 +67,11 @@ class TrainingLoop:
     def epoch(self, progress: Progress) -> Iterator[None]:
         """Train for the rest of the current epoch; yields after every step."""
         config = self.config
-        order = epoch_order(
-            self.examples.image, config.samples_per_image, config.seed, progress.epoch
-        )
+        image, each = self.examples.image, config.samples_per_image
+        order = epoch_order(image, each, config.seed, progress.epoch)
+        workers, pin = config.workers, self.fabric.device.type == "cuda"
         data = batches(
-            self.examples,
-            order,
-            config.batch_size,
-            skip=progress.batch,
-            workers=config.workers,
-            pin=self.fabric.device.type == "cuda",
+            self.examples, order, config.batch_size, skip=progress.batch, workers=workers, pin=pin
         )
         if isinstance(self.model.module, EncodedModel):
             self.model.module.start_epoch(progress.epoch)
@@ -103,15 +93,15 @@ class TrainingLoop:
 
     def step(self, batch: VqaBatch | CaptionBatch, progress: Progress) -> Tensor:
         """One step of the optimiser. Returns the loss, without waiting for the device."""
-        schedule_state = ScheduleState(progress.step, progress.epoch, progress.decays)
-        set_learning_rate(self.optimiser, self.config, schedule_state)
+        schedule_state = optim.ScheduleState(progress.step, progress.epoch, progress.decays)
+        optim.set_learning_rate(self.optimiser, self.config, schedule_state)
         with self.fabric.autocast():  # an objective may call more of a model than `forward`
             loss = self.objective(self.model, batch, schedule_state)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
-        clip_gradients(self.model.module, self.config)
+        optim.clip_gradients(self.model.module, self.config)
         self.optimiser.step()
-        constrain_weights(self.model.module, self.optimiser, self.config)
+        optim.constrain_weights(self.model.module, self.optimiser, self.config)
         return loss.detach()
 
     def accumulate_losses(self, progress: Progress) -> None:

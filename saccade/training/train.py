@@ -34,6 +34,10 @@ from saccade.training.progress import TrainingView, estimate
 LAST = Path("last/state.safetensors")
 """In a run folder: what an exact resume needs."""
 SAVE_EVERY_SECONDS = 600.0
+Rows = list[dict[str, Any]]
+"""Of the log, one for each epoch that has ended."""
+DRAW_EVERY_SECONDS = 10.0
+"""Least time between two drawings of the curves: one costs as much as an epoch of a tiny run."""
 
 
 def train(  # noqa: PLR0913  the options of `saccade train`
@@ -69,7 +73,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     loop = TrainingLoop(fabric, model, optimiser, objective_for(recipe, examples), config, examples)
     cost = estimate(loop)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
-    progress, rows = Progress(), list[dict[str, Any]]()
+    progress, rows = Progress(), Rows()
     if resume:
         state = load_state(out / LAST, model.module, optimiser.optimizer)
         progress, rows = Progress(**state["progress"]), state["log"]
@@ -78,19 +82,16 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         made = experiment.recipe, experiment.sizes, experiment.words
         write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
     view.show_estimate(cost)
+    drawn = time.monotonic()
     with stop_on_signal() as stopped, view.bar:
         while progress.epoch < config.epochs and not _out_of_patience(progress, recipe):
-            saved = time.monotonic()
-            for _ in loop.epoch(progress):
-                view.step(progress)
-                if stopped or time.monotonic() - saved > SAVE_EVERY_SECONDS:
-                    loop.accumulate_losses(progress)
-                    _save_last(out, loop, progress, rows)
-                    saved = time.monotonic()
-                if stopped:
-                    raise KeyboardInterrupt
+            _epoch(loop, progress, rows, view, stopped, out)
             _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], progress.best)
+            if time.monotonic() - drawn > DRAW_EVERY_SECONDS:
+                _draw(out, rows)
+                drawn = time.monotonic()
+    _draw(out, rows)
     return max(rows, key=lambda row: row["score"])["scores"]  # type: ignore[no-any-return]
 
 
@@ -141,17 +142,36 @@ def _check_out(out: Path, experiment: Experiment, resume: bool) -> None:
         raise BadRun("the run was started on other data or features", location=out, hint=hint)
 
 
+def _epoch(
+    loop: TrainingLoop,
+    progress: Progress,
+    rows: list[dict[str, Any]],
+    view: TrainingView,
+    stopped: list[int],
+    out: Path,
+) -> None:
+    """Train the rest of an epoch, and save now and then; raises KeyboardInterrupt if stopped."""
+    saved = time.monotonic()
+    for _ in loop.epoch(progress):
+        view.step(progress)
+        if stopped or time.monotonic() - saved > SAVE_EVERY_SECONDS:
+            loop.accumulate_losses(progress)
+            _save_last(out, loop, progress, rows)
+            saved = time.monotonic()
+        if stopped:
+            _draw(out, rows)
+            raise KeyboardInterrupt
+
+
 def _end_epoch(
     loop: TrainingLoop,
     task: Task,
     experiment: Experiment,
     progress: Progress,
-    rows: list[dict[str, Any]],
+    rows: Rows,
     out: Path,
 ) -> None:
     """Score the model, keep it if it is the best, add a row to the log, and save all of it."""
-    from saccade.viz.plots import curves  # noqa: PLC0415  Matplotlib would delay the start
-
     config, recipe, model = loop.config, experiment.recipe, loop.model.module
     start, default = time.perf_counter(), TASK_INFO[recipe.task].default_metric
     metric = recipe.train.select_by or default  # chooses the best epoch
@@ -189,8 +209,15 @@ def _end_epoch(
         progress.epochs_since_improvement = 0  # the encoder trains from now on: patience is new
     rows.append(row)
     write_text(out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    write_bytes(out / "curves.png", curves(rows))
     _save_last(out, loop, progress, rows)
+
+
+def _draw(out: Path, rows: list[dict[str, Any]]) -> None:
+    """Draw the log so far; without an epoch there is nothing to draw."""
+    from saccade.viz.plots import curves  # noqa: PLC0415  Matplotlib would delay the start
+
+    if rows:
+        write_bytes(out / "curves.png", curves(rows))
 
 
 def _out_of_patience(progress: Progress, recipe: Recipe) -> bool:
@@ -204,8 +231,6 @@ def _epochs_without_encoder(recipe: Recipe) -> int:
     return recipe.encoder.first_epoch if recipe.encoder else 0
 
 
-def _save_last(
-    out: Path, loop: TrainingLoop, progress: Progress, rows: list[dict[str, Any]]
-) -> None:
+def _save_last(out: Path, loop: TrainingLoop, progress: Progress, rows: Rows) -> None:
     state = {"progress": asdict(progress), "log": rows}
     save_state(out / LAST, loop.model.module, loop.optimiser.optimizer, state)

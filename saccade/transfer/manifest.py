@@ -122,14 +122,13 @@ def _faults(manifest: Manifest) -> Iterator[str]:
     for file in manifest.files:
         if why := why_unsafe(file.name):
             yield f"the name {file.name[:80]!r} {why}"
+        alike = {"name": file.same_as, "same_as": None}
         if file.same_as is None:
             if file.offset < end or file.offset + file.bytes > manifest.bytes:
                 yield f"{file.name!r} lies outside, or over another file"
             before[file.name] = file
             end = file.offset + file.bytes
-        elif file.model_copy(update={"name": file.same_as, "same_as": None}) != before.get(
-            file.same_as
-        ):
+        elif file.model_copy(update=alike) != before.get(file.same_as):
             yield f"{file.name!r} is said to be the same as a file that is not before it"
     if len({file.name for file in manifest.files}) < len(manifest.files):
         yield "a file stands in it twice"
