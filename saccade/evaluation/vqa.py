@@ -79,14 +79,12 @@ def check_validation(folder: DataFolder, metric: str | None) -> str:
     if metric is not None:
         none = {question.id: "" for question in questions}
         options = scoring.ScoreOptions((metric,), revision=revision)
-        scoring.selected_score(
-            scoring.score_answers(none, questions, options, dict.fromkeys(none, 0.0)), metric
-        )
+        scored = scoring.score_answers(none, questions, options, dict.fromkeys(none, 0.0))
+        scoring.selected_score(scored, metric)
     changed = changed_unanimous(question.answers for question in questions)
+    example = next(iter(changed), "")
     never = f"by the official {OFFICIAL} nothing normalised is right for {changed.total():,} "
-    never += (
-        f"validation questions to which all wrote the same, such as {next(iter(changed), '')!r}"
-    )
+    never += f"validation questions to which all wrote the same, such as {example!r}"
     if revision == ALWAYS:
         end = f"; {never}" if changed else ""
         return f"Scored by revision {ALWAYS}, which normalises both sides{end}."
