@@ -29,6 +29,7 @@ from tests.source_samples import (
     save,
     vqa_questions,
 )
+from tests.test_broken_captions import BROKEN as BROKEN_CAPTIONS
 from tests.test_broken_files import BROKEN as BROKEN_JSON
 from tests.test_broken_own_data import ARROW, LINES, METADATA, PARQUET, TABLE
 from tests.test_broken_own_data import BROKEN as BROKEN_OWN
@@ -267,8 +268,9 @@ def test_broken_input_is_refused_with_file_cause_and_cure(name, tmp_path):
 def test_every_source_is_broken_in_at_least_five_ways():
     """Five kinds: the same cause at another place is none of its own."""
     causes = {name: set() for name in SOURCES}
-    for broken in (*BROKEN.values(), *BROKEN_JSON.values(), *BROKEN_OWN.values()):
-        causes[broken.source].add(broken.cause)
+    for table in (BROKEN, BROKEN_JSON, BROKEN_OWN, BROKEN_CAPTIONS):
+        for broken in table.values():
+            causes[broken.source].add(broken.cause)
     assert {name: found for name, found in causes.items() if len(found) < 5} == {}
 
 

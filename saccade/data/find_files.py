@@ -125,7 +125,7 @@ def by_name(pattern: str) -> Callable[[Path], str | None]:
 
 def holds_texts(path: Path, texts: Sequence[str]) -> bool:
     """True where all these texts stand in a file; a packed one, or Parquet, is taken as it is."""
-    if path.suffix in (".gz", ".parquet", ".pkl"):
+    if not texts or path.suffix in (".gz", ".parquet", ".pkl"):
         return True
     try:
         with (

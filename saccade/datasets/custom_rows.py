@@ -267,10 +267,15 @@ def _name(row: Row) -> str:
     if not is_text([name]) or not str(name).strip():
         hint = "Write the name of the image's file, relative to the folder of images."
         raise row.bad(f"names no image, but {ascii(name)[:40]}", hint)
-    if re.match(r"[a-z][a-z0-9+.]+://", str(name).strip(), re.I):
+    if is_address(str(name)):
         hint = "Download the images first, and write the names of their files."
         raise row.bad(f"names no file, but the address {ascii(name)[:60]}", hint)
     return tidy(str(name).strip().replace("\\", "/"))
+
+
+def is_address(name: str) -> bool:
+    """True where a text names no file, but an address of the web."""
+    return re.match(r"\s*[a-z][a-z0-9+.]+://", name, re.I) is not None
 
 
 def _is_blank(value: object) -> bool:

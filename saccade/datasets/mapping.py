@@ -32,7 +32,7 @@ from saccade.data.find_files import ImageFiles, files_like, folders_in, holds_te
 from saccade.data.reading import RELEASED, read_json, read_lines, read_text
 from saccade.data.records import Collection, Split
 from saccade.datasets.coco_captions import FILES as COCO_FILES
-from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
+from saccade.datasets.custom_rows import Row, as_rules, collect, is_address, split_in
 from saccade.datasets.row_files import PARQUET, ROW_FILES, is_json, json_lines, read_rows
 from saccade.datasets.vqa import FILES as VQA_FILES
 
@@ -252,7 +252,8 @@ def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
 def _signs(mapping: Mapping) -> list[str]:
     """Texts that every file of records in JSON must hold: names that the layout goes by."""
     paths = [mapping.records, *mapping.question[:1], *mapping.captions[:1]]
-    paths += [mapping.join.records] if mapping.join and not mapping.join.files else []
+    if mapping.join and not mapping.join.files:
+        paths = [mapping.join.records, *([] if mapping.join.all else paths)]
     names = [step for path in paths if "{" not in path for step in _steps(path)]
     return [
         f'"{n}"' for n in names if isinstance(n, str) and n not in (EACH, VALUES) and n[0] != "$"
@@ -427,6 +428,9 @@ def _joined(
     rows, used = [], set()
     for place, record in _read_records(file, mapping, mapping.records, some=not join.all):
         key = next(iter(values_at(record, mine)), None)
+        if not join.files and key not in known:
+            message = f"{place} is about {mine} {ascii(key)[:40]}, which {join.records} lacks"
+            raise BadData(message, location=file.path, hint=RELEASED)
         used.add(key)
         rows.append((place, {**known.get(key, {}), **record}))
     if join.all:
@@ -721,5 +725,6 @@ def _rows(
         texts = [
             name.replace("\\", "/") for name in names if isinstance(name, str) and name.strip()
         ]
-        image = places.find(texts, file) if texts else next(iter(names), None)
+        files = [text for text in texts if not is_address(text)]
+        image = places.find(files, file) if files else next(iter(texts or names), None)
         yield Row(file.path, place, {**values, "image": image}, split)
