@@ -34,6 +34,7 @@ from saccade.models.catalogue import (
     TransformerConfig,
     UpDownConfig,
 )
+from saccade.recipes.captioning import RUOTIANLUO
 from saccade.text.vocabulary import Words
 
 
@@ -220,6 +221,7 @@ def self_critical(bundle: Bundle) -> Reading:
     if name == "transformer":
         model["heads"] = options.get("num_att_heads", 8)
     images = ImageInput("timm:resnet101.tv_in1k", 448)
+    decode = RUOTIANLUO.replace(beam_size=5).model_dump().items()
     notes = [CAFFE.format(network="ResNet-101, or of detected boxes", backbone=images.backbone)]
     if options.get("norm_att_feat"):
         notes.append("regions: it was trained on regions scaled to length 1, which these are not")
@@ -232,7 +234,7 @@ def self_critical(bundle: Bundle) -> Reading:
         lambda _: dim,
         Words(vocabulary),
         images,
-        recipe_fields={"decode.suppress_unk": True, "decode.beam_size": 5, "decode.max_length": 20},
+        recipe_fields={f"decode.{name}": value for name, value in decode},
         notes=tuple(notes),
     )
 

@@ -39,7 +39,7 @@ SHOW_ATTEND_TELL = Recipe(
         clip_value=5.0,
         patience=20,
     ),
-    decode=DecodeConfig(beam_size=3),
+    decode=DecodeConfig(beam_size=3, max_length=51),  # 50 words and the end
 )
 
 SHOW_ATTEND_TELL_FINE_TUNED = SHOW_ATTEND_TELL.replace(
@@ -62,6 +62,11 @@ SHOW_TELL = SHOW_ATTEND_TELL.replace(
     train=SHOW_ATTEND_TELL.train.replace(epochs=10),
 )
 
+RUOTIANLUO = DecodeConfig(
+    beam_size=3, max_length=20, unfinished="keep", refill_beams=True, suppress_unk=True
+)
+"""How ruotianluo's self-critical.pytorch generates captions."""
+
 SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.replace(
     about="""Vinyals et al. 2015 on COCO: the mean of the image's cells is the first word
     that the LSTM reads. Sizes as ruotianluo's port. Published: paper BLEU-4 27.7; Flickr8k 19.8
@@ -70,7 +75,7 @@ SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.replace(
         init_pool="mean", pool_size=None, batch_norm=None, image_bias=True, cell_bias=False
     ),
     text=TextConfig(tokenizer="karpathy", min_count=6, max_length=16),
-    decode=DecodeConfig(beam_size=3, max_length=20, suppress_unk=True),
+    decode=RUOTIANLUO,
     train=TrainConfig(
         epochs=30,
         batch_size=50,
@@ -104,7 +109,8 @@ SHOW_TELL_IM2TXT = Recipe(
         schedule=MultiStep(unit="epoch", milestones=tuple(range(8, 55, 8)), factor=0.5),
         clip_norm=5.0,
     ),
-    decode=DecodeConfig(beam_size=3, max_length=20),
+    # 20 words with the start; its beam always holds three unfinished captions
+    decode=DecodeConfig(beam_size=3, max_length=19, refill_beams=True),
 )
 
 ADAPTIVE_ATTENTION = Recipe(
@@ -121,7 +127,7 @@ ADAPTIVE_ATTENTION = Recipe(
         select_by="cider",
         patience=6,
     ),
-    decode=DecodeConfig(beam_size=3, max_length=20),
+    decode=DecodeConfig(beam_size=3, max_length=18, unfinished="keep"),  # as the authors' Lua code
 )
 
 ADAPTIVE_ATTENTION_FINE_TUNED = ADAPTIVE_ATTENTION.replace(
@@ -157,7 +163,7 @@ UP_DOWN = SHOW_TELL_FIRST_WORD.replace(
     Expect about 11,300 steps an epoch of 50 captions, 30 epochs; half a day on one GPU.""",
     model=UpDownConfig(),
     features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),
-    decode=DecodeConfig(beam_size=5, max_length=20, suppress_unk=True),
+    decode=RUOTIANLUO.replace(beam_size=5),
 )
 
 UP_DOWN_SELF_CRITICAL = UP_DOWN.replace(
