@@ -78,7 +78,13 @@ def pitvqa(bundle: Bundle) -> Reading:
     layer = "text_encoder.encoder.layer.0"
     _, region_dim = tensors.matrix(f"{layer}.crossattention.self.key.weight")
     answers, hidden = tensors.matrix("classifier.weight")
-    config = _part(bundle, "text_encoder", "config")
+    # Each network has its own heads, of which the tensors tell nothing.
+    told = {
+        "text_heads": _part(bundle, "text_encoder", "config").get("num_attention_heads"),
+        "language_heads": _part(bundle, "gpt_decoder", "config").get("n_head"),
+    }
+    heads = {field: _heads(width, given) for field, given in told.items()}
+    guessed = [f"model.{name}={n}" for name, n in heads.items() if n and told[name] is None]
     vocabulary = _words(bundle)
     check_sizes("pieces of words", len(vocabulary), words, bundle.words or bundle.path)
     published = {len(CLASSES): CLASSES, len(ENDOVIS18): ENDOVIS18}
@@ -92,7 +98,7 @@ def pitvqa(bundle: Bundle) -> Reading:
         "pitvqa",
         {
             **structure,
-            **_heads("heads", width, config.get("num_attention_heads")),
+            **heads,
             "width": width,
             "feed_forward": tensors.matrix(f"{layer}.intermediate.dense.weight")[0],
             "hidden": hidden,
@@ -108,15 +114,16 @@ def pitvqa(bundle: Bundle) -> Reading:
         notes=(
             "images: frames of PitVQA are to be cut out as that data set's own program does",
             *(() if encoder else (f"images: it holds no ViT, so {VIT} is used instead",)),
+            *([f"heads: the file tells none; if not set: {', '.join(guessed)}"] if guessed else []),
         ),
     )
 
 
-def _heads(field: str, width: int, given: object) -> dict[str, int]:
+def _heads(width: int, given: object) -> int | None:
     """How many heads: as the pickled config says, else as wide as usual, else not known."""
     if isinstance(given, int):
-        return {field: given}
-    return {} if width % HEAD_WIDTH else {field: width // HEAD_WIDTH}
+        return given
+    return None if width % HEAD_WIDTH else width // HEAD_WIDTH
 
 
 def _part(bundle: Bundle, *names: str) -> Mapping[str, Any]:
@@ -144,6 +151,10 @@ def _image_input(encoder: Tensors, config: Mapping[str, Any]) -> ImageInput:
     *_, cells, width = encoder[places].shape
     patch = encoder[patches].shape[-1]
     size = math.isqrt(max(cells - 1, 0)) * patch
+    heads = _heads(width, config.get("num_attention_heads"))
+    if heads is None:
+        message = f"{LAYOUT}: of how many heads its ViT is, {width} wide, the file does not say"
+        raise BadCheckpoint(message, hint="Give the whole pickled module, with its config.")
     inner = [t.shape[0] for n, t in encoder.items() if re.search(r"(fc1|te\.dense)\.weight$", n)]
     options = {
         "hidden_size": width,
@@ -151,7 +162,7 @@ def _image_input(encoder: Tensors, config: Mapping[str, Any]) -> ImageInput:
         "intermediate_size": inner[0] if inner else 4 * width,
         "image_size": size,
         "patch_size": patch,
-        **_heads("num_attention_heads", width, config.get("num_attention_heads")),
+        "num_attention_heads": heads,
     }
     other = {name: value for name, value in options.items() if VIT_B_16[name] != value}
     return usual._replace(size=size, options=other)

@@ -163,10 +163,13 @@ class PitVqaConfig(ModelConfig):
     kind: Literal["pitvqa"] = "pitvqa"
     mode: Literal["faithful", "fixed"] = "faithful"
     width: int = Field(768, ge=1)
-    heads: int = Field(12, ge=1)
     feed_forward: int = Field(3072, ge=1)
     text_layers: int = Field(12, ge=1)
+    text_heads: int = Field(12, ge=1)
+    """Attention heads of BLIP's text encoder."""
     language_layers: int = Field(12, ge=1)
+    language_heads: int = Field(12, ge=1)
+    """Attention heads of GPT-2."""
     max_length: int = Field(30, ge=1, le=512)
     """Words; longer questions are cut off, and `faithful` also pads shorter ones to it."""
     hidden: int = Field(512, ge=1)
@@ -180,6 +183,13 @@ class PitVqaConfig(ModelConfig):
     random, as released."""
     language_weights: str | None = None
     """Folder or hub name of a GPT-2; the released code starts from "gpt2"."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        for field in ("text_heads", "language_heads"):
+            if self.width % (heads := getattr(self, field)):
+                raise ValueError(f"width={self.width} cannot be shared by {field}={heads}")
+        return self
 
 
 class ShowTellConfig(ModelConfig):
@@ -402,10 +412,11 @@ _MODELS = {
         PitVqaConfig(
             mode="fixed",
             width=64,
-            heads=4,
             feed_forward=128,
             text_layers=2,
+            text_heads=4,
             language_layers=1,
+            language_heads=4,
             hidden=64,
             dropout=0,
             language_dropout=0,
