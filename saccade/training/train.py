@@ -13,8 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
-from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule
+from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
 from saccade.core.console import stop_on_signal
+from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.run_files import refuse_run
@@ -49,6 +50,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
+    console = console or Console()
+    recipe = _as_it_runs(recipe, device, console)
     experiment = assemble(recipe, DataFolder(data), features)
     task, config = TASKS[recipe.task], training_of(recipe)
     examples = task.examples(experiment, "train")
@@ -61,7 +64,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
-    view = TrainingView(console or Console(), recipe, examples)
+    view = TrainingView(console, recipe, examples)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
@@ -74,12 +77,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         progress, rows = Progress(**state["progress"]), state["log"]
     else:
         initialise(model.module, experiment, examples, start, view.say)
-        store, folder = experiment.store, experiment.folder
-        parent, place = as_parent(start) if start else None, str(folder.path.resolve())
-        origin = Origin(store.header, store.path.name, place, folder.fingerprint, parent)
-        write_run(
-            out, name, (recipe, experiment.sizes, experiment.words), origin, store.path / BACKBONE
-        )
+        _begin(out, name, experiment, start)
     view.show_estimate(cost)
     with stop_on_signal() as stopped, view.bar:
         while progress.epoch < config.epochs and not _out_of_patience(progress, recipe):
@@ -95,6 +93,24 @@ def train(  # noqa: PLR0913  the options of `saccade train`
             _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], progress.best)
     return max(rows, key=lambda row: row["score"])["scores"]  # type: ignore[no-any-return]
+
+
+def _as_it_runs(recipe: Recipe, device: str, console: Console) -> Recipe:
+    """The recipe with the precision that the device has, which is said where it is another."""
+    if recipe.train.precision != "16-mixed" or choose_device(device).type != "cpu":
+        return recipe
+    note = "precision: a CPU has no 16-mixed; this run is trained and recorded as bf16-mixed"
+    console.print(note, highlight=False, soft_wrap=True)
+    return change(recipe, "train.precision=bf16-mixed")
+
+
+def _begin(out: Path, name: str, experiment: Experiment, start: Path | None) -> None:
+    """Write a new run's folder, without weights yet."""
+    store, folder = experiment.store, experiment.folder
+    parent, place = as_parent(start) if start else None, str(folder.path.resolve())
+    origin = Origin(store.header, store.path.name, place, folder.fingerprint, parent)
+    made = experiment.recipe, experiment.sizes, experiment.words
+    write_run(out, name, made, origin, store.path / BACKBONE)
 
 
 def training_of(recipe: Recipe) -> TrainConfig:
