@@ -3,12 +3,14 @@
 import math
 import random
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from saccade.data.batch import CaptionState, DecoderOutput
 from saccade.inference.decoding import Rules, beam_search, draw, likeliest_answers, replay
+from tests.oracles import search
 
 START, END = 1, 2
 
@@ -25,6 +27,11 @@ class Parrot:
         name = regions[:, 0, 0].long()  # which image it is
         first = torch.full((len(regions), 1), 0)
         return CaptionState((name,), (first,))
+
+    def log_p(self, name, words):
+        """Of what follows these words, the start word among them."""
+        before, last = [0, *words][-2:]
+        return self.table[name, before, last].log_softmax(0)
 
     def step(self, words, state):
         name, before = state.per_image[0], state.per_beam[0]
@@ -110,26 +117,6 @@ def test_batched_search_says_what_a_plain_search_says_in_a_thousand_cases():
     assert unended > 50, "too few cases in which nothing ends"
 
 
-def ruotianluos_search(parrot, name, unknown, beam_size, max_length):
-    """The search of self-critical.pytorch, as the specification tells it (4.3): nothing is masked
-    and nothing is taken out of a beam. Whoever says the unknown word, and whoever ended, goes on
-    with a handicap of 1000; at the limit all are done.
-    """
-    beams, done = [([], 0.0)], []
-    for t in range(max_length):
-        candidates = []
-        for words, total in beams:
-            before, last = [0, START, *words][-2:]
-            for word, log_p in enumerate(parrot.table[name, before, last].log_softmax(0).tolist()):
-                candidates.append(([*words, word], total + log_p - 1000 * (word == unknown)))
-        best = sorted(candidates, key=lambda candidate: -candidate[1])[:beam_size]
-        over = t == max_length - 1
-        done += [(words, total) for words, total in best if over or words[-1] == END]
-        beams = [(words, total - 1000 * (words[-1] == END)) for words, total in best]
-    words, total = max(done, key=lambda beam: beam[1])
-    return words[: words.index(END)] if END in words else words, total
-
-
 def test_ruotianluos_beams_are_refilled_and_unfinished_captions_compete():
     choose, kinds = random.Random(2), set()
     for _ in range(600):
@@ -139,9 +126,16 @@ def test_ruotianluos_beams_are_refilled_and_unfinished_captions_compete():
         of_his = replace(rules, refill_beams=True, keep_unfinished=True)
         own = beam_search(parrot, *images(range(3)), rules, beam_size=beam_size)
         for name, said in enumerate(beam_search(parrot, *images(range(3)), of_his, beam_size)):
-            words, total = ruotianluos_search(parrot, name, 3, beam_size, max_length)
-            assert said.words == words
-            assert said.log_probability == pytest.approx(total, abs=4e-6)
+            wanted = search.ruotianluos_beam_search(
+                partial(parrot.log_p, name),
+                start=START,
+                end=END,
+                unknown=3,
+                beam_size=beam_size,
+                max_length=max_length,
+            )
+            assert said.words == wanted.words
+            assert said.log_probability == pytest.approx(wanted.score, abs=4e-6)
             kinds.add((said.words == own[name].words, said.ended))
     assert len(kinds) == 4, "both rules must matter, with an end and without"
 

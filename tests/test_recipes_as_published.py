@@ -70,7 +70,8 @@ def test_ruotianluos_captioners_are_selected_by_cider_and_suppress_unk(name):
     [
         # ruotianluo: 20 words, all beams count at the last one, the others fill the beam up
         (
-            ("show-tell-first-word", "up-down", "up-down-self-critical", "transformer"),
+            ("show-tell-first-word", "att2in", "up-down", "up-down-self-critical", "aoa",
+             "transformer"),
             20, True, "keep",
         ),
         # sgrvinod: 51 steps with the end; a beam less for each caption that ended

@@ -1,11 +1,12 @@
 """Checkpoints of ruotianluo's self-critical.pytorch: `model.pth`, a state dict, and beside it
-`infos_*.pkl` with the words. Keys as in the captioning specification, 1.2, 3.3, 4.5 and 4.6.
+`infos_*.pkl` with the words. Keys as in the captioning specification, 1.2, 3.3, 4.5 and 4.6, and
+of `att2in2`, `fc`, `adaattmo` and `aoa` as that program's models name their layers.
 
 Id 0 begins, ends and fills captions. LSTM gates of `adaatt` stand in another order than torch's; a
-batch norm on regions (`use_bn=1`) is folded into the layer behind it.
+batch norm on regions (`use_bn`) is folded into the layer behind it; a second one is kept.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ from saccade.interop.checkpoint_mapping import (
 from saccade.interop.torch_files import Inert
 from saccade.models.catalogue import (
     AdaptiveAttentionConfig,
+    AoaConfig,
+    Att2inConfig,
     ModelConfig,
     ShowTellConfig,
     TransformerConfig,
@@ -44,7 +47,7 @@ class Net(NamedTuple):
     sign: str
     """A layer that no other one has."""
     recipe: str
-    config: Callable[..., ModelConfig]
+    config: type[ModelConfig]
     fixed: Mapping[str, Any]
     """Fields that every such network has."""
     names: Mapping[str, str]
@@ -53,12 +56,103 @@ class Net(NamedTuple):
     has a row per word."""
     image: tuple[str, str] = ("att_embed", "project_regions")
     """The layer that takes regions: its name there, empty if it is named above, and here."""
+    reorders_gates: bool = False
+    """Whether ours has torch's order of gates."""
+    limit: str = ""
+    """The option that says how long captions become, where evaluation does not."""
+    heads: str = ""
+    """The option that says how many attention heads there are, where there are any."""
 
 
 MEAN = {"init_pool": "mean", "pool_size": None, "batch_norm": None}
 """Show and Tell as it hears the mean region first."""
 
+ADAATT = Net(
+    "core.lstm.w2h.",
+    "adaptive-attention-lua",
+    AdaptiveAttentionConfig,
+    {"variant": "lua"},
+    {
+        "embed.0": "embed",
+        "fc_embed.0": "project_mean",
+        "core.lstm.w2h": "word_gates",
+        "core.lstm.v2h": "mean_gates",
+        "core.lstm.h2h.0": "hidden_gates",
+        "core.lstm.r_w2h": "sentinel_word",
+        "core.lstm.r_v2h": "sentinel_mean",
+        "core.lstm.r_h2h": "sentinel_hidden",
+        "ctx2att": "region_key",
+        "core.attention.fr_linear.0": "sentinel_value",
+        "core.attention.fr_embed": "sentinel_key",
+        "core.attention.ho_linear.0": "hidden_value",
+        "core.attention.ho_embed": "query",
+        "core.attention.alpha_net": "score",
+        "core.attention.att2h": "merge",
+        "logit": "output",
+    },
+    {
+        "embedding": ("embed.0.weight", 1),
+        "hidden": ("fc_embed.0.weight", 0),
+        "attention": ("ctx2att.weight", 0),
+    },
+    reorders_gates=True,
+)
+NEWFC = Net(
+    "_core.i2h.",
+    "show-tell-first-word",
+    ShowTellConfig,
+    {"cell": "maxout", "cell_bias": True, "image_bias": True} | MEAN,
+    {
+        "fc_embed": "project_image",
+        "embed": "embed",
+        "_core.i2h": "lstm.input_gates",
+        "_core.h2h": "lstm.hidden_gates",
+        "logit": "output",
+    },
+    {"embedding": ("embed.weight", 1), "hidden": ("_core.h2h.weight", 1)},
+    ("", "project_image"),
+)
+# The first sign counts that the tensors have: later nets share layers with earlier ones.
 NETS = {
+    "aoa": Net(
+        "core.att2ctx.",
+        "aoa",
+        AoaConfig,
+        {},
+        {
+            "embed.0": "embed",
+            "refiner.norm": "refiner_norm",
+            "ctx2att": "values_and_keys",
+            "core.att_lstm": "lstm",
+            "core.attention.norm": "query_norm",
+            "core.attention.linears.0": "query",
+            "core.att2ctx.0": "gate",
+            "logit": "output",
+        },
+        {"embedding": ("embed.0.weight", 1), "hidden": ("core.att_lstm.weight_hh", 1)},
+        heads="num_heads",
+    ),
+    "att2in2": Net(
+        "core.a2c.",
+        "att2in",
+        Att2inConfig,
+        {},
+        {
+            "embed.0": "embed",
+            "ctx2att": "key",
+            "core.i2h": "word_gates",
+            "core.h2h": "hidden_gates",
+            "core.a2c": "image_candidates",
+            "core.attention.h2att": "query",
+            "core.attention.alpha_net": "score",
+            "logit": "output",
+        },
+        {
+            "embedding": ("embed.0.weight", 1),
+            "hidden": ("core.h2h.weight", 1),
+            "attention": ("ctx2att.weight", 0),
+        },
+    ),
     "updown": Net(
         "core.att_lstm.",
         "up-down",
@@ -80,49 +174,17 @@ NETS = {
             "attention": ("ctx2att.weight", 0),
         },
     ),
-    "adaatt": Net(
-        "core.lstm.w2h.",
-        "adaptive-attention-lua",
-        AdaptiveAttentionConfig,
-        {"variant": "lua"},
-        {
-            "embed.0": "embed",
-            "fc_embed.0": "project_mean",
-            "core.lstm.w2h": "word_gates",
-            "core.lstm.v2h": "mean_gates",
-            "core.lstm.h2h.0": "hidden_gates",
-            "core.lstm.r_w2h": "sentinel_word",
-            "core.lstm.r_v2h": "sentinel_mean",
-            "core.lstm.r_h2h": "sentinel_hidden",
-            "ctx2att": "region_key",
-            "core.attention.fr_linear.0": "sentinel_value",
-            "core.attention.fr_embed": "sentinel_key",
-            "core.attention.ho_linear.0": "hidden_value",
-            "core.attention.ho_embed": "query",
-            "core.attention.alpha_net": "score",
-            "core.attention.att2h": "merge",
-            "logit": "output",
+    "adaatt": ADAATT,
+    "adaattmo": ADAATT._replace(fixed={"variant": "lua", "cell": "maxout"}, reorders_gates=False),
+    "newfc": NEWFC,
+    "fc": NEWFC._replace(
+        sign="core.i2h.",
+        names={
+            name.replace("fc_embed", "img_embed").replace("_core", "core"): ours
+            for name, ours in NEWFC.names.items()
         },
-        {
-            "embedding": ("embed.0.weight", 1),
-            "hidden": ("fc_embed.0.weight", 0),
-            "attention": ("ctx2att.weight", 0),
-        },
-    ),
-    "newfc": Net(
-        "_core.i2h.",
-        "show-tell-first-word",
-        ShowTellConfig,
-        {"cell": "maxout", "cell_bias": True, "image_bias": True} | MEAN,
-        {
-            "fc_embed": "project_image",
-            "embed": "embed",
-            "_core.i2h": "lstm.input_gates",
-            "_core.h2h": "lstm.hidden_gates",
-            "logit": "output",
-        },
-        {"embedding": ("embed.weight", 1), "hidden": ("_core.h2h.weight", 1)},
-        ("", "project_image"),
+        sizes={"embedding": ("embed.weight", 1), "hidden": ("core.h2h.weight", 1)},
+        limit="seq_length",
     ),
     "show_tell": Net(
         "img_embed.",
@@ -132,6 +194,7 @@ NETS = {
         {"img_embed": "project_image", "embed": "embed", "core": "lstm", "logit": "output"},
         {"embedding": ("embed.weight", 1), "hidden": ("core.weight_hh_l0", 1)},
         ("", "project_image"),
+        limit="seq_length",
     ),
     "transformer": Net(
         "model.encoder.layers.",
@@ -148,6 +211,7 @@ NETS = {
             "width": ("model.tgt_embed.0.lut.weight", 1),
             "feed_forward": ("model.encoder.layers.0.feed_forward.w_1.weight", 0),
         },
+        heads="num_att_heads",
     ),
 }
 ATTENTIONS = {
@@ -158,6 +222,23 @@ ATTENTIONS = {
 """
 EPSILON = 1e-5
 """Of torch's batch norms."""
+
+
+REFINER = {
+    **{f"self_attn.linears.{n}": part for n, part in enumerate(("query", "key", "value"))},
+    "self_attn.aoa_layer.0": "gate",
+    "sublayer.0.norm": "norm",
+}
+"""A layer of AoANet that refines regions: its parts there, and here."""
+
+
+def refiner_layers(tensors: Tensors) -> dict[str, str]:
+    """All of them by name, at least one."""
+    return {
+        f"refiner.layers.{i}.{theirs}": f"refiner.{i}.{ours}"
+        for i in range(max(tensors.count(r"refiner\.layers\.(\d+)\."), 1))
+        for theirs, ours in REFINER.items()
+    }
 
 
 def layers_of(tensors: Tensors) -> dict[str, int]:
@@ -191,16 +272,12 @@ def transformer_layers(tensors: Tensors) -> tuple[dict[str, str], dict[str, Sour
 
 
 def self_critical(bundle: Bundle) -> Reading:
-    """`adaatt`, `updown`, `newfc`, `transformer` or `show_tell`, as its tensors tell."""
+    """One of `NETS`, as its tensors tell."""
     tensors = bundle.tensors()
     tensors = tensors.without(r"model\.tgt_embed\.1\.pe|att_embed\.0\.num_batches_tracked")
-    name = next((n for n, net in NETS.items() if any(net.sign in key for key in tensors)), None)
-    if name is None:
-        first, hint = next(iter(tensors)), f"Known are: {', '.join(NETS)}."
-        message = f"its tensors are those of no network known here; the first is {first}"
-        raise BadCheckpoint(message, location=bundle.path, hint=hint)
+    name = _network(tensors, bundle)
     layout, net = f"self-critical ({name})", NETS[name]
-    model = {**net.fixed, **(layers_of(tensors) if name == "transformer" else {})}
+    model = _structure(tensors, net)
     made = partial(_sources, tensors, net)
     wanted = made(skeleton(net.config(**model)))
     tensors.require(wanted, layout)
@@ -218,10 +295,14 @@ def self_critical(bundle: Bundle) -> Reading:
     check_sizes("words and the end", len(vocabulary), rows, location)
     given = about.get("opt")
     options = given.attributes if isinstance(given, Inert) else {}
-    if name == "transformer":
-        model["heads"] = options.get("num_att_heads", 8)
+    if options.get("out_res"):
+        message = f"{layout}: with out_res=1 the LSTM's state is added to what it says"
+        raise BadCheckpoint(message, location=location, hint="Only out_res=0 can be imported.")
+    if net.heads:
+        model["heads"] = options.get(net.heads, 8)
+    decode = RUOTIANLUO.model_dump() | {"beam_size": 5}
+    decode |= {"max_length": options.get(net.limit, 16)} if net.limit else {}
     images = ImageInput("timm:resnet101.tv_in1k", 448)
-    decode = RUOTIANLUO.replace(beam_size=5).model_dump().items()
     notes = [CAFFE.format(network="ResNet-101, or of detected boxes", backbone=images.backbone)]
     if options.get("norm_att_feat"):
         notes.append("regions: it was trained on regions scaled to length 1, which these are not")
@@ -234,9 +315,34 @@ def self_critical(bundle: Bundle) -> Reading:
         lambda _: dim,
         Words(vocabulary),
         images,
-        recipe_fields={f"decode.{name}": value for name, value in decode},
+        recipe_fields={f"decode.{field}": value for field, value in decode.items()},
         notes=tuple(notes),
     )
+
+
+def _network(tensors: Tensors, bundle: Bundle) -> str:
+    """Which of `NETS` it is. Raises BadCheckpoint."""
+    name = next((n for n, net in NETS.items() if any(net.sign in key for key in tensors)), None)
+    if name is None:
+        first, hint = next(iter(tensors)), f"Known are: {', '.join(NETS)}."
+        message = f"its tensors are those of no network known here; the first is {first}"
+        raise BadCheckpoint(message, location=bundle.path, hint=hint)
+    recurrent = tensors.get("core.lstm.h2h.0.weight")
+    if name == "adaatt" and recurrent and recurrent.shape[0] == 5 * recurrent.shape[-1]:
+        return "adaattmo"  # five gates: of these two are candidates
+    return name
+
+
+def _structure(tensors: Tensors, net: Net) -> dict[str, Any]:
+    """Fields of the model that say which tensors there are."""
+    model = dict(net.fixed)
+    if net.config is TransformerConfig:
+        model |= layers_of(tensors)
+    elif net.config is AoaConfig:
+        model["layers"] = len(refiner_layers(tensors)) // len(REFINER)
+    if "region_norm" in net.config.model_fields:  # use_bn=2
+        model["region_norm"] = any(key.startswith("att_embed.4.") for key in tensors)
+    return model
 
 
 def _sources(tensors: Tensors, net: Net, model: nn.Module) -> dict[str, Source]:
@@ -246,15 +352,18 @@ def _sources(tensors: Tensors, net: Net, model: nn.Module) -> dict[str, Source]:
     normed = "att_embed.0.running_mean" in tensors
     if theirs:
         names[f"{theirs}.{int(normed)}"] = ours  # the layer stands behind the norm
+        names[f"{theirs}.4"] = "region_norm"
     joined: dict[str, Source] = {}
     if net.config is TransformerConfig:
         layers, joined = transformer_layers(tensors)
         names |= layers
+    elif net.config is AoaConfig:
+        names |= refiner_layers(tensors)
     found = sources(model, names, but=joined)
     for key, source in found.items():
-        if key.startswith(("word_gates.", "mean_gates.", "hidden_gates.")):
+        if net.reorders_gates and key.startswith(("word_gates.", "mean_gates.", "hidden_gates.")):
             found[key] = Source(source.names, _gates_to_torch)
-        elif ".scale" in key or ".shift" in key:  # of a Transformer's norms
+        elif key.endswith((".scale", ".shift")):  # of layer norms
             (name,) = source.names
             found[key] = Source((name.replace(".scale", ".a_2").replace(".shift", ".b_2"),))
     if theirs and normed:
