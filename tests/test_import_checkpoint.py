@@ -403,6 +403,23 @@ def test_batch_norms_before_and_behind_the_layer_of_regions(tmp_path, name, use_
         torch.testing.assert_close(model(batch).logits, wanted, rtol=4e-6, atol=4e-6)
 
 
+def test_heads_that_no_file_tells_are_said(tmp_path):
+    """Any number of them has the same tensors: wrong ones would answer wrongly in silence."""
+    path, _ = samples.self_critical(tmp_path, "transformer", num_att_heads=2)
+    told = import_checkpoint("self-critical", path, tmp_path / "told", **EYE)
+    assert not any("heads" in note for note in told.notes)
+    words = tmp_path / "words.json"  # of the program's data, without its options
+    words.write_text(json.dumps({"ix_to_word": {
+        str(id_): word for id_, word in enumerate([*CAPTION_WORDS, "UNK"], start=1)
+    }}))  # fmt: skip
+    alone = import_checkpoint("self-critical", path, tmp_path / "alone", words=words, **EYE)
+    assert any("model.heads=8" in note for note in alone.notes)
+    (tmp_path / "openvqa").mkdir()
+    path, _ = samples.openvqa(tmp_path / "openvqa", "mcan")
+    made = import_checkpoint("openvqa", path, tmp_path / "mcan", **EYE)
+    assert any("model.heads=8" in note for note in made.notes)
+
+
 def test_a_setting_without_tensors_is_refused(tmp_path):
     path, _ = samples.self_critical(tmp_path, "aoa", num_heads=2, out_res=1)
     with pytest.raises(BadCheckpoint, match="out_res"):

@@ -18,6 +18,7 @@ from typing import Any
 from saccade.core.errors import BadCheckpoint
 from saccade.datasets.pitvqa import CLASSES
 from saccade.interop.checkpoint_mapping import (
+    HEADS,
     WRAPPERS,
     Bundle,
     ImageInput,
@@ -114,7 +115,7 @@ def pitvqa(bundle: Bundle) -> Reading:
         notes=(
             "images: frames of PitVQA are to be cut out as that data set's own program does",
             *(() if encoder else (f"images: it holds no ViT, so {VIT} is used instead",)),
-            *([f"heads: the file tells none; if not set: {', '.join(guessed)}"] if guessed else []),
+            *([HEADS.format(", ".join(guessed))] if guessed else []),
         ),
     )
 

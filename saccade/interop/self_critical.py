@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from saccade.core.errors import BadCheckpoint
 from saccade.interop.checkpoint_mapping import (
     CAFFE,
+    HEADS,
     Bundle,
     ImageInput,
     Reading,
@@ -298,12 +299,14 @@ def self_critical(bundle: Bundle) -> Reading:
     if options.get("out_res"):
         message = f"{layout}: with out_res=1 the LSTM's state is added to what it says"
         raise BadCheckpoint(message, location=location, hint="Only out_res=0 can be imported.")
-    if net.heads:
+    if net.heads:  # of which infos without that option, as the program, have 8
         model["heads"] = options.get(net.heads, 8)
     decode = RUOTIANLUO.model_dump() | {"beam_size": 5}
     decode |= {"max_length": options.get(net.limit, 16)} if net.limit else {}
     images = ImageInput("timm:resnet101.tv_in1k", 448)
     notes = [CAFFE.format(network="ResNet-101, or of detected boxes", backbone=images.backbone)]
+    if net.heads and not options:
+        notes.append(HEADS.format("model.heads=8"))
     if options.get("norm_att_feat"):
         notes.append("regions: it was trained on regions scaled to length 1, which these are not")
     return Reading(

@@ -12,6 +12,7 @@ from torch import nn
 from saccade.core.errors import BadCheckpoint
 from saccade.interop.checkpoint_mapping import (
     CAFFE,
+    HEADS,
     Bundle,
     ImageInput,
     Reading,
@@ -254,6 +255,7 @@ def openvqa(bundle: Bundle) -> Reading:
         notes=(
             "images: it was trained on 10 to 100 detected boxes of bottom-up attention, for which "
             "a grid of timm:resnet101.tv_in1k is a poor substitute; --store takes boxes' features",
+            *([HEADS.format("model.heads=8")] if read is _mcan else []),
         ),
     )
 
