@@ -14,7 +14,7 @@ from saccade.data.records import Question, Split
 from saccade.evaluation import scoring
 from saccade.evaluation.teacher_forcing import AnswerLoss
 from saccade.experiment import Experiment, question_examples
-from saccade.inference.decoding import answer_probabilities
+from saccade.inference.decoding import likeliest_answers
 from saccade.metrics.calibration import calibration_score
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.text.answers import (
@@ -53,9 +53,8 @@ def score_model(
         batch = cast(VqaBatch, on_cpu.to(device))
         logits = cast(VqaModel, model)(batch).logits.float()  # (n, A)
         loss.add(VqaOutput(logits), batch)
-        best = logits.argmax(dim=1, keepdim=True)
-        likeliest = answer_probabilities(logits, config.loss).gather(1, best)
-        for row, place, share in zip(rows, best.tolist(), likeliest.tolist(), strict=True):
+        best, shares = likeliest_answers(logits, config.loss)
+        for row, place, share in zip(rows, best.tolist(), shares.tolist(), strict=True):
             predictions[int(examples.ids[row])] = answers.answers[place[0]]
             confidence[int(examples.ids[row])] = share[0]
     scored = scoring.score_answers(predictions, questions, options, confidence)
