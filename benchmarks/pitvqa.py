@@ -77,7 +77,8 @@ class Saccade(nn.Module):
         self.vision = _vision()
         config = PitVqaConfig(
             width=WIDTH,
-            heads=HEADS,
+            text_heads=HEADS,
+            language_heads=HEADS,
             feed_forward=FEED_FORWARD,
             text_layers=LAYERS,
             language_layers=LAYERS,

@@ -230,6 +230,7 @@ class TrainConfig(Settings):
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs in a row without a better validation score; none never does."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """On a CPU, which has no 16-mixed, bf16-mixed takes its place, also in run.json."""
     workers: int = Field(0, ge=0)
     """Processes that read features; 0 reads in the training process, which is best on a CPU and
     where the features are in the page cache."""
@@ -345,6 +346,12 @@ class DecodeConfig(Settings):
     """Candidates are ranked by log-probability divided by length to this power; 0 is none."""
     no_repeat_ngram_size: int = Field(0, ge=0)
     """No n-gram of this many words occurs twice in a caption; 0 allows it."""
+    unfinished: Literal["drop", "keep"] = "drop"
+    """Captions without an end at `max_length`: dropped where another one has ended, as sgrvinod's
+    program does, or kept to compete with those, as ruotianluo's does."""
+    refill_beams: bool = False
+    """Whether a caption that ends makes room in its beam for another one, as in ruotianluo's
+    program; in sgrvinod's there is a beam less from then on."""
     suppress_unk: bool = False
     """Never generate the unknown word, as ruotianluo's evaluations; other published codes do."""
 

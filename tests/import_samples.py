@@ -17,7 +17,10 @@ from torch import nn
 
 from tests.oracles import (
     adaptive_attention,
+    aoa,
+    att2in,
     joint_embedding,
+    mcan,
     show_ask_attend_answer,
     show_attend_tell,
     show_tell,
@@ -38,11 +41,11 @@ def parallel(state):
     return OrderedDict((f"module.{name}", tensor) for name, tensor in state.items())
 
 
-def shaken(model):
+def shaken(model, low=0.1):
     """No zero, no one: every parameter and statistic must find its place to be told apart."""
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not name.endswith(".pe"):
-            tensor.add_(torch.rand_like(tensor) * 0.5 + 0.1)
+            tensor.add_(torch.rand_like(tensor) * 0.5 + low)
     return model.eval()
 
 
@@ -89,6 +92,33 @@ def hengyuan_hu(folder, *, attention="newatt", protocol=0, edit=lambda state: st
     labels = {answer: id_ for id_, answer in enumerate(ANSWERS)}
     (folder / "trainval_ans2label.pkl").write_bytes(pickle.dumps(labels, protocol))
     return path, oracle
+
+
+def openvqa(folder, name, *, edit=lambda state: state):
+    """MCAN or BUTD, where layers behind a dropout stand one further on than the oracle's."""
+    torch.manual_seed(0)
+    words = ["PAD", "UNK", "CLS", *TOKENS[:-2], "café"]
+    sizes = {"embedding": 6, "hidden": 8}
+    if name == "mcan":
+        more = {"heads": 2, "layers": 3, "feed_forward": 10, "flat": 7, "joint": 9}
+        oracle = mcan.Mcan(len(words), len(ANSWERS), DIM, **sizes, **more)
+    else:
+        oracle = joint_embedding.OpenVqa(len(words), len(ANSWERS), DIM, **sizes)
+    state = {
+        key.replace("nonlinear.mlp.0", "nonlinear.mlp.1").replace(
+            "classifer.2", "classifer.3"
+        ): part
+        for key, part in shaken(oracle, -0.25).state_dict().items()
+    }
+    optimiser = torch.optim.Adam(oracle.parameters()).state_dict()
+    value = {"state_dict": edit(state), "optimizer": optimiser, "lr_base": 1e-4, "epoch": 13}
+    torch.save(value, folder / "epoch13.pkl")
+    numbers = {word: id_ for id_, word in enumerate(words)}
+    (folder / "token_to_ix.json").write_text(json.dumps(numbers))
+    labels = {answer: id_ for id_, answer in enumerate(ANSWERS)}
+    back = {str(id_): answer for answer, id_ in labels.items()}
+    (folder / "answer_dict.json").write_text(json.dumps([labels, back]))
+    return folder / "epoch13.pkl", oracle
 
 
 def word_map(folder):
@@ -165,12 +195,27 @@ def whole_modules(folder, decoder, encoder=None, *, new=True, name="DecoderWithA
     return path
 
 
+class FC(show_tell.NewFCModel):
+    """The FC model under the names that it had before."""
+
+    def state_dict(self):
+        new = (("fc_embed", "img_embed"), ("_core", "core"))
+        return {
+            name.replace(*new[0]).replace(*new[1]): tensor
+            for name, tensor in super().state_dict().items()
+        }
+
+
 def self_critical(folder, name, *, edit=lambda state: state, words=CAPTION_WORDS, **options):
     torch.manual_seed(0)
     size = len(words) + 2  # the end, and the unknown word
     oracle = {
         "updown": lambda: up_down.UpDown(size, DIM, 8, 12, 7),
         "adaatt": lambda: adaptive_attention.AdaAtt(size, DIM, 8),
+        "adaattmo": lambda: adaptive_attention.AdaAtt(size, DIM, 8, maxout=True),
+        "att2in2": lambda: att2in.Att2in2(size, DIM, 6, 8, 7),
+        "aoa": lambda: aoa.AoaNet(size, DIM, 6, 8, options.get("num_heads", 8), 3),
+        "fc": lambda: FC(size, DIM, 8, 0.5),
         "newfc": lambda: show_tell.NewFCModel(size, DIM, 8, 0.5),
         "show_tell": lambda: show_tell.ShowTellModel(size, DIM, 8, 0.5),
         "transformer": lambda: transformer.Transformer(
@@ -178,7 +223,9 @@ def self_critical(folder, name, *, edit=lambda state: state, words=CAPTION_WORDS
         ),
     }[name]()
     path = folder / "model-best.pth"
-    torch.save(edit(shaken(oracle).float().state_dict()), path)
+    torch.save(
+        edit(shaken(oracle, -0.25).float().state_dict()), path
+    )  # layer norms like a mean of 0
     vocab = {str(id_): word for id_, word in enumerate([*words, "UNK"], start=1)}
     told = argparse.Namespace(caption_model=name, vocab=vocab, rnn_size=8, **options)
     infos = {"iter": 5, "epoch": 1, "best_val_score": 1.1, "opt": told, "vocab": vocab}

@@ -3,12 +3,14 @@
 import math
 import random
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from saccade.data.batch import CaptionState, DecoderOutput
-from saccade.inference.decoding import Rules, beam_search, draw, replay
+from saccade.inference.decoding import Rules, beam_search, draw, likeliest_answers, replay
+from tests.oracles import search
 
 START, END = 1, 2
 
@@ -25,6 +27,11 @@ class Parrot:
         name = regions[:, 0, 0].long()  # which image it is
         first = torch.full((len(regions), 1), 0)
         return CaptionState((name,), (first,))
+
+    def log_p(self, name, words):
+        """Of what follows these words, the start word among them."""
+        before, last = [0, *words][-2:]
+        return self.table[name, before, last].log_softmax(0)
 
     def step(self, words, state):
         name, before = state.per_image[0], state.per_beam[0]
@@ -44,18 +51,17 @@ def plain_beam_search(parrot, name, rules, beam_size):
     for length in range(1, rules.max_length + 1):
         options = []
         for words, total, before, last in live:
-            logits = parrot.table[name, before, last].clone()
+            log_p = parrot.table[name, before, last].log_softmax(0)
             for word in rules.banned:
-                logits[word] = -math.inf
+                log_p[word] = -math.inf
             if len(words) < rules.min_length:
-                logits[rules.end] = -math.inf
+                log_p[rules.end] = -math.inf
             n = rules.no_repeat_ngram_size
             if n:
                 seen = {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
                 for run in seen:
                     if run[:-1] == tuple(words[len(words) - n + 1 :]) or n == 1:
-                        logits[run[-1]] = -math.inf
-            log_p = logits.log_softmax(0)
+                        log_p[run[-1]] = -math.inf
             for word in range(len(log_p)):
                 if log_p[word] > -math.inf:
                     options.append((total + log_p[word].item(), words, word, last))
@@ -64,9 +70,11 @@ def plain_beam_search(parrot, name, rules, beam_size):
         for total, words, word, last in options[:room]:
             if word == rules.end:
                 done.append((total / length**rules.length_penalty, words))
+                room -= not rules.refill_beams
             else:
                 live.append(([*words, word], total, last, word))
-        room = beam_size - len(done)
+        if rules.keep_unfinished and length == rules.max_length:
+            done += [(total / length**rules.length_penalty, words) for words, total, *_ in live]
         if not live or not room:
             break
     if done:
@@ -88,6 +96,8 @@ def invented_case(choose):
             banned=choose.choice([(), (0, START), (START, 3)]),
             length_penalty=choose.choice([0.0, 0.7, 1.0]),
             no_repeat_ngram_size=choose.choice([0, 1, 2, 3]),
+            refill_beams=choose.choice([False, True]),
+            keep_unfinished=choose.choice([False, True]),
         ),
     )
 
@@ -105,6 +115,61 @@ def test_batched_search_says_what_a_plain_search_says_in_a_thousand_cases():
         cases += 1
         unended += any(not hypothesis.ended for hypothesis in batched)
     assert unended > 50, "too few cases in which nothing ends"
+
+
+def test_ruotianluos_beams_are_refilled_and_unfinished_captions_compete():
+    choose, kinds = random.Random(2), set()
+    for _ in range(600):
+        parrot = Parrot(choose.randrange(10_000), choose.randint(8, 9), choose.uniform(-4, 2))
+        beam_size, max_length = choose.randint(2, 5), choose.randint(2, 8)
+        rules = Rules(START, END, max_length=max_length, banned=(3,))
+        of_his = replace(rules, refill_beams=True, keep_unfinished=True)
+        own = beam_search(parrot, *images(range(3)), rules, beam_size=beam_size)
+        for name, said in enumerate(beam_search(parrot, *images(range(3)), of_his, beam_size)):
+            wanted = search.ruotianluos_beam_search(
+                partial(parrot.log_p, name),
+                start=START,
+                end=END,
+                unknown=3,
+                beam_size=beam_size,
+                max_length=max_length,
+            )
+            assert said.words == wanted.words
+            assert said.log_probability == pytest.approx(wanted.score, abs=4e-6)
+            kinds.add((said.words == own[name].words, said.ended))
+    assert len(kinds) == 4, "both rules must matter, with an end and without"
+
+
+def test_what_is_banned_takes_its_probability_along():
+    """Greedy, beams and samples: a word's probability is the one among all words."""
+    parrot = Parrot(3, 7, -1.0)
+    rules = Rules(START, END, max_length=6, banned=(0, 3))
+
+    def by_hand(words):
+        before, last, total = 0, START, 0.0
+        for word in words:
+            total += parrot.table[4, before, last].log_softmax(0)[word].item()
+            before, last = last, word
+        return total
+
+    for beam_size in (1, 3):
+        (said,) = beam_search(parrot, *images([4]), rules, beam_size=beam_size)
+        ended = said.words + [END] * said.ended
+        assert said.log_probability == pytest.approx(by_hand(ended), abs=4e-6)
+    drawn = draw(
+        parrot, *images([4]), rules, samples=50, generator=torch.Generator().manual_seed(0)
+    )
+    assert not set(drawn.words.unique().tolist()) & {0, 3}
+    for row, length, log_p in zip(
+        drawn.words[0].tolist(), drawn.length[0].tolist(), drawn.log_probability[0], strict=True
+    ):
+        assert log_p.sum().item() == pytest.approx(by_hand(row[:length]), abs=1e-5)
+    first = drawn.words[0, :, 0]
+    parrot.table[4, 0, START, [0, 3]] = 9.0  # whoever must not be said may be ever so likely
+    again = draw(
+        parrot, *images([4]), rules, samples=50, generator=torch.Generator().manual_seed(0)
+    )
+    assert torch.equal(again.words[0, :, 0], first)
 
 
 def plain_greedy(parrot, name, rules):
@@ -178,3 +243,18 @@ def test_sampling_follows_the_distribution_and_its_cuts():
     for cut in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-3}):
         drawn = draw(parrot, many[:50], mask[:50], rules, generator=random, **cut)
         assert drawn.words.unique().tolist() == [best]
+
+
+@pytest.mark.parametrize("loss", ["logistic", "softmax"])
+def test_answers_are_ranked_by_logits_where_probabilities_are_all_alike(loss):
+    """A sigmoid of 20 is 1 and of -200 is 0; one answer or five, the first is the same."""
+    logits = torch.tensor([[20.0, 40, 30, -200, -110], [-300, -200, -200, -150, -400]])
+    ids, probabilities = likeliest_answers(logits, loss, top=9)
+    assert ids.tolist() == [[1, 2, 0, 4, 3], [3, 1, 2, 0, 4]]
+    every = logits.sigmoid() if loss == "logistic" else logits.softmax(1)
+    torch.testing.assert_close(probabilities, every.gather(1, ids))
+    draw = torch.Generator().manual_seed(0)
+    for dtype in (torch.float32, torch.bfloat16):  # in which many are equal
+        many = torch.randint(-40, 40, (50, 700), generator=draw).to(dtype)
+        one, some = (likeliest_answers(many, loss, top=top)[0] for top in (1, 5))
+        assert torch.equal(one, some[:, :1])

@@ -1,6 +1,8 @@
 """Checkpoints of other programs, synthetic ones: what was brought over says the very same."""
 
+import functools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 from torch.nn import functional
 
 import saccade
+from saccade.core.errors import BadCheckpoint
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.inference.decoding import beam_search, rules_of
 from saccade.inference.explain import explain
@@ -19,6 +22,7 @@ from saccade.run_folder import open_run
 from tests import import_samples as samples
 from tests.captioner_checks import packed
 from tests.import_samples import ANSWERS, CAPTION_WORDS, DIM, EYE, TOKENS
+from tests.oracles import search
 
 
 def imported(kind, path, **settings):
@@ -109,6 +113,52 @@ def test_hengyuan_hu_with_more_layers_and_todays_names_of_weight_norm(tmp_path):
     batch = questions()
     wanted = oracle(batch.regions[batch.image], batch.question - 1, batch.question_length)
     agree(model(batch).logits, wanted.logits)
+
+
+def of_mcan_vqa(state):
+    return {key.replace("adapter.frcn", "img_feat"): tensor for key, tensor in state.items()}
+
+
+@pytest.mark.parametrize(("name", "edit"), [("mcan", dict), ("mcan", of_mcan_vqa), ("butd", dict)])
+def test_openvqa(tmp_path, name, edit):
+    """Which pads every image to 100 regions; BUTD attends to what it pads with."""
+    path, oracle = samples.openvqa(tmp_path, name, edit=edit)
+    changes = ("model.heads=2",) if name == "mcan" else ()
+    run, model = imported("openvqa", path, changes=changes)
+    batch = questions()
+    batch.region_mask[1, 3:] = False
+    image_of_each = (batch.regions * batch.region_mask[..., None])[batch.image]
+    padded = functional.pad(image_of_each, (0, 0, 0, 96))
+    with torch.no_grad():
+        wanted = oracle(padded, batch.question, batch.question_length).logits
+        got = model(batch)
+    torch.testing.assert_close(got.logits, wanted, rtol=4e-6, atol=4e-6)
+    torch.testing.assert_close(got.attention.sum(dim=2), torch.ones(4, 1))
+    many = replace(batch, regions=torch.randn(2, 120, DIM), region_mask=torch.ones(2, 120).bool())
+    if name == "butd":  # more regions than it pads to: nothing is added
+        with torch.no_grad():
+            wanted = oracle(many.regions[many.image], many.question, many.question_length).logits
+            torch.testing.assert_close(model(many).logits, wanted, rtol=4e-6, atol=4e-6)
+    assert run.words.vocabulary.encode(["what", "unheard", "café"]) == [4, 1, 8]
+    assert run.words.answers.answers == ANSWERS
+    assert saccade.load(run.path).ask(image(tmp_path), "What is this?").text in ANSWERS
+
+
+def test_openvqas_words_must_be_written_out(tmp_path):
+    path, _ = samples.openvqa(tmp_path, "mcan")
+    words = json.loads((tmp_path / "token_to_ix.json").read_text())
+    (tmp_path / "token_to_ix.json").write_text(json.dumps({w: words[w] for w in list(words)[2:]}))
+    with pytest.raises(BadCheckpoint, match="ids are not 0") as told:
+        imported("openvqa", path)
+    assert "token_to_ix.json" in str(told.value.location)
+    swapped = words | {"PAD": 1, "UNK": 0}
+    (tmp_path / "token_to_ix.json").write_text(json.dumps(swapped))
+    with pytest.raises(BadCheckpoint, match="PAD and UNK"):
+        imported("openvqa", path)
+    (tmp_path / "token_to_ix.json").unlink()
+    with pytest.raises(BadCheckpoint, match="--words FILE"):
+        imported("openvqa", path)
+    assert not (tmp_path / "run").exists()
 
 
 def attends(oracle, model, vocabulary, dim=DIM):
@@ -233,15 +283,16 @@ def test_the_courses_decoder_without_attention(tmp_path, cells):
 
 
 def reads(name, oracle, regions, batch):
-    """The oracle's logits of both captions, each with its own length."""
-    padded = torch.zeros(2, batch.caption.shape[1] - 1, len(CAPTION_WORDS) + 2)
+    """The oracle's logits of the captions, each with its own length."""
+    rows = len(batch.caption)
+    padded = torch.zeros(rows, batch.caption.shape[1] - 1, len(CAPTION_WORDS) + 2)
     for row, length in enumerate(batch.caption_length.tolist()):
         caption, own = batch.caption[row, :length], regions[row]
         if name == "updown":
             said = oracle(own[None], caption[None])[0][0]
-        elif name == "adaatt":
+        elif name.startswith("adaatt"):
             said = oracle(own, caption).logits[0]
-        elif name == "transformer":
+        elif name in ("transformer", "att2in2", "aoa"):
             said = oracle(own, caption)[0]
         else:
             said = oracle(own.mean(dim=0)[None], caption[None], None)[0]
@@ -249,54 +300,127 @@ def reads(name, oracle, regions, batch):
     return packed(padded, batch)
 
 
-@pytest.mark.parametrize("name", ["updown", "adaatt", "newfc", "show_tell", "transformer"])
+HEADS = {"transformer": {"num_att_heads": 4}, "aoa": {"num_heads": 2}}
+NETS = ("updown", "adaatt", "newfc", "show_tell", "transformer", "att2in2", "fc", "adaattmo", "aoa")
+
+
+@pytest.mark.parametrize("name", NETS)
 def test_self_critical(tmp_path, name):
-    options = {"num_att_heads": 4} if name == "transformer" else {}
-    path, oracle = samples.self_critical(tmp_path, name, **options)
+    path, oracle = samples.self_critical(tmp_path, name, **HEADS.get(name, {}))
     run, model = imported("self-critical", path)
     vocabulary = run.words.vocabulary
     batch = captions(vocabulary, torch.randn(2, 4, DIM, generator=torch.Generator().manual_seed(1)))
     assert batch.caption[0].tolist() == [0, 1, 2, 3, 4, 5, 0]
     for row, words in zip(batch.caption.tolist(), (CAPTION_WORDS, ("a", "horse")), strict=True):
         assert vocabulary.decode(row) == vocabulary.decode(row[1:]) == list(words)
-    agree(model(batch).logits, reads(name, oracle, batch.regions, batch))
-    rules = rules_of(vocabulary, run.header.recipe.decode)
-    assert rules.banned == (vocabulary.unknown,)
-    for hypothesis in beam_search(model, batch.regions, batch.region_mask, rules):
-        assert len(vocabulary.decode(hypothesis.words)) == len(hypothesis.words)
+    with torch.no_grad():
+        wanted = reads(name, oracle, batch.regions, batch)
+        torch.testing.assert_close(model(batch).logits, wanted, rtol=4e-6, atol=4e-6)
     assert isinstance(saccade.load(run.path).caption(image(tmp_path)).text, str)
 
 
-@pytest.mark.parametrize("name", ["updown", "transformer"])
-def test_a_batch_norm_on_regions_is_folded_into_the_layer_behind_it(tmp_path, name):
-    norm = torch.nn.BatchNorm1d(DIM).eval()
-    samples.shaken(norm)
+@pytest.mark.parametrize("name", NETS)
+def test_self_critical_says_what_the_program_says(tmp_path, name):
+    """Its own search over the oracle, where the unknown word is likely and captions differ."""
 
-    def behind_norm(state):
-        new = {}
-        for key, tensor in state.items():
-            new[key.replace("att_embed.0", "att_embed.1")] = tensor
-        return new | {f"att_embed.0.{key}": tensor for key, tensor in norm.state_dict().items()}
+    def outspoken(state):
+        layer = "model.generator.proj" if name == "transformer" else "logit"
+        state[f"{layer}.weight"].normal_(std=2)
+        for key in ("embed.0.weight", "embed.weight", "model.tgt_embed.0.lut.weight"):
+            state.get(key, torch.zeros(1)).mul_(4)
+        state[f"{layer}.bias"].copy_(torch.tensor([-1.0, 0, 0, 0, 0, 0, 1]))
+        return state
 
-    path, oracle = samples.self_critical(tmp_path, name, edit=behind_norm)
+    path, oracle = samples.self_critical(tmp_path, name, edit=outspoken, **HEADS.get(name, {}))
     run, model = imported("self-critical", path)
-    regions = torch.randn(2, 4, DIM, generator=torch.Generator().manual_seed(1))
-    batch = captions(run.words.vocabulary, regions)
-    if name == "updown":  # its mean region is not normalised
-        oracle.att_embed = torch.nn.Sequential(Along(norm), oracle.att_embed)
-        wanted = reads(name, oracle, regions, batch)
-    else:
-        wanted = reads(name, oracle, Along(norm)(regions), batch)
-    with torch.no_grad():
-        agree(model(batch).logits, wanted)
+    rules = rules_of(run.words.vocabulary, run.header.recipe.decode)
+    assert rules.banned == (run.words.vocabulary.unknown,)
+    assert rules.max_length == (16 if name in ("fc", "show_tell") else 20)
+    rules = replace(rules, max_length=6)
+    regions = torch.randn(6, 4, DIM, generator=torch.Generator().manual_seed(2)) * 2
+    mask, said = torch.ones(6, 4).bool(), []
+    for beam_size in (2, 3, 5):
+        found = beam_search(model, regions, mask, rules, beam_size=beam_size)
+        for own, hypothesis in zip(regions, found, strict=True):
+
+            def log_p(words, own=own):
+                caption = torch.tensor([[*words, 0]])
+                batch = CaptionBatch(
+                    own[None], mask[:1], torch.tensor([0]), caption,
+                    torch.tensor([caption.shape[1]]),
+                )  # fmt: skip
+                return reads(name, oracle, batch.regions, batch)[-1].log_softmax(0)
+
+            with torch.no_grad():
+                wanted = search.ruotianluos_beam_search(
+                    functools.cache(log_p),
+                    start=0,
+                    end=0,
+                    unknown=rules.banned[0],
+                    beam_size=beam_size,
+                    max_length=6,
+                )
+            assert hypothesis.words == wanted.words
+            assert abs(hypothesis.log_probability - wanted.score) < 2e-5
+            said.append((tuple(hypothesis.words), hypothesis.ended))
+    assert len(set(said)) > 1, "captions that are all alike show little"
 
 
 class Along(torch.nn.Module):
-    """A batch norm over the last dimension of three."""
+    """A batch norm over the last dimension."""
 
     def __init__(self, norm):
         super().__init__()
         self.norm = norm
 
     def forward(self, values):
-        return self.norm(values.transpose(1, 2)).transpose(1, 2)
+        return self.norm(values.flatten(0, -2)).view_as(values)
+
+
+@pytest.mark.parametrize("use_bn", [1, 2])
+@pytest.mark.parametrize("name", ["updown", "adaatt", "adaattmo", "transformer", "att2in2", "aoa"])
+def test_batch_norms_before_and_behind_the_layer_of_regions(tmp_path, name, use_bn):
+    """The first is folded into the layer, the second (`use_bn=2`) is kept."""
+    width = {"updown": 12}.get(name, 8)
+    norms = [samples.shaken(torch.nn.BatchNorm1d(n).eval()) for n in (DIM, width)][:use_bn]
+
+    def with_norms(state):
+        new = {key.replace("att_embed.0", "att_embed.1"): tensor for key, tensor in state.items()}
+        for place, norm in zip((0, 4), norms, strict=False):
+            parts = norm.state_dict().items()
+            new |= {f"att_embed.{place}.{key}": tensor for key, tensor in parts}
+        return new
+
+    path, oracle = samples.self_critical(tmp_path, name, edit=with_norms, **HEADS.get(name, {}))
+    run, model = imported("self-critical", path)
+    assert run.header.recipe.model.region_norm == (use_bn == 2)
+    regions = torch.randn(2, 4, DIM, generator=torch.Generator().manual_seed(1))
+    batch = captions(run.words.vocabulary, regions)
+    before, *behind = map(Along, norms)  # the mean region is not normalised
+    oracle.att_embed = torch.nn.Sequential(before, *oracle.att_embed, *behind)
+    with torch.no_grad():
+        wanted = reads(name, oracle, regions, batch)
+        torch.testing.assert_close(model(batch).logits, wanted, rtol=4e-6, atol=4e-6)
+
+
+def test_heads_that_no_file_tells_are_said(tmp_path):
+    """Any number of them has the same tensors: wrong ones would answer wrongly in silence."""
+    path, _ = samples.self_critical(tmp_path, "transformer", num_att_heads=2)
+    told = import_checkpoint("self-critical", path, tmp_path / "told", **EYE)
+    assert not any("heads" in note for note in told.notes)
+    words = tmp_path / "words.json"  # of the program's data, without its options
+    words.write_text(json.dumps({"ix_to_word": {
+        str(id_): word for id_, word in enumerate([*CAPTION_WORDS, "UNK"], start=1)
+    }}))  # fmt: skip
+    alone = import_checkpoint("self-critical", path, tmp_path / "alone", words=words, **EYE)
+    assert any("model.heads=8" in note for note in alone.notes)
+    (tmp_path / "openvqa").mkdir()
+    path, _ = samples.openvqa(tmp_path / "openvqa", "mcan")
+    made = import_checkpoint("openvqa", path, tmp_path / "mcan", **EYE)
+    assert any("model.heads=8" in note for note in made.notes)
+
+
+def test_a_setting_without_tensors_is_refused(tmp_path):
+    path, _ = samples.self_critical(tmp_path, "aoa", num_heads=2, out_res=1)
+    with pytest.raises(BadCheckpoint, match="out_res"):
+        imported("self-critical", path)

@@ -43,9 +43,9 @@ def gpt2(tmp_path_factory):
 class PitVQANet(published.PitVQANet):
     """The whole network, ViT and tokenizer included."""
 
-    def __init__(self, words, classes=59):
-        sizes = {"vision": WIDTH, "width": WIDTH, "heads": 1, "ff": 48, "layers": 2, "hidden": 20}
-        super().__init__(vocabulary=words, classes=classes, **sizes)
+    def __init__(self, words, classes=59, **heads):
+        sizes = {"vision": WIDTH, "width": WIDTH, "ff": 48, "layers": 2, "hidden": 20}
+        super().__init__(vocabulary=words, classes=classes, **{"heads": 1} | sizes | heads)
         self.visual_encoder = ViTModel(
             ViTConfig(
                 hidden_size=WIDTH,
@@ -58,10 +58,10 @@ class PitVQANet(published.PitVQANet):
         )
 
 
-def network(gpt2, classes=59):
+def network(gpt2, classes=59, **heads):
     torch.manual_seed(0)
     words = json.loads((gpt2 / "vocab.json").read_text())
-    return shaken(PitVQANet(len(words), classes))
+    return shaken(PitVQANet(len(words), classes, **heads))
 
 
 OLD = (
@@ -143,8 +143,9 @@ class Tokens:
         self.pat = re.compile("x")
 
 
-def test_a_whole_module_brings_its_words(tmp_path, gpt2):
-    oracle = network(gpt2)
+@pytest.mark.parametrize("heads", [(1, 1), (2, 4), (8, 2)])
+def test_a_whole_module_brings_its_words_and_the_heads_of_both_networks(tmp_path, gpt2, heads):
+    oracle = network(gpt2, heads=heads[0], gpt_heads=heads[1])
     oracle.tokenizer = Tokens(gpt2)
     path = tmp_path / "pitvqa_pit24_weights_3.pth.tar"
     optimiser = torch.optim.Adam(oracle.parameters(), lr=2e-5)
@@ -154,8 +155,39 @@ def test_a_whole_module_brings_its_words(tmp_path, gpt2):
     ):
         value = {"epoch": 3, "model": oracle, "optimizer": optimiser, "final_args": {"lr": 2e-5}}
         torch.save(value, path)
-    import_checkpoint("pitvqa", path, tmp_path / "run")
+    made = import_checkpoint("pitvqa", path, tmp_path / "run")
+    assert not any("heads" in note for note in made.notes)
+    model = open_run(tmp_path / "run").header.recipe.model
+    assert (model.text_heads, model.language_heads) == heads
     agrees(oracle, tmp_path / "run", tmp_path)
+
+
+def test_a_state_dict_tells_no_heads(tmp_path, gpt2):
+    """What is taken instead is said, and can be set, for each network by itself."""
+    oracle = network(gpt2, heads=2, gpt_heads=4)
+    path = tmp_path / "Best.pth"
+    torch.save(oracle.state_dict(), path)
+    with_words(tmp_path, gpt2)
+    told = import_checkpoint("pitvqa", path, tmp_path / "guessed").notes
+    assert any("model.text_heads=1, model.language_heads=1" in note for note in told)
+    settings = ("model.text_heads=2", "model.language_heads=4")
+    import_checkpoint("pitvqa", path, tmp_path / "run", changes=settings)
+    agrees(oracle, tmp_path / "run", tmp_path)
+
+
+@pytest.mark.parametrize("said", ["text_heads", "language_heads"])
+def test_heads_of_an_unusual_width_are_asked_for(tmp_path, gpt2, said):
+    """96 numbers are 12 heads of 8 as well as 8 of 12: nothing is taken for granted."""
+    words = len(json.loads((gpt2 / "vocab.json").read_text()))
+    sizes = {"vision": WIDTH, "width": 96, "heads": 8, "ff": 48, "layers": 1, "hidden": 20}
+    path = tmp_path / "behind.pth"
+    torch.save(published.PitVQANet(vocabulary=words, classes=59, **sizes).state_dict(), path)
+    with pytest.raises(BadCheckpoint, match="heads"):
+        import_checkpoint(
+            "pitvqa", path, tmp_path / "run", words=gpt2, changes=(f"model.{said}=8",),
+            backbone="timm:test_vit", weights="random",
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_store_may_look_instead(tmp_path, gpt2):

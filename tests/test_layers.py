@@ -9,6 +9,7 @@ from torch.nn import functional
 from saccade.data.batch import CaptionBatch
 from saccade.models.layers import (
     AdaptivePooling,
+    RegionNorm,
     attend,
     by_caption,
     masked_softmax,
@@ -61,3 +62,20 @@ def test_rows_of_words_by_caption():
     words, targets = pack_captions(batch)
     assert words.batch_sizes.tolist() == [3, 3, 1, 1]
     assert torch.equal(by_caption(targets, words, batch), caption[:, 1:])
+
+
+def test_batch_norm_of_regions_knows_the_real_ones_only():
+    """As torch's over the real regions side by side, in training and after it; padding is 0."""
+    torch.manual_seed(0)
+    plain, ours = torch.nn.BatchNorm1d(4), RegionNorm(4)
+    regions, mask = torch.randn(3, 5, 4), torch.arange(5) < torch.tensor([[5], [2], [1]])
+    rubbish = regions.masked_fill(~mask[..., None], 1e6)
+    for _ in range(3):
+        wanted = plain(torch.cat([r[m] for r, m in zip(regions, mask, strict=True)]))
+        got = ours(rubbish, mask)
+        torch.testing.assert_close(got[mask], wanted)
+        assert got[~mask].abs().sum() == 0
+    torch.testing.assert_close(ours.running_var, plain.running_var)
+    torch.testing.assert_close(ours.eval()(rubbish, mask)[mask], plain.eval()(regions[mask]))
+    alone = ours.train()(rubbish[2:], mask[2:])  # one region has no spread: as after training
+    torch.testing.assert_close(alone[mask[2:]], plain(regions[2:][mask[2:]]))

@@ -15,6 +15,7 @@ CONFIGS = {
     "paper": AdaptiveAttentionConfig(embedding=5, hidden=8, attention=4, dropout=0),
     "lua": AdaptiveAttentionConfig(variant="lua", embedding=8, hidden=8, attention=8, dropout=0),
 }
+CONFIGS["maxout"] = CONFIGS["lua"].replace(cell="maxout")
 PAPER = pairs.renaming(
     {
         "encoder.affine_a": "project_regions",
@@ -80,6 +81,8 @@ def both(variant):
     torch.manual_seed(2)
     if variant == "paper":
         oracle, convert = published.Paper(13, 6, 5, 8, 4), split_columns
+    elif variant == "maxout":
+        oracle, convert = published.AdaAtt(13, 6, 8, maxout=True), LUA
     else:
         oracle, convert = published.AdaAtt(13, 6, 8), reorder_gates
     for parameter in oracle.parameters():

@@ -45,7 +45,8 @@ def config(**changes):
     return PitVqaConfig(
         **{
             "width": 8,
-            "heads": 2,
+            "text_heads": 2,
+            "language_heads": 2,
             "feed_forward": 12,
             "text_layers": 2,
             "language_layers": 2,

@@ -12,6 +12,8 @@ from rich.console import Console
 import saccade
 from saccade.config import change
 from saccade.core.errors import SaccadeError
+from saccade.core.tensors import load_tensors, save_tensors
+from saccade.data.folder import DataFolder
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
 from saccade.evaluation.evaluate import evaluate
@@ -55,6 +57,26 @@ def test_a_new_image_goes_through_the_runs_window(made, tmp_path):
 
 def an_image(made):
     return sorted((made / "shapes" / "images").rglob("*.png"))[0]
+
+
+def test_ask_and_evaluate_agree_where_every_sigmoid_is_one(made, tmp_path):
+    run = shutil.copytree(made / "show-ask-attend-answer", tmp_path / "run")
+    header = json.loads((run / "run.json").read_text())
+    header["recipe"]["answers"]["loss"] = "logistic"
+    (run / "run.json").write_text(json.dumps(header))
+    weights, about = load_tensors(run / "model.safetensors")
+    weights["output.bias"] = weights["output.bias"] + 100  # sigmoids beyond 17 are 1 in 32 bits
+    save_tensors(run / "model.safetensors", weights, about)
+    evaluate(run)
+    predictions = json.loads((run / "predictions.json").read_text())
+    loaded, said = saccade.load(run), {row["question_id"]: row["answer"] for row in predictions}
+    folder = DataFolder(made / "data")
+    files = {image.id: image.file for image in folder.images("test")}
+    for question in folder.questions("test")[:12]:
+        image = next((made / "shapes").rglob(files[question.image_id]))
+        answer = loaded.ask(image, question.text)
+        assert {share for _, share in answer.top} == {1.0}
+        assert answer.text == said[question.id]
 
 
 def test_evaluate_judges_on_the_test_split_beside_what_needs_no_image(made):

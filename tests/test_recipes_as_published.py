@@ -65,6 +65,29 @@ def test_ruotianluos_captioners_are_selected_by_cider_and_suppress_unk(name):
     assert recipe.text.max_length == 16
 
 
+@pytest.mark.parametrize(
+    ("names", "limit", "refill", "unfinished"),
+    [
+        # ruotianluo: 20 words, all beams count at the last one, the others fill the beam up
+        (
+            ("show-tell-first-word", "att2in", "up-down", "up-down-self-critical", "aoa",
+             "transformer"),
+            20, True, "keep",
+        ),
+        # sgrvinod: 51 steps with the end; a beam less for each caption that ended
+        (("show-attend-tell", "show-attend-tell-fine-tuned", "show-tell"), 51, False, "drop"),
+        # im2txt: 20 with the start; a partial caption only where none is complete
+        (("show-tell-im2txt",), 19, True, "drop"),
+        # Lu et al.: the length that they trained with; an ended beam keeps its place
+        (("adaptive-attention", "adaptive-attention-lua"), 18, False, "keep"),
+    ],
+)  # fmt: skip
+def test_beams_end_as_in_the_program_that_a_recipe_follows(names, limit, refill, unfinished):
+    for decode in (RECIPES[name].decode for name in names):
+        found = decode.max_length, decode.refill_beams, decode.unfinished
+        assert found == (limit, refill, unfinished)
+
+
 def test_the_two_adaptive_networks_count_words_and_stop_as_published():
     paper, lua = RECIPES["adaptive-attention"], RECIPES["adaptive-attention-lua"]
     assert (paper.text.min_count, lua.text.min_count) == (5, 6)

@@ -131,9 +131,9 @@ def read_log_p(model, batch, image, caption):
         caption=torch.tensor([[START, *caption]]),
         caption_length=torch.tensor([len(caption) + 1]),
     )
-    logits = model(alone).logits.clone()
-    logits[:, [PAD, START]] = -torch.inf
-    return logits.log_softmax(dim=1)[range(len(caption)), caption]
+    log_p = model(alone).logits.log_softmax(dim=1)
+    log_p = log_p.index_fill(1, torch.tensor([PAD, START]), -torch.inf)
+    return log_p[range(len(caption)), caption]
 
 
 def greedy_words(model, batch, image):

@@ -40,6 +40,17 @@ def small(name: str, *changes: str) -> Recipe:
     return recipe
 
 
+@pytest.mark.parametrize("asked", ["16-mixed", "bf16-mixed"])
+def test_a_run_on_a_cpu_notes_the_precision_that_it_had(world, tmp_path, asked, capsys):
+    """No CPU multiplies in 16-mixed. Such a run equals one of bf16-mixed, and goes on as one."""
+    recipe = small("show-ask-attend-answer", f"train.precision={asked}", "train.epochs=1")
+    out = tmp_path / "run"
+    train(recipe, world.path, out, device="cpu", console=Console(width=200))
+    assert open_run(out).header.recipe.train.precision == "bf16-mixed"
+    assert ("bf16-mixed" in capsys.readouterr().out) == (asked == "16-mixed")
+    train(recipe, world.path, out, resume=True, device="cpu", console=QUIET)
+
+
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     return load_tensors(run / "last" / "state.safetensors")[0]
 

@@ -330,7 +330,8 @@ def test_a_model_of_a_language_comes_from_the_folder(folder: Path) -> None:
     from saccade.models.pitvqa import PitVqa
 
     config = PitVqaConfig(
-        width=8, heads=2, feed_forward=16, text_layers=1, language_layers=1, hidden=4,
+        width=8, text_heads=2, language_heads=2, feed_forward=16, text_layers=1, language_layers=1,
+        hidden=4,
         language_weights="gpt2", mode="fixed",
     )  # fmt: skip
     model = PitVqa(config, Sizes(words=11, region_dim=6, answers=3, grid=None, regions=4))

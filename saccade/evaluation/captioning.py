@@ -74,9 +74,9 @@ def check_validation(folder: DataFolder, metric: str | None) -> str:
     if metric is not None:
         few = scoring.human_words(dict(islice(people.items(), 100)))  # enough to try a metric
         none, confidence = dict.fromkeys(few, ()), dict.fromkeys(few, 0.0)
-        scoring.selected_score(
-            scoring.score_captions(none, few, scoring.ScoreOptions((metric,)), confidence), metric
-        )
+        options = scoring.ScoreOptions((metric,))
+        scored = scoring.score_captions(none, few, options, confidence)
+        scoring.selected_score(scored, metric)
     return ""
 
 

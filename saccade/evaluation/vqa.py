@@ -14,7 +14,7 @@ from saccade.data.records import Question, Split
 from saccade.evaluation import scoring
 from saccade.evaluation.teacher_forcing import AnswerLoss
 from saccade.experiment import Experiment, question_examples
-from saccade.inference.decoding import answer_probabilities
+from saccade.inference.decoding import likeliest_answers
 from saccade.metrics.calibration import calibration_score
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.text.answers import (
@@ -53,9 +53,8 @@ def score_model(
         batch = cast(VqaBatch, on_cpu.to(device))
         logits = cast(VqaModel, model)(batch).logits.float()  # (n, A)
         loss.add(VqaOutput(logits), batch)
-        best = logits.argmax(dim=1, keepdim=True)
-        likeliest = answer_probabilities(logits, config.loss).gather(1, best)
-        for row, place, share in zip(rows, best.tolist(), likeliest.tolist(), strict=True):
+        best, shares = likeliest_answers(logits, config.loss)
+        for row, place, share in zip(rows, best.tolist(), shares.tolist(), strict=True):
             predictions[int(examples.ids[row])] = answers.answers[place[0]]
             confidence[int(examples.ids[row])] = share[0]
     scored = scoring.score_answers(predictions, questions, options, confidence)
@@ -79,14 +78,12 @@ def check_validation(folder: DataFolder, metric: str | None) -> str:
     if metric is not None:
         none = {question.id: "" for question in questions}
         options = scoring.ScoreOptions((metric,), revision=revision)
-        scoring.selected_score(
-            scoring.score_answers(none, questions, options, dict.fromkeys(none, 0.0)), metric
-        )
+        scored = scoring.score_answers(none, questions, options, dict.fromkeys(none, 0.0))
+        scoring.selected_score(scored, metric)
     changed = changed_unanimous(question.answers for question in questions)
+    example = next(iter(changed), "")
     never = f"by the official {OFFICIAL} nothing normalised is right for {changed.total():,} "
-    never += (
-        f"validation questions to which all wrote the same, such as {next(iter(changed), '')!r}"
-    )
+    never += f"validation questions to which all wrote the same, such as {example!r}"
     if revision == ALWAYS:
         end = f"; {never}" if changed else ""
         return f"Scored by revision {ALWAYS}, which normalises both sides{end}."

@@ -31,12 +31,18 @@ class Rules:
     min_length: int = 0
     """Words at least, the end word not counted."""
     banned: tuple[int, ...] = ()
-    """Words never predicted: padding, start, unknown."""
+    """Words never predicted: padding, start, unknown. Probabilities are those over all words; what
+    is banned is only not chosen."""
     length_penalty: float = 0.0
     """A caption of n words (end included) scores log p / n^length_penalty; 0 is the papers' raw
     sum, which favours short captions."""
     no_repeat_ngram_size: int = 0
     """No n-gram of this many words occurs twice in a caption; 0 allows it."""
+    refill_beams: bool = False
+    """A caption that ends makes room for another one; else beams grow fewer."""
+    keep_unfinished: bool = False
+    """At the length limit unfinished captions compete with those that ended; else they count only
+    where none has ended."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,10 @@ def beam_search(
 ) -> list[Hypothesis]:
     """The best caption of every image; `beam_size` 1 is greedy. `regions (I, R, D)`.
 
-    As in the reference evaluation: a caption that ends leaves its beam, which is not refilled.
-    Stopping early is exact: log p only falls, so an unfinished caption scores in the end at most
-    log p / max_length^length_penalty; an image stops when a finished caption scores as much.
-    When nothing has ended at the limit, the best unfinished caption is the answer.
+    A caption that ends leaves its beam. Stopping early is exact: log p only falls, so an unfinished
+    caption scores in the end at most log p / max_length^length_penalty; an image stops when a
+    finished caption scores as much. When nothing has ended at the limit, the best unfinished
+    caption is the answer.
     """
     count, device = len(regions), regions.device
     best: list[Hypothesis | None] = [None] * count
@@ -84,14 +90,15 @@ def beam_search(
         state = step.state.pick(parent)
 
         ended = (words == rules.end) & (log_p > NEVER)
-        scores = (log_p / length**rules.length_penalty).masked_fill(~ended, NEVER)  # (I', K)
+        counts = log_p > NEVER if rules.keep_unfinished and length == rules.max_length else ended
+        scores = (log_p / length**rules.length_penalty).masked_fill(~counts, NEVER)  # (I', K)
         score, winner = scores.float().max(dim=1)  # as `best_score`, whatever the model's type
         for i in (score > best_score[images]).nonzero().flatten().tolist():
             k = int(winner[i])
-            caption = decoded[i, k, :-1].tolist()
-            best[int(images[i])] = Hypothesis(caption, float(log_p[i, k]), True)
+            best[int(images[i])] = _hypothesis(decoded[i, k], log_p[i, k], rules.end)
         best_score[images] = torch.maximum(best_score[images], score)
-        open_beams = open_beams - ended.sum(dim=1)
+        if not rules.refill_beams:
+            open_beams = open_beams - ended.sum(dim=1)
         log_p = log_p.masked_fill(ended, NEVER)
 
         bound = log_p.max(dim=1).values / rules.max_length**rules.length_penalty
@@ -105,8 +112,14 @@ def beam_search(
     for i in range(len(images)):
         if best[int(images[i])] is None:
             k = int(log_p[i].argmax())
-            best[int(images[i])] = Hypothesis(decoded[i, k].tolist(), float(log_p[i, k]), False)
+            best[int(images[i])] = _hypothesis(decoded[i, k], log_p[i, k], rules.end)
     return [hypothesis for hypothesis in best if hypothesis is not None]
+
+
+def _hypothesis(decoded: Tensor, log_p: Tensor, end: int) -> Hypothesis:
+    words = decoded.tolist()
+    ended = words[-1] == end
+    return Hypothesis(words[:-1] if ended else words, float(log_p), ended)
 
 
 class SampledCaptions(NamedTuple):
@@ -133,7 +146,8 @@ def draw(  # noqa: PLR0913  the options of sampling
 
     `regions (I, R, D)` are encoded once for all K = `samples` captions of an image.
     `temperature` divides the logits; `top_k` keeps that many words (0 keeps all); `top_p` keeps
-    the fewest words whose probabilities reach it (Holtzman et al. 2020).
+    the fewest words whose probabilities reach it (Holtzman et al. 2020). The log probability of a
+    word is the one among all words, whatever may not be drawn.
     """
     images, device = len(regions), regions.device
     state = model.init_state(regions, region_mask)
@@ -145,13 +159,13 @@ def draw(  # noqa: PLR0913  the options of sampling
     for _ in range(rules.max_length):
         step = model.step(words, state)
         state = step.state
-        logits = _allowed(step.logits, decoded, rules).flatten(0, 1) / temperature  # (I * K, V)
-        exact = torch.promote_types(logits.dtype, torch.float32)
-        log_p = _truncated(logits, top_k, top_p).log_softmax(dim=-1, dtype=exact)
-        sampled = torch.multinomial(log_p.detach().exp(), 1, generator=generator)  # (I * K, 1)
+        exact = torch.promote_types(step.logits.dtype, torch.float32)
+        log_p = (step.logits / temperature).log_softmax(dim=-1, dtype=exact)  # (I, K, V)
+        drawable = _truncated(_allowed(log_p.detach(), decoded, rules).flatten(0, 1), top_k, top_p)
+        log_p = log_p.flatten(0, 1)  # (I * K, V)
+        sampled = torch.multinomial(drawable.softmax(dim=-1), 1, generator=generator)  # (I * K, 1)
         words = sampled.view_as(words).masked_fill(ended, rules.end)
         of_words = log_p.gather(1, words.view(-1, 1)).view(words.shape)
-        # Picked, not multiplied by 0: the end word may have been forbidden here, at -infinity.
         log_probability.append(torch.where(ended, 0, of_words))
         decoded = torch.cat([decoded, words[..., None]], dim=2)
         length = length + ~ended
@@ -200,9 +214,9 @@ def _extend(
     logits: Tensor, decoded: Tensor, log_p: Tensor, rules: Rules, beam_size: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The best continuations of each image: parent beam, word and log p, each (I, K)."""
-    logits = _allowed(logits, decoded, rules)
     # The best of all continuations are among the best of each beam: no sort over K * V.
-    best, words = logits.topk(min(beam_size, logits.shape[-1]), dim=-1)  # (I, K, k)
+    allowed = _allowed(logits, decoded, rules)
+    best, words = allowed.topk(min(beam_size, logits.shape[-1]), dim=-1)  # (I, K, k)
     candidates = log_p[..., None] + (best - logits.logsumexp(dim=-1, keepdim=True))
     candidates = candidates.masked_fill(best == NEVER, NEVER)
     log_p, place = candidates.flatten(1).topk(min(beam_size, candidates[0].numel()), dim=1)
@@ -245,13 +259,20 @@ def _truncated(logits: Tensor, top_k: int, top_p: float) -> Tensor:
     return logits
 
 
-def answer_probabilities(logits: Tensor, loss: str) -> Tensor:
-    """Probability of each answer, (B, A) of logits (B, A).
+def likeliest_answers(logits: Tensor, loss: str, top: int = 1) -> tuple[Tensor, Tensor]:
+    """The `top` likeliest answers, the likeliest first: ids and probabilities, each (B, top).
 
-    Those of a question sum to 1, except where the loss is "logistic": there each answer is
+    Ranked by logits (B, A), the first of equals first: probabilities near 0 or 1 round to the same
+    number. Those of all answers sum to 1, except where the loss is "logistic": there each answer is
     predicted independently of the others.
     """
-    return logits.sigmoid() if loss == "logistic" else logits.softmax(dim=1)
+    logits = logits.float()
+    if top == 1:  # the same answer as below, found faster
+        ids = logits.argmax(dim=1, keepdim=True)
+    else:
+        ids = logits.argsort(dim=1, descending=True, stable=True)[:, :top]
+    probabilities = logits.sigmoid() if loss == "logistic" else logits.softmax(dim=1)
+    return ids, probabilities.gather(1, ids)
 
 
 def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
@@ -261,6 +282,6 @@ def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
     banned = {vocabulary.pad, vocabulary.start} - {vocabulary.end}
     if decode.suppress_unk:
         banned.add(vocabulary.unknown)
-    same = {"max_length", "min_length", "length_penalty", "no_repeat_ngram_size"}
-    settings = decode.model_dump(include=same)
+    same = {"max_length", "min_length", "length_penalty", "no_repeat_ngram_size", "refill_beams"}
+    settings = decode.model_dump(include=same) | {"keep_unfinished": decode.unfinished == "keep"}
     return Rules(vocabulary.start, vocabulary.end, banned=tuple(sorted(banned)), **settings)

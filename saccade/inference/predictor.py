@@ -21,7 +21,7 @@ from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
 from saccade.features.preprocessing import boxes_in_image, grid_boxes, resize_and_crop
 from saccade.features.reduction import Reducer
-from saccade.inference.decoding import answer_probabilities, beam_search, draw, replay, rules_of
+from saccade.inference.decoding import beam_search, draw, likeliest_answers, replay, rules_of
 from saccade.inference.model import load_model
 from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import BACKBONE, OpenedRun, open_run
@@ -138,11 +138,10 @@ class Run:
         batch = self.question(encoded, question)
         with torch.inference_mode():
             output: VqaOutput = self.model(batch)
-            probabilities = answer_probabilities(output.logits, config.loss)[0]
-        best = probabilities.topk(min(top, len(answers)))
+            best, shares = likeliest_answers(output.logits, config.loss, top)
         ranked = [
             (answers.answers[index], probability)
-            for probability, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            for index, probability in zip(best[0].tolist(), shares[0].tolist(), strict=True)
         ]
         attention = None if output.attention is None else output.attention[0].cpu().numpy()
         return Answer(ranked[0][0], ranked, attention, encoded.boxes)

@@ -24,6 +24,8 @@ CAFFE = (
     "images: it was trained on the features of Caffe's {network}, which are not those of "
     "{backbone}; with these it answers and describes worse than published"
 )
+HEADS = "heads: the file tells none; if not set: {}"
+"""Of a network whose tensors have the same shapes for any number of attention heads."""
 WRITTEN = "Give the file that the checkpoint's own program wrote."
 
 

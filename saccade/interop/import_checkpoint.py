@@ -27,7 +27,7 @@ from saccade.interop.pitvqa import pitvqa
 from saccade.interop.self_critical import self_critical
 from saccade.interop.sgrvinod import sgrvinod
 from saccade.interop.torch_files import read_checkpoint, tensors_of
-from saccade.interop.vqa_codes import hengyuan_hu, pytorch_vqa
+from saccade.interop.vqa_codes import hengyuan_hu, openvqa, pytorch_vqa
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import BACKBONE, OpenedRun, Origin, write_run
 
@@ -45,6 +45,7 @@ class Kind(NamedTuple):
 KINDS: Mapping[str, Kind] = {
     "pytorch-vqa": Kind(pytorch_vqa, r"attention\.[vx]_conv\..+"),
     "hengyuan-hu": Kind(hengyuan_hu, r"(w_emb\.emb|v_att)\..+"),
+    "openvqa": Kind(openvqa, r"(attflat_(img|lang)|backbone\.(v_att|q_net|v_net))\..+"),
     "sgrvinod": Kind(
         sgrvinod,
         r"(decoder\.)?(decode_step|init_h|resnet)\..+",

@@ -17,7 +17,19 @@ from typing import Any
 
 from saccade.core.errors import BadCheckpoint
 from saccade.datasets.pitvqa import CLASSES
-from saccade.interop import checkpoint_mapping as mapping
+from saccade.interop.checkpoint_mapping import (
+    HEADS,
+    WRAPPERS,
+    Bundle,
+    ImageInput,
+    Reading,
+    Tensors,
+    answers_of,
+    check_sizes,
+    read_file,
+    skeleton,
+    sources,
+)
 from saccade.interop.torch_files import Inert
 from saccade.models.catalogue import PitVqaConfig
 from saccade.text.answers import AnswerList
@@ -51,7 +63,7 @@ VIT_B_16 = {
 }
 
 
-def pitvqa(bundle: mapping.Bundle) -> mapping.Reading:
+def pitvqa(bundle: Bundle) -> Reading:
     """The released network with its fine-tuned ViT."""
     tensors = bundle.tensors().without(CONSTANT)
     encoder = tensors.below("visual_encoder.")
@@ -61,42 +73,64 @@ def pitvqa(bundle: mapping.Bundle) -> mapping.Reading:
         "text_layers": max(tensors.count(r"text_encoder\.encoder\.layer\.(\d+)\."), 1),
         "language_layers": max(tensors.count(r"gpt_decoder\.h\.(\d+)\."), 1),
     }
-    made = partial(mapping.sources, names=NAMES)
-    tensors.require(made(mapping.skeleton(PitVqaConfig(**structure))), LAYOUT)
+    made = partial(sources, names=NAMES)
+    tensors.require(made(skeleton(PitVqaConfig(**structure))), LAYOUT)
     words, width = tensors.matrix("text_encoder.embeddings.word_embeddings.weight")
     layer = "text_encoder.encoder.layer.0"
     _, region_dim = tensors.matrix(f"{layer}.crossattention.self.key.weight")
     answers, hidden = tensors.matrix("classifier.weight")
-    config = _part(bundle, "text_encoder", "config")
+    # Each network has its own heads, of which the tensors tell nothing.
+    told = {
+        "text_heads": _part(bundle, "text_encoder", "config").get("num_attention_heads"),
+        "language_heads": _part(bundle, "gpt_decoder", "config").get("n_head"),
+    }
+    heads = {field: _heads(width, given) for field, given in told.items()}
+    guessed = [f"model.{name}={n}" for name, n in heads.items() if n and told[name] is None]
     vocabulary = _words(bundle)
-    mapping.check_sizes("pieces of words", len(vocabulary), words, bundle.words or bundle.path)
+    check_sizes("pieces of words", len(vocabulary), words, bundle.words or bundle.path)
     published = {len(CLASSES): CLASSES, len(ENDOVIS18): ENDOVIS18}
     if bundle.answers is None and answers in published:
         listed = AnswerList(published[answers], "none")
     else:
         location = bundle.beside("answers", f"known data set of {answers} of them", [])
-        listed = mapping.answers_of(mapping.read_file(location), "none", answers, location)
-    structure |= _heads("heads", width, config.get("num_attention_heads"))
-    structure |= {"width": width, "hidden": hidden, "text_weights": None, "language_weights": None}
-    structure["feed_forward"], _ = tensors.matrix(f"{layer}.intermediate.dense.weight")
-    images = _image_input(encoder, _part(bundle, "visual_encoder", "config"))
-    notes = ["images: frames of PitVQA are to be cut out as that data set's own program does"]
-    notes += [] if encoder else [f"images: it holds no ViT, so {VIT} is used instead"]
-    known = LAYOUT, "pitvqa", structure, tensors, made, lambda _: region_dim
-    return mapping.Reading(*known, Words(vocabulary, listed), images, encoder, notes=tuple(notes))
+        listed = answers_of(read_file(location), "none", answers, location)
+    return Reading(
+        LAYOUT,
+        "pitvqa",
+        {
+            **structure,
+            **heads,
+            "width": width,
+            "feed_forward": tensors.matrix(f"{layer}.intermediate.dense.weight")[0],
+            "hidden": hidden,
+            "text_weights": None,
+            "language_weights": None,
+        },
+        tensors,
+        made,
+        lambda _: region_dim,
+        Words(vocabulary, listed),
+        _image_input(encoder, _part(bundle, "visual_encoder", "config")),
+        encoder,
+        notes=(
+            "images: frames of PitVQA are to be cut out as that data set's own program does",
+            *(() if encoder else (f"images: it holds no ViT, so {VIT} is used instead",)),
+            *([HEADS.format(", ".join(guessed))] if guessed else []),
+        ),
+    )
 
 
-def _heads(field: str, width: int, given: object) -> dict[str, int]:
+def _heads(width: int, given: object) -> int | None:
     """How many heads: as the pickled config says, else as wide as usual, else not known."""
     if isinstance(given, int):
-        return {field: given}
-    return {} if width % HEAD_WIDTH else {field: width // HEAD_WIDTH}
+        return given
+    return None if width % HEAD_WIDTH else width // HEAD_WIDTH
 
 
-def _part(bundle: mapping.Bundle, *names: str) -> Mapping[str, Any]:
+def _part(bundle: Bundle, *names: str) -> Mapping[str, Any]:
     """Attributes of a part of the pickled module; none where the file holds a state dict."""
     found = bundle.value
-    for name in mapping.WRAPPERS:
+    for name in WRAPPERS:
         found = bundle.part.get(name, found)
     for name in names:
         about = found.attributes if isinstance(found, Inert) else {}
@@ -104,10 +138,10 @@ def _part(bundle: mapping.Bundle, *names: str) -> Mapping[str, Any]:
     return found.attributes if isinstance(found, Inert) else {}
 
 
-def _image_input(encoder: mapping.Tensors, config: Mapping[str, Any]) -> mapping.ImageInput:
+def _image_input(encoder: Tensors, config: Mapping[str, Any]) -> ImageInput:
     """The ViT's sizes where they are not ViT-B/16's; frames as they were, not normalised."""
     zero, one = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-    usual = mapping.ImageInput(VIT, 224, interpolation="bicubic", mean=zero, std=one)
+    usual = ImageInput(VIT, 224, interpolation="bicubic", mean=zero, std=one)
     if not encoder:
         return usual
     places = "embeddings.position_embeddings"
@@ -118,6 +152,10 @@ def _image_input(encoder: mapping.Tensors, config: Mapping[str, Any]) -> mapping
     *_, cells, width = encoder[places].shape
     patch = encoder[patches].shape[-1]
     size = math.isqrt(max(cells - 1, 0)) * patch
+    heads = _heads(width, config.get("num_attention_heads"))
+    if heads is None:
+        message = f"{LAYOUT}: of how many heads its ViT is, {width} wide, the file does not say"
+        raise BadCheckpoint(message, hint="Give the whole pickled module, with its config.")
     inner = [t.shape[0] for n, t in encoder.items() if re.search(r"(fc1|te\.dense)\.weight$", n)]
     options = {
         "hidden_size": width,
@@ -125,13 +163,13 @@ def _image_input(encoder: mapping.Tensors, config: Mapping[str, Any]) -> mapping
         "intermediate_size": inner[0] if inner else 4 * width,
         "image_size": size,
         "patch_size": patch,
-        **_heads("num_attention_heads", width, config.get("num_attention_heads")),
+        "num_attention_heads": heads,
     }
     other = {name: value for name, value in options.items() if VIT_B_16[name] != value}
     return usual._replace(size=size, options=other)
 
 
-def _words(bundle: mapping.Bundle) -> Vocabulary:
+def _words(bundle: Bundle) -> Vocabulary:
     """GPT-2's pieces of words and how text is cut into them. Raises BadCheckpoint."""
     held = _part(bundle, "tokenizer")
     ids, ranks = held.get("encoder"), held.get("bpe_ranks")

@@ -6,7 +6,8 @@ memory, the sentinel; the sentinel's share of attention is beta.
 `variant="paper"`: the paper's equations in the form of the PyTorch port yufengm/Adaptive: dropout
 before every layer, no biases around the attention. `variant="lua"`: the network that the authors
 released and that their scores come from, as ruotianluo's `adaatt` lays it out: dropout behind
-every activation, biases, and three more layers (`sentinel_value`, `hidden_value`, `merge`).
+every activation, biases, and three more layers (`sentinel_value`, `hidden_value`, `merge`);
+`cell="maxout"` is his `adaattmo`.
 The attended region never enters the LSTM, so here the LSTM runs first, with the products of its
 inputs made for all words at once; sentinel, attention and vocabulary layer then run once over all
 real words. Regions are projected once per image, whose captions so share its dropout masks.
@@ -21,9 +22,19 @@ import torch
 from torch import Tensor, nn
 
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
-from saccade.models import layers
 from saccade.models.catalogue import AdaptiveAttentionConfig
 from saccade.models.fast_rnn import Dropout, StepLinear
+from saccade.models.layers import (
+    RegionNorm,
+    attend,
+    by_beam,
+    by_caption,
+    image_of_beam,
+    lstm_step,
+    maxout_lstm_step,
+    mean_region,
+    pack_captions,
+)
 
 
 class EncodedImages(NamedTuple):
@@ -31,12 +42,12 @@ class EncodedImages(NamedTuple):
 
     regions: Tensor  # (I, R, H) values of the attention
     keys: Tensor  # (I, R, A)
-    gates: Tensor  # (I, 4H) the mean region's part of the LSTM's gates
+    gates: Tensor  # (I, 4H or 5H) the mean region's part of the LSTM's gates
     sentinel: Tensor  # (I, H) and of the sentinel's gate
     mask: Tensor  # (I, R)
 
 
-class Steps(NamedTuple):
+class LstmSteps(NamedTuple):
     """States of the LSTM, a row for every word."""
 
     sentinel: Tensor  # (N, H) the word's part of the sentinel's gate
@@ -55,11 +66,15 @@ class AdaptiveAttention(nn.Module):
         mean = hidden if lua else embedding
         self.embed = nn.Embedding(sizes.words, embedding)
         self.project_regions = nn.Linear(sizes.region_dim, hidden)  # W_a
+        self.region_norm = RegionNorm(hidden) if config.region_norm else None
         self.project_mean = nn.Linear(sizes.region_dim, mean)  # W_b
-        # The LSTM, its input split into word and mean region; gates: in, forget, candidate, out.
-        self.word_gates = nn.Linear(embedding, 4 * hidden)
-        self.mean_gates = nn.Linear(mean, 4 * hidden, bias=lua)
-        self.hidden_gates = nn.Linear(hidden, 4 * hidden)
+        # The LSTM, its input split into word and mean region; gates: in, forget, candidate, out,
+        # or, with maxout, in, forget, out and two candidates.
+        self.maxout = config.cell == "maxout"
+        gates = (5 if self.maxout else 4) * hidden
+        self.word_gates = nn.Linear(embedding, gates)
+        self.mean_gates = nn.Linear(mean, gates, bias=lua)
+        self.hidden_gates = nn.Linear(hidden, gates)
         self.sentinel_word = nn.Linear(embedding, hidden, bias=lua)  # W_x, split likewise
         self.sentinel_mean = nn.Linear(mean, hidden, bias=lua)
         self.sentinel_hidden = nn.Linear(hidden, hidden, bias=lua)  # W_h
@@ -79,20 +94,20 @@ class AdaptiveAttention(nn.Module):
             _initialise_port(self)
 
     def forward(self, batch: CaptionBatch) -> CaptionOutput:
-        words, targets = layers.pack_captions(batch)
+        words, targets = pack_captions(batch)
         steps = words.batch_sizes.tolist()
         image = torch.cat([batch.image[:n] for n in steps])  # (N,)
         encoded = self._encode(batch.regions, batch.region_mask)
-        gates, sentinel = self._embed(words.data)  # (N, 4H), (N, H)
+        gates, sentinel = self._embed(words.data)  # (N, 4H or 5H), (N, H)
         hidden = memory = sentinel.new_zeros(len(batch), sentinel.shape[1])
         states, recurrent = [], StepLinear(self.hidden_gates.weight, self.hidden_gates.bias)
         for step in (gates + encoded.gates[image]).split(steps):
             previous = hidden[: len(step)]
-            hidden, memory = layers.lstm_step(step + recurrent(previous), memory[: len(step)])
+            hidden, memory = self._lstm(step + recurrent(previous), memory[: len(step)])
             states.append((previous, hidden, memory))
-        lstm = Steps(sentinel, *(torch.cat(parts) for parts in zip(*states, strict=True)))
+        lstm = LstmSteps(sentinel, *(torch.cat(parts) for parts in zip(*states, strict=True)))
         logits, weights = self._attend(lstm, encoded, image)  # (N, V), (N, R + 1)
-        weights = layers.by_caption(weights, words, batch)  # (B, T-1, R + 1)
+        weights = by_caption(weights, words, batch)  # (B, T-1, R + 1)
         attention, sentinel = weights[..., :-1], weights[..., -1]
         return CaptionOutput(logits, targets, attention=attention, sentinel=sentinel)
 
@@ -102,34 +117,41 @@ class AdaptiveAttention(nn.Module):
         return CaptionState(tuple(encoded), (zero, zero))
 
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
-        encoded, image = EncodedImages(*state.per_image), layers.image_of_beam(words)
+        encoded, image = EncodedImages(*state.per_image), image_of_beam(words)
         previous, memory = (part.flatten(0, 1) for part in state.per_beam)  # (I * K, H)
         gates, sentinel = self._embed(words.flatten())
         gates = gates + encoded.gates[image] + self.hidden_gates(previous)
-        hidden, memory = layers.lstm_step(gates, memory)
-        lstm = Steps(sentinel, previous, hidden, memory)
+        hidden, memory = self._lstm(gates, memory)
+        lstm = LstmSteps(sentinel, previous, hidden, memory)
         rows = (*self._attend(lstm, encoded, image), hidden, memory)
-        logits, weights, hidden, memory = layers.by_beam(words, *rows)
+        logits, weights, hidden, memory = by_beam(words, *rows)
         state = CaptionState(state.per_image, (hidden, memory))
         return DecoderOutput(logits, state, attention=weights[..., :-1], sentinel=weights[..., -1])
+
+    def _lstm(self, gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        return (maxout_lstm_step if self.maxout else lstm_step)(gates, memory)
 
     def _encode(self, regions: Tensor, mask: Tensor) -> EncodedImages:
         """Project images before the first word: (I, R, D), (I, R)."""
         values = self.output_dropout(self.project_regions(self.input_dropout(regions)).relu_())
-        mean = self.input_dropout(layers.mean_region(regions, mask))
+        if self.region_norm is not None:
+            values = self.region_norm(values, mask)
+        mean = self.input_dropout(mean_region(regions, mask))
         mean = self.output_dropout(self.project_mean(mean).relu_())
         sentinel = self.sentinel_mean(self.input_dropout(mean))
         keys = self.region_key(self.input_dropout(values))
         return EncodedImages(values, keys, self.mean_gates(mean), sentinel, mask)
 
     def _embed(self, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Parts of words (N,) in the LSTM's gates (N, 4H) and in the sentinel's gate (N, H)."""
+        """Parts of words (N,) in the LSTM's gates (N, 4H or 5H), in the sentinel's (N, H)."""
         vectors = self.embed(words)
         if self.lua:
             vectors = self.output_dropout(vectors.relu_())
         return self.word_gates(vectors), self.sentinel_word(self.input_dropout(vectors))
 
-    def _attend(self, lstm: Steps, encoded: EncodedImages, image: Tensor) -> tuple[Tensor, Tensor]:
+    def _attend(
+        self, lstm: LstmSteps, encoded: EncodedImages, image: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Logits of each next word (N, V), and attention with the sentinel last (N, R + 1)."""
         gate = self.sentinel_hidden(self.input_dropout(lstm.previous))
         gate = lstm.sentinel + encoded.sentinel[image] + gate
@@ -144,7 +166,7 @@ class AdaptiveAttention(nn.Module):
         scores = self.score(self.dropout(joint)).squeeze(-1)  # (N, R)
         scores = scores.masked_fill(~encoded.mask[image], float("-inf"))
         weights = torch.cat([scores, self.score(self.dropout(own))], dim=1).softmax(dim=1)
-        attended = layers.attend(weights[:, None, :-1], encoded.regions, image).squeeze(1)  # (N, H)
+        attended = attend(weights[:, None, :-1], encoded.regions, image).squeeze(1)  # (N, H)
         # The paper's beta s + (1 - beta) c: its c is weighted by the same scores without s.
         context = attended + weights[:, -1:] * sentinel + hidden
         if self.lua:
@@ -167,6 +189,7 @@ def _initialise_port(model: AdaptiveAttention) -> None:
         nn.init.xavier_uniform_(layer.weight)
     nn.init.xavier_uniform_(model.score.weight)
     both = nn.init.xavier_uniform_(torch.empty(hidden, 2 * model.sentinel_word.in_features))
-    halves, pair = both.chunk(2, dim=1), (model.sentinel_word, model.sentinel_mean)
-    for half, layer in zip(halves, pair, strict=True):
+    for half, layer in zip(
+        both.chunk(2, dim=1), (model.sentinel_word, model.sentinel_mean), strict=True
+    ):
         layer.weight.data.copy_(half)

@@ -125,6 +125,9 @@ class JointEmbeddingConfig(ModelConfig):
     """Width in which question and region meet, and later question and attended region."""
     weight_norm: bool = True
     classifier: int = Field(2048, ge=1)
+    regions_padded_to: int | None = Field(None, ge=1)
+    """Attend also to rows of zeros, as if every image had so many regions, as openvqa's BUTD does
+    (100); none attends to the regions alone."""
     attention_dropout: float = Field(0.2, ge=0, lt=1)
     """On the product, or on the inputs of the layer over both."""
     dropout: float = Field(0.5, ge=0, lt=1)
@@ -163,10 +166,13 @@ class PitVqaConfig(ModelConfig):
     kind: Literal["pitvqa"] = "pitvqa"
     mode: Literal["faithful", "fixed"] = "faithful"
     width: int = Field(768, ge=1)
-    heads: int = Field(12, ge=1)
     feed_forward: int = Field(3072, ge=1)
     text_layers: int = Field(12, ge=1)
+    text_heads: int = Field(12, ge=1)
+    """Attention heads of BLIP's text encoder."""
     language_layers: int = Field(12, ge=1)
+    language_heads: int = Field(12, ge=1)
+    """Attention heads of GPT-2."""
     max_length: int = Field(30, ge=1, le=512)
     """Words; longer questions are cut off, and `faithful` also pads shorter ones to it."""
     hidden: int = Field(512, ge=1)
@@ -180,6 +186,13 @@ class PitVqaConfig(ModelConfig):
     random, as released."""
     language_weights: str | None = None
     """Folder or hub name of a GPT-2; the released code starts from "gpt2"."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        for field in ("text_heads", "language_heads"):
+            if self.width % (heads := getattr(self, field)):
+                raise ValueError(f"width={self.width} cannot be shared by {field}={heads}")
+        return self
 
 
 class ShowTellConfig(ModelConfig):
@@ -241,6 +254,10 @@ class AdaptiveAttentionConfig(ModelConfig):
     """Width of the LSTM, and of a region as it is attended to."""
     attention: int = Field(49, ge=1)
     """Width of the layer in which state and region meet; the paper's k."""
+    cell: Literal["lstm", "maxout"] = "lstm"
+    """`maxout` is ruotianluo's `adaattmo`."""
+    region_norm: bool = False
+    """Batch norm on the projected regions, behind their dropout (ruotianluo's `use_bn=2`)."""
     dropout: float = Field(0.5, ge=0, lt=1)
 
 
@@ -254,8 +271,53 @@ class UpDownConfig(ModelConfig):
     """Width of both LSTMs, and of a region as it is attended to."""
     attention: int = Field(512, ge=1)
     """Width of the layer in which state and region meet."""
+    region_norm: bool = False
+    """Batch norm on the projected regions, behind their dropout (ruotianluo's `use_bn=2`)."""
     dropout: float = Field(0.5, ge=0, lt=1)
     """On words, regions and mean region behind their ReLU, and before the vocabulary layer."""
+
+
+class Att2inConfig(ModelConfig):
+    """The port's sizes; 14,451,985 parameters for COCO's 9,487 words."""
+
+    kind: Literal["att2in"] = "att2in"
+    embedding: int = Field(512, ge=1)
+    """Width of a word vector."""
+    hidden: int = Field(512, ge=1)
+    """Width of the LSTM, and of a region as it is attended to."""
+    attention: int = Field(512, ge=1)
+    """Width of the layer in which state and region meet."""
+    region_norm: bool = False
+    """Batch norm on the projected regions, behind their dropout (ruotianluo's `use_bn=2`)."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """On words and regions behind their ReLU, and before the vocabulary layer."""
+
+
+class AoaConfig(ModelConfig):
+    """The authors' sizes; 85,562,640 parameters for COCO's 9,487 words."""
+
+    kind: Literal["aoa"] = "aoa"
+    embedding: int = Field(1024, ge=1)
+    """Width of a word vector."""
+    hidden: int = Field(1024, ge=1)
+    """Width of the LSTM, and of a region as it is refined and attended to."""
+    heads: int = Field(8, ge=1)
+    layers: int = Field(6, ge=1)
+    """Layers of self-attention that refine the regions."""
+    region_norm: bool = False
+    """Batch norm on the projected regions, behind their dropout (ruotianluo's `use_bn=2`)."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """On words and regions behind their ReLU, the last context, and before the vocabulary layer."""
+    attention_dropout: float = Field(0.1, ge=0, lt=1)
+    """On attention, and on what a refining layer adds."""
+    gate_dropout: float = Field(0.3, ge=0, lt=1)
+    """Before a refining layer's gate."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden={self.hidden} cannot be shared by heads={self.heads}")
+        return self
 
 
 class TransformerConfig(ModelConfig):
@@ -271,6 +333,8 @@ class TransformerConfig(ModelConfig):
     """On every block's result, within feed-forward layers, and on attention."""
     region_dropout: float = Field(0.5, ge=0, lt=1)
     """On the projected regions, before the encoder."""
+    region_norm: bool = False
+    """Batch norm on the projected regions, behind their dropout (ruotianluo's `use_bn=2`)."""
 
     @model_validator(mode="after")
     def _equal_heads(self) -> Self:
@@ -402,10 +466,11 @@ _MODELS = {
         PitVqaConfig(
             mode="fixed",
             width=64,
-            heads=4,
             feed_forward=128,
             text_layers=2,
+            text_heads=4,
             language_layers=1,
+            language_heads=4,
             hidden=64,
             dropout=0,
             language_dropout=0,
@@ -442,6 +507,15 @@ _MODELS = {
         "Lu et al. 2017, arXiv:1612.01887",
         "COCO BLEU-4 33.2, CIDEr 1.085",
     ),
+    "att2in": Entry(
+        "saccade.models.att2in:Att2in",
+        Att2inConfig,
+        Att2inConfig(embedding=64, hidden=128, attention=64, dropout=0.1),
+        "caption",
+        "Att2in (self-critical sequence training)",
+        "Rennie et al. 2017, arXiv:1612.00563",
+        "COCO test CIDEr 1.013, self-critical 1.114",
+    ),
     "up_down": Entry(
         "saccade.models.up_down:UpDown",
         UpDownConfig,
@@ -450,6 +524,23 @@ _MODELS = {
         "Up-Down captioner",
         "Anderson et al. 2018, arXiv:1707.07998",
         "COCO test BLEU-4 36.2, CIDEr 1.135",
+    ),
+    "aoa": Entry(
+        "saccade.models.aoa:Aoa",
+        AoaConfig,
+        AoaConfig(
+            embedding=64,
+            hidden=64,
+            heads=4,
+            layers=2,
+            dropout=0.1,
+            attention_dropout=0,
+            gate_dropout=0,
+        ),
+        "caption",
+        "AoANet (attention on attention)",
+        "Huang et al. 2019, arXiv:1908.06954",
+        "COCO test CIDEr 1.198, self-critical 1.298",
     ),
     "transformer": Entry(
         "saccade.models.transformer:Transformer",

@@ -11,10 +11,13 @@ These codes pad questions up to 14 words: hengyuan-hu in front, with vectors of 
 behind, with a word that is learnt. Here questions come as they are and the question encoder adds
 that padding; the state after n zeros is the same for all questions and computed once.
 Differs: regions are projected once per image, and with `baseline0` and `openvqa` an image's
-questions share its dropout mask; padded regions are masked (openvqa attends to them).
+questions share its dropout mask; padded regions are masked (openvqa attends to rows of zeros up to
+100 regions: `regions_padded_to`).
 
 Shapes: B questions, I images, T words, R regions, D numbers per region, Q question, H hidden.
 """
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -45,16 +48,28 @@ class JointEmbedding(nn.Module):
         self.output = linear(config.classifier, sizes.answers, config)
         self.activation = ACTIVATIONS[config.form]()
         self.dropout = Dropout(config.dropout)
+        self.regions_padded_to = config.regions_padded_to
 
     def forward(self, batch: VqaBatch) -> VqaOutput:
         query = self.question_encoder(self.embed, batch.question, batch.question_length)  # (B, Q)
         scores = self.attention(query, batch)  # (B, R)
         weights = masked_softmax(scores, batch.region_mask[batch.image])[:, None]  # (B, 1, R)
         attended = attend(weights, batch.regions, batch.image).squeeze(1)  # (B, D)
+        if self.regions_padded_to:
+            attended = attended * self._share_of_regions(query, scores, batch)[:, None]
         question = self.activation(self.project_question(query))  # (B, H)
         joint = question * self.activation(self.project_image(attended))  # (B, H)
         hidden = self.dropout(torch.relu(self.hidden(joint)))
         return VqaOutput(self.output(hidden), attention=weights)
+
+    def _share_of_regions(self, query: Tensor, scores: Tensor, batch: VqaBatch) -> Tensor:
+        """How much of the attention (B,) is left to regions by rows of zeros, all of one score."""
+        nothing = replace(batch, regions=torch.zeros_like(batch.regions[:, :1]))
+        missing = (self.regions_padded_to or 0) - batch.region_mask.sum(dim=1)  # (I,)
+        missing = missing.clamp(min=0)[batch.image]  # (B,)
+        blank = self.attention(query, nothing)[:, 0] + missing.log()
+        scores = scores.masked_fill(~batch.region_mask[batch.image], float("-inf"))
+        return torch.sigmoid(scores.logsumexp(dim=1) - blank)
 
 
 class QuestionEncoder(nn.Module):

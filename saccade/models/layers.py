@@ -89,6 +89,42 @@ def lstm_step(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sigmoid(leave) * torch.tanh(memory), memory
 
 
+def maxout_lstm_step(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of an LSTM whose candidate is the greater of two sums, without tanh.
+
+    `gates (n, 5H)` stand in the published order: in, forget, out, then the two candidates.
+    """
+    enter, keep, leave, first, second = gates.chunk(5, dim=-1)
+    memory = torch.sigmoid(keep) * memory + torch.sigmoid(enter) * torch.maximum(first, second)
+    return torch.sigmoid(leave) * torch.tanh(memory), memory
+
+
+class RegionNorm(nn.BatchNorm1d):
+    """Batch norm over the real regions of all images of a batch."""
+
+    def forward(self, regions: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        """`regions (I, R, H)`, `mask (I, R)` -> (I, R, H), 0 where there is no region."""
+        real = regions[mask]  # (real regions, H)
+        if len(real) == 1:  # which has no spread: as in evaluation
+            statistics = self.running_mean, self.running_var
+            normal = functional.batch_norm(real, *statistics, self.weight, self.bias, eps=self.eps)
+        else:
+            normal = super().forward(real)
+        return torch.zeros_like(regions).masked_scatter(mask[..., None], normal.to(regions.dtype))
+
+
+class Norm(nn.Module):
+    """Layer norm by the unbiased standard deviation, to which (not its square) 1e-6 is added."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+
+    def forward(self, values: Tensor) -> Tensor:
+        deviation, mean = torch.std_mean(values, dim=-1, keepdim=True)
+        return torch.addcmul(self.shift, self.scale, (values - mean) / (deviation + 1e-6))
+
+
 def pack_words(words: Tensor, length: Tensor, embed: Embed) -> PackedSequence:
     """Word vectors of questions in any order, packed: `words (B, T)`, `length (B,)`."""
     packed = pack_padded_sequence(words, length.cpu(), batch_first=True, enforce_sorted=False)

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_packed_sequence
 from saccade.data.batch import Sizes, VqaBatch, VqaOutput
 from saccade.models.catalogue import McanConfig
 from saccade.models.fast_rnn import Dropout
-from saccade.models.layers import masked_softmax, pack_words, real_words
+from saccade.models.layers import Norm, masked_softmax, pack_words, real_words
 
 Pair = tuple[Tensor, Tensor]
 
@@ -136,15 +136,3 @@ class Reduction(nn.Module):
         """`values (B, S, H)`, `mask (B, S)` -> (B, joint), weights (B, G, S)."""
         weights = masked_softmax(self.score(values).transpose(1, 2), mask[:, None])
         return self.merge((weights @ values).flatten(1)), weights
-
-
-class Norm(nn.Module):
-    """Layer norm by the unbiased standard deviation, to which (not its square) 1e-6 is added."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, values: Tensor) -> Tensor:
-        deviation, mean = torch.std_mean(values, dim=-1, keepdim=True)
-        return torch.addcmul(self.shift, self.scale, (values - mean) / (deviation + 1e-6))

@@ -49,7 +49,7 @@ class PitVqa(nn.Module):
             encoder_hidden_size=sizes.region_dim,
             intermediate_size=config.feed_forward,
             num_hidden_layers=config.text_layers,
-            num_attention_heads=config.heads,
+            num_attention_heads=config.text_heads,
             **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id")),
         )
         self.text_encoder = library.BlipTextModel(about, add_pooling_layer=False)
@@ -63,7 +63,7 @@ class PitVqa(nn.Module):
             n_embd=config.width,
             n_inner=config.feed_forward,
             n_layer=config.language_layers,
-            n_head=config.heads,
+            n_head=config.language_heads,
             **dict.fromkeys(("bos_token_id", "eos_token_id")),  # for writing, which it never does
             **dict.fromkeys(dropouts, config.language_dropout),
         )

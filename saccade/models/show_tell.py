@@ -24,7 +24,13 @@ from saccade.core.errors import BadConfig
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
 from saccade.models.catalogue import ShowTellConfig
 from saccade.models.fast_rnn import Dropout, PackedLstm, StepLinear, VocabularyLinear
-from saccade.models.layers import AdaptivePooling, by_beam, mean_region, pack_captions
+from saccade.models.layers import (
+    AdaptivePooling,
+    by_beam,
+    maxout_lstm_step,
+    mean_region,
+    pack_captions,
+)
 
 
 class ShowTell(nn.Module):
@@ -119,10 +125,7 @@ class ShowTell(nn.Module):
 
 
 class MaxoutLstm(nn.Module):
-    """LSTM whose candidate is the greater of two sums; called as `nn.LSTM`, on packed sequences.
-
-    Gates stand in the published order: in, forget, out, then the two candidates.
-    """
+    """LSTM of `maxout_lstm_step`; called as `nn.LSTM`, on packed sequences."""
 
     def __init__(self, inputs: int, hidden: int, bias: bool = True) -> None:
         super().__init__()
@@ -134,19 +137,14 @@ class MaxoutLstm(nn.Module):
     ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]:
         """Run over n sequences, longest first; states are (1, n, H), outputs are packed (N, H)."""
         gates = self.input_gates(inputs.data).split(inputs.batch_sizes.tolist())
-        width = self.hidden_gates.in_features
-        zero = gates[0].new_zeros(len(gates[0]), width)
+        zero = gates[0].new_zeros(len(gates[0]), self.hidden_gates.in_features)
         hidden, memory = (zero, zero) if state is None else (state[0][0], state[1][0])
         recurrent = StepLinear(self.hidden_gates.weight, self.hidden_gates.bias)
         outputs, ended = [], []
         for words in gates:
             n = len(words)
             ended.append((hidden[n:], memory[n:]))
-            step = words + recurrent(hidden[:n])
-            opened, first, second = step.tensor_split([3 * width, 4 * width], dim=1)
-            enter, keep, leave = opened.sigmoid().chunk(3, dim=1)
-            memory = keep * memory[:n] + enter * torch.maximum(first, second)
-            hidden = leave * memory.tanh()
+            hidden, memory = maxout_lstm_step(words + recurrent(hidden[:n]), memory[:n])
             outputs.append(hidden)
         ended.append((hidden, memory))
         last, cell = (torch.cat(parts) for parts in zip(*reversed(ended), strict=True))

@@ -24,7 +24,14 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, DecoderOutput, Sizes
 from saccade.models.catalogue import TransformerConfig
 from saccade.models.fast_rnn import Dropout
-from saccade.models.layers import by_beam, masked_softmax, pack_captions, real_words
+from saccade.models.layers import (
+    Norm,
+    RegionNorm,
+    by_beam,
+    masked_softmax,
+    pack_captions,
+    real_words,
+)
 
 Pair = tuple[Tensor, Tensor]
 
@@ -35,6 +42,7 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig, sizes: Sizes) -> None:
         super().__init__()
         self.project_regions = nn.Linear(sizes.region_dim, config.width)
+        self.region_norm = RegionNorm(config.width) if config.region_norm else None
         self.encoder = nn.ModuleList(Layer(config, False) for _ in range(config.encoder_layers))
         self.encoder_norm = Norm(config.width)
         self.embed = nn.Embedding(sizes.words, config.width)
@@ -63,6 +71,8 @@ class Transformer(nn.Module):
 
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         values = self.region_dropout(self.project_regions(regions).relu_())  # (I, R, W)
+        if self.region_norm is not None:
+            values = self.region_norm(values, region_mask)
         mask = region_mask[:, None]
         for layer in self.encoder:
             values, _, _ = layer(values, None, mask, None)
@@ -156,18 +166,6 @@ class Attention(nn.Module):
         weights = masked_softmax(scores, mask[:, None])
         mixed = (self.dropout(weights) @ value).transpose(1, 2).flatten(2)
         return self.merge(mixed), weights.mean(dim=1)
-
-
-class Norm(nn.Module):
-    """Layer norm by the unbiased standard deviation, to which (not its square) 1e-6 is added."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-
-    def forward(self, values: Tensor) -> Tensor:
-        deviation, mean = torch.std_mean(values, dim=-1, keepdim=True)
-        return self.scale * (values - mean) / (deviation + 1e-6) + self.shift
 
 
 def _positions(first: int, like: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Decode
 from saccade.models.catalogue import UpDownConfig
 from saccade.models.fast_rnn import Dropout, StepLinear, VocabularyLinear
 from saccade.models.layers import (
+    RegionNorm,
     by_beam,
     by_caption,
     image_of_beam,
@@ -78,6 +79,7 @@ class UpDown(nn.Module):
         embedding, hidden = config.embedding, config.hidden
         self.embed = nn.Embedding(sizes.words, embedding)
         self.project_regions = nn.Linear(sizes.region_dim, hidden)
+        self.region_norm = RegionNorm(hidden) if config.region_norm else None
         self.project_mean = nn.Linear(sizes.region_dim, hidden)
         # Inputs: the language LSTM's last state, mean region, word.
         self.attention_lstm = nn.LSTMCell(2 * hidden + embedding, hidden)
@@ -121,6 +123,8 @@ class UpDown(nn.Module):
     def _encode(self, regions: Tensor, mask: Tensor, layers: Layers) -> EncodedImages:
         """Project images before the first word: (I, R, D), (I, R)."""
         values = self.dropout(self.project_regions(regions).relu_())
+        if self.region_norm is not None:
+            values = self.region_norm(values, mask)
         mean = self.dropout(self.project_mean(mean_region(regions, mask)).relu_())
         return EncodedImages(values, self.key(values), functional.linear(mean, layers.mean), mask)
 

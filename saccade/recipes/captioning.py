@@ -8,6 +8,7 @@ from saccade.config import (
     MultiStep,
     Recipe,
     ReduceOnPlateau,
+    ScheduledSampling,
     SelfCritical,
     Sgd,
     TextConfig,
@@ -16,6 +17,8 @@ from saccade.config import (
 from saccade.models.catalogue import (
     MODELS,
     AdaptiveAttentionConfig,
+    AoaConfig,
+    Att2inConfig,
     EncoderConfig,
     ShowAttendTellConfig,
     ShowTellConfig,
@@ -39,7 +42,7 @@ SHOW_ATTEND_TELL = Recipe(
         clip_value=5.0,
         patience=20,
     ),
-    decode=DecodeConfig(beam_size=3),
+    decode=DecodeConfig(beam_size=3, max_length=51),  # 50 words and the end
 )
 
 SHOW_ATTEND_TELL_FINE_TUNED = SHOW_ATTEND_TELL.replace(
@@ -62,6 +65,11 @@ SHOW_TELL = SHOW_ATTEND_TELL.replace(
     train=SHOW_ATTEND_TELL.train.replace(epochs=10),
 )
 
+RUOTIANLUO = DecodeConfig(
+    beam_size=3, max_length=20, unfinished="keep", refill_beams=True, suppress_unk=True
+)
+"""How ruotianluo's self-critical.pytorch generates captions."""
+
 SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.replace(
     about="""Vinyals et al. 2015 on COCO: the mean of the image's cells is the first word
     that the LSTM reads. Sizes as ruotianluo's port. Published: paper BLEU-4 27.7; Flickr8k 19.8
@@ -70,7 +78,7 @@ SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.replace(
         init_pool="mean", pool_size=None, batch_norm=None, image_bias=True, cell_bias=False
     ),
     text=TextConfig(tokenizer="karpathy", min_count=6, max_length=16),
-    decode=DecodeConfig(beam_size=3, max_length=20, suppress_unk=True),
+    decode=RUOTIANLUO,
     train=TrainConfig(
         epochs=30,
         batch_size=50,
@@ -104,7 +112,8 @@ SHOW_TELL_IM2TXT = Recipe(
         schedule=MultiStep(unit="epoch", milestones=tuple(range(8, 55, 8)), factor=0.5),
         clip_norm=5.0,
     ),
-    decode=DecodeConfig(beam_size=3, max_length=20),
+    # 20 words with the start; its beam always holds three unfinished captions
+    decode=DecodeConfig(beam_size=3, max_length=19, refill_beams=True),
 )
 
 ADAPTIVE_ATTENTION = Recipe(
@@ -121,7 +130,7 @@ ADAPTIVE_ATTENTION = Recipe(
         select_by="cider",
         patience=6,
     ),
-    decode=DecodeConfig(beam_size=3, max_length=20),
+    decode=DecodeConfig(beam_size=3, max_length=18, unfinished="keep"),  # as the authors' Lua code
 )
 
 ADAPTIVE_ATTENTION_FINE_TUNED = ADAPTIVE_ATTENTION.replace(
@@ -157,7 +166,7 @@ UP_DOWN = SHOW_TELL_FIRST_WORD.replace(
     Expect about 11,300 steps an epoch of 50 captions, 30 epochs; half a day on one GPU.""",
     model=UpDownConfig(),
     features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),
-    decode=DecodeConfig(beam_size=5, max_length=20, suppress_unk=True),
+    decode=RUOTIANLUO.replace(beam_size=5),
 )
 
 UP_DOWN_SELF_CRITICAL = UP_DOWN.replace(
@@ -172,6 +181,28 @@ UP_DOWN_SELF_CRITICAL = UP_DOWN.replace(
         clip_value=0.1,
         self_critical=SelfCritical(),
         select_by="cider",
+    ),
+)
+
+ATT2IN = UP_DOWN.replace(
+    about="""Rennie et al. 2017 on COCO, ruotianluo's `att2in2`: the attended region enters the
+    LSTM's candidate. Published: paper CIDEr 1.013 (self-critical 1.114); the port 1.089 with
+    bottom-up features (1.173). Expect about 11,300 steps an epoch of 50 captions, 30 epochs; half
+    a day on one GPU. Then --from it --set train.self_critical=on, as up-down-self-critical.""",
+    model=Att2inConfig(),
+)
+
+AOA = UP_DOWN.replace(
+    about="""Huang et al. 2019 on COCO, the authors' sizes in ruotianluo's port, with scheduled
+    sampling. Published: CIDEr 1.198, BLEU-4 37.2; self-critical 1.298, 38.9 (bottom-up features,
+    label smoothing 0.2, which is not done here). Expect about 11,300 steps an epoch of 50 captions,
+    25 epochs; a day on one GPU.""",
+    model=AoaConfig(),
+    train=UP_DOWN.train.replace(
+        epochs=25,
+        optimiser=Adam(learning_rate=2e-4),
+        schedule=MultiStep(unit="epoch", milestones=tuple(range(3, 25, 3)), factor=0.8),
+        scheduled_sampling=ScheduledSampling(max_prob=0.5),
     ),
 )
 
@@ -241,9 +272,13 @@ CAPTION_RECIPES: dict[str, Recipe] = {
     "adaptive-attention-fine-tuned": ADAPTIVE_ATTENTION_FINE_TUNED,
     "adaptive-attention-lua": ADAPTIVE_ATTENTION_LUA,
     "adaptive-attention-small": _small(ADAPTIVE_ATTENTION, "Adaptive Attention"),
+    "att2in": ATT2IN,
+    "att2in-small": _small(ATT2IN, "Att2in captioner"),
     "up-down": UP_DOWN,
     "up-down-self-critical": UP_DOWN_SELF_CRITICAL,
     "up-down-small": _small(UP_DOWN, "Up-Down captioner"),
+    "aoa": AOA,
+    "aoa-small": _small(AOA, "AoANet captioner"),
     "transformer": TRANSFORMER,
     "transformer-small": _small(TRANSFORMER, "Transformer captioner"),
 }

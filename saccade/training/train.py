@@ -13,8 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
-from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule
+from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
 from saccade.core.console import stop_on_signal
+from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.run_files import refuse_run
@@ -53,6 +54,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
+    console = console or Console()
+    recipe = _as_it_runs(recipe, device, console)
     experiment = assemble(recipe, DataFolder(data), features)
     task, config = TASKS[recipe.task], training_of(recipe)
     examples = task.examples(experiment, "train")
@@ -66,7 +69,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     from lightning_fabric import Fabric  # noqa: PLC0415
 
     remarks = [_about_words(recipe, experiment), judged]
-    view = TrainingView(console or Console(), recipe, examples, remarks)
+    view = TrainingView(console, recipe, examples, remarks)
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
@@ -113,6 +116,15 @@ def _about_words(recipe: Recipe, experiment: Experiment) -> str:
     given, taken = recipe.text.tokenizer, experiment.recipe.text.tokenizer
     told = f"Questions are cut by tokenizer {taken}: {given} is not made for their script."
     return "" if given == taken else told
+
+
+def _as_it_runs(recipe: Recipe, device: str, console: Console) -> Recipe:
+    """The recipe with the precision that the device has, which is said where it is another."""
+    if recipe.train.precision != "16-mixed" or choose_device(device).type != "cpu":
+        return recipe
+    note = "precision: a CPU has no 16-mixed; this run is trained and recorded as bf16-mixed"
+    console.print(note, highlight=False, soft_wrap=True)
+    return change(recipe, "train.precision=bf16-mixed")
 
 
 def training_of(recipe: Recipe) -> TrainConfig:

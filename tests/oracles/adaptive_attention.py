@@ -77,11 +77,13 @@ class Paper(nn.Module):
 
 
 class AdaAtt(nn.Module):
-    """The released network; gates in the order in, forget, out, candidate."""
+    """The released network; gates in the order in, forget, out, candidate. With `maxout` there are
+    two candidates, of which the greater one counts (ruotianluo's `adaattmo`).
+    """
 
-    def __init__(self, vocabulary: int, channels: int, width: int) -> None:
+    def __init__(self, vocabulary: int, channels: int, width: int, maxout: bool = False) -> None:
         super().__init__()
-        d = width
+        d, sums = width, (5 if maxout else 4) * width
         self.embed = nn.Sequential(nn.Embedding(vocabulary, d), nn.ReLU())
         self.fc_embed = nn.Sequential(nn.Linear(channels, d), nn.ReLU())
         self.att_embed = nn.Sequential(nn.Linear(channels, d), nn.ReLU())
@@ -89,15 +91,15 @@ class AdaAtt(nn.Module):
         self.logit = nn.Linear(d, vocabulary)
         self.core = nn.Module()
         self.core.lstm = Affines(
-            True, w2h=(d, 4 * d), v2h=(d, 4 * d), r_w2h=(d, d), r_v2h=(d, d), r_h2h=(d, d)
+            True, w2h=(d, sums), v2h=(d, sums), r_w2h=(d, d), r_v2h=(d, d), r_h2h=(d, d)
         )
-        self.core.lstm.h2h = nn.ModuleList([nn.Linear(d, 4 * d)])
+        self.core.lstm.h2h = nn.ModuleList([nn.Linear(d, sums)])
         self.core.attention = Affines(
             True, fr_embed=(d, d), ho_embed=(d, d), alpha_net=(d, 1), att2h=(d, d)
         )
         self.core.attention.fr_linear = nn.Sequential(nn.Linear(d, d), nn.ReLU())
         self.core.attention.ho_linear = nn.Sequential(nn.Linear(d, d), nn.Tanh())
-        self.width = width
+        self.width, self.maxout = width, maxout
 
     def forward(self, features: Tensor, caption: Tensor) -> Told:
         """One image `features (k, C)`, one `caption (T,)`; B = 1. Dropout is left out."""
@@ -111,7 +113,8 @@ class AdaAtt(nn.Module):
             x, h_before = self.embed(word), h
             sums = cell.w2h(x) + cell.v2h(v_g) + cell.h2h[0](h_before)
             gate_in, gate_forget = sums[:d].sigmoid(), sums[d : 2 * d].sigmoid()
-            gate_out, candidate = sums[2 * d : 3 * d].sigmoid(), sums[3 * d :].tanh()
+            gate_out, rest = sums[2 * d : 3 * d].sigmoid(), sums[3 * d :]
+            candidate = torch.maximum(rest[:d], rest[d:]) if self.maxout else rest.tanh()
             c = gate_forget * c + gate_in * candidate
             h = gate_out * torch.tanh(c)
             gate = torch.sigmoid(cell.r_w2h(x) + cell.r_v2h(v_g) + cell.r_h2h(h_before))

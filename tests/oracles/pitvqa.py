@@ -15,7 +15,7 @@ from transformers import BlipTextConfig, BlipTextModel, GPT2Config, GPT2Model
 class PitVQANet(nn.Module):
     """Everything behind the ViT. `LayerNorm` is a batch norm, as published."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  sizes of three networks
         self,
         *,
         vocabulary: int,
@@ -26,6 +26,7 @@ class PitVQANet(nn.Module):
         ff: int,
         layers: int,
         hidden: int,
+        gpt_heads: int | None = None,
     ) -> None:
         super().__init__()
         self.text_encoder = BlipTextModel(
@@ -46,7 +47,7 @@ class PitVQANet(nn.Module):
                 n_embd=width,
                 n_inner=ff,
                 n_layer=layers,
-                n_head=heads,
+                n_head=gpt_heads or heads,
                 resid_pdrop=0.0,
                 embd_pdrop=0.0,
                 attn_pdrop=0.0,

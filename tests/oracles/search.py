@@ -1,7 +1,7 @@
-"""Beam search over one image, saying the whole beginning again before every word.
+"""Two beam searches over one image, saying the whole beginning again before every word.
 
 No state is carried along, so nothing can be mixed up: `log_p` is asked for the distribution of
-the next word after any list of words. An ended caption leaves its beam, which is not refilled.
+the next word after any list of words.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,9 @@ class Spoken(NamedTuple):
 
 
 def beam_search(log_p: LogP, *, start: int, end: int, beam_size: int, max_length: int) -> Spoken:
-    """The best caption by the plain sum of log-probabilities; one beam is greedy decoding."""
+    """The best caption by the plain sum of log-probabilities; one beam is greedy decoding. An ended
+    caption leaves its beam, which is not refilled.
+    """
     live: list[tuple[list[int], float]] = [([start], 0.0)]
     done: list[Spoken] = []
     for _ in range(max_length):
@@ -39,3 +41,26 @@ def beam_search(log_p: LogP, *, start: int, end: int, beam_size: int, max_length
         return max(done, key=lambda spoken: spoken.score)
     words, score = max(live, key=lambda beam_size: beam_size[1])
     return Spoken(words[1:], score)
+
+
+def ruotianluos_beam_search(
+    log_p: LogP, *, start: int, end: int, unknown: int, beam_size: int, max_length: int
+) -> Spoken:
+    """The search of self-critical.pytorch (specification, 4.3): nothing is masked and nothing is
+    taken out of a beam. Whoever says the unknown word, and whoever ended, goes on with a handicap
+    of 1000; at the limit all are done.
+    """
+    beams: list[tuple[list[int], float]] = [([], 0.0)]
+    done: list[tuple[list[int], float]] = []
+    for t in range(max_length):
+        candidates = [
+            ([*words, word], score + value - 1000 * (word == unknown))
+            for words, score in beams
+            for word, value in enumerate(log_p((start, *words)).tolist())
+        ]
+        best = sorted(candidates, key=lambda candidate: -candidate[1])[:beam_size]
+        over = t == max_length - 1
+        done += [(words, score) for words, score in best if over or words[-1] == end]
+        beams = [(words, score - 1000 * (words[-1] == end)) for words, score in best]
+    words, score = max(done, key=lambda beam: beam[1])
+    return Spoken(words[: words.index(end)] if end in words else words, score)

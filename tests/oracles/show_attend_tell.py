@@ -175,7 +175,7 @@ def beam_search(
     start: int,
     end: int,
     beam_size: int = 3,
-    max_length: int = 50,
+    max_length: int = 51,
 ) -> Spoken:
     """Keep the best beginnings of one image's caption; `encoder_out (1, 14, 14, E)`.
 
