@@ -263,7 +263,7 @@ def read_saved(root: Path, images: str = "", columns: str = "", **rules: Any) ->
             raise BadData(message, location=state, hint=hint)
     try:
         loaded = optional_package("datasets", *NEEDED).load_from_disk(str(home))
-        for path in sorted(home.rglob("*.arrow")):
+        for path in sorted(home.rglob("[!.]*.arrow")):
             note_opened(path)
         rows, names = _take(home, loaded, columns, image)
     except SaccadeError:
