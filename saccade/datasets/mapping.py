@@ -9,30 +9,42 @@ an own form and gives it as `--option mapping=FILE`:
     question = "q.text"
     answers = "replies[].label"
 
-A *path* goes down by names; `[]` is each element of a list, `[0]` the first, `*` each value of an
-object. A record has the fields of what it lies in, too, and `$key`, `$row`, `$next` (the next
-element), `$file` (without ending), `$folder` and `$subset` (what {split} stood for).
+A *path* goes down by names; `[]` is each element of a list, `[0]` the first, `[place]` the one
+whose number is the record's field "place", `*` each value of an object. `a + b` is all of both,
+`'text'` that text. A record has the fields of what it lies in, too, and `$key`, `$row`, `$next`
+(the next element), `$file` (without ending), `$folder`, `$subset` (what {split} stood for) and
+`$NAME`, what {NAME} stood for in the name of its file.
 """
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from functools import cache
 from pathlib import Path
 from string import Formatter
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.settings import Settings, first_problem
 from saccade.data.find_files import ImageFiles, files_like, folders_in, holds_texts
+from saccade.data.options import one_of
 from saccade.data.reading import RELEASED, read_json, read_lines, read_text
 from saccade.data.records import Collection, Split
 from saccade.datasets.coco_captions import FILES as COCO_FILES
 from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
-from saccade.datasets.row_files import PARQUET, ROW_FILES, is_json, json_lines, read_rows
+from saccade.datasets.row_files import (
+    PARQUET,
+    ROW_FILES,
+    is_json,
+    json_lines,
+    read_pickle,
+    read_rows,
+)
 from saccade.datasets.vqa import FILES as VQA_FILES
 
 LAYOUTS = Path(__file__).parent / "layouts"
@@ -56,7 +68,34 @@ def _several(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Paths = Annotated[tuple[str, ...], BeforeValidator(_several)]
+def _check_braces(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse texts whose braces name nothing, or ask for what neither number nor text can be."""
+    for text in texts:
+        for _, path, form, conversion in Formatter().parse(text):
+            if path == "" or conversion:
+                raise ValueError(f"{text!r} has braces without the name of a field")
+            for value in ("", 0):
+                try:
+                    format(value, form or "")
+                    break
+                except ValueError:
+                    continue
+            else:
+                raise ValueError(f"{text!r} asks for the unknown form {form!r}")
+    return texts
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression ({error})") from None
+    return pattern
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+"""One text or several."""
+Paths = Annotated[Texts, AfterValidator(_check_braces)]
 """A path or a text with paths in braces, or several: the first that a record has counts."""
 
 
@@ -65,7 +104,7 @@ class Join(Settings):
 
     files: Paths = ()
     """Patterns of their files; none where they lie in the same one."""
-    holds: Paths = ()
+    holds: Texts = ()
     """Texts that such a file must hold."""
     records: str = "[]"
     on: str
@@ -76,17 +115,20 @@ class Mapping(Settings):
     """A layout."""
 
     files: Paths = ()
-    """Patterns of the files below the root, or below a folder in it; all that fit where none is."""
-    holds: Paths = ()
+    """Patterns of the files below the root, or below a folder in it; all that fit where none is.
+    {split} stands for a split's word, {NAME} and * for anything."""
+    holds: Texts = ()
     """Texts that such a file must hold: names that other layouts do not use."""
     records: str = "[]"
-    lines: str = ""
+    lines: Annotated[str, AfterValidator(_check_pattern)] = ""
     """A regular expression with named groups: each line is a record of these fields."""
     parallel: dict[str, str] = Field(default_factory=dict)
     """Names of fields, and the files beside it whose lines they are: record 7 is line 7 of each."""
     join: Join | None = None
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Only records whose field has one of these values (as text) count."""
+    """Only records whose field has one of these values (as text) count; any, where none is said."""
+    parts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """What `--option part=NAME` changes in the layout."""
     id: Paths = ()
     image: Paths = ()
     """The name of the file. Where there is none, the images are found by `image_id`."""
@@ -94,7 +136,7 @@ class Mapping(Settings):
     folders: Paths = ()
     """Of the images, before the usual ones; {split} and {subset} may stand in them."""
     question: Paths = ()
-    remove: Paths = ()
+    remove: Texts = ()
     """Texts that are taken out of questions."""
     answers: Paths = ()
     best_answer: Paths = ()
@@ -103,18 +145,32 @@ class Mapping(Settings):
     split: Paths = ()
     answer_type: Paths = ()
     question_type: Paths = ()
+    separator: str = ""
+    """What stands between answers in one text."""
+    words: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """What values of the fields above stand for: {answer_type = {0 = "object"}}."""
 
 
 def load(path: Path) -> Mapping:
     """The layout in a TOML file. Raises BadConfig for one that is none."""
     try:
-        return Mapping(**tomllib.loads(read_text(path)))
+        said = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         hint = 'Write lines such as: question = "q.text"'
         raise BadConfig(f"is no TOML ({error})", location=path, hint=hint) from None
+    mapping = _changed(Mapping(), path, said)
+    for change in mapping.parts.values():
+        _changed(mapping, path, change)
+    return mapping
+
+
+def _changed(mapping: Mapping, location: Path | None, change: MappingOf[str, Any]) -> Mapping:
+    """The layout with other fields. Raises BadConfig for fields that are none."""
+    try:
+        return mapping.replace(**change)
     except ValidationError as error:
         hint = f"A mapping has: {', '.join(Mapping.model_fields)}; see docs/data.md."
-        raise BadConfig(first_problem(error, "mapping"), location=path, hint=hint) from None
+        raise BadConfig(first_problem(error, "mapping"), location=location, hint=hint) from None
 
 
 @cache
@@ -130,15 +186,19 @@ EACH, VALUES = "[]", "*"
 
 @cache
 def _steps(path: str) -> tuple[str | int, ...]:
-    """The names, places, `[]` and `*` that a path goes down."""
-    found = re.findall(r"\[\d*\]|[^.\[\]]+", path)
-    return tuple(int(s[1:-1]) if s[0] == "[" and s != EACH else s for s in found)
+    """The names, places, `[]`, `[name]` and `*` that a path goes down."""
+    found = re.findall(r"\[[^\]]*\]|[^.\[\]]+", path)
+    return tuple(int(s[1:-1]) if s[1:-1].isdigit() and s[0] == "[" else s for s in found)
 
 
 def values_at(value: Any, path: str) -> list[Any]:
     """All that a path leads to; nothing where it leads nowhere."""
     found = [value]
-    for step in _steps(path):
+    for named in _steps(path):
+        step = named
+        if isinstance(named, str) and named[0] == "[" and named != EACH:
+            said = value.get(named[1:-1]) if isinstance(value, dict) else None
+            step = said if type(said) is int and said >= 0 else sys.maxsize
         if step == EACH:
             found = [one for some in found if isinstance(some, list) for one in some]
         elif step == VALUES:
@@ -170,10 +230,34 @@ def _filled(text: str, record: Any) -> list[str]:
 def taken(record: Any, paths: Sequence[str]) -> list[Any]:
     """What the first of `paths` gives that gives anything."""
     for path in paths:
-        found = _filled(path, record) if "{" in path else values_at(record, path)
+        found = [value for piece in path.split(" + ") for value in _said_by(piece, record)]
         if found := [value for value in found if value not in (None, "")]:
             return found
     return []
+
+
+def _said_by(path: str, record: Any) -> list[Any]:
+    if path[:1] == path[-1:] == "'":
+        return [path[1:-1]]
+    return _filled(path, record) if "{" in path else values_at(record, path)
+
+
+_NO_PATHS = ("files", "holds", "folders", "remove")
+
+
+def _fields(mapping: Mapping, records: str) -> set[str] | None:
+    """Names of all fields that a layout asks for; None where an object's names may be any."""
+    join = mapping.join or Join(on="")
+    texts = [records, join.records, *mapping.where]
+    texts += [side.strip() for side in join.on.split("=")]
+    for part, said in dict(mapping).items():
+        texts += said if isinstance(said, tuple) and part not in _NO_PATHS else ()
+    names: set[str] = set()
+    for text in texts:
+        braced = [path for _, path, _, _ in Formatter().parse(text) if path] if "{" in text else []
+        for path in braced or text.split(" + "):
+            names |= {step.strip("[]") for step in _steps(path) if isinstance(step, str)}
+    return None if VALUES in names else names
 
 
 def _records_in(value: Any, steps: Sequence[str | int], around: dict[str, Any]) -> Iterator[Any]:
@@ -198,41 +282,56 @@ def _records_in(value: Any, steps: Sequence[str | int], around: dict[str, Any]) 
 
 
 class File(NamedTuple):
-    """A file of records, and what {split} stood for in its name."""
+    """A file of records, and what the braces stood for in its name."""
 
     path: Path
     subset: str
+    """{split}."""
+    named: MappingOf[str, str] = MappingProxyType({})
+    """The others."""
 
     @property
     def split(self) -> Split | None:
         return split_in(self.subset)
 
 
-SUBSET = r"(?P<subset>(?:[A-Za-z]+[-_])?[A-Za-z]+(?:-dev|-std)?\d*)"
+SUBSET = r"(?:[A-Za-z]+[-_])?[A-Za-z]+(?:-dev|-std)?\d*"
 
 
 def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
     """The files of these patterns below `root`, or below the first folder in it that has some."""
     for home in (root, *folders_in(root)):
-        found: dict[Path, str] = {}
+        found: dict[Path, File] = {}
         for pattern in patterns:
-            escaped = re.escape(pattern).replace(r"\*", "[^/]*")
-            head, *others = escaped.split(r"\{split\}")
-            matches = re.compile(
-                head
-                + "".join(
-                    (SUBSET if place == 0 else "(?P=subset)") + other
-                    for place, other in enumerate(others)
-                )
-            ).fullmatch
-            for path in sorted(home.glob(pattern.replace("{split}", "*"))):
-                match = matches(path.relative_to(home).as_posix())
-                subset = match.groupdict().get("subset") or "" if match else ""
-                if match and path.is_file() and (split_in(subset) or "{split}" not in pattern):
-                    found.setdefault(path, subset)
+            matches = _as_expression(pattern).fullmatch
+            for path in sorted(home.glob(re.sub(r"\{\w+\}", "*", pattern))):
+                if not (match := matches(path.relative_to(home).as_posix())) or not path.is_file():
+                    continue
+                named = match.groupdict()
+                subset = named.pop("split", "")
+                if split_in(subset) or "{split}" not in pattern:
+                    found.setdefault(path, File(path, subset, named))
         if found:
-            return [File(path, subset) for path, subset in found.items()]
+            return list(found.values())
     return []
+
+
+@cache
+def _as_expression(pattern: str) -> re.Pattern[str]:
+    """A pattern of files as a regular expression; braces that stand again are the same text."""
+    known: set[str] = set()
+    found = ""
+    for piece in re.split(r"(\*|\{\w+\})", pattern):
+        name = piece[1:-1]
+        if piece == "*":
+            found += "[^/]*"
+        elif piece[:1] != "{":
+            found += re.escape(piece)
+        else:
+            anything = SUBSET if name == "split" else "[^/]+?"
+            found += f"(?P={name})" if name in known else f"(?P<{name}>{anything})"
+            known.add(name)
+    return re.compile(found)
 
 
 def _signs(mapping: Mapping) -> list[str]:
@@ -282,7 +381,12 @@ def claimed(root: Path, *names: str) -> list[Path]:
     names of their own, and those of VQA and COCO captions.
     """
     every = names or [path.stem for path in sorted(LAYOUTS.glob("*.toml"))]
-    layouts = [layout for name in every if (layout := released(name)).files]
+    layouts = [
+        mapping.replace(**change)
+        for name in every
+        if (mapping := released(name)).files
+        for change in ({}, *(part for part in mapping.parts.values() if "files" in part))
+    ]
     files = [] if names else files_like(root, rf"{VQA_FILES}|{COCO_FILES}")
     for layout in layouts:
         if found := fitting(root, layout):
@@ -291,19 +395,25 @@ def claimed(root: Path, *names: str) -> list[Path]:
     return files
 
 
-def _document(path: Path, records: str) -> Any:
+def _document(path: Path, mapping: Mapping, records: str) -> Any:
     """What a file holds: a list of records, or whatever its JSON is."""
+    if path.suffix == ".pkl":
+        return read_pickle(path)
     if is_json(path) and not json_lines(path):
         top: type[Any] = list if records.startswith("[") else dict
-        return read_json(path, top, object_hook=_shared())
+        return read_json(path, top, object_hook=_kept(_fields(mapping, records)))
     return [row.values for row in read_rows(path)[1]]
 
 
-def _shared() -> Any:
-    """A hook that keeps one of many equal small objects, such as the answers of VQA."""
+def _kept(fields: set[str] | None) -> Any:
+    """A hook that lets go of other fields (nine tenths of CLEVR), and keeps one of many equal small
+    objects, such as the answers of VQA.
+    """
     known: dict[Any, Any] = {}
 
     def share(record: dict[str, Any]) -> Any:
+        if fields is not None:
+            record = {name: record[name] for name in record.keys() & fields}
         if len(record) > 4:
             return record
         try:
@@ -322,12 +432,13 @@ def _read_records(file: File, mapping: Mapping, records: str) -> Placed:
     """All records of a file."""
     path = file.path
     around = {"$file": path.stem, "$folder": path.parent.name, "$subset": file.subset}
+    around |= {f"${name}": text for name, text in file.named.items()}
     if mapping.lines:
         return [(place, {**around, **groups}) for place, groups in _lines(path, mapping.lines)]
     if mapping.parallel:
         found = _parallel(file, mapping.parallel)
         return [(f"line {n}", {**around, **row}) for n, row in enumerate(found, start=1)]
-    document = _document(path, records)
+    document = _document(path, mapping, records)
     listed = [
         (f"record {n}", one)
         for n, one in enumerate(_records_in(document, _steps(records), around), start=1)
@@ -468,12 +579,18 @@ USUAL = "mapping.toml"
 
 
 def read(
-    root: Path, mapping: str = USUAL, images: str = "", image_name: str = "", **rules: Any
+    root: Path,
+    mapping: str = USUAL,
+    part: str = "",
+    images: str = "",
+    image_name: str = "",
+    **rules: Any,
 ) -> Collection:
     """Read a data set of the layout in the file `mapping`, there or below `root`.
 
-    `images` is the folder of the images, `image_name` how a number becomes a name
-    ("{:012d}.jpg"); `bad` says what to do with a record that cannot be used: "refuse" or "drop".
+    `part` is one of those that the layout names; `images` is the folder of the images, `image_name`
+    how a number becomes a name ("{:012d}.jpg"); `bad` says what to do with a record that cannot be
+    used: "refuse" or "drop".
     Where no split is given, `val_share` and `test_share` of the images are drawn with `seed`.
     Raises BadConfig for a mapping that says too little, BadData for files of another form.
     """
@@ -481,7 +598,7 @@ def read(
     if not path.is_file():
         hint = "Name the file that describes the layout: --option mapping=FILE.toml (docs/data.md)."
         raise BadData(f"holds no {mapping}", location=root, hint=hint)
-    return read_mapped("mapping", root, load(path), images, image_name, **rules)
+    return read_mapped("mapping", root, load(path), part, images, image_name, **rules)
 
 
 def recognise(root: Path, mapping: str = USUAL) -> str | None:
@@ -492,12 +609,12 @@ def recognise(root: Path, mapping: str = USUAL) -> str | None:
 
 
 def read_released(
-    name: str, root: Path, images: str = "", image_name: str = "", **rules: Any
+    name: str, root: Path, part: str = "", images: str = "", image_name: str = "", **rules: Any
 ) -> Collection:
     """Read a released set below `root`; options as `read`."""
     layout = released(name)
     without = () if layout.files else claimed(root)
-    return read_mapped(name, root, layout, images, image_name, without, **rules)
+    return read_mapped(name, root, layout, part, images, image_name, without, **rules)
 
 
 def recognise_released(name: str, root: Path) -> str | None:
@@ -511,6 +628,7 @@ def read_mapped(
     name: str,
     root: Path,
     mapping: Mapping,
+    part: str = "",
     images: str = "",
     image_name: str = "",
     without: Sequence[Path] = (),
@@ -521,10 +639,11 @@ def read_mapped(
     if not (mapping.image or mapping.image_id) or not (mapping.question or mapping.captions):
         hint = "Say image (or image_id), and question or captions."
         raise BadConfig("the mapping says too little", hint=hint)
+    mapping, notes = _part(mapping, part)
     if image_name:
         field = next(iter(mapping.image_id), "image_id")
         given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
-        mapping = mapping.replace(image=(given,))
+        mapping = _changed(mapping, None, {"image": given})
     found = fitting(root, mapping, without)
     if not found:
         usual = ", ".join(mapping.files) or "file of such records"
@@ -532,7 +651,6 @@ def read_mapped(
         raise BadData(f"holds no {usual}", location=root, hint=hint)
     places = _Images(ImageFiles(root, images or None), mapping)
     rows: list[Row] = []
-    notes: list[str] = []
     join = mapping.join
     others = partners(root, join) if join else []
     for file in found:
@@ -541,22 +659,44 @@ def read_mapped(
             notes += idle
         else:
             records = _read_records(file, mapping, mapping.records)
-        kept = [one for one in records if _is_wanted(one[1], mapping)]
-        if len(kept) < len(records):
-            left = len(records) - len(kept)
-            notes.append(f"{left} records of {file.path.name} are not {dict(mapping.where)}.")
-        numbers = [n for _, r in kept for n in taken(r, mapping.image_id)[:1]]
+        records, left = _wanted(records, file, mapping)
+        notes += left
+        numbers = [n for _, r in records for n in taken(r, mapping.image_id)[:1]]
         rows += (
-            row for place, record in kept for row in _rows(file, place, record, places, numbers)
+            row for place, record in records for row in _rows(file, place, record, places, numbers)
         )
     return collect(name, rows, str, places.files.root, checked, notes)
 
 
-def _is_wanted(record: dict[str, Any], mapping: Mapping) -> bool:
-    return all(
-        str(next(iter(values_at(record, path)), "")) in wanted
-        for path, wanted in mapping.where.items()
-    )
+def _part(mapping: Mapping, part: str) -> tuple[Mapping, list[str]]:
+    """The layout of a part, and a note about it, where there are parts."""
+    known = ", ".join(mapping.parts)
+    if part and not known:
+        hint = "Leave it out."
+        raise BadConfig(f"--option part={part} is of no use: there are no parts", hint=hint)
+    if not part:
+        note = f"It was read without --option part=, which may be one of: {known}."
+        return mapping, [note] if known else []
+    change = mapping.parts[one_of("part", part, mapping.parts)]
+    return _changed(mapping, None, change), [f"Part {part} was read, one of: {known}."]
+
+
+def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list[str]]:
+    """Records that `where` asks for, and notes about how many it does not."""
+    notes = []
+    for path, wanted in mapping.where.items():
+        whole, records = (
+            records,
+            [
+                (place, record)
+                for place, record in records
+                if any(not wanted or str(value) in wanted for value in taken(record, (path,))[:1])
+            ],
+        )
+        if left := len(whole) - len(records):
+            lack = f"their {path} is not {' or '.join(wanted)}" if wanted else f"they have no {path}"
+            notes.append(f"{left} records of {file.path.name} were left out: {lack}.")
+    return records, notes
 
 
 def _rows(
@@ -565,20 +705,21 @@ def _rows(
     """A row for each image of a record."""
     mapping = places.mapping
     values: dict[str, Any] = {
-        part: next(iter(taken(record, getattr(mapping, part))), None)
-        for part in ("id", "image_id", "split", "best_answer", "answer_type", "question_type")
-    }
-    values |= {
-        part: taken(record, paths)
-        for part, paths in (
-            ("answer", mapping.answers),
-            ("caption", mapping.captions),
-            ("choices", mapping.choices),
+        part: next(iter(_parts(record, mapping, part)), None)
+        for part in (
+            *("id", "image_id", "question", "split", "best_answer"),
+            *("answer_type", "question_type"),
         )
     }
-    values["question"] = next(iter(taken(record, mapping.question)), None)
+    values["answer"] = _parts(record, mapping, "answers")
+    values["caption"] = _parts(record, mapping, "captions")
+    values["choices"] = _parts(record, mapping, "choices")
     if isinstance(question := values["question"], str) and mapping.remove:
         values["question"] = re.sub("|".join(map(re.escape, mapping.remove)), " ", question)
+    if (number := values["image_id"]) is not None and not is_json(file.path):
+        # A table has text alone: a number that is written as one is one.
+        is_number = isinstance(number, str) and re.fullmatch(r"0|[1-9]\d{0,17}", number, re.ASCII)
+        values["image_id"] = number = int(number) if is_number else number
     alternatives = [names for path in mapping.image if (names := taken(record, (path,)))]
     if not alternatives and (number := values["image_id"]) is not None:
         alternatives = [[name] for name in places.names_of(number, file, numbers)]
@@ -590,3 +731,13 @@ def _rows(
         ]
         image = places.find(texts, file) if texts else next(iter(names), None)
         yield Row(file.path, place, {**values, "image": image}, split)
+
+
+def _parts(record: dict[str, Any], mapping: Mapping, part: str) -> list[Any]:
+    """What a record says of a part, in words."""
+    found = taken(record, getattr(mapping, part))
+    if part == "answers" and mapping.separator:
+        texts = (one.split(mapping.separator) if isinstance(one, str) else [one] for one in found)
+        found = [text for several in texts for text in several]
+    words = mapping.words.get(part)
+    return [words.get(str(value), value) for value in found] if words else found
