@@ -31,7 +31,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.settings import Settings, first_problem
-from saccade.data.find_files import ImageFiles, files_like, folders_in, holds_texts
+from saccade.data.find_files import ImageFiles, files_like, folders_in, holds_texts, tidy
 from saccade.data.options import one_of
 from saccade.data.reading import RELEASED, read_json, read_lines, read_text
 from saccade.data.records import Collection, Split
@@ -287,8 +287,10 @@ class File(NamedTuple):
     path: Path
     subset: str
     """{split}."""
+    home: Path
+    """The folder that the data set lies in."""
     named: MappingOf[str, str] = MappingProxyType({})
-    """The others."""
+    """The other braces."""
 
     @property
     def split(self) -> Split | None:
@@ -305,12 +307,14 @@ def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
         for pattern in patterns:
             matches = _as_expression(pattern).fullmatch
             for path in sorted(home.glob(re.sub(r"\{\w+\}", "*", pattern))):
-                if not (match := matches(path.relative_to(home).as_posix())) or not path.is_file():
+                inside = path.relative_to(home)
+                hidden = any(part.startswith(".") for part in inside.parts)
+                if hidden or not (match := matches(inside.as_posix())) or not path.is_file():
                     continue
                 named = match.groupdict()
                 subset = named.pop("split", "")
                 if split_in(subset) or "{split}" not in pattern:
-                    found.setdefault(path, File(path, subset, named))
+                    found.setdefault(path, File(path, subset, home, named))
         if found:
             return list(found.values())
     return []
@@ -366,7 +370,7 @@ def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[
 def _named_by_itself(path: Path, root: Path) -> File:
     """A file whose split stands somewhere in its name, or in that of its folder."""
     of_folder = path.parent != root and not split_in(path.stem)
-    return File(path, path.parent.name if of_folder else path.stem)
+    return File(path, path.parent.name if of_folder else path.stem, path.parent)
 
 
 def partners(root: Path, join: Join) -> list[File]:
@@ -510,33 +514,40 @@ class _Images:
 
     def __init__(self, files: ImageFiles, mapping: Mapping) -> None:
         self.files, self.mapping = files, mapping
-        self.known: dict[str, list[str]] = {}
+        self.known: dict[tuple[Path, str], list[str]] = {}
         self.patterns: dict[str, str | None] = {}
 
     def folders(self, file: File) -> list[str]:
-        """Those of the layout, of the file's split, of no split, and the others."""
-        if file.subset not in self.known:
-            own = [
-                f.format(split=file.split or "", subset=file.subset) for f in self.mapping.folders
-            ]
-            tree = ["images", "", *self.files.tree]
-            splits = {folder: split_in(folder) for folder in tree}
-            order = sorted(
-                tree,
-                key=lambda f: (
-                    file.subset not in f.split("/"),
-                    splits[f] not in (None, file.split),
-                    splits[f] is None,
-                ),
-            )
-            self.known[file.subset] = list(dict.fromkeys((*own, *order)))
-        return self.known[file.subset]
+        """Those of the layout, of the file's split, of no split, and the others: below the folder
+        that the data set lies in, then below that of the images.
+        """
+        key = file.home, file.subset
+        if key not in self.known:
+            inside = file.home.absolute().is_relative_to(self.files.root)
+            below = file.home.absolute().relative_to(self.files.root).as_posix() if inside else "."
+            found: list[str] = []
+            for base in dict.fromkeys((below, ".")):
+                tree = ["images", "", *ImageFiles(self.files.root / base).tree]
+                splits = {folder: split_in(folder) for folder in tree}
+
+                def order(folder: str, of: MappingOf[str, Split | None] = splits) -> list[bool]:
+                    strange = of[folder] not in (None, file.split)
+                    return [file.subset not in folder.split("/"), strange, of[folder] is None]
+
+                own = [
+                    folder.format(split=file.split or "", subset=file.subset)
+                    for folder in self.mapping.folders
+                ]
+                found += (tidy(f"{base}/{folder}") for folder in (*own, *sorted(tree, key=order)))
+            self.known[key] = list(dict.fromkeys(found))
+        return self.known[key]
 
     def find(self, names: Sequence[str], file: File) -> str:
-        """The first of `names` that is there, with one of `ENDINGS` where it has none; else the
-        place where the first should be."""
+        """The first of `names` that is there, with one of `ENDINGS` where it has none, or without
+        its folders; else the place where the first should be.
+        """
         folders = self.folders(file)
-        for name in names:
+        for name in dict.fromkeys((*names, *(name.rpartition("/")[2] for name in names))):
             endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
             path = self.files.find_path(name, folders, endings)
             folder, _, last = path.rpartition("/")
@@ -558,7 +569,7 @@ class _Images:
         """The way to write a number that gives a file's name for all of them, if there is one."""
         for folder in self.folders(file):
             names = self.files.names(folder)
-            for name in sorted(names):
+            for name in sorted(name for name in names if name[0] != "."):
                 for match in re.finditer(r"\d+", name):
                     if int(match[0]) == every[0] and name.lower().endswith(ENDINGS):
                         width = len(match[0]) if match[0][0] == "0" or len(match[0]) > 6 else 0
@@ -594,7 +605,7 @@ def read(
     Where no split is given, `val_share` and `test_share` of the images are drawn with `seed`.
     Raises BadConfig for a mapping that says too little, BadData for files of another form.
     """
-    path = root / mapping if (root / mapping).is_file() else Path(mapping)
+    path = _own(root, mapping) or Path(mapping)
     if not path.is_file():
         hint = "Name the file that describes the layout: --option mapping=FILE.toml (docs/data.md)."
         raise BadData(f"holds no {mapping}", location=root, hint=hint)
@@ -605,7 +616,13 @@ def recognise(root: Path, mapping: str = USUAL) -> str | None:
     """A layout that the user gives, or that lies there."""
     if mapping != USUAL:
         return f"the layout is given as {mapping}"
-    return f"there is {USUAL}" if (root / USUAL).is_file() else None
+    path = _own(root, USUAL)
+    return f"there is {path.relative_to(root).as_posix()}" if path else None
+
+
+def _own(root: Path, mapping: str) -> Path | None:
+    """The file of a layout below `root`, or directly below a folder in it."""
+    return next((p / mapping for p in (root, *folders_in(root)) if (p / mapping).is_file()), None)
 
 
 def read_released(
@@ -694,7 +711,9 @@ def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list
             ],
         )
         if left := len(whole) - len(records):
-            lack = f"their {path} is not {' or '.join(wanted)}" if wanted else f"they have no {path}"
+            lack = (
+                f"their {path} is not {' or '.join(wanted)}" if wanted else f"they have no {path}"
+            )
             notes.append(f"{left} records of {file.path.name} were left out: {lack}.")
     return records, notes
 
