@@ -231,7 +231,7 @@ def taken(record: Any, paths: Sequence[str]) -> list[Any]:
     """What the first of `paths` gives that gives anything."""
     for path in paths:
         found = [value for piece in path.split(" + ") for value in _said_by(piece, record)]
-        if found := [value for value in found if value not in (None, "")]:
+        if found := [value for value in found if value not in (None, "", [])]:
             return found
     return []
 
@@ -274,8 +274,10 @@ def _records_in(value: Any, steps: Sequence[str | int], around: dict[str, Any]) 
         for key, one in value.items():
             yield from _records_in(one, rest, {**around, "$key": key})
     elif isinstance(value, dict) and isinstance(step, str) and step in value:
-        plain = {key: one for key, one in value.items() if not isinstance(one, dict | list)}
-        yield from _records_in(value[step], rest, {**around, **plain})
+        beside = {key: one for key, one in value.items() if key != step}
+        yield from _records_in(value[step], rest, {**around, **beside})
+    elif "$row" in around or "$key" in around:  # a record that lacks what others have
+        yield from _records_in(value, (), around)
 
 
 # Files.
@@ -358,7 +360,7 @@ def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[
         found = [_named_by_itself(path, root) for path in files_like(root, kinds)]
     if mapping.join and mapping.join.holds and not partners(root, mapping.join):
         return []
-    signs = _signs(mapping)
+    signs = [] if mapping.files else _signs(mapping)
     return [
         file
         for file in found
@@ -399,14 +401,15 @@ def claimed(root: Path, *names: str) -> list[Path]:
     return files
 
 
-def _document(path: Path, mapping: Mapping, records: str) -> Any:
-    """What a file holds: a list of records, or whatever its JSON is."""
+def _document(path: Path, mapping: Mapping, records: str) -> tuple[Any, list[str]]:
+    """What a file holds, a list or whatever its JSON is, and the places of what has a line."""
     if path.suffix == ".pkl":
-        return read_pickle(path)
+        return read_pickle(path), []
     if is_json(path) and not json_lines(path):
         top: type[Any] = list if records.startswith("[") else dict
-        return read_json(path, top, object_hook=_kept(_fields(mapping, records)))
-    return [row.values for row in read_rows(path)[1]]
+        return read_json(path, top, object_hook=_kept(_fields(mapping, records))), []
+    rows = read_rows(path)[1]
+    return [row.values for row in rows], [row.place for row in rows]
 
 
 def _kept(fields: set[str] | None) -> Any:
@@ -442,15 +445,14 @@ def _read_records(file: File, mapping: Mapping, records: str) -> Placed:
     if mapping.parallel:
         found = _parallel(file, mapping.parallel)
         return [(f"line {n}", {**around, **row}) for n, row in enumerate(found, start=1)]
-    document = _document(path, mapping, records)
-    listed = [
-        (f"record {n}", one)
-        for n, one in enumerate(_records_in(document, _steps(records), around), start=1)
-    ]
+    document, places = _document(path, mapping, records)
+    listed = list(_records_in(document, _steps(records), around))
     if not listed:
         hint = "Take the released file, or mend the mapping."
         raise BadData(f"holds no records at {records!r}", location=path, hint=hint)
-    return listed
+    if len(places) != len(listed):
+        places = [f"record {number}" for number in range(1, len(listed) + 1)]
+    return list(zip(places, listed, strict=True))
 
 
 def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -543,11 +545,11 @@ class _Images:
         return self.known[key]
 
     def find(self, names: Sequence[str], file: File) -> str:
-        """The first of `names` that is there, with one of `ENDINGS` where it has none, or without
-        its folders; else the place where the first should be.
+        """The first of `names` that is there, with one of `ENDINGS` where it has none; else the
+        place where the first should be.
         """
         folders = self.folders(file)
-        for name in dict.fromkeys((*names, *(name.rpartition("/")[2] for name in names))):
+        for name in names:
             endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
             path = self.files.find_path(name, folders, endings)
             folder, _, last = path.rpartition("/")
@@ -661,6 +663,9 @@ def read_mapped(
         field = next(iter(mapping.image_id), "image_id")
         given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
         mapping = _changed(mapping, None, {"image": given})
+        if {path for _, path, _, _ in Formatter().parse(given) if path is not None} != {field}:
+            hint = "Write how the number stands in the name: --option image_name={:012d}.jpg."
+            raise BadConfig(f"image_name={image_name} names no number", hint=hint)
     found = fitting(root, mapping, without)
     if not found:
         usual = ", ".join(mapping.files) or "file of such records"
@@ -742,13 +747,15 @@ def _rows(
     alternatives = [names for path in mapping.image if (names := taken(record, (path,)))]
     if not alternatives and (number := values["image_id"]) is not None:
         alternatives = [[name] for name in places.names_of(number, file, numbers)]
-    split = None if values["split"] is not None else file.split
+    # A name that the layout says comes first; one of a user's own file may say anything.
+    split = file.split if mapping.files or values["split"] is None else None
     for place_of_image in range(max(map(len, alternatives), default=1)):
         names = [name[place_of_image] for name in alternatives if place_of_image < len(name)]
         texts = [
             name.replace("\\", "/") for name in names if isinstance(name, str) and name.strip()
         ]
-        image = places.find(texts, file) if texts else next(iter(names), None)
+        is_path = texts and "://" not in texts[0]
+        image = places.find(texts, file) if is_path else next(iter(names), None)
         yield Row(file.path, place, {**values, "image": image}, split)
 
 
