@@ -6,27 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.caption_layouts import CAPTION_LAYOUTS
+from tests.question_layouts import QUESTION_LAYOUTS
+from tests.sample_files import save, touch
 
 ANSWERS = ["red"] * 7 + ["pink", "red", "crimson"]
-
-
-def save(path: Path, value: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8")
-    return path
-
-
-def write_lines(path: Path, *lines: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
-
-
-def touch(root: Path, *names: str) -> None:
-    """Image files that nobody will open."""
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"image")
 
 
 def beside(folder: Path, name: str) -> Path:
@@ -437,4 +420,5 @@ SAMPLES: dict[str, Callable[[Path], None]] = {
     "imagefolder": write_imagefolder,
     "hf-parquet": write_parquet,
     "hf-datasets": write_hf,
+    **QUESTION_LAYOUTS,
 }

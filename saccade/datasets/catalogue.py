@@ -47,35 +47,25 @@ def _source(functions: str, *line: str, published_ids: bool = False) -> Source:
     return Source(read, recognise, summary, layout, licence, published_ids)
 
 
-def _layout(name: str, *line: str, published_ids: bool = False, **words: str) -> Source:
-    """A source whose layout is written down in `layouts/NAME.toml`.
-
-    `words` are options that stand in it in braces, and what they are where the user says nothing.
-    """
-    told: dict[str, Any] = dict(words)
-    functions = partial(_read_layout, name, **told), partial(_recognise_layout, name, **told)
+def _layout(name: str, *line: str, published_ids: bool = False) -> Source:
+    """A source whose layout is written down in `layouts/NAME.toml`."""
+    functions = partial(_read_layout, name), partial(_recognise_layout, name)
     summary, layout, licence = line
     return Source(*functions, summary, layout, licence, published_ids)
 
 
 def _read_layout(
-    name: str, root: Path, images: str = "", image_name: str = "", **more: Any
+    name: str, root: Path, part: str = "", images: str = "", image_name: str = "", **rules: Any
 ) -> Collection:
     from saccade.datasets.mapping import read_released  # noqa: PLC0415 - for a list, not needed
 
-    words = {option: more.pop(option) for option in _words(SOURCES[name].reader)}
-    return read_released(name, root, words, images, image_name, **more)
+    return read_released(name, root, part, images, image_name, **rules)
 
 
-def _recognise_layout(name: str, root: Path, **words: str) -> str | None:
+def _recognise_layout(name: str, root: Path, part: str = "") -> str | None:
     from saccade.datasets.mapping import recognise_released  # noqa: PLC0415 - as above
 
-    return recognise_released(name, root, **words)
-
-
-def _words(function: Function) -> Mapping[str, str]:
-    """The options that stand in the layout of a source."""
-    return function.keywords if isinstance(function, partial) else {}
+    return recognise_released(name, root, part)
 
 
 CC_BY = "annotations CC BY 4.0; each image under its own Flickr licence"
@@ -138,6 +128,114 @@ _SOURCES = {
         "trainset.json, testset.json (if there), or the makers' VQA_RAD Dataset Public.json, "
         "images in images/ or VQA_RAD Image Folder/",
         "CC0 1.0",
+    ),
+    "vqa-cp-v1": _layout(
+        "vqa-cp-v1",
+        "VQA-CP v1 (Agrawal et al. 2018): VQA v1, answers of training and test differ by type",
+        "vqacp_v1_{train,test}_questions.json, vqacp_v1_{train,test}_annotations.json, "
+        "images in train2014/ and val2014/",
+        CC_BY,
+        published_ids=True,
+    ),
+    "vqa-cp-v2": _layout(
+        "vqa-cp-v2",
+        "VQA-CP v2 (Agrawal et al. 2018): VQA v2, answers of training and test differ by type",
+        "vqacp_v2_{train,test}_questions.json, vqacp_v2_{train,test}_annotations.json, "
+        "images in train2014/ and val2014/",
+        CC_BY,
+        published_ids=True,
+    ),
+    "gqa-ood": _source(
+        "gqa:_ood",
+        "GQA-OOD (Kervadec et al. 2021): GQA's questions by how rare their answers are",
+        "ood_{val,testdev}_{all,head,tail}.json, GQA's train_balanced_questions.json (if there), "
+        "images in images/",
+        "questions: CC BY 4.0; images are Visual Genome's",
+        published_ids=True,
+    ),
+    "clevr": _layout(
+        "clevr",
+        "CLEVR v1.0 (Johnson et al. 2017): rendered shapes, questions made from programs",
+        "questions/CLEVR_{train,val,test}_questions.json, images in images/train/ ...",
+        "CC BY 4.0",
+    ),
+    "coco-qa": _layout(
+        "coco-qa",
+        "COCO-QA (Ren et al. 2015): questions made from COCO's captions, one word each",
+        "{train,test}/{questions,answers,img_ids,types}.txt, images in train2014/ and val2014/",
+        "not stated; each image under its own Flickr licence",
+        published_ids=True,
+    ),
+    "visual7w": _layout(
+        "visual7w",
+        "Visual7W telling (Zhu et al. 2016): seven kinds of questions, four choices",
+        "dataset_v7w_telling.json, images in images/",
+        "MIT; each image under its own Flickr licence",
+        published_ids=True,
+    ),
+    "vqa-abstract": _layout(
+        "vqa-abstract",
+        "VQA v1 abstract scenes (Antol et al. 2015): clip art, ten answers each",
+        "OpenEnded_abstract_v002_{train,val,test}2015_questions.json, "
+        "abstract_v002_{train,val}2015_annotations.json, images in scene_img_abstract_v002_*/",
+        "CC BY 4.0",
+        published_ids=True,
+    ),
+    "vivqa": _layout(
+        "vivqa",
+        "ViVQA (Tran et al. 2021): Vietnamese questions about COCO images",
+        "train.csv, test.csv with question, answer, img_id, type; images in images/",
+        "not stated; each image under its own Flickr licence",
+        published_ids=True,
+    ),
+    "slake": _layout(
+        "slake",
+        "SLAKE (Liu et al. 2021): radiology, questions in English and Chinese",
+        "train.json, validate.json, test.json, images in imgs/xmlab1/source.jpg ...",
+        "CC BY 4.0",
+    ),
+    "pathvqa": _layout(
+        "pathvqa",
+        "PathVQA (He et al. 2020): pathology, as first released (the hub's: hf-parquet)",
+        "qas/{train,val,test}/{train,val,test}_qa.pkl, images in images/train/ ...",
+        "MIT, according to its card on the hub",
+    ),
+    "vqa-med-2019": _layout(
+        "vqa-med-2019",
+        "VQA-Med 2019 (Ben Abacha et al. 2019): four categories of questions on radiology images",
+        "All_QA_Pairs_{train,val}.txt, VQAMed2019_Test_Questions_w_Ref_Answers.txt, "
+        "images in Train_images/ ...",
+        "CC BY 4.0, according to its deposit, doi.org/10.5281/zenodo.10499039",
+    ),
+    "pope": _layout(
+        "pope",
+        "POPE (Li et al. 2023): is there such an object? A test, three ways to choose objects",
+        "coco_pope_{random,popular,adversarial}.json, images in val2014/",
+        "MIT; each image under its own Flickr licence",
+    ),
+    "chartqa": _layout(
+        "chartqa",
+        "ChartQA (Masry et al. 2022): questions about charts, by people or made of captions",
+        "{train,val,test}/{train,val,test}_{human,augmented}.json, images in train/png/ ...",
+        "GPL-3.0",
+    ),
+    "scienceqa": _layout(
+        "scienceqa",
+        "ScienceQA (Lu et al. 2022): school questions with choices, those with an image",
+        "problems.json, images in images/train/1/image.png ...",
+        "CC BY-NC-SA 4.0",
+    ),
+    "llava": _layout(
+        "llava",
+        "conversations in LLaVA's form (Liu et al. 2023): each question and the reply to it",
+        "any .json that is a list with image and conversations; images by name",
+        OWN,
+    ),
+    "blip-vqa": _layout(
+        "blip-vqa",
+        "VQA in the lists of ALBEF, BLIP and LAVIS: the question, its answers and a path",
+        "vqa_{train,val,test}.json, vg_qa.json, images in train2014/ ..., VG_100K/ ...",
+        f"VQA v2: {CC_BY}; Visual Genome: CC BY 4.0",
     ),
     "pitvqa": _source(
         "pitvqa:",
@@ -213,9 +311,8 @@ _SOURCES = {
         "multi30k",
         "Multi30k (Elliott et al. 2016): captions of Flickr30k in several languages",
         "task2 or task1 with raw/ and image_splits/: train.1.en ... train.5.en, train_images.txt, "
-        "or train.en, train.txt; --option language=de, fr, cs",
+        "or train.en, train.txt; --option part=de, fr, cs",
         f"captions for research; {FLICKR}",
-        language="en",
     ),
     "roco": _layout(
         "roco",
@@ -417,12 +514,10 @@ def reader_options(name: str) -> list[str]:
     """Names of the options of a source's reader; `**rules` are those of `as_rules`, `**shares` of
     `as_drawing`.
     """
-    reader = _function(_line(name).reader)
-    parameters = inspect.signature(reader).parameters
-    own = [name for name in parameters if name not in ("root", "shares", "rules", "more")]
-    own += _words(reader)
-    more = parameters.keys() & {"shares", "rules", "more"}
-    if more - {"shares"}:
+    parameters = inspect.signature(_function(_line(name).reader)).parameters
+    own = [name for name in parameters if name not in ("root", "shares", "rules")]
+    more = parameters.keys() & {"shares", "rules"}
+    if "rules" in more:
         own.append("bad")
     return [*own, *(inspect.signature(as_drawing).parameters if more else ())]
 
@@ -433,8 +528,7 @@ def reason(name: str, root: Path, options: Mapping[str, str] | None = None) -> s
     What the user says in `options` counts where the source's recogniser asks for it.
     """
     recognise, given = _function(SOURCES[name].recogniser), options or {}
-    knows = {*inspect.signature(recognise).parameters, *_words(recognise)}
-    asked = knows & given.keys()
+    asked = inspect.signature(recognise).parameters.keys() & given.keys()
     try:
         found: str | None = recognise(root, **{option: given[option] for option in asked})
     except (OSError, BadData):  # a file that cannot be opened or read gives nothing away

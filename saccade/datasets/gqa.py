@@ -8,12 +8,14 @@ the questions of version 1.2.
 
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, by_name, files_like
+from saccade.data.find_files import ImageFiles, by_name, files_like, holds_texts
 from saccade.data.options import one_of
 from saccade.data.reading import RELEASED, collector_paused, columns, is_text, read_entries
 from saccade.data.records import Collection, ImageRecord, Question, Split
@@ -47,6 +49,17 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
         message = f"holds no train_{kinds[0]}_questions.json, neither directly nor in questions/"
         hint = "Check --root; it should hold the questions as GQA's archive unpacks."
         raise BadData(message, location=root, hint=hint)
+    return replace(
+        _collection("gqa", root, images, found),
+        notes=[f"The {chosen} questions were read."],
+        edition=f"{chosen}, {test}",
+    )
+
+
+def _collection(
+    source: str, root: Path, images: str, found: Sequence[tuple[Path, Split]]
+) -> Collection:
+    """The questions of these files, each with its split."""
     files = ImageFiles(root, images or None).beside(found[0][0])
     image_records: dict[ImageRecord, None] = {}
     questions: list[Question] = []
@@ -57,14 +70,37 @@ def read(root: Path, kind: str = "", test: str = "testdev", images: str = "") ->
             for name, number in number_of.items():
                 file = files.find(("images", ""), [f"{name}.jpg"])
                 image_records[ImageRecord(number, file, split)] = None
-    return Collection(
-        source="gqa",
-        image_root=str(files.root),
-        images=list(image_records),
-        questions=questions,
-        notes=[f"The {chosen} questions were read."],
-        edition=f"{chosen}, {test}",
-    )
+    return Collection(source, str(files.root), list(image_records), questions)
+
+
+def read_ood(root: Path, part: str = "all", images: str = "") -> Collection:
+    """Read GQA-OOD (Kervadec et al. 2021): `ood_{val,testdev}_{all,head,tail}.json`, as the
+    validation and test splits of GQA's balanced training questions, where those are there.
+
+    `part` is "all", or the questions whose answers are frequent ("head") or rare ("tail") in their
+    group. `images` is as in `read`. Raises BadData for questions of another form.
+    """
+    part = one_of("part", part, ("all", "head", "tail"))
+    found: list[tuple[Path, Split]] = [(path, "train") for path in _files(root, "train", KINDS[0])]
+    own: dict[str, Split] = {"val": "val", "testdev": "test"}
+    tests = [(path, own[name]) for name in own for path in files_like(root, _ood(name, part))]
+    if not tests:
+        hint = "Check --root, or take another part: --option part=."
+        raise BadData(f"holds no ood_testdev_{part}.json", location=root, hint=hint)
+    read_here = _collection("gqa-ood", root, images, [*found, *tests])
+    return replace(read_here, notes=[f"Part {part} was read, one of: all, head, tail."])
+
+
+def _ood(name: str, part: str) -> str:
+    return rf"(?:ood_)?{name}_{part}\.json"
+
+
+def recognise_ood(root: Path) -> str | None:
+    """Its files by name, if they have images as GQA's have."""
+    found = files_like(root, _ood("(?:val|testdev)", "(?:all|head|tail)"))
+    known = (path for path in found if holds_texts(path, ['"imageId"']))
+    path = next(known, None)
+    return f"there is {path.relative_to(root).as_posix()}" if path else None
 
 
 recognise = by_name(r"(?:train|val|testdev)_(?:balanced|all)_questions\.json")

@@ -23,8 +23,9 @@ FOLDERS = (
     "flickr30k_images",
     "flickr30k-images",
 )
-NAME = r"dataset_(?!dict\.|infos?\.)[\w.-]+\.json"
-"""Of the released files; the names left out are those that Hugging Face's `datasets` writes."""
+NAME = r"dataset_(?!dict\.|infos?\.|v7w_)[\w.-]+\.json"
+"""Of the released files; the names left out are Visual7W's and those that Hugging Face's `datasets`
+writes."""
 JSON = r".*\.(?i:json)"
 HINT = "Take the released dataset_*.json, or mend this record."
 

@@ -9,31 +9,43 @@ an own form and gives it as `--option mapping=FILE`:
     question = "q.text"
     answers = "replies[].label"
 
-A *path* goes down by names; `[]` is each element of a list, `[0]` the first, `*` each value of an
-object. A record has the fields of what it lies in, too, and `$key`, `$row`, `$next` (the next
-element), `$file` (without ending), `$folder` and `$subset` (what {split} stood for).
+A *path* goes down by names; `[]` is each element of a list, `[0]` the first, `[place]` the one
+whose number is the record's field "place", `*` each value of an object. `a + b` is all of both,
+`'text'` that text. A record has the fields of what it lies in, too, and `$key`, `$row`, `$next`
+(the next element), `$file` (without ending), `$folder`, `$subset` (what {split} stood for) and
+`$NAME`, what {NAME} stood for in the name of its file.
 """
 
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from functools import cache
 from pathlib import Path
 from string import Formatter
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.settings import Settings, first_problem
-from saccade.data.find_files import ImageFiles, files_like, folders_in, holds_texts
+from saccade.data.find_files import ImageFiles, files_like, folders_in, holds_texts, tidy
+from saccade.data.options import one_of
 from saccade.data.reading import RELEASED, read_json, read_lines, read_text
 from saccade.data.records import Collection, Split
 from saccade.datasets.coco_captions import FILES as COCO_FILES
 from saccade.datasets.custom_rows import Row, as_rules, collect, is_address, split_in
-from saccade.datasets.row_files import PARQUET, ROW_FILES, is_json, json_lines, read_rows
+from saccade.datasets.row_files import (
+    PARQUET,
+    ROW_FILES,
+    is_json,
+    json_lines,
+    read_pickle,
+    read_rows,
+)
 from saccade.datasets.vqa import FILES as VQA_FILES
 
 LAYOUTS = Path(__file__).parent / "layouts"
@@ -48,7 +60,34 @@ def _several(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Paths = Annotated[tuple[str, ...], BeforeValidator(_several)]
+def _check_braces(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse texts whose braces name nothing, or ask for what neither number nor text can be."""
+    for text in texts:
+        for _, path, form, conversion in Formatter().parse(text):
+            if path == "" or conversion:
+                raise ValueError(f"{text!r} has braces without the name of a field")
+            for value in ("", 0):
+                try:
+                    format(value, form or "")
+                    break
+                except ValueError:
+                    continue
+            else:
+                raise ValueError(f"{text!r} asks for the unknown form {form!r}")
+    return texts
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression ({error})") from None
+    return pattern
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+"""One text or several."""
+Paths = Annotated[Texts, AfterValidator(_check_braces)]
 """A path or a text with paths in braces, or several: the first that a record has counts."""
 
 
@@ -57,7 +96,7 @@ class Join(Settings):
 
     files: Paths = ()
     """Patterns of their files; none where they lie in the same one."""
-    holds: Paths = ()
+    holds: Texts = ()
     """Texts that such a file must hold."""
     records: str = "[]"
     on: str
@@ -70,18 +109,19 @@ class Mapping(Settings):
     """A layout."""
 
     files: Paths = ()
-    """Patterns of the files below the root, or below a folder in it; all that fit where none is."""
-    holds: Paths = ()
+    """Patterns of the files below the root, or below a folder in it; all that fit where none is.
+    {split} stands for a split's word, {NAME} and * for anything."""
+    holds: Texts = ()
     """Texts that such a file must hold: names that other layouts do not use."""
     records: str = "[]"
-    lines: str = ""
+    lines: Annotated[str, AfterValidator(_check_pattern)] = ""
     """A regular expression with named groups: each line is a record of these fields."""
     parallel: dict[str, Paths] = Field(default_factory=dict)
     """Names of fields, and the files beside it whose lines they are: record 7 is line 7 of each.
     The first pattern that fits a file counts; where it has a *, each line is a list."""
     join: Join | None = None
     where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Only records whose field has one of these values (as text) count."""
+    """Only records whose field has one of these values (as text) count; any, where none is said."""
     unique: Paths = ()
     """What no two records of a file may share."""
     once: bool = False
@@ -90,6 +130,10 @@ class Mapping(Settings):
     """Patterns of the files that list the images of each split, if they are there."""
     beside: Paths = ()
     """Patterns of other forms of the same records, which no layout reads."""
+    parts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """What `--option part=NAME` changes in the layout."""
+    part: str = ""
+    """What {part} stands for in `parallel`, where no `--option part=` says another word."""
     id: Paths = ()
     image: Paths = ()
     """The name of the file. Where there is none, the images are found by `image_id`."""
@@ -97,7 +141,7 @@ class Mapping(Settings):
     folders: Paths = ()
     """Of the images, before the usual ones; {split} and {subset} may stand in them."""
     question: Paths = ()
-    remove: Paths = ()
+    remove: Texts = ()
     """Texts that are taken out of questions."""
     answers: Paths = ()
     best_answer: Paths = ()
@@ -106,6 +150,10 @@ class Mapping(Settings):
     split: Paths = ()
     answer_type: Paths = ()
     question_type: Paths = ()
+    separator: str = ""
+    """What stands between answers in one text."""
+    words: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """What values of the fields above stand for: {answer_type = {0 = "object"}}."""
     otherwise: "Mapping | None" = None
     """The layout, where there are no files of this one."""
 
@@ -113,24 +161,29 @@ class Mapping(Settings):
 def load(path: Path) -> Mapping:
     """The layout in a TOML file. Raises BadConfig for one that is none."""
     try:
-        return Mapping(**tomllib.loads(read_text(path)))
+        said = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         hint = 'Write lines such as: question = "q.text"'
         raise BadConfig(f"is no TOML ({error})", location=path, hint=hint) from None
+    mapping = _changed(Mapping(), path, said)
+    for change in mapping.parts.values():
+        _changed(mapping, path, change)
+    return mapping
+
+
+def _changed(mapping: Mapping, location: Path | None, change: MappingOf[str, Any]) -> Mapping:
+    """The layout with other fields. Raises BadConfig for fields that are none."""
+    try:
+        return mapping.replace(**change)
     except ValidationError as error:
         hint = f"A mapping has: {', '.join(Mapping.model_fields)}; see docs/data.md."
-        raise BadConfig(first_problem(error, "mapping"), location=path, hint=hint) from None
+        raise BadConfig(first_problem(error, "mapping"), location=location, hint=hint) from None
 
 
 @cache
-def released(name: str, **options: str) -> Mapping:
-    """The layout of a released set, of `layouts/`, with these words in the place of {OPTION}."""
-    text = (LAYOUTS / f"{name}.toml").read_text(encoding="utf-8")
-    for option, word in options.items():
-        if not re.fullmatch(r"\w+", word):
-            raise BadConfig(f"{option}={word} is not known", hint="Give one word, such as en.")
-        text = text.replace(f"{{{option}}}", word)
-    return Mapping(**tomllib.loads(text))
+def released(name: str) -> Mapping:
+    """The layout of a released set, of `layouts/`."""
+    return Mapping(**tomllib.loads((LAYOUTS / f"{name}.toml").read_text(encoding="utf-8")))
 
 
 # Paths in records.
@@ -140,15 +193,19 @@ EACH, VALUES = "[]", "*"
 
 @cache
 def _steps(path: str) -> tuple[str | int, ...]:
-    """The names, places, `[]` and `*` that a path goes down."""
-    found = re.findall(r"\[\d*\]|[^.\[\]]+", path)
-    return tuple(int(s[1:-1]) if s[0] == "[" and s != EACH else s for s in found)
+    """The names, places, `[]`, `[name]` and `*` that a path goes down."""
+    found = re.findall(r"\[[^\]]*\]|[^.\[\]]+", path)
+    return tuple(int(s[1:-1]) if s[1:-1].isdigit() and s[0] == "[" else s for s in found)
 
 
 def values_at(value: Any, path: str) -> list[Any]:
     """All that a path leads to; nothing where it leads nowhere."""
     found = [value]
-    for step in _steps(path):
+    for named in _steps(path):
+        step = named
+        if isinstance(named, str) and named[0] == "[" and named != EACH:
+            said = value.get(named[1:-1]) if isinstance(value, dict) else None
+            step = said if type(said) is int and said >= 0 else sys.maxsize
         if step == EACH:
             found = [one for some in found if isinstance(some, list) for one in some]
         elif step == VALUES:
@@ -180,10 +237,34 @@ def _filled(text: str, record: Any) -> list[str]:
 def taken(record: Any, paths: Sequence[str]) -> list[Any]:
     """What the first of `paths` gives that gives anything."""
     for path in paths:
-        found = _filled(path, record) if "{" in path else values_at(record, path)
-        if found := [value for value in found if value not in (None, "")]:
+        found = [value for piece in path.split(" + ") for value in _said_by(piece, record)]
+        if found := [value for value in found if value not in (None, "", [])]:
             return found
     return []
+
+
+def _said_by(path: str, record: Any) -> list[Any]:
+    if path[:1] == path[-1:] == "'":
+        return [path[1:-1]]
+    return _filled(path, record) if "{" in path else values_at(record, path)
+
+
+_NO_PATHS = ("files", "holds", "folders", "remove")
+
+
+def _fields(mapping: Mapping, records: str) -> set[str] | None:
+    """Names of all fields that a layout asks for; None where an object's names may be any."""
+    join = mapping.join or Join(on="")
+    texts = [records, join.records, *mapping.where]
+    texts += [side.strip() for side in join.on.split("=")]
+    for part, said in dict(mapping).items():
+        texts += said if isinstance(said, tuple) and part not in _NO_PATHS else ()
+    names: set[str] = set()
+    for text in texts:
+        braced = [path for _, path, _, _ in Formatter().parse(text) if path] if "{" in text else []
+        for path in braced or text.split(" + "):
+            names |= {step.strip("[]") for step in _steps(path) if isinstance(step, str)}
+    return None if VALUES in names else names
 
 
 def _records_in(value: Any, steps: Sequence[str | int], around: dict[str, Any]) -> Iterator[Any]:
@@ -200,25 +281,32 @@ def _records_in(value: Any, steps: Sequence[str | int], around: dict[str, Any]) 
         for key, one in value.items():
             yield from _records_in(one, rest, {**around, "$key": key})
     elif isinstance(value, dict) and isinstance(step, str) and step in value:
-        plain = {key: one for key, one in value.items() if not isinstance(one, dict | list)}
-        yield from _records_in(value[step], rest, {**around, **plain})
+        beside = {key: one for key, one in value.items() if key != step}
+        yield from _records_in(value[step], rest, {**around, **beside})
+    elif "$row" in around or "$key" in around:  # a record that lacks what others have
+        yield from _records_in(value, (), around)
 
 
 # Files.
 
 
 class File(NamedTuple):
-    """A file of records, and what {split} stood for in its name."""
+    """A file of records, and what the braces stood for in its name."""
 
     path: Path
     subset: str
+    """{split}."""
+    home: Path
+    """The folder that the data set lies in."""
+    named: MappingOf[str, str] = MappingProxyType({})
+    """The other braces."""
 
     @property
     def split(self) -> Split | None:
         return split_in(self.subset)
 
 
-SUBSET = r"(?P<subset>(?:[A-Za-z]+[-_])?[A-Za-z]+(?:-dev|-std)?\d*(?:_\d{4}(?:_[a-z]+)?)?)"
+SUBSET = r"(?:[A-Za-z]+[-_])?[A-Za-z]+(?:-dev|-std)?\d*(?:_\d{4}(?:_[a-z]+)?)?"
 ANOTHER_FORM = re.compile(r"(?:train|val|test)_(?!dev|std|challenge|\d)")
 """Begins what is no split, but another form of its file: train_tokenized, val_gt."""
 
@@ -226,27 +314,43 @@ ANOTHER_FORM = re.compile(r"(?:train|val|test)_(?!dev|std|challenge|\d)")
 def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
     """The files of these patterns below `root`, or below the first folder in it that has some."""
     for home in (root, *folders_in(root)):
-        found: dict[Path, str] = {}
+        found: dict[Path, File] = {}
         for pattern in patterns:
-            escaped = re.escape(pattern).replace(r"\*", "[^/]*")
-            head, *others = escaped.split(r"\{split\}")
-            matches = re.compile(
-                head
-                + "".join(
-                    (SUBSET if place == 0 else "(?P=subset)") + other
-                    for place, other in enumerate(others)
-                )
-            ).fullmatch
-            for path in sorted(home.glob(pattern.replace("{split}", "*"))):
-                match = matches(path.relative_to(home).as_posix())
-                subset = match.groupdict().get("subset") or "" if match else ""
+            matches = _as_expression(pattern).fullmatch
+            for path in sorted(home.glob(re.sub(r"\{\w+\}", "*", pattern))):
+                inside = path.relative_to(home)
+                hidden = any(part.startswith(".") for part in inside.parts)
+                if hidden or not (match := matches(inside.as_posix())) or not path.is_file():
+                    continue
+                named = match.groupdict()
+                subset = named.pop("split", "")
                 known = split_in(subset) and not ANOTHER_FORM.match(subset)
-                if match and path.is_file() and (known or "{split}" not in pattern):
-                    found.setdefault(path, subset)
+                if known or "{split}" not in pattern:
+                    found.setdefault(path, File(path, subset, home, named))
         if found:
-            files = [File(path, subset) for path, subset in found.items()]
-            return [file if file.subset else _named_by_itself(file.path, root) for file in files]
+            return [
+                file if file.subset else file._replace(subset=_subset_of(file.path, root))
+                for file in found.values()
+            ]
     return []
+
+
+@cache
+def _as_expression(pattern: str) -> re.Pattern[str]:
+    """A pattern of files as a regular expression; braces that stand again are the same text."""
+    known: set[str] = set()
+    found = ""
+    for piece in re.split(r"(\*|\{\w+\})", pattern):
+        name = piece[1:-1]
+        if piece == "*":
+            found += "[^/]*"
+        elif piece[:1] != "{":
+            found += re.escape(piece)
+        else:
+            anything = SUBSET if name == "split" else "[^/]+?"
+            found += f"(?P={name})" if name in known else f"(?P<{name}>{anything})"
+            known.add(name)
+    return re.compile(found)
 
 
 def _signs(mapping: Mapping) -> list[str]:
@@ -267,7 +371,7 @@ def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[
     else:
         inside = any(isinstance(step, str) and step != EACH for step in _steps(mapping.records))
         kinds = r".*\.(?i:json)" if inside else rf".*{ROW_FILES}|{PARQUET}"
-        found = [_named_by_itself(path, root) for path in files_like(root, kinds)]
+        found = [File(p, _subset_of(p, root), p.parent) for p in files_like(root, kinds)]
     if mapping.join and mapping.join.holds and not partners(root, mapping.join):
         return []
     signs = [] if mapping.files and not mapping.holds else _signs(mapping)
@@ -276,7 +380,7 @@ def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[
         for file in found
         if file.path not in without
         and holds_texts(file.path, [*mapping.holds, *(signs if is_json(file.path) else [])])
-        and all(_beside(file, patterns) for patterns in mapping.parallel.values())
+        and all(_beside(file, patterns, mapping.part) for patterns in mapping.parallel.values())
     ]
 
 
@@ -288,20 +392,20 @@ def _fitting(root: Path, mapping: Mapping, without: Sequence[Path]) -> tuple[Map
     return _fitting(root, mapping.otherwise, without)
 
 
-def _beside(file: File, patterns: Sequence[str]) -> list[Path]:
+def _beside(file: File, patterns: Sequence[str], part: str) -> list[Path]:
     """The files of the first of `patterns` of which there are some, packed or not."""
     for pattern in patterns:
-        home = file.path.parent / pattern.replace("{split}", file.subset)
+        home = file.path.parent / pattern.replace("{split}", file.subset).replace("{part}", part)
         for ending in ("", ".gz"):
             if found := sorted(Path(os.path.normpath(home.parent)).glob(home.name + ending)):
                 return found
     return []
 
 
-def _named_by_itself(path: Path, root: Path) -> File:
-    """A file whose split stands somewhere in its name, or in that of its folder."""
+def _subset_of(path: Path, root: Path) -> str:
+    """Where a split stands that no pattern tells: in a file's name, or in that of its folder."""
     of_folder = path.parent != root and not split_in(path.stem)
-    return File(path, path.parent.name if of_folder else path.stem)
+    return path.parent.name if of_folder else path.stem
 
 
 def partners(root: Path, join: Join) -> list[File]:
@@ -314,7 +418,12 @@ def claimed(root: Path, *names: str) -> list[Path]:
     names of their own, and those of VQA and COCO captions.
     """
     every = names or [path.stem for path in sorted(LAYOUTS.glob("*.toml"))]
-    layouts = [layout for name in every if (layout := released(name)).files]
+    layouts = [
+        mapping.replace(**change)
+        for name in every
+        if (mapping := released(name)).files
+        for change in ({}, *(part for part in mapping.parts.values() if "files" in part))
+    ]
     files = [] if names else files_like(root, COCO_FILES)
     for path in [] if names else files_like(root, VQA_FILES):
         files += [path] if holds_texts(path, ['"question_id"']) else []
@@ -327,19 +436,26 @@ def claimed(root: Path, *names: str) -> list[Path]:
     return files
 
 
-def _document(path: Path, records: str) -> Any:
-    """What a file holds: a list of records, or whatever its JSON is."""
+def _document(path: Path, mapping: Mapping, records: str) -> tuple[Any, list[str]]:
+    """What a file holds, a list or whatever its JSON is, and the places of what has a line."""
+    if path.suffix == ".pkl":
+        return read_pickle(path), []
     if is_json(path) and not json_lines(path):
         top: type[Any] = list if records.startswith("[") else dict
-        return read_json(path, top, object_hook=_shared())
-    return [row.values for row in read_rows(path)[1]]
+        return read_json(path, top, object_hook=_kept(_fields(mapping, records))), []
+    rows = read_rows(path)[1]
+    return [row.values for row in rows], [row.place for row in rows]
 
 
-def _shared() -> Any:
-    """A hook that keeps one of many equal small objects, such as the answers of VQA."""
+def _kept(fields: set[str] | None) -> Any:
+    """A hook that lets go of other fields (nine tenths of CLEVR), and keeps one of many equal small
+    objects, such as the answers of VQA.
+    """
     known: dict[Any, Any] = {}
 
     def share(record: dict[str, Any]) -> Any:
+        if fields is not None:
+            record = {name: record[name] for name in record.keys() & fields}
         if len(record) > 4:
             return record
         try:
@@ -359,20 +475,20 @@ def _read_records(file: File, mapping: Mapping, records: str, *, some: bool = Tr
     """All records of a file, which must hold `some`."""
     path = file.path
     around = {"$file": path.stem, "$folder": path.parent.name, "$subset": file.subset}
+    around |= {f"${name}": text for name, text in file.named.items()}
     if mapping.lines:
         return [(place, {**around, **groups}) for place, groups in _lines(path, mapping.lines)]
     if mapping.parallel:
-        found = _parallel(file, mapping.parallel)
+        found = _parallel(file, mapping.parallel, mapping.part)
         return [(f"line {n}", {**around, **row}) for n, row in enumerate(found, start=1)]
-    document = _document(path, records)
-    listed = [
-        (f"record {n}", one)
-        for n, one in enumerate(_records_in(document, _steps(records), around), start=1)
-    ]
+    document, places = _document(path, mapping, records)
+    listed = list(_records_in(document, _steps(records), around))
     if some and not listed:
         hint = "Take the released file, or mend the mapping."
         raise BadData(f"holds no records at {records!r}", location=path, hint=hint)
-    return listed
+    if len(places) != len(listed):
+        places = [f"record {number}" for number in range(1, len(listed) + 1)]
+    return list(zip(places, listed, strict=True))
 
 
 def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -386,13 +502,13 @@ def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
             raise BadData(message, location=path, hint=RELEASED)
 
 
-def _parallel(file: File, names: MappingOf[str, Sequence[str]]) -> list[dict[str, Any]]:
+def _parallel(file: File, names: MappingOf[str, Sequence[str]], part: str) -> list[dict[str, Any]]:
     """Records of files whose lines belong together."""
     columns: dict[str, list[Any]] = {}
     lengths = {}
     for name, patterns in names.items():
         several = []
-        for path in _beside(file, patterns):
+        for path in _beside(file, patterns, part):
             lines = read_lines(path)
             several.append(lines[:-1] if lines[-1] == "" else lines)
             lengths[path.name] = len(several[-1])
@@ -454,34 +570,35 @@ class _Images:
 
     def __init__(self, files: ImageFiles, mapping: Mapping) -> None:
         self.files, self.mapping = files, mapping
-        self.known: dict[str, list[str]] = {}
+        self.known: dict[tuple[Path, str], list[str]] = {}
         self.patterns: dict[str, str | None] = {}
 
-    def folders(self, file: File) -> Sequence[str]:
-        """Those of the layout, of the file's split, of no split, and the others."""
-        if file.subset not in self.known:
-            own = [
-                f.format(split=file.split or "", subset=file.subset) for f in self.mapping.folders
-            ]
-            tree = [*self._beside(file.path.parent), "images", "", *self.files.tree]
-            splits = {folder: split_in(folder) for folder in tree}
-            order = sorted(
-                tree,
-                key=lambda f: (
-                    file.subset not in f.split("/"),
-                    splits[f] not in (None, file.split),
-                    splits[f] is None,
-                ),
-            )
-            self.known[file.subset] = list(dict.fromkeys((*own, *order)))
-        return self.known[file.subset]
+    def folders(self, file: File) -> list[str]:
+        """Those of the layout, of the file's split, of no split, and the others: below the folder
+        that the data set lies in, then below that of the images.
+        """
+        key = file.home, file.subset
+        if key not in self.known:
+            inside = file.home.absolute().is_relative_to(self.files.root)
+            below = file.home.absolute().relative_to(self.files.root).as_posix() if inside else "."
+            text = file.path.parent.absolute()
+            beside = text.relative_to(self.files.root).as_posix() if inside else "."
+            found: list[str] = []
+            for base in dict.fromkeys((beside, below, ".")):
+                tree = ["images", "", *ImageFiles(self.files.root / base).tree]
+                splits = {folder: split_in(folder) for folder in tree}
 
-    def _beside(self, home: Path) -> list[str]:
-        """The folder of a text, where that lies below the images' root, and those in it."""
-        home, root = home.absolute(), self.files.root
-        if home == root or not home.is_relative_to(root):
-            return []
-        return [folder.relative_to(root).as_posix() for folder in (home, *folders_in(home))]
+                def order(folder: str, of: MappingOf[str, Split | None] = splits) -> list[bool]:
+                    strange = of[folder] not in (None, file.split)
+                    return [file.subset not in folder.split("/"), strange, of[folder] is None]
+
+                own = [
+                    folder.format(split=file.split or "", subset=file.subset)
+                    for folder in self.mapping.folders
+                ]
+                found += (tidy(f"{base}/{folder}") for folder in (*own, *sorted(tree, key=order)))
+            self.known[key] = list(dict.fromkeys(found))
+        return self.known[key]
 
     def find(self, names: Sequence[str], file: File) -> str:
         """The first of `names` that is there, with one of `ENDINGS` where it has none, or its last
@@ -510,7 +627,7 @@ class _Images:
         """The way to write a number that gives a file's name for all of them, if there is one."""
         for folder in self.folders(file):
             names = self.files.names(folder)
-            for name in sorted(names):
+            for name in sorted(name for name in names if name[0] != "."):
                 for match in re.finditer(r"\d+", name):
                     if int(match[0]) == every[0] and name.lower().endswith(ENDINGS[1:]):
                         width = len(match[0]) if match[0][0] == "0" or len(match[0]) > 6 else 0
@@ -531,46 +648,53 @@ USUAL = "mapping.toml"
 
 
 def read(
-    root: Path, mapping: str = USUAL, images: str = "", image_name: str = "", **rules: Any
+    root: Path,
+    mapping: str = USUAL,
+    part: str = "",
+    images: str = "",
+    image_name: str = "",
+    **rules: Any,
 ) -> Collection:
     """Read a data set of the layout in the file `mapping`, there or below `root`.
 
-    `images` is the folder of the images, `image_name` how a number becomes a name
-    ("{:012d}.jpg"); `bad` says what to do with a record that cannot be used: "refuse" or "drop".
+    `part` is one of those that the layout names; `images` is the folder of the images, `image_name`
+    how a number becomes a name ("{:012d}.jpg"); `bad` says what to do with a record that cannot be
+    used: "refuse" or "drop".
     Where no split is given, `val_share` and `test_share` of the images are drawn with `seed`.
     Raises BadConfig for a mapping that says too little, BadData for files of another form.
     """
-    path = root / mapping if (root / mapping).is_file() else Path(mapping)
+    path = _own(root, mapping) or Path(mapping)
     if not path.is_file():
         hint = "Name the file that describes the layout: --option mapping=FILE.toml (docs/data.md)."
         raise BadData(f"holds no {mapping}", location=root, hint=hint)
-    return read_mapped("mapping", root, load(path), images, image_name, **rules)
+    return read_mapped("mapping", root, load(path), part, images, image_name, **rules)
 
 
 def recognise(root: Path, mapping: str = USUAL) -> str | None:
     """A layout that the user gives, or that lies there."""
     if mapping != USUAL:
         return f"the layout is given as {mapping}"
-    return f"there is {USUAL}" if (root / USUAL).is_file() else None
+    path = _own(root, USUAL)
+    return f"there is {path.relative_to(root).as_posix()}" if path else None
+
+
+def _own(root: Path, mapping: str) -> Path | None:
+    """The file of a layout below `root`, or directly below a folder in it."""
+    return next((p / mapping for p in (root, *folders_in(root)) if (p / mapping).is_file()), None)
 
 
 def read_released(
-    name: str,
-    root: Path,
-    words: MappingOf[str, str],
-    images: str = "",
-    image_name: str = "",
-    **rules: Any,
+    name: str, root: Path, part: str = "", images: str = "", image_name: str = "", **rules: Any
 ) -> Collection:
-    """Read a released set below `root`; `words` are options of its own, others as `read`."""
-    layout = released(name, **words)
+    """Read a released set below `root`; options as `read`."""
+    layout = released(name)
     without = () if layout.files else claimed(root)
-    return read_mapped(name, root, layout, images, image_name, without, **rules)
+    return read_mapped(name, root, layout, part, images, image_name, without, **rules)
 
 
-def recognise_released(name: str, root: Path, **words: str) -> str | None:
+def recognise_released(name: str, root: Path, part: str = "") -> str | None:
     """A file of the layout `name`; one without names of its own takes what no other one claims."""
-    layout = released(name, **words)
+    layout, _ = _part(released(name), part)
     _, found = _fitting(root, layout, () if layout.files else claimed(root))
     return f"there is {found[0].path.relative_to(root).as_posix()}" if found else None
 
@@ -579,6 +703,7 @@ def read_mapped(
     name: str,
     root: Path,
     mapping: Mapping,
+    part: str = "",
     images: str = "",
     image_name: str = "",
     without: Sequence[Path] = (),
@@ -586,6 +711,7 @@ def read_mapped(
 ) -> Collection:
     """The data set `name` below `root`, in the layout `mapping`, but for the files `without`."""
     checked = as_rules(**rules)
+    mapping, notes = _part(mapping, part)
     mapping, found = _fitting(root, mapping, without)
     if not (mapping.image or mapping.image_id) or not (mapping.question or mapping.captions):
         hint = "Say image (or image_id), and question or captions."
@@ -593,14 +719,16 @@ def read_mapped(
     if image_name:
         field = next(iter(mapping.image_id), "image_id")
         given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
-        mapping = mapping.replace(image=(given,))
+        mapping = _changed(mapping, None, {"image": given})
+        if {path for _, path, _, _ in Formatter().parse(given) if path is not None} != {field}:
+            hint = "Write how the number stands in the name: --option image_name={:012d}.jpg."
+            raise BadConfig(f"image_name={image_name} names no number", hint=hint)
     if not found:
         usual = ", ".join(mapping.files) or "file of such records"
         hint = "Check --root; `saccade list sources` shows the files of each source."
         raise BadData(f"holds no {usual}", location=root, hint=hint)
     places = _Images(ImageFiles(root, images or None), mapping)
     rows: list[Row] = []
-    notes: list[str] = []
     join = mapping.join
     others = partners(root, join) if join else []
     lists = _Lists(root, mapping)
@@ -611,32 +739,61 @@ def read_mapped(
         else:
             records = _read_records(file, mapping, mapping.records)
         _refuse_twice(file.path, records, mapping.unique)
-        kept, left_out = _kept(file, records, mapping)
-        kept, unlisted = lists.divide(kept)
-        notes += [*left_out, *unlisted]
-        numbers = [n for _, r in kept for n in taken(r, mapping.image_id)[:1]]
+        records, left = _wanted(records, file, mapping)
+        records, unlisted = lists.divide(_once(records, mapping))
+        notes += [*left, *unlisted]
+        numbers = [n for _, r in records for n in taken(r, mapping.image_id)[:1]]
         rows += (
-            row for place, record in kept for row in _rows(file, place, record, places, numbers)
+            row for place, record in records for row in _rows(file, place, record, places, numbers)
         )
     lists.refuse_unnamed(found[0].path)
     return collect(name, rows, str, places.files.root, checked, notes)
 
 
-def _kept(file: File, records: Placed, mapping: Mapping) -> tuple[Placed, list[str]]:
-    """The records that count, and a note about the others."""
-    kept = [
-        (place, record)
-        for place, record in records
-        if all(
-            str(next(iter(values_at(record, path)), "")) in wanted
-            for path, wanted in mapping.where.items()
+def _part(mapping: Mapping, part: str) -> tuple[Mapping, list[str]]:
+    """The layout of a part, and a note about it, where there are parts."""
+    known = ", ".join(mapping.parts)
+    if mapping.part and not known:
+        word, other = part or mapping.part, mapping.otherwise
+        if not re.fullmatch(r"\w+", word):
+            raise BadConfig(f"--option part={word} is no word", hint="Give one, such as en.")
+        other = other.replace(part=word) if other else None
+        return mapping.replace(part=word, otherwise=other), [f"Part {word} was read."]
+    if part and not known:
+        hint = "Leave it out."
+        raise BadConfig(f"--option part={part} is of no use: there are no parts", hint=hint)
+    if not part:
+        note = f"It was read without --option part=, which may be one of: {known}."
+        return mapping, [note] if known else []
+    change = mapping.parts[one_of("part", part, mapping.parts)]
+    return _changed(mapping, None, change), [f"Part {part} was read, one of: {known}."]
+
+
+def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list[str]]:
+    """Records that `where` asks for, and notes about how many it does not."""
+    notes = []
+    for path, wanted in mapping.where.items():
+        whole, records = (
+            records,
+            [
+                (place, record)
+                for place, record in records
+                if any(not wanted or str(value) in wanted for value in taken(record, (path,))[:1])
+            ],
         )
-    ]
-    left = len(records) - len(kept)
-    note = f"{left} records of {file.path.name} are not {dict(mapping.where)}."
-    if mapping.once:
-        kept = list({str(_said(one[1], mapping)): one for one in reversed(kept)}.values())[::-1]
-    return kept, [note] if left else []
+        if left := len(whole) - len(records):
+            lack = (
+                f"their {path} is not {' or '.join(wanted)}" if wanted else f"they have no {path}"
+            )
+            notes.append(f"{left} records of {file.path.name} were left out: {lack}.")
+    return records, notes
+
+
+def _once(records: Placed, mapping: Mapping) -> Placed:
+    """The records without those that repeat a caption of their image, where layouts do."""
+    if not mapping.once:
+        return records
+    return list({str(_said(one[1], mapping)): one for one in reversed(records)}.values())[::-1]
 
 
 def _said(record: dict[str, Any], mapping: Mapping) -> tuple[list[Any], list[Any]]:
@@ -702,25 +859,27 @@ def _rows(
     """A row for each image of a record."""
     mapping = places.mapping
     values: dict[str, Any] = {
-        part: next(iter(taken(record, getattr(mapping, part))), None)
-        for part in ("id", "image_id", "split", "best_answer", "answer_type", "question_type")
-    }
-    values |= {
-        part: taken(record, paths)
-        for part, paths in (
-            ("answer", mapping.answers),
-            ("caption", mapping.captions),
-            ("choices", mapping.choices),
+        part: next(iter(_parts(record, mapping, part)), None)
+        for part in (
+            *("id", "image_id", "question", "split", "best_answer"),
+            *("answer_type", "question_type"),
         )
     }
     values["split"] = record.get("$split", values["split"])
-    values["question"] = next(iter(taken(record, mapping.question)), None)
+    values["answer"] = _parts(record, mapping, "answers")
+    values["caption"] = _parts(record, mapping, "captions")
+    values["choices"] = _parts(record, mapping, "choices")
     if isinstance(question := values["question"], str) and mapping.remove:
         values["question"] = re.sub("|".join(map(re.escape, mapping.remove)), " ", question)
+    if (number := values["image_id"]) is not None and not is_json(file.path):
+        # A table has text alone: a number that is written as one is one.
+        is_number = isinstance(number, str) and re.fullmatch(r"0|[1-9]\d{0,17}", number, re.ASCII)
+        values["image_id"] = number = int(number) if is_number else number
     alternatives = [names for path in mapping.image if (names := taken(record, (path,)))]
     if not alternatives and (number := values["image_id"]) is not None:
         alternatives = [[name] for name in places.names_of(number, file, numbers)]
-    split = None if values["split"] is not None else file.split
+    # A name that the layout says comes first; one of a user's own file may say anything.
+    split = file.split if mapping.files or values["split"] is None else None
     for place_of_image in range(max(map(len, alternatives), default=1)):
         names = [name[place_of_image] for name in alternatives if place_of_image < len(name)]
         texts = [
@@ -729,3 +888,13 @@ def _rows(
         files = [text for text in texts if not is_address(text)]
         image = places.find(files, file) if files else next(iter(texts or names), None)
         yield Row(file.path, place, {**values, "image": image}, split)
+
+
+def _parts(record: dict[str, Any], mapping: Mapping, part: str) -> list[Any]:
+    """What a record says of a part, in words."""
+    found = taken(record, getattr(mapping, part))
+    if part == "answers" and mapping.separator:
+        texts = (one.split(mapping.separator) if isinstance(one, str) else [one] for one in found)
+        found = [text for several in texts for text in several]
+    words = mapping.words.get(part)
+    return [words.get(str(value), value) for value in found] if words else found

@@ -7,6 +7,7 @@ the same ones, with the same ids. Layout: visualqa.org, "Data format".
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import NoneType
@@ -21,14 +22,9 @@ from saccade.data.records import SPLITS, Collection, ImageRecord, Question, Spli
 # The annotations: ten human answers to each question.
 
 SAME_SPLIT = "Give questions and annotations of the same split."
-ANNOTATION_FIELDS = {
-    "question_id": int,
-    "image_id": int,
-    "question_type": str,
-    "answer_type": str,
-    "multiple_choice_answer": str,
-    "answers": list,
-}
+ANNOTATION_FIELDS = {"question_id": int, "image_id": int, "answers": list}
+MORE_FIELDS = {"multiple_choice_answer": str, "answer_type": str, "question_type": str}
+"""All records of a file have such a field, or none has it."""
 
 
 def _read_annotations(
@@ -43,15 +39,20 @@ def _read_annotations(
     if own and subtype and own != subtype:
         message = f"is of {own}, but {questions.name} is of {subtype}"
         raise BadData(message, location=path, hint=SAME_SPLIT)
-    table = columns(records, ANNOTATION_FIELDS, path=path, name="annotation")
-    theirs, about, question_types, answer_types, best, given = table
+    more = {
+        field: kind
+        for field, kind in MORE_FIELDS.items()
+        if any(field in record for record in records if isinstance(record, dict))
+    }
+    table = columns(records, {**ANNOTATION_FIELDS, **more}, path=path, name="annotation")
+    theirs, about, given, *others = table
     unique(theirs, path=path, name="question_id")
-    columns_out: list[list[Any]] = [
-        _answers(given, theirs, path),
-        list(map(sys.intern, best)),
-        list(map(sys.intern, answer_types)),
-        list(map(sys.intern, question_types)),
-    ]
+    answers = _answers(given, theirs, path)
+    said = {field: list(map(sys.intern, one)) for field, one in zip(more, others, strict=True)}
+    if "multiple_choice_answer" not in said:
+        said["multiple_choice_answer"] = [Counter(ten).most_common(1)[0][0] for ten in answers]
+    columns_out: list[list[Any]] = [answers]
+    columns_out += [said.get(field) or [""] * len(theirs) for field in MORE_FIELDS]
     if theirs != ids:  # released files have equal order; others may have any
         row_of = {number: row for row, number in enumerate(theirs)}
         asked = set(ids)
