@@ -23,7 +23,12 @@ def ten(**more: Any) -> list[dict[str, Any]]:
 
 def questions(image: int, **more: Any) -> list[dict[str, Any]]:
     return [
-        {"image_id": image + n, "question": f"What is {n}?", "question_id": (image + n) * 10, **more}
+        {
+            "image_id": image + n,
+            "question": f"What is {n}?",
+            "question_id": (image + n) * 10,
+            **more,
+        }
         for n in range(3)
     ]
 
@@ -100,8 +105,8 @@ def write_vqa_form(root: Path) -> None:
         answered = annotations(image, ten())
         for record in (*asked, *answered):
             record["question_id"] = f"q{record['question_id']}"
-        save(root / f"own/ask.{split}.json", {"questions": asked})
-        save(root / f"own/replies.{split}.json", {"annotations": answered})
+        save(root / f"ask.{split}.json", {"questions": asked})
+        save(root / f"replies.{split}.json", {"annotations": answered})
         touch(root, *(f"pictures/{image + n}.png" for n in range(3)))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.question_layouts import QUESTION_LAYOUTS
-from tests.sample_files import save, touch, write_lines
+from tests.sample_files import save, touch
 
 ANSWERS = ["red"] * 7 + ["pink", "red", "crimson"]
 

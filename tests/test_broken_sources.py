@@ -32,6 +32,7 @@ from tests.source_samples import (
 from tests.test_broken_files import BROKEN as BROKEN_JSON
 from tests.test_broken_own_data import ARROW, LINES, METADATA, PARQUET, TABLE
 from tests.test_broken_own_data import BROKEN as BROKEN_OWN
+from tests.test_broken_question_layouts import BROKEN as BROKEN_LAYOUTS
 
 V1 = "OpenEnded_mscoco_train2014_questions.json"
 GENOME, LISTED = "question_answers.json", "image_data.json"
@@ -267,7 +268,8 @@ def test_broken_input_is_refused_with_file_cause_and_cure(name, tmp_path):
 def test_every_source_is_broken_in_at_least_five_ways():
     """Five kinds: the same cause at another place is none of its own."""
     causes = {name: set() for name in SOURCES}
-    for broken in (*BROKEN.values(), *BROKEN_JSON.values(), *BROKEN_OWN.values()):
+    tables = BROKEN, BROKEN_JSON, BROKEN_OWN, BROKEN_LAYOUTS
+    for broken in (broken for table in tables for broken in table.values()):
         causes[broken.source].add(broken.cause)
     assert {name: found for name, found in causes.items() if len(found) < 5} == {}
 

@@ -20,6 +20,7 @@ from saccade.datasets.columns import columns_of, fits, known_among
 from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare
 from saccade.datasets.row_files import first_row
+from tests.sample_files import write_lines as write
 from tests.source_samples import (
     JPEG,
     OWN_TABLE,
@@ -30,7 +31,6 @@ from tests.source_samples import (
     save_arrow,
     touch,
 )
-from tests.source_samples import write_lines as write
 
 
 class TestTable:

@@ -207,7 +207,9 @@ def _said(row: Row) -> _Said:
             raise row.bad(f"is of split {str(word)[:30]!a}", "Write train, val or test.")
         if split not in (None, own):
             message = f"is of split {str(word)[:30]!a}, but the name of its file says {split}"
-            hint = "Say which counts: --option columns=split:COLUMN, or columns=split: (the name)."
+            hint = (
+                "Mend one. Of a table say: --option columns=split:COLUMN, or columns=split: (name)."
+            )
             raise row.bad(message, hint)
         split = own
     return _Said(row, name, split)

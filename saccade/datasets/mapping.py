@@ -31,18 +31,18 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.settings import Settings, first_problem
-from saccade.data.find_files import ImageFiles, files_like, folders_in, holds_texts
+from saccade.data.find_files import ImageFiles, files_like, folders_in, holds_texts, tidy
 from saccade.data.options import one_of
 from saccade.data.reading import RELEASED, read_json, read_lines, read_text
 from saccade.data.records import Collection, Split
 from saccade.datasets.coco_captions import FILES as COCO_FILES
 from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
+from saccade.datasets.plain_pickle import read_pickle
 from saccade.datasets.row_files import (
     PARQUET,
     ROW_FILES,
     is_json,
     json_lines,
-    read_pickle,
     read_rows,
 )
 from saccade.datasets.vqa import FILES as VQA_FILES
@@ -231,7 +231,7 @@ def taken(record: Any, paths: Sequence[str]) -> list[Any]:
     """What the first of `paths` gives that gives anything."""
     for path in paths:
         found = [value for piece in path.split(" + ") for value in _said_by(piece, record)]
-        if found := [value for value in found if value not in (None, "")]:
+        if found := [value for value in found if value not in (None, "", [])]:
             return found
     return []
 
@@ -274,8 +274,10 @@ def _records_in(value: Any, steps: Sequence[str | int], around: dict[str, Any]) 
         for key, one in value.items():
             yield from _records_in(one, rest, {**around, "$key": key})
     elif isinstance(value, dict) and isinstance(step, str) and step in value:
-        plain = {key: one for key, one in value.items() if not isinstance(one, dict | list)}
-        yield from _records_in(value[step], rest, {**around, **plain})
+        beside = {key: one for key, one in value.items() if key != step}
+        yield from _records_in(value[step], rest, {**around, **beside})
+    elif "$row" in around or "$key" in around:  # a record that lacks what others have
+        yield from _records_in(value, (), around)
 
 
 # Files.
@@ -287,8 +289,10 @@ class File(NamedTuple):
     path: Path
     subset: str
     """{split}."""
+    home: Path
+    """The folder that the data set lies in."""
     named: MappingOf[str, str] = MappingProxyType({})
-    """The others."""
+    """The other braces."""
 
     @property
     def split(self) -> Split | None:
@@ -305,12 +309,14 @@ def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
         for pattern in patterns:
             matches = _as_expression(pattern).fullmatch
             for path in sorted(home.glob(re.sub(r"\{\w+\}", "*", pattern))):
-                if not (match := matches(path.relative_to(home).as_posix())) or not path.is_file():
+                inside = path.relative_to(home)
+                hidden = any(part.startswith(".") for part in inside.parts)
+                if hidden or not (match := matches(inside.as_posix())) or not path.is_file():
                     continue
                 named = match.groupdict()
                 subset = named.pop("split", "")
                 if split_in(subset) or "{split}" not in pattern:
-                    found.setdefault(path, File(path, subset, named))
+                    found.setdefault(path, File(path, subset, home, named))
         if found:
             return list(found.values())
     return []
@@ -354,7 +360,7 @@ def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[
         found = [_named_by_itself(path, root) for path in files_like(root, kinds)]
     if mapping.join and mapping.join.holds and not partners(root, mapping.join):
         return []
-    signs = _signs(mapping)
+    signs = [] if mapping.files else _signs(mapping)
     return [
         file
         for file in found
@@ -366,7 +372,7 @@ def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[
 def _named_by_itself(path: Path, root: Path) -> File:
     """A file whose split stands somewhere in its name, or in that of its folder."""
     of_folder = path.parent != root and not split_in(path.stem)
-    return File(path, path.parent.name if of_folder else path.stem)
+    return File(path, path.parent.name if of_folder else path.stem, path.parent)
 
 
 def partners(root: Path, join: Join) -> list[File]:
@@ -395,14 +401,15 @@ def claimed(root: Path, *names: str) -> list[Path]:
     return files
 
 
-def _document(path: Path, mapping: Mapping, records: str) -> Any:
-    """What a file holds: a list of records, or whatever its JSON is."""
+def _document(path: Path, mapping: Mapping, records: str) -> tuple[Any, list[str]]:
+    """What a file holds, a list or whatever its JSON is, and the places of what has a line."""
     if path.suffix == ".pkl":
-        return read_pickle(path)
+        return read_pickle(path), []
     if is_json(path) and not json_lines(path):
         top: type[Any] = list if records.startswith("[") else dict
-        return read_json(path, top, object_hook=_kept(_fields(mapping, records)))
-    return [row.values for row in read_rows(path)[1]]
+        return read_json(path, top, object_hook=_kept(_fields(mapping, records))), []
+    rows = read_rows(path)[1]
+    return [row.values for row in rows], [row.place for row in rows]
 
 
 def _kept(fields: set[str] | None) -> Any:
@@ -438,15 +445,14 @@ def _read_records(file: File, mapping: Mapping, records: str) -> Placed:
     if mapping.parallel:
         found = _parallel(file, mapping.parallel)
         return [(f"line {n}", {**around, **row}) for n, row in enumerate(found, start=1)]
-    document = _document(path, mapping, records)
-    listed = [
-        (f"record {n}", one)
-        for n, one in enumerate(_records_in(document, _steps(records), around), start=1)
-    ]
+    document, places = _document(path, mapping, records)
+    listed = list(_records_in(document, _steps(records), around))
     if not listed:
         hint = "Take the released file, or mend the mapping."
         raise BadData(f"holds no records at {records!r}", location=path, hint=hint)
-    return listed
+    if len(places) != len(listed):
+        places = [f"record {number}" for number in range(1, len(listed) + 1)]
+    return list(zip(places, listed, strict=True))
 
 
 def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -510,32 +516,45 @@ class _Images:
 
     def __init__(self, files: ImageFiles, mapping: Mapping) -> None:
         self.files, self.mapping = files, mapping
-        self.known: dict[str, list[str]] = {}
+        self.known: dict[tuple[Path, str], list[str]] = {}
+        self.found: dict[tuple[tuple[str, ...], Path, str], str] = {}
         self.patterns: dict[str, str | None] = {}
 
     def folders(self, file: File) -> list[str]:
-        """Those of the layout, of the file's split, of no split, and the others."""
-        if file.subset not in self.known:
-            own = [
-                f.format(split=file.split or "", subset=file.subset) for f in self.mapping.folders
-            ]
-            tree = ["images", "", *self.files.tree]
-            splits = {folder: split_in(folder) for folder in tree}
-            order = sorted(
-                tree,
-                key=lambda f: (
-                    file.subset not in f.split("/"),
-                    splits[f] not in (None, file.split),
-                    splits[f] is None,
-                ),
-            )
-            self.known[file.subset] = list(dict.fromkeys((*own, *order)))
-        return self.known[file.subset]
+        """Those of the layout, of the file's split, of no split, and the others: below the folder
+        that the data set lies in, then below that of the images.
+        """
+        key = file.home, file.subset
+        if key not in self.known:
+            inside = file.home.absolute().is_relative_to(self.files.root)
+            below = file.home.absolute().relative_to(self.files.root).as_posix() if inside else "."
+            found: list[str] = []
+            for base in dict.fromkeys((below, ".")):
+                tree = ["images", "", *ImageFiles(self.files.root / base).tree]
+                splits = {folder: split_in(folder) for folder in tree}
+
+                def order(folder: str, of: MappingOf[str, Split | None] = splits) -> list[bool]:
+                    strange = of[folder] not in (None, file.split)
+                    return [file.subset not in folder.split("/"), strange, of[folder] is None]
+
+                own = [
+                    folder.format(split=file.split or "", subset=file.subset)
+                    for folder in self.mapping.folders
+                ]
+                found += (tidy(f"{base}/{folder}") for folder in (*own, *sorted(tree, key=order)))
+            self.known[key] = list(dict.fromkeys(found))
+        return self.known[key]
 
     def find(self, names: Sequence[str], file: File) -> str:
         """The first of `names` that is there, with one of `ENDINGS` where it has none; else the
-        place where the first should be."""
-        folders = self.folders(file)
+        place where the first should be.
+        """
+        key = (tuple(names), file.home, file.subset)
+        if key not in self.found:
+            self.found[key] = self._look(names, self.folders(file))
+        return self.found[key]
+
+    def _look(self, names: Sequence[str], folders: Sequence[str]) -> str:
         for name in names:
             endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
             path = self.files.find_path(name, folders, endings)
@@ -558,7 +577,7 @@ class _Images:
         """The way to write a number that gives a file's name for all of them, if there is one."""
         for folder in self.folders(file):
             names = self.files.names(folder)
-            for name in sorted(names):
+            for name in sorted(name for name in names if name[0] != "."):
                 for match in re.finditer(r"\d+", name):
                     if int(match[0]) == every[0] and name.lower().endswith(ENDINGS):
                         width = len(match[0]) if match[0][0] == "0" or len(match[0]) > 6 else 0
@@ -594,7 +613,7 @@ def read(
     Where no split is given, `val_share` and `test_share` of the images are drawn with `seed`.
     Raises BadConfig for a mapping that says too little, BadData for files of another form.
     """
-    path = root / mapping if (root / mapping).is_file() else Path(mapping)
+    path = _own(root, mapping) or Path(mapping)
     if not path.is_file():
         hint = "Name the file that describes the layout: --option mapping=FILE.toml (docs/data.md)."
         raise BadData(f"holds no {mapping}", location=root, hint=hint)
@@ -605,7 +624,13 @@ def recognise(root: Path, mapping: str = USUAL) -> str | None:
     """A layout that the user gives, or that lies there."""
     if mapping != USUAL:
         return f"the layout is given as {mapping}"
-    return f"there is {USUAL}" if (root / USUAL).is_file() else None
+    path = _own(root, USUAL)
+    return f"there is {path.relative_to(root).as_posix()}" if path else None
+
+
+def _own(root: Path, mapping: str) -> Path | None:
+    """The file of a layout below `root`, or directly below a folder in it."""
+    return next((p / mapping for p in (root, *folders_in(root)) if (p / mapping).is_file()), None)
 
 
 def read_released(
@@ -644,6 +669,9 @@ def read_mapped(
         field = next(iter(mapping.image_id), "image_id")
         given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
         mapping = _changed(mapping, None, {"image": given})
+        if {path for _, path, _, _ in Formatter().parse(given) if path is not None} != {field}:
+            hint = "Write how the number stands in the name: --option image_name={:012d}.jpg."
+            raise BadConfig(f"image_name={image_name} names no number", hint=hint)
     found = fitting(root, mapping, without)
     if not found:
         usual = ", ".join(mapping.files) or "file of such records"
@@ -694,7 +722,9 @@ def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list
             ],
         )
         if left := len(whole) - len(records):
-            lack = f"their {path} is not {' or '.join(wanted)}" if wanted else f"they have no {path}"
+            lack = (
+                f"their {path} is not {' or '.join(wanted)}" if wanted else f"they have no {path}"
+            )
             notes.append(f"{left} records of {file.path.name} were left out: {lack}.")
     return records, notes
 
@@ -723,13 +753,15 @@ def _rows(
     alternatives = [names for path in mapping.image if (names := taken(record, (path,)))]
     if not alternatives and (number := values["image_id"]) is not None:
         alternatives = [[name] for name in places.names_of(number, file, numbers)]
-    split = None if values["split"] is not None else file.split
+    # A name that the layout says comes first; one of a user's own file may say anything.
+    split = file.split if mapping.files or values["split"] is None else None
     for place_of_image in range(max(map(len, alternatives), default=1)):
         names = [name[place_of_image] for name in alternatives if place_of_image < len(name)]
         texts = [
             name.replace("\\", "/") for name in names if isinstance(name, str) and name.strip()
         ]
-        image = places.find(texts, file) if texts else next(iter(names), None)
+        is_path = texts and "://" not in texts[0]
+        image = places.find(texts, file) if is_path else next(iter(names), None)
         yield Row(file.path, place, {**values, "image": image}, split)
 
 

@@ -1,0 +1,390 @@
+"""The reader of layouts that are files: paths, templates, patterns, joins, what is refused."""
+
+import json
+import pickle
+
+import pytest
+
+from saccade.core.errors import BadConfig, BadData
+from saccade.datasets.catalogue import read_source
+from saccade.datasets.mapping import Mapping, files_of, load, read, taken, values_at
+from saccade.datasets.plain_pickle import read_pickle
+from saccade.datasets.prepare import prepare
+from tests.question_layouts import write_chartqa, write_pope, write_slake, write_vqa_abstract
+from tests.sample_files import save, touch, write_lines
+
+RECORD = {
+    "a": {"b": [{"c": 1}, {"c": 2}]},
+    "n": 7,
+    "text": "12",
+    "words": ["no", "yes"],
+    "place": 1,
+    "none": None,
+    "blank": "",
+    "rest": [],
+    "of": {"x": {"v": "p"}, "y": {"v": "q"}},
+}
+
+
+class TestPaths:
+    @pytest.mark.parametrize(
+        ("path", "found"),
+        [
+            ("n", [7]),
+            ("a.b[].c", [1, 2]),
+            ("a.b[1].c", [2]),
+            ("a.b[2].c", []),
+            ("words[place]", ["yes"]),
+            ("words[n]", []),
+            ("words[text]", []),
+            ("words[gone]", []),
+            ("of.*.v", ["p", "q"]),
+            ("a.b.c", []),
+            ("n.x", []),
+            ("gone", []),
+            ("", [RECORD]),
+        ],
+    )
+    def test_what_a_path_leads_to(self, path, found):
+        assert values_at(RECORD, path) == found
+
+    @pytest.mark.parametrize(
+        ("paths", "found"),
+        [
+            (("gone", "none", "blank", "rest", "n", "text"), [7]),
+            (("words[] + n",), ["no", "yes", 7]),
+            (("gone + n",), [7]),
+            (("'test'",), ["test"]),
+            (("{n:03d}.png",), ["007.png"]),
+            (("{text:04d}.png",), ["0012.png"]),
+            (("{words[0]}/{of.x.v}",), ["no/p"]),
+            (("{gone}.png", "{n}.png"), ["7.png"]),
+            (("{a.__class__}", "{a.b.__init__.__globals__}"), []),
+            (("{words[0]:06d}",), []),
+        ],
+    )
+    def test_the_first_that_gives_something_counts(self, paths, found):
+        assert taken(RECORD, paths) == found
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("pattern", "there", "found"),
+        [
+            ("{split}.json", ["train.json", "val.json", "notes.json"], {"train", "val"}),
+            ("q_{split}.json", ["q_val2014.json"], {"val2014"}),
+            ("q_{split}.json", ["q_test-dev2015.json"], {"test-dev2015"}),
+            ("{split}/a.json", ["train/a.json", "other/a.json"], {"train"}),
+            ("{split}/{split}_a.json", ["train/train_a.json", "val/train_a.json"], {"train"}),
+            ("*/{split}.json", ["x/train.json", "y/val.json", "val.json"], {"train", "val"}),
+            ("q.(a)_{split}.json", ["q.(a)_val.json", "qx(a)_val.json"], {"val"}),
+        ],
+    )  # fmt: skip
+    def test_split_stands_for_a_splits_word(self, pattern, there, found, tmp_path):
+        touch(tmp_path, *there, *(f".{name}" for name in there if "/" not in name))
+        assert {file.subset for file in files_of(tmp_path, [pattern])} == found
+
+    def test_other_braces_are_named(self, tmp_path):
+        touch(tmp_path, "train/train_human.json", "train/train_augmented.json")
+        found = files_of(tmp_path, ["{split}/{split}_{kind}.json"])
+        assert [(file.subset, dict(file.named)) for file in found] == [
+            ("train", {"kind": "augmented"}),
+            ("train", {"kind": "human"}),
+        ]
+
+    def test_the_first_folder_that_has_some(self, tmp_path):
+        touch(tmp_path, "b/train.json", "c/val.json")
+        assert [file.path.parent.name for file in files_of(tmp_path, ["{split}.json"])] == ["b"]
+
+
+MINE = {"image": "pic", "question": "q", "answers": "a"}
+
+
+def own(root, mapping, records, name="own.json"):
+    """A mapping as TOML, and the records it is about, with an image for each."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in mapping.items()]
+    write_lines(root / "mapping.toml", *lines)
+    save(root / name, records)
+    touch(root, *(f"images/{n}.jpg" for n in range(10)))
+    return root
+
+
+def rows(count=10, **more):
+    return [{"pic": f"{n}.jpg", "q": f"Is it {n}?", "a": "yes", **more} for n in range(count)]
+
+
+class TestOwnMapping:
+    def test_five_lines_read_an_own_form(self, tmp_path):
+        collection = read(own(tmp_path, MINE, rows()))
+        assert len(collection.questions) == 10
+        assert {image.split for image in collection.images} == {"train", "val", "test"}
+
+    def test_it_may_lie_elsewhere(self, tmp_path):
+        own(tmp_path / "data", MINE, rows())
+        path = (tmp_path / "data/mapping.toml").rename(tmp_path / "mine.toml")
+        assert len(read(tmp_path / "data", mapping=str(path)).questions) == 10
+        made = prepare(None, tmp_path / "data", tmp_path / "out", mapping=str(path))
+        assert made.is_dir()
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("image = ", "TOML"),
+            ('image = "a"\nqestion = "b"', "qestion"),
+            ('image = "a"\nquestion = 3', "question"),
+            ('image = "a"\nlines = "(?P<x>"', "lines"),
+            ('image = "{a"\nquestion = "q"', "image"),
+            ('image = "a}"\nquestion = "q"', "image"),
+            ('image = "{}.jpg"\nquestion = "q"', "image"),
+            ('image = "{a!r}"\nquestion = "q"', "image"),
+            ('image = "{a:zz}.jpg"\nquestion = "q"', "zz"),
+            ('image = "a"\nquestion = "q"\n[parts.x]\nqestion = "r"', "qestion"),
+            ('image = "a"\nquestion = "q"\n[join]\nrecords = "[]"', "join.on"),
+        ],
+    )
+    def test_a_mapping_that_is_none(self, text, says, tmp_path):
+        path = write_lines(tmp_path / "mapping.toml", text)
+        with pytest.raises(BadConfig) as caught:
+            load(path)
+        assert caught.value.location == str(path)
+        assert says in caught.value.message
+        assert caught.value.hint
+        assert "\n" not in str(caught.value)
+
+    def test_one_that_is_missing_or_says_too_little(self, tmp_path):
+        with pytest.raises(BadData, match=r"mine\.toml"):
+            read(tmp_path, mapping="mine.toml")
+        write_lines(tmp_path / "mapping.toml", 'image = "a"')
+        with pytest.raises(BadConfig, match="too little"):
+            read(tmp_path)
+
+    def test_a_wrong_path_is_told_with_its_file(self, tmp_path):
+        own(tmp_path, {**MINE, "records": "data.items[]"}, {"data": {"rows": rows()}})
+        with pytest.raises(BadData):  # no file holds the names that it goes by
+            read(tmp_path)
+        own(tmp_path, {**MINE, "records": "data.items[]"}, {"data": {"rows": rows(), "items": []}})
+        with pytest.raises(BadData, match=r"data\.items") as caught:
+            read(tmp_path)
+        assert caught.value.location == str(tmp_path / "own.json")
+        own(tmp_path, {**MINE, "image": "picture"}, rows())
+        with pytest.raises(BadData, match="record 1 names no image"):
+            read(tmp_path)
+
+    def test_a_record_that_lacks_what_others_have_is_told(self, tmp_path):
+        mapping = {**MINE, "records": "[].asked[]"}
+        scenes = [{"asked": [row]} for row in rows()]
+        own(tmp_path, mapping, [*scenes, {"asket": []}])
+        with pytest.raises(BadData, match="record 11 names no image"):
+            read(tmp_path)
+        assert len(read(tmp_path, bad="drop").questions) == 10
+        own(tmp_path, mapping, [*scenes, {"asked": []}])  # an image about which nobody asks
+        assert len(read(tmp_path).questions) == 10
+
+    def test_lines_of_text(self, tmp_path):
+        mapping = {**MINE, "files": "*.txt", "lines": r"(?P<pic>\S+) (?P<q>[^|]+)\|(?P<a>.+)"}
+        own(tmp_path, mapping, [])
+        write_lines(tmp_path / "t.txt", *(f"{n}.jpg Is it {n}?|yes" for n in range(10)))
+        assert {q.answers for q in read(tmp_path).questions} == {("yes",)}
+        write_lines(tmp_path / "t.txt", "0.jpg Is it?|yes", "", "none")
+        with pytest.raises(BadData, match="line 3") as caught:
+            read(tmp_path)
+        assert caught.value.location == str(tmp_path / "t.txt")
+
+    def test_records_of_a_dictionary_have_their_key(self, tmp_path):
+        mapping = {"records": "*", "image": "{$key}.jpg", "question": "q", "answers": "a"}
+        own(tmp_path, mapping, {str(n): {"q": "Is it?", "a": "yes"} for n in range(10)})
+        assert {image.file for image in read(tmp_path).images} == {
+            f"images/{n}.jpg" for n in range(10)
+        }
+
+    def test_a_record_has_the_fields_around_it(self, tmp_path):
+        mapping = {**MINE, "records": "sets[].rows[]", "image": "{of.pic}", "split": "name"}
+        document = {
+            "sets": [
+                {"name": name, "of": {"pic": f"{n}.jpg"}, "rows": rows(2)}
+                for n, name in enumerate(("train", "val"))
+            ]
+        }
+        images = read(own(tmp_path, mapping, document)).images
+        assert {(image.file, image.split) for image in images} == {
+            ("images/0.jpg", "train"),
+            ("images/1.jpg", "val"),
+        }
+
+    def test_where_and_remove_and_words_and_separator(self, tmp_path):
+        mapping = {
+            **MINE,
+            "where": {"pic": [], "kind": ["a", "1"]},
+            "remove": ["<image>"],
+            "separator": ";",
+            "question_type": "kind",
+        }
+        records = rows(10, kind=1)
+        records[0] |= {"pic": None}
+        records[1] |= {"kind": "b"}
+        records[2] |= {"q": "<image>\nIs it?", "a": "yes;no"}
+        root = own(tmp_path, {k: v for k, v in mapping.items() if k != "where"}, records)
+        more = '[where]\npic = []\nkind = ["a", "1"]\n[words.question_type]\n1 = "one"\n'
+        path = root / "mapping.toml"
+        path.write_text(path.read_text() + more)
+        collection = read(root)
+        assert len(collection.questions) == 8
+        assert [note.split(" records")[0] for note in collection.notes[:2]] == ["1", "1"]
+        assert {q.question_type for q in collection.questions} == {"one"}
+        assert ("Is it?", ("yes", "no")) in {(q.text, q.answers) for q in collection.questions}
+
+    def test_image_names_of_numbers(self, tmp_path):
+        mapping = {"image_id": "pic", "question": "q", "answers": "a"}
+        records = [{**row, "pic": n} for n, row in enumerate(rows())]
+        own(tmp_path, mapping, records)
+        touch(tmp_path, *(f"photos/I_{n:07d}_x.png" for n in range(10)))
+        given = read(tmp_path, images="photos", image_name="I_{:07d}_x.png")
+        found = read(tmp_path, images="photos")
+        assert given.images == found.images
+        assert {image.file for image in given.images} == {f"I_{n:07d}_x.png" for n in range(10)}
+        for wrong in ("{:07d", "{:zz}.png", "{other}.png", "photo.png"):
+            with pytest.raises(BadConfig, match="image"):
+                read(tmp_path, images="photos", image_name=wrong)
+
+    def test_numbers_of_a_table_are_numbers(self, tmp_path):
+        mapping = {"image_id": "pic", "question": "q", "answers": "a"}
+        own(tmp_path, mapping, [])
+        (tmp_path / "own.json").unlink()
+        write_lines(tmp_path / "own.csv", "pic,q,a", *(f"{n},Is it?,yes" for n in range(2, 9)))
+        assert sorted(image.id for image in read(tmp_path).images) == list(range(2, 9))
+
+
+class TestJoin:
+    JOIN = '[join]\nfiles = "a_{split}.json"\nrecords = "replies[]"\non = "n = number"\n'
+
+    def made(self, root, replies):
+        mapping = {"files": "q_{split}.json", "image": "pic", "question": "q", "answers": "said"}
+        asked = [{"n": n, "pic": f"{n}.jpg", "q": "Is it?"} for n in range(3)]
+        own(root, mapping, asked, name="q_train.json")
+        path = root / "mapping.toml"
+        path.write_text(path.read_text() + self.JOIN)
+        save(root / "a_train.json", {"replies": replies})
+        return root
+
+    def test_records_of_the_same_key_are_one(self, tmp_path):
+        root = self.made(tmp_path, [{"number": n, "said": f"it is {n}"} for n in (2, 1, 0, 9)])
+        collection = read(root)
+        assert [q.answers[0] for q in collection.questions] == ["it is 0", "it is 1", "it is 2"]
+        assert any("1 records of a_train.json" in note for note in collection.notes)
+
+    def test_files_of_different_splits(self, tmp_path):
+        with pytest.raises(BadData, match="different splits"):
+            read(self.made(tmp_path, [{"number": n + 50, "said": "x"} for n in range(3)]))
+
+    def test_a_key_twice(self, tmp_path):
+        with pytest.raises(BadData, match="number 1 twice") as caught:
+            read(self.made(tmp_path, [{"number": 1, "said": "x"}, {"number": 1, "said": "y"}]))
+        assert caught.value.location == str(tmp_path / "a_train.json")
+
+    def test_the_files_of_another_split_do_not_join(self, tmp_path):
+        root = self.made(tmp_path, [{"number": n, "said": "yes"} for n in range(3)])
+        save(root / "a_val.json", {"replies": [{"number": 0, "said": "no"}]})
+        assert {q.answers for q in read(root).questions} == {("yes",)}
+
+
+class TestParts:
+    def test_a_part_of_the_records(self, tmp_path):
+        write_slake(tmp_path)
+        texts = {
+            part: {q.text for q in read_source("slake", tmp_path, part=part).questions}
+            for part in ("", "en", "zh")
+        }
+        assert texts["en"] == {"What modality is used?"}
+        assert texts["zh"] == {"这是什么模态?"}
+        assert texts[""] == texts["en"] | texts["zh"]
+
+    def test_a_part_of_the_files(self, tmp_path):
+        write_vqa_abstract(tmp_path)
+        collection = read_source("vqa-abstract", tmp_path, part="multiple-choice")
+        assert set(collection.choices) == {question.id for question in collection.questions}
+        assert not read_source("vqa-abstract", tmp_path).choices
+
+    def test_parts_by_the_names_of_files(self, tmp_path):
+        write_pope(tmp_path / "pope")
+        ids = [q.id for q in read_source("pope", tmp_path / "pope", part="popular").questions]
+        assert ids == [1, 2, 3, 4]
+        write_chartqa(tmp_path / "chart")
+        human = read_source("chartqa", tmp_path / "chart", part="human")
+        assert {q.question_type for q in human.questions} == {"human"}
+        assert len(human.questions) == 9
+
+    def test_parts_that_there_are_not(self, tmp_path):
+        write_slake(tmp_path)
+        with pytest.raises(BadConfig, match="fr"):
+            read_source("slake", tmp_path, part="fr")
+        with pytest.raises(BadConfig, match="part=en"):
+            read(own(tmp_path / "own", MINE, rows()), part="en")
+
+
+def nested():
+    """Lists of lists that a few bytes refer to, 2**60 values in all, and one that holds itself."""
+    inner = []
+    for _ in range(60):
+        inner = [inner, inner]
+    itself = []
+    itself.append(itself)
+    return [inner], [itself]
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("called",)
+
+
+class TestPickles:
+    @pytest.mark.parametrize("protocol", range(6))
+    def test_plain_values_of_every_protocol(self, protocol, tmp_path):
+        value = [{"a": "é", "b": [1, 2.5, None, True], "c": {"d": (1, "x")}}] * 3
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(value, protocol))
+        assert read_pickle(tmp_path / "a.pkl") == value
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pickle.dumps([Evil()]),
+            pickle.dumps([print]),
+            *map(pickle.dumps, nested()),
+            pickle.dumps([{"a": b"bytes"}]),
+            pickle.dumps([{1, 2}], 4),
+            b"cos\nsystem\n(S'true'\ntR.",
+            b"(S'true'\nios\nsystem\n.",
+            b"\x82\x01.",
+            b"N\x72\xff\xff\xff\x7f]",
+            b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f",
+            b"]" * 10,
+            b"",
+            b"version https://git-lfs.github.com/spec/v1\n",
+        ],
+    )
+    def test_nothing_else_is_made(self, data, tmp_path, capsys):
+        (tmp_path / "a.pkl").write_bytes(data)
+        with pytest.raises(BadData) as caught:
+            read_pickle(tmp_path / "a.pkl")
+        assert caught.value.location == str(tmp_path / "a.pkl")
+        assert capsys.readouterr().out == ""
+
+
+def test_fields_that_no_path_names_are_let_go(tmp_path):
+    """And those that are named are there, whatever names they go by."""
+    mapping = {"image": "{p.x y}.jpg", "question": "q", "answers": ["r[] + s[k].t"], "id": "n"}
+    record = {"p": {"x y": 3}, "q": "Is it?", "r": ["a"], "s": [{"t": "b"}, {"t": "c"}], "k": 1}
+    collection = read(own(tmp_path, mapping, [{**record, "n": 5, "z": [record] * 9}]))
+    assert collection.questions[0].answers == ("a", "c")
+    assert collection.images[0].file == "images/3.jpg"
+    assert collection.questions[0].id == 5
+
+
+def test_every_released_layout_is_whole():
+    from saccade.datasets.mapping import LAYOUTS
+
+    for path in LAYOUTS.glob("*.toml"):
+        mapping = load(path)
+        assert isinstance(mapping, Mapping)
+        assert mapping.image or mapping.image_id
+        assert mapping.question or mapping.captions
+        assert mapping.files or mapping.holds or mapping.join or path.stem == "coco-form"
