@@ -190,7 +190,7 @@ BROKEN = {
     # IU X-Ray
     "iu-xray: cut off": Broken("iu-xray", cut(XRAY, 0.9), XRAY, "breaks off", "again"),
     "iu-xray: no records": Broken(
-        "iu-xray", write(XRAY, {"train": [], "report": "image_path"}), XRAY, "holds no records", "released",
+        "iu-xray", write(XRAY, {"train": [], "report": "image_path"}), XRAY, "names no image", "relative",
     ),
     "iu-xray: unknown split": Broken(
         "iu-xray", change(XRAY, lambda d: d["train"][0].update(split="x")), XRAY, "is of split 'x'", "train, val",

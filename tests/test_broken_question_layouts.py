@@ -135,7 +135,7 @@ BROKEN = {
     ),
     "vizwiz: empty": Broken(
         "vizwiz-vqa",
-        write(VIZ, '["VizWiz_", NaN]'),
+        write(VIZ, '["VizWiz_", "question", NaN]'),
         VIZ,
         "a number that JSON does not know",
         "null",

@@ -48,7 +48,11 @@ def test_a_file_is_named_after_what_it_knows_and_a_function_fits_on_a_screen(pat
             assert node.end_lineno - node.lineno <= 62, f"{short(path)}: {node.name}"
 
 
-UNPICKLER = "saccade/interop/torch_files.py"
+UNPICKLERS = {
+    "saccade/interop/torch_files.py": "Unpickler",
+    "saccade/datasets/plain_pickle.py": "_Unpickler",
+}
+"""The one of checkpoints, and the one of plain values, in which nothing may be named at all."""
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=short)
@@ -57,7 +61,8 @@ def test_nothing_is_ever_unpickled(path):
         name.split(".")[0] for name in imports(path)
     }
     of_pickle = re.findall(r"\bpickle\.(\w+)|from pickle import", path.read_text(encoding="utf-8"))
-    allowed = {"UnpicklingError"} | ({"Unpickler"} if short(path) == UNPICKLER else set())
+    unpickler = UNPICKLERS.get(short(path))
+    allowed = {"UnpicklingError", *([unpickler] if unpickler else [])}
     assert set(of_pickle) <= allowed
     for name, words, node in calls(path):
         location = f"{short(path)}:{node.lineno}"
@@ -68,12 +73,13 @@ def test_nothing_is_ever_unpickled(path):
         assert name not in {"eval", "exec", "pd.read_pickle"}, location
 
 
-def test_the_one_unpickler_answers_every_name_itself():
-    tree = ast.parse((ROOT / UNPICKLER).read_text(encoding="utf-8"))
-    named = [node for node in ast.walk(tree) if ast.unparse(node) == "pickle.Unpickler"]
+@pytest.mark.parametrize(("path", "unpickler"), UNPICKLERS.items())
+def test_every_unpickler_answers_every_name_itself(path, unpickler):
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    named = [node for node in ast.walk(tree) if ast.unparse(node) == f"pickle.{unpickler}"]
     (kind,) = [
         node for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef) and "pickle.Unpickler" in map(ast.unparse, node.bases)
+        if isinstance(node, ast.ClassDef) and f"pickle.{unpickler}" in map(ast.unparse, node.bases)
     ]  # fmt: skip
     assert len(named) == 1, "its only use is as the base of that class"
     (find,) = [node for node in kind.body if getattr(node, "name", "") == "find_class"]

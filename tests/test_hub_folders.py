@@ -19,8 +19,8 @@ from saccade.data.records import Caption, ImageRecord, Question
 from saccade.datasets.catalogue import OWN, read_source
 from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare, source_and_root
+from tests.sample_files import write_lines as write
 from tests.source_samples import JPEG, SAMPLES, beside, hf_table, save_parquet, touch
-from tests.source_samples import write_lines as write
 from tests.web_site import serve_hub
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -8,8 +8,8 @@ import pytest
 from saccade.core.errors import BadConfig, BadData
 from saccade.datasets.catalogue import read_source
 from saccade.datasets.mapping import Mapping, files_of, load, read, taken, values_at
+from saccade.datasets.plain_pickle import read_pickle
 from saccade.datasets.prepare import prepare
-from saccade.datasets.row_files import read_pickle
 from tests.question_layouts import write_chartqa, write_pope, write_slake, write_vqa_abstract
 from tests.sample_files import save, touch, write_lines
 
@@ -321,6 +321,16 @@ class TestParts:
             read(own(tmp_path / "own", MINE, rows()), part="en")
 
 
+def nested():
+    """Lists of lists that a few bytes refer to, 2**60 values in all, and one that holds itself."""
+    inner = []
+    for _ in range(60):
+        inner = [inner, inner]
+    itself = []
+    itself.append(itself)
+    return [inner], [itself]
+
+
 class Evil:
     def __reduce__(self):
         return print, ("called",)
@@ -338,6 +348,9 @@ class TestPickles:
         [
             pickle.dumps([Evil()]),
             pickle.dumps([print]),
+            *map(pickle.dumps, nested()),
+            pickle.dumps([{"a": b"bytes"}]),
+            pickle.dumps([{1, 2}], 4),
             b"cos\nsystem\n(S'true'\ntR.",
             b"(S'true'\nios\nsystem\n.",
             b"\x82\x01.",

@@ -21,6 +21,7 @@ from saccade.datasets.custom_rows import split_in
 from saccade.datasets.detect import recognise
 from saccade.datasets.prepare import prepare
 from saccade.datasets.row_files import first_row
+from tests.sample_files import write_lines as write
 from tests.source_samples import (
     JPEG,
     OWN_TABLE,
@@ -31,7 +32,6 @@ from tests.source_samples import (
     save_arrow,
     touch,
 )
-from tests.source_samples import write_lines as write
 
 
 class TestTable:

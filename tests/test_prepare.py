@@ -10,6 +10,7 @@ from saccade.data.records import Caption, Collection, ImageRecord, Question
 from saccade.data.splits import hold_out
 from saccade.datasets.catalogue import SOURCES, read_source
 from saccade.datasets.prepare import next_step, prepare, remarks
+from tests.sample_files import write_lines
 from tests.source_samples import (
     SAMPLES,
     beside,
@@ -18,7 +19,6 @@ from tests.source_samples import (
     save,
     touch,
     vqa_questions,
-    write_lines,
     write_vqa_v2,
 )
 

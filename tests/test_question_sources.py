@@ -246,3 +246,95 @@ class TestSurgery:
         everything = read_source("pitvqa", tmp_path, all_answers="yes")
         assert len(everything.questions) == 4 * 9
         assert fingerprint(everything) != fingerprint(collection)
+
+
+class TestVqaWithLess:
+    def spoil(self, root, how):
+        write_vqa_v2(root)
+        for subset in ("train2014", "val2014"):
+            path = root / f"v2_mscoco_{subset}_annotations.json"
+            document = json.loads(path.read_text())
+            how(document["annotations"])
+            save(path, document)
+
+    def test_the_best_answer_is_the_commonest_where_none_is_named(self, tmp_path):
+        def how(records):
+            for record in records:
+                for field in ("multiple_choice_answer", "answer_type", "question_type"):
+                    del record[field]
+
+        self.spoil(tmp_path, how)
+        questions = read_source("vqa-v2", tmp_path).questions
+        assert {(q.best_answer, q.answer_type, q.question_type) for q in questions} == {
+            ("red", "", "")
+        }
+
+    @pytest.mark.parametrize("field", ["multiple_choice_answer", "answer_type", "question_type"])
+    def test_a_field_that_only_some_records_have(self, field, tmp_path):
+        self.spoil(tmp_path, lambda records: records[1].pop(field))
+        with pytest.raises(BadData, match=f'no field "{field}"'):
+            read_source("vqa-v2", tmp_path)
+
+
+class TestLayouts:
+    def read(self, name, tmp_path, **options):
+        SAMPLES[name](tmp_path / name)
+        return read_source(name, tmp_path / name, **options)
+
+    def test_visual7w_offers_the_right_choice_among_four(self, tmp_path):
+        read = self.read("visual7w", tmp_path)
+        for question in read.questions:
+            assert len(set(read.choices[question.id])) == 4
+            assert question.best_answer in read.choices[question.id]
+
+    def test_scienceqa_answers_by_the_number_of_a_choice(self, tmp_path):
+        read = self.read("scienceqa", tmp_path)
+        assert [q.answers for q in read.questions[:2]] == [("the right",), ("the left",)]
+        assert {one.released for one in read.released_ids} == {
+            "101",
+            "102",
+            "151",
+            "152",
+            "171",
+            "172",
+        }
+        assert read.notes[0].startswith("3 records of problems.json")
+
+    def test_a_conversation_is_pairs_of_question_and_reply(self, tmp_path):
+        read = self.read("llava", tmp_path)
+        assert [(q.text, q.answers) for q in read.questions[2:4]] == [
+            ("What is it?", ("It is number 1.",)),
+            ("Is it red?", ("No.",)),
+        ]
+
+    def test_coco_qa_and_vivqa_have_words_for_types_and_numbers_of_coco(self, tmp_path):
+        read = self.read("coco-qa", tmp_path)
+        assert {q.question_type for q in read.questions} == {"color", "number", "object"}
+        assert {image.id for image in read.images} == {600, 601, 602, 700, 701, 702}
+        assert {q.question_type for q in self.read("vivqa", tmp_path).questions} == {"color"}
+
+    def test_several_answers_of_vqa_med(self, tmp_path):
+        read = self.read("vqa-med-2019", tmp_path)
+        assert [(q.answers, q.question_type) for q in read.questions if q.split == "test"] == [
+            (("axial",), "plane"),
+            (("a mass", "neoplasm"), "abnormality"),
+        ]
+
+    @pytest.mark.parametrize("part", ["all", "head", "tail"])
+    def test_gqa_ood_with_the_training_questions_of_gqa(self, part, tmp_path):
+        SAMPLES["gqa-ood"](tmp_path)
+        path = tmp_path / "questions/train_balanced_questions.json"
+        save(path, gqa_questions("029301", "2370799"))
+        read = read_source("gqa-ood", tmp_path, part=part)
+        assert {q.split for q in read.questions} == {"train", "val", "test"}
+        start = {"all": "0507", "head": "05071", "tail": "05072"}[part]
+        assert {q.id for q in read.questions if q.split == "val"} == {
+            int(f"1{start}{n}") for n in range(3)
+        }
+
+    def test_lists_of_blip_take_visual_genome_for_training_or_not(self, tmp_path):
+        assert (
+            len([q for q in self.read("blip-vqa", tmp_path).questions if q.split == "train"]) == 4
+        )
+        alone = read_source("blip-vqa", tmp_path / "blip-vqa", part="vqa")
+        assert len([q for q in alone.questions if q.split == "train"]) == 3

@@ -38,12 +38,12 @@ from saccade.data.reading import RELEASED, read_json, read_lines, read_text
 from saccade.data.records import Collection, Split
 from saccade.datasets.coco_captions import FILES as COCO_FILES
 from saccade.datasets.custom_rows import Row, as_rules, collect, is_address, split_in
+from saccade.datasets.plain_pickle import read_pickle
 from saccade.datasets.row_files import (
     PARQUET,
     ROW_FILES,
     is_json,
     json_lines,
-    read_pickle,
     read_rows,
 )
 from saccade.datasets.vqa import FILES as VQA_FILES
@@ -380,8 +380,14 @@ def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[
         for file in found
         if file.path not in without
         and holds_texts(file.path, [*mapping.holds, *(signs if is_json(file.path) else [])])
-        and all(_beside(file, patterns, mapping.part) for patterns in mapping.parallel.values())
+        and (not mapping.parallel or _has_company(file, mapping))
     ]
+
+
+def _has_company(file: File, mapping: Mapping) -> bool:
+    """Is there any of the files whose lines belong to those of this one? All must be to read it."""
+    found = (_beside(file, patterns, mapping.part) for patterns in mapping.parallel.values())
+    return any(paths and paths != [file.path] for paths in found)
 
 
 def _fitting(root: Path, mapping: Mapping, without: Sequence[Path]) -> tuple[Mapping, list[File]]:
@@ -404,8 +410,8 @@ def _beside(file: File, patterns: Sequence[str], part: str) -> list[Path]:
 
 def _subset_of(path: Path, root: Path) -> str:
     """Where a split stands that no pattern tells: in a file's name, or in that of its folder."""
-    of_folder = path.parent != root and not split_in(path.stem)
-    return path.parent.name if of_folder else path.stem
+    names = (path.stem, path.parent.name if path.parent != root else "")
+    return next(filter(split_in, names), "")
 
 
 def partners(root: Path, join: Join) -> list[File]:
@@ -508,7 +514,11 @@ def _parallel(file: File, names: MappingOf[str, Sequence[str]], part: str) -> li
     lengths = {}
     for name, patterns in names.items():
         several = []
-        for path in _beside(file, patterns, part):
+        if not (paths := _beside(file, patterns, part)):
+            lost = file.path.parent / patterns[0].replace("{split}", file.subset)
+            hint = "Take all files of the release, and check --root."
+            raise BadData("there is no such file", location=lost, hint=hint)
+        for path in paths:
             lines = read_lines(path)
             several.append(lines[:-1] if lines[-1] == "" else lines)
             lengths[path.name] = len(several[-1])
@@ -571,6 +581,8 @@ class _Images:
     def __init__(self, files: ImageFiles, mapping: Mapping) -> None:
         self.files, self.mapping = files, mapping
         self.known: dict[tuple[Path, str], list[str]] = {}
+        self.found: dict[tuple[tuple[str, ...], Path, str], str] = {}
+        self.flat: dict[str, str] = {}
         self.patterns: dict[str, str | None] = {}
 
     def folders(self, file: File) -> list[str]:
@@ -602,16 +614,32 @@ class _Images:
 
     def find(self, names: Sequence[str], file: File) -> str:
         """The first of `names` that is there, with one of `ENDINGS` where it has none, or its last
-        part, where all lie in one folder; else the place where the first should be."""
-        flat = [name.rpartition("/")[2] for name in names if "/" in name]
-        tried = [(self.folders(file), names), (["", "images"], flat)]
-        for folders, name in ((folders, name) for folders, some in tried for name in some):
-            endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
-            path = self.files.find_path(name, folders, endings)
-            folder, _, last = path.rpartition("/")
-            if last in self.files.names(folder):
+        part, where all lie in one folder; else the place where the first should be.
+        """
+        key = (tuple(names), file.home, file.subset)
+        if key not in self.found:
+            self.found[key] = self._look(names, self.folders(file))
+        return self.found[key]
+
+    def _look(self, names: Sequence[str], folders: Sequence[str]) -> str:
+        for name in names:
+            if path := self._there(name, folders):
                 return path
-        return self.files.find_path(names[0], self.folders(file))
+        for name in names:
+            path = self._there(name.rpartition("/")[2], ("", "images")) if "/" in name else None
+            if path and self.flat.setdefault(path, name) != name:
+                message = f"{path} could be {self.flat[path]} and {name}"
+                hint = "Keep the folders of the images as they were released."
+                raise BadData(message, location=self.files.root, hint=hint)
+            if path:
+                return path
+        return self.files.find_path(names[0], folders)
+
+    def _there(self, name: str, folders: Sequence[str]) -> str | None:
+        endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
+        path = self.files.find_path(name, folders, endings)
+        folder, _, last = path.rpartition("/")
+        return path if last in self.files.names(folder) else None
 
     def names_of(self, number: Any, file: File, every: Sequence[Any]) -> list[str]:
         """What the image of a number may be called; `every` has the numbers of the whole file."""
@@ -694,7 +722,9 @@ def read_released(
 
 def recognise_released(name: str, root: Path, part: str = "") -> str | None:
     """A file of the layout `name`; one without names of its own takes what no other one claims."""
-    layout, _ = _part(released(name), part)
+    layout = released(name)
+    if part in layout.parts or layout.part:
+        layout, _ = _part(layout, part)
     _, found = _fitting(root, layout, () if layout.files else claimed(root))
     return f"there is {found[0].path.relative_to(root).as_posix()}" if found else None
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import pickle
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,31 +78,6 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
             raise BadData(message, location=path, hint=hint)
         rows.append(Row(path, place, value))
     return list(dict.fromkeys(name for row in rows for name in row.values)), rows
-
-
-class _PlainUnpickler(pickle._Unpickler):
-    """Unpickler of lists, dictionaries, texts and numbers: whatever else a pickle asks for is
-    refused. The one in Python: the one in C keeps as many places as a pickle's largest number says.
-    """
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is no plain value")
-
-    def get_extension(self, code: int) -> None:
-        raise pickle.UnpicklingError(f"it asks for the extension {code}")
-
-
-def read_pickle(path: Path) -> list[Any]:
-    """The list in a pickle of plain values, of which nothing is run. Raises BadData."""
-    note_opened(path)
-    try:
-        found = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
-    except Exception as error:  # damaged bytes may raise anything
-        raise damaged(path, "pickle of plain lists and texts", error) from None
-    if not isinstance(found, list):
-        message = f"holds a {type(found).__name__} where a list of records was expected"
-        raise BadData(message, location=path, hint="Give the file that this source names.")
-    return found
 
 
 def damaged(path: Path, kind: str, error: Exception) -> BadData:
