@@ -7,7 +7,9 @@ import pytest
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.datasets.catalogue import read_source
-from saccade.datasets.mapping import Mapping, files_of, load, read, taken, values_at
+from saccade.datasets.layout import Mapping, load, taken, values_at
+from saccade.datasets.layout_files import files_of
+from saccade.datasets.mapping import read
 from saccade.datasets.plain_pickle import read_pickle
 from saccade.datasets.prepare import prepare
 from tests.question_layouts import write_chartqa, write_pope, write_slake, write_vqa_abstract
@@ -380,7 +382,7 @@ def test_fields_that_no_path_names_are_let_go(tmp_path):
 
 
 def test_every_released_layout_is_whole():
-    from saccade.datasets.mapping import LAYOUTS
+    from saccade.datasets.layout import LAYOUTS
 
     for path in LAYOUTS.glob("*.toml"):
         mapping = load(path)

@@ -67,7 +67,9 @@ OF_FORMAT_1 = ("vocabulary.json", "answers.json")
 """Files of an older data folder that `write_folder` removes when it replaces one."""
 IMAGES, CACHE = "images", "cache"
 PREPARE_AGAIN = "Make it again: saccade prepare DIR --out DATA."
-OFFICIALLY_SCORED = frozenset({"vqa-v1", "vqa-v2"})
+OFFICIALLY_SCORED = frozenset(
+    {"vqa-v1", "vqa-v2", "vqa-abstract", "vqa-cp-v1", "vqa-cp-v2", "ok-vqa"}
+)
 """Sources whose published scores are those of the official VQA code."""
 CAPTION_TOKENIZER = "karpathy"
 """The tokenizer that `Caption.words` are cut with."""

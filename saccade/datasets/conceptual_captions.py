@@ -22,7 +22,7 @@ from saccade.data.options import one_of
 from saccade.data.reading import RELEASED, read_lines
 from saccade.data.records import Collection, Split
 from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
-from saccade.datasets.mapping import ENDINGS
+from saccade.datasets.layout import ENDINGS
 
 FILES = r"(?:Train|Validation)_GCC-[\w.-]+\.tsv(?:\.gz)?"
 recognise = by_name(FILES)

@@ -22,7 +22,8 @@ from saccade.data.records import SPLITS, Collection, Split
 from saccade.datasets.columns import columns_of, fits, there_is
 from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
 from saccade.datasets.huggingface import is_metadata
-from saccade.datasets.mapping import ENDINGS, claimed
+from saccade.datasets.layout import ENDINGS
+from saccade.datasets.layout_files import claimed
 from saccade.datasets.row_files import ROW_FILES, first_row, read_known, split_of
 
 

@@ -13,7 +13,7 @@ from saccade.data.find_files import ImageFiles, files_like, folders_in
 from saccade.data.reading import read_start, read_text, refuse_stand_ins
 from saccade.data.records import Collection
 from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
-from saccade.datasets.mapping import ENDINGS
+from saccade.datasets.layout import ENDINGS
 
 TEXTS = r".*\.(?:txt|caption)"
 

@@ -218,7 +218,7 @@ recognise_v2 = by_name(V2_FILES)
 
 def recognise_v1(root: Path) -> str | None:
     """Files of VQA v1's names; OK-VQA gives its own the same."""
-    from saccade.datasets.mapping import claimed  # noqa: PLC0415 - it knows these names, too
+    from saccade.datasets.layout_files import claimed  # noqa: PLC0415 - it knows these names, too
 
     return None if claimed(root, "ok-vqa") else first_reason(root, V1_FILES)
 

@@ -18,7 +18,7 @@ from saccade.data.records import Collection
 from saccade.datasets.columns import known_among
 from saccade.datasets.custom_rows import Row, as_rules, collect
 from saccade.datasets.huggingface import FOLDER, image_name, said_splits, unpacked_note
-from saccade.datasets.mapping import ENDINGS
+from saccade.datasets.layout import ENDINGS
 from saccade.datasets.row_files import damaged, parse_json
 
 SHARDS = r".*\.tar"

@@ -1,0 +1,271 @@
+"""Layouts as text: where the files of a data set name images, questions, answers and captions.
+
+A layout is a TOML file. Those of released sets lie in `layouts/`; a user writes one for data of
+an own form and gives it as `--option mapping=FILE`:
+
+    files = "ann_{split}.json"             # {split}: a split's word, as train2014; *: anything
+    records = "data[]"                     # a record is each element of the list "data"
+    image = "pictures/{number:06d}.png"    # of the record's field "number"
+    question = "q.text"
+    answers = "replies[].label"
+
+A *path* goes down by names; `[]` is each element of a list, `[0]` the first, `[place]` the one
+whose number is the record's field "place", `*` each value of an object. `a + b` is all of both,
+`'text'` that text. A record has the fields of what it lies in, too, and `$key`, `$row`, `$next`
+(the next element), `$file` (without ending), `$folder`, `$subset` (what {split} stood for) and
+`$NAME`, what {NAME} stood for in the name of its file.
+"""
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingOf
+from functools import cache
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+
+from saccade.core.errors import BadConfig
+from saccade.core.settings import Settings, first_problem
+from saccade.data.reading import read_text
+
+LAYOUTS = Path(__file__).parent / "layouts"
+ENDINGS = (
+    *("", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"),
+    *(".webp", ".bmp", ".gif", ".tif", ".tiff", ".dcm"),
+)
+"""Tried behind an image's name that has none."""
+
+
+def _several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _check_braces(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse texts whose braces name nothing, or ask for what neither number nor text can be."""
+    for text in texts:
+        for _, path, form, conversion in Formatter().parse(text):
+            if path == "" or conversion:
+                raise ValueError(f"{text!r} has braces without the name of a field")
+            for value in ("", 0):
+                try:
+                    format(value, form or "")
+                    break
+                except ValueError:
+                    continue
+            else:
+                raise ValueError(f"{text!r} asks for the unknown form {form!r}")
+    return texts
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression ({error})") from None
+    return pattern
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
+"""One text or several."""
+Paths = Annotated[Texts, AfterValidator(_check_braces)]
+"""A path or a text with paths in braces, or several: the first that a record has counts."""
+
+
+class Join(Settings):
+    """Records that are put together with others of the same key."""
+
+    files: Paths = ()
+    """Patterns of their files; none where they lie in the same one."""
+    holds: Texts = ()
+    """Texts that such a file must hold."""
+    records: str = "[]"
+    on: str
+    """The field that is equal in both, or "one = other" of the record and of what joins it."""
+    all: bool = False
+    """Do those that join nothing count, too: images without captions, to be predicted?"""
+
+
+class Mapping(Settings):
+    """A layout."""
+
+    files: Paths = ()
+    """Patterns of the files below the root, or below a folder in it; all that fit where none is.
+    {split} stands for a split's word, {NAME} and * for anything."""
+    holds: Texts = ()
+    """Texts that such a file must hold: names that other layouts do not use."""
+    records: str = "[]"
+    lines: Annotated[str, AfterValidator(_check_pattern)] = ""
+    """A regular expression with named groups: each line is a record of these fields."""
+    parallel: dict[str, Paths] = Field(default_factory=dict)
+    """Names of fields, and the files beside it whose lines they are: record 7 is line 7 of each.
+    The first pattern that fits a file counts; where it has a *, each line is a list."""
+    join: Join | None = None
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Only records whose field has one of these values (as text) count; any, where none is said."""
+    unique: Paths = ()
+    """What no two records of a file may share."""
+    once: bool = False
+    """Do captions count once that other records of their image repeat?"""
+    lists: Paths = ()
+    """Patterns of the files that list the images of each split, if they are there."""
+    beside: Paths = ()
+    """Patterns of other forms of the same records, which no layout reads."""
+    parts: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """What `--option part=NAME` changes in the layout."""
+    part: str = ""
+    """What {part} stands for in `parallel`, where no `--option part=` says another word."""
+    id: Paths = ()
+    image: Paths = ()
+    """The name of the file. Where there is none, the images are found by `image_id`."""
+    image_id: Paths = ()
+    folders: Paths = ()
+    """Of the images, before the usual ones; {split} and {subset} may stand in them."""
+    question: Paths = ()
+    remove: Texts = ()
+    """Texts that are taken out of questions."""
+    answers: Paths = ()
+    best_answer: Paths = ()
+    captions: Paths = ()
+    choices: Paths = ()
+    split: Paths = ()
+    answer_type: Paths = ()
+    question_type: Paths = ()
+    separator: str = ""
+    """What stands between answers in one text."""
+    words: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """What values of the fields above stand for: {answer_type = {0 = "object"}}."""
+    otherwise: "Mapping | None" = None
+    """The layout, where there are no files of this one."""
+
+
+def load(path: Path) -> Mapping:
+    """The layout in a TOML file. Raises BadConfig for one that is none."""
+    try:
+        said = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        hint = 'Write lines such as: question = "q.text"'
+        raise BadConfig(f"is no TOML ({error})", location=path, hint=hint) from None
+    mapping = changed(Mapping(), path, said)
+    for change in mapping.parts.values():
+        changed(mapping, path, change)
+    return mapping
+
+
+def changed(mapping: Mapping, location: Path | None, change: MappingOf[str, Any]) -> Mapping:
+    """The layout with other fields. Raises BadConfig for fields that are none."""
+    try:
+        return mapping.replace(**change)
+    except ValidationError as error:
+        hint = f"A mapping has: {', '.join(Mapping.model_fields)}; see docs/data.md."
+        raise BadConfig(first_problem(error, "mapping"), location=location, hint=hint) from None
+
+
+@cache
+def released(name: str) -> Mapping:
+    """The layout of a released set, of `layouts/`."""
+    return Mapping(**tomllib.loads((LAYOUTS / f"{name}.toml").read_text(encoding="utf-8")))
+
+
+# Paths in records.
+
+EACH, VALUES = "[]", "*"
+
+
+@cache
+def steps_of(path: str) -> tuple[str | int, ...]:
+    """The names, places, `[]`, `[name]` and `*` that a path goes down."""
+    found = re.findall(r"\[[^\]]*\]|[^.\[\]]+", path)
+    return tuple(int(s[1:-1]) if s[1:-1].isdigit() and s[0] == "[" else s for s in found)
+
+
+def values_at(value: Any, path: str) -> list[Any]:
+    """All that a path leads to; nothing where it leads nowhere."""
+    found = [value]
+    for named in steps_of(path):
+        step = named
+        if isinstance(named, str) and named[0] == "[" and named != EACH:
+            said = value.get(named[1:-1]) if isinstance(value, dict) else None
+            step = said if type(said) is int and said >= 0 else sys.maxsize
+        if step == EACH:
+            found = [one for some in found if isinstance(some, list) for one in some]
+        elif step == VALUES:
+            found = [one for some in found if isinstance(some, dict) for one in some.values()]
+        elif isinstance(step, int):
+            found = [some[step] for some in found if isinstance(some, list) and step < len(some)]
+        else:
+            found = [some[step] for some in found if isinstance(some, dict) and step in some]
+    return found
+
+
+def _filled(text: str, record: Any) -> list[str]:
+    """A text with what its braces say of the record; nothing where the record lacks a field."""
+    parts = []
+    for literal, path, form, _ in Formatter().parse(text):
+        parts.append(literal)
+        if path is not None:
+            value = next(iter(values_at(record, path)), None)
+            if value is None:
+                return []
+            number = (form or "").endswith("d") and isinstance(value, str) and value.isdigit()
+            try:
+                parts.append(format(int(value) if number else value, form or ""))
+            except (ValueError, TypeError):
+                return []
+    return ["".join(parts)]
+
+
+def taken(record: Any, paths: Sequence[str]) -> list[Any]:
+    """What the first of `paths` gives that gives anything."""
+    for path in paths:
+        found = [value for piece in path.split(" + ") for value in _said_by(piece, record)]
+        if found := [value for value in found if value not in (None, "", [])]:
+            return found
+    return []
+
+
+def _said_by(path: str, record: Any) -> list[Any]:
+    if path[:1] == path[-1:] == "'":
+        return [path[1:-1]]
+    return _filled(path, record) if "{" in path else values_at(record, path)
+
+
+_NO_PATHS = ("files", "holds", "folders", "remove")
+
+
+def fields_of(mapping: Mapping, records: str) -> set[str] | None:
+    """Names of all fields that a layout asks for; None where an object's names may be any."""
+    join = mapping.join or Join(on="")
+    texts = [records, join.records, *mapping.where]
+    texts += [side.strip() for side in join.on.split("=")]
+    for part, said in dict(mapping).items():
+        texts += said if isinstance(said, tuple) and part not in _NO_PATHS else ()
+    names: set[str] = set()
+    for text in texts:
+        braced = [path for _, path, _, _ in Formatter().parse(text) if path] if "{" in text else []
+        for path in braced or text.split(" + "):
+            names |= {step.strip("[]") for step in steps_of(path) if isinstance(step, str)}
+    return None if VALUES in names else names
+
+
+def records_in(value: Any, steps: Sequence[str | int], around: dict[str, Any]) -> Iterator[Any]:
+    """The records that a path leads to, each with the fields of what it lies in."""
+    if not steps:
+        yield {**around, **value} if isinstance(value, dict) else {**around, "$value": value}
+        return
+    step, *rest = steps
+    if step == EACH and isinstance(value, list):
+        for row, one in enumerate(value):
+            beside = {"$row": row, "$next": value[row + 1] if row + 1 < len(value) else None}
+            yield from records_in(one, rest, {**around, **beside})
+    elif step == VALUES and isinstance(value, dict):
+        for key, one in value.items():
+            yield from records_in(one, rest, {**around, "$key": key})
+    elif isinstance(value, dict) and isinstance(step, str) and step in value:
+        beside = {key: one for key, one in value.items() if key != step}
+        yield from records_in(value[step], rest, {**around, **beside})
+    elif "$row" in around or "$key" in around:  # a record that lacks what others have
+        yield from records_in(value, (), around)

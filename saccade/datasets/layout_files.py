@@ -1,0 +1,316 @@
+"""The files of a layout: which they are in a folder, and the records in them."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingOf
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from saccade.core.errors import BadData
+from saccade.data.find_files import files_like, folders_in, holds_texts
+from saccade.data.reading import RELEASED, read_json, read_lines
+from saccade.data.records import Split
+from saccade.datasets.coco_captions import FILES as COCO_FILES
+from saccade.datasets.custom_rows import split_in
+from saccade.datasets.layout import (
+    EACH,
+    LAYOUTS,
+    VALUES,
+    Join,
+    Mapping,
+    fields_of,
+    records_in,
+    released,
+    steps_of,
+    values_at,
+)
+from saccade.datasets.plain_pickle import read_pickle
+from saccade.datasets.row_files import PARQUET, ROW_FILES, is_json, json_lines, read_rows
+from saccade.datasets.vqa import FILES as VQA_FILES
+
+
+class File(NamedTuple):
+    """A file of records, and what the braces stood for in its name."""
+
+    path: Path
+    subset: str
+    """{split}."""
+    home: Path
+    """The folder that the data set lies in."""
+    named: MappingOf[str, str] = MappingProxyType({})
+    """The other braces."""
+
+    @property
+    def split(self) -> Split | None:
+        return split_in(self.subset)
+
+
+SUBSET = r"(?:[A-Za-z]+[-_])?[A-Za-z]+(?:-dev|-std)?\d*(?:_\d{4}(?:_[a-z]+)?)?"
+ANOTHER_FORM = re.compile(r"(?:train|val|test)_(?!dev|std|challenge|\d)")
+"""Begins what is no split, but another form of its file: train_tokenized, val_gt."""
+
+
+def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
+    """The files of these patterns below `root`, or below the first folder in it that has some."""
+    for home in (root, *folders_in(root)):
+        found: dict[Path, File] = {}
+        for pattern in patterns:
+            matches = _as_expression(pattern).fullmatch
+            for path in sorted(home.glob(re.sub(r"\{\w+\}", "*", pattern))):
+                inside = path.relative_to(home)
+                hidden = any(part.startswith(".") for part in inside.parts)
+                if hidden or not (match := matches(inside.as_posix())) or not path.is_file():
+                    continue
+                named = match.groupdict()
+                subset = named.pop("split", "")
+                known = split_in(subset) and not ANOTHER_FORM.match(subset)
+                if known or "{split}" not in pattern:
+                    found.setdefault(path, File(path, subset, home, named))
+        if found:
+            return [
+                file if file.subset else file._replace(subset=_subset_of(file.path, root))
+                for file in found.values()
+            ]
+    return []
+
+
+@cache
+def _as_expression(pattern: str) -> re.Pattern[str]:
+    """A pattern of files as a regular expression; braces that stand again are the same text."""
+    known: set[str] = set()
+    found = ""
+    for piece in re.split(r"(\*|\{\w+\})", pattern):
+        name = piece[1:-1]
+        if piece == "*":
+            found += "[^/]*"
+        elif piece[:1] != "{":
+            found += re.escape(piece)
+        else:
+            anything = SUBSET if name == "split" else "[^/]+?"
+            found += f"(?P={name})" if name in known else f"(?P<{name}>{anything})"
+            known.add(name)
+    return re.compile(found)
+
+
+def _signs(mapping: Mapping) -> list[str]:
+    """Texts that every file of records in JSON must hold: names that the layout goes by."""
+    paths = [mapping.records, *mapping.question[:1], *mapping.captions[:1]]
+    if mapping.join and not mapping.join.files:
+        paths = [mapping.join.records, *([] if mapping.join.all else paths)]
+    names = [step for path in paths if "{" not in path for step in steps_of(path)]
+    return [
+        f'"{n}"' for n in names if isinstance(n, str) and n not in (EACH, VALUES) and n[0] != "$"
+    ]
+
+
+def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[File]:
+    """The files below `root` that a layout's records are in."""
+    if mapping.files:
+        found = files_of(root, mapping.files)
+    else:
+        inside = any(isinstance(step, str) and step != EACH for step in steps_of(mapping.records))
+        kinds = r".*\.(?i:json)" if inside else rf".*{ROW_FILES}|{PARQUET}"
+        found = [File(p, _subset_of(p, root), p.parent) for p in files_like(root, kinds)]
+    if mapping.join and mapping.join.holds and not partners(root, mapping.join):
+        return []
+    signs = [] if mapping.files and not mapping.holds else _signs(mapping)
+    return [
+        file
+        for file in found
+        if file.path not in without
+        and holds_texts(file.path, [*mapping.holds, *(signs if is_json(file.path) else [])])
+        and (not mapping.parallel or _has_company(file, mapping))
+    ]
+
+
+def _has_company(file: File, mapping: Mapping) -> bool:
+    """Is there any of the files whose lines belong to those of this one? All must be to read it."""
+    found = (_beside(file, patterns, mapping.part) for patterns in mapping.parallel.values())
+    return any(paths and paths != [file.path] for paths in found)
+
+
+def fitting_layout(
+    root: Path, mapping: Mapping, without: Sequence[Path]
+) -> tuple[Mapping, list[File]]:
+    """The same, and the layout that they have: this one, or one that it names otherwise."""
+    found = fitting(root, mapping, without)
+    if found or mapping.otherwise is None:
+        return mapping, found
+    return fitting_layout(root, mapping.otherwise, without)
+
+
+def _beside(file: File, patterns: Sequence[str], part: str) -> list[Path]:
+    """The files of the first of `patterns` of which there are some, packed or not."""
+    for pattern in patterns:
+        home = file.path.parent / pattern.replace("{split}", file.subset).replace("{part}", part)
+        for ending in ("", ".gz"):
+            if found := sorted(Path(os.path.normpath(home.parent)).glob(home.name + ending)):
+                return found
+    return []
+
+
+def _subset_of(path: Path, root: Path) -> str:
+    """Where a split stands that no pattern tells: in a file's name, or in that of its folder."""
+    names = (path.stem, path.parent.name if path.parent != root else "")
+    return next(filter(split_in, names), "")
+
+
+def partners(root: Path, join: Join) -> list[File]:
+    """The files that join others."""
+    return [file for file in files_of(root, join.files) if holds_texts(file.path, join.holds)]
+
+
+def claimed(root: Path, *names: str) -> list[Path]:
+    """Files below `root` that belong to the layouts of these released sets, else of all that have
+    names of their own, and those of VQA and COCO captions.
+    """
+    every = names or [path.stem for path in sorted(LAYOUTS.glob("*.toml"))]
+    layouts = [
+        mapping.replace(**change)
+        for name in every
+        if (mapping := released(name)).files
+        for change in ({}, *(part for part in mapping.parts.values() if "files" in part))
+    ]
+    files = [] if names else files_like(root, COCO_FILES)
+    for path in [] if names else files_like(root, VQA_FILES):
+        files += [path] if holds_texts(path, ['"question_id"']) else []
+    while layouts:
+        layout = layouts.pop()
+        layouts += [layout.otherwise] if layout.otherwise else []
+        if found := fitting(root, layout):
+            files += [file.path for file in (*found, *files_of(root, layout.beside))]
+            files += [file.path for file in partners(root, layout.join)] if layout.join else []
+    return files
+
+
+def _document(path: Path, mapping: Mapping, records: str) -> tuple[Any, list[str]]:
+    """What a file holds, a list or whatever its JSON is, and the places of what has a line."""
+    if path.suffix == ".pkl":
+        return read_pickle(path), []
+    if is_json(path) and not json_lines(path):
+        top: type[Any] = list if records.startswith("[") else dict
+        return read_json(path, top, object_hook=_kept(fields_of(mapping, records))), []
+    rows = read_rows(path)[1]
+    return [row.values for row in rows], [row.place for row in rows]
+
+
+def _kept(fields: set[str] | None) -> Any:
+    """A hook that lets go of other fields (nine tenths of CLEVR), and keeps one of many equal small
+    objects, such as the answers of VQA.
+    """
+    known: dict[Any, Any] = {}
+
+    def share(record: dict[str, Any]) -> Any:
+        if fields is not None:
+            record = {name: record[name] for name in record.keys() & fields}
+        if len(record) > 4:
+            return record
+        try:
+            key = tuple((name, type(value), value) for name, value in record.items())
+            return known.setdefault(key, record)  # by type: 1 and True are equal
+        except TypeError:  # it holds lists or objects
+            return record
+
+    return share
+
+
+Placed = list[tuple[str, dict[str, Any]]]
+"""Place ("record 7") and fields of records."""
+
+
+def read_records(file: File, mapping: Mapping, records: str, *, some: bool = True) -> Placed:
+    """All records of a file, which must hold `some`."""
+    path = file.path
+    around = {"$file": path.stem, "$folder": path.parent.name, "$subset": file.subset}
+    around |= {f"${name}": text for name, text in file.named.items()}
+    if mapping.lines:
+        return [(place, {**around, **groups}) for place, groups in _lines(path, mapping.lines)]
+    if mapping.parallel:
+        found = _parallel(file, mapping.parallel, mapping.part)
+        return [(f"line {n}", {**around, **row}) for n, row in enumerate(found, start=1)]
+    document, places = _document(path, mapping, records)
+    listed = list(records_in(document, steps_of(records), around))
+    if some and not listed:
+        hint = "Take the released file, or mend the mapping."
+        raise BadData(f"holds no records at {records!r}", location=path, hint=hint)
+    if len(places) != len(listed):
+        places = [f"record {number}" for number in range(1, len(listed) + 1)]
+    return list(zip(places, listed, strict=True))
+
+
+def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    match = re.compile(pattern).fullmatch
+    for number, line in enumerate(read_lines(path), start=1):
+        if (groups := match(line)) is not None:
+            yield f"line {number}", {"$row": number - 1, **groups.groupdict()}
+        elif line.strip():
+            form = re.sub(r"\(\?P(<\w+>)(?:[^()\\]|\\.)*\)", r"\1", pattern)
+            message = f"line {number} is not of the form {form}: {line[:50]!a}"
+            raise BadData(message, location=path, hint=RELEASED)
+
+
+def _parallel(file: File, names: MappingOf[str, Sequence[str]], part: str) -> list[dict[str, Any]]:
+    """Records of files whose lines belong together."""
+    columns: dict[str, list[Any]] = {}
+    lengths = {}
+    for name, patterns in names.items():
+        several = []
+        if not (paths := _beside(file, patterns, part)):
+            lost = file.path.parent / patterns[0].replace("{split}", file.subset)
+            hint = "Take all files of the release, and check --root."
+            raise BadData("there is no such file", location=lost, hint=hint)
+        for path in paths:
+            lines = read_lines(path)
+            several.append(lines[:-1] if lines[-1] == "" else lines)
+            lengths[path.name] = len(several[-1])
+        starred = any("*" in pattern for pattern in patterns)
+        columns[name] = list(zip(*several, strict=False)) if starred else several[0]
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        message = f"and the files beside it have not equally many lines: {shown}"
+        raise BadData(message, location=file.path, hint="Take all from the same release.")
+    rows = zip(*columns.values(), strict=True)
+    return [
+        {name: list(v) if isinstance(v, tuple) else v for name, v in zip(columns, row, strict=True)}
+        for row in rows
+    ]
+
+
+def joined(
+    root: Path, mapping: Mapping, join: Join, file: File, others: Sequence[File]
+) -> tuple[Placed, list[str]]:
+    """The records of a file, each with what has the same key in the files that join it, and a note
+    about records there that nothing asked for.
+    """
+    mine, _, theirs = (part.strip() for part in join.on.partition("="))
+    theirs = theirs or mine
+    partners = [o for o in others if o.split in (None, file.split)] if join.files else [file]
+    known: dict[Any, dict[str, Any]] = {}
+    for partner in partners:
+        for _, record in read_records(partner, mapping, join.records):
+            for key in values_at(record, theirs)[:1]:
+                if known.setdefault(key, record) is not record:
+                    message = f"has {theirs} {key} twice"
+                    hint = "Keep one record of each; were two files put behind each other?"
+                    raise BadData(message, location=partner.path, hint=hint)
+    rows, used = [], set()
+    for place, record in read_records(file, mapping, mapping.records, some=not join.all):
+        key = next(iter(values_at(record, mine)), None)
+        if not join.files and key not in known:
+            message = f"{place} is about {mine} {ascii(key)[:40]}, which {join.records} lacks"
+            raise BadData(message, location=file.path, hint=RELEASED)
+        used.add(key)
+        rows.append((place, {**known.get(key, {}), **record}))
+    if join.all:
+        alone = {key: record for key, record in known.items() if key not in used}
+        rows += ((f"{theirs} {key}", record) for key, record in alone.items())
+        return rows, []
+    if partners and known and not used & known.keys():
+        message = f"shares no {mine} with {partners[0].path.name}: they are of different splits"
+        raise BadData(message, location=file.path, hint="Take both from the same release.")
+    idle = len(known.keys() - used)
+    names = ", ".join(partner.path.name for partner in partners)
+    return rows, [f"{idle} records of {names} belong to none of {file.path.name}."] if idle else []
