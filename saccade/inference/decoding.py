@@ -115,7 +115,7 @@ def beam_search(
     return [hypothesis for hypothesis in best if hypothesis is not None]
 
 
-def _take_unfinished(  # noqa: PLR0913  what a beam is
+def _take_unfinished(
     best: list[Hypothesis | None],
     images: Tensor,
     decoded: Tensor,
@@ -162,8 +162,8 @@ def draw(  # noqa: PLR0913  the options of sampling
     `regions (I, R, D)` are encoded once for all K = `samples` captions of an image.
     `temperature` divides the logits; `top_k` keeps that many words (0 keeps all); `top_p` keeps
     the fewest words whose probabilities reach it (Holtzman et al. 2020). The log probability of a
-    word is the one among all words, whatever may not be drawn. A caption to which the rules leave no
-    word is over, without an end word.
+    word is the one among all words, whatever may not be drawn. A caption is over, without an end
+    word, where the rules leave it no word.
     """
     images, device = len(regions), regions.device
     state = model.init_state(regions, region_mask)
