@@ -137,11 +137,11 @@ VINVL = [vinvl_row(n) for n in NUMBERS]
 # Arrays.
 
 
-def npz(name: str = "{:012}.npz", *, by_rows: bool = True, count: int | None = None, **how: Any):
+def npz(name: str = "{:012}.npz", *, by_rows: bool = True, count: Any = None, **how: Any):
     def write(out: Path) -> Path:
         out.mkdir()
         for number in NUMBERS:
-            real = count or count_of(number)
+            real = count(number) if callable(count) else count or count_of(number)
             x, bbox = regions_of(number, real), boxes_of(number, real)
             if how.get("padded"):
                 x, bbox = (np.concatenate([one, one[:1] * 0]) for one in (x, bbox))
@@ -223,6 +223,18 @@ def other(make: Callable[[np.ndarray], np.ndarray]):
 
 def shorter(file: h5py.File, name: str) -> None:
     file[name][2] = file[name][2][:-1]
+
+
+def shorter_boxes(file: h5py.File, _name: str) -> None:
+    shorter(file, "boxes")
+
+
+def more_in(row: int):
+    return other(lambda counts: counts + (np.arange(len(counts)) == row))
+
+
+def numbers(file: h5py.File, name: str) -> None:
+    file[name] = np.array([3, 3, 4, 3, 3, 3])
 
 
 GRID = (2, 3)
@@ -391,7 +403,18 @@ ENTRIES = [
     Entry("openvqa", "x (D, n)", npz("COCO_train2014_{:012}.jpg.npz", by_rows=False)),
     Entry("openvqa", "x (n, D), num_bbox, info", npz()),
     Entry("openvqa", "x (n, D), square", npz(count=8), count=lambda n: 8),
-    Entry("openvqa", "x (D, n), square", npz(by_rows=False, count=8), count=lambda n: 8),
+    Entry(
+        "openvqa",
+        "x (D, n), one a square",
+        npz(by_rows=False, count=lambda n: 8 if n == 9 else count_of(n)),
+        count=lambda n: 8 if n == 9 else count_of(n),
+    ),
+    Entry(
+        "openvqa",
+        "x (n, D) without num_bbox, all but one squares",
+        npz(early=True, count=lambda n: 3 if n == 49 else 8),
+        count=lambda n: 3 if n == 49 else 8,
+    ),
     Entry("openvqa", "rows of padding after num_bbox", npz(padded=True)),
     Entry("openvqa", "x and bbox alone", npz(early=True)),
     Entry("openvqa", "width and height, of GQA", npz(by_rows=False, sides=("width", "height"))),
@@ -402,6 +425,17 @@ ENTRIES = [
     Entry("nocaps", "stopped before its end", nocaps(stopped=3), says="3 rows without boxes"),
     Entry("nocaps", "features (N, boxes, D)", nocaps(ragged=False), count=lambda n: 3),
     Entry("nocaps", "no boxes", nocaps(boxes=False), boxes=WHOLE, says="no boxes"),
+    Entry("nocaps", "num_boxes larger in a row", nocaps(num_boxes=more_in(2)), without=(30,),
+          says=r"1 rows .*left out: image 30 \(row 2"),
+    Entry("nocaps", "num_boxes larger in the first row", nocaps(num_boxes=more_in(0)),
+          without=(9,), says=r"left out: image 9 \(row 0"),
+    Entry("nocaps", "num_boxes larger, no boxes", nocaps(boxes=False, num_boxes=more_in(0)),
+          boxes=WHOLE, without=(9,), says=r"left out: image 9 \(row 0"),
+    Entry("nocaps", "num_boxes larger than (N, boxes, D)", nocaps(ragged=False, num_boxes=numbers),
+          count=lambda n: 3, without=(30,), says=r"left out: image 30 \(row 2"),
+    Entry("nocaps", "numbers cut", nocaps(features=shorter), without=(30,), says="image 30"),
+    Entry("nocaps", "boxes cut", nocaps(boxes=True, image_id=shorter_boxes), without=(30,),
+          says="image 30"),
     Entry("nocaps", "no size", nocaps(width=without, height=without)),
     Entry("vinvl", "JSON, a folder with .lineidx", with_line_index, placed=True),
     Entry("vinvl", "JSON with boxes", table(joined([vinvl_boxed(n) for n in NUMBERS]))),
@@ -519,11 +553,14 @@ BROKEN: list[tuple[str, str, Callable[[Path], Path], str, bool]] = [
      table(joined([[*r[:3], r[3][:3], *r[4:]] for r in LXMERT])), "base64", False),
     ("nocaps", "no ids", nocaps(image_id=without), "no array 'image_id'", False),
     ("nocaps", "no numbers of boxes", nocaps(num_boxes=without), "no array 'num_boxes'", False),
-    ("nocaps", "numbers cut", nocaps(features=shorter), "cannot be read", False),
+    ("m2", "an id in two spellings", m2(_000000000009_features=regions_of(25, 3)),
+     "9_features and 9_features|000000000009_features", False),
+    ("openvqa", "squares that no file explains", npz(by_rows=False, count=8), "rows the", False),
+    ("openvqa", "early squares", npz(early=True, count=8), "rows the regions, or", False),
     ("nocaps", "ids of fewer rows", nocaps(image_id=other(lambda a: a[:2])), "6 rows", False),
     ("nocaps", "an id twice", nocaps(image_id=other(lambda a: a * 0 + 9)), "twice", False),
     ("nocaps", "no row has boxes", nocaps(num_boxes=other(lambda a: a * 0)), "has a box", False),
-    ("nocaps", "boxes of others", nocaps(num_boxes=other(lambda a: a + 1)), "cannot be", False),
+    ("nocaps", "boxes of others", nocaps(num_boxes=other(lambda a: a + 1)), "num_boxes is", False),
     ("vinvl", "empty", table(""), "empty", False),
     ("vinvl", "labels", table(joined([["9", "[]"]])), "no num_boxes", False),
     ("vinvl", "no JSON", table(joined([["9", "x"]])), "one whole row", False),
@@ -565,6 +602,16 @@ def halved(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def of_two_programs(out: Path) -> Path:
+    """Squares, one file of rows and one of columns."""
+    path = npz(early=True, count=8)(out)
+    for number in (9, 25):
+        x = regions_of(number, 3)
+        file = path / f"{number:012}.npz"
+        np.savez(file, x=x if number == 9 else x.T, bbox=boxes_of(number, 3))
+    return path
+
+
 X, B = regions_of(9, 3), boxes_of(9, 3)
 BROKEN += [
     ("openvqa", made, spoiled(npz(), change), cause, copy)
@@ -592,6 +639,7 @@ BROKEN += [
     )
 ]
 BROKEN += [
+    ("openvqa", "squares and two programs", of_two_programs, "has rows, 0+25.npz col", False),
     ("scan", "cut", spoiled(scan(), lambda p: halved(p.with_name("dev_ims.npy"))), "ends", True),
     (
         "scan",
