@@ -23,6 +23,7 @@ from saccade.features.store import FeatureStore
 from saccade.interop.feature_reader import COPY_AGAIN
 from saccade.interop.import_features import KINDS, import_features
 from tests.feature_file_samples import boxes_of, count_of, regions_of
+from tests.feature_file_samples import tsv_row as sized_row
 from tests.worlds import make_world
 
 NUMBERS = (9, 25, 30, 34, 36, 49)
@@ -334,6 +335,19 @@ ENTRIES = [
     ),
     Entry(
         "bottom-up",
+        "cut within an id and glued: an id of no image",
+        table(joined(ROWS[:2]) + "3" + joined(ROWS[3:])),  # 3 and 34
+        without=(30, 34),
+        says=r"left out: \S*30\.png, \S*34\.png\n1 of its images are not in the .*: 334",
+    ),
+    Entry(
+        "bottom-up",
+        "a first row without its head, of the same image's content",
+        table(joined(ROWS[1:2])[1:] + joined(ROWS)),
+        says=r"1 of its images are not in the data folder: 5\n",
+    ),
+    Entry(
+        "bottom-up",
         "an end of line within a row",
         table(
             joined(ROWS).replace(ROWS[1][5], ROWS[1][5][:20] + "\n" + ROWS[1][5][20:])
@@ -425,17 +439,44 @@ ENTRIES = [
     Entry("nocaps", "stopped before its end", nocaps(stopped=3), says="3 rows without boxes"),
     Entry("nocaps", "features (N, boxes, D)", nocaps(ragged=False), count=lambda n: 3),
     Entry("nocaps", "no boxes", nocaps(boxes=False), boxes=WHOLE, says="no boxes"),
-    Entry("nocaps", "num_boxes larger in a row", nocaps(num_boxes=more_in(2)), without=(30,),
-          says=r"1 rows .*left out: image 30 \(row 2"),
-    Entry("nocaps", "num_boxes larger in the first row", nocaps(num_boxes=more_in(0)),
-          without=(9,), says=r"left out: image 9 \(row 0"),
-    Entry("nocaps", "num_boxes larger, no boxes", nocaps(boxes=False, num_boxes=more_in(0)),
-          boxes=WHOLE, without=(9,), says=r"left out: image 9 \(row 0"),
-    Entry("nocaps", "num_boxes larger than (N, boxes, D)", nocaps(ragged=False, num_boxes=numbers),
-          count=lambda n: 3, without=(30,), says=r"left out: image 30 \(row 2"),
+    Entry(
+        "nocaps",
+        "num_boxes larger in a row",
+        nocaps(num_boxes=more_in(2)),
+        without=(30,),
+        says=r"1 rows .*left out: image 30 \(row 2",
+    ),
+    Entry(
+        "nocaps",
+        "num_boxes larger in the first row",
+        nocaps(num_boxes=more_in(0)),
+        without=(9,),
+        says=r"left out: image 9 \(row 0",
+    ),
+    Entry(
+        "nocaps",
+        "num_boxes larger, no boxes",
+        nocaps(boxes=False, num_boxes=more_in(0)),
+        boxes=WHOLE,
+        without=(9,),
+        says=r"left out: image 9 \(row 0",
+    ),
+    Entry(
+        "nocaps",
+        "num_boxes larger than (N, boxes, D)",
+        nocaps(ragged=False, num_boxes=numbers),
+        count=lambda n: 3,
+        without=(30,),
+        says=r"left out: image 30 \(row 2",
+    ),
     Entry("nocaps", "numbers cut", nocaps(features=shorter), without=(30,), says="image 30"),
-    Entry("nocaps", "boxes cut", nocaps(boxes=True, image_id=shorter_boxes), without=(30,),
-          says="image 30"),
+    Entry(
+        "nocaps",
+        "boxes cut",
+        nocaps(boxes=True, image_id=shorter_boxes),
+        without=(30,),
+        says="image 30",
+    ),
     Entry("nocaps", "no size", nocaps(width=without, height=without)),
     Entry("vinvl", "JSON, a folder with .lineidx", with_line_index, placed=True),
     Entry("vinvl", "JSON with boxes", table(joined([vinvl_boxed(n) for n in NUMBERS]))),
@@ -535,6 +576,20 @@ BROKEN: list[tuple[str, str, Callable[[Path], Path], str, bool]] = [
         "two kinds of features in a folder",
         shards(joined(ROWS[:4]), joined([tsv_row(n, dim=4) for n in NUMBERS[4:]])),
         "other files have 8",
+        False,
+    ),
+    (
+        "bottom-up",
+        "a first row without its head: another image's size",
+        table(sized_row(25, 3, 500, 375).decode() + joined(ROWS)),
+        r"0025\.png\) is 640 x 480 pixels, according to the features 500 x 375",
+        False,
+    ),
+    (
+        "bottom-up",
+        "an id cut and glued to another image's: its size",
+        table(joined(ROWS[:2]) + "3" + sized_row(4, 3, 500, 375).decode() + joined(ROWS[4:])),
+        r"0034\.png\) is 640 x 480 pixels, according to the features 500 x 375",
         False,
     ),
     ("bottom-up", "LXMERT's, all cut", table(joined(map(cut, LXMERT))), "base64", False),
@@ -662,6 +717,14 @@ def test_broken_files_say_what_is_wrong(
         import_features(kind, path, folder.path, name=tmp_path.name, image_root=folder.image_root)
     assert str(tmp_path) in str(caught.value.location)
     assert caught.value.hint.startswith(COPY_AGAIN[:19]) == copy
+
+
+def test_a_first_row_that_names_another_image_is_told(folder: DataFolder, tmp_path: Path) -> None:
+    """It lost its head, "1": of image 25 there are two different rows, and none of 125."""
+    path, said = table(joined([tsv_row(25, of=125), *ROWS]))(tmp_path / "files"), []
+    name = tmp_path.name
+    import_features("bottom-up", path, folder.path, said.append, name=name)
+    assert re.search("1 rows .* one already, with different content.*: 25", "\n".join(said))
 
 
 def test_every_new_kind_has_five_broken_files() -> None:

@@ -146,7 +146,7 @@ def open_openvqa(path: Path, _folder: DataFolder) -> Opened:
     places: dict[int | str, Any] = {}
     most = dim = 0
     by_rows: dict[bool, Path] = {}  # a file of each way
-    squares: dict[int | str, Path] = {}
+    squares: dict[str, Path] = {}
     for file in files:
         shapes = shapes_in(file)
         shape, boxes = shapes.get("x", ()), shapes.get("bbox", ())
