@@ -4,7 +4,7 @@ import io
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from saccade.core.errors import BadData
 from saccade.data.reading import note_opened
@@ -38,19 +38,22 @@ class PlainUnpickler(pickle._Unpickler):
         load(self)
 
     def _set_item(self) -> None:
-        self._look(pickle._Unpickler.dispatch[ord("s")], slice(-2, -1))
+        self._look(super().dispatch[ord("s")], slice(-2, -1))
 
     def _set_items(self) -> None:
-        self._look(pickle._Unpickler.dispatch[ord("u")], slice(0, None, 2))
+        self._look(super().dispatch[ord("u")], slice(0, None, 2))
 
     def _make_dict(self) -> None:
-        self._look(pickle._Unpickler.dispatch[ord("d")], slice(0, None, 2))
+        self._look(super().dispatch[ord("d")], slice(0, None, 2))
 
-    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
-        **pickle._Unpickler.dispatch,
-        **{ord("s"): _set_item, ord("u"): _set_items, ord("d"): _make_dict},
-        **{0x90: _refuse, 0x91: _refuse},  # ADDITEMS, FROZENSET
-    }
+
+PlainUnpickler.dispatch = {
+    **PlainUnpickler.dispatch,
+    ord("s"): PlainUnpickler._set_item,
+    ord("u"): PlainUnpickler._set_items,
+    ord("d"): PlainUnpickler._make_dict,
+    **dict.fromkeys((0x90, 0x91), PlainUnpickler._refuse),  # ADDITEMS, FROZENSET
+}
 
 
 def read_pickle(path: Path) -> list[Any]:
