@@ -9,6 +9,7 @@ from rich.console import Console
 
 from saccade.comparison.runs import read_groups
 from saccade.config import change
+from saccade.core.errors import BadRun
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question
 from saccade.datasets.prepare import prepare
@@ -42,11 +43,11 @@ def capitals(text, place):
     return ways[place % len(ways)](text)
 
 
-def own_table(root, write, people=3, answers=ANSWERS):
+def own_table(root, write, people=3, answers=ANSWERS, question="What is it?"):
     """A table in which nearly all agree on each answer, which `write` spells: (text, number)."""
     draw, rows, number = random.Random(0), [], 0
     for image in range(48):
-        for text, shift in (("What is it?", 0), ("Is it red?", 1)):
+        for text, shift in ((question, 0), ("Is it red?", 1)):
             answer = answers[(image + shift) % 4 + 4 * shift]
             given = [answer] * people
             if people > 1 and draw.random() < 0.25:
@@ -365,7 +366,7 @@ def test_an_official_set_is_told_what_its_rule_cannot_meet(tmp_path):
     folder = DataFolder(tmp_path / "data")
     (found,) = [f for f in folder.about["findings"] if OFFICIAL in f["cause"]]
     assert (found["count"], found["examples"]) == (2, ["Yes", "T-shirt"])
-    told = check_validation(folder, None)
+    told = check_validation(folder, None, folder.revision)
     assert "'T-shirt'" in told
     assert "1 validation" in told
 
@@ -375,3 +376,40 @@ def test_scores_say_which_revision_they_are_of():
     for revision, score in ((OFFICIAL, 0.0), ("2016", 0.0), (ALWAYS, 100.0)):
         found = score_answers({1: "yes"}, [question], ScoreOptions(("accuracy",), None, revision))
         assert (found.scores["accuracy"], found.scores["revision"]) == (score, revision)
+
+
+# Runs of an earlier saccade.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("question", ["What is it?", "\u8fd9\u662f\u4ec0\u4e48\u52a8\u7269\uff1f"])
+def test_an_old_run_is_resumed_with_its_own_words_answers_and_scorer(
+    tmp_path, monkeypatch, question
+):
+    from saccade.training import train as training
+
+    folder = own_table(tmp_path / "own", capitals, question=question)
+    recipe = change(RECIPES["ibowimg-small"], "train.epochs=1", "answers.min_count=1")
+    how = {"features": "cells", "console": Console(quiet=True), "device": "cpu"}
+    with monkeypatch.context() as old:
+        old.setattr(DataFolder, "revision", OFFICIAL)
+        old.setattr(DataFolder, "tokenizer_for", lambda _, tokenizer: tokenizer)
+        train(recipe, folder.path, tmp_path / "run", **how)
+    about = json.loads((tmp_path / "run/run.json").read_text())
+    del about["revision"]
+    (tmp_path / "run/run.json").write_text(json.dumps(about))
+    run = open_run(tmp_path / "run")
+    fresh = assemble(recipe, folder, "cells")
+    assert fresh.words.answers != run.words.answers
+    made = []
+    monkeypatch.setattr(
+        training, "assemble", lambda *given: made.append(assemble(*given)) or made[-1]
+    )
+    train(recipe, folder.path, tmp_path / "run", resume=True, **how)
+    (resumed,) = made
+    assert resumed.words == run.words
+    assert resumed.recipe == run.header.recipe == recipe
+    assert resumed.revision == OFFICIAL
+    other = change(recipe, "text.tokenizer=show_ask_attend_answer")
+    with pytest.raises(BadRun):
+        train(other, folder.path, tmp_path / "run", resume=True, **how)

@@ -25,7 +25,7 @@ from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import ScoreOptions, selected_score
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
-from saccade.run_folder import BACKBONE, Origin, as_parent, open_run, write_run
+from saccade.run_folder import BACKBONE, OpenedRun, Origin, as_parent, open_run, write_run
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for
@@ -56,15 +56,17 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
     console = console or Console()
     recipe = _as_it_runs(recipe, device, console)
-    experiment = assemble(recipe, DataFolder(data), features)
+    run = open_run(out) if resume else None
+    experiment = assemble(recipe, DataFolder(data), features, run)
+    _check_out(out, experiment, run)
     task, config = TASKS[recipe.task], training_of(recipe)
     examples = task.examples(experiment, "train")
     if not len(examples):
         hint = f"Left out: {examples.left_out}."
         raise BadData("no training example is left", location=data, hint=hint)
     # Raises now rather than after the first epoch.
-    judged = task.check_validation(experiment.folder, recipe.train.select_by)
-    _check_out(out, experiment, resume)
+    folder, revision = experiment.folder, experiment.revision
+    judged = task.check_validation(folder, recipe.train.select_by, revision)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
@@ -107,7 +109,7 @@ def _origin(experiment: Experiment, start: Path | None) -> Origin:
         str(folder.path.resolve()),
         folder.fingerprint,
         as_parent(start) if start else None,
-        folder.revision if experiment.recipe.answers else None,
+        experiment.revision if experiment.recipe.answers else None,
     )
 
 
@@ -139,12 +141,12 @@ def training_of(recipe: Recipe) -> TrainConfig:
     return config.model_copy(update={"rules": rules})
 
 
-def _check_out(out: Path, experiment: Experiment, resume: bool) -> None:
+def _check_out(out: Path, experiment: Experiment, run: OpenedRun | None) -> None:
     """Refuse to write over a run, or to resume one with another recipe, data or features."""
-    if not resume:
+    if run is None:
         refuse_run(out)
         return
-    header = open_run(out).header
+    header = run.header
     if header.recipe != experiment.recipe:
         hint = "Resume with the same recipe and --set options (see run.json)."
         raise BadRun("the run was started with other settings", location=out, hint=hint)
@@ -189,7 +191,7 @@ def _end_epoch(
     metric = recipe.train.select_by or default  # chooses the best epoch
     beam_size = recipe.decode.validation_beam_size if recipe.decode else None
     metrics = tuple(dict.fromkeys((metric, default)))
-    options = ScoreOptions(metrics, beam_size, experiment.folder.revision)
+    options = ScoreOptions(metrics, beam_size, experiment.revision)
     with loop.fabric.autocast():
         scored = task.score_model(model, experiment, "val", loop.fabric.device, options)
     score = selected_score(scored, metric)
