@@ -53,8 +53,8 @@ def assemble(
     The experiment's recipe has the tokenizer that fits the folder (`DataFolder.tokenizer_for`).
     Those of a `resumed` run are its own instead, as is the scorer: an earlier saccade may have made
     others of the same data. `features` names a store where the folder has several. Raises
-    BadData for a recipe of a task that the folder has no records for, BadStore where features are missing or of the wrong kind:
-    a recipe with an encoder needs pixels, one without needs regions.
+    BadData for a recipe of a task that the folder has no records for, BadStore where features are
+    missing or of the wrong kind: a recipe with an encoder needs pixels, one without needs regions.
     """
     if recipe.task not in folder.tasks:
         found = ", ".join(folder.tasks)

@@ -26,6 +26,7 @@ from saccade.text.answers import (
     changed_unanimous,
     commonest_answer,
     comparable_answer,
+    merged_spellings,
     normalise_answer,
 )
 from saccade.training.train import train
@@ -413,3 +414,32 @@ def test_an_old_run_is_resumed_with_its_own_words_answers_and_scorer(
     other = change(recipe, "text.tokenizer=show_ask_attend_answer")
     with pytest.raises(BadRun):
         train(other, folder.path, tmp_path / "run", resume=True, **how)
+
+
+def test_answers_that_become_one_by_their_marks_are_told(tmp_path):
+    from saccade.training.train import _about_words
+
+    given = ["<3", "> 3", "3", "C", "C++", "c.", "-5", "5", "Yes", "yes.", " YES", "two dogs"]
+    groups = ["<3 = > 3", "C = C++", "-5 = 5"]
+    found = merged_spellings(given)
+    assert len(found) == 3
+    assert found[1:] == groups[1:]
+    folder = own_table(tmp_path / "own", lambda text, _: text, answers=given[:8])
+    told = [f for f in folder.about["findings"] if "C++" in " ".join(f["examples"])]
+    assert [f["count"] for f in told] == [3]
+    recipe = change(RECIPES["ibowimg-small"], "answers.min_count=1")
+    assert any("C++" in line for line in _about_words(recipe, assemble(recipe, folder, "cells")))
+
+
+def test_a_few_questions_that_no_tokenizer_is_exchanged_for_are_counted(tmp_path):
+    from saccade.training.train import _about_words
+
+    folder = own_table(tmp_path / "own", lambda text, _: text)
+    table = tmp_path / "own/table.csv"
+    table.write_text(table.read_text().replace("What is it?", "\u8fd9\u662f\u4ec0\u4e48?", 3))
+    folder = DataFolder(prepare(None, tmp_path / "own", tmp_path / "again"))
+    write_store(folder)
+    recipe = change(RECIPES["san-small"], "answers.min_count=1")
+    (line,) = _about_words(recipe, assemble(recipe, folder, "cells"))
+    assert " 3 " in line
+    assert recipe.text.tokenizer in line

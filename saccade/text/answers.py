@@ -126,9 +126,14 @@ _BEHIND_NUMBER = re.compile(
 )
 """Powers and fractions: NFKC would make 102 of ten to the power of two."""
 _IN_ASCII = _InAscii(
-    str.maketrans(
-        "\u3002\u06d4\u0964\u066b\u066c\u066a\u2018\u2019\u02bc\u2212\u2044", "....,%'''-/"
-    )
+    {
+        ord(mark): like
+        for mark, like in zip(
+            "\u3002\u06d4\u0964\u066b\u066c\u066a\u2018\u2019\u02bc\u2212\u2044",
+            "....,%'''-/",
+            strict=True,
+        )
+    }
 )
 _IN_ASCII |= dict.fromkeys((0xFE0E, 0xFE0F), "")  # choose how an emoji is drawn
 
@@ -144,6 +149,17 @@ def comparable_answer(text: str) -> str:
     text = text.translate(_AS_BLANKS).strip()
     letters = " ".join(normalise_punctuation(text).lower().split())
     return normalise_answer(text) or letters or text.lower()
+
+
+def merged_spellings(answers: Iterable[str]) -> list[str]:
+    """The groups of answers that are one by their comparable form, though they differ by more than
+    case, blanks and full stops, each written out.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for answer in answers:
+        plain = "".join(answer.lower().replace(".", " ").split())
+        groups.setdefault(comparable_answer(answer), {}).setdefault(plain, answer.strip())
+    return [" = ".join(group.values()) for group in groups.values() if len(group) > 1]
 
 
 def commonest_answer(answers: Sequence[str]) -> str:

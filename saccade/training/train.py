@@ -7,6 +7,7 @@ never teacher-forced), the best weights are kept, and `last/` holds what an exac
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from saccade.evaluation.scoring import ScoreOptions, selected_score
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
 from saccade.run_folder import BACKBONE, OpenedRun, Origin, as_parent, open_run, write_run
+from saccade.text.answers import merged_spellings
+from saccade.text.tokenizers import TOKENIZERS
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for
@@ -55,8 +58,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
     console = console or Console()
-    recipe = _as_it_runs(recipe, device, console)
-    run = open_run(out) if resume else None
+    recipe, run = _as_it_runs(recipe, device, console), open_run(out) if resume else None
     experiment = assemble(recipe, DataFolder(data), features, run)
     _check_out(out, experiment, run)
     task, config = TASKS[recipe.task], training_of(recipe)
@@ -65,13 +67,12 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         hint = f"Left out: {examples.left_out}."
         raise BadData("no training example is left", location=data, hint=hint)
     # Raises now rather than after the first epoch.
-    folder, revision = experiment.folder, experiment.revision
-    judged = task.check_validation(folder, recipe.train.select_by, revision)
+    by = recipe.train.select_by, experiment.revision
+    judged = task.check_validation(experiment.folder, *by)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
-    remarks = [_about_words(recipe, experiment), judged]
-    view = TrainingView(console, recipe, examples, remarks)
+    view = TrainingView(console, recipe, examples, [*_about_words(recipe, experiment), judged])
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
@@ -113,11 +114,19 @@ def _origin(experiment: Experiment, start: Path | None) -> Origin:
     )
 
 
-def _about_words(recipe: Recipe, experiment: Experiment) -> str:
-    """Which tokenizer cuts the questions, where it is another than the recipe's."""
+def _about_words(recipe: Recipe, experiment: Experiment) -> Iterator[str]:
+    """What tokenizer and answer list make of questions and answers, where it is to be known."""
     given, taken = recipe.text.tokenizer, experiment.recipe.text.tokenizer
-    told = f"Questions are cut by tokenizer {taken}: {given} is not made for their script."
-    return "" if given == taken else told
+    folder, answers = experiment.folder, experiment.words.answers
+    if answers is None:
+        return
+    if given != taken:
+        yield f"Questions are cut by tokenizer {taken}: {given} is not made for their script."
+    elif taken in TOKENIZERS and (count := folder.misfits(taken)):
+        yield f"Tokenizer {taken} is not made for the script of {count:,} training questions."
+    if answers.merged and (merged := merged_spellings(folder.answer_counts())):
+        some = "; ".join(merged[:3])
+        yield f"{len(merged):,} groups of answers differ by marks, and are one: {some}."
 
 
 def _as_it_runs(recipe: Recipe, device: str, console: Console) -> Recipe:
