@@ -78,6 +78,25 @@ class TestCocoForm:
         assert collection.source == "coco-form"
         assert collection.images[3].file == "photos/00003.png"
 
+    def test_the_split_of_each_image(self, tmp_path):
+        document = coco_form({n: f"{n}.png" for n in range(4)})
+        for image, word in zip(document["images"], ("train", "train", "dev", "eval"), strict=True):
+            image["split"] = word
+        save(tmp_path / "all.json", document)
+        touch(tmp_path, *(f"images/{n}.png" for n in range(4)))
+        assert counts(read_source("coco-form", tmp_path)) == {
+            "train": (2, 4),
+            "val": (1, 2),
+            "test": (1, 2),
+        }
+        (tmp_path / "all.json").rename(tmp_path / "train.json")
+        with pytest.raises(BadData, match="split 'dev', but the name of its file says train"):
+            read_source("coco-form", tmp_path)
+        document["images"][0]["split"] = "holdout"
+        save(tmp_path / "train.json", document)
+        with pytest.raises(BadData, match="holdout"):
+            read_source("coco-form", tmp_path)
+
 
 class TestTextCaps:
     def test_references_count_once_in_whatever_order(self, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import pytest
 
@@ -254,6 +255,58 @@ class TestOwnMapping:
         (tmp_path / "own.json").unlink()
         write_lines(tmp_path / "own.csv", "pic,q,a", *(f"{n},Is it?,yes" for n in range(2, 9)))
         assert sorted(image.id for image in read(tmp_path).images) == list(range(2, 9))
+
+
+class TestWhichImage:
+    @pytest.mark.parametrize(
+        ("there", "fitting"),
+        [
+            (["a/0.jpg", "b/0.jpg"], ["a/0.jpg", "b/0.jpg"]),
+            (["images/a/0.jpg", "images/b/0.jpg"], ["images/a/0.jpg", "images/b/0.jpg"]),
+            (["train/0.jpg", "images/train/0.jpg"], ["images/train/0.jpg", "train/0.jpg"]),
+            (["train/0.jpg", "val/0.jpg", "images/0.jpg"], ["train/0.jpg"]),
+            (["images/0.jpg", "val/0.jpg"], ["images/0.jpg"]),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["0.jpg", 0])
+    def test_folders_that_no_split_tells_apart(self, name, there, fitting, tmp_path):
+        image = {"image_id": "pic"} if name == 0 else {"image": "pic"}
+        own(tmp_path, {**image, "captions": "c"}, [], name="other/x.json")
+        shutil.rmtree(tmp_path / "other")
+        shutil.rmtree(tmp_path / "images")
+        save(tmp_path / "train.json", [{"pic": name, "c": "A cat."}])
+        touch(tmp_path, *there)
+        if len(fitting) == 1:
+            assert [image.file for image in read(tmp_path).images] == fitting
+        else:
+            with pytest.raises(BadData, match=" and ".join(fitting)) as caught:
+                read(tmp_path)
+            assert "images=" in caught.value.hint
+
+    @pytest.mark.parametrize("more", ["0003.jpg", "3.png", "000000000003.jpg"])
+    def test_two_spellings_of_a_number(self, more, tmp_path):
+        records = [{"pic": n, "q": "Is it?", "a": "yes"} for n in (3, 4)]
+        own(tmp_path, {"image_id": "pic", "question": "q", "answers": "a"}, records)
+        touch(tmp_path, f"images/{more}", f"images/{more.replace('3', '4')}")
+        with pytest.raises(BadData, match=r"images/3\.jpg") as caught:
+            read(tmp_path)
+        assert more in str(caught.value)
+        if more != "0003.jpg":  # of which the usual names are tried where not all are there
+            (tmp_path / "images/4.jpg").unlink()
+            (tmp_path / f"images/{more.replace('3', '4')}").unlink()
+            with pytest.raises(BadData, match="image 3"):
+                read(tmp_path)
+
+    def test_the_split_of_the_record_tells_folders_apart(self, tmp_path):
+        records = [{**row, "part": split} for row in rows(2) for split in ("train", "val")]
+        own(tmp_path, {**MINE, "split": "part"}, records)
+        shutil.rmtree(tmp_path / "images")
+        touch(tmp_path, *(f"{split}/{n}.jpg" for split in ("train", "val") for n in range(2)))
+        images = read(tmp_path).images
+        assert {(image.split, image.file.split("/")[0]) for image in images} == {
+            ("train", "train"),
+            ("val", "val"),
+        }
 
 
 class TestJoin:

@@ -1,14 +1,14 @@
 """Data sets of a layout that is written down: their records become rows."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
-from collections.abc import Mapping as MappingOf
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import ImageFiles, folders_in, tidy
+from saccade.data.find_files import ImageFiles, folders_in, is_absolute, tidy
 from saccade.data.options import one_of
 from saccade.data.reading import read_lines
 from saccade.data.records import Collection, Split
@@ -34,14 +34,15 @@ class _Images:
 
     def __init__(self, files: ImageFiles, mapping: Mapping) -> None:
         self.files, self.mapping = files, mapping
-        self.known: dict[tuple[Path, str], list[str]] = {}
+        self.known: dict[tuple[Path, str], list[list[str]]] = {}
         self.found: dict[tuple[tuple[str, ...], Path, str], str] = {}
         self.flat: dict[str, str] = {}
-        self.patterns: dict[str, str | None] = {}
+        self.patterns: dict[tuple[Path, str], str | None] = {}
+        self.numbered: dict[tuple[Path, str, Any], list[str]] = {}
 
-    def folders(self, file: File) -> list[str]:
-        """Those of the layout, of the file's split, of no split, and the others: below the folder
-        that the data set lies in, then below that of the images.
+    def folders(self, file: File) -> list[list[str]]:
+        """Each of those of the layout, those of the file's split, of no split, and the others:
+        beside the file, below the folder that the data set lies in, then below that of the images.
         """
         key = file.home, file.subset
         if key not in self.known:
@@ -49,22 +50,29 @@ class _Images:
             below = file.home.absolute().relative_to(self.files.root).as_posix() if inside else "."
             text = file.path.parent.absolute()
             beside = text.relative_to(self.files.root).as_posix() if inside else "."
-            found: list[str] = []
+            groups: dict[Any, dict[str, None]] = {}
+            known: set[str] = set()
             for base in dict.fromkeys((beside, below, ".")):
-                tree = ["images", "", *ImageFiles(self.files.root / base).tree]
-                splits = {folder: split_in(folder) for folder in tree}
-
-                def order(folder: str, of: MappingOf[str, Split | None] = splits) -> list[bool]:
-                    strange = of[folder] not in (None, file.split)
-                    return [file.subset not in folder.split("/"), strange, of[folder] is None]
-
                 own = [
                     folder.format(split=file.split or "", subset=file.subset)
                     for folder in self.mapping.folders
                 ]
-                found += (tidy(f"{base}/{folder}") for folder in (*own, *sorted(tree, key=order)))
-            self.known[key] = list(dict.fromkeys(found))
+                tree = ["images", "", *ImageFiles(self.files.root / base).tree]
+                ranks = {folder: self._rank(folder, file) for folder in tree}
+                tiers = [(ranks[folder], folder) for folder in sorted(ranks, key=ranks.__getitem__)]
+                for rank, folder in [*enumerate(own), *tiers]:
+                    if (path := tidy(f"{base}/{folder}")) not in known:
+                        known.add(path)
+                        groups.setdefault((base, rank), {})[path] = None
+            self.known[key] = [list(group) for group in groups.values()]
         return self.known[key]
+
+    @staticmethod
+    def _rank(folder: str, file: File) -> tuple[bool, ...]:
+        of = split_in(folder)
+        mine = bool(file.subset) and file.subset in folder.split("/")
+        strange = bool(file.split) and of not in (None, file.split)
+        return not mine, strange, bool(file.split) and of is None
 
     def find(self, names: Sequence[str], file: File) -> str:
         """The first of `names` that is there, with one of `ENDINGS` where it has none, or its last
@@ -75,41 +83,86 @@ class _Images:
             self.found[key] = self._look(names, self.folders(file))
         return self.found[key]
 
-    def _look(self, names: Sequence[str], folders: Sequence[str]) -> str:
+    def _look(self, names: Sequence[str], folders: Sequence[Sequence[str]]) -> str:
         for name in names:
             if path := self._there(name, folders):
                 return path
         for name in names:
-            path = self._there(name.rpartition("/")[2], ("", "images")) if "/" in name else None
+            last = name.rpartition("/")[2]
+            path = self._there(last, (("", "images"),)) if "/" in name else None
             if path and self.flat.setdefault(path, name) != name:
                 message = f"{path} could be {self.flat[path]} and {name}"
                 hint = "Keep the folders of the images as they were released."
                 raise BadData(message, location=self.files.root, hint=hint)
             if path:
                 return path
-        return self.files.find_path(names[0], folders)
+        return self.files.find_path(names[0], [folder for group in folders for folder in group])
 
-    def _there(self, name: str, folders: Sequence[str]) -> str | None:
+    def _there(self, name: str, folders: Sequence[Sequence[str]]) -> str | None:
+        """The path of a name. Raises BadData where several folders have it that nothing tells
+        apart.
+        """
         endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
-        path = self.files.find_path(name, folders, endings)
-        folder, _, last = path.rpartition("/")
-        return path if last in self.files.names(folder) else None
+        for group in folders:
+            path = self.files.find_path(name, group, endings)
+            folder, _, last = path.rpartition("/")
+            if last not in self.files.names(folder):
+                continue
+            if not is_absolute(name):
+                below, _, end = name.rpartition("/")
+                places = (tidy("/".join(filter(None, (one, below)))) for one in group)
+                every = (
+                    f"{at}/{end}{e}"
+                    for at in places
+                    for e in endings
+                    if end + e in self.files.names(at)
+                )
+                self._refuse_several(name, [path, *(one.lstrip("/") for one in every)])
+            return path
+        return None
+
+    def _refuse_several(self, name: str, paths: Sequence[str]) -> None:
+        if len(set(paths)) > 1:  # one may be a link to the other
+            real = {os.path.realpath(self.files.root / path): path for path in paths[::-1]}
+            if len(real) > 1:
+                message = f"{name} could be {' and '.join(sorted(real.values())[:2])}"
+                one_folder = len({path.rpartition("/")[0] for path in real.values()}) == 1
+                hint = "Name its folder in the record, or say: --option images=FOLDER."
+                if one_folder:
+                    hint = "Write the name in the record, or say: --option image_name={:04d}.jpg."
+                raise BadData(f"{message}: which of them?", location=self.files.root, hint=hint)
 
     def names_of(self, number: Any, file: File, every: Sequence[Any]) -> list[str]:
         """What the image of a number may be called; `every` has the numbers of the whole file."""
         if not (isinstance(number, int) or (isinstance(number, str) and number.isdigit())):
             return [str(number)]
-        if file.subset not in self.patterns:
-            self.patterns[file.subset] = self._pattern(file, list(map(int, every)))
-        usual = ("{:012d}.jpg", f"COCO_{file.subset}_{{:012d}}.jpg", "{}.jpg", "{}.png")
-        pattern = self.patterns[file.subset]
-        return [name.format(int(number)) for name in ([pattern] if pattern else usual)]
+        home = file.home, file.subset
+        if home not in self.patterns:
+            self.patterns[home] = self._pattern(file, list(map(int, every)))
+        if (key := (*home, number)) not in self.numbered:
+            usual = ("{:012d}.jpg", f"COCO_{file.subset}_{{:012d}}.jpg", "{}.jpg", "{}.png")
+            patterns = [pattern] if (pattern := self.patterns[home]) else usual
+            names = list(dict.fromkeys(name.format(int(number)) for name in patterns))
+            if len(names) > 1:
+                there = [path for name in names if (path := self._there(name, self.folders(file)))]
+                self._refuse_several(f"image {number}", there)
+            self.numbered[key] = names
+        return self.numbered[key]
 
     def _pattern(self, file: File, every: Sequence[int]) -> str | None:
-        """The way to write a number that gives a file's name for all of them, if there is one."""
-        for folder in self.folders(file):
-            names = self.files.names(folder)
-            for name in sorted(name for name in names if name[0] != "."):
+        """The way to write a number that gives a file's name for all of them, if there is one.
+        Raises BadData where there are several.
+        """
+        names: set[str] = set()
+        for group in self.folders(file):
+            paths = {
+                name: tidy(f"{folder}/{name}").lstrip("/")
+                for folder in group
+                for name in self.files.names(folder)
+            }
+            names |= paths.keys()
+            fitting: dict[str, str] = {}
+            for name in sorted(name for name in paths if name[0] != "."):
                 for match in re.finditer(r"\d+", name):
                     if int(match[0]) == every[0] and name.lower().endswith(ENDINGS[1:]):
                         width = len(match[0]) if match[0][0] == "0" or len(match[0]) > 6 else 0
@@ -119,7 +172,10 @@ class _Images:
                         )
                         pattern = f"{head}{{:0{width}d}}{tail}" if width else f"{head}{{}}{tail}"
                         if names.issuperset(map(pattern.format, every)):
-                            return pattern
+                            fitting.setdefault(pattern, paths[name])
+            if fitting:
+                self._refuse_several(f"image {every[0]}", list(fitting.values()))
+                return next(iter(fitting))
         return None
 
 
@@ -362,8 +418,8 @@ def _rows(
     alternatives = [names for path in mapping.image if (names := taken(record, (path,)))]
     if not alternatives and (number := values["image_id"]) is not None:
         alternatives = [[name] for name in places.names_of(number, file, numbers)]
-    # A name that the layout says comes first; one of a user's own file may say anything.
-    split = file.split if mapping.files or values["split"] is None else None
+    if file.split is None and split_in(said := str(values["split"])):
+        file = file._replace(subset=said)  # its folder is the one of the images
     for place_of_image in range(max(map(len, alternatives), default=1)):
         names = [name[place_of_image] for name in alternatives if place_of_image < len(name)]
         texts = [
@@ -371,7 +427,7 @@ def _rows(
         ]
         files = [text for text in texts if not is_address(text)]
         image = places.find(files, file) if files else next(iter(texts or names), None)
-        yield Row(file.path, place, {**values, "image": image}, split)
+        yield Row(file.path, place, {**values, "image": image}, file.split)
 
 
 def _parts(record: dict[str, Any], mapping: Mapping, part: str) -> list[Any]:
