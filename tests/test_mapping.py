@@ -342,6 +342,56 @@ class TestJoin:
         assert {q.answers for q in read(root).questions} == {("yes",)}
 
 
+class TestVqaForm:
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"answers": ["yes", "no"]},
+            {"answers": [{"answer": "yes"}, {"answer": "no"}]},
+            {"answers": ["yes", {"answer": "no"}]},
+            {"answer": ["yes", "no"]},
+        ],
+    )
+    def test_answers_are_texts_or_objects(self, said, tmp_path):
+        assert self.read(tmp_path, said) == {("yes", "no")}
+
+    @pytest.mark.parametrize("said", [{"answer": "yes"}, {"answers": "yes"}])
+    def test_a_single_answer(self, said, tmp_path):
+        assert self.read(tmp_path, said) == {("yes",)}
+
+    @pytest.mark.parametrize("said", [[{"raw": "yes"}], [["yes"]], {"yes": 3}, [True]])
+    def test_what_is_no_answer_becomes_none(self, said, tmp_path):
+        with pytest.raises(BadData, match="answer"):
+            self.read(tmp_path, {"answers": said})
+
+    @staticmethod
+    def read(root, said, of=int):
+        asked = [{"question_id": n, "image_id": n, "question": "Is it?"} for n in range(9)]
+        save(root / "ask.json", {"questions": asked})
+        answered = [{"question_id": of(n), "image_id": n, **said} for n in range(9)]
+        save(root / "reply.json", {"annotations": answered})
+        touch(root, *(f"images/{n}.jpg" for n in range(9)))
+        return {question.answers for question in read_source("vqa-form", root).questions}
+
+    def test_ids_that_are_text_in_one_file(self, tmp_path):
+        assert self.read(tmp_path, {"answer": "yes"}, of=str) == {("yes",)}
+
+    def test_one_file_of_answers_for_several_splits(self, tmp_path):
+        asked = [{"question_id": n, "image_id": n, "question": "Is it?"} for n in range(9)]
+        for split, some in (("train", asked[:4]), ("val", asked[4:6]), ("test", asked[6:])):
+            save(tmp_path / f"ask_{split}.json", {"questions": some})
+        answered = [{"question_id": n, "answer": "yes"} for n in [*range(6), 50]]
+        save(tmp_path / "reply.json", {"annotations": answered})
+        collection = read_source("vqa-form", tmp_path)
+        assert {q.split: q.answers for q in collection.questions} == {
+            "train": ("yes",),
+            "val": ("yes",),
+            "test": (),
+        }
+        notes = [note for note in collection.notes if "belong to none" in note]
+        assert [note[:22] for note in notes] == ["1 records of reply.jso"]
+
+
 class TestParts:
     def test_a_part_of_the_records(self, tmp_path):
         write_slake(tmp_path)

@@ -165,11 +165,12 @@ def _left_out(found: Sequence[_Found], refused: Sequence[BadData]) -> list[str]:
     """The notes about rows, questions and captions that were left out."""
     without = [one for one in found if one.question is None]
     blank = [one for one in without if _is_blank(one.row.values.get("question"))]
+    spoken = {one.image for one in found if one.question or one.captions}
     lost = {
         "captions have no word": sum(one.wordless for one in found),
         "questions have no word": len(without) - len(blank),
         "rows say nothing about their image": sum(
-            not one.captions and not one.wordless and one.split != "test" for one in blank
+            one.image in spoken and not (one.captions or one.wordless) for one in blank
         ),
     }
     notes = [f"{count} {what} and were left out." for what, count in lost.items() if count]

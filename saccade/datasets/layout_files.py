@@ -117,13 +117,25 @@ def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[
     if mapping.join and mapping.join.holds and not partners(root, mapping.join):
         return []
     signs = [] if mapping.files and not mapping.holds else _signs(mapping)
-    return [
+    found = [file for file in found if file.path not in without]
+    fit = [
         file
         for file in found
-        if file.path not in without
-        and holds_texts(file.path, [*mapping.holds, *(signs if is_json(file.path) else [])])
+        if holds_texts(file.path, [*mapping.holds, *(signs if is_json(file.path) else [])])
         and (not mapping.parallel or _has_company(file, mapping))
     ]
+    if fit and not mapping.files and mapping.join and mapping.join.all:
+        fit += (file for file in found if file not in fit and _is_bare(file, mapping.join))
+    return fit
+
+
+def _is_bare(file: File, join: Join) -> bool:
+    """Has a file of a split only what is joined, no record that joins it: is it to be predicted?"""
+    mine = join.on.partition("=")[0].strip()
+    names = [f'"{name}"' for name in steps_of(join.records) if name != EACH]
+    return bool(file.split and holds_texts(file.path, names)) and not holds_texts(
+        file.path, [f'"{mine}"']
+    )
 
 
 def _has_company(file: File, mapping: Mapping) -> bool:
@@ -280,37 +292,47 @@ def _parallel(file: File, names: MappingOf[str, Sequence[str]], part: str) -> li
 
 
 def joined(
-    root: Path, mapping: Mapping, join: Join, file: File, others: Sequence[File]
-) -> tuple[Placed, list[str]]:
-    """The records of a file, each with what has the same key in the files that join it, and a note
-    about records there that nothing asked for.
+    mapping: Mapping, join: Join, file: File, others: Sequence[File], idle: dict[Path, set[str]]
+) -> Placed:
+    """The records of a file, each with what has the same key in the files that join it.
+
+    `idle` gets the keys of each of those, and loses those that a record asks for.
     """
     mine, _, theirs = (part.strip() for part in join.on.partition("="))
     theirs = theirs or mine
     partners = [o for o in others if o.split in (None, file.split)] if join.files else [file]
-    known: dict[Any, dict[str, Any]] = {}
+    known: dict[str | None, dict[str, Any]] = {}
     for partner in partners:
+        keys = set()
         for _, record in read_records(partner, mapping, join.records):
-            for key in values_at(record, theirs)[:1]:
+            for key in map(_key, values_at(record, theirs)[:1]):
+                keys.add(key)
                 if known.setdefault(key, record) is not record:
                     message = f"has {theirs} {key} twice"
                     hint = "Keep one record of each; were two files put behind each other?"
                     raise BadData(message, location=partner.path, hint=hint)
+        idle.setdefault(partner.path, {str(key) for key in keys})
     rows, used = [], set()
     for place, record in read_records(file, mapping, mapping.records, some=not join.all):
-        key = next(iter(values_at(record, mine)), None)
+        key = _key(said := next(iter(values_at(record, mine)), None))
         if not join.files and key not in known:
-            message = f"{place} is about {mine} {ascii(key)[:40]}, which {join.records} lacks"
+            message = f"{place} is about {mine} {ascii(said)[:40]}, which {join.records} lacks"
             raise BadData(message, location=file.path, hint=RELEASED)
         used.add(key)
         rows.append((place, {**known.get(key, {}), **record}))
     if join.all:
         alone = {key: record for key, record in known.items() if key not in used}
-        rows += ((f"{theirs} {key}", record) for key, record in alone.items())
-        return rows, []
-    if partners and known and not used & known.keys():
+        return [*rows, *((f"{theirs} {key}", record) for key, record in alone.items())]
+    secret = file.split == "test" and not any(partner.split for partner in partners)
+    if partners and known and not used & known.keys() and not secret:
         message = f"shares no {mine} with {partners[0].path.name}: they are of different splits"
         raise BadData(message, location=file.path, hint="Take both from the same release.")
-    idle = len(known.keys() - used)
-    names = ", ".join(partner.path.name for partner in partners)
-    return rows, [f"{idle} records of {names} belong to none of {file.path.name}."] if idle else []
+    for partner in partners:
+        idle[partner.path] -= {str(key) for key in used}
+    return rows
+
+
+def _key(value: Any) -> str | None:
+    """What two records have in common: 7 in one file may be "7" or 7.0 in the other."""
+    whole = isinstance(value, float) and value.is_integer()
+    return None if value is None else str(int(value) if whole else value)

@@ -271,11 +271,11 @@ def read_mapped(
     rows: list[Row] = []
     join = mapping.join
     others = partners(root, join) if join else []
+    idle: dict[Path, set[str]] = {}
     lists = _Lists(root, mapping)
     for file in found:
         if join:
-            records, idle = joined(root, mapping, join, file, others)
-            notes += idle
+            records = joined(mapping, join, file, others, idle)
         else:
             records = read_records(file, mapping, mapping.records)
         _refuse_twice(file.path, records, mapping.unique)
@@ -287,7 +287,30 @@ def read_mapped(
             row for place, record in records for row in _rows(file, place, record, places, numbers)
         )
     lists.refuse_unnamed(found[0].path)
+    if not mapping.files:
+        _refuse_silent(found, rows)
+    every = ", ".join(file.path.name for file in found)
+    alone = {path: keys for path, keys in idle.items() if keys and join and not join.all}
+    notes += [
+        f"{len(keys)} records of {p.name} belong to none of {every}." for p, keys in alone.items()
+    ]
     return collect(name, rows, str, places.files.root, checked, notes)
+
+
+def _refuse_silent(found: Sequence[File], rows: Sequence[Row]) -> None:
+    """Raise BadData where some of several files say a split, and one says none, or two."""
+    open_ = {row.location for row in rows if row.split is None and row.values["split"] is None}
+    silent = [file.path for file in found if file.path in open_]
+    about = [file.path.name for file in found if file.split or _A_SPLIT.search(file.path.stem)]
+    if silent and about and len(found) > 1:
+        others = ", ".join(file.path.name for file in found if file.path != silent[0])
+        message = f"says no split in its name, or two; beside it are {others[:200]}"
+        hint = "Name each after one of train, val and test, or move it away."
+        raise BadData(message, location=silent[0], hint=hint)
+
+
+_A_SPLIT = re.compile(r"(?i)train|(?<!la)test|valid|val(?![a-z])|(?<![a-z])dev(?![a-z])")
+"""A split's word, or what looks like one: minitest, trainval."""
 
 
 def _part(mapping: Mapping, part: str) -> tuple[Mapping, list[str]]:
