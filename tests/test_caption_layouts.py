@@ -138,6 +138,13 @@ class TestCocoForm:
         assert len(images) == 4
         assert all(file.endswith(f"{n}.png") for n, file in images.items())
 
+    def test_a_list_of_captions(self, tmp_path):
+        document = coco_form({n: f"{n}.png" for n in range(4)}, 1)
+        for record in document["annotations"]:
+            record["caption"] = ["A cat.", "A dog."]
+        save(tmp_path / "train.json", document)
+        assert len(read_source("coco-form", tmp_path).captions) == 8
+
     def test_images_without_captions_are_no_rows(self, tmp_path):
         document = coco_form({n: f"{n}.png" for n in range(4)})
         boxes = [{"image_id": n, "bbox": [0, 0, 1, 1]} for n in (0, 3)]

@@ -257,6 +257,30 @@ class TestOwnMapping:
         assert sorted(image.id for image in read(tmp_path).images) == list(range(2, 9))
 
 
+class TestWrongMapping:
+    @pytest.mark.parametrize("files", [{}, {"files": "own.json"}])
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            ({"image": "{scene.number:05d}.png"}, 'image = "{scene.number:05d}.png"'),
+            ({"image": "picture"}, 'image = "picture"'),
+            ({"question": "q.txt"}, 'question = "q.txt"'),
+            ({"question": "asks"}, 'question = "asks"'),
+            ({"question": "answers"}, 'question = "answers" is a list'),
+            ({"answers": "answers"}, '"answers[]"'),
+            ({"image": "answers"}, '"answers[]"'),
+        ],
+    )
+    def test_the_field_its_path_and_what_the_record_has(self, wrong, says, files, tmp_path):
+        records = [{"number": n, **row, "answers": ["a", "b"]} for n, row in enumerate(rows())]
+        with pytest.raises(BadData) as caught:
+            read(own(tmp_path, {**MINE, **files, **wrong}, records))
+        assert says in caught.value.hint
+        assert caught.value.location == str(tmp_path / "own.json")
+        if "list" not in caught.value.hint:
+            assert "number, pic, q, a, answers" in caught.value.hint
+
+
 class TestWhichImage:
     @pytest.mark.parametrize(
         ("there", "fitting"),

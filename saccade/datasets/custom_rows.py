@@ -53,10 +53,14 @@ class Row(NamedTuple):
     values: Mapping[str, Any]
     split: Split | None = None
     """What the name of its file says."""
+    hint: str = ""
+    """What to do where the layout's file is wrong about this row."""
 
     def bad(self, message: str, hint: str) -> BadData:
         """The error about this row."""
-        return BadData(f"{self.place} {message}", location=self.location, hint=hint)
+        return BadData(
+            f"{self.place} {message}", location=self.location, hint=f"{hint} {self.hint}".strip()
+        )
 
 
 class Cells(tuple[Any, ...]):

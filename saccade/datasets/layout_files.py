@@ -198,13 +198,13 @@ def claimed(root: Path, *names: str) -> list[Path]:
     return files
 
 
-def _document(path: Path, mapping: Mapping, records: str) -> tuple[Any, list[str]]:
+def _document(path: Path, records: str, fields: set[str] | None) -> tuple[Any, list[str]]:
     """What a file holds, a list or whatever its JSON is, and the places of what has a line."""
     if path.suffix == ".pkl":
         return read_pickle(path), []
     if is_json(path) and not json_lines(path):
         top: type[Any] = list if records.startswith("[") else dict
-        return read_json(path, top, object_hook=_kept(fields_of(mapping, records))), []
+        return read_json(path, top, object_hook=_kept(fields)), []
     rows = read_rows(path)[1]
     return [row.values for row in rows], [row.place for row in rows]
 
@@ -243,7 +243,7 @@ def read_records(file: File, mapping: Mapping, records: str, *, some: bool = Tru
     if mapping.parallel:
         found = _parallel(file, mapping.parallel, mapping.part)
         return [(f"line {n}", {**around, **row}) for n, row in enumerate(found, start=1)]
-    document, places = _document(path, mapping, records)
+    document, places = _document(path, records, fields_of(mapping, records))
     listed = list(records_in(document, steps_of(records), around))
     if some and not listed:
         hint = "Take the released file, or mend the mapping."
@@ -251,6 +251,18 @@ def read_records(file: File, mapping: Mapping, records: str, *, some: bool = Tru
     if len(places) != len(listed):
         places = [f"record {number}" for number in range(1, len(listed) + 1)]
     return list(zip(places, listed, strict=True))
+
+
+def fields_at(file: File, mapping: Mapping, place: str) -> list[str]:
+    """Names of all fields that a record of a file has, those that the layout lets go of, too."""
+    if mapping.lines or mapping.parallel:
+        records = read_records(file, mapping, mapping.records)
+        return [name for name in dict(records).get(place, {}) if name[0] != "$"]
+    document, places = _document(file.path, mapping.records, None)
+    listed = records_in(document, steps_of(mapping.records), {})
+    known = zip(places, listed, strict=False) if places else enumerate(listed, start=1)
+    found = next((r for at, r in known if place in (at, f"record {at}")), {})
+    return [name for name in found if name[0] != "$"]
 
 
 def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:

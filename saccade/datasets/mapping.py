@@ -18,7 +18,9 @@ from saccade.datasets.layout_files import (
     File,
     Placed,
     claimed,
+    fields_at,
     files_of,
+    fitting,
     fitting_layout,
     joined,
     partners,
@@ -32,11 +34,13 @@ from saccade.datasets.row_files import is_json
 class _Images:
     """The images of a layout, in the folders where people unpack them."""
 
-    def __init__(self, files: ImageFiles, mapping: Mapping) -> None:
-        self.files, self.mapping = files, mapping
+    def __init__(self, files: ImageFiles, mapping: Mapping, *, own: bool) -> None:
+        """`own` says that the layout is the user's, who can mend it."""
+        self.files, self.mapping, self.own = files, mapping, own
         self.known: dict[tuple[Path, str], list[list[str]]] = {}
         self.found: dict[tuple[tuple[str, ...], Path, str], str] = {}
         self.flat: dict[str, str] = {}
+        self.told: set[Path] = set()
         self.patterns: dict[tuple[Path, str], str | None] = {}
         self.numbered: dict[tuple[Path, str, Any], list[str]] = {}
 
@@ -257,17 +261,10 @@ def read_mapped(
         hint = "Say image (or image_id), and question or captions."
         raise BadConfig("the mapping says too little", hint=hint)
     if image_name:
-        field = next(iter(mapping.image_id), "image_id")
-        given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
-        mapping = changed(mapping, None, {"image": given})
-        if {path for _, path, _, _ in Formatter().parse(given) if path is not None} != {field}:
-            hint = "Write how the number stands in the name: --option image_name={:012d}.jpg."
-            raise BadConfig(f"image_name={image_name} names no number", hint=hint)
+        mapping = _with_name(mapping, image_name)
     if not found:
-        usual = ", ".join(mapping.files) or "file of such records"
-        hint = "Check --root; `saccade list sources` shows the files of each source."
-        raise BadData(f"holds no {usual}", location=root, hint=hint)
-    places = _Images(ImageFiles(root, images or None), mapping)
+        raise _holds_none(root, mapping, without)
+    places = _Images(ImageFiles(root, images or None), mapping, own=name == "mapping")
     rows: list[Row] = []
     join = mapping.join
     others = partners(root, join) if join else []
@@ -287,18 +284,69 @@ def read_mapped(
             row for place, record in records for row in _rows(file, place, record, places, numbers)
         )
     lists.refuse_unnamed(found[0].path)
-    if not mapping.files:
-        _refuse_silent(found, rows)
-    every = ", ".join(file.path.name for file in found)
-    alone = {path: keys for path, keys in idle.items() if keys and join and not join.all}
-    notes += [
-        f"{len(keys)} records of {p.name} belong to none of {every}." for p, keys in alone.items()
-    ]
+    _refuse_silent(found, rows, places)
+    if join and not join.all:
+        notes += _idle(found, idle)
     return collect(name, rows, str, places.files.root, checked, notes)
 
 
-def _refuse_silent(found: Sequence[File], rows: Sequence[Row]) -> None:
-    """Raise BadData where some of several files say a split, and one says none, or two."""
+def _with_name(mapping: Mapping, image_name: str) -> Mapping:
+    """The layout in which images have the name that the user gives."""
+    field = next(iter(mapping.image_id), "image_id")
+    given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
+    mapping = changed(mapping, None, {"image": given})
+    if {path for _, path, _, _ in Formatter().parse(given) if path is not None} != {field}:
+        hint = "Write how the number stands in the name: --option image_name={:012d}.jpg."
+        raise BadConfig(f"image_name={image_name} names no number", hint=hint)
+    return mapping
+
+
+def _holds_none(root: Path, mapping: Mapping, without: Sequence[Path]) -> BadData:
+    """The error where no file has such records: perhaps all but the question or the captions."""
+    near = (
+        [] if mapping.files else fitting(root, mapping.replace(question=(), captions=()), without)
+    )
+    part = "question" if mapping.question else "captions"
+    if near:
+        return _leads_nowhere(near[0], mapping, part)
+    usual = ", ".join(mapping.files) or "file of such records"
+    hint = "Check --root; `saccade list sources` shows the files of each source."
+    return BadData(f"holds no {usual}", location=root, hint=hint)
+
+
+def _idle(found: Sequence[File], idle: dict[Path, set[str]]) -> list[str]:
+    """Notes about records that no file asked for."""
+    every = ", ".join(file.path.name for file in found)
+    return [
+        f"{len(keys)} records of {path.name} belong to none of {every}."
+        for path, keys in idle.items()
+        if keys
+    ]
+
+
+def _leads_nowhere(file: File, mapping: Mapping, part: str) -> BadData:
+    """The error for a part that no record has."""
+    message = f"has no record with a {part}"
+    return BadData(message, location=file.path, hint=_nothing(file, mapping, part, "record 1"))
+
+
+def _nothing(file: File, mapping: Mapping, part: str, place: str) -> str:
+    """A hint: what the layout says of a part, and what a record has."""
+    has = ", ".join(fields_at(file, mapping, place)) or "nothing"
+    paths = " or ".join(getattr(mapping, part))
+    return f'{part} = "{paths}" gives nothing; {place} has: {has[:200]}.'
+
+
+def _refuse_silent(found: Sequence[File], rows: Sequence[Row], places: _Images) -> None:
+    """Raise BadData where some of several files say a split, and one says none, or two; and where
+    a user's own layout has a question or captions that no record has.
+    """
+    for part, value in (("question", "question"), ("captions", "caption")):
+        asked = places.own and getattr(places.mapping, part)
+        if asked and not any(row.values[value] or row.split == "test" for row in rows):
+            raise _leads_nowhere(found[0], places.mapping, part)
+    if places.mapping.files:
+        return
     open_ = {row.location for row in rows if row.split is None and row.values["split"] is None}
     silent = [file.path for file in found if file.path in open_]
     about = [file.path.name for file in found if file.split or _A_SPLIT.search(file.path.stem)]
@@ -443,6 +491,8 @@ def _rows(
         alternatives = [[name] for name in places.names_of(number, file, numbers)]
     if file.split is None and split_in(said := str(values["split"])):
         file = file._replace(subset=said)  # its folder is the one of the images
+    told = (values["question"], *values["answer"], *values["caption"], *values["choices"])
+    lists = any(isinstance(value, list) for value in told)
     for place_of_image in range(max(map(len, alternatives), default=1)):
         names = [name[place_of_image] for name in alternatives if place_of_image < len(name)]
         texts = [
@@ -450,7 +500,22 @@ def _rows(
         ]
         files = [text for text in texts if not is_address(text)]
         image = places.find(files, file) if files else next(iter(texts or names), None)
-        yield Row(file.path, place, {**values, "image": image}, file.split)
+        hint = _hint(file, place, record, places) if places.own and (lists or not texts) else ""
+        yield Row(file.path, place, {**values, "image": image}, file.split, hint)
+
+
+def _hint(file: File, place: str, record: dict[str, Any], places: _Images) -> str:
+    """What to mend in the layout, where a part is a list that should be a text, or no image is."""
+    mapping = places.mapping
+    for part in ("image", "question", "answers", "captions", "choices"):
+        for path in getattr(mapping, part):
+            if any(isinstance(value, list) for value in taken(record, (path,))):
+                return f'{part} = "{path}" is a list; a mapping with "{path}[]" takes each of it.'
+    if file.path in places.told:  # once: the file is read again
+        return ""
+    places.told.add(file.path)
+    part = "image" if mapping.image else "image_id"
+    return _nothing(file, mapping, part, place)
 
 
 def _parts(record: dict[str, Any], mapping: Mapping, part: str) -> list[Any]:
