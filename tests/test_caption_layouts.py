@@ -78,6 +78,84 @@ class TestCocoForm:
         assert collection.source == "coco-form"
         assert collection.images[3].file == "photos/00003.png"
 
+    def test_the_split_of_each_image(self, tmp_path):
+        document = coco_form({n: f"{n}.png" for n in range(4)})
+        for image, word in zip(document["images"], ("train", "train", "dev", "eval"), strict=True):
+            image["split"] = word
+        save(tmp_path / "all.json", document)
+        touch(tmp_path, *(f"images/{n}.png" for n in range(4)))
+        assert counts(read_source("coco-form", tmp_path)) == {
+            "train": (2, 4),
+            "val": (1, 2),
+            "test": (1, 2),
+        }
+        (tmp_path / "all.json").rename(tmp_path / "train.json")
+        with pytest.raises(BadData, match="split 'dev', but the name of its file says train"):
+            read_source("coco-form", tmp_path)
+        document["images"][0]["split"] = "holdout"
+        save(tmp_path / "train.json", document)
+        with pytest.raises(BadData, match="holdout"):
+            read_source("coco-form", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("names", "silent"),
+        [
+            (("captions_trainval.json", "captions_minitest.json"), "captions_minitest.json"),
+            (("train.json", "val.json", "more.json"), "more.json"),
+            (("train.json", "train_and_val.json"), "train_and_val.json"),
+        ],
+    )
+    def test_a_file_that_says_no_split_beside_one_that_does(self, names, silent, tmp_path):
+        for n, name in enumerate(names):
+            save(tmp_path / name, coco_form({n: f"{n}.png"}))
+        with pytest.raises(BadData, match=names[0] if names[0] != silent else names[1]) as caught:
+            read_source("coco-form", tmp_path)
+        assert caught.value.location == str(tmp_path / silent)
+
+    def test_files_of_no_split_are_one_set(self, tmp_path):
+        for n, name in enumerate(("human.json", "latest.json")):
+            save(tmp_path / name, coco_form({n * 9 + k: f"{n * 9 + k}.png" for k in range(9)}))
+        assert len(read_source("coco-form", tmp_path).images) == 18
+
+    @pytest.mark.parametrize("more", [{}, {"annotations": []}])
+    def test_a_split_without_captions_is_there_to_be_predicted(self, more, tmp_path):
+        save(tmp_path / "train.json", coco_form({n: f"{n}.png" for n in range(4)}))
+        save(tmp_path / "test.json", {**coco_form({7: "7.png", 8: "8.png"}, 0), **more})
+        boxes = {"images": [{"id": 3}], "annotations": [{"image_id": 3, "bbox": [0, 0, 1, 1]}]}
+        save(tmp_path / "instances_val.json", boxes)
+        collection = read_source("coco-form", tmp_path)
+        assert [image.id for image in collection.images if image.split == "test"] == [7, 8]
+        assert len(collection.images) == 6
+        assert not any("say nothing" in note for note in collection.notes)
+
+    @pytest.mark.parametrize("of", [str, float])
+    def test_ids_that_are_text_in_one_list(self, of, tmp_path):
+        document = coco_form({n: f"{n}.png" for n in range(4)})
+        for record in document["annotations"]:
+            record["image_id"] = of(record["image_id"])
+        save(tmp_path / "train.json", document)
+        images = {image.id: image.file for image in read_source("coco-form", tmp_path).images}
+        assert len(images) == 4
+        assert all(file.endswith(f"{n}.png") for n, file in images.items())
+
+    def test_a_list_of_captions(self, tmp_path):
+        document = coco_form({n: f"{n}.png" for n in range(4)}, 1)
+        for record in document["annotations"]:
+            record["caption"] = ["A cat.", "A dog."]
+        save(tmp_path / "train.json", document)
+        assert len(read_source("coco-form", tmp_path).captions) == 8
+
+    def test_images_without_captions_are_no_rows(self, tmp_path):
+        document = coco_form({n: f"{n}.png" for n in range(4)})
+        boxes = [{"image_id": n, "bbox": [0, 0, 1, 1]} for n in (0, 3)]
+        document["annotations"] = [a for a in document["annotations"] if a["image_id"] < 3]
+        document["annotations"] += boxes
+        save(tmp_path / "train.json", document)
+        notes = read_source("coco-form", tmp_path).notes
+        assert [note[:25] for note in notes if "say nothing" in note] == [
+            "1 rows say nothing about "
+        ]
+
 
 class TestTextCaps:
     def test_references_count_once_in_whatever_order(self, tmp_path):
@@ -295,9 +373,10 @@ class TestTextBeside:
     def test_an_empty_text_says_nothing(self, tmp_path):
         SAMPLES["text-beside"](tmp_path)
         (tmp_path / "train/0001.txt").write_text("\n")
-        collection = read_source("text-beside", tmp_path)
+        collection, findings = check(read_source("text-beside", tmp_path))
         assert len(collection.captions) == 8
-        assert any("1 rows say nothing about their image" in note for note in collection.notes)
+        assert not any("say nothing" in note for note in collection.notes)  # the image is kept
+        assert any("1 images have neither question nor caption" in f.message for f in findings)
 
 
 class TestWebdataset:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import pytest
 
@@ -256,6 +257,82 @@ class TestOwnMapping:
         assert sorted(image.id for image in read(tmp_path).images) == list(range(2, 9))
 
 
+class TestWrongMapping:
+    @pytest.mark.parametrize("files", [{}, {"files": "own.json"}])
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            ({"image": "{scene.number:05d}.png"}, 'image = "{scene.number:05d}.png"'),
+            ({"image": "picture"}, 'image = "picture"'),
+            ({"question": "q.txt"}, 'question = "q.txt"'),
+            ({"question": "asks"}, 'question = "asks"'),
+            ({"question": "answers"}, 'question = "answers" is a list'),
+            ({"answers": "answers"}, '"answers[]"'),
+            ({"image": "answers"}, '"answers[]"'),
+        ],
+    )
+    def test_the_field_its_path_and_what_the_record_has(self, wrong, says, files, tmp_path):
+        records = [{"number": n, **row, "answers": ["a", "b"]} for n, row in enumerate(rows())]
+        with pytest.raises(BadData) as caught:
+            read(own(tmp_path, {**MINE, **files, **wrong}, records))
+        assert says in caught.value.hint
+        assert caught.value.location == str(tmp_path / "own.json")
+        if "list" not in caught.value.hint:
+            assert "number, pic, q, a, answers" in caught.value.hint
+
+
+class TestWhichImage:
+    @pytest.mark.parametrize(
+        ("there", "fitting"),
+        [
+            (["a/0.jpg", "b/0.jpg"], ["a/0.jpg", "b/0.jpg"]),
+            (["images/a/0.jpg", "images/b/0.jpg"], ["images/a/0.jpg", "images/b/0.jpg"]),
+            (["train/0.jpg", "images/train/0.jpg"], ["images/train/0.jpg", "train/0.jpg"]),
+            (["train/0.jpg", "val/0.jpg", "images/0.jpg"], ["train/0.jpg"]),
+            (["images/0.jpg", "val/0.jpg"], ["images/0.jpg"]),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["0.jpg", 0])
+    def test_folders_that_no_split_tells_apart(self, name, there, fitting, tmp_path):
+        image = {"image_id": "pic"} if name == 0 else {"image": "pic"}
+        own(tmp_path, {**image, "captions": "c"}, [], name="other/x.json")
+        shutil.rmtree(tmp_path / "other")
+        shutil.rmtree(tmp_path / "images")
+        save(tmp_path / "train.json", [{"pic": name, "c": "A cat."}])
+        touch(tmp_path, *there)
+        if len(fitting) == 1:
+            assert [image.file for image in read(tmp_path).images] == fitting
+        else:
+            with pytest.raises(BadData, match=" and ".join(fitting)) as caught:
+                read(tmp_path)
+            assert "images=" in caught.value.hint
+
+    @pytest.mark.parametrize("more", ["0003.jpg", "3.png", "000000000003.jpg"])
+    def test_two_spellings_of_a_number(self, more, tmp_path):
+        records = [{"pic": n, "q": "Is it?", "a": "yes"} for n in (3, 4)]
+        own(tmp_path, {"image_id": "pic", "question": "q", "answers": "a"}, records)
+        touch(tmp_path, f"images/{more}", f"images/{more.replace('3', '4')}")
+        with pytest.raises(BadData, match=r"images/3\.jpg") as caught:
+            read(tmp_path)
+        assert more in str(caught.value)
+        if more != "0003.jpg":  # of which the usual names are tried where not all are there
+            (tmp_path / "images/4.jpg").unlink()
+            (tmp_path / f"images/{more.replace('3', '4')}").unlink()
+            with pytest.raises(BadData, match="image 3"):
+                read(tmp_path)
+
+    def test_the_split_of_the_record_tells_folders_apart(self, tmp_path):
+        records = [{**row, "part": split} for row in rows(2) for split in ("train", "val")]
+        own(tmp_path, {**MINE, "split": "part"}, records)
+        shutil.rmtree(tmp_path / "images")
+        touch(tmp_path, *(f"{split}/{n}.jpg" for split in ("train", "val") for n in range(2)))
+        images = read(tmp_path).images
+        assert {(image.split, image.file.split("/")[0]) for image in images} == {
+            ("train", "train"),
+            ("val", "val"),
+        }
+
+
 class TestJoin:
     JOIN = '[join]\nfiles = "a_{split}.json"\nrecords = "replies[]"\non = "n = number"\n'
 
@@ -287,6 +364,56 @@ class TestJoin:
         root = self.made(tmp_path, [{"number": n, "said": "yes"} for n in range(3)])
         save(root / "a_val.json", {"replies": [{"number": 0, "said": "no"}]})
         assert {q.answers for q in read(root).questions} == {("yes",)}
+
+
+class TestVqaForm:
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"answers": ["yes", "no"]},
+            {"answers": [{"answer": "yes"}, {"answer": "no"}]},
+            {"answers": ["yes", {"answer": "no"}]},
+            {"answer": ["yes", "no"]},
+        ],
+    )
+    def test_answers_are_texts_or_objects(self, said, tmp_path):
+        assert self.read(tmp_path, said) == {("yes", "no")}
+
+    @pytest.mark.parametrize("said", [{"answer": "yes"}, {"answers": "yes"}])
+    def test_a_single_answer(self, said, tmp_path):
+        assert self.read(tmp_path, said) == {("yes",)}
+
+    @pytest.mark.parametrize("said", [[{"raw": "yes"}], [["yes"]], {"yes": 3}, [True]])
+    def test_what_is_no_answer_becomes_none(self, said, tmp_path):
+        with pytest.raises(BadData, match="answer"):
+            self.read(tmp_path, {"answers": said})
+
+    @staticmethod
+    def read(root, said, of=int):
+        asked = [{"question_id": n, "image_id": n, "question": "Is it?"} for n in range(9)]
+        save(root / "ask.json", {"questions": asked})
+        answered = [{"question_id": of(n), "image_id": n, **said} for n in range(9)]
+        save(root / "reply.json", {"annotations": answered})
+        touch(root, *(f"images/{n}.jpg" for n in range(9)))
+        return {question.answers for question in read_source("vqa-form", root).questions}
+
+    def test_ids_that_are_text_in_one_file(self, tmp_path):
+        assert self.read(tmp_path, {"answer": "yes"}, of=str) == {("yes",)}
+
+    def test_one_file_of_answers_for_several_splits(self, tmp_path):
+        asked = [{"question_id": n, "image_id": n, "question": "Is it?"} for n in range(9)]
+        for split, some in (("train", asked[:4]), ("val", asked[4:6]), ("test", asked[6:])):
+            save(tmp_path / f"ask_{split}.json", {"questions": some})
+        answered = [{"question_id": n, "answer": "yes"} for n in [*range(6), 50]]
+        save(tmp_path / "reply.json", {"annotations": answered})
+        collection = read_source("vqa-form", tmp_path)
+        assert {q.split: q.answers for q in collection.questions} == {
+            "train": ("yes",),
+            "val": ("yes",),
+            "test": (),
+        }
+        notes = [note for note in collection.notes if "belong to none" in note]
+        assert [note[:22] for note in notes] == ["1 records of reply.jso"]
 
 
 class TestParts:

@@ -53,10 +53,14 @@ class Row(NamedTuple):
     values: Mapping[str, Any]
     split: Split | None = None
     """What the name of its file says."""
+    hint: str = ""
+    """What to do where the layout's file is wrong about this row."""
 
     def bad(self, message: str, hint: str) -> BadData:
         """The error about this row."""
-        return BadData(f"{self.place} {message}", location=self.location, hint=hint)
+        return BadData(
+            f"{self.place} {message}", location=self.location, hint=f"{hint} {self.hint}".strip()
+        )
 
 
 class Cells(tuple[Any, ...]):
@@ -165,11 +169,12 @@ def _left_out(found: Sequence[_Found], refused: Sequence[BadData]) -> list[str]:
     """The notes about rows, questions and captions that were left out."""
     without = [one for one in found if one.question is None]
     blank = [one for one in without if _is_blank(one.row.values.get("question"))]
+    spoken = {one.image for one in found if one.question or one.captions}
     lost = {
         "captions have no word": sum(one.wordless for one in found),
         "questions have no word": len(without) - len(blank),
         "rows say nothing about their image": sum(
-            not one.captions and not one.wordless and one.split != "test" for one in blank
+            one.image in spoken and not (one.captions or one.wordless) for one in blank
         ),
     }
     notes = [f"{count} {what} and were left out." for what, count in lost.items() if count]

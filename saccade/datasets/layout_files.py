@@ -117,13 +117,25 @@ def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[
     if mapping.join and mapping.join.holds and not partners(root, mapping.join):
         return []
     signs = [] if mapping.files and not mapping.holds else _signs(mapping)
-    return [
+    found = [file for file in found if file.path not in without]
+    fit = [
         file
         for file in found
-        if file.path not in without
-        and holds_texts(file.path, [*mapping.holds, *(signs if is_json(file.path) else [])])
+        if holds_texts(file.path, [*mapping.holds, *(signs if is_json(file.path) else [])])
         and (not mapping.parallel or _has_company(file, mapping))
     ]
+    if fit and not mapping.files and mapping.join and mapping.join.all:
+        fit += (file for file in found if file not in fit and _is_bare(file, mapping.join))
+    return fit
+
+
+def _is_bare(file: File, join: Join) -> bool:
+    """Has a file of a split only what is joined, no record that joins it: is it to be predicted?"""
+    mine = join.on.partition("=")[0].strip()
+    names = [f'"{name}"' for name in steps_of(join.records) if name != EACH]
+    return bool(file.split and holds_texts(file.path, names)) and not holds_texts(
+        file.path, [f'"{mine}"']
+    )
 
 
 def _has_company(file: File, mapping: Mapping) -> bool:
@@ -186,13 +198,13 @@ def claimed(root: Path, *names: str) -> list[Path]:
     return files
 
 
-def _document(path: Path, mapping: Mapping, records: str) -> tuple[Any, list[str]]:
+def _document(path: Path, records: str, fields: set[str] | None) -> tuple[Any, list[str]]:
     """What a file holds, a list or whatever its JSON is, and the places of what has a line."""
     if path.suffix == ".pkl":
         return read_pickle(path), []
     if is_json(path) and not json_lines(path):
         top: type[Any] = list if records.startswith("[") else dict
-        return read_json(path, top, object_hook=_kept(fields_of(mapping, records))), []
+        return read_json(path, top, object_hook=_kept(fields)), []
     rows = read_rows(path)[1]
     return [row.values for row in rows], [row.place for row in rows]
 
@@ -231,7 +243,7 @@ def read_records(file: File, mapping: Mapping, records: str, *, some: bool = Tru
     if mapping.parallel:
         found = _parallel(file, mapping.parallel, mapping.part)
         return [(f"line {n}", {**around, **row}) for n, row in enumerate(found, start=1)]
-    document, places = _document(path, mapping, records)
+    document, places = _document(path, records, fields_of(mapping, records))
     listed = list(records_in(document, steps_of(records), around))
     if some and not listed:
         hint = "Take the released file, or mend the mapping."
@@ -239,6 +251,18 @@ def read_records(file: File, mapping: Mapping, records: str, *, some: bool = Tru
     if len(places) != len(listed):
         places = [f"record {number}" for number in range(1, len(listed) + 1)]
     return list(zip(places, listed, strict=True))
+
+
+def fields_at(file: File, mapping: Mapping, place: str) -> list[str]:
+    """Names of all fields that a record of a file has, those that the layout lets go of, too."""
+    if mapping.lines or mapping.parallel:
+        records = read_records(file, mapping, mapping.records)
+        return [name for name in dict(records).get(place, {}) if name[0] != "$"]
+    document, places = _document(file.path, mapping.records, None)
+    listed = records_in(document, steps_of(mapping.records), {})
+    known = zip(places, listed, strict=False) if places else enumerate(listed, start=1)
+    found = next((r for at, r in known if place in (at, f"record {at}")), {})
+    return [name for name in found if name[0] != "$"]
 
 
 def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -280,37 +304,47 @@ def _parallel(file: File, names: MappingOf[str, Sequence[str]], part: str) -> li
 
 
 def joined(
-    root: Path, mapping: Mapping, join: Join, file: File, others: Sequence[File]
-) -> tuple[Placed, list[str]]:
-    """The records of a file, each with what has the same key in the files that join it, and a note
-    about records there that nothing asked for.
+    mapping: Mapping, join: Join, file: File, others: Sequence[File], idle: dict[Path, set[str]]
+) -> Placed:
+    """The records of a file, each with what has the same key in the files that join it.
+
+    `idle` gets the keys of each of those, and loses those that a record asks for.
     """
     mine, _, theirs = (part.strip() for part in join.on.partition("="))
     theirs = theirs or mine
     partners = [o for o in others if o.split in (None, file.split)] if join.files else [file]
-    known: dict[Any, dict[str, Any]] = {}
+    known: dict[str | None, dict[str, Any]] = {}
     for partner in partners:
+        keys = set()
         for _, record in read_records(partner, mapping, join.records):
-            for key in values_at(record, theirs)[:1]:
+            for key in map(_key, values_at(record, theirs)[:1]):
+                keys.add(key)
                 if known.setdefault(key, record) is not record:
                     message = f"has {theirs} {key} twice"
                     hint = "Keep one record of each; were two files put behind each other?"
                     raise BadData(message, location=partner.path, hint=hint)
+        idle.setdefault(partner.path, {str(key) for key in keys})
     rows, used = [], set()
     for place, record in read_records(file, mapping, mapping.records, some=not join.all):
-        key = next(iter(values_at(record, mine)), None)
+        key = _key(said := next(iter(values_at(record, mine)), None))
         if not join.files and key not in known:
-            message = f"{place} is about {mine} {ascii(key)[:40]}, which {join.records} lacks"
+            message = f"{place} is about {mine} {ascii(said)[:40]}, which {join.records} lacks"
             raise BadData(message, location=file.path, hint=RELEASED)
         used.add(key)
         rows.append((place, {**known.get(key, {}), **record}))
     if join.all:
         alone = {key: record for key, record in known.items() if key not in used}
-        rows += ((f"{theirs} {key}", record) for key, record in alone.items())
-        return rows, []
-    if partners and known and not used & known.keys():
+        return [*rows, *((f"{theirs} {key}", record) for key, record in alone.items())]
+    secret = file.split == "test" and not any(partner.split for partner in partners)
+    if partners and known and not used & known.keys() and not secret:
         message = f"shares no {mine} with {partners[0].path.name}: they are of different splits"
         raise BadData(message, location=file.path, hint="Take both from the same release.")
-    idle = len(known.keys() - used)
-    names = ", ".join(partner.path.name for partner in partners)
-    return rows, [f"{idle} records of {names} belong to none of {file.path.name}."] if idle else []
+    for partner in partners:
+        idle[partner.path] -= {str(key) for key in used}
+    return rows
+
+
+def _key(value: Any) -> str | None:
+    """What two records have in common: 7 in one file may be "7" or 7.0 in the other."""
+    whole = isinstance(value, float) and value.is_integer()
+    return None if value is None else str(int(value) if whole else value)

@@ -1,14 +1,14 @@
 """Data sets of a layout that is written down: their records become rows."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
-from collections.abc import Mapping as MappingOf
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import ImageFiles, folders_in, tidy
+from saccade.data.find_files import ImageFiles, folders_in, is_absolute, tidy
 from saccade.data.options import one_of
 from saccade.data.reading import read_lines
 from saccade.data.records import Collection, Split
@@ -18,7 +18,9 @@ from saccade.datasets.layout_files import (
     File,
     Placed,
     claimed,
+    fields_at,
     files_of,
+    fitting,
     fitting_layout,
     joined,
     partners,
@@ -32,16 +34,19 @@ from saccade.datasets.row_files import is_json
 class _Images:
     """The images of a layout, in the folders where people unpack them."""
 
-    def __init__(self, files: ImageFiles, mapping: Mapping) -> None:
-        self.files, self.mapping = files, mapping
-        self.known: dict[tuple[Path, str], list[str]] = {}
+    def __init__(self, files: ImageFiles, mapping: Mapping, *, own: bool) -> None:
+        """`own` says that the layout is the user's, who can mend it."""
+        self.files, self.mapping, self.own = files, mapping, own
+        self.known: dict[tuple[Path, str], list[list[str]]] = {}
         self.found: dict[tuple[tuple[str, ...], Path, str], str] = {}
         self.flat: dict[str, str] = {}
-        self.patterns: dict[str, str | None] = {}
+        self.told: set[Path] = set()
+        self.patterns: dict[tuple[Path, str], str | None] = {}
+        self.numbered: dict[tuple[Path, str, Any], list[str]] = {}
 
-    def folders(self, file: File) -> list[str]:
-        """Those of the layout, of the file's split, of no split, and the others: below the folder
-        that the data set lies in, then below that of the images.
+    def folders(self, file: File) -> list[list[str]]:
+        """Each of those of the layout, those of the file's split, of no split, and the others:
+        beside the file, below the folder that the data set lies in, then below that of the images.
         """
         key = file.home, file.subset
         if key not in self.known:
@@ -49,22 +54,29 @@ class _Images:
             below = file.home.absolute().relative_to(self.files.root).as_posix() if inside else "."
             text = file.path.parent.absolute()
             beside = text.relative_to(self.files.root).as_posix() if inside else "."
-            found: list[str] = []
+            groups: dict[Any, dict[str, None]] = {}
+            known: set[str] = set()
             for base in dict.fromkeys((beside, below, ".")):
-                tree = ["images", "", *ImageFiles(self.files.root / base).tree]
-                splits = {folder: split_in(folder) for folder in tree}
-
-                def order(folder: str, of: MappingOf[str, Split | None] = splits) -> list[bool]:
-                    strange = of[folder] not in (None, file.split)
-                    return [file.subset not in folder.split("/"), strange, of[folder] is None]
-
                 own = [
                     folder.format(split=file.split or "", subset=file.subset)
                     for folder in self.mapping.folders
                 ]
-                found += (tidy(f"{base}/{folder}") for folder in (*own, *sorted(tree, key=order)))
-            self.known[key] = list(dict.fromkeys(found))
+                tree = ["images", "", *ImageFiles(self.files.root / base).tree]
+                ranks = {folder: self._rank(folder, file) for folder in tree}
+                tiers = [(ranks[folder], folder) for folder in sorted(ranks, key=ranks.__getitem__)]
+                for rank, folder in [*enumerate(own), *tiers]:
+                    if (path := tidy(f"{base}/{folder}")) not in known:
+                        known.add(path)
+                        groups.setdefault((base, rank), {})[path] = None
+            self.known[key] = [list(group) for group in groups.values()]
         return self.known[key]
+
+    @staticmethod
+    def _rank(folder: str, file: File) -> tuple[bool, ...]:
+        of = split_in(folder)
+        mine = bool(file.subset) and file.subset in folder.split("/")
+        strange = bool(file.split) and of not in (None, file.split)
+        return not mine, strange, bool(file.split) and of is None
 
     def find(self, names: Sequence[str], file: File) -> str:
         """The first of `names` that is there, with one of `ENDINGS` where it has none, or its last
@@ -75,41 +87,86 @@ class _Images:
             self.found[key] = self._look(names, self.folders(file))
         return self.found[key]
 
-    def _look(self, names: Sequence[str], folders: Sequence[str]) -> str:
+    def _look(self, names: Sequence[str], folders: Sequence[Sequence[str]]) -> str:
         for name in names:
             if path := self._there(name, folders):
                 return path
         for name in names:
-            path = self._there(name.rpartition("/")[2], ("", "images")) if "/" in name else None
+            last = name.rpartition("/")[2]
+            path = self._there(last, (("", "images"),)) if "/" in name else None
             if path and self.flat.setdefault(path, name) != name:
                 message = f"{path} could be {self.flat[path]} and {name}"
                 hint = "Keep the folders of the images as they were released."
                 raise BadData(message, location=self.files.root, hint=hint)
             if path:
                 return path
-        return self.files.find_path(names[0], folders)
+        return self.files.find_path(names[0], [folder for group in folders for folder in group])
 
-    def _there(self, name: str, folders: Sequence[str]) -> str | None:
+    def _there(self, name: str, folders: Sequence[Sequence[str]]) -> str | None:
+        """The path of a name. Raises BadData where several folders have it that nothing tells
+        apart.
+        """
         endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
-        path = self.files.find_path(name, folders, endings)
-        folder, _, last = path.rpartition("/")
-        return path if last in self.files.names(folder) else None
+        for group in folders:
+            path = self.files.find_path(name, group, endings)
+            folder, _, last = path.rpartition("/")
+            if last not in self.files.names(folder):
+                continue
+            if not is_absolute(name):
+                below, _, end = name.rpartition("/")
+                places = (tidy("/".join(filter(None, (one, below)))) for one in group)
+                every = (
+                    f"{at}/{end}{e}"
+                    for at in places
+                    for e in endings
+                    if end + e in self.files.names(at)
+                )
+                self._refuse_several(name, [path, *(one.lstrip("/") for one in every)])
+            return path
+        return None
+
+    def _refuse_several(self, name: str, paths: Sequence[str]) -> None:
+        if len(set(paths)) > 1:  # one may be a link to the other
+            real = {os.path.realpath(self.files.root / path): path for path in paths[::-1]}
+            if len(real) > 1:
+                message = f"{name} could be {' and '.join(sorted(real.values())[:2])}"
+                one_folder = len({path.rpartition("/")[0] for path in real.values()}) == 1
+                hint = "Name its folder in the record, or say: --option images=FOLDER."
+                if one_folder:
+                    hint = "Write the name in the record, or say: --option image_name={:04d}.jpg."
+                raise BadData(f"{message}: which of them?", location=self.files.root, hint=hint)
 
     def names_of(self, number: Any, file: File, every: Sequence[Any]) -> list[str]:
         """What the image of a number may be called; `every` has the numbers of the whole file."""
         if not (isinstance(number, int) or (isinstance(number, str) and number.isdigit())):
             return [str(number)]
-        if file.subset not in self.patterns:
-            self.patterns[file.subset] = self._pattern(file, list(map(int, every)))
-        usual = ("{:012d}.jpg", f"COCO_{file.subset}_{{:012d}}.jpg", "{}.jpg", "{}.png")
-        pattern = self.patterns[file.subset]
-        return [name.format(int(number)) for name in ([pattern] if pattern else usual)]
+        home = file.home, file.subset
+        if home not in self.patterns:
+            self.patterns[home] = self._pattern(file, list(map(int, every)))
+        if (key := (*home, number)) not in self.numbered:
+            usual = ("{:012d}.jpg", f"COCO_{file.subset}_{{:012d}}.jpg", "{}.jpg", "{}.png")
+            patterns = [pattern] if (pattern := self.patterns[home]) else usual
+            names = list(dict.fromkeys(name.format(int(number)) for name in patterns))
+            if len(names) > 1:
+                there = [path for name in names if (path := self._there(name, self.folders(file)))]
+                self._refuse_several(f"image {number}", there)
+            self.numbered[key] = names
+        return self.numbered[key]
 
     def _pattern(self, file: File, every: Sequence[int]) -> str | None:
-        """The way to write a number that gives a file's name for all of them, if there is one."""
-        for folder in self.folders(file):
-            names = self.files.names(folder)
-            for name in sorted(name for name in names if name[0] != "."):
+        """The way to write a number that gives a file's name for all of them, if there is one.
+        Raises BadData where there are several.
+        """
+        names: set[str] = set()
+        for group in self.folders(file):
+            paths = {
+                name: tidy(f"{folder}/{name}").lstrip("/")
+                for folder in group
+                for name in self.files.names(folder)
+            }
+            names |= paths.keys()
+            fitting: dict[str, str] = {}
+            for name in sorted(name for name in paths if name[0] != "."):
                 for match in re.finditer(r"\d+", name):
                     if int(match[0]) == every[0] and name.lower().endswith(ENDINGS[1:]):
                         width = len(match[0]) if match[0][0] == "0" or len(match[0]) > 6 else 0
@@ -119,7 +176,10 @@ class _Images:
                         )
                         pattern = f"{head}{{:0{width}d}}{tail}" if width else f"{head}{{}}{tail}"
                         if names.issuperset(map(pattern.format, every)):
-                            return pattern
+                            fitting.setdefault(pattern, paths[name])
+            if fitting:
+                self._refuse_several(f"image {every[0]}", list(fitting.values()))
+                return next(iter(fitting))
         return None
 
 
@@ -201,25 +261,18 @@ def read_mapped(
         hint = "Say image (or image_id), and question or captions."
         raise BadConfig("the mapping says too little", hint=hint)
     if image_name:
-        field = next(iter(mapping.image_id), "image_id")
-        given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
-        mapping = changed(mapping, None, {"image": given})
-        if {path for _, path, _, _ in Formatter().parse(given) if path is not None} != {field}:
-            hint = "Write how the number stands in the name: --option image_name={:012d}.jpg."
-            raise BadConfig(f"image_name={image_name} names no number", hint=hint)
+        mapping = _with_name(mapping, image_name)
     if not found:
-        usual = ", ".join(mapping.files) or "file of such records"
-        hint = "Check --root; `saccade list sources` shows the files of each source."
-        raise BadData(f"holds no {usual}", location=root, hint=hint)
-    places = _Images(ImageFiles(root, images or None), mapping)
+        raise _holds_none(root, mapping, without)
+    places = _Images(ImageFiles(root, images or None), mapping, own=name == "mapping")
     rows: list[Row] = []
     join = mapping.join
     others = partners(root, join) if join else []
+    idle: dict[Path, set[str]] = {}
     lists = _Lists(root, mapping)
     for file in found:
         if join:
-            records, idle = joined(root, mapping, join, file, others)
-            notes += idle
+            records = joined(mapping, join, file, others, idle)
         else:
             records = read_records(file, mapping, mapping.records)
         _refuse_twice(file.path, records, mapping.unique)
@@ -231,7 +284,81 @@ def read_mapped(
             row for place, record in records for row in _rows(file, place, record, places, numbers)
         )
     lists.refuse_unnamed(found[0].path)
+    _refuse_silent(found, rows, places)
+    if join and not join.all:
+        notes += _idle(found, idle)
     return collect(name, rows, str, places.files.root, checked, notes)
+
+
+def _with_name(mapping: Mapping, image_name: str) -> Mapping:
+    """The layout in which images have the name that the user gives."""
+    field = next(iter(mapping.image_id), "image_id")
+    given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
+    mapping = changed(mapping, None, {"image": given})
+    if {path for _, path, _, _ in Formatter().parse(given) if path is not None} != {field}:
+        hint = "Write how the number stands in the name: --option image_name={:012d}.jpg."
+        raise BadConfig(f"image_name={image_name} names no number", hint=hint)
+    return mapping
+
+
+def _holds_none(root: Path, mapping: Mapping, without: Sequence[Path]) -> BadData:
+    """The error where no file has such records: perhaps all but the question or the captions."""
+    near = (
+        [] if mapping.files else fitting(root, mapping.replace(question=(), captions=()), without)
+    )
+    part = "question" if mapping.question else "captions"
+    if near:
+        return _leads_nowhere(near[0], mapping, part)
+    usual = ", ".join(mapping.files) or "file of such records"
+    hint = "Check --root; `saccade list sources` shows the files of each source."
+    return BadData(f"holds no {usual}", location=root, hint=hint)
+
+
+def _idle(found: Sequence[File], idle: dict[Path, set[str]]) -> list[str]:
+    """Notes about records that no file asked for."""
+    every = ", ".join(file.path.name for file in found)
+    return [
+        f"{len(keys)} records of {path.name} belong to none of {every}."
+        for path, keys in idle.items()
+        if keys
+    ]
+
+
+def _leads_nowhere(file: File, mapping: Mapping, part: str) -> BadData:
+    """The error for a part that no record has."""
+    message = f"has no record with a {part}"
+    return BadData(message, location=file.path, hint=_nothing(file, mapping, part, "record 1"))
+
+
+def _nothing(file: File, mapping: Mapping, part: str, place: str) -> str:
+    """A hint: what the layout says of a part, and what a record has."""
+    has = ", ".join(fields_at(file, mapping, place)) or "nothing"
+    paths = " or ".join(getattr(mapping, part))
+    return f'{part} = "{paths}" gives nothing; {place} has: {has[:200]}.'
+
+
+def _refuse_silent(found: Sequence[File], rows: Sequence[Row], places: _Images) -> None:
+    """Raise BadData where some of several files say a split, and one says none, or two; and where
+    a user's own layout has a question or captions that no record has.
+    """
+    for part, value in (("question", "question"), ("captions", "caption")):
+        asked = places.own and getattr(places.mapping, part)
+        if asked and not any(row.values[value] or row.split == "test" for row in rows):
+            raise _leads_nowhere(found[0], places.mapping, part)
+    if places.mapping.files:
+        return
+    open_ = {row.location for row in rows if row.split is None and row.values["split"] is None}
+    silent = [file.path for file in found if file.path in open_]
+    about = [file.path.name for file in found if file.split or _A_SPLIT.search(file.path.stem)]
+    if silent and about and len(found) > 1:
+        others = ", ".join(file.path.name for file in found if file.path != silent[0])
+        message = f"says no split in its name, or two; beside it are {others[:200]}"
+        hint = "Name each after one of train, val and test, or move it away."
+        raise BadData(message, location=silent[0], hint=hint)
+
+
+_A_SPLIT = re.compile(r"(?i)train|(?<!la)test|valid|val(?![a-z])|(?<![a-z])dev(?![a-z])")
+"""A split's word, or what looks like one: minitest, trainval."""
 
 
 def _part(mapping: Mapping, part: str) -> tuple[Mapping, list[str]]:
@@ -362,8 +489,10 @@ def _rows(
     alternatives = [names for path in mapping.image if (names := taken(record, (path,)))]
     if not alternatives and (number := values["image_id"]) is not None:
         alternatives = [[name] for name in places.names_of(number, file, numbers)]
-    # A name that the layout says comes first; one of a user's own file may say anything.
-    split = file.split if mapping.files or values["split"] is None else None
+    if file.split is None and split_in(said := str(values["split"])):
+        file = file._replace(subset=said)  # its folder is the one of the images
+    told = (values["question"], *values["answer"], *values["caption"], *values["choices"])
+    lists = any(isinstance(value, list) for value in told)
     for place_of_image in range(max(map(len, alternatives), default=1)):
         names = [name[place_of_image] for name in alternatives if place_of_image < len(name)]
         texts = [
@@ -371,7 +500,22 @@ def _rows(
         ]
         files = [text for text in texts if not is_address(text)]
         image = places.find(files, file) if files else next(iter(texts or names), None)
-        yield Row(file.path, place, {**values, "image": image}, split)
+        hint = _hint(file, place, record, places) if places.own and (lists or not texts) else ""
+        yield Row(file.path, place, {**values, "image": image}, file.split, hint)
+
+
+def _hint(file: File, place: str, record: dict[str, Any], places: _Images) -> str:
+    """What to mend in the layout, where a part is a list that should be a text, or no image is."""
+    mapping = places.mapping
+    for part in ("image", "question", "answers", "captions", "choices"):
+        for path in getattr(mapping, part):
+            if any(isinstance(value, list) for value in taken(record, (path,))):
+                return f'{part} = "{path}" is a list; a mapping with "{path}[]" takes each of it.'
+    if file.path in places.told:  # once: the file is read again
+        return ""
+    places.told.add(file.path)
+    part = "image" if mapping.image else "image_id"
+    return _nothing(file, mapping, part, place)
 
 
 def _parts(record: dict[str, Any], mapping: Mapping, part: str) -> list[Any]:
