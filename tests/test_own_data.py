@@ -629,3 +629,26 @@ class TestFlickrTables:
         assert [(p.file.split("/")[1], p.split) for p in images] == [
             ("10.jpg", "val"), ("20.jpg", "train"), ("30.jpg", "test"),
         ]  # fmt: skip
+
+
+class TestSplitsOfRows:
+    def test_folders_of_images_named_after_splits(self, tmp_path):
+        names = ("train/0.jpg", "train/1.jpg", "val/2.jpg", "test/3.jpg")
+        write(tmp_path / "q.csv", "image,question,answer", *(f"{name},a?,b" for name in names))
+        touch(tmp_path, *(f"images/{name}" for name in names))
+        collection = read_source("table", tmp_path)
+        splits = [one.split for one in collection.questions]
+        assert splits == ["train", "train", "val", "test"]
+        assert any("folders" in note for note in collection.notes)
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_no_answer_is_a_bad_row_wherever_it_is_drawn(self, tmp_path, seed):
+        lines = [f"{n}.jpg,a?,{'' if n == 2 else 'b'}" for n in range(4)]
+        write(tmp_path / "q.csv", "image,question,answer", *lines, "1.jpg,,b")
+        touch(tmp_path, *(f"{n}.jpg" for n in range(4)))
+        options = {"val_share": 0.25, "test_share": 0.5, "seed": seed}
+        with pytest.raises(BadData, match="line 4 has no answer"):
+            read_source("table", tmp_path, **options)
+        collection = read_source("table", tmp_path, bad="drop", **options)
+        assert len(collection.questions) == 3
+        assert any("1 row" in note and "nothing about" in note for note in collection.notes)

@@ -25,6 +25,7 @@ COLUMNS: Names = MappingProxyType(
             *("说明", "图片说明", "圖片描述", "圖像描述", "標題", "說明"),
         ),
         "split": ("split", "划分", "数据划分", "数据集划分", "拆分", "分割", "子集", "劃分"),
+        "choices": ("choices", "options", "选项", "選項"),
         "answer_type": ("answer_type", "答案类型", "答案類型"),
         "question_type": ("question_type", "问题类型", "問題類型"),
     }

@@ -84,6 +84,8 @@ class _Said(NamedTuple):
     row: Row
     name: str
     split: Split | None
+    drawn: bool = False
+    """Was the split drawn, among all?"""
 
 
 class _Found(NamedTuple):
@@ -96,6 +98,7 @@ class _Found(NamedTuple):
     captions: Sequence[Caption]
     wordless: int
     """Captions without a word."""
+    drawn: bool
 
 
 def collect(
@@ -133,8 +136,12 @@ def collect(
 
     said: list[_Said] = usable(_said, rows)
     _refuse_paths_elsewhere(said, root)
+    said, more = _by_folders(said)
+    every = not any(one.split for one in said)
     splits, drawn = _splits(said, rules.drawing)
-    with_split = [one._replace(split=split) for one, split in zip(said, splits, strict=True)]
+    with_split = [
+        one._replace(split=split, drawn=every) for one, split in zip(said, splits, strict=True)
+    ]
     found: list[_Found] = usable(_records, with_split)
     image_ids, released = _image_ids(found)
     asked = [(one, one.question) for one in found if one.question]
@@ -155,7 +162,7 @@ def collect(
         ],
         [caption._replace(id=place) for place, caption in enumerate(captions)],
         licence,
-        notes=[*notes, *drawn, *_left_out(found, refused)],
+        notes=[*notes, *more, *drawn, *_left_out(found, refused)],
         choices=choices,
         released_ids=[*released, *released_too],
     )
@@ -169,7 +176,8 @@ def _left_out(found: Sequence[_Found], refused: Sequence[BadData]) -> list[str]:
         "captions have no word": sum(one.wordless for one in found),
         "questions have no word": len(without) - len(blank),
         "rows say nothing about their image": sum(
-            not one.captions and not one.wordless and one.split != "test" for one in blank
+            not one.captions and not one.wordless and (one.drawn or one.split != "test")
+            for one in blank
         ),
     }
     notes = [f"{count} {what} and were left out." for what, count in lost.items() if count]
@@ -232,6 +240,20 @@ def _splits(said: Sequence[_Said], drawing: Drawing) -> tuple[list[Split | None]
     return drawn, [f"No row is of split val: {note}"] if held_out else []
 
 
+def _by_folders(said: list[_Said]) -> tuple[list[_Said], list[str]]:
+    """The rows with the splits that their images' folders are named after, where nothing else says
+    a split and these are several. And a note.
+    """
+    if any(one.split for one in said):
+        return said, []
+    folders = [one.name.split("/")[-2::-1] for one in said]
+    found = [next(filter(None, map(split_in, above)), None) for above in folders]
+    if None in found or len(set(found)) < 2:
+        return said, []
+    with_split = [one._replace(split=split) for one, split in zip(said, found, strict=True)]
+    return with_split, ["The splits are those that the folders of the images are named after."]
+
+
 def _records(one: _Said) -> _Found:
     """What a row becomes. Raises BadData for one that has no split, or no answer."""
     row, split = one.row, one.split
@@ -240,7 +262,7 @@ def _records(one: _Said) -> _Found:
     cut = [(text, caption_words(text)) for text in _texts(row, "caption")]
     captions = [Caption(0, 0, text, words, split) for text, words in cut if words]
     wordless = len(cut) - len(captions)
-    return _Found(row, one.name, split, _question(row, split), captions, wordless)
+    return _Found(row, one.name, split, _question(one, split), captions, wordless, one.drawn)
 
 
 def _refuse_paths_elsewhere(said: Sequence[_Said], root: Path) -> None:
@@ -284,18 +306,19 @@ def _is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _question(row: Row, split: Split) -> Question | None:
+def _question(said: _Said, split: Split) -> Question | None:
+    row = said.row
     if _is_blank(text := row.values.get("question")):
         return None
     if not is_text([text]):
         raise row.bad(f"asks {ascii(text)[:40]}, which is no text", "Write it as text.")
     if not re.search(r"\w", str(text)):
         return None
-    answers = _texts(row, "answer")
+    answers = _chosen(row) or _texts(row, "answer")
     best = next(iter(_texts(row, "best_answer")), "")
     answers = answers or ((best,) if best else ())
-    if not answers and split != "test":
-        hint = "Only questions of split test may lack an answer."
+    if not answers and (said.drawn or split != "test"):
+        hint = "Only questions that are said to be of split test may lack an answer."
         raise row.bad(f"has no answer to {str(text)[:40]!a}", hint)
     if best and best not in answers:
         message = f"has the best answer {best[:40]!a}, which is none of its answers"
@@ -308,6 +331,20 @@ def _question(row: Row, split: Split) -> Question | None:
             raise row.bad(f"has the {column} {value}", "Leave it empty, or write a word.")
         kinds.append(str(value or "").strip())
     return Question(0, 0, str(text).strip(), split, answers, best, *kinds)
+
+
+def _chosen(row: Row) -> tuple[str, ...]:
+    """The answer that is told by its place among the choices, counted from 0; else nothing."""
+    given, choices = row.values.get("answer"), _texts(row, "choices")
+    if isinstance(given, str) and given.strip().isdecimal() and given.strip() not in choices:
+        given = int(given)
+    if not choices or type(given) is not int:
+        return ()
+    if not 0 <= given < len(choices):
+        message = f"has the answer {given}, but {len(choices)} choices, counted from 0"
+        hint = "Mend it. If the answer is a number: --option columns=choices: (no such column)."
+        raise row.bad(message, hint)
+    return (choices[given],)
 
 
 def _texts(row: Row, column: str) -> tuple[str, ...]:

@@ -101,10 +101,13 @@ AT_ONCE = 64
 BUFFER = 2**20
 """Bytes of a Parquet column that are read at once; else a row group would be in memory twice."""
 
+NO_LABEL = -1
+"""The number of a class that is not told, in test splits of the hub."""
+
 Image = Callable[[Path, Any, str], Any]
 """From file, value and place ("row 7") of an image in a table to its path: `image_name`."""
-Classes = Mapping[str, Sequence[Any]]
-"""The names that stand for numbers in each column of classes (`ClassLabel`)."""
+Classes = Mapping[str, Any]
+"""What the features say of each column with numbers that stand for names (`ClassLabel`)."""
 
 
 def table_rows(
@@ -123,9 +126,8 @@ def table_rows(
         used = list(dict.fromkeys(name for names in wanted.values() for name in names))
         values = []
         for column in used:
-            names = dict(enumerate(known.get(column, ())))  # of classes; other values stay
             cells = batch.column(column).to_pylist()
-            values.append([names.get(v, v) if type(v) is int else v for v in cells])
+            values.append(_named(cells, known[column]) if column in known else cells)
         for row in zip(*values, strict=True):
             number += 1
             record = parts_of(dict(zip(used, row, strict=True)), wanted)
@@ -136,15 +138,31 @@ def table_rows(
 def _classes_in(metadata: Mapping[bytes, bytes] | None) -> Classes:
     try:
         features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        return {
-            column: kind["names"]
-            for column, kind in features.items()
-            if isinstance(kind, dict)
-            and kind.get("_type") == "ClassLabel"
-            and isinstance(kind.get("names"), list)
-        }
+        return _with_classes(features)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}  # somebody else's metadata
+
+
+def _with_classes(features: Mapping[str, Any]) -> Classes:
+    return {column: kind for column, kind in features.items() if "ClassLabel" in str(kind)}
+
+
+def _named(value: Any, kind: Any) -> Any:
+    """A value with the names of its classes in place of their numbers, in lists and records, too.
+    The hub's number for "no label" becomes none.
+    """
+    while isinstance(kind, list) or (isinstance(kind, dict) and {"feature", "_type"} <= kind.keys()):
+        kind = next(iter(kind), None) if isinstance(kind, list) else kind["feature"]
+    if isinstance(value, list):
+        return [_named(one, kind) for one in value]
+    if not isinstance(kind, dict):
+        return value
+    if isinstance(value, dict):
+        return {key: _named(one, kind.get(key)) for key, one in value.items()}
+    names = kind.get("names") if kind.get("_type") == "ClassLabel" else None
+    if type(value) is not int or not isinstance(names, list):
+        return value
+    return None if value == NO_LABEL else names[value] if 0 <= value < len(names) else value
 
 
 # Parquet files, as the hub keeps a data set: `data/train-00000-of-00002.parquet`, or a folder for
@@ -178,6 +196,7 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) 
         shown = ", ".join(f"{home.relative_to(root).as_posix()}/" for home in homes)
         message = f"holds Parquet files of several data sets: {shown}"
         raise BadConfig(message, location=root, hint="Give the folder of one of them as --root.")
+    _refuse_missing_shards(found)
     splits = said_splits(root, found, columns)
     files = ImageFiles(root, images or None)
     below = "" if images else FOLDER
@@ -191,6 +210,19 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) 
     notes = unpacked_note(files.root, below)
     find = partial(files.find_path, folders=list(folders))
     return collect("hf-parquet", rows, find, files.root, checked, notes, stated_licence(root))
+
+
+def _refuse_missing_shards(found: Sequence[Path]) -> None:
+    """Raise BadData where files are some of so many (`train-00000-of-00003`), and others lack."""
+    for path in found:
+        if part := re.fullmatch(r"(.*-)(\d{5})-of-(\d{5})(\..*)", path.name):
+            head, _, count, end = part.groups()
+            every = (f"{head}{n:05d}-of-{count}{end}" for n in range(int(count)))
+            if lost := [name for name in every if path.with_name(name) not in found]:
+                more = f" and {len(lost) - 3} others" if len(lost) > 3 else ""
+                message = f"is one of {int(count)} files; there is no {', '.join(lost[:3])}{more}"
+                hint = f"Download them, or name it {head}{part[2]}{end} to use only what is there."
+                raise BadData(message, location=path, hint=hint)
 
 
 def said_splits(root: Path, found: Sequence[Path], columns: str = "") -> list[Split | None]:
@@ -336,7 +368,7 @@ def _take(home: Path, loaded: Any, columns: str, image: Image) -> tuple[list[Row
         if split is None and len(parts) > 1:
             message = f"has the split {name[:30]!a}, which is neither train, validation nor test"
             raise BadData(message, location=home, hint="Rename or leave out that split.")
-        classes = {key: kind.names for key, kind in part.features.items() if hasattr(kind, "names")}
+        classes = _with_classes(part.features.to_dict())
         batches = part.with_format("arrow").iter(AT_ONCE)
         place = home / name if name and home.is_dir() else home
         found = table_rows(batches, place, columns, image, classes)
