@@ -358,7 +358,9 @@ CLASS = {"names": ["no", "yes", "maybe"], "_type": "ClassLabel"}
 
 class TestClassesAndChoices:
     def save(self, folder, name="train-00000-of-00001", kind=CLASS, **columns):
-        table = pa.table({"image": [f"{n}.jpg" for n in range(len(columns["question"]))], **columns})
+        table = pa.table(
+            {"image": [f"{n}.jpg" for n in range(len(columns["question"]))], **columns}
+        )
         features = json.dumps({"info": {"features": {"answer": kind, "answers": kind}}})
         (folder / "data").mkdir(exist_ok=True)
         path = folder / f"data/{name}.parquet"

@@ -9,12 +9,13 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saccade.core.errors import BadData
+from saccade.core.errors import BadConfig, BadData, in_number
 from saccade.data.find_files import is_absolute, tidy
 from saccade.data.options import one_of
 from saccade.data.reading import is_text, refuse_constant
@@ -45,6 +46,26 @@ def split_in(name: str) -> Split | None:
     return found.pop() if len(found) == 1 else None
 
 
+def word_of_split(value: object) -> Split | None:
+    """The split that the value of a column says."""
+    word = str(value).strip()
+    return SPLIT_WORDS.get(word.lower()) or split_in(word)
+
+
+def refuse_unsaid_split(location: Path, column: str, values: Iterable[object]) -> None:
+    """Raise BadConfig where a column that is not read has nothing but words of splits."""
+    found = False
+    for value in filterfalse(_is_blank, values):
+        if not isinstance(value, str) or " " in value.strip() or not word_of_split(value):
+            return
+        found = True
+    if found:
+        given = shlex.quote(f"columns=split:{column}")
+        hint = f"Say so: --option {given}. If it is something else: --option columns=split:."
+        message = f"has a column {column!r} with words of splits: is it the split?"
+        raise BadConfig(message, location=location, hint=hint)
+
+
 class Row(NamedTuple):
     """One row: where it stands ("line 7" of a file), and its values by the names of `COLUMNS`."""
 
@@ -53,6 +74,8 @@ class Row(NamedTuple):
     values: Mapping[str, Any]
     split: Split | None = None
     """What the name of its file says."""
+    fault: str = ""
+    """Why it has no values: "has 3 fields, line 1 has 4"."""
 
     def bad(self, message: str, hint: str) -> BadData:
         """The error about this row."""
@@ -130,13 +153,14 @@ def collect(
                 kept.append(check(one))
             except BadData as error:
                 if rules.bad == "refuse":
-                    raise
+                    hint = f"{error.hint} --bad drop leaves such rows out."
+                    raise BadData(error.message, location=error.location, hint=hint) from None
                 refused.append(error)
         return kept
 
     said: list[_Said] = usable(_said, rows)
-    _refuse_paths_elsewhere(said, root)
-    said, more = _by_folders(said)
+    said, elsewhere = _follow_whole_paths(said, root, find)
+    said, by_folders = _by_folders(said)
     every = not any(one.split for one in said)
     splits, drawn = _splits(said, rules.drawing)
     with_split = [
@@ -162,7 +186,7 @@ def collect(
         ],
         [caption._replace(id=place) for place, caption in enumerate(captions)],
         licence,
-        notes=[*notes, *more, *drawn, *_left_out(found, refused)],
+        notes=[*notes, *elsewhere, *by_folders, *drawn, *_left_out(found, refused)],
         choices=choices,
         released_ids=[*released, *released_too],
     )
@@ -184,7 +208,7 @@ def _left_out(found: Sequence[_Found], refused: Sequence[BadData]) -> list[str]:
     if refused:
         first = f"{refused[0].location}: {refused[0].message}"
         notes.append(f"{len(refused)} rows cannot be used and were left out; the first: {first}.")
-    return notes
+    return list(map(in_number, notes))
 
 
 def _image_ids(found: Sequence[_Found]) -> tuple[dict[str, int], list[ReleasedId]]:
@@ -211,10 +235,12 @@ def _ids(given: Sequence[Any], kind: str = "question") -> tuple[list[int], list[
 
 def _said(row: Row) -> _Said:
     """A row with its image and the split that it says."""
+    if row.fault:
+        hint = "Quote a field that holds the separator, or fill what is missing."
+        raise row.bad(row.fault, hint)
     name, split = _name(row), row.split
     if not _is_blank(word := row.values.get("split")):
-        own = SPLIT_WORDS.get(str(word).strip().lower()) or split_in(str(word))
-        if own is None:
+        if (own := word_of_split(word)) is None:
             raise row.bad(f"is of split {str(word)[:30]!a}", "Write train, val or test.")
         if split not in (None, own):
             message = f"is of split {str(word)[:30]!a}, but the name of its file says {split}"
@@ -265,14 +291,18 @@ def _records(one: _Said) -> _Found:
     return _Found(row, one.name, split, _question(one, split), captions, wordless, one.drawn)
 
 
-def _refuse_paths_elsewhere(said: Sequence[_Said], root: Path) -> None:
-    """Whole paths are followed only into the folder of images, which the user can choose."""
+def _follow_whole_paths(
+    said: list[_Said], root: Path, find: Callable[[str], str]
+) -> tuple[list[_Said], list[str]]:
+    """Whole paths are followed only into the folder of images, which the user can choose; those of
+    another machine are cut until they lead there. And a note.
+    """
     below = f"{root.as_posix().rstrip('/')}/"
     whole = [is_absolute(one.name) for one in said]
     outside = (n for n, one in enumerate(said) if whole[n] and not one.name.startswith(below))
     first = next(outside, None)
     if first is None or any(".." in one.name.split("/") for one in said):
-        return  # one that leads out of its own folder is refused by `data.checks`
+        return said, []  # one that leads out of its own folder is refused by `data.checks`
     hint = "Name every image relative to one folder, or every one by its whole path."
     if all(whole):
         folders = {one.name.rpartition("/")[0] or "/" for one in said}
@@ -281,9 +311,31 @@ def _refuse_paths_elsewhere(said: Sequence[_Said], root: Path) -> None:
             given = shlex.quote(f"images={home}")
             hint = f"If these are the images that you mean, say so: --option {given}."
             if not os.path.isdir(home):
-                hint = f"There is no folder {home} here: name the images relative to theirs."
+                if of := _by_tails({one.name for one in said}, home, root, find):
+                    note = f"There is no folder {home} here: images were found by their last parts."
+                    return [one._replace(name=of[one.name]) for one in said], [note]
+                hint = f"There is no folder {home} here: give that of the images with "
+                hint += "--option images=FOLDER; they are found there by the ends of their paths."
     name = ascii(said[first].name)[:80]
     raise said[first].row.bad(f"names {name}, outside of the folder of images {root}", hint)
+
+
+def _by_tails(names: set[str], home: str, root: Path, find: Callable[[str], str]) -> dict[str, str]:
+    """The file of each whole path below `home`, where paths without some of their first folders
+    lead to a file each, and no other such paths to others; else nothing.
+    """
+    found: list[dict[str, str]] = []
+    for cut in range(1, len(home.rstrip("/").split("/")) + 1):
+        of: dict[str, str] = {}
+        for name in names:
+            tail = "/".join(name.split("/")[cut:])
+            places = {place for place in (find(tail), f"images/{tail}") if (root / place).is_file()}
+            if len(places) != 1:
+                break
+            of[name] = places.pop()
+        if len(of) == len(set(of.values())) == len(names):
+            found.append(of)
+    return found[0] if found and all(of == found[0] for of in found) else {}
 
 
 def _name(row: Row) -> str:
@@ -366,7 +418,7 @@ def _texts_in(row: Row, column: str, given: Any) -> tuple[str, ...]:
         try:
             given = json.loads(given, parse_constant=refuse_constant)
         except (ValueError, RecursionError):
-            hint = f'Write ["one", "two"] or one|two; quote a {column} that begins with a bracket.'
+            hint = 'Write ["one", "two"] or one|two; quote a text that begins with a bracket.'
             raise row.bad(f"has a broken list: {given[:40]!a}", hint) from None
     parts = given.split("|") if isinstance(given, str) else given
     parts = parts if isinstance(parts, list | tuple) else [] if parts is None else [parts]

@@ -32,7 +32,7 @@ from saccade.data.find_files import ImageFiles, files_like, folder_like, folder_
 from saccade.data.reading import note_opened, read_json, read_start, refuse_stand_ins
 from saccade.data.records import Collection, Split
 from saccade.datasets.columns import COLUMNS, Names, columns_of, fits, there_is
-from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
+from saccade.datasets.custom_rows import Row, as_rules, collect, refuse_unsaid_split, split_in
 from saccade.datasets.row_files import (
     PARQUET,
     column_names,
@@ -40,6 +40,7 @@ from saccade.datasets.row_files import (
     first_row,
     parts_of,
     read_known,
+    says_split,
     split_of,
 )
 
@@ -151,7 +152,9 @@ def _named(value: Any, kind: Any) -> Any:
     """A value with the names of its classes in place of their numbers, in lists and records, too.
     The hub's number for "no label" becomes none.
     """
-    while isinstance(kind, list) or (isinstance(kind, dict) and {"feature", "_type"} <= kind.keys()):
+    while isinstance(kind, list) or (
+        isinstance(kind, dict) and {"feature", "_type"} <= kind.keys()
+    ):
         kind = next(iter(kind), None) if isinstance(kind, list) else kind["feature"]
     if isinstance(value, list):
         return [_named(one, kind) for one in value]
@@ -205,7 +208,7 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) 
     rows = [
         row._replace(split=split)
         for path, split in zip(found, splits, strict=True)
-        for row in _parquet_rows(path, columns, image)
+        for row in _parquet_rows(path, columns, image, ask=not (split or says_split(columns)))
     ]
     notes = unpacked_note(files.root, below)
     find = partial(files.find_path, folders=list(folders))
@@ -253,15 +256,19 @@ def recognise_parquet(root: Path, columns: str = "") -> str | None:
     return None
 
 
-def _parquet_rows(path: Path, columns: str, image: Image) -> Iterator[Row]:
+def _parquet_rows(path: Path, columns: str, image: Image, *, ask: bool) -> Iterator[Row]:
     try:
         note_opened(path)
         with pa.OSFile(str(path)) as source:
             refuse_stand_ins(path, source.read(24).decode(errors="replace"))
             source.seek(0)
             file = pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
-            wanted = columns_of(file.schema_arrow.names, columns, path).values()
-            used = dict.fromkeys(name for names in wanted for name in names)
+            wanted = columns_of(file.schema_arrow.names, columns, path)
+            used = dict.fromkeys(name for names in wanted.values() for name in names)
+            for name in file.schema_arrow.names if ask and "split" not in wanted else ():
+                if name not in used and pa.types.is_string(file.schema_arrow.field(name).type):
+                    parts = file.iter_batches(AT_ONCE, columns=[name])
+                    refuse_unsaid_split(path, name, (v for b in parts for v in b[0].to_pylist()))
             batches = file.iter_batches(AT_ONCE, columns=list(used))
             yield from table_rows(batches, path, columns, image, {})
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
@@ -469,11 +476,12 @@ def _rows(path: Path, columns: str, home: Path) -> Iterator[Row]:
     folder = "" if path.parent == home else path.parent.name
     rows = read_known(path, columns, split_of(folder, columns), USUAL)
     of_folders = [_split_of(str(row.values["image"])) for row in rows]
+    every = all(split or row.fault for row, split in zip(rows, of_folders, strict=True))
     for row, split in zip(rows, of_folders, strict=True):
         values, name = dict(row.values), row.values["image"]
         if isinstance(name, str) and name.strip() and folder and not name.startswith("/"):
             values["image"] = f"{folder}/{name.strip().removeprefix('./')}"
-        if not folder and all(of_folders):
+        if not folder and every:
             values.setdefault("split", split)
         yield row._replace(values=values)
 
