@@ -395,5 +395,5 @@ class TestClassesAndChoices:
 
     def test_shards_that_are_missing(self, tmp_path):
         self.save(tmp_path, "train-00001-of-00003", question=["a?"], answer=[1])
-        with pytest.raises(BadData, match="train-00000-of-00003.*train-00002-of-00003"):
+        with pytest.raises(BadData, match=r"train-00000-of-00003.*train-00002-of-00003"):
             read_source("hf-parquet", tmp_path)

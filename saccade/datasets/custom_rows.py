@@ -62,7 +62,7 @@ def refuse_unsaid_split(location: Path, column: str, values: Iterable[object]) -
     if found:
         given = shlex.quote(f"columns=split:{column}")
         hint = f"Say so: --option {given}. If it is something else: --option columns=split:."
-        message = f"has a column {column!r} with words of splits: is it the split?"
+        message = f"has a column {column!r} with nothing but words of splits, which is not read"
         raise BadConfig(message, location=location, hint=hint)
 
 

@@ -375,6 +375,12 @@ def _take(home: Path, loaded: Any, columns: str, image: Image) -> tuple[list[Row
         if split is None and len(parts) > 1:
             message = f"has the split {name[:30]!a}, which is neither train, validation nor test"
             raise BadData(message, location=home, hint="Rename or leave out that split.")
+        if len(parts) == 1 and not says_split(columns):
+            wanted = columns_of(part.column_names, columns, home)
+            used = {one for several in wanted.values() for one in several}
+            for column, kind in part.features.items() if "split" not in wanted else ():
+                if column not in used and getattr(kind, "dtype", "") == "string":
+                    refuse_unsaid_split(home, column, part[column])
         classes = _with_classes(part.features.to_dict())
         batches = part.with_format("arrow").iter(AT_ONCE)
         place = home / name if name and home.is_dir() else home
