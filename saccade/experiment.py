@@ -12,7 +12,7 @@ from saccade.data.records import Split
 from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore, read_header
 from saccade.run_folder import OpenedRun
-from saccade.text.answers import ALWAYS, answer_list
+from saccade.text.answers import ALWAYS, OFFICIAL, answer_list
 from saccade.text.tokenizers import FILE
 from saccade.text.vocabulary import Words, caption_vocabulary, file_vocabulary, question_vocabulary
 
@@ -25,6 +25,8 @@ class Experiment:
     folder: DataFolder
     store: FeatureStore
     words: Words
+    revision: str
+    """Of the VQA scorer that judges its answers while it trains."""
 
     @property
     def sizes(self) -> Sizes:
@@ -40,13 +42,19 @@ class Experiment:
         )
 
 
-def assemble(recipe: Recipe, folder: DataFolder, features: str | None = None) -> Experiment:
+def assemble(
+    recipe: Recipe,
+    folder: DataFolder,
+    features: str | None = None,
+    resumed: OpenedRun | None = None,
+) -> Experiment:
     """Bring a recipe and a data folder together; words come from its training split.
 
     The experiment's recipe has the tokenizer that fits the folder (`DataFolder.tokenizer_for`).
-    `features` names a store where the folder has several. Raises BadData for a recipe of a task
-    that the folder has no records for, BadStore where features are missing or of the wrong kind:
-    a recipe with an encoder needs pixels, one without needs regions.
+    Those of a `resumed` run are its own instead, as is the scorer: an earlier saccade may have made
+    others of the same data. `features` names a store where the folder has several. Raises
+    BadData for a recipe of a task that the folder has no records for, BadStore where features are
+    missing or of the wrong kind: a recipe with an encoder needs pixels, one without needs regions.
     """
     if recipe.task not in folder.tasks:
         found = ", ".join(folder.tasks)
@@ -55,10 +63,14 @@ def assemble(recipe: Recipe, folder: DataFolder, features: str | None = None) ->
         raise BadData(message, location=folder.path, hint=hint)
     store = FeatureStore.open(choose_store(recipe, folder, features), images=folder.images())
     text = recipe.text
-    if recipe.answers is not None and not text.tokenizer.startswith(FILE):
+    as_given = resumed is not None and resumed.header.recipe.text.tokenizer == text.tokenizer
+    if recipe.answers is not None and not text.tokenizer.startswith(FILE) and not as_given:
         text = text.replace(tokenizer=folder.tokenizer_for(text.tokenizer))
     recipe = recipe.replace(text=text)
-    return Experiment(recipe, folder, store, _words(recipe, folder))
+    if resumed is not None:
+        revision = resumed.header.revision or OFFICIAL  # of older runs, which note none
+        return Experiment(recipe, folder, store, resumed.words, revision)
+    return Experiment(recipe, folder, store, _words(recipe, folder), folder.revision)
 
 
 def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = None) -> Experiment:
@@ -81,7 +93,7 @@ def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = 
         hint = "Choose the store with --features, or extract as `store` in the run's run.json says."
         message = "these features come from another backbone or preprocessing than the run's"
         raise BadStore(message, location=path, hint=hint)
-    return Experiment(run.header.recipe, folder, store, run.words)
+    return Experiment(run.header.recipe, folder, store, run.words, folder.revision)
 
 
 def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:

@@ -209,6 +209,49 @@ def test_nothing_ends_and_there_is_an_answer_all_the_same(beam_size):
         assert not hypothesis.ended
 
 
+def starving(words=4):
+    """Image 1 gives every word but 0 and 3 no probability at all; the others are usual."""
+    parrot = Parrot(3, words, end_bias=2.0)
+    parrot.table[1] = -math.inf
+    parrot.table[1, ..., [0, 3]] = 0.0
+    return parrot
+
+
+STARVED = [
+    (Rules(START, END, banned=(0, START), no_repeat_ngram_size=1, max_length=9), [3]),
+    (Rules(START, END, banned=(0, START, 3), max_length=9), []),
+    (Rules(START, END, banned=(0, START), no_repeat_ngram_size=2, max_length=9), [3, 3]),
+]
+
+
+@pytest.mark.parametrize(("rules", "left"), STARVED)
+@pytest.mark.parametrize("refill", [False, True])
+@pytest.mark.parametrize("beam_size", [1, 3, 5])
+def test_an_image_without_a_word_left_keeps_its_place(rules, left, refill, beam_size):
+    parrot, rules = starving(), replace(rules, refill_beams=refill)
+    together = beam_search(parrot, *images([0, 1, 2]), rules, beam_size=beam_size)
+    alone = [beam_search(parrot, *images([n]), rules, beam_size=beam_size) for n in range(3)]
+    assert [one.words for one in together] == [one.words for (one,) in alone]
+    assert (together[1].words, together[1].ended) == (left, False)
+    assert together[1].log_probability == pytest.approx(len(left) * math.log(0.5))
+
+
+def test_min_length_that_no_word_can_fill():
+    rules = Rules(START, END, banned=(0, START), min_length=8, no_repeat_ngram_size=1)
+    said = beam_search(Parrot(3, 4, 0.0), *images(range(4)), rules)
+    assert [(one.words, one.ended) for one in said] == [([3], False)] * 4
+
+
+@pytest.mark.parametrize(("rules", "left"), STARVED)
+def test_a_sample_without_a_word_left_is_over(rules, left):
+    drawn = draw(starving(), *images([0, 1, 2]), rules, samples=6, top_p=0.99)
+    for sample in range(6):
+        assert drawn.words[1, sample, : drawn.length[1, sample]].tolist() == left
+        log_p = drawn.log_probability[1, sample]
+        assert log_p.sum().item() == pytest.approx(len(left) * math.log(0.5))
+    assert drawn.words.shape[:2] == (3, 6)
+
+
 def test_log_probability_is_that_of_the_words():
     parrot = Parrot(5, 7, end_bias=1.0)
     hypothesis = beam_search(parrot, *images([4]), Rules(START, END), beam_size=4)[0]

@@ -23,6 +23,7 @@ from saccade.features.store import FeatureStore
 from saccade.interop.feature_reader import COPY_AGAIN
 from saccade.interop.import_features import KINDS, import_features
 from tests.feature_file_samples import boxes_of, count_of, regions_of
+from tests.feature_file_samples import tsv_row as sized_row
 from tests.worlds import make_world
 
 NUMBERS = (9, 25, 30, 34, 36, 49)
@@ -137,11 +138,11 @@ VINVL = [vinvl_row(n) for n in NUMBERS]
 # Arrays.
 
 
-def npz(name: str = "{:012}.npz", *, by_rows: bool = True, count: int | None = None, **how: Any):
+def npz(name: str = "{:012}.npz", *, by_rows: bool = True, count: Any = None, **how: Any):
     def write(out: Path) -> Path:
         out.mkdir()
         for number in NUMBERS:
-            real = count or count_of(number)
+            real = count(number) if callable(count) else count or count_of(number)
             x, bbox = regions_of(number, real), boxes_of(number, real)
             if how.get("padded"):
                 x, bbox = (np.concatenate([one, one[:1] * 0]) for one in (x, bbox))
@@ -223,6 +224,18 @@ def other(make: Callable[[np.ndarray], np.ndarray]):
 
 def shorter(file: h5py.File, name: str) -> None:
     file[name][2] = file[name][2][:-1]
+
+
+def shorter_boxes(file: h5py.File, _name: str) -> None:
+    shorter(file, "boxes")
+
+
+def more_in(row: int):
+    return other(lambda counts: counts + (np.arange(len(counts)) == row))
+
+
+def numbers(file: h5py.File, name: str) -> None:
+    file[name] = np.array([3, 3, 4, 3, 3, 3])
 
 
 GRID = (2, 3)
@@ -322,6 +335,19 @@ ENTRIES = [
     ),
     Entry(
         "bottom-up",
+        "cut within an id and glued: an id of no image",
+        table(joined(ROWS[:2]) + "3" + joined(ROWS[3:])),  # 3 and 34
+        without=(30, 34),
+        says=r"left out: \S*30\.png, \S*34\.png\n1 of its images are not in the .*: 334",
+    ),
+    Entry(
+        "bottom-up",
+        "a first row without its head, of the same image's content",
+        table(joined(ROWS[1:2])[1:] + joined(ROWS)),
+        says=r"1 of its images are not in the data folder: 5\n",
+    ),
+    Entry(
+        "bottom-up",
         "an end of line within a row",
         table(
             joined(ROWS).replace(ROWS[1][5], ROWS[1][5][:20] + "\n" + ROWS[1][5][20:])
@@ -391,7 +417,18 @@ ENTRIES = [
     Entry("openvqa", "x (D, n)", npz("COCO_train2014_{:012}.jpg.npz", by_rows=False)),
     Entry("openvqa", "x (n, D), num_bbox, info", npz()),
     Entry("openvqa", "x (n, D), square", npz(count=8), count=lambda n: 8),
-    Entry("openvqa", "x (D, n), square", npz(by_rows=False, count=8), count=lambda n: 8),
+    Entry(
+        "openvqa",
+        "x (D, n), one a square",
+        npz(by_rows=False, count=lambda n: 8 if n == 9 else count_of(n)),
+        count=lambda n: 8 if n == 9 else count_of(n),
+    ),
+    Entry(
+        "openvqa",
+        "x (n, D) without num_bbox, all but one squares",
+        npz(early=True, count=lambda n: 3 if n == 49 else 8),
+        count=lambda n: 3 if n == 49 else 8,
+    ),
     Entry("openvqa", "rows of padding after num_bbox", npz(padded=True)),
     Entry("openvqa", "x and bbox alone", npz(early=True)),
     Entry("openvqa", "width and height, of GQA", npz(by_rows=False, sides=("width", "height"))),
@@ -402,6 +439,44 @@ ENTRIES = [
     Entry("nocaps", "stopped before its end", nocaps(stopped=3), says="3 rows without boxes"),
     Entry("nocaps", "features (N, boxes, D)", nocaps(ragged=False), count=lambda n: 3),
     Entry("nocaps", "no boxes", nocaps(boxes=False), boxes=WHOLE, says="no boxes"),
+    Entry(
+        "nocaps",
+        "num_boxes larger in a row",
+        nocaps(num_boxes=more_in(2)),
+        without=(30,),
+        says=r"1 rows .*left out: image 30 \(row 2",
+    ),
+    Entry(
+        "nocaps",
+        "num_boxes larger in the first row",
+        nocaps(num_boxes=more_in(0)),
+        without=(9,),
+        says=r"left out: image 9 \(row 0",
+    ),
+    Entry(
+        "nocaps",
+        "num_boxes larger, no boxes",
+        nocaps(boxes=False, num_boxes=more_in(0)),
+        boxes=WHOLE,
+        without=(9,),
+        says=r"left out: image 9 \(row 0",
+    ),
+    Entry(
+        "nocaps",
+        "num_boxes larger than (N, boxes, D)",
+        nocaps(ragged=False, num_boxes=numbers),
+        count=lambda n: 3,
+        without=(30,),
+        says=r"left out: image 30 \(row 2",
+    ),
+    Entry("nocaps", "numbers cut", nocaps(features=shorter), without=(30,), says="image 30"),
+    Entry(
+        "nocaps",
+        "boxes cut",
+        nocaps(boxes=True, image_id=shorter_boxes),
+        without=(30,),
+        says="image 30",
+    ),
     Entry("nocaps", "no size", nocaps(width=without, height=without)),
     Entry("vinvl", "JSON, a folder with .lineidx", with_line_index, placed=True),
     Entry("vinvl", "JSON with boxes", table(joined([vinvl_boxed(n) for n in NUMBERS]))),
@@ -503,6 +578,20 @@ BROKEN: list[tuple[str, str, Callable[[Path], Path], str, bool]] = [
         "other files have 8",
         False,
     ),
+    (
+        "bottom-up",
+        "a first row without its head: another image's size",
+        table(sized_row(25, 3, 500, 375).decode() + joined(ROWS)),
+        r"0025\.png\) is 640 x 480 pixels, according to the features 500 x 375",
+        False,
+    ),
+    (
+        "bottom-up",
+        "an id cut and glued to another image's: its size",
+        table(joined(ROWS[:2]) + "3" + sized_row(4, 3, 500, 375).decode() + joined(ROWS[4:])),
+        r"0034\.png\) is 640 x 480 pixels, according to the features 500 x 375",
+        False,
+    ),
     ("bottom-up", "LXMERT's, all cut", table(joined(map(cut, LXMERT))), "base64", False),
     (
         "bottom-up",
@@ -519,11 +608,14 @@ BROKEN: list[tuple[str, str, Callable[[Path], Path], str, bool]] = [
      table(joined([[*r[:3], r[3][:3], *r[4:]] for r in LXMERT])), "base64", False),
     ("nocaps", "no ids", nocaps(image_id=without), "no array 'image_id'", False),
     ("nocaps", "no numbers of boxes", nocaps(num_boxes=without), "no array 'num_boxes'", False),
-    ("nocaps", "numbers cut", nocaps(features=shorter), "cannot be read", False),
+    ("m2", "an id in two spellings", m2(_000000000009_features=regions_of(25, 3)),
+     "9_features and 9_features|000000000009_features", False),
+    ("openvqa", "squares that no file explains", npz(by_rows=False, count=8), "rows the", False),
+    ("openvqa", "early squares", npz(early=True, count=8), "rows the regions, or", False),
     ("nocaps", "ids of fewer rows", nocaps(image_id=other(lambda a: a[:2])), "6 rows", False),
     ("nocaps", "an id twice", nocaps(image_id=other(lambda a: a * 0 + 9)), "twice", False),
     ("nocaps", "no row has boxes", nocaps(num_boxes=other(lambda a: a * 0)), "has a box", False),
-    ("nocaps", "boxes of others", nocaps(num_boxes=other(lambda a: a + 1)), "cannot be", False),
+    ("nocaps", "boxes of others", nocaps(num_boxes=other(lambda a: a + 1)), "num_boxes is", False),
     ("vinvl", "empty", table(""), "empty", False),
     ("vinvl", "labels", table(joined([["9", "[]"]])), "no num_boxes", False),
     ("vinvl", "no JSON", table(joined([["9", "x"]])), "one whole row", False),
@@ -565,6 +657,16 @@ def halved(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def of_two_programs(out: Path) -> Path:
+    """Squares, one file of rows and one of columns."""
+    path = npz(early=True, count=8)(out)
+    for number in (9, 25):
+        x = regions_of(number, 3)
+        file = path / f"{number:012}.npz"
+        np.savez(file, x=x if number == 9 else x.T, bbox=boxes_of(number, 3))
+    return path
+
+
 X, B = regions_of(9, 3), boxes_of(9, 3)
 BROKEN += [
     ("openvqa", made, spoiled(npz(), change), cause, copy)
@@ -592,6 +694,7 @@ BROKEN += [
     )
 ]
 BROKEN += [
+    ("openvqa", "squares and two programs", of_two_programs, "has rows, 0+25.npz col", False),
     ("scan", "cut", spoiled(scan(), lambda p: halved(p.with_name("dev_ims.npy"))), "ends", True),
     (
         "scan",
@@ -614,6 +717,14 @@ def test_broken_files_say_what_is_wrong(
         import_features(kind, path, folder.path, name=tmp_path.name, image_root=folder.image_root)
     assert str(tmp_path) in str(caught.value.location)
     assert caught.value.hint.startswith(COPY_AGAIN[:19]) == copy
+
+
+def test_a_first_row_that_names_another_image_is_told(folder: DataFolder, tmp_path: Path) -> None:
+    """It lost its head, "1": of image 25 there are two different rows, and none of 125."""
+    path, said = table(joined([tsv_row(25, of=125), *ROWS]))(tmp_path / "files"), []
+    name = tmp_path.name
+    import_features("bottom-up", path, folder.path, said.append, name=name)
+    assert re.search("1 rows .* one already, with different content.*: 25", "\n".join(said))
 
 
 def test_every_new_kind_has_five_broken_files() -> None:

@@ -4,6 +4,8 @@ import argparse
 import contextlib
 import os
 import pickle
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from collections import Counter, OrderedDict
@@ -336,3 +338,138 @@ def test_a_tensor_keeps_what_the_file_says_of_it(tmp_path):
     saved = read_checkpoint(path)["w"]
     assert saved.shape == (4,)
     assert saved.read().tolist() == [0, 1, 2, 3]
+
+
+GUARD = """
+import resource, sys
+from pathlib import Path
+from saccade.core.errors import BadCheckpoint, BadData
+from saccade.datasets.plain_pickle import read_pickle
+from saccade.interop.torch_files import read_checkpoint
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (500 << 20),) * 2)
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+read = {"checkpoint": read_checkpoint, "plain": read_pickle}[sys.argv[1]]
+for path in sys.argv[2:]:
+    try:
+        read(Path(path))
+    except (BadCheckpoint, BadData) as error:
+        assert "MemoryError" not in str(error), path
+        assert len(str(error)) < 1000, path
+    else:
+        assert "accepted" in path, path
+"""
+
+
+def read_guarded(how, folder, pickles):
+    """Read pickles in a process that may take half a GB more and a minute; all are refused but
+    those whose names say "accepted"."""
+    for name, code in pickles.items():
+        (folder / name).write_bytes(code)
+    paths = [str(folder / name) for name in pickles]
+    done = subprocess.run(
+        [sys.executable, "-c", GUARD, how, *paths],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def doubled(times, share=b"q\x01h\x01h\x01\x86"):
+    """A tuple of which each level holds the one below several times."""
+    return b")" + share * times
+
+
+BOMB = doubled(40)
+DEEP = b")" + b"\x85" * 300_000
+SHORT, LATIN = b"\x8c\x07storage", b"\x8c\x06latin1"
+
+
+def test_what_a_pickle_holds_is_never_written_out(tmp_path):
+    """An error that named it would take all memory."""
+    key, cpu = b"\x8c\x010", b"\x8c\x03cpu"
+    kind = b"ctorch\nFloatStorage\n"
+    several = {
+        "coding": b"c_codecs\nencode\n\x8c\x01a" + BOMB + b"\x86R.",
+        "text": b"c_codecs\nencode\n" + BOMB + LATIN + b"\x86R.",
+        "what": b"(" + BOMB + kind + key + cpu + b"K\x04NtQ.",
+        "kind": b"(" + SHORT + BOMB + key + cpu + b"K\x04NtQ.",
+        "key": b"(" + SHORT + kind + BOMB + cpu + b"K\x04NtQ.",
+        "place": b"(" + SHORT + kind + key + BOMB + b"K\x04NtQ.",
+        "numbers": b"(" + SHORT + kind + key + cpu + BOMB + b"NtQ.",
+        "part": b"(" + SHORT + kind + key + cpu + b"G\x40\x10\0\0\0\0\0\0NtQ.",
+        "id": BOMB + b"Q.",
+        "whole": b"(" + BOMB + b"Q0.",
+    }
+    archives = {}
+    for name, code in several.items():
+        with zipfile.ZipFile(tmp_path / "x", "w") as archive:
+            archive.writestr("x/data.pkl", b"\x80\x04" + code)
+            archive.writestr("x/data/0", bytes(16))
+        archives[f"{name}.zip"] = (tmp_path / "x").read_bytes()
+    read_guarded("checkpoint", tmp_path, several | archives)
+
+
+@pytest.mark.parametrize(
+    "tuples",
+    [
+        BOMB,
+        DEEP,
+        doubled(40, b"\x94h\x00h\x00\x86").replace(b"h\x00", b"h\x01"),
+        doubled(3, b"q\x01(" + b"h\x01" * 1000 + b"t"),  # few levels, each of them wide
+        b")" + b"2\x86" * 40,  # DUP, which no program writes
+    ],
+    ids=["shared", "deep", "memoized", "wide", "dup"],
+)
+def test_no_key_is_hashed_that_is_large_or_nested(tmp_path, tuples):
+    several = {
+        "item": b"}" + tuples + b"Ns.",
+        "items": b"}(" + tuples + b"Nu.",
+        "empty": b"(d" + tuples + b"Ns.",
+        "dict": b"(" + tuples + b"Nd.",
+        "set": b"\x8f(" + tuples + b"\x90.",
+        "frozen": b"(" + tuples + b"\x91.",
+    }
+    called = {
+        "ordered": b"ccollections\nOrderedDict\n]" + tuples + b"N\x86a\x85R.",
+        "call": b"cbuiltins\ndict\n]" + tuples + b"N\x86a\x85R.",
+        "sets": b"cbuiltins\nset\n]" + tuples + b"a\x85R.",
+        "frozensets": b"cbuiltins\nfrozenset\n]" + tuples + b"a\x85R.",
+        "state": b"cbuiltins\nset\n)R]" + tuples + b"ab.",
+        "storage": b"]" + tuples + b"aQ.",
+    }
+    for how, pickles in (("checkpoint", several | called), ("plain", several)):
+        read_guarded(how, tmp_path, {n: b"\x80\x04" + code for n, code in pickles.items()})
+
+
+def test_copies_of_values_are_counted(tmp_path):
+    large = b"(" + b"N" * 20_000 + b"l\x94"
+    several = {
+        name.decode(): b"\x80\x04" + large + b"0cbuiltins\n" + name + b"\n\x940("
+        + b"h\x01h\x00\x85R" * 10_000 + b"l."
+        for name in (b"tuple", b"list")
+    }  # fmt: skip
+    several["set"] = several["tuple"].replace(b"tuple", b"set")
+    several["size"] = several["tuple"].replace(b"builtins\ntuple", b"torch\nSize")
+    text = b"X" + (20_000).to_bytes(4, "little") + b"a" * 20_000 + b"\x94"
+    calls = b"0c_codecs\nencode\n\x940(" + (b"h\x01h\x00" + LATIN + b"\x86R") * 10_000 + b"l."
+    several["bytes"] = b"\x80\x04" + text + calls
+    several["accepted"] = b"\x80\x04" + large + b"0cbuiltins\ntuple\n\x94h\x00\x85R."
+    read_guarded("checkpoint", tmp_path, several)
+
+
+def test_places_of_objects_are_as_few_as_the_objects(tmp_path):
+    """However long the file is, or the text in it."""
+    put = b"r" + (50_000_000).to_bytes(4, "little")
+    size = 60_000_000
+    behind = b"\x80\x02]" + put + b"." + bytes(size)
+    text = b"\x80\x02X" + size.to_bytes(4, "little") + b"a" * size + put + b"."
+    small = b"\x80\x02]r\x00\x00\xff\x00." + bytes(size)
+    lines = b"S'" + b"a" * size + b"'\n" + b"p50000000\n."
+    for code in (behind, text, small, lines):
+        path = tmp_path / "x"
+        path.write_bytes(code)
+        with pytest.raises(BadCheckpoint, match="it does not have"):
+            read_checkpoint(path)

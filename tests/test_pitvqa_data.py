@@ -3,6 +3,7 @@
 
 import json
 import math
+import os
 import shutil
 from collections import Counter
 from fractions import Fraction
@@ -537,14 +538,15 @@ class TestByTime:
     def test_images_are_of_their_seconds(self, clip, name, tmp_path):
         video = write_timed(tmp_path / "videos" / name, CLIPS[clip])
         wanted, times = by_the_clock(video)
-        ((_, count),) = cut_videos(tmp_path / "videos", tmp_path / "images")
+        ((_, count),) = cut_videos(tmp_path / "videos", tmp_path / "images", "time")
         found = shown(tmp_path / "images/video_01")
         assert found == wanted
         assert count == len(wanted) >= 5
         if clip != "a pause":
             furthest = max(abs(times[frame] - second) for second, frame in found.items())
             assert furthest <= (0.75 if "within" in clip or clip == "varies" else 0.21)
-        assert list(cut_videos(tmp_path / "videos", tmp_path / "images")) == [("video_01", count)]
+        again = cut_videos(tmp_path / "videos", tmp_path / "images", "time")
+        assert list(again) == [("video_01", count)]
 
     def test_counting_drifts_and_says_so(self, tmp_path):
         video = write_timed(
@@ -559,31 +561,55 @@ class TestByTime:
         even = write_video(tmp_path / "video_02.mp4")
         assert cut_video(even, tmp_path / "even", "count") == 3  # and no warning
 
-    def test_the_25_videos_are_counted_as_published(self, tmp_path, monkeypatch):
+    @pytest.mark.parametrize("numbers", [[1], [25], range(1, 25), range(1, 26)])
+    def test_the_published_videos_are_counted_whatever_their_number(
+        self, numbers, tmp_path, monkeypatch
+    ):
         from saccade.datasets import pitvqa_frames
 
         asked = []
         monkeypatch.setattr(pitvqa_frames, "cut_video", lambda *given: asked.append(given[2]))
-        for number in range(1, 26):
-            path = tmp_path / f"video_{number:02}.mp4"
-            path.touch()
-            if number == 24:
-                list(cut_videos(tmp_path, tmp_path / "out"))
-                assert asked == ["time"] * 24
-                asked.clear()
+        for number in numbers:
+            (tmp_path / f"video_{number:02}.{'MP4' if number == 3 else 'mp4'}").touch()
         list(cut_videos(tmp_path, tmp_path / "out"))
-        assert asked == ["count"] * 25
+        assert asked == ["count"] * len(numbers)
         list(cut_videos(tmp_path, tmp_path / "out", "time"))
-        assert asked[25:] == ["time"] * 25
+        assert asked[len(numbers) :] == ["time"] * len(numbers)
 
-    def test_the_two_ways_do_not_go_on_from_each_other(self, tmp_path):
+    def test_other_names_go_by_time_beside_published_ones_too(self, tmp_path, monkeypatch):
+        from saccade.datasets import pitvqa_frames
+
+        asked = {}
+        monkeypatch.setattr(
+            pitvqa_frames, "cut_video", lambda path, out, by: asked.update({path.name: by})
+        )
+        others = ["film_02.mp4", "video_3.mp4", "my_video_04.mp4"]
+        for name in ["video_01.mp4", *others]:
+            (tmp_path / name).touch()
+        list(cut_videos(tmp_path, tmp_path / "out"))
+        assert asked == {"video_01.mp4": "count", **dict.fromkeys(others, "time")}
+
+    @pytest.mark.filterwarnings("ignore::saccade.core.errors.SaccadeWarning")
+    @pytest.mark.parametrize(("first", "then"), [("count", "time"), ("time", "count")])
+    def test_images_of_the_other_way_are_refused_and_stay(self, tmp_path, first, then):
         video = write_timed(tmp_path / "video_01.mp4", [time + 1 for time in EVEN])
-        with pytest.warns(SaccadeWarning):
-            cut_video(video, tmp_path / "out", "count")
-        with pytest.warns(SaccadeWarning):
-            cut_video(video, tmp_path / "out", "time")
-        assert 0 not in shown(tmp_path / "out"), "an image of the other cut"
-        assert shown(tmp_path / "out")[7] == 30
+        count = cut_video(video, tmp_path / "out", first)
+        wanted = images_in(tmp_path / "out")
+        for rest in (0, 1):  # and if one is gone, or the video is touched
+            with pytest.raises(BadData, match=first) as caught:
+                cut_video(video, tmp_path / "out", then)
+            assert caught.value.location == str(tmp_path / "out")
+            assert f"--by {first}" in caught.value.hint
+            assert images_in(tmp_path / "out").keys() >= wanted.keys() - {"00003.png"}
+            if not rest:
+                (tmp_path / "out/00003.png").unlink()
+                os.utime(video, (1, 1))
+        assert cut_video(video, tmp_path / "out", first) == count
+        assert images_in(tmp_path / "out") == wanted
+        for path in (tmp_path / "out").glob("*.png"):
+            path.unlink()
+        cut_video(video, tmp_path / "out", then)
+        assert images_in(tmp_path / "out") != wanted
 
     @pytest.mark.filterwarnings("ignore::saccade.core.errors.SaccadeWarning")
     @pytest.mark.parametrize("clip", ["a pause", "a rate that is no whole number"])

@@ -78,7 +78,9 @@ def frames(
     out: Annotated[Path, typer.Option(help="The folder of images: images/ of the data set.")],
     by: Annotated[
         Literal["count", "time"] | None,
-        typer.Option(help="count frames, as published (PitVQA's 25), or take each one's own time."),
+        typer.Option(
+            help="count frames, as published (video_01 ...), or take each one's own time."
+        ),
     ] = None,
 ) -> None:
     """Cut PitVQA's videos into an image a second."""

@@ -16,7 +16,7 @@ from saccade.core.errors import BadConfig, BadData, in_number
 from saccade.data.find_files import is_absolute, there_instead
 from saccade.data.options import as_window
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question
-from saccade.text.answers import ALWAYS, OFFICIAL, changed_unanimous
+from saccade.text.answers import ALWAYS, OFFICIAL, changed_unanimous, merged_spellings
 from saccade.text.segmentation import has_no_blanks
 
 Item = TypeVar("Item", bound=Hashable)
@@ -282,6 +282,12 @@ def _forms(questions: Sequence[Question]) -> Iterator[Finding]:
         )
         hint += "all other data, does not."
         yield Finding("note", message, count, _examples(changed), cause, hint)
+
+    if merged := merged_spellings(dict.fromkeys(a for q in questions for a in q.answers)):
+        message = f"{len(merged)} groups of answers differ by marks or small words, and are one"
+        cause = f"Revision {ALWAYS} of the scorer takes the answers of a group for the same."
+        hint = "If they mean different things, write them so: minus 5 for -5."
+        yield Finding("note", message, len(merged), _examples(merged), cause, hint)
 
 
 def _asked(question: Question) -> tuple[int, str]:

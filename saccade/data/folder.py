@@ -295,11 +295,16 @@ class DataFolder:
         """The tokenizer that fits the training questions: the given one of `TOKENIZERS`, or
         "multilingual" where that is not made for their script, such as one without blanks.
         """
+        misfit = self.misfits(tokenizer)
+        # A tenth, not most: in a bilingual set the questions with blanks are cut rightly by both.
+        whole = self.question_table("train").num_rows
+        return MULTILINGUAL if misfit * 10 > whole else tokenizer
+
+    def misfits(self, tokenizer: str) -> int:
+        """Number of training questions whose script one of `TOKENIZERS` is not made for."""
         texts = self.question_table("train").column("text").to_pylist()
         cut = TOKENIZERS.look_up(tokenizer)
-        misfit = sum(misfits(cut, as_question(text)) for text in texts)
-        # A tenth, not most: in a bilingual set the questions with blanks are cut rightly by both.
-        return MULTILINGUAL if misfit * 10 > len(texts) else tokenizer
+        return sum(misfits(cut, as_question(text)) for text in texts)
 
     def answer_counts(self, of: Literal["answers", "best_answers"] = "answers") -> dict[str, int]:
         """Counts of people's answers in the training split, as released, in the order of first use.

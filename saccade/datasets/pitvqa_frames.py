@@ -42,7 +42,10 @@ class Journal:
     """
 
     def __init__(self, video: Path, out: Path, how: dict[str, Any]) -> None:
-        """Read what is there about `video` in `out`, cut as `how` says; else nothing is."""
+        """Read what is there about `video` in `out`, cut as `how` says; else nothing is.
+
+        Raises BadData where images are there that were cut in the other way.
+        """
         stat = video.stat()
         self._path = out / NAME
         self._about = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, **how}
@@ -57,7 +60,13 @@ class Journal:
                 lines.append(line)
         self._older: list[Path] = []
         if lines[:1] != [self._about]:  # of another video, or cut otherwise
-            self._older = [self.path_of(line["second"]) for line in lines if "second" in line]
+            paths = [self.path_of(line["second"]) for line in lines if "second" in line]
+            self._older = [path for path in paths if path.is_file()]
+            if self._older and lines[0].get("by") != how.get("by"):
+                other = lines[0].get("by", "count")
+                message = f"holds {len(self._older):,} images that were cut by {other}"
+                hint = f"Give --by {other} to go on with them, or another folder: --out."
+                raise BadData(message, location=out, hint=hint)
             lines = []
         self.times: dict[int, int | None] = {
             line["second"]: line["time"]
@@ -81,7 +90,7 @@ class Journal:
         return self._path.with_name(f"{second:05}.png")
 
     def __enter__(self) -> Self:
-        """Write anew what counts, and go on behind it; images of another cut go."""
+        """Write anew what counts, and go on behind it; images of the video as it was go."""
         for path in self._older:
             path.unlink(missing_ok=True)
         known = [{"second": second, "time": time} for second, time in sorted(self.times.items())]
@@ -127,7 +136,8 @@ ENDINGS = (".mp4", ".mkv", ".mov", ".avi")
 def cut_videos(videos: Path, out: Path, by: By | None = None) -> Iterator[tuple[str, int]]:
     """Cut a video, or all of a folder, into `out/video_01/` ...; gives each folder and its count.
 
-    `by` is by default "count" for the folder of PitVQA's 25 videos, and "time" for others. A video
+    `by` is by default "count" for a file named as PitVQA's are (`video_01`), and "time" for others,
+    whatever else is in the folder: each video is always cut in the same way. A video
     that is cut already is passed over at once, unless its size or time of change is another now.
     Raises BadData for a file that is no such video, BadConfig where PyAV is not installed.
     """
@@ -145,10 +155,10 @@ def cut_videos(videos: Path, out: Path, by: By | None = None) -> Iterator[tuple[
         if not 1 <= number <= VIDEOS or numbers.count(number) > 1:
             message = "is not named after one operation, 01 to 25, as video_01.mp4 is"
             raise BadData(message, location=video, hint="Rename it, or move it away.")
-    by = by or ("count" if len(found) == VIDEOS else "time")
     for video, number in zip(found, numbers, strict=True):
         folder = f"video_{number:02}"
-        yield folder, cut_video(video, out / folder, by)
+        usual: By = "count" if video.stem == folder else "time"
+        yield folder, cut_video(video, out / folder, by or usual)
 
 
 def cut_video(video: Path, out: Path, by: By = "count") -> int:

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,37 @@ class PlainUnpickler(pickle._Unpickler):
     def get_extension(self, code: int) -> None:
         """Refuse the numbers that stand for classes."""
         raise pickle.UnpicklingError(f"it asks for the class of number {code}")
+
+    def _refuse(self) -> None:
+        raise pickle.UnpicklingError("it holds a set, which is no plain value")
+
+    def _look(self, load: Callable[[Any], None], keys: slice) -> None:
+        """Follow an instruction that fills a dict, if its keys on the stack are text or numbers.
+
+        To hash a tuple takes all time there is where it holds another twice, and that another.
+        """
+        stack: list[Any] = self.stack  # type: ignore[attr-defined]
+        if not all(isinstance(key, str | int | float | None) for key in stack[keys]):
+            raise pickle.UnpicklingError("a key is neither text nor a number")
+        load(self)
+
+    def _set_item(self) -> None:
+        self._look(super().dispatch[ord("s")], slice(-2, -1))
+
+    def _set_items(self) -> None:
+        self._look(super().dispatch[ord("u")], slice(0, None, 2))
+
+    def _make_dict(self) -> None:
+        self._look(super().dispatch[ord("d")], slice(0, None, 2))
+
+
+PlainUnpickler.dispatch = {
+    **PlainUnpickler.dispatch,
+    ord("s"): PlainUnpickler._set_item,
+    ord("u"): PlainUnpickler._set_items,
+    ord("d"): PlainUnpickler._make_dict,
+    **dict.fromkeys((0x90, 0x91), PlainUnpickler._refuse),  # ADDITEMS, FROZENSET
+}
 
 
 def read_pickle(path: Path) -> list[Any]:

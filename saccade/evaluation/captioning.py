@@ -65,7 +65,7 @@ def score_model(
     return scored._replace(scores=scored.scores | about)
 
 
-def check_validation(folder: DataFolder, metric: str | None) -> str:
+def check_validation(folder: DataFolder, metric: str | None, _revision: str) -> str:
     """Nothing that is to be known of how the captions of the validation split will be judged.
 
     Raises BadData where it has no captions, or cannot be scored by a metric.

@@ -35,7 +35,7 @@ class Task(NamedTuple):
     """The examples of a split, encoded for training."""
     ground_truth: Callable[[DataFolder, Split], Sized]
     """The human answers or captions of a split. Raises BadData where there are none."""
-    check_validation: Callable[[DataFolder, str | None], str]
+    check_validation: Callable[[DataFolder, str | None, str], str]
     """How the validation split will be judged, where that is to be known. Raises BadData where it
     has no ground truth, or the metric (if one is given) cannot be measured on it."""
     score_model: ScoreModel

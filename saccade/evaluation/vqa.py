@@ -69,12 +69,12 @@ def score_model(
     return scored._replace(scores=scored.scores | about)
 
 
-def check_validation(folder: DataFolder, metric: str | None) -> str:
+def check_validation(folder: DataFolder, metric: str | None, revision: str) -> str:
     """How the answers of the validation split will be judged, where that is to be known.
 
     Raises BadData where it has no answers, or cannot be scored by a metric.
     """
-    questions, revision = answered_questions(folder, "val"), folder.revision
+    questions = answered_questions(folder, "val")
     if metric is not None:
         none = {question.id: "" for question in questions}
         options = scoring.ScoreOptions((metric,), revision=revision)

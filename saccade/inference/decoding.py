@@ -65,8 +65,8 @@ def beam_search(
 
     A caption that ends leaves its beam. Stopping early is exact: log p only falls, so an unfinished
     caption scores in the end at most log p / max_length^length_penalty; an image stops when a
-    finished caption scores as much. When nothing has ended at the limit, the best unfinished
-    caption is the answer.
+    finished caption scores as much. When nothing has ended at the limit, or the rules leave no word
+    before it, the best unfinished caption is the answer: every image has one.
     """
     count, device = len(regions), regions.device
     best: list[Hypothesis | None] = [None] * count
@@ -83,6 +83,7 @@ def beam_search(
     rank = torch.arange(width, device=device)
     for length in range(1, rules.max_length + 1):
         step = model.step(words, state)
+        before = decoded, log_p
         parent, words, log_p = _extend(step.logits, decoded, log_p, rules, width)
         log_p = log_p.masked_fill(rank >= open_beams[:, None], NEVER)
         row = torch.arange(len(decoded))[:, None]
@@ -104,21 +105,35 @@ def beam_search(
         bound = log_p.max(dim=1).values / rules.max_length**rules.length_penalty
         alive = bound > best_score[images]
         if not alive.all():
+            _take_unfinished(best, images, *before, rules.end, where=~alive)
             kept = (images, open_beams, words, log_p, decoded)
             images, open_beams, words, log_p, decoded = (tensor[alive] for tensor in kept)
             state = state.keep(alive)
         if not len(images):
             break
-    for i in range(len(images)):
+    _take_unfinished(best, images, decoded, log_p, rules.end, where=images >= 0)
+    return [hypothesis for hypothesis in best if hypothesis is not None]
+
+
+def _take_unfinished(
+    best: list[Hypothesis | None],
+    images: Tensor,
+    decoded: Tensor,
+    log_p: Tensor,
+    end: int,
+    *,
+    where: Tensor,
+) -> None:
+    """The likeliest beam is the answer for those of the images that have none."""
+    for i in where.nonzero().flatten().tolist():
         if best[int(images[i])] is None:
             k = int(log_p[i].argmax())
-            best[int(images[i])] = _hypothesis(decoded[i, k], log_p[i, k], rules.end)
-    return [hypothesis for hypothesis in best if hypothesis is not None]
+            best[int(images[i])] = _hypothesis(decoded[i, k], log_p[i, k], end)
 
 
 def _hypothesis(decoded: Tensor, log_p: Tensor, end: int) -> Hypothesis:
     words = decoded.tolist()
-    ended = words[-1] == end
+    ended = words[-1:] == [end]
     return Hypothesis(words[:-1] if ended else words, float(log_p), ended)
 
 
@@ -147,7 +162,8 @@ def draw(  # noqa: PLR0913  the options of sampling
     `regions (I, R, D)` are encoded once for all K = `samples` captions of an image.
     `temperature` divides the logits; `top_k` keeps that many words (0 keeps all); `top_p` keeps
     the fewest words whose probabilities reach it (Holtzman et al. 2020). The log probability of a
-    word is the one among all words, whatever may not be drawn.
+    word is the one among all words, whatever may not be drawn. A caption is over, without an end
+    word, where the rules leave it no word.
     """
     images, device = len(regions), regions.device
     state = model.init_state(regions, region_mask)
@@ -161,7 +177,10 @@ def draw(  # noqa: PLR0913  the options of sampling
         state = step.state
         exact = torch.promote_types(step.logits.dtype, torch.float32)
         log_p = (step.logits / temperature).log_softmax(dim=-1, dtype=exact)  # (I, K, V)
-        drawable = _truncated(_allowed(log_p.detach(), decoded, rules).flatten(0, 1), top_k, top_p)
+        allowed = _allowed(log_p.detach(), decoded, rules)
+        starved = allowed.amax(dim=-1, keepdim=True) == NEVER
+        ended = ended | starved[..., 0]
+        drawable = _truncated(allowed.masked_fill(starved, 0).flatten(0, 1), top_k, top_p)
         log_p = log_p.flatten(0, 1)  # (I * K, V)
         sampled = torch.multinomial(drawable.softmax(dim=-1), 1, generator=generator)  # (I * K, 1)
         words = sampled.view_as(words).masked_fill(ended, rules.end)

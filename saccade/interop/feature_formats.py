@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -12,7 +14,7 @@ from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
 from saccade.data.reading import read_lines
 from saccade.data.records import Split
-from saccade.features.networks import IMAGENET_MEAN, IMAGENET_STD
+from saccade.features.networks import IMAGENET_MEAN, IMAGENET_STD, first_line
 from saccade.features.preprocessing import grid_boxes
 from saccade.interop.feature_reader import (
     DEFECTS,
@@ -143,23 +145,32 @@ def open_openvqa(path: Path, _folder: DataFolder) -> Opened:
         raise BadData("there is no file .npz in it", location=path, hint="Give the folder of them.")
     places: dict[int | str, Any] = {}
     most = dim = 0
+    by_rows: dict[bool, Path] = {}  # a file of each way
+    squares: dict[str, Path] = {}
     for file in files:
         shapes = shapes_in(file)
         shape, boxes = shapes.get("x", ()), shapes.get("bbox", ())
         told = f"its arrays of numbers are {shapes}"
         if len(shape) != 2 or 0 in shape or len(boxes) != 2 or boxes[1] != 4:
             raise made_wrongly(file, f"{told}; wanted are x of two sides, and bbox (n, 4)")
-        count, width = boxes[0], shape[1]
-        # Of a square nothing but the program tells which side is which.
-        rows = shape[0] == count and (shape[1] != count or "num_bbox" in shapes)
-        if not rows:
-            width = shape[0]
-            if shape[1] != count:
-                raise made_wrongly(file, f"{told}: no side of x is the number of boxes")
+        count, rows = boxes[0], shape[0] == boxes[0]
+        if count not in shape:
+            raise made_wrongly(file, f"{told}: no side of x is the number of boxes")
+        width = shape[1] if rows else shape[0]
         if dim not in (0, width):
             raise made_wrongly(file, f"{told}: {width} numbers a region, other files have {dim}")
         dim, most = width, max(most, count)
-        places[file.relative_to(path).as_posix()] = (file, rows, count)
+        name = file.relative_to(path).as_posix()
+        places[name] = (file, rows, count)
+        # Of a square nothing but the program tells which side is which.
+        if shape == (count, count) and "num_bbox" not in shapes:
+            squares[name] = file
+        else:
+            by_rows[rows] = file
+    if squares and len(by_rows) != 1:
+        raise _unknown_side(next(iter(squares.values())), dim, by_rows)
+    for name, file in squares.items():
+        places[name] = (file, True in by_rows, dim)
 
     def read(place: Any) -> Row:
         file, rows, count = place
@@ -173,6 +184,16 @@ def open_openvqa(path: Path, _folder: DataFolder) -> Opened:
             return Row(regions[:real], boxes[:real], size, in_pixels=True)
 
     return Opened(places, read, most, dim, None, DETECTOR_INPUT)
+
+
+def _unknown_side(square: Path, dim: int, by_rows: Mapping[bool, Path]) -> BadData:
+    """The error for a square `x`; `by_rows` are files that tell, of each way one."""
+    message = f"x is {dim} x {dim}: are its rows the regions, or its columns?"
+    hint = "Add a file that the same program made of an image with another number of boxes."
+    if by_rows:
+        message += f" {by_rows[True].name} has rows, {by_rows[False].name} columns."
+        hint = "Import the files of one program, from a folder of their own."
+    return BadData(message, location=square, hint=hint)
 
 
 # The feature file of Cyanogenoid/pytorch-vqa: `resnet-14x14.h5`.
@@ -334,7 +355,12 @@ def open_m2(path: Path, _folder: DataFolder) -> Opened:
             message = f"image {id_} has regions of {shape[1]} numbers, before there were {dim}"
             raise made_wrongly(path, message)
         most, dim = max(most, int(shape[0])), int(shape[1])
-        places[int(id_) if re.fullmatch(r"[0-9]{1,18}", id_) else id_] = id_
+        key = int(id_) if re.fullmatch(r"[0-9]{1,18}", id_) else id_
+        if places.setdefault(key, id_) != id_:
+            message = (
+                f"image {key} stands in it twice, as {places[key]}_features and {id_}_features"
+            )
+            raise made_wrongly(path, message)
     boxed = f"{ids[0]}_boxes" in file
 
     def read(id_: str) -> Row:
@@ -381,9 +407,13 @@ def open_nocaps(path: Path, _folder: DataFolder) -> Opened:
     full = np.flatnonzero(counts > 0).tolist()
     if not full:
         raise made_wrongly(path, f"none of its {rows} images has a box")
-    dim = len(features[full[0]]) // int(counts[full[0]]) if ragged else int(features.shape[2])
+    dim, fitting = _fitting(features, boxes, counts, path)
+    odd = [row for row in full if row not in fitting]
+    told = [f"image {int(about['image_id'][row])} (row {row}: {counts[row]} boxes)" for row in odd]
+    if not fitting:
+        raise made_wrongly(path, f"num_boxes is not what features and boxes hold: {some(told)}")
     places: dict[int | str, int] = {}
-    for row in full:
+    for row in sorted(fitting):
         id_ = int(about["image_id"][row])
         if places.setdefault(id_, row) != row:
             message = f"image {id_} stands in it twice, as rows {places[id_]} and {row}"
@@ -391,18 +421,44 @@ def open_nocaps(path: Path, _folder: DataFolder) -> Opened:
 
     def read(row: int) -> Row:
         count = counts[row]
-        regions = np.asarray(features[row]).reshape(-1, dim)[: None if ragged else count]
+        regions = np.asarray(features[row]).reshape(-1, dim)[:count]
         size = tuple(int(about[name][row]) if name in about else 0 for name in ("width", "height"))
         if boxes is None:
             return Row(regions, whole_image(count))
-        own = np.asarray(boxes[row]).reshape(-1, 4)[: None if ragged else count]
+        own = np.asarray(boxes[row]).reshape(-1, 4)[:count]
         return Row(regions, own, (size[0], size[1]) if all(size) else None, in_pixels=True)
 
     notes = [] if boxed else [UNKNOWN_BOXES]
     if len(full) < rows:
         notes.append(f"{rows - len(full):,} rows without boxes were left out")
-    into, most = DETECTOR_INPUT, int(counts.max())
+    if odd:
+        why = "features or boxes of another number than num_boxes"
+        notes.append(f"{len(odd):,} rows with {why} were left out: {some(told)}")
+    into, most = DETECTOR_INPUT, int(counts[sorted(fitting)].max())
     return Opened(places, read, most, dim, None, into, notes=tuple(notes), held=file)
+
+
+def _fitting(features: Any, boxes: Any, counts: np.ndarray, path: Path) -> tuple[int, set[int]]:
+    """Numbers of a box, and the rows whose arrays hold `counts` boxes.
+
+    Those of any length are read for it once: HDF5 does not tell their lengths. Raises BadData.
+    """
+    full = np.flatnonzero(counts > 0).tolist()
+    if features.ndim == 3:
+        held = min(array.shape[1] for array in (features, boxes) if array is not None)
+        return int(features.shape[2]), {row for row in full if counts[row] <= held}
+    try:
+        lengths = {row: len(features[row]) for row in full}
+        wrong = {row for row in full if boxes is not None and len(boxes[row]) != 4 * counts[row]}
+    except DEFECTS as error:
+        raise damaged(path, f"its rows cannot be read ({first_line(error)})") from None
+    widths = Counter(
+        length // int(counts[row])
+        for row, length in lengths.items()
+        if row not in wrong and length and length % counts[row] == 0
+    )
+    dim = max(widths, key=widths.__getitem__, default=0)
+    return dim, {row for row in full if lengths[row] == dim * counts[row] and row not in wrong}
 
 
 # Files of facebookresearch/grid-feats-vqa (Jiang et al. 2020): `train2014/9.pth`, one tensor

@@ -32,6 +32,8 @@ DEFECTS = (
     *(OverflowError, RecursionError, MemoryError, pickle.UnpicklingError),
 )
 """What damaged bytes may make a reader of any format raise."""
+MAX_IN_A_KEY = 100
+"""Values in a key of a dict, however nested; real keys have a pair of words."""
 MAX_NAMES = 10_000
 """Different classes and functions of one pickle: each takes a thousand bytes here."""
 
@@ -86,18 +88,60 @@ class Inert:
         return self.state if isinstance(self.state, dict) else {}
 
 
+def _key(value: Any) -> Any:
+    """A value that may be hashed and compared: tuples in it are neither large nor deeply nested.
+
+    Python hashes what a tuple holds as often as it stands there, and without a limit of depth.
+    """
+    waiting, count = [value], 0
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, tuple | frozenset):
+            count += len(one)
+            if count > MAX_IN_A_KEY:
+                raise ValueError("a key of many values")
+            waiting += one
+    return value
+
+
+def _emptied(values: Any) -> list[Any]:
+    """What a list held, each a key; taken out, so that it cannot be copied again and again."""
+    if type(values) is not list:
+        raise ValueError("members of a set that are no list")
+    taken = [_key(value) for value in values]
+    values.clear()
+    return taken
+
+
 class _Dict(dict[Any, Any]):
     """A dict whose attributes, such as the `_metadata` of a state dict, are forgotten."""
 
     __slots__ = ()
 
+    def __init__(self, pairs: Any = ()) -> None:
+        for key, value in pairs.items() if isinstance(pairs, dict) else pairs:
+            self[key] = value
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key if type(key) is str else _key(key), value)
+
     def __setstate__(self, state: Any) -> None:
         """Forget it."""
 
 
-def _encoded(text: str, coding: str) -> bytes:
-    if coding not in ("latin1", "latin-1"):
-        raise ValueError(f"bytes written in {coding}")
+class _Set(set[Any]):
+    """A set that is filled by a list as its state; see `_GUARDED`."""
+
+    __slots__ = ()
+
+    def __setstate__(self, values: Any) -> None:
+        """Add the values of a list, which is empty then."""
+        self.update(_emptied(values))
+
+
+def _encoded(text: Any, coding: Any) -> bytes:
+    if type(text) is not str or type(coding) is not str or coding not in ("latin1", "latin-1"):
+        raise ValueError("bytes written in another way than Latin-1")
     return text.encode("latin-1")
 
 
@@ -115,12 +159,13 @@ def _rebuilt(build: Any, _kind: Any, args: Any, _state: Any) -> Any:
 
 def _tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> "Saved":
     """A view of a storage, which must lie within it."""
-    if not isinstance(storage, Storage) or len(shape) != len(stride):
-        raise ValueError("a tensor without a storage")
-    if shape == () and type(offset) is int and 0 <= offset < storage.numbers:  # hundreds of them
+    if not isinstance(storage, Storage) or not isinstance(shape, tuple) or len(shape) > 64:
+        raise ValueError("a tensor without a storage, or of impossible shape")
+    if not shape and type(offset) is int and 0 <= offset < storage.numbers:  # hundreds of them
         return Saved(storage, offset, (), ())  # of thousands in files that keep every prediction
-    numbers = (offset, *shape, *stride)
-    if not all(isinstance(n, int) and n >= 0 for n in numbers):
+    if not isinstance(stride, tuple) or len(shape) != len(stride):
+        raise ValueError("a tensor of impossible shape")
+    if not all(isinstance(n, int) and 0 <= n < 1 << 63 for n in (offset, *shape, *stride)):
         raise ValueError("a tensor of impossible shape")
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
     if math.prod(shape) > storage.numbers or (math.prod(shape) and last >= storage.numbers):
@@ -128,14 +173,20 @@ def _tensor(storage: Any, offset: int, shape: Any, stride: Any, *_: Any) -> "Sav
     return Saved(storage, offset, tuple(shape), tuple(stride))
 
 
-_BUILT: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": lambda pairs=(): _Dict(pairs),
-    "torch.Size": lambda sizes=(): tuple(sizes),
+_COPIES: dict[str, Callable[..., Any]] = {
+    **{name: _Dict for name in ("collections.OrderedDict", "builtins.dict")},
+    **{name: tuple for name in ("torch.Size", "builtins.tuple")},
     "_codecs.encode": _encoded,
+    "builtins.list": list,
+    "builtins.set": lambda values=(): _Set(map(_key, values)),
+    "builtins.frozenset": lambda values=(): frozenset(map(_key, values)),
+}
+"""The names of which a call copies the values of its first argument."""
+_BUILT: dict[str, Callable[..., Any]] = {
+    **_COPIES,
     "copyreg._reconstructor": lambda kind, _base=None, state=None: kind(state),
     "copyreg.__newobj__": lambda kind, *args: kind(*args),
     "builtins.bytes": lambda: b"",
-    **{f"builtins.{kind.__name__}": kind for kind in (dict, list, set, frozenset, tuple)},
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _first,
@@ -162,14 +213,16 @@ class _InertUnpickler(pickle.Unpickler):
 
     `classes` are names of classes that stand in any module, such as the checkpoint's own models;
     `storage` makes something of a persistent id, torch's way to say where a tensor's numbers are.
-    Strings of Python 2 are UTF-8 where they can be, else Latin-1.
+    Strings of Python 2 are UTF-8 where they can be, else Latin-1. Calls may copy as many values as
+    the pickle has bytes, all together: `tuple(large)` takes a few bytes wherever it stands.
     """
 
     def __init__(
-        self, stream: BinaryIO, classes: Collection[str], storage: Callable[[Any], Any]
+        self, code: bytes, classes: Collection[str], storage: Callable[[Any], Any]
     ) -> None:
+        stream = cast(BinaryIO, io.BufferedReader(io.BytesIO(code)))
         super().__init__(stream, encoding="utf-8", errors="saccade.latin-1")
-        self.classes, self.storage = classes, storage
+        self.classes, self.storage, self.copies_left = classes, storage, len(code)
         self.stand_ins: dict[str, type[Inert]] = {}
 
     def find_class(self, module: str, name: str) -> type[Inert]:
@@ -182,19 +235,27 @@ class _InertUnpickler(pickle.Unpickler):
         if whole not in self.stand_ins:
             build = _BUILT.get(whole)
             if build is None and name not in self.classes and not _INERT.fullmatch(whole):
-                raise RefusedPickle(f"{module}.{name}")
+                raise RefusedPickle(f"{module[:100]}.{name[:100]}")
             if len(self.stand_ins) >= MAX_NAMES:
                 raise RefusedPickle(f"more than {MAX_NAMES:,} classes and functions")
             numbers = whole.rpartition(".")[2].removesuffix("Storage")
             fields: dict[str, Any] = {"name": whole, "dtype": _DTYPES.get(numbers)}
-            if build is not None:
+            if whole in _COPIES:
+                fields["__new__"] = lambda _cls, *args: self._copy(_COPIES[whole], *args)
+            elif build is not None:
                 fields["__new__"] = lambda _cls, *args: build(*args)
             self.stand_ins[whole] = type("Inert", (Inert,), fields)
         return self.stand_ins[whole]
 
+    def _copy(self, build: Callable[..., Any], *args: Any) -> Any:
+        self.copies_left -= len(args[0]) if args else 0
+        if self.copies_left < 0:
+            raise RefusedPickle("more copies of values than it has bytes")
+        return build(*args)
+
     def persistent_load(self, pid: Any) -> Any:
-        """The storage that an id names."""
-        return self.storage(pid)
+        """The storage that an id names; a frozen set for a list, which is no id: `_GUARDED`."""
+        return frozenset(_emptied(pid)) if type(pid) is list else self.storage(pid)
 
 
 def _codes(*sizes: int) -> bytes:
@@ -203,7 +264,15 @@ def _codes(*sizes: int) -> bytes:
     return b"[" + b"".join(re.escape(o.code.encode("latin-1")) for o in found) + b"]"
 
 
-_NO_REFUSAL = rb"(?![.r\x82-\x84])"  # STOP, LONG_BINPUT and EXT are looked at one by one
+_GUARDED = {
+    ord("}"): b"ccollections\nOrderedDict\n)R",
+    0x8F: b"cbuiltins\nset\n)R",
+    0x90: b"lb",  # items as a list, which is the set's state
+    0x91: b"lQ",  # items as a list, for `persistent_load`
+}
+"""Instructions for dicts and sets, and others that do the same and look at every key before."""
+# Looked at one by one: STOP, LONG_BINPUT, EXT, dicts and sets, and DUP, which no program writes.
+_NO_REFUSAL = rb"(?!\(d|[.r2d}\x82-\x84\x8f-\x91])"
 _PLAIN = b"|".join(
     _NO_REFUSAL + _codes(size) + b"." * size if size else _NO_REFUSAL + _codes(0)
     for size in (0, 1, 2, 4, 8)
@@ -222,33 +291,40 @@ _LINES = {
 """Instructions with text: how many lines."""
 
 
-def unpickle(file: bytes | mmap.mmap, start: int, classes: Any, storage: Any) -> tuple[Any, int]:
-    """What a pickle that begins at a byte holds, and where it ends; see `_InertUnpickler`.
+def _plain(numbers: int) -> re.Pattern[bytes]:
+    """Instructions in a row that need no look; also LONG_BINPUT of fewer than such a number."""
+    numbered = rb"r..[\x00-" + re.escape(bytes([min(numbers >> 16, 255)])) + rb"]\x00"
+    return re.compile(rb"(?:" + numbered + b"|" + _PLAIN + rb")*+", re.DOTALL)
 
-    The unpickler written in C is twenty times as fast as the one in Python, but keeps as many
-    places as the largest number that a pickle gives to an object, which may be four thousand
-    million. So the numbers are looked at before: none is larger than the pickle is long.
-    """
+
+def _guarded(file: bytes | mmap.mmap, start: int) -> tuple[bytes, int]:
+    """A pickle with the instructions of `_GUARDED` replaced, and where it ends in the file."""
     # Runs of instructions of known length are skipped at once, objects with small numbers too.
-    most = min((len(file) - start) >> 16, 255)
-    numbered = rb"r..[\x00-" + re.escape(bytes([most])) + rb"]\x00"
-    plain = re.compile(rb"(?:" + numbered + b"|" + _PLAIN + rb")*+", re.DOTALL)
-    place, stop = start, False
-    while not stop:
+    known, parts, done, data = 1 << 16, [], start, 0
+    plain, place, code = _plain(known - 1), start, 0
+    while code != ord("."):
         place = cast(re.Match[bytes], plain.match(file, place)).end()
         code = file[place]  # IndexError, one of DEFECTS, where the pickle is cut
         place += 1
         number = 0
-        if code in _SIZED:
+        if code == ord("(") and file[place : place + 1] == b"d":  # an empty dict
+            parts += [file[done : place - 1], _GUARDED[ord("}")]]
+            done = place = place + 1
+        elif code in _GUARDED:
+            parts += [file[done : place - 1], _GUARDED[code]]
+            done = place
+        elif code in _SIZED:
             size = _SIZED[code]
             length = int.from_bytes(file[place : place + size], "little")
             place += size + length
+            data += length
         elif code in _LINES:
             begin = place
             for _ in range(_LINES[code]):
                 place = file.find(b"\n", place) + 1
                 if not place:
                     raise EOFError("it ends in the middle of a line")
+            data += place - begin
             number = int(file[begin:place]) if code == ord("p") else 0
         elif code == ord("r"):
             number = int.from_bytes(file[place : place + 4], "little")
@@ -256,15 +332,29 @@ def unpickle(file: bytes | mmap.mmap, start: int, classes: Any, storage: Any) ->
         elif code in b"\x82\x83\x84":  # numbers for classes which other packages registered
             raise RefusedPickle("the instruction EXT")
         elif code != ord("."):
-            raise pickle.UnpicklingError(f"no instruction of a pickle: {code}")
-        if place > len(file) or number > len(file) - start:
-            raise EOFError("it ends too early")
-        stop = code == ord(".")
-    stream = cast(BinaryIO, io.BufferedReader(io.BytesIO(file[start:place])))
+            raise pickle.UnpicklingError(f"no instruction that programs write: {code}")
+        seen = place - start - data
+        if place > len(file) or number > max(seen, 1 << 16):
+            raise EOFError("it ends too early, or numbers objects that it does not have")
+        if seen >= 2 * known and known < 1 << 24:
+            known = seen
+            plain = _plain(known - (1 << 16))
+    return b"".join([*parts, file[done:place]]), place
+
+
+def unpickle(file: bytes | mmap.mmap, start: int, classes: Any, storage: Any) -> tuple[Any, int]:
+    """What a pickle that begins at a byte holds, and where it ends; see `_InertUnpickler`.
+
+    The unpickler written in C is twenty times as fast as the one in Python, but keeps as many
+    places as the largest number that a pickle gives to an object, which may be four thousand
+    million. So the numbers are looked at before: none is larger than the instructions before it
+    are long. And it hashes any key, so dicts and sets are made in another way (`_GUARDED`).
+    """
+    code, place = _guarded(file, start)
     collects = gc.isenabled()
     gc.disable()  # it would look at every new object again and again, and find nothing
     try:
-        return _InertUnpickler(stream, classes, storage).load(), place
+        return _InertUnpickler(code, classes, storage).load(), place
     finally:
         if collects:
             gc.enable()
@@ -370,9 +460,7 @@ def _archive(archive: zipfile.ZipFile, file: mmap.mmap, classes: Collection[str]
         raise ValueError("written on a machine with another order of bytes")
 
     def storage(about: Any) -> Storage:
-        what, kind, key, _location, numbers, *_ = about
-        if what != "storage":
-            raise ValueError(f"a persistent {what}")
+        kind, key, numbers, _view = _storage_id(about)
         info = entries[f"{root}data/{key}"]
         head = info.header_offset
         names, extra = struct.unpack("<HH", file[head + 26 : head + 30])
@@ -385,34 +473,46 @@ def _archive(archive: zipfile.ZipFile, file: mmap.mmap, classes: Collection[str]
     return unpickle(archive.read(name), 0, classes, storage)[0]
 
 
+def _storage_id(about: Any) -> tuple[Any, str, int, Any]:
+    """The kind, key, count of numbers and view of a storage's id. Nothing else is looked at: to
+    write out, compare or hash what a pickle holds may take all memory or time there is.
+    """
+    what, kind, key, location, numbers, *view = about if type(about) is tuple else ()
+    if not all(type(part) is str for part in (what, key, location)) or what != "storage":
+        raise ValueError("a persistent id that is not a storage's")
+    if type(numbers) is not int or not 0 <= numbers < 1 << 63:
+        raise ValueError("a storage of an impossible size")
+    return kind, key, numbers, view[0] if view else None
+
+
 def _stream(file: mmap.mmap, classes: Collection[str]) -> Any:
     """A pickle alone, or an early torch file: five pickles, then the numbers of each storage."""
     storages: dict[str, Storage] = {}
 
     def storage(about: Any) -> Any:
-        if about[0] == "module":  # a class with its source text, which is of no use here
-            return about[1]
-        what, kind, key, _location, numbers, view = about
-        if what != "storage" or view is not None:
-            raise ValueError(f"a persistent {what}, or a view of one")
+        if type(about) is tuple and type(about[0]) is str and about[0] == "module":
+            return about[1]  # a class with its source text, which is of no use here
+        kind, key, numbers, view = _storage_id(about)
+        if view is not None:
+            raise ValueError("a view of a storage")
         if key not in storages:
             storages[key] = Storage(file, _dtype(kind), numbers)
         return storages[key]
 
     first, place = unpickle(file, 0, classes, storage)
-    if first != MAGIC:
+    if type(first) is not int or first != MAGIC:
         return first
     _version, place = unpickle(file, place, classes, storage)
     system, place = unpickle(file, place, classes, storage)
-    if not system["little_endian"]:
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise ValueError("written on a machine with another order of bytes")
     value, place = unpickle(file, place, classes, storage)
     keys, place = unpickle(file, place, classes, storage)
     for key in keys:
         (numbers,) = struct.unpack("<q", file[place : place + 8])
-        found = storages.get(key)
+        found = storages.get(key) if type(key) is str else None
         if found is None or found.numbers != numbers:
-            raise ValueError(f"storage {key} is not as it was announced")
+            raise ValueError("a storage is not as it was announced")
         found.start = place + 8
         place = found.start + numbers * found.dtype.itemsize
         if place > len(file):
@@ -423,7 +523,7 @@ def _stream(file: mmap.mmap, classes: Collection[str]) -> Any:
 def _dtype(kind: Any) -> torch.dtype:
     dtype = kind.dtype if isinstance(kind, type) and issubclass(kind, Inert) else None
     if dtype is None:
-        raise ValueError(f"numbers of the kind {getattr(kind, 'name', kind)!r}")
+        raise ValueError("a storage of an unknown kind of numbers")
     return dtype
 
 
@@ -448,15 +548,22 @@ def tensors_of(value: Any) -> dict[str, Saved] | None:
     return found
 
 
+def _named(parts: Any) -> list[tuple[str, Any]]:
+    """What a dict holds under names."""
+    held = parts.items() if isinstance(parts, dict) else ()
+    return [(name, part) for name, part in held if isinstance(name, str)]
+
+
 def _walk(module: Inert, prefix: str, found: dict[str, Saved], depth: int) -> None:
     about = module.attributes
     if depth > 40 or len(found) > 100_000:
         raise BadCheckpoint("a module that contains itself", hint=COPY_AGAIN)
-    passing = about.get("_non_persistent_buffers_set") or ()
+    passing = about.get("_non_persistent_buffers_set")
+    passing = passing if isinstance(passing, set) else ()
     for part in ("_parameters", "_buffers"):
-        for name, tensor in dict(about.get(part) or {}).items():
+        for name, tensor in _named(about.get(part)):
             if isinstance(tensor, Saved) and not (part == "_buffers" and name in passing):
                 found[f"{prefix}{name}"] = tensor
-    for name, child in dict(about.get("_modules") or {}).items():
+    for name, child in _named(about.get("_modules")):
         if isinstance(child, Inert):
             _walk(child, f"{prefix}{name}.", found, depth + 1)

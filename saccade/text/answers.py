@@ -8,10 +8,11 @@ Source: GT-Vision-Lab/VQA, `vqaEval.py`, revisions a013f00 (2021) and 458a8b2 (2
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from saccade.core.errors import BadConfig, BadData
@@ -87,30 +88,78 @@ def normalise_answer(text: str) -> str:
     return normalise_digits_and_articles(normalise_punctuation(text))
 
 
-Steps = Literal["blanks", "punctuation", "all", "all but letters"]
+Steps = Literal["blanks", "punctuation", "all"]
 
 
 @lru_cache(maxsize=2**18)  # people repeat themselves: ten million answers, few different ones
 def clean_answer(text: str, steps: Steps) -> str:
-    """Do some of the official steps: blanks (line ends and tabs too), one more, all, or all but
-    what takes the last letter away: "A", one of the choices A to D, is no article.
-    """
+    """Do some of the official steps: blanks (line ends and tabs too), one more, or all."""
     if steps == "punctuation":
         return normalise_punctuation(text)
     text = text.translate(_AS_BLANKS).strip()
-    if steps == "blanks":
-        return text
-    full = normalise_answer(text)
-    if full or steps == "all":
-        return full
-    return " ".join(normalise_punctuation(text).lower().split())
+    return text if steps == "blanks" else normalise_answer(text)
 
 
+class _InAscii(dict[int, str]):
+    """Replacement of each character that ASCII lacks: a mark or digit by the like one of ASCII,
+    what cannot be seen by nothing, any other by itself.
+    """
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        kind, digit = unicodedata.category(letter), unicodedata.decimal(letter, None)
+        if code < 128 or letter in _MEANT:
+            found = letter
+        elif digit is not None:
+            found = str(digit)
+        else:
+            found = {"Cf": "", "Pd": "-"}.get(kind, '"' if kind[0] == "P" else letter)
+        self[code] = found
+        return found
+
+
+_MEANT = (
+    "\u2030\u2031\u00a7\u2032"  # per mille, of ten thousand, paragraph, minutes: no punctuation
+)
+_BEHIND_NUMBER = re.compile(
+    "(?<=\\d)(?=[\u00b2\u00b3\u00b9\u2070-\u2079\u00bc-\u00be\u2150-\u215e])"
+)
+"""Powers and fractions: NFKC would make 102 of ten to the power of two."""
+_IN_ASCII = _InAscii(
+    {
+        ord(mark): like
+        for mark, like in zip(
+            "\u3002\u06d4\u0964\u066b\u066c\u066a\u2018\u2019\u02bc\u2212\u2044",
+            "....,%'''-/",
+            strict=True,
+        )
+    }
+)
+_IN_ASCII |= dict.fromkeys((0xFE0E, 0xFE0F), "")  # choose how an emoji is drawn
+
+
+@lru_cache(maxsize=2**18)
 def comparable_answer(text: str) -> str:
     """The form in which own answers are compared: officially normalised, but an answer of which
-    that leaves nothing keeps its letters ("a") or its marks ("?").
+    that leaves nothing keeps its letters ("A", one of the choices A to D, is no article) or its
+    marks ("?"). Wide letters, accents in two parts and marks of other scripts are made one first.
     """
-    return clean_answer(text, "all but letters") or text.strip().lower()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _BEHIND_NUMBER.sub(" ", text)).translate(_IN_ASCII)
+    text = text.translate(_AS_BLANKS).strip()
+    letters = " ".join(normalise_punctuation(text).lower().split())
+    return normalise_answer(text) or letters or text.lower()
+
+
+def merged_spellings(answers: Iterable[str]) -> list[str]:
+    """The groups of answers that are one by their comparable form, though they differ by more than
+    case, blanks and full stops, each written out.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for answer in answers:
+        plain = "".join(answer.lower().replace(".", " ").split())
+        groups.setdefault(comparable_answer(answer), {}).setdefault(plain, answer.strip())
+    return [" = ".join(group.values()) for group in groups.values() if len(group) > 1]
 
 
 def commonest_answer(answers: Sequence[str]) -> str:
@@ -149,17 +198,14 @@ def normalise_pair(
     2021-03 (default) normalises both sides in full, unless all people wrote the same: then neither.
     2016 always normalises the prediction in full; the people's answers only lose punctuation, and
     only if they differ. So under 2016 an answer with an article can never be matched.
-    "always" is nobody's but ours: both sides in full, whatever people wrote, but for letters that
-    are an answer, and for marks that all people wrote.
+    "always" is nobody's but ours: both sides as `comparable_answer`, whatever people wrote.
     Raises BadConfig for any other revision.
     """
     if revision not in REVISIONS:
         hint = f"Choose from {', '.join(REVISIONS)}."
         raise BadConfig(f"there is no scorer revision {revision!r}", hint=hint)
     if revision == ALWAYS:
-        alike = len({comparable_answer(answer) for answer in answers}) == 1
-        form = comparable_answer if alike else partial(clean_answer, steps="all but letters")
-        return form(prediction), [form(answer) for answer in answers]
+        return comparable_answer(prediction), [comparable_answer(answer) for answer in answers]
     if revision == OFFICIAL:
         human = [clean_answer(answer, "blanks") for answer in answers]
         if len(set(human)) == 1:

@@ -7,6 +7,7 @@ never teacher-forced), the best weights are kept, and `last/` holds what an exac
 
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import ScoreOptions, selected_score
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
-from saccade.run_folder import BACKBONE, Origin, as_parent, open_run, write_run
+from saccade.run_folder import BACKBONE, OpenedRun, Origin, as_parent, open_run, write_run
+from saccade.text.answers import merged_spellings
+from saccade.text.tokenizers import TOKENIZERS
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for
@@ -55,21 +58,21 @@ def train(  # noqa: PLR0913  the options of `saccade train`
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
     console = console or Console()
-    recipe = _as_it_runs(recipe, device, console)
-    experiment = assemble(recipe, DataFolder(data), features)
+    recipe, run = _as_it_runs(recipe, device, console), open_run(out) if resume else None
+    experiment = assemble(recipe, DataFolder(data), features, run)
+    _check_out(out, experiment, run)
     task, config = TASKS[recipe.task], training_of(recipe)
     examples = task.examples(experiment, "train")
     if not len(examples):
         hint = f"Left out: {examples.left_out}."
         raise BadData("no training example is left", location=data, hint=hint)
     # Raises now rather than after the first epoch.
-    judged = task.check_validation(experiment.folder, recipe.train.select_by)
-    _check_out(out, experiment, resume)
+    by = recipe.train.select_by, experiment.revision
+    judged = task.check_validation(experiment.folder, *by)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
-    remarks = [_about_words(recipe, experiment), judged]
-    view = TrainingView(console, recipe, examples, remarks)
+    view = TrainingView(console, recipe, examples, [*_about_words(recipe, experiment), judged])
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
@@ -107,15 +110,23 @@ def _origin(experiment: Experiment, start: Path | None) -> Origin:
         str(folder.path.resolve()),
         folder.fingerprint,
         as_parent(start) if start else None,
-        folder.revision if experiment.recipe.answers else None,
+        experiment.revision if experiment.recipe.answers else None,
     )
 
 
-def _about_words(recipe: Recipe, experiment: Experiment) -> str:
-    """Which tokenizer cuts the questions, where it is another than the recipe's."""
+def _about_words(recipe: Recipe, experiment: Experiment) -> Iterator[str]:
+    """What tokenizer and answer list make of questions and answers, where it is to be known."""
     given, taken = recipe.text.tokenizer, experiment.recipe.text.tokenizer
-    told = f"Questions are cut by tokenizer {taken}: {given} is not made for their script."
-    return "" if given == taken else told
+    folder, answers = experiment.folder, experiment.words.answers
+    if answers is None:
+        return
+    if given != taken:
+        yield f"Questions are cut by tokenizer {taken}: {given} is not made for their script."
+    elif taken in TOKENIZERS and (count := folder.misfits(taken)):
+        yield f"Tokenizer {taken} is not made for the script of {count:,} training questions."
+    if answers.merged and (merged := merged_spellings(folder.answer_counts())):
+        some = "; ".join(merged[:3])
+        yield f"{len(merged):,} groups of answers differ by marks, and are one: {some}."
 
 
 def _as_it_runs(recipe: Recipe, device: str, console: Console) -> Recipe:
@@ -139,12 +150,12 @@ def training_of(recipe: Recipe) -> TrainConfig:
     return config.model_copy(update={"rules": rules})
 
 
-def _check_out(out: Path, experiment: Experiment, resume: bool) -> None:
+def _check_out(out: Path, experiment: Experiment, run: OpenedRun | None) -> None:
     """Refuse to write over a run, or to resume one with another recipe, data or features."""
-    if not resume:
+    if run is None:
         refuse_run(out)
         return
-    header = open_run(out).header
+    header = run.header
     if header.recipe != experiment.recipe:
         hint = "Resume with the same recipe and --set options (see run.json)."
         raise BadRun("the run was started with other settings", location=out, hint=hint)
@@ -189,7 +200,7 @@ def _end_epoch(
     metric = recipe.train.select_by or default  # chooses the best epoch
     beam_size = recipe.decode.validation_beam_size if recipe.decode else None
     metrics = tuple(dict.fromkeys((metric, default)))
-    options = ScoreOptions(metrics, beam_size, experiment.folder.revision)
+    options = ScoreOptions(metrics, beam_size, experiment.revision)
     with loop.fabric.autocast():
         scored = task.score_model(model, experiment, "val", loop.fabric.device, options)
     score = selected_score(scored, metric)
