@@ -91,7 +91,7 @@ BROKEN = {
     ),
     "table: brackets never closed": Broken(
         "table", write(TABLE, f"image,caption\ncat.jpg,{'[' * 100_000}\n"), TABLE,
-        "line 2 has a broken list: '[[[[", "quote a caption",
+        "line 2 has a broken list: '[[[[", "quote a",
     ),
     "table: no number in a list": Broken(
         "table", rewrite(TABLE, "a cat|cat|cat", '"[""a cat"", NaN]"'), TABLE,
@@ -108,7 +108,7 @@ BROKEN = {
         "table", write(TABLE, OWN_TABLE.encode("utf-16")), TABLE, "byte 0 is 0xff", "UTF-8",
     ),
     "table: image missing": Broken(
-        "table", remove("images/dog.jpg"), "", "1 of 2 images are not there", "images=FOLDER",
+        "table", remove("images/dog.jpg"), "", "1 of 2 images is not there", "images=FOLDER",
     ),
     # A folder of Hugging Face datasets
     "hf: Arrow cut off": Broken("hf-datasets", cut(ARROW, 0.4), ARROW, "not a whole Arrow", "again"),
@@ -163,7 +163,7 @@ BROKEN = {
     # An imagefolder
     "folder: image missing": Broken(
         "imagefolder", rewrite(METADATA, "0002.png", "nowhere.png"), "",
-        "1 of 6 images are not there, the first are train/nowhere.png", "images=",
+        "1 of 6 images is not there, the first are train/nowhere.png", "images=",
     ),
     "folder: image outside": Broken(
         "imagefolder", rewrite(METADATA, "0002.png", "../../secret.png"), "",

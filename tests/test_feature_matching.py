@@ -16,10 +16,10 @@ from saccade.cli.app import app
 from saccade.core.errors import BadData, BadStore, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
-from saccade.datasets.catalogue import SOURCES
+from saccade.datasets.catalogue import SOURCES, published
 from saccade.datasets.prepare import prepare
 from saccade.features.store import FeatureStore
-from saccade.interop.feature_matching import match, published
+from saccade.interop.feature_matching import match
 from saccade.interop.import_features import import_features
 from tests import feature_file_samples as samples
 from tests.feature_file_samples import base64

@@ -351,3 +351,49 @@ class TestHubOverHttp:
         assert "Traceback" not in told.stderr
         assert "cannot be loaded from the Hugging Face hub" in told.stderr + told.stdout
         assert not (tmp_path / "data").exists()
+
+
+CLASS = {"names": ["no", "yes", "maybe"], "_type": "ClassLabel"}
+
+
+class TestClassesAndChoices:
+    def save(self, folder, name="train-00000-of-00001", kind=CLASS, **columns):
+        table = pa.table(
+            {"image": [f"{n}.jpg" for n in range(len(columns["question"]))], **columns}
+        )
+        features = json.dumps({"info": {"features": {"answer": kind, "answers": kind}}})
+        (folder / "data").mkdir(exist_ok=True)
+        path = folder / f"data/{name}.parquet"
+        pq.write_table(table.replace_schema_metadata({"huggingface": features}), path)
+
+    def test_no_label_is_no_answer(self, tmp_path):
+        self.save(tmp_path, question=["a?", "b?"], answer=[1, 0])
+        self.save(tmp_path, "test-00000-of-00001", question=["c?"], answer=[-1])
+        questions = read_source("hf-parquet", tmp_path).questions
+        assert [one.answers for one in questions] == [(), ("yes",), ("no",)]
+        self.save(tmp_path, question=["a?", "b?"], answer=[1, -1])
+        with pytest.raises(BadData, match="row 2 has no answer"):
+            read_source("hf-parquet", tmp_path)
+        assert len(read_source("hf-parquet", tmp_path, bad="drop").questions) == 2
+
+    @pytest.mark.parametrize("kind", ["List", "Sequence", "LargeList", "a list"])
+    def test_lists_of_classes(self, tmp_path, kind):
+        said = [CLASS] if kind == "a list" else {"feature": CLASS, "_type": kind}
+        self.save(tmp_path, kind=said, question=["a?", "b?"], answers=[[0, 1, 1], [2]])
+        answers = [one.answers for one in read_source("hf-parquet", tmp_path).questions]
+        assert answers == [("no", "yes", "yes"), ("maybe",)]
+
+    def test_a_number_beside_choices_is_their_place(self, tmp_path):
+        choices = [["red", "blue"], ["one", "two", "three"]]
+        self.save(tmp_path, kind=None, question=["a?", "b?"], answer=[1, 0], choices=choices)
+        collection = read_source("hf-parquet", tmp_path)
+        assert [one.answers for one in collection.questions] == [("blue",), ("one",)]
+        assert collection.choices == {0: ("red", "blue"), 1: ("one", "two", "three")}
+        self.save(tmp_path, kind=None, question=["a?", "b?"], answer=[2, 0], choices=choices)
+        with pytest.raises(BadData, match="row 1 has the answer 2"):
+            read_source("hf-parquet", tmp_path)
+
+    def test_shards_that_are_missing(self, tmp_path):
+        self.save(tmp_path, "train-00001-of-00003", question=["a?"], answer=[1])
+        with pytest.raises(BadData, match=r"train-00000-of-00003.*train-00002-of-00003"):
+            read_source("hf-parquet", tmp_path)

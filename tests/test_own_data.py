@@ -7,11 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from saccade.core.errors import BadConfig, BadData
+from saccade.data.checks import check
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord, Question
 from saccade.data.splits import draw
@@ -19,6 +21,8 @@ from saccade.datasets.catalogue import read_source, reason
 from saccade.datasets.columns import columns_of, fits, known_among
 from saccade.datasets.custom_rows import split_in
 from saccade.datasets.detect import recognise
+from saccade.datasets.diagnose import unread_files
+from saccade.datasets.layout import load
 from saccade.datasets.prepare import prepare
 from saccade.datasets.row_files import first_row
 from tests.sample_files import write_lines as write
@@ -629,3 +633,123 @@ class TestFlickrTables:
         assert [(p.file.split("/")[1], p.split) for p in images] == [
             ("10.jpg", "val"), ("20.jpg", "train"), ("30.jpg", "test"),
         ]  # fmt: skip
+
+
+class TestSplitsOfRows:
+    def test_folders_of_images_named_after_splits(self, tmp_path):
+        names = ("train/0.jpg", "train/1.jpg", "val/2.jpg", "test/3.jpg")
+        write(tmp_path / "q.csv", "image,question,answer", *(f"{name},a?,b" for name in names))
+        touch(tmp_path, *(f"images/{name}" for name in names))
+        collection = read_source("table", tmp_path)
+        splits = [one.split for one in collection.questions]
+        assert splits == ["train", "train", "val", "test"]
+        assert any("folders" in note for note in collection.notes)
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_no_answer_is_a_bad_row_wherever_it_is_drawn(self, tmp_path, seed):
+        lines = [f"{n}.jpg,a?,{'' if n == 2 else 'b'}" for n in range(4)]
+        write(tmp_path / "q.csv", "image,question,answer", *lines, "1.jpg,,b")
+        touch(tmp_path, *(f"{n}.jpg" for n in range(4)))
+        options = {"val_share": 0.25, "test_share": 0.5, "seed": seed}
+        with pytest.raises(BadData, match="line 4 has no answer"):
+            read_source("table", tmp_path, **options)
+        collection = read_source("table", tmp_path, bad="drop", **options)
+        assert len(collection.questions) == 3
+        assert any("1 row" in note and "nothing about" in note for note in collection.notes)
+
+    @pytest.mark.parametrize("column", ["set", "subset", "集合", "partition", "fold"])
+    @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+    def test_a_column_of_words_of_splits_is_asked_about(self, tmp_path, column, kind):
+        rows = [
+            {"image": f"{n}.jpg", "question": "a?", "answer": "b", column: word}
+            for n, word in enumerate(("train", "Dev", "测试集", "train"))
+        ]
+        source = "hf-parquet" if kind == "parquet" else "table"
+        if kind == "parquet":
+            pq.write_table(pa.Table.from_pylist(rows), tmp_path / "q.parquet")
+        elif kind == "jsonl":
+            write(tmp_path / "q.jsonl", *map(json.dumps, rows))
+        else:
+            write(tmp_path / "q.csv", ",".join(rows[0]), *(",".join(row.values()) for row in rows))
+        with pytest.raises(BadConfig) as caught:
+            read_source(source, tmp_path)
+        assert f"columns=split:{column}" in caught.value.hint.replace("'", "")
+        collection = read_source(source, tmp_path, columns=f"split:{column}")
+        assert [one.split for one in collection.questions] == ["train", "val", "test", "train"]
+        assert len(read_source(source, tmp_path, columns="split:").questions) == 4
+
+    def test_a_category_is_no_split(self, tmp_path):
+        lines = ["0.jpg,a?,b,train", "1.jpg,a?,b,bus"]
+        write(tmp_path / "q.csv", "image,question,answer,category", *lines)
+        assert len(read_source("table", tmp_path).questions) == 2
+
+    def test_rows_of_another_length_are_bad_rows(self, tmp_path):
+        lines = ["0.jpg,a?,b", "1.jpg,a?,b,c", "2.jpg", "3.jpg,a?,b"]
+        write(tmp_path / "q.csv", "image,question,answer", *lines)
+        with pytest.raises(BadData, match="line 3 has 4 fields") as caught:
+            read_source("table", tmp_path)
+        assert "--bad drop" in caught.value.hint
+        assert len(read_source("table", tmp_path, bad="drop").questions) == 2
+
+
+class TestPathsOfAnotherMachine:
+    @pytest.mark.parametrize("home", ["D:\\work\\set\\images\\", "/nowhere/me/pictures/train/"])
+    @pytest.mark.parametrize("there", ["images/", "", "images/train/"])
+    def test_found_by_their_ends(self, tmp_path, home, there):
+        if "train" in there and "D:" in home:
+            home += "train\\"
+        write(tmp_path / "q.csv", "image,caption", *(f"{home}{n}.jpg,A dog." for n in range(3)))
+        touch(tmp_path, *(f"{there}{n}.jpg" for n in range(3)))
+        collection = read_source("table", tmp_path)
+        assert [one.file for one in collection.images] == [f"{there}{n}.jpg" for n in range(3)]
+        assert any("by their last parts" in note for note in collection.notes)
+
+    def test_two_files_could_be_one(self, tmp_path):
+        write(tmp_path / "q.csv", "image,caption", "/nowhere/me/0.jpg,A dog.")
+        touch(tmp_path, "me/0.jpg", "images/0.jpg")
+        with pytest.raises(BadData, match="outside of the folder"):
+            read_source("table", tmp_path)
+
+    def test_folders_that_tell_images_apart_are_kept(self, tmp_path):
+        names = ("/nowhere/me/a/0.jpg", "/nowhere/me/b/0.jpg")
+        write(tmp_path / "q.csv", "image,caption", *(f"{name},A dog." for name in names))
+        touch(tmp_path, "images/a/0.jpg", "images/b/0.jpg")
+        files = [one.file for one in read_source("table", tmp_path).images]
+        assert files == ["images/a/0.jpg", "images/b/0.jpg"]
+        (tmp_path / "images/b/0.jpg").unlink()
+        with pytest.raises(BadData) as caught:
+            read_source("table", tmp_path)
+        assert "--option images=FOLDER" in caught.value.hint
+
+
+class TestWordsAboutOwnData:
+    def test_who_has_no_answers_is_told_of_no_server(self, tmp_path):
+        lines = ("0.jpg,a?,b,train", "1.jpg,a?,b,val", "2.jpg,a?,,test")
+        write(tmp_path / "q.csv", "image,question,answer,split", *lines)
+        touch(tmp_path, *(f"{n}.jpg" for n in range(3)))
+        collection = read_source("table", tmp_path)
+        for secret in (False, True):
+            (found,) = (f for f in check(collection, secret=secret)[1] if "no answers" in f.message)
+            assert found.message == "1 question has no answers"
+            assert ("server" in found.hint) == secret
+
+    def test_a_column_without_a_name(self, tmp_path):
+        write(tmp_path / "q.csv", ",photo,label", "0,0.jpg,cat")
+        with pytest.raises(BadData) as caught:
+            recognise(tmp_path)
+        assert "(no name), photo" in caught.value.message
+
+    def test_a_field_that_is_no_field_of_a_mapping(self, tmp_path):
+        write(tmp_path / "mapping.toml", 'file = "a.json"')
+        with pytest.raises(BadConfig) as caught:
+            load(tmp_path / "mapping.toml")
+        assert "`file`" in caught.value.message
+        assert "`files`" in caught.value.message
+
+    def test_why_a_table_was_not_read(self, tmp_path):
+        write(tmp_path / "q.csv", "image,question,answer", "0.jpg,a?,b", "1.jpg,a?,b")
+        write(tmp_path / "sizes.csv", "image,width,height", "0.jpg,1,2")
+        (why,) = unread_files(tmp_path, [tmp_path / "q.csv"]).values()
+        assert "questions or captions" in why
+        assert "width" in why
+        assert "by its name" not in why

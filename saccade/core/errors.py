@@ -4,6 +4,7 @@ The command line prints one on one line and ends with status 1; any other except
 saccade and keeps its traceback.
 """
 
+import re
 from pathlib import Path
 
 
@@ -19,6 +20,19 @@ class SaccadeError(Exception):
         self.location = None if location is None else str(location)
         self.hint = hint
         super().__init__(f"{f'{location}: ' if location is not None else ''}{message}. {hint}")
+
+
+VERBS = {"are": "is", "have": "has", "were": "was", "say": "says", "repeat": "repeats"}
+
+
+def in_number(sentence: str) -> str:
+    """A sentence that begins with how many things there are, in the singular where it is one."""
+    head, end, rest = re.match(r"([^;,:.]*)([;,:.]?)(.*)", sentence, re.S).groups()  # type: ignore[union-attr]
+    if not (one := re.fullmatch(r"1 (of \d+ )?(\w+)s (.*)", head, re.S)):
+        return sentence
+    of, thing, said = one.groups()
+    words = (VERBS.get(word, word) for word in said.split(" "))
+    return f"1 {f'{of}{thing}s' if of else thing} {' '.join(words)}{end}{rest}"
 
 
 class BadData(SaccadeError):

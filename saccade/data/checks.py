@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, in_number
 from saccade.data.find_files import is_absolute, there_instead
 from saccade.data.options import as_window
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Question
@@ -45,6 +45,7 @@ def check(
     missing: str = "refuse",
     overlap: str = "refuse",
     window: str = "auto",
+    secret: bool = False,
 ) -> tuple[Collection, list[Finding]]:
     """Verify a collection; returns what may be used of it, and the findings.
 
@@ -52,7 +53,8 @@ def check(
     two splits: "refuse" (raise), "drop" (leave out their records: all of a missing image's; of an
     image in two splits those of the less guarded one, train before val before test), "keep"
     (leave them in: text-only use; a published split that is made like that). `window` is how images
-    of more than 8 bits become 8, see `data.levels`. Raises BadData for errors, BadConfig for other
+    of more than 8 bits become 8, see `data.levels`. With `secret`, answers that are not there are
+    on the server of a published set. Raises BadData for errors, BadConfig for other
     words.
     """
     for option, value in (("missing", missing), ("overlap", overlap)):
@@ -71,7 +73,8 @@ def check(
     collection = _check_splits(collection, overlap, findings)
     collection = _check_files(collection, missing, findings)
     collection = _check_window(collection, window, findings)
-    return collection, [*findings, *_oddities(collection)]
+    found = [*findings, *_oddities(collection, secret)]
+    return collection, [replace(one, message=in_number(one.message)) for one in found]
 
 
 def _leave_wordless_out(collection: Collection, findings: list[Finding]) -> Collection:
@@ -137,7 +140,7 @@ def _check_splits(collection: Collection, overlap: str, findings: list[Finding])
         message += f", the first is {examples[0]}"
         drop = "--overlap drop leaves their less guarded records out"
         hint = f"A model would be tested on what it learnt: {drop}, --overlap keep leaves them in."
-        raise BadData(message, location=collection.image_root, hint=hint)
+        raise BadData(in_number(message), location=collection.image_root, hint=hint)
     collection = replace(collection, images=list(of.values()))
     hint = "Say so beside every score, or prepare with --overlap drop."
     if overlap == "drop":
@@ -171,7 +174,7 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
         message += f", the first are {', '.join(examples)}"
         given = "Put them there, or give their folder with --option images=FOLDER"
         hint = f"{given}; --missing drop leaves their records out, --missing keep keeps them."
-        raise BadData(message, location=root, hint=hint)
+        raise BadData(in_number(message), location=root, hint=hint)
     hint = "Use this folder without images only, or put them there and prepare again."
     if missing == "drop":
         gone = {image.id for image in lost}
@@ -225,7 +228,7 @@ def without_file(root: str | Path, images: Sequence[ImageRecord]) -> list[ImageR
     return lost
 
 
-def _oddities(collection: Collection) -> Iterator[Finding]:
+def _oddities(collection: Collection, secret: bool) -> Iterator[Finding]:
     """Findings about a collection that may be used as it is."""
     questions = collection.questions
     yield from _empty_splits(collection)
@@ -236,7 +239,10 @@ def _oddities(collection: Collection) -> Iterator[Finding]:
         yield Finding("note", message, len(silent), _examples(silent), cause, hint)
     if unanswered := [str(question.id) for question in questions if not question.answers]:
         message = f"{len(unanswered)} questions have no answers"
-        cause, hint = "Their answers are secret.", "Predict them, and send the file to the server."
+        cause, hint = "The source has none.", "The split can be predicted, not scored."
+        if secret:
+            cause = "Their answers are secret."
+            hint = "Predict them, and send the file to the server."
         yield Finding("note", message, len(unanswered), _examples(unanswered), cause, hint)
     yield from _forms(questions)
     # Hashes first: with the keys, millions of questions would be held twice.

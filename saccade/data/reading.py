@@ -188,13 +188,15 @@ def read_lines(path: Path) -> list[str]:
     return [line.rstrip("\r") for line in _read_plain(path).split("\n")]
 
 
-def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[tuple[int, list[str]]]]:
+def read_table(
+    path: Path, delimiter: str = ",", *, uneven: bool = False
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Column names and rows of a CSV file (RFC 4180: quotes around fields with commas in them),
     each row as the line of the file where it ends, and its values.
 
     Names lose blanks around them; blank lines, and a first one `sep=,`, are left out. Raises
-    BadData as `read_text`, and for a quotation that is never closed, a row of another length, or a
-    name that stands twice.
+    BadData as `read_text`, and for a quotation that is never closed, a row of another length
+    (unless `uneven` ones are wanted, too), or a name that stands twice.
     """
     text = io.StringIO(_read_plain(path), newline="")
     reader = csv.reader(text, delimiter=delimiter, strict=True)
@@ -213,7 +215,7 @@ def read_table(path: Path, delimiter: str = ",") -> tuple[list[str], list[tuple[
     if twice := next((name for name in names if name and names.count(name) > 1), ""):
         hint = "Give every column its own name in line 1."
         raise BadData(f"has two columns named {twice!r}", location=path, hint=hint)
-    if bad := next((row for row in rows[1:] if len(row[1]) != len(names)), None):
+    if not uneven and (bad := next((row for row in rows[1:] if len(row[1]) != len(names)), None)):
         message = f"line {bad[0]} has {len(bad[1])} fields, line 1 has {len(names)}"
         hint = "Quote a field that holds the separator, or fill what is missing."
         raise BadData(message, location=path, hint=hint)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from saccade.core.errors import in_number
+
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -64,7 +66,8 @@ def with_words(captions: Iterable[Caption]) -> tuple[list[Caption], list[str]]:
     given = list(captions)
     kept = [caption for caption in given if caption.words]
     lost = len(given) - len(kept)
-    return kept, [f"{lost} captions have no word and were left out."] if lost else []
+    note = in_number(f"{lost} captions have no word and were left out.")
+    return kept, [note] if lost else []
 
 
 @dataclass(frozen=True)

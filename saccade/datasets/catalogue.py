@@ -573,3 +573,11 @@ def join(parts: list[Collection]) -> Collection:
         files=list(dict.fromkeys(file for part in parts for file in part.files)),
         window=next((part.window for part in parts if part.window != "auto"), "auto"),
     )
+
+
+def published(source: str) -> bool:
+    """Are the ids of such a data folder those that the data set was published with?
+
+    `source` is what `dataset.json` says, several joined by pluses.
+    """
+    return all(part in SOURCES and SOURCES[part].published_ids for part in source.split("+"))

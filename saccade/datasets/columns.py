@@ -1,7 +1,8 @@
 """Columns of somebody's own data: known by their names, whoever wrote them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,6 +26,7 @@ COLUMNS: Names = MappingProxyType(
             *("说明", "图片说明", "圖片描述", "圖像描述", "標題", "說明"),
         ),
         "split": ("split", "划分", "数据划分", "数据集划分", "拆分", "分割", "子集", "劃分"),
+        "choices": ("choices", "options", "选项", "選項"),
         "answer_type": ("answer_type", "答案类型", "答案類型"),
         "question_type": ("question_type", "问题类型", "問題類型"),
     }
@@ -56,7 +58,7 @@ def columns_of(names: Sequence[str], given: str, location: Path, usual: Names = 
             raise BadConfig(message, hint=f"Before a colon stands one of: {', '.join(usual)}.")
         said.setdefault(what, []).extend([name] if name else [])
     chosen: Chosen = {}
-    has = f"it has {', '.join(names[:12]) or 'none'}"
+    has = f"it has {listed(names, 12) or 'none'}"
     for what, known in usual.items():
         if what in said:
             groups = [_written(names, name) for name in said[what]]
@@ -83,6 +85,11 @@ def columns_of(names: Sequence[str], given: str, location: Path, usual: Names = 
         hint = f"{known_names}, or say which they are: --option columns=image:photo,question:frage."
         raise BadData(f"has no column of {lacks}; {has}", location=location, hint=hint)
     return chosen
+
+
+def listed(names: Iterable[str], most: int) -> str:
+    """The first names of columns, for a message."""
+    return ", ".join(name[:40] or "(no name)" for name in islice(names, most))
 
 
 def _written(names: Sequence[str], one: str) -> list[str]:
@@ -151,4 +158,4 @@ def known_among(names: Sequence[str], usual: Names = COLUMNS) -> dict[str, str]:
 def there_is(path: Path, root: Path, names: Sequence[str]) -> str:
     """By what a recogniser knows a file with known columns."""
     shown = path.relative_to(root).as_posix()
-    return f"there is {shown} with the columns {', '.join(names[:6])}"
+    return f"there is {shown} with the columns {listed(names, 6)}"

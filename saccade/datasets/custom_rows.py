@@ -9,12 +9,13 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saccade.core.errors import BadData
+from saccade.core.errors import BadConfig, BadData, in_number
 from saccade.data.find_files import is_absolute, tidy
 from saccade.data.options import one_of
 from saccade.data.reading import is_text, refuse_constant
@@ -45,6 +46,26 @@ def split_in(name: str) -> Split | None:
     return found.pop() if len(found) == 1 else None
 
 
+def word_of_split(value: object) -> Split | None:
+    """The split that the value of a column says."""
+    word = str(value).strip()
+    return SPLIT_WORDS.get(word.lower()) or split_in(word)
+
+
+def refuse_unsaid_split(location: Path, column: str, values: Iterable[object]) -> None:
+    """Raise BadConfig where a column that is not read has nothing but words of splits."""
+    found = False
+    for value in filterfalse(_is_blank, values):
+        if not isinstance(value, str) or " " in value.strip() or not word_of_split(value):
+            return
+        found = True
+    if found:
+        given = shlex.quote(f"columns=split:{column}")
+        hint = f"Say so: --option {given}. If it is something else: --option columns=split:."
+        message = f"has a column {column!r} with nothing but words of splits, which is not read"
+        raise BadConfig(message, location=location, hint=hint)
+
+
 class Row(NamedTuple):
     """One row: where it stands ("line 7" of a file), and its values by the names of `COLUMNS`."""
 
@@ -55,6 +76,8 @@ class Row(NamedTuple):
     """What the name of its file says."""
     hint: str = ""
     """What to do where the layout's file is wrong about this row."""
+    fault: str = ""
+    """Why it has no values: "has 3 fields, line 1 has 4"."""
 
     def bad(self, message: str, hint: str) -> BadData:
         """The error about this row."""
@@ -88,6 +111,8 @@ class _Said(NamedTuple):
     row: Row
     name: str
     split: Split | None
+    drawn: bool = False
+    """Was the split drawn, among all?"""
 
 
 class _Found(NamedTuple):
@@ -100,6 +125,7 @@ class _Found(NamedTuple):
     captions: Sequence[Caption]
     wordless: int
     """Captions without a word."""
+    drawn: bool
 
 
 def collect(
@@ -131,14 +157,19 @@ def collect(
                 kept.append(check(one))
             except BadData as error:
                 if rules.bad == "refuse":
-                    raise
+                    hint = f"{error.hint} --bad drop leaves such rows out."
+                    raise BadData(error.message, location=error.location, hint=hint) from None
                 refused.append(error)
         return kept
 
     said: list[_Said] = usable(_said, rows)
-    _refuse_paths_elsewhere(said, root)
+    said, elsewhere = _follow_whole_paths(said, root, find)
+    said, by_folders = _by_folders(said)
+    every = not any(one.split for one in said)
     splits, drawn = _splits(said, rules.drawing)
-    with_split = [one._replace(split=split) for one, split in zip(said, splits, strict=True)]
+    with_split = [
+        one._replace(split=split, drawn=every) for one, split in zip(said, splits, strict=True)
+    ]
     found: list[_Found] = usable(_records, with_split)
     image_ids, released = _image_ids(found)
     asked = [(one, one.question) for one in found if one.question]
@@ -159,7 +190,7 @@ def collect(
         ],
         [caption._replace(id=place) for place, caption in enumerate(captions)],
         licence,
-        notes=[*notes, *drawn, *_left_out(found, refused)],
+        notes=[*notes, *elsewhere, *by_folders, *drawn, *_left_out(found, refused)],
         choices=choices,
         released_ids=[*released, *released_too],
     )
@@ -181,7 +212,7 @@ def _left_out(found: Sequence[_Found], refused: Sequence[BadData]) -> list[str]:
     if refused:
         first = f"{refused[0].location}: {refused[0].message}"
         notes.append(f"{len(refused)} rows cannot be used and were left out; the first: {first}.")
-    return notes
+    return list(map(in_number, notes))
 
 
 def _image_ids(found: Sequence[_Found]) -> tuple[dict[str, int], list[ReleasedId]]:
@@ -208,10 +239,12 @@ def _ids(given: Sequence[Any], kind: str = "question") -> tuple[list[int], list[
 
 def _said(row: Row) -> _Said:
     """A row with its image and the split that it says."""
+    if row.fault:
+        hint = "Quote a field that holds the separator, or fill what is missing."
+        raise row.bad(row.fault, hint)
     name, split = _name(row), row.split
     if not _is_blank(word := row.values.get("split")):
-        own = SPLIT_WORDS.get(str(word).strip().lower()) or split_in(str(word))
-        if own is None:
+        if (own := word_of_split(word)) is None:
             raise row.bad(f"is of split {str(word)[:30]!a}", "Write train, val or test.")
         if split not in (None, own):
             message = f"is of split {str(word)[:30]!a}, but the name of its file says {split}"
@@ -237,6 +270,22 @@ def _splits(said: Sequence[_Said], drawing: Drawing) -> tuple[list[Split | None]
     return drawn, [f"No row is of split val: {note}"] if held_out else []
 
 
+def _by_folders(said: list[_Said]) -> tuple[list[_Said], list[str]]:
+    """The rows with the splits that their images' folders are named after, where nothing else says
+    a split and these are several. And a note.
+    """
+    if any(one.split for one in said):
+        return said, []
+    folders = [one.name.split("/")[-2::-1] for one in said]
+    found: list[Split | None] = [
+        next(filter(None, map(split_in, above)), None) for above in folders
+    ]
+    if None in found or len(set(found)) < 2:
+        return said, []
+    with_split = [one._replace(split=split) for one, split in zip(said, found, strict=True)]
+    return with_split, ["The splits are those that the folders of the images are named after."]
+
+
 def _records(one: _Said) -> _Found:
     """What a row becomes. Raises BadData for one that has no split, or no answer."""
     row, split = one.row, one.split
@@ -245,17 +294,21 @@ def _records(one: _Said) -> _Found:
     cut = [(text, caption_words(text)) for text in _texts(row, "caption")]
     captions = [Caption(0, 0, text, words, split) for text, words in cut if words]
     wordless = len(cut) - len(captions)
-    return _Found(row, one.name, split, _question(row, split), captions, wordless)
+    return _Found(row, one.name, split, _question(one, split), captions, wordless, one.drawn)
 
 
-def _refuse_paths_elsewhere(said: Sequence[_Said], root: Path) -> None:
-    """Whole paths are followed only into the folder of images, which the user can choose."""
+def _follow_whole_paths(
+    said: list[_Said], root: Path, find: Callable[[str], str]
+) -> tuple[list[_Said], list[str]]:
+    """Whole paths are followed only into the folder of images, which the user can choose; those of
+    another machine are cut until they lead there. And a note.
+    """
     below = f"{root.as_posix().rstrip('/')}/"
     whole = [is_absolute(one.name) for one in said]
     outside = (n for n, one in enumerate(said) if whole[n] and not one.name.startswith(below))
     first = next(outside, None)
     if first is None or any(".." in one.name.split("/") for one in said):
-        return  # one that leads out of its own folder is refused by `data.checks`
+        return said, []  # one that leads out of its own folder is refused by `data.checks`
     hint = "Name every image relative to one folder, or every one by its whole path."
     if all(whole):
         folders = {one.name.rpartition("/")[0] or "/" for one in said}
@@ -264,9 +317,31 @@ def _refuse_paths_elsewhere(said: Sequence[_Said], root: Path) -> None:
             given = shlex.quote(f"images={home}")
             hint = f"If these are the images that you mean, say so: --option {given}."
             if not os.path.isdir(home):
-                hint = f"There is no folder {home} here: name the images relative to theirs."
+                if of := _by_tails({one.name for one in said}, home, root, find):
+                    note = f"There is no folder {home} here: images were found by their last parts."
+                    return [one._replace(name=of[one.name]) for one in said], [note]
+                hint = f"There is no folder {home} here: give that of the images with "
+                hint += "--option images=FOLDER; they are found there by the ends of their paths."
     name = ascii(said[first].name)[:80]
     raise said[first].row.bad(f"names {name}, outside of the folder of images {root}", hint)
+
+
+def _by_tails(names: set[str], home: str, root: Path, find: Callable[[str], str]) -> dict[str, str]:
+    """The file of each whole path below `home`, where paths without some of their first folders
+    lead to a file each, and no other such paths to others; else nothing.
+    """
+    found: list[dict[str, str]] = []
+    for cut in range(1, len(home.rstrip("/").split("/")) + 1):
+        of: dict[str, str] = {}
+        for name in names:
+            tail = "/".join(name.split("/")[cut:])
+            places = {place for place in (find(tail), f"images/{tail}") if (root / place).is_file()}
+            if len(places) != 1:
+                break
+            of[name] = places.pop()
+        if len(of) == len(set(of.values())) == len(names):
+            found.append(of)
+    return found[0] if found and all(of == found[0] for of in found) else {}
 
 
 def _name(row: Row) -> str:
@@ -289,18 +364,19 @@ def _is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _question(row: Row, split: Split) -> Question | None:
+def _question(said: _Said, split: Split) -> Question | None:
+    row = said.row
     if _is_blank(text := row.values.get("question")):
         return None
     if not is_text([text]):
         raise row.bad(f"asks {ascii(text)[:40]}, which is no text", "Write it as text.")
     if not re.search(r"\w", str(text)):
         return None
-    answers = _texts(row, "answer")
+    answers = _chosen(row) or _texts(row, "answer")
     best = next(iter(_texts(row, "best_answer")), "")
     answers = answers or ((best,) if best else ())
-    if not answers and split != "test":
-        hint = "Only questions of split test may lack an answer."
+    if not answers and (said.drawn or split != "test"):
+        hint = "Only questions that are said to be of split test may lack an answer."
         raise row.bad(f"has no answer to {str(text)[:40]!a}", hint)
     if best and best not in answers:
         message = f"has the best answer {best[:40]!a}, which is none of its answers"
@@ -313,6 +389,20 @@ def _question(row: Row, split: Split) -> Question | None:
             raise row.bad(f"has the {column} {value}", "Leave it empty, or write a word.")
         kinds.append(str(value or "").strip())
     return Question(0, 0, str(text).strip(), split, answers, best, *kinds)
+
+
+def _chosen(row: Row) -> tuple[str, ...]:
+    """The answer that is told by its place among the choices, counted from 0; else nothing."""
+    given, choices = row.values.get("answer"), _texts(row, "choices")
+    if isinstance(given, str) and given.strip().isdecimal() and given.strip() not in choices:
+        given = int(given)
+    if not choices or type(given) is not int:
+        return ()
+    if not 0 <= given < len(choices):
+        message = f"has the answer {given}, but {len(choices)} choices, counted from 0"
+        hint = "Mend it. If the answer is a number: --option columns=choices: (no such column)."
+        raise row.bad(message, hint)
+    return (choices[given],)
 
 
 def _texts(row: Row, column: str) -> tuple[str, ...]:
@@ -334,7 +424,7 @@ def _texts_in(row: Row, column: str, given: Any) -> tuple[str, ...]:
         try:
             given = json.loads(given, parse_constant=refuse_constant)
         except (ValueError, RecursionError):
-            hint = f'Write ["one", "two"] or one|two; quote a {column} that begins with a bracket.'
+            hint = 'Write ["one", "two"] or one|two; quote a text that begins with a bracket.'
             raise row.bad(f"has a broken list: {given[:40]!a}", hint) from None
     parts = given.split("|") if isinstance(given, str) else given
     parts = parts if isinstance(parts, list | tuple) else [] if parts is None else [parts]

@@ -128,8 +128,9 @@ def _belong_together(rows: Sequence[Row]) -> bool:
     """True where tables of questions and of captions share images, and all rows say their split
     or none does. Tables of one kind belong together.
     """
+    rows = [row for row in rows if not row.fault]
     kinds = {row.location: {"question", "caption"} & row.values.keys() for row in rows}
-    if all(kind == next(iter(kinds.values())) for kind in kinds.values()):
+    if len({frozenset(kind) for kind in kinds.values()}) < 2:
         return True
     images: dict[str, set[str]] = {"question": set(), "caption": set()}
     for row in rows:

@@ -13,7 +13,7 @@ from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.data.find_files import ARCHIVES, files_like, folders_in, names_in
 from saccade.data.reading import read_start
 from saccade.datasets.catalogue import SOURCES, reason
-from saccade.datasets.columns import COLUMNS, Names, columns_of, fits, known_among
+from saccade.datasets.columns import COLUMNS, Names, columns_of, fits, known_among, listed
 from saccade.datasets.huggingface import USUAL, is_metadata
 from saccade.datasets.row_files import PARQUET, ROW_FILES, column_names, first_row, is_json
 
@@ -183,8 +183,11 @@ def _why_unread(path: Path, done: set[Path]) -> str:
         return "a spreadsheet: save it as CSV"
     first = first_row(path) if re.fullmatch(rf".*{ROW_FILES}|{PARQUET}", path.name) else {}
     if len(first) > 1:
-        shown = ", ".join(name[:40] for name in list(first)[:8])
-        return f"no part of this data set, by its name; it has the columns {shown}"
+        known = known_among(list(first), USUAL if is_metadata(path) else COLUMNS).keys()
+        lacks = [] if "image" in known else ["images"]
+        lacks += [] if {"question", "caption"} & known else ["questions or captions"]
+        why = f"it has no column of {' or '.join(lacks)}" if lacks else "by its name"
+        return f"no part of this data set, {why}; it has the columns {listed(first, 8)}"
     kind = _unread_table(path, images=False) if re.fullmatch(rf".*{ROW_FILES}", path.name) else None
     return f"no part of this data set: it {kind.why}" if kind else "no part of this data set"
 
@@ -232,7 +235,7 @@ def nothing_known(root: Path, options: Mapping[str, str]) -> SaccadeError:
         texts = [_unread_text(root, path) for path in files_like(root, TEXT)]
         unread = [*sheets, *filter(None, tables), *texts]
         if best and (best.known() or not any(file.likely for file in unread)):
-            shown = ", ".join(name[:40] for name in list(best.first)[:12])
+            shown = listed(best.first, 12)
             there = f"; {best.path.relative_to(root).as_posix()} has the columns {shown}"
             typed = _command(root, best, alone=len(rows) == 1)
             own = f"If it is a table of your own, say which is what: {typed}."
@@ -251,13 +254,13 @@ def _files_there(root: Path, unread: Sequence[Unread]) -> tuple[str, str]:
     images = files_like(root, IMAGES)
     texts = (f"; {file.path.relative_to(root).as_posix()} {file.why}" for file in unread[:3])
     more = f";{_and_others(unread, 3)}" if len(unread) > 3 else ""
-    listed = "".join(texts) + more
+    told = "".join(texts) + more
     if any(file.likely for file in unread):
-        return listed, " ".join(dict.fromkeys(file.hint for file in unread[:3]))
+        return told, " ".join(dict.fromkeys(file.hint for file in unread[:3]))
     if images:
         lines = f"a first line {OF_YOUR_OWN}, then lines like {images[0].name},..."
         hint = f"Write what is to be learnt about them into {root / 'mine.csv'}: {lines}"
-        return f", only {len(images)} images{listed}", hint
+        return f", only {len(images)} {'image' if len(images) == 1 else 'images'}{told}", hint
     if archives := files_like(root, ARCHIVES):
         name = archives[0].relative_to(root).as_posix()
         return f", but the archive {name}", "Unpack it, and give the folder that comes out."

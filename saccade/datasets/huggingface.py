@@ -32,7 +32,7 @@ from saccade.data.find_files import ImageFiles, files_like, folder_like, folder_
 from saccade.data.reading import note_opened, read_json, read_start, refuse_stand_ins
 from saccade.data.records import Collection, Split
 from saccade.datasets.columns import COLUMNS, Names, columns_of, fits, there_is
-from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
+from saccade.datasets.custom_rows import Row, as_rules, collect, refuse_unsaid_split, split_in
 from saccade.datasets.row_files import (
     PARQUET,
     column_names,
@@ -40,6 +40,7 @@ from saccade.datasets.row_files import (
     first_row,
     parts_of,
     read_known,
+    says_split,
     split_of,
 )
 
@@ -101,10 +102,13 @@ AT_ONCE = 64
 BUFFER = 2**20
 """Bytes of a Parquet column that are read at once; else a row group would be in memory twice."""
 
+NO_LABEL = -1
+"""The number of a class that is not told, in test splits of the hub."""
+
 Image = Callable[[Path, Any, str], Any]
 """From file, value and place ("row 7") of an image in a table to its path: `image_name`."""
-Classes = Mapping[str, Sequence[Any]]
-"""The names that stand for numbers in each column of classes (`ClassLabel`)."""
+Classes = Mapping[str, Any]
+"""What the features say of each column with numbers that stand for names (`ClassLabel`)."""
 
 
 def table_rows(
@@ -123,9 +127,8 @@ def table_rows(
         used = list(dict.fromkeys(name for names in wanted.values() for name in names))
         values = []
         for column in used:
-            names = dict(enumerate(known.get(column, ())))  # of classes; other values stay
             cells = batch.column(column).to_pylist()
-            values.append([names.get(v, v) if type(v) is int else v for v in cells])
+            values.append(_named(cells, known[column]) if column in known else cells)
         for row in zip(*values, strict=True):
             number += 1
             record = parts_of(dict(zip(used, row, strict=True)), wanted)
@@ -136,15 +139,33 @@ def table_rows(
 def _classes_in(metadata: Mapping[bytes, bytes] | None) -> Classes:
     try:
         features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        return {
-            column: kind["names"]
-            for column, kind in features.items()
-            if isinstance(kind, dict)
-            and kind.get("_type") == "ClassLabel"
-            and isinstance(kind.get("names"), list)
-        }
+        return _with_classes(features)
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}  # somebody else's metadata
+
+
+def _with_classes(features: Mapping[str, Any]) -> Classes:
+    return {column: kind for column, kind in features.items() if "ClassLabel" in str(kind)}
+
+
+def _named(value: Any, kind: Any) -> Any:
+    """A value with the names of its classes in place of their numbers, in lists and records, too.
+    The hub's number for "no label" becomes none.
+    """
+    while isinstance(kind, list) or (
+        isinstance(kind, dict) and {"feature", "_type"} <= kind.keys()
+    ):
+        kind = next(iter(kind), None) if isinstance(kind, list) else kind["feature"]
+    if isinstance(value, list):
+        return [_named(one, kind) for one in value]
+    if not isinstance(kind, dict):
+        return value
+    if isinstance(value, dict):
+        return {key: _named(one, kind.get(key)) for key, one in value.items()}
+    names = kind.get("names") if kind.get("_type") == "ClassLabel" else None
+    if type(value) is not int or not isinstance(names, list):
+        return value
+    return None if value == NO_LABEL else names[value] if 0 <= value < len(names) else value
 
 
 # Parquet files, as the hub keeps a data set: `data/train-00000-of-00002.parquet`, or a folder for
@@ -178,6 +199,7 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) 
         shown = ", ".join(f"{home.relative_to(root).as_posix()}/" for home in homes)
         message = f"holds Parquet files of several data sets: {shown}"
         raise BadConfig(message, location=root, hint="Give the folder of one of them as --root.")
+    _refuse_missing_shards(found)
     splits = said_splits(root, found, columns)
     files = ImageFiles(root, images or None)
     below = "" if images else FOLDER
@@ -186,11 +208,24 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) 
     rows = [
         row._replace(split=split)
         for path, split in zip(found, splits, strict=True)
-        for row in _parquet_rows(path, columns, image)
+        for row in _parquet_rows(path, columns, image, ask=not (split or says_split(columns)))
     ]
     notes = unpacked_note(files.root, below)
     find = partial(files.find_path, folders=list(folders))
     return collect("hf-parquet", rows, find, files.root, checked, notes, stated_licence(root))
+
+
+def _refuse_missing_shards(found: Sequence[Path]) -> None:
+    """Raise BadData where files are some of so many (`train-00000-of-00003`), and others lack."""
+    for path in found:
+        if part := re.fullmatch(r"(.*-)(\d{5})-of-(\d{5})(\..*)", path.name):
+            head, _, count, end = part.groups()
+            every = (f"{head}{n:05d}-of-{count}{end}" for n in range(int(count)))
+            if lost := [name for name in every if path.with_name(name) not in found]:
+                more = f" and {len(lost) - 3} others" if len(lost) > 3 else ""
+                message = f"is one of {int(count)} files; there is no {', '.join(lost[:3])}{more}"
+                hint = f"Download them, or name it {head}{part[2]}{end} to use only what is there."
+                raise BadData(message, location=path, hint=hint)
 
 
 def said_splits(root: Path, found: Sequence[Path], columns: str = "") -> list[Split | None]:
@@ -221,15 +256,19 @@ def recognise_parquet(root: Path, columns: str = "") -> str | None:
     return None
 
 
-def _parquet_rows(path: Path, columns: str, image: Image) -> Iterator[Row]:
+def _parquet_rows(path: Path, columns: str, image: Image, *, ask: bool) -> Iterator[Row]:
     try:
         note_opened(path)
         with pa.OSFile(str(path)) as source:
             refuse_stand_ins(path, source.read(24).decode(errors="replace"))
             source.seek(0)
             file = pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
-            wanted = columns_of(file.schema_arrow.names, columns, path).values()
-            used = dict.fromkeys(name for names in wanted for name in names)
+            wanted = columns_of(file.schema_arrow.names, columns, path)
+            used = dict.fromkeys(name for names in wanted.values() for name in names)
+            for name in file.schema_arrow.names if ask and "split" not in wanted else ():
+                if name not in used and pa.types.is_string(file.schema_arrow.field(name).type):
+                    parts = file.iter_batches(AT_ONCE, columns=[name])
+                    refuse_unsaid_split(path, name, (v for b in parts for v in b[0].to_pylist()))
             batches = file.iter_batches(AT_ONCE, columns=list(used))
             yield from table_rows(batches, path, columns, image, {})
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
@@ -336,7 +375,13 @@ def _take(home: Path, loaded: Any, columns: str, image: Image) -> tuple[list[Row
         if split is None and len(parts) > 1:
             message = f"has the split {name[:30]!a}, which is neither train, validation nor test"
             raise BadData(message, location=home, hint="Rename or leave out that split.")
-        classes = {key: kind.names for key, kind in part.features.items() if hasattr(kind, "names")}
+        if len(parts) == 1 and not says_split(columns):
+            wanted = columns_of(part.column_names, columns, home)
+            used = {one for several in wanted.values() for one in several}
+            for column, kind in part.features.items() if "split" not in wanted else ():
+                if column not in used and getattr(kind, "dtype", "") == "string":
+                    refuse_unsaid_split(home, column, part[column])
+        classes = _with_classes(part.features.to_dict())
         batches = part.with_format("arrow").iter(AT_ONCE)
         place = home / name if name and home.is_dir() else home
         found = table_rows(batches, place, columns, image, classes)
@@ -437,11 +482,12 @@ def _rows(path: Path, columns: str, home: Path) -> Iterator[Row]:
     folder = "" if path.parent == home else path.parent.name
     rows = read_known(path, columns, split_of(folder, columns), USUAL)
     of_folders = [_split_of(str(row.values["image"])) for row in rows]
+    every = all(split or row.fault for row, split in zip(rows, of_folders, strict=True))
     for row, split in zip(rows, of_folders, strict=True):
         values, name = dict(row.values), row.values["image"]
         if isinstance(name, str) and name.strip() and folder and not name.startswith("/"):
             values["image"] = f"{folder}/{name.strip().removeprefix('./')}"
-        if not folder and all(of_folders):
+        if not folder and every:
             values.setdefault("split", split)
         yield row._replace(values=values)
 

@@ -21,6 +21,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from string import Formatter
@@ -161,7 +162,13 @@ def changed(mapping: Mapping, location: Path | None, change: MappingOf[str, Any]
         return mapping.replace(**change)
     except ValidationError as error:
         hint = f"A mapping has: {', '.join(Mapping.model_fields)}; see docs/data.md."
-        raise BadConfig(first_problem(error, "mapping"), location=location, hint=hint) from None
+        problem = first_problem(error, "mapping")
+        if (first := error.errors(include_url=False)[0])["type"] == "extra_forbidden":
+            field = str(first["loc"][-1])
+            problem = f"unknown field `{field[:40]}`"
+            if close := get_close_matches(field, Mapping.model_fields, 1):
+                problem += f": did you mean `{close[0]}`?"
+        raise BadConfig(problem, location=location, hint=hint) from None
 
 
 @cache

@@ -261,7 +261,7 @@ def fields_at(file: File, mapping: Mapping, place: str) -> list[str]:
     document, places = _document(file.path, mapping.records, None)
     listed = records_in(document, steps_of(mapping.records), {})
     known = zip(places, listed, strict=False) if places else enumerate(listed, start=1)
-    found = next((r for at, r in known if place in (at, f"record {at}")), {})
+    found: dict[str, Any] = next((r for at, r in known if place in (at, f"record {at}")), {})
     return [name for name in found if name[0] != "$"]
 
 

@@ -47,13 +47,14 @@ class PlainUnpickler(pickle._Unpickler):
         self._look(super().dispatch[ord("d")], slice(0, None, 2))
 
 
-PlainUnpickler.dispatch = {
+_DISPATCH: dict[int, Any] = {
     **PlainUnpickler.dispatch,
     ord("s"): PlainUnpickler._set_item,
     ord("u"): PlainUnpickler._set_items,
     ord("d"): PlainUnpickler._make_dict,
     **dict.fromkeys((0x90, 0x91), PlainUnpickler._refuse),  # ADDITEMS, FROZENSET
 }
+PlainUnpickler.dispatch = _DISPATCH
 
 
 def read_pickle(path: Path) -> list[Any]:

@@ -12,7 +12,7 @@ from saccade.data.find_files import no_folder
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.reading import GuessedEncoding
 from saccade.data.splits import hold_out as held_out
-from saccade.datasets.catalogue import HUB, SOURCES, join, read_parts
+from saccade.datasets.catalogue import HUB, SOURCES, join, published, read_parts
 from saccade.datasets.detect import recognise
 from saccade.datasets.diagnose import unread_files
 from saccade.datasets.published_counts import compare
@@ -63,7 +63,13 @@ def prepare(
     whole = join(parts)
     whole = whole if hold_out is None else held_out(whole, hold_out)
     try:
-        collection, findings = check(whole, missing=missing, overlap=overlap, window=window)
+        collection, findings = check(
+            whole,
+            missing=missing,
+            overlap=overlap,
+            window=window,
+            secret=published(whole.source),
+        )
     except BadData as error:
         if notes:  # a folder that is taken for the wrong thing is refused for the wrong reason
             message = f"{error.message}. {' '.join(notes).rstrip('.')}"

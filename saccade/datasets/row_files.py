@@ -23,7 +23,7 @@ from saccade.data.reading import (
 )
 from saccade.data.records import Split
 from saccade.datasets.columns import COLUMNS, Chosen, Names, columns_of
-from saccade.datasets.custom_rows import Cells, Row, split_in
+from saccade.datasets.custom_rows import Cells, Row, refuse_unsaid_split, split_in
 
 ROW_FILES = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
 """Of the names of such files, as a pattern."""
@@ -60,11 +60,8 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
         found = [Row(path, f"row {n}", row) for n, row in enumerate(_parquet(path), start=1)]
         return list(found[0].values) if found else [], found
     if not is_json(path):
-        names, table = read_table(path, _separator(path, read_start(path)))
-        return names, [
-            Row(path, f"line {line}", dict(zip(names, values, strict=True)))
-            for line, values in table
-        ]
+        names, table = read_table(path, _separator(path, read_start(path)), uneven=True)
+        return names, [_table_row(path, line, names, values) for line, values in table]
     if json_lines(path):
         lines = ((f"line {n}", line) for n, line in enumerate(read_lines(path), start=1))
         listed = ((place, parse_json(path, place, line)) for place, line in lines if line.strip())
@@ -78,6 +75,13 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
             raise BadData(message, location=path, hint=hint)
         rows.append(Row(path, place, value))
     return list(dict.fromkeys(name for row in rows for name in row.values)), rows
+
+
+def _table_row(path: Path, line: int, names: Sequence[str], values: Sequence[str]) -> Row:
+    if len(values) != len(names):
+        fault = f"has {len(values)} fields, line 1 has {len(names)}"
+        return Row(path, f"line {line}", {}, fault=fault)
+    return Row(path, f"line {line}", dict(zip(names, values, strict=True)))
 
 
 def damaged(path: Path, kind: str, error: Exception) -> BadData:
@@ -127,6 +131,11 @@ def read_known(
     """
     names, rows = read_rows(path)
     wanted = columns_of(names, given, path, usual)
+    if split is None and "split" not in wanted and not says_split(given):
+        used = {name for several in wanted.values() for name in several}
+        for name in names:
+            if name not in used:
+                refuse_unsaid_split(path, name, (row.values.get(name) for row in rows))
     return [row._replace(values=parts_of(row.values, wanted), split=split) for row in rows]
 
 
@@ -137,6 +146,11 @@ def parts_of(values: Mapping[str, Any], wanted: Chosen) -> dict[str, Any]:
         for what, names in wanted.items()
         if names
     }
+
+
+def says_split(given: str) -> bool:
+    """True where the user says which column holds the split, or that none does."""
+    return any(part.strip().partition(":")[0].strip() == "split" for part in given.split(","))
 
 
 def split_of(name: str, given: str) -> Split | None:

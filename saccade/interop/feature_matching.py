@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from saccade.core.errors import BadData
 from saccade.data.records import ImageRecord
-from saccade.datasets.catalogue import SOURCES
+from saccade.datasets.catalogue import published
 
 Key = int | str
 Name = TypeVar("Name", int, str)
@@ -33,14 +33,6 @@ class Matched(NamedTuple):
     """The file's key of each image, by the image's id."""
     notes: tuple[str, ...] = ()
     """Notes for the user."""
-
-
-def published(source: str) -> bool:
-    """Are the ids of such a data folder those that the data set was published with?
-
-    `source` is what `dataset.json` says, several joined by pluses.
-    """
-    return all(part in SOURCES and SOURCES[part].published_ids for part in source.split("+"))
 
 
 def match(

@@ -19,12 +19,13 @@ from saccade.core.settings import Settings, checked_settings
 from saccade.core.tables import Table
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
+from saccade.datasets.catalogue import published
 from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec
 from saccade.features.store import StoreHeader, images_fingerprint, read_header
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
 from saccade.interop import feature_formats, feature_tables
-from saccade.interop.feature_matching import By, Matched, match, published
+from saccade.interop.feature_matching import By, Matched, match
 from saccade.interop.feature_reader import Opened, SoundRow, compare_sizes, some, sound_row
 
 KINDS: Mapping[str, Callable[[Path, DataFolder], Opened]] = {
