@@ -506,7 +506,7 @@ def _with_kind(values: dict[str, Any], parents: list[str], kind: Any) -> dict[st
     changed = put(values, parents, {"kind": kind})
     if problems := _problems(changed, parents):
         raise _refusal([*parents, "kind"], kind, problems[0]["msg"])
-    for name, value in old.items():
+    for name, value in [*old.items()] * 2:  # a width may only fit once the heads that share it do
         more = put(changed, [*parents, name], value)
         if name != "kind" and not _problems(more, parents):
             changed = more

@@ -13,7 +13,7 @@ from saccade.data.folder import DataFolder
 from saccade.data.reading import GuessedEncoding, read_start, read_text
 from saccade.datasets.custom_rows import COLUMNS, SPLIT_WORDS
 from saccade.datasets.prepare import prepare
-from tests.source_samples import touch
+from tests.sample_files import touch
 
 CHINESE = [
     "图片,问题,答案\n1.jpg,图中有几只猫？,两只\n2.jpg,这只狗是什么颜色的？,棕色\n",

@@ -16,6 +16,7 @@ BOXES = grid_boxes(2, 2)
 def run(grid=(2, 2)):
     header = SimpleNamespace(
         recipe=SimpleNamespace(model=SimpleNamespace(kind="some_model")),
+        store=SimpleNamespace(preprocessing=SimpleNamespace(window="auto")),
     )
     return SimpleNamespace(opened=SimpleNamespace(header=header, path="runs/x"), grid=grid)
 

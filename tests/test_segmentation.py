@@ -226,6 +226,7 @@ def test_a_training_notes_and_says_which_tokenizer_it_took(tmp_path):
                 for question in folder.questions(split)
             ],
         ),
+        replace_other=True,
     )
     recipe = change(RECIPES["san-small"], "train.epochs=1")
     console = Console(record=True, width=500, file=io.StringIO())

@@ -396,7 +396,6 @@ _SOURCES = {
         "TextVQA 0.5.1 (Singh et al. 2019): questions whose answers are read in the image",
         "TextVQA_0.5.1_{train,val,test}.json, images in train_images/ ...",
         "CC BY 4.0; each image under its own licence",
-        published_ids=True,
     ),
     "vqa-form": _layout(
         "vqa-form",
