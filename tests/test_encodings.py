@@ -11,7 +11,8 @@ import pytest
 from saccade.core.errors import BadData
 from saccade.data.folder import DataFolder
 from saccade.data.reading import GuessedEncoding, read_start, read_text
-from saccade.datasets.custom_rows import COLUMNS, SPLIT_WORDS
+from saccade.datasets.columns import COLUMNS
+from saccade.datasets.custom_rows import SPLIT_WORDS
 from saccade.datasets.prepare import prepare
 from tests.sample_files import touch
 
