@@ -151,7 +151,7 @@ def test_no_name_of_a_column_stands_for_two_parts():
 
 @pytest.mark.parametrize("what", COLUMNS)
 def test_every_name_of_a_column_is_known(what):
-    from saccade.datasets.custom_rows import known_among
+    from saccade.datasets.columns import known_among
 
     for name in COLUMNS[what]:
         assert known_among([f" {name.upper()} "]) == {what: f" {name.upper()} "}
