@@ -324,11 +324,11 @@ BROKEN = {
     # What only shows when all files have been read.
     "image file missing": Broken(
         "vqa-v2", remove("train2014/COCO_train2014_000000000009.jpg"), "",
-        "1 of 2 images are not there, the first are train2014/COCO_train2014_000000000009.jpg",
+        "1 of 2 images is not there, the first are train2014/COCO_train2014_000000000009.jpg",
         "images=FOLDER",
     ),
     "image in two splits": Broken(
-        "vqa-v2", image_in_two_splits, "", "1 images are in two splits", "overlap drop",
+        "vqa-v2", image_in_two_splits, "", "1 image is in two splits", "overlap drop",
     ),
     "image file in two splits": Broken(
         "karpathy", change(KARPATHY, lambda d: d["images"][2].update(filename="0.jpg")), "",

@@ -201,7 +201,7 @@ BROKEN = {
         "video_01 to video_25", "Move it away",
     ),
     "pitvqa: frame missing": Broken(
-        "pitvqa", remove("images/video_01/00005.png"), "", "1 of 4 images are not there", "images=",
+        "pitvqa", remove("images/video_01/00005.png"), "", "1 of 4 images is not there", "images=",
     ),
     "endovis: no bar": Broken(
         "endovis18-vqa", write(ENDO, "What organ?\n"), ENDO, "line 1 is not question|answer", "Mend",

@@ -247,7 +247,7 @@ class TestCaptions:
         save(tmp_path / "dataset_flickr8k.json", document)
         collection = read_source("karpathy", tmp_path)
         assert len(collection.captions) == 7
-        assert "1 captions have no word" in collection.notes[0]
+        assert "1 caption has no word" in collection.notes[0]
 
     def test_two_karpathy_files_want_a_choice(self, tmp_path):
         SAMPLES["karpathy"](tmp_path)
