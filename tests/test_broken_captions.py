@@ -52,7 +52,7 @@ def coco(source, name):
             source, image(file_name=9), name, "names no image, but 9", "name of the image",
         ),
         f"{label}: image file missing": Broken(
-            source, image(file_name="gone.jpg"), "", "images are not there", "images=",
+            source, image(file_name="gone.jpg"), "", "not there", "images=",
         ),
         f"{label}: image id twice": Broken(
             source, change(name, lambda d: d["images"].append({"id": d["images"][0]["id"], "file_name": "b.jpg"})),
@@ -171,7 +171,7 @@ BROKEN = {
     ),
     "multi30k: no name": Broken("multi30k", write(IMAGES, "a.jpg\n\n \n"), IMAGES, "not equally many", "same"),
     "multi30k: image in two splits": Broken(
-        "multi30k", write(IMAGES, "10002456.jpg\n1000268201.jpg\n"), "", "images are in two splits", "--overlap",
+        "multi30k", write(IMAGES, "10002456.jpg\n1000268201.jpg\n"), "", "in two splits", "--overlap",
     ),
     # ROCO
     "roco: no tab": Broken("roco", rewrite(ROCO, "\t", " "), ROCO, "line 1 is not of the form <id>", "released"),

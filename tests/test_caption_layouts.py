@@ -61,7 +61,7 @@ class TestCocoForm:
         collection, findings = check(read_source("nocaps", tmp_path))
         assert collection.images[-1].id == 77
         assert [finding.level for finding in findings] == ["note"]
-        assert "1 images have neither question nor caption" in findings[0].message
+        assert "1 image has neither question nor caption" in findings[0].message
 
     def test_a_list_of_images_beside_their_captions_changes_nothing(self, tmp_path):
         SAMPLES["nocaps"](tmp_path)
@@ -152,9 +152,7 @@ class TestCocoForm:
         document["annotations"] += boxes
         save(tmp_path / "train.json", document)
         notes = read_source("coco-form", tmp_path).notes
-        assert [note[:25] for note in notes if "say nothing" in note] == [
-            "1 rows say nothing about "
-        ]
+        assert not [note for note in notes if "say nothing" in note]
 
 
 class TestTextCaps:
@@ -376,7 +374,7 @@ class TestTextBeside:
         collection, findings = check(read_source("text-beside", tmp_path))
         assert len(collection.captions) == 8
         assert not any("say nothing" in note for note in collection.notes)  # the image is kept
-        assert any("1 images have neither question nor caption" in f.message for f in findings)
+        assert any("1 image has neither question nor caption" in f.message for f in findings)
 
 
 class TestWebdataset:

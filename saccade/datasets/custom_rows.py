@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,6 +79,12 @@ class Row(NamedTuple):
     """What to do where the layout's file is wrong about this row."""
     fault: str = ""
     """Why it has no values: "has 3 fields, line 1 has 4"."""
+
+    def refuse_fault(self) -> None:
+        """Raise BadData for a row without values."""
+        if self.fault:
+            hint = "Quote a field that holds the separator, or fill what is missing."
+            raise self.bad(self.fault, hint)
 
     def bad(self, message: str, hint: str) -> BadData:
         """The error about this row."""
@@ -148,20 +155,7 @@ def collect(
         hint = "Check --root: do the files there hold any rows?"
         raise BadData("there is not one row", location=root, hint=hint)
     refused: list[BadData] = []
-
-    def usable(check: Callable[[Any], Any], given: Sequence[Any]) -> list[Any]:
-        """What `check` makes of each, without what it refuses if that is to be left out."""
-        kept = []
-        for one in given:
-            try:
-                kept.append(check(one))
-            except BadData as error:
-                if rules.bad == "refuse":
-                    hint = f"{error.hint} --bad drop leaves such rows out."
-                    raise BadData(error.message, location=error.location, hint=hint) from None
-                refused.append(error)
-        return kept
-
+    usable = partial(_usable, None if rules.bad == "refuse" else refused)
     said: list[_Said] = usable(_said, rows)
     said, elsewhere = _follow_whole_paths(said, root, find)
     said, by_folders = _by_folders(said)
@@ -194,6 +188,22 @@ def collect(
         choices=choices,
         released_ids=[*released, *released_too],
     )
+
+
+def _usable(
+    refused: list[BadData] | None, check: Callable[[Any], Any], given: Sequence[Any]
+) -> list[Any]:
+    """What `check` makes of each, without what it refuses where there is a list for that."""
+    kept = []
+    for one in given:
+        try:
+            kept.append(check(one))
+        except BadData as error:
+            if refused is None:
+                hint = f"{error.hint} --bad drop leaves such rows out."
+                raise BadData(error.message, location=error.location, hint=hint) from None
+            refused.append(error)
+    return kept
 
 
 def _left_out(found: Sequence[_Found], refused: Sequence[BadData]) -> list[str]:
@@ -239,9 +249,7 @@ def _ids(given: Sequence[Any], kind: str = "question") -> tuple[list[int], list[
 
 def _said(row: Row) -> _Said:
     """A row with its image and the split that it says."""
-    if row.fault:
-        hint = "Quote a field that holds the separator, or fill what is missing."
-        raise row.bad(row.fault, hint)
+    row.refuse_fault()
     name, split = _name(row), row.split
     if not _is_blank(word := row.values.get("split")):
         if (own := word_of_split(word)) is None:

@@ -206,6 +206,8 @@ def _document(path: Path, records: str, fields: set[str] | None) -> tuple[Any, l
         top: type[Any] = list if records.startswith("[") else dict
         return read_json(path, top, object_hook=_kept(fields)), []
     rows = read_rows(path)[1]
+    for row in rows:
+        row.refuse_fault()
     return [row.values for row in rows], [row.place for row in rows]
 
 

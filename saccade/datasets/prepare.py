@@ -2,7 +2,7 @@
 
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from saccade.data.checks import check, without_file
 from saccade.data.find_files import no_folder
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.reading import GuessedEncoding
+from saccade.data.records import Collection
 from saccade.data.splits import hold_out as held_out
 from saccade.datasets.catalogue import HUB, SOURCES, join, published, read_parts
 from saccade.datasets.detect import recognise
@@ -49,16 +50,7 @@ def prepare(
     window = options.pop("window", "auto")
     if bad != "refuse":
         options = {**options, "bad": bad}
-    with warnings.catch_warnings(record=True, action="always", category=GuessedEncoding) as heard:
-        if source is None:
-            parts, notes = recognise(root, **options)
-        else:
-            parts, notes = read_parts(source, root, **options), []
-    guessed = [str(one.message) for one in heard if one.category is GuessedEncoding]
-    notes = [*notes, *dict.fromkeys(guessed)]
-    for one in heard:
-        if one.category is not GuessedEncoding:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    parts, notes = _read(source, root, options)
     compared = [compare(part) for part in parts]
     whole = join(parts)
     whole = whole if hold_out is None else held_out(whole, hold_out)
@@ -85,6 +77,23 @@ def prepare(
     unread = unread_files(root, read)
     write_folder(out, collection, findings, unread=unread, replace_other=replace_other)
     return out
+
+
+def _read(
+    source: str | None, root: Path, options: Mapping[str, str]
+) -> tuple[list[Collection], list[str]]:
+    """The collections to be joined, and notes about how they were read."""
+    with warnings.catch_warnings(record=True, action="always", category=GuessedEncoding) as heard:
+        if source is None:
+            parts, notes = recognise(root, **options)
+        else:
+            parts, notes = read_parts(source, root, **options), []
+    guessed = [str(one.message) for one in heard if one.category is GuessedEncoding]
+    notes = [*notes, *dict.fromkeys(guessed)]
+    for one in heard:
+        if one.category is not GuessedEncoding:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return parts, notes
 
 
 MANY = 20
