@@ -4,6 +4,8 @@ Slow and plain on purpose, and without the regular expressions and closed forms 
 The contraction table is the package's own: a test pins it by its published hash.
 """
 
+import unicodedata
+
 from saccade.text.answers import CONTRACTIONS
 
 MARKS = [";", "/", "[", "]", '"', "{", "}", "(", ")", "=", "+", "\\", "_", "-", ">", "<", "@", "`"]
@@ -86,7 +88,7 @@ def leave_one_out(prediction, answers):
 
 def normalised_always(said, answers):
     """Ours: the full official normaliser on both sides; where it would leave nothing, letters stay,
-    and marks that all people wrote.
+    else marks. Wide letters and digits of other scripts are read as ASCII first.
     """
 
     def full(text):
@@ -96,10 +98,11 @@ def normalised_always(said, answers):
         return kept or " ".join(marks_gone.lower().split())
 
     def whole(text):
+        text = unicodedata.normalize("NFKC", text)
+        text = "".join(str(unicodedata.decimal(letter, letter)) for letter in text)
         return full(text) or text.strip().lower()
 
-    form = whole if len(set(map(whole, answers))) == 1 else full
-    return form(said), [form(answer) for answer in answers]
+    return whole(said), [whole(answer) for answer in answers]
 
 
 NORMALISED = {"2021-03": normalised_2021, "2016": normalised_2016, "always": normalised_always}
