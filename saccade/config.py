@@ -349,7 +349,7 @@ class DecodeConfig(Settings):
     unfinished: Literal["drop", "keep"] = "drop"
     """Captions without an end at `max_length`: dropped where another one has ended, as sgrvinod's
     program does, or kept to compete with those, as ruotianluo's does."""
-    refill_beams: bool = False
+    refill_beam: bool = False
     """Whether a caption that ends makes room in its beam for another one, as in ruotianluo's
     program; in sgrvinod's there is a beam less from then on."""
     suppress_unk: bool = False

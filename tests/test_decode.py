@@ -70,7 +70,7 @@ def plain_beam_search(parrot, name, rules, beam_size):
         for total, words, word, last in options[:room]:
             if word == rules.end:
                 done.append((total / length**rules.length_penalty, words))
-                room -= not rules.refill_beams
+                room -= not rules.refill_beam
             else:
                 live.append(([*words, word], total, last, word))
         if rules.keep_unfinished and length == rules.max_length:
@@ -96,7 +96,7 @@ def invented_case(choose):
             banned=choose.choice([(), (0, START), (START, 3)]),
             length_penalty=choose.choice([0.0, 0.7, 1.0]),
             no_repeat_ngram_size=choose.choice([0, 1, 2, 3]),
-            refill_beams=choose.choice([False, True]),
+            refill_beam=choose.choice([False, True]),
             keep_unfinished=choose.choice([False, True]),
         ),
     )
@@ -123,7 +123,7 @@ def test_ruotianluos_beams_are_refilled_and_unfinished_captions_compete():
         parrot = Parrot(choose.randrange(10_000), choose.randint(8, 9), choose.uniform(-4, 2))
         beam_size, max_length = choose.randint(2, 5), choose.randint(2, 8)
         rules = Rules(START, END, max_length=max_length, banned=(3,))
-        of_his = replace(rules, refill_beams=True, keep_unfinished=True)
+        of_his = replace(rules, refill_beam=True, keep_unfinished=True)
         own = beam_search(parrot, *images(range(3)), rules, beam_size=beam_size)
         for name, said in enumerate(beam_search(parrot, *images(range(3)), of_his, beam_size)):
             wanted = search.ruotianluos_beam_search(
@@ -228,7 +228,7 @@ STARVED = [
 @pytest.mark.parametrize("refill", [False, True])
 @pytest.mark.parametrize("beam_size", [1, 3, 5])
 def test_an_image_without_a_word_left_keeps_its_place(rules, left, refill, beam_size):
-    parrot, rules = starving(), replace(rules, refill_beams=refill)
+    parrot, rules = starving(), replace(rules, refill_beam=refill)
     together = beam_search(parrot, *images([0, 1, 2]), rules, beam_size=beam_size)
     alone = [beam_search(parrot, *images([n]), rules, beam_size=beam_size) for n in range(3)]
     assert [one.words for one in together] == [one.words for (one,) in alone]

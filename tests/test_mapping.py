@@ -214,10 +214,10 @@ class TestOwnMapping:
             ("images/1.jpg", "val"),
         }
 
-    def test_where_and_remove_and_words_and_separator(self, tmp_path):
+    def test_filter_and_remove_and_words_and_separator(self, tmp_path):
         mapping = {
             **MINE,
-            "where": {"pic": [], "kind": ["a", "1"]},
+            "filter": {"pic": [], "kind": ["a", "1"]},
             "remove": ["<image>"],
             "separator": ";",
             "question_type": "kind",
@@ -226,8 +226,8 @@ class TestOwnMapping:
         records[0] |= {"pic": None}
         records[1] |= {"kind": "b"}
         records[2] |= {"q": "<image>\nIs it?", "a": "yes;no"}
-        root = own(tmp_path, {k: v for k, v in mapping.items() if k != "where"}, records)
-        more = '[where]\npic = []\nkind = ["a", "1"]\n[words.question_type]\n1 = "one"\n'
+        root = own(tmp_path, {k: v for k, v in mapping.items() if k != "filter"}, records)
+        more = '[filter]\npic = []\nkind = ["a", "1"]\n[words.question_type]\n1 = "one"\n'
         path = root / "mapping.toml"
         path.write_text(path.read_text() + more)
         collection = read(root)

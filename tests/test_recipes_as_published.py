@@ -84,7 +84,7 @@ def test_ruotianluos_captioners_are_selected_by_cider_and_suppress_unk(name):
 )  # fmt: skip
 def test_beams_end_as_in_the_program_that_a_recipe_follows(names, limit, refill, unfinished):
     for decode in (RECIPES[name].decode for name in names):
-        found = decode.max_length, decode.refill_beams, decode.unfinished
+        found = decode.max_length, decode.refill_beam, decode.unfinished
         assert found == (limit, refill, unfinished)
 
 

@@ -98,14 +98,14 @@ def _written(names: Sequence[str], one: str) -> list[str]:
     return exact or [name for name in names if plain(name) == plain(one)]
 
 
-def _usual_groups(what: str, known: Sequence[str], names: Sequence[str]) -> list[list[str]]:
+def _usual_groups(part: str, known: Sequence[str], names: Sequence[str]) -> list[list[str]]:
     """Columns by each of the usual names of a part, and by each numbered one."""
     exact = [[one] * names.count(one) for one in known if one in names]
     groups = [group for one in known if (group := _written(names, one))]
     both = [_written(names, one) for one in known[:2]]  # captions, and caption beside it
-    if what not in SEVERAL or not all(both):
+    if part not in SEVERAL or not all(both):
         groups = (exact or groups)[:1]
-    if what not in SEVERAL:
+    if part not in SEVERAL:
         return groups
     numbered = (name for name in names if _without_number(name) in known)
     return groups + [_written(names, name) for name in numbered]
@@ -117,12 +117,12 @@ def _without_number(name: str) -> str | None:
     return match[1] if match else None
 
 
-def _go_together(what: str, found: Sequence[str], usual: Names, said: bool) -> bool:
+def _go_together(part: str, found: Sequence[str], usual: Names, named: bool) -> bool:
     """Are these several columns one part? An answer beside numbered ones may be one of choices."""
-    if what not in SEVERAL or said:
-        return what in SEVERAL
-    numbered = [_without_number(name) in usual[what] for name in found]
-    return what == "caption" or all(numbered) or not any(numbered)
+    if part not in SEVERAL or named:
+        return part in SEVERAL
+    numbered = [_without_number(name) in usual[part] for name in found]
+    return part == "caption" or all(numbered) or not any(numbered)
 
 
 def fits(names: Sequence[str], usual: Names = COLUMNS, given: str = "") -> bool:

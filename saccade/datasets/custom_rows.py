@@ -112,7 +112,7 @@ def as_rules(bad: str = "refuse", **shares: Any) -> RowRules:
     return RowRules(as_drawing(**shares), one_of("bad", bad, ("refuse", "drop")))
 
 
-class _Said(NamedTuple):
+class _NamedRow(NamedTuple):
     """A row whose image and split could be read."""
 
     row: Row
@@ -156,13 +156,13 @@ def collect(
         raise BadData("there is not one row", location=root, hint=hint)
     refused: list[BadData] = []
     usable = partial(_usable, None if rules.bad == "refuse" else refused)
-    said: list[_Said] = usable(_said, rows)
-    said, elsewhere = _follow_whole_paths(said, root, find)
-    said, by_folders = _by_folders(said)
-    every = not any(one.split for one in said)
-    splits, drawn = _splits(said, rules.drawing)
+    named: list[_NamedRow] = usable(_named_row, rows)
+    named, elsewhere = _follow_whole_paths(named, root, find)
+    named, by_folders = _by_folders(named)
+    every = not any(one.split for one in named)
+    splits, drawn = _splits(named, rules.drawing)
     with_split = [
-        one._replace(split=split, drawn=every) for one, split in zip(said, splits, strict=True)
+        one._replace(split=split, drawn=every) for one, split in zip(named, splits, strict=True)
     ]
     found: list[_Found] = usable(_records, with_split)
     image_ids, released = _image_ids(found)
@@ -247,7 +247,7 @@ def _ids(given: Sequence[Any], kind: str = "question") -> tuple[list[int], list[
     return list(range(len(given))), released
 
 
-def _said(row: Row) -> _Said:
+def _named_row(row: Row) -> _NamedRow:
     """A row with its image and the split that it says."""
     row.refuse_fault()
     name, split = _name(row), row.split
@@ -261,40 +261,40 @@ def _said(row: Row) -> _Said:
             )
             raise row.bad(message, hint)
         split = own
-    return _Said(row, name, split)
+    return _NamedRow(row, name, split)
 
 
-def _splits(said: Sequence[_Said], drawing: Drawing) -> tuple[list[Split | None], list[str]]:
+def _splits(named: Sequence[_NamedRow], drawing: Drawing) -> tuple[list[Split | None], list[str]]:
     """The split of each row, and a note where some or all of them were drawn."""
-    splits = [one.split for one in said]
+    splits = [one.split for one in named]
     if not any(splits):
-        of, note = drawing.draw(one.name for one in said)
-        return [of[one.name] for one in said], [note]
+        of, note = drawing.draw(one.name for one in named)
+        return [of[one.name] for one in named], [note]
     if None in splits or "val" in splits:
         return splits, []
-    others = {one.name for one in said if one.split != "train"}
-    held_out, note = drawing.draw_validation({one.name for one in said} - others)
-    drawn: list[Split | None] = ["val" if one.name in held_out else one.split for one in said]
+    others = {one.name for one in named if one.split != "train"}
+    held_out, note = drawing.draw_validation({one.name for one in named} - others)
+    drawn: list[Split | None] = ["val" if one.name in held_out else one.split for one in named]
     return drawn, [f"No row is of split val: {note}"] if held_out else []
 
 
-def _by_folders(said: list[_Said]) -> tuple[list[_Said], list[str]]:
+def _by_folders(named: list[_NamedRow]) -> tuple[list[_NamedRow], list[str]]:
     """The rows with the splits that their images' folders are named after, where nothing else says
     a split and these are several. And a note.
     """
-    if any(one.split for one in said):
-        return said, []
-    folders = [one.name.split("/")[-2::-1] for one in said]
+    if any(one.split for one in named):
+        return named, []
+    folders = [one.name.split("/")[-2::-1] for one in named]
     found: list[Split | None] = [
         next(filter(None, map(split_in, above)), None) for above in folders
     ]
     if None in found or len(set(found)) < 2:
-        return said, []
-    with_split = [one._replace(split=split) for one, split in zip(said, found, strict=True)]
+        return named, []
+    with_split = [one._replace(split=split) for one, split in zip(named, found, strict=True)]
     return with_split, ["The splits are those that the folders of the images are named after."]
 
 
-def _records(one: _Said) -> _Found:
+def _records(one: _NamedRow) -> _Found:
     """What a row becomes. Raises BadData for one that has no split, or no answer."""
     row, split = one.row, one.split
     if split is None:
@@ -306,32 +306,32 @@ def _records(one: _Said) -> _Found:
 
 
 def _follow_whole_paths(
-    said: list[_Said], root: Path, find: Callable[[str], str]
-) -> tuple[list[_Said], list[str]]:
+    named: list[_NamedRow], root: Path, find: Callable[[str], str]
+) -> tuple[list[_NamedRow], list[str]]:
     """Whole paths are followed only into the folder of images, which the user can choose; those of
     another machine are cut until they lead there. And a note.
     """
     below = f"{root.as_posix().rstrip('/')}/"
-    whole = [is_absolute(one.name) for one in said]
-    outside = (n for n, one in enumerate(said) if whole[n] and not one.name.startswith(below))
+    whole = [is_absolute(one.name) for one in named]
+    outside = (n for n, one in enumerate(named) if whole[n] and not one.name.startswith(below))
     first = next(outside, None)
-    if first is None or any(".." in one.name.split("/") for one in said):
-        return said, []  # one that leads out of its own folder is refused by `data.checks`
+    if first is None or any(".." in one.name.split("/") for one in named):
+        return named, []  # one that leads out of its own folder is refused by `data.checks`
     hint = "Name every image relative to one folder, or every one by its whole path."
     if all(whole):
-        folders = {one.name.rpartition("/")[0] or "/" for one in said}
+        folders = {one.name.rpartition("/")[0] or "/" for one in named}
         with suppress(ValueError):  # several drives share no folder
             home = Path(os.path.commonpath(folders)).as_posix()
             given = shlex.quote(f"images={home}")
             hint = f"If these are the images that you mean, say so: --option {given}."
             if not os.path.isdir(home):
-                if of := _by_tails({one.name for one in said}, home, root, find):
+                if of := _by_tails({one.name for one in named}, home, root, find):
                     note = f"There is no folder {home} here: images were found by their last parts."
-                    return [one._replace(name=of[one.name]) for one in said], [note]
+                    return [one._replace(name=of[one.name]) for one in named], [note]
                 hint = f"There is no folder {home} here: give that of the images with "
                 hint += "--option images=FOLDER; they are found there by the ends of their paths."
-    name = ascii(said[first].name)[:80]
-    raise said[first].row.bad(f"names {name}, outside of the folder of images {root}", hint)
+    name = ascii(named[first].name)[:80]
+    raise named[first].row.bad(f"names {name}, outside of the folder of images {root}", hint)
 
 
 def _by_tails(names: set[str], home: str, root: Path, find: Callable[[str], str]) -> dict[str, str]:
@@ -372,8 +372,8 @@ def _is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _question(said: _Said, split: Split) -> Question | None:
-    row = said.row
+def _question(named: _NamedRow, split: Split) -> Question | None:
+    row = named.row
     if _is_blank(text := row.values.get("question")):
         return None
     if not is_text([text]):
@@ -383,7 +383,7 @@ def _question(said: _Said, split: Split) -> Question | None:
     answers = _chosen(row) or _texts(row, "answer")
     best = next(iter(_texts(row, "best_answer")), "")
     answers = answers or ((best,) if best else ())
-    if not answers and (said.drawn or split != "test"):
+    if not answers and (named.drawn or split != "test"):
         hint = "Only questions that are said to be of split test may lack an answer."
         raise row.bad(f"has no answer to {str(text)[:40]!a}", hint)
     if best and best not in answers:

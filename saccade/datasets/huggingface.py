@@ -200,7 +200,7 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) 
         message = f"holds Parquet files of several data sets: {shown}"
         raise BadConfig(message, location=root, hint="Give the folder of one of them as --root.")
     _refuse_missing_shards(found)
-    splits = said_splits(root, found, columns)
+    splits = splits_in_names(root, found, columns)
     files = ImageFiles(root, images or None)
     below = "" if images else FOLDER
     image = partial(image_name, root=files.root, below=below)
@@ -228,7 +228,7 @@ def _refuse_missing_shards(found: Sequence[Path]) -> None:
                 raise BadData(message, location=path, hint=hint)
 
 
-def said_splits(root: Path, found: Sequence[Path], columns: str = "") -> list[Split | None]:
+def splits_in_names(root: Path, found: Sequence[Path], columns: str = "") -> list[Split | None]:
     """What the name of each file, or of its folder, says. Raises BadData if only some say it."""
     splits = [
         split_of(path.name, columns)

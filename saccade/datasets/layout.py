@@ -105,7 +105,7 @@ class Mapping(Settings):
     """Names of fields, and the files beside it whose lines they are: record 7 is line 7 of each.
     The first pattern that fits a file counts; where it has a *, each line is a list."""
     join: Join | None = None
-    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    filter: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Only records whose field has one of these values (as text) count; any, where none is said."""
     unique: Paths = ()
     """What no two records of a file may share."""
@@ -228,13 +228,13 @@ def _filled(text: str, record: Any) -> list[str]:
 def taken(record: Any, paths: Sequence[str]) -> list[Any]:
     """What the first of `paths` gives that gives anything."""
     for path in paths:
-        found = [value for piece in path.split(" + ") for value in _said_by(piece, record)]
+        found = [value for piece in path.split(" + ") for value in _values_of(piece, record)]
         if found := [value for value in found if value not in (None, "", [])]:
             return found
     return []
 
 
-def _said_by(path: str, record: Any) -> list[Any]:
+def _values_of(path: str, record: Any) -> list[Any]:
     if path[:1] == path[-1:] == "'":
         return [path[1:-1]]
     return _filled(path, record) if "{" in path else values_at(record, path)
@@ -246,7 +246,7 @@ _NO_PATHS = ("files", "holds", "folders", "remove")
 def fields_of(mapping: Mapping, records: str) -> set[str] | None:
     """Names of all fields that a layout asks for; None where an object's names may be any."""
     join = mapping.join or Join(on="")
-    texts = [records, join.records, *mapping.where]
+    texts = [records, join.records, *mapping.filter]
     texts += [side.strip() for side in join.on.split("=")]
     for part, said in dict(mapping).items():
         texts += said if isinstance(said, tuple) and part not in _NO_PATHS else ()

@@ -106,7 +106,7 @@ def _signs(mapping: Mapping) -> list[str]:
     ]
 
 
-def fitting(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[File]:
+def matching_files(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -> list[File]:
     """The files below `root` that a layout's records are in."""
     if mapping.files:
         found = files_of(root, mapping.files)
@@ -144,14 +144,14 @@ def _has_company(file: File, mapping: Mapping) -> bool:
     return any(paths and paths != [file.path] for paths in found)
 
 
-def fitting_layout(
+def matching_layout(
     root: Path, mapping: Mapping, without: Sequence[Path]
 ) -> tuple[Mapping, list[File]]:
     """The same, and the layout that they have: this one, or one that it names otherwise."""
-    found = fitting(root, mapping, without)
+    found = matching_files(root, mapping, without)
     if found or mapping.otherwise is None:
         return mapping, found
-    return fitting_layout(root, mapping.otherwise, without)
+    return matching_layout(root, mapping.otherwise, without)
 
 
 def _beside(file: File, patterns: Sequence[str], part: str) -> list[Path]:
@@ -192,7 +192,7 @@ def claimed(root: Path, *names: str) -> list[Path]:
     while layouts:
         layout = layouts.pop()
         layouts += [layout.otherwise] if layout.otherwise else []
-        if found := fitting(root, layout):
+        if found := matching_files(root, layout):
             files += [file.path for file in (*found, *files_of(root, layout.beside))]
             files += [file.path for file in partners(root, layout.join)] if layout.join else []
     return files

@@ -20,9 +20,9 @@ from saccade.datasets.layout_files import (
     claimed,
     fields_at,
     files_of,
-    fitting,
-    fitting_layout,
     joined,
+    matching_files,
+    matching_layout,
     partners,
     read_records,
 )
@@ -239,7 +239,7 @@ def recognise_released(name: str, root: Path, part: str = "") -> str | None:
     layout = released(name)
     if part in layout.parts or layout.part:
         layout, _ = _part(layout, part)
-    _, found = fitting_layout(root, layout, () if layout.files else claimed(root))
+    _, found = matching_layout(root, layout, () if layout.files else claimed(root))
     return f"there is {found[0].path.relative_to(root).as_posix()}" if found else None
 
 
@@ -256,7 +256,7 @@ def read_mapped(
     """The data set `name` below `root`, in the layout `mapping`, but for the files `without`."""
     checked = as_rules(**rules)
     mapping, notes = _part(mapping, part)
-    mapping, found = fitting_layout(root, mapping, without)
+    mapping, found = matching_layout(root, mapping, without)
     if not (mapping.image or mapping.image_id) or not (mapping.question or mapping.captions):
         hint = "Say image (or image_id), and question or captions."
         raise BadConfig("the mapping says too little", hint=hint)
@@ -304,7 +304,9 @@ def _with_name(mapping: Mapping, image_name: str) -> Mapping:
 def _holds_none(root: Path, mapping: Mapping, without: Sequence[Path]) -> BadData:
     """The error where no file has such records: perhaps all but the question or the captions."""
     near = (
-        [] if mapping.files else fitting(root, mapping.replace(question=(), captions=()), without)
+        []
+        if mapping.files
+        else matching_files(root, mapping.replace(question=(), captions=()), without)
     )
     part = "question" if mapping.question else "captions"
     if near:
@@ -381,9 +383,9 @@ def _part(mapping: Mapping, part: str) -> tuple[Mapping, list[str]]:
 
 
 def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list[str]]:
-    """Records that `where` asks for, and notes about how many it does not."""
+    """Records that `filter` asks for, and notes about how many it does not."""
     notes = []
-    for path, wanted in mapping.where.items():
+    for path, wanted in mapping.filter.items():
         whole, records = (
             records,
             [
@@ -404,10 +406,12 @@ def _once(records: Placed, mapping: Mapping) -> Placed:
     """The records without those that repeat a caption of their image, where layouts do."""
     if not mapping.once:
         return records
-    return list({str(_said(one[1], mapping)): one for one in reversed(records)}.values())[::-1]
+    return list(
+        {str(_image_and_captions(one[1], mapping)): one for one in reversed(records)}.values()
+    )[::-1]
 
 
-def _said(record: dict[str, Any], mapping: Mapping) -> tuple[list[Any], list[Any]]:
+def _image_and_captions(record: dict[str, Any], mapping: Mapping) -> tuple[list[Any], list[Any]]:
     """A record's image and its captions."""
     return taken(record, mapping.image or mapping.image_id), taken(record, mapping.captions)
 

@@ -17,7 +17,7 @@ from saccade.data.reading import note_opened, read_start, refuse_stand_ins
 from saccade.data.records import Collection
 from saccade.datasets.columns import known_among
 from saccade.datasets.custom_rows import Row, as_rules, collect
-from saccade.datasets.huggingface import FOLDER, image_name, said_splits, unpacked_note
+from saccade.datasets.huggingface import FOLDER, image_name, splits_in_names, unpacked_note
 from saccade.datasets.layout import ENDINGS
 from saccade.datasets.row_files import damaged, parse_json
 
@@ -44,7 +44,7 @@ def read(root: Path, images: str = "", **rules: Any) -> Collection:
         raise BadData("holds no shards (.tar)", location=root, hint=hint)
     rows: list[Row] = []
     lost = 0
-    for path, split in zip(found, said_splits(root, found), strict=True):
+    for path, split in zip(found, splits_in_names(root, found), strict=True):
         for key, sample in _samples(path):
             kind = next((ending for ending in sample if ending in IMAGES), None)
             if kind is None:

@@ -38,7 +38,7 @@ class Rules:
     sum, which favours short captions."""
     no_repeat_ngram_size: int = 0
     """No n-gram of this many words occurs twice in a caption; 0 allows it."""
-    refill_beams: bool = False
+    refill_beam: bool = False
     """A caption that ends makes room for another one; else beams grow fewer."""
     keep_unfinished: bool = False
     """At the length limit unfinished captions compete with those that ended; else they count only
@@ -98,20 +98,20 @@ def beam_search(
             k = int(winner[i])
             best[int(images[i])] = _hypothesis(decoded[i, k], log_p[i, k], rules.end)
         best_score[images] = torch.maximum(best_score[images], score)
-        if not rules.refill_beams:
+        if not rules.refill_beam:
             open_beams = open_beams - ended.sum(dim=1)
         log_p = log_p.masked_fill(ended, NEVER)
 
         bound = log_p.max(dim=1).values / rules.max_length**rules.length_penalty
         alive = bound > best_score[images]
         if not alive.all():
-            _take_unfinished(best, images, *before, rules.end, where=~alive)
+            _take_unfinished(best, images, *before, rules.end, searches=~alive)
             kept = (images, open_beams, words, log_p, decoded)
             images, open_beams, words, log_p, decoded = (tensor[alive] for tensor in kept)
             state = state.keep(alive)
         if not len(images):
             break
-    _take_unfinished(best, images, decoded, log_p, rules.end, where=images >= 0)
+    _take_unfinished(best, images, decoded, log_p, rules.end, searches=images >= 0)
     return [hypothesis for hypothesis in best if hypothesis is not None]
 
 
@@ -122,10 +122,10 @@ def _take_unfinished(
     log_p: Tensor,
     end: int,
     *,
-    where: Tensor,
+    searches: Tensor,
 ) -> None:
     """The likeliest beam is the answer for those of the images that have none."""
-    for i in where.nonzero().flatten().tolist():
+    for i in searches.nonzero().flatten().tolist():
         if best[int(images[i])] is None:
             k = int(log_p[i].argmax())
             best[int(images[i])] = _hypothesis(decoded[i, k], log_p[i, k], end)
@@ -301,6 +301,6 @@ def rules_of(vocabulary: Vocabulary, decode: DecodeConfig) -> Rules:
     banned = {vocabulary.pad, vocabulary.start} - {vocabulary.end}
     if decode.suppress_unk:
         banned.add(vocabulary.unknown)
-    same = {"max_length", "min_length", "length_penalty", "no_repeat_ngram_size", "refill_beams"}
+    same = {"max_length", "min_length", "length_penalty", "no_repeat_ngram_size", "refill_beam"}
     settings = decode.model_dump(include=same) | {"keep_unfinished": decode.unfinished == "keep"}
     return Rules(vocabulary.start, vocabulary.end, banned=tuple(sorted(banned)), **settings)

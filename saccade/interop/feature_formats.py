@@ -407,7 +407,7 @@ def open_nocaps(path: Path, _folder: DataFolder) -> Opened:
     full = np.flatnonzero(counts > 0).tolist()
     if not full:
         raise made_wrongly(path, f"none of its {rows} images has a box")
-    dim, fitting = _fitting(features, boxes, counts, path)
+    dim, fitting = _rows_that_match(features, boxes, counts, path)
     odd = [row for row in full if row not in fitting]
     told = [f"image {int(about['image_id'][row])} (row {row}: {counts[row]} boxes)" for row in odd]
     if not fitting:
@@ -438,7 +438,9 @@ def open_nocaps(path: Path, _folder: DataFolder) -> Opened:
     return Opened(places, read, most, dim, None, into, notes=tuple(notes), held=file)
 
 
-def _fitting(features: Any, boxes: Any, counts: np.ndarray, path: Path) -> tuple[int, set[int]]:
+def _rows_that_match(
+    features: Any, boxes: Any, counts: np.ndarray, path: Path
+) -> tuple[int, set[int]]:
     """Numbers of a box, and the rows whose arrays hold `counts` boxes.
 
     Those of any length are read for it once: HDF5 does not tell their lengths. Raises BadData.

@@ -66,7 +66,7 @@ SHOW_TELL = SHOW_ATTEND_TELL.replace(
 )
 
 RUOTIANLUO = DecodeConfig(
-    beam_size=3, max_length=20, unfinished="keep", refill_beams=True, suppress_unk=True
+    beam_size=3, max_length=20, unfinished="keep", refill_beam=True, suppress_unk=True
 )
 """How ruotianluo's self-critical.pytorch generates captions."""
 
@@ -113,7 +113,7 @@ SHOW_TELL_IM2TXT = Recipe(
         clip_norm=5.0,
     ),
     # 20 words with the start; its beam always holds three unfinished captions
-    decode=DecodeConfig(beam_size=3, max_length=19, refill_beams=True),
+    decode=DecodeConfig(beam_size=3, max_length=19, refill_beam=True),
 )
 
 ADAPTIVE_ATTENTION = Recipe(

@@ -93,9 +93,9 @@ def misfits(cut: Callable[[str], list[str]], text: str) -> bool:
     words = cut(text)
     if any(unicodedata.category(word[0])[0] == "M" for word in words if word):
         return True
-    longest, left = (_longest_run(one) for one in (text, " ".join(words)))
+    longest, left = (_run_length(one) for one in (text, " ".join(words)))
     return 1 < longest <= left
 
 
-def _longest_run(text: str) -> int:
+def _run_length(text: str) -> int:
     return max(map(len, re.findall(_RUN, text)), default=0)

@@ -68,11 +68,11 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         raise BadData("no training example is left", location=data, hint=hint)
     # Raises now rather than after the first epoch.
     by = recipe.train.select_by, experiment.revision
-    judged = task.check_validation(experiment.folder, *by)
+    how_scored = task.check_validation(experiment.folder, *by)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
-    view = TrainingView(console, recipe, examples, [*_about_words(recipe, experiment), judged])
+    view = TrainingView(console, recipe, examples, [*_about_words(recipe, experiment), how_scored])
     fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
