@@ -198,7 +198,11 @@ def claimed(root: Path, *names: str) -> list[Path]:
     return files
 
 
-def _document(path: Path, records: str, fields: set[str] | None) -> tuple[Any, list[str]]:
+Document = tuple[Any, list[str]]
+"""What a file holds, and the places of what has a line."""
+
+
+def _document(path: Path, records: str, fields: set[str] | None) -> Document:
     """What a file holds, a list or whatever its JSON is, and the places of what has a line."""
     if path.suffix == ".pkl":
         return read_pickle(path), []
@@ -235,8 +239,15 @@ Placed = list[tuple[str, dict[str, Any]]]
 """Place ("record 7") and fields of records."""
 
 
-def read_records(file: File, mapping: Mapping, records: str, *, some: bool = True) -> Placed:
-    """All records of a file, which must hold `some`."""
+def read_records(
+    file: File,
+    mapping: Mapping,
+    records: str,
+    *,
+    some: bool = True,
+    document: Document | None = None,
+) -> Placed:
+    """All records of a file, which must hold `some`; its `document` is read where none is given."""
     path = file.path
     around = {"$file": path.stem, "$folder": path.parent.name, "$subset": file.subset}
     around |= {f"${name}": text for name, text in file.named.items()}
@@ -245,8 +256,8 @@ def read_records(file: File, mapping: Mapping, records: str, *, some: bool = Tru
     if mapping.parallel:
         found = _parallel(file, mapping.parallel, mapping.part)
         return [(f"line {n}", {**around, **row}) for n, row in enumerate(found, start=1)]
-    document, places = _document(path, records, fields_of(mapping, records))
-    listed = list(records_in(document, steps_of(records), around))
+    content, places = document or _document(path, records, fields_of(mapping, records))
+    listed = list(records_in(content, steps_of(records), around))
     if some and not listed:
         hint = "Take the released file, or mend the mapping."
         raise BadData(f"holds no records at {records!r}", location=path, hint=hint)
@@ -306,28 +317,26 @@ def _parallel(file: File, names: MappingOf[str, Sequence[str]], part: str) -> li
 
 
 def joined(
-    mapping: Mapping, join: Join, file: File, others: Sequence[File], idle: dict[Path, set[str]]
+    mapping: Mapping, join: Join, file: File, others: Sequence[File], joining: "Joining"
 ) -> Placed:
-    """The records of a file, each with what has the same key in the files that join it.
-
-    `idle` gets the keys of each of those, and loses those that a record asks for.
-    """
+    """The records of a file, each with what has the same key in the files that join it."""
     mine, _, theirs = (part.strip() for part in join.on.partition("="))
     theirs = theirs or mine
     partners = [o for o in others if o.split in (None, file.split)] if join.files else [file]
+    # What joins records of its own file stands in the same document, which is read once.
+    document = None
+    if not join.files:
+        document = _document(file.path, mapping.records, fields_of(mapping, mapping.records))
     known: dict[str | None, dict[str, Any]] = {}
     for partner in partners:
-        keys = set()
-        for _, record in read_records(partner, mapping, join.records):
-            for key in map(_key, values_at(record, theirs)[:1]):
-                keys.add(key)
-                if known.setdefault(key, record) is not record:
-                    message = f"has {theirs} {key} twice"
-                    hint = "Keep one record of each; were two files put behind each other?"
-                    raise BadData(message, location=partner.path, hint=hint)
-        idle.setdefault(partner.path, {str(key) for key in keys})
+        for key, record in joining.records_of(partner, mapping, join.records, theirs, document):
+            if known.setdefault(key, record) is not record:
+                message = f"has {theirs} {key} twice"
+                hint = "Keep one record of each; were two files put behind each other?"
+                raise BadData(message, location=partner.path, hint=hint)
     rows, used = [], set()
-    for place, record in read_records(file, mapping, mapping.records, some=not join.all):
+    mine_are = read_records(file, mapping, mapping.records, some=not join.all, document=document)
+    for place, record in mine_are:
         key = _key(said := next(iter(values_at(record, mine)), None))
         if not join.files and key not in known:
             message = f"{place} is about {mine} {ascii(said)[:40]}, which {join.records} lacks"
@@ -342,8 +351,31 @@ def joined(
         message = f"shares no {mine} with {partners[0].path.name}: they are of different splits"
         raise BadData(message, location=file.path, hint="Take both from the same release.")
     for partner in partners:
-        idle[partner.path] -= {str(key) for key in used}
+        joining.idle[partner.path] -= used
     return rows
+
+
+class Joining:
+    """The files that join others: each is read once, however many files it joins."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, list[tuple[str | None, dict[str, Any]]]] = {}
+        self.idle: dict[Path, set[str | None]] = {}
+        """The keys of each that no record has asked for yet."""
+
+    def records_of(
+        self, partner: File, mapping: Mapping, records: str, field: str, document: Document | None
+    ) -> list[tuple[str | None, dict[str, Any]]]:
+        """The records of one, each with its key, the value of `field`."""
+        if partner.path not in self._read:
+            found = read_records(partner, mapping, records, document=document)
+            self._read[partner.path] = [
+                (_key(value), record)
+                for _, record in found
+                for value in values_at(record, field)[:1]
+            ]
+            self.idle[partner.path] = {key for key, _ in self._read[partner.path]}
+        return self._read[partner.path]
 
 
 def _key(value: Any) -> str | None:

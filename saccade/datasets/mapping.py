@@ -16,6 +16,7 @@ from saccade.datasets.custom_rows import Row, as_rules, collect, is_address, spl
 from saccade.datasets.layout import ENDINGS, Mapping, changed, load, released, taken
 from saccade.datasets.layout_files import (
     File,
+    Joining,
     Placed,
     claimed,
     fields_at,
@@ -268,11 +269,11 @@ def read_mapped(
     rows: list[Row] = []
     join = mapping.join
     others = partners(root, join) if join else []
-    idle: dict[Path, set[str]] = {}
+    joining = Joining()
     lists = _Lists(root, mapping)
     for file in found:
         if join:
-            records = joined(mapping, join, file, others, idle)
+            records = joined(mapping, join, file, others, joining)
         else:
             records = read_records(file, mapping, mapping.records)
         _refuse_twice(file.path, records, mapping.unique)
@@ -286,7 +287,7 @@ def read_mapped(
     lists.refuse_unnamed(found[0].path)
     _refuse_silent(found, rows, places)
     if join and not join.all:
-        notes += _idle(found, idle)
+        notes += _idle(found, joining)
     return collect(name, rows, str, places.files.root, checked, notes)
 
 
@@ -316,12 +317,12 @@ def _holds_none(root: Path, mapping: Mapping, without: Sequence[Path]) -> BadDat
     return BadData(f"holds no {usual}", location=root, hint=hint)
 
 
-def _idle(found: Sequence[File], idle: dict[Path, set[str]]) -> list[str]:
+def _idle(found: Sequence[File], joining: Joining) -> list[str]:
     """Notes about records that no file asked for."""
     every = ", ".join(file.path.name for file in found)
     return [
         f"{len(keys)} records of {path.name} belong to none of {every}."
-        for path, keys in idle.items()
+        for path, keys in joining.idle.items()
         if keys
     ]
 
@@ -524,7 +525,9 @@ def _hint(file: File, place: str, record: dict[str, Any], places: _Images) -> st
 
 def _parts(record: dict[str, Any], mapping: Mapping, part: str) -> list[Any]:
     """What a record says of a part, in words."""
-    found = taken(record, getattr(mapping, part))
+    if not (paths := getattr(mapping, part)):
+        return []
+    found = taken(record, paths)
     if part == "answers" and mapping.separator:
         texts = (one.split(mapping.separator) if isinstance(one, str) else [one] for one in found)
         found = [text for several in texts for text in several]
