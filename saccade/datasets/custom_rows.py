@@ -11,7 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from itertools import filterfalse
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +36,7 @@ SPLIT_WORDS: dict[str, Split] = {
 }
 
 
+@lru_cache(maxsize=4096)  # asked for every row, of few names
 def split_in(name: str) -> Split | None:
     """The split in the name of a file or folder: `val.csv`, `test-00000-of-00002`, `test-dev2015`.
 
