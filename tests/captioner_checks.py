@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 from torch.nn import functional
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from saccade.data.batch import CaptionBatch, Sizes
 from saccade.inference.decoding import Rules, beam_search
@@ -55,6 +55,22 @@ def packed(padded, batch):
 def loss_of(output):
     loss = functional.cross_entropy(output.logits, output.targets)
     return loss if output.penalty is None else loss + output.penalty
+
+
+def assert_reads_each_as(oracle, ours, batch, convert):
+    """The same of an oracle that reads one caption at a time; and its attention to the regions."""
+    told = [
+        oracle(regions, caption[:length])
+        for regions, caption, length in zip(
+            own_images(batch), batch.caption, batch.caption_length, strict=True
+        )
+    ]
+    logits = pad_sequence([logits for logits, _ in told], batch_first=True)
+    assert_reads_as(oracle, ours, batch, convert, logits)
+    attention = ours(batch).attention
+    for row, (_, alpha) in enumerate(told):
+        steps, regions = alpha.shape
+        torch.testing.assert_close(attention[row, :steps, :regions], alpha)
 
 
 def assert_reads_as(oracle, ours, batch, convert, predictions):
