@@ -50,9 +50,14 @@ def write_coco_form(root: Path) -> None:
 
 
 def write_vizwiz_captions(root: Path) -> None:
+    """Five captions an image, of which one is spam and one was chosen from a list."""
     for split, images in SPLITS:
         names = {n: f"VizWiz_{split}_{n:08}.jpg" for n in images}
-        save(root / f"annotations/{split}.json", coco_form(names, 0 if split == "test" else 5))
+        document = coco_form(names, 0 if split == "test" else 5)
+        for record in document.get("annotations", ()):
+            place = record["id"] % 10
+            record |= {"is_rejected": place == 3, "is_precanned": place == 4, "text_detected": True}
+        save(root / f"annotations/{split}.json", document)
         touch(root, *(f"{split}/{name}" for name in names.values()))
 
 
@@ -88,21 +93,24 @@ def write_nocaps(root: Path) -> None:
 
 
 def write_ai_challenger(root: Path) -> None:
-    for split, images, day in (("train", (1, 2), "0902"), ("validation", (3,), "0910")):
-        home = root / f"ai_challenger_caption_{split}_2017{day}"
+    days = {"train": "20170902", "validation": "20170910", "test_a": "20180103"}
+    for (split, day), images in zip(days.items(), ((1, 2), (3,), (4,)), strict=True):
+        home = root / f"ai_challenger_caption_{split}_{day}"
         records = [
             {"url": f"http://host/{n}", "image_id": f"{n:08x}.jpg", "caption": [f"一只{n}猫"] * 5}
             for n in images
         ]
-        save(home / f"caption_{split}_annotations_2017{day}.json", records)
-        touch(home, *(f"caption_{split}_images_2017{day}/{n:08x}.jpg" for n in images))
+        save(home / f"caption_{split}_annotations_{day}.json", records)
+        touch(home, *(f"caption_{split}_images_{day}/{n:08x}.jpg" for n in images))
 
 
 def write_coco_cn(root: Path) -> None:
     home = root / "coco-cn-version1805v1.1"
     names = {n: f"COCO_val2014_{n:012}" for _, images in SPLITS for n in images}
-    told = [f"{name}#zhm#0\t一只猫睡在沙发上" for name in names.values()]
-    lines(home / "imageid.human-written-caption.txt", *told, f"{names[9]}#zhm#1\t猫在睡觉")
+    told = [f"{name}#0\t一只猫睡在沙发上" for name in names.values()]
+    lines(home / "imageid.human-written-caption.txt", *told, f"{names[9]}#1\t猫在睡觉")
+    lines(home / "imageid.manually-translated-caption.txt", f"{names[77]}#0\t猫睡着了")
+    lines(home / "imageid.human-written-tags.txt", f"{names[77]} 猫 沙发")
     for split, images in SPLITS:
         lines(home / f"coco-cn_{split}.txt", *(names[n] for n in images))
     touch(home, *(f"val2014/{name}.jpg" for name in names.values()))

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -34,10 +35,10 @@ def counts(collection):
     ("name", "expected"),
     [
         ("coco-form", {"train": (2, 4), "val": (1, 2), "test": (1, 2)}),
-        ("vizwiz-captions", {"train": (2, 10), "val": (1, 5), "test": (1, 0)}),
+        ("vizwiz-captions", {"train": (2, 6), "val": (1, 3), "test": (1, 0)}),
         ("textcaps", {"train": (2, 10), "val": (1, 5), "test": (1, 0)}),
         ("nocaps", {"train": (2, 20), "val": (1, 10), "test": (1, 0)}),
-        ("ai-challenger", {"train": (2, 10), "val": (1, 5)}),
+        ("ai-challenger", {"train": (2, 10), "val": (1, 5), "test": (1, 5)}),
         ("coco-cn", {"train": (2, 3), "val": (1, 1), "test": (1, 1)}),
         ("flickr8k-cn", {"train": (2, 10), "val": (1, 5), "test": (1, 5)}),
         ("stair-captions", {"train": (2, 10), "val": (1, 5)}),
@@ -210,6 +211,26 @@ class TestLists:
         assert Counter(splits) == {"train": 2, "val": 1, "test": 1}
 
 
+def test_the_tests_of_ai_challenger_are_apart(tmp_path):
+    SAMPLES["ai-challenger"](tmp_path)
+    first = {image.file for image in read_source("ai-challenger", tmp_path).images}
+    home = tmp_path / "ai_challenger_caption_test_b_20180103"
+    record = {"url": "http://host/5", "image_id": "5.jpg", "caption": ["两只猫"] * 5}
+    save(home / "caption_test_b_annotations_20180103.json", [record])
+    touch(home, "caption_test_b_images_20180103/5.jpg")
+    assert {image.file for image in read_source("ai-challenger", tmp_path).images} == first
+    second = {image.file for image in read_source("ai-challenger", tmp_path, part="b").images}
+    assert [Path(file).name for file in second - first] == ["5.jpg"]
+    assert [Path(file).name for file in first - second] == ["00000004.jpg"]
+
+
+def test_captions_that_vizwiz_rejects_are_counted(tmp_path):
+    SAMPLES["vizwiz-captions"](tmp_path)
+    notes = read_source("vizwiz-captions", tmp_path).notes
+    assert "2 records of train.json were left out: their is_rejected is True." in notes
+    assert "1 records of val.json were left out: their is_precanned is True." in notes
+
+
 class TestMulti30k:
     def test_a_language_is_chosen(self, tmp_path):
         SAMPLES["multi30k"](tmp_path)
@@ -246,6 +267,12 @@ class TestMulti30k:
         (collection,), _ = recognise(tmp_path)
         assert counts(collection) == {"train": (1, 1), "val": (1, 1), "test": (1, 1)}
         assert {image.file.split("/")[0] for image in collection.images} == {"flickr30k-images"}
+
+        # Later tests are of other images; a name of 2017's has its caption's number behind it.
+        for split in ("test_2017_mscoco", "test_2018_flickr"):
+            lines(tmp_path / f"task1/image_splits/{split}.txt", "COCO_val2014_000000000042.jpg#7")
+            lines(tmp_path / f"task1/raw/{split}.en", "A cat.")
+        assert recognise(tmp_path)[0] == [collection]
 
 
 class TestRoco:
@@ -325,6 +352,13 @@ class TestConceptualCaptions:
         self.write(tmp_path, url="https://host/photos/view-{}.jpg?w=9")
         touch(tmp_path, *(f"images/view-{n}.jpg" for n in range(12)))
         assert self.files(tmp_path)["a view of city 7"] == "images/view-7.jpg"
+
+    def test_numbers_with_a_checksum_and_no_ending(self, tmp_path):
+        """The names that DownloadConceptualCaptions gives: row, `_`, checksum of the address."""
+        self.write(tmp_path)
+        touch(tmp_path, "training/0_1846325471", "training/3_7", "training/10_4023")
+        assert self.files(tmp_path)["a view of city 3"] == "training/3_7"
+        assert self.files(tmp_path)["a view of city 10"] == "training/10_4023"
 
     def test_one_name_for_several_addresses_is_nobodys(self, tmp_path):
         self.write(tmp_path)

@@ -97,12 +97,16 @@ def _images(files: ImageFiles, home: Path, split: Split) -> dict[str, str]:
     return found
 
 
+_NUMBERED = re.compile(r"(\d+)(?:_\d+)?(?:\.[^.]*)?", re.ASCII)
+"""A line's number; DownloadConceptualCaptions puts a checksum behind it, and no ending."""
+
+
 def _names(
     path: Path, lines: Sequence[Line], there: Mapping[str, str], first: str, split: Split
 ) -> tuple[list[str], int]:
     """The image of each line, or the name that it should have; and how many names several have."""
     numbered = {
-        int(stem): there[name] for name in there if (stem := name.split(".")[0]).isdecimal()
+        int(match[1]): there[name] for name in there if (match := _NUMBERED.fullmatch(name))
     }
     times: dict[str, int] = {}
     for line in lines:

@@ -107,6 +107,8 @@ class Mapping(Settings):
     join: Join | None = None
     filter: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Only records whose field has one of these values (as text) count; any, where none is said."""
+    exclude: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Records whose field has one of these values (as text) do not count."""
     unique: Paths = ()
     """What no two records of a file may share."""
     once: bool = False
@@ -246,7 +248,7 @@ _NO_PATHS = ("files", "holds", "folders", "remove")
 def fields_of(mapping: Mapping, records: str) -> set[str] | None:
     """Names of all fields that a layout asks for; None where an object's names may be any."""
     join = mapping.join or Join(on="")
-    texts = [records, join.records, *mapping.filter]
+    texts = [records, join.records, *mapping.filter, *mapping.exclude]
     texts += [side.strip() for side in join.on.split("=")]
     for part, said in dict(mapping).items():
         texts += said if isinstance(said, tuple) and part not in _NO_PATHS else ()

@@ -48,7 +48,7 @@ class File(NamedTuple):
         return split_in(self.subset)
 
 
-SUBSET = r"(?:[A-Za-z]+[-_])?[A-Za-z]+(?:-dev|-std)?\d*(?:_\d{4}(?:_[a-z]+)?)?"
+SUBSET = r"(?:[A-Za-z]+[-_])?[A-Za-z]+(?:-dev|-std)?\d*(?:_\d{4})?"
 ANOTHER_FORM = re.compile(r"(?:train|val|test)_(?!dev|std|challenge|\d)")
 """Begins what is no split, but another form of its file: train_tokenized, val_gt."""
 

@@ -384,21 +384,23 @@ def _part(mapping: Mapping, part: str) -> tuple[Mapping, list[str]]:
 
 
 def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list[str]]:
-    """Records that `filter` asks for, and notes about how many it does not."""
+    """Records that `filter` asks for and `exclude` does not, and notes about how many others."""
     notes = []
-    for path, wanted in mapping.filter.items():
+    asked = [(path, values, True) for path, values in mapping.filter.items()]
+    asked += [(path, values, False) for path, values in mapping.exclude.items()]
+    for path, values, wanted in asked:
         whole, records = (
             records,
             [
                 (place, record)
                 for place, record in records
-                if any(not wanted or str(value) in wanted for value in taken(record, (path,))[:1])
+                if wanted
+                is any(not values or str(value) in values for value in taken(record, (path,))[:1])
             ],
         )
         if left := len(whole) - len(records):
-            lack = (
-                f"their {path} is not {' or '.join(wanted)}" if wanted else f"they have no {path}"
-            )
+            told = f"their {path} is {'not ' * wanted}{' or '.join(values)}"
+            lack = told if values else f"they have no {path}"
             notes.append(f"{left} records of {file.path.name} were left out: {lack}.")
     return records, notes
 
