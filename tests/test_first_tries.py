@@ -406,6 +406,6 @@ class TestImagesThatAreSpeltApart:
             image_files, "_composed", lambda name: (made.append(name), plain(name))[1]
         )
         files = image_files.ImageFiles(tmp_path)
-        found = [files.find([""], [name]) for name in names]
+        found = [files.find(name) for name in names]
         assert found == [unicodedata.normalize("NFD", name) for name in names]
         assert len(made) <= 3 * len(names)

@@ -6,20 +6,56 @@ import re
 import shlex
 import time
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, wraps
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Any, ParamSpec, TypeVar, cast
 
 from saccade.core.errors import BadConfig, BadData
 
 ARCHIVES = r".*\.(?i:zip|tar|tgz|tar\.\w+|7z|rar)"
 """Names of what is to be unpacked first, as a pattern."""
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".jfif", ".jp2", ".png", ".webp", ".avif", ".heic", ".gif", ".bmp"),
+    *(".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm", ".dcm"),
+)
+"""Of the names of image files, in lower case."""
 MOST_FOLDERS = 200
 """Folders that are searched for images of which nobody knows where they are."""
 SETTLED = 3_000_000_000
 """Nanoseconds after which a folder's time stamp tells whether it has changed since."""
+
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
+_found: ContextVar[dict[Any, Any] | None] = ContextVar("found", default=None)
+
+
+@contextmanager
+def unchanged_folders() -> Iterator[None]:
+    """Meanwhile nothing changes in folders: what `found_once` searches them for is kept."""
+    token = _found.set({} if (known := _found.get()) is None else known)
+    try:
+        yield
+    finally:
+        _found.reset(token)
+
+
+def found_once(search: Callable[Given, Found]) -> Callable[Given, Found]:
+    """A search that is made once for the same arguments while there are `unchanged_folders`."""
+
+    @wraps(search)
+    def once(*given: Given.args, **named: Given.kwargs) -> Found:
+        known = {} if (kept := _found.get()) is None else kept
+        if (key := (search, given, *named.items())) not in known:
+            known[key] = search(*given, **named)
+        return cast(Found, known[key])
+
+    return once
 
 
 def files_like(root: Path, pattern: str) -> list[Path]:
@@ -123,7 +159,8 @@ def by_name(pattern: str) -> Callable[[Path], str | None]:
     return lambda root: first_reason(root, pattern)
 
 
-def holds_texts(path: Path, texts: Sequence[str]) -> bool:
+@found_once
+def holds_texts(path: Path, *texts: str) -> bool:
     """True where all these texts stand in a file; a packed one, or Parquet, is taken as it is."""
     if not texts or path.suffix in (".gz", ".parquet", ".pkl"):
         return True
@@ -184,7 +221,9 @@ class ImageFiles:
         if not self.root.is_dir():
             hint = "Give --option images=FOLDER, absolute or relative to --root."
             raise BadConfig("there is no such folder of images", location=self.root, hint=hint)
+        self._prefix = f"{self.root.as_posix().rstrip('/')}/"
         self._listed: dict[str, frozenset[str]] = {}
+        self._by_stem: dict[str, dict[str, list[str]]] = {}
         self._composed: dict[str, dict[str, str]] = {}
         self._text = ""
 
@@ -195,52 +234,66 @@ class ImageFiles:
         files._text = home.relative_to(self.root).as_posix() if inside else ""
         return files
 
-    def find(self, folders: Sequence[str], names: Sequence[str], *, anywhere: bool = False) -> str:
-        """Path, below the root, of the first of `names` that lies in one of `folders`; else, if
-        `anywhere`, in any one folder alone (for names that no two images share).
+    def find(self, *names: str, folders: Sequence[str] = ("",), anywhere: bool = False) -> str:
+        """Path, below the root, of the first of `names` that lies in one of `folders`; at last, if
+        `anywhere`, in any folder (for names that no two images share).
 
-        Accents may be one letter with what they stand on, or follow it, as a Mac writes them. When
-        none does, the name where it should have been: the first name in the first folder that is
-        not empty. `prepare` finds and counts those.
+        A name may have folders in it; a path that leads elsewhere is given back as it is. When
+        none is there, the place where it should have been: in the first folder that is not empty.
+        `prepare` finds and counts those.
         """
         beside = [_join(self._text, folder) for folder in folders] if self._text else []
         places = [*beside, *folders]
-        for folder in places:
-            listed = self.names(folder)
-            for name in names:
-                if name in listed:
-                    return _join(folder, name)
-        if not "".join((*places, *names)).isascii():
-            spelt = (self._as_spelt(_join(folder, n)) for folder in places for n in names)
-            if found := next(filter(None, spelt), None):
+        groups = [[place] for place in places] + ([self.tree] if anywhere else [])
+        for name in names:
+            if found := self.search(name, groups):
                 return found
-        for name in names if anywhere else ():
-            if len(others := [folder for folder in self.tree if name in self.names(folder)]) == 1:
-                return _join(others[0], name)
-        homes = (folder for folder in places if folder not in ("", self._text))
-        return _join(next(filter(self.names, homes), folders[0]), names[0])
+        if is_absolute(names[0]):
+            return names[0].removeprefix(self._prefix)
+        below, _, file = names[0].rpartition("/")
+        homes = (_join(folder, below) for folder in places if folder not in ("", self._text))
+        return _join(next(filter(self.names, homes), _join(folders[0], below)), file)
 
-    def find_path(
-        self, name: str, folders: Sequence[str] = ("",), endings: Sequence[str] = ("",)
-    ) -> str:
-        """The same for a name that may have folders in it, or be a whole path below the root.
+    def search(self, name: str, groups: Sequence[Sequence[str]]) -> str | None:
+        """The path of a name in the first group of folders that has it, None where none has.
 
-        `endings` are tried behind it. A path that leads elsewhere is given back as it is.
+        Behind a name that is no image's, each of `IMAGE_ENDINGS` is tried. Accents may be one
+        letter with what they stand on, or follow it, as a Mac writes them. Raises BadData where
+        several files of a group would do.
         """
         if is_absolute(name):
-            root = f"{self.root.as_posix().rstrip('/')}/"
-            if not name.startswith(root):
+            if not name.startswith(self._prefix):
                 return name
-            name = name.removeprefix(root)
+            name, groups = name.removeprefix(self._prefix), [[""]]
         below, _, file = name.rpartition("/")
-        places = [_join(folder, below) if below else folder for folder in folders]
-        for place in places:
-            if len(found := [e for e in endings if e and file + e in self.names(place)]) > 1:
-                both = " and ".join(file + ending for ending in found[:2])
-                message = f"{name} could be {both}: which of them?"
-                hint = "Write the names of the images with their endings."
-                raise BadData(message, location=self.root / place, hint=hint)
-        return self.find(places, [file + ending for ending in endings])
+        bare = not file.lower().endswith(IMAGE_ENDINGS)
+        for group in groups:
+            folders = [_join(folder, below) if below else folder for folder in group]
+            found = [_join(folder, file) for folder in folders if file in self.names(folder)]
+            if bare and not found:
+                found = [
+                    _join(folder, one) for folder in folders for one in self._images(folder, file)
+                ]
+            if not found and not "".join((*folders, file)).isascii():
+                found = list(filter(None, (self._as_spelt(_join(f, file)) for f in folders)))
+            if found:
+                self.refuse_several(name, found)
+                return found[0]
+        return None
+
+    def refuse_several(self, name: str, paths: Sequence[str]) -> None:
+        """Raise BadData where these paths, of which `name` could be each, are several files; one
+        may be a link to the other.
+        """
+        if len(set(paths)) > 1:
+            real = {os.path.realpath(self.root / path): path for path in paths[::-1]}
+            if len(real) > 1:
+                message = f"{name} could be {' and '.join(sorted(real.values())[:2])}"
+                hint = "Name its folder in the record, or say: --option images=FOLDER."
+                if len({path.rpartition("/")[0] for path in real.values()}) == 1:
+                    hint = "Write the name in the record with its ending, or how a number is "
+                    hint += "written: --option image_name={:04d}.jpg."
+                raise BadData(f"{message}: which of them?", location=self.root, hint=hint)
 
     @cached_property
     def tree(self) -> list[str]:
@@ -256,6 +309,15 @@ class ImageFiles:
             except (OSError, ValueError):  # ValueError: no name of a folder at all
                 self._listed[folder] = frozenset()
         return self._listed[folder]
+
+    def _images(self, folder: str, stem: str) -> Sequence[str]:
+        """Names of the images in a folder that are called `stem`, but for their endings."""
+        if folder not in self._by_stem:
+            of = self._by_stem[folder] = dict[str, list[str]]()
+            for name in sorted(self.names(folder)):
+                if name.lower().endswith(IMAGE_ENDINGS):
+                    of.setdefault(name.rpartition(".")[0], []).append(name)
+        return self._by_stem[folder].get(stem, ())
 
     def _as_spelt(self, path: str) -> str | None:
         """A path as the disk spells it, where only its accents are written otherwise."""

@@ -213,6 +213,7 @@ class DataFolder:
         self.fingerprint: str = self.about["fingerprint"]
         self.window: str = self.about.get("window", "auto")
         """How images of more than 8 bits become 8, see `data.levels`."""
+        self._misfits: dict[str, int] = {}
 
     @property
     def tasks(self) -> tuple[TaskName, ...]:
@@ -302,9 +303,11 @@ class DataFolder:
 
     def misfits(self, tokenizer: str) -> int:
         """Number of training questions whose script one of `TOKENIZERS` is not made for."""
-        texts = self.question_table("train").column("text").to_pylist()
-        cut = TOKENIZERS.look_up(tokenizer)
-        return sum(misfits(cut, as_question(text)) for text in texts)
+        if tokenizer not in self._misfits:  # asked for when one is chosen, and when that is told
+            texts = self.question_table("train").column("text").to_pylist()
+            cut = TOKENIZERS.look_up(tokenizer)
+            self._misfits[tokenizer] = sum(misfits(cut, as_question(text)) for text in texts)
+        return self._misfits[tokenizer]
 
     def answer_counts(self, of: Literal["answers", "best_answers"] = "answers") -> dict[str, int]:
         """Counts of people's answers in the training split, as released, in the order of first use.

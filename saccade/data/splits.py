@@ -1,13 +1,15 @@
 """Splits that nobody published: images drawn from a seed, so that no image is in two splits."""
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from saccade.core.errors import BadConfig
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.options import as_share, as_whole
+from saccade.data.reading import read_lines
 from saccade.data.records import Collection, Split
 
 Key = TypeVar("Key", str, int)
@@ -64,6 +66,30 @@ def as_drawing(
     """These options of a reader, which it takes one by one or as `**shares`. Raises BadConfig."""
     shares = as_share("val_share", val_share), as_share("test_share", test_share)
     return Drawing(*shares, as_whole("seed", seed))
+
+
+def listed_splits(
+    lists: Iterable[tuple[Path, Split]], as_name: Callable[[str], str]
+) -> dict[str, Split]:
+    """The split of each image that files list, one name a line, each name as `as_name` makes it.
+    Raises BadData for an image that two of them list.
+    """
+    split_of: dict[str, Split] = {}
+    for path, split in lists:
+        for name in (as_name(line.strip()) for line in read_lines(path) if line.strip()):
+            if split_of.setdefault(name, split) != split:
+                message = f"{name} is also in the list of the {split_of[name]} images"
+                hint = "An image belongs to one split: take the released lists."
+                raise BadData(message, location=path, hint=hint)
+    return split_of
+
+
+def refuse_unnamed(listed: Iterable[str], named: Container[str], path: Path) -> None:
+    """Raise BadData for listed images that are not among those `named` in the file `path`."""
+    if bare := [name for name in listed if name not in named]:
+        message = f"has no record of {len(bare)} images of the split lists"
+        hint = "Take captions and lists from the same release."
+        raise BadData(f"{message}, the first is {bare[0]}", location=path, hint=hint)
 
 
 def hold_out(collection: Collection, share: float, seed: int = 0) -> Collection:

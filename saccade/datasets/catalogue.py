@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.tables import Table, load_object
 from saccade.data.find_files import no_folder
-from saccade.data.reading import opened_files
+from saccade.data.reading import collector_paused, opened_files
 from saccade.data.records import Collection, ImageRecord
 from saccade.data.splits import as_drawing
 
@@ -480,7 +480,7 @@ def read_parts(name: str, root: Path, /, **options: str) -> list[Collection]:
         raise no_folder(root, name)
     parts = []
     for part, own in own_options(lines, options).items():
-        with opened_files() as opened:
+        with collector_paused(), opened_files() as opened:
             read = cast(Collection, _function(lines[part].reader)(root, **own))
         unknown = read.licence == Collection.licence
         licence = lines[part].licence if unknown else read.licence

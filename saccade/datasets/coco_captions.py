@@ -61,7 +61,7 @@ def read(root: Path, year: str = "", images: str = "") -> Collection:
         )
         places = (f"{split}{other}", f"images/{split}{other}", "images", "")
         image_records += (
-            ImageRecord(number, files.find(places, [name], anywhere=True), split)
+            ImageRecord(number, files.find(name, folders=places, anywhere=True), split)
             for number, name in names.items()
         )
     captions, notes = with_words(captions)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import (
+    IMAGE_ENDINGS,
     ImageFiles,
     SeveralFit,
     by_name,
@@ -22,7 +23,6 @@ from saccade.data.options import one_of
 from saccade.data.reading import RELEASED, read_lines
 from saccade.data.records import Collection, Split
 from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
-from saccade.datasets.layout import ENDINGS
 
 FILES = r"(?:Train|Validation)_GCC-[\w.-]+\.tsv(?:\.gz)?"
 recognise = by_name(FILES)
@@ -92,7 +92,7 @@ def _images(files: ImageFiles, home: Path, split: Split) -> dict[str, str]:
         below = folder.relative_to(files.root).as_posix()
         if split_in(below) in (None, split):
             for name in files.names(below):
-                if name.lower().endswith(ENDINGS):
+                if "." not in name or name.lower().endswith(IMAGE_ENDINGS):
                     found.setdefault(name, tidy(f"{below}/{name}"))
     return found
 

@@ -10,8 +10,8 @@ two. Questions and captions may have a table each. The metadata of an imagefolde
 see `huggingface`. Nor is a file that belongs to a known layout: see `layouts`.
 """
 
-import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from saccade.data.records import SPLITS, Collection, Split
 from saccade.datasets.columns import columns_of, fits, there_is
 from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
 from saccade.datasets.huggingface import is_metadata
-from saccade.datasets.layout import ENDINGS
 from saccade.datasets.layout_files import claimed
 from saccade.datasets.row_files import ROW_FILES, first_row, read_known, split_of
 
@@ -51,14 +50,10 @@ def read(
     folders = ["images", "", *(f"{folder}{end}" for folder in beside for end in ("/images", ""))]
     folders = [folder for folder in folders if (files.root / folder).is_dir()]
 
-    def find(name: str) -> str:
-        bare = not re.search(r"\.\w{2,5}$", name)
-        return files.find_path(name, folders, ENDINGS if bare else ("",))
-
     rows = [row for path, split in chosen for row in read_known(path, columns, split)]
     if not _belong_together(rows):
         raise several_files("tables", root, [path for path, _ in chosen], "table")
-    return collect("table", rows, find, files.root, checked, ())
+    return collect("table", rows, partial(files.find, folders=folders), files.root, checked, ())
 
 
 def recognise(root: Path, table: str = "", columns: str = "") -> str | None:

@@ -63,7 +63,7 @@ def read(
     ]
     files = ImageFiles(root, images or None).beside(found[0])
     image_records = [
-        ImageRecord(n, files.find(FOLDERS, [f"image{n}.png", f"image{n}.jpg"]), split)
+        ImageRecord(n, files.find(f"image{n}.png", f"image{n}.jpg", folders=FOLDERS), split)
         for n, split in dict.fromkeys((q.image_id, q.split) for q in questions)
     ]
     several = sum("," in q.best_answer for q in questions)

@@ -49,7 +49,7 @@ def read(
         more = TEST_NUMBERS if part == "test" else 0
         folders = (f"{part}/images", part)
         for image, split in split_of.items():
-            file = files.find(folders, [f"{image}.png"])
+            file = files.find(f"{image}.png", folders=folders)
             image_records.append(ImageRecord(image + more, file, split))
         for number, (text, answer, image) in enumerate(rows):
             split = split_of[image]

@@ -13,7 +13,7 @@ from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, files_like, first_reason, one_file
 from saccade.data.reading import RELEASED, read_lines, read_start, read_table
 from saccade.data.records import SPLITS, Caption, Collection, ImageRecord, Split, with_words
-from saccade.data.splits import Drawing, as_drawing
+from saccade.data.splits import Drawing, as_drawing, listed_splits, refuse_unnamed
 from saccade.datasets.row_files import first_row
 from saccade.text.tokenizers import caption_words
 
@@ -103,28 +103,21 @@ def as_collection(
     and captions without a word are left out and counted. Raises BadData for an image in two lists
     or without captions, and for two lists of one split.
     """
-    listed: dict[str, Split] = {}
+    lists: list[tuple[Path, Split]] = []
     for word, split in zip(release.words, SPLITS, strict=True):
         found = files_like(root, release.lists.format(word))
         if len(found) > 1:
             message = f"and {found[1]} both list the {split} images"
             raise BadData(message, location=found[0], hint="Move one of them away.")
-        for line in (line.strip() for path in found for line in read_lines(path)):
-            name = line if line.endswith(release.suffix) else line + release.suffix
-            if line and listed.setdefault(name, split) != split:
-                message = f"{name} is also in the list of the {listed[name]} images"
-                hint = "An image belongs to one split: take the released lists."
-                raise BadData(message, location=found[0], hint=hint)
+        lists += ((path, split) for path in found)
+    listed = listed_splits(lists, lambda name: name.removesuffix(release.suffix) + release.suffix)
     split_of, notes = listed, list[str]()
     if not listed:
         if drawing is None:
             raise BadData("holds no split lists", location=root, hint=release.advice)
         split_of, drawn = drawing.draw(texts)
         notes = [f"{drawn} Scores do not compare with published ones. {release.advice}"]
-    if bare := [name for name in split_of if name not in texts]:
-        message = f"has no caption for {len(bare)} images of the split lists"
-        hint = "Take token file and lists from the same release."
-        raise BadData(f"{message}, the first is {bare[0]}", location=path, hint=hint)
+    refuse_unnamed(split_of, texts, path)
     files, names = ImageFiles(root, images or None).beside(path), sorted(split_of)
     kept, wordless = with_words(
         Caption(0, number, text, caption_words(text), split_of[name])
@@ -138,7 +131,7 @@ def as_collection(
         source=release.source,
         image_root=str(files.root),
         images=[
-            ImageRecord(number, files.find(release.folders, [name]), split_of[name])
+            ImageRecord(number, files.find(name, folders=release.folders), split_of[name])
             for number, name in enumerate(names)
         ],
         captions=[caption._replace(id=number) for number, caption in enumerate(kept)],

@@ -68,7 +68,7 @@ def _collection(
             asked, number_of = _questions(path, split)
             questions += asked
             for name, number in number_of.items():
-                file = files.find(("images", ""), [f"{name}.jpg"])
+                file = files.find(f"{name}.jpg", folders=("images", ""))
                 image_records[ImageRecord(number, file, split)] = None
     return Collection(source, str(files.root), list(image_records), questions)
 
@@ -98,7 +98,7 @@ def _ood(name: str, part: str) -> str:
 def recognise_ood(root: Path) -> str | None:
     """Its files by name, if they have images as GQA's have."""
     found = files_like(root, _ood("(?:val|testdev)", "(?:all|head|tail)"))
-    known = (path for path in found if holds_texts(path, ['"imageId"']))
+    known = (path for path in found if holds_texts(path, '"imageId"'))
     path = next(known, None)
     return f"there is {path.relative_to(root).as_posix()}" if path else None
 

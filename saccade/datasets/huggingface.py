@@ -211,7 +211,7 @@ def read_parquet(root: Path, images: str = "", columns: str = "", **rules: Any) 
         for row in _parquet_rows(path, columns, image, ask=not (split or says_split(columns)))
     ]
     notes = unpacked_note(files.root, below)
-    find = partial(files.find_path, folders=list(folders))
+    find = partial(files.find, folders=list(folders))
     return collect("hf-parquet", rows, find, files.root, checked, notes, stated_licence(root))
 
 
@@ -310,7 +310,7 @@ def read_saved(root: Path, images: str = "", columns: str = "", **rules: Any) ->
     except Exception as error:  # the library lets whatever damaged files raise pass through
         raise _damaged_file_of(home, error) from None
     notes = [*names, *unpacked_note(files.root, below)]
-    return collect("hf-datasets", rows, files.find_path, files.root, checked, notes)
+    return collect("hf-datasets", rows, files.find, files.root, checked, notes)
 
 
 def recognise_saved(root: Path) -> str | None:
@@ -439,8 +439,8 @@ def read_imagefolder(root: Path, images: str = "", columns: str = "", **rules: A
         """Beside the metadata; in `images=`, also without the folders of the splits."""
         folder, _, rest = name.partition("/")
         if _split_of(name):
-            return files.find_path(rest, (folder, "" if images else f"{folder}/images"))
-        return files.find_path(name, ("", "images"))
+            return files.find(rest, folders=(folder, "" if images else f"{folder}/images"))
+        return files.find(name, folders=("", "images"))
 
     found = _metadata(home)
     names = ", ".join(path.relative_to(home).as_posix() for path in found)

@@ -62,7 +62,7 @@ def read(root: Path, file: str = "", images: str = "") -> Collection:
         folder = str(record.get("filepath") or "")
         folders = (folder, f"images/{folder}", *FOLDERS) if folder else FOLDERS
         image_records.append(
-            ImageRecord(number, files.find(folders, [name], anywhere=True), SPLIT_OF[split])
+            ImageRecord(number, files.find(name, folders=folders, anywhere=True), SPLIT_OF[split])
         )
     if bare := next((p for p, own in zip(image_records, sentences, strict=True) if not own), None):
         raise BadData(f"image {bare.id} ({bare.file}) has no sentences", location=path, hint=HINT)
@@ -99,4 +99,4 @@ def _found(root: Path) -> list[Path]:
     """Files of the released names, else of these fields."""
     named = files_like(root, NAME)
     signs = ('"images"', '"sentences"', '"imgid"')
-    return named or [path for path in files_like(root, JSON) if holds_texts(path, signs)]
+    return named or [path for path in files_like(root, JSON) if holds_texts(path, *signs)]

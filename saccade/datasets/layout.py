@@ -19,7 +19,7 @@ whose number is the record's field "place", `*` each value of an object. `a + b`
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Mapping as MappingOf
 from difflib import get_close_matches
 from functools import cache
@@ -34,11 +34,6 @@ from saccade.core.settings import Settings, first_problem
 from saccade.data.reading import read_text
 
 LAYOUTS = Path(__file__).parent / "layouts"
-ENDINGS = (
-    *("", ".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"),
-    *(".webp", ".bmp", ".gif", ".tif", ".tiff", ".dcm"),
-)
-"""Tried behind an image's name that has none."""
 
 
 def _several(value: object) -> object:
@@ -210,36 +205,49 @@ def values_at(value: Any, path: str) -> list[Any]:
     return found
 
 
-def _filled(text: str, record: Any) -> list[str]:
-    """A text with what its braces say of the record; nothing where the record lacks a field."""
-    parts = []
-    for literal, path, form, _ in Formatter().parse(text):
-        parts.append(literal)
+def _filled(parts: Sequence[tuple[str, str | None, str]], record: Any) -> list[str]:
+    """A text with what its braces say of the record; nothing where the record lacks a field.
+    `parts` are what stands before braces, the path in them, and the form of its value.
+    """
+    text = ""
+    for before, path, form in parts:
+        text += before
         if path is not None:
             value = next(iter(values_at(record, path)), None)
             if value is None:
                 return []
-            number = (form or "").endswith("d") and isinstance(value, str) and value.isdigit()
+            number = form.endswith("d") and isinstance(value, str) and value.isdigit()
             try:
-                parts.append(format(int(value) if number else value, form or ""))
+                text += format(int(value) if number else value, form)
             except (ValueError, TypeError):
                 return []
-    return ["".join(parts)]
+    return [text]
 
 
 def taken(record: Any, paths: Sequence[str]) -> list[Any]:
     """What the first of `paths` gives that gives anything."""
     for path in paths:
-        found = [value for piece in path.split(" + ") for value in _values_of(piece, record)]
+        found = [value for values in _pieces(path) for value in values(record)]
         if found := [value for value in found if value not in (None, "", [])]:
             return found
     return []
 
 
-def _values_of(path: str, record: Any) -> list[Any]:
+@cache  # paths are taken apart once, not for every record
+def _pieces(path: str) -> list[Callable[[Any], list[Any]]]:
+    """Each piece of a path as a function from a record to what it gives."""
+    return [_piece(piece) for piece in path.split(" + ")]
+
+
+def _piece(path: str) -> Callable[[Any], list[Any]]:
     if path[:1] == path[-1:] == "'":
-        return [path[1:-1]]
-    return _filled(path, record) if "{" in path else values_at(record, path)
+        return lambda record: [path[1:-1]]
+    if "{" in path:
+        parts = [(before, field, form or "") for before, field, form, _ in Formatter().parse(path)]
+        return lambda record: _filled(parts, record)
+    if re.fullmatch(r"[^.*\[\]]+", path):  # a name
+        return lambda record: [record[path]] if path in record else []
+    return lambda record: values_at(record, path)
 
 
 _NO_PATHS = ("files", "holds", "folders", "remove")

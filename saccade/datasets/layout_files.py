@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import files_like, folders_in, holds_texts
+from saccade.data.find_files import files_like, folders_in, found_once, holds_texts
 from saccade.data.reading import RELEASED, read_json, read_lines
 from saccade.data.records import Split
 from saccade.datasets.coco_captions import FILES as COCO_FILES
@@ -53,6 +53,7 @@ ANOTHER_FORM = re.compile(r"(?:train|val|test)_(?!dev|std|challenge|\d)")
 """Begins what is no split, but another form of its file: train_tokenized, val_gt."""
 
 
+@found_once
 def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
     """The files of these patterns below `root`, or below the first folder in it that has some."""
     for home in (root, *folders_in(root)):
@@ -121,7 +122,7 @@ def matching_files(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -
     fit = [
         file
         for file in found
-        if holds_texts(file.path, [*mapping.holds, *(signs if is_json(file.path) else [])])
+        if holds_texts(file.path, *mapping.holds, *(signs if is_json(file.path) else ()))
         and (not mapping.parallel or _has_company(file, mapping))
     ]
     if fit and not mapping.files and mapping.join and mapping.join.all:
@@ -133,9 +134,8 @@ def _is_bare(file: File, join: Join) -> bool:
     """Has a file of a split only what is joined, no record that joins it: is it to be predicted?"""
     mine = join.on.partition("=")[0].strip()
     names = [f'"{name}"' for name in steps_of(join.records) if name != EACH]
-    return bool(file.split and holds_texts(file.path, names)) and not holds_texts(
-        file.path, [f'"{mine}"']
-    )
+    wanted = file.split and holds_texts(file.path, *names)
+    return bool(wanted) and not holds_texts(file.path, f'"{mine}"')
 
 
 def _has_company(file: File, mapping: Mapping) -> bool:
@@ -172,9 +172,10 @@ def _subset_of(path: Path, root: Path) -> str:
 
 def partners(root: Path, join: Join) -> list[File]:
     """The files that join others."""
-    return [file for file in files_of(root, join.files) if holds_texts(file.path, join.holds)]
+    return [file for file in files_of(root, join.files) if holds_texts(file.path, *join.holds)]
 
 
+@found_once
 def claimed(root: Path, *names: str) -> list[Path]:
     """Files below `root` that belong to the layouts of these released sets, else of all that have
     names of their own, and those of VQA and COCO captions.
@@ -188,7 +189,7 @@ def claimed(root: Path, *names: str) -> list[Path]:
     ]
     files = [] if names else files_like(root, COCO_FILES)
     for path in [] if names else files_like(root, VQA_FILES):
-        files += [path] if holds_texts(path, ['"question_id"']) else []
+        files += [path] if holds_texts(path, '"question_id"') else []
     while layouts:
         layout = layouts.pop()
         layouts += [layout.otherwise] if layout.otherwise else []

@@ -1,19 +1,19 @@
 """Data sets of a layout that is written down: their records become rows."""
 
-import os
 import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as MappingOf
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import ImageFiles, folders_in, is_absolute, tidy
+from saccade.data.find_files import IMAGE_ENDINGS, ImageFiles, folders_in, tidy
 from saccade.data.options import one_of
-from saccade.data.reading import read_lines
 from saccade.data.records import Collection, Split
+from saccade.data.splits import listed_splits, refuse_unnamed
 from saccade.datasets.custom_rows import Row, as_rules, collect, is_address, split_in
-from saccade.datasets.layout import ENDINGS, Mapping, changed, load, released, taken
+from saccade.datasets.layout import Mapping, changed, load, released, taken
 from saccade.datasets.layout_files import (
     File,
     Joining,
@@ -38,6 +38,7 @@ class _Images:
     def __init__(self, files: ImageFiles, mapping: Mapping, *, own: bool) -> None:
         """`own` says that the layout is the user's, who can mend it."""
         self.files, self.mapping, self.own = files, mapping, own
+        self.parts = [part for part in (*_ONE, *_SEVERAL) if getattr(mapping, part)]
         self.known: dict[tuple[Path, str], list[list[str]]] = {}
         self.found: dict[tuple[tuple[str, ...], Path, str], str] = {}
         self.flat: dict[str, str] = {}
@@ -80,62 +81,28 @@ class _Images:
         return not mine, strange, bool(file.split) and of is None
 
     def find(self, names: Sequence[str], file: File) -> str:
-        """The first of `names` that is there, with one of `ENDINGS` where it has none, or its last
-        part, where all lie in one folder; else the place where the first should be.
+        """The first of `names` that is there, or its last part, where all lie in one folder; else
+        the place where the first should be.
         """
         key = (tuple(names), file.home, file.subset)
         if key not in self.found:
-            self.found[key] = self._look(names, self.folders(file))
+            self.found[key] = self._search(names, self.folders(file))
         return self.found[key]
 
-    def _look(self, names: Sequence[str], folders: Sequence[Sequence[str]]) -> str:
+    def _search(self, names: Sequence[str], folders: Sequence[Sequence[str]]) -> str:
         for name in names:
-            if path := self._there(name, folders):
+            if path := self.files.search(name, folders):
                 return path
         for name in names:
             last = name.rpartition("/")[2]
-            path = self._there(last, (("", "images"),)) if "/" in name else None
+            path = self.files.search(last, (("", "images"),)) if "/" in name else None
             if path and self.flat.setdefault(path, name) != name:
                 message = f"{path} could be {self.flat[path]} and {name}"
                 hint = "Keep the folders of the images as they were released."
                 raise BadData(message, location=self.files.root, hint=hint)
             if path:
                 return path
-        return self.files.find_path(names[0], [folder for group in folders for folder in group])
-
-    def _there(self, name: str, folders: Sequence[Sequence[str]]) -> str | None:
-        """The path of a name. Raises BadData where several folders have it that nothing tells
-        apart.
-        """
-        endings = ("",) if re.search(r"\.\w{2,5}$", name) else ENDINGS
-        for group in folders:
-            path = self.files.find_path(name, group, endings)
-            folder, _, last = path.rpartition("/")
-            if last not in self.files.names(folder):
-                continue
-            if not is_absolute(name):
-                below, _, end = name.rpartition("/")
-                places = (tidy("/".join(filter(None, (one, below)))) for one in group)
-                every = (
-                    f"{at}/{end}{e}"
-                    for at in places
-                    for e in endings
-                    if end + e in self.files.names(at)
-                )
-                self._refuse_several(name, [path, *(one.lstrip("/") for one in every)])
-            return path
-        return None
-
-    def _refuse_several(self, name: str, paths: Sequence[str]) -> None:
-        if len(set(paths)) > 1:  # one may be a link to the other
-            real = {os.path.realpath(self.files.root / path): path for path in paths[::-1]}
-            if len(real) > 1:
-                message = f"{name} could be {' and '.join(sorted(real.values())[:2])}"
-                one_folder = len({path.rpartition("/")[0] for path in real.values()}) == 1
-                hint = "Name its folder in the record, or say: --option images=FOLDER."
-                if one_folder:
-                    hint = "Write the name in the record, or say: --option image_name={:04d}.jpg."
-                raise BadData(f"{message}: which of them?", location=self.files.root, hint=hint)
+        return self.files.find(*names, folders=[folder for group in folders for folder in group])
 
     def names_of(self, number: Any, file: File, every: Sequence[Any]) -> list[str]:
         """What the image of a number may be called; `every` has the numbers of the whole file."""
@@ -149,8 +116,10 @@ class _Images:
             patterns = [pattern] if (pattern := self.patterns[home]) else usual
             names = list(dict.fromkeys(name.format(int(number)) for name in patterns))
             if len(names) > 1:
-                there = [path for name in names if (path := self._there(name, self.folders(file)))]
-                self._refuse_several(f"image {number}", there)
+                there = [
+                    path for name in names if (path := self.files.search(name, self.folders(file)))
+                ]
+                self.files.refuse_several(f"image {number}", there)
             self.numbered[key] = names
         return self.numbered[key]
 
@@ -169,7 +138,7 @@ class _Images:
             fitting: dict[str, str] = {}
             for name in sorted(name for name in paths if name[0] != "."):
                 for match in re.finditer(r"\d+", name):
-                    if int(match[0]) == every[0] and name.lower().endswith(ENDINGS[1:]):
+                    if int(match[0]) == every[0] and name.lower().endswith(IMAGE_ENDINGS):
                         width = len(match[0]) if match[0][0] == "0" or len(match[0]) > 6 else 0
                         head, tail = (
                             part.replace("{", "{{").replace("}", "}}")
@@ -179,7 +148,7 @@ class _Images:
                         if names.issuperset(map(pattern.format, every)):
                             fitting.setdefault(pattern, paths[name])
             if fitting:
-                self._refuse_several(f"image {every[0]}", list(fitting.values()))
+                self.files.refuse_several(f"image {every[0]}", list(fitting.values()))
                 return next(iter(fitting))
         return None
 
@@ -270,7 +239,8 @@ def read_mapped(
     join = mapping.join
     others = partners(root, join) if join else []
     joining = Joining()
-    lists = _Lists(root, mapping)
+    lists = [(f.path, f.split) for f in files_of(root, mapping.lists) if f.split]
+    listed, named = listed_splits(lists, _bare), set[str]()
     for file in found:
         if join:
             records = joined(mapping, join, file, others, joining)
@@ -278,13 +248,14 @@ def read_mapped(
             records = read_records(file, mapping, mapping.records)
         _refuse_twice(file.path, records, mapping.unique)
         records, left = _wanted(records, file, mapping)
-        records, unlisted = lists.divide(_once(records, mapping))
+        records, names, unlisted = _listed(_once(records, mapping), listed, mapping)
+        named |= names
         notes += [*left, *unlisted]
         numbers = [n for _, r in records for n in taken(r, mapping.image_id)[:1]]
         rows += (
             row for place, record in records for row in _rows(file, place, record, places, numbers)
         )
-    lists.refuse_unnamed(found[0].path)
+    refuse_unnamed(listed, named, found[0].path)
     _refuse_silent(found, rows, places)
     if join and not join.all:
         notes += _idle(found, joining)
@@ -419,46 +390,28 @@ def _image_and_captions(record: dict[str, Any], mapping: Mapping) -> tuple[list[
     return taken(record, mapping.image or mapping.image_id), taken(record, mapping.captions)
 
 
-class _Lists:
-    """The files that list the images of each split, by their names with or without an ending."""
-
-    def __init__(self, root: Path, mapping: Mapping) -> None:
-        """Raises BadData for an image that is in two of them."""
-        self.mapping = mapping
-        self.split_of: dict[str, Split] = {}
-        self.named: set[str] = set()
-        for file in files_of(root, mapping.lists):
-            for name in (_bare(line.strip()) for line in read_lines(file.path) if line.strip()):
-                if file.split and self.split_of.setdefault(name, file.split) != file.split:
-                    message = f"{name} is also in the list of the {self.split_of[name]} images"
-                    hint = "An image belongs to one split: take the released lists."
-                    raise BadData(message, location=file.path, hint=hint)
-
-    def divide(self, records: Placed) -> tuple[Placed, list[str]]:
-        """The records of listed images with their `$split`, and a note about the others."""
-        if not self.split_of:
-            return records, []
-        kept = []
-        for place, record in records:
-            name = _bare(str(next(iter(taken(record, self.mapping.image)), "")))
-            self.named.add(name)
-            if split := self.split_of.get(name):
-                kept.append((place, {**record, "$split": split}))
-        left = len(records) - len(kept)
-        note = f"{left} records are of images in no split list and were left out."
-        return kept, [note] if left else []
-
-    def refuse_unnamed(self, path: Path) -> None:
-        """Raise BadData for listed images of which the file `path` says nothing."""
-        if bare := [name for name in self.split_of if name not in self.named]:
-            message = f"has no record of {len(bare)} images of the split lists"
-            hint = "Take captions and lists from the same release."
-            raise BadData(f"{message}, the first is {bare[0]}", location=path, hint=hint)
+def _listed(
+    records: Placed, listed: MappingOf[str, Split], mapping: Mapping
+) -> tuple[Placed, set[str], list[str]]:
+    """The records of listed images with their `$split`, the images that are named, and a note about
+    the other records.
+    """
+    if not listed:
+        return records, set(), []
+    names = [_bare(str(next(iter(taken(record, mapping.image)), ""))) for _, record in records]
+    kept = [
+        (place, {**record, "$split": listed[name]})
+        for name, (place, record) in zip(names, records, strict=True)
+        if name in listed
+    ]
+    left = len(records) - len(kept)
+    note = f"{left} records are of images in no split list and were left out."
+    return kept, set(names), [note] if left else []
 
 
 def _bare(name: str) -> str:
     stem, dot, ending = name.rpartition(".")
-    return stem if dot + ending in ENDINGS else name
+    return stem if (dot + ending).lower() in IMAGE_ENDINGS else name
 
 
 def _refuse_twice(path: Path, records: Placed, fields: Sequence[str]) -> None:
@@ -471,22 +424,21 @@ def _refuse_twice(path: Path, records: Placed, fields: Sequence[str]) -> None:
         known.add(key)
 
 
+_ONE = ("id", "image_id", "question", "split", "best_answer", "answer_type", "question_type")
+"""Parts of a record that are one value, and below those that are several, as rows call them."""
+_SEVERAL = {"answers": "answer", "captions": "caption", "choices": "choices"}
+
+
 def _rows(
     file: File, place: str, record: dict[str, Any], places: _Images, numbers: Sequence[Any]
 ) -> Iterator[Row]:
     """A row for each image of a record."""
     mapping = places.mapping
-    values: dict[str, Any] = {
-        part: next(iter(_parts(record, mapping, part)), None)
-        for part in (
-            *("id", "image_id", "question", "split", "best_answer"),
-            *("answer_type", "question_type"),
-        )
-    }
+    values: dict[str, Any] = {**dict.fromkeys(_ONE), "answer": [], "caption": [], "choices": []}
+    for part in places.parts:
+        found = _parts(record, mapping, part)
+        values[_SEVERAL.get(part, part)] = found if part in _SEVERAL else next(iter(found), None)
     values["split"] = record.get("$split", values["split"])
-    values["answer"] = _parts(record, mapping, "answers")
-    values["caption"] = _parts(record, mapping, "captions")
-    values["choices"] = _parts(record, mapping, "choices")
     if isinstance(question := values["question"], str) and mapping.remove:
         values["question"] = re.sub("|".join(map(re.escape, mapping.remove)), " ", question)
     if (number := values["image_id"]) is not None and not is_json(file.path):
@@ -527,9 +479,7 @@ def _hint(file: File, place: str, record: dict[str, Any], places: _Images) -> st
 
 def _parts(record: dict[str, Any], mapping: Mapping, part: str) -> list[Any]:
     """What a record says of a part, in words."""
-    if not (paths := getattr(mapping, part)):
-        return []
-    found = taken(record, paths)
+    found = taken(record, getattr(mapping, part))
     if part == "answers" and mapping.separator:
         texts = (one.split(mapping.separator) if isinstance(one, str) else [one] for one in found)
         found = [text for several in texts for text in several]

@@ -204,7 +204,7 @@ def read(root: Path, origin: str = "", images: str = "", all_answers: str = "no"
     for video, second, lines in seconds(home):
         split: Split = "val" if video in VAL else "train"
         folder, number = f"video_{video:02}", video * 100_000 + second
-        file = files.find((f"images/{folder}", folder), [f"{second:05}.png"])
+        file = files.find(f"{second:05}.png", folders=(f"images/{folder}", folder))
         image_records.append(ImageRecord(number, file, split))
         for place, (asked, answer) in enumerate(lines):
             if answer in NO_ANSWER and all_answers == "no":

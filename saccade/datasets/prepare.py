@@ -8,7 +8,7 @@ from pathlib import Path
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check, without_file
-from saccade.data.find_files import no_folder
+from saccade.data.find_files import no_folder, unchanged_folders
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.reading import GuessedEncoding
 from saccade.data.records import Collection
@@ -83,7 +83,10 @@ def _read(
     source: str | None, root: Path, options: Mapping[str, str]
 ) -> tuple[list[Collection], list[str]]:
     """The collections to be joined, and notes about how they were read."""
-    with warnings.catch_warnings(record=True, action="always", category=GuessedEncoding) as heard:
+    with (
+        unchanged_folders(),
+        warnings.catch_warnings(record=True, action="always", category=GuessedEncoding) as heard,
+    ):
         if source is None:
             parts, notes = recognise(root, **options)
         else:

@@ -100,7 +100,7 @@ class Release(NamedTuple):
                     left_out += 1
                     continue
                 number = operation * self.times + frame
-                file = files.find(places, [f"{match[1]}.png"])
+                file = files.find(f"{match[1]}.png", folders=places)
                 image_records.append(ImageRecord(number, file, split))
                 questions += (
                     Question(number * 100 + line, number, asked, split, (answer,), answer)

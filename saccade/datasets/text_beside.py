@@ -13,7 +13,6 @@ from saccade.data.find_files import ImageFiles, files_like, folders_in
 from saccade.data.reading import read_start, read_text, refuse_stand_ins
 from saccade.data.records import Collection
 from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
-from saccade.datasets.layout import ENDINGS
 
 TEXTS = r".*\.(?:txt|caption)"
 
@@ -70,7 +69,7 @@ def _image(path: Path, root: Path, files: ImageFiles) -> str:
     """The image of a text: of its path, else of its name alone; empty where there is none."""
     below = path.relative_to(root).with_suffix("").as_posix()
     for name in dict.fromkeys((below, path.stem)):
-        image = files.find_path(name, endings=ENDINGS)
+        image = files.find(name)
         folder, _, last = image.rpartition("/")
         if last in files.names(folder):
             return image

@@ -38,7 +38,9 @@ def read(root: Path, images: str = "", **shares: Any) -> Collection:
     names, notes = _images(home / "image_data.json", set(image_ids))
     files = ImageFiles(root, images or None).beside(path)
     image_records = [
-        ImageRecord(number, files.find(FOLDERS, names.get(number, [f"{number}.jpg"])), split)
+        ImageRecord(
+            number, files.find(*names.get(number, [f"{number}.jpg"]), folders=FOLDERS), split
+        )
         for number, split in split_of.items()
     ]
     questions = []

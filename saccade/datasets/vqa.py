@@ -342,5 +342,7 @@ def _read_pair(
     for number in dict.fromkeys(image_ids):
         name = f"{number:012}"
         names = (f"COCO_{place}_{name}.jpg", f"{name}.jpg", f"{name}.png")
-        images.append(ImageRecord(number, beside.find(folders, names, anywhere=True), split))
+        images.append(
+            ImageRecord(number, beside.find(*names, folders=folders, anywhere=True), split)
+        )
     return images, questions

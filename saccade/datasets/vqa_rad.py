@@ -58,7 +58,7 @@ def read(
     number_of = {n: place for place, n in enumerate(sorted({n for n, _ in rows}))}
     files = ImageFiles(root, images or None).beside(text)
     image_records = {
-        (number_of[n], q.split): ImageRecord(number_of[n], files.find(FOLDERS, [n]), q.split)
+        (number_of[n], q.split): ImageRecord(number_of[n], files.find(n, folders=FOLDERS), q.split)
         for n, q in rows
     }
     notes.append(note)

@@ -12,17 +12,16 @@ from typing import Any
 
 from saccade.core.errors import BadData
 from saccade.core.formatting import size_in_words
-from saccade.data.find_files import ImageFiles, files_like
+from saccade.data.find_files import IMAGE_ENDINGS, ImageFiles, files_like
 from saccade.data.reading import note_opened, read_start, refuse_stand_ins
 from saccade.data.records import Collection
 from saccade.datasets.columns import known_among
 from saccade.datasets.custom_rows import Row, as_rules, collect
 from saccade.datasets.huggingface import FOLDER, image_name, splits_in_names, unpacked_note
-from saccade.datasets.layout import ENDINGS
 from saccade.datasets.row_files import damaged, parse_json
 
 SHARDS = r".*\.tar"
-IMAGES = {ending.lstrip(".").lower() for ending in ENDINGS}
+IMAGES = {ending.lstrip(".") for ending in IMAGE_ENDINGS}
 LARGEST = 2**27
 """Bytes that one member of a shard may have; no photo is as large."""
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, TypeVar
 
 from saccade.core.errors import BadData
+from saccade.data.find_files import IMAGE_ENDINGS
 from saccade.data.records import ImageRecord
 from saccade.datasets.catalogue import published
 
@@ -22,7 +23,7 @@ By = Literal["name", "id"]
 SAY_WHICH = "Say what the numbers are: --match name, or --match id."
 NUMBERED = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?(\d{1,18})")
 """A name that is a number, or COCO's."""
-IMAGE = re.compile(r"\.(jpe?g|jfif|jp2|png|gif|bmp|tiff?|webp|p[bgnp]m|avif|heic|dcm)$", re.I)
+IMAGE = re.compile(f"({'|'.join(map(re.escape, IMAGE_ENDINGS))})$", re.I)
 ARRAY = re.compile(r"\.(np[yz]|pth)$")
 
 
