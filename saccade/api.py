@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from saccade.core.errors import BadData
-from saccade.core.run_files import read_run_json, refuse_run
+from saccade.core.run_files import (
+    check_scored,
+    read_run_json,
+    refuse_other_scores,
+    refuse_run,
+)
 
 if TYPE_CHECKING:
     from saccade.config import Recipe
     from saccade.data.records import Split
     from saccade.inference.predictor import Run
+    from saccade.interop.prediction_ids import OnExtra, OnMissing
 
 OnFault = Literal["refuse", "drop", "keep"]
 OnBad = Literal["refuse", "drop"]
@@ -246,6 +252,68 @@ def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
     )
 
 
+def score(  # noqa: PLR0913  the options of `saccade score`
+    predictions: str | Path,
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    split: "Split | None" = None,
+    missing: "OnMissing" = "refuse",
+    extra: "OnExtra" = "refuse",
+    revision: str | None = None,
+    wordnet: str | Path | None = None,
+    java: bool = False,
+) -> dict[str, Any]:
+    """Score a file of predictions that any program wrote, beside baselines; no model is needed.
+
+    Writes what `evaluate` writes, into a folder of its own that `compare` takes beside runs.
+
+    Args:
+        predictions: JSON, JSON lines, CSV, TSV, Parquet, a spreadsheet or a `.pth`, with the ids of
+            questions or images: the forms of the evaluation servers and of programs that are
+            listed in docs/score.md.
+        data: The data folder that holds the human answers or captions.
+        out: The folder to write; by default the file's name with "-scored" for its ending.
+        split: By default the one that the ids are of.
+        missing: What to do where examples have no prediction: "refuse", or count them as "wrong".
+        extra: What to do with predictions for other examples: "refuse" or "ignore".
+        revision: Of the VQA scorer, as for `evaluate`.
+        wordnet: WordNet's folder or zip file, for WUPS.
+        java: Also compute METEOR and SPICE, which takes minutes.
+
+    Returns:
+        The scores of the split as they stand in `scores.json`.
+
+    Raises:
+        BadData: The file is of no known form, or its ids are not those of the data; each error says
+            how many, which and what to do.
+        BadConfig: An option is unknown, or a spreadsheet needs a package that is not installed.
+        BadRun: `out` holds other scores.
+
+    Example:
+        >>> scores = saccade.score("run/predictions.json", "data", "other", split="val")
+        >>> scores["accuracy"] == saccade.evaluate("run", split="val", device="cpu")["accuracy"]
+        True
+    """
+    path = Path(predictions)
+    folder = path.with_name(f"{path.name.split('.')[0] or path.name}-scored")
+    folder = Path(out) if out else folder
+    _check_data(data)
+    refuse_other_scores(folder, path)
+    from saccade.data.folder import DataFolder
+    from saccade.interop.prediction_files import read_predictions
+    from saccade.interop.prediction_ids import match_predictions
+
+    opened, file = DataFolder(Path(data)), read_predictions(path)
+    matched = match_predictions(file, opened, split, missing=missing, extra=extra)
+    from saccade.evaluation.score_file import score_predictions
+    from saccade.evaluation.scoring import ScoreOptions
+
+    names = Path(wordnet) if wordnet else None
+    options = ScoreOptions(None, None, revision or opened.revision, names, java)
+    return score_predictions(file, matched, opened, folder, options)
+
+
 def load(run: str | Path, device: str = "auto") -> "Run":
     """Open a run folder for predictions on any image.
 
@@ -285,7 +353,8 @@ def compare(
     """Write one HTML page that compares scored runs, with its numbers in a folder beside it.
 
     Args:
-        runs: Run folders that `evaluate` has scored; "NAME=RUN" gives one a name.
+        runs: Run folders that `evaluate` has scored, and folders that `score` has written;
+            "NAME=RUN" gives one a name.
         out: The page to write.
         split: The split to compare on; by default the last on which all runs were scored.
         data: The data folder, where it has moved since training.
@@ -309,7 +378,7 @@ def compare(
     words = [str(run) for run in runs]
     for word in words:
         name, _, path = word.partition("=")
-        read_run_json(Path(path if name and path and not Path(word).exists() else word))
+        check_scored(Path(path if name and path and not Path(word).exists() else word))
     from saccade.comparison.page import compare as write
     from saccade.comparison.runs import named
 

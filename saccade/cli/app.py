@@ -39,7 +39,7 @@ MODULES = {
     **dict.fromkeys(("download", "prepare", "frames"), "data"),
     **dict.fromkeys(("extract", "import-features", "store"), "features"),
     **dict.fromkeys(("train", "import-checkpoint"), "train"),
-    **dict.fromkeys(("evaluate", "compare"), "evaluate"),
+    **dict.fromkeys(("evaluate", "score", "compare"), "evaluate"),
     **dict.fromkeys(("ask", "caption", "explain"), "predict"),
     **dict.fromkeys(("pack", "unpack"), "data"),
     **dict.fromkeys(("list", "show", "about"), "info"),

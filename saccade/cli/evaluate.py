@@ -1,15 +1,29 @@
-"""Commands that score runs: evaluate, compare."""
+"""Commands that score predictions: evaluate, score, compare."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
-from saccade.cli.app import BeamOption, DeviceOption, FeaturesOption, RunArgument, show_rows
+from saccade.cli.app import (
+    BeamOption,
+    DataFolderOption,
+    DeviceOption,
+    FeaturesOption,
+    RunArgument,
+    say_next,
+    show_rows,
+)
 from saccade.core.formatting import values
 from saccade.data.records import Split
 
 commands = typer.Typer(rich_markup_mode=None)
+RevisionOption = Annotated[
+    str | None,
+    typer.Option(help="Of the VQA scorer: 2021-03, 2016, always; by default the data's."),
+]
+WordnetOption = Annotated[Path | None, typer.Option(help="WordNet's folder or zip file, for WUPS.")]
+JavaOption = Annotated[bool, typer.Option("--java", help="Also METEOR and SPICE: minutes.")]
 
 
 @commands.command()
@@ -17,21 +31,15 @@ def evaluate(
     run: RunArgument,
     split: Annotated[Split | None, typer.Option(help="By default test, else val.")] = None,
     beam_size: BeamOption = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(help="Of the VQA scorer: 2021-03, 2016, always; by default the data's."),
-    ] = None,
+    revision: RevisionOption = None,
     data: Annotated[Path | None, typer.Option(help="Where the data folder is now.")] = None,
     features: FeaturesOption = None,
-    wordnet: Annotated[
-        Path | None, typer.Option(help="WordNet's folder or zip file, for WUPS.")
-    ] = None,
-    java: Annotated[bool, typer.Option("--java", help="Also METEOR and SPICE: minutes.")] = False,
+    wordnet: WordnetOption = None,
+    java: JavaOption = False,
     device: DeviceOption = "auto",
 ) -> None:
     """Score a run officially, beside baselines that need no image."""
     from saccade.api import evaluate as score
-    from saccade.metrics.catalogue import METRICS, titled
 
     scores = score(
         run,
@@ -44,6 +52,15 @@ def evaluate(
         java=java,
         device=device,
     )
+    _show_scores(scores)
+    rows = run / f"scored-{scores['split']}.parquet"
+    typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}, {rows}")
+
+
+def _show_scores(scores: dict[str, Any]) -> None:
+    """Print every score, then what stands beside them."""
+    from saccade.metrics.catalogue import METRICS, titled
+
     show_rows(titled(scores))
     found = {name: scores.pop(name) for name in METRICS if name in scores}
     for reason in {v["not_measured"]: None for v in found.values() if isinstance(v, dict)}:
@@ -57,14 +74,73 @@ def evaluate(
         for name, one in scores["baselines"].items()
     }
     show_rows(values(scores))
-    rows = run / f"scored-{scores['split']}.parquet"
-    typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}, {rows}")
+
+
+@commands.command()
+def score(
+    predictions: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Answers or captions that any program wrote.")
+    ],
+    data: DataFolderOption,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A new folder; by default FILE-scored.")
+    ] = None,
+    split: Annotated[Split | None, typer.Option(help="By default the one of the ids.")] = None,
+    missing: Annotated[
+        str, typer.Option(help="Examples without a prediction: refuse, or count as wrong.")
+    ] = "refuse",
+    extra: Annotated[
+        str, typer.Option(help="Predictions for other examples: refuse or ignore.")
+    ] = "refuse",
+    revision: RevisionOption = None,
+    wordnet: WordnetOption = None,
+    java: JavaOption = False,
+) -> None:
+    """Score anybody's file of predictions officially, beside baselines; no model is needed."""
+    from saccade.api import score as score_file
+
+    scores = score_file(
+        predictions,
+        data,
+        out,
+        split=split,
+        missing=cast(Any, missing),
+        extra=cast(Any, extra),
+        revision=revision,
+        wordnet=wordnet,
+        java=java,
+    )
+    folder = out or predictions.with_name(f"{predictions.name.split('.')[0]}-scored")
+    typer.echo(_headline(scores))
+    rows = folder / f"scored-{scores['split']}.parquet"
+    _show_scores(scores)
+    typer.echo(f"Written: {folder / 'scores.json'}, {folder / 'predictions.json'}, {rows}")
+    say_next("compare", folder, "RUN")
+
+
+def _headline(scores: dict[str, Any]) -> str:
+    """Each main score with its interval, and the best baseline that needs no image, in a line."""
+    from saccade.core.tasks import TASK_INFO
+    from saccade.metrics.catalogue import METRICS
+
+    parts = []
+    for name in TASK_INFO[scores["task"]].main_metrics:
+        of, ends = METRICS[name], scores["interval"].get(name)
+        known = {title: one[name] for title, one in scores["baselines"].items() if name in one}
+        known.pop("shuffled_images", None)
+        best = max(known, key=lambda title: known[title], default=None)
+        interval = f" [{of.shown(ends[0])}, {of.shown(ends[1])}]" if ends else ""
+        beside = f", {best.replace('_', ' ')} {of.shown(known[best])}" if best else ""
+        parts.append(f"{of.title} {of.shown(scores[name])}{interval}{beside}")
+    things = "questions" if "questions" in scores else "images"
+    return f"{'; '.join(parts)} ({scores[things]:,} {things}, {scores['split']} split)"
 
 
 @commands.command()
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Scored runs; NAME=RUN gives a name.")
+        list[str],
+        typer.Argument(metavar="RUN...", help="Scored runs or files; NAME=RUN gives a name."),
     ],
     out: Annotated[
         Path, typer.Option("--out", "-o", help="The page; numbers go beside it, report/ here.")

@@ -80,7 +80,7 @@ def curves(group: Group) -> Figure | None:
             rows.append({"run": run.name, "epoch": record["epoch"], **values, "seconds": seconds})
     if not rows:
         return None
-    recipes = [run.opened.header.recipe for run in group.runs]
+    recipes = [run.opened.header.recipe for run in group.runs if run.opened]
     losses = {(own := of.answers) and (own.loss, own.summed, own.target) for of in recipes}
     critical = {of.train.self_critical is None for of in recipes}
     relative = len(losses) > 1 or len(critical) > 1  # the recipes define their losses differently
@@ -150,9 +150,10 @@ def _description(group: Group) -> str:
             "Training loss as the recipe defines it; the loss of a question on the validation "
             f"split likewise (recipes may differ); {title}, free-running. {kept}"
         )
-    words = {len(run.opened.words.vocabulary) for run in group.runs}
-    other = "" if len(words) == 1 else " Vocabularies differ in size, and losses with them."
-    sizes = sorted({run.scores["beam_size"] for run in group.runs})
+    models = [run for run in group.runs if run.opened]
+    words = {len(run.opened.words.vocabulary) for run in models if run.opened}
+    other = "" if len(words) < 2 else " Vocabularies differ in size, and losses with them."
+    sizes = sorted({run.scores["beam_size"] for run in models})
     beams = f"{', '.join(map(str, sizes))} beam{'s' if sizes != [1] else ''}"
     return (
         "Training loss as the recipe defines it, with what its paper adds. Loss: cross-entropy "

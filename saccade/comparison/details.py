@@ -34,6 +34,7 @@ OTHER = (
 """Entries of `scores.json` that are no metrics of predictions: path, title, digits."""
 LABELS = (
     *("recipe", "model", "initialised_from", "seed", "epoch", "decoding", "beam_size"),
+    *("predictions_file", "predictions_sha256", "predictions_form", "predictions_missing"),
     *("confidence", "selected_on_this_split", "trained_on_this_split"),
     *("same_data_as_in_training", "features", "features_fingerprint"),
 )
@@ -143,10 +144,11 @@ def cost(group: Group, watts: float) -> Figure:
         row |= {"best_epoch": best, "seconds": seconds, "seconds_to_best": to_best}
         row |= {"examples_per_second": rate, "assumed_watts": watts, "energy_watt_hours": energy}
         rows.append(row)
-        frozen, used = run.parameters - run.trainable, NONE
+        frozen, used = (run.parameters or 0) - (run.trainable or 0), NONE
         if energy is not None:
             used = f"about {energy / 1000:g} kWh" if energy >= 1000 else f"about {energy:g} Wh"
-        size = Cell(f"{run.parameters:,}", f"{frozen:,} of them frozen" if frozen else "")
+        parameters = "not known" if run.parameters is None else f"{run.parameters:,}"
+        size = Cell(parameters, f"{frozen:,} of them frozen" if frozen else "")
         number = Cell(f"{len(run.log)}" if run.log else NONE, f"best: {best}" if best else "")
         texts = [duration(seconds) if seconds else "not known"]
         texts += [duration(to_best) if to_best else NONE]
@@ -170,12 +172,15 @@ def _seconds(log: Iterable[Mapping[str, Any]]) -> float | None:
 
 
 def confidence(group: Group) -> list[Figure]:
-    """Calibration, and the error of the most confident answers; nothing for captions."""
-    if "calibration" not in group.runs[0].scores:
+    """Calibration, and the error of the most confident answers; nothing for captions, nor of a file
+    of predictions, which has no confidences.
+    """
+    runs = [(place, run) for place, run in enumerate(group.runs) if "calibration" in run.scores]
+    if not runs:
         return []
     bins, shares = list[Row](), list[Row]()
     by_confidence, by_share = list[Line](), list[Line]()
-    for place, run in enumerate(group.runs):
+    for place, run in runs:
         own, kind = run.scores["calibration"], run.scores["confidence"]
         bins += [{"run": run.name, "confidence_is": kind, **one} for one in own["bins"]]
         x, y = ([one[name] for one in own["bins"]] for name in ("confidence", "accuracy"))
@@ -183,7 +188,7 @@ def confidence(group: Group) -> list[Figure]:
         points = zip(own["coverage"], own["risk"], strict=True)
         shares += [{"run": run.name, "coverage": share, "risk": error} for share, error in points]
         by_share.append(Line(place, own["coverage"], own["risk"]))
-    kinds = sorted({run.scores["confidence"] for run in group.runs})
+    kinds = sorted({run.scores["confidence"] for _, run in runs})
     title, drawing = "Calibration", lines(by_confidence, "mean confidence", diagonal=True)
     calibration = Figure(
         "calibration",

@@ -88,6 +88,8 @@ DrawMaps = Callable[[int, str, Pixels], tuple[list[Tile], str]]
 
 def map_drawer(run: ComparedRun, folder: DataFolder, device: str, features: str | None) -> DrawMaps:
     """A function that draws a run's attention maps; it says why where there are none."""
+    if run.opened is None:
+        return lambda *_: ([], "no maps: a file of predictions has no model")
     try:
         store = assemble_for_run(run.opened, folder, features or run.scores["features"]).store
         predictor = Run(run.opened, choose_device(device))

@@ -113,7 +113,7 @@ def _part(
     # The data folder that the group was scored on; else why there is none.
     folder, why = None, "no run says where its data is"
     places = [data] if data else []
-    places += [Path(run.opened.header.data) for run in group.runs if run.opened.header.data]
+    places += [Path(run.data) for run in group.runs if run.data]
     for place in dict.fromkeys(places):
         try:
             found = DataFolder(place)

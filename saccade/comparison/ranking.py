@@ -45,8 +45,7 @@ OWN = ("shuffled_questions", SHUFFLED)
 
 def name_cell(run: ComparedRun, place: int) -> Cell:
     """A run's name, with its model, recipe and encoder."""
-    about = f"{run.entry.title} · {run.opened.header.recipe_name} · {run.encoder}"
-    return Cell(run.name, about, run=place, words=True, strong=True)
+    return Cell(run.name, run.about, run=place, words=True, strong=True)
 
 
 def run_heads(group: Group) -> list[Cell]:
@@ -68,9 +67,9 @@ def ranking(group: Group) -> Figure:
     rows, body = list[Row](), list[list[Cell]]()
     first, metrics, several = group.runs[0], group.info.main_metrics, len(group.runs) > 1
     for place, run in enumerate(group.runs):
-        header, cells = run.opened.header, [name_cell(run, place)]
-        row: dict[str, Value] = {"run": run.name, "recipe": header.recipe_name}
-        row |= {"model": header.recipe.model.kind, "encoder": run.encoder}
+        cells = [name_cell(run, place)]
+        row: dict[str, Value] = {"run": run.name, "recipe": run.scores["recipe"]}
+        row |= {"model": run.scores["model"], "encoder": run.encoder}
         for metric in metrics:
             value, ends = run.scores[metric], ends_of(run.scores["interval"], metric)
             row |= _with_ends(metric, value, ends)
@@ -84,13 +83,14 @@ def ranking(group: Group) -> Figure:
         hardly = " hardly uses the image" if gain is not None and gain < LITTLE else ""
         cells.append(Cell(shown(gain, 1), below + hardly))
         gap = difference(run, first, group.metric) if place else None
+        published, paper = (run.entry.published, run.entry.paper) if run.entry else (NONE, "")
         row |= _with_ends("to_first", gap and gap.difference, gap and (gap.low, gap.high))
-        row |= {"to_first_p": gap and gap.p_permutation, "published": run.entry.published}
+        row |= {"to_first_p": gap and gap.p_permutation, "published": published}
         rows.append(row)
         if several:
             none = Cell(NONE if place else "first")
             cells.append(none if gap is None else _gap_cell(gap, group.metric))
-        body.append([*cells, Cell(run.entry.published, run.entry.paper, words=True)])
+        body.append([*cells, Cell(published, paper, words=True)])
     titles = [f"{METRICS[metric].title} {INTERVAL}" for metric in metrics]
     against = [f"{METRICS[group.metric].title}, against the first"] if several else []
     head = ["run", *titles, "visual gain, points", *against, "published, on the paper's data"]
@@ -130,9 +130,10 @@ def _notes(group: Group) -> list[str]:
             found.append(f"{'All runs' if len(of) == len(group.runs) else ', '.join(of)} {text}.")
     notes = {run.name: run.scores.get("visual_gain_note") for run in group.runs}
     found += [f"{name}: {note}" for name, note in notes.items() if note]
-    if len({run.scores.get("beam_size") for run in group.runs}) > 1:
+    models = [run for run in group.runs if run.opened]
+    if len({run.scores.get("beam_size") for run in models}) > 1:
         found.append("Captions were decoded with different numbers of beams, which moves BLEU.")
-    if len({str(run.scores.get("decoding_rules")) for run in group.runs}) > 1:
+    if len({str(run.scores.get("decoding_rules")) for run in models}) > 1:
         found.append("Captions were decoded by different rules, which moves BLEU (run.json).")
     return found
 
@@ -277,6 +278,8 @@ def seeds(group: Group) -> Figure | None:
     # seed, which say nothing about seeds, the first.
     families: dict[str, dict[int, ComparedRun]] = {}
     for run in group.runs:
+        if run.opened is None:
+            continue
         recipe = run.opened.header.recipe
         unseeded = recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": 0})})
         earlier = [one.recipe_name for one in run.opened.header.ancestors]
@@ -288,7 +291,7 @@ def seeds(group: Group) -> Figure | None:
         if len(family) < 2:
             continue
         runs, numbers = list(family.values()), ", ".join(map(str, family))
-        name, names = runs[0].opened.header.recipe_name, ", ".join(run.name for run in runs)
+        name, names = runs[0].scores["recipe"], ", ".join(run.name for run in runs)
         cells = [Cell(name, names, words=True, strong=True)]
         cells.append(Cell(str(len(runs)), f"seeds {numbers}"))
         for metric in group.info.main_metrics:

@@ -2,6 +2,8 @@
 
 Only runs of one task that one scorer scored on one split of one data set (by its fingerprint) stand
 in one ranking. Nothing is scored here: a run without scores is refused with the line to type.
+Scores of a file of predictions (`saccade score`) stand beside runs; what only a model can tell is
+None for them.
 """
 
 import json
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadRun
+from saccade.core.run_files import check_scored
 from saccade.core.tasks import TASK_INFO, TaskInfo
 from saccade.core.tensors import kept_epoch
 from saccade.data.records import SPLITS, Split
@@ -22,7 +25,7 @@ from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import OpenedRun, open_run
 
 NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")
-"""What `evaluate` writes now; earlier versions wrote less."""
+"""What `evaluate` and `score` write now; earlier versions wrote less."""
 
 
 class ComparedRun(NamedTuple):
@@ -30,25 +33,42 @@ class ComparedRun(NamedTuple):
 
     name: str
     """What the page calls it."""
-    opened: OpenedRun
+    path: Path
+    opened: OpenedRun | None
+    """None for a file of predictions, of which nobody knows the model."""
     scores: Mapping[str, Any]
     """Of the split, as `evaluate` wrote them."""
     rows: Mapping[str, Sequence[Any]]
     """As in `scoring.ScoredExamples`."""
     log: Sequence[Mapping[str, Any]]
     """An item for each epoch; none for a run that was imported."""
-    parameters: int
-    trainable: int
+    parameters: int | None
+    trainable: int | None
     """Parameters that are trained; the others are a frozen encoder's."""
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> Entry | None:
         """The model's line in the catalogue."""
-        return MODELS[self.opened.header.recipe.model.kind]
+        return MODELS[self.opened.header.recipe.model.kind] if self.opened else None
 
     @property
-    def encoder(self) -> str:
+    def about(self) -> str:
+        """Model, recipe and encoder; of a file its name and form."""
+        if self.opened is None or self.entry is None:
+            file = Path(self.scores["predictions_file"]).name
+            return f"file of predictions · {file} · model not known"
+        return f"{self.entry.title} · {self.opened.header.recipe_name} · {self.encoder}"
+
+    @property
+    def data(self) -> str | None:
+        """Where the data folder was."""
+        return self.opened.header.data if self.opened else self.scores["data_folder"]
+
+    @property
+    def encoder(self) -> str | None:
         """The image encoder, and whether it is trained."""
+        if self.opened is None:
+            return None
         encoder = self.opened.header.recipe.encoder
         if encoder is None:
             return f"{self.opened.header.store.backbone.name}, frozen"
@@ -131,7 +151,7 @@ def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
         first, *others = members
         for run, column in product(others, {"id", "image_id"} & first.rows.keys()):
             if list(run.rows[column]) != list(first.rows[column]):
-                other, path = first.opened.path, run.opened.path
+                other, path = first.path, run.path
                 message = f"was scored on other examples than {other}, though the data has the same"
                 raise BadRun(f"{message} fingerprint", location=path, hint=_hint(path, common))
         slug = f"{task}-{data[:8]}"
@@ -147,7 +167,7 @@ def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
 
 def _scores(run: Path) -> dict[str, Any]:
     """All of a run's `scores.json`; nothing where it was never scored."""
-    open_run(run)
+    check_scored(run)
     path = run / "scores.json"
     if not path.exists():
         return {}
@@ -161,39 +181,53 @@ def _scores(run: Path) -> dict[str, Any]:
 
 
 def _hint(run: Path, split: Split | None) -> str:
-    return f"Score it: saccade evaluate {run}{f' --split {split}' if split else ''}"
+    file = not (run / "run.json").exists()
+    command = f"score FILE --data DATA --out {run}" if file else f"evaluate {run}"
+    return f"Score it: saccade {command}{f' --split {split}' if split else ''}"
 
 
 def _read(name: str, path: Path, whole: Mapping[str, Any], split: Split) -> ComparedRun:
     def refused(message: str) -> BadRun:
         return BadRun(message, location=path, hint=_hint(path, split))
 
-    opened = open_run(path)
+    opened = open_run(path) if (path / "run.json").exists() else None
     if split not in whole:
         raise refused(f"was not scored on {split}")
     scores = whole[split]
-    info = TASK_INFO[opened.header.recipe.task]
-    for field in (*NEEDED, info.held_out_loss, *info.main_metrics):
+    of_file = {"task", "data_folder", "predictions_file"}
+    if opened is None and not of_file <= scores.keys():
+        raise refused("has no run.json, and no scores of a file of predictions")
+    info = TASK_INFO[opened.header.recipe.task if opened else scores["task"]]
+    held_out = (info.held_out_loss,) if opened else ()
+    for field in (*NEEDED, *held_out, *info.main_metrics):
         if field not in scores:
             raise refused(f"was scored by an earlier saccade (its scores have no {field!r})")
-    model = load_model(opened)
-    if scores["epoch"] != kept_epoch(path):
+    if opened and scores["epoch"] != kept_epoch(path):
         raise refused(f"was trained further since it was scored (after epoch {scores['epoch']})")
     rows = read_rows(path, split)
     found = statistics(rows)
     if not all(math.isclose(found[m].whole(), scores[m], rel_tol=1e-6) for m in info.main_metrics):
         raise refused(f"scored-{split}.parquet does not amount to the scores in scores.json")
-    file, log = path / "log.jsonl", list[dict[str, Any]]()
-    if file.exists():
-        try:
-            log = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            message, hint = f"not lines of JSON ({error})", "Restore it, or train again."
-            raise BadRun(message, location=file, hint=hint) from None
-    # Parameters that are trained in some epoch; of an encoder these are few.
+    sizes = _sizes(opened) if opened else (None, None)
+    return ComparedRun(name, path, opened, scores, rows, _log(path / "log.jsonl"), *sizes)
+
+
+def _log(file: Path) -> list[dict[str, Any]]:
+    if not file.exists():
+        return []
+    try:
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        message, hint = f"not lines of JSON ({error})", "Restore it, or train again."
+        raise BadRun(message, location=file, hint=hint) from None
+
+
+def _sizes(opened: OpenedRun) -> tuple[int, int]:
+    """All parameters, and those that are trained in some epoch; of an encoder these are few."""
+    model = load_model(opened)
     learning = [p for p in without_encoder(model).parameters() if p.requires_grad]
     if isinstance(model, EncodedModel):
         encoder = model.encoder.named_parameters()
         learning += [weight for name, weight in encoder if name in model.trainable]
-    whole_size, trained = (sum(p.numel() for p in of) for of in (model.parameters(), learning))
-    return ComparedRun(name, opened, scores, rows, log, whole_size, trained)
+    whole, trained = (sum(p.numel() for p in of) for of in (model.parameters(), learning))
+    return whole, trained

@@ -16,6 +16,28 @@ def refuse_run(out: Path) -> None:
         raise BadRun("there is a run already", location=out, hint=hint)
 
 
+def refuse_other_scores(out: Path, predictions: Path) -> None:
+    """Raise BadRun where `out` holds the scores of a run, or of another file of predictions."""
+    message, hint = "", "Choose another --out."
+    if (out / "run.json").exists():
+        message = "is a run: scores of other predictions would replace its own"
+    elif (out / "scores.json").exists():
+        entries = read_json_of_run(out / "scores.json")
+        names = {entry.get("predictions_file") for entry in entries.values()}
+        if names != {str(predictions)}:
+            message = f"holds the scores of another file of predictions: {min(map(str, names))}"
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        message = "holds other things than scores"
+    if message:
+        raise BadRun(message, location=out, hint=hint)
+
+
+def check_scored(folder: Path) -> None:
+    """Raise BadRun where `folder` is neither a run nor the scores of a file of predictions."""
+    if (folder / "run.json").exists() or not (folder / "scores.json").exists():
+        read_run_json(folder)
+
+
 def read_run_json(run: Path) -> dict[str, Any]:
     """The content of a run's `run.json`, in this version's format. Raises BadRun."""
     about = read_json_of_run(run / "run.json")

@@ -5,7 +5,7 @@ wrong images: what the model gains over the last, it gains from the image. All o
 costs a few passes over the split, and none over the training set but that for similar images.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from torch import nn
 
 from saccade.core.errors import BadData
 from saccade.core.tasks import TASK_INFO
+from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.evaluation import blind_answers as blind
 from saccade.evaluation import vqa
@@ -32,9 +33,11 @@ from saccade.evaluation.scoring import (
 from saccade.experiment import Experiment
 from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore
+from saccade.metrics.bleu import Sentence
 from saccade.metrics.catalogue import METRICS
 from saccade.metrics.intervals import compare
 from saccade.text.answers import ALWAYS, comparable_answer
+from saccade.text.tokenizers import caption_words
 
 SEED = 0
 SHUFFLED = "shuffled_images"
@@ -44,6 +47,9 @@ NEIGHBOURS = 60
 """Similar images whose captions are candidates; fewer of fewer than 1,200 training images."""
 TRAINING_IMAGES = 20_000
 """Training images, at most, that similar ones are searched among."""
+CAPTION_OPTIONS = ScoreOptions(TASK_INFO["caption"].main_metrics)
+Human = Mapping[int, Sequence[Sentence]]
+"""The words of human captions, by image id."""
 
 
 class Baseline(NamedTuple):
@@ -59,6 +65,9 @@ class Baseline(NamedTuple):
         return {n: scores[n] for n in TASK_INFO[task].main_metrics if n in scores} | self.about
 
 
+WITHOUT_MODEL = Baseline(None, {"not_measured": "there are predictions alone, without their model"})
+
+
 def answer_baselines(
     model: nn.Module,
     experiment: Experiment,
@@ -69,6 +78,22 @@ def answer_baselines(
     """The baselines of a split on which a VQA model was scored, by the same revision."""
     options = ScoreOptions(TASK_INFO["vqa"].main_metrics, revision=scored.scores["revision"])
     store, folder = experiment.store, experiment.folder
+
+    def of_model(other: Callable[[], Experiment]) -> Baseline:
+        return _baseline(lambda: (vqa.score_model(model, other(), split, device, options), {}))
+
+    ids = np.array([question.image_id for question in folder.questions(split)])
+    return {
+        **blind_answers(folder, split, options),
+        "shuffled_questions": of_model(
+            lambda: replace(experiment, folder=blind.OtherQuestions(folder, split, SEED))
+        ),
+        SHUFFLED: of_model(lambda: replace(experiment, store=blind.OtherImages(store, ids, SEED))),
+    }
+
+
+def blind_answers(folder: DataFolder, split: Split, options: ScoreOptions) -> dict[str, Baseline]:
+    """The baselines of answers that need no model: from the training questions alone."""
     questions, training = folder.questions(split), folder.questions("train")
     if options.revision == ALWAYS:  # what the scorer takes for one answer is counted as one
         training = [
@@ -79,18 +104,21 @@ def answer_baselines(
     def of_answers(by: Callable[..., dict[int, str]]) -> Baseline:
         return _baseline(lambda: (score_answers(by(training, questions), questions, options), {}))
 
-    def of_model(other: Callable[[], Experiment]) -> Baseline:
-        return _baseline(lambda: (vqa.score_model(model, other(), split, device, options), {}))
-
-    ids, kinds = np.array([question.image_id for question in questions]), blind.KINDS.items()
     return {
-        **{name: of_answers(partial(blind.most_frequent, kind=kind)) for name, kind in kinds},
+        **{
+            name: of_answers(partial(blind.most_frequent, kind=kind))
+            for name, kind in blind.KINDS.items()
+        },
         "question_only": of_answers(blind.question_only),
-        "shuffled_questions": of_model(
-            lambda: replace(experiment, folder=blind.OtherQuestions(folder, split, SEED))
-        ),
-        SHUFFLED: of_model(lambda: replace(experiment, store=blind.OtherImages(store, ids, SEED))),
     }
+
+
+def baselines_of_answers(
+    folder: DataFolder, split: Split, scored: ScoredExamples
+) -> dict[str, Baseline]:
+    """The baselines of a split for answers of which nobody has the model."""
+    options = ScoreOptions(TASK_INFO["vqa"].main_metrics, revision=scored.scores["revision"])
+    return blind_answers(folder, split, options) | {SHUFFLED: WITHOUT_MODEL}
 
 
 def caption_baselines(
@@ -102,16 +130,10 @@ def caption_baselines(
 ) -> dict[str, Baseline]:
     """The baselines of a split on which a captioner was scored, from its captions in `scored`."""
     del model, device
-    options = ScoreOptions(TASK_INFO["caption"].main_metrics)
     store, folder = experiment.store, experiment.folder
     training, references = (human_words(folder.captions_by_image(of)) for of in ("train", split))
     captions = {row["image_id"]: row["caption"].split() for row in scored.predictions}
     extracted = np.array([id_ for id_ in captions if store.counts[store.rows([id_])[0]] > 0])
-
-    def constant() -> tuple[ScoredExamples, Scores]:
-        words = constant_caption(list(training.values()), seed=SEED)
-        found = score_captions(dict.fromkeys(references, words), references, options)
-        return found, {"caption": " ".join(words)}
 
     def neighbours() -> tuple[ScoredExamples, Scores]:
         if store.header.backbone.name == PIXELS:  # a mean colour does not tell what is shown
@@ -131,20 +153,51 @@ def caption_baselines(
         )
         found_of = dict(zip(extracted.tolist(), nearest, strict=True))
         predictions = {id_: found_of.get(id_, ()) for id_ in references}
-        found = score_captions(predictions, references, options)
+        found = score_captions(predictions, references, CAPTION_OPTIONS)
         return found, {"neighbours": number, "training_images": len(known)}
 
-    def exchanged() -> tuple[ScoredExamples, Scores]:
-        # A caption depends on its image alone: that of another image need not be decoded again.
-        other = extracted[blind.derangement(len(extracted), SEED)].tolist()
-        moved = {id_: captions[o] for id_, o in zip(extracted.tolist(), other, strict=True)}
-        return score_captions(captions | moved, references, options), {}
-
     return {
-        "constant_caption": _baseline(constant),
+        "constant_caption": _constant(training, references),
         "nearest_neighbour": _baseline(neighbours),
-        SHUFFLED: _baseline(exchanged),
+        SHUFFLED: _exchanged(captions, extracted, references),
     }
+
+
+def baselines_of_captions(
+    folder: DataFolder, split: Split, scored: ScoredExamples
+) -> dict[str, Baseline]:
+    """The baselines of a split for captions of which nobody has the model."""
+    training, references = (human_words(folder.captions_by_image(of)) for of in ("train", split))
+    captions = {row["image_id"]: caption_words(row["caption"]) for row in scored.predictions}
+    return {
+        "constant_caption": _constant(training, references),
+        SHUFFLED: _exchanged(captions, np.array(list(captions)), references),
+    }
+
+
+def _constant(training: Human, references: Human) -> Baseline:
+    """One caption for all images."""
+
+    def score() -> tuple[ScoredExamples, Scores]:
+        words = constant_caption(list(training.values()), seed=SEED)
+        found = score_captions(dict.fromkeys(references, words), references, CAPTION_OPTIONS)
+        return found, {"caption": " ".join(words)}
+
+    return _baseline(score)
+
+
+def _exchanged(captions: Mapping[int, Sentence], ids: np.ndarray, references: Human) -> Baseline:
+    """The captions of the images `ids` exchanged for each other.
+
+    A caption depends on its image alone: that of another image need not be decoded again.
+    """
+
+    def score() -> tuple[ScoredExamples, Scores]:
+        other = ids[blind.derangement(len(ids), SEED)].tolist()
+        moved = {id_: captions[o] for id_, o in zip(ids.tolist(), other, strict=True)}
+        return score_captions({**captions, **moved}, references, CAPTION_OPTIONS), {}
+
+    return _baseline(score)
 
 
 def _baseline(score: Callable[[], tuple[ScoredExamples, Scores]]) -> Baseline:

@@ -1,6 +1,7 @@
 """Captioning, evaluated: a model's captions of a split, scored, and how varied they are."""
 
 import math
+from collections.abc import Mapping
 from itertools import islice
 from typing import cast
 
@@ -17,6 +18,7 @@ from saccade.evaluation.teacher_forcing import read_captions
 from saccade.experiment import Experiment, captions_to_read
 from saccade.inference.decoding import beam_search, rules_of
 from saccade.metrics.diversity import diversity
+from saccade.text.tokenizers import caption_words
 
 
 def score_model(
@@ -63,6 +65,25 @@ def score_model(
         "teacher_forced": read_captions(model, read, device, experiment.recipe.train.batch_size),
     }
     return scored._replace(scores=scored.scores | about)
+
+
+def score_texts(
+    texts: Mapping[int, str],
+    folder: DataFolder,
+    split: Split,
+    options: scoring.ScoreOptions = scoring.ALL,
+) -> scoring.ScoredExamples:
+    """Score captions that came without their model: in the data's own words as a model's are, and
+    in the official tokenizer's, which reads them as they are written.
+    """
+    people = captioned_images(folder, split)
+    words = {id_: caption_words(texts[id_]) for id_ in people}
+    raw = {id_: [caption.text for caption in some] for id_, some in people.items()}
+    training = [caption.words for caption in folder.captions("train")]
+    references = scoring.human_words(people)
+    return scoring.score_captions(
+        words, references, options, training=training, raw=raw, written=texts
+    )
 
 
 def check_validation(folder: DataFolder, metric: str | None, _revision: str) -> str:

@@ -6,6 +6,7 @@ Writes into the run folder `scores.json` (every number with what it means, see
 """
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -13,11 +14,18 @@ from pathlib import Path
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import write_json
+from saccade.core.tasks import TaskName
 from saccade.core.tensors import kept_epoch
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Split
-from saccade.evaluation.baselines import SHUFFLED, visual_gain
-from saccade.evaluation.scoring import ScoreOptions, Scores, score_intervals, write_rows
+from saccade.evaluation.baselines import SHUFFLED, Baseline, visual_gain
+from saccade.evaluation.scoring import (
+    ScoredExamples,
+    ScoreOptions,
+    Scores,
+    score_intervals,
+    write_rows,
+)
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble_for_run
 from saccade.inference.model import load_model
@@ -69,22 +77,38 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     options = ScoreOptions(None, beam_size, revision or folder.revision, wordnet, java)
     scored = task.score_model(model, experiment, split, place, options)
     baselines = task.run_baselines(model, experiment, split, place, scored)
-    scores = {
+    scores = complete_scores(name, folder, split, scored, baselines)
+    scores |= _labels(opened, experiment, split)
+    write_scores(run, split, scored, scores)
+    return scores
+
+
+def complete_scores(
+    name: TaskName,
+    folder: DataFolder,
+    split: Split,
+    scored: ScoredExamples,
+    baselines: Mapping[str, Baseline],
+) -> Scores:
+    """The entry of a split in `scores.json`, but for the labels."""
+    return {
         "split": split,
         "task": name,
         **scored.scores,
         "interval": score_intervals(scored.rows),
         "baselines": {key: baseline.shown(name) for key, baseline in baselines.items()},
         **visual_gain(name, scored, baselines[SHUFFLED]),
-        **task.details(scored, folder, split),
-        **_labels(opened, experiment, split),
+        **TASKS[name].details(scored, folder, split),
     }
-    file = run / "scores.json"
+
+
+def write_scores(out: Path, split: Split, scored: ScoredExamples, scores: Scores) -> None:
+    """Write the entry of a split into `scores.json`, the predictions, and their rows."""
+    file = out / "scores.json"
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     write_json(file, earlier | {split: scores})
-    write_json(run / "predictions.json", scored.predictions)
-    write_rows(run, split, scored.rows)
-    return scores
+    write_json(out / "predictions.json", scored.predictions)
+    write_rows(out, split, scored.rows)
 
 
 def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:

@@ -109,21 +109,22 @@ def score_captions(
     confidence: Mapping[int, float] | None = None,
     training: Sequence[Sentence] = (),
     raw: Mapping[int, Sequence[str]] | None = None,
+    written: Mapping[int, str] | None = None,
 ) -> ScoredExamples:
     """Score one caption for each image of `references` against all its human captions.
 
-    All captions are tuples of the data set's own words; `raw` has the human ones as written, by
-    default the words with blanks between. Where all metrics are asked for, `leaderboard` has the
-    scores over the words of the official tokenizer.
+    All captions are tuples of the data set's own words; `raw` has the human ones as written, and
+    `written` the predictions, by default the words with blanks between. Where all metrics are asked
+    for, `leaderboard` has the scores over the words of the official tokenizer.
     """
     captions, human = [predictions[id_] for id_ in references], list(references.values())
     confident = [(confidence or {}).get(id_, np.nan) for id_ in references]
-    lines = [" ".join(words) for words in captions]
+    lines = [written[id_] for id_ in references] if written else [*map(" ".join, captions)]
     texts: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {"data": (captions, human)}
     scores: Scores = {}
     if options.metrics is None:
-        written = raw or {id_: [*map(" ".join, some)] for id_, some in references.items()}
-        texts["ptb"] = coco_words(lines), ptb_references([written[id_] for id_ in references])
+        human_texts = raw or {id_: [*map(" ".join, some)] for id_, some in references.items()}
+        texts["ptb"] = coco_words(lines), ptb_references([human_texts[id_] for id_ in references])
         # As the COCO server would score them: raw text, the official tokenizer.
         names = [name for name in metrics_of("caption") if not METRICS[name].needs]
         official = _values(measure(names, {"data": texts["ptb"]}, {}))

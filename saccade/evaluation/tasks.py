@@ -16,7 +16,13 @@ from saccade.data.examples import (
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.evaluation import captioning, vqa
-from saccade.evaluation.baselines import Baseline, answer_baselines, caption_baselines
+from saccade.evaluation.baselines import (
+    Baseline,
+    answer_baselines,
+    baselines_of_answers,
+    baselines_of_captions,
+    caption_baselines,
+)
 from saccade.evaluation.scoring import ScoredExamples, ScoreOptions, Scores
 from saccade.experiment import Experiment, caption_examples, question_examples
 
@@ -26,6 +32,9 @@ RunBaselines = Callable[
     [nn.Module, Experiment, Split, torch.device, ScoredExamples], dict[str, Baseline]
 ]
 """The baselines of a split on which a model was scored so; lowest first."""
+
+ScoreTexts = Callable[[Mapping[int, str], DataFolder, Split, ScoreOptions], ScoredExamples]
+"""Predictions of a split that came without their model, by id, scored."""
 
 
 class Task(NamedTuple):
@@ -40,6 +49,9 @@ class Task(NamedTuple):
     has no ground truth, or the metric (if one is given) cannot be measured on it."""
     score_model: ScoreModel
     run_baselines: RunBaselines
+    score_texts: ScoreTexts
+    text_baselines: Callable[[DataFolder, Split, ScoredExamples], dict[str, Baseline]]
+    """The baselines of such a split."""
     details: Callable[[ScoredExamples, DataFolder, Split], Scores]
     """What `evaluate` writes beside scores, baselines and labels; and the `scorer`, whose rules
     the scores follow."""
@@ -52,6 +64,8 @@ TASKS: Mapping[str, Task] = {
         vqa.check_validation,
         vqa.score_model,
         answer_baselines,
+        vqa.score_texts,
+        baselines_of_answers,
         vqa.details,
     ),
     "caption": Task(
@@ -60,6 +74,8 @@ TASKS: Mapping[str, Task] = {
         captioning.check_validation,
         captioning.score_model,
         caption_baselines,
+        captioning.score_texts,
+        baselines_of_captions,
         captioning.details,
     ),
 }

@@ -1,9 +1,10 @@
 """Answering, evaluated: a model's answers to a split, scored, and the details of its scores."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -22,7 +23,9 @@ from saccade.text.answers import (
     OFFICIAL,
     AnswerList,
     changed_unanimous,
+    clean_answer,
     comparable_answer,
+    normalise_answer,
 )
 
 
@@ -69,6 +72,35 @@ def score_model(
     return scored._replace(scores=scored.scores | about)
 
 
+def score_texts(
+    texts: Mapping[int, str],
+    folder: DataFolder,
+    split: Split,
+    options: scoring.ScoreOptions = scoring.ALL,
+) -> scoring.ScoredExamples:
+    """Score answers that came without their model, and what their spelling costs."""
+    questions = answered_questions(folder, split)
+    scored = scoring.score_answers(texts, questions, options)
+    form = cost_of_form(texts, questions, scored.scores["accuracy"], options.revision)
+    return scored._replace(scores=scored.scores | {"not_normalised": form})
+
+
+def cost_of_form(
+    texts: Mapping[int, str], questions: Sequence[Question], accuracy: float, revision: str
+) -> scoring.Scores:
+    """How many answers are not in the official form ("Yes."), and the score if they were.
+
+    Revision 2021-03 normalises nothing where all people wrote the same, so there they are wrong.
+    """
+    formal = {id_: normalise_answer(text) or text for id_, text in texts.items()}
+    changed = [text for id_, text in texts.items() if clean_answer(text, "blanks") != formal[id_]]
+    scores = (vqa_accuracy_of(formal[q.id], q.answers, revision) for q in questions)
+    best = 100 * sum(scores) / len(questions)
+    example = {"example": changed[0]} if changed else {}
+    gain = {"accuracy_normalised": best, "points_lost": best - accuracy}
+    return {"answers": len(changed), **example, **gain}
+
+
 def check_validation(folder: DataFolder, metric: str | None, revision: str) -> str:
     """How the answers of the validation split will be judged, where that is to be known.
 
@@ -106,12 +138,15 @@ def upper_bound(questions: Sequence[Question], answers: AnswerList, revision: st
 
 
 def details(scored: scoring.ScoredExamples, folder: DataFolder, split: Split) -> scoring.Scores:
-    """Calibration curves; which answers were confused, where a question has but one; the scorer."""
-    questions, rows = folder.questions(split), scored.rows
-    calibration = calibration_score(rows["confidence"], rows["accuracy"])
-    bins = [bin_._asdict() for bin_ in calibration.bins if bin_.answers]
-    curves = {"bins": bins, "coverage": calibration.coverage, "risk": calibration.risk}
-    found: scoring.Scores = {"calibration": curves}
+    """Calibration curves, where there are confidences; which answers were confused, where a
+    question has but one; the scorer.
+    """
+    questions, rows, found = folder.questions(split), scored.rows, scoring.Scores()
+    if not np.isnan(rows["confidence"]).any():
+        calibration = calibration_score(rows["confidence"], rows["accuracy"])
+        bins = [bin_._asdict() for bin_ in calibration.bins if bin_.answers]
+        curves = {"bins": bins, "coverage": calibration.coverage, "risk": calibration.risk}
+        found["calibration"] = curves
     if all(len(question.answers) == 1 for question in questions):
         predicted = map(comparable_answer, rows["answer"])
         true = [comparable_answer(question.answers[0]) for question in questions]
