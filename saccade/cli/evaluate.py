@@ -1,15 +1,23 @@
 """Commands that score runs: evaluate, compare."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from saccade.cli.app import BeamOption, DeviceOption, FeaturesOption, RunArgument, show_rows
-from saccade.core.formatting import values
+from saccade.cli.app import (
+    BeamOption,
+    CommandTable,
+    DeviceOption,
+    FeaturesOption,
+    Result,
+    RunArgument,
+    next_command,
+)
 from saccade.data.records import Split
 
-commands = typer.Typer(rich_markup_mode=None)
+commands = CommandTable()
 
 
 @commands.command()
@@ -28,10 +36,10 @@ def evaluate(
     ] = None,
     java: Annotated[bool, typer.Option("--java", help="Also METEOR and SPICE: minutes.")] = False,
     device: DeviceOption = "auto",
-) -> None:
+) -> Result:
     """Score a run officially, beside baselines that need no image."""
     from saccade.api import evaluate as score
-    from saccade.metrics.catalogue import METRICS, titled
+    from saccade.evaluation.summary import summary
 
     scores = score(
         run,
@@ -44,21 +52,11 @@ def evaluate(
         java=java,
         device=device,
     )
-    show_rows(titled(scores))
-    found = {name: scores.pop(name) for name in METRICS if name in scores}
-    for reason in {v["not_measured"]: None for v in found.values() if isinstance(v, dict)}:
-        typer.echo(f"Not measured: {reason}")
-    scores["interval"] = {
-        METRICS[name].title: " to ".join(map(METRICS[name].shown, ends))
-        for name, ends in scores["interval"].items()
-    }
-    scores["baselines"] = {
-        name: dict(titled(one)) | {n: v for n, v in one.items() if n not in METRICS}
-        for name, one in scores["baselines"].items()
-    }
-    show_rows(values(scores))
-    rows = run / f"scored-{scores['split']}.parquet"
-    typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}, {rows}")
+    files = [run / "scores.json", run / "predictions.json"]
+    files += [run / f"scored-{scores['split']}.parquet"]
+    written = f"Written to {run}: {', '.join(file.name for file in files)}"
+    lines = [*summary(scores), written, next_command("compare", run)]
+    return Result({**scores, "files": files}, lines)
 
 
 @commands.command()
@@ -81,7 +79,7 @@ def compare(
         int, typer.Option(min=0, help="So many good, bad and disputed examples.")
     ] = 3,
     device: DeviceOption = "auto",
-) -> None:
+) -> Result:
     """Compare scored runs on one HTML page with everything inside."""
     from saccade.api import compare as write
 
@@ -95,4 +93,12 @@ def compare(
         examples=examples,
         device=device,
     )
-    typer.echo(f"Written: {page}, and its numbers in {files[0].parent} ({len(files)} files)")
+    tables = [file for file in files if file.stem.endswith("-ranking") and file.suffix == ".json"]
+    found = {
+        file.stem.removesuffix("-ranking"): json.loads(file.read_text(encoding="utf-8"))
+        for file in tables
+    }
+    ranking = {name: one["rows"] for name, one in found.items()}
+    folder = files[0].parent
+    line = f"Written: {page}, and its numbers in {folder} ({len(files)} files)"
+    return Result({"page": page, "files": files, "ranking": ranking}, [line])

@@ -10,15 +10,17 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+from saccade.core.console import show_progress
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import write_json
 from saccade.core.tensors import kept_epoch
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Split
-from saccade.evaluation.baselines import SHUFFLED, visual_gain
+from saccade.evaluation.baselines import baseline_gain, visual_gain
 from saccade.evaluation.scoring import ScoreOptions, Scores, score_intervals, write_rows
 from saccade.evaluation.tasks import TASKS, Task
+from saccade.evaluation.verdict import SHUFFLED, give_verdict
 from saccade.experiment import Experiment, assemble_for_run
 from saccade.inference.model import load_model
 from saccade.run_folder import OpenedRun, open_run
@@ -67,8 +69,9 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     place = choose_device(device)
     model = load_model(opened).to(place)
     options = ScoreOptions(None, beam_size, revision or folder.revision, wordnet, java)
-    scored = task.score_model(model, experiment, split, place, options)
-    baselines = task.run_baselines(model, experiment, split, place, scored)
+    with show_progress():
+        scored = task.score_model(model, experiment, split, place, options)
+        baselines = task.run_baselines(model, experiment, split, place, scored)
     scores = {
         "split": split,
         "task": name,
@@ -76,9 +79,11 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
         "interval": score_intervals(scored.rows),
         "baselines": {key: baseline.shown(name) for key, baseline in baselines.items()},
         **visual_gain(name, scored, baselines[SHUFFLED]),
+        **baseline_gain(name, scored, baselines),
         **task.details(scored, folder, split),
         **_labels(opened, experiment, split),
     }
+    scores["verdict"] = give_verdict(scores)._asdict()
     file = run / "scores.json"
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     write_json(file, earlier | {split: scores})
