@@ -83,7 +83,7 @@ def _made(store: Path, data: Path) -> app.Result:
 
 def _header(store: Path) -> dict[str, Any]:
     """A store's path and its header."""
-    from saccade.features.store_format import read_header
+    from saccade.features.store import read_header
 
     return {"store": store, **read_header(store).model_dump(mode="json")}
 
