@@ -3,16 +3,20 @@
 import errno
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.main import get_command
 from typer.testing import CliRunner
 
-from saccade.cli.app import app
+from saccade.cli.app import MODULES, CommandTable, Result, app, json_text
+from saccade.cli.info import LISTS, cut_lines, whole_entries
 from saccade.cli.main import main
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import colour, number, pairs, table, values
@@ -26,6 +30,11 @@ def saccade(*words, status=0):
         raise asked.exception
     assert asked.exit_code == status, asked.output
     return asked.stderr if status else asked.stdout
+
+
+def in_json(*words):
+    """What a command prints with --json."""
+    return json.loads(saccade(*words, "--json"))
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +54,14 @@ def place(tmp_path_factory):
     header = json.loads((data / "features" / "tiny" / "header.json").read_text())
     assert header["preprocessing"]["mean"] == [0.5, 0.5, 0.5]
     assert header["backbone"]["options"] == {"output_stride": 16}
-    for run, recipe in (("vqa", "show-ask-attend-answer"), ("caption", "show-attend-tell")):
-        told = saccade(
-            "train", f"{recipe}-small", "--data", data, "--out", root / run,
-            "--set", "train.epochs=1", "--set", "train.batch_size=16", "--device", "cpu",
-        )  # fmt: skip
-        assert f"Next: saccade evaluate {root / run}" in told
+    words = (
+        "--data", data, "--set", "train.epochs=1", "--set", "train.batch_size=16", "--device", "cpu"
+    )  # fmt: skip
+    told = saccade("train", "show-ask-attend-answer-small", "--out", root / "vqa", *words)
+    assert f"Next: saccade evaluate {root / 'vqa'}" in told
+    found = in_json("train", "show-attend-tell-small", "--out", root / "caption", *words)
+    assert found["run"] == str(root / "caption")
+    assert found["scores"]["bleu_4"] >= 0
     return root
 
 
@@ -78,11 +89,18 @@ def test_what_is_no_option_of_a_source_is_said(place):
         assert f"{name} is no --option of a source. Write it as an argument" in told
 
 
-@pytest.mark.parametrize(("run", "score"), [("vqa", "accuracy"), ("caption", "bleu_4")])
-def test_evaluate_prints_what_it_writes(place, run, score):
-    told = saccade("evaluate", place / run, "--split", "val", "--device", "cpu")
-    assert score in told
-    assert "val" in json.loads((place / run / "scores.json").read_text())
+@pytest.mark.parametrize(("run", "score"), [("vqa", "accuracy"), ("caption", "BLEU-4")])
+def test_evaluate_prints_a_headline_and_no_fingerprint(place, run, score):
+    lines = saccade("evaluate", place / run, "--split", "val", "--device", "cpu").splitlines()
+    scores = json.loads((place / run / "scores.json").read_text())["val"]
+    assert re.match(r"(accuracy|BLEU-4|CIDEr-D) [\d.]+%? \[", lines[0])
+    assert any(line.startswith(score) for line in lines)
+    assert lines[-1] == f"Next: saccade compare {place / run}"
+    whole = "\n".join(lines)
+    assert scores["data"] not in whole
+    assert "records" not in whole
+    assert not re.search(r"\d+e-\d|-0\.0|None", whole)
+    assert {len(line) <= 80 for line in lines if str(place) not in line} == {True}
 
 
 def test_ask_prints_answers_with_their_probabilities_and_draws(place):
@@ -158,7 +176,7 @@ def test_a_defect_of_ours_keeps_its_trace(monkeypatch):
     def broken(*_):
         raise RuntimeError("ours")
 
-    monkeypatch.setattr("saccade.cli.info.show_rows", broken)
+    monkeypatch.setattr("saccade.cli.info.columns", broken)
     with pytest.raises(RuntimeError, match="ours"):
         saccade("list", "models")
 
@@ -256,6 +274,18 @@ def test_what_show_prints_is_what_set_takes():
     assert set(other) - set(plain) == {"train.epochs=3"}
 
 
+@pytest.mark.parametrize("kind", [*LISTS])
+def test_a_line_of_a_list_fits_the_terminal_and_a_name_shows_it_whole(kind, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    listing, width = LISTS[kind], 80
+    rows = listing.rows()
+    assert all(len(row) == len(listing.columns) for row in rows)
+    assert max(map(len, cut_lines(rows, width))) <= width
+    whole = [*whole_entries(rows[:3], width)]
+    assert "".join("".join(whole).split()) == "".join("".join(map("".join, rows[:3])).split())
+    assert max(map(len, whole)) <= width
+
+
 def test_about_names_versions():
     told = saccade("about")
     assert "torch" in told
@@ -322,3 +352,96 @@ def test_commands_to_give_next_can_be_typed(place, tmp_path):
     told = saccade("prepare", "vqa-v2", "--root", place / "shapes", "--out", out)
     line = next(one for one in told.splitlines() if one.startswith("Next: "))
     assert shlex.split(line)[:4] == ["Next:", "saccade", "extract", str(out)]
+
+
+# --- JSON -----------------------------------------------------------------------------------------
+
+
+def every_command(group, *words):
+    """All commands below a group, by the words to type."""
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        if hasattr(command, "list_commands"):
+            yield from every_command(command, *words, name)
+        else:
+            yield (*words, name), command
+
+
+def test_every_command_has_a_result_for_programs():
+    """By the table of commands: a new one is held to it the moment it is written."""
+    found = dict(every_command(get_command(app)))
+    assert {words[0] for words in found} == set(MODULES)
+    for words, command in found.items():
+        assert ["--json"] in [option.opts for option in command.params], words
+
+
+def typed_in_json(place):
+    """Commands, and entries of what each prints with --json."""
+    data, store, picture = place / "data", place / "data/features/tiny", image(place)
+    vqa, caption, shapes = place / "vqa", place / "caption", place / "shapes"
+    return {
+        "prepare": (["vqa-v2", "--root", shapes, "--out", place / "again"], {"splits", "notes"}),
+        "extract": ([data, "--backbone", "timm:test_resnet", "--weights", "random",
+                     "--size", 64, "--name", "jay"], {"store", "backbone", "ids_count"}),
+        "store info": ([store], {"dim", "regions", "complete"}),
+        "store verify": ([store], {"images", "notes"}),
+        "store convert": ([store, "--name", "halves", "--pca", 4], {"store", "reduction"}),
+        "evaluate": ([vqa, "--split", "val"], {"accuracy", "verdict", "baselines", "files"}),
+        "compare": ([vqa, "-o", place / "page.html"], {"page", "files", "ranking"}),
+        "ask": ([vqa, picture, "is it red?", "--top", 2], {"answers", "question", "image"}),
+        "caption": ([caption, picture, picture], None),
+        "explain": ([vqa, picture, "is it red?", "-o", place / "jay.png"], {"drawn"}),
+        "pack": ([data, "--out", place / "parts"], {"files", "bytes", "parts"}),
+        "unpack": ([place / "parts", "--out", place / "unpacked"], {"kind", "files"}),
+        "download": (["karpathy", "--to", place, "--dry-run"], {"plan"}),
+        "show": (["san-small"], {"model", "train", "about"}),
+        "about": ([], {"torch", "python"}),
+        "list recipes": ([], None),
+        "list metrics": (["bleu*"], None),
+    }  # fmt: skip
+
+
+def test_with_json_nothing_else_is_on_stdout(place):
+    for words, (arguments, entries) in typed_in_json(place).items():
+        found = in_json(*words.split(), *arguments)
+        if entries is None:
+            assert len(found) >= 2, words
+            assert all(isinstance(one, dict) for one in found), words
+        else:
+            assert entries <= found.keys(), words
+    scores = json.loads((place / "vqa" / "scores.json").read_text())["val"]
+    assert in_json("evaluate", place / "vqa", "--split", "val")["accuracy"] == scores["accuracy"]
+    told = CliRunner().invoke(app, ["show", "nothing-like-it", "--json"])
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr.startswith("error: ")
+
+
+def test_what_a_command_prints_by_the_way_goes_to_stderr_with_json():
+    table = CommandTable()
+    table.callback()(lambda: None)  # so that the one command has a name
+
+    @table.command()
+    def count(to: int) -> Result:
+        sys.stdout.write("noise of a library\n")
+        found = []
+
+        def lines():
+            for place in range(to):
+                found.append(place)
+                yield f"number {place}"
+
+        return Result(found, lines())
+
+    asked = CliRunner().invoke(table, ["count", "2", "--json"])
+    assert (json.loads(asked.stdout), asked.stderr) == ([0, 1], "noise of a library\n")
+    asked = CliRunner().invoke(table, ["count", "2"])
+    assert asked.stdout == "noise of a library\nnumber 0\nnumber 1\n"
+
+
+def test_json_is_written_in_letters_that_stdout_has(monkeypatch):
+    paths = {"image": Path("\u72d7.jpg"), "other": Path("\udce9.jpg")}
+    assert json.loads(json_text(paths)) == {name: str(path) for name, path in paths.items()}
+    assert "\u72d7" in json_text({"text": "\u72d7"})
+    assert json_text({"text": "\udce9"}).isascii()
+    with pytest.raises(ValueError, match="JSON"):
+        json_text({"score": float("nan")})

@@ -5,14 +5,18 @@ one line on stderr and status 1; anything else that escapes is a defect and keep
 """
 
 import errno
+import inspect
+import json
 import os
 import shlex
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, NamedTuple, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -141,6 +145,77 @@ def settings(
         os.environ["SACCADE_WEIGHTS"] = str(weights)
 
 
+class Result(NamedTuple):
+    """What a command found: values for programs, and lines for people."""
+
+    data: Mapping[str, Any] | Sequence[Any]
+    """What `--json` prints: mappings, lists, texts, numbers and paths. Where `lines` are made one
+    by one, it may be filled with them."""
+    lines: Iterable[str] = ()
+    """What is printed without `--json`."""
+
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON; all else goes to stderr.")
+]
+
+
+class CommandTable(typer.Typer):
+    """The commands of one module: each returns a Result, and takes `--json`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(rich_markup_mode=None, **options)
+
+    def command(  # type: ignore[override]  # a function without a Result is no command
+        self, name: str | None = None, **options: Any
+    ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+        register = super().command(name, **options)
+
+        def add(function: Callable[..., Result]) -> Callable[..., Result]:
+            register(_printing(function))
+            return function
+
+        return add
+
+
+def _printing(function: Callable[..., Result]) -> Callable[..., None]:
+    """A command as a function that prints its result; with `--json` nothing else on stdout."""
+
+    @wraps(function)
+    def command(*, as_json: bool, **given: Any) -> None:
+        if not as_json:
+            for line in function(**given).lines:
+                typer.echo(line)
+            return
+        with redirect_stdout(sys.stderr):
+            result = function(**given)
+            for _ in result.lines:  # they may be what the work is done for
+                pass
+        typer.echo(json_text(result.data))
+
+    signature = inspect.signature(function, eval_str=True)
+    option = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, annotation=JsonOption)
+    option = option.replace(default=False)
+    parameters = [*signature.parameters.values(), option]
+    vars(command)["__signature__"] = signature.replace(parameters=parameters)
+    return command
+
+
+def json_text(data: Mapping[str, Any] | Sequence[Any]) -> str:
+    """A result as JSON, in letters that stdout can write; paths are texts."""
+    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a name in another encoding, or a terminal of few letters
+        text = json.dumps(data, indent=2, allow_nan=False, default=_plain)
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no form for: a path as text, a number of numpy as a number."""
+    return value.item() if hasattr(value, "item") else os.fspath(value)
+
+
 DataFolderArgument = Annotated[Path, typer.Argument(metavar="DATA", help="What prepare made.")]
 DataFolderOption = Annotated[Path, typer.Option(help="The data folder, which prepare made.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="What train made.")]
@@ -164,11 +239,11 @@ ExplainOption = Annotated[
 ]
 
 
-def say_next(*words: object) -> None:
-    """Print the command to give next; what holds blanks is quoted."""
-    typer.echo(f"Next: {shlex.join(['saccade', *map(str, words)])}")
+def next_command(*words: object) -> str:
+    """A line with the command to give next; what holds blanks is quoted."""
+    return f"Next: {shlex.join(['saccade', *map(str, words)])}"
 
 
-def show_rows(rows: Iterable[Sequence[str]]) -> None:
-    """Print rows in columns."""
-    typer.echo(table(rows))
+def columns(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows as lines, in columns."""
+    return table(rows).splitlines()

@@ -1,16 +1,17 @@
 """Commands about data: prepare, frames, download, pack and unpack."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from saccade.api import OnBad, OnFault
-from saccade.cli.app import OptionsOption, say_next, show_rows
+from saccade.cli.app import CommandTable, OptionsOption, Result, columns, next_command
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import byte_size, pairs, size_in_words, values
 
-commands = typer.Typer(rich_markup_mode=None)
+commands = CommandTable()
 
 
 @commands.command()
@@ -42,7 +43,7 @@ def prepare(
             help="Of the training images: the validation split of a task that has none.",
         ),
     ] = None,
-) -> None:
+) -> Result:
     """Read a data set, verify it, write a data folder."""
     from saccade.api import prepare as make
     from saccade.data.folder import DataFolder
@@ -65,11 +66,10 @@ def prepare(
         replace=replace,
         **options,
     )
-    for line in remarks(out):
-        typer.echo(line)
-    splits = DataFolder(out).about["splits"]
-    show_rows(values({split: counts for split, counts in splits.items() if any(counts.values())}))
-    typer.echo(next_step(out))
+    about = DataFolder(out).about
+    splits = {name: counts for name, counts in about["splits"].items() if any(counts.values())}
+    lines = [*remarks(out), *columns(values(splits)), next_step(out)]
+    return Result({"data": out, **about}, lines)
 
 
 @commands.command()
@@ -82,14 +82,20 @@ def frames(
             help="count frames, as published (video_01 ...), or take each one's own time."
         ),
     ] = None,
-) -> None:
+) -> Result:
     """Cut PitVQA's videos into an image a second."""
     from saccade.datasets.pitvqa_frames import cut_videos
 
-    for folder, count in cut_videos(videos, out, by):
-        typer.echo(f"{folder}: {count} images")
-    step = "saccade prepare pitvqa --root DIR --out DATA (DIR holds images/ and the text)"
-    typer.echo(f"Next: {step}")
+    cut: list[dict[str, object]] = []
+
+    def lines() -> Iterator[str]:
+        for folder, count in cut_videos(videos, out, by):
+            cut.append({"folder": folder, "images": count})
+            yield f"{folder}: {count} images"
+        step = "saccade prepare pitvqa --root DIR --out DATA (DIR holds images/ and the text)"
+        yield f"Next: {step}"
+
+    return Result(cut, lines())
 
 
 @commands.command()
@@ -105,16 +111,15 @@ def download(
         list[str] | None,
         typer.Option(metavar="URL", help="A folder on the web, tried first. May be repeated."),
     ] = None,
-) -> None:
+) -> Result:
     """Fetch public data sets; goes on where it was stopped."""
     from saccade.transfer.download import download as fetch
     from saccade.transfer.download import plan
 
-    if dry_run:
-        for line in plan(names, to, mirror or ()):
-            typer.echo(line)
-        return
-    fetch(names, to, mirrors=mirror or (), tell=typer.echo)
+    planned = list(plan(names, to, mirror or ())) if dry_run else []
+    if not dry_run:
+        fetch(names, to, mirrors=mirror or (), tell=typer.echo)
+    return Result({"downloads": names, "to": to, "plan": planned}, planned)
 
 
 @commands.command()
@@ -123,30 +128,35 @@ def pack(
     out: Annotated[Path, typer.Option(help="The folder to fill with parts.")],
     part_size: Annotated[str, typer.Option(help="Of each part, such as 500MB.")] = "500MB",
     images: Annotated[bool, typer.Option("--images", help="Pack the images too.")] = False,
-) -> None:
+) -> Result:
     """Bundle a folder into checksummed parts for a slow line."""
     from saccade.transfer.pack import pack as bundle
 
     made = bundle(data, out, part_size=byte_size(part_size), images=images)
     count, size = len(made.manifest.parts), size_in_words(made.manifest.bytes)
     parts = f"{count:,} parts" if count > 1 else "one part"
-    typer.echo(f"{len(made.manifest.files):,} files, {size}, in {parts} in {out}.")
+    lines = [f"{len(made.manifest.files):,} files, {size}, in {parts} in {out}."]
     if made.kept:
-        typer.echo(f"{made.kept:,} of these were there already.")
+        lines.append(f"{made.kept:,} of these were there already.")
     if made.left_out:
-        typer.echo(f"warning: {made.left_out:,} images are not where the data folder says.")
-    typer.echo("Copy the whole folder; there, `sha256sum -c SHA256SUMS` checks it, and")
-    say_next("unpack", out.name, "--out", data.name)
+        lines.append(f"warning: {made.left_out:,} images are not where the data folder says.")
+    lines.append("Copy the whole folder; there, `sha256sum -c SHA256SUMS` checks it, and")
+    lines.append(next_command("unpack", out.name, "--out", data.name))
+    found = {"files": len(made.manifest.files), "bytes": made.manifest.bytes, "parts": count}
+    left = {"there_already": made.kept, "left_out": made.left_out}
+    return Result({"parcel": out, **found, **left}, lines)
 
 
 @commands.command()
 def unpack(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What pack made.")],
     out: Annotated[Path, typer.Option(help="The new folder.")],
-) -> None:
+) -> Result:
     """Make the folder again of its parts, every byte checked."""
     from saccade.transfer.unpack import unpack as unbundle
 
     made = unbundle(folder, out)
-    size = size_in_words(sum(file.bytes for file in made.files if file.same_as is None))
-    typer.echo(f"{len(made.files):,} files, {size}, in {out}: a {made.kind}.")
+    size = sum(file.bytes for file in made.files if file.same_as is None)
+    line = f"{len(made.files):,} files, {size_in_words(size)}, in {out}: a {made.kind}."
+    data = {"folder": out, "kind": made.kind, "files": len(made.files), "bytes": size}
+    return Result(data, [line])

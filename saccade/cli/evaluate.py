@@ -1,5 +1,6 @@
 """Commands that score predictions: evaluate, score, compare."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -7,17 +8,17 @@ import typer
 
 from saccade.cli.app import (
     BeamOption,
+    CommandTable,
     DataFolderOption,
     DeviceOption,
     FeaturesOption,
+    Result,
     RunArgument,
-    say_next,
-    show_rows,
+    next_command,
 )
-from saccade.core.formatting import values
 from saccade.data.records import Split
 
-commands = typer.Typer(rich_markup_mode=None)
+commands = CommandTable()
 RevisionOption = Annotated[
     str | None,
     typer.Option(help="Of the VQA scorer: 2021-03, 2016, always; by default the data's."),
@@ -37,7 +38,7 @@ def evaluate(
     wordnet: WordnetOption = None,
     java: JavaOption = False,
     device: DeviceOption = "auto",
-) -> None:
+) -> Result:
     """Score a run officially, beside baselines that need no image."""
     from saccade.api import evaluate as score
 
@@ -52,28 +53,18 @@ def evaluate(
         java=java,
         device=device,
     )
-    _show_scores(scores)
-    rows = run / f"scored-{scores['split']}.parquet"
-    typer.echo(f"Written: {run / 'scores.json'}, {run / 'predictions.json'}, {rows}")
+    return _shown(run, scores, "compare", run)
 
 
-def _show_scores(scores: dict[str, Any]) -> None:
-    """Print every score, then what stands beside them."""
-    from saccade.metrics.catalogue import METRICS, titled
+def _shown(folder: Path, scores: dict[str, Any], *following: object) -> Result:
+    """The scores, the files that hold them, and the command to give next."""
+    from saccade.evaluation.summary import summary
 
-    show_rows(titled(scores))
-    found = {name: scores.pop(name) for name in METRICS if name in scores}
-    for reason in {v["not_measured"]: None for v in found.values() if isinstance(v, dict)}:
-        typer.echo(f"Not measured: {reason}")
-    scores["interval"] = {
-        METRICS[name].title: " to ".join(map(METRICS[name].shown, ends))
-        for name, ends in scores["interval"].items()
-    }
-    scores["baselines"] = {
-        name: dict(titled(one)) | {n: v for n, v in one.items() if n not in METRICS}
-        for name, one in scores["baselines"].items()
-    }
-    show_rows(values(scores))
+    files = [folder / "scores.json", folder / "predictions.json"]
+    files += [folder / f"scored-{scores['split']}.parquet"]
+    written = f"Written to {folder}: {', '.join(file.name for file in files)}"
+    lines = [*summary(scores), written, next_command(*following)]
+    return Result({**scores, "files": files}, lines)
 
 
 @commands.command()
@@ -95,7 +86,7 @@ def score(
     revision: RevisionOption = None,
     wordnet: WordnetOption = None,
     java: JavaOption = False,
-) -> None:
+) -> Result:
     """Score anybody's file of predictions officially, beside baselines; no model is needed."""
     from saccade.api import score as score_file
 
@@ -111,29 +102,7 @@ def score(
         java=java,
     )
     folder = out or predictions.with_name(f"{predictions.name.split('.')[0]}-scored")
-    typer.echo(_headline(scores))
-    rows = folder / f"scored-{scores['split']}.parquet"
-    _show_scores(scores)
-    typer.echo(f"Written: {folder / 'scores.json'}, {folder / 'predictions.json'}, {rows}")
-    say_next("compare", folder, "RUN")
-
-
-def _headline(scores: dict[str, Any]) -> str:
-    """Each main score with its interval, and the best baseline that needs no image, in a line."""
-    from saccade.core.tasks import TASK_INFO
-    from saccade.metrics.catalogue import METRICS
-
-    parts = []
-    for name in TASK_INFO[scores["task"]].main_metrics:
-        of, ends = METRICS[name], scores["interval"].get(name)
-        known = {title: one[name] for title, one in scores["baselines"].items() if name in one}
-        known.pop("shuffled_images", None)
-        best = max(known, key=lambda title: known[title], default=None)
-        interval = f" [{of.shown(ends[0])}, {of.shown(ends[1])}]" if ends else ""
-        beside = f", {best.replace('_', ' ')} {of.shown(known[best])}" if best else ""
-        parts.append(f"{of.title} {of.shown(scores[name])}{interval}{beside}")
-    things = "questions" if "questions" in scores else "images"
-    return f"{'; '.join(parts)} ({scores[things]:,} {things}, {scores['split']} split)"
+    return _shown(folder, scores, "compare", folder, "RUN")
 
 
 @commands.command()
@@ -157,7 +126,7 @@ def compare(
         int, typer.Option(min=0, help="So many good, bad and disputed examples.")
     ] = 3,
     device: DeviceOption = "auto",
-) -> None:
+) -> Result:
     """Compare scored runs on one HTML page with everything inside."""
     from saccade.api import compare as write
 
@@ -171,4 +140,12 @@ def compare(
         examples=examples,
         device=device,
     )
-    typer.echo(f"Written: {page}, and its numbers in {files[0].parent} ({len(files)} files)")
+    tables = [file for file in files if file.stem.endswith("-ranking") and file.suffix == ".json"]
+    found = {
+        file.stem.removesuffix("-ranking"): json.loads(file.read_text(encoding="utf-8"))
+        for file in tables
+    }
+    ranking = {name: one["rows"] for name, one in found.items()}
+    folder = files[0].parent
+    line = f"Written: {page}, and its numbers in {folder} ({len(files)} files)"
+    return Result({"page": page, "files": files, "ranking": ranking}, [line])

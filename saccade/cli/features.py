@@ -1,7 +1,7 @@
 """Commands about features: extract, import-features, store."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -9,9 +9,9 @@ from saccade.cli import app
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import colour, number, pairs, values
 
-commands = typer.Typer(rich_markup_mode=None)
+commands = app.CommandTable()
 
-store = typer.Typer(help="Describe, check or convert a feature store.", no_args_is_help=True)
+store = app.CommandTable(help="Describe, check or convert a feature store.", no_args_is_help=True)
 commands.add_typer(store, name="store")
 
 
@@ -49,7 +49,7 @@ def extract(
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 0,
     image_root: Annotated[Path | None, typer.Option(help="Where the images are now.")] = None,
     device: app.DeviceOption = "auto",
-) -> None:
+) -> app.Result:
     """Encode every image once with a frozen network."""
     from saccade.api import extract as make
 
@@ -72,7 +72,20 @@ def extract(
         image_root=image_root,
         device=device,
     )
-    app.say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
+    return _made(store, data)
+
+
+def _made(store: Path, data: Path) -> app.Result:
+    """A store that is ready to train on."""
+    words = ("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
+    return app.Result(_header(store), [app.next_command(*words)])
+
+
+def _header(store: Path) -> dict[str, Any]:
+    """A store's path and its header."""
+    from saccade.features.store import read_header
+
+    return {"store": store, **read_header(store).model_dump(mode="json")}
 
 
 def _one_of(backbone: str | None, detector: str | None) -> str:
@@ -110,14 +123,13 @@ def import_features(
         Literal["refuse", "drop"],
         typer.Option(help="More than half of the images, where they are not in the file."),
     ] = "refuse",
-) -> None:
+) -> app.Result:
     """Make a feature store of another program's feature file."""
     from saccade.interop.import_features import import_features as bring
 
     chosen = {"name": name, "dtype": dtype, "image_root": image_root}
     chosen |= {"match": match, "missing": missing}
-    store = bring(kind, file, data, typer.echo, **chosen)
-    app.say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
+    return _made(bring(kind, file, data, typer.echo, **chosen), data)
 
 
 StoreArgument = Annotated[
@@ -126,22 +138,23 @@ StoreArgument = Annotated[
 
 
 @store.command()
-def info(path: StoreArgument) -> None:
+def info(path: StoreArgument) -> app.Result:
     """Say what a store holds and what it was made with."""
     from saccade.features.store import describe_store
 
-    app.show_rows(values(describe_store(path)))
+    return app.Result(_header(path), app.columns(values(describe_store(path))))
 
 
 @store.command()
-def verify(path: StoreArgument) -> None:
+def verify(path: StoreArgument) -> app.Result:
     """Read every file of a store: checksums, counts, numbers that are none."""
     from saccade.features.store import verify_store
 
     images, notes = verify_store(path)
     for note in notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(f"{path} is whole: {images:,} images")
+    data = {"store": path, "images": images, "notes": notes}
+    return app.Result(data, [f"{path} is whole: {images:,} images"])
 
 
 @store.command()
@@ -160,7 +173,7 @@ def convert(
     data: Annotated[
         Path | None, typer.Option(help="The data folder, where the store is not in it.")
     ] = None,
-) -> None:
+) -> app.Result:
     """Make a smaller store of a store."""
     from saccade.features.convert import convert_store
 
@@ -168,4 +181,4 @@ def convert(
         path, say=typer.echo, name=name, dtype=dtype, scale=scale, pool=pool, pca=pca, data=data
     )
     home = data or (made.parent.parent if made.parent.name == "features" else Path("DATA"))
-    app.say_next("train", "RECIPE", "--data", home, "--features", made.name, "--out", "RUN")
+    return _made(made, home)

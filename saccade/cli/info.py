@@ -6,18 +6,21 @@ Each list imports only what it needs: those of models and recipes answer without
 import json
 import platform
 import re
-from collections.abc import Callable, Mapping
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib.metadata import version
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
-from saccade.cli.app import ChangesOption, RecipeArgument, show_rows
+from saccade.cli.app import ChangesOption, CommandTable, RecipeArgument, Result, columns
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import size_in_words
 
-commands = typer.Typer(rich_markup_mode=None)
+commands = CommandTable()
 
 Row = tuple[str, ...]
 
@@ -25,22 +28,52 @@ Row = tuple[str, ...]
 @commands.command("list")
 def list_names(
     kind: Literal["models", "recipes", "sources", "metrics", "backbones", "downloads"],
-    pattern: Annotated[str, typer.Argument(help="Of backbones: 'resnet*', 'torchvision:*'.")] = "*",
-) -> None:
+    pattern: Annotated[
+        str, typer.Argument(help="Of names, which are then shown whole: 'vqa-*', 'resnet*'.")
+    ] = "*",
+) -> Result:
     """List models, recipes, sources, metrics, backbones or downloads."""
-    rows = LISTS[kind](pattern)
+    listing = LISTS[kind]
+    # The part behind a colon of a backbone is its name in its library.
+    named = [(row, (row[0], row[0].rpartition(":")[2])) for row in listing.rows()]
+    rows = [row for row, names in named if any(fnmatchcase(name, pattern) for name in names)]
     if not rows:
         raise BadConfig(f"no {kind} match {pattern!r}", hint=f"See them all: saccade list {kind}")
-    show_rows(rows)
+    data = [dict(zip(listing.columns, row, strict=True)) for row in rows]
+    if not sys.stdout.isatty():
+        return Result(data, columns(rows))
+    width = shutil.get_terminal_size().columns
+    if pattern != "*":
+        return Result(data, whole_entries(rows, width))
+    footer = f"Each whole: saccade list {kind} NAME" if len(listing.columns) > 1 else ""
+    short = [tuple(row[listing.columns.index(name)] for name in listing.short) for row in rows]
+    return Result(data, [*cut_lines(short, width), *filter(None, [footer])])
 
 
-def _models(_: str) -> list[Row]:
+def cut_lines(rows: Sequence[Row], width: int) -> list[str]:
+    """Rows in columns, one line each, cut where the terminal ends."""
+    lines = columns(rows)
+    return [line if len(line) <= width else f"{line[: width - 3].rstrip()}..." for line in lines]
+
+
+def whole_entries(rows: Sequence[Row], width: int) -> Iterator[str]:
+    """A name, and below it all that is known of it, broken between words."""
+    for name, *cells in rows:
+        yield name
+        for cell in filter(None, cells):
+            indent = "    "
+            yield from textwrap.wrap(
+                cell, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+            )
+
+
+def _models() -> list[Row]:
     from saccade.models.catalogue import MODELS
 
     return [(name, m.task, m.title, m.paper, m.published) for name, m in MODELS.items()]
 
 
-def _recipes(_: str) -> list[Row]:
+def _recipes() -> list[Row]:
     from saccade.models.catalogue import MODELS
     from saccade.recipes.catalogue import RECIPES
 
@@ -56,19 +89,19 @@ def _in_short(about: str) -> str:
     return what + published + re.split(r"(?<=\.) (?=[A-Z])", rest)[0]
 
 
-def _sources(_: str) -> list[Row]:
+def _sources() -> list[Row]:
     from saccade.datasets.catalogue import SOURCES
 
     return [(name, source.summary, source.layout) for name, source in SOURCES.items()]
 
 
-def _metrics(_: str) -> list[Row]:
+def _metrics() -> list[Row]:
     from saccade.metrics.catalogue import METRICS
 
     return [(name, metric.task, metric.source) for name, metric in METRICS.items()]
 
 
-def _downloads(_: str) -> list[Row]:
+def _downloads() -> list[Row]:
     from saccade.datasets.downloads import DOWNLOADS
 
     rows = list[Row]()
@@ -82,56 +115,56 @@ def _downloads(_: str) -> list[Row]:
     return rows
 
 
-def _backbones(pattern: str) -> list[Row]:
-    """Networks whose name fits the pattern, with or without the library in front."""
+def _backbones() -> list[Row]:
     import timm
 
     from saccade.features import detectors
 
     libraries = {"timm": timm.list_models(), "torchvision": detectors.NAMES}
-    return [
-        (f"{library}:{name}",)
-        for library, names in libraries.items()
-        for name in names
-        if fnmatchcase(name, pattern) or fnmatchcase(f"{library}:{name}", pattern)
-    ]
+    return [(f"{library}:{name}",) for library, names in libraries.items() for name in names]
 
 
-LISTS: Mapping[str, Callable[[str], list[Row]]] = {
-    "models": _models,
-    "recipes": _recipes,
-    "sources": _sources,
-    "metrics": _metrics,
-    "backbones": _backbones,
-    "downloads": _downloads,
+class Listing(NamedTuple):
+    """One list."""
+
+    rows: Callable[[], list[Row]]
+    columns: Row
+    """Their names, in JSON."""
+    short: Row
+    """Those that stand in the one line on a terminal."""
+
+
+LISTS: Mapping[str, Listing] = {
+    "models": Listing(
+        _models, ("name", "task", "title", "paper", "published"), ("name", "task", "title")
+    ),
+    "recipes": Listing(_recipes, ("name", "task", "paper", "about"), ("name", "about")),
+    "sources": Listing(_sources, ("name", "summary", "layout"), ("name", "summary")),
+    "metrics": Listing(_metrics, ("name", "task", "source"), ("name", "task", "source")),
+    "backbones": Listing(_backbones, ("name",), ("name",)),
+    "downloads": Listing(
+        _downloads, ("name", "size", "summary", "licence"), ("name", "size", "summary")
+    ),
 }
 
 
 @commands.command()
-def show(
-    recipe: RecipeArgument,
-    changes: ChangesOption = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="As a file that train takes in place of a name.")
-    ] = False,
-) -> None:
-    """Print every setting of a recipe, as --set takes them."""
+def show(recipe: RecipeArgument, changes: ChangesOption = None) -> Result:
+    """Print every setting of a recipe, as --set takes them; train takes the JSON as a file."""
     from saccade.config import fields_of
     from saccade.recipes.catalogue import load_recipe
 
     chosen = load_recipe(recipe, changes or ())
-    if as_json:
-        typer.echo(chosen.model_dump_json(indent=2))
-        return
-    for line in chosen.about.splitlines():
-        typer.echo(f"# {line.strip()}")
+    about = " ".join(chosen.about.split())
+    lines = textwrap.wrap(about, 80, initial_indent="# ", subsequent_indent="# ")
     for names, value in fields_of(chosen.model_dump(mode="json", exclude={"about"})):
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        typer.echo(f"{'.'.join(names)}={'none' if value is None else text}")
+        lines.append(f"{'.'.join(names)}={'none' if value is None else text}")
+    return Result(chosen.model_dump(mode="json"), lines)
 
 
 @commands.command()
-def about() -> None:
+def about() -> Result:
     """Print versions and devices, for bug reports."""
     import torch
 
@@ -139,4 +172,5 @@ def about() -> None:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     rows = [(name, version(name)) for name in packages]
     rows += [("python", platform.python_version()), ("system", platform.platform())]
-    show_rows([*rows, ("gpu", gpu), ("threads", str(torch.get_num_threads()))])
+    rows += [("gpu", gpu), ("threads", str(torch.get_num_threads()))]
+    return Result(dict(rows), columns(rows))

@@ -1,5 +1,6 @@
 """Commands that use a run on any image: ask, caption, explain."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 from saccade.cli import app
 from saccade.core.errors import BadImage
 
-commands = typer.Typer(rich_markup_mode=None)
+commands = app.CommandTable()
 
 
 def _refuse_missing(*images: Path) -> None:
@@ -27,7 +28,7 @@ def ask(
     top: Annotated[int, typer.Option(min=1, help="Answers to print, the likeliest first.")] = 5,
     explain: app.ExplainOption = None,
     device: app.DeviceOption = "auto",
-) -> None:
+) -> app.Result:
     """Ask a question about an image."""
     from saccade.api import load
 
@@ -35,12 +36,14 @@ def ask(
     opened = load(run, device)
     encoded = opened.encode(image)
     answer = opened.ask(encoded, question, top=top)
-    app.show_rows((f"{probability:.3f}", text) for text, probability in answer.top)
     if explain is not None:
         from saccade.inference.explain import explain_answer
         from saccade.viz.plots import save_png
 
         save_png(explain, explain_answer(opened, image, encoded, question, answer))
+    top = [{"answer": text, "probability": probability} for text, probability in answer.top]
+    lines = app.columns((f"{probability:.3f}", text) for text, probability in answer.top)
+    return app.Result({"image": image, "question": question, "answers": top}, lines)
 
 
 @commands.command()
@@ -60,20 +63,26 @@ def caption(
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal captions.")] = 0,
     device: app.DeviceOption = "auto",
-) -> None:
+) -> app.Result:
     """Write the captions of images."""
     from saccade.api import load
 
     _refuse_missing(*images)
     opened = load(run, device)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    for image in images:
-        if samples:
-            texts = opened.sample(image, samples, seed=seed, **options)
-        else:
-            texts = [opened.caption(image, beam_size=beam_size).text]
-        for text in texts:
-            typer.echo(text if len(images) == 1 else f"{image}: {text}")
+    found: list[dict[str, object]] = []
+
+    def lines() -> Iterator[str]:
+        for image in images:
+            if samples:
+                texts = opened.sample(image, samples, seed=seed, **options)
+            else:
+                texts = [opened.caption(image, beam_size=beam_size).text]
+            for text in texts:
+                found.append({"image": image, "caption": text})
+                yield text if len(images) == 1 else f"{image}: {text}"
+
+    return app.Result(found, lines())
 
 
 @commands.command()
@@ -86,7 +95,7 @@ def explain(
     ),
     beam_size: app.BeamOption = None,
     device: app.DeviceOption = "auto",
-) -> None:
+) -> app.Result:
     """Draw the model's attention: per glimpse, or per word."""
     from saccade.core.run_files import read_run_json
 
@@ -95,4 +104,4 @@ def explain(
     from saccade.inference.explain import explain as draw
 
     drawn = draw(run, image, out, question=question, beam_size=beam_size, device=device)
-    typer.echo(f"Drawn: {drawn}")
+    return app.Result({"image": image, "drawn": drawn}, [f"Drawn: {drawn}"])

@@ -11,7 +11,7 @@ from saccade.cli import app
 from saccade.core.formatting import values
 from saccade.core.tasks import TASK_INFO
 
-commands = typer.Typer(rich_markup_mode=None)
+commands = app.CommandTable()
 
 
 @commands.command()
@@ -21,7 +21,7 @@ def demo(
     caption: Annotated[str | None, typer.Option(help="A captioning recipe.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal scores.")] = 0,
     device: app.DeviceOption = "cpu",
-) -> None:
+) -> app.Result:
     """Everything, end to end, on images drawn on the spot."""
     # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
@@ -29,7 +29,8 @@ def demo(
     from saccade.demo.run import demo as show_all
 
     chosen = {task: name for task, name in (("vqa", vqa), ("caption", caption)) if name}
-    show_all(out, seed=seed, device=device, settings=DemoSettings(**chosen))
+    page = show_all(out, seed=seed, device=device, settings=DemoSettings(**chosen))
+    return app.Result({"page": page})
 
 
 @commands.command()
@@ -46,11 +47,11 @@ def train(
         bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
     ] = False,
     device: app.DeviceOption = "auto",
-) -> None:
+) -> app.Result:
     """Train a recipe on a data folder, write a run folder."""
     from saccade.api import train as fit
 
-    fit(
+    scores = fit(
         recipe,
         data,
         out,
@@ -60,7 +61,7 @@ def train(
         resume=resume,
         device=device,
     )
-    app.say_next("evaluate", out)
+    return app.Result({"run": out, "scores": scores}, [app.next_command("evaluate", out)])
 
 
 @commands.command("import-checkpoint")
@@ -84,7 +85,7 @@ def import_checkpoint(
     store: Annotated[
         Path | None, typer.Option(help="A feature store, whose backbone to use.")
     ] = None,
-) -> None:
+) -> app.Result:
     """Make a run of another program's checkpoint, without executing it."""
     from saccade.interop.import_checkpoint import import_checkpoint as bring
 
@@ -99,10 +100,9 @@ def import_checkpoint(
         "answers": header.sizes.answers,
         "backbone": f"{header.store.backbone.name}, {header.store.preprocessing.height} pixels",
     }
-    app.show_rows(values({name: value for name, value in shown.items() if value}))
-    for note in made.notes:
-        typer.echo(f"note: {note}")
+    shown = {name: value for name, value in shown.items() if value}
     usage = TASK_INFO[header.recipe.task].usage.format(run=shlex.quote(str(out)))
-    typer.echo(f"Next: saccade {usage}")
-    typer.echo(f"To evaluate it: {made.extract}")
-    typer.echo(f"then: saccade evaluate {shlex.quote(str(out))} --data DATA")
+    lines = [*app.columns(values(shown)), *(f"note: {note}" for note in made.notes)]
+    lines += [f"Next: saccade {usage}", f"To evaluate it: {made.extract}"]
+    lines += [f"then: saccade evaluate {shlex.quote(str(out))} --data DATA"]
+    return app.Result({"run": out, **shown, "notes": made.notes}, lines)

@@ -13,6 +13,7 @@ import torch
 
 from saccade.comparison.figures import Figure, Row, number_or_none, score
 from saccade.comparison.runs import ComparedRun, Group
+from saccade.core.console import track
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadImage, SaccadeError
 from saccade.core.tasks import TASK_INFO
@@ -202,7 +203,8 @@ def gallery(
         images[place] = image
     for number, run in enumerate(group.runs):
         draw = map_drawer(run, folder, device, features) if number < MAPPED else None
-        for (place, example), image in zip(examples.items(), images.values(), strict=True):
+        shown_images = zip(examples.items(), images.values(), strict=True)
+        for (place, example), image in track(shown_images, f"maps of {run.name}", len(images)):
             drawn: tuple[list[Tile], str] = [], ""
             if draw is not None and image is not None:
                 drawn = draw(ids[place], example["question"], image)

@@ -16,6 +16,7 @@ from saccade.comparison.examples import Section, gallery
 from saccade.comparison.figures import Figure
 from saccade.comparison.ranking import bars, baselines, ranking, seeds, significance
 from saccade.comparison.runs import Group, read_groups
+from saccade.core.console import show_progress, track
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.files import write_bytes
 from saccade.data.folder import DataFolder
@@ -63,8 +64,9 @@ def compare(
         BadRun: A run has no scores on the split, or its files do not belong together.
     """
     folder = _folder(out)
-    groups = read_groups(runs, split)
-    parts = [_part(group, data, features, watts, examples, device) for group in groups]
+    with show_progress():
+        groups = read_groups(runs, split)
+        parts = [_part(group, data, features, watts, examples, device) for group in groups]
     files = {
         f"{part['group'].name}-{figure.name}.{end}": text
         for part in parts
@@ -125,7 +127,8 @@ def _part(
             break
         why = f"{place} holds other data than the runs were scored on"
     source = folder.about["source"] if folder is not None else f"data {group.data[:8]}"
-    first = (make(group) for make in (ranking, bars, significance, seeds, baselines, types))
+    tables = (ranking, bars, significance, seeds, baselines, types)
+    first = (make(group) for make in track(tables, "tables"))
     details = [metrics(group), curves(group), *epochs(group), *confidence(group)]
     details += [cost(group, watts), labels(group)]
     shown: tuple[Figure | None, list[Section]] = None, []

@@ -21,26 +21,22 @@ from saccade.comparison.figures import (
     shown,
 )
 from saccade.comparison.runs import ComparedRun, Group
-from saccade.evaluation.baselines import LITTLE, SEED, SHUFFLED
+from saccade.evaluation.baselines import SEED
 from saccade.evaluation.scoring import statistics
+from saccade.evaluation.verdict import (
+    CAUTIONS,
+    IMAGE_USE,
+    SHUFFLED,
+    WRONG_INPUT,
+    baseline_title,
+    give_verdict,
+)
 from saccade.metrics.catalogue import METRICS
 from saccade.metrics.intervals import Difference, compare
 from saccade.viz.html import Bar
 
 ALL_PAIRS = 8
 """Of more runs each is compared with the first alone."""
-BASELINES = {
-    "most_frequent_answer": "most frequent answer",
-    "most_frequent_per_question_type": "most frequent answer to the type of question",
-    "most_frequent_per_question": "most frequent answer to the same question",
-    "question_only": "question only",
-    "shuffled_questions": "the run, shuffled questions",
-    SHUFFLED: "the run, shuffled images",
-    "constant_caption": "one caption for all",
-    "nearest_neighbour": "a caption of similar images",
-}
-OWN = ("shuffled_questions", SHUFFLED)
-"""Baselines that are the run itself, with wrong inputs."""
 
 
 def name_cell(run: ComparedRun, place: int) -> Cell:
@@ -80,8 +76,8 @@ def ranking(group: Group) -> Figure:
             row |= _with_ends(f"visual_gain_{metric}", gains.get(metric), ends)
         gain, ends = number_or_none(gains.get(group.metric)), ends_of(gain_bounds, group.metric)
         below = f"[{shown(ends[0], 1)}, {shown(ends[1], 1)}]" if ends else reason(gains) or ""
-        hardly = " hardly uses the image" if gain is not None and gain < LITTLE else ""
-        cells.append(Cell(shown(gain, 1), below + hardly))
+        use = IMAGE_USE[give_verdict(run.scores).image_use]
+        cells.append(Cell(shown(gain, 1), f"{below} {use}".strip()))
         gap = difference(run, first, group.metric) if place else None
         published, paper = (run.entry.published, run.entry.paper) if run.entry else (NONE, "")
         row |= _with_ends("to_first", gap and gap.difference, gap and (gap.low, gap.high))
@@ -121,16 +117,12 @@ def _description(group: Group) -> str:
 def _notes(group: Group) -> list[str]:
     """What a reader must know before the first number."""
     found = []
-    for field, wanted, text in (
-        ("trained_on_this_split", True, "trained on this very split: that is no result"),
-        ("selected_on_this_split", True, "selected epochs on this very split: scores are too good"),
-        ("same_data_as_in_training", False, "trained on other data than that of these scores"),
-    ):
+    for (field, wanted), text in CAUTIONS.items():
         if of := [run.name for run in group.runs if run.scores.get(field) is wanted]:
             found.append(f"{'All runs' if len(of) == len(group.runs) else ', '.join(of)} {text}.")
-    notes = {run.name: run.scores.get("visual_gain_note") for run in group.runs}
-    found += [f"{name}: {note}" for name, note in notes.items() if note]
     models = [run for run in group.runs if run.opened]
+    verdicts = {run.name: give_verdict(run.scores) for run in group.runs}
+    found += [f"{name}: {one.text}" for name, one in verdicts.items() if not one.is_clear]
     if len({run.scores.get("beam_size") for run in models}) > 1:
         found.append("Captions were decoded with different numbers of beams, which moves BLEU.")
     if len({str(run.scores.get("decoding_rules")) for run in models}) > 1:
@@ -176,12 +168,12 @@ def shared_baselines(group: Group) -> list[tuple[str, float]]:
     for run in group.runs:
         for baseline, scores in run.scores["baselines"].items():
             value = number_or_none(scores.get(group.metric))
-            if baseline not in OWN and value is not None:
+            if baseline not in WRONG_INPUT and value is not None:
                 found.setdefault((baseline, value), run.name)
     names, titled = Counter(baseline for baseline, _ in found), list[tuple[str, float]]()
     for (baseline, value), run_name in found.items():
         features = f" ({run_name}'s features)" if names[baseline] > 1 else ""
-        titled.append((BASELINES.get(baseline, baseline) + features, value))
+        titled.append((baseline_title(baseline) + features, value))
     return sorted(titled, key=lambda item: -item[1])
 
 
@@ -190,7 +182,7 @@ def baselines(group: Group) -> Figure:
     names = dict.fromkeys(name for run in group.runs for name in run.scores["baselines"])
     rows, body = list[Row](), list[list[Cell]]()
     for baseline in names:
-        cells = [Cell(BASELINES.get(baseline, baseline), words=True)]
+        cells = [Cell(baseline_title(baseline), words=True)]
         for run in group.runs:
             found = run.scores["baselines"].get(baseline, {})
             values = {name: number_or_none(found.get(name)) for name in group.info.main_metrics}

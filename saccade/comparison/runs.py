@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saccade.core.console import track
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.run_files import check_scored
 from saccade.core.tasks import TASK_INFO, TaskInfo
@@ -141,7 +142,7 @@ def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
         hint = _hint(runs[name], common if any(scores.values()) else None)
         raise BadRun(message, location=runs[name], hint=hint)
     groups: dict[tuple[str, str, str], list[ComparedRun]] = {}
-    for name, path in runs.items():
+    for name, path in track([*runs.items()], "reading runs"):
         run = _read(name, path, scores[name], common)
         own = run.scores
         groups.setdefault((own["task"], own["data"], own["scorer"]), []).append(run)

@@ -64,9 +64,9 @@ def values(named: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, st
 
 
 def _in_short(value: Any) -> str:
-    """A value in a cell: four digits of a number; how many of a list of records."""
+    """A value in a cell: four digits of a number, none of 2e-10; how many of a list of records."""
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}" if 1e-3 <= abs(value) < 1e6 else f"{value:z,.3f}"
     if isinstance(value, list | tuple):
         if any(isinstance(item, Mapping) for item in value):
             return f"{len(value)} records"

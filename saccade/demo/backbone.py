@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
+from saccade.core.console import show_progress, track
 from saccade.core.errors import BadData
 from saccade.data.records import Split
 from saccade.datasets.shapes import ShapesImage, read_scenes
@@ -85,7 +86,8 @@ def train_backbone(
             return head(network.forward_features(images)).split(sizes, dim=1)  # type: ignore[operator]
 
         network.train()
-        _fit(predict, [*network.parameters(), *head.parameters()], training, epochs)
+        with show_progress():
+            _fit(predict, [*network.parameters(), *head.parameters()], training, epochs)
     network.eval()
     right = []
     for pixels, labels in zip(*(part.split(64) for part in validation), strict=True):
@@ -121,8 +123,9 @@ def _fit(predict: Predict, weights: list[nn.Parameter], training: _Examples, epo
     optimiser = torch.optim.AdamW(weights, lr=LEARNING_RATE, fused=True)
     steps = max(epochs * -(-len(training.pixels) // BATCH), MIN_STEPS)
     schedule = OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps, pct_start=0.2)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(training.pixels)).split(BATCH):
+    for epoch in range(1, epochs + 1):
+        batches = torch.randperm(len(training.pixels)).split(BATCH)
+        for rows in track(batches, f"epoch {epoch}/{epochs}"):
             pixels, labels = training.pixels[rows], training.labels[rows]
             mirrored = labels.flip(3)
             mirrored[:, -1] = labels[:, -1]  # a mirrored image has its columns in the same order

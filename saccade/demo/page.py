@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.core.console import track
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
@@ -86,7 +87,7 @@ class Samples:
         selected = dict.fromkeys(ids[:CAPTIONS], "first of the test images")
         selected[ids[int(np.argmin([scores[-1] for scores in bleu]))]] = "worst of the test images"
         cards = []
-        for id_, reason in selected.items():
+        for id_, reason in track([*selected.items()], "captions"):
             captioned, image = run.caption(self.files[id_]), self._pixels(id_)
             tiles = [Tile("the image", embed(image, NARROW))]
             tiles += [
@@ -123,7 +124,8 @@ def page_content(results: Results, samples: Samples) -> Content:
     runs, predictions = results.runs, results.predictions
 
     def answer_cards(ids: Sequence[int]) -> list[Content]:
-        return [samples.answer_card(runs["vqa"], id_, results.boxes.get(id_, ())) for id_ in ids]
+        asked = track(ids, "questions")
+        return [samples.answer_card(runs["vqa"], id_, results.boxes.get(id_, ())) for id_ in asked]
 
     # Few large numbers, each with what it is.
     (vqa, caption), grounding = results.scores.values(), results.grounding

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from saccade.core.console import show_progress
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import write_text
 from saccade.core.settings import Settings
@@ -194,9 +195,9 @@ def demo(
             with clock.stage(f"Training {name}"), folder.making(f"runs/{task}") as run:
                 data = out / "data"
                 train(recipe, data, run, name=name, features=STORE, device=device, console=console)
-        with clock.stage("Scoring on the test images"):
+        with clock.stage("Scoring on the test images"), show_progress():
             results = _score(folder, backbone, device)
-        with clock.stage("Drawing attention maps"):
+        with clock.stage("Drawing attention maps"), show_progress():
             content = page_content(results, Samples(DataFolder(out / "data"), "test"))
     with folder.making("report.html") as page:
         write_text(page, fill("demo/page.html.j2", **content, stages=clock.stages))

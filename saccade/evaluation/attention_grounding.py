@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from saccade.core.console import track
 from saccade.core.errors import BadData
 from saccade.data.batch import VqaOutput
 from saccade.data.examples import batches, in_reading_order
@@ -59,7 +60,8 @@ def measure_attention_grounding(
     examples = question_examples(experiment, split, only_answerable=False)
     order = in_reading_order(examples)
     rows = []
-    for number, batch in enumerate(batches(examples, order, batch_size)):
+    loaded, total = batches(examples, order, batch_size), -(-len(order) // batch_size)
+    for number, batch in enumerate(track(loaded, "attention", total)):
         places = order[number * batch_size : number * batch_size + len(batch)]
         with torch.inference_mode():
             output: VqaOutput = run.model(run.encode_batch(batch.to(run.device)))

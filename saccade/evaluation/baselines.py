@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from saccade.core.console import track
 from saccade.core.errors import BadData
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
@@ -30,6 +31,7 @@ from saccade.evaluation.scoring import (
     score_captions,
     statistics,
 )
+from saccade.evaluation.verdict import SHUFFLED, best_without_image
 from saccade.experiment import Experiment
 from saccade.features.settings import PIXELS
 from saccade.features.store import FeatureStore
@@ -40,9 +42,6 @@ from saccade.text.answers import ALWAYS, comparable_answer
 from saccade.text.tokenizers import caption_words
 
 SEED = 0
-SHUFFLED = "shuffled_images"
-LITTLE = 2.0
-"""Points: a smaller gain means that the model hardly uses the image."""
 NEIGHBOURS = 60
 """Similar images whose captions are candidates; fewer of fewer than 1,200 training images."""
 TRAINING_IMAGES = 20_000
@@ -203,7 +202,8 @@ def _exchanged(captions: Mapping[int, Sentence], ids: np.ndarray, references: Hu
 def _baseline(score: Callable[[], tuple[ScoredExamples, Scores]]) -> Baseline:
     """A baseline that the data has nothing for is reported as not measured: no zero, no crash."""
     try:
-        return Baseline(*score())
+        (made,) = [Baseline(*make()) for make in track([score], "a baseline")]
+        return made
     except BadData as error:
         return Baseline(None, {"not_measured": error.message})
 
@@ -211,27 +211,38 @@ def _baseline(score: Callable[[], tuple[ScoredExamples, Scores]]) -> Baseline:
 def visual_gain(task: str, scored: ScoredExamples, shuffled: Baseline) -> Scores:
     """What the model gains from the image: its main scores less those with shuffled images.
 
-    In points, the scores as they are shown: per cent of accuracy, BLEU-4 and CIDEr times 100. A
-    gain under two points is also told in words, in `visual_gain_note`.
+    In points, the scores as they are shown: per cent of accuracy, BLEU-4 and CIDEr times 100.
     """
     if shuffled.scored is None:
         return {"visual_gain": shuffled.about}
+    others = dict.fromkeys(TASK_INFO[task].main_metrics, shuffled.scored)
+    return _gain("visual_gain", scored, others)
+
+
+def baseline_gain(task: str, scored: ScoredExamples, baselines: Mapping[str, Baseline]) -> Scores:
+    """Main scores less those of the best baseline without an image by each metric, in points."""
+    shown = {name: baseline.shown(task) for name, baseline in baselines.items()}
+    others = {}
+    for metric in TASK_INFO[task].main_metrics:
+        best = best_without_image(shown, metric)
+        other = baselines[best].scored if best else None
+        if other is not None:
+            others[metric] = other
+    return _gain("baseline_gain", scored, others)
+
+
+def _gain(entry: str, scored: ScoredExamples, others: Mapping[str, ScoredExamples]) -> Scores:
+    """Differences by metric, in points, and their intervals; none of a single image."""
+    if len(set(scored.rows["image_id"])) < 2:
+        return {entry: {"not_measured": "one image says nothing about others"}}
     gains: dict[str, float] = {}
     bounds: dict[str, list[float]] = {}
-    notes = []
-    with_it, without = statistics(scored.rows), statistics(shuffled.scored.rows)
-    for name in TASK_INFO[task].main_metrics:
-        scale, gap = METRICS[name].scale, compare(with_it[name], without[name], seed=SEED)
+    mine = statistics(scored.rows)
+    for name, other in others.items():
+        scale, theirs = METRICS[name].scale, statistics(other.rows)
+        gap = compare(mine[name], theirs[name], seed=SEED)
         gains[name], bounds[name] = scale * gap.difference, [scale * gap.low, scale * gap.high]
-        if gains[name] < LITTLE:
-            notes.append(
-                f"With the images exchanged for each other the {name} is "
-                f"{scale * shuffled.scored.scores[name]:.1f} instead of "
-                f"{scale * scored.scores[name]:.1f}: the right image gains {gains[name]:.1f} "
-                "points, so the model hardly uses the image."
-            )
-    note = {"visual_gain_note": " ".join(notes)} if notes else {}
-    return {"visual_gain": gains, "visual_gain_interval": bounds, **note}
+    return {entry: gains, f"{entry}_interval": bounds}
 
 
 def _pooled(store: FeatureStore, ids: np.ndarray, at_once: int = 64) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from saccade.core.console import track
 from saccade.data.batch import Captioner
 from saccade.data.examples import captioned_images
 from saccade.data.folder import DataFolder
@@ -45,7 +46,8 @@ def score_model(
     captions: dict[int, list[str]] = {int(id_): [] for id_ in ids}
     confidence = dict.fromkeys(captions, 0.0)
     model.eval()
-    for chunk in np.array_split(np.flatnonzero(extracted), max(1, -(-int(extracted.sum()) // 32))):
+    chunks = np.array_split(np.flatnonzero(extracted), max(1, -(-int(extracted.sum()) // 32)))
+    for chunk in track(chunks, "captioning"):
         regions, mask = (torch.from_numpy(part).to(device) for part in store.read(rows[chunk]))
         given = cast(Captioner, model), regions.float(), mask, rules
         hypotheses = beam_search(*given, beam_size=beam_size)

@@ -11,6 +11,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
+from saccade.core.console import show_progress
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import write_json
@@ -18,7 +19,7 @@ from saccade.core.tasks import TaskName
 from saccade.core.tensors import kept_epoch
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Split
-from saccade.evaluation.baselines import SHUFFLED, Baseline, visual_gain
+from saccade.evaluation.baselines import Baseline, baseline_gain, visual_gain
 from saccade.evaluation.scoring import (
     ScoredExamples,
     ScoreOptions,
@@ -27,6 +28,7 @@ from saccade.evaluation.scoring import (
     write_rows,
 )
 from saccade.evaluation.tasks import TASKS, Task
+from saccade.evaluation.verdict import SHUFFLED, give_verdict
 from saccade.experiment import Experiment, assemble_for_run
 from saccade.inference.model import load_model
 from saccade.run_folder import OpenedRun, open_run
@@ -75,8 +77,9 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     place = choose_device(device)
     model = load_model(opened).to(place)
     options = ScoreOptions(None, beam_size, revision or folder.revision, wordnet, java)
-    scored = task.score_model(model, experiment, split, place, options)
-    baselines = task.run_baselines(model, experiment, split, place, scored)
+    with show_progress():
+        scored = task.score_model(model, experiment, split, place, options)
+        baselines = task.run_baselines(model, experiment, split, place, scored)
     scores = complete_scores(name, folder, split, scored, baselines)
     scores |= _labels(opened, experiment, split)
     write_scores(run, split, scored, scores)
@@ -91,15 +94,17 @@ def complete_scores(
     baselines: Mapping[str, Baseline],
 ) -> Scores:
     """The entry of a split in `scores.json`, but for the labels."""
-    return {
+    scores = {
         "split": split,
         "task": name,
         **scored.scores,
         "interval": score_intervals(scored.rows),
         "baselines": {key: baseline.shown(name) for key, baseline in baselines.items()},
         **visual_gain(name, scored, baselines[SHUFFLED]),
+        **baseline_gain(name, scored, baselines),
         **TASKS[name].details(scored, folder, split),
     }
+    return scores | {"verdict": give_verdict(scores)._asdict()}
 
 
 def write_scores(out: Path, split: Split, scored: ScoredExamples, scores: Scores) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from saccade.core.console import track
 from saccade.data.batch import VqaBatch, VqaModel, VqaOutput
 from saccade.data.examples import answered_questions, batches, in_reading_order
 from saccade.data.folder import DataFolder
@@ -51,7 +52,8 @@ def score_model(
     loss = AnswerLoss(config.loss)
     model.eval()
     order, at_once = in_reading_order(examples), 256
-    for number, on_cpu in enumerate(batches(examples, order, at_once)):
+    loaded = batches(examples, order, at_once)
+    for number, on_cpu in enumerate(track(loaded, "answering", -(-len(order) // at_once))):
         rows = order[number * at_once : number * at_once + len(on_cpu)]
         batch = cast(VqaBatch, on_cpu.to(device))
         logits = cast(VqaModel, model)(batch).logits.float()  # (n, A)

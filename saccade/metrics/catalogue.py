@@ -74,7 +74,7 @@ class Metric(NamedTuple):
 
     def shown(self, value: float) -> str:
         """A stored value as a person reads it: scaled, rounded, with its unit."""
-        number = f"{value * self.scale:.{self.digits}f}"
+        number = f"{value * self.scale:z.{self.digits}f}"  # z: never "-0.0"
         return f"{number}{self.unit}" if self.unit == "%" else f"{number} {self.unit}".strip()
 
 
