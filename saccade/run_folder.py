@@ -34,6 +34,8 @@ from saccade.text.vocabulary import Words
 
 BACKBONE = "backbone.safetensors"
 REDUCTION = "reduction.safetensors"
+LAST = Path("last/state.safetensors")
+"""What an exact resume needs."""
 VERSIONS = ("saccade", "torch", "timm", "numpy")
 LENGTH = ("train.epochs", "train.patience")
 """Settings that a resumed run may have others of: they say when it ends, and nothing else."""
@@ -160,6 +162,13 @@ def open_run(path: Path) -> OpenedRun:
         raise BadRun(message, location=path / "run.json", hint=hint) from None
     file = path / "words.json"
     return OpenedRun(path, header, Words.from_json(read_json_of_run(file), file))
+
+
+def refuse_unsaved(run: Path) -> None:
+    """Raise BadRun for a run that cannot be resumed, since it ended before it was saved."""
+    if not (run / LAST).exists():
+        hint = f"Delete the folder {run} and train anew, without --resume."
+        raise BadRun("the run ended before it was saved", location=run / LAST, hint=hint)
 
 
 def changed_settings(old: Recipe, new: Recipe) -> dict[str, tuple[str, str]]:

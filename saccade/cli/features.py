@@ -31,6 +31,14 @@ def extract(
             "'torchvision:*'."
         ),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="RECIPE",
+            help="Instead: what this recipe was made for, its size and its resizing too.",
+        ),
+    ] = None,
     weights: Annotated[str, typer.Option(help="hub, random, a file, or a ViT's folder.")] = "hub",
     option: app.OptionsOption = None,
     name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,
@@ -53,10 +61,11 @@ def extract(
     """Encode every image once with a frozen network."""
     from saccade.api import extract as make
 
-    network = _one_of(backbone, detector)
+    network = _one_of(backbone, detector, recipe)
     store = make(
         data,
         network,
+        recipe=recipe,
         weights=weights,
         options={key: number(value) for key, value in pairs(option).items()},
         name=name,
@@ -72,19 +81,20 @@ def extract(
         image_root=image_root,
         device=device,
     )
-    app.say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
+    app.say_train(data, store.name, recipe or ("RECIPE" if network == "pixels" else None))
 
 
-def _one_of(backbone: str | None, detector: str | None) -> str:
-    """The network, from one option or the other; --detector takes only what finds boxes."""
+def _one_of(backbone: str | None, detector: str | None, recipe: str | None) -> str | None:
+    """The network, from one option or the other, or none where it is the recipe's; --detector
+    takes only what finds boxes."""
     if detector is not None and not detector.startswith("torchvision:"):
         hint = "Give torchvision:NAME, see: saccade list backbones 'torchvision:*'."
         raise BadConfig(f"no detector {detector!r}", hint=hint)
-    network = detector if backbone is None else backbone
-    if network is None or None not in (backbone, detector):
-        hint = "Give one of them: --backbone timm:NAME, or --detector torchvision:NAME."
-        raise BadConfig("extract takes either --backbone or --detector", hint=hint)
-    return network
+    if [backbone, detector, recipe].count(None) != 2:
+        hint = "Give one of them: --for RECIPE takes what a recipe was made for, see: saccade list "
+        hint += "recipes; --backbone timm:NAME; or --detector torchvision:NAME."
+        raise BadConfig("extract takes one of --for, --backbone and --detector", hint=hint)
+    return detector or backbone
 
 
 @commands.command("import-features")
@@ -117,7 +127,7 @@ def import_features(
     chosen = {"name": name, "dtype": dtype, "image_root": image_root}
     chosen |= {"match": match, "missing": missing}
     store = bring(kind, file, data, typer.echo, **chosen)
-    app.say_next("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
+    app.say_train(data, store.name)
 
 
 StoreArgument = Annotated[
@@ -168,4 +178,4 @@ def convert(
         path, say=typer.echo, name=name, dtype=dtype, scale=scale, pool=pool, pca=pca, data=data
     )
     home = data or (made.parent.parent if made.parent.name == "features" else Path("DATA"))
-    app.say_next("train", "RECIPE", "--data", home, "--features", made.name, "--out", "RUN")
+    app.say_train(home, made.name)

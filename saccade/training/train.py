@@ -28,12 +28,14 @@ from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
 from saccade.run_folder import (
     BACKBONE,
+    LAST,
     OpenedRun,
     Origin,
     as_parent,
     changed_settings,
     open_run,
     refuse_other_settings,
+    refuse_unsaved,
     write_recipe,
     write_run,
 )
@@ -45,8 +47,6 @@ from saccade.training.objectives import objective_for, train_metric
 from saccade.training.optim import make_optimiser
 from saccade.training.progress import TrainingView, estimate
 
-LAST = Path("last/state.safetensors")
-"""In a run folder: what an exact resume needs."""
 SAVE_EVERY_SECONDS = 600.0
 Rows = list[dict[str, Any]]
 """Of the log, one for each epoch that has ended."""
@@ -135,9 +135,7 @@ def _until_it_is_over(
 
 def _saved(out: Path) -> tuple[Progress, Rows]:
     """Progress and log of a run as it was saved last. Raises BadRun where it never was."""
-    if not (out / LAST).exists():
-        hint = f"Delete the folder {out} and train anew, without --resume."
-        raise BadRun("the run ended before it was saved", location=out / LAST, hint=hint)
+    refuse_unsaved(out)
     state = json.loads(read_metadata(out / LAST)["progress"])
     return Progress(**state["progress"]), state["log"]
 
