@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from saccade.core.errors import BadData
+from saccade.core.devices import check_device
+from saccade.core.errors import BadConfig, BadData
 from saccade.core.run_files import (
     check_scored,
     read_run_json,
@@ -28,7 +29,7 @@ OnBad = Literal["refuse", "drop"]
 
 
 class ExtractOptions(TypedDict, total=False):
-    """Options of `extract`, described at `saccade.features.extract.ExtractSettings`."""
+    """Options of `extract`, described at `saccade.features.settings.ExtractSettings`."""
 
     weights: str | Path
     options: Mapping[str, str | int | float | bool]
@@ -102,19 +103,27 @@ def prepare(
     )
 
 
-def extract(data: str | Path, backbone: str, **options: Unpack[ExtractOptions]) -> Path:
+def extract(
+    data: str | Path,
+    backbone: str | None = None,
+    *,
+    recipe: "str | Path | Recipe | None" = None,
+    **options: Unpack[ExtractOptions],
+) -> Path:
     """Encode every image once with a frozen backbone, into a feature store of the data folder.
 
     Args:
         data: The data folder.
         backbone: timm:NAME, transformers:NAME of a ViT, torchvision:NAME of a detector, or pixels.
+        recipe: In its place: a recipe, whose backbone, size and preprocessing are taken, where
+            `options` have no others.
         options: See `ExtractOptions`. A store made with equal options is completed.
 
     Returns:
         The feature store. Images that cannot be read are left out, named in its `skipped.json`.
 
     Raises:
-        BadConfig: There is no such backbone or option.
+        BadConfig: There is no such backbone, recipe or option.
         BadData: There is no such data folder, or no image can be read.
         BadStore: A store of that name was made with other options.
         MissingWeights: The backbone's weights cannot be had.
@@ -124,9 +133,25 @@ def extract(data: str | Path, backbone: str, **options: Unpack[ExtractOptions]) 
         PosixPath('data/features/tiny')
     """
     _check_data(data)
+    given = {name: value for name, value in options.items() if value is not None}
+    if recipe is not None:
+        from saccade.recipes.catalogue import load_recipe
+
+        wanted = load_recipe(recipe).input_features.model_dump(exclude_none=True)
+        given["options"] = {**wanted.pop("options"), **options.get("options", {})}
+        given = {**wanted, **given}
+    if (backbone is None) == (recipe is None):
+        hint = "Give one of them, such as backbone='timm:resnet50'."
+        raise BadConfig("extract takes either a backbone or a recipe", hint=hint)
+    from saccade.core.settings import checked_settings
+    from saccade.features.settings import ExtractSettings, check_backbone
+
+    settings = checked_settings(ExtractSettings, "extract", **{"backbone": backbone, **given})
+    check_backbone(settings.backbone)
+    check_device(settings.device)
     from saccade.features.extract import extract as make
 
-    return make(data, backbone, **options)
+    return make(data, **dict(settings))
 
 
 def train(
@@ -172,10 +197,12 @@ def train(
     (read_run_json if resume else refuse_run)(Path(out))
     if start:
         read_run_json(Path(start))
+    check_device(device)
     from saccade.config import Recipe
     from saccade.recipes.catalogue import load_recipe
 
     chosen = load_recipe(recipe, changes)
+    _check_training(chosen, Path(data), Path(out), features, resume=resume)
     from saccade.training.train import train as fit
 
     name = "custom" if isinstance(recipe, Recipe) else str(recipe)
@@ -235,8 +262,10 @@ def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
         ('val', 'vqa')
     """
     about = read_run_json(Path(run))
+    check_device(device)
     if folder := data or about.get("data"):
         _check_data(folder)
+        _check_scoring(Path(run), Path(folder), features)
     from saccade.evaluation.evaluate import evaluate as score
 
     return score(
@@ -334,6 +363,7 @@ def load(run: str | Path, device: str = "auto") -> "Run":
         True
     """
     read_run_json(Path(run))
+    check_device(device)
     from saccade.inference.predictor import load as load_weights
 
     return load_weights(run, device)
@@ -404,3 +434,27 @@ def _check_data(data: str | Path) -> None:
         from saccade.data.folder import DataFolder
 
         DataFolder(path)  # raises, and says what is wrong with the folder
+
+
+def _check_training(
+    recipe: "Recipe", data: Path, out: Path, features: str | None, *, resume: bool
+) -> None:
+    """Raise what `train` would, before anything slower is imported."""
+    from saccade.data.folder import DataFolder
+    from saccade.experiment import choose_store
+    from saccade.run_folder import open_run, refuse_other_settings, refuse_unsaved
+
+    choose_store(recipe, DataFolder(data), features)
+    if resume:
+        # Those follow from the data and the device: `train` compares them when both are known.
+        refuse_other_settings(open_run(out), recipe, ("text.tokenizer", "train.precision"))
+        refuse_unsaved(out)
+
+
+def _check_scoring(run: Path, data: Path, features: str | None) -> None:
+    """Raise what `evaluate` would, before anything slower is imported."""
+    from saccade.data.folder import DataFolder
+    from saccade.experiment import choose_store_for_run
+    from saccade.run_folder import open_run
+
+    choose_store_for_run(open_run(run), DataFolder(data), features)

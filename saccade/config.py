@@ -15,7 +15,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 from saccade.core.errors import BadConfig
 from saccade.core.settings import Settings, first_problem
 from saccade.core.tasks import TASK_INFO, TaskName
-from saccade.features.settings import Colour, Interpolation, Option, Resize
+from saccade.features.settings import PIXELS, Colour, Interpolation, Option, Resize
 from saccade.metrics.catalogue import METRICS, metrics_of
 from saccade.models.catalogue import MODELS, EncoderConfig, ModelConfig
 from saccade.text.answers import NORMALISERS
@@ -376,6 +376,13 @@ class Recipe(Settings):
     def task(self) -> TaskName:
         """The task of the recipe's model."""
         return MODELS[self.model.kind].task
+
+    @property
+    def input_features(self) -> FeaturesConfig:
+        """What is to be extracted for it: pixels where it has an encoder, else `features`."""
+        if self.encoder is None:
+            return self.features
+        return self.features.model_copy(update={"backbone": PIXELS, "options": {}})
 
     @field_validator("model", mode="before")
     @classmethod

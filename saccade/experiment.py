@@ -1,12 +1,17 @@
-"""Experiment: a recipe, or a trained run, together with a data folder and its features."""
+"""Experiment: a recipe, or a trained run, together with a data folder and its features.
 
+Torch is imported with the first examples: what does not go together is refused without it.
+"""
+
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from saccade.config import Recipe
 from saccade.core.errors import BadData, BadStore
+from saccade.core.tasks import TASK_INFO
 from saccade.data.batch import Sizes
-from saccade.data.examples import CaptionExamples, ImageExamples, VqaExamples
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.features.settings import PIXELS
@@ -15,6 +20,9 @@ from saccade.run_folder import OpenedRun
 from saccade.text.answers import ALWAYS, OFFICIAL, answer_list
 from saccade.text.tokenizers import FILE
 from saccade.text.vocabulary import Words, caption_vocabulary, file_vocabulary, question_vocabulary
+
+if TYPE_CHECKING:
+    from saccade.data.examples import CaptionExamples, ImageExamples, VqaExamples
 
 
 @dataclass(frozen=True)
@@ -56,11 +64,6 @@ def assemble(
     BadData for a recipe of a task that the folder has no records for, BadStore where features are
     missing or of the wrong kind: a recipe with an encoder needs pixels, one without needs regions.
     """
-    if recipe.task not in folder.tasks:
-        found = ", ".join(folder.tasks)
-        hint = "Choose a recipe for what the folder holds: saccade list recipes"
-        message = f"the recipe needs {recipe.task} records, the folder has {found}"
-        raise BadData(message, location=folder.path, hint=hint)
     store = FeatureStore.open(choose_store(recipe, folder, features), images=folder.images())
     text = recipe.text
     as_given = resumed is not None and resumed.header.recipe.text.tokenizer == text.tokenizer
@@ -78,9 +81,15 @@ def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = 
 
     Raises BadStore where the features were not made as those the run was trained on.
     """
-    path = choose_store(run.header.recipe, folder, features or run.header.store_name)
+    path = choose_store_for_run(run, folder, features)
     store = FeatureStore.open(path, images=folder.images())
-    ours, found = run.header.store, store.header
+    return Experiment(run.header.recipe, folder, store, run.words, folder.revision)
+
+
+def choose_store_for_run(run: OpenedRun, folder: DataFolder, features: str | None) -> Path:
+    """The store that a trained run can be applied to. Raises BadStore, as `assemble_for_run`."""
+    path = choose_store(run.header.recipe, folder, features or run.header.store_name)
+    ours, found = run.header.store, read_header(path)
     weights = ours.backbone.weights_sha256  # none: an imported run may not know them
     # The type of number (float16, int8 ...) may differ: it rounds the same features.
     is_same = (
@@ -93,11 +102,21 @@ def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = 
         hint = "Choose the store with --features, or extract as `store` in the run's run.json says."
         message = "these features come from another backbone or preprocessing than the run's"
         raise BadStore(message, location=path, hint=hint)
-    return Experiment(run.header.recipe, folder, store, run.words, folder.revision)
+    return path
 
 
 def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:
-    """The folder's store of that name, or the only one that fits the recipe. Raises BadStore."""
+    """The folder's store of that name, or the only one that fits the recipe.
+
+    Raises BadData for a recipe of a task that the folder has no records for, BadStore where the
+    features are missing or of the wrong kind.
+    """
+    if recipe.task not in folder.tasks:
+        found = ", ".join(folder.tasks) or "none of any task"
+        some = "".join(f", such as {TASK_INFO[task].first_recipe}" for task in folder.tasks)
+        hint = f"Choose a recipe for what the folder holds{some}: saccade list recipes"
+        message = f"the recipe needs {recipe.task} records, the folder has {found}"
+        raise BadData(message, location=folder.path, hint=hint)
     stores = folder.stores()
     fitting = [one for one in stores if _fits(recipe, folder.store_path(one))]
     chosen = name if name in stores else None
@@ -105,9 +124,7 @@ def choose_store(recipe: Recipe, folder: DataFolder, name: str | None) -> Path:
         chosen = next((some[0] for some in (fitting, stores) if len(some) == 1), None)
     if chosen in fitting:
         return folder.store_path(chosen)
-    # The features that a recipe was published with; pixels where it has an encoder.
-    wanted = recipe.features.model_copy(update={"backbone": PIXELS} if recipe.encoder else {})
-    command = f"saccade extract {folder.path} {wanted.flags()}"
+    command = f"saccade extract {shlex.quote(str(folder.path))} {recipe.input_features.flags()}"
     if chosen is not None:
         problem = "has no encoder, and these are pixels"
         other = "give the recipe an encoder: --set encoder=timm:NAME"
@@ -155,8 +172,10 @@ def _words(recipe: Recipe, folder: DataFolder) -> Words:
 
 def question_examples(
     experiment: Experiment, split: Split, *, only_answerable: bool = True
-) -> VqaExamples:
+) -> "VqaExamples":
     """The questions of a split, by default only those with an answer in the recipe's list."""
+    from saccade.data.examples import VqaExamples  # noqa: PLC0415  slow to import
+
     words, recipe = experiment.words, experiment.recipe
     assert words.answers is not None
     assert recipe.answers is not None
@@ -165,14 +184,18 @@ def question_examples(
     return VqaExamples(*given, max_length=longest, target=target, only_answerable=only_answerable)
 
 
-def caption_examples(experiment: Experiment, split: Split) -> CaptionExamples | ImageExamples:
+def caption_examples(experiment: Experiment, split: Split) -> "CaptionExamples | ImageExamples":
     """Training examples of a split: captions, or images where training is self-critical."""
+    from saccade.data.examples import ImageExamples  # noqa: PLC0415  slow to import
+
     captions = captions_to_read(experiment, split)
     return ImageExamples(captions) if experiment.recipe.train.self_critical else captions
 
 
-def captions_to_read(experiment: Experiment, split: Split) -> CaptionExamples:
+def captions_to_read(experiment: Experiment, split: Split) -> "CaptionExamples":
     """The captions of a split that are not longer than the recipe allows."""
+    from saccade.data.examples import CaptionExamples  # noqa: PLC0415  slow to import
+
     vocabulary, max_length = experiment.words.vocabulary, experiment.recipe.text.max_length
     given = experiment.folder, split, experiment.store, vocabulary
     return CaptionExamples(*given, max_length=max_length)

@@ -11,16 +11,19 @@ Nothing is ever unpickled. Every file is written beside its place and then moved
 leaves the old one whole. This file imports no torch, so that a wrong run is refused at once.
 """
 
+import json
+import shlex
 import subprocess
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from saccade.config import Recipe
+from saccade.config import Recipe, fields_of
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.files import link_or_copy, sha256_of, write_json, write_text
 from saccade.core.run_files import RUN_FORMAT, read_json_of_run, read_run_json
@@ -31,7 +34,13 @@ from saccade.text.vocabulary import Words
 
 BACKBONE = "backbone.safetensors"
 REDUCTION = "reduction.safetensors"
+LAST = Path("last/state.safetensors")
+"""What an exact resume needs."""
 VERSIONS = ("saccade", "torch", "timm", "numpy")
+LENGTH = ("train.epochs", "train.patience")
+"""Settings that a resumed run may have others of: they say when it ends, and nothing else."""
+NAMED = 3
+"""Settings that a refusal names."""
 
 
 class ParentRun(Settings):
@@ -153,3 +162,55 @@ def open_run(path: Path) -> OpenedRun:
         raise BadRun(message, location=path / "run.json", hint=hint) from None
     file = path / "words.json"
     return OpenedRun(path, header, Words.from_json(read_json_of_run(file), file))
+
+
+def refuse_unsaved(run: Path) -> None:
+    """Raise BadRun for a run that cannot be resumed, since it ended before it was saved."""
+    if not (run / LAST).exists():
+        hint = f"Delete the folder {run} and train anew, without --resume."
+        raise BadRun("the run ended before it was saved", location=run / LAST, hint=hint)
+
+
+def changed_settings(old: Recipe, new: Recipe) -> dict[str, tuple[str, str]]:
+    """The fields that differ, with both values as `--set` takes them; `about` is no setting."""
+    before, after = (
+        {".".join(names): _as_set(value) for names, value in fields_of(recipe.model_dump())}
+        for recipe in (old, new)
+    )
+    fields = [name for name in {**before, **after} if name != "about"]
+    both = {name: (before.get(name, "none"), after.get(name, "none")) for name in fields}
+    return {name: values for name, values in both.items() if values[0] != values[1]}
+
+
+def _as_set(value: Any) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def refuse_other_settings(
+    run: OpenedRun, recipe: Recipe, ignored: Collection[str] = ()
+) -> Mapping[str, tuple[str, str]]:
+    """Raise BadRun where a run cannot go on as `recipe`; returns what of `LENGTH` is another.
+
+    `ignored` fields are not compared.
+    """
+    changed = changed_settings(run.header.recipe, recipe)
+    wrong = [name for name in changed if name not in (*LENGTH, *ignored)]
+    if not wrong:
+        return {name: changed[name] for name in LENGTH if name in changed}
+    named = [f"{name} was {changed[name][0]} and is now {changed[name][1]}" for name in wrong]
+    more = f"; {len(wrong) - NAMED} other settings differ" if len(wrong) > NAMED else ""
+    message = f"the run was started with other settings: {'; '.join(named[:NAMED])}{more}"
+    back = [word for name in wrong for word in ("--set", f"{name}={changed[name][0]}")]
+    hint = f"Resume it with {shlex.join(back)}"
+    if more:
+        hint = f"Resume it with the recipe that it was started with, {run.header.recipe_name}"
+    hint += ", or choose another --out for a new run."
+    raise BadRun(message, location=run.path / "run.json", hint=hint)
+
+
+def write_recipe(run: OpenedRun, recipe: Recipe) -> None:
+    """Note in `run.json` that the run goes on as `recipe`."""
+    header = run.header.model_copy(update={"recipe": recipe})
+    write_text(run.path / "run.json", header.model_dump_json(indent=2) + "\n")

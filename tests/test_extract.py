@@ -334,7 +334,7 @@ def test_images_that_have_moved(
         ({"size": 3}, "size: Input should be greater"),
         ({"dtype": "int8"}, "dtype: "),
         ({"batch_size": 0}, "batch_size: "),
-        ({"device": "toaster"}, "no device 'toaster'"),
+        ({"device": "toaster"}, "'toaster' names no device"),
         ({"resize": "squash", "resize_to": 80}, "resize_to goes with"),
     ],
 )

@@ -151,7 +151,7 @@ def test_before_its_first_epoch_a_model_simply_reads():
     objective = scheduled_sampling(ScheduledSampling(), caption_loss)
     before = torch.get_rng_state()
     torch.testing.assert_close(
-        objective(model, batch, ScheduleState(0, 4)),
+        objective(model, batch, ScheduleState(0, 4)).loss,
         caption_loss(model(batch), batch),
         rtol=0,
         atol=0,

@@ -52,6 +52,19 @@ MODULES = {
 In the order of `saccade --help`, in which they follow each other in a project."""
 
 
+RESUMED = ("train", "extract", "import-features", "frames", "download", "pack", "unpack")
+"""Commands that go on where they were stopped when they are given again."""
+
+
+def _how_to_go_on(ctx: Any) -> str:
+    """The command that goes on after Ctrl-C, where there is one."""
+    if ctx.invoked_subcommand not in RESUMED:
+        return ""
+    again = ["saccade", *sys.argv[1:]]
+    again += ["--resume"] if ctx.invoked_subcommand == "train" and "--resume" not in again else []
+    return f" Go on with: {shlex.join(again)}"
+
+
 _show_any_warning = warnings.showwarning
 
 
@@ -100,10 +113,7 @@ class Commands(TyperGroup):
             typer.echo(f"error: {location}: {message}. {HINTS[error.errno]}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            again = ["saccade", *sys.argv[1:]]
-            again += ["--resume"] if "train" in again[1:4] and "--resume" not in again else []
-            go_on = f"Stopped; nothing is half-written. Go on with: {shlex.join(again)}"
-            typer.echo(f"\n{go_on}", err=True)
+            typer.echo(f"\nStopped; nothing is half-written.{_how_to_go_on(ctx)}", err=True)
             raise typer.Exit(STOPPED) from None
 
 
@@ -242,6 +252,18 @@ ExplainOption = Annotated[
 def next_command(*words: object) -> str:
     """A line with the command to give next; what holds blanks is quoted."""
     return f"Next: {shlex.join(['saccade', *map(str, words)])}"
+
+
+def train_command(data: Path, store: str, recipe: str | None = None) -> str:
+    """A line with the command that trains on a store: `recipe`, or the first one for such data."""
+    from saccade.core.tasks import TASK_INFO
+    from saccade.data.folder import DataFolder
+
+    name = recipe or "RECIPE"
+    if not recipe and (data / "dataset.json").exists() and (tasks := DataFolder(data).tasks):
+        name = f"{TASK_INFO[tasks[0]].first_recipe}-small"
+    out = f"runs/{Path(name).stem.rpartition(':')[2]}"
+    return next_command("train", name, "--data", data, "--features", store, "--out", out)
 
 
 def columns(rows: Iterable[Sequence[str]]) -> list[str]:

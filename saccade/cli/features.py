@@ -31,6 +31,14 @@ def extract(
             "'torchvision:*'."
         ),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="RECIPE",
+            help="Instead: what this recipe was made for, its size and its resizing too.",
+        ),
+    ] = None,
     weights: Annotated[str, typer.Option(help="hub, random, a file, or a ViT's folder.")] = "hub",
     option: app.OptionsOption = None,
     name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,
@@ -53,10 +61,11 @@ def extract(
     """Encode every image once with a frozen network."""
     from saccade.api import extract as make
 
-    network = _one_of(backbone, detector)
+    network = _one_of(backbone, detector, recipe)
     store = make(
         data,
         network,
+        recipe=recipe,
         weights=weights,
         options={key: number(value) for key, value in pairs(option).items()},
         name=name,
@@ -72,13 +81,12 @@ def extract(
         image_root=image_root,
         device=device,
     )
-    return _made(store, data)
+    return _made(store, data, recipe or ("RECIPE" if network == "pixels" else None))
 
 
-def _made(store: Path, data: Path) -> app.Result:
+def _made(store: Path, data: Path, recipe: str | None = None) -> app.Result:
     """A store that is ready to train on."""
-    words = ("train", "RECIPE", "--data", data, "--features", store.name, "--out", "RUN")
-    return app.Result(_header(store), [app.next_command(*words)])
+    return app.Result(_header(store), [app.train_command(data, store.name, recipe)])
 
 
 def _header(store: Path) -> dict[str, Any]:
@@ -88,16 +96,17 @@ def _header(store: Path) -> dict[str, Any]:
     return {"store": store, **read_header(store).model_dump(mode="json")}
 
 
-def _one_of(backbone: str | None, detector: str | None) -> str:
-    """The network, from one option or the other; --detector takes only what finds boxes."""
+def _one_of(backbone: str | None, detector: str | None, recipe: str | None) -> str | None:
+    """The network, from one option or the other, or none where it is the recipe's; --detector
+    takes only what finds boxes."""
     if detector is not None and not detector.startswith("torchvision:"):
         hint = "Give torchvision:NAME, see: saccade list backbones 'torchvision:*'."
         raise BadConfig(f"no detector {detector!r}", hint=hint)
-    network = detector if backbone is None else backbone
-    if network is None or None not in (backbone, detector):
-        hint = "Give one of them: --backbone timm:NAME, or --detector torchvision:NAME."
-        raise BadConfig("extract takes either --backbone or --detector", hint=hint)
-    return network
+    if [backbone, detector, recipe].count(None) != 2:
+        hint = "Give one of them: --for RECIPE takes what a recipe was made for, see: saccade list "
+        hint += "recipes; --backbone timm:NAME; or --detector torchvision:NAME."
+        raise BadConfig("extract takes one of --for, --backbone and --detector", hint=hint)
+    return detector or backbone
 
 
 @commands.command("import-features")

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from saccade.cli import app
-from saccade.core.errors import BadImage
+from saccade.core.errors import BadConfig, BadImage
+from saccade.core.formatting import NO_WORDS
 
 commands = app.CommandTable()
 
@@ -15,9 +16,20 @@ commands = app.CommandTable()
 def _refuse_missing(*images: Path) -> None:
     """Raise BadImage for a path without a file, before anything slow is imported."""
     for image in images:
+        if str(image).startswith(("http:", "https:")):
+            hint = "Download it first, and give the path of the file."
+            raise BadImage("is an address on the web", location=image, hint=hint)
         if not image.exists():
             hint = "Give the path of an image file."
             raise BadImage("no such file", location=image, hint=hint)
+
+
+def _refuse_other_files(image: Path) -> None:
+    """Raise BadImage for a path without an image, before anything slow is imported."""
+    from saccade.data.image_files import image_bytes, read_levels
+
+    _refuse_missing(image)
+    read_levels(image_bytes(image), image)
 
 
 @commands.command()
@@ -31,8 +43,12 @@ def ask(
 ) -> app.Result:
     """Ask a question about an image."""
     from saccade.api import load
+    from saccade.core.run_files import refuse_other_task
 
-    _refuse_missing(image)
+    refuse_other_task(run, asks_question=True)
+    _refuse_other_files(image)
+    if not question.strip():
+        raise BadConfig("the question is empty", location="QUESTION", hint="Write it in quotes.")
     opened = load(run, device)
     encoded = opened.encode(image)
     answer = opened.ask(encoded, question, top=top)
@@ -66,7 +82,9 @@ def caption(
 ) -> app.Result:
     """Write the captions of images."""
     from saccade.api import load
+    from saccade.core.run_files import refuse_other_task
 
+    refuse_other_task(run, asks_question=False)
     _refuse_missing(*images)
     opened = load(run, device)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
@@ -80,7 +98,8 @@ def caption(
                 texts = [opened.caption(image, beam_size=beam_size).text]
             for text in texts:
                 found.append({"image": image, "caption": text})
-                yield text if len(images) == 1 else f"{image}: {text}"
+                shown = text or NO_WORDS
+                yield shown if len(images) == 1 else f"{image}: {shown}"
 
     return app.Result(found, lines())
 
@@ -97,10 +116,13 @@ def explain(
     device: app.DeviceOption = "auto",
 ) -> app.Result:
     """Draw the model's attention: per glimpse, or per word."""
-    from saccade.core.run_files import read_run_json
+    from saccade.core.devices import check_device
+    from saccade.core.run_files import refuse_other_task
 
-    _refuse_missing(image)
-    read_run_json(run)
+    needs = "Give it a question." if question is None else "Leave the question out."
+    refuse_other_task(run, asks_question=question is not None, needs=needs)
+    _refuse_other_files(image)
+    check_device(device)
     from saccade.inference.explain import explain as draw
 
     drawn = draw(run, image, out, question=question, beam_size=beam_size, device=device)

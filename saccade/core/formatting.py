@@ -7,6 +7,9 @@ from typing import Any
 
 from saccade.core.errors import BadConfig
 
+NO_WORDS = "(no words)"
+"""What stands where a caption is empty: a blank line would say that nothing came."""
+
 
 def pairs(options: Iterable[str] | None) -> dict[str, str]:
     """NAME=VALUE words as a dict. Raises BadConfig for a word without `=`."""
@@ -66,7 +69,8 @@ def values(named: Mapping[str, Any], indent: str = "") -> Iterator[tuple[str, st
 def _in_short(value: Any) -> str:
     """A value in a cell: four digits of a number, none of 2e-10; how many of a list of records."""
     if isinstance(value, float):
-        return f"{value:.4g}" if 1e-3 <= abs(value) < 1e6 else f"{value:z,.3f}"
+        # 2e-10 is 0 for a person; a plain 0 says that it is so exactly.
+        return f"{value:.4g}" if abs(value) >= 0.0005 or value == 0 else "0.000"
     if isinstance(value, list | tuple):
         if any(isinstance(item, Mapping) for item in value):
             return f"{len(value)} records"

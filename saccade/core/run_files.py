@@ -1,10 +1,12 @@
 """The first look into a run folder, without any slow import: is `run.json` there, and readable?"""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
-from saccade.core.errors import BadRun
+from saccade.core.errors import BadConfig, BadRun
+from saccade.core.tasks import TASK_INFO, TaskInfo
 
 RUN_FORMAT = 2
 
@@ -47,6 +49,26 @@ def read_run_json(run: Path) -> dict[str, Any]:
         hint = "Train again, or use the version of saccade that `versions` in the file names."
         raise BadRun(message, location=run / "run.json", hint=hint)
     return dict(about)
+
+
+def info_of_run(run: Path) -> TaskInfo:
+    """The facts of the task that a run is of. Raises BadRun."""
+    recipe = read_run_json(run).get("recipe") or {}
+    for info in TASK_INFO.values():
+        if recipe.get(info.section):
+            return info
+    hint = "The file was changed by hand or by another version; train again."
+    raise BadRun("the recipe is of no task", location=run / "run.json", hint=hint)
+
+
+def refuse_other_task(run: Path, *, asks_question: bool, needs: str = "") -> None:
+    """Raise BadConfig where a run answers questions and should write captions, or the other way;
+    `needs` is what else could be done about it."""
+    info = info_of_run(run)
+    if info.asks_question != asks_question:
+        message = "this run answers questions" if info.asks_question else "this run writes captions"
+        hint = needs or f"Give: saccade {info.usage.format(run=shlex.quote(str(run)))}"
+        raise BadConfig(message, location=run, hint=hint)
 
 
 def read_json_of_run(path: Path) -> Any:

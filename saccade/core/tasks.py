@@ -31,6 +31,8 @@ class TaskInfo(NamedTuple):
     """The entry of `scores.json` with the loss on a split that is not learnt from."""
     usage: str
     """The command that uses a run, after `saccade`."""
+    first_recipe: str
+    """The recipe to begin with: its `-small` form learns from few images, on a CPU."""
 
 
 TASK_INFO: Mapping[str, TaskInfo] = {
@@ -44,6 +46,7 @@ TASK_INFO: Mapping[str, TaskInfo] = {
         example_metric="accuracy",
         held_out_loss="answer_loss",
         usage='ask {run} IMAGE "QUESTION"',
+        first_recipe="show-ask-attend-answer",
     ),
     "caption": TaskInfo(
         "captioning",
@@ -55,5 +58,6 @@ TASK_INFO: Mapping[str, TaskInfo] = {
         example_metric="cider",
         held_out_loss="teacher_forced",
         usage="caption {run} IMAGE",
+        first_recipe="show-attend-tell",
     ),
 }

@@ -1,6 +1,7 @@
 """Tensors in safetensors files: written in one go, read without ever unpickling."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -20,13 +21,25 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors of a file and its metadata. Raises BadRun."""
+    metadata = read_metadata(path)
+    with _whole(path):
+        return load_file(path), metadata
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the metadata of a file, and no tensor. Raises BadRun."""
     if not path.exists():
         hint = "Train first: saccade train RECIPE --data DATA --out RUN"
         raise BadRun("there are no weights yet", location=path, hint=hint)
+    with _whole(path), safe_open(path, framework="pt") as stream:
+        return stream.metadata() or {}
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Raise BadRun where the file that is read is damaged."""
     try:
-        with safe_open(path, framework="pt") as stream:
-            metadata = stream.metadata() or {}
-        return load_file(path), metadata
+        yield
     except SafetensorError as error:
         hint = "Copy it again from where it came, or train again."
         raise BadRun(f"not a whole safetensors file ({error})", location=path, hint=hint) from None
@@ -46,6 +59,5 @@ def load_weights(model: nn.Module, path: Path, hint: str) -> None:
 
 def kept_epoch(run: Path) -> int | None:
     """The epoch of the weights that a run folder keeps; None for a run that was imported."""
-    with safe_open(run / "model.safetensors", framework="pt") as stream:
-        epoch = (stream.metadata() or {}).get("epoch")
+    epoch = read_metadata(run / "model.safetensors").get("epoch")
     return None if epoch is None else int(epoch)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from saccade.core.errors import BadConfig, BadData
+from saccade.core.tasks import TASK_INFO
 from saccade.data.checks import check, without_file
 from saccade.data.find_files import no_folder, unchanged_folders
 from saccade.data.folder import DataFolder, write_folder
@@ -17,6 +18,9 @@ from saccade.datasets.catalogue import HUB, SOURCES, join, published, read_parts
 from saccade.datasets.detect import recognise
 from saccade.datasets.diagnose import unread_files
 from saccade.datasets.published_counts import compare
+
+SMALL_SET = 5000
+"""Images; with fewer, the first recipe to try is a small one, which a CPU trains in minutes."""
 
 
 def prepare(
@@ -147,8 +151,9 @@ def next_step(out: Path) -> str:
             f"{folder.image_root} (the first is {lost[0].file}), or give their folder with "
             "--option images=FOLDER, and prepare again."
         )
-    named = shlex.quote(str(out))
-    return f"Next: saccade extract {named} --backbone timm:NAME (a recipe names its own)"
+    recipe = TASK_INFO[next(iter(folder.tasks), "caption")].first_recipe
+    small = "-small" if len(images) < SMALL_SET else ""
+    return f"Next: saccade extract {shlex.quote(str(out))} --for {recipe}{small}"
 
 
 def source_and_root(source: str | None, root: Path | None, out: Path) -> tuple[str | None, Path]:

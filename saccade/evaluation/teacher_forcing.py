@@ -8,7 +8,7 @@ not computed.
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from saccade.data.batch import VqaBatch, VqaOutput
@@ -33,14 +33,20 @@ def read_captions(
     loss, right, words = torch.zeros(3, dtype=torch.float64, device=device)
     for batch in batches(examples, in_reading_order(examples), batch_size):
         output = model(batch.to(device))
-        logits, true = output.logits.float(), output.targets[:, None]
-        loss += functional.cross_entropy(logits, true[:, 0], reduction="sum")
-        right += ((logits > logits.gather(1, true)).sum(dim=1) < LIKELIEST).sum()
+        logits, true = output.logits.float(), output.targets
+        loss += functional.cross_entropy(logits, true, reduction="sum")
+        right += words_among_likeliest(logits, true)
         words += len(true)
     if not words:
         return {"not_measured": "no caption is short enough for the recipe"}
     accuracy = float(100 * right / words)
     return {"loss": float(loss / words), "top_5_accuracy": accuracy, "words": int(words)}
+
+
+def words_among_likeliest(logits: Tensor, true: Tensor) -> Tensor:
+    """How many words `true (N,)` are among the five likeliest of `logits (N, V)`."""
+    likelier = (logits > logits.gather(1, true[:, None])).sum(dim=1)
+    return (likelier < LIKELIEST).sum()
 
 
 class AnswerLoss:

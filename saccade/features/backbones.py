@@ -23,7 +23,14 @@ from saccade.core.files import sha256_of, write_bytes
 from saccade.core.settings import first_problem
 from saccade.features.networks import EncodedImages, Layout, Library, digest_of, first_line
 from saccade.features.preprocessing import boxes_in_image, grid_boxes, normalise
-from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec, Option, Preprocessing
+from saccade.features.settings import (
+    IMPORTED,
+    PIXELS,
+    BackboneSpec,
+    Option,
+    Preprocessing,
+    check_backbone,
+)
 
 LIBRARIES: Mapping[str, str] = {
     "timm": "saccade.features.timm_backbones",
@@ -179,13 +186,8 @@ def choose_backbone(
     images in pixels, for networks that have to be built for it. Raises BadConfig for a name or
     an option that the library does not have, and for weights of another network.
     """
-    prefix, _, network = name.partition(":")
-    if prefix not in {*LIBRARIES, IMPORTED} or bool(network) == (prefix == PIXELS):
-        hint = (
-            "Say whose it is: write timm:NAME, or transformers:NAME for a ViT with all its tokens; "
-            "torchvision:NAME for a detector; or pixels, for an encoder that learns."
-        )
-        raise BadConfig(f"no backbone {name!r}", hint=hint)
+    check_backbone(name)
+    network = BackboneSpec(name=name).network
     library, given = _library(BackboneSpec(name=name)), str(weights)
     chosen, file = library.prepare(network, given, options or {}, size)
     kind = "none" if name == PIXELS else given if given in ("hub", "random") else Path(given).name

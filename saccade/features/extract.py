@@ -4,82 +4,30 @@ Training reads regions from the store and never the images, which is hundreds of
 run that was killed goes on where it stopped.
 """
 
-import shlex
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadData
-from saccade.core.settings import Settings, checked_settings
+from saccade.core.settings import checked_settings
 from saccade.data.folder import DataFolder
 from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.images import ImageBatches, ReadBatch
 from saccade.features.progress import extraction_bar, say_complete, say_made, say_remarks, say_start
-from saccade.features.settings import PIXELS, Colour, Interpolation, Option, Resize
+from saccade.features.settings import PIXELS, ExtractSettings
 from saccade.features.store import StoreHeader, images_fingerprint
 from saccade.features.store_format import BACKBONE
 from saccade.features.store_writer import StoreWriter
 
 PREPROCESSING = ("size", "resize", "resize_to", "mean", "std", "interpolation")
 """Settings that, where given, replace the network's own."""
-
-
-class ExtractSettings(Settings):
-    """Settings of an extraction."""
-
-    backbone: str
-    """`timm:NAME`, `transformers:NAME`, or `torchvision:NAME` of a detector; or `pixels`."""
-    weights: str | Path = "hub"
-    """`hub`, `random`, or a file; for `transformers:NAME` also a folder."""
-    options: dict[str, Option] = Field({})
-    """Passed to `timm.create_model`, or to `ViTConfig`; or how a detector chooses boxes."""
-    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """Of the store; by default network and size."""
-    size: int | None = Field(None, ge=8, le=4096)
-    """Side of the backbone's square input, in pixels. This and the next five are the network's own
-    by default."""
-    resize: Resize | None = None
-    resize_to: int | None = None
-    mean: Colour | None = None
-    std: Colour | None = None
-    interpolation: Interpolation | None = None
-    dtype: Literal["float16", "float32"] | None = None
-    """By default float16; pixels are uint8."""
-    batch_size: int = Field(32, ge=1)
-    workers: int = Field(0, ge=0)
-    """Processes that decode images; 0 decodes in this one."""
-    device: str = "auto"
-    """`auto` is the GPU where there is one."""
-    image_root: Path | None = None
-    """Where the images are now, if they have moved."""
-    progress: bool | None = None
-    """Show a bar; by default on a terminal only."""
-
-    @model_validator(mode="after")
-    def _pixels_are_bytes(self) -> Self:
-        if self.backbone == PIXELS and self.dtype is not None:
-            raise ValueError("pixels are always uint8: leave dtype out")
-        return self
-
-    def command(self, data: Path) -> str:
-        """The command that starts, or goes on with, the same extraction."""
-        words = ["saccade", "extract", str(data)]
-        for field, value in self.model_dump(exclude_defaults=True).items():
-            if field == "options":
-                words += [w for k, v in value.items() for w in ("--option", f"{k}={v}")]
-            elif field in ("mean", "std"):
-                words += [f"--{field}", ",".join(f"{share:g}" for share in value)]
-            elif field != "progress":
-                words += [f"--{field.replace('_', '-')}", str(value)]
-        return shlex.join(words)
 
 
 def extract(data: str | Path, backbone: str, **settings: Any) -> Path:

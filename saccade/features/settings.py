@@ -5,10 +5,13 @@ through the same steps as the training images did. Neither torch nor numpy is im
 recipes are built from these types, and reading a recipe must be instant.
 """
 
+import shlex
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from saccade.core.errors import BadConfig
 from saccade.core.settings import Settings
 from saccade.data.options import window_range
 
@@ -48,6 +51,22 @@ class BackboneSpec(Settings):
     def network(self) -> str:
         """The name as the library knows it."""
         return self.name.partition(":")[2] or self.name
+
+
+LIBRARIES = ("timm", "transformers", "torchvision", PIXELS)
+"""What networks can be had of; the last one is none."""
+
+
+def check_backbone(name: str) -> None:
+    """Raise BadConfig for a name without its library, or of another one."""
+    prefix, _, network = name.partition(":")
+    if prefix not in {*LIBRARIES, IMPORTED} or bool(network) == (prefix == PIXELS):
+        near = f"Did you mean timm:{name}? " if prefix == name else ""
+        hint = (
+            f"{near}Say whose it is: write timm:NAME, or transformers:NAME for a ViT with all its "
+            "tokens; torchvision:NAME for a detector; or pixels, for an encoder that learns."
+        )
+        raise BadConfig(f"no backbone {name!r}", hint=hint)
 
 
 class Reduction(Settings):
@@ -93,3 +112,53 @@ class Preprocessing(Settings):
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
         return self
+
+
+class ExtractSettings(Settings):
+    """Settings of an extraction."""
+
+    backbone: str
+    """`timm:NAME`, `transformers:NAME`, or `torchvision:NAME` of a detector; or `pixels`."""
+    weights: str | Path = "hub"
+    """`hub`, `random`, or a file; for `transformers:NAME` also a folder."""
+    options: dict[str, Option] = Field({})
+    """Passed to `timm.create_model`, or to `ViTConfig`; or how a detector chooses boxes."""
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Of the store; by default network and size."""
+    size: int | None = Field(None, ge=8, le=4096)
+    """Side of the backbone's square input, in pixels. This and the next five are the network's own
+    by default."""
+    resize: Resize | None = None
+    resize_to: int | None = None
+    mean: Colour | None = None
+    std: Colour | None = None
+    interpolation: Interpolation | None = None
+    dtype: Literal["float16", "float32"] | None = None
+    """By default float16; pixels are uint8."""
+    batch_size: int = Field(32, ge=1)
+    workers: int = Field(0, ge=0)
+    """Processes that decode images; 0 decodes in this one."""
+    device: str = "auto"
+    """`auto` is the GPU where there is one."""
+    image_root: Path | None = None
+    """Where the images are now, if they have moved."""
+    progress: bool | None = None
+    """Show a bar; by default on a terminal only."""
+
+    @model_validator(mode="after")
+    def _pixels_are_bytes(self) -> Self:
+        if self.backbone == PIXELS and self.dtype is not None:
+            raise ValueError("pixels are always uint8: leave dtype out")
+        return self
+
+    def command(self, data: Path) -> str:
+        """The command that starts, or goes on with, the same extraction."""
+        words = ["saccade", "extract", str(data)]
+        for field, value in self.model_dump(exclude_defaults=True).items():
+            if field == "options":
+                words += [w for k, v in value.items() for w in ("--option", f"{k}={v}")]
+            elif field in ("mean", "std"):
+                words += [f"--{field}", ",".join(f"{share:g}" for share in value)]
+            elif field != "progress":
+                words += [f"--{field.replace('_', '-')}", str(value)]
+        return shlex.join(words)

@@ -25,7 +25,7 @@ from saccade.models.catalogue import (
     TransformerConfig,
     UpDownConfig,
 )
-from saccade.recipes.vqa import SHAPES_FEATURES
+from saccade.recipes.vqa import SMALL_FEATURES
 
 SHOW_ATTEND_TELL = Recipe(
     about="""Xu et al. 2015 on COCO (Karpathy splits), frozen encoder, in the PyTorch form that
@@ -225,7 +225,7 @@ def _small(recipe: Recipe, title: str, epochs: int = 4, **model: float) -> Recip
     return recipe.replace(
         about=f"A small {title} that learns Shapes in a minute.",
         model=MODELS[recipe.model.kind].small.replace(**model),
-        features=SHAPES_FEATURES,
+        features=SMALL_FEATURES,
         text=TextConfig(tokenizer="karpathy", min_count=1, max_length=50),
         train=TrainConfig(
             epochs=epochs,

@@ -31,7 +31,7 @@ from saccade.core.settings import first_problem
 from saccade.core.tables import Table, load_object
 from saccade.models.catalogue import MODELS, ShowAskAttendAnswerConfig
 from saccade.recipes.captioning import CAPTION_RECIPES
-from saccade.recipes.vqa import SHAPES_FEATURES, SURGICAL_RECIPES, VQA_RECIPES
+from saccade.recipes.vqa import SMALL_FEATURES, SURGICAL_RECIPES, VQA_RECIPES
 
 FILE_HINT = 'Write base = "NAME" and what differs, or what `saccade show NAME --json` prints.'
 
@@ -58,7 +58,7 @@ _RECIPES = {
         about="A small Show, Ask, Attend, and Answer that learns Shapes in a minute.",
         # Half of so few units would be too little to learn from: no dropout.
         model=MODELS["show_ask_attend_answer"].small.replace(dropout=0.0),
-        features=SHAPES_FEATURES,
+        features=SMALL_FEATURES,
         train=TrainConfig(
             epochs=10,
             batch_size=32,

@@ -18,12 +18,13 @@ from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.encoder import EncodedModel
 from saccade.training import optim
-from saccade.training.objectives import Objective
+from saccade.training.objectives import Objective, StepResult
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-ACCUMULATE_EVERY = 10  # steps
+ACCUMULATE_EVERY = 10
+"""Steps on a GPU. A CPU has a loss the moment it is computed."""
 
 
 @dataclass
@@ -42,13 +43,24 @@ class Progress:
     """Epochs since the best score."""
     best: float = -math.inf
     loss: float = 0.0
-    """Sum over the current epoch's examples."""
+    """Sum over the current epoch's examples, less the `pending` ones."""
     examples: int = 0
     """Examples of the current epoch so far."""
+    pending: int = 0
+    """Those of them whose losses were not waited for yet; 0 in what is saved."""
+    train_score: float = 0.0
+    """Sum over the current epoch, of what `objectives.StepResult` has; less the pending steps."""
+    train_scored: int = 0
+    """The number of words, questions or samples in it, with the pending steps."""
     seconds: float = 0.0
     """Training time of the current epoch so far."""
     waited: float = 0.0
     """The part of it spent waiting for data."""
+
+    @property
+    def mean_loss(self) -> float:
+        """Of the examples whose losses are known, which is what a person may be shown."""
+        return self.loss / (self.examples - self.pending)
 
 
 @dataclass
@@ -61,57 +73,66 @@ class TrainingLoop:
     objective: Objective
     config: TrainConfig
     examples: Examples
-    losses: list[Tensor] = field(default_factory=list)
-    """Of the last few steps, not yet waited for: on a GPU, waiting costs more than the step."""
+    results: list[Tensor] = field(default_factory=list)
+    """Loss and training score of the last few steps, each (2,), not yet waited for: on a GPU,
+    waiting costs more than the step."""
 
     def epoch(self, progress: Progress) -> Iterator[None]:
         """Train for the rest of the current epoch; yields after every step."""
         config = self.config
         image, each = self.examples.image, config.samples_per_image
         order = epoch_order(image, each, config.seed, progress.epoch)
-        workers, pin = config.workers, self.fabric.device.type == "cuda"
-        data = batches(
-            self.examples, order, config.batch_size, skip=progress.batch, workers=workers, pin=pin
-        )
+        workers, on_gpu = config.workers, self.fabric.device.type == "cuda"
+        every = ACCUMULATE_EVERY if on_gpu else 1
+        begin, size = progress.batch, config.batch_size
+        data = batches(self.examples, order, size, skip=begin, workers=workers, pin=on_gpu)
         if isinstance(self.model.module, EncodedModel):
             self.model.module.start_epoch(progress.epoch)
         self.model.train()
         start = time.perf_counter()
         for batch in data:
             waited = time.perf_counter() - start
-            self.losses.append(self.step(batch.to(self.fabric.device), progress) * len(batch))
+            result = self.step(batch.to(self.fabric.device), progress)
+            # Of one type, so that a single copy brings both from the device.
+            sums = (result.loss.detach() * len(batch)).float(), result.score.float()
+            self.results.append(torch.stack(sums))
             progress.batch += 1
             progress.step += 1
             progress.examples += len(batch)
+            progress.pending += len(batch)
+            progress.train_scored += result.scored
             progress.waited += waited
-            if len(self.losses) == ACCUMULATE_EVERY:
+            # The first step at once, then ever more of them: a short epoch has a loss to show, too.
+            if len(self.results) >= min(every, max((progress.batch - begin) // 2, 1)):
                 self.accumulate_losses(progress)
             progress.seconds += time.perf_counter() - start
             start = time.perf_counter()
             yield
         self.accumulate_losses(progress)
 
-    def step(self, batch: VqaBatch | CaptionBatch, progress: Progress) -> Tensor:
-        """One step of the optimiser. Returns the loss, without waiting for the device."""
+    def step(self, batch: VqaBatch | CaptionBatch, progress: Progress) -> StepResult:
+        """One step of the optimiser. Returns what it measured, without waiting for the device."""
         schedule_state = optim.ScheduleState(progress.step, progress.epoch, progress.decays)
         optim.set_learning_rate(self.optimiser, self.config, schedule_state)
         with self.fabric.autocast():  # an objective may call more of a model than `forward`
-            loss = self.objective(self.model, batch, schedule_state)
+            result = self.objective(self.model, batch, schedule_state)
         self.optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
+        self.fabric.backward(result.loss)
         optim.clip_gradients(self.model.module, self.config)
         self.optimiser.step()
         optim.constrain_weights(self.model.module, self.optimiser, self.config)
-        return loss.detach()
+        return result
 
     def accumulate_losses(self, progress: Progress) -> None:
-        """Wait for the losses of the last steps and add them up. Raises BadData for NaN."""
-        for loss in torch.stack(self.losses).tolist() if self.losses else []:
+        """Wait for the results of the last steps and add them up. Raises BadData for NaN."""
+        for loss, score in torch.stack(self.results).tolist() if self.results else []:
             if not math.isfinite(loss):
                 hint = "Lower train.optimiser.learning_rate or clip; the best weights are kept."
                 raise BadData(f"the loss became {loss} before step {progress.step}", hint=hint)
             progress.loss += loss
-        self.losses.clear()
+            progress.train_score += score
+        progress.pending = 0
+        self.results.clear()
 
 
 def save_state(

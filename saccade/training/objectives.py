@@ -10,7 +10,7 @@ Shapes: B captions, I images, K samples per image, T words, N target words of th
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,14 +19,60 @@ from torch import Tensor
 from saccade.config import Recipe, ScheduledSampling, SelfCritical
 from saccade.data.batch import CaptionBatch, Captioner, CaptionOutput, VqaBatch, VqaOutput
 from saccade.data.examples import ImageExamples
+from saccade.evaluation.teacher_forcing import words_among_likeliest
 from saccade.inference.decoding import Rules, SampledCaptions, beam_search, draw, rules_of
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import pack_captions
-from saccade.models.losses import PER_QUESTION, Loss, caption_loss
+from saccade.models.losses import PER_QUESTION, Loss, caption_loss, targets
 from saccade.training.optim import ScheduleState
 
-Objective = Callable[[Any, Any, ScheduleState], Tensor]
-"""(model, batch, schedule state) -> scalar."""
+
+class StepResult(NamedTuple):
+    """What one training step computes: its loss, and how well its batch was predicted."""
+
+    loss: Tensor  # scalar, to be minimised
+    score: Tensor  # scalar, the sum over `scored` predictions of what `train_metric` names
+    scored: int
+
+
+Objective = Callable[[Any, Any, ScheduleState], StepResult]
+"""(model, batch, schedule state) -> what the step computes."""
+
+
+class TrainMetric(NamedTuple):
+    """The training score of a recipe."""
+
+    title: str
+    unit: str
+
+
+def train_metric(recipe: Recipe) -> TrainMetric:
+    """The training score of a recipe, which costs no second pass through the model.
+
+    It is of the batches as they are trained on: with dropout, and while the weights change. So it
+    stands a little below what the weights of the epoch's end would reach on the training split.
+    """
+    if recipe.train.self_critical is not None:
+        return TrainMetric("CIDEr-D of samples", " points")
+    return TrainMetric("top-1" if recipe.answers is not None else "top-5", "%")
+
+
+@torch.no_grad()
+def answers_on_top(output: VqaOutput, batch: VqaBatch) -> tuple[Tensor, int]:
+    """How many questions have one of their best human answers as the likeliest, and of how many.
+
+    The best are those of the highest weight, which several may share.
+    """
+    answers, weights = targets(batch)
+    best = (weights > 0) & (weights == weights.amax(dim=1, keepdim=True))
+    on_top = best & (answers == output.logits.argmax(dim=1, keepdim=True))
+    return on_top.any(dim=1).sum(), len(answers)
+
+
+@torch.no_grad()
+def words_on_top(output: CaptionOutput, _batch: CaptionBatch) -> tuple[Tensor, int]:
+    """How many human words are among the five likeliest of their place, and of how many."""
+    return words_among_likeliest(output.logits, output.targets), len(output.targets)
 
 
 def objective_for(recipe: Recipe, examples: Any) -> Objective:
@@ -40,10 +86,12 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
     loss = loss_for(recipe)
     if config.scheduled_sampling is not None:
         return scheduled_sampling(config.scheduled_sampling, loss)
+    score: Any = words_on_top if recipe.answers is None else answers_on_top
 
-    def objective(model: Any, batch: Any, schedule_state: ScheduleState) -> Tensor:
+    def objective(model: Any, batch: Any, schedule_state: ScheduleState) -> StepResult:
         del schedule_state
-        return loss(model(batch), batch)
+        output = model(batch)
+        return StepResult(loss(output, batch), *score(output, batch))
 
     return objective
 
@@ -51,10 +99,10 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
 def scheduled_sampling(config: ScheduledSampling, loss: Loss) -> Objective:
     """The loss under teacher forcing, with some input words replaced by the model's own."""
 
-    def objective(model: Any, batch: CaptionBatch, schedule_state: ScheduleState) -> Tensor:
+    def objective(model: Any, batch: CaptionBatch, schedule_state: ScheduleState) -> StepResult:
         probability = sampling_probability(config, schedule_state.epoch)
         output = unroll(model, batch, probability) if probability else model(batch)
-        return loss(output, batch)
+        return StepResult(loss(output, batch), *words_on_top(output, batch))
 
     return objective
 
@@ -95,7 +143,7 @@ def self_critical(config: SelfCritical, rules: Rules, cider: CiderOfIds) -> Obje
     The references of an image are its captions in the batch, the end word included.
     """
 
-    def objective(model: Any, batch: CaptionBatch, schedule_state: ScheduleState) -> Tensor:
+    def objective(model: Any, batch: CaptionBatch, schedule_state: ScheduleState) -> StepResult:
         del schedule_state
         # Sampled before greedy decoding: autocast caches its copies of the weights, and those
         # made without gradients would have none.
@@ -110,7 +158,8 @@ def self_critical(config: SelfCritical, rules: Rules, cider: CiderOfIds) -> Obje
         rewards = torch.from_numpy(scores).to(samples.log_probability)
         reward = advantage(rewards, *samples.length.shape, greedy=greedy)
         weighted = samples.log_probability * reward[:, :, None]
-        return -weighted.sum() / samples.length.sum()  # the mean over words, end words included
+        loss = -weighted.sum() / samples.length.sum()  # the mean over words, end words included
+        return StepResult(loss, rewards[: reward.numel()].sum(), reward.numel())
 
     return objective
 

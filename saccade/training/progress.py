@@ -3,12 +3,13 @@
 import copy
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 from torch import nn
 
 from saccade.config import Recipe
@@ -16,10 +17,14 @@ from saccade.core.formatting import duration
 from saccade.data.examples import epoch_order
 from saccade.metrics.catalogue import METRICS
 from saccade.models.encoder import EncodedModel
-from saccade.training.loop import TrainingLoop
+from saccade.training.loop import Progress, TrainingLoop
+from saccade.training.objectives import train_metric
 from saccade.training.optim import ScheduleState
 
 GIB = 2**30
+FEW_STEPS = 100
+"""A run of fewer steps is warned about: the smallest model here needs some hundreds."""
+ENOUGH_STEPS = 500
 
 
 class Estimate(NamedTuple):
@@ -48,7 +53,7 @@ def estimate(loop: TrainingLoop) -> Estimate:
     with torch.random.fork_rng():
         for _ in range(2):  # the first one warms up
             start = time.perf_counter()
-            loop.objective(model.train(), batch, schedule_state).backward()
+            loop.objective(model.train(), batch, schedule_state).loss.backward()
             seconds = time.perf_counter() - start
     parameters = sum(p.numel() for p in model.parameters())
     moments = 2 * sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -56,25 +61,70 @@ def estimate(loop: TrainingLoop) -> Estimate:
     return Estimate(seconds, parameters, peak + 4 * moments, 4 * (2 * parameters + moments))
 
 
+class GpuUse(NamedTuple):
+    """What the training process takes of its GPU."""
+
+    memory: int
+    """Bytes that it has reserved at most so far."""
+    total: int
+    """Bytes that the GPU has."""
+    busy: float | None
+    """Share of the last second or so in which it computed, 0..1; None where NVIDIA's library for
+    Python (nvidia-ml-py) is not installed."""
+
+    def __str__(self) -> str:
+        memory = f"GPU {self.memory / GIB:.1f} of {self.total / GIB:.0f} GiB"
+        return memory if self.busy is None else f"{memory}, {self.busy:.0%} busy"
+
+
+def gpu_use(device: torch.device) -> GpuUse | None:
+    """What training takes of its GPU; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    try:
+        busy = torch.cuda.utilization(device) / 100
+    except Exception:  # as many as there are drivers; a number for the screen stops no training
+        busy = None
+    memory = torch.cuda.max_memory_reserved(device)
+    return GpuUse(memory, torch.cuda.get_device_properties(device).total_memory, busy)
+
+
+def cut_to(width: int, parts: Iterable[str], between: str = "  ") -> str:
+    """The parts on a line, in the order of their importance: the last ones go where it is full."""
+    line = ""
+    for part in parts:
+        longer = f"{line}{between}{part}" if line else part
+        if len(longer) > width:
+            break
+        line = longer
+    return line
+
+
 class TrainingView:
     """A progress bar on a terminal, while `bar` is entered; one line per epoch everywhere."""
 
+    GPU_EVERY_SECONDS = 1.0
+
     def __init__(
-        self, console: Console, recipe: Recipe, examples: Any, remarks: Sequence[str] = ()
+        self,
+        console: Console,
+        recipe: Recipe,
+        examples: Any,
+        device: torch.device,
+        remarks: Sequence[str] = (),
     ) -> None:
         """Begin with the `remarks` that are not empty, a line each."""
-        self.console, self.config = console, recipe.train
+        self.console, self.config, self.device = console, recipe.train, device
         self.count, self.left_out = len(examples), examples.left_out
         self.steps = -(-self.count // recipe.train.batch_size)
-        self.score = "-"
-        self.bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            TextColumn(
-                "loss {task.fields[loss]:.3f} · score {task.fields[score]} · "
-                "{task.fields[rate]:.0f}/s · waiting for data {task.fields[waiting]:.0%} · ends in"
-            ),
-            TimeRemainingColumn(),
+        self.train_metric, self.score = train_metric(recipe), "none yet"
+        self.scoring_seconds, self.gpu, self.gpu_seen = 0.0, gpu_use(device), time.monotonic()
+        self.bound_is_said = False
+        self.bar_width = max(10, min(console.width // 5, 40))
+        self.bar = Bar(
+            TextColumn("{task.fields[epoch]}"),
+            BarColumn(self.bar_width),
+            TextColumn("{task.fields[details]}"),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -82,45 +132,81 @@ class TrainingView:
         for remark in filter(None, remarks):
             self.say(remark)
         total = self.steps * self.config.epochs
-        self.row = self.bar.add_task(
-            "", total=total, epoch="1", loss=0.0, score="-", rate=0.0, waiting=0.0
-        )
+        self.row = self.bar.add_task("", total=total, epoch="", details="")
 
     def say(self, line: str) -> None:
         """Print one line."""
         self.console.print(line, highlight=False, soft_wrap=True)
 
-    def show_estimate(self, cost: Estimate) -> None:
-        """Print what the run will cost before it starts, and which examples are left out."""
-        epoch = cost.seconds_per_step * self.steps
+    def show_estimate(self, cost: Estimate, progress: Progress) -> None:
+        """Print what the rest of the run will cost, which examples are left out, and a warning
+        where the whole of it is too short to learn much."""
+        epoch, epochs = cost.seconds_per_step * self.steps, self.config.epochs
+        left = cost.seconds_per_step * (self.steps * epochs - progress.step)
+        done = f", {progress.epoch} of them done" if progress.epoch else ""
         self.say(
             f"{cost.parameters:,} parameters, {self.count:,} examples; steps an epoch: "
             f"{self.steps:,}. About {duration(epoch)} an epoch, "
-            f"{duration(epoch * self.config.epochs)} in all (epochs: {self.config.epochs}); "
+            f"{duration(left)} in all (epochs: {epochs}{done}); "
             f"memory {cost.memory_bytes / GIB:.1f} GiB; disk {cost.disk_bytes / 2**20:.0f} MiB."
         )
         for reason, count in self.left_out.items():
             if count:
                 self.say(f"Left out: {count:,} examples ({reason}).")
+        if (total := self.steps * epochs) < FEW_STEPS:
+            more = -(-ENOUGH_STEPS // self.steps)
+            self.say(
+                f"warning: {total:,} training steps in all are too few to learn much. Train "
+                f"longer, with --set train.epochs={more}; a run can also be resumed so."
+            )
 
-    def step(self, progress: Any) -> None:
+    def step(self, progress: Progress) -> None:
         """Show one step."""
-        self.bar.update(
-            self.row,
-            completed=progress.step,
-            epoch=f"{progress.epoch + 1}/{self.config.epochs}",
-            loss=progress.loss / progress.examples,
-            score=self.score,
-            rate=progress.examples / progress.seconds,
-            waiting=progress.waited / progress.seconds,
-        )
+        if self.gpu and time.monotonic() - self.gpu_seen > self.GPU_EVERY_SECONDS:
+            self.gpu, self.gpu_seen = gpu_use(self.device), time.monotonic()
+        epoch = f"epoch {progress.epoch + 1}/{self.config.epochs}"
+        width = self.console.width - len(epoch) - self.bar_width - 3  # blanks between columns
+        details = cut_to(width, self._details(progress), " · ")
+        self.bar.update(self.row, completed=progress.step, epoch=epoch, details=details)
+
+    def _details(self, progress: Progress) -> Iterator[str]:
+        """The numbers beside the bar, the most important first."""
+        left = self.steps * self.config.epochs - progress.step
+        scorings = self.config.epochs - progress.epoch
+        seconds = left * progress.seconds / progress.batch + scorings * self.scoring_seconds
+        yield f"ends in {duration(seconds)}"
+        yield f"loss {progress.mean_loss:.3f}"
+        yield f"score {self.score}"
+        yield f"{progress.examples / progress.seconds:,.0f}/s"
+        if self.gpu:
+            yield str(self.gpu)
+        yield f"waiting for data {progress.waited / progress.seconds:.0%}"
+
+    def scoring(self) -> None:
+        """Say that the epoch's steps are done, and the validation split is being scored."""
+        self.bar.update(self.row, details="scoring the val split")
 
     def epoch(self, row: dict[str, Any], best: float) -> None:
-        """Print the result of an epoch."""
-        self.score = METRICS[row["metric"]].shown(row["score"])
-        mark = " (best)" if row["score"] >= best else ""
-        self.say(
-            f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  {row['metric']} "
-            f"{self.score}{mark}  {row['examples_per_second']:.0f} examples/s  waiting for "
-            f"data {row['waiting']:.0%}  {row['seconds'] + row['seconds_scoring']:.1f} s"
-        )
+        """Print the result of an epoch; `best` is the score of the best one before it."""
+        shown, scores = METRICS[row["metric"]].shown, row["scores"]
+        self.score, self.scoring_seconds = shown(row["score"]), row["seconds_scoring"]
+        if not self.bound_is_said and "upper_bound" in scores:
+            bound = METRICS["accuracy"].shown(scores["upper_bound"])
+            self.say(f"With this answer list an accuracy of {bound} is the highest possible.")
+            self.bound_is_said = True
+        # What reads like the best one so far is none, be it larger by a hair.
+        mark = " (best)" if row["score"] > best and self.score != shown(best) else ""
+        parts = [
+            f"epoch {row['epoch']}/{self.config.epochs}",
+            f"loss {row['loss']:.3f}",
+            f"{row['metric']} {self.score}{mark}",
+            f"{self.train_metric.title} {row['train_score']:.1f}{self.train_metric.unit} train",
+            f"{row['seconds'] + row['seconds_scoring']:.1f} s",
+            f"{row['examples_per_second']:,.0f} examples/s",
+            f"waiting for data {row['waiting']:.0%}",
+        ]
+        top_5 = scores.get("teacher_forced", {}).get("top_5_accuracy")
+        parts[4:4] = [f"{top_5:.1f}% val"] if top_5 is not None else []
+        parts[-1:-1] = [str(self.gpu)] if self.gpu else []
+        width = self.console.width if self.console.is_terminal else 1000  # a log has it all
+        self.say(cut_to(width, parts))

@@ -21,22 +21,32 @@ from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.run_files import refuse_run
 from saccade.core.tasks import TASK_INFO
-from saccade.core.tensors import save_tensors
+from saccade.core.tensors import read_metadata, save_tensors
 from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import ScoreOptions, selected_score
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
-from saccade.run_folder import BACKBONE, OpenedRun, Origin, as_parent, open_run, write_run
+from saccade.run_folder import (
+    BACKBONE,
+    LAST,
+    OpenedRun,
+    Origin,
+    as_parent,
+    changed_settings,
+    open_run,
+    refuse_other_settings,
+    refuse_unsaved,
+    write_recipe,
+    write_run,
+)
 from saccade.text.answers import merged_spellings
 from saccade.text.tokenizers import TOKENIZERS
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
-from saccade.training.objectives import objective_for
+from saccade.training.objectives import objective_for, train_metric
 from saccade.training.optim import make_optimiser
 from saccade.training.progress import TrainingView, estimate
 
-LAST = Path("last/state.safetensors")
-"""In a run folder: what an exact resume needs."""
 SAVE_EVERY_SECONDS = 600.0
 Rows = list[dict[str, Any]]
 """Of the log, one for each epoch that has ended."""
@@ -58,9 +68,14 @@ def train(  # noqa: PLR0913  the options of `saccade train`
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
     console = console or Console()
-    recipe, run = _as_it_runs(recipe, device, console), open_run(out) if resume else None
-    experiment = assemble(recipe, DataFolder(data), features, run)
+    given, run = _as_it_runs(recipe, device, console), open_run(out) if resume else None
+    experiment = assemble(given, DataFolder(data), features, run)
+    recipe = experiment.recipe
     _check_out(out, experiment, run)
+    progress, rows = _saved(out) if run else (Progress(), Rows())
+    if _is_over(progress, recipe):
+        _print(console, _over(progress, recipe, out))
+        return _best(rows)
     task, config = TASKS[recipe.task], training_of(recipe)
     examples = task.examples(experiment, "train")
     if not len(examples):
@@ -69,36 +84,90 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     # Raises now rather than after the first epoch.
     by = recipe.train.select_by, experiment.revision
     how_scored = task.check_validation(experiment.folder, *by)
+    chosen = choose_device(device)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
-    view = TrainingView(console, recipe, examples, [*_about_words(recipe, experiment), how_scored])
-    fabric = Fabric(accelerator=device, devices=1, precision=recipe.train.precision)
+    remarks = [*_about_words(given, experiment), how_scored, *_about_length(run, recipe)]
+    view = TrainingView(console, recipe, examples, chosen, remarks)
+    where = [chosen.index] if chosen.index is not None else 1
+    fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
     loop = TrainingLoop(fabric, model, optimiser, objective_for(recipe, examples), config, examples)
     cost = estimate(loop)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
-    progress, rows = Progress(), Rows()
-    if resume:
-        state = load_state(out / LAST, model.module, optimiser.optimizer)
-        progress, rows = Progress(**state["progress"]), state["log"]
+    if run:
+        load_state(out / LAST, model.module, optimiser.optimizer)
+        write_recipe(run, recipe)
     else:
         initialise(model.module, experiment, examples, start, view.say)
-        made = experiment.recipe, experiment.sizes, experiment.words
+        made = recipe, experiment.sizes, experiment.words
         write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
-    view.show_estimate(cost)
+    view.show_estimate(cost, progress)
+    _until_it_is_over(loop, task, experiment, progress, rows, view, out)
+    return _best(rows)
+
+
+def _until_it_is_over(
+    loop: TrainingLoop,
+    task: Task,
+    experiment: Experiment,
+    progress: Progress,
+    rows: Rows,
+    view: TrainingView,
+    out: Path,
+) -> None:
+    """Train and score epoch after epoch; raises KeyboardInterrupt if stopped."""
     drawn = time.monotonic()
     with stop_on_signal() as stopped, view.bar:
-        while progress.epoch < config.epochs and not _out_of_patience(progress, recipe):
+        while not _is_over(progress, experiment.recipe):
+            best = progress.best
             _epoch(loop, progress, rows, view, stopped, out)
+            view.scoring()
             _end_epoch(loop, task, experiment, progress, rows, out)
-            view.epoch(rows[-1], progress.best)
+            view.epoch(rows[-1], best)
             if time.monotonic() - drawn > DRAW_EVERY_SECONDS:
                 _draw(out, rows)
                 drawn = time.monotonic()
     _draw(out, rows)
+
+
+def _saved(out: Path) -> tuple[Progress, Rows]:
+    """Progress and log of a run as it was saved last. Raises BadRun where it never was."""
+    refuse_unsaved(out)
+    state = json.loads(read_metadata(out / LAST)["progress"])
+    return Progress(**state["progress"]), state["log"]
+
+
+def _best(rows: Rows) -> dict[str, Any]:
+    """The scores of the best epoch."""
     return max(rows, key=lambda row: row["score"])["scores"]  # type: ignore[no-any-return]
+
+
+def _over(progress: Progress, recipe: Recipe, out: Path) -> str:
+    """What is told of a finished run that is to be resumed."""
+    epochs, patience = recipe.train.epochs, recipe.train.patience
+    done = f"{out} is finished, and nothing was trained: {progress.epoch} epochs are done"
+    if progress.epoch >= epochs:
+        return f"{done} and train.epochs is {epochs}. Go on with --set train.epochs={2 * epochs}."
+    return (
+        f"{done}, the last {progress.epochs_since_improvement} without a better score, and "
+        f"train.patience is {patience}. Go on with --set train.patience=none."
+    )
+
+
+def _about_length(run: OpenedRun | None, recipe: Recipe) -> Iterator[str]:
+    """What it means that a resumed run ends at another time than it was to end at."""
+    for field, (old, new) in changed_settings(run.header.recipe, recipe).items() if run else ():
+        yield (
+            f"{field} was {old} and is now {new}. The schedule ({recipe.train.schedule.kind}) "
+            "counts from the start, so the run equals one that had this value all along."
+        )
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def _origin(experiment: Experiment, start: Path | None) -> Origin:
@@ -134,7 +203,7 @@ def _as_it_runs(recipe: Recipe, device: str, console: Console) -> Recipe:
     if recipe.train.precision != "16-mixed" or choose_device(device).type != "cpu":
         return recipe
     note = "precision: a CPU has no 16-mixed; this run is trained and recorded as bf16-mixed"
-    console.print(note, highlight=False, soft_wrap=True)
+    _print(console, note)
     return change(recipe, "train.precision=bf16-mixed")
 
 
@@ -155,14 +224,20 @@ def _check_out(out: Path, experiment: Experiment, run: OpenedRun | None) -> None
     if run is None:
         refuse_run(out)
         return
-    header = run.header
-    if header.recipe != experiment.recipe:
-        hint = "Resume with the same recipe and --set options (see run.json)."
-        raise BadRun("the run was started with other settings", location=out, hint=hint)
-    ours = experiment.folder.fingerprint, experiment.store.header
-    if (header.fingerprint, header.store) != ours:
-        hint = f"Resume with the data folder it was started on: {header.data}"
-        raise BadRun("the run was started on other data or features", location=out, hint=hint)
+    refuse_other_settings(run, experiment.recipe)
+    header, folder, store = run.header, experiment.folder, experiment.store
+    if header.fingerprint != folder.fingerprint:
+        message = f"the run was started on other records than {folder.path} has now: their "
+        message += f"fingerprint was {header.fingerprint} and is {folder.fingerprint}"
+        hint = f"Resume with the data folder it was started on, {header.data}, as it was then."
+        raise BadRun(message, location=out, hint=hint)
+    if header.store != store.header:
+        old, new = header.store.model_dump(), store.header.model_dump()
+        field = next(name for name in old if old[name] != new[name])
+        message = f"the run was started on other features than {store.path} has: {field} was "
+        message += f"{old[field]} and is {new[field]}"
+        hint = f"Give those it was started on: --features {header.store_name}."
+        raise BadRun(message, location=out, hint=hint)
 
 
 def _epoch(
@@ -207,7 +282,9 @@ def _end_epoch(
     row: dict[str, Any] = {
         "epoch": progress.epoch + 1,
         "step": progress.step,
-        "loss": progress.loss / progress.examples,
+        "loss": progress.mean_loss,
+        "train_metric": train_metric(recipe).title,
+        "train_score": 100 * progress.train_score / progress.train_scored,
         "metric": metric,
         "score": score,
         "scores": scored.scores,
@@ -226,8 +303,8 @@ def _end_epoch(
         if isinstance(schedule, ReduceOnPlateau) and waited % schedule.patience == 0:
             progress.decays += 1
     progress.epoch += 1
-    progress.batch = progress.examples = 0
-    progress.loss = progress.seconds = progress.waited = 0.0
+    progress.batch = progress.examples = progress.train_scored = 0
+    progress.loss = progress.train_score = progress.seconds = progress.waited = 0.0
     if progress.epoch == _epochs_without_encoder(recipe):
         progress.epochs_since_improvement = 0  # the encoder trains from now on: patience is new
     rows.append(row)
@@ -243,10 +320,12 @@ def _draw(out: Path, rows: list[dict[str, Any]]) -> None:
         write_bytes(out / "curves.png", curves(rows))
 
 
-def _out_of_patience(progress: Progress, recipe: Recipe) -> bool:
-    patience = recipe.train.patience
+def _is_over(progress: Progress, recipe: Recipe) -> bool:
+    """Whether all epochs are done, or so many without a better score that training stops."""
+    epochs, patience = recipe.train.epochs, recipe.train.patience
     waited = patience is not None and progress.epochs_since_improvement >= patience
-    return waited and progress.epoch >= _epochs_without_encoder(recipe)
+    out_of_patience = waited and progress.epoch >= _epochs_without_encoder(recipe)
+    return progress.epoch >= epochs or out_of_patience
 
 
 def _epochs_without_encoder(recipe: Recipe) -> int:
