@@ -109,6 +109,8 @@ class Mapping(Settings):
     """Only records whose field has one of these values (as text) count; any, where none is said."""
     unique: Paths = ()
     """What no two records of a file may share."""
+    shared_images: bool = False
+    """Do the published splits divide records, so that an image may be in two of them?"""
     once: bool = False
     """Do captions count once that other records of their image repeat?"""
     lists: Paths = ()
