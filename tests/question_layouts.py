@@ -211,7 +211,7 @@ def write_clevr(root: Path) -> None:
 def write_coco_qa(root: Path) -> None:
     for split, image, subset in (("train", 600, "train2014"), ("test", 700, "val2014")):
         columns = {
-            "questions": [f"what is the color of the cat {n} ?" for n in range(3)],
+            "questions": [f"what is the color of the cat {n}" for n in range(3)],
             "answers": ["white", "two", "cat"],
             "img_ids": [str(image + n) for n in range(3)],
             "types": ["2", "1", "0"],
@@ -267,11 +267,12 @@ def write_vivqa(root: Path) -> None:
 
 
 def write_slake(root: Path) -> None:
+    """Of one image the English questions are for training, the Chinese ones for validation."""
     for place, (split, first) in enumerate((("train", 1), ("validate", 4), ("test", 7))):
         records = [
             {
-                "img_id": first + n,
-                "img_name": f"xmlab{first + n}/source.jpg",
+                "img_id": (image := first + n - (place == 1 and n == 0 and language == "zh")),
+                "img_name": f"xmlab{image}/source.jpg",
                 "question": question,
                 "answer": answer,
                 "q_lang": language,

@@ -345,6 +345,7 @@ class TestLayouts:
     def test_one_question_of_slake_has_no_answer(self, tmp_path):
         read = self.read("slake", tmp_path, part="en")
         assert len(read.questions) == 9
+        assert len({image.id for image in read.images}) == len(read.images)  # as in each language
         assert "1 records of train.json were left out: they have no answer." in read.notes
 
     def test_scienceqa_answers_by_the_number_of_a_choice(self, tmp_path):

@@ -36,8 +36,8 @@ from tests.source_samples import (
 
 RELEASED_SPLITS = {"gqa-ood": {"val", "test"}, "pope": {"test"}}
 """Of sets for evaluation alone, in which there is nothing to learn from."""
-SHARED_IMAGES = {"vqa-cp-v1", "vqa-cp-v2", "vivqa"}
-"""Sets whose published splits divide questions."""
+SHARED_IMAGES = {"vqa-cp-v1", "vqa-cp-v2", "vivqa", "slake"}
+"""Sets whose published splits divide questions, or the images of each language in another way."""
 PATHS = {"blip-vqa"}
 """Sets whose records name images by folder and file."""
 SHARED_FORMS = {"vqa-v1": {"ok-vqa"}}
