@@ -346,7 +346,7 @@ class TestLayouts:
         read = self.read("slake", tmp_path, part="en")
         assert len(read.questions) == 9
         assert len({image.id for image in read.images}) == len(read.images)  # as in each language
-        assert "1 records of train.json were left out: they have no answer." in read.notes
+        assert "1 record was left out of train.json: no answer." in read.notes
 
     def test_scienceqa_answers_by_the_number_of_a_choice(self, tmp_path):
         read = self.read("scienceqa", tmp_path)
@@ -359,7 +359,7 @@ class TestLayouts:
             "171",
             "172",
         }
-        assert read.notes[0].startswith("3 records of problems.json")
+        assert read.notes[0].startswith("3 records were left out of problems.json")
 
     def test_a_conversation_is_pairs_of_question_and_reply(self, tmp_path):
         read = self.read("llava", tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, in_number
 from saccade.data.find_files import ImageFiles, folders_in, is_absolute, tidy
 from saccade.data.options import one_of
 from saccade.data.reading import RELEASED, read_lines
@@ -412,10 +412,8 @@ def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list
         if whole and not records and path in mapping.answers:
             raise BadData(f"has no record with {path}", location=file.path, hint=RELEASED)
         if left := len(whole) - len(records):
-            lack = (
-                f"their {path} is not {' or '.join(wanted)}" if wanted else f"they have no {path}"
-            )
-            notes.append(f"{left} records of {file.path.name} were left out: {lack}.")
+            lack = f"{path} is not {' or '.join(wanted)}" if wanted else f"no {path}"
+            notes.append(in_number(f"{left} records were left out of {file.path.name}: {lack}."))
     return records, notes
 
 
