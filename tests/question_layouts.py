@@ -57,6 +57,8 @@ def write_ok_vqa(root: Path) -> None:
 
 
 def write_a_okvqa(root: Path) -> None:
+    answered = {"correct_choice_idx": 1, "direct_answers": TEN, "rationales": ["It is a coat."] * 3}
+    write_lines(root / "large_vocab_train.csv", "coat", "berry")
     for split, image in PARTS:
         records = [
             {
@@ -67,7 +69,7 @@ def write_a_okvqa(root: Path) -> None:
                 "choices": ["coat", "berry", "oven", "sand"],
                 "difficult_direct_answer": False,
             }
-            | ({"correct_choice_idx": 1, "direct_answers": TEN} if split != "test" else {})
+            | (answered if split != "test" else {})
             for n in range(3)
         ]
         save(root / f"aokvqa_v1p0_{split}.json", records)
@@ -75,10 +77,12 @@ def write_a_okvqa(root: Path) -> None:
 
 
 def write_vizwiz(root: Path) -> None:
+    answers = [{"answer_confidence": "maybe", "answer": text} for text in TEN]
+    answered = {"answers": answers, "answer_type": "other", "answerable": 1}
     for split, _ in PARTS:
         records = [
             {"image": f"VizWiz_{split}_{n:08}.jpg", "question": "What colour is this?"}
-            | ({"answers": ten(), "answer_type": "other"} if split != "test" else {})
+            | (answered if split != "test" else {})
             for n in range(3)
         ]
         save(root / f"Annotations/{split}.json", records)
@@ -89,11 +93,13 @@ def write_textvqa(root: Path) -> None:
     for split, _ in PARTS:
         records = [
             {"question_id": n, "question": "what is the brand?", "image_id": f"0a{split}{n}f2"}
-            | {"set_name": split, "question_tokens": ["what"]}
+            | {"set_name": split, "question_tokens": ["what"], "image_classes": ["Camera"]}
+            | {"flickr_300k_url": f"https://host/{n}_z.jpg", "image_width": 8, "image_height": 6}
             | ({"answers": TEN} if split != "test" else {})
             for n in range(3)
         ]
-        save(root / f"TextVQA_0.5.1_{split}.json", {"dataset_name": "textvqa", "data": records})
+        head = {"dataset_type": split, "dataset_name": "textvqa", "dataset_version": "0.5.1"}
+        save(root / f"TextVQA_0.5.1_{split}.json", {**head, "data": records})
         folder = "test_images" if split == "test" else "train_images"
         touch(root, *(f"{folder}/0a{split}{n}f2.jpg" for n in range(3)))
 
@@ -140,12 +146,18 @@ def write_mapping(root: Path) -> None:
 
 
 def write_vqa_cp(root: Path, version: str) -> None:
-    for split, image, subset in (("train", 100, "train2014"), ("test", 200, "val2014")):
-        stem = f"vqacp_{version}_{split}"
-        save(root / f"{stem}_questions.json", questions(image, coco_split=subset))
-        answered = annotations(image, ten(), coco_split=subset, **TYPES)
-        save(root / f"{stem}_annotations.json", answered)
-        touch(root, *(f"{subset}/COCO_{subset}_{image + n:012}.jpg" for n in range(3)))
+    """Both splits have images of both of COCO's, and one image is in both."""
+    for split, parts in (("train", ((100, "train2014"), (200, "val2014"))), ("test", ((202, ""),))):
+        asked, answered = [], []
+        for image, named in parts:
+            subset = named or "val2014"
+            asked += questions(image, coco_split=subset)
+            answered += annotations(image, ten(), coco_split=subset, **TYPES)
+            touch(root, *(f"{subset}/COCO_{subset}_{image + n:012}.jpg" for n in range(3)))
+        for record in (*asked, *answered):
+            record["question_id"] += split == "test"
+        save(root / f"vqacp_{version}_{split}_questions.json", asked)
+        save(root / f"vqacp_{version}_{split}_annotations.json", answered)
 
 
 def ood_questions(start: str, image: str) -> dict[str, Any]:
@@ -180,21 +192,26 @@ def write_clevr(root: Path) -> None:
                 "question": f"How many of {n} are there?",
             }
             | (
-                {"answer": str(n), "program": [{"function": "scene", "inputs": []}]}
+                {
+                    "answer": str(n),
+                    "program": [{"function": "scene", "inputs": [], "value_inputs": []}],
+                    "question_family_index": 39,
+                }
                 if split != "test"
                 else {}
             )
             for n in range(4)
         ]
         path = root / f"questions/CLEVR_{split}_questions.json"
-        save(path, {"info": {"split": split}, "questions": records})
+        save(path, {"info": {"split": split, "version": "1.0"}, "questions": records})
+        save(root / f"scenes/CLEVR_{split}_scenes.json", {"info": {}, "scenes": []})
         touch(root, *(f"images/{split}/CLEVR_{split}_{n:06}.png" for n in range(2)))
 
 
 def write_coco_qa(root: Path) -> None:
     for split, image, subset in (("train", 600, "train2014"), ("test", 700, "val2014")):
         columns = {
-            "questions": [f"what is the color of the cat {n} ?" for n in range(3)],
+            "questions": [f"what is the color of the cat {n}" for n in range(3)],
             "answers": ["white", "two", "cat"],
             "img_ids": [str(image + n) for n in range(3)],
             "types": ["2", "1", "0"],
@@ -243,18 +260,19 @@ def write_vqa_abstract(root: Path) -> None:
 
 
 def write_vivqa(root: Path) -> None:
-    for split, image in (("train", 557), ("test", 900)):
+    for split, image in (("train", 557), ("test", 560)):  # one image is in both
         rows = [f"{n},màu của con mèo là gì,màu trắng,{image + n},2" for n in range(4)]
         write_lines(root / f"{split}.csv", ",question,answer,img_id,type", *rows)
         touch(root, *(f"images/{image + n:012}.jpg" for n in range(4)))
 
 
 def write_slake(root: Path) -> None:
+    """Of one image the English questions are for training, the Chinese ones for validation."""
     for place, (split, first) in enumerate((("train", 1), ("validate", 4), ("test", 7))):
         records = [
             {
-                "img_id": first + n,
-                "img_name": f"xmlab{first + n}/source.jpg",
+                "img_id": (image := first + n - (place == 1 and n == 0 and language == "zh")),
+                "img_name": f"xmlab{image}/source.jpg",
                 "question": question,
                 "answer": answer,
                 "q_lang": language,
@@ -272,8 +290,13 @@ def write_slake(root: Path) -> None:
                 ("这是什么模态?", "核磁共振", "zh"),
             )
         ]
+        if split == "train":
+            records.append({**records[0], "question": "Is there a liver?", "answer": "", "qid": 99})
         save(root / f"{split}.json", records)
-        touch(root, *(f"imgs/xmlab{first + n}/source.jpg" for n in range(3)))
+        for n in range(3):
+            save(root / f"imgs/xmlab{first + n}/question.json", records[2 * n : 2 * n + 2])
+            touch(root, f"imgs/xmlab{first + n}/source.jpg", f"imgs/xmlab{first + n}/mask.png")
+    write_lines(root / "KG/en_organ.csv", "organ#function#process", "liver#filters#blood")
 
 
 def save_pickle(path: Path, value: object) -> None:
@@ -288,6 +311,7 @@ def write_pathvqa(root: Path) -> None:
             for n in range(3)
         ]
         save_pickle(root / f"qas/{split}/{split}_qa.pkl", records)
+        save_pickle(root / f"qas/{split}_vqa.pkl", [{"img_id": f"{split}_0000", "label": {}}])
         touch(root, *(f"images/{split}/{split}_{n:04}.jpg" for n in range(3)))
 
 
@@ -296,8 +320,11 @@ def write_vqa_med(root: Path) -> None:
         home = f"ImageClef-2019-VQA-Med-{folder}"
         lines = [f"synpic{first + n}|is this a ct scan?|no" for n in range(3)]
         write_lines(root / home / f"All_QA_Pairs_{split}.txt", *lines)
+        write_lines(root / home / f"QAPairsByCategory/C1_Modality_{split}.txt", *lines)
         name = f"{split.capitalize()}_images"
         touch(root, *(f"{home}/{name}/synpic{first + n}.jpg" for n in range(3)))
+    asked = "synpic300|what plane is this?", "synpic301|what is abnormal in the image?"
+    write_lines(root / "VQAMed2019Test/VQAMed2019_Test_Questions.txt", *asked)
     write_lines(
         root / "VQAMed2019Test/VQAMed2019_Test_Questions_w_Ref_Answers.txt",
         "synpic300|plane|what plane is this?|axial",
@@ -326,6 +353,8 @@ def write_chartqa(root: Path) -> None:
             ]
             save(root / f"{split}/{split}_{kind}.json", records)
             touch(root, *(f"{split}/png/{image + n}.png" for n in range(3)))
+            write_lines(root / f"{split}/tables/{image}.csv", "Food,Price", "Corn,3.5")
+            save(root / f"{split}/annotations/{image}.json", {"type": "v_bar", "models": []})
 
 
 def write_scienceqa(root: Path) -> None:
@@ -340,6 +369,8 @@ def write_scienceqa(root: Path) -> None:
             "grade": "grade2",
             "subject": "natural science",
             "topic": "physics",
+            "category": "Thermal energy",
+            "skill": "How is temperature related to thermal energy?",
             "lecture": "",
             "solution": "",
             "split": split,
@@ -348,6 +379,7 @@ def write_scienceqa(root: Path) -> None:
         for n in range(3)
     }
     save(root / "problems.json", problems)
+    save(root / "pid_splits.json", {"train": ["100"], "minitrain": [], "test": ["170"]})
     touch(root, *(f"images/{one['split']}/{n}/image.png" for n, one in problems.items()))
 
 
@@ -388,9 +420,10 @@ def write_blip(root: Path) -> None:
         ]
         save(root / f"vqa_{split}.json", records)
         touch(root, *(record["image"] for record in records))
-    of_genome = {"image": "VG_100K/7.jpg", "question": "Where?", "question_id": 9}
-    save(root / "vg_qa.json", [of_genome | {"answer": ["Here."], "dataset": "vg"}])
-    touch(root, "VG_100K/7.jpg")
+    of_genome = {"image": "image/7.jpg", "question": "Where?", "question_id": 986769}
+    save(root / "vg_qa.json", [of_genome | {"answer": "here", "dataset": "vg"}])
+    save(root / "answer_list.json", ["here"])
+    touch(root, "VG_100K_2/7.jpg")
 
 
 QUESTION_LAYOUTS: dict[str, Callable[[Path], None]] = {

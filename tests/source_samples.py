@@ -263,7 +263,8 @@ def daquar_lines(images: range) -> str:
 
 def write_daquar(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
-    (root / "qa.894.raw.train.txt").write_text(daquar_lines(range(1, 11)))
+    lines = daquar_lines(range(1, 11)).replace("in the image7 ?", "in th eimage7 ?", 1)
+    (root / "qa.894.raw.train.txt").write_text(lines)
     (root / "qa.894.raw.test.txt").write_text(daquar_lines(range(11, 13)))
     touch(root, *(f"nyu_depth_images/image{image}.png" for image in range(1, 13)))
 

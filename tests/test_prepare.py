@@ -29,7 +29,9 @@ def test_every_source_is_prepared_without_loss(name, tmp_path):
     path = prepare(name, tmp_path / "raw", tmp_path / "data")
     folder, read = DataFolder(path), read_source(name, tmp_path / "raw")
     assert path == tmp_path / "data"
-    assert folder.images() == read.images
+    kept = {image.id: image.file for image in read.images}  # once where two splits share it
+    assert {image.id: image.file for image in folder.images()} == kept
+    assert len(folder.images()) == len(kept)
     for split in ("train", "val", "test"):
         if read.questions:
             of_split = [q for q in read.questions if q.split == split]
@@ -106,9 +108,20 @@ class TestImagesInTwoSplits:
             prepare("vqa-rad", raw, raw.parent / "data", overlap=overlap, val_share="0")
         )
 
-    def test_refused(self, raw):
-        with pytest.raises(BadData, match=r"1 image is in two splits.*overlap keep"):
-            prepare("vqa-rad", raw, raw.parent / "data")
+    def test_refused_where_published_splits_share_none(self, raw):
+        SAMPLES["vizwiz-vqa"](raw)
+        (raw / "Annotations/train.json").write_bytes((raw / "Annotations/val.json").read_bytes())
+        with pytest.raises(BadData, match=r"3 images are in two splits.*overlap keep"):
+            prepare("vizwiz-vqa", raw, raw.parent / "data")
+
+    @pytest.mark.parametrize("name", ["vqa-rad", "vqa-cp-v2", "vivqa", "slake"])
+    def test_published_splits_that_share_images_are_read_and_told(self, raw, name):
+        if name != "vqa-rad":
+            SAMPLES[name](raw.with_name(name))
+        folder = DataFolder(prepare(name, raw.with_name("raw" if name == "vqa-rad" else name),
+                                    raw.parent / "data", val_share="0"))  # fmt: skip
+        (told,) = (f for f in folder.about["findings"] if "in two splits" in f["message"])
+        assert (told["level"], told["count"]) == ("warning", 1)
 
     def test_less_guarded_records_dropped(self, raw):
         folder = self.prepared(raw, "drop")

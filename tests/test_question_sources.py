@@ -9,6 +9,7 @@ from saccade.data.folder import DataFolder, fingerprint
 from saccade.data.records import ImageRecord, Question
 from saccade.datasets.catalogue import read_source
 from saccade.datasets.prepare import prepare
+from tests.sample_files import write_lines
 from tests.source_samples import (
     SAMPLES,
     daquar_lines,
@@ -102,6 +103,13 @@ class TestVisualGenome:
         assert sum(p.split == "val" for p in collection.images) == 4
         assert any(note.startswith("10 of 20 images are COCO's too") for note in collection.notes)
 
+    def test_the_list_of_version_1(self, tmp_path):
+        SAMPLES["visual-genome"](tmp_path)
+        path = tmp_path / "image_data.json"
+        path.write_text(path.read_text().replace('"image_id"', '"id"'))
+        collection = read_source("visual-genome", tmp_path)
+        assert any(note.startswith("10 of 20 images are COCO's too") for note in collection.notes)
+
     def test_images_are_found_without_their_list(self, tmp_path):
         SAMPLES["visual-genome"](tmp_path)
         (tmp_path / "image_data.json").unlink()
@@ -128,8 +136,9 @@ class TestGqa:
 
     def test_all_questions_lie_in_a_folder_of_their_own(self, tmp_path):
         SAMPLES["gqa"](tmp_path)
+        (tmp_path / "questions").rename(tmp_path / "questions1.2")
         for place in range(2):
-            name = f"questions/train_all_questions/train_all_questions_{place}.json"
+            name = f"questions1.2/train_all_questions/train_all_questions_{place}.json"
             save(tmp_path / name, gqa_questions(f"09{place}", "2370799"))
         assert read_source("gqa", tmp_path).edition == "balanced, testdev"
         collection = read_source("gqa", tmp_path, kind="all")
@@ -163,6 +172,15 @@ class TestDaquar:
             1000005,
             1000007,
         ]
+
+    @pytest.mark.parametrize(
+        "text", ["in th eimage7 ?", "in the image7", "left of the image7 in the image 7 ?"]
+    )
+    def test_questions_as_they_were_typed(self, text, tmp_path):
+        write_lines(tmp_path / "qa.894.raw.train.txt", f"how many are {text}", "6")
+        write_lines(tmp_path / "qa.894.raw.test.txt", "what is in the image8 ?", "lamp")
+        asked = read_source("daquar", tmp_path, val_share="0").questions[0]
+        assert (asked.image_id, "7" in asked.text, asked.answers) == (7, False, ("6",))
 
     def test_both_kinds_want_a_choice(self, tmp_path):
         SAMPLES["daquar"](tmp_path)
@@ -287,6 +305,49 @@ class TestLayouts:
             assert len(set(read.choices[question.id])) == 4
             assert question.best_answer in read.choices[question.id]
 
+    def test_visual7w_as_its_toolkit_names_it(self, tmp_path):
+        """Beside the questions that are answered by boxes, in a file of the same name."""
+        SAMPLES["visual7w"](tmp_path)
+        released = tmp_path / "dataset_v7w_telling.json"
+        document = json.loads(released.read_text())
+        boxes = {**document, "boxes": [{"box_id": 7}]}
+        boxes["images"] = json.loads(json.dumps(document["images"]).replace('"what"', '"which"'))
+        save(tmp_path / "visual7w-pointing/dataset.json", boxes)
+        save(tmp_path / "visual7w-telling/dataset.json", document)
+        released.unlink()
+        read = read_source("visual7w", tmp_path)
+        assert len(read.questions) == 12
+        assert {q.question_type for q in read.questions} == {"what"}
+
+    @pytest.mark.parametrize("of", ["aokvqa", "gqa"])
+    def test_pope_about_other_images(self, of, tmp_path):
+        for kind in ("random", "popular"):
+            asked = {"question_id": 1, "image": "7.jpg", "text": f"Is there a {kind}?"}
+            save(tmp_path / f"seem/{of}_pope_seem_{kind}.json", [{**asked, "label": "yes"}])
+        touch(tmp_path, "images/7.jpg")
+        (question,) = read_source("pope", tmp_path, part="popular").questions
+        assert (question.text, question.split) == ("Is there a popular?", "test")
+        assert len(read_source("pope", tmp_path).questions) == 2
+
+    def test_balanced_questions_about_abstract_scenes(self, tmp_path):
+        """Of 2017; their images are named after 2015."""
+        for split, image in (("train", 87), ("val", 900289402)):
+            name = f"abstract_v002_{split}2017"
+            asked = {"question_id": image * 10, "image_id": image, "question": "Is it?"}
+            answered = {**asked, "answers": [{"answer": "yes"}], "multiple_choice_answer": "yes"}
+            save(tmp_path / f"OpenEnded_{name}_questions.json", {"questions": [asked]})
+            save(tmp_path / f"{name}_annotations.json", {"annotations": [answered]})
+            folder = f"scene_img_abstract_v002_binary_{split}2017/scene_img_{name}"
+            touch(tmp_path, f"{folder}/abstract_v002_{split}2015_{image:012}.png")
+        read = read_source("vqa-abstract", tmp_path)
+        assert [(tmp_path / image.file).is_file() for image in read.images] == [True, True]
+
+    def test_one_question_of_slake_has_no_answer(self, tmp_path):
+        read = self.read("slake", tmp_path, part="en")
+        assert len(read.questions) == 9
+        assert len({image.id for image in read.images}) == len(read.images)  # as in each language
+        assert "1 record was left out of train.json: no answer." in read.notes
+
     def test_scienceqa_answers_by_the_number_of_a_choice(self, tmp_path):
         read = self.read("scienceqa", tmp_path)
         assert [q.answers for q in read.questions[:2]] == [("the right",), ("the left",)]
@@ -298,7 +359,7 @@ class TestLayouts:
             "171",
             "172",
         }
-        assert read.notes[0].startswith("3 records of problems.json")
+        assert read.notes[0].startswith("3 records were left out of problems.json")
 
     def test_a_conversation_is_pairs_of_question_and_reply(self, tmp_path):
         read = self.read("llava", tmp_path)

@@ -29,7 +29,9 @@ def prepare(
     ] = None,
     option: OptionsOption = None,
     missing: Annotated[OnFault, typer.Option(help="Images that are not there.")] = "refuse",
-    overlap: Annotated[OnFault, typer.Option(help="Images in two splits.")] = "refuse",
+    overlap: Annotated[
+        OnFault, typer.Option(help="Images in two splits; published ones are kept.")
+    ] = "refuse",
     bad: Annotated[
         OnBad, typer.Option(help="Single records that cannot be used, in sources of rows.")
     ] = "refuse",

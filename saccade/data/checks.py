@@ -52,10 +52,10 @@ def check(
     `missing` says what to do about images whose file is not there, `overlap` about images in
     two splits: "refuse" (raise), "drop" (leave out their records: all of a missing image's; of an
     image in two splits those of the less guarded one, train before val before test), "keep"
-    (leave them in: text-only use; a published split that is made like that). `window` is how images
-    of more than 8 bits become 8, see `data.levels`. With `secret`, answers that are not there are
-    on the server of a published set. Raises BadData for errors, BadConfig for other
-    words.
+    (leave them in). Images that published splits share are kept unless told "drop", with a finding.
+    `window` is how images of more than 8 bits become 8, see `data.levels`. With `secret`, answers
+    that are not there are on the server of a published set. Raises BadData for errors, BadConfig
+    for other words.
     """
     for option, value in (("missing", missing), ("overlap", overlap)):
         if value not in ON_FAULT:
@@ -136,7 +136,7 @@ def _check_splits(collection: Collection, overlap: str, findings: list[Finding])
     count = len({image.id for image in shared})
     examples = _examples(f"{image.id} ({image.file})" for image in shared)
     message = f"{count} images are in two splits"
-    if overlap == "refuse":
+    if overlap == "refuse" and not collection.shared_images:
         message += f", the first is {examples[0]}"
         drop = "--overlap drop leaves their less guarded records out"
         hint = f"A model would be tested on what it learnt: {drop}, --overlap keep leaves them in."

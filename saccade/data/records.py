@@ -94,6 +94,8 @@ class Collection:
     """The files that were read, absolute."""
     window: str = "auto"
     """How images of more than 8 bits become 8, see `data.levels`."""
+    shared_images: bool = False
+    """Do the published splits divide records, so that an image may be in two of them?"""
     edition: str = ""
     """The published set that this should be ("2017", "balanced"), part of a key of
     `datasets.published_counts.OFFICIAL`; empty where nothing is published to compare with."""

@@ -570,6 +570,7 @@ def join(parts: list[Collection]) -> Collection:
         pairs=[pair for part in parts for pair in part.pairs],
         released_ids=list(dict.fromkeys(id_ for part in parts for id_ in part.released_ids)),
         files=list(dict.fromkeys(file for part in parts for file in part.files)),
+        shared_images=any(part.shared_images for part in parts),
         window=next((part.window for part in parts if part.window != "auto"), "auto"),
     )
 

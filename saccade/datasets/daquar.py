@@ -19,7 +19,7 @@ from saccade.data.splits import as_drawing
 PARTS: tuple[Split, ...] = ("train", "test")
 FOLDERS = ("nyu_depth_images", "images", "")
 NAME = r"qa\.(?:894|37)\.raw\.(?:train|test|reduced\.test)\.txt"
-IMAGE = re.compile(r"\bimage\s?(\d{1,9})\b")
+IMAGE = re.compile(r"image\s?(\d{1,9})\b")  # "in th eimage999" is in the release, too
 
 
 def read(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, by_name, files_like, holds_texts
+from saccade.data.find_files import ImageFiles, by_name, files_like, folders_in, holds_texts
 from saccade.data.options import one_of
 from saccade.data.reading import RELEASED, collector_paused, columns, is_text, read_entries
 from saccade.data.records import Collection, ImageRecord, Question, Split
@@ -112,8 +112,8 @@ def _files(root: Path, part: str, kind: str) -> list[Path]:
     if len(found) > 1:
         message = f"and {found[1]} are both there: which of them?"
         raise BadData(message, location=found[0], hint="Move one of them away.")
-    folders = (root / f"{part}_{kind}_questions", root / f"questions/{part}_{kind}_questions")
-    pieces = (folder.glob(f"{part}_{kind}_questions_*.json") for folder in folders)
+    name = f"{part}_{kind}_questions"
+    pieces = (home.glob(f"{name}/{name}_*.json") for home in (root, *folders_in(root)))
     return found or sorted(chain.from_iterable(pieces))
 
 

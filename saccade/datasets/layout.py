@@ -106,6 +106,8 @@ class Mapping(Settings):
     """Records whose field has one of these values (as text) do not count."""
     unique: Paths = ()
     """What no two records of a file may share."""
+    shared_images: bool = False
+    """Do the published splits divide records, so that an image may be in two of them?"""
     once: bool = False
     """Do captions count once that other records of their image repeat?"""
     lists: Paths = ()

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingOf
+from dataclasses import replace
 from pathlib import Path
 from string import Formatter
 from typing import Any
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, in_number
 from saccade.data.find_files import IMAGE_ENDINGS, ImageFiles, folders_in, tidy
 from saccade.data.options import one_of
+from saccade.data.reading import RELEASED
 from saccade.data.records import Collection, Split
 from saccade.data.splits import listed_splits, refuse_unnamed
 from saccade.datasets.custom_rows import Row, as_rules, collect, is_address, split_in
@@ -40,6 +42,7 @@ class _Images:
         self.files, self.mapping, self.own = files, mapping, own
         self.parts = [part for part in (*_ONE, *_SEVERAL) if getattr(mapping, part)]
         self.known: dict[tuple[Path, str], list[list[str]]] = {}
+        self.named: dict[tuple[Path, str], list[list[str]]] = {}  # those that the layout names
         self.found: dict[tuple[tuple[str, ...], Path, str], str] = {}
         self.flat: dict[str, str] = {}
         self.told: set[Path] = set()
@@ -71,6 +74,7 @@ class _Images:
                         known.add(path)
                         groups.setdefault((base, rank), {})[path] = None
             self.known[key] = [list(group) for group in groups.values()]
+            self.named[key] = [list(g) for (_, rank), g in groups.items() if isinstance(rank, int)]
         return self.known[key]
 
     @staticmethod
@@ -81,21 +85,23 @@ class _Images:
         return not mine, strange, bool(file.split) and of is None
 
     def find(self, names: Sequence[str], file: File) -> str:
-        """The first of `names` that is there, or its last part, where all lie in one folder; else
-        the place where the first should be.
+        """The first of `names` that is there, or its last part, where all lie in one folder or in
+        one that the layout names; else the place where the first should be.
         """
         key = (tuple(names), file.home, file.subset)
         if key not in self.found:
-            self.found[key] = self._search(names, self.folders(file))
+            self.found[key] = self._search(names, file)
         return self.found[key]
 
-    def _search(self, names: Sequence[str], folders: Sequence[Sequence[str]]) -> str:
+    def _search(self, names: Sequence[str], file: File) -> str:
+        folders = self.folders(file)
         for name in names:
             if path := self.files.search(name, folders):
                 return path
         for name in names:
             last = name.rpartition("/")[2]
-            path = self.files.search(last, (("", "images"),)) if "/" in name else None
+            flat = ("", "images"), *self.named[file.home, file.subset]
+            path = self.files.search(last, flat) if "/" in name else None
             if path and self.flat.setdefault(path, name) != name:
                 message = f"{path} could be {self.flat[path]} and {name}"
                 hint = "Keep the folders of the images as they were released."
@@ -259,7 +265,8 @@ def read_mapped(
     _refuse_silent(found, rows, places)
     if join and not join.all:
         notes += _idle(found, joining)
-    return collect(name, rows, str, places.files.root, checked, notes)
+    found_all = collect(name, rows, str, places.files.root, checked, notes)
+    return replace(found_all, shared_images=mapping.shared_images)
 
 
 def _with_name(mapping: Mapping, image_name: str) -> Mapping:
@@ -351,7 +358,14 @@ def _part(mapping: Mapping, part: str) -> tuple[Mapping, list[str]]:
         note = f"It was read without --option part=, which may be one of: {known}."
         return mapping, [note] if known else []
     change = mapping.parts[one_of("part", part, mapping.parts)]
-    return changed(mapping, None, change), [f"Part {part} was read, one of: {known}."]
+    return _everywhere(mapping, change), [f"Part {part} was read, one of: {known}."]
+
+
+def _everywhere(mapping: Mapping, change: dict[str, Any]) -> Mapping:
+    """The layout with other fields, and so those that it is otherwise."""
+    other = mapping.otherwise
+    mapping = mapping.replace(otherwise=_everywhere(other, change)) if other else mapping
+    return changed(mapping, None, change)
 
 
 def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list[str]]:
@@ -369,10 +383,12 @@ def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list
                 is any(not values or str(value) in values for value in taken(record, (path,))[:1])
             ],
         )
+        if whole and not records and path in mapping.answers:
+            raise BadData(f"has no record with {path}", location=file.path, hint=RELEASED)
         if left := len(whole) - len(records):
             told = f"their {path} is {'not ' * wanted}{' or '.join(values)}"
             lack = told if values else f"they have no {path}"
-            notes.append(f"{left} records of {file.path.name} were left out: {lack}.")
+            notes.append(in_number(f"{left} records of {file.path.name} were left out: {lack}."))
     return records, notes
 
 

@@ -41,7 +41,8 @@ def prepare(
     same images ("vqa-v2+karpathy"), or `hf:ORG/NAME` of the Hugging Face hub (`root` is then the
     folder for its images); without one the layout is recognised, and `dataset.json` notes as what
     and why. `options` are its reader's own, such as `images=FOLDER`. `missing` (images whose file
-    is not there) and `overlap` (images in two splits) are "refuse", "drop" or "keep";
+    is not there) and `overlap` (images in two splits, kept where published splits share them, with
+    a warning) are "refuse", "drop" or "keep";
     `data.checks.check` says what each does. `hold_out` is the share of training images that become
     the validation split of a task that has none. The option `window` is how images of more than 8
     bits become 8, see `data.levels`. `bad` is "refuse" or "drop": what to do with single records

@@ -86,7 +86,7 @@ OFFICIAL: dict[tuple[str, str], tuple[Count, ...]] = {
         Count(VAL, None, 2_011_853),
         Count(TEST, 398, 172_174),
     ),
-    ("daquar", "894"): (Count(NOT_TEST, None, 6_794), Count(TEST, None, 5_674)),
+    ("daquar", "894"): (Count(NOT_TEST, None, 6_795), Count(TEST, None, 5_673)),
     ("easy-vqa", "all"): (Count(NOT_TEST, 4_000, 38_575), Count(TEST, 1_000, 9_673)),
     ("vqa-rad", "official"): (Count(NOT_TEST, None, 3_064), Count(TEST, None, 451)),
     ("pitvqa", "published"): (Count(TRAIN, 84_406, 680_147), Count(VAL, 24_767, 203_868)),

@@ -86,15 +86,17 @@ def _images(path: Path, asked: set[int]) -> tuple[dict[int, list[str]], list[str
     if not path.is_file():
         return {}, ["image_data.json is not there: images are looked for by their number."]
     records = read_json(path, list)
-    ids, urls = columns(records, {"image_id": int, "url": str}, path=path, name="image")
-    unique(ids, path=path, name="image_id")
+    first = records[0] if records and isinstance(records[0], dict) else {}
+    name = "id" if "id" in first and "image_id" not in first else "image_id"  # of version 1.0
+    ids, urls = columns(records, {name: int, "url": str}, path=path, name="image")
+    unique(ids, path=path, name=name)
     if stray := asked - set(ids):
         message = f"does not list {len(stray)} images that are asked about"
         hint = "Take both files from the same version of the release."
         raise BadData(f"{message}, the first is {min(stray)}", location=path, hint=hint)
     of_images = zip(ids, urls, strict=True)
     names = {number: [f"{number}.jpg", PurePosixPath(url).name] for number, url in of_images}
-    coco = sum(isinstance(r.get("coco_id"), int) for r in records if r["image_id"] in asked)
+    coco = sum(isinstance(r.get("coco_id"), int) for r in records if r[name] in asked)
     return names, [
         f"{coco} of {len(asked)} images are COCO's too (coco_id in image_data.json): mind that "
         "they may stand in another split there."

@@ -70,6 +70,7 @@ def read(
         images=[image_records[key] for key in sorted(image_records)],
         questions=[q._replace(image_id=number_of[n]) for n, q in rows],
         notes=notes,
+        shared_images=True,
         edition="official",
     )
 
