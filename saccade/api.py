@@ -47,7 +47,7 @@ def prepare(
     out: str | Path,
     *,
     missing: OnFault = "refuse",
-    overlap: OnFault = "refuse",
+    overlap: OnFault | None = None,
     hold_out: float | None = None,
     bad: OnBad = "refuse",
     replace: bool = False,
@@ -61,7 +61,8 @@ def prepare(
         root: The folder with the data set's files.
         out: The data folder to make; one of the same data is replaced, its features are kept.
         missing: What to do with images whose file is not there.
-        overlap: What to do with images that are in two splits.
+        overlap: What to do with images that are in two splits; None refuses them, unless the
+            published split of the source is made like that: then they are kept and told.
         hold_out: Share of the training images, 0..1, to make a validation split where none is.
         bad: What to do with single records that cannot be used, where a source reads rows.
         replace: Write over a data folder of other data.

@@ -108,7 +108,19 @@ class TestImagesInTwoSplits:
 
     def test_refused(self, raw):
         with pytest.raises(BadData, match=r"1 image is in two splits.*overlap keep"):
-            prepare("vqa-rad", raw, raw.parent / "data")
+            prepare("vqa-rad", raw, raw.parent / "data", overlap="refuse")
+
+    def test_kept_and_told_where_nobody_says_of_a_split_that_was_published_so(self, raw):
+        kept, asked = (self.prepared(raw, overlap).about for overlap in (None, "keep"))
+        assert kept["findings"] == asked["findings"]
+        assert any("in two splits" in found["message"] for found in kept["findings"])
+        own = beside(raw, "own")
+        own.mkdir()
+        rows = "image,question,answer,split\na.jpg,Is it?,yes,train\na.jpg,Is it?,yes,test\n"
+        (own / "t.csv").write_text(rows)
+        touch(own, "a.jpg")
+        with pytest.raises(BadData, match="in two splits"):
+            prepare(None, own, beside(raw, "own-data"))
 
     def test_less_guarded_records_dropped(self, raw):
         folder = self.prepared(raw, "drop")

@@ -28,7 +28,10 @@ def prepare(
     ] = None,
     option: OptionsOption = None,
     missing: Annotated[OnFault, typer.Option(help="Images that are not there.")] = "refuse",
-    overlap: Annotated[OnFault, typer.Option(help="Images in two splits.")] = "refuse",
+    overlap: Annotated[
+        OnFault | None,
+        typer.Option(help="Images in two splits. Else refused, but where they were published so."),
+    ] = None,
     bad: Annotated[
         OnBad, typer.Option(help="Single records that cannot be used, in sources of rows.")
     ] = "refuse",

@@ -291,7 +291,7 @@ DOWNLOADS: dict[str, Download] = {
     "vqa-rad": Download(
         "VQA-RAD: questions in the widely used split, images from the makers' OSF page",
         "CC0 1.0",
-        f"{PREPARE.format('vqa-rad')} --overlap keep",
+        PREPARE.format("vqa-rad"),
         (
             _file((RAD_SITE,), "trainset.json", "a copy of that commit, read by this project"),
             _unknown((RAD_SITE,), "testset.json"),

@@ -10,6 +10,7 @@ from typing import Any
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import IMAGE_ENDINGS, ImageFiles, folders_in, tidy
 from saccade.data.options import one_of
+from saccade.data.reading import RELEASED
 from saccade.data.records import Collection, Split
 from saccade.data.splits import listed_splits, refuse_unnamed
 from saccade.datasets.custom_rows import Row, as_rules, collect, is_address, split_in
@@ -246,6 +247,12 @@ def read_mapped(
             records = joined(mapping, join, file, others, joining)
         else:
             records = read_records(file, mapping, mapping.records)
+        rows += (
+            Row(file.path, place, {}, file.split, RELEASED, record["$fault"])
+            for place, record in records
+            if "$fault" in record
+        )
+        records = [(place, record) for place, record in records if "$fault" not in record]
         _refuse_twice(file.path, records, mapping.unique)
         records, left = _wanted(records, file, mapping)
         records, names, unlisted = _listed(_once(records, mapping), listed, mapping)
@@ -317,11 +324,12 @@ def _refuse_silent(found: Sequence[File], rows: Sequence[Row], places: _Images) 
     """
     for part, value in (("question", "question"), ("captions", "caption")):
         asked = places.own and getattr(places.mapping, part)
-        if asked and not any(row.values[value] or row.split == "test" for row in rows):
+        told = (row.fault or row.values[value] or row.split == "test" for row in rows)
+        if asked and not any(told):
             raise _leads_nowhere(found[0], places.mapping, part)
     if places.mapping.files:
         return
-    open_ = {row.location for row in rows if row.split is None and row.values["split"] is None}
+    open_ = {row.location for row in rows if not (row.fault or row.split or row.values["split"])}
     silent = [file.path for file in found if file.path in open_]
     about = [file.path.name for file in found if file.split or _A_SPLIT.search(file.path.stem)]
     if silent and about and len(found) > 1:
@@ -357,6 +365,7 @@ def _part(mapping: Mapping, part: str) -> tuple[Mapping, list[str]]:
 def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list[str]]:
     """Records that `filter` asks for, and notes about how many it does not."""
     notes = []
+    replies = any(path.startswith("$next") for path in mapping.answers)
     for path, wanted in mapping.filter.items():
         whole, records = (
             records,
@@ -366,11 +375,18 @@ def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list
                 if any(not wanted or str(value) in wanted for value in taken(record, (path,))[:1])
             ],
         )
-        if left := len(whole) - len(records):
+        left, of = len(whole) - len(records), file.path.name
+        if "." in mapping.records:  # turns of conversations, say
+            of += f" ({mapping.records})"
+        if replies and wanted:  # what is not wanted, but follows what is, was not left out
+            used = sum(record["$next"] is not None for _, record in records)
+            left -= used
+            notes.append(f"{used} records of {of} are the answers to those before them.")
+        if left:
             lack = (
                 f"their {path} is not {' or '.join(wanted)}" if wanted else f"they have no {path}"
             )
-            notes.append(f"{left} records of {file.path.name} were left out: {lack}.")
+            notes.append(f"{left} records of {of} were left out: {lack}.")
     return records, notes
 
 

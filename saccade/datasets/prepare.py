@@ -13,7 +13,7 @@ from saccade.data.folder import DataFolder, write_folder
 from saccade.data.reading import GuessedEncoding
 from saccade.data.records import Collection
 from saccade.data.splits import hold_out as held_out
-from saccade.datasets.catalogue import HUB, SOURCES, join, published, read_parts
+from saccade.datasets.catalogue import HUB, SOURCES, join, published, read_parts, shares_images
 from saccade.datasets.detect import recognise
 from saccade.datasets.diagnose import unread_files
 from saccade.datasets.published_counts import compare
@@ -25,7 +25,7 @@ def prepare(
     out: Path,
     *,
     missing: str = "refuse",
-    overlap: str = "refuse",
+    overlap: str | None = None,
     hold_out: float | None = None,
     bad: str = "refuse",
     replace_other: bool = False,
@@ -38,13 +38,14 @@ def prepare(
     folder for its images); without one the layout is recognised, and `dataset.json` notes as what
     and why. `options` are its reader's own, such as `images=FOLDER`. `missing` (images whose file
     is not there) and `overlap` (images in two splits) are "refuse", "drop" or "keep";
-    `data.checks.check` says what each does. `hold_out` is the share of training images that become
-    the validation split of a task that has none. The option `window` is how images of more than 8
-    bits become 8, see `data.levels`. `bad` is "refuse" or "drop": what to do with single records
-    that cannot be used, where the source reads rows. An existing data folder of the same data is
-    replaced, its features are kept; one of other data only if `replace_other`. Raises BadData or
-    BadConfig; what was found, but does not stop, stands in `dataset.json`, with what differs from
-    the published counts, and which files were read.
+    `data.checks.check` says what each does. Where nobody says `overlap` it is "keep" for a source
+    whose published splits share images, with a finding, else "refuse". `hold_out` is the share of
+    training images that become the validation split of a task that has none. The option `window`
+    is how images of more than 8 bits become 8, see `data.levels`. `bad` is "refuse" or "drop": what
+    to do with single records that cannot be used, where the source reads rows. An existing data
+    folder of the same data is replaced, its features are kept; one of other data only if
+    `replace_other`. Raises BadData or BadConfig; what was found, but does not stop, stands in
+    `dataset.json`, with what differs from the published counts, and which files were read.
     """
     root, out = Path(root), Path(out)
     window = options.pop("window", "auto")
@@ -58,7 +59,7 @@ def prepare(
         collection, findings = check(
             whole,
             missing=missing,
-            overlap=overlap,
+            overlap=overlap or ("keep" if shares_images(whole.source) else "refuse"),
             window=window,
             secret=published(whole.source),
         )
@@ -74,7 +75,7 @@ def prepare(
         findings += differ
     read = [Path(file) for file in whole.files]
     collection = replace(collection, notes=[*notes, *collection.notes], files=shown(root, read))
-    unread = unread_files(root, read)
+    unread = unread_files(root, read, whole.source)
     write_folder(out, collection, findings, unread=unread, replace_other=replace_other)
     return out
 
