@@ -247,8 +247,9 @@ def read_mapped(
             records = joined(mapping, join, file, others, joining)
         else:
             records = read_records(file, mapping, mapping.records)
+        hint = RELEASED if mapping.lines else ""
         rows += (
-            Row(file.path, place, {}, file.split, RELEASED, record["$fault"])
+            Row(file.path, place, {}, file.split, hint, record["$fault"])
             for place, record in records
             if "$fault" in record
         )
