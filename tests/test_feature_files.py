@@ -17,9 +17,10 @@ import pytest
 import torch
 from PIL import Image
 
-from saccade.core.errors import SaccadeError
+from saccade.core.errors import BadData, SaccadeError
 from saccade.data.folder import DataFolder
 from saccade.features.store import FeatureStore
+from saccade.interop import feature_reader
 from saccade.interop.feature_reader import COPY_AGAIN
 from saccade.interop.import_features import KINDS, import_features
 from tests.feature_file_samples import boxes_of, count_of, regions_of
@@ -34,7 +35,10 @@ WHOLE = "whole"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> DataFolder:
-    root = tmp_path_factory.mktemp("world")
+    return data_folder(tmp_path_factory.mktemp("world"))
+
+
+def data_folder(root: Path) -> DataFolder:
     name = "COCO_train2014_{:012}.png".format
     made = make_world(
         root / "data", train=4, val=2, source="table", image=lambda i: (i, name(NUMBERS[i]))
@@ -526,12 +530,21 @@ def cells(rows: int, columns: int) -> list[list[float]]:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=[f"{one.kind}: {one.made}" for one in ENTRIES])
 def test_files_as_they_circulate_are_read(folder: DataFolder, tmp_path: Path, entry: Entry) -> None:
-    path, said = entry.write(tmp_path / "files"), []
-    settings = {"name": tmp_path.name, "dtype": "float32", "image_root": folder.image_root}
-    store = FeatureStore.open(
-        import_features(entry.kind, path, folder.path, said.append, **settings)
-    )
-    assert re.search(entry.says, "\n".join(map(str, said)))
+    check(folder, entry, *bring(folder, tmp_path, entry))
+
+
+def bring(folder: DataFolder, home: Path, entry: Entry) -> tuple[FeatureStore, list[str]]:
+    """The store that is made of an entry's file, and what was told meanwhile."""
+    told: list[object] = []
+    settings = {"name": home.name, "dtype": "float32", "image_root": folder.image_root}
+    path = entry.write(home / "files")
+    made = import_features(entry.kind, path, folder.path, told.append, **settings)
+    return FeatureStore.open(made), list(map(str, told))
+
+
+def check(folder: DataFolder, entry: Entry, store: FeatureStore, told: Sequence[str]) -> None:
+    """It holds what its writer put into the file."""
+    assert re.search(entry.says, "\n".join(told))
     assert store.header.backbone.name == f"imported:{entry.kind}"
     assert store.header.grid == (GRID if entry.boxes is None else None)
     images = sorted(folder.images(), key=lambda one: one.id)
@@ -554,6 +567,19 @@ def test_files_as_they_circulate_are_read(folder: DataFolder, tmp_path: Path, en
             assert np.array_equal(regions[row, :count, 8:], places(number, count))
         if entry.boxes:
             np.testing.assert_allclose(boxes[row, :count], own[entry.boxes], atol=1e-5)
+
+
+def test_every_image_is_compared_with_its_size(
+    folder: DataFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row whose id was cut may pass for another image; some are compared before one is stored."""
+    monkeypatch.setattr(feature_reader, "COMPARED", 2)
+    text = joined(ROWS[:3]) + sized_row(34, 3, 500, 375).decode() + joined(ROWS[4:])
+    path = table(text)(tmp_path / "files")
+    settings = {"name": tmp_path.name, "image_root": folder.image_root}
+    with pytest.raises(BadData, match=r"0034\.png\) is 640 x 480 pixels") as caught:
+        import_features("bottom-up", path, folder.path, **settings)
+    assert caught.value.location == str(path)
 
 
 BROKEN: list[tuple[str, str, Callable[[Path], Path], str, bool]] = [

@@ -444,6 +444,13 @@ def test_no_key_is_hashed_that_is_large_or_nested(tmp_path, tuples):
         read_guarded(how, tmp_path, {n: b"\x80\x04" + code for n, code in pickles.items()})
 
 
+def test_numbers_of_which_many_have_one_hash_are_no_keys(tmp_path):
+    large = b"\x8a\x09" + (2**61 - 1 << 8).to_bytes(9, "little")
+    several = {"item": b"}" + large + b"Ns.", "tuple": b"}" + large + b"\x85Ns."}
+    pickles = {name: b"\x80\x04" + code for name, code in several.items()}
+    read_guarded("checkpoint", tmp_path, pickles)
+
+
 def test_copies_of_values_are_counted(tmp_path):
     large = b"(" + b"N" * 20_000 + b"l\x94"
     several = {

@@ -241,6 +241,19 @@ def test_the_window_of_a_set_is_the_bits_that_its_images_use(
     assert set_window(tmp_path, files)[0] == window
 
 
+def test_one_image_that_uses_all_bits_among_others_that_do_not_is_told(tmp_path: Path) -> None:
+    images = {name: grey_png(TWELVE) for name in "abc"} | {"d": grey_png(SIXTEEN)}
+    files = written(tmp_path, **images)
+    records = [ImageRecord(number, file, "train") for number, file in enumerate(files)]
+    captions = [Caption(1, 1, "a dog", ("a", "dog"), "train")]
+    made, findings = check(Collection("x", str(tmp_path), records, captions=captions))
+    assert made.window == "auto"
+    (found,) = [one for one in findings if "16 bits" in one.message]
+    assert (found.level, found.count) == ("warning", 3)
+    assert files[3] in found.cause
+    assert "window=" in found.hint
+
+
 def test_a_source_can_give_the_window(tmp_path: Path) -> None:
     (file,) = written(tmp_path, a=grey_png(TWELVE))
     images = [ImageRecord(1, file, "train")]

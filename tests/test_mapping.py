@@ -1,20 +1,33 @@
 """The reader of layouts that are files: paths, templates, patterns, joins, what is refused."""
 
+import gzip
 import json
 import pickle
 import shutil
+from pathlib import Path
 
 import pytest
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.datasets.catalogue import read_source
+from saccade.data.folder import DataFolder
+from saccade.datasets.catalogue import SOURCES, read_source, reason
+from saccade.datasets.detect import recognise
 from saccade.datasets.layout import Mapping, load, taken, values_at
 from saccade.datasets.layout_files import files_of
 from saccade.datasets.mapping import read
 from saccade.datasets.plain_pickle import read_pickle
 from saccade.datasets.prepare import prepare
-from tests.question_layouts import write_chartqa, write_pope, write_slake, write_vqa_abstract
+from tests.caption_layouts import write_coco_form, write_vizwiz_captions
+from tests.question_layouts import (
+    write_chartqa,
+    write_pope,
+    write_slake,
+    write_vizwiz,
+    write_vqa_abstract,
+    write_vqa_form,
+)
 from tests.sample_files import save, touch, write_lines
+from tests.source_samples import beside
 
 RECORD = {
     "a": {"b": [{"c": 1}, {"c": 2}]},
@@ -85,11 +98,11 @@ class TestFiles:
     )  # fmt: skip
     def test_split_stands_for_a_splits_word(self, pattern, there, found, tmp_path):
         touch(tmp_path, *there, *(f".{name}" for name in there if "/" not in name))
-        assert {file.subset for file in files_of(tmp_path, [pattern])} == found
+        assert {file.subset for file in files_of(tmp_path, (pattern,))} == found
 
     def test_other_braces_are_named(self, tmp_path):
         touch(tmp_path, "train/train_human.json", "train/train_augmented.json")
-        found = files_of(tmp_path, ["{split}/{split}_{kind}.json"])
+        found = files_of(tmp_path, ("{split}/{split}_{kind}.json",))
         assert [(file.subset, dict(file.named)) for file in found] == [
             ("train", {"kind": "augmented"}),
             ("train", {"kind": "human"}),
@@ -97,7 +110,7 @@ class TestFiles:
 
     def test_the_first_folder_that_has_some(self, tmp_path):
         touch(tmp_path, "b/train.json", "c/val.json")
-        assert [file.path.parent.name for file in files_of(tmp_path, ["{split}.json"])] == ["b"]
+        assert [file.path.parent.name for file in files_of(tmp_path, ("{split}.json",))] == ["b"]
 
 
 MINE = {"image": "pic", "question": "q", "answers": "a"}
@@ -192,6 +205,10 @@ class TestOwnMapping:
         with pytest.raises(BadData, match="line 3") as caught:
             read(tmp_path)
         assert caught.value.location == str(tmp_path / "t.txt")
+        assert "--bad drop" in caught.value.hint
+        kept = read(tmp_path, bad="drop")
+        assert len(kept.questions) == 1
+        assert "1 row cannot be used" in kept.notes[-1]
 
     def test_records_of_a_dictionary_have_their_key(self, tmp_path):
         mapping = {"records": "*", "image": "{$key}.jpg", "question": "q", "answers": "a"}
@@ -312,7 +329,7 @@ class TestWhichImage:
         records = [{"pic": n, "q": "Is it?", "a": "yes"} for n in (3, 4)]
         own(tmp_path, {"image_id": "pic", "question": "q", "answers": "a"}, records)
         touch(tmp_path, f"images/{more}", f"images/{more.replace('3', '4')}")
-        with pytest.raises(BadData, match=r"images/3\.jpg") as caught:
+        with pytest.raises(BadData, match=r"\b3\.jpg") as caught:
             read(tmp_path)
         assert more in str(caught.value)
         if more != "0003.jpg":  # of which the usual names are tried where not all are there
@@ -396,6 +413,34 @@ class TestVqaForm:
         save(root / "reply.json", {"annotations": answered})
         touch(root, *(f"images/{n}.jpg" for n in range(9)))
         return {question.answers for question in read_source("vqa-form", root).questions}
+
+    @pytest.mark.parametrize("apart", [True, False])
+    def test_lists_alone(self, apart, tmp_path):
+        asked = [{"question_id": n, "image_id": n, "question": "Is it?"} for n in range(9)]
+        answered = [{"question_id": n, "image_id": n, "answers": ["yes"]} for n in range(9)]
+        if apart:
+            save(tmp_path / "reply.json", answered)
+        else:
+            asked = [{**one, **other} for one, other in zip(asked, answered, strict=True)]
+        save(tmp_path / "ask.json", asked)
+        save(tmp_path / "other.json", {"question_id": 1, "image_id": 1, "question": "no list"})
+        touch(tmp_path, *(f"images/{n}.jpg" for n in range(9)))
+        folder = DataFolder(prepare(None, tmp_path, beside(tmp_path, "data")))
+        assert folder.about["source"] == "vqa-form"
+        assert {q.answers for q in folder.questions("train")} == {("yes",)}
+
+    def test_packed_files_are_read(self, tmp_path):
+        """Also beside the same unpacked, and where texts in them tell layouts apart."""
+        write_vqa_form(tmp_path)
+        before = read_source("vqa-form", tmp_path)
+        for path in tmp_path.rglob("*.json"):
+            path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        assert read_source("vqa-form", tmp_path) == before
+        for path in tmp_path.rglob("*.json"):
+            path.unlink()
+        parts, _ = recognise(tmp_path)
+        assert [part.source for part in parts] == ["vqa-form"]
+        assert parts[0].questions == before.questions
 
     def test_ids_that_are_text_in_one_file(self, tmp_path):
         assert self.read(tmp_path, {"answer": "yes"}, of=str) == {("yes",)}
@@ -517,3 +562,42 @@ def test_every_released_layout_is_whole():
         assert mapping.image or mapping.image_id
         assert mapping.question or mapping.captions
         assert mapping.files or mapping.holds or mapping.join or path.stem == "coco-form"
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("coco-form", write_coco_form),
+        ("vizwiz-captions", write_vizwiz_captions),
+        ("vizwiz-vqa", write_vizwiz),
+        ("slake", write_slake),
+    ],
+)
+def test_json_that_is_packed_is_its_layouts_alone(name, write, tmp_path):
+    write(tmp_path)
+    before = read_source(name, tmp_path)
+    for path in tmp_path.rglob("*.json"):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert [other for other in SOURCES if reason(other, tmp_path)] == [name]
+    after = read_source(name, tmp_path)
+    assert (after.questions, after.captions) == (before.questions, before.captions)
+    assert {Path(file).suffix for file in after.files} == {".gz"}
+
+
+@pytest.mark.parametrize("keys", [(2**61 - 1) * 3, -(2**70), 10**400])
+def test_numbers_of_which_many_have_one_hash_are_no_keys(keys, tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps([{keys: 1}]))
+    with pytest.raises(BadData, match="too large a number"):
+        read_pickle(tmp_path / "a.pkl")
+    (tmp_path / "a.pkl").write_bytes(b"(lp%d\n." % keys)  # an object by its number
+    with pytest.raises(BadData, match="too large a number"):
+        read_pickle(tmp_path / "a.pkl")
+
+
+def test_files_of_a_part_that_was_not_asked_for_are_told_as_such(tmp_path):
+    write_vqa_abstract(tmp_path / "raw")
+    folder = DataFolder(prepare(None, tmp_path / "raw", tmp_path / "data"))
+    unread = folder.about["files"]["unread"]
+    assert unread
+    assert all("part or form" in why for name, why in unread.items() if "MultipleChoice" in name)

@@ -367,6 +367,11 @@ class TestLayouts:
             ("What is it?", ("It is number 1.",)),
             ("Is it red?", ("No.",)),
         ]
+        turns = "instruct_2k.json ([].conversations[])"
+        assert read.notes[:2] == [
+            f"2 records of {turns} were left out: they have no image.",
+            f"40 records of {turns} are the answers to those before them.",
+        ]
 
     def test_coco_qa_and_vivqa_have_words_for_types_and_numbers_of_coco(self, tmp_path):
         read = self.read("coco-qa", tmp_path)

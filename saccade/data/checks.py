@@ -200,8 +200,15 @@ def _check_window(collection: Collection, window: str, findings: list[Finding]) 
         return collection
     from saccade.data.image_files import set_window  # noqa: PLC0415 - slow to import
 
-    window, found = set_window(Path(collection.image_root), deep)
+    window, found, wide = set_window(Path(collection.image_root), deep)
     if not found:
+        return collection
+    if wide:
+        message = "images of 16 bits use a small part of them, but others do not: they will be dark"
+        cause = f"Of {len(found) + len(wide)} that were opened {len(wide)} have values beyond it"
+        cause += f", the first is {wide[0]}: they may be scaled otherwise."
+        hint = "Leave those out, or say the window of the others: --option window=0,4095 (12 bits)."
+        findings.append(Finding("warning", message, len(found), _examples(found), cause, hint))
         return collection
     low_high = window.partition(":")[2]
     message = f"images of 16 bits use a small part of them, and are shown through {low_high}"

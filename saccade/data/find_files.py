@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ParamSpec, TypeVar, cast
 
 from saccade.core.errors import BadConfig, BadData
+from saccade.data.reading import read_text
 
 ARCHIVES = r".*\.(?i:zip|tar|tgz|tar\.\w+|7z|rar)"
 """Names of what is to be unpacked first, as a pattern."""
@@ -161,16 +162,19 @@ def by_name(pattern: str) -> Callable[[Path], str | None]:
 
 @found_once
 def holds_texts(path: Path, *texts: str) -> bool:
-    """True where all these texts stand in a file; a packed one, or Parquet, is taken as it is."""
-    if not texts or path.suffix in (".gz", ".parquet", ".pkl"):
+    """True where all these texts stand in a file; Parquet and pickles are taken as they are."""
+    if not texts or path.suffix in (".parquet", ".pkl"):
         return True
     try:
+        if path.suffix == ".gz":
+            unpacked = read_text(path, noted=False)
+            return all(text in unpacked for text in texts)
         with (
             path.open("rb") as stream,
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
             return all(data.find(text.encode()) >= 0 for text in texts)
-    except (OSError, ValueError):  # ValueError: empty
+    except (OSError, ValueError, BadData):  # ValueError: empty
         return False
 
 
@@ -285,15 +289,19 @@ class ImageFiles:
         """Raise BadData where these paths, of which `name` could be each, are several files; one
         may be a link to the other.
         """
-        if len(set(paths)) > 1:
-            real = {os.path.realpath(self.root / path): path for path in paths[::-1]}
-            if len(real) > 1:
-                message = f"{name} could be {' and '.join(sorted(real.values())[:2])}"
-                hint = "Name its folder in the record, or say: --option images=FOLDER."
-                if len({path.rpartition("/")[0] for path in real.values()}) == 1:
-                    hint = "Write the name in the record with its ending, or how a number is "
-                    hint += "written: --option image_name={:04d}.jpg."
-                raise BadData(f"{message}: which of them?", location=self.root, hint=hint)
+        if len(set(paths)) < 2:
+            return
+        real = {os.path.realpath(self.root / path): path for path in paths[::-1]}
+        found = sorted(real.values())[:2]
+        hint = "Name its folder in the record, or say: --option images=FOLDER."
+        home, *others = {path.rpartition("/")[0] for path in real.values()}
+        if not others:
+            found = [path.rpartition("/")[2] for path in found]
+            hint = "Write names with their endings, or how a number is written: "
+            hint += "--option image_name={:04d}.jpg."
+        if len(real) > 1:
+            message = f"{name} could be {' and '.join(found)}: which of them?"
+            raise BadData(message, location=self.root / ("" if others else home), hint=hint)
 
     @cached_property
     def tree(self) -> list[str]:

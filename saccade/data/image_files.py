@@ -62,8 +62,9 @@ def check_limits(size: tuple[int, int], name: str | Path, max_pixels: int = MAX_
         raise BadImage(message, location=name, hint="Crop the image, or leave it out.")
 
 
-def set_window(root: Path, files: Sequence[str]) -> tuple[str, list[str]]:
-    """The window of a set, `auto` or `auto:LO,HI`, and the files with more than 8 bits that say so.
+def set_window(root: Path, files: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """The window of a set, `auto` or `auto:LO,HI`, the files of more than 8 bits that use a small
+    part of them, and those that use more, where there are both.
 
     Some of `files` are opened. Where those of more than 8 bits name no window, and all their values
     are a small part of what they could be, the window is the bits that they have in common. Raises
@@ -76,12 +77,15 @@ def set_window(root: Path, files: Sequence[str]) -> tuple[str, list[str]]:
             if levels and levels.shown is None and (span := levels.most - levels.least) > 255:
                 found.append((file, float(levels.values.min()), float(levels.values.max()), span))
     if not found:
-        return "auto", []
+        return "auto", [], []
     deep, lowest, highest, spans = zip(*found, strict=True)
     low, high = window_around(min(lowest), max(highest))
-    if min(lowest) == max(highest) or high - low > SMALL_PART * min(spans):
-        return "auto", []
-    return f"auto:{low:g},{high:g}", list(deep)
+    if min(lowest) == max(highest):
+        return "auto", [], []
+    if high - low <= SMALL_PART * min(spans):
+        return f"auto:{low:g},{high:g}", list(deep), []
+    wide = [one[0] for one in found if one[2] - one[1] > SMALL_PART * one[3]]
+    return "auto", [file for file in deep if file not in wide] if wide else [], wide
 
 
 def read_levels(

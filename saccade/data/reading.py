@@ -68,15 +68,17 @@ def note_opened(path: Path) -> None:
         opened[path] = None
 
 
-def read_text(path: Path, *, may_be_empty: bool = False) -> str:
+def read_text(path: Path, *, may_be_empty: bool = False, noted: bool = True) -> str:
     """The text of a file, unpacked if its name ends in `.gz`.
 
     What is no UTF-8 is read as GB18030 (GBK), with the warning GuessedEncoding, where that gives
     Chinese text. Raises BadData for a file that is missing, unreadable, empty, cut off, of another
-    encoding, or that would become larger by far than text does (`files.Limits`).
+    encoding, or that would become larger by far than text does (`files.Limits`). What is only
+    looked through is not `noted` as read.
     """
     data: bytes | bytearray = bytearray()
-    note_opened(path)
+    if noted:
+        note_opened(path)
     try:
         if path.name.endswith(".gz"):
             limits = Limits()

@@ -6,6 +6,7 @@ table: every reader must read its layout and refuse others.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -39,19 +40,19 @@ class Source(NamedTuple):
     """Are its images' ids those that everybody uses, and no places in a list made here?"""
 
 
-def _source(functions: str, *line: str, published_ids: bool = False) -> Source:
+def _source(functions: str, *line: str, **claims: Any) -> Source:
     """A source of this folder: `MODULE:SUFFIX`, the suffix behind `read` and `recognise`."""
     module, _, suffix = functions.partition(":")
     read, recognise = (f"{__package__}.{module}:{verb}{suffix}" for verb in ("read", "recognise"))
     summary, layout, licence = line
-    return Source(read, recognise, summary, layout, licence, published_ids)
+    return Source(read, recognise, summary, layout, licence, **claims)
 
 
-def _layout(name: str, *line: str, published_ids: bool = False) -> Source:
+def _layout(name: str, *line: str, **claims: Any) -> Source:
     """A source whose layout is written down in `layouts/NAME.toml`."""
     functions = partial(_read_layout, name), partial(_recognise_layout, name)
     summary, layout, licence = line
-    return Source(*functions, summary, layout, licence, published_ids)
+    return Source(*functions, summary, layout, licence, **claims)
 
 
 def _read_layout(
@@ -176,7 +177,7 @@ _SOURCES = {
     "vqa-abstract": _layout(
         "vqa-abstract",
         "VQA v1 abstract scenes (Antol et al. 2015): clip art, ten answers each",
-        "OpenEnded_abstract_v002_{train,val,test}2015_questions.json, "
+        "{OpenEnded,MultipleChoice}_abstract_v002_{train,val,test}2015_questions.json, "
         "abstract_v002_{train,val}2015_annotations.json, images in scene_img_abstract_v002_*/",
         "CC BY 4.0",
         published_ids=True,
@@ -581,3 +582,11 @@ def published(source: str) -> bool:
     `source` is what `dataset.json` says, several joined by pluses.
     """
     return all(part in SOURCES and SOURCES[part].published_ids for part in source.split("+"))
+
+
+def names_files(source: str) -> re.Pattern[str]:
+    """The names of the files that the layouts of a data folder's `source` have, of any part."""
+    lines = [SOURCES[part].layout for part in source.split("+") if part in SOURCES]
+    named = re.findall(r"(?:\{[^{}]*\}|[\w.*-])+\.(?:json|txt|csv|tsv|pkl)(?!\w)", " ".join(lines))
+    each = {"{": "(?:", "}": ")", ",": "|", ".": r"\.", "*": ".*"}
+    return re.compile("|".join("".join(each.get(c, c) for c in name) for name in named) or "(?!)")

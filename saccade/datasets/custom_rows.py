@@ -85,7 +85,7 @@ class Row(NamedTuple):
         """Raise BadData for a row without values."""
         if self.fault:
             hint = "Quote a field that holds the separator, or fill what is missing."
-            raise self.bad(self.fault, hint)
+            raise self.bad(self.fault, "" if self.hint else hint)
 
     def bad(self, message: str, hint: str) -> BadData:
         """The error about this row."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.data.find_files import ARCHIVES, IMAGE_ENDINGS, files_like, folders_in, names_in
 from saccade.data.reading import read_start
-from saccade.datasets.catalogue import SOURCES, reason
+from saccade.datasets.catalogue import SOURCES, names_files, reason
 from saccade.datasets.columns import COLUMNS, Names, columns_of, fits, known_among, listed
 from saccade.datasets.huggingface import USUAL, is_metadata
 from saccade.datasets.row_files import PARQUET, ROW_FILES, column_names, first_row, is_json
@@ -151,13 +151,16 @@ def _no_text(path: Path) -> tuple[str, str] | None:
 READABLE = rf".*(?:{ROW_FILES}|\.(?i:parquet|arrow|tar))|{SHEETS}|{TEXT}"
 """Names of the files that a source might read, as a pattern."""
 MOST_UNREAD = 50
+NO_PART = "no part of this data set"
 
 
-def unread_files(root: Path, read: Sequence[Path]) -> dict[str, str]:
+def unread_files(root: Path, read: Sequence[Path], source: str = "") -> dict[str, str]:
     """Files of readable kinds beside those that were read, by their names, and why they were not.
 
-    In `root`, the folders directly below it, and the folders of what was read.
+    In `root`, the folders directly below it, and the folders of what was read. `source` is what
+    they were read as.
     """
+    named = names_files(source)
     done = {path.absolute() for path in read}
     homes = dict.fromkeys(path.parent for path in done)
     there = files_like(root, READABLE) if root.is_dir() else []
@@ -167,7 +170,10 @@ def unread_files(root: Path, read: Sequence[Path]) -> dict[str, str]:
         if path not in done:
             inside = path.is_relative_to(root.absolute())
             name = path.relative_to(root.absolute()) if inside else path
-            found[name.as_posix()] = _why_unread(path, done)
+            why = _why_unread(path, done)
+            if why.startswith(NO_PART) and named.fullmatch(path.name.removesuffix(".gz")):
+                why = f"named as a file of {source}, of a part or form that was not asked for"
+            found[name.as_posix()] = why
     more = list(found)[MOST_UNREAD:]
     found = {name: why for name, why in found.items() if name not in more}
     return found | ({f"and {len(more)} others": "as these"} if more else {})
@@ -187,9 +193,9 @@ def _why_unread(path: Path, done: set[Path]) -> str:
         lacks = [] if "image" in known else ["images"]
         lacks += [] if {"question", "caption"} & known else ["questions or captions"]
         why = f"it has no column of {' or '.join(lacks)}" if lacks else "by its name"
-        return f"no part of this data set, {why}; it has the columns {listed(first, 8)}"
+        return f"{NO_PART}, {why}; it has the columns {listed(first, 8)}"
     kind = _unread_table(path, images=False) if re.fullmatch(rf".*{ROW_FILES}", path.name) else None
-    return f"no part of this data set: it {kind.why}" if kind else "no part of this data set"
+    return f"{NO_PART}: it {kind.why}" if kind else NO_PART
 
 
 LAYOUTS = "`saccade list sources` shows"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import files_like, folders_in, found_once, holds_texts
-from saccade.data.reading import RELEASED, read_json, read_lines
+from saccade.data.reading import RELEASED, read_json, read_lines, read_start
 from saccade.data.records import Split
 from saccade.datasets.coco_captions import FILES as COCO_FILES
 from saccade.datasets.custom_rows import split_in
@@ -54,16 +54,18 @@ ANOTHER_FORM = re.compile(r"(?:train|val|test)_(?!dev|std|challenge|\d)")
 
 
 @found_once
-def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
+def files_of(root: Path, patterns: tuple[str, ...]) -> list[File]:
     """The files of these patterns below `root`, or below the first folder in it that has some."""
     for home in (root, *folders_in(root)):
         found: dict[Path, File] = {}
         for pattern in patterns:
             matches = _as_expression(pattern).fullmatch
-            for path in sorted(home.glob(re.sub(r"\{\w+\}", "*", pattern))):
+            names = re.sub(r"\{\w+\}", "*", pattern)
+            for path in (*sorted(home.glob(names)), *sorted(home.glob(f"{names}.gz"))):
                 inside = path.relative_to(home)
                 hidden = any(part.startswith(".") for part in inside.parts)
-                if hidden or not (match := matches(inside.as_posix())) or not path.is_file():
+                match = matches(inside.as_posix().removesuffix(".gz"))
+                if hidden or not match or not path.is_file() or _plain(path) in found:
                     continue
                 named = match.groupdict()
                 subset = named.pop("split", "")
@@ -76,6 +78,11 @@ def files_of(root: Path, patterns: Sequence[str]) -> list[File]:
                 for file in found.values()
             ]
     return []
+
+
+def _plain(path: Path) -> Path:
+    """A file's path when it is unpacked."""
+    return path.with_name(path.name.removesuffix(".gz"))
 
 
 @cache
@@ -112,9 +119,7 @@ def matching_files(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -
     if mapping.files:
         found = files_of(root, mapping.files)
     else:
-        inside = any(isinstance(step, str) and step != EACH for step in steps_of(mapping.records))
-        kinds = r".*\.(?i:json)" if inside else rf".*{ROW_FILES}|{PARQUET}"
-        found = [File(p, _subset_of(p, root), p.parent) for p in files_like(root, kinds)]
+        found = [File(p, _subset_of(p, root), p.parent) for p in _without_names(root, mapping)]
     if mapping.join and mapping.join.holds and not partners(root, mapping.join):
         return []
     signs = [] if mapping.files and not mapping.holds else _signs(mapping)
@@ -128,6 +133,19 @@ def matching_files(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -
     if fit and not mapping.files and mapping.join and mapping.join.all:
         fit += (file for file in found if file not in fit and _is_bare(file, mapping.join))
     return fit
+
+
+def _without_names(root: Path, mapping: Mapping) -> list[Path]:
+    """Files below `root` that may be of a layout without names: JSON where its records have a name,
+    or it holds texts; then with a list outermost, or in lines, if that is where records are.
+    """
+    inside = any(isinstance(step, str) and step != EACH for step in steps_of(mapping.records))
+    json = r".*\.(?i:jsonl?)(?:\.gz)?"
+    found = files_like(root, json if inside or mapping.holds else rf".*{ROW_FILES}|{PARQUET}")
+    found = [path for path in found if _plain(path) == path or _plain(path) not in found]
+    if inside or not mapping.holds:
+        return found
+    return [p for p in found if read_start(p, 99).lstrip()[:1] == "[" or json_lines(p)]
 
 
 def _is_bare(file: File, join: Join) -> bool:
@@ -211,9 +229,8 @@ def _document(path: Path, records: str, fields: set[str] | None) -> Document:
         top: type[Any] = list if records.startswith("[") else dict
         return read_json(path, top, object_hook=_kept(fields)), []
     rows = read_rows(path)[1]
-    for row in rows:
-        row.refuse_fault()
-    return [row.values for row in rows], [row.place for row in rows]
+    values = [{"$fault": row.fault} if row.fault else row.values for row in rows]
+    return values, [row.place for row in rows]
 
 
 def _kept(fields: set[str] | None) -> Any:
@@ -250,7 +267,7 @@ def read_records(
 ) -> Placed:
     """All records of a file, which must hold `some`; its `document` is read where none is given."""
     path = file.path
-    around = {"$file": path.stem, "$folder": path.parent.name, "$subset": file.subset}
+    around = {"$file": _plain(path).stem, "$folder": path.parent.name, "$subset": file.subset}
     around |= {f"${name}": text for name, text in file.named.items()}
     if mapping.lines:
         return [(place, {**around, **groups}) for place, groups in _lines(path, mapping.lines)]
@@ -286,8 +303,7 @@ def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"line {number}", {"$row": number - 1, **groups.groupdict()}
         elif line.strip():
             form = re.sub(r"\(\?P(<\w+>)(?:[^()\\]|\\.)*\)", r"\1", pattern)
-            message = f"line {number} is not of the form {form}: {line[:50]!a}"
-            raise BadData(message, location=path, hint=RELEASED)
+            yield f"line {number}", {"$fault": f"is not of the form {form}: {line[:50]!a}"}
 
 
 def _parallel(file: File, names: MappingOf[str, Sequence[str]], part: str) -> list[dict[str, Any]]:

@@ -252,6 +252,13 @@ def read_mapped(
             records = joined(mapping, join, file, others, joining)
         else:
             records = read_records(file, mapping, mapping.records)
+        hint = RELEASED if mapping.lines else ""
+        rows += (
+            Row(file.path, place, {}, file.split, hint, record["$fault"])
+            for place, record in records
+            if "$fault" in record
+        )
+        records = [(place, record) for place, record in records if "$fault" not in record]
         _refuse_twice(file.path, records, mapping.unique)
         records, left = _wanted(records, file, mapping)
         records, names, unlisted = _listed(_once(records, mapping), listed, mapping)
@@ -324,11 +331,12 @@ def _refuse_silent(found: Sequence[File], rows: Sequence[Row], places: _Images) 
     """
     for part, value in (("question", "question"), ("captions", "caption")):
         asked = places.own and getattr(places.mapping, part)
-        if asked and not any(row.values[value] or row.split == "test" for row in rows):
+        told = (row.fault or row.values[value] or row.split == "test" for row in rows)
+        if asked and not any(told):
             raise _leads_nowhere(found[0], places.mapping, part)
     if places.mapping.files:
         return
-    open_ = {row.location for row in rows if row.split is None and row.values["split"] is None}
+    open_ = {row.location for row in rows if not (row.fault or row.split or row.values["split"])}
     silent = [file.path for file in found if file.path in open_]
     about = [file.path.name for file in found if file.split or _A_SPLIT.search(file.path.stem)]
     if silent and about and len(found) > 1:
@@ -371,6 +379,7 @@ def _everywhere(mapping: Mapping, change: dict[str, Any]) -> Mapping:
 def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list[str]]:
     """Records that `filter` asks for and `exclude` does not, and notes about how many others."""
     notes = []
+    replies = any(path.startswith("$next") for path in mapping.answers)
     asked = [(path, values, True) for path, values in mapping.filter.items()]
     asked += [(path, values, False) for path, values in mapping.exclude.items()]
     for path, values, wanted in asked:
@@ -385,10 +394,17 @@ def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list
         )
         if whole and not records and path in mapping.answers:
             raise BadData(f"has no record with {path}", location=file.path, hint=RELEASED)
-        if left := len(whole) - len(records):
+        left, of = len(whole) - len(records), file.path.name
+        if "." in mapping.records:  # turns of conversations, say
+            of += f" ({mapping.records})"
+        if replies and values:  # what is not wanted, but follows what is, was not left out
+            used = sum(record["$next"] is not None for _, record in records)
+            left -= used
+            notes.append(in_number(f"{used} records of {of} are the answers to those before them."))
+        if left:
             told = f"their {path} is {'not ' * wanted}{' or '.join(values)}"
             lack = told if values else f"they have no {path}"
-            notes.append(in_number(f"{left} records of {file.path.name} were left out: {lack}."))
+            notes.append(in_number(f"{left} records of {of} were left out: {lack}."))
     return records, notes
 
 

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,17 @@ class PlainUnpickler(pickle._Unpickler):
         To hash a tuple takes all time there is where it holds another twice, and that another.
         """
         stack: list[Any] = self.stack  # type: ignore[attr-defined]
-        if not all(isinstance(key, str | int | float | None) for key in stack[keys]):
-            raise pickle.UnpicklingError("a key is neither text nor a number")
+        for key in stack[keys]:
+            if not isinstance(key, str | int | float | None):
+                raise pickle.UnpicklingError("a key is neither text nor a number")
+            _refuse_large(key)
         load(self)
+
+    def _number(self) -> None:
+        """Keep an object by a number that is written out, of any size."""
+        number = self.readline()  # type: ignore[attr-defined]
+        _refuse_large(int(number))
+        self.memo[int(number)] = self.stack[-1]  # type: ignore[attr-defined]
 
     def _set_item(self) -> None:
         self._look(super().dispatch[ord("s")], slice(-2, -1))
@@ -47,8 +56,15 @@ class PlainUnpickler(pickle._Unpickler):
         self._look(super().dispatch[ord("d")], slice(0, None, 2))
 
 
+def _refuse_large(key: object) -> None:
+    """Refuse whole numbers of which many have the same hash: a dict of those takes all time."""
+    if isinstance(key, int) and abs(key) >= sys.hash_info.modulus:
+        raise pickle.UnpicklingError("a key is too large a number")
+
+
 _DISPATCH: dict[int, Any] = {
     **PlainUnpickler.dispatch,
+    ord("p"): PlainUnpickler._number,
     ord("s"): PlainUnpickler._set_item,
     ord("u"): PlainUnpickler._set_items,
     ord("d"): PlainUnpickler._make_dict,

@@ -79,7 +79,7 @@ def prepare(
         findings += differ
     read = [Path(file) for file in whole.files]
     collection = replace(collection, notes=[*notes, *collection.notes], files=shown(root, read))
-    unread = unread_files(root, read)
+    unread = unread_files(root, read, whole.source)
     write_folder(out, collection, findings, unread=unread, replace_other=replace_other)
     return out
 

@@ -216,7 +216,7 @@ def shape_of(path: Path, key: str) -> tuple[int, ...]:
 
 
 COMPARED = 32
-"""So many images are compared with the sizes that the file gives."""
+"""So many images are compared with the sizes that the file gives before one is stored."""
 MAX_SIDE = 2**31 - 1
 """Pixels of a side that fit into a store."""
 BEYOND = 0.05
@@ -278,22 +278,28 @@ def whole_image(count: int) -> np.ndarray:
 def compare_sizes(
     images: Sequence[ImageRecord], read: Callable[[ImageRecord], SoundRow], root: Path, path: Path
 ) -> None:
-    """Compare the sizes that a feature file gives, and its boxes, with some image files.
-
-    Raises BadData for one that differs by more than a pixel. An image that lies on its side may
-    also be described as it lies: not every program turns it.
-    """
+    """`compare_size` for some images, before the first is stored."""
     lost = set(without_file(root, images))
     there = [image for image in images if image not in lost]
     places = np.linspace(0, len(there) - 1, min(len(there), COMPARED)).round().astype(int)
     for image in (there[place] for place in dict.fromkeys(places.tolist())):
-        row, (size, sideways) = read(image), _size_of(root / image.file)
-        ways = (size, size[::-1]) if sideways else (size,)
-        same = any(np.abs(np.subtract(way, row.size)).max() <= 1 for way in ways)
-        if not same and (0, 0) not in (size, row.size):
-            here, said = (f"{wide} x {high}" for wide, high in (size, row.size))
-            sizes = f"{here} pixels, according to the features {said}"
-            raise BadData(f"image {image.id} ({image.file}) is {sizes}", location=path, hint=OTHERS)
+        compare_size(image, read(image), root, path)
+
+
+def compare_size(image: ImageRecord, row: SoundRow, root: Path, path: Path) -> None:
+    """Compare the size that a feature file gives of an image with that of the image file, if it is
+    there; its header alone is read.
+
+    Raises BadData where they differ by more than a pixel. An image that lies on its side may also
+    be described as it lies: not every program turns it.
+    """
+    size, sideways = _size_of(root / image.file)
+    ways = (size, size[::-1]) if sideways else (size,)
+    same = any(np.abs(np.subtract(way, row.size)).max() <= 1 for way in ways)
+    if not same and (0, 0) not in (size, row.size):
+        here, said = (f"{wide} x {high}" for wide, high in (size, row.size))
+        sizes = f"{here} pixels, according to the features {said}"
+        raise BadData(f"image {image.id} ({image.file}) is {sizes}", location=path, hint=OTHERS)
 
 
 def _size_of(file: Path) -> tuple[tuple[int, int], bool]:

@@ -26,7 +26,14 @@ from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
 from saccade.interop import feature_formats, feature_tables
 from saccade.interop.feature_matching import By, Matched, match
-from saccade.interop.feature_reader import Opened, SoundRow, compare_sizes, some, sound_row
+from saccade.interop.feature_reader import (
+    Opened,
+    SoundRow,
+    compare_size,
+    compare_sizes,
+    some,
+    sound_row,
+)
 
 KINDS: Mapping[str, Callable[[Path, DataFolder], Opened]] = {
     "bottom-up": feature_tables.open_bottom_up,
@@ -189,6 +196,7 @@ class _Import(NamedTuple):
                 columns["skipped"] += [Skipped(image.id, image.file, f"not in {self.path.name}")]
                 continue
             row = self.read(image)
+            compare_size(image, row, self.folder.image_root, self.path)
             count = len(row.regions)
             with np.errstate(over="ignore"):  # refused below
                 columns["features"][place, :count] = row.regions

@@ -14,6 +14,7 @@ import pickle
 import pickletools
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Collection
@@ -101,6 +102,8 @@ def _key(value: Any) -> Any:
             if count > MAX_IN_A_KEY:
                 raise ValueError("a key of many values")
             waiting += one
+        elif isinstance(one, int) and abs(one) >= sys.hash_info.modulus:
+            raise ValueError("a key is too large a number")  # many of the same hash take all time
     return value
 
 
