@@ -85,10 +85,8 @@ def read_predictions(path: Path) -> PredictionFile:
     content = next(read for pattern, read in CONTENTS if re.search(pattern, path.name))(path)
     form = next((one for one in FORMS if one.recognises(content)), None)
     if form is None:
-        raise BadData("is no file of predictions of a known form", location=path, hint=HINT)
+        raise BadData("holds no predictions in a known form", location=path, hint=HINT)
     rows = list(form.rows(path, content))
-    if not rows:
-        raise BadData("holds no prediction", location=path, hint=HINT)
     for row in rows:
         row.refuse_fault()
     columns = dict.fromkeys(name for row in rows for name in row.values)
@@ -265,7 +263,7 @@ def _mapped(path: Path, content: Any) -> Iterator[Row]:
 
 
 def _is_rows(content: Any) -> bool:
-    return isinstance(content, list) and all(isinstance(one, Row) for one in content)
+    return isinstance(content, list) and bool(content) and isinstance(content[0], Row)
 
 
 def _lmms_sample(row: Row) -> Row:
@@ -293,7 +291,7 @@ FORMS: Sequence[Form] = (
     Form("mapping from ids", _is_mapping, _mapped),
     Form(
         "samples of lmms-eval",
-        lambda content: _is_rows(content) and "filtered_resps" in (content or [Row])[0].values,
+        lambda content: _is_rows(content) and "filtered_resps" in content[0].values,
         lambda path, content: map(_lmms_sample, content),
     ),
     Form("rows", _is_rows, lambda path, content: content),
