@@ -205,13 +205,14 @@ def _whole_numbers(values: Any) -> list[int]:
     """The numbers of a tensor, or of a list of numbers or of tensors with one number each."""
     from saccade.interop.torch_files import Saved  # noqa: PLC0415 - imports torch
 
-    read: dict[int, list[int]] = {}  # the many tensors of a list share one row of numbers
+    read: dict[int | None, list[int]] = {}  # the many tensors of a list share one row of numbers
 
     def numbers(value: Saved) -> list[int]:
-        if id(value.storage) not in read:
+        start = value.storage.start
+        if start not in read:
             whole = Saved(value.storage, 0, (value.storage.numbers,), (1,))
-            read[id(value.storage)] = [int(number) for number in whole.read().tolist()]
-        return read[id(value.storage)]
+            read[start] = [int(number) for number in whole.read().tolist()]
+        return read[start]
 
     if isinstance(values, Saved):
         return [int(number) for number in values.read().flatten().tolist()]
