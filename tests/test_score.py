@@ -143,6 +143,14 @@ def lmms_eval_by_id(path, found, folder):
     return write(path / "2026_samples_textvqa_val.jsonl", lines(rows))
 
 
+def lmms_eval_log(path, found, folder):
+    rows = [
+        {"doc_id": 7, "doc": {"question_id": i, "image": None}, "filtered_resps": [a]}
+        for i, a in found.items()
+    ]
+    return write(path / "vqav2.json", {"args": {}, "model_configs": {}, "logs": rows})
+
+
 def vlmevalkit(path, found, folder):
     openpyxl = pytest.importorskip("openpyxl")
     texts = {q.id: q.text for q in folder.questions("val")}
@@ -176,7 +184,7 @@ def pytorch_vqa(path, found, folder):
 QUESTION_LAYOUTS = (
     *(vqa_server, gqa_server, mapping, mapping_of_records, list_in_an_object, llava_lines),
     *(comma_table, tab_table, parquet, lmms_eval_by_place, lmms_eval_by_id, vlmevalkit),
-    pytorch_vqa,
+    *(lmms_eval_log, pytorch_vqa),
 )
 
 
@@ -318,6 +326,7 @@ def test_places_that_stand_beside_other_questions_are_refused(folder, tmp_path):
         ("a.json", '[{"question_id": 1, "answer": "x"', "breaks off|not JSON|delimiter"),
         ("a.json", {"a": 1.5, "b": None}, "no predictions"),
         ("a.csv", "question_id,answer\n1,yes,no\n", "line 2 has 3 fields"),
+        ("a.csv", "id,Answer,answer\n1,yes,no\n", "two columns.*'Answer' and 'answer'"),
         ("a.xlsx", "no workbook", "not a whole spreadsheet|openpyxl"),
         ("a.parquet", "PAR1", "not a whole Parquet"),
     ],

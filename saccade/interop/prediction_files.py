@@ -90,13 +90,17 @@ def read_predictions(path: Path) -> PredictionFile:
     for row in rows:
         row.refuse_fault()
     columns = dict.fromkeys(name for row in rows for name in row.values)
-    names = {plain(name): name for name in columns}
+    names = {plain(name): name for name in reversed(columns)}
     column = next((names[name] for name in TEXTS if name in names), None)
     keys = [(kind, names[name]) for kind, some in KEYS.items() for name in some if name in names]
     if column is None or not keys:
         lacks = "ids (question_id, image_id)" if column else "texts (answer, caption, prediction)"
         message = f"has no column of {lacks}; it has {', '.join([*columns][:12])}"
         raise BadData(message, location=path, hint=HINT)
+    twice = [one for one in columns if names[plain(one)] != one]
+    if used := [one for one in twice if names[plain(one)] in (column, *(key for _, key in keys))]:
+        message = f"has two columns of one name: {names[plain(used[0])]!r} and {used[0]!r}"
+        raise BadData(message, location=path, hint="Rename the one that is not meant.")
     texts = [_text(row, column) for row in rows]
     return PredictionFile(path, form.name, rows, column, texts, keys, names)
 
@@ -276,6 +280,12 @@ def _lmms_sample(row: Row) -> Row:
     return row._replace(values=values | named | {"prediction": row.values.get("filtered_resps")})
 
 
+def _is_lmms_log(content: Any) -> bool:
+    """The file of earlier versions of lmms-eval: all samples in the list `logs`."""
+    lists = _record_lists(content)
+    return len(lists) == 1 and "filtered_resps" in lists[0][0]
+
+
 def _is_id(name: str) -> bool:
     return plain(name) in (*KEYS["question"], *KEYS["image"])
 
@@ -287,6 +297,11 @@ FORMS: Sequence[Form] = (
         "scored captions of ImageCaptioning.pytorch",
         lambda content: "imgToEval" in _values(content),
         _scored_captions,
+    ),
+    Form(
+        "log of lmms-eval",
+        _is_lmms_log,
+        lambda path, content: map(_lmms_sample, _listed(path, content)),
     ),
     Form("object with a list", lambda content: len(_record_lists(content)) == 1, _listed),
     Form("mapping from ids", _is_mapping, _mapped),
