@@ -65,10 +65,11 @@ def _show_scores(scores: dict[str, Any]) -> None:
     found = {name: scores.pop(name) for name in METRICS if name in scores}
     for reason in {v["not_measured"]: None for v in found.values() if isinstance(v, dict)}:
         typer.echo(f"Not measured: {reason}")
-    scores["interval"] = {
-        METRICS[name].title: " to ".join(map(METRICS[name].shown, ends))
-        for name, ends in scores["interval"].items()
-    }
+    if "not_measured" not in scores["interval"]:  # as where there is one image alone
+        scores["interval"] = {
+            METRICS[name].title: " to ".join(map(METRICS[name].shown, ends))
+            for name, ends in scores["interval"].items()
+        }
     scores["baselines"] = {
         name: dict(titled(one)) | {n: v for n, v in one.items() if n not in METRICS}
         for name, one in scores["baselines"].items()
@@ -113,7 +114,7 @@ def score(
     folder = out or predictions.with_name(f"{predictions.name.split('.')[0]}-scored")
     typer.echo(_headline(scores))
     rows = folder / f"scored-{scores['split']}.parquet"
-    _show_scores(scores)
+    _show_scores({name: value for name, value in scores.items() if value is not None})
     typer.echo(f"Written: {folder / 'scores.json'}, {folder / 'predictions.json'}, {rows}")
     say_next("compare", folder, "RUN")
 
