@@ -14,6 +14,7 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
+import saccade
 from saccade.cli.app import app
 from saccade.comparison.page import compare
 from saccade.comparison.ranking import holm
@@ -293,3 +294,42 @@ def test_runs_are_called_by_their_folders_or_by_name(world, copy):
     assert list(called) == [f"{world.name}/bag", "deeper/bag", "mine"]
     with pytest.raises(SaccadeError, match="twice"):
         named([str(copy), f"other={copy}"])
+
+
+def test_a_file_of_predictions_stands_beside_runs(world, copy):
+    """Ranked and tested as a run is; what only a model can tell is not known, and never 0."""
+    folder = DataFolder(world / "data")
+    wrong = {q.id: "nothing" if q.id % 10 else q.best_answer for q in folder.questions("val")}
+    file = copy.with_name("theirs.json")
+    file.write_text(json.dumps([{"question_id": i, "answer": a} for i, a in wrong.items()]))
+    scores = saccade.score(file, folder.path)
+    runs = {"theirs": copy.with_name("theirs-scored"), "mine": world / "attends"}
+    out = copy.with_name("out") / "page.html"
+    html = compare(runs, out, device="cpu")[0].read_text(encoding="utf-8")
+
+    def rows(figure):
+        (path,) = out.with_suffix("").glob(f"*-{figure}.json")
+        return {row["run"]: row for row in json.loads(path.read_text())["rows"]}
+
+    ranked = rows("ranking")
+    assert ranked["theirs"]["accuracy"] == scores["accuracy"]
+    assert ranked["theirs"]["model"] is ranked["theirs"]["visual_gain_accuracy"] is None
+    (test,) = rows("significance").values()
+    gap = intervals.compare(
+        *(statistics(read_rows(runs[test[of]], "val"))["accuracy"] for of in ("run", "other"))
+    )
+    assert test["difference"] == gap.difference
+    assert test["p_permutation"] == gap.p_permutation
+    cost = rows("cost")
+    assert cost["theirs"]["parameters"] is cost["theirs"]["energy_watt_hours"] is None
+    assert cost["mine"]["parameters"] > 0
+    assert {row["run"] for row in rows("calibration").values()} == {"mine"}
+    assert "a file of predictions has no model" in html
+    assert "theirs.json" in html
+    alone = compare({"theirs": runs["theirs"]}, out.with_name("alone.html"))
+    assert "theirs.json" in alone[0].read_text(encoding="utf-8")
+    (runs["theirs"] / "scored-val.parquet").unlink()
+    with pytest.raises(SaccadeError, match=r"saccade evaluate|saccade score"):
+        read_groups(runs, None)
+    with pytest.raises(SaccadeError, match="would replace its own"):
+        saccade.score(file, folder.path, world / "bag")

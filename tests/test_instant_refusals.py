@@ -39,6 +39,8 @@ def place(tmp_path_factory):
         ("ask old no-image.png why?", "no-image.png"),
         ("caption no-run image.png", "no-run/run.json"),
         ("explain no-run image.png why?", "no-run/run.json"),
+        ("score p.json --data no-data", "no-data"),
+        ("score image.json --data data --out old", "old"),
         ("compare old no-run", "old/run.json"),
         ("compare name=no-run", "no-run/run.json"),
         ("train show-atend-tell --data data --out run", "show-attend-tell"),

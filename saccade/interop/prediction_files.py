@@ -85,20 +85,22 @@ def read_predictions(path: Path) -> PredictionFile:
     content = next(read for pattern, read in CONTENTS if re.search(pattern, path.name))(path)
     form = next((one for one in FORMS if one.recognises(content)), None)
     if form is None:
-        raise BadData("is no file of predictions of a known form", location=path, hint=HINT)
+        raise BadData("holds no predictions in a known form", location=path, hint=HINT)
     rows = list(form.rows(path, content))
-    if not rows:
-        raise BadData("holds no prediction", location=path, hint=HINT)
     for row in rows:
         row.refuse_fault()
     columns = dict.fromkeys(name for row in rows for name in row.values)
-    names = {plain(name): name for name in columns}
+    names = {plain(name): name for name in reversed(columns)}
     column = next((names[name] for name in TEXTS if name in names), None)
     keys = [(kind, names[name]) for kind, some in KEYS.items() for name in some if name in names]
     if column is None or not keys:
         lacks = "ids (question_id, image_id)" if column else "texts (answer, caption, prediction)"
         message = f"has no column of {lacks}; it has {', '.join([*columns][:12])}"
         raise BadData(message, location=path, hint=HINT)
+    twice = [one for one in columns if names[plain(one)] != one]
+    if used := [one for one in twice if names[plain(one)] in (column, *(key for _, key in keys))]:
+        message = f"has two columns of one name: {names[plain(used[0])]!r} and {used[0]!r}"
+        raise BadData(message, location=path, hint="Rename the one that is not meant.")
     texts = [_text(row, column) for row in rows]
     return PredictionFile(path, form.name, rows, column, texts, keys, names)
 
@@ -207,13 +209,14 @@ def _whole_numbers(values: Any) -> list[int]:
     """The numbers of a tensor, or of a list of numbers or of tensors with one number each."""
     from saccade.interop.torch_files import Saved  # noqa: PLC0415 - imports torch
 
-    read: dict[int, list[int]] = {}  # the many tensors of a list share one row of numbers
+    read: dict[int | None, list[int]] = {}  # the many tensors of a list share one row of numbers
 
     def numbers(value: Saved) -> list[int]:
-        if id(value.storage) not in read:
+        start = value.storage.start
+        if start not in read:
             whole = Saved(value.storage, 0, (value.storage.numbers,), (1,))
-            read[id(value.storage)] = [int(number) for number in whole.read().tolist()]
-        return read[id(value.storage)]
+            read[start] = [int(number) for number in whole.read().tolist()]
+        return read[start]
 
     if isinstance(values, Saved):
         return [int(number) for number in values.read().flatten().tolist()]
@@ -265,7 +268,7 @@ def _mapped(path: Path, content: Any) -> Iterator[Row]:
 
 
 def _is_rows(content: Any) -> bool:
-    return isinstance(content, list) and all(isinstance(one, Row) for one in content)
+    return isinstance(content, list) and bool(content) and isinstance(content[0], Row)
 
 
 def _lmms_sample(row: Row) -> Row:
@@ -275,6 +278,12 @@ def _lmms_sample(row: Row) -> Row:
         values |= {} if not isinstance(part, dict) else {n: v for n, v in part.items() if _is_id(n)}
     named = {name: row.values.get(name) for name in ("doc_id", "input", "target")}
     return row._replace(values=values | named | {"prediction": row.values.get("filtered_resps")})
+
+
+def _is_lmms_log(content: Any) -> bool:
+    """The file of earlier versions of lmms-eval: all samples in the list `logs`."""
+    lists = _record_lists(content)
+    return len(lists) == 1 and "filtered_resps" in lists[0][0]
 
 
 def _is_id(name: str) -> bool:
@@ -289,11 +298,16 @@ FORMS: Sequence[Form] = (
         lambda content: "imgToEval" in _values(content),
         _scored_captions,
     ),
+    Form(
+        "log of lmms-eval",
+        _is_lmms_log,
+        lambda path, content: map(_lmms_sample, _listed(path, content)),
+    ),
     Form("object with a list", lambda content: len(_record_lists(content)) == 1, _listed),
     Form("mapping from ids", _is_mapping, _mapped),
     Form(
         "samples of lmms-eval",
-        lambda content: _is_rows(content) and "filtered_resps" in (content or [Row])[0].values,
+        lambda content: _is_rows(content) and "filtered_resps" in content[0].values,
         lambda path, content: map(_lmms_sample, content),
     ),
     Form("rows", _is_rows, lambda path, content: content),

@@ -182,18 +182,18 @@ def _find(file: PredictionFile, examples: _Examples, kind: str, column: str) -> 
     named, names = examples.named[kind], file.names
     shown = [names[name] for name in EVIDENCE[examples.task] if name in names]
     shown = [name for name in shown if name != file.column]
-    if kind == "place" and not shown and len(file.rows) != len(examples.ids):
-        return [None] * len(file.rows)  # nothing says that the places are those of this split
+    # Of places nothing says that they are those of this split, but their number.
+    is_trusted = kind != "place" or len(file.rows) == len(examples.ids)
     found = list[int | None]()
     for row in file.rows:
         name = _name(row.values.get(column))
         id_ = named.get(name)
         if id_ is None and "/" in name:
             id_ = named.get(name.rsplit("/", 1)[1])
-        if id_ is not None and shown:
-            text = _words(" ".join(str(row.values.get(one, "")) for one in shown))
+        if id_ is not None:
+            text = _words(" ".join(str(row.values.get(one) or "") for one in shown))
             known = (_words(one) in text for one in examples.evidence(id_))
-            id_ = id_ if not text or any(known) else None
+            id_ = id_ if (any(known) if text else is_trusted) else None
         found.append(id_)
     return found
 
@@ -228,6 +228,8 @@ def _unknown(
         released = _released(folder, tried[0].task, tried[0].ids[:2])
         ours = ", ".join(repr(released.get(id_, str(id_))) for id_ in tried[0].ids[:2])
         message += f", the data {_things(tried[0].task)} {ours}"
+        others = (_contradicted(file, one, range(len(file.rows))) for one in tried)
+        message += next(filter(None, others), "")
     hint = "Give the data folder of the questions that were asked (--data), or the right --split."
     return BadData(message, location=file.path, hint=hint)
 
@@ -253,9 +255,17 @@ def _extra(file: PredictionFile, best: _Candidate, strange: list[int]) -> BadDat
     message += f"{_things(examples.task)[:-1] if examples.task == 'vqa' else 'image'} of the "
     message += f"{examples.split} split, such as {best.column} "
     message += f"{_name(first.values.get(best.column))[:40]!r} ({first.place})"
-    kind = next(kind for kind, column in file.keys if column == best.column)
-    known = examples.named.get(kind, {})
-    if any(_name(file.rows[place].values.get(best.column)) in known for place in strange):
-        message += "; ids that are known there stand beside other questions or captions"
+    message += _contradicted(file, examples, strange)
     hint = "Score another --split, or leave them out: --extra ignore."
     return BadData(message, location=file.path, hint=hint)
+
+
+def _contradicted(file: PredictionFile, examples: _Examples, places: Iterable[int]) -> str:
+    """What is to be said where ids are known, and the rows speak of other examples."""
+    pairs = [(examples.named.get(kind, {}), column) for kind, column in file.keys]
+    rows = [file.rows[place].values for place in places]
+    if not any(_name(row.get(column)) in named for named, column in pairs for row in rows):
+        return ""
+    shown = [file.names[name] for name in EVIDENCE[examples.task] if name in file.names]
+    columns = ", ".join(name for name in shown if name != file.column)
+    return f"; ids that are known stand beside other questions or captions (column {columns})"
