@@ -354,6 +354,21 @@ def test_commands_to_give_next_can_be_typed(place, tmp_path):
     assert shlex.split(line)[:4] == ["Next:", "saccade", "extract", str(out)]
 
 
+@pytest.mark.parametrize(
+    ("words", "quoted"),
+    [
+        (("ask", "run", "a.jpg", "is", "there", "a", "dog"), "'is there a dog'"),
+        (("explain", "run", "a.jpg", "why", "not?"), "'why not?'"),
+        (("evaluate", "my", "runs/vqa"), "'my runs/vqa'"),
+        (("store", "info", "my", "store"), "'my store'"),
+    ],
+)
+def test_words_without_quotes_are_told_to_be_quoted(words, quoted):
+    told = saccade(*words, status=1)
+    assert told.startswith("error: ")
+    assert quoted in told
+
+
 # --- JSON -----------------------------------------------------------------------------------------
 
 
