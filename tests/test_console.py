@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from saccade.core import console as module
-from saccade.core.console import show_progress, track
+from saccade.core.console import show_progress
+from saccade.core.progress import open_bar, track
 
 
 @pytest.fixture
@@ -23,12 +24,12 @@ def test_a_bar_counts_what_is_tracked_inside(screen):
     with show_progress():
         assert list(track(iter("abcd"), "answering", total=4)) == list("abcd")
         for count, _ in enumerate(track(range(10), "baselines"), 1):
-            module._open_bar.get().refresh()
+            open_bar.get().refresh()
             told = re.findall(r"baselines.* (\d+)%", screen.getvalue())
             assert int(told[-1]) == 10 * (count - 1)
     assert max(len(line) for line in re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", screen.getvalue())
                .replace("\r", "\n").splitlines()) <= 80  # fmt: skip
-    assert module._open_bar.get() is None
+    assert open_bar.get() is None
 
 
 def test_outside_of_a_bar_nothing_is_shown(screen):
@@ -41,7 +42,7 @@ def test_no_bar_where_there_is_no_terminal(monkeypatch):
     to = io.StringIO()
     monkeypatch.setattr(module, "console", lambda: Console(file=to))
     with show_progress():
-        assert module._open_bar.get() is None
+        assert open_bar.get() is None
         assert list(track([1, 2], "answering")) == [1, 2]
     assert to.getvalue() == ""
 
@@ -49,13 +50,13 @@ def test_no_bar_where_there_is_no_terminal(monkeypatch):
 def test_a_bar_inside_another_is_the_same_and_an_error_closes_it(screen):
     def broken():
         with show_progress():
-            first = module._open_bar.get()
+            first = open_bar.get()
             with show_progress():
-                assert module._open_bar.get() is first
-            assert module._open_bar.get() is first
+                assert open_bar.get() is first
+            assert open_bar.get() is first
             for item in track([1, 2], "answering"):
                 raise RuntimeError(item)
 
     with pytest.raises(RuntimeError):
         broken()
-    assert module._open_bar.get() is None
+    assert open_bar.get() is None

@@ -39,19 +39,21 @@ def evaluate(
 ) -> Result:
     """Score a run officially, beside baselines that need no image."""
     from saccade.api import evaluate as score
+    from saccade.core.console import show_progress
     from saccade.evaluation.summary import summary
 
-    scores = score(
-        run,
-        split=split,
-        data=data,
-        features=features,
-        beam_size=beam_size,
-        revision=revision,
-        wordnet=wordnet,
-        java=java,
-        device=device,
-    )
+    with show_progress():
+        scores = score(
+            run,
+            split=split,
+            data=data,
+            features=features,
+            beam_size=beam_size,
+            revision=revision,
+            wordnet=wordnet,
+            java=java,
+            device=device,
+        )
     files = [run / "scores.json", run / "predictions.json"]
     files += [run / f"scored-{scores['split']}.parquet"]
     written = f"Written to {run}: {', '.join(file.name for file in files)}"
@@ -82,17 +84,19 @@ def compare(
 ) -> Result:
     """Compare scored runs on one HTML page with everything inside."""
     from saccade.api import compare as write
+    from saccade.core.console import show_progress
 
-    page, *files = write(
-        runs,
-        out,
-        split=split,
-        data=data,
-        features=features,
-        watts=watts,
-        examples=examples,
-        device=device,
-    )
+    with show_progress():
+        page, *files = write(
+            runs,
+            out,
+            split=split,
+            data=data,
+            features=features,
+            watts=watts,
+            examples=examples,
+            device=device,
+        )
     tables = [file for file in files if file.stem.endswith("-ranking") and file.suffix == ".json"]
     found = {
         file.stem.removesuffix("-ranking"): json.loads(file.read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from saccade.core.console import track
+from saccade.core.progress import track
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
@@ -133,7 +133,10 @@ def page_content(results: Results, samples: Samples) -> Content:
     accuracy, bleu = _text(vqa), _bar("", caption).text
     headlines = [
         (accuracy, f"official VQA accuracy of answers. Without the image: {alone}."),
-        (bleu, f"points of BLEU-4 of captions. The best single caption for all images: {constant}."),
+        (
+            bleu,
+            f"BLEU-4 points of captions. The best single caption for all images: {constant}.",
+        ),
     ]
     if grounding is not None:
         meaning = (
