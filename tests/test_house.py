@@ -136,7 +136,8 @@ def test_every_command_in_the_texts_can_be_typed(path, words):
         return
     command = get_command(app).get_command(None, name)
     # It parses, and raises for an option that is not there.
-    assert not command.make_context(name, arguments).args
+    context = command.make_context(name, arguments)
+    assert hasattr(command, "list_commands") or not context.args
 
 
 def test_every_target_in_the_texts_is_in_the_makefile():
