@@ -189,11 +189,17 @@ def _printing(function: Callable[..., Result]) -> Callable[..., None]:
             for line in function(**given).lines:
                 typer.echo(line)
             return
+        ended = None
         with redirect_stdout(sys.stderr):
             result = function(**given)
-            for _ in result.lines:  # they may be what the work is done for
-                pass
+            try:
+                for _ in result.lines:  # the work may be done while they are made
+                    pass
+            except typer.Exit as stopped:  # some failed, which was told; the others are the result
+                ended = stopped
         typer.echo(json_text(result.data))
+        if ended is not None:
+            raise ended
 
     signature = inspect.signature(function, eval_str=True)
     given_by_name = inspect.Parameter.KEYWORD_ONLY
