@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import typer
 from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -354,6 +355,21 @@ def test_commands_to_give_next_can_be_typed(place, tmp_path):
     assert shlex.split(line)[:4] == ["Next:", "saccade", "extract", str(out)]
 
 
+@pytest.mark.parametrize(
+    ("words", "quoted"),
+    [
+        (("ask", "run", "a.jpg", "is", "there", "a", "dog"), "'is there a dog'"),
+        (("explain", "run", "a.jpg", "why", "not?"), "'why not?'"),
+        (("evaluate", "my", "runs/vqa"), "'my runs/vqa'"),
+        (("store", "info", "my", "store"), "'my store'"),
+    ],
+)
+def test_words_without_quotes_are_told_to_be_quoted(words, quoted):
+    told = saccade(*words, status=1)
+    assert told.startswith("error: ")
+    assert quoted in told
+
+
 # --- JSON -----------------------------------------------------------------------------------------
 
 
@@ -429,11 +445,15 @@ def test_what_a_command_prints_by_the_way_goes_to_stderr_with_json():
             for place in range(to):
                 found.append(place)
                 yield f"number {place}"
+            if to > 2:
+                raise typer.Exit(1)
 
         return Result(found, lines())
 
     asked = CliRunner().invoke(table, ["count", "2", "--json"])
     assert (json.loads(asked.stdout), asked.stderr) == ([0, 1], "noise of a library\n")
+    asked = CliRunner().invoke(table, ["count", "3", "--json"])
+    assert (json.loads(asked.stdout), asked.exit_code) == ([0, 1, 2], 1), "what failed was told"
     asked = CliRunner().invoke(table, ["count", "2"])
     assert asked.stdout == "noise of a library\nnumber 0\nnumber 1\n"
 

@@ -22,7 +22,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from saccade.core.errors import SaccadeError, SaccadeWarning
+from saccade.core.errors import BadConfig, SaccadeError, SaccadeWarning
 from saccade.core.formatting import table
 
 STOPPED = 130
@@ -179,7 +179,8 @@ class CommandTable(typer.Typer):
     def command(  # type: ignore[override]  # a function without a Result is no command
         self, name: str | None = None, **options: Any
     ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-        register = super().command(name, **options)
+        # Words too many are refused by us, in `_refuse_rest`.
+        register = super().command(name, context_settings={"allow_extra_args": True}, **options)
 
         def add(function: Callable[..., Result]) -> Callable[..., Result]:
             register(_printing(function))
@@ -192,23 +193,44 @@ def _printing(function: Callable[..., Result]) -> Callable[..., None]:
     """A command as a function that prints its result; with `--json` nothing else on stdout."""
 
     @wraps(function)
-    def command(*, as_json: bool, **given: Any) -> None:
+    def command(*, as_json: bool, context: typer.Context, **given: Any) -> None:
+        _refuse_rest(context, given)
         if not as_json:
             for line in function(**given).lines:
                 typer.echo(line)
             return
+        ended = None
         with redirect_stdout(sys.stderr):
             result = function(**given)
-            for _ in result.lines:  # they may be what the work is done for
-                pass
+            try:
+                for _ in result.lines:  # the work may be done while they are made
+                    pass
+            except typer.Exit as stopped:  # some failed, which was told; the others are the result
+                ended = stopped
         typer.echo(json_text(result.data))
+        if ended is not None:
+            raise ended
 
     signature = inspect.signature(function, eval_str=True)
-    option = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, annotation=JsonOption)
-    option = option.replace(default=False)
-    parameters = [*signature.parameters.values(), option]
+    given_by_name = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        *signature.parameters.values(),
+        inspect.Parameter("as_json", given_by_name, default=False, annotation=JsonOption),
+        inspect.Parameter("context", given_by_name, annotation=typer.Context),
+    ]
     vars(command)["__signature__"] = signature.replace(parameters=parameters)
     return command
+
+
+def _refuse_rest(context: typer.Context, given: Mapping[str, Any]) -> None:
+    """Raise BadConfig for words too many: most often those of a question, or of a path."""
+    if not context.args:
+        return
+    arguments = [one for one in context.command.params if one.param_type_name == "argument"]
+    last = [str(given[one.name]) for one in arguments[-1:] if one.name]
+    words = " ".join([*last, *context.args])
+    hint = f"Quote it: {shlex.quote(words)}" if last else "Leave that out."
+    raise BadConfig(f"words too many: {' '.join(context.args)}", hint=hint)
 
 
 def json_text(data: Mapping[str, Any] | Sequence[Any]) -> str:

@@ -41,18 +41,20 @@ def evaluate(
 ) -> Result:
     """Score a run officially, beside baselines that need no image."""
     from saccade.api import evaluate as score
+    from saccade.core.console import show_progress
 
-    scores = score(
-        run,
-        split=split,
-        data=data,
-        features=features,
-        beam_size=beam_size,
-        revision=revision,
-        wordnet=wordnet,
-        java=java,
-        device=device,
-    )
+    with show_progress():
+        scores = score(
+            run,
+            split=split,
+            data=data,
+            features=features,
+            beam_size=beam_size,
+            revision=revision,
+            wordnet=wordnet,
+            java=java,
+            device=device,
+        )
     return _shown(run, scores, "compare", run)
 
 
@@ -129,17 +131,19 @@ def compare(
 ) -> Result:
     """Compare scored runs on one HTML page with everything inside."""
     from saccade.api import compare as write
+    from saccade.core.console import show_progress
 
-    page, *files = write(
-        runs,
-        out,
-        split=split,
-        data=data,
-        features=features,
-        watts=watts,
-        examples=examples,
-        device=device,
-    )
+    with show_progress():
+        page, *files = write(
+            runs,
+            out,
+            split=split,
+            data=data,
+            features=features,
+            watts=watts,
+            examples=examples,
+            device=device,
+        )
     tables = [file for file in files if file.stem.endswith("-ranking") and file.suffix == ".json"]
     found = {
         file.stem.removesuffix("-ranking"): json.loads(file.read_text(encoding="utf-8"))

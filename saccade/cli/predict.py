@@ -57,9 +57,9 @@ def ask(
         from saccade.viz.plots import save_png
 
         save_png(explain, explain_answer(opened, image, encoded, question, answer))
-    top = [{"answer": text, "probability": probability} for text, probability in answer.top]
+    found = [{"answer": text, "probability": probability} for text, probability in answer.top]
     lines = app.columns((f"{probability:.3f}", text) for text, probability in answer.top)
-    return app.Result({"image": image, "question": question, "answers": top}, lines)
+    return app.Result({"image": image, "question": question, "answers": found}, lines)
 
 
 @commands.command()

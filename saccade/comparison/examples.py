@@ -13,9 +13,9 @@ import torch
 
 from saccade.comparison.figures import Figure, Row, number_or_none, score
 from saccade.comparison.runs import ComparedRun, Group
-from saccade.core.console import track
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadImage, SaccadeError
+from saccade.core.progress import track
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.experiment import assemble_for_run

@@ -16,9 +16,9 @@ from saccade.comparison.examples import Section, gallery
 from saccade.comparison.figures import Figure
 from saccade.comparison.ranking import bars, baselines, ranking, seeds, significance
 from saccade.comparison.runs import Group, read_groups
-from saccade.core.console import show_progress, track
 from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.core.files import write_bytes
+from saccade.core.progress import track
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.viz.html import address, fill
@@ -64,9 +64,8 @@ def compare(
         BadRun: A run has no scores on the split, or its files do not belong together.
     """
     folder = _folder(out)
-    with show_progress():
-        groups = read_groups(runs, split)
-        parts = [_part(group, data, features, watts, examples, device) for group in groups]
+    groups = read_groups(runs, split)
+    parts = [_part(group, data, features, watts, examples, device) for group in groups]
     files = {
         f"{part['group'].name}-{figure.name}.{end}": text
         for part in parts

@@ -13,8 +13,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saccade.core.console import track
 from saccade.core.errors import BadConfig, BadRun
+from saccade.core.progress import track
 from saccade.core.run_files import check_scored
 from saccade.core.tasks import TASK_INFO, TaskInfo
 from saccade.core.tensors import kept_epoch

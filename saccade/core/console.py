@@ -2,18 +2,14 @@
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from operator import length_hint
 from types import FrameType
-from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
 
-T = TypeVar("T")
-_open_bar: ContextVar[Progress | None] = ContextVar("open_bar", default=None)
+from saccade.core.progress import open_bar
 
 
 def console() -> Console:
@@ -28,39 +24,20 @@ def say(line: str, style: str | None = None) -> None:
 
 @contextmanager
 def show_progress() -> Iterator[None]:
-    """A line for each `track` that runs inside, on a terminal only; gone at the end.
+    """A line for each `core.progress.track` that runs inside, on a terminal only; gone at the end.
 
     Inside another one nothing more is opened.
     """
-    if _open_bar.get() is not None or not console().is_terminal:
+    if open_bar.get() is not None or not console().is_terminal:
         yield
         return
     columns = BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     with Progress("{task.description}", *columns, console=console(), transient=True) as bar:
-        before = _open_bar.set(bar)
+        before = open_bar.set(bar)
         try:
             yield
         finally:
-            _open_bar.reset(before)
-
-
-def track(items: Iterable[T], name: str, total: int | None = None) -> Iterator[T]:
-    """Items one by one, counted by the open progress bar; without one nothing is shown.
-
-    Training, which has a bar of its own, opens none while it scores. `total` is for items without
-    a length.
-    """
-    bar = _open_bar.get()
-    if bar is None:
-        yield from items
-        return
-    line = bar.add_task(name, total=total or length_hint(items) or None)
-    try:
-        for item in items:
-            yield item
-            bar.advance(line)
-    finally:
-        bar.remove_task(line)
+            open_bar.reset(before)
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import OneCycleLR
 
-from saccade.core.console import show_progress, track
+from saccade.core.console import show_progress
 from saccade.core.errors import BadData
+from saccade.core.progress import track
 from saccade.data.records import Split
 from saccade.datasets.shapes import ShapesImage, read_scenes
 from saccade.datasets.shapes_scenes import COLORS, KINDS, SIZES, TEXTURES, cell_labels

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from saccade.core.console import track
+from saccade.core.progress import track
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
@@ -130,10 +130,13 @@ def page_content(results: Results, samples: Samples) -> Content:
     # Few large numbers, each with what it is.
     (vqa, caption), grounding = results.scores.values(), results.grounding
     alone, constant = _text(vqa, "question_only"), _text(caption, "constant_caption")
-    accuracy, bleu = (_bar("", scores).text for scores in (vqa, caption))
+    accuracy, bleu = _text(vqa), _bar("", caption).text
     headlines = [
         (accuracy, f"official VQA accuracy of answers. Without the image: {alone}."),
-        (bleu, f"BLEU-4 of captions. The best single caption for all images: {constant}."),
+        (
+            bleu,
+            f"BLEU-4 points of captions. The best single caption for all images: {constant}.",
+        ),
     ]
     if grounding is not None:
         meaning = (

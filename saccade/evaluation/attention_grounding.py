@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from saccade.core.console import track
 from saccade.core.errors import BadData
+from saccade.core.progress import track
 from saccade.data.batch import VqaOutput
 from saccade.data.examples import batches, in_reading_order
 from saccade.data.folder import DataFolder

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from saccade.core.console import track
 from saccade.core.errors import BadData
+from saccade.core.progress import track
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split

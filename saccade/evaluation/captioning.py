@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from saccade.core.console import track
+from saccade.core.progress import track
 from saccade.data.batch import Captioner
 from saccade.data.examples import captioned_images
 from saccade.data.folder import DataFolder

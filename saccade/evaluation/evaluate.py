@@ -11,7 +11,6 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from saccade.core.console import show_progress
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import write_json
@@ -77,9 +76,8 @@ def evaluate(  # noqa: PLR0913  each is something a person may want to say
     place = choose_device(device)
     model = load_model(opened).to(place)
     options = ScoreOptions(None, beam_size, revision or folder.revision, wordnet, java)
-    with show_progress():
-        scored = task.score_model(model, experiment, split, place, options)
-        baselines = task.run_baselines(model, experiment, split, place, scored)
+    scored = task.score_model(model, experiment, split, place, options)
+    baselines = task.run_baselines(model, experiment, split, place, scored)
     scores = complete_scores(name, folder, split, scored, baselines)
     scores |= _labels(opened, experiment, split)
     write_scores(run, split, scored, scores)

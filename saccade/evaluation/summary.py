@@ -38,7 +38,7 @@ def headline(scores: Scores) -> str:
         gap = gain_of(scores, metric, "baseline_gain")
         compared = _COMPARED[gap is not None, gap.sign if gap else 0]
         line = f"{line.strip()} {compared} {BASELINES[name].short} "
-        line += _number(metric, scores["baselines"][name][metric])
+        line += _number(metric, scores["baselines"][name][metric]).removesuffix("%")
     gain = gain_of(scores, metric)
     by_image = f"{gain.points:+z.1f}: " if gain else ""
     return f"{line.strip()}; image {by_image}{_USED.get(verdict.image_use, verdict.image_use)}"
@@ -79,7 +79,7 @@ def _main_table(scores: Scores) -> Iterator[Sequence[str]]:
     verdict, baselines = give_verdict(scores), scores["baselines"]
     without = verdict.baseline or ""
     shown = BASELINES[without].short if without else "without an image"
-    yield "", "model", "95 % interval", shown, BASELINES[SHUFFLED].short, "gain by the image"
+    yield "", "model", "95 % interval", shown, BASELINES[SHUFFLED].short, "image gains"
     for metric in TASK_INFO[scores["task"]].main_metrics:
         gain, cells = gain_of(scores, metric), [METRICS[metric].title]
         cells += [_number(metric, scores[metric]), _interval(scores, metric) or "not measured"]

@@ -29,10 +29,10 @@ class BaselineInfo(NamedTuple):
 BASELINES: Mapping[str, BaselineInfo] = {
     "most_frequent_answer": BaselineInfo("most frequent answer", "prior", "no image"),
     "most_frequent_per_question_type": BaselineInfo(
-        "most frequent answer to the type of question", "prior by type", "no image"
+        "most frequent answer to the type of question", "prior", "no image"
     ),
     "most_frequent_per_question": BaselineInfo(
-        "most frequent answer to the same question", "prior by question", "no image"
+        "most frequent answer to the same question", "prior", "no image"
     ),
     "question_only": BaselineInfo("question only", "question only", "no image"),
     "shuffled_questions": BaselineInfo(

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from saccade.core.console import track
+from saccade.core.progress import track
 from saccade.data.batch import VqaBatch, VqaModel, VqaOutput
 from saccade.data.examples import answered_questions, batches, in_reading_order
 from saccade.data.folder import DataFolder

@@ -92,7 +92,7 @@ SHOW_TELL_FIRST_WORD = SHOW_ATTEND_TELL.replace(
 SHOW_TELL_IM2TXT = Recipe(
     about="""Vinyals et al. 2015 on COCO as the authors' own im2txt trains it, on frozen features:
     plain gradient descent at a rate of 2, halved every eight epochs. Published: paper BLEU-4 27.7,
-    CIDEr 0.855 (ensemble, encoder fine-tuned at the end, 299 pixels cut out at random). Expect
+    CIDEr 85.5 (ensemble, encoder fine-tuned at the end, 299 pixels cut out at random). Expect
     about 18,300 steps an epoch, 55 epochs; they took a million steps before fine-tuning.""",
     model=ShowTellConfig(
         init_pool="mean",
@@ -118,7 +118,7 @@ SHOW_TELL_IM2TXT = Recipe(
 
 ADAPTIVE_ATTENTION = Recipe(
     about="""Lu et al. 2017 on COCO, the network of the paper's equations. Published: BLEU-4 33.2,
-    CIDEr 1.085, with the CNN fine-tuned from epoch 20 on; frozen features reach less, which its
+    CIDEr 108.5, with the CNN fine-tuned from epoch 20 on; frozen features reach less, which its
     author calls essential. Expect about 7,100 steps an epoch of 80 captions, at most 50 epochs.""",
     model=AdaptiveAttentionConfig(),
     features=FeaturesConfig(backbone="timm:resnet152", size=224, resize="squash"),
@@ -135,7 +135,7 @@ ADAPTIVE_ATTENTION = Recipe(
 
 ADAPTIVE_ATTENTION_FINE_TUNED = ADAPTIVE_ATTENTION.replace(
     about="""Lu et al. 2017 on COCO with its late fine-tuning: from epoch 20 on the CNN
-    learns too, from its second block on, at 1e-5. Published: BLEU-4 33.2, CIDEr 1.085, the
+    learns too, from its second block on, at 1e-5. Published: BLEU-4 33.2, CIDEr 108.5, the
     released model of epoch 36. They cut 224 of 256 pixels at random; here none. Expect about
     7,100 steps an epoch of 80 captions. Cheaper by twenty epochs of an unchanging CNN: train
     adaptive-attention for 20 epochs, then this one --from RUN with encoder.first_epoch=0.""",
@@ -148,7 +148,7 @@ ADAPTIVE_ATTENTION_FINE_TUNED = ADAPTIVE_ATTENTION.replace(
 ADAPTIVE_ATTENTION_LUA = ADAPTIVE_ATTENTION.replace(
     about="""Lu et al. 2017 on COCO, the network of the authors' Lua code, which is another
     one than the paper's: sentinel and image each go through layers of their own. Published:
-    BLEU-4 33.2, CIDEr 1.085 (fine-tuned). Expect about 5,700 steps an epoch of 100 captions.""",
+    BLEU-4 33.2, CIDEr 108.5 (fine-tuned). Expect about 5,700 steps an epoch of 100 captions.""",
     model=AdaptiveAttentionConfig(variant="lua", embedding=512, attention=512),
     text=TextConfig(tokenizer="karpathy", min_count=6, max_length=18),
     train=TrainConfig(
@@ -162,7 +162,7 @@ ADAPTIVE_ATTENTION_LUA = ADAPTIVE_ATTENTION.replace(
 
 UP_DOWN = SHOW_TELL_FIRST_WORD.replace(
     about="""Anderson et al. 2018 on COCO, ruotianluo's sizes: an attention and a language LSTM.
-    Published: paper BLEU-4 36.2, CIDEr 1.135; the port CIDEr 1.099 (cross-entropy, 36 boxes).
+    Published: paper BLEU-4 36.2, CIDEr 113.5; the port CIDEr 109.9 (cross-entropy, 36 boxes).
     Expect about 11,300 steps an epoch of 50 captions, 30 epochs; half a day on one GPU.""",
     model=UpDownConfig(),
     features=FeaturesConfig(backbone="timm:resnet101", size=448, resize="squash"),
@@ -171,8 +171,8 @@ UP_DOWN = SHOW_TELL_FIRST_WORD.replace(
 
 UP_DOWN_SELF_CRITICAL = UP_DOWN.replace(
     about="""Rennie et al. 2017 for the Up-Down captioner: what it draws is rewarded by
-    CIDEr-D. Begin --from a run of `up-down`. Published, COCO: the paper of Up-Down CIDEr 1.201,
-    BLEU-4 36.3; ruotianluo's port 1.227, or 1.239 with train.self_critical.baseline=others.
+    CIDEr-D. Begin --from a run of `up-down`. Published, COCO: the paper of Up-Down CIDEr 120.1,
+    BLEU-4 36.3; ruotianluo's port 122.7, or 123.9 with train.self_critical.baseline=others.
     Expect about 11,300 steps an epoch of 10 images, 20 epochs; a day on one GPU.""",
     train=TrainConfig(
         epochs=20,
@@ -186,15 +186,15 @@ UP_DOWN_SELF_CRITICAL = UP_DOWN.replace(
 
 ATT2IN = UP_DOWN.replace(
     about="""Rennie et al. 2017 on COCO, ruotianluo's `att2in2`: the attended region enters the
-    LSTM's candidate. Published: paper CIDEr 1.013 (self-critical 1.114); the port 1.089 with
-    bottom-up features (1.173). Expect about 11,300 steps an epoch of 50 captions, 30 epochs; half
+    LSTM's candidate. Published: paper CIDEr 101.3 (self-critical 111.4); the port 108.9 with
+    bottom-up features (117.3). Expect about 11,300 steps an epoch of 50 captions, 30 epochs; half
     a day on one GPU. Then --from it --set train.self_critical=on, as up-down-self-critical.""",
     model=Att2inConfig(),
 )
 
 AOA = UP_DOWN.replace(
     about="""Huang et al. 2019 on COCO, the authors' sizes in ruotianluo's port, with scheduled
-    sampling. Published: CIDEr 1.198, BLEU-4 37.2; self-critical 1.298, 38.9 (bottom-up features,
+    sampling. Published: CIDEr 119.8, BLEU-4 37.2; self-critical 129.8, 38.9 (bottom-up features,
     label smoothing 0.2, which is not done here). Expect about 11,300 steps an epoch of 50 captions,
     25 epochs; a day on one GPU.""",
     model=AoaConfig(),
@@ -208,7 +208,7 @@ AOA = UP_DOWN.replace(
 
 TRANSFORMER = UP_DOWN.replace(
     about="""A pre-norm Transformer captioner on COCO as ruotianluo's self-critical.pytorch
-    trains it. Published: CIDEr 1.126 (cross-entropy, bottom-up features).
+    trains it. Published: CIDEr 112.6 (cross-entropy, bottom-up features).
     Expect about 11,300 steps an epoch of 50 captions, 15 epochs; a day on one GPU.""",
     model=TransformerConfig(),
     train=UP_DOWN.train.replace(
