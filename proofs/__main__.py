@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ("words", "instant", "losses")
+NAMES = ("words", "instant", "mistakes", "losses")
 STATE = Path(".proofs")
 
 

@@ -143,6 +143,11 @@ def extract(
     settings = checked_settings(ExtractSettings, "extract", **{"backbone": backbone, **given})
     check_backbone(settings.backbone)
     check_device(settings.device)
+    from saccade.data.checks import refuse_wrong_root
+    from saccade.data.folder import DataFolder
+
+    folder = DataFolder(Path(data), image_root=settings.image_root)
+    refuse_wrong_root(folder.image_root, folder.images())
     from saccade.features.extract import extract as make
 
     return make(data, **dict(settings))
