@@ -385,6 +385,10 @@ def _check_training(
         # Those follow from the data and the device: `train` compares them when both are known.
         refuse_other_settings(open_run(out), recipe, ("text.tokenizer", "train.precision"))
         refuse_unsaved(out)
+    elif recipe.text.vectors is not None:
+        from saccade.core.weights import find_given
+
+        find_given(recipe.text.vectors, "word vectors")
 
 
 def _check_scoring(run: Path, data: Path, features: str | None) -> None:

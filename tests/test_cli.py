@@ -290,6 +290,9 @@ def test_typed_words_become_values():
 def test_tables_line_up():
     rows = values({"split": "val", "accuracy": 61.23456, "of": {"number": 30.0}})
     assert table(rows) == "split     val\naccuracy  61.23\nof\n  number  30"
+    assert table(values({"tiny": 2e-10, "none": 0.0, "small": 0.0123})) == (
+        "tiny   0.000\nnone   0\nsmall  0.0123"
+    )
     rows = values({"interval": [-7.69999, 7], "bins": [{"to": 0.1}, {"to": 0.2}], "bare": ()})
     assert table(rows) == "interval  -7.7, 7\nbins      2 records\nbare      none"
 

@@ -241,6 +241,8 @@ def captured(*command):
     child, terminal = pty.fork()
     if not child:
         os.environ["TERM"] = "xterm-256color"
+        for name in ("COLUMNS", "LINES"):  # they would count more than the terminal's own size
+            os.environ.pop(name, None)
         os.execv(command[0], command)
     written = b""
     while True:
