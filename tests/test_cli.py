@@ -120,7 +120,7 @@ def test_a_mistake_is_one_line_and_no_trace(place):
     assert "show-attend-tell" in said
     assert said.count("\n") == 1
     said = saccade("ask", place / "caption", image(place), "why?", status=1)
-    assert "Use `caption`" in said
+    assert "Give: saccade caption" in said
     said = saccade("explain", place / "vqa", place / "none.png", "why?", status=1)
     assert "none.png" in said
     said = saccade("train", "show-attend-tell-small", "--data", place / "data",

@@ -236,14 +236,17 @@ for columns in (80, 140):
 """
 
 
+SIZE = ("COLUMNS", "LINES")
+
+
 def captured(*command):
     """What a command writes to a terminal of its own."""
     child, terminal = pty.fork()
     if not child:
-        os.environ["TERM"] = "xterm-256color"
-        for name in ("COLUMNS", "LINES"):  # they would count more than the terminal's own size
-            os.environ.pop(name, None)
-        os.execv(command[0], command)
+        # COLUMNS would count more than the terminal's own size. Readline, which pytest imports, has
+        # set it, unseen by `os.environ`.
+        kept = {name: value for name, value in os.environ.items() if name not in SIZE}
+        os.execve(command[0], command, {**kept, "TERM": "xterm-256color"})
     written = b""
     while True:
         try:
