@@ -150,6 +150,11 @@ def extract(
     settings = checked_settings(ExtractSettings, "extract", **{"backbone": backbone, **given})
     check_backbone(settings.backbone)
     check_device(settings.device)
+    from saccade.data.checks import refuse_wrong_root
+    from saccade.data.folder import DataFolder
+
+    folder = DataFolder(Path(data), image_root=settings.image_root)
+    refuse_wrong_root(folder.image_root, folder.images())
     from saccade.features.extract import extract as make
 
     return make(data, **dict(settings))
@@ -450,6 +455,10 @@ def _check_training(
         # Those follow from the data and the device: `train` compares them when both are known.
         refuse_other_settings(open_run(out), recipe, ("text.tokenizer", "train.precision"))
         refuse_unsaved(out)
+    elif recipe.text.vectors is not None:
+        from saccade.core.weights import find_given
+
+        find_given(recipe.text.vectors, "word vectors")
 
 
 def _check_scoring(run: Path, data: Path, features: str | None) -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saccade.config import Recipe
+from saccade.config import FeaturesConfig, Recipe
 from saccade.core.errors import BadData, BadStore
 from saccade.core.tasks import TASK_INFO
 from saccade.data.batch import Sizes
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.features.settings import PIXELS
+from saccade.features.settings import IMPORTED, PIXELS
 from saccade.features.store import FeatureStore, read_header
 from saccade.run_folder import OpenedRun
 from saccade.text.answers import ALWAYS, OFFICIAL, answer_list
@@ -88,8 +88,16 @@ def assemble_for_run(run: OpenedRun, folder: DataFolder, features: str | None = 
 
 def choose_store_for_run(run: OpenedRun, folder: DataFolder, features: str | None) -> Path:
     """The store that a trained run can be applied to. Raises BadStore, as `assemble_for_run`."""
-    path = choose_store(run.header.recipe, folder, features or run.header.store_name)
-    ours, found = run.header.store, read_header(path)
+    ours, settings = run.header.store, run.header.store.preprocessing
+    recipe = run.header.recipe
+    if ours.backbone.library != IMPORTED:  # if there are none: as its own were made
+        made = settings.model_dump(exclude={"height", "width", "window"})
+        own = FeaturesConfig(
+            backbone=ours.backbone.name, size=settings.height, options=ours.backbone.options, **made
+        )
+        recipe = recipe.model_copy(update={"features": own})
+    path = choose_store(recipe, folder, features or run.header.store_name)
+    found = read_header(path)
     weights = ours.backbone.weights_sha256  # none: an imported run may not know them
     # The type of number (float16, int8 ...) may differ: it rounds the same features.
     is_same = (

@@ -139,7 +139,7 @@ def test_a_mistake_is_one_line_and_no_trace(place):
     assert "show-attend-tell" in said
     assert said.count("\n") == 1
     said = saccade("ask", place / "caption", image(place), "why?", status=1)
-    assert "Use `caption`" in said
+    assert "Give: saccade caption" in said
     said = saccade("explain", place / "vqa", place / "none.png", "why?", status=1)
     assert "none.png" in said
     said = saccade("train", "show-attend-tell-small", "--data", place / "data",
@@ -196,6 +196,20 @@ def test_who_interrupts_is_told_how_to_go_on(monkeypatch, capsys):
     assert capsys.readouterr().err.endswith(f"Go on with: {again}\n")
 
 
+def test_what_cannot_go_on_is_not_told_to(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("saccade.api.evaluate", interrupted)
+    monkeypatch.setattr(sys, "argv", ["saccade", "evaluate", "run"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 130
+    told = capsys.readouterr().err
+    assert "Stopped" in told
+    assert "saccade evaluate" not in told
+
+
 @pytest.mark.parametrize("kind", ["models", "recipes", "sources", "metrics"])
 def test_lists_have_a_line_for_everything(kind):
     from saccade.datasets.catalogue import SOURCES
@@ -236,8 +250,8 @@ def test_backbones_can_be_narrowed():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "either --backbone or --detector"),
-        (("--backbone", "timm:resnet50", "--detector", "torchvision:x"), "either --backbone or"),
+        ((), "one of --for, --backbone and --detector"),
+        (("--backbone", "timm:resnet50", "--detector", "torchvision:x"), "one of --for"),
         (("--detector", "timm:resnet50"), "no detector 'timm:resnet50'. Give torchvision:NAME"),
         (("--detector", "torchvision:ssd512_vgg16"), "'ssd512_vgg16'. Near it: torchvision:ssd300"),
         (
@@ -307,6 +321,9 @@ def test_typed_words_become_values():
 def test_tables_line_up():
     rows = values({"split": "val", "accuracy": 61.23456, "of": {"number": 30.0}})
     assert table(rows) == "split     val\naccuracy  61.23\nof\n  number  30"
+    assert table(values({"tiny": 2e-10, "none": 0.0, "small": 0.0123})) == (
+        "tiny   0.000\nnone   0\nsmall  0.0123"
+    )
     rows = values({"interval": [-7.69999, 7], "bins": [{"to": 0.1}, {"to": 0.2}], "bare": ()})
     assert table(rows) == "interval  -7.7, 7\nbins      2 records\nbare      none"
 
@@ -352,7 +369,37 @@ def test_commands_to_give_next_can_be_typed(place, tmp_path):
     out = tmp_path / "my data"
     told = saccade("prepare", "vqa-v2", "--root", place / "shapes", "--out", out)
     line = next(one for one in told.splitlines() if one.startswith("Next: "))
-    assert shlex.split(line)[:4] == ["Next:", "saccade", "extract", str(out)]
+    words = shlex.split(line)[2:]
+    assert words[:3] == ["extract", str(out), "--for"]
+    # As it is printed, but for weights, which are not at hand here.
+    told = saccade(*words, "--weights", "random")
+    header = json.loads((out / "features/resnet18-224-random/header.json").read_text())
+    assert header["backbone"]["name"] == "timm:resnet18"
+    assert header["preprocessing"]["resize"] == "squash"
+    line = next(one for one in told.splitlines() if one.startswith("Next: "))
+    words = shlex.split(line)[2:]
+    assert words[:2] == ["train", "show-ask-attend-answer-small"]
+    assert words[-2:] == ["--out", "runs/show-ask-attend-answer-small"]
+    # Where an option says otherwise, it counts.
+    saccade("extract", out, "--for", "mcan-small", "--size", 64, "--weights", "random")
+    header = json.loads((out / "features/resnet18-64-random/header.json").read_text())
+    assert header["preprocessing"]["height"] == 64
+
+
+def test_a_recipe_with_an_encoder_is_given_pixels(place, tmp_path):
+    recipe = "show-attend-tell-fine-tuned-small"
+    told = saccade("extract", place / "data", "--for", recipe, "--name", "seen")
+    header = json.loads((place / "data/features/seen/header.json").read_text())
+    assert (header["backbone"]["name"], header["preprocessing"]["height"]) == ("pixels", 96)
+    assert f"Next: saccade train {recipe} " in told
+
+
+def test_an_empty_caption_is_shown(place, monkeypatch):
+    from saccade.inference.predictor import Run
+
+    nothing = type("Caption", (), {"text": ""})()
+    monkeypatch.setattr(Run, "caption", lambda *_, **__: nothing)
+    assert saccade("caption", place / "caption", image(place)) == "(no words)\n"
 
 
 @pytest.mark.parametrize(

@@ -150,9 +150,9 @@ class TestTheStore:
         fine, plain = recipe_for("show-attend-tell"), RECIPES["show-attend-tell-small"]
         assert choose_store(fine, folder, None).name == "raw"
         assert choose_store(plain, folder, None).name == "seen"
-        with pytest.raises(BadStore, match=r"has no encoder.*--backbone timm:test_resnet"):
+        with pytest.raises(BadStore, match=r"has no encoder.*--backbone timm:resnet18"):
             choose_store(plain, folder, "raw")
-        with pytest.raises(BadStore, match=r"has an encoder.*--backbone pixels --size 128"):
+        with pytest.raises(BadStore, match=r"has an encoder.*--backbone pixels --size 224"):
             choose_store(fine, folder, "seen")
 
     def test_a_folder_with_the_other_kind_alone(self, world, tmp_path):

@@ -58,10 +58,11 @@ RESUMED = ("train", "extract", "import-features", "frames", "download", "pack", 
 
 def _how_to_go_on(ctx: Any) -> str:
     """The command that goes on after Ctrl-C, where there is one."""
-    if ctx.invoked_subcommand not in RESUMED:
+    command = ctx.invoked_subcommand
+    if command not in RESUMED and not (command == "store" and "convert" in sys.argv):
         return ""
     again = ["saccade", *sys.argv[1:]]
-    again += ["--resume"] if ctx.invoked_subcommand == "train" and "--resume" not in again else []
+    again += ["--resume"] if command == "train" and "--resume" not in again else []
     return f" Go on with: {shlex.join(again)}"
 
 

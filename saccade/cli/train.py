@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from saccade.cli import app
+from saccade.core.errors import BadCheckpoint
 from saccade.core.formatting import values
 from saccade.core.tasks import TASK_INFO
 
@@ -25,6 +26,12 @@ def demo(
     """Everything, end to end, on images drawn on the spot."""
     # Threads that wait by spinning, OpenMP's habit, stand still where other programs run.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is imported
+    from saccade.core.devices import check_device
+    from saccade.recipes.catalogue import load_recipe
+
+    check_device(device)
+    for name in filter(None, (vqa, caption)):
+        load_recipe(name)
     from saccade.demo.run import DemoSettings
     from saccade.demo.run import demo as show_all
 
@@ -87,6 +94,9 @@ def import_checkpoint(
     ] = None,
 ) -> app.Result:
     """Make a run of another program's checkpoint, without executing it."""
+    if not file.exists():
+        hint = "Give the path of the checkpoint."
+        raise BadCheckpoint("no such file", location=file, hint=hint)
     from saccade.interop.import_checkpoint import import_checkpoint as bring
 
     chosen = {"words": words, "answers": answers, "changes": tuple(changes or ())}

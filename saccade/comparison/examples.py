@@ -15,6 +15,7 @@ from saccade.comparison.figures import Figure, Row, number_or_none, score
 from saccade.comparison.runs import ComparedRun, Group
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadImage, SaccadeError
+from saccade.core.formatting import NO_WORDS
 from saccade.core.progress import track
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
@@ -241,7 +242,7 @@ def _prediction(
     return {
         "run": number,
         "name": run.name,
-        "text": row["answer" if answers else "caption"] or "(nothing)",
+        "text": row["answer" if answers else "caption"] or NO_WORDS,
         "about": ", ".join(about),
         "right": row[group.info.example_metric] > 0 if answers else None,
         "tiles": tiles,

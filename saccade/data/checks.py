@@ -327,3 +327,12 @@ def _twice(items: Sequence[Item]) -> list[Item]:
 
 def _examples(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(islice(texts, 3))
+
+
+def refuse_wrong_root(root: Path, images: Sequence[ImageRecord]) -> None:
+    """Raise BadData for a wrong folder at once, before 100,000 images are reported missing."""
+    sample = images[:: max(len(images) // 32, 1)]
+    if not any((root / image.file).is_file() for image in sample):
+        message = f"there is neither {sample[0].file} nor any other image that was looked for"
+        hint = "Say where the images are now: --image-root DIR, or SACCADE_IMAGES."
+        raise BadData(message, location=root, hint=hint)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from saccade.core.formatting import NO_WORDS
 from saccade.core.progress import track
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
@@ -95,7 +96,7 @@ class Samples:
                 for word in captioned.words
                 if word.attention is not None
             ]
-            text, human = captioned.text, self.human_captions[id_][0].text
+            text, human = captioned.text or NO_WORDS, self.human_captions[id_][0].text
             cards.append({"caption": text, "human": human, "reason": reason, "tiles": tiles})
         return cards
 

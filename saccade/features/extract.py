@@ -5,7 +5,6 @@ run that was killed goes on where it stopped.
 """
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ import numpy as np
 import torch
 
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig
 from saccade.core.settings import checked_settings
+from saccade.data.checks import refuse_wrong_root
 from saccade.data.folder import DataFolder
-from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.images import ImageBatches, ReadBatch
 from saccade.features.progress import extraction_bar, say_complete, say_made, say_remarks, say_start
@@ -50,7 +49,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     chosen = checked_settings(ExtractSettings, "extract", backbone=backbone, **settings)
     folder = DataFolder(Path(data), image_root=chosen.image_root)
     images = sorted(folder.images(), key=lambda image: image.id)
-    _refuse_wrong_root(folder.image_root, images)
+    refuse_wrong_root(folder.image_root, images)
     device = choose_device(chosen.device)
     network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
@@ -137,12 +136,3 @@ def _seconds_per_image(network: Backbone, few: ImageBatches, device: torch.devic
         few[0]
     network.encode(blank.to(device), settings, sizes).regions.cpu()
     return (time.perf_counter() - begin) / count
-
-
-def _refuse_wrong_root(root: Path, images: Sequence[ImageRecord]) -> None:
-    """Raise BadData for a wrong folder at once, before 100,000 images are reported missing."""
-    sample = images[:: max(len(images) // 32, 1)]
-    if not any((root / image.file).is_file() for image in sample):
-        message = f"there is neither {sample[0].file} nor any other image that was looked for"
-        hint = "Say where the images are now: --image-root DIR, or SACCADE_IMAGES."
-        raise BadData(message, location=root, hint=hint)

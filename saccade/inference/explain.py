@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from saccade.core.errors import BadConfig
+from saccade.core.formatting import NO_WORDS
 from saccade.core.tasks import TASK_INFO
 from saccade.data.batch import Batch, CaptionBatch
 from saccade.features.images import read_image
@@ -180,7 +181,7 @@ def draw_caption(
         share = "" if word.sentinel is None else f" ({1 - word.sentinel:.0%} visual)"
         titles.append(word.text + share)
     note = f"\n{HIDDEN}" if hidden else ""
-    return panel(pixels, maps, titles, caption.text + note)
+    return panel(pixels, maps, titles, (caption.text or NO_WORDS) + note)
 
 
 def image_of(image: Path, window: str) -> NDArray[np.uint8]:

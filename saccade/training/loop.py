@@ -23,8 +23,11 @@ from saccade.training.objectives import Objective, StepResult
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-ACCUMULATE_EVERY = 10
-"""Steps on a GPU. A CPU has a loss the moment it is computed."""
+
+def accumulate_every(device: torch.device) -> int:
+    """After how many steps their results are waited for: a CPU has each at once, on a GPU waiting
+    costs more than a step."""
+    return 10 if device.type == "cuda" else 1
 
 
 @dataclass
@@ -74,18 +77,17 @@ class TrainingLoop:
     config: TrainConfig
     examples: Examples
     results: list[Tensor] = field(default_factory=list)
-    """Loss and training score of the last few steps, each (2,), not yet waited for: on a GPU,
-    waiting costs more than the step."""
+    """Loss and training score of the last few steps, each (2,), not yet waited for."""
 
     def epoch(self, progress: Progress) -> Iterator[None]:
         """Train for the rest of the current epoch; yields after every step."""
         config = self.config
         image, each = self.examples.image, config.samples_per_image
         order = epoch_order(image, each, config.seed, progress.epoch)
-        workers, on_gpu = config.workers, self.fabric.device.type == "cuda"
-        every = ACCUMULATE_EVERY if on_gpu else 1
+        workers, pin = config.workers, self.fabric.device.type == "cuda"
+        every = accumulate_every(self.fabric.device)
         begin, size = progress.batch, config.batch_size
-        data = batches(self.examples, order, size, skip=begin, workers=workers, pin=on_gpu)
+        data = batches(self.examples, order, size, skip=begin, workers=workers, pin=pin)
         if isinstance(self.model.module, EncodedModel):
             self.model.module.start_epoch(progress.epoch)
         self.model.train()

@@ -194,6 +194,7 @@ class TrainingView:
             bound = METRICS["accuracy"].shown(scores["upper_bound"])
             self.say(f"With this answer list an accuracy of {bound} is the highest possible.")
             self.bound_is_said = True
+        seconds = row["seconds"] + row["seconds_scoring"]
         # What reads like the best one so far is none, be it larger by a hair.
         mark = " (best)" if row["score"] > best and self.score != shown(best) else ""
         parts = [
@@ -201,7 +202,7 @@ class TrainingView:
             f"loss {row['loss']:.3f}",
             f"{row['metric']} {self.score}{mark}",
             f"{self.train_metric.title} {row['train_score']:.1f}{self.train_metric.unit} train",
-            f"{row['seconds'] + row['seconds_scoring']:.1f} s",
+            f"{seconds:.1f} s" if seconds < 100 else duration(seconds),
             f"{row['examples_per_second']:,.0f} examples/s",
             f"waiting for data {row['waiting']:.0%}",
         ]

@@ -1,16 +1,21 @@
-"""Mistakes of a first evening: commands, and what each refusal must say. Tests and a proof share it.
+"""Mistakes of a first evening: what is said to each, and the CPU seconds until it is said.
 
-    python -m tests.beginner_mistakes FOLDER     tries all of them in FOLDER, prints JSON
-
-Each is tried in a fork of one process that has imported nothing heavy, so all take seconds.
+python -m proofs mistakes             each in a process of its own; prints what is said
+python -m proofs.mistakes FOLDER      all of them in FOLDER, as JSON, for the tests: each in a
+                                      fork of one process that has imported nothing heavy
 """
 
 import json
 import os
+import resource
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+AT_MOST = 0.5
+CODE = "from saccade.cli.main import main; main()"
 
 
 class Mistake(NamedTuple):
@@ -37,12 +42,12 @@ class Mistake(NamedTuple):
 CAPTION, VQA = "train show-attend-tell --data data", "train show-ask-attend-answer-small"
 MISTAKES = (
     Mistake("tarin show-attend-tell", "Usage", "tarin", "train"),
-    Mistake("train", "Usage", "RECIPE", "--help"),
-    Mistake("train show-atend-tell --data data --out run", "BadConfig", "show-atend", "show-attend"),
+    Mistake("train", "Usage", "RECIPE", "saccade train -h"),
+    Mistake("train show-atend-tell --data data --out run", "BadConfig", "atend", "show-attend"),
     Mistake("train show-attend-tell --data nowhere --out run", "BadData", "nowhere", "prepare"),
     Mistake("train show-attend-tell --data photos --out run", "BadData", "photos", "prepare"),
     Mistake("train show-attend-tell --data vqa --out run", "BadData", "vqa", "prepare"),
-    Mistake(f"{CAPTION}", "Usage", "--out", "--help"),
+    Mistake(f"{CAPTION}", "Usage", "--out", "saccade train -h"),
     Mistake(f"{CAPTION} --out run --set train.epoch=3", "BadConfig", "train.epoch", "train.epochs"),
     Mistake(f"{CAPTION} --out run --set train.epochs=x", "BadConfig", "train.epochs", "show"),
     Mistake(f"{CAPTION} --out run --set train.epochs=0", "BadConfig", "train.epochs", "show"),
@@ -63,6 +68,7 @@ MISTAKES = (
         f"{VQA} --data data --out vqa --resume --set train.seed=5",
         "BadRun", "train.seed was 0 and is now 5", "--set train.seed=0",
     ),
+    Mistake(f"{VQA} --data data --out r --set text.vectors=x", "MissingWeights", "x", "put"),
     Mistake("extract data", "BadConfig", "--backbone", "--for RECIPE"),
     Mistake("extract nowhere --for mcan", "BadData", "nowhere", "prepare"),
     Mistake("extract data --for show-atend-tell", "BadConfig", "show-atend", "show-attend-tell"),
@@ -71,6 +77,7 @@ MISTAKES = (
     Mistake("extract data --backbone timm:resnet50 --size 4", "BadConfig", "size", "--help"),
     Mistake("extract data --backbone timm:resnet50 --mean 1", "BadConfig", "'1'", "0.5,0.5,0.5"),
     Mistake("extract data --backbone timm:resnet50 --device gpu", "BadConfig", "gpu", "cuda"),
+    Mistake("extract bare --for mcan", "BadData", "0.png", "--image-root"),
     Mistake("extract data --backbone timm:resnet5o", "BadConfig", "resnet5o", "resnet50", True),
     Mistake("ask vqa nope.jpg |What is it?|", "BadImage", "nope.jpg", "Give the path"),
     Mistake("ask vqa notes.txt |What is it?|", "BadImage", "notes.txt", "JPEG or PNG"),
@@ -87,18 +94,23 @@ MISTAKES = (
     Mistake("evaluate old", "BadRun", "old/run.json", "Train again"),
     Mistake("evaluate vqa --split tset", "Usage", "tset", "test"),
     Mistake("evaluate vqa --features more", "BadStore", "more", "--features: cells"),
-    Mistake("evaluate vqa --data bare", "BadStore", "bare", "extract"),
+    Mistake("evaluate vqa --data bare", "BadStore", "bare", "saccade extract bare"),
     Mistake("compare nowhere vqa", "BadRun", "nowhere/run.json", "saccade train"),
     Mistake("compare vqa", "BadRun", "vqa", "saccade evaluate", True),
     Mistake("prepare photos --out d", "BadData", "table.csv", "--option columns"),
-    Mistake("prepare photos", "Usage", "--out", "--help"),
+    Mistake("prepare photos", "Usage", "--out", "saccade prepare -h"),
     Mistake("prepare empty --out d", "BadData", "empty", "saccade list sources"),
     Mistake("prepare nowhere --out d", "BadConfig", "nowhere", "saccade list sources"),
     Mistake("prepare photos/table.csv --out d", "BadData", "table.csv", "saccade prepare"),
     Mistake("prepare vqa2 --root photos --out d", "BadConfig", "vqa2", "vqa-v2"),
     Mistake("list recipe", "Usage", "recipe", "recipes"),
-    Mistake("show nonesuch", "BadConfig", "nonesuch", "saccade list recipes"),
-    Mistake("download coco-2041 --to d", "BadConfig", "coco-2041", "saccade list downloads"),
+    Mistake("show nonesuch", "BadConfig", "nonesuch", "There are: adaptive"),
+    Mistake("download coco-2041 --to d", "BadConfig", "coco-2041", "Did you mean"),
+    Mistake("demo --device gpu", "BadConfig", "gpu", "cuda"),
+    Mistake("demo --vqa sann-small", "BadConfig", "sann-small", "san-small"),
+    Mistake("import-checkpoint sgrvinod no.pth --out r", "BadCheckpoint", "no.pth", "Give"),
+    Mistake("import-features bottomup x.tsv --data data", "BadConfig", "bottomup", "bottom-up"),
+    Mistake("import-features bottom-up x.tsv --data data", "BadData", "x.tsv", "Give"),
     Mistake("store info nowhere", "BadStore", "nowhere", "saccade extract"),
     Mistake("pack nowhere --out d", "BadBundle", "nowhere", "folder"),
 )  # fmt: skip
@@ -126,8 +138,10 @@ def make_place(root: Path) -> None:
     write_folder(Path("captions"), Collection("table", ".", [image], [], [caption]))
     for name, recipe in (("vqa", "show-ask-attend-answer"), ("caption", "show-attend-tell")):
         made = assemble(RECIPES[f"{recipe}-small"], data)
+        spec = made.store.header.backbone.replace(name="timm:resnet18")
+        header = made.store.header.replace(backbone=spec)
         origin = Origin(
-            made.store.header, "cells", str(data.path.resolve()), data.fingerprint,
+            header, "cells", str(data.path.resolve()), data.fingerprint,
             revision=made.revision if name == "vqa" else None,
         )  # fmt: skip
         about = made.recipe, made.sizes, made.words
@@ -136,13 +150,13 @@ def make_place(root: Path) -> None:
         Path(name).mkdir()
     Path("old/run.json").write_text(json.dumps({"format": 1}))
     Path("notes.txt").write_text("Buy milk.\n")
-    for path in ("image.png", "photos/a.png", "photos/b.png"):
+    for path in ("data/0.png", "image.png", "photos/a.png", "photos/b.png"):
         Image.new("RGB", (8, 8)).save(path)
     Path("photos/table.csv").write_text("photo,words\na.png,A dog.\nb.png,A cat.\n")
     os.chdir(here)
 
 
-def try_it(mistake: Mistake) -> dict[str, object]:
+def try_it(mistake: Mistake) -> dict[str, Any]:
     """Give one command in a fork of this process; status, class of the error, what it says."""
     with tempfile.TemporaryFile("w+") as out:
         if not (child := os.fork()):
@@ -170,16 +184,16 @@ def _fail(mistake: Mistake, out: int) -> None:
     raised = ["Usage"]
     begin = errors.SaccadeError.__init__
 
-    def noted(self, *given, **named):
+    def noted(self: errors.SaccadeError, *given: Any, **named: Any) -> None:
         raised.append(type(self).__name__)
         begin(self, *given, **named)
 
-    errors.SaccadeError.__init__ = noted
+    errors.SaccadeError.__init__ = noted  # type: ignore[method-assign]
     sys.argv, status = ["saccade", *mistake.words], 0
     try:
         main()
     except SystemExit as left:
-        status = left.code
+        status = int(left.code or 0)
     except BaseException as error:
         raised.append(f"Traceback:{type(error).__name__}")
         status = 70
@@ -188,8 +202,42 @@ def _fail(mistake: Mistake, out: int) -> None:
     os._exit(status)
 
 
+def prove() -> list[str]:
+    """What is wrong, a sentence each; what is said is printed."""
+    wrong, slow = [], []
+    source = str(Path.cwd())
+    with tempfile.TemporaryDirectory() as folder:
+        make_place(Path(folder))
+        for mistake in MISTAKES:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            done = subprocess.run(
+                [sys.executable, "-c", CODE, *mistake.words],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": source},
+            )
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            said = " ".join(done.stderr.split())
+            print(f"  {spent:.2f} CPU s  saccade {mistake.command}\n      {said}")
+            if done.returncode not in (1, 2) or "Traceback" in said:
+                wrong.append(f"saccade {mistake.command}: status {done.returncode}, {said[-200:]}")
+            if mistake.named not in said or mistake.way not in said:
+                wrong.append(f"saccade {mistake.command} does not say {mistake.way!r}")
+            if spent >= AT_MOST:
+                slow.append(mistake.command)
+    print(f"  {len(MISTAKES) - len(slow)} of {len(MISTAKES)} under {AT_MOST} CPU s")
+    if len(slow) * 8 > len(MISTAKES):  # 35 of 40
+        wrong.append(f"{len(slow)} take {AT_MOST} CPU s or more: {', '.join(slow)}")
+    return wrong
+
+
 if __name__ == "__main__":
     os.chdir(sys.argv[1])
+    import saccade.cli.main
+    import saccade.experiment  # noqa: F401  what nearly all of them import: once
 
     assert "torch" not in sys.modules
     print(json.dumps([try_it(mistake) for mistake in MISTAKES]))
