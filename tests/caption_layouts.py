@@ -66,7 +66,8 @@ def textcaps(split: str, images: tuple[int, ...]) -> dict[str, Any]:
     texts = [f"A bottle labelled {n}." for n in range(5)]
     records: list[dict[str, Any]] = []
     for image in images:
-        about = {"image_id": f"aa{image:02}", "image_path": f"{split}/aa{image:02}.jpg"}
+        name = f"{image:016x}"  # of Open Images; in a release some are digits alone
+        about = {"image_id": name, "image_path": f"{split}/{name}.jpg"}
         about |= {"set_name": split, "image_classes": ["Bottle"], "image_width": 32}
         if split == "test":
             records.append(about)
@@ -80,7 +81,7 @@ def write_textcaps(root: Path) -> None:
     for split, images in SPLITS:
         save(root / f"TextCaps_0.1_{split}.json", textcaps(split, images))
         folder = "test_images" if split == "test" else "train_images"
-        touch(root, *(f"{folder}/aa{n:02}.jpg" for n in images))
+        touch(root, *(f"{folder}/{n:016x}.jpg" for n in images))
 
 
 def write_nocaps(root: Path) -> None:

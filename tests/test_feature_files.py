@@ -89,6 +89,18 @@ def vinvl_boxed(number: int) -> list[str]:
     return vinvl_row(number, placed=False, boxes=boxes, image_w=WIDE, image_h=HIGH)
 
 
+def vinvl_objects(number: int) -> list[str]:
+    """As scene_graph_benchmark writes what its detector finds: an object with all of it a box."""
+    pairs = zip(
+        boxes_of(number, count_of(number)), regions_of(number, count_of(number)), strict=True
+    )
+    objects = [
+        {"rect": box.tolist(), "bbox_id": n, "class": "dog", "conf": 0.9, "feature": coded(region)}
+        for n, (box, region) in enumerate(pairs)
+    ]
+    return [str(number), json.dumps({"objects": objects, "relations": None})]
+
+
 def vinvl_three(number: int) -> list[str]:
     told = json.loads(vinvl_row(number)[1])
     return [str(number), str(told["num_boxes"]), told["features"]]
@@ -180,6 +192,19 @@ def m2(boxes: bool = True, kind: str = "f4", **extra: np.ndarray):
                     del file[name[1:]]
                 if array is not None:
                     file[name[1:]] = array
+        return path
+
+    return write
+
+
+def grids_by_id(cells: Callable[[int], int]):
+    """As RSTNet keeps grid features: `ID_grids`, all cells behind each other."""
+
+    def write(out: Path) -> Path:
+        path = out.with_suffix(".hdf5")
+        with h5py.File(path, "w") as file:
+            for number in NUMBERS:
+                file[f"{number}_grids"] = regions_of(number, cells(number))
         return path
 
     return write
@@ -439,6 +464,8 @@ ENTRIES = [
     Entry("m2", "features, boxes, cls_prob", m2()),
     Entry("m2", "no boxes", m2(boxes=False), boxes=WHOLE, says="no boxes"),
     Entry("m2", "half precision", m2(kind="f2")),
+    Entry("m2", "grids beside the regions", m2(_9_grids=np.ones((4, 8), "f4"))),
+    Entry("m2", "grids of no square", grids_by_id(count_of), boxes=WHOLE, says="no boxes"),
     Entry("nocaps", "ragged rows", nocaps()),
     Entry("nocaps", "stopped before its end", nocaps(stopped=3), says="3 rows without boxes"),
     Entry("nocaps", "features (N, boxes, D)", nocaps(ragged=False), count=lambda n: 3),
@@ -484,6 +511,11 @@ ENTRIES = [
     Entry("nocaps", "no size", nocaps(width=without, height=without)),
     Entry("vinvl", "JSON, a folder with .lineidx", with_line_index, placed=True),
     Entry("vinvl", "JSON with boxes", table(joined([vinvl_boxed(n) for n in NUMBERS]))),
+    Entry(
+        "vinvl",
+        "objects of the detector",
+        table(joined([vinvl_objects(n) for n in NUMBERS]), "predictions.tsv"),
+    ),
     Entry("vinvl", "id, number, features", table(joined(map(vinvl_three, NUMBERS))), placed=True),
     Entry(
         "vinvl",
@@ -582,6 +614,15 @@ def test_every_image_is_compared_with_its_size(
     assert caught.value.location == str(path)
 
 
+def test_grids_by_id_are_squares(folder: DataFolder, tmp_path: Path) -> None:
+    path = grids_by_id(lambda _: 9)(tmp_path / "X101_grid_feats")
+    store = FeatureStore.open(import_features("m2", path, folder.path, name="squares"))
+    assert store.header.grid == (3, 3)
+    first = min(folder.images(), key=lambda one: one.id)
+    regions = store.read(np.array([0]))[0][0]
+    np.testing.assert_allclose(regions, regions_of(NUMBERS[first.id], 9), rtol=1e-2, atol=1e-2)
+
+
 BROKEN: list[tuple[str, str, Callable[[Path], Path], str, bool]] = [
     # kind, made how, writer, the cause, whether another copy may help
     ("bottom-up", "empty", table(""), "empty", False),
@@ -644,6 +685,13 @@ BROKEN: list[tuple[str, str, Callable[[Path], Path], str, bool]] = [
     ("nocaps", "boxes of others", nocaps(num_boxes=other(lambda a: a + 1)), "num_boxes is", False),
     ("vinvl", "empty", table(""), "empty", False),
     ("vinvl", "labels", table(joined([["9", "[]"]])), "no num_boxes", False),
+    (
+        "vinvl",
+        "objects without features",
+        table('9\t{"objects": [{"rect": [0, 0, 1, 1], "class": "dog"}]}\n'),
+        "no rect and feature",
+        False,
+    ),
     ("vinvl", "no JSON", table(joined([["9", "x"]])), "one whole row", False),
     ("vinvl", "bottom-up's", table(joined(ROWS)), "6 fields", False),
     ("vinvl", "endless boxes", table('9\t{"num_boxes": Infinity, "features": ""}\n'), "row", False),

@@ -276,6 +276,17 @@ class TestFolders:
         below = read_source(name, tmp_path).images
         assert [p.file for p in below] == [f"inner/{p.file}" for p in inside]
 
+    @pytest.mark.parametrize("name", ["flickr8k", "flickr30k"])
+    def test_images_lie_deeper_as_archives_unpack(self, name, tmp_path):
+        SAMPLES[name](tmp_path)
+        before = read_source(name, tmp_path).images
+        folder = tmp_path / before[0].file.split("/")[0]
+        folder.rename(tmp_path / "unpacked")
+        (tmp_path / "Flickr_Dataset").mkdir()
+        (tmp_path / "unpacked").rename(tmp_path / "Flickr_Dataset" / folder.name)
+        after = read_source(name, tmp_path).images
+        assert [p.file for p in after] == [f"Flickr_Dataset/{p.file}" for p in before]
+
     def test_text_in_a_folder_of_its_own_is_as_good(self, tmp_path):
         write_karpathy(tmp_path)
         (tmp_path / "text").mkdir()

@@ -53,8 +53,9 @@ class TestImagefolder:
         }
         assert collection.questions[0].answers == ("me", "I", "me")
 
-    def test_one_folder_is_divided_by_image(self, tmp_path):
-        write(tmp_path / "metadata.csv", "file_name,text", *(f"{n}.png,A {n}." for n in range(20)))
+    @pytest.mark.parametrize("column", ["file_name", "image_file_name"])
+    def test_one_folder_is_divided_by_image(self, column, tmp_path):
+        write(tmp_path / "metadata.csv", f"{column},text", *(f"{n}.png,A {n}." for n in range(20)))
         touch(tmp_path, *(f"{n}.png" for n in range(20)))
         collection = read_source("imagefolder", tmp_path)
         assert Counter(p.split for p in collection.images) == {"train": 16, "val": 2, "test": 2}

@@ -325,7 +325,7 @@ _SOURCES = {
         "iu-xray",
         "IU X-Ray in R2Gen's form (Chen et al. 2020): chest X-rays and their reports",
         "annotation.json, images in images/",
-        "CC BY-NC-ND 4.0, as Open-i states",
+        "IU X-Ray: CC BY-NC-ND 4.0, as Open-i states; MIMIC-CXR in this form: PhysioNet's terms",
     ),
     "conceptual-captions": _source(
         "conceptual_captions:",

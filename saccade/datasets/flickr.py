@@ -131,7 +131,9 @@ def as_collection(
         source=release.source,
         image_root=str(files.root),
         images=[
-            ImageRecord(number, files.find(name, folders=release.folders), split_of[name])
+            ImageRecord(
+                number, files.find(name, folders=release.folders, anywhere=True), split_of[name]
+            )
             for number, name in enumerate(names)
         ],
         captions=[caption._replace(id=number) for number, caption in enumerate(kept)],
@@ -187,13 +189,7 @@ FLICKR30K = Release(
     "entities",
     lists=r"(?:flickr30k_)?{}\.txt",
     words=SPLITS,
-    folders=(
-        "images",
-        "flickr30k_images",
-        "flickr30k-images",
-        "flickr30k_images/flickr30k_images",
-        "",
-    ),
+    folders=("images", "flickr30k_images", "flickr30k-images", ""),
     advice="For these, prepare Karpathy's dataset_flickr30k.json with the source karpathy.",
     suffix=".jpg",
 )

@@ -416,10 +416,10 @@ def _seal(folder: Path) -> str:
 # A folder of images with metadata: Hugging Face's `imagefolder`.
 
 METADATA = r"(?i:metadata\.(?:csv|jsonl|parquet))"
-NAME = "file_name"
-"""The column that makes a file such metadata."""
+NAMES = ("file_name", "image_file_name")
+"""The columns that make a file such metadata: `datasets` calls the column of either `image`."""
 USUAL: Names = MappingProxyType(
-    {**COLUMNS, "image": (NAME,), "caption": (*COLUMNS["caption"], "text")}
+    {**COLUMNS, "image": NAMES, "caption": (*COLUMNS["caption"], "text")}
 )
 
 
@@ -468,7 +468,9 @@ def recognise_imagefolder(root: Path, columns: str = "") -> str | None:
 
 def is_metadata(path: Path) -> bool:
     """True where a file is an imagefolder's metadata, by its name and its column file_name."""
-    return re.fullmatch(METADATA, path.name) is not None and NAME in first_row(path)
+    return re.fullmatch(METADATA, path.name) is not None and not set(NAMES).isdisjoint(
+        first_row(path)
+    )
 
 
 def _metadata(folder: Path) -> list[Path]:

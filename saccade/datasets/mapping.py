@@ -112,11 +112,13 @@ class _Images:
 
     def names_of(self, number: Any, file: File, every: Sequence[Any]) -> list[str]:
         """What the image of a number may be called; `every` has the numbers of the whole file."""
-        if not (isinstance(number, int) or (isinstance(number, str) and number.isdigit())):
-            return [str(number)]
         home = file.home, file.subset
         if home not in self.patterns:
-            self.patterns[home] = self._pattern(file, list(map(int, every)))
+            # Of Open Images' ids (0a1b...) some are digits alone: these are names as the others.
+            numbers = all(map(_is_number, every))
+            self.patterns[home] = self._pattern(file, list(map(int, every))) if numbers else ""
+        if not _is_number(number) or self.patterns[home] == "":
+            return [str(number)]
         if (key := (*home, number)) not in self.numbered:
             usual = ("{:012d}.jpg", f"COCO_{file.subset}_{{:012d}}.jpg", "{}.jpg", "{}.png")
             patterns = [pattern] if (pattern := self.patterns[home]) else usual
@@ -157,6 +159,10 @@ class _Images:
                 self.files.refuse_several(f"image {every[0]}", list(fitting.values()))
                 return next(iter(fitting))
         return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
 
 
 # A data set.

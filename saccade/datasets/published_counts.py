@@ -62,6 +62,12 @@ OFFICIAL: dict[tuple[str, str], tuple[Count, ...]] = {
         Count(TEST, 1_000, 0, 5_000),
     ),
     ("flickr8k", "official"): FLICKR8K,
+    ("flickr8k-cn", ""): FLICKR8K,
+    ("multi30k", ""): (  # of task 2, and of task 1
+        *(Count(TRAIN, 29_000, 0, 145_000), Count(VAL, 1_014, 0, 5_070)),
+        *(Count(TEST, 1_000, 0, 5_000), Count(TRAIN, 29_000, 0, 29_000)),
+        *(Count(VAL, 1_014, 0, 1_014), Count(TEST, 1_000, 0, 1_000)),
+    ),
     ("flickr30k", "entities"): (
         Count(TRAIN, 29_783, 0, 148_915),
         Count(VAL, 1_000, 0, 5_000),

@@ -1,6 +1,7 @@
 """The feature files of other programs: a function for each kind, which opens it."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -335,7 +336,8 @@ def _ids_of_split(folder: DataFolder, split: Split, file: Path, count: int) -> l
 # `coco_detections.hdf5` of aimagelab/meshed-memory-transformer (M2, Cornia et al. 2020).
 #
 # For each image `ID_features (n, D)`, `ID_boxes (n, 4)` in pixels, and `ID_cls_prob`, which is not
-# read. How large the image is it does not say.
+# read. How large the image is it does not say. RSTNet's files (Zhang et al. 2021) have `ID_grids`,
+# the cells of a square; DLCT's (Luo et al. 2021) both, of which the regions are read.
 
 UNKNOWN_BOXES = "it has no boxes: each region is drawn as the whole image"
 
@@ -344,34 +346,40 @@ def open_m2(path: Path, _folder: DataFolder) -> Opened:
     """Open the HDF5 file. Raises BadConfig, BadData."""
     file = _hdf5_file(path, "coco_detections.hdf5")
     names = list(file)
-    ids = [name.removesuffix("_features") for name in names if name.endswith("_features")]
+    kind = "features" if any(name.endswith("_features") for name in names) else "grids"
+    ids = [name.removesuffix(f"_{kind}") for name in names if name.endswith(f"_{kind}")]
     if not ids:
-        raise made_wrongly(path, f"there is no ID_features, but: {some(names) or 'nothing'}")
+        told = f"there is no ID_features, nor ID_grids, but: {some(names) or 'nothing'}"
+        raise made_wrongly(path, told)
     places: dict[int | str, str] = {}
     most = dim = 0
+    counts = set()
     for id_ in ids:
-        shape = array_in(file, f"{id_}_features", path, 2).shape
+        shape = array_in(file, f"{id_}_{kind}", path, 2).shape
+        counts.add(int(shape[0]))
         if dim not in (0, shape[1]):
             message = f"image {id_} has regions of {shape[1]} numbers, before there were {dim}"
             raise made_wrongly(path, message)
         most, dim = max(most, int(shape[0])), int(shape[1])
         key = int(id_) if re.fullmatch(r"[0-9]{1,18}", id_) else id_
         if places.setdefault(key, id_) != id_:
-            message = (
-                f"image {key} stands in it twice, as {places[key]}_features and {id_}_features"
-            )
+            message = f"image {key} stands in it twice, as {places[key]}_{kind} and {id_}_{kind}"
             raise made_wrongly(path, message)
-    boxed = f"{ids[0]}_boxes" in file
+    boxed = kind == "features" and f"{ids[0]}_boxes" in file
+    side = math.isqrt(most)
+    grid = (side, side) if kind == "grids" and counts == {side * side} else None
 
     def read(id_: str) -> Row:
-        regions = np.asarray(file[f"{id_}_features"])
+        regions = np.asarray(file[f"{id_}_{kind}"])
+        if grid:
+            return Row(regions)
         if not boxed:
             return Row(regions, whole_image(len(regions)))
         boxes = np.asarray(array_in(file, f"{id_}_boxes", path, 2))
         return Row(regions, boxes, in_pixels=True)
 
-    notes = () if boxed else (UNKNOWN_BOXES,)
-    return Opened(places, read, most, dim, None, DETECTOR_INPUT, notes=notes, held=file)
+    notes = () if boxed or grid else (UNKNOWN_BOXES,)
+    return Opened(places, read, most, dim, grid, DETECTOR_INPUT, notes=notes, held=file)
 
 
 def _hdf5_file(path: Path, name: str) -> Any:

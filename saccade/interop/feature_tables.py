@@ -43,7 +43,8 @@ BOTTOM_UP: Mapping[int, tuple[str, ...]] = {
 """Columns by their number: `tools/generate_tsv.py` of bottom-up attention (Anderson et al. 2018),
 and `extract_coco_image.py` of LXMERT (Tan and Bansal 2019)."""
 VINVL: Mapping[int, tuple[str, ...]] = {2: ("id", "json"), 3: ("id", "num_boxes", "features")}
-"""Of VinVL (Zhang et al. 2021), as Oscar's `run_captioning.py` and `run_retrieval.py` read them."""
+"""Of VinVL (Zhang et al. 2021), as Oscar's `run_captioning.py` and `run_retrieval.py` read them,
+and as its detector's own program, scene_graph_benchmark, writes `predictions.tsv`."""
 PER_BOX = ("objects_id", "objects_conf", "attrs_id", "attrs_conf", "boxes", "features")
 """Columns that are base64 of as many numbers for every box."""
 MAX_ROW = 256 * 2**20
@@ -81,7 +82,7 @@ def open_vinvl(path: Path, _folder: DataFolder) -> Opened:
 
     `.lineidx` beside it says where rows begin, and is not needed: it may belong to another file.
     """
-    return _open(path, VINVL, r"feat\w*\.tsv(\.\d+)?$")
+    return _open(path, VINVL, r"(feat|predictions)\w*\.tsv(\.\d+)?$")
 
 
 def _open(path: Path, columns: Mapping[int, tuple[str, ...]], pattern: str) -> Opened:
@@ -230,7 +231,7 @@ def _parsed(line: bytes, columns: Mapping[int, tuple[str, ...]]) -> _Line:
         raise ValueError(f"{len(fields)} fields, not {wanted}{glued}")
     row: dict[str, Any] = dict(zip(columns[len(fields)], fields, strict=True))
     if "json" in row:
-        told = json.loads(row["json"])
+        told = _gathered(json.loads(row["json"]))
         if not isinstance(told, dict) or not {"num_boxes", "features"} <= told.keys():
             raise ValueError("its JSON has no num_boxes and features")
         row |= {name: v.encode() if isinstance(v, str) else v for name, v in told.items()}
@@ -252,6 +253,19 @@ def _parsed(line: bytes, columns: Mapping[int, tuple[str, ...]]) -> _Line:
     if id_ is None:
         raise ValueError("no id")
     return _Line(id_, count, dim, known, row["features"], row.get("boxes"))
+
+
+def _gathered(told: Any) -> Any:
+    """What a row says of all its boxes, where it says it of each: `objects`, as they were found."""
+    if not isinstance(told, dict) or not isinstance(objects := told.get("objects"), list):
+        return told
+    if not all(isinstance(one, dict) and {"rect", "feature"} <= one.keys() for one in objects):
+        raise ValueError("its objects have no rect and feature (TEST.TSV_SAVE_SUBSET)")
+    if len(widths := {_float32s(str(one["feature"]).encode()) for one in objects}) > 1:
+        raise ValueError(f"objects of {sorted(widths)} numbers")
+    features = b"".join(base64.b64decode(one["feature"]) for one in objects)
+    boxes = [one["rect"] for one in objects]
+    return {"num_boxes": len(objects), "features": base64.b64encode(features), "boxes": boxes}
 
 
 def _named(line: bytes) -> Key | None:
