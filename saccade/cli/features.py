@@ -15,6 +15,16 @@ store = app.CommandTable(help="Describe, check or convert a feature store.", no_
 commands.add_typer(store, name="store")
 
 
+ForOption = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        metavar="RECIPE",
+        help="Instead: what this recipe was made for, its size and its resizing too.",
+    ),
+]
+
+
 @commands.command()
 def extract(
     data: app.DataFolderArgument,
@@ -31,14 +41,7 @@ def extract(
             "'torchvision:*'."
         ),
     ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--for",
-            metavar="RECIPE",
-            help="Instead: what this recipe was made for, its size and its resizing too.",
-        ),
-    ] = None,
+    recipe: ForOption = None,
     weights: Annotated[str, typer.Option(help="hub, random, a file, or a ViT's folder.")] = "hub",
     option: app.OptionsOption = None,
     name: Annotated[str | None, typer.Option(help="Of the store; default: network-size.")] = None,

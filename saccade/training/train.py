@@ -150,7 +150,8 @@ def _over(progress: Progress, recipe: Recipe, out: Path) -> str:
     epochs, patience = recipe.train.epochs, recipe.train.patience
     done = f"{out} is finished, and nothing was trained: {progress.epoch} epochs are done"
     if progress.epoch >= epochs:
-        return f"{done} and train.epochs is {epochs}. Go on with --set train.epochs={2 * epochs}."
+        more = 2 * progress.epoch
+        return f"{done} and train.epochs is {epochs}. Go on with --set train.epochs={more}."
     return (
         f"{done}, the last {progress.epochs_since_improvement} without a better score, and "
         f"train.patience is {patience}. Go on with --set train.patience=none."
