@@ -7,6 +7,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 def console() -> Console:
@@ -17,6 +24,16 @@ def console() -> Console:
 def say(line: str, style: str | None = None) -> None:
     """Print a line above a progress bar, if there is one."""
     console().print(line, style=style, markup=False)
+
+
+@contextmanager
+def progress_bar(label: str, total: int, done: int, show: bool | None) -> Iterator[Progress]:
+    """A progress bar with one task; by default (None) on a terminal only."""
+    hidden = not (console().is_terminal if show is None else show)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(label, *columns, console=console(), disable=hidden) as bar:
+        bar.add_task("", total=total, completed=done)
+        yield bar
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     chosen = checked_settings(ExtractSettings, "extract", backbone=backbone, **settings)
     folder = DataFolder(Path(data), image_root=chosen.image_root)
     images = sorted(folder.images(), key=lambda image: image.id)
-    _refuse_wrong_root(folder.image_root, images)
+    refuse_wrong_root(folder.image_root, images)
     device = choose_device(chosen.device)
     network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
@@ -191,7 +191,7 @@ def _seconds_per_image(network: Backbone, few: ImageBatches, device: torch.devic
     return (time.perf_counter() - begin) / count
 
 
-def _refuse_wrong_root(root: Path, images: Sequence[ImageRecord]) -> None:
+def refuse_wrong_root(root: Path, images: Sequence[ImageRecord]) -> None:
     """Raise BadData for a wrong folder at once, before 100,000 images are reported missing."""
     sample = images[:: max(len(images) // 32, 1)]
     if not any((root / image.file).is_file() for image in sample):
