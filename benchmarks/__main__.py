@@ -15,6 +15,7 @@ NAMES = (
     "metrics",
     "memory",
     "store",
+    "predictions",
 )
 
 

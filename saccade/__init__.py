@@ -7,9 +7,12 @@ Importing this package imports no torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from saccade.api import compare, evaluate, extract, load, prepare, score, train
+    from saccade.api import compare, evaluate, extract, load, predict, prepare, score, train
 
-__all__ = ["__version__", "compare", "evaluate", "extract", "load", "prepare", "score", "train"]
+__all__ = [
+    *("__version__", "compare", "evaluate", "extract", "load", "predict", "prepare", "score"),
+    "train",
+]
 
 __version__: str
 

@@ -48,6 +48,18 @@ class ExtractOptions(TypedDict, total=False):
     progress: bool | None
 
 
+class PredictOptions(TypedDict, total=False):
+    """How `predict` goes about it, see `saccade.predict`."""
+
+    name: str | None
+    features: str | None
+    beam_size: int | None
+    batch_size: int
+    workers: int
+    device: str
+    progress: bool | None
+
+
 def prepare(
     source: str | None,
     root: str | Path,
@@ -373,6 +385,79 @@ def load(run: str | Path, device: str = "auto") -> "Run":
     from saccade.inference.predictor import load as load_weights
 
     return load_weights(run, device)
+
+
+def predict(
+    run: str | Path,
+    *inputs: str | Path,
+    out: str | Path,
+    split: "Split | None" = None,
+    questions: Iterable[str] = (),
+    server: str | None = None,
+    image_root: str | Path | None = None,
+    **options: Unpack[PredictOptions],
+) -> Path:
+    """Write a run's answers or captions for many images into a file.
+
+    Killed and given again, it goes on where it stopped. An image that cannot be read has an empty
+    text, and is named in `FILE.skipped.json` beside the file.
+
+    Args:
+        run: The run folder.
+        inputs: A data folder (by default the one of the training), a table (CSV, JSON, JSON lines,
+            Parquet) with columns image and question, or image files and folders of them.
+        out: The file: `.json`, `.jsonl`, `.csv` or `.parquet`. With `server` also a folder, which
+            gets a file of the name that the server asks for.
+        split: Of the data folder; by default test, else val. It needs no answers or captions.
+        questions: Asked about each image, where images are given to a run that answers questions.
+        server: The evaluation server whose form is written: "vqa", "gqa", "vizwiz-vqa", "textvqa",
+            "coco-captions", "nocaps", "vizwiz-captions" or "textcaps".
+        image_root: What paths of images begin from: by default the table's folder, or where the
+            data folder says that its images are.
+        options: `name` of the results in a server's file name (the run's by default); `features`,
+            the store, where the data folder has several; `beam_size` of captions; `batch_size`
+            (images at once); `workers` that decode images; `device`; `progress`, a bar (by default
+            on a terminal).
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        BadRun: There is no such run.
+        BadConfig: Inputs, server and run do not belong together, or `out` has another ending.
+        BadData: There is no such input, it has nothing to predict, or the unfinished file beside
+            `out` was begun with another run or other inputs.
+        BadStore: The features were made otherwise than the run's.
+        MissingWeights: The backbone's weights are not at hand.
+
+    Example:
+        >>> saccade.predict("run", "data", out="answers.csv", split="test", device="cpu")
+        PosixPath('answers.csv')
+    """
+    from saccade.prediction.files import check_name
+
+    about = read_run_json(Path(run))
+    check_name(Path(out), server)
+    given = [Path(one) for one in inputs or filter(None, [about.get("data")])]
+    if not given:
+        hint = "Give a data folder, a table or images."
+        raise BadConfig("an imported run has no data folder", location=run, hint=hint)
+    for path in given:
+        if not path.exists():
+            hint = "Give a data folder, a table, or image files and folders of them."
+            raise BadData("there is no such file or folder", location=path, hint=hint)
+    from saccade.prediction.predict import predict as make
+
+    return make(
+        Path(run),
+        given,
+        Path(out),
+        split=split,
+        questions=tuple(questions),
+        image_root=Path(image_root) if image_root else None,
+        server=server,
+        **options,
+    )
 
 
 def compare(

@@ -38,6 +38,7 @@ def place(tmp_path_factory):
         ("ask no-run image.png why?", "no-run/run.json"),
         ("ask old no-image.png why?", "no-image.png"),
         ("caption no-run image.png", "no-run/run.json"),
+        ("predict no-run --out a.csv", "no-run/run.json"),
         ("explain no-run image.png why?", "no-run/run.json"),
         ("score p.json --data no-data", "no-data"),
         ("score image.json --data data --out old", "old"),

@@ -4,12 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from saccade.core.tensors import save_tensors
 from saccade.data.folder import DataFolder, write_folder
 from saccade.data.records import Caption, Collection, ImageRecord, Question
+from saccade.experiment import assemble
 from saccade.features.settings import BackboneSpec, Preprocessing
 from saccade.features.store import StoreHeader, images_fingerprint
 from saccade.features.store_writer import StoreWriter
+from saccade.inference.model import build
+from saccade.recipes.catalogue import RECIPES
+from saccade.run_folder import BACKBONE, Origin, write_run
 
 THINGS = ("cat", "dog", "cow", "fox")
 
@@ -116,3 +122,16 @@ def write_pixels(folder: DataFolder, name: str = "pixels", side: int = 64) -> Pa
         writer.add(flat, np.full(len(ids), side * side), size)
         writer.finish()
     return folder.store_path(name)
+
+
+def write_untrained_run(folder: DataFolder, recipe: str, out: Path) -> Path:
+    """A run whose weights are as drawn: it predicts, and needs no training."""
+    experiment = assemble(RECIPES[recipe], folder)
+    made = experiment.recipe, experiment.sizes, experiment.words
+    store = experiment.store
+    origin = Origin(store.header, store.path.name, str(folder.path), folder.fingerprint)
+    write_run(out, recipe, made, origin, store.path / BACKBONE)
+    torch.manual_seed(0)
+    model = build(experiment.recipe, experiment.sizes, store.header.preprocessing)
+    save_tensors(out / "model.safetensors", model.state_dict(), {"epoch": "1"})
+    return out

@@ -44,7 +44,7 @@ MODULES = {
     **dict.fromkeys(("extract", "import-features", "store"), "features"),
     **dict.fromkeys(("train", "import-checkpoint"), "train"),
     **dict.fromkeys(("evaluate", "score", "compare"), "evaluate"),
-    **dict.fromkeys(("ask", "caption", "explain"), "predict"),
+    **dict.fromkeys(("ask", "caption", "predict", "explain"), "predict"),
     **dict.fromkeys(("pack", "unpack"), "data"),
     **dict.fromkeys(("list", "show", "about"), "info"),
 }

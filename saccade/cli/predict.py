@@ -1,6 +1,9 @@
-"""Commands that use a run on any image: ask, caption, explain."""
+"""Commands that use a run on any image: ask, caption, predict."""
 
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,19 +12,22 @@ import typer
 from saccade.cli import app
 from saccade.core.errors import BadConfig, BadImage
 from saccade.core.formatting import NO_WORDS
+from saccade.data.find_files import images_in, is_image
+from saccade.data.records import Split
+from saccade.prediction.servers import SERVERS
 
 commands = app.CommandTable()
 
 
 def _refuse_missing(*images: Path) -> None:
-    """Raise BadImage for a path without a file, before anything slow is imported."""
+    """Raise BadImage where there is none of these paths, before anything slow is imported."""
     for image in images:
         if str(image).startswith(("http:", "https:")):
             hint = "Download it first, and give the path of the file."
             raise BadImage("is an address on the web", location=image, hint=hint)
-        if not image.exists():
-            hint = "Give the path of an image file."
-            raise BadImage("no such file", location=image, hint=hint)
+    if not any(image.exists() for image in images):
+        hint = "Give the path of an image file."
+        raise BadImage("no such file", location=images[0], hint=hint)
 
 
 def _refuse_other_files(image: Path) -> None:
@@ -35,37 +41,112 @@ def _refuse_other_files(image: Path) -> None:
 @commands.command()
 def ask(
     run: app.RunArgument,
-    image: app.ImageArgument,
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE... QUESTION...",
+            help="Image files, then questions in quotes; - takes one from each line of the input.",
+        ),
+    ],
     top: Annotated[int, typer.Option(min=1, help="Answers to print, the likeliest first.")] = 5,
     explain: app.ExplainOption = None,
     device: app.DeviceOption = "auto",
 ) -> app.Result:
-    """Ask a question about an image."""
+    """Ask questions about images."""
     from saccade.api import load
     from saccade.core.run_files import refuse_other_task
 
     refuse_other_task(run, asks_question=True)
-    _refuse_other_files(image)
-    if not question.strip():
-        raise BadConfig("the question is empty", location="QUESTION", hint="Write it in quotes.")
+    images, questions = _images_and_questions(words)
+    several = len(images) * len(questions) > 1
+    (_refuse_missing if several else _refuse_other_files)(*images)
+    if explain is not None and several:
+        hint = "Give one of each, or draw each with: saccade explain."
+        raise BadConfig("--explain draws one question about one image", hint=hint)
     opened = load(run, device)
-    encoded = opened.encode(image)
-    answer = opened.ask(encoded, question, top=top)
-    if explain is not None:
-        from saccade.inference.explain import explain_answer
-        from saccade.viz.plots import save_png
+    found: list[dict[str, object]] = []
 
-        save_png(explain, explain_answer(opened, image, encoded, question, answer))
-    found = [{"answer": text, "probability": probability} for text, probability in answer.top]
-    lines = app.columns((f"{probability:.3f}", text) for text, probability in answer.top)
-    return app.Result({"image": image, "question": question, "answers": found}, lines)
+    def lines() -> Iterator[str]:
+        with _going_on(several) as attempt:
+            for image in images:
+                with attempt():
+                    encoded = opened.encode(image)
+                    for question in questions:
+                        with attempt():
+                            answer = opened.ask(encoded, question, top=top)
+                            answers = [{"answer": a, "probability": p} for a, p in answer.top]
+                            unknown = list(answer.unknown)
+                            about = {"image": image, "question": question}
+                            found.append(about | {"answers": answers, "unknown": unknown})
+                            if several:
+                                yield f"{image}: {question}"
+                            if unknown:
+                                note = f"note: the model never learnt: {', '.join(unknown)}"
+                                typer.echo(note, err=True)
+                            yield from app.columns((f"{p:.3f}", a) for a, p in answer.top)
+        if explain is not None:
+            from saccade.inference.explain import explain_answer
+            from saccade.viz.plots import save_png
+
+            drawn = explain_answer(opened, images[0], encoded, questions[0], answer)
+            save_png(explain, drawn)
+
+    return app.Result(found, lines())
+
+
+def _images_and_questions(words: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """The first word is an image, so are those behind it that are files or called so; the others
+    are questions, and `-` stands for the lines of the input.
+    """
+    first = next((n for n, word in enumerate(words) if n and not _is_image(word)), None)
+    images = [Path(word) for word in words[:first]]
+    asked = list(words[len(images) :])
+    if len(asked) > 1 and all(word.isascii() and " " not in word for word in asked):
+        quoted = shlex.quote(" ".join(asked))
+        message = f"{len(asked)} questions of one word each"
+        raise BadConfig(message, location=asked[0], hint=f"Quote the question: {quoted}")
+    if "-" in asked:
+        lines = [line.strip() for line in sys.stdin]
+        place = asked.index("-")
+        asked[place : place + 1] = filter(None, lines)
+    if not any(map(str.strip, asked)):
+        hint = 'Write it in quotes behind the images: saccade ask RUN IMAGE "What is this?"'
+        raise BadConfig("there is no question", location="QUESTION", hint=hint)
+    return images, asked
+
+
+def _is_image(word: str) -> bool:
+    return is_image(word) or (word != "-" and Path(word).is_file())
+
+
+@contextmanager
+def _going_on(several: bool) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Attempts of which one may fail without stopping the others, if there are `several`: its
+    error is told at once, and the exit status is 1 in the end.
+    """
+    failed = []
+
+    @contextmanager
+    def attempt() -> Iterator[None]:
+        try:
+            yield
+        except (BadImage, BadConfig) as error:
+            if not several:
+                raise
+            failed.append(error)
+            typer.echo(f"error: {error}", err=True)
+
+    yield attempt
+    if failed:
+        raise typer.Exit(1)
 
 
 @commands.command()
 def caption(
     run: app.RunArgument,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, and folders of them.")
+    ],
     beam_size: app.BeamOption = None,
     samples: Annotated[
         int, typer.Option(min=0, help="Sample so many captions instead of beam search.")
@@ -78,6 +159,7 @@ def caption(
         float, typer.Option(min=0.01, max=1, help="Sample from the fewest words that reach it.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal captions.")] = 0,
+    explain: app.ExplainCaptionsOption = None,
     device: app.DeviceOption = "auto",
 ) -> app.Result:
     """Write the captions of images."""
@@ -86,44 +168,89 @@ def caption(
 
     refuse_other_task(run, asks_question=False)
     _refuse_missing(*images)
-    opened = load(run, device)
+    if explain is not None:
+        return _explain_captions(run, images, explain, samples, beam_size, device)
+    opened, files = load(run, device), images_in(images)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     found: list[dict[str, object]] = []
 
     def lines() -> Iterator[str]:
-        for image in images:
-            if samples:
-                texts = opened.sample(image, samples, seed=seed, **options)
-            else:
-                texts = [opened.caption(image, beam_size=beam_size).text]
-            for text in texts:
-                found.append({"image": image, "caption": text})
-                shown = text or NO_WORDS
-                yield shown if len(images) == 1 else f"{image}: {shown}"
+        with _going_on(len(files) > 1) as attempt:
+            for file in files:
+                with attempt():
+                    encoded = opened.encode(file)
+                    if samples:
+                        texts = opened.sample(encoded, samples, seed=seed, **options)
+                    else:
+                        texts = [opened.caption(encoded, beam_size=beam_size).text]
+                    for text in texts:
+                        found.append({"image": file, "caption": text})
+                        shown = text or NO_WORDS
+                        yield shown if len(files) == 1 else f"{file}: {shown}"
 
     return app.Result(found, lines())
 
 
 @commands.command()
-def explain(
+def predict(
     run: app.RunArgument,
-    image: app.ImageArgument,
-    question: Annotated[str | None, typer.Argument(help="For VQA runs.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to draw.")] = Path(
-        "attention.png"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="A .json, .jsonl, .csv or .parquet file.")
+    ],
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[INPUT...]",
+            help="A data folder (by default the run's), a table, or images and folders of them.",
+        ),
+    ] = None,
+    split: Annotated[Split | None, typer.Option(help="By default test, else val.")] = None,
+    server: Annotated[
+        str | None,
+        typer.Option("--for", metavar="SERVER", help=f"In its form: {', '.join(SERVERS)}."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the results, in the file name that a server asks for.")
+    ] = None,
+    question: Annotated[
+        list[str] | None, typer.Option(help="Asked about each image; may be repeated.")
+    ] = None,
+    image_root: Annotated[
+        Path | None, typer.Option(help="Where the images are, if they have moved.")
+    ] = None,
+    features: app.FeaturesOption = None,
     beam_size: app.BeamOption = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 32,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes that decode images; 0: this one.")
+    ] = 0,
     device: app.DeviceOption = "auto",
 ) -> app.Result:
-    """Draw the model's attention: per glimpse, or per word."""
-    from saccade.core.devices import check_device
-    from saccade.core.run_files import refuse_other_task
+    """Write the answers or captions of many images into a file."""
+    from saccade.api import predict as make
+    from saccade.prediction.files import SKIPPED, beside
 
-    needs = "Give it a question." if question is None else "Leave the question out."
-    refuse_other_task(run, asks_question=question is not None, needs=needs)
-    _refuse_other_files(image)
-    check_device(device)
-    from saccade.inference.explain import explain as draw
+    written = make(
+        run,
+        *(inputs or ()),
+        out=out,
+        split=split,
+        questions=question or (),
+        server=server,
+        image_root=image_root,
+        name=name,
+        features=features,
+        beam_size=beam_size,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+    )
+    skipped = beside(written, SKIPPED)
 
-    drawn = draw(run, image, out, question=question, beam_size=beam_size, device=device)
-    return app.Result({"image": image, "drawn": drawn}, [f"Drawn: {drawn}"])
+    def lines() -> Iterator[str]:
+        yield f"Written: {written}"
+        if skipped.exists():
+            raise typer.Exit(1)
+
+    left_out = skipped if skipped.exists() else None
+    return app.Result({"predictions": written, "skipped": left_out}, lines())

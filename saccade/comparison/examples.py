@@ -131,7 +131,7 @@ def _maps(
     run: Run, encoded: EncodedImage, question: str, beam_size: int | None, image: Pixels
 ) -> tuple[list[Tile], str]:
     if TASK_INFO[run.task].asks_question:
-        answer, label = run.ask(encoded, question), "attention"
+        answer, label = run.ask(encoded, question, refuse_unknown=False), "attention"
         if answer.attention is None:
             answer, label = occlude_answer(run, encoded, question, answer), HIDDEN
         assert answer.attention is not None

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from saccade.core.progress import open_bar
 
@@ -38,6 +45,16 @@ def show_progress() -> Iterator[None]:
             yield
         finally:
             open_bar.reset(before)
+
+
+@contextmanager
+def progress_bar(label: str, total: int, done: int, show: bool | None) -> Iterator[Progress]:
+    """A progress bar with one task; by default (None) on a terminal only."""
+    hidden = not (console().is_terminal if show is None else show)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(label, *columns, console=console(), disable=hidden) as bar:
+        bar.add_task("", total=total, completed=done)
+        yield bar
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, by_name, files_like, folders_in, holds_texts
@@ -168,3 +168,11 @@ def _kept(record: Any) -> Any:
 def _no_questions(shown: str, path: Path) -> BadData:
     message = f"is not a dictionary from question ids to questions: {shown}"
     return BadData(message, location=path, hint="Take GQA's released file of questions.")
+
+
+def released_id(kind: Literal["image", "question"], number: int) -> str:
+    """The id that GQA released for the number of a question or an image."""
+    if kind == "question":
+        return str(number)[1:]
+    flickr = number >= FLICKR_NUMBERS
+    return f"n{number - FLICKR_NUMBERS}" if flickr else str(number)

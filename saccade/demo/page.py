@@ -65,7 +65,7 @@ class Samples:
     def answer_card(self, run: Run, id_: int, boxes: Sequence[Box]) -> Content:
         """A question, answered again so that the attention maps are known."""
         question = self.questions[id_]
-        answer = run.ask(self.files[question.image_id], question.text)
+        answer = run.ask(self.files[question.image_id], question.text, refuse_unknown=False)
         image = self._pixels(question.image_id)
         tiles = [Tile("asked about" if boxes else "the image", embed(image, WIDE), boxes)]
         for number, weights in enumerate(() if answer.attention is None else answer.attention, 1):

@@ -1,23 +1,21 @@
 """Captioning, evaluated: a model's captions of a split, scored, and how varied they are."""
 
-import math
 from collections.abc import Mapping
-from itertools import islice
-from typing import cast
+from itertools import chain, islice
 
 import numpy as np
 import torch
 from torch import nn
 
 from saccade.core.progress import track
-from saccade.data.batch import Captioner
 from saccade.data.examples import captioned_images
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.evaluation import scoring
 from saccade.evaluation.teacher_forcing import read_captions
 from saccade.experiment import Experiment, captions_to_read
-from saccade.inference.decoding import beam_search, rules_of
+from saccade.inference.batched import caption_batches, image_batch
+from saccade.inference.decoding import rules_of
 from saccade.metrics.diversity import diversity
 from saccade.text.tokenizers import caption_words
 
@@ -46,15 +44,14 @@ def score_model(
     captions: dict[int, list[str]] = {int(id_): [] for id_ in ids}
     confidence = dict.fromkeys(captions, 0.0)
     model.eval()
-    chunks = np.array_split(np.flatnonzero(extracted), max(1, -(-int(extracted.sum()) // 32)))
-    for chunk in track(chunks, "captioning"):
-        regions, mask = (torch.from_numpy(part).to(device) for part in store.read(rows[chunk]))
-        given = cast(Captioner, model), regions.float(), mask, rules
-        hypotheses = beam_search(*given, beam_size=beam_size)
-        for id_, hypothesis in zip(ids[chunk], hypotheses, strict=True):
-            captions[int(id_)] = vocabulary.decode(hypothesis.words)
-            length = len(hypothesis.words) + hypothesis.ended
-            confidence[int(id_)] = math.exp(hypothesis.log_probability / max(length, 1))
+    found = np.flatnonzero(extracted)
+    chunks = np.array_split(found, max(1, -(-len(found) // 32)))
+    regions = (map(torch.from_numpy, store.read(rows[chunk])) for chunk in chunks)
+    given = (image_batch(*pair).to(device) for pair in regions)
+    predicted = caption_batches(model, given, vocabulary, rules, beam_size)
+    written = chain.from_iterable(track(predicted, "captioning", len(chunks)))
+    for id_, caption in zip(ids[found].tolist(), written, strict=True):
+        captions[id_], confidence[id_] = caption.words, caption.confidence
     # Only all metrics together need the training captions, which take seconds to read.
     training = folder.captions("train") if options.metrics is None else ()
     words = [caption.words for caption in training]

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from saccade.core.progress import track
-from saccade.data.batch import VqaBatch, VqaModel, VqaOutput
+from saccade.data.batch import VqaBatch
 from saccade.data.examples import answered_questions, batches, in_reading_order
 from saccade.data.folder import DataFolder
 from saccade.data.records import Question, Split
 from saccade.evaluation import scoring
 from saccade.evaluation.teacher_forcing import AnswerLoss
 from saccade.experiment import Experiment, question_examples
-from saccade.inference.decoding import likeliest_answers
+from saccade.inference.batched import answer_batches
 from saccade.metrics.calibration import calibration_score
 from saccade.metrics.vqa import vqa_accuracy_of
 from saccade.text.answers import (
@@ -52,16 +52,14 @@ def score_model(
     loss = AnswerLoss(config.loss)
     model.eval()
     order, at_once = in_reading_order(examples), 256
-    loaded = batches(examples, order, at_once)
-    for number, on_cpu in enumerate(track(loaded, "answering", -(-len(order) // at_once))):
-        rows = order[number * at_once : number * at_once + len(on_cpu)]
-        batch = cast(VqaBatch, on_cpu.to(device))
-        logits = cast(VqaModel, model)(batch).logits.float()  # (n, A)
-        loss.add(VqaOutput(logits), batch)
-        best, shares = likeliest_answers(logits, config.loss)
-        for row, place, share in zip(rows, best.tolist(), shares.tolist(), strict=True):
-            predictions[int(examples.ids[row])] = answers.answers[place[0]]
-            confidence[int(examples.ids[row])] = share[0]
+    on_device = (cast(VqaBatch, batch.to(device)) for batch in batches(examples, order, at_once))
+    answering = answer_batches(model, on_device, answers, config.loss)
+    best: list[tuple[str, float]] = []
+    for answered in track(answering, "answering", -(-len(order) // at_once)):
+        loss.add(answered.output, answered.batch)
+        best += (likeliest for (likeliest,) in answered.top)
+    for id_, (answer, share) in zip(examples.ids[order].tolist(), best, strict=True):
+        predictions[id_], confidence[id_] = answer, share
     scored = scoring.score_answers(predictions, questions, options, confidence)
     about = {
         "upper_bound": upper_bound(questions, answers, options.revision),

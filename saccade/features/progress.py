@@ -3,19 +3,13 @@
 The only file of `features` that prints.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 
-from saccade.core.console import console, say
+from saccade.core.console import progress_bar, say
 from saccade.core.formatting import duration, size_in_words
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
@@ -46,14 +40,9 @@ def say_start(writer: StoreWriter, seconds: float, device: str) -> None:
     say(f"{size} on disk in {writer.path}; about {duration(seconds * left)} on {device}.")
 
 
-@contextmanager
-def extraction_bar(writer: StoreWriter, show: bool | None) -> Iterator[Progress]:
+def extraction_bar(writer: StoreWriter, show: bool | None) -> AbstractContextManager[Progress]:
     """A progress bar over the images; by default (None) on a terminal only."""
-    hidden = not (console().is_terminal if show is None else show)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress("extracting", *columns, console=console(), disable=hidden) as bar:
-        bar.add_task("", total=writer.header.ids_count, completed=writer.done)
-        yield bar
+    return progress_bar("extracting", writer.header.ids_count, writer.done, show)
 
 
 def say_remarks(remarks: Sequence[str], told: int) -> int:

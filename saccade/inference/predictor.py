@@ -5,6 +5,7 @@
 Shapes: R regions, D numbers per region, G glimpses.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -16,12 +17,21 @@ from torch import Tensor
 from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
-from saccade.data.batch import Batch, Captioner, VqaBatch, VqaOutput
+from saccade.core.tasks import TaskName
+from saccade.data.batch import Batch, Captioner, VqaBatch
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
 from saccade.features.preprocessing import boxes_in_image, grid_boxes, resize_and_crop
 from saccade.features.reduction import Reducer
-from saccade.inference.decoding import beam_search, draw, likeliest_answers, replay, rules_of
+from saccade.inference.batched import (
+    AnsweredBatch,
+    PredictedCaption,
+    answer_batches,
+    caption_batches,
+    image_batch,
+    question_batch,
+)
+from saccade.inference.decoding import Rules, draw, replay, rules_of
 from saccade.inference.model import load_model
 from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import BACKBONE, OpenedRun, open_run
@@ -40,6 +50,18 @@ class Answer(NamedTuple):
     """(G, R) one map per glimpse, each sums to 1; None for a model without attention."""
     boxes: np.ndarray
     """(R, 4) x0 y0 x1 y1 of each region as shares of the image's width and height."""
+    unknown: tuple[str, ...] = ()
+    """Words of the question that the model never learnt, as it cuts them."""
+
+
+class QuestionWords(NamedTuple):
+    """A question as a model reads it."""
+
+    ids: list[int]
+    unknown: tuple[str, ...]
+    """Its words that the model never learnt, each once."""
+    is_known: bool
+    """Whether the model learnt at least one of its words."""
 
 
 class CaptionWord(NamedTuple):
@@ -86,25 +108,36 @@ class Run:
         Raises BadImage for a file that is no image, MissingWeights where the backbone's weights
         are not at hand.
         """
-        header = self.opened.header.store
-        preprocessing = header.preprocessing
+        preprocessing = self.opened.header.store.preprocessing
         pixels = read_image(Path(image), preprocessing.window)
-        size = pixels.shape[2], pixels.shape[1]
-        resized = resize_and_crop(pixels, preprocessing)[None].to(self.device)  # (1, 3, h, w)
-        with torch.inference_mode():
-            if self.encoder is not None:
-                boxes = boxes_in_image(self.encoder.spec.boxes, preprocessing, *size)
-                return EncodedImage(*self.encoder.encode(resized.flatten(2).mT), boxes)
-            backbone, reducer = self._network
-            encoded = backbone.encode(resized, preprocessing, np.array([size]))
-            count, boxes = int(encoded.counts[0]), encoded.boxes[0]
-            if header.grid is not None:  # which may be coarser than the backbone's
-                boxes = boxes_in_image(grid_boxes(*header.grid), preprocessing, *size)
-            regions = reducer.reduce(encoded.regions[:, :count], encoded.grid)
-            # Rounded as the store rounds, so that prediction and training use the same numbers.
-            regions = reducer.rounded(regions)
-        mask = torch.ones(regions.shape[:2], dtype=torch.bool, device=self.device)
-        return EncodedImage(regions, mask, boxes[:count])
+        resized = resize_and_crop(pixels, preprocessing)[None]  # (1, 3, h, w)
+        encoded = self.encode_pixels(resized, np.array([(pixels.shape[2], pixels.shape[1])]))
+        count = int(encoded.mask.sum())
+        return EncodedImage(
+            encoded.regions[:, :count], encoded.mask[:, :count], encoded.boxes[0, :count]
+        )
+
+    @torch.inference_mode()
+    def encode_pixels(self, pixels: Tensor, sizes: np.ndarray) -> EncodedImage:
+        """The same of several images, resized and cropped `(I, 3, h, w)`; `boxes (I, R, 4)`.
+
+        `sizes (I, 2)` are width and height of the image files.
+        """
+        header = self.opened.header.store
+        preprocessing, pixels = header.preprocessing, pixels.to(self.device, non_blocking=True)
+        if self.encoder is not None:
+            boxes = boxes_in_image(self.encoder.spec.boxes, preprocessing, *sizes.T)
+            return EncodedImage(*self.encoder.encode(pixels.flatten(2).mT), boxes)
+        backbone, reducer = self._network
+        encoded = backbone.encode(pixels, preprocessing, sizes)
+        boxes = encoded.boxes
+        if header.grid is not None:  # which may be coarser than the backbone's
+            boxes = boxes_in_image(grid_boxes(*header.grid), preprocessing, *sizes.T)
+        # Rounded as the store rounds, so that prediction and training use the same numbers.
+        regions = reducer.rounded(reducer.reduce(encoded.regions, encoded.grid))
+        counts = torch.from_numpy(np.minimum(encoded.counts, regions.shape[1])).to(self.device)
+        mask = torch.arange(regions.shape[1], device=self.device) < counts[:, None]
+        return EncodedImage(regions, mask, boxes)
 
     @cached_property
     def _network(self) -> tuple[Backbone, Reducer]:
@@ -125,44 +158,57 @@ class Run:
         header = self.opened.header.store
         return header.grid if self.encoder is None else self.encoder.spec.grid
 
-    def ask(self, image: str | Path | EncodedImage, question: str, top: int = 5) -> Answer:
+    def ask(
+        self,
+        image: str | Path | EncodedImage,
+        question: str,
+        top: int = 5,
+        *,
+        refuse_unknown: bool = True,
+    ) -> Answer:
         """Answer a question about an image: a file, or the result of `encode`.
 
-        Raises BadConfig for a run that writes captions, or a question without a word.
+        Raises BadConfig for a run that writes captions, a question without a word, and, with
+        `refuse_unknown`, one of which the model never learnt a word: its answer would be the same
+        for any other such question.
         """
-        answers, config = self.opened.words.answers, self.opened.header.recipe.answers
-        if answers is None or config is None:
-            hint = "Use `caption` with it."
-            raise BadConfig("this run writes captions", location=self.opened.path, hint=hint)
+        self.refuse_task("vqa")
         encoded = self._encoded(image)
-        batch = self.question(encoded, question)
-        with torch.inference_mode():
-            output: VqaOutput = self.model(batch)
-            best, shares = likeliest_answers(output.logits, config.loss, top)
-        ranked = [
-            (answers.answers[index], probability)
-            for index, probability in zip(best[0].tolist(), shares[0].tolist(), strict=True)
-        ]
-        attention = None if output.attention is None else output.attention[0].cpu().numpy()
-        return Answer(ranked[0][0], ranked, attention, encoded.boxes)
+        batch, read = self.question(encoded, question), self.read_question(question)
+        if refuse_unknown and not read.is_known:
+            message = f"the model never learnt a word of {question[:40]!r}"
+            hint = f"Ask in words of its training questions; unknown: {', '.join(read.unknown)}."
+            raise BadConfig(message, location=self.opened.path, hint=hint)
+        (answered,) = self.answer([batch], top)
+        (ranked,), attention = answered.top, answered.output.attention
+        maps = None if attention is None else attention[0].cpu().numpy()
+        return Answer(ranked[0][0], ranked, maps, encoded.boxes, read.unknown)
+
+    def answer(self, batches: Iterable[VqaBatch], top: int = 1) -> Iterator[AnsweredBatch]:
+        """Answer batches of questions on regions, as `model` takes them."""
+        answers, config = self.opened.words.answers, self.opened.header.recipe.answers
+        assert answers is not None  # a VQA run cannot be made without
+        assert config is not None
+        return answer_batches(self.model, batches, answers, config.loss, top)
 
     def _encoded(self, image: str | Path | EncodedImage) -> EncodedImage:
         return image if isinstance(image, EncodedImage) else self.encode(image)
 
+    def read_question(self, question: str) -> QuestionWords:
+        """A question cut into words as in training."""
+        vocabulary, text = self.opened.words.vocabulary, self.opened.header.recipe.text
+        tokens = vocabulary.cut(as_question(question))[: text.max_length]
+        words = {token for token in tokens if any(map(str.isalnum, token))}
+        unknown = tuple(vocabulary.unknown_words(tokens))
+        ids = vocabulary.encode(tokens) or [vocabulary.unknown]
+        return QuestionWords(ids, unknown, len(words) > len(unknown))
+
     def question(self, encoded: EncodedImage, question: str) -> VqaBatch:
-        """A batch of one question, cut into words as in training. Raises BadConfig for no words."""
-        vocabulary = self.opened.words.vocabulary
-        tokens = vocabulary.cut(as_question(question))
-        ids = vocabulary.encode(tokens[: self.opened.header.recipe.text.max_length])
-        if not ids or not any(map(str.isalnum, question)):
+        """A batch of one question. Raises BadConfig for one without a word."""
+        if not any(map(str.isalnum, question)):
             raise BadConfig(f"{question[:40]!r} holds no word", hint="Ask in words.")
-        return VqaBatch(
-            encoded.regions,
-            encoded.mask,
-            image=torch.zeros(1, dtype=torch.int64, device=self.device),
-            question=torch.tensor([ids], device=self.device),
-            question_length=torch.tensor([len(ids)], device=self.device),
-        )
+        ids, pad = self.read_question(question).ids, self.opened.words.vocabulary.pad
+        return question_batch(encoded.regions, encoded.mask, [0], [ids], pad)
 
     def sample(
         self, image: str | Path | EncodedImage, count: int = 5, *, seed: int = 0, **options: Any
@@ -182,11 +228,18 @@ class Run:
         return [as_sentence(vocabulary.decode(words)) for words in captions]
 
     def _decode_config(self) -> DecodeConfig:
+        self.refuse_task("caption")
         decode = self.opened.header.recipe.decode
-        if decode is None:
-            hint = "Use `ask` with it."
-            raise BadConfig("this run answers questions", location=self.opened.path, hint=hint)
+        assert decode is not None  # a captioning recipe cannot be built without
         return decode
+
+    def refuse_task(self, wanted: TaskName) -> None:
+        """Raise BadConfig where the run is not of the task that is wanted of it."""
+        if self.task != wanted:
+            does = {"vqa": ("answers questions", "ask"), "caption": ("writes captions", "caption")}
+            message, command = does[self.task]
+            hint = f"Use `{command}` with it."
+            raise BadConfig(f"this run {message}", location=self.opened.path, hint=hint)
 
     def caption(
         self, image: str | Path | EncodedImage, beam_size: int | None = None
@@ -197,10 +250,10 @@ class Run:
         """
         vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
         encoded, rules = self._encoded(image), rules_of(vocabulary, decode)
+        ((best,),) = self.write([image_batch(*encoded[:2])], rules, beam_size)
+        hypothesis, texts = best.hypothesis, best.words
         given = cast(Captioner, self.model), encoded.regions, encoded.mask
-        (best,) = beam_search(*given, rules, beam_size=beam_size or decode.beam_size)
-        (maps,), (sentinels,) = replay(*given, [best.words], rules)
-        texts = vocabulary.decode(best.words)
+        (maps,), (sentinels,) = replay(*given, [hypothesis.words], rules)
         words = [
             CaptionWord(
                 text,
@@ -209,7 +262,17 @@ class Run:
             )
             for t, text in enumerate(texts)
         ]
-        return GeneratedCaption(as_sentence(texts), words, best.log_probability, encoded.boxes)
+        return GeneratedCaption(
+            as_sentence(texts), words, hypothesis.log_probability, encoded.boxes
+        )
+
+    def write(
+        self, batches: Iterable[Batch], rules: Rules, beam_size: int | None = None
+    ) -> Iterator[list[PredictedCaption]]:
+        """Write a caption of every image of batches, as `model` takes them."""
+        vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
+        beams = beam_size or decode.beam_size
+        return caption_batches(self.model, batches, vocabulary, rules, beams)
 
 
 def load(path: str | Path, device: str = "auto") -> Run:

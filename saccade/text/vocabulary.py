@@ -89,6 +89,11 @@ class Vocabulary:
         ids, unknown = self._ids, self.unknown
         return [ids.get(token, unknown) for token in tokens]
 
+    def unknown_words(self, tokens: Iterable[str]) -> list[str]:
+        """The words among tokens that the vocabulary lacks, each once; marks are no words."""
+        lacking = dict.fromkeys(token for token in tokens if token not in self._ids)
+        return [token for token in lacking if any(map(str.isalnum, token))]
+
     def encode_caption(self, tokens: Iterable[str]) -> list[int]:
         """The ids of a caption between `start` and `end`."""
         if self.start is None or self.end is None:

@@ -1,0 +1,89 @@
+"""Batched predictions: the one loop behind `predict`, `evaluate` and the questions of a `Run`.
+
+Shapes: B questions, I images, R regions, D numbers per region.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from saccade.data.batch import Batch, Captioner, VqaBatch, VqaModel, VqaOutput
+from saccade.inference.decoding import Hypothesis, Rules, beam_search, likeliest_answers
+from saccade.text.answers import AnswerList
+from saccade.text.vocabulary import Vocabulary
+
+
+class AnsweredBatch(NamedTuple):
+    """A batch of questions with a model's answers."""
+
+    batch: VqaBatch
+    output: VqaOutput
+    top: list[list[tuple[str, float]]]
+    """The likeliest answers of each question with their probabilities, the likeliest first."""
+
+
+class PredictedCaption(NamedTuple):
+    """A caption that a model generated for an image."""
+
+    words: list[str]
+    confidence: float
+    """Geometric mean of the probabilities of its words, the end included, 0..1."""
+    hypothesis: Hypothesis
+
+
+@torch.inference_mode()
+def answer_batches(
+    model: nn.Module, batches: Iterable[VqaBatch], answers: AnswerList, loss: str, top: int = 1
+) -> Iterator[AnsweredBatch]:
+    """The `top` likeliest answers to batches of questions, which are on the model's device.
+
+    `loss` is the recipe's, which says what a probability is, see `likeliest_answers`.
+    """
+    for batch in batches:
+        output = cast(VqaModel, model)(batch)
+        output = replace(output, logits=output.logits.float())
+        ids, shares = likeliest_answers(output.logits, loss, top)
+        rows = zip(ids.tolist(), shares.tolist(), strict=True)
+        texts = [
+            [(answers.answers[id_], share) for id_, share in zip(*row, strict=True)] for row in rows
+        ]
+        yield AnsweredBatch(batch, output, texts)
+
+
+def caption_batches(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    vocabulary: Vocabulary,
+    rules: Rules,
+    beam_size: int,
+) -> Iterator[list[PredictedCaption]]:
+    """A caption of every image of batches, which are on the model's device, by beam search."""
+    for batch in batches:
+        given = cast(Captioner, model), batch.regions, batch.region_mask, rules
+        captions = []
+        for found in beam_search(*given, beam_size=beam_size):
+            length = max(len(found.words) + found.ended, 1)
+            confidence = math.exp(found.log_probability / length)
+            captions.append(PredictedCaption(vocabulary.decode(found.words), confidence, found))
+        yield captions
+
+
+def image_batch(regions: Tensor, mask: Tensor) -> Batch:
+    """Images of `regions (I, R, D)`, one example each."""
+    return Batch(regions, mask, torch.arange(len(regions), device=regions.device))
+
+
+def question_batch(
+    regions: Tensor, mask: Tensor, image: Sequence[int], words: Sequence[Sequence[int]], pad: int
+) -> VqaBatch:
+    """Questions, as word ids, on images of `regions (I, R, D)`; `image` is the row of each."""
+    rows = [torch.tensor(ids) for ids in words]
+    question = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
+    length = torch.tensor([len(ids) for ids in words])
+    device = regions.device
+    where = torch.tensor(image, device=device)
+    return VqaBatch(regions, mask, where, question.to(device), length.to(device))
