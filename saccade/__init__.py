@@ -7,9 +7,9 @@ Importing this package imports no torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from saccade.api import compare, evaluate, extract, load, prepare, train
+    from saccade.api import compare, evaluate, explain, extract, load, prepare, train
 
-__all__ = ["__version__", "compare", "evaluate", "extract", "load", "prepare", "train"]
+__all__ = ["__version__", "compare", "evaluate", "explain", "extract", "load", "prepare", "train"]
 
 __version__: str
 

@@ -5,11 +5,12 @@ is a `saccade.core.errors.SaccadeError`, whose `message`, `location` and `hint` 
 `device` is "auto" (the GPU where there is one), "cpu" or "cuda".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from saccade.core.errors import BadData
+from saccade.core.errors import BadConfig, BadData
 from saccade.core.run_files import read_run_json, refuse_run
 
 if TYPE_CHECKING:
@@ -269,6 +270,93 @@ def load(run: str | Path, device: str = "auto") -> "Run":
     from saccade.inference.predictor import load as load_weights
 
     return load_weights(run, device)
+
+
+def explain(  # noqa: PLR0913  the options of `saccade explain`
+    run: str | Path,
+    images: str | Path | Iterable[str | Path] = (),
+    question: str | None = None,
+    *,
+    out: str | Path | None = None,
+    split: "Split | None" = None,
+    limit: int | None = 200,
+    only: Literal["right", "wrong"] | None = None,
+    data: str | Path | None = None,
+    features: str | None = None,
+    beam_size: int | None = None,
+    device: str = "auto",
+    on_step: Callable[[int, int], object] = lambda _done, _total: None,
+) -> Path:
+    """Draw what predictions of a split, or about image files, rest on: attention maps over images.
+
+    A folder holds `index.html`, its drawings, and `explained.jsonl`: a line for each prediction
+    with id, question, answer, confidence, people's answers, accuracy, the region of most attention
+    as a box in pixels, and its share of all attention; for captions a box for each word. Where the
+    model has no attention, the map shows how much hiding each region costs.
+
+    Args:
+        run: The run folder.
+        images: Image files, and folders of them; none where a split is given.
+        question: The question about all of them, for a run that answers questions.
+        out: The folder; or a PNG file for one image, which then has all its maps side by side. By
+            default "explained", or "attention.png" for one image.
+        split: "train", "val" or "test": explain its questions, or its images for captions.
+        limit: So many at most, the first ones; None for all.
+        only: Of a split's answers, those that are "right" (at least one person gave them) or
+            "wrong".
+        data: The data folder, where it has moved since training.
+        features: Name of the feature store, where the data folder has several.
+        beam_size: Beams of a captioner; by default the recipe's.
+        device: Where to run the model.
+        on_step: Called with how many are done, and of how many.
+
+    Returns:
+        The page, or the PNG file.
+
+    Raises:
+        BadConfig: Neither images nor a split is given, or both, or the question is missing.
+        BadData: `out` holds other things, or the split has no records.
+        BadImage: An image is not there, or none of them can be read; single ones that cannot be
+            read are left out with a warning.
+        BadRun: There is no such run.
+
+    Example:
+        >>> saccade.explain("run", split="val", limit=2, device="cpu")
+        PosixPath('explained/index.html')
+    """
+    from saccade.data.find_files import images_in
+
+    files = images_in(map(Path, [images] if isinstance(images, str | Path) else images))
+    about = read_run_json(Path(run))
+    if bool(files) == (split is not None):
+        what = "both images and a split" if files else "neither images nor a split"
+        hint = "Give images, or --split test."
+        raise BadConfig(f"there are {what} to explain", hint=hint)
+    if only and not split:
+        hint = "Leave --only out, or give --split."
+        raise BadConfig("only a split's answers are right or wrong", hint=hint)
+    if split and (folder := data or about.get("data")):
+        _check_data(folder)
+    single = len(files) == 1 and (out is None or Path(out).suffix.lower() == ".png")
+    place = Path(out or ("attention.png" if single else "explained"))
+    if not single and place.suffix.lower() == ".png":
+        hint = "Give --out a folder."
+        raise BadConfig("a PNG file is drawn of one image alone", location=place, hint=hint)
+    from saccade.inference.explain import explain as draw
+
+    if single:
+        return draw(Path(run), files[0], place, question, beam_size, device)
+    from saccade.evaluation import explanations
+
+    explanations.check_folder(place)
+    opened = load(run, device)
+    if split is None:
+        examples = explanations.file_examples(opened, files, question)
+    else:
+        where = Path(data) if data else None
+        examples = explanations.split_examples(opened, split, where, features, only)
+    write = partial(explanations.write, only=only, limit=limit, beam_size=beam_size)
+    return write(opened, place, examples, on_step=on_step)
 
 
 def compare(

@@ -40,7 +40,8 @@ MODULES = {
     **dict.fromkeys(("extract", "import-features", "store"), "features"),
     **dict.fromkeys(("train", "import-checkpoint"), "train"),
     **dict.fromkeys(("evaluate", "compare"), "evaluate"),
-    **dict.fromkeys(("ask", "caption", "explain"), "predict"),
+    **dict.fromkeys(("ask", "caption"), "predict"),
+    "explain": "explain",
     **dict.fromkeys(("pack", "unpack"), "data"),
     **dict.fromkeys(("list", "show", "about"), "info"),
 }

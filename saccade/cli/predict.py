@@ -1,4 +1,4 @@
-"""Commands that use a run on any image: ask, caption, explain."""
+"""Commands that use a run on any image: ask, caption."""
 
 from pathlib import Path
 from typing import Annotated
@@ -74,25 +74,3 @@ def caption(
             texts = [opened.caption(image, beam_size=beam_size).text]
         for text in texts:
             typer.echo(text if len(images) == 1 else f"{image}: {text}")
-
-
-@commands.command()
-def explain(
-    run: app.RunArgument,
-    image: app.ImageArgument,
-    question: Annotated[str | None, typer.Argument(help="For VQA runs.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG file to draw.")] = Path(
-        "attention.png"
-    ),
-    beam_size: app.BeamOption = None,
-    device: app.DeviceOption = "auto",
-) -> None:
-    """Draw the model's attention: per glimpse, or per word."""
-    from saccade.core.run_files import read_run_json
-
-    _refuse_missing(image)
-    read_run_json(run)
-    from saccade.inference.explain import explain as draw
-
-    drawn = draw(run, image, out, question=question, beam_size=beam_size, device=device)
-    typer.echo(f"Drawn: {drawn}")

@@ -2,11 +2,18 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 def console() -> Console:
@@ -17,6 +24,16 @@ def console() -> Console:
 def say(line: str, style: str | None = None) -> None:
     """Print a line above a progress bar, if there is one."""
     console().print(line, style=style, markup=False)
+
+
+@contextmanager
+def steps_bar(work: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that shows, on a terminal, how many steps are done, and of how many."""
+    screen = console()
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(work, *columns, console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager

@@ -6,14 +6,16 @@ import re
 import shlex
 import time
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, BadImage
 
+IMAGES = r".*\.(?i:jpe?g|png|webp|bmp|gif|tiff?|dcm)"
+"""Names of image files, as a pattern."""
 ARCHIVES = r".*\.(?i:zip|tar|tgz|tar\.\w+|7z|rar)"
 """Names of what is to be unpacked first, as a pattern."""
 MOST_FOLDERS = 200
@@ -75,6 +77,28 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """
     with os.scandir(folder) as entries:
         return [entry for entry in entries if not entry.name.startswith(".")]
+
+
+def images_in(paths: Iterable[Path]) -> list[Path]:
+    """Image files: the given ones, and of a given folder those in and below it, in order.
+
+    Raises BadImage for a path that is not there, and a folder without images.
+    """
+    found = list[Path]()
+    for path in paths:
+        if not path.exists():
+            hint = "Give the path of an image file, or of a folder of them."
+            raise BadImage("no such file", location=path, hint=hint)
+        inside = [path]
+        if path.is_dir():
+            below = (one.relative_to(path) for one in path.rglob("*"))
+            shown = (one for one in below if not any(part[0] == "." for part in one.parts))
+            inside = [path / one for one in sorted(shown) if re.fullmatch(IMAGES, one.name)]
+        if not inside:
+            hint = "Give a folder with images, or the files by their names."
+            raise BadImage("holds no image files", location=path, hint=hint)
+        found += inside
+    return found
 
 
 class SeveralFit(BadConfig):

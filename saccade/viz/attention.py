@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import colormaps
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from saccade.viz.fonts import INK, QUIET, Font, Text, draw_texts
 from saccade.viz.html import Pixels
@@ -87,6 +87,19 @@ def overlay(image: Pixels, heat: Heat) -> Pixels:
     strength = 0.1 + 0.5 * hot
     mixed = dimmed * (1 - strength) + colours * strength
     return np.asarray(np.round(np.clip(mixed, 0, 1) * 255), dtype=np.uint8)
+
+
+def outline(image: Pixels, box: Sequence[float]) -> Pixels:
+    """A copy of `image (H, W, 3)` with a frame in white and black around a box, which is x0 y0 x1
+    y1 as shares of its width and height.
+    """
+    height, width = image.shape[:2]
+    drawn = Image.fromarray(image)
+    x0, y0, x1, y1 = np.multiply(box, (width, height, width, height)).round().astype(int)
+    pen, right, low = ImageDraw.Draw(drawn), max(x1 - 1, x0), max(y1 - 1, y0)
+    pen.rectangle((x0 - 2, y0 - 2, right + 2, low + 2), outline="black", width=6)
+    pen.rectangle((x0, y0, right, low), outline="white", width=2)
+    return np.asarray(drawn, dtype=np.uint8)
 
 
 MARGIN, GAP, LINE = 20, 12, 30
