@@ -5,13 +5,12 @@ is a `saccade.core.errors.SaccadeError`, whose `message`, `location` and `hint` 
 `device` is "auto" (the GPU where there is one), "cpu" or "cuda".
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.core.run_files import read_run_json, refuse_run
+from saccade.core.run_files import read_run_json, refuse_other_files, refuse_run
 
 if TYPE_CHECKING:
     from saccade.config import Recipe
@@ -287,23 +286,18 @@ def explain(  # noqa: PLR0913  the options of `saccade explain`
     device: str = "auto",
     on_step: Callable[[int, int], object] = lambda _done, _total: None,
 ) -> Path:
-    """Draw what predictions of a split, or about image files, rest on: attention maps over images.
+    """Draw what predictions rest on as maps over images: of a split, or of any image files.
 
-    A folder holds `index.html`, its drawings, and `explained.jsonl`: a line for each prediction
-    with id, question, answer, confidence, people's answers, accuracy, the region of most attention
-    as a box in pixels, and its share of all attention; for captions a box for each word. Where the
-    model has no attention, the map shows how much hiding each region costs.
+    The folder gets a page, its drawings, and the same as data: docs/explain.md.
 
     Args:
         run: The run folder.
-        images: Image files, and folders of them; none where a split is given.
-        question: The question about all of them, for a run that answers questions.
-        out: The folder; or a PNG file for one image, which then has all its maps side by side. By
-            default "explained", or "attention.png" for one image.
-        split: "train", "val" or "test": explain its questions, or its images for captions.
+        images: Image files, and folders of them.
+        question: About all of these, where the run answers questions.
+        out: The folder, by default "explained"; or, of one image, a PNG file: "attention.png".
+        split: "train", "val" or "test": its questions, or its images for captions.
         limit: So many at most, the first ones; None for all.
-        only: Of a split's answers, those that are "right" (at least one person gave them) or
-            "wrong".
+        only: Of a split's answers the "right" ones (that any person gave) or the "wrong" ones.
         data: The data folder, where it has moved since training.
         features: Name of the feature store, where the data folder has several.
         beam_size: Beams of a captioner; by default the recipe's.
@@ -314,10 +308,10 @@ def explain(  # noqa: PLR0913  the options of `saccade explain`
         The page, or the PNG file.
 
     Raises:
-        BadConfig: Neither images nor a split is given, or both, or the question is missing.
+        BadConfig: It is not clear what to explain.
         BadData: `out` holds other things, or the split has no records.
-        BadImage: An image is not there, or none of them can be read; single ones that cannot be
-            read are left out with a warning.
+        BadImage: An image is not there, or none can be read; single ones are left out with a
+            warning.
         BadRun: There is no such run.
 
     Example:
@@ -328,35 +322,34 @@ def explain(  # noqa: PLR0913  the options of `saccade explain`
 
     files = images_in(map(Path, [images] if isinstance(images, str | Path) else images))
     about = read_run_json(Path(run))
+    place = _place_of_explanations(files, out, split, only)
+    if split and (folder := data or about.get("data")):
+        _check_data(folder)
+    from saccade.evaluation import explanations
+
+    chosen = explanations.Chosen(split, only, limit, Path(data) if data else None, features)
+    opened = load(run, device)
+    return explanations.explain(opened, files, question, place, chosen, beam_size, on_step)
+
+
+def _place_of_explanations(
+    files: Sequence[Path], out: str | Path | None, split: str | None, only: str | None
+) -> Path:
+    """Where explanations are written. Raises BadConfig where it is not clear what to explain."""
+    single = len(files) == 1 and (out is None or Path(out).suffix.lower() == ".png")
+    place = Path(out or ("attention.png" if single else "explained"))
     if bool(files) == (split is not None):
-        what = "both images and a split" if files else "neither images nor a split"
-        hint = "Give images, or --split test."
-        raise BadConfig(f"there are {what} to explain", hint=hint)
+        message = f"{'both images and a' if files else 'neither images nor a'} split to explain"
+        raise BadConfig(message, hint="Give images, or --split test.")
     if only and not split:
         hint = "Leave --only out, or give --split."
         raise BadConfig("only a split's answers are right or wrong", hint=hint)
-    if split and (folder := data or about.get("data")):
-        _check_data(folder)
-    single = len(files) == 1 and (out is None or Path(out).suffix.lower() == ".png")
-    place = Path(out or ("attention.png" if single else "explained"))
     if not single and place.suffix.lower() == ".png":
-        hint = "Give --out a folder."
+        hint = "Give a folder as --out."
         raise BadConfig("a PNG file is drawn of one image alone", location=place, hint=hint)
-    from saccade.inference.explain import explain as draw
-
-    if single:
-        return draw(Path(run), files[0], place, question, beam_size, device)
-    from saccade.evaluation import explanations
-
-    explanations.check_folder(place)
-    opened = load(run, device)
-    if split is None:
-        examples = explanations.file_examples(opened, files, question)
-    else:
-        where = Path(data) if data else None
-        examples = explanations.split_examples(opened, split, where, features, only)
-    write = partial(explanations.write, only=only, limit=limit, beam_size=beam_size)
-    return write(opened, place, examples, on_step=on_step)
+    if not single:
+        refuse_other_files(place)
+    return place
 
 
 def compare(

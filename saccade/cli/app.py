@@ -164,6 +164,14 @@ ExplainOption = Annotated[
     Path | None, typer.Option(help="Also draw the model's attention into this PNG file.")
 ]
 
+ExplainCaptionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also draw the attention of each word: into a folder with a page, or, of one image, "
+        "into this PNG file."
+    ),
+]
+
 
 def say_next(*words: object) -> None:
     """Print the command to give next; what holds blanks is quoted."""

@@ -1,12 +1,13 @@
 """Commands that use a run on any image: ask, caption."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from saccade.cli import app
-from saccade.core.errors import BadImage
+from saccade.core.errors import BadConfig, BadImage
 
 commands = typer.Typer(rich_markup_mode=None)
 
@@ -59,12 +60,16 @@ def caption(
         float, typer.Option(min=0.01, max=1, help="Sample from the fewest words that reach it.")
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal captions.")] = 0,
+    explain: app.ExplainCaptionsOption = None,
     device: app.DeviceOption = "auto",
 ) -> None:
     """Write the captions of images."""
     from saccade.api import load
 
     _refuse_missing(*images)
+    if explain is not None:
+        _explain_captions(run, images, explain, samples, beam_size, device)
+        return
     opened = load(run, device)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     for image in images:
@@ -74,3 +79,33 @@ def caption(
             texts = [opened.caption(image, beam_size=beam_size).text]
         for text in texts:
             typer.echo(text if len(images) == 1 else f"{image}: {text}")
+
+
+def _explain_captions(
+    run: Path, images: list[Path], out: Path, samples: int, beam_size: int | None, device: str
+) -> None:
+    """Draw a map for each word of the images' captions, and print the captions."""
+    from saccade.api import explain, load
+    from saccade.core.console import steps_bar
+
+    if samples:
+        hint = "Leave --samples or --explain out."
+        raise BadConfig("captions of beam search are explained, not samples", hint=hint)
+    if out.suffix.lower() == ".png" and len(images) == 1 and images[0].is_file():
+        from saccade.inference.explain import explain_caption
+        from saccade.viz.plots import save_png
+
+        opened = load(run, device)
+        encoded = opened.encode(images[0])
+        written = opened.caption(encoded, beam_size=beam_size)
+        save_png(out, explain_caption(opened, images[0], encoded, written))
+        typer.echo(written.text)
+        return
+    with steps_bar("explaining") as on_step:
+        options: dict[str, Any] = {"beam_size": beam_size, "device": device, "on_step": on_step}
+        page = explain(run, images, out=out, limit=None, **options)
+    for line in (page.parent / "explained.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        if "caption" in row:
+            typer.echo(f"{row['file']}: {row['caption']}")
+    typer.echo(f"Drawn: {page}", err=True)

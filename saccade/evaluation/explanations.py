@@ -24,6 +24,7 @@ from PIL import Image
 
 from saccade.core.errors import BadConfig, BadData, BadImage, BadRun, SaccadeWarning
 from saccade.core.files import folder_in_one_go
+from saccade.core.run_files import EXPLANATIONS, refuse_other_files
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Split
@@ -34,6 +35,7 @@ from saccade.inference.explain import (
     answer_map,
     check_question,
     encode_stored,
+    explain_image,
     heat_of,
     image_and_size,
     top_region,
@@ -45,7 +47,7 @@ from saccade.models.catalogue import MODELS
 from saccade.viz.attention import outline, overlay
 from saccade.viz.html import Pixels, fill_file, jpeg
 
-PAGE, DATA, IMAGES, MAPS = "index.html", "explained.jsonl", "images", "maps"
+PAGE, DATA, IMAGES, MAPS = EXPLANATIONS
 TEMPLATE = "evaluation/explanations.html.j2"
 AT_ONCE = 32
 """Examples of a batch."""
@@ -89,22 +91,39 @@ class Examples:
     """Of the VQA scorer; None where answers are not to be scored."""
 
 
-def check_folder(out: Path) -> None:
-    """Raises BadData where `out` holds anything but earlier explanations, which are replaced."""
-    hint = "Give another --out: a new folder, or one of earlier explanations."
-    if out.exists() and not out.is_dir():
-        raise BadData("is a file", location=out, hint=hint)
-    strange = (
-        {one.name for one in out.iterdir()} - {PAGE, DATA, IMAGES, MAPS} if out.exists() else ()
-    )
-    if strange:
-        message = f"holds other things than explanations, such as {min(strange)}"
-        raise BadData(message, location=out, hint=hint)
+class Chosen(NamedTuple):
+    """Which predictions are explained."""
+
+    split: Split | None = None
+    """None for image files."""
+    only: Only | None = None
+    """Right answers are those that anybody gave: an accuracy above 0."""
+    limit: int | None = None
+    data: Path | None = None
+    features: str | None = None
 
 
-def split_examples(
-    run: Run, split: Split, data: Path | None, features: str | None, only: Only | None
-) -> Examples:
+def explain(
+    run: Run,
+    files: Sequence[Path],
+    question: str | None,
+    out: Path,
+    chosen: Chosen,
+    beam_size: int | None = None,
+    on_step: OnStep = lambda _done, _total: None,
+) -> Path:
+    """Explain a split, or files: see `saccade.explain`. Returns the page, or the PNG file."""
+    if out.suffix.lower() == ".png":
+        return explain_image(run, files[0], out, question, beam_size)
+    refuse_other_files(out)
+    if chosen.split is None:
+        examples = _file_examples(run, files, question)
+    else:
+        examples = _split_examples(run, chosen.split, chosen)
+    return _write(run, out, examples, chosen, beam_size, on_step)
+
+
+def _split_examples(run: Run, split: Split, chosen: Chosen) -> Examples:
     """The questions of a split, or its images where the run writes captions.
 
     Images come from the feature store; from their files where the data folder has no store. Raises
@@ -112,7 +131,7 @@ def split_examples(
     predictions are neither right nor wrong; BadRun, BadStore as `evaluate` does.
     """
     opened, asks = run.opened, TASK_INFO[run.task].asks_question
-    where = data or opened.header.data
+    only, where = chosen.only, chosen.data or opened.header.data
     if where is None:
         hint = "Give one by --data."
         raise BadRun("an imported run has no data folder", location=opened.path, hint=hint)
@@ -133,12 +152,12 @@ def split_examples(
         )
     encode = _from_files(run)
     if folder.stores():
-        encode = _from_store(run, assemble_for_run(opened, folder, features).store)
+        encode = _from_store(run, assemble_for_run(opened, folder, chosen.features).store)
     revision = folder.revision if asks else None
     return Examples(f"{folder.about['source']}, {split} split", each, encode, revision)
 
 
-def file_examples(run: Run, files: Sequence[Path], question: str | None) -> Examples:
+def _file_examples(run: Run, files: Sequence[Path], question: str | None) -> Examples:
     """Image files, each asked the same question where the run answers one.
 
     Raises BadConfig where the question is missing or not wanted.
@@ -186,23 +205,20 @@ def _from_store(run: Run, store: FeatureStore) -> Encode:
     return encode
 
 
-def write(
+def _write(
     run: Run,
     out: Path,
     examples: Examples,
-    *,
-    only: Only | None = None,
-    limit: int | None = None,
-    beam_size: int | None = None,
-    on_step: OnStep = lambda _done, _total: None,
+    chosen: Chosen,
+    beam_size: int | None,
+    on_step: OnStep,
 ) -> Path:
-    """Explain examples, at most `limit` of them, in the folder `out`; returns the page.
+    """Explain examples in the folder `out`; returns the page.
 
-    `only` takes the right answers (those that anybody gave, an accuracy above 0) or the wrong ones.
     An image that cannot be read is left out and named, in a warning and in the data; the others go
-    on. Raises BadData as `check_folder` does, BadImage where no image at all can be read.
+    on. Raises BadImage where no image at all can be read.
     """
-    check_folder(out)
+    only, limit = chosen.only, chosen.limit
     # All are gone through where it must be seen first which are right.
     each = examples.each if only else examples.each[:limit]
     counts, unread = Counter[str](), list[Row]()

@@ -195,17 +195,19 @@ def explain(
     and gives one map per word. Raises BadConfig where the question is missing or not wanted, or the
     image is one region; BadRun and BadImage as `Run` does.
     """
-    opened = load(run, device)
-    check_question(opened, question)
-    encoded = opened.encode(image)
+    return explain_image(load(run, device), image, out, question, beam_size)
+
+
+def explain_image(
+    run: Run, image: Path, out: Path, question: str | None = None, beam_size: int | None = None
+) -> Path:
+    """The same with a run that is loaded."""
+    check_question(run, question)
+    encoded = run.encode(image)
     if question is not None:
-        pixels = explain_answer(opened, image, encoded, question, opened.ask(encoded, question))
+        pixels = explain_answer(run, image, encoded, question, run.ask(encoded, question))
     else:
-        caption = opened.caption(encoded, beam_size=beam_size)
-        hidden = any(word.attention is None for word in caption.words)
-        if hidden:
-            caption = occlude_caption(opened, encoded, caption)
-        pixels = draw_caption(opened, image, caption, hidden=hidden)
+        pixels = explain_caption(run, image, encoded, run.caption(encoded, beam_size=beam_size))
     out.parent.mkdir(parents=True, exist_ok=True)
     save_png(out, pixels)
     return out
@@ -230,6 +232,16 @@ def explain_answer(
     if hidden:
         answer = occlude_answer(run, encoded, question, answer)
     return draw_answer(run, image, question, answer, hidden=hidden)
+
+
+def explain_caption(
+    run: Run, image: Path, encoded: EncodedImage, caption: GeneratedCaption
+) -> NDArray[np.uint8]:
+    """Draw a caption likewise, word by word."""
+    hidden = any(word.attention is None for word in caption.words)
+    if hidden:
+        caption = occlude_caption(run, encoded, caption)
+    return draw_caption(run, image, caption, hidden=hidden)
 
 
 def draw_answer(
