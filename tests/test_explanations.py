@@ -179,7 +179,7 @@ def test_the_page_waits_for_nothing_and_is_reached_by_keyboard_and_by_ear(world,
         assert image["src"] in page.links, "an image opens by a link"
     assert len(set(page.ids)) == len(page.ids)
     assert {link[1:] for link in page.links if link[0] == "#"} <= set(page.ids)
-    corners = " ".join(map(str, rows[0]["box"]))
+    corners = " ".join(f"{edge:g}" for edge in rows[0]["box"])
     assert corners in unescape(page.text)
 
 

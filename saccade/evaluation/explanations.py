@@ -87,6 +87,8 @@ class Examples:
     title: str
     each: Sequence[Example]
     encode: Encode
+    kind: str = ""
+    """"question" or "image", which an id is of; "" where it is a file's path."""
     revision: str | None = None
     """Of the VQA scorer; None where answers are not to be scored."""
 
@@ -137,11 +139,11 @@ def _split_examples(run: Run, split: Split, chosen: Chosen) -> Examples:
         raise BadRun("an imported run has no data folder", location=opened.path, hint=hint)
     folder = DataFolder(Path(where))
     each = list(_questions(folder, split) if asks else _images(folder, split))
-    kind = "questions" if asks else "images"
+    kind = "question" if asks else "image"
     if not each:
-        others = [one for one in SPLITS if folder.about["splits"][one][kind]]
+        others = [one for one in SPLITS if folder.about["splits"][one][f"{kind}s"]]
         hint = f"Choose another split with --split: {', '.join(others)}."
-        raise BadData(f"the {split} split has no {kind}", location=folder.path, hint=hint)
+        raise BadData(f"the {split} split has no {kind}s", location=folder.path, hint=hint)
     if only and not asks:
         hint = "Leave --only out."
         raise BadConfig("captions are neither right nor wrong", location=opened.path, hint=hint)
@@ -154,7 +156,7 @@ def _split_examples(run: Run, split: Split, chosen: Chosen) -> Examples:
     if folder.stores():
         encode = _from_store(run, assemble_for_run(opened, folder, chosen.features).store)
     revision = folder.revision if asks else None
-    return Examples(f"{folder.about['source']}, {split} split", each, encode, revision)
+    return Examples(f"{folder.about['source']}, {split} split", each, encode, kind, revision)
 
 
 def _file_examples(run: Run, files: Sequence[Path], question: str | None) -> Examples:
@@ -394,6 +396,7 @@ def _content(run: Run, examples: Examples, counts: Counter[str], only: Only | No
         "run": run.opened.path.resolve().name,
         "recipe": header.recipe_name,
         "asks": asks,
+        "kind": examples.kind,
         "shown": counts.total(),
         "total": len(examples.each),
         "only": only,

@@ -90,15 +90,19 @@ def overlay(image: Pixels, heat: Heat) -> Pixels:
 
 
 def outline(image: Pixels, box: Sequence[float]) -> Pixels:
-    """A copy of `image (H, W, 3)` with a frame in white and black around a box, which is x0 y0 x1
-    y1 as shares of its width and height.
+    """A copy of `image (H, W, 3)` with a frame around a box, which is x0 y0 x1 y1 as shares of its
+    width and height. What is in the box stays visible, however small it is; the frame is white and
+    black, so it is seen on any colour, and moves inwards at the edges of the image.
     """
     height, width = image.shape[:2]
-    drawn = Image.fromarray(image)
     x0, y0, x1, y1 = np.multiply(box, (width, height, width, height)).round().astype(int)
-    pen, right, low = ImageDraw.Draw(drawn), max(x1 - 1, x0), max(y1 - 1, y0)
-    pen.rectangle((x0 - 2, y0 - 2, right + 2, low + 2), outline="black", width=6)
-    pen.rectangle((x0, y0, right, low), outline="white", width=2)
+    drawn = Image.fromarray(image)
+    pen = ImageDraw.Draw(drawn)
+    for distance, colour in ((1, "black"), (2, "white"), (3, "white"), (4, "black")):
+        left, top = max(x0 - distance, 4 - distance), max(y0 - distance, 4 - distance)
+        right = min(x1 - 1 + distance, width - 5 + distance)
+        low = min(y1 - 1 + distance, height - 5 + distance)
+        pen.rectangle((left, top, max(right, left), max(low, top)), outline=colour)
     return np.asarray(drawn, dtype=np.uint8)
 
 
