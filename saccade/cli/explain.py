@@ -1,12 +1,14 @@
 """The command that shows what predictions rest on: explain."""
 
+import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from saccade.cli import app
+from saccade.core.run_files import EXPLANATIONS
 from saccade.data.find_files import IMAGES
 from saccade.data.records import Split
 
@@ -65,6 +67,16 @@ def explain(
             on_step=on_step,
         )
     typer.echo(f"Drawn: {drawn}")
+    if any("error" in row for row in explained_rows(drawn)):
+        raise typer.Exit(1)
+
+
+def explained_rows(page: Path) -> list[dict[str, Any]]:
+    """The data beside a page of explanations; none beside a single drawing."""
+    if page.suffix.lower() == ".png":
+        return []
+    with (page.parent / EXPLANATIONS[1]).open(encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
 
 
 def _images_and_question(words: list[str]) -> tuple[list[Path], str | None]:

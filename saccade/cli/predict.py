@@ -1,6 +1,5 @@
 """Commands that use a run on any image: ask, caption."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,6 +85,7 @@ def _explain_captions(
 ) -> None:
     """Draw a map for each word of the images' captions, and print the captions."""
     from saccade.api import explain, load
+    from saccade.cli.explain import explained_rows
     from saccade.core.console import steps_bar
 
     if samples:
@@ -104,8 +104,10 @@ def _explain_captions(
     with steps_bar("explaining") as on_step:
         options: dict[str, Any] = {"beam_size": beam_size, "device": device, "on_step": on_step}
         page = explain(run, images, out=out, limit=None, **options)
-    for line in (page.parent / "explained.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    rows = explained_rows(page)
+    for row in rows:
         if "caption" in row:
             typer.echo(f"{row['file']}: {row['caption']}")
     typer.echo(f"Drawn: {page}", err=True)
+    if any("error" in row for row in rows):
+        raise typer.Exit(1)

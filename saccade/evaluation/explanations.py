@@ -32,7 +32,9 @@ from saccade.experiment import assemble_for_run
 from saccade.features.store import FeatureStore
 from saccade.inference.explain import (
     RegionMap,
+    answer_batch,
     answer_map,
+    caption_batch,
     check_question,
     encode_stored,
     explain_image,
@@ -133,11 +135,11 @@ def _split_examples(run: Run, split: Split, chosen: Chosen) -> Examples:
     predictions are neither right nor wrong; BadRun, BadStore as `evaluate` does.
     """
     opened, asks = run.opened, TASK_INFO[run.task].asks_question
-    only, where = chosen.only, chosen.data or opened.header.data
-    if where is None:
+    only, path = chosen.only, chosen.data or opened.header.data
+    if path is None:
         hint = "Give one by --data."
         raise BadRun("an imported run has no data folder", location=opened.path, hint=hint)
-    folder = DataFolder(Path(where))
+    folder = DataFolder(Path(path))
     each = list(_questions(folder, split) if asks else _images(folder, split))
     kind = "question" if asks else "image"
     if not each:
@@ -171,7 +173,8 @@ def _file_examples(run: Run, files: Sequence[Path], question: str | None) -> Exa
 
 def _questions(folder: DataFolder, split: Split) -> Iterator[Example]:
     names = folder.released_ids("question")
-    files = {image.id: folder.image_root / image.file for image in folder.images(split)}
+    # Of all splits: a set that divides its questions anew leaves the images where they were.
+    files = {image.id: folder.image_root / image.file for image in folder.images()}
     for one in folder.questions(split):
         name = names.get(one.id, one.id)
         yield Example(name, one.image_id, files[one.image_id], one.text, one.answers)
@@ -288,8 +291,8 @@ def _predict(
     if not images:
         return []
     if TASK_INFO[run.task].asks_question:
-        return run.answers(images, [one.question for one, _ in ready])
-    return run.captions(images, beam_size)
+        return answer_batch(run, images, [one.question for one, _ in ready])
+    return caption_batch(run, images, beam_size)
 
 
 def _described(example: Example, prediction: Prediction, revision: str | None) -> Row:

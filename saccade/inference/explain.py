@@ -10,20 +10,31 @@ Shapes: R regions, D numbers per region, T words.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from saccade.core.errors import BadConfig
 from saccade.core.tasks import TASK_INFO
-from saccade.data.batch import Batch, CaptionBatch
+from saccade.data.batch import Batch, CaptionBatch, Captioner, VqaBatch, VqaModel
 from saccade.features.images import read_image
 from saccade.features.store import FeatureStore
-from saccade.inference.predictor import Answer, EncodedImage, GeneratedCaption, Run, load
+from saccade.inference.decoding import beam_search, likeliest_answers, replay, rules_of
+from saccade.inference.predictor import (
+    Answer,
+    CaptionWord,
+    EncodedImage,
+    GeneratedCaption,
+    Run,
+    load,
+)
+from saccade.text.segmentation import as_sentence
+from saccade.text.tokenizers import as_question
 from saccade.viz.attention import Heat, heat_map, overlay, panel
 from saccade.viz.html import Tile, embed
 from saccade.viz.plots import save_png
@@ -99,6 +110,70 @@ def _weights(cost: Tensor) -> NDArray[np.float32]:
     """Costs of hiding as shares of 1; a region whose hiding helps gets 0."""
     cost = cost.clamp_min(0)
     return np.asarray((cost / cost.sum().clamp_min(1e-12)).cpu().numpy())
+
+
+def answer_batch(
+    run: Run, images: Sequence[EncodedImage], questions: Sequence[str]
+) -> list[Answer]:
+    """Answers to questions, each about the image in its place: those of `Run.ask`, in one batch.
+
+    A question without a word is one unknown word, as it is for `evaluate`.
+    """
+    answers, recipe = run.opened.words.answers, run.opened.header.recipe
+    assert answers is not None  # a VQA run cannot be made without
+    assert recipe.answers is not None
+    vocabulary, place = run.opened.words.vocabulary, dict[int, int]()
+    image = [place.setdefault(id(one), len(place)) for one in images]
+    cut = [vocabulary.cut(as_question(text))[: recipe.text.max_length] for text in questions]
+    words = [torch.tensor(vocabulary.encode(some) or [vocabulary.unknown]) for some in cut]
+    batch = VqaBatch(
+        *_stack(list({id(one): one for one in images}.values())),
+        image=torch.tensor(image, device=run.device),
+        question=pad_sequence(words, True, vocabulary.pad).to(run.device),
+        question_length=torch.tensor([len(ids) for ids in words], device=run.device),
+    )
+    with torch.inference_mode():
+        output = cast(VqaModel, run.model)(batch)
+        best, shares = likeliest_answers(output.logits, recipe.answers.loss, top=5)
+    found = []
+    for row, one in enumerate(images):
+        ids, probabilities = best[row].tolist(), shares[row].tolist()
+        top = [(answers.answers[id_], p) for id_, p in zip(ids, probabilities, strict=True)]
+        maps = output.attention
+        attention = None if maps is None else maps[row, :, : len(one.boxes)].cpu().numpy()
+        found.append(Answer(top[0][0], top, attention, one.boxes))
+    return found
+
+
+def caption_batch(
+    run: Run, images: Sequence[EncodedImage], beam_size: int | None = None
+) -> list[GeneratedCaption]:
+    """Captions of images: those of `Run.caption`, in one batch."""
+    vocabulary, decode = run.opened.words.vocabulary, run.opened.header.recipe.decode
+    assert decode is not None  # a captioning recipe cannot be built without
+    given, rules = (cast(Captioner, run.model), *_stack(images)), rules_of(vocabulary, decode)
+    found = beam_search(*given, rules, beam_size=beam_size or decode.beam_size)
+    maps, sentinels = replay(*given, [best.words for best in found], rules)
+    captions = []
+    for row, (image, best) in enumerate(zip(images, found, strict=True)):
+        of, kept, texts = maps[row], sentinels[row], vocabulary.decode(best.words)
+        words = [
+            CaptionWord(
+                text,
+                None if of is None else of[t, : len(image.boxes)].cpu().numpy(),
+                None if kept is None else float(kept[t]),
+            )
+            for t, text in enumerate(texts)
+        ]
+        log_p = best.log_probability
+        captions.append(GeneratedCaption(as_sentence(texts), words, log_p, image.boxes))
+    return captions
+
+
+def _stack(images: Sequence[EncodedImage]) -> tuple[Tensor, Tensor]:
+    """Regions (I, R, D) and mask (I, R) of images, padded to the most regions that one has."""
+    regions = pad_sequence([image.regions[0] for image in images], batch_first=True)
+    return regions, pad_sequence([image.mask[0] for image in images], batch_first=True)
 
 
 HIDDEN = "cost of hiding a region"
@@ -220,8 +295,8 @@ def check_question(run: Run, question: str | None) -> None:
         raise BadConfig("this run answers questions", location=path, hint="Give it a question.")
     if not asks and question is not None:
         raise BadConfig("this run writes captions", location=path, hint="Leave the question out.")
-    if question is not None:
-        run.question_ids(question)
+    if question is not None and not any(map(str.isalnum, question)):
+        raise BadConfig(f"{question[:40]!r} holds no word", hint="Ask in words.")
 
 
 def explain_answer(

@@ -5,7 +5,6 @@
 Shapes: R regions, D numbers per region, G glimpses.
 """
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -13,7 +12,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
@@ -132,56 +130,32 @@ class Run:
 
         Raises BadConfig for a run that writes captions, or a question without a word.
         """
-        if self.opened.words.answers is None:
+        answers, config = self.opened.words.answers, self.opened.header.recipe.answers
+        if answers is None or config is None:
             hint = "Use `caption` with it."
             raise BadConfig("this run writes captions", location=self.opened.path, hint=hint)
         encoded = self._encoded(image)
-        return self._answers(self.question(encoded, question), [encoded], top)[0]
-
-    def answers(
-        self, images: Sequence[EncodedImage], questions: Sequence[str], top: int = 5
-    ) -> list[Answer]:
-        """Answers to questions, each about the image in its place, in one batch.
-
-        They are those of `ask`. A question without a word is one unknown word, as in `evaluate`.
-        """
-        vocabulary, places = self.opened.words.vocabulary, dict[int, int]()
-        image = [places.setdefault(id(one), len(places)) for one in images]
-        distinct = list({id(one): one for one in images}.values())
-        words = [
-            torch.tensor(self._ids(question) or [vocabulary.unknown]) for question in questions
-        ]
-        batch = VqaBatch(
-            *stack(distinct),
-            image=torch.tensor(image, device=self.device),
-            question=pad_sequence(words, True, vocabulary.pad).to(self.device),
-            question_length=torch.tensor([len(ids) for ids in words], device=self.device),
-        )
-        return self._answers(batch, images, top)
-
-    def _answers(self, batch: VqaBatch, images: Sequence[EncodedImage], top: int) -> list[Answer]:
-        answers, config = self.opened.words.answers, self.opened.header.recipe.answers
-        assert answers is not None
-        assert config is not None
+        batch = self.question(encoded, question)
         with torch.inference_mode():
             output: VqaOutput = self.model(batch)
             best, shares = likeliest_answers(output.logits, config.loss, top)
-        found = []
-        for row, image in enumerate(images):
-            places, probabilities = best[row].tolist(), shares[row].tolist()
-            ranked = [(answers.answers[i], p) for i, p in zip(places, probabilities, strict=True)]
-            attention = None
-            if output.attention is not None:
-                attention = output.attention[row, :, : len(image.boxes)].cpu().numpy()
-            found.append(Answer(ranked[0][0], ranked, attention, image.boxes))
-        return found
+        ranked = [
+            (answers.answers[index], probability)
+            for index, probability in zip(best[0].tolist(), shares[0].tolist(), strict=True)
+        ]
+        attention = None if output.attention is None else output.attention[0].cpu().numpy()
+        return Answer(ranked[0][0], ranked, attention, encoded.boxes)
 
     def _encoded(self, image: str | Path | EncodedImage) -> EncodedImage:
         return image if isinstance(image, EncodedImage) else self.encode(image)
 
     def question(self, encoded: EncodedImage, question: str) -> VqaBatch:
         """A batch of one question, cut into words as in training. Raises BadConfig for no words."""
-        ids = self.question_ids(question)
+        vocabulary = self.opened.words.vocabulary
+        tokens = vocabulary.cut(as_question(question))
+        ids = vocabulary.encode(tokens[: self.opened.header.recipe.text.max_length])
+        if not ids or not any(map(str.isalnum, question)):
+            raise BadConfig(f"{question[:40]!r} holds no word", hint="Ask in words.")
         return VqaBatch(
             encoded.regions,
             encoded.mask,
@@ -189,18 +163,6 @@ class Run:
             question=torch.tensor([ids], device=self.device),
             question_length=torch.tensor([len(ids)], device=self.device),
         )
-
-    def question_ids(self, question: str) -> list[int]:
-        """The ids of a question's words, cut as in training. Raises BadConfig for no words."""
-        ids = self._ids(question)
-        if not ids or not any(map(str.isalnum, question)):
-            raise BadConfig(f"{question[:40]!r} holds no word", hint="Ask in words.")
-        return ids
-
-    def _ids(self, question: str) -> list[int]:
-        vocabulary = self.opened.words.vocabulary
-        tokens = vocabulary.cut(as_question(question))
-        return vocabulary.encode(tokens[: self.opened.header.recipe.text.max_length])
 
     def sample(
         self, image: str | Path | EncodedImage, count: int = 5, *, seed: int = 0, **options: Any
@@ -233,37 +195,21 @@ class Run:
 
         Raises BadConfig for a run that answers questions.
         """
-        self._decode_config()  # refuses before the image is encoded
-        return self.captions([self._encoded(image)], beam_size)[0]
-
-    def captions(
-        self, images: Sequence[EncodedImage], beam_size: int | None = None
-    ) -> list[GeneratedCaption]:
-        """Captions of images in one batch, those of `caption`."""
         vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
-        given, rules = (cast(Captioner, self.model), *stack(images)), rules_of(vocabulary, decode)
-        found = beam_search(*given, rules, beam_size=beam_size or decode.beam_size)
-        replayed = replay(*given, [best.words for best in found], rules)
-        captions = []
-        for image, best, maps, sentinels in zip(images, found, *replayed, strict=True):
-            texts = vocabulary.decode(best.words)
-            words = [
-                CaptionWord(
-                    text,
-                    None if maps is None else maps[t, : len(image.boxes)].cpu().numpy(),
-                    None if sentinels is None else float(sentinels[t]),
-                )
-                for t, text in enumerate(texts)
-            ]
-            text, log_p = as_sentence(texts), best.log_probability
-            captions.append(GeneratedCaption(text, words, log_p, image.boxes))
-        return captions
-
-
-def stack(images: Sequence[EncodedImage]) -> tuple[Tensor, Tensor]:
-    """Regions (I, R, D) and mask (I, R) of images, padded to the most regions that one has."""
-    regions = pad_sequence([image.regions[0] for image in images], batch_first=True)
-    return regions, pad_sequence([image.mask[0] for image in images], batch_first=True)
+        encoded, rules = self._encoded(image), rules_of(vocabulary, decode)
+        given = cast(Captioner, self.model), encoded.regions, encoded.mask
+        (best,) = beam_search(*given, rules, beam_size=beam_size or decode.beam_size)
+        (maps,), (sentinels,) = replay(*given, [best.words], rules)
+        texts = vocabulary.decode(best.words)
+        words = [
+            CaptionWord(
+                text,
+                None if maps is None else maps[t].cpu().numpy(),
+                None if sentinels is None else float(sentinels[t]),
+            )
+            for t, text in enumerate(texts)
+        ]
+        return GeneratedCaption(as_sentence(texts), words, best.log_probability, encoded.boxes)
 
 
 def load(path: str | Path, device: str = "auto") -> Run:
