@@ -7,10 +7,28 @@ Importing this package imports no torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from saccade.api import compare, evaluate, extract, load, predict, prepare, score, train
+    from saccade.api import (
+        compare,
+        evaluate,
+        explain,
+        extract,
+        load,
+        predict,
+        prepare,
+        score,
+        train,
+    )
 
 __all__ = [
-    *("__version__", "compare", "evaluate", "extract", "load", "predict", "prepare", "score"),
+    "__version__",
+    "compare",
+    "evaluate",
+    "explain",
+    "extract",
+    "load",
+    "predict",
+    "prepare",
+    "score",
     "train",
 ]
 

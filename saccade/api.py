@@ -5,7 +5,7 @@ is a `saccade.core.errors.SaccadeError`, whose `message`, `location` and `hint` 
 `device` is "auto" (the GPU where there is one), "cpu" or "cuda".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
@@ -14,7 +14,9 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.core.run_files import (
     check_scored,
     read_run_json,
+    refuse_other_files,
     refuse_other_scores,
+    refuse_other_task,
     refuse_run,
 )
 
@@ -458,6 +460,88 @@ def predict(
         server=server,
         **options,
     )
+
+
+def explain(  # noqa: PLR0913  the options of `saccade explain`
+    run: str | Path,
+    images: str | Path | Iterable[str | Path] = (),
+    question: str | None = None,
+    *,
+    out: str | Path | None = None,
+    split: "Split | None" = None,
+    limit: int | None = 200,
+    only: Literal["right", "wrong"] | None = None,
+    data: str | Path | None = None,
+    features: str | None = None,
+    beam_size: int | None = None,
+    device: str = "auto",
+) -> Path:
+    """Draw what predictions rest on as maps over images: of a split, or of any image files.
+
+    The folder gets a page, its drawings, and the same as data: docs/explain.md.
+
+    Args:
+        run: The run folder.
+        images: Image files, and folders of them.
+        question: About all of these, where the run answers questions.
+        out: The folder, by default "explained"; or, of one image, a PNG file: "attention.png".
+        split: "train", "val" or "test": its questions, or its images for captions.
+        limit: So many at most, the first ones; None for all.
+        only: Of a split's answers the "right" ones (that any person gave) or the "wrong" ones.
+        data: The data folder, where it has moved since training.
+        features: Name of the feature store, where the data folder has several.
+        beam_size: Beams of a captioner; by default the recipe's.
+        device: Where to run the model.
+
+    Returns:
+        The page, or the PNG file.
+
+    Raises:
+        BadConfig: It is not clear what to explain.
+        BadData: `out` holds other things, or the split has no records.
+        BadImage: An image is not there, or none can be read; single ones are left out with a
+            warning.
+        BadRun: There is no such run.
+
+    Example:
+        >>> saccade.explain("run", split="val", limit=2, device="cpu")
+        PosixPath('explained/index.html')
+    """
+    from saccade.data.find_files import images_in
+
+    files = images_in(map(Path, [images] if isinstance(images, str | Path) else images))
+    about = read_run_json(Path(run))
+    if files:
+        needs = "Give it a question." if question is None else "Leave the question out."
+        refuse_other_task(Path(run), asks_question=question is not None, needs=needs)
+    place = _place_of_explanations(files, out, split, only)
+    if split and (folder := data or about.get("data")):
+        _check_data(folder)
+    from saccade.evaluation import explanations
+
+    chosen = explanations.Chosen(split, only, limit, Path(data) if data else None, features)
+    opened = load(run, device)
+    return explanations.explain(opened, files, question, place, chosen, beam_size)
+
+
+def _place_of_explanations(
+    files: Sequence[Path], out: str | Path | None, split: str | None, only: str | None
+) -> Path:
+    """Where explanations are written. Raises BadConfig where it is not clear what to explain."""
+    single = len(files) == 1 and (out is None or Path(out).suffix.lower() == ".png")
+    place = Path(out or ("attention.png" if single else "explained"))
+    if bool(files) == (split is not None):
+        message = f"{'both images and a' if files else 'neither images nor a'} split to explain"
+        raise BadConfig(message, hint="Give images, or --split test.")
+    if only and not split:
+        hint = "Leave --only out, or give --split."
+        raise BadConfig("only a split's answers are right or wrong", hint=hint)
+    if not single and place.suffix.lower() == ".png":
+        hint = "Give a folder as --out."
+        raise BadConfig("a PNG file is drawn of one image alone", location=place, hint=hint)
+    if not single:
+        refuse_other_files(place)
+    return place
 
 
 def compare(

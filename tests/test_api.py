@@ -13,7 +13,10 @@ from saccade.core.errors import BadConfig, BadRun
 from saccade.recipes.catalogue import RECIPES
 from tests.worlds import make_world
 
-FUNCTIONS = ("prepare", "extract", "train", "evaluate", "score", "load", "predict", "compare")
+FUNCTIONS = (
+    *("prepare", "extract", "train", "evaluate", "score", "load", "predict", "explain"),
+    "compare",
+)
 
 
 def test_the_examples_of_the_docstrings_run(tmp_path, monkeypatch):

@@ -263,8 +263,7 @@ def test_the_command_line_prints_the_warning_as_a_note(monkeypatch, tmp_path):
         warnings.warn("no font here has 猫", SaccadeWarning, stacklevel=1)
         return "x.png"
 
-    monkeypatch.setattr("saccade.inference.explain.explain", explain)
-    monkeypatch.setattr("saccade.core.run_files.read_run_json", lambda run: {})
+    monkeypatch.setattr("saccade.api.explain", explain)
     (tmp_path / "image.png").touch()
     done = CliRunner().invoke(app, ["explain", "run", str(tmp_path / "image.png")])
     assert done.exit_code == 0, done.output

@@ -44,7 +44,8 @@ MODULES = {
     **dict.fromkeys(("extract", "import-features", "store"), "features"),
     **dict.fromkeys(("train", "import-checkpoint"), "train"),
     **dict.fromkeys(("evaluate", "score", "compare"), "evaluate"),
-    **dict.fromkeys(("ask", "caption", "predict", "explain"), "predict"),
+    **dict.fromkeys(("ask", "caption", "predict"), "predict"),
+    "explain": "explain",
     **dict.fromkeys(("pack", "unpack"), "data"),
     **dict.fromkeys(("list", "show", "about"), "info"),
 }
@@ -269,6 +270,14 @@ OptionsOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="auto (the GPU if there is one), cpu or cuda.")]
 ExplainOption = Annotated[
     Path | None, typer.Option(help="Also draw the model's attention into this PNG file.")
+]
+
+ExplainCaptionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Also draw the attention of each word: into a folder with a page, or, of one image, "
+        "into this PNG file."
+    ),
 ]
 
 

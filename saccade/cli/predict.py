@@ -191,6 +191,37 @@ def caption(
     return app.Result(found, lines())
 
 
+def _explain_captions(
+    run: Path,
+    images: Sequence[Path],
+    out: Path,
+    samples: int,
+    beam_size: int | None,
+    device: str,
+) -> app.Result:
+    """Draw a map for each word of the images' captions."""
+    from saccade.api import explain, load
+    from saccade.cli.explain import explained
+    from saccade.core.console import show_progress
+
+    if samples:
+        hint = "Leave --samples or --explain out."
+        raise BadConfig("captions of beam search are explained, not samples", hint=hint)
+    if out.suffix.lower() == ".png" and len(images) == 1 and images[0].is_file():
+        from saccade.inference.explain import explain_caption
+        from saccade.viz.plots import save_png
+
+        opened = load(run, device)
+        encoded = opened.encode(images[0])
+        written = opened.caption(encoded, beam_size=beam_size)
+        save_png(out, explain_caption(opened, images[0], encoded, written))
+        found = {"image": images[0], "caption": written.text, "drawn": out}
+        return app.Result([found], [written.text or NO_WORDS])
+    with show_progress():
+        page = explain(run, images, out=out, limit=None, beam_size=beam_size, device=device)
+    return explained(page)
+
+
 @commands.command()
 def predict(
     run: app.RunArgument,

@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import torch
 
 from saccade.comparison.figures import Figure, Row, number_or_none, score
 from saccade.comparison.runs import ComparedRun, Group
@@ -20,8 +19,7 @@ from saccade.core.progress import track
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.experiment import assemble_for_run
-from saccade.features.store import FeatureStore
-from saccade.inference.explain import HIDDEN, image_of, map_tile, occlude_answer, occlude_caption
+from saccade.inference.explain import answer_map, encode_stored, image_of, map_tile, word_maps
 from saccade.inference.predictor import EncodedImage, Run
 from saccade.metrics.catalogue import METRICS
 from saccade.viz.html import Pixels, Tile, embed
@@ -79,8 +77,6 @@ def _varied(
 
 WORDS = 16
 """Words of a caption, at most, that get a map."""
-EVEN = 1.5
-"""Times the mean weight: below that no region stands out."""
 WIDE, NARROW = 300, 120
 """Pixels of the longer side: of the image and an answer's map, of a word's map."""
 
@@ -100,7 +96,7 @@ def map_drawer(run: ComparedRun, folder: DataFolder, device: str, features: str 
         return lambda *_: ([], why)
 
     def draw(id_: int, question: str, image: Pixels) -> tuple[list[Tile], str]:
-        encoded = encode_stored(predictor, store, id_)
+        (encoded,) = encode_stored(predictor, store, [id_])
         if encoded is None:
             return [], "no map: the image has no features"
         try:
@@ -111,46 +107,17 @@ def map_drawer(run: ComparedRun, folder: DataFolder, device: str, features: str 
     return draw
 
 
-def encode_stored(run: Run, store: FeatureStore, id_: int) -> EncodedImage | None:
-    """An image as the run was scored on it, from the store; None where it has no features."""
-    row = store.rows([id_])
-    count = int(store.counts[row][0])
-    if not count:
-        return None
-    stored, mask = (torch.from_numpy(part[:, :count]) for part in store.read(row))
-    regions, mask = stored.to(run.device).float(), mask.to(run.device)
-    cells = None
-    if run.encoder is not None:
-        with torch.inference_mode():
-            regions, mask = run.encoder.encode(regions)
-        cells = run.encoder.spec.boxes
-    return EncodedImage(regions, mask, store.boxes(row, cells)[0][: regions.shape[1]])
-
-
 def _maps(
     run: Run, encoded: EncodedImage, question: str, beam_size: int | None, image: Pixels
 ) -> tuple[list[Tile], str]:
     if TASK_INFO[run.task].asks_question:
-        answer, label = run.ask(encoded, question, refuse_unknown=False), "attention"
-        if answer.attention is None:
-            answer, label = occlude_answer(run, encoded, question, answer), HIDDEN
-        assert answer.attention is not None
-        weights = answer.attention.mean(axis=0)
-        if len(answer.attention) > 1:
-            label += f", mean of {len(answer.attention)} glimpses"
-        if weights.max() * len(weights) < EVEN * weights.sum():
-            label += "; nearly even"
-        return [map_tile(run, label, weights, answer.boxes, image, WIDE)], ""
-    captioned, text = run.caption(encoded, beam_size=beam_size), "attention for each word"
-    if any(word.attention is None for word in captioned.words):
-        captioned = occlude_caption(run, encoded, captioned)
-        text = f"no attention; for each word {HIDDEN}"
-    tiles = [
-        map_tile(run, word.text, word.attention, captioned.boxes, image, NARROW)
-        for word in captioned.words[:WORDS]
-        if word.attention is not None
-    ]
-    return tiles, text
+        answer = run.ask(encoded, question, refuse_unknown=False)
+        maps, side = [answer_map(run, encoded, question, answer)], WIDE
+        text = ""
+    else:
+        maps, text = word_maps(run, encoded, run.caption(encoded, beam_size=beam_size))
+        maps, side = maps[:WORDS], NARROW
+    return [map_tile(run, *one, encoded.boxes, image, side) for one in maps], text
 
 
 # The examples on the page.

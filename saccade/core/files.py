@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from filelock import lock_descriptor
@@ -33,6 +34,20 @@ def in_one_go(path: Path) -> Iterator[Path]:
     with part.open("r+b") as stream:
         to_disk(stream)
     part.replace(path)
+
+
+@contextmanager
+def folder_in_one_go(out: Path) -> Iterator[Path]:
+    """A new folder beside `out`, which takes its place when the block ends without an error."""
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
+        part = Path(place) / "new"
+        part.mkdir()
+        yield part
+        if out.exists():
+            out.rename(Path(place) / "old")
+        part.rename(out)
 
 
 def to_disk(stream: IO[bytes]) -> None:

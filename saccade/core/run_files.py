@@ -1,14 +1,19 @@
-"""The first look into a run folder, without any slow import: is `run.json` there, and readable?"""
+"""The first look into a run folder, without any slow import: is `run.json` there, and readable?
+
+And into the folder that the explanations of a run are to be written into.
+"""
 
 import json
 import shlex
 from pathlib import Path
 from typing import Any
 
-from saccade.core.errors import BadConfig, BadRun
+from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.tasks import TASK_INFO, TaskInfo
 
 RUN_FORMAT = 2
+EXPLANATIONS = ("index.html", "explained.jsonl", "images", "maps")
+"""What `explain` writes: the page, the same as data, images, and maps over them."""
 
 
 def refuse_run(out: Path) -> None:
@@ -81,3 +86,14 @@ def read_json_of_run(path: Path) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         message, hint = f"not JSON ({error})", "Train again, or restore it."
     raise BadRun(message, location=path, hint=hint)
+
+
+def refuse_other_files(out: Path) -> None:
+    """Raise BadData where `out` holds anything but earlier explanations, which are replaced."""
+    hint = "Give another --out: a new folder, or one of earlier explanations."
+    if out.exists() and not out.is_dir():
+        raise BadData("is a file", location=out, hint=hint)
+    inside = {one.name for one in out.iterdir()} if out.exists() else set()
+    if strange := inside.difference(EXPLANATIONS):
+        message = f"holds other things than explanations, such as {min(strange)}"
+        raise BadData(message, location=out, hint=hint)

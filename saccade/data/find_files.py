@@ -6,7 +6,7 @@ import re
 import shlex
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from copy import copy
@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, ParamSpec, TypeVar, cast
 
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, BadImage
 from saccade.data.reading import read_text
 
 ARCHIVES = r".*\.(?i:zip|tar|tgz|tar\.\w+|7z|rar)"
@@ -25,6 +25,8 @@ IMAGE_ENDINGS = (
     *(".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm", ".dcm"),
 )
 """Of the names of image files, in lower case."""
+IMAGES = rf".*(?i:{'|'.join(map(re.escape, IMAGE_ENDINGS))})"
+"""Names of image files, as a pattern."""
 MOST_FOLDERS = 200
 """Folders that are searched for images of which nobody knows where they are."""
 SETTLED = 3_000_000_000
@@ -112,6 +114,30 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """
     with os.scandir(folder) as entries:
         return [entry for entry in entries if not entry.name.startswith(".")]
+
+
+def is_image(name: str) -> bool:
+    """If a file is named as an image."""
+    return name.lower().endswith(IMAGE_ENDINGS)
+
+
+def images_in(paths: Iterable[Path]) -> list[Path]:
+    """Image files: the given ones, and of a given folder those in and below it, in order.
+
+    A path that is not there is told when it is opened. Raises BadImage for a folder without images.
+    """
+    found = list[Path]()
+    for path in paths:
+        inside = [path]
+        if path.is_dir():
+            below = (one.relative_to(path) for one in path.rglob("*"))
+            shown = (one for one in below if not any(part[0] == "." for part in one.parts))
+            inside = [path / one for one in sorted(shown) if is_image(one.name)]
+        if not inside:
+            hint = "Give a folder with images, or the files by their names."
+            raise BadImage("holds no image files", location=path, hint=hint)
+        found += inside
+    return found
 
 
 class SeveralFit(BadConfig):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadData, SaccadeError
-from saccade.data.find_files import ARCHIVES, IMAGE_ENDINGS, files_like, folders_in, names_in
+from saccade.data.find_files import ARCHIVES, IMAGES, files_like, folders_in, names_in
 from saccade.data.reading import read_start
 from saccade.datasets.catalogue import SOURCES, names_files, reason
 from saccade.datasets.columns import COLUMNS, Names, columns_of, fits, known_among, listed
@@ -19,8 +19,6 @@ from saccade.datasets.row_files import PARQUET, ROW_FILES, column_names, first_r
 
 # Data sets in the folders below the one that was given.
 
-IMAGES = rf".*(?i:{'|'.join(map(re.escape, IMAGE_ENDINGS))})"
-"""Names of image files, as a pattern."""
 DEEPEST = 4
 """Folders below one another that are looked into."""
 MOST = 100

@@ -10,7 +10,7 @@ Shapes: R regions, D numbers per region, T words.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,14 @@ from saccade.core.formatting import NO_WORDS
 from saccade.core.tasks import TASK_INFO
 from saccade.data.batch import Batch, CaptionBatch
 from saccade.features.images import read_image
-from saccade.inference.predictor import Answer, EncodedImage, GeneratedCaption, Run, load
+from saccade.features.store import FeatureStore
+from saccade.inference.predictor import (
+    Answer,
+    EncodedImage,
+    GeneratedCaption,
+    Run,
+    load,
+)
 from saccade.viz.attention import Heat, heat_map, overlay, panel
 from saccade.viz.html import Tile, embed
 from saccade.viz.plots import save_png
@@ -101,7 +108,81 @@ def _weights(cost: Tensor) -> NDArray[np.float32]:
     return np.asarray((cost / cost.sum().clamp_min(1e-12)).cpu().numpy())
 
 
-HIDDEN = "cost of hiding a region"
+EVEN = 1.5
+"""Times the mean weight: below that no region stands out."""
+
+
+class RegionMap(NamedTuple):
+    """Weights of an image's regions for one prediction, or one word of it."""
+
+    label: str
+    weights: NDArray[np.float32]  # (R,)
+
+
+def answer_map(run: Run, encoded: EncodedImage, question: str, answer: Answer) -> RegionMap:
+    """An answer's map, the mean of its glimpses; the label says what it shows, and if it is even.
+
+    Raises BadConfig as `occlude_answer` does.
+    """
+    label = "attention"
+    if answer.attention is None:
+        answer, label = occlude_answer(run, encoded, question, answer), HIDDEN
+    assert answer.attention is not None
+    weights = answer.attention.mean(axis=0)
+    if len(answer.attention) > 1:
+        label += f", mean of {len(answer.attention)} glimpses"
+    if weights.max() * len(weights) < EVEN * weights.sum():
+        label += "; nearly even"
+    return RegionMap(label, weights)
+
+
+def word_maps(
+    run: Run, encoded: EncodedImage, caption: GeneratedCaption
+) -> tuple[list[RegionMap], str]:
+    """A map for each word of a caption, and what the maps show. Raises BadConfig likewise."""
+    label = "attention for each word"
+    if any(word.attention is None for word in caption.words):
+        caption = occlude_caption(run, encoded, caption)
+        label = f"no attention; for each word {HIDDEN}"
+    words = caption.words
+    return [RegionMap(w.text, w.attention) for w in words if w.attention is not None], label
+
+
+def top_region(
+    weights: NDArray[np.float32], boxes: NDArray[np.float32], width: int, height: int
+) -> tuple[list[float] | None, float]:
+    """The region of the largest weight, the first of equals: its box and its share of all weight.
+
+    `weights (R,)`; `boxes (R, 4)` are shares of an image of that size. The box is x0 y0 x1 y1 in
+    pixels, from the left and upper edge of the first pixel to the right and lower edge of the last
+    one, cut at the image. None without any weight, or where the region lies beyond the image.
+    """
+    if not weights.sum() > 0:
+        return None, 0.0
+    top = int(weights.argmax())
+    x0, y0, x1, y1 = (boxes[top].clip(0, 1) * (width, height, width, height)).round(2).tolist()
+    share = float(weights[top] / weights.sum())
+    return ([x0, y0, x1, y1] if x0 < x1 and y0 < y1 else None), share
+
+
+def encode_stored(run: Run, store: FeatureStore, ids: Sequence[int]) -> list[EncodedImage | None]:
+    """Images as the run was trained on them, from the store; None where one has no features."""
+    rows = store.rows(ids)
+    counts = store.counts[rows]
+    stored, real = (torch.from_numpy(part).to(run.device) for part in store.read(rows))
+    regions, cells = stored.float(), None
+    if run.encoder is not None:
+        with torch.inference_mode():
+            regions, real = run.encoder.encode(regions)
+        cells = run.encoder.spec.boxes
+        counts = np.where(counts > 0, regions.shape[1], 0)
+    boxes = store.boxes(rows, cells)
+    return [
+        EncodedImage(regions[i : i + 1, :n], real[i : i + 1, :n], boxes[i, :n]) if n else None
+        for i, n in enumerate(counts.tolist())
+    ]
+
+
 SIDE = 480
 """Longer side of a drawn image, in pixels."""
 
@@ -120,23 +201,33 @@ def explain(
     and gives one map per word. Raises BadConfig where the question is missing or not wanted, or the
     image is one region; BadRun and BadImage as `Run` does.
     """
-    opened = load(run, device)
-    encoded = opened.encode(image)
-    if TASK_INFO[opened.task].asks_question:
-        if question is None:
-            raise BadConfig("this run answers questions", location=run, hint="Give it a question.")
-        pixels = explain_answer(opened, image, encoded, question, opened.ask(encoded, question))
-    elif question is not None:
-        raise BadConfig("this run writes captions", location=run, hint="Leave the question out.")
+    return explain_image(load(run, device), image, out, question, beam_size)
+
+
+def explain_image(
+    run: Run, image: Path, out: Path, question: str | None = None, beam_size: int | None = None
+) -> Path:
+    """The same with a run that is loaded."""
+    check_question(run, question)
+    encoded = run.encode(image)
+    if question is not None:
+        pixels = explain_answer(run, image, encoded, question, run.ask(encoded, question))
     else:
-        caption = opened.caption(encoded, beam_size=beam_size)
-        hidden = any(word.attention is None for word in caption.words)
-        if hidden:
-            caption = occlude_caption(opened, encoded, caption)
-        pixels = draw_caption(opened, image, caption, hidden=hidden)
+        pixels = explain_caption(run, image, encoded, run.caption(encoded, beam_size=beam_size))
     out.parent.mkdir(parents=True, exist_ok=True)
     save_png(out, pixels)
     return out
+
+
+def check_question(run: Run, question: str | None) -> None:
+    """Raises BadConfig where a question is missing, holds no word, or is not wanted."""
+    path, asks = run.opened.path, TASK_INFO[run.task].asks_question
+    if asks and question is None:
+        raise BadConfig("this run answers questions", location=path, hint="Give it a question.")
+    if not asks and question is not None:
+        raise BadConfig("this run writes captions", location=path, hint="Leave the question out.")
+    if question is not None and not any(map(str.isalnum, question)):
+        raise BadConfig(f"{question[:40]!r} holds no word", hint="Ask in words.")
 
 
 def explain_answer(
@@ -147,6 +238,16 @@ def explain_answer(
     if hidden:
         answer = occlude_answer(run, encoded, question, answer)
     return draw_answer(run, image, question, answer, hidden=hidden)
+
+
+def explain_caption(
+    run: Run, image: Path, encoded: EncodedImage, caption: GeneratedCaption
+) -> NDArray[np.uint8]:
+    """Draw a caption likewise, word by word."""
+    hidden = any(word.attention is None for word in caption.words)
+    if hidden:
+        caption = occlude_caption(run, encoded, caption)
+    return draw_caption(run, image, caption, hidden=hidden)
 
 
 def draw_answer(
@@ -186,11 +287,17 @@ def draw_caption(
 
 def image_of(image: Path, window: str) -> NDArray[np.uint8]:
     """The image `(H, W, 3)` uint8 through a window, its longer side `SIDE` pixels."""
+    return image_and_size(image, window)[0]
+
+
+def image_and_size(image: Path, window: str) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """The image as `image_of` gives it, and the width and height that it has in its file."""
     pixels = read_image(image, window).permute(1, 2, 0).numpy()
     height, width = pixels.shape[:2]
     scale = SIDE / max(height, width)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+    drawn = Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS)
+    return np.asarray(drawn), (width, height)
 
 
 def heat_of(

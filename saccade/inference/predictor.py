@@ -5,7 +5,7 @@
 Shapes: R regions, D numbers per region, G glimpses.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -13,11 +13,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
-from saccade.core.tasks import TaskName
 from saccade.data.batch import Batch, Captioner, VqaBatch
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
@@ -31,7 +30,7 @@ from saccade.inference.batched import (
     image_batch,
     question_batch,
 )
-from saccade.inference.decoding import Rules, draw, replay, rules_of
+from saccade.inference.decoding import Rules, replay, rules_of
 from saccade.inference.model import load_model
 from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import BACKBONE, OpenedRun, open_run
@@ -174,15 +173,32 @@ class Run:
         """
         self.refuse_task("vqa")
         encoded = self._encoded(image)
-        batch, read = self.question(encoded, question), self.read_question(question)
+        self.refuse_wordless(question)
+        read = self.read_question(question)
         if refuse_unknown and not read.is_known:
             message = f"the model never learnt a word of {question[:40]!r}"
             hint = f"Ask in words of its training questions; unknown: {', '.join(read.unknown)}."
             raise BadConfig(message, location=self.opened.path, hint=hint)
+        return self.answers([encoded], [question], top)[0]
+
+    def answers(
+        self, images: Sequence[EncodedImage], questions: Sequence[str], top: int = 5
+    ) -> list[Answer]:
+        """Answers to questions, each about the image in its place: those of `ask`, in one batch.
+
+        A question without a word that the model learnt is answered too, as `evaluate` does.
+        """
+        place = dict[int, int]()
+        rows = [place.setdefault(id(one), len(place)) for one in images]
+        distinct = {id(one): one for one in images}.values()
+        read, pad = [*map(self.read_question, questions)], self.opened.words.vocabulary.pad
+        batch = question_batch(*_stack(distinct), rows, [words.ids for words in read], pad)
         (answered,) = self.answer([batch], top)
-        (ranked,), attention = answered.top, answered.output.attention
-        maps = None if attention is None else attention[0].cpu().numpy()
-        return Answer(ranked[0][0], ranked, maps, encoded.boxes, read.unknown)
+        maps, found = answered.output.attention, []
+        for row, (image, words, ranked) in enumerate(zip(images, read, answered.top, strict=True)):
+            own = None if maps is None else maps[row, :, : len(image.boxes)].cpu().numpy()
+            found.append(Answer(ranked[0][0], ranked, own, image.boxes, words.unknown))
+        return found
 
     def answer(self, batches: Iterable[VqaBatch], top: int = 1) -> Iterator[AnsweredBatch]:
         """Answer batches of questions on regions, as `model` takes them."""
@@ -203,10 +219,15 @@ class Run:
         ids = vocabulary.encode(tokens) or [vocabulary.unknown]
         return QuestionWords(ids, unknown, len(words) > len(unknown))
 
-    def question(self, encoded: EncodedImage, question: str) -> VqaBatch:
-        """A batch of one question. Raises BadConfig for one without a word."""
+    @staticmethod
+    def refuse_wordless(question: str) -> None:
+        """Raise BadConfig for a question without a word."""
         if not any(map(str.isalnum, question)):
             raise BadConfig(f"{question[:40]!r} holds no word", hint="Ask in words.")
+
+    def question(self, encoded: EncodedImage, question: str) -> VqaBatch:
+        """A batch of one question. Raises BadConfig for one without a word."""
+        self.refuse_wordless(question)
         ids, pad = self.read_question(question).ids, self.opened.words.vocabulary.pad
         return question_batch(encoded.regions, encoded.mask, [0], [ids], pad)
 
@@ -217,54 +238,34 @@ class Run:
 
         `options` as in `decoding.draw`: temperature, top_k, top_p. Equal seeds give equal captions.
         """
-        vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
-        encoded, rules = self._encoded(image), rules_of(vocabulary, decode)
-        given = cast(Captioner, self.model), encoded.regions, encoded.mask, rules
-        generator = torch.Generator(self.device).manual_seed(seed)
-        with torch.inference_mode():
-            sampled = draw(*given, samples=count, generator=generator, **options)
-        rows = zip(sampled.words[0].tolist(), sampled.length[0].tolist(), strict=True)
-        captions = [words[: length - (words[length - 1] == rules.end)] for words, length in rows]
-        return [as_sentence(vocabulary.decode(words)) for words in captions]
-
-    def _decode_config(self) -> DecodeConfig:
         self.refuse_task("caption")
-        decode = self.opened.header.recipe.decode
-        assert decode is not None  # a captioning recipe cannot be built without
-        return decode
+        return self.captions([self._encoded(image)], beam_size)[0]
 
-    def refuse_task(self, wanted: TaskName) -> None:
-        """Raise BadConfig where the run is not of the task that is wanted of it."""
-        if self.task != wanted:
-            does = {"vqa": ("answers questions", "ask"), "caption": ("writes captions", "caption")}
-            message, command = does[self.task]
-            hint = f"Use `{command}` with it."
-            raise BadConfig(f"this run {message}", location=self.opened.path, hint=hint)
-
-    def caption(
-        self, image: str | Path | EncodedImage, beam_size: int | None = None
-    ) -> GeneratedCaption:
-        """Write the caption of an image by beam search; `beam_size` is by default the recipe's.
-
-        Raises BadConfig for a run that answers questions.
-        """
+    def captions(
+        self, images: Sequence[EncodedImage], beam_size: int | None = None
+    ) -> list[GeneratedCaption]:
+        """Captions of images: those of `caption`, in one batch."""
         vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
-        encoded, rules = self._encoded(image), rules_of(vocabulary, decode)
-        ((best,),) = self.write([image_batch(*encoded[:2])], rules, beam_size)
-        hypothesis, texts = best.hypothesis, best.words
-        given = cast(Captioner, self.model), encoded.regions, encoded.mask
-        (maps,), (sentinels,) = replay(*given, [hypothesis.words], rules)
-        words = [
-            CaptionWord(
-                text,
-                None if maps is None else maps[t].cpu().numpy(),
-                None if sentinels is None else float(sentinels[t]),
-            )
-            for t, text in enumerate(texts)
-        ]
-        return GeneratedCaption(
-            as_sentence(texts), words, hypothesis.log_probability, encoded.boxes
+        stacked, rules = _stack(images), rules_of(vocabulary, decode)
+        (best,) = self.write([image_batch(*stacked)], rules, beam_size)
+        hypotheses = [one.hypothesis for one in best]
+        replayed = replay(
+            cast(Captioner, self.model), *stacked, [h.words for h in hypotheses], rules
         )
+        captions = []
+        for image, hypothesis, maps, sentinels in zip(images, hypotheses, *replayed, strict=True):
+            texts = vocabulary.decode(hypothesis.words)
+            words = [
+                CaptionWord(
+                    text,
+                    None if maps is None else maps[t, : len(image.boxes)].cpu().numpy(),
+                    None if sentinels is None else float(sentinels[t]),
+                )
+                for t, text in enumerate(texts)
+            ]
+            text, log_p = as_sentence(texts), hypothesis.log_probability
+            captions.append(GeneratedCaption(text, words, log_p, image.boxes))
+        return captions
 
     def write(
         self, batches: Iterable[Batch], rules: Rules, beam_size: int | None = None
@@ -273,6 +274,12 @@ class Run:
         vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
         beams = beam_size or decode.beam_size
         return caption_batches(self.model, batches, vocabulary, rules, beams)
+
+
+def _stack(images: Collection[EncodedImage]) -> tuple[Tensor, Tensor]:
+    """Regions (I, R, D) and mask (I, R) of images, padded to the most regions that one has."""
+    regions = pad_sequence([image.regions[0] for image in images], batch_first=True)
+    return regions, pad_sequence([image.mask[0] for image in images], batch_first=True)
 
 
 def load(path: str | Path, device: str = "auto") -> Run:

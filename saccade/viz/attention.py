@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import colormaps
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from saccade.viz.fonts import INK, QUIET, Font, Text, draw_texts
 from saccade.viz.html import Pixels
@@ -87,6 +87,23 @@ def overlay(image: Pixels, heat: Heat) -> Pixels:
     strength = 0.1 + 0.5 * hot
     mixed = dimmed * (1 - strength) + colours * strength
     return np.asarray(np.round(np.clip(mixed, 0, 1) * 255), dtype=np.uint8)
+
+
+def outline(image: Pixels, box: Sequence[float]) -> Pixels:
+    """A copy of `image (H, W, 3)` with a frame around a box, which is x0 y0 x1 y1 as shares of its
+    width and height. What is in the box stays visible, however small it is; the frame is white and
+    black, so it is seen on any colour, and moves inwards at the edges of the image.
+    """
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = np.multiply(box, (width, height, width, height)).round().astype(int)
+    drawn = Image.fromarray(image)
+    pen = ImageDraw.Draw(drawn)
+    for distance, colour in ((1, "black"), (2, "white"), (3, "white"), (4, "black")):
+        left, top = max(x0 - distance, 4 - distance), max(y0 - distance, 4 - distance)
+        right = min(x1 - 1 + distance, width - 5 + distance)
+        low = min(y1 - 1 + distance, height - 5 + distance)
+        pen.rectangle((left, top, max(right, left), max(low, top)), outline=colour)
+    return np.asarray(drawn, dtype=np.uint8)
 
 
 MARGIN, GAP, LINE = 20, 12, 30

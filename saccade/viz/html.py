@@ -6,10 +6,11 @@ A page's template lies beside the code that fills it; `style.css` has what all p
 import base64
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -44,12 +45,17 @@ class Tile(NamedTuple):
 
 def embed(pixels: Pixels, side: int) -> str:
     """An image `(H, W, 3)`, its longer side at most `side` pixels, as a data address."""
+    return address(jpeg(pixels, side), "image/jpeg")
+
+
+def jpeg(pixels: Pixels, side: int) -> bytes:
+    """An image `(H, W, 3)`, its longer side at most `side` pixels, as a JPEG file's bytes."""
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     # A photograph's format: the images are grainy, and a page of PNGs would be five times as big.
     image.save(stream, format="JPEG", quality=88, subsampling=0)
-    return address(stream.getvalue(), "image/jpeg")
+    return stream.getvalue()
 
 
 def address(content: bytes, kind: str) -> str:
@@ -59,6 +65,16 @@ def address(content: bytes, kind: str) -> str:
 
 def fill(template: str, **content: Any) -> str:
     """Fill a template of the package. All text is escaped; no other file is read."""
+    return _template(template).render(**content)
+
+
+def fill_file(path: Path, template: str, **content: Any) -> None:
+    """Fill a template into a file, piece by piece: what it repeats is never held as a whole."""
+    with path.open("w", encoding="utf-8") as stream:
+        stream.writelines(_template(template).generate(**content))
+
+
+def _template(name: str) -> Template:
     environment = Environment(
         loader=PackageLoader("saccade", ""),
         autoescape=True,
@@ -66,4 +82,4 @@ def fill(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template).render(**content)
+    return environment.get_template(name)
