@@ -19,7 +19,6 @@ from PIL import Image
 from torch import Tensor
 
 from saccade.core.errors import BadConfig
-from saccade.core.formatting import NO_WORDS
 from saccade.core.tasks import TASK_INFO
 from saccade.data.batch import Batch, CaptionBatch
 from saccade.features.images import read_image
@@ -108,6 +107,7 @@ def _weights(cost: Tensor) -> NDArray[np.float32]:
     return np.asarray((cost / cost.sum().clamp_min(1e-12)).cpu().numpy())
 
 
+HIDDEN = "cost of hiding a region"
 EVEN = 1.5
 """Times the mean weight: below that no region stands out."""
 
@@ -282,7 +282,7 @@ def draw_caption(
         share = "" if word.sentinel is None else f" ({1 - word.sentinel:.0%} visual)"
         titles.append(word.text + share)
     note = f"\n{HIDDEN}" if hidden else ""
-    return panel(pixels, maps, titles, (caption.text or NO_WORDS) + note)
+    return panel(pixels, maps, titles, caption.text + note)
 
 
 def image_of(image: Path, window: str) -> NDArray[np.uint8]:

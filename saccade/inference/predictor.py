@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
+from saccade.core.tasks import TaskName
 from saccade.data.batch import Batch, Captioner, VqaBatch
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
@@ -30,7 +32,7 @@ from saccade.inference.batched import (
     image_batch,
     question_batch,
 )
-from saccade.inference.decoding import Rules, replay, rules_of
+from saccade.inference.decoding import Rules, draw, replay, rules_of
 from saccade.inference.model import load_model
 from saccade.models.encoder import EncodedModel, without_encoder
 from saccade.run_folder import BACKBONE, OpenedRun, open_run
@@ -238,6 +240,37 @@ class Run:
 
         `options` as in `decoding.draw`: temperature, top_k, top_p. Equal seeds give equal captions.
         """
+        vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
+        encoded, rules = self._encoded(image), rules_of(vocabulary, decode)
+        given = cast(Captioner, self.model), encoded.regions, encoded.mask, rules
+        generator = torch.Generator(self.device).manual_seed(seed)
+        with torch.inference_mode():
+            sampled = draw(*given, samples=count, generator=generator, **options)
+        rows = zip(sampled.words[0].tolist(), sampled.length[0].tolist(), strict=True)
+        captions = [words[: length - (words[length - 1] == rules.end)] for words, length in rows]
+        return [as_sentence(vocabulary.decode(words)) for words in captions]
+
+    def _decode_config(self) -> DecodeConfig:
+        self.refuse_task("caption")
+        decode = self.opened.header.recipe.decode
+        assert decode is not None  # a captioning recipe cannot be built without
+        return decode
+
+    def refuse_task(self, wanted: TaskName) -> None:
+        """Raise BadConfig where the run is not of the task that is wanted of it."""
+        if self.task != wanted:
+            does = {"vqa": ("answers questions", "ask"), "caption": ("writes captions", "caption")}
+            message, command = does[self.task]
+            hint = f"Use `{command}` with it."
+            raise BadConfig(f"this run {message}", location=self.opened.path, hint=hint)
+
+    def caption(
+        self, image: str | Path | EncodedImage, beam_size: int | None = None
+    ) -> GeneratedCaption:
+        """Write the caption of an image by beam search; `beam_size` is by default the recipe's.
+
+        Raises BadConfig for a run that answers questions.
+        """
         self.refuse_task("caption")
         return self.captions([self._encoded(image)], beam_size)[0]
 
@@ -249,9 +282,8 @@ class Run:
         stacked, rules = _stack(images), rules_of(vocabulary, decode)
         (best,) = self.write([image_batch(*stacked)], rules, beam_size)
         hypotheses = [one.hypothesis for one in best]
-        replayed = replay(
-            cast(Captioner, self.model), *stacked, [h.words for h in hypotheses], rules
-        )
+        given = cast(Captioner, self.model), *stacked
+        replayed = replay(*given, [one.words for one in hypotheses], rules)
         captions = []
         for image, hypothesis, maps, sentinels in zip(images, hypotheses, *replayed, strict=True):
             texts = vocabulary.decode(hypothesis.words)

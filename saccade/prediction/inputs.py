@@ -1,9 +1,8 @@
 """Inputs of `predict`: a split of a data folder, a folder of images, image files, or a table."""
 
 import hashlib
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saccade.core.errors import BadConfig, BadData
+from saccade.data.find_files import images_in
 from saccade.data.folder import DataFolder
 from saccade.data.reading import is_text
 from saccade.data.records import SPLITS, ImageRecord, Split
 from saccade.datasets import gqa
 from saccade.datasets.columns import COLUMNS, Names, known_among, listed
-from saccade.datasets.layout import ENDINGS
 from saccade.datasets.row_files import read_rows
 
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -185,7 +184,7 @@ def _id_of(value: object, number: int) -> Id:
 
 def _of_files(given: Sequence[Path], questions: Sequence[str] | None) -> Inputs:
     """Image files, and the images of folders; each is asked each of the questions."""
-    root, files = Path(), [str(path) for path in image_files(given)]
+    root, files = Path(), [str(path) for path in images_in(given)]
     if len(given) == 1 and given[0].is_dir():
         root, files = given[0], [Path(file).relative_to(given[0]).as_posix() for file in files]
     images = _records(dict.fromkeys(files))
@@ -207,29 +206,3 @@ def _captioned(images: list[ImageRecord], root: Path) -> Inputs:
 
 def _records(files: Iterable[str]) -> list[ImageRecord]:
     return [ImageRecord(number, file, "test") for number, file in enumerate(files)]
-
-
-def image_files(given: Iterable[Path]) -> Iterator[Path]:
-    """The files that are given, and the image files in folders and below them, by name.
-
-    Raises BadData for a folder without images.
-    """
-    for path in given:
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(_images_below(path))
-        if not found:
-            endings = ", ".join(sorted({ending.lower() for ending in ENDINGS if ending}))
-            hint = f"Give a folder with image files ({endings})."
-            raise BadData("holds no image files", location=path, hint=hint)
-        yield from found
-
-
-def _images_below(folder: Path) -> Iterator[Path]:
-    endings = {ending.lower() for ending in ENDINGS if ending}
-    for home, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in endings:
-                yield Path(home, name)
