@@ -19,12 +19,12 @@ from pathlib import Path
 
 from benchmarks import timing
 from saccade.api import predict
-from saccade.comparison.examples import encode_stored
 from saccade.data.folder import DataFolder
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
 from saccade.features.extract import extract
 from saccade.features.store import FeatureStore
+from saccade.inference.explain import encode_stored
 from saccade.inference.predictor import load
 from tests.worlds import write_untrained_run
 
@@ -68,7 +68,7 @@ def _cases(root: Path) -> list[timing.Case]:
 
     run = load(runs["vqa"], "cpu")
     questions = data.questions("test")
-    encoded = {one.image_id: encode_stored(run, store, one.image_id) for one in questions}
+    encoded = {one.image_id: encode_stored(run, store, [one.image_id])[0] for one in questions}
     given = [(image, one.text) for one in questions if (image := encoded[one.image_id])]
     every = [str(data.image_root / image.file) for image in data.images()]
     asked = {"vqa": ["what color is the circle?"], "caption": []}

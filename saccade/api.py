@@ -436,7 +436,7 @@ def predict(
         >>> saccade.predict("run", "data", out="answers.csv", split="test", device="cpu")
         PosixPath('answers.csv')
     """
-    from saccade.prediction.files import check_name
+    from saccade.inference.prediction_files import check_name
 
     about = read_run_json(Path(run))
     check_name(Path(out), server)
@@ -448,7 +448,7 @@ def predict(
         if not path.exists():
             hint = "Give a data folder, a table, or image files and folders of them."
             raise BadData("there is no such file or folder", location=path, hint=hint)
-    from saccade.prediction.predict import predict as make
+    from saccade.inference.predict import predict as make
 
     return make(
         Path(run),

@@ -21,8 +21,8 @@ from saccade.data.folder import DataFolder
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
 from saccade.features.extract import extract
+from saccade.inference.prediction_files import Journal
 from saccade.inference.predictor import Run
-from saccade.prediction.files import Journal
 from tests.worlds import write_untrained_run
 
 QUESTION = "what color is the circle?"
@@ -294,7 +294,7 @@ def test_a_killed_run_goes_on_and_writes_what_an_undisturbed_one_writes(
     out, journal = tmp_path / "out.csv", tmp_path / "out.csv.partial"
     code = f"""
 import os, signal
-from saccade.prediction import files
+from saccade.inference import prediction_files as files
 add, left = files.Journal.add, [3]
 def killed(self, entries):
     add(self, entries)
@@ -336,7 +336,7 @@ def test_going_on_with_other_weights_inputs_or_options_is_refused(made, tmp_path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("saccade.prediction.predict._write", stopped)
+        patched.setattr("saccade.inference.predict._write", stopped)
         with pytest.raises(KeyboardInterrupt):
             saccade.predict(made / "caption", out=out)
     begun = (tmp_path / "out.csv.partial").read_bytes()

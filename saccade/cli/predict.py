@@ -14,7 +14,7 @@ from saccade.core.errors import BadConfig, BadImage
 from saccade.core.formatting import NO_WORDS
 from saccade.data.find_files import images_in, is_image
 from saccade.data.records import Split
-from saccade.prediction.servers import SERVERS
+from saccade.inference.evaluation_servers import SERVERS
 
 commands = app.CommandTable()
 
@@ -259,7 +259,7 @@ def predict(
 ) -> app.Result:
     """Write the answers or captions of many images into a file."""
     from saccade.api import predict as make
-    from saccade.prediction.files import SKIPPED, beside
+    from saccade.inference.prediction_files import SKIPPED, beside
 
     written = make(
         run,

@@ -11,7 +11,7 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.core.tasks import TASK_INFO, TaskName
 
 if TYPE_CHECKING:
-    from saccade.prediction.inputs import Id, Inputs
+    from saccade.inference.prediction_inputs import Id, Inputs
 
 
 class Server(NamedTuple):

@@ -1,6 +1,6 @@
 """Progress of predictions on stderr: what is left, a bar, images that could not be read.
 
-The only file of `prediction` that prints.
+The only file of `inference` that prints.
 """
 
 from collections.abc import Sequence

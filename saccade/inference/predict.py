@@ -30,17 +30,24 @@ from saccade.features.store import FeatureStore
 from saccade.features.store_format import Skipped
 from saccade.inference.batched import image_batch, question_batch
 from saccade.inference.decoding import rules_of
-from saccade.inference.predictor import Run
-from saccade.prediction.files import JOURNAL, SKIPPED, Journal, Row, beside, write_predictions
-from saccade.prediction.inputs import Id, Inputs, read_inputs
-from saccade.prediction.progress import prediction_bar, say_begin, say_end, say_unknown
-from saccade.prediction.servers import (
+from saccade.inference.evaluation_servers import (
     Server,
     choose_server,
     server_file_name,
     server_ids,
     server_rows,
 )
+from saccade.inference.prediction_files import (
+    JOURNAL,
+    SKIPPED,
+    Journal,
+    Row,
+    beside,
+    write_predictions,
+)
+from saccade.inference.prediction_inputs import Id, Inputs, read_inputs
+from saccade.inference.predictor import Run
+from saccade.inference.progress import prediction_bar, say_begin, say_end, say_unknown
 from saccade.run_folder import OpenedRun, open_run
 from saccade.text.segmentation import as_sentence
 
