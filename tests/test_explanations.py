@@ -21,7 +21,7 @@ from saccade.data.folder import DataFolder
 from saccade.experiment import assemble
 from saccade.features.store import FeatureStore
 from saccade.features.store_writer import StoreWriter
-from saccade.inference.explain import answer_batch, occlude_answer, top_region
+from saccade.inference.explain import occlude_answer, top_region
 from saccade.inference.model import build
 from saccade.inference.predictor import EncodedImage
 from saccade.metrics.vqa import vqa_accuracy_of
@@ -197,17 +197,14 @@ def test_only_wrong_or_right_answers_split_the_whole(world, tmp_path):
     assert [row["id"] for row in rows] == list(found[None])[:3]
 
 
-def test_an_image_is_encoded_once_and_steps_are_told(world, tmp_path, monkeypatch):
-    asked, steps = [], []
+def test_an_image_is_encoded_once(world, tmp_path, monkeypatch):
+    asked = []
     read = FeatureStore.read
     monkeypatch.setattr(FeatureStore, "read", lambda s, rows: asked.append(rows) or read(s, rows))
     monkeypatch.setattr("saccade.evaluation.explanations.AT_ONCE", 3)  # an image over two batches
-    explained(
-        world / "grid", tmp_path / "out", split="val", on_step=lambda *step: steps.append(step)
-    )
+    explained(world / "grid", tmp_path / "out", split="val")
     rows = np.concatenate(asked)
     assert len(set(rows.tolist())) == len(rows) == 3
-    assert steps == [(n, 6) for n in range(7)]
 
 
 def test_a_split_without_records_and_captions_that_cannot_be_wrong_are_told(world, tmp_path):
@@ -285,7 +282,7 @@ def test_a_question_without_a_word_is_answered_as_evaluate_does(world):
     run = saccade.load(world / "grid", "cpu")
     mask = torch.ones(1, 6, dtype=torch.bool)
     encoded = EncodedImage(torch.ones(1, 6, 12), mask, BOXES)
-    unknown, known = answer_batch(run, [encoded] * 2, ["?!", "xyzzy"])
+    unknown, known = run.answers([encoded] * 2, ["?!", "xyzzy"])
     assert unknown.top == known.top, "both are one unknown word"
 
 
