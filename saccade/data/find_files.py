@@ -1,11 +1,13 @@
 """Files by name in a folder and the folders directly below it, and the image files of a set."""
 
+import gzip
 import mmap
 import os
 import re
 import shlex
 import time
 import unicodedata
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ParamSpec, TypeVar, cast
 
 from saccade.core.errors import BadConfig, BadData, BadImage
-from saccade.data.reading import read_text
+from saccade.core.files import Limits
+from saccade.data.reading import PIECE
 
 ARCHIVES = r".*\.(?i:zip|tar|tgz|tar\.\w+|7z|rar)"
 """Names of what is to be unpacked first, as a pattern."""
@@ -193,15 +196,26 @@ def holds_texts(path: Path, *texts: str) -> bool:
         return True
     try:
         if path.suffix == ".gz":
-            unpacked = read_text(path, noted=False)
-            return all(text in unpacked for text in texts)
+            return _holds_packed(path, {text.encode() for text in texts})
         with (
             path.open("rb") as stream,
             mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
         ):
             return all(data.find(text.encode()) >= 0 for text in texts)
-    except (OSError, ValueError, BadData):  # ValueError: empty
+    except (OSError, ValueError, EOFError, zlib.error):  # ValueError: empty
         return False
+
+
+def _holds_packed(path: Path, texts: set[bytes]) -> bool:
+    """The same of a packed file, piece by piece, as far as text may grow (`files.Limits`)."""
+    limits, end, size = Limits(), b"", 0
+    most = max(limits.always, limits.growth * path.stat().st_size)
+    with gzip.open(path) as file:
+        while texts and size <= most and (piece := file.read(PIECE)):
+            size += len(piece)
+            texts = {text for text in texts if text not in end + piece}
+            end = (end + piece)[-99:]
+    return not texts
 
 
 def folder_like(root: Path, holds: Callable[[Path], object]) -> Path | None:
@@ -274,7 +288,8 @@ class ImageFiles:
         """
         beside = [_join(self._text, folder) for folder in folders] if self._text else []
         places = [*beside, *folders]
-        groups = [[place] for place in places] + ([self.tree] if anywhere else [])
+        groups = [[place] for place in places if self.names(place)]
+        groups += [self.tree] if anywhere and self.tree else []
         for name in names:
             if found := self.search(name, groups):
                 return found
@@ -304,7 +319,7 @@ class ImageFiles:
                 found = [
                     _join(folder, one) for folder in folders for one in self._images(folder, file)
                 ]
-            if not found and not "".join((*folders, file)).isascii():
+            if not (found or (file.isascii() and all(map(str.isascii, folders)))):
                 found = list(filter(None, (self._as_spelt(_join(f, file)) for f in folders)))
             if found:
                 self.refuse_several(name, found)

@@ -68,17 +68,15 @@ def note_opened(path: Path) -> None:
         opened[path] = None
 
 
-def read_text(path: Path, *, may_be_empty: bool = False, noted: bool = True) -> str:
+def read_text(path: Path, *, may_be_empty: bool = False) -> str:
     """The text of a file, unpacked if its name ends in `.gz`.
 
     What is no UTF-8 is read as GB18030 (GBK), with the warning GuessedEncoding, where that gives
     Chinese text. Raises BadData for a file that is missing, unreadable, empty, cut off, of another
-    encoding, or that would become larger by far than text does (`files.Limits`). What is only
-    looked through is not `noted` as read.
+    encoding, or that would become larger by far than text does (`files.Limits`).
     """
     data: bytes | bytearray = bytearray()
-    if noted:
-        note_opened(path)
+    note_opened(path)
     try:
         if path.name.endswith(".gz"):
             limits = Limits()

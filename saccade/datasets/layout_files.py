@@ -120,10 +120,10 @@ def matching_files(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -
         found = files_of(root, mapping.files)
     else:
         found = [File(p, _subset_of(p, root), p.parent) for p in _without_names(root, mapping)]
-    if mapping.join and mapping.join.holds and not partners(root, mapping.join):
+    found = [file for file in found if file.path not in without]
+    if found and mapping.join and mapping.join.holds and not partners(root, mapping.join):
         return []
     signs = [] if mapping.files and not mapping.holds else _signs(mapping)
-    found = [file for file in found if file.path not in without]
     fit = [
         file
         for file in found
