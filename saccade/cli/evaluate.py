@@ -15,6 +15,7 @@ from saccade.cli.app import (
     show_rows,
 )
 from saccade.core.formatting import values
+from saccade.core.run_files import scores_folder
 from saccade.data.records import Split
 
 commands = typer.Typer(rich_markup_mode=None)
@@ -111,7 +112,7 @@ def score(
         wordnet=wordnet,
         java=java,
     )
-    folder = out or predictions.with_name(f"{predictions.name.split('.')[0]}-scored")
+    folder = out or scores_folder(predictions)
     typer.echo(_headline(scores))
     rows = folder / f"scored-{scores['split']}.parquet"
     _show_scores({name: value for name, value in scores.items() if value is not None})
