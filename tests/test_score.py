@@ -321,6 +321,7 @@ def test_places_that_stand_beside_other_questions_are_refused(folder, tmp_path):
         ("a.json", [{"question_id": 1, "answer": True}], "record 1 has True"),
         ("a.json", [{"question_id": 1, "label": "x"}], "no column of texts.*question_id, label"),
         ("a.json", [{"number": 1, "answer": "x"}], "no column of ids.*number, answer"),
+        ("a.json", {"1": "yes", "2": None}, "entry '2' has nothing"),
         ("a.json", [], "no predictions"),
         ("a.json", "[1, 2]", "record 1"),
         ("a.json", '[{"question_id": 1, "answer": "x"', "breaks off|not JSON|delimiter"),
