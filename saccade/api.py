@@ -18,6 +18,7 @@ from saccade.core.run_files import (
     refuse_other_scores,
     refuse_other_task,
     refuse_run,
+    scores_folder,
 )
 
 if TYPE_CHECKING:
@@ -345,8 +346,7 @@ def score(  # noqa: PLR0913  the options of `saccade score`
         True
     """
     path = Path(predictions)
-    folder = path.with_name(f"{path.name.split('.')[0] or path.name}-scored")
-    folder = Path(out) if out else folder
+    folder = Path(out) if out else scores_folder(path)
     _check_data(data)
     refuse_other_scores(folder, path)
     from saccade.data.folder import DataFolder

@@ -16,6 +16,7 @@ from saccade.cli.app import (
     RunArgument,
     next_command,
 )
+from saccade.core.run_files import scores_folder
 from saccade.data.records import Split
 
 commands = CommandTable()
@@ -103,7 +104,7 @@ def score(
         wordnet=wordnet,
         java=java,
     )
-    folder = out or predictions.with_name(f"{predictions.name.split('.')[0]}-scored")
+    folder = out or scores_folder(predictions)
     return _shown(folder, scores, "compare", folder, "RUN")
 
 

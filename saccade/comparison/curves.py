@@ -106,12 +106,15 @@ def curves(group: Group) -> Figure | None:
 
 
 def epochs(group: Group) -> list[Figure]:
-    """Tables of each epoch and, at the end, of the split; runs in the order given."""
-    known, tables, several = measures(group), list[Figure](), len(group.runs) > SIDE_BY_SIDE
-    for start in range(0, len(group.runs), SIDE_BY_SIDE):
+    """Tables of each epoch and, at the end, of the split; runs in the order given, but for files of
+    predictions, which have no epochs.
+    """
+    given = [place for place in group.given if group.runs[place].opened]
+    known, tables, several = measures(group), list[Figure](), len(given) > SIDE_BY_SIDE
+    for start in range(0, len(given), SIDE_BY_SIDE):
         head: list[str | Cell] = ["epoch"]
         rows, body, last = list[Row](), list[list[Cell]](), [Cell(f"on {group.split}", strong=True)]
-        places = group.given[start : start + SIDE_BY_SIDE]
+        places = given[start : start + SIDE_BY_SIDE]
         runs = [group.runs[place] for place in places]
         for place, run in zip(places, runs, strict=True):
             head += [Cell(of.head, run.name, run=place) for of in known]

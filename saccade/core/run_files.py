@@ -23,6 +23,11 @@ def refuse_run(out: Path) -> None:
         raise BadRun("there is a run already", location=out, hint=hint)
 
 
+def scores_folder(predictions: Path) -> Path:
+    """Where the scores of a file of predictions are written, unless a folder is named."""
+    return predictions.with_name(f"{predictions.stem.lstrip('.')}-scored")
+
+
 def refuse_other_scores(out: Path, predictions: Path) -> None:
     """Raise BadRun where `out` holds the scores of a run, or of another file of predictions."""
     message, hint = "", "Choose another --out."

@@ -257,7 +257,7 @@ def _listed(path: Path, content: Any) -> Iterator[Row]:
 
 
 def _is_mapping(content: Any) -> bool:
-    kinds = {type(value) for value in _values(content).values()}
+    kinds = {type(value) for value in _values(content).values() if value is not None}
     return kinds in ({str}, {dict}, {list}, {int}, {str, int})
 
 
