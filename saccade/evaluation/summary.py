@@ -162,7 +162,7 @@ def _about(scores: Scores) -> Iterator[str]:
     number, kind = next((scores[k], k) for k in ("questions", "images") if k in scores)
     beam = f", beam size {scores['beam_size']}" if "beam_size" in scores else ""
     lines = [f"{scores['split']} split, {number:,} {kind}. Scorer: {scores['scorer']}."]
-    if "epoch" in scores:
+    if scores.get("epoch") is not None:  # there is none of a file of predictions
         run = f"{scores['recipe']} ({scores['model']}), epoch {scores['epoch']}"
         about = f"seed {scores['seed']}, features {scores['features']}{beam}"
         lines.append(f"Run: {run}, {about}.")
