@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import saccade
 from saccade.cli.app import app
 from saccade.comparison.page import compare
-from saccade.comparison.ranking import holm
+from saccade.comparison.ranking import holm, ranking
 from saccade.comparison.runs import named, read_groups
 from saccade.config import change
 from saccade.core.errors import SaccadeError
@@ -125,6 +125,19 @@ def test_files_hold_the_very_scores(world, page):
     assert answers == 16
     risk = [row["risk"] for row in numbers(world, "risk") if row["run"] == "bag"]
     assert risk == scores_of(world / "bag")["calibration"]["risk"]
+
+
+def test_a_better_baseline_without_an_image_is_told_above_the_table(world):
+    (group,) = read_groups({"bag": world / "bag"}, "val")
+    (run,) = group.runs
+    better = {
+        "baseline_gain": {"accuracy": -60.0},
+        "baseline_gain_interval": {"accuracy": [-70, -50]},
+    }
+    baselines = run.scores["baselines"] | {"question_only": {"accuracy": 98.7}}
+    scores = {**run.scores, **better, "baselines": baselines}
+    notes = ranking(group._replace(runs=[run._replace(scores=scores)])).notes
+    assert any("question only" in note and "98.7%" in note and "60.0" in note for note in notes)
 
 
 def test_every_link_holds_the_file_beside_the_page(world, page):

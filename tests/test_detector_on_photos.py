@@ -108,7 +108,7 @@ def test_joint_embedding_learns_from_them(made: Path) -> None:
     losses = [json.loads(line)["loss"] for line in lines]
     assert len(losses) == 4
     assert losses[-1] < 0.97 * losses[0]
-    assert "visual_gain" in typed("evaluate", made / "run")
+    assert "image gains" in typed("evaluate", made / "run")
     scores = json.loads((made / "run" / "scores.json").read_text())["val"]
     assert scores["questions"] == 9
     assert 0 <= scores["accuracy"] <= scores["upper_bound"] < 100

@@ -142,7 +142,7 @@ def test_no_number_is_a_negative_zero_or_has_an_exponent():
     assert str(Gap(-0.04, -0.01, -1e-12)) == "0.0 [0.0, 0.0]"
     assert METRICS["bleu_4"].shown(-1e-9) == "0.0 points"
     for right, wrong, alone in product((0, 20, 21, 60), repeat=3):
-        scores = answers(right, wrong, alone)
+        scores = answers(right, wrong, alone, epoch=None, recipe=None)
         told = "\n".join([*summary(scores), give_verdict(scores).text])
         assert not re.search(r"-0\.0\b|\de-\d|None|nan", told)
 

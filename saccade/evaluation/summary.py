@@ -162,7 +162,7 @@ def _about(scores: Scores) -> Iterator[str]:
     number, kind = next((scores[k], k) for k in ("questions", "images") if k in scores)
     beam = f", beam size {scores['beam_size']}" if "beam_size" in scores else ""
     lines = [f"{scores['split']} split, {number:,} {kind}. Scorer: {scores['scorer']}."]
-    if scores.get("model"):
+    if scores.get("model"):  # nobody knows that of a file of predictions
         run = f"{scores['recipe']} ({scores['model']}), epoch {scores['epoch']}"
         about = f"seed {scores['seed']}, features {scores['features']}{beam}"
         lines.append(f"Run: {run}, {about}.")
