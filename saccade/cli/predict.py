@@ -24,10 +24,9 @@ def _refuse_missing(*images: Path) -> None:
 
 
 def _refuse_other_files(image: Path) -> None:
-    """Raise BadImage for a path without an image, before anything slow is imported."""
+    """Raise BadImage for a file that is no image, before anything slow is imported."""
     from saccade.data.image_files import image_bytes, read_levels
 
-    _refuse_missing(image)
     read_levels(image_bytes(image), image)
 
 
@@ -44,6 +43,7 @@ def ask(
     from saccade.api import load
     from saccade.core.run_files import refuse_other_task
 
+    _refuse_missing(image)
     refuse_other_task(run, asks_question=True)
     _refuse_other_files(image)
     if not question.strip():
@@ -81,8 +81,8 @@ def caption(
     from saccade.api import load
     from saccade.core.run_files import refuse_other_task
 
-    refuse_other_task(run, asks_question=False)
     _refuse_missing(*images)
+    refuse_other_task(run, asks_question=False)
     opened = load(run, device)
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     for image in images:
@@ -111,6 +111,7 @@ def explain(
     from saccade.core.run_files import refuse_other_task
 
     needs = "Give it a question." if question is None else "Leave the question out."
+    _refuse_missing(image)
     refuse_other_task(run, asks_question=question is not None, needs=needs)
     _refuse_other_files(image)
     check_device(device)
