@@ -109,7 +109,7 @@ MISTAKES = (
     Mistake("demo --device gpu", "BadConfig", "gpu", "cuda"),
     Mistake("demo --vqa sann-small", "BadConfig", "sann-small", "san-small"),
     Mistake("import-checkpoint sgrvinod no.pth --out r", "BadCheckpoint", "no.pth", "Give"),
-    Mistake("import-features bottomup x.tsv --data data", "BadConfig", "bottomup", "bottom-up", True),
+    Mistake("import-features bottomup x.tsv --data data", "BadConfig", "bottomup", "bottom", True),
     Mistake("import-features bottom-up x --data data", "BadData", "x: no such", "give its", True),
     Mistake("store info nowhere", "BadStore", "nowhere", "saccade extract"),
     Mistake("pack nowhere --out d", "BadBundle", "nowhere", "folder"),

@@ -31,10 +31,9 @@ def _refuse_missing(*images: Path) -> None:
 
 
 def _refuse_other_files(image: Path) -> None:
-    """Raise BadImage for a path without an image, before anything slow is imported."""
+    """Raise BadImage for a file that is no image, before anything slow is imported."""
     from saccade.data.image_files import image_bytes, read_levels
 
-    _refuse_missing(image)
     read_levels(image_bytes(image), image)
 
 
@@ -56,10 +55,12 @@ def ask(
     from saccade.api import load
     from saccade.core.run_files import refuse_other_task
 
-    refuse_other_task(run, asks_question=True)
     images, questions = _images_and_questions(words)
     several = len(images) * len(questions) > 1
-    (_refuse_missing if several else _refuse_other_files)(*images)
+    _refuse_missing(*images)
+    refuse_other_task(run, asks_question=True)
+    if not several:
+        _refuse_other_files(images[0])
     if explain is not None and several:
         hint = "Give one of each, or draw each with: saccade explain."
         raise BadConfig("--explain draws one question about one image", hint=hint)
@@ -166,8 +167,8 @@ def caption(
     from saccade.api import load
     from saccade.core.run_files import refuse_other_task
 
-    refuse_other_task(run, asks_question=False)
     _refuse_missing(*images)
+    refuse_other_task(run, asks_question=False)
     if explain is not None:
         return _explain_captions(run, images, explain, samples, beam_size, device)
     opened, files = load(run, device), images_in(images)

@@ -144,10 +144,11 @@ class TrainingView:
         epoch, epochs = cost.seconds_per_step * self.steps, self.config.epochs
         left = cost.seconds_per_step * (self.steps * epochs - progress.step)
         done = f", {progress.epoch} of them done" if progress.epoch else ""
+        span = "for the rest" if progress.step else "in all"
         self.say(
             f"{cost.parameters:,} parameters, {self.count:,} examples; steps an epoch: "
             f"{self.steps:,}. About {duration(epoch)} an epoch, "
-            f"{duration(left)} in all (epochs: {epochs}{done}); "
+            f"{duration(left)} {span} (epochs: {epochs}{done}); "
             f"memory {cost.memory_bytes / GIB:.1f} GiB; disk {cost.disk_bytes / 2**20:.0f} MiB."
         )
         for reason, count in self.left_out.items():
@@ -192,7 +193,7 @@ class TrainingView:
         self.score, self.scoring_seconds = shown(row["score"]), row["seconds_scoring"]
         if not self.bound_is_said and "upper_bound" in scores:
             bound = METRICS["accuracy"].shown(scores["upper_bound"])
-            self.say(f"With this answer list an accuracy of {bound} is the highest possible.")
+            self.say(f"The answer list allows an accuracy of {bound} at most on the val split.")
             self.bound_is_said = True
         seconds = row["seconds"] + row["seconds_scoring"]
         # What reads like the best one so far is none, be it larger by a hair.
