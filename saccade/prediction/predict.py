@@ -33,7 +33,7 @@ from saccade.inference.decoding import rules_of
 from saccade.inference.predictor import Run
 from saccade.prediction.files import JOURNAL, SKIPPED, Journal, Row, beside, write_predictions
 from saccade.prediction.inputs import Id, Inputs, read_inputs
-from saccade.prediction.progress import prediction_bar, say_begin, say_end, say_unknown
+from saccade.prediction.progress import prediction_bar, say_end, say_start, say_unknown
 from saccade.prediction.servers import (
     Server,
     choose_server,
@@ -150,7 +150,7 @@ def _predict_all(
     done = int(np.searchsorted(begins, len(journal), side="right")) - 1
     journal.keep(int(begins[done]))
     source = "image files" if store is None else str(store.path)
-    say_begin(len(order), len(journal), source, str(run.device))
+    say_start(len(order), len(journal), source, str(run.device))
     batches = _from_files if store is None else _from_store
     filled, predictions = settings.server is not None, begins[done:]
     with prediction_bar(len(order), len(journal), settings.progress) as bar:
