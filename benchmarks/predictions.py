@@ -10,11 +10,11 @@ peak resident memory is compared.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks import timing
@@ -76,15 +76,20 @@ def _cases(root: Path) -> list[timing.Case]:
         timing.Case(
             f"{len(given)} questions, from a store",
             lambda: [run.ask(image, text, refuse_unknown=False) for image, text in given],
-            lambda: predict(runs["vqa"], data.path, out=root / "store.json", split="test"),
+            lambda: predict(runs["vqa"], data.path, out=root / "store.json", device="cpu"),
             STORE_BAR,
         ),
         *(
             timing.Case(
                 f"{len(every)} image files, {kind}",
                 extracted,
-                lambda kind=kind: predict(
-                    runs[kind], *every, out=root / "files.json", questions=asked[kind]
+                partial(
+                    predict,
+                    runs[kind],
+                    *every,
+                    out=root / "files.json",
+                    questions=asked[kind],
+                    device="cpu",
                 ),
                 FILES_BAR,
             )
@@ -122,7 +127,8 @@ def _predict_folder(run: Path, folder: Path) -> None:
         if sum(1 for _ in file) != len(list(folder.iterdir())):
             raise AssertionError("a prediction is missing")
     status = Path("/proc/self/status").read_text(encoding="utf-8")  # not that of its parent, too
-    sys.stdout.write(str(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024 / MIB))
+    kilobytes = int(status.partition("VmHWM:")[2].split()[0])
+    sys.stdout.write(str(kilobytes * 1024 / MIB))
 
 
 if __name__ == "__main__":

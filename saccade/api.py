@@ -52,15 +52,21 @@ class ExtractOptions(TypedDict, total=False):
 
 
 class PredictOptions(TypedDict, total=False):
-    """How `predict` goes about it, see `saccade.predict`."""
+    """Options of `predict`."""
 
     name: str | None
+    """Of the results, in a server's file name; the run's by default."""
     features: str | None
+    """Name of the feature store, where the data folder has several."""
     beam_size: int | None
+    """Beams of a captioner; by default the recipe's."""
     batch_size: int
+    """Images at once; by default 32."""
     workers: int
+    """Processes that decode images; 0, the default, decodes in this one."""
     device: str
     progress: bool | None
+    """Show a bar; by default on a terminal only."""
 
 
 def prepare(
@@ -416,10 +422,7 @@ def predict(
             "coco-captions", "nocaps", "vizwiz-captions" or "textcaps".
         image_root: What paths of images begin from: by default the table's folder, or where the
             data folder says that its images are.
-        options: `name` of the results in a server's file name (the run's by default); `features`,
-            the store, where the data folder has several; `beam_size` of captions; `batch_size`
-            (images at once); `workers` that decode images; `device`; `progress`, a bar (by default
-            on a terminal).
+        options: See `PredictOptions`.
 
     Returns:
         The file that was written.
@@ -440,14 +443,7 @@ def predict(
 
     about = read_run_json(Path(run))
     check_name(Path(out), server)
-    given = [Path(one) for one in inputs or filter(None, [about.get("data")])]
-    if not given:
-        hint = "Give a data folder, a table or images."
-        raise BadConfig("an imported run has no data folder", location=run, hint=hint)
-    for path in given:
-        if not path.exists():
-            hint = "Give a data folder, a table, or image files and folders of them."
-            raise BadData("there is no such file or folder", location=path, hint=hint)
+    given = _given_inputs(inputs or filter(None, [about.get("data")]), run)
     from saccade.inference.predict import predict as make
 
     return make(
@@ -460,6 +456,18 @@ def predict(
         server=server,
         **options,
     )
+
+
+def _given_inputs(inputs: Iterable[str | Path], run: str | Path) -> list[Path]:
+    """The inputs of `predict`, which must be there."""
+    given = [Path(one) for one in inputs]
+    hint = "Give a data folder, a table, or image files and folders of them."
+    if not given:
+        raise BadConfig("an imported run has no data folder", location=run, hint=hint)
+    for path in given:
+        if not path.exists():
+            raise BadData("there is no such file or folder", location=path, hint=hint)
+    return given
 
 
 def explain(  # noqa: PLR0913  the options of `saccade explain`

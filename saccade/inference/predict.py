@@ -47,7 +47,7 @@ from saccade.inference.prediction_files import (
 )
 from saccade.inference.prediction_inputs import Id, Inputs, read_inputs
 from saccade.inference.predictor import Run
-from saccade.inference.progress import prediction_bar, say_begin, say_end, say_unknown
+from saccade.inference.progress import prediction_bar, say_start, say_end, say_unknown
 from saccade.run_folder import OpenedRun, open_run
 from saccade.text.segmentation import as_sentence
 
@@ -157,7 +157,7 @@ def _predict_all(
     done = int(np.searchsorted(begins, len(journal), side="right")) - 1
     journal.keep(int(begins[done]))
     source = "image files" if store is None else str(store.path)
-    say_begin(len(order), len(journal), source, str(run.device))
+    say_start(len(order), len(journal), source, str(run.device))
     batches = _from_files if store is None else _from_store
     filled, predictions = settings.server is not None, begins[done:]
     with prediction_bar(len(order), len(journal), settings.progress) as bar:

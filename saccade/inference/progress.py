@@ -17,7 +17,7 @@ NAMED = 20
 """Images that are named at the end; the file beside the predictions has them all."""
 
 
-def say_begin(count: int, done: int, of: str, device: str) -> None:
+def say_start(count: int, done: int, of: str, device: str) -> None:
     """Print how many predictions there will be, and from what."""
     say(f"{count:,} predictions from {of}, on {device}.")
     if done:
