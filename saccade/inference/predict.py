@@ -47,7 +47,7 @@ from saccade.inference.prediction_files import (
 )
 from saccade.inference.prediction_inputs import Id, Inputs, read_inputs
 from saccade.inference.predictor import Run
-from saccade.inference.progress import prediction_bar, say_start, say_end, say_unknown
+from saccade.inference.progress import prediction_bar, say_end, say_start, say_unknown
 from saccade.run_folder import OpenedRun, open_run
 from saccade.text.segmentation import as_sentence
 
