@@ -19,11 +19,13 @@ _ENOUGH = 3
 
 
 @cache
-def _left_out(matches: int, people: int) -> float:
-    """Mean over the people of min(1, matches among the others / 3)."""
-    matching = matches * min(1.0, (matches - 1) / _ENOUGH)
-    other = (people - matches) * min(1.0, matches / _ENOUGH)
-    return (matching + other) / people
+def _left_out(matching: tuple[bool, ...]) -> float:
+    """Mean over the people, who gave the answer or not, of min(1, matches among the others / 3).
+
+    Summed in their order, as the official code does, so that the last bit is the same.
+    """
+    matches = sum(matching)
+    return sum(min(1.0, (matches - own) / _ENOUGH) for own in matching) / len(matching)
 
 
 def vqa_accuracy_of(prediction: str, answers: Sequence[str], revision: str = OFFICIAL) -> float:
@@ -41,7 +43,7 @@ def vqa_accuracy_of(prediction: str, answers: Sequence[str], revision: str = OFF
     if len(answers) == 1:
         return float(comparable_answer(prediction) == comparable_answer(answers[0]))
     prediction, human = normalise_pair(prediction, answers, revision)
-    return _left_out(human.count(prediction), len(human))
+    return _left_out(tuple(answer == prediction for answer in human))
 
 
 def accuracy(
