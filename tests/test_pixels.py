@@ -695,7 +695,7 @@ def test_the_whole_way_by_command(shapes, tmp_path):
     saccade("train", "up-down-small", "--data", data, "--out", run, *encoder, *learns, *few)
     image = sorted((shapes / "shapes" / "images").iterdir())[0]
     assert saccade("caption", run, image, "--device", "cpu").strip()
-    assert "bleu_4" in saccade("evaluate", run, "--split", "val", "--device", "cpu")
+    assert "BLEU-4" in saccade("evaluate", run, "--split", "val", "--device", "cpu")
     told = saccade("train", "up-down-small", "--data", data, "--out", tmp_path / "x", status=1)
     assert "has no encoder" in told
 
