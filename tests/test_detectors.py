@@ -2,6 +2,7 @@
 question.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -316,3 +317,6 @@ def test_from_images_to_answers(tmp_path: Path, lively: Path) -> None:
     assert read_image(image).shape[0] == 3
     explain(run, image, out=tmp_path / "where.png")
     assert (tmp_path / "where.png").stat().st_size > 1000
+    page = saccade.explain(run, split="test", limit=2, out=tmp_path / "page")
+    rows = map(json.loads, (page.parent / "explained.jsonl").read_text().splitlines())
+    assert all(row["regions"] == opened.counts[opened.rows([row["id"]])][0] for row in rows)
