@@ -204,7 +204,7 @@ BROKEN = {
     ),
     "image without captions": Broken(
         "flickr8k", write("Flickr_8k.devImages.txt", "zebra.jpg\n"), TOKENS,
-        "no caption for 1 images of the split lists, the first is zebra.jpg", "same release",
+        "no record of 1 images of the split lists, the first is zebra.jpg", "same release",
     ),
     "no split lists": Broken(
         "flickr8k", remove(*(f"Flickr_8k.{s}Images.txt" for s in ("train", "dev", "test"))), "",

@@ -245,7 +245,7 @@ BROKEN = {
     ),
     "flickr30k: image without a caption": Broken(
         "flickr30k", write("train.txt", "20\n21\n"), TOKENS30,
-        "no caption for 1 images of the split lists, the first is 21.jpg", "same release",
+        "no record of 1 images of the split lists, the first is 21.jpg", "same release",
     ),
     "flickr30k: image in two lists": Broken(
         "flickr30k", write("test.txt", "30\n20.jpg\n"), "test.txt", "20.jpg is also in", "one split",

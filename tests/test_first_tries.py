@@ -420,3 +420,14 @@ class TestImagesThatAreSpeltApart:
         found = [files.find(name) for name in names]
         assert found == [unicodedata.normalize("NFD", name) for name in names]
         assert len(made) <= 3 * len(names)
+
+
+def test_a_search_is_made_once_while_folders_are_unchanged():
+    made = []
+    search = image_files.found_once(lambda name: made.append(name) or len(made))
+    assert (search("a"), search("a")) == (1, 2)
+    with image_files.unchanged_folders():
+        assert (search("a"), search("a"), search("b")) == (3, 3, 4)
+        with image_files.unchanged_folders():
+            assert search("a") == 3
+    assert search("a") == 5

@@ -396,3 +396,12 @@ def test_any_question_comes_back(tmp_path_factory, rows):
     folder = DataFolder(path)
     for split in ("train", "val", "test"):
         assert folder.questions(split) == [q for q in questions if q.split == split]
+
+
+def test_questions_are_cut_once_to_count_those_of_another_script(path, monkeypatch):
+    made = []
+    monkeypatch.setattr(folder_module, "misfits", lambda cut, text: bool(made.append(text)))
+    folder = DataFolder(path)
+    assert folder.tokenizer_for("san") == "san"
+    assert folder.misfits("san") == 0
+    assert len(made) == 3
