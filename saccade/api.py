@@ -519,10 +519,10 @@ def explain(  # noqa: PLR0913  the options of `saccade explain`
 
     files = images_in(map(Path, [images] if isinstance(images, str | Path) else images))
     about = read_run_json(Path(run))
+    place = _place_of_explanations(files, out, split, only)
     if files:
         needs = "Give it a question." if question is None else "Leave the question out."
         refuse_other_task(Path(run), asks_question=question is not None, needs=needs)
-    place = _place_of_explanations(files, out, split, only)
     if split and (folder := data or about.get("data")):
         _check_data(folder)
     from saccade.evaluation import explanations

@@ -451,7 +451,7 @@ def typed_in_json(place):
         "store convert": ([store, "--name", "halves", "--pca", 4], {"store", "reduction"}),
         "evaluate": ([vqa, "--split", "val"], {"accuracy", "verdict", "baselines", "files"}),
         "compare": ([vqa, "-o", place / "page.html"], {"page", "files", "ranking"}),
-        "ask": ([vqa, picture, "is it red?", "--top", 2], {"answers", "question", "image"}),
+        "ask": ([vqa, picture, "is it red?", "is it blue?", "--top", 2], None),
         "caption": ([caption, picture, picture], None),
         "explain": ([vqa, picture, "is it red?", "-o", place / "jay.png"], {"drawn"}),
         "pack": ([data, "--out", place / "parts"], {"files", "bytes", "parts"}),

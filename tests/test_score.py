@@ -423,7 +423,7 @@ def test_the_command_begins_with_the_score_and_says_what_comes_next(single, tmp_
     first, *_, last = asked.stdout.splitlines()
     value = json.loads((out / "scores.json").read_text())["val"]["accuracy"]
     assert f"accuracy {value:.1f}%" in first
-    assert "most frequent answer 25.0%" in first
+    assert "above prior 25.0" in first
     assert str(out) in last
     refused = CliRunner().invoke(app, [*words, "--split", "train"])
     assert refused.exit_code == 1

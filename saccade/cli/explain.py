@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from saccade.cli import app
+from saccade.cli.predict import names_image, refuse_unquoted
 from saccade.core.formatting import NO_WORDS
 from saccade.core.run_files import EXPLANATIONS
-from saccade.data.find_files import is_image
 from saccade.data.records import Split
 
 commands = app.CommandTable()
@@ -93,7 +93,8 @@ def explained(page: Path) -> app.Result:
 
 def _images_and_question(words: list[str]) -> tuple[list[Path], str | None]:
     """The last word is a question where it is no path and not named as an image is."""
-    last = words[-1] if len(words) > 1 else ""
-    if not last or Path(last).exists() or is_image(last):
+    others = [word for word in words[1:] if not names_image(word)]
+    refuse_unquoted(others)
+    if not others or words[-1] != others[-1]:
         return [Path(word) for word in words], None
-    return [Path(word) for word in words[:-1]], last
+    return [Path(word) for word in words[:-1]], words[-1]

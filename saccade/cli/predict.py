@@ -73,14 +73,14 @@ def ask(
                 with attempt():
                     encoded = opened.encode(image)
                     for question in questions:
+                        if several:
+                            yield f"{image}: {question}"
                         with attempt():
                             answer = opened.ask(encoded, question, top=top)
                             answers = [{"answer": a, "probability": p} for a, p in answer.top]
                             unknown = list(answer.unknown)
                             about = {"image": image, "question": question}
                             found.append(about | {"answers": answers, "unknown": unknown})
-                            if several:
-                                yield f"{image}: {question}"
                             if unknown:
                                 note = f"note: the model never learnt: {', '.join(unknown)}"
                                 typer.echo(note, err=True)
@@ -99,13 +99,10 @@ def _images_and_questions(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     """The first word is an image, so are those behind it that are files or called so; the others
     are questions, and `-` stands for the lines of the input.
     """
-    first = next((n for n, word in enumerate(words) if n and not _is_image(word)), None)
+    first = next((n for n, word in enumerate(words) if n and not names_image(word)), None)
     images = [Path(word) for word in words[:first]]
     asked = list(words[len(images) :])
-    if len(asked) > 1 and all(word.isascii() and " " not in word for word in asked):
-        quoted = shlex.quote(" ".join(asked))
-        message = f"{len(asked)} questions of one word each"
-        raise BadConfig(message, location=asked[0], hint=f"Quote the question: {quoted}")
+    refuse_unquoted(asked)
     if "-" in asked:
         lines = [line.strip() for line in sys.stdin]
         place = asked.index("-")
@@ -116,8 +113,16 @@ def _images_and_questions(words: Sequence[str]) -> tuple[list[Path], list[str]]:
     return images, asked
 
 
-def _is_image(word: str) -> bool:
-    return is_image(word) or (word != "-" and Path(word).is_file())
+def refuse_unquoted(questions: Sequence[str]) -> None:
+    """Raise BadConfig for several questions of one word each: one that was not quoted."""
+    if len(questions) > 1 and all(word.isascii() and " " not in word for word in questions):
+        hint = f"Quote the question: {shlex.quote(' '.join(questions))}"
+        raise BadConfig(f"{len(questions)} questions of one word", location=questions[0], hint=hint)
+
+
+def names_image(word: str) -> bool:
+    """If a word is a file or folder, or named as an image is."""
+    return is_image(word) or (word != "-" and Path(word).exists())
 
 
 @contextmanager

@@ -127,10 +127,14 @@ def is_image(name: str) -> bool:
 def images_in(paths: Iterable[Path]) -> list[Path]:
     """Image files: the given ones, and of a given folder those in and below it, in order.
 
-    A path that is not there is told when it is opened. Raises BadImage for a folder without images.
+    One of several paths that is not there is told when it is opened. Raises BadImage where none is
+    there, and for a folder without images.
     """
-    found = list[Path]()
-    for path in paths:
+    given, found = list(paths), list[Path]()
+    if given and not any(path.exists() for path in given):
+        hint = "Give the path of an image file, or of a folder of them."
+        raise BadImage("no such file", location=given[0], hint=hint)
+    for path in given:
         inside = [path]
         if path.is_dir():
             below = (one.relative_to(path) for one in path.rglob("*"))
