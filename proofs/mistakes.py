@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 AT_MOST = 0.5
+# An installed package has its bytecode; one that is compiled anew each time is no user's.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 CODE = "from saccade.cli.main import main; main()"
 
 
