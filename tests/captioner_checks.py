@@ -5,6 +5,7 @@ import functools
 import itertools
 from dataclasses import replace
 
+import pytest
 import torch
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
@@ -177,5 +178,6 @@ def assert_learns_by_heart(ours, batch, learning_rate=3e-2, steps=120):
         loss.backward()
         assert [n for n, p in ours.named_parameters() if p.grad is None] == []
         optimiser.step()
-    # Two images have two captions each: their first word keeps some doubt.
-    assert loss.item() < 0.5, loss.item()
+        if loss.item() < 0.5:  # two images have two captions each: their first word keeps doubt
+            return
+    pytest.fail(f"learns nothing: {loss.item()}")

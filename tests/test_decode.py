@@ -102,9 +102,9 @@ def invented_case(choose):
     )
 
 
-def test_batched_search_says_what_a_plain_search_says_in_a_thousand_cases():
+def test_batched_search_says_what_a_plain_search_says_in_hundreds_of_cases():
     choose, cases, unended = random.Random(0), 0, 0
-    while cases < 1000:
+    while cases < 400:
         parrot, names, beam_size, rules = case = invented_case(choose)
         try:
             plain = [plain_beam_search(parrot, name, rules, beam_size) for name in names]
@@ -114,12 +114,12 @@ def test_batched_search_says_what_a_plain_search_says_in_a_thousand_cases():
         assert [hypothesis.words for hypothesis in batched] == plain, case
         cases += 1
         unended += any(not hypothesis.ended for hypothesis in batched)
-    assert unended > 50, "too few cases in which nothing ends"
+    assert unended > 20, "too few cases in which nothing ends"
 
 
 def test_ruotianluos_beams_are_refilled_and_unfinished_captions_compete():
     choose, kinds = random.Random(2), set()
-    for _ in range(600):
+    for _ in range(250):
         parrot = Parrot(choose.randrange(10_000), choose.randint(8, 9), choose.uniform(-4, 2))
         beam_size, max_length = choose.randint(2, 5), choose.randint(2, 8)
         rules = Rules(START, END, max_length=max_length, banned=(3,))

@@ -150,7 +150,9 @@ class TestEveryModel:
             loss.backward()
             optimiser.step()
             losses.append(loss.item())
-        assert losses[-1] < 0.8 * losses[0]
+            if losses[-1] < 0.8 * losses[0]:
+                return
+        pytest.fail(f"{name} learns nothing: {losses[0]} to {losses[-1]}")
 
 
 @pytest.mark.parametrize("name", CAPTION)

@@ -412,36 +412,38 @@ def test_what_a_pickle_holds_is_never_written_out(tmp_path):
     read_guarded("checkpoint", tmp_path, several | archives)
 
 
-@pytest.mark.parametrize(
-    "tuples",
-    [
-        BOMB,
-        DEEP,
-        doubled(40, b"\x94h\x00h\x00\x86").replace(b"h\x00", b"h\x01"),
-        doubled(3, b"q\x01(" + b"h\x01" * 1000 + b"t"),  # few levels, each of them wide
-        b")" + b"2\x86" * 40,  # DUP, which no program writes
-    ],
-    ids=["shared", "deep", "memoized", "wide", "dup"],
-)
-def test_no_key_is_hashed_that_is_large_or_nested(tmp_path, tuples):
-    several = {
-        "item": b"}" + tuples + b"Ns.",
-        "items": b"}(" + tuples + b"Nu.",
-        "empty": b"(d" + tuples + b"Ns.",
-        "dict": b"(" + tuples + b"Nd.",
-        "set": b"\x8f(" + tuples + b"\x90.",
-        "frozen": b"(" + tuples + b"\x91.",
-    }
-    called = {
-        "ordered": b"ccollections\nOrderedDict\n]" + tuples + b"N\x86a\x85R.",
-        "call": b"cbuiltins\ndict\n]" + tuples + b"N\x86a\x85R.",
-        "sets": b"cbuiltins\nset\n]" + tuples + b"a\x85R.",
-        "frozensets": b"cbuiltins\nfrozenset\n]" + tuples + b"a\x85R.",
-        "state": b"cbuiltins\nset\n)R]" + tuples + b"ab.",
-        "storage": b"]" + tuples + b"aQ.",
-    }
-    for how, pickles in (("checkpoint", several | called), ("plain", several)):
-        read_guarded(how, tmp_path, {n: b"\x80\x04" + code for n, code in pickles.items()})
+LARGE_OR_NESTED = {
+    "shared": BOMB,
+    "deep": DEEP,
+    "memoized": doubled(40, b"\x94h\x00h\x00\x86").replace(b"h\x00", b"h\x01"),
+    "wide": doubled(3, b"q\x01(" + b"h\x01" * 1000 + b"t"),  # few levels, each of them wide
+    "dup": b")" + b"2\x86" * 40,  # DUP, which no program writes
+}
+
+
+@pytest.mark.parametrize("how", ["checkpoint", "plain"])
+def test_no_key_is_hashed_that_is_large_or_nested(tmp_path, how):
+    pickles = {}
+    for kind, tuples in LARGE_OR_NESTED.items():
+        several = {
+            "item": b"}" + tuples + b"Ns.",
+            "items": b"}(" + tuples + b"Nu.",
+            "empty": b"(d" + tuples + b"Ns.",
+            "dict": b"(" + tuples + b"Nd.",
+            "set": b"\x8f(" + tuples + b"\x90.",
+            "frozen": b"(" + tuples + b"\x91.",
+        }
+        called = {
+            "ordered": b"ccollections\nOrderedDict\n]" + tuples + b"N\x86a\x85R.",
+            "call": b"cbuiltins\ndict\n]" + tuples + b"N\x86a\x85R.",
+            "sets": b"cbuiltins\nset\n]" + tuples + b"a\x85R.",
+            "frozensets": b"cbuiltins\nfrozenset\n]" + tuples + b"a\x85R.",
+            "state": b"cbuiltins\nset\n)R]" + tuples + b"ab.",
+            "storage": b"]" + tuples + b"aQ.",
+        }
+        codes = several | called if how == "checkpoint" else several
+        pickles |= {f"{kind}-{name}": b"\x80\x04" + code for name, code in codes.items()}
+    read_guarded(how, tmp_path, pickles)
 
 
 def test_numbers_of_which_many_have_one_hash_are_no_keys(tmp_path):

@@ -234,6 +234,37 @@ def folder_with(root: Path, holds: Callable[[Path], object], lacking: str, hint:
     return home
 
 
+@found_once
+def paths_like(home: Path, pattern: str) -> list[Path]:
+    """Paths below a folder, by name, that match a pattern: each `*` is any letters but slashes.
+
+    Hidden ones are left out.
+    """
+    found = [home]
+    for part in pattern.split("/"):
+        if "*" in part:
+            matches = _letters(part).fullmatch
+            found = [path / name for path in found for name in _inside(path) if matches(name)]
+        else:
+            found = [path / part for path in found if part in _inside(path)]
+    return sorted(found)
+
+
+@lru_cache(maxsize=4096)
+def _letters(pattern: str) -> re.Pattern[str]:
+    return re.compile(r"(?!\.)" + "[^/]*".join(map(re.escape, pattern.split("*"))))
+
+
+@found_once
+def _inside(folder: Path) -> frozenset[str]:
+    """Names of all that lies directly in a folder; none if it is none, or may not be listed."""
+    try:
+        return frozenset(os.listdir(folder))
+    except OSError:
+        return frozenset()
+
+
+@found_once
 def folders_in(root: Path) -> list[Path]:
     """Folders directly below one, by name; none if it may not be listed."""
     try:

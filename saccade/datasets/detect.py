@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from saccade.core.errors import BadConfig, BadData
-from saccade.data.find_files import SeveralFit, no_folder
+from saccade.data.find_files import SeveralFit, no_folder, unchanged_folders
 from saccade.data.records import Caption, Collection, Question, Split
 from saccade.datasets.catalogue import SOURCES, join, own_options, read_parts, reason
 from saccade.datasets.diagnose import nothing_known, refuse_several_sets
 
 
+@unchanged_folders()
 def recognise(root: Path, **options: str) -> tuple[list[Collection], list[str]]:
     """Find the source whose layout a folder has, and read it: the collections to be joined, and the
     reasons, one sentence each.

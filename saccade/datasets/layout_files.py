@@ -10,7 +10,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import files_like, folders_in, found_once, holds_texts
+from saccade.data.find_files import (
+    files_like,
+    folders_in,
+    found_once,
+    holds_texts,
+    paths_like,
+)
 from saccade.data.reading import RELEASED, read_json, read_lines, read_start
 from saccade.data.records import Split
 from saccade.datasets.coco_captions import FILES as COCO_FILES
@@ -61,11 +67,10 @@ def files_of(root: Path, patterns: tuple[str, ...]) -> list[File]:
         for pattern in patterns:
             matches = _as_expression(pattern).fullmatch
             names = re.sub(r"\{\w+\}", "*", pattern)
-            for path in (*sorted(home.glob(names)), *sorted(home.glob(f"{names}.gz"))):
+            for path in (*paths_like(home, names), *paths_like(home, f"{names}.gz")):
                 inside = path.relative_to(home)
-                hidden = any(part.startswith(".") for part in inside.parts)
                 match = matches(inside.as_posix().removesuffix(".gz"))
-                if hidden or not match or not path.is_file() or _plain(path) in found:
+                if not match or not path.is_file() or _plain(path) in found:
                     continue
                 named = match.groupdict()
                 subset = named.pop("split", "")
@@ -177,7 +182,8 @@ def _beside(file: File, patterns: Sequence[str], part: str) -> list[Path]:
     for pattern in patterns:
         home = file.path.parent / pattern.replace("{split}", file.subset).replace("{part}", part)
         for ending in ("", ".gz"):
-            if found := sorted(Path(os.path.normpath(home.parent)).glob(home.name + ending)):
+            folder = Path(os.path.normpath(home.parent))
+            if found := paths_like(folder, home.name + ending):
                 return found
     return []
 
