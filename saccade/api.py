@@ -460,7 +460,10 @@ def predict(
 
 def _given_inputs(inputs: Iterable[str | Path], run: str | Path) -> list[Path]:
     """The inputs of `predict`, which must be there."""
+    from saccade.data.find_files import refuse_addresses
+
     given = [Path(one) for one in inputs]
+    refuse_addresses(given)
     hint = "Give a data folder, a table, or image files and folders of them."
     if not given:
         raise BadConfig("an imported run has no data folder", location=run, hint=hint)

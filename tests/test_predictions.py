@@ -239,6 +239,9 @@ def test_a_table_keeps_its_order_and_ids(made, tmp_path):
             files[0].parent / row["image"], row["question"]
         )
         assert row["answer"] == asked_alone.text
+    (tmp_path / "images").symlink_to(files[0].parent)  # beside the table, where `prepare` looks too
+    beside = {"out": tmp_path / "beside.csv", "batch_size": 2}
+    assert rows_of(saccade.predict(made / "vqa", tmp_path / "asked.csv", **beside)) == rows
     (tmp_path / "twice.jsonl").write_text(
         "\n".join(json.dumps({"id": 1, "image": "a.png", "question": "why?"}) for _ in "ab")
     )

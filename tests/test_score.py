@@ -15,7 +15,7 @@ import saccade
 from saccade.cli.app import app
 from saccade.core.errors import BadCheckpoint, BadConfig, BadData, BadRun, SaccadeWarning
 from saccade.data.folder import DataFolder, write_folder
-from saccade.data.records import Collection, ImageRecord, Question, ReleasedId
+from saccade.data.records import Caption, Collection, ImageRecord, Question, ReleasedId
 from saccade.evaluation import baselines
 from saccade.evaluation.scoring import read_rows
 from saccade.interop.prediction_files import read_predictions
@@ -293,6 +293,23 @@ def test_missing_extra_and_doubled_ids_are_refused(folder, tmp_path):
         match(found.items(), split="train")
     with pytest.raises(BadConfig, match="wrong"):
         match(few, missing="zero")
+
+
+@pytest.mark.parametrize("text", ["answer", "caption"])
+def test_texts_of_a_kind_that_the_data_have_none_of(tmp_path, text):
+    """Else answers of one image look like ids that stand twice."""
+    image = ImageRecord(1, "1.png", "val")
+    question = Question(1, 1, "What is it?", "val", ("a",) * 10, "a", "other", "what")
+    held = {
+        "answer": {"captions": [Caption(1, 1, "a", ("a",), "val")]},
+        "caption": {"questions": [question]},
+    }[text]
+    write_folder(tmp_path / "data", Collection("table", str(tmp_path), [image], **held))
+    data = DataFolder(tmp_path / "data")
+    path = write(tmp_path / "a.json", [{"image_id": 1, text: one} for one in "ab"])
+    with pytest.raises(BadData, match=f"holds {text}s") as caught:
+        match_predictions(read_predictions(path), data)
+    assert caught.value.location == str(path)
 
 
 def test_a_mapping_with_a_key_twice_is_refused(folder, tmp_path):

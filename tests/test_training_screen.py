@@ -14,6 +14,7 @@ from rich.console import Console
 
 from saccade.config import change
 from saccade.core.errors import BadRun
+from saccade.core.tensors import read_metadata
 from saccade.recipes.catalogue import RECIPES
 from saccade.training import progress as screen
 from saccade.training.loop import TrainingLoop
@@ -292,6 +293,8 @@ class TestResume:
         told = console.file.getvalue()
         assert "train.epochs was 2 and is now 4" in told
         assert schedule in told
+        kept = read_metadata(longer / "model.safetensors")["epoch"]
+        assert re.search(rf"\bepoch {kept}, .* val split", told), "which epoch's weights are kept"
         ours, theirs = (
             [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
             for run in (longer, straight)

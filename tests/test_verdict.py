@@ -76,6 +76,18 @@ def test_where_no_metric_has_resolution_nothing_is_claimed():
     assert (verdict.image_use, verdict.better_than_baseline) == ("too low to tell", "not certain")
     assert "hardly" not in verdict.text
     assert not verdict.is_clear
+    assert " near " in headline(scores), "0.0 is not below 0.0"
+    assert "higher" not in "\n".join(summary(scores))
+
+
+def test_where_nothing_tells_of_the_image_the_metric_that_tells_the_baseline_decides():
+    """BLEU-4 of 0 against 0 cannot be the headline where CIDEr-D has a baseline above the model."""
+    scores = captions(*[lambda i: ("unheard", "words")] * 2, no_four_words)
+    verdict = give_verdict(scores)
+    assert (verdict.metric, verdict.image_use) == ("cider", "too low to tell")
+    assert verdict.better_than_baseline == "no"
+    assert headline(scores).startswith("CIDEr-D ")
+    assert " below " in headline(scores)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import typer
 from saccade.cli import app
 from saccade.core.errors import BadConfig, BadImage
 from saccade.core.formatting import NO_WORDS
-from saccade.data.find_files import images_in, is_image
+from saccade.data.find_files import images_in, is_image, refuse_addresses
 from saccade.data.records import Split
 from saccade.inference.evaluation_servers import SERVERS
 
@@ -21,10 +21,7 @@ commands = app.CommandTable()
 
 def _refuse_missing(*images: Path) -> None:
     """Raise BadImage where there is none of these paths, before anything slow is imported."""
-    for image in images:
-        if str(image).startswith(("http:", "https:")):
-            hint = "Download it first, and give the path of the file."
-            raise BadImage("is an address on the web", location=image, hint=hint)
+    refuse_addresses(images)
     if not any(image.exists() for image in images):
         hint = "Give the path of an image file."
         raise BadImage("no such file", location=images[0], hint=hint)

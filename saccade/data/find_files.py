@@ -124,13 +124,23 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_ENDINGS)
 
 
+def refuse_addresses(paths: Iterable[Path]) -> None:
+    """Raise BadImage for an address on the web."""
+    for path in paths:
+        if str(path).startswith(("http:", "https:")):
+            address = str(path).replace(":/", "://", 1)  # a path keeps one of the two
+            hint = "Download it first, and give the path of the file."
+            raise BadImage("is an address on the web", location=address, hint=hint)
+
+
 def images_in(paths: Iterable[Path]) -> list[Path]:
     """Image files: the given ones, and of a given folder those in and below it, in order.
 
     One of several paths that is not there is told when it is opened. Raises BadImage where none is
-    there, and for a folder without images.
+    there, for a folder without images, and for an address on the web.
     """
     given, found = list(paths), list[Path]()
+    refuse_addresses(given)
     if given and not any(path.exists() for path in given):
         hint = "Give the path of an image file, or of a folder of them."
         raise BadImage("no such file", location=given[0], hint=hint)

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from saccade.core.errors import BadImage, SaccadeError
 from saccade.data.dicom import dicom_levels, is_dicom, open_dicom
+from saccade.data.find_files import refuse_addresses
 from saccade.data.levels import SMALL_PART, Levels, window_around
 from saccade.data.options import window_range
 
@@ -36,6 +37,7 @@ BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
 
 def image_bytes(path: Path) -> bytes:
     """The contents of an image file. Raises BadImage where it is missing or too large."""
+    refuse_addresses([path])
     try:
         size = path.stat().st_size
         if not path.is_file():

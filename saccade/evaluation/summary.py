@@ -18,6 +18,7 @@ from saccade.evaluation.verdict import (
     gain_of,
     give_verdict,
     is_number,
+    tells_apart,
 )
 from saccade.metrics.catalogue import METRICS, metrics_of
 
@@ -36,7 +37,8 @@ def headline(scores: Scores) -> str:
     line = f"{METRICS[metric].title} {_number(metric, scores[metric])} {_interval(scores, metric)}"
     if name is not None:
         gap = gain_of(scores, metric, "baseline_gain")
-        compared = _COMPARED[gap is not None, gap.sign if gap else 0]
+        sign = gap.sign if gap and tells_apart(scores, metric, name) else 0
+        compared = _COMPARED[gap is not None, sign]
         line = f"{line.strip()} {compared} {BASELINES[name].short} "
         line += _number(metric, scores["baselines"][name][metric]).removesuffix("%")
     gain = gain_of(scores, metric)
@@ -121,8 +123,13 @@ def _baselines(scores: Scores, main: Sequence[str]) -> Iterator[Sequence[str]]:
     for name, found in scores["baselines"].items():
         known = [m for m in main if is_number(found.get(m))]
         cells = [_number(m, found[m]) for m in known] or ["not measured", *[""] * (len(main) - 1)]
-        better = [m for m in known if found[m] > scores[m]]
-        yield [baseline_title(name), *cells, "better than the model" if better else ""]
+        # Of the numbers as they are shown; whether the difference is certain, the verdict says.
+        higher = [
+            m
+            for m in known
+            if found[m] > scores[m] and _number(m, found[m]) != _number(m, scores[m])
+        ]
+        yield [baseline_title(name), *cells, "higher than the model" if higher else ""]
 
 
 def _bounds(scores: Scores) -> Iterator[Sequence[str]]:

@@ -78,7 +78,7 @@ class Verdict(NamedTuple):
 
     metric: str
     """The main metric that decides: the first that shows a use of the image, else the first that
-    can show one."""
+    can show one, else the first that tells the model from a baseline."""
     baseline: str | None
     """The best baseline without an image by that metric."""
     better_than_baseline: Better
@@ -142,12 +142,15 @@ def give_verdict(scores: Mapping[str, Any]) -> Verdict:
     uses = {metric: image_use(scores, metric) for metric in metrics}
     order = ("yes", None, "too low to tell")  # None: all others
     rank = {m: order.index(use if use in order else None) for m, use in uses.items()}
-    metric = min(metrics, key=lambda m: rank[m])
-    baseline = best_without_image(scores["baselines"], metric)
+    without = {m: best_without_image(scores["baselines"], m) for m in metrics}
+    # Of metrics that show nothing of the image, one that tells the model from the baseline.
+    metric = min(metrics, key=lambda m: (rank[m], not tells_apart(scores, m, without[m])))
+    baseline = without[metric]
     better: Better = "not measured"
     gap = gain_of(scores, metric, "baseline_gain")
     if gap is not None:
         better = "no" if gap.points < 0 else "yes" if gap.sign > 0 else "not certain"
+        better = better if tells_apart(scores, metric, baseline) else "not certain"
     sentences = [*_about_baselines(scores, metrics, metric), _about_image(scores, uses, metric)]
     return Verdict(metric, baseline, better, uses[metric], " ".join(sentences))
 
@@ -164,6 +167,13 @@ def image_use(scores: Mapping[str, Any], metric: str) -> ImageUse:
     if gain.sign > 0 and gain.points >= LITTLE:
         return "yes"
     return "hardly" if gain.sign > 0 or gain.high < LITTLE else "not certain"
+
+
+def tells_apart(scores: Mapping[str, Any], metric: str, baseline: str | None) -> bool:
+    """Can a metric tell the model from a baseline?"""
+    return baseline is not None and _has_resolution(
+        metric, scores[metric], scores["baselines"][baseline][metric]
+    )
 
 
 def _has_resolution(metric: str, *values: float) -> bool:

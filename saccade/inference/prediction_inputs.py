@@ -81,7 +81,7 @@ def read_inputs(
         raise BadConfig(message, location=first, hint="Give a data folder, or leave --split out.")
     if is_table(first):
         _refuse("a table", len(given) > 1, questions if asks_question else (), "--question")
-        return _of_table(first, image_root or first.parent, asks_question)
+        return _of_table(first, image_root, asks_question)
     return _of_files(given, questions if asks_question else None)
 
 
@@ -144,7 +144,7 @@ def released_ids(folder: DataFolder, kind: Any, numbers: Sequence[int]) -> list[
     return [known.get(number, number) for number in numbers]
 
 
-def _of_table(path: Path, root: Path, asks_question: bool) -> Inputs:
+def _of_table(path: Path, image_root: Path | None, asks_question: bool) -> Inputs:
     """The rows of a table, each an image and, where the run asks for it, a question."""
     names, rows = read_rows(path)
     columns = known_among(names, PARTS)
@@ -171,10 +171,17 @@ def _of_table(path: Path, root: Path, asks_question: bool) -> Inputs:
         twice, _ = Counter(ids).most_common(1)[0]
         message = f"has {twice!r} twice in its column {columns['id']!r}"
         raise BadData(message, location=path, hint="Give each row an id of its own.")
-    images = _records(files)
+    images, root = _records(files), image_root or _root_of(path, files)
     if not asks_question:
         return _captioned(images, root)
     return Inputs(images, list(files), root, np.array(place), ids, questions)
+
+
+def _root_of(table: Path, files: Iterable[str]) -> Path:
+    """The folder of a table's images: `images/` beside it, as for `prepare`, or its own."""
+    beside = table.parent / "images"
+    is_there = beside.is_dir() and any((beside / file).is_file() for file in files)
+    return beside if is_there else table.parent
 
 
 def _id_of(value: object, number: int) -> Id:

@@ -45,6 +45,8 @@ def say_unknown(some: int, none: int, filled: bool) -> None:
     """Print how many questions have words that the model never learnt, and how many no others."""
     if some:
         lacks = in_number(f"{some:,} questions have words that the model never learnt")
-        answer = "are answered all the same, as the server wants" if filled else "have no answer"
-        end = f"; {none:,} of them have no other words and {answer}" if none else ""
+        answer = (
+            "answered all the same, as the server wants" if filled else "left without an answer"
+        )
+        end = f"; those that have no other words, {none:,}, are {answer}" if none else ""
         say(f"note: {lacks}{end}.")

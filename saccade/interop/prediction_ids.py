@@ -122,7 +122,11 @@ def _all_examples(
     """The examples of each task that the texts may be for, in each split, the last one first."""
     said: dict[str, TaskName] = {"caption": "caption", "answer": "vqa"}
     task = said.get(plain(file.column))
-    tasks = [one for one in folder.tasks if task in (None, one)] or folder.tasks
+    tasks = [one for one in folder.tasks if task in (None, one)]
+    if not tasks:
+        message = f"holds {plain(file.column)}s, and {folder.path} has none"
+        hint = "Give the data folder that they were predicted for: --data."
+        raise BadData(message, location=file.path, hint=hint)
     for one in tasks:
         for name in [split] if split else reversed(SPLITS):
             examples = _examples(folder, one, name)

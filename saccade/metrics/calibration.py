@@ -59,7 +59,7 @@ def calibration(
 ) -> dict[str, Result] | NotMeasured:
     """Both errors by their names in `METRICS`, from a confidence (0..1) in each answer."""
     if np.isnan(confidence).any():
-        return NotMeasured("calibration: there is no confidence in each answer")
+        return NotMeasured("calibration: no confidences were given")
     right = vqa_accuracy(predictions, references, revision=revision).per_example or ()
     score = calibration_score(confidence, right)
     area = Result(score.aurc)

@@ -212,3 +212,9 @@ class TrainingView:
         parts[-1:-1] = [str(self.gpu)] if self.gpu else []
         width = self.console.width if self.console.is_terminal else 1000  # a log has it all
         self.say(cut_to(width, parts))
+
+    def kept(self, row: dict[str, Any]) -> None:
+        """Print which epoch's weights the run holds; its mark may be of an earlier session."""
+        of = METRICS[row["metric"]]
+        best = f"the best by {of.title} on the val split, {of.shown(row['score'])}"
+        self.say(f"Kept: the weights of epoch {row['epoch']}, {best}.")

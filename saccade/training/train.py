@@ -75,7 +75,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     progress, rows = _saved(out) if run else (Progress(), Rows())
     if _is_over(progress, recipe):
         _print(console, _over(progress, recipe, out))
-        return _best(rows)
+        return _best(rows)["scores"]  # type: ignore[no-any-return]
     task, config = TASKS[recipe.task], training_of(recipe)
     examples = task.examples(experiment, "train")
     if not len(examples):
@@ -106,7 +106,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
     view.show_estimate(cost, progress)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
-    return _best(rows)
+    view.kept(_best(rows))
+    return _best(rows)["scores"]  # type: ignore[no-any-return]
 
 
 def _until_it_is_over(
@@ -141,8 +142,8 @@ def _saved(out: Path) -> tuple[Progress, Rows]:
 
 
 def _best(rows: Rows) -> dict[str, Any]:
-    """The scores of the best epoch."""
-    return max(rows, key=lambda row: row["score"])["scores"]  # type: ignore[no-any-return]
+    """The row of the best epoch, whose weights are kept."""
+    return max(rows, key=lambda row: row["score"])
 
 
 def _over(progress: Progress, recipe: Recipe, out: Path) -> str:
