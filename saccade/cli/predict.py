@@ -83,7 +83,7 @@ def ask(
                             found.append(about | {"answers": answers, "unknown": unknown})
                             if unknown:
                                 note = f"note: the model never learnt: {', '.join(unknown)}"
-                                typer.echo(note, err=True)
+                                app.echo(note, err=True)
                             yield from app.columns((f"{p:.3f}", a) for a, p in answer.top)
         if explain is not None:
             from saccade.inference.explain import explain_answer
@@ -140,7 +140,7 @@ def _going_on(several: bool) -> Iterator[Callable[[], AbstractContextManager[Non
             if not several:
                 raise
             failed.append(error)
-            typer.echo(f"error: {error}", err=True)
+            app.echo(f"error: {error}", err=True)
 
     yield attempt
     if failed:

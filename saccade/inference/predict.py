@@ -8,7 +8,7 @@ Shapes: I images of a batch, R regions, D numbers per region, N predictions in a
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,6 +98,7 @@ def predict(
     ids = server_ids(server, inputs) if server else inputs.ids
     if server and out.suffix.lower() != ".json":
         out = out / server_file_name(server, inputs, settings.name or run.resolve().name)
+    _refuse_replacing(out, given, run)
     store = _store(opened, inputs, settings.features)
     if store is None:
         refuse_wrong_root(inputs.root, inputs.images)
@@ -111,6 +112,15 @@ def predict(
         journal.remove()
     say_end(out, len(inputs.ids), skipped, beside(out, SKIPPED))
     return out
+
+
+def _refuse_replacing(out: Path, given: Sequence[Path], run: Path) -> None:
+    """Raise BadConfig where `out` is an input, or a file of the run or of a data folder."""
+    if out.exists():
+        inputs = [path for path in (run, *given) if path.exists()]
+        if any(out.samefile(path) or out.resolve().parent == path.resolve() for path in inputs):
+            hint = "Give another --out."
+            raise BadConfig("there is a file of the run or the inputs", location=out, hint=hint)
 
 
 def _store(opened: OpenedRun, inputs: Inputs, features: str | None) -> FeatureStore | None:
@@ -130,8 +140,9 @@ def _fingerprints(
     else:
         digest = hashlib.sha256()
         for image in inputs.images:
-            path = inputs.root / image.file
-            about = path.stat() if path.exists() else None
+            about = None
+            with suppress(OSError, ValueError):  # it is named when it is read
+                about = (inputs.root / image.file).stat()
             digest.update(f"{about and (about.st_size, about.st_mtime_ns)}".encode())
         images = digest.hexdigest()
     return {

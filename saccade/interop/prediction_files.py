@@ -39,6 +39,7 @@ EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "caption": ("answer", "answers", "target", "references", "gt"),
 }
 """Columns that show by the way which example it is: its question, or its human captions."""
+TOO_LARGE = "it would become far larger than spreadsheets do"
 HINT = (
     "Give a list of {question_id, answer} or {image_id, caption}, a mapping from ids to texts, or "
     "a table (CSV, JSON lines, Parquet) with such columns."
@@ -137,9 +138,9 @@ def _spreadsheet(path: Path) -> list[Row]:
         with zipfile.ZipFile(path) as archive:
             size = sum(one.file_size for one in archive.infolist())
         if size > max(limits.always, limits.growth * path.stat().st_size):
-            raise ValueError("it would become far larger than spreadsheets do")
+            raise ValueError(TOO_LARGE)
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        sheets = [list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets]
+        sheets = [list(_filled_rows(sheet)) for sheet in book.worksheets]
         book.close()
     except (OSError, ValueError, KeyError, TypeError, SyntaxError, zipfile.BadZipFile) as error:
         raise damaged(path, "spreadsheet", error) from None
@@ -147,12 +148,23 @@ def _spreadsheet(path: Path) -> list[Row]:
     if len(filled) != 1:
         hint = "Keep the one with the predictions, or save it as CSV."
         raise BadData(f"has {len(filled)} sheets with rows", location=path, hint=hint)
-    names, *rows = filled[0]
+    (_, names), *rows = filled[0]
     return [
         Row(path, f"row {n}", {str(k): v for k, v in zip(names, row, strict=False) if k})
-        for n, row in enumerate(rows, start=2)
-        if any(value is not None for value in row)
+        for n, row in rows
     ]
+
+
+def _filled_rows(sheet: Any) -> Iterator[tuple[int, Sequence[Any]]]:
+    """The rows of a sheet that hold anything, behind their numbers."""
+    sheet.reset_dimensions()  # what a sheet claims of its size may be as large as sheets can be
+    cells = 0
+    for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        cells += len(row)
+        if cells > Limits().always:
+            raise ValueError(TOO_LARGE)
+        if any(value is not None for value in row):
+            yield number, row
 
 
 def _torch_file(path: Path) -> Any:
