@@ -248,9 +248,11 @@ def _refuse_rest(context: typer.Context, given: Mapping[str, Any]) -> None:
 
 def json_text(data: Mapping[str, Any] | Sequence[Any]) -> str:
     """A result as JSON, in letters that stdout can write; paths are texts."""
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    # JSON has no infinity, and no NaN: they are null.
+    data = json.loads(json.dumps(data, default=_plain), parse_constant=lambda _: None)
+    text = json.dumps(data, indent=2, ensure_ascii=False)
     if printable(text, sys.stdout.encoding or "utf-8") != text:
-        text = json.dumps(data, indent=2, allow_nan=False, default=_plain)
+        text = json.dumps(data, indent=2)
     return text
 
 

@@ -20,6 +20,7 @@ from pydantic import Field
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
 from saccade.core.files import sha256_of, write_json
+from saccade.core.run_files import refuse_replacing
 from saccade.core.settings import Settings, checked_settings
 from saccade.data.batch import Batch
 from saccade.data.checks import refuse_wrong_root
@@ -98,7 +99,7 @@ def predict(
     ids = server_ids(server, inputs) if server else inputs.ids
     if server and out.suffix.lower() != ".json":
         out = out / server_file_name(server, inputs, settings.name or run.resolve().name)
-    _refuse_replacing(out, given, run)
+    refuse_replacing(out, [run, *given])
     store = _store(opened, inputs, settings.features)
     if store is None:
         refuse_wrong_root(inputs.root, inputs.images)
@@ -112,15 +113,6 @@ def predict(
         journal.remove()
     say_end(out, len(inputs.ids), skipped, beside(out, SKIPPED))
     return out
-
-
-def _refuse_replacing(out: Path, given: Sequence[Path], run: Path) -> None:
-    """Raise BadConfig where `out` is an input, or a file of the run or of a data folder."""
-    if out.exists():
-        inputs = [path for path in (run, *given) if path.exists()]
-        if any(out.samefile(path) or out.resolve().parent == path.resolve() for path in inputs):
-            hint = "Give another --out."
-            raise BadConfig("there is a file of the run or the inputs", location=out, hint=hint)
 
 
 def _store(opened: OpenedRun, inputs: Inputs, features: str | None) -> FeatureStore | None:

@@ -131,7 +131,7 @@ class Journal:
         try:
             begun = json.loads(head)
             other = [name for name, value in about.items() if begun[name] != value]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             other = ["version of saccade"]
         if other:
             self._file.close()
@@ -163,11 +163,13 @@ class Journal:
         for number in order:
             self._file.seek(self._begins[number])
             try:
-                yield json.loads(self._file.readline())
-            except ValueError:
+                entry = json.loads(self._file.readline())
+                entry["text"], entry["confidence"]
+            except (ValueError, LookupError, TypeError, RecursionError):
                 message = f"line {number + 2} is damaged"
                 hint = "Delete the file and give the same command again."
                 raise BadData(message, location=self.path, hint=hint) from None
+            yield entry
 
     def sync(self) -> None:
         """Wait until all is on the disk."""
