@@ -164,8 +164,8 @@ class Journal:
             self._file.seek(self._begins[number])
             try:
                 entry = json.loads(self._file.readline())
-                entry["text"], entry["confidence"]
-            except (ValueError, LookupError, TypeError, RecursionError):
+                assert isinstance(entry["text"], str)
+            except (ValueError, LookupError, TypeError, AssertionError, RecursionError):
                 message = f"line {number + 2} is damaged"
                 hint = "Delete the file and give the same command again."
                 raise BadData(message, location=self.path, hint=hint) from None
