@@ -8,12 +8,7 @@ from saccade.cli.app import app
 
 def main() -> None:
     """Run the command line: the entry point of `saccade`."""
-    # A program that was started without them (`>&-`) has None, and writes to nowhere.
-    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open as long as it runs
-    nothing = open(os.devnull, encoding="utf-8")  # noqa: SIM115
-    sys.stdin, sys.stdout, sys.stderr = (
-        sys.stdin or nothing,
-        sys.stdout or nowhere,
-        sys.stderr or nowhere,
-    )
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the program was started without it (`>&-`)
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     app(prog_name="saccade")
