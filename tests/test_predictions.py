@@ -419,11 +419,9 @@ def test_nothing_that_is_read_is_replaced(made, tmp_path):
     ],
 )
 def test_ids_of_a_table_are_kept_or_refused(made, tmp_path, given, kept):
-    table, about = tmp_path / "asked.parquet", {"image": str(images_of(made)[0])}
-    table = tmp_path / "asked.jsonl"
-    nan = "NaN" in json.dumps(given)
+    table, about = tmp_path / "asked.jsonl", {"image": str(images_of(made)[0])}
     values = [{**about, "question": QUESTION, "question_id": one} for one in given]
-    if nan:  # JSON has none; a table with holes has
+    if "NaN" in json.dumps(given):  # JSON has none; a table with holes has
         table = tmp_path / "asked.parquet"
         pq.write_table(pa.Table.from_pylist(values), table)
     else:
