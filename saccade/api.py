@@ -17,6 +17,7 @@ from saccade.core.run_files import (
     refuse_other_files,
     refuse_other_scores,
     refuse_other_task,
+    refuse_replacing,
     refuse_run,
     scores_folder,
 )
@@ -523,6 +524,7 @@ def explain(  # noqa: PLR0913  the options of `saccade explain`
     files = images_in(map(Path, [images] if isinstance(images, str | Path) else images))
     about = read_run_json(Path(run))
     place = _place_of_explanations(files, out, split, only)
+    refuse_replacing(place, files)
     if files:
         needs = "Give it a question." if question is None else "Leave the question out."
         refuse_other_task(Path(run), asks_question=question is not None, needs=needs)

@@ -20,7 +20,7 @@ from saccade.cli.app import MODULES, CommandTable, Result, app, json_text
 from saccade.cli.info import LISTS, cut_lines, whole_entries
 from saccade.cli.main import main
 from saccade.core.errors import BadConfig
-from saccade.core.formatting import colour, number, pairs, table, values
+from saccade.core.formatting import colour, number, pairs, printable, table, values
 from saccade.datasets.shapes import make_shapes
 
 
@@ -505,10 +505,25 @@ def test_what_a_command_prints_by_the_way_goes_to_stderr_with_json():
     assert asked.stdout == "noise of a library\nnumber 0\nnumber 1\n"
 
 
+def test_a_name_cannot_command_the_terminal_nor_stop_a_line():
+    """Escape sequences, text that runs backwards, bytes that are no UTF-8, and few letters."""
+    asked = CliRunner().invoke(app, ["show", "x\x1b]0;owned\x07\u202e\udce9"])
+    assert asked.exit_code == 1
+    assert not {"\x1b", "\x07", "\u202e", "\udce9"} & {*asked.output}
+    assert "x\\x1b]0;owned" in asked.output
+    assert printable("é\tline\n\x9b", "ascii") == "\\xe9\tline\n\\x9b"
+
+
+def test_json_has_null_for_what_is_no_number_and_nowhere_is_a_place_to_write_to():
+    text = json_text({"loss": float("nan"), "most": [float("-inf"), 1.5], "path": Path("a\x9b")})
+    assert json.loads(text) == {"loss": None, "most": [None, 1.5], "path": "a\x9b"}
+    assert "\x9b" not in text
+    closed = f"exec {shlex.quote(sys.executable)} -m saccade list recipes >&- 2>&- <&-"
+    assert subprocess.run(["sh", "-c", closed], check=False).returncode == 0
+
+
 def test_json_is_written_in_letters_that_stdout_has(monkeypatch):
     paths = {"image": Path("\u72d7.jpg"), "other": Path("\udce9.jpg")}
     assert json.loads(json_text(paths)) == {name: str(path) for name, path in paths.items()}
     assert "\u72d7" in json_text({"text": "\u72d7"})
     assert json_text({"text": "\udce9"}).isascii()
-    with pytest.raises(ValueError, match="JSON"):
-        json_text({"score": float("nan")})

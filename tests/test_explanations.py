@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import warnings
 from html import unescape
 from html.parser import HTMLParser
@@ -10,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import saccade
 from saccade.cli.app import app
 from saccade.config import change
-from saccade.core.errors import BadConfig, BadData, BadImage, SaccadeWarning
+from saccade.core.errors import BadConfig, BadData, BadImage, BadRun, SaccadeWarning
 from saccade.core.tensors import save_tensors
 from saccade.data.folder import DataFolder
 from saccade.experiment import assemble
@@ -304,6 +306,48 @@ def test_earlier_explanations_are_replaced_whole_and_nothing_else_is(world, tmp_
     (out / "thesis.txt").write_text("years of work")
     with pytest.raises(BadData, match=r"thesis\.txt"):
         saccade.explain(world / "grid", split="val", out=out)
+
+
+def test_neither_a_photo_nor_a_link_nor_the_folder_one_is_in_is_replaced(
+    world, tmp_path, monkeypatch
+):
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (WIDTH, HEIGHT)).save(photo)
+    kept = photo.read_bytes()
+    with pytest.raises(BadConfig, match=r"photo\.png"):
+        saccade.explain(world / "grid", photo, "What is it?", out=photo, device="cpu")
+    for words in (
+        ("ask", world / "grid", photo, "What is it?"),
+        ("caption", world / "caption", photo),
+    ):
+        asked = CliRunner().invoke(app, [*map(str, words), "--explain", str(photo)])
+        assert asked.exit_code == 1
+        assert "photo.png" in asked.stderr
+    assert photo.read_bytes() == kept
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    explained(world / "grid", tmp_path / "link", split="val", limit=1)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real" / "index.html").exists()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(BadData, match="folder you are in"):
+        saccade.explain(world / "grid", split="val", out=".", device="cpu")
+
+
+def test_weights_that_are_no_numbers_and_half_characters_are_refused(world, tmp_path):
+    shutil.copytree(world / "grid", tmp_path / "run")
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    name = next(name for name, one in weights.items() if one.is_floating_point())
+    weights[name].view(-1)[0] = float("nan")
+    save_tensors(tmp_path / "run" / "model.safetensors", weights, {"epoch": "1"})
+    with pytest.raises(BadRun, match="NaN"):
+        saccade.load(tmp_path / "run", "cpu")
+    image = next((world / "images").iterdir())
+    with pytest.raises(BadConfig, match="udce9"):
+        saccade.explain(
+            world / "grid", image, "What is \udce9 it?", out=tmp_path / "o", device="cpu"
+        )
 
 
 @pytest.mark.parametrize(

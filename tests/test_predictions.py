@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 import saccade
 from saccade.cli.app import app
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, BadImage
 from saccade.data.folder import DataFolder
 from saccade.datasets.prepare import prepare
 from saccade.datasets.shapes import make_shapes
@@ -377,8 +378,86 @@ def test_a_journal_counts_whole_lines_is_locked_and_names_damage(tmp_path):
     with pytest.raises(BadData, match="line 2"):
         list(journal.read([0]))
     journal.close()
+    for line in ("[1]", "{}", '"text"', "[" * 10**5):
+        path.write_text(f'{{"inputs": 1}}\n{line}\n', encoding="utf-8")
+        journal = Journal(path, {"inputs": 1})
+        with pytest.raises(BadData, match="line 2"):
+            list(journal.read([0]))
+        journal.close()
+    path.write_text('{"inputs": 1}\n{"text": ""}\n', encoding="utf-8")
     with pytest.raises(BadData, match="inputs"):
         Journal(path, {"inputs": 2})
+
+
+def test_nothing_that_is_read_is_replaced(made, tmp_path):
+    table = tmp_path / "asked.jsonl"
+    table.write_text(json.dumps({"image": str(images_of(made)[0]), "question": QUESTION}))
+    for out in (table, made / "vqa" / "run.json", tmp_path / "link.jsonl"):
+        if out.name == "link.jsonl":
+            out.symlink_to(table)
+        before = out.read_bytes()
+        with pytest.raises(BadConfig, match=re.escape(str(out))):
+            saccade.predict(made / "vqa", table, out=out, device="cpu")
+        assert out.read_bytes() == before
+    data = made / "data"
+    with pytest.raises(BadConfig, match=r"dataset\.json"):
+        saccade.predict(made / "vqa", data, out=data / "dataset.json", device="cpu")
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(BadConfig, match=r"folder\.json"):
+        saccade.predict(made / "vqa", data, out=tmp_path / "folder.json", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ([7, None, ""], [7, 2, 3]),
+        ([7.0, float("nan"), 9.0], [7, 2, 9]),
+        (["007", 8, "x"], ["007", "8", "x"]),
+        ([2**63, 1, 2], [str(2**63), "1", "2"]),
+        (["1", 1, 2], None),
+        ([True, 5, 6], None),
+        ([1.5, 5, 6], None),
+        ([[1], 5, 6], None),
+        (["\ud800", 5, 6], None),
+    ],
+)
+def test_ids_of_a_table_are_kept_or_refused(made, tmp_path, given, kept):
+    table, about = tmp_path / "asked.jsonl", {"image": str(images_of(made)[0])}
+    values = [{**about, "question": QUESTION, "question_id": one} for one in given]
+    if "NaN" in json.dumps(given):  # JSON has none; a table with holes has
+        table = tmp_path / "asked.parquet"
+        pq.write_table(pa.Table.from_pylist(values), table)
+    else:
+        table.write_text("".join(f"{json.dumps(one)}\n" for one in values))
+    if kept is None:
+        with pytest.raises(BadData, match="question_id"):
+            saccade.predict(made / "vqa", table, out=tmp_path / "a.jsonl", device="cpu")
+        return
+    for ending in ("jsonl", "parquet"):
+        out = saccade.predict(made / "vqa", table, out=tmp_path / f"a.{ending}", device="cpu")
+        assert [row["question_id"] for row in rows_of(out)] == list(map(str, kept))
+
+
+def test_names_that_no_file_can_have_stop_no_others_and_other_letters_are_refused(made, tmp_path):
+    good, table = images_of(made)[0], tmp_path / "asked.jsonl"
+    names = [str(good), "x" * 5000, "nul\0.png", "loop.png", "\x1b[31mred.png"]
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    rows = [{"image": name, "question": QUESTION} for name in names]
+    table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    out = saccade.predict(made / "vqa", table, out=tmp_path / "a.csv", device="cpu")
+    skipped = json.loads((tmp_path / "a.csv.skipped.json").read_text())
+    assert [one["image"] for one in skipped] == names[1:]
+    assert len(rows_of(out)) == len(names)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / os.fsdecode(b"caf\xe9.png")).write_bytes(good.read_bytes())
+    with pytest.raises(BadImage, match="caf"):
+        saccade.predict(made / "caption", photos, out=tmp_path / "b.csv", device="cpu")
+    for question in ("", "what \udce9?"):
+        with pytest.raises(BadConfig, match="--question"):
+            saccade.predict(
+                made / "vqa", good, questions=[question], out=tmp_path / "c.csv", device="cpu"
+            )
 
 
 def test_memory_does_not_grow_with_the_number_of_images(made, tmp_path):

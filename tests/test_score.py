@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -373,6 +374,59 @@ def test_a_spreadsheet_that_would_fill_the_memory_is_refused(tmp_path):
 
 
 # Scores: those of the official rules, and of a run.
+
+
+def test_rows_far_away_and_broken_cells_of_a_spreadsheet(folder, tmp_path):
+    """A sheet may claim a million rows of 16,384 cells, and name texts that it does not have."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.append(["question_id", "answer"])
+    for row, (id_, answer) in enumerate(answers(folder).items(), start=3000):
+        book.active.cell(row, 1, id_), book.active.cell(row, 2, answer)
+    book.save(tmp_path / "good.xlsx")
+    sheet = "xl/worksheets/sheet1.xml"
+
+    def changed(name, *pair):
+        with (
+            zipfile.ZipFile(tmp_path / "good.xlsx") as old,
+            zipfile.ZipFile(tmp_path / name, "w") as new,
+        ):
+            for one in old.namelist():
+                text = old.read(one).decode()
+                new.writestr(one, re.sub(*pair, text, count=1) if one == sheet else text)
+        return tmp_path / name
+
+    claims = changed("claims.xlsx", r'<dimension ref="[^"]*"', '<dimension ref="A1:XFD1048576"')
+    found = read_predictions(claims)
+    assert list(found.texts) == [*answers(folder).values()]
+    assert found.rows[0].place == "row 3000"
+    lacking = changed("lacks.xlsx", '<c r="A1".*?</c>', '<c r="A1" t="s"><v>99999</v></c>')
+    with pytest.raises(BadData, match=r"lacks\.xlsx"):
+        read_predictions(lacking)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"question_id": 1, "answer": "\\ud800"}]',
+        '{"imgToEval": {"1": 5}}',
+        '{"imgToEval": {}}',
+    ],
+)
+def test_half_characters_and_objects_of_no_form_are_refused(tmp_path, content):
+    with pytest.raises(BadData, match=r"a\.json"):
+        read_predictions(write(tmp_path / "a.json", content))
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"test": 5}', '"x"'])
+def test_scores_of_another_program_are_not_replaced(folder, tmp_path, content):
+    file = mapping(tmp_path, answers(folder), folder)
+    (tmp_path / "out").mkdir()
+    kept = write(tmp_path / "out" / "scores.json", content)
+    with pytest.raises(BadRun, match="out"):
+        saccade.score(file, folder.path, tmp_path / "out")
+    assert kept.read_text() == content
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 from typer.main import get_group
 
 from saccade.core.errors import BadConfig, SaccadeError, SaccadeWarning
-from saccade.core.formatting import table
+from saccade.core.formatting import printable, table
 
 STOPPED = 130
 """Exit status of an interrupted program: 128 and the signal's number."""
@@ -33,7 +33,12 @@ HINTS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), ALLOW),
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), FREE_SPACE),
     errno.ENAMETOOLONG: "Give a shorter path.",
-    errno.ENOTDIR: "A part of that path is a file: give another path.",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "A part of that path is a file: give another."),
+    errno.EISDIR: "Give the path of a file.",
+    errno.ELOOP: "Give a path without links that lead to themselves.",
+    errno.EFBIG: "Allow larger files (ulimit -f), or write less at once.",
+    **dict.fromkeys((errno.EIO, errno.ESTALE), "Check the disk, then give the same command again."),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "Allow more open files (ulimit -n)."),
 }
 """By error number: what a user can do about a refusal of the system."""
 
@@ -67,6 +72,12 @@ def _how_to_go_on(ctx: Any) -> str:
     return f" Go on with: {shlex.join(again)}"
 
 
+def echo(line: str, *, err: bool = False) -> None:
+    """Print a line for people, on stdout or stderr."""
+    stream = sys.stderr if err else sys.stdout
+    typer.echo(printable(line, stream.encoding or "utf-8"), err=err)
+
+
 _show_any_warning = warnings.showwarning
 
 
@@ -80,7 +91,7 @@ def _show_warning(
 ) -> None:
     """Print our own warnings as notes on stderr, and others as Python does."""
     if issubclass(category, SaccadeWarning):
-        typer.echo(f"note: {message}", err=True)
+        echo(f"note: {message}", err=True)
     else:
         _show_any_warning(message, category, filename, lineno, file, line)
 
@@ -105,17 +116,17 @@ class Commands(TyperGroup):
                 warnings.showwarning = _show_warning
                 return super().invoke(ctx)
         except SaccadeError as error:
-            typer.echo(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
             raise typer.Exit(1) from None
         except OSError as error:
             if error.errno not in HINTS:
                 raise
             message = os.strerror(error.errno).lower()
             location = error.filename or "disk"
-            typer.echo(f"error: {location}: {message}. {HINTS[error.errno]}", err=True)
+            echo(f"error: {location}: {message}. {HINTS[error.errno]}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            typer.echo(f"\nStopped; nothing is half-written.{_how_to_go_on(ctx)}", err=True)
+            echo(f"\nStopped; nothing is half-written.{_how_to_go_on(ctx)}", err=True)
             raise typer.Exit(STOPPED) from None
 
 
@@ -199,7 +210,7 @@ def _printing(function: Callable[..., Result]) -> Callable[..., None]:
         _refuse_rest(context, given)
         if not as_json:
             for line in function(**given).lines:
-                typer.echo(line)
+                echo(line)
             return
         ended = None
         with redirect_stdout(sys.stderr):
@@ -237,11 +248,11 @@ def _refuse_rest(context: typer.Context, given: Mapping[str, Any]) -> None:
 
 def json_text(data: Mapping[str, Any] | Sequence[Any]) -> str:
     """A result as JSON, in letters that stdout can write; paths are texts."""
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:  # a name in another encoding, or a terminal of few letters
-        text = json.dumps(data, indent=2, allow_nan=False, default=_plain)
+    # JSON has no infinity, and no NaN: they are null.
+    data = json.loads(json.dumps(data, default=_plain), parse_constant=lambda _: None)
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    if printable(text, sys.stdout.encoding or "utf-8") != text:
+        text = json.dumps(data, indent=2)
     return text
 
 

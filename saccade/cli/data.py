@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from saccade.api import OnBad, OnFault
-from saccade.cli.app import CommandTable, OptionsOption, Result, columns, next_command
+from saccade.cli.app import CommandTable, OptionsOption, Result, columns, echo, next_command
 from saccade.core.errors import BadConfig
 from saccade.core.formatting import byte_size, pairs, size_in_words, values
 
@@ -120,7 +120,7 @@ def download(
 
     planned = list(plan(names, to, mirror or ())) if dry_run else []
     if not dry_run:
-        fetch(names, to, mirrors=mirror or (), tell=typer.echo)
+        fetch(names, to, mirrors=mirror or (), tell=echo)
     return Result({"downloads": names, "to": to, "plan": planned}, planned)
 
 

@@ -141,7 +141,7 @@ def import_features(
 
     chosen = {"name": name, "dtype": dtype, "image_root": image_root}
     chosen |= {"match": match, "missing": missing}
-    return _made(bring(kind, file, data, typer.echo, **chosen), data)
+    return _made(bring(kind, file, data, app.echo, **chosen), data)
 
 
 StoreArgument = Annotated[
@@ -164,7 +164,7 @@ def verify(path: StoreArgument) -> app.Result:
 
     images, notes = verify_store(path)
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        app.echo(f"note: {note}", err=True)
     data = {"store": path, "images": images, "notes": notes}
     return app.Result(data, [f"{path} is whole: {images:,} images"])
 
@@ -190,7 +190,7 @@ def convert(
     from saccade.features.convert import convert_store
 
     made = convert_store(
-        path, say=typer.echo, name=name, dtype=dtype, scale=scale, pool=pool, pca=pca, data=data
+        path, say=app.echo, name=name, dtype=dtype, scale=scale, pool=pool, pca=pca, data=data
     )
     home = data or (made.parent.parent if made.parent.name == "features" else Path("DATA"))
     return _made(made, home)

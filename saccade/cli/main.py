@@ -1,8 +1,14 @@
 """The command line: every command parses, calls one function and prints its result."""
 
+import os
+import sys
+
 from saccade.cli.app import app
 
 
 def main() -> None:
     """Run the command line: the entry point of `saccade`."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # the program was started without it (`>&-`)
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
     app(prog_name="saccade")

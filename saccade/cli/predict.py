@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from os.path import exists
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ import typer
 from saccade.cli import app
 from saccade.core.errors import BadConfig, BadImage
 from saccade.core.formatting import NO_WORDS
+from saccade.core.run_files import refuse_replacing
 from saccade.data.find_files import images_in, is_image, refuse_addresses
 from saccade.data.records import Split
 from saccade.inference.evaluation_servers import SERVERS
@@ -58,6 +60,8 @@ def ask(
     refuse_other_task(run, asks_question=True)
     if not several:
         _refuse_other_files(images[0])
+    if explain is not None:
+        refuse_replacing(explain, images)
     if explain is not None and several:
         hint = "Give one of each, or draw each with: saccade explain."
         raise BadConfig("--explain draws one question about one image", hint=hint)
@@ -80,7 +84,7 @@ def ask(
                             found.append(about | {"answers": answers, "unknown": unknown})
                             if unknown:
                                 note = f"note: the model never learnt: {', '.join(unknown)}"
-                                typer.echo(note, err=True)
+                                app.echo(note, err=True)
                             yield from app.columns((f"{p:.3f}", a) for a, p in answer.top)
         if explain is not None:
             from saccade.inference.explain import explain_answer
@@ -119,7 +123,7 @@ def refuse_unquoted(questions: Sequence[str]) -> None:
 
 def names_image(word: str) -> bool:
     """If a word is a file or folder, or named as an image is."""
-    return is_image(word) or (word != "-" and Path(word).exists())
+    return is_image(word) or (word not in ("", "-") and exists(word))
 
 
 @contextmanager
@@ -137,7 +141,7 @@ def _going_on(several: bool) -> Iterator[Callable[[], AbstractContextManager[Non
             if not several:
                 raise
             failed.append(error)
-            typer.echo(f"error: {error}", err=True)
+            app.echo(f"error: {error}", err=True)
 
     yield attempt
     if failed:
@@ -214,6 +218,7 @@ def _explain_captions(
         from saccade.inference.explain import explain_caption
         from saccade.viz.plots import save_png
 
+        refuse_replacing(out, images)
         opened = load(run, device)
         encoded = opened.encode(images[0])
         written = opened.caption(encoded, beam_size=beam_size)

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from saccade.core.formatting import printable
 from saccade.core.progress import open_bar
 
 
@@ -26,7 +27,7 @@ def console() -> Console:
 
 def say(line: str, style: str | None = None) -> None:
     """Print a line above a progress bar, if there is one."""
-    console().print(line, style=style, markup=False)
+    console().print(printable(line), style=style, markup=False)
 
 
 @contextmanager

@@ -29,7 +29,11 @@ def in_one_go(path: Path) -> Iterator[Path]:
     part.unlink(missing_ok=True)
     part.touch()
     usual = part.stat().st_mode
-    yield part
+    try:
+        yield part
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     part.chmod(usual)
     with part.open("r+b") as stream:
         to_disk(stream)
@@ -38,8 +42,11 @@ def in_one_go(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_in_one_go(out: Path) -> Iterator[Path]:
-    """A new folder beside `out`, which takes its place when the block ends without an error."""
-    out = out.absolute()
+    """A new folder beside `out`, which takes its place when the block ends without an error.
+
+    Where `out` is a link, the folder that it leads to is replaced, and the link stays.
+    """
+    out = Path(os.path.realpath(out))
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as place:
         part = Path(place) / "new"

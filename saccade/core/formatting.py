@@ -11,6 +11,18 @@ NO_WORDS = "(no words)"
 """What stands where a caption is empty: a blank line would say that nothing came."""
 
 
+CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+"""Characters that command a terminal, or turn its text around; a tab and a new line do no harm."""
+
+
+def printable(text: str, encoding: str = "utf-8") -> str:
+    """Text for a terminal, what it obeys or has no letter for as an escape: names of files and
+    texts of data hold anything.
+    """
+    shown = re.sub(CONTROLS, lambda found: ascii(found[0])[1:-1], text)
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def pairs(options: Iterable[str] | None) -> dict[str, str]:
     """NAME=VALUE words as a dict. Raises BadConfig for a word without `=`."""
     found = {}

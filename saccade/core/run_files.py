@@ -5,6 +5,7 @@ And into the folder that the explanations of a run are to be written into.
 
 import json
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def refuse_other_scores(out: Path, predictions: Path) -> None:
         message = "is a run: scores of other predictions would replace its own"
     elif (out / "scores.json").exists():
         entries = read_json_of_run(out / "scores.json")
-        names = {entry.get("predictions_file") for entry in entries.values()}
+        named = [*entries.values()] if isinstance(entries, dict) else [entries]
+        names = {one.get("predictions_file") if isinstance(one, dict) else None for one in named}
         if names != {str(predictions)}:
             message = f"holds the scores of another file of predictions: {min(map(str, names))}"
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -93,11 +95,23 @@ def read_json_of_run(path: Path) -> Any:
     raise BadRun(message, location=path, hint=hint)
 
 
+def refuse_replacing(out: Path, inputs: Iterable[Path]) -> None:
+    """Raise BadConfig where `out` is one of the inputs, or a file of a run or data folder."""
+    for path in inputs if out.exists() else ():
+        is_part = any((path / name).is_file() for name in ("run.json", "dataset.json"))
+        is_part = is_part and out.resolve().parent == path.resolve()
+        if is_part or (path.exists() and out.samefile(path)):
+            hint = "Give the name of a new file."
+            raise BadConfig("what is read would be replaced", location=out, hint=hint)
+
+
 def refuse_other_files(out: Path) -> None:
     """Raise BadData where `out` holds anything but earlier explanations, which are replaced."""
     hint = "Give another --out: a new folder, or one of earlier explanations."
     if out.exists() and not out.is_dir():
         raise BadData("is a file", location=out, hint=hint)
+    if out.exists() and out.samefile(Path.cwd()):
+        raise BadData("is the folder you are in, which cannot be replaced", location=out, hint=hint)
     inside = {one.name for one in out.iterdir()} if out.exists() else set()
     if strange := inside.difference(EXPLANATIONS):
         message = f"holds other things than explanations, such as {min(strange)}"

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from os.path import isfile
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -332,7 +333,7 @@ def _examples(texts: Iterable[str]) -> tuple[str, ...]:
 def refuse_wrong_root(root: Path, images: Sequence[ImageRecord]) -> None:
     """Raise BadData for a wrong folder at once, before 100,000 images are reported missing."""
     sample = images[:: max(len(images) // 32, 1)]
-    if not any((root / image.file).is_file() for image in sample):
+    if not any(isfile(root / image.file) for image in sample):
         message = f"there is neither {sample[0].file} nor any other image that was looked for"
         hint = "Say where the images are now: --image-root DIR, or SACCADE_IMAGES."
         raise BadData(message, location=root, hint=hint)

@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from saccade.core.errors import BadConfig, BadData, BadImage
 from saccade.core.files import Limits
-from saccade.data.reading import PIECE
+from saccade.data.reading import PIECE, is_text
 
 ARCHIVES = r".*\.(?i:zip|tar|tgz|tar\.\w+|7z|rar)"
 """Names of what is to be unpacked first, as a pattern."""
@@ -154,6 +154,8 @@ def images_in(paths: Iterable[Path]) -> list[Path]:
             hint = "Give a folder with images, or the files by their names."
             raise BadImage("holds no image files", location=path, hint=hint)
         found += inside
+    if strange := next((path for path in found if not is_text([str(path)])), None):
+        raise BadImage("its name is no UTF-8 text", location=strange, hint="Rename the file.")
     return found
 
 

@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
-from saccade.core.errors import BadData
+from saccade.core.errors import BadData, SaccadeWarning
 from saccade.core.files import Limits
 from saccade.core.formatting import size_in_words
 
@@ -41,7 +41,7 @@ COMMON_IN_CHINESE = frozenset(
 of another encoding that is taken for Chinese has hardly any: one in nine at most, where tried."""
 
 
-class GuessedEncoding(UserWarning):
+class GuessedEncoding(SaccadeWarning):
     """A file is no UTF-8 and was read as another encoding, which it does not name."""
 
 

@@ -8,7 +8,7 @@ the questions of version 1.2.
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, by_name, files_like, folders_in, holds_texts
+from saccade.data.folder import DataFolder
 from saccade.data.options import one_of
 from saccade.data.reading import RELEASED, collector_paused, columns, is_text, read_entries
 from saccade.data.records import Collection, ImageRecord, Question, Split
@@ -170,8 +171,19 @@ def _no_questions(shown: str, path: Path) -> BadData:
     return BadData(message, location=path, hint="Take GQA's released file of questions.")
 
 
-def released_id(kind: Literal["image", "question"], number: int) -> str:
-    """The id that GQA released for the number of a question or an image."""
+def released_ids(
+    folder: DataFolder, kind: Literal["image", "question"], numbers: Iterable[int]
+) -> list[int | str]:
+    """Questions or images of a data folder, by the folder's numbers, as their data set released
+    them; numbers of GQA are its released ids in another form.
+    """
+    if not {"gqa", "gqa-ood"}.isdisjoint(str(folder.about.get("source")).split("+")):
+        return [_released_id(kind, number) for number in numbers]
+    known = folder.released_ids(kind)
+    return [known.get(number, number) for number in numbers]
+
+
+def _released_id(kind: Literal["image", "question"], number: int) -> str:
     if kind == "question":
         return str(number)[1:]
     flickr = number >= FLICKR_NUMBERS

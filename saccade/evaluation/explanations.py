@@ -29,6 +29,7 @@ from saccade.core.run_files import EXPLANATIONS, refuse_other_files
 from saccade.core.tasks import TASK_INFO
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Split
+from saccade.datasets.gqa import released_ids
 from saccade.experiment import assemble_for_run
 from saccade.features.store import FeatureStore
 from saccade.inference.explain import (
@@ -168,19 +169,20 @@ def _file_examples(run: Run, files: Sequence[Path], question: str | None) -> Exa
 
 
 def _questions(folder: DataFolder, split: Split) -> Iterator[Example]:
-    names = folder.released_ids("question")
+    questions = folder.questions(split)
+    names = released_ids(folder, "question", (one.id for one in questions))
     # Of all splits: a set that divides its questions anew leaves the images where they were.
     files = {image.id: folder.image_root / image.file for image in folder.images()}
-    for one in folder.questions(split):
-        name = names.get(one.id, one.id)
+    for name, one in zip(names, questions, strict=True):
         yield Example(name, one.image_id, files[one.image_id], one.text, one.answers)
 
 
 def _images(folder: DataFolder, split: Split) -> Iterator[Example]:
-    names, people = folder.released_ids("image"), folder.captions_by_image(split)
-    for one in folder.images(split):
+    images, people = folder.images(split), folder.captions_by_image(split)
+    names = released_ids(folder, "image", (one.id for one in images))
+    for name, one in zip(names, images, strict=True):
         written = tuple(caption.text for caption in people.get(one.id, ()))
-        yield Example(names.get(one.id, one.id), one.id, folder.image_root / one.file, "", written)
+        yield Example(name, one.id, folder.image_root / one.file, "", written)
 
 
 def _from_files(run: Run) -> Encode:

@@ -226,8 +226,8 @@ def check_question(run: Run, question: str | None) -> None:
         raise BadConfig("this run answers questions", location=path, hint="Give it a question.")
     if not asks and question is not None:
         raise BadConfig("this run writes captions", location=path, hint="Leave the question out.")
-    if question is not None and not any(map(str.isalnum, question)):
-        raise BadConfig(f"{question[:40]!r} holds no word", hint="Ask in words.")
+    if question is not None:
+        run.refuse_wordless(question)
 
 
 def explain_answer(

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from saccade.config import Recipe
-from saccade.core.errors import BadConfig
+from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tensors import load_weights
 from saccade.data.batch import Sizes
 from saccade.features.settings import Preprocessing
@@ -60,5 +60,9 @@ def load_model(run: OpenedRun) -> nn.Module:
     header = run.header
     model = build(header.recipe, header.sizes, header.store.preprocessing)
     hint = "The file belongs to another run; put the right one back or train again."
-    load_weights(model, run.path / "model.safetensors", hint)
+    path = run.path / "model.safetensors"
+    load_weights(model, path, hint)
+    if any(bool(weights.isnan().any()) for weights in model.parameters()):
+        hint = "Train again, with a lower learning rate."
+        raise BadRun("some weights are no numbers (NaN)", location=path, hint=hint)
     return model.eval()

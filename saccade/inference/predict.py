@@ -8,7 +8,7 @@ Shapes: I images of a batch, R regions, D numbers per region, N predictions in a
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from pydantic import Field
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
 from saccade.core.files import sha256_of, write_json
+from saccade.core.run_files import refuse_replacing
 from saccade.core.settings import Settings, checked_settings
 from saccade.data.batch import Batch
 from saccade.data.checks import refuse_wrong_root
@@ -98,6 +99,7 @@ def predict(
     ids = server_ids(server, inputs) if server else inputs.ids
     if server and out.suffix.lower() != ".json":
         out = out / server_file_name(server, inputs, settings.name or run.resolve().name)
+    refuse_replacing(out, [run, *given])
     store = _store(opened, inputs, settings.features)
     if store is None:
         refuse_wrong_root(inputs.root, inputs.images)
@@ -130,8 +132,9 @@ def _fingerprints(
     else:
         digest = hashlib.sha256()
         for image in inputs.images:
-            path = inputs.root / image.file
-            about = path.stat() if path.exists() else None
+            about = None
+            with suppress(OSError, ValueError):  # it is named when it is read
+                about = (inputs.root / image.file).stat()
             digest.update(f"{about and (about.st_size, about.st_mtime_ns)}".encode())
         images = digest.hexdigest()
     return {

@@ -8,6 +8,7 @@ import json
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from os.path import samefile
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,8 @@ def check_name(out: Path, server: str | None) -> None:
         if server:
             hint = f"--for {server} writes JSON: give a .json file, or a folder."
         raise BadConfig("this ending says no form of a file", location=out, hint=hint)
+    if out.suffix and out.is_dir():
+        raise BadConfig("is a folder", location=out, hint="Give the name of a file.")
 
 
 def write_predictions(out: Path, rows: Iterable[Row]) -> None:
@@ -104,8 +107,9 @@ class Journal:
         """
         self.path = path
         self._file = path.open("a+b")
-        if not lock_descriptor(self._file.fileno(), blocking=False):
-            self._file.close()
+        locked = lock_descriptor(self._file.fileno(), blocking=False)
+        if not locked or not path.exists() or not samefile(path, self._file.fileno()):
+            self._file.close()  # the other process may just have ended, and removed it
             message = "another process writes these predictions"
             raise BadData(message, location=path, hint="Wait for it, or give another --out.")
         self._file.seek(0)
@@ -127,7 +131,7 @@ class Journal:
         try:
             begun = json.loads(head)
             other = [name for name, value in about.items() if begun[name] != value]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             other = ["version of saccade"]
         if other:
             self._file.close()
@@ -159,11 +163,13 @@ class Journal:
         for number in order:
             self._file.seek(self._begins[number])
             try:
-                yield json.loads(self._file.readline())
-            except ValueError:
+                entry = json.loads(self._file.readline())
+                assert isinstance(entry["text"], str)
+            except (ValueError, LookupError, TypeError, AssertionError, RecursionError):
                 message = f"line {number + 2} is damaged"
                 hint = "Delete the file and give the same command again."
                 raise BadData(message, location=self.path, hint=hint) from None
+            yield entry
 
     def sync(self) -> None:
         """Wait until all is on the disk."""
@@ -171,9 +177,9 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; one without predictions is removed."""
+        if not self._file.closed and not len(self):
+            self.path.unlink(missing_ok=True)  # while it is locked: the next one may be another's
         self._file.close()
-        if not len(self):
-            self.path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Close and remove the file: its predictions are where they belong."""

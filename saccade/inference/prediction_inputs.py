@@ -1,6 +1,7 @@
 """Inputs of `predict`: a split of a data folder, a folder of images, image files, or a table."""
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import product
@@ -14,8 +15,9 @@ from saccade.data.find_files import images_in
 from saccade.data.folder import DataFolder
 from saccade.data.reading import is_text
 from saccade.data.records import SPLITS, ImageRecord, Split
-from saccade.datasets import gqa
 from saccade.datasets.columns import COLUMNS, Names, known_among, listed
+from saccade.datasets.custom_rows import Row
+from saccade.datasets.gqa import released_ids
 from saccade.datasets.row_files import read_rows
 
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
@@ -136,14 +138,6 @@ def _of_split(folder: DataFolder, split: Split | None, asks_question: bool) -> I
     )
 
 
-def released_ids(folder: DataFolder, kind: Any, numbers: Sequence[int]) -> list[Id]:
-    """The ids of questions or images as their data set released them, by the folder's numbers."""
-    if not {"gqa", "gqa-ood"}.isdisjoint(str(folder.about.get("source")).split("+")):
-        return [gqa.released_id(kind, number) for number in numbers]
-    known = folder.released_ids(kind)
-    return [known.get(number, number) for number in numbers]
-
-
 def _of_table(path: Path, image_root: Path | None, asks_question: bool) -> Inputs:
     """The rows of a table, each an image and, where the run asks for it, a question."""
     names, rows = read_rows(path)
@@ -163,10 +157,12 @@ def _of_table(path: Path, image_root: Path | None, asks_question: bool) -> Input
             hint = "Write the path of an image, and a question, or leave the row out."
             raise row.bad(f"has {ascii(wanted)[:60]} as image and question", hint)
         place.append(files.setdefault(wanted[0].strip(), len(files)))
-        ids.append(_id_of(row.values.get(columns.get("id", "")), number))
+        ids.append(_id_of(row, columns.get("id", ""), number))
         questions += wanted[1:]
     if not rows:
         raise BadData("has no rows", location=path, hint="Write an image and a question in each.")
+    if any(isinstance(id_, str) for id_ in ids):  # a column is of one type
+        ids = list(map(str, ids))
     if len(set(ids)) < len(ids):
         twice, _ = Counter(ids).most_common(1)[0]
         message = f"has {twice!r} twice in its column {columns['id']!r}"
@@ -184,9 +180,17 @@ def _root_of(table: Path, files: Iterable[str]) -> Path:
     return beside if is_there else table.parent
 
 
-def _id_of(value: object, number: int) -> Id:
-    """A row's id: that of its column, where it has one, else its number."""
-    return value if isinstance(value, int | str) and str(value).strip() else number
+def _id_of(row: Row, column: str, number: int) -> Id:
+    """A row's id: that of its column, where it has one, else its number. Raises BadData."""
+    value = row.values.get(column)
+    if isinstance(value, float) and (value.is_integer() or math.isnan(value)):  # of a table's holes
+        value = None if math.isnan(value) else int(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return number
+    if isinstance(value, bool) or not (isinstance(value, int) or is_text([value])):
+        hint = "Write a whole number or a text, or leave the cell empty."
+        raise row.bad(f"has {ascii(value)[:40]} as its {column}", hint)
+    return value if isinstance(value, str) or abs(value) < 2**63 else str(value)
 
 
 def _of_files(given: Sequence[Path], questions: Sequence[str] | None) -> Inputs:
@@ -200,6 +204,9 @@ def _of_files(given: Sequence[Path], questions: Sequence[str] | None) -> Inputs:
     if not questions:
         hint = 'Give it one: --question "What is this?", or a table with images and questions.'
         raise BadConfig("the run answers questions, and images bring none along", hint=hint)
+    if not is_text(questions) or not all(map(str.strip, questions)):
+        message = f"{ascii(list(questions))[:60]}: a question is empty, or no UTF-8 text"
+        raise BadConfig(message, location="--question", hint='Write it in quotes: "What is this?"')
     asked = list(product(range(len(images)), questions))
     place = np.array([number for number, _ in asked])
     names: list[Id] = [image.file for image in images]

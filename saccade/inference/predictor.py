@@ -20,6 +20,7 @@ from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig
 from saccade.core.tasks import TaskName
 from saccade.data.batch import Batch, Captioner, VqaBatch
+from saccade.data.reading import is_text
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
 from saccade.features.preprocessing import boxes_in_image, grid_boxes, resize_and_crop
@@ -223,9 +224,9 @@ class Run:
 
     @staticmethod
     def refuse_wordless(question: str) -> None:
-        """Raise BadConfig for a question without a word."""
-        if not any(map(str.isalnum, question)):
-            raise BadConfig(f"{question[:40]!r} holds no word", hint="Ask in words.")
+        """Raise BadConfig for a question without a word, or of half characters."""
+        if not any(map(str.isalnum, question)) or not is_text([question]):
+            raise BadConfig(f"{question[:40]!r} holds no words of UTF-8", hint="Ask in words.")
 
     def question(self, encoded: EncodedImage, question: str) -> VqaBatch:
         """A batch of one question. Raises BadConfig for one without a word."""

@@ -19,7 +19,7 @@ NAMED = 20
 
 def say_start(count: int, done: int, of: str, device: str) -> None:
     """Print how many predictions there will be, and from what."""
-    say(f"{count:,} predictions from {of}, on {device}.")
+    say(in_number(f"{count:,} predictions from {of}, on {device}."))
     if done:
         say(f"{done:,} are there already, {count - done:,} are left.")
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from saccade.core.errors import BadData
 from saccade.core.files import Limits
 from saccade.core.tables import optional_package
-from saccade.data.reading import note_opened, read_entries, read_start
+from saccade.data.reading import is_text, note_opened, read_entries, read_start
 from saccade.datasets.custom_rows import Row
 from saccade.datasets.row_files import damaged, json_lines, read_rows
 
@@ -39,6 +39,7 @@ EVIDENCE: Mapping[str, tuple[str, ...]] = {
     "caption": ("answer", "answers", "target", "references", "gt"),
 }
 """Columns that show by the way which example it is: its question, or its human captions."""
+TOO_LARGE = "it would become far larger than spreadsheets do"
 HINT = (
     "Give a list of {question_id, answer} or {image_id, caption}, a mapping from ids to texts, or "
     "a table (CSV, JSON lines, Parquet) with such columns."
@@ -117,11 +118,11 @@ def _text(row: Row, column: str) -> str:
         value = value[0]
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str):
+    if not is_text([value]):
         shown = "nothing" if value is None else ascii(value)[:40]
         hint = 'Write a text, "" where there is no prediction, or leave the row out.'
         raise row.bad(f"has {shown} as its {column}, which is no text", hint)
-    return value
+    return str(value)
 
 
 # Contents: by the file's name, and for JSON by its beginning.
@@ -137,22 +138,33 @@ def _spreadsheet(path: Path) -> list[Row]:
         with zipfile.ZipFile(path) as archive:
             size = sum(one.file_size for one in archive.infolist())
         if size > max(limits.always, limits.growth * path.stat().st_size):
-            raise ValueError("it would become far larger than spreadsheets do")
+            raise ValueError(TOO_LARGE)
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        sheets = [list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets]
+        sheets = [list(_filled_rows(sheet)) for sheet in book.worksheets]
         book.close()
-    except (OSError, ValueError, KeyError, TypeError, SyntaxError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a reader that is given broken sheets may raise anything
         raise damaged(path, "spreadsheet", error) from None
     filled = [sheet for sheet in sheets if sheet]
     if len(filled) != 1:
         hint = "Keep the one with the predictions, or save it as CSV."
         raise BadData(f"has {len(filled)} sheets with rows", location=path, hint=hint)
-    names, *rows = filled[0]
+    (_, names), *rows = filled[0]
     return [
         Row(path, f"row {n}", {str(k): v for k, v in zip(names, row, strict=False) if k})
-        for n, row in enumerate(rows, start=2)
-        if any(value is not None for value in row)
+        for n, row in rows
     ]
+
+
+def _filled_rows(sheet: Any) -> Iterator[tuple[int, Sequence[Any]]]:
+    """The rows of a sheet that hold anything, behind their numbers."""
+    sheet.reset_dimensions()  # what a sheet claims of its size may be as large as sheets can be
+    cells = 0
+    for number, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+        cells += len(row)
+        if cells > Limits().always:
+            raise ValueError(TOO_LARGE)
+        if any(value is not None for value in row):
+            yield number, row
 
 
 def _torch_file(path: Path) -> Any:
@@ -200,7 +212,7 @@ def _pytorch_vqa(path: Path, content: Any) -> Iterator[Row]:
         texts = [answers[id_] for id_ in ids]
         for n, (place, text) in enumerate(zip(places, texts, strict=True)):
             yield Row(path, f"item {n}", {"place": place, "prediction": text})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         message = f"its answers, places and vocabulary do not belong together ({error!r})"
         raise BadData(message, location=path, hint="Copy the log again.") from None
 
@@ -230,7 +242,8 @@ def _is_saved_captions(content: Any) -> bool:
 
 
 def _saved_captions(path: Path, content: Any) -> Iterator[Row]:
-    return (Row(path, f"record {n}", one) for n, one in enumerate(content[0], start=1))
+    rows = ({str(name): value for name, value in one.items()} for one in content[0])
+    return (Row(path, f"record {n}", one) for n, one in enumerate(rows, start=1))
 
 
 def _are_records(values: Any) -> bool:
@@ -240,6 +253,11 @@ def _are_records(values: Any) -> bool:
 
 def _values(content: Any) -> dict[str, Any]:
     return dict(content) if isinstance(content, Entries) else {}
+
+
+def _is_scored_captions(content: Any) -> bool:
+    records = _values(content).get("imgToEval")
+    return isinstance(records, dict) and _are_records([*records.values()])
 
 
 def _scored_captions(path: Path, content: Any) -> Iterator[Row]:
@@ -295,7 +313,7 @@ FORMS: Sequence[Form] = (
     Form("saved captions of ImageCaptioning.pytorch", _is_saved_captions, _saved_captions),
     Form(
         "scored captions of ImageCaptioning.pytorch",
-        lambda content: "imgToEval" in _values(content),
+        _is_scored_captions,
         _scored_captions,
     ),
     Form(

@@ -15,12 +15,11 @@ from saccade.core.errors import BadConfig, BadData
 from saccade.core.tasks import TaskName
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Split
+from saccade.datasets.gqa import released_ids
 from saccade.interop.prediction_files import EVIDENCE, PredictionFile, plain
 
 OnMissing = Literal["refuse", "wrong"]
 OnExtra = Literal["refuse", "ignore"]
-GQA = {"gqa", "gqa-ood"}
-"""Sources whose question numbers are the released digits behind a 1, see `datasets.gqa`."""
 
 
 class MatchedPredictions(NamedTuple):
@@ -88,8 +87,7 @@ def match_predictions(
         raise _extra(file, best, strange)
     without = [id_ for id_ in examples.ids if id_ not in texts]
     if without and missing == "refuse":
-        released = _released(folder, examples.task, without[:3])
-        some = ", ".join(released.get(id_, str(id_)) for id_ in without[:3])
+        some = ", ".join(_released(folder, examples.task, without[:3]))
         message = f"has no prediction for {len(without):,} of the {len(examples.ids):,} "
         message += f"{_things(examples.task)} of the {examples.split} split, such as {some}"
         hint = "Predict them too, score another --split, or count them as wrong: --missing wrong."
@@ -146,11 +144,12 @@ def _examples(folder: DataFolder, task: TaskName, split: Split) -> _Examples:
     else:
         texts = {i: [c.text for c in some] for i, some in folder.captions_by_image(split).items()}
         by_image = {id_: [id_] for id_ in texts}
-    released, of_images = _released(folder, task, texts), folder.released_ids("image")
+    released = dict(zip(texts, _released(folder, task, texts), strict=True))
+    of_images = dict(zip(images, released_ids(folder, "image", images), strict=True))
     alone = {image: ids[0] for image, ids in by_image.items() if len(ids) == 1}
     pictures = [(images[image], id_) for image, id_ in alone.items() if image in images]
-    by_id = _names((name, id_) for id_ in texts for name in (released.get(id_), str(id_)))
-    image_ids = ((name, id_) for i, id_ in alone.items() for name in (of_images.get(i), str(i)))
+    by_id = _names((name, id_) for id_ in texts for name in (released[id_], str(id_)))
+    image_ids = ((n, id_) for i, id_ in alone.items() for n in (str(of_images.get(i, i)), str(i)))
     paths = ((PurePosixPath(file), id_) for file, id_ in pictures)
     files = ((str(name), id_) for path, id_ in paths for name in {path, path.name, path.stem})
     named = {
@@ -163,20 +162,17 @@ def _examples(folder: DataFolder, task: TaskName, split: Split) -> _Examples:
     return _Examples(task, split, list(texts), named, texts.__getitem__)
 
 
-def _released(folder: DataFolder, task: TaskName, ids: Iterable[int]) -> dict[int, str]:
-    """The released ids of questions, or of images, where they are not the numbers used here."""
-    found = folder.released_ids("question" if task == "vqa" else "image")
-    if task == "vqa" and not GQA.isdisjoint(str(folder.about["source"]).split("+")):
-        found |= {id_: str(id_)[1:] for id_ in ids}
-    return found
+def _released(folder: DataFolder, task: TaskName, ids: Iterable[int]) -> list[str]:
+    """The released ids of questions, or of images."""
+    return [str(id_) for id_ in released_ids(folder, "question" if task == "vqa" else "image", ids)]
 
 
-def _names(pairs: Iterable[tuple[str | None, int]]) -> dict[str, int]:
+def _names(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Ids by name; a name of several examples is none."""
     found: dict[str, int] = {}
     several = set[str]()
     for name, id_ in pairs:
-        if name is not None and found.setdefault(name, id_) != id_:
+        if found.setdefault(name, id_) != id_:
             several.add(name)
     return {name: id_ for name, id_ in found.items() if name not in several}
 
@@ -229,8 +225,7 @@ def _unknown(
     of = f"the {split} split of {folder.path}" if split else str(folder.path)
     message = f"holds predictions for other examples than {of} has: it has {', '.join(theirs)}"
     if tried:
-        released = _released(folder, tried[0].task, tried[0].ids[:2])
-        ours = ", ".join(repr(released.get(id_, str(id_))) for id_ in tried[0].ids[:2])
+        ours = ", ".join(map(repr, _released(folder, tried[0].task, tried[0].ids[:2])))
         message += f", the data {_things(tried[0].task)} {ours}"
         others = (_contradicted(file, one, range(len(file.rows))) for one in tried)
         message += next(filter(None, others), "")

@@ -13,7 +13,7 @@ from rich.progress import Progress as Bar
 from torch import nn
 
 from saccade.config import Recipe
-from saccade.core.formatting import duration
+from saccade.core.formatting import duration, printable
 from saccade.data.examples import epoch_order
 from saccade.metrics.catalogue import METRICS
 from saccade.models.encoder import EncodedModel
@@ -136,7 +136,7 @@ class TrainingView:
 
     def say(self, line: str) -> None:
         """Print one line."""
-        self.console.print(line, highlight=False, soft_wrap=True)
+        self.console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
     def show_estimate(self, cost: Estimate, progress: Progress) -> None:
         """Print what the rest of the run will cost, which examples are left out, and a warning

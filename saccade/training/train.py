@@ -19,6 +19,7 @@ from saccade.core.console import stop_on_signal
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
+from saccade.core.formatting import printable
 from saccade.core.run_files import refuse_run
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import read_metadata, save_tensors
@@ -169,7 +170,7 @@ def _about_length(run: OpenedRun | None, recipe: Recipe) -> Iterator[str]:
 
 
 def _print(console: Console, line: str) -> None:
-    console.print(line, highlight=False, soft_wrap=True)
+    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _origin(experiment: Experiment, start: Path | None) -> Origin:

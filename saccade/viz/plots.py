@@ -129,4 +129,5 @@ def save_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write pixels `(H, W, 3)` as a PNG file: the whole of it or nothing."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", optimize=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, stream.getvalue())
