@@ -230,8 +230,8 @@ def test_the_tests_of_ai_challenger_are_apart(tmp_path):
 def test_captions_that_vizwiz_rejects_are_counted(tmp_path):
     SAMPLES["vizwiz-captions"](tmp_path)
     notes = read_source("vizwiz-captions", tmp_path).notes
-    assert "2 records of train.json were left out: their is_rejected is True." in notes
-    assert "1 record of val.json was left out: their is_precanned is True." in notes
+    assert "2 records were left out of train.json: is_rejected is True." in notes
+    assert "1 record was left out of val.json: is_precanned is True." in notes
 
 
 class TestMulti30k:

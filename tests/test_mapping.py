@@ -250,7 +250,7 @@ class TestOwnMapping:
         path.write_text(path.read_text() + more)
         collection = read(root)
         assert len(collection.questions) == 8
-        assert [note.split(" was left out")[0] for note in collection.notes[:2]] == ["1 record of own.json"] * 2
+        assert [note.split(" was left out")[0] for note in collection.notes[:2]] == ["1 record"] * 2
         assert {q.question_type for q in collection.questions} == {"one"}
         assert ("Is it?", ("yes", "no")) in {(q.text, q.answers) for q in collection.questions}
 

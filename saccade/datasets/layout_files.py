@@ -283,7 +283,7 @@ def read_records(
     content, places = document or _document(path, records, fields_of(mapping, records))
     listed = list(records_in(content, steps_of(records), around))
     if some and not listed:
-        hint = "Take the released file, or say in a mapping where they are: " + BY_MAPPING
+        hint = f"Take the released file, mend the mapping, or give one: {BY_MAPPING}"
         raise BadData(f"holds no records at {records!r}", location=path, hint=hint)
     if len(places) != len(listed):
         places = [f"record {number}" for number in range(1, len(listed) + 1)]
@@ -299,7 +299,7 @@ def fields_at(file: File, mapping: Mapping, place: str) -> list[str]:
     listed = records_in(document, steps_of(mapping.records), {})
     known = zip(places, listed, strict=False) if places else enumerate(listed, start=1)
     found: dict[str, Any] = next((r for at, r in known if place in (at, f"record {at}")), {})
-    return [name for name in found if name[0] != "$"]
+    return [name for name in found if name[:1] != "$"]
 
 
 def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -478,7 +478,9 @@ def _with_image(
     around = {str(step) for step in (*steps_of(mapping.records), *steps_of(join.records))}
     has = ", ".join(n for n in fields_at(file, listed, "record 1") if n not in around)
     message = f"names no file for image {key} in {join.records}"
-    hint = f"It should be one of: {', '.join(join.image)}; there is: {has[:200] or 'nothing'}."
+    hint = (
+        f"It should be one of: {', '.join(join.image[:7])} ...; there is: {has[:200] or 'nothing'}."
+    )
     hint = f"{hint} {NUMBERED} Another form: {BY_MAPPING}"
     raise BadData(message, location=file.path, hint=hint)
 

@@ -516,9 +516,9 @@ def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list
             left -= used
             notes.append(in_number(f"{used} records of {of} are the answers to those before them."))
         if left:
-            told = f"their {path} is {'not ' * wanted}{' or '.join(values)}"
-            lack = told if values else f"they have no {path}"
-            notes.append(in_number(f"{left} records of {of} were left out: {lack}."))
+            told = f"{path} is {'not ' * wanted}{' or '.join(values)}"
+            lack = told if values else f"no {path}"
+            notes.append(in_number(f"{left} records were left out of {of}: {lack}."))
     return records, notes
 
 
@@ -603,7 +603,8 @@ def _rows(
     alternatives = [names for path in mapping.image if (names := taken(record, (path,)))]
     alternatives = [record["$image"]] if "$image" in record else alternatives
     texts = [name for names in alternatives for name in names if isinstance(name, str)]
-    if not texts and number is not None:
+    guessed = not (mapping.files or places.own)  # an "image" there may be a number
+    if not (texts if guessed else alternatives) and number is not None:
         alternatives = [[name] for name in places.names_of(number, file, numbers)]
     if file.split is None and split_in(said := str(values["split"])):
         file = file._replace(subset=said)  # its folder is the one of the images
