@@ -8,9 +8,12 @@ import pytest
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.data.checks import check
+from saccade.data.find_files import SeveralFit
 from saccade.data.records import Question
 from saccade.datasets.catalogue import read_source, reader_options, reason
+from saccade.datasets.columns import COLUMNS
 from saccade.datasets.detect import recognise
+from saccade.datasets.layout import released
 from tests.caption_layouts import (
     coco_form,
     iu_xray,
@@ -227,8 +230,8 @@ def test_the_tests_of_ai_challenger_are_apart(tmp_path):
 def test_captions_that_vizwiz_rejects_are_counted(tmp_path):
     SAMPLES["vizwiz-captions"](tmp_path)
     notes = read_source("vizwiz-captions", tmp_path).notes
-    assert "2 records of train.json were left out: their is_rejected is True." in notes
-    assert "1 records of val.json were left out: their is_precanned is True." in notes
+    assert "2 records were left out of train.json: is_rejected is True." in notes
+    assert "1 record was left out of val.json: is_precanned is True." in notes
 
 
 class TestMulti30k:
@@ -459,3 +462,103 @@ class TestWebdataset:
     def test_an_archive_of_other_things_is_none(self, tmp_path):
         shard(tmp_path / "images.tar", {"a.jpg": JPEG, "b.jpg": JPEG})
         assert reason("webdataset", tmp_path) is None
+
+
+class TestNamesOfImagesInCocoForm:
+    def test_the_name_of_a_mask_is_not_the_images(self, tmp_path):
+        document = coco_form({n: f"{n}.jpg" for n in range(20)}, 1)
+        for record in document["annotations"]:
+            record["file_name"] = f"{record['image_id']}.png"
+        save(tmp_path / "captions.json", document)
+        touch(tmp_path, *(f"images/{n}.jpg" for n in range(20)))
+        touch(tmp_path, *(f"masks/{n}.png" for n in range(20)))
+        files = [image.file for image in read_source("coco-form", tmp_path).images]
+        assert files == [f"images/{n}.jpg" for n in range(20)]
+
+    @pytest.mark.parametrize("field", ["path", "image", "filename", "name", "coco_url"])
+    def test_a_name_counts_more_than_a_number(self, field, tmp_path):
+        """Images are called by numbers, but not by their own."""
+        folder = "http://host/val/" if field == "coco_url" else ""
+        self.write(tmp_path, lambda n: {field: f"{folder}{n}.jpg"})
+        images = {image.id: image.file for image in read_source("coco-form", tmp_path).images}
+        assert images == {19 - n: f"images/{n}.jpg" for n in range(20)}
+
+    def test_a_list_of_images_without_names_is_asked_about(self, tmp_path):
+        self.write(tmp_path, lambda n: {"photograph": f"{n}.jpg"})
+        with pytest.raises(BadData, match="image 19") as caught:
+            read_source("coco-form", tmp_path)
+        assert "photograph" in caught.value.hint
+        assert "mapping=" in caught.value.hint
+        images = read_source("coco-form", tmp_path, image_name="{}.jpg").images
+        assert all(image.file == f"images/{image.id}.jpg" for image in images)
+
+    def test_every_english_column_of_a_table_is_known(self):
+        known = {name for name in COLUMNS["image"] if name.isascii()}
+        form, questions = released("coco-form"), released("vqa-form")
+        assert questions.join.join.image == form.join.image
+        for names in (form.image, form.join.image, questions.image, questions.otherwise.image):
+            assert known <= set(names)
+
+    @staticmethod
+    def write(root, named):
+        document = coco_form({19 - n: "" for n in range(20)}, 1)
+        document["images"] = [{"id": 19 - n, **named(n)} for n in range(20)]
+        save(root / "captions.json", document)
+        touch(root, *(f"images/{n}.jpg" for n in range(20)))
+
+
+class TestOwnSplits:
+    WORDS = ("train", "train", "val", "test")
+
+    @pytest.mark.parametrize("field", ["subset", "phase", "set", "partition", "fold"])
+    def test_a_field_of_splits(self, field, tmp_path):
+        self.write(tmp_path, **{field: self.WORDS})
+        found = counts(read_source("coco-form", tmp_path))
+        assert found == {"train": (2, 2), "val": (1, 1), "test": (1, 1)}
+
+    def test_other_words_are_no_splits(self, tmp_path):
+        self.write(tmp_path, set=("A", "A", "B", "B"))
+        notes = read_source("coco-form", tmp_path).notes
+        assert any("no published split" in note for note in notes)
+
+    @pytest.mark.parametrize(
+        "fields",
+        [{"set": ("train", "train", "val", "holdout")}, {"set": WORDS, "phase": WORDS[::-1]}],
+    )
+    def test_what_may_be_another_split_is_asked_about(self, fields, tmp_path):
+        self.write(tmp_path, **fields)
+        with pytest.raises(BadData, match="set"):
+            read_source("coco-form", tmp_path)
+
+    @staticmethod
+    def write(root, **fields):
+        document = coco_form({n: f"{n}.png" for n in range(4)}, 1)
+        for n, image in enumerate(document["images"]):
+            image |= {field: words[n] for field, words in fields.items()}
+        save(root / "all.json", document)
+        touch(root, *(f"images/{n}.png" for n in range(4)))
+
+
+class TestTwoFilesOfTheSame:
+    @pytest.mark.parametrize("copy", ["train_v2.json", "train_small.json"])
+    def test_which_one_is_asked_and_can_be_chosen(self, copy, tmp_path):
+        save(tmp_path / "train.json", coco_form({n: f"{n}.png" for n in range(4)}))
+        save(tmp_path / copy, coco_form({n: f"{n}.png" for n in range(2)}, 1))
+        save(tmp_path / "val.json", coco_form({n: f"{n}.png" for n in (7, 8)}))
+        touch(tmp_path, *(f"images/{n}.png" for n in range(9)))
+        with pytest.raises(SeveralFit) as caught:
+            read_source("coco-form", tmp_path)
+        assert caught.value.option == "files"
+        found = {
+            choice: counts(read_source("coco-form", tmp_path, files=choice))
+            for choice in caught.value.choices
+        }
+        assert found == {
+            "train.json,val.json": {"train": (4, 8), "val": (2, 4)},
+            f"{copy},val.json": {"train": (2, 2), "val": (2, 4)},
+        }
+
+    def test_a_file_that_is_none_of_them(self, tmp_path):
+        save(tmp_path / "train.json", coco_form({n: f"{n}.png" for n in range(4)}))
+        with pytest.raises(BadConfig, match=r"train_v3\.json"):
+            read_source("coco-form", tmp_path, files="train_v3.json")

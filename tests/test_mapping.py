@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from saccade.core.errors import BadConfig, BadData
+from saccade.data.find_files import SeveralFit
 from saccade.data.folder import DataFolder
 from saccade.datasets.catalogue import SOURCES, read_source, reason
 from saccade.datasets.detect import recognise
@@ -253,6 +254,35 @@ class TestOwnMapping:
         assert {q.question_type for q in collection.questions} == {"one"}
         assert ("Is it?", ("yes", "no")) in {(q.text, q.answers) for q in collection.questions}
 
+    @pytest.mark.parametrize("wanted", ["true", '"true"', '"True"', "[true]", "[1]"])
+    def test_a_filter_of_true(self, wanted, tmp_path):
+        records = [{**row, "active": n < 4} for n, row in enumerate(rows())]
+        if wanted == "[1]":
+            records = [{**row, "active": int(row["active"])} for row in records]
+        root = own(tmp_path, MINE, records)
+        path = root / "mapping.toml"
+        path.write_text(f"{path.read_text()}[filter]\nactive = {wanted}\n")
+        assert len(read(root).questions) == 4
+
+    @pytest.mark.parametrize("packed", [True, False])
+    def test_a_pattern_of_packed_files(self, packed, tmp_path):
+        own(tmp_path, {**MINE, "files": "{split}_q.json.gz"}, rows(), name="train_q.json")
+        path = tmp_path / "train_q.json"
+        if packed:
+            path.with_name("train_q.json.gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+        assert len(read(tmp_path).questions) == 10
+
+    def test_one_that_is_given_is_of_the_whole_folder(self, tmp_path):
+        root = own(tmp_path / "set", MINE, [])
+        (root / "own.json").unlink()
+        save(root / "annotations" / "own.json", rows())
+        save(root / "annotations" / "train.json", {"annotations": [{"caption": ""}], "images": []})
+        mapping = (root / "mapping.toml").rename(tmp_path / "own.toml")
+        mapping.write_text(f'files = "annotations/own.json"\n{mapping.read_text()}')
+        (collection,), _ = recognise(root, mapping=str(mapping))
+        assert len(collection.questions) == 10
+
     def test_image_names_of_numbers(self, tmp_path):
         mapping = {"image_id": "pic", "question": "q", "answers": "a"}
         records = [{**row, "pic": n} for n, row in enumerate(rows())]
@@ -384,6 +414,59 @@ class TestJoin:
 
 
 class TestVqaForm:
+    @pytest.mark.parametrize("beside", [False, True])
+    def test_a_list_of_images_names_them(self, beside, tmp_path):
+        """In the file of the questions, or in that of the answers; numbers are those of others."""
+        images = {"images": [{"id": 8 - n, "file_name": f"{n}.jpg"} for n in range(9)]}
+        self.read(tmp_path, {"answer": "yes"}, more=images, beside=beside)
+        found = {image.id: image.file for image in read_source("vqa-form", tmp_path).images}
+        assert found == {8 - n: f"images/{n}.jpg" for n in range(9)}
+
+    @pytest.mark.parametrize(
+        "images", [[{"id": n, "shot": "a.jpg"} for n in range(9)], {"0": {"file_name": "0.jpg"}}]
+    )
+    def test_a_list_of_images_without_names_is_asked_about(self, images, tmp_path):
+        with pytest.raises(BadData, match=r"images\[\]") as caught:
+            self.read(tmp_path, {"answer": "yes"}, more={"images": images})
+        assert "mapping=" in caught.value.hint
+
+    def test_the_image_and_the_split_by_their_usual_names(self, tmp_path):
+        words = ["train"] * 5 + ["val", "val", "test", "test"]
+        asked = [
+            {"question_id": n, "image": f"{n}.jpg", "question": "Is it?", "subset": word}
+            for n, word in enumerate(words)
+        ]
+        answered = [{"question_id": n, "answer": "yes"} for n in range(9)]
+        save(tmp_path / "all.json", {"name": "x", "questions": asked, "annotations": answered})
+        touch(tmp_path, *(f"images/{n}.jpg" for n in range(9)))
+        collection = read_source("vqa-form", tmp_path)
+        assert [question.split for question in collection.questions] == words
+
+    def test_a_record_without_an_image_tells_its_fields(self, tmp_path):
+        asked = [{"question_id": n, "shot": f"{n}.jpg", "question": "Is it?"} for n in range(9)]
+        answered = [{"question_id": n, "answer": "yes"} for n in range(9)]
+        save(tmp_path / "all.json", {"questions": asked, "annotations": answered})
+        with pytest.raises(BadData, match="record 1") as caught:
+            read_source("vqa-form", tmp_path)
+        assert all(word in caught.value.hint for word in ("shot", "file_name", "mapping="))
+
+    def test_two_files_of_the_same_answers(self, tmp_path):
+        self.read(tmp_path, {"answer": "yes"})
+        old = [{"question_id": n, "image_id": n, "answer": "no"} for n in range(9)]
+        save(tmp_path / "reply_old.json", {"annotations": old})
+        with pytest.raises(SeveralFit, match=r"reply\.json and reply_old\.json") as caught:
+            read_source("vqa-form", tmp_path)
+        first, second = caught.value.choices
+        assert (first, second) == ("ask.json,reply.json", "ask.json,reply_old.json")
+        answers = {q.answers for q in read_source("vqa-form", tmp_path, files=second).questions}
+        assert answers == {("no",)}
+
+    def test_two_files_of_the_same_questions(self, tmp_path):
+        self.read(tmp_path, {"answer": "yes"})
+        shutil.copy(tmp_path / "ask.json", tmp_path / "ask_copy.json")
+        with pytest.raises(SeveralFit, match="ask_copy"):
+            read_source("vqa-form", tmp_path)
+
     @pytest.mark.parametrize(
         "said",
         [
@@ -406,11 +489,11 @@ class TestVqaForm:
             self.read(tmp_path, {"answers": said})
 
     @staticmethod
-    def read(root, said, of=int):
+    def read(root, said, of=int, more=None, beside=False):
         asked = [{"question_id": n, "image_id": n, "question": "Is it?"} for n in range(9)]
-        save(root / "ask.json", {"questions": asked})
+        save(root / "ask.json", {"questions": asked, **({} if beside else more or {})})
         answered = [{"question_id": of(n), "image_id": n, **said} for n in range(9)]
-        save(root / "reply.json", {"annotations": answered})
+        save(root / "reply.json", {"annotations": answered, **(more or {} if beside else {})})
         touch(root, *(f"images/{n}.jpg" for n in range(9)))
         return {question.answers for question in read_source("vqa-form", root).questions}
 

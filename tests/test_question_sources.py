@@ -369,7 +369,7 @@ class TestLayouts:
         ]
         turns = "instruct_2k.json ([].conversations[])"
         assert read.notes[:2] == [
-            f"2 records of {turns} were left out: they have no image.",
+            f"2 records were left out of {turns}: no image.",
             f"40 records of {turns} are the answers to those before them.",
         ]
 

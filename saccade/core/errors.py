@@ -27,7 +27,7 @@ VERBS = {"are": "is", "have": "has", "were": "was", "say": "says", "repeat": "re
 
 def in_number(sentence: str) -> str:
     """A sentence that begins with how many things there are, in the singular where it is one."""
-    head, end, rest = re.match(r"([^;,:.]*)([;,:.]?)(.*)", sentence, re.S).groups()  # type: ignore[union-attr]
+    head, end, rest = re.match(r"((?:[^;,:.]|\.(?=\w))*)([;,:.]?)(.*)", sentence, re.S).groups()  # type: ignore[union-attr]
     if not (one := re.fullmatch(r"1 (of \d+ )?(\w+)s (.*)", head, re.S)):
         return sentence
     of, thing, said = one.groups()

@@ -56,11 +56,17 @@ def _layout(name: str, *line: str, **claims: Any) -> Source:
 
 
 def _read_layout(
-    name: str, root: Path, part: str = "", images: str = "", image_name: str = "", **rules: Any
+    name: str,
+    root: Path,
+    part: str = "",
+    images: str = "",
+    image_name: str = "",
+    files: str = "",
+    **rules: Any,
 ) -> Collection:
     from saccade.datasets.mapping import read_released  # noqa: PLC0415 - for a list, not needed
 
-    return read_released(name, root, part, images, image_name, **rules)
+    return read_released(name, root, part, images, image_name, files, **rules)
 
 
 def _recognise_layout(name: str, root: Path, part: str = "") -> str | None:

@@ -32,7 +32,8 @@ def recognise(root: Path, **options: str) -> tuple[list[Collection], list[str]]:
         why = {"mapping": why["mapping"]}
     if not why:
         raise nothing_known(root, options)
-    refuse_several_sets(root, why, options)
+    if "mapping" not in options:
+        refuse_several_sets(root, why, options)
     own = own_options(why, options)
 
     def command(name: str, **more: str) -> str:

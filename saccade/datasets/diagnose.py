@@ -76,7 +76,10 @@ SHEETS = r".*\.(?i:xlsx?|xlsm|xlsb|ods|numbers)"
 TEXT = r".*\.(?i:txt)"
 OF_YOUR_OWN = "image,question,answer or image,caption"
 AS_CSV = f"Save it as CSV UTF-8 with a first line {OF_YOUR_OWN}."
-AS_ROWS = 'Make it a list of rows: [{"image": ..., "caption": ...}, ...].'
+AS_ROWS = (
+    'Make it a list of rows: [{"image": ..., "caption": ...}, ...], or describe its form: --option '
+    "mapping=FILE.toml (docs/data.md)."
+)
 
 
 class Unread(NamedTuple):

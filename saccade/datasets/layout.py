@@ -57,6 +57,12 @@ def _check_braces(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
+def _as_texts(value: object) -> object:
+    """Values as Python writes them: `true` of TOML and of JSON are `True`."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple(str(one) if isinstance(one, bool | int | float) else one for one in values)
+
+
 def _check_pattern(pattern: str) -> str:
     try:
         re.compile(pattern)
@@ -69,13 +75,15 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 """One text or several."""
 Paths = Annotated[Texts, AfterValidator(_check_braces)]
 """A path or a text with paths in braces, or several: the first that a record has counts."""
+Values = Annotated[tuple[str, ...], BeforeValidator(_as_texts)]
+"""One value or several, as text."""
 
 
 class Join(Settings):
     """Records that are put together with others of the same key."""
 
     files: Paths = ()
-    """Patterns of their files; none where they lie in the same one."""
+    """Patterns of their files; none where they lie in the same one, or in one that joined it."""
     holds: Texts = ()
     """Texts that such a file must hold."""
     records: str = "[]"
@@ -83,6 +91,11 @@ class Join(Settings):
     """The field that is equal in both, or "one = other" of the record and of what joins it."""
     all: bool = False
     """Do those that join nothing count, too: images without captions, to be predicted?"""
+    image: Paths = ()
+    """The name of the file, where what joins is the image itself: it counts before `image` of the
+    record, which may be the name of a mask. One that has none is refused."""
+    join: "Join | None" = None
+    """What joins the result, if it is there."""
 
 
 class Mapping(Settings):
@@ -100,9 +113,9 @@ class Mapping(Settings):
     """Names of fields, and the files beside it whose lines they are: record 7 is line 7 of each.
     The first pattern that fits a file counts; where it has a *, each line is a list."""
     join: Join | None = None
-    filter: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    filter: dict[str, Values] = Field(default_factory=dict)
     """Only records whose field has one of these values (as text) count; any, where none is said."""
-    exclude: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    exclude: dict[str, Values] = Field(default_factory=dict)
     """Records whose field has one of these values (as text) do not count."""
     unique: Paths = ()
     """What no two records of a file may share."""
@@ -132,6 +145,8 @@ class Mapping(Settings):
     captions: Paths = ()
     choices: Paths = ()
     split: Paths = ()
+    split_words: Paths = ()
+    """Fields that are the split where all values are words of splits, and `split` has none."""
     answer_type: Paths = ()
     question_type: Paths = ()
     separator: str = ""
@@ -257,9 +272,10 @@ _NO_PATHS = ("files", "holds", "folders", "remove")
 
 def fields_of(mapping: Mapping, records: str) -> set[str] | None:
     """Names of all fields that a layout asks for; None where an object's names may be any."""
-    join = mapping.join or Join(on="")
-    texts = [records, join.records, *mapping.filter, *mapping.exclude]
-    texts += [side.strip() for side in join.on.split("=")]
+    texts, join = [records, *mapping.filter, *mapping.exclude], mapping.join
+    while join:
+        texts += [join.records, *join.image, *(side.strip() for side in join.on.split("="))]
+        join = join.join
     for part, said in dict(mapping).items():
         texts += said if isinstance(said, tuple) and part not in _NO_PATHS else ()
     names: set[str] = set()

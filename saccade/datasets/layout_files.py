@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from saccade.core.errors import BadData
 from saccade.data.find_files import (
+    SeveralFit,
     files_like,
     folders_in,
     found_once,
@@ -31,6 +32,7 @@ from saccade.datasets.layout import (
     records_in,
     released,
     steps_of,
+    taken,
     values_at,
 )
 from saccade.datasets.plain_pickle import read_pickle
@@ -66,7 +68,7 @@ def files_of(root: Path, patterns: tuple[str, ...]) -> list[File]:
         found: dict[Path, File] = {}
         for pattern in patterns:
             matches = _as_expression(pattern).fullmatch
-            names = re.sub(r"\{\w+\}", "*", pattern)
+            names = re.sub(r"\{\w+\}", "*", pattern).removesuffix(".gz")
             for path in (*paths_like(home, names), *paths_like(home, f"{names}.gz")):
                 inside = path.relative_to(home)
                 match = matches(inside.as_posix().removesuffix(".gz"))
@@ -95,7 +97,7 @@ def _as_expression(pattern: str) -> re.Pattern[str]:
     """A pattern of files as a regular expression; braces that stand again are the same text."""
     known: set[str] = set()
     found = ""
-    for piece in re.split(r"(\*|\{\w+\})", pattern):
+    for piece in re.split(r"(\*|\{\w+\})", pattern.removesuffix(".gz")):
         name = piece[1:-1]
         if piece == "*":
             found += "[^/]*"
@@ -223,6 +225,11 @@ def claimed(root: Path, *names: str) -> list[Path]:
     return files
 
 
+BY_MAPPING = "--option mapping=FILE.toml (docs/data.md)."
+"""How a user describes a layout."""
+NUMBERED = (
+    "Files that are called by the images' numbers: --option image_name={}.jpg or {:012d}.jpg."
+)
 Document = tuple[Any, list[str]]
 """What a file holds, and the places of what has a line."""
 
@@ -283,7 +290,7 @@ def read_records(
     content, places = document or _document(path, records, fields_of(mapping, records))
     listed = list(records_in(content, steps_of(records), around))
     if some and not listed:
-        hint = "Take the released file, or mend the mapping."
+        hint = f"Take the released file, mend the mapping, or give one: {BY_MAPPING}"
         raise BadData(f"holds no records at {records!r}", location=path, hint=hint)
     if len(places) != len(listed):
         places = [f"record {number}" for number in range(1, len(listed) + 1)]
@@ -299,7 +306,7 @@ def fields_at(file: File, mapping: Mapping, place: str) -> list[str]:
     listed = records_in(document, steps_of(mapping.records), {})
     known = zip(places, listed, strict=False) if places else enumerate(listed, start=1)
     found: dict[str, Any] = next((r for at, r in known if place in (at, f"record {at}")), {})
-    return [name for name in found if name[0] != "$"]
+    return [name for name in found if name[:1] != "$"]
 
 
 def _lines(path: Path, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -339,24 +346,72 @@ def _parallel(file: File, names: MappingOf[str, Sequence[str]], part: str) -> li
     ]
 
 
-def joined(
-    mapping: Mapping, join: Join, file: File, others: Sequence[File], joining: "Joining"
-) -> Placed:
-    """The records of a file, each with what has the same key in the files that join it."""
+class Joining:
+    """The files that join others: each is read once, however many files it joins."""
+
+    def __init__(self, join: Join, others: Sequence[File], every: Sequence[str] = ()) -> None:
+        """`others` are those files, `every` the names of all files of the data set."""
+        self.join, self.others, self.every = join, others, every
+        self.further = Joining(join.join, ()) if join.join else None
+        self._read: dict[Path, list[tuple[str | None, dict[str, Any]]]] = {}
+        self.idle: dict[Path, set[str | None]] = {}
+        """The keys of each that no record has asked for yet."""
+
+    def records_of(
+        self, partner: File, mapping: Mapping, document: Document | None, *, some: bool = True
+    ) -> list[tuple[str | None, dict[str, Any]]]:
+        """The records of one, each with its key."""
+        if partner.path not in self._read:
+            field = _sides(self.join)[1]
+            found = read_records(partner, mapping, self.join.records, some=some, document=document)
+            self._read[partner.path] = [
+                (_key(value), record)
+                for _, record in found
+                for value in values_at(record, field)[:1]
+            ]
+            self.idle[partner.path] = {key for key, _ in self._read[partner.path]}
+        return self._read[partner.path]
+
+    def twice(self, key: str | None, first: File, second: File) -> BadData | SeveralFit:
+        """The error for two records of one key."""
+        message = f"has {_sides(self.join)[1]} {key} twice"
+        if first.path == second.path:
+            hint = "Keep one record of each; were two files put behind each other?"
+            return BadData(message, location=second.path, hint=hint)
+        return one_too_many(self.every, first, second, f"both have {message[4:-6]}")
+
+
+def one_too_many(every: Sequence[str], first: File, second: File, message: str) -> SeveralFit:
+    """The error for two files of which one should be read; `every` names all files."""
+    names = [
+        next((n for n in every if file.path.as_posix().endswith(f"/{n}")), file.path.name)
+        for file in (first, second)
+    ]
+    choices = [",".join(n for n in every if n != other) for other in reversed(names)]
+    message = f"{names[0]} and {names[1]} {message}"
+    return SeveralFit(message, location=second.path.parent, option="files", choices=choices)
+
+
+def _sides(join: Join) -> tuple[str, str]:
+    """The fields that are equal, of a record and of what joins it."""
     mine, _, theirs = (part.strip() for part in join.on.partition("="))
-    theirs = theirs or mine
-    partners = [o for o in others if o.split in (None, file.split)] if join.files else [file]
+    return mine, theirs or mine
+
+
+def joined(mapping: Mapping, file: File, joining: Joining) -> Placed:
+    """The records of a file, each with what has the same key in the files that join it."""
+    join, (mine, theirs) = joining.join, _sides(joining.join)
+    partners = [o for o in joining.others if o.split in (None, file.split)]
+    partners = partners if join.files else [file]
     # What joins records of its own file stands in the same document, which is read once.
     document = None
     if not join.files:
         document = _document(file.path, mapping.records, fields_of(mapping, mapping.records))
-    known: dict[str | None, dict[str, Any]] = {}
+    known: dict[str | None, tuple[File, dict[str, Any]]] = {}
     for partner in partners:
-        for key, record in joining.records_of(partner, mapping, join.records, theirs, document):
-            if known.setdefault(key, record) is not record:
-                message = f"has {theirs} {key} twice"
-                hint = "Keep one record of each; were two files put behind each other?"
-                raise BadData(message, location=partner.path, hint=hint)
+        for key, record in joining.records_of(partner, mapping, document):
+            if (first := known.setdefault(key, (partner, record)))[1] is not record:
+                raise joining.twice(key, first[0], partner)
     rows, used = [], set()
     mine_are = read_records(file, mapping, mapping.records, some=not join.all, document=document)
     for place, record in mine_are:
@@ -365,40 +420,76 @@ def joined(
             message = f"{place} is about {mine} {ascii(said)[:40]}, which {join.records} lacks"
             raise BadData(message, location=file.path, hint=RELEASED)
         used.add(key)
-        rows.append((place, {**known.get(key, {}), **record}))
+        one = known.get(key, (file, {}))[1]
+        rows.append((place, _with_image({**one, **record}, one, key, join, mapping, file)))
     if join.all:
-        alone = {key: record for key, record in known.items() if key not in used}
-        return [*rows, *((f"{theirs} {key}", record) for key, record in alone.items())]
+        alone = {key: record for key, (_, record) in known.items() if key not in used}
+        return [
+            *rows,
+            *(
+                (f"{theirs} {key}", _with_image(dict(one), one, key, join, mapping, file))
+                for key, one in alone.items()
+            ),
+        ]
     secret = file.split == "test" and not any(partner.split for partner in partners)
     if partners and known and not used & known.keys() and not secret:
         message = f"shares no {mine} with {partners[0].path.name}: they are of different splits"
         raise BadData(message, location=file.path, hint="Take both from the same release.")
     for partner in partners:
         joining.idle[partner.path] -= used
-    return rows
+    return _further(rows, mapping, joining.further, file, partners) if joining.further else rows
 
 
-class Joining:
-    """The files that join others: each is read once, however many files it joins."""
+def _further(
+    rows: Placed, mapping: Mapping, joining: Joining, file: File, partners: Sequence[File]
+) -> Placed:
+    """Rows with what joins them, where their file or one that joined it has such a list."""
+    join, (mine, _) = joining.join, _sides(joining.join)
+    known: dict[str | None, dict[str, Any]] = {}
+    for other in dict.fromkeys(file.path for file in (file, *partners)):
+        if not holds_texts(other, *join.holds):
+            continue
+        partner = file._replace(path=other)
+        document = _document(other, join.records, fields_of(mapping, mapping.records))
+        some = bool(taken(document[0], [str(steps_of(join.records)[0])]))
+        for key, record in joining.records_of(partner, mapping, document, some=some):
+            if known.setdefault(key, record) != record:
+                raise joining.twice(key, partner, partner)
+    if not known:
+        return rows
+    keys = [_key(next(iter(values_at(record, mine)), None)) for _, record in rows]
+    return [
+        (place, _with_image({**one, **record}, one, key, join, mapping, file))
+        for key, (place, record) in zip(keys, rows, strict=True)
+        for one in (known.get(key, {}),)
+    ]
 
-    def __init__(self) -> None:
-        self._read: dict[Path, list[tuple[str | None, dict[str, Any]]]] = {}
-        self.idle: dict[Path, set[str | None]] = {}
-        """The keys of each that no record has asked for yet."""
 
-    def records_of(
-        self, partner: File, mapping: Mapping, records: str, field: str, document: Document | None
-    ) -> list[tuple[str | None, dict[str, Any]]]:
-        """The records of one, each with its key, the value of `field`."""
-        if partner.path not in self._read:
-            found = read_records(partner, mapping, records, document=document)
-            self._read[partner.path] = [
-                (_key(value), record)
-                for _, record in found
-                for value in values_at(record, field)[:1]
-            ]
-            self.idle[partner.path] = {key for key, _ in self._read[partner.path]}
-        return self._read[partner.path]
+def _with_image(
+    record: dict[str, Any],
+    image: MappingOf[str, Any],
+    key: str | None,
+    join: Join,
+    mapping: Mapping,
+    file: File,
+) -> dict[str, Any]:
+    """A record with the name of the image that joins it. A number is no name, where the image says
+    more of itself than layouts know.
+    """
+    for path in join.image:
+        if names := [name for name in taken(image, (path,)) if isinstance(name, str)]:
+            return {**record, "$image": names}
+    if not join.image or not (key or "").isdecimal() or taken(record, mapping.image):
+        return record
+    listed = mapping.replace(records=join.records)
+    around = {str(step) for step in (*steps_of(mapping.records), *steps_of(join.records))}
+    has = ", ".join(n for n in fields_at(file, listed, "record 1") if n not in around)
+    message = f"names no file for image {key} in {join.records}"
+    hint = (
+        f"It should be one of: {', '.join(join.image[:7])} ...; there is: {has[:200] or 'nothing'}."
+    )
+    hint = f"{hint} {NUMBERED} Another form: {BY_MAPPING}"
+    raise BadData(message, location=file.path, hint=hint)
 
 
 def _key(value: Any) -> str | None:

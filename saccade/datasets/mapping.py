@@ -14,9 +14,19 @@ from saccade.data.options import one_of
 from saccade.data.reading import RELEASED
 from saccade.data.records import Collection, Split
 from saccade.data.splits import listed_splits, refuse_unnamed
-from saccade.datasets.custom_rows import Row, as_rules, collect, is_address, split_in
-from saccade.datasets.layout import Mapping, changed, load, released, taken
+from saccade.datasets.custom_rows import (
+    SPLIT_WORDS,
+    Row,
+    as_rules,
+    collect,
+    is_address,
+    split_in,
+    word_of_split,
+)
+from saccade.datasets.layout import Join, Mapping, changed, load, released, taken
 from saccade.datasets.layout_files import (
+    BY_MAPPING,
+    NUMBERED,
     File,
     Joining,
     Placed,
@@ -26,6 +36,7 @@ from saccade.datasets.layout_files import (
     joined,
     matching_files,
     matching_layout,
+    one_too_many,
     partners,
     read_records,
 )
@@ -110,6 +121,11 @@ class _Images:
                 return path
         return self.files.find(*names, folders=[folder for group in folders for folder in group])
 
+    def of_address(self, address: str, file: File) -> str | None:
+        """The file that an address of the web was stored as, by its last part, if it is there."""
+        path = self.find([re.split(r"[?#]", address.partition("://")[2])[0]], file)
+        return path if (self.files.root / path).is_file() else None
+
     def names_of(self, number: Any, file: File, every: Sequence[Any]) -> list[str]:
         """What the image of a number may be called; `every` has the numbers of the whole file."""
         home = file.home, file.subset
@@ -177,12 +193,14 @@ def read(
     part: str = "",
     images: str = "",
     image_name: str = "",
+    files: str = "",
     **rules: Any,
 ) -> Collection:
     """Read a data set of the layout in the file `mapping`, there or below `root`.
 
     `part` is one of those that the layout names; `images` is the folder of the images, `image_name`
-    how a number becomes a name ("{:012d}.jpg"); `bad` says what to do with a record that cannot be
+    how a number becomes a name ("{:012d}.jpg"); `files` names those to read, where several hold the
+    same ("train.json,val.json"); `bad` says what to do with a record that cannot be
     used: "refuse" or "drop".
     Where no split is given, `val_share` and `test_share` of the images are drawn with `seed`.
     Raises BadConfig for a mapping that says too little, BadData for files of another form.
@@ -191,7 +209,7 @@ def read(
     if not path.is_file():
         hint = "Name the file that describes the layout: --option mapping=FILE.toml (docs/data.md)."
         raise BadData(f"holds no {mapping}", location=root, hint=hint)
-    return read_mapped("mapping", root, load(path), part, images, image_name, **rules)
+    return read_mapped("mapping", root, load(path), part, images, image_name, files, **rules)
 
 
 def recognise(root: Path, mapping: str = USUAL) -> str | None:
@@ -208,12 +226,18 @@ def _own(root: Path, mapping: str) -> Path | None:
 
 
 def read_released(
-    name: str, root: Path, part: str = "", images: str = "", image_name: str = "", **rules: Any
+    name: str,
+    root: Path,
+    part: str = "",
+    images: str = "",
+    image_name: str = "",
+    files: str = "",
+    **rules: Any,
 ) -> Collection:
     """Read a released set below `root`; options as `read`."""
     layout = released(name)
     without = () if layout.files else claimed(root)
-    return read_mapped(name, root, layout, part, images, image_name, without, **rules)
+    return read_mapped(name, root, layout, part, images, image_name, files, without, **rules)
 
 
 def recognise_released(name: str, root: Path, part: str = "") -> str | None:
@@ -232,6 +256,7 @@ def read_mapped(
     part: str = "",
     images: str = "",
     image_name: str = "",
+    files: str = "",
     without: Sequence[Path] = (),
     **rules: Any,
 ) -> Collection:
@@ -248,14 +273,14 @@ def read_mapped(
         raise _holds_none(root, mapping, without)
     places = _Images(ImageFiles(root, images or None), mapping, own=name == "mapping")
     rows: list[Row] = []
-    join = mapping.join
-    others = partners(root, join) if join else []
-    joining = Joining()
+    joining = _joining(root, mapping, found)
+    if files:
+        found = _chosen(root, found, joining, files)
     lists = [(f.path, f.split) for f in files_of(root, mapping.lists) if f.split]
     listed, named = listed_splits(lists, _bare), set[str]()
     for file in found:
-        if join:
-            records = joined(mapping, join, file, others, joining)
+        if joining:
+            records = joined(mapping, file, joining)
         else:
             records = read_records(file, mapping, mapping.records)
         hint = RELEASED if mapping.lines else ""
@@ -267,6 +292,7 @@ def read_mapped(
         records = [(place, record) for place, record in records if "$fault" not in record]
         _refuse_twice(file.path, records, mapping.unique)
         records, left = _wanted(records, file, mapping)
+        records = _with_own_split(file, records, mapping)
         records, names, unlisted = _listed(_once(records, mapping), listed, mapping)
         named |= names
         notes += [*left, *unlisted]
@@ -276,21 +302,103 @@ def read_mapped(
         )
     refuse_unnamed(listed, named, found[0].path)
     _refuse_silent(found, rows, places)
-    if join and not join.all:
+    if not mapping.files:
+        _refuse_same(_all_files(root, found, joining), found, rows)
+    if joining and not joining.join.all:
         notes += _idle(found, joining)
     found_all = collect(name, rows, str, places.files.root, checked, notes)
     return replace(found_all, shared_images=mapping.shared_images)
+
+
+def _joining(root: Path, mapping: Mapping, found: Sequence[File]) -> Joining | None:
+    if mapping.join is None:
+        return None
+    joining = Joining(mapping.join, partners(root, mapping.join))
+    joining.every = _all_files(root, found, joining)
+    return joining
+
+
+def _all_files(root: Path, found: Sequence[File], joining: Joining | None) -> list[str]:
+    """The names of all files of a data set."""
+    paths = [file.path for file in (*found, *(joining.others if joining else ()))]
+    return [p.relative_to(root).as_posix() for p in dict.fromkeys(paths) if p.is_relative_to(root)]
+
+
+def _chosen(root: Path, found: list[File], joining: Joining | None, given: str) -> list[File]:
+    """The files that the user names, of records, and of what joins them, if one of these is named.
+    Raises BadConfig for a name that is none of theirs.
+    """
+    every = _all_files(root, found, joining)
+    paths = [root / one_of("files", n.strip(), every) for n in given.split(",") if n.strip()]
+    if joining:
+        joining.every = every
+        joining.others = [f for f in joining.others if f.path in paths] or joining.others
+    return [file for file in found if file.path in paths] or found
+
+
+def _refuse_same(every: Sequence[str], found: Sequence[File], rows: Sequence[Row]) -> None:
+    """Raise BadConfig where two files have captions of the same image, or the same question: one of
+    them is a copy, or another version.
+    """
+    first: dict[tuple[Any, ...], Path] = {}
+    for row in rows if len(found) > 1 else ():
+        if row.fault or not isinstance(row.values["image"], str):
+            continue
+        split, image = row.split or word_of_split(row.values["split"]), row.values["image"]
+        asked, number = row.values["question"], row.values["id"]
+        keys: list[tuple[Any, ...]] = (
+            [(split, "captions of", image)] if row.values["caption"] else []
+        )
+        if asked is not None:
+            keys.append((split, f"the question {str(asked)[:40]!a} about", image, str(asked)))
+            keys += [(split, "a question of the id", str(number))] if number is not None else []
+        for key in keys:
+            if (path := first.setdefault(key, row.location)) != row.location:
+                files = {file.path: file for file in found}
+                message = f"both have {key[1]} {key[2]}"
+                raise one_too_many(every, files[path], files[row.location], message)
+
+
+def _with_own_split(file: File, records: Placed, mapping: Mapping) -> Placed:
+    """The records with the split of a field that has nothing but words of splits. Raises BadData
+    where it has others, too, or another such field differs.
+    """
+    fields = () if any(taken(one, mapping.split) for _, one in records) else mapping.split_words
+    found: dict[str, list[Split | None]] = {}
+    for field in fields:
+        values = [next(iter(taken(one, (field,))), None) for _, one in records]
+        if any(str(value).strip().lower() in SPLIT_WORDS for value in values):
+            found[field] = [None if v is None else word_of_split(v) for v in values]
+            for (place, _), value, split in zip(records, values, found[field], strict=True):
+                if value is not None and split is None:
+                    message = f"{place} has the {field} {ascii(value)[:40]}, others have splits"
+                    hint = f"Write train, val or test; or say what it is: {BY_MAPPING}"
+                    raise BadData(message, location=file.path, hint=hint)
+    if len(set(map(tuple, found.values()))) > 1:
+        message = f"says different splits in {' and '.join(found)}"
+        hint = f"Leave one, called split, or say which: {BY_MAPPING}"
+        raise BadData(message, location=file.path, hint=hint)
+    splits = next(iter(found.values()), [None] * len(records))
+    return [
+        (place, {**one, "$split": split} if split else one)
+        for (place, one), split in zip(records, splits, strict=True)
+    ]
 
 
 def _with_name(mapping: Mapping, image_name: str) -> Mapping:
     """The layout in which images have the name that the user gives."""
     field = next(iter(mapping.image_id), "image_id")
     given = re.sub(r"\{(?=[:}])", f"{{{field}", image_name)
-    mapping = changed(mapping, None, {"image": given})
+    mapping = changed(mapping, None, {"image": given, "join": _without_images(mapping.join)})
     if {path for _, path, _, _ in Formatter().parse(given) if path is not None} != {field}:
         hint = "Write how the number stands in the name: --option image_name={:012d}.jpg."
         raise BadConfig(f"image_name={image_name} names no number", hint=hint)
     return mapping
+
+
+def _without_images(join: Join | None) -> Join | None:
+    """What joins, without the names of images."""
+    return join and join.replace(image=(), join=_without_images(join.join))
 
 
 def _holds_none(root: Path, mapping: Mapping, without: Sequence[Path]) -> BadData:
@@ -328,7 +436,7 @@ def _nothing(file: File, mapping: Mapping, part: str, place: str) -> str:
     """A hint: what the layout says of a part, and what a record has."""
     has = ", ".join(fields_at(file, mapping, place)) or "nothing"
     paths = " or ".join(getattr(mapping, part))
-    return f'{part} = "{paths}" gives nothing; {place} has: {has[:200]}.'
+    return f'{part} = "{paths}" gives nothing; {place} has: {has[:200]}. Mapping: {BY_MAPPING}'
 
 
 def _refuse_silent(found: Sequence[File], rows: Sequence[Row], places: _Images) -> None:
@@ -395,7 +503,7 @@ def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list
                 (place, record)
                 for place, record in records
                 if wanted
-                is any(not values or str(value) in values for value in taken(record, (path,))[:1])
+                is any(not values or _is_among(v, values) for v in taken(record, (path,))[:1])
             ],
         )
         if whole and not records and path in mapping.answers:
@@ -408,10 +516,18 @@ def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list
             left -= used
             notes.append(in_number(f"{used} records of {of} are the answers to those before them."))
         if left:
-            told = f"their {path} is {'not ' * wanted}{' or '.join(values)}"
-            lack = told if values else f"they have no {path}"
-            notes.append(in_number(f"{left} records of {of} were left out: {lack}."))
+            told = f"{path} is {'not ' * wanted}{' or '.join(values)}"
+            lack = told if values else f"no {path}"
+            notes.append(in_number(f"{left} records were left out of {of}: {lack}."))
     return records, notes
+
+
+def _is_among(value: Any, values: Sequence[str]) -> bool:
+    """Is a value one of these, as text? True and true are the same."""
+    text = str(value)
+    if text.lower() in ("true", "false"):
+        return text.lower() in map(str.lower, values)
+    return text in values
 
 
 def _once(records: Placed, mapping: Mapping) -> Placed:
@@ -479,12 +595,16 @@ def _rows(
     values["split"] = record.get("$split", values["split"])
     if isinstance(question := values["question"], str) and mapping.remove:
         values["question"] = re.sub("|".join(map(re.escape, mapping.remove)), " ", question)
-    if (number := values["image_id"]) is not None and not is_json(file.path):
+    number = values["image_id"]
+    if number is not None and not is_json(file.path):
         # A table has text alone: a number that is written as one is one.
         is_number = isinstance(number, str) and re.fullmatch(r"0|[1-9]\d{0,17}", number, re.ASCII)
         values["image_id"] = number = int(number) if is_number else number
     alternatives = [names for path in mapping.image if (names := taken(record, (path,)))]
-    if not alternatives and (number := values["image_id"]) is not None:
+    alternatives = [record["$image"]] if "$image" in record else alternatives
+    texts = [name for names in alternatives for name in names if isinstance(name, str)]
+    guessed = not (mapping.files or places.own)  # an "image" there may be a number
+    if not (texts if guessed else alternatives) and number is not None:
         alternatives = [[name] for name in places.names_of(number, file, numbers)]
     if file.split is None and split_in(said := str(values["split"])):
         file = file._replace(subset=said)  # its folder is the one of the images
@@ -497,7 +617,11 @@ def _rows(
         ]
         files = [text for text in texts if not is_address(text)]
         image = places.find(files, file) if files else next(iter(texts or names), None)
-        hint = _hint(file, place, record, places) if places.own and (lists or not texts) else ""
+        if texts and not files:
+            image = places.of_address(texts[0], file) or image
+        asks = not texts or (places.own and lists)
+        hint = _hint(file, place, record, places) if asks else ""
+        hint = hint or (NUMBERED if texts and not files and number is not None else "")
         yield Row(file.path, place, {**values, "image": image}, file.split, hint)
 
 
@@ -505,7 +629,7 @@ def _hint(file: File, place: str, record: dict[str, Any], places: _Images) -> st
     """What to mend in the layout, where a part is a list that should be a text, or no image is."""
     mapping = places.mapping
     for part in ("image", "question", "answers", "captions", "choices"):
-        for path in getattr(mapping, part):
+        for path in getattr(mapping, part) if places.own else ():
             if any(isinstance(value, list) for value in taken(record, (path,))):
                 return f'{part} = "{path}" is a list; a mapping with "{path}[]" takes each of it.'
     if file.path in places.told:  # once: the file is read again
