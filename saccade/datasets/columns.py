@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from types import MappingProxyType
 
@@ -79,6 +79,12 @@ def columns_of(names: Sequence[str], given: str, location: Path, usual: Names = 
         every, *best = chosen["answer"]
         if plain(every) == "answers":
             chosen |= {"answer": (every,), "best_answer": tuple(best)}
+    if (
+        "answer" in chosen
+        and "choices" in usual
+        and not {"choices"} & (said.keys() | chosen.keys())
+    ):
+        chosen |= {"choices": several} if (several := _choices_among(names)) else {}
     if "image" not in chosen or not {"question", "caption"} & chosen.keys():
         lacks = "images (image)" if "image" not in chosen else "questions or captions"
         known_names = "Name the columns image, question, answer, caption"
@@ -111,6 +117,18 @@ def _usual_groups(part: str, known: Sequence[str], names: Sequence[str]) -> list
     return groups + [_written(names, name) for name in numbered]
 
 
+def _choices_among(names: Sequence[str]) -> tuple[str, ...]:
+    """Columns of one choice each: A, B, C; `option_a`, `选项A`; `choice1`. Empty if there are none."""
+    for stem in ("", "option", "choice", "options", "choices", "选项", "選項"):
+        for marks in ("abcdefghij", "0123456789", "123456789"):
+            wanted = [f"{stem}{mark}" for mark in marks] if stem else list(marks.upper())
+            by_name = {plain(n).replace("_", "") if stem else n: n for n in reversed(names)}
+            found = tuple(by_name[one] for one in takewhile(by_name.__contains__, wanted))
+            if len(found) > 1 and (stem or found[0] == "A"):
+                return found
+    return ()
+
+
 def _without_number(name: str) -> str | None:
     """The name in front of a column's number; None where it has none."""
     match = re.fullmatch(r"(.*?)[_.]?\d+", plain(name))
@@ -120,7 +138,7 @@ def _without_number(name: str) -> str | None:
 def _go_together(part: str, found: Sequence[str], usual: Names, named: bool) -> bool:
     """Are these several columns one part? An answer beside numbered ones may be one of choices."""
     if part not in SEVERAL or named:
-        return part in SEVERAL
+        return part in (*SEVERAL, "choices")
     numbered = [_without_number(name) in usual[part] for name in found]
     return part == "caption" or all(numbered) or not any(numbered)
 

@@ -11,19 +11,30 @@ see `huggingface`. Nor is a file that belongs to a known layout: see `layouts`.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, files_like, several_files
+from saccade.data.find_files import ImageFiles, files_like, is_absolute, several_files
 from saccade.data.options import one_of
 from saccade.data.records import SPLITS, Collection, Split
 from saccade.datasets.columns import columns_of, fits, there_is
-from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
+from saccade.datasets.custom_rows import (
+    Row,
+    as_rules,
+    collect,
+    name_of,
+    split_in,
+    word_of_split,
+)
 from saccade.datasets.huggingface import is_metadata
 from saccade.datasets.layout_files import claimed
 from saccade.datasets.row_files import ROW_FILES, first_row, read_known, split_of
+
+MOST_DIGITS = 13
+"""Of numbers in the names of images; COCO's have 12."""
 
 
 def read(
@@ -39,8 +50,9 @@ def read(
     cannot be used: "refuse" or "drop". Where no split is given, `val_share` and `test_share` of the
     images are drawn with `seed`; where only validation is missing, `val_share` of the training
     images. An image's number is its place in the sorted list of names; a name without an ending
-    finds an image that has one. Raises BadData for rows of another form, with file and line,
-    BadConfig for several tables of which none is to be preferred.
+    finds an image that has one, and one that is in no usual folder is looked for in those two deep:
+    the folders of the row's split first. Raises BadData for rows of another form, with file and
+    line, BadConfig for several tables of which none is to be preferred.
     """
     checked = as_rules(**rules)
     files = ImageFiles(root, images or None)
@@ -51,9 +63,50 @@ def read(
     folders = [folder for folder in folders if (files.root / folder).is_dir()]
 
     rows = [row for path, split in chosen for row in read_known(path, columns, split)]
+    rows = _with_folders(rows, files, folders)
     if not _belong_together(rows):
         raise several_files("tables", root, [path for path, _ in chosen], "table")
     return collect("table", rows, partial(files.find, folders=folders), files.root, checked, ())
+
+
+def _with_folders(rows: list[Row], files: ImageFiles, usual: Sequence[str]) -> list[Row]:
+    """The rows with the paths of images that are not in the `usual` folders, or not alone there: in
+    the folders of the row's split, or in others; or are called 00007.jpg, of rows that say 7.
+    """
+    known: dict[tuple[str, Split | None], str] = {}
+    named: list[tuple[str, Split | None] | None] = []
+    for row in rows:
+        key = None
+        with suppress(BadData):  # `collect` refuses it
+            if not is_absolute(name := name_of(row)) and ".." not in name.split("/"):
+                said = str(row.values.get("split") or "")
+                key = name, row.split or word_of_split(said) or split_in(row.location.name)
+        named.append(key)
+    asked = dict.fromkeys(filter(None, named))
+    digits = max((len(name) for name, _ in asked), default=0)
+    numbers = digits < MOST_DIGITS and all(name.isdecimal() for name, _ in asked)
+    groups = {split: _groups(files, usual, split) for _, split in asked}
+    for width in (0, *(range(digits, MOST_DIGITS) if numbers else ())):
+        found = {key: files.search(key[0].zfill(width), groups[key[1]]) for key in asked}
+        known = {key: path for key, path in found.items() if path}
+        if (known and not width) or len(known) == len(asked):
+            break
+    return [
+        row._replace(values={**row.values, "image": known[key]})
+        if key in known and known[key] != files.find(key[0], folders=usual)
+        else row
+        for row, key in zip(rows, named, strict=True)
+    ]
+
+
+def _groups(files: ImageFiles, usual: Sequence[str], split: Split | None) -> list[list[str]]:
+    """Folders where the images of a split may lie, those that are likelier first."""
+    others = [folder for folder in files.tree if folder not in usual]
+    of = {folder: split_in(folder) for folder in (*usual, *others)}
+    mine = [folder for folder in of if split and of[folder] == split]
+    open_ = [folder for folder in others if of[folder] is None]
+    strange = [folder for folder in others if folder not in (*mine, *open_)]
+    return [group for group in (mine, *([folder] for folder in usual), open_, strange) if group]
 
 
 def recognise(root: Path, table: str = "", columns: str = "") -> str | None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saccade.core.errors import BadData
+from saccade.data.find_files import IMAGES
 from saccade.data.reading import (
     NAMES_IT,
     note_opened,
@@ -60,8 +61,9 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
         found = [Row(path, f"row {n}", row) for n, row in enumerate(_parquet(path), start=1)]
         return list(found[0].values) if found else [], found
     if not is_json(path):
-        names, table = read_table(path, _separator(path, read_start(path)), uneven=True)
-        return names, [_table_row(path, line, names, values) for line, values in table]
+        mark = _separator(path, read_start(path))
+        names, table = read_table(path, mark, uneven=True)
+        return names, [_table_row(path, line, names, values, mark) for line, values in table]
     if json_lines(path):
         lines = ((f"line {n}", line) for n, line in enumerate(read_lines(path), start=1))
         listed = ((place, parse_json(path, place, line)) for place, line in lines if line.strip())
@@ -77,11 +79,47 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
     return list(dict.fromkeys(name for row in rows for name in row.values)), rows
 
 
-def _table_row(path: Path, line: int, names: Sequence[str], values: Sequence[str]) -> Row:
+def _table_row(
+    path: Path, line: int, names: Sequence[str], values: Sequence[str], mark: str
+) -> Row:
+    inner = [
+        _rows_within(values, n, len(names), mark) for n, text in enumerate(values) if "\n" in text
+    ]
+    if any(inner):
+        fault = (
+            f"has a quotation up to line {line}, with {max(inner)} lines in it that look like rows"
+        )
+        hint = 'Close the quotation, or take the " away: in a quoted field it is written "".'
+        first = line - sum(text.count("\n") for text in values)
+        return Row(path, f"line {first}", {}, hint=hint, fault=fault)
     if len(values) != len(names):
         fault = f"has {len(values)} fields, line 1 has {len(names)}"
         return Row(path, f"line {line}", {}, fault=fault)
     return Row(path, f"line {line}", dict(zip(names, values, strict=True)))
+
+
+def _rows_within(values: Sequence[str], place: int, columns: int, mark: str) -> int:
+    """How many lines of a field look like rows, if most do: a quotation that was never closed ends
+    with the next one, however many rows are between.
+    """
+    _, *lines = values[place].splitlines()
+    fields = list(csv.reader(lines, delimiter=mark))
+    if fields:
+        fields[-1] += values[place + 1 :]
+    form = _form(values[0])
+    rows = [row for row in fields if row]
+    alike = [
+        row
+        for row in rows
+        if len(row) == columns
+        and (any(re.fullmatch(IMAGES, field) for field in row) or (form and form == _form(row[0])))
+    ]
+    return len(alike) if len(alike) * 2 > len(rows) else 0
+
+
+def _form(text: str) -> str | None:
+    """A text with 0 for each of its numbers; None where it has none."""
+    return re.sub(r"\d+", "0", text) if re.search(r"\d", text) else None
 
 
 def damaged(path: Path, kind: str, error: Exception) -> BadData:
