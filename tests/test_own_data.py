@@ -21,7 +21,7 @@ from saccade.datasets.catalogue import read_source, reason
 from saccade.datasets.columns import columns_of, fits, known_among
 from saccade.datasets.custom_rows import split_in
 from saccade.datasets.detect import recognise
-from saccade.datasets.diagnose import unread_files
+from saccade.datasets.diagnose import nothing_known, unread_files
 from saccade.datasets.layout import load
 from saccade.datasets.prepare import prepare
 from saccade.datasets.row_files import first_row
@@ -619,6 +619,75 @@ class TestBrackets:
         write(tmp_path / "t.jsonl", *map(json.dumps, rows))
         images = read_source("table", tmp_path, columns="image:images").images
         assert [image.file for image in images] == ["images/0.jpg", "images/1.jpg"]
+
+
+class TestTableOfImages:
+    """A table of images beside one of captions or questions, which names images by an id."""
+
+    def lay(self, root, images=("7,0.jpg,train", "3,1.jpg,val"), texts=("3,B.", "7,A.")):
+        write(root / "images.csv", "image_id,file_name,split", *images)
+        write(root / "captions.csv", "image_id,caption", *texts)
+        touch(root, *(f"images/{n}.jpg" for n in (0, 1, 3, 7)))
+
+    @pytest.mark.parametrize("options", [{}, {"table": "captions.csv"}])
+    def test_joined_by_the_id(self, tmp_path, options):
+        self.lay(tmp_path)
+        assert reason("table", tmp_path, options)
+        collection = read_source("table", tmp_path, **options)
+        files = {image.id: (image.file, image.split) for image in collection.images}
+        assert {(c.text, *files[c.image_id]) for c in collection.captions} == {
+            ("A.", "images/0.jpg", "train"), ("B.", "images/1.jpg", "val"),
+        }  # fmt: skip
+
+    def test_ids_of_captions_are_no_ids_of_images(self, tmp_path):
+        write(tmp_path / "images.csv", "id,file_name,split", "0,0.jpg,train", "1,1.jpg,val")
+        write(tmp_path / "captions.csv", "id,image_id,caption", "0,1,B.", "1,0,A.")
+        collection = read_source("table", tmp_path)
+        files = {image.id: image.file for image in collection.images}
+        assert {(c.text, files[c.image_id][-5:]) for c in collection.captions} == {
+            ("A.", "0.jpg"), ("B.", "1.jpg"),
+        }  # fmt: skip
+
+    def test_an_image_that_is_lacking_or_there_twice(self, tmp_path):
+        self.lay(tmp_path, texts=("3,B.", "8,A."))
+        with pytest.raises(BadData, match=r"line 3 is of image_id '8', which images\.csv lacks"):
+            read_source("table", tmp_path)
+        assert len(read_source("table", tmp_path, bad="drop").captions) == 1
+        self.lay(tmp_path, images=("7,0.jpg,train", "7,1.jpg,val"))
+        with pytest.raises(BadData, match="line 3 has the image_id '7' a second time"):
+            read_source("table", tmp_path)
+
+
+class TestWhichColumn:
+    def test_an_unknown_column_of_answers(self, tmp_path):
+        write(tmp_path / "t.csv", "image,question,réponse", "0.jpg,Où?,là")
+        for bad in ("refuse", "drop"):
+            with pytest.raises(BadData, match="no answer to 'Où") as caught:
+                read_source("table", tmp_path, bad=bad)
+            assert "columns=answer:NAME" in caught.value.hint
+            assert "image, question, réponse" in caught.value.hint
+
+    @pytest.mark.parametrize("name", ["gt_answer", "ground_truth", "标准答案", "参考答案"])
+    def test_further_names_of_answers(self, tmp_path, name):
+        write(tmp_path / "t.csv", f"image,question,{name}", "0.jpg,Q?,yes")
+        assert read_source("table", tmp_path).questions[0].answers == ("yes",)
+
+    def test_the_command_reads_the_tables_of_all_splits(self, tmp_path):
+        write(tmp_path / "train.csv", "id,image_id,question,answer", "0,a,Q?,yes")
+        write(tmp_path / "test.csv", "id,image_id,question", "1,b,Q?")
+        write(tmp_path / "sample_submission.csv", "id,answer", "1,yes")
+        hint = nothing_known(tmp_path, {}).hint
+        assert "columns=image:COLUMN" in hint
+        assert "table=" not in hint
+        questions = read_source("table", tmp_path, columns="image:image_id").questions
+        assert {q.split for q in questions} == {"train", "test"}
+
+    def test_several_questions_in_a_row(self, tmp_path):
+        names = "image,question1,answer1,question2,answer2"
+        write(tmp_path / "t.csv", names, "0.jpg,Q?,yes,R?,no")
+        assert "question1, question2" in nothing_known(tmp_path, {}).hint
+        given = "question:question1,answer:answer1"
+        assert "question2" in read_source("table", tmp_path, columns=given).notes[0]
 
 
 class TestDrawnSplits:

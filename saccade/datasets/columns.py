@@ -19,7 +19,10 @@ COLUMNS: Names = MappingProxyType(
             *("圖片", "圖像", "影像", "圖片路徑", "圖像路徑", "檔名", "檔案名稱"),
         ),
         "question": ("question", "问题", "提问", "問題", "提問"),
-        "answer": ("answers", "answer", "答案", "回答"),
+        "answer": (
+            *("answers", "answer", "gt_answer", "gt_answers", "ground_truth", "答案", "回答"),
+            *("标准答案", "参考答案", "正确答案", "標準答案", "參考答案", "正確答案"),
+        ),
         "best_answer": ("best_answer", "multiple_choice_answer"),
         "caption": (
             *("captions", "caption", "描述", "图片描述", "图像描述", "字幕", "标题", "图片标题"),
@@ -118,7 +121,7 @@ def _usual_groups(part: str, known: Sequence[str], names: Sequence[str]) -> list
 
 
 def _choices_among(names: Sequence[str]) -> tuple[str, ...]:
-    """Columns of one choice each: A, B, C; `option_a`, `选项A`; `choice1`. Empty if there are none."""
+    """A column for each choice: A, B, C; `option_a`, `选项A`; `choice1`. Empty if none are."""
     for stem in ("", "option", "choice", "options", "choices", "选项", "選項"):
         for marks in ("abcdefghij", "0123456789", "123456789"):
             wanted = [f"{stem}{mark}" for mark in marks] if stem else list(marks.upper())
@@ -127,6 +130,27 @@ def _choices_among(names: Sequence[str]) -> tuple[str, ...]:
             if len(found) > 1 and (stem or found[0] == "A"):
                 return found
     return ()
+
+
+def numbered_alike(names: Sequence[str], part: str) -> list[str]:
+    """Numbered columns of a part that is one text: `question1`, `question2`; else nothing."""
+    found = [name for name in names if _without_number(name) in COLUMNS[part]]
+    return found if len(found) > 1 else []
+
+
+def key_of(texts: Sequence[str], images: Sequence[str]) -> tuple[str, str] | None:
+    """The column of a table of questions or captions, and that of a table of images, by which
+    rows belong together; None where that is not certain, or a table is of another kind.
+    """
+    has, has_too = known_among(texts).keys(), known_among(images).keys()
+    if "image" in has or "image" not in has_too or {"question", "caption"} & has_too:
+        return None
+    both = [(one, one) for one in texts if one in images and plain(one) not in COLUMNS["split"]]
+    own = [(one, one) for one, _ in both if plain(one) != "id"]
+    of_image = [one for one in texts if plain(one) in ("image_id", "img_id", "imageid")]
+    ids = [(of_image[0], one) for one in images if of_image and plain(one) == "id"]
+    found = own or ids or both
+    return found[0] if len(found) == 1 and {"question", "caption"} & has else None
 
 
 def _without_number(name: str) -> str | None:

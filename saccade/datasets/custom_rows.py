@@ -24,6 +24,7 @@ from saccade.data.reading import is_text, refuse_constant
 from saccade.data.records import Caption, Collection, ImageRecord, Question, ReleasedId, Split
 from saccade.data.splits import Drawing, as_drawing
 from saccade.datasets.choices import by_letter, by_place, counted_from, is_among
+from saccade.datasets.columns import listed
 from saccade.text.answers import commonest_answer
 from saccade.text.tokenizers import caption_words
 
@@ -82,6 +83,8 @@ class Row(NamedTuple):
     """What to do where the layout's file is wrong about this row."""
     fault: str = ""
     """Why it has no values: "has 3 fields, line 1 has 4"."""
+    columns: Sequence[str] = ()
+    """All columns of its file, where these may have any name."""
 
     def refuse_fault(self) -> None:
         """Raise BadData for a row without values."""
@@ -172,6 +175,13 @@ def collect(
     ]
     first = _first_choice(with_split, rules, root)
     found: list[_Found] = usable(partial(_records, first=first), with_split)
+    if refused and not any(
+        one.captions or (one.question and one.question.answers) for one in found
+    ):
+        hint = refused[0].hint
+        raise BadData(
+            f"{refused[0].message}; no row is left", location=refused[0].location, hint=hint
+        )
     image_ids, released = _image_ids(found)
     asked = [(one, one.question) for one in found if one.question]
     ids, released_too = _ids([one.row.values.get("id") for one, _ in asked])
@@ -242,7 +252,7 @@ def _left_out(found: Sequence[_Found], refused: Sequence[BadData]) -> list[str]:
 def _strange(found: Sequence[_Found]) -> list[str]:
     """The note about questions of which the only answer is none of their choices."""
     strange = [
-        f"{one.row.location}: {one.row.place} has {one.question.best_answer[:40]!a}"
+        f"{one.row.location}: {one.row.place} has {one.question.best_answer[:40]!r}"
         for one in found
         if one.question and len(set(one.question.answers)) == 1
         if (choices := _choices(one.row)) and not is_among(one.question.best_answer, choices)
@@ -279,9 +289,9 @@ def _named_row(row: Row) -> _NamedRow:
     name, split = name_of(row), row.split
     if not _is_blank(word := row.values.get("split")):
         if (own := word_of_split(word)) is None:
-            raise row.bad(f"is of split {str(word)[:30]!a}", "Write train, val or test.")
+            raise row.bad(f"is of split {str(word)[:30]!r}", "Write train, val or test.")
         if split not in (None, own):
-            message = f"is of split {str(word)[:30]!a}, but the name of its file says {split}"
+            message = f"is of split {str(word)[:30]!r}, but the name of its file says {split}"
             hint = (
                 "Mend one. Of a table say: --option columns=split:COLUMN, or columns=split: (name)."
             )
@@ -356,7 +366,7 @@ def _follow_whole_paths(
                     return [one._replace(name=of[one.name]) for one in named], [note]
                 hint = f"There is no folder {home} here: give that of the images with "
                 hint += "--option images=FOLDER; they are found there by the ends of their paths."
-    name = ascii(named[first].name)[:80]
+    name = repr(named[first].name)[:80]
     raise named[first].row.bad(f"names {name}, outside of the folder of images {root}", hint)
 
 
@@ -384,10 +394,10 @@ def name_of(row: Row) -> str:
     name = name[0] if isinstance(name, list) and len(name) == 1 else name
     if not is_text([name]) or not str(name).strip():
         hint = "Write the name of the image's file, relative to the folder of images."
-        raise row.bad(f"names no image, but {ascii(name)[:40]}", hint)
+        raise row.bad(f"names no image, but {repr(name)[:40]}", hint)
     if is_address(str(name)):
         hint = "Download the images first, and write the names of their files."
-        raise row.bad(f"names no file, but the address {ascii(name)[:60]}", hint)
+        raise row.bad(f"names no file, but the address {repr(name)[:60]}", hint)
     return tidy(str(name).strip().replace("\\", "/"))
 
 
@@ -405,7 +415,7 @@ def _question(named: _NamedRow, split: Split, first: int | None) -> Question | N
     if _is_blank(text := row.values.get("question")):
         return None
     if not is_text([text]):
-        raise row.bad(f"asks {ascii(text)[:40]}, which is no text", "Write it as text.")
+        raise row.bad(f"asks {repr(text)[:40]}, which is no text", "Write it as text.")
     if not re.search(r"\w", str(text)):
         return None
     answers = _chosen(row, _texts(row, "answer"), first)
@@ -413,9 +423,12 @@ def _question(named: _NamedRow, split: Split, first: int | None) -> Question | N
     answers = answers or ((best,) if best else ())
     if not answers and (named.drawn or split != "test"):
         hint = "Only questions that are said to be of split test may lack an answer."
-        raise row.bad(f"has no answer to {str(text)[:40]!a}", hint)
+        if row.columns and "answer" not in row.values:
+            hint = f"No column of answers is known, of {listed(row.columns, 12)}. Say which it is: "
+            hint += "--option columns=answer:NAME."
+        raise row.bad(f"has no answer to {str(text)[:40]!r}", hint)
     if best and best not in answers:
-        message = f"has the best answer {best[:40]!a}, which is none of its answers"
+        message = f"has the best answer {best[:40]!r}, which is none of its answers"
         raise row.bad(message, "Say which column holds the answers: --option columns=answer:NAME.")
     best = best or commonest_answer(answers)
     kinds = []
@@ -490,14 +503,14 @@ def _texts_in(row: Row, column: str, given: Any) -> tuple[str, ...]:
     """One text or several: set apart by bars, as a JSON list, or a list already."""
     if isinstance(given, dict):  # a Hugging Face sequence of records: a list for each field
         if column not in given:
-            raise row.bad(f"has the {column} {ascii(given)[:40]}", f"Write each {column} as text.")
+            raise row.bad(f"has the {column} {repr(given)[:40]}", f"Write each {column} as text.")
         given = given[column]
     if isinstance(given, str) and re.match(A_LIST, given):
         try:
             given = _parsed(given.strip())
         except (ValueError, RecursionError, SyntaxError, MemoryError):
             hint = 'Write ["one", "two"] or one|two; quote a text that begins so, in a list of one.'
-            raise row.bad(f"has a broken list: {given[:40]!a}", hint) from None
+            raise row.bad(f"has a broken list: {given[:40]!r}", hint) from None
     parts = given.split("|") if isinstance(given, str) else given
     parts = parts if isinstance(parts, list | tuple) else [] if parts is None else [parts]
     texts: list[Any] = [part.get(column) if isinstance(part, dict) else part for part in parts]
@@ -507,5 +520,5 @@ def _texts_in(row: Row, column: str, given: Any) -> tuple[str, ...]:
     if not is_text(texts):
         is_bool = any(type(text) is bool for text in texts)
         hint = 'Write "yes" or "no".' if is_bool else f"Write each {column} as text."
-        raise row.bad(f"has the {column} {ascii(given)[:40]}, which is no text", hint)
+        raise row.bad(f"has the {column} {repr(given)[:40]}, which is no text", hint)
     return tuple(text.strip() for text in texts if text.strip())

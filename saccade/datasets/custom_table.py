@@ -20,7 +20,7 @@ from saccade.core.errors import BadData
 from saccade.data.find_files import ImageFiles, files_like, is_absolute, several_files
 from saccade.data.options import one_of
 from saccade.data.records import SPLITS, Collection, Split
-from saccade.datasets.columns import columns_of, fits, there_is
+from saccade.datasets.columns import columns_of, fits, key_of, numbered_alike, there_is
 from saccade.datasets.custom_rows import (
     Row,
     as_rules,
@@ -33,6 +33,8 @@ from saccade.datasets.huggingface import is_metadata
 from saccade.datasets.layout_files import claimed
 from saccade.datasets.row_files import ROW_FILES, first_row, read_known, split_of
 
+Chosen = list[tuple[Path, Split | None]]
+"""Tables, and the splits that their names say."""
 MOST_DIGITS = 13
 """Of numbers in the names of images; COCO's have 12."""
 
@@ -56,17 +58,23 @@ def read(
     """
     checked = as_rules(**rules)
     files = ImageFiles(root, images or None)
-    chosen = _named(root, table) if table else _tables(root, columns)
+    join = _join(root, columns, table)
+    chosen = join[1] if join else _named(root, table) if table else _tables(root, columns)
     homes = dict.fromkeys(path.parent for path, _ in chosen if path.parent.is_relative_to(root))
     beside = [home.relative_to(root).as_posix() for home in homes if home != root]
     folders = ["images", "", *(f"{folder}{end}" for folder in beside for end in ("/images", ""))]
     folders = [folder for folder in folders if (files.root / folder).is_dir()]
 
-    rows = [row for path, split in chosen for row in read_known(path, columns, split)]
+    pictured = join[0] if join else None
+    rows = [
+        row for path, split in chosen for row in read_known(path, columns, split, images=pictured)
+    ]
     rows = _with_folders(rows, files, folders)
     if not _belong_together(rows):
         raise several_files("tables", root, [path for path, _ in chosen], "table")
-    return collect("table", rows, partial(files.find, folders=folders), files.root, checked, ())
+    return collect(
+        "table", rows, partial(files.find, folders=folders), files.root, checked, _unread(rows)
+    )
 
 
 def _with_folders(rows: list[Row], files: ImageFiles, usual: Sequence[str]) -> list[Row]:
@@ -114,15 +122,48 @@ def recognise(root: Path, table: str = "", columns: str = "") -> str | None:
     for path in [path for path, _ in _named(root, table)] if table else _found(root):
         if fits(names := list(first_row(path)), given=columns):
             return there_is(path, root, names)
+    if not table and (join := _join(root, columns)):
+        names = list(first_row(path := join[1][0][0]))
+        return f"{there_is(path, root, names)}, which belong to {join[0].name}"
     return f"the table is given as {table}" if table else None
 
 
-def _named(root: Path, given: str) -> list[tuple[Path, Split | None]]:
+def _join(root: Path, columns: str, table: str = "") -> tuple[Path, Chosen] | None:
+    """A table of images, and those of questions or captions without images that belong to it."""
+    named = _named(root, table)
+    tables = {path: list(first_row(path)) for path in (*_found(root), *(path for path, _ in named))}
+    wanted = {path: tables[path] for path, _ in named} or tables
+    if any(fits(names, given=columns) for names in wanted.values()):
+        return None
+    pairs = [
+        (images, path)
+        for images, others in tables.items()
+        for path, names in wanted.items()
+        if key_of(names, others) and (not columns or fits([*others, *names], given=columns))
+    ]
+    of = {images for images, _ in pairs}
+    paths = [path for _, path in pairs]
+    chosen = named if table and len(paths) == len(named) else _one_or_split(paths, columns)
+    return (of.pop(), chosen) if len(of) == 1 and chosen else None
+
+
+def _unread(rows: Sequence[Row]) -> list[str]:
+    """Notes about files with several numbered questions in a row, of which one was asked for."""
+    files = {row.location: row.columns for row in rows}
+    several = {path: numbered_alike(names, "question") for path, names in files.items()}
+    return [
+        f"{path.name} has the columns {', '.join(names)}: one question of each row was read."
+        for path, names in several.items()
+        if names
+    ]
+
+
+def _named(root: Path, given: str) -> Chosen:
     """The tables that the user names, and their splits. One alone has its splits in a column, or
     none.
     """
     names = [name.strip() for name in given.split(",") if name.strip()]
-    chosen: list[tuple[Path, Split | None]] = []
+    chosen: Chosen = []
     for name in names:
         file, colon, word = name.rpartition(":")
         if colon and not (root / name).is_file():
@@ -140,7 +181,7 @@ def _found(root: Path) -> list[Path]:
     return [path for path in found if path not in others and not is_metadata(path)]
 
 
-def _tables(root: Path, columns: str) -> list[tuple[Path, Split | None]]:
+def _tables(root: Path, columns: str) -> Chosen:
     """The table that fits, or one for each split, which its name then says; or one of questions
     and one of captions, or for each split of both.
     """
@@ -162,7 +203,7 @@ def _tables(root: Path, columns: str) -> list[tuple[Path, Split | None]]:
     raise several_files("tables", root, fitting, "table")
 
 
-def _one_or_split(paths: Sequence[Path], columns: str) -> list[tuple[Path, Split | None]]:
+def _one_or_split(paths: Sequence[Path], columns: str) -> Chosen:
     """The only table, or those whose names all say a split, if each says its own; else none."""
     if len(paths) == 1:
         return [(paths[0], None)]

@@ -23,7 +23,7 @@ from saccade.data.reading import (
     refuse_constant,
 )
 from saccade.data.records import Split
-from saccade.datasets.columns import COLUMNS, Chosen, Names, columns_of
+from saccade.datasets.columns import COLUMNS, Chosen, Names, columns_of, key_of
 from saccade.datasets.custom_rows import Cells, Row, refuse_unsaid_split, split_in
 
 ROW_FILES = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
@@ -161,20 +161,54 @@ def parse_json(path: Path, place: str, line: str) -> Any:
 
 
 def read_known(
-    path: Path, given: str, split: Split | None = None, usual: Names = COLUMNS
+    path: Path,
+    given: str,
+    split: Split | None = None,
+    usual: Names = COLUMNS,
+    images: Path | None = None,
 ) -> list[Row]:
     """All rows by the names of `usual`, as far as there are such columns; see `columns_of`.
 
-    `split` is what the file's name says.
+    `split` is what the file's name says; `images` is a table whose rows belong to those, by an id.
     """
     names, rows = read_rows(path)
+    if images and (key := key_of(names, first_names := list(first_row(images)))):
+        rows = _joined(rows, images, *key)
+        names = [*names, *(name for name in first_names if name not in names)]
     wanted = columns_of(names, given, path, usual)
     if split is None and "split" not in wanted and not says_split(given):
         used = {name for several in wanted.values() for name in several}
         for name in names:
             if name not in used:
                 refuse_unsaid_split(path, name, (row.values.get(name) for row in rows))
-    return [row._replace(values=parts_of(row.values, wanted), split=split) for row in rows]
+    return [
+        row._replace(values=parts_of(row.values, wanted), split=split, columns=names)
+        for row in rows
+    ]
+
+
+def _joined(rows: Sequence[Row], images: Path, mine: str, theirs: str) -> list[Row]:
+    """The rows with what the table of images has of the same id."""
+    of: dict[str, Row] = {}
+    for other in read_rows(images)[1]:
+        other.refuse_fault()
+        if of.setdefault(str(other.values.get(theirs)).strip(), other) is not other:
+            message = f"has the {theirs} {str(other.values.get(theirs))[:40]!r} a second time"
+            raise other.bad(message, "Keep one row for each image.")
+    found = []
+    for row in rows:
+        key = str(row.values.get(mine)).strip()
+        if row.fault or key in of:
+            values = {} if row.fault else {**of[key].values, **row.values}
+            found.append(row._replace(values=values))
+        else:
+            fault = f"is of {mine} {key[:40]!r}, which {images.name} lacks"
+            hint = f"Add it there. If the tables belong together otherwise: {AS_MAPPING}"
+            found.append(row._replace(values={}, fault=fault, hint=hint))
+    return found
+
+
+AS_MAPPING = "describe them in a mapping with [join] (docs/data.md)."
 
 
 def parts_of(values: Mapping[str, Any], wanted: Chosen) -> dict[str, Any]:
