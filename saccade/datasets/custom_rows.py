@@ -175,13 +175,7 @@ def collect(
     ]
     first = _first_choice(with_split, rules, root)
     found: list[_Found] = usable(partial(_records, first=first), with_split)
-    if refused and not any(
-        one.captions or (one.question and one.question.answers) for one in found
-    ):
-        hint = refused[0].hint
-        raise BadData(
-            f"{refused[0].message}; no row is left", location=refused[0].location, hint=hint
-        )
+    _refuse_nothing_left(found, refused)
     image_ids, released = _image_ids(found)
     asked = [(one, one.question) for one in found if one.question]
     ids, released_too = _ids([one.row.values.get("id") for one, _ in asked])
@@ -212,6 +206,14 @@ def collect(
         choices={id_: tuple(filter(None, texts)) for id_, texts in choices.items()},
         released_ids=[*released, *released_too],
     )
+
+
+def _refuse_nothing_left(found: Sequence[_Found], refused: Sequence[BadData]) -> None:
+    """Raise the first error again where what is left has neither an answer nor a caption."""
+    told = (one.captions or (one.question and one.question.answers) for one in found)
+    if refused and not any(told):
+        message, first = f"{refused[0].message}; no row is left", refused[0]
+        raise BadData(message, location=first.location, hint=first.hint)
 
 
 def _usable(

@@ -257,7 +257,7 @@ def nothing_known(root: Path, options: Mapping[str, str]) -> SaccadeError:
             alike = [file for file in rows if file.known().keys() == best.known().keys()]
             alike = [file for file in rows if file.tells()] or alike
             splits = {split_in(file.path.name) for file in alike}
-            one = len(alike) == 1 or (None not in splits and len(splits) == len(alike))
+            one = len(rows) == 1 or (None not in splits and 1 < len(splits) == len(alike))
             own = f"If it is a table of your own, say which is what: {_command(root, best, one)}."
             if several := numbered_alike(list(best.first), "question"):
                 own = f"A row has one question: write one for each of {', '.join(several)}. {own}"
