@@ -486,9 +486,9 @@ class TestMultipleChoice:
         write(tmp_path / "t.jsonl", *asked([1, 2, 2]))
         with pytest.raises(BadConfig) as caught:
             read_source("table", tmp_path)
-        assert "first_choice=0" in caught.value.hint
+        assert "choices_from=0" in caught.value.hint
         for first, meant in (("0", ["green", "blue", "blue"]), ("1", ["red", "green", "green"])):
-            questions = read_source("table", tmp_path, first_choice=first).questions
+            questions = read_source("table", tmp_path, choices_from=first).questions
             assert [q.best_answer for q in questions] == meant
 
     def test_numbers_that_are_choices_are_no_places(self, tmp_path):

@@ -59,6 +59,6 @@ def counted_from(asked: Asked, given: str = "") -> int | None:
         answer, choices = asked[0]
         either = " or ".join(repr(by_place(answer, choices, first)) for first in (0, 1))
         message = f"answers are places among their choices: the first, {answer}, could be {either}"
-        hint = "Say how the choices are counted: --option first_choice=0, or first_choice=1."
+        hint = "Say how the choices are counted: --option choices_from=0, or choices_from=1."
         raise BadConfig(message, hint=hint)
     return int(missed[1] < missed[0])

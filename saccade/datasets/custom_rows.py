@@ -111,13 +111,13 @@ class RowRules(NamedTuple):
     drawing: Drawing
     bad: str
     """"refuse" or "drop" (leave the row out, and count it)."""
-    first_choice: str = ""
+    choices_from: str = ""
     """The number of the first of several choices, "0" or "1", where answers are such numbers."""
 
 
-def as_rules(bad: str = "refuse", first_choice: str = "", **shares: Any) -> RowRules:
+def as_rules(bad: str = "refuse", choices_from: str = "", **shares: Any) -> RowRules:
     """These options of a reader, which it takes as `**rules`. Raises BadConfig."""
-    first = one_of("first_choice", str(first_choice), ("", "0", "1"))
+    first = one_of("choices_from", str(choices_from), ("", "0", "1"))
     return RowRules(as_drawing(**shares), one_of("bad", bad, ("refuse", "drop")), first)
 
 
@@ -173,7 +173,7 @@ def collect(
     with_split = [
         one._replace(split=split, drawn=every) for one, split in zip(named, splits, strict=True)
     ]
-    first = _first_choice(with_split, rules, root)
+    first = _choices_from(with_split, rules, root)
     found: list[_Found] = usable(partial(_records, first=first), with_split)
     _refuse_nothing_left(found, refused)
     image_ids, released = _image_ids(found)
@@ -442,7 +442,7 @@ def _question(named: _NamedRow, split: Split, first: int | None) -> Question | N
     return Question(0, 0, str(text).strip(), split, answers, best, *kinds)
 
 
-def _first_choice(named: Sequence[_NamedRow], rules: RowRules, root: Path) -> int | None:
+def _choices_from(named: Sequence[_NamedRow], rules: RowRules, root: Path) -> int | None:
     """How the choices are counted, where answers are places among them; see `counted_from`."""
     asked = []
     for row in (one.row for one in named if not _is_blank(one.row.values.get("choices"))):
@@ -450,7 +450,7 @@ def _first_choice(named: Sequence[_NamedRow], rules: RowRules, root: Path) -> in
             if (choices := _choices(row)) and len(answers := _texts(row, "answer")) == 1:
                 asked.append((answers[0], choices))
     try:
-        return counted_from(asked, rules.first_choice)
+        return counted_from(asked, rules.choices_from)
     except BadConfig as error:
         raise BadConfig(error.message, location=root, hint=error.hint) from None
 
