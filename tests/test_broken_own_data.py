@@ -98,8 +98,8 @@ BROKEN = {
         "line 2 has a broken list", "Write [",
     ),
     "table: a number without end": Broken(
-        "table", rewrite(TABLE, "a cat|cat|cat", "[1e999]"), TABLE,
-        "line 2 has the answer [inf], which is no text", "as text",
+        "table", rewrite(TABLE, "a cat|cat|cat", '"[""a cat"", 1e999]"'), TABLE,
+        "line 2 has the answer ['a cat', inf], which is no text", "as text",
     ),
     "table: only a header": Broken(
         "table", write(TABLE, "image,question,answer\n"), "", "there is not one row", "--root",

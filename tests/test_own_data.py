@@ -21,7 +21,7 @@ from saccade.datasets.catalogue import read_source, reason
 from saccade.datasets.columns import columns_of, fits, known_among
 from saccade.datasets.custom_rows import split_in
 from saccade.datasets.detect import recognise
-from saccade.datasets.diagnose import unread_files
+from saccade.datasets.diagnose import nothing_known, unread_files
 from saccade.datasets.layout import load
 from saccade.datasets.prepare import prepare
 from saccade.datasets.row_files import first_row
@@ -432,6 +432,262 @@ class TestSeveralColumns:
             read_source("table", tmp_path)
         chosen = read_source("table", tmp_path, columns="answer:answer")
         assert chosen.questions[0].answers == ("x",)
+
+
+CHOICES = ["red", "green", "blue"]
+
+
+def asked(answers, **more):
+    """Rows of JSON: a question with three choices for each answer."""
+    return [
+        json.dumps(
+            {"image": f"{n}.jpg", "question": f"{n}?", "options": CHOICES, "answer": a} | more
+        )
+        for n, a in enumerate(answers)
+    ]
+
+
+class TestMultipleChoice:
+    @pytest.mark.parametrize(
+        ("given", "meant"),
+        [
+            ("B", "green"), ("(c)", "blue"), ("A.", "red"), ("B) green", "green"), ("blue", "blue"),
+            ("Green", "Green"), (["C"], "blue"), ("D", "D"), ("B) red", "B) red"),
+            ("purple", "purple"), ("\uff08\uff22\uff09", "green"),
+        ],
+    )  # fmt: skip
+    def test_a_letter_is_the_choice(self, tmp_path, given, meant):
+        write(tmp_path / "t.jsonl", *asked([given, "red"]))
+        collection = read_source("table", tmp_path)
+        assert [q.best_answer for q in collection.questions] == [meant, "red"]
+        strange = meant.lower() not in CHOICES
+        assert strange == any("1 answer is none" in note for note in collection.notes)
+
+    @pytest.mark.parametrize(
+        "names",
+        ["A,B,C", "选项A,选项B,选项C", "Option A,Option B,Option C", "choice1,choice2,choice3",
+         "option_0,option_1,option_2"],
+    )  # fmt: skip
+    def test_each_choice_may_have_its_column(self, tmp_path, names):
+        rows = ["0.jpg,Q0?,red,green,blue,C", "1.jpg,Q1?,yes,no,,B", "2.jpg,Q2?,,on,off,C"]
+        write(tmp_path / "t.csv", f"image,question,{names},answer", *rows)
+        collection = read_source("table", tmp_path)
+        assert [q.best_answer for q in collection.questions] == ["blue", "no", "off"]
+        assert list(collection.choices.values()) == [tuple(CHOICES), ("yes", "no"), ("on", "off")]
+
+    @pytest.mark.parametrize("as_text", [False, True])
+    def test_places_are_counted_so_that_all_answers_are_choices(self, tmp_path, as_text):
+        for places, meant in (([0, 1, 2], CHOICES), ([3, 1, 1], ["blue", "red", "red"])):
+            write(tmp_path / "t.jsonl", *asked([str(n) if as_text else n for n in places]))
+            questions = read_source("table", tmp_path).questions
+            assert [q.best_answer for q in questions] == meant
+
+    def test_places_that_could_be_counted_either_way_are_asked_about(self, tmp_path):
+        write(tmp_path / "t.jsonl", *asked([1, 2, 2]))
+        with pytest.raises(BadConfig) as caught:
+            read_source("table", tmp_path)
+        assert "choices_from=0" in caught.value.hint
+        for first, meant in (("0", ["green", "blue", "blue"]), ("1", ["red", "green", "green"])):
+            questions = read_source("table", tmp_path, choices_from=first).questions
+            assert [q.best_answer for q in questions] == meant
+
+    def test_numbers_that_are_choices_are_no_places(self, tmp_path):
+        write(tmp_path / "t.jsonl", *asked([1, 3, 2], options=["3", "2", "1"]))
+        questions = read_source("table", tmp_path).questions
+        assert [q.best_answer for q in questions] == ["1", "3", "2"]
+
+    def test_a_place_that_is_none_is_refused_or_left_out(self, tmp_path):
+        write(tmp_path / "t.jsonl", *asked([0, 1, 2, 3]))
+        with pytest.raises(BadData, match="line 4 has the answer 3, but 3 choices"):
+            read_source("table", tmp_path)
+        assert len(read_source("table", tmp_path, bad="drop").questions) == 3
+
+    def test_choices_by_letter_in_an_object(self, tmp_path):
+        write(tmp_path / "t.jsonl", *asked(["B"], options=dict(zip("ABC", CHOICES, strict=True))))
+        assert read_source("table", tmp_path).questions[0].best_answer == "green"
+
+    @pytest.mark.parametrize("answer", [2, "C", [{"answer": "C"}]])
+    def test_in_the_form_of_vqa(self, tmp_path, answer):
+        ids = [{"question_id": n, "image_id": n} for n in range(2)]
+        questions = [i | {"question": "Q?", "choices": CHOICES} for i in ids]
+        first = {int: 0, str: "A", list: [{"answer": "A"}]}[type(answer)]
+        annotations = [ids[0] | {"answer": answer}, ids[1] | {"answer": first}]
+        write(tmp_path / "questions.json", json.dumps({"questions": questions}))
+        write(tmp_path / "annotations.json", json.dumps({"annotations": annotations}))
+        collection = read_source("vqa-form", tmp_path)
+        assert [q.best_answer for q in collection.questions] == ["blue", "red"]
+
+
+class TestImagesOfSplits:
+    """Names that stand in each split's folder are images of their own."""
+
+    def files(self, root, **options):
+        return {(image.file, image.split) for image in read_source("table", root, **options).images}
+
+    @pytest.mark.parametrize(
+        "folders",
+        [("images/train", "images/val"), ("train", "val"), ("images_train", "images_val"),
+         ("images", "val"), ("train/images", "valid/images"), ("训练", "验证")],
+    )  # fmt: skip
+    @pytest.mark.parametrize("column", [False, True])
+    def test_each_in_the_folder_of_its_split(self, tmp_path, folders, column):
+        if column:
+            rows = [f"{n}.jpg,A {s}.,{s}" for s in ("train", "val") for n in range(2)]
+            write(tmp_path / "t.csv", "image,caption,split", *rows)
+        else:
+            for split in ("train", "val"):
+                write(tmp_path / f"{split}.csv", "image,caption", "0.jpg,A.", "1,B.")
+        touch(tmp_path, *(f"{folder}/{n}.jpg" for folder in folders for n in range(2)))
+        found = {
+            (f"{f}/{n}.jpg", s)
+            for f, s in zip(folders, ("train", "val"), strict=True)
+            for n in range(2)
+        }
+        assert self.files(tmp_path) == found
+        check(read_source("table", tmp_path))
+
+    def test_the_folders_say_the_split_of_a_table_without(self, tmp_path):
+        write(tmp_path / "t.csv", "image,caption", "0.jpg,A.", "1.jpg,B.")
+        touch(tmp_path, "images/train/0.jpg", "images/test/1.jpg")
+        assert self.files(tmp_path, val_share="0") == {
+            ("images/train/0.jpg", "train"), ("images/test/1.jpg", "test"),
+        }  # fmt: skip
+        touch(tmp_path, "images/test/0.jpg")
+        with pytest.raises(BadData, match=r"0\.jpg could be images/test/0\.jpg and images/train"):
+            read_source("table", tmp_path)
+
+    def test_a_folder_of_any_name_comes_after_the_usual_ones(self, tmp_path):
+        write(tmp_path / "t.csv", "image,caption,split", "0.jpg,A.,train", "1.jpg,B.,val")
+        touch(tmp_path, "图片/0.jpg", "图片/1.jpg", "images/1.jpg")
+        assert self.files(tmp_path) == {("图片/0.jpg", "train"), ("images/1.jpg", "val")}
+
+    def test_numbers_without_their_zeros(self, tmp_path):
+        write(tmp_path / "t.csv", "image,caption,split", "7,A.,train", "10,B.,val")
+        touch(tmp_path, "images/00007.jpg", "images/00010.jpg")
+        assert self.files(tmp_path) == {("images/00007.jpg", "train"), ("images/00010.jpg", "val")}
+
+
+class TestQuotations:
+    @pytest.mark.parametrize("mark", [",", "\t"])
+    @pytest.mark.parametrize("begin", ['{n}.jpg{m}"it begins{m}yes', '"{n}.jpg{m}it begins{m}yes'])
+    def test_one_that_swallows_rows_is_refused_or_left_out(self, tmp_path, mark, begin):
+        rows = [f"{n}.jpg{mark}What is {n}?{mark}yes" for n in range(9)]
+        rows[2] = begin.format(n=2, m=mark)
+        rows[5] = f'5.jpg{mark}it ends"{mark}yes'
+        write(tmp_path / "t.csv", mark.join(("image", "question", "answer")), *rows)
+        with pytest.raises(BadData) as caught:
+            read_source("table", tmp_path)
+        assert "line 4 has a quotation up to line 7, with 3 lines" in caught.value.message
+        collection = read_source("table", tmp_path, bad="drop")
+        assert len(collection.questions) == 5
+        assert any("1 row" in note and "3 lines" in note for note in collection.notes)
+
+    def test_a_text_may_have_lines(self, tmp_path):
+        texts = [
+            "One, two.\nThree, four.",
+            "A dog\n\nruns, in 2 parks.",
+            "Line 1\nLine 2, 3.jpg is",
+        ]
+        rows = [f'{n}.jpg,"{text}"' for n, text in enumerate(texts)]
+        write(tmp_path / "t.csv", "image,caption", *rows)
+        assert [c.text for c in read_source("table", tmp_path).captions] == texts
+
+
+class TestBrackets:
+    @pytest.mark.parametrize(
+        ("written", "meant"),
+        [
+            ("[Figure 3] a dog", ["[Figure 3] a dog"]), ("[30]", ["[30]"]), ("[unk]", ["[unk]"]),
+            ('["a dog"]', ["a dog"]), ("['a dog', \"it's\"]", ["a dog", "it's"]),
+        ],
+    )  # fmt: skip
+    def test_only_quoted_texts_are_a_list(self, tmp_path, written, meant):
+        field = written.replace('"', '""')
+        write(tmp_path / "t.csv", "image,caption", f'0.jpg,"{field}"')
+        assert [c.text for c in read_source("table", tmp_path).captions] == meant
+
+    @pytest.mark.parametrize(
+        "written", ["['a dog' 'a cat']", "['a dog', 'a cat'", "['a', open(1)]"]
+    )
+    def test_a_list_in_another_form_is_refused(self, tmp_path, written):
+        write(tmp_path / "t.csv", "image,caption", f'0.jpg,"{written}"')
+        with pytest.raises(BadData, match="line 2 has a broken list"):
+            read_source("table", tmp_path)
+
+    def test_a_list_of_one_name_is_the_image(self, tmp_path):
+        rows = [{"images": [f"images/{n}.jpg"], "caption": "A."} for n in range(2)]
+        write(tmp_path / "t.jsonl", *map(json.dumps, rows))
+        images = read_source("table", tmp_path, columns="image:images").images
+        assert [image.file for image in images] == ["images/0.jpg", "images/1.jpg"]
+
+
+class TestTableOfImages:
+    """A table of images beside one of captions or questions, which names images by an id."""
+
+    def lay(self, root, images=("7,0.jpg,train", "3,1.jpg,val"), texts=("3,B.", "7,A.")):
+        write(root / "images.csv", "image_id,file_name,split", *images)
+        write(root / "captions.csv", "image_id,caption", *texts)
+        touch(root, *(f"images/{n}.jpg" for n in (0, 1, 3, 7)))
+
+    @pytest.mark.parametrize("options", [{}, {"table": "captions.csv"}])
+    def test_joined_by_the_id(self, tmp_path, options):
+        self.lay(tmp_path)
+        assert reason("table", tmp_path, options)
+        collection = read_source("table", tmp_path, **options)
+        files = {image.id: (image.file, image.split) for image in collection.images}
+        assert {(c.text, *files[c.image_id]) for c in collection.captions} == {
+            ("A.", "images/0.jpg", "train"), ("B.", "images/1.jpg", "val"),
+        }  # fmt: skip
+
+    def test_ids_of_captions_are_no_ids_of_images(self, tmp_path):
+        write(tmp_path / "images.csv", "id,file_name,split", "0,0.jpg,train", "1,1.jpg,val")
+        write(tmp_path / "captions.csv", "id,image_id,caption", "0,1,B.", "1,0,A.")
+        collection = read_source("table", tmp_path)
+        files = {image.id: image.file for image in collection.images}
+        assert {(c.text, files[c.image_id][-5:]) for c in collection.captions} == {
+            ("A.", "0.jpg"), ("B.", "1.jpg"),
+        }  # fmt: skip
+
+    def test_an_image_that_is_lacking_or_there_twice(self, tmp_path):
+        self.lay(tmp_path, texts=("3,B.", "8,A."))
+        with pytest.raises(BadData, match=r"line 3 is of image_id '8', which images\.csv lacks"):
+            read_source("table", tmp_path)
+        assert len(read_source("table", tmp_path, bad="drop").captions) == 1
+        self.lay(tmp_path, images=("7,0.jpg,train", "7,1.jpg,val"))
+        with pytest.raises(BadData, match="line 3 has the image_id '7' a second time"):
+            read_source("table", tmp_path)
+
+
+class TestWhichColumn:
+    def test_an_unknown_column_of_answers(self, tmp_path):
+        write(tmp_path / "t.csv", "image,question,réponse", "0.jpg,Où?,là")
+        for bad in ("refuse", "drop"):
+            with pytest.raises(BadData, match="no answer to 'Où") as caught:
+                read_source("table", tmp_path, bad=bad)
+            assert "columns=answer:NAME" in caught.value.hint
+            assert "image, question, réponse" in caught.value.hint
+
+    @pytest.mark.parametrize("name", ["gt_answer", "ground_truth", "标准答案", "参考答案"])
+    def test_further_names_of_answers(self, tmp_path, name):
+        write(tmp_path / "t.csv", f"image,question,{name}", "0.jpg,Q?,yes")
+        assert read_source("table", tmp_path).questions[0].answers == ("yes",)
+
+    def test_the_command_reads_the_tables_of_all_splits(self, tmp_path):
+        write(tmp_path / "train.csv", "id,image_id,question,answer", "0,a,Q?,yes")
+        write(tmp_path / "test.csv", "id,image_id,question", "1,b,Q?")
+        write(tmp_path / "sample_submission.csv", "id,answer", "1,yes")
+        hint = nothing_known(tmp_path, {}).hint
+        assert "columns=image:COLUMN" in hint
+        assert "table=" not in hint
+        questions = read_source("table", tmp_path, columns="image:image_id").questions
+        assert {q.split for q in questions} == {"train", "test"}
+
+    def test_several_questions_in_a_row(self, tmp_path):
+        names = "image,question1,answer1,question2,answer2"
+        write(tmp_path / "t.csv", names, "0.jpg,Q?,yes,R?,no")
+        assert "question1, question2" in nothing_known(tmp_path, {}).hint
+        given = "question:question1,answer:answer1"
+        assert "question2" in read_source("table", tmp_path, columns=given).notes[0]
 
 
 class TestDrawnSplits:

@@ -173,7 +173,8 @@ def _check_files(collection: Collection, missing: str, findings: list[Finding]) 
     message = f"{len(lost)} of {len(collection.images)} images are not there"
     if missing == "refuse":
         message += f", the first are {', '.join(examples)}"
-        given = "Put them there, or give their folder with --option images=FOLDER"
+        given = "Put them there, or give their folder (in that of the data set, or absolute) with "
+        given += "--option images=FOLDER"
         hint = f"{given}; --missing drop leaves their records out, --missing keep keeps them."
         raise BadData(in_number(message), location=root, hint=hint)
     hint = "Use this folder without images only, or put them there and prepare again."

@@ -524,7 +524,7 @@ def reader_options(name: str) -> list[str]:
     own = [name for name in parameters if name not in ("root", "shares", "rules")]
     more = parameters.keys() & {"shares", "rules"}
     if "rules" in more:
-        own.append("bad")
+        own += ["bad", "choices_from"]
     return [*own, *(inspect.signature(as_drawing).parameters if more else ())]
 
 

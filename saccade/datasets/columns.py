@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from types import MappingProxyType
 
@@ -19,7 +19,10 @@ COLUMNS: Names = MappingProxyType(
             *("圖片", "圖像", "影像", "圖片路徑", "圖像路徑", "檔名", "檔案名稱"),
         ),
         "question": ("question", "问题", "提问", "問題", "提問"),
-        "answer": ("answers", "answer", "答案", "回答"),
+        "answer": (
+            *("answers", "answer", "gt_answer", "gt_answers", "ground_truth", "答案", "回答"),
+            *("标准答案", "参考答案", "正确答案", "標準答案", "參考答案", "正確答案"),
+        ),
         "best_answer": ("best_answer", "multiple_choice_answer"),
         "caption": (
             *("captions", "caption", "描述", "图片描述", "图像描述", "字幕", "标题", "图片标题"),
@@ -79,6 +82,12 @@ def columns_of(names: Sequence[str], given: str, location: Path, usual: Names = 
         every, *best = chosen["answer"]
         if plain(every) == "answers":
             chosen |= {"answer": (every,), "best_answer": tuple(best)}
+    if (
+        "answer" in chosen
+        and "choices" in usual
+        and not {"choices"} & (said.keys() | chosen.keys())
+    ):
+        chosen |= {"choices": several} if (several := _choices_among(names)) else {}
     if "image" not in chosen or not {"question", "caption"} & chosen.keys():
         lacks = "images (image)" if "image" not in chosen else "questions or captions"
         known_names = "Name the columns image, question, answer, caption"
@@ -111,6 +120,39 @@ def _usual_groups(part: str, known: Sequence[str], names: Sequence[str]) -> list
     return groups + [_written(names, name) for name in numbered]
 
 
+def _choices_among(names: Sequence[str]) -> tuple[str, ...]:
+    """A column for each choice: A, B, C; `option_a`, `选项A`; `choice1`. Empty if none are."""
+    for stem in ("", "option", "choice", "options", "choices", "选项", "選項"):
+        for marks in ("abcdefghij", "0123456789", "123456789"):
+            wanted = [f"{stem}{mark}" for mark in marks] if stem else list(marks.upper())
+            by_name = {plain(n).replace("_", "") if stem else n: n for n in reversed(names)}
+            found = tuple(by_name[one] for one in takewhile(by_name.__contains__, wanted))
+            if len(found) > 1 and (stem or found[0] == "A"):
+                return found
+    return ()
+
+
+def numbered_alike(names: Sequence[str], part: str) -> list[str]:
+    """Numbered columns of a part that is one text: `question1`, `question2`; else nothing."""
+    found = [name for name in names if _without_number(name) in COLUMNS[part]]
+    return found if len(found) > 1 else []
+
+
+def key_of(texts: Sequence[str], images: Sequence[str]) -> tuple[str, str] | None:
+    """The column of a table of questions or captions, and that of a table of images, by which
+    rows belong together; None where that is not certain, or a table is of another kind.
+    """
+    has, has_too = known_among(texts).keys(), known_among(images).keys()
+    if "image" in has or "image" not in has_too or {"question", "caption"} & has_too:
+        return None
+    both = [(one, one) for one in texts if one in images and plain(one) not in COLUMNS["split"]]
+    own = [(one, one) for one, _ in both if plain(one) != "id"]
+    of_image = [one for one in texts if plain(one) in ("image_id", "img_id", "imageid")]
+    ids = [(of_image[0], one) for one in images if of_image and plain(one) == "id"]
+    found = own or ids or both
+    return found[0] if len(found) == 1 and {"question", "caption"} & has else None
+
+
 def _without_number(name: str) -> str | None:
     """The name in front of a column's number; None where it has none."""
     match = re.fullmatch(r"(.*?)[_.]?\d+", plain(name))
@@ -120,7 +162,7 @@ def _without_number(name: str) -> str | None:
 def _go_together(part: str, found: Sequence[str], usual: Names, named: bool) -> bool:
     """Are these several columns one part? An answer beside numbered ones may be one of choices."""
     if part not in SEVERAL or named:
-        return part in SEVERAL
+        return part in (*SEVERAL, "choices")
     numbered = [_without_number(name) in usual[part] for name in found]
     return part == "caption" or all(numbered) or not any(numbered)
 

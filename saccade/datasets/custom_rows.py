@@ -4,6 +4,7 @@ A row names an image, and a question with its answers, or captions, or both. Tab
 folders and layouts are read through here, so that the same rules hold for all.
 """
 
+import ast
 import json
 import math
 import os
@@ -22,6 +23,8 @@ from saccade.data.options import one_of
 from saccade.data.reading import is_text, refuse_constant
 from saccade.data.records import Caption, Collection, ImageRecord, Question, ReleasedId, Split
 from saccade.data.splits import Drawing, as_drawing
+from saccade.datasets.choices import by_letter, by_place, counted_from, is_among
+from saccade.datasets.columns import listed
 from saccade.text.answers import commonest_answer
 from saccade.text.tokenizers import caption_words
 
@@ -80,6 +83,8 @@ class Row(NamedTuple):
     """What to do where the layout's file is wrong about this row."""
     fault: str = ""
     """Why it has no values: "has 3 fields, line 1 has 4"."""
+    columns: Sequence[str] = ()
+    """All columns of its file, where these may have any name."""
 
     def refuse_fault(self) -> None:
         """Raise BadData for a row without values."""
@@ -106,11 +111,14 @@ class RowRules(NamedTuple):
     drawing: Drawing
     bad: str
     """"refuse" or "drop" (leave the row out, and count it)."""
+    choices_from: str = ""
+    """The number of the first of several choices, "0" or "1", where answers are such numbers."""
 
 
-def as_rules(bad: str = "refuse", **shares: Any) -> RowRules:
+def as_rules(bad: str = "refuse", choices_from: str = "", **shares: Any) -> RowRules:
     """These options of a reader, which it takes as `**rules`. Raises BadConfig."""
-    return RowRules(as_drawing(**shares), one_of("bad", bad, ("refuse", "drop")))
+    first = one_of("choices_from", str(choices_from), ("", "0", "1"))
+    return RowRules(as_drawing(**shares), one_of("bad", bad, ("refuse", "drop")), first)
 
 
 class _NamedRow(NamedTuple):
@@ -165,12 +173,14 @@ def collect(
     with_split = [
         one._replace(split=split, drawn=every) for one, split in zip(named, splits, strict=True)
     ]
-    found: list[_Found] = usable(_records, with_split)
+    first = _choices_from(with_split, rules, root)
+    found: list[_Found] = usable(partial(_records, first=first), with_split)
+    _refuse_nothing_left(found, refused)
     image_ids, released = _image_ids(found)
     asked = [(one, one.question) for one in found if one.question]
     ids, released_too = _ids([one.row.values.get("id") for one, _ in asked])
     numbered = list(zip(ids, asked, strict=True))
-    choices = {id_: texts for id_, (one, _) in numbered if (texts := _texts(one.row, "choices"))}
+    choices = {id_: texts for id_, (one, _) in numbered if (texts := tuple(_choices(one.row)))}
     captions = (
         caption._replace(image_id=image_ids[one.image]) for one in found for caption in one.captions
     )
@@ -185,10 +195,25 @@ def collect(
         ],
         [caption._replace(id=place) for place, caption in enumerate(captions)],
         licence,
-        notes=[*notes, *elsewhere, *by_folders, *drawn, *_left_out(found, refused)],
-        choices=choices,
+        notes=[
+            *notes,
+            *elsewhere,
+            *by_folders,
+            *drawn,
+            *_left_out(found, refused),
+            *_strange(found),
+        ],
+        choices={id_: tuple(filter(None, texts)) for id_, texts in choices.items()},
         released_ids=[*released, *released_too],
     )
+
+
+def _refuse_nothing_left(found: Sequence[_Found], refused: Sequence[BadData]) -> None:
+    """Raise the first error again where what is left has neither an answer nor a caption."""
+    told = (one.captions or (one.question and one.question.answers) for one in found)
+    if refused and not any(told):
+        message, first = f"{refused[0].message}; no row is left", refused[0]
+        raise BadData(message, location=first.location, hint=first.hint)
 
 
 def _usable(
@@ -226,6 +251,18 @@ def _left_out(found: Sequence[_Found], refused: Sequence[BadData]) -> list[str]:
     return list(map(in_number, notes))
 
 
+def _strange(found: Sequence[_Found]) -> list[str]:
+    """The note about questions of which the only answer is none of their choices."""
+    strange = [
+        f"{one.row.location}: {one.row.place} has {one.question.best_answer[:40]!r}"
+        for one in found
+        if one.question and len(set(one.question.answers)) == 1
+        if (choices := _choices(one.row)) and not is_among(one.question.best_answer, choices)
+    ]
+    note = f"{len(strange)} answers are none of the choices of their questions; the first: "
+    return [in_number(f"{note}{strange[0]}.")] if strange else []
+
+
 def _image_ids(found: Sequence[_Found]) -> tuple[dict[str, int], list[ReleasedId]]:
     """The number of each image's name, and the ids that were released as text."""
     given: dict[str, Any] = {}
@@ -251,12 +288,12 @@ def _ids(given: Sequence[Any], kind: str = "question") -> tuple[list[int], list[
 def _named_row(row: Row) -> _NamedRow:
     """A row with its image and the split that it says."""
     row.refuse_fault()
-    name, split = _name(row), row.split
+    name, split = name_of(row), row.split
     if not _is_blank(word := row.values.get("split")):
         if (own := word_of_split(word)) is None:
-            raise row.bad(f"is of split {str(word)[:30]!a}", "Write train, val or test.")
+            raise row.bad(f"is of split {str(word)[:30]!r}", "Write train, val or test.")
         if split not in (None, own):
-            message = f"is of split {str(word)[:30]!a}, but the name of its file says {split}"
+            message = f"is of split {str(word)[:30]!r}, but the name of its file says {split}"
             hint = (
                 "Mend one. Of a table say: --option columns=split:COLUMN, or columns=split: (name)."
             )
@@ -295,7 +332,7 @@ def _by_folders(named: list[_NamedRow]) -> tuple[list[_NamedRow], list[str]]:
     return with_split, ["The splits are those that the folders of the images are named after."]
 
 
-def _records(one: _NamedRow) -> _Found:
+def _records(one: _NamedRow, first: int | None) -> _Found:
     """What a row becomes. Raises BadData for one that has no split, or no answer."""
     row, split = one.row, one.split
     if split is None:
@@ -303,7 +340,7 @@ def _records(one: _NamedRow) -> _Found:
     cut = [(text, caption_words(text)) for text in _texts(row, "caption")]
     captions = [Caption(0, 0, text, words, split) for text, words in cut if words]
     wordless = len(cut) - len(captions)
-    return _Found(row, one.name, split, _question(one, split), captions, wordless, one.drawn)
+    return _Found(row, one.name, split, _question(one, split, first), captions, wordless, one.drawn)
 
 
 def _follow_whole_paths(
@@ -331,7 +368,7 @@ def _follow_whole_paths(
                     return [one._replace(name=of[one.name]) for one in named], [note]
                 hint = f"There is no folder {home} here: give that of the images with "
                 hint += "--option images=FOLDER; they are found there by the ends of their paths."
-    name = ascii(named[first].name)[:80]
+    name = repr(named[first].name)[:80]
     raise named[first].row.bad(f"names {name}, outside of the folder of images {root}", hint)
 
 
@@ -353,14 +390,16 @@ def _by_tails(names: set[str], home: str, root: Path, find: Callable[[str], str]
     return found[0] if found and all(of == found[0] for of in found) else {}
 
 
-def _name(row: Row) -> str:
+def name_of(row: Row) -> str:
+    """The name of a row's image. Raises BadData for what is none."""
     name = row.values.get("image")
+    name = name[0] if isinstance(name, list) and len(name) == 1 else name
     if not is_text([name]) or not str(name).strip():
         hint = "Write the name of the image's file, relative to the folder of images."
-        raise row.bad(f"names no image, but {ascii(name)[:40]}", hint)
+        raise row.bad(f"names no image, but {repr(name)[:40]}", hint)
     if is_address(str(name)):
         hint = "Download the images first, and write the names of their files."
-        raise row.bad(f"names no file, but the address {ascii(name)[:60]}", hint)
+        raise row.bad(f"names no file, but the address {repr(name)[:60]}", hint)
     return tidy(str(name).strip().replace("\\", "/"))
 
 
@@ -373,22 +412,25 @@ def _is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _question(named: _NamedRow, split: Split) -> Question | None:
+def _question(named: _NamedRow, split: Split, first: int | None) -> Question | None:
     row = named.row
     if _is_blank(text := row.values.get("question")):
         return None
     if not is_text([text]):
-        raise row.bad(f"asks {ascii(text)[:40]}, which is no text", "Write it as text.")
+        raise row.bad(f"asks {repr(text)[:40]}, which is no text", "Write it as text.")
     if not re.search(r"\w", str(text)):
         return None
-    answers = _chosen(row) or _texts(row, "answer")
-    best = next(iter(_texts(row, "best_answer")), "")
+    answers = _chosen(row, _texts(row, "answer"), first)
+    best = next(iter(_chosen(row, _texts(row, "best_answer"), first)), "")
     answers = answers or ((best,) if best else ())
     if not answers and (named.drawn or split != "test"):
         hint = "Only questions that are said to be of split test may lack an answer."
-        raise row.bad(f"has no answer to {str(text)[:40]!a}", hint)
+        if row.columns and "answer" not in row.values:
+            hint = f"No column of answers is known, of {listed(row.columns, 12)}. Say which it is: "
+            hint += "--option columns=answer:NAME."
+        raise row.bad(f"has no answer to {str(text)[:40]!r}", hint)
     if best and best not in answers:
-        message = f"has the best answer {best[:40]!a}, which is none of its answers"
+        message = f"has the best answer {best[:40]!r}, which is none of its answers"
         raise row.bad(message, "Say which column holds the answers: --option columns=answer:NAME.")
     best = best or commonest_answer(answers)
     kinds = []
@@ -400,18 +442,41 @@ def _question(named: _NamedRow, split: Split) -> Question | None:
     return Question(0, 0, str(text).strip(), split, answers, best, *kinds)
 
 
-def _chosen(row: Row) -> tuple[str, ...]:
-    """The answer that is told by its place among the choices, counted from 0; else nothing."""
-    given, choices = row.values.get("answer"), _texts(row, "choices")
-    if isinstance(given, str) and given.strip().isdecimal() and given.strip() not in choices:
-        given = int(given)
-    if not choices or type(given) is not int:
-        return ()
-    if not 0 <= given < len(choices):
-        message = f"has the answer {given}, but {len(choices)} choices, counted from 0"
+def _choices_from(named: Sequence[_NamedRow], rules: RowRules, root: Path) -> int | None:
+    """How the choices are counted, where answers are places among them; see `counted_from`."""
+    asked = []
+    for row in (one.row for one in named if not _is_blank(one.row.values.get("choices"))):
+        with suppress(BadData):  # `_records` refuses it
+            if (choices := _choices(row)) and len(answers := _texts(row, "answer")) == 1:
+                asked.append((answers[0], choices))
+    try:
+        return counted_from(asked, rules.choices_from)
+    except BadConfig as error:
+        raise BadConfig(error.message, location=root, hint=error.hint) from None
+
+
+def _chosen(row: Row, answers: tuple[str, ...], first: int | None) -> tuple[str, ...]:
+    """The answers; the choice, where the only one is the letter or the place of one."""
+    if len(set(answers)) != 1 or not (choices := _choices(row)):
+        return answers
+    chosen = by_letter(answers[0], choices)
+    if first is not None and (chosen := by_place(answers[0], choices, first)) is None:
+        message = f"has the answer {answers[0]}, but {len(choices)} choices, counted from {first}"
         hint = "Mend it. If the answer is a number: --option columns=choices: (no such column)."
         raise row.bad(message, hint)
-    return (choices[given],)
+    return (chosen,) * len(answers) if chosen else answers
+
+
+def _choices(row: Row) -> Sequence[str]:
+    """The choices of a row, in order; "" for a column of its own that is empty."""
+    given = row.values.get("choices")
+    if isinstance(given, dict) and list(given) == list("ABCDEFGHIJ")[: len(given)]:
+        given = Cells(given.values())
+    if not isinstance(given, Cells):
+        return _texts(row, "choices")
+    return [
+        next(iter(_texts_in(row, "choices", [cell] * (cell is not None))), "") for cell in given
+    ]
 
 
 def _texts(row: Row, column: str) -> tuple[str, ...]:
@@ -423,18 +488,31 @@ def _texts(row: Row, column: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts) if column == "caption" else texts)
 
 
+A_LIST = r"""\s*\[\s*(?:["'{\[]|\]\s*$)"""
+"""How a list of texts begins, or is empty. `[Figure 3] ...` and `[30]` are texts."""
+
+
+def _parsed(given: str) -> Any:
+    """A list in the form of JSON, or of Python, as pandas writes it (`['red', 'green']`)."""
+    with suppress(json.JSONDecodeError):
+        return json.loads(given, parse_constant=refuse_constant)
+    if re.search(r"""['"]\s+['"]""", given):  # Python joins such texts, NumPy means several
+        raise ValueError(given)
+    return ast.literal_eval(given)
+
+
 def _texts_in(row: Row, column: str, given: Any) -> tuple[str, ...]:
     """One text or several: set apart by bars, as a JSON list, or a list already."""
     if isinstance(given, dict):  # a Hugging Face sequence of records: a list for each field
         if column not in given:
-            raise row.bad(f"has the {column} {ascii(given)[:40]}", f"Write each {column} as text.")
+            raise row.bad(f"has the {column} {repr(given)[:40]}", f"Write each {column} as text.")
         given = given[column]
-    if isinstance(given, str) and given.lstrip().startswith("["):
+    if isinstance(given, str) and re.match(A_LIST, given):
         try:
-            given = json.loads(given, parse_constant=refuse_constant)
-        except (ValueError, RecursionError):
-            hint = 'Write ["one", "two"] or one|two; quote a text that begins with a bracket.'
-            raise row.bad(f"has a broken list: {given[:40]!a}", hint) from None
+            given = _parsed(given.strip())
+        except (ValueError, RecursionError, SyntaxError, MemoryError):
+            hint = 'Write ["one", "two"] or one|two; quote a text that begins so, in a list of one.'
+            raise row.bad(f"has a broken list: {given[:40]!r}", hint) from None
     parts = given.split("|") if isinstance(given, str) else given
     parts = parts if isinstance(parts, list | tuple) else [] if parts is None else [parts]
     texts: list[Any] = [part.get(column) if isinstance(part, dict) else part for part in parts]
@@ -444,5 +522,5 @@ def _texts_in(row: Row, column: str, given: Any) -> tuple[str, ...]:
     if not is_text(texts):
         is_bool = any(type(text) is bool for text in texts)
         hint = 'Write "yes" or "no".' if is_bool else f"Write each {column} as text."
-        raise row.bad(f"has the {column} {ascii(given)[:40]}, which is no text", hint)
+        raise row.bad(f"has the {column} {repr(given)[:40]}, which is no text", hint)
     return tuple(text.strip() for text in texts if text.strip())

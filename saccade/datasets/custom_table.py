@@ -11,19 +11,32 @@ see `huggingface`. Nor is a file that belongs to a known layout: see `layouts`.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, files_like, several_files
+from saccade.data.find_files import ImageFiles, files_like, is_absolute, several_files
 from saccade.data.options import one_of
 from saccade.data.records import SPLITS, Collection, Split
-from saccade.datasets.columns import columns_of, fits, there_is
-from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
+from saccade.datasets.columns import columns_of, fits, key_of, numbered_alike, there_is
+from saccade.datasets.custom_rows import (
+    Row,
+    as_rules,
+    collect,
+    name_of,
+    split_in,
+    word_of_split,
+)
 from saccade.datasets.huggingface import is_metadata
 from saccade.datasets.layout_files import claimed
 from saccade.datasets.row_files import ROW_FILES, first_row, read_known, split_of
+
+Chosen = list[tuple[Path, Split | None]]
+"""Tables, and the splits that their names say."""
+MOST_DIGITS = 13
+"""Of numbers in the names of images; COCO's have 12."""
 
 
 def read(
@@ -39,21 +52,69 @@ def read(
     cannot be used: "refuse" or "drop". Where no split is given, `val_share` and `test_share` of the
     images are drawn with `seed`; where only validation is missing, `val_share` of the training
     images. An image's number is its place in the sorted list of names; a name without an ending
-    finds an image that has one. Raises BadData for rows of another form, with file and line,
-    BadConfig for several tables of which none is to be preferred.
+    finds an image that has one, and one that is in no usual folder is looked for in those two deep:
+    the folders of the row's split first. Raises BadData for rows of another form, with file and
+    line, BadConfig for several tables of which none is to be preferred.
     """
     checked = as_rules(**rules)
     files = ImageFiles(root, images or None)
-    chosen = _named(root, table) if table else _tables(root, columns)
+    join = _join(root, columns, table)
+    chosen = join[1] if join else _named(root, table) if table else _tables(root, columns)
     homes = dict.fromkeys(path.parent for path, _ in chosen if path.parent.is_relative_to(root))
     beside = [home.relative_to(root).as_posix() for home in homes if home != root]
     folders = ["images", "", *(f"{folder}{end}" for folder in beside for end in ("/images", ""))]
     folders = [folder for folder in folders if (files.root / folder).is_dir()]
 
-    rows = [row for path, split in chosen for row in read_known(path, columns, split)]
+    pictured = join[0] if join else None
+    rows = [
+        row for path, split in chosen for row in read_known(path, columns, split, images=pictured)
+    ]
+    rows = _with_folders(rows, files, folders)
     if not _belong_together(rows):
         raise several_files("tables", root, [path for path, _ in chosen], "table")
-    return collect("table", rows, partial(files.find, folders=folders), files.root, checked, ())
+    return collect(
+        "table", rows, partial(files.find, folders=folders), files.root, checked, _unread(rows)
+    )
+
+
+def _with_folders(rows: list[Row], files: ImageFiles, usual: Sequence[str]) -> list[Row]:
+    """The rows with the paths of images that are not in the `usual` folders, or not alone there: in
+    the folders of the row's split, or in others; or are called 00007.jpg, of rows that say 7.
+    """
+    known: dict[tuple[str, Split | None], str] = {}
+    named: list[tuple[str, Split | None] | None] = []
+    for row in rows:
+        key = None
+        with suppress(BadData):  # `collect` refuses it
+            if not is_absolute(name := name_of(row)) and ".." not in name.split("/"):
+                said = str(row.values.get("split") or "")
+                key = name, row.split or word_of_split(said) or split_in(row.location.name)
+        named.append(key)
+    asked = dict.fromkeys(filter(None, named))
+    digits = max((len(name) for name, _ in asked), default=0)
+    numbers = digits < MOST_DIGITS and all(name.isdecimal() for name, _ in asked)
+    groups = {split: _groups(files, usual, split) for _, split in asked}
+    for width in (0, *(range(digits, MOST_DIGITS) if numbers else ())):
+        found = {key: files.search(key[0].zfill(width), groups[key[1]]) for key in asked}
+        known = {key: path for key, path in found.items() if path}
+        if (known and not width) or len(known) == len(asked):
+            break
+    return [
+        row._replace(values={**row.values, "image": known[key]})
+        if key in known and known[key] != files.find(key[0], folders=usual)
+        else row
+        for row, key in zip(rows, named, strict=True)
+    ]
+
+
+def _groups(files: ImageFiles, usual: Sequence[str], split: Split | None) -> list[list[str]]:
+    """Folders where the images of a split may lie, those that are likelier first."""
+    others = [folder for folder in files.tree if folder not in usual]
+    of = {folder: split_in(folder) for folder in (*usual, *others)}
+    mine = [folder for folder in of if split and of[folder] == split]
+    open_ = [folder for folder in others if of[folder] is None]
+    strange = [folder for folder in others if folder not in (*mine, *open_)]
+    return [group for group in (mine, *([folder] for folder in usual), open_, strange) if group]
 
 
 def recognise(root: Path, table: str = "", columns: str = "") -> str | None:
@@ -61,15 +122,48 @@ def recognise(root: Path, table: str = "", columns: str = "") -> str | None:
     for path in [path for path, _ in _named(root, table)] if table else _found(root):
         if fits(names := list(first_row(path)), given=columns):
             return there_is(path, root, names)
+    if not table and (join := _join(root, columns)):
+        names = list(first_row(path := join[1][0][0]))
+        return f"{there_is(path, root, names)}, which belong to {join[0].name}"
     return f"the table is given as {table}" if table else None
 
 
-def _named(root: Path, given: str) -> list[tuple[Path, Split | None]]:
+def _join(root: Path, columns: str, table: str = "") -> tuple[Path, Chosen] | None:
+    """A table of images, and those of questions or captions without images that belong to it."""
+    named = _named(root, table)
+    tables = {path: list(first_row(path)) for path in (*_found(root), *(path for path, _ in named))}
+    wanted = {path: tables[path] for path, _ in named} or tables
+    if any(fits(names, given=columns) for names in wanted.values()):
+        return None
+    pairs = [
+        (images, path)
+        for images, others in tables.items()
+        for path, names in wanted.items()
+        if key_of(names, others) and (not columns or fits([*others, *names], given=columns))
+    ]
+    of = {images for images, _ in pairs}
+    paths = [path for _, path in pairs]
+    chosen = named if table and len(paths) == len(named) else _one_or_split(paths, columns)
+    return (of.pop(), chosen) if len(of) == 1 and chosen else None
+
+
+def _unread(rows: Sequence[Row]) -> list[str]:
+    """Notes about files with several numbered questions in a row, of which one was asked for."""
+    files = {row.location: row.columns for row in rows}
+    several = {path: numbered_alike(names, "question") for path, names in files.items()}
+    return [
+        f"{path.name} has the columns {', '.join(names)}: one question of each row was read."
+        for path, names in several.items()
+        if names
+    ]
+
+
+def _named(root: Path, given: str) -> Chosen:
     """The tables that the user names, and their splits. One alone has its splits in a column, or
     none.
     """
     names = [name.strip() for name in given.split(",") if name.strip()]
-    chosen: list[tuple[Path, Split | None]] = []
+    chosen: Chosen = []
     for name in names:
         file, colon, word = name.rpartition(":")
         if colon and not (root / name).is_file():
@@ -87,7 +181,7 @@ def _found(root: Path) -> list[Path]:
     return [path for path in found if path not in others and not is_metadata(path)]
 
 
-def _tables(root: Path, columns: str) -> list[tuple[Path, Split | None]]:
+def _tables(root: Path, columns: str) -> Chosen:
     """The table that fits, or one for each split, which its name then says; or one of questions
     and one of captions, or for each split of both.
     """
@@ -109,7 +203,7 @@ def _tables(root: Path, columns: str) -> list[tuple[Path, Split | None]]:
     raise several_files("tables", root, fitting, "table")
 
 
-def _one_or_split(paths: Sequence[Path], columns: str) -> list[tuple[Path, Split | None]]:
+def _one_or_split(paths: Sequence[Path], columns: str) -> Chosen:
     """The only table, or those whose names all say a split, if each says its own; else none."""
     if len(paths) == 1:
         return [(paths[0], None)]

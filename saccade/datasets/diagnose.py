@@ -13,7 +13,16 @@ from saccade.core.errors import BadConfig, BadData, SaccadeError
 from saccade.data.find_files import ARCHIVES, IMAGES, files_like, folders_in, names_in
 from saccade.data.reading import read_start
 from saccade.datasets.catalogue import SOURCES, names_files, reason
-from saccade.datasets.columns import COLUMNS, Names, columns_of, fits, known_among, listed
+from saccade.datasets.columns import (
+    COLUMNS,
+    Names,
+    columns_of,
+    fits,
+    known_among,
+    listed,
+    numbered_alike,
+)
+from saccade.datasets.custom_rows import split_in
 from saccade.datasets.huggingface import USUAL, is_metadata
 from saccade.datasets.row_files import PARQUET, ROW_FILES, column_names, first_row, is_json
 
@@ -215,13 +224,17 @@ class _Rows(NamedTuple):
     def known(self) -> dict[str, str]:
         return known_among(list(self.first), self.usual)
 
+    def tells(self) -> bool:
+        """Does it have questions or captions?"""
+        return bool({"question", "caption"} & self.known().keys())
+
 
 def nothing_known(root: Path, options: Mapping[str, str]) -> SaccadeError:
     """The error for a folder of which no source knows the layout, whatever `options` say: what is
     there instead, and the next step.
     """
     rows = _rows(root)
-    best = max(rows, key=lambda file: len(file.known()), default=None)
+    best = max(rows, key=lambda file: (file.tells(), len(file.known())), default=None)
     if best and (given := options.get("columns")):
         try:  # which of these words does not fit
             columns_of(list(best.first), given, best.path, best.usual)
@@ -244,8 +257,13 @@ def nothing_known(root: Path, options: Mapping[str, str]) -> SaccadeError:
         if best and (best.known() or not any(file.likely for file in unread)):
             shown = listed(best.first, 12)
             there = f"; {best.path.relative_to(root).as_posix()} has the columns {shown}"
-            typed = _command(root, best, alone=len(rows) == 1)
-            own = f"If it is a table of your own, say which is what: {typed}."
+            alike = [file for file in rows if file.known().keys() == best.known().keys()]
+            alike = [file for file in rows if file.tells()] or alike
+            splits = {split_in(file.path.name) for file in alike}
+            one = len(rows) == 1 or (None not in splits and 1 < len(splits) == len(alike))
+            own = f"If it is a table of your own, say which is what: {_command(root, best, one)}."
+            if several := numbered_alike(list(best.first), "question"):
+                own = f"A row has one question: write one for each of {', '.join(several)}. {own}"
             hint = f"{own} Else lay the files out as {LAYOUTS}."
         else:
             there, hint = _files_there(root, unread)
@@ -291,7 +309,7 @@ def _rows(root: Path) -> list[_Rows]:
     return [file for file in found if file.first]
 
 
-def _command(root: Path, file: _Rows, *, alone: bool) -> str:
+def _command(root: Path, file: _Rows, alone: bool) -> str:
     """The command: known columns are passed over, COLUMN stands for the others."""
     known = file.known()
     asked = []
@@ -299,7 +317,7 @@ def _command(root: Path, file: _Rows, *, alone: bool) -> str:
         first = ((name, value) for name, value in file.first.items() if isinstance(value, str))
         likely = next((name for name, value in first if re.fullmatch(IMAGES, value)), "COLUMN")
         asked.append(f"image:{likely}")
-    if not {"question", "caption"} & known.keys():
+    if not file.tells():
         lone = "caption:text" if "text" in file.first else ""
         asked.append(lone or "question:COLUMN,answer:COLUMN")
     words = ["--option", f"columns={','.join(asked)}"]

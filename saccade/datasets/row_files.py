@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saccade.core.errors import BadData
+from saccade.data.find_files import IMAGES
 from saccade.data.reading import (
     NAMES_IT,
     note_opened,
@@ -22,7 +23,7 @@ from saccade.data.reading import (
     refuse_constant,
 )
 from saccade.data.records import Split
-from saccade.datasets.columns import COLUMNS, Chosen, Names, columns_of
+from saccade.datasets.columns import COLUMNS, Chosen, Names, columns_of, key_of
 from saccade.datasets.custom_rows import Cells, Row, refuse_unsaid_split, split_in
 
 ROW_FILES = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
@@ -60,8 +61,9 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
         found = [Row(path, f"row {n}", row) for n, row in enumerate(_parquet(path), start=1)]
         return list(found[0].values) if found else [], found
     if not is_json(path):
-        names, table = read_table(path, _separator(path, read_start(path)), uneven=True)
-        return names, [_table_row(path, line, names, values) for line, values in table]
+        mark = _separator(path, read_start(path))
+        names, table = read_table(path, mark, uneven=True)
+        return names, [_table_row(path, line, names, values, mark) for line, values in table]
     if json_lines(path):
         lines = ((f"line {n}", line) for n, line in enumerate(read_lines(path), start=1))
         listed = ((place, parse_json(path, place, line)) for place, line in lines if line.strip())
@@ -77,11 +79,47 @@ def read_rows(path: Path) -> tuple[Sequence[str], list[Row]]:
     return list(dict.fromkeys(name for row in rows for name in row.values)), rows
 
 
-def _table_row(path: Path, line: int, names: Sequence[str], values: Sequence[str]) -> Row:
+def _table_row(
+    path: Path, line: int, names: Sequence[str], values: Sequence[str], mark: str
+) -> Row:
+    inner = [
+        _rows_within(values, n, len(names), mark) for n, text in enumerate(values) if "\n" in text
+    ]
+    if any(inner):
+        fault = (
+            f"has a quotation up to line {line}, with {max(inner)} lines in it that look like rows"
+        )
+        hint = 'Close the quotation, or take the " away: in a quoted field it is written "".'
+        first = line - sum(text.count("\n") for text in values)
+        return Row(path, f"line {first}", {}, hint=hint, fault=fault)
     if len(values) != len(names):
         fault = f"has {len(values)} fields, line 1 has {len(names)}"
         return Row(path, f"line {line}", {}, fault=fault)
     return Row(path, f"line {line}", dict(zip(names, values, strict=True)))
+
+
+def _rows_within(values: Sequence[str], place: int, columns: int, mark: str) -> int:
+    """How many lines of a field look like rows, if most do: a quotation that was never closed ends
+    with the next one, however many rows are between.
+    """
+    _, *lines = values[place].splitlines()
+    fields = list(csv.reader(lines, delimiter=mark))
+    if fields:
+        fields[-1] += values[place + 1 :]
+    form = _form(values[0])
+    rows = [row for row in fields if row]
+    alike = [
+        row
+        for row in rows
+        if len(row) == columns
+        and (any(re.fullmatch(IMAGES, field) for field in row) or (form and form == _form(row[0])))
+    ]
+    return len(alike) if len(alike) * 2 > len(rows) else 0
+
+
+def _form(text: str) -> str | None:
+    """A text with 0 for each of its numbers; None where it has none."""
+    return re.sub(r"\d+", "0", text) if re.search(r"\d", text) else None
 
 
 def damaged(path: Path, kind: str, error: Exception) -> BadData:
@@ -123,20 +161,54 @@ def parse_json(path: Path, place: str, line: str) -> Any:
 
 
 def read_known(
-    path: Path, given: str, split: Split | None = None, usual: Names = COLUMNS
+    path: Path,
+    given: str,
+    split: Split | None = None,
+    usual: Names = COLUMNS,
+    images: Path | None = None,
 ) -> list[Row]:
     """All rows by the names of `usual`, as far as there are such columns; see `columns_of`.
 
-    `split` is what the file's name says.
+    `split` is what the file's name says; `images` is a table whose rows belong to those, by an id.
     """
     names, rows = read_rows(path)
+    if images and (key := key_of(names, first_names := list(first_row(images)))):
+        rows = _joined(rows, images, *key)
+        names = [*names, *(name for name in first_names if name not in names)]
     wanted = columns_of(names, given, path, usual)
     if split is None and "split" not in wanted and not says_split(given):
         used = {name for several in wanted.values() for name in several}
         for name in names:
             if name not in used:
                 refuse_unsaid_split(path, name, (row.values.get(name) for row in rows))
-    return [row._replace(values=parts_of(row.values, wanted), split=split) for row in rows]
+    return [
+        row._replace(values=parts_of(row.values, wanted), split=split, columns=names)
+        for row in rows
+    ]
+
+
+def _joined(rows: Sequence[Row], images: Path, mine: str, theirs: str) -> list[Row]:
+    """The rows with what the table of images has of the same id."""
+    of: dict[str, Row] = {}
+    for other in read_rows(images)[1]:
+        other.refuse_fault()
+        if of.setdefault(str(other.values.get(theirs)).strip(), other) is not other:
+            message = f"has the {theirs} {str(other.values.get(theirs))[:40]!r} a second time"
+            raise other.bad(message, "Keep one row for each image.")
+    found = []
+    for row in rows:
+        key = str(row.values.get(mine)).strip()
+        if row.fault or key in of:
+            values = {} if row.fault else {**of[key].values, **row.values}
+            found.append(row._replace(values=values))
+        else:
+            fault = f"is of {mine} {key[:40]!r}, which {images.name} lacks"
+            hint = f"Add it there. If the tables belong together otherwise: {AS_MAPPING}"
+            found.append(row._replace(values={}, fault=fault, hint=hint))
+    return found
+
+
+AS_MAPPING = "describe them in a mapping with [join] (docs/data.md)."
 
 
 def parts_of(values: Mapping[str, Any], wanted: Chosen) -> dict[str, Any]:
