@@ -269,7 +269,7 @@ class TestWhatIsSaid:
         write_vqa_v2(tmp_path / "raw")
         (tmp_path / "raw/val2014/COCO_val2014_000000000042.jpg").unlink()
         made = prepare("vqa-v2", tmp_path / "raw", tmp_path / "data", missing="keep")
-        assert next_step(made).startswith(f"Next: saccade extract {made} --backbone")
+        assert next_step(made).startswith(f"Next: saccade extract {made} --for ")
 
     def test_next_are_the_images_where_there_is_none(self, tmp_path):
         (tmp_path / "raw").mkdir()

@@ -3,6 +3,7 @@
 import io
 import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -261,7 +262,7 @@ def test_a_page_tells_all_its_missing_letters_in_one_warning(install):
 def test_the_command_line_prints_the_warning_as_a_note(monkeypatch, tmp_path):
     def explain(*_, **__):
         warnings.warn("no font here has 猫", SaccadeWarning, stacklevel=1)
-        return "x.png"
+        return Path("x.png")
 
     monkeypatch.setattr("saccade.api.explain", explain)
     (tmp_path / "image.png").touch()
