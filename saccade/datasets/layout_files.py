@@ -479,6 +479,10 @@ def _with_image(
     for path in join.image:
         if names := [name for name in taken(image, (path,)) if isinstance(name, str)]:
             return {**record, "$image": names}
+    if strange := taken(image, join.image[:1]):
+        message = f"image {key} in {join.records} names no image, but {ascii(strange[0])[:40]}"
+        hint = f"Write the file name of the image as its {join.image[0]}."
+        raise BadData(message, location=file.path, hint=hint)
     if not join.image or not (key or "").isdecimal() or taken(record, mapping.image):
         return record
     listed = mapping.replace(records=join.records)

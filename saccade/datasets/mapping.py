@@ -603,8 +603,7 @@ def _rows(
     alternatives = [names for path in mapping.image if (names := taken(record, (path,)))]
     alternatives = [record["$image"]] if "$image" in record else alternatives
     texts = [name for names in alternatives for name in names if isinstance(name, str)]
-    # An "image" of a record may be a number there; that of the list of images is a name.
-    guessed = not (mapping.files or places.own or "$image" in record)
+    guessed = not (mapping.files or places.own)  # an "image" there may be a number
     if not (texts if guessed else alternatives) and number is not None:
         alternatives = [[name] for name in places.names_of(number, file, numbers)]
     if file.split is None and split_in(said := str(values["split"])):
