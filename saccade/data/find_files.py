@@ -316,6 +316,7 @@ class ImageFiles:
         self._listed: dict[str, frozenset[str]] = {}
         self._by_stem: dict[str, dict[str, list[str]]] = {}
         self._composed: dict[str, dict[str, str]] = {}
+        self._homes: dict[Any, Any] = {}
         self._text = ""
 
     def beside(self, text: Path) -> "ImageFiles":
@@ -333,18 +334,24 @@ class ImageFiles:
         none is there, the place where it should have been: in the first folder that is not empty.
         `prepare` finds and counts those.
         """
-        beside = [_join(self._text, folder) for folder in folders] if self._text else []
-        places = [*beside, *folders]
-        groups = [[place] for place in places if self.names(place)]
-        groups += [self.tree] if anywhere and self.tree else []
+        key = self._text, anywhere, *folders
+        if key not in self._homes:
+            beside = [_join(self._text, folder) for folder in folders] if self._text else []
+            places = [*beside, *folders]
+            groups: list[tuple[str, ...]] = [(place,) for place in places if self.names(place)]
+            groups += [tuple(self.tree)] if anywhere and self.tree else []
+            self._homes[key] = places, tuple(groups)
+        places, groups = self._homes[key]
         for name in names:
             if found := self.search(name, groups):
                 return found
         if is_absolute(names[0]):
             return names[0].removeprefix(self._prefix)
         below, _, file = names[0].rpartition("/")
-        homes = (_join(folder, below) for folder in places if folder not in ("", self._text))
-        return _join(next(filter(self.names, homes), _join(folders[0], below)), file)
+        if (key := (*key, below, "lacking")) not in self._homes:
+            homes = (_join(folder, below) for folder in places if folder not in ("", self._text))
+            self._homes[key] = next(filter(self.names, homes), _join(folders[0], below))
+        return _join(self._homes[key], file)
 
     def search(self, name: str, groups: Sequence[Sequence[str]]) -> str | None:
         """The path of a name in the first group of folders that has it, None where none has.
@@ -359,19 +366,27 @@ class ImageFiles:
             name, groups = name.removeprefix(self._prefix), [[""]]
         below, _, file = name.rpartition("/")
         bare = not file.lower().endswith(IMAGE_ENDINGS)
-        for group in groups:
-            folders = [_join(folder, below) if below else folder for folder in group]
+        for folders, plain in self._below(tuple(map(tuple, groups)), below):
             found = [_join(folder, file) for folder in folders if file in self.names(folder)]
             if bare and not found:
                 found = [
                     _join(folder, one) for folder in folders for one in self._images(folder, file)
                 ]
-            if not (found or (file.isascii() and all(map(str.isascii, folders)))):
+            if not (found or (plain and file.isascii())):
                 found = list(filter(None, (self._as_spelt(_join(f, file)) for f in folders)))
             if found:
                 self.refuse_several(name, found)
                 return found[0]
         return None
+
+    def _below(
+        self, groups: tuple[tuple[str, ...], ...], below: str
+    ) -> list[tuple[list[str], bool]]:
+        """Each group's folders with a further path, and whether all are of plain letters."""
+        if (key := (groups, below)) not in self._homes:
+            joined = ([_join(f, below) if below else f for f in group] for group in groups)
+            self._homes[key] = [(some, all(map(str.isascii, some))) for some in joined]
+        return cast(list[tuple[list[str], bool]], self._homes[key])
 
     def refuse_several(self, name: str, paths: Sequence[str]) -> None:
         """Raise BadData where these paths, of which `name` could be each, are several files; one
