@@ -300,6 +300,10 @@ def no_folder(given: Path, source: str = "") -> BadData:
 # Image files: data sets name them, but everybody unpacks them somewhere else.
 
 
+_Groups = tuple[tuple[str, ...], ...]
+"""Folders of equal rank, the first ones first."""
+
+
 class ImageFiles:
     """The usual folders of a data set, each listed once, however many images are asked for."""
 
@@ -316,7 +320,8 @@ class ImageFiles:
         self._listed: dict[str, frozenset[str]] = {}
         self._by_stem: dict[str, dict[str, list[str]]] = {}
         self._composed: dict[str, dict[str, str]] = {}
-        self._homes: dict[Any, Any] = {}
+        self._groups: dict[tuple[Any, ...], tuple[list[str], _Groups]] = {}
+        self._homes: dict[tuple[Any, ...], str] = {}
         self._text = ""
 
     def beside(self, text: Path) -> "ImageFiles":
@@ -335,20 +340,20 @@ class ImageFiles:
         `prepare` finds and counts those.
         """
         key = self._text, anywhere, *folders
-        if key not in self._homes:
+        if key not in self._groups:
             beside = [_join(self._text, folder) for folder in folders] if self._text else []
             places = [*beside, *folders]
-            groups: list[tuple[str, ...]] = [(place,) for place in places if self.names(place)]
-            groups += [tuple(self.tree)] if anywhere and self.tree else []
-            self._homes[key] = places, tuple(groups)
-        places, groups = self._homes[key]
+            found: list[tuple[str, ...]] = [(place,) for place in places if self.names(place)]
+            found += [tuple(self.tree)] if anywhere and self.tree else []
+            self._groups[key] = places, tuple(found)
+        places, groups = self._groups[key]
         for name in names:
-            if found := self.search(name, groups):
-                return found
+            if path := self.search(name, groups):
+                return path
         if is_absolute(names[0]):
             return names[0].removeprefix(self._prefix)
         below, _, file = names[0].rpartition("/")
-        if (key := (*key, below, "lacking")) not in self._homes:
+        if (key := (*key, below)) not in self._homes:
             homes = (_join(folder, below) for folder in places if folder not in ("", self._text))
             self._homes[key] = next(filter(self.names, homes), _join(folders[0], below))
         return _join(self._homes[key], file)
@@ -366,7 +371,7 @@ class ImageFiles:
             name, groups = name.removeprefix(self._prefix), [[""]]
         below, _, file = name.rpartition("/")
         bare = not file.lower().endswith(IMAGE_ENDINGS)
-        for folders, plain in self._below(tuple(map(tuple, groups)), below):
+        for folders, plain in _below(tuple(map(tuple, groups)), below):
             found = [_join(folder, file) for folder in folders if file in self.names(folder)]
             if bare and not found:
                 found = [
@@ -378,15 +383,6 @@ class ImageFiles:
                 self.refuse_several(name, found)
                 return found[0]
         return None
-
-    def _below(
-        self, groups: tuple[tuple[str, ...], ...], below: str
-    ) -> list[tuple[list[str], bool]]:
-        """Each group's folders with a further path, and whether all are of plain letters."""
-        if (key := (groups, below)) not in self._homes:
-            joined = ([_join(f, below) if below else f for f in group] for group in groups)
-            self._homes[key] = [(some, all(map(str.isascii, some))) for some in joined]
-        return cast(list[tuple[list[str], bool]], self._homes[key])
 
     def refuse_several(self, name: str, paths: Sequence[str]) -> None:
         """Raise BadData where these paths, of which `name` could be each, are several files; one
@@ -441,6 +437,13 @@ class ImageFiles:
                 return None
             found = _join(found, name)
         return found
+
+
+@lru_cache(maxsize=4096)
+def _below(groups: _Groups, below: str) -> list[tuple[list[str], bool]]:
+    """Each group's folders with a further path, and whether all are of plain letters."""
+    joined = ([_join(folder, below) for folder in group] for group in groups)
+    return [(some, all(map(str.isascii, some))) for some in joined]
 
 
 def is_absolute(name: str) -> bool:

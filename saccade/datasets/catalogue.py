@@ -66,7 +66,8 @@ def _read_layout(
 ) -> Collection:
     from saccade.datasets.mapping import read_released  # noqa: PLC0415 - for a list, not needed
 
-    return read_released(name, root, part, images, image_name, files, **rules)
+    own = {"part": part, "images": images, "image_name": image_name, "files": files}
+    return read_released(name, root, **own, **rules)
 
 
 def _recognise_layout(name: str, root: Path, part: str = "") -> str | None:

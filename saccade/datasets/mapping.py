@@ -225,19 +225,11 @@ def _own(root: Path, mapping: str) -> Path | None:
     return next((p / mapping for p in (root, *folders_in(root)) if (p / mapping).is_file()), None)
 
 
-def read_released(
-    name: str,
-    root: Path,
-    part: str = "",
-    images: str = "",
-    image_name: str = "",
-    files: str = "",
-    **rules: Any,
-) -> Collection:
-    """Read a released set below `root`; options as `read`."""
+def read_released(name: str, root: Path, **options: Any) -> Collection:
+    """Read a released set below `root`; options as `read_mapped`."""
     layout = released(name)
     without = () if layout.files else claimed(root)
-    return read_mapped(name, root, layout, part, images, image_name, files, without, **rules)
+    return read_mapped(name, root, layout, without=without, **options)
 
 
 def recognise_released(name: str, root: Path, part: str = "") -> str | None:
