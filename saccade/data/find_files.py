@@ -300,7 +300,7 @@ def no_folder(given: Path, source: str = "") -> BadData:
 # Image files: data sets name them, but everybody unpacks them somewhere else.
 
 
-_Groups = tuple[tuple[str, ...], ...]
+FolderGroups = tuple[tuple[str, ...], ...]
 """Folders of equal rank, the first ones first."""
 
 
@@ -320,7 +320,7 @@ class ImageFiles:
         self._listed: dict[str, frozenset[str]] = {}
         self._by_stem: dict[str, dict[str, list[str]]] = {}
         self._composed: dict[str, dict[str, str]] = {}
-        self._groups: dict[tuple[Any, ...], tuple[list[str], _Groups]] = {}
+        self._groups: dict[tuple[Any, ...], tuple[list[str], FolderGroups]] = {}
         self._homes: dict[tuple[Any, ...], str] = {}
         self._text = ""
 
@@ -358,7 +358,7 @@ class ImageFiles:
             self._homes[key] = next(filter(self.names, homes), _join(folders[0], below))
         return _join(self._homes[key], file)
 
-    def search(self, name: str, groups: Sequence[Sequence[str]]) -> str | None:
+    def search(self, name: str, groups: FolderGroups) -> str | None:
         """The path of a name in the first group of folders that has it, None where none has.
 
         Behind a name that is no image's, each of `IMAGE_ENDINGS` is tried. Accents may be one
@@ -368,21 +368,25 @@ class ImageFiles:
         if is_absolute(name):
             if not name.startswith(self._prefix):
                 return name
-            name, groups = name.removeprefix(self._prefix), [[""]]
+            name, groups = name.removeprefix(self._prefix), (("",),)
         below, _, file = name.rpartition("/")
-        bare = not file.lower().endswith(IMAGE_ENDINGS)
-        for folders, plain in _below(tuple(map(tuple, groups)), below):
+        plain = file.isascii() and is_image(file)
+        for folders, plain_folders in _below(groups, below):
             found = [_join(folder, file) for folder in folders if file in self.names(folder)]
-            if bare and not found:
-                found = [
-                    _join(folder, one) for folder in folders for one in self._images(folder, file)
-                ]
-            if not (found or (plain and file.isascii())):
-                found = list(filter(None, (self._as_spelt(_join(f, file)) for f in folders)))
+            if not (found or (plain and plain_folders)):
+                found = self._written_otherwise(folders, file)
             if found:
                 self.refuse_several(name, found)
                 return found[0]
         return None
+
+    def _written_otherwise(self, folders: Sequence[str], file: str) -> list[str]:
+        """Paths of images that are called so but for their endings, or else for their accents."""
+        if not is_image(file):
+            every = [(folder, one) for folder in folders for one in self._images(folder, file)]
+            if every:
+                return [_join(folder, one) for folder, one in every]
+        return list(filter(None, (self._as_spelt(_join(folder, file)) for folder in folders)))
 
     def refuse_several(self, name: str, paths: Sequence[str]) -> None:
         """Raise BadData where these paths, of which `name` could be each, are several files; one
@@ -440,7 +444,7 @@ class ImageFiles:
 
 
 @lru_cache(maxsize=4096)
-def _below(groups: _Groups, below: str) -> list[tuple[list[str], bool]]:
+def _below(groups: FolderGroups, below: str) -> list[tuple[list[str], bool]]:
     """Each group's folders with a further path, and whether all are of plain letters."""
     joined = ([_join(folder, below) for folder in group] for group in groups)
     return [(some, all(map(str.isascii, some))) for some in joined]
@@ -489,4 +493,4 @@ def tidy(path: str) -> str:
 
 
 def _join(folder: str, name: str) -> str:
-    return tidy("/".join(filter(None, (folder, name))))
+    return tidy(f"{folder}/{name}" if folder and name else folder or name)

@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import ImageFiles, files_like, is_absolute, several_files
+from saccade.data.find_files import (
+    FolderGroups,
+    ImageFiles,
+    files_like,
+    is_absolute,
+    several_files,
+)
 from saccade.data.options import one_of
 from saccade.data.records import SPLITS, Collection, Split
 from saccade.datasets.columns import columns_of, fits, key_of, numbered_alike, there_is
@@ -107,14 +113,15 @@ def _with_folders(rows: list[Row], files: ImageFiles, usual: Sequence[str]) -> l
     ]
 
 
-def _groups(files: ImageFiles, usual: Sequence[str], split: Split | None) -> list[list[str]]:
+def _groups(files: ImageFiles, usual: Sequence[str], split: Split | None) -> FolderGroups:
     """Folders where the images of a split may lie, those that are likelier first."""
     others = [folder for folder in files.tree if folder not in usual]
     of = {folder: split_in(folder) for folder in (*usual, *others)}
     mine = [folder for folder in of if split and of[folder] == split]
     open_ = [folder for folder in others if of[folder] is None]
     strange = [folder for folder in others if folder not in (*mine, *open_)]
-    return [group for group in (mine, *([folder] for folder in usual), open_, strange) if group]
+    every = (mine, *([folder] for folder in usual), open_, strange)
+    return tuple(tuple(group) for group in every if group)
 
 
 def recognise(root: Path, table: str = "", columns: str = "") -> str | None:

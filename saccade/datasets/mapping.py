@@ -9,7 +9,7 @@ from string import Formatter
 from typing import Any
 
 from saccade.core.errors import BadConfig, BadData, in_number
-from saccade.data.find_files import IMAGE_ENDINGS, ImageFiles, folders_in, tidy
+from saccade.data.find_files import IMAGE_ENDINGS, FolderGroups, ImageFiles, folders_in, tidy
 from saccade.data.options import one_of
 from saccade.data.reading import RELEASED
 from saccade.data.records import Collection, Split
@@ -52,15 +52,15 @@ class _Images:
         """`own` says that the layout is the user's, who can mend it."""
         self.files, self.mapping, self.own = files, mapping, own
         self.parts = [part for part in (*_ONE, *_SEVERAL) if getattr(mapping, part)]
-        self.known: dict[tuple[Path, str], list[list[str]]] = {}
-        self.named: dict[tuple[Path, str], list[list[str]]] = {}  # those that the layout names
+        self.known: dict[tuple[Path, str], FolderGroups] = {}
+        self.named: dict[tuple[Path, str], FolderGroups] = {}  # those that the layout names
         self.found: dict[tuple[tuple[str, ...], Path, str], str] = {}
         self.flat: dict[str, str] = {}
         self.told: set[Path] = set()
         self.patterns: dict[tuple[Path, str], str | None] = {}
         self.numbered: dict[tuple[Path, str, Any], list[str]] = {}
 
-    def folders(self, file: File) -> list[list[str]]:
+    def folders(self, file: File) -> FolderGroups:
         """Each of those of the layout, those of the file's split, of no split, and the others:
         beside the file, below the folder that the data set lies in, then below that of the images.
         """
@@ -84,8 +84,9 @@ class _Images:
                     if (path := tidy(f"{base}/{folder}")) not in known:
                         known.add(path)
                         groups.setdefault((base, rank), {})[path] = None
-            self.known[key] = [list(group) for group in groups.values()]
-            self.named[key] = [list(g) for (_, rank), g in groups.items() if isinstance(rank, int)]
+            self.known[key] = tuple(map(tuple, groups.values()))
+            named = (group for (_, rank), group in groups.items() if isinstance(rank, int))
+            self.named[key] = tuple(map(tuple, named))
         return self.known[key]
 
     @staticmethod
@@ -111,7 +112,7 @@ class _Images:
                 return path
         for name in names:
             last = name.rpartition("/")[2]
-            flat = ("", "images"), *self.named[file.home, file.subset]
+            flat = (("", "images"), *self.named[file.home, file.subset])
             path = self.files.search(last, flat) if "/" in name else None
             if path and self.flat.setdefault(path, name) != name:
                 message = f"{path} could be {self.flat[path]} and {name}"
