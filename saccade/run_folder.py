@@ -37,8 +37,9 @@ REDUCTION = "reduction.safetensors"
 LAST = Path("last/state.safetensors")
 """What an exact resume needs."""
 VERSIONS = ("saccade", "torch", "timm", "numpy")
-LENGTH = ("train.epochs", "train.patience")
-"""Settings that a resumed run may have others of: they say when it ends, and nothing else."""
+LENGTH = ("train.epochs", "train.patience", "train.min_steps")
+"""Settings that a resumed run may have others of: they say when it ends, and nothing else, save
+that a cosine ends with the epochs."""
 NAMED = 3
 """Settings that a refusal names."""
 
@@ -196,9 +197,10 @@ def refuse_other_settings(
     `ignored` fields are not compared.
     """
     changed = changed_settings(run.header.recipe, recipe)
-    wrong = [name for name in changed if name not in (*LENGTH, *ignored)]
+    free = LENGTH[recipe.train.schedule.kind == "cosine" :]
+    wrong = [name for name in changed if name not in (*free, *ignored)]
     if not wrong:
-        return {name: changed[name] for name in LENGTH if name in changed}
+        return {name: changed[name] for name in free if name in changed}
     named = [f"{name} was {changed[name][0]} and is now {changed[name][1]}" for name in wrong]
     more = f"; {len(wrong) - NAMED} other settings differ" if len(wrong) > NAMED else ""
     message = f"the run was started with other settings: {'; '.join(named[:NAMED])}{more}"

@@ -9,7 +9,7 @@ training, Rennie et al. 2017, arXiv:1612.00563).
 Shapes: B captions, I images, K samples per image, T words, N target words of the whole batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,10 @@ class StepResult(NamedTuple):
 
 Objective = Callable[[Any, Any, ScheduleState], StepResult]
 """(model, batch, schedule state) -> what the step computes."""
+
+
+Shares = Callable[[Sequence[Any]], list[float]]
+"""The batches of one step -> the factor of each one's loss in the loss of all of them as one."""
 
 
 class TrainMetric(NamedTuple):
@@ -205,6 +209,29 @@ def advantage(scores: Tensor, images: int, samples: int, *, greedy: bool) -> Ten
     if greedy:
         return own - scores[images * samples :, None]
     return own - (own.sum(dim=1, keepdim=True) - own) / (samples - 1)
+
+
+def shares_for(recipe: Recipe) -> Shares:
+    """How the losses of several batches make that of one step.
+
+    A mean over questions, over words or, where training is self-critical, over images is the mean
+    of the batches' means only if each counts by its size; a sum is the sum of the sums.
+    """
+
+    def size(batch: Any) -> int:
+        if recipe.answers is not None:
+            return len(batch)
+        if recipe.train.self_critical is not None:
+            return len(batch.regions)
+        return int(batch.caption_length.sum()) - len(batch)  # the start word is no target
+
+    def shares(batches: Sequence[Any]) -> list[float]:
+        if recipe.answers is not None and recipe.answers.summed:
+            return [1.0] * len(batches)
+        sizes = [size(batch) for batch in batches]
+        return [part / sum(sizes) for part in sizes]
+
+    return shares
 
 
 def loss_for(recipe: Recipe) -> Loss:

@@ -5,6 +5,7 @@ After each epoch the model is scored on the validation split by its own predicti
 never teacher-forced), the best weights are kept, and `last/` holds what an exact resume needs.
 """
 
+import copy
 import json
 import time
 from collections.abc import Iterator
@@ -14,10 +15,10 @@ from typing import Any
 
 from rich.console import Console
 
-from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
+from saccade.config import Cosine, Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
 from saccade.core.console import stop_on_signal
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadData, BadRun
+from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.formatting import printable
 from saccade.core.run_files import refuse_run
@@ -43,8 +44,8 @@ from saccade.run_folder import (
 from saccade.text.answers import merged_spellings
 from saccade.text.tokenizers import TOKENIZERS
 from saccade.training.initialise import fresh_model, initialise
-from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
-from saccade.training.objectives import objective_for, train_metric
+from saccade.training.loop import Progress, TrainingLoop, load_state, run_length, save_state
+from saccade.training.objectives import objective_for, shares_for, train_metric
 from saccade.training.optim import make_optimiser
 from saccade.training.progress import TrainingView, estimate
 
@@ -82,6 +83,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     if not len(examples):
         hint = f"Left out: {examples.left_out}."
         raise BadData("no training example is left", location=data, hint=hint)
+    _check_warm_up(config, len(examples))
     # Raises now rather than after the first epoch.
     by = recipe.train.select_by, experiment.revision
     how_scored = task.check_validation(experiment.folder, *by)
@@ -95,11 +97,13 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
-    loop = TrainingLoop(fabric, model, optimiser, objective_for(recipe, examples), config, examples)
+    objective, shares = objective_for(recipe, examples), shares_for(recipe)
+    average = copy.deepcopy(model.module) if config.ema else None  # filled by the first step
+    loop = TrainingLoop(fabric, model, optimiser, objective, config, examples, shares, average)
     cost = estimate(loop)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     if run:
-        load_state(out / LAST, model.module, optimiser.optimizer)
+        load_state(out / LAST, model.module, optimiser.optimizer, average)
         write_recipe(run, recipe)
     else:
         initialise(model.module, experiment, examples, start, view.say)
@@ -151,6 +155,9 @@ def _over(progress: Progress, recipe: Recipe, out: Path) -> str:
     """What is told of a finished run that is to be resumed."""
     epochs, patience = recipe.train.epochs, recipe.train.patience
     done = f"{out} is finished, and nothing was trained: {progress.epoch} epochs are done"
+    if recipe.train.steps is not None and progress.step >= recipe.train.steps:
+        start = "Begin another run with its weights: --from, and another --out."
+        return f"{done} and {progress.step} steps, and train.steps is {recipe.train.steps}. {start}"
     if progress.epoch >= epochs:
         more = 2 * progress.epoch
         return f"{done} and train.epochs is {epochs}. Go on with --set train.epochs={more}."
@@ -222,6 +229,15 @@ def training_of(recipe: Recipe) -> TrainConfig:
     return config.model_copy(update={"rules": rules})
 
 
+def _check_warm_up(config: TrainConfig, examples: int) -> None:
+    """Raise BadConfig where the run would end before a cosine begins to fall."""
+    schedule, steps = config.schedule, run_length(config, examples).steps
+    if isinstance(schedule, Cosine) and schedule.warmup_steps >= steps:
+        message = f"the run has {steps:,} steps, and train.schedule.warmup_steps is"
+        hint = "Set train.schedule.warmup_steps to about a tenth of the steps, or train longer."
+        raise BadConfig(f"{message} {schedule.warmup_steps:,}", hint=hint)
+
+
 def _check_out(out: Path, experiment: Experiment, run: OpenedRun | None) -> None:
     """Refuse to write over a run, or to resume one with another recipe, data or features."""
     if run is None:
@@ -273,7 +289,7 @@ def _end_epoch(
     out: Path,
 ) -> None:
     """Score the model, keep it if it is the best, add a row to the log, and save all of it."""
-    config, recipe, model = loop.config, experiment.recipe, loop.model.module
+    config, recipe, model = loop.config, experiment.recipe, loop.validated
     start, default = time.perf_counter(), TASK_INFO[recipe.task].default_metric
     metric = recipe.train.select_by or default  # chooses the best epoch
     beam_size = recipe.decode.validation_beam_size if recipe.decode else None
@@ -324,11 +340,14 @@ def _draw(out: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _is_over(progress: Progress, recipe: Recipe) -> bool:
-    """Whether all epochs are done, or so many without a better score that training stops."""
-    epochs, patience = recipe.train.epochs, recipe.train.patience
-    waited = patience is not None and progress.epochs_since_improvement >= patience
-    out_of_patience = waited and progress.epoch >= _epochs_without_encoder(recipe)
-    return progress.epoch >= epochs or out_of_patience
+    """Whether all epochs or steps are done, or so many epochs without a better score that training
+    stops. A run that was stopped within an epoch, be it behind its last step, is not over."""
+    config = recipe.train
+    done = progress.epoch >= config.epochs
+    done |= config.steps is not None and progress.step >= config.steps
+    waited = config.patience is not None and progress.epochs_since_improvement >= config.patience
+    fair = progress.epoch >= _epochs_without_encoder(recipe) and progress.step >= config.min_steps
+    return progress.batch == 0 and (done or (waited and fair))
 
 
 def _epochs_without_encoder(recipe: Recipe) -> int:
@@ -338,4 +357,4 @@ def _epochs_without_encoder(recipe: Recipe) -> int:
 
 def _save_last(out: Path, loop: TrainingLoop, progress: Progress, rows: Rows) -> None:
     state = {"progress": asdict(progress), "log": rows}
-    save_state(out / LAST, loop.model.module, loop.optimiser.optimizer, state)
+    save_state(out / LAST, loop.model.module, loop.optimiser.optimizer, state, loop.average)
