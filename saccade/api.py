@@ -13,6 +13,7 @@ from saccade.core.devices import check_device
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.run_files import (
     check_scored,
+    checkpoint_interval,
     read_run_json,
     refuse_other_files,
     refuse_other_scores,
@@ -182,7 +183,7 @@ def extract(
     return make(data, **dict(settings))
 
 
-def train(
+def train(  # noqa: PLR0913  the options of `saccade train`
     recipe: "str | Path | Recipe",
     data: str | Path,
     out: str | Path,
@@ -191,6 +192,7 @@ def train(
     features: str | None = None,
     start: str | Path | None = None,
     resume: bool = False,
+    keep: str = "best",
     device: str = "auto",
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
@@ -204,6 +206,8 @@ def train(
         start: An earlier run of the same model and words, whose best weights this one starts from.
         resume: Go on exactly where the run in `out` was saved last: same order, same random
             numbers, same weights as if it had never stopped.
+        keep: "best", or "all" or "every N" to keep the weights of other epochs too, as
+            `checkpoints/epoch-N.safetensors` in the run folder.
         device: Where to train.
 
     Returns:
@@ -223,6 +227,7 @@ def train(
     """
     _check_data(data)
     (read_run_json if resume else refuse_run)(Path(out))
+    checkpoint_interval(keep)
     if start:
         read_run_json(Path(start))
     check_device(device)
@@ -242,8 +247,42 @@ def train(
         features=features,
         start=Path(start) if start else None,
         resume=resume,
+        keep=keep,
         device=device,
     )
+
+
+def average(run: str | Path, out: str | Path, *, last: int = 5) -> list[int]:
+    """Make a run whose weights are the mean of another run's last checkpoints.
+
+    Batch norm's statistics are averaged too. The new run is used like any other, but has no
+    training to resume.
+
+    Args:
+        run: The run folder; its training was told to `keep` checkpoints.
+        out: The run folder to make.
+        last: How many checkpoints, those of the last epochs that were kept; at least 2.
+
+    Returns:
+        The epochs whose weights were averaged.
+
+    Raises:
+        BadRun: `run` is no run or has fewer checkpoints, or `out` holds a run already.
+        BadConfig: `last` is under 2.
+
+    Example:
+        >>> recipe, epochs = "show-ask-attend-answer-small", ["train.epochs=3"]
+        >>> scores = saccade.train(recipe, "data", "kept", changes=epochs, keep="all", device="cpu")
+        >>> saccade.average("kept", "averaged", last=2)
+        [2, 3]
+    """
+    read_run_json(Path(run))
+    refuse_run(Path(out))
+    if last < 2:
+        raise BadConfig(f"the mean of {last} checkpoints is none", hint="Give --last 2 or more.")
+    from saccade.training.averaging import average_checkpoints
+
+    return average_checkpoints(Path(run), Path(out), last)
 
 
 def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`

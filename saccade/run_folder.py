@@ -3,6 +3,7 @@
     run.json              recipe, sizes, versions, fingerprints: see `RunHeader`
     words.json            vocabulary and, of a VQA run, answers
     model.safetensors     weights of the best epoch
+    checkpoints/          weights of other epochs, where `train --keep` says so
     last/                 weights, optimiser and random state: what an exact resume needs
     log.jsonl curves.png  one line per epoch, and the same drawn
     backbone.safetensors  the frozen network that made the features, a link where possible
@@ -12,6 +13,7 @@ leaves the old one whole. This file imports no torch, so that a wrong run is ref
 """
 
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Collection, Mapping
@@ -34,6 +36,7 @@ from saccade.text.vocabulary import Words
 
 BACKBONE = "backbone.safetensors"
 REDUCTION = "reduction.safetensors"
+CHECKPOINTS = "checkpoints"
 LAST = Path("last/state.safetensors")
 """What an exact resume needs."""
 VERSIONS = ("saccade", "torch", "timm", "numpy")
@@ -163,6 +166,19 @@ def open_run(path: Path) -> OpenedRun:
         raise BadRun(message, location=path / "run.json", hint=hint) from None
     file = path / "words.json"
     return OpenedRun(path, header, Words.from_json(read_json_of_run(file), file))
+
+
+def checkpoint_path(run: Path, epoch: int) -> Path:
+    """Where a run folder keeps the weights of an epoch, counted from 1."""
+    return run / CHECKPOINTS / f"epoch-{epoch}.safetensors"
+
+
+def checkpoints(run: Path) -> dict[int, Path]:
+    """The files of the epochs whose weights a run folder keeps beside the best ones."""
+    names = (file.name for file in (run / CHECKPOINTS).glob("epoch-*.safetensors"))
+    matches = (re.fullmatch(r"epoch-([1-9]\d{0,8})\.safetensors", name) for name in names)
+    epochs = sorted(int(match[1]) for match in matches if match)
+    return {epoch: checkpoint_path(run, epoch) for epoch in epochs}
 
 
 def refuse_unsaved(run: Path) -> None:

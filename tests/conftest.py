@@ -17,7 +17,8 @@ settings.load_profile("house")
 
 ROOT = Path(__file__).parent.parent
 SLOW = """
-answers api baselines cli compare compare_groups decode demo demo_folder detector_on_photos
+answers api baselines checkpoints cli compare compare_groups decode demo demo_folder
+detector_on_photos
 detectors download evaluate every_model every_recipe explain explanations extract feature_files
 golden_sets
 import_checkpoint import_checkpoint_errors import_checkpoint_files import_checkpoint_pitvqa

@@ -4,6 +4,7 @@ And into the folder that the explanations of a run are to be written into.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,17 @@ from saccade.core.tasks import TASK_INFO, TaskInfo
 RUN_FORMAT = 2
 EXPLANATIONS = ("index.html", "explained.jsonl", "images", "maps")
 """What `explain` writes: the page, the same as data, images, and maps over them."""
+
+
+def checkpoint_interval(keep: str) -> int:
+    """The epochs between two checkpoints that `train --keep` asks for; 0 where it keeps only the
+    best. Raises BadConfig."""
+    every = re.fullmatch(r"every ([1-9]\d{0,8})", keep)
+    intervals = {"best": 0, "all": 1} | ({keep: int(every[1])} if every else {})
+    if keep not in intervals:
+        message = f"--keep {keep!r} is not best, all or 'every N'"
+        raise BadConfig(message, hint="For every fifth epoch write --keep 'every 5'.")
+    return intervals[keep]
 
 
 def refuse_run(out: Path) -> None:

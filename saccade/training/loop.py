@@ -101,6 +101,8 @@ class TrainingLoop:
     shares: Shares
     average: nn.Module | None = None
     """A copy of the model with the moving average of its weights, where the recipe has `ema`."""
+    keep_every: int = 0
+    """Epochs between the checkpoints that are kept beside the best weights; 0 keeps none."""
     results: list[Tensor] = field(default_factory=list)
     """Loss and training score of the last few batches, each (2,), not yet waited for."""
 

@@ -35,10 +35,11 @@ class Estimate(NamedTuple):
     memory_bytes: int
     """Peak of this process so far, and what the optimiser will add."""
     disk_bytes: int
-    """Best weights, and weights with moments (and their average) for an exact resume."""
+    """Best weights, and weights with moments (and their average) for an exact resume; and the
+    checkpoints that will be kept."""
 
 
-def estimate(loop: TrainingLoop) -> Estimate:
+def estimate(loop: TrainingLoop, epochs_done: int) -> Estimate:
     """Time a step, without an update of the weights, in an epoch that trains all of the model.
 
     A copy of the model does it, whose batch statistics may move. The random state is restored, so
@@ -58,7 +59,9 @@ def estimate(loop: TrainingLoop) -> Estimate:
     parameters = sum(p.numel() for p in model.parameters())
     moments = 2 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    saved = parameters * (2 if loop.average is None else 3) + moments
+    copies, every = 2 + (loop.average is not None), loop.keep_every
+    copies += loop.length.epochs // every - epochs_done // every if every else 0
+    saved = copies * parameters + moments
     return Estimate(seconds * loop.config.accumulate, parameters, peak + 4 * moments, 4 * saved)
 
 

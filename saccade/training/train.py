@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from torch import nn
 
 from saccade.config import Cosine, Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
 from saccade.core.console import stop_on_signal
@@ -21,7 +22,7 @@ from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.formatting import printable
-from saccade.core.run_files import refuse_run
+from saccade.core.run_files import checkpoint_interval, refuse_run
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import read_metadata, save_tensors
 from saccade.data.folder import DataFolder
@@ -30,11 +31,13 @@ from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
 from saccade.run_folder import (
     BACKBONE,
+    CHECKPOINTS,
     LAST,
     OpenedRun,
     Origin,
     as_parent,
     changed_settings,
+    checkpoint_path,
     open_run,
     refuse_other_settings,
     refuse_unsaved,
@@ -65,6 +68,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     features: str | None = None,
     start: Path | None = None,
     resume: bool = False,
+    keep: str = "best",
     device: str = "auto",
     console: Console | None = None,
 ) -> dict[str, Any]:
@@ -78,12 +82,12 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     if _is_over(progress, recipe):
         _print(console, _over(progress, recipe, out))
         return _best(rows)["scores"]  # type: ignore[no-any-return]
-    task, config = TASKS[recipe.task], training_of(recipe)
+    task = TASKS[recipe.task]
     examples = task.examples(experiment, "train")
     if not len(examples):
         hint = f"Left out: {examples.left_out}."
         raise BadData("no training example is left", location=data, hint=hint)
-    _check_warm_up(config, len(examples))
+    _check_warm_up(recipe.train, len(examples))
     # Raises now rather than after the first epoch.
     by = recipe.train.select_by, experiment.revision
     how_scored = task.check_validation(experiment.folder, *by)
@@ -95,24 +99,40 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     view = TrainingView(console, recipe, examples, chosen, remarks)
     where = [chosen.index] if chosen.index is not None else 1
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
-    model: Any = fresh_model(experiment, start=start, resume=resume)
-    model, optimiser = fabric.setup(model, make_optimiser(model, config))
-    objective, shares = objective_for(recipe, examples), shares_for(recipe)
-    average = copy.deepcopy(model.module) if config.ema else None  # filled by the first step
-    loop = TrainingLoop(fabric, model, optimiser, objective, config, examples, shares, average)
-    cost = estimate(loop)
+    model = fresh_model(experiment, start=start, resume=resume)
+    loop = _put_together(fabric, model, recipe, examples, checkpoint_interval(keep))
+    cost = estimate(loop, progress.epoch)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     if run:
-        load_state(out / LAST, model.module, optimiser.optimizer, average)
+        load_state(out / LAST, loop.model.module, loop.optimiser.optimizer, loop.average)
         write_recipe(run, recipe)
     else:
-        initialise(model.module, experiment, examples, start, view.say)
+        initialise(loop.model.module, experiment, examples, start, view.say)
         made = recipe, experiment.sizes, experiment.words
         write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
     view.show_estimate(cost, progress)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(_best(rows))
     return _best(rows)["scores"]  # type: ignore[no-any-return]
+
+
+def _put_together(
+    fabric: Any, model: nn.Module, recipe: Recipe, examples: Any, keep_every: int
+) -> TrainingLoop:
+    """The loop that trains a recipe's model."""
+    config = training_of(recipe)
+    wrapped, optimiser = fabric.setup(model, make_optimiser(model, config))
+    return TrainingLoop(
+        fabric,
+        wrapped,
+        optimiser,
+        objective_for(recipe, examples),
+        config,
+        examples,
+        shares_for(recipe),
+        average=copy.deepcopy(wrapped.module) if config.ema else None,  # filled by the first step
+        keep_every=keep_every,
+    )
 
 
 def _until_it_is_over(
@@ -313,9 +333,13 @@ def _end_epoch(
         "seconds": progress.seconds,
         "seconds_scoring": time.perf_counter() - start,
     }
+    epoch = {"epoch": str(row["epoch"])}
+    if loop.keep_every and row["epoch"] % loop.keep_every == 0:
+        (out / CHECKPOINTS).mkdir(exist_ok=True)
+        save_tensors(checkpoint_path(out, row["epoch"]), model.state_dict(), epoch)
     if score > progress.best:
         progress.best, progress.epochs_since_improvement = score, 0
-        save_tensors(out / "model.safetensors", model.state_dict(), {"epoch": str(row["epoch"])})
+        save_tensors(out / "model.safetensors", model.state_dict(), epoch)
     else:
         progress.epochs_since_improvement += 1
         schedule, waited = config.schedule, progress.epochs_since_improvement
