@@ -240,6 +240,9 @@ class TrainConfig(Settings):
     """Decay of an exponential moving average of the weights; the average is what is validated,
     kept and used. In the first steps the decay is less: n / (n + 9) after n steps. None has none.
     """
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target that all answers, or all words of the vocabulary, get in equal parts.
+    Szegedy et al. 2016, arXiv:1512.00567, section 7."""
     rules: dict[str, WeightRule] = Field({})
     """Rules for weights, by the beginning of their names; the longest that fits applies."""
     scheduled_sampling: ScheduledSampling | None = None
@@ -267,6 +270,8 @@ class TrainConfig(Settings):
             raise ValueError("clip_value, clip_norm, clip_norm_per_tensor: set all but one to none")
         if self.scheduled_sampling and self.self_critical:
             raise ValueError("self_critical reads no human words: set scheduled_sampling=none")
+        if self.label_smoothing and self.self_critical:
+            raise ValueError("self_critical has no targets to smooth: set label_smoothing=0")
         return self
 
 
@@ -309,6 +314,9 @@ class TextConfig(Settings):
     """Questions: unknown words have an id of their own instead of the padding's."""
     max_length: int | None = Field(None, ge=1)
     """Words; longer questions are cut off, longer training captions are left out."""
+    word_dropout: float = Field(0.0, ge=0, lt=1)
+    """Questions: probability that a word is replaced by the unknown word, anew in each step of
+    training. Bowman et al. 2016, arXiv:1511.06349, section 3.1."""
     vectors: str | None = None
     """A file of word vectors that initialise the word embedding: GloVe, fastText or word2vec text,
     or word2vec's binary form, also with gzip. They are trained like other weights."""
@@ -424,6 +432,8 @@ class Recipe(Settings):
             if (getattr(self, part) is None) == (task == self.task):
                 verb = "needs" if task == self.task else "has no"
                 raise ValueError(f"a recipe of {self.model.kind} ({self.task}) {verb} `{part}`")
+        if self.decode and self.text.word_dropout:
+            raise ValueError("text.word_dropout is for questions: set it to 0")
         if self.decode and self.text.tokenizer.startswith(FILE):
             raise ValueError("captions are counted in the data: set text.tokenizer=karpathy")
         train = self.train

@@ -29,6 +29,7 @@ ALL_ON = (
     "train.schedule.kind=cosine",
     "train.schedule.warmup_steps=3",
     "train.schedule.final_factor=0.1",
+    "train.label_smoothing=0.1",
 )
 
 
@@ -65,7 +66,9 @@ class Seen:
 @pytest.fixture(scope="module", params=["show-ask-attend-answer", "show-attend-tell"])
 def whole(request, world, tmp_path_factory):
     """A run with everything on, and what its steps did."""
-    recipe, run = small(request.param, *ALL_ON), tmp_path_factory.mktemp("runs") / "straight"
+    words = ["text.word_dropout=0.3"] if request.param == "show-ask-attend-answer" else []
+    recipe = small(request.param, *ALL_ON, *words)
+    run = tmp_path_factory.mktemp("runs") / "straight"
     with pytest.MonkeyPatch.context() as patch:
         seen = Seen(patch)
         train(recipe, world.path, run, console=QUIET, device="cpu")

@@ -10,6 +10,8 @@ Shapes: B captions, I images, K samples per image, T words, N target words of th
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +26,7 @@ from saccade.inference.decoding import Rules, SampledCaptions, beam_search, draw
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import pack_captions
 from saccade.models.losses import PER_QUESTION, Loss, caption_loss, targets
+from saccade.text.vocabulary import Vocabulary
 from saccade.training.optim import ScheduleState
 
 
@@ -91,13 +94,26 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
     if config.scheduled_sampling is not None:
         return scheduled_sampling(config.scheduled_sampling, loss)
     score: Any = words_on_top if recipe.answers is None else answers_on_top
+    dropped = recipe.text.word_dropout
 
     def objective(model: Any, batch: Any, schedule_state: ScheduleState) -> StepResult:
         del schedule_state
+        if dropped:
+            batch = without_words(batch, examples.vocabulary, dropped)
         output = model(batch)
         return StepResult(loss(output, batch), *score(output, batch))
 
     return objective
+
+
+def without_words(batch: VqaBatch, vocabulary: Vocabulary, probability: float) -> VqaBatch:
+    """A batch in whose questions each word is, with that probability, the unknown word. What is no
+    word (padding, the marks of a language model) stays."""
+    question = batch.question
+    special = torch.tensor(sorted(vocabulary.special), device=question.device)
+    drawn = torch.rand(question.shape, device=question.device) < probability
+    chosen = drawn & torch.isin(question, special, invert=True)
+    return replace(batch, question=question.masked_fill(chosen, vocabulary.unknown))
 
 
 def scheduled_sampling(config: ScheduledSampling, loss: Loss) -> Objective:
@@ -236,12 +252,13 @@ def shares_for(recipe: Recipe) -> Shares:
 
 def loss_for(recipe: Recipe) -> Loss:
     """The loss of a recipe between a model's output and its batch."""
+    smoothing = recipe.train.label_smoothing
     if recipe.answers is None:
-        return caption_loss
+        return partial(caption_loss, smoothing=smoothing) if smoothing else caption_loss
     per_question, summed = PER_QUESTION[recipe.answers.loss], recipe.answers.summed
 
     def loss(output: VqaOutput, batch: VqaBatch) -> Tensor:
-        losses = per_question(output, batch)
+        losses = per_question(output, batch, smoothing)
         return losses.sum() if summed else losses.mean()
 
     return loss
