@@ -252,6 +252,10 @@ class TrainConfig(Settings):
     from one that was trained on human words (`saccade train RECIPE --from RUN`)."""
     select_by: str | None = None
     """The validation score that chooses the best epoch; none is the task's default."""
+    select_smoothing: float = Field(0.0, ge=0, lt=1)
+    """The best epoch is chosen by a moving mean of that score, in which each epoch weighs so much
+    less than the one after it: for validation splits whose score goes up and down by chance. 0
+    takes each epoch's own score."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs in a row without a better validation score; none never does."""
     min_steps: int = Field(0, ge=0)

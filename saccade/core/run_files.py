@@ -6,7 +6,7 @@ And into the folder that the explanations of a run are to be written into.
 import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,12 @@ from saccade.core.tasks import TASK_INFO, TaskInfo
 RUN_FORMAT = 2
 EXPLANATIONS = ("index.html", "explained.jsonl", "images", "maps")
 """What `explain` writes: the page, the same as data, images, and maps over them."""
+
+
+def selection_score(row: Mapping[str, Any]) -> float:
+    """The score in an epoch's row of `log.jsonl` that the best epoch is chosen by: of the epoch
+    alone, or smoothed where the recipe says so."""
+    return float(row.get("smoothed_score", row["score"]))
 
 
 def checkpoint_interval(keep: str) -> int:

@@ -14,6 +14,7 @@ from torch import nn
 
 from saccade.config import Recipe
 from saccade.core.formatting import duration, printable
+from saccade.core.run_files import selection_score
 from saccade.data.examples import epoch_order
 from saccade.metrics.catalogue import METRICS
 from saccade.models.encoder import EncodedModel
@@ -193,16 +194,20 @@ class TrainingView:
         self.bar.update(self.row, details="scoring the val split")
 
     def epoch(self, row: dict[str, Any], best: float) -> None:
-        """Print the result of an epoch; `best` is the score of the best one before it."""
+        """Print the result of an epoch; `best` is what chose the best one before it."""
         shown, scores = METRICS[row["metric"]].shown, row["scores"]
         self.score, self.scoring_seconds = shown(row["score"]), row["seconds_scoring"]
+        chooses = selection_score(row)
         if not self.bound_is_said and "upper_bound" in scores:
             bound = METRICS["accuracy"].shown(scores["upper_bound"])
             self.say(f"The answer list allows an accuracy of {bound} at most on the val split.")
             self.bound_is_said = True
         seconds = row["seconds"] + row["seconds_scoring"]
         # What reads like the best one so far is none, be it larger by a hair.
-        mark = " (best)" if row["score"] > best and self.score != shown(best) else ""
+        is_best = chooses > best and shown(chooses) != shown(best)
+        notes = [f"smoothed {shown(chooses)}"] if "smoothed_score" in row else []
+        notes += ["best"] if is_best else []
+        mark = f" ({', '.join(notes)})" if notes else ""
         parts = [
             f"epoch {row['epoch']}/{self.length.epochs}",
             f"loss {row['loss']:.3f}",
@@ -221,5 +226,6 @@ class TrainingView:
     def kept(self, row: dict[str, Any]) -> None:
         """Print which epoch's weights the run holds; its mark may be of an earlier session."""
         of = METRICS[row["metric"]]
-        best = f"the best by {of.title} on the val split, {of.shown(row['score'])}"
+        title = f"smoothed {of.title}" if "smoothed_score" in row else of.title
+        best = f"the best by {title} on the val split, {of.shown(selection_score(row))}"
         self.say(f"Kept: the weights of epoch {row['epoch']}, {best}.")

@@ -8,7 +8,7 @@ never teacher-forced), the best weights are kept, and `last/` holds what an exac
 import copy
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.formatting import printable
-from saccade.core.run_files import checkpoint_interval, refuse_run
+from saccade.core.run_files import checkpoint_interval, refuse_run, selection_score
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import read_metadata, save_tensors
 from saccade.data.folder import DataFolder
-from saccade.evaluation.scoring import ScoreOptions, selected_score
+from saccade.evaluation.scoring import ScoreOptions, measured, score_interval, selected_score
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
 from saccade.run_folder import (
@@ -168,7 +168,7 @@ def _saved(out: Path) -> tuple[Progress, Rows]:
 
 def _best(rows: Rows) -> dict[str, Any]:
     """The row of the best epoch, whose weights are kept."""
-    return max(rows, key=lambda row: row["score"])
+    return max(rows, key=selection_score)
 
 
 def _over(progress: Progress, recipe: Recipe, out: Path) -> str:
@@ -300,6 +300,50 @@ def _epoch(
             raise KeyboardInterrupt
 
 
+def _row(
+    loop: TrainingLoop, task: Task, experiment: Experiment, progress: Progress, rows: Rows
+) -> dict[str, Any]:
+    """Score the model on the validation split: the row of the epoch that ends, for the log."""
+    recipe, info = experiment.recipe, TASK_INFO[experiment.recipe.task]
+    start, smoothing = time.perf_counter(), recipe.train.select_smoothing
+    metric = recipe.train.select_by or info.default_metric  # chooses the best epoch
+    beam_size = recipe.decode.validation_beam_size if recipe.decode else None
+    metrics = tuple(dict.fromkeys((metric, *info.epoch_metrics)))
+    options = ScoreOptions(metrics, beam_size, experiment.revision)
+    with loop.fabric.autocast():
+        scored = task.score_model(loop.validated, experiment, "val", loop.fabric.device, options)
+    score = selected_score(scored, metric)
+    chooses: dict[str, Any] = {}
+    if smoothing:
+        raw = [*(row["score"] for row in rows), score]
+        interval = score_interval(scored, metric)
+        chooses = {"smoothed_score": smoothed(raw, smoothing), "interval": interval}
+    return {
+        "epoch": progress.epoch + 1,
+        "step": progress.step,
+        "loss": progress.mean_loss,
+        "train_metric": train_metric(recipe).title,
+        "train_score": 100 * progress.train_score / progress.train_scored,
+        "metric": metric,
+        "score": score,
+        **chooses,
+        "scores": measured(scored),
+        "learning_rate": loop.optimiser.param_groups[0]["lr"],
+        "examples_per_second": progress.examples / progress.seconds,
+        "waiting": progress.waited / progress.seconds,
+        "seconds": progress.seconds,
+        "seconds_scoring": time.perf_counter() - start,
+    }
+
+
+def smoothed(scores: Sequence[float], smoothing: float) -> float:
+    """The moving mean of scores, the last one weighs most. Equal scores have themselves as mean."""
+    mean = 0.0
+    for number, score in enumerate(scores, start=1):
+        mean += (score - mean) * ((1 - smoothing) / (1 - smoothing**number))
+    return mean
+
+
 def _end_epoch(
     loop: TrainingLoop,
     task: Task,
@@ -310,29 +354,8 @@ def _end_epoch(
 ) -> None:
     """Score the model, keep it if it is the best, add a row to the log, and save all of it."""
     config, recipe, model = loop.config, experiment.recipe, loop.validated
-    start, default = time.perf_counter(), TASK_INFO[recipe.task].default_metric
-    metric = recipe.train.select_by or default  # chooses the best epoch
-    beam_size = recipe.decode.validation_beam_size if recipe.decode else None
-    metrics = tuple(dict.fromkeys((metric, default)))
-    options = ScoreOptions(metrics, beam_size, experiment.revision)
-    with loop.fabric.autocast():
-        scored = task.score_model(model, experiment, "val", loop.fabric.device, options)
-    score = selected_score(scored, metric)
-    row: dict[str, Any] = {
-        "epoch": progress.epoch + 1,
-        "step": progress.step,
-        "loss": progress.mean_loss,
-        "train_metric": train_metric(recipe).title,
-        "train_score": 100 * progress.train_score / progress.train_scored,
-        "metric": metric,
-        "score": score,
-        "scores": scored.scores,
-        "learning_rate": loop.optimiser.param_groups[0]["lr"],
-        "examples_per_second": progress.examples / progress.seconds,
-        "waiting": progress.waited / progress.seconds,
-        "seconds": progress.seconds,
-        "seconds_scoring": time.perf_counter() - start,
-    }
+    row = _row(loop, task, experiment, progress, rows)
+    score = selection_score(row)
     epoch = {"epoch": str(row["epoch"])}
     if loop.keep_every and row["epoch"] % loop.keep_every == 0:
         (out / CHECKPOINTS).mkdir(exist_ok=True)
