@@ -206,8 +206,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         start: An earlier run of the same model and words, whose best weights this one starts from.
         resume: Go on exactly where the run in `out` was saved last: same order, same random
             numbers, same weights as if it had never stopped.
-        keep: "best", or "all" or "every N" to keep the weights of other epochs too, as
-            `checkpoints/epoch-N.safetensors` in the run folder.
+        keep: "best", or "all" or "every N": checkpoints of other epochs in the run folder.
         device: Where to train.
 
     Returns:
@@ -225,12 +224,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         >>> 0 <= scores["accuracy"] <= 100
         True
     """
-    _check_data(data)
-    (read_run_json if resume else refuse_run)(Path(out))
-    checkpoint_interval(keep)
-    if start:
-        read_run_json(Path(start))
-    check_device(device)
+    _check_train_options(data, Path(out), start, keep, device, resume=resume)
     from saccade.config import Recipe
     from saccade.recipes.catalogue import load_recipe
 
@@ -238,12 +232,11 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     _check_training(chosen, Path(data), Path(out), features, resume=resume)
     from saccade.training.train import train as fit
 
-    name = "custom" if isinstance(recipe, Recipe) else str(recipe)
     return fit(
         chosen,
         Path(data),
         Path(out),
-        name=name,
+        name="custom" if isinstance(recipe, Recipe) else str(recipe),
         features=features,
         start=Path(start) if start else None,
         resume=resume,
@@ -661,6 +654,18 @@ def _check_data(data: str | Path) -> None:
         from saccade.data.folder import DataFolder
 
         DataFolder(path)  # raises, and says what is wrong with the folder
+
+
+def _check_train_options(
+    data: str | Path, out: Path, start: str | Path | None, keep: str, device: str, *, resume: bool
+) -> None:
+    """Raise what paths and options alone give reason to."""
+    _check_data(data)
+    (read_run_json if resume else refuse_run)(out)
+    if start:
+        read_run_json(Path(start))
+    checkpoint_interval(keep)
+    check_device(device)
 
 
 def _check_training(

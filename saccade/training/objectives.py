@@ -254,7 +254,7 @@ def loss_for(recipe: Recipe) -> Loss:
     """The loss of a recipe between a model's output and its batch."""
     smoothing = recipe.train.label_smoothing
     if recipe.answers is None:
-        return partial(caption_loss, smoothing=smoothing) if smoothing else caption_loss
+        return partial(caption_loss, label_smoothing=smoothing) if smoothing else caption_loss
     per_question, summed = PER_QUESTION[recipe.answers.loss], recipe.answers.summed
 
     def loss(output: VqaOutput, batch: VqaBatch) -> Tensor:

@@ -336,11 +336,11 @@ def _row(
     }
 
 
-def smoothed(scores: Sequence[float], smoothing: float) -> float:
+def smoothed(scores: Sequence[float], decay: float) -> float:
     """The moving mean of scores, the last one weighs most. Equal scores have themselves as mean."""
     mean = 0.0
     for number, score in enumerate(scores, start=1):
-        mean += (score - mean) * ((1 - smoothing) / (1 - smoothing**number))
+        mean += (score - mean) * ((1 - decay) / (1 - decay**number))
     return mean
 
 
