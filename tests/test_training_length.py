@@ -5,18 +5,23 @@ import math
 import os
 import signal
 from io import StringIO
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from rich.console import Console
 
-from saccade.config import Cosine, Sgd, TrainConfig, change
+from saccade.config import Adam, Cosine, Sgd, TrainConfig, change
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tensors import load_tensors
 from saccade.recipes.catalogue import RECIPES
 from saccade.run_folder import open_run, refuse_other_settings
-from saccade.training.loop import RunLength, TrainingLoop, run_length
-from saccade.training.optim import ScheduleState, learning_rate_factor
+from saccade.training.loop import Progress, RunLength, TrainingLoop, run_length
+from saccade.training.objectives import StepResult
+from saccade.training.optim import ScheduleState, learning_rate_factor, make_optimiser
 from saccade.training.train import train
 from tests.worlds import make_world, write_untrained_run
 
@@ -202,6 +207,32 @@ def test_two_batches_of_8_make_the_step_of_one_of_16(world, tmp_path, name, more
     (first,), (other,) = log_of(tmp_path / "one"), log_of(tmp_path / "several")
     assert first["step"] == other["step"] == 4
     assert other["learning_rate"] == first["learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "moved"),
+    [(Sgd(learning_rate=1, momentum=0), 0.25), (Adam(learning_rate=0.1), 0.1)],
+)
+def test_gradients_are_clipped_in_their_true_size_in_16_mixed(optimiser, moved):
+    """The loss is multiplied by 65,536 there, so that small gradients are numbers."""
+    fabric = Fabric(accelerator="cpu", plugins=[MixedPrecision("16-mixed", "cpu")])
+    config = TrainConfig(optimiser=optimiser.replace(weight_decay=0.25), clip_value=0.25)
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(model.weight)
+    wrapped, fused = fabric.setup(model, make_optimiser(model, config))
+
+    class Batch:
+        def to(self, device):
+            return torch.full((1, 1), 2.0, device=device)
+
+    def objective(model, given, _):
+        return StepResult(model(given).sum() / 4, torch.tensor(0.0), 1)  # gradient: 0.5
+
+    examples = SimpleNamespace(image=np.zeros(8))
+    loop = TrainingLoop(fabric, wrapped, fused, objective, config, examples, lambda _: [1.0])
+    loop.step([Batch()], Progress())
+    assert model.weight.item() == pytest.approx(1 - moved, abs=1e-3)
+    assert fabric.strategy.precision.state_dict()["scale"] == 65536
 
 
 def test_patience_waits_for_the_least_steps(world, tmp_path):

@@ -170,6 +170,9 @@ class TrainingLoop:
                 result = self.objective(self.model, batch.to(self.fabric.device), schedule_state)
             self.fabric.backward(result.loss * share)
             results.append(result._replace(loss=result.loss.detach()))
+        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        if scaler is not None:  # 16-mixed: gradients are clipped, and decay is added, in true size
+            scaler.unscale_(self.optimiser.optimizer)
         optim.clip_gradients(self.model.module, self.config)
         self.optimiser.step()
         optim.constrain_weights(self.model.module, self.optimiser, self.config)

@@ -104,7 +104,9 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     cost = estimate(loop, progress.epoch)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     if run:
-        load_state(out / LAST, loop.model.module, loop.optimiser.optimizer, loop.average)
+        state = load_state(out / LAST, loop.model.module, loop.optimiser.optimizer, loop.average)
+        if scale := state.get("precision"):
+            fabric.strategy.precision.load_state_dict(scale)
         write_recipe(run, recipe)
     else:
         initialise(loop.model.module, experiment, examples, start, view.say)
@@ -403,5 +405,6 @@ def _epochs_without_encoder(recipe: Recipe) -> int:
 
 
 def _save_last(out: Path, loop: TrainingLoop, progress: Progress, rows: Rows) -> None:
-    state = {"progress": asdict(progress), "log": rows}
+    precision = loop.fabric.strategy.precision.state_dict()  # the scale of losses in 16-mixed
+    state = {"progress": asdict(progress), "log": rows, "precision": precision}
     save_state(out / LAST, loop.model.module, loop.optimiser.optimizer, state, loop.average)
