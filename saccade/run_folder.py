@@ -213,7 +213,8 @@ def refuse_other_settings(
     `ignored` fields are not compared.
     """
     changed = changed_settings(run.header.recipe, recipe)
-    free = LENGTH[recipe.train.schedule.kind == "cosine" :]
+    ends_with_epochs = recipe.train.schedule.kind == "cosine"
+    free = [name for name in LENGTH if not (ends_with_epochs and name == "train.epochs")]
     wrong = [name for name in changed if name not in (*free, *ignored)]
     if not wrong:
         return {name: changed[name] for name in free if name in changed}

@@ -24,7 +24,7 @@ golden_sets
 import_checkpoint import_checkpoint_errors import_checkpoint_files import_checkpoint_pitvqa
 import_features instant instant_refusals java_metrics long_json losses occlusion
 one_stage_detectors pack pitvqa_data pixels plugin predict predictions prepare recognise
-scheduled_sampling score self_critical store store_damage store_kills stores subwords
+scheduled_sampling score selection self_critical store store_damage store_kills stores subwords
 teacher_forced train training_length transformer_networks
 viz weight_files word_vectors word_vectors_binary
 """.split()  # noqa: SIM905
