@@ -1,4 +1,4 @@
-"""Commands that make runs: demo, train, import-checkpoint."""
+"""Commands that make runs: demo, train, average, import-checkpoint."""
 
 import os
 import shlex
@@ -53,6 +53,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
     ] = False,
+    keep: Annotated[
+        str, typer.Option(help="Checkpoints: best, all, or 'every N' for every Nth epoch.")
+    ] = "best",
     device: app.DeviceOption = "auto",
 ) -> app.Result:
     """Train a recipe on a data folder, write a run folder."""
@@ -66,9 +69,24 @@ def train(
         features=features,
         start=start,
         resume=resume,
+        keep=keep,
         device=device,
     )
     return app.Result({"run": out, "scores": scores}, [app.next_command("evaluate", out)])
+
+
+@commands.command()
+def average(
+    run: app.RunArgument,
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    last: Annotated[int, typer.Option(min=2, help="Checkpoints, those of the last epochs.")] = 5,
+) -> app.Result:
+    """Average the last checkpoints of a run, write a run folder."""
+    from saccade.api import average as mean_of
+
+    epochs = mean_of(run, out, last=last)
+    line = f"The mean of the weights of epochs {', '.join(map(str, epochs))}."
+    return app.Result({"run": out, "epochs": epochs}, [line, app.next_command("evaluate", out)])
 
 
 @commands.command("import-checkpoint")
