@@ -25,9 +25,11 @@ from saccade.core.run_files import (
 
 if TYPE_CHECKING:
     from saccade.config import Recipe
+    from saccade.core.tasks import TaskName
     from saccade.data.records import Split
     from saccade.inference.predictor import Run
     from saccade.interop.prediction_ids import OnExtra, OnMissing
+    from saccade.recipes.advice import Advice
 
 OnFault = Literal["refuse", "drop", "keep"]
 OnBad = Literal["refuse", "drop"]
@@ -226,9 +228,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     """
     _check_train_options(data, Path(out), start, keep, device, resume=resume)
     from saccade.config import Recipe
-    from saccade.recipes.catalogue import load_recipe
 
-    chosen = load_recipe(recipe, changes)
+    chosen = _recipe_for(recipe, Path(data), changes, Path(out) if resume else None)
     _check_training(chosen, Path(data), Path(out), features, resume=resume)
     from saccade.training.train import train as fit
 
@@ -243,6 +244,29 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         keep=keep,
         device=device,
     )
+
+
+def advise(data: str | Path, task: "TaskName | None" = None) -> "Advice":
+    """Choose the settings of `auto-vqa` or `auto-caption` for a data folder, with the reasons.
+
+    Args:
+        data: The data folder.
+        task: "vqa" or "caption"; none takes what the folder has, questions first.
+
+    Returns:
+        The recipe, its name, and each choice that the data decided with its reason.
+
+    Raises:
+        BadData: There is no such folder, or it has no training records of the task.
+
+    Example:
+        >>> saccade.advise("data", "vqa").name
+        'auto-vqa'
+    """
+    from saccade.data.folder import DataFolder
+    from saccade.recipes.advice import advise as choose
+
+    return choose(DataFolder(Path(data)), task)
 
 
 def average(run: str | Path, out: str | Path, *, last: int = 5) -> list[int]:
@@ -666,6 +690,23 @@ def _check_train_options(
         read_run_json(Path(start))
     checkpoint_interval(keep)
     check_device(device)
+
+
+def _recipe_for(
+    recipe: "str | Path | Recipe", data: Path, changes: Iterable[str], resumed: Path | None
+) -> "Recipe":
+    """A recipe with its changes; an automatic one as the data, or the run that goes on, has it."""
+    from saccade.config import change
+    from saccade.recipes.advice import AUTOMATIC
+    from saccade.recipes.catalogue import load_recipe
+    from saccade.run_folder import open_run
+
+    task = next((task for task, name in AUTOMATIC.items() if name == recipe), None)
+    if task is None:
+        return load_recipe(recipe, changes)
+    if resumed is not None and (header := open_run(resumed).header).recipe_name == recipe:
+        return change(header.recipe, *changes)
+    return change(advise(data, task).recipe, *changes)
 
 
 def _check_training(

@@ -3,7 +3,7 @@
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -38,6 +38,27 @@ def demo(
     chosen = {task: name for task, name in (("vqa", vqa), ("caption", caption)) if name}
     page = show_all(out, seed=seed, device=device, settings=DemoSettings(**chosen))
     return app.Result({"page": page})
+
+
+@commands.command()
+def advise(
+    data: app.DataFolderArgument,
+    task: Annotated[
+        Literal["vqa", "caption"] | None, typer.Option(help="Of a folder with both.")
+    ] = None,
+) -> app.Result:
+    """Say what `train auto-vqa` or `auto-caption` would choose for a data folder, and why."""
+    from saccade.api import advise as choose
+
+    advice = choose(data, task)
+    rows = [(f"{choice.field}={choice.value}", choice.reason) for choice in advice.choices]
+    lines = [*app.columns(rows), f"All else: saccade show {advice.name}"]
+    command = (
+        f"saccade train {advice.name} --data {shlex.quote(str(data))} --out runs/{advice.name}"
+    )
+    choices = [choice._asdict() for choice in advice.choices]
+    result = {"recipe": advice.name, "choices": choices}
+    return app.Result(result, [*lines, f"Next: {command}"])
 
 
 @commands.command()

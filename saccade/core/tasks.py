@@ -14,6 +14,8 @@ class TaskInfo(NamedTuple):
 
     title: str
     """"VQA" or "captioning", before the word "recipe"."""
+    records: str
+    """What a data folder has for it: "questions" or "captions"."""
     section: str
     """The section that a recipe of the task cannot do without."""
     predictions: str
@@ -41,6 +43,7 @@ class TaskInfo(NamedTuple):
 TASK_INFO: Mapping[str, TaskInfo] = {
     "vqa": TaskInfo(
         "VQA",
+        records="questions",
         section="answers",
         predictions="answers",
         asks_question=True,
@@ -54,6 +57,7 @@ TASK_INFO: Mapping[str, TaskInfo] = {
     ),
     "caption": TaskInfo(
         "captioning",
+        records="captions",
         section="decode",
         predictions="captions",
         asks_question=False,

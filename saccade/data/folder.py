@@ -28,11 +28,11 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import as_json, to_disk, write_json
-from saccade.core.tasks import TaskName
+from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.data.checks import Finding
 from saccade.data.reading import read_json
 from saccade.data.records import (
@@ -219,8 +219,8 @@ class DataFolder:
     def tasks(self) -> tuple[TaskName, ...]:
         """The tasks that the records can be used for."""
         splits = self.about["splits"].values()
-        needs: dict[TaskName, str] = {"vqa": "questions", "caption": "captions"}
-        return tuple(t for t, kind in needs.items() if any(counts[kind] for counts in splits))
+        tasks: tuple[TaskName, ...] = get_args(TaskName)
+        return tuple(t for t in tasks if any(counts[TASK_INFO[t].records] for counts in splits))
 
     @property
     def revision(self) -> str:

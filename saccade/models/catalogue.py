@@ -160,6 +160,26 @@ class McanConfig(ModelConfig):
         return self
 
 
+class ProductOfExpertsConfig(ModelConfig):
+    """The sizes of `auto-vqa` for some thousands of questions."""
+
+    kind: Literal["product_of_experts"] = "product_of_experts"
+    embedding: int = Field(128, ge=1)
+    """Width of the vector of a word, of a pair of words, and of a question."""
+    slots: int = Field(8192, ge=2)
+    """Rows of the table of pairs and questions, which share them by chance where there are more."""
+    attention: int = Field(128, ge=1)
+    """Width of the layer in which question and region meet."""
+    hidden: int = Field(256, ge=1)
+    """Width of the layer in which question and image meet."""
+    prior_dropout: float = Field(0.3, ge=0, lt=1)
+    """Before the prior's answer."""
+    image_dropout: float = Field(0.3, ge=0, lt=1)
+    """Of the image's vector."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Before the other expert's answer."""
+
+
 class PitVqaConfig(ModelConfig):
     """The released sizes: 277,540,923 parameters for PitVQA's 59 answers, and the ViT's."""
 
@@ -459,6 +479,15 @@ _MODELS = {
         "MCAN (modular co-attention, small)",
         "Yu et al. 2019, arXiv:1906.10770",
         "VQA v2 validation 67.2, test-dev 70.3",
+    ),
+    "product_of_experts": Entry(
+        "saccade.models.product_of_experts:ProductOfExperts",
+        ProductOfExpertsConfig,
+        ProductOfExpertsConfig(embedding=64, slots=512, attention=32, hidden=64),
+        "vqa",
+        "Product of a question's expert and an image's",
+        "Hinton 2002; Clark et al. 2019, arXiv:1909.03683",
+        "no score of this form",
     ),
     "pitvqa": Entry(
         "saccade.models.pitvqa:PitVqa",

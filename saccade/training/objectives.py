@@ -259,6 +259,9 @@ def loss_for(recipe: Recipe) -> Loss:
 
     def loss(output: VqaOutput, batch: VqaBatch) -> Tensor:
         losses = per_question(output, batch, smoothing)
+        if output.prior_logits is not None:  # an answer prior learns to be right without the image
+            prior = VqaOutput(output.prior_logits)
+            losses = losses + per_question(prior, batch, smoothing)
         return losses.sum() if summed else losses.mean()
 
     return loss

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from saccade.config import Cosine, Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
 from saccade.core.console import stop_on_signal
@@ -26,9 +26,16 @@ from saccade.core.run_files import checkpoint_interval, refuse_run, selection_sc
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import read_metadata, save_tensors
 from saccade.data.folder import DataFolder
-from saccade.evaluation.scoring import ScoreOptions, measured, score_interval, selected_score
+from saccade.evaluation.scoring import (
+    ScoredExamples,
+    ScoreOptions,
+    measured,
+    score_interval,
+    selected_score,
+)
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
+from saccade.models.encoder import without_encoder
 from saccade.run_folder import (
     BACKBONE,
     CHECKPOINTS,
@@ -312,8 +319,7 @@ def _row(
     beam_size = recipe.decode.validation_beam_size if recipe.decode else None
     metrics = tuple(dict.fromkeys((metric, *info.epoch_metrics)))
     options = ScoreOptions(metrics, beam_size, experiment.revision)
-    with loop.fabric.autocast():
-        scored = task.score_model(loop.validated, experiment, "val", loop.fabric.device, options)
+    scored, without = _validate(loop, task, experiment, options, metric)
     score = selected_score(scored, metric)
     chooses: dict[str, Any] = {}
     if smoothing:
@@ -329,6 +335,7 @@ def _row(
         "metric": metric,
         "score": score,
         **chooses,
+        **({} if without is None else {"score_without_image": without}),
         "scores": measured(scored),
         "learning_rate": loop.optimiser.param_groups[0]["lr"],
         "examples_per_second": progress.examples / progress.seconds,
@@ -336,6 +343,32 @@ def _row(
         "seconds": progress.seconds,
         "seconds_scoring": time.perf_counter() - start,
     }
+
+
+def _validate(
+    loop: TrainingLoop, task: Task, experiment: Experiment, options: ScoreOptions, metric: str
+) -> tuple[ScoredExamples, float | None]:
+    """Score the model on the validation split. One that has an answer prior is scored without its
+    image, too, and answers by the prior alone unless the image makes it better; the second value
+    is the prior's score.
+    """
+
+    def score() -> ScoredExamples:
+        with loop.fabric.autocast():
+            device = loop.fabric.device
+            return task.score_model(loop.validated, experiment, "val", device, options)
+
+    share: Tensor | None = getattr(without_encoder(loop.validated), "image_share", None)
+    if share is None:
+        return score(), None
+    share.fill_(0)
+    prior = score()
+    share.fill_(1)
+    scored, without = score(), selected_score(prior, metric)
+    if selected_score(scored, metric) > without:
+        return scored, without
+    share.fill_(0)
+    return prior, without
 
 
 def smoothed(scores: Sequence[float], decay: float) -> float:

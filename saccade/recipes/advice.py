@@ -1,0 +1,103 @@
+"""Recipes for data that nobody has published numbers on: `auto-vqa` and `auto-caption`.
+
+A published recipe is made for its data set: half a million questions, days of training. These two
+begin as the recipes of that name in the table; `advise` looks at a data folder and chooses what
+depends on it. Every choice is a rule with its reason; docs/small-data.md has the runs behind them.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from saccade.config import Recipe, apply_changes
+from saccade.core.errors import BadData
+from saccade.core.tasks import TASK_INFO, TaskName
+from saccade.data.folder import DataFolder
+from saccade.recipes.catalogue import RECIPES
+
+EPOCHS = 40
+"""How often a VQA run sees each question, where `STEPS` allow it."""
+STEPS = 800, 40_000
+"""Fewest and most steps of a VQA run."""
+WARM_UP = 20
+"""One step in so many is of the warm-up."""
+SMALL_VALIDATION = 1000
+"""Below so many questions a single epoch's validation score goes up and down by points."""
+
+
+class Choice(NamedTuple):
+    """One setting that the data decides."""
+
+    field: str
+    value: str
+    reason: str
+
+
+class Advice(NamedTuple):
+    """A recipe for a data folder, and the reasons of what was chosen."""
+
+    name: str
+    recipe: Recipe
+    choices: tuple[Choice, ...]
+
+
+def advise(folder: DataFolder, task: TaskName | None = None) -> Advice:
+    """The recipe for a data folder; `task` decides where it has questions and captions.
+
+    Raises BadData for a folder without training records of the task.
+    """
+    task = task or next(iter(folder.tasks), None)
+    if task is None or task not in folder.tasks:
+        message = f"has no records of the task {task}" if task else "has no questions or captions"
+        raise BadData(message, location=folder.path, hint="Prepare the data with its annotations.")
+    records = folder.about["splits"].get("train", {}).get(TASK_INFO[task].records, 0)
+    if not records:
+        hint = "Training needs a train split: prepare the data with it."
+        raise BadData(f"has no training {TASK_INFO[task].records}", location=folder.path, hint=hint)
+    name = AUTOMATIC[task]
+    base = RECIPES.look_up(name)
+    choices = tuple(CHOOSERS[task](folder, base, records))
+    fields = [((*choice.field.split("."),), choice.value) for choice in choices]
+    return Advice(name, apply_changes(base, fields), choices)
+
+
+def _for_questions(folder: DataFolder, base: Recipe, questions: int) -> Iterator[Choice]:
+    steps_an_epoch = math.ceil(questions / base.train.batch_size)
+    steps = min(max(EPOCHS * steps_an_epoch, STEPS[0]), STEPS[1])
+    yield from _length(steps, steps_an_epoch, f"{questions:,} training questions")
+    hidden = 256 if questions < 20_000 else 512 if questions < 200_000 else 1024
+    yield Choice("model.hidden", f"{hidden}", "256 below 20,000 questions, 512 below 200,000")
+    distinct = len(folder.answer_counts("best_answers"))
+    if distinct > 3000:
+        yield Choice("answers.size", "3000", f"{distinct:,} different answers: the commonest")
+    several = sum(folder.answer_counts().values()) > questions
+    reason = "several people answered" if several else "one person answered"
+    yield Choice("answers.target", "shares" if several else "best", reason)
+    scored = folder.about["splits"].get("val", {}).get("questions", 0)
+    if scored < SMALL_VALIDATION:
+        reason = f"{scored:,} validation questions: one epoch's score is partly luck"
+        yield Choice("train.select_smoothing", "0.7", reason)
+
+
+def _for_captions(folder: DataFolder, base: Recipe, captions: int) -> Iterator[Choice]:
+    steps_an_epoch = math.ceil(captions / base.train.batch_size)
+    epochs = 10 if captions < 100_000 else 6
+    yield from _length(epochs * steps_an_epoch, steps_an_epoch, f"{captions:,} training captions")
+    least = 3 if captions < 50_000 else 5
+    yield Choice("text.min_count", f"{least}", "3 below 50,000 captions, else 5")
+
+
+def _length(steps: int, steps_an_epoch: int, of: str) -> Iterator[Choice]:
+    """How long to train: in steps, since small data needs many epochs and large data few."""
+    yield Choice("train.steps", f"{steps}", f"{of}, {steps_an_epoch:,} steps an epoch")
+    yield Choice("train.epochs", f"{math.ceil(steps / steps_an_epoch)}", "enough for these steps")
+    warm_up = max(steps // WARM_UP, 1)
+    yield Choice("train.schedule.warmup_steps", f"{warm_up}", f"a {WARM_UP}th of the steps")
+
+
+AUTOMATIC: Mapping[TaskName, str] = {"vqa": "auto-vqa", "caption": "auto-caption"}
+"""The name of each task's recipe."""
+CHOOSERS: Mapping[TaskName, Callable[[DataFolder, Recipe, int], Iterator[Choice]]] = {
+    "vqa": _for_questions,
+    "caption": _for_captions,
+}
