@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         predict,
         prepare,
         score,
+        sweep,
         train,
     )
 
@@ -29,6 +30,7 @@ __all__ = [
     "predict",
     "prepare",
     "score",
+    "sweep",
     "train",
 ]
 

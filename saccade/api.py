@@ -5,7 +5,7 @@ is a `saccade.core.errors.SaccadeError`, whose `message`, `location` and `hint` 
 `device` is "auto" (the GPU where there is one), "cpu" or "cuda".
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
@@ -182,7 +182,7 @@ def extract(
     return make(data, **dict(settings))
 
 
-def train(
+def train(  # noqa: PLR0913  the options of `saccade train`
     recipe: "str | Path | Recipe",
     data: str | Path,
     out: str | Path,
@@ -191,6 +191,7 @@ def train(
     features: str | None = None,
     start: str | Path | None = None,
     resume: bool = False,
+    minutes: float | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
@@ -204,13 +205,15 @@ def train(
         start: An earlier run of the same model and words, whose best weights this one starts from.
         resume: Go on exactly where the run in `out` was saved last: same order, same random
             numbers, same weights as if it had never stopped.
+        minutes: Of training and validation, at most: then the run ends as after its last epoch,
+            within the epoch. The time before it was resumed counts.
         device: Where to train.
 
     Returns:
         The validation scores of the best epoch.
 
     Raises:
-        BadConfig: There is no such recipe or setting.
+        BadConfig: There is no such recipe or setting, or no time to train.
         BadData: The data folder is missing or has nothing to train on; or the loss became NaN.
         BadRun: `out` holds a run already, or with `resume` another one than this.
         BadStore: The features are missing or damaged.
@@ -226,6 +229,9 @@ def train(
     if start:
         read_run_json(Path(start))
     check_device(device)
+    if minutes is not None and not minutes > 0:
+        hint = "Give a number of minutes above 0, or none."
+        raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
     from saccade.config import Recipe
     from saccade.recipes.catalogue import load_recipe
 
@@ -242,6 +248,7 @@ def train(
         features=features,
         start=Path(start) if start else None,
         resume=resume,
+        minutes=minutes,
         device=device,
     )
 
@@ -610,6 +617,49 @@ def compare(
         examples=examples,
         device=device,
     )
+
+
+def sweep(
+    file: str | Path,
+    *,
+    dry_run: bool = False,
+    retry: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train and score recipes x settings x seeds x data folders, and compare them in one table.
+
+    Given again it goes on where it was stopped; a run that is finished is not run again.
+
+    Args:
+        file: A TOML file: docs/sweep.md describes its fields.
+        dry_run: Train nothing; tell what would run.
+        retry: Also run again what failed.
+        report: Called with a line before and after each run.
+
+    Returns:
+        The table as in `table.json`: `rows`, `differences`, `failed`, `notes`, and the `files` that
+        were written; with `dry_run` the `runs`, each with its name, state and expected minutes.
+
+    Raises:
+        BadConfig: The file has mistakes; all of them are told, before anything is trained.
+        BadRun: Another sweep is at work in its folder, or a run there was damaged.
+
+    Example:
+        >>> lines = ['data = ["data"]', 'recipes = ["ibowimg-small"]', 'out = "sweep"']
+        >>> _ = Path("sweep.toml").write_text("\\n".join(lines))
+        >>> [run["name"] for run in saccade.sweep("sweep.toml", dry_run=True)["runs"]]
+        ['data_ibowimg-small_seed-0']
+    """
+    from saccade.sweeps.plan import read_sweep
+    from saccade.sweeps.run import planned_runs, run_all
+
+    plan = read_sweep(Path(file))
+    if dry_run:
+        return {"out": str(plan.out), "runs": planned_runs(plan)}
+    records = run_all(plan, retry=retry, report=report)
+    from saccade.sweeps.table import write_table
+
+    return {"out": str(plan.out), **write_table(plan, records)}
 
 
 def _check_data(data: str | Path) -> None:

@@ -15,7 +15,7 @@ from tests.worlds import make_world
 
 FUNCTIONS = (
     *("prepare", "extract", "train", "evaluate", "score", "load", "predict", "explain"),
-    "compare",
+    *("compare", "sweep"),
 )
 
 

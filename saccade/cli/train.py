@@ -53,6 +53,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
     ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="End after so many, as after the last epoch.")
+    ] = None,
     device: app.DeviceOption = "auto",
 ) -> app.Result:
     """Train a recipe on a data folder, write a run folder."""
@@ -66,6 +69,7 @@ def train(
         features=features,
         start=start,
         resume=resume,
+        minutes=minutes,
         device=device,
     )
     return app.Result({"run": out, "scores": scores}, [app.next_command("evaluate", out)])
