@@ -27,7 +27,15 @@ STOPPED = 130
 """Exit status of a run that was stopped, and can be resumed: 128 and the number of SIGINT."""
 
 
-def train_and_score(run: PlannedRun) -> dict[str, Any]:
+def outcome_of(run: PlannedRun) -> dict[str, Any]:
+    """What becomes of a run: it is finished, or failed for a reason."""
+    try:
+        return _train_and_score(run)
+    except SaccadeError as error:
+        return {"state": "failed", "reason": str(error)}
+
+
+def _train_and_score(run: PlannedRun) -> dict[str, Any]:
     """Train a run to its end and score it, as far as that was not done already."""
     begun = (run.out / "run.json").exists()
     if begun and not (run.out / LAST).exists():  # it was killed before it was saved at all
@@ -77,9 +85,7 @@ def main() -> int:
     threading.Thread(target=_stop_with_the_sweep, daemon=True).start()
     try:
         with redirect_stdout(sys.stderr):
-            outcome = train_and_score(run)
-    except SaccadeError as error:
-        outcome = {"state": "failed", "reason": str(error)}
+            outcome = outcome_of(run)
     except KeyboardInterrupt:
         return STOPPED
     sys.stdout.write(json.dumps(outcome) + "\n")

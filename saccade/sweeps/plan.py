@@ -31,7 +31,7 @@ STATE = "sweep.json"
 """In the sweep's folder: what became of each run."""
 EXAMPLE = 'Such as: data = ["data/mine"], recipes = ["san", "mcan"], out = "sweeps/mine".'
 AGAIN = "Correct that, and give the command again; nothing was trained."
-Seed = Annotated[int, Field(ge=0, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**64, strict=True)]
 
 
 class SweepSettings(Settings):

@@ -8,20 +8,54 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from saccade.core.errors import BadRun
-from saccade.core.files import as_json, held, write_text
+from saccade.core.files import held, write_json
 from saccade.core.formatting import duration
+from saccade.core.settings import Settings, first_problem
 from saccade.sweeps.plan import STATE, PlannedRun, Sweep
 
-FORMAT = 1
-Records = dict[str, dict[str, Any]]
-"""What became of each run, by its name: `state` ("finished" or "failed"), and of a finished one
-`epochs`, `minutes` and `cut_short`, of a failed one its `reason`; `key` as of `PlannedRun`."""
+COMMAND = (sys.executable, "-m", "saccade.sweeps.one_run")
+
+
+class RunRecord(Settings):
+    """What became of a run."""
+
+    key: str
+    """As of `PlannedRun` when it was run."""
+    state: Literal["finished", "failed"]
+    epochs: int = 0
+    minutes: float = 0.0
+    """Of training and validation, as its log has them."""
+    cut_short: bool = False
+    """Whether its time limit ended it, and not its recipe."""
+    reason: str = ""
+    """Why it failed."""
+
+    def __str__(self) -> str:
+        if self.state == "failed":
+            return f"failed: {self.reason}"
+        cut = ", stopped at its time limit" if self.cut_short else ""
+        return f"finished, {self.epochs} epochs in {duration(60 * self.minutes)}{cut}"
+
+
+class State(Settings):
+    """The content of `sweep.json`."""
+
+    format: Literal[1]
+    file: str
+    """That was given last."""
+    runs: dict[str, RunRecord]
+    """By name; also runs that the file asks for no more."""
+
+
+Records = dict[str, RunRecord]
 
 
 def read_records(out: Path) -> Records:
@@ -30,31 +64,29 @@ def read_records(out: Path) -> Records:
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != FORMAT:
-            raise ValueError(f"format {found['format']!r}, this version reads {FORMAT}")
-        return {name: {**one, "state": str(one["state"])} for name, one in found["runs"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        hint = "Delete it: what is trained is found again in the runs' folders."
-        raise BadRun(f"not a sweep's state ({error})", location=path, hint=hint) from None
+        return State.model_validate(json.loads(path.read_text(encoding="utf-8"))).runs
+    except ValidationError as error:
+        message = first_problem(error, "the whole")
+    except ValueError as error:  # no JSON, or no UTF-8
+        message = f"not JSON ({error})"
+    hint = "Delete it: what is trained is found again in the folders of the runs."
+    raise BadRun(message, location=path, hint=hint)
 
 
 def state_of(run: PlannedRun, records: Records) -> str:
     """What a sweep would do with a run: it is "finished" or "failed", "to resume" or "to train"."""
-    record, begun = records.get(run.name, {}), (run.out / "run.json").exists()
-    if record.get("key") == run.key and (begun or record["state"] == "failed"):
-        return str(record["state"])
+    record, begun = records.get(run.name), (run.out / "run.json").exists()
+    if record and record.key == run.key and (begun or record.state == "failed"):
+        return record.state
     return "to resume" if begun else "to train"
 
 
 def expected_minutes(run: PlannedRun, records: Records, runs: list[PlannedRun]) -> float | None:
     """What training and validation will take: as earlier runs of its configuration did, else of its
     recipe, else at most what a run may take; None where nothing is known."""
-    done = {
-        one: records[one.name]["minutes"] for one in runs if "minutes" in records.get(one.name, {})
-    }
-    same = [minutes for one, minutes in done.items() if one.configuration == run.configuration]
-    alike = [minutes for one, minutes in done.items() if one.recipe_name == run.recipe_name]
+    done = [(one, records[one.name].minutes) for one in runs if is_done(one, records)]
+    same = [minutes for one, minutes in done if one.configuration == run.configuration]
+    alike = [minutes for one, minutes in done if one.recipe_name == run.recipe_name]
     return fmean(same or alike) if same or alike else run.minutes
 
 
@@ -71,6 +103,11 @@ def planned_runs(sweep: Sweep) -> list[dict[str, Any]]:
     ]
 
 
+def is_done(run: PlannedRun, records: Records) -> bool:
+    """Whether a run was trained and scored."""
+    return run.name in records and records[run.name].state == "finished"
+
+
 def run_all(
     sweep: Sweep, *, retry: bool = False, report: Callable[[str], None] = lambda _: None
 ) -> Records:
@@ -81,23 +118,17 @@ def run_all(
     """
     with held(BadRun, sweep.out, "sweep", "`out`"):
         records = read_records(sweep.out)
+        _write(sweep, records)  # from now on the folder is known as this sweep's
         for number, run in enumerate(sweep.runs, start=1):
             place, state = f"{number} of {len(sweep.runs)}, {run.name}", state_of(run, records)
             if state in {"to train", "to resume"} or (state == "failed" and retry):
                 limit = f", at most {duration(60 * run.minutes)}" if run.minutes else ""
                 report(f"{place}: {'trains' if state == 'to train' else 'goes on'}{limit}")
-                records[run.name] = {**_in_its_own_process(run, _log_file(run)), "key": run.key}
+                outcome = _in_its_own_process(run, _log_file(run))
+                records[run.name] = RunRecord(key=run.key, **outcome)
                 _write(sweep, records)
-            report(f"{place}: {told(records[run.name])}")
+            report(f"{place}: {records[run.name]}")
     return records
-
-
-def told(record: Mapping[str, Any]) -> str:
-    """What became of a run, in words."""
-    if record["state"] == "failed":
-        return f"failed: {record['reason']}"
-    cut = ", stopped at its time limit" if record["cut_short"] else ""
-    return f"finished, {record['epochs']} epochs in {duration(60 * record['minutes'])}{cut}"
 
 
 def _log_file(run: PlannedRun) -> Path:
@@ -106,18 +137,17 @@ def _log_file(run: PlannedRun) -> Path:
 
 
 def _write(sweep: Sweep, records: Records) -> None:
-    whole = {"format": FORMAT, "file": str(sweep.file), "runs": records}
-    write_text(sweep.out / STATE, as_json(whole))
+    state = State(format=1, file=str(sweep.file), runs=records)
+    write_json(sweep.out / STATE, state.model_dump())
 
 
 def _in_its_own_process(run: PlannedRun, log: Path) -> dict[str, Any]:
     """Train and score a run; what it printed is appended to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "saccade.sweeps.one_run"]
     with (
         log.open("ab") as printed,
         subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed, text=True
+            COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed, text=True
         ) as process,
     ):
         assert process.stdin is not None

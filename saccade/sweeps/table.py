@@ -21,7 +21,7 @@ from saccade.evaluation.verdict import CAUTIONS, Gap, baseline_title, best_witho
 from saccade.metrics.catalogue import METRICS
 from saccade.metrics.intervals import Statistic, average, compare, intervals
 from saccade.sweeps.plan import PlannedRun, Sweep
-from saccade.sweeps.run import Records
+from saccade.sweeps.run import Records, is_done
 
 Row = dict[str, Any]
 FEW_IMAGES = 2
@@ -35,6 +35,8 @@ class Configuration(NamedTuple):
     """Of data, recipe and settings."""
     runs: Mapping[int, ComparedRun]
     """By training seed."""
+    statistics: Mapping[int, Mapping[str, Statistic]]
+    """By training seed and metric."""
 
     @property
     def title(self) -> str:
@@ -43,8 +45,7 @@ class Configuration(NamedTuple):
 
     def statistic(self, metric: str, seeds: Sequence[int] = ()) -> Statistic:
         """The mean score over seeds, by default all."""
-        chosen = [self.runs[seed] for seed in seeds or self.runs]
-        return average([statistics(run.rows)[metric] for run in chosen])
+        return average([self.statistics[seed][metric] for seed in seeds or self.runs])
 
 
 def write_table(sweep: Sweep, records: Records) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def write_table(sweep: Sweep, records: Records) -> dict[str, Any]:
     """
     finished = defaultdict[str, list[PlannedRun]](list)
     for run in sweep.runs:
-        if records.get(run.name, {}).get("state") == "finished":
+        if is_done(run, records):
             finished[run.data].append(run)
     rows, differences, notes, pages = list[Row](), list[Row](), list[str](), list[str]()
     for data, runs in finished.items():
@@ -70,9 +71,9 @@ def write_table(sweep: Sweep, records: Records) -> dict[str, Any]:
             write_page(paths, page, split=split, data=runs[0].folder, device=runs[0].device)
             pages.append(str(page))
     failed = {
-        run.name: records[run.name]["reason"]
+        run.name: records[run.name].reason
         for run in sweep.runs
-        if records.get(run.name, {}).get("state") == "failed"
+        if run.name in records and records[run.name].state == "failed"
     }
     whole = {"rows": rows, "differences": differences, "failed": failed, "notes": notes}
     write_text(sweep.out / "table.json", as_json(whole))
@@ -85,9 +86,10 @@ def _configurations(group: Group, runs: Sequence[PlannedRun]) -> list[Configurat
     """The configurations of a group, best first by the mean over seeds."""
     planned, found = {run.name: run for run in runs}, dict[tuple[str, str, str], Configuration]()
     for run in group.runs:
-        plan = planned[run.name]
-        one = found.setdefault(plan.configuration, Configuration(plan.configuration, {}))
-        found[plan.configuration] = one._replace(runs={**one.runs, plan.seed: run})
+        seed, names = planned[run.name].seed, planned[run.name].configuration
+        one = found.get(names, Configuration(names, {}, {}))
+        of_seed = {**one.statistics, seed: statistics(run.rows)}
+        found[names] = Configuration(names, {**one.runs, seed: run}, of_seed)
 
     def mean(one: Configuration) -> float:
         return fmean(run.scores[group.metric] for run in one.runs.values())
@@ -102,8 +104,9 @@ def _row(one: Configuration, group: Group, records: Records) -> Row:
     row: Row = {"data": data, "recipe": recipe, "settings": settings, "task": group.task}
     row |= {"split": group.split, "seeds": sorted(one.runs), "scores": {}}
     row |= {"runs": [run.name for run in one.runs.values()]}
-    row |= {name: fmean(record[name] for record in done) for name in ("epochs", "minutes")}
-    row["cut_short"] = sum(record["cut_short"] for record in done)
+    row |= {"epochs": fmean(record.epochs for record in done)}
+    row |= {"minutes": fmean(record.minutes for record in done)}
+    row |= {"cut_short": sum(record.cut_short for record in done)}
     for metric in group.info.main_metrics:
         values = [float(run.scores[metric]) for run in one.runs.values()]
         statistic = one.statistic(metric)
