@@ -205,8 +205,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         start: An earlier run of the same model and words, whose best weights this one starts from.
         resume: Go on exactly where the run in `out` was saved last: same order, same random
             numbers, same weights as if it had never stopped.
-        minutes: Of training and validation, at most: then the run ends as after its last epoch,
-            within the epoch. The time before it was resumed counts.
+        minutes: After so many of training and validation the run ends, as after its last epoch.
         device: Where to train.
 
     Returns:
@@ -226,12 +225,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     """
     _check_data(data)
     (read_run_json if resume else refuse_run)(Path(out))
-    if start:
-        read_run_json(Path(start))
-    check_device(device)
-    if minutes is not None and not minutes > 0:
-        hint = "Give a number of minutes above 0, or none."
-        raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
+    _check_options(start, minutes, device)
     from saccade.config import Recipe
     from saccade.recipes.catalogue import load_recipe
 
@@ -672,6 +666,16 @@ def _check_data(data: str | Path) -> None:
         from saccade.data.folder import DataFolder
 
         DataFolder(path)  # raises, and says what is wrong with the folder
+
+
+def _check_options(start: str | Path | None, minutes: float | None, device: str) -> None:
+    """Raise what `train` would for the run to start from, its time and the device."""
+    if start:
+        read_run_json(Path(start))
+    check_device(device)
+    if minutes is not None and not minutes > 0:
+        hint = "Give a number of minutes above 0, or none."
+        raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
 
 
 def _check_training(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -23,9 +24,9 @@ from saccade.sweeps import run as running
 from saccade.sweeps.one_run import outcome_of
 from saccade.sweeps.plan import SweepSettings, read_sweep
 from saccade.training.train import train, was_cut_short
-from tests.conftest import ROOT
 from tests.worlds import make_world, write_store
 
+ROOT = Path(__file__).parent.parent
 QUIET = Console(quiet=True)
 FAST = ["train.batch_size=16", "train.optimiser.learning_rate=0.005"]
 

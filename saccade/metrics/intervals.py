@@ -71,7 +71,8 @@ def average(statistics: Sequence[Statistic]) -> Statistic:
 
     def score(sums: Floats) -> Floats:
         parts = zip(statistics, np.split(sums, ends, axis=-1), strict=True)
-        return np.mean([one.score(part) for one, part in parts], axis=0, dtype=np.float64)
+        scores: Floats = np.mean([one.score(part) for one, part in parts], axis=0)
+        return scores
 
     return Statistic(np.concatenate([one.sums for one in statistics], axis=1), score)
 
