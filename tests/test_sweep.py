@@ -4,10 +4,12 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,8 @@ from rich.console import Console
 import saccade
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tensors import load_tensors
-from saccade.metrics.intervals import average, compare
+from saccade.data.folder import DataFolder
+from saccade.metrics.intervals import Statistic, average, compare, mean
 from saccade.recipes.catalogue import load_recipe
 from saccade.sweeps import run as running
 from saccade.sweeps.one_run import outcome_of
@@ -165,6 +168,13 @@ def test_the_example_of_the_docs_is_one(tmp_path, monkeypatch):
         assert f"| `{field}` |" in page or f"| `[{field}]` |" in page
 
 
+def test_the_file_of_the_measurement_has_no_mistakes_in_it():
+    text = (ROOT / "benchmarks/vqa_rad.toml").read_text(encoding="utf-8")
+    given = SweepSettings.model_validate(tomllib.loads(text))
+    for name, changes in itertools.product(given.recipes, given.settings.values()):
+        assert load_recipe(name, changes).task == "vqa"
+
+
 # What is run.
 
 
@@ -200,7 +210,9 @@ def test_a_run_that_fails_is_a_line_and_the_others_go_on(swept):
     assert "data_other_few_seed-2" in page
 
 
-def test_what_is_finished_or_failed_is_not_run_again(swept, in_this_process, monkeypatch):
+def test_what_is_finished_or_failed_is_not_run_again(
+    swept, data, tmp_path, in_this_process, monkeypatch
+):
     root, file, found = swept
     told = []
     monkeypatch.setattr("saccade.sweeps.table.write_table", lambda *_: {})
@@ -221,6 +233,13 @@ def test_what_is_finished_or_failed_is_not_run_again(swept, in_this_process, mon
     with pytest.raises(BadConfig) as refused:
         read_sweep(more)
     assert "train.optimiser.learning_rate was 0.005 and is now 0.004" in refused.value.message
+    shutil.copytree(data, tmp_path / "data")
+    write_store(DataFolder(tmp_path / "data"), "others")
+    text = text.replace(str(data), str(tmp_path / "data"))
+    more.write_text(f'features = "others"\n{text}')
+    with pytest.raises(BadConfig) as refused:
+        read_sweep(more)
+    assert "others" in refused.value.message
 
 
 def by_image(run):
@@ -285,8 +304,6 @@ def test_the_table_is_what_the_rows_amount_to(swept):
 
 
 def test_a_mean_of_equal_runs_is_one_of_them():
-    from saccade.metrics.intervals import Statistic, mean
-
     random = np.random.default_rng(1)
     one, other = (
         Statistic(np.column_stack([random.random(30), np.ones(30)]), mean) for _ in range(2)

@@ -20,12 +20,13 @@ from saccade.core.devices import check_device
 from saccade.core.errors import BadConfig, BadData, BadRun, SaccadeError
 from saccade.core.settings import Settings, all_problems
 from saccade.core.tasks import TASK_INFO, TaskName
-from saccade.core.weights import find_given
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
 from saccade.experiment import choose_store
 from saccade.recipes.catalogue import load_recipe
 from saccade.run_folder import open_run, refuse_other_settings
+from saccade.text.tokenizers import FILE
+from saccade.text.vocabulary import file_vocabulary
 
 STATE = "sweep.json"
 """In the sweep's folder: what became of each run."""
@@ -72,7 +73,8 @@ class PlannedRun(Settings):
     fingerprint: str
     """Of the records in it."""
     split: Split
-    features: str | None
+    features: str
+    """Name of the feature store."""
     minutes: float | None
     device: str
     out: Path
@@ -144,7 +146,7 @@ def read_sweep(file: Path) -> Sweep:
         folders.items(), recipes.items()
     ):
         with mistakes.at(f"{data} with {' '.join(filter(None, (recipe_name, settings)))}"):
-            split = _check_training(recipe, folder, given)
+            split, store = _check_training(recipe, folder, given)
             for seed in given.seeds or (recipe.train.seed,):
                 name = "_".join(filter(None, (data, recipe_name, settings, f"seed-{seed}")))
                 run = PlannedRun(
@@ -157,7 +159,7 @@ def read_sweep(file: Path) -> Sweep:
                     folder=folder.path.resolve(),
                     fingerprint=folder.fingerprint,
                     split=split,
-                    features=given.features,
+                    features=store,
                     minutes=given.minutes_per_run,
                     device=given.device,
                     out=out / "runs" / name,
@@ -261,11 +263,16 @@ def _changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
         raise BadConfig(message, hint=error.hint) from None
 
 
-def _check_training(recipe: Recipe, folder: DataFolder, given: SweepSettings) -> Split:
-    """The split to score on. Raises what training and evaluation would, as far as it is quick."""
-    choose_store(recipe, folder, given.features)
+def _check_training(recipe: Recipe, folder: DataFolder, given: SweepSettings) -> tuple[Split, str]:
+    """The split to score on, and the feature store. Raises what training and evaluation would, as
+    far as it is quick."""
+    store = choose_store(recipe, folder, given.features)
     if recipe.text.vectors is not None:
+        from saccade.core.weights import find_given  # noqa: PLC0415  slow to import
+
         find_given(recipe.text.vectors, "word vectors")
+    if recipe.text.tokenizer.startswith(FILE):
+        file_vocabulary(recipe.text.tokenizer)
     for split in ("train", "val", *([given.split] if given.split else [])):
         if not _has_ground_truth(folder, recipe.task, split):
             needed = "answers" if TASK_INFO[recipe.task].asks_question else "captions"
@@ -274,7 +281,7 @@ def _check_training(recipe: Recipe, folder: DataFolder, given: SweepSettings) ->
             message = f"the {split} split has no {needed}"
             raise BadData(message, location=folder.path, hint=hint)
     usual: Split = "test" if _has_ground_truth(folder, recipe.task, "test") else "val"
-    return given.split or usual
+    return given.split or usual, store.name
 
 
 def _has_ground_truth(folder: DataFolder, task: TaskName, split: Split) -> bool:
@@ -307,3 +314,6 @@ def _refuse_other_run(run: PlannedRun) -> None:
         raise BadRun(error.message, location=run.out, hint=hint) from None
     if opened.header.fingerprint != run.fingerprint:
         raise BadRun("was started on other records", location=run.out, hint=hint)
+    if (store := opened.header.store_name) != run.features:
+        message = f"was started on the features {store}, not {run.features}"
+        raise BadRun(message, location=run.out, hint=hint)
