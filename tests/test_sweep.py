@@ -16,8 +16,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 import saccade
+from saccade.cli.app import app
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tensors import load_tensors
 from saccade.data.folder import DataFolder
@@ -58,7 +60,7 @@ def usual(tmp_path, folder, settings=None, **fields):
     """A sweep's file. JSON's texts, lists and numbers are TOML's."""
     given = {"data": [str(folder)], "recipes": ["ibowimg-small"], "out": str(tmp_path / "out")}
     given |= {"device": "cpu"} | fields
-    lines = [f"{name} = {json.dumps(value)}" for name, value in given.items()]
+    lines = [f"{name} = {json.dumps(value).replace(': ', ' = ')}" for name, value in given.items()]
     lines += ["[settings]"]
     lines += [f'"{name}" = {json.dumps(of)}' for name, of in (settings or {"fast": FAST}).items()]
     file = tmp_path / "sweep.toml"
@@ -96,6 +98,9 @@ def usual(tmp_path, folder, settings=None, **fields):
         ({"device": "gpu"}, None, "gpu"),
         ({"epochs": 3}, None, "epochs"),
         ({"out": ""}, None, "out"),
+        ({}, {"a" * 200: ["train.epochs=1"]}, "aaaa"),
+        ({"data": {"x": "data"}}, None, "data"),
+        ({"recipes": [""]}, None, "recipes"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, data, monkeypatch, fields, settings, named):
@@ -240,6 +245,19 @@ def test_what_is_finished_or_failed_is_not_run_again(
     with pytest.raises(BadConfig) as refused:
         read_sweep(more)
     assert "others" in refused.value.message
+
+
+def test_the_command_ends_with_1_where_a_run_failed(swept, in_this_process):
+    _, file, found = swept
+    asked = CliRunner().invoke(app, ["sweep", str(file), "--json"])
+    assert asked.exit_code == 1, asked.output
+    told = json.loads(asked.stdout)
+    assert {name: told[name] for name in ("rows", "failed")} == {
+        name: found[name] for name in ("rows", "failed")
+    }
+    assert not in_this_process
+    lines = CliRunner().invoke(app, ["sweep", str(file)]).stdout.splitlines()
+    assert any("other few" in line and "95 %" not in line for line in lines)
 
 
 def by_image(run):

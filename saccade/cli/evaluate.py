@@ -214,3 +214,5 @@ def _table_of_sweep(found: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"note: {note}" for note in found["notes"])
     yield from (f"failed: {name}: {reason}" for name, reason in found["failed"].items())
     yield f"Written: {', '.join(found['files'])}"
+    if found["failed"]:
+        raise typer.Exit(1)

@@ -22,14 +22,14 @@ from saccade.core.settings import Settings, all_problems
 from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.experiment import choose_store
 from saccade.recipes.catalogue import load_recipe
-from saccade.run_folder import open_run, refuse_other_settings
 from saccade.text.tokenizers import FILE
 from saccade.text.vocabulary import file_vocabulary
 
 STATE = "sweep.json"
 """In the sweep's folder: what became of each run."""
+NAME_BYTES = 200
+"""Of a run's folder, at most: file systems allow 255, and its log has an ending."""
 EXAMPLE = 'Such as: data = ["data/mine"], recipes = ["san", "mcan"], out = "sweeps/mine".'
 AGAIN = "Correct that, and give the command again; nothing was trained."
 Seed = Annotated[int, Field(ge=0, lt=2**64, strict=True)]
@@ -51,7 +51,7 @@ class SweepSettings(Settings):
     """Name of the feature store, where a data folder has several."""
     split: Split | None = None
     """To score on; by default "test" where a folder has answers or captions for it, else "val"."""
-    minutes_per_run: float | None = Field(None, gt=0)
+    minutes_per_run: float | None = Field(None, gt=0, allow_inf_nan=False)
     """Of training and validation, as `train` takes them."""
     device: str = "auto"
     out: str = Field(min_length=1)
@@ -171,6 +171,10 @@ def read_sweep(file: Path) -> Sweep:
         with mistakes.at("names"):
             hint = "Name each seed once, and data and recipes by NAME=..."
             raise BadConfig(f"two runs would be called {twice}", hint=hint)
+    for long in (name for name in names if len(name.encode()) > NAME_BYTES):
+        with mistakes.at("names"):
+            hint = "Name data and recipes by NAME=..., and settings, in fewer letters."
+            raise BadConfig(f"too long for a folder: {long}", hint=hint)
     mistakes.refuse(file)
     return Sweep(file, out, runs)
 
@@ -266,6 +270,8 @@ def _changed(recipe: Recipe, changes: Iterable[str]) -> Recipe:
 def _check_training(recipe: Recipe, folder: DataFolder, given: SweepSettings) -> tuple[Split, str]:
     """The split to score on, and the feature store. Raises what training and evaluation would, as
     far as it is quick."""
+    from saccade.experiment import choose_store  # noqa: PLC0415  slow to import
+
     store = choose_store(recipe, folder, given.features)
     if recipe.text.vectors is not None:
         from saccade.core.weights import find_given  # noqa: PLC0415  slow to import
@@ -306,6 +312,8 @@ def _refuse_other_run(run: PlannedRun) -> None:
     """Raise BadRun where the run's folder holds one of other settings or data."""
     if not (run.out / "run.json").exists():
         return
+    from saccade.run_folder import open_run, refuse_other_settings  # noqa: PLC0415  likewise
+
     hint = "Give the settings or the data another name, or the sweep another `out`."
     opened = open_run(run.out)
     try:
