@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         predict,
         prepare,
         score,
+        sweep,
         train,
     )
 
@@ -33,6 +34,7 @@ __all__ = [
     "predict",
     "prepare",
     "score",
+    "sweep",
     "train",
 ]
 

@@ -5,7 +5,7 @@ is a `saccade.core.errors.SaccadeError`, whose `message`, `location` and `hint` 
 `device` is "auto" (the GPU where there is one), "cpu" or "cuda".
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
@@ -195,6 +195,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     start: str | Path | None = None,
     resume: bool = False,
     keep: str = "best",
+    minutes: float | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
@@ -209,13 +210,14 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         resume: Go on exactly where the run in `out` was saved last: same order, same random
             numbers, same weights as if it had never stopped.
         keep: "best", or "all" or "every N": checkpoints of other epochs in the run folder.
+        minutes: After so many of training and validation the run ends, as after its last epoch.
         device: Where to train.
 
     Returns:
         The validation scores of the best epoch.
 
     Raises:
-        BadConfig: There is no such recipe or setting.
+        BadConfig: There is no such recipe or setting, or no time to train.
         BadData: The data folder is missing or has nothing to train on; or the loss became NaN.
         BadRun: `out` holds a run already, or with `resume` another one than this.
         BadStore: The features are missing or damaged.
@@ -226,7 +228,9 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         >>> 0 <= scores["accuracy"] <= 100
         True
     """
-    _check_train_options(data, Path(out), start, keep, device, resume=resume)
+    _check_data(data)
+    (read_run_json if resume else refuse_run)(Path(out))
+    _check_options(start, keep, minutes, device)
     from saccade.config import Recipe
 
     chosen = _recipe_for(recipe, Path(data), changes, Path(out) if resume else None)
@@ -242,6 +246,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         start=Path(start) if start else None,
         resume=resume,
         keep=keep,
+        minutes=minutes,
         device=device,
     )
 
@@ -668,6 +673,49 @@ def compare(
     )
 
 
+def sweep(
+    file: str | Path,
+    *,
+    dry_run: bool = False,
+    retry: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train and score recipes x settings x seeds x data folders, and compare them in one table.
+
+    Given again it goes on where it was stopped; a run that is finished is not run again.
+
+    Args:
+        file: A TOML file: docs/sweep.md describes its fields.
+        dry_run: Train nothing; tell what would run.
+        retry: Also run again what failed.
+        report: Called with a line before and after each run.
+
+    Returns:
+        The table as in `table.json`: `rows`, `differences`, `failed`, `notes`, and the `files` that
+        were written; with `dry_run` the `runs`, each with its name, state and expected minutes.
+
+    Raises:
+        BadConfig: The file has mistakes; all of them are told, before anything is trained.
+        BadRun: Another sweep is at work in its folder, or a run there was damaged.
+
+    Example:
+        >>> lines = ['data = ["data"]', 'recipes = ["ibowimg-small"]', 'out = "sweep"']
+        >>> _ = Path("sweep.toml").write_text("\\n".join(lines))
+        >>> [run["name"] for run in saccade.sweep("sweep.toml", dry_run=True)["runs"]]
+        ['data_ibowimg-small_seed-0']
+    """
+    from saccade.sweeps.plan import read_sweep
+    from saccade.sweeps.run import planned_runs, run_all
+
+    plan = read_sweep(Path(file))
+    if dry_run:
+        return {"out": str(plan.out), "runs": planned_runs(plan)}
+    records = run_all(plan, retry=retry, report=report)
+    from saccade.sweeps.table import write_table
+
+    return {"out": str(plan.out), **write_table(plan, records)}
+
+
 def _check_data(data: str | Path) -> None:
     """Raise BadData where there is no data folder, before anything slower is imported."""
     path = Path(data)
@@ -680,16 +728,15 @@ def _check_data(data: str | Path) -> None:
         DataFolder(path)  # raises, and says what is wrong with the folder
 
 
-def _check_train_options(
-    data: str | Path, out: Path, start: str | Path | None, keep: str, device: str, *, resume: bool
-) -> None:
-    """Raise what paths and options alone give reason to."""
-    _check_data(data)
-    (read_run_json if resume else refuse_run)(out)
+def _check_options(start: str | Path | None, keep: str, minutes: float | None, device: str) -> None:
+    """Raise what `train` would for the run to start from, its checkpoints, time and device."""
     if start:
         read_run_json(Path(start))
     checkpoint_interval(keep)
     check_device(device)
+    if minutes is not None and not minutes > 0:
+        hint = "Give a number of minutes above 0, or none."
+        raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
 
 
 def _recipe_for(

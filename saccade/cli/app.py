@@ -48,7 +48,7 @@ MODULES = {
     **dict.fromkeys(("download", "prepare", "frames"), "data"),
     **dict.fromkeys(("extract", "import-features", "store"), "features"),
     **dict.fromkeys(("advise", "train", "average", "import-checkpoint"), "train"),
-    **dict.fromkeys(("evaluate", "score", "compare"), "evaluate"),
+    **dict.fromkeys(("evaluate", "score", "compare", "sweep"), "evaluate"),
     **dict.fromkeys(("ask", "caption", "predict"), "predict"),
     "explain": "explain",
     **dict.fromkeys(("pack", "unpack"), "data"),
@@ -58,7 +58,7 @@ MODULES = {
 In the order of `saccade --help`, in which they follow each other in a project."""
 
 
-RESUMED = ("train", "extract", "import-features", "frames", "download", "pack", "unpack")
+RESUMED = ("train", "sweep", "extract", "import-features", "frames", "download", "pack", "unpack")
 """Commands that go on where they were stopped when they are given again."""
 
 

@@ -77,6 +77,9 @@ def train(
     keep: Annotated[
         str, typer.Option(help="Checkpoints: best, all, or 'every N' for every Nth epoch.")
     ] = "best",
+    minutes: Annotated[
+        float | None, typer.Option(help="End after so many, as after the last epoch.")
+    ] = None,
     device: app.DeviceOption = "auto",
 ) -> app.Result:
     """Train a recipe on a data folder, write a run folder."""
@@ -91,6 +94,7 @@ def train(
         start=start,
         resume=resume,
         keep=keep,
+        minutes=minutes,
         device=device,
     )
     return app.Result({"run": out, "scores": scores}, [app.next_command("evaluate", out)])

@@ -76,6 +76,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     start: Path | None = None,
     resume: bool = False,
     keep: str = "best",
+    minutes: float | None = None,
     device: str = "auto",
     console: Console | None = None,
 ) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     recipe = experiment.recipe
     _check_out(out, experiment, run)
     progress, rows = _saved(out) if run else (Progress(), Rows())
-    if _is_over(progress, recipe):
+    if _is_over(progress, recipe) or _is_out_of_time(progress, rows, minutes):
         _print(console, _over(progress, recipe, out))
         return _best(rows)["scores"]  # type: ignore[no-any-return]
     task = TASKS[recipe.task]
@@ -120,7 +121,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         made = recipe, experiment.sizes, experiment.words
         write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
     view.show_estimate(cost, progress)
-    _until_it_is_over(loop, task, experiment, progress, rows, view, out)
+    _until_it_is_over(loop, task, experiment, progress, rows, view, out, minutes)
     view.kept(_best(rows))
     return _best(rows)["scores"]  # type: ignore[no-any-return]
 
@@ -152,13 +153,14 @@ def _until_it_is_over(
     rows: Rows,
     view: TrainingView,
     out: Path,
+    minutes: float | None,
 ) -> None:
     """Train and score epoch after epoch; raises KeyboardInterrupt if stopped."""
-    drawn = time.monotonic()
+    drawn, recipe = time.monotonic(), experiment.recipe
     with stop_on_signal() as stopped, view.bar:
-        while not _is_over(progress, experiment.recipe):
+        while not (_is_over(progress, recipe) or _is_out_of_time(progress, rows, minutes)):
             best = progress.best
-            _epoch(loop, progress, rows, view, stopped, out)
+            _epoch(loop, progress, rows, view, stopped, out, minutes)
             view.scoring()
             _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], best)
@@ -190,6 +192,8 @@ def _over(progress: Progress, recipe: Recipe, out: Path) -> str:
     if progress.epoch >= epochs:
         more = 2 * progress.epoch
         return f"{done} and train.epochs is {epochs}. Go on with --set train.epochs={more}."
+    if not _is_over(progress, recipe):
+        return f"{done}, and its minutes are over. Go on with more --minutes."
     return (
         f"{done}, the last {progress.epochs_since_improvement} without a better score, and "
         f"train.patience is {patience}. Go on with --set train.patience=none."
@@ -295,8 +299,10 @@ def _epoch(
     view: TrainingView,
     stopped: list[int],
     out: Path,
+    minutes: float | None,
 ) -> None:
-    """Train the rest of an epoch, and save now and then; raises KeyboardInterrupt if stopped."""
+    """Train the rest of an epoch, or until the time is over, and save now and then; raises
+    KeyboardInterrupt if stopped."""
     saved = time.monotonic()
     for _ in loop.epoch(progress):
         view.step(progress)
@@ -307,6 +313,9 @@ def _epoch(
         if stopped:
             _draw(out, rows)
             raise KeyboardInterrupt
+        if _is_out_of_time(progress, rows, minutes):
+            loop.accumulate_losses(progress)
+            return
 
 
 def _row(
@@ -430,6 +439,19 @@ def _is_over(progress: Progress, recipe: Recipe) -> bool:
     waited = config.patience is not None and progress.epochs_since_improvement >= config.patience
     fair = progress.epoch >= _epochs_without_encoder(recipe) and progress.step >= config.min_steps
     return progress.batch == 0 and (done or (waited and fair))
+
+
+def _is_out_of_time(progress: Progress, rows: Rows, minutes: float | None) -> bool:
+    """Whether training and scoring took the minutes that a run may take."""
+    seconds = sum(row["seconds"] + row["seconds_scoring"] for row in rows) + progress.seconds
+    return minutes is not None and seconds >= 60 * minutes
+
+
+def was_cut_short(out: Path, minutes: float | None) -> bool:
+    """Whether a run ended since its minutes were over, before what its recipe calls its end."""
+    progress, rows = _saved(out)
+    out_of_time = _is_out_of_time(progress, rows, minutes)
+    return out_of_time and not _is_over(progress, open_run(out).header.recipe)
 
 
 def _epochs_without_encoder(recipe: Recipe) -> int:
