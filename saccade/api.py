@@ -743,17 +743,14 @@ def _recipe_for(
     recipe: "str | Path | Recipe", data: Path, changes: Iterable[str], resumed: Path | None
 ) -> "Recipe":
     """A recipe with its changes; an automatic one as the data, or the run that goes on, has it."""
-    from saccade.config import change
-    from saccade.recipes.advice import AUTOMATIC
-    from saccade.recipes.catalogue import load_recipe
+    from saccade.data.folder import DataFolder
+    from saccade.recipes.advice import AUTOMATIC, load_recipe_for
     from saccade.run_folder import open_run
 
-    task = next((task for task, name in AUTOMATIC.items() if name == recipe), None)
-    if task is None:
-        return load_recipe(recipe, changes)
-    if resumed is not None and (header := open_run(resumed).header).recipe_name == recipe:
-        return change(header.recipe, *changes)
-    return change(advise(data, task).recipe, *changes)
+    if resumed is not None and recipe in AUTOMATIC.values():
+        header = open_run(resumed).header
+        recipe = header.recipe if header.recipe_name == recipe else recipe
+    return load_recipe_for(DataFolder(data), recipe, changes)
 
 
 def _check_training(

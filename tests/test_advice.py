@@ -1,4 +1,4 @@
-"""`auto-vqa` and `auto-caption`: what is chosen for a data folder, and that the image must earn its part."""
+"""`auto-vqa` and `auto-caption`: what is chosen for the data; the image must earn its part."""
 
 import json
 from collections import Counter

@@ -1,6 +1,7 @@
 """The product of experts against a loop over words, and its two parts against each other."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def features(words):
     """Rows of the table that a question has: its words, its pairs with both ends, itself."""
     edge, slots = SIZES.words, SMALL.slots
     ended = [edge, *words, edge]
-    pairs = [(a * PRIMES[0] + b) % slots for a, b in zip(ended, ended[1:], strict=False)]
+    pairs = [(a * PRIMES[0] + b) % slots for a, b in pairwise(ended)]
     whole = 1 + sum(w * (p * PRIMES[1] % PRIMES[0]) for p, w in enumerate(words, start=1))
     return [*words, *(SIZES.words + slot for slot in (*pairs, whole % slots))]
 

@@ -24,6 +24,7 @@ from saccade.core.errors import BadConfig, BadRun
 from saccade.core.tensors import load_tensors
 from saccade.data.folder import DataFolder
 from saccade.metrics.intervals import Statistic, average, compare, mean
+from saccade.recipes.advice import load_recipe_for
 from saccade.recipes.catalogue import load_recipe
 from saccade.sweeps import run as running
 from saccade.sweeps.one_run import outcome_of
@@ -171,6 +172,22 @@ def test_the_example_of_the_docs_is_one(tmp_path, monkeypatch):
     assert {(run["state"], run["minutes"]) for run in runs} == {("to train", 20)}
     for field in SweepSettings.model_fields:
         assert f"| `{field}` |" in page or f"| `[{field}]` |" in page
+
+
+def test_an_automatic_recipe_is_chosen_for_each_data_folder(tmp_path):
+    """Forty passes over the questions: more data has more steps."""
+    sizes = {"small": 1400, "large": 2800}
+    folders = [make_world(tmp_path / name, train=size) for name, size in sizes.items()]
+    file = usual(tmp_path, folders[0].path, {"": ["model.hidden=8"]}, recipes=["auto-vqa"])
+    text = file.read_text().replace(
+        json.dumps([str(folders[0].path)]), json.dumps([str(one.path) for one in folders])
+    )
+    file.write_text(text)
+    runs = read_sweep(file).runs
+    assert [run.recipe for run in runs] == [
+        load_recipe_for(one, "auto-vqa", ["model.hidden=8"]) for one in folders
+    ]
+    assert runs[0].recipe.train.steps < runs[1].recipe.train.steps
 
 
 def test_the_file_of_the_measurement_has_no_mistakes_in_it():

@@ -6,14 +6,15 @@ depends on it. Every choice is a rule with its reason; docs/small-data.md has th
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from saccade.config import Recipe, apply_changes
 from saccade.core.errors import BadData
 from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.data.folder import DataFolder
-from saccade.recipes.catalogue import RECIPES
+from saccade.recipes.catalogue import RECIPES, load_recipe
 
 EPOCHS = 40
 """How often a VQA run sees each question, where `STEPS` allow it."""
@@ -59,6 +60,14 @@ def advise(folder: DataFolder, task: TaskName | None = None) -> Advice:
     choices = tuple(CHOOSERS[task](folder, base, records))
     fields = [((*choice.field.split("."),), choice.value) for choice in choices]
     return Advice(name, apply_changes(base, fields), choices)
+
+
+def load_recipe_for(
+    folder: DataFolder, recipe: str | os.PathLike[str] | Recipe, changes: Iterable[str] = ()
+) -> Recipe:
+    """As `load_recipe`; an automatic one as `advise` has it for the data folder."""
+    task = next((task for task, name in AUTOMATIC.items() if name == recipe), None)
+    return load_recipe(advise(folder, task).recipe if task else recipe, changes)
 
 
 def _for_questions(folder: DataFolder, base: Recipe, questions: int) -> Iterator[Choice]:

@@ -22,6 +22,7 @@ from saccade.core.settings import Settings, all_problems
 from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
+from saccade.recipes.advice import AUTOMATIC, load_recipe_for
 from saccade.recipes.catalogue import load_recipe
 from saccade.text.tokenizers import FILE
 from saccade.text.vocabulary import file_vocabulary
@@ -140,12 +141,16 @@ def read_sweep(file: Path) -> Sweep:
     for name, path in _named(given.data, "data", _folder_name, mistakes).items():
         with mistakes.at(f"data {name}"):
             folders[name] = DataFolder(_expanded(path))
-    recipes = _recipes(given, mistakes)
+    entries = _named(given.recipes, "recipes", _recipe_name, mistakes)
+    recipes = _recipes(given, entries, mistakes)
     runs = list[PlannedRun]()
-    for (data, folder), ((recipe_name, settings), recipe) in product(
+    for (data, folder), ((recipe_name, settings), base) in product(
         folders.items(), recipes.items()
     ):
         with mistakes.at(f"{data} with {' '.join(filter(None, (recipe_name, settings)))}"):
+            entry, recipe = entries[recipe_name], base
+            if entry in AUTOMATIC.values():
+                recipe = load_recipe_for(folder, entry, given.settings[settings])
             split, store = _check_training(recipe, folder, given)
             for seed in given.seeds or (recipe.train.seed,):
                 name = "_".join(filter(None, (data, recipe_name, settings, f"seed-{seed}")))
@@ -230,7 +235,9 @@ def _named(
     return found
 
 
-def _recipes(given: SweepSettings, mistakes: Mistakes) -> Mapping[tuple[str, str], Recipe]:
+def _recipes(
+    given: SweepSettings, entries: Mapping[str, str], mistakes: Mistakes
+) -> Mapping[tuple[str, str], Recipe]:
     """Every recipe with each group of settings, by both names."""
     for name in given.settings:
         with mistakes.at("settings"):
@@ -241,7 +248,7 @@ def _recipes(given: SweepSettings, mistakes: Mistakes) -> Mapping[tuple[str, str
                 hint = "Write the seed under `seeds` alone."
                 raise BadConfig(f"{name} sets train.seed, and so does `seeds`", hint=hint)
     found: dict[tuple[str, str], Recipe] = {}
-    for name, entry in _named(given.recipes, "recipes", _recipe_name, mistakes).items():
+    for name, entry in entries.items():
         with mistakes.at("recipes"):
             is_file = entry.endswith((".toml", ".json"))
             recipe = load_recipe(_expanded(entry) if is_file else entry)
