@@ -39,7 +39,7 @@ class ExtractOptions(TypedDict, total=False):
     options: Mapping[str, str | int | float | bool]
     name: str | None
     size: int | None
-    resize: Literal["squash", "shorter_side", "inside"] | None
+    resize: Literal["squash", "shorter_side", "inside", "crop"] | None
     resize_to: int | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None

@@ -254,7 +254,8 @@ class FeaturesConfig(Settings):
     """Height and width of the backbone's input, in pixels."""
     resize: Resize = "shorter_side"
     resize_to: int | None = Field(None, ge=8)
-    """The shorter side in pixels before the centre crop; none for squash, optional for inside."""
+    """The shorter side in pixels before the centre crop; none for squash and crop, optional for
+    inside."""
     mean: Colour | None = None
     """Red, green, blue, 0..1; for this and the next two, none takes the backbone's own."""
     std: Colour | None = None

@@ -48,7 +48,10 @@ def extract(
     size: Annotated[
         int | None, typer.Option(help="Side of the network's input, in pixels.")
     ] = None,
-    resize: Annotated[Literal["squash", "shorter_side", "inside"] | None, typer.Option()] = None,
+    resize: Annotated[
+        Literal["squash", "shorter_side", "inside", "crop"] | None,
+        typer.Option(help="crop cuts the middle out of the image as it is."),
+    ] = None,
     resize_to: Annotated[int | None, typer.Option(help="Shorter side before the crop.")] = None,
     mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
     std: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,

@@ -30,7 +30,7 @@ from saccade.data.image_files import (
 )
 from saccade.data.levels import as_bytes
 from saccade.data.records import ImageRecord
-from saccade.features.preprocessing import resize_and_crop
+from saccade.features.preprocessing import resize_and_crop, smaller_than_crop
 from saccade.features.settings import Preprocessing
 from saccade.features.store_format import Skipped
 
@@ -117,7 +117,7 @@ class ReadBatch(NamedTuple):
     sizes: np.ndarray  # (n, 2) int32 width, height of the original; 0 for unreadable ones
     skipped: list[Skipped]
     remarks: list[str]
-    """Of images that the window does not fit."""
+    """Of images that the window does not fit, or that are smaller than a crop."""
 
 
 class ImageBatches(Dataset[ReadBatch]):
@@ -148,7 +148,8 @@ class ImageBatches(Dataset[ReadBatch]):
             except BadImage as error:
                 skipped.append(Skipped(record.id, record.file, error.message))
                 continue
-            remarks += [f"{record.file} {remark}"] if remark else []
+            told = filter(None, (remark, smaller_than_crop(image, self.preprocessing)))
+            remarks += [f"{record.file} {one}" for one in told]
             pixels.append(resize_and_crop(image, self.preprocessing))
             readable[place] = True
             sizes[place] = image.shape[2], image.shape[1]

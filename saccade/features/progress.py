@@ -53,12 +53,12 @@ def say_remarks(remarks: Sequence[str], told: int) -> int:
 
 
 def say_made(path: Path, skipped: Sequence[Skipped], count: int, told: int) -> None:
-    """Print how many of `count` images are in a store, why the others are not, and how many the
-    window does not fit.
+    """Print how many of `count` images are in a store, why the others are not, and how many
+    remarks there were.
     """
     say(f"{count - len(skipped):,} of {count:,} images are in {path}.")
     if told:
-        say(f"warning: the window does not fit {told:,} images, see above.", "bold yellow")
+        say(f"warning: {told:,} images do not fit the settings, see above.", "bold yellow")
     if not skipped:
         return
     say(f"{len(skipped):,} could not be read and are left out:", "bold yellow")

@@ -17,7 +17,7 @@ from saccade.data.options import window_range
 
 Option = str | int | float | bool
 Interpolation = Literal["bilinear", "bicubic"]
-Resize = Literal["squash", "shorter_side", "inside"]
+Resize = Literal["squash", "shorter_side", "inside", "crop"]
 Colour = tuple[float, float, float]
 Scale = Literal["row", "channel"]
 """What int8 features are multiplied by: a scale for each region, or for each of its numbers."""
@@ -89,7 +89,8 @@ class Preprocessing(Settings):
     resize: Resize
     """`squash` keeps the whole image and not its proportions. `shorter_side` keeps proportions:
     the shorter side becomes `resize_to`, and the middle is cut out. `inside` keeps both: the
-    image is made as large as fits, and what is left at the right and below is filled."""
+    image is made as large as fits, and what is left at the right and below is filled. `crop` cuts
+    the middle out of the image as it is; a smaller image is filled in the same way, and told."""
     resize_to: int | None = Field(None, ge=8, le=8192)
     """For `shorter_side`, at least height and width; for `inside` the shorter side at most."""
     mean: Colour
@@ -103,7 +104,7 @@ class Preprocessing(Settings):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if self.resize == "squash" and self.resize_to is not None:
+        if self.resize in ("squash", "crop") and self.resize_to is not None:
             raise ValueError("resize_to goes with resize=shorter_side or inside")
         side = max(self.height, self.width)
         if self.resize == "shorter_side" and (self.resize_to or 0) < side:
