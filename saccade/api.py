@@ -44,6 +44,8 @@ class ExtractOptions(TypedDict, total=False):
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     interpolation: Literal["bilinear", "bicubic"] | None
+    views: int
+    augment: Mapping[str, str | int | float | bool]
     dtype: Literal["float16", "float32"] | None
     batch_size: int
     workers: int

@@ -229,6 +229,11 @@ class TrainConfig(Settings):
     """The validation score that chooses the best epoch; none is the task's default."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs in a row without a better validation score; none never does."""
+    views: Literal["plain", "unmirrored", "all"] = "plain"
+    """Which stored views of its images training shows (`saccade extract --views`), one of each in
+    an epoch, at random. `all` has mirrored ones too, and exchanges left and right in their texts:
+    not for images whose sides are a convention, as in a radiograph. Nothing else is changed: each
+    epoch is scored on the plain images."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """On a CPU, which has no 16-mixed, bf16-mixed takes its place, also in run.json."""
     workers: int = Field(0, ge=0)

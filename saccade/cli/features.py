@@ -56,6 +56,16 @@ def extract(
     mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
     std: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
     interpolation: Annotated[Literal["bilinear", "bicubic"] | None, typer.Option()] = None,
+    views: Annotated[
+        int, typer.Option(min=1, help="Stored of each image: the plain one, others changed.")
+    ] = 1,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="How the others are: crop=0.6, flip=true, colour=0.2, rotation=0, seed=0.",
+        ),
+    ] = None,
     dtype: Annotated[
         Literal["float16", "float32"] | None, typer.Option(help="float16, but uint8 for pixels.")
     ] = None,
@@ -81,6 +91,8 @@ def extract(
         mean=colour(mean),
         std=colour(std),
         interpolation=interpolation,
+        views=views,
+        augment={key: number(value) for key, value in pairs(augment).items()},
         dtype=dtype,
         batch_size=batch_size,
         workers=workers,

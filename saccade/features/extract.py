@@ -61,13 +61,13 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         scores=network.finds_boxes,
         dtype="uint8" if network.spec.name == PIXELS else chosen.dtype or "float16",
         ids_count=len(images),
+        views=chosen.views,
+        augmentation=chosen.augment if chosen.views > 1 else None,
         dataset_fingerprint=images_fingerprint(images),
         complete=False,
         command=chosen.command(Path(data)),
     )
-    random = "-random" if network.spec.weights == "random" else ""
-    short = network.spec.network.rpartition("/")[2]
-    path = folder.store_path(chosen.name or f"{short}-{preprocessing.height}{random}")
+    path = folder.store_path(chosen.name or _usual_name(header))
     ids = np.array([image.id for image in images], dtype=np.int64)
     with StoreWriter(path, header, ids) as writer:
         if writer.complete:
@@ -78,8 +78,12 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         elif network.spec.name != PIXELS:
             network.save(kept)
         network.to(device)
-        batches = partial(ImageBatches, folder.image_root, images[writer.done :], preprocessing)
-        few = batches(max(min(4, chosen.batch_size, len(images) - writer.done), 1))
+        # All plain views, then all second ones: a chunk is a range of rows.
+        left = (images * chosen.views)[writer.done :]
+        views = [view for view in range(chosen.views) for _ in images][writer.done :]
+        source = folder.image_root, left, preprocessing
+        batches = partial(ImageBatches, *source, views=views, augmentation=header.augmentation)
+        few = batches(max(min(4, chosen.batch_size, len(left)), 1))
         say_start(writer, _seconds_per_image(network, few, device), str(device))
         told = 0
         loader = batches(chosen.batch_size).loader(chosen.workers, pin=device.type == "cuda")
@@ -92,6 +96,14 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         writer.finish()
         say_made(path, writer.skipped, len(images), told)
     return path
+
+
+def _usual_name(header: StoreHeader) -> str:
+    """The name of a store that was given none."""
+    short, size = header.backbone.network.rpartition("/")[2], header.preprocessing.height
+    random = "-random" if header.backbone.weights == "random" else ""
+    several = f"-views{header.views}" if header.views > 1 else ""
+    return f"{short}-{size}{random}{several}"
 
 
 def _columns(

@@ -10,6 +10,8 @@ as "left lung" in a radiograph, cannot be told from others: nobody should mirror
 import re
 from collections.abc import Sequence
 
+from saccade.text.tokenizers import caption_words
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -123,6 +125,22 @@ def mirrored_question(question: str, answers: Sequence[str]) -> tuple[str, list[
     if asked is None or None in given:
         return None
     return asked, [answer for answer in given if answer is not None]
+
+
+def mirrored_caption(text: str, words: Sequence[str]) -> list[str] | None:
+    """The words of a caption, as they are true of the mirrored image; None as in `mirrored`.
+
+    `text` is the whole caption: its marks tell more than its words.
+    """
+    other, given = mirrored(text), " ".join(words)
+    if other is None:
+        return None
+    if list(caption_words(text)) == list(words):
+        return list(caption_words(other))
+    spelt = mirrored(given)
+    # Cut by another program: blanks between characters may hide a word from the rules.
+    same = spelt is not None and re.sub(r"\W", "", spelt) == re.sub(r"\W", "", other.lower())
+    return spelt.split(" ") if spelt is not None and same else None
 
 
 def _exchange(found: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
@@ -23,6 +24,7 @@ from saccade.core.formatting import printable
 from saccade.core.run_files import refuse_run
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import read_metadata, save_tensors
+from saccade.data.examples import Views
 from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import ScoreOptions, selected_score
 from saccade.evaluation.tasks import TASKS, Task
@@ -90,6 +92,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     from lightning_fabric import Fabric  # noqa: PLC0415
 
     remarks = [*_about_words(given, experiment), how_scored, *_about_length(run, recipe)]
+    remarks += _about_views(experiment, examples.views)
     view = TrainingView(console, recipe, examples, chosen, remarks)
     where = [chosen.index] if chosen.index is not None else 1
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
@@ -199,6 +202,19 @@ def _about_words(recipe: Recipe, experiment: Experiment) -> Iterator[str]:
     if answers.merged and (merged := merged_spellings(folder.answer_counts())):
         some = "; ".join(merged[:3])
         yield f"{len(merged):,} groups of answers differ by marks, and are one: {some}."
+
+
+def _about_views(experiment: Experiment, views: Views) -> Iterator[str]:
+    """Which views of the images are shown, and how many examples show no mirrored ones."""
+    if views.mirrorable is None:
+        return
+    store, never = experiment.store, views.never_mirrored
+    flips = bool(store.mirrored(np.arange(store.views)).any())
+    yield f"Each epoch shows one of {store.views} views of an image, drawn at random" + (
+        f"; {never:,} of {len(views.mirrorable):,} examples are never mirrored."
+        if flips
+        else "; none is mirrored."
+    )
 
 
 def _as_it_runs(recipe: Recipe, device: str, console: Console) -> Recipe:
