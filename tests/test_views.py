@@ -380,7 +380,10 @@ def test_training_draws_views_anew_in_each_epoch_and_resumes_exactly(
     train(change(recipe, "train.epochs=1"), folder.path, tmp_path / "parts", **given)
     train(recipe, folder.path, tmp_path / "parts", resume=True, **given)
     whole, parts = (
-        [json.loads(line)["loss"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+        [
+            json.loads(line)["loss"]
+            for line in (tmp_path / name / "log.jsonl").read_text().splitlines()
+        ]
         for name in ("whole", "parts")
     )
     assert whole == parts
