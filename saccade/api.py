@@ -632,12 +632,18 @@ def _check_training(
     """Raise what `train` would, before anything slower is imported."""
     from saccade.data.folder import DataFolder
     from saccade.experiment import choose_store
-    from saccade.run_folder import open_run, refuse_other_settings, refuse_unsaved
+    from saccade.run_folder import (
+        open_run,
+        refuse_other_settings,
+        refuse_unsaved,
+        with_sizes_of,
+    )
 
     choose_store(recipe, DataFolder(data), features)
     if resume:
         # Those follow from the data and the device: `train` compares them when both are known.
-        refuse_other_settings(open_run(out), recipe, ("text.tokenizer", "train.precision"))
+        run, ignored = open_run(out), ("text.tokenizer", "train.precision")
+        refuse_other_settings(run, with_sizes_of(recipe, run), ignored)
         refuse_unsaved(out)
     elif recipe.text.vectors is not None:
         from saccade.core.weights import find_given

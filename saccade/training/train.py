@@ -29,6 +29,7 @@ from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import ScoreOptions, selected_score
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
+from saccade.inference.model import with_own_sizes
 from saccade.run_folder import (
     BACKBONE,
     LAST,
@@ -39,6 +40,7 @@ from saccade.run_folder import (
     open_run,
     refuse_other_settings,
     refuse_unsaved,
+    with_sizes_of,
     write_recipe,
     write_run,
 )
@@ -71,7 +73,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
     console = console or Console()
-    given, run = _as_it_runs(recipe, device, console), open_run(out) if resume else None
+    run = open_run(out) if resume else None
+    given = _as_it_runs(recipe, device, console, run or (open_run(start) if start else None))
     experiment = assemble(given, DataFolder(data), features, run)
     recipe = experiment.recipe
     _check_out(out, experiment, run)
@@ -97,6 +100,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     where = [chosen.index] if chosen.index is not None else 1
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
     model: Any = fresh_model(experiment, start=start, resume=resume)
+    recipe = with_own_sizes(recipe, model)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
     loop = TrainingLoop(fabric, model, optimiser, objective_for(recipe, examples), config, examples)
     cost = estimate(loop)
@@ -217,8 +221,11 @@ def _about_views(experiment: Experiment, views: Views) -> Iterator[str]:
     )
 
 
-def _as_it_runs(recipe: Recipe, device: str, console: Console) -> Recipe:
-    """The recipe with the precision that the device has, which is said where it is another."""
+def _as_it_runs(recipe: Recipe, device: str, console: Console, before: OpenedRun | None) -> Recipe:
+    """The recipe with the sizes of an earlier run's encoder, and with the precision that the device
+    has, which is said where it is another.
+    """
+    recipe = recipe if before is None else with_sizes_of(recipe, before)
     if recipe.train.precision != "16-mixed" or choose_device(device).type != "cpu":
         return recipe
     note = "precision: a CPU has no 16-mixed; this run is trained and recorded as bf16-mixed"
