@@ -9,6 +9,7 @@ as "left lung" in a radiograph, cannot be told from others: nobody should mirror
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from saccade.text.tokenizers import caption_words
 
@@ -20,23 +21,31 @@ def _words(text: str) -> frozenset[str]:
 _TOKEN = re.compile(r"[A-Za-z]+|[^A-Za-z\s-]")
 """A word or a mark; a hyphen is as a blank."""
 _OTHER_SCRIPT = re.compile(r"[^\W\d_A-Za-z\u3400-\u4dbf\u4e00-\u9fff]")
-_DOUBTFUL = re.compile(
-    r"\b(?:north|south)?(?:east|west)(?:ern\w*|wards?|erly)?\b|\bstarboard\b|\b(?:lt|rt|lhs|rhs)\b"
-    r"|\bclocks?\b|\bwhat time\b|\bsays?\b|\breads?\b|\bspell\w*|\bwritten\b|\bletters?\b"
-    r"|\bwords?\b|\btext\b|\bnumbers?\b(?! of\b)|\blefts\b|\bno (?:left|right) turn\b"
-    r"|(?-i:\b[LR]\b)|\"[^\"]*\b(?:left|right)\b[^\"]*\"|``[^']*\b(?:left|right)\b"
-    r"|[东西東](?:[北南边邊侧側面部方])|几点|幾點|点钟|點鐘|时间|時間|钟表|鐘錶|时钟|時鐘|[写寫字读讀]"
-    r"|\b(?:links|rechts|gauche|droite|sinistra|destra|izquierd[ao]|derech[ao]|esquerd[ao]|"
-    r"direit[ao]|link(?:e[rnms]?)|recht(?:e[rnms]?)|venstre|vasen|oikea|lewo|prawo|kiri|kanan)\b",
-    re.IGNORECASE,
+_DOUBTFUL_WORDS = _words(
+    "starboard lt rt lhs rhs lefts clock clocks say says read reads spell spells spelled spelt "
+    "spelling written letter letters word words text links rechts gauche droite sinistra destra "
+    "izquierda izquierdo derecha derecho esquerda esquerdo direita direito linke linker linken "
+    "linkes linkem rechte rechter rechten rechtes rechtem venstre vasen oikea lewo prawo kiri kanan"
+).union(
+    f"{before}{wind}{behind}"
+    for before in ("", "north", "south")
+    for wind in ("east", "west")
+    for behind in ("", "ern", "erner", "erners", "ward", "wards", "erly")
 )
 """The compass, what is written or counted by a clock, letters that mark sides, other languages."""
+_DOUBTFUL_PHRASE = re.compile(
+    r"\bnumbers?\b(?! of\b)|\bwhat time\b|\bno (?:left|right) turn\b|(?-i:\b[LR]\b)"
+    r"|\"[^\"]*\b(?:left|right)\b[^\"]*\"|``[^']*\b(?:left|right)\b",
+    re.IGNORECASE,
+)
 _ENGLISH = ("left", "right")
 _EXCHANGED = re.compile(
     r"(?:\b|(?<=upper)|(?<=lower)|(?<=top)|(?<=bottom))(?:left|right)"
     r"(?=(?:most|wards?|hand(?:ed)?|side|facing)?\b)|\b(?:counter-?|anti-?)?clockwise\b",
     re.IGNORECASE,
 )
+_ENDINGS = (*_ENGLISH, "most", "ward", "wards", "hand", "handed", "side", "facing", "clockwise")
+"""Of all words that are exchanged."""
 _OPPOSITE = {
     **{"left": "right", "right": "left", "左": "右", "右": "左"},
     **{"顺时针": "逆时针", "逆时针": "顺时针", "順時針": "逆時針", "逆時針": "順時針"},
@@ -91,9 +100,9 @@ _ASKS_FOR_SIDE = _words(
 )
 
 _CHINESE_UNCLEAR = re.compile(
-    r"左右.{0,2}(?:分别|分別|依次|各)|左(?:先生|女士|小姐|老师|老師|医生|醫生)|[左右]翼"
+    r"[东西東](?:[北南边邊侧側面部方])|几点|幾點|点钟|點鐘|时间|時間|钟表|鐘錶|时钟|時鐘|[写寫字读讀]|左右.{0,2}(?:分别|分別|依次|各)|左(?:先生|女士|小姐|老师|老師|医生|醫生)|[左右]翼"
 )
-"""An order of both sides, a family name, a wing that may be a party's."""
+"""As the doubtful English ones; an order of both sides, a family name, a party's wing."""
 _CHINESE = re.compile(
     r"左右|左[顾顧]右盼|左[邻鄰]右舍|左思右想|左[拥擁]右抱|左膀右臂|座右[铭銘]|旁[门門]左道"
     r"|左[轮輪]手?[枪槍]|[无無]出其右|[左右]派|左宗棠|(?P<word>[左右]|[顺順逆][时時][针針])"
@@ -101,16 +110,21 @@ _CHINESE = re.compile(
 """Words that are no side, or both at once, or "about" (左右 behind a number); then the sides."""
 
 
+@lru_cache(maxsize=65536)  # people give the same answers
 def mirrored(text: str) -> str | None:
     """The same text as it is true of the mirrored image; None where that cannot be said."""
-    if any(unclear.search(text) for unclear in (_DOUBTFUL, _CHINESE_UNCLEAR, _OTHER_SCRIPT)):
+    tokens = _TOKEN.findall(text.lower())
+    if not _DOUBTFUL_WORDS.isdisjoint(tokens) or _DOUBTFUL_PHRASE.search(text):
         return None
-    tokens = [token.lower() for token in _TOKEN.findall(text)]
+    if not text.isascii():
+        if _CHINESE_UNCLEAR.search(text) or _OTHER_SCRIPT.search(text):
+            return None
+        text = _CHINESE.sub(lambda found: _OPPOSITE.get(found["word"] or "", found[0]), text)
     sides = [place for place, token in enumerate(tokens) if token in _ENGLISH]
     if not all(_is_side(tokens, place) for place in sides):
         return None
-    text = _CHINESE.sub(lambda found: _OPPOSITE.get(found["word"] or "", found[0]), text)
-    return _EXCHANGED.sub(_exchange, text)
+    has_word = any(token.endswith(_ENDINGS) for token in tokens)
+    return _EXCHANGED.sub(_exchange, text) if has_word else text
 
 
 def mirrored_question(question: str, answers: Sequence[str]) -> tuple[str, list[str]] | None:
