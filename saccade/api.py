@@ -42,11 +42,13 @@ class ExtractOptions(TypedDict, total=False):
     options: Mapping[str, str | int | float | bool]
     name: str | None
     size: int | None
-    resize: Literal["squash", "shorter_side", "inside"] | None
+    resize: Literal["squash", "shorter_side", "inside", "crop"] | None
     resize_to: int | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     interpolation: Literal["bilinear", "bicubic"] | None
+    views: int
+    augment: Mapping[str, str | int | float | bool]
     dtype: Literal["float16", "float32"] | None
     batch_size: int
     workers: int
@@ -759,12 +761,18 @@ def _check_training(
     """Raise what `train` would, before anything slower is imported."""
     from saccade.data.folder import DataFolder
     from saccade.experiment import choose_store
-    from saccade.run_folder import open_run, refuse_other_settings, refuse_unsaved
+    from saccade.run_folder import (
+        open_run,
+        refuse_other_settings,
+        refuse_unsaved,
+        with_sizes_of,
+    )
 
     choose_store(recipe, DataFolder(data), features)
     if resume:
         # Those follow from the data and the device: `train` compares them when both are known.
-        refuse_other_settings(open_run(out), recipe, ("text.tokenizer", "train.precision"))
+        run, ignored = open_run(out), ("text.tokenizer", "train.precision")
+        refuse_other_settings(run, with_sizes_of(recipe, run), ignored)
         refuse_unsaved(out)
     elif recipe.text.vectors is not None:
         from saccade.core.weights import find_given

@@ -260,6 +260,11 @@ class TrainConfig(Settings):
     """Stop after this many epochs in a row without a better validation score; none never does."""
     min_steps: int = Field(0, ge=0)
     """Steps before which `patience` never stops."""
+    views: Literal["plain", "unmirrored", "all"] = "plain"
+    """Which stored views of its images training shows (`saccade extract --views`), one of each in
+    an epoch, at random. `all` has mirrored ones too, and exchanges left and right in their texts:
+    not for images whose sides are a convention, as in a radiograph. Nothing else is changed: each
+    epoch is scored on the plain images."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """On a CPU, which has no 16-mixed, bf16-mixed takes its place, also in run.json."""
     workers: int = Field(0, ge=0)
@@ -287,7 +292,8 @@ class FeaturesConfig(Settings):
     """Height and width of the backbone's input, in pixels."""
     resize: Resize = "shorter_side"
     resize_to: int | None = Field(None, ge=8)
-    """The shorter side in pixels before the centre crop; none for squash, optional for inside."""
+    """The shorter side in pixels before the centre crop; none for squash and crop, optional for
+    inside."""
     mean: Colour | None = None
     """Red, green, blue, 0..1; for this and the next two, none takes the backbone's own."""
     std: Colour | None = None

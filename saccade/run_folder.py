@@ -188,6 +188,18 @@ def refuse_unsaved(run: Path) -> None:
         raise BadRun("the run ended before it was saved", location=run / LAST, hint=hint)
 
 
+def with_sizes_of(recipe: Recipe, run: OpenedRun) -> Recipe:
+    """The recipe with the sizes that the vision transformer of a run had from its own folder, which
+    may be gone by now; those that the recipe says itself count first.
+    """
+    ours, theirs = recipe.encoder, run.header.recipe.encoder
+    if ours is None or theirs is None or not ours.backbone.startswith("transformers:"):
+        return recipe
+    if (ours.backbone, ours.weights) != (theirs.backbone, theirs.weights):
+        return recipe
+    return recipe.replace(encoder=ours.replace(options={**theirs.options, **ours.options}))
+
+
 def changed_settings(old: Recipe, new: Recipe) -> dict[str, tuple[str, str]]:
     """The fields that differ, with both values as `--set` takes them; `about` is no setting."""
     before, after = (

@@ -112,6 +112,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory, images: Path) -> dict[str, b
         )
 
 
+def test_images_smaller_than_a_crop_without_resizing_are_told(
+    data: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extract(data, "pixels", size=88, resize="crop", name="crop")
+    sizes = [read_image(images / f"{n}.jpg").shape for n in range(COUNT) if n not in BROKEN]
+    small = sum(min(size[1:]) < 88 for size in sizes)
+    assert 0 < small < len(sizes)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "smaller than the crop of 88 x 88" in told
+    assert f"warning: {small} images" in told
+
+
 def test_the_store_holds_what_the_backbone_sees(
     data: Path, images: Path, encoded: list[int]
 ) -> None:

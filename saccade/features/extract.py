@@ -17,6 +17,7 @@ from saccade.core.errors import BadConfig
 from saccade.core.settings import checked_settings
 from saccade.data.checks import refuse_wrong_root
 from saccade.data.folder import DataFolder
+from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.images import ImageBatches, ReadBatch
 from saccade.features.progress import extraction_bar, say_complete, say_made, say_remarks, say_start
@@ -52,22 +53,8 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     refuse_wrong_root(folder.image_root, images)
     device = choose_device(chosen.device)
     network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
-    wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
-    preprocessing = preprocessing_for(network.spec, window=folder.window, **wishes)
-    header = StoreHeader(
-        backbone=network.spec,
-        preprocessing=preprocessing,
-        **network.layout(preprocessing)._asdict(),
-        scores=network.finds_boxes,
-        dtype="uint8" if network.spec.name == PIXELS else chosen.dtype or "float16",
-        ids_count=len(images),
-        dataset_fingerprint=images_fingerprint(images),
-        complete=False,
-        command=chosen.command(Path(data)),
-    )
-    random = "-random" if network.spec.weights == "random" else ""
-    short = network.spec.network.rpartition("/")[2]
-    path = folder.store_path(chosen.name or f"{short}-{preprocessing.height}{random}")
+    header = _header_of(network, chosen, folder, images)
+    path = folder.store_path(chosen.name or _usual_name(header))
     ids = np.array([image.id for image in images], dtype=np.int64)
     with StoreWriter(path, header, ids) as writer:
         if writer.complete:
@@ -78,8 +65,12 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         elif network.spec.name != PIXELS:
             network.save(kept)
         network.to(device)
-        batches = partial(ImageBatches, folder.image_root, images[writer.done :], preprocessing)
-        few = batches(max(min(4, chosen.batch_size, len(images) - writer.done), 1))
+        # All plain views, then all second ones: a chunk is a range of rows.
+        left = (images * chosen.views)[writer.done :]
+        views = [view for view in range(chosen.views) for _ in images][writer.done :]
+        source = folder.image_root, left, header.preprocessing
+        batches = partial(ImageBatches, *source, views=views, augmentation=header.augmentation)
+        few = batches(max(min(4, chosen.batch_size, len(left)), 1))
         say_start(writer, _seconds_per_image(network, few, device), str(device))
         told = 0
         loader = batches(chosen.batch_size).loader(chosen.workers, pin=device.type == "cuda")
@@ -92,6 +83,35 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         writer.finish()
         say_made(path, writer.skipped, len(images), told)
     return path
+
+
+def _header_of(
+    network: Backbone, chosen: ExtractSettings, folder: DataFolder, images: list[ImageRecord]
+) -> StoreHeader:
+    """The header of a store that is begun."""
+    wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
+    preprocessing = preprocessing_for(network.spec, window=folder.window, **wishes)
+    return StoreHeader(
+        backbone=network.spec,
+        preprocessing=preprocessing,
+        **network.layout(preprocessing)._asdict(),
+        scores=network.finds_boxes,
+        dtype="uint8" if network.spec.name == PIXELS else chosen.dtype or "float16",
+        ids_count=len(images),
+        views=chosen.views,
+        augmentation=chosen.augment if chosen.views > 1 else None,
+        dataset_fingerprint=images_fingerprint(images),
+        complete=False,
+        command=chosen.command(folder.path),
+    )
+
+
+def _usual_name(header: StoreHeader) -> str:
+    """The name of a store that was given none."""
+    short, size = header.backbone.network.rpartition("/")[2], header.preprocessing.height
+    random = "-random" if header.backbone.weights == "random" else ""
+    several = f"-views{header.views}" if header.views > 1 else ""
+    return f"{short}-{size}{random}{several}"
 
 
 def _columns(

@@ -30,9 +30,10 @@ from saccade.data.image_files import (
 )
 from saccade.data.levels import as_bytes
 from saccade.data.records import ImageRecord
-from saccade.features.preprocessing import resize_and_crop
-from saccade.features.settings import Preprocessing
+from saccade.features.preprocessing import resize_and_crop, smaller_than_crop
+from saccade.features.settings import Augmentation, Preprocessing
 from saccade.features.store_format import Skipped
+from saccade.features.views import view_of
 
 
 def read_image(path: str | Path, window: str = "auto", *, max_pixels: int = MAX_PIXELS) -> Tensor:
@@ -114,10 +115,10 @@ class ReadBatch(NamedTuple):
 
     pixels: Tensor  # (readable, 3, height, width) uint8
     readable: np.ndarray  # (n,) bool
-    sizes: np.ndarray  # (n, 2) int32 width, height of the original; 0 for unreadable ones
+    sizes: np.ndarray  # (n, 2) int32 width, height before resizing; 0 for unreadable ones
     skipped: list[Skipped]
     remarks: list[str]
-    """Of images that the window does not fit."""
+    """Of images that the window does not fit, or that are smaller than a crop."""
 
 
 class ImageBatches(Dataset[ReadBatch]):
@@ -126,10 +127,18 @@ class ImageBatches(Dataset[ReadBatch]):
     """
 
     def __init__(
-        self, root: Path, images: Sequence[ImageRecord], preprocessing: Preprocessing, size: int
+        self,
+        root: Path,
+        images: Sequence[ImageRecord],
+        preprocessing: Preprocessing,
+        size: int,
+        views: Sequence[int] | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
+        """`views` has the number of the view that is wanted of each image; None are plain."""
         self.root, self.images = root, images
         self.preprocessing, self.size = preprocessing, size
+        self.views, self.augmentation = views, augmentation
 
     def __len__(self) -> int:
         return (len(self.images) + self.size - 1) // self.size
@@ -142,13 +151,18 @@ class ImageBatches(Dataset[ReadBatch]):
         skipped: list[Skipped] = []
         remarks: list[str] = []
         for place, record in enumerate(images):
+            view = self.views[number * self.size + place] if self.views is not None else 0
             try:
                 file = self.root / record.file
                 image, remark = _decode(image_bytes(file), file, self.preprocessing.window)
             except BadImage as error:
                 skipped.append(Skipped(record.id, record.file, error.message))
                 continue
-            remarks += [f"{record.file} {remark}"] if remark else []
+            if view and self.augmentation is not None:
+                image = view_of(image, self.augmentation, record.id, view, self.preprocessing.mean)
+            else:
+                told = filter(None, (remark, smaller_than_crop(image, self.preprocessing)))
+                remarks += [f"{record.file} {one}" for one in told]
             pixels.append(resize_and_crop(image, self.preprocessing))
             readable[place] = True
             sizes[place] = image.shape[2], image.shape[1]

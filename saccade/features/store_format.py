@@ -100,6 +100,11 @@ def read_chunks(path: Path) -> list[Chunk]:
     return chunks
 
 
+def skipped_images(chunks: Sequence[Chunk]) -> list[Skipped]:
+    """Images without features, each once, however many views it has."""
+    return list({one.id: one for chunk in chunks for one in chunk.skipped}.values())
+
+
 def chunk_line(chunk: Chunk) -> bytes:
     """A chunk as a line of the manifest."""
     skipped = [one._asdict() for one in chunk.skipped]
@@ -228,10 +233,10 @@ def find_damage(path: Path, columns: Columns, count: int, regions: int) -> list[
         damage.append(f"the rows cannot be compared without {', '.join(lacking)}")
         return damage + _damaged_files(path, columns, broken)
     # Rows that have changed, or hold impossible values.
-    checked = 0
+    checked, rows = 0, columns["counts"][0][0]  # those of all views
     for start, end, crc32, _ in read_chunks(path):
         place, checked = f"rows {start} to {end - 1}", end
-        if end > count or checksum(arrays, start, end) != crc32:
+        if end > rows or checksum(arrays, start, end) != crc32:
             damage.append(f"{place} have changed since they were written")
             continue
         counts = arrays["counts"][start:end]
@@ -241,8 +246,8 @@ def find_damage(path: Path, columns: Columns, count: int, regions: int) -> list[
             parts = pieces(array, start, end) if array.dtype.kind == "f" else ()
             if not all(np.isfinite(part).all() for part in parts):
                 damage.append(f"{place}: {name} that are no numbers")
-    if checked != count:
-        damage.append(f"{MANIFEST}: only {checked} of {count} rows have a checksum")
+    if checked != rows:
+        damage.append(f"{MANIFEST}: only {checked} of {rows} rows have a checksum")
     return damage + _damaged_files(path, columns, broken)
 
 

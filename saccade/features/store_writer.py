@@ -33,6 +33,7 @@ from saccade.features.store_format import (
     open_array,
     read_chunks,
     remove_store,
+    skipped_images,
 )
 
 CHUNK = 256
@@ -75,7 +76,7 @@ class StoreWriter:
             """True where it was finished earlier and there is nothing to write."""
             self._chunks = self._kept() if before else []
             # The rows that are left are still to be written.
-            needed = math.ceil(header.nbytes() * (1 - self.done / header.ids_count))
+            needed = math.ceil(header.nbytes() * (1 - self.done / header.rows))
             hint = "choose a smaller --size, or put the data folder on another disk"
             refuse_small_disk(BadStore, path, "the store", needed, hint)
             if self._chunks or self.complete:
@@ -106,7 +107,7 @@ class StoreWriter:
     @property
     def skipped(self) -> list[Skipped]:
         """Images without features, of the rows that are safely on disk."""
-        return [one for chunk in self._chunks for one in chunk.skipped]
+        return skipped_images(self._chunks)
 
     def add(
         self,
@@ -121,8 +122,8 @@ class StoreWriter:
         closed, which happens as soon as n more would make it larger than `CHUNK`. Raises BadStore
         when the disk is full.
         """
-        if self._next + len(features) > self.header.ids_count:
-            raise ValueError(f"more than {self.header.ids_count} rows")
+        if self._next + len(features) > self.header.rows:
+            raise ValueError(f"more than {self.header.rows} rows")
         given = {"features": features, "counts": counts, "sizes": sizes, **others}
         for name, (shape, kind) in self._columns.items():
             array = given.get(name)
@@ -166,8 +167,8 @@ class StoreWriter:
         Raises ValueError where rows are lacking, BadStore when the disk is full.
         """
         self.close_chunk()
-        if self.done != self.header.ids_count:
-            raise ValueError(f"{self.done} rows of {self.header.ids_count} are written")
+        if self.done != self.header.rows:
+            raise ValueError(f"{self.done} rows of {self.header.rows} are written")
         skipped, header = [one._asdict() for one in self.skipped], self._header(complete=True)
         with self._disk_errors():
             write_json(self.path / "skipped.json", skipped)
@@ -220,7 +221,7 @@ class StoreWriter:
             return chunks
         hint = MAKE_AGAIN.format(self.header.command)
         arrays = {name: open_array(self.path, name, *c, hint) for name, c in self._columns.items()}
-        there = takewhile(lambda chunk: chunk.end <= self.header.ids_count, chunks)
+        there = takewhile(lambda chunk: chunk.end <= self.header.rows, chunks)
         return list(takewhile(lambda one: checksum(arrays, one.start, one.end) == one.crc32, there))
 
     def _refuse_strange(self) -> bool:

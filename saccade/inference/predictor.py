@@ -5,6 +5,7 @@
 Shapes: R regions, D numbers per region, G glimpses.
 """
 
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +18,18 @@ from torch.nn.utils.rnn import pad_sequence
 
 from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadConfig
+from saccade.core.errors import BadConfig, SaccadeWarning
 from saccade.core.tasks import TaskName
 from saccade.data.batch import Batch, Captioner, VqaBatch
 from saccade.data.reading import is_text
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
-from saccade.features.preprocessing import boxes_in_image, grid_boxes, resize_and_crop
+from saccade.features.preprocessing import (
+    boxes_in_image,
+    grid_boxes,
+    resize_and_crop,
+    smaller_than_crop,
+)
 from saccade.features.reduction import Reducer
 from saccade.inference.batched import (
     AnsweredBatch,
@@ -112,6 +118,8 @@ class Run:
         """
         preprocessing = self.opened.header.store.preprocessing
         pixels = read_image(Path(image), preprocessing.window)
+        if remark := smaller_than_crop(pixels, preprocessing):
+            warnings.warn(f"{image} {remark}.", SaccadeWarning, stacklevel=2)
         resized = resize_and_crop(pixels, preprocessing)[None]  # (1, 3, h, w)
         encoded = self.encode_pixels(resized, np.array([(pixels.shape[2], pixels.shape[1])]))
         count = int(encoded.mask.sum())

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from saccade.data.batch import Sizes
 
 
+Cell = Literal["lstm", "gru", "rnn"]
+"""Recurrent cell of a captioner's decoder; the papers' is the LSTM."""
+
+
 class ModelConfig(Settings):
     """Base of every model's config; `kind` is the model's name in `MODELS`."""
 
@@ -230,7 +234,7 @@ class ShowTellConfig(ModelConfig):
     image_bias: bool = True
     batch_norm: float | None = Field(0.1, gt=0, le=1)
     """Momentum of the batch norm on the projected image; none leaves it out."""
-    cell: Literal["lstm", "maxout"] = "lstm"
+    cell: Cell | Literal["maxout"] = "lstm"
     cell_bias: bool = True
     input_dropout: float = Field(0.0, ge=0, lt=1)
     """On the LSTM's inputs, image and words; 0.3 in im2txt."""
@@ -250,6 +254,7 @@ class ShowAttendTellConfig(ModelConfig):
     """Width of a word vector."""
     hidden: int = Field(512, ge=1)
     """Width of the LSTM."""
+    cell: Cell = "lstm"
     attention: int = Field(512, ge=1)
     """Width of the layer in which state and region meet."""
     dropout: float = Field(0.5, ge=0, lt=1)
@@ -289,6 +294,8 @@ class UpDownConfig(ModelConfig):
     """Width of a word vector."""
     hidden: int = Field(1000, ge=1)
     """Width of both LSTMs, and of a region as it is attended to."""
+    cell: Cell = "lstm"
+    """Of both."""
     attention: int = Field(512, ge=1)
     """Width of the layer in which state and region meet."""
     region_norm: bool = False
@@ -321,6 +328,7 @@ class AoaConfig(ModelConfig):
     """Width of a word vector."""
     hidden: int = Field(1024, ge=1)
     """Width of the LSTM, and of a region as it is refined and attended to."""
+    cell: Cell = "lstm"
     heads: int = Field(8, ge=1)
     layers: int = Field(6, ge=1)
     """Layers of self-attention that refine the regions."""

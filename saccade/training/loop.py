@@ -121,6 +121,7 @@ class TrainingLoop:
         """Train for the rest of the current epoch, or of the run; yields after every step."""
         config = self.config
         image, each = self.examples.image, config.samples_per_image
+        self.examples.start_epoch(config.seed, progress.epoch)
         order = epoch_order(image, each, config.seed, progress.epoch)
         workers, pin = config.workers, self.fabric.device.type == "cuda"
         every = accumulate_every(self.fabric.device)

@@ -187,8 +187,10 @@ def self_critical(config: SelfCritical, rules: Rules, cider: CiderOfIds) -> Obje
 def cider_of(examples: ImageExamples) -> CiderOfIds:
     """CIDEr-D with the document frequencies of all training captions."""
     captions = examples.captions
-    length = np.diff(captions.words.offsets.astype(np.int64))
-    words = np.delete(captions.words.values, captions.words.offsets[:-1])  # without the start
+    offsets = captions.words.offsets[: len(captions) + 1]  # without those of mirrored images
+    length = np.diff(offsets.astype(np.int64))
+    words = captions.words.values[: offsets[-1]]
+    words = np.delete(words, offsets[:-1])  # without the start
     corpus = Sentences(words.astype(np.int64), length - 1, captions.image)
     return CiderOfIds.of(corpus, len(captions.vocabulary))
 

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -25,6 +26,7 @@ from saccade.core.formatting import printable
 from saccade.core.run_files import checkpoint_interval, refuse_run, selection_score
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import read_metadata, save_tensors
+from saccade.data.examples import Views
 from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import (
     ScoredExamples,
@@ -35,6 +37,7 @@ from saccade.evaluation.scoring import (
 )
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
+from saccade.inference.model import with_own_sizes
 from saccade.models.encoder import without_encoder
 from saccade.run_folder import (
     BACKBONE,
@@ -48,6 +51,7 @@ from saccade.run_folder import (
     open_run,
     refuse_other_settings,
     refuse_unsaved,
+    with_sizes_of,
     write_recipe,
     write_run,
 )
@@ -82,7 +86,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
     console = console or Console()
-    given, run = _as_it_runs(recipe, device, console), open_run(out) if resume else None
+    run = open_run(out) if resume else None
+    given = _as_it_runs(recipe, device, console, run or (open_run(start) if start else None))
     experiment = assemble(given, DataFolder(data), features, run)
     recipe = experiment.recipe
     _check_out(out, experiment, run)
@@ -104,10 +109,12 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     from lightning_fabric import Fabric  # noqa: PLC0415
 
     remarks = [*_about_words(given, experiment), how_scored, *_about_length(run, recipe)]
+    remarks += _about_views(experiment, examples.views)
     view = TrainingView(console, recipe, examples, chosen, remarks)
     where = [chosen.index] if chosen.index is not None else 1
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
     model = fresh_model(experiment, start=start, resume=resume)
+    recipe = with_own_sizes(recipe, model)
     loop = _put_together(fabric, model, recipe, examples, checkpoint_interval(keep))
     cost = estimate(loop, progress.epoch)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
@@ -241,8 +248,24 @@ def _about_words(recipe: Recipe, experiment: Experiment) -> Iterator[str]:
         yield f"{len(merged):,} groups of answers differ by marks, and are one: {some}."
 
 
-def _as_it_runs(recipe: Recipe, device: str, console: Console) -> Recipe:
-    """The recipe with the precision that the device has, which is said where it is another."""
+def _about_views(experiment: Experiment, views: Views) -> Iterator[str]:
+    """Which views of the images are shown, and how many examples show no mirrored ones."""
+    if views.mirrorable is None:
+        return
+    store, never = experiment.store, views.never_mirrored
+    flips = bool(store.mirrored(np.arange(store.views)).any())
+    yield f"Each epoch shows one of {store.views} views of an image, drawn at random" + (
+        f"; {never:,} of {len(views.mirrorable):,} examples are never mirrored."
+        if flips
+        else "; none is mirrored."
+    )
+
+
+def _as_it_runs(recipe: Recipe, device: str, console: Console, before: OpenedRun | None) -> Recipe:
+    """The recipe with the sizes of an earlier run's encoder, and with the precision that the device
+    has, which is said where it is another.
+    """
+    recipe = recipe if before is None else with_sizes_of(recipe, before)
     if recipe.train.precision != "16-mixed" or choose_device(device).type != "cpu":
         return recipe
     note = "precision: a CPU has no 16-mixed; this run is trained and recorded as bf16-mixed"
