@@ -244,4 +244,8 @@ if __name__ == "__main__":
     import saccade.experiment  # noqa: F401  what nearly all of them import: once
 
     assert "torch" not in sys.modules
-    print(json.dumps([try_it(mistake) for mistake in MISTAKES]))
+    refusals = {mistake: try_it(mistake) for mistake in MISTAKES if not mistake.heavy}
+    import torch  # noqa: F401  what the others wait for: once, too
+
+    refusals |= {mistake: try_it(mistake) for mistake in MISTAKES if mistake.heavy}
+    print(json.dumps([refusals[mistake] for mistake in MISTAKES]))
