@@ -1,5 +1,6 @@
 """Shared by all tests: threads, the patience of hypothesis, and the way to real data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -29,6 +30,11 @@ sweep teacher_forced train training_length transformer_networks
 viz weight_files word_vectors word_vectors_binary
 """.split()  # noqa: SIM905
 """Files of tests that train, start processes, or take long; `make quick` leaves them out."""
+
+
+def pytest_collection_finish():
+    """What is there now stays: the collector of garbage need not walk over it again and again."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

@@ -75,7 +75,7 @@ class Watched:
         return total / count
 
 
-@pytest.mark.parametrize("steps", [3, 300])
+@pytest.mark.parametrize("steps", [3, 100])
 @pytest.mark.parametrize("name", ["show-ask-attend-answer", "show-attend-tell"])
 def test_the_loss_shown_is_the_mean_so_far_at_every_step(world, tmp_path, monkeypatch, steps, name):
     recipe = small(name, f"train.batch_size={300 // steps}", "train.epochs=1")
