@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from saccade.core.devices import check_device
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, BadRun
+from saccade.core.files import held
 from saccade.core.run_files import (
     check_scored,
     read_run_json,
+    read_scores,
     refuse_other_files,
     refuse_other_scores,
     refuse_other_task,
     refuse_replacing,
     refuse_run,
+    refuse_unsaved,
     scores_folder,
 )
 
@@ -113,17 +116,18 @@ def prepare(
     """
     from saccade.datasets.prepare import prepare as make
 
-    return make(
-        source,
-        Path(root),
-        Path(out),
-        missing=missing,
-        overlap=overlap,
-        hold_out=hold_out,
-        bad=bad,
-        replace_other=replace,
-        **options,
-    )
+    with held(BadData, Path(out), "prepare", "--out"):
+        return make(
+            source,
+            Path(root),
+            Path(out),
+            missing=missing,
+            overlap=overlap,
+            hold_out=hold_out,
+            bad=bad,
+            replace_other=replace,
+            **options,
+        )
 
 
 def extract(
@@ -222,7 +226,7 @@ def train(
         True
     """
     _check_data(data)
-    (read_run_json if resume else refuse_run)(Path(out))
+    (refuse_unsaved if resume else refuse_run)(Path(out))
     if start:
         read_run_json(Path(start))
     check_device(device)
@@ -231,19 +235,21 @@ def train(
 
     chosen = load_recipe(recipe, changes)
     _check_training(chosen, Path(data), Path(out), features, resume=resume)
+    from saccade.run_folder import disk_errors_of
     from saccade.training.train import train as fit
 
     name = "custom" if isinstance(recipe, Recipe) else str(recipe)
-    return fit(
-        chosen,
-        Path(data),
-        Path(out),
-        name=name,
-        features=features,
-        start=Path(start) if start else None,
-        resume=resume,
-        device=device,
-    )
+    with disk_errors_of(Path(out)), held(BadRun, Path(out), "train", "--out"):
+        return fit(
+            chosen,
+            Path(data),
+            Path(out),
+            name=name,
+            features=features,
+            start=Path(start) if start else None,
+            resume=resume,
+            device=device,
+        )
 
 
 def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
@@ -290,23 +296,25 @@ def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
         ('val', 'vqa')
     """
     about = read_run_json(Path(run))
+    read_scores(Path(run))  # broken ones are told before all the work
     check_device(device)
     if folder := data or about.get("data"):
         _check_data(folder)
         _check_scoring(Path(run), Path(folder), features)
     from saccade.evaluation.evaluate import evaluate as score
 
-    return score(
-        Path(run),
-        split=split,
-        data=Path(data) if data else None,
-        features=features,
-        beam_size=beam_size,
-        revision=revision,
-        wordnet=Path(wordnet) if wordnet else None,
-        java=java,
-        device=device,
-    )
+    with held(BadRun, Path(run), "evaluate", "run"):
+        return score(
+            Path(run),
+            split=split,
+            data=Path(data) if data else None,
+            features=features,
+            beam_size=beam_size,
+            revision=revision,
+            wordnet=Path(wordnet) if wordnet else None,
+            java=java,
+            device=device,
+        )
 
 
 def score(  # noqa: PLR0913  the options of `saccade score`
@@ -367,7 +375,8 @@ def score(  # noqa: PLR0913  the options of `saccade score`
 
     names = Path(wordnet) if wordnet else None
     options = ScoreOptions(None, None, revision or opened.revision, names, java)
-    return score_predictions(file, matched, opened, folder, options)
+    with held(BadRun, folder, "score", "--out"):
+        return score_predictions(file, matched, opened, folder, options)
 
 
 def load(run: str | Path, device: str = "auto") -> "Run":
@@ -630,13 +639,12 @@ def _check_training(
     """Raise what `train` would, before anything slower is imported."""
     from saccade.data.folder import DataFolder
     from saccade.experiment import choose_store
-    from saccade.run_folder import open_run, refuse_other_settings, refuse_unsaved
+    from saccade.run_folder import open_run, refuse_other_settings
 
     choose_store(recipe, DataFolder(data), features)
     if resume:
         # Those follow from the data and the device: `train` compares them when both are known.
         refuse_other_settings(open_run(out), recipe, ("text.tokenizer", "train.precision"))
-        refuse_unsaved(out)
     elif recipe.text.vectors is not None:
         from saccade.core.weights import find_given
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.progress import track
-from saccade.core.run_files import check_scored
+from saccade.core.run_files import check_scored, read_scores
 from saccade.core.tasks import TASK_INFO, TaskInfo
 from saccade.core.tensors import kept_epoch
 from saccade.data.records import SPLITS, Split
@@ -23,7 +23,7 @@ from saccade.evaluation.scoring import read_rows, statistics
 from saccade.inference.model import load_model
 from saccade.models.catalogue import MODELS, Entry
 from saccade.models.encoder import EncodedModel, without_encoder
-from saccade.run_folder import OpenedRun, open_run
+from saccade.run_folder import OpenedRun, checked_log, open_run
 
 NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")
 """What `evaluate` and `score` write now; earlier versions wrote less."""
@@ -169,16 +169,7 @@ def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
 def _scores(run: Path) -> dict[str, Any]:
     """All of a run's `scores.json`; nothing where it was never scored."""
     check_scored(run)
-    path = run / "scores.json"
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadRun(f"not JSON ({error})", location=path, hint=_hint(run, None)) from None
-    if not isinstance(found, dict) or not all(isinstance(of, dict) for of in found.values()):
-        raise BadRun("no scores by split", location=path, hint=_hint(run, None))
-    return found
+    return read_scores(run)
 
 
 def _hint(run: Path, split: Split | None) -> str:
@@ -217,10 +208,11 @@ def _log(file: Path) -> list[dict[str, Any]]:
     if not file.exists():
         return []
     try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, RecursionError) as error:
         message, hint = f"not lines of JSON ({error})", "Restore it, or train again."
         raise BadRun(message, location=file, hint=hint) from None
+    return checked_log(rows, file)
 
 
 def _sizes(opened: OpenedRun) -> tuple[int, int]:

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import numpy as np
-from filelock import lock_descriptor
 
 from saccade.core.errors import BadStore, SaccadeError
-from saccade.core.files import refuse_small_disk, to_disk, write_bytes, write_json
+from saccade.core.files import lock, refuse_small_disk, to_disk, write_bytes, write_json
 from saccade.features.store import StoreHeader, read_header
 from saccade.features.store_format import (
     MAKE_AGAIN,
@@ -65,7 +64,7 @@ class StoreWriter:
                 read_header(path)  # an older version's store has files of other names
             fresh = self._refuse_strange()
             self._manifest = (path / MANIFEST).open("ab")
-            if not lock_descriptor(self._manifest.fileno(), blocking=False):
+            if not lock(self._manifest):
                 self._manifest.close()
                 hint = "Wait until it has ended, or choose another --name."
                 raise BadStore("another process is writing this store", location=path, hint=hint)

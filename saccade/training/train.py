@@ -7,11 +7,12 @@ never teacher-forced), the best weights are kept, and `last/` holds what an exac
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
@@ -20,28 +21,36 @@ from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.formatting import printable
-from saccade.core.run_files import refuse_run
+from saccade.core.run_files import (
+    LAST,
+    WEIGHTS,
+    read_metadata,
+    refuse_run,
+    refuse_unsaved,
+)
+from saccade.core.settings import first_problem
 from saccade.core.tasks import TASK_INFO
-from saccade.core.tensors import read_metadata, save_tensors
+from saccade.core.tensors import load_tensors, save_tensors
 from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import ScoreOptions, selected_score
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
 from saccade.run_folder import (
     BACKBONE,
-    LAST,
     OpenedRun,
     Origin,
     as_parent,
+    changed_conditions,
     changed_settings,
+    checked_log,
+    note_resumed,
     open_run,
     refuse_other_settings,
-    refuse_unsaved,
-    write_recipe,
     write_run,
 )
 from saccade.text.answers import merged_spellings
 from saccade.text.tokenizers import TOKENIZERS
+from saccade.training.exactness import conditions_on
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for, train_metric
@@ -69,6 +78,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
     console = console or Console()
+    if resume:
+        refuse_unsaved(out)
     given, run = _as_it_runs(recipe, device, console), open_run(out) if resume else None
     experiment = assemble(given, DataFolder(data), features, run)
     recipe = experiment.recipe
@@ -89,7 +100,9 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
+    conditions = conditions_on(chosen)
     remarks = [*_about_words(given, experiment), how_scored, *_about_length(run, recipe)]
+    remarks += changed_conditions(run, conditions) if run else ()
     view = TrainingView(console, recipe, examples, chosen, remarks)
     where = [chosen.index] if chosen.index is not None else 1
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
@@ -100,15 +113,29 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     if run:
         load_state(out / LAST, model.module, optimiser.optimizer)
-        write_recipe(run, recipe)
+        note_resumed(run, recipe, conditions)
     else:
         initialise(model.module, experiment, examples, start, view.say)
-        made = recipe, experiment.sizes, experiment.words
-        write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
+        _begin(out, name, loop, experiment, _origin(experiment, start), conditions)
     view.show_estimate(cost, progress)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(_best(rows))
     return _best(rows)["scores"]  # type: ignore[no-any-return]
+
+
+def _begin(
+    out: Path,
+    name: str,
+    loop: TrainingLoop,
+    experiment: Experiment,
+    origin: Origin,
+    conditions: Mapping[str, str],
+) -> None:
+    """Write a run folder that can be resumed already, before the first step."""
+    (out / "run.json").unlink(missing_ok=True)  # of a run that ended before its first step
+    _save_last(out, loop, Progress(), [])
+    made = experiment.recipe, experiment.sizes, experiment.words
+    write_run(out, name, made, origin, experiment.store.path / BACKBONE, conditions)
 
 
 def _until_it_is_over(
@@ -136,10 +163,24 @@ def _until_it_is_over(
 
 
 def _saved(out: Path) -> tuple[Progress, Rows]:
-    """Progress and log of a run as it was saved last. Raises BadRun where it never was."""
-    refuse_unsaved(out)
-    state = json.loads(read_metadata(out / LAST)["progress"])
-    return Progress(**state["progress"]), state["log"]
+    """Progress and log of a run as it was saved last, with its best weights there and whole.
+
+    Raises BadRun.
+    """
+    hint = "Copy it again from where it came, or train again."
+    try:
+        state = json.loads(read_metadata(out / LAST)["progress"])
+        progress = TypeAdapter(Progress).validate_python(state["progress"])
+        rows = checked_log(state["log"], out / LAST)
+    except ValidationError as error:
+        message = f"the saved state cannot be read: {first_problem(error, 'the whole')}"
+        raise BadRun(message, location=out / LAST, hint=hint) from None
+    except (LookupError, TypeError, ValueError, RecursionError):
+        message = "holds no state of a training"
+        raise BadRun(message, location=out / LAST, hint=hint) from None
+    if rows:
+        load_tensors(out / WEIGHTS)  # no later epoch may be better, so they must be there
+    return progress, rows
 
 
 def _best(rows: Rows) -> dict[str, Any]:
@@ -299,7 +340,7 @@ def _end_epoch(
     }
     if score > progress.best:
         progress.best, progress.epochs_since_improvement = score, 0
-        save_tensors(out / "model.safetensors", model.state_dict(), {"epoch": str(row["epoch"])})
+        save_tensors(out / WEIGHTS, model.state_dict(), {"epoch": str(row["epoch"])})
     else:
         progress.epochs_since_improvement += 1
         schedule, waited = config.schedule, progress.epochs_since_improvement
