@@ -157,6 +157,7 @@ def write_run(
 
     `backbone` is linked where it exists.
     """
+    out.mkdir(parents=True, exist_ok=True)
     recipe, sizes, words = made
     commit = None  # of the working directory, when it is a git repository
     with suppress(OSError, subprocess.TimeoutExpired):

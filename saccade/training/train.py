@@ -112,7 +112,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     cost = estimate(loop)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     if run:
-        load_state(out / LAST, model.module, optimiser.optimizer)
+        _load_last(out, loop)
         note_resumed(run, recipe, conditions)
     else:
         initialise(model.module, experiment, examples, start, view.say)
@@ -181,6 +181,16 @@ def _saved(out: Path) -> tuple[Progress, Rows]:
     if rows:
         load_tensors(out / WEIGHTS)  # no later epoch may be better, so they must be there
     return progress, rows
+
+
+def _load_last(out: Path, loop: TrainingLoop) -> None:
+    """Put back weights, moments and random state. Raises BadRun where they are another model's."""
+    try:
+        load_state(out / LAST, loop.model.module, loop.optimiser.optimizer)
+    except (LookupError, ValueError, TypeError, RuntimeError) as error:
+        message = f"is no state of this run ({str(error).splitlines()[0][:200]})"
+        hint = "Copy it again from where it came, or train again."
+        raise BadRun(message, location=out / LAST, hint=hint) from None
 
 
 def _best(rows: Rows) -> dict[str, Any]:
