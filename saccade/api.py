@@ -14,6 +14,7 @@ from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.files import held
 from saccade.core.run_files import (
     check_scored,
+    disk_errors_of,
     read_run_json,
     read_scores,
     refuse_other_files,
@@ -235,7 +236,6 @@ def train(
 
     chosen = load_recipe(recipe, changes)
     _check_training(chosen, Path(data), Path(out), features, resume=resume)
-    from saccade.run_folder import disk_errors_of
     from saccade.training.train import train as fit
 
     name = "custom" if isinstance(recipe, Recipe) else str(recipe)

@@ -16,7 +16,7 @@ import json
 import shlex
 import subprocess
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -257,15 +257,3 @@ def changed_conditions(run: OpenedRun, now: Mapping[str, str]) -> Iterator[str]:
                 f"{name}: {before[name]} when the run was begun or resumed last, now {value}. From "
                 "here on its weights are not, bit for bit, those of a run that was never stopped."
             )
-
-
-@contextmanager
-def disk_errors_of(out: Path) -> Iterator[None]:
-    """Raise BadRun for errors of the disk in a training, with the command that goes on."""
-    try:
-        yield
-    except OSError as refused:
-        message = f"cannot be read or written: {refused.strerror or refused}"
-        again = " with --resume" if (out / "run.json").exists() else ""
-        hint = f"Make room, or mend that; the same command{again} goes on from what was saved last."
-        raise BadRun(message, location=refused.filename or out, hint=hint) from None

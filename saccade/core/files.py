@@ -226,3 +226,7 @@ class Limits:
     """Times the archive's own size; JSON grows to about 15 times."""
     always: int = 50_000_000
     """Bytes that are never too many."""
+
+    def bytes_of(self, path: Path) -> int:
+        """So many bytes at most may become of a file."""
+        return max(self.always, self.growth * path.stat().st_size)

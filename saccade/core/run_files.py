@@ -41,7 +41,7 @@ def _is_trained(state: Path) -> bool:
         return (
             state.exists() and json.loads(read_metadata(state)["progress"])["progress"]["step"] > 0
         )
-    except (BadRun, LookupError, TypeError, ValueError):
+    except (BadRun, LookupError, TypeError, ValueError, RecursionError):
         return True
 
 
@@ -51,6 +51,18 @@ def refuse_unsaved(run: Path) -> None:
         message = "there is no such file: no run was begun here, or it ended before it was saved"
         hint = "Begin it by the same command without --resume, or give the --out of the run."
         raise BadRun(message, location=run / lacking[0], hint=hint)
+
+
+@contextmanager
+def disk_errors_of(out: Path) -> Iterator[None]:
+    """Raise BadRun for errors of the disk in a training, with the command that goes on."""
+    try:
+        yield
+    except OSError as refused:
+        message = f"cannot be read or written: {refused.strerror or refused}"
+        again = " with --resume" if (out / "run.json").exists() else ""
+        hint = f"Make room, or mend that; the same command{again} goes on from what was saved last."
+        raise BadRun(message, location=refused.filename or out, hint=hint) from None
 
 
 def read_metadata(path: Path) -> dict[str, str]:

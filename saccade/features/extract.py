@@ -69,8 +69,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     short = network.spec.network.rpartition("/")[2]
     path = folder.store_path(chosen.name or f"{short}-{preprocessing.height}{random}")
     ids = np.array([image.id for image in images], dtype=np.int64)
-    weights_bytes = 0 if network.spec.name == PIXELS else network.nbytes
-    with StoreWriter(path, header, ids, weights_bytes) as writer:
+    with StoreWriter(path, header, ids, network.nbytes) as writer:
         if writer.complete:
             say_complete(path, len(writer.skipped))
             return path
