@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from rich.console import Console
 
 import saccade
 from proofs import fuzz
@@ -26,6 +27,7 @@ from saccade.inference.predictor import MAX_QUESTION, EncodedImage
 from saccade.interop.feature_reader import array_in, open_hdf5, shapes_in
 from saccade.interop.torch_files import MAX_IN_A_KEY, read_checkpoint
 from saccade.recipes.catalogue import RECIPES
+from saccade.transfer.pieces import bar
 from tests.worlds import make_world, write_untrained_run
 
 NESTED = "[" * 100_000
@@ -218,3 +220,15 @@ def test_half_characters_and_bytes_of_every_value_are_changed():
     changed = {fuzz.changed_bytes(b"question_id,answer\n5,dog\n", draw) for _ in range(200)}
     assert len(changed) > 150
     assert any(b"\xed\xa0\xbd" in one for one in changed)
+
+
+def test_a_bar_of_bytes_shows_names_as_they_are(monkeypatch):
+    """Braces and brackets are no fields and no styles; what a terminal obeys is an escape."""
+    stream = io.StringIO()
+    monkeypatch.setattr(
+        "saccade.transfer.pieces.console",
+        lambda: Console(file=stream, force_terminal=True, width=200, color_system=None),
+    )
+    with bar("packing to {run}[bold] \x1b]0;owned\x07") as show:
+        show(1, 2)
+    assert "packing to {run}[bold] \\x1b]0;owned\\x07" in stream.getvalue()
