@@ -116,14 +116,14 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         note_resumed(run, recipe, conditions)
     else:
         initialise(model.module, experiment, examples, start, view.say)
-        _begin(out, name, loop, experiment, _origin(experiment, start), conditions)
+        _start_run(out, name, loop, experiment, _origin(experiment, start), conditions)
     view.show_estimate(cost, progress)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(_best(rows))
     return _best(rows)["scores"]  # type: ignore[no-any-return]
 
 
-def _begin(
+def _start_run(
     out: Path,
     name: str,
     loop: TrainingLoop,
