@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from saccade.core.devices import check_device
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, BadRun
+from saccade.core.files import held
 from saccade.core.run_files import (
     check_scored,
     checkpoint_interval,
+    disk_errors_of,
     read_run_json,
+    read_scores,
     refuse_other_files,
     refuse_other_scores,
     refuse_other_task,
     refuse_replacing,
     refuse_run,
+    refuse_unsaved,
     scores_folder,
 )
 
@@ -118,17 +122,18 @@ def prepare(
     """
     from saccade.datasets.prepare import prepare as make
 
-    return make(
-        source,
-        Path(root),
-        Path(out),
-        missing=missing,
-        overlap=overlap,
-        hold_out=hold_out,
-        bad=bad,
-        replace_other=replace,
-        **options,
-    )
+    with held(BadData, Path(out), "prepare", "--out"):
+        return make(
+            source,
+            Path(root),
+            Path(out),
+            missing=missing,
+            overlap=overlap,
+            hold_out=hold_out,
+            bad=bad,
+            replace_other=replace,
+            **options,
+        )
 
 
 def extract(
@@ -231,7 +236,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         True
     """
     _check_data(data)
-    (read_run_json if resume else refuse_run)(Path(out))
+    (refuse_unsaved if resume else refuse_run)(Path(out))
     _check_options(start, keep, minutes, device)
     from saccade.config import Recipe
 
@@ -239,18 +244,20 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     _check_training(chosen, Path(data), Path(out), features, resume=resume)
     from saccade.training.train import train as fit
 
-    return fit(
-        chosen,
-        Path(data),
-        Path(out),
-        name="custom" if isinstance(recipe, Recipe) else str(recipe),
-        features=features,
-        start=Path(start) if start else None,
-        resume=resume,
-        keep=keep,
-        minutes=minutes,
-        device=device,
-    )
+    name = "custom" if isinstance(recipe, Recipe) else str(recipe)
+    with disk_errors_of(Path(out)), held(BadRun, Path(out), "train", "--out"):
+        return fit(
+            chosen,
+            Path(data),
+            Path(out),
+            name=name,
+            features=features,
+            start=Path(start) if start else None,
+            resume=resume,
+            keep=keep,
+            minutes=minutes,
+            device=device,
+        )
 
 
 def advise(data: str | Path, task: "TaskName | None" = None) -> "Advice":
@@ -353,23 +360,25 @@ def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
         ('val', 'vqa')
     """
     about = read_run_json(Path(run))
+    read_scores(Path(run))  # broken ones are told before all the work
     check_device(device)
     if folder := data or about.get("data"):
         _check_data(folder)
         _check_scoring(Path(run), Path(folder), features)
     from saccade.evaluation.evaluate import evaluate as score
 
-    return score(
-        Path(run),
-        split=split,
-        data=Path(data) if data else None,
-        features=features,
-        beam_size=beam_size,
-        revision=revision,
-        wordnet=Path(wordnet) if wordnet else None,
-        java=java,
-        device=device,
-    )
+    with held(BadRun, Path(run), "evaluate", "run"):
+        return score(
+            Path(run),
+            split=split,
+            data=Path(data) if data else None,
+            features=features,
+            beam_size=beam_size,
+            revision=revision,
+            wordnet=Path(wordnet) if wordnet else None,
+            java=java,
+            device=device,
+        )
 
 
 def score(  # noqa: PLR0913  the options of `saccade score`
@@ -430,7 +439,8 @@ def score(  # noqa: PLR0913  the options of `saccade score`
 
     names = Path(wordnet) if wordnet else None
     options = ScoreOptions(None, None, revision or opened.revision, names, java)
-    return score_predictions(file, matched, opened, folder, options)
+    with held(BadRun, folder, "score", "--out"):
+        return score_predictions(file, matched, opened, folder, options)
 
 
 def load(run: str | Path, device: str = "auto") -> "Run":
@@ -761,19 +771,13 @@ def _check_training(
     """Raise what `train` would, before anything slower is imported."""
     from saccade.data.folder import DataFolder
     from saccade.experiment import choose_store
-    from saccade.run_folder import (
-        open_run,
-        refuse_other_settings,
-        refuse_unsaved,
-        with_sizes_of,
-    )
+    from saccade.run_folder import open_run, refuse_other_settings, with_sizes_of
 
     choose_store(recipe, DataFolder(data), features)
     if resume:
         # Those follow from the data and the device: `train` compares them when both are known.
         run, ignored = open_run(out), ("text.tokenizer", "train.precision")
         refuse_other_settings(run, with_sizes_of(recipe, run), ignored)
-        refuse_unsaved(out)
     elif recipe.text.vectors is not None:
         from saccade.core.weights import find_given
 

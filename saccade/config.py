@@ -270,7 +270,7 @@ class TrainConfig(Settings):
     workers: int = Field(0, ge=0)
     """Processes that read features; 0 reads in the training process, which is best on a CPU and
     where the features are in the page cache."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**64)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -533,7 +533,7 @@ def _with_value(values: dict[str, Any], names: list[str], value: Any) -> dict[st
         return _with_kind(values, names[:-1], value)
     readings, problems = [value], []
     if isinstance(value, str):  # `none` is null, or a word; all else is JSON, or a string
-        with suppress(json.JSONDecodeError):
+        with suppress(ValueError, RecursionError):
             readings.insert(0, None if value.lower() == "none" else json.loads(value))
     for reading in readings:
         changed = put(values, names, reading)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from saccade.config import change
 from saccade.core.errors import BadRun
-from saccade.core.tensors import read_metadata
+from saccade.core.run_files import read_metadata
 from saccade.recipes.catalogue import RECIPES
 from saccade.training import progress as screen
 from saccade.training.loop import RunLength, TrainingLoop

@@ -20,7 +20,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
     vqa: Annotated[str | None, typer.Option(help="A VQA recipe; use a small one.")] = None,
     caption: Annotated[str | None, typer.Option(help="A captioning recipe.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal scores.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**64 - 1, help="Equal seeds give equal scores.")
+    ] = 0,
     device: app.DeviceOption = "cpu",
 ) -> app.Result:
     """Everything, end to end, on images drawn on the spot."""

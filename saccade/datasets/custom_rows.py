@@ -494,7 +494,7 @@ A_LIST = r"""\s*\[\s*(?:["'{\[]|\]\s*$)"""
 
 def _parsed(given: str) -> Any:
     """A list in the form of JSON, or of Python, as pandas writes it (`['red', 'green']`)."""
-    with suppress(json.JSONDecodeError):
+    with suppress(json.JSONDecodeError, RecursionError):
         return json.loads(given, parse_constant=refuse_constant)
     if re.search(r"""['"]\s+['"]""", given):  # Python joins such texts, NumPy means several
         raise ValueError(given)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saccade.core.errors import BadData
+from saccade.core.files import Limits
 from saccade.data.find_files import IMAGES
 from saccade.data.reading import (
     NAMES_IT,
@@ -138,9 +139,20 @@ def column_names(path: Path) -> list[str] | None:
         return None
 
 
+def refuse_many_rows(path: Path, about: pq.FileMetaData) -> None:
+    """Raise BadData for a Parquet file of more values than a file of its size should have: equal
+    ones take no place in it, but do in memory."""
+    groups = (about.row_group(place).total_byte_size for place in range(about.num_row_groups))
+    size = max(about.num_rows * about.num_columns, sum(groups))
+    if size > (most := Limits().bytes_of(path)):
+        message = f"says that it holds {size:,} bytes, which is more than {most:,}"
+        raise BadData(message, location=path, hint="Download it again, or write it as JSON lines.")
+
+
 def _parquet(path: Path) -> list[dict[str, Any]]:
     note_opened(path)
     try:
+        refuse_many_rows(path, pq.read_metadata(path))
         return cast(list[dict[str, Any]], pq.read_table(path).to_pylist())
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise damaged(path, "Parquet file", error) from None

@@ -5,7 +5,6 @@ Writes into the run folder `scores.json` (every number with what it means, see
 (the scores of each prediction, for comparing runs). Equal runs give equal files.
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -14,6 +13,7 @@ from pathlib import Path
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import write_json
+from saccade.core.run_files import read_scores
 from saccade.core.tasks import TaskName
 from saccade.core.tensors import kept_epoch
 from saccade.data.folder import DataFolder
@@ -107,9 +107,7 @@ def complete_scores(
 
 def write_scores(out: Path, split: Split, scored: ScoredExamples, scores: Scores) -> None:
     """Write the entry of a split into `scores.json`, the predictions, and their rows."""
-    file = out / "scores.json"
-    earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    write_json(file, earlier | {split: scores})
+    write_json(out / "scores.json", read_scores(out) | {split: scores})
     write_json(out / "predictions.json", scored.predictions)
     write_rows(out, split, scored.rows)
 

@@ -56,7 +56,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     header = _header_of(network, chosen, folder, images)
     path = folder.store_path(chosen.name or _usual_name(header))
     ids = np.array([image.id for image in images], dtype=np.int64)
-    with StoreWriter(path, header, ids) as writer:
+    with StoreWriter(path, header, ids, network.nbytes) as writer:
         if writer.complete:
             say_complete(path, len(writer.skipped))
             return path

@@ -343,5 +343,5 @@ def read_header(path: Path) -> StoreHeader:
     except ValidationError as error:
         hint = "It is damaged or from another version of saccade. " + EXTRACT_AGAIN
         raise BadStore(first_problem(error, "header"), location=file, hint=hint) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadStore(f"unreadable ({error})", location=file, hint=EXTRACT_AGAIN) from None

@@ -87,7 +87,8 @@ def read_chunks(path: Path) -> list[Chunk]:
     A line that was cut off by a crash, and anything after it, does not count.
     """
     chunks: list[Chunk] = []
-    with suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+    broken = ValueError, TypeError, KeyError, AttributeError, RecursionError
+    with suppress(FileNotFoundError, *broken):
         for line in (path / MANIFEST).read_bytes().splitlines(keepends=True):
             fields = json.loads(line)
             skipped = tuple(Skipped(**one) for one in fields.pop("skipped"))
@@ -256,7 +257,7 @@ def _damaged_files(path: Path, columns: Columns, known: Collection[str]) -> list
     try:
         *chunks, last = (path / MANIFEST).read_bytes().splitlines(keepends=True)
         wanted = dict(json.loads(last)["files"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return [f"{MANIFEST}: does not end with the checksums of files"]
     except OSError as error:
         return [f"{MANIFEST}: unreadable ({error.strerror})"]

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import numpy as np
-from filelock import lock_descriptor
 
 from saccade.core.errors import BadStore, SaccadeError
-from saccade.core.files import refuse_small_disk, to_disk, write_bytes, write_json
+from saccade.core.files import lock, refuse_small_disk, to_disk, write_bytes, write_json
 from saccade.features.store import StoreHeader, read_header
 from saccade.features.store_format import (
+    BACKBONE,
     MAKE_AGAIN,
     MANIFEST,
     OWN,
@@ -51,10 +51,13 @@ class StoreWriter:
     _next: int  # the row that is written next
     _crc: int  # CRC-32 of the features of the open chunk
 
-    def __init__(self, path: Path, header: StoreHeader, ids: np.ndarray) -> None:
+    def __init__(
+        self, path: Path, header: StoreHeader, ids: np.ndarray, weights_bytes: int = 0
+    ) -> None:
         """Begin a store, or go on with one that was begun with equal settings.
 
         `header` says complete=False; `ids (N,)` int64 rise. `done` is the row to go on with.
+        `weights_bytes` is the size of the backbone's copy, if the store will have one.
         Raises BadStore where the folder holds a store made otherwise or other things, where
         another process is writing it, or where the disk is too small or cannot be written.
         """
@@ -66,7 +69,7 @@ class StoreWriter:
                 read_header(path)  # an older version's store has files of other names
             fresh = self._refuse_strange()
             self._manifest = (path / MANIFEST).open("ab")
-            if not lock_descriptor(self._manifest.fileno(), blocking=False):
+            if not lock(self._manifest):
                 self._manifest.close()
                 hint = "Wait until it has ended, or choose another --name."
                 raise BadStore("another process is writing this store", location=path, hint=hint)
@@ -77,6 +80,7 @@ class StoreWriter:
             self._chunks = self._kept() if before else []
             # The rows that are left are still to be written.
             needed = math.ceil(header.nbytes() * (1 - self.done / header.rows))
+            needed += 0 if self.complete or (path / BACKBONE).exists() else weights_bytes
             hint = "choose a smaller --size, or put the data folder on another disk"
             refuse_small_disk(BadStore, path, "the store", needed, hint)
             if self._chunks or self.complete:

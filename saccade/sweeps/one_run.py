@@ -9,7 +9,6 @@ sweep did, it stops as at Ctrl-C: no training goes on that nobody waits for.
 
 import json
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -19,7 +18,6 @@ from typing import Any
 from saccade.core.errors import SaccadeError
 from saccade.core.tensors import kept_epoch
 from saccade.evaluation.evaluate import evaluate
-from saccade.run_folder import LAST
 from saccade.sweeps.plan import PlannedRun
 from saccade.training.train import train, was_cut_short
 
@@ -38,9 +36,6 @@ def outcome_of(run: PlannedRun) -> dict[str, Any]:
 def _train_and_score(run: PlannedRun) -> dict[str, Any]:
     """Train a run to its end and score it, as far as that was not done already."""
     begun = (run.out / "run.json").exists()
-    if begun and not (run.out / LAST).exists():  # it was killed before it was saved at all
-        shutil.rmtree(run.out)
-        begun = False
     train(
         run.recipe,
         run.folder,

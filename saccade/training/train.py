@@ -7,13 +7,15 @@ never teacher-forced), the best weights are kept, and `last/` holds what an exac
 
 import copy
 import json
+import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -23,9 +25,18 @@ from saccade.core.devices import choose_device
 from saccade.core.errors import BadConfig, BadData, BadRun
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.formatting import printable
-from saccade.core.run_files import checkpoint_interval, refuse_run, selection_score
+from saccade.core.run_files import (
+    LAST,
+    WEIGHTS,
+    checkpoint_interval,
+    read_metadata,
+    refuse_run,
+    refuse_unsaved,
+    selection_score,
+)
+from saccade.core.settings import first_problem
 from saccade.core.tasks import TASK_INFO
-from saccade.core.tensors import read_metadata, save_tensors
+from saccade.core.tensors import load_tensors, save_tensors
 from saccade.data.examples import Views
 from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import (
@@ -42,21 +53,22 @@ from saccade.models.encoder import without_encoder
 from saccade.run_folder import (
     BACKBONE,
     CHECKPOINTS,
-    LAST,
     OpenedRun,
     Origin,
     as_parent,
+    changed_conditions,
     changed_settings,
+    checked_log,
     checkpoint_path,
+    note_resumed,
     open_run,
     refuse_other_settings,
-    refuse_unsaved,
     with_sizes_of,
-    write_recipe,
     write_run,
 )
 from saccade.text.answers import merged_spellings
 from saccade.text.tokenizers import TOKENIZERS
+from saccade.training.exactness import conditions_on
 from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, run_length, save_state
 from saccade.training.objectives import objective_for, shares_for, train_metric
@@ -86,6 +98,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
     console = console or Console()
+    if resume:
+        refuse_unsaved(out)
     run = open_run(out) if resume else None
     given = _as_it_runs(recipe, device, console, run or (open_run(start) if start else None))
     experiment = assemble(given, DataFolder(data), features, run)
@@ -108,25 +122,25 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
+    conditions = conditions_on(chosen)
     remarks = [*_about_words(given, experiment), how_scored, *_about_length(run, recipe)]
     remarks += _about_views(experiment, examples.views)
+    remarks += changed_conditions(run, conditions) if run else ()
     view = TrainingView(console, recipe, examples, chosen, remarks)
     where = [chosen.index] if chosen.index is not None else 1
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
     model = fresh_model(experiment, start=start, resume=resume)
-    recipe = with_own_sizes(recipe, model)
+    experiment = replace(experiment, recipe=with_own_sizes(recipe, model))
+    recipe = experiment.recipe
     loop = _put_together(fabric, model, recipe, examples, checkpoint_interval(keep))
     cost = estimate(loop, progress.epoch)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     if run:
-        state = load_state(out / LAST, loop.model.module, loop.optimiser.optimizer, loop.average)
-        if scale := state.get("precision"):
-            fabric.strategy.precision.load_state_dict(scale)
-        write_recipe(run, recipe)
+        _load_last(out, loop)
+        note_resumed(run, recipe, conditions)
     else:
         initialise(loop.model.module, experiment, examples, start, view.say)
-        made = recipe, experiment.sizes, experiment.words
-        write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
+        _start_run(out, name, loop, experiment, _origin(experiment, start), conditions)
     view.show_estimate(cost, progress)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out, minutes)
     view.kept(_best(rows))
@@ -150,6 +164,22 @@ def _put_together(
         average=copy.deepcopy(wrapped.module) if config.ema else None,  # filled by the first step
         keep_every=keep_every,
     )
+
+
+def _start_run(
+    out: Path,
+    name: str,
+    loop: TrainingLoop,
+    experiment: Experiment,
+    origin: Origin,
+    conditions: Mapping[str, str],
+) -> None:
+    """Write a run folder that can be resumed already, before the first step."""
+    (out / "run.json").unlink(missing_ok=True)  # of a run that ended before its first step
+    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    _save_last(out, loop, Progress(), [])
+    made = experiment.recipe, experiment.sizes, experiment.words
+    write_run(out, name, made, origin, experiment.store.path / BACKBONE, conditions)
 
 
 def _until_it_is_over(
@@ -178,10 +208,36 @@ def _until_it_is_over(
 
 
 def _saved(out: Path) -> tuple[Progress, Rows]:
-    """Progress and log of a run as it was saved last. Raises BadRun where it never was."""
-    refuse_unsaved(out)
-    state = json.loads(read_metadata(out / LAST)["progress"])
-    return Progress(**state["progress"]), state["log"]
+    """Progress and log of a run as it was saved last, with its best weights there and whole.
+
+    Raises BadRun.
+    """
+    hint = "Copy it again from where it came, or train again."
+    try:
+        state = json.loads(read_metadata(out / LAST)["progress"])
+        progress = TypeAdapter(Progress).validate_python(state["progress"])
+        rows = checked_log(state["log"], out / LAST)
+    except ValidationError as error:
+        message = f"the saved state cannot be read: {first_problem(error, 'the whole')}"
+        raise BadRun(message, location=out / LAST, hint=hint) from None
+    except (LookupError, TypeError, ValueError, RecursionError):
+        message = "holds no state of a training"
+        raise BadRun(message, location=out / LAST, hint=hint) from None
+    if rows:
+        load_tensors(out / WEIGHTS)  # no later epoch may be better, so they must be there
+    return progress, rows
+
+
+def _load_last(out: Path, loop: TrainingLoop) -> None:
+    """Put back weights, moments and random state. Raises BadRun where they are another model's."""
+    try:
+        state = load_state(out / LAST, loop.model.module, loop.optimiser.optimizer, loop.average)
+        if scale := state.get("precision"):
+            loop.fabric.strategy.precision.load_state_dict(scale)
+    except (LookupError, ValueError, TypeError, RuntimeError) as error:
+        message = f"is no state of this run ({str(error).splitlines()[0][:200]})"
+        hint = "Copy it again from where it came, or train again."
+        raise BadRun(message, location=out / LAST, hint=hint) from None
 
 
 def _best(rows: Rows) -> dict[str, Any]:
@@ -429,7 +485,7 @@ def _end_epoch(
         save_tensors(checkpoint_path(out, row["epoch"]), model.state_dict(), epoch)
     if score > progress.best:
         progress.best, progress.epochs_since_improvement = score, 0
-        save_tensors(out / "model.safetensors", model.state_dict(), epoch)
+        save_tensors(out / WEIGHTS, model.state_dict(), epoch)
     else:
         progress.epochs_since_improvement += 1
         schedule, waited = config.schedule, progress.epochs_since_improvement
