@@ -139,9 +139,9 @@ from pathlib import Path
 from saccade.core.errors import BadRun
 from saccade.core.files import held
 with held(BadRun, Path({str(tmp_path / "run")!r}), "train", "--out"):
-    if worker := os.fork():
-        print(worker, flush=True)
+    if os.fork():
         os.kill(os.getpid(), 9)
+    print(os.getpid(), flush=True)
     time.sleep(60)
 """
         with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as killed:
