@@ -1,4 +1,4 @@
-"""The public functions of saccade, one behind each command: prepare, extract, train, evaluate ...
+"""The public functions of saccade, one behind each command: prepare, extract, check, train ...
 
 Wrong paths, runs, recipes and settings are refused before anything slow is imported. Every error
 is a `saccade.core.errors.SaccadeError`, whose `message`, `location` and `hint` make one sentence.
@@ -24,6 +24,7 @@ from saccade.core.run_files import (
 
 if TYPE_CHECKING:
     from saccade.config import Recipe
+    from saccade.data.checks import Finding
     from saccade.data.records import Split
     from saccade.inference.predictor import Run
     from saccade.interop.prediction_ids import OnExtra, OnMissing
@@ -182,7 +183,50 @@ def extract(
     return make(data, **dict(settings))
 
 
-def train(
+def check(
+    data: str | Path,
+    recipe: "str | Path | Recipe | None" = None,
+    *,
+    changes: Iterable[str] = (),
+    features: str | None = None,
+    allow: Sequence[str] = (),
+    strict: bool = False,
+) -> "list[Finding]":
+    """Find what would spoil a training: labels, splits, features, images, memory and disk.
+
+    `train` does the same before its first step.
+
+    Args:
+        data: The data folder.
+        recipe: The recipe to be trained on it: its words, answer list and memory are checked too.
+        changes: Settings to change, as for `train`.
+        features: The feature store to check; by default the recipe's, or all.
+        allow: Names of findings that are known, which become notes.
+        strict: Warnings become errors.
+
+    Returns:
+        The findings, errors first. The table of all is in docs/check.md.
+
+    Raises:
+        BadConfig: There is no such recipe, setting or finding.
+        BadData: There is no such data folder.
+        BadStore: There is no such feature store, or it is damaged.
+
+    Example:
+        >>> findings = saccade.check("data", features="tiny")
+        >>> [one.name for one in findings if one.level == "error"]
+        []
+    """
+    _check_data(data)
+    from saccade.checks.check import check as find
+    from saccade.data.folder import DataFolder
+    from saccade.recipes.catalogue import load_recipe
+
+    chosen = load_recipe(recipe, changes) if recipe is not None else None
+    return find(DataFolder(Path(data)), chosen, features, allow=allow, strict=strict)
+
+
+def train(  # noqa: PLR0913  the options of `saccade train`
     recipe: "str | Path | Recipe",
     data: str | Path,
     out: str | Path,
@@ -191,6 +235,8 @@ def train(
     features: str | None = None,
     start: str | Path | None = None,
     resume: bool = False,
+    allow: Sequence[str] = (),
+    strict: bool = False,
     device: str = "auto",
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
@@ -204,6 +250,8 @@ def train(
         start: An earlier run of the same model and words, whose best weights this one starts from.
         resume: Go on exactly where the run in `out` was saved last: same order, same random
             numbers, same weights as if it had never stopped.
+        allow: Names of findings of `check` that do not stop it.
+        strict: Warnings of `check` stop it, as errors do.
         device: Where to train.
 
     Returns:
@@ -211,7 +259,8 @@ def train(
 
     Raises:
         BadConfig: There is no such recipe or setting.
-        BadData: The data folder is missing or has nothing to train on; or the loss became NaN.
+        BadData: The data folder is missing or has nothing to train on; `check` found an error in
+            it; or the loss became NaN.
         BadRun: `out` holds a run already, or with `resume` another one than this.
         BadStore: The features are missing or damaged.
 
@@ -242,6 +291,8 @@ def train(
         features=features,
         start=Path(start) if start else None,
         resume=resume,
+        allow=allow,
+        strict=strict,
         device=device,
     )
 

@@ -29,6 +29,7 @@ from saccade.core.files import link_or_copy, sha256_of, write_json, write_text
 from saccade.core.run_files import RUN_FORMAT, read_json_of_run, read_run_json
 from saccade.core.settings import Settings, first_problem
 from saccade.data.batch import Sizes
+from saccade.data.checks import Finding
 from saccade.features.store import StoreHeader
 from saccade.text.vocabulary import Words
 
@@ -76,6 +77,8 @@ class RunHeader(Settings):
     initialised_from: ParentRun | None = None
     revision: str | None = None
     """Of the VQA scorer that chose the best epoch; none for captions and imported runs."""
+    findings: tuple[Finding, ...] = ()
+    """Of `check`, before the first step."""
 
     @property
     def ancestors(self) -> list[ParentRun]:
@@ -104,6 +107,7 @@ class Origin(NamedTuple):
     fingerprint: str | None = None
     initialised_from: ParentRun | None = None
     revision: str | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def as_parent(path: Path) -> ParentRun:

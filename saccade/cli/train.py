@@ -53,6 +53,8 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
     ] = False,
+    allow: app.AllowOption = None,
+    strict: app.StrictOption = False,
     device: app.DeviceOption = "auto",
 ) -> app.Result:
     """Train a recipe on a data folder, write a run folder."""
@@ -66,6 +68,8 @@ def train(
         features=features,
         start=start,
         resume=resume,
+        allow=allow or (),
+        strict=strict,
         device=device,
     )
     return app.Result({"run": out, "scores": scores}, [app.next_command("evaluate", out)])

@@ -7,13 +7,15 @@ never teacher-forced), the best weights are kept, and `last/` holds what an exac
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from saccade.checks.catalogue import describe
+from saccade.checks.check import checked
 from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
 from saccade.core.console import stop_on_signal
 from saccade.core.devices import choose_device
@@ -23,6 +25,7 @@ from saccade.core.formatting import printable
 from saccade.core.run_files import refuse_run
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import read_metadata, save_tensors
+from saccade.data.checks import Finding
 from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import ScoreOptions, selected_score
 from saccade.evaluation.tasks import TASKS, Task
@@ -64,6 +67,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     features: str | None = None,
     start: Path | None = None,
     resume: bool = False,
+    allow: Sequence[str] = (),
+    strict: bool = False,
     device: str = "auto",
     console: Console | None = None,
 ) -> dict[str, Any]:
@@ -85,11 +90,13 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     # Raises now rather than after the first epoch.
     by = recipe.train.select_by, experiment.revision
     how_scored = task.check_validation(experiment.folder, *by)
+    findings = checked(experiment, allow, strict=strict)
     chosen = choose_device(device)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
-    remarks = [*_about_words(given, experiment), how_scored, *_about_length(run, recipe)]
+    remarks = [line for one in findings for line in describe(one)]
+    remarks += [*_about_words(given, experiment), how_scored, *_about_length(run, recipe)]
     view = TrainingView(console, recipe, examples, chosen, remarks)
     where = [chosen.index] if chosen.index is not None else 1
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
@@ -104,10 +111,12 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     else:
         initialise(model.module, experiment, examples, start, view.say)
         made = recipe, experiment.sizes, experiment.words
-        write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
+        write_run(
+            out, name, made, _origin(experiment, start, findings), experiment.store.path / BACKBONE
+        )
     view.show_estimate(cost, progress)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
-    view.kept(_best(rows))
+    view.kept(_best(rows), findings)
     return _best(rows)["scores"]  # type: ignore[no-any-return]
 
 
@@ -173,7 +182,7 @@ def _print(console: Console, line: str) -> None:
     console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
-def _origin(experiment: Experiment, start: Path | None) -> Origin:
+def _origin(experiment: Experiment, start: Path | None, findings: Sequence[Finding] = ()) -> Origin:
     """What a run notes of where it comes from; `start` is the run that it begins with."""
     store, folder = experiment.store, experiment.folder
     return Origin(
@@ -183,6 +192,7 @@ def _origin(experiment: Experiment, start: Path | None) -> Origin:
         folder.fingerprint,
         as_parent(start) if start else None,
         experiment.revision if experiment.recipe.answers else None,
+        tuple(findings),
     )
 
 
