@@ -53,6 +53,15 @@ class ExtractOptions(TypedDict, total=False):
     progress: bool | None
 
 
+class CheckOptions(TypedDict, total=False):
+    """How the findings of `check` are taken."""
+
+    allow: Sequence[str]
+    """Names of findings that are known: they become notes."""
+    strict: bool
+    """Warnings become errors."""
+
+
 class PredictOptions(TypedDict, total=False):
     """Options of `predict`."""
 
@@ -189,8 +198,7 @@ def check(
     *,
     changes: Iterable[str] = (),
     features: str | None = None,
-    allow: Sequence[str] = (),
-    strict: bool = False,
+    **checks: Unpack[CheckOptions],
 ) -> "list[Finding]":
     """Find what would spoil a training: labels, splits, features, images, memory and disk.
 
@@ -201,8 +209,7 @@ def check(
         recipe: The recipe to be trained on it: its words, answer list and memory are checked too.
         changes: Settings to change, as for `train`.
         features: The feature store to check; by default the recipe's, or all.
-        allow: Names of findings that are known, which become notes.
-        strict: Warnings become errors.
+        checks: See `CheckOptions`.
 
     Returns:
         The findings, errors first. The table of all is in docs/check.md.
@@ -223,10 +230,10 @@ def check(
     from saccade.recipes.catalogue import load_recipe
 
     chosen = load_recipe(recipe, changes) if recipe is not None else None
-    return find(DataFolder(Path(data)), chosen, features, allow=allow, strict=strict)
+    return find(DataFolder(Path(data)), chosen, features, **checks)
 
 
-def train(  # noqa: PLR0913  the options of `saccade train`
+def train(
     recipe: "str | Path | Recipe",
     data: str | Path,
     out: str | Path,
@@ -235,9 +242,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     features: str | None = None,
     start: str | Path | None = None,
     resume: bool = False,
-    allow: Sequence[str] = (),
-    strict: bool = False,
     device: str = "auto",
+    **checks: Unpack[CheckOptions],
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
 
@@ -248,19 +254,16 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         changes: Settings to change, such as "train.epochs=3"; see `saccade show RECIPE`.
         features: Name of the feature store, where the data folder has several.
         start: An earlier run of the same model and words, whose best weights this one starts from.
-        resume: Go on exactly where the run in `out` was saved last: same order, same random
-            numbers, same weights as if it had never stopped.
-        allow: Names of findings of `check` that do not stop it.
-        strict: Warnings of `check` stop it, as errors do.
+        resume: Go on exactly where the run in `out` was saved last, as if it had never stopped.
         device: Where to train.
+        checks: See `CheckOptions`.
 
     Returns:
         The validation scores of the best epoch.
 
     Raises:
         BadConfig: There is no such recipe or setting.
-        BadData: The data folder is missing or has nothing to train on; `check` found an error in
-            it; or the loss became NaN.
+        BadData: The data folder is missing or `check` finds an error; or the loss became NaN.
         BadRun: `out` holds a run already, or with `resume` another one than this.
         BadStore: The features are missing or damaged.
 
@@ -279,21 +282,19 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     from saccade.recipes.catalogue import load_recipe
 
     chosen = load_recipe(recipe, changes)
-    _check_training(chosen, Path(data), Path(out), features, resume=resume)
+    paths = Path(data), Path(out)
+    _check_training(chosen, *paths, features, resume=resume)
     from saccade.training.train import train as fit
 
-    name = "custom" if isinstance(recipe, Recipe) else str(recipe)
     return fit(
         chosen,
-        Path(data),
-        Path(out),
-        name=name,
+        *paths,
+        name="custom" if isinstance(recipe, Recipe) else str(recipe),
         features=features,
         start=Path(start) if start else None,
         resume=resume,
-        allow=allow,
-        strict=strict,
         device=device,
+        **checks,
     )
 
 

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from saccade.checks.catalogue import FINDINGS
+from saccade.checks.features import check_association, check_store, copies, read_content
+from saccade.checks.images import check_images
 from saccade.checks.labels import check_captions, check_questions, check_validation_answers
+from saccade.checks.machine import check_machine
 from saccade.checks.splits import check_sizes
 from saccade.checks.words import Kind, check_validation_words, check_words
 from saccade.config import Recipe
@@ -13,6 +17,7 @@ from saccade.core.tasks import TaskName
 from saccade.data.checks import Finding
 from saccade.data.folder import DataFolder
 from saccade.experiment import Experiment, assemble
+from saccade.features.store import FeatureStore
 from saccade.text.vocabulary import Words
 
 NAMED = 3
@@ -30,19 +35,24 @@ def check(
 ) -> list[Finding]:
     """All findings about a data folder, the worst first; see `saccade.check`."""
     if recipe is not None:
-        found = check_experiment(assemble(recipe, folder, features))
-    else:
-        found = check_folder(folder, folder.tasks)
+        return in_order(check_experiment(assemble(recipe, folder, features)), allow, strict=strict)
+    found = [*check_folder(folder, folder.tasks)]
+    names = [features] if features else folder.stores()
+    for name in names:
+        store = FeatureStore.open(folder.store_path(name), images=folder.images())
+        some = check_features(folder, store, folder.tasks)
+        several = f"{name}: " if len(names) > 1 else ""
+        found += [replace(one, message=f"{several}{one.message}") for one in some]
     return in_order(found, allow, strict=strict)
 
 
 def checked(
-    experiment: Experiment, allow: Sequence[str] = (), *, strict: bool = False
+    experiment: Experiment, out: Path, device: str, allow: Sequence[str] = (), *, strict: bool
 ) -> list[Finding]:
-    """The findings about an experiment that is to be trained. Raises BadData where one is an
-    error, BadConfig as `in_order`.
+    """The findings about an experiment that is to be trained into `out`. Raises BadData where
+    one is an error, BadConfig as `in_order`.
     """
-    findings = in_order(check_experiment(experiment), allow, strict=strict)
+    findings = in_order(check_experiment(experiment, out, device), allow, strict=strict)
     errors = [one for one in findings if one.level == "error"]
     if not errors:
         return findings
@@ -69,10 +79,28 @@ def check_folder(
                 yield from check_validation_answers(folder, words)
 
 
-def check_experiment(experiment: Experiment) -> Iterator[Finding]:
-    """Findings about a recipe together with its data and its features."""
-    yield from check_folder(experiment.folder, [experiment.recipe.task], experiment.words)
+def check_features(
+    folder: DataFolder, store: FeatureStore, tasks: Iterable[TaskName]
+) -> Iterator[Finding]:
+    """Findings about a feature store and the images that it was made of."""
+    content = read_content(folder, store)
+    yield from check_store(content)
+    if len(content.table):
+        yield from check_images(content, folder)
+        yield from copies(content)
+        for task in tasks:
+            yield from check_association(content, folder, task)
+
+
+def check_experiment(
+    experiment: Experiment, out: Path | None = None, device: str = "auto"
+) -> Iterator[Finding]:
+    """Findings about a recipe together with its data, its features and the machine."""
+    folder, task = experiment.folder, experiment.recipe.task
+    yield from check_folder(folder, [task], experiment.words)
     yield from check_words(experiment)
+    yield from check_features(folder, experiment.store, [task])
+    yield from check_machine(experiment, out, device)
 
 
 def in_order(

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from saccade.checks.association import association_z
 from saccade.checks.catalogue import evenly, finding
+from saccade.core.tasks import TaskName
 from saccade.data.checks import Finding
 from saccade.data.folder import DataFolder
 from saccade.data.parquet import answered, to_rows
@@ -159,6 +162,39 @@ def question_groups(questions: Sequence[Question]) -> list[str]:
     texts = [question.text.strip().lower() for question in questions]
     times = Counter(texts)
     return [text if times[text] >= 5 else " ".join(text.split()[:2]) for text in texts]
+
+
+def association_labels(
+    folder: DataFolder, task: TaskName, images: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is told of each image, twice `(n, k)`: by every other question or caption, and the rest.
+
+    Of answers, how far they are from what is usual for their question; of captions, their words.
+    """
+    wanted = pa.array(images, pa.int64())
+    table = folder.question_table("train") if task == "vqa" else folder.caption_table("train")
+    table = table.filter(pc.is_in(table.column("image_id"), value_set=wanted)).unify_dictionaries()
+    if task == "vqa":
+        questions = [Question(*row) for row in to_rows(answered(table).combine_chunks())]
+        ids = [one.image_id for one in questions]
+        told = one_hot([comparable_answer(one.best_answer) for one in questions], 50)
+        groups = np.unique(question_groups(questions), return_inverse=True)[1]
+        usual = np.zeros((groups.max(initial=-1) + 1, told.shape[1]), np.float32)
+        np.add.at(usual, groups, told)
+        told -= (usual / np.maximum(np.bincount(groups), 1)[:, None])[groups]
+    else:
+        ids, texts = table.column("image_id").to_pylist(), table.column("words").to_pylist()
+        common = Counter(word for words in texts for word in set(words)).most_common(100)
+        columns = {word: place for place, (word, _) in enumerate(common)}
+        told = np.zeros((len(texts), len(columns)), np.float32)
+        for row, words in enumerate(texts):
+            told[row, [columns[word] for word in words if word in columns]] = 1
+    place_of, met = {id_: place for place, id_ in enumerate(images)}, Counter[int]()
+    halves = np.zeros((2, len(images), told.shape[1]), np.float32)
+    for id_, row in zip(ids, told, strict=True):
+        halves[met[id_] % 2, place_of[id_]] += row
+        met[id_] += 1
+    return halves[0], halves[1]
 
 
 def one_hot(labels: Sequence[str], most: int) -> np.ndarray:

@@ -121,7 +121,9 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
     # A split was certainly not used only where all earlier runs were on this very data.
     unused = same and all(one.fingerprint == header.fingerprint for one in header.ancestors)
     unless = False if unused else None
-    made = experiment.store.header.model_dump_json(exclude={"format", "complete", "command"})
+    made = experiment.store.header.model_dump_json(
+        exclude={"format", "complete", "command", "statistics"}
+    )
     earlier = ", ".join(f"{one.recipe_name}: {one.run}" for one in header.ancestors)
     decode = recipe.decode.model_dump() if recipe.decode else {}
     decode = {name: value for name, value in decode.items() if "beam_size" not in name}

@@ -90,7 +90,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     # Raises now rather than after the first epoch.
     by = recipe.train.select_by, experiment.revision
     how_scored = task.check_validation(experiment.folder, *by)
-    findings = checked(experiment, allow, strict=strict)
+    findings = checked(experiment, out, device, allow, strict=strict)
     chosen = choose_device(device)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
