@@ -57,7 +57,7 @@ class CheckOptions(TypedDict, total=False):
     """How the findings of `check` are taken."""
 
     allow: Sequence[str]
-    """Names of findings that are known: they become notes."""
+    """Names of findings that are known: they are warnings at most."""
     strict: bool
     """Warnings become errors."""
 

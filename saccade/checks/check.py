@@ -107,14 +107,14 @@ def in_order(
     findings: Iterable[Finding], allow: Sequence[str] = (), *, strict: bool = False
 ) -> list[Finding]:
     """Findings, the worst first; with `strict` warnings are errors, and those that are allowed
-    are notes. Raises BadConfig for a name that no finding has.
+    are warnings at most. Raises BadConfig for a name that no finding has.
     """
     for name in allow:
         FINDINGS.look_up(name)
-    found = [
-        replace(one, level="note") if one.name in allow
-        else replace(one, level="error") if strict and one.level == "warning"
-        else one
-        for one in findings
-    ]  # fmt: skip
+    stops = {"error", "warning"} if strict else {"error"}
+    found = []
+    for one in findings:
+        if one.level in stops:
+            one = replace(one, level="warning" if one.name in allow else "error")  # noqa: PLW2901
+        found.append(one)
     return sorted(found, key=lambda one: LEVELS.index(one.level))

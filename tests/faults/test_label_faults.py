@@ -2,6 +2,7 @@
 
 import random
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from saccade.checks.catalogue import FINDINGS
 from saccade.core.errors import BadConfig
 from saccade.data.records import with_words
 
+ROOT = Path(__file__).parent.parent.parent
 BAD = ("error", "warning")
 
 
@@ -146,8 +148,16 @@ def test_letters_of_choices_are_no_articles(folder_of, records):
 def test_what_is_allowed_is_a_note_and_what_is_strict_an_error(folder_of, records):
     folder = folder_of(questions=every("red", records.questions))
     found = saccade.check(folder.path, allow=["one-answer"])
-    assert {one.level for one in found if one.name == "one-answer"} == {"note"}
+    assert {one.level for one in found if one.name == "one-answer"} == {"warning"}
     few = folder_of(questions=only(5, "val", records.questions))
     assert "error" in {one.level for one in saccade.check(few.path, strict=True)}
+    known = ["small-validation", "validation-words-unknown"]
+    assert "error" not in {one.level for one in saccade.check(few.path, strict=True, allow=known)}
     with pytest.raises(BadConfig, match="one-answer"):
         saccade.check(folder.path, allow=["one-anser"])
+
+
+def test_every_finding_is_in_the_documentation():
+    text = (ROOT / "docs/check.md").read_text(encoding="utf-8")
+    for name, info in FINDINGS.items():
+        assert f"| `{name}` | {info.group} | {info.level} |" in text, name
