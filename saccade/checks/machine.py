@@ -23,7 +23,8 @@ def check_machine(
     The model is built without its numbers, so that one too large for any memory is told at once.
     That of an encoder is not: its library would allocate it.
     """
-    if experiment.recipe.encoder is not None:
+    nothing = experiment.words.answers is not None and not experiment.sizes.answers
+    if experiment.recipe.encoder is not None or nothing:
         return
     import torch  # noqa: PLC0415 - slow to import
 
