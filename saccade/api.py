@@ -225,11 +225,12 @@ def check(
         []
     """
     _check_data(data)
-    from saccade.checks.check import check as find
-    from saccade.data.folder import DataFolder
     from saccade.recipes.catalogue import load_recipe
 
     chosen = load_recipe(recipe, changes) if recipe is not None else None
+    from saccade.checks.check import check as find
+    from saccade.data.folder import DataFolder
+
     return find(DataFolder(Path(data)), chosen, features, **checks)
 
 
