@@ -22,7 +22,7 @@ from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.images import ImageBatches, ReadBatch
 from saccade.features.progress import extraction_bar, say_complete, say_made, say_remarks, say_start
-from saccade.features.settings import PIXELS, ExtractSettings
+from saccade.features.settings import PIXELS, BackboneSpec, ExtractSettings, Preprocessing
 from saccade.features.statistics import image_statistics, replaced_files
 from saccade.features.store import FeatureStore, StoreHeader, images_fingerprint, keeps_statistics
 from saccade.features.store_format import BACKBONE
@@ -57,9 +57,7 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
     preprocessing = preprocessing_for(network.spec, window=folder.window, **wishes)
-    random = "-random" if network.spec.weights == "random" else ""
-    short = network.spec.network.rpartition("/")[2]
-    path = folder.store_path(chosen.name or f"{short}-{preprocessing.height}{random}")
+    path = folder.store_path(chosen.name or _usual_name(network.spec, preprocessing))
     header = StoreHeader(
         backbone=network.spec,
         preprocessing=preprocessing,
@@ -97,6 +95,11 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         writer.finish()
         say_made(path, writer.skipped, len(images), told)
     return path
+
+
+def _usual_name(spec: BackboneSpec, preprocessing: Preprocessing) -> str:
+    random = "-random" if spec.weights == "random" else ""
+    return f"{spec.network.rpartition('/')[2]}-{preprocessing.height}{random}"
 
 
 def _columns(
