@@ -24,7 +24,7 @@ from saccade.features.store_writer import StoreWriter
 
 IMAGES, DIM, TOGETHER = 100_000, 2048, 200
 BAR = 60.0
-"""Seconds."""
+"""CPU seconds."""
 THINGS = ("cat", "dog", "cow", "fox", "bus", "car", "red", "big")
 
 
@@ -37,9 +37,9 @@ def main() -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         findings = check(folder)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(f"{count:,} images: {wall:.1f} s, {cpu:.1f} CPU s (bar: {BAR:.0f} s)")
+    print(f"{count:,} images: {wall:.1f} s, {cpu:.1f} CPU s (bar: {BAR:.0f})")
     print("findings:", ", ".join(one.name for one in findings) or "none")
-    sys.exit(wall > BAR)
+    sys.exit(cpu > BAR)  # others may be at work
 
 
 def _data(place: Path, count: int) -> DataFolder:
