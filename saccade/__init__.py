@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from saccade.api import (
         advise,
         average,
+        check,
         compare,
         evaluate,
         explain,
@@ -26,6 +27,7 @@ __all__ = [
     "__version__",
     "advise",
     "average",
+    "check",
     "compare",
     "evaluate",
     "explain",

@@ -1,4 +1,4 @@
-"""The public functions of saccade, one behind each command: prepare, extract, train, evaluate ...
+"""The public functions of saccade, one behind each command: prepare, extract, check, train ...
 
 Wrong paths, runs, recipes and settings are refused before anything slow is imported. Every error
 is a `saccade.core.errors.SaccadeError`, whose `message`, `location` and `hint` make one sentence.
@@ -30,6 +30,7 @@ from saccade.core.run_files import (
 if TYPE_CHECKING:
     from saccade.config import Recipe
     from saccade.core.tasks import TaskName
+    from saccade.data.checks import Finding
     from saccade.data.records import Split
     from saccade.inference.predictor import Run
     from saccade.interop.prediction_ids import OnExtra, OnMissing
@@ -59,6 +60,15 @@ class ExtractOptions(TypedDict, total=False):
     image_root: Path | None
     device: str
     progress: bool | None
+
+
+class CheckOptions(TypedDict, total=False):
+    """How the findings of `check` are taken."""
+
+    allow: Sequence[str]
+    """Names of findings that are known: they are warnings at most."""
+    strict: bool
+    """Warnings become errors."""
 
 
 class PredictOptions(TypedDict, total=False):
@@ -192,6 +202,48 @@ def extract(
     return make(data, **dict(settings))
 
 
+def check(
+    data: str | Path,
+    recipe: "str | Path | Recipe | None" = None,
+    *,
+    changes: Iterable[str] = (),
+    features: str | None = None,
+    **checks: Unpack[CheckOptions],
+) -> "list[Finding]":
+    """Find what would spoil a training: labels, splits, features, images, memory and disk.
+
+    `train` does the same before its first step.
+
+    Args:
+        data: The data folder.
+        recipe: The recipe to be trained on it: its words, answer list and memory are checked too.
+        changes: Settings to change, as for `train`.
+        features: The feature store to check; by default the recipe's, or all.
+        checks: See `CheckOptions`.
+
+    Returns:
+        The findings, errors first. The table of all is in docs/check.md.
+
+    Raises:
+        BadConfig: There is no such recipe, setting or finding.
+        BadData: There is no such data folder.
+        BadStore: There is no such feature store, or it is damaged.
+
+    Example:
+        >>> findings = saccade.check("data", features="tiny")
+        >>> [one.name for one in findings if one.level == "error"]
+        []
+    """
+    _check_data(data)
+    from saccade.recipes.catalogue import load_recipe
+
+    chosen = load_recipe(recipe, changes) if recipe is not None else None
+    from saccade.checks.check import check as find
+    from saccade.data.folder import DataFolder
+
+    return find(DataFolder(Path(data)), chosen, features, **checks)
+
+
 def train(  # noqa: PLR0913  the options of `saccade train`
     recipe: "str | Path | Recipe",
     data: str | Path,
@@ -204,6 +256,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     keep: str = "best",
     minutes: float | None = None,
     device: str = "auto",
+    **checks: Unpack[CheckOptions],
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
 
@@ -214,18 +267,18 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         changes: Settings to change, such as "train.epochs=3"; see `saccade show RECIPE`.
         features: Name of the feature store, where the data folder has several.
         start: An earlier run of the same model and words, whose best weights this one starts from.
-        resume: Go on exactly where the run in `out` was saved last: same order, same random
-            numbers, same weights as if it had never stopped.
+        resume: Go on exactly where the run in `out` was saved last, as if it had never stopped.
         keep: "best", or "all" or "every N": checkpoints of other epochs in the run folder.
         minutes: After so many of training and validation the run ends, as after its last epoch.
         device: Where to train.
+        checks: See `CheckOptions`.
 
     Returns:
         The validation scores of the best epoch.
 
     Raises:
         BadConfig: There is no such recipe or setting, or no time to train.
-        BadData: The data folder is missing or has nothing to train on; or the loss became NaN.
+        BadData: The data folder is missing or `check` finds an error; or the loss became NaN.
         BadRun: `out` holds a run already, or with `resume` another one than this.
         BadStore: The features are missing or damaged.
 
@@ -241,15 +294,15 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     from saccade.config import Recipe
 
     chosen = _recipe_for(recipe, Path(data), changes, Path(out) if resume else None)
-    _check_training(chosen, Path(data), Path(out), features, resume=resume)
+    paths = Path(data), Path(out)
+    _check_training(chosen, *paths, features, resume=resume)
     from saccade.training.train import train as fit
 
     name = "custom" if isinstance(recipe, Recipe) else str(recipe)
     with disk_errors_of(Path(out)), held(BadRun, Path(out), "train", "--out"):
         return fit(
             chosen,
-            Path(data),
-            Path(out),
+            *paths,
             name=name,
             features=features,
             start=Path(start) if start else None,
@@ -257,6 +310,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
             keep=keep,
             minutes=minutes,
             device=device,
+            **checks,
         )
 
 

@@ -32,6 +32,7 @@ from saccade.core.files import link_or_copy, sha256_of, write_json, write_text
 from saccade.core.run_files import RUN_FORMAT, WEIGHTS, read_json_of_run, read_run_json
 from saccade.core.settings import Settings, first_problem
 from saccade.data.batch import Sizes
+from saccade.data.checks import Finding
 from saccade.features.store import StoreHeader
 from saccade.text.vocabulary import Words
 
@@ -82,6 +83,8 @@ class RunHeader(Settings):
     conditions: tuple[dict[str, str], ...] = ()
     """Threads, device and versions, without which equal settings do not give equal weights; one
     more each time that the run went on under others."""
+    findings: tuple[Finding, ...] = ()
+    """Of `check`, before the first step."""
 
     @property
     def ancestors(self) -> list[ParentRun]:
@@ -135,6 +138,7 @@ class Origin(NamedTuple):
     fingerprint: str | None = None
     initialised_from: ParentRun | None = None
     revision: str | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def as_parent(path: Path) -> ParentRun:

@@ -455,6 +455,7 @@ def typed_in_json(place):
         "prepare": (["vqa-v2", "--root", shapes, "--out", place / "again"], {"splits", "notes"}),
         "extract": ([data, "--backbone", "timm:test_resnet", "--weights", "random",
                      "--size", 64, "--name", "jay"], {"store", "backbone", "ids_count"}),
+        "check": ([data], {"findings", "error", "warning", "note"}),
         "store info": ([store], {"dim", "regions", "complete"}),
         "store verify": ([store], {"images", "notes"}),
         "store convert": ([store, "--name", "halves", "--pca", 4], {"store", "reduction"}),

@@ -176,7 +176,7 @@ def test_what_is_said_before_it_starts(data: Path, capsys: pytest.CaptureFixture
     assert out == ""
     assert "23 images as 64 x 64 pixels (shorter_side)" in said
     assert "2 x 2 regions of 96 numbers, float16" in said
-    assert re.search(rf"17\.\d kB on disk in {re.escape(str(path))}; about \d+ s on cpu", said)
+    assert re.search(rf"25\.\d kB on disk in {re.escape(str(path))}; about \d+ s on cpu", said)
     assert said.index("THE WEIGHTS ARE RANDOM") < said.index("on disk")
     assert "━" not in said
     extract(data, NET, **{**USUAL, "name": "bar", "progress": True})

@@ -35,6 +35,8 @@ REFUSALS = [
     ("train show-attend-tell --data data --out run --keep some", "--keep"),
     ("average no-run --out run", "no-run/run.json"),
     ("sweep no.toml", "no.toml"),
+    ("check no-data", "no-data"),
+    ("check data --recipe show-atend-tell", "show-attend-tell"),
     ("advise no-data", "no-data"),
     ("extract no-data --backbone timm:resnet18", "no-data"),
     ("extract old --backbone timm:resnet18", "dataset.json"),

@@ -50,6 +50,7 @@ MODULES = {
     "demo": "train",
     **dict.fromkeys(("download", "prepare", "frames"), "data"),
     **dict.fromkeys(("extract", "import-features", "store"), "features"),
+    "check": "check",
     **dict.fromkeys(("advise", "train", "average", "import-checkpoint"), "train"),
     **dict.fromkeys(("evaluate", "score", "compare", "sweep"), "evaluate"),
     **dict.fromkeys(("ask", "caption", "predict"), "predict"),
@@ -300,6 +301,13 @@ OptionsOption = Annotated[
     list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="May be repeated.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto (the GPU if there is one), cpu or cuda.")]
+LEVELS = ("error", "warning", "note")
+"""Of the findings of `check`, the worst first."""
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FINDING", help="Let this finding pass. May be repeated."),
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Warnings stop it, as errors do.")]
 ExplainOption = Annotated[
     Path | None, typer.Option(help="Also draw the model's attention into this PNG file.")
 ]

@@ -82,6 +82,8 @@ def train(
     minutes: Annotated[
         float | None, typer.Option(help="End after so many, as after the last epoch.")
     ] = None,
+    allow: app.AllowOption = None,
+    strict: app.StrictOption = False,
     device: app.DeviceOption = "auto",
 ) -> app.Result:
     """Train a recipe on a data folder, write a run folder."""
@@ -97,6 +99,8 @@ def train(
         resume=resume,
         keep=keep,
         minutes=minutes,
+        allow=allow or (),
+        strict=strict,
         device=device,
     )
     return app.Result({"run": out, "scores": scores}, [app.next_command("evaluate", out)])

@@ -32,6 +32,9 @@ from saccade.experiment import Experiment, assemble_for_run
 from saccade.inference.model import load_model
 from saccade.run_folder import OpenedRun, open_run
 
+COPIES = frozenset({"copied-images", "near-copied-images"})
+"""Findings of `check` about images that are in training, too."""
+
 
 def evaluate(  # noqa: PLR0913  each is something a person may want to say
     run: Path,
@@ -119,9 +122,12 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
     # A split was certainly not used only where all earlier runs were on this very data.
     unused = same and all(one.fingerprint == header.fingerprint for one in header.ancestors)
     unless = False if unused else None
-    made = experiment.store.header.model_dump_json(exclude={"format", "complete", "command"})
+    made = experiment.store.header.model_dump_json(
+        exclude={"format", "complete", "command", "statistics"}
+    )
     earlier = ", ".join(f"{one.recipe_name}: {one.run}" for one in header.ancestors)
     decode = recipe.decode.model_dump() if recipe.decode else {}
+    warned = {one.name: one.message for one in header.findings if one.level != "note"}
     decode = {name: value for name, value in decode.items() if "beam_size" not in name}
     return {
         "decoding": "free-running",
@@ -130,6 +136,10 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
         "trained_on_this_split": (same and split == "train") or unless,
         "data": experiment.folder.fingerprint,
         "same_data_as_in_training": same,
+        "copies_of_training_images": bool(COPIES.intersection(warned))
+        if split != "train"
+        else None,
+        "findings": warned,
         "features": experiment.store.path.name,
         "features_fingerprint": sha256(made.encode()).hexdigest(),
         "recipe": header.recipe_name,

@@ -24,6 +24,7 @@ from saccade.data.folder import DataFolder
 from saccade.features import reduction
 from saccade.features.reduction import pool as pool_grid
 from saccade.features.settings import PIXELS, Reduction, Scale
+from saccade.features.statistics import image_statistics
 from saccade.features.store import FeatureStore, StoreHeader
 from saccade.features.store_format import BACKBONE, REDUCTION
 from saccade.features.store_writer import StoreWriter
@@ -268,4 +269,7 @@ def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]
                 )
                 other = " and another --name" if writer.done else ""
                 raise BadStore(message, location=target, hint=f"Give --dtype float32{other}.")
+        if old.statistics is not None:
+            numbers = columns["features"], columns["counts"], header.grid
+            columns["statistics"] = image_statistics(*numbers, old.statistics["file"][rows])
         yield columns

@@ -5,6 +5,7 @@ run that was killed goes on where it stopped.
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadConfig
+from saccade.core.errors import BadConfig, BadStore, in_number
 from saccade.core.settings import checked_settings
 from saccade.data.checks import refuse_wrong_root
 from saccade.data.folder import DataFolder
@@ -22,7 +23,8 @@ from saccade.features.backbones import Backbone, build_backbone, choose_backbone
 from saccade.features.images import ImageBatches, ReadBatch
 from saccade.features.progress import extraction_bar, say_complete, say_made, say_remarks, say_start
 from saccade.features.settings import PIXELS, ExtractSettings
-from saccade.features.store import StoreHeader, images_fingerprint
+from saccade.features.statistics import image_statistics, replaced_files
+from saccade.features.store import FeatureStore, StoreHeader, images_fingerprint, keeps_statistics
 from saccade.features.store_format import BACKBONE
 from saccade.features.store_writer import StoreWriter
 
@@ -55,9 +57,11 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
     header = _header_of(network, chosen, folder, images)
     path = folder.store_path(chosen.name or _usual_name(header))
+    header = header.model_copy(update={"statistics": keeps_statistics(path)})
     ids = np.array([image.id for image in images], dtype=np.int64)
     with StoreWriter(path, header, ids, network.nbytes) as writer:
         if writer.complete:
+            _refuse_replaced(path, folder, images)
             say_complete(path, len(writer.skipped))
             return path
         if (kept := path / BACKBONE).exists():  # the network that the store was begun with
@@ -123,7 +127,7 @@ def _columns(
     stored = {name: np.zeros((count, *shape[1:]), kind) for name, (shape, kind) in columns}
     stored["sizes"] = read.sizes
     if not read.readable.any():
-        return stored
+        return _with_statistics(stored, header, read.files)
     try:
         pixels = read.pixels.to(device, non_blocking=True)
         encoded = network.encode(pixels, header.preprocessing, read.sizes[read.readable])
@@ -140,9 +144,31 @@ def _columns(
         hint = f"Give --dtype float32{other}; if it stays, the weights are broken."
         raise BadConfig(message, hint=hint)
     found = {"features": regions.cpu().numpy(), **encoded._asdict()}
-    for name in stored.keys() - {"sizes"}:
+    for name in stored.keys() - {"sizes", "statistics"}:
         stored[name][read.readable] = found[name]
-    return stored
+    return _with_statistics(stored, header, read.files)
+
+
+def _with_statistics(
+    stored: dict[str, np.ndarray], header: StoreHeader, files: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The columns, with statistics where the store keeps them."""
+    if not header.statistics:
+        return stored
+    given = stored["features"], stored["counts"], header.grid
+    return stored | {"statistics": image_statistics(*given, files)}
+
+
+def _refuse_replaced(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> None:
+    """Raise BadStore where image files are not those that a complete store was made of."""
+    table = FeatureStore.open(path).statistics
+    if table is None:
+        return
+    if found := replaced_files(folder.image_root, images, table["file"]).files:
+        message = f"{len(found):,} image files were replaced since the features were extracted"
+        message += f", the first is {found[0]}"
+        hint = f"Delete the folder {path} and give the same command again, or another --name."
+        raise BadStore(in_number(message), location=path, hint=hint)
 
 
 def _seconds_per_image(network: Backbone, few: ImageBatches, device: torch.device) -> float:

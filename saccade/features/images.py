@@ -32,6 +32,7 @@ from saccade.data.levels import as_bytes
 from saccade.data.records import ImageRecord
 from saccade.features.preprocessing import resize_and_crop, smaller_than_crop
 from saccade.features.settings import Augmentation, Preprocessing
+from saccade.features.statistics import FILE, add_pixels, file_statistics
 from saccade.features.store_format import Skipped
 from saccade.features.views import view_of
 
@@ -116,6 +117,7 @@ class ReadBatch(NamedTuple):
     pixels: Tensor  # (readable, 3, height, width) uint8
     readable: np.ndarray  # (n,) bool
     sizes: np.ndarray  # (n, 2) int32 width, height before resizing; 0 for unreadable ones
+    files: np.ndarray  # (n,) of `statistics.FILE`
     skipped: list[Skipped]
     remarks: list[str]
     """Of images that the window does not fit, or that are smaller than a crop."""
@@ -148,13 +150,16 @@ class ImageBatches(Dataset[ReadBatch]):
         pixels: list[Tensor] = []
         readable = np.zeros(len(images), bool)
         sizes = np.zeros((len(images), 2), np.int32)
+        files = np.zeros(len(images), FILE)
         skipped: list[Skipped] = []
         remarks: list[str] = []
         for place, record in enumerate(images):
             view = self.views[number * self.size + place] if self.views is not None else 0
             try:
                 file = self.root / record.file
-                image, remark = _decode(image_bytes(file), file, self.preprocessing.window)
+                data = image_bytes(file)
+                files[place] = file_statistics(file, data)
+                image, remark = _decode(data, file, self.preprocessing.window)
             except BadImage as error:
                 skipped.append(Skipped(record.id, record.file, error.message))
                 continue
@@ -164,11 +169,12 @@ class ImageBatches(Dataset[ReadBatch]):
                 told = filter(None, (remark, smaller_than_crop(image, self.preprocessing)))
                 remarks += [f"{record.file} {one}" for one in told]
             pixels.append(resize_and_crop(image, self.preprocessing))
+            add_pixels(files[place], pixels[-1].numpy())
             readable[place] = True
             sizes[place] = image.shape[2], image.shape[1]
         empty = (0, 3, self.preprocessing.height, self.preprocessing.width)
         stacked = torch.stack(pixels) if pixels else torch.empty(empty, dtype=torch.uint8)
-        return ReadBatch(stacked, readable, sizes, skipped, remarks)
+        return ReadBatch(stacked, readable, sizes, files, skipped, remarks)
 
     def loader(self, workers: int, *, pin: bool = False) -> "DataLoader[ReadBatch]":
         """Yields the batches in order; `workers` processes read ahead, 0 reads in this one."""

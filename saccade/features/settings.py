@@ -80,6 +80,18 @@ class Reduction(Settings):
     """Of the mean and the components."""
 
 
+def wrong_scale(mean: Colour | None, std: Colour | None) -> str | None:
+    """What is wrong with mean and std on a scale of 0..1, as most often with those of 0..255.
+
+    Networks of Caffe have a std of 1/255, the smallest one that is met.
+    """
+    if mean is not None and not 0 <= min(mean) <= max(mean) <= 1:
+        return f"mean {mean} is not on a scale of 0..1: divide one of 0..255 by 255"
+    if std is not None and not 1 / 256 <= min(std) <= max(std) <= 1:
+        return f"std {std} is not on a scale of 0..1: divide one of 0..255 by 255"
+    return None
+
+
 class Preprocessing(Settings):
     """Steps from an image of any size to the backbone's input."""
 
@@ -163,6 +175,12 @@ class ExtractSettings(Settings):
     """Where the images are now, if they have moved."""
     progress: bool | None = None
     """Show a bar; by default on a terminal only."""
+
+    @model_validator(mode="after")
+    def _scale_of_colours(self) -> Self:
+        if problem := wrong_scale(self.mean, self.std):
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _pixels_are_bytes(self) -> Self:

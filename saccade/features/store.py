@@ -7,6 +7,7 @@
     boxes.npy              (N, R, 4) float32, only where regions are not the cells of a grid
     scores.npy             (N, R) float32, only of a detector: its confidence in each box
     scales.npy             (N, R) float32, only where regions are int8 with a scale each
+    statistics.npy         (N,) of each image its file, pixels and features, see `statistics`
     ids.npy                (N,) int64 image ids, rising
     skipped.json           id, file and reason of each image that could not be read
     backbone.safetensors   the backbone's weights, for new images
@@ -41,6 +42,7 @@ from saccade.features.settings import (
     Reduction,
     Scale,
 )
+from saccade.features.statistics import IMAGE
 from saccade.features.store_format import (
     EXTRACT_AGAIN,
     MAKE_AGAIN,
@@ -77,6 +79,8 @@ class StoreHeader(Settings):
     """Only of int8."""
     scores: bool = False
     """Whether the confidence of a detector in each box is stored."""
+    statistics: bool = False
+    """Whether the statistics of each image are stored; stores of older versions have none."""
     reduction: Reduction | None = None
     """What was done to the backbone's regions."""
     reduction_sha256: str | None = None
@@ -126,6 +130,7 @@ class StoreHeader(Settings):
             **({"boxes": ((count, regions, 4), real)} if self.grid is None else {}),
             **({"scores": ((count, regions), real)} if self.scores else {}),
             **({"scales": ((count, regions), real)} if self.scale == "row" else {}),
+            **({"statistics": ((count,), IMAGE)} if self.statistics else {}),
         }
 
     def nbytes(self) -> int:
@@ -153,6 +158,8 @@ class FeatureStore:
         """(N, 2) int32 width and height, in pixels. Other views follow."""
         self._boxes, self._scores = arrays.get("boxes"), arrays.get("scores")
         self._scales = arrays.get("scales")
+        self.statistics = arrays.get("statistics")
+        """(N,) of `statistics.IMAGE`, mapped from disk; None in a store of an older version."""
         by_channel = header.scale == "channel"
         self._channels = read_channel_scales(path, header.dim) if by_channel else None
         self._memory = MemoryLimit(list(arrays.values()))
@@ -323,6 +330,11 @@ def _complete_header(path: Path) -> StoreHeader:
         message = f"not complete: {done:,} of {header.rows:,} {header.unit} are there"
         raise BadStore(message, location=path, hint=f"Go on with: {header.command}")
     return header
+
+
+def keeps_statistics(path: Path) -> bool:
+    """Whether the store that is begun, or gone on with, keeps statistics: an older one has none."""
+    return not (path / "header.json").exists() or read_header(path).statistics
 
 
 def read_header(path: Path) -> StoreHeader:

@@ -27,7 +27,7 @@ REDUCTION = "reduction.safetensors"
 """Beside a store and beside a run: `mean (D,)` and `components (k, D)` of PCA, and `scales (D,)`
 where every channel has its own scale."""
 MANIFEST = "manifest.jsonl"
-ARRAYS = ("features", "counts", "sizes", "boxes", "scores", "scales", "ids")
+ARRAYS = ("features", "counts", "sizes", "boxes", "scores", "scales", "statistics", "ids")
 OWN = frozenset(
     {"header.json", "skipped.json", MANIFEST, BACKBONE, REDUCTION}
     | {f"{name}.npy" for name in ARRAYS}

@@ -15,6 +15,7 @@ from torch import nn
 from saccade.config import Recipe
 from saccade.core.formatting import duration, printable
 from saccade.core.run_files import selection_score
+from saccade.data.checks import Finding
 from saccade.data.examples import epoch_order
 from saccade.metrics.catalogue import METRICS
 from saccade.models.encoder import EncodedModel
@@ -223,9 +224,13 @@ class TrainingView:
         width = self.console.width if self.console.is_terminal else 1000  # a log has it all
         self.say(cut_to(width, parts))
 
-    def kept(self, row: dict[str, Any]) -> None:
-        """Print which epoch's weights the run holds; its mark may be of an earlier session."""
+    def kept(self, row: dict[str, Any], findings: Sequence[Finding]) -> None:
+        """Print which epoch's weights the run holds, whose mark may be of an earlier session, and
+        once more what was warned of before the first step."""
         of = METRICS[row["metric"]]
         title = f"smoothed {of.title}" if "smoothed_score" in row else of.title
         best = f"the best by {title} on the val split, {of.shown(selection_score(row))}"
         self.say(f"Kept: the weights of epoch {row['epoch']}, {best}.")
+        for one in findings:
+            if one.level == "warning":
+                self.say(f"warning [{one.name}], from before the training: {one.message}.")

@@ -19,6 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from torch import Tensor, nn
 
+from saccade.checks.catalogue import describe
+from saccade.checks.check import checked
 from saccade.config import Cosine, Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
 from saccade.core.console import stop_on_signal
 from saccade.core.devices import choose_device
@@ -37,6 +39,7 @@ from saccade.core.run_files import (
 from saccade.core.settings import first_problem
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import load_tensors, save_tensors
+from saccade.data.checks import Finding
 from saccade.data.examples import Views
 from saccade.data.folder import DataFolder
 from saccade.evaluation.scoring import (
@@ -93,6 +96,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     resume: bool = False,
     keep: str = "best",
     minutes: float | None = None,
+    allow: Sequence[str] = (),
+    strict: bool = False,
     device: str = "auto",
     console: Console | None = None,
 ) -> dict[str, Any]:
@@ -118,12 +123,14 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     # Raises now rather than after the first epoch.
     by = recipe.train.select_by, experiment.revision
     how_scored = task.check_validation(experiment.folder, *by)
+    findings = checked(experiment, out, device, allow, strict=strict)
     chosen = choose_device(device)
     # Imported here: it takes seconds, and all that can be refused is refused by now.
     from lightning_fabric import Fabric  # noqa: PLC0415
 
     conditions = conditions_on(chosen)
-    remarks = [*_about_words(given, experiment), how_scored, *_about_length(run, recipe)]
+    remarks = [line for one in findings for line in describe(one)]
+    remarks += [*_about_words(given, experiment), how_scored, *_about_length(run, recipe)]
     remarks += _about_views(experiment, examples.views)
     remarks += changed_conditions(run, conditions) if run else ()
     view = TrainingView(console, recipe, examples, chosen, remarks)
@@ -140,10 +147,11 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         note_resumed(run, recipe, conditions)
     else:
         initialise(loop.model.module, experiment, examples, start, view.say)
-        _start_run(out, name, loop, experiment, _origin(experiment, start), conditions)
+        origin = _origin(experiment, start, findings)
+        _start_run(out, name, loop, experiment, origin, conditions)
     view.show_estimate(cost, progress)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out, minutes)
-    view.kept(_best(rows))
+    view.kept(_best(rows), findings)
     return _best(rows)["scores"]  # type: ignore[no-any-return]
 
 
@@ -276,7 +284,7 @@ def _print(console: Console, line: str) -> None:
     console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
-def _origin(experiment: Experiment, start: Path | None) -> Origin:
+def _origin(experiment: Experiment, start: Path | None, findings: Sequence[Finding] = ()) -> Origin:
     """What a run notes of where it comes from; `start` is the run that it begins with."""
     store, folder = experiment.store, experiment.folder
     return Origin(
@@ -286,6 +294,7 @@ def _origin(experiment: Experiment, start: Path | None) -> Origin:
         folder.fingerprint,
         as_parent(start) if start else None,
         experiment.revision if experiment.recipe.answers else None,
+        tuple(findings),
     )
 
 
