@@ -182,7 +182,7 @@ def extract(
     return make(data, **dict(settings))
 
 
-def train(
+def train(  # noqa: PLR0913  the options of `saccade train`
     recipe: "str | Path | Recipe",
     data: str | Path,
     out: str | Path,
@@ -191,6 +191,7 @@ def train(
     features: str | None = None,
     start: str | Path | None = None,
     resume: bool = False,
+    watchdog: bool = True,
     device: str = "auto",
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
@@ -204,6 +205,8 @@ def train(
         start: An earlier run of the same model and words, whose best weights this one starts from.
         resume: Go on exactly where the run in `out` was saved last: same order, same random
             numbers, same weights as if it had never stopped.
+        watchdog: Try the model before the first step, warn while it trains of what goes wrong, and
+            stop a run that cannot recover.
         device: Where to train.
 
     Returns:
@@ -211,9 +214,10 @@ def train(
 
     Raises:
         BadConfig: There is no such recipe or setting.
-        BadData: The data folder is missing or has nothing to train on; or the loss became NaN.
-        BadRun: `out` holds a run already, or with `resume` another one than this.
-        BadStore: The features are missing or damaged.
+        BadData: The data folder is missing or has nothing to train on.
+        BadRun: `out` holds a run already, or with `resume` another one than this; or the loss
+            became NaN, or the run cannot recover otherwise.
+        BadStore: The features are missing or damaged, or hold NaN.
 
     Example:
         >>> recipe, epochs = "show-ask-attend-answer-small", ["train.epochs=1"]
@@ -242,6 +246,7 @@ def train(
         features=features,
         start=Path(start) if start else None,
         resume=resume,
+        watch=watchdog,
         device=device,
     )
 

@@ -53,6 +53,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
     ] = False,
+    no_watchdog: Annotated[
+        bool, typer.Option("--no-watchdog", help="Do not test the run, warn of it or stop it.")
+    ] = False,
     device: app.DeviceOption = "auto",
 ) -> app.Result:
     """Train a recipe on a data folder, write a run folder."""
@@ -66,6 +69,7 @@ def train(
         features=features,
         start=start,
         resume=resume,
+        watchdog=not no_watchdog,
         device=device,
     )
     return app.Result({"run": out, "scores": scores}, [app.next_command("evaluate", out)])

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from saccade.config import TrainConfig
-from saccade.core.errors import BadData
 from saccade.core.tensors import load_tensors, save_tensors
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.encoder import EncodedModel
 from saccade.training import optim
 from saccade.training.objectives import Objective, StepResult
+from saccade.training.watchdog import Watchdog, not_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -76,6 +76,7 @@ class TrainingLoop:
     objective: Objective
     config: TrainConfig
     examples: Examples
+    watchdog: Watchdog = field(default_factory=Watchdog)
     results: list[Tensor] = field(default_factory=list)
     """Loss and training score of the last few steps, each (2,), not yet waited for."""
 
@@ -120,19 +121,25 @@ class TrainingLoop:
             result = self.objective(self.model, batch, schedule_state)
         self.optimiser.zero_grad(set_to_none=True)
         self.fabric.backward(result.loss)
+        self.watchdog.gradient(self.model.module, progress.step)
         optim.clip_gradients(self.model.module, self.config)
         self.optimiser.step()
         optim.constrain_weights(self.model.module, self.optimiser, self.config)
         return result
 
     def accumulate_losses(self, progress: Progress) -> None:
-        """Wait for the results of the last steps and add them up. Raises BadData for NaN."""
+        """Wait for the results of the last steps and add them up.
+
+        Raises BadStore or BadRun for NaN, BadRun where the watchdog gives the run up.
+        """
+        before = progress.loss
         for loss, score in torch.stack(self.results).tolist() if self.results else []:
             if not math.isfinite(loss):
-                hint = "Lower train.optimiser.learning_rate or clip; the best weights are kept."
-                raise BadData(f"the loss became {loss} before step {progress.step}", hint=hint)
+                raise not_finite(self, progress, loss)
             progress.loss += loss
             progress.train_score += score
+        if progress.pending:
+            self.watchdog.loss((progress.loss - before) / progress.pending, progress.step)
         progress.pending = 0
         self.results.clear()
 

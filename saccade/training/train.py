@@ -8,6 +8,7 @@ never teacher-forced), the best weights are kept, and `last/` holds what an exac
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from rich.console import Console
 from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
 from saccade.core.console import stop_on_signal
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadData, BadRun
+from saccade.core.errors import BadData, BadRun, SaccadeError
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.formatting import printable
 from saccade.core.run_files import refuse_run
@@ -47,6 +48,7 @@ from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for, train_metric
 from saccade.training.optim import make_optimiser
 from saccade.training.progress import TrainingView, estimate
+from saccade.training.watchdog import Finding, Watchdog, uniform_loss
 
 SAVE_EVERY_SECONDS = 600.0
 Rows = list[dict[str, Any]]
@@ -65,6 +67,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     start: Path | None = None,
     resume: bool = False,
     device: str = "auto",
+    watch: bool = True,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
@@ -106,6 +109,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         made = recipe, experiment.sizes, experiment.words
         write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
     view.show_estimate(cost, progress)
+    if watch:
+        loop.watchdog = Watchdog(config, uniform_loss(loop), view.say)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(_best(rows))
     return _best(rows)["scores"]  # type: ignore[no-any-return]
@@ -125,14 +130,32 @@ def _until_it_is_over(
     with stop_on_signal() as stopped, view.bar:
         while not _is_over(progress, experiment.recipe):
             best = progress.best
-            _epoch(loop, progress, rows, view, stopped, out)
-            view.scoring()
-            _end_epoch(loop, task, experiment, progress, rows, out)
+            with _logged_failure(rows, out):
+                _epoch(loop, progress, rows, view, stopped, out)
+                view.scoring()
+                _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], best)
             if time.monotonic() - drawn > DRAW_EVERY_SECONDS:
                 _draw(out, rows)
                 drawn = time.monotonic()
     _draw(out, rows)
+
+
+@contextmanager
+def _logged_failure(rows: Rows, out: Path) -> Iterator[None]:
+    """Note in the log why training ended before its time: who uses the kept weights is told."""
+    try:
+        yield
+    except SaccadeError as error:
+        if rows:
+            finding = Finding("stopped", f"training stopped: {error.message}", error.hint)
+            rows[-1].setdefault("findings", []).append(finding._asdict())
+            _write_log(out, rows)
+        raise
+
+
+def _write_log(out: Path, rows: Rows) -> None:
+    write_text(out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _saved(out: Path) -> tuple[Progress, Rows]:
@@ -311,7 +334,7 @@ def _end_epoch(
     if progress.epoch == _epochs_without_encoder(recipe):
         progress.epochs_since_improvement = 0  # the encoder trains from now on: patience is new
     rows.append(row)
-    write_text(out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    _write_log(out, rows)
     _save_last(out, loop, progress, rows)
 
 
