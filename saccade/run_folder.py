@@ -164,6 +164,31 @@ def open_run(path: Path) -> OpenedRun:
     return OpenedRun(path, header, Words.from_json(read_json_of_run(file), file))
 
 
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The rows of `log.jsonl`, one for each epoch; none of an imported run. Raises BadRun."""
+    file = run / "log.jsonl"
+    if not file.exists():
+        return []
+    hint = "Restore it, or train again."
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadRun(f"not lines of JSON ({error})", location=file, hint=hint) from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise BadRun("a line is no JSON object", location=file, hint=hint)
+    return rows
+
+
+def training_findings(run: Path) -> list[str]:
+    """What was found to be wrong with a run while it trained, a sentence each. Raises BadRun."""
+    try:
+        found = [one for row in read_log(run) for one in row.get("findings", ())]
+        return [f"{one['message']}. {one['hint']}" for one in found]
+    except (KeyError, TypeError) as error:
+        message, hint = f"a finding is not one ({error})", "Restore it, or train again."
+        raise BadRun(message, location=run / "log.jsonl", hint=hint) from None
+
+
 def refuse_unsaved(run: Path) -> None:
     """Raise BadRun for a run that cannot be resumed, since it ended before it was saved."""
     if not (run / LAST).exists():

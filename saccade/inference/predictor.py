@@ -5,6 +5,7 @@
 Shapes: R regions, D numbers per region, G glimpses.
 """
 
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadConfig
+from saccade.core.errors import BadConfig, SaccadeWarning
 from saccade.core.tasks import TaskName
 from saccade.data.batch import Batch, Captioner, VqaBatch
 from saccade.data.reading import is_text
@@ -36,7 +37,7 @@ from saccade.inference.batched import (
 from saccade.inference.decoding import Rules, draw, replay, rules_of
 from saccade.inference.model import load_model
 from saccade.models.encoder import EncodedModel, without_encoder
-from saccade.run_folder import BACKBONE, OpenedRun, open_run
+from saccade.run_folder import BACKBONE, OpenedRun, open_run, training_findings
 from saccade.text.segmentation import as_sentence
 from saccade.text.tokenizers import as_question
 
@@ -317,4 +318,7 @@ def _stack(images: Collection[EncodedImage]) -> tuple[Tensor, Tensor]:
 
 def load(path: str | Path, device: str = "auto") -> Run:
     """Open a run folder and put its best weights on a device: see `saccade.load`."""
-    return Run(open_run(Path(path)), choose_device(device))
+    opened = open_run(Path(path))
+    for finding in training_findings(opened.path):
+        warnings.warn(f"while this run trained: {finding}", SaccadeWarning, stacklevel=3)
+    return Run(opened, choose_device(device))

@@ -47,8 +47,9 @@ from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for, train_metric
 from saccade.training.optim import make_optimiser
+from saccade.training.probes import refuse_small_memory, set_watchdog
 from saccade.training.progress import TrainingView, estimate
-from saccade.training.watchdog import Finding, Watchdog, uniform_loss
+from saccade.training.watchdog import Finding
 
 SAVE_EVERY_SECONDS = 600.0
 Rows = list[dict[str, Any]]
@@ -96,6 +97,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     view = TrainingView(console, recipe, examples, chosen, remarks)
     where = [chosen.index] if chosen.index is not None else 1
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
+    refuse_small_memory(experiment, chosen, view.say)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
     loop = TrainingLoop(fabric, model, optimiser, objective_for(recipe, examples), config, examples)
@@ -110,7 +112,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
     view.show_estimate(cost, progress)
     if watch:
-        loop.watchdog = Watchdog(config, uniform_loss(loop), view.say)
+        set_watchdog(loop, recipe, cost, progress, view.say)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(_best(rows))
     return _best(rows)["scores"]  # type: ignore[no-any-return]
@@ -135,6 +137,8 @@ def _until_it_is_over(
                 view.scoring()
                 _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], best)
+            with _logged_failure(rows, out):
+                loop.watchdog.refuse_lost()
             if time.monotonic() - drawn > DRAW_EVERY_SECONDS:
                 _draw(out, rows)
                 drawn = time.monotonic()
@@ -320,6 +324,8 @@ def _end_epoch(
         "seconds": progress.seconds,
         "seconds_scoring": time.perf_counter() - start,
     }
+    loop.watchdog.epoch([*rows, row], scored, experiment.folder)
+    row["findings"] = loop.watchdog.take()
     if score > progress.best:
         progress.best, progress.epochs_since_improvement = score, 0
         save_tensors(out / "model.safetensors", model.state_dict(), {"epoch": str(row["epoch"])})
