@@ -182,8 +182,11 @@ def read_log(run: Path) -> list[dict[str, Any]]:
 def training_findings(run: Path) -> list[str]:
     """What was found to be wrong with a run while it trained, a sentence each. Raises BadRun."""
     try:
-        found = [one for row in read_log(run) for one in row.get("findings", ())]
-        return [f"{one['message']}. {one['hint']}" for one in found]
+        return [
+            f"epoch {row['epoch']}: {one['message']}. {one['hint']}"
+            for row in read_log(run)
+            for one in row.get("findings", ())
+        ]
     except (KeyError, TypeError) as error:
         message, hint = f"a finding is not one ({error})", "Restore it, or train again."
         raise BadRun(message, location=run / "log.jsonl", hint=hint) from None

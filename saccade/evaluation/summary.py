@@ -57,7 +57,7 @@ def summary(scores: Scores) -> Iterator[str]:
         if scores.get(label) is value:
             yield f"{caution[0].upper()}{caution[1:]}."
     for finding in scores.get("training_findings") or ():
-        yield from textwrap.wrap(f"While it trained: {finding}", WIDTH)
+        yield from textwrap.wrap(f"While it trained, {finding}", WIDTH)
     for title, rows in _sections(scores):
         if rows:
             yield ""

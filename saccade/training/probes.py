@@ -7,9 +7,8 @@ recover is stopped by the watchdog, which sees the whole of it.
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,15 +23,11 @@ from saccade.config import (
     RmsProp,
     TrainConfig,
 )
-from saccade.core.errors import BadRun
-from saccade.core.formatting import size_in_words
 from saccade.data.batch import Batch, CaptionBatch, VqaBatch
 from saccade.data.examples import epoch_order
-from saccade.experiment import Experiment
-from saccade.inference.model import build
 from saccade.models.encoder import EncodedModel
 from saccade.training import optim
-from saccade.training.loop import Progress, TrainingLoop
+from saccade.training.loop import TrainingLoop
 from saccade.training.objectives import loss_for
 from saccade.training.progress import Estimate
 from saccade.training.watchdog import RATE, Finding, Watchdog, lower_rate, uniform_loss
@@ -52,8 +47,6 @@ DEAD = 1e-3
 LEAST_PEAK = 0.1
 SMALLEST_PATH = 1e-5
 """A weight of 0.1 in float32 that moves by less than this in a whole run is the same afterwards."""
-MEMORY_SHARE = 0.95
-MANY_PARAMETERS = 50_000_000
 STANDARD = Adam()
 
 
@@ -61,26 +54,30 @@ def set_watchdog(
     loop: TrainingLoop,
     recipe: Recipe,
     cost: Estimate,
-    progress: Progress,
+    rows: Sequence[Mapping[str, Any]],
     say: Callable[[str], object],
 ) -> None:
-    """Give a loop its watchdog, which tells what can be told before the first step."""
+    """Give a loop its watchdog, which tells what can be told before the first step.
+
+    A resumed run, of which the log has `rows`, is not tried again, nor told the same twice.
+    """
     loop.watchdog = Watchdog(loop.config, uniform_loss(loop), say)
-    loop.watchdog.warn(findings_before_training(loop, recipe, cost, progress))
+    loop.watchdog.told = {one["name"] for row in rows for one in row.get("findings", ())}
+    loop.watchdog.warn(setting_findings(loop.config, len(loop.examples.image)))
+    if not rows:
+        loop.watchdog.warn(model_findings(loop, recipe, cost))
 
 
-def findings_before_training(
-    loop: TrainingLoop, recipe: Recipe, cost: Estimate, progress: Progress
-) -> Iterator[Finding]:
-    """What can be told of a run before its first step; a resumed one is not tried again."""
-    config, count = loop.config, len(loop.examples.image)
-    yield from setting_findings(config, count)
-    steps = -(-count // config.batch_size) * config.epochs
+def model_findings(loop: TrainingLoop, recipe: Recipe, cost: Estimate) -> list[Finding]:
+    """What `probe` finds in the time that a run of this `cost` can spare; none of a short one."""
+    config = loop.config
+    steps = -(-len(loop.examples.image) // config.batch_size) * config.epochs
     in_all = steps * cost.seconds_per_step
     seconds = max(SHARE * in_all, min(SECONDS, SHORT_SHARE * in_all))
     needed = MIN_STEPS * cost.seconds_per_step * EXAMPLES / config.batch_size
-    if progress.step == 0 and steps >= STEPS and needed < seconds:
-        yield from probe(loop.model.module, loop.examples, recipe, config, seconds=seconds)
+    if steps < STEPS or needed > seconds:
+        return []
+    return probe(loop.model.module, loop.examples, recipe, config, seconds=seconds)
 
 
 def setting_findings(config: TrainConfig, examples: int) -> Iterator[Finding]:
@@ -119,50 +116,6 @@ def setting_findings(config: TrainConfig, examples: int) -> Iterator[Finding]:
     if config.workers > (cores := len(allowed)):
         message = f"train.workers is {config.workers}, and this machine has {cores} cores"
         yield Finding("too_many_workers", message, f"Set train.workers={max(cores - 1, 0)}.")
-
-
-def refuse_small_memory(
-    experiment: Experiment, device: torch.device, say: Callable[[str], object]
-) -> None:
-    """Raise BadRun where a model's weights, their gradients and moments have no memory.
-
-    The model is made without any numbers, so that this takes no memory itself. A large one is told
-    to `say`, for its first steps take a while.
-    """
-    recipe = experiment.recipe
-    if recipe.encoder is not None:  # made by a library, of a size that is published
-        return
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        model = build(recipe, experiment.sizes, experiment.store.header.preprocessing)
-    parameters = sum(weight.numel() for weight in model.parameters())
-    moments = 2 if isinstance(recipe.train.optimiser, AdamConfig) else 1
-    needed, free = 4 * parameters * (2 + moments), free_memory(device)
-    if free is not None and needed > MEMORY_SHARE * free:
-        message = f"{parameters:,} parameters need {size_in_words(needed)} of memory to be trained,"
-        message += f" {size_in_words(free)} are free"
-        largest = max(model.named_parameters(), key=lambda one: one[1].numel())
-        hint = f"Make the model smaller: its largest weight is {largest[0]}, of the shape "
-        hint += f"{'x'.join(map(str, largest[1].shape))}."
-        raise BadRun(message, location=f"model ({recipe.model.kind})", hint=hint)
-    if parameters > MANY_PARAMETERS:
-        say(f"{parameters:,} parameters need {size_in_words(needed)}; timing the first step.")
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that a new process may take, without what can be given back; None where unknown."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    found = dict(line.split(":", 1) for line in lines)
-    free = int(found["MemAvailable"].split()[0]) * 1024
-    with_limit = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if all(file.exists() for file in with_limit):
-        most, taken = (file.read_text(encoding="ascii").strip() for file in with_limit)
-        free = free if most == "max" else min(free, int(most) - int(taken))
-    return free
 
 
 def probe(

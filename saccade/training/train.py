@@ -47,7 +47,7 @@ from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
 from saccade.training.objectives import objective_for, train_metric
 from saccade.training.optim import make_optimiser
-from saccade.training.probes import refuse_small_memory, set_watchdog
+from saccade.training.probes import set_watchdog
 from saccade.training.progress import TrainingView, estimate
 from saccade.training.watchdog import Finding
 
@@ -97,7 +97,6 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     view = TrainingView(console, recipe, examples, chosen, remarks)
     where = [chosen.index] if chosen.index is not None else 1
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
-    refuse_small_memory(experiment, chosen, view.say)
     model: Any = fresh_model(experiment, start=start, resume=resume)
     model, optimiser = fabric.setup(model, make_optimiser(model, config))
     loop = TrainingLoop(fabric, model, optimiser, objective_for(recipe, examples), config, examples)
@@ -112,7 +111,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
     view.show_estimate(cost, progress)
     if watch:
-        set_watchdog(loop, recipe, cost, progress, view.say)
+        set_watchdog(loop, recipe, cost, rows, view.say)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(_best(rows))
     return _best(rows)["scores"]  # type: ignore[no-any-return]
@@ -324,8 +323,6 @@ def _end_epoch(
         "seconds": progress.seconds,
         "seconds_scoring": time.perf_counter() - start,
     }
-    loop.watchdog.epoch([*rows, row], scored, experiment.folder)
-    row["findings"] = loop.watchdog.take()
     if score > progress.best:
         progress.best, progress.epochs_since_improvement = score, 0
         save_tensors(out / "model.safetensors", model.state_dict(), {"epoch": str(row["epoch"])})
@@ -340,6 +337,9 @@ def _end_epoch(
     if progress.epoch == _epochs_without_encoder(recipe):
         progress.epochs_since_improvement = 0  # the encoder trains from now on: patience is new
     rows.append(row)
+    is_last = _is_over(progress, recipe)
+    loop.watchdog.epoch(rows, scored, experiment.folder, is_last=is_last)
+    row["findings"] = loop.watchdog.take()
     _write_log(out, rows)
     _save_last(out, loop, progress, rows)
 

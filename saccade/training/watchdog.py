@@ -134,7 +134,12 @@ class Watchdog:
             raise self.lost
 
     def epoch(
-        self, rows: Sequence[Mapping[str, Any]], scored: ScoredExamples, folder: DataFolder
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        scored: ScoredExamples,
+        folder: DataFolder,
+        *,
+        is_last: bool,
     ) -> None:
         """Judge an epoch by the `rows` of the log so far and the validation split, just `scored`.
 
@@ -143,16 +148,15 @@ class Watchdog:
         """
         if self.config is None:
             return
-        row, epochs = rows[-1], self.config.epochs
-        self.warn(loader_bound(row, self.config))
+        row, losses = rows[-1], [one["loss"] for one in rows]
         done, step = row["epoch"], row["step"]
-        fair = done >= max(FAIR_EPOCHS, FAIR_SHARE * epochs) and step >= FAIR_STEPS
-        if not (fair or (done == epochs and step >= LEAST_STEPS)):
+        self.warn(loader_bound(row, self.config))
+        still = max(losses) - min(losses) < SAME * max(losses)
+        if self.uniform_loss and still and done >= FAIR_EPOCHS and step >= UNCHANGED_STEPS:
+            self.lost = lost(*stands_still(losses[-1], step, self.config.optimiser.learning_rate))
+        fair = done >= max(FAIR_EPOCHS, FAIR_SHARE * self.config.epochs) and step >= FAIR_STEPS
+        if not fair and not (is_last and step >= LEAST_STEPS):
             return
-        losses = [one["loss"] for one in rows]
-        rate, still = self.config.optimiser.learning_rate, self.uniform_loss is not None
-        if still and done >= FAIR_EPOCHS and max(losses) - min(losses) < SAME * max(losses):
-            self.lost = lost(*stands_still(losses[-1], step, rate))
         if one := one_prediction(scored, folder):
             self.warn([one])
             if fair and losses[-1] > NOT_FALLING * losses[-FAIR_EPOCHS]:
