@@ -185,18 +185,22 @@ class _Trial:
             self.model.start_epoch(self.model.config.first_epoch)
         self.loss_of, self.steps = loss_for(recipe), 0
         self.first = self.last = self.loss()
+        self.uniform = self.loss(flat=True)
         trained = ((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
         self.idle: dict[str, nn.Parameter] = dict(trained)
         """Weights whose gradient was 0 in every step."""
 
     @torch.no_grad()
-    def loss(self) -> float:
-        """The loss without dropout."""
-        return float(self.loss_of(self.model.eval()(self.batch), self.batch))
+    def loss(self, *, flat: bool = False) -> float:
+        """The loss without dropout; `flat`, as if all predictions were equally probable."""
+        output = self.model.eval()(self.batch)
+        if flat:
+            output = replace(output, logits=torch.zeros_like(output.logits))
+        return float(self.loss_of(output, self.batch))
 
     def fell(self, share: float) -> bool:
-        """Whether the loss fell by this share of what it was."""
-        return self.last < (1 - share) * self.first
+        """Whether the loss fell by this share of what it was, or shows that much was learnt."""
+        return self.last < max((1 - share) * self.first, self.uniform / 2)
 
     def train(self, seconds: float, share: float) -> None:
         """Up to `STEPS` steps at the highest learning rate of the schedule, until the loss fell by
@@ -250,12 +254,11 @@ class _Trial:
             question=batch.question.roll(1, 0),
             question_length=batch.question_length.roll(1),
         )
-        words = batch.question.unique(dim=0)
-        if len(words) == 1 or len(words.unique()) == 1:
-            why = "all questions, or all their words, are the same to the model"
-        elif _equal(output, self.model(others).logits.float()):
-            why = "the model ignores it"
-        else:
+        one_question = len(batch.question.unique(dim=0)) == 1  # as where images are classified
+        why = "the model ignores it"
+        if len(batch.question.unique()) == 1:
+            why = "all its words are the same one to the model"
+        elif one_question or not _equal(output, self.model(others).logits.float()):
             return
         message = f"the output does not depend on the question: {why}"
         hint = "Look at text.min_count, text.max_length and text.tokenizer: are words unknown?"

@@ -206,7 +206,7 @@ class TestProbe:
     def test_questions_whose_words_are_all_unknown(self, world):
         found = self.found(world, VQA, "text.min_count=100000")
         assert "question_without_effect" in found
-        assert "same to the model" in found["question_without_effect"].message
+        assert "same one to the model" in found["question_without_effect"].message
 
     def test_features_that_are_all_equal(self, world, tmp_path):
         folder = TestFeatures.spoilt(world, tmp_path, slice(None), 0)
