@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saccade.api import (
+        average,
         compare,
         evaluate,
         explain,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "average",
     "compare",
     "evaluate",
     "explain",

@@ -13,6 +13,7 @@ from saccade.core.devices import check_device
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.run_files import (
     check_scored,
+    checkpoint_interval,
     read_run_json,
     refuse_other_files,
     refuse_other_scores,
@@ -192,6 +193,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     start: str | Path | None = None,
     resume: bool = False,
     watchdog: bool = True,
+    keep: str = "best",
     device: str = "auto",
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
@@ -206,6 +208,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         resume: Go on exactly where the run in `out` was saved last: same order, same random
             numbers, same weights as if it had never stopped.
         watchdog: Try the model first, warn of a run that goes wrong, stop one that is lost.
+        keep: "best", or "all" or "every N": checkpoints of other epochs in the run folder.
         device: Where to train.
 
     Returns:
@@ -222,11 +225,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         >>> saccade.train(recipe, "data", "run", changes=epochs, device="cpu")["accuracy"] >= 0
         True
     """
-    _check_data(data)
-    (read_run_json if resume else refuse_run)(Path(out))
-    if start:
-        read_run_json(Path(start))
-    check_device(device)
+    _check_train_options(data, Path(out), start, keep, device, resume=resume)
     from saccade.config import Recipe
     from saccade.recipes.catalogue import load_recipe
 
@@ -243,8 +242,42 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         start=Path(start) if start else None,
         resume=resume,
         watch=watchdog,
+        keep=keep,
         device=device,
     )
+
+
+def average(run: str | Path, out: str | Path, *, last: int = 5) -> list[int]:
+    """Make a run whose weights are the mean of another run's last checkpoints.
+
+    Batch norm's statistics are averaged too. The new run is used like any other, but has no
+    training to resume.
+
+    Args:
+        run: The run folder; its training was told to `keep` checkpoints.
+        out: The run folder to make.
+        last: How many checkpoints, those of the last epochs that were kept; at least 2.
+
+    Returns:
+        The epochs whose weights were averaged.
+
+    Raises:
+        BadRun: `run` is no run or has fewer checkpoints, or `out` holds a run already.
+        BadConfig: `last` is under 2.
+
+    Example:
+        >>> recipe, epochs = "show-ask-attend-answer-small", ["train.epochs=3"]
+        >>> scores = saccade.train(recipe, "data", "kept", changes=epochs, keep="all", device="cpu")
+        >>> saccade.average("kept", "averaged", last=2)
+        [2, 3]
+    """
+    read_run_json(Path(run))
+    refuse_run(Path(out))
+    if last < 2:
+        raise BadConfig(f"the mean of {last} checkpoints is none", hint="Give --last 2 or more.")
+    from saccade.training.averaging import average_checkpoints
+
+    return average_checkpoints(Path(run), Path(out), last)
 
 
 def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
@@ -623,6 +656,18 @@ def _check_data(data: str | Path) -> None:
         from saccade.data.folder import DataFolder
 
         DataFolder(path)  # raises, and says what is wrong with the folder
+
+
+def _check_train_options(
+    data: str | Path, out: Path, start: str | Path | None, keep: str, device: str, *, resume: bool
+) -> None:
+    """Raise what paths and options alone give reason to."""
+    _check_data(data)
+    (read_run_json if resume else refuse_run)(out)
+    if start:
+        read_run_json(Path(start))
+    checkpoint_interval(keep)
+    check_device(device)
 
 
 def _check_training(

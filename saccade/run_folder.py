@@ -3,6 +3,7 @@
     run.json              recipe, sizes, versions, fingerprints: see `RunHeader`
     words.json            vocabulary and, of a VQA run, answers
     model.safetensors     weights of the best epoch
+    checkpoints/          weights of other epochs, where `train --keep` says so
     last/                 weights, optimiser and random state: what an exact resume needs
     log.jsonl curves.png  one line per epoch, and the same drawn
     backbone.safetensors  the frozen network that made the features, a link where possible
@@ -12,6 +13,7 @@ leaves the old one whole. This file imports no torch, so that a wrong run is ref
 """
 
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Collection, Mapping
@@ -34,11 +36,13 @@ from saccade.text.vocabulary import Words
 
 BACKBONE = "backbone.safetensors"
 REDUCTION = "reduction.safetensors"
+CHECKPOINTS = "checkpoints"
 LAST = Path("last/state.safetensors")
 """What an exact resume needs."""
 VERSIONS = ("saccade", "torch", "timm", "numpy")
-LENGTH = ("train.epochs", "train.patience")
-"""Settings that a resumed run may have others of: they say when it ends, and nothing else."""
+LENGTH = ("train.epochs", "train.patience", "train.min_steps")
+"""Settings that a resumed run may have others of: they say when it ends, and nothing else, save
+that a cosine ends with the epochs."""
 NAMED = 3
 """Settings that a refusal names."""
 
@@ -192,6 +196,19 @@ def training_findings(run: Path) -> list[str]:
         raise BadRun(message, location=run / "log.jsonl", hint=hint) from None
 
 
+def checkpoint_path(run: Path, epoch: int) -> Path:
+    """Where a run folder keeps the weights of an epoch, counted from 1."""
+    return run / CHECKPOINTS / f"epoch-{epoch}.safetensors"
+
+
+def checkpoints(run: Path) -> dict[int, Path]:
+    """The files of the epochs whose weights a run folder keeps beside the best ones."""
+    names = (file.name for file in (run / CHECKPOINTS).glob("epoch-*.safetensors"))
+    matches = (re.fullmatch(r"epoch-([1-9]\d{0,8})\.safetensors", name) for name in names)
+    epochs = sorted(int(match[1]) for match in matches if match)
+    return {epoch: checkpoint_path(run, epoch) for epoch in epochs}
+
+
 def refuse_unsaved(run: Path) -> None:
     """Raise BadRun for a run that cannot be resumed, since it ended before it was saved."""
     if not (run / LAST).exists():
@@ -224,9 +241,10 @@ def refuse_other_settings(
     `ignored` fields are not compared.
     """
     changed = changed_settings(run.header.recipe, recipe)
-    wrong = [name for name in changed if name not in (*LENGTH, *ignored)]
+    free = LENGTH[recipe.train.schedule.kind == "cosine" :]
+    wrong = [name for name in changed if name not in (*free, *ignored)]
     if not wrong:
-        return {name: changed[name] for name in LENGTH if name in changed}
+        return {name: changed[name] for name in free if name in changed}
     named = [f"{name} was {changed[name][0]} and is now {changed[name][1]}" for name in wrong]
     more = f"; {len(wrong) - NAMED} other settings differ" if len(wrong) > NAMED else ""
     message = f"the run was started with other settings: {'; '.join(named[:NAMED])}{more}"

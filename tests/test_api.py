@@ -14,7 +14,7 @@ from saccade.recipes.catalogue import RECIPES
 from tests.worlds import make_world
 
 FUNCTIONS = (
-    *("prepare", "extract", "train", "evaluate", "score", "load", "predict", "explain"),
+    *("prepare", "extract", "train", "average", "evaluate", "score", "load", "predict", "explain"),
     "compare",
 )
 

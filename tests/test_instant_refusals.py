@@ -53,6 +53,8 @@ def place(tmp_path_factory):
         ("train show-attend-tell --data data --out old", "old"),
         ("train show-attend-tell --data data --out run --from no-run", "no-run/run.json"),
         ("train show-attend-tell --data data --out no-run --resume", "no-run/run.json"),
+        ("train show-attend-tell --data data --out run --keep some", "--keep"),
+        ("average no-run --out run", "no-run/run.json"),
         ("extract no-data --backbone timm:resnet18", "no-data"),
         ("extract old --backbone timm:resnet18", "dataset.json"),
         ("train show-attend-tell --data old --out run", "dataset.json"),

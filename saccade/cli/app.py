@@ -47,7 +47,7 @@ MODULES = {
     "demo": "train",
     **dict.fromkeys(("download", "prepare", "frames"), "data"),
     **dict.fromkeys(("extract", "import-features", "store"), "features"),
-    **dict.fromkeys(("train", "import-checkpoint"), "train"),
+    **dict.fromkeys(("train", "average", "import-checkpoint"), "train"),
     **dict.fromkeys(("evaluate", "score", "compare"), "evaluate"),
     **dict.fromkeys(("ask", "caption", "predict"), "predict"),
     "explain": "explain",

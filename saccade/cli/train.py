@@ -1,4 +1,4 @@
-"""Commands that make runs: demo, train, import-checkpoint."""
+"""Commands that make runs: demo, train, average, import-checkpoint."""
 
 import os
 import shlex
@@ -56,6 +56,9 @@ def train(
     no_watchdog: Annotated[
         bool, typer.Option("--no-watchdog", help="Do not test the run, warn of it or stop it.")
     ] = False,
+    keep: Annotated[
+        str, typer.Option(help="Checkpoints: best, all, or 'every N' for every Nth epoch.")
+    ] = "best",
     device: app.DeviceOption = "auto",
 ) -> app.Result:
     """Train a recipe on a data folder, write a run folder."""
@@ -70,9 +73,24 @@ def train(
         start=start,
         resume=resume,
         watchdog=not no_watchdog,
+        keep=keep,
         device=device,
     )
     return app.Result({"run": out, "scores": scores}, [app.next_command("evaluate", out)])
+
+
+@commands.command()
+def average(
+    run: app.RunArgument,
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    last: Annotated[int, typer.Option(min=2, help="Checkpoints, those of the last epochs.")] = 5,
+) -> app.Result:
+    """Average the last checkpoints of a run, write a run folder."""
+    from saccade.api import average as mean_of
+
+    epochs = mean_of(run, out, last=last)
+    line = f"The mean of the weights of epochs {', '.join(map(str, epochs))}."
+    return app.Result({"run": out, "epochs": epochs}, [line, app.next_command("evaluate", out)])
 
 
 @commands.command("import-checkpoint")

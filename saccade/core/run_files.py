@@ -4,8 +4,9 @@ And into the folder that the explanations of a run are to be written into.
 """
 
 import json
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,23 @@ from saccade.core.tasks import TASK_INFO, TaskInfo
 RUN_FORMAT = 2
 EXPLANATIONS = ("index.html", "explained.jsonl", "images", "maps")
 """What `explain` writes: the page, the same as data, images, and maps over them."""
+
+
+def selection_score(row: Mapping[str, Any]) -> float:
+    """The score in an epoch's row of `log.jsonl` that the best epoch is chosen by: of the epoch
+    alone, or smoothed where the recipe says so."""
+    return float(row.get("smoothed_score", row["score"]))
+
+
+def checkpoint_interval(keep: str) -> int:
+    """The epochs between two checkpoints that `train --keep` asks for; 0 where it keeps only the
+    best. Raises BadConfig."""
+    every = re.fullmatch(r"every ([1-9]\d{0,8})", keep)
+    intervals = {"best": 0, "all": 1} | ({keep: int(every[1])} if every else {})
+    if keep not in intervals:
+        message = f"--keep {keep!r} is not best, all or 'every N'"
+        raise BadConfig(message, hint="For every fifth epoch write --keep 'every 5'.")
+    return intervals[keep]
 
 
 def refuse_run(out: Path) -> None:

@@ -23,6 +23,9 @@ class TaskInfo(NamedTuple):
     a sentence, word by word."""
     default_metric: str
     """It ranks runs, and chooses the best epoch unless `train.select_by` names another."""
+    epoch_metrics: tuple[str, ...]
+    """The metrics that are logged after each epoch beside the one that chooses the best, where the
+    data can be measured by them."""
     main_metrics: tuple[str, ...]
     """The metrics that baselines are compared by."""
     example_metric: str
@@ -42,6 +45,7 @@ TASK_INFO: Mapping[str, TaskInfo] = {
         predictions="answers",
         asks_question=True,
         default_metric="accuracy",
+        epoch_metrics=("accuracy", "macro_precision", "macro_recall", "macro_f1"),
         main_metrics=("accuracy",),
         example_metric="accuracy",
         held_out_loss="answer_loss",
@@ -54,6 +58,7 @@ TASK_INFO: Mapping[str, TaskInfo] = {
         predictions="captions",
         asks_question=False,
         default_metric="bleu_4",
+        epoch_metrics=("bleu_4",),
         main_metrics=("bleu_4", "cider"),
         example_metric="cider",
         held_out_loss="teacher_forced",

@@ -27,7 +27,7 @@ from saccade.data.batch import Batch, CaptionBatch, VqaBatch
 from saccade.data.examples import epoch_order
 from saccade.models.encoder import EncodedModel
 from saccade.training import optim
-from saccade.training.loop import TrainingLoop
+from saccade.training.loop import TrainingLoop, run_length
 from saccade.training.objectives import loss_for
 from saccade.training.progress import Estimate
 from saccade.training.watchdog import RATE, Finding, Watchdog, lower_rate, uniform_loss
@@ -71,7 +71,7 @@ def set_watchdog(
 def model_findings(loop: TrainingLoop, recipe: Recipe, cost: Estimate) -> list[Finding]:
     """What `probe` finds in the time that a run of this `cost` can spare; none of a short one."""
     config = loop.config
-    steps = -(-len(loop.examples.image) // config.batch_size) * config.epochs
+    steps = run_length(config, len(loop.examples.image)).steps
     in_all = steps * cost.seconds_per_step
     seconds = max(SHARE * in_all, min(SECONDS, SHORT_SHARE * in_all))
     needed = MIN_STEPS * cost.seconds_per_step * EXAMPLES / config.batch_size
@@ -82,15 +82,15 @@ def model_findings(loop: TrainingLoop, recipe: Recipe, cost: Estimate) -> list[F
 
 def setting_findings(config: TrainConfig, examples: int) -> Iterator[Finding]:
     """What is wrong with settings whatever the data is: learning rate, schedule, workers."""
-    per_epoch = -(-examples // config.batch_size)
-    steps, schedule = per_epoch * config.epochs, config.schedule
+    per_epoch, steps, epochs = run_length(config, examples)
+    schedule = config.schedule
     some = np.unique(np.linspace(0, steps - 1, min(steps, 1000)).astype(int))
-    states = (optim.ScheduleState(int(step), int(step) // per_epoch) for step in some)
+    states = (optim.ScheduleState(int(n), int(n) // per_epoch, total=steps) for n in some)
     factors = np.array([optim.learning_rate_factor(schedule, state) for state in states])
     peak, field = float(factors.max()), f"train.schedule ({schedule.kind})"
     moves = float(np.ptp(factors)) > DEAD * peak
     if isinstance(schedule, ReduceOnPlateau):
-        moves = schedule.patience < config.epochs - 1  # the first epoch is always the best so far
+        moves = schedule.patience < epochs - 1  # the first epoch is always the best so far
     if not moves and schedule.kind != "constant":
         message = f"{field} never changes the learning rate in the {steps:,} steps of this run"
         hint = "Shorten its times to those of the run, or set train.schedule.kind=constant."
@@ -137,7 +137,7 @@ def probe(
         return []
     rows = epoch_order(examples.image, 1, 0, 0)[:EXAMPLES]
     batch = examples.batch(rows).to(next(model.parameters()).device)
-    total = -(-len(examples) // config.batch_size) * config.epochs
+    total = run_length(config, len(examples)).steps
     needed = ENOUGH * min(1.0, LONG / total)
     with torch.random.fork_rng():
         own = _Trial(model, batch, recipe, config)

@@ -5,36 +5,46 @@ After each epoch the model is scored on the validation split by its own predicti
 never teacher-forced), the best weights are kept, and `last/` holds what an exact resume needs.
 """
 
+import copy
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from torch import nn
 
-from saccade.config import Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
+from saccade.config import Cosine, Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
 from saccade.core.console import stop_on_signal
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadData, BadRun, SaccadeError
+from saccade.core.errors import BadConfig, BadData, BadRun, SaccadeError
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.formatting import printable
-from saccade.core.run_files import refuse_run
+from saccade.core.run_files import checkpoint_interval, refuse_run, selection_score
 from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import read_metadata, save_tensors
 from saccade.data.folder import DataFolder
-from saccade.evaluation.scoring import ScoreOptions, selected_score
+from saccade.evaluation.scoring import (
+    ScoredExamples,
+    ScoreOptions,
+    measured,
+    score_interval,
+    selected_score,
+)
 from saccade.evaluation.tasks import TASKS, Task
 from saccade.experiment import Experiment, assemble
 from saccade.run_folder import (
     BACKBONE,
+    CHECKPOINTS,
     LAST,
     OpenedRun,
     Origin,
     as_parent,
     changed_settings,
+    checkpoint_path,
     open_run,
     refuse_other_settings,
     refuse_unsaved,
@@ -44,8 +54,8 @@ from saccade.run_folder import (
 from saccade.text.answers import merged_spellings
 from saccade.text.tokenizers import TOKENIZERS
 from saccade.training.initialise import fresh_model, initialise
-from saccade.training.loop import Progress, TrainingLoop, load_state, save_state
-from saccade.training.objectives import objective_for, train_metric
+from saccade.training.loop import Progress, TrainingLoop, load_state, run_length, save_state
+from saccade.training.objectives import objective_for, shares_for, train_metric
 from saccade.training.optim import make_optimiser
 from saccade.training.probes import set_watchdog
 from saccade.training.progress import TrainingView, estimate
@@ -67,6 +77,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     features: str | None = None,
     start: Path | None = None,
     resume: bool = False,
+    keep: str = "best",
     device: str = "auto",
     watch: bool = True,
     console: Console | None = None,
@@ -81,11 +92,12 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     if _is_over(progress, recipe):
         _print(console, _over(progress, recipe, out))
         return _best(rows)["scores"]  # type: ignore[no-any-return]
-    task, config = TASKS[recipe.task], training_of(recipe)
+    task = TASKS[recipe.task]
     examples = task.examples(experiment, "train")
     if not len(examples):
         hint = f"Left out: {examples.left_out}."
         raise BadData("no training example is left", location=data, hint=hint)
+    _check_warm_up(recipe.train, len(examples))
     # Raises now rather than after the first epoch.
     by = recipe.train.select_by, experiment.revision
     how_scored = task.check_validation(experiment.folder, *by)
@@ -97,16 +109,15 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     view = TrainingView(console, recipe, examples, chosen, remarks)
     where = [chosen.index] if chosen.index is not None else 1
     fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
-    model: Any = fresh_model(experiment, start=start, resume=resume)
-    model, optimiser = fabric.setup(model, make_optimiser(model, config))
-    loop = TrainingLoop(fabric, model, optimiser, objective_for(recipe, examples), config, examples)
-    cost = estimate(loop)
+    model = fresh_model(experiment, start=start, resume=resume)
+    loop = _put_together(fabric, model, recipe, examples, checkpoint_interval(keep))
+    cost = estimate(loop, progress.epoch)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     if run:
-        load_state(out / LAST, model.module, optimiser.optimizer)
+        load_state(out / LAST, loop.model.module, loop.optimiser.optimizer, loop.average)
         write_recipe(run, recipe)
     else:
-        initialise(model.module, experiment, examples, start, view.say)
+        initialise(loop.model.module, experiment, examples, start, view.say)
         made = recipe, experiment.sizes, experiment.words
         write_run(out, name, made, _origin(experiment, start), experiment.store.path / BACKBONE)
     view.show_estimate(cost, progress)
@@ -115,6 +126,25 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(_best(rows))
     return _best(rows)["scores"]  # type: ignore[no-any-return]
+
+
+def _put_together(
+    fabric: Any, model: nn.Module, recipe: Recipe, examples: Any, keep_every: int
+) -> TrainingLoop:
+    """The loop that trains a recipe's model."""
+    config = training_of(recipe)
+    wrapped, optimiser = fabric.setup(model, make_optimiser(model, config))
+    return TrainingLoop(
+        fabric,
+        wrapped,
+        optimiser,
+        objective_for(recipe, examples),
+        config,
+        examples,
+        shares_for(recipe),
+        average=copy.deepcopy(wrapped.module) if config.ema else None,  # filled by the first step
+        keep_every=keep_every,
+    )
 
 
 def _until_it_is_over(
@@ -170,13 +200,16 @@ def _saved(out: Path) -> tuple[Progress, Rows]:
 
 def _best(rows: Rows) -> dict[str, Any]:
     """The row of the best epoch, whose weights are kept."""
-    return max(rows, key=lambda row: row["score"])
+    return max(rows, key=selection_score)
 
 
 def _over(progress: Progress, recipe: Recipe, out: Path) -> str:
     """What is told of a finished run that is to be resumed."""
     epochs, patience = recipe.train.epochs, recipe.train.patience
     done = f"{out} is finished, and nothing was trained: {progress.epoch} epochs are done"
+    if recipe.train.steps is not None and progress.step >= recipe.train.steps:
+        start = "Begin another run with its weights: --from, and another --out."
+        return f"{done} and {progress.step} steps, and train.steps is {recipe.train.steps}. {start}"
     if progress.epoch >= epochs:
         more = 2 * progress.epoch
         return f"{done} and train.epochs is {epochs}. Go on with --set train.epochs={more}."
@@ -248,6 +281,15 @@ def training_of(recipe: Recipe) -> TrainConfig:
     return config.model_copy(update={"rules": rules})
 
 
+def _check_warm_up(config: TrainConfig, examples: int) -> None:
+    """Raise BadConfig where the run would end before a cosine begins to fall."""
+    schedule, steps = config.schedule, run_length(config, examples).steps
+    if isinstance(schedule, Cosine) and schedule.warmup_steps >= steps:
+        message = f"the run has {steps:,} steps, and train.schedule.warmup_steps is"
+        hint = "Set train.schedule.warmup_steps to about a tenth of the steps, or train longer."
+        raise BadConfig(f"{message} {schedule.warmup_steps:,}", hint=hint)
+
+
 def _check_out(out: Path, experiment: Experiment, run: OpenedRun | None) -> None:
     """Refuse to write over a run, or to resume one with another recipe, data or features."""
     if run is None:
@@ -290,6 +332,52 @@ def _epoch(
             raise KeyboardInterrupt
 
 
+def _row(
+    loop: TrainingLoop, task: Task, experiment: Experiment, progress: Progress, rows: Rows
+) -> tuple[dict[str, Any], ScoredExamples]:
+    """Score the model on the validation split: the row of the epoch that ends, for the log, and
+    what was scored."""
+    recipe, info = experiment.recipe, TASK_INFO[experiment.recipe.task]
+    start, smoothing = time.perf_counter(), recipe.train.select_smoothing
+    metric = recipe.train.select_by or info.default_metric  # chooses the best epoch
+    beam_size = recipe.decode.validation_beam_size if recipe.decode else None
+    metrics = tuple(dict.fromkeys((metric, *info.epoch_metrics)))
+    options = ScoreOptions(metrics, beam_size, experiment.revision)
+    with loop.fabric.autocast():
+        scored = task.score_model(loop.validated, experiment, "val", loop.fabric.device, options)
+    score = selected_score(scored, metric)
+    chooses: dict[str, Any] = {}
+    if smoothing:
+        raw = [*(row["score"] for row in rows), score]
+        interval = score_interval(scored, metric)
+        chooses = {"smoothed_score": smoothed(raw, smoothing), "interval": interval}
+    row: dict[str, Any] = {
+        "epoch": progress.epoch + 1,
+        "step": progress.step,
+        "loss": progress.mean_loss,
+        "train_metric": train_metric(recipe).title,
+        "train_score": 100 * progress.train_score / progress.train_scored,
+        "metric": metric,
+        "score": score,
+        **chooses,
+        "scores": measured(scored),
+        "learning_rate": loop.optimiser.param_groups[0]["lr"],
+        "examples_per_second": progress.examples / progress.seconds,
+        "waiting": progress.waited / progress.seconds,
+        "seconds": progress.seconds,
+        "seconds_scoring": time.perf_counter() - start,
+    }
+    return row, scored
+
+
+def smoothed(scores: Sequence[float], decay: float) -> float:
+    """The moving mean of scores, the last one weighs most. Equal scores have themselves as mean."""
+    mean = 0.0
+    for number, score in enumerate(scores, start=1):
+        mean += (score - mean) * ((1 - decay) / (1 - decay**number))
+    return mean
+
+
 def _end_epoch(
     loop: TrainingLoop,
     task: Task,
@@ -299,33 +387,16 @@ def _end_epoch(
     out: Path,
 ) -> None:
     """Score the model, keep it if it is the best, add a row to the log, and save all of it."""
-    config, recipe, model = loop.config, experiment.recipe, loop.model.module
-    start, default = time.perf_counter(), TASK_INFO[recipe.task].default_metric
-    metric = recipe.train.select_by or default  # chooses the best epoch
-    beam_size = recipe.decode.validation_beam_size if recipe.decode else None
-    metrics = tuple(dict.fromkeys((metric, default)))
-    options = ScoreOptions(metrics, beam_size, experiment.revision)
-    with loop.fabric.autocast():
-        scored = task.score_model(model, experiment, "val", loop.fabric.device, options)
-    score = selected_score(scored, metric)
-    row: dict[str, Any] = {
-        "epoch": progress.epoch + 1,
-        "step": progress.step,
-        "loss": progress.mean_loss,
-        "train_metric": train_metric(recipe).title,
-        "train_score": 100 * progress.train_score / progress.train_scored,
-        "metric": metric,
-        "score": score,
-        "scores": scored.scores,
-        "learning_rate": loop.optimiser.param_groups[0]["lr"],
-        "examples_per_second": progress.examples / progress.seconds,
-        "waiting": progress.waited / progress.seconds,
-        "seconds": progress.seconds,
-        "seconds_scoring": time.perf_counter() - start,
-    }
+    config, recipe, model = loop.config, experiment.recipe, loop.validated
+    row, scored = _row(loop, task, experiment, progress, rows)
+    score = selection_score(row)
+    epoch = {"epoch": str(row["epoch"])}
+    if loop.keep_every and row["epoch"] % loop.keep_every == 0:
+        (out / CHECKPOINTS).mkdir(exist_ok=True)
+        save_tensors(checkpoint_path(out, row["epoch"]), model.state_dict(), epoch)
     if score > progress.best:
         progress.best, progress.epochs_since_improvement = score, 0
-        save_tensors(out / "model.safetensors", model.state_dict(), {"epoch": str(row["epoch"])})
+        save_tensors(out / "model.safetensors", model.state_dict(), epoch)
     else:
         progress.epochs_since_improvement += 1
         schedule, waited = config.schedule, progress.epochs_since_improvement
@@ -353,11 +424,14 @@ def _draw(out: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _is_over(progress: Progress, recipe: Recipe) -> bool:
-    """Whether all epochs are done, or so many without a better score that training stops."""
-    epochs, patience = recipe.train.epochs, recipe.train.patience
-    waited = patience is not None and progress.epochs_since_improvement >= patience
-    out_of_patience = waited and progress.epoch >= _epochs_without_encoder(recipe)
-    return progress.epoch >= epochs or out_of_patience
+    """Whether all epochs or steps are done, or so many epochs without a better score that training
+    stops. A run that was stopped within an epoch, be it behind its last step, is not over."""
+    config = recipe.train
+    done = progress.epoch >= config.epochs
+    done |= config.steps is not None and progress.step >= config.steps
+    waited = config.patience is not None and progress.epochs_since_improvement >= config.patience
+    fair = progress.epoch >= _epochs_without_encoder(recipe) and progress.step >= config.min_steps
+    return progress.batch == 0 and (done or (waited and fair))
 
 
 def _epochs_without_encoder(recipe: Recipe) -> int:
@@ -367,4 +441,4 @@ def _epochs_without_encoder(recipe: Recipe) -> int:
 
 def _save_last(out: Path, loop: TrainingLoop, progress: Progress, rows: Rows) -> None:
     state = {"progress": asdict(progress), "log": rows}
-    save_state(out / LAST, loop.model.module, loop.optimiser.optimizer, state)
+    save_state(out / LAST, loop.model.module, loop.optimiser.optimizer, state, loop.average)
