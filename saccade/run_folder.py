@@ -209,6 +209,32 @@ def open_run(path: Path) -> OpenedRun:
     return OpenedRun(path, header, Words.from_json(read_json_of_run(file), file))
 
 
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The rows of `log.jsonl`, one for each epoch; none of an imported run. Raises BadRun."""
+    file = run / "log.jsonl"
+    if not file.exists():
+        return []
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, RecursionError) as error:
+        message, hint = f"not lines of JSON ({error})", "Restore it, or train again."
+        raise BadRun(message, location=file, hint=hint) from None
+    return checked_log(rows, file)
+
+
+def training_findings(run: Path) -> list[str]:
+    """What was found to be wrong with a run while it trained, a sentence each. Raises BadRun."""
+    try:
+        return [
+            f"epoch {row['epoch']}: {one['message']}. {one['hint']}"
+            for row in read_log(run)
+            for one in row.get("findings", ())
+        ]
+    except (KeyError, TypeError) as error:
+        message, hint = f"a finding is not one ({error})", "Restore it, or train again."
+        raise BadRun(message, location=run / "log.jsonl", hint=hint) from None
+
+
 def checkpoint_path(run: Path, epoch: int) -> Path:
     """Where a run folder keeps the weights of an epoch, counted from 1."""
     return run / CHECKPOINTS / f"epoch-{epoch}.safetensors"

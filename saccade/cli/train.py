@@ -76,6 +76,9 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
     ] = False,
+    no_watchdog: Annotated[
+        bool, typer.Option("--no-watchdog", help="Do not test the run, warn of it or stop it.")
+    ] = False,
     keep: Annotated[
         str, typer.Option(help="Checkpoints: best, all, or 'every N' for every Nth epoch.")
     ] = "best",
@@ -97,6 +100,7 @@ def train(
         features=features,
         start=start,
         resume=resume,
+        watchdog=not no_watchdog,
         keep=keep,
         minutes=minutes,
         allow=allow or (),

@@ -6,7 +6,6 @@ Scores of a file of predictions (`saccade score`) stand beside runs; what only a
 None for them.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -26,7 +25,7 @@ from saccade.evaluation.scoring import read_rows, statistics
 from saccade.inference.model import load_model
 from saccade.models.catalogue import MODELS, Entry
 from saccade.models.encoder import EncodedModel, without_encoder
-from saccade.run_folder import OpenedRun, checked_log, open_run
+from saccade.run_folder import OpenedRun, open_run, read_log
 
 NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")
 """What `evaluate` and `score` write now; earlier versions wrote less."""
@@ -226,18 +225,7 @@ def _read(name: str, path: Path, whole: Mapping[str, Any], split: Split) -> Comp
     if not all(math.isclose(found[m].whole(), scores[m], rel_tol=1e-6) for m in info.main_metrics):
         raise refused(f"scored-{split}.parquet does not amount to the scores in scores.json")
     sizes = _sizes(opened) if opened else (None, None)
-    return ComparedRun(name, path, opened, scores, rows, _log(path / "log.jsonl"), *sizes)
-
-
-def _log(file: Path) -> list[dict[str, Any]]:
-    if not file.exists():
-        return []
-    try:
-        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except (ValueError, RecursionError) as error:
-        message, hint = f"not lines of JSON ({error})", "Restore it, or train again."
-        raise BadRun(message, location=file, hint=hint) from None
-    return checked_log(rows, file)
+    return ComparedRun(name, path, opened, scores, rows, read_log(path), *sizes)
 
 
 def _sizes(opened: OpenedRun) -> tuple[int, int]:

@@ -8,9 +8,9 @@ from saccade.core.errors import BadConfig
 
 
 class Settings(BaseModel):
-    """Base of all settings: no field can be changed, and none can be misspelt."""
+    """Base of all settings: no field can be changed, none misspelt, and no number is infinite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     def replace(self, **fields: Any) -> Self:
         """The same settings with other values in some fields, checked (`model_copy` does not)."""

@@ -30,7 +30,7 @@ from saccade.evaluation.tasks import TASKS, Task
 from saccade.evaluation.verdict import SHUFFLED, give_verdict
 from saccade.experiment import Experiment, assemble_for_run
 from saccade.inference.model import load_model
-from saccade.run_folder import OpenedRun, open_run
+from saccade.run_folder import OpenedRun, open_run, training_findings
 
 COPIES = frozenset({"copied-images", "near-copied-images"})
 """Findings of `check` about images that are in training, too."""
@@ -147,6 +147,7 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
         "model": recipe.model.kind,
         "seed": recipe.train.seed,
         "epoch": kept_epoch(opened.path),
+        "training_findings": training_findings(opened.path),
         "versions": header.versions,
     }
 

@@ -230,6 +230,27 @@ class FeatureStore:
             regions = from_bytes(regions, scales)
         return regions, mask
 
+    def largest_number(self, rows: np.ndarray) -> float:
+        """The largest absolute value in the regions of some images.
+
+        Raises BadStore that names the images whose regions hold NaN or infinite numbers.
+        """
+        largest, wrong = 0.0, list[int]()
+        for row in rows if self.header.dtype != "uint8" else ():
+            regions = self.read(np.array([row]))[0][0, : self.counts[row]]
+            if np.isfinite(regions).all():
+                largest = max(largest, float(np.abs(regions).max(initial=0)))
+            else:
+                wrong.append(int(self.ids[row]))
+        if wrong:
+            named = ", ".join(map(str, wrong[:NAMED]))
+            others = f" and {len(wrong) - NAMED} others" if len(wrong) > NAMED else ""
+            images = "image" if len(wrong) == 1 else "images"
+            message = f"the features of {images} {named}{others} hold NaN or infinite numbers"
+            hint = MAKE_AGAIN.format(self.header.command)
+            raise BadStore(message, location=self.path / "features.npy", hint=hint)
+        return largest
+
     def copy(self, rows: np.ndarray) -> np.ndarray:
         """Regions `(n, R, D)` as stored. Large stores are read to the end in little memory."""
         copied: np.ndarray = self.features[rows]

@@ -42,7 +42,7 @@ from saccade.inference.batched import (
 from saccade.inference.decoding import Rules, draw, replay, rules_of
 from saccade.inference.model import load_model
 from saccade.models.encoder import EncodedModel, without_encoder
-from saccade.run_folder import BACKBONE, OpenedRun, open_run
+from saccade.run_folder import BACKBONE, OpenedRun, open_run, training_findings
 from saccade.text.segmentation import as_sentence
 from saccade.text.tokenizers import as_question
 
@@ -341,4 +341,7 @@ def _refuse_below_one(**given: int | None) -> None:
 
 def load(path: str | Path, device: str = "auto") -> Run:
     """Open a run folder and put its best weights on a device: see `saccade.load`."""
-    return Run(open_run(Path(path)), choose_device(device))
+    opened = open_run(Path(path))
+    for finding in training_findings(opened.path):
+        warnings.warn(f"while this run trained, {finding}", SaccadeWarning, stacklevel=3)
+    return Run(opened, choose_device(device))

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from saccade.config import TrainConfig
-from saccade.core.errors import BadData
 from saccade.core.tensors import load_tensors, save_tensors
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
@@ -22,6 +21,7 @@ from saccade.models.encoder import EncodedModel
 from saccade.training import optim
 from saccade.training.averaging import update_average
 from saccade.training.objectives import Objective, Shares, StepResult
+from saccade.training.watchdog import Watchdog, not_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -103,6 +103,9 @@ class TrainingLoop:
     """A copy of the model with the moving average of its weights, where the recipe has `ema`."""
     keep_every: int = 0
     """Epochs between the checkpoints that are kept beside the best weights; 0 keeps none."""
+    minutes: float | None = None
+    """Of training and validation, after which the run ends as after its last epoch."""
+    watchdog: Watchdog = field(default_factory=Watchdog)
     results: list[Tensor] = field(default_factory=list)
     """Loss and training score of the last few batches, each (2,), not yet waited for."""
 
@@ -174,6 +177,7 @@ class TrainingLoop:
         scaler = getattr(self.fabric.strategy.precision, "scaler", None)
         if scaler is not None:  # 16-mixed: gradients are clipped, and decay is added, in true size
             scaler.unscale_(self.optimiser.optimizer)
+        self.watchdog.gradient(self.model.module, step)
         optim.clip_gradients(self.model.module, self.config)
         self.optimiser.step()
         optim.constrain_weights(self.model.module, self.optimiser, self.config)
@@ -182,13 +186,18 @@ class TrainingLoop:
         return results
 
     def accumulate_losses(self, progress: Progress) -> None:
-        """Wait for the results of the last steps and add them up. Raises BadData for NaN."""
+        """Wait for the results of the last steps and add them up.
+
+        Raises BadStore or BadRun for NaN, BadRun where the watchdog gives the run up.
+        """
+        before = progress.loss
         for loss, score in torch.stack(self.results).tolist() if self.results else []:
             if not math.isfinite(loss):
-                hint = "Lower train.optimiser.learning_rate or clip; the best weights are kept."
-                raise BadData(f"the loss became {loss} before step {progress.step}", hint=hint)
+                raise not_finite(self, progress, loss)
             progress.loss += loss
             progress.train_score += score
+        if progress.pending:
+            self.watchdog.loss((progress.loss - before) / progress.pending, progress.step)
         progress.pending = 0
         self.results.clear()
 

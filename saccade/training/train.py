@@ -10,11 +10,13 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from torch import Tensor, nn
@@ -24,7 +26,7 @@ from saccade.checks.check import checked
 from saccade.config import Cosine, Recipe, ReduceOnPlateau, TrainConfig, WeightRule, change
 from saccade.core.console import stop_on_signal
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadConfig, BadData, BadRun
+from saccade.core.errors import BadConfig, BadData, BadRun, SaccadeError
 from saccade.core.files import refuse_small_disk, write_bytes, write_text
 from saccade.core.formatting import printable
 from saccade.core.run_files import (
@@ -76,7 +78,9 @@ from saccade.training.initialise import fresh_model, initialise
 from saccade.training.loop import Progress, TrainingLoop, load_state, run_length, save_state
 from saccade.training.objectives import objective_for, shares_for, train_metric
 from saccade.training.optim import make_optimiser
+from saccade.training.probes import set_watchdog
 from saccade.training.progress import TrainingView, estimate
+from saccade.training.watchdog import TrainingFinding
 
 SAVE_EVERY_SECONDS = 600.0
 Rows = list[dict[str, Any]]
@@ -99,6 +103,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     allow: Sequence[str] = (),
     strict: bool = False,
     device: str = "auto",
+    watch: bool = True,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
@@ -108,57 +113,64 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     run = open_run(out) if resume else None
     given = _as_it_runs(recipe, device, console, run or (open_run(start) if start else None))
     experiment = assemble(given, DataFolder(data), features, run)
-    recipe = experiment.recipe
     _check_out(out, experiment, run)
     progress, rows = _saved(out) if run else (Progress(), Rows())
-    if _is_over(progress, recipe) or _is_out_of_time(progress, rows, minutes):
-        _print(console, _over(progress, recipe, out))
+    if _is_over(progress, experiment.recipe) or _is_out_of_time(progress, rows, minutes):
+        _print(console, _over(progress, experiment.recipe, out))
         return _best(rows)["scores"]  # type: ignore[no-any-return]
-    task = TASKS[recipe.task]
-    examples = task.examples(experiment, "train")
-    if not len(examples):
-        hint = f"Left out: {examples.left_out}."
-        raise BadData("no training example is left", location=data, hint=hint)
-    _check_warm_up(recipe.train, len(examples))
-    # Raises now rather than after the first epoch.
-    by = recipe.train.select_by, experiment.revision
-    how_scored = task.check_validation(experiment.folder, *by)
+    task = TASKS[experiment.recipe.task]
+    examples, how_scored = _examples(task, experiment)
     findings = checked(experiment, out, device, allow, strict=strict)
     chosen = choose_device(device)
-    # Imported here: it takes seconds, and all that can be refused is refused by now.
-    from lightning_fabric import Fabric  # noqa: PLC0415
-
     conditions = conditions_on(chosen)
     remarks = [line for one in findings for line in describe(one)]
-    remarks += [*_about_words(given, experiment), how_scored, *_about_length(run, recipe)]
-    remarks += _about_views(experiment, examples.views)
+    remarks += [*_about_words(given, experiment), how_scored]
+    remarks += [*_about_length(run, experiment.recipe), *_about_views(experiment, examples.views)]
     remarks += changed_conditions(run, conditions) if run else ()
-    view = TrainingView(console, recipe, examples, chosen, remarks)
-    where = [chosen.index] if chosen.index is not None else 1
-    fabric = Fabric(accelerator=chosen.type, devices=where, precision=recipe.train.precision)
+    view = TrainingView(console, experiment.recipe, examples, chosen, remarks)
     model = fresh_model(experiment, start=start, resume=resume)
-    experiment = replace(experiment, recipe=with_own_sizes(recipe, model))
-    recipe = experiment.recipe
-    loop = _put_together(fabric, model, recipe, examples, checkpoint_interval(keep))
+    experiment = replace(experiment, recipe=with_own_sizes(experiment.recipe, model))
+    loop = _put_together(chosen, model, experiment.recipe, examples)
+    loop.keep_every, loop.minutes = checkpoint_interval(keep), minutes
     cost = estimate(loop, progress.epoch)
     refuse_small_disk(BadRun, out, "the run", cost.disk_bytes, "choose another --out")
     if run:
         _load_last(out, loop)
-        note_resumed(run, recipe, conditions)
+        note_resumed(run, experiment.recipe, conditions)
     else:
         initialise(loop.model.module, experiment, examples, start, view.say)
         origin = _origin(experiment, start, findings)
         _start_run(out, name, loop, experiment, origin, conditions)
     view.show_estimate(cost, progress)
-    _until_it_is_over(loop, task, experiment, progress, rows, view, out, minutes)
+    if watch:
+        set_watchdog(loop, experiment.recipe, cost, rows, view.say)
+    _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(_best(rows), findings)
     return _best(rows)["scores"]  # type: ignore[no-any-return]
 
 
+def _examples(task: Task, experiment: Experiment) -> tuple[Any, str]:
+    """The training examples, and how the validation split will be scored. Raises BadConfig or
+    BadData now for what would fail after the first epoch.
+    """
+    examples, config = task.examples(experiment, "train"), experiment.recipe.train
+    if not len(examples):
+        hint = f"Left out: {examples.left_out}."
+        raise BadData("no training example is left", location=experiment.folder.path, hint=hint)
+    _check_warm_up(config, len(examples))
+    by = config.select_by, experiment.revision
+    return examples, task.check_validation(experiment.folder, *by)
+
+
 def _put_together(
-    fabric: Any, model: nn.Module, recipe: Recipe, examples: Any, keep_every: int
+    device: torch.device, model: nn.Module, recipe: Recipe, examples: Any
 ) -> TrainingLoop:
     """The loop that trains a recipe's model."""
+    # Imported here: it takes seconds, and all that can be refused is refused by now.
+    from lightning_fabric import Fabric  # noqa: PLC0415
+
+    where = [device.index] if device.index is not None else 1
+    fabric = Fabric(accelerator=device.type, devices=where, precision=recipe.train.precision)
     config = training_of(recipe)
     wrapped, optimiser = fabric.setup(model, make_optimiser(model, config))
     return TrainingLoop(
@@ -170,7 +182,6 @@ def _put_together(
         examples,
         shares_for(recipe),
         average=copy.deepcopy(wrapped.module) if config.ema else None,  # filled by the first step
-        keep_every=keep_every,
     )
 
 
@@ -198,21 +209,40 @@ def _until_it_is_over(
     rows: Rows,
     view: TrainingView,
     out: Path,
-    minutes: float | None,
 ) -> None:
     """Train and score epoch after epoch; raises KeyboardInterrupt if stopped."""
     drawn, recipe = time.monotonic(), experiment.recipe
     with stop_on_signal() as stopped, view.bar:
-        while not (_is_over(progress, recipe) or _is_out_of_time(progress, rows, minutes)):
+        while not (_is_over(progress, recipe) or _is_out_of_time(progress, rows, loop.minutes)):
             best = progress.best
-            _epoch(loop, progress, rows, view, stopped, out, minutes)
-            view.scoring()
-            _end_epoch(loop, task, experiment, progress, rows, out)
+            with _logged_failure(rows, out):
+                _epoch(loop, progress, rows, view, stopped, out)
+                view.scoring()
+                _end_epoch(loop, task, experiment, progress, rows, out)
             view.epoch(rows[-1], best)
+            with _logged_failure(rows, out):
+                loop.watchdog.refuse_lost()
             if time.monotonic() - drawn > DRAW_EVERY_SECONDS:
                 _draw(out, rows)
                 drawn = time.monotonic()
     _draw(out, rows)
+
+
+@contextmanager
+def _logged_failure(rows: Rows, out: Path) -> Iterator[None]:
+    """Note in the log why training ended before its time: who uses the kept weights is told."""
+    try:
+        yield
+    except SaccadeError as error:
+        if rows:
+            finding = TrainingFinding("stopped", f"training stopped: {error.message}", error.hint)
+            rows[-1].setdefault("findings", []).append(finding._asdict())
+            _write_log(out, rows)
+        raise
+
+
+def _write_log(out: Path, rows: Rows) -> None:
+    write_text(out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def _saved(out: Path) -> tuple[Progress, Rows]:
@@ -387,7 +417,6 @@ def _epoch(
     view: TrainingView,
     stopped: list[int],
     out: Path,
-    minutes: float | None,
 ) -> None:
     """Train the rest of an epoch, or until the time is over, and save now and then; raises
     KeyboardInterrupt if stopped."""
@@ -401,15 +430,16 @@ def _epoch(
         if stopped:
             _draw(out, rows)
             raise KeyboardInterrupt
-        if _is_out_of_time(progress, rows, minutes):
+        if _is_out_of_time(progress, rows, loop.minutes):
             loop.accumulate_losses(progress)
             return
 
 
 def _row(
     loop: TrainingLoop, task: Task, experiment: Experiment, progress: Progress, rows: Rows
-) -> dict[str, Any]:
-    """Score the model on the validation split: the row of the epoch that ends, for the log."""
+) -> tuple[dict[str, Any], ScoredExamples]:
+    """Score the model on the validation split: the row of the epoch that ends, for the log, and
+    what was scored."""
     recipe, info = experiment.recipe, TASK_INFO[experiment.recipe.task]
     start, smoothing = time.perf_counter(), recipe.train.select_smoothing
     metric = recipe.train.select_by or info.default_metric  # chooses the best epoch
@@ -423,7 +453,7 @@ def _row(
         raw = [*(row["score"] for row in rows), score]
         interval = score_interval(scored, metric)
         chooses = {"smoothed_score": smoothed(raw, smoothing), "interval": interval}
-    return {
+    row: dict[str, Any] = {
         "epoch": progress.epoch + 1,
         "step": progress.step,
         "loss": progress.mean_loss,
@@ -440,6 +470,7 @@ def _row(
         "seconds": progress.seconds,
         "seconds_scoring": time.perf_counter() - start,
     }
+    return row, scored
 
 
 def _validate(
@@ -486,7 +517,7 @@ def _end_epoch(
 ) -> None:
     """Score the model, keep it if it is the best, add a row to the log, and save all of it."""
     config, recipe, model = loop.config, experiment.recipe, loop.validated
-    row = _row(loop, task, experiment, progress, rows)
+    row, scored = _row(loop, task, experiment, progress, rows)
     score = selection_score(row)
     epoch = {"epoch": str(row["epoch"])}
     if loop.keep_every and row["epoch"] % loop.keep_every == 0:
@@ -506,7 +537,10 @@ def _end_epoch(
     if progress.epoch == _epochs_without_encoder(recipe):
         progress.epochs_since_improvement = 0  # the encoder trains from now on: patience is new
     rows.append(row)
-    write_text(out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    is_last = _is_over(progress, recipe)
+    loop.watchdog.epoch(rows, scored, experiment.folder, is_last=is_last)
+    row["findings"] = loop.watchdog.take()
+    _write_log(out, rows)
     _save_last(out, loop, progress, rows)
 
 
