@@ -235,9 +235,7 @@ def check(
         []
     """
     _check_data(data)
-    from saccade.recipes.catalogue import load_recipe
-
-    chosen = load_recipe(recipe, changes) if recipe is not None else None
+    chosen = _recipe_for(recipe, Path(data), changes, None) if recipe is not None else None
     from saccade.checks.check import check as find
     from saccade.data.folder import DataFolder
 
@@ -811,13 +809,16 @@ def _recipe_for(
     recipe: "str | Path | Recipe", data: Path, changes: Iterable[str], resumed: Path | None
 ) -> "Recipe":
     """A recipe with its changes; an automatic one as the data, or the run that goes on, has it."""
+    from saccade.recipes.advice import load_recipe_for, task_of
+    from saccade.recipes.catalogue import load_recipe
+
+    if task_of(recipe) is None:
+        return load_recipe(recipe, changes)
     from saccade.data.folder import DataFolder
-    from saccade.recipes.advice import AUTOMATIC, load_recipe_for
     from saccade.run_folder import open_run
 
-    if resumed is not None and recipe in AUTOMATIC.values():
-        header = open_run(resumed).header
-        recipe = header.recipe if header.recipe_name == recipe else recipe
+    if resumed is not None and (header := open_run(resumed).header).recipe_name == recipe:
+        recipe = header.recipe
     return load_recipe_for(DataFolder(data), recipe, changes)
 
 

@@ -8,9 +8,10 @@ import pytest
 
 import saccade
 from saccade.core.errors import BadData
+from saccade.core.tasks import TASK_INFO
 from saccade.core.tensors import load_tensors
 from saccade.data.folder import DataFolder
-from saccade.recipes.advice import AUTOMATIC, STEPS, advise
+from saccade.recipes.advice import STEPS, advise
 from saccade.run_folder import open_run
 from tests.worlds import make_world
 
@@ -22,13 +23,13 @@ def world(tmp_path_factory):
     return make_world(tmp_path_factory.mktemp("world") / "data")
 
 
-@pytest.mark.parametrize("task", AUTOMATIC)
+@pytest.mark.parametrize("task", TASK_INFO)
 def test_the_choices_stand_in_the_recipe_and_fit_the_data(world, task):
     advice = advise(world, task)
-    assert advice.name == AUTOMATIC[task]
+    assert advice.name == TASK_INFO[task].automatic_recipe
     assert advice.recipe.task == task
-    assert all(choice.reason for choice in advice.choices)
-    chosen = {choice.field: choice.value for choice in advice.choices}
+    assert all(one.reason for one in advice.settings)
+    chosen = {one.field: one.value for one in advice.settings}
     train, schedule = advice.recipe.train, advice.recipe.train.schedule
     assert int(chosen["train.steps"]) == train.steps
     assert schedule.warmup_steps < train.steps
@@ -70,7 +71,8 @@ def test_the_image_must_earn_its_part(world, tmp_path, says_nothing):
         np.load(world.store_path("cells") / "features.npy", mmap_mode="r+")[:] = 1
     out = tmp_path / "run"
     long = [*QUICK, "train.epochs=25", "train.steps=75", "train.optimiser.learning_rate=0.01"]
-    saccade.train("auto-vqa", world.path, out, changes=QUICK if says_nothing else long)
+    given = {"changes": QUICK, "allow": ["constant-features", "repeated-features"]}
+    saccade.train("auto-vqa", world.path, out, **(given if says_nothing else {"changes": long}))
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert all(row["score"] >= row["score_without_image"] for row in rows)
     kept, metadata = load_tensors(out / "model.safetensors")

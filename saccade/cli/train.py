@@ -53,13 +53,12 @@ def advise(
     from saccade.api import advise as choose
 
     advice = choose(data, task)
-    rows = [(f"{choice.field}={choice.value}", choice.reason) for choice in advice.choices]
+    rows = [(f"{one.field}={one.value}", one.reason) for one in advice.settings]
     lines = [*app.columns(rows), f"All else: saccade show {advice.name}"]
     command = (
         f"saccade train {advice.name} --data {shlex.quote(str(data))} --out runs/{advice.name}"
     )
-    choices = [choice._asdict() for choice in advice.choices]
-    result = {"recipe": advice.name, "choices": choices}
+    result = {"recipe": advice.name, "settings": [one._asdict() for one in advice.settings]}
     return app.Result(result, [*lines, f"Next: {command}"])
 
 

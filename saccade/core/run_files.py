@@ -54,11 +54,11 @@ def refuse_run(out: Path) -> None:
 
 
 def _is_trained(state: Path) -> bool:
-    """Whether a run was saved after a step; True where a damaged file does not tell."""
+    """Whether a run was saved after a step; True where no file, or a damaged one, tells."""
+    if not state.exists():
+        return True
     try:
-        return (
-            state.exists() and json.loads(read_metadata(state)["progress"])["progress"]["step"] > 0
-        )
+        return int(json.loads(read_metadata(state)["progress"])["progress"]["step"]) > 0
     except (BadRun, LookupError, TypeError, ValueError, RecursionError):
         return True
 

@@ -36,6 +36,8 @@ class TaskInfo(NamedTuple):
     """The entry of `scores.json` with the loss on a split that is not learnt from."""
     usage: str
     """The command that uses a run, after `saccade`."""
+    automatic_recipe: str
+    """The recipe whose settings `saccade advise` chooses for a data folder."""
     first_recipe: str
     """The recipe to begin with: its `-small` form learns from few images, on a CPU."""
 
@@ -53,6 +55,7 @@ TASK_INFO: Mapping[str, TaskInfo] = {
         example_metric="accuracy",
         held_out_loss="answer_loss",
         usage='ask {run} IMAGE "QUESTION"',
+        automatic_recipe="auto-vqa",
         first_recipe="show-ask-attend-answer",
     ),
     "caption": TaskInfo(
@@ -67,6 +70,7 @@ TASK_INFO: Mapping[str, TaskInfo] = {
         example_metric="cider",
         held_out_loss="teacher_forced",
         usage="caption {run} IMAGE",
+        automatic_recipe="auto-caption",
         first_recipe="show-attend-tell",
     ),
 }

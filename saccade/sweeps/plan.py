@@ -22,7 +22,7 @@ from saccade.core.settings import Settings, all_problems
 from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.data.folder import DataFolder
 from saccade.data.records import Split
-from saccade.recipes.advice import AUTOMATIC, load_recipe_for
+from saccade.recipes.advice import load_recipe_for, task_of
 from saccade.recipes.catalogue import load_recipe
 from saccade.text.tokenizers import FILE
 from saccade.text.vocabulary import file_vocabulary
@@ -149,7 +149,7 @@ def read_sweep(file: Path) -> Sweep:
     ):
         with mistakes.at(f"{data} with {' '.join(filter(None, (recipe_name, settings)))}"):
             entry, recipe = entries[recipe_name], base
-            if entry in AUTOMATIC.values():
+            if task_of(entry):
                 recipe = load_recipe_for(folder, entry, given.settings[settings])
             split, store = _check_training(recipe, folder, given)
             for seed in given.seeds or (recipe.train.seed,):

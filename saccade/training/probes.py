@@ -91,7 +91,7 @@ def setting_findings(config: TrainConfig, examples: int) -> Iterator[TrainingFin
     moves = float(np.ptp(factors)) > DEAD * peak
     if isinstance(schedule, ReduceOnPlateau):
         moves = schedule.patience < epochs - 1  # the first epoch is always the best so far
-    if not moves and schedule.kind != "constant":
+    if not moves and schedule.kind != "constant" and steps >= STEPS:  # fewer are told by themselves
         message = f"{field} never changes the learning rate in the {steps:,} steps of this run"
         hint = "Shorten its times to those of the run, or set train.schedule.kind=constant."
         yield TrainingFinding("schedule_without_effect", message, hint)
@@ -115,9 +115,8 @@ def setting_findings(config: TrainConfig, examples: int) -> Iterator[TrainingFin
     allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
     if config.workers > (cores := len(allowed)):
         message = f"train.workers is {config.workers}, and this machine has {cores} cores"
-        yield TrainingFinding(
-            "too_many_workers", message, f"Set train.workers={max(cores - 1, 0)}."
-        )
+        hint = f"Set train.workers={max(cores - 1, 0)}."
+        yield TrainingFinding("too_many_workers", message, hint)
 
 
 def probe(
