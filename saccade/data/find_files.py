@@ -65,17 +65,24 @@ def found_once(search: Callable[Given, Found]) -> Callable[Given, Found]:
 
 
 def files_like(root: Path, pattern: str) -> list[Path]:
-    """Files whose whole name matches `pattern`, those in `root` first, then by name.
+    """Files whose whole name matches `pattern`, those in `root` first, then by name: there, in the
+    folders directly below it, and in `train/val/`, say.
 
     Folders that nobody may list are passed over.
     """
     matches = re.compile(pattern).fullmatch
+    inside = folders_in(root)
+    parts = [one for folder in inside if _A_SPLIT(folder.name) for one in folders_in(folder)]
     return [
         folder / name
-        for folder in [root, *folders_in(root)]
+        for folder in [root, *inside, *(one for one in parts if _A_SPLIT(one.name))]
         for name in _names(folder)
         if matches(name)
     ]
+
+
+_A_SPLIT = re.compile(r"(?i)train|val|dev|test").match
+"""The names of folders that may be named after a split."""
 
 
 def _names(folder: Path) -> Sequence[str]:
@@ -170,11 +177,13 @@ class SeveralFit(BadConfig):
         super().__init__(message, location=location, hint=f"Say which: {' or '.join(typed)}.")
 
 
-def several_files(kind: str, root: Path, found: Sequence[Path], option: str) -> SeveralFit:
-    """The error for several files of a kind of which `option` names one."""
+def several_files(
+    kind: str, root: Path, found: Sequence[Path], option: str, choices: Sequence[str] = ()
+) -> SeveralFit:
+    """The error for several files of a kind of which `option` names one, or is one of `choices`."""
     names = [path.relative_to(root).as_posix() for path in found]
     message = f"holds several {kind}: {', '.join(names[:6])}"
-    return SeveralFit(message, location=root, option=option, choices=names)
+    return SeveralFit(message, location=root, option=option, choices=choices or names)
 
 
 def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> Path:
@@ -403,7 +412,7 @@ class ImageFiles:
             hint = "Write names with their endings, or how a number is written: "
             hint += "--option image_name={:04d}.jpg."
         if len(real) > 1:
-            message = f"{name} could be {' and '.join(found)}: which of them?"
+            message = f"{name} could be {' and '.join(found)}"
             raise BadData(message, location=self.root / ("" if others else home), hint=hint)
 
     @cached_property
