@@ -313,7 +313,7 @@ FINDINGS: Table[FindingInfo] = Table(
             "features",
             "note",
             "the feature store: it keeps no statistics of its images",
-            "An older version of saccade made it; 2,000 images were read in their place.",
+            "An older version of saccade made it; some of its images are read each time instead.",
             "Extract again to have image files compared as well.",
         ),
         "images-replaced": FindingInfo(

@@ -22,7 +22,7 @@ def check(
     allow: app.AllowOption = None,
     strict: app.StrictOption = False,
 ) -> app.Result:
-    """Find what would spoil a training: labels, splits, features, images, memory."""
+    """Find what would spoil a training, before it begins."""
     from saccade.api import check as find
     from saccade.checks.catalogue import describe
     from saccade.core.console import show_progress

@@ -49,7 +49,7 @@ def advise(
         Literal["vqa", "caption"] | None, typer.Option(help="Of a folder with both.")
     ] = None,
 ) -> app.Result:
-    """Say what `train auto-vqa` or `auto-caption` would choose for a data folder, and why."""
+    """Choose the settings of auto-vqa or auto-caption."""
     from saccade.api import advise as choose
 
     advice = choose(data, task)

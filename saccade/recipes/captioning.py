@@ -277,6 +277,7 @@ AUTO_CAPTION = SHOW_ATTEND_TELL.replace(
         ema=0.995,
         label_smoothing=0.1,
     ),
+    decode=DecodeConfig(beam_size=5, max_length=51, length_penalty=0.7),
 )
 
 
