@@ -71,6 +71,17 @@ class CheckOptions(TypedDict, total=False):
     """Warnings become errors."""
 
 
+class TrainOptions(CheckOptions, total=False):
+    """Options of `train`, and those of `check`, which comes first."""
+
+    watchdog: bool
+    """Try the model first, warn of a run that goes wrong, stop one that is lost; on by default."""
+    keep: str
+    """"best", or "all" or "every N": checkpoints of other epochs in the run folder."""
+    minutes: float | None
+    """After so many of training and validation the run ends, as after its last epoch."""
+
+
 class PredictOptions(TypedDict, total=False):
     """Options of `predict`."""
 
@@ -242,7 +253,7 @@ def check(
     return find(DataFolder(Path(data)), chosen, features, **checks)
 
 
-def train(  # noqa: PLR0913  the options of `saccade train`
+def train(
     recipe: "str | Path | Recipe",
     data: str | Path,
     out: str | Path,
@@ -251,11 +262,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     features: str | None = None,
     start: str | Path | None = None,
     resume: bool = False,
-    watchdog: bool = True,
-    keep: str = "best",
-    minutes: float | None = None,
     device: str = "auto",
-    **checks: Unpack[CheckOptions],
+    **options: Unpack[TrainOptions],
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
 
@@ -267,11 +275,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         features: Name of the feature store, where the data folder has several.
         start: An earlier run of the same model and words, whose best weights this one starts from.
         resume: Go on exactly where the run in `out` was saved last, as if it had never stopped.
-        watchdog: Try the model first, warn of a run that goes wrong, stop one that is lost.
-        keep: "best", or "all" or "every N": checkpoints of other epochs in the run folder.
-        minutes: After so many of training and validation the run ends, as after its last epoch.
         device: Where to train.
-        checks: See `CheckOptions`.
+        options: See `TrainOptions`.
 
     Returns:
         The validation scores of the best epoch.
@@ -289,7 +294,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     """
     _check_data(data)
     (refuse_unsaved if resume else refuse_run)(Path(out))
-    _check_options(start, keep, minutes, device)
+    _check_options(start, device, options)
     from saccade.config import Recipe
 
     chosen = _recipe_for(recipe, Path(data), changes, Path(out) if resume else None)
@@ -306,11 +311,8 @@ def train(  # noqa: PLR0913  the options of `saccade train`
             features=features,
             start=Path(start) if start else None,
             resume=resume,
-            keep=keep,
-            minutes=minutes,
-            watch=watchdog,
             device=device,
-            **checks,
+            **options,
         )
 
 
@@ -794,13 +796,13 @@ def _check_data(data: str | Path) -> None:
         DataFolder(path)  # raises, and says what is wrong with the folder
 
 
-def _check_options(start: str | Path | None, keep: str, minutes: float | None, device: str) -> None:
-    """Raise what `train` would for the run to start from, its checkpoints, time and device."""
+def _check_options(start: str | Path | None, device: str, options: TrainOptions) -> None:
+    """Raise what `train` would for the run to start from, the device and its options."""
     if start:
         read_run_json(Path(start))
-    checkpoint_interval(keep)
     check_device(device)
-    if minutes is not None and not minutes > 0:
+    checkpoint_interval(options.get("keep", "best"))
+    if (minutes := options.get("minutes")) is not None and not minutes > 0:
         hint = "Give a number of minutes above 0, or none."
         raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
 

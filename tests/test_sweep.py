@@ -409,7 +409,7 @@ def test_a_killed_sweep_goes_on_and_ends_as_if_it_had_not_been(tmp_path, data, i
     file = usual(tmp_path, data, {"fast": ["train.epochs=5000", *FAST]})
     run = tmp_path / "out/runs/data_ibowimg-small_fast_seed-0"
     killed = subprocess.Popen([sys.executable, "-m", "saccade", "sweep", str(file)])
-    while not (run / "last/state.safetensors").exists():
+    while not (run / "log.jsonl").exists():
         assert killed.poll() is None
         time.sleep(0.05)
     os.kill(killed.pid, signal.SIGKILL)

@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -169,17 +169,18 @@ def _lock_file(folder: Path, holder: str) -> IO[bytes] | str:
     """The file of a folder's lock, which it has now; or who has the lock."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # another process has just ended, and deleted the folder
-            stream = (folder / LOCK).open("a+b")
+        # Another process may just have ended, and deleted the folder or the file.
+        with suppress(FileNotFoundError), ExitStack() as closed:
+            stream = closed.enter_context((folder / LOCK).open("a+b"))
             if not lock(stream):
-                with stream:
-                    stream.seek(0)
-                    return stream.read(300).decode(errors="replace") or "another process"
+                stream.seek(0)
+                return stream.read(300).decode(errors="replace") or "another process"
             if os.path.samestat(os.fstat(stream.fileno()), os.stat(folder / LOCK)):
                 stream.truncate(0)
                 with suppress(OSError):  # a full disk has no place for a name, but has locks
                     stream.write(holder.encode())
                     stream.flush()
+                closed.pop_all()
                 return stream
 
 

@@ -67,7 +67,7 @@ def refuse_unsaved(run: Path) -> None:
     """Raise BadRun where there is no run to resume, or one that ended before it was saved."""
     if lacking := [file for file in (Path("run.json"), LAST) if not (run / file).exists()]:
         message = "there is no such file: no run was begun here, or it ended before it was saved"
-        hint = "Begin it by the same command without --resume, or give the --out of the run."
+        hint = "Give the --out of the run; or begin a new one: without --resume, another --out."
         raise BadRun(message, location=run / lacking[0], hint=hint)
 
 

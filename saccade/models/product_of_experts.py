@@ -57,6 +57,11 @@ class ProductOfExperts(nn.Module):
             for weight in layer.parameters():
                 nn.init.zeros_(weight)
 
+    @property
+    def embed(self) -> nn.EmbeddingBag:
+        """The words as the image's expert reads them: word vectors from a file begin here."""
+        return self.question.embed
+
     def forward(self, batch: VqaBatch) -> VqaOutput:
         prior = self.prior(batch.question, batch.question_length)  # (B, E)
         prior_logits = self.prior_output(self.prior_dropout(prior))  # (B, A)

@@ -103,7 +103,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
     allow: Sequence[str] = (),
     strict: bool = False,
     device: str = "auto",
-    watch: bool = True,
+    watchdog: bool = True,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train a recipe, whose `name` run.json notes: see `saccade.train`."""
@@ -142,7 +142,7 @@ def train(  # noqa: PLR0913  the options of `saccade train`
         origin = _origin(experiment, start, findings)
         _start_run(out, name, loop, experiment, origin, conditions)
     view.show_estimate(cost, progress)
-    if watch:
+    if watchdog:
         set_watchdog(loop, experiment.recipe, cost, rows, view.say)
     _until_it_is_over(loop, task, experiment, progress, rows, view, out)
     view.kept(_best(rows), findings)
