@@ -329,7 +329,9 @@ class ImageFiles:
         self._listed: dict[str, frozenset[str]] = {}
         self._by_stem: dict[str, dict[str, list[str]]] = {}
         self._composed: dict[str, dict[str, str]] = {}
-        self._groups: dict[tuple[Any, ...], tuple[list[str], FolderGroups]] = {}
+        self._groups: dict[
+            tuple[Any, ...], tuple[list[str], FolderGroups, frozenset[str] | None]
+        ] = {}
         self._homes: dict[tuple[Any, ...], str] = {}
         self._text = ""
 
@@ -354,9 +356,14 @@ class ImageFiles:
             places = [*beside, *folders]
             found: list[tuple[str, ...]] = [(place,) for place in places if self.names(place)]
             found += [tuple(self.tree)] if anywhere and self.tree else []
-            self._groups[key] = places, tuple(found)
-        places, groups = self._groups[key]
+            searched = [folder for group in found for folder in group]
+            plain = all(map(str.isascii, searched))
+            every = frozenset().union(*map(self.names, searched)) if plain else None
+            self._groups[key] = places, tuple(found), every
+        places, groups, every = self._groups[key]
         for name in names:
+            if every is not None and name not in every and _is_plain(name):
+                continue  # most names of images that are elsewhere
             if path := self.search(name, groups):
                 return path
         if is_absolute(names[0]):
@@ -379,7 +386,7 @@ class ImageFiles:
                 return name
             name, groups = name.removeprefix(self._prefix), (("",),)
         below, _, file = name.rpartition("/")
-        plain = file.isascii() and is_image(file)
+        plain = _is_plain(file)
         for folders, plain_folders in _below(groups, below):
             found = [_join(folder, file) for folder in folders if file in self.names(folder)]
             if not (found or (plain and plain_folders)):
@@ -457,6 +464,11 @@ def _below(groups: FolderGroups, below: str) -> list[tuple[list[str], bool]]:
     """Each group's folders with a further path, and whether all are of plain letters."""
     joined = ([_join(folder, below) for folder in group] for group in groups)
     return [(some, all(map(str.isascii, some))) for some in joined]
+
+
+def _is_plain(name: str) -> bool:
+    """True for an image's name with its ending, without accents and folders."""
+    return name.isascii() and "/" not in name and is_image(name)
 
 
 def is_absolute(name: str) -> bool:
