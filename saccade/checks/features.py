@@ -212,7 +212,8 @@ def _nearest(pooled: np.ndarray, train: np.ndarray, rest: np.ndarray) -> np.ndar
     def direction(rows: np.ndarray) -> np.ndarray:
         centred = np.nan_to_num(rows - mean, posinf=0, neginf=0)
         length = np.linalg.norm(centred, axis=1, keepdims=True)
-        return (centred / np.maximum(length, 1e-12)).astype(np.float32)
+        scaled: np.ndarray = (centred / np.maximum(length, 1e-12)).astype(np.float32)
+        return scaled
 
     known, wanted = direction(finite), direction(pooled[rest])
     parts = np.array_split(wanted, max(-(-len(wanted) // 256), 1))
