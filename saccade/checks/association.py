@@ -27,7 +27,8 @@ def association_z(left: np.ndarray, right: np.ndarray, seed: int = 0) -> float:
 
 def _whitened(table: np.ndarray) -> np.ndarray:
     """The first principal components `(n, k)`, orthonormal columns."""
-    centred = np.asarray(table, np.float64) - table.mean(axis=0)
+    table = np.asarray(table, np.float64)  # sums of large float32 numbers are infinite
+    centred = table - table.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     kept = (sizes > 1e-6 * float(np.linalg.norm(table)))[:COMPONENTS]
     whitened: np.ndarray = left[:, :COMPONENTS][:, kept]

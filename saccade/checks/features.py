@@ -203,15 +203,16 @@ def _files(content: StoreContent, places: Sequence[int]) -> list[str]:
 
 def _nearest(pooled: np.ndarray, train: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """Cosine of each of the `rest` with its nearest training image, less the mean image."""
-    finite = pooled[train][np.isfinite(pooled[train]).all(axis=1)].astype(np.float32)
+    pooled = pooled.astype(np.float64)  # squares of the largest float32 are none of its numbers
+    finite = pooled[train][np.isfinite(pooled[train]).all(axis=1)]
     if not len(finite) or not len(rest) or relative_spread(finite) < 1e-3:
         return np.zeros(len(rest), np.float32)
     mean = finite.mean(axis=0)
 
     def direction(rows: np.ndarray) -> np.ndarray:
-        centred = np.nan_to_num(rows - mean)
+        centred = np.nan_to_num(rows - mean, posinf=0, neginf=0)
         length = np.linalg.norm(centred, axis=1, keepdims=True)
-        scaled: np.ndarray = centred / np.maximum(length, 1e-12)
+        scaled: np.ndarray = (centred / np.maximum(length, 1e-12)).astype(np.float32)
         return scaled
 
     known, wanted = direction(finite), direction(pooled[rest])

@@ -200,8 +200,11 @@ class _Trial:
         return float(self.loss_of(output, self.batch))
 
     def fell(self, share: float) -> bool:
-        """Whether the loss fell by this share of what it was, or shows that much was learnt."""
-        return self.last < max((1 - share) * self.first, self.uniform / 2)
+        """Whether the loss fell by this share of what it was, or shows that much was learnt.
+
+        That weights which were worse than equal probabilities came down to them, is no learning.
+        """
+        return self.last < max((1 - share) * min(self.first, self.uniform), self.uniform / 2)
 
     def train(self, seconds: float, share: float) -> None:
         """Up to `STEPS` steps at the highest learning rate of the schedule, until the loss fell by
