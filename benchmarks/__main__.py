@@ -16,6 +16,7 @@ NAMES = (
     "memory",
     "store",
     "predictions",
+    "check",
 )
 
 

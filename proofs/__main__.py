@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ("words", "instant", "mistakes", "layouts", "feature_files", "capitals", "losses")
+NAMES = ("words", "instant", "mistakes", "layouts", "feature_files", "capitals", "losses", "fuzz")
 STATE = Path(".proofs")
 
 

@@ -21,6 +21,8 @@ MAY_STAY = {
     "ground_truth": "the field's own word, of the right column",
     "no_repeat_ngram_size": "the field's own word, of the right column",
     "reduce_on_plateau": "the field's own word, of the right column",
+    "label_smoothing": "the field's own word",
+    "select_smoothing": "exponential smoothing is the field's own word",
     "longest_common_subsequence": "ROUGE-L is defined by it",
 }
 _PART = {word: re.compile(rf"(?:^|_){word}(?:_|$)") for word in WORDS}

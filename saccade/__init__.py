@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saccade.api import (
+        advise,
+        average,
+        check,
         compare,
         evaluate,
         explain,
@@ -16,11 +19,15 @@ if TYPE_CHECKING:
         predict,
         prepare,
         score,
+        sweep,
         train,
     )
 
 __all__ = [
     "__version__",
+    "advise",
+    "average",
+    "check",
     "compare",
     "evaluate",
     "explain",
@@ -29,6 +36,7 @@ __all__ = [
     "predict",
     "prepare",
     "score",
+    "sweep",
     "train",
 ]
 

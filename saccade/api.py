@@ -1,32 +1,40 @@
-"""The public functions of saccade, one behind each command: prepare, extract, train, evaluate ...
+"""The public functions of saccade, one behind each command: prepare, extract, check, train ...
 
 Wrong paths, runs, recipes and settings are refused before anything slow is imported. Every error
 is a `saccade.core.errors.SaccadeError`, whose `message`, `location` and `hint` make one sentence.
 `device` is "auto" (the GPU where there is one), "cpu" or "cuda".
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from saccade.core.devices import check_device
-from saccade.core.errors import BadConfig, BadData
+from saccade.core.errors import BadConfig, BadData, BadRun
+from saccade.core.files import held
 from saccade.core.run_files import (
     check_scored,
+    checkpoint_interval,
+    disk_errors_of,
     read_run_json,
+    read_scores,
     refuse_other_files,
     refuse_other_scores,
     refuse_other_task,
     refuse_replacing,
     refuse_run,
+    refuse_unsaved,
     scores_folder,
 )
 
 if TYPE_CHECKING:
     from saccade.config import Recipe
+    from saccade.core.tasks import TaskName
+    from saccade.data.checks import Finding
     from saccade.data.records import Split
     from saccade.inference.predictor import Run
     from saccade.interop.prediction_ids import OnExtra, OnMissing
+    from saccade.recipes.advice import Advice
 
 OnFault = Literal["refuse", "drop", "keep"]
 OnBad = Literal["refuse", "drop"]
@@ -39,17 +47,39 @@ class ExtractOptions(TypedDict, total=False):
     options: Mapping[str, str | int | float | bool]
     name: str | None
     size: int | None
-    resize: Literal["squash", "shorter_side", "inside"] | None
+    resize: Literal["squash", "shorter_side", "inside", "crop"] | None
     resize_to: int | None
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     interpolation: Literal["bilinear", "bicubic"] | None
+    views: int
+    augment: Mapping[str, str | int | float | bool]
     dtype: Literal["float16", "float32"] | None
     batch_size: int
     workers: int
     image_root: Path | None
     device: str
     progress: bool | None
+
+
+class CheckOptions(TypedDict, total=False):
+    """How the findings of `check` are taken."""
+
+    allow: Sequence[str]
+    """Names of findings that are known: they are warnings at most."""
+    strict: bool
+    """Warnings become errors."""
+
+
+class TrainOptions(CheckOptions, total=False):
+    """Options of `train`, and those of `check`, which comes first."""
+
+    watchdog: bool
+    """Try the model first, warn of a run that goes wrong, stop one that is lost; on by default."""
+    keep: str
+    """"best", or "all" or "every N": checkpoints of other epochs in the run folder."""
+    minutes: float | None
+    """After so many of training and validation the run ends, as after its last epoch."""
 
 
 class PredictOptions(TypedDict, total=False):
@@ -113,17 +143,18 @@ def prepare(
     """
     from saccade.datasets.prepare import prepare as make
 
-    return make(
-        source,
-        Path(root),
-        Path(out),
-        missing=missing,
-        overlap=overlap,
-        hold_out=hold_out,
-        bad=bad,
-        replace_other=replace,
-        **options,
-    )
+    with held(BadData, Path(out), "prepare", "--out"):
+        return make(
+            source,
+            Path(root),
+            Path(out),
+            missing=missing,
+            overlap=overlap,
+            hold_out=hold_out,
+            bad=bad,
+            replace_other=replace,
+            **options,
+        )
 
 
 def extract(
@@ -182,6 +213,46 @@ def extract(
     return make(data, **dict(settings))
 
 
+def check(
+    data: str | Path,
+    recipe: "str | Path | Recipe | None" = None,
+    *,
+    changes: Iterable[str] = (),
+    features: str | None = None,
+    **checks: Unpack[CheckOptions],
+) -> "list[Finding]":
+    """Find what would spoil a training: labels, splits, features, images, memory and disk.
+
+    `train` does the same before its first step.
+
+    Args:
+        data: The data folder.
+        recipe: The recipe to be trained on it: its words, answer list and memory are checked too.
+        changes: Settings to change, as for `train`.
+        features: The feature store to check; by default the recipe's, or all.
+        checks: See `CheckOptions`.
+
+    Returns:
+        The findings, errors first. The table of all is in docs/check.md.
+
+    Raises:
+        BadConfig: There is no such recipe, setting or finding.
+        BadData: There is no such data folder.
+        BadStore: There is no such feature store, or it is damaged.
+
+    Example:
+        >>> findings = saccade.check("data", features="tiny")
+        >>> [one.name for one in findings if one.level == "error"]
+        []
+    """
+    _check_data(data)
+    chosen = _recipe_for(recipe, Path(data), changes, None) if recipe is not None else None
+    from saccade.checks.check import check as find
+    from saccade.data.folder import DataFolder
+
+    return find(DataFolder(Path(data)), chosen, features, **checks)
+
+
 def train(
     recipe: "str | Path | Recipe",
     data: str | Path,
@@ -192,6 +263,7 @@ def train(
     start: str | Path | None = None,
     resume: bool = False,
     device: str = "auto",
+    **options: Unpack[TrainOptions],
 ) -> dict[str, Any]:
     """Train a recipe on a data folder; the run folder keeps the weights of the best epoch.
 
@@ -202,48 +274,102 @@ def train(
         changes: Settings to change, such as "train.epochs=3"; see `saccade show RECIPE`.
         features: Name of the feature store, where the data folder has several.
         start: An earlier run of the same model and words, whose best weights this one starts from.
-        resume: Go on exactly where the run in `out` was saved last: same order, same random
-            numbers, same weights as if it had never stopped.
+        resume: Go on exactly where the run in `out` was saved last, as if it had never stopped.
         device: Where to train.
+        options: See `TrainOptions`.
 
     Returns:
         The validation scores of the best epoch.
 
     Raises:
-        BadConfig: There is no such recipe or setting.
-        BadData: The data folder is missing or has nothing to train on; or the loss became NaN.
-        BadRun: `out` holds a run already, or with `resume` another one than this.
-        BadStore: The features are missing or damaged.
+        BadConfig: There is no such recipe or setting, or no time to train.
+        BadData: The data folder is missing or `check` finds an error.
+        BadRun: `out` holds a run, or with `resume` another one than this; or a run is lost.
+        BadStore: The features are missing or damaged, or hold NaN.
 
     Example:
         >>> recipe, epochs = "show-ask-attend-answer-small", ["train.epochs=1"]
-        >>> scores = saccade.train(recipe, "data", "run", changes=epochs, device="cpu")
-        >>> 0 <= scores["accuracy"] <= 100
+        >>> saccade.train(recipe, "data", "run", changes=epochs, device="cpu")["accuracy"] >= 0
         True
     """
     _check_data(data)
-    (read_run_json if resume else refuse_run)(Path(out))
-    if start:
-        read_run_json(Path(start))
-    check_device(device)
+    (refuse_unsaved if resume else refuse_run)(Path(out))
+    _check_options(start, device, options)
     from saccade.config import Recipe
-    from saccade.recipes.catalogue import load_recipe
 
-    chosen = load_recipe(recipe, changes)
-    _check_training(chosen, Path(data), Path(out), features, resume=resume)
+    chosen = _recipe_for(recipe, Path(data), changes, Path(out) if resume else None)
+    paths = Path(data), Path(out)
+    _check_training(chosen, *paths, features, resume=resume)
     from saccade.training.train import train as fit
 
     name = "custom" if isinstance(recipe, Recipe) else str(recipe)
-    return fit(
-        chosen,
-        Path(data),
-        Path(out),
-        name=name,
-        features=features,
-        start=Path(start) if start else None,
-        resume=resume,
-        device=device,
-    )
+    with disk_errors_of(Path(out)), held(BadRun, Path(out), "train", "--out"):
+        return fit(
+            chosen,
+            *paths,
+            name=name,
+            features=features,
+            start=Path(start) if start else None,
+            resume=resume,
+            device=device,
+            **options,
+        )
+
+
+def advise(data: str | Path, task: "TaskName | None" = None) -> "Advice":
+    """Choose the settings of `auto-vqa` or `auto-caption` for a data folder, with the reasons.
+
+    Args:
+        data: The data folder.
+        task: "vqa" or "caption"; none takes what the folder has, questions first.
+
+    Returns:
+        The recipe, its name, and each choice that the data decided with its reason.
+
+    Raises:
+        BadData: There is no such folder, or it has no training records of the task.
+
+    Example:
+        >>> saccade.advise("data", "vqa").name
+        'auto-vqa'
+    """
+    from saccade.data.folder import DataFolder
+    from saccade.recipes.advice import advise as choose
+
+    return choose(DataFolder(Path(data)), task)
+
+
+def average(run: str | Path, out: str | Path, *, last: int = 5) -> list[int]:
+    """Make a run whose weights are the mean of another run's last checkpoints.
+
+    Batch norm's statistics are averaged too. The new run is used like any other, but has no
+    training to resume.
+
+    Args:
+        run: The run folder; its training was told to `keep` checkpoints.
+        out: The run folder to make.
+        last: How many checkpoints, those of the last epochs that were kept; at least 2.
+
+    Returns:
+        The epochs whose weights were averaged.
+
+    Raises:
+        BadRun: `run` is no run or has fewer checkpoints, or `out` holds a run already.
+        BadConfig: `last` is under 2.
+
+    Example:
+        >>> recipe, epochs = "show-ask-attend-answer-small", ["train.epochs=3"]
+        >>> scores = saccade.train(recipe, "data", "kept", changes=epochs, keep="all", device="cpu")
+        >>> saccade.average("kept", "averaged", last=2)
+        [2, 3]
+    """
+    read_run_json(Path(run))
+    refuse_run(Path(out))
+    if last < 2:
+        raise BadConfig(f"the mean of {last} checkpoints is none", hint="Give --last 2 or more.")
+    from saccade.training.averaging import average_checkpoints
+
+    return average_checkpoints(Path(run), Path(out), last)
 
 
 def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
@@ -290,23 +416,25 @@ def evaluate(  # noqa: PLR0913  the options of `saccade evaluate`
         ('val', 'vqa')
     """
     about = read_run_json(Path(run))
+    read_scores(Path(run))  # broken ones are told before all the work
     check_device(device)
     if folder := data or about.get("data"):
         _check_data(folder)
         _check_scoring(Path(run), Path(folder), features)
     from saccade.evaluation.evaluate import evaluate as score
 
-    return score(
-        Path(run),
-        split=split,
-        data=Path(data) if data else None,
-        features=features,
-        beam_size=beam_size,
-        revision=revision,
-        wordnet=Path(wordnet) if wordnet else None,
-        java=java,
-        device=device,
-    )
+    with held(BadRun, Path(run), "evaluate", "run"):
+        return score(
+            Path(run),
+            split=split,
+            data=Path(data) if data else None,
+            features=features,
+            beam_size=beam_size,
+            revision=revision,
+            wordnet=Path(wordnet) if wordnet else None,
+            java=java,
+            device=device,
+        )
 
 
 def score(  # noqa: PLR0913  the options of `saccade score`
@@ -367,7 +495,8 @@ def score(  # noqa: PLR0913  the options of `saccade score`
 
     names = Path(wordnet) if wordnet else None
     options = ScoreOptions(None, None, revision or opened.revision, names, java)
-    return score_predictions(file, matched, opened, folder, options)
+    with held(BadRun, folder, "score", "--out"):
+        return score_predictions(file, matched, opened, folder, options)
 
 
 def load(run: str | Path, device: str = "auto") -> "Run":
@@ -612,6 +741,49 @@ def compare(
     )
 
 
+def sweep(
+    file: str | Path,
+    *,
+    dry_run: bool = False,
+    retry: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Train and score recipes x settings x seeds x data folders, and compare them in one table.
+
+    Given again it goes on where it was stopped; a run that is finished is not run again.
+
+    Args:
+        file: A TOML file: docs/sweep.md describes its fields.
+        dry_run: Train nothing; tell what would run.
+        retry: Also run again what failed.
+        report: Called with a line before and after each run.
+
+    Returns:
+        The table as in `table.json`: `rows`, `differences`, `failed`, `notes`, and the `files` that
+        were written; with `dry_run` the `runs`, each with its name, state and expected minutes.
+
+    Raises:
+        BadConfig: The file has mistakes; all of them are told, before anything is trained.
+        BadRun: Another sweep is at work in its folder, or a run there was damaged.
+
+    Example:
+        >>> lines = ['data = ["data"]', 'recipes = ["ibowimg-small"]', 'out = "sweep"']
+        >>> _ = Path("sweep.toml").write_text("\\n".join(lines))
+        >>> [run["name"] for run in saccade.sweep("sweep.toml", dry_run=True)["runs"]]
+        ['data_ibowimg-small_seed-0']
+    """
+    from saccade.sweeps.plan import read_sweep
+    from saccade.sweeps.run import planned_runs, run_all
+
+    plan = read_sweep(Path(file))
+    if dry_run:
+        return {"out": str(plan.out), "runs": planned_runs(plan)}
+    records = run_all(plan, retry=retry, report=report)
+    from saccade.sweeps.table import write_table
+
+    return {"out": str(plan.out), **write_table(plan, records)}
+
+
 def _check_data(data: str | Path) -> None:
     """Raise BadData where there is no data folder, before anything slower is imported."""
     path = Path(data)
@@ -624,19 +796,47 @@ def _check_data(data: str | Path) -> None:
         DataFolder(path)  # raises, and says what is wrong with the folder
 
 
+def _check_options(start: str | Path | None, device: str, options: TrainOptions) -> None:
+    """Raise what `train` would for the run to start from, the device and its options."""
+    if start:
+        read_run_json(Path(start))
+    check_device(device)
+    checkpoint_interval(options.get("keep", "best"))
+    if (minutes := options.get("minutes")) is not None and not minutes > 0:
+        hint = "Give a number of minutes above 0, or none."
+        raise BadConfig(f"{minutes} minutes are no time to train", location="--minutes", hint=hint)
+
+
+def _recipe_for(
+    recipe: "str | Path | Recipe", data: Path, changes: Iterable[str], resumed: Path | None
+) -> "Recipe":
+    """A recipe with its changes; an automatic one as the data, or the run that goes on, has it."""
+    from saccade.recipes.advice import load_recipe_for, task_of
+    from saccade.recipes.catalogue import load_recipe
+
+    if task_of(recipe) is None:
+        return load_recipe(recipe, changes)
+    from saccade.data.folder import DataFolder
+    from saccade.run_folder import open_run
+
+    if resumed is not None and (header := open_run(resumed).header).recipe_name == recipe:
+        recipe = header.recipe
+    return load_recipe_for(DataFolder(data), recipe, changes)
+
+
 def _check_training(
     recipe: "Recipe", data: Path, out: Path, features: str | None, *, resume: bool
 ) -> None:
     """Raise what `train` would, before anything slower is imported."""
     from saccade.data.folder import DataFolder
     from saccade.experiment import choose_store
-    from saccade.run_folder import open_run, refuse_other_settings, refuse_unsaved
+    from saccade.run_folder import open_run, refuse_other_settings, with_sizes_of
 
     choose_store(recipe, DataFolder(data), features)
     if resume:
         # Those follow from the data and the device: `train` compares them when both are known.
-        refuse_other_settings(open_run(out), recipe, ("text.tokenizer", "train.precision"))
-        refuse_unsaved(out)
+        run, ignored = open_run(out), ("text.tokenizer", "train.precision")
+        refuse_other_settings(run, with_sizes_of(recipe, run), ignored)
     elif recipe.text.vectors is not None:
         from saccade.core.weights import find_given
 

@@ -144,8 +144,20 @@ class MultiStep(Settings):
     factor: float = Field(0.1, gt=0)
 
 
+class Cosine(Settings):
+    """Linear warm-up, then half a cosine down to `final_factor` at the end of the run's steps.
+    Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts."""
+
+    kind: Literal["cosine"] = "cosine"
+    warmup_steps: int = Field(0, ge=0)
+    """Steps before the full learning rate; 0 has no warm-up."""
+    final_factor: float = Field(0.0, ge=0, le=1)
+    """Share of the full learning rate that is left at the end."""
+
+
 Schedule = Annotated[
-    Constant | Exponential | ReduceOnPlateau | InverseSqrt | MultiStep, Field(discriminator="kind")
+    Constant | Exponential | ReduceOnPlateau | InverseSqrt | MultiStep | Cosine,
+    Field(discriminator="kind"),
 ]
 
 
@@ -205,8 +217,14 @@ class TrainConfig(Settings):
     """Training: batches, optimiser, schedule, clipping, and when to stop."""
 
     epochs: int = Field(50, ge=1)
+    steps: int | None = Field(None, ge=1)
+    """Training ends after this many steps where the epochs are not done before; an epoch that is
+    cut short so is validated as well. None goes by epochs alone."""
     batch_size: int = Field(128, ge=1)
     """Questions or captions, not images; images where training is self-critical."""
+    accumulate: int = Field(1, ge=1)
+    """Batches whose gradients make one step, as those of a batch of them all would; the last step
+    of an epoch may have fewer. Schedules, `steps` and the log count steps."""
     samples_per_image: int | None = Field(None, ge=1)
     """At most this many questions or captions of one image are together in a batch and share its
     features; none takes all of them, 1 mixes images freely and is slower."""
@@ -218,6 +236,13 @@ class TrainConfig(Settings):
     """The gradient of all weights together is scaled down to this L2 norm."""
     clip_norm_per_tensor: float | None = Field(None, gt=0)
     """The gradient of every weight tensor by itself is scaled down to this L2 norm."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of an exponential moving average of the weights; the average is what is validated,
+    kept and used. In the first steps the decay is less: n / (n + 9) after n steps. None has none.
+    """
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Share of the target that all answers, or all words of the vocabulary, get in equal parts.
+    Szegedy et al. 2016, arXiv:1512.00567, section 7."""
     rules: dict[str, WeightRule] = Field({})
     """Rules for weights, by the beginning of their names; the longest that fits applies."""
     scheduled_sampling: ScheduledSampling | None = None
@@ -227,14 +252,25 @@ class TrainConfig(Settings):
     from one that was trained on human words (`saccade train RECIPE --from RUN`)."""
     select_by: str | None = None
     """The validation score that chooses the best epoch; none is the task's default."""
+    select_smoothing: float = Field(0.0, ge=0, lt=1)
+    """The best epoch is chosen by a moving mean of that score, in which each epoch weighs so much
+    less than the one after it: for validation splits whose score goes up and down by chance. 0
+    takes each epoch's own score."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many epochs in a row without a better validation score; none never does."""
+    min_steps: int = Field(0, ge=0)
+    """Steps before which `patience` never stops."""
+    views: Literal["plain", "unmirrored", "all"] = "plain"
+    """Which stored views of its images training shows (`saccade extract --views`), one of each in
+    an epoch, at random. `all` has mirrored ones too, and exchanges left and right in their texts:
+    not for images whose sides are a convention, as in a radiograph. Nothing else is changed: each
+    epoch is scored on the plain images."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """On a CPU, which has no 16-mixed, bf16-mixed takes its place, also in run.json."""
     workers: int = Field(0, ge=0)
     """Processes that read features; 0 reads in the training process, which is best on a CPU and
     where the features are in the page cache."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**64)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -243,6 +279,8 @@ class TrainConfig(Settings):
             raise ValueError("clip_value, clip_norm, clip_norm_per_tensor: set all but one to none")
         if self.scheduled_sampling and self.self_critical:
             raise ValueError("self_critical reads no human words: set scheduled_sampling=none")
+        if self.label_smoothing and self.self_critical:
+            raise ValueError("self_critical has no targets to smooth: set label_smoothing=0")
         return self
 
 
@@ -254,7 +292,8 @@ class FeaturesConfig(Settings):
     """Height and width of the backbone's input, in pixels."""
     resize: Resize = "shorter_side"
     resize_to: int | None = Field(None, ge=8)
-    """The shorter side in pixels before the centre crop; none for squash, optional for inside."""
+    """The shorter side in pixels before the centre crop; none for squash and crop, optional for
+    inside."""
     mean: Colour | None = None
     """Red, green, blue, 0..1; for this and the next two, none takes the backbone's own."""
     std: Colour | None = None
@@ -285,6 +324,9 @@ class TextConfig(Settings):
     """Questions: unknown words have an id of their own instead of the padding's."""
     max_length: int | None = Field(None, ge=1)
     """Words; longer questions are cut off, longer training captions are left out."""
+    word_dropout: float = Field(0.0, ge=0, lt=1)
+    """Questions: probability that a word is replaced by the unknown word, anew in each step of
+    training. Bowman et al. 2016, arXiv:1511.06349, section 3.1."""
     vectors: str | None = None
     """A file of word vectors that initialise the word embedding: GloVe, fastText or word2vec text,
     or word2vec's binary form, also with gzip. They are trained like other weights."""
@@ -400,6 +442,8 @@ class Recipe(Settings):
             if (getattr(self, part) is None) == (task == self.task):
                 verb = "needs" if task == self.task else "has no"
                 raise ValueError(f"a recipe of {self.model.kind} ({self.task}) {verb} `{part}`")
+        if self.decode and self.text.word_dropout:
+            raise ValueError("text.word_dropout is for questions: set it to 0")
         if self.decode and self.text.tokenizer.startswith(FILE):
             raise ValueError("captions are counted in the data: set text.tokenizer=karpathy")
         train = self.train
@@ -489,7 +533,7 @@ def _with_value(values: dict[str, Any], names: list[str], value: Any) -> dict[st
         return _with_kind(values, names[:-1], value)
     readings, problems = [value], []
     if isinstance(value, str):  # `none` is null, or a word; all else is JSON, or a string
-        with suppress(json.JSONDecodeError):
+        with suppress(ValueError, RecursionError):
             readings.insert(0, None if value.lower() == "none" else json.loads(value))
     for reading in readings:
         changed = put(values, names, reading)

@@ -22,7 +22,7 @@ from saccade.text.tokenizers import FILE
 from saccade.text.vocabulary import Words, caption_vocabulary, file_vocabulary, question_vocabulary
 
 if TYPE_CHECKING:
-    from saccade.data.examples import CaptionExamples, ImageExamples, VqaExamples
+    from saccade.data.examples import CaptionExamples, ImageExamples, ViewChoice, VqaExamples
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ def assemble(
     if recipe.answers is not None and not text.tokenizer.startswith(FILE) and not as_given:
         text = text.replace(tokenizer=folder.tokenizer_for(text.tokenizer))
     recipe = recipe.replace(text=text)
+    if recipe.train.views != "plain" and store.views == 1:
+        hint = f"Make them under another name: saccade extract {shlex.quote(str(folder.path))} "
+        hint += f"{recipe.input_features.flags()} --views 4. Or set train.views=plain."
+        message = f"train.views={recipe.train.views}, and the store has the plain images alone"
+        raise BadStore(message, location=store.path, hint=hint)
     if resumed is not None:
         revision = resumed.header.revision or OFFICIAL  # of older runs, which note none
         return Experiment(recipe, folder, store, resumed.words, revision)
@@ -189,7 +194,13 @@ def question_examples(
     assert recipe.answers is not None
     given = experiment.folder, split, experiment.store, words.vocabulary, words.answers
     longest, target = recipe.text.max_length, recipe.answers.target
-    return VqaExamples(*given, max_length=longest, target=target, only_answerable=only_answerable)
+    return VqaExamples(
+        *given,
+        max_length=longest,
+        target=target,
+        only_answerable=only_answerable,
+        views=_views(experiment, split),
+    )
 
 
 def caption_examples(experiment: Experiment, split: Split) -> "CaptionExamples | ImageExamples":
@@ -206,4 +217,10 @@ def captions_to_read(experiment: Experiment, split: Split) -> "CaptionExamples":
 
     vocabulary, max_length = experiment.words.vocabulary, experiment.recipe.text.max_length
     given = experiment.folder, split, experiment.store, vocabulary
-    return CaptionExamples(*given, max_length=max_length)
+    return CaptionExamples(*given, max_length=max_length, views=_views(experiment, split))
+
+
+def _views(experiment: Experiment, split: Split) -> "ViewChoice":
+    """The views that examples of a split may show once an epoch of training begins."""
+    has_views = split == "train" and experiment.store.views > 1
+    return experiment.recipe.train.views if has_views else "plain"

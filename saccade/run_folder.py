@@ -3,7 +3,9 @@
     run.json              recipe, sizes, versions, fingerprints: see `RunHeader`
     words.json            vocabulary and, of a VQA run, answers
     model.safetensors     weights of the best epoch
-    last/                 weights, optimiser and random state: what an exact resume needs
+    checkpoints/          weights of other epochs, where `train --keep` says so
+    last/                 weights, optimiser and random state: what an exact resume needs; the
+                          first one is written before run.json, so a run can always be resumed
     log.jsonl curves.png  one line per epoch, and the same drawn
     backbone.safetensors  the frozen network that made the features, a link where possible
 
@@ -12,33 +14,35 @@ leaves the old one whole. This file imports no torch, so that a wrong run is ref
 """
 
 import json
+import re
 import shlex
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from saccade.config import Recipe, fields_of
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.files import link_or_copy, sha256_of, write_json, write_text
-from saccade.core.run_files import RUN_FORMAT, read_json_of_run, read_run_json
+from saccade.core.run_files import RUN_FORMAT, WEIGHTS, read_json_of_run, read_run_json
 from saccade.core.settings import Settings, first_problem
 from saccade.data.batch import Sizes
+from saccade.data.checks import Finding
 from saccade.features.store import StoreHeader
 from saccade.text.vocabulary import Words
 
 BACKBONE = "backbone.safetensors"
 REDUCTION = "reduction.safetensors"
-LAST = Path("last/state.safetensors")
-"""What an exact resume needs."""
+CHECKPOINTS = "checkpoints"
 VERSIONS = ("saccade", "torch", "timm", "numpy")
-LENGTH = ("train.epochs", "train.patience")
-"""Settings that a resumed run may have others of: they say when it ends, and nothing else."""
+LENGTH = ("train.epochs", "train.patience", "train.min_steps")
+"""Settings that a resumed run may have others of: they say when it ends, and nothing else, save
+that a cosine ends with the epochs."""
 NAMED = 3
 """Settings that a refusal names."""
 
@@ -76,6 +80,11 @@ class RunHeader(Settings):
     initialised_from: ParentRun | None = None
     revision: str | None = None
     """Of the VQA scorer that chose the best epoch; none for captions and imported runs."""
+    conditions: tuple[dict[str, str], ...] = ()
+    """Threads, device and versions, without which equal settings do not give equal weights; one
+    more each time that the run went on under others."""
+    findings: tuple[Finding, ...] = ()
+    """Of `check`, before the first step."""
 
     @property
     def ancestors(self) -> list[ParentRun]:
@@ -85,6 +94,31 @@ class RunHeader(Settings):
             found.append(parent)
             parent = parent.initialised_from
         return found
+
+
+class LogRow(BaseModel):
+    """What every line of `log.jsonl` has, one for each epoch that has ended."""
+
+    epoch: int
+    step: int
+    loss: float
+    metric: str
+    score: float
+    scores: dict[str, Any]
+    seconds: float
+    seconds_scoring: float
+    examples_per_second: float
+
+
+def checked_log(rows: object, file: Path) -> list[dict[str, Any]]:
+    """The rows of a log. Raises BadRun where they are none."""
+    try:
+        TypeAdapter(list[LogRow]).validate_python(rows, strict=True)
+    except ValidationError as error:
+        message = f"no log of a training: {first_problem(error, 'the whole')}"
+        hint = "Restore it, or train again."
+        raise BadRun(message, location=file, hint=hint) from None
+    return cast(list[dict[str, Any]], rows)
 
 
 class OpenedRun(NamedTuple):
@@ -104,6 +138,7 @@ class Origin(NamedTuple):
     fingerprint: str | None = None
     initialised_from: ParentRun | None = None
     revision: str | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def as_parent(path: Path) -> ParentRun:
@@ -113,15 +148,23 @@ def as_parent(path: Path) -> ParentRun:
         run=str(path.resolve()),
         recipe_name=header.recipe_name,
         fingerprint=header.fingerprint,
-        sha256=sha256_of(path / "model.safetensors"),
+        sha256=sha256_of(path / WEIGHTS),
         initialised_from=header.initialised_from,
     )
 
 
 def write_run(
-    out: Path, name: str, made: tuple[Recipe, Sizes, Words], origin: Origin, backbone: Path | None
+    out: Path,
+    name: str,
+    made: tuple[Recipe, Sizes, Words],
+    origin: Origin,
+    backbone: Path | None,
+    conditions: Mapping[str, str] | None = None,
 ) -> OpenedRun:
-    """Make a run folder and write all but the weights; `backbone` is linked where it exists."""
+    """Write all of a run folder but its weights, which are there before: `run.json` comes last.
+
+    `backbone` is linked where it exists.
+    """
     out.mkdir(parents=True, exist_ok=True)
     recipe, sizes, words = made
     commit = None  # of the working directory, when it is a git repository
@@ -138,10 +181,12 @@ def write_run(
         versions={package: version(package) for package in VERSIONS},
         git_commit=commit,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        conditions=(dict(conditions),) if conditions else (),
     )
     if backbone is not None:
         for file in (backbone, backbone.with_name(REDUCTION)):
-            if file.exists() and not (out / file.name).exists():
+            (out / file.name).unlink(missing_ok=True)  # of a run that ended before its first step
+            if file.exists():
                 link_or_copy(file, out / file.name)  # no second copy on the same disk
     write_json(out / "words.json", words.to_json())
     write_text(out / "run.json", header.model_dump_json(indent=2) + "\n")
@@ -164,11 +209,55 @@ def open_run(path: Path) -> OpenedRun:
     return OpenedRun(path, header, Words.from_json(read_json_of_run(file), file))
 
 
-def refuse_unsaved(run: Path) -> None:
-    """Raise BadRun for a run that cannot be resumed, since it ended before it was saved."""
-    if not (run / LAST).exists():
-        hint = f"Delete the folder {run} and train anew, without --resume."
-        raise BadRun("the run ended before it was saved", location=run / LAST, hint=hint)
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The rows of `log.jsonl`, one for each epoch; none of an imported run. Raises BadRun."""
+    file = run / "log.jsonl"
+    if not file.exists():
+        return []
+    try:
+        rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, RecursionError) as error:
+        message, hint = f"not lines of JSON ({error})", "Restore it, or train again."
+        raise BadRun(message, location=file, hint=hint) from None
+    return checked_log(rows, file)
+
+
+def training_findings(run: Path) -> list[str]:
+    """What was found to be wrong with a run while it trained, a sentence each. Raises BadRun."""
+    try:
+        return [
+            f"epoch {row['epoch']}: {one['message']}. {one['hint']}"
+            for row in read_log(run)
+            for one in row.get("findings", ())
+        ]
+    except (KeyError, TypeError) as error:
+        message, hint = f"a finding is not one ({error})", "Restore it, or train again."
+        raise BadRun(message, location=run / "log.jsonl", hint=hint) from None
+
+
+def checkpoint_path(run: Path, epoch: int) -> Path:
+    """Where a run folder keeps the weights of an epoch, counted from 1."""
+    return run / CHECKPOINTS / f"epoch-{epoch}.safetensors"
+
+
+def checkpoints(run: Path) -> dict[int, Path]:
+    """The files of the epochs whose weights a run folder keeps beside the best ones."""
+    names = (file.name for file in (run / CHECKPOINTS).glob("epoch-*.safetensors"))
+    matches = (re.fullmatch(r"epoch-([1-9]\d{0,8})\.safetensors", name) for name in names)
+    epochs = sorted(int(match[1]) for match in matches if match)
+    return {epoch: checkpoint_path(run, epoch) for epoch in epochs}
+
+
+def with_sizes_of(recipe: Recipe, run: OpenedRun) -> Recipe:
+    """The recipe with the sizes that the vision transformer of a run had from its own folder, which
+    may be gone by now; those that the recipe says itself count first.
+    """
+    ours, theirs = recipe.encoder, run.header.recipe.encoder
+    if ours is None or theirs is None or not ours.backbone.startswith("transformers:"):
+        return recipe
+    if (ours.backbone, ours.weights) != (theirs.backbone, theirs.weights):
+        return recipe
+    return recipe.replace(encoder=ours.replace(options={**theirs.options, **ours.options}))
 
 
 def changed_settings(old: Recipe, new: Recipe) -> dict[str, tuple[str, str]]:
@@ -196,9 +285,11 @@ def refuse_other_settings(
     `ignored` fields are not compared.
     """
     changed = changed_settings(run.header.recipe, recipe)
-    wrong = [name for name in changed if name not in (*LENGTH, *ignored)]
+    ends_with_epochs = recipe.train.schedule.kind == "cosine"
+    free = [name for name in LENGTH if not (ends_with_epochs and name == "train.epochs")]
+    wrong = [name for name in changed if name not in (*free, *ignored)]
     if not wrong:
-        return {name: changed[name] for name in LENGTH if name in changed}
+        return {name: changed[name] for name in free if name in changed}
     named = [f"{name} was {changed[name][0]} and is now {changed[name][1]}" for name in wrong]
     more = f"; {len(wrong) - NAMED} other settings differ" if len(wrong) > NAMED else ""
     message = f"the run was started with other settings: {'; '.join(named[:NAMED])}{more}"
@@ -210,7 +301,20 @@ def refuse_other_settings(
     raise BadRun(message, location=run.path / "run.json", hint=hint)
 
 
-def write_recipe(run: OpenedRun, recipe: Recipe) -> None:
-    """Note in `run.json` that the run goes on as `recipe`."""
-    header = run.header.model_copy(update={"recipe": recipe})
+def note_resumed(run: OpenedRun, recipe: Recipe, conditions: Mapping[str, str]) -> None:
+    """Note in `run.json` that the run goes on as `recipe`, under `conditions`."""
+    known = run.header.conditions
+    known = known if known[-1:] == (conditions,) else (*known, dict(conditions))
+    header = run.header.model_copy(update={"recipe": recipe, "conditions": known})
     write_text(run.path / "run.json", header.model_dump_json(indent=2) + "\n")
+
+
+def changed_conditions(run: OpenedRun, now: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each of the conditions that are others than those the run had last."""
+    before = run.header.conditions[-1] if run.header.conditions else run.header.versions
+    for name, value in now.items():
+        if name in before and before[name] != value:
+            yield (
+                f"{name}: {before[name]} when the run was begun or resumed last, now {value}. From "
+                "here on its weights are not, bit for bit, those of a run that was never stopped."
+            )

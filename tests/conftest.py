@@ -1,5 +1,6 @@
 """Shared by all tests: threads, the patience of hypothesis, and the way to real data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -17,16 +18,23 @@ settings.load_profile("house")
 
 ROOT = Path(__file__).parent.parent
 SLOW = """
-answers api baselines cli compare compare_groups decode demo demo_folder detector_on_photos
+answers api baselines checkpoints cli compare compare_groups decode demo demo_folder
+detector_on_photos
 detectors download evaluate every_model every_recipe explain explanations extract feature_files
 golden_sets
 import_checkpoint import_checkpoint_errors import_checkpoint_files import_checkpoint_pitvqa
 import_features instant instant_refusals java_metrics long_json losses occlusion
 one_stage_detectors pack pitvqa_data pixels plugin predict predictions prepare recognise
-scheduled_sampling score self_critical store store_damage store_kills stores subwords
-teacher_forced train transformer_networks viz weight_files word_vectors word_vectors_binary
+scheduled_sampling score selection self_critical store store_damage store_kills stores subwords
+sweep teacher_forced train training_length transformer_networks
+viz weight_files word_vectors word_vectors_binary
 """.split()  # noqa: SIM905
 """Files of tests that train, start processes, or take long; `make quick` leaves them out."""
+
+
+def pytest_collection_finish():
+    """What is there now stays: the collector of garbage need not walk over it again and again."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

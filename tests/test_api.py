@@ -14,8 +14,8 @@ from saccade.recipes.catalogue import RECIPES
 from tests.worlds import make_world
 
 FUNCTIONS = (
-    *("prepare", "extract", "train", "evaluate", "score", "load", "predict", "explain"),
-    "compare",
+    *("prepare", "extract", "advise", "train", "average", "evaluate", "score", "load", "predict"),
+    *("explain", "compare", "sweep"),
 )
 
 

@@ -398,7 +398,7 @@ class TestTextBeside:
             "val": 2,
             "test": 2,
         }
-        assert "1 texts have no image beside them and were left out." in collection.notes
+        assert "1 text is not beside an image and was left out." in collection.notes
 
     def test_boxes_are_no_captions(self, tmp_path):
         lines(tmp_path / "a.txt", "0 0.5 0.5 0.25 0.25")

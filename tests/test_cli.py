@@ -182,17 +182,25 @@ def test_a_defect_of_ours_keeps_its_trace(monkeypatch):
         saccade("list", "models")
 
 
-def test_who_interrupts_is_told_how_to_go_on(monkeypatch, capsys):
+@pytest.mark.parametrize("begun", [True, False])
+def test_who_interrupts_is_told_how_to_go_on(monkeypatch, capsys, tmp_path, begun):
+    """What was not begun yet cannot be resumed."""
+
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("saccade.api.train", interrupted)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    if begun:
+        (tmp_path / "run" / "run.json").touch()
     words = ["train", "show-attend-tell", "--data", "my data", "--out", "run"]
     monkeypatch.setattr(sys, "argv", ["saccade", *words])
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 130
-    again = "saccade train show-attend-tell --data 'my data' --out run --resume"
+    resume = " --resume" if begun else ""
+    again = f"saccade train show-attend-tell --data 'my data' --out run{resume}"
     assert capsys.readouterr().err.endswith(f"Go on with: {again}\n")
 
 
@@ -207,7 +215,8 @@ def test_what_cannot_go_on_is_not_told_to(monkeypatch, capsys):
     assert stopped.value.code == 130
     told = capsys.readouterr().err
     assert "Stopped" in told
-    assert "saccade evaluate" not in told
+    assert "Go on" not in told
+    assert told.endswith(": saccade evaluate run\n"), "but to begin again"
 
 
 @pytest.mark.parametrize("kind", ["models", "recipes", "sources", "metrics"])
@@ -446,6 +455,7 @@ def typed_in_json(place):
         "prepare": (["vqa-v2", "--root", shapes, "--out", place / "again"], {"splits", "notes"}),
         "extract": ([data, "--backbone", "timm:test_resnet", "--weights", "random",
                      "--size", 64, "--name", "jay"], {"store", "backbone", "ids_count"}),
+        "check": ([data], {"findings", "error", "warning", "note"}),
         "store info": ([store], {"dim", "regions", "complete"}),
         "store verify": ([store], {"images", "notes"}),
         "store convert": ([store, "--name", "halves", "--pca", 4], {"store", "reduction"}),

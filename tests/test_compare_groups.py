@@ -117,8 +117,9 @@ def others(captioners):
     for i in range(24):
         split = "train" if i < 16 else "test" if i < 20 else "val"
         images.append(ImageRecord(i, f"{i}.png", split))
-        human = (EVIL,) * 3
-        questions.append(Question(i, i, f"{EVIL}?", split, human, EVIL, EVIL, EVIL))
+        answer = EVIL + " too" * (i % 2)
+        human = (answer,) * 3
+        questions.append(Question(i, i, f"{EVIL}?", split, human, answer, EVIL, EVIL))
         captions.append(Caption(i, i, EVIL, (EVIL, "a"), split))
     write_folder(root / "evil", Collection(EVIL, str(root), images, questions, captions))
     write_store(DataFolder(root / "evil"))

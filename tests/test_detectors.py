@@ -186,7 +186,7 @@ def test_a_flat_image_does_not_change_how_later_ones_are_read(eye, lively):
         ({"proposals": 0}, "contradict each other"),
         ({"regions": 301}, "contradict each other .*regions=301"),
         ({"overlap": 1.5}, "overlap: Input should be less than or equal to 1"),
-        ({"threshold": float("nan")}, "threshold: Input should be less"),
+        ({"threshold": float("nan")}, "threshold: Input should be"),
     ],
 )
 def test_options_that_make_no_sense(options, message):

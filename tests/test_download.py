@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from saccade.cli.app import app
+from saccade.core import files
 from saccade.core.errors import BadConfig, BadDownload
 from saccade.core.files import Limits, held
 from saccade.datasets.catalogue import SOURCES
@@ -207,7 +208,7 @@ def test_a_broken_record_is_told(toy, tmp_path, text):
 def test_two_at_once_in_one_folder_are_refused(toy, tmp_path):
     def tell(line):
         if "from" in line:
-            with pytest.raises(BadDownload, match="another download"):
+            with pytest.raises(BadDownload, match="saccade download"):
                 fetch(["toy"], tmp_path)
 
     download(["toy"], tmp_path, tell=tell, patience=QUICK)
@@ -284,18 +285,19 @@ def test_it_works_where_folders_cannot_be_locked(tmp_path, monkeypatch):
         assert (tmp_path / "to").is_dir()
 
 
-@pytest.mark.parametrize("made", [True, False])
-def test_a_folder_that_is_renamed_meanwhile_is_not_held(tmp_path, monkeypatch, made):
-    def locked(descriptor, **_):
-        (tmp_path / "to").rename(tmp_path / "gone")
-        if made:
-            (tmp_path / "to").mkdir()
-        return True
+def test_a_folder_that_is_renamed_meanwhile_is_made_again(tmp_path, monkeypatch):
+    """A lock on the file of a folder that is elsewhere by now would keep nobody out."""
+    to, gone, lock = tmp_path / "to", tmp_path / "gone", files.lock
 
-    monkeypatch.setattr("saccade.core.files.lock_descriptor", locked)
-    with pytest.raises(BadDownload, match="another download"):  # noqa: SIM117 - it is what raises
-        with held(BadDownload, tmp_path / "to", "download", "--to"):
-            pytest.fail("it is not there")
+    def locked(stream):
+        if not gone.exists():
+            to.rename(gone)
+        return lock(stream)
+
+    monkeypatch.setattr(files, "lock", locked)
+    with held(BadDownload, to, "download", "--to"):
+        assert (to / files.LOCK).exists()
+    assert not to.exists()
 
 
 def test_the_command_line_fetches_plans_and_refuses(toy, tmp_path):

@@ -155,10 +155,34 @@ class TestEveryModel:
         pytest.fail(f"{name} learns nothing: {losses[0]} to {losses[-1]}")
 
 
+CELLS = [
+    MODELS[name].small.replace(cell=cell)
+    for name in ("show_tell", "show_attend_tell", "up_down", "aoa")
+    for cell in ("gru", "rnn")
+]
+
+
+@pytest.mark.parametrize("config", CELLS, ids=lambda config: f"{config.kind}-{config.cell}")
+def test_captioners_decode_with_other_cells(config):
+    torch.manual_seed(0)
+    model, batch = build_model(config, SIZES), caption_batch()
+    of_kind = {"gru": (torch.nn.GRU, torch.nn.GRUCell), "rnn": (torch.nn.RNN, torch.nn.RNNCell)}
+    kinds = (*of_kind[config.cell], torch.nn.LSTM, torch.nn.LSTMCell)
+    cells = {type(part) for part in model.modules() if isinstance(part, kinds)}
+    assert cells
+    assert cells <= {*of_kind[config.cell]}
+    LOSSES["caption"](model(batch), batch).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    assert_says_as_it_reads(model.eval(), batch)
+
+
 @pytest.mark.parametrize("name", CAPTION)
 def test_saying_word_by_word_is_the_same_as_reading(name):
     """Decoding must walk through the very states that training walked through."""
-    model, batch = fresh(name).eval(), caption_batch()
+    assert_says_as_it_reads(fresh(name).eval(), caption_batch())
+
+
+def assert_says_as_it_reads(model, batch):
     read = model(batch)
     state = model.init_state(batch.regions, batch.region_mask)
     state = type(state)(

@@ -50,7 +50,8 @@ def test_every_small_recipe_trains(world, tmp_path, name):
 
 
 def test_every_published_model_has_a_recipe_and_a_small_one():
-    published = {name for name, entry in MODELS.items() if entry.published}
+    own = "no score of this form"
+    published = {n for n, entry in MODELS.items() if entry.published not in ("", own)}
     of = {recipe.model.kind for name, recipe in RECIPES.items() if not name.endswith("-small")}
     assert of >= published
     assert {RECIPES[name].model.kind for name in SMALL} >= published

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,8 @@ from saccade.features.extract import ExtractSettings, extract
 from saccade.features.images import read_image
 from saccade.features.preprocessing import normalise, resize_and_crop
 from saccade.features.store import FeatureStore
+from saccade.features.store_writer import StoreWriter
+from tests.processes import forked
 
 NET = "timm:test_resnet"
 COUNT = 23
@@ -112,6 +112,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory, images: Path) -> dict[str, b
         )
 
 
+def test_images_smaller_than_a_crop_without_resizing_are_told(
+    data: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extract(data, "pixels", size=88, resize="crop", name="crop")
+    sizes = [read_image(images / f"{n}.jpg").shape for n in range(COUNT) if n not in BROKEN]
+    small = sum(min(size[1:]) < 88 for size in sizes)
+    assert 0 < small < len(sizes)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "smaller than the crop of 88 x 88" in told
+    assert f"warning: {small} images" in told
+
+
 def test_the_store_holds_what_the_backbone_sees(
     data: Path, images: Path, encoded: list[int]
 ) -> None:
@@ -164,7 +176,7 @@ def test_what_is_said_before_it_starts(data: Path, capsys: pytest.CaptureFixture
     assert out == ""
     assert "23 images as 64 x 64 pixels (shorter_side)" in said
     assert "2 x 2 regions of 96 numbers, float16" in said
-    assert re.search(rf"17\.\d kB on disk in {re.escape(str(path))}; about \d+ s on cpu", said)
+    assert re.search(rf"25\.\d kB on disk in {re.escape(str(path))}; about \d+ s on cpu", said)
     assert said.index("THE WEIGHTS ARE RANDOM") < said.index("on disk")
     assert "━" not in said
     extract(data, NET, **{**USUAL, "name": "bar", "progress": True})
@@ -217,31 +229,26 @@ def test_a_stopped_run_goes_on_and_does_nothing_twice(
     assert files(path) == whole
 
 
-KILLED = """
-import os, signal, sys
-from saccade.features import extract as module
-from saccade.features import store_writer
-from saccade.features.store_writer import StoreWriter
+def extract_and_die(data: Path) -> None:
+    """Extract, and be killed when the fifth batch is written."""
+    store_writer.CHUNK = 4
+    original, added = StoreWriter.add, []
 
-store_writer.CHUNK = 4
-added = []
-def add(self, **values):
-    original(self, **values)
-    added.append(1)
-    if len(added) == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-original, StoreWriter.add = StoreWriter.add, add
-module.extract(sys.argv[1], "timm:test_resnet", weights="random", size=64, batch_size=2, name="net")
-"""
+    def add(self: StoreWriter, **values: np.ndarray) -> None:
+        original(self, **values)
+        added.append(1)
+        if len(added) == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    StoreWriter.add = add  # type: ignore[method-assign, assignment]
+    extract(data, NET, **USUAL)
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_killed_and_continued_is_the_same_to_the_byte(
     data: Path, whole: dict[str, bytes], encoded: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-c", KILLED, str(data)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    killed = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    killed = forked(lambda: extract_and_die(data))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     with pytest.raises(BadStore, match="8 of 23 images are there"):
         FeatureStore.open(data / "features" / "net")

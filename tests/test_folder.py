@@ -311,8 +311,9 @@ class TestBroken:
         about = json.loads((path / "dataset.json").read_text())
         del about[field]
         (path / "dataset.json").write_text(json.dumps(about))
-        with pytest.raises(BadData, match="lacks some of its fields"):
+        with pytest.raises(BadData, match=f"{field}: Field required") as caught:
             DataFolder(path)
+        assert caught.value.location == str(path / "dataset.json")
 
     @pytest.mark.parametrize("keep", [0, 3, 100, -1])
     def test_table_cut_off(self, path, keep):

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,15 +23,24 @@ def short(path):
     return str(path.relative_to(ROOT))
 
 
+@cache
+def nodes(path):
+    """All of a file's syntax tree; several tests walk it."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
 def calls(path):
     """Every call in a file, as (dotted name, names of its keyword arguments, line)."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call):
-            yield ast.unparse(node.func), {word.arg: word.value for word in node.keywords}, node
+    return [
+        (ast.unparse(node.func), {word.arg: word.value for word in node.keywords}, node)
+        for node in nodes(path)
+        if isinstance(node, ast.Call)
+    ]
 
 
 def imports(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -43,7 +53,7 @@ def test_a_file_is_named_after_what_it_knows_and_a_function_fits_on_a_screen(pat
     text = path.read_text(encoding="utf-8")
     if path.name == "__init__.py" and path.parent.name != "saccade":
         assert not text, "packages have no front door but the first"
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno - node.lineno <= 62, f"{short(path)}: {node.name}"
 

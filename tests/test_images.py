@@ -22,6 +22,7 @@ from saccade.features.preprocessing import (
     grid_boxes,
     normalise,
     resize_and_crop,
+    smaller_than_crop,
 )
 from saccade.features.settings import Preprocessing
 
@@ -306,6 +307,26 @@ def test_shorter_side_is_torchvisions_resize_and_centre_crop(
     assert (found.int() - wanted.int()).abs().max() <= 1
 
 
+@given(width=st.integers(10, 60), height=st.integers(10, 60))
+@settings(max_examples=40, deadline=None)
+def test_crop_without_resizing_is_torchvisions_centre_crop(width: int, height: int) -> None:
+    image = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
+    crop = squash(24, 16).replace(resize="crop")
+    found = resize_and_crop(image, crop)
+    assert found.shape == (3, 24, 16)
+    # Where the image is smaller it stands at the upper left, beside the mean colour.
+    inner = [min(24, height), min(16, width)]
+    assert torch.equal(found[:, : inner[0], : inner[1]], vision.center_crop(image, inner))
+    assert (found[:, inner[0] :] == 128).all()
+    assert (found[:, :, inner[1] :] == 128).all()
+    assert bool(smaller_than_crop(image, crop)) == (width < 16 or height < 24)
+    # A grid of whole pixels lies where these pixels came from.
+    boxes = boxes_in_image(grid_boxes(24, 16), crop, width, height) * (width, height, width, height)
+    row, column = inner[0] - 1, inner[1] - 1
+    x, y = boxes[row * 16 + column].round().astype(int)[:2]
+    assert torch.equal(found[:, row, column], image[:, y, x])
+
+
 def test_apply_scales_to_what_the_backbone_expects() -> None:
     image = torch.tensor([0, 255, 51], dtype=torch.uint8)[:, None, None].expand(3, 20, 30)
     found = normalise(resize_and_crop(image, squash(8, 8)), squash(8, 8))
@@ -359,6 +380,7 @@ def test_boxes_of_many_images_at_once() -> None:
     ("changes", "message"),
     [
         ({"resize": "squash"}, "resize_to goes with"),
+        ({"resize": "crop"}, "resize_to goes with"),
         ({"resize_to": None}, "needs resize_to of at least 16"),
         ({"resize_to": 15}, "needs resize_to of at least 16"),
         ({"std": (1.0, 0.0, 1.0)}, "std must be above 0"),

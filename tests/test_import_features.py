@@ -2,7 +2,7 @@
 
 import pickle
 import re
-import subprocess
+import resource
 import sys
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
 from tests import feature_file_samples as samples
 from tests.feature_file_samples import WRITERS
+from tests.processes import forked
 from tests.worlds import make_world
 
 GRIDS = {"pytorch-vqa": (2, 3), "grids": (2, 3), "vectors": (1, 1)}
@@ -328,14 +329,15 @@ def test_an_import_that_was_stopped_goes_on(
     assert np.array_equal(store.features, whole.features)
 
 
-MEMORY = """
-import resource, sys
-from saccade.interop.import_features import import_features
-from pathlib import Path
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-import_features("bottom-up", sys.argv[1], sys.argv[2], name="large")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
+def peak() -> int:
+    """Bytes of this process at its largest."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def import_and_measure(file: Path, folder: Path) -> None:
+    before = peak()
+    import_features("bottom-up", file, folder, name="large")
+    sys.stdout.write(str(peak() - before))
 
 
 def test_a_large_file_is_never_in_memory(folder: DataFolder, tmp_path: Path) -> None:
@@ -348,13 +350,9 @@ def test_a_large_file_is_never_in_memory(folder: DataFolder, tmp_path: Path) -> 
             row = samples.tsv_row(one, 8).split(b"\t")
             row[5] = ones
             stream.write(b"\t".join(row))
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, str(file), str(folder.path)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    grown = int(done.stdout) * 1024
+    done = forked(lambda: import_and_measure(file, folder.path))
+    assert done.returncode == 0, done.stderr
+    grown = int(done.stdout)
     assert file.stat().st_size > 70e6
     assert grown < 80e6
 

@@ -1,22 +1,65 @@
 """Wrong paths and runs are refused at once: without torch, in a fraction of a second."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.worlds import make_world
 
-REFUSE = """
-import sys
+ROOT = Path(__file__).parent.parent
+REFUSALS = [
+    ("evaluate no-run", "no-run/run.json"),
+    ("evaluate old", "old/run.json"),
+    ("ask no-run image.png why?", "no-run/run.json"),
+    ("ask old no-image.png why?", "no-image.png"),
+    ("caption no-run image.png", "no-run/run.json"),
+    ("predict no-run --out a.csv", "no-run/run.json"),
+    ("explain no-run image.png why?", "no-run/run.json"),
+    ("score p.json --data no-data", "no-data"),
+    ("score image.json --data data --out old", "old"),
+    ("explain no-run no-image.png why?", "no-image.png"),
+    ("explain no-run --split val", "no-run/run.json"),
+    ("caption no-run image.png --explain data", "no-run/run.json"),
+    ("compare old no-run", "old/run.json"),
+    ("compare name=no-run", "no-run/run.json"),
+    ("train show-atend-tell --data data --out run", "show-attend-tell"),
+    ("train show-attend-tell --data data --out run --set train.epoch=3", "epoch"),
+    ("train show-attend-tell --data no-data --out run", "no-data"),
+    ("train show-attend-tell --data data --out old", "old"),
+    ("train show-attend-tell --data data --out run --from no-run", "no-run/run.json"),
+    ("train show-attend-tell --data data --out no-run --resume", "no-run/run.json"),
+    ("train show-attend-tell --data data --out run --keep some", "--keep"),
+    ("average no-run --out run", "no-run/run.json"),
+    ("sweep no.toml", "no.toml"),
+    ("check no-data", "no-data"),
+    ("check data --recipe show-atend-tell", "show-attend-tell"),
+    ("advise no-data", "no-data"),
+    ("extract no-data --backbone timm:resnet18", "no-data"),
+    ("extract old --backbone timm:resnet18", "dataset.json"),
+    ("train show-attend-tell --data old --out run", "dataset.json"),
+]
+"""Commands, and the file, folder or field that the refusal names."""
+COMMANDS = """
+import json, sys
 from saccade.cli.main import main
-try:
-    main()
-finally:
-    heavy = {"torch", "torchvision", "timm", "transformers", "matplotlib", "numpy", "pyarrow"}
-    assert not heavy & set(sys.modules), heavy & set(sys.modules)
+from tests.processes import forked
+
+def refuse(words):
+    sys.argv = ["saccade", *words]
+    try:
+        main()
+    finally:
+        heavy = {"torch", "torchvision", "timm", "transformers", "matplotlib", "numpy", "pyarrow"}
+        assert not heavy & set(sys.modules), heavy & set(sys.modules)
+
+done = [forked(lambda: refuse(command.split())) for command in json.loads(sys.argv[1])]
+print(json.dumps([(one.returncode, one.stderr) for one in done]))
 """
+"""Each in a fork of one process that has imported the command line, and nothing heavy."""
 
 
 @pytest.fixture(scope="module")
@@ -30,43 +73,26 @@ def place(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        ("evaluate no-run", "no-run/run.json"),
-        ("evaluate old", "old/run.json"),
-        ("ask no-run image.png why?", "no-run/run.json"),
-        ("ask old no-image.png why?", "no-image.png"),
-        ("caption no-run image.png", "no-run/run.json"),
-        ("predict no-run --out a.csv", "no-run/run.json"),
-        ("explain no-run image.png why?", "no-run/run.json"),
-        ("score p.json --data no-data", "no-data"),
-        ("score image.json --data data --out old", "old"),
-        ("explain no-run no-image.png why?", "no-image.png"),
-        ("explain no-run --split val", "no-run/run.json"),
-        ("caption no-run image.png --explain data", "no-run/run.json"),
-        ("compare old no-run", "old/run.json"),
-        ("compare name=no-run", "no-run/run.json"),
-        ("train show-atend-tell --data data --out run", "show-attend-tell"),
-        ("train show-attend-tell --data data --out run --set train.epoch=3", "epoch"),
-        ("train show-attend-tell --data no-data --out run", "no-data"),
-        ("train show-attend-tell --data data --out old", "old"),
-        ("train show-attend-tell --data data --out run --from no-run", "no-run/run.json"),
-        ("train show-attend-tell --data data --out no-run --resume", "no-run/run.json"),
-        ("extract no-data --backbone timm:resnet18", "no-data"),
-        ("extract old --backbone timm:resnet18", "dataset.json"),
-        ("train show-attend-tell --data old --out run", "dataset.json"),
-    ],
-)
-def test_it_is_refused_at_once(place, words, named):
-    refused = subprocess.run(
-        [sys.executable, "-c", REFUSE, *words.split()],
-        cwd=place, capture_output=True, text=True, check=False,
+@pytest.fixture(scope="module")
+def told(place):
+    """Status of each command, and what it says."""
+    commands = [words for words, _ in REFUSALS]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS, json.dumps(commands)],
+        cwd=place, env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert refused.returncode == 1, refused.stderr
-    assert refused.stderr.startswith("error: "), refused.stderr
-    assert refused.stderr.count("\n") == 1, refused.stderr
-    assert named in refused.stderr
+    return dict(zip(commands, json.loads(done.stdout), strict=True))
+
+
+@pytest.mark.parametrize(("words", "named"), REFUSALS)
+def test_it_is_refused_at_once(told, words, named):
+    status, said = told[words]
+    assert status == 1, said
+    assert said.startswith("error: "), said
+    assert said.count("\n") == 1, said
+    assert named in said
 
 
 def test_training_starts_without_what_it_may_not_need():

@@ -8,10 +8,13 @@ from torch.nn import functional
 
 from saccade.data.batch import CaptionBatch
 from saccade.models.layers import (
+    CELLS,
     AdaptivePooling,
     RegionNorm,
     attend,
     by_caption,
+    cell_biases,
+    cell_step,
     masked_softmax,
     mean_region,
     pack_captions,
@@ -45,6 +48,21 @@ def test_pooling_is_torchs_adaptive_average_pooling(grid):
         torch.einsum("br,brd->bd", pooling.to_regions(weights), cells), attended
     )
     assert pooling.state_dict() == {}, "the pooling is a constant, not a weight"
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_cells_step_is_torchs_own(kind):
+    torch.manual_seed(0)
+    cell = CELLS[kind](4, 5).double()
+    inputs, hidden, memory = torch.randn(3, 14, dtype=torch.float64).split([4, 5, 5], dim=1)
+    wanted = cell(inputs, (hidden, memory) if kind == "lstm" else hidden)
+    wanted = wanted if kind == "lstm" else (wanted, wanted)
+    of_input, of_state = cell_biases(cell)
+    products = (
+        functional.linear(inputs, cell.weight_ih, of_input),
+        functional.linear(hidden, cell.weight_hh, of_state),
+    )
+    torch.testing.assert_close(cell_step(cell, *products, hidden, memory), wanted)
 
 
 def test_padding_is_neither_attended_nor_averaged():

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from saccade.config import change
 from saccade.data.batch import CaptionBatch, CaptionOutput, VqaBatch, VqaOutput
@@ -87,6 +88,46 @@ def test_a_weight_of_less_than_one_in_all_counts_for_less():
     output = VqaOutput(torch.tensor([[1.0, 2.0, 3.0]]))
     whole, half = (soft(output, asked([[1]], [[weight]])) for weight in (1.0, 0.5))
     torch.testing.assert_close(whole, 2 * half)
+
+
+@given(questions(), st.floats(0.01, 0.99))
+def test_smoothed_targets_are_those_that_torch_makes(drawn, smoothing):
+    logits, right, batch = drawn
+    rows, dense = torch.tensor(logits), torch.zeros(len(logits), len(logits[0]))
+    for target, some in zip(dense, right, strict=True):
+        for id_, weight in some.items():
+            target[id_] = weight
+    expected = functional.cross_entropy(rows, dense, reduction="none", label_smoothing=smoothing)
+    found = soft(VqaOutput(rows), batch, smoothing)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    smooth = dense * (1 - smoothing) + smoothing / dense.shape[1]
+    yes, no = functional.logsigmoid(rows.double()), functional.logsigmoid(-rows.double())
+    expected = -(smooth * yes + (1 - smooth) * no).sum(dim=1)
+    found = logistic(VqaOutput(rows), batch, smoothing).double()
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["softmax", "sampled", "logistic"])
+def test_a_recipe_that_smooths_is_smoothed(name):
+    recipe = change(RECIPES["joint-embedding"], "answers.target=best", f"answers.loss={name}")
+    output, batch = VqaOutput(torch.tensor([[1.0, -2.0, 0.5]])), asked([[2]], [[1.0]])
+    losses = [
+        loss_for(change(recipe, f"train.label_smoothing={share}"))(output, batch).item()
+        for share in (0, 0.3)
+    ]
+    assert losses[0] != pytest.approx(losses[1], abs=1e-3)
+    if name != "logistic":
+        nll = [-cost for cost in log_shares([1.0, -2.0, 0.5])]
+        assert losses[1] == pytest.approx(0.7 * nll[2] + 0.1 * sum(nll), rel=1e-6)
+
+
+def test_captions_are_smoothed_over_the_vocabulary():
+    logits, said = [[0.5, 1.0, -1.0], [2.0, 0.0, 0.0]], [2, 0]
+    nll = [[-cost for cost in log_shares(row)] for row in logits]
+    expected = [0.9 * row[id_] + 0.1 / 3 * sum(row) for row, id_ in zip(nll, said, strict=True)]
+    loss = loss_for(change(RECIPES["show-tell"], "train.label_smoothing=0.1"))
+    found = loss(CaptionOutput(torch.tensor(logits), torch.tensor(said)), None)
+    assert found.item() == pytest.approx(sum(expected) / 2, rel=1e-6)
 
 
 @pytest.mark.parametrize("loss", [soft, sampled, logistic])

@@ -684,3 +684,141 @@ def test_files_of_a_part_that_was_not_asked_for_are_told_as_such(tmp_path):
     unread = folder.about["files"]["unread"]
     assert unread
     assert all("part or form" in why for name, why in unread.items() if "MultipleChoice" in name)
+
+
+def turns(*spoken):
+    return [{"from": who, "value": text} for who, text in spoken]
+
+
+TALK = (("human", "<image>\nWhat is it?"), ("gpt", "A cup."))
+
+
+class TestConversations:
+    def read(self, root, records, name="talk.json"):
+        touch(root, *(f"images/{n}.jpg" for n in range(10)))
+        save(root / name, records)
+        ((collection,), _) = recognise(root)
+        return collection
+
+    @pytest.mark.parametrize(
+        ("more", "left"),
+        [
+            ([("human", "Hello?"), *TALK], 1),
+            ([*TALK, ("human", "Go on."), ("human", "And?"), ("gpt", "Red.")], 1),
+            ([("human", "Zoom in?"), ("function_call", "zoom()"), ("gpt", "Done."), *TALK], 1),
+            ([("gpt", "Ask me."), *TALK], 1),
+            ([("system", "Be short."), *TALK, ("gpt", "A red one.")], 2),
+        ],
+    )
+    def test_only_what_the_assistant_says_is_an_answer(self, more, left, tmp_path):
+        talks = [{"image": f"{n}.jpg", "conversations": turns(*TALK)} for n in range(9)]
+        talks += [{"image": "9.jpg", "conversations": turns(*more)}]
+        collection = self.read(tmp_path, talks)
+        answers = {q.text: q.answers for q in collection.questions}
+        assert answers["What is it?"] == ("A cup.",)
+        assert not answers.keys() & {"Hello?", "Go on.", "Zoom in?", "Ask me."}
+        counts = [int(n.split()[0]) for n in collection.notes if "left out" in n]
+        assert min(counts) >= 1
+        assert sum(counts) >= left
+
+    @pytest.mark.parametrize("field", ["image", "images", "image_path"])
+    @pytest.mark.parametrize("several", [False, True])
+    def test_the_field_of_the_image(self, field, several, tmp_path):
+        name = [[f"{n}.jpg"] if several else f"{n}.jpg" for n in range(10)]
+        talks = [{field: name[n], "conversations": turns(*TALK)} for n in range(10)]
+        assert len(self.read(tmp_path, talks).images) == 10
+
+    def test_two_images_of_one_question_are_refused(self, tmp_path):
+        talks = [{"images": ["1.jpg", "2.jpg"], "conversations": turns(*TALK)}]
+        with pytest.raises(BadData):
+            self.read(tmp_path, talks)
+
+    def test_a_field_says_the_split(self, tmp_path):
+        talks = [
+            {
+                "image": f"{n}.jpg",
+                "mode": "val" if n > 6 else "train",
+                "conversations": turns(*TALK),
+            }
+            for n in range(10)
+        ]
+        found = self.read(tmp_path, talks)
+        assert {i.file[-5:-4] for i in found.images if i.split == "val"} == {*"789"}
+
+    def test_questions_of_a_test_file_need_no_answer(self, tmp_path):
+        talks = [{"image": f"{n}.jpg", "conversations": turns(*TALK)} for n in range(8)]
+        save(tmp_path / "train.json", talks)
+        secret = [{"image": f"{n}.jpg", "conversations": turns(TALK[0])} for n in (8, 9)]
+        found = self.read(tmp_path, secret, "test.json")
+        assert [q.answers for q in found.questions if q.split == "test"] == [(), ()]
+
+
+def test_what_is_asked_for_is_never_the_answer_of_what_comes_next(tmp_path):
+    """`$next` in a layout of one's own, where an answer is missing."""
+    mapping = {"image": "pic", "question": "q", "answers": "$next.q", "filter.who": ["Q"]}
+    records = [
+        {"pic": f"{n}.jpg", "q": f"{who} {n}", "who": who} for n in range(10) for who in ("Q", "A")
+    ]
+    del records[7]
+    found = read(own(tmp_path, mapping, records))
+    assert [q.answers for q in found.questions] == [(f"A {n}",) for n in range(10) if n != 3]
+
+
+class TestPathsThatGiveNothing:
+    @pytest.mark.parametrize(
+        ("more", "named"),
+        [
+            ({"split": "spilt"}, "spilt"),
+            ({"best_answer": "bst"}, "bst"),
+            ({"choices": "opt[]"}, "opt[]"),
+            ({"answer_type": "kind"}, "kind"),
+            ({"filter.lnag": ["en"]}, "lnag"),
+            ({"exclude.Lang": ["en"]}, "Lang"),
+        ],
+    )
+    def test_one_is_refused_by_name(self, more, named, tmp_path):
+        with pytest.raises(BadData) as caught:
+            read(own(tmp_path, {**MINE, **more}, rows(lang="en")))
+        assert named in str(caught.value)
+        assert caught.value.location == str(tmp_path / "own.json")
+
+    def test_words_of_what_is_no_part(self, tmp_path):
+        with pytest.raises(BadConfig, match="antwort"):
+            read(own(tmp_path, {**MINE, "words.antwort.yes": "ja"}, rows()))
+
+    def test_the_texts_that_a_file_must_hold_are_named(self, tmp_path):
+        with pytest.raises(BadData, match='"dta"'):
+            read(own(tmp_path, {**MINE, "records": "dta[]"}, {"data": rows()}))
+
+    def test_a_question_that_is_a_text_of_the_mapping(self, tmp_path):
+        mapping = {**MINE, "question": "'Which one?'", "records": "data[]"}
+        found = read(own(tmp_path, mapping, {"data": rows()}))
+        assert {question.text for question in found.questions} == {"Which one?"}
+
+    def test_parallel_files_need_no_files(self, tmp_path):
+        touch(tmp_path, *(f"images/{n}.jpg" for n in range(4)))
+        for split, numbers in (("train", (0, 1)), ("val", (2, 3))):
+            write_lines(tmp_path / f"{split}.i.txt", *(f"{n}.jpg" for n in numbers))
+            write_lines(tmp_path / f"{split}.q.txt", *(f"Is it {n}?" for n in numbers))
+            write_lines(tmp_path / f"{split}.a.txt", "yes", "no")
+        said = ['image = "i"', 'question = "q"', 'answers = "a"', "[parallel]"]
+        said += [f'{one} = "{{split}}.{one}.txt"' for one in "iqa"]
+        write_lines(tmp_path / "mapping.toml", *said)
+        assert [q.split for q in read(tmp_path).questions] == ["train", "train", "val", "val"]
+
+
+def test_ids_beyond_64_bits_are_kept_as_texts(tmp_path):
+    records = [{**row, "n": 2**63 + place} for place, row in enumerate(rows())]
+    made = prepare(None, own(tmp_path, {**MINE, "id": "n"}, records), tmp_path / "out")
+    assert DataFolder(made).released_ids("question")[0] == str(2**63)
+
+
+def test_annotations_of_another_image_are_refused(tmp_path):
+    touch(tmp_path, "images/0.jpg", "images/1.jpg")
+    asked = [{"question_id": n, "image_id": n, "question": "Is it?"} for n in range(2)]
+    said = [{"question_id": n, "image_id": 1 - n, "answers": ["yes"]} for n in range(2)]
+    save(tmp_path / "train_q.json", {"questions": asked})
+    save(tmp_path / "train_a.json", {"annotations": said})
+    with pytest.raises(BadData) as caught:
+        recognise(tmp_path)
+    assert caught.value.location == str(tmp_path / "train_q.json")

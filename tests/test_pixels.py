@@ -30,6 +30,7 @@ from saccade.features.extract import extract
 from saccade.features.finetuning import is_folded, unfold_batch_norm, weights_from
 from saccade.features.images import read_image
 from saccade.features.preprocessing import normalise, resize_and_crop
+from saccade.features.statistics import IMAGE
 from saccade.features.store import FeatureStore
 from saccade.inference.model import build, load_model
 from saccade.models.catalogue import MODELS, EncoderConfig
@@ -127,8 +128,8 @@ class TestTheStore:
     def test_its_size_is_known_before(self, shapes, capsys):
         path = DataFolder(shapes / "data").store_path("raw")
         header = FeatureStore.open(path).header
-        assert header.nbytes() == 36 * (64 * 64 * 3 + 4 + 8)
-        arrays = sum((path / f"{name}.npy").stat().st_size - 128 for name in header.columns())
+        assert header.nbytes() == 36 * (64 * 64 * 3 + 4 + 8 + IMAGE.itemsize)
+        arrays = sum(np.load(path / f"{name}.npy").nbytes for name in header.columns())
         assert arrays == header.nbytes()
 
     @pytest.mark.parametrize(

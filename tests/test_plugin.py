@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from saccade.cli.app import app
+from tests.processes import forked
+
 PLUGIN = Path(__file__).parent.parent / "examples" / "plugin"
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200), "grey": (128,) * 3}
 
@@ -56,9 +59,9 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-def saccade(*commands, site=None, status=0):
-    """Give commands in a process that has the plugin, or has not."""
-    path = os.pathsep.join(filter(None, [str(site or ""), str(PLUGIN.parent.parent)]))
+def saccade(*commands, site):
+    """Give commands in a process that has the plugin."""
+    path = os.pathsep.join([str(site), str(PLUGIN.parent.parent)])
     words = json.dumps([[*map(str, command)] for command in commands])
     done = subprocess.run(
         [sys.executable, "-c", COMMANDS, words],
@@ -67,8 +70,13 @@ def saccade(*commands, site=None, status=0):
         check=False,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == status, done.stderr + done.stdout
+    assert done.returncode == 0, done.stderr + done.stdout
     return done
+
+
+def saccade_without_it(*words):
+    """The same of one command, where no plugin is installed: as in this process."""
+    return forked(lambda: app([str(word) for word in words], prog_name="saccade"))
 
 
 def test_it_goes_all_the_way_from_prepare_to_compare(site, cards, tmp_path):
@@ -83,9 +91,8 @@ def test_it_goes_all_the_way_from_prepare_to_compare(site, cards, tmp_path):
         "cpu",
     )
     asked = ("ask", run, cards / "0.png", "what colour is it?", "--device", "cpu")
-    listed = saccade(*(("list", kind) for kind in ("models", "sources", "metrics")), site=site)
-    assert all(name in listed.stdout for name in ("gated_fusion", "flash-cards", "first_letter"))
     done = saccade(
+        *(("list", kind) for kind in ("models", "sources", "metrics")),
         ("prepare", "flash-cards", "--root", cards, "--out", data),
         ("extract", data, *network, "--resize", "squash"),
         (
@@ -104,6 +111,8 @@ def test_it_goes_all_the_way_from_prepare_to_compare(site, cards, tmp_path):
         ("compare", run, "-o", page),
         site=site,
     )
+    listed = done.stdout.partition("saccade extract")[0]
+    assert all(name in listed for name in ("gated_fusion", "flash-cards", "first_letter"))
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert {row["metric"] for row in log} == {"first_letter"}
     scores = json.loads((run / "scores.json").read_text())["test"]
@@ -114,15 +123,15 @@ def test_it_goes_all_the_way_from_prepare_to_compare(site, cards, tmp_path):
     assert any(name in answered for name in COLOURS)
     assert "First letter" in page.read_text()
 
-    gone = saccade(asked, status=1)
+    gone = saccade_without_it(*asked)
+    assert gone.returncode == 1
     assert "gated_fusion" in gone.stderr
     assert "Traceback" not in gone.stderr
 
 
 def test_without_it_its_names_are_unknown(cards, tmp_path):
     out = tmp_path / "x"
-    told = saccade(
-        ("list", "models"), ("prepare", "flash-cards", "--root", cards, "--out", out), status=1
-    )
-    assert "gated_fusion" not in told.stdout
+    assert "gated_fusion" not in saccade_without_it("list", "models").stdout
+    told = saccade_without_it("prepare", "flash-cards", "--root", cards, "--out", out)
+    assert told.returncode == 1
     assert "flash-cards" in told.stderr

@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import tracemalloc
 
 import pyarrow as pa
@@ -24,6 +22,7 @@ from saccade.datasets.shapes import make_shapes
 from saccade.features.extract import extract
 from saccade.inference.prediction_files import Journal
 from saccade.inference.predictor import Run
+from tests.processes import forked
 from tests.worlds import write_untrained_run
 
 QUESTION = "what color is the circle?"
@@ -296,22 +295,22 @@ def test_a_killed_run_goes_on_and_writes_what_an_undisturbed_one_writes(
     """Killed by the system while it writes a line; then by Ctrl-C; then left alone."""
     whole = saccade.predict(made / "vqa", out=tmp_path / "whole.csv", split="train", batch_size=2)
     out, journal = tmp_path / "out.csv", tmp_path / "out.csv.partial"
-    code = f"""
-import os, signal
-from saccade.inference import prediction_files as files
-add, left = files.Journal.add, [3]
-def killed(self, entries):
-    add(self, entries)
-    left[0] -= 1
-    if not left[0]:
-        with self.path.open("ab") as file:
-            file.write(b'{{"text": "cut o')
-        os.kill(os.getpid(), signal.SIGKILL)
-files.Journal.add = killed
-import saccade
-saccade.predict({str(made / "vqa")!r}, out={str(out)!r}, split="train", batch_size=2, device="cpu")
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+
+    def predict_and_die():
+        add, left = Journal.add, [3]
+
+        def killed(self, entries):
+            add(self, entries)
+            left[0] -= 1
+            if not left[0]:
+                with self.path.open("ab") as file:
+                    file.write(b'{"text": "cut o')
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        Journal.add = killed
+        saccade.predict(made / "vqa", out=out, split="train", batch_size=2, device="cpu")
+
+    done = forked(predict_and_die)
     assert done.returncode == -signal.SIGKILL, done.stderr
     killed_at = journal.read_bytes().count(b"\n")
     assert killed_at > 3

@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +41,7 @@ from saccade.features.store_format import (
 from saccade.features.store_writer import StoreWriter
 from saccade.recipes.catalogue import RECIPES
 from saccade.training.train import train
+from tests.processes import forked
 from tests.worlds import make_world, write_pixels
 
 
@@ -218,26 +217,23 @@ def test_what_cannot_be_converted(folder: DataFolder, cells: FeatureStore) -> No
         convert_store(cells.path, dtype="float32", name="taken")
 
 
-KILLED = """
-import os, signal, sys
-from saccade.features import convert as stores
-from saccade.features import store_writer
-from saccade.features.store_writer import StoreWriter
+def convert_and_die(cells: Path, name: str) -> None:
+    """Convert, and be killed when 20 rows are written, of which the last 4 are not promised yet."""
+    store_writer.CHUNK = stores.TOGETHER = 4
+    original = StoreWriter.close_chunk
 
-store_writer.CHUNK = stores.TOGETHER = 4
-def close_chunk(self):  # its rows are written, and not promised yet
-    if self._next >= 20:
-        os.kill(os.getpid(), signal.SIGKILL)
-    original(self)
-original, StoreWriter.close_chunk = StoreWriter.close_chunk, close_chunk
-stores.convert_store(stores.Path(sys.argv[1]), scale="channel", pca=5, name=sys.argv[2])
-"""
+    def close_chunk(self: StoreWriter) -> None:
+        if self._next >= 20:
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(self)
+
+    StoreWriter.close_chunk = close_chunk  # type: ignore[method-assign]
+    convert_store(cells, scale="channel", pca=5, name=name)
 
 
 def test_a_killed_conversion_goes_on(cells: FeatureStore) -> None:
-    command = [sys.executable, "-c", KILLED, str(cells.path), "new"]
-    died = subprocess.run(command, capture_output=True, check=False, cwd=os.getcwd())
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    died = forked(lambda: convert_and_die(cells.path, "new"))
+    assert died.returncode == -signal.SIGKILL, died.stderr
     path = cells.path.with_name("new")
     with pytest.raises(BadStore, match=r"16 of 36 images.*Go on with: saccade store convert"):
         FeatureStore.open(path)

@@ -14,10 +14,10 @@ from rich.console import Console
 
 from saccade.config import change
 from saccade.core.errors import BadRun
-from saccade.core.tensors import read_metadata
+from saccade.core.run_files import read_metadata
 from saccade.recipes.catalogue import RECIPES
 from saccade.training import progress as screen
-from saccade.training.loop import TrainingLoop
+from saccade.training.loop import RunLength, TrainingLoop
 from saccade.training.progress import GpuUse, TrainingView, cut_to
 from saccade.training.train import train
 from tests.worlds import make_world
@@ -47,13 +47,13 @@ class Watched:
         self.stop_at = stop_at
         step, show = TrainingLoop.step, TrainingView.step
 
-        def heard(loop, batch, progress):
+        def heard(loop, group, progress):
             if progress.batch == 0:
                 self.losses, self.sizes = [], []
-            result = step(loop, batch, progress)
-            self.losses.append(result.loss.item())
-            self.sizes.append(len(batch))
-            return result
+            results = step(loop, group, progress)
+            self.losses += [result.loss.item() for result in results]
+            self.sizes += map(len, group)
+            return results
 
         def seen(view, progress):
             show(view, progress)
@@ -75,7 +75,7 @@ class Watched:
         return total / count
 
 
-@pytest.mark.parametrize("steps", [3, 300])
+@pytest.mark.parametrize("steps", [3, 100])
 @pytest.mark.parametrize("name", ["show-ask-attend-answer", "show-attend-tell"])
 def test_the_loss_shown_is_the_mean_so_far_at_every_step(world, tmp_path, monkeypatch, steps, name):
     recipe = small(name, f"train.batch_size={300 // steps}", "train.epochs=1")
@@ -118,10 +118,11 @@ def test_the_training_score_is_counted_by_hand(world, tmp_path, monkeypatch, nam
     right = count = 0
     step = TrainingLoop.step
 
-    def heard(loop, batch, progress):
+    def heard(loop, group, progress):
         nonlocal right, count
+        (batch,) = group
         with torch.random.fork_rng():
-            output = loop.model.eval()(batch)
+            output = loop.model.eval()(batch.to(loop.fabric.device))
             loop.model.train()
         if name == "show-attend-tell":
             for row, true in zip(output.logits, output.targets, strict=True):
@@ -134,7 +135,7 @@ def test_the_training_score_is_counted_by_hand(world, tmp_path, monkeypatch, nam
                 best = {int(i) for i, w in zip(ids, weights, strict=True) if w == weights.max()}
                 right += int(row.argmax()) in best
                 count += 1
-        return step(loop, batch, progress)
+        return step(loop, group, progress)
 
     monkeypatch.setattr(TrainingLoop, "step", heard)
     rate = "train.optimiser.learning_rate=1e-12"
@@ -203,7 +204,7 @@ def test_the_least_important_goes_first():
 def test_a_run_of_a_few_dozen_steps_is_warned_about(epochs, warned):
     console = Console(file=StringIO(), width=300)
     view = view_of(console)
-    view.steps, view.config = 10, view.config.replace(epochs=epochs)
+    view.length = RunLength(steps_per_epoch=10, steps=10 * epochs, epochs=epochs)
     view.show_estimate(screen.Estimate(0.1, 1000, 2**30, 2**20), screen.Progress())
     told = console.file.getvalue()
     assert ("--set train.epochs=50" in told) == warned

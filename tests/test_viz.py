@@ -11,6 +11,7 @@ from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -284,6 +285,26 @@ def test_curves_are_a_png_that_can_be_read(count):
         assert image.size == (1080, 408)
         assert np.asarray(image.convert("L")).std() > 5
     assert curves(rows) == drawn
+
+
+def test_curves_have_the_training_score_and_mark_the_epoch_that_was_kept(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        Figure, "savefig", lambda figure, stream, **_: drawn.append(figure), raising=True
+    )
+    more = {"train_metric": "top-1", "interval": [20.0, 60.0]}
+    rows = [
+        {**log_row(n, 1 / n, score), "train_score": 10.0 * n, "smoothed_score": smooth, **more}
+        for n, score, smooth in ((1, 50, 50), (2, 40, 45), (3, 48, 51))
+    ]
+    curves(rows)
+    loss, training, validation = drawn[0].axes
+    assert loss.lines[0].get_ydata().tolist() == [1, 1 / 2, 1 / 3]
+    assert training.get_title(loc="left") == "top-1, training"
+    assert training.lines[0].get_ydata().tolist() == [10, 20, 30]
+    assert [line.get_ydata().tolist() for line in validation.lines] == [[50, 40, 48], [50, 45, 51]]
+    assert validation.collections[-1].get_offsets().tolist() == [[3, 48]]
+    assert "best: 3, 48" in validation.get_xlabel()
 
 
 def test_curves_of_no_epoch_are_refused():

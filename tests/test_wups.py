@@ -128,3 +128,17 @@ def test_what_is_no_wordnet_is_refused(wordnet, tmp_path):
         wups(["a"], [question("b")], wordnet=broken)
     with pytest.raises(BadData, match="cannot be scored"):
         wups(["a"], [], wordnet=wordnet)
+
+
+@pytest.mark.parametrize("place", ["directory", "member"])
+def test_a_damaged_zip_file_of_wordnet_is_told(tmp_path, place):
+    path = tmp_path / "wordnet.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("wordnet/index.noun", "cat n 1 0 1 0 00001740\n" * 50)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\x01\x02") if place == "directory" else 60
+    content[at : at + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(BadData) as refused:
+        noun_similarity(path)
+    assert refused.value.location == str(path)

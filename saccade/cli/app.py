@@ -9,12 +9,15 @@ import inspect
 import json
 import os
 import shlex
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import wraps
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TextIO
 
@@ -47,8 +50,9 @@ MODULES = {
     "demo": "train",
     **dict.fromkeys(("download", "prepare", "frames"), "data"),
     **dict.fromkeys(("extract", "import-features", "store"), "features"),
-    **dict.fromkeys(("train", "import-checkpoint"), "train"),
-    **dict.fromkeys(("evaluate", "score", "compare"), "evaluate"),
+    "check": "check",
+    **dict.fromkeys(("advise", "train", "average", "import-checkpoint"), "train"),
+    **dict.fromkeys(("evaluate", "score", "compare", "sweep"), "evaluate"),
     **dict.fromkeys(("ask", "caption", "predict"), "predict"),
     "explain": "explain",
     **dict.fromkeys(("pack", "unpack"), "data"),
@@ -58,18 +62,36 @@ MODULES = {
 In the order of `saccade --help`, in which they follow each other in a project."""
 
 
-RESUMED = ("train", "extract", "import-features", "frames", "download", "pack", "unpack")
+RESUMED = (
+    *("train", "sweep", "extract", "import-features", "frames", "download", "pack", "unpack"),
+    "predict",
+)
 """Commands that go on where they were stopped when they are given again."""
 
 
 def _how_to_go_on(ctx: Any) -> str:
-    """The command that goes on after Ctrl-C, where there is one."""
-    command = ctx.invoked_subcommand
-    if command not in RESUMED and not (command == "store" and "convert" in sys.argv):
-        return ""
-    again = ["saccade", *sys.argv[1:]]
-    again += ["--resume"] if command == "train" and "--resume" not in again else []
-    return f" Go on with: {shlex.join(again)}"
+    """The command to give after Ctrl-C or a termination, and whether it goes on or begins anew."""
+    command, given = ctx.invoked_subcommand, sys.argv[1:]
+    words = [part for word in given for part in word.split("=", 1)]
+    out = next((after for word, after in pairwise(words) if word == "--out"), "")
+    if command == "train" and "--resume" not in given and Path(out, "run.json").exists():
+        given.append("--resume")
+    goes_on = command in RESUMED or (command == "store" and "convert" in given)
+    again = shlex.join(["saccade", *given])
+    return f"Go on with: {again}" if goes_on else f"To do it again: {again}"
+
+
+@contextmanager
+def stop_on_termination() -> Iterator[None]:
+    """SIGTERM, which systems and clusters send before they kill, stops a command like Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():  # only there are signals heard
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def echo(line: str, *, err: bool = False) -> None:
@@ -112,7 +134,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), stop_on_termination():
                 warnings.showwarning = _show_warning
                 return super().invoke(ctx)
         except SaccadeError as error:
@@ -126,7 +148,7 @@ class Commands(TyperGroup):
             echo(f"error: {location}: {message}. {HINTS[error.errno]}", err=True)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            echo(f"\nStopped; nothing is half-written.{_how_to_go_on(ctx)}", err=True)
+            echo(f"\nStopped; nothing is half-written. {_how_to_go_on(ctx)}", err=True)
             raise typer.Exit(STOPPED) from None
 
 
@@ -279,6 +301,13 @@ OptionsOption = Annotated[
     list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="May be repeated.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto (the GPU if there is one), cpu or cuda.")]
+LEVELS = ("error", "warning", "note")
+"""Of the findings of `check`, the worst first."""
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FINDING", help="Let this finding pass. May be repeated."),
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Warnings stop it, as errors do.")]
 ExplainOption = Annotated[
     Path | None, typer.Option(help="Also draw the model's attention into this PNG file.")
 ]

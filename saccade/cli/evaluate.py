@@ -1,6 +1,8 @@
-"""Commands that score predictions: evaluate, score, compare."""
+"""Commands that score predictions: evaluate, score, compare, sweep."""
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -14,8 +16,11 @@ from saccade.cli.app import (
     FeaturesOption,
     Result,
     RunArgument,
+    columns,
+    echo,
     next_command,
 )
+from saccade.core.formatting import duration
 from saccade.core.run_files import scores_folder
 from saccade.data.records import Split
 
@@ -154,3 +159,60 @@ def compare(
     folder = files[0].parent
     line = f"Written: {page}, and its numbers in {folder} ({len(files)} files)"
     return Result({"page": page, "files": files, "ranking": ranking}, [line])
+
+
+@commands.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML: see docs/sweep.md.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing; print what would run.")
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Also run again what failed.")] = False,
+) -> Result:
+    """Train and score recipes, settings, seeds and data folders; one table."""
+    from saccade.api import sweep as run_them
+    from saccade.core.console import show_progress
+
+    with show_progress():
+        found = run_them(file, dry_run=dry_run, retry=retry, report=partial(echo, err=True))
+    if dry_run:
+        return Result(found, _planned(found["runs"]))
+    return Result(found, _table_of_sweep(found))
+
+
+def _planned(runs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What would run, and how long that may take."""
+    pairs = [(run, run["minutes"]) for run in runs]
+    yield from columns(
+        (run["name"], run["state"], "" if minutes is None else duration(60 * minutes))
+        for run, minutes in pairs
+    )
+    left = [minutes for run, minutes in pairs if run["state"].startswith("to ")]
+    known = sum(minutes for minutes in left if minutes is not None)
+    told = f"about {duration(60 * known)} at most" if None not in left else "of unknown length"
+    yield f"{len(left)} of {len(runs)} runs to go{f', {told}' if left else ''}"
+
+
+def _table_of_sweep(found: Mapping[str, Any]) -> Iterator[str]:
+    """The table for a terminal; `table.md` has the rest."""
+    from saccade.metrics.catalogue import METRICS
+    from saccade.sweeps.table import HEADS, difference_text, minutes_text, score_cells
+
+    rows = [
+        (
+            " ".join(filter(None, (row["data"], row["recipe"], row["settings"]))),
+            METRICS[metric].title,
+            *score_cells(row, metric),
+            minutes_text(row),
+        )
+        for row in found["rows"]
+        for metric in row["scores"]
+    ]
+    if rows:
+        yield from columns([("", "", *HEADS, "minutes"), *rows])
+    yield from map(difference_text, found["differences"])
+    yield from (f"note: {note}" for note in found["notes"])
+    yield from (f"failed: {name}: {reason}" for name, reason in found["failed"].items())
+    yield f"Written: {', '.join(found['files'])}"
+    if found["failed"]:
+        raise typer.Exit(1)

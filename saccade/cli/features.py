@@ -23,17 +23,35 @@ ForOption = Annotated[
         help="Instead: what this recipe was made for, its size and its resizing too.",
     ),
 ]
+BackboneOption = Annotated[
+    str | None,
+    typer.Option(
+        help="timm:NAME, see: saccade list backbones; transformers:NAME of a ViT; or pixels."
+    ),
+]
+ResizeOption = Annotated[
+    Literal["squash", "shorter_side", "inside", "crop"] | None,
+    typer.Option(help="crop cuts the middle out of the image as it is."),
+]
+ViewsOption = Annotated[
+    int, typer.Option(min=1, help="Stored of each image: the plain one, and others for training.")
+]
+AugmentOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="How these are changed: crop=0.6, flip=true, colour=0.2, rotation=0, seed=0.",
+    ),
+]
+NumbersOption = Annotated[
+    Literal["float16", "float32"] | None, typer.Option(help="float16, but uint8 for pixels.")
+]
 
 
 @commands.command()
 def extract(
     data: app.DataFolderArgument,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            help="timm:NAME, see: saccade list backbones; transformers:NAME of a ViT; or pixels."
-        ),
-    ] = None,
+    backbone: BackboneOption = None,
     detector: Annotated[
         str | None,
         typer.Option(
@@ -48,14 +66,14 @@ def extract(
     size: Annotated[
         int | None, typer.Option(help="Side of the network's input, in pixels.")
     ] = None,
-    resize: Annotated[Literal["squash", "shorter_side", "inside"] | None, typer.Option()] = None,
+    resize: ResizeOption = None,
     resize_to: Annotated[int | None, typer.Option(help="Shorter side before the crop.")] = None,
     mean: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
     std: Annotated[str | None, typer.Option(metavar="R,G,B", help="On a scale of 0..1.")] = None,
     interpolation: Annotated[Literal["bilinear", "bicubic"] | None, typer.Option()] = None,
-    dtype: Annotated[
-        Literal["float16", "float32"] | None, typer.Option(help="float16, but uint8 for pixels.")
-    ] = None,
+    views: ViewsOption = 1,
+    augment: AugmentOption = None,
+    dtype: NumbersOption = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 0,
     image_root: Annotated[Path | None, typer.Option(help="Where the images are now.")] = None,
@@ -78,6 +96,8 @@ def extract(
         mean=colour(mean),
         std=colour(std),
         interpolation=interpolation,
+        views=views,
+        augment={key: number(value) for key, value in pairs(augment).items()},
         dtype=dtype,
         batch_size=batch_size,
         workers=workers,

@@ -165,7 +165,9 @@ def caption(
     top_p: Annotated[
         float, typer.Option(min=0.01, max=1, help="Sample from the fewest words that reach it.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal captions.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**64 - 1, help="Equal seeds give equal captions.")
+    ] = 0,
     explain: app.ExplainCaptionsOption = None,
     device: app.DeviceOption = "auto",
 ) -> app.Result:

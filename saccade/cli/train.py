@@ -1,9 +1,9 @@
-"""Commands that make runs: demo, train, import-checkpoint."""
+"""Commands that make runs: demo, train, average, import-checkpoint."""
 
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,7 +20,9 @@ def demo(
     out: Annotated[Path, typer.Option(help="The folder to fill.")] = Path("demo"),
     vqa: Annotated[str | None, typer.Option(help="A VQA recipe; use a small one.")] = None,
     caption: Annotated[str | None, typer.Option(help="A captioning recipe.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal scores.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**64 - 1, help="Equal seeds give equal scores.")
+    ] = 0,
     device: app.DeviceOption = "cpu",
 ) -> app.Result:
     """Everything, end to end, on images drawn on the spot."""
@@ -41,6 +43,26 @@ def demo(
 
 
 @commands.command()
+def advise(
+    data: app.DataFolderArgument,
+    task: Annotated[
+        Literal["vqa", "caption"] | None, typer.Option(help="Of a folder with both.")
+    ] = None,
+) -> app.Result:
+    """Choose the settings of auto-vqa or auto-caption."""
+    from saccade.api import advise as choose
+
+    advice = choose(data, task)
+    rows = [(f"{one.field}={one.value}", one.reason) for one in advice.settings]
+    lines = [*app.columns(rows), f"All else: saccade show {advice.name}"]
+    command = (
+        f"saccade train {advice.name} --data {shlex.quote(str(data))} --out runs/{advice.name}"
+    )
+    result = {"recipe": advice.name, "settings": [one._asdict() for one in advice.settings]}
+    return app.Result(result, [*lines, f"Next: {command}"])
+
+
+@commands.command()
 def train(
     recipe: app.RecipeArgument,
     data: app.DataFolderOption,
@@ -53,6 +75,17 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the run in OUT was stopped.")
     ] = False,
+    no_watchdog: Annotated[
+        bool, typer.Option("--no-watchdog", help="Do not test the run, warn of it or stop it.")
+    ] = False,
+    keep: Annotated[
+        str, typer.Option(help="Checkpoints: best, all, or 'every N' for every Nth epoch.")
+    ] = "best",
+    minutes: Annotated[
+        float | None, typer.Option(help="End after so many, as after the last epoch.")
+    ] = None,
+    allow: app.AllowOption = None,
+    strict: app.StrictOption = False,
     device: app.DeviceOption = "auto",
 ) -> app.Result:
     """Train a recipe on a data folder, write a run folder."""
@@ -66,9 +99,28 @@ def train(
         features=features,
         start=start,
         resume=resume,
+        watchdog=not no_watchdog,
+        keep=keep,
+        minutes=minutes,
+        allow=allow or (),
+        strict=strict,
         device=device,
     )
     return app.Result({"run": out, "scores": scores}, [app.next_command("evaluate", out)])
+
+
+@commands.command()
+def average(
+    run: app.RunArgument,
+    out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    last: Annotated[int, typer.Option(min=2, help="Checkpoints, those of the last epochs.")] = 5,
+) -> app.Result:
+    """Average the last checkpoints of a run, write a run folder."""
+    from saccade.api import average as mean_of
+
+    epochs = mean_of(run, out, last=last)
+    line = f"The mean of the weights of epochs {', '.join(map(str, epochs))}."
+    return app.Result({"run": out, "epochs": epochs}, [line, app.next_command("evaluate", out)])
 
 
 @commands.command("import-checkpoint")

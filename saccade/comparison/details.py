@@ -36,7 +36,7 @@ LABELS = (
     *("recipe", "model", "initialised_from", "seed", "epoch", "decoding", "beam_size"),
     *("predictions_file", "predictions_sha256", "predictions_form", "predictions_missing"),
     *("confidence", "selected_on_this_split", "trained_on_this_split"),
-    *("same_data_as_in_training", "features", "features_fingerprint"),
+    *("same_data_as_in_training", "copies_of_training_images", "features", "features_fingerprint"),
 )
 
 

@@ -120,7 +120,13 @@ def _notes(group: Group) -> list[str]:
     for (field, wanted), text in CAUTIONS.items():
         if of := [run.name for run in group.runs if run.scores.get(field) is wanted]:
             found.append(f"{'All runs' if len(of) == len(group.runs) else ', '.join(of)} {text}.")
+    for run in group.runs:
+        for name, message in (run.scores.get("findings") or {}).items():
+            found.append(f"{run.name}, before training [{name}]: {message}.")
     models = [run for run in group.runs if run.opened]
+    for run in models:
+        findings = run.scores.get("training_findings", ())
+        found += [f"{run.name}, while it trained, {finding}" for finding in findings]
     verdicts = {run.name: give_verdict(run.scores) for run in group.runs}
     found += [f"{name}: {one.text}" for name, one in verdicts.items() if not one.is_clear]
     if len({run.scores.get("beam_size") for run in models}) > 1:

@@ -6,27 +6,44 @@ Scores of a file of predictions (`saccade score`) stand beside runs; what only a
 None for them.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from saccade.core.errors import BadConfig, BadRun
 from saccade.core.progress import track
-from saccade.core.run_files import check_scored
-from saccade.core.tasks import TASK_INFO, TaskInfo
+from saccade.core.run_files import check_scored, read_scores
+from saccade.core.settings import first_problem
+from saccade.core.tasks import TASK_INFO, TaskInfo, TaskName
 from saccade.core.tensors import kept_epoch
 from saccade.data.records import SPLITS, Split
 from saccade.evaluation.scoring import read_rows, statistics
 from saccade.inference.model import load_model
 from saccade.models.catalogue import MODELS, Entry
 from saccade.models.encoder import EncodedModel, without_encoder
-from saccade.run_folder import OpenedRun, open_run
+from saccade.run_folder import OpenedRun, open_run, read_log
 
 NEEDED = ("interval", "baselines", "visual_gain", "data", "scorer", "features", "epoch")
 """What `evaluate` and `score` write now; earlier versions wrote less."""
+
+
+class _Scores(BaseModel):
+    """The parts of an entry of `scores.json` that decide which runs may be ranked together."""
+
+    model_config = ConfigDict(strict=True)
+
+    task: TaskName
+    data: str = ""
+    scorer: str = ""
+    epoch: int | None = None
+    data_folder: str | None = None
+    predictions_file: str | None = None
+    interval: dict[str, Any] = {}
+    baselines: dict[str, dict[str, Any]] = {}
 
 
 class ComparedRun(NamedTuple):
@@ -169,16 +186,7 @@ def read_groups(runs: Mapping[str, Path], split: Split | None) -> list[Group]:
 def _scores(run: Path) -> dict[str, Any]:
     """All of a run's `scores.json`; nothing where it was never scored."""
     check_scored(run)
-    path = run / "scores.json"
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadRun(f"not JSON ({error})", location=path, hint=_hint(run, None)) from None
-    if not isinstance(found, dict) or not all(isinstance(of, dict) for of in found.values()):
-        raise BadRun("no scores by split", location=path, hint=_hint(run, None))
-    return found
+    return read_scores(run)
 
 
 def _hint(run: Path, split: Split | None) -> str:
@@ -198,11 +206,18 @@ def _read(name: str, path: Path, whole: Mapping[str, Any], split: Split) -> Comp
     of_file = {"task", "data_folder", "predictions_file"}
     if opened is None and not of_file <= scores.keys():
         raise refused("has no run.json, and no scores of a file of predictions")
-    info = TASK_INFO[opened.header.recipe.task if opened else scores["task"]]
+    try:
+        checked = _Scores.model_validate(scores)
+    except ValidationError as error:
+        message = f"was scored by an earlier saccade, or its scores.json is damaged: {split}."
+        raise refused(message + first_problem(error, "whole")) from None
+    info = TASK_INFO[opened.header.recipe.task if opened else checked.task]
     held_out = (info.held_out_loss,) if opened else ()
     for field in (*NEEDED, *held_out, *info.main_metrics):
         if field not in scores:
             raise refused(f"was scored by an earlier saccade (its scores have no {field!r})")
+    if any(not isinstance(scores[m], int | float) for m in info.main_metrics):
+        raise refused(f"scores.json is damaged: {split}.{info.main_metrics[0]} is no number")
     if opened and scores["epoch"] != kept_epoch(path):
         raise refused(f"was trained further since it was scored (after epoch {scores['epoch']})")
     rows = read_rows(path, split)
@@ -210,17 +225,7 @@ def _read(name: str, path: Path, whole: Mapping[str, Any], split: Split) -> Comp
     if not all(math.isclose(found[m].whole(), scores[m], rel_tol=1e-6) for m in info.main_metrics):
         raise refused(f"scored-{split}.parquet does not amount to the scores in scores.json")
     sizes = _sizes(opened) if opened else (None, None)
-    return ComparedRun(name, path, opened, scores, rows, _log(path / "log.jsonl"), *sizes)
-
-
-def _log(file: Path) -> list[dict[str, Any]]:
-    if not file.exists():
-        return []
-    try:
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        message, hint = f"not lines of JSON ({error})", "Restore it, or train again."
-        raise BadRun(message, location=file, hint=hint) from None
+    return ComparedRun(name, path, opened, scores, rows, read_log(path), *sizes)
 
 
 def _sizes(opened: OpenedRun) -> tuple[int, int]:

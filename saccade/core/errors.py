@@ -19,7 +19,8 @@ class SaccadeError(Exception):
         self.message = message
         self.location = None if location is None else str(location)
         self.hint = hint
-        super().__init__(f"{f'{location}: ' if location is not None else ''}{message}. {hint}")
+        end = "" if message.endswith("?") else "."
+        super().__init__(f"{f'{location}: ' if location is not None else ''}{message}{end} {hint}")
 
 
 VERBS = {"are": "is", "have": "has", "were": "was", "say": "says", "repeat": "repeats"}

@@ -1,18 +1,19 @@
 """Files that are complete or absent, locks, checksums, and disk space."""
 
+import errno
 import hashlib
 import json
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
-
-from filelock import lock_descriptor
+from weakref import WeakSet
 
 from saccade.core.errors import SaccadeError
 from saccade.core.formatting import size_in_words
@@ -99,29 +100,88 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+LOCK = ".lock"
+"""A file in a folder that is being written, which says by whom; only a kill leaves it there."""
+_locked: WeakSet[IO[bytes]] = WeakSet()
+
+
+def lock(stream: IO[bytes]) -> bool:
+    """Lock a file that is open for writing; False where another process has the lock.
+
+    Some network disks have no locks: there it is True always.
+    """
+    from filelock import lock_descriptor  # noqa: PLC0415  it takes a fifth of a second
+
+    _locked.add(stream)
+    try:
+        return lock_descriptor(stream.fileno(), blocking=False)
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+        return True
+
+
+def _give_up_locks() -> None:
+    """Give up the locks of the process that this one was forked from: else a worker would hold
+    them for some seconds after that one was killed."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in _locked:
+        if not stream.closed:
+            os.dup2(nowhere, stream.fileno(), inheritable=False)
+    os.close(nowhere)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_give_up_locks)
+
+
 @contextmanager
 def held(
     error: type[SaccadeError], folder: Path, work: str, option: str, location: Path | None = None
 ) -> Iterator[None]:
-    """Lock on a folder, which is made where it does not exist.
+    """Lock on a folder, which is made where there is none, and deleted again where it stays empty.
 
-    The lock is on the folder itself, so nothing of it is left behind. Raises `error`, which names
-    `work`, `option` and `location`, where another process has it, or where the folder was renamed
-    or deleted since it was opened.
+    Raises `error` where another process has it, with that one's `work`; `option` is the command's
+    option that names the folder, and `location` another name of it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":  # a folder cannot be opened there
-        yield
+    new = not folder.exists()
+    stream = _lock_file(folder, f"saccade {work} (process {os.getpid()} on {platform.node()})")
+    if isinstance(stream, str):
+        hint = f"Wait for it, or give another {option}."
+        raise error(f"{stream} is at work here", location=location or folder, hint=hint)
+    if sys.platform == "win32":  # a folder cannot be opened there, so the file stays
+        with stream:
+            yield
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    place = os.open(folder, os.O_RDONLY)  # finds the file also where the folder was renamed
     try:
-        mine = lock_descriptor(descriptor, blocking=False) and folder.exists()
-        if not (mine and os.path.samestat(os.fstat(descriptor), os.stat(folder))):
-            message, hint = f"another {work} is at work here", "Wait for it, or give another "
-            raise error(message, location=location or folder, hint=f"{hint}{option}.")
         yield
     finally:
-        os.close(descriptor)
+        os.unlink(LOCK, dir_fd=place)
+        os.close(place)
+        stream.close()
+        with suppress(OSError):
+            if new:
+                folder.rmdir()
+
+
+def _lock_file(folder: Path, holder: str) -> IO[bytes] | str:
+    """The file of a folder's lock, which it has now; or who has the lock."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Another process may just have ended, and deleted the folder or the file.
+        with suppress(FileNotFoundError), ExitStack() as closed:
+            stream = closed.enter_context((folder / LOCK).open("a+b"))
+            if not lock(stream):
+                stream.seek(0)
+                return stream.read(300).decode(errors="replace") or "another process"
+            if os.path.samestat(os.fstat(stream.fileno()), os.stat(folder / LOCK)):
+                stream.truncate(0)
+                with suppress(OSError):  # a full disk has no place for a name, but has locks
+                    stream.write(holder.encode())
+                    stream.flush()
+                closed.pop_all()
+                return stream
 
 
 def free_bytes(folder: Path) -> int:
@@ -167,3 +227,7 @@ class Limits:
     """Times the archive's own size; JSON grows to about 15 times."""
     always: int = 50_000_000
     """Bytes that are never too many."""
+
+    def bytes_of(self, path: Path) -> int:
+        """So many bytes at most may become of a file."""
+        return max(self.always, self.growth * path.stat().st_size)

@@ -29,7 +29,7 @@ def pairs(options: Iterable[str] | None) -> dict[str, str]:
     for option in options or ():
         name, equals, value = option.partition("=")
         if not equals:
-            raise BadConfig(f"--option {option!r} has no '='", hint="Write --option NAME=VALUE.")
+            raise BadConfig(f"{option!r} has no '='", hint="Write NAME=VALUE.")
         found[name] = value
     return found
 

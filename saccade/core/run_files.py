@@ -4,24 +4,103 @@ And into the folder that the explanations of a run are to be written into.
 """
 
 import json
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from saccade.core.errors import BadConfig, BadData, BadRun
+from saccade.core.files import LOCK
 from saccade.core.tasks import TASK_INFO, TaskInfo
 
 RUN_FORMAT = 2
+WEIGHTS = Path("model.safetensors")
+"""Of the best epoch."""
+LAST = Path("last/state.safetensors")
+"""What an exact resume needs."""
 EXPLANATIONS = ("index.html", "explained.jsonl", "images", "maps")
 """What `explain` writes: the page, the same as data, images, and maps over them."""
 
 
+def selection_score(row: Mapping[str, Any]) -> float:
+    """The score in an epoch's row of `log.jsonl` that the best epoch is chosen by: of the epoch
+    alone, or smoothed where the recipe says so."""
+    return float(row.get("smoothed_score", row["score"]))
+
+
+def checkpoint_interval(keep: str) -> int:
+    """The epochs between two checkpoints that `train --keep` asks for; 0 where it keeps only the
+    best. Raises BadConfig."""
+    every = re.fullmatch(r"every ([1-9]\d{0,8})", keep)
+    intervals = {"best": 0, "all": 1} | ({keep: int(every[1])} if every else {})
+    if keep not in intervals:
+        message = f"--keep {keep!r} is not best, all or 'every N'"
+        raise BadConfig(message, hint="For every fifth epoch write --keep 'every 5'.")
+    return intervals[keep]
+
+
 def refuse_run(out: Path) -> None:
-    """Raise BadRun where `out` holds a run already, which must not be written over."""
-    if (out / "run.json").exists():
+    """Raise BadRun where `out` holds a run already, which must not be written over.
+
+    One that ended before its first step is no loss: another may take its place.
+    """
+    if (out / WEIGHTS).exists() or ((out / "run.json").exists() and _is_trained(out / LAST)):
         hint = "Go on with it by --resume, or choose another --out."
         raise BadRun("there is a run already", location=out, hint=hint)
+
+
+def _is_trained(state: Path) -> bool:
+    """Whether a run was saved after a step; True where no file, or a damaged one, tells."""
+    if not state.exists():
+        return True
+    try:
+        return int(json.loads(read_metadata(state)["progress"])["progress"]["step"]) > 0
+    except (BadRun, LookupError, TypeError, ValueError, RecursionError):
+        return True
+
+
+def refuse_unsaved(run: Path) -> None:
+    """Raise BadRun where there is no run to resume, or one that ended before it was saved."""
+    if lacking := [file for file in (Path("run.json"), LAST) if not (run / file).exists()]:
+        message = "there is no such file: no run was begun here, or it ended before it was saved"
+        hint = "Give the --out of the run; or begin a new one: without --resume, another --out."
+        raise BadRun(message, location=run / lacking[0], hint=hint)
+
+
+@contextmanager
+def disk_errors_of(out: Path) -> Iterator[None]:
+    """Raise BadRun for errors of the disk in a training, with the command that goes on."""
+    try:
+        yield
+    except OSError as refused:
+        message = f"cannot be read or written: {refused.strerror or refused}"
+        again = " with --resume" if (out / "run.json").exists() else ""
+        hint = f"Make room, or mend that; the same command{again} goes on from what was saved last."
+        raise BadRun(message, location=refused.filename or out, hint=hint) from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Words that a file of tensors holds about them. Raises BadRun."""
+    if not path.exists():
+        hint = "Train first: saccade train RECIPE --data DATA --out RUN"
+        raise BadRun("there are no weights yet", location=path, hint=hint)
+    with whole_tensors(path), safe_open(path, framework="numpy") as stream:
+        found: dict[str, str] = stream.metadata() or {}
+        return dict(json.loads(found["about"])) if "about" in found else found
+
+
+@contextmanager
+def whole_tensors(path: Path) -> Iterator[None]:
+    """Raise BadRun where the file of tensors that is read is damaged."""
+    try:
+        yield
+    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
+        hint = "Copy it again from where it came, or train again."
+        raise BadRun(f"not a whole safetensors file ({error})", location=path, hint=hint) from None
 
 
 def scores_folder(predictions: Path) -> Path:
@@ -35,15 +114,25 @@ def refuse_other_scores(out: Path, predictions: Path) -> None:
     if (out / "run.json").exists():
         message = "is a run: scores of other predictions would replace its own"
     elif (out / "scores.json").exists():
-        entries = read_json_of_run(out / "scores.json")
-        named = [*entries.values()] if isinstance(entries, dict) else [entries]
-        names = {one.get("predictions_file") if isinstance(one, dict) else None for one in named}
+        names = {one.get("predictions_file") for one in read_scores(out).values()}
         if names != {str(predictions)}:
             message = f"holds the scores of another file of predictions: {min(map(str, names))}"
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif out.exists() and not (out.is_dir() and {path.name for path in out.iterdir()} <= {LOCK}):
         message = "holds other things than scores"
     if message:
         raise BadRun(message, location=out, hint=hint)
+
+
+def read_scores(folder: Path) -> dict[str, dict[str, Any]]:
+    """The content of `scores.json`, by split; nothing where there is none. Raises BadRun."""
+    path = folder / "scores.json"
+    if not path.exists():
+        return {}
+    hint = "Delete that file, and score again: saccade evaluate RUN, or score FILE."
+    found = read_json_of_run(path, hint)
+    if not isinstance(found, dict) or not all(isinstance(of, dict) for of in found.values()):
+        raise BadRun("no scores by split", location=path, hint=hint)
+    return found
 
 
 def check_scored(folder: Path) -> None:
@@ -83,15 +172,15 @@ def refuse_other_task(run: Path, *, asks_question: bool, needs: str = "") -> Non
         raise BadConfig(message, location=run, hint=hint)
 
 
-def read_json_of_run(path: Path) -> Any:
+def read_json_of_run(path: Path, hint: str = "Train again, or restore it.") -> Any:
     """A JSON file of a run folder. Raises BadRun where it is missing or broken."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         message = "no such file: this is not a run folder"
         hint = "Give the folder that `saccade train ... --out RUN` made."
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        message, hint = f"not JSON ({error})", "Train again, or restore it."
+    except (ValueError, RecursionError) as error:  # numbers of 5,000 digits are one, too
+        message = f"not JSON ({error})"
     raise BadRun(message, location=path, hint=hint)
 
 

@@ -8,9 +8,9 @@ from saccade.core.errors import BadConfig
 
 
 class Settings(BaseModel):
-    """Base of all settings: no field can be changed, and none can be misspelt."""
+    """Base of all settings: no field can be changed, none misspelt, and no number is infinite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 
     def replace(self, **fields: Any) -> Self:
         """The same settings with other values in some fields, checked (`model_copy` does not)."""
@@ -29,11 +29,18 @@ def checked_settings(kind: type[Some], command: str, **given: object) -> Some:
         raise BadConfig(first_problem(error, "settings"), hint=hint) from None
 
 
-def first_problem(error: ValidationError, whole: str) -> str:
-    """The field that is wrong and why, such as "train.epochs: Input should be ...".
+def all_problems(error: ValidationError, whole: str) -> list[str]:
+    """The fields that are wrong and why, such as "train.epochs: Input should be ...".
 
     `whole` stands in place of the field where all of them together are wrong.
     """
-    problem = error.errors(include_url=False)[0]
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{'.'.join(map(str, problem['loc'])) or whole}: {message}"
+    return [
+        f"{'.'.join(map(str, problem['loc'])) or whole}: "
+        f"{problem['msg'].removeprefix('Value error, ')}"
+        for problem in error.errors(include_url=False)
+    ]
+
+
+def first_problem(error: ValidationError, whole: str) -> str:
+    """The first one of `all_problems`."""
+    return all_problems(error, whole)[0]

@@ -14,6 +14,8 @@ class TaskInfo(NamedTuple):
 
     title: str
     """"VQA" or "captioning", before the word "recipe"."""
+    records: str
+    """What a data folder has for it: "questions" or "captions"."""
     section: str
     """The section that a recipe of the task cannot do without."""
     predictions: str
@@ -23,6 +25,9 @@ class TaskInfo(NamedTuple):
     a sentence, word by word."""
     default_metric: str
     """It ranks runs, and chooses the best epoch unless `train.select_by` names another."""
+    epoch_metrics: tuple[str, ...]
+    """The metrics that are logged after each epoch beside the one that chooses the best, where the
+    data can be measured by them."""
     main_metrics: tuple[str, ...]
     """The metrics that baselines are compared by."""
     example_metric: str
@@ -31,6 +36,8 @@ class TaskInfo(NamedTuple):
     """The entry of `scores.json` with the loss on a split that is not learnt from."""
     usage: str
     """The command that uses a run, after `saccade`."""
+    automatic_recipe: str
+    """The recipe whose settings `saccade advise` chooses for a data folder."""
     first_recipe: str
     """The recipe to begin with: its `-small` form learns from few images, on a CPU."""
 
@@ -38,26 +45,32 @@ class TaskInfo(NamedTuple):
 TASK_INFO: Mapping[str, TaskInfo] = {
     "vqa": TaskInfo(
         "VQA",
+        records="questions",
         section="answers",
         predictions="answers",
         asks_question=True,
         default_metric="accuracy",
+        epoch_metrics=("accuracy", "macro_precision", "macro_recall", "macro_f1"),
         main_metrics=("accuracy",),
         example_metric="accuracy",
         held_out_loss="answer_loss",
         usage='ask {run} IMAGE "QUESTION"',
+        automatic_recipe="auto-vqa",
         first_recipe="show-ask-attend-answer",
     ),
     "caption": TaskInfo(
         "captioning",
+        records="captions",
         section="decode",
         predictions="captions",
         asks_question=False,
         default_metric="bleu_4",
+        epoch_metrics=("bleu_4",),
         main_metrics=("bleu_4", "cider"),
         example_metric="cider",
         held_out_loss="teacher_forced",
         usage="caption {run} IMAGE",
+        automatic_recipe="auto-caption",
         first_recipe="show-attend-tell",
     ),
 }

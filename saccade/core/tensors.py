@@ -1,48 +1,69 @@
 """Tensors in safetensors files: written in one go, read without ever unpickling."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from saccade.core.errors import BadRun
 from saccade.core.files import in_one_go
+from saccade.core.run_files import WEIGHTS, read_metadata, whole_tensors
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors with a few words about them; a crash leaves the old file whole."""
+    """Write tensors with a few words about them; a crash leaves the old file whole.
+
+    A SHA-256 of all of it stands in the same file, so that both are of one moment.
+    """
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    about = {**metadata, "sha256": _digest(on_cpu, metadata)}
+    # One text, for a file of several has them in another order each time.
+    words = {"about": json.dumps(about, sort_keys=True)}
     with in_one_go(path) as part:
-        save_file(on_cpu, part, metadata=dict(metadata))
+        try:
+            save_file(on_cpu, part, metadata=words)
+        except SafetensorError as error:  # the disk is full; its number stands in the text only
+            number = re.search(r"os error (\d+)", str(error))
+            code = int(number[1]) if number else 0
+            raise OSError(code, os.strerror(code) if code else str(error), str(path)) from None
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors of a file and its metadata. Raises BadRun."""
+    """Read the tensors of a file and its metadata. Raises BadRun, also where one bit is another.
+
+    Files of earlier versions have no SHA-256, and are not checked.
+    """
     metadata = read_metadata(path)
-    with _whole(path):
-        return load_file(path), metadata
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Read the metadata of a file, and no tensor. Raises BadRun."""
-    if not path.exists():
-        hint = "Train first: saccade train RECIPE --data DATA --out RUN"
-        raise BadRun("there are no weights yet", location=path, hint=hint)
-    with _whole(path), safe_open(path, framework="pt") as stream:
-        return stream.metadata() or {}
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[None]:
-    """Raise BadRun where the file that is read is damaged."""
-    try:
-        yield
-    except SafetensorError as error:
+    written = metadata.pop("sha256", None)
+    with whole_tensors(path):
+        tensors = load_file(path)
+    if written not in (None, _digest(tensors, metadata)):
+        message = "is damaged: its SHA-256 is not the one that was written into it"
         hint = "Copy it again from where it came, or train again."
-        raise BadRun(f"not a whole safetensors file ({error})", location=path, hint=hint) from None
+        raise BadRun(message, location=path, hint=hint)
+    return tensors, metadata
+
+
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of tensors on the CPU, their names, shapes and types, and the words about them."""
+
+    def digest(tensor: Tensor) -> str:
+        return hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
+
+    names = sorted(tensors)
+    with ThreadPoolExecutor() as threads:  # hashing leaves Python's lock to the others
+        digests = list(threads.map(digest, (tensors[name] for name in names)))
+    shapes = [(str(tensors[name].dtype), list(tensors[name].shape)) for name in names]
+    whole = [dict(metadata), names, shapes, digests]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def load_weights(model: nn.Module, path: Path, hint: str) -> None:
@@ -59,5 +80,5 @@ def load_weights(model: nn.Module, path: Path, hint: str) -> None:
 
 def kept_epoch(run: Path) -> int | None:
     """The epoch of the weights that a run folder keeps; None for a run that was imported."""
-    epoch = read_metadata(run / "model.safetensors").get("epoch")
+    epoch = read_metadata(run / WEIGHTS).get("epoch")
     return None if epoch is None else int(epoch)

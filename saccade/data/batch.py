@@ -69,6 +69,7 @@ class VqaOutput:
 
     logits: Tensor  # (B, A)
     attention: Tensor | None = None  # (B, G, R): one map per glimpse, each sums to 1
+    prior_logits: Tensor | None = None  # (B, A): the part of the logits that saw no image
 
 
 @dataclass

@@ -6,8 +6,8 @@ Errors are raised; what was left out or looks odd becomes a finding in `dataset.
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from os.path import isfile
 from pathlib import Path
@@ -31,13 +31,17 @@ ON_FAULT = ("refuse", "drop", "keep")
 class Finding:
     """One thing that is odd about a data set, how often, and what to do about it."""
 
-    level: Literal["warning", "note"]
+    level: Literal["error", "warning", "note"]
     message: str
     count: int
     examples: tuple[str, ...]
     """The first few records concerned, where there are some."""
     cause: str
     hint: str
+    name: str = ""
+    """Of `checks.catalogue.FINDINGS`; empty where `prepare` found it."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """What was measured, for programs."""
 
 
 def check(

@@ -16,6 +16,7 @@ from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.folder import DataFolder
 from saccade.data.records import SPLITS, Caption, Question, Split
 from saccade.text.answers import AnswerList
+from saccade.text.mirror import mirrored_caption, mirrored_question
 from saccade.text.tokenizers import as_question
 from saccade.text.vocabulary import Vocabulary
 
@@ -59,7 +60,12 @@ class Regions(Protocol):
 
     counts: np.ndarray  # (N,) real regions of each image; 0 where it could not be read
 
+    @property
+    def views(self) -> int: ...  # stored of each image
+
     def rows(self, ids: np.ndarray) -> np.ndarray: ...
+    def views_of(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray: ...
+    def mirrored(self, views: np.ndarray) -> np.ndarray: ...
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
 
@@ -68,13 +74,59 @@ class Examples(Protocol):
 
     image: np.ndarray
 
+    def start_epoch(self, seed: int, epoch: int) -> None: ...
     def batch(self, rows: np.ndarray) -> VqaBatch | CaptionBatch: ...
+
+
+class Views:
+    """The stored view that each example shows: the plain one until an epoch has drawn others.
+
+    In an epoch all examples of an image show one view, drawn at random, but for those whose words
+    cannot be those of a mirrored image: they show the view before it, which is none.
+    """
+
+    def __init__(self, store: Regions, image: np.ndarray, mirrorable: np.ndarray | None) -> None:
+        """`image (n,)` are rows of plain views. `mirrorable (n,)` says which examples have the
+        words of a mirrored image; None of all examples, that they show the plain view always.
+        """
+        self.store, self.image, self.mirrorable = store, image, mirrorable
+        self.rows, self.mirrored = image, np.zeros(len(image), bool)
+        """The rows of the views, and whether they are mirrored."""
+
+    def draw(self, seed: int, epoch: int) -> None:
+        """Draw the views of an epoch, the same for equal seed and epoch."""
+        if self.mirrorable is None:
+            return
+        random = np.random.default_rng((seed, epoch, 1))  # 1: not the order's numbers
+        images, place = np.unique(self.image, return_inverse=True)
+        view = random.integers(self.store.views, size=len(images))[place]
+        view -= self.store.mirrored(view) & ~self.mirrorable
+        rows = self.store.views_of(self.image, view)
+        view[self.store.counts[rows] == 0] = 0  # that one could not be read
+        self.rows = self.store.views_of(self.image, view).astype(self.image.dtype)
+        self.mirrored = self.store.mirrored(view)
+
+    def text(self, rows: np.ndarray) -> np.ndarray:
+        """Places of some examples' words, where those of mirrored images follow all the others."""
+        found: np.ndarray = rows + len(self.image) * self.mirrored[rows]
+        return found
+
+    @property
+    def never_mirrored(self) -> int:
+        """Examples without the words of a mirrored image."""
+        return 0 if self.mirrorable is None else int((~self.mirrorable).sum())
+
+
+Text = tuple[list[int], ...]
+"""An example's words; of a question also its listed answers, and how many people gave each."""
+ViewChoice = Literal["plain", "unmirrored", "all"]
+"""Which stored views examples may show."""
 
 
 class VqaExamples:
     """The questions of one split, encoded."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each its own choice
         self,
         folder: DataFolder,
         split: Split,
@@ -85,6 +137,7 @@ class VqaExamples:
         max_length: int | None = None,
         target: Target | None = None,
         only_answerable: bool = True,
+        views: ViewChoice = "plain",
     ) -> None:
         """Encode a split. `target` says how right a listed answer is: its share of people, the
         accuracy it would earn, or 1 for the best answer; questions that no listed answer fits then
@@ -94,11 +147,13 @@ class VqaExamples:
         self.target = target
         self.store, self.vocabulary = store, vocabulary
         table = folder.question_table(split)
-        words = [
-            vocabulary.encode(vocabulary.cut(as_question(text))[:max_length])
-            or [vocabulary.unknown]
-            for text in table.column("text").to_pylist()
-        ]
+        texts = table.column("text").to_pylist()
+
+        def read(text: str) -> list[int]:
+            words = vocabulary.encode(vocabulary.cut(as_question(text))[:max_length])
+            return words or [vocabulary.unknown]
+
+        words = [read(text) for text in texts]
         given = table.column("answers").to_pylist()
         people = np.fromiter((len(some) for some in given), np.int64, len(given))
         if target == "best":
@@ -116,19 +171,29 @@ class VqaExamples:
         }
         self.ids = table.column("id").to_numpy()[keep]
         self.image = rows[keep].astype(np.int32)
-        self.words = Ragged.of([words[i] for i in keep], np.int32)
-        self.answers = Ragged.of([encoded[i][0] for i in keep], np.int32)
-        self.counts = Ragged.of([encoded[i][1] for i in keep], np.uint8)
+        pairs = [mirrored_question(texts[i], given[i]) for i in keep] if views == "all" else []
+        others = [pair and (read(pair[0]), *answers.encode(pair[1])) for pair in pairs]
+        plain = [(words[i], *encoded[i]) for i in keep]
+        whole, mirrorable = _with_mirrored(plain, others, vocabulary.unknown)
+        self.views = Views(store, self.image, None if views == "plain" else mirrorable)
+        self.words = Ragged.of([text[0] for text in whole], np.int32)
+        self.answers = Ragged.of([text[1] for text in whole], np.int32)
+        self.counts = Ragged.of([text[2] for text in whole], np.uint8)
         self.people = np.maximum(people, 1).astype(np.uint8)[keep]
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def start_epoch(self, seed: int, epoch: int) -> None:
+        """Draw the views of an epoch."""
+        self.views.draw(seed, epoch)
+
     def batch(self, rows: np.ndarray) -> VqaBatch:
         """Put some questions side by side, each of their images once."""
-        words, length = self.words.padded(rows, fill=self.vocabulary.pad)
-        ids, _ = self.answers.padded(rows, fill=0)
-        counts, _ = self.counts.padded(rows, fill=0)
+        text = self.views.text(rows)
+        words, length = self.words.padded(text, fill=self.vocabulary.pad)
+        ids, _ = self.answers.padded(text, fill=0)
+        counts, _ = self.counts.padded(text, fill=0)
         people = self.people[rows, None]
         right: np.ndarray = counts / people
         if self.target == "scores":
@@ -139,7 +204,7 @@ class VqaExamples:
             ) / people
             right = np.where(people == 1, right, counted)
         return VqaBatch(
-            *_images(self.store, self.image[rows]),
+            *_images(self.store, self.views.rows[rows]),
             question=torch.from_numpy(words),
             question_length=torch.from_numpy(length),
             answers=torch.from_numpy(ids),
@@ -158,6 +223,7 @@ class CaptionExamples:
         vocabulary: Vocabulary,
         *,
         max_length: int | None = None,
+        views: ViewChoice = "plain",
     ) -> None:
         """Encode a split, leaving out captions of more than `max_length` words."""
         self.store, self.vocabulary = store, vocabulary
@@ -173,18 +239,31 @@ class CaptionExamples:
         }
         self.ids = table.column("id").to_numpy()[keep]
         self.image = rows[keep].astype(np.int32)
-        self.words = Ragged.of([vocabulary.encode_caption(words[i]) for i in keep], np.int32)
+        encode = vocabulary.encode_caption
+        plain = [(encode(words[i]),) for i in keep]
+        texts = table.column("text").to_pylist() if views == "all" else []
+        told = [mirrored_caption(texts[i], words[i]) for i in keep] if texts else []
+        others = [None if other is None else (encode(other),) for other in told]
+        whole, mirrorable = _with_mirrored(plain, others, vocabulary.unknown)
+        self.views = Views(store, self.image, None if views == "plain" else mirrorable)
+        self.words = Ragged.of([text[0] for text in whole], np.int32)
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def start_epoch(self, seed: int, epoch: int) -> None:
+        """Draw the views of an epoch."""
+        self.views.draw(seed, epoch)
+
     def batch(self, rows: np.ndarray) -> CaptionBatch:
         """Put some captions side by side, longest first, each of their images once."""
-        length = self.words.offsets[rows + 1] - self.words.offsets[rows]
-        rows = rows[np.argsort(-length.astype(np.int64), kind="stable")]
-        words, length = self.words.padded(rows, fill=self.vocabulary.pad)
+        text = self.views.text(rows)
+        length = self.words.offsets[text + 1] - self.words.offsets[text]
+        order = np.argsort(-length.astype(np.int64), kind="stable")
+        rows = rows[order]
+        words, length = self.words.padded(text[order], fill=self.vocabulary.pad)
         return CaptionBatch(
-            *_images(self.store, self.image[rows]),
+            *_images(self.store, self.views.rows[rows]),
             caption=torch.from_numpy(words),
             caption_length=torch.from_numpy(length),
         )
@@ -195,7 +274,7 @@ class ImageExamples:
 
     def __init__(self, captions: CaptionExamples) -> None:
         """Go through `captions` image by image; what was left out there is left out here."""
-        self.captions, self.left_out = captions, captions.left_out
+        self.captions, self.left_out, self.views = captions, captions.left_out, captions.views
         self.order = np.argsort(captions.image, kind="stable")
         self.image, first = np.unique(captions.image[self.order], return_index=True)
         self.first = np.append(first, len(self.order))
@@ -203,10 +282,32 @@ class ImageExamples:
     def __len__(self) -> int:
         return len(self.image)
 
+    def start_epoch(self, seed: int, epoch: int) -> None:
+        """Draw the views of an epoch."""
+        self.captions.start_epoch(seed, epoch)
+
     def batch(self, rows: np.ndarray) -> CaptionBatch:
         """All captions of some images."""
         own = [self.order[self.first[row] : self.first[row + 1]] for row in rows]
         return self.captions.batch(np.concatenate(own))
+
+
+def _with_mirrored(
+    plain: Sequence[Text], mirrored: Sequence[Text | None], unknown: int
+) -> tuple[list[Text], np.ndarray]:
+    """The texts of all examples, and behind them those of their mirrored images; and which examples
+    have these `(n,)`: where one is none, or more of its words or answers are unknown, the plain one
+    takes its place.
+    """
+    known = [
+        other is not None
+        and other[0].count(unknown) <= text[0].count(unknown)
+        and all(sum(a) == sum(b) for a, b in zip(other[2:], text[2:], strict=True))
+        for text, other in zip(plain, mirrored or [None] * len(plain), strict=True)
+    ]
+    behind = zip(plain, mirrored, known, strict=False)
+    texts = [*plain, *(other if other and is_known else text for text, other, is_known in behind)]
+    return texts, np.array(known, dtype=bool)
 
 
 def _images(store: Regions, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -65,17 +65,24 @@ def found_once(search: Callable[Given, Found]) -> Callable[Given, Found]:
 
 
 def files_like(root: Path, pattern: str) -> list[Path]:
-    """Files whose whole name matches `pattern`, those in `root` first, then by name.
+    """Files whose whole name matches `pattern`, those in `root` first, then by name: there, in the
+    folders directly below it, and in `train/val/`, say.
 
     Folders that nobody may list are passed over.
     """
     matches = re.compile(pattern).fullmatch
+    inside = folders_in(root)
+    parts = [one for folder in inside if _A_SPLIT(folder.name) for one in folders_in(folder)]
     return [
         folder / name
-        for folder in [root, *folders_in(root)]
+        for folder in [root, *inside, *(one for one in parts if _A_SPLIT(one.name))]
         for name in _names(folder)
         if matches(name)
     ]
+
+
+_A_SPLIT = re.compile(r"(?i)train|val|dev|test").match
+"""The names of folders that may be named after a split."""
 
 
 def _names(folder: Path) -> Sequence[str]:
@@ -170,11 +177,13 @@ class SeveralFit(BadConfig):
         super().__init__(message, location=location, hint=f"Say which: {' or '.join(typed)}.")
 
 
-def several_files(kind: str, root: Path, found: Sequence[Path], option: str) -> SeveralFit:
-    """The error for several files of a kind of which `option` names one."""
+def several_files(
+    kind: str, root: Path, found: Sequence[Path], option: str, choices: Sequence[str] = ()
+) -> SeveralFit:
+    """The error for several files of a kind of which `option` names one, or is one of `choices`."""
     names = [path.relative_to(root).as_posix() for path in found]
     message = f"holds several {kind}: {', '.join(names[:6])}"
-    return SeveralFit(message, location=root, option=option, choices=names)
+    return SeveralFit(message, location=root, option=option, choices=choices or names)
 
 
 def one_file(root: Path, given: str, pattern: str, option: str, usual: str) -> Path:
@@ -320,7 +329,9 @@ class ImageFiles:
         self._listed: dict[str, frozenset[str]] = {}
         self._by_stem: dict[str, dict[str, list[str]]] = {}
         self._composed: dict[str, dict[str, str]] = {}
-        self._groups: dict[tuple[Any, ...], tuple[list[str], FolderGroups]] = {}
+        self._groups: dict[
+            tuple[Any, ...], tuple[list[str], FolderGroups, frozenset[str] | None]
+        ] = {}
         self._homes: dict[tuple[Any, ...], str] = {}
         self._text = ""
 
@@ -345,9 +356,14 @@ class ImageFiles:
             places = [*beside, *folders]
             found: list[tuple[str, ...]] = [(place,) for place in places if self.names(place)]
             found += [tuple(self.tree)] if anywhere and self.tree else []
-            self._groups[key] = places, tuple(found)
-        places, groups = self._groups[key]
+            searched = [folder for group in found for folder in group]
+            plain = all(map(str.isascii, searched))
+            every = frozenset().union(*map(self.names, searched)) if plain else None
+            self._groups[key] = places, tuple(found), every
+        places, groups, every = self._groups[key]
         for name in names:
+            if every is not None and name not in every and _is_plain(name):
+                continue  # most names of images that are elsewhere
             if path := self.search(name, groups):
                 return path
         if is_absolute(names[0]):
@@ -370,7 +386,7 @@ class ImageFiles:
                 return name
             name, groups = name.removeprefix(self._prefix), (("",),)
         below, _, file = name.rpartition("/")
-        plain = file.isascii() and is_image(file)
+        plain = _is_plain(file)
         for folders, plain_folders in _below(groups, below):
             found = [_join(folder, file) for folder in folders if file in self.names(folder)]
             if not (found or (plain and plain_folders)):
@@ -403,7 +419,7 @@ class ImageFiles:
             hint = "Write names with their endings, or how a number is written: "
             hint += "--option image_name={:04d}.jpg."
         if len(real) > 1:
-            message = f"{name} could be {' and '.join(found)}: which of them?"
+            message = f"{name} could be {' and '.join(found)}"
             raise BadData(message, location=self.root / ("" if others else home), hint=hint)
 
     @cached_property
@@ -448,6 +464,11 @@ def _below(groups: FolderGroups, below: str) -> list[tuple[list[str], bool]]:
     """Each group's folders with a further path, and whether all are of plain letters."""
     joined = ([_join(folder, below) for folder in group] for group in groups)
     return [(some, all(map(str.isascii, some))) for some in joined]
+
+
+def _is_plain(name: str) -> bool:
+    """True for an image's name with its ending, without accents and folders."""
+    return name.isascii() and "/" not in name and is_image(name)
 
 
 def is_absolute(name: str) -> bool:

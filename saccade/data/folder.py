@@ -28,11 +28,14 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import as_json, to_disk, write_json
-from saccade.core.tasks import TaskName
+from saccade.core.settings import first_problem
+from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.data.checks import Finding
 from saccade.data.reading import read_json
 from saccade.data.records import (
@@ -182,6 +185,36 @@ def fingerprint(collection: Collection) -> str:
     return digest.hexdigest()
 
 
+class _Counts(BaseModel):
+    """Records of a split."""
+
+    images: int = Field(ge=0)
+    questions: int = Field(ge=0)
+    captions: int = Field(ge=0)
+
+
+class _Files(BaseModel):
+    """Files that were there when the folder was prepared."""
+
+    read: list[str] = []
+    unread: dict[str, str] = {}
+
+
+class _About(BaseModel):
+    """What `dataset.json` must have; the rest is for people."""
+
+    model_config = ConfigDict(strict=True)
+
+    source: str = ""
+    image_root: str = Field(pattern=r"^[^\x00]*$")
+    fingerprint: str
+    window: str = "auto"
+    splits: dict[Split, _Counts] = Field(min_length=len(SPLITS))
+    files: _Files = _Files()
+    notes: list[str] = []
+    findings: list[dict[str, Any]] = []
+
+
 class DataFolder:
     """A prepared data set. Opening reads `dataset.json` alone; tables are read when asked for."""
 
@@ -205,8 +238,11 @@ class DataFolder:
             hint = f"Make it again: {again}" if older else f"Update saccade, or type: {again}"
             message += f" (format {number}, this one reads {FORMAT})"
             raise BadData(message, location=seal, hint=hint)
-        if not {"image_root", "fingerprint", "splits"} <= self.about.keys():
-            raise BadData("lacks some of its fields", location=seal, hint=PREPARE_AGAIN)
+        try:
+            _About.model_validate(self.about)
+        except ValidationError as error:
+            message = first_problem(error, "the whole")
+            raise BadData(message, location=seal, hint=PREPARE_AGAIN) from None
         moved = image_root or os.environ.get("SACCADE_IMAGES")
         own = self.path / IMAGES
         self.image_root = Path(moved or (own if own.is_dir() else self.about["image_root"]))
@@ -219,8 +255,8 @@ class DataFolder:
     def tasks(self) -> tuple[TaskName, ...]:
         """The tasks that the records can be used for."""
         splits = self.about["splits"].values()
-        needs: dict[TaskName, str] = {"vqa": "questions", "caption": "captions"}
-        return tuple(t for t, kind in needs.items() if any(counts[kind] for counts in splits))
+        tasks: tuple[TaskName, ...] = get_args(TaskName)
+        return tuple(t for t in tasks if any(counts[TASK_INFO[t].records] for counts in splits))
 
     @property
     def revision(self) -> str:

@@ -79,8 +79,7 @@ def read_text(path: Path, *, may_be_empty: bool = False) -> str:
     note_opened(path)
     try:
         if path.name.endswith(".gz"):
-            limits = Limits()
-            most = max(limits.always, limits.growth * path.stat().st_size)
+            most = Limits().bytes_of(path)
             with gzip.open(path) as file:
                 while len(data) <= most and (piece := file.read(PIECE)):
                     data += piece

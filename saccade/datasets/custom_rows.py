@@ -29,9 +29,12 @@ from saccade.text.answers import commonest_answer
 from saccade.text.tokenizers import caption_words
 
 SPLIT_WORDS: dict[str, Split] = {
-    **dict.fromkeys(("train", "training", "trainset"), "train"),
-    **dict.fromkeys(("val", "valid", "validate", "validation", "valset", "dev", "minival"), "val"),
-    **dict.fromkeys(("test", "testing", "testset", "testdev", "teststd", "testchallenge"), "test"),
+    **dict.fromkeys(("train", "training", "trainset", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "valset", "vld"), "val"),
+    **dict.fromkeys(("dev", "minival"), "val"),
+    **dict.fromkeys(
+        ("tst", "test", "testing", "testset", "testdev", "teststd", "testchallenge"), "test"
+    ),
     **dict.fromkeys(("eval", "evaluate", "evaluation"), "test"),  # as Hugging Face's datasets says
     **dict.fromkeys(("训练", "训练集", "訓練", "訓練集"), "train"),
     **dict.fromkeys(("验证", "验证集", "校验集", "开发集", "驗證", "驗證集"), "val"),
@@ -45,10 +48,16 @@ def split_in(name: str) -> Split | None:
 
     None where it has no split's word, or those of two splits.
     """
-    joined = re.sub(r"(?<![a-z])test[^a-z]?(dev|std|challenge)", r"test\1", name.lower())
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()  # PublicTest
+    joined = re.sub(r"(?<![a-z])test[^a-z]?(dev|std|challenge)", r"test\1", apart)
     words = re.split(r"[\W\d_]+", joined)
     found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
+
+
+def split_of_folder(path: str) -> Split | None:
+    """The split that the last folder of a path that names one says: of `train/val`, val."""
+    return next(filter(None, map(split_in, reversed(path.split("/")))), None)
 
 
 def word_of_split(value: object) -> Split | None:
@@ -57,17 +66,44 @@ def word_of_split(value: object) -> Split | None:
     return SPLIT_WORDS.get(word.lower()) or split_in(word)
 
 
-def refuse_unsaid_split(location: Path, column: str, values: Iterable[object]) -> None:
-    """Raise BadConfig where a column that is not read has nothing but words of splits."""
-    found = False
+FLAGS = {
+    **dict.fromkeys(("1", "1.0", "true", "yes", "y", "t"), True),
+    **dict.fromkeys(("0", "0.0", "false", "no", "n", "f"), False),
+}
+
+
+def split_of_flag(column: str, value: object) -> Split | None:
+    """The split that a flag says: `is_train` 1 is train, 0 val; `is_val` and `test` 0 is train."""
+    of, flag = split_in(column), FLAGS.get(str(value).strip().lower())
+    others = {*re.split(r"[\W\d_]+", column.lower())} - SPLIT_WORDS.keys()
+    if of is None or flag is None or others - {"", "is", "in", "flag", "set", "split"}:
+        return None  # `covid_test` is no flag of a split
+    return of if flag else "val" if of == "train" else "train"
+
+
+def refuse_unsaid_split(
+    location: Path, column: str, values: Iterable[object], columns: Sequence[str] = ()
+) -> None:
+    """Raise BadConfig where a column that is not read has nothing but words of splits, or flags;
+    `columns` are all of the file.
+    """
+    found, words, flags = False, True, split_of_flag(column, 1) is not None
     for value in filterfalse(_is_blank, values):
-        if not isinstance(value, str) or " " in value.strip() or not word_of_split(value):
+        words = words and isinstance(value, str) and " " not in value.strip()
+        words = words and word_of_split(value) is not None
+        flags = flags and split_of_flag(column, value) is not None
+        if not (words or flags):
             return
         found = True
     if found:
         given = shlex.quote(f"columns=split:{column}")
-        hint = f"Say so: --option {given}. If it is something else: --option columns=split:."
-        message = f"has a column {column!r} with nothing but words of splits, which is not read"
+        meant = f" (1 is {split_of_flag(column, 1)}, 0 is {split_of_flag(column, 0)})"
+        hint = f"Say so: --option {given}{'' if words else meant}."
+        if not words and len([name for name in columns if split_of_flag(name, 1)]) > 1:
+            hint = "Write one column `split` with train, val and test."
+        hint += " If it is something else: --option columns=split:."
+        kind = "words of splits" if words else "flags that may be splits"
+        message = f"has a column {column!r} with nothing but {kind}, which is not read"
         raise BadConfig(message, location=location, hint=hint)
 
 
@@ -167,7 +203,9 @@ def collect(
     usable = partial(_usable, None if rules.bad == "refuse" else refused)
     named: list[_NamedRow] = usable(_named_row, rows)
     named, elsewhere = _follow_whole_paths(named, root, find)
+    named, by_lists = _by_lists(named, root)
     named, by_folders = _by_folders(named)
+    notes = [*notes, *elsewhere, *by_lists, *by_folders]
     every = not any(one.split for one in named)
     splits, drawn = _splits(named, rules.drawing)
     with_split = [
@@ -195,14 +233,7 @@ def collect(
         ],
         [caption._replace(id=place) for place, caption in enumerate(captions)],
         licence,
-        notes=[
-            *notes,
-            *elsewhere,
-            *by_folders,
-            *drawn,
-            *_left_out(found, refused),
-            *_strange(found),
-        ],
+        notes=[*notes, *drawn, *_left_out(found, refused), *_strange(found)],
         choices={id_: tuple(filter(None, texts)) for id_, texts in choices.items()},
         released_ids=[*released, *released_too],
     )
@@ -277,7 +308,8 @@ def _ids(given: Sequence[Any], kind: str = "question") -> tuple[list[int], list[
     """Whole numbers as they were released, where each is there once; else places, and what was
     released.
     """
-    if all(type(id_) is int for id_ in given) and len(set(given)) == len(given):
+    numbers = all(type(id_) is int and -(2**63) <= id_ < 2**63 for id_ in given)
+    if numbers and len(set(given)) == len(given):
         return list(given), []
     released = [
         ReleasedId(kind, place, str(id_)) for place, id_ in enumerate(given) if id_ or id_ == 0
@@ -316,16 +348,32 @@ def _splits(named: Sequence[_NamedRow], drawing: Drawing) -> tuple[list[Split | 
     return drawn, [f"No row is of split val: {note}"] if held_out else []
 
 
+def _by_lists(named: list[_NamedRow], root: Path) -> tuple[list[_NamedRow], list[str]]:
+    """The rows with the splits that lists beside them say, where they say none. And a note."""
+    from saccade.datasets.lists_beside import splits_beside  # noqa: PLC0415 - it reads rows, too
+
+    if any(one.split for one in named):
+        return named, []
+    texts = {one.row.location for one in named}
+    homes = dict.fromkeys((root, *sorted({text.parent for text in texts})[:FEW]))
+    split_of, files = splits_beside(homes, {one.name for one in named}, texts)
+    if not files:
+        return named, []
+    note = f"The splits are those of {', '.join(file.name for file in files)}."
+    return [one._replace(split=split_of[one.name]) for one in named], [note]
+
+
+FEW = 10
+"""Folders with files of rows, beside which lists of splits are looked for."""
+
+
 def _by_folders(named: list[_NamedRow]) -> tuple[list[_NamedRow], list[str]]:
     """The rows with the splits that their images' folders are named after, where nothing else says
     a split and these are several. And a note.
     """
     if any(one.split for one in named):
         return named, []
-    folders = [one.name.split("/")[-2::-1] for one in named]
-    found: list[Split | None] = [
-        next(filter(None, map(split_in, above)), None) for above in folders
-    ]
+    found = [split_of_folder(one.name.rpartition("/")[0]) for one in named]
     if None in found or len(set(found)) < 2:
         return named, []
     with_split = [one._replace(split=split) for one, split in zip(named, found, strict=True)]
@@ -494,7 +542,7 @@ A_LIST = r"""\s*\[\s*(?:["'{\[]|\]\s*$)"""
 
 def _parsed(given: str) -> Any:
     """A list in the form of JSON, or of Python, as pandas writes it (`['red', 'green']`)."""
-    with suppress(json.JSONDecodeError):
+    with suppress(json.JSONDecodeError, RecursionError):
         return json.loads(given, parse_constant=refuse_constant)
     if re.search(r"""['"]\s+['"]""", given):  # Python joins such texts, NumPy means several
         raise ValueError(given)
@@ -513,6 +561,13 @@ def _texts_in(row: Row, column: str, given: Any) -> tuple[str, ...]:
         except (ValueError, RecursionError, SyntaxError, MemoryError):
             hint = 'Write ["one", "two"] or one|two; quote a text that begins so, in a list of one.'
             raise row.bad(f"has a broken list: {given[:40]!r}", hint) from None
+    if isinstance(given, str) and re.fullmatch(r"(?s)\s*(?:\{.*\}|\(.*\))\s*", given):
+        with suppress(ValueError, RecursionError, SyntaxError, MemoryError):
+            inside = _parsed(given.strip())  # (3, 4) is a text, as (left) is
+            if isinstance(inside, dict) or _holds_text(inside):
+                hint = f'Write each {column} as text: ["one", "one", "two"] or one|one|two.'
+                kind = type(inside).__name__
+                raise row.bad(f"has a {kind} as the {column}: {given.strip()[:40]!r}", hint)
     parts = given.split("|") if isinstance(given, str) else given
     parts = parts if isinstance(parts, list | tuple) else [] if parts is None else [parts]
     texts: list[Any] = [part.get(column) if isinstance(part, dict) else part for part in parts]
@@ -523,4 +578,12 @@ def _texts_in(row: Row, column: str, given: Any) -> tuple[str, ...]:
         is_bool = any(type(text) is bool for text in texts)
         hint = 'Write "yes" or "no".' if is_bool else f"Write each {column} as text."
         raise row.bad(f"has the {column} {repr(given)[:40]}, which is no text", hint)
-    return tuple(text.strip() for text in texts if text.strip())
+    return tuple(text.strip() for text in texts if text.strip() not in EMPTY)
+
+
+EMPTY = ("", "nan", "NaN")
+"""Texts of cells that hold nothing: so pandas writes one as text."""
+
+
+def _holds_text(value: object) -> bool:
+    return isinstance(value, tuple | set) and any(isinstance(one, str) for one in value)

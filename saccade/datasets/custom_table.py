@@ -10,33 +10,46 @@ two. Questions and captions may have a table each. The metadata of an imagefolde
 see `huggingface`. Nor is a file that belongs to a known layout: see `layouts`.
 """
 
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from saccade.core.errors import BadData
+from saccade.core.errors import BadConfig, BadData
 from saccade.data.find_files import (
     FolderGroups,
     ImageFiles,
     files_like,
     is_absolute,
+    is_image,
     several_files,
 )
 from saccade.data.options import one_of
 from saccade.data.records import SPLITS, Collection, Split
-from saccade.datasets.columns import columns_of, fits, key_of, numbered_alike, there_is
+from saccade.datasets.columns import (
+    COLUMNS,
+    columns_of,
+    fits,
+    key_of,
+    numbered_alike,
+    plain,
+    there_is,
+)
 from saccade.datasets.custom_rows import (
     Row,
     as_rules,
     collect,
     name_of,
     split_in,
+    split_of_folder,
     word_of_split,
 )
 from saccade.datasets.huggingface import is_metadata
 from saccade.datasets.layout_files import claimed
+from saccade.datasets.lists_beside import images_by_id
 from saccade.datasets.row_files import ROW_FILES, first_row, read_known, split_of
 
 Chosen = list[tuple[Path, Split | None]]
@@ -73,14 +86,73 @@ def read(
 
     pictured = join[0] if join else None
     rows = [
-        row for path, split in chosen for row in read_known(path, columns, split, images=pictured)
+        row
+        for path, split in chosen
+        for row in _with_names(path, columns, split, pictured, files, folders)
     ]
+    rows, named_by = _with_listed(root, rows, [path for path, _ in chosen])
     rows = _with_folders(rows, files, folders)
     if not _belong_together(rows):
         raise several_files("tables", root, [path for path, _ in chosen], "table")
     return collect(
-        "table", rows, partial(files.find, folders=folders), files.root, checked, _unread(rows)
+        "table",
+        rows,
+        partial(files.find, folders=folders),
+        files.root,
+        checked,
+        [*named_by, *_unread(rows)],
     )
+
+
+def _with_names(
+    path: Path,
+    columns: str,
+    split: Split | None,
+    pictured: Path | None,
+    files: ImageFiles,
+    folders: Sequence[str],
+) -> list[Row]:
+    """The rows of a table, with the column of images that names files where several could: one is
+    often a number. Raises BadConfig where several do, and not the same files.
+    """
+    names = list(first_row(path))
+    said = any(part.strip().startswith("image:") for part in columns.split(","))
+    known = [name for name in names if plain(name) in COLUMNS["image"]]
+    read_as: dict[str, list[Row]] = {}
+    paths_of: dict[str, list[str]] = {}
+    for name in known if len(known) > 1 and not said and not pictured else ():
+        given = ",".join(filter(None, (columns, f"image:{name}")))
+        rows = _with_folders(read_known(path, given, split), files, folders)
+        usable = [row for row in rows if not row.fault and isinstance(row.values["image"], str)]
+        paths = [files.find(row.values["image"].strip(), folders=folders) for row in usable]
+        if paths and all((files.root / one).is_file() for one in paths):
+            read_as[name], paths_of[name] = rows, paths
+    if len({tuple(paths) for paths in paths_of.values()}) > 1:
+        found = ", ".join(map(repr, paths_of))
+        message = f"has several columns that name images, and not the same: {found}"
+        given = " or ".join(shlex.quote(f"columns=image:{name}") for name in paths_of)
+        raise BadConfig(message, location=path, hint=f"Say which: --option {given}.")
+    return next(iter(read_as.values()), None) or read_known(path, columns, split, images=pictured)
+
+
+def _with_listed(
+    root: Path, rows: list[Row], without: Sequence[Path]
+) -> tuple[list[Row], list[str]]:
+    """The rows with the names and splits of images that a list beside them has, where they name no
+    file, but an id. And a note.
+    """
+    ids = [str(row.values.get("image") or "").strip() for row in rows]
+    if any(map(is_image, ids)) or not any(ids):
+        return rows, []
+    listed = images_by_id(root, filter(None, ids), None, without)
+    found = []
+    for row, id_ in zip(rows, ids, strict=True):
+        values = dict(row.values)
+        if one := listed.get(id_):
+            values |= {"image": one.name, "split": values.get("split") or one.split}
+        found.append(row._replace(values=values))
+    lists = dict.fromkeys(one.path.name for one in listed.values())
+    return found, [f"The images are those that {' and '.join(lists)} names."] if lists else []
 
 
 def _with_folders(rows: list[Row], files: ImageFiles, usual: Sequence[str]) -> list[Row]:
@@ -116,7 +188,7 @@ def _with_folders(rows: list[Row], files: ImageFiles, usual: Sequence[str]) -> l
 def _groups(files: ImageFiles, usual: Sequence[str], split: Split | None) -> FolderGroups:
     """Folders where the images of a split may lie, those that are likelier first."""
     others = [folder for folder in files.tree if folder not in usual]
-    of = {folder: split_in(folder) for folder in (*usual, *others)}
+    of = {folder: split_of_folder(folder) for folder in (*usual, *others)}
     mine = [folder for folder in of if split and of[folder] == split]
     open_ = [folder for folder in others if of[folder] is None]
     strange = [folder for folder in others if folder not in (*mine, *open_)]
@@ -150,7 +222,7 @@ def _join(root: Path, columns: str, table: str = "") -> tuple[Path, Chosen] | No
     ]
     of = {images for images, _ in pairs}
     paths = [path for _, path in pairs]
-    chosen = named if table and len(paths) == len(named) else _one_or_split(paths, columns)
+    chosen = named if table and len(paths) == len(named) else _one_or_split(root, paths, columns)
     return (of.pop(), chosen) if len(of) == 1 and chosen else None
 
 
@@ -177,7 +249,8 @@ def _named(root: Path, given: str) -> Chosen:
             split = split_in(word) or next(s for s in SPLITS if s == one_of("table", word, SPLITS))
             chosen.append((root / file, split))
         else:
-            chosen.append((root / name, split_in(Path(name).name) if len(names) > 1 else None))
+            split = split_in(Path(name).name) or split_in(Path(name).parent.name)
+            chosen.append((root / name, split if len(names) > 1 else None))
     return chosen
 
 
@@ -198,26 +271,40 @@ def _tables(root: Path, columns: str) -> Chosen:
         raise BadData("holds no table (.csv, .tsv, .jsonl, .json)", location=root, hint=hint)
     fitting = [path for path in found if fits(list(first_row(path)), given=columns)]
     fitting = fitting or [path for path in found if first_row(path)][:1] or found[:1]
-    if chosen := _one_or_split(fitting, columns):
+    if chosen := _one_or_split(root, fitting, columns):
         return chosen
     kinds: dict[frozenset[str], list[Path]] = {}
     for path in fitting:
         names = columns_of(list(first_row(path)), columns, path).keys()
         kinds.setdefault(frozenset({"question", "caption"} & names), []).append(path)
-    parts = [_one_or_split(alike, columns) for alike in kinds.values()]
+    parts = [_one_or_split(root, alike, columns) for alike in kinds.values()]
     if all(len(kind) == 1 for kind in kinds) and all(parts):
         return [table for part in parts for table in part]
-    raise several_files("tables", root, fitting, "table")
+    raise several_files("tables", root, fitting, "table", _one_of_each_split(root, fitting))
 
 
-def _one_or_split(paths: Sequence[Path], columns: str) -> Chosen:
+def _one_of_each_split(root: Path, paths: Sequence[Path]) -> list[str]:
+    """What `table` may say where each of these files says a split: one file for each."""
+    of: dict[Split | None, list[str]] = {}
+    for path in paths:
+        of.setdefault(_split_named(path, root), []).append(path.relative_to(root).as_posix())
+    return [] if None in of or len(of) < 2 else [",".join(names) for names in product(*of.values())]
+
+
+def _one_or_split(root: Path, paths: Sequence[Path], columns: str) -> Chosen:
     """The only table, or those whose names all say a split, if each says its own; else none."""
     if len(paths) == 1:
         return [(paths[0], None)]
-    splits = [split_in(path.name) for path in paths]
+    splits = [_split_named(path, root) for path in paths]
     if None in splits or len(set(splits)) < len(splits):
         return []
-    return [(path, split_of(path.name, columns)) for path in paths]
+    own = split_of("train", columns) is not None
+    return [(path, split if own else None) for path, split in zip(paths, splits, strict=True)]
+
+
+def _split_named(path: Path, root: Path) -> Split | None:
+    """The split that the name of a table says, or else that of its folder below `root`."""
+    return split_in(path.name) or (split_in(path.parent.name) if path.parent != root else None)
 
 
 def _belong_together(rows: Sequence[Row]) -> bool:

@@ -167,13 +167,17 @@ NO_PART = "no part of this data set"
 def unread_files(root: Path, read: Sequence[Path], source: str = "") -> dict[str, str]:
     """Files of readable kinds beside those that were read, by their names, and why they were not.
 
-    In `root`, the folders directly below it, and the folders of what was read. `source` is what
+    In `root`, the folders below it, and the folders of what was read. `source` is what
     they were read as.
     """
     named = names_files(source)
     done = {path.absolute() for path in read}
     homes = dict.fromkeys(path.parent for path in done)
     there = files_like(root, READABLE) if root.is_dir() else []
+    deeper = folders_in(root)
+    for _ in range(DEEPEST):
+        deeper = [inner for folder in deeper for inner in folders_in(folder)][:MOST]
+        homes |= dict.fromkeys(deeper)
     there += [path for home in homes for path in files_like(home, READABLE) if path.parent == home]
     found: dict[str, str] = {}
     for path in dict.fromkeys(path.absolute() for path in there):
@@ -318,7 +322,9 @@ def _command(root: Path, file: _Rows, alone: bool) -> str:
         likely = next((name for name, value in first if re.fullmatch(IMAGES, value)), "COLUMN")
         asked.append(f"image:{likely}")
     if not file.tells():
-        lone = "caption:text" if "text" in file.first else ""
+        asks = any(name.startswith(("question", "answer")) for name in file.first)
+        lone = "question:text,answer:COLUMN" if asks else "caption:text"
+        lone = lone if "text" in file.first else ""
         asked.append(lone or "question:COLUMN,answer:COLUMN")
     words = ["--option", f"columns={','.join(asked)}"]
     if file.source == "table" and not alone:

@@ -111,7 +111,7 @@ def _files(root: Path, part: str, kind: str) -> list[Path]:
     """The file of a part; `train_all` is released as a folder of ten."""
     found = files_like(root, rf"{part}_{kind}_questions\.json")
     if len(found) > 1:
-        message = f"and {found[1]} are both there: which of them?"
+        message = f"and {found[1]} are both there"
         raise BadData(message, location=found[0], hint="Move one of them away.")
     name = f"{part}_{kind}_questions"
     pieces = (home.glob(f"{name}/{name}_*.json") for home in (root, *folders_in(root)))

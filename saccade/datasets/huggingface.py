@@ -40,6 +40,7 @@ from saccade.datasets.row_files import (
     first_row,
     parts_of,
     read_known,
+    refuse_many_rows,
     says_split,
     split_of,
 )
@@ -263,6 +264,7 @@ def _parquet_rows(path: Path, columns: str, image: Image, *, ask: bool) -> Itera
             refuse_stand_ins(path, source.read(24).decode(errors="replace"))
             source.seek(0)
             file = pq.ParquetFile(source, buffer_size=BUFFER, pre_buffer=False)
+            refuse_many_rows(path, file.metadata)
             wanted = columns_of(file.schema_arrow.names, columns, path)
             used = dict.fromkeys(name for names in wanted.values() for name in names)
             for name in file.schema_arrow.names if ask and "split" not in wanted else ():

@@ -75,6 +75,19 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_several)]
 """One text or several."""
 Paths = Annotated[Texts, AfterValidator(_check_braces)]
 """A path or a text with paths in braces, or several: the first that a record has counts."""
+WORDED = (
+    *("id", "image_id", "question", "answers", "best_answer", "captions", "choices", "split"),
+    *("answer_type", "question_type"),
+)
+"""Parts of a record whose values `words` may translate."""
+
+
+def _check_words(words: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    if strange := [part for part in words if part not in WORDED]:
+        raise ValueError(f"{strange[0]!r} is no part of a record: {', '.join(WORDED)}")
+    return words
+
+
 Values = Annotated[tuple[str, ...], BeforeValidator(_as_texts)]
 """One value or several, as text."""
 
@@ -117,6 +130,9 @@ class Mapping(Settings):
     """Only records whose field has one of these values (as text) count; any, where none is said."""
     exclude: dict[str, Values] = Field(default_factory=dict)
     """Records whose field has one of these values (as text) do not count."""
+    replies: dict[str, Values] = Field(default_factory=dict)
+    """Only records count that no other one follows (`$next`) than one whose field has one of these
+    values, as text: turns of a conversation. What `filter` asks for is never the answer to such."""
     unique: Paths = ()
     """What no two records of a file may share."""
     shared_images: bool = False
@@ -151,7 +167,9 @@ class Mapping(Settings):
     question_type: Paths = ()
     separator: str = ""
     """What stands between answers in one text."""
-    words: dict[str, dict[str, str]] = Field(default_factory=dict)
+    words: Annotated[dict[str, dict[str, str]], AfterValidator(_check_words)] = Field(
+        default_factory=dict
+    )
     """What values of the fields above stand for: {answer_type = {0 = "object"}}."""
     otherwise: "Mapping | None" = None
     """The layout, where there are no files of this one."""
@@ -272,7 +290,7 @@ _NO_PATHS = ("files", "holds", "folders", "remove")
 
 def fields_of(mapping: Mapping, records: str) -> set[str] | None:
     """Names of all fields that a layout asks for; None where an object's names may be any."""
-    texts, join = [records, *mapping.filter, *mapping.exclude], mapping.join
+    texts, join = [records, *mapping.filter, *mapping.exclude, *mapping.replies], mapping.join
     while join:
         texts += [join.records, *join.image, *(side.strip() for side in join.on.split("="))]
         join = join.join

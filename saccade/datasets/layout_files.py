@@ -110,12 +110,15 @@ def _as_expression(pattern: str) -> re.Pattern[str]:
     return re.compile(found)
 
 
-def _signs(mapping: Mapping) -> list[str]:
+def signs_of(mapping: Mapping) -> list[str]:
     """Texts that every file of records in JSON must hold: names that the layout goes by."""
     paths = [mapping.records, *mapping.question[:1], *mapping.captions[:1]]
     if mapping.join and not mapping.join.files:
         paths = [mapping.join.records, *([] if mapping.join.all else paths)]
-    names = [step for path in paths if "{" not in path for step in steps_of(path)]
+    pieces = [
+        one for path in paths for one in path.split(" + ") if one[0] != "'" and "{" not in one
+    ]
+    names = [step for piece in pieces for step in steps_of(piece)]
     return [
         f'"{n}"' for n in names if isinstance(n, str) and n not in (EACH, VALUES) and n[0] != "$"
     ]
@@ -130,7 +133,7 @@ def matching_files(root: Path, mapping: Mapping, without: Sequence[Path] = ()) -
     found = [file for file in found if file.path not in without]
     if found and mapping.join and mapping.join.holds and not partners(root, mapping.join):
         return []
-    signs = [] if mapping.files and not mapping.holds else _signs(mapping)
+    signs = [] if mapping.files and not mapping.holds else signs_of(mapping)
     fit = [
         file
         for file in found
@@ -365,7 +368,7 @@ class Joining:
             field = _sides(self.join)[1]
             found = read_records(partner, mapping, self.join.records, some=some, document=document)
             self._read[partner.path] = [
-                (_key(value), record)
+                (key_of(value), record)
                 for _, record in found
                 for value in values_at(record, field)[:1]
             ]
@@ -415,12 +418,14 @@ def joined(mapping: Mapping, file: File, joining: Joining) -> Placed:
     rows, used = [], set()
     mine_are = read_records(file, mapping, mapping.records, some=not join.all, document=document)
     for place, record in mine_are:
-        key = _key(said := next(iter(values_at(record, mine)), None))
+        key = key_of(said := next(iter(values_at(record, mine)), None))
         if not join.files and key not in known:
             message = f"{place} is about {mine} {ascii(said)[:40]}, which {join.records} lacks"
             raise BadData(message, location=file.path, hint=RELEASED)
         used.add(key)
         one = known.get(key, (file, {}))[1]
+        if join.files and not mapping.files:
+            _refuse_other_image(one, record, mapping, place, file)
         rows.append((place, _with_image({**one, **record}, one, key, join, mapping, file)))
     if join.all:
         alone = {key: record for key, (_, record) in known.items() if key not in used}
@@ -440,6 +445,18 @@ def joined(mapping: Mapping, file: File, joining: Joining) -> Placed:
     return _further(rows, mapping, joining.further, file, partners) if joining.further else rows
 
 
+def _refuse_other_image(
+    one: MappingOf[str, Any], record: MappingOf[str, Any], mapping: Mapping, place: str, file: File
+) -> None:
+    """Raise BadData where what joins a record is about another image."""
+    for field in mapping.image_id:
+        if field in one and field in record and key_of(one[field]) != key_of(record[field]):
+            message = f"{place} is of {field} {ascii(record[field])[:40]}, but what joins it is of "
+            message += ascii(one[field])[:40]
+            hint = "The two files are not a pair: take both from the same release."
+            raise BadData(message, location=file.path, hint=hint)
+
+
 def _further(
     rows: Placed, mapping: Mapping, joining: Joining, file: File, partners: Sequence[File]
 ) -> Placed:
@@ -457,7 +474,7 @@ def _further(
                 raise joining.twice(key, partner, partner)
     if not known:
         return rows
-    keys = [_key(next(iter(values_at(record, mine)), None)) for _, record in rows]
+    keys = [key_of(next(iter(values_at(record, mine)), None)) for _, record in rows]
     return [
         (place, _with_image({**one, **record}, one, key, join, mapping, file))
         for key, (place, record) in zip(keys, rows, strict=True)
@@ -496,7 +513,7 @@ def _with_image(
     raise BadData(message, location=file.path, hint=hint)
 
 
-def _key(value: Any) -> str | None:
+def key_of(value: Any) -> str | None:
     """What two records have in common: 7 in one file may be "7" or 7.0 in the other."""
     whole = isinstance(value, float) and value.is_integer()
     return None if value is None else str(int(value) if whole else value)

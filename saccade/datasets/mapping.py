@@ -21,6 +21,8 @@ from saccade.datasets.custom_rows import (
     collect,
     is_address,
     split_in,
+    split_of_flag,
+    split_of_folder,
     word_of_split,
 )
 from saccade.datasets.layout import Join, Mapping, changed, load, released, taken
@@ -34,12 +36,15 @@ from saccade.datasets.layout_files import (
     fields_at,
     files_of,
     joined,
+    key_of,
     matching_files,
     matching_layout,
     one_too_many,
     partners,
     read_records,
+    signs_of,
 )
+from saccade.datasets.lists_beside import bare, images_by_id
 from saccade.datasets.row_files import is_json
 
 # Images.
@@ -57,6 +62,8 @@ class _Images:
         self.found: dict[tuple[tuple[str, ...], Path, str], str] = {}
         self.flat: dict[str, str] = {}
         self.told: set[Path] = set()
+        self.gave: set[str] = set()
+        """Parts, and paths of `filter` and `exclude`, that gave something in any record."""
         self.patterns: dict[tuple[Path, str], str | None] = {}
         self.numbered: dict[tuple[Path, str, Any], list[str]] = {}
 
@@ -91,7 +98,7 @@ class _Images:
 
     @staticmethod
     def _rank(folder: str, file: File) -> tuple[bool, ...]:
-        of = split_in(folder)
+        of = split_of_folder(folder)
         mine = bool(file.subset) and file.subset in folder.split("/")
         strange = bool(file.split) and of not in (None, file.split)
         return not mine, strange, bool(file.split) and of is None
@@ -210,7 +217,10 @@ def read(
     if not path.is_file():
         hint = "Name the file that describes the layout: --option mapping=FILE.toml (docs/data.md)."
         raise BadData(f"holds no {mapping}", location=root, hint=hint)
-    return read_mapped("mapping", root, load(path), part, images, image_name, files, **rules)
+    own = load(path)
+    if own.parallel and not own.files:  # any of the files that belong together tells the others
+        own = own.replace(files=next(iter(own.parallel.values())))
+    return read_mapped("mapping", root, own, part, images, image_name, files, **rules)
 
 
 def recognise(root: Path, mapping: str = USUAL) -> str | None:
@@ -270,22 +280,11 @@ def read_mapped(
     if files:
         found = _chosen(root, found, joining, files)
     lists = [(f.path, f.split) for f in files_of(root, mapping.lists) if f.split]
-    listed, named = listed_splits(lists, _bare), set[str]()
+    listed, named = listed_splits(lists, bare), set[str]()
+    beside = [file.path for file in (*found, *(joining.others if joining else ()))]
     for file in found:
-        if joining:
-            records = joined(mapping, file, joining)
-        else:
-            records = read_records(file, mapping, mapping.records)
-        hint = RELEASED if mapping.lines else ""
-        rows += (
-            Row(file.path, place, {}, file.split, hint, record["$fault"])
-            for place, record in records
-            if "$fault" in record
-        )
-        records = [(place, record) for place, record in records if "$fault" not in record]
-        _refuse_twice(file.path, records, mapping.unique)
-        records, left = _wanted(records, file, mapping)
-        records = _with_own_split(file, records, mapping)
+        records, faults, left = _records_of(root, file, joining, places, beside)
+        rows += faults
         records, names, unlisted = _listed(_once(records, mapping), listed, mapping)
         named |= names
         notes += [*left, *unlisted]
@@ -301,6 +300,35 @@ def read_mapped(
         notes += _idle(found, joining)
     found_all = collect(name, rows, str, places.files.root, checked, notes)
     return replace(found_all, shared_images=mapping.shared_images)
+
+
+def _records_of(
+    root: Path, file: File, joining: Joining | None, places: _Images, beside: Sequence[Path]
+) -> tuple[Placed, list[Row], list[str]]:
+    """The records of a file that are wanted, with what other files say of them, rows for those that
+    cannot be read, and notes. `beside` are the files that are read as records.
+    """
+    mapping = places.mapping
+    if joining:
+        records = joined(mapping, file, joining)
+    else:
+        records = read_records(file, mapping, mapping.records)
+    hint = RELEASED if mapping.lines else ""
+    faults = [
+        Row(file.path, place, {}, file.split, hint, record["$fault"])
+        for place, record in records
+        if "$fault" in record
+    ]
+    records = [(place, record) for place, record in records if "$fault" not in record]
+    _refuse_twice(file.path, records, mapping.unique)
+    asked = {*mapping.filter, *mapping.exclude} - places.gave
+    places.gave |= {path for path in asked if any(taken(one, (path,)) for _, one in records)}
+    records, notes = _wanted(records, file, mapping)
+    records = _with_own_split(file, records, mapping)
+    if not (mapping.files or places.own):
+        records, named_by = _with_listed_images(root, file, records, mapping, beside)
+        notes += named_by
+    return records, faults, notes
 
 
 def _joining(root: Path, mapping: Mapping, found: Sequence[File]) -> Joining | None:
@@ -358,8 +386,11 @@ def _with_own_split(file: File, records: Placed, mapping: Mapping) -> Placed:
     """
     fields = () if any(taken(one, mapping.split) for _, one in records) else mapping.split_words
     found: dict[str, list[Split | None]] = {}
+    flags: list[str] = []
     for field in fields:
         values = [next(iter(taken(one, (field,))), None) for _, one in records]
+        said = [(field, v) for v in values if v is not None]
+        flags += [field] if said and all(split_of_flag(*one) for one in said) else []
         if any(str(value).strip().lower() in SPLIT_WORDS for value in values):
             found[field] = [None if v is None else word_of_split(v) for v in values]
             for (place, _), value, split in zip(records, values, found[field], strict=True):
@@ -367,6 +398,10 @@ def _with_own_split(file: File, records: Placed, mapping: Mapping) -> Placed:
                     message = f"{place} has the {field} {ascii(value)[:40]}, others have splits"
                     hint = f"Write train, val or test; or say what it is: {BY_MAPPING}"
                     raise BadData(message, location=file.path, hint=hint)
+    if flags and not (found or file.split):
+        message = f"has {' and '.join(flags)} with nothing but flags, and says no split"
+        hint = f'Write "split": "train", "val" or "test" into each record, or say it: {BY_MAPPING}'
+        raise BadData(message, location=file.path, hint=hint)
     if len(set(map(tuple, found.values()))) > 1:
         message = f"says different splits in {' and '.join(found)}"
         hint = f"Leave one, called split, or say which: {BY_MAPPING}"
@@ -376,6 +411,35 @@ def _with_own_split(file: File, records: Placed, mapping: Mapping) -> Placed:
         (place, {**one, "$split": split} if split else one)
         for (place, one), split in zip(records, splits, strict=True)
     ]
+
+
+def _with_listed_images(
+    root: Path, file: File, records: Placed, mapping: Mapping, without: Sequence[Path]
+) -> tuple[Placed, list[str]]:
+    """The records that only have the number of their image, with what a list beside them, none of
+    the files `without`, says of it: its name, and its split. And a note.
+    """
+    number_of: dict[str, str] = {}
+    for place, record in records:
+        named = any(isinstance(name, str) for name in taken(record, mapping.image))
+        if "$image" not in record and not named:
+            number = key_of(next(iter(taken(record, mapping.image_id)), None))
+            number_of |= {place: number} if number is not None else {}
+    listed = images_by_id(root, number_of.values(), file.split, without) if number_of else {}
+    found = []
+    for place, record in records:
+        more = {}
+        if one := listed.get(number_of.get(place, "")):
+            own = record.get("$split") or next(iter(taken(record, mapping.split)), None)
+            if own and one.split and word_of_split(own) != one.split:
+                message = f"{place} is of split {str(own)[:30]}, its image of {one.split}"
+                hint = f"{one.path.name} says the other: mend one of them."
+                raise BadData(message, location=file.path, hint=hint)
+            more = {"$image": [one.name], "$split": own or one.split}
+        found.append((place, {**record, **more}))
+    lists = dict.fromkeys(one.path.name for one in listed.values())
+    note = f"The images of {file.path.name} are those that {' and '.join(lists)} names."
+    return found, [note] if lists else []
 
 
 def _with_name(mapping: Mapping, image_name: str) -> Mapping:
@@ -404,7 +468,8 @@ def _holds_none(root: Path, mapping: Mapping, without: Sequence[Path]) -> BadDat
     part = "question" if mapping.question else "captions"
     if near:
         return _leads_nowhere(near[0], mapping, part)
-    usual = ", ".join(mapping.files) or "file of such records"
+    signs = " and ".join(signs_of(mapping)) if not mapping.files else ""
+    usual = ", ".join(mapping.files) or f"file of such records{signs and f', with {signs} in it'}"
     hint = "Check --root; `saccade list sources` shows the files of each source."
     return BadData(f"holds no {usual}", location=root, hint=hint)
 
@@ -421,7 +486,7 @@ def _idle(found: Sequence[File], joining: Joining) -> list[str]:
 
 def _leads_nowhere(file: File, mapping: Mapping, part: str) -> BadData:
     """The error for a part that no record has."""
-    message = f"has no record with a {part}"
+    message = f"has no record with what the mapping calls {part}"
     return BadData(message, location=file.path, hint=_nothing(file, mapping, part, "record 1"))
 
 
@@ -436,11 +501,18 @@ def _refuse_silent(found: Sequence[File], rows: Sequence[Row], places: _Images) 
     """Raise BadData where some of several files say a split, and one says none, or two; and where
     a user's own layout has a question or captions that no record has.
     """
-    for part, value in (("question", "question"), ("captions", "caption")):
-        asked = places.own and getattr(places.mapping, part)
-        told = (row.fault or row.values[value] or row.split == "test" for row in rows)
-        if asked and not any(told):
-            raise _leads_nowhere(found[0], places.mapping, part)
+    mapping, known = places.mapping, [row for row in rows if not row.fault]
+    for path in (*mapping.filter, *mapping.exclude) if places.own else ():
+        if path not in places.gave:
+            has = ", ".join(fields_at(found[0], mapping, "record 1")) or "nothing"
+            message = f"has no record with the field {path!r}, which filter or exclude names"
+            hint = f"record 1 has: {has[:200]}. Mend the mapping."
+            raise BadData(message, location=found[0].path, hint=hint)
+    secret = all((row.split or row.values["split"]) == "test" for row in known)
+    silent_too = {"answers", "best_answer", "captions"} if secret else set()
+    for part in places.parts if places.own and known else ():
+        if part not in places.gave | silent_too:
+            raise _leads_nowhere(found[0], mapping, part)
     if places.mapping.files:
         return
     open_ = {row.location for row in rows if not (row.fault or row.split or row.values["split"])}
@@ -489,30 +561,46 @@ def _wanted(records: Placed, file: File, mapping: Mapping) -> tuple[Placed, list
     replies = any(path.startswith("$next") for path in mapping.answers)
     asked = [(path, values, True) for path, values in mapping.filter.items()]
     asked += [(path, values, False) for path, values in mapping.exclude.items()]
+    lost: list[tuple[int, str, bool]] = []
     for path, values, wanted in asked:
-        whole, records = (
-            records,
-            [
-                (place, record)
-                for place, record in records
-                if wanted
-                is any(not values or _is_among(v, values) for v in taken(record, (path,))[:1])
-            ],
-        )
+        whole, records = records, [one for one in records if wanted is _has(one[1], path, values)]
         if whole and not records and path in mapping.answers:
             raise BadData(f"has no record with {path}", location=file.path, hint=RELEASED)
-        left, of = len(whole) - len(records), file.path.name
-        if "." in mapping.records:  # turns of conversations, say
-            of += f" ({mapping.records})"
-        if replies and values:  # what is not wanted, but follows what is, was not left out
-            used = sum(record["$next"] is not None for _, record in records)
-            left -= used
-            notes.append(in_number(f"{used} records of {of} are the answers to those before them."))
-        if left:
-            told = f"{path} is {'not ' * wanted}{' or '.join(values)}"
-            lack = told if values else f"no {path}"
-            notes.append(in_number(f"{left} records were left out of {of}: {lack}."))
+        told = f"no {path.split(' + ')[0]}"
+        told = f"{path} is {'not ' * wanted}{' or '.join(values)}" if values else told
+        lost.append((len(whole) - len(records), told, replies and bool(values)))
+    of = file.path.name
+    if "." in mapping.records:  # turns of conversations, say
+        of += f" ({mapping.records})"
+    used = 0
+    if any(turns for _, _, turns in lost):
+        whole, records = records, [one for one in records if _is_answered(one[1], mapping)]
+        lost.append((len(whole) - len(records), "no answer follows", False))
+        used = sum(record.get("$next") is not None for _, record in records)
+    for count, told, turns in lost:
+        answers = min(used, count) if turns else 0  # what follows what is wanted was not left out
+        used -= answers
+        left = count - answers
+        kept = f"{answers} records of {of} are the answers to those before them."
+        notes += [in_number(kept)] if answers else []
+        notes += [in_number(f"{left} records were left out of {of}: {told}.")] if left else []
     return records, notes
+
+
+def _has(record: dict[str, Any], path: str, values: Sequence[str]) -> bool:
+    """Has a record one of these values, or any, where there are none?"""
+    return any(not values or _is_among(v, values) for v in taken(record, (path,))[:1])
+
+
+def _is_answered(record: dict[str, Any], mapping: Mapping) -> bool:
+    """May what follows a record be its answer? Nothing may follow in test files."""
+    after = record.get("$next")
+    if not isinstance(after, dict):
+        return True
+    asks = [_has(after, path, values) for path, values in mapping.filter.items() if values]
+    return not (asks and all(asks)) and all(
+        _has(after, path, values) for path, values in mapping.replies.items()
+    )
 
 
 def _is_among(value: Any, values: Sequence[str]) -> bool:
@@ -545,7 +633,7 @@ def _listed(
     """
     if not listed:
         return records, set(), []
-    names = [_bare(str(next(iter(taken(record, mapping.image)), ""))) for _, record in records]
+    names = [bare(str(next(iter(taken(record, mapping.image)), ""))) for _, record in records]
     kept = [
         (place, {**record, "$split": listed[name]})
         for name, (place, record) in zip(names, records, strict=True)
@@ -554,11 +642,6 @@ def _listed(
     left = len(records) - len(kept)
     note = f"{left} records are of images in no split list and were left out."
     return kept, set(names), [note] if left else []
-
-
-def _bare(name: str) -> str:
-    stem, dot, ending = name.rpartition(".")
-    return stem if (dot + ending).lower() in IMAGE_ENDINGS else name
 
 
 def _refuse_twice(path: Path, records: Placed, fields: Sequence[str]) -> None:
@@ -584,8 +667,9 @@ def _rows(
     values: dict[str, Any] = {**dict.fromkeys(_ONE), "answer": [], "caption": [], "choices": []}
     for part in places.parts:
         found = _parts(record, mapping, part)
+        places.gave |= {part} if found else set()
         values[_SEVERAL.get(part, part)] = found if part in _SEVERAL else next(iter(found), None)
-    values["split"] = record.get("$split", values["split"])
+    values["split"] = record.get("$split") or values["split"]
     if isinstance(question := values["question"], str) and mapping.remove:
         values["question"] = re.sub("|".join(map(re.escape, mapping.remove)), " ", question)
     number = values["image_id"]
@@ -605,6 +689,7 @@ def _rows(
     lists = any(isinstance(value, list) for value in told)
     for place_of_image in range(max(map(len, alternatives), default=1)):
         names = [name[place_of_image] for name in alternatives if place_of_image < len(name)]
+        names = [n[0] if isinstance(n, list) and len(n) == 1 else n for n in names]
         texts = [
             name.replace("\\", "/") for name in names if isinstance(name, str) and name.strip()
         ]

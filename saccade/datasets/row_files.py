@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from saccade.core.errors import BadData
+from saccade.core.files import Limits
 from saccade.data.find_files import IMAGES
 from saccade.data.reading import (
     NAMES_IT,
@@ -23,8 +24,8 @@ from saccade.data.reading import (
     refuse_constant,
 )
 from saccade.data.records import Split
-from saccade.datasets.columns import COLUMNS, Chosen, Names, columns_of, key_of
-from saccade.datasets.custom_rows import Cells, Row, refuse_unsaid_split, split_in
+from saccade.datasets.columns import COLUMNS, Chosen, Names, columns_of, key_of, plain
+from saccade.datasets.custom_rows import Cells, Row, refuse_unsaid_split, split_in, split_of_flag
 
 ROW_FILES = r"\.(?i:csv|tsv|jsonl|json)(?:\.gz)?"
 """Of the names of such files, as a pattern."""
@@ -138,9 +139,20 @@ def column_names(path: Path) -> list[str] | None:
         return None
 
 
+def refuse_many_rows(path: Path, about: pq.FileMetaData) -> None:
+    """Raise BadData for a Parquet file of more values than a file of its size should have: equal
+    ones take no place in it, but do in memory."""
+    groups = (about.row_group(place).total_byte_size for place in range(about.num_row_groups))
+    size = max(about.num_rows * about.num_columns, sum(groups))
+    if size > (most := Limits().bytes_of(path)):
+        message = f"says that it holds {size:,} bytes, which is more than {most:,}"
+        raise BadData(message, location=path, hint="Download it again, or write it as JSON lines.")
+
+
 def _parquet(path: Path) -> list[dict[str, Any]]:
     note_opened(path)
     try:
+        refuse_many_rows(path, pq.read_metadata(path))
         return cast(list[dict[str, Any]], pq.read_table(path).to_pylist())
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise damaged(path, "Parquet file", error) from None
@@ -180,7 +192,7 @@ def read_known(
         used = {name for several in wanted.values() for name in several}
         for name in names:
             if name not in used:
-                refuse_unsaid_split(path, name, (row.values.get(name) for row in rows))
+                refuse_unsaid_split(path, name, (row.values.get(name) for row in rows), names)
     return [
         row._replace(values=parts_of(row.values, wanted), split=split, columns=names)
         for row in rows
@@ -198,9 +210,15 @@ def _joined(rows: Sequence[Row], images: Path, mine: str, theirs: str) -> list[R
     found = []
     for row in rows:
         key = str(row.values.get(mine)).strip()
-        if row.fault or key in of:
-            values = {} if row.fault else {**of[key].values, **row.values}
-            found.append(row._replace(values=values))
+        image = of[key].values if key in of else {}
+        both = [n for n in row.values if n in image and plain(n) in COLUMNS["split"]]
+        if strange := [n for n in both if row.values[n] and image[n] not in ("", row.values[n])]:
+            mine_is, theirs_is = (str(one[strange[0]])[:30] for one in (row.values, image))
+            fault = f"is of {strange[0]} {mine_is!r}, its image of {theirs_is!r} in {images.name}"
+            hint = "Mend one, or take the column out of one of the two tables."
+            found.append(row._replace(values={}, fault=fault, hint=hint))
+        elif row.fault or key in of:
+            found.append(row._replace(values={} if row.fault else {**image, **row.values}))
         else:
             fault = f"is of {mine} {key[:40]!r}, which {images.name} lacks"
             hint = f"Add it there. If the tables belong together otherwise: {AS_MAPPING}"
@@ -212,12 +230,15 @@ AS_MAPPING = "describe them in a mapping with [join] (docs/data.md)."
 
 
 def parts_of(values: Mapping[str, Any], wanted: Chosen) -> dict[str, Any]:
-    """The parts of a row, of the values of its columns."""
-    return {
+    """The parts of a row, of its values by columns. A split may be a flag: `is_train`, 0 or 1."""
+    found = {
         what: values.get(names[0]) if len(names) == 1 else Cells(map(values.get, names))
         for what, names in wanted.items()
         if names
     }
+    if "split" in found:
+        found["split"] = split_of_flag(wanted["split"][0], found["split"]) or found["split"]
+    return found
 
 
 def says_split(given: str) -> bool:

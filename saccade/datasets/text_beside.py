@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from saccade.core.errors import BadData
+from saccade.core.errors import BadData, in_number
 from saccade.data.find_files import ImageFiles, files_like, folders_in
 from saccade.data.reading import read_start, read_text, refuse_stand_ins
 from saccade.data.records import Collection
-from saccade.datasets.custom_rows import Row, as_rules, collect, split_in
+from saccade.datasets.custom_rows import Row, as_rules, collect, split_in, split_of_folder
 
-TEXTS = r".*\.(?:txt|caption)"
+TEXTS = r".*\.(?i:txt|caption)"
 
 
 def read(root: Path, images: str = "", **rules: Any) -> Collection:
@@ -31,7 +31,7 @@ def read(root: Path, images: str = "", **rules: Any) -> Collection:
     lonely = 0
     for path in _texts(root):
         if not (image := _image(path, root, files)):
-            lonely += 1
+            lonely += split_in(path.stem) is None  # a list of a split, perhaps
             continue
         if (other := known.setdefault(image, path)) != path:
             hint = "Keep one text for each image; each of its lines is a caption."
@@ -39,13 +39,13 @@ def read(root: Path, images: str = "", **rules: Any) -> Collection:
         text = read_text(path, may_be_empty=True)
         refuse_stand_ins(path, text)
         captions = [line.strip() for line in text.splitlines() if line.strip()]
-        folders = path.relative_to(root).parts[:-1]
-        split = next((found for folder in folders if (found := split_in(folder))), None)
+        split = split_of_folder(path.parent.relative_to(root).as_posix())
         rows.append(Row(path, "the text", {"image": image, "caption": captions}, split))
     if not rows:
         hint = "Check --root: beside a.jpg lies a.txt, or a.caption."
         raise BadData("holds no texts beside images", location=root, hint=hint)
-    notes = [f"{lonely} texts have no image beside them and were left out."] if lonely else []
+    note = in_number(f"{lonely} texts are not beside an image and were left out.")
+    notes = [note] if lonely else []
     return collect("text-beside", rows, str, files.root, checked, notes)
 
 
@@ -60,9 +60,8 @@ def recognise(root: Path) -> str | None:
 
 
 def _texts(root: Path) -> Iterator[Path]:
-    yield from files_like(root, TEXTS)
-    for folder in folders_in(root):
-        yield from (path for path in files_like(folder, TEXTS) if path.parent != folder)
+    every = (path for folder in (root, *folders_in(root)) for path in files_like(folder, TEXTS))
+    yield from dict.fromkeys(every)
 
 
 def _image(path: Path, root: Path, files: ImageFiles) -> str:

@@ -302,7 +302,7 @@ def _by_subset(root: Path, pattern: str) -> dict[str, Path]:
         before = found.setdefault(subset, path)
         if before not in (path, path.with_name(path.name.removesuffix(".gz"))):
             hint = f"Move one away, or name the pair: {BOTH}."
-            raise BadData(f"and {before} are both there: which of them?", location=path, hint=hint)
+            raise BadData(f"and {before} are both there", location=path, hint=hint)
     return found
 
 

@@ -63,7 +63,7 @@ class DemoFolder:
                 self._files, self._part = set(about["files"]), about["part"]
                 self._kept = set(about["kept"])
                 names = [PurePosixPath(name) for name in (*self._files, self._part or "")]
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise refused("is no list of files", other, file) from None
             if any(name.is_absolute() or ".." in name.parts for name in names):
                 raise refused("names files outside its folder", other, file)

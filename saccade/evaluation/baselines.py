@@ -91,8 +91,13 @@ def answer_baselines(
     }
 
 
-def blind_answers(folder: DataFolder, split: Split, options: ScoreOptions) -> dict[str, Baseline]:
-    """The baselines of answers that need no model: from the training questions alone."""
+def blind_answers(
+    folder: DataFolder, split: Split, options: ScoreOptions, *, fitted: bool = True
+) -> dict[str, Baseline]:
+    """The baselines of answers that need no model: from the training questions alone.
+
+    The one that is fitted takes seconds to a minute; without `fitted` it is left out.
+    """
     questions, training = folder.questions(split), folder.questions("train")
     if options.revision == ALWAYS:  # what the scorer takes for one answer is counted as one
         training = [
@@ -108,7 +113,7 @@ def blind_answers(folder: DataFolder, split: Split, options: ScoreOptions) -> di
             name: of_answers(partial(blind.most_frequent, kind=kind))
             for name, kind in blind.KINDS.items()
         },
-        "question_only": of_answers(blind.question_only),
+        **({"question_only": of_answers(blind.question_only)} if fitted else {}),
     }
 
 

@@ -5,7 +5,7 @@ from itertools import chain, islice
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from saccade.core.progress import track
 from saccade.data.examples import captioned_images
@@ -14,6 +14,7 @@ from saccade.data.records import Split
 from saccade.evaluation import scoring
 from saccade.evaluation.teacher_forcing import read_captions
 from saccade.experiment import Experiment, captions_to_read
+from saccade.features.store import FeatureStore
 from saccade.inference.batched import caption_batches, image_batch
 from saccade.inference.decoding import rules_of
 from saccade.metrics.diversity import diversity
@@ -46,8 +47,7 @@ def score_model(
     model.eval()
     found = np.flatnonzero(extracted)
     chunks = np.array_split(found, max(1, -(-len(found) // 32)))
-    regions = (map(torch.from_numpy, store.read(rows[chunk])) for chunk in chunks)
-    given = (image_batch(*pair).to(device) for pair in regions)
+    given = (image_batch(*_finite_regions(store, rows[chunk])).to(device) for chunk in chunks)
     predicted = caption_batches(model, given, vocabulary, rules, beam_size)
     written = chain.from_iterable(track(predicted, "captioning", len(chunks)))
     for id_, caption in zip(ids[found].tolist(), written, strict=True):
@@ -64,6 +64,14 @@ def score_model(
         "teacher_forced": read_captions(model, read, device, experiment.recipe.train.batch_size),
     }
     return scored._replace(scores=scored.scores | about)
+
+
+def _finite_regions(store: FeatureStore, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Regions and mask of some images. Raises BadStore for NaN, of which no caption is a sign."""
+    regions, mask = store.read(rows)
+    if not np.isfinite(regions.sum(dtype=np.float32)):
+        store.largest_number(rows)
+    return torch.from_numpy(regions), torch.from_numpy(mask)
 
 
 def score_texts(

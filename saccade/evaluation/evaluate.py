@@ -5,7 +5,6 @@ Writes into the run folder `scores.json` (every number with what it means, see
 (the scores of each prediction, for comparing runs). Equal runs give equal files.
 """
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from hashlib import sha256
@@ -14,6 +13,7 @@ from pathlib import Path
 from saccade.core.devices import choose_device
 from saccade.core.errors import BadData, BadRun
 from saccade.core.files import write_json
+from saccade.core.run_files import read_scores
 from saccade.core.tasks import TaskName
 from saccade.core.tensors import kept_epoch
 from saccade.data.folder import DataFolder
@@ -30,7 +30,10 @@ from saccade.evaluation.tasks import TASKS, Task
 from saccade.evaluation.verdict import SHUFFLED, give_verdict
 from saccade.experiment import Experiment, assemble_for_run
 from saccade.inference.model import load_model
-from saccade.run_folder import OpenedRun, open_run
+from saccade.run_folder import OpenedRun, open_run, training_findings
+
+COPIES = frozenset({"copied-images", "near-copied-images"})
+"""Findings of `check` about images that are in training, too."""
 
 
 def evaluate(  # noqa: PLR0913  each is something a person may want to say
@@ -107,9 +110,7 @@ def complete_scores(
 
 def write_scores(out: Path, split: Split, scored: ScoredExamples, scores: Scores) -> None:
     """Write the entry of a split into `scores.json`, the predictions, and their rows."""
-    file = out / "scores.json"
-    earlier = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    write_json(file, earlier | {split: scores})
+    write_json(out / "scores.json", read_scores(out) | {split: scores})
     write_json(out / "predictions.json", scored.predictions)
     write_rows(out, split, scored.rows)
 
@@ -121,9 +122,12 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
     # A split was certainly not used only where all earlier runs were on this very data.
     unused = same and all(one.fingerprint == header.fingerprint for one in header.ancestors)
     unless = False if unused else None
-    made = experiment.store.header.model_dump_json(exclude={"format", "complete", "command"})
+    made = experiment.store.header.model_dump_json(
+        exclude={"format", "complete", "command", "statistics"}
+    )
     earlier = ", ".join(f"{one.recipe_name}: {one.run}" for one in header.ancestors)
     decode = recipe.decode.model_dump() if recipe.decode else {}
+    warned = {one.name: one.message for one in header.findings if one.level != "note"}
     decode = {name: value for name, value in decode.items() if "beam_size" not in name}
     return {
         "decoding": "free-running",
@@ -132,6 +136,10 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
         "trained_on_this_split": (same and split == "train") or unless,
         "data": experiment.folder.fingerprint,
         "same_data_as_in_training": same,
+        "copies_of_training_images": bool(COPIES.intersection(warned))
+        if split != "train"
+        else None,
+        "findings": warned,
         "features": experiment.store.path.name,
         "features_fingerprint": sha256(made.encode()).hexdigest(),
         "recipe": header.recipe_name,
@@ -139,6 +147,7 @@ def _labels(opened: OpenedRun, experiment: Experiment, split: Split) -> Scores:
         "model": recipe.model.kind,
         "seed": recipe.train.seed,
         "epoch": kept_epoch(opened.path),
+        "training_findings": training_findings(opened.path),
         "versions": header.versions,
     }
 

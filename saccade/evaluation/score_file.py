@@ -21,6 +21,7 @@ from saccade.text.answers import OFFICIAL
 
 OF_A_MODEL = (
     *("selected_on_this_split", "trained_on_this_split", "same_data_as_in_training"),
+    *("copies_of_training_images", "findings"),
     *("features", "features_fingerprint", "recipe", "initialised_from", "model", "seed", "epoch"),
 )
 """The labels that a file of predictions cannot have."""

@@ -171,6 +171,15 @@ def selected_score(scored: ScoredExamples, metric: str) -> float:
     return float(score)
 
 
+def measured(scored: ScoredExamples) -> Scores:
+    """The scores without those that could not be measured."""
+    is_missing = {
+        name: isinstance(score, Mapping) and "not_measured" in score
+        for name, score in scored.scores.items()
+    }
+    return {name: score for name, score in scored.scores.items() if not is_missing[name]}
+
+
 def statistics(rows: Mapping[str, Sequence[Any]]) -> dict[str, Statistic]:
     """The scores that rows amount to, as sums over images (ids rising): for intervals and tests."""
     images = np.asarray(rows["image_id"], np.int64)
@@ -193,6 +202,17 @@ def score_intervals(rows: Mapping[str, Sequence[Any]]) -> Scores:
         return {"not_measured": "one image says nothing about others"}
     bounds = intervals(list(found.values()))
     return {name: list(ends) for name, ends in zip(found, bounds, strict=True)}
+
+
+def score_interval(scored: ScoredExamples, name: str) -> list[float] | None:
+    """The 95 % interval of one score; None where it is no function of sums over images, or of one
+    image alone."""
+    columns = {column: scored.rows.get(column) for column in (name, f"{name}_sums", "image_id")}
+    given = {column: values for column, values in columns.items() if values is not None}
+    found = statistics(given)
+    if not found or len(set(given["image_id"])) < 2:
+        return None
+    return [*intervals([*found.values()])[0]]
 
 
 def rows_path(run: Path, split: Split) -> Path:

@@ -56,6 +56,10 @@ def summary(scores: Scores) -> Iterator[str]:
     for (label, value), caution in CAUTIONS.items():
         if scores.get(label) is value:
             yield f"{caution[0].upper()}{caution[1:]}."
+    for name, message in (scores.get("findings") or {}).items():
+        yield from textwrap.wrap(f"Before training, [{name}]: {message}.", WIDTH)
+    for finding in scores.get("training_findings") or ():
+        yield from textwrap.wrap(f"While it trained, {finding}", WIDTH)
     for title, rows in _sections(scores):
         if rows:
             yield ""

@@ -56,6 +56,10 @@ CAUTIONS: Mapping[tuple[str, bool], str] = {
     ("trained_on_this_split", True): "trained on this very split: that is no result",
     ("selected_on_this_split", True): "selected epochs on this very split: scores are too good",
     ("same_data_as_in_training", False): "trained on other data than that of these scores",
+    (
+        "copies_of_training_images",
+        True,
+    ): "learnt copies of images that are scored here: scores are too good",
 }
 """By label and its value in `scores.json`: what a reader must know before the first number."""
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from saccade.core.errors import BadRun
 from saccade.core.progress import track
 from saccade.data.batch import VqaBatch
 from saccade.data.examples import answered_questions, batches, in_reading_order
@@ -56,6 +57,10 @@ def score_model(
     answering = answer_batches(model, on_device, answers, config.loss)
     best: list[tuple[str, float]] = []
     for answered in track(answering, "answering", -(-len(order) // at_once)):
+        if not bool(answered.output.logits.isfinite().all()):
+            experiment.store.largest_number(np.unique(examples.image))  # raises for such features
+            hint = "Train again, with a lower learning rate."
+            raise BadRun("the model's outputs are NaN or infinite, its features are not", hint=hint)
         loss.add(answered.output, answered.batch)
         best += (likeliest for (likeliest,) in answered.top)
     for id_, (answer, share) in zip(examples.ids[order].tolist(), best, strict=True):

@@ -165,6 +165,11 @@ class Backbone(nn.Module):
         whole = np.tile(np.array([0, 0, 1, 1], np.float32), (self.kept_tokens, 1))
         return np.concatenate([whole, grid_boxes(*grid)])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights that `save` writes."""
+        return sum(value.nbytes for value in self.model.state_dict().values())
+
     def save(self, path: Path) -> None:
         """Write the weights as one safetensors file that `build_backbone` reads."""
         state = self.model.state_dict()

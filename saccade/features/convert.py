@@ -24,6 +24,7 @@ from saccade.data.folder import DataFolder
 from saccade.features import reduction
 from saccade.features.reduction import pool as pool_grid
 from saccade.features.settings import PIXELS, Reduction, Scale
+from saccade.features.statistics import image_statistics
 from saccade.features.store import FeatureStore, StoreHeader
 from saccade.features.store_format import BACKBONE, REDUCTION
 from saccade.features.store_writer import StoreWriter
@@ -226,11 +227,11 @@ def _parts(
     """The old store's images from a row on, some at a time, pooled and projected: row numbers,
     regions `(n, R, D)` float32 with padding of 0, and their mask `(n, R)`.
     """
-    for start in range(first_row, len(old), TOGETHER):
-        rows = np.arange(start, min(start + TOGETHER, len(old)))
+    for start in range(first_row, old.header.rows, TOGETHER):
+        rows = np.arange(start, min(start + TOGETHER, old.header.rows))
         read, real = old.read(rows)
         if not np.isfinite(read).all():
-            message = f"features of image {old.ids[start]} or a next one are no numbers"
+            message = f"features of image {old.ids[start % len(old)]} or a next one are no numbers"
             hint = f"See: saccade store verify {shlex.quote(str(old.path))}"
             raise BadStore(message, location=old.path, hint=hint)
         regions = reduction.reduce(torch.from_numpy(read), old.header.grid, pool, pca).float()
@@ -253,7 +254,9 @@ def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]
             "sizes": old.sizes[rows],
             "boxes": old.boxes(rows) if header.grid is None else None,
             "scores": old.scores(rows),
-            "skipped": [skipped[one] for one in old.ids[rows].tolist() if one in skipped],
+            "skipped": [
+                skipped[one] for one in old.ids[rows % len(old)].tolist() if one in skipped
+            ],
         }
         if header.dtype == "int8":
             packed = reduction.to_bytes(regions, tensors.get("scales"))
@@ -261,7 +264,12 @@ def _columns(old: FeatureStore, writer: StoreWriter) -> Iterator[dict[str, Any]]
         else:
             columns["features"] = regions.to(getattr(torch, header.dtype)).numpy()
             if not np.isfinite(columns["features"]).all():
-                message = f"image {old.ids[rows[0]]} or a next one does not fit {header.dtype}"
+                message = (
+                    f"image {old.ids[rows[0] % len(old)]} or a next one does not fit {header.dtype}"
+                )
                 other = " and another --name" if writer.done else ""
                 raise BadStore(message, location=target, hint=f"Give --dtype float32{other}.")
+        if old.statistics is not None:
+            numbers = columns["features"], columns["counts"], header.grid
+            columns["statistics"] = image_statistics(*numbers, old.statistics["file"][rows])
         yield columns

@@ -5,6 +5,7 @@ run that was killed goes on where it stopped.
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ import numpy as np
 import torch
 
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadConfig
+from saccade.core.errors import BadConfig, BadStore, in_number
 from saccade.core.settings import checked_settings
 from saccade.data.checks import refuse_wrong_root
 from saccade.data.folder import DataFolder
+from saccade.data.records import ImageRecord
 from saccade.features.backbones import Backbone, build_backbone, choose_backbone, preprocessing_for
 from saccade.features.images import ImageBatches, ReadBatch
 from saccade.features.progress import extraction_bar, say_complete, say_made, say_remarks, say_start
 from saccade.features.settings import PIXELS, ExtractSettings
-from saccade.features.store import StoreHeader, images_fingerprint
+from saccade.features.statistics import image_statistics, replaced_files
+from saccade.features.store import FeatureStore, StoreHeader, images_fingerprint, keeps_statistics
 from saccade.features.store_format import BACKBONE
 from saccade.features.store_writer import StoreWriter
 
@@ -52,25 +55,13 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     refuse_wrong_root(folder.image_root, images)
     device = choose_device(chosen.device)
     network = choose_backbone(chosen.backbone, chosen.weights, chosen.options, size=chosen.size)
-    wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
-    preprocessing = preprocessing_for(network.spec, window=folder.window, **wishes)
-    header = StoreHeader(
-        backbone=network.spec,
-        preprocessing=preprocessing,
-        **network.layout(preprocessing)._asdict(),
-        scores=network.finds_boxes,
-        dtype="uint8" if network.spec.name == PIXELS else chosen.dtype or "float16",
-        ids_count=len(images),
-        dataset_fingerprint=images_fingerprint(images),
-        complete=False,
-        command=chosen.command(Path(data)),
-    )
-    random = "-random" if network.spec.weights == "random" else ""
-    short = network.spec.network.rpartition("/")[2]
-    path = folder.store_path(chosen.name or f"{short}-{preprocessing.height}{random}")
+    header = _header_of(network, chosen, folder, images)
+    path = folder.store_path(chosen.name or _usual_name(header))
+    header = header.model_copy(update={"statistics": keeps_statistics(path)})
     ids = np.array([image.id for image in images], dtype=np.int64)
-    with StoreWriter(path, header, ids) as writer:
+    with StoreWriter(path, header, ids, network.nbytes) as writer:
         if writer.complete:
+            _refuse_replaced(path, folder, images)
             say_complete(path, len(writer.skipped))
             return path
         if (kept := path / BACKBONE).exists():  # the network that the store was begun with
@@ -78,8 +69,12 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
         elif network.spec.name != PIXELS:
             network.save(kept)
         network.to(device)
-        batches = partial(ImageBatches, folder.image_root, images[writer.done :], preprocessing)
-        few = batches(max(min(4, chosen.batch_size, len(images) - writer.done), 1))
+        # All plain views, then all second ones: a chunk is a range of rows.
+        left = (images * chosen.views)[writer.done :]
+        views = [view for view in range(chosen.views) for _ in images][writer.done :]
+        source = folder.image_root, left, header.preprocessing
+        batches = partial(ImageBatches, *source, views=views, augmentation=header.augmentation)
+        few = batches(max(min(4, chosen.batch_size, len(left)), 1))
         say_start(writer, _seconds_per_image(network, few, device), str(device))
         told = 0
         loader = batches(chosen.batch_size).loader(chosen.workers, pin=device.type == "cuda")
@@ -94,6 +89,35 @@ def extract(data: str | Path, backbone: str, **settings: Any) -> Path:
     return path
 
 
+def _header_of(
+    network: Backbone, chosen: ExtractSettings, folder: DataFolder, images: list[ImageRecord]
+) -> StoreHeader:
+    """The header of a store that is begun."""
+    wishes = {name: getattr(chosen, name) for name in PREPROCESSING}
+    preprocessing = preprocessing_for(network.spec, window=folder.window, **wishes)
+    return StoreHeader(
+        backbone=network.spec,
+        preprocessing=preprocessing,
+        **network.layout(preprocessing)._asdict(),
+        scores=network.finds_boxes,
+        dtype="uint8" if network.spec.name == PIXELS else chosen.dtype or "float16",
+        ids_count=len(images),
+        views=chosen.views,
+        augmentation=chosen.augment if chosen.views > 1 else None,
+        dataset_fingerprint=images_fingerprint(images),
+        complete=False,
+        command=chosen.command(folder.path),
+    )
+
+
+def _usual_name(header: StoreHeader) -> str:
+    """The name of a store that was given none."""
+    short, size = header.backbone.network.rpartition("/")[2], header.preprocessing.height
+    random = "-random" if header.backbone.weights == "random" else ""
+    several = f"-views{header.views}" if header.views > 1 else ""
+    return f"{short}-{size}{random}{several}"
+
+
 def _columns(
     network: Backbone, read: ReadBatch, writer: StoreWriter, batch_size: int, device: torch.device
 ) -> dict[str, np.ndarray]:
@@ -103,7 +127,7 @@ def _columns(
     stored = {name: np.zeros((count, *shape[1:]), kind) for name, (shape, kind) in columns}
     stored["sizes"] = read.sizes
     if not read.readable.any():
-        return stored
+        return _with_statistics(stored, header, read.files)
     try:
         pixels = read.pixels.to(device, non_blocking=True)
         encoded = network.encode(pixels, header.preprocessing, read.sizes[read.readable])
@@ -120,9 +144,31 @@ def _columns(
         hint = f"Give --dtype float32{other}; if it stays, the weights are broken."
         raise BadConfig(message, hint=hint)
     found = {"features": regions.cpu().numpy(), **encoded._asdict()}
-    for name in stored.keys() - {"sizes"}:
+    for name in stored.keys() - {"sizes", "statistics"}:
         stored[name][read.readable] = found[name]
-    return stored
+    return _with_statistics(stored, header, read.files)
+
+
+def _with_statistics(
+    stored: dict[str, np.ndarray], header: StoreHeader, files: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The columns, with statistics where the store keeps them."""
+    if not header.statistics:
+        return stored
+    given = stored["features"], stored["counts"], header.grid
+    return stored | {"statistics": image_statistics(*given, files)}
+
+
+def _refuse_replaced(path: Path, folder: DataFolder, images: Sequence[ImageRecord]) -> None:
+    """Raise BadStore where image files are not those that a complete store was made of."""
+    table = FeatureStore.open(path).statistics
+    if table is None:
+        return
+    if found := replaced_files(folder.image_root, images, table["file"]).files:
+        message = f"{len(found):,} image files were replaced since the features were extracted"
+        message += f", the first is {found[0]}"
+        hint = f"Delete the folder {path} and give the same command again, or another --name."
+        raise BadStore(in_number(message), location=path, hint=hint)
 
 
 def _seconds_per_image(network: Backbone, few: ImageBatches, device: torch.device) -> float:

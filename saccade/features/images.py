@@ -30,9 +30,11 @@ from saccade.data.image_files import (
 )
 from saccade.data.levels import as_bytes
 from saccade.data.records import ImageRecord
-from saccade.features.preprocessing import resize_and_crop
-from saccade.features.settings import Preprocessing
+from saccade.features.preprocessing import resize_and_crop, smaller_than_crop
+from saccade.features.settings import Augmentation, Preprocessing
+from saccade.features.statistics import FILE, add_pixels, file_statistics
 from saccade.features.store_format import Skipped
+from saccade.features.views import view_of
 
 
 def read_image(path: str | Path, window: str = "auto", *, max_pixels: int = MAX_PIXELS) -> Tensor:
@@ -114,10 +116,11 @@ class ReadBatch(NamedTuple):
 
     pixels: Tensor  # (readable, 3, height, width) uint8
     readable: np.ndarray  # (n,) bool
-    sizes: np.ndarray  # (n, 2) int32 width, height of the original; 0 for unreadable ones
+    sizes: np.ndarray  # (n, 2) int32 width, height before resizing; 0 for unreadable ones
+    files: np.ndarray  # (n,) of `statistics.FILE`
     skipped: list[Skipped]
     remarks: list[str]
-    """Of images that the window does not fit."""
+    """Of images that the window does not fit, or that are smaller than a crop."""
 
 
 class ImageBatches(Dataset[ReadBatch]):
@@ -126,10 +129,18 @@ class ImageBatches(Dataset[ReadBatch]):
     """
 
     def __init__(
-        self, root: Path, images: Sequence[ImageRecord], preprocessing: Preprocessing, size: int
+        self,
+        root: Path,
+        images: Sequence[ImageRecord],
+        preprocessing: Preprocessing,
+        size: int,
+        views: Sequence[int] | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
+        """`views` has the number of the view that is wanted of each image; None are plain."""
         self.root, self.images = root, images
         self.preprocessing, self.size = preprocessing, size
+        self.views, self.augmentation = views, augmentation
 
     def __len__(self) -> int:
         return (len(self.images) + self.size - 1) // self.size
@@ -139,22 +150,31 @@ class ImageBatches(Dataset[ReadBatch]):
         pixels: list[Tensor] = []
         readable = np.zeros(len(images), bool)
         sizes = np.zeros((len(images), 2), np.int32)
+        files = np.zeros(len(images), FILE)
         skipped: list[Skipped] = []
         remarks: list[str] = []
         for place, record in enumerate(images):
+            view = self.views[number * self.size + place] if self.views is not None else 0
             try:
                 file = self.root / record.file
-                image, remark = _decode(image_bytes(file), file, self.preprocessing.window)
+                data = image_bytes(file)
+                files[place] = file_statistics(file, data)
+                image, remark = _decode(data, file, self.preprocessing.window)
             except BadImage as error:
                 skipped.append(Skipped(record.id, record.file, error.message))
                 continue
-            remarks += [f"{record.file} {remark}"] if remark else []
+            if view and self.augmentation is not None:
+                image = view_of(image, self.augmentation, record.id, view, self.preprocessing.mean)
+            else:
+                told = filter(None, (remark, smaller_than_crop(image, self.preprocessing)))
+                remarks += [f"{record.file} {one}" for one in told]
             pixels.append(resize_and_crop(image, self.preprocessing))
+            add_pixels(files[place], pixels[-1].numpy())
             readable[place] = True
             sizes[place] = image.shape[2], image.shape[1]
         empty = (0, 3, self.preprocessing.height, self.preprocessing.width)
         stacked = torch.stack(pixels) if pixels else torch.empty(empty, dtype=torch.uint8)
-        return ReadBatch(stacked, readable, sizes, skipped, remarks)
+        return ReadBatch(stacked, readable, sizes, files, skipped, remarks)
 
     def loader(self, workers: int, *, pin: bool = False) -> "DataLoader[ReadBatch]":
         """Yields the batches in order; `workers` processes read ahead, 0 reads in this one."""

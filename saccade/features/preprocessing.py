@@ -22,15 +22,26 @@ def resize_and_crop(image: "Tensor", settings: Preprocessing) -> "Tensor":
     from torch.nn import functional  # noqa: PLC0415
 
     wide, high, left, top = map(int, _place(settings, image.shape[2], image.shape[1]))
-    resized = functional.interpolate(
-        image[None], size=(high, wide), mode=settings.interpolation, antialias=True
-    )[0]
-    if settings.resize == "inside":
-        fill = (image.float().new_tensor(settings.mean) * 255).round().to(image.dtype)
-        whole = fill[:, None, None].expand(3, settings.height, settings.width).clone()
-        whole[:, : resized.shape[1], : resized.shape[2]] = resized
-        return whole
-    return resized[:, top : top + settings.height, left : left + settings.width].contiguous()
+    if (high, wide) != image.shape[1:] or settings.resize != "crop":
+        image = functional.interpolate(
+            image[None], size=(high, wide), mode=settings.interpolation, antialias=True
+        )[0]
+    seen = image[:, top : top + settings.height, left : left + settings.width]
+    if seen.shape[1:] == (settings.height, settings.width):
+        return seen.contiguous()
+    fill = (image.float().new_tensor(settings.mean) * 255).round().to(image.dtype)
+    whole = fill[:, None, None].expand(3, settings.height, settings.width).clone()
+    whole[:, : seen.shape[1], : seen.shape[2]] = seen
+    return whole
+
+
+def smaller_than_crop(image: "Tensor", settings: Preprocessing) -> str:
+    """A remark on an image `(3, H, W)` that a crop without resizing must fill; else empty."""
+    height, width = image.shape[1:]
+    if settings.resize != "crop" or (height >= settings.height and width >= settings.width):
+        return ""
+    wanted = f"{settings.width} x {settings.height}"
+    return f"is {width} x {height} pixels, smaller than the crop of {wanted}: the rest is filled"
 
 
 def normalise(pixels: "Tensor", settings: Preprocessing) -> "Tensor":
@@ -80,11 +91,11 @@ def _place(
         wide = np.clip((width * scale).astype(np.int64), 1, settings.width)
         high = np.clip((height * scale).astype(np.int64), 1, settings.height)
         return wide, high, np.zeros_like(wide), np.zeros_like(high)
-    side = settings.resize_to or 0
+    side = shorter if settings.resize == "crop" else settings.resize_to or 0
     wide = (side * width / shorter).astype(np.int64)
     high = (side * height / shorter).astype(np.int64)
-    left = np.rint((wide - settings.width) / 2).astype(np.int64)
-    top = np.rint((high - settings.height) / 2).astype(np.int64)
+    left = np.rint(np.maximum(wide - settings.width, 0) / 2).astype(np.int64)
+    top = np.rint(np.maximum(high - settings.height, 0) / 2).astype(np.int64)
     return wide, high, left, top
 
 

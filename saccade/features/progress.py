@@ -24,16 +24,17 @@ def say_start(writer: StoreWriter, seconds: float, device: str) -> None:
     spec, settings = header.backbone, header.preprocessing
     regions = " x ".join(map(str, header.grid or (header.regions,)))
     window = "" if settings.window == "auto" else f", window {settings.window}"
+    views = f" in {header.views} views" if header.views > 1 else ""
     regions = f"up to {regions}" if header.scores else regions
     say(
-        f"{header.ids_count:,} images as {settings.width} x {settings.height} pixels "
+        f"{header.ids_count:,} images{views} as {settings.width} x {settings.height} pixels "
         f"({settings.resize}{window}) through {spec.name} (weights: {spec.weights}): {regions} "
         f"regions of {header.dim} numbers, {header.dtype}."
     )
     if spec.weights == "random":
         warning = "THE WEIGHTS ARE RANDOM: the network was never trained, these are no features "
         say(f"{warning}to publish. Give --weights FILE, or hub, for real ones.", "bold red")
-    left = header.ids_count - writer.done
+    left = header.rows - writer.done
     if writer.done:
         say(f"{writer.done:,} are there already, {left:,} are left.")
     size = size_in_words(header.nbytes())
@@ -42,7 +43,7 @@ def say_start(writer: StoreWriter, seconds: float, device: str) -> None:
 
 def extraction_bar(writer: StoreWriter, show: bool | None) -> AbstractContextManager[Progress]:
     """A progress bar over the images; by default (None) on a terminal only."""
-    return progress_bar("extracting", writer.header.ids_count, writer.done, show)
+    return progress_bar("extracting", writer.header.rows, writer.done, show)
 
 
 def say_remarks(remarks: Sequence[str], told: int) -> int:
@@ -53,12 +54,12 @@ def say_remarks(remarks: Sequence[str], told: int) -> int:
 
 
 def say_made(path: Path, skipped: Sequence[Skipped], count: int, told: int) -> None:
-    """Print how many of `count` images are in a store, why the others are not, and how many the
-    window does not fit.
+    """Print how many of `count` images are in a store, why the others are not, and how many
+    remarks there were.
     """
     say(f"{count - len(skipped):,} of {count:,} images are in {path}.")
     if told:
-        say(f"warning: the window does not fit {told:,} images, see above.", "bold yellow")
+        say(f"warning: {told:,} images do not fit the settings, see above.", "bold yellow")
     if not skipped:
         return
     say(f"{len(skipped):,} could not be read and are left out:", "bold yellow")

@@ -17,7 +17,7 @@ from saccade.data.options import window_range
 
 Option = str | int | float | bool
 Interpolation = Literal["bilinear", "bicubic"]
-Resize = Literal["squash", "shorter_side", "inside"]
+Resize = Literal["squash", "shorter_side", "inside", "crop"]
 Colour = tuple[float, float, float]
 Scale = Literal["row", "channel"]
 """What int8 features are multiplied by: a scale for each region, or for each of its numbers."""
@@ -80,6 +80,18 @@ class Reduction(Settings):
     """Of the mean and the components."""
 
 
+def wrong_scale(mean: Colour | None, std: Colour | None) -> str | None:
+    """What is wrong with mean and std on a scale of 0..1, as most often with those of 0..255.
+
+    Networks of Caffe have a std of 1/255, the smallest one that is met.
+    """
+    if mean is not None and not 0 <= min(mean) <= max(mean) <= 1:
+        return f"mean {mean} is not on a scale of 0..1: divide one of 0..255 by 255"
+    if std is not None and not 1 / 256 <= min(std) <= max(std) <= 1:
+        return f"std {std} is not on a scale of 0..1: divide one of 0..255 by 255"
+    return None
+
+
 class Preprocessing(Settings):
     """Steps from an image of any size to the backbone's input."""
 
@@ -89,7 +101,8 @@ class Preprocessing(Settings):
     resize: Resize
     """`squash` keeps the whole image and not its proportions. `shorter_side` keeps proportions:
     the shorter side becomes `resize_to`, and the middle is cut out. `inside` keeps both: the
-    image is made as large as fits, and what is left at the right and below is filled."""
+    image is made as large as fits, and what is left at the right and below is filled. `crop` cuts
+    the middle out of the image as it is; a smaller image is filled in the same way, and told."""
     resize_to: int | None = Field(None, ge=8, le=8192)
     """For `shorter_side`, at least height and width; for `inside` the shorter side at most."""
     mean: Colour
@@ -103,7 +116,7 @@ class Preprocessing(Settings):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if self.resize == "squash" and self.resize_to is not None:
+        if self.resize in ("squash", "crop") and self.resize_to is not None:
             raise ValueError("resize_to goes with resize=shorter_side or inside")
         side = max(self.height, self.width)
         if self.resize == "shorter_side" and (self.resize_to or 0) < side:
@@ -112,6 +125,20 @@ class Preprocessing(Settings):
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
         return self
+
+
+class Augmentation(Settings):
+    """Random changes of images: how their stored views, but for the plain first one, are made."""
+
+    crop: float = Field(0.6, gt=0, le=1)
+    """Least share of an image's area that a view keeps; 1 keeps all of it."""
+    flip: bool = True
+    """Every second view is mirrored: 1, 3, ..., if views are counted from 0."""
+    colour: float = Field(0.2, ge=0, lt=1)
+    """Brightness, contrast and saturation change by this share at most."""
+    rotation: float = Field(0.0, ge=0, le=180)
+    """Degrees at most, in either direction; corners that become free have the mean colour."""
+    seed: int = Field(0, ge=0, lt=2**63)
 
 
 class ExtractSettings(Settings):
@@ -133,6 +160,10 @@ class ExtractSettings(Settings):
     mean: Colour | None = None
     std: Colour | None = None
     interpolation: Interpolation | None = None
+    views: int = Field(1, ge=1, le=1000)
+    """Of each image, for training: the plain one, and others that are changed at random."""
+    augment: Augmentation = Augmentation()
+    """How the others are changed."""
     dtype: Literal["float16", "float32"] | None = None
     """By default float16; pixels are uint8."""
     batch_size: int = Field(32, ge=1)
@@ -146,17 +177,26 @@ class ExtractSettings(Settings):
     """Show a bar; by default on a terminal only."""
 
     @model_validator(mode="after")
+    def _scale_of_colours(self) -> Self:
+        if problem := wrong_scale(self.mean, self.std):
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
     def _pixels_are_bytes(self) -> Self:
         if self.backbone == PIXELS and self.dtype is not None:
             raise ValueError("pixels are always uint8: leave dtype out")
+        if self.views == 1 and self.augment != Augmentation():
+            raise ValueError("a single view is the plain image: set views to 2 or more")
         return self
 
     def command(self, data: Path) -> str:
         """The command that starts, or goes on with, the same extraction."""
         words = ["saccade", "extract", str(data)]
         for field, value in self.model_dump(exclude_defaults=True).items():
-            if field == "options":
-                words += [w for k, v in value.items() for w in ("--option", f"{k}={v}")]
+            if field in ("options", "augment"):
+                option = "--" + field.removesuffix("s")
+                words += [w for k, v in value.items() for w in (option, f"{k}={v}")]
             elif field in ("mean", "std"):
                 words += [f"--{field}", ",".join(f"{share:g}" for share in value)]
             elif field != "progress":

@@ -7,6 +7,7 @@
     boxes.npy              (N, R, 4) float32, only where regions are not the cells of a grid
     scores.npy             (N, R) float32, only of a detector: its confidence in each box
     scales.npy             (N, R) float32, only where regions are int8 with a scale each
+    statistics.npy         (N,) of each image its file, pixels and features, see `statistics`
     ids.npy                (N,) int64 image ids, rising
     skipped.json           id, file and reason of each image that could not be read
     backbone.safetensors   the backbone's weights, for new images
@@ -33,7 +34,15 @@ from saccade.core.formatting import size_in_words
 from saccade.core.settings import Settings, first_problem
 from saccade.data.records import ImageRecord
 from saccade.features.preprocessing import boxes_in_image, grid_boxes
-from saccade.features.settings import PIXELS, BackboneSpec, Preprocessing, Reduction, Scale
+from saccade.features.settings import (
+    PIXELS,
+    Augmentation,
+    BackboneSpec,
+    Preprocessing,
+    Reduction,
+    Scale,
+)
+from saccade.features.statistics import IMAGE
 from saccade.features.store_format import (
     EXTRACT_AGAIN,
     MAKE_AGAIN,
@@ -45,6 +54,7 @@ from saccade.features.store_format import (
     open_array,
     read_channel_scales,
     read_chunks,
+    skipped_images,
 )
 
 NAMED = 5
@@ -69,12 +79,18 @@ class StoreHeader(Settings):
     """Only of int8."""
     scores: bool = False
     """Whether the confidence of a detector in each box is stored."""
+    statistics: bool = False
+    """Whether the statistics of each image are stored; stores of older versions have none."""
     reduction: Reduction | None = None
     """What was done to the backbone's regions."""
     reduction_sha256: str | None = None
     """Of `reduction.safetensors`, where there is one."""
     ids_count: int = Field(ge=1)
     """Images."""
+    views: int = Field(1, ge=1)
+    """Of each image: the plain one, and others that are changed at random, for training."""
+    augmentation: Augmentation | None = None
+    """How these were made."""
     dataset_fingerprint: str
     """Of the data set's images, see `images_fingerprint`."""
     complete: bool
@@ -89,11 +105,23 @@ class StoreHeader(Settings):
             raise ValueError(f"{self.backbone.name} are not kept as {self.dtype}")
         if (self.dtype == "int8") != (self.scale is not None):
             raise ValueError(f"{self.dtype} and a scale of {self.scale} contradict each other")
+        if (self.views > 1) != (self.augmentation is not None):
+            raise ValueError(f"{self.views} views contradict augmentation: {self.augmentation}")
         return self
+
+    @property
+    def rows(self) -> int:
+        """Of every array but the ids: all images' plain views, then all their second ones ..."""
+        return self.ids_count * self.views
+
+    @property
+    def unit(self) -> str:
+        """What a row is called."""
+        return "images" if self.views == 1 else "views of images"
 
     def columns(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
         """Shape and type of every array but the ids, by file name without `.npy`."""
-        count, regions = self.ids_count, self.regions
+        count, regions = self.rows, self.regions
         integer, real = np.dtype(np.int32), np.dtype(np.float32)
         return {
             "features": ((count, regions, self.dim), np.dtype(self.dtype)),
@@ -102,6 +130,7 @@ class StoreHeader(Settings):
             **({"boxes": ((count, regions, 4), real)} if self.grid is None else {}),
             **({"scores": ((count, regions), real)} if self.scores else {}),
             **({"scales": ((count, regions), real)} if self.scale == "row" else {}),
+            **({"statistics": ((count,), IMAGE)} if self.statistics else {}),
         }
 
     def nbytes(self) -> int:
@@ -124,11 +153,13 @@ class FeatureStore:
         self.features = arrays["features"]
         """(N, R, D) mapped from disk, read-only."""
         self.counts = np.array(arrays["counts"])
-        """(N,) int32 real regions of each image; 0 means it was skipped."""
+        """(N,) int32 real regions of each image; 0 means it was skipped. Other views follow."""
         self.sizes = np.array(arrays["sizes"])
-        """(N, 2) int32 width and height, in pixels."""
+        """(N, 2) int32 width and height, in pixels. Other views follow."""
         self._boxes, self._scores = arrays.get("boxes"), arrays.get("scores")
         self._scales = arrays.get("scales")
+        self.statistics = arrays.get("statistics")
+        """(N,) of `statistics.IMAGE`, mapped from disk; None in a store of an older version."""
         by_channel = header.scale == "channel"
         self._channels = read_channel_scales(path, header.dim) if by_channel else None
         self._memory = MemoryLimit(list(arrays.values()))
@@ -170,6 +201,22 @@ class FeatureStore:
             raise BadStore(f"there are no features of {images}", location=self.path, hint=hint)
         return rows
 
+    @property
+    def views(self) -> int:
+        """Stored views of each image; the first is the plain image."""
+        return self.header.views
+
+    def views_of(self, rows: np.ndarray, views: np.ndarray) -> np.ndarray:
+        """Row numbers of other views of the images whose plain views stand at `rows`."""
+        found: np.ndarray = rows + views * len(self)
+        return found
+
+    def mirrored(self, views: np.ndarray) -> np.ndarray:
+        """Whether views, by their numbers, are mirrored: the second one and every other."""
+        flip = self.header.augmentation is not None and self.header.augmentation.flip
+        found: np.ndarray = (views % 2 == 1) & flip
+        return found
+
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Regions `(n, R, D)` copied from the map, and which are real `(n, R)` bool.
 
@@ -182,6 +229,27 @@ class FeatureStore:
             assert scales is not None
             regions = from_bytes(regions, scales)
         return regions, mask
+
+    def largest_number(self, rows: np.ndarray) -> float:
+        """The largest absolute value in the regions of some images.
+
+        Raises BadStore that names the images whose regions hold NaN or infinite numbers.
+        """
+        largest, wrong = 0.0, list[int]()
+        for row in rows if self.header.dtype != "uint8" else ():
+            regions = self.read(np.array([row]))[0][0, : self.counts[row]]
+            if np.isfinite(regions).all():
+                largest = max(largest, float(np.abs(regions).max(initial=0)))
+            else:
+                wrong.append(int(self.ids[row]))
+        if wrong:
+            named = ", ".join(map(str, wrong[:NAMED]))
+            others = f" and {len(wrong) - NAMED} others" if len(wrong) > NAMED else ""
+            images = "image" if len(wrong) == 1 else "images"
+            message = f"the features of {images} {named}{others} hold NaN or infinite numbers"
+            hint = MAKE_AGAIN.format(self.header.command)
+            raise BadStore(message, location=self.path / "features.npy", hint=hint)
+        return largest
 
     def copy(self, rows: np.ndarray) -> np.ndarray:
         """Regions `(n, R, D)` as stored. Large stores are read to the end in little memory."""
@@ -210,7 +278,7 @@ class FeatureStore:
 
     def skipped(self) -> list[Skipped]:
         """Images that could not be read."""
-        return [skipped for chunk in read_chunks(self.path) for skipped in chunk.skipped]
+        return skipped_images(read_chunks(self.path))
 
     def verify(self) -> list[str]:
         """Notes of `verify_store`. Raises BadStore for a damaged store."""
@@ -236,7 +304,7 @@ def verify_store(path: Path) -> tuple[int, list[str]]:
 def describe_store(path: Path) -> dict[str, Any]:
     """Facts about a store, complete or not, the most important first. Raises BadStore."""
     header, chunks = read_header(path), read_chunks(path)
-    done, skipped = (chunks[-1].end if chunks else 0), sum(len(one.skipped) for one in chunks)
+    done, skipped = (chunks[-1].end if chunks else 0), len(skipped_images(chunks))
     backbone, settings, reduced = header.backbone, header.preprocessing, header.reduction
     random = ", THE NETWORK WAS NEVER TRAINED" if backbone.weights == "random" else ""
     scaled = f", a scale for each {header.scale}" if header.scale else ""
@@ -246,6 +314,7 @@ def describe_store(path: Path) -> dict[str, Any]:
         "weights": backbone.weights + random,
         "weights SHA-256": backbone.weights_sha256,
         "images": f"{header.ids_count:,}",
+        "views": f"{header.views} of each" if header.views > 1 else None,
         "left out": f"{skipped:,} of these, which could not be read" if skipped else None,
         "input": f"{settings.width} x {settings.height} pixels ({settings.resize})",
         "window": None if settings.window == "auto" else settings.window,
@@ -254,7 +323,7 @@ def describe_store(path: Path) -> dict[str, Any]:
         "pooled to": _times(reduced.pool) if reduced else None,
         "PCA": f"{reduced.pca} components" if reduced and reduced.pca else None,
         "size": size_in_words(header.nbytes()),
-        "complete": "yes" if header.complete else f"no: {done:,} images are there",
+        "complete": "yes" if header.complete else f"no: {done:,} {header.unit} are there",
         "made by": header.command,
     }
     return {name: value for name, value in facts.items() if value}
@@ -279,9 +348,14 @@ def _complete_header(path: Path) -> StoreHeader:
     header = read_header(path)
     if not header.complete:
         done = sum(chunk.end - chunk.start for chunk in read_chunks(path))
-        message = f"not complete: {done:,} of {header.ids_count:,} images are there"
+        message = f"not complete: {done:,} of {header.rows:,} {header.unit} are there"
         raise BadStore(message, location=path, hint=f"Go on with: {header.command}")
     return header
+
+
+def keeps_statistics(path: Path) -> bool:
+    """Whether the store that is begun, or gone on with, keeps statistics: an older one has none."""
+    return not (path / "header.json").exists() or read_header(path).statistics
 
 
 def read_header(path: Path) -> StoreHeader:
@@ -302,5 +376,5 @@ def read_header(path: Path) -> StoreHeader:
     except ValidationError as error:
         hint = "It is damaged or from another version of saccade. " + EXTRACT_AGAIN
         raise BadStore(first_problem(error, "header"), location=file, hint=hint) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BadStore(f"unreadable ({error})", location=file, hint=EXTRACT_AGAIN) from None

@@ -27,7 +27,7 @@ REDUCTION = "reduction.safetensors"
 """Beside a store and beside a run: `mean (D,)` and `components (k, D)` of PCA, and `scales (D,)`
 where every channel has its own scale."""
 MANIFEST = "manifest.jsonl"
-ARRAYS = ("features", "counts", "sizes", "boxes", "scores", "scales", "ids")
+ARRAYS = ("features", "counts", "sizes", "boxes", "scores", "scales", "statistics", "ids")
 OWN = frozenset(
     {"header.json", "skipped.json", MANIFEST, BACKBONE, REDUCTION}
     | {f"{name}.npy" for name in ARRAYS}
@@ -87,7 +87,8 @@ def read_chunks(path: Path) -> list[Chunk]:
     A line that was cut off by a crash, and anything after it, does not count.
     """
     chunks: list[Chunk] = []
-    with suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+    broken = ValueError, TypeError, KeyError, AttributeError, RecursionError
+    with suppress(FileNotFoundError, *broken):
         for line in (path / MANIFEST).read_bytes().splitlines(keepends=True):
             fields = json.loads(line)
             skipped = tuple(Skipped(**one) for one in fields.pop("skipped"))
@@ -98,6 +99,11 @@ def read_chunks(path: Path) -> list[Chunk]:
                 break
             chunks.append(chunk)
     return chunks
+
+
+def skipped_images(chunks: Sequence[Chunk]) -> list[Skipped]:
+    """Images without features, each once, however many views it has."""
+    return list({one.id: one for chunk in chunks for one in chunk.skipped}.values())
 
 
 def chunk_line(chunk: Chunk) -> bytes:
@@ -228,10 +234,10 @@ def find_damage(path: Path, columns: Columns, count: int, regions: int) -> list[
         damage.append(f"the rows cannot be compared without {', '.join(lacking)}")
         return damage + _damaged_files(path, columns, broken)
     # Rows that have changed, or hold impossible values.
-    checked = 0
+    checked, rows = 0, columns["counts"][0][0]  # those of all views
     for start, end, crc32, _ in read_chunks(path):
         place, checked = f"rows {start} to {end - 1}", end
-        if end > count or checksum(arrays, start, end) != crc32:
+        if end > rows or checksum(arrays, start, end) != crc32:
             damage.append(f"{place} have changed since they were written")
             continue
         counts = arrays["counts"][start:end]
@@ -241,8 +247,8 @@ def find_damage(path: Path, columns: Columns, count: int, regions: int) -> list[
             parts = pieces(array, start, end) if array.dtype.kind == "f" else ()
             if not all(np.isfinite(part).all() for part in parts):
                 damage.append(f"{place}: {name} that are no numbers")
-    if checked != count:
-        damage.append(f"{MANIFEST}: only {checked} of {count} rows have a checksum")
+    if checked != rows:
+        damage.append(f"{MANIFEST}: only {checked} of {rows} rows have a checksum")
     return damage + _damaged_files(path, columns, broken)
 
 
@@ -251,7 +257,7 @@ def _damaged_files(path: Path, columns: Columns, known: Collection[str]) -> list
     try:
         *chunks, last = (path / MANIFEST).read_bytes().splitlines(keepends=True)
         wanted = dict(json.loads(last)["files"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return [f"{MANIFEST}: does not end with the checksums of files"]
     except OSError as error:
         return [f"{MANIFEST}: unreadable ({error.strerror})"]

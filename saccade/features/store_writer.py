@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import numpy as np
-from filelock import lock_descriptor
 
 from saccade.core.errors import BadStore, SaccadeError
-from saccade.core.files import refuse_small_disk, to_disk, write_bytes, write_json
+from saccade.core.files import lock, refuse_small_disk, to_disk, write_bytes, write_json
 from saccade.features.store import StoreHeader, read_header
 from saccade.features.store_format import (
+    BACKBONE,
     MAKE_AGAIN,
     MANIFEST,
     OWN,
@@ -33,6 +33,7 @@ from saccade.features.store_format import (
     open_array,
     read_chunks,
     remove_store,
+    skipped_images,
 )
 
 CHUNK = 256
@@ -50,10 +51,13 @@ class StoreWriter:
     _next: int  # the row that is written next
     _crc: int  # CRC-32 of the features of the open chunk
 
-    def __init__(self, path: Path, header: StoreHeader, ids: np.ndarray) -> None:
+    def __init__(
+        self, path: Path, header: StoreHeader, ids: np.ndarray, weights_bytes: int = 0
+    ) -> None:
         """Begin a store, or go on with one that was begun with equal settings.
 
         `header` says complete=False; `ids (N,)` int64 rise. `done` is the row to go on with.
+        `weights_bytes` is the size of the backbone's copy, if the store will have one.
         Raises BadStore where the folder holds a store made otherwise or other things, where
         another process is writing it, or where the disk is too small or cannot be written.
         """
@@ -65,7 +69,7 @@ class StoreWriter:
                 read_header(path)  # an older version's store has files of other names
             fresh = self._refuse_strange()
             self._manifest = (path / MANIFEST).open("ab")
-            if not lock_descriptor(self._manifest.fileno(), blocking=False):
+            if not lock(self._manifest):
                 self._manifest.close()
                 hint = "Wait until it has ended, or choose another --name."
                 raise BadStore("another process is writing this store", location=path, hint=hint)
@@ -75,7 +79,8 @@ class StoreWriter:
             """True where it was finished earlier and there is nothing to write."""
             self._chunks = self._kept() if before else []
             # The rows that are left are still to be written.
-            needed = math.ceil(header.nbytes() * (1 - self.done / header.ids_count))
+            needed = math.ceil(header.nbytes() * (1 - self.done / header.rows))
+            needed += 0 if self.complete or (path / BACKBONE).exists() else weights_bytes
             hint = "choose a smaller --size, or put the data folder on another disk"
             refuse_small_disk(BadStore, path, "the store", needed, hint)
             if self._chunks or self.complete:
@@ -106,7 +111,7 @@ class StoreWriter:
     @property
     def skipped(self) -> list[Skipped]:
         """Images without features, of the rows that are safely on disk."""
-        return [one for chunk in self._chunks for one in chunk.skipped]
+        return skipped_images(self._chunks)
 
     def add(
         self,
@@ -121,8 +126,8 @@ class StoreWriter:
         closed, which happens as soon as n more would make it larger than `CHUNK`. Raises BadStore
         when the disk is full.
         """
-        if self._next + len(features) > self.header.ids_count:
-            raise ValueError(f"more than {self.header.ids_count} rows")
+        if self._next + len(features) > self.header.rows:
+            raise ValueError(f"more than {self.header.rows} rows")
         given = {"features": features, "counts": counts, "sizes": sizes, **others}
         for name, (shape, kind) in self._columns.items():
             array = given.get(name)
@@ -166,8 +171,8 @@ class StoreWriter:
         Raises ValueError where rows are lacking, BadStore when the disk is full.
         """
         self.close_chunk()
-        if self.done != self.header.ids_count:
-            raise ValueError(f"{self.done} rows of {self.header.ids_count} are written")
+        if self.done != self.header.rows:
+            raise ValueError(f"{self.done} rows of {self.header.rows} are written")
         skipped, header = [one._asdict() for one in self.skipped], self._header(complete=True)
         with self._disk_errors():
             write_json(self.path / "skipped.json", skipped)
@@ -220,7 +225,7 @@ class StoreWriter:
             return chunks
         hint = MAKE_AGAIN.format(self.header.command)
         arrays = {name: open_array(self.path, name, *c, hint) for name, c in self._columns.items()}
-        there = takewhile(lambda chunk: chunk.end <= self.header.ids_count, chunks)
+        there = takewhile(lambda chunk: chunk.end <= self.header.rows, chunks)
         return list(takewhile(lambda one: checksum(arrays, one.start, one.end) == one.crc32, there))
 
     def _refuse_strange(self) -> bool:

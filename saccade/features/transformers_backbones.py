@@ -85,7 +85,7 @@ def prepare(
     try:
         values = json.loads(config.read_text(encoding="utf-8"))
         kind, channels = values.get("model_type"), values.get("num_channels", 3)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise BadData(f"unreadable ({error})", location=config, hint="Copy it again.") from None
     if kind != "vit" or channels != 3:
         message = f"describes {kind} of {channels} colours, not a ViT of 3"

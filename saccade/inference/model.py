@@ -1,16 +1,21 @@
 """Model of a recipe, alone or behind an image encoder, and of a run, with its best weights."""
 
+from typing import TYPE_CHECKING, cast
+
 import torch
 from torch import nn
 
 from saccade.config import Recipe
-from saccade.core.errors import BadConfig, BadRun
+from saccade.core.errors import BadRun
 from saccade.core.tensors import load_weights
 from saccade.data.batch import Sizes
 from saccade.features.settings import Preprocessing
 from saccade.models.catalogue import build_model
 from saccade.models.encoder import EncodedModel, EncoderSpec
 from saccade.run_folder import OpenedRun
+
+if TYPE_CHECKING:
+    from saccade.features.backbones import Backbone
 
 
 def build(
@@ -33,15 +38,6 @@ def build(
     with torch.random.fork_rng(devices=[]):  # the model starts as it would without an encoder
         side = preprocessing.height
         backbone = choose_backbone(config.backbone, weights, config.options, size=side)
-    # A folder of weights may bring sizes along. The recipe must hold them, for a run is opened
-    # again without that folder. The size of images is the store's.
-    options = backbone.spec.options
-    given = (config.options | {"img_size": options.get("img_size")}).items()
-    if lacking := {name: value for name, value in options.items() if (name, value) not in given}:
-        words = ",".join(f"{name}={value}" for name, value in (config.options | lacking).items())
-        hint = f"Say them: --set encoder.options={words}"
-        message = "the encoder's weights are of a network of other sizes than the recipe says"
-        raise BadConfig(message, location=config.weights, hint=hint)
     (rows, columns), dim = backbone.measure(preprocessing)
     boxes = backbone.boxes((rows, columns))
     grid = None if backbone.kept_tokens else (rows, columns)
@@ -53,6 +49,18 @@ def build(
     sight = EncoderSpec(size, preprocessing.mean, preprocessing.std, grid, boxes)
     trainable = frozenset(f"model.{name}" for name in trained)
     return EncodedModel(backbone, model, config, sight, trainable)
+
+
+def with_own_sizes(recipe: Recipe, model: nn.Module) -> Recipe:
+    """The recipe with the sizes that the encoder's weights have brought along from their folder: a
+    run is opened again without it.
+    """
+    if recipe.encoder is None or not isinstance(model, EncodedModel):
+        return recipe
+    spec, given = cast("Backbone", model.encoder).spec, recipe.encoder.options
+    # The size of images is the store's.
+    options = {n: value for n, value in spec.options.items() if n != "img_size" or n in given}
+    return recipe.replace(encoder=recipe.encoder.replace(options=options))
 
 
 def load_model(run: OpenedRun) -> nn.Module:

@@ -12,10 +12,8 @@ from os.path import samefile
 from pathlib import Path
 from typing import Any
 
-from filelock import lock_descriptor
-
 from saccade.core.errors import BadConfig, BadData
-from saccade.core.files import in_one_go, to_disk
+from saccade.core.files import in_one_go, lock, to_disk
 
 Row = Mapping[str, Any]
 JOURNAL, SKIPPED = ".partial", ".skipped.json"
@@ -107,8 +105,7 @@ class Journal:
         """
         self.path = path
         self._file = path.open("a+b")
-        locked = lock_descriptor(self._file.fileno(), blocking=False)
-        if not locked or not path.exists() or not samefile(path, self._file.fileno()):
+        if not lock(self._file) or not path.exists() or not samefile(path, self._file.fileno()):
             self._file.close()  # the other process may just have ended, and removed it
             message = "another process writes these predictions"
             raise BadData(message, location=path, hint="Wait for it, or give another --out.")

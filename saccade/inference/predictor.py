@@ -5,6 +5,7 @@
 Shapes: R regions, D numbers per region, G glimpses.
 """
 
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +18,18 @@ from torch.nn.utils.rnn import pad_sequence
 
 from saccade.config import DecodeConfig
 from saccade.core.devices import choose_device
-from saccade.core.errors import BadConfig
+from saccade.core.errors import BadConfig, SaccadeWarning
 from saccade.core.tasks import TaskName
 from saccade.data.batch import Batch, Captioner, VqaBatch
 from saccade.data.reading import is_text
 from saccade.features.backbones import Backbone, build_backbone
 from saccade.features.images import read_image
-from saccade.features.preprocessing import boxes_in_image, grid_boxes, resize_and_crop
+from saccade.features.preprocessing import (
+    boxes_in_image,
+    grid_boxes,
+    resize_and_crop,
+    smaller_than_crop,
+)
 from saccade.features.reduction import Reducer
 from saccade.inference.batched import (
     AnsweredBatch,
@@ -36,9 +42,12 @@ from saccade.inference.batched import (
 from saccade.inference.decoding import Rules, draw, replay, rules_of
 from saccade.inference.model import load_model
 from saccade.models.encoder import EncodedModel, without_encoder
-from saccade.run_folder import BACKBONE, OpenedRun, open_run
+from saccade.run_folder import BACKBONE, OpenedRun, open_run, training_findings
 from saccade.text.segmentation import as_sentence
 from saccade.text.tokenizers import as_question
+
+MAX_QUESTION = 5000
+"""Characters of a question that are read: a network takes a step for each word."""
 
 
 class Answer(NamedTuple):
@@ -112,6 +121,8 @@ class Run:
         """
         preprocessing = self.opened.header.store.preprocessing
         pixels = read_image(Path(image), preprocessing.window)
+        if remark := smaller_than_crop(pixels, preprocessing):
+            warnings.warn(f"{image} {remark}.", SaccadeWarning, stacklevel=2)
         resized = resize_and_crop(pixels, preprocessing)[None]  # (1, 3, h, w)
         encoded = self.encode_pixels(resized, np.array([(pixels.shape[2], pixels.shape[1])]))
         count = int(encoded.mask.sum())
@@ -170,9 +181,9 @@ class Run:
     ) -> Answer:
         """Answer a question about an image: a file, or the result of `encode`.
 
-        Raises BadConfig for a run that writes captions, a question without a word, and, with
-        `refuse_unknown`, one of which the model never learnt a word: its answer would be the same
-        for any other such question.
+        Raises BadConfig for a run that writes captions, a `top` below 1, a question without a word,
+        and, with `refuse_unknown`, one of which the model never learnt a word: its answer would be
+        the same for any other such question.
         """
         self.refuse_task("vqa")
         encoded = self._encoded(image)
@@ -196,6 +207,7 @@ class Run:
         distinct = {id(one): one for one in images}.values()
         read, pad = [*map(self.read_question, questions)], self.opened.words.vocabulary.pad
         batch = question_batch(*_stack(distinct), rows, [words.ids for words in read], pad)
+        _refuse_below_one(top=top)
         (answered,) = self.answer([batch], top)
         maps, found = answered.output.attention, []
         for row, (image, words, ranked) in enumerate(zip(images, read, answered.top, strict=True)):
@@ -216,7 +228,10 @@ class Run:
     def read_question(self, question: str) -> QuestionWords:
         """A question cut into words as in training."""
         vocabulary, text = self.opened.words.vocabulary, self.opened.header.recipe.text
-        tokens = vocabulary.cut(as_question(question))[: text.max_length]
+        if len(question) > MAX_QUESTION:
+            note = f"a question has {len(question):,} characters: the first {MAX_QUESTION:,} count"
+            warnings.warn(note, SaccadeWarning, stacklevel=2)
+        tokens = vocabulary.cut(as_question(question[:MAX_QUESTION]))[: text.max_length]
         words = {token for token in tokens if any(map(str.isalnum, token))}
         unknown = tuple(vocabulary.unknown_words(tokens))
         ids = vocabulary.encode(tokens) or [vocabulary.unknown]
@@ -242,6 +257,7 @@ class Run:
         `options` as in `decoding.draw`: temperature, top_k, top_p. Equal seeds give equal captions.
         """
         vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
+        _refuse_below_one(count=count)
         encoded, rules = self._encoded(image), rules_of(vocabulary, decode)
         given = cast(Captioner, self.model), encoded.regions, encoded.mask, rules
         generator = torch.Generator(self.device).manual_seed(seed)
@@ -280,6 +296,7 @@ class Run:
     ) -> list[GeneratedCaption]:
         """Captions of images: those of `caption`, in one batch."""
         vocabulary, decode = self.opened.words.vocabulary, self._decode_config()
+        _refuse_below_one(beam_size=beam_size)
         stacked, rules = _stack(images), rules_of(vocabulary, decode)
         (best,) = self.write([image_batch(*stacked)], rules, beam_size)
         hypotheses = [one.hypothesis for one in best]
@@ -315,6 +332,16 @@ def _stack(images: Collection[EncodedImage]) -> tuple[Tensor, Tensor]:
     return regions, pad_sequence([image.mask[0] for image in images], batch_first=True)
 
 
+def _refuse_below_one(**given: int | None) -> None:
+    """Raise BadConfig for a number of things that is less than 1."""
+    for name, value in given.items():
+        if value is not None and value < 1:
+            raise BadConfig(f"is {value}", location=name, hint="Give 1 or more.")
+
+
 def load(path: str | Path, device: str = "auto") -> Run:
     """Open a run folder and put its best weights on a device: see `saccade.load`."""
-    return Run(open_run(Path(path)), choose_device(device))
+    opened = open_run(Path(path))
+    for finding in training_findings(opened.path):
+        warnings.warn(f"while this run trained, {finding}", SaccadeWarning, stacklevel=3)
+    return Run(opened, choose_device(device))

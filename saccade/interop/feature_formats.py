@@ -321,7 +321,7 @@ def _ids_of_split(folder: DataFolder, split: Split, file: Path, count: int) -> l
     try:
         numbers = np.array(json.loads(given.read_text(encoding="utf-8")), dtype=np.int64)
         each = numbers.reshape(count, -1).tolist()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         message = f"the lengths of five captions each cannot be read ({error})"
         raise damaged(given, message) from None
     for id_, own in zip(ids, each, strict=True):

@@ -1,5 +1,6 @@
 """Opened feature files of other programs: which images they have, and a way to read each."""
 
+import math
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,8 @@ import numpy as np
 from PIL import Image
 
 from saccade.core.errors import BadData
+from saccade.core.files import Limits
+from saccade.core.formatting import size_in_words
 from saccade.core.tables import optional_package
 from saccade.data.checks import without_file
 from saccade.data.reading import refuse_stand_ins
@@ -120,6 +123,14 @@ DETECTOR_INPUT = preprocessing_of(1000, "inside", 600)
 """Bottom-up attention's own: shorter side 600, longer at most 1000, values of 0..255."""
 
 
+def refuse_growth(path: Path, size: int) -> None:
+    """Raise BadData for arrays of so many bytes that no file of this size should have them."""
+    if size > Limits().bytes_of(path):
+        there = size_in_words(path.stat().st_size)
+        message = f"says that it holds {size_in_words(size)}, and is a file of {there}"
+        raise made_wrongly(path, message)
+
+
 def open_hdf5(path: Path) -> Any:
     """An HDF5 file, to be read an image at a time. Raises BadConfig without h5py, BadData."""
     h5py = optional_package("h5py", "h5", "reading HDF5 needs the package h5py")
@@ -165,6 +176,7 @@ def array_in(
     kind = h5py.check_vlen_dtype(found.dtype) if ragged else found.dtype
     if getattr(kind, "kind", "") not in tuple(kinds) or 0 in shape:
         raise made_wrongly(path, f"the array {name!r} is {shape} of type {found.dtype}")
+    refuse_growth(path, found.size * found.dtype.itemsize)
     return found
 
 
@@ -182,7 +194,7 @@ def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
 
     Raises BadData for what is no such file.
     """
-    found = {}
+    found, size = {}, 0
     try:
         with ExitStack() as held:
             stream: Any = held.enter_context(path.open("rb"))
@@ -195,10 +207,12 @@ def shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
                 version = np.lib.format.read_magic(member)
                 header = "read_array_header_1_0" if version == (1, 0) else "read_array_header_2_0"
                 shape, _, kind = getattr(np.lib.format, header)(member)
+                size += math.prod(shape) * kind.itemsize
                 if kind.kind in NUMBERS:
                     found[name] = tuple(map(int, shape))
     except DEFECTS as error:
         raise damaged(path, f"not a whole array ({first_line(error)})") from None
+    refuse_growth(path, size)
     return found
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from saccade.config import FeaturesConfig, Recipe, change
 from saccade.core.errors import BadCheckpoint, BadData, BadRun
+from saccade.core.files import held
 from saccade.core.settings import Settings
 from saccade.core.tables import Table
 from saccade.core.tensors import save_tensors
@@ -134,11 +135,12 @@ def import_checkpoint(kind: str, file: Path, out: Path, **settings: Any) -> Impo
         except ValueError as error:  # of a library's own model
             why = str(error).splitlines()[0][:200]
             raise BadCheckpoint(f"{reading.layout}: {why}", location=file, hint=SAY) from None
-        out.mkdir(parents=True, exist_ok=True)
         about = {"imported": f"{reading.layout}: {file.name}"}
-        save_tensors(out / "model.safetensors", weights, about)
-        # `run.json` comes last: without it the folder is no run.
-        run = write_run(out, kind, (recipe, sizes, reading.words), Origin(header), backbone=kept)
+        with held(BadRun, out, "import-checkpoint", "--out"):
+            save_tensors(out / "model.safetensors", weights, about)
+            # `run.json` comes last: without it the folder is no run.
+            made = recipe, sizes, reading.words
+            run = write_run(out, kind, made, Origin(header), backbone=kept)
     return Imported(run, reading.layout, reading.notes, _command(run, given))
 
 

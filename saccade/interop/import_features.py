@@ -8,20 +8,23 @@ network that made them is no part of saccade.
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from saccade.core.errors import BadData, BadStore
+from saccade.core.errors import BadData, BadImage, BadStore
 from saccade.core.settings import Settings, checked_settings
 from saccade.core.tables import Table
 from saccade.data.folder import DataFolder
+from saccade.data.image_files import image_bytes
 from saccade.data.records import ImageRecord
 from saccade.datasets.catalogue import published
 from saccade.features.settings import IMPORTED, PIXELS, BackboneSpec
-from saccade.features.store import StoreHeader, images_fingerprint, read_header
+from saccade.features.statistics import FILE, file_statistics, image_statistics
+from saccade.features.store import StoreHeader, images_fingerprint, keeps_statistics, read_header
 from saccade.features.store_format import Skipped
 from saccade.features.store_writer import StoreWriter
 from saccade.interop import feature_formats, feature_tables
@@ -93,12 +96,12 @@ def import_features(
         else:
             source = str(folder.about.get("source", ""))
             matched = match(tuple(opened.places), images, source, chosen.match, path)
-        job = _Import(kind, path, opened, folder, images, matched, chosen)
+        target = folder.store_path(chosen.name or kind)
+        job = _Import(kind, path, opened, folder, images, matched, chosen, target)
         job.compare(say)
         header = job.header()
         known = [one for one in images if one.id in matched.keys]
         compare_sizes(known, job.read, folder.image_root, path)
-        target = folder.store_path(chosen.name or kind)
         if (target / "header.json").is_file():
             words = shlex.split(read_header(target).command)
             before = words[words.index("--match") + 1] if "--match" in words[:-1] else None
@@ -128,6 +131,7 @@ class _Import(NamedTuple):
     images: Sequence[ImageRecord]
     matched: Matched
     chosen: FeatureImport
+    target: Path
 
     def compare(self, say: Callable[[str], object]) -> None:
         """Say which images only one side has. Raises BadData where they have few in common."""
@@ -175,6 +179,7 @@ class _Import(NamedTuple):
             regions=opened.regions,
             dim=opened.dim,
             dtype="uint8" if opened.pixels else self.chosen.dtype,
+            statistics=keeps_statistics(self.target),
             ids_count=len(self.images),
             dataset_fingerprint=images_fingerprint(self.images),
             complete=False,
@@ -191,11 +196,15 @@ class _Import(NamedTuple):
         columns: dict[str, Any] = {"skipped": []}
         for name, (shape, kind) in header.columns().items():
             columns[name] = np.zeros((len(images), *shape[1:]), kind)
+        files = np.zeros(len(images), FILE)
         for place, image in enumerate(images):
             if image.id not in self.matched.keys:
                 columns["skipped"] += [Skipped(image.id, image.file, f"not in {self.path.name}")]
                 continue
             row = self.read(image)
+            file = self.folder.image_root / image.file
+            with suppress(OSError, BadImage):  # images are not needed here
+                files[place] = file_statistics(file, image_bytes(file))
             compare_size(image, row, self.folder.image_root, self.path)
             count = len(row.regions)
             with np.errstate(over="ignore"):  # refused below
@@ -207,4 +216,7 @@ class _Import(NamedTuple):
             message = f"features of image {images[0].id} or a next one do not fit {header.dtype}"
             hint = "Give --dtype float32 and another --name; if it stays, the file is damaged."
             raise BadStore(message, location=self.path, hint=hint)
+        if header.statistics:
+            numbers = columns["features"], columns["counts"], header.grid
+            columns["statistics"] = image_statistics(*numbers, files)
         return columns

@@ -133,11 +133,10 @@ def _spreadsheet(path: Path) -> list[Row]:
     message = f"{path.name} is a spreadsheet, which openpyxl reads"
     openpyxl = optional_package("openpyxl", "xlsx", message)
     note_opened(path)
-    limits = Limits()
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(one.file_size for one in archive.infolist())
-        if size > max(limits.always, limits.growth * path.stat().st_size):
+        if size > Limits().bytes_of(path):
             raise ValueError(TOO_LARGE)
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
         sheets = [list(_filled_rows(sheet)) for sheet in book.worksheets]

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_fscore_support
 
 from saccade.core.errors import BadData
 from saccade.data.records import Question
@@ -90,6 +89,9 @@ def classification_score(
     places = {label: place for place, label in enumerate(over)}
     right = np.fromiter((places[label] for label in true), np.int64, len(true))
     given = np.fromiter((places.get(label, len(over)) for label in predicted), np.int64, len(true))
+    # Imported here: training asks for these scores, most data has no single answers.
+    from sklearn.metrics import precision_recall_fscore_support  # noqa: PLC0415
+
     precision, recall, f1, support = precision_recall_fscore_support(
         right, given, labels=range(len(over)), zero_division=0 if plain else 1
     )

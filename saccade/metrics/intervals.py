@@ -65,6 +65,18 @@ def mean(sums: Floats) -> Floats:
     return quotient
 
 
+def average(statistics: Sequence[Statistic]) -> Statistic:
+    """The mean score of several runs on the same images, as a score of its own."""
+    ends = np.cumsum([one.sums.shape[1] for one in statistics])[:-1]
+
+    def score(sums: Floats) -> Floats:
+        parts = zip(statistics, np.split(sums, ends, axis=-1), strict=True)
+        scores: Floats = np.mean([one.score(part) for one, part in parts], axis=0)
+        return scores
+
+    return Statistic(np.concatenate([one.sums for one in statistics], axis=1), score)
+
+
 def intervals(
     statistics: Sequence[Statistic], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> list[tuple[float, float]]:

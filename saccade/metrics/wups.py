@@ -12,7 +12,8 @@ import io
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from math import prod
@@ -20,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from saccade.core.errors import BadData
+from saccade.core.files import Limits
 from saccade.data.records import Question
 from saccade.metrics.catalogue import NotMeasured, Result
 from saccade.metrics.vqa import check_numbers
@@ -96,7 +98,8 @@ def noun_similarity(wordnet: Path) -> Similarity:
     @lru_cache(maxsize=2**16)
     def senses(word: str) -> tuple[Any, ...]:
         # WordNet writes a blank as _, which the published program leaves to its user.
-        return tuple(reader.synsets(word.replace(" ", "_"), pos="n"))
+        with _whole(wordnet):
+            return tuple(reader.synsets(word.replace(" ", "_"), pos="n"))
 
     return similarity
 
@@ -105,16 +108,16 @@ def _open(path: Path) -> Any:
     """nltk's reader over files that are read here, each as a whole: nltk would only read below
     folders of its own, leave files open, and look for other versions of WordNet.
     """
-    from nltk.corpus.reader.wordnet import (  # noqa: PLC0415  (it takes seconds, may be missing)
-        WordNetCorpusReader,
-        WordNetError,
-    )
+    # Imported here: it takes seconds, and may be missing.
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader  # noqa: PLC0415
     from nltk.data import PathPointer  # noqa: PLC0415
 
     packed, files = zipfile.is_zipfile(path), dict[str, str]()
     if packed:
-        with zipfile.ZipFile(path) as archive:
+        with _whole(path), zipfile.ZipFile(path) as archive:
             files = {PurePosixPath(name).name: name for name in archive.namelist()}
+            if sum(one.file_size for one in archive.infolist()) > Limits().bytes_of(path):
+                raise BadData("would become too large", location=path, hint=_HINT)
         if "index.noun" not in files:
             raise BadData("holds no index.noun", location=path, hint=_HINT)
     elif not (path / "index.noun").is_file():
@@ -147,10 +150,18 @@ def _open(path: Path) -> Any:
         def map_wn(self, version: str = "wordnet") -> None:
             del version
 
+    with _whole(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "multilingual functions are not available"
+        return Reader(File(), None)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Raise BadData where the WordNet that is read is damaged."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "multilingual functions are not available"
-            return Reader(File(), None)
-    except (OSError, KeyError, WordNetError, AssertionError, ValueError, IndexError) as error:
+        yield
+    except BadData:
+        raise
+    except Exception as error:  # nltk and zipfile, given damaged bytes, may raise anything
         message = f"is no whole WordNet ({str(error) or type(error).__name__})"
         raise BadData(message, location=path, hint=_HINT) from None

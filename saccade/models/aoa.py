@@ -25,12 +25,14 @@ from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Decode
 from saccade.models.catalogue import AoaConfig
 from saccade.models.fast_rnn import Dropout, StepLinear, VocabularyLinear
 from saccade.models.layers import (
+    CELLS,
     Norm,
     RegionNorm,
     by_beam,
     by_caption,
+    cell_biases,
+    cell_step,
     image_of_beam,
-    lstm_step,
     masked_softmax,
     mean_region,
     pack_captions,
@@ -81,7 +83,8 @@ class Aoa(nn.Module):
         self.refiner = nn.ModuleList(RefinerLayer(config) for _ in range(config.layers))
         self.refiner_norm = Norm(hidden)
         self.values_and_keys = nn.Linear(hidden, 2 * hidden)
-        self.lstm = nn.LSTMCell(config.embedding + hidden, hidden)  # word, mean region + context
+        # Of the word, and of mean region + context.
+        self.lstm = CELLS[config.cell](config.embedding + hidden, hidden)
         self.query_norm, self.query = Norm(hidden), nn.Linear(hidden, hidden)
         self.attention = Attention(config)
         self.gate = nn.Linear(2 * hidden, 2 * hidden)  # attended, query -> information, gate
@@ -133,20 +136,22 @@ class Aoa(nn.Module):
     def _embed(self, words: Tensor, layers: Layers) -> Tensor:
         """Part of words (N,) in the LSTM's gates, biases included: (N, 4H)."""
         vectors = self.dropout(self.embed(words).relu_())
-        return functional.linear(vectors, layers.word, self.lstm.bias_ih + self.lstm.bias_hh)
+        return functional.linear(vectors, layers.word, cell_biases(self.lstm)[0])
 
     def _layers(self) -> Layers:
         lstm = self.lstm
         word, image = lstm.weight_ih.split([self.embed.embedding_dim, lstm.hidden_size], dim=1)
         query, gate = (StepLinear(layer.weight, layer.bias) for layer in (self.query, self.gate))
-        return Layers(image, word, StepLinear(image), StepLinear(lstm.weight_hh), query, gate)
+        hidden = StepLinear(lstm.weight_hh, cell_biases(lstm)[1])
+        return Layers(image, word, StepLinear(image), hidden, query, gate)
 
     def _step(
         self, gates: Tensor, encoded: EncodedImages, states: States, layers: Layers
     ) -> tuple[States, Tensor]:
         """Read one word of each of n captions: the next states, and attention (n, R)."""
         gates = gates + encoded.gates + layers.context(self.dropout(states.context))
-        hidden, memory = lstm_step(gates + layers.hidden(states.hidden), states.memory)
+        own = layers.hidden(states.hidden)
+        hidden, memory = cell_step(self.lstm, gates, own, states.hidden, states.memory)
         query = layers.query(self.query_norm(hidden))[:, None]  # (n, 1, H)
         attended, weights = self.attention(query, encoded.keys, encoded.values, encoded.mask)
         both = torch.cat([attended.squeeze(1), hidden], dim=1)  # (n, 2H)

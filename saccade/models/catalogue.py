@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from saccade.data.batch import Sizes
 
 
+Cell = Literal["lstm", "gru", "rnn"]
+"""Recurrent cell of a captioner's decoder; the papers' is the LSTM."""
+
+
 class ModelConfig(Settings):
     """Base of every model's config; `kind` is the model's name in `MODELS`."""
 
@@ -160,6 +164,26 @@ class McanConfig(ModelConfig):
         return self
 
 
+class ProductOfExpertsConfig(ModelConfig):
+    """The sizes of `auto-vqa` for some thousands of questions."""
+
+    kind: Literal["product_of_experts"] = "product_of_experts"
+    embedding: int = Field(128, ge=1)
+    """Width of the vector of a word, of a pair of words, and of a question."""
+    slots: int = Field(8192, ge=2)
+    """Rows of the table of pairs and questions, which share them by chance where there are more."""
+    attention: int = Field(128, ge=1)
+    """Width of the layer in which question and region meet."""
+    hidden: int = Field(256, ge=1)
+    """Width of the layer in which question and image meet."""
+    prior_dropout: float = Field(0.3, ge=0, lt=1)
+    """Before the prior's answer."""
+    image_dropout: float = Field(0.3, ge=0, lt=1)
+    """Of the image's vector."""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Before the other expert's answer."""
+
+
 class PitVqaConfig(ModelConfig):
     """The released sizes: 277,540,923 parameters for PitVQA's 59 answers, and the ViT's."""
 
@@ -210,7 +234,7 @@ class ShowTellConfig(ModelConfig):
     image_bias: bool = True
     batch_norm: float | None = Field(0.1, gt=0, le=1)
     """Momentum of the batch norm on the projected image; none leaves it out."""
-    cell: Literal["lstm", "maxout"] = "lstm"
+    cell: Cell | Literal["maxout"] = "lstm"
     cell_bias: bool = True
     input_dropout: float = Field(0.0, ge=0, lt=1)
     """On the LSTM's inputs, image and words; 0.3 in im2txt."""
@@ -230,6 +254,7 @@ class ShowAttendTellConfig(ModelConfig):
     """Width of a word vector."""
     hidden: int = Field(512, ge=1)
     """Width of the LSTM."""
+    cell: Cell = "lstm"
     attention: int = Field(512, ge=1)
     """Width of the layer in which state and region meet."""
     dropout: float = Field(0.5, ge=0, lt=1)
@@ -269,6 +294,8 @@ class UpDownConfig(ModelConfig):
     """Width of a word vector."""
     hidden: int = Field(1000, ge=1)
     """Width of both LSTMs, and of a region as it is attended to."""
+    cell: Cell = "lstm"
+    """Of both."""
     attention: int = Field(512, ge=1)
     """Width of the layer in which state and region meet."""
     region_norm: bool = False
@@ -301,6 +328,7 @@ class AoaConfig(ModelConfig):
     """Width of a word vector."""
     hidden: int = Field(1024, ge=1)
     """Width of the LSTM, and of a region as it is refined and attended to."""
+    cell: Cell = "lstm"
     heads: int = Field(8, ge=1)
     layers: int = Field(6, ge=1)
     """Layers of self-attention that refine the regions."""
@@ -459,6 +487,15 @@ _MODELS = {
         "MCAN (modular co-attention, small)",
         "Yu et al. 2019, arXiv:1906.10770",
         "VQA v2 validation 67.2, test-dev 70.3",
+    ),
+    "product_of_experts": Entry(
+        "saccade.models.product_of_experts:ProductOfExperts",
+        ProductOfExpertsConfig,
+        ProductOfExpertsConfig(embedding=64, slots=512, attention=32, hidden=64),
+        "vqa",
+        "Product of a question's expert and an image's",
+        "Hinton 2002; Clark et al. 2019, arXiv:1909.03683",
+        "no score of this form",
     ),
     "pitvqa": Entry(
         "saccade.models.pitvqa:PitVqa",

@@ -89,6 +89,39 @@ def lstm_step(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sigmoid(leave) * torch.tanh(memory), memory
 
 
+CELLS = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}
+"""Recurrent cells of decoders, by the name in their config."""
+RecurrentCell = nn.LSTMCell | nn.GRUCell | nn.RNNCell
+
+
+def cell_biases(cell: RecurrentCell) -> tuple[Tensor, Tensor | None]:
+    """Biases of a cell's products with its input and with its state: one sum but for a GRU."""
+    if isinstance(cell, nn.GRUCell):
+        return cell.bias_ih, cell.bias_hh
+    return cell.bias_ih + cell.bias_hh, None
+
+
+def cell_step(
+    cell: RecurrentCell, of_input: Tensor, of_state: Tensor, hidden: Tensor, memory: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A cell's next hidden and cell state from its products with input and state, biases included.
+
+    Widths are 4H of an LSTM, 3H of a GRU (reset, update, candidate) and H of an RNN; these two have
+    no cell state: it is the hidden state.
+    """
+    if isinstance(cell, nn.LSTMCell):
+        return lstm_step(of_input + of_state, memory)
+    if isinstance(cell, nn.GRUCell):
+        of_input, candidate = of_input.split([2 * cell.hidden_size, cell.hidden_size], dim=-1)
+        of_state, own = of_state.split([2 * cell.hidden_size, cell.hidden_size], dim=-1)
+        reset, update = torch.sigmoid(of_input + of_state).chunk(2, dim=-1)
+        new = torch.tanh(candidate + reset * own)
+        hidden = new + update * (hidden - new)
+    else:
+        hidden = torch.tanh(of_input + of_state)
+    return hidden, hidden
+
+
 def maxout_lstm_step(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
     """The same of an LSTM whose candidate is the greater of two sums, without tanh.
 

@@ -2,7 +2,8 @@
 
 VQA systems differ in the target (`AnswersConfig.target`, which the data sets turn into weights of
 answers), in the loss of a question (`loss`), and in whether a batch's questions are averaged or
-summed, which matters for gradient clipping; `objectives.loss_for(recipe)` chooses.
+summed, which matters for gradient clipping; `objectives.loss_for(recipe)` chooses. With label
+smoothing e each target becomes (1 - e) of itself, plus e / A (captions: e / V).
 
 Shapes: B questions, M listed human answers of a question, A answers, N words of the whole batch.
 """
@@ -29,27 +30,35 @@ def answer_loss(output: VqaOutput, batch: VqaBatch) -> Tensor:
     return soft(output, batch).mean()
 
 
-def soft(output: VqaOutput, batch: VqaBatch) -> Tensor:
+def soft(output: VqaOutput, batch: VqaBatch, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of each question, every listed answer with its weight: (B,)."""
     answers, weights = targets(batch)
-    log_p = output.logits.gather(1, answers) - output.logits.logsumexp(1, keepdim=True)
-    return -(weights * log_p).sum(dim=1)
+    log_sum = output.logits.logsumexp(1, keepdim=True)
+    losses = -(weights * (output.logits.gather(1, answers) - log_sum)).sum(dim=1)
+    if not label_smoothing:
+        return losses
+    uniform = log_sum[:, 0] - output.logits.mean(dim=1)
+    return (1 - label_smoothing) * losses + label_smoothing * uniform
 
 
-def sampled(output: VqaOutput, batch: VqaBatch) -> Tensor:
+def sampled(output: VqaOutput, batch: VqaBatch, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy of each question with one answer drawn by its weight, anew each time: (B,)."""
     answers, weights = targets(batch)
-    drawn = torch.multinomial(weights, 1)
-    return functional.cross_entropy(output.logits, answers.gather(1, drawn)[:, 0], reduction="none")
+    drawn = answers.gather(1, torch.multinomial(weights, 1))[:, 0]
+    return functional.cross_entropy(
+        output.logits, drawn, reduction="none", label_smoothing=label_smoothing
+    )
 
 
-def logistic(output: VqaOutput, batch: VqaBatch) -> Tensor:
+def logistic(output: VqaOutput, batch: VqaBatch, label_smoothing: float = 0.0) -> Tensor:
     """Binary cross-entropy of every answer with its weight, at most 1, as target, summed: (B,).
 
     Anderson et al. 2018; Teney et al. 2018, section 3.5.
     """
     answers, weights = targets(batch)
     dense = torch.zeros_like(output.logits).scatter_add_(1, answers, weights.to(output.logits))
+    if label_smoothing:
+        dense = dense * (1 - label_smoothing) + label_smoothing / dense.shape[1]
     losses = functional.binary_cross_entropy_with_logits(output.logits, dense, reduction="none")
     return losses.sum(dim=1)
 
@@ -61,11 +70,17 @@ def targets(batch: VqaBatch) -> tuple[Tensor, Tensor]:
     return batch.answers, batch.answer_weights
 
 
-def caption_loss(output: CaptionOutput, batch: CaptionBatch) -> Tensor:
+def caption_loss(
+    output: CaptionOutput, batch: CaptionBatch, *, label_smoothing: float = 0.0
+) -> Tensor:
     """Mean cross-entropy over the words (N,), plus the penalty of the model's own paper."""
     del batch  # its words are the output's targets already
-    loss = functional.cross_entropy(output.logits, output.targets)
+    loss = functional.cross_entropy(output.logits, output.targets, label_smoothing=label_smoothing)
     return loss if output.penalty is None else loss + output.penalty
 
 
-PER_QUESTION: dict[str, Loss] = {"softmax": soft, "sampled": sampled, "logistic": logistic}
+PER_QUESTION: dict[str, Callable[..., Tensor]] = {
+    "softmax": soft,
+    "sampled": sampled,
+    "logistic": logistic,
+}

@@ -8,6 +8,7 @@ Follows the widely used PyTorch form (sgrvinod's tutorial): ReLU in the attentio
 linear first state without tanh, one linear output layer, ResNet features pooled to 14x14.
 Differs from it: regions are projected once per image, not once per word; words are packed, so
 the vocabulary layer runs once over real words only; the pooled 14x14 grid is never stored.
+With `cell="gru"` or "rnn" another cell takes the LSTM's place, and its name among the weights.
 
 Shapes: B captions, I images, K beams, T words, R regions, P pooled cells (R without pooling),
 D numbers per region, E word width, A attention width, H hidden, V vocabulary; n captions of a step.
@@ -33,10 +34,10 @@ class ShowAttendTell(nn.Module):
         self.attention = Attention(dim, config)
         self.embed = nn.Embedding(sizes.words, config.embedding)
         self.init_hidden = nn.Linear(dim, config.hidden)
-        self.init_memory = nn.Linear(dim, config.hidden)
+        self.init_memory = nn.Linear(dim, config.hidden) if config.cell == "lstm" else None
         self.scalar = config.gate == "scalar"
         self.gate = nn.Linear(config.hidden, 1 if self.scalar else dim)
-        self.lstm = nn.LSTMCell(config.embedding + dim, config.hidden)
+        self.lstm = layers.CELLS[config.cell](config.embedding + dim, config.hidden)
         self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.hidden, sizes.words)
         self.doubly_stochastic = config.doubly_stochastic
@@ -51,8 +52,9 @@ class ShowAttendTell(nn.Module):
         lstm, width = self.lstm, self.embed.embedding_dim
         words = self.embed(batch.caption[:, :-1])  # (B, T-1, E)
         of_word, of_region = lstm.weight_ih.split([width, regions.shape[2]], dim=1)
-        words = functional.linear(words, of_word, lstm.bias_ih + lstm.bias_hh)  # (B, T-1, 4H)
-        region_gates, hidden_gates = StepLinear(of_region), StepLinear(lstm.weight_hh)
+        input_bias, hidden_bias = layers.cell_biases(lstm)
+        words = functional.linear(words, of_word, input_bias)  # (B, T-1, 4H)
+        region_gates, hidden_gates = StepLinear(of_region), StepLinear(lstm.weight_hh, hidden_bias)
         query = StepLinear(self.attention.query.weight, self.attention.query.bias)
         gate = StepLinear(self.gate.weight, self.gate.bias)
         packed, targets = layers.pack_captions(batch)
@@ -60,8 +62,8 @@ class ShowAttendTell(nn.Module):
         for n, word in zip(packed.batch_sizes.tolist(), words.unbind(dim=1), strict=False):
             image = (regions[:n], keys[:n], mask[:n])  # captions stand longest first
             attended, weights = self._attend(hidden[:n, None], image, query, gate)  # (n, 1, D | P)
-            gates = word[:n] + region_gates(attended[:, 0]) + hidden_gates(hidden[:n])  # (n, 4H)
-            hidden, memory = layers.lstm_step(gates, memory[:n])
+            gates = word[:n] + region_gates(attended[:, 0]), hidden_gates(hidden[:n])  # (n, 4H)
+            hidden, memory = layers.cell_step(lstm, *gates, hidden[:n], memory[:n])
             states.append(hidden)
             maps.append(weights[:, 0])
         attention = layers.by_caption(torch.cat(maps), packed, batch)  # (B, T-1, P)
@@ -78,15 +80,20 @@ class ShowAttendTell(nn.Module):
             keys = self.pooling.pool(keys)  # (I, P, A)
             mask = mask.new_ones(keys.shape[:2])  # (I, P)
             mean = self.pooling.mean(regions)
-        state = (self.init_hidden(mean)[:, None], self.init_memory(mean)[:, None])
-        return CaptionState((regions, keys, mask), state)
+        hidden = self.init_hidden(mean)[:, None]
+        memory = hidden if self.init_memory is None else self.init_memory(mean)[:, None]
+        return CaptionState((regions, keys, mask), (hidden, memory))
 
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
         hidden, memory = state.per_beam  # (I, K, H)
         query, gate = self.attention.query, self.gate
         attended, weights = self._attend(hidden, state.per_image, query, gate)
         inputs = torch.cat([self.embed(words), attended], dim=2).flatten(0, 1)
-        hidden, memory = self.lstm(inputs, (hidden.flatten(0, 1), memory.flatten(0, 1)))
+        hidden, memory = hidden.flatten(0, 1), memory.flatten(0, 1)
+        if isinstance(self.lstm, nn.LSTMCell):
+            hidden, memory = self.lstm(inputs, (hidden, memory))
+        else:
+            hidden = memory = self.lstm(inputs, hidden)
         logits = self.output(self.dropout(hidden))
         logits, hidden, memory = layers.by_beam(words, logits, hidden, memory)
         state = CaptionState(state.per_image, (hidden, memory))

@@ -7,7 +7,7 @@ Two families share this file. The course form (`DecoderWithRNN`) concatenates al
 image (`init_pool="flatten"`), projects them with one huge layer and normalises over the batch. The
 image-as-first-word form (the authors' im2txt; ruotianluo's ports) projects the mean cell, without
 batch norm; `cell="maxout"` is the LSTM of self-critical training's FC model, whose candidate is the
-greater of two sums.
+greater of two sums. "gru" and "rnn" take the LSTM's place, and its name among the weights.
 Differs from all: words are packed, so the LSTM runs over real words only, in one call, and the
 vocabulary layer once; an image is projected once for all its captions; padded regions are masked.
 
@@ -53,8 +53,8 @@ class ShowTell(nn.Module):
         if config.batch_norm is not None:
             self.norm = nn.BatchNorm1d(config.embedding, momentum=config.batch_norm)
         self.embed = nn.Embedding(sizes.words, config.embedding)
-        lstm = PackedLstm if config.cell == "lstm" else MaxoutLstm
-        self.lstm = lstm(config.embedding, config.hidden, bias=config.cell_bias)
+        kinds = {"lstm": PackedLstm, "maxout": MaxoutLstm, "gru": nn.GRU, "rnn": nn.RNN}
+        self.lstm = kinds[config.cell](config.embedding, config.hidden, bias=config.cell_bias)
         self.input_dropout = Dropout(config.input_dropout)
         self.dropout = Dropout(config.dropout)
         self.output = VocabularyLinear(config.hidden, sizes.words)
@@ -78,20 +78,31 @@ class ShowTell(nn.Module):
         words, targets = pack_captions(batch)
         inputs = self.input_dropout(torch.cat([image, self.embed(words.data)]))
         steps = torch.cat([words.batch_sizes[:1], words.batch_sizes])  # the image comes first
-        hidden = self.lstm(PackedSequence(inputs, steps))[0].data[len(image) :]  # (N, H)
+        hidden = self._run(PackedSequence(inputs, steps))[0].data[len(image) :]  # (N, H)
         return CaptionOutput(self.output(self.dropout(hidden)), targets)
 
     def init_state(self, regions: Tensor, region_mask: Tensor) -> CaptionState:
         image = self._normalise(self._encode(regions, region_mask))
-        _, (hidden, memory) = self.lstm(self._one_step(image))
+        _, (hidden, memory) = self._run(self._one_step(image))
         return CaptionState((), (hidden[0][:, None], memory[0][:, None]))
 
     def step(self, words: Tensor, state: CaptionState) -> DecoderOutput:
-        before = tuple(part.flatten(0, 1)[None] for part in state.per_beam)  # (1, I * K, H)
-        _, (hidden, memory) = self.lstm(self._one_step(self.embed(words.flatten())), before)
+        hidden, memory = state.per_beam
+        before = hidden.flatten(0, 1)[None], memory.flatten(0, 1)[None]  # (1, I * K, H)
+        _, (hidden, memory) = self._run(self._one_step(self.embed(words.flatten())), before)
         logits = self.output(self.dropout(hidden[0]))
         logits, hidden, memory = by_beam(words, logits, hidden[0], memory[0])
         return DecoderOutput(logits, CaptionState(state.per_image, (hidden, memory)))
+
+    def _run(
+        self, inputs: PackedSequence, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[PackedSequence, tuple[Tensor, Tensor]]:
+        """The cell over n sequences, as `nn.LSTM`; a GRU's or RNN's memory is its hidden state."""
+        if isinstance(self.lstm, nn.GRU | nn.RNN):
+            outputs, hidden = self.lstm(inputs, None if state is None else state[0])
+            return outputs, (hidden, hidden)
+        result: tuple[PackedSequence, tuple[Tensor, Tensor]] = self.lstm(inputs, state)
+        return result
 
     def _encode(self, regions: Tensor, mask: Tensor) -> Tensor:
         """One vector per image: (I, R, D), (I, R) -> (I, E)."""

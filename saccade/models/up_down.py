@@ -9,6 +9,7 @@ layer with ReLU and dropout first. The authors' own network attends to raw 2,048
 without biases in the attention and with a forget bias of 1.
 Differs: regions are projected once per image, whose captions so share its dropout masks; the
 attention LSTM's products with words and image are made before the first step; words are packed.
+With `cell="gru"` or "rnn" other cells take the LSTMs' places, and their names among the weights.
 
 Shapes: B captions, I images, K beams, T words, R regions, D numbers per region, E word width,
 H hidden, A attention width, V vocabulary, N words of the whole batch; n captions of a step.
@@ -24,11 +25,13 @@ from saccade.data.batch import CaptionBatch, CaptionOutput, CaptionState, Decode
 from saccade.models.catalogue import UpDownConfig
 from saccade.models.fast_rnn import Dropout, StepLinear, VocabularyLinear
 from saccade.models.layers import (
+    CELLS,
     RegionNorm,
     by_beam,
     by_caption,
+    cell_biases,
+    cell_step,
     image_of_beam,
-    lstm_step,
     masked_softmax,
     mean_region,
     pack_captions,
@@ -82,8 +85,9 @@ class UpDown(nn.Module):
         self.region_norm = RegionNorm(hidden) if config.region_norm else None
         self.project_mean = nn.Linear(sizes.region_dim, hidden)
         # Inputs: the language LSTM's last state, mean region, word.
-        self.attention_lstm = nn.LSTMCell(2 * hidden + embedding, hidden)
-        self.language_lstm = nn.LSTMCell(2 * hidden, hidden)  # attended region, attention LSTM
+        cell = CELLS[config.cell]
+        self.attention_lstm = cell(2 * hidden + embedding, hidden)
+        self.language_lstm = cell(2 * hidden, hidden)  # attended region, attention LSTM
         self.key = nn.Linear(hidden, config.attention)
         self.query = nn.Linear(hidden, config.attention)
         self.score = nn.Linear(config.attention, 1)
@@ -130,14 +134,15 @@ class UpDown(nn.Module):
 
     def _embed(self, words: Tensor, layers: Layers) -> Tensor:
         """Part of words (N,) in the attention LSTM's gates, biases included: (N, 4H)."""
-        vectors, lstm = self.dropout(self.embed(words).relu_()), self.attention_lstm
-        return functional.linear(vectors, layers.word, lstm.bias_ih + lstm.bias_hh)
+        vectors = self.dropout(self.embed(words).relu_())
+        return functional.linear(vectors, layers.word, cell_biases(self.attention_lstm)[0])
 
     def _layers(self) -> Layers:
         attention, language = self.attention_lstm, self.language_lstm
         hidden, embedding = attention.hidden_size, self.embed.embedding_dim
         last, mean, word = attention.weight_ih.split([hidden, hidden, embedding], dim=1)
-        from_language, from_attention = StepLinear(last), StepLinear(attention.weight_hh)
+        from_language = StepLinear(last)
+        from_attention = StepLinear(attention.weight_hh, cell_biases(attention)[1])
         query = StepLinear(self.query.weight, self.query.bias)
         inputs = StepLinear(language.weight_ih, language.bias_ih)
         states = StepLinear(language.weight_hh, language.bias_hh)
@@ -148,11 +153,14 @@ class UpDown(nn.Module):
     ) -> tuple[LstmStates, Tensor]:
         """Read one word of each of n captions: the next states, and attention (n, R)."""
         gates = gates + encoded.gates + layers.from_language(states.language)
-        gates = gates + layers.from_attention(states.attention)  # (n, 4H)
-        attention, memory = lstm_step(gates, states.attention_memory)
+        own = layers.from_attention(states.attention)  # (n, 4H)
+        before = states.attention, states.attention_memory
+        attention, memory = cell_step(self.attention_lstm, gates, own, *before)
         joint = (encoded.keys + layers.query(attention)[:, None]).tanh_()  # (n, R, A)
         weights = masked_softmax(self.score(joint).squeeze(-1), encoded.mask)
         attended = torch.bmm(weights[:, None], encoded.regions).squeeze(1)  # (n, H)
         gates = layers.language_inputs(torch.cat([attended, attention], dim=1))
-        gates = gates + layers.language_hidden(states.language)  # (n, 4H)
-        return LstmStates(attention, memory, *lstm_step(gates, states.language_memory)), weights
+        own = layers.language_hidden(states.language)  # (n, 4H)
+        before = states.language, states.language_memory
+        language = cell_step(self.language_lstm, gates, own, *before)
+        return LstmStates(attention, memory, *language), weights

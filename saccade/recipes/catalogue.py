@@ -108,7 +108,7 @@ def _read_file(path: Path) -> Recipe:
     except OSError as error:
         hint = "Give a recipe's name, a .toml or .json file, or package.module:RECIPE."
         raise BadConfig(f"unreadable ({error.strerror})", location=path, hint=hint) from None
-    except ValueError as error:  # of either format, or no UTF-8
+    except (ValueError, RecursionError) as error:  # of either format, or no UTF-8
         message, hint = (
             f"not {path.suffix[1:].upper()} ({error})",
             "Correct the file at that place.",

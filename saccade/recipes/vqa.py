@@ -3,7 +3,9 @@
 from saccade.config import (
     Adam,
     Adamax,
+    AdamW,
     AnswersConfig,
+    Cosine,
     Exponential,
     FeaturesConfig,
     MultiStep,
@@ -23,6 +25,7 @@ from saccade.models.catalogue import (
     LstmCnnConfig,
     McanConfig,
     PitVqaConfig,
+    ProductOfExpertsConfig,
     SanConfig,
 )
 
@@ -236,6 +239,26 @@ def small(
     )
 
 
+AUTO_VQA = Recipe(
+    about="""For data of your own. What the data decides (steps, sizes, answers) `saccade advise
+    DATA` chooses and explains, as `train auto-vqa` does; here are the values for nothing known.
+    An answer prior from the question's words, and what the image adds to it; where validation
+    shows that it adds nothing, the prior alone is the run. Published: no score.
+    Expect minutes for some thousands of questions on a CPU.""",
+    model=ProductOfExpertsConfig(),
+    features=FeaturesConfig(backbone="timm:resnet50", size=224, resize="squash"),
+    text=TextConfig(tokenizer="karpathy", max_length=40, word_dropout=0.1),
+    answers=AnswersConfig(size=None, normaliser="official"),
+    train=TrainConfig(
+        epochs=40,
+        batch_size=128,
+        optimiser=AdamW(learning_rate=3e-3, weight_decay=0.02),
+        schedule=Cosine(warmup_steps=40),
+        ema=0.99,
+    ),
+)
+
+
 VQA_RECIPES: dict[str, Recipe] = {
     "ibowimg": IBOWIMG,
     "ibowimg-small": small(IBOWIMG, "iBOWIMG"),
@@ -252,6 +275,7 @@ VQA_RECIPES: dict[str, Recipe] = {
     "joint-embedding-pythia": JOINT_EMBEDDING_PYTHIA,
     "joint-embedding-small": small(JOINT_EMBEDDING, "joint embedding"),
     "mcan": MCAN_SMALL,
+    "auto-vqa": AUTO_VQA,
     "mcan-small": small(MCAN_SMALL, "MCAN", learning_rate=1e-3, epochs=16, time="five minutes"),
 }
 

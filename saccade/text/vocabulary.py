@@ -78,6 +78,14 @@ class Vocabulary:
         assert self.rules is not None
         return _parse_tokenizer(self.rules)
 
+    @cached_property
+    def special(self) -> frozenset[int]:
+        """Ids that are no words of a text: those of padding and unknown words, and marks."""
+        added = self._from_file.get_added_tokens_decoder() if self.rules is not None else {}
+        marks = {id_ for id_, token in added.items() if token.special}
+        own = {self.pad, self.unknown, self.start, self.end}
+        return frozenset(id_ for id_ in own | marks if id_ is not None)
+
     def cut(self, text: str) -> list[str]:
         """The words of a text, as this vocabulary's tokenizer splits it."""
         if self.rules is None:

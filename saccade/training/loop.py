@@ -3,22 +3,25 @@
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from saccade.config import TrainConfig
-from saccade.core.errors import BadData
 from saccade.core.tensors import load_tensors, save_tensors
 from saccade.data.batch import CaptionBatch, VqaBatch
 from saccade.data.examples import Examples, batches, epoch_order
 from saccade.models.encoder import EncodedModel
 from saccade.training import optim
-from saccade.training.objectives import Objective, StepResult
+from saccade.training.averaging import update_average
+from saccade.training.objectives import Objective, Shares, StepResult
+from saccade.training.watchdog import Watchdog, not_finite
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -30,6 +33,25 @@ def accumulate_every(device: torch.device) -> int:
     return 10 if device.type == "cuda" else 1
 
 
+class RunLength(NamedTuple):
+    """How long a run is at most, patience aside."""
+
+    steps_per_epoch: int
+    steps: int
+    epochs: int
+    """The last one may be cut short."""
+
+
+def run_length(config: TrainConfig, examples: int) -> RunLength:
+    """The length of a run on that many examples."""
+    batches_per_epoch = -(-examples // config.batch_size)
+    steps_per_epoch = -(-batches_per_epoch // config.accumulate)
+    steps = config.epochs * steps_per_epoch
+    if config.steps is not None:
+        steps = min(steps, config.steps)
+    return RunLength(steps_per_epoch, steps, -(-steps // steps_per_epoch))
+
+
 @dataclass
 class Progress:
     """Counters of a run; with weights, optimiser and random state an exact resume."""
@@ -39,7 +61,7 @@ class Progress:
     batch: int = 0
     """Batches of the current epoch finished."""
     step: int = 0
-    """Batches finished altogether."""
+    """Steps of the optimiser altogether."""
     decays: int = 0
     """How often the plateau schedule has lowered the learning rate."""
     epochs_since_improvement: int = 0
@@ -76,13 +98,33 @@ class TrainingLoop:
     objective: Objective
     config: TrainConfig
     examples: Examples
+    shares: Shares
+    average: nn.Module | None = None
+    """A copy of the model with the moving average of its weights, where the recipe has `ema`."""
+    keep_every: int = 0
+    """Epochs between the checkpoints that are kept beside the best weights; 0 keeps none."""
+    minutes: float | None = None
+    """Of training and validation, after which the run ends as after its last epoch."""
+    watchdog: Watchdog = field(default_factory=Watchdog)
     results: list[Tensor] = field(default_factory=list)
-    """Loss and training score of the last few steps, each (2,), not yet waited for."""
+    """Loss and training score of the last few batches, each (2,), not yet waited for."""
+
+    @cached_property
+    def length(self) -> RunLength:
+        """How long the run is at most."""
+        return run_length(self.config, len(self.examples.image))
+
+    @property
+    def validated(self) -> nn.Module:
+        """The model whose weights are validated and kept."""
+        module: nn.Module = self.model.module
+        return module if self.average is None else self.average
 
     def epoch(self, progress: Progress) -> Iterator[None]:
-        """Train for the rest of the current epoch; yields after every step."""
+        """Train for the rest of the current epoch, or of the run; yields after every step."""
         config = self.config
         image, each = self.examples.image, config.samples_per_image
+        self.examples.start_epoch(config.seed, progress.epoch)
         order = epoch_order(image, each, config.seed, progress.epoch)
         workers, pin = config.workers, self.fabric.device.type == "cuda"
         every = accumulate_every(self.fabric.device)
@@ -92,17 +134,20 @@ class TrainingLoop:
             self.model.module.start_epoch(progress.epoch)
         self.model.train()
         start = time.perf_counter()
-        for batch in data:
+        while progress.step < self.length.steps:
+            group = list(islice(data, config.accumulate))
+            if not group:
+                break
             waited = time.perf_counter() - start
-            result = self.step(batch.to(self.fabric.device), progress)
-            # Of one type, so that a single copy brings both from the device.
-            sums = (result.loss.detach() * len(batch)).float(), result.score.float()
-            self.results.append(torch.stack(sums))
-            progress.batch += 1
+            for batch, result in zip(group, self.step(group, progress), strict=True):
+                # Of one type, so that a single copy brings both from the device.
+                sums = (result.loss.detach() * len(batch)).float(), result.score.float()
+                self.results.append(torch.stack(sums))
+                progress.examples += len(batch)
+                progress.pending += len(batch)
+                progress.train_scored += result.scored
+            progress.batch += len(group)
             progress.step += 1
-            progress.examples += len(batch)
-            progress.pending += len(batch)
-            progress.train_scored += result.scored
             progress.waited += waited
             # The first step at once, then ever more of them: a short epoch has a loss to show, too.
             if len(self.results) >= min(every, max((progress.batch - begin) // 2, 1)):
@@ -112,36 +157,63 @@ class TrainingLoop:
             yield
         self.accumulate_losses(progress)
 
-    def step(self, batch: VqaBatch | CaptionBatch, progress: Progress) -> StepResult:
-        """One step of the optimiser. Returns what it measured, without waiting for the device."""
-        schedule_state = optim.ScheduleState(progress.step, progress.epoch, progress.decays)
+    def step(
+        self, group: Sequence[VqaBatch | CaptionBatch], progress: Progress
+    ) -> list[StepResult]:
+        """One step of the optimiser, on some batches as if they were one. Returns what it measured
+        of each, without waiting for the device."""
+        step = progress.step
+        schedule_state = optim.ScheduleState(
+            step, progress.epoch, progress.decays, self.length.steps
+        )
         optim.set_learning_rate(self.optimiser, self.config, schedule_state)
-        with self.fabric.autocast():  # an objective may call more of a model than `forward`
-            result = self.objective(self.model, batch, schedule_state)
         self.optimiser.zero_grad(set_to_none=True)
-        self.fabric.backward(result.loss)
+        results = list[StepResult]()
+        for batch, share in zip(group, self.shares(group), strict=True):
+            with self.fabric.autocast():  # an objective may call more of a model than `forward`
+                result = self.objective(self.model, batch.to(self.fabric.device), schedule_state)
+            self.fabric.backward(result.loss * share)
+            results.append(result._replace(loss=result.loss.detach()))
+        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        if scaler is not None:  # 16-mixed: gradients are clipped, and decay is added, in true size
+            scaler.unscale_(self.optimiser.optimizer)
+        self.watchdog.gradient(self.model.module, step)
         optim.clip_gradients(self.model.module, self.config)
         self.optimiser.step()
         optim.constrain_weights(self.model.module, self.optimiser, self.config)
-        return result
+        if self.average is not None and self.config.ema is not None:
+            update_average(self.average, self.model.module, self.config.ema, step)
+        return results
 
     def accumulate_losses(self, progress: Progress) -> None:
-        """Wait for the results of the last steps and add them up. Raises BadData for NaN."""
+        """Wait for the results of the last steps and add them up.
+
+        Raises BadStore or BadRun for NaN, BadRun where the watchdog gives the run up.
+        """
+        before = progress.loss
         for loss, score in torch.stack(self.results).tolist() if self.results else []:
             if not math.isfinite(loss):
-                hint = "Lower train.optimiser.learning_rate or clip; the best weights are kept."
-                raise BadData(f"the loss became {loss} before step {progress.step}", hint=hint)
+                raise not_finite(self, progress, loss)
             progress.loss += loss
             progress.train_score += score
+        if progress.pending:
+            self.watchdog.loss((progress.loss - before) / progress.pending, progress.step)
         progress.pending = 0
         self.results.clear()
 
 
 def save_state(
-    path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, progress: Mapping[str, Any]
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    progress: Mapping[str, Any],
+    average: nn.Module | None = None,
 ) -> None:
-    """Write what an exact resume needs into one file: weights, moments, random state, progress."""
+    """Write what an exact resume needs into one file: weights, their average, moments, random
+    state, progress."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         for name, value in moments.items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value)
@@ -152,10 +224,15 @@ def save_state(
     save_tensors(path, tensors, {"progress": json.dumps(progress)})
 
 
-def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+def load_state(
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: nn.Module | None = None,
+) -> dict[str, Any]:
     """Put back what `save_state` wrote, and return its progress."""
     tensors, metadata = load_tensors(path)
-    groups: dict[str, dict[str, Tensor]] = {"model": {}, "random": {}}
+    groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "random": {}}
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         kind, _, name = key.partition(".")
@@ -165,6 +242,8 @@ def load_state(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -
         else:
             groups[kind][name] = value
     model.load_state_dict(groups["model"])
+    if average is not None:
+        average.load_state_dict(groups["average"])
     settings = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": moments, "param_groups": settings})
     for parameter, kept in optimiser.state.items():

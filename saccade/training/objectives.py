@@ -9,7 +9,9 @@ training, Rennie et al. 2017, arXiv:1612.00563).
 Shapes: B captions, I images, K samples per image, T words, N target words of the whole batch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +26,7 @@ from saccade.inference.decoding import Rules, SampledCaptions, beam_search, draw
 from saccade.metrics.cider import CiderOfIds, Sentences
 from saccade.models.layers import pack_captions
 from saccade.models.losses import PER_QUESTION, Loss, caption_loss, targets
+from saccade.text.vocabulary import Vocabulary
 from saccade.training.optim import ScheduleState
 
 
@@ -37,6 +40,10 @@ class StepResult(NamedTuple):
 
 Objective = Callable[[Any, Any, ScheduleState], StepResult]
 """(model, batch, schedule state) -> what the step computes."""
+
+
+Shares = Callable[[Sequence[Any]], list[float]]
+"""The batches of one step -> the factor of each one's loss in the loss of all of them as one."""
 
 
 class TrainMetric(NamedTuple):
@@ -87,13 +94,26 @@ def objective_for(recipe: Recipe, examples: Any) -> Objective:
     if config.scheduled_sampling is not None:
         return scheduled_sampling(config.scheduled_sampling, loss)
     score: Any = words_on_top if recipe.answers is None else answers_on_top
+    dropped = recipe.text.word_dropout
 
     def objective(model: Any, batch: Any, schedule_state: ScheduleState) -> StepResult:
         del schedule_state
+        if dropped:
+            batch = without_words(batch, examples.vocabulary, dropped)
         output = model(batch)
         return StepResult(loss(output, batch), *score(output, batch))
 
     return objective
+
+
+def without_words(batch: VqaBatch, vocabulary: Vocabulary, probability: float) -> VqaBatch:
+    """A batch in whose questions each word is, with that probability, the unknown word. What is no
+    word (padding, the marks of a language model) stays."""
+    question = batch.question
+    special = torch.tensor(sorted(vocabulary.special), device=question.device)
+    drawn = torch.rand(question.shape, device=question.device) < probability
+    chosen = drawn & torch.isin(question, special, invert=True)
+    return replace(batch, question=question.masked_fill(chosen, vocabulary.unknown))
 
 
 def scheduled_sampling(config: ScheduledSampling, loss: Loss) -> Objective:
@@ -167,8 +187,10 @@ def self_critical(config: SelfCritical, rules: Rules, cider: CiderOfIds) -> Obje
 def cider_of(examples: ImageExamples) -> CiderOfIds:
     """CIDEr-D with the document frequencies of all training captions."""
     captions = examples.captions
-    length = np.diff(captions.words.offsets.astype(np.int64))
-    words = np.delete(captions.words.values, captions.words.offsets[:-1])  # without the start
+    offsets = captions.words.offsets[: len(captions) + 1]  # without those of mirrored images
+    length = np.diff(offsets.astype(np.int64))
+    words = captions.words.values[: offsets[-1]]
+    words = np.delete(words, offsets[:-1])  # without the start
     corpus = Sentences(words.astype(np.int64), length - 1, captions.image)
     return CiderOfIds.of(corpus, len(captions.vocabulary))
 
@@ -207,14 +229,41 @@ def advantage(scores: Tensor, images: int, samples: int, *, greedy: bool) -> Ten
     return own - (own.sum(dim=1, keepdim=True) - own) / (samples - 1)
 
 
+def shares_for(recipe: Recipe) -> Shares:
+    """How the losses of several batches make that of one step.
+
+    A mean over questions, over words or, where training is self-critical, over images is the mean
+    of the batches' means only if each counts by its size; a sum is the sum of the sums.
+    """
+
+    def size(batch: Any) -> int:
+        if recipe.answers is not None:
+            return len(batch)
+        if recipe.train.self_critical is not None:
+            return len(batch.regions)
+        return int(batch.caption_length.sum()) - len(batch)  # the start word is no target
+
+    def shares(batches: Sequence[Any]) -> list[float]:
+        if recipe.answers is not None and recipe.answers.summed:
+            return [1.0] * len(batches)
+        sizes = [size(batch) for batch in batches]
+        return [part / sum(sizes) for part in sizes]
+
+    return shares
+
+
 def loss_for(recipe: Recipe) -> Loss:
     """The loss of a recipe between a model's output and its batch."""
+    smoothing = recipe.train.label_smoothing
     if recipe.answers is None:
-        return caption_loss
+        return partial(caption_loss, label_smoothing=smoothing) if smoothing else caption_loss
     per_question, summed = PER_QUESTION[recipe.answers.loss], recipe.answers.summed
 
     def loss(output: VqaOutput, batch: VqaBatch) -> Tensor:
-        losses = per_question(output, batch)
+        losses = per_question(output, batch, smoothing)
+        if output.prior_logits is not None:  # an answer prior learns to be right without the image
+            prior = VqaOutput(output.prior_logits)
+            losses = losses + per_question(prior, batch, smoothing)
         return losses.sum() if summed else losses.mean()
 
     return loss

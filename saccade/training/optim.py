@@ -4,6 +4,7 @@ Published codes give some weights a learning rate or a limit of their own; `Trai
 them by the beginning of a weight's name, and the longest that fits applies.
 """
 
+import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from saccade.config import (
     Adam,
     Adamax,
     AdamW,
+    Cosine,
     Exponential,
     InverseSqrt,
     MultiStep,
@@ -38,6 +40,8 @@ class ScheduleState(NamedTuple):
     """Epochs done."""
     decays: int = 0
     """How often `patience` epochs passed without a better score, for reduce_on_plateau."""
+    total: int = 0
+    """Steps of the whole run, for cosine."""
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -80,19 +84,26 @@ def set_learning_rate(
 
 def learning_rate_factor(schedule: Schedule, schedule_state: ScheduleState) -> float:
     """The factor by which the schedule multiplies the optimiser's learning rate."""
+    factor, step = 1.0, schedule_state.step
     if isinstance(schedule, Exponential):
-        return float(0.5 ** (schedule_state.step / schedule.half_life))
-    if isinstance(schedule, ReduceOnPlateau):
-        return float(schedule.factor**schedule_state.decays)
-    if isinstance(schedule, InverseSqrt):
-        steps = schedule_state.step + 1
-        return float(min(steps / schedule.warmup_steps, (schedule.warmup_steps / steps) ** 0.5))
-    if isinstance(schedule, MultiStep):
-        time = schedule_state.step if schedule.unit == "step" else schedule_state.epoch
+        factor = 0.5 ** (step / schedule.half_life)
+    elif isinstance(schedule, ReduceOnPlateau):
+        factor = schedule.factor**schedule_state.decays
+    elif isinstance(schedule, InverseSqrt):
+        steps = step + 1
+        factor = min(steps / schedule.warmup_steps, (schedule.warmup_steps / steps) ** 0.5)
+    elif isinstance(schedule, MultiStep):
+        time = step if schedule.unit == "step" else schedule_state.epoch
         share = min(1.0, time / schedule.warmup_steps) if schedule.warmup_steps else 1.0
         warmup = schedule.warmup_factor + (1 - schedule.warmup_factor) * share
-        return float(warmup * schedule.factor ** bisect_right(schedule.milestones, time))
-    return 1.0
+        factor = warmup * schedule.factor ** bisect_right(schedule.milestones, time)
+    elif isinstance(schedule, Cosine) and step < schedule.warmup_steps:
+        factor = (step + 1) / (schedule.warmup_steps + 1)
+    elif isinstance(schedule, Cosine):
+        done = (step - schedule.warmup_steps) / (schedule_state.total - schedule.warmup_steps)
+        cosine = (1 + math.cos(math.pi * done)) / 2
+        factor = schedule.final_factor + (1 - schedule.final_factor) * cosine
+    return float(factor)
 
 
 def clip_gradients(model: nn.Module, config: TrainConfig) -> None:

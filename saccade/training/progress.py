@@ -14,10 +14,12 @@ from torch import nn
 
 from saccade.config import Recipe
 from saccade.core.formatting import duration, printable
+from saccade.core.run_files import selection_score
+from saccade.data.checks import Finding
 from saccade.data.examples import epoch_order
 from saccade.metrics.catalogue import METRICS
 from saccade.models.encoder import EncodedModel
-from saccade.training.loop import Progress, TrainingLoop
+from saccade.training.loop import Progress, TrainingLoop, run_length
 from saccade.training.objectives import train_metric
 from saccade.training.optim import ScheduleState
 
@@ -35,10 +37,11 @@ class Estimate(NamedTuple):
     memory_bytes: int
     """Peak of this process so far, and what the optimiser will add."""
     disk_bytes: int
-    """Best weights, and weights with moments for an exact resume."""
+    """Best weights, and weights with moments (and their average) for an exact resume; and the
+    checkpoints that will be kept."""
 
 
-def estimate(loop: TrainingLoop) -> Estimate:
+def estimate(loop: TrainingLoop, epochs_done: int) -> Estimate:
     """Time a step, without an update of the weights, in an epoch that trains all of the model.
 
     A copy of the model does it, whose batch statistics may move. The random state is restored, so
@@ -58,7 +61,10 @@ def estimate(loop: TrainingLoop) -> Estimate:
     parameters = sum(p.numel() for p in model.parameters())
     moments = 2 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Estimate(seconds, parameters, peak + 4 * moments, 4 * (2 * parameters + moments))
+    copies, every = 2 + (loop.average is not None), loop.keep_every
+    copies += loop.length.epochs // every - epochs_done // every if every else 0
+    saved = copies * parameters + moments
+    return Estimate(seconds * loop.config.accumulate, parameters, peak + 4 * moments, 4 * saved)
 
 
 class GpuUse(NamedTuple):
@@ -116,7 +122,7 @@ class TrainingView:
         """Begin with the `remarks` that are not empty, a line each."""
         self.console, self.config, self.device = console, recipe.train, device
         self.count, self.left_out = len(examples), examples.left_out
-        self.steps = -(-self.count // recipe.train.batch_size)
+        self.length = run_length(recipe.train, self.count)
         self.train_metric, self.score = train_metric(recipe), "none yet"
         self.scoring_seconds, self.gpu, self.gpu_seen = 0.0, gpu_use(device), time.monotonic()
         self.bound_is_said = False
@@ -131,8 +137,7 @@ class TrainingView:
         )
         for remark in filter(None, remarks):
             self.say(remark)
-        total = self.steps * self.config.epochs
-        self.row = self.bar.add_task("", total=total, epoch="", details="")
+        self.row = self.bar.add_task("", total=self.length.steps, epoch="", details="")
 
     def say(self, line: str) -> None:
         """Print one line."""
@@ -141,40 +146,42 @@ class TrainingView:
     def show_estimate(self, cost: Estimate, progress: Progress) -> None:
         """Print what the rest of the run will cost, which examples are left out, and a warning
         where the whole of it is too short to learn much."""
-        epoch, epochs = cost.seconds_per_step * self.steps, self.config.epochs
-        left = cost.seconds_per_step * (self.steps * epochs - progress.step)
+        per_epoch, total, epochs = self.length
+        epoch, left = (cost.seconds_per_step * n for n in (per_epoch, total - progress.step))
         done = f", {progress.epoch} of them done" if progress.epoch else ""
         span = "for the rest" if progress.step else "in all"
         self.say(
             f"{cost.parameters:,} parameters, {self.count:,} examples; steps an epoch: "
-            f"{self.steps:,}. About {duration(epoch)} an epoch, "
+            f"{per_epoch:,}. About {duration(epoch)} an epoch, "
             f"{duration(left)} {span} (epochs: {epochs}{done}); "
             f"memory {cost.memory_bytes / GIB:.1f} GiB; disk {cost.disk_bytes / 2**20:.0f} MiB."
         )
         for reason, count in self.left_out.items():
             if count:
                 self.say(f"Left out: {count:,} examples ({reason}).")
-        if (total := self.steps * epochs) < FEW_STEPS:
-            more = -(-ENOUGH_STEPS // self.steps)
-            self.say(
-                f"warning: {total:,} training steps in all are too few to learn much. Train "
-                f"longer, with --set train.epochs={more}; a run can also be resumed so."
-            )
+        if total < FEW_STEPS:
+            more = f"train.epochs={-(-ENOUGH_STEPS // per_epoch)}"
+            end = "; a run can also be resumed so."
+            if self.config.steps == total:
+                more, end = f"train.steps={ENOUGH_STEPS}", "."
+            message = f"warning: {total:,} training steps in all are too few to learn much. Train"
+            self.say(f"{message} longer, with --set {more}{end}")
 
     def step(self, progress: Progress) -> None:
         """Show one step."""
         if self.gpu and time.monotonic() - self.gpu_seen > self.GPU_EVERY_SECONDS:
             self.gpu, self.gpu_seen = gpu_use(self.device), time.monotonic()
-        epoch = f"epoch {progress.epoch + 1}/{self.config.epochs}"
+        epoch = f"epoch {progress.epoch + 1}/{self.length.epochs}"
         width = self.console.width - len(epoch) - self.bar_width - 3  # blanks between columns
         details = cut_to(width, self._details(progress), " · ")
         self.bar.update(self.row, completed=progress.step, epoch=epoch, details=details)
 
     def _details(self, progress: Progress) -> Iterator[str]:
         """The numbers beside the bar, the most important first."""
-        left = self.steps * self.config.epochs - progress.step
-        scorings = self.config.epochs - progress.epoch
-        seconds = left * progress.seconds / progress.batch + scorings * self.scoring_seconds
+        left = self.length.steps - progress.step
+        scorings = self.length.epochs - progress.epoch
+        per_step = progress.seconds * self.config.accumulate / progress.batch
+        seconds = left * per_step + scorings * self.scoring_seconds
         yield f"ends in {duration(seconds)}"
         yield f"loss {progress.mean_loss:.3f}"
         yield f"score {self.score}"
@@ -188,18 +195,22 @@ class TrainingView:
         self.bar.update(self.row, details="scoring the val split")
 
     def epoch(self, row: dict[str, Any], best: float) -> None:
-        """Print the result of an epoch; `best` is the score of the best one before it."""
+        """Print the result of an epoch; `best` is what chose the best one before it."""
         shown, scores = METRICS[row["metric"]].shown, row["scores"]
         self.score, self.scoring_seconds = shown(row["score"]), row["seconds_scoring"]
+        chooses = selection_score(row)
         if not self.bound_is_said and "upper_bound" in scores:
             bound = METRICS["accuracy"].shown(scores["upper_bound"])
             self.say(f"The answer list allows an accuracy of {bound} at most on the val split.")
             self.bound_is_said = True
         seconds = row["seconds"] + row["seconds_scoring"]
         # What reads like the best one so far is none, be it larger by a hair.
-        mark = " (best)" if row["score"] > best and self.score != shown(best) else ""
+        is_best = chooses > best and shown(chooses) != shown(best)
+        notes = [f"smoothed {shown(chooses)}"] if "smoothed_score" in row else []
+        notes += ["best"] if is_best else []
+        mark = f" ({', '.join(notes)})" if notes else ""
         parts = [
-            f"epoch {row['epoch']}/{self.config.epochs}",
+            f"epoch {row['epoch']}/{self.length.epochs}",
             f"loss {row['loss']:.3f}",
             f"{row['metric']} {self.score}{mark}",
             f"{self.train_metric.title} {row['train_score']:.1f}{self.train_metric.unit} train",
@@ -213,8 +224,13 @@ class TrainingView:
         width = self.console.width if self.console.is_terminal else 1000  # a log has it all
         self.say(cut_to(width, parts))
 
-    def kept(self, row: dict[str, Any]) -> None:
-        """Print which epoch's weights the run holds; its mark may be of an earlier session."""
+    def kept(self, row: dict[str, Any], findings: Sequence[Finding]) -> None:
+        """Print which epoch's weights the run holds, whose mark may be of an earlier session, and
+        once more what was warned of before the first step."""
         of = METRICS[row["metric"]]
-        best = f"the best by {of.title} on the val split, {of.shown(row['score'])}"
+        title = f"smoothed {of.title}" if "smoothed_score" in row else of.title
+        best = f"the best by {title} on the val split, {of.shown(selection_score(row))}"
         self.say(f"Kept: the weights of epoch {row['epoch']}, {best}.")
+        for one in findings:
+            if one.level == "warning":
+                self.say(f"warning [{one.name}], from before the training: {one.message}.")

@@ -188,7 +188,7 @@ def _read_record(to: Path) -> dict[str, Any]:
             raise TypeError
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         hint = "Restore it, or move it away: it will be made anew."
         raise BadDownload("cannot be read", location=path, hint=hint) from None
     return dict(files)

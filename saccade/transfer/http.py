@@ -274,7 +274,7 @@ class _Download:
     def _attempt(self) -> tuple[str, bool]:
         """Ask once for what is missing; returns the whole's SHA-256 and if it was resumed."""
         begun = None  # or what was begun, if it may be gone on with from this address
-        with suppress(OSError, ValueError, TypeError):
+        with suppress(OSError, ValueError, TypeError, RecursionError):
             before = _Begun(**json.loads(self.note.read_text(encoding="utf-8")))
             same = before.url == self.url and bool(before.validator)
             if (same or self.wanted.sha256 is not None) and self._size():

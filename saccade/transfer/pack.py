@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from saccade.core.errors import BadBundle, BadConfig
-from saccade.core.files import disk_errors, refuse_small_disk, to_disk
+from saccade.core.files import LOCK, disk_errors, refuse_small_disk, to_disk
 from saccade.data.folder import IMAGES, DataFolder
 from saccade.transfer.manifest import (
     MANIFEST,
@@ -33,7 +33,7 @@ PART_SIZE = 500_000_000
 MAX_PARTS = 99_999
 KINDS = {"dataset.json": "data folder", "run.json": "run folder"}
 """What a folder is, by a file in it."""
-UNFINISHED = (".part", TEMPORARY)
+UNFINISHED = (".part", TEMPORARY, LOCK)
 """Endings of files that a stopped program left behind."""
 
 

@@ -10,11 +10,13 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
 
 from saccade.core.console import console
+from saccade.core.formatting import printable
 
 CHUNK = 1 << 20
 TEMPORARY = ".saccade-part"
@@ -63,9 +65,11 @@ def chunks_of(path: Path, start: int = 0, count: int | None = None) -> Iterator[
 @contextmanager
 def bar(title: str) -> Iterator[Show]:
     """A progress bar of bytes on stderr; nothing where stderr is no terminal."""
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    # A title may hold a name with brackets or braces, which are neither a style nor a field.
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     here = console()
     hidden = not here.is_terminal
-    with Progress(title, *columns, console=here, disable=hidden, transient=True) as progress:
-        task = progress.add_task("", total=None)
+    with Progress(*columns, console=here, disable=hidden, transient=True) as progress:
+        task = progress.add_task(printable(title), total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -12,7 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from saccade.core.errors import BadBundle
-from saccade.core.files import disk_errors, held, refuse_small_disk, sha256_of
+from saccade.core.files import LOCK, disk_errors, held, refuse_small_disk, sha256_of
 from saccade.transfer.manifest import COPY_AGAIN, Manifest, PackedFile, Part, read_manifest
 from saccade.transfer.pieces import TEMPORARY, bar, chunks_of, place
 
@@ -34,25 +34,21 @@ def unpack(folder: Path, out: Path) -> Manifest:
         disk_errors(BadBundle, out, "--out", "read or written"),
         held(BadBundle, begun, "unpack", "--out", location=out),
     ):
-        try:
-            _refuse_filled(out)  # another may just have ended
-            _refuse_damaged_parts(folder, manifest.parts, ends)
-            own = [file for file in manifest.files if file.same_as is None]
-            needed = sum(file.bytes for file in own if not (begun / file.name).exists())
-            refuse_small_disk(BadBundle, begun, "unpacking", needed, "give another disk: --out DIR")
-            with bar(f"unpacking to {out}") as show:
-                for file in manifest.files:
-                    target = begun / file.name
-                    same_size = target.is_file() and target.stat().st_size == file.bytes
-                    is_there = same_size and sha256_of(target) == file.sha256
-                    if not (is_there or _linked(begun, file)):
-                        chunks = _slice(folder, manifest.parts, ends, file)
-                        place(chunks, target, partial(_refuse_other, file, folder))
-                    show(file.offset + file.bytes, manifest.bytes)
-            os.replace(begun, out)
-        finally:
-            with suppress(OSError):  # it has become `out`, or holds what the next try goes on with
-                begun.rmdir()
+        _refuse_filled(out)  # another may just have ended
+        _refuse_damaged_parts(folder, manifest.parts, ends)
+        own = [file for file in manifest.files if file.same_as is None]
+        needed = sum(file.bytes for file in own if not (begun / file.name).exists())
+        refuse_small_disk(BadBundle, begun, "unpacking", needed, "give another disk: --out DIR")
+        with bar(f"unpacking to {out}") as show:
+            for file in manifest.files:
+                target = begun / file.name
+                same_size = target.is_file() and target.stat().st_size == file.bytes
+                is_there = same_size and sha256_of(target) == file.sha256
+                if not (is_there or _linked(begun, file)):
+                    chunks = _slice(folder, manifest.parts, ends, file)
+                    place(chunks, target, partial(_refuse_other, file, folder))
+                show(file.offset + file.bytes, manifest.bytes)
+        os.replace(begun, out)
     return manifest
 
 
@@ -85,7 +81,7 @@ def _refuse_foreign(begun: Path, files: Sequence[PackedFile]) -> None:
     """Raises BadBundle where an earlier try left files of another bundle."""
     known = {file.name for file in files}
     there = {p.relative_to(begun).as_posix() for p in begun.rglob("*") if not p.is_dir()}
-    foreign = sorted(name for name in there - known if not name.endswith(TEMPORARY))
+    foreign = sorted(name for name in there - known if not name.endswith((TEMPORARY, LOCK)))
     if foreign or begun.is_symlink():
         message = f"holds {foreign[0] if foreign else 'a link'}, which is not of this bundle"
         hint = "Delete that folder, which an earlier try left, and run the same command again."

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from saccade.core.files import write_bytes
+from saccade.core.run_files import selection_score
 from saccade.viz.fonts import BLUE, INK, ORANGE, QUIET
 
 COLOURS = ("#2f6db5", "#c2570a", "#1c7c45", "#a8357f", "#7a5c00", "#0f7f8c", "#b3341f", "#5b4bb0")
@@ -100,24 +101,33 @@ def dress(axes: Axes, x_title: str, whole: bool) -> None:
 def curves(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Draw the rows of a run's `log.jsonl`; returns the bytes of a PNG file.
 
-    Each row has `epoch` (from 1), `loss` (training), `metric` (the name of the metric that selects
-    the best epoch) and `score` (of the validation split). The best epoch is marked. Raises
-    ValueError for no row.
+    Each row has `epoch` (from 1), `loss` and, in logs of this version, `train_score` (training,
+    named by `train_metric`), `metric` (the name of the metric that selects the best epoch) and
+    `score` (of the validation split), with its `interval` and `smoothed_score` where there are
+    such. The best epoch is marked. Raises ValueError for no row.
     """
     if not rows:
         raise ValueError("no epoch has ended yet: there is nothing to draw")
     epochs = [int(row["epoch"]) for row in rows]
-    losses = [float(row["loss"]) for row in rows]
     scores = [float(row["score"]) for row in rows]
-    figure = Figure(figsize=(9, 3.4), dpi=120, layout="constrained")
-    left, right = figure.subplots(1, 2)
     metric = f"{str(rows[0]['metric']).replace('_', ' ')}, validation"
-    drawn = ((left, losses, BLUE, "training loss"), (right, scores, ORANGE, metric))
-    for axes, values, ink, title in drawn:  # a single epoch is a dot
+    drawn = [("training loss", "loss", BLUE), (metric, "score", ORANGE)]
+    if all("train_score" in row for row in rows):
+        drawn.insert(1, (f"{rows[0]['train_metric']}, training", "train_score", BLUE))
+    figure = Figure(figsize=(4.5 * len(drawn), 3.4), dpi=120, layout="constrained")
+    panels = figure.subplots(1, len(drawn))
+    for axes, (title, field, ink) in zip(panels, drawn, strict=True):
+        values = [float(row[field]) for row in rows]  # a single epoch is a dot
         axes.plot(epochs, values, color=ink, linewidth=2, marker="o", markersize=3)
         axes.set_title(title, loc="left", fontsize=11, color=INK, fontweight="bold")
         dress(axes, "epoch", whole=True)
-    best = max(range(len(scores)), key=scores.__getitem__)
+    right = panels[-1]
+    if all(row.get("interval") for row in rows):
+        low, high = zip(*(row["interval"] for row in rows), strict=True)
+        right.fill_between(epochs, low, high, color=ORANGE, alpha=0.15, linewidth=0)
+    if "smoothed_score" in rows[0]:
+        right.plot(epochs, [selection_score(row) for row in rows], color=INK, linestyle="--")
+    best = max(range(len(rows)), key=lambda place: selection_score(rows[place]))
     right.scatter([epochs[best]], [scores[best]], s=55, color=ORANGE, zorder=3)
     right.set_xlabel(f"epoch (best: {epochs[best]}, {scores[best]:.4g})")
     stream = io.BytesIO()
