@@ -239,7 +239,7 @@ def folders() -> dict[str, Reader]:  # noqa: PLR0915  a reader for each
     from saccade.features.store import FeatureStore, describe_store, verify_store
     from saccade.inference.model import load_model
     from saccade.run_folder import open_run
-    from saccade.training.train import _saved
+    from saccade.training.saving import saved_state
     from saccade.transfer.pack import pack
     from saccade.transfer.unpack import unpack
     from tests.worlds import make_world
@@ -273,7 +273,7 @@ def folders() -> dict[str, Reader]:  # noqa: PLR0915  a reader for each
         opened = open_run(root / "run")
         load_model(opened)
         assemble_for_run(opened, world, None)
-        _saved(root / "run")
+        saved_state(root / "run")
         read_groups({"run": root / "run"}, "val")
 
     def read_parts(root: Path) -> None:

@@ -434,7 +434,7 @@ def test_an_old_run_is_resumed_with_its_own_words_answers_and_scorer(
 
 
 def test_answers_that_become_one_by_their_marks_are_told(tmp_path):
-    from saccade.training.train import _about_words
+    from saccade.training.remarks import about_words
 
     given = ["<3", "> 3", "3", "C", "C++", "c.", "-5", "5", "Yes", "yes.", " YES", "two dogs"]
     groups = ["<3 = > 3", "C = C++", "-5 = 5"]
@@ -445,11 +445,11 @@ def test_answers_that_become_one_by_their_marks_are_told(tmp_path):
     told = [f for f in folder.about["findings"] if "C++" in " ".join(f["examples"])]
     assert [f["count"] for f in told] == [3]
     recipe = change(RECIPES["ibowimg-small"], "answers.min_count=1")
-    assert any("C++" in line for line in _about_words(recipe, assemble(recipe, folder, "cells")))
+    assert any("C++" in line for line in about_words(recipe, assemble(recipe, folder, "cells")))
 
 
 def test_a_few_questions_that_no_tokenizer_is_exchanged_for_are_counted(tmp_path):
-    from saccade.training.train import _about_words
+    from saccade.training.remarks import about_words
 
     folder = own_table(tmp_path / "own", lambda text, _: text)
     table = tmp_path / "own/table.csv"
@@ -457,6 +457,6 @@ def test_a_few_questions_that_no_tokenizer_is_exchanged_for_are_counted(tmp_path
     folder = DataFolder(prepare(None, tmp_path / "own", tmp_path / "again"))
     write_store(folder)
     recipe = change(RECIPES["san-small"], "answers.min_count=1")
-    (line,) = _about_words(recipe, assemble(recipe, folder, "cells"))
+    (line,) = about_words(recipe, assemble(recipe, folder, "cells"))
     assert " 3 " in line
     assert recipe.text.tokenizer in line

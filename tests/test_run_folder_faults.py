@@ -93,7 +93,7 @@ class TestBeforeTheFirstStep:
 
     @pytest.mark.parametrize("place", ["save_state", "write_run"])
     def test_without_run_json_nothing_was_begun(self, world, tmp_path, place):
-        with killed_at(f"saccade.training.train.{place}"):
+        with killed_at(f"saccade.training.saving.{place}"):
             fit(world, tmp_path / "run")
         with pytest.raises(BadRun) as refused:
             fit(world, tmp_path / "run", resume=True)
@@ -284,6 +284,15 @@ def test_other_conditions_are_told_when_a_run_goes_on(world, run):
         assert ("threads of torch" in told.getvalue()) == (count == 2)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal: tests in the background of a shell begin with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     ("words", "place"),

@@ -16,7 +16,8 @@ from saccade.evaluation.scoring import ScoredExamples, score_interval
 from saccade.evaluation.tasks import TASKS
 from saccade.metrics.catalogue import METRICS
 from saccade.recipes.catalogue import RECIPES
-from saccade.training.train import smoothed, train
+from saccade.training.train import train
+from saccade.training.validation import smoothed
 from tests.worlds import make_world, write_store
 
 QUIET = Console(quiet=True)

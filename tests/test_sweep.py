@@ -29,7 +29,8 @@ from saccade.recipes.catalogue import RECIPES, load_recipe
 from saccade.sweeps import run as running
 from saccade.sweeps.one_run import outcome_of
 from saccade.sweeps.plan import SweepSettings, read_sweep
-from saccade.training.train import train, was_cut_short
+from saccade.training.stopping import was_cut_short
+from saccade.training.train import train
 from tests.worlds import make_world, write_store
 
 ROOT = Path(__file__).parent.parent

@@ -138,7 +138,7 @@ class TestRate:
 
     def test_no_watchdog_judges_nothing(self, world, tmp_path):
         changes = "train.epochs=11", f"{RATE}=100"
-        printed, found = run(world, tmp_path / "run", VQA, *changes, watch=False)
+        printed, found = run(world, tmp_path / "run", VQA, *changes, watchdog=False)
         assert found == []
         assert "warning:" not in printed, "`check` warns in other words"
         assert "error" not in printed
@@ -236,7 +236,7 @@ def test_being_watched_changes_no_weight(world, tmp_path, monkeypatch):
     )
     changes = "train.batch_size=4", "train.epochs=4", "model.dropout=0.3"
     for name in ("watched", "alone"):
-        _, found = run(world, tmp_path / name, VQA, *changes, watch=name == "watched")
+        _, found = run(world, tmp_path / name, VQA, *changes, watchdog=name == "watched")
         assert found == []
     assert len(tried) == 1
     kept, alone = (
