@@ -18,9 +18,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import saccade
-from saccade.cli.app import STOPPED
 from saccade.cli.main import app
-from saccade.core.errors import BadRun, SaccadeError
+from saccade.core.errors import STOPPED, BadRun, SaccadeError
 from saccade.core.files import LOCK, held
 from saccade.core.run_files import LAST, WEIGHTS
 from saccade.core.tensors import load_tensors, save_tensors

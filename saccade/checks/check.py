@@ -10,10 +10,10 @@ from saccade.checks.images import check_images
 from saccade.checks.labels import check_captions, check_questions, check_validation_answers
 from saccade.checks.machine import check_machine
 from saccade.checks.splits import check_sizes
-from saccade.checks.words import Kind, check_validation_words, check_words
+from saccade.checks.words import check_validation_words, check_words
 from saccade.config import Recipe
 from saccade.core.errors import BadData
-from saccade.core.tasks import TaskName
+from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.data.checks import Finding
 from saccade.data.folder import DataFolder
 from saccade.experiment import Experiment, assemble
@@ -70,7 +70,7 @@ def check_folder(
     for task in tasks:
         yield from check_sizes(folder, task)
         splits = folder.about["splits"]
-        kind: Kind = "questions" if task == "vqa" else "captions"
+        kind = TASK_INFO[task].records
         if splits["train"][kind]:
             yield from check_questions(folder) if task == "vqa" else check_captions(folder)
         if splits["train"][kind] and splits["val"][kind]:

@@ -172,7 +172,7 @@ def association_labels(
     Of answers, how far they are from what is usual for their question; of captions, their words.
     """
     wanted = pa.array(images, pa.int64())
-    table = folder.question_table("train") if task == "vqa" else folder.caption_table("train")
+    table = folder.record_table(task, "train")
     table = table.filter(pc.is_in(table.column("image_id"), value_set=wanted)).unify_dictionaries()
     if task == "vqa":
         questions = [Question(*row) for row in to_rows(answered(table).combine_chunks())]

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from saccade.checks.catalogue import finding
-from saccade.core.files import free_bytes
+from saccade.core.files import at_or_above, free_bytes
 from saccade.core.formatting import size_in_words
 from saccade.data.checks import Finding
 from saccade.experiment import Experiment
@@ -44,18 +44,13 @@ def check_machine(
     if out is None:
         return
     backbone = experiment.store.path / BACKBONE
-    other_disk = backbone.exists() and backbone.stat().st_dev != _above(out).stat().st_dev
+    other_disk = backbone.exists() and backbone.stat().st_dev != at_or_above(out).stat().st_dev
     copied = backbone.stat().st_size if other_disk else 0
     # The best weights; weights and moments of the last epoch, and of the next beside them.
     needed, free = int(1.1 * (weights + 2 * 3 * weights + copied)), free_bytes(out)
     if needed > free:
         message = f"the run needs {size_in_words(needed)} of disk, {size_in_words(free)} are free"
         yield finding("disk", message, numbers={"needed": needed, "free": free})
-
-
-def _above(out: Path) -> Path:
-    """The folder that is there, at or above `out`."""
-    return next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
 
 
 def _free_memory(device: str) -> int | None:

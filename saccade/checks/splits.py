@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from saccade.checks.catalogue import finding
-from saccade.core.tasks import TaskName
+from saccade.core.tasks import TASK_INFO, TaskName
 from saccade.data.checks import Finding
 from saccade.data.folder import DataFolder
 from saccade.data.parquet import answered
@@ -15,14 +15,14 @@ FEW_IMAGES = 20
 
 def check_sizes(folder: DataFolder, task: TaskName) -> Iterator[Finding]:
     """Whether there is enough to learn from, and enough to choose an epoch by."""
-    kind = "questions" if task == "vqa" else "captions"
+    kind = TASK_INFO[task].records
     train, val = folder.about["splits"]["train"][kind], folder.about["splits"]["val"][kind]
     if train < FEW:
         yield finding("few-examples", f"{train:,} {kind} are there to learn from", count=train)
     images: set[int] = set()
     if val:
-        table = folder.question_table("val") if task == "vqa" else folder.caption_table("val")
-        table = answered(table) if task == "vqa" else table
+        table = folder.record_table(task, "val")
+        table = answered(table) if TASK_INFO[task].asks_question else table
         val, images = table.num_rows, set(table.column("image_id").to_pylist())
     if not val:
         yield finding("no-validation", f"split val has no {kind} to score by")

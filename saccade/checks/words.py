@@ -2,23 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Literal
 
 from saccade.checks.catalogue import evenly, finding
 from saccade.checks.labels import ENOUGH, SAMPLE, check_answer_list
+from saccade.core.tasks import TASK_INFO, RecordKind
 from saccade.data.checks import Finding
 from saccade.data.folder import CAPTION_TOKENIZER, DataFolder
 from saccade.data.records import Split
 from saccade.experiment import Experiment
 from saccade.text.tokenizers import FILE, TOKENIZERS, as_question
 
-Kind = Literal["questions", "captions"]
-
 
 def check_words(experiment: Experiment) -> Iterator[Finding]:
     """Findings about the vocabulary, the answer list and the lengths that a recipe allows."""
     recipe, folder, vocabulary = experiment.recipe, experiment.folder, experiment.words.vocabulary
-    kind: Kind = "questions" if recipe.answers else "captions"
+    kind = TASK_INFO[recipe.task].records
     if recipe.answers:
         yield from check_answer_list(folder, experiment.words)
     tokenizer, limit = recipe.text.tokenizer, recipe.text.max_length
@@ -46,7 +44,7 @@ def check_words(experiment: Experiment) -> Iterator[Finding]:
         yield finding("texts-cut", message, count=longer, numbers=numbers)
 
 
-def check_validation_words(folder: DataFolder, kind: Kind) -> Iterator[Finding]:
+def check_validation_words(folder: DataFolder, kind: RecordKind) -> Iterator[Finding]:
     """Whether the words of the validation texts occur in training at all."""
     tokenizer = CAPTION_TOKENIZER
     if kind == "questions":
@@ -62,7 +60,9 @@ def check_validation_words(folder: DataFolder, kind: Kind) -> Iterator[Finding]:
                       examples=[word for word, _ in Counter(lost).most_common(3)])  # fmt: skip
 
 
-def sampled_words(folder: DataFolder, kind: Kind, split: Split, tokenizer: str) -> list[list[str]]:
+def sampled_words(
+    folder: DataFolder, kind: RecordKind, split: Split, tokenizer: str
+) -> list[list[str]]:
     """The words of questions or captions of a split, at most `SAMPLE` of them, evenly spaced."""
     if kind == "captions":
         column = folder.caption_table(split).column("words")

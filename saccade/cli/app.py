@@ -25,11 +25,9 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
-from saccade.core.errors import BadConfig, SaccadeError, SaccadeWarning
+from saccade.core.errors import STOPPED, BadConfig, SaccadeError, SaccadeWarning
 from saccade.core.formatting import printable, table
 
-STOPPED = 130
-"""Exit status of an interrupted program: 128 and the signal's number."""
 FREE_SPACE = "Free disk space, then give the same command again."
 ALLOW = "Give another path, or see that you may read and write there."
 HINTS = {

@@ -7,6 +7,9 @@ saccade and keeps its traceback.
 import re
 from pathlib import Path
 
+STOPPED = 130
+"""Exit status of an interrupted program: 128 and the signal's number."""
+
 
 class SaccadeError(Exception):
     """An error that a user can correct.

@@ -186,8 +186,12 @@ def _lock_file(folder: Path, holder: str) -> IO[bytes] | str:
 
 def free_bytes(folder: Path) -> int:
     """Free bytes of the disk on which a folder lies, or will lie."""
-    above = (folder.absolute(), *folder.absolute().parents)
-    return shutil.disk_usage(next(path for path in above if path.exists())).free
+    return shutil.disk_usage(at_or_above(folder)).free
+
+
+def at_or_above(path: Path) -> Path:
+    """A path, or the nearest folder above it that is there."""
+    return next(one for one in (path.absolute(), *path.absolute().parents) if one.exists())
 
 
 def refuse_small_disk(

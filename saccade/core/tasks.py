@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 TaskName = Literal["vqa", "caption"]
+RecordKind = Literal["questions", "captions"]
 
 
 class TaskInfo(NamedTuple):
@@ -14,7 +15,7 @@ class TaskInfo(NamedTuple):
 
     title: str
     """"VQA" or "captioning", before the word "recipe"."""
-    records: str
+    records: RecordKind
     """What a data folder has for it: "questions" or "captions"."""
     section: str
     """The section that a recipe of the task cannot do without."""

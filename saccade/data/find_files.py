@@ -233,8 +233,7 @@ def holds_texts(path: Path, *texts: str) -> bool:
 
 def _holds_packed(path: Path, texts: set[bytes]) -> bool:
     """The same of a packed file, piece by piece, as far as text may grow (`files.Limits`)."""
-    limits, end, size = Limits(), b"", 0
-    most = max(limits.always, limits.growth * path.stat().st_size)
+    most, end, size = Limits().bytes_of(path), b"", 0
     with gzip.open(path) as file:
         while texts and size <= most and (piece := file.read(PIECE)):
             size += len(piece)
@@ -469,6 +468,18 @@ def _below(groups: FolderGroups, below: str) -> list[tuple[list[str], bool]]:
 def _is_plain(name: str) -> bool:
     """True for an image's name with its ending, without accents and folders."""
     return name.isascii() and "/" not in name and is_image(name)
+
+
+def path_ends(path: str) -> list[str]:
+    """The ends of a path, the whole first: a/b/c, b/c, c."""
+    parts = tidy(path).split("/")
+    return ["/".join(parts[place:]) for place in range(len(parts))]
+
+
+def bare(name: str) -> str:
+    """A name without the ending of an image."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if is_image(dot + ending) else name
 
 
 def is_absolute(name: str) -> bool:

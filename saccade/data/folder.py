@@ -35,7 +35,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from saccade.core.errors import BadConfig, BadData
 from saccade.core.files import as_json, to_disk, write_json
 from saccade.core.settings import first_problem
-from saccade.core.tasks import TASK_INFO, TaskName
+from saccade.core.tasks import TASK_INFO, RecordKind, TaskName
 from saccade.data.checks import Finding
 from saccade.data.reading import read_json
 from saccade.data.records import (
@@ -295,6 +295,10 @@ class DataFolder:
         """The same as `captions`, as a table: a column per field of `Caption`."""
         return self._table("captions", split)
 
+    def record_table(self, task: TaskName, split: Split) -> "pa.Table":
+        """The records that a task has in a split: its questions, or its captions."""
+        return self._table(TASK_INFO[task].records, split)
+
     def choices(self) -> dict[int, tuple[str, ...]]:
         """The choices that each question offers; empty for an open-ended set."""
         return dict(self._beside("choices"))
@@ -307,7 +311,7 @@ class DataFolder:
         """The released ids by the numbers used here; empty where they are the same."""
         return {id_: name for of, id_, name in self._beside("released_ids") if of == kind}
 
-    def word_counts(self, tokenizer: str, of: Literal["questions", "captions"]) -> dict[str, int]:
+    def word_counts(self, tokenizer: str, of: RecordKind) -> dict[str, int]:
         """Counts of the words of the training split, in the order of first use.
 
         Questions are cut when they are counted, with any of `TOKENIZERS`; the counts are kept in

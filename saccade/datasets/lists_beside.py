@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import IMAGE_ENDINGS, files_like, holds_texts, is_image, tidy
+from saccade.data.find_files import (
+    IMAGE_ENDINGS,
+    bare,
+    files_like,
+    holds_texts,
+    is_image,
+    path_ends,
+    tidy,
+)
 from saccade.data.reading import note_opened, opened_files, read_json, read_lines, read_start
 from saccade.data.records import Split
 from saccade.datasets.columns import known_among, plain
@@ -159,16 +167,8 @@ def _by_ends(names: Iterable[str]) -> dict[str, str]:
 
 
 def _ends(name: str) -> list[str]:
-    """The ends of a path, the whole first: a/b/c, b/c, c."""
-    parts = tidy(bare(name.strip().replace("\\", "/"))).split("/")
-    return ["/".join(parts[place:]) for place in range(len(parts))]
+    return path_ends(bare(name.strip().replace("\\", "/")))
 
 
 def _image_of(text: str, known: dict[str, str]) -> str:
     return next((known[end] for end in _ends(text) if known.get(end)), "")
-
-
-def bare(name: str) -> str:
-    """A name without the ending of an image."""
-    stem, dot, ending = name.rpartition(".")
-    return stem if (dot + ending).lower() in IMAGE_ENDINGS else name

@@ -9,7 +9,7 @@ from string import Formatter
 from typing import Any
 
 from saccade.core.errors import BadConfig, BadData, in_number
-from saccade.data.find_files import IMAGE_ENDINGS, FolderGroups, ImageFiles, folders_in, tidy
+from saccade.data.find_files import FolderGroups, ImageFiles, bare, folders_in, is_image, tidy
 from saccade.data.options import one_of
 from saccade.data.reading import RELEASED
 from saccade.data.records import Collection, Split
@@ -44,7 +44,7 @@ from saccade.datasets.layout_files import (
     read_records,
     signs_of,
 )
-from saccade.datasets.lists_beside import bare, images_by_id
+from saccade.datasets.lists_beside import images_by_id
 from saccade.datasets.row_files import is_json
 
 # Images.
@@ -170,7 +170,7 @@ class _Images:
             fitting: dict[str, str] = {}
             for name in sorted(name for name in paths if name[0] != "."):
                 for match in re.finditer(r"\d+", name):
-                    if int(match[0]) == every[0] and name.lower().endswith(IMAGE_ENDINGS):
+                    if int(match[0]) == every[0] and is_image(name):
                         width = len(match[0]) if match[0][0] == "0" or len(match[0]) > 6 else 0
                         head, tail = (
                             part.replace("{", "{{").replace("}", "}}")

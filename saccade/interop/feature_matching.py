@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, TypeVar
 
 from saccade.core.errors import BadData
-from saccade.data.find_files import IMAGE_ENDINGS
+from saccade.data.find_files import bare, is_image, path_ends
 from saccade.data.records import ImageRecord
 from saccade.datasets.catalogue import published
 
@@ -23,7 +23,6 @@ By = Literal["name", "id"]
 SAY_WHICH = "Say what the numbers are: --match name, or --match id."
 NUMBERED = re.compile(r"(?:COCO_(?:train|val|test)20\d\d_)?(\d{1,18})")
 """A name that is a number, or COCO's."""
-IMAGE = re.compile(f"({'|'.join(map(re.escape, IMAGE_ENDINGS))})$", re.I)
 ARRAY = re.compile(r"\.(np[yz]|pth)$")
 
 
@@ -55,8 +54,8 @@ def match(
     first: dict[str, str] = {}  # that only a name found, and that only an id found
     for key in keys:
         # What ends as an image's name does is one, and no id.
-        is_image = isinstance(key, str) and IMAGE.search(ARRAY.sub("", key))
-        number = None if is_image else _number(key)
+        names_image = isinstance(key, str) and is_image(ARRAY.sub("", key))
+        number = None if names_image else _number(key)
         named = names.find(key) if by != "id" else None
         of_id = ids.get(number) if trusted and number is not None else None
         if number is not None and trusted and named is not of_id:
@@ -84,8 +83,8 @@ class _Names:
 
     def __init__(self, images: Sequence[ImageRecord], keys: Sequence[Key]) -> None:
         """`keys` tell whether a name says without its folders which image is meant."""
-        self._whole = _only((end, p) for p in images for end in _ends(p.file))
-        self._bare = _only((end, p) for p in images for end in _ends(_bare(p.file)))
+        self._whole = _only((end, p) for p in images for end in path_ends(p.file))
+        self._bare = _only((end, p) for p in images for end in path_ends(_bare(p.file)))
         self._numbered = _only((n, p) for p in images if (n := _number(p.file)) is not None)
         names = [_bare(key) for key in keys if isinstance(key, str)]
         self._both = names, [_bare(image.file) for image in images]
@@ -96,7 +95,7 @@ class _Names:
     def find(self, key: Key) -> ImageRecord | None:
         """The image of that name; None where there is none, or where it could be several."""
         path = ARRAY.sub("", str(key))
-        for end in _ends(path):
+        for end in path_ends(path):
             # With the image's ending first: of a.jpg and a.png only one is a.png.
             for index, name in ((self._whole, end), (self._bare, end), (self._bare, _bare(end))):
                 if name in index:
@@ -123,15 +122,9 @@ class _Names:
         return image
 
 
-def _ends(path: str) -> Iterable[str]:
-    """`a/b/c`, `b/c`, `c`."""
-    parts = PurePosixPath(path).parts
-    return ("/".join(parts[place:]) for place in range(len(parts)))
-
-
 def _bare(path: str) -> str:
     """A path without its ending, of an array and of an image."""
-    return IMAGE.sub("", ARRAY.sub("", path))
+    return bare(ARRAY.sub("", path))
 
 
 def _number(key: Key) -> int | None:

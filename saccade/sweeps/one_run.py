@@ -15,15 +15,12 @@ import threading
 from contextlib import redirect_stdout
 from typing import Any
 
-from saccade.core.errors import SaccadeError
+from saccade.core.errors import STOPPED, SaccadeError
 from saccade.core.tensors import kept_epoch
 from saccade.evaluation.evaluate import evaluate
 from saccade.sweeps.plan import PlannedRun
 from saccade.training.stopping import was_cut_short
 from saccade.training.train import train
-
-STOPPED = 130
-"""Exit status of a run that was stopped, and can be resumed: 128 and the number of SIGINT."""
 
 
 def outcome_of(run: PlannedRun) -> dict[str, Any]:

@@ -288,10 +288,9 @@ def _check_training(recipe: Recipe, folder: DataFolder, given: SweepSettings) ->
         file_vocabulary(recipe.text.tokenizer)
     for split in ("train", "val", *([given.split] if given.split else [])):
         if not _has_ground_truth(folder, recipe.task, split):
-            needed = "answers" if TASK_INFO[recipe.task].asks_question else "captions"
             hint = "Prepare it with them"
             hint += " (--hold-out 0.1 makes a validation split)." if split == "val" else "."
-            message = f"the {split} split has no {needed}"
+            message = f"the {split} split has no {TASK_INFO[recipe.task].predictions}"
             raise BadData(message, location=folder.path, hint=hint)
     usual: Split = "test" if _has_ground_truth(folder, recipe.task, "test") else "val"
     return given.split or usual, store.name
@@ -299,10 +298,10 @@ def _check_training(recipe: Recipe, folder: DataFolder, given: SweepSettings) ->
 
 def _has_ground_truth(folder: DataFolder, task: TaskName, split: Split) -> bool:
     """Whether people's answers or captions of a split are there."""
-    if not TASK_INFO[task].asks_question:
-        return bool(folder.about["splits"][split]["captions"])
-    if not folder.about["splits"][split]["questions"]:
+    if not folder.about["splits"][split][TASK_INFO[task].records]:
         return False
+    if not TASK_INFO[task].asks_question:
+        return True
     return bool(folder.question_table(split).column("answers")[0].as_py())
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from saccade.core.errors import BadRun
+from saccade.core.errors import STOPPED, BadRun
 from saccade.core.files import held, write_json
 from saccade.core.formatting import duration
 from saccade.core.settings import Settings, first_problem
@@ -163,7 +163,7 @@ def _in_its_own_process(run: PlannedRun, log: Path) -> dict[str, Any]:
             raise
     if status == 0 and lines:
         return dict(json.loads(lines[-1]))
-    if status in (-signal.SIGTERM, -signal.SIGINT, 130):
+    if status in (-signal.SIGTERM, -signal.SIGINT, STOPPED):
         raise KeyboardInterrupt
     return {"state": "failed", "reason": _why(status, log)}
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from saccade.core.errors import BadRun
-from saccade.core.run_files import refuse_run
+from saccade.core.run_files import WEIGHTS, refuse_run
 from saccade.core.tensors import load_tensors, save_tensors
 from saccade.run_folder import (
     BACKBONE,
@@ -55,7 +55,7 @@ def average_checkpoints(run: Path, out: Path, last: int) -> list[int]:
     tensors |= {name: mean.to(tensors[name].dtype) for name, mean in means.items()}
     out.mkdir(parents=True, exist_ok=True)
     about = {"averaged": f"epochs {', '.join(map(str, epochs))} of {run}"}
-    save_tensors(out / "model.safetensors", tensors, about)
+    save_tensors(out / WEIGHTS, tensors, about)
     header = opened.header
     origin = Origin(
         header.store,

@@ -8,10 +8,7 @@ import numpy as np
 from saccade.config import Recipe
 from saccade.data.examples import Views
 from saccade.experiment import Experiment
-from saccade.run_folder import (
-    OpenedRun,
-    changed_settings,
-)
+from saccade.run_folder import OpenedRun, changed_settings
 from saccade.text.answers import merged_spellings
 from saccade.text.tokenizers import TOKENIZERS
 from saccade.training.loop import Progress

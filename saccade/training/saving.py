@@ -12,12 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from saccade.core.errors import BadRun, SaccadeError
 from saccade.core.files import write_text
-from saccade.core.run_files import (
-    LAST,
-    WEIGHTS,
-    read_metadata,
-    selection_score,
-)
+from saccade.core.run_files import LAST, WEIGHTS, read_metadata, selection_score
 from saccade.core.settings import first_problem
 from saccade.core.tensors import load_tensors
 from saccade.data.checks import Finding

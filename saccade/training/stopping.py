@@ -3,14 +3,9 @@
 from pathlib import Path
 
 from saccade.config import Recipe
-from saccade.run_folder import (
-    open_run,
-)
+from saccade.run_folder import open_run
 from saccade.training.loop import Progress
-from saccade.training.saving import (
-    Rows,
-    saved_state,
-)
+from saccade.training.saving import Rows, saved_state
 
 
 def is_over(progress: Progress, recipe: Recipe) -> bool:

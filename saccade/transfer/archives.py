@@ -78,7 +78,7 @@ def unpack(path: Path, into: Path, limits: Limits | None = None) -> list[str]:
 def _members(path: Path, limits: Limits, stack: ExitStack) -> list[_Member]:
     """All files of an archive, after every one was found to be safe."""
     members: dict[str, _Member] = {}
-    total, most = 0, max(limits.always, limits.growth * path.stat().st_size)
+    total, most = 0, limits.bytes_of(path)
     for member in _files(path, stack):
         if why := why_unsafe(member.name):
             raise _unsafe(path, f"the name {member.name[:80]!r} {why}")

@@ -249,7 +249,7 @@ class TestPredictions:
     """Judgement of a validation split, by hand-made answers to it."""
 
     @staticmethod
-    def judged(folder, answer, *, epoch=3, step=1000, losses=(3.0, 2.0, 1.0), is_last=False, **row):
+    def after(folder, answer, *, epoch=3, step=1000, losses=(3.0, 2.0, 1.0), is_last=False, **row):
         """The findings of an epoch, and why the run was given up."""
         questions = folder.questions("val")
         given = {one.id: answer(one) for one in questions}
@@ -261,36 +261,36 @@ class TestPredictions:
         return [one["name"] for one in watchdog.take()], watchdog.lost
 
     def test_right_answers_give_none(self, world):
-        assert self.judged(world, lambda one: one.best_answer) == ([], None)
+        assert self.after(world, lambda one: one.best_answer) == ([], None)
 
     def test_one_answer_for_all(self, world):
-        found, lost = self.judged(world, lambda one: "cat")
+        found, lost = self.after(world, lambda one: "cat")
         assert found == ["one_prediction", "not_better_than_prior"]
         assert lost is None, "the loss falls"
-        _, lost = self.judged(world, lambda one: "cat", losses=(3.0, 2.99, 3.0))
+        _, lost = self.after(world, lambda one: "cat", losses=(3.0, 2.99, 3.0))
         assert isinstance(lost, BadRun)
         assert "cat" in lost.message
 
     @pytest.mark.parametrize("young", [{"epoch": 2}, {"step": 999}])
     def test_a_young_run_is_not_judged(self, world, young):
         flat = (3.0, 2.99, 3.0)
-        assert self.judged(world, lambda one: "cat", losses=flat, **young) == ([], None)
-        found, lost = self.judged(world, lambda one: "cat", losses=flat, **young, is_last=True)
+        assert self.after(world, lambda one: "cat", losses=flat, **young) == ([], None)
+        found, lost = self.after(world, lambda one: "cat", losses=flat, **young, is_last=True)
         assert "one_prediction" in found, "at its end it is"
         assert lost is None
 
     def test_the_answers_of_the_best_baseline(self, world):
         """It answers each question as most often in training: half of these are right."""
-        found, _ = self.judged(world, lambda one: "no" if "Is it" in one.text else "cow")
+        found, _ = self.after(world, lambda one: "no" if "Is it" in one.text else "cow")
         assert found == ["not_better_than_prior"]
 
     def test_a_loss_that_is_the_same_in_all_epochs(self, world):
-        _, lost = self.judged(world, lambda one: one.best_answer, losses=[3.97871, 3.97869, 3.9787])
+        _, lost = self.after(world, lambda one: one.best_answer, losses=[3.97871, 3.97869, 3.9787])
         assert isinstance(lost, BadRun)
         assert lost.location == RATE
 
     def test_waiting_for_features(self, world):
-        found, _ = self.judged(world, lambda one: one.best_answer, waiting=0.7, seconds=100.0)
+        found, _ = self.after(world, lambda one: one.best_answer, waiting=0.7, seconds=100.0)
         assert found == ["waiting_for_data"]
 
     def test_a_split_that_needs_no_image(self, tmp_path):
@@ -303,7 +303,7 @@ class TestPredictions:
             rows = rows.set_column(rows.column_names.index(name), rows.schema.field(name), column)
         pq.write_table(rows, table)
         folder = type(folder)(folder.path)
-        assert "too_easy" in self.judged(folder, lambda one: "yes")[0]
+        assert "too_easy" in self.after(folder, lambda one: "yes")[0]
 
 
 def test_a_gradient_that_explodes_is_told_once():
