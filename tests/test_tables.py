@@ -120,7 +120,7 @@ from saccade.models.catalogue import Entry, ModelConfig
 class BowConfig(ModelConfig):
     kind: Literal["bow"] = "bow"
     width: int = 9
-BOW = Entry("bow_model:Bow", BowConfig, BowConfig(width=3), "vqa", "Bag of words", "Nobody", "none")
+BOW = Entry("bow_model:Bow", BowConfig, {"width": 3}, "vqa", "Bag of words", "Nobody", "none")
 """
 
 

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from saccade.core.errors import BadConfig, SaccadeWarning
 
@@ -50,7 +50,8 @@ class Table(Mapping[str, Line]):
 
     Args:
         kind: What a line is, for messages, such as "model".
-        lines: The lines written in this package.
+        lines: The lines written in this package, or `module:NAME` of one, which is imported when
+            its name is asked for.
         group: The entry-point group in which other packages add lines; "" for a closed table.
         check: Raises an error for an object of a plugin that is no line of this table.
     """
@@ -58,18 +59,22 @@ class Table(Mapping[str, Line]):
     def __init__(
         self,
         kind: str,
-        lines: Mapping[str, Line],
+        lines: Mapping[str, Line] | Mapping[str, str],
         group: str = "",
         check: Callable[[Any], None] = lambda _: None,
     ) -> None:
         self.kind, self.group = kind, group
-        self._lines, self._check = dict(lines), check
+        self._lines: dict[str, Line | str] = {**lines}
+        self._check = check
         self._problems: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> Line:
         if name not in self._lines:  # entry points are read only for a name that is not here
             self._add(name)
-        return self._lines[name]
+        line = self._lines[name]
+        if isinstance(line, str):
+            self._lines[name] = line = cast(Line, load_object(line))
+        return line
 
     def __iter__(self) -> Iterator[str]:
         for name in [*self._offered]:

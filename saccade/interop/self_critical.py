@@ -38,7 +38,7 @@ from saccade.models.catalogue import (
     TransformerConfig,
     UpDownConfig,
 )
-from saccade.recipes.captioning import RUOTIANLUO
+from saccade.recipes.show_tell import RUOTIANLUO
 from saccade.text.vocabulary import Words
 
 

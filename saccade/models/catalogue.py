@@ -5,6 +5,7 @@ by an entry point in the group `saccade.models` that names an `Entry`. What stan
 tested from then on: `tests/test_every_model.py` runs over it.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -421,8 +422,8 @@ class Entry(NamedTuple):
     model: str
     """`module:Class`, imported when a model is built: this file imports no torch."""
     config: type[ModelConfig]
-    small: ModelConfig
-    """Learns in seconds on a CPU: for tests and the embedded Shapes world."""
+    small_sizes: Mapping[str, Any]
+    """Fields of the config with which it learns in seconds on a CPU."""
     task: TaskName
     title: str
     paper: str
@@ -430,12 +431,17 @@ class Entry(NamedTuple):
     """The score that the paper or the official leaderboard gives, and on what; empty, as `paper`,
     where a model reproduces nothing."""
 
+    @property
+    def small(self) -> ModelConfig:
+        """The config for tests and the embedded Shapes world."""
+        return self.config(**self.small_sizes)
+
 
 _MODELS = {
     "ibowimg": Entry(
         "saccade.models.ibowimg:IBowImg",
         IBowImgConfig,
-        IBowImgConfig(embedding=64),
+        {"embedding": 64},
         "vqa",
         "iBOWIMG (bag of words and an image vector)",
         "Zhou et al. 2015, arXiv:1512.02167",
@@ -444,7 +450,7 @@ _MODELS = {
     "lstm_cnn": Entry(
         "saccade.models.lstm_cnn:LstmCnn",
         LstmCnnConfig,
-        LstmCnnConfig(embedding=64, hidden=64, common=128),
+        {"embedding": 64, "hidden": 64, "common": 128},
         "vqa",
         "deeper LSTM Q + norm I",
         "Antol et al. 2015, arXiv:1505.00468",
@@ -453,7 +459,7 @@ _MODELS = {
     "san": Entry(
         "saccade.models.san:San",
         SanConfig,
-        SanConfig(embedding=64, filters=(32, 48, 48), attention_width=64),
+        {"embedding": 64, "filters": (32, 48, 48), "attention_width": 64},
         "vqa",
         "Stacked attention networks",
         "Yang et al. 2016, arXiv:1511.02274",
@@ -462,7 +468,7 @@ _MODELS = {
     "show_ask_attend_answer": Entry(
         "saccade.models.show_ask_attend_answer:ShowAskAttendAnswer",
         ShowAskAttendAnswerConfig,
-        ShowAskAttendAnswerConfig(embedding=64, question=128, attention=64, hidden=128),
+        {"embedding": 64, "question": 128, "attention": 64, "hidden": 128},
         "vqa",
         "Show, Ask, Attend, and Answer",
         "Kazemi & Elqursh 2017, arXiv:1704.03162",
@@ -471,7 +477,7 @@ _MODELS = {
     "joint_embedding": Entry(
         "saccade.models.joint_embedding:JointEmbedding",
         JointEmbeddingConfig,
-        JointEmbeddingConfig(embedding=64, question=128, hidden=128, classifier=256),
+        {"embedding": 64, "question": 128, "hidden": 128, "classifier": 256},
         "vqa",
         "Joint embedding with top-down attention",
         "Anderson et al. 2018, arXiv:1707.07998",
@@ -480,9 +486,15 @@ _MODELS = {
     "mcan": Entry(
         "saccade.models.mcan:Mcan",
         McanConfig,
-        McanConfig(
-            embedding=64, hidden=64, heads=4, layers=2, feed_forward=128, summary=64, joint=128
-        ),
+        {
+            "embedding": 64,
+            "hidden": 64,
+            "heads": 4,
+            "layers": 2,
+            "feed_forward": 128,
+            "summary": 64,
+            "joint": 128,
+        },
         "vqa",
         "MCAN (modular co-attention, small)",
         "Yu et al. 2019, arXiv:1906.10770",
@@ -491,7 +503,7 @@ _MODELS = {
     "product_of_experts": Entry(
         "saccade.models.product_of_experts:ProductOfExperts",
         ProductOfExpertsConfig,
-        ProductOfExpertsConfig(embedding=64, slots=512, attention=32, hidden=64),
+        {"embedding": 64, "slots": 512, "attention": 32, "hidden": 64},
         "vqa",
         "Product of a question's expert and an image's",
         "Hinton 2002; Clark et al. 2019, arXiv:1909.03683",
@@ -500,18 +512,18 @@ _MODELS = {
     "pitvqa": Entry(
         "saccade.models.pitvqa:PitVqa",
         PitVqaConfig,
-        PitVqaConfig(
-            mode="fixed",
-            width=64,
-            feed_forward=128,
-            text_layers=2,
-            text_heads=4,
-            language_layers=1,
-            language_heads=4,
-            hidden=64,
-            dropout=0,
-            language_dropout=0,
-        ),
+        {
+            "mode": "fixed",
+            "width": 64,
+            "feed_forward": 128,
+            "text_layers": 2,
+            "text_heads": 4,
+            "language_layers": 1,
+            "language_heads": 4,
+            "hidden": 64,
+            "dropout": 0,
+            "language_dropout": 0,
+        },
         "vqa",
         "PitVQA-Net (surgical scenes)",
         "He et al. 2024, arXiv:2405.13949",
@@ -520,7 +532,13 @@ _MODELS = {
     "show_tell": Entry(
         "saccade.models.show_tell:ShowTell",
         ShowTellConfig,
-        ShowTellConfig(embedding=64, hidden=128, init_pool="mean", pool_size=None, batch_norm=None),
+        {
+            "embedding": 64,
+            "hidden": 128,
+            "init_pool": "mean",
+            "pool_size": None,
+            "batch_norm": None,
+        },
         "caption",
         "Show and Tell",
         "Vinyals et al. 2015, arXiv:1411.4555",
@@ -529,7 +547,7 @@ _MODELS = {
     "show_attend_tell": Entry(
         "saccade.models.show_attend_tell:ShowAttendTell",
         ShowAttendTellConfig,
-        ShowAttendTellConfig(embedding=64, hidden=128, attention=64, pool_size=None),
+        {"embedding": 64, "hidden": 128, "attention": 64, "pool_size": None},
         "caption",
         "Show, Attend and Tell (soft attention)",
         "Xu et al. 2015, arXiv:1502.03044",
@@ -538,7 +556,7 @@ _MODELS = {
     "adaptive_attention": Entry(
         "saccade.models.adaptive_attention:AdaptiveAttention",
         AdaptiveAttentionConfig,
-        AdaptiveAttentionConfig(embedding=64, hidden=128, attention=32, dropout=0.1),
+        {"embedding": 64, "hidden": 128, "attention": 32, "dropout": 0.1},
         "caption",
         "Adaptive Attention with a visual sentinel",
         "Lu et al. 2017, arXiv:1612.01887",
@@ -547,7 +565,7 @@ _MODELS = {
     "att2in": Entry(
         "saccade.models.att2in:Att2in",
         Att2inConfig,
-        Att2inConfig(embedding=64, hidden=128, attention=64, dropout=0.1),
+        {"embedding": 64, "hidden": 128, "attention": 64, "dropout": 0.1},
         "caption",
         "Att2in (self-critical sequence training)",
         "Rennie et al. 2017, arXiv:1612.00563",
@@ -556,7 +574,7 @@ _MODELS = {
     "up_down": Entry(
         "saccade.models.up_down:UpDown",
         UpDownConfig,
-        UpDownConfig(embedding=64, hidden=128, attention=64, dropout=0.1),
+        {"embedding": 64, "hidden": 128, "attention": 64, "dropout": 0.1},
         "caption",
         "Up-Down captioner",
         "Anderson et al. 2018, arXiv:1707.07998",
@@ -565,15 +583,15 @@ _MODELS = {
     "aoa": Entry(
         "saccade.models.aoa:Aoa",
         AoaConfig,
-        AoaConfig(
-            embedding=64,
-            hidden=64,
-            heads=4,
-            layers=2,
-            dropout=0.1,
-            attention_dropout=0,
-            gate_dropout=0,
-        ),
+        {
+            "embedding": 64,
+            "hidden": 64,
+            "heads": 4,
+            "layers": 2,
+            "dropout": 0.1,
+            "attention_dropout": 0,
+            "gate_dropout": 0,
+        },
         "caption",
         "AoANet (attention on attention)",
         "Huang et al. 2019, arXiv:1908.06954",
@@ -582,14 +600,14 @@ _MODELS = {
     "transformer": Entry(
         "saccade.models.transformer:Transformer",
         TransformerConfig,
-        TransformerConfig(
-            width=64,
-            feed_forward=128,
-            heads=4,
-            encoder_layers=2,
-            decoder_layers=2,
-            region_dropout=0.1,
-        ),
+        {
+            "width": 64,
+            "feed_forward": 128,
+            "heads": 4,
+            "encoder_layers": 2,
+            "decoder_layers": 2,
+            "region_dropout": 0.1,
+        },
         "caption",
         "Transformer captioner",
         "Vaswani et al. 2017, arXiv:1706.03762",

@@ -14,13 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from saccade.config import (
-    Adam,
-    AnswersConfig,
-    Exponential,
-    FeaturesConfig,
     Recipe,
-    TextConfig,
-    TrainConfig,
     apply_changes,
     change,
     fields_of,
@@ -29,48 +23,60 @@ from saccade.config import (
 from saccade.core.errors import BadConfig
 from saccade.core.settings import first_problem
 from saccade.core.tables import Table, load_object
-from saccade.models.catalogue import MODELS, ShowAskAttendAnswerConfig
-from saccade.recipes.captioning import CAPTION_RECIPES
-from saccade.recipes.vqa import SMALL_FEATURES, SURGICAL_RECIPES, VQA_RECIPES
 
 FILE_HINT = 'Write base = "NAME" and what differs, or what `saccade show NAME --json` prints.'
 
-SHOW_ASK_ATTEND_ANSWER = Recipe(
-    about="""Kazemi & Elqursh 2017 on VQA v1 (train), as the public code trains it.
-    Published: test-standard 64.6 (yes/no 82.0, number 39.1, other 55.2); VQA v2 validation 59.7.
-    Expect 50 epochs of about 2,000 steps; a few hours on one GPU once features are extracted.""",
-    model=ShowAskAttendAnswerConfig(),
-    features=FeaturesConfig(backbone="timm:resnet152", size=448, resize_to=512),
-    text=TextConfig(tokenizer="show_ask_attend_answer"),
-    answers=AnswersConfig(size=3000, normaliser="show_ask_attend_answer"),
-    train=TrainConfig(
-        epochs=50,
-        batch_size=128,
-        optimiser=Adam(learning_rate=1e-3),
-        schedule=Exponential(half_life=50_000),
-    ),
-)
-
 _RECIPES = {
-    **VQA_RECIPES,
-    "show-ask-attend-answer": SHOW_ASK_ATTEND_ANSWER,
-    "show-ask-attend-answer-small": SHOW_ASK_ATTEND_ANSWER.replace(
-        about="A small Show, Ask, Attend, and Answer that learns Shapes in a minute.",
-        # Half of so few units would be too little to learn from: no dropout.
-        model=MODELS["show_ask_attend_answer"].small.replace(dropout=0.0),
-        features=SMALL_FEATURES,
-        train=TrainConfig(
-            epochs=10,
-            batch_size=32,
-            optimiser=Adam(learning_rate=3e-3),
-            schedule=Exponential(half_life=3000),
-        ),
-    ),
-    **SURGICAL_RECIPES,
-    **CAPTION_RECIPES,
+    "ibowimg": "ibowimg:IBOWIMG",
+    "ibowimg-small": "ibowimg:SMALL",
+    "lstm-cnn": "lstm_cnn:LSTM_CNN",
+    "lstm-cnn-small": "lstm_cnn:SMALL",
+    "basic-vqa": "lstm_cnn:BASIC_VQA",
+    "san-cnn": "san:SAN_CNN",
+    "san-lstm": "san:SAN_LSTM",
+    "san-course": "san:SAN_COURSE",
+    "san-small": "san:SMALL",
+    "joint-embedding": "joint_embedding:JOINT_EMBEDDING",
+    "joint-embedding-concat": "joint_embedding:JOINT_EMBEDDING_CONCAT",
+    "joint-embedding-openvqa": "joint_embedding:JOINT_EMBEDDING_OPENVQA",
+    "joint-embedding-pythia": "joint_embedding:JOINT_EMBEDDING_PYTHIA",
+    "joint-embedding-small": "joint_embedding:SMALL",
+    "mcan": "mcan:MCAN",
+    "auto-vqa": "automatic:AUTO_VQA",
+    "mcan-small": "mcan:SMALL",
+    "show-ask-attend-answer": "show_ask_attend_answer:SHOW_ASK_ATTEND_ANSWER",
+    "show-ask-attend-answer-small": "show_ask_attend_answer:SMALL",
+    "pitvqa": "pitvqa:PITVQA",
+    "pitvqa-fixed": "pitvqa:PITVQA_FIXED",
+    "pitvqa-small": "pitvqa:SMALL",
+    "show-tell": "show_tell:SHOW_TELL",
+    "show-tell-first-word": "show_tell:SHOW_TELL_FIRST_WORD",
+    "show-tell-im2txt": "show_tell:SHOW_TELL_IM2TXT",
+    "show-tell-small": "show_tell:SMALL",
+    "show-attend-tell": "show_attend_tell:SHOW_ATTEND_TELL",
+    "show-attend-tell-small": "show_attend_tell:SMALL",
+    "show-attend-tell-fine-tuned": "show_attend_tell:SHOW_ATTEND_TELL_FINE_TUNED",
+    "show-attend-tell-fine-tuned-small": "show_attend_tell:FINE_TUNED_SMALL",
+    "adaptive-attention": "adaptive_attention:ADAPTIVE_ATTENTION",
+    "adaptive-attention-fine-tuned": "adaptive_attention:ADAPTIVE_ATTENTION_FINE_TUNED",
+    "adaptive-attention-lua": "adaptive_attention:ADAPTIVE_ATTENTION_LUA",
+    "adaptive-attention-small": "adaptive_attention:SMALL",
+    "auto-caption": "automatic:AUTO_CAPTION",
+    "att2in": "up_down:ATT2IN",
+    "att2in-small": "up_down:ATT2IN_SMALL",
+    "up-down": "up_down:UP_DOWN",
+    "up-down-self-critical": "up_down:UP_DOWN_SELF_CRITICAL",
+    "up-down-small": "up_down:UP_DOWN_SMALL",
+    "aoa": "up_down:AOA",
+    "aoa-small": "up_down:AOA_SMALL",
+    "transformer": "up_down:TRANSFORMER",
+    "transformer-small": "up_down:TRANSFORMER_SMALL",
 }
+"""Where the recipe of each name is: `module:NAME` in this folder, imported when it is asked for."""
 
-RECIPES: Table[Recipe] = Table("recipe", _RECIPES)
+RECIPES: Table[Recipe] = Table(
+    "recipe", {name: f"saccade.recipes.{place}" for name, place in _RECIPES.items()}
+)
 
 
 def load_recipe(recipe: str | os.PathLike[str] | Recipe, changes: Iterable[str] = ()) -> Recipe:

@@ -24,7 +24,7 @@ class GatedFusionConfig(ModelConfig):
 GATED_FUSION = Entry(
     "saccade_example.model:GatedFusion",
     GatedFusionConfig,
-    GatedFusionConfig(embedding=16),
+    {"embedding": 16},
     "vqa",
     "Gated fusion (an example)",
     paper="",
